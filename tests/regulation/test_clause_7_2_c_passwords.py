@@ -1,12 +1,14 @@
 """Reg. 7.2.c: passwords that others have, because they leaked elsewhere or are being tried at many mailboxes."""
 
 import base64
+import contextlib
 import email
 import email.policy
 import hashlib
 import hmac
 import imaplib
 import socket
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from harness import MailServer
 from mic_mail.auth.passwords import WeakPassword
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
+from mic_mail.directory import engine
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.process.lanes import Lanes
@@ -83,6 +86,22 @@ def test_who_signs_in_with_a_leaked_password_is_suspended(serve: Callable[..., M
     assert (told["mailbox"], told["detail"], told["action"], told["clause"]) == (
         "dvbe@mic.gov.vn", "leaked", "suspend", "7.2.c",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("action", ["suspend", "change"])
+def test_what_cannot_be_recorded_lets_nobody_in(
+    serve: Callable[..., MailServer], leaked: Path, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory is locked: temporarily no, not even once; others go on. It is recorded with the next sign-in."""
+    monkeypatch.setattr(engine, "BUSY_MILLISECONDS", 100)
+    server = with_list(serve, leaked, action)
+    with contextlib.closing(sqlite3.connect(server.config.server.data_dir / "directory.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert "a NO [UNAVAILABLE]" in sign_in(server)
+        assert "a OK" in sign_in(server, "ttlan", OTHER)
+    answer = sign_in(server)
+    assert "a NO [CONTACTADMIN]" in answer or "a NO [EXPIRED]" in answer
+    assert facts(server, FactKind.SUSPENDED if action == "suspend" else FactKind.PASSWORD_EXPOSED)
 
 
 @pytest.mark.clause("15.2")

@@ -2,8 +2,9 @@
 
 In: a claim (address, verifiers or none, what was typed) and the peer's address. Out: RIGHT, WRONG, `ByApp` or `Wait`. The hash
 runs in the lane that is passed in; everything else takes microseconds on the event loop. One password that several connections
-bring at once (a mail program opens five) is hashed once. An app password is known by its digest and costs no hash; what is no
-right one, or was revoked, costs what every wrong password costs. Never: texts, policy, the log.
+bring at once (a mail program opens five) is hashed once; who has to wait hears nothing of it. An app password is known by its
+digest and costs no hash; what is no right one, or was revoked, costs what every wrong password costs. Never: texts, policy, the
+log.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from mic_mail.auth import passwords
 from mic_mail.auth.apppasswords import Recognisable, recognised
 from mic_mail.auth.hearsay import SharedThrottle
 from mic_mail.auth.passwords import Decoys, VerifiedCache
-from mic_mail.auth.throttle import Answer
+from mic_mail.auth.throttle import Answer, network
 
 
 class Outcome(Enum):
@@ -83,6 +84,14 @@ class HashLanes:
     others: HashLane
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A password that is being hashed, and for which network."""
+
+    network: str
+    task: asyncio.Task[Outcome]
+
+
 class Guard:
     """The password checks of one process; belongs to the event loop."""
 
@@ -102,7 +111,7 @@ class Guard:
         self._lanes = lanes
         self._monotonic = monotonic
         self._verified = VerifiedCache(key)
-        self._running: dict[bytes, asyncio.Task[Outcome]] = {}
+        self._running: dict[bytes, _Running] = {}
 
     async def check(self, claim: Claim, peer: str) -> Outcome | ByApp | Wait:
         """The answer to a claim; raises errors.Trouble when nobody could find out in time."""
@@ -115,7 +124,7 @@ class Guard:
         digest = self._verified.digest(claim.address, version, claim.password)
         running = self._running.get(digest)
         if running is not None:
-            return await asyncio.shield(running)
+            return await self._joined(running, claim, peer, digest)
         now = self._monotonic()
         verdict = self._throttle.check(claim.address, peer, digest, now)
         if verdict.answer is Answer.WAIT:
@@ -129,9 +138,22 @@ class Guard:
         # Counted as wrong until it proves right: a thousand connections at once get no more tries than one after another.
         self._throttle.suspect(claim.address, peer, digest, now)
         task = asyncio.get_running_loop().create_task(self._verify(claim, peer, digest, lane))
-        self._running[digest] = task
+        self._running[digest] = _Running(network(peer), task)
         task.add_done_callback(lambda _: self._running.pop(digest, None))
         return await asyncio.shield(task)
+
+    async def _joined(self, running: _Running, claim: Claim, peer: str, digest: bytes) -> Outcome | Wait:
+        """The answer that another connection waits for already; to another network under its own limits, and counted there."""
+        if network(peer) == running.network:
+            return await asyncio.shield(running.task)
+        if (wait := self.may_try(claim.address, peer)) is not None:
+            return wait
+        outcome = await asyncio.shield(running.task)
+        if outcome is Outcome.RIGHT:
+            self._throttle.right(claim.address, peer, None, self._monotonic())
+        else:
+            self._throttle.wrong(claim.address, peer, digest, self._monotonic())
+        return outcome
 
     async def _verify(self, claim: Claim, peer: str, digest: bytes, lane: HashLane) -> Outcome:
         try:

@@ -7,6 +7,7 @@ weaker of the two verifiers, hence the floor under the SCRAM iterations.
 microseconds: it is asked on the event loop first, so that a phone that signs in again every minute costs no hash.
 """
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -18,13 +19,15 @@ from pathlib import Path
 import argon2
 
 from mic_mail.auth.sasl import saslprep
-from mic_mail.errors import BadInput, Text
+from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 
 SCRAM_ITERATIONS_FLOOR = 65_536
 """Also the default: the most that Cyrus SASL's clients take (mbsync, KMail, mutt); docs/decisions/0002."""
 MAX_PASSWORD_OCTETS = 1024
 DECOY_KEY = "decoy.key"
 """Below `server.data_dir`."""
+SECRET_OCTETS = 32
+"""Of a key file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,10 @@ UNUSABLE = Text("Mật khẩu có ký tự không dùng được.", "The passwor
 
 class WeakPassword(BadInput):
     """The password does not meet the rules; the text says which."""
+
+
+class BadSecret(Trouble):
+    """A key file is damaged."""
 
 
 def make(password: str, settings: HashSettings, salt: bytes | None = None) -> Verifiers:
@@ -127,15 +134,38 @@ class Decoys:
 
 
 def load_secret(path: Path) -> bytes:
-    """The 32 random octets in `path`, made at the first call; the key of `Decoys`, the same for all processes of a server."""
+    """A key from the random octets in `path`, the same for all processes of a server; made at the first call, whole or not at
+    all. `BadSecret` for a file that is shorter: others may know what it holds."""
     try:
-        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(secrets.token_bytes(32))
+        octets = path.read_bytes()
+    except FileNotFoundError:
+        octets = _make_secret(path)
+    if len(octets) < SECRET_OCTETS:
+        raise BadSecret(
+            Text(f"Tệp khóa {path} bị hỏng.", in_ascii(f"The key file {path} is damaged.")),
+            remedy=Text("Lấy lại từ bản cất giữ, hoặc xóa tệp.", "Bring it back from where a copy is kept, or delete it."),
+        )
+    return hashlib.sha256(octets).digest()
+
+
+def _make_secret(path: Path) -> bytes:
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(secrets.token_bytes(SECRET_OCTETS))
             file.flush()
             os.fsync(file.fileno())
-    except FileExistsError:
-        pass
-    return hashlib.sha256(path.read_bytes()).digest()  # of any length: a maker killed half-way leaves less, not nothing
+        with contextlib.suppress(FileExistsError):  # another process was faster: its key is that of all
+            os.link(fresh, path)
+    finally:
+        fresh.unlink()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return path.read_bytes()
 
 
 class VerifiedCache:

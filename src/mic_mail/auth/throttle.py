@@ -10,11 +10,12 @@ once and its office is not punished for it (a wrong SCRAM proof hides which pass
     network               `per_network` over all mailboxes, then it waits for mailboxes that never signed in from it
 
 So nobody locks an owner out of the own mailbox from afar, and an office (or Microsoft's cloud, from which new Outlook comes)
-behind one address is never banned whole: who signed in from there before may go on. All tables are bounded.
+behind one address is never banned whole: who signed in from there before may go on. All tables are bounded, and what no longer
+counts goes with what comes.
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, ItemsView
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -24,6 +25,8 @@ from typing import Final, Generic, TypeVar
 
 NEWS_SECONDS: Final = 3_600.0
 """A mail program signs in some times a minute; that its network is known need not be said each time."""
+MOST_NETWORKS: Final = 64
+"""How many networks of one mailbox are known: who has one password and all of a /48 makes no others unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,13 @@ class _Wrongs(Generic[Key]):
         self._seen.move_to_end(key)
         if len(self._seen) > self._capacity:
             self._seen.popitem(last=False)
+        for _ in range(2):  # faster than keys come
+            self._drop_if_over(next(iter(self._seen)), now)
+
+    def _drop_if_over(self, key: Key, now: float) -> None:
+        """Forget a key of which nothing counts any more."""
+        if next(reversed(self._seen[key].values())) <= now - self._window:
+            del self._seen[key]
 
     def remove(self, key: Key, digest: bytes) -> None:
         seen = self._seen.get(key)
@@ -119,6 +129,48 @@ class _Wrongs(Generic[Key]):
         return self._seen.pop(key, None) is not None
 
 
+class _Known:
+    """From which networks each mailbox was signed in to, and when that was last told; the longest untouched go first, of one
+    mailbox and of all."""
+
+    def __init__(self) -> None:
+        self.capacity = 1
+        self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._networks: dict[str, OrderedDict[str, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._told)
+
+    def items(self) -> ItemsView[tuple[str, str], float]:
+        return self._told.items()
+
+    def get(self, mailbox: str, net: str) -> float | None:
+        return self._told.get((mailbox, net))
+
+    def put(self, mailbox: str, net: str, at: float) -> None:
+        """It was told now that this one is known, or was at `at`."""
+        self._told[mailbox, net] = at
+        self.touch(mailbox, net)
+        if len(self._networks[mailbox]) > MOST_NETWORKS:
+            self._drop(mailbox, next(iter(self._networks[mailbox])))
+        if len(self._told) > self.capacity:
+            self._drop(*next(iter(self._told)))
+
+    def touch(self, mailbox: str, net: str) -> None:
+        """One that is known was seen again."""
+        self._told.move_to_end((mailbox, net))
+        networks = self._networks.setdefault(mailbox, OrderedDict())
+        networks[net] = None
+        networks.move_to_end(net)
+
+    def _drop(self, mailbox: str, net: str) -> None:
+        del self._told[mailbox, net]
+        networks = self._networks[mailbox]
+        del networks[net]
+        if not networks:
+            del self._networks[mailbox]
+
+
 class Throttle:
     """The counters of one process."""
 
@@ -126,7 +178,7 @@ class Throttle:
         self._pairs: _Wrongs[tuple[str, str]] = _Wrongs()
         self._mailboxes: _Wrongs[str] = _Wrongs()
         self._networks: _Wrongs[str] = _Wrongs()
-        self._known: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._known = _Known()
         self.configure(settings or ThrottleSettings())
 
     def configure(self, settings: ThrottleSettings) -> None:
@@ -135,6 +187,7 @@ class Throttle:
         self._pairs.configure(s.per_pair, s.window_seconds, s.capacity)
         self._mailboxes.configure(s.per_mailbox, s.window_seconds, s.capacity)
         self._networks.configure(s.per_network, s.window_seconds, s.capacity)
+        self._known.capacity = s.capacity
 
     def check(self, mailbox: str, peer: str, digest: bytes | None, now: float) -> Verdict:
         """Whether this attempt may be made; `digest` is None where nothing has been tried yet (SCRAM's first message)."""
@@ -172,7 +225,7 @@ class Throttle:
         """Signed in by an app password: this network is known for this mailbox. Its mistypings stay counted: whoever has a
         stolen telephone must not gain endless guesses at the mailbox's own password by it. Whether it is news, as in `right`.
         """
-        return self._know((mailbox, network(peer)), now, news=False)
+        return self._know(mailbox, network(peer), now, news=False)
 
     def right(self, mailbox: str, peer: str, digest: bytes | None, now: float) -> bool:
         """Signed in: this network is known for this mailbox, and its mistypings are forgotten.
@@ -181,17 +234,16 @@ class Throttle:
         """
         if digest is not None:
             self.forgive(mailbox, peer, digest)
-        pair = (mailbox, network(peer))
-        return self._know(pair, now, news=self._pairs.forget(pair) or digest is not None)
+        net = network(peer)
+        return self._know(mailbox, net, now, news=self._pairs.forget((mailbox, net)) or digest is not None)
 
-    def _know(self, pair: tuple[str, str], now: float, *, news: bool) -> bool:
-        heard = self._known.get(pair)
+    def _know(self, mailbox: str, net: str, now: float, *, news: bool) -> bool:
+        heard = self._known.get(mailbox, net)
         news = news or heard is None or now - heard > NEWS_SECONDS
         if news:
-            self._known[pair] = now
-        self._known.move_to_end(pair)
-        if len(self._known) > self.settings.capacity:
-            self._known.popitem(last=False)
+            self._known.put(mailbox, net, now)
+        else:
+            self._known.touch(mailbox, net)
         return news
 
     def known(self, now: float) -> list[tuple[str, str, float]]:
@@ -204,12 +256,11 @@ class Throttle:
 
     def remember(self, mailbox: str, net: str, since: float) -> None:
         """What was known in an earlier life; what is known in this one is newer."""
-        self._known.setdefault((mailbox, net), since)
-        if len(self._known) > self.settings.capacity:
-            self._known.popitem(last=False)
+        if self._known.get(mailbox, net) is None:
+            self._known.put(mailbox, net, since)
 
     def _knows(self, mailbox: str, net: str, now: float) -> bool:
-        since = self._known.get((mailbox, net))
+        since = self._known.get(mailbox, net)
         return since is not None and now - since < self.settings.known_seconds
 
 

@@ -382,7 +382,7 @@ class Connection(asyncio.Protocol, ABC):
         self._account = services.store.account(signed_in.account, None if personal else signed_in.address)
         if not self._lost:
             sessions[signed_in.mailbox_id] += 1
-            self._watch = services.access.watch(signed_in.mailbox_id, self._decision_moved)
+            self._watch = services.access.watch(signed_in.mailbox_id, self._decision_moved, signed_in.decision)
         return True
 
     async def _start_tls(self) -> None:

@@ -33,9 +33,10 @@ class UnusableUrl(BadInput):
 
 
 def connect(url: str) -> Engine:
-    """An engine for `url`; opens nothing yet."""
+    """An engine for `url`; opens nothing yet. Its errors name no parameters: these may be verifiers."""
+    pool = QueuePool if IN_MEMORY in url else None
     try:
-        engine = create_engine(url, poolclass=QueuePool) if IN_MEMORY in url else create_engine(url)
+        engine = create_engine(url, poolclass=pool, hide_parameters=True)
     except ArgumentError as error:
         raise UnusableUrl(
             Text("directory.url không phải URL của cơ sở dữ liệu nào.", "directory.url is no URL of a database."),

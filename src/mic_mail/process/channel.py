@@ -13,7 +13,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 LONGEST_LINE = 1 << 20
 
@@ -36,7 +36,7 @@ class ChildSpec:
     """The descriptor of the page on which the workers count their connections (`net.sharing`)."""
     row: int = 0
     """This worker's on that page."""
-    secret: str = ""
+    secret: str = field(default="", repr=False)
     """Random, the same for all children of one supervisor, known to nobody else and kept nowhere."""
     tee: bool = False
     """Show events on standard error, for people who watch."""

@@ -52,8 +52,12 @@ def make_folders(folders: Iterable[Path], owner: Account | None) -> None:
 
 
 def become(owner: Account | None) -> None:
-    """Give up root for ever, and let files be private to the account and its group."""
+    """Give up root for ever, keep files private to the account and its group, and leave no core: passwords and keys are in it.
+
+    The hard limit stays: who looks for a defect raises the soft one of a process by prlimit(1).
+    """
     os.umask(UMASK)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     if owner is not None:
         os.setgroups([])
         os.setresgid(owner.gid, owner.gid, owner.gid)

@@ -115,7 +115,7 @@ class SentCounts:
         return reduce(Amounts.plus, [one[0] for one in found]), reduce(Amounts.plus, [one[1] for one in found])
 
     def add(self, mailbox_id: int, now: float, amounts: Amounts, *, refused: bool = False) -> None:
-        """Count this, or take it back (negative); OSError where it cannot be written."""
+        """Count this, or take it back (negative) at the time at which it was counted; OSError where it cannot be written."""
         assert self._own_name is not None
         if self._own < 0:
             self._own = os.open(self._folder / self._own_name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
@@ -125,6 +125,8 @@ class SentCounts:
         number = int(now // SHORT_SECONDS)
         place = number % SHORT_SLOTS * _SHORT.size
         known, messages, recipients, not_messages, not_recipients, octets = _SHORT.unpack_from(record, place)
+        if known != number and min(amounts) < 0:
+            return  # it was counted more than an hour ago: its slot tells of another time
         if known != number:
             messages = recipients = not_messages = not_recipients = octets = 0
         if refused:

@@ -102,7 +102,8 @@ class Access:
         self.configure(config)
 
     def configure(self, config: Config) -> None:
-        """Take the settings of `config`, at the start and at a reload; wrong passwords counted so far stay counted."""
+        """Take the settings of `config`, at the start and at a reload, and let every open session ask anew; wrong passwords
+        counted so far stay counted."""
         auth = config.auth
         self._config = config
         self._apps.are_open = auth.app_passwords > 0
@@ -129,6 +130,7 @@ class Access:
             lanes=HashLanes(known=self._lanes.hash_ahead, others=self._lanes.hash),
             monotonic=self._clock.monotonic,
         )
+        self._watches.changed(lambda _: True)  # what was open by the former settings may be closed by these
 
     def hear(self, told: bytes) -> None:
         """What another process tells of passwords that were tried there."""
@@ -195,10 +197,11 @@ class Access:
 
     # ------------------------------------------------------------ open sessions
 
-    def watch(self, mailbox_id: int, callback: Callable[[], None]) -> Watch[int]:
+    def watch(self, mailbox_id: int, callback: Callable[[], None], seen: Decision | None = None) -> Watch[int]:
         """Call back (on the loop) when facts, password or clock may have changed the word on a mailbox.
 
-        The session then asks `recheck`, and closes the watch at its end; mail that waits asks `may_be_sent`.
+        The session then asks `recheck`, and closes the watch at its end; mail that waits asks `may_be_sent`. `seen`: by which
+        decision a session was let in; if that is not the present one it is called back now.
         """
         try:
             decision = self.decide(mailbox_id)
@@ -206,7 +209,10 @@ class Access:
             decision = None
         entry = self._snapshot.entry(mailbox_id)
         until = self._holds_until(entry, decision) if entry and decision else None
-        return self._watches.add(mailbox_id, callback, until)
+        watch = self._watches.add(mailbox_id, callback, until)
+        if seen is not None and decision is not seen:
+            callback()
+        return watch
 
     def recheck(self, signed_in: SignedIn, peer: Peer) -> Answered:
         """Whether a session that is open may go on, and with which decision."""
@@ -361,11 +367,20 @@ class Access:
             if self.exposure is not None and not again:
                 self.exposure.wrong(address, claim.password)
             return self.refusals.wrong_credentials(f"{'password' if found else 'user'}{again}")
-        if self.exposure is not None and self._is_in_use(found[0]) and await self.exposure.look(*found, claim.password):
-            await self._newer_than(self._snapshot)
-            found = self._find(address) or found
+        try:
+            await self._look_whether_others_have_it(*found, claim.password)
+        except Trouble as trouble:
+            return self.refusals.unavailable(str(trouble))
+        current = self._find(address)  # others may have recorded something while this waited for its hash
+        if current is None or current[1].version != found[1].version:
+            return self.refusals.wrong_credentials("credential-changed")
         admit = own or partial(self._admit, door=peer.protocol)
-        return admit(*found, address)
+        return admit(*current, address)
+
+    async def _look_whether_others_have_it(self, entry: Entry, credential: Credential, password: str) -> None:
+        """What follows from that is known here afterwards. Raises Trouble where it could not be recorded."""
+        if self.exposure is not None and self._is_in_use(entry) and await self.exposure.look(entry, credential, password):
+            await self._newer_than(self._snapshot)
 
     def _is_in_use(self, entry: Entry) -> bool:
         """Whether the mailbox may be used with its present password, so that it matters who else has that."""

@@ -147,6 +147,8 @@ class Counted:
     """Whether the message stands in its sender's counts (`services.rates`), and with how much."""
 
     octets: int = 0
+    at: float = 0.0
+    """When, in seconds since 1970: there it is given back."""
     is_counted: bool = False
 
 

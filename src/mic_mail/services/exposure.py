@@ -22,7 +22,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry
-from mic_mail.errors import MicMailError
+from mic_mail.errors import MicMailError, Text, Trouble
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.lifenotices import SERVER
@@ -39,6 +39,13 @@ class Events(Protocol):
     """The part of the log that is needed here."""
 
     def event(self, name: str, /, **fields: object) -> None: ...
+
+
+class NotRecorded(Trouble):
+    """What follows from a password that others have could not be recorded: nobody gets in by it meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__(Text("Chưa ghi được việc tạm khóa.", "What follows from the password could not be recorded."))
 
 
 class Suspending(Protocol):
@@ -106,7 +113,7 @@ class Exposure:
     # ------------------------------------------------------------ right ones
 
     async def look(self, entry: Entry, credential: Credential, password: str) -> bool:
-        """Act on a right password that others have; whether the word on the mailbox may be another one now."""
+        """Act on a right password that others have; whether the word on the mailbox may be another one now. `NotRecorded`."""
         how = self._tried_elsewhere(entry, password) or await self._leaked(entry, credential.version, password)
         return how is not None and await self._act(entry, how)
 
@@ -143,7 +150,8 @@ class Exposure:
             "password_exposed", mailbox=entry.address, clause="7.2.c", detail=how, action=action, seq=_newest(entry)
         )
         if action == "suspend":
-            await self._suspending.suspend(entry.mailbox_id, TRIGGERS[how], WHY[how])
+            if not await self._suspending.suspend(entry.mailbox_id, TRIGGERS[how], WHY[how]):
+                raise NotRecorded
         elif action == "change":
             await self._demand(entry, how)
         return action != "tell"
@@ -158,6 +166,7 @@ class Exposure:
             return
         except MicMailError as error:
             self._log.event("password_change_not_demanded", mailbox=entry.address, error=str(error))
+            raise NotRecorded from error
 
 
 def _newest(entry: Entry) -> int:

@@ -50,9 +50,17 @@ class PageAccess:
 
     def asks_for_code(self, signed_in: SignedIn) -> bool:
         """Whether the page wants a code of who has shown the password."""
+        factor = self._factor_now(signed_in)
+        return factor is not None and factor != signed_in.factor
+
+    def has_shown_enough(self, signed_in: SignedIn) -> bool:
+        """Whether a session at the page was opened by what is asked for now; with a factor that was removed it is over."""
+        return signed_in.factor == self._factor_now(signed_in)
+
+    def _factor_now(self, signed_in: SignedIn) -> int | None:
         entry = self._access.snapshot.entry(signed_in.mailbox_id)
         factor = self.factor_of(entry) if entry is not None else None
-        return factor is not None and factor.seq != signed_in.factor
+        return factor.seq if factor is not None else None
 
     async def enter_code(self, half: SignedIn, code: str, peer: Peer) -> Answered:
         """The second step, of who has shown the password: in, or a refusal."""

@@ -90,9 +90,9 @@ class Rates:
             found.append(Full(what, span, limit, window.room_at(what, more, limit)))
         return max(found, key=lambda full: full.room_at)
 
-    def give_back(self, mailbox_id: int, amounts: Amounts, now: float) -> None:
-        """What was counted was not sent after all."""
-        self._counts.add(mailbox_id, now, Amounts(-amounts.messages, -amounts.recipients, -amounts.octets))
+    def give_back(self, mailbox_id: int, amounts: Amounts, at: float) -> None:
+        """What was counted `at` that time was not sent after all."""
+        self._counts.add(mailbox_id, at, Amounts(-amounts.messages, -amounts.recipients, -amounts.octets))
 
     def refused(self, mailbox_id: int, messages: int, recipients: int, now: float) -> Amounts:
         """Count what was refused; how much the mailbox has tried to send within the hour, the refused included."""

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from mic_mail.auth import totp
-from mic_mail.auth.passwords import load_secret
+from mic_mail.auth.passwords import BadSecret, load_secret
 from mic_mail.clock import Clock
 from mic_mail.config.auth import Auth
 from mic_mail.config.model import Config
@@ -127,7 +127,7 @@ class SecondFactors:
             return Checked.RECOVERY
         try:
             taken = taken_step(factor, load_secret(key_path(self._config)), typed, now.timestamp(), factors.take)
-        except totp.SealBroken:
+        except (totp.SealBroken, BadSecret):
             return Checked.UNREADABLE
         if taken:
             return Checked.RIGHT

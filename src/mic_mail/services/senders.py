@@ -113,17 +113,18 @@ class Senders:
 
     def has_no_room(self, client: Client, trace_id: str, octets: int) -> Refusal | None:
         """Asked at MAIL: the limit that one more message of this size would pass."""
-        return self._judged(client, trace_id, Amounts(1, 0, octets), self._rates.full)
+        return self._judged(client, trace_id, Amounts(1, 0, octets), self._rates.full, self._now())
 
     def name_recipient(self, client: Client, trace_id: str) -> Refusal | None:
         """Count a recipient, whatever becomes of the message."""
-        return self._judged(client, trace_id, Amounts(recipients=1), self._rates.take)
+        return self._judged(client, trace_id, Amounts(recipients=1), self._rates.take, self._now())
 
     def count(self, envelope: Envelope, octets: int) -> Refusal | None:
         """Count a message that is complete; `discount` it if it is not taken after all."""
-        wanted = Amounts(1, 0, octets)
-        refusal = self._judged(envelope.client, envelope.trace_id, wanted, self._rates.take)
-        envelope.counted.octets, envelope.counted.is_counted = octets, refusal is None
+        wanted, now = Amounts(1, 0, octets), self._now()
+        refusal = self._judged(envelope.client, envelope.trace_id, wanted, self._rates.take, now)
+        counted = envelope.counted
+        counted.octets, counted.at, counted.is_counted = octets, now, refusal is None
         return refusal
 
     def discount(self, envelope: Envelope) -> None:
@@ -132,14 +133,14 @@ class Senders:
         if counted.is_counted and sender is not None:
             counted.is_counted = False
             with self._told():
-                self._rates.give_back(sender.mailbox_id, Amounts(1, 0, counted.octets), self._now())
+                self._rates.give_back(sender.mailbox_id, Amounts(1, 0, counted.octets), counted.at)
 
-    def _judged(self, client: Client, trace_id: str, wanted: Amounts, judge: _Judge) -> Refusal | None:
+    def _judged(self, client: Client, trace_id: str, wanted: Amounts, judge: _Judge, now: float) -> Refusal | None:
         sender, settings = client.signed_in, self._settings()
         if sender is None:
             return None
         with self._told():
-            full = judge(sender.mailbox_id, wanted, settings.ceilings_of(sender.address), self._now())
+            full = judge(sender.mailbox_id, wanted, settings.ceilings_of(sender.address), now)
             if full is None:
                 return None
             self.limited[f"{full.what}-{full.span}"] += 1

@@ -65,6 +65,8 @@ class Sharing:
         """The server's own domain, and readings that may have changed."""
         self._domain = domain
         self._known.clear()
+        self._watches.changed(lambda _: True)
+        self._watches_of_all.changed(lambda _: True)
 
     def of(self, actor_id: int) -> Mapping[str, Shared]:
         """What the owner of the mailbox `actor_id` may use beside it, by name."""

@@ -238,7 +238,7 @@ class Application:
         visit = await self.half_visit(request)
         if visit is None or visit.session.half:
             return None
-        if self.services.page_access.asks_for_code(visit.signed_in):  # a second factor was set elsewhere since
+        if not self.services.page_access.has_shown_enough(visit.signed_in):  # a second factor was set, or removed, since
             self.sessions.end(visit.token)
             return None
         return visit

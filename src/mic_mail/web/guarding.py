@@ -8,7 +8,8 @@ exception that nobody foresaw becomes a page with a reference; what it was stand
                     (RFC 9112 §11.2)
     plain http      is sent to the https page and served nothing
 
-What monitoring asks from its networks goes past all this (`monitoring`): it knows neither names nor certificates.
+What monitoring asks from its networks goes past all this (`monitoring`): it knows neither names nor certificates. So do mail
+programs that set themselves up (`autosetup`), under names of their own; after chunks the connection ends.
 """
 
 from collections.abc import Callable, Iterable
@@ -118,5 +119,6 @@ class Guard:
                 headers[name] = value
         headers.setdefault("cache-control", NEVER_KEPT)
         headers["date"] = format_datetime(self._now(), usegmt=True)
-        if status >= 400 or not secure:  # of what was refused a body may still be coming
+        chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])  # RFC 9112 §6.1
+        if status >= 400 or not secure or chunked:  # of what was refused a body may still be coming
             headers["connection"] = "close"

@@ -220,6 +220,7 @@ class SecondFactorPages:
             return await self._page(visit, messages.unavailable(), status=503)
         application.event("second_factor_removed", request, mailbox=signed_in.address)
         await self._told()
+        visit.session.signed_in = replace(visit.session.signed_in, factor=None)
         visit.session.news = pages.FACTOR_REMOVED
         return RedirectResponse(FACTOR, 303)
 

@@ -241,6 +241,60 @@ async def test_a_mailbox_that_came_while_its_password_was_hashed(world: World) -
     await asyncio.gather(*busy)
 
 
+async def hashed_while(world: World, *facts: Draft, password: str | None = None) -> SignedIn | Refusal:
+    """The answer to a right password that waits for its hash while these facts are recorded, and known here."""
+    waiting = threading.Event()
+    busy = [asyncio.ensure_future(world.lanes.hash(waiting.wait)) for _ in range(2)]
+    await asyncio.sleep(0)
+    signing_in = asyncio.ensure_future(login(world, "dvbe"))
+    await asyncio.sleep(0)
+    mailbox = world.directory.mailbox("dvbe@mic.gov.vn")
+    world.directory.append_facts(mailbox.mailbox_id, facts)
+    if password is not None:
+        set_password(world.directory, world.config, mailbox, password, at=START, origin=Origin("test"), must_change=False)
+    assert await world.access.refresh()
+    waiting.set()
+    await asyncio.gather(*busy)
+    return await signing_in
+
+
+async def test_a_suspension_while_its_password_was_hashed(world: World) -> None:
+    """Reg. 7.1: who waits in the queue of hashes when the mailbox is suspended does not get in by what was true before."""
+    world.add("dvbe")
+    await world.access.refresh()
+    assert kind_of(await hashed_while(world, SUSPENDED)) is RefusalKind.SUSPENDED
+
+
+async def test_a_change_of_the_password_that_is_hashed(world: World) -> None:
+    """It was right when it was typed, and is worth nothing when it is found so."""
+    world.add("dvbe")
+    await world.access.refresh()
+    assert kind_of(await hashed_while(world, password="ngựa pin kẹp ghim")) is RefusalKind.WRONG_CREDENTIALS
+
+
+async def test_a_watch_that_begins_after_the_suspension(world: World) -> None:
+    """What is recorded between the answer and the watch calls back too: the session begins and ends."""
+    mailbox = world.add("dvbe")
+    called: list[int] = []
+    signed_in = await login(world, "dvbe")
+    assert isinstance(signed_in, SignedIn)
+    world.directory.append_fact(mailbox.mailbox_id, SUSPENDED)
+    await world.access.refresh()
+    world.access.watch(signed_in.mailbox_id, lambda: called.append(1), signed_in.decision)
+    assert called
+
+
+async def test_a_reload_calls_every_session_back(world: World) -> None:
+    """A setting may close what was open: app passwords, the own password beside a second factor, a term."""
+    world.add("dvbe")
+    signed_in = await login(world, "dvbe")
+    assert isinstance(signed_in, SignedIn)
+    called: list[int] = []
+    world.access.watch(signed_in.mailbox_id, lambda: called.append(1))
+    world.access.configure(world.config)
+    assert called
+
+
 async def test_a_ghost_is_hashed_like_a_user(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that does not exist goes through the hash lane once, as a wrong password does."""
     world.add("dvbe")

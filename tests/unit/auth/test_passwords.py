@@ -1,6 +1,8 @@
 """Verifiers, decoys, the cache of verified passwords, and the rules for new ones."""
 
+import threading
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,29 @@ def test_the_secret_is_made_once_and_private(tmp_path: Path) -> None:
     path = tmp_path / "decoy.key"
     assert passwords.load_secret(path) == passwords.load_secret(path)
     assert path.stat().st_mode & 0o077 == 0
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_many_who_make_the_secret_all_have_the_same(tmp_path: Path) -> None:
+    """Workers that start at once: nobody reads a file that another one has not written yet."""
+    for number in range(50):
+        path, together = tmp_path / f"{number}.key", threading.Barrier(8)
+
+        def load(path: Path = path, together: threading.Barrier = together) -> bytes:
+            together.wait()
+            return passwords.load_secret(path)
+
+        with ThreadPoolExecutor(8) as threads:
+            assert len({done.result() for done in [threads.submit(load) for _ in range(8)]}) == 1
+
+
+@pytest.mark.parametrize("octets", [b"", b"half of it"])
+def test_half_a_secret_is_none(tmp_path: Path, octets: bytes) -> None:
+    """Of a disk that was full, or of a power cut: a key that everybody can guess seals nothing."""
+    path = tmp_path / "second-factor.key"
+    path.write_bytes(octets)
+    with pytest.raises(passwords.BadSecret, match="damaged"):
+        passwords.load_secret(path)
 
 
 def test_the_cache_forgets_by_version_by_time_and_by_room() -> None:

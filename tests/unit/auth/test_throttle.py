@@ -1,9 +1,11 @@
 """The limits on wrong passwords: who waits, who does not, and that everything is bounded."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.auth.throttle import Answer, Throttle, ThrottleSettings, network
+from mic_mail.auth.throttle import MOST_NETWORKS, Answer, Throttle, ThrottleSettings, network
 
 SETTINGS = ThrottleSettings(per_pair=3, per_mailbox=6, per_network=8, window_seconds=100.0, capacity=50)
 OFFICE, HOME, ATTACKER = "203.0.113.7", "198.51.100.9", "192.0.2.66"
@@ -95,3 +97,24 @@ def test_memory_is_bounded(tries: list[tuple[int, int, int, float]]) -> None:
     assert all(len(table._seen) <= SETTINGS.capacity for table in tables)
     assert all(len(seen) <= SETTINGS.per_network for table in tables for seen in table._seen.values())
     assert len(throttle._known) <= SETTINGS.capacity
+
+
+def test_what_counts_no_more_is_forgotten() -> None:
+    """A guess each minute for months, each from another network at another name, leaves no more than a window of them."""
+    throttle = Throttle(replace(SETTINGS, capacity=1_000))
+    for n in range(2_000):
+        throttle.wrong(f"nobody{n}", f"10.0.{n // 250}.{n % 250}", word(n), n * 60.0)
+    window = SETTINGS.window_seconds / 60 + 1
+    assert all(len(table._seen) <= window for table in (throttle._pairs, throttle._mailboxes, throttle._networks))
+
+
+def test_one_mailbox_fills_no_table() -> None:
+    """Who has the password of one mailbox and all of a /48 makes no other mailbox's network unknown."""
+    throttle = Throttle(replace(SETTINGS, capacity=200))
+    throttle.right("dvbe", HOME, None, 0.0)
+    for n in range(500):
+        throttle.right("ttlan", f"2001:db8:0:{n:x}::1", None, 1.0 + n)
+    assert throttle.knows("dvbe", HOME, 5_000.0)
+    assert throttle.knows("ttlan", "2001:db8:0:1f3::1", 5_000.0)
+    assert not throttle.knows("ttlan", "2001:db8:0:0::1", 5_000.0)
+    assert len(throttle.known(5_000.0)) <= MOST_NETWORKS + 1

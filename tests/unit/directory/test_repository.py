@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from mic_mail.directory.engine import DirectoryUnavailable
+from mic_mail.directory.engine import DirectoryUnavailable, connect
 from mic_mail.directory.records import AlreadyThere, MailboxRecord, NotFound, PersonRecord, Superseded, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AliasEntry, Credential, ScramKeys
+from mic_mail.log.failures import failure
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Draft, FactKind, Level, first_broken
 from mic_mail.policy.lifecycle import FactsUnreadable, decide
@@ -77,6 +78,17 @@ def test_secrets_are_not_printed():
     """No verifier appears in the text form of anything that may be logged."""
     shown = repr(Credential(3, "$argon2id$secret", ScramKeys(b"SALT", 1, b"STORED", b"SERVER")))
     assert not any(word in shown for word in ("secret", "SALT", "STORED", "SERVER"))
+
+
+def test_an_error_of_the_database_tells_no_secret(tmp_path):
+    """What was to be stored is not in its text, which stands in the log of a defect."""
+    with connect(f"sqlite:///{tmp_path}/d").begin() as connection:
+        connection.execute(text("CREATE TABLE kept (argon2 TEXT PRIMARY KEY)"))
+        insert = text("INSERT INTO kept VALUES (:argon2)")
+        connection.execute(insert, {"argon2": "$argon2id$secret"})
+        with pytest.raises(IntegrityError) as error:
+            connection.execute(insert, {"argon2": "$argon2id$secret"})
+    assert "secret" not in failure(error.value)["error"] + failure(error.value)["where"]
 
 
 def test_increment_reads_only_what_changed(directory, issue, clock):

@@ -39,6 +39,21 @@ def test_root_is_given_up_for_ever() -> None:
     assert (groups, back, umask) == ([], False, 0o027)
 
 
+def test_no_core_is_left() -> None:
+    """What a process dies with are passwords and keys: whatever the shell or systemd allows, nothing of it is written down."""
+    child = """
+import os, resource, signal
+from mic_mail.process.privileges import become
+resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+become(None)
+assert os.fork() or os.kill(os.getpid(), signal.SIGSEGV)
+print(os.WCOREDUMP(os.wait()[1]), resource.getrlimit(resource.RLIMIT_CORE)[0])
+"""
+    with tempfile.TemporaryDirectory() as place:
+        done = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=True, cwd=place)
+    assert done.stdout.split() == ["False", "0"]
+
+
 @needs_root
 def test_folders_are_made_for_the_account_and_what_is_there_stays() -> None:
     """Private to the account from the start; an existing folder is not taken from its owner."""

@@ -68,6 +68,26 @@ def test_what_is_given_back(rates: Rates) -> None:
     assert rates.take(1, ONE, ceilings, NOW + 6) is None
 
 
+def test_it_is_given_back_where_it_was_counted(rates: Rates) -> None:
+    """Not where something else was counted since: an hour that begins between the two sees no more than its limit."""
+    ceilings = Ceilings(Amounts(2, 99, 999), PLENTY)
+    assert rates.take(1, ONE, ceilings, NOW + 299) is None
+    assert rates.take(1, ONE, ceilings, NOW + 301) is None
+    rates.give_back(1, ONE, NOW + 299)
+    assert rates.take(1, ONE, ceilings, NOW + 302) is None
+    assert rates.take(1, ONE, ceilings, NOW + 3_900) is not None
+
+
+def test_what_is_given_back_too_late(rates: Rates) -> None:
+    """Its slot tells of another time by then, and stays as it is."""
+    ceilings = Ceilings(Amounts(2, 99, 999), PLENTY)
+    assert rates.take(1, ONE, ceilings, NOW) is None
+    assert rates.take(1, ONE, ceilings, NOW + 3_900) is None
+    rates.give_back(1, ONE, NOW)
+    assert rates.take(1, ONE, ceilings, NOW + 3_901) is None
+    assert rates.take(1, ONE, ceilings, NOW + 3_902) is not None
+
+
 def test_a_limit_that_changes_holds_at_once(rates: Rates) -> None:
     """What was counted stays counted at a reload."""
     wide, narrow = Ceilings(PLENTY, Amounts(5, 99, 999)), Ceilings(PLENTY, Amounts(3, 99, 999))

@@ -247,6 +247,15 @@ def test_what_follows_a_refused_body_is_no_request(site: MailServer) -> None:
         assert b"20" not in answer[9:11]
 
 
+def test_what_follows_a_chunked_request_is_none(site: MailServer) -> None:
+    """Mail programs that set themselves up may send chunks; with a length besides, the connection ends (RFC 9112 §6.1)."""
+    chunked = b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n<x/>\r\n0\r\n\r\n"
+    smuggled = b"GET /forgot HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    answer = raw(site, b"POST /autodiscover/autodiscover.xml HTTP/1.1\r\nHost: localhost\r\n" + chunked + smuggled)
+    assert answer.startswith(b"HTTP/1.1 200 "), answer
+    assert answer.count(b"HTTP/1.1") == 1, answer
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "CONNECT", "BREW"])
 @pytest.mark.parametrize("path", ["/", "/password", "/sign-out"])
 def test_other_methods_are_refused(site: MailServer, browsers: Open, method: str, path: str) -> None:
