@@ -13,12 +13,12 @@ So nobody locks an owner out of the own mailbox from afar, and an office (or Mic
 behind one address is never banned whole: who signed in from there before may go on. All tables are bounded.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
@@ -96,6 +96,9 @@ class _Wrongs(Generic[Key]):
             return 0.0
         return next(islice(seen.values(), len(seen) - self._limit, None)) + self._window - now
 
+    def count(self, key: Key, now: float) -> int:
+        return len(self._fresh(key, now))
+
     def add(self, key: Key, digest: bytes, now: float) -> None:
         seen = self._fresh(key, now)
         if digest not in seen:
@@ -127,6 +130,8 @@ class Throttle:
         self._mailboxes: _Wrongs[str] = _Wrongs()
         self._networks: _Wrongs[str] = _Wrongs()
         self._known: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._homes: Counter[str] = Counter()
+        """How many mailboxes each network is known for."""
         self.configure(settings or ThrottleSettings())
 
     def configure(self, settings: ThrottleSettings) -> None:
@@ -153,6 +158,16 @@ class Throttle:
     def knows(self, mailbox: str, peer: str, now: float) -> bool:
         """Whether this mailbox was signed in to from this network before."""
         return self._knows(mailbox, network(peer), now)
+
+    def suspicion(self, peer: str, now: float, *, open_questions: int = 0) -> int:
+        """How far a network is suspected of guessing (decision 0088), of whoever never signed in from it before.
+
+        0: as many mailboxes, or more, sign in from there as passwords were wrong: an office. 1: nothing is known of it.
+        One more for each doubling of what was wrong. `open_questions`: passwords counted as wrong until they are looked at.
+        """
+        net = network(peer)
+        wrong, homes = max(0, self._networks.count(net, now) - open_questions), self._homes.get(net, 0)
+        return 0 if homes and wrong <= homes else 1 + (wrong - homes).bit_length()
 
     def wrong(self, mailbox: str, peer: str, digest: bytes, now: float) -> None:
         """This password was wrong."""
@@ -188,11 +203,20 @@ class Throttle:
         heard = self._known.get(pair)
         news = news or heard is None or now - heard > NEWS_SECONDS
         if news:
-            self._known[pair] = now
+            self._learn(pair, now)
+        else:
+            self._known.move_to_end(pair)
+        return news
+
+    def _learn(self, pair: tuple[str, str], now: float) -> None:
+        self._homes[pair[1]] += pair not in self._known
+        self._known[pair] = now
         self._known.move_to_end(pair)
         if len(self._known) > self.settings.capacity:
-            self._known.popitem(last=False)
-        return news
+            (_, forgotten), _ = self._known.popitem(last=False)
+            self._homes[forgotten] -= 1
+            if not self._homes[forgotten]:
+                del self._homes[forgotten]
 
     def known(self, now: float) -> list[tuple[str, str, float]]:
         """Mailbox, network and how long ago it was last heard of, of what still counts; the longest untouched first."""
@@ -204,9 +228,8 @@ class Throttle:
 
     def remember(self, mailbox: str, net: str, since: float) -> None:
         """What was known in an earlier life; what is known in this one is newer."""
-        self._known.setdefault((mailbox, net), since)
-        if len(self._known) > self.settings.capacity:
-            self._known.popitem(last=False)
+        if (mailbox, net) not in self._known:
+            self._learn((mailbox, net), since)
 
     def _knows(self, mailbox: str, net: str, now: float) -> bool:
         since = self._known.get((mailbox, net))
@@ -229,3 +252,14 @@ def network(peer: str) -> str:
             return str(address.ipv4_mapped)
         return str(IPv6Address(int(address) >> 64 << 64)) + "/64"
     return str(address)
+
+
+@lru_cache(maxsize=4096)
+def neighbourhood(peer: str) -> str:
+    """The /24 or /48 of an address: what one customer may easily have, and changes addresses in."""
+    try:
+        address = ip_address(network(peer).partition("/")[0])
+    except ValueError:
+        return peer
+    width = 24 if isinstance(address, IPv4Address) else 48
+    return str(ip_network((address, width), strict=False))
