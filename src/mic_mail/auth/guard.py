@@ -9,6 +9,7 @@ log.
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,7 +19,7 @@ from mic_mail.auth import passwords
 from mic_mail.auth.apppasswords import Recognisable, recognised
 from mic_mail.auth.hearsay import SharedThrottle
 from mic_mail.auth.passwords import Decoys, VerifiedCache
-from mic_mail.auth.throttle import Answer, network
+from mic_mail.auth.throttle import Answer, neighbourhood, network
 
 
 class Outcome(Enum):
@@ -72,13 +73,18 @@ class Claim:
     """The app passwords that open something now."""
 
 
-HashLane = Callable[[Callable[[], bool]], Awaitable[bool]]
-"""Runs a blocking check elsewhere; raises errors.Trouble when its queue is too long."""
+HashLane = Callable[[Callable[[], bool], str, Callable[[], int]], Awaitable[bool]]
+"""Runs a blocking check elsewhere, for a source, and how much that is suspected (`process.fairturns`); raises errors.Trouble
+when its queue is too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class HashLanes:
-    """Two ways to the same threads: strangers who guess must not keep those waiting who have signed in from there before."""
+    """Two ways to the same threads: strangers who guess must not keep those waiting who have signed in from there before.
+
+    Among these each mailbox is a source of its own, so that an office does not wait for being large; strangers are told apart
+    by their neighbourhood, and by what was guessed in vain from their network (decision 0088).
+    """
 
     known: HashLane
     others: HashLane
@@ -112,6 +118,8 @@ class Guard:
         self._monotonic = monotonic
         self._verified = VerifiedCache(key)
         self._running: dict[bytes, _Running] = {}
+        self._asked: Counter[str] = Counter()
+        """How many of them each network has asked."""
 
     async def check(self, claim: Claim, peer: str) -> Outcome | ByApp | Wait:
         """The answer to a claim; raises errors.Trouble when nobody could find out in time."""
@@ -134,12 +142,21 @@ class Guard:
         if self._verified.holds(digest, now):
             self._throttle.right(claim.address, peer, None, now)
             return Outcome.RIGHT
-        lane = self._lanes.known if self._throttle.knows(claim.address, peer, now) else self._lanes.others
+        way = self._way(claim, peer, now)
         # Counted as wrong until it proves right: a thousand connections at once get no more tries than one after another.
         self._throttle.suspect(claim.address, peer, digest, now)
-        task = asyncio.get_running_loop().create_task(self._verify(claim, peer, digest, lane))
-        self._running[digest] = _Running(network(peer), task)
-        task.add_done_callback(lambda _: self._running.pop(digest, None))
+        net = network(peer)
+        task = asyncio.get_running_loop().create_task(self._verify(claim, peer, digest, way))
+        self._running[digest] = _Running(net, task)
+        self._asked[net] += 1
+
+        def over(_: object) -> None:
+            self._running.pop(digest, None)
+            self._asked[net] -= 1
+            if not self._asked[net]:
+                del self._asked[net]
+
+        task.add_done_callback(over)
         return await asyncio.shield(task)
 
     async def _joined(self, running: _Running, claim: Claim, peer: str, digest: bytes) -> Outcome | Wait:
@@ -155,9 +172,20 @@ class Guard:
             self._throttle.wrong(claim.address, peer, digest, self._monotonic())
         return outcome
 
-    async def _verify(self, claim: Claim, peer: str, digest: bytes, lane: HashLane) -> Outcome:
+    def _way(self, claim: Claim, peer: str, now: float) -> Callable[[], Awaitable[bool]]:
+        """To the hash of this claim, in its place among those who wait."""
+        question, net = self._question(claim), network(peer)
+        if self._throttle.knows(claim.address, peer, now):
+            return lambda: self._lanes.known(question, claim.address, lambda: 0)
+
+        def suspicion() -> int:
+            return self._throttle.suspicion(peer, self._monotonic(), open_questions=self._asked[net])
+
+        return lambda: self._lanes.others(question, neighbourhood(peer), suspicion)
+
+    async def _verify(self, claim: Claim, peer: str, digest: bytes, way: Callable[[], Awaitable[bool]]) -> Outcome:
         try:
-            right = await lane(self._question(claim))
+            right = await way()
         except BaseException:  # nobody found out, so it was not wrong either
             self._throttle.forgive(claim.address, peer, digest)
             raise
@@ -168,6 +196,13 @@ class Guard:
         self._throttle.right(claim.address, peer, digest, now)
         self._verified.add(digest, now + self._cache_seconds)
         return Outcome.RIGHT
+
+    def hear(self, told: bytes) -> None:
+        """What another process has found out: nobody hashes a second time what was right there."""
+        now = self._monotonic()
+        right = self._throttle.hear(told, now)
+        if right is not None:
+            self._verified.add(right, now + self._cache_seconds)
 
     def _question(self, claim: Claim) -> Callable[[], bool]:
         credential, password = claim.credential, claim.password

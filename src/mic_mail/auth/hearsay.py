@@ -3,7 +3,7 @@
 Nobody is asked before a password is looked at: each process decides by what it knows, at once and also when it is the only one
 left. What is told may be lost; then a guesser gets a try more from one process. Digests are the same in all processes, so that
 one stale password counts once wherever it comes in. Only what was found out is told: a password that is still being checked
-here may be right, and come to another process at the same moment.
+here may be right, and come to another process at the same moment. What was right, one process alone need have hashed.
 """
 
 import json
@@ -35,6 +35,10 @@ class SharedThrottle:
     def knows(self, mailbox: str, peer: str, now: float) -> bool:
         """As `Throttle.knows`."""
         return self._own.knows(mailbox, peer, now)
+
+    def suspicion(self, peer: str, now: float, *, open_questions: int) -> int:
+        """As `Throttle.suspicion`."""
+        return self._own.suspicion(peer, now, open_questions=open_questions)
 
     def suspect(self, mailbox: str, peer: str, digest: bytes, now: float) -> None:
         """Count it here until it is known: as wrong, by `wrong`; as right, by `right`; or nobody could find out: `forgive`."""
@@ -72,17 +76,19 @@ class SharedThrottle:
         if len(told) <= LONGEST:
             self._tell(told)
 
-    def hear(self, told: bytes, now: float) -> None:
-        """Count what another process has told; nonsense counts nothing."""
+    def hear(self, told: bytes, now: float) -> bytes | None:
+        """Count what another process has told; nonsense counts nothing. The digest of a password that it has found right."""
         try:
             what, mailbox, peer, digits = map(str, json.loads(told))
             digest = bytes.fromhex(digits)
         except (ValueError, TypeError):
-            return
+            return None
         match what:
             case "wrong":
                 self._own.wrong(mailbox, peer, digest, now)
             case "right":
                 self._own.right(mailbox, peer, digest or None, now)
+                return digest or None
             case "seen":
                 self._own.seen(mailbox, peer, now)
+        return None

@@ -14,12 +14,12 @@ behind one address is never banned whole: who signed in from there before may go
 counts goes with what comes.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Hashable, ItemsView
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
@@ -99,6 +99,9 @@ class _Wrongs(Generic[Key]):
             return 0.0
         return next(islice(seen.values(), len(seen) - self._limit, None)) + self._window - now
 
+    def count(self, key: Key, now: float) -> int:
+        return len(self._fresh(key, now))
+
     def add(self, key: Key, digest: bytes, now: float) -> None:
         seen = self._fresh(key, now)
         if digest not in seen:
@@ -137,6 +140,7 @@ class _Known:
         self.capacity = 1
         self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._networks: dict[str, OrderedDict[str, None]] = {}
+        self._homes: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._told)
@@ -149,6 +153,7 @@ class _Known:
 
     def put(self, mailbox: str, net: str, at: float) -> None:
         """It was told now that this one is known, or was at `at`."""
+        self._homes[net] += (mailbox, net) not in self._told
         self._told[mailbox, net] = at
         self.touch(mailbox, net)
         if len(self._networks[mailbox]) > MOST_NETWORKS:
@@ -163,8 +168,15 @@ class _Known:
         networks[net] = None
         networks.move_to_end(net)
 
+    def homes(self, net: str) -> int:
+        """How many mailboxes a network is known for."""
+        return self._homes.get(net, 0)
+
     def _drop(self, mailbox: str, net: str) -> None:
         del self._told[mailbox, net]
+        self._homes[net] -= 1
+        if not self._homes[net]:
+            del self._homes[net]
         networks = self._networks[mailbox]
         del networks[net]
         if not networks:
@@ -206,6 +218,16 @@ class Throttle:
     def knows(self, mailbox: str, peer: str, now: float) -> bool:
         """Whether this mailbox was signed in to from this network before."""
         return self._knows(mailbox, network(peer), now)
+
+    def suspicion(self, peer: str, now: float, *, open_questions: int = 0) -> int:
+        """How far a network is suspected of guessing (decision 0088), of whoever never signed in from it before.
+
+        0: as many mailboxes, or more, sign in from there as passwords were wrong: an office. 1: nothing is known of it.
+        One more for each doubling of what was wrong. `open_questions`: passwords counted as wrong until they are looked at.
+        """
+        net = network(peer)
+        wrong, homes = max(0, self._networks.count(net, now) - open_questions), self._known.homes(net)
+        return 0 if homes and wrong <= homes else 1 + (wrong - homes).bit_length()
 
     def wrong(self, mailbox: str, peer: str, digest: bytes, now: float) -> None:
         """This password was wrong."""
@@ -280,3 +302,14 @@ def network(peer: str) -> str:
             return str(address.ipv4_mapped)
         return str(IPv6Address(int(address) >> 64 << 64)) + "/64"
     return str(address)
+
+
+@lru_cache(maxsize=4096)
+def neighbourhood(peer: str) -> str:
+    """The /24 or /48 of an address: what one customer may easily have, and changes addresses in."""
+    try:
+        address = ip_address(network(peer).partition("/")[0])
+    except ValueError:
+        return peer
+    width = 24 if isinstance(address, IPv4Address) else 48
+    return str(ip_network((address, width), strict=False))

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
+from mic_mail.process.fairturns import FairTurns, Suspicion, not_suspected
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.types import AccountRef
 
@@ -109,27 +110,24 @@ class Lane:
 
 
 class Turns:
-    """A number of turns; those who find none wait in order, no longer than their patience. Who is let ahead waits in a line of
-    his own, which goes first and which the others cannot fill."""
+    """A number of turns; those who find none wait in order, no longer than their patience."""
 
-    __slots__ = ("_ahead", "_free", "_most_waiting", "_waiting")
+    __slots__ = ("_free", "_most_waiting", "_waiting")
 
     def __init__(self, turns: int, most_waiting: int) -> None:
         self._free = turns
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._ahead: deque[asyncio.Future[None]] = deque()
         self._most_waiting = most_waiting
 
-    async def take(self, patience: float, *, ahead: bool = False) -> None:
+    async def take(self, patience: float) -> None:
         """Return with a turn, or raise `Unavailable`."""
-        if self._free and not self._waiting and not self._ahead:
+        if self._free and not self._waiting:
             self._free -= 1
             return
-        line = self._ahead if ahead else self._waiting
-        if len(line) >= self._most_waiting:
+        if len(self._waiting) >= self._most_waiting:
             raise Unavailable("too many are waiting")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        line.append(turn)
+        self._waiting.append(turn)
         try:
             async with asyncio.timeout(patience):
                 await turn
@@ -144,17 +142,16 @@ class Turns:
 
     def give_back(self) -> None:
         """Hand the turn to the next who still waits."""
-        for line in (self._ahead, self._waiting):
-            while line:
-                turn = line.popleft()
-                if not turn.done():
-                    turn.set_result(None)
-                    return
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
         self._free += 1
 
     def idle(self, turns: int) -> bool:
         """Whether all `turns` are free and nobody waits."""
-        return self._free == turns and not self._waiting and not self._ahead
+        return self._free == turns and not self._waiting
 
 
 class Lanes:
@@ -166,7 +163,7 @@ class Lanes:
         self.io_lane = Lane("io", io_threads)
         self._delivery_lane = Lane("delivery", 1)
         self._hash_lane = Lane("hash", hash_threads)
-        self._hash_turns = Turns(hash_threads, WAITING_FOR_HASH)
+        self._hash_turns = FairTurns(hash_threads, WAITING_FOR_HASH)
 
     async def cpu(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run pure Python work (scan, render, search) in slices of at most about 2 ms each."""
@@ -180,15 +177,16 @@ class Lanes:
         """Run a call that waits for a disk and belongs to no account (spool, directory)."""
         return await self.io_lane.submit(fn, *args, **kwargs)
 
-    async def hash(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a password hash; at most `hash_threads` at once, so the memory they take is bounded."""
-        await self._hash_turns.take(self.patience)
-        return await self._hash_lane._submit(lambda: fn(*args, **kwargs), self._hash_turns.give_back)
+    async def hash(self, fn: Callable[[], T], source: str, suspicion: Suspicion = not_suspected) -> T:
+        """Run a password hash; at most `hash_threads` at once, so the memory they take is bounded. Sources take turns, and
+        who is suspected gets fewer (`fairturns`)."""
+        await self._hash_turns.take(self.patience, source, suspicion)
+        return await self._hash_lane._submit(fn, self._hash_turns.give_back)
 
-    async def hash_ahead(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same, before those who came by `hash`: strangers who guess from everywhere fill that line."""
-        await self._hash_turns.take(self.patience, ahead=True)
-        return await self._hash_lane._submit(lambda: fn(*args, **kwargs), self._hash_turns.give_back)
+    async def hash_ahead(self, fn: Callable[[], T], source: str, suspicion: Suspicion = not_suspected) -> T:
+        """The same, before those who came by `hash`."""
+        await self._hash_turns.take(self.patience, source, suspicion, ahead=True)
+        return await self._hash_lane._submit(fn, self._hash_turns.give_back)
 
     def close_to_the_loop(self) -> list[int]:
         """The threads that hand the interpreter to and fro with the loop: for deliveries and all work on accounts."""

@@ -312,7 +312,9 @@ class Application:
         name = one_line(entry.display_name or entry.owner.name) or address
         profile = mobileconfig.profile(servers(config), address, name, address.rpartition("@")[2])
         with contextlib.suppress(OSError, ValueError):
-            profile = await services.lanes.hash(mobileconfig.signed, profile, config.certificate, config.key)
+            profile = await services.lanes.hash_ahead(
+                partial(mobileconfig.signed, profile, config.certificate, config.key), address
+            )
         headers = {"content-disposition": f'attachment; filename="{mobileconfig.NAME}"'}
         return Response(profile, media_type=mobileconfig.MEDIA_TYPE, headers=headers)
 
@@ -372,14 +374,15 @@ class Application:
         """Store the new password, and go on under a new session."""
         services = self.services
         try:
-            made = await services.lanes.hash(
+            made = await services.lanes.hash_ahead(
                 partial(
                     services.own_password.change,
                     confirmed.mailbox_id,
                     confirmed.credential_version,
                     new,
                     ends_apps=ends_apps,
-                )
+                ),
+                confirmed.address,
             )
         except WeakPassword as weak:
             self.event("web_password_refused", visit.request, mailbox=confirmed.address, reason=weak.text.en)

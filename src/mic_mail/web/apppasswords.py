@@ -5,6 +5,7 @@ open must not be enough for a lasting way in. It is shown once, on the page behi
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -121,7 +122,8 @@ class AppPasswordPages:
         application, services = self._application, self._application.services
         origin = Origin(confirmed.actor)
         try:
-            added = await services.lanes.hash(services.app_passwords.add, confirmed.mailbox_id, name, SCOPES[scope], origin)
+            adding = partial(services.app_passwords.add, confirmed.mailbox_id, name, SCOPES[scope], origin)
+            added = await services.lanes.hash_ahead(adding, confirmed.address)
         except BadInput as bad:
             return await self._page(visit, bad.text, at="name", name=name, status=422)
         except Superseded as passed:

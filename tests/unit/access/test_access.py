@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.doors import Listen
 from mic_mail.directory.snapshot import Entry
 from mic_mail.policy.facts import Draft, FactKind
+from mic_mail.process.fairturns import Suspicion
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import Access
 from mic_mail.services.credentials import Origin, set_password
@@ -228,7 +230,7 @@ async def test_a_mailbox_that_came_while_its_password_was_hashed(world: World) -
     world.add("dvbe", password="cu ky lam roi")
     await world.access.refresh()
     waiting = threading.Event()
-    busy = [asyncio.ensure_future(world.lanes.hash(waiting.wait)) for _ in range(2)]
+    busy = [asyncio.ensure_future(world.lanes.hash(waiting.wait, "elsewhere")) for _ in range(2)]
     await asyncio.sleep(0)
     signing_in = asyncio.ensure_future(world.access.login("dvbe@mic.gov.vn", PASSWORD, peer()))
     await asyncio.sleep(0)
@@ -301,9 +303,9 @@ async def test_a_ghost_is_hashed_like_a_user(world: World, monkeypatch: pytest.M
     hashed: list[object] = []
     original = Lanes.hash
 
-    async def counting(self: Lanes, fn: object, *args: object) -> object:
+    async def counting(self: Lanes, fn: Callable[[], bool], source: str, suspicion: Suspicion) -> bool:
         hashed.append(fn)
-        return await original(self, fn, *args)  # type: ignore[arg-type]
+        return await original(self, fn, source, suspicion)
 
     monkeypatch.setattr(Lanes, "hash", counting)
     world.access.configure(world.config)
@@ -319,9 +321,9 @@ async def test_a_verified_password_is_not_hashed_again(world: World, monkeypatch
     hashed: list[object] = []
     original = Lanes.hash
 
-    async def counting(self: Lanes, fn: object, *args: object) -> object:
+    async def counting(self: Lanes, fn: Callable[[], bool], source: str, suspicion: Suspicion) -> bool:
         hashed.append(fn)
-        return await original(self, fn, *args)  # type: ignore[arg-type]
+        return await original(self, fn, source, suspicion)
 
     monkeypatch.setattr(Lanes, "hash", counting)
     world.access.configure(world.config)

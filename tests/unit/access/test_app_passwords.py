@@ -62,7 +62,7 @@ async def test_a_right_one_waits_for_no_hash_and_a_wrong_one_does(world: World) 
     service(world).revoke(mailbox.mailbox_id, [revoked.fact.seq], Origin("test"))
     await world.access.refresh()
     waiting = threading.Event()
-    busy = [asyncio.ensure_future(world.lanes.hash(waiting.wait)) for _ in range(2)]
+    busy = [asyncio.ensure_future(world.lanes.hash(waiting.wait, "elsewhere")) for _ in range(2)]
     try:
         assert isinstance(await world.access.login("dvbe", added.password, peer()), SignedIn)
         wrong = (foreign.password, added.password[:-1] + ("a" if added.password[-1] != "a" else "b"), revoked.password)

@@ -1,11 +1,12 @@
 """The limits on wrong passwords: who waits, who does not, and that everything is bounded."""
 
+from collections import Counter
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.auth.throttle import MOST_NETWORKS, Answer, Throttle, ThrottleSettings, network
+from mic_mail.auth.throttle import MOST_NETWORKS, Answer, Throttle, ThrottleSettings, neighbourhood, network
 
 SETTINGS = ThrottleSettings(per_pair=3, per_mailbox=6, per_network=8, window_seconds=100.0, capacity=50)
 OFFICE, HOME, ATTACKER = "203.0.113.7", "198.51.100.9", "192.0.2.66"
@@ -118,3 +119,37 @@ def test_one_mailbox_fills_no_table() -> None:
     assert throttle.knows("ttlan", "2001:db8:0:1f3::1", 5_000.0)
     assert not throttle.knows("ttlan", "2001:db8:0:0::1", 5_000.0)
     assert len(throttle.known(5_000.0)) <= MOST_NETWORKS + 1
+
+
+def test_a_neighbourhood() -> None:
+    """What one customer easily has and changes addresses in; what is no address stays what it is."""
+    assert neighbourhood("192.0.2.66") == neighbourhood("::ffff:192.0.2.1") == "192.0.2.0/24"
+    assert neighbourhood("2001:db8:1:2::3%eth0") == neighbourhood("2001:db8:1:ffff::1") == "2001:db8:1::/48"
+    assert neighbourhood("unix") == "unix"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["right", "seen", "remember"]), st.integers(0, 30), st.integers(0, 3)), max_size=150))
+def test_how_many_mailboxes_a_network_is_known_for(steps: list[tuple[str, int, int]]) -> None:
+    """It is counted as the pairs are: also where the longest untouched are forgotten."""
+    throttle = Throttle(ThrottleSettings(capacity=5))
+    for now, (what, mailbox, net) in enumerate(steps):
+        peer = f"192.0.2.{net}"
+        match what:
+            case "right":
+                throttle.right(f"{mailbox}", peer, None, now)
+            case "seen":
+                throttle.seen(f"{mailbox}", peer, now)
+            case "remember":
+                throttle.remember(f"{mailbox}", peer, now)
+    known = [net for _, net, _ in throttle.known(len(steps))]
+    assert throttle._known._homes == Counter(known)
+    assert len(known) <= 5
+
+
+def test_what_was_wrong_long_ago_is_no_suspicion() -> None:
+    """The window that limits guesses also ends the suspicion."""
+    throttle = Throttle(SETTINGS)
+    for n in range(4):
+        throttle.wrong(f"{n}", ATTACKER, word(n), 1.0)
+    assert throttle.suspicion(ATTACKER, 2.0) == 4
+    assert throttle.suspicion(ATTACKER, 102.0) == throttle.suspicion(HOME, 2.0) == 1

@@ -4,10 +4,11 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import pytest
 
-from mic_mail.process.lanes import WAITING_FOR_HASH, AccountLanes, Lanes, Turns
+from mic_mail.process.lanes import AccountLanes, Lanes, Turns
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.types import AccountRef
 
@@ -151,7 +152,7 @@ async def test_errors_come_back_to_the_waiter(lanes: Lanes) -> None:
 async def test_only_so_many_hashes_run_at_once(lanes: Lanes) -> None:
     """The memory of password hashing is bounded by the lane's width."""
     gate = Gate()
-    tasks = [asyncio.create_task(lanes.hash(gate)) for _ in range(4)]
+    tasks = [asyncio.create_task(lanes.hash(gate, f"mail{n}")) for n in range(4)]
     await until(lambda: gate.running == 1)
     await asyncio.sleep(0.02)
     gate.let_go()
@@ -160,19 +161,18 @@ async def test_only_so_many_hashes_run_at_once(lanes: Lanes) -> None:
 
 
 async def test_who_is_let_ahead_goes_first(lanes: Lanes) -> None:
-    """A line that strangers have filled keeps those out who come behind in it, and nobody who is let ahead."""
-    gate, order = Gate(), []
-    running = asyncio.create_task(lanes.hash(gate))
+    """A person who signed in from there before is hashed for before the strangers who stand in line."""
+    gate = Gate()
+    order: list[object] = []
+    running = asyncio.create_task(lanes.hash(gate, "192.0.2.0/24"))
     await until(lambda: gate.running == 1)
-    others = [asyncio.create_task(lanes.hash(order.append, number)) for number in range(WAITING_FOR_HASH)]
+    others = [asyncio.create_task(lanes.hash(partial(order.append, number), "192.0.2.0/24")) for number in range(3)]
     await asyncio.sleep(0)
-    with pytest.raises(Unavailable):
-        await lanes.hash(order.append, "too late")
-    known = asyncio.create_task(lanes.hash_ahead(order.append, "known"))
+    known = asyncio.create_task(lanes.hash_ahead(partial(order.append, "known"), "dvbe@mic.gov.vn"))
     await asyncio.sleep(0)
     gate.let_go()
     await asyncio.gather(running, known, *others)
-    assert order == ["known", *range(WAITING_FOR_HASH)]
+    assert order == ["known", 0, 1, 2]
 
 
 async def test_many_results_in_one_turn_wake_the_loop_once(lanes: Lanes) -> None:
