@@ -13,6 +13,8 @@ import pytest
 
 from harness import MailServer
 from mic_mail.clock import ManualClock
+from mic_mail.outbound.queue import Envelope, Queue, Recipient
+from mic_mail.outbound.spool import ELSEWHERE, Slip, Spool, Target
 from mic_mail.policy.facts import Cause, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
 from mic_mail.services.accounts import NotAllowed
@@ -166,6 +168,36 @@ def test_clause_7_2_c_what_is_queued_is_dropped(server: MailServer) -> None:
     assert subjects(server, full) == []
     parsed = [email.message_from_bytes(header, policy=email.policy.default) for header in subjects(server, sender)]
     assert ["Message not sent" in str(message["Subject"]) for message in parsed].count(True) == 1
+
+
+def test_what_has_left_before_a_kill_is_not_told_of_as_dropped(server: MailServer) -> None:
+    """Reg. 4.2: who put it into the queue was killed before the spool knew; it was sent from there. Dropped is the rest."""
+    directory = server.population.directory
+    sender, full = directory.mailbox("dvbe@mic.gov.vn"), directory.mailbox("ttlan@mic.gov.vn")
+    server.suspend(sender)
+    spool = Spool(server.config.spool_dir)
+    queue = Queue(server.config.queue_dir, comes_again=spool.has)
+    draft = spool.draft("KILLED")
+    draft.write(b"From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
+    kept: dict[str, Any] = {
+        "trace_id": "KILLED", "sender": sender.address, "submitted_by": sender.mailbox_id,
+        "accepted_at_us": server.clock.now_us(),
+    }  # fmt: skip
+    targets = (Target(full.mailbox_id, full.address), Target(ELSEWHERE, "b@example.org"))
+    entry = draft.commit(Slip(targets=targets, **kept))
+    queue.put("KILLED", entry.path, Envelope(recipients=(Recipient("b@example.org"),), **kept))
+    sent = queue.read("KILLED")
+    assert sent is not None
+    assert sent.delivered_to_the_last([0], "2.0.0 ok", "mx.example.org")
+    entry.release()
+    queued = Queued(server.config, server.clock, sender)
+    assert queued.drop(server.running.rooms.usage.notices, Origin("mai"), server.running.rooms.log) == 1
+    server.running.rooms.log.flush()
+    (dropped,) = [event for event in server.events() if event.get("event") == "delivery_dropped"]
+    assert dropped["recipients"] == [full.address]
+    assert not spool.has("KILLED")
+    queue.close()
+    spool.close()
 
 
 @pytest.mark.clause("7.3.b")

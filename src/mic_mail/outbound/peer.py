@@ -63,11 +63,10 @@ class PeerTrouble(Exception):
     server is (RFC 8689 §4.2.1).
     """
 
-    def __init__(self, step: Step, text: str, reply: Reply | None = None, *, lasting: str | None = None) -> None:
+    def __init__(self, step: Step, text: str, *, lasting: str | None = None) -> None:
         super().__init__(text)
         self.step = step
         self.text = in_ascii(text)
-        self.reply = reply
         self.lasting = lasting
 
     def beside(self, earlier: "PeerTrouble | None") -> "PeerTrouble":
@@ -212,7 +211,7 @@ class Peer:
         try:
             greeting = await peer._reply(Step.GREETING, patience.greeting)
             if greeting.code != 220:
-                raise PeerTrouble(Step.GREETING, greeting.text, greeting)
+                raise PeerTrouble(Step.GREETING, greeting.text)
             await peer._introduce()
         except BaseException:
             wire.abort()
@@ -227,7 +226,7 @@ class Peer:
         reply = await self._ask(b"STARTTLS\r\n", Step.TLS)
         if reply.code != 220:
             self._wire.abort()
-            raise PeerTrouble(Step.TLS, reply.text, reply)
+            raise PeerTrouble(Step.TLS, reply.text)
         if not self._wire.replies.is_empty:
             self._wire.abort()
             raise PeerTrouble(Step.TLS, "the server went on in the open after STARTTLS (RFC 3207, 4.2)")
@@ -384,7 +383,7 @@ class Peer:
         if early is None:
             raise PeerTrouble(Step.TALK, "the connection was closed before the end of the message")
         if early.code < 400 or early.code == 421:
-            raise PeerTrouble(Step.TALK, f"said before the end of the message: {early.text}", early)
+            raise PeerTrouble(Step.TALK, f"said before the end of the message: {early.text}")
         return early
 
     async def _by_bdat(self, pieces: AsyncIterator[bytes]) -> Reply:
@@ -437,10 +436,10 @@ class Peer:
             self.offer = Offer.of(reply)
             return
         if reply.code == 421:
-            raise PeerTrouble(Step.HELLO, reply.text, reply)
+            raise PeerTrouble(Step.HELLO, reply.text)
         reply = await self._ask(f"HELO {self._hello}\r\n".encode(), Step.HELLO)
         if not reply.is_positive:
-            raise PeerTrouble(Step.HELLO, reply.text, reply)
+            raise PeerTrouble(Step.HELLO, reply.text)
 
     async def _ask(self, line: bytes, step: Step = Step.TALK) -> Reply:
         self._wire.write(line)
@@ -458,7 +457,7 @@ class Peer:
             raise PeerTrouble(step, str(error) or "the connection was closed") from error
         if reply.code == 421 and step is Step.TALK:  # RFC 5321 §3.8: to any command, and then it closes
             self._wire.abort()
-            raise PeerTrouble(step, reply.text, reply)
+            raise PeerTrouble(step, reply.text)
         return reply
 
     def abort(self) -> None:

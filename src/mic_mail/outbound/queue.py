@@ -10,12 +10,14 @@ settled. An entry is two files that carry its id, and a third once something has
 Legal orders (each step may be the last before a kill):
 
     accept     tmp/ID.env made and locked -> tmp/ID.msg linked -> tmp/ID.env written -> fsync -> live/ID.msg -> live/ID.env
-               -> fsync of live/
+               -> fsync of live/ -> unlocked
+    take       tmp/ID.env made and locked -> live/ID.msg linked -> an envelope from elsewhere becomes live/ID.env -> fsync of
+               live/ -> tmp/ID.env removed
     progress   a line is appended to live/ID.log, by one write; those of people are fsynced
     end        live/ID.env removed, or moved to ended/ID -> live/ID.log, live/ID.msg removed
 
     found after a kill                       means                              what is done
-    tmp/ID.*                                 never acknowledged                 removed, unless its writer lives (flock)
+    tmp/ID.*                                 never acknowledged, or taken       removed, unless its writer lives (flock)
     live/ID.msg, ID.log without ID.env       accept before, or end after it     removed, likewise
     live/ID.env without ID.msg               nothing that we have done          left to people: `Damaged`
     a last line of ID.log without its end    a write that was cut               passed over
@@ -106,8 +108,8 @@ class Queue:
     def has(self, entry_id: str) -> bool:
         return (self._live / (entry_id + ENVELOPE)).exists()
 
-    def _had(self, entry_id: str) -> bool:
-        """It is here, or was; in this order, since an end moves it from the one to the other."""
+    def had(self, entry_id: str) -> bool:
+        """It is here, or was, as whoever put it does not know yet. In this order: an end moves it from one to the other."""
         return self.has(entry_id) or (self._ended / entry_id).exists()
 
     def put(self, entry_id: str, message: Path, envelope: Envelope) -> None:
@@ -115,13 +117,13 @@ class Queue:
 
         When this returns it will be sent, or its sender told. `SpoolUnavailable` leaves nothing behind.
         """
-        if self._had(entry_id):
+        if self.had(entry_id):
             return
         fresh, written = self._tmp / (entry_id + MESSAGE), self._tmp / (entry_id + ENVELOPE)
         fd = -1
         try:
             fd = self._claim(entry_id, fcntl.LOCK_EX)
-            if self._had(entry_id):  # somebody was quicker: what is open here may be the envelope in its place
+            if self.had(entry_id):  # somebody was quicker: what is open here may be the envelope in its place
                 if _is(fd, written):
                     unlink(written)
                 return

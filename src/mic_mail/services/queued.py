@@ -47,12 +47,10 @@ class Queued:
     def drop(self, notices: Notices, origin: Origin, log: MailLog) -> int:
         """End them without delivery; log and sender's mailbox say to whom each was addressed (Reg. 4.2). How many."""
         dropped = set()
-        with self._leaving() as leaving:
-            on_their_way = {entry.entry_id for entry in leaving}
-        with self._entries() as entries:
+        with self._queue() as queue, self._entries() as entries:
             for entry in entries:
-                # What was handed on to the queue before a kill could be noted here is dropped, and told of, there.
-                elsewhere = ELSEWHERE if entry.spool_id in on_their_way else None
+                # What was handed on to the queue before a kill could be noted here was sent from there, or is dropped there.
+                elsewhere = ELSEWHERE if queue.had(entry.spool_id) else None
                 recipients = [target.address for target in entry.open_targets if target.mailbox_id != elsewhere]
                 if recipients:
                     letter = letters.not_sent(self._sender.address, _instant(entry.slip.accepted_at_us), recipients)
@@ -92,10 +90,15 @@ class Queued:
                 entry.release()
 
     @contextmanager
-    def _leaving(self) -> Iterator[Iterator[QueueEntry]]:
+    def _queue(self) -> Iterator[Queue]:
         queue = Queue(self._config.queue_dir)
         try:
-            mine = (entry for entry in queue.entries() if entry.envelope.submitted_by == self._sender.mailbox_id)
-            yield (entry for entry in mine if entry.state.open)
+            yield queue
         finally:
             queue.close()
+
+    @contextmanager
+    def _leaving(self) -> Iterator[Iterator[QueueEntry]]:
+        with self._queue() as queue:
+            mine = (entry for entry in queue.entries() if entry.envelope.submitted_by == self._sender.mailbox_id)
+            yield (entry for entry in mine if entry.state.open)
