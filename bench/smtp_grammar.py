@@ -6,7 +6,7 @@ python bench/smtp_grammar.py
 from time import process_time
 from timeit import timeit
 
-from mic_mail.services.envelope import Recipient, Role
+from mic_mail.services.transport.envelope import Recipient, Role
 from mic_mail.smtp.actions import AskRecipient, AskSender
 from mic_mail.smtp.grammar import parse_mail, parse_rcpt
 from mic_mail.smtp.session import Door, Limits, Session

@@ -13,7 +13,7 @@ from mic_mail.directory.records import Employment, MailboxRecord, NotFound, Pers
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
 from mic_mail.policy.facts import Detail, Draft, FactKind, Level, MailboxKind
-from mic_mail.services.credentials import verifiers
+from mic_mail.services.mailboxes.credentials import verifiers
 
 PASSWORD = "mật khẩu 2026 dùng để thử"
 UNIT = UnitRecord(0, "CNTT", "Trung tâm Thông tin", document="1553/QĐ-BTTTT")

@@ -19,9 +19,9 @@ from harness import MailServer, config_for, stopping
 from ldapwords import BASE
 from mic_mail.auth import totp
 from mic_mail.policy.apppasswords import Door
-from mic_mail.services.apppasswords import Added, AppPasswords
-from mic_mail.services.credentials import Origin
-from mic_mail.services.secondfactors import SecondFactors
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.signin.apppasswords import Added, AppPasswords
+from mic_mail.services.signin.secondfactors import SecondFactors
 
 OWN = "mat khau 2026 dung de thu"
 """In ASCII: smtplib and imaplib send nothing else."""

@@ -13,7 +13,7 @@ import pytest
 from mic_mail.mime.dkim import strings_of
 from mic_mail.outbound.dkimkeys import Algorithm, KeyFolder
 from mic_mail.outbound.news import tell_decided
-from mic_mail.services.dkim import DkimKeys
+from mic_mail.services.operations.dkim import DkimKeys
 from peers.foreign import until
 from peers.letters import ODD, PASSWORD, Inbox, message, per_recipient, statuses, submit
 from peers.neighbours import ALL, Neighbours, neighbours

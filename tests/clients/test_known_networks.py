@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import MailServer, ProcessServer, config_for
-from mic_mail.services import knownnetworks
+from mic_mail.services.signin import knownnetworks
 from population import PASSWORD
 
 LIMITS = {"auth": {"failures_per_mailbox": 3, "failures_per_network": 100}}

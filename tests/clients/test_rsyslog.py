@@ -16,7 +16,7 @@ from mic_mail.log import following
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.syslog import Header
 from mic_mail.net.collectors import Collector, place
-from mic_mail.services.syslog import Forwarding
+from mic_mail.services.operations.syslog import Forwarding
 
 PROGRAM = shutil.which("rsyslogd") or "/usr/sbin/rsyslogd"
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)

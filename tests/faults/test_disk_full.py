@@ -26,7 +26,7 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.directory.snapshot import EMPTY
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime.render import answers_of
-from mic_mail.services.indexing import ROUND_SECONDS, Indexing
+from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.textindex.segment import Document
 from mic_mail.storage.types import AccountRef, Delivery

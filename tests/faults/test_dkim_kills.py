@@ -17,7 +17,7 @@ import pytest
 from mic_mail.clock import SystemClock
 from mic_mail.errors import Refused
 from mic_mail.outbound.dkimkeys import Algorithm, KeyFolder, State
-from mic_mail.services.dkim import DkimKeys
+from mic_mail.services.operations.dkim import DkimKeys
 
 TESTS = Path(__file__).parents[1]
 DOMAINS = ["mic.gov.vn", "mard.example"]

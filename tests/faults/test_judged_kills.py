@@ -17,7 +17,7 @@ from faults.test_report_kills import killed
 from harness import config_for
 from mic_mail.app.rooms import Rooms, open_rooms
 from mic_mail.clock import SystemClock
-from mic_mail.services.envelope import Accepted, Client, Envelope, Recipient, Role
+from mic_mail.services.transport.envelope import Accepted, Client, Envelope, Recipient, Role
 from mic_mail.storage.types import AccountRef
 
 SECRET = b"s" * 32

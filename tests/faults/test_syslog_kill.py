@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness import ProcessServer
-from mic_mail.services.syslog import cursor_file
+from mic_mail.services.operations.syslog import cursor_file
 from regulation.test_clause_16_3_syslog import Listener
 
 TRIES = 60

@@ -27,7 +27,7 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(
-    include=["mic_mail.checks.origin", "mic_mail.services.inbound", "mic_mail.mime.dkim", "mic_mail.net"]
+    include=["mic_mail.checks.origin", "mic_mail.services.transport.inbound", "mic_mail.mime.dkim", "mic_mail.net"]
 ):
     from mic_mail.checks.origin import arc, authresults, dkimcheck, dmarc, spfterms
     from mic_mail.checks.origin.arc import Arc, ArcResult, check_arc
@@ -41,8 +41,8 @@ with atheris.instrument_imports(
     from mic_mail.checks.origin.verdict import Origin
     from mic_mail.mime.dkim import NotAHeader, split_written
     from mic_mail.net.dns import DnsUnavailable, NoSuchName, NotAName
-    from mic_mail.services.inbound.origins import shown
-    from mic_mail.services.inbound.rules import Act, Rules, decide
+    from mic_mail.services.transport.inbound.origins import shown
+    from mic_mail.services.transport.inbound.rules import Act, Rules, decide
 
 import dkim as dkimpy
 from running import run

@@ -11,7 +11,7 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["mic_mail.smtp"]):
-    from mic_mail.services.envelope import Accepted, Recipient, Role
+    from mic_mail.services.transport.envelope import Accepted, Recipient, Role
     from mic_mail.smtp import actions
     from mic_mail.smtp.actions import Close
     from mic_mail.smtp.data import ChunkDecoder, DotDecoder

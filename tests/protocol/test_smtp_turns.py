@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness import MailServer
-from mic_mail.services.mailflow import MailFlow
+from mic_mail.services.transport.mailflow import MailFlow
 
 PAIRS = 1_500
 """Of MAIL and RSET; what a server reads at once."""

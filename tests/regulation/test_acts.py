@@ -15,12 +15,12 @@ from mic_mail.policy.addresses import AddressRefused
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Cause, Departure, Draft, FactKind, Level
 from mic_mail.policy.lifecycle import LifecycleSettings, State
-from mic_mail.services.accounts import Accounts, Asked, Conclusion, NotAllowed
-from mic_mail.services.credentials import Origin
-from mic_mail.services.explain import explain
-from mic_mail.services.inspection import Severity, inspect
-from mic_mail.services.issuing import ChoiceNeeded, Issuing, NotEligible, Request
-from mic_mail.services.quota import QUOTA_CEILING, QuotaRefused
+from mic_mail.services.mailboxes.accounts import Accounts, Asked, Conclusion, NotAllowed
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.explain import explain
+from mic_mail.services.mailboxes.inspection import Severity, inspect
+from mic_mail.services.mailboxes.issuing import ChoiceNeeded, Issuing, NotEligible, Request
+from mic_mail.services.mailboxes.quota import QUOTA_CEILING, QuotaRefused
 
 CENTRE = Origin("quản trị", "theo đề nghị", "12/CV-CNTT")
 WHY = Origin("quản trị", "theo đề nghị")

@@ -9,7 +9,7 @@ from mic_mail.clock import SystemClock
 from mic_mail.config.load import load
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import FactKind
-from mic_mail.services.credentials import Origin, set_password
+from mic_mail.services.mailboxes.credentials import Origin, set_password
 from regulation.test_commands import Console, made
 
 DVBE = "dvbe@mic.gov.vn"

@@ -22,8 +22,8 @@ from mic_mail.outbound.keeping import Word
 from mic_mail.outbound.quarantine import WITH_MESSAGE, Quarantine, State
 from mic_mail.outbound.queue import Envelope, Queue, Recipient
 from mic_mail.outbound.signing import Signer
-from mic_mail.services.credentials import Origin
-from mic_mail.services.secondfactors import Checked, SecondFactors
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.signin.secondfactors import Checked, SecondFactors
 from regulation.test_clause_4_2_quarantine import MESSAGE, WHY, House
 from regulation.test_commands import Console
 

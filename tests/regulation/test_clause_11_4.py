@@ -15,8 +15,8 @@ from mic_mail.clock import SystemClock
 from mic_mail.config.load import load
 from mic_mail.errors import BadInput, MicMailError
 from mic_mail.policy.recordsexport import Selection
-from mic_mail.services import recordsexport
-from mic_mail.services.recordsexport import JOURNAL, RecordsExport
+from mic_mail.services.exporting import recordsexport
+from mic_mail.services.exporting.recordsexport import JOURNAL, RecordsExport
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import SEEN, AccountRef
 from regulation.test_clause_6_1_commands import WHY, furnish

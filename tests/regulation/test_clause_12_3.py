@@ -16,9 +16,9 @@ from mic_mail.policy.authority import Part
 from mic_mail.policy.calendar import start_of
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
-from mic_mail.services.accounts import Accounts, NotAllowed
-from mic_mail.services.authorising import Authorising, Term
-from mic_mail.services.credentials import Origin
+from mic_mail.services.mailboxes.accounts import Accounts, NotAllowed
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.signin.authorising import Authorising, Term
 
 START = datetime(2026, 11, 24, 9, tzinfo=HO_CHI_MINH)
 HEAD = Origin("centre", "phân công", "12/QĐ-CNTT")

@@ -16,7 +16,7 @@ from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.policy.passedon import Arrival, Mark, age, due_at, waiting
 from mic_mail.policy.replies import Incoming
-from mic_mail.services.passedon import PassedOn, Pending
+from mic_mail.services.unitmail.passedon import PassedOn, Pending
 from mic_mail.storage.foldernames import encode_mutf7
 from regulation.test_clause_10_3 import letters
 from regulation.unitmail import CNTT, DVBE, MONDAY, Desk, at, letter

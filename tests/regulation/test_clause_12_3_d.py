@@ -19,15 +19,15 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.handover import WITHHELD, BeingHandedOver, Standing, handovers, nothing_may_go, running, withheld
 from mic_mail.process.lanes import AccountLanes, Lanes
-from mic_mail.services.accounts import Accounts, NotAllowed
-from mic_mail.services.authorising import Authorising, Term
-from mic_mail.services.credentials import Origin
 from mic_mail.services.handover.checking import Fate
 from mic_mail.services.handover.handing import Naming
 from mic_mail.services.handover.inventory import InventoryDamaged, digest_of, read_folders
 from mic_mail.services.handover.minutes import Minutes
-from mic_mail.services.holds import Holds
-from mic_mail.services.housekeeping import Visits
+from mic_mail.services.mailboxes.accounts import Accounts, NotAllowed
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.holds import Holds
+from mic_mail.services.operations.housekeeping import Visits
+from mic_mail.services.signin.authorising import Authorising, Term
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from regulation.conftest import History

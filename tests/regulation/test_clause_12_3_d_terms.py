@@ -17,10 +17,10 @@ from mic_mail.policy.calendar import start_of
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.policy.succession import vacancies
 from mic_mail.policy.warnings import Kind, WarnDays, outlook
-from mic_mail.services.agenda import due
 from mic_mail.services.evidence.findings import Office as Evidence
 from mic_mail.services.evidence.handovers import evidence
-from mic_mail.services.reclaiming import Reclaiming
+from mic_mail.services.mailboxes.reclaiming import Reclaiming
+from mic_mail.services.reports.agenda import due
 from regulation.conftest import History, local
 from regulation.handing import BE, CNTT, LAN
 from regulation.test_life_notices import Told

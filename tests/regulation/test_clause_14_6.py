@@ -30,7 +30,7 @@ from mic_mail.policy.census import (
     standing,
 )
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.services.census import Censuses
+from mic_mail.services.reports.census import Censuses
 from mic_mail.storage.mailstore import MailStore
 from population import Population
 from regulation.test_commands import Console

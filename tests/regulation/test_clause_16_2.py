@@ -24,7 +24,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.papers import pdf
 from mic_mail.papers.paper import Table
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.services.usage import Span, Usage
+from mic_mail.services.reports.usage import Span, Usage
 from population import PASSWORD
 from regulation.test_commands import Console
 

@@ -29,7 +29,7 @@ from mic_mail.log.syslog import BOM, LONGEST_DATAGRAM, SECURITY, Header, framed,
 from mic_mail.net.collectors import Collector, place
 from mic_mail.services.evidence import logs
 from mic_mail.services.evidence.findings import Office
-from mic_mail.services.syslog import Forwarding, cursor_file
+from mic_mail.services.operations.syslog import Forwarding, cursor_file
 
 HEADER = Header("mail.mic.gov.vn", 10, "32473")
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)
@@ -103,7 +103,7 @@ def test_clause_16_3_acts_are_security_events_and_deliveries_are_not() -> None:
 def test_clause_16_3_every_event_of_the_table_is_one_that_happens() -> None:
     """A name that nobody writes any more would be a hole in what is watched."""
     source = "".join(path.read_text() for path in Path("src/mic_mail").rglob("*.py") if path.name != "syslog.py")
-    written = source + Path("src/mic_mail/services/syslog.py").read_text()
+    written = source + Path("src/mic_mail/services/operations/syslog.py").read_text()
     assert [name for name in SECURITY if f'"{name}"' not in written] == []
 
 

@@ -6,7 +6,7 @@ import pytest
 from pypdf import PdfReader
 
 from mic_mail.policy.requests import Channel, Filing, Kind, Request, State
-from mic_mail.services.problems import Answered, answered
+from mic_mail.services.reports.problems import Answered, answered
 from mic_mail.services.requests.register import Due
 from regulation.test_commands import Console
 

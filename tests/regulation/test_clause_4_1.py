@@ -18,7 +18,7 @@ from markings.documents import docx, encrypted_zip, zipped
 from mic_mail.cli.main import main
 from mic_mail.config.document import write
 from mic_mail.outbound.held import Held, Record, State
-from mic_mail.services.reception import SMALL_OCTETS
+from mic_mail.services.transport.reception import SMALL_OCTETS
 from population import PASSWORD
 
 STAMPED = docx(["BỘ THÔNG TIN VÀ TRUYỀN THÔNG", "Số: 12/BC-BTTTT", "TỐI MẬT", "Kính gửi: Lãnh đạo Bộ"])

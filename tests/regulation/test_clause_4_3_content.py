@@ -16,8 +16,8 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.policy.access import ContentRefused, Scope, Stage
 from mic_mail.policy.roles import Officer, Role
-from mic_mail.services.content import Content, Hand
-from mic_mail.services.credentials import Origin
+from mic_mail.services.exporting.content import Content, Hand
+from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
 from regulation.test_clause_6_1_commands import WHY, Desk, furnish
@@ -274,7 +274,7 @@ import sys
 from pathlib import Path
 from mic_mail.clock import SystemClock
 from mic_mail.directory.repository import Directory
-from mic_mail.services.contentexport import ContentExport
+from mic_mail.services.exporting.contentexport import ContentExport
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 

@@ -23,9 +23,9 @@ from mic_mail.papers.paper import Column, Table
 from mic_mail.policy.calendar import Year
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
-from mic_mail.services import trace
 from mic_mail.services.requests.form import empty_form, read_table
 from mic_mail.services.requests.submitted import submitted_from
+from mic_mail.services.transport import trace
 from mic_mail.storage.types import INBOX, AccountRef
 
 SECRET = "mat khau 2026 de thu"

@@ -15,11 +15,11 @@ from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.policy.reclaiming import Stage
-from mic_mail.services.accounts import NotAllowed
-from mic_mail.services.credentials import Origin
-from mic_mail.services.holds import Holds
-from mic_mail.services.issuing import Issuing, Request
-from mic_mail.services.reclaiming import CLOCK, Reclaiming
+from mic_mail.services.mailboxes.accounts import NotAllowed
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.holds import Holds
+from mic_mail.services.mailboxes.issuing import Issuing, Request
+from mic_mail.services.mailboxes.reclaiming import CLOCK, Reclaiming
 from mic_mail.storage.types import INBOX, AccountRef
 from population import PASSWORD, credential
 

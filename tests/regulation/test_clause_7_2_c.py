@@ -17,12 +17,12 @@ from mic_mail.outbound.queue import Envelope, Queue, Recipient
 from mic_mail.outbound.spool import ELSEWHERE, Slip, Spool, Target
 from mic_mail.policy.facts import Cause, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
-from mic_mail.services.accounts import NotAllowed
-from mic_mail.services.credentials import Origin
-from mic_mail.services.issuing import make_verifiers
-from mic_mail.services.queued import Queued
+from mic_mail.services.mailboxes.accounts import NotAllowed
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.issuing import make_verifiers
+from mic_mail.services.mailboxes.queued import Queued
+from mic_mail.services.mailboxes.restoring import Waiting
 from mic_mail.services.requests.acting import Approving, Choices
-from mic_mail.services.restoring import Waiting
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import INBOX, AccountRef
 from population import PASSWORD

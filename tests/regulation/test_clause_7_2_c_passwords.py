@@ -24,9 +24,9 @@ from mic_mail.directory import engine
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.process.lanes import Lanes
-from mic_mail.services import exposure
-from mic_mail.services.credentials import Origin, set_password
-from mic_mail.services.exposure import Exposure
+from mic_mail.services.abuse import exposure
+from mic_mail.services.abuse.exposure import Exposure
+from mic_mail.services.mailboxes.credentials import Origin, set_password
 from population import PASSWORD
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)

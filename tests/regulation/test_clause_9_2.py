@@ -14,9 +14,9 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.holds import Held, holds, must_keep, the_hold
 from mic_mail.process.lanes import AccountLanes, Lanes
-from mic_mail.services.credentials import Origin
-from mic_mail.services.holds import Holds
-from mic_mail.services.housekeeping import Visits
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.holds import Holds
+from mic_mail.services.operations.housekeeping import Visits
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from regulation.conftest import History

@@ -18,10 +18,10 @@ from mic_mail.i18n.notices.catalogue import CATALOGUE
 from mic_mail.policy.calendar import add_days, local_day
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.policy.warnings import recorded_key
-from mic_mail.services.credentials import Origin
-from mic_mail.services.issuing import Issuing, Request
-from mic_mail.services.notices import Notices
-from mic_mail.services.reclaiming import Reclaiming
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.issuing import Issuing, Request
+from mic_mail.services.mailboxes.reclaiming import Reclaiming
+from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.backup import examine
 from mic_mail.storage.mailstore import MailStore
 from population import credential

@@ -24,8 +24,8 @@ from mic_mail.policy.facts import FactKind, Level, MailboxKind
 from mic_mail.services.evidence import traffic
 from mic_mail.services.evidence.findings import Office
 from mic_mail.services.evidence.gathering import gather
-from mic_mail.services.notices import Notices
-from mic_mail.services.stores import open_mail_store
+from mic_mail.services.notifications.notices import Notices
+from mic_mail.services.settings.stores import open_mail_store
 from population import PASSWORD, Population, draft
 from regulation.test_commands import Console
 

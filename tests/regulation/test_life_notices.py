@@ -12,8 +12,8 @@ from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.directory.records import UnitRecord
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.services.accounts import Accounts
-from mic_mail.services.credentials import Origin
+from mic_mail.services.mailboxes.accounts import Accounts
+from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.storage.types import INBOX, AccountRef
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)

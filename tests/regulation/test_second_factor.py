@@ -23,9 +23,9 @@ from mic_mail.directory.secondfactors import officer_holder
 from mic_mail.policy.apppasswords import living
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.secondfactor import second_factor
-from mic_mail.services.apppasswords import AppPasswords
-from mic_mail.services.credentials import Origin, set_password
-from mic_mail.services.secondfactors import SecondFactors, key_path
+from mic_mail.services.mailboxes.credentials import Origin, set_password
+from mic_mail.services.signin.apppasswords import AppPasswords
+from mic_mail.services.signin.secondfactors import SecondFactors, key_path
 from regulation.test_clause_6_1_commands import WHY, Desk, furnish
 
 DVBE = "dvbe@mic.gov.vn"

@@ -1,6 +1,6 @@
 """The address book: a card for each unit, person and group, with what the directory shows of them to everybody (Reg. 2.6).
 
-In: names and addresses that `services.addressbook` has chosen. Out: immutable cards in one order. Pure.
+In: names and addresses that `services.mailboxes.addressbook` has chosen. Out: immutable cards in one order. Pure.
 Never here: states, rank, employment, quota, last use: of a person the book has the name, the unit, the position as recorded
 and the address, and nothing else (docs/decisions/0071).
 """

@@ -62,7 +62,7 @@ async def _serve(spec: ChildSpec) -> None:
     orders = Orders(Channel(socket.socket(fileno=spec.channel)))
     # What each loads it loads here: the indexer knows no protocol, and the collector has its threshold.
     if spec.role in ("housekeeper", "sender"):
-        from mic_mail.services.housekeeping import only_one
+        from mic_mail.services.operations.housekeeping import only_one
 
         async with only_one(config.run_dir, spec.role, orders.over) as mine:
             if mine:

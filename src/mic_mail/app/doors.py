@@ -25,7 +25,7 @@ from mic_mail.net.admission import Admission, Gate
 from mic_mail.net.listeners import Listener
 from mic_mail.net.sharing import Tally
 from mic_mail.pop3.server import Pop3Server, Pop3Services
-from mic_mail.services.addressbook import Kept
+from mic_mail.services.mailboxes.addressbook import Kept
 from mic_mail.smtp.server import SmtpServer, SmtpServices
 
 PROTOCOLS = {

@@ -8,36 +8,36 @@ from mic_mail.net.dns import Resolver
 from mic_mail.outbound.dkimkeys import KeyFolder
 from mic_mail.outbound.held import Held
 from mic_mail.outbound.quarantine import Quarantine
-from mic_mail.services import knownnetworks
-from mic_mail.services.certificates import RENEWED_SECONDS as RENEWED_SECONDS_OF_TLS
-from mic_mail.services.certificates import CertificateWatch
-from mic_mail.services.clockmark import RENEWED_SECONDS
-from mic_mail.services.contentexport import ContentExport
-from mic_mail.services.delivery import settle_journal
-from mic_mail.services.dkim import SWITCH_SECONDS, DkimKeys
-from mic_mail.services.downtimes import DowntimeNotices
+from mic_mail.services.abuse.signinwatch import SignInWatch
+from mic_mail.services.exporting.contentexport import ContentExport
 from mic_mail.services.handover.handing import Handovers
 from mic_mail.services.handover.rounds import HandoverMarks
-from mic_mail.services.housekeeping import Duties, Duty, LogRetention, Visits
-from mic_mail.services.inbound.learning import Teaching
-from mic_mail.services.inbound.quarantining import QuarantineCases
-from mic_mail.services.indexing import ROUND_SECONDS, Indexing
-from mic_mail.services.lifenotices import LifeNotices
-from mic_mail.services.logbook import LogKeeping
-from mic_mail.services.openings import DUTY as OPENINGS
-from mic_mail.services.openings import opening_reminders
-from mic_mail.services.outcomes import Outcomes
-from mic_mail.services.passedon import DUTY as PASSED_ON
-from mic_mail.services.passedon import passed_on_reminders
-from mic_mail.services.reclaimrounds import ReclaimRounds
-from mic_mail.services.replies import DUTY as REPLIES
-from mic_mail.services.replies import reply_reminders
+from mic_mail.services.mailboxes.clockmark import RENEWED_SECONDS
+from mic_mail.services.mailboxes.reclaimrounds import ReclaimRounds
+from mic_mail.services.notifications.lifenotices import LifeNotices
+from mic_mail.services.operations.certificates import RENEWED_SECONDS as RENEWED_SECONDS_OF_TLS
+from mic_mail.services.operations.certificates import CertificateWatch
+from mic_mail.services.operations.dkim import SWITCH_SECONDS, DkimKeys
+from mic_mail.services.operations.downtimes import DowntimeNotices
+from mic_mail.services.operations.housekeeping import Duties, Duty, LogRetention, Visits
+from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing
+from mic_mail.services.operations.logbook import LogKeeping
+from mic_mail.services.operations.syslog import Syslog
 from mic_mail.services.requests.intake import Intake
+from mic_mail.services.requests.outcomes import Outcomes
 from mic_mail.services.requests.reminding import remind
-from mic_mail.services.secrecycases import SecrecyCases
-from mic_mail.services.signinwatch import SignInWatch
-from mic_mail.services.syslog import Syslog
-from mic_mail.services.weekly import Prepare, WeeklyReminders
+from mic_mail.services.signin import knownnetworks
+from mic_mail.services.transport.delivery import settle_journal
+from mic_mail.services.transport.inbound.learning import Teaching
+from mic_mail.services.transport.inbound.quarantining import QuarantineCases
+from mic_mail.services.transport.secrecycases import SecrecyCases
+from mic_mail.services.unitmail.openings import DUTY as OPENINGS
+from mic_mail.services.unitmail.openings import opening_reminders
+from mic_mail.services.unitmail.passedon import DUTY as PASSED_ON
+from mic_mail.services.unitmail.passedon import passed_on_reminders
+from mic_mail.services.unitmail.replies import DUTY as REPLIES
+from mic_mail.services.unitmail.replies import reply_reminders
+from mic_mail.services.unitmail.weekly import Prepare, WeeklyReminders
 from mic_mail.storage.journal import SETTLE_SECONDS
 
 REST_SECONDS = 2.0

@@ -14,8 +14,8 @@ from mic_mail.directory.snapshot import EMPTY
 from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.lanes import Lane
-from mic_mail.services.indexing import ROUND_SECONDS, Indexing, stand_back
-from mic_mail.services.stores import open_mail_store
+from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing, stand_back
+from mic_mail.services.settings.stores import open_mail_store
 
 CLOSE_SECONDS = 2.0
 

@@ -29,25 +29,25 @@ from mic_mail.process.feed import Feed, tell_directory_changed
 from mic_mail.process.lag import LoopLag
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.process.sentcounts import SentCounts
-from mic_mail.services import knownnetworks
-from mic_mail.services.access import Access
-from mic_mail.services.certificates import open_front, renewed
-from mic_mail.services.exposure import Exposure
-from mic_mail.services.housekeeping import ChangedAccounts
-from mic_mail.services.inbound.content import Content
-from mic_mail.services.inbound.holding import Holding
-from mic_mail.services.inbound.judging import Judging
-from mic_mail.services.inbound.learning import Learning
-from mic_mail.services.inbound.listed import Listed
-from mic_mail.services.inbound.origins import Origins
-from mic_mail.services.mailflow import MailFlow
-from mic_mail.services.malware import Malware
-from mic_mail.services.notices import Notices
-from mic_mail.services.rates import Rates
-from mic_mail.services.runaways import Runaways
-from mic_mail.services.secrecy import Secrecy
-from mic_mail.services.spoolreports import ReportSettings, SpoolReports
-from mic_mail.services.stores import open_mail_store
+from mic_mail.services.abuse.exposure import Exposure
+from mic_mail.services.abuse.rates import Rates
+from mic_mail.services.abuse.runaways import Runaways
+from mic_mail.services.notifications.notices import Notices
+from mic_mail.services.operations.certificates import open_front, renewed
+from mic_mail.services.operations.housekeeping import ChangedAccounts
+from mic_mail.services.queue.spoolreports import ReportSettings, SpoolReports
+from mic_mail.services.settings.stores import open_mail_store
+from mic_mail.services.signin import knownnetworks
+from mic_mail.services.signin.access import Access
+from mic_mail.services.transport.inbound.content import Content
+from mic_mail.services.transport.inbound.holding import Holding
+from mic_mail.services.transport.inbound.judging import Judging
+from mic_mail.services.transport.inbound.learning import Learning
+from mic_mail.services.transport.inbound.listed import Listed
+from mic_mail.services.transport.inbound.origins import Origins
+from mic_mail.services.transport.mailflow import MailFlow
+from mic_mail.services.transport.malware import Malware
+from mic_mail.services.transport.secrecy import Secrecy
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.replay import Replay

@@ -16,8 +16,8 @@ from mic_mail.outbound.dkimkeys import KeyFolder
 from mic_mail.outbound.policies import Policies, PolicySettings
 from mic_mail.outbound.signing import Signer
 from mic_mail.outbound.smarthost import IMPLICIT_PORT, Smarthost
-from mic_mail.services.reporting import Reports
-from mic_mail.services.sending import Senders, SendingSettings
+from mic_mail.services.queue.reporting import Reports
+from mic_mail.services.queue.sending import Senders, SendingSettings
 
 
 class SendingMail:

@@ -18,8 +18,8 @@ from mic_mail.config.model import Config
 from mic_mail.net.listeners import WEB_DOORS, Listener
 from mic_mail.net.sharing import Tally
 from mic_mail.process.lag import lag_report
-from mic_mail.services.certificates import shown
-from mic_mail.services.housekeeping import Duties
+from mic_mail.services.operations.certificates import shown
+from mic_mail.services.operations.housekeeping import Duties
 from mic_mail.storage.types import AccountRef
 
 if TYPE_CHECKING:  # only a server of one process has the pages and the sender beside all else

@@ -11,8 +11,8 @@ from mic_mail.ldap.conversation import SessionSettings as LdapSettings
 from mic_mail.net.admission import AdmissionLimits
 from mic_mail.net.networks import Networks
 from mic_mail.pop3.conversation import SessionSettings as Pop3Settings
-from mic_mail.services.flowsettings import FlowSettings
-from mic_mail.services.readings import bulk_senders, ceilings
+from mic_mail.services.settings.flowsettings import FlowSettings
+from mic_mail.services.settings.readings import bulk_senders, ceilings
 from mic_mail.smtp.session import Limits as SmtpLimits
 
 

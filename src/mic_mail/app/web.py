@@ -30,17 +30,17 @@ from mic_mail.net.tls import TlsFront
 from mic_mail.process.feed import Feed, tell_directory_changed
 from mic_mail.process.lag import LoopLag, lag_report
 from mic_mail.process.lanes import Lanes
-from mic_mail.services import knownnetworks
-from mic_mail.services.access import Access
-from mic_mail.services.addressbook import Kept
-from mic_mail.services.apppasswords import AppPasswords
-from mic_mail.services.certificates import RENEWED_SECONDS, open_front, renewed, shown
-from mic_mail.services.exposure import Exposure
-from mic_mail.services.ownpassword import OwnPassword
-from mic_mail.services.pageaccess import PageAccess
-from mic_mail.services.runaways import Runaways
-from mic_mail.services.secondfactors import SecondFactors
-from mic_mail.services.stores import open_mail_store
+from mic_mail.services.abuse.exposure import Exposure
+from mic_mail.services.abuse.runaways import Runaways
+from mic_mail.services.mailboxes.addressbook import Kept
+from mic_mail.services.operations.certificates import RENEWED_SECONDS, open_front, renewed, shown
+from mic_mail.services.settings.stores import open_mail_store
+from mic_mail.services.signin import knownnetworks
+from mic_mail.services.signin.access import Access
+from mic_mail.services.signin.apppasswords import AppPasswords
+from mic_mail.services.signin.ownpassword import OwnPassword
+from mic_mail.services.signin.pageaccess import PageAccess
+from mic_mail.services.signin.secondfactors import SecondFactors
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web.application import WebServices
 from mic_mail.web.carddav.collection import Shelf

@@ -20,10 +20,10 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.facts import Cause, Departure, Level
 from mic_mail.policy.roles import Right
 from mic_mail.policy.wording import state_names
-from mic_mail.services.accounts import Accounts, Asked, Conclusion
-from mic_mail.services.credentials import Origin
-from mic_mail.services.issuing import make_verifiers
-from mic_mail.services.restoring import Restoring, Waiting
+from mic_mail.services.mailboxes.accounts import Accounts, Asked, Conclusion
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.issuing import make_verifiers
+from mic_mail.services.mailboxes.restoring import Restoring, Waiting
 
 app = typer.Typer()
 

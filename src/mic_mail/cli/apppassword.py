@@ -18,8 +18,8 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.apppasswords import CLAUSE, Door
 from mic_mail.policy.roles import Right
 from mic_mail.policy.wording import FACTS, doors_named
-from mic_mail.services.apppasswords import AppPasswords, Listed
-from mic_mail.services.credentials import Origin
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.signin.apppasswords import AppPasswords, Listed
 
 app = typer.Typer(help=say("Mật khẩu ứng dụng (15.2).", "App passwords (15.2)."), no_args_is_help=True)
 

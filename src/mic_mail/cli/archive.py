@@ -15,8 +15,8 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.reclaiming import archives
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
-from mic_mail.services.reclaiming import Reclaiming
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.reclaiming import Reclaiming
 
 app = typer.Typer(help=say("Bản lưu trữ của hộp thư đã thu hồi.", "Archives of reclaimed mailboxes."), no_args_is_help=True)
 

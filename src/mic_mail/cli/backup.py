@@ -5,7 +5,7 @@
     <target>/handovers/                what was counted when mailboxes were handed over (Reg. 12.3.d)
     <target>/imports/                  what was taken from which source (Reg. 10.4)
     <target>/quarantine/               what is in quarantine, with its records (Reg. 4.2)
-    <target>/keys/                     keys that a restored server needs (services.backupkeys)
+    <target>/keys/                     keys that a restored server needs (services.operations.backupkeys)
     <target>/directory.sqlite          the directory, where it is an SQLite file
     <target>/mic-mail.toml             the configuration
 
@@ -38,11 +38,11 @@ from mic_mail.i18n.system import reason as system_reason
 from mic_mail.outbound.quarantine import Quarantine
 from mic_mail.policy.reclaiming import archives
 from mic_mail.policy.roles import Right
-from mic_mail.services.backupkeys import copy_keys
-from mic_mail.services.credentials import Origin
 from mic_mail.services.handover.inventory import FOLDER as INVENTORIES
 from mic_mail.services.importing.ledger import folder_of, ledgers
-from mic_mail.services.reclaiming import FOLDER as ARCHIVES
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.reclaiming import FOLDER as ARCHIVES
+from mic_mail.services.operations.backupkeys import copy_keys
 from mic_mail.storage.copies import FOLDER_MODE, copy_file, copy_tree, make_folder
 from mic_mail.storage.maildir import make_durable
 

@@ -22,7 +22,7 @@ from mic_mail.i18n import dates
 from mic_mail.policy import yearfile
 from mic_mail.policy.calendar import SATURDAY, Year, local_day
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
+from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(help=say("Lịch làm việc.", "The working calendar."), no_args_is_help=True)
 

@@ -16,7 +16,7 @@ from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, Text
 from mic_mail.imap.capability import HIDEABLE
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
+from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer()
 

@@ -24,9 +24,9 @@ from mic_mail.policy.census import Line, Standing
 from mic_mail.policy.roles import Right
 from mic_mail.policy.states import State
 from mic_mail.policy.wording import state_names
-from mic_mail.services.census import Censuses
-from mic_mail.services.credentials import Origin
-from mic_mail.services.issuing import address_settings
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.issuing import address_settings
+from mic_mail.services.reports.census import Censuses
 
 app = typer.Typer(help=say("Thống kê người dùng thư điện tử.", "The census of mailboxes."), no_args_is_help=True)
 

@@ -11,8 +11,8 @@ from mic_mail.cli.record import on_record
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.policy.roles import Right
-from mic_mail.services.clockmark import ClockMark
-from mic_mail.services.credentials import Origin
+from mic_mail.services.mailboxes.clockmark import ClockMark
+from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(help=say("Đồng hồ máy chủ.", "The machine's clock."), no_args_is_help=True)
 

@@ -23,9 +23,9 @@ from mic_mail.errors import Text
 from mic_mail.policy.access import Access, Scope
 from mic_mail.policy.roles import Right
 from mic_mail.policy.wording import STAGES
-from mic_mail.services.content import Content, Hand
-from mic_mail.services.contentexport import ContentExport
-from mic_mail.services.credentials import Origin
+from mic_mail.services.exporting.content import Content, Hand
+from mic_mail.services.exporting.contentexport import ContentExport
+from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(help=say("Mở nội dung hộp thư có căn cứ (4.3).", "Open content, with a basis (4.3)."), no_args_is_help=True)
 

@@ -21,8 +21,8 @@ from mic_mail.mime.dkim import strings_of
 from mic_mail.net.dns import Resolver, to_ascii
 from mic_mail.outbound.dkimkeys import Algorithm, Key, KeyFolder, State
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
-from mic_mail.services.dkim import DkimKeys, Said, said_of
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.operations.dkim import DkimKeys, Said, said_of
 
 app = typer.Typer(
     help=say("Khóa DKIM ký thư gửi ra ngoài.", "The DKIM keys that sign mail to other domains."), no_args_is_help=True

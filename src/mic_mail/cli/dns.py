@@ -19,10 +19,10 @@ from mic_mail.i18n.plurals import counted
 from mic_mail.net.dns import Resolver
 from mic_mail.outbound.dkimkeys import KeyFolder
 from mic_mail.policy.roles import Right
-from mic_mail.services import dnscheck, dnsrecords
-from mic_mail.services.dkim import DkimKeys
-from mic_mail.services.dnscheck import Finding, Verdict
-from mic_mail.services.dnsrecords import Need, Wanted
+from mic_mail.services.operations import dnscheck, dnsrecords
+from mic_mail.services.operations.dkim import DkimKeys
+from mic_mail.services.operations.dnscheck import Finding, Verdict
+from mic_mail.services.operations.dnsrecords import Need, Wanted
 
 app = typer.Typer(help=say("Bản ghi tên miền (DNS) của máy chủ.", "What the DNS says of this server."), no_args_is_help=True)
 

@@ -22,11 +22,11 @@ from mic_mail.errors import Refused, Text
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import CLAUSE, STANDINGS, Handover, handovers
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
 from mic_mail.services.handover.checking import FATES, Fate, FolderCheck, Found, Verification
 from mic_mail.services.handover.handing import Handovers
 from mic_mail.services.handover.inventory import Folder, Inventory
 from mic_mail.services.handover.minutes import Minutes
+from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(
     help=say("Bàn giao hộp thư đơn vị (12.3.d).", "Handing over a unit's mailbox (12.3.d)."), no_args_is_help=True

@@ -16,8 +16,8 @@ from mic_mail.cli.output import say
 from mic_mail.cli.record import on_record
 from mic_mail.errors import Text
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
-from mic_mail.services.holds import Holds
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.holds import Holds
 
 app = typer.Typer()
 

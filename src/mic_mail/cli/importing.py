@@ -22,8 +22,6 @@ from mic_mail.cli.spread import spread
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy.roles import Right
-from mic_mail.services.accounts import Accounts
-from mic_mail.services.credentials import Origin
 from mic_mail.services.importing.eml import EmlSource
 from mic_mail.services.importing.importer import Choice
 from mic_mail.services.importing.ledger import taken
@@ -32,6 +30,8 @@ from mic_mail.services.importing.mbox import MboxSource
 from mic_mail.services.importing.moving import CLAUSE, Moving
 from mic_mail.services.importing.pst import PstSource
 from mic_mail.services.importing.source import Source
+from mic_mail.services.mailboxes.accounts import Accounts
+from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(
     help=say("Nhập thư từ hệ thống khác (10.4).", "Bring mail in from other systems (10.4)."), no_args_is_help=True

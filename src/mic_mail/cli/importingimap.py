@@ -34,10 +34,10 @@ from mic_mail.errors import BadInput, MicMailError, Refused, Text, Trouble, in_a
 from mic_mail.i18n.system import reason as system_reason
 from mic_mail.log.failures import failure
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
 from mic_mail.services.importing.imap import ImapSource, Server
 from mic_mail.services.importing.importer import Choice
 from mic_mail.services.importing.moving import Moving, Outcome
+from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer()
 

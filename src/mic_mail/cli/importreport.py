@@ -17,11 +17,11 @@ from mic_mail.cli.frame import Frame
 from mic_mail.cli.output import Column, Row
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
-from mic_mail.services.credentials import Origin
 from mic_mail.services.importing.comparing import Compared
 from mic_mail.services.importing.ledger import Taken
 from mic_mail.services.importing.moving import Outcome
 from mic_mail.services.importing.source import Skip, SourceFolder, Tally
+from mic_mail.services.mailboxes.credentials import Origin
 
 EVERY_SECONDS = 10.0
 """Between two lines where nobody watches a bar."""

@@ -28,10 +28,10 @@ from mic_mail.policy.incidents import KINDS, SEVERITIES, STATES, Change, Inciden
 from mic_mail.policy.requests import CHANNELS, Channel
 from mic_mail.policy.roles import Right
 from mic_mail.policy.spans import Span
-from mic_mail.services.credentials import Origin
-from mic_mail.services.incidentpapers import IncidentPapers
-from mic_mail.services.incidents import Incidents
-from mic_mail.services.logbook import anchor_now
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.operations.incidents import Incidents
+from mic_mail.services.operations.logbook import anchor_now
+from mic_mail.services.reports.incidentpapers import IncidentPapers
 
 app = typer.Typer(help=say("Sổ sự cố (14.4, 16.3).", "The register of incidents (14.4, 16.3)."), no_args_is_help=True)
 

@@ -32,8 +32,8 @@ from mic_mail.log.query import Query
 from mic_mail.log.searching import Found, Search
 from mic_mail.policy.calendar import start_of
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
-from mic_mail.services.logbook import anchor_now, excerpt, lives, verify_all
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.operations.logbook import anchor_now, excerpt, lives, verify_all
 
 app = typer.Typer(
     help=say("Nhật ký thư và nhật ký quản trị (8.2, 14.4).", "The mail log and the acts (8.2, 14.4)."), no_args_is_help=True

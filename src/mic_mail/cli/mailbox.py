@@ -37,13 +37,13 @@ from mic_mail.policy.roles import Right
 from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.wording import FACTS, KINDS, STATES, state_names
 from mic_mail.process.sentcounts import SentCounts
-from mic_mail.services.accounts import Accounts
-from mic_mail.services.credentials import Origin
-from mic_mail.services.explain import Explanation, Side, explain
-from mic_mail.services.issuing import Issuing, Request, make_verifiers
-from mic_mail.services.notices import Notices
-from mic_mail.services.rates import DAY, HOUR, Use, uses
-from mic_mail.services.readings import ceilings_of, lifecycle_settings
+from mic_mail.services.abuse.rates import DAY, HOUR, Use, uses
+from mic_mail.services.mailboxes.accounts import Accounts
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.explain import Explanation, Side, explain
+from mic_mail.services.mailboxes.issuing import Issuing, Request, make_verifiers
+from mic_mail.services.notifications.notices import Notices
+from mic_mail.services.settings.readings import ceilings_of, lifecycle_settings
 
 app = typer.Typer(help=say("Hộp thư.", "Mailboxes."), no_args_is_help=True)
 

@@ -18,8 +18,8 @@ from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.roles import Right
-from mic_mail.services import downtimes
-from mic_mail.services.credentials import Origin
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.operations import downtimes
 
 app = typer.Typer(help=say("Tạm ngừng có báo trước.", "Announced downtime."), no_args_is_help=True)
 

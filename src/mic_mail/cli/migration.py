@@ -16,8 +16,8 @@ from mic_mail.cli.record import on_record
 from mic_mail.errors import Text
 from mic_mail.policy.elsewhere import Standing
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
-from mic_mail.services.elsewhere import STANDINGS, Register
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.reports.elsewhere import STANDINGS, Register
 
 app = typer.Typer(
     help=say("Đơn vị còn dùng hệ thống thư khác (14.5).", "Units on other mail systems (14.5)."), no_args_is_help=True

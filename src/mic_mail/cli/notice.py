@@ -14,7 +14,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.notices.catalogue import CATALOGUE, find
 from mic_mail.i18n.notices.notice import READERS, Notice
 from mic_mail.policy.roles import Right
-from mic_mail.services.notices import Notices
+from mic_mail.services.notifications.notices import Notices
 
 app = typer.Typer(help=say("Thông báo của máy chủ.", "Notices."), no_args_is_help=True)
 

@@ -24,7 +24,7 @@ from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.names import tidy
 from mic_mail.policy.roles import CLAUSE, Officer, Right, Role, must_fit, must_keep_centre, tidy_login
 from mic_mail.policy.wording import ROLES
-from mic_mail.services.credentials import Origin
+from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(help=say("Cán bộ quản trị.", "Officers who administer this server."), no_args_is_help=True)
 

@@ -14,9 +14,9 @@ from mic_mail.cli.record import on_record
 from mic_mail.cli.unitchoice import MailboxOption, PaperOption, SinceOption, UnitOption, UntilOption, chosen, span_of
 from mic_mail.policy.openings import Verdict
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
-from mic_mail.services.openingreport import SHUT, VERDICTS, openings_paper, share
-from mic_mail.services.openings import Attended, Openings
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.reports.openingreport import SHUT, VERDICTS, openings_paper, share
+from mic_mail.services.unitmail.openings import Attended, Openings
 
 app = typer.Typer(no_args_is_help=True)
 

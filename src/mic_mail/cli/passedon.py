@@ -21,9 +21,9 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.papers import paper as papers
 from mic_mail.policy import passedon as rules
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
-from mic_mail.services.papers import paper
-from mic_mail.services.passedon import PassedOn
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.reports.papers import paper
+from mic_mail.services.unitmail.passedon import PassedOn
 
 app = typer.Typer(no_args_is_help=True)
 

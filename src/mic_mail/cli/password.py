@@ -14,8 +14,8 @@ from mic_mail.cli.output import Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.roles import Right
-from mic_mail.services.accounts import Accounts
-from mic_mail.services.credentials import Origin, set_password
+from mic_mail.services.mailboxes.accounts import Accounts
+from mic_mail.services.mailboxes.credentials import Origin, set_password
 
 app = typer.Typer(help=say("Mật khẩu.", "Passwords."), no_args_is_help=True)
 

@@ -19,9 +19,9 @@ from mic_mail.policy.names import by_given_name, tidy, words
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.roles import Right
 from mic_mail.policy.wording import EMPLOYMENTS, LEVELS
-from mic_mail.services.accounts import Accounts
-from mic_mail.services.credentials import Origin
-from mic_mail.services.readings import ranks
+from mic_mail.services.mailboxes.accounts import Accounts
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.settings.readings import ranks
 
 app = typer.Typer(help=say("Cá nhân.", "People."), no_args_is_help=True)
 

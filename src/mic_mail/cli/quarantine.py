@@ -22,7 +22,7 @@ from mic_mail.errors import BadInput, MicMailError, Refused, Text
 from mic_mail.outbound.keeping import Word
 from mic_mail.outbound.quarantine import Quarantine, Reason, Record, State
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
+from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(
     help=say("Khu cách ly (4.2): danh sách, giải tỏa, bỏ thư.", "Quarantine (4.2): list, release, drop."), no_args_is_help=True

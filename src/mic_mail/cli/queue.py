@@ -25,7 +25,7 @@ from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.outbound.progress import Decision, Hold, Standing
 from mic_mail.outbound.queue import Damaged, Entry, Queue
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
+from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(
     help=say("Thư gửi ra tên miền khác đang chờ trong hàng đợi (4.2).", "Mail to other domains that waits (4.2)."),
@@ -224,8 +224,8 @@ HeldBecause = Callable[[Entry], str | None]
 
 def held_because(here: Frame) -> HeldBecause:
     """Why an entry waits though it may be due (a key of HELD); None: it is not held."""
-    from mic_mail.services.accounts import Accounts
-    from mic_mail.services.decisions import KEPT_BACK
+    from mic_mail.services.mailboxes.accounts import Accounts
+    from mic_mail.services.signin.decisions import KEPT_BACK
 
     directory = here.whole_directory
     accounts = Accounts(directory, here.config, here.clock)

@@ -24,7 +24,7 @@ from mic_mail.outbound.news import tell_decided
 from mic_mail.outbound.progress import Hold, Said
 from mic_mail.outbound.queue import Ended, Entry, Queue
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
+from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer()
 

@@ -19,10 +19,10 @@ from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.policy.agenda import DEEDS
 from mic_mail.policy.roles import Right
-from mic_mail.services.agenda import Due, due
-from mic_mail.services.credentials import Origin
-from mic_mail.services.issuing import Issuing, Request, make_verifiers
-from mic_mail.services.reclaiming import Reclaiming
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.issuing import Issuing, Request, make_verifiers
+from mic_mail.services.mailboxes.reclaiming import Reclaiming
+from mic_mail.services.reports.agenda import Due, due
 
 app = typer.Typer()
 

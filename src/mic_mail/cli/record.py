@@ -13,7 +13,7 @@ from mic_mail.cli.frame import Frame
 from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import BadInput, Refused
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
+from mic_mail.services.mailboxes.credentials import Origin
 
 
 @contextmanager

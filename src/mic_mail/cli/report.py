@@ -17,9 +17,9 @@ from mic_mail.policy.calendar import ONE_DAY, add_months, local_day
 from mic_mail.policy.requests import Kind
 from mic_mail.policy.roles import Right
 from mic_mail.policy.spans import Span
-from mic_mail.services.credentials import Origin
-from mic_mail.services.problems import Problems
-from mic_mail.services.usage import Usage
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.reports.problems import Problems
+from mic_mail.services.reports.usage import Usage
 
 app = typer.Typer(help=say("Báo cáo.", "Reports."), no_args_is_help=True)
 

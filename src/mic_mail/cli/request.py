@@ -27,7 +27,7 @@ from mic_mail.i18n.citations import clause as cite
 from mic_mail.papers.plain import MOST_OCTETS
 from mic_mail.policy.requests import CHANNELS, KINDS, STATES, Channel, Item, Kind, Request, State, deadline_clause
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
+from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.requests import form as forms
 from mic_mail.services.requests.form import DOCUMENT_DATE, KIND, Known, Reader, Row
 from mic_mail.services.requests.register import Due, Register

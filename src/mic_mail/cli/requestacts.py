@@ -29,11 +29,11 @@ from mic_mail.errors import Text
 from mic_mail.policy.facts import Level
 from mic_mail.policy.requests import KINDS, STATES, Kind, Request
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
-from mic_mail.services.issuing import HashPassword, make_verifiers
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.issuing import HashPassword, make_verifiers
+from mic_mail.services.mailboxes.restoring import Waiting
 from mic_mail.services.requests.acting import Approved, Approving, Choices, told
 from mic_mail.services.requests.register import Register
-from mic_mail.services.restoring import Waiting
 
 app = typer.Typer()
 

@@ -18,10 +18,10 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.access import CLAUSE, ContentRefused, Scope
 from mic_mail.policy.roles import Right
-from mic_mail.services.content import Content, Hand
-from mic_mail.services.credentials import Origin
-from mic_mail.services.holds import Holds
+from mic_mail.services.exporting.content import Content, Hand
 from mic_mail.services.importing.ledger import put_back
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.holds import Holds
 from mic_mail.storage.backup import numbers_of, owner_of
 
 COLUMNS = (

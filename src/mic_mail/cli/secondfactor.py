@@ -21,8 +21,8 @@ from mic_mail.directory.secondfactors import Factor, officer_holder
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.policy.roles import Right
 from mic_mail.policy.secondfactor import CLAUSE, second_factor
-from mic_mail.services.credentials import Origin
-from mic_mail.services.secondfactors import SecondFactors, key_path, must_fit
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.signin.secondfactors import SecondFactors, key_path, must_fit
 
 app = typer.Typer(help=say("Xác thực hai bước (15.2).", "Second factors (15.2)."), no_args_is_help=True)
 

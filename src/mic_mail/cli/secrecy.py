@@ -23,7 +23,7 @@ from mic_mail.outbound.held import Held, Record, State
 from mic_mail.outbound.keeping import Word
 from mic_mail.policy.markings import Place
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
+from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(
     help=say("Thư có dấu độ mật (4.1): danh sách, giải tỏa.", "Mail with a marking of secrecy (4.1): list, release."),
@@ -183,7 +183,7 @@ def _outgoing(held: Held, reference: str) -> Record:
 
 def _may_still_send(here: Frame, record: Record) -> None:
     """A mailbox that is suspended or send-locked by now sends nothing, not even this (Reg. 6.4.c, 7.1)."""
-    from mic_mail.services.accounts import Accounts
+    from mic_mail.services.mailboxes.accounts import Accounts
 
     mailbox = here.directory.mailbox(record.login or record.sender)
     decision = Accounts(here.directory, here.config, here.clock).state_of(mailbox)

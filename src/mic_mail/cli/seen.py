@@ -21,7 +21,7 @@ from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.authority import PERSONAL_CLAUSE
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
+from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer()
 

@@ -22,7 +22,7 @@ from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
 from mic_mail.policy.reclaiming import is_empty, must_be_there
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
+from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef, RepairReport
 

@@ -23,9 +23,9 @@ from mic_mail.papers import paper as papers
 from mic_mail.policy import replies as rules
 from mic_mail.policy.reclaiming import must_be_there
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
-from mic_mail.services.papers import paper
-from mic_mail.services.replies import Replies, addresses_of_units
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.reports.papers import paper
+from mic_mail.services.unitmail.replies import Replies, addresses_of_units
 
 app = typer.Typer(no_args_is_help=True)
 

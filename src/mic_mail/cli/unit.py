@@ -15,8 +15,8 @@ from mic_mail.errors import Text
 from mic_mail.policy.addresses import AddressRefused, unit_local_part
 from mic_mail.policy.names import alphabetical, by_given_name, tidy
 from mic_mail.policy.roles import Right
-from mic_mail.services.credentials import Origin
-from mic_mail.services.issuing import address_settings
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.issuing import address_settings
 
 app = typer.Typer(help=say("Cơ quan, đơn vị.", "Units."), no_args_is_help=True)
 

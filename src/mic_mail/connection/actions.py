@@ -6,7 +6,7 @@ an action does not say, it does not do. What only one protocol asks stands in it
 
     Send                    write octets; done when the transport is below its high water again
     Work                    run a function on the account's store in a lane: the only way to the disk
-    SignIn, Begin, Answer   ask who this is (services.access)
+    SignIn, Begin, Answer   ask who this is (services.signin.access)
     Enter                   the account is ours: watch the decision on it
     Used                    the person is there, and may have opened a mailbox
     StartTls                change what octets on the wire mean
@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from mic_mail.services.identity import SignedIn
+from mic_mail.services.signin.identity import SignedIn
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef
 

@@ -1,9 +1,9 @@
 """A connection on the network: the shell around a `session`, whatever it speaks.
 
 Reads when the session can take more, writes when the client has taken what it was sent, and carries out one action at a time:
-work on the store in the account's lanes, sign-in through `services.access`, TLS. Decides nothing: limits, answers and the order
-of things are the session's. What a client costs is bounded here by flow control: reading stops at 64 KiB of unused input, the
-session is not asked for more output while the transport is above its high water.
+work on the store in the account's lanes, sign-in through `services.signin.access`, TLS. Decides nothing: limits, answers and
+the order of things are the session's. What a client costs is bounded here by flow control: reading stops at 64 KiB of unused
+input, the session is not asked for more output while the transport is above its high water.
 
 A connection without a command in progress has no task: its state is the session and one timer. A door makes its own from
 `Server` and `Connection`; what only its protocol asks for it adds to `_do_now` and `_perform`.
@@ -45,11 +45,11 @@ from mic_mail.net.tls import TlsFront
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import withheld
 from mic_mail.process.lanes import AccountLanes
-from mic_mail.services.access import Access
-from mic_mail.services.dialog import Dialog
-from mic_mail.services.identity import Peer, SignedIn
-from mic_mail.services.refusals import Refusal, RefusalKind
-from mic_mail.services.watching import Watch
+from mic_mail.services.signin.access import Access
+from mic_mail.services.signin.dialog import Dialog
+from mic_mail.services.signin.identity import Peer, SignedIn
+from mic_mail.services.signin.refusals import Refusal, RefusalKind
+from mic_mail.services.signin.watching import Watch
 from mic_mail.storage.mailstore import Account, MailStore
 
 UNUSED_INPUT_OCTETS = 64 << 10

@@ -37,14 +37,14 @@ from mic_mail.imap.selected.shelf import Shelf
 from mic_mail.imap.session import Session
 from mic_mail.process.feed import Feed, Subscription
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.downtimes import announcements
-from mic_mail.services.identity import SignedIn
-from mic_mail.services.inbound.learning import Learning, Said
-from mic_mail.services.malware import Malware
-from mic_mail.services.refusals import Refusal
-from mic_mail.services.secrecy import Passage, Secrecy, Way
-from mic_mail.services.sharing import Pair, Shared
-from mic_mail.services.watching import Watch
+from mic_mail.services.operations.downtimes import announcements
+from mic_mail.services.signin.identity import SignedIn
+from mic_mail.services.signin.refusals import Refusal
+from mic_mail.services.signin.sharing import Pair, Shared
+from mic_mail.services.signin.watching import Watch
+from mic_mail.services.transport.inbound.learning import Learning, Said
+from mic_mail.services.transport.malware import Malware
+from mic_mail.services.transport.secrecy import Passage, Secrecy, Way
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef, News
 

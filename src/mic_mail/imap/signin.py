@@ -1,7 +1,7 @@
 """Before and around sign-in: CAPABILITY, ID, STARTTLS, LOGIN, AUTHENTICATE, ENABLE, COMPRESS, UNAUTHENTICATE, LOGOUT.
 
-In: commands. Out: steps; who somebody is and whether they may in is `services.access`' answer, its codes on the wire are here.
-Standards: RFC 9051 §6.1-6.3.1, RFC 4959 (SASL-IR), RFC 2971 (ID), RFC 5161 (ENABLE), RFC 4978 (COMPRESS), RFC 8437.
+In: commands. Out: steps; who somebody is and whether they may in is `services.signin.access`' answer, its codes on the wire are
+here. Standards: RFC 9051 §6.1-6.3.1, RFC 4959 (SASL-IR), RFC 2971 (ID), RFC 5161 (ENABLE), RFC 4978 (COMPRESS), RFC 8437.
 """
 
 from base64 import b64encode
@@ -26,8 +26,8 @@ from mic_mail.imap.grammar.commands import (
 from mic_mail.imap.grammar.commands import StartTls as StartTlsCommand
 from mic_mail.imap.grammar.reader import Limits, Line, decode_base64
 from mic_mail.imap.replies import Reply, bad, refuse
-from mic_mail.services.identity import Challenge, SignedIn
-from mic_mail.services.refusals import Refusal, RefusalKind
+from mic_mail.services.signin.identity import Challenge, SignedIn
+from mic_mail.services.signin.refusals import Refusal, RefusalKind
 
 SIGN_IN_CODES = {
     RefusalKind.WRONG_CREDENTIALS: b"AUTHENTICATIONFAILED",

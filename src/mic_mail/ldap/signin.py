@@ -1,4 +1,4 @@
-"""Bind, StartTLS and Who am I: who somebody is says `services.access`, its result codes are here.
+"""Bind, StartTLS and Who am I: who somebody is says `services.signin.access`, its result codes are here.
 
 A name is an address, with or without the domain, or the distinguished name of an entry that has one. A name without a password
 is nobody and refused (RFC 4513 §5.1.2): programs take it for a sign-in. Who binds again is signed out first (RFC 4513 §4).
@@ -13,8 +13,8 @@ from mic_mail.ldap.ber import string
 from mic_mail.ldap.conversation import Conversation, Ended
 from mic_mail.ldap.names import BadName
 from mic_mail.ldap.requests import Envelope
-from mic_mail.services.identity import Challenge, SignedIn
-from mic_mail.services.refusals import Refusal, RefusalKind
+from mic_mail.services.signin.identity import Challenge, SignedIn
+from mic_mail.services.signin.refusals import Refusal, RefusalKind
 
 START_TLS = "1.3.6.1.4.1.1466.20037"
 WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"

@@ -40,7 +40,7 @@ class Tally:
     senders: Counter[str] = field(default_factory=Counter)
     """Messages accepted from people who had signed in, by the address that they signed in with."""
     judged: Counter[str] = field(default_factory=Counter)
-    """Messages from other servers, by what the checks came to (`services.inbound.judging`)."""
+    """Messages from other servers, by what the checks came to (`services.transport.inbound.judging`)."""
 
 
 def tally(folder: Path, since: datetime) -> Tally:

@@ -1,7 +1,7 @@
 """When an entry of the spool is tried again. Pure.
 
 In: how many tries have not settled every recipient. Out: the pause until the next: one minute, doubled each time, at most an
-hour (RFC 5321 §4.5.4.1 asks for growing pauses). Which try is the last one `services.spoolreports` says.
+hour (RFC 5321 §4.5.4.1 asks for growing pauses). Which try is the last one `services.queue.spoolreports` says.
 """
 
 FIRST_PAUSE_SECONDS = 60

@@ -19,7 +19,7 @@ from mic_mail.errors import Trouble as Temporary
 from mic_mail.pop3.actions import Steps
 from mic_mail.pop3.lines import Lines, Trouble
 from mic_mail.pop3.maildrop import LongAnswer, Maildrop
-from mic_mail.services.identity import SignedIn
+from mic_mail.services.signin.identity import SignedIn
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import INBOX
 

@@ -1,8 +1,8 @@
 """The AUTHORIZATION state: USER and PASS, AUTH, STLS, UTF8; and CAPA, which says what there is.
 
-In: commands. Out: steps; who somebody is and whether they may in is `services.access`' answer, its codes on the wire are here.
-No password is asked for before TLS unless the configuration says so (RFC 2595 §2.3): USER is refused, PASS then has nobody.
-APOP is not spoken: it needs the password itself on the server.
+In: commands. Out: steps; who somebody is and whether they may in is `services.signin.access`' answer, its codes on the wire are
+here. No password is asked for before TLS unless the configuration says so (RFC 2595 §2.3): USER is refused, PASS then has
+nobody. APOP is not spoken: it needs the password itself on the server.
 Standards: RFC 1939 §4, §7; RFC 1734 and 5034 (AUTH); RFC 2449 (CAPA); RFC 2595 §4 (STLS); RFC 3206; RFC 6856 §2.
 """
 
@@ -13,8 +13,8 @@ from mic_mail.connection.actions import Answer, Begin, Enter, SignIn, StartTls
 from mic_mail.pop3.actions import Steps
 from mic_mail.pop3.conversation import Conversation, Ended, Reply, State, bad, refuse
 from mic_mail.pop3.lines import Trouble
-from mic_mail.services.identity import Challenge, SignedIn
-from mic_mail.services.refusals import Refusal, RefusalKind
+from mic_mail.services.signin.identity import Challenge, SignedIn
+from mic_mail.services.signin.refusals import Refusal, RefusalKind
 
 SIGN_IN_CODES = {
     RefusalKind.WRONG_CREDENTIALS: b"AUTH",
@@ -88,7 +88,7 @@ def password(talk: Conversation, arguments: list[bytes]) -> Steps[Reply]:
 
 
 def _text(octets: bytes) -> str:
-    """A name or password; empty where it is no UTF-8 (RFC 6856 §2.2: to be refused). `services.access` prepares it."""
+    """A name or password; empty where it is no UTF-8 (RFC 6856 §2.2: to be refused). `services.signin.access` prepares it."""
     try:
         return octets.decode()
     except UnicodeDecodeError:

@@ -6,7 +6,7 @@ pass a limit together with somebody else. A record stands at the mailbox's numbe
 with the number of its time, so that nothing has to be cleared. No fsync: a kill loses nothing, a power cut half a minute.
 
 9 us for a write and 2 for a read on ext4, 4 ms at worst beside four threads that fsync; measured on the loop's behalf.
-Never here: what a mailbox may send (`services.rates`).
+Never here: what a mailbox may send (`services.abuse.rates`).
 """
 
 import contextlib

@@ -17,14 +17,14 @@ from mic_mail.clock import Clock
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import TlsFront
-from mic_mail.services.access import Access
-from mic_mail.services.envelope import BINARYMIME, Cause, Client, Envelope, Role
-from mic_mail.services.identity import Challenge, Peer, SignedIn
-from mic_mail.services.inbound.enquiries import Enquiry
-from mic_mail.services.mailflow import MailFlow
-from mic_mail.services.reception import Reception
-from mic_mail.services.refusals import Refusal
-from mic_mail.services.watching import Watch
+from mic_mail.services.signin.access import Access
+from mic_mail.services.signin.identity import Challenge, Peer, SignedIn
+from mic_mail.services.signin.refusals import Refusal
+from mic_mail.services.signin.watching import Watch
+from mic_mail.services.transport.envelope import BINARYMIME, Cause, Client, Envelope, Role
+from mic_mail.services.transport.inbound.enquiries import Enquiry
+from mic_mail.services.transport.mailflow import MailFlow
+from mic_mail.services.transport.reception import Reception
 from mic_mail.smtp import actions, replies
 from mic_mail.smtp.actions import Close
 from mic_mail.smtp.data import ChunkDecoder, DotDecoder

@@ -16,7 +16,7 @@ from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.messages import where_to_turn
-from mic_mail.services.envelope import Accepted, Cause, Refusal
+from mic_mail.services.transport.envelope import Accepted, Cause, Refusal
 from mic_mail.smtp.replytable import SIGN_IN, SILENT, TABLE
 
 MAX_LINE_OCTETS = 512

@@ -6,7 +6,7 @@ Rows and nothing else: who is told what, and in which language, is `replies`' bu
 from dataclasses import dataclass
 
 from mic_mail.errors import Text
-from mic_mail.services.envelope import Cause
+from mic_mail.services.transport.envelope import Cause
 
 
 @dataclass(frozen=True, slots=True)

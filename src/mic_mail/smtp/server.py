@@ -21,8 +21,8 @@ from mic_mail.ids import trace_id
 from mic_mail.log.failures import where
 from mic_mail.net.acknowledging import acknowledge
 from mic_mail.net.connections import OpenConnections
-from mic_mail.services.envelope import Role
-from mic_mail.services.identity import Peer
+from mic_mail.services.signin.identity import Peer
+from mic_mail.services.transport.envelope import Role
 from mic_mail.smtp import replies
 from mic_mail.smtp.conversation import Conversation, SmtpServices
 from mic_mail.smtp.session import Door

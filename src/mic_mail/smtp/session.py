@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mic_mail.services.envelope import BINARYMIME, Accepted, Cause, Outcome, Recipient, Refusal, Role
+from mic_mail.services.transport.envelope import BINARYMIME, Accepted, Cause, Outcome, Recipient, Refusal, Role
 from mic_mail.smtp import grammar, replies
 from mic_mail.smtp.actions import (
     READ_MESSAGE,

@@ -43,16 +43,16 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.policy.names import one_line
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.access import Access
-from mic_mail.services.addressbook import Kept
-from mic_mail.services.apppasswords import AppPasswords
-from mic_mail.services.downtimes import announcements
-from mic_mail.services.identity import Peer, SignedIn
-from mic_mail.services.kept import kept_by, measured
-from mic_mail.services.ownpassword import OwnPassword, own_state
-from mic_mail.services.pageaccess import PageAccess
-from mic_mail.services.refusals import Refusal, RefusalKind
-from mic_mail.services.secondfactors import SecondFactors
+from mic_mail.services.mailboxes.addressbook import Kept
+from mic_mail.services.operations.downtimes import announcements
+from mic_mail.services.signin.access import Access
+from mic_mail.services.signin.apppasswords import AppPasswords
+from mic_mail.services.signin.identity import Peer, SignedIn
+from mic_mail.services.signin.kept import kept_by, measured
+from mic_mail.services.signin.ownpassword import OwnPassword, own_state
+from mic_mail.services.signin.pageaccess import PageAccess
+from mic_mail.services.signin.refusals import Refusal, RefusalKind
+from mic_mail.services.signin.secondfactors import SecondFactors
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web import forms
 from mic_mail.web.apppasswords import AppPasswordPages

@@ -16,10 +16,10 @@ from mic_mail.directory.records import Superseded
 from mic_mail.errors import BadInput, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
 from mic_mail.policy.apppasswords import LONGEST_NAME, Door, living
-from mic_mail.services.apppasswords import Listed
-from mic_mail.services.credentials import Origin
-from mic_mail.services.identity import SignedIn
-from mic_mail.services.refusals import Refusal, RefusalKind
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.signin.apppasswords import Listed
+from mic_mail.services.signin.identity import SignedIn
+from mic_mail.services.signin.refusals import Refusal, RefusalKind
 from mic_mail.web import forms
 from mic_mail.web.sessions import Secret
 from mic_mail.web.shown import STATUS, ShownApp, shown_app

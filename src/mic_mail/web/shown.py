@@ -1,4 +1,4 @@
-"""A mailbox's state as its person reads it: what `services.ownpassword` found out, in sentences and rows.
+"""A mailbox's state as its person reads it: what `services.signin.ownpassword` found out, in sentences and rows.
 
 In: an `OwnState`, octets in use (None: not known), the configuration. Out: a `Shown`, for the template. Pure.
 """
@@ -13,10 +13,10 @@ from mic_mail.i18n import messages, pages
 from mic_mail.policy.apppasswords import AppPassword
 from mic_mail.policy.lifecycle import Decision, Reason, State
 from mic_mail.policy.wording import FACTS, KINDS, PARTS, STATES, doors_named, state_names
-from mic_mail.services.apppasswords import Listed
-from mic_mail.services.kept import Kept
-from mic_mail.services.ownpassword import OwnState, PasswordAge
-from mic_mail.services.refusals import RefusalKind
+from mic_mail.services.signin.apppasswords import Listed
+from mic_mail.services.signin.kept import Kept
+from mic_mail.services.signin.ownpassword import OwnState, PasswordAge
+from mic_mail.services.signin.refusals import RefusalKind
 from mic_mail.web.autosetup.servers import Servers
 
 STATUS = {

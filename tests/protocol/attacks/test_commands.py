@@ -19,7 +19,7 @@ from mic_mail.clock import SystemClock
 from mic_mail.errors import Text
 from mic_mail.i18n.notices.catalogue import CATALOGUE
 from mic_mail.i18n.notices.notice import Notice
-from mic_mail.services.notices import Notices
+from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
 from regulation.test_commands_life import ADDRESS, Desk
 

@@ -17,7 +17,7 @@ import pytest
 
 from faults.wire import Cut, Imap, Line, Smtp
 from harness import MailServer, config_for, stopping
-from mic_mail.services import knownnetworks
+from mic_mail.services.signin import knownnetworks
 from population import PASSWORD
 
 USER = "dvbe@mic.gov.vn"

@@ -14,11 +14,11 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.access import Access
-from mic_mail.services.credentials import Origin, set_password
-from mic_mail.services.identity import Peer, TlsInfo
-from mic_mail.services.pageaccess import PageAccess
-from mic_mail.services.secondfactors import SecondFactors
+from mic_mail.services.mailboxes.credentials import Origin, set_password
+from mic_mail.services.signin.access import Access
+from mic_mail.services.signin.identity import Peer, TlsInfo
+from mic_mail.services.signin.pageaccess import PageAccess
+from mic_mail.services.signin.secondfactors import SecondFactors
 
 PASSWORD = "con mèo trèo cây cau"
 START = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)  # 09:00 in Ha Noi

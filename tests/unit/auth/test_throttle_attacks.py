@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mic_mail.auth.throttle import Answer, Throttle, ThrottleSettings
 
-# The defaults of `auth.failures_*`, as `services.access` hands them on.
+# The defaults of `auth.failures_*`, as `services.signin.access` hands them on.
 SERVER = ThrottleSettings(per_pair=10, per_mailbox=50, per_network=60, window_seconds=600.0)
 OFFICE = "203.0.113.7"
 

@@ -22,7 +22,7 @@ from mic_mail.checks.clear import is_clear
 from mic_mail.checks.reading import look_into
 from mic_mail.checks.verdict import Unread
 from mic_mail.policy.lookalikes import as_seen
-from mic_mail.services.secrecy import glance_at
+from mic_mail.services.transport.secrecy import glance_at
 
 LETTER = ["BỘ THÔNG TIN VÀ TRUYỀN THÔNG", "Số: 12/BC", "MẬT", "Nội dung báo cáo"]
 PLAIN = ["BỘ THÔNG TIN VÀ TRUYỀN THÔNG", "Số: 12/BC", "Nội dung báo cáo"]
@@ -30,7 +30,7 @@ HEAD = b"From: dvbe@mic.gov.vn\r\nTo: ttlan@mic.gov.vn\r\nSubject: Gui\r\nMIME-V
 
 
 def is_found(octets: bytes) -> bool:
-    """By the three steps of `services.secrecy`."""
+    """By the three steps of `services.transport.secrecy`."""
     if is_clear(octets):
         return False
     glanced = glance_at(octets)

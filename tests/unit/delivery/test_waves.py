@@ -13,11 +13,11 @@ import pytest
 
 from harness import MailServer
 from mic_mail.clock import ManualClock
-from mic_mail.services import delivery, posting
-from mic_mail.services.delivery import Delivering
-from mic_mail.services.envelope import Recipient
-from mic_mail.services.filing import Arrival, Placement
-from mic_mail.services.posting import Parcel, account_ref
+from mic_mail.services.transport import delivery, posting
+from mic_mail.services.transport.delivery import Delivering
+from mic_mail.services.transport.envelope import Recipient
+from mic_mail.services.transport.filing import Arrival, Placement
+from mic_mail.services.transport.posting import Parcel, account_ref
 from mic_mail.storage import journal
 from mic_mail.storage.errors import Busy, OverQuota, Unavailable
 from mic_mail.storage.journal import FOLDER, LOCK

@@ -17,7 +17,7 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.errors import Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.housekeeping import Duties, Duty, LogRetention, only_one
+from mic_mail.services.operations.housekeeping import Duties, Duty, LogRetention, only_one
 from population import PASSWORD
 
 

@@ -21,7 +21,7 @@ from mic_mail.i18n.notices import leaving, mailbox
 from mic_mail.i18n.notices.catalogue import CATALOGUE, find
 from mic_mail.i18n.notices.notice import READERS, Notice, Reader
 from mic_mail.policy.clauses import CLAUSES
-from mic_mail.services.notices import Notices
+from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
 
 ROWS = list(CATALOGUE.values())

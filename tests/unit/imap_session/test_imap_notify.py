@@ -14,7 +14,7 @@ from mic_mail.connection.actions import Action
 from mic_mail.imap.actions import Overhear, Waiting, Work
 from mic_mail.imap.names.nameevents import NameEvent, Renamed, name_events
 from mic_mail.policy.authority import RIGHTS
-from mic_mail.services.sharing import Shared, shared_folder
+from mic_mail.services.signin.sharing import Shared, shared_folder
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.section import writing

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.checks.origin.reading import read
-from mic_mail.services.envelope import Client, Envelope, Role
-from mic_mail.services.identity import Peer
-from mic_mail.services.inbound.origins import _Thread, shown
+from mic_mail.services.signin.identity import Peer
+from mic_mail.services.transport.envelope import Client, Envelope, Role
+from mic_mail.services.transport.inbound.origins import _Thread, shown
 from mic_mail.storage.errors import Unavailable
 
 OURS = frozenset({"mic.gov.vn", "x.example"})

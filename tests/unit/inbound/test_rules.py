@@ -10,8 +10,8 @@ from mic_mail.checks.origin.dmarc import Dmarc, DmarcResult, Policy
 from mic_mail.checks.origin.signatures import Dkim
 from mic_mail.checks.origin.spf import Identity, Spf, SpfResult
 from mic_mail.checks.origin.verdict import Origin
-from mic_mail.services.envelope import Cause
-from mic_mail.services.inbound.rules import Act, Rules, Shown, decide
+from mic_mail.services.transport.envelope import Cause
+from mic_mail.services.transport.inbound.rules import Act, Rules, Shown, decide
 
 OURS = "mic.gov.vn"
 RULES = Rules(own_domains=frozenset({OURS, "more.example"}), trusted_sealers=frozenset({"lists.example"}))

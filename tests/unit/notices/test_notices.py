@@ -19,7 +19,7 @@ from mic_mail.config.model import Config, Server
 from mic_mail.config.readings import Regulation
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.services.notices import HYSTERESIS, Notices, level_of
+from mic_mail.services.notifications.notices import HYSTERESIS, Notices, level_of
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import INBOX, AccountRef
 

@@ -22,7 +22,7 @@ from mic_mail.mime import dkim
 from mic_mail.outbound.dkimkeys import Algorithm, Key, KeyFolder, KeyUnusable, State
 from mic_mail.outbound.queue import Entry, Envelope, Queue, Recipient
 from mic_mail.outbound.signing import MOST_HEADER_OCTETS, Signer
-from mic_mail.services.dkim import DkimKeys
+from mic_mail.services.operations.dkim import DkimKeys
 
 DOMAIN = "mic.gov.vn"
 RETURN_PATH = b"Return-Path: <dvbe@mic.gov.vn>\r\n"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mic_mail.process.sentcounts import RECORD_OCTETS, VERSION, Amounts, SentCounts
-from mic_mail.services.rates import Ceilings, Rates
+from mic_mail.services.abuse.rates import Rates
+from mic_mail.services.settings.ceilings import Ceilings
 
 NOW = 1_764_000_000.0
 HOUR, DAY = 3_600.0, 86_400.0

@@ -3,8 +3,8 @@
 import pytest
 
 from mic_mail.mime import headers
-from mic_mail.services import authorship
-from mic_mail.services.envelope import Cause
+from mic_mail.services.transport import authorship
+from mic_mail.services.transport.envelope import Cause
 
 
 @pytest.mark.parametrize("name", [b"Received:", b"received:", b"RECEIVED :", b"ReCeIvEd\t:"])

@@ -3,7 +3,7 @@
 import pytest
 
 from mic_mail.checks.rspamd import Action
-from mic_mail.services.inbound.content import Act, act_on, act_on_submitted
+from mic_mail.services.transport.inbound.content import Act, act_on, act_on_submitted
 
 
 @pytest.mark.clause("4.2", "10.2")

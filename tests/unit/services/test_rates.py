@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mic_mail.process.sentcounts import Amounts, SentCounts
-from mic_mail.services.rates import Ceilings, Full, Rates, uses
+from mic_mail.services.abuse.rates import Full, Rates, uses
+from mic_mail.services.settings.ceilings import Ceilings
 
 NOW = 1_764_000_000.0
 PLENTY = Amounts(1_000_000, 1_000_000, 1 << 50)

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mic_mail.errors import Text
-from mic_mail.services.envelope import TEMPORARY, Cause, Refusal
-from mic_mail.services.refusals import RefusalKind
+from mic_mail.services.signin.refusals import RefusalKind
+from mic_mail.services.transport.envelope import TEMPORARY, Cause, Refusal
 from mic_mail.smtp import replies
 from mic_mail.smtp.replies import Reply, Voice
 from mic_mail.smtp.replytable import SIGN_IN, TABLE

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.services.envelope import Accepted, Cause, Recipient, Refusal, Role
+from mic_mail.services.transport.envelope import Accepted, Cause, Recipient, Refusal, Role
 from mic_mail.smtp import actions
 from mic_mail.smtp.actions import Close
 from mic_mail.smtp.replies import Reply

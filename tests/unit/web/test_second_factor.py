@@ -16,8 +16,8 @@ from mic_mail.auth import totp
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.policy.facts import FactKind
-from mic_mail.services.credentials import Origin
-from mic_mail.services.secondfactors import MOST_WRONG, SecondFactors, key_path
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.signin.secondfactors import MOST_WRONG, SecondFactors, key_path
 from population import PASSWORD
 from unit.web.conftest import NEW, SETTINGS, Browser, Open, logged
 from unit.web.test_app_passwords import make

@@ -1,7 +1,7 @@
 """What a notice is: a row of the catalogue that can be called for its letter.
 
 In: typed parameters. Out: a `Letter`, subject and body in Vietnamese (NFC, as official letters are worded) and English (ASCII).
-Never here: who gets it, when, and how it becomes a message (`services.notices`). Pure.
+Never here: who gets it, when, and how it becomes a message (`services.notifications.notices`). Pure.
 """
 
 from collections.abc import Callable, Mapping

@@ -6,8 +6,8 @@ from mic_mail.addressbook.cards import Kind
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Text
 from mic_mail.log.audit import Audit
-from mic_mail.services.addressbook import make_book
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
+from mic_mail.services.mailboxes.addressbook import make_book
 
 CLAUSE = "2.6"
 STANDARDS_CLAUSE = "13.2"

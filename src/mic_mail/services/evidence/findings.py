@@ -14,7 +14,7 @@ from mic_mail.errors import Text
 from mic_mail.log.tally import Tally, tally
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, decide
-from mic_mail.services.readings import lifecycle_settings
+from mic_mail.services.settings.readings import lifecycle_settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from mic_mail.errors import Text
 from mic_mail.policy.handover import CLAUSE, Standing, handovers
 from mic_mail.policy.lifecycle import State
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
-from mic_mail.services.succession import vacancies_of
+from mic_mail.services.notifications.succession import vacancies_of
 
 
 def evidence(office: Office) -> Evidence:

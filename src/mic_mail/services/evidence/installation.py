@@ -4,11 +4,11 @@ from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.net.tls import BadCertificate
 from mic_mail.policy.states import FINAL
-from mic_mail.services.certificates import open_front
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
-from mic_mail.services.inspection import Severity, inspect
-from mic_mail.services.notices import warned_levels
-from mic_mail.services.readings import lifecycle_settings
+from mic_mail.services.mailboxes.inspection import Severity, inspect
+from mic_mail.services.notifications.notices import warned_levels
+from mic_mail.services.operations.certificates import open_front
+from mic_mail.services.settings.readings import lifecycle_settings
 
 
 def shared(office: Office) -> Evidence:

@@ -9,7 +9,7 @@ from mic_mail.log.anchors import AnchorFile
 from mic_mail.log.audit import Audit
 from mic_mail.log.files import log_files
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
-from mic_mail.services.syslog import cursor_file
+from mic_mail.services.operations.syslog import cursor_file
 
 ANCHORS_LATE = timedelta(hours=3)
 """The housekeeper makes one an hour."""

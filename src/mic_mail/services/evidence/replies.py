@@ -3,8 +3,8 @@
 from mic_mail.errors import Text
 from mic_mail.policy.replies import CLAUSE
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
-from mic_mail.services.replies import DUTY
-from mic_mail.services.weekly import week_of
+from mic_mail.services.unitmail.replies import DUTY
+from mic_mail.services.unitmail.weekly import week_of
 
 
 def evidence(office: Office) -> Evidence:

@@ -16,8 +16,8 @@ from mic_mail.outbound.progress import Hold
 from mic_mail.outbound.queue import Entry, Queue
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.services.decisions import KEPT_BACK
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
+from mic_mail.services.signin.decisions import KEPT_BACK
 
 LOOKED_AT = 2000
 """Of a long queue the oldest are looked into, so that this stays quick; 200 us each."""

@@ -13,9 +13,9 @@ from mic_mail.policy.openings import Verdict
 from mic_mail.policy.spans import Span
 from mic_mail.policy.states import FINAL
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
-from mic_mail.services.openings import Openings, unit_mailboxes
-from mic_mail.services.passedon import DUTY
-from mic_mail.services.weekly import week_of
+from mic_mail.services.unitmail.openings import Openings, unit_mailboxes
+from mic_mail.services.unitmail.passedon import DUTY
+from mic_mail.services.unitmail.weekly import week_of
 
 NAMED = 10
 """Mailboxes that a finding names; `report openings` has all."""

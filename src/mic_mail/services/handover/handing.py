@@ -29,12 +29,12 @@ from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.handover import CLAUSE, BeingHandedOver, Handover, Standing, handovers, running
 from mic_mail.policy.lifecycle import State
 from mic_mail.policy.reclaiming import must_be_there
-from mic_mail.services.accounts import Accounts, NotAllowed, not_to_come
-from mic_mail.services.authorising import Authorising, Term
-from mic_mail.services.credentials import Origin, check_new, hashing, verifiers
 from mic_mail.services.handover.checking import Verification, verify
 from mic_mail.services.handover.inventory import FOLDER, Inventory, Progress, file_name, no_progress, read_head, take, tidy
 from mic_mail.services.handover.removals import Removals
+from mic_mail.services.mailboxes.accounts import Accounts, NotAllowed, not_to_come
+from mic_mail.services.mailboxes.credentials import Origin, check_new, hashing, verifiers
+from mic_mail.services.signin.authorising import Authorising, Term
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 

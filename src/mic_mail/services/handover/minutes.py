@@ -15,7 +15,7 @@ from mic_mail.i18n.citations import clause
 from mic_mail.papers.paper import Block, Column, Paper, Signature, Table, Terms
 from mic_mail.policy.handover import CLAUSE, Handover, Standing
 from mic_mail.services.handover.inventory import Folder, Inventory
-from mic_mail.services.papers import paper
+from mic_mail.services.reports.papers import paper
 
 BLANK = "................................"
 _HOW_DIGESTED = (

@@ -17,9 +17,9 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.policy.addresses import MAX_LOCAL_PART, must_be_a_persons
 from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
-from mic_mail.services.accounts import not_to_come
-from mic_mail.services.credentials import Origin, hashing, verifiers
-from mic_mail.services.quota import check_quota
+from mic_mail.services.mailboxes.accounts import not_to_come
+from mic_mail.services.mailboxes.credentials import Origin, hashing, verifiers
+from mic_mail.services.mailboxes.quota import check_quota
 
 CLAUSE = "5.5"
 _CREATED = Text("Ngày lập hộp thư cũ", "The day of the old mailbox")

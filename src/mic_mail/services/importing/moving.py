@@ -22,7 +22,7 @@ from mic_mail.services.importing.dryrun import dry_run
 from mic_mail.services.importing.importer import Choice, Import, Into, Progress
 from mic_mail.services.importing.ledger import Ledger, Run, folder_of, path_of
 from mic_mail.services.importing.source import Source, Tally
-from mic_mail.services.readings import lifecycle_settings
+from mic_mail.services.settings.readings import lifecycle_settings
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 

@@ -25,13 +25,13 @@ from mic_mail.policy.facts import REQUEST, Departure, Level, MailboxKind
 from mic_mail.policy.names import tidy
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.requests import RULES, Item, Kind, Request, RequestRefused, State
-from mic_mail.services.accounts import Accounts, Asked
-from mic_mail.services.credentials import Origin, set_password
-from mic_mail.services.issuing import HashPassword, Issuing
-from mic_mail.services.issuing import Request as Ground
+from mic_mail.services.mailboxes.accounts import Accounts, Asked
+from mic_mail.services.mailboxes.credentials import Origin, set_password
+from mic_mail.services.mailboxes.issuing import HashPassword, Issuing
+from mic_mail.services.mailboxes.issuing import Request as Ground
+from mic_mail.services.mailboxes.restoring import Restoring, Waiting
 from mic_mail.services.requests.form import Reader, contract_of
 from mic_mail.services.requests.register import Register, still_pending
-from mic_mail.services.restoring import Restoring, Waiting
 from mic_mail.storage.mailstore import MailStore
 
 

@@ -1,8 +1,8 @@
 """Mail to the Centre with the request form attached: each row becomes a request, and the unit is owed an answer (6.2).
 
 In: new messages in INBOX of `regulation.support`. Out: requests in the register, and with them the word to whom an answer is
-owed, which `services.outcomes` sends. Blocking; the housekeeper's. Nothing is taken out of the mailbox or changed in it: people
-read the mail there as ever.
+owed, which `services.requests.outcomes` sends. Blocking; the housekeeper's. Nothing is taken out of the mailbox or changed in
+it: people read the mail there as ever.
 
 Only what a unit's mailbox submitted here counts (`submitted`); mail from outside, from people's mailboxes, or without a form
 opens nothing and is not answered. A message is read once, by its EMAILID: its rows, the word that it was read and the answer
@@ -32,9 +32,9 @@ from mic_mail.papers.paper import Sheet, UnreadableSheet
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.requests import Channel
-from mic_mail.services.patience import is_due
 from mic_mail.services.requests import form as forms
 from mic_mail.services.requests.form import Known, Reader, Row
+from mic_mail.services.requests.patience import is_due
 from mic_mail.services.requests.submitted import submitted_from
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import INBOX, AccountRef

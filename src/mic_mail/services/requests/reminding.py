@@ -11,7 +11,7 @@ from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import Text
 from mic_mail.i18n.notices import requests as texts
 from mic_mail.policy.requests import KINDS
-from mic_mail.services.notices import Notices
+from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.requests.register import Due, Register
 from mic_mail.storage.mailstore import MailStore
 

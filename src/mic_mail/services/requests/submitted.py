@@ -14,7 +14,7 @@ _HEAD = re.compile(
     rb"Received: from [^\r\n]+\r\n"
     rb"\tby (?P<host>\S+) with (?:UTF8SMTP|ESMTP)S?A(?: [^\r\n]*)?\r\n"
 )
-"""As `services.trace` writes them, and nothing before them."""
+"""As `services.transport.trace` writes them, and nothing before them."""
 
 
 def submitted_from(header: bytes, hostname: str) -> str | None:

@@ -1,0 +1,378 @@
+"""What the Centre does to a mailbox after it was issued: suspend, restore, follow a leave, lock sending, change quota or unit.
+
+In: who acts, why, on which document. Out: facts in the mailbox's chain, or a refusal with its clause; the state follows from
+the facts by itself. Each act reads the chain, decides, and appends only if nobody recorded anything in between (`Superseded`).
+Blocking. Content is never touched here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Credential, Entry
+from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.i18n import dates
+from mic_mail.policy.calendar import local_day, start_of
+from mic_mail.policy.facts import Cause, Departure, Detail, Draft, Fact, FactKind, Level, MailboxKind
+from mic_mail.policy.handover import BeingHandedOver, running
+from mic_mail.policy.leaving import Leave, leaves, reclaim_at
+from mic_mail.policy.lifecycle import Decision, Reason, State, decide
+from mic_mail.policy.ranks import level_of
+from mic_mail.policy.suspension import absent_until
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.quota import check_quota
+from mic_mail.services.settings.readings import lifecycle_settings, ranks
+
+
+class NotAllowed(Refused):
+    """The act does not fit the mailbox's state or lacks what its clause asks for."""
+
+
+def not_to_come(day: date, clock: Clock, what: Text, *, clause: str) -> None:
+    """Refuse a day that is said to be past and has not come: a conclusion, the receipt of a request."""
+    if day > local_day(clock.now()):
+        shown = dates.day(day)
+        raise BadInput(Text(f"{what.vi} {shown.vi} chưa đến.", f"{what.en} {shown.en} is still to come."), clause=clause)
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """Reg. 7.2.b: the conclusion of the ministry's leadership on a breach of Article 4."""
+
+    number: str
+    concluded_on: date
+    signatory: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Reg. 7.3.a: who asked for a restore, how (letter, mail, fax, telephone), and when that was received (None: today)."""
+
+    by: str
+    channel: str
+    received_on: date | None = None
+
+
+RECEIVED = Text("Ngày nhận yêu cầu", "The day of receipt")
+
+
+class Accounts:
+    """The use cases on existing mailboxes."""
+
+    def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._working_days = directory.years.working_days()
+        self._settings = lifecycle_settings(config, self._working_days)
+        self._min_wait = config.restore.min_wait
+        self._ranks = ranks(config)
+
+    def decide(self, entry: Entry, at: datetime | None = None) -> Decision:
+        """What the mailbox may do at `at`, or now."""
+        instant = at or self._clock.now()
+        return decide(entry.kind, entry.facts, instant, last_activity=entry.last_activity, settings=self._settings)
+
+    def state_of(self, mailbox: MailboxRecord) -> Decision:
+        """What the mailbox may do now, from the facts as they are on record."""
+        return self._look(mailbox)[1]
+
+    # ------------------------------------------------------------ Reg. 7.2, 7.3
+
+    def suspend(self, mailbox: MailboxRecord, cause: Cause, origin: Origin, conclusion: Conclusion | None = None) -> Fact:
+        """Reg. 7.2: suspend from now on; a breach needs the conclusion it rests on."""
+        data: dict[str, Detail] = {"cause": cause.value}
+        if cause is Cause.BREACH:
+            if conclusion is None or not conclusion.number.strip() or not conclusion.signatory.strip():
+                raise NotAllowed(
+                    Text(
+                        "Tạm khóa do vi phạm Điều 4 phải có kết luận của Lãnh đạo Bộ: số, ngày, người ký.",
+                        "A suspension for a breach needs the leadership's conclusion: number, date, signatory.",
+                    ),
+                    clause="7.2.b",
+                )
+            not_to_come(
+                conclusion.concluded_on, self._clock, Text("Ngày kết luận", "The day of the conclusion"), clause="7.2.b"
+            )
+            data |= {
+                "conclusion_no": conclusion.number,
+                "concluded_on": conclusion.concluded_on.isoformat(),
+                "signatory": conclusion.signatory,
+            }
+        _needs_reason(origin, "7.2")
+        entry, decision = self._look(mailbox)
+        self._must_be_issued(decision)
+        return self._append(entry, self._draft(FactKind.SUSPENDED, origin, data=data))
+
+    def restore(self, mailbox: MailboxRecord, asked: Asked, verifiers: Credential, origin: Origin) -> Decision:
+        """Reg. 7.3.b: lift the suspensions and set a new password, which has to be changed at the first sign-in (7.3.c)."""
+        entry, decision = self._restorable(mailbox, asked, origin)
+        suspensions = _suspensions(decision)
+        drafts = [self._seen_by_the_clock(reason) for reason in suspensions if self._by_the_clock(entry, reason)]
+        drafts.append(self._draft(FactKind.RESTORED, origin, data={"asked_by": asked.by, "channel": asked.channel}))
+        self._directory.set_credential(entry.mailbox_id, verifiers, *drafts, after=decision.fact_seq)
+        return self.decide(self._directory.entry(entry.mailbox_id))
+
+    def may_restore(self, mailbox: MailboxRecord, asked: Asked, origin: Origin) -> Decision:
+        """The word on the mailbox as it is, if `restore` would lift its suspensions; else the refusal."""
+        return self._restorable(mailbox, asked, origin)[1]
+
+    def _restorable(self, mailbox: MailboxRecord, asked: Asked, origin: Origin) -> tuple[Entry, Decision]:
+        if asked.received_on is not None:
+            not_to_come(asked.received_on, self._clock, RECEIVED, clause="7.3.b")
+        entry, decision = self._look(mailbox)
+        suspensions = _suspensions(decision)
+        if not suspensions:
+            raise NotAllowed(Text("Hộp thư không bị tạm khóa.", "The mailbox is not suspended."), clause="7.3")
+        breach = any(reason.clause == "7.2.b" for reason in suspensions)
+        if breach and self._settings.breach_document and not origin.document:
+            raise NotAllowed(
+                Text(
+                    "Khôi phục hộp thư bị khóa do vi phạm Điều 4 phải có văn bản.",
+                    "Lifting a suspension for a breach needs the document that lifts it.",
+                ),
+                clause="7.2.b",
+                remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
+            )
+        self._must_have_waited(asked)
+        return entry, decision
+
+    def _must_have_waited(self, asked: Asked) -> None:
+        """Reg. 7.3.b read as a wait (`restore.min_wait`); by default the one working day is a deadline."""
+        today = local_day(self._clock.now())
+        earliest = self._working_days.after(asked.received_on or today, self._min_wait)
+        if today < earliest:
+            day = dates.day(earliest)
+            raise NotAllowed(
+                Text(f"Chỉ được khôi phục từ ngày {day.vi}.", f"It may be restored from {day.en} on."), clause="7.3.b"
+            )
+
+    def _by_the_clock(self, entry: Entry, reason: Reason) -> bool:
+        """Whether no fact says that the mailbox was suspended, only the passing of time."""
+        recorded = {fact.seq for fact in entry.facts if fact.kind is FactKind.SUSPENDED}
+        return not recorded & set(reason.fact_seqs)
+
+    def _seen_by_the_clock(self, reason: Reason) -> Draft:
+        """The suspension of Reg. 7.2.a as a fact: after the restore the last use no longer shows that it was."""
+        return Draft(FactKind.SUSPENDED, reason.since, "clock", data=dict(reason.params))
+
+    def note_absence(self, mailbox: MailboxRecord, begins: date, until: date, origin: Origin) -> Fact:
+        """Reg. 7.2.a: the reason was notified; the mailbox is not suspended for inactivity until the absence ends."""
+        if until < begins:
+            raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The absence ends before it begins."), clause="7.2.a")
+        _needs_reason(origin, "7.2.a")
+        entry, decision = self._look(mailbox)
+        self._must_be_issued(decision)
+        data: dict[str, Detail] = {"until": until.isoformat()}
+        return self._append(entry, self._draft(FactKind.ABSENCE, origin, at=start_of(begins), data=data))
+
+    def end_absence(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
+        """The person is back before the day that was notified."""
+        entry, _ = self._look(mailbox)
+        if absent_until(entry.facts, self._clock.now()) is None:
+            raise NotAllowed(
+                Text("Không có lần vắng mặt nào đang diễn ra.", "There is no absence that has begun and is not over."),
+                clause="7.2.a",
+            )
+        return self._append(entry, self._draft(FactKind.ABSENCE_ENDED, origin))
+
+    # ------------------------------------------------------------ Reg. 6.4
+
+    def leave(self, mailbox: MailboxRecord, official: date, level: Level | None, cause: Departure, origin: Origin) -> Fact:
+        """Reg. 6.4.c: the managing unit's notice of the official day; also for a day that is past or to come."""
+        entry, decision = self._look(mailbox)
+        self._must_be_issued(decision)
+        if entry.kind is not MailboxKind.PERSONAL:
+            raise NotAllowed(Text("Chỉ áp dụng cho hộp thư cá nhân.", "For personal mailboxes only."), clause="6.4.c")
+        current = leaves(entry.facts)
+        if current and current[-1].returned is None:
+            raise NotAllowed(
+                Text("Đã ghi nhận thời điểm nghỉ; hãy đính chính.", "A leave is recorded already; correct it instead."),
+                clause="6.4.c",
+                remedy=Text("mic-mail mailbox leave --correct", "mic-mail mailbox leave --correct"),
+            )
+        self._must_follow_issue(official, entry.facts)
+        data: dict[str, Detail] = {"level": self._level(entry, level).value, "cause": cause.value}
+        return self._append(entry, self._draft(FactKind.LEFT, origin, at=start_of(official), data=data))
+
+    def correct_leave(
+        self, mailbox: MailboxRecord, official: date, level: Level | None, cause: Departure | None, origin: Origin
+    ) -> Fact:
+        """The last leave had another day, rank or cause; what is not named stays."""
+        entry, _ = self._look(mailbox)
+        last = self._last_leave(entry)
+        if last.returned is not None and start_of(official) > last.returned.effective_at:
+            back = dates.day(last.returned.effective_at)
+            raise NotAllowed(
+                Text(
+                    f"Lần nghỉ này đã kết thúc khi trở lại ngày {back.vi}.", f"That leave ended with the return of {back.en}."
+                ),
+                clause="6.4.c",
+                remedy=Text("Nếu nghỉ lần nữa: ghi nhận không có --correct.", "A new leave is recorded without --correct."),
+            )
+        self._must_follow_issue(official, entry.facts[: last.notices[0].seq])
+        told = cause.value if cause else next((n.text("cause") for n in reversed(last.notices) if n.text("cause")), None)
+        data: dict[str, Detail] = {"level": (level or last.level).value, **({"cause": told} if told else {})}
+        return self._append(entry, self._draft(FactKind.LEAVE_CORRECTED, origin, at=start_of(official), data=data))
+
+    def withdraw_leave(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
+        """The last leave was recorded by mistake."""
+        entry, _ = self._look(mailbox)
+        self._last_leave(entry)
+        _needs_reason(origin, "6.4.c")
+        return self._append(entry, self._draft(FactKind.LEAVE_WITHDRAWN, origin))
+
+    def come_back(self, mailbox: MailboxRecord, returned: date, origin: Origin) -> Fact:
+        """The leaver works for the ministry again; a mailbox that is reclaimed by then has to be issued anew."""
+        entry, decision = self._look(mailbox)
+        last = self._last_leave(entry)
+        if start_of(returned) < last.fact.effective_at:
+            left = dates.day(last.fact.effective_at)
+            raise NotAllowed(
+                Text(f"Ngày trở lại trước ngày nghỉ {left.vi}.", f"The return comes before the leave of {left.en}."),
+                clause="6.4.c",
+                remedy=Text("Nếu ghi nhầm: leave --correct hoặc --withdraw.", "A mistake: leave --correct or --withdraw."),
+            )
+        if State.RECLAIMED in decision.states or reclaim_at(last, self._settings) <= start_of(returned):
+            raise NotAllowed(
+                Text("Đến ngày đó hộp thư đã thu hồi; phải cấp lại.", "The mailbox is reclaimed by then; issue it again."),
+                clause="6.4.a",
+            )
+        return self._append(entry, self._draft(FactKind.RETURNED, origin, at=start_of(returned)))
+
+    def transfer(self, person: PersonRecord, to: UnitRecord, origin: Origin) -> None:
+        """Reg. 6.4.b: on the notice of the receiving unit the directory changes; mailbox, address and mail stay."""
+        units = {unit.unit_id: unit.symbol for unit in self._directory.units()}
+        if person.unit_id == to.unit_id:
+            raise NotAllowed(Text("Cá nhân đã thuộc đơn vị này.", "The person works for this unit already."), clause="6.4.b")
+        data: dict[str, Detail] = {"unit_from": units[person.unit_id], "unit_to": to.symbol}
+        self._directory.move_person(person.person_id, to.unit_id, self._draft(FactKind.TRANSFERRED, origin, data=data))
+
+    def lock_sending(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
+        """The Centre locks sending by hand (Reg. 10.2), until it unlocks it."""
+        _needs_reason(origin, "10.2")
+        entry, decision = self._look(mailbox)
+        self._must_be_issued(decision)
+        return self._append(entry, self._draft(FactKind.SENDING_LOCKED, origin))
+
+    def unlock_sending(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
+        """Lift the locks by hand; what Reg. 6.4.c locks stays locked."""
+        entry, decision = self._look(mailbox)
+        by_hand = {fact.seq for fact in entry.facts if fact.kind is FactKind.SENDING_LOCKED}
+        if not any(by_hand & set(reason.fact_seqs) for reason in decision.reasons):
+            raise NotAllowed(Text("Không có khóa gửi bằng tay.", "Sending is not locked by hand."), clause="10.2")
+        return self._append(entry, self._draft(FactKind.SENDING_UNLOCKED, origin))
+
+    def reclaim(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
+        """Reg. 6.1, 6.2: reclaim on the unit's request, any kind of mailbox; what follows is in
+        `services.mailboxes.reclaiming`.
+
+        Not while it is handed over (Reg. 12.3.d): its mail would be refused from this moment on.
+        """
+        _needs_reason(origin, "6.2")
+        entry, decision = self._look(mailbox)
+        self._must_be_issued(decision)
+        if running(entry.facts) is not None:
+            raise BeingHandedOver(mailbox.address)
+        return self._append(entry, self._draft(FactKind.RECLAIMED, origin))
+
+    # ------------------------------------------------------------ Reg. 15.2
+
+    def may_change_password(self, mailbox: MailboxRecord, origin: Origin) -> Decision:
+        """Refuse a new password for a mailbox that is reclaimed or not issued, and one that nothing asks for.
+
+        A change that is due (after an issue, a reset, a restore, by age) rests on the document of that act. Any other is what
+        Reg. 15.2 wants a letter or the unit's mail for: who is not there cannot be told from who lost the password.
+        """
+        _, decision = self._look(mailbox)
+        self._must_be_issued(decision)
+        if not decision.password_change_due and not (origin.document or "").strip():
+            raise NotAllowed(
+                Text(
+                    "Chưa đến lúc phải đổi mật khẩu; đặt mật khẩu khác cần văn bản hoặc thư của đơn vị.",
+                    "No change of the password is due; another one needs a letter or the unit's mail.",
+                ),
+                clause="15.2",
+                remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
+            )
+        return decision
+
+    # ------------------------------------------------------------ Reg. 8.3
+
+    def set_quota(self, mailbox: MailboxRecord, octets: int, origin: Origin) -> None:
+        """Reg. 8.3.a, 8.3.b: another quota."""
+        entry, _ = self._look(mailbox)
+        check_quota(octets, entry.quota_octets, origin)
+        data: dict[str, Detail] = {"octets": octets, "previous": entry.quota_octets}
+        self._directory.set_quota(entry.mailbox_id, octets, self._draft(FactKind.QUOTA_SET, origin, data=data))
+
+    # ------------------------------------------------------------ how
+
+    def _look(self, mailbox: MailboxRecord) -> tuple[Entry, Decision]:
+        entry = self._directory.entry(mailbox.mailbox_id)
+        return entry, self.decide(entry)
+
+    def _append(self, entry: Entry, draft: Draft) -> Fact:
+        return self._directory.append_fact(entry.mailbox_id, draft, after=entry.facts[-1].seq if entry.facts else 0)
+
+    def _draft(
+        self, kind: FactKind, origin: Origin, *, at: datetime | None = None, data: dict[str, Detail] | None = None
+    ) -> Draft:
+        return Draft(
+            kind, at or self._clock.now(), origin.actor, origin.reason, origin.document, {**(data or {}), **origin.details()}
+        )
+
+    def _must_be_issued(self, decision: Decision) -> None:
+        if decision.states & {State.RECLAIMED, State.NOT_ISSUED}:
+            raise NotAllowed(Text("Hộp thư đã thu hồi hoặc chưa cấp.", "The mailbox is reclaimed or not issued yet."))
+
+    def _must_follow_issue(self, official: date, facts: Sequence[Fact]) -> None:
+        """A leave ends an employment that the issue was for; only an imported mailbox can be of somebody who left before."""
+        births = [fact for fact in facts if fact.kind in {FactKind.ISSUED, FactKind.IMPORTED}]
+        if births and births[-1].kind is FactKind.ISSUED and official < local_day(births[-1].effective_at):
+            issued = dates.day(births[-1].effective_at)
+            raise NotAllowed(
+                Text(f"Ngày nghỉ trước ngày cấp hộp thư {issued.vi}.", f"The leave comes before the issue of {issued.en}."),
+                clause="6.4.c",
+                remedy=Text("Nếu cấp nhầm: mic-mail mailbox reclaim.", "Issued by mistake: mic-mail mailbox reclaim."),
+            )
+
+    def _last_leave(self, entry: Entry) -> Leave:
+        found = leaves(entry.facts)
+        if not found:
+            raise NotAllowed(Text("Chưa ghi nhận việc nghỉ nào.", "No leave is recorded."), clause="6.4.c")
+        return found[-1]
+
+    def _level(self, entry: Entry, named: Level | None) -> Level:
+        """The rank of Reg. 6.4.c: as named, as recorded for the person, or by the map of positions; else asked for."""
+        if named is not None:
+            return named
+        if entry.owner.person_id is not None:
+            person = self._directory.person(entry.owner.person_id)
+            known = person.level or level_of(person.position, self._ranks)
+            if known is not None:
+                return known
+        raise NotAllowed(
+            Text(
+                "Chưa rõ cấp lãnh đạo của cá nhân; nêu rõ: division (phòng, ban trở xuống) hoặc department (Vụ trở lên).",
+                "The rank is not known; name it: division (and below) or department (and above).",
+            ),
+            clause="6.4.c",
+            remedy=Text("Thêm --level division hoặc --level department.", "Add --level division or --level department."),
+        )
+
+
+def _suspensions(decision: Decision) -> list[Reason]:
+    return [reason for reason in decision.reasons if reason.state is State.SUSPENDED]
+
+
+def _needs_reason(origin: Origin, clause: str) -> None:
+    if not origin.reason.strip():
+        raise NotAllowed(
+            Text("Phải nêu lý do.", "A reason is needed."),
+            clause=clause,
+            remedy=Text('Thêm --reason "…".', 'Add --reason "...".'),
+        )

@@ -1,0 +1,197 @@
+"""The address book of this server: the directory's units, people and mailboxes as cards, anew when they change (Reg. 2.6).
+
+In: the directory, the snapshot of a process. Out: a `Book`, or what a door makes of one (`Kept`). Which people and addresses
+are in it says `policy.publishing`; a mailbox whose record is damaged is left out (`directory check` names it).
+
+A search waits for no database for long: where a new book takes its time, the one before answers until it is made.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from mic_mail.addressbook.cards import Book, Card, Kind, Ministry, UnitName, key_of
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.rolls import Roll
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
+from mic_mail.policy.names import one_line
+from mic_mail.policy.publishing import Shown, shown
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.settings.readings import lifecycle_settings
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 0.2
+RESTS = 5
+"""After a book was made, no other one is for so many times as long: 30,000 people take half a second of a core."""
+HIDDEN = Shown(address=False, person=True, until=None)
+
+
+def ministry(config: Config) -> Ministry:
+    """Whose book it is."""
+    return Ministry(config.regulation.ministry, config.server.domain)
+
+
+class Making:
+    """Makes books, for one thread at a time; what it found of a mailbox it keeps until record or clock can change it."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._known: dict[int, tuple[Entry, Shown]] = {}
+        self._settings: LifecycleSettings | None = None
+        self.until: datetime | None = None
+        """When the last book may change by the clock alone."""
+
+    def book(self, roll: Roll, snapshot: Snapshot, now: datetime) -> Book:
+        """The book as it is at `now`."""
+        settings = lifecycle_settings(self._config, snapshot.working_days)
+        if settings != self._settings:
+            self._settings = settings
+            self._known.clear()
+        of_people: dict[int, list[str]] = defaultdict(list)
+        of_units: dict[int, list[str]] = defaultdict(list)
+        gone: set[int] = set()
+        groups: list[Card] = []
+        # Names are tidied when they are recorded; those of an import, and positions, may not have been.
+        units = {number: UnitName(line.symbol, one_line(line.name)) for number, line in roll.units.items()}
+        self.until = None
+        for entry in sorted(snapshot, key=lambda entry: entry.mailbox_id):
+            found = self._shown(entry, settings, now)
+            person, unit = entry.owner.person_id, entry.owner.unit_id
+            if entry.kind is MailboxKind.PERSONAL and person is not None:
+                if not found.person:
+                    gone.add(person)
+                if found.address:
+                    of_people[person].append(entry.address)
+            elif found.address and unit in units:
+                if entry.kind is MailboxKind.UNIT:
+                    of_units[unit].append(entry.address)
+                else:
+                    groups.append(
+                        Card(Kind.GROUP, entry.mailbox_id, one_line(entry.display_name), units[unit], "", (entry.address,))
+                    )
+        people = [
+            Card(
+                Kind.PERSON, line.person_id, one_line(line.full_name), units[line.unit_id], one_line(line.position),
+                tuple(of_people.get(line.person_id, ())),
+            )
+            for line in roll.people
+            if line.unit_id in units and (line.person_id not in gone or line.person_id in of_people)
+        ]  # fmt: skip
+        own = [Card(Kind.UNIT, number, name.name, name, "", tuple(of_units.get(number, ()))) for number, name in units.items()]
+        cards = [*people, *own, *groups]
+        known = {key_of(Kind.PERSON, line.person_id) for line in roll.people}
+        known |= {key_of(Kind.GROUP, entry.mailbox_id) for entry in snapshot if entry.kind is MailboxKind.GROUP}
+        return Book.of(ministry(self._config), cards, known - {card.key for card in cards})
+
+    def _shown(self, entry: Entry, settings: LifecycleSettings, now: datetime) -> Shown:
+        known = self._known.get(entry.mailbox_id)
+        if known is None or known[0] is not entry or (known[1].until is not None and known[1].until <= now):
+            try:
+                decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+                known = entry, shown(entry.facts, decision, now)
+            except FactsUnreadable:
+                known = entry, HIDDEN
+            self._known[entry.mailbox_id] = known
+        until = known[1].until
+        if until is not None and (self.until is None or until < self.until):
+            self.until = until
+        return known[1]
+
+
+def make_book(directory: Directory, config: Config, now: datetime, units: frozenset[int] | None = None) -> Book:
+    """The book of a directory, or of some of its units, for who needs it once."""
+    roll = directory.roll()
+    return Making(config).book(roll if units is None else roll.only(units), directory.load_snapshot(), now)
+
+
+class Kept(Generic[T]):
+    """The book of one process, in the shape that its door needs; belongs to the loop, made in a lane at its first use."""
+
+    def __init__(
+        self,
+        config: Config,
+        shape: Callable[[Book, T | None], T],
+        *,
+        directory: Directory,
+        snapshot: Callable[[], Snapshot],
+        lanes: Lanes,
+        clock: Clock,
+    ) -> None:
+        """`shape` makes it of a book and of what was made of the one before."""
+        self._shape = shape
+        self._directory = directory
+        self._snapshot = snapshot
+        self._lanes = lanes
+        self._clock = clock
+        self._made: tuple[Book, T] | None = None
+        self._version = -1
+        self._until: datetime | None = None
+        """When what was made may change by the clock alone."""
+        self._not_before = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """New settings mean a new book."""
+        self._making = Making(config)
+        self._version = -1
+
+    async def current(self) -> T:
+        """What the newest book has become, or the one before where that takes longer than PATIENCE_SECONDS; of a directory that
+        cannot be read, the last one there was (`Trouble`: none)."""
+        if self._made is not None and (self._is_current() or self._clock.monotonic() < self._not_before):
+            return self._made[1]
+        task = self._renewal()
+        if self._made is None:
+            await asyncio.shield(task)
+        else:
+            await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
+        assert self._made is not None, "a task that ends without trouble has made one"
+        return self._made[1]
+
+    async def renew(self) -> None:
+        """See what has changed now; nothing where nobody has asked for the book yet."""
+        while self._made is not None and not self._is_current():
+            await asyncio.shield(self._renewal())
+
+    def _renewal(self) -> "asyncio.Task[None]":
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._make())
+            self._task.add_done_callback(_retrieved)
+        return self._task
+
+    def _is_current(self) -> bool:
+        return self._version == self._snapshot().version and (self._until is None or self._clock.now() < self._until)
+
+    async def _make(self) -> None:
+        try:
+            making, snapshot, begun = self._making, self._snapshot(), self._clock.monotonic()
+            roll = await self._lanes.io(self._directory.roll)
+            made = await self._lanes.io(self._shaped, making, roll, snapshot)
+            if making is self._making:
+                self._made, self._version, self._until = made, snapshot.version, making.until
+            elif self._made is None:
+                self._made = made
+        finally:
+            self._task = None
+        ended = self._clock.monotonic()
+        self._not_before = ended + RESTS * (ended - begun)
+
+    def _shaped(self, making: Making, roll: Roll, snapshot: Snapshot) -> tuple[Book, T]:
+        book = making.book(roll, snapshot, self._clock.now())
+        if self._made is not None and self._made[0] == book:
+            return self._made
+        return book, self._shape(book, self._made[1] if self._made is not None else None)
+
+
+def _retrieved(task: "asyncio.Task[None]") -> None:
+    """Take the exception, or asyncio complains of it: nobody may be waiting, and whoever asks next tries again."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,104 @@
+"""What a mailbox has sent and what still waits in spool and queue: looked at and dropped by the Centre (Reg. 7.2.c, 4.2).
+
+In: where they lie, whose mailbox. Out: how many messages wait, or their end and a word to the mailbox that sent them. In the
+spool only entries that no living process works on are touched; those of a suspended mailbox are such. In the queue it is
+decided, and whoever sends does it and tells the mailbox, at once or when it is started. Blocking; commands only.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.i18n.notices import mailbox as letters
+from mic_mail.log.maillog import MailLog
+from mic_mail.outbound.news import tell_decided
+from mic_mail.outbound.progress import Said
+from mic_mail.outbound.queue import Ended, Queue
+from mic_mail.outbound.queue import Entry as QueueEntry
+from mic_mail.outbound.spool import ELSEWHERE, Entry, Spool
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.notifications.notices import Notices
+
+SECURITY = "7.2.c"
+
+
+def _instant(at_us: int) -> datetime:
+    return datetime.fromtimestamp(at_us // 1_000_000, UTC)
+
+
+class Queued:
+    """The waiting messages of one mailbox."""
+
+    def __init__(self, config: Config, clock: Clock, sender: MailboxRecord) -> None:
+        self._config = config
+        self._clock = clock
+        self._sender = sender
+
+    def count(self) -> int:
+        """How many messages wait, here and for other domains."""
+        with self._entries() as entries:
+            waiting = {entry.spool_id for entry in entries}
+        with self._leaving() as leaving:
+            return len(waiting.union(entry.entry_id for entry in leaving))
+
+    def drop(self, notices: Notices, origin: Origin, log: MailLog) -> int:
+        """End them without delivery; log and sender's mailbox say to whom each was addressed (Reg. 4.2). How many."""
+        dropped = set()
+        with self._queue() as queue, self._entries() as entries:
+            for entry in entries:
+                # What was handed on to the queue before a kill could be noted here was sent from there, or is dropped there.
+                elsewhere = ELSEWHERE if queue.had(entry.spool_id) else None
+                recipients = [target.address for target in entry.open_targets if target.mailbox_id != elsewhere]
+                if recipients:
+                    letter = letters.not_sent(self._sender.address, _instant(entry.slip.accepted_at_us), recipients)
+                    notices.deliver(self._sender, letter, origin=f"not_sent:{entry.spool_id}@{self._sender.mailbox_id}")
+                    log.event(
+                        "delivery_dropped",
+                        trace=entry.slip.trace_id,
+                        sender=entry.slip.sender,
+                        recipients=recipients,
+                        clause=SECURITY,
+                    )
+                entry.settle([target.mailbox_id for target in entry.open_targets], now_us=self._clock.now_us())
+                dropped.add(entry.spool_id)
+        said = Said(origin.actor, origin.reason, self._clock.now_us(), origin.document, SECURITY)
+        with self._leaving() as leaving:  # after the spool, from which a message goes there
+            for waiting in leaving:
+                with suppress(Ended):
+                    waiting.drop(waiting.state.open, said)
+                    dropped.add(waiting.entry_id)
+        if dropped:
+            tell_decided(self._config.run_dir)
+        return len(dropped)
+
+    @contextmanager
+    def _entries(self) -> Iterator[Iterator[Entry]]:
+        spool = Spool(self._config.spool_dir)
+        try:
+            yield self._of_sender(spool)
+        finally:
+            spool.close()
+
+    def _of_sender(self, spool: Spool) -> Iterator[Entry]:
+        for entry in spool.recover(waits=lambda slip: slip.submitted_by != self._sender.mailbox_id):
+            try:
+                yield entry
+            finally:
+                entry.release()
+
+    @contextmanager
+    def _queue(self) -> Iterator[Queue]:
+        queue = Queue(self._config.queue_dir)
+        try:
+            yield queue
+        finally:
+            queue.close()
+
+    @contextmanager
+    def _leaving(self) -> Iterator[Iterator[QueueEntry]]:
+        with self._queue() as queue:
+            mine = (entry for entry in queue.entries() if entry.envelope.submitted_by == self._sender.mailbox_id)
+            yield (entry for entry in mine if entry.state.open)

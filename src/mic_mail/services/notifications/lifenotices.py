@@ -1,0 +1,343 @@
+"""The notices of a mailbox's life, sent by the housekeeper as they fall due (Reg. 6.4.b, 6.4.c, 7.2, 7.3, 15.2).
+
+In: the directory's snapshot and the clock. Out: letters in mailboxes, and their keys on record. What is due is said by
+`policy.warnings`; here it gets its words and its readers. A letter goes to the mailbox that it is about, and to the unit that
+manages it while nobody can sign in there; what is not its owner's to know goes to the unit or the Centre.
+
+Each letter is published under its key first and put on record afterwards. A kill between the two sends nothing twice, since
+the mailbox knows the key; a kill before the first sends it at the next look. A mailbox is looked at again only when a fact, its
+last use, the settings or the clock can have changed the answer.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.errors import MicMailError, Text
+from mic_mail.i18n.notices import centre, keepers, leaving, mailbox
+from mic_mail.i18n.notices.notice import Letter, Reader
+from mic_mail.log.failures import failure
+from mic_mail.log.maillog import MailLog
+from mic_mail.policy.calendar import local_day
+from mic_mail.policy.facts import Fact, MailboxKind
+from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide, timeline
+from mic_mail.policy.states import State
+from mic_mail.policy.succession import Vacancy
+from mic_mail.policy.warnings import Kind, Notable, Outlook, WarnDays, outlook
+from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.services.notifications.notices import Notices
+from mic_mail.services.notifications.succession import basis, vacancies_on
+from mic_mail.services.settings.readings import lifecycle_settings, warn_days
+from mic_mail.storage.types import AccountRef
+
+AT_ONCE = 50
+"""Mailboxes that are looked at in one turn of a thread: 5 ms."""
+AGAIN = timedelta(hours=1)
+"""When a letter that reached nobody is tried next."""
+MALWARE = "malware"
+SPAM = "spam"
+"""What the fact of a suspension names as its trigger."""
+EXPOSED = frozenset({"leaked-password", "sprayed-password"})
+SERVER = "server"
+"""The actor of what the server does by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """One letter on its way to one reader."""
+
+    reader: Reader
+    letter: Letter
+    in_reply_to: str | None = None
+    """The Message-ID that it answers, without brackets."""
+
+
+class LifeNotices:
+    """The housekeeper's way through what is due. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        notices: Callable[[], Notices],
+        config: Callable[[], Config],
+        snapshot: Callable[[], Snapshot],
+        *,
+        lanes: Lanes,
+        accounts: AccountLanes,
+        clock: Clock,
+        log: MailLog,
+    ) -> None:
+        """`notices` and `config` are asked at each look: a reload may have changed them."""
+        self._directory = directory
+        self._notices = notices
+        self._config = config
+        self._snapshot = snapshot
+        self._lanes = lanes
+        self._accounts = accounts
+        self._clock = clock
+        self._log = log
+        self._read_by: object = None
+        self._next: dict[int, tuple[tuple[Entry, ...], datetime | None]] = {}
+        """By mailbox, as what it and who was named in it were looked at last, and when to look again; None: not before one of
+        them changes."""
+
+    async def look(self) -> None:
+        """Send what is due now and was not sent."""
+        config, snapshot, now = self._config(), self._snapshot(), self._clock.now()
+        if self._read_by != (config, snapshot.working_days):
+            self._read_by = (config, snapshot.working_days)
+            self._next.clear()
+        settings, days = lifecycle_settings(config, snapshot.working_days), warn_days(config)
+        open_now = [on for entry in snapshot if self._is_open(on := basis(entry, snapshot), now)]
+        for start in range(0, len(open_now), AT_ONCE):
+            for on, found in await self._lanes.io(_outlooks, open_now[start : start + AT_ONCE], now, settings, days):
+                done = await self._send(on[0], found, settings) if found.due else True
+                self._next[on[0].mailbox_id] = (on, found.again_at if done else now + AGAIN)
+
+    def _is_open(self, on: tuple[Entry, ...], now: datetime) -> bool:
+        known = self._next.get(on[0].mailbox_id)
+        if (
+            known is None
+            or len(known[0]) != len(on)
+            or any(was is not now_is for was, now_is in zip(known[0], on, strict=True))
+        ):
+            return True
+        return known[1] is not None and known[1] <= now
+
+    async def _send(self, entry: Entry, found: Outlook, settings: LifecycleSettings) -> bool:
+        """Whether each notice of the mailbox has gone out or had gone out before."""
+        sent = await self._lanes.io(self._directory.sent.known, [each.key for each in found.due])
+        done = True
+        for notable in found.due:
+            if notable.key in sent:
+                continue
+            try:
+                await self._send_one(entry, notable, settings)
+            except Exception as error:  # noqa: BLE001 - what one mailbox does not take must not keep back the others'
+                self._log.event("notice_failed", notice=notable.kind, mailbox=entry.address, **failure(error))
+                done = False
+        return done
+
+    async def _send_one(self, entry: Entry, notable: Notable, settings: LifecycleSettings) -> None:
+        now = self._clock.now()
+        decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+        for posted in self._letters(entry, notable):
+            if posted.reader is Reader.OWNER:  # first, since there may be nobody else who can be told
+                await self._publish(entry, posted, notable.key)
+            is_unheard = posted.reader is Reader.OWNER and not decision.signs_in
+            if posted.reader is Reader.UNIT or (is_unheard and notable.vacancy is None):  # of that the Centre hears anyway
+                await self._publish(await self._lanes.io(self._unit_of, entry, settings, now), posted, notable.key)
+            if posted.reader is Reader.CENTRE:
+                await self._publish(self._centre(settings, now), posted, notable.key)
+        await self._lanes.io(self._directory.sent.put, [notable.key], now)
+        late = now - notable.since
+        self._log.event(
+            "notice_sent", notice=notable.kind, mailbox=entry.address, due=notable.key, late_seconds=int(late.total_seconds())
+        )
+        if notable.kind is Kind.TERM_ENDED and notable.vacancy is not None:
+            self._log.event(
+                "keeper_missing", mailbox=entry.address, holder=notable.vacancy.last.holder, since=notable.vacancy.since
+            )
+
+    @property
+    def renew(self) -> Text:
+        """Where a password is changed, in words."""
+        return self._notices().renew
+
+    async def tell_centre(self, key: str, letter: Letter) -> bool:
+        """Something that the Centre has to know, once under its key; whether it was told now."""
+        if await self._lanes.io(self._directory.sent.known, [key]):
+            return False
+        config, now = self._config(), self._clock.now()
+        reader = self._centre(lifecycle_settings(config, self._snapshot().working_days), now)
+        await self._publish(reader, Posted(Reader.CENTRE, letter), key)
+        await self._lanes.io(self._directory.sent.put, [key], now)
+        return True
+
+    async def tell_owner(self, key: str, entry: Entry, letter: Letter) -> bool:
+        """Something that a mailbox's owner has to know, once under its key; whether it was told now."""
+        if await self._lanes.io(self._directory.sent.known, [key]):
+            return False
+        await self._publish(entry, Posted(Reader.OWNER, letter), key)
+        await self._lanes.io(self._directory.sent.put, [key], self._clock.now())
+        return True
+
+    async def tell_unit(
+        self, key: str, unit_id: int, letter: Letter, *, asked_from: str, in_reply_to: str | None = None
+    ) -> bool:
+        """Something that a unit has to know, once under its key; False where it was told before, or has no mailbox for it.
+
+        `asked_from`: the mailbox from which it asked, if it was one; another one of the unit is as good where that receives
+        nothing any more. `in_reply_to`: the Message-ID of what it asked by, without brackets.
+        """
+        if await self._lanes.io(self._directory.sent.known, [key]):
+            return False
+        now, settings = self._clock.now(), lifecycle_settings(self._config(), self._snapshot().working_days)
+        reader = self._snapshot().resolve(asked_from)
+        if reader is None or reader.owner.unit_id != unit_id or not _receives(reader, settings, now):
+            reader = self._of_unit(unit_id, settings, now)
+        if reader is None:
+            return False
+        await self._publish(reader, Posted(Reader.UNIT, letter, in_reply_to), key)
+        await self._lanes.io(self._directory.sent.put, [key], now)
+        return True
+
+    async def _publish(self, reader: Entry, posted: Posted, key: str) -> None:
+        """Into one mailbox; what it has of this key already stays the only one."""
+        ref, origin = AccountRef(reader.mailbox_id, reader.home), f"{key}@{reader.mailbox_id}:{posted.reader}"
+        await self._accounts.write(
+            ref,
+            lambda: self._notices().deliver(reader, posted.letter, origin=origin, in_reply_to=posted.in_reply_to),
+        )
+
+    # ------------------------------------------------------------ readers
+
+    def _unit_of(self, entry: Entry, settings: LifecycleSettings, now: datetime) -> Entry:
+        """The mailbox of the unit that manages this one, if it can be written to; else the Centre's."""
+        unit_id = entry.owner.unit_id
+        if entry.owner.person_id is not None:
+            unit_id = self._directory.person(entry.owner.person_id).unit_id
+        return self._of_unit(unit_id, settings, now, other_than=entry) or self._centre(settings, now)
+
+    def _of_unit(
+        self, unit_id: int | None, settings: LifecycleSettings, now: datetime, *, other_than: Entry | None = None
+    ) -> Entry | None:
+        for entry in self._snapshot():
+            is_units = entry.kind is MailboxKind.UNIT and entry.owner.unit_id == unit_id
+            if is_units and entry is not other_than and _receives(entry, settings, now):
+                return entry
+        return None
+
+    def _centre(self, settings: LifecycleSettings, now: datetime) -> Entry:
+        found = self._snapshot().resolve(self._config().support)
+        if found is None or not _receives(found, settings, now):
+            raise NobodyToTell
+        return found
+
+    # ------------------------------------------------------------ words
+
+    def _letters(self, entry: Entry, notable: Notable) -> Iterator[Posted]:
+        """What the notice says, and to whom."""
+        if notable.vacancy is not None:
+            yield from _of_vacancy(entry.address, notable.vacancy, is_over=notable.kind is Kind.TERM_ENDED)
+        elif notable.span is not None:
+            yield from self._of_span(entry, notable.kind, notable)
+        elif notable.fact is not None:
+            yield _of_fact(entry, notable.kind, notable.fact)
+
+    def _of_span(self, entry: Entry, kind: Kind, notable: Notable) -> Iterator[Posted]:
+        span, address, renew = notable.span, entry.address, self._notices().renew
+        assert span is not None
+        match kind:
+            case Kind.RECLAIM_COMING:
+                yield Posted(Reader.OWNER, leaving.reclaim_coming(address, span.since))
+            case Kind.INACTIVITY:
+                yield Posted(Reader.OWNER, mailbox.inactivity(address, span.since))
+            case Kind.PASSWORD_ENDING:
+                yield Posted(Reader.OWNER, mailbox.password_ending(span.since, renew))
+            case Kind.PASSWORD_ENDED:
+                yield Posted(Reader.OWNER, mailbox.password_ended(address, span.since, renew))
+            case Kind.SEND_LOCKED:
+                until = self._reclaimed_at(entry)
+                yield Posted(Reader.OWNER, leaving.send_locked(address, span.since, span.clause, until))
+            case Kind.RECLAIMED:
+                yield Posted(Reader.UNIT, leaving.reclaimed(address, span.since, span.clause))
+            case Kind.SUSPENDED:
+                yield Posted(Reader.OWNER, mailbox.suspended(address, span.since, span.clause))
+                if notable.fact is not None and notable.fact.actor == SERVER:
+                    yield Posted(Reader.CENTRE, centre.suspended_by_server(address, span.since, _noticed(notable.fact)))
+
+    def _reclaimed_at(self, entry: Entry) -> datetime | None:
+        settings = lifecycle_settings(self._config(), self._snapshot().working_days)
+        spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
+        return next((span.since for span in reversed(spans) if span.state is State.RECLAIMED), None)
+
+
+def _of_vacancy(address: str, vacancy: Vacancy, *, is_over: bool) -> Iterator[Posted]:
+    """Into the mailbox, where its unit reads it, and to the Centre."""
+    letter = (keepers.term_ended if is_over else keepers.term_ending)(address, vacancy.last.holder, vacancy.since)
+    yield Posted(Reader.OWNER, letter)
+    yield Posted(Reader.CENTRE, letter)
+
+
+def _of_fact(entry: Entry, kind: Kind, fact: Fact) -> Posted:
+    address = entry.address
+    match kind:
+        case Kind.RESTORED:
+            return Posted(Reader.OWNER, mailbox.restored(address))
+        case Kind.APP_PASSWORD:
+            letter = mailbox.app_password_added(address, fact.text("name") or "?", fact.effective_at, fact.actor)
+            return Posted(Reader.OWNER, letter)
+        case Kind.FACTOR_SET:
+            return Posted(Reader.OWNER, mailbox.factor_set(address, fact.effective_at, fact.actor))
+        case Kind.FACTOR_REMOVED:
+            return Posted(Reader.OWNER, mailbox.factor_removed(address, fact.effective_at, fact.actor))
+        case Kind.ABSENCE_NOTED:
+            begins, until = local_day(fact.effective_at), _day(fact, "until")
+            return Posted(Reader.OWNER, mailbox.absence_noted(address, begins, until or begins))
+        case Kind.TRANSFERRED:
+            letter = mailbox.transferred(address, fact.text("unit_from") or "?", fact.text("unit_to") or "?")
+            return Posted(Reader.OWNER, letter)
+        case Kind.ARCHIVED:
+            held = fact.data.get("messages")
+            last = _day(fact, "keep_until") or local_day(fact.effective_at)
+            clause = fact.text("clause") or "6.4.c"
+            return Posted(Reader.UNIT, leaving.archived(address, clause, held if isinstance(held, int) else 0, last))
+        case Kind.FREED:
+            return Posted(Reader.UNIT, leaving.freed(address, fact.text("clause") or "6.4.c", fact.effective_at))
+        case _:
+            raise AssertionError(kind)
+
+
+def _noticed(fact: Fact) -> Text:
+    """Because of what the server suspended a mailbox by itself."""
+    recipients, messages = fact.data.get("recipients"), fact.data.get("messages")
+    if fact.text("trigger") == MALWARE:
+        return centre.sends_malware()
+    if fact.text("trigger") == SPAM and isinstance(messages, int):
+        return centre.sends_spam(messages)
+    if isinstance(recipients, int):
+        return centre.too_many_recipients(recipients)
+    if isinstance(messages, int):
+        return centre.too_many_messages(messages)
+    trigger = fact.text("trigger") or ""
+    return centre.others_have_it(trigger) if trigger in EXPOSED else centre.looks_stolen()
+
+
+class NobodyToTell(MicMailError):
+    """Neither the unit nor the Centre has a mailbox that receives."""
+
+    def __init__(self) -> None:
+        super().__init__("neither the unit nor the Centre (regulation.support) has a mailbox that receives")
+
+
+def _outlooks(
+    open_now: Sequence[tuple[Entry, ...]], now: datetime, settings: LifecycleSettings, days: WarnDays
+) -> list[tuple[tuple[Entry, ...], Outlook]]:
+    """In a thread: everything here is immutable."""
+    return [(on, _outlook(on, now, settings, days)) for on in open_now]
+
+
+def _outlook(on: tuple[Entry, ...], now: datetime, settings: LifecycleSettings, days: WarnDays) -> Outlook:
+    entry = on[0]
+    try:
+        spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
+    except FactsUnreadable:  # nothing is decided, so nothing is told; `directory check` names it
+        return Outlook((), None)
+    return outlook(entry.mailbox_id, entry.facts, spans, now, days, vacancies=vacancies_on(on))
+
+
+def _receives(entry: Entry, settings: LifecycleSettings, now: datetime) -> bool:
+    try:
+        return decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings).receives
+    except FactsUnreadable:
+        return False
+
+
+def _day(fact: Fact, name: str) -> date | None:
+    text = fact.text(name)
+    return date.fromisoformat(text) if text else None

@@ -1,0 +1,126 @@
+"""The certificates of the doors: opened and renewed by the configuration, watched for their end and for open keys (Reg. 10.2).
+
+In: the configuration. Out: `TlsFront`s, one for people's doors and one for that of other mail servers, which has more suites to
+offer: who finds none there in common sends in clear (docs/decisions/0086). The watch is the housekeeper's: an event each day,
+and a letter to the Centre when the first warning is due, a week and a day ahead, and when the certificate has ended.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.errors import MicMailError
+from mic_mail.i18n.notices import centre
+from mic_mail.log.failures import failure
+from mic_mail.log.maillog import MailLog
+from mic_mail.net.tls import COMPATIBLE, MODERN, BadCertificate, Served, TlsFront, key_is_open
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.notifications.lifenotices import LifeNotices
+
+RENEWED_SECONDS = 86_400.0
+"""How old the keys of tickets become."""
+LAST_DAYS = (7, 1)
+"""Ahead of the end the Centre is told once more, beside `tls.warn_days`."""
+
+
+def open_front(config: Config, *, for_servers: bool = False) -> TlsFront:
+    """TLS of the doors, or (`for_servers`) of that for other mail servers; `BadCertificate`. Blocking."""
+    return TlsFront(
+        config.certificate,
+        config.key,
+        more=_more(config),
+        minimum=config.tls.minimum,
+        suites=_suites(config, for_servers=for_servers),
+    )
+
+
+def renew(front: TlsFront, config: Config, *, for_servers: bool = False) -> None:
+    """Read the files again; `BadCertificate`, and nothing has changed. Blocking."""
+    front.reload(config.certificate, config.key, more=_more(config), suites=_suites(config, for_servers=for_servers))
+
+
+def renewed(fronts: dict[bool, TlsFront], config: Config, log: MailLog, *, silent: bool = False) -> None:
+    """`renew` of those for people (False) and for servers (True); what came of it is said in the log, success not if `silent`.
+
+    Also each day: the keys of tickets are as old as the contexts, and with them sessions of TLS 1.2 could be read afterwards.
+    """
+    try:
+        for for_servers, front in fronts.items():
+            renew(front, config, for_servers=for_servers)
+    except BadCertificate as error:
+        log.event("certificate_refused", error=str(error))
+        return
+    if not silent:
+        front = fronts[False]
+        log.event("certificate_loaded", ends_at=front.ends_at, certificates=len(front.served))
+
+
+def shown(front: TlsFront) -> dict[str, object]:
+    """What `status` and the metrics say of the certificates: the earliest end, and each one."""
+    return {
+        "certificate_ends_at": front.ends_at.isoformat(),
+        "certificates": {
+            str(served.certificate): {"names": list(served.names), "ends_at": served.ends_at.isoformat()}
+            for served in front.served
+        },
+    }
+
+
+def _more(config: Config) -> list[tuple[Path, Path]]:
+    return [(pair.certificate, pair.key) for pair in config.tls.more]
+
+
+def _suites(config: Config, *, for_servers: bool) -> str:
+    return COMPATIBLE if for_servers or config.tls.suites == "compatible" else MODERN
+
+
+class CertificateWatch:
+    """The housekeeper's daily look."""
+
+    def __init__(
+        self,
+        front: TlsFront,
+        config: Callable[[], Config],
+        notices: LifeNotices,
+        *,
+        lanes: Lanes,
+        clock: Clock,
+        log: MailLog,
+    ) -> None:
+        self._front = front
+        self._config = config
+        self._notices = notices
+        self._lanes = lanes
+        self._clock = clock
+        self._log = log
+
+    async def round(self) -> None:
+        """Tell of every certificate that ends, and of every key that is open to others."""
+        config, now = self._config(), self._clock.now()
+        for served in self._front.served:
+            if served.ends_at <= now + timedelta(days=config.tls.warn_days):
+                self._log.event("certificate_ending", certificate=served.certificate, ends_at=served.ends_at)
+                await self._tell(served, config, now)
+        for key in (config.key, *(pair.key for pair in config.tls.more)):
+            try:
+                is_open = await self._lanes.io(key_is_open, key)
+            except OSError:
+                continue
+            if is_open:
+                self._log.event("certificate_key_open", file=key, clause="10.2")
+
+    async def _tell(self, served: Served, config: Config, now: datetime) -> None:
+        stage = min((days for days in (0, *LAST_DAYS) if served.ends_at <= now + timedelta(days=days)), default=None)
+        stage = config.tls.warn_days if stage is None else stage
+        letter = centre.certificate_ending(
+            served.names[0] if served.names else config.server.hostname,
+            str(served.certificate),
+            served.ends_at,
+            has_ended=served.ends_at <= now,
+        )
+        try:
+            await self._notices.tell_centre(f"certificate:{served.certificate}:{served.ends_at.isoformat()}:{stage}", letter)
+        except MicMailError as error:  # tomorrow is another day
+            self._log.event("notice_failed", notice="certificate_ending", mailbox=config.support, **failure(error))

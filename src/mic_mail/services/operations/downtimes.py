@@ -1,0 +1,192 @@
+"""Downtimes (Reg. 10.3): put on record, told to every mailbox, and shown to who signs in.
+
+In: what the Centre announces, calls off, reports. Out: records; one notice in each mailbox (wording 11), by the housekeeper;
+sentences for doors and pages from the snapshot in memory, which cost no look anywhere.
+
+A round goes from mailbox to mailbox through the lanes and gives way to everybody else. Which were told is written down in
+parts of `PART`; a kill within a part tells nobody twice, since a mailbox refuses a second message of one origin.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from functools import partial
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Entry
+from mic_mail.errors import BadInput, MicMailError, Refused, Text
+from mic_mail.i18n import messages
+from mic_mail.i18n.notices import duties as letters
+from mic_mail.i18n.notices.notice import Letter
+from mic_mail.log.failures import failure
+from mic_mail.log.maillog import MailLog
+from mic_mail.policy import downtime as rules
+from mic_mail.policy.downtime import Count, Downtime, announced
+from mic_mail.policy.incidents import Kind, Severity, Told, still_open
+from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.notifications.notices import Notices
+from mic_mail.services.signin.access import Access
+from mic_mail.storage.types import AccountRef
+
+PART = 100
+"""Mailboxes between two lines of the register: each line lets every process look at the directory."""
+
+
+# ---------------------------------------------------------------- on record
+
+
+def draft(
+    config: Config, directory: Directory, span: tuple[datetime, datetime], origin: Origin, now: datetime, *, incident: bool
+) -> Downtime:
+    """A downtime that may be announced now; `NoticeTooShort` with the earliest lawful start, or `BadInput`."""
+    downtime = Downtime(0, *span, origin.reason, origin.document, incident, now, origin.actor)
+    rules.check(downtime, directory.years.working_days(), Count(config.maintenance.count))
+    return downtime
+
+
+def announce(directory: Directory, downtime: Downtime, incident: int | None) -> Downtime:
+    """Put it on record. An incident (Reg. 10.1) stands in the register of incidents, as the one named or a new one."""
+    if incident is not None:
+        if not downtime.incident:
+            raise BadInput(Text("--for chỉ dùng cùng --incident.", "--for goes with --incident."), clause=rules.CLAUSE)
+        still_open(directory.incidents.one(incident))
+        return directory.downtimes.add(downtime, incident)
+    if not downtime.incident:
+        return directory.downtimes.add(downtime)
+    began = min(downtime.starts_at, downtime.announced_at)
+    told = Told(Kind.OUTAGE, Severity.SERIOUS, downtime.reason, downtime.actor, None, began, document=downtime.document)
+    return directory.downtimes.add(downtime, told)
+
+
+def cancel(directory: Directory, downtime_id: int, now: datetime) -> Downtime:
+    """Call off what is not over."""
+    found = directory.downtimes.one(downtime_id)
+    if found.ends_at <= now:
+        raise Refused(
+            Text(f"Đợt tạm ngừng số {downtime_id} đã qua, không hủy được.", f"Downtime {downtime_id} is over already."),
+            clause=found.clause,
+        )
+    return directory.downtimes.cancel(downtime_id, now)
+
+
+def report(directory: Directory, downtime_id: int, document: str | None, now: datetime) -> Downtime:
+    """Put on record which document reports an incident (Reg. 10.1)."""
+    if document is None or not document.strip():
+        raise BadInput(
+            Text("Báo cáo phải có số văn bản.", "A report needs the number of its document."),
+            clause=rules.INCIDENT_CLAUSE,
+            remedy=Text("Dùng --document.", "Use --document."),
+        )
+    found = directory.downtimes.one(downtime_id)
+    if found.cancelled_at is not None:
+        raise Refused(Text(f"Đợt tạm ngừng số {downtime_id} đã hủy.", f"Downtime {downtime_id} was called off."))
+    return directory.downtimes.report(downtime_id, document.strip(), now)
+
+
+# ---------------------------------------------------------------- shown
+
+
+def announcements(downtimes: Iterable[Downtime], now: datetime) -> Sequence[Text]:
+    """A sentence for each downtime that people have to know of now, the next one first: for doors, pages and programs.
+
+    `downtimes` as the snapshot has them (`Snapshot.downtimes`).
+    """
+    return [messages.maintenance(each.starts_at, each.ends_at, each.clause) for each in announced(downtimes, now)]
+
+
+# ---------------------------------------------------------------- told
+
+
+class DowntimeNotices:
+    """The housekeeper's round of notices."""
+
+    def __init__(
+        self,
+        notices: Callable[[], Notices],
+        *,
+        directory: Directory,
+        access: Access,
+        accounts: AccountLanes,
+        lanes: Lanes,
+        log: MailLog,
+        clock: Clock,
+    ) -> None:
+        self._notices = notices
+        self._directory = directory
+        self._access = access
+        self._accounts = accounts
+        self._lanes = lanes
+        self._log = log
+        self._clock = clock
+        self._told: dict[str, set[int]] = {}
+        """Which mailboxes have which notice, as far as this process knows; the register knows it for good."""
+
+    async def round(self) -> None:
+        """Tell every mailbox that may still receive what it has not been told; nothing to tell costs one short read."""
+        now = self._clock.now()
+        for each in await self._lanes.io(self._directory.downtimes.all):
+            if now >= each.ends_at:
+                self._told.pop(_key(each), None)
+            elif each.cancelled_at is None:
+                letter = letters.downtime(each.starts_at, each.ends_at, each.clause, _typed(each))
+                await self._tell_all(_key(each), letter)
+            else:
+                await self._call_off(each)
+
+    async def _call_off(self, each: Downtime) -> None:
+        """Tell everybody who was told of it, and nobody else, that it does not take place."""
+        told = await self._known(_key(each))
+        await self._tell_all(f"{_key(each)}:off", letters.downtime_cancelled(each.starts_at, each.ends_at), among=told)
+
+    async def _tell_all(self, key: str, letter: Letter, *, among: set[int] | None = None) -> None:
+        told = await self._known(key)
+        fresh: list[int] = []
+        for entry in tuple(self._access.snapshot):
+            if entry.mailbox_id in told or (among is not None and entry.mailbox_id not in among) or not self._reaches(entry):
+                continue
+            ref = AccountRef(entry.mailbox_id, entry.home)
+            origin = f"{key}:{entry.mailbox_id}"
+            try:
+                await self._accounts.write(ref, partial(self._notices().deliver, entry, letter, origin=origin))
+            except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it now must not keep it from the others
+                self._log.event("notice_failed", notice=key, mailbox=entry.address, **failure(error))
+                continue
+            fresh.append(entry.mailbox_id)
+            if len(fresh) == PART:
+                await self._put_down(key, fresh)
+                fresh = []
+        if fresh:
+            await self._put_down(key, fresh)
+
+    def _reaches(self, entry: Entry) -> bool:
+        """Whether it is a mailbox that receives; what cannot be decided is asked for again in the next round."""
+        try:
+            decision = self._access.decide(entry.mailbox_id)
+        except MicMailError:
+            return False
+        return decision is not None and decision.receives
+
+    async def _known(self, key: str) -> set[int]:
+        told = self._told.get(key)
+        if told is None:
+            keys = await self._lanes.io(self._directory.sent.beginning, f"{key}:")
+            told = self._told[key] = {int(tail) for each in keys if (tail := each.rpartition(":")[2]).isdigit()}
+        return told
+
+    async def _put_down(self, key: str, mailboxes: Sequence[int]) -> None:
+        await self._lanes.io(self._directory.sent.put, [f"{key}:{each}" for each in mailboxes], self._clock.now())
+        self._told[key].update(mailboxes)
+        self._log.event("notices_sent", notice=key, count=len(mailboxes))
+
+
+def _key(downtime: Downtime) -> str:
+    return f"maintenance:{downtime.downtime_id}"
+
+
+def _typed(downtime: Downtime) -> str:
+    """Why and by which document, as the Centre typed it."""
+    lines = [f"Lý do: {downtime.reason}."] if downtime.reason else []
+    lines += [f"Căn cứ: {downtime.document}."] if downtime.document else []
+    return "\n".join(lines)

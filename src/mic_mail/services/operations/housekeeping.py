@@ -1,0 +1,233 @@
+"""What has to be done again and again: by one housekeeper for the whole server, and by each process for itself.
+
+A `Duty` is a coroutine function with a period. `Duties` runs each in its turn, one run at a time per duty; a failure is an
+event in the log and the duty comes again. Every duty is idempotent, so it does not matter who was killed in the middle of it.
+`round` does all of them at once, in order: for tests and for `drain`.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from mic_mail.clock import Clock
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.log.anchoring import Anchoring
+from mic_mail.log.failures import failure
+from mic_mail.log.loading import drop_empty_months
+from mic_mail.log.maillog import MailLog
+from mic_mail.log.retention import remove_expired
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.handover import nothing_may_go
+from mic_mail.policy.reclaiming import is_empty
+from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.services.notifications.notices import Notices
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import LEFT_TO_PEOPLE, AccountRef
+
+T = TypeVar("T")
+
+_LOCK_RETRY_SECONDS = 0.5
+_NAMES_AN_EVENT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Something to do every `seconds`."""
+
+    name: str
+    seconds: float
+    run: Callable[[], Awaitable[None]]
+
+
+class Duties:
+    """A list of duties and the tasks that do them."""
+
+    def __init__(self, duties: Sequence[Duty], log: MailLog) -> None:
+        self._duties = tuple(duties)
+        self._log = log
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin: each duty at once, then in its period."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._repeat(duty)) for duty in self._duties]
+
+    async def round(self) -> None:
+        """Do everything once, now."""
+        for duty in self._duties:
+            await self._do(duty)
+
+    async def _repeat(self, duty: Duty) -> None:
+        while True:
+            await self._do(duty)
+            await asyncio.sleep(duty.seconds)
+
+    async def _do(self, duty: Duty) -> None:
+        try:
+            await duty.run()
+        except Exception as error:  # noqa: BLE001 - the next duty must not suffer from this one's defect
+            self._log.event("duty_failed", duty=duty.name, **failure(error))
+
+    async def close(self) -> None:
+        """Stop; what a thread has begun it ends."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+
+class ChangedAccounts:
+    """The accounts that this process changed since it last looked at them: usage is warned of after any change (Reg. 8.3.c)."""
+
+    def __init__(
+        self, store: MailStore, accounts: AccountLanes, notices: Notices, snapshot: Callable[[], Snapshot], log: MailLog
+    ) -> None:
+        self._store = store
+        self._accounts = accounts
+        self.notices = notices
+        self._snapshot = snapshot
+        self._log = log
+        self._changed: set[int] = set()
+
+    def add(self, account_id: int) -> None:
+        """From any thread."""
+        self._changed.add(account_id)
+
+    async def look(self) -> None:
+        """Warn of every crossing among them. Who is not looked at now is next time; who fails is when it changes again."""
+        for account_id in tuple(self._changed):
+            self._changed.discard(account_id)  # before the look: what changes meanwhile is looked at again
+            entry = self._snapshot().entry(account_id)
+            if entry is None:
+                continue
+            try:
+                await self._accounts.read(_ref(entry), self._look, entry)
+            except Exception as error:  # noqa: BLE001 - as in `Visits`
+                self._log.event("visit_failed", visit="usage", mailbox=entry.address, **failure(error))
+
+    def _look(self, entry: Entry) -> None:
+        used = self._store.account(_ref(entry)).quota().octets
+        self.notices.usage(entry, used)
+
+
+class Visits:
+    """The housekeeper's way through all mailboxes, one at a time, giving way to everybody else."""
+
+    def __init__(self, store: MailStore, accounts: AccountLanes, snapshot: Callable[[], Snapshot], log: MailLog) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._snapshot = snapshot
+        self._log = log
+        self._left: dict[int, Mapping[str, Sequence[str]]] = {}
+        """By mailbox and kind, the files that wait for a person, as last told."""
+
+    async def sweep(self) -> None:
+        """Drop what is past keeping and not held (Reg. 9.2, 12.3.d), let names follow, checkpoint."""
+        await self._visit("sweep", lambda entry: self._store.account(_ref(entry)).sweep(keep=nothing_may_go(entry.facts)))
+
+    async def forget_readers(self, readers: Callable[[int], frozenset[str] | None]) -> None:
+        """Drop the read marks of people who are named in a unit's or group's mailbox no more: who comes back begins anew
+        (decision 0035). `readers`: who may have some (`Sharing.readers`); asked on the loop."""
+        for entry in tuple(self._snapshot()):
+            if entry.kind is not MailboxKind.PERSONAL and (named := readers(entry.mailbox_id)) is not None:
+                await self._visit_one("readers", partial(self._forget_readers, named), entry)
+
+    def _forget_readers(self, named: frozenset[str], entry: Entry) -> None:
+        if gone := self._store.account(_ref(entry)).forget_readers_but(named):
+            self._log.event("readers_forgotten", mailbox=entry.address, readers=gone)
+
+    async def rescan(self) -> None:
+        """Take in what other Maildir tools did."""
+        await self._visit("rescan", self._rescan)
+
+    def _rescan(self, entry: Entry) -> None:
+        """What has to be left to people is told once, and again when it has changed."""
+        left: dict[str, list[str]] = {}
+        for finding in self._store.account(_ref(entry)).rescan().findings:
+            if finding.kind in LEFT_TO_PEOPLE:
+                left.setdefault(finding.kind, []).append(f"{finding.folder}: {finding.detail}")
+        if left == self._left.get(entry.mailbox_id, {}):
+            return
+        self._left[entry.mailbox_id] = left
+        for kind, files in left.items():
+            told = files[:_NAMES_AN_EVENT]
+            self._log.event("files_left", mailbox=entry.address, kind=kind, count=len(files), files=told)
+
+    async def _visit(self, what: str, work: Callable[[Entry], object]) -> None:
+        for entry in tuple(self._snapshot()):
+            await self._visit_one(what, work, entry)
+
+    async def _visit_one(self, what: str, work: Callable[[Entry], object], entry: Entry) -> None:
+        known = self._snapshot().entry(entry.mailbox_id)
+        if known is not None and is_empty(known.facts):  # a visit would make a new store of one that was freed
+            return
+        try:
+            await self._accounts.write(_ref(entry), work, entry)
+        except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the round for the others
+            self._log.event("visit_failed", visit=what, mailbox=entry.address, **failure(error))
+
+
+class LogRetention:
+    """The mail log is kept as many months as the configuration says (Reg. 8.2); what went is itself told there."""
+
+    def __init__(self, folder: Path, months: Callable[[], int], *, clock: Clock, lanes: Lanes, log: MailLog) -> None:
+        self._folder = folder
+        self._months = months
+        self._clock = clock
+        self._lanes = lanes
+        self._log = log
+
+    async def remove(self) -> None:
+        """Remove what is past keeping."""
+        months, now = self._months(), self._clock.now()
+
+        def announce(names: Sequence[str]) -> None:
+            Anchoring(self._folder).announce_removal(names, months, now)
+
+        removal = await self._lanes.io(lambda: remove_expired(self._folder, months, now, announce=announce))
+        await self._lanes.io(drop_empty_months, self._folder)
+        for part in _parts(removal.removed):
+            names, octets = zip(*part, strict=True)
+            self._log.event("log_segments_removed", months=months, count=len(part), octets=sum(octets), segments=names)
+        for failed in _parts(removal.failed):
+            names, errors = zip(*failed, strict=True)
+            self._log.event("log_removal_failed", count=len(failed), error=errors[0].strerror, segments=names)
+
+
+def _parts(things: Sequence[T]) -> Iterator[Sequence[T]]:
+    """As many at a time as one event names."""
+    return (things[start : start + _NAMES_AN_EVENT] for start in range(0, len(things), _NAMES_AN_EVENT))
+
+
+def _ref(entry: Entry) -> AccountRef:
+    return AccountRef(entry.mailbox_id, entry.home)
+
+
+@contextlib.asynccontextmanager
+async def only_one(run_dir: Path, role: str, given_up: asyncio.Event) -> AsyncIterator[bool]:
+    """Be the only process of this role of a server while the context lasts; waits for one that has not ended yet, unless
+    given up."""
+    fd = os.open(run_dir / f"{role}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        mine = _locked(fd)
+        while not mine and not given_up.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(given_up.wait(), _LOCK_RETRY_SECONDS)
+            mine = _locked(fd)
+        yield mine
+    finally:
+        os.close(fd)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

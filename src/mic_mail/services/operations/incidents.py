@@ -1,0 +1,110 @@
+"""The register of incidents as it is used (Reg. 14.4, 16.3, 10.1): opened, added to, closed, looked into.
+
+In: what a unit or the Centre tells, the log, the facts of mailboxes. Out: records; which suspensions under 7.2.c and which
+downtimes belong to an incident; the lines of the log that tell of it. Blocking: commands only.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mic_mail.clock import Clock
+from mic_mail.directory.model import to_microseconds
+from mic_mail.directory.records import NotFound
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import BadInput, Text
+from mic_mail.log.query import Query
+from mic_mail.log.searching import Found, Search
+from mic_mail.policy import incidents as rules
+from mic_mail.policy.downtime import Downtime
+from mic_mail.policy.facts import Cause, Fact, FactKind
+from mic_mail.policy.incidents import Change, Incident, Note, Told
+from mic_mail.services.operations.logbook import excerpt
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """A mailbox of the incident that was suspended while it went on (Reg. 7.2.c)."""
+
+    address: str
+    fact: Fact
+
+
+class Incidents:
+    """The use cases."""
+
+    def __init__(self, directory: Directory, clock: Clock) -> None:
+        self._directory = directory
+        self._clock = clock
+
+    def open(self, told: Told, actor: str) -> Incident:
+        """A new incident on record; its mailboxes are known ones, under the address that is theirs."""
+        told = replace(told, title=" ".join(told.title.split()), mailboxes=self._known(told.mailboxes))
+        now = self._clock.now()
+        rules.check(told, now)
+        return self._directory.incidents.add(told, actor, now)
+
+    def note(self, incident: Incident, actor: str, text: str, change: Change, *, measure: bool) -> Incident:
+        """Something more is known, or was done."""
+        now = self._clock.now()
+        rules.still_open(incident)
+        if not text.strip():
+            raise BadInput(Text("Thiếu nội dung ghi chú.", "The note is empty."), clause=rules.CLAUSE)
+        change = replace(change, mailboxes=self._known(change.mailboxes))
+        rules.check(replace(rules.changed(incident.told, change), ended_at=None), now)
+        rules.check_end(incident.told.began_at, change.ended_at, now)
+        return self._directory.incidents.note(incident, Note(now, actor, text.strip(), measure), change)
+
+    def close(self, incident: Incident, actor: str, result: str, report: str | None, ended_at: datetime | None) -> Incident:
+        """What became of it; a report is one for the downtimes too that were taken because of it (Reg. 10.3)."""
+        now = self._clock.now()
+        rules.still_open(incident)
+        if not result.strip():
+            raise BadInput(
+                Text("Phải nêu kết quả xử lý.", "It needs the result."),
+                clause=rules.CLAUSE,
+                remedy=Text("Thêm --result.", "Add --result."),
+            )
+        ends = ended_at or incident.told.ended_at or now
+        rules.check_end(incident.told.began_at, ends, now)
+        document = report.strip() if report and report.strip() else None
+        return self._directory.incidents.close(incident, actor, now, result=result.strip(), report=document, ended_at=ends)
+
+    def _known(self, addresses: Sequence[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self._directory.mailbox(address).address for address in addresses))
+
+    # ------------------------------------------------------------ what belongs to it
+
+    def suspensions(self, incident: Incident) -> list[Suspension]:
+        """Those under 7.2.c of its mailboxes, from its beginning to when it was closed."""
+        until = incident.closed_at or self._clock.now()
+        return [
+            Suspension(address, fact)
+            for address, facts in self._facts(incident)
+            for fact in facts
+            if fact.kind is FactKind.SUSPENDED
+            and (fact.text("cause") or Cause.COMPROMISED) == Cause.COMPROMISED
+            and incident.told.began_at <= fact.effective_at <= until
+        ]
+
+    def _facts(self, incident: Incident) -> Iterator[tuple[str, Sequence[Fact]]]:
+        for address in incident.told.mailboxes:
+            try:
+                mailbox = self._directory.mailbox(address)
+            except NotFound:  # another unit's, of which who asks sees nothing; or an alias that ended
+                continue
+            yield mailbox.address, self._directory.facts(mailbox.mailbox_id)
+
+    def downtimes(self, incident: Incident) -> list[Downtime]:
+        """Those that were taken because of it (Reg. 10.3)."""
+        return [each for each in self._directory.downtimes.all() if each.downtime_id in incident.downtimes]
+
+    def log(self, search: Search, incident: Incident, span: tuple[datetime, datetime]) -> list[Found]:
+        """The log of its mailboxes in the span, or the whole log where it names none (Reg. 14.4, 16.3)."""
+        since, until = map(to_microseconds, span)
+        mailboxes: Sequence[str | None] = incident.told.mailboxes or (None,)
+        return excerpt(search, *(Query(mailbox=mailbox, since_us=since, until_us=until) for mailbox in mailboxes))
+
+    def span(self, incident: Incident) -> tuple[datetime, datetime]:
+        """When it went on, as far as is known."""
+        return incident.told.began_at, incident.told.ended_at or self._clock.now()

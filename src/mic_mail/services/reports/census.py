@@ -1,0 +1,376 @@
+"""The census of a unit (Reg. 14.6, 14.3): who and what uses mailboxes, as a list, a record, and papers to sign.
+
+In: the directory, the store (how much is used), a unit. Out: lines, a census on record, a paper for the unit's head and a
+roll-up for the Centre. Blocking: commands only. What a unit disputes it asks to be put right in a request of its own.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from functools import cached_property
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import PersonRecord, UnitRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.papers.paper import Block, Cell, Column, Paper, Signature, Table, Terms
+from mic_mail.policy import census as rules
+from mic_mail.policy.authority import serving
+from mic_mail.policy.calendar import ONE_DAY, local_day
+from mic_mail.policy.census import Census, Change, Group, Line, Standing
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
+from mic_mail.policy.names import alphabetical, by_given_name
+from mic_mail.policy.reclaiming import is_empty
+from mic_mail.policy.requests import PENDING, Item, Request
+from mic_mail.policy.requests import STATES as REQUEST_STATES
+from mic_mail.policy.states import State
+from mic_mail.policy.wording import KINDS, STATES
+from mic_mail.services.reports.elsewhere import Register
+from mic_mail.services.reports.papers import paper
+from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import AccountRef
+
+_GIB = 1 << 30
+_MIB = 1 << 20
+_CHANGES = {"came": "Thêm", "went": "Bớt", "altered": "Thay đổi"}
+_FIELDS = {
+    "name": "tên",
+    "position": "chức vụ",
+    "address": "địa chỉ",
+    "keepers": "người quản lý, thành viên",
+    "states": "tình trạng",
+    "quota_octets": "dung lượng cấp",
+}
+STANDINGS: Mapping[Standing, str] = {
+    Standing.CONFIRMED: "Đã xác nhận",
+    Standing.WAITING: "Trong hạn",
+    Standing.OVERDUE: "Quá hạn",
+    Standing.NOT_YET: "Chưa đến kỳ",
+}
+
+
+class Censuses:
+    """The censuses of one server at one instant."""
+
+    def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
+        self._directory = directory
+        self._store = store
+        self._config = config
+        self._clock = clock
+        self.now = clock.now()
+        self.period = rules.period_of(local_day(self.now), config.census.months)
+
+    # ------------------------------------------------------------ what is listed
+
+    def lines(self, unit: UnitRecord) -> tuple[Line, ...]:
+        """The unit's list as of now: its people by their given names, its mailboxes and those of its groups by address."""
+        people = sorted(self._people.get(unit.unit_id, ()), key=lambda person: by_given_name(person.full_name))
+        boxes = sorted(self._boxes.get(unit.unit_id, ()), key=lambda entry: (entry.kind is MailboxKind.GROUP, entry.address))
+        return (*map(self._person, people), *map(self._mailbox, boxes))
+
+    @cached_property
+    def _snapshot(self) -> Snapshot:
+        return self._directory.load_snapshot()
+
+    @cached_property
+    def _settings(self) -> LifecycleSettings:
+        return lifecycle_settings(self._config, self._snapshot.working_days)
+
+    @cached_property
+    def _people(self) -> Mapping[int, Sequence[PersonRecord]]:
+        found: dict[int, list[PersonRecord]] = {}
+        for person in self._directory.people():
+            found.setdefault(person.unit_id, []).append(person)
+        return found
+
+    @cached_property
+    def _boxes(self) -> Mapping[int, Sequence[Entry]]:
+        found: dict[int, list[Entry]] = {}
+        for entry in self._snapshot:
+            if entry.owner.unit_id is not None:
+                found.setdefault(entry.owner.unit_id, []).append(entry)
+        return found
+
+    def _person(self, person: PersonRecord) -> Line:
+        own = self._snapshot.own.get(person.person_id)
+        if own is None:
+            return Line(Group.PERSON, f"person:{person.person_id}", person.full_name, person.position, "", (), 0, 0, "")
+        entry = self._snapshot.entries[own]
+        states, used = self._states(entry), self._used(entry)
+        key = f"person:{person.person_id}"
+        return Line(Group.PERSON, key, person.full_name, person.position, entry.address, states, entry.quota_octets, used, "")
+
+    def _mailbox(self, entry: Entry) -> Line:
+        serve = serving(entry.kind, entry.facts, self._snapshot.facts_of, self.now)
+        holders = sorted({each.holder for each in serve})
+        return Line(
+            Group.MAILBOX,
+            f"mailbox:{entry.mailbox_id}",
+            entry.display_name,
+            KINDS[entry.kind].vi,
+            entry.address,
+            self._states(entry),
+            entry.quota_octets,
+            self._used(entry),
+            ", ".join(holders),
+        )
+
+    def _states(self, entry: Entry) -> tuple[str, ...]:
+        """By name, in order; a mailbox whose record is damaged has none (`directory check` names it)."""
+        try:
+            decision = decide(entry.kind, entry.facts, self.now, last_activity=entry.last_activity, settings=self._settings)
+        except FactsUnreadable:
+            return ()
+        return tuple(state.value for state in State if state in decision.states)
+
+    def _used(self, entry: Entry) -> int:
+        if is_empty(entry.facts):  # to look would make a store of what was freed
+            return 0
+        return self._store.account(AccountRef(entry.mailbox_id, entry.home)).quota_at_rest().octets
+
+    # ------------------------------------------------------------ on record
+
+    def make(self, unit: UnitRecord, actor: str) -> Census:
+        """Put the unit's list of this period on record."""
+        return self._directory.censuses.add(Census(0, unit.unit_id, self.period, self.now, actor, self.lines(unit)))
+
+    def before(self, unit: UnitRecord) -> Census | None:
+        """The list that this period's is compared with."""
+        return rules.last_before(self._of(unit), self.period)
+
+    def last_signed(self, unit: UnitRecord) -> Census | None:
+        """The newest list that the unit has signed, of this period or an earlier one."""
+        signed = [each for each in self._of(unit) if each.confirmed_at is not None]
+        return max(signed, key=lambda each: (each.period, each.census_id), default=None)
+
+    def standing(self, unit: UnitRecord) -> Standing:
+        """How the unit stands in this period."""
+        return rules.standing(self.period, self._of(unit), self._first_recorded(unit), self.now)
+
+    def newest(self, unit: UnitRecord) -> Census | None:
+        """This period's newest list; one that was confirmed before all others."""
+        found = [each for each in self._of(unit) if each.period == self.period]
+        return max(found, key=lambda each: (each.confirmed_at is not None, each.census_id), default=None)
+
+    def units(self) -> list[UnitRecord]:
+        """Units with anybody or anything to list, by symbol."""
+        known = self._people.keys() | self._boxes.keys()
+        return sorted(
+            (unit for unit in self._directory.units() if unit.unit_id in known), key=lambda unit: alphabetical(unit.symbol)
+        )
+
+    def _of(self, unit: UnitRecord) -> list[Census]:
+        return self._directory.censuses.of(unit.unit_id)
+
+    def _first_recorded(self, unit: UnitRecord) -> datetime | None:
+        persons = (self._snapshot.own.get(person.person_id) for person in self._people.get(unit.unit_id, ()))
+        entries = [*self._boxes.get(unit.unit_id, ()), *(self._snapshot.entries[own] for own in persons if own is not None)]
+        return min((entry.facts[0].recorded_at for entry in entries if entry.facts), default=None)
+
+    # ------------------------------------------------------------ what is disputed
+
+    def disputed(self, unit: UnitRecord) -> list[tuple[Line, Request]]:
+        """The lines of this and the last list that the unit asked to have put right, and every one that still waits."""
+        lists = {census.census_id: census for census in self._of(unit)}
+        before = self.before(unit)
+        since = before.period if before is not None else self.period
+        found: list[tuple[Line, Request]] = []
+        for each in self._directory.censuses.disputes(unit.unit_id):
+            census, request = lists[each.census_id], self._directory.requests.get(each.request_id)
+            line = next((line for line in census.lines if line.key == each.key), None)
+            if line is not None and (census.period >= since or request.state in PENDING):
+                found.append((line, request))
+        return found
+
+    # ------------------------------------------------------------ papers
+
+    def paper_of(self, unit: UnitRecord, census: Census) -> Paper:
+        """The list of one unit, for its head to sign."""
+        people = [line for line in census.lines if line.group is Group.PERSON]
+        boxes = [line for line in census.lines if line.group is Group.MAILBOX]
+        before = self.before(unit)
+        elsewhere = [
+            (
+                "Còn dùng hệ thống khác",
+                f"{each.plan.system}: {each.plan.mailboxes} hộp thư, kế hoạch chuyển xong {each.plan.planned_on:%d/%m/%Y}",
+            )
+            for each in Register(self._directory, self._config, self._clock).of_unit(unit)
+        ]
+        blocks: list[Block] = [
+            Terms(
+                [
+                    ("Đơn vị", f"{unit.name} ({unit.symbol})"),
+                    ("Cá nhân", f"{len(people)}, trong đó {sum(line.has_mailbox for line in people)} có hộp thư"),
+                    ("Hộp thư của đơn vị và nhóm", sum(line.has_mailbox for line in boxes)),
+                    ("Thời điểm thống kê", census.made_at),
+                    ("So với", f"bản thống kê ngày {local_day(before.made_at):%d/%m/%Y}" if before else "chưa có kỳ trước"),
+                    *elsewhere,
+                ]
+            ),
+            _people_table(people),
+            _boxes_table(boxes),
+            _changes_table(rules.changes(before.lines, census.lines) if before else [], first=before is None),
+            _disputes_table(self.disputed(unit)),
+            f"Nội dung chưa đúng, đơn vị lập yêu cầu gửi Trung tâm Thông tin ({self._config.support}) để sửa trong danh bạ.",
+        ]
+        return paper(
+            self._config,
+            "Danh sách sử dụng thư điện tử công vụ",
+            f"{unit.name}, {period_name(census.period)}",
+            census.made_at,
+            blocks,
+            clause_id=rules.CLAUSE,
+            signatures=[Signature("Người lập"), Signature("Thủ trưởng đơn vị")],
+            check=census.digest,
+        )
+
+    def roll_up(self) -> Paper:
+        """All units of this period on one paper, for the Centre."""
+        rows: list[list[str | int | float | date | None]] = []
+        totals = [0] * 6
+        overdue = 0
+        for unit in self.units():
+            census, standing = self.newest(unit), self.standing(unit)
+            overdue += standing is Standing.OVERDUE
+            lines = census.lines if census is not None else self.lines(unit)
+            figures = _figures(lines)
+            totals = [total + figure for total, figure in zip(totals, figures, strict=True)]
+            rows.append([unit.symbol, unit.name, *figures, STANDINGS[standing], census.document if census else None])
+        confirmed = sum(row[-2] == STANDINGS[Standing.CONFIRMED] for row in rows)
+        columns = [
+            Column("Ký hiệu", wide=0),
+            Column("Đơn vị", wide=4),
+            *(
+                Column(title, right=True)
+                for title in ("Cá nhân", "Có hộp thư", "Hộp thư đơn vị", "Hộp thư nhóm", "Tạm khóa", "Đã dùng (MB)")
+            ),
+            Column("Xác nhận", wide=2),
+            Column("Văn bản", wide=2),
+        ]
+        return paper(
+            self._config,
+            "Tổng hợp sử dụng thư điện tử công vụ",
+            period_name(self.period),
+            self.now,
+            [
+                Terms(
+                    [
+                        ("Đơn vị", len(rows)),
+                        ("Đã xác nhận", confirmed),
+                        ("Quá hạn xác nhận", overdue),
+                        ("Hạn xác nhận", f"hết ngày {local_day(rules.due_at(self.period)) - ONE_DAY:%d/%m/%Y}"),
+                    ]
+                ),
+                Table("Theo đơn vị", columns, rows, total=["Tổng", f"{len(rows)} đơn vị", *totals, "", ""]),
+            ],
+            clause_id=rules.CLAUSE,
+            signatures=[Signature("Người lập"), Signature("Giám đốc Trung tâm")],
+        )
+
+
+def period_name(period: date) -> str:
+    """How a period is called on papers."""
+    return f"kỳ tháng {period.month:02} năm {period.year}"
+
+
+def _figures(lines: Iterable[Line]) -> list[int]:
+    """People, those with a mailbox, mailboxes of the unit, of groups, suspended ones, MiB used."""
+    listed = list(lines)
+    people = [line for line in listed if line.group is Group.PERSON]
+    boxes = [line for line in listed if line.group is Group.MAILBOX and line.has_mailbox]
+    return [
+        len(people),
+        sum(line.has_mailbox for line in people),
+        sum(line.position == KINDS[MailboxKind.UNIT].vi for line in boxes),
+        sum(line.position == KINDS[MailboxKind.GROUP].vi for line in boxes),
+        sum("suspended" in line.states for line in listed if line.has_mailbox),
+        sum(line.used_octets for line in listed) // _MIB,
+    ]
+
+
+def _states_of(line: Line) -> str:
+    if not line.address:
+        return "chưa có hộp thư"
+    return ", ".join(STATES[State(state)].vi for state in line.states)
+
+
+def _people_table(people: Sequence[Line]) -> Table:
+    columns = [
+        Column("TT", right=True, wide=0),
+        Column("Họ và tên", wide=8),
+        Column("Chức vụ", wide=6),
+        Column("Hộp thư", wide=10),
+        Column("Tình trạng", wide=8),
+        Column("Cấp (GB)", right=True, wide=0),
+        Column("Dùng (MB)", right=True, wide=0),
+    ]
+    rows = [
+        [number, line.name, line.position, line.address, _states_of(line), *_sizes(line)]
+        for number, line in enumerate(people, 1)
+    ]
+    return Table("I. Cá nhân", columns, rows)
+
+
+def _boxes_table(boxes: Sequence[Line]) -> Table:
+    columns = [
+        Column("TT", right=True, wide=0),
+        Column("Hộp thư", wide=4),
+        Column("Loại", wide=0),
+        Column("Người quản lý, thành viên", wide=4),
+        Column("Tình trạng", wide=3),
+        Column("Cấp (GB)", right=True, wide=0),
+        Column("Dùng (MB)", right=True, wide=0),
+    ]
+    rows = [
+        [number, line.address, line.position, line.keepers or "chưa có", _states_of(line), *_sizes(line)]
+        for number, line in enumerate(boxes, 1)
+    ]
+    return Table("II. Hộp thư của đơn vị và nhóm", columns, rows)
+
+
+def _sizes(line: Line) -> tuple[float | None, float | None]:
+    if not line.address:
+        return None, None
+    return line.quota_octets / _GIB, line.used_octets / _MIB
+
+
+def _changes_table(found: Sequence[Change], *, first: bool) -> Table:
+    columns = [Column("Thay đổi", wide=0), Column("Cá nhân, hộp thư", wide=2), Column("Nội dung", wide=3)]
+    rows = [[_CHANGES[each.what], each.line.name, _told(each)] for each in found]
+    return Table(
+        "III. Thay đổi so với kỳ trước",
+        columns,
+        rows,
+        empty="Đây là kỳ thống kê đầu tiên của đơn vị." if first else "Không có thay đổi.",
+    )
+
+
+def _disputes_table(found: Sequence[tuple[Line, Request]]) -> Table:
+    columns = [
+        Column("Yêu cầu số", wide=0, right=True),
+        Column("Cá nhân, hộp thư", wide=3),
+        Column("Đề nghị", wide=4),
+        Column("Tình trạng", wide=2),
+        Column("Kết quả", wide=4),
+    ]
+    rows: list[list[Cell]] = [
+        [request.request_id, line.name, request.item(Item.NOTE), REQUEST_STATES[request.state].vi, request.result]
+        for line, request in found
+    ]
+    return Table("IV. Đề nghị sửa của đơn vị", columns, rows)
+
+
+def _told(change: Change) -> str:
+    if change.what != "altered":
+        return change.line.address or "chưa có hộp thư"
+    return "; ".join(f"{_FIELDS[name]}: {_value(name, old)} → {_value(name, new)}" for name, old, new in change.fields)
+
+
+def _value(name: str, value: str) -> str:
+    if name == "states":
+        return ", ".join(STATES[State(state)].vi for state in value.split()) or "không"
+    if name == "quota_octets":
+        return f"{int(value) / _GIB:.1f} GB".replace(".", ",")
+    return value or "không"

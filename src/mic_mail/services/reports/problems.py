@@ -1,0 +1,138 @@
+"""What people told the Centre of, collected for the leadership (Reg. 18): counts, what was answered in time, the list.
+
+In: the register of requests, a span of days, kinds. Out: a paper. Of a unit's administrator's directory it is the unit's own.
+Blocking: commands only.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import UnitRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.papers.paper import Cell, Column, Paper, Signature, Table, Terms
+from mic_mail.policy.requests import CHANNELS, KINDS, PENDING, STATES, Item, Kind, State
+from mic_mail.policy.spans import Span
+from mic_mail.services.reports.papers import paper
+from mic_mail.services.requests.register import Due, Register
+
+CLAUSE = "18"
+
+
+class Answered(StrEnum):
+    """How a request stands to its deadline."""
+
+    IN_TIME = "trong hạn"
+    LATE = "quá hạn"
+    WAITING = "đang chờ, trong hạn"
+    OVERDUE = "đang chờ, quá hạn"
+    WITHDRAWN = "đã rút"
+
+
+def answered(due: Due) -> Answered:
+    """By the deadline as the calendar says it now."""
+    request = due.request
+    if request.state is State.WITHDRAWN:
+        return Answered.WITHDRAWN
+    if request.state in PENDING:
+        return Answered.OVERDUE if due.overdue else Answered.WAITING
+    return Answered.IN_TIME if request.handled_at is None or request.handled_at <= due.at else Answered.LATE
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    due: Due
+    unit: str
+
+    @property
+    def stands(self) -> Answered:
+        return answered(self.due)
+
+
+class Problems:
+    """The collection of one span."""
+
+    def __init__(self, directory: Directory, config: Config, clock: Clock, span: Span, kinds: Sequence[Kind]) -> None:
+        self._config = config
+        self._span = span
+        self._now: datetime = clock.now()
+        units: Mapping[int, str] = {unit.unit_id: unit.symbol for unit in directory.units()}
+        self._found = [
+            _Told(due, units.get(due.request.filing.unit_id, "?"))
+            for due in Register(directory, config, clock).all()
+            if due.request.kind in kinds and span.holds(due.request.filing.received_at)
+        ]
+
+    def paper(self, unit: UnitRecord | None = None) -> Paper:
+        """Counts by kind and by unit, how they stand to their deadlines, and every one; of one unit, or of all."""
+        found = [each for each in self._found if unit is None or each.unit == unit.symbol]
+        stands = Counter(each.stands for each in found)
+        decided = stands[Answered.IN_TIME] + stands[Answered.LATE]
+        share = f"{stands[Answered.IN_TIME]} trên {decided}" if decided else "chưa có"
+        return paper(
+            self._config,
+            "Tổng hợp vướng mắc về thư điện tử",
+            f"từ ngày {self._span.first:%d/%m/%Y} đến ngày {self._span.last:%d/%m/%Y}",
+            self._now,
+            [
+                Terms(
+                    [
+                        ("Số vướng mắc tiếp nhận", len(found)),
+                        ("Trả lời trong hạn", share),
+                        ("Đang chờ", stands[Answered.WAITING] + stands[Answered.OVERDUE]),
+                        ("Trong đó quá hạn", stands[Answered.OVERDUE]),
+                    ]
+                ),
+                _counted("I. Theo loại", "Loại", [(KINDS[each.due.request.kind].vi, each) for each in found]),
+                _counted("II. Theo đơn vị", "Đơn vị", [(each.unit, each) for each in found]),
+                _listed(found),
+            ],
+            clause_id=CLAUSE,
+            signatures=[Signature("Người lập"), Signature("Giám đốc Trung tâm")],
+        )
+
+
+def _counted(name: str, title: str, found: Sequence[tuple[str, _Told]]) -> Table:
+    """A row for each name; columns of states, and of what came in time or late."""
+    columns = [
+        Column(title, wide=3),
+        *(Column(STATES[state].vi.capitalize(), right=True) for state in State),
+        Column("Trong hạn", right=True),
+        Column("Quá hạn", right=True),
+    ]
+    rows: list[list[Cell]] = []
+    for row in sorted({row for row, _ in found}):
+        of_row = [each for name, each in found if name == row]
+        states = Counter(each.due.request.state for each in of_row)
+        stands = Counter(each.stands for each in of_row)
+        late = stands[Answered.LATE] + stands[Answered.OVERDUE]
+        rows.append([row, *(states[state] for state in State), stands[Answered.IN_TIME], late])
+    total = [sum(int(str(row[at])) for row in rows) for at in range(1, len(columns))]
+    return Table(name, columns, rows, total=["Tổng", *total])
+
+
+def _listed(found: Sequence[_Told]) -> Table:
+    columns = [
+        Column("Số", right=True, wide=0),
+        Column("Nhận lúc", wide=2),
+        Column("Đơn vị", wide=2),
+        Column("Người phản ánh", wide=2),
+        Column("Kênh", wide=2),
+        Column("Nội dung", wide=5),
+        Column("Hạn", wide=2),
+        Column("Tình trạng", wide=2),
+        Column("Kết quả", wide=4),
+    ]
+    rows: list[list[Cell]] = []
+    for each in found:
+        request, filing = each.due.request, each.due.request.filing
+        text, way = request.item(Item.NOTE) or filing.subject, CHANNELS[filing.channel].vi
+        standing = f"{STATES[request.state].vi}, {each.stands.value}" if request.state not in PENDING else each.stands.value
+        rows.append(
+            [request.request_id, filing.received_at, each.unit, filing.asker, way, text, each.due.at, standing, request.result]
+        )
+    return Table("III. Danh sách", columns, rows)

@@ -1,0 +1,268 @@
+"""The usage report (Reg. 16.2): mailboxes, what became of them, traffic, storage, incidents, what is overdue.
+
+In: the directory, the store, the mail log, a span of days; of one unit (Reg. 16.1.b, 16.1.c) or of the ministry. Out: a paper.
+States are those at the end of the span, from what was known then. Blocking: commands only.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import UnitRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.i18n.citations import clause
+from mic_mail.log.counting import Traffic, count
+from mic_mail.papers.paper import Block, Cell, Column, Paper, Signature, Table, Terms
+from mic_mail.policy.facts import FactKind, MailboxKind, known_at
+from mic_mail.policy.incidents import KINDS as INCIDENTS
+from mic_mail.policy.incidents import SEVERITIES, Incident, Severity
+from mic_mail.policy.incidents import State as Stage
+from mic_mail.policy.lifecycle import FactsUnreadable, State, decide
+from mic_mail.policy.reclaiming import is_empty
+from mic_mail.policy.spans import Span
+from mic_mail.policy.wording import KINDS, STATES
+from mic_mail.services.evidence.findings import Office
+from mic_mail.services.evidence.gathering import gather
+from mic_mail.services.reports.elsewhere import Register, short_table
+from mic_mail.services.reports.papers import paper
+from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import AccountRef
+
+CLAUSE = "16.2"
+UNIT_CLAUSE = "16.1.c"
+_MIB = 1 << 20
+_GIB = 1 << 30
+_SHOWN = (State.ACTIVE, State.SEND_LOCKED, State.PASSWORD_DUE, State.SUSPENDED, State.RECLAIMED)
+_EVENTS = {
+    FactKind.ISSUED: "Cấp hộp thư",
+    FactKind.IMPORTED: "Chuyển từ hệ thống khác",
+    FactKind.TRANSFERRED: "Thuyên chuyển",
+    FactKind.LEFT: "Nghỉ, chuyển đi",
+    FactKind.SUSPENDED: "Tạm khóa theo quyết định",
+    FactKind.RESTORED: "Khôi phục",
+    FactKind.PASSWORD_RESET: "Đặt lại mật khẩu",
+    FactKind.QUOTA_SET: "Điều chỉnh dung lượng",
+}
+
+
+class Usage:
+    """The report of one span."""
+
+    def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock, span: Span) -> None:
+        self._directory = directory
+        self._store = store
+        self._config = config
+        self._clock = clock
+        self._span = span
+        self._now = clock.now()
+        self._begins, ends = span.instants
+        self._ends = min(self._now, ends)
+        self._snapshot: Snapshot = directory.load_snapshot()
+        self._settings = lifecycle_settings(config, self._snapshot.working_days)
+        self._known_states: dict[tuple[int, datetime], frozenset[State]] = {}
+        self._octets: dict[int, int] = {}
+        """What each mailbox holds, as it was first looked at."""
+
+    def paper(self, unit: UnitRecord | None = None) -> Paper:
+        """Of the ministry, or of one unit."""
+        entries = self._entries(unit)
+        blocks: list[Block] = [
+            self._summary(entries, unit),
+            self._kinds(entries),
+            "Một hộp thư có thể ở nhiều tình trạng cùng lúc, được tính ở mỗi cột; cột “Tổng” tính mỗi hộp thư một lần.",
+            self._events(entries),
+            self._traffic(entries if unit is not None else None),
+        ]
+        if unit is None:
+            blocks += [self._storage(), self._incidents(), self._downtimes(), self._overdue()]
+            elsewhere = Register(self._directory, self._config, self._clock).known()
+            blocks.append(short_table(elsewhere, "VIII. Đơn vị dùng hệ thống khác"))
+        whose = "Hệ thống thư điện tử công vụ" if unit is None else unit.name
+        return paper(
+            self._config,
+            "Báo cáo tình hình sử dụng thư điện tử",
+            f"{whose}, từ ngày {self._span.first:%d/%m/%Y} đến ngày {self._span.last:%d/%m/%Y}",
+            self._now,
+            blocks,
+            clause_id=CLAUSE if unit is None else UNIT_CLAUSE,
+            signatures=[Signature("Người lập"), Signature("Giám đốc Trung tâm" if unit is None else "Thủ trưởng đơn vị")],
+        )
+
+    # ------------------------------------------------------------ who
+
+    def _entries(self, unit: UnitRecord | None) -> list[Entry]:
+        if unit is None:
+            return list(self._snapshot)
+        persons = {person.person_id for person in self._directory.people(unit.unit_id)}
+        return [entry for entry in self._snapshot if entry.owner.unit_id == unit.unit_id or entry.owner.person_id in persons]
+
+    def _states(self, entry: Entry, at: datetime) -> frozenset[State]:
+        key = entry.mailbox_id, at
+        if key not in self._known_states:
+            self._known_states[key] = self._decide(entry, at)
+        return self._known_states[key]
+
+    def _decide(self, entry: Entry, at: datetime) -> frozenset[State]:
+        """What it was at `at`, from the facts that were known then; nothing where its record is damaged."""
+        used = min(entry.last_activity, at) if entry.last_activity is not None else None
+        try:
+            facts = known_at(entry.facts, at)
+            return frozenset(decide(entry.kind, facts, at, last_activity=used, settings=self._settings).states)
+        except FactsUnreadable:
+            return frozenset()
+
+    def _used(self, entry: Entry) -> int:
+        if is_empty(entry.facts):  # freed since then; to look would make a store anew
+            return 0
+        if entry.mailbox_id not in self._octets:
+            account = self._store.account(AccountRef(entry.mailbox_id, entry.home))
+            self._octets[entry.mailbox_id] = account.quota_at_rest().octets
+        return self._octets[entry.mailbox_id]
+
+    # ------------------------------------------------------------ parts
+
+    def _summary(self, entries: Sequence[Entry], unit: UnitRecord | None) -> Terms:
+        live = [entry for entry in entries if not self._states(entry, self._ends) & {State.RECLAIMED, State.NOT_ISSUED}]
+        used = sum(self._used(entry) for entry in live)
+        granted = sum(entry.quota_octets for entry in live)
+        people = len(self._directory.people(unit.unit_id if unit else None))
+        return Terms(
+            [
+                ("Cá nhân trong danh bạ", people),
+                ("Hộp thư đang dùng", len(live)),
+                ("Dung lượng đã dùng", f"{_number(used / _GIB)} GB trên {_number(granted / _GIB)} GB được cấp"),
+                ("Tình trạng tính đến", self._ends),
+            ]
+        )
+
+    def _kinds(self, entries: Sequence[Entry]) -> Table:
+        found: Counter[tuple[MailboxKind, State | None]] = Counter()
+        for entry in entries:
+            states = self._states(entry, self._ends)
+            if states != {State.NOT_ISSUED}:
+                found.update([(entry.kind, None), *((entry.kind, state) for state in states)])
+        columns = [
+            Column("Loại hộp thư", wide=2),
+            Column("Tổng", right=True),
+            *(Column(STATES[state].vi.capitalize(), right=True) for state in _SHOWN),
+        ]
+        rows: list[list[Cell]] = [
+            [KINDS[kind].vi.capitalize(), *(found[kind, state] for state in (None, *_SHOWN))] for kind in MailboxKind
+        ]
+        total = [sum(found[kind, state] for kind in MailboxKind) for state in (None, *_SHOWN)]
+        return Table("I. Hộp thư theo loại và tình trạng", columns, rows, total=["Tổng", *total])
+
+    def _events(self, entries: Sequence[Entry]) -> Table:
+        """What was put on record in the span, and which mailboxes came to be suspended or reclaimed in it, by whatever way."""
+        facts = Counter(fact.kind for entry in entries for fact in entry.facts if self._span.holds(fact.recorded_at))
+        rows: list[list[Cell]] = [[name, facts[kind]] for kind, name in _EVENTS.items()]
+        became: Counter[State] = Counter()
+        for entry in entries:
+            became.update(self._states(entry, self._ends) - self._states(entry, self._begins))
+        rows.append(["Hộp thư chuyển sang tạm khóa trong kỳ", became[State.SUSPENDED]])
+        rows.append(["Hộp thư bị thu hồi trong kỳ", became[State.RECLAIMED]])
+        return Table("II. Biến động trong kỳ", [Column("Nội dung", wide=3), Column("Số lần", right=True)], rows)
+
+    def _traffic(self, entries: Collection[Entry] | None) -> Table:
+        addresses = None if entries is None else frozenset(entry.address for entry in entries)
+        days = count(self._config.log_dir, self._span.first, self._span.last, addresses)
+        total = Traffic()
+        for each in days.values():
+            total.add(each)
+        columns = [
+            Column("Ngày"),
+            *(
+                Column(title, right=True)
+                for title in ("Thư gửi đi", "Từ máy chủ khác", "Vào hộp thư", "Từ chối", "Dung lượng (MB)")
+            ),
+        ]
+        rows: list[list[Cell]] = [[day, *_traffic_cells(each, whole=entries is None)] for day, each in days.items()]
+        return Table("III. Thư theo ngày", columns, rows, total=["Tổng", *_traffic_cells(total, whole=entries is None)])
+
+    def _storage(self) -> Table:
+        unit_of = {person.person_id: person.unit_id for person in self._directory.people()}
+        boxes, octets = Counter[int](), Counter[int]()
+        for entry in self._snapshot:
+            owner = entry.owner
+            unit = owner.unit_id if owner.person_id is None else unit_of.get(owner.person_id)
+            if unit is not None and not self._states(entry, self._ends) & {State.RECLAIMED, State.NOT_ISSUED}:
+                boxes[unit] += 1
+                octets[unit] += self._used(entry)
+        units = {unit.unit_id: unit for unit in self._directory.units()}
+        columns = [
+            Column("Ký hiệu", wide=0),
+            Column("Đơn vị", wide=3),
+            Column("Hộp thư", right=True),
+            Column("Đã dùng (MB)", right=True),
+        ]
+        ordered = sorted(boxes, key=lambda unit: (-octets[unit], units[unit].symbol))
+        rows: list[list[Cell]] = [[units[unit].symbol, units[unit].name, boxes[unit], octets[unit] / _MIB] for unit in ordered]
+        return Table("IV. Dung lượng theo đơn vị", columns, rows, total=["Tổng", None, boxes.total(), octets.total() / _MIB])
+
+    def _incidents(self) -> Table:
+        """Those of the register that went on in the span, by kind and severity (Reg. 14.4)."""
+        within = [each for each in self._directory.incidents.all() if each.within(self._begins, self._ends)]
+        return counted_incidents("V. Sự cố", within)
+
+    def _downtimes(self) -> Table:
+        columns = [
+            Column("Từ", wide=2),
+            Column("Đến", wide=2),
+            Column("Loại"),
+            Column("Lý do", wide=3),
+            Column("Báo cáo", wide=2),
+        ]
+        rows: list[list[Cell]] = [
+            [each.starts_at, each.ends_at, "sự cố" if each.incident else "báo trước", each.reason, each.report]
+            for each in self._directory.downtimes.all()
+            if each.cancelled_at is None and each.starts_at < self._ends and self._begins <= each.ends_at
+        ]
+        return Table("VI. Tạm ngừng", columns, rows)
+
+    def _overdue(self) -> Table:
+        """As of today, whatever the span."""
+        found = gather(Office(self._directory, self._config, self._clock))
+        rows: list[list[Cell]] = [
+            [clause(clause_id).vi, finding.what.vi, finding.count]
+            for clause_id, findings in found.items()
+            for finding in findings
+            if finding.overdue
+        ]
+        columns = [Column("Căn cứ", wide=2), Column("Nội dung", wide=4), Column("Số lượng", right=True)]
+        return Table("VII. Việc quá hạn hiện nay", columns, rows)
+
+
+def counted_incidents(name: str, incidents: Sequence[Incident]) -> Table:
+    """How many of each kind, by severity, and how many are closed."""
+    found: Counter[tuple[object, object]] = Counter()
+    for each in incidents:
+        found.update([(each.told.kind, each.told.severity), (each.told.kind, each.state)])
+    shown = (*Severity, Stage.CLOSED)
+    columns = [
+        Column("Loại sự cố", wide=3),
+        *(Column(SEVERITIES[severity].vi.capitalize(), right=True) for severity in Severity),
+        Column("Đã kết thúc", right=True),
+    ]
+    rows: list[list[Cell]] = [
+        [text.vi.capitalize(), *(found[kind, each] for each in shown)]
+        for kind, text in INCIDENTS.items()
+        if any(found[kind, each] for each in shown)
+    ]
+    total = [sum(found[kind, each] for kind in INCIDENTS) for each in shown]
+    return Table(name, columns, rows, total=["Tổng", *total])
+
+
+def _traffic_cells(traffic: Traffic, *, whole: bool) -> Iterator[Cell]:
+    yield traffic.sent
+    yield traffic.received if whole else None
+    yield traffic.delivered
+    yield traffic.refused
+    yield traffic.octets / _MIB
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".replace(".", ",")

@@ -1,0 +1,20 @@
+"""How much a mailbox may send in an hour and in a day (Reg. 7.2.c); whether it has is counted by `services.abuse.rates`."""
+
+from dataclasses import dataclass
+
+from mic_mail.process.sentcounts import Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """The most that one mailbox sends."""
+
+    hour: Amounts
+    day: Amounts
+
+    def times(self, factor: float) -> "Ceilings":
+        return Ceilings(_times(self.hour, factor), _times(self.day, factor))
+
+
+def _times(amounts: Amounts, factor: float) -> Amounts:
+    return Amounts(round(amounts.messages * factor), round(amounts.recipients * factor), round(amounts.octets * factor))

@@ -1,0 +1,54 @@
+"""What policy says of each mailbox now, kept until its record, its use or the clock can change it.
+
+In: an entry of the directory's snapshot, the clock. Out: a `Decision`; raises `FactsUnreadable`. Belongs to the event loop, but
+for `is_stopped`.
+"""
+
+from datetime import datetime
+
+from mic_mail.clock import Clock
+from mic_mail.directory.snapshot import Entry
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, State, decide
+from mic_mail.services.signin.uses import Uses
+
+KEPT_BACK = frozenset({State.SEND_LOCKED, State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED})
+"""States in which nothing of a mailbox leaves that it has submitted before."""
+
+
+class Decisions:
+    """Those of one process, by the last use that it knows of."""
+
+    def __init__(self, clock: Clock, uses: Uses) -> None:
+        self._clock = clock
+        self._uses = uses
+        self._settings = LifecycleSettings()
+        self._known: dict[int, tuple[Entry, Decision]] = {}
+
+    def configure(self, settings: LifecycleSettings) -> None:
+        """Count by these settings from now on."""
+        self._settings = settings
+        self._known.clear()
+
+    def of(self, entry: Entry, now: datetime | None = None) -> Decision:
+        """What may be done with a mailbox now."""
+        now = now or self._clock.now()
+        known = self._known.get(entry.mailbox_id)
+        if known is not None and known[0] is entry and (known[1].valid_until is None or now < known[1].valid_until):
+            return known[1]
+        decision = decide(entry.kind, entry.facts, now, last_activity=self._uses.last(entry), settings=self._settings)
+        self._known[entry.mailbox_id] = (entry, decision)
+        return decision
+
+    def forget(self, mailbox_id: int) -> None:
+        """The mailbox was used: that may change what is said of it."""
+        self._known.pop(mailbox_id, None)
+
+    def is_stopped(self, entry: Entry) -> bool:
+        """Whether nobody may use the mailbox now. From any thread: nothing is kept, and no use since the snapshot is known."""
+        try:
+            decision = decide(
+                entry.kind, entry.facts, self._clock.now(), last_activity=entry.last_activity, settings=self._settings
+            )
+        except FactsUnreadable:
+            return True
+        return bool(decision.states & {State.SUSPENDED, State.RECLAIMED})

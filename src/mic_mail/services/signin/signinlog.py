@@ -1,0 +1,48 @@
+"""What the mail log is told of sign-ins, and of sessions that are refused something or cut.
+
+In: the answer that somebody gets, and who it is. Out: events. People type passwords into the field for the name: a name that is
+no address of ours stays out of the log.
+"""
+
+from collections.abc import Callable
+
+from mic_mail.directory.snapshot import Snapshot
+from mic_mail.services.signin.identity import Answered, Peer, SignedIn
+from mic_mail.services.signin.refusals import Refusal
+from mic_mail.services.signin.uses import Events
+
+
+class SignInLog:
+    """The log of one process, by one configuration."""
+
+    def __init__(self, log: Events, snapshot: Callable[[], Snapshot], domains: tuple[str, ...]) -> None:
+        self._log = log
+        self._snapshot = snapshot
+        self._domains = domains
+
+    def answered(self, answer: Answered, address: str, peer: Peer, mechanism: str) -> Answered:
+        """`answer`, which ends a sign-in as `address`, after the log has it."""
+        if isinstance(answer, SignedIn):
+            tls = peer.tls.version if peer.tls else None
+            self._log.event(
+                "signed_in", mailbox=answer.address, door=peer.protocol, mechanism=mechanism, tls=tls,
+                app_password=answer.app_password, peer=peer.address, session=peer.session_id,
+            )  # fmt: skip
+        else:
+            self.refused("sign_in_refused", answer, address, peer, mechanism)
+        return answer
+
+    def cut(self, refusal: Refusal, signed_in: SignedIn, peer: Peer) -> Refusal:
+        """`refusal`, which ends an open session, after the log has it."""
+        self.refused("session_cut", refusal, signed_in.address, peer)
+        return refusal
+
+    def refused(self, event: str, refusal: Refusal, address: str, peer: Peer, mechanism: str | None = None) -> None:
+        """Something was refused to who is, or wants to come in as, `address`."""
+        _, _, domain = address.partition("@")
+        known = self._snapshot().find(address) is not None
+        mailbox = address if known else f"?@{domain}" if domain in self._domains else "?"
+        self._log.event(
+            event, ref=refusal.ref, reason=refusal.kind.value, detail=refusal.detail or None, clause=refusal.clause,
+            mailbox=mailbox, door=peer.protocol, mechanism=mechanism, peer=peer.address, session=peer.session_id,
+        )  # fmt: skip

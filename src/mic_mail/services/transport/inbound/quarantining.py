@@ -1,0 +1,170 @@
+"""What becomes of mail in quarantine: the released is delivered, those it is for are told, time runs out (Reg. 4.2).
+
+In: the records of `outbound.quarantine`. Out: entries of the spool, notices, events, lessons. One housekeeper; every step is
+idempotent: the spool takes an id once, mailboxes take an origin once, notices have keys, so it may be killed anywhere and begun
+again.
+
+    HELD       whoever it is for is told, in one letter a day and mailbox; expires after `quarantine.keep`
+    RELEASED   into the spool, to be filed in INBOX with the time at which it came; and taught as no spam, where that was asked
+    the rest   the record is forgotten some weeks later
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date
+from hashlib import sha256
+
+from mic_mail.checks.lessons import Lessons
+from mic_mail.clock import Clock, instant_of
+from mic_mail.config.model import Config
+from mic_mail.config.units import DAY
+from mic_mail.directory.snapshot import Snapshot
+from mic_mail.errors import MicMailError, Refused
+from mic_mail.i18n import dates
+from mic_mail.i18n.notices.quarantine import kept_back
+from mic_mail.log.maillog import MailLog
+from mic_mail.outbound.quarantine import RECORD_SECONDS, Quarantine, Record, State
+from mic_mail.outbound.spool import Spool
+from mic_mail.policy.calendar import local_day
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.notifications.notices import Notices
+
+MOST_LISTED = 50
+"""Of one letter; the number above the list is that of all."""
+_PLAIN = re.compile(r"[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9.-]{1,100}")
+
+
+class QuarantineCases:
+    """The duty of the housekeeper."""
+
+    def __init__(
+        self,
+        quarantine: Quarantine,
+        lessons: Lessons,
+        spool: Spool,
+        *,
+        lanes: Lanes,
+        log: MailLog,
+        clock: Clock,
+        config: Callable[[], Config],
+        notices: Callable[[], Notices],
+        snapshot: Callable[[], Snapshot],
+        recover: Callable[[], Awaitable[object]],
+    ) -> None:
+        """`recover` takes up what lies in the spool."""
+        self._quarantine = quarantine
+        self._lessons = lessons
+        self._spool = spool
+        self._lanes = lanes
+        self._log = log
+        self._clock = clock
+        self._config = config
+        self._notices = notices
+        self._snapshot = snapshot
+        self._recover = recover
+        self._waits: dict[str, str] = {}
+        self._waited: dict[str, str] = {}
+        """What could not be done this time and the last time, by its record or mailbox, and why."""
+
+    async def look(self) -> None:
+        """Do what is to be done about every record."""
+        if await self._lanes.io(self._look):
+            await self._recover()
+
+    def _look(self) -> int:
+        delivered, now_us = 0, self._clock.now_us()
+        self._waited, self._waits = self._waits, {}
+        untold: defaultdict[int, list[Record]] = defaultdict(list)
+        last_told: defaultdict[int, int] = defaultdict(int)
+        for record in list(self._quarantine.records()):
+            try:
+                delivered += self._one(record, now_us)
+            except (MicMailError, OSError) as error:  # it comes again; the others must not wait for it
+                self._wait(record.held_id, error, trace=record.held_id, state=record.state)
+            for mailbox_id in record.told:
+                last_told[mailbox_id] = max(last_told[mailbox_id], record.told_at_us)
+            if record.state is State.HELD and record.expires_at_us > now_us:
+                for mailbox_id in set(record.mailboxes) - set(record.told):
+                    untold[mailbox_id].append(record)
+        if self._config().quarantine.digest:
+            for mailbox_id, records in untold.items():
+                if _day(last_told[mailbox_id]) != _day(now_us):
+                    self._tell_owner(mailbox_id, records, now_us)
+        self._quarantine.sweep(now_us / 1_000_000)
+        return delivered
+
+    def _wait(self, key: str, error: Exception, **what: object) -> None:
+        """Said once, not each few seconds."""
+        self._waits[key] = str(error)
+        if self._waited.get(key) != str(error):
+            self._log.event("quarantine_waits", error=str(error), **what)
+
+    def _one(self, record: Record, now_us: int) -> bool:
+        if record.state is State.RELEASED:
+            return self._deliver(record, now_us)
+        if record.state is State.HELD:
+            if record.expires_at_us <= now_us:
+                self._expire(record)
+        elif _over_at_us(record) <= now_us:
+            self._quarantine.forget(record)
+        return False
+
+    def _deliver(self, record: Record, now_us: int) -> bool:
+        """Into the spool under its own id. Killed before it is settled, it comes again, and the mailboxes take it once."""
+        if not self._quarantine.hand_over(record, self._spool, now_us):
+            self._log.event("quarantined_message_damaged", trace=record.held_id, digest=record.digest)
+            self._quarantine.lost(record)
+            return False
+        if record.teach and record.mailboxes and self._config().rspamd.controller:
+            self._lessons.note(record.mailboxes[0], [self._quarantine.path(record)], spam=False, now_us=now_us)
+        self._log.event("quarantined_message_delivered", trace=record.held_id, **_named(record))
+        self._quarantine.settled(record)
+        return True
+
+    def _expire(self, record: Record) -> None:
+        try:
+            self._quarantine.expire(record.held_id)
+        except Refused:  # somebody has decided a moment ago
+            return
+        self._log.event("quarantined_message_expired", trace=record.held_id, **_named(record), clause="4.2")
+
+    # ------------------------------------------------------------ letters
+
+    def _tell_owner(self, mailbox_id: int, records: Sequence[Record], now_us: int) -> None:
+        """One letter about all of them. Told first and marked then: who is killed in between tells again rather than never."""
+        mailbox = self._snapshot().entry(mailbox_id)
+        if mailbox is None:
+            return
+        config = self._config()
+        listed = [
+            f"- {dates.short(instant_of(one.at_us))}, {_plain(one.sender)}, {one.held_id}" for one in records[:MOST_LISTED]
+        ]
+        letter = kept_back(len(records), "\n".join(listed), round(config.quarantine.keep / DAY), config.support)
+        about = sha256("\n".join(one.held_id for one in records).encode()).hexdigest()[:16]
+        try:
+            self._notices().deliver(mailbox, letter, origin=f"quarantine:{mailbox_id}:{about}")
+            for record in records:
+                self._quarantine.mark_told(record.held_id, mailbox_id, now_us)
+        except (MicMailError, OSError) as error:
+            self._wait(mailbox.address, error, mailbox=mailbox.address)
+            return
+        self._log.event("quarantine_told", mailbox=mailbox.address, messages=len(records), clause="4.2")
+
+
+def _named(record: Record) -> dict[str, object]:
+    return {"sender": record.sender, "recipients": list(record.recipients), "reason": record.reason, "what": record.what}
+
+
+def _over_at_us(record: Record) -> int:
+    ended = record.decided.at_us if record.decided else record.expires_at_us
+    return ended + RECORD_SECONDS * 1_000_000
+
+
+def _day(at_us: int) -> date:
+    return local_day(instant_of(at_us))
+
+
+def _plain(address: str) -> str:
+    """In a letter of the Centre's nothing stands that a stranger could have worded."""
+    return address if _PLAIN.fullmatch(address) else "?"

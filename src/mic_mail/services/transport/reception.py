@@ -1,0 +1,331 @@
+"""One message on its way in: held while it is small, streamed to disk when it is not, refused as soon as that is certain.
+
+In: the octets of a message as the door decoded them. Out: an `Outcome`. Up to `SMALL_OCTETS` a message is held in memory and
+published in one hop; beyond, it goes in slices to its file, the scanner beside it, one slice under way while the next arrives.
+A bare CR or LF (RFC 5321 §2.3.8) is looked for in what is held when the header is there; beyond, the scanner counts.
+After a refusal became certain the rest is counted and dropped, so that the client hears it at the end of the message, where it
+listens (RFC 5321 §4.2.5). The message's own octets are never changed; lines are put in front of them, and those of its header
+taken away that claim to be this server's results of checks (RFC 8601 §5). What begins with a blank has no header, and its first
+line would go on where ours end: an empty line stands between them, as Postfix has it, and all that came is body.
+
+What goes in front of submitted mail is known when its header is there, and its file is written once. Of mail from other servers
+it is known when all of it has been judged: until then a large one lies in a file without a name, as it came; then the lines in
+front, its header and the rest by `copy_file_range` become the file that is kept.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from mic_mail.mime.lineends import has_bare
+from mic_mail.mime.render import Answers, answers
+from mic_mail.mime.scanner import Scanner, with_head
+from mic_mail.mime.structure import Scan
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.transport.envelope import BINARYMIME, Cause, Envelope, Outcome, Refusal, Role
+
+T = TypeVar("T")
+SMALL_OCTETS = 131_072
+SLICE_OCTETS = 262_144
+MAX_HEADER_OCTETS = 262_144
+"""Of a message that is submitted: its author has to be known before the first octet is written."""
+MAX_FOREIGN_HEADER_OCTETS = MAX_HEADER_OCTETS - 32_768
+"""Of one that comes from another server: with the lines in front it is no longer than what the index keeps."""
+CONTINUATIONS = (b" ", b"\t")
+"""How a line begins that belongs to the one before it (RFC 5322 §2.2.3)."""
+EMPTY_LINE = b"\r\n"
+
+
+class Sink(Protocol):
+    """Where a large message goes: a mailbox's staged file, a draft of the spool, or a file that is not kept."""
+
+    @property
+    def path(self) -> str:
+        """Its file, for who reads it before it is published."""
+        ...
+
+    def write(self, octets: bytes, /) -> None: ...
+    def finish(self) -> None: ...
+    def discard(self) -> None: ...
+
+
+class Headings(Protocol):
+    """What a reception asks of `headings`: what stands in front of the message, and what its header says."""
+
+    def head(self, envelope: Envelope, results: bytes = b"", /) -> bytes:
+        """The trace lines, results of checks among them."""
+        ...
+
+    def check(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
+        """Why a message with this header may not pass, or the lines that have to be added to it."""
+        ...
+
+    async def cleaned(self, envelope: Envelope, header: bytes) -> bytes:
+        """What of the header is stored."""
+        ...
+
+    async def judge(self, envelope: Envelope, source: bytes | Path, header: bytes) -> Refusal | bytes:
+        """Of a message from another server: why it is not taken, or the results of the checks, as lines."""
+        ...
+
+
+class Flow(Protocol):
+    """What a reception asks of the mail flow: its limits, and what happens to a message that is complete."""
+
+    @property
+    def message_octets(self) -> int: ...
+    @property
+    def attachment_octets(self) -> int: ...
+    async def take_over(self, envelope: Envelope, scratch: Sink, head: bytes, offset: int) -> Sink:
+        """The file that is kept: `head`, and what came from `offset` on; durable."""
+        ...
+
+    def refusal_of(self, envelope: Envelope, error: Exception) -> Refusal: ...
+    def refused(self, envelope: Envelope, refusal: Refusal) -> Refusal:
+        """Log it."""
+        ...
+
+    async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome: ...
+    async def open_stream(self, envelope: Envelope) -> "Stream": ...
+    async def accept_stream(self, envelope: Envelope, sink: Sink, answered: Answers, received_octets: int) -> Outcome: ...
+    def start(self, errand: Coroutine[object, object, object]) -> object: ...
+    async def run_to_its_end(self, errand: Coroutine[object, object, Outcome]) -> Outcome: ...
+
+
+class Stream:
+    """A large message being written and scanned, a slice at a time, in lanes."""
+
+    def __init__(self, lanes: Lanes, sink: Sink) -> None:
+        self._lanes = lanes
+        self.sink = sink
+        self._scanner = Scanner()
+        self._writing: asyncio.Future[None] | None = None
+        self._scanning: asyncio.Future[None] | None = None
+
+    @property
+    def attachment_octets(self) -> int:
+        return self._scanner.attachment_octets
+
+    async def put(self, octets: bytes, scanned: bytes | None = None) -> None:
+        """Begin with the next slice when the one before is done; `scanned`: what of it is stored in the end, if not all."""
+        await self.rest()
+        self._writing = self._lanes.io_lane.submit(self.sink.write, octets)
+        self._scanning = self._lanes.cpu_lane.submit(self._scanner.feed, octets if scanned is None else scanned)
+
+    async def rest(self) -> None:
+        """Wait until nothing is under way. What runs in a thread is never cancelled: it owns the file."""
+        for future in (self._writing, self._scanning):
+            if future is not None:
+                await asyncio.shield(future)
+
+    async def finish(self) -> Scan:
+        """Make the content durable, where the sink does that, and say what is in it."""
+        await self.rest()
+        self._writing = self._lanes.io_lane.submit(self.sink.finish)
+        scan = await self._lanes.cpu(self._scanner.finish)
+        await self.rest()
+        return scan
+
+    async def go_over(self, kept: Sink) -> None:
+        """The content lies in another file now, which is durable."""
+        scratch, self.sink = self.sink, kept
+        await self._lanes.io(scratch.discard)
+
+    async def cpu(self, fn: Callable[[], T]) -> T:
+        return await self._lanes.cpu(fn)
+
+    async def discard(self) -> None:
+        """Leave nothing behind. What failed on the way was for a message that nobody sends any more."""
+        for future in (self._writing, self._scanning):
+            if future is not None:
+                await asyncio.wait([future])
+                if not future.cancelled():
+                    future.exception()  # looked at: else the loop complains of an error that nobody took
+        await self._lanes.io(self.sink.discard)
+
+
+class Reception:
+    """One message. `write` as it comes, then `finish` or `abort`."""
+
+    def __init__(self, flow: Flow, headings: Headings, envelope: Envelope) -> None:
+        self._flow = flow
+        self._headings = headings
+        self.envelope = envelope
+        self.octets = 0
+        self._has_lines = envelope.body != BINARYMIME
+        self._held: list[bytes] = []
+        self._held_octets = 0
+        self._most_held = SMALL_OCTETS
+        self._is_submitted = envelope.client.role is Role.SUBMISSION
+        self._header: bytes | None = None
+        """As it came; None while it is not there."""
+        self._stored_header = b""
+        """Without what claims to be this server's; the empty line before what begins with a blank."""
+        self._stream: Stream | None = None
+        self._refusal: Refusal | None = None
+        self._over = False
+
+    async def write(self, octets: bytes) -> None:
+        """Take the next octets; waits while the disk is behind."""
+        self.octets += len(octets)
+        if self._refusal is not None or self._over:
+            return
+        self._held.append(octets)
+        self._held_octets += len(octets)
+        if self.octets > self._flow.message_octets:
+            self._refuse_size(Cause.MESSAGE_TOO_LARGE, self._flow.message_octets)
+        elif self._held_octets > self._most_held:
+            await self._pass_on()
+
+    async def finish(self) -> Outcome:
+        """The message is complete: make it durable. What has begun is not undone by cancellation."""
+        if self._refusal is None and not self._over:
+            await self._read_header(whole=True)
+        self._over = True
+        if self._refusal is None and self._stream is None:
+            octets = self._take_held()
+            octets = octets if self._is_submitted else await self._judged(octets)
+            if self._refusal is None:
+                return await self._flow.accept_small(self.envelope, octets, self.octets)
+        if self._refusal is not None:
+            return self._flow.refused(self.envelope, self._refusal)
+        assert self._stream is not None
+        return await self._flow.run_to_its_end(self._finish_stream(self._stream))
+
+    async def _judged(self, octets: bytes) -> bytes:
+        """A small message from another server as it is stored; nothing where it is refused."""
+        assert self._header is not None
+        try:
+            head = await self._judged_head(octets)
+        except Exception as error:  # noqa: BLE001 - as in `_pass_on`
+            self._refusal = self._flow.refusal_of(self.envelope, error)
+            return b""
+        return head + octets[len(self._header) :]
+
+    async def _judged_head(self, source: bytes | Path) -> bytes:
+        """All that stands in front of a message from another server, its own header with it."""
+        assert self._header is not None
+        results = await self._headings.judge(self.envelope, source, self._header)
+        if isinstance(results, Refusal):
+            self._refusal = results
+            return b""
+        return self._headings.head(self.envelope, results) + self._stored_header
+
+    def abort(self) -> None:
+        """The message will not come to its end. Harmless after `finish`."""
+        if not self._over:
+            self._over = True
+            self._forget()
+
+    # ------------------------------------------------------------ in slices
+
+    async def _pass_on(self) -> None:
+        if not await self._read_header(whole=False):
+            return
+        try:
+            octets = self._take_held()
+            if self._stream is None:
+                self._stream = await self._flow.open_stream(self.envelope)
+                self._most_held = SLICE_OCTETS
+                await self._stream.put(octets, self._scanned(octets))
+            else:
+                await self._stream.put(octets)
+        except Exception as error:  # noqa: BLE001 - the client hears a temporary refusal, the log has the rest
+            self._refuse_with(self._flow.refusal_of(self.envelope, error))
+            return
+        self._check_attachments(self._stream.attachment_octets)
+
+    def _check_attachments(self, octets: int) -> None:
+        """Reg. 8.3.b: 20 MiB exactly pass, one octet more does not."""
+        if octets > self._flow.attachment_octets:
+            self._refuse_size(Cause.ATTACHMENTS_TOO_LARGE, octets)
+
+    def _scanned(self, octets: bytes) -> bytes | None:
+        """Of the beginning of a message, what of it is stored."""
+        if self._is_submitted or self._header is None:
+            return None
+        return self._stored_header + octets[len(self._header) :]
+
+    async def _finish_stream(self, stream: Stream) -> Outcome:
+        try:
+            if self._held:
+                await stream.put(self._take_held())
+            scan = await stream.finish()
+            self._check_attachments(scan.attachment_octets)
+            if self._has_lines and (scan.bare_cr or scan.bare_lf):
+                self._refusal = self.envelope.refusal(Cause.BARE_LINE_END)
+            if self._refusal is None:
+                return await self._accept_stream(stream, scan)
+        except Exception as error:  # noqa: BLE001 - as in `_pass_on`
+            self._refusal = self._flow.refusal_of(self.envelope, error)
+        await stream.discard()
+        return self._flow.refused(self.envelope, self._refusal)
+
+    async def _accept_stream(self, stream: Stream, scan: Scan) -> Outcome:
+        """Its content is durable, or will be in the file that is kept."""
+        if self._is_submitted:
+            answered = await stream.cpu(lambda: answers(scan))
+            return await self._flow.accept_stream(self.envelope, stream.sink, answered, self.octets)
+        assert self._header is not None
+        head = await self._judged_head(Path(stream.sink.path))
+        if self._refusal is not None:
+            await stream.discard()
+            return self._flow.refused(self.envelope, self._refusal)
+        await stream.go_over(await self._flow.take_over(self.envelope, stream.sink, head, len(self._header)))
+        front = head.removesuffix(self._stored_header)
+        answered = await stream.cpu(lambda: answers(with_head(scan, front)))
+        return await self._flow.accept_stream(self.envelope, stream.sink, answered, self.octets)
+
+    def _take_held(self) -> bytes:
+        octets = b"".join(self._held)
+        self._held, self._held_octets = [], 0
+        return octets
+
+    # ------------------------------------------------------------ the head
+
+    async def _read_header(self, *, whole: bool) -> bool:
+        """Look at the header; in front of a submitted message put what belongs there. False: it goes on beyond what is here."""
+        if self._header is not None:
+            return True
+        octets = self._take_held()
+        if self._has_lines and has_bare(octets if whole else octets.removesuffix(b"\r")):
+            self._refuse_with(self.envelope.refusal(Cause.BARE_LINE_END))
+            return False
+        goes_on = not self._is_submitted and octets.startswith(CONTINUATIONS)  # submitted, it is refused (`check_header`)
+        end = 0 if goes_on or octets.startswith(EMPTY_LINE) else octets.find(b"\r\n\r\n") + 2
+        limit = MAX_HEADER_OCTETS if self._is_submitted else MAX_FOREIGN_HEADER_OCTETS
+        if end == 1:  # not found
+            if not whole and len(octets) <= limit:
+                self._held, self._held_octets = [octets], len(octets)
+                self._most_held = limit  # looked at once more then, however small the pieces are
+                return False
+            end = len(octets)
+        if end > limit:
+            self._refuse_with(self.envelope.refusal(Cause.HEADER_TOO_LARGE))
+            return False
+        more = self._headings.check(self.envelope, octets[:end])
+        if isinstance(more, Refusal):
+            self._refuse_with(more)
+            return False
+        self._header = octets[:end]
+        self._stored_header = EMPTY_LINE if goes_on else await self._headings.cleaned(self.envelope, self._header)
+        if self._is_submitted:
+            octets = self._headings.head(self.envelope) + more + self._stored_header + octets[end:]
+        self._held, self._held_octets = [octets], len(octets)
+        return True
+
+    # ------------------------------------------------------------ refusing
+
+    def _refuse_size(self, cause: Cause, octets: int) -> None:
+        self._refuse_with(self.envelope.refusal(cause, size_octets=octets, limit_octets=self._flow.attachment_octets))
+
+    def _refuse_with(self, refusal: Refusal) -> None:
+        self._refusal = refusal
+        self._forget()
+
+    def _forget(self) -> None:
+        self._held, self._held_octets = [], 0
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._flow.start(stream.discard())

@@ -1,0 +1,109 @@
+"""What becomes of marked messages after the check: the released are submitted, those concerned are told, time runs out.
+
+In: the records of `outbound.held`. Out: entries of the spool, notices, events. One housekeeper; every step is idempotent: the
+spool takes an id once, mailboxes take an origin once, notices have keys, so it may be killed anywhere and begun again.
+
+    FLAGGED     a notice to the Centre (Reg. 4.1, readings: marked mail from outside is accepted and flagged)
+    RELEASED    the message goes into the spool with its envelope as it was; the sender is told
+    DISCARDED   the message is removed; the sender is told
+    expired     record and message are removed
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from mic_mail.clock import Clock
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.errors import MicMailError
+from mic_mail.i18n.notices import secrecy as letters
+from mic_mail.i18n.notices.notice import Letter
+from mic_mail.log.maillog import MailLog
+from mic_mail.outbound.held import OPEN, Held, Record, State
+from mic_mail.outbound.spool import Spool
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.notifications.notices import Notices
+
+
+class SecrecyCases:
+    """The duty of the housekeeper."""
+
+    def __init__(
+        self,
+        held: Held,
+        spool: Spool,
+        lanes: Lanes,
+        log: MailLog,
+        clock: Clock,
+        *,
+        notices: Callable[[], Notices],
+        snapshot: Callable[[], Snapshot],
+        support: Callable[[], str],
+        recover: Callable[[], Awaitable[object]],
+    ) -> None:
+        """`recover` takes up what lies in the spool."""
+        self._held = held
+        self._spool = spool
+        self._lanes = lanes
+        self._log = log
+        self._clock = clock
+        self._notices = notices
+        self._snapshot = snapshot
+        self._support = support
+        self._recover = recover
+
+    async def look(self) -> None:
+        """Do what is to be done about every record."""
+        submitted = await self._lanes.io(self._look)
+        if submitted:
+            await self._recover()
+
+    def _look(self) -> int:
+        submitted = 0
+        for record in list(self._held.records()):
+            try:
+                submitted += self._one(record)
+            except (MicMailError, OSError) as error:  # it comes again; the others must not wait for it
+                self._log.event("secrecy_case_waits", trace=record.held_id, state=record.state, error=str(error))
+        self._held.sweep(self._clock.now().timestamp())
+        return submitted
+
+    def _one(self, record: Record) -> bool:
+        if record.state is State.FLAGGED and not record.told:
+            self._tell_centre(record)
+        elif record.state is State.RELEASED:
+            return self._submit(record)
+        elif record.state is State.DISCARDED and not record.told:
+            self._tell_sender(record, letters.held_discarded(record.held_id))
+            self._held.settled(record)
+        elif record.expires_at_us <= self._clock.now_us():
+            self._held.forget(record)
+            if record.state in OPEN:
+                self._log.event("held_message_expired", trace=record.held_id, sender=record.sender, degree=record.degree)
+        return False
+
+    def _submit(self, record: Record) -> bool:
+        """Into the spool under its own id. Killed before it is settled, it comes again, and the mailboxes take it once."""
+        if not self._held.hand_over(record, self._spool):
+            self._log.event("held_message_damaged", trace=record.held_id, digest=record.digest)
+            self._held.settled(replace(record, state=State.DISCARDED))
+            return False
+        self._log.event("held_message_submitted", trace=record.held_id, sender=record.sender, recipients=len(record.recipients))
+        self._tell_sender(record, letters.held_released(record.held_id))
+        self._held.settled(record)
+        return True
+
+    def _tell_centre(self, record: Record) -> None:
+        support = self._snapshot().resolve(self._support())
+        if support is not None:
+            letter = letters.inbound_marked(record.held_id, record.sender, len(record.recipients), record.degree)
+            self._tell(support, letter, record.held_id)
+        self._log.event("centre_told", trace=record.held_id, mailbox=support.address if support else None)
+        self._held.settled(record)
+
+    def _tell_sender(self, record: Record, letter: Letter) -> None:
+        mailbox: Entry | None = self._snapshot().resolve(record.login or record.sender)
+        if mailbox is not None:
+            self._tell(mailbox, letter, f"{record.held_id}:{record.state}")
+
+    def _tell(self, mailbox: Entry, letter: Letter, key: str) -> None:
+        self._notices().deliver(mailbox, letter, origin=f"secrecy:{mailbox.mailbox_id}:{key}")
