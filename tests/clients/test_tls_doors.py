@@ -231,10 +231,12 @@ def rows_of(server: MailServer, tmp_path_factory: pytest.TempPathFactory) -> dic
     """What testssl says of each door; four at a time, as it mostly waits."""
     folder = tmp_path_factory.mktemp("testssl")
     with ThreadPoolExecutor(4) as threads:
-        return dict(zip(ALL, threads.map(lambda door: testssl(server, door, folder / f"{door}.json"), ALL), strict=True))
+        return dict(
+            zip(ALL, threads.map(lambda door: look_with_testssl(server, door, folder / f"{door}.json"), ALL), strict=True)
+        )
 
 
-def testssl(server: MailServer, door: str, told: Path) -> list[dict[str, Any]]:
+def look_with_testssl(server: MailServer, door: str, told: Path) -> list[dict[str, Any]]:
     command = ["testssl", "--quiet", "--color", "0", "--warnings", "batch", "--openssl-timeout", "20",
                "--ip", "127.0.0.1", "--nodns", "none", "--fast", "--jsonfile", str(told)]  # fmt: skip
     command += ["-p", "-s", "-f", "-S", "-U"]

@@ -100,7 +100,7 @@ def fuzz_commands(octets: bytes) -> None:
     sending = Sending(path.address, 7, parameters.body, parameters.smtputf8, parameters.ret, parameters.envid)
     try:
         first = commands.mail(sending, offer)
-        second = commands.rcpt(Addressee(to.address, tuple(more.notify), more.orcpt), offer)
+        second = commands.rcpt(Addressee(to.address, tuple(more.notify), more.orcpt), offer, utf8=sending.smtputf8)
     except CannotSend:
         return
     for line in (first, second):
