@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+import smtplib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -219,6 +220,15 @@ def test_curl_uploads_lists_fetches_and_searches(mail_server: "MailServer", tmp_
         curl(mail_server, *more, home=tmp_path, door=door, path="INBOX;UID=1;SECTION=TEXT") == message(7).split(b"\r\n\r\n")[1]
     )
     assert curl(mail_server, *more, home=tmp_path, door=door, path="INBOX?SUBJECT%207").strip() == b"* SEARCH 1"
+
+
+@needs("curl")
+@pytest.mark.needs_tool
+def test_curl_fetches_what_nobody_has_read(mail_server: "MailServer", tmp_path: Path) -> None:
+    """It reads the first line of the answer alone, so the flag that its FETCH sets has to stand there too."""
+    with smtplib.SMTP("127.0.0.1", mail_server.ports["smtp"]) as client:
+        client.sendmail("a@outside.example", ["dvbe@mic.gov.vn"], message(7))
+    assert curl(mail_server, home=tmp_path, path="INBOX;UID=1").endswith(message(7))
 
 
 @needs("curl")

@@ -130,9 +130,11 @@ def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
         return Reply("Fetched.")
     gone = 0
     for group in _seen_groups(view, places) if plan.marks_seen and view.marks_seen else (places,):
-        if plan.marks_seen and view.marks_seen:
-            yield from _mark_seen(talk, view, group, command)
-        gone += yield from send(talk, plan, view, group)
+        told = plan
+        if plan.marks_seen and view.marks_seen and (yield from _mark_seen(talk, view, group, command)):
+            # In the same line, of which curl reads none but the first (RFC 9051 §6.4.5).
+            told = plan if Datum.FLAGS in items else fetchplan.plan((Datum.FLAGS, *items), view, talk.enabled)
+        gone += yield from send(talk, told, view, group)
     return Reply("Fetched.", code=b"EXPUNGEISSUED" if gone else b"")  # OK all the same: no client can do better (RFC 5530 §3)
 
 
@@ -189,13 +191,13 @@ def _seen_groups(view: View, places: Iterable[range]) -> Iterator[list[range]]:
         yield ranges(group)
 
 
-def _mark_seen(talk: Conversation, view: View, places: list[range], command: Fetch) -> Steps[None]:
-    """Set \\Seen on those that lack it; the client is told unless FLAGS is among the items. On a full disk they stay unseen."""
+def _mark_seen(talk: Conversation, view: View, places: list[range], command: Fetch) -> Steps[bool]:
+    """Set \\Seen on those that lack it; whether any has changed, which their lines say. On a full disk they stay unseen."""
     uids = [view.uids[at] for place in places for at in place if not view.flags[at] & SEEN]
     if not uids:
-        return
+        return False
     expected = {uid: view.flags[at] | SEEN for uid in uids if (at := view.position(uid)) is not None}
-    told_anyway, enabled = Datum.FLAGS in command.items, talk.enabled
+    enabled = talk.enabled
 
     def work(account: Account) -> list[bytes]:
         result = account.store_flags(view.folder_id, uids, "+", SEEN)
@@ -203,15 +205,15 @@ def _mark_seen(talk: Conversation, view: View, places: list[range], command: Fet
             view.look(account, made=result.made),
             enabled,
             expunge=False,
-            expected=expected if told_anyway else None,
-            asked=() if told_anyway else uids,
+            expected=expected,
             with_uid=command.by_uid,
         )
 
     try:
         talk.say_all((yield from talk.change(work)))
     except Unavailable:
-        return
+        return False
+    return True
 
 
 def _changed_since(talk: Conversation, view: View, command: Fetch, places: list[range]) -> Steps[list[range]]:
