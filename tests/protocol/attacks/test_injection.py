@@ -260,8 +260,11 @@ def test_names_end_no_answer(server: MailServer, name: bytes) -> None:
 def test_names_lead_nowhere_else(server: MailServer, mailbox: str) -> None:
     """Dots, slashes and modified UTF-7 of them: a folder of that name inside the mailbox, or none (CVE-2021-40525 and kin)."""
     home = server.config.mail_root / "mic.gov.vn"
-    before = {path for path in home.parent.parent.rglob("*") if "dvbe" not in path.parts}
     client = Imap(server.ports["imap"], USER, PASSWORD)
+    client.send(b"A1 SELECT INBOX\r\n")  # the first one makes the mailbox
+    while not client.response()[0].startswith(b"A1 "):
+        pass
+    before = {path for path in home.parent.parent.rglob("*") if "dvbe" not in path.parts}
     for verb in ("CREATE", "SELECT", "RENAME INBOX", "DELETE", "SUBSCRIBE"):
         client.send(f'A1 {verb} "{mailbox}"\r\n'.encode())
         while not (response := client.response())[0].startswith(b"A1 "):

@@ -5,7 +5,7 @@ one sequence of values each, and all lines of the batch are one formatting, `tem
 that lie in the message file become *streams*, read a slice at a time; a large message is never in memory as a whole.
 
 In: the command, the client's view, the store (in a lane). Out: lines. Items without PEEK set \\Seen (RFC 9051 §6.4.5), one
-commit per group of messages, just before they are sent.
+commit per group of messages, just before they are sent, and the line of the text says so.
 Standards: RFC 9051 §6.4.5, §7.5.2; RFC 3516 (BINARY); RFC 7162 §3.1.4, §3.2.6 (CHANGEDSINCE, VANISHED); RFC 8970; RFC 8514;
 RFC 8474.
 """
