@@ -72,7 +72,7 @@ def crowd(place: Place, books: Books, clients: int) -> list[Coroutine[object, ob
 
 
 async def sample(server: Server, samples: list[tuple[float, float, float]]) -> None:
-    """Minutes since the start, MiB of all processes (Pss), MiB that are no file's (RssAnon)."""
+    """Minutes since the start, MiB of all processes (Pss), MiB that are no file's (RssAnon; shared ones count for each)."""
     began = time.monotonic()
     while True:
         figures = [await asyncio.to_thread(memory_kib, server.pids, what) / 1024 for what in ("Pss", "RssAnon")]

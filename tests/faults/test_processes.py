@@ -6,6 +6,7 @@ Most of it is done to the same server, which another takes the place of where a 
 import fcntl
 import imaplib
 import os
+import re
 import resource
 import signal
 import smtplib
@@ -109,15 +110,16 @@ class Sender(threading.Thread):
                 self.cuts += 1
 
 
-def test_children_keep_large_blocks_apart_from_their_heap(serve_processes: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each child, the one in a dead one's place too, is started with our settings for glibc; the administrator's go first."""
-    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "4096")
+def test_children_share_their_pages(serve_processes: Make) -> None:
+    """What all load is in memory once, also in a child in a dead one's place; each has its name."""
     server = serve_processes({"process": {"workers": 1}})
     server.start()
     kill_and_wait(server, server.workers()[0])
     for child in server.status()["processes"]:
-        environment = Path(f"/proc/{child['pid']}/environ").read_bytes().split(b"\0")
-        assert {b"MALLOC_MMAP_THRESHOLD_=262144", b"MALLOC_TRIM_THRESHOLD_=4096"} <= set(environment)
+        memory = Path(f"/proc/{child['pid']}/smaps_rollup").read_text()
+        found = dict(re.findall(r"^(Private|Shared)_Dirty:\s+(\d+)", memory, re.MULTILINE))
+        assert int(found["Private"]) < int(found["Shared"]), child["name"]
+        assert Path(f"/proc/{child['pid']}/comm").read_text() == f"mic-{child['name']}\n"
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
-"""What the supervisor (`process.serve`) executes: a worker, the housekeeper, the sender, the indexer, the pages.
+"""What the supervisor (`process.serve`) forks: a worker, the housekeeper, the sender, the indexer, the pages.
 
-In: the descriptor of a `ChildSpec`. Out: an exit code, after the supervisor said drain or was gone.
+In: a `ChildSpec`. Out: an exit code, after the supervisor said drain or was gone.
 """
 
 import asyncio
@@ -31,9 +31,19 @@ GARBAGE_THRESHOLD = 20_000
 with Python's 700 the collector took 5 % of a busy worker's time."""
 
 
-def run_child(spec_fd: int) -> int:
+def preload() -> None:
+    """Load, in the supervisor, what its children share: all that a worker, the sender or the indexer loads. Not the pages,
+    which one process needs, and whose programs shall be in no other (docs/decisions/0056)."""
+    gc.disable()  # code is no garbage
+    import mic_mail.app.indexer
+    import mic_mail.app.sending
+    import mic_mail.app.server  # noqa: F401
+
+    gc.enable()
+
+
+def run_child(spec: ChildSpec) -> int:
     """Be what the supervisor's spec says, until it says drain or is gone."""
-    spec = ChildSpec.from_fd(spec_fd)
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.set_threshold(GARBAGE_THRESHOLD)
     os.umask(privileges.UMASK)
@@ -60,7 +70,7 @@ def _failed(spec: ChildSpec, error: Exception) -> int:
 async def _serve(spec: ChildSpec) -> None:
     config = Config.model_validate_json(spec.config)
     orders = Orders(Channel(socket.socket(fileno=spec.channel)))
-    # What each loads it loads here: the indexer knows no protocol, and the collector has its threshold.
+    # What each takes it takes here, so that whoever asks for `run_child` alone has loaded nothing yet.
     if spec.role in ("housekeeper", "sender"):
         from mic_mail.services.operations.housekeeping import only_one
 

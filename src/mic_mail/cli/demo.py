@@ -79,6 +79,7 @@ def demo(
         int, typer.Option("--bench-users", min=0, max=100_000, help=say("Thêm u0.. tại bench.test.", "Add u0.. at bench.test."))
     ] = 0,
 ) -> None:
+    from mic_mail.app.child import preload, run_child
     from mic_mail.process.serve import run_supervisor
 
     clock = frame(ctx).clock
@@ -93,7 +94,9 @@ def demo(
     def announce(ports: dict[str, int]) -> None:
         show(config, path, clock, ports)
 
-    raise typer.Exit(run_supervisor(config, lambda: load(path), tee=True, begin=begin, announce=announce))
+    raise typer.Exit(
+        run_supervisor(config, lambda: load(path), load=preload, be=run_child, tee=True, begin=begin, announce=announce)
+    )
 
 
 def claim(data: Path) -> None:

@@ -19,8 +19,9 @@ def serve(
         bool, typer.Option("--show-log", help=say("In nhật ký ra màn hình.", "Print the log on the terminal as well."))
     ] = False,
 ) -> None:
+    from mic_mail.app.child import preload, run_child
     from mic_mail.config.load import load
     from mic_mail.process.serve import run_supervisor
 
     here = frame(ctx)
-    raise typer.Exit(run_supervisor(here.config, lambda: load(here.config_path), tee=show_log))
+    raise typer.Exit(run_supervisor(here.config, lambda: load(here.config_path), load=preload, be=run_child, tee=show_log))

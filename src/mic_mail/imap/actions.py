@@ -26,7 +26,7 @@ T_co = TypeVar("T_co", covariant=True)
 SLICE_OCTETS = 240 << 10
 """Largest piece of an answer; the next one is made when the transport has taken this one.
 
-Below 256 KiB: larger blocks come from the kernel and go back to it each time (`process.supervisor.HEAP`), and their pages cost
+Below 256 KiB: larger blocks come from the kernel and go back to it each time (`process.forking.HEAP`), and their pages cost
 as much as reading what is in them.
 """
 

@@ -1,7 +1,7 @@
 """What a supervisor and its children say to each other, and with what a child is started.
 
-A child is started as `python -m mic_mail ROLE FD`: behind FD lies its `ChildSpec` (configuration, listening sockets by number,
-its end of the channel). The channel is a stream of JSON objects, one a line:
+A child is forked with a `ChildSpec` (configuration, listening sockets by number, its end of the channel). The channel is a
+stream of JSON objects, one a line:
 
     supervisor -> child    {"do": "drain"}    {"do": "reload", "config": "..."}    {"do": "recover"}  (the housekeeper)
     child -> supervisor    {"told": "ready"}    {"told": "report", ...numbers for `status`...}
@@ -10,10 +10,9 @@ The end of the channel is the end of the supervisor; a child that reads it drain
 """
 
 import json
-import os
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 LONGEST_LINE = 1 << 20
 
@@ -45,21 +44,6 @@ class ChildSpec:
         """What has to be inherited."""
         tally = () if self.tally is None else (self.tally,)
         return (self.channel, *(fd for _, fd in self.listeners), *tally)
-
-    def to_fd(self) -> int:
-        """The descriptor of an anonymous file that holds this; the caller closes it."""
-        fd = os.memfd_create("mic-mail-spec")
-        os.write(fd, json.dumps(asdict(self)).encode())
-        os.lseek(fd, 0, os.SEEK_SET)
-        return fd
-
-    @classmethod
-    def from_fd(cls, fd: int) -> "ChildSpec":
-        """Read and close what `to_fd` made."""
-        with os.fdopen(fd, "rb") as file:
-            fields = json.load(file)
-        fields["listeners"] = tuple((door, number) for door, number in fields["listeners"])
-        return cls(**fields)
 
 
 class Channel:

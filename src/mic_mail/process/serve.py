@@ -1,6 +1,7 @@
 """`mic-mail serve`: from a configuration to a running server, and back when a signal ends it.
 
-Imports none of the rooms: the supervisor stays small, and what it starts builds everything for itself (`app.child.run_child`).
+Imports none of the rooms, and makes nothing of what they make: `load` brings their code into memory once, which the children
+share, and each child builds everything for itself (`app.child.run_child`).
 """
 
 import sys
@@ -13,6 +14,7 @@ from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.process import privileges
+from mic_mail.process.channel import ChildSpec
 from mic_mail.process.startup import look_ahead, make_folders, only_server, open_doors, workers
 from mic_mail.process.supervisor import Supervisor
 
@@ -25,13 +27,16 @@ def run_supervisor(
     config: Config,
     reread: Callable[[], Config],
     *,
+    load: Callable[[], None],
+    be: Callable[[ChildSpec], int],
     tee: bool = False,
     begin: Callable[[], None] | None = None,
     announce: Callable[[dict[str, int]], None] | None = None,
 ) -> int:
     """Run a whole server until a signal ends it. The exit code.
 
-    `begin` is called once it is sure that this is the only server of the folder, `announce` with the ports once they are bound.
+    `load` loads what the children need, `be` is what one does. `begin` is called once it is sure that this is the only server
+    of the folder, `announce` with the ports once they are bound.
     """
     owner = privileges.account(config.server.user, config.server.group)
     make_folders(config, owner)
@@ -47,7 +52,8 @@ def run_supervisor(
             config.log_dir, "super", clock=SystemClock(), segment_octets=config.log.segment, tee=shown, threaded=False
         )
         try:
-            supervisor = Supervisor(config, reread=reread, log=log, clock=SystemClock(), tee=tee)
+            load()
+            supervisor = Supervisor(config, reread=reread, be=be, log=log, clock=SystemClock(), tee=tee)
             supervisor.start(listeners, workers(config))
             if announce is not None:
                 announce(supervisor.ports)

@@ -1,14 +1,14 @@
 """The supervisor: the parent of all processes of one server, which serves nobody itself.
 
-    start    lock the run_dir -> bind the ports -> give up root -> exec N workers, a housekeeper, a sender, an indexer, a
-             process for the pages, sockets and all
+    start    lock the run_dir -> bind the ports -> give up root -> load what workers need -> fork N workers, a housekeeper,
+             a sender, an indexer, a process for the pages, sockets and all
     a death  the child is started again with the same sockets, at once the first time, then with growing pauses
     SIGHUP   the file is read again; what can be taken over goes to the children, what cannot is named in the log
     SIGTERM  the sockets close, the children drain, who is not done in time is killed; a second signal does not wait
     the end of the supervisor, however it comes, is the end of the channel on which each child listens
 
-One thread, one selector, no event loop: no SQLite, no TLS and no thread exists in this process, so starting a child at any
-time is safe. Whoever connects to `<run_dir>/status` gets the state of everything as one JSON object.
+One thread, one selector, no event loop: no SQLite, no TLS and no thread exists in this process, so forking a child at any time
+is safe (`process.forking`). Whoever connects to `<run_dir>/status` gets the state of everything as one JSON object.
 """
 
 import contextlib
@@ -18,8 +18,6 @@ import secrets
 import selectors
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +32,7 @@ from mic_mail.net.listeners import WEB_DOORS, Listener
 from mic_mail.net.sharing import new_page
 from mic_mail.process.channel import Channel, ChildSpec, Message
 from mic_mail.process.feed import PREFIX
+from mic_mail.process.forking import Forked, fork
 from mic_mail.process.systemd import Notifier
 
 STATUS_SOCKET = "status"
@@ -45,10 +44,6 @@ LONG_LIFE = 10.0
 HUNG_SECONDS = 60.0
 """A child that was ready and has not reported for so long is killed."""
 DRAIN_MARGIN = 3.0
-HEAP = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "1048576"}
-"""For glibc in the children; whoever starts the server may say otherwise. Blocks of 256 KiB and more stay apart from the heap.
-Left alone, glibc keeps to that until the first of them is given back and takes the next from the heap; then of uvloop's 256 KiB
-for each TLS connection not only the page or two that it uses are in memory, but whatever lay there in the heap before."""
 
 
 @dataclass(slots=True)
@@ -58,7 +53,7 @@ class Child:
     role: str
     name: str
     row: int = 0
-    process: subprocess.Popen[bytes] | None = None
+    process: Forked | None = None
     channel: Channel | None = None
     ready: bool = False
     started_at: float = 0.0
@@ -85,19 +80,20 @@ class Supervisor:
         config: Config,
         *,
         reread: Callable[[], Config],
+        be: Callable[[ChildSpec], int],
         log: MailLog,
         clock: Clock,
         tee: bool = False,
         notifier: Notifier | None = None,
-        command: Sequence[str] = (sys.executable, "-m", "mic_mail"),
     ) -> None:
+        """`be` is what a child does, and its exit code; everything that it needs is loaded by now."""
         self.config = config
         self._reread = reread
         self._log = log
         self._clock = clock
         self._tee = tee
         self._notifier = notifier or Notifier()
-        self._command = tuple(command)
+        self._be = be
         self._selector = selectors.DefaultSelector()
         self._children: list[Child] = []
         self._listeners: tuple[Listener, ...] = ()
@@ -173,7 +169,7 @@ class Supervisor:
             self._put_off(child, error)
             return
         try:
-            self._execute(child, theirs)
+            child.process = self._fork(child, theirs)
         except OSError as error:
             ours.close()
             self._put_off(child, error)
@@ -186,26 +182,15 @@ class Supervisor:
         child.heard_at = child.started_at
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(child))
 
-    def _execute(self, child: Child, theirs: socket.socket) -> None:
-        spec = ChildSpec(
-            child.role, child.name, self.config.model_dump_json(), theirs.fileno(), secret=self._secret, tee=self._tee
-        )
+    def _fork(self, child: Child, theirs: socket.socket) -> Forked:
+        config = self.config.model_dump_json()
+        spec = ChildSpec(child.role, child.name, config, theirs.fileno(), secret=self._secret, tee=self._tee)
         if child.role in ("worker", "web"):
             mine = [one for one in self._listeners if (one.door in WEB_DOORS) is (child.role == "web")]
             spec = replace(spec, listeners=tuple((one.door, one.socket.fileno()) for one in mine))
         if child.role == "worker":
             spec = replace(spec, tally=self._tally, row=child.row)
-        spec_fd = spec.to_fd()
-        try:
-            child.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [*self._command, child.role, str(spec_fd)],
-                stdin=subprocess.DEVNULL,
-                pass_fds=(spec_fd, *spec.descriptors()),
-                env={**HEAP, **os.environ},
-                start_new_session=True,  # a Ctrl-C in the terminal goes to the supervisor, which drains the others
-            )
-        finally:
-            os.close(spec_fd)
+        return fork(lambda: self._be(spec), spec.descriptors(), f"mic-{child.name}")
 
     def _put_off(self, child: Child, error: OSError) -> None:
         """No descriptor, no memory, no process: the others go on serving, and so must who would start the missing one."""
@@ -313,7 +298,7 @@ class Supervisor:
             child.channel.close()
             child.channel = None
 
-    def _plan_restart(self, child: Child, process: subprocess.Popen[bytes]) -> None:
+    def _plan_restart(self, child: Child, process: Forked) -> None:
         lived = self._wait_before_restart(child)
         self._log.event(
             "process_died",

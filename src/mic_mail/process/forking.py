@@ -1,0 +1,108 @@
+"""Children that share their parent's pages: forked from what has loaded everything, instead of executed to load it again.
+
+In: work, and the descriptors that it keeps. Out: a `Forked`, which is waited for and killed; the work's exit code is the
+child's. What makes it safe, and must stay so:
+
+  - the parent has no thread, no event loop, no TLS and no open SQLite: no lock is held for ever, no connection has two owners;
+  - the child uses nothing that the parent had open, but what it keeps: descriptors are closed, signals are as in a new program;
+  - objects of the parent are never freed in the child, where their destructors would close descriptors that are others' by
+    then: they are frozen (`gc.freeze`, which also keeps the collector from writing into shared pages), no frame of the parent
+    is returned to, and the child ends by `os._exit`.
+
+Random numbers differ: OpenSSL, `random` and `uuid` know of forks, `secrets` asks the kernel. The addresses of code and heap,
+and the seed of str hashes, are the same in all children of one supervisor.
+"""
+
+import contextlib
+import ctypes
+import gc
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Collection
+from typing import NoReturn
+
+EXIT_UNFORESEEN = 70
+HEAP = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "1048576"}
+"""For glibc in the children; whoever starts the server may say otherwise. Blocks of 256 KiB and more stay apart from the heap.
+Left alone, glibc keeps to that until the first of them is given back and takes the next from the heap; then of uvloop's 256 KiB
+for each TLS connection not only the page or two that it uses are in memory, but whatever lay there in the heap before."""
+_MALLOPT = {"MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_MMAP_THRESHOLD_": -3}  # malloc.h: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+_PR_SET_NAME = 15
+_LONGEST_NAME = 15
+
+
+class Forked:
+    """A child, as its parent sees it."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code, or minus the signal's number; None while it runs."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def kill(self) -> None:
+        """At once."""
+        if self.poll() is None:  # until then the number is nobody else's
+            os.kill(self.pid, signal.SIGKILL)
+
+
+def fork(work: Callable[[], int], keep: Collection[int], name: str) -> Forked:
+    """Let a child do `work`, with the descriptors `keep`, standard output and error, under a name that `ps -o comm` shows."""
+    for stream in (sys.stdout, sys.stderr):  # else both of us would write what is in there
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    gc.collect()
+    gc.freeze()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # none may reach the parent's handlers in the child
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _be(work, keep, name, mask)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return Forked(pid)
+
+
+def _be(work: Callable[[], int], keep: Collection[int], name: str, mask: set[int | signal.Signals]) -> NoReturn:
+    code = EXIT_UNFORESEEN
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.setsid()  # a Ctrl-C in the terminal goes to the supervisor, which drains the others
+        _close_all_but({*keep, 1, 2})
+        os.open(os.devnull, os.O_RDONLY)  # the lowest that is free: standard input
+        _arrange(name)
+        code = work()
+    except BaseException:  # noqa: BLE001 - nothing may return into the parent's frames
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _close_all_but(keep: Collection[int]) -> None:
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd not in keep:
+            with contextlib.suppress(OSError):  # the one by which the list was read
+                os.close(fd)
+
+
+def _arrange(name: str) -> None:
+    """What a program that is executed gets by its environment and its file name."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_NAME, name.encode()[:_LONGEST_NAME])
+    for variable, octets in HEAP.items():
+        if variable not in os.environ and hasattr(libc, "mallopt"):  # not in musl
+            libc.mallopt(_MALLOPT[variable], int(octets))
+        os.environ.setdefault(variable, octets)  # for what the child executes
