@@ -6,6 +6,7 @@ serve_processes  serve_processes(settings) -> ProcessServer   `mic-mail serve`; 
 memory           a folder in memory, for a store without a server
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +36,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Each test's report says which clauses it proves."""
     for item in items:
         item.user_properties += [(clauses.PROVEN, clause) for clause in sorted(clauses.of_item(item))]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Nine thousand tests and what they import are no garbage: each look through them would cost a second, and there are many."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
