@@ -463,9 +463,9 @@ def test_what_a_killed_worker_had_acknowledged_to_several_is_delivered_at_once(s
     server.start()
     addresses = [ADDRESS, *(f"{local}@mic.gov.vn" for local in people)]
     acknowledged: list[str] = []
-    for number in range(15):
+    for number in range(9):
         with suppress(OSError, smtplib.SMTPException), smtplib.SMTP(server.host, server.ports["smtp"], timeout=30) as client:
-            killer = threading.Timer(0.02 + 0.004 * number, server.kill_workers)
+            killer = threading.Timer(0.02 + 0.007 * number, server.kill_workers)
             killer.start()
             while True:
                 name = f"m{number}-{len(acknowledged)}"
