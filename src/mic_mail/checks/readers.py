@@ -161,7 +161,7 @@ def _start(bounds: Bounds) -> _Reader:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,
+                process_group=0,  # in our session, or its niceness would count for nothing (sched(7), autogroup)
             )
         except BaseException:
             ours.close()

@@ -78,7 +78,9 @@ def _be(work: Callable[[], int], keep: Collection[int], name: str, mask: set[int
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        os.setsid()  # a Ctrl-C in the terminal goes to the supervisor, which drains the others
+        # A Ctrl-C in the terminal goes to the supervisor, which drains the others. No session of its own: Linux shares the
+        # processors out among sessions (sched(7), autogroup), and the indexer's priority would count within its own alone.
+        os.setpgid(0, 0)
         _close_all_but({*keep, 1, 2})
         os.open(os.devnull, os.O_RDONLY)  # the lowest that is free: standard input
         _arrange(name)

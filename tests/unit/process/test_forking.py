@@ -120,6 +120,15 @@ except BlockingIOError:
     assert run(code) == "True\nset()\nsilence\n"
 
 
+def test_a_child_hears_no_key_of_the_terminal_and_shares_the_processors_with_its_parent() -> None:
+    """A process group of its own in the parent's session: by session Linux shares the processors out, whatever the priority."""
+    code = """
+parent = os.getsid(0)
+print(end(fork(lambda: int(os.getsid(0) != parent or os.getpgrp() != os.getpid()), (), "a")))
+"""
+    assert run(code) == "0\n"
+
+
 def test_large_blocks_lie_apart_from_the_heap() -> None:
     """glibc takes blocks of 256 KiB and more from the kernel, also when one was given back; the administrator goes first."""
     code = """
