@@ -39,14 +39,14 @@ format: setup-test
 	$(BIN)/ruff check --fix .
 
 # Files side by side, in their order: first those with servers of many processes, last the short ones of units, so that no
-# long one is left when the others are done. What is slow is so because it fills the machine, and runs alone.
+# long one is left when the others are done.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: lint
 	$(BIN)/pytest -m "not slow" --clauses $(SIDE_BY_SIDE)
 
 test-slow: lint
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow $(SIDE_BY_SIDE)
 
 test-all: test test-slow
 

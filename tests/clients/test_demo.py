@@ -75,10 +75,10 @@ class DemoServer:
 
 
 def _free_base() -> int:
-    """A base to which every standard port can be added."""
-    for base in range(20_000 + os.getpid() % 1000 * 40, 64_000, 1013):
+    """A base to which every standard port can be added; below those that the kernel gives to whoever asks for any."""
+    for base in range(10_000 + os.getpid() % 500 * 20, 31_000, 1013):
         try:
-            for port in (25, 587, 465, 143, 993, 110, 995):
+            for port in (25, 80, 110, 143, 389, 443, 465, 587, 636, 993, 995):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", base + port))
         except OSError:
