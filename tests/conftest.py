@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each test's report says which clauses it proves. The year, the longest of all, goes first: side by side with all others."""
+    """Each test's report says which clauses it proves. The year, the longest of all, goes first."""
     items.sort(key=lambda item: item.path.name != "test_year.py")
     for item in items:
         item.user_properties += [(clauses.PROVEN, clause) for clause in sorted(clauses.of_item(item))]
