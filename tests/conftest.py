@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Nine thousand tests and what they import are no garbage: each look through them would cost a second, and there are many."""
+    """Nine thousand tests and what they import are no garbage: each look through them would cost a second."""
     gc.collect()
     gc.freeze()
 
