@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Without byte code each process of each server compiles all of it anew, and each pytest all tests: a third of `make test`.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup setup-test run test test-slow test-all markings fuzz lint format bench lock clean
+.PHONY: setup setup-test run test test-slow test-all markings fuzz lint collect format bench lock clean
 
 setup: $(VENV)/.run-ready
 setup-test: $(VENV)/.test-ready
@@ -38,15 +38,23 @@ format: setup-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Files side by side, in their order: first those with servers of many processes, last the short ones of units, so that no
-# long one is left when the others are done.
-SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Compiles the tests, which takes most of a minute, while others look at them; else each process below would do it for itself.
+collect: setup-test
+	$(BIN)/pytest --collect-only -qq > /dev/null
 
-test: lint
+# Files side by side, in their order: first those with servers of many processes, which wait a lot: so there is one more than
+# processors. Last come the short ones of units, so that no long one is left when the others are done.
+PROCESSORS := $(shell nproc 2>/dev/null || echo 2)
+SIDE_BY_SIDE := -n $(shell expr $(PROCESSORS) + 1) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+test: setup-test
+	$(MAKE) -j2 lint collect
 	$(BIN)/pytest -m "not slow" --clauses $(SIDE_BY_SIDE)
 
-test-slow: lint
-	$(BIN)/pytest -m slow $(SIDE_BY_SIDE)
+# What is slow fills the machine: no more of them than processors.
+test-slow: setup-test
+	$(MAKE) -j2 lint collect
+	$(BIN)/pytest -m slow -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-all: test test-slow
 

@@ -110,7 +110,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
         yield server
 
 
-@pytest.mark.parametrize("size", [DESK, PHONE, pytest.param(ZOOMED, marks=pytest.mark.slow)], ids=["desk", "phone", "zoomed"])
+@pytest.mark.parametrize(
+    "size",
+    [pytest.param(DESK, marks=pytest.mark.slow), PHONE, pytest.param(ZOOMED, marks=pytest.mark.slow)],
+    ids=["desk", "phone", "zoomed"],
+)
 def test_every_page_in_a_browser(site: MailServer, tmp_path: Path, size: tuple[int, int]) -> None:
     """From a restored mailbox to a changed password, by mouse and keyboard, without a script (Reg. 7.3.c, 15.2)."""
     visitor = Visitor(site, tmp_path / "profile", size)

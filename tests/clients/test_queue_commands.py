@@ -269,6 +269,7 @@ def _subjects(desk: Desk, mailbox: Any) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.clause("4.2")
 def test_ten_at_once(tmp_path: Path) -> None:
     """Ten who drop, hold and retry the same message: it ends once, its sender hears once, and nobody sees a traceback."""

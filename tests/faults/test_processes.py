@@ -357,6 +357,7 @@ def test_a_broken_file_changes_nothing_at_sighup(server: ProcessServer) -> None:
     server.file.write_text(whole)
 
 
+@pytest.mark.slow
 def test_workers_do_not_outlive_their_supervisor(server: ProcessServer) -> None:
     """A supervisor that is killed takes everything with it, and the next start finds the ports free."""
     pids = [one["pid"] for one in server.status()["processes"]]
@@ -584,6 +585,7 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_drain_waits_for_a_fan_out_that_is_under_way(pair: ProcessServer) -> None:
     """SIGTERM between `250` and the last mailbox: the process delivers to it before it ends."""
     process = pair.process
@@ -601,6 +603,7 @@ def test_a_drain_waits_for_a_fan_out_that_is_under_way(pair: ProcessServer) -> N
         assert [name for _, name in stored(pair, address)] == ["earlier", "late"]
 
 
+@pytest.mark.slow
 def test_what_a_drain_cannot_finish_arrives_after_the_next_start(pair: ProcessServer) -> None:
     """A mailbox that is locked longer than a drain lasts: the entry stays in the spool, and each gets the message once."""
     process = pair.process

@@ -83,6 +83,7 @@ def _decide(office: Office, chance: random.Random, loop: asyncio.AbstractEventLo
             loop.call_soon_threadsafe(hear, chance.choice([entry.entry_id, ""]))
 
 
+@pytest.mark.slow
 @pytest.mark.clause("4.2")
 async def test_whatever_people_decide_nothing_is_doubled_or_lost(tmp_path: Path) -> None:
     """Three people, four hundred decisions each, a hundred and twenty messages to six domains."""

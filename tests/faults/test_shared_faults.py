@@ -153,6 +153,7 @@ def test_killed_while_reading(memory: Path, apart: int) -> None:
     assert len(ends) == 3
 
 
+@pytest.mark.slow
 @lines_apart(quick=71, slow=19)
 @pytest.mark.parametrize("each", [True, False])
 def test_killed_while_the_setting_changes(memory: Path, each: bool, apart: int) -> None:

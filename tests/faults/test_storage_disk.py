@@ -205,6 +205,7 @@ def test_one_fsync_serves_all_who_wait() -> None:
     assert len(runs) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exchanging", [True, False])
 def test_a_restore_that_is_killed_leaves_one_store_or_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanging: bool

@@ -183,6 +183,7 @@ def password_of(number: int) -> str:
     return f"chuồn chuồn bay thấp {number} thì mưa"
 
 
+@pytest.mark.slow
 def test_a_drain_answers_what_runs(tmp_path: Path) -> None:
     """SIGTERM: the exit code is 0 with browsers connected, whether they do something or nothing."""
     server = ProcessServer(config_for(tmp_path / "data", PROCESSES), tmp_path)

@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import AlreadyThere, PersonRecord, UnitRecord
-from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import BadInput, Refused
 from mic_mail.policy.addresses import AddressRefused
@@ -21,6 +20,7 @@ from mic_mail.services.mailboxes.explain import explain
 from mic_mail.services.mailboxes.inspection import Severity, inspect
 from mic_mail.services.mailboxes.issuing import ChoiceNeeded, Issuing, NotEligible, Request
 from mic_mail.services.mailboxes.quota import QUOTA_CEILING, QuotaRefused
+from population import migrated
 
 CENTRE = Origin("quản trị", "theo đề nghị", "12/CV-CNTT")
 WHY = Origin("quản trị", "theo đề nghị")
@@ -34,8 +34,7 @@ class Centre:
 
     def __init__(self, path):
         self.clock = ManualClock(datetime(2026, 1, 5, 2, tzinfo=UTC))
-        self.directory = Directory(f"sqlite:///{path / 'directory.sqlite'}", clock=self.clock)
-        self.directory.migrate()
+        self.directory = migrated(f"sqlite:///{path / 'directory.sqlite'}", self.clock)
         self.directory.add_unit(UnitRecord(0, "CNTT", "Vụ Công nghệ thông tin"))
         self.directory.add_unit(UnitRecord(0, "PTTH&TTĐT", "Cục Phát thanh"))
         self.config = Config()

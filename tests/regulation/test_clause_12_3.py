@@ -10,7 +10,6 @@ import pytest
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.config.model import Config, Server
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
-from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, MicMailError
 from mic_mail.policy.authority import Part
 from mic_mail.policy.calendar import start_of
@@ -19,6 +18,7 @@ from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.services.mailboxes.accounts import Accounts, NotAllowed
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.signin.authorising import Authorising, Term
+from population import migrated
 
 START = datetime(2026, 11, 24, 9, tzinfo=HO_CHI_MINH)
 HEAD = Origin("centre", "phân công", "12/QĐ-CNTT")
@@ -31,8 +31,7 @@ class Office:
     def __init__(self, folder: Path) -> None:
         self.clock = ManualClock(START)
         config = Config(server=Server(data_dir=folder))
-        self.directory = Directory(config.directory_url, clock=self.clock)
-        self.directory.migrate()
+        self.directory = migrated(config.directory_url, self.clock)
         self.authorising = Authorising(self.directory, config, self.clock)
         self.accounts = Accounts(self.directory, config, self.clock)
         self.units = {"CNTT": self.directory.add_unit(UnitRecord(0, "CNTT", "Cục CNTT"))}

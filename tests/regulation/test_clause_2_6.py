@@ -70,12 +70,11 @@ def ministry(tmp_path):
     from datetime import UTC, datetime
 
     from harness import config_for
-    from mic_mail.directory.repository import Directory
+    from population import migrated
 
     clock = ManualClock(datetime(2026, 3, 2, 2, tzinfo=UTC))
     config = config_for(tmp_path)
-    directory = Directory(config.directory_url, clock=clock)
-    directory.migrate()
+    directory = migrated(config.directory_url, clock)
     directory.add_domain("mic.gov.vn")
     directory.add_unit(UnitRecord(0, "CNTT", "Trung tâm Thông tin"))
     yield directory, config, clock

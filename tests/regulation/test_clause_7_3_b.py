@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
-from mic_mail.directory.repository import Directory
 from mic_mail.policy.calendar import WorkingDays, Year
 from mic_mail.policy.requests import (
     NEXT,
@@ -29,6 +28,7 @@ from mic_mail.policy.requests import (
     earlier,
 )
 from mic_mail.services.requests.register import Register
+from population import migrated
 
 CLOSES = time(17, 30)
 FRIDAY = datetime(2026, 11, 27, 10, tzinfo=HO_CHI_MINH)
@@ -57,8 +57,7 @@ def test_the_next_working_day_at_the_end_of_office_hours() -> None:
 def test_a_changed_calendar_moves_open_deadlines(tmp_path) -> None:
     """Nothing is stored: the register asks the calendar that is on record whenever it is read."""
     clock = ManualClock(FRIDAY.astimezone(UTC))
-    directory = Directory(f"sqlite:///{tmp_path / 'directory.sqlite'}", clock=clock)
-    directory.migrate()
+    directory = migrated(f"sqlite:///{tmp_path / 'directory.sqlite'}", clock)
     unit = directory.add_unit(UnitRecord(0, "CNTT", "Vụ CNTT"))
     asked = directory.requests.add(Filing(Kind.RESTORE, Channel.FAX, "Hoa", unit.unit_id, FRIDAY), "lan", clock.now())
     clock.move_to(datetime(2026, 11, 30, 17, 31, tzinfo=HO_CHI_MINH))

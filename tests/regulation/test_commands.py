@@ -212,6 +212,7 @@ def figures(console, clause_id):
     return {each["what"]["en"]: each["count"] for each in evidence}
 
 
+@pytest.mark.slow
 def test_a_mailbox_through_its_life(program):
     """Suspended, left, restored: each act is a fact, each state is explained by its clause."""
     console = program

@@ -19,6 +19,7 @@ from mic_mail.services.signin.access import Access
 from mic_mail.services.signin.identity import Peer, TlsInfo
 from mic_mail.services.signin.pageaccess import PageAccess
 from mic_mail.services.signin.secondfactors import SecondFactors
+from population import migrated
 
 PASSWORD = "con mèo trèo cây cau"
 START = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)  # 09:00 in Ha Noi
@@ -75,8 +76,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     """An empty directory and a sign-in over it; tests add mailboxes and refresh."""
     config = Config(server=Server(data_dir=tmp_path), auth=CHEAP)
     clock, log = ManualClock(START), Events()
-    directory = Directory(config.directory_url, clock=clock)
-    directory.migrate()
+    directory = migrated(config.directory_url, clock)
     directory.add_domain("mic.gov.vn")
     lanes = Lanes(io_threads=2, hash_threads=2)
     access = Access(

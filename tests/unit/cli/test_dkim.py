@@ -156,6 +156,7 @@ def test_a_key_that_cannot_be_read_is_named(console: Console) -> None:
         assert "ring.json" in console.err
 
 
+@pytest.mark.slow
 def test_ten_at_once(console: Console) -> None:
     """One of them makes the key; the others hear that it waits."""
     console.json("dkim", "add", "--selector", "s1")

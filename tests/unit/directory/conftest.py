@@ -6,8 +6,8 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.directory.records import MailboxRecord, UnitRecord
-from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
+from population import migrated
 
 START = datetime(2026, 1, 5, 2, tzinfo=UTC)
 
@@ -27,8 +27,7 @@ def url(tmp_path):
 @pytest.fixture
 def directory(url, clock):
     """Migrated, with the domain mic.gov.vn and the unit CNTT."""
-    directory = Directory(url, clock=clock)
-    directory.migrate()
+    directory = migrated(url, clock)
     directory.add_domain("mic.gov.vn")
     directory.add_unit(UnitRecord(0, "CNTT", "Vụ Công nghệ thông tin", None, "1553/QĐ-BTTTT"))
     yield directory

@@ -243,6 +243,7 @@ def test_a_server_that_sends_an_octet_now_and_then(lie: Callable[..., Liar], tmp
         everything(lie(lambda tag, command: drops() if "SEARCH" in command else honest(tag, command)), tmp_path, seconds=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize(
     ("when", "told"),

@@ -247,6 +247,7 @@ def test_a_kill_at_any_step_neither_loses_nor_doubles(tmp_path: Path) -> None:
     assert acknowledged > 8
 
 
+@pytest.mark.slow
 def test_a_kill_during_recovery_is_recovered_too(tmp_path: Path) -> None:
     """Recovery itself may be killed at any step, again and again."""
     root, mailboxes = tmp_path / "spool", tmp_path / "mail"

@@ -69,6 +69,7 @@ def scanned(documents: Sequence[Pieces], zone: Zone, value: str) -> set[int]:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(st.lists(DOCUMENT, max_size=8), QUERY, st.sampled_from([1, 64]), st.sampled_from([0, 64]))
 def test_a_segment_answers_as_its_texts_do(documents: list[Pieces], value: str, sieve_from: int, most_ways: int) -> None:
