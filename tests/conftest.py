@@ -40,10 +40,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
-    """Nine thousand tests and what they import are no garbage: each look through them would cost a second."""
-    gc.collect()
-    gc.freeze()
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Thousands of tests and what they import are no garbage: each look through them would cost a second."""
+    if len(session.items) > 100:  # a few have not loaded Hypothesis, which counts references when it is loaded later
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -53,17 +53,26 @@ class Channel:
         end.setblocking(False)
         self.socket = end
         self._unread = b""
+        self._unsent = b""
+        """The rest of a message of which the other end has taken a part."""
 
     def fileno(self) -> int:
         return self.socket.fileno()
 
     def send(self, message: Message) -> bool:
-        """Send whole, or say False: the other end is gone or has not read for a long time."""
+        """Take a message to be sent, or say False: the other end is gone, or has not read what it was told before.
+
+        Of one that was taken the rest may go with the next."""
         try:
-            line = json.dumps(message).encode() + b"\n"
-            return self.socket.send(line) == len(line)
+            if self._unsent:
+                self._unsent = self._unsent[self.socket.send(self._unsent) :]
+            if not self._unsent:
+                line = json.dumps(message).encode() + b"\n"
+                self._unsent = line[self.socket.send(line) :]
+                return True
         except OSError:
-            return False
+            pass
+        return False
 
     def receive(self) -> Iterator[Message | None]:
         """What has come; None when the other end has closed (or talks nonsense)."""

@@ -63,7 +63,7 @@ class Child:
     restarts: int = 0
     report: Message = field(default_factory=dict)
     owed: dict[str, Message] = field(default_factory=dict)
-    """What it has to be told when it is ready: the newest order of each kind. Before that it does not read."""
+    """What it has to be told once it reads: the newest order of each kind."""
 
     @property
     def is_needed(self) -> bool:
@@ -259,12 +259,10 @@ class Supervisor:
             child.heard_at = self._clock.monotonic()
             if message.get("told") == "ready":
                 child.ready = True
-                for order in child.owed.values():
-                    self._order(child, order)
-                child.owed.clear()
                 self._announce_ready()
             elif message.get("told") == "report":
                 child.report = message
+            self._pay(child)
 
     def _announce_ready(self) -> None:
         if not self._announced and all(child.ready for child in self._children if child.is_needed):
@@ -352,14 +350,15 @@ class Supervisor:
         self._notifier.ready(self._workers)
 
     def _order(self, child: Child, order: Message) -> None:
-        """Tell a child, now or when it is ready. One that lives and has not read for a long time is killed."""
-        if not child.ready:
+        """Tell a child; one that does not read, now or yet, the newest order of each kind when it is heard of again."""
+        if not child.ready or child.channel is None or not child.channel.send(order):
             child.owed[str(order["do"])] = order
-        elif child.channel is not None and not child.channel.send(order):
-            process = child.process
-            if process is not None and process.poll() is None:
-                self._log.event("process_hung", process=child.name, pid=process.pid)
-                process.kill()
+
+    def _pay(self, child: Child) -> None:
+        owed = list(child.owed.values()) if child.ready else []
+        for order in owed:
+            del child.owed[str(order["do"])]
+            self._order(child, order)
 
     def drain(self) -> None:
         """Let no new connection in and everything that runs come to its end; the second time: at once."""
@@ -372,8 +371,7 @@ class Supervisor:
         net.close(self._listeners)
         for child in self._children:
             child.restart_at = None
-            if child.channel is not None:
-                child.channel.send({"do": "drain"})
+            self._order(child, {"do": "drain"})
 
     def _kill_all(self, why: str) -> None:
         for child in self._children:

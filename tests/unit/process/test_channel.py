@@ -52,6 +52,20 @@ def test_who_does_not_read_is_noticed() -> None:
         pass
 
 
+def test_what_was_taken_arrives_whole_in_its_order() -> None:
+    """Also where the other end read nothing for a while, and a message went in parts; what was not taken does not arrive."""
+    ours, theirs = pair()
+    ours.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    taken: list[object] = [n for n in range(40) if ours.send({"do": "reload", "number": n, "config": "x" * 7000})]
+    assert 0 < len(taken) < 40
+    arrived: list[object] = []
+    while "last" not in arrived:
+        arrived += [message["number"] for message in theirs.receive() if message is not None]
+        if "last" not in taken and ours.send({"do": "drain", "number": "last"}):
+            taken.append("last")
+    assert arrived == taken
+
+
 def test_a_spec_names_what_has_to_be_kept() -> None:
     """The descriptors by which a child is reached, and by which it reaches others."""
     spec = ChildSpec("worker", "worker0", "{}", 7, (("smtp", 8), ("imaps", 9)), tally=10, secret="ab")
