@@ -35,9 +35,11 @@ USES = {"\\Sent": "Sent", "\\Drafts": "Drafts", "\\Junk": "Junk", "\\Trash": "Tr
         (("Dự án", "Sent"), None, "Dự án/Sent"),
         (("[Gmail]", "Nhãn"), None, "Nhãn"),
         (("a/b", "c"), None, "a_b/c"),
-        (("..", "..", "etc"), None, "../../etc"),
+        (("..", "..", "etc"), None, "_/_/etc"),
         (("x\0y\r\n",), None, "x_y__"),
         (("",), None, "_"),
+        (("Cũ", "..", "."), None, "Cũ/_/_"),
+        (("..", "a..b", ". ."), None, "_/a..b/_"),
     ],
 )
 def test_where_folders_go(levels: tuple[str, ...], told: str | None, here: str) -> None:

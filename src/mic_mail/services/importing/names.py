@@ -87,7 +87,7 @@ def _allowed(levels: Sequence[str]) -> str:
 
 def _level(level: str) -> str:
     shown = "".join("_" if _breaks(letter) else letter for letter in unicodedata.normalize("NFC", level))
-    return _short(shown.strip() or "_")
+    return _short(shown.strip() if shown.strip(" .") else "_")  # `..` would be the folder above for programs that keep files
 
 
 def _breaks(letter: str) -> bool:
