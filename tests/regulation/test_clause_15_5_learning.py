@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from harness import MailServer, config_for
+from mic_mail.services.transport.inbound.learning import Said
+from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from rspamdserver import Pretender
 
@@ -118,6 +120,24 @@ def test_keywords_teach(server: MailServer, pretender: Pretender, program: Progr
     assert learned(server, pretender) == [(path, keywords)]
     program.do("STORE", "1:*", "+FLAGS", keywords)
     assert learned(server, pretender, 0) == [(path, keywords)]
+
+
+def test_a_file_that_gets_another_name_meanwhile_teaches_too(
+    server: MailServer, pretender: Pretender, program: Program
+) -> None:
+    """Names follow flags: what changes its name between the command and the note is looked for again."""
+    program.put("INBOX", "renamed")
+    uid = int(program.imap.uid("SEARCH", "ALL")[1][0])
+    (file,) = server.config.server.data_dir.glob("mail/mic.gov.vn/dvbe/Maildir/cur/*")
+    file.rename(f"{file}F")
+    at = AccountRef(server.population.directory.mailbox(OWNER).mailbox_id, "mic.gov.vn/dvbe")
+
+    async def note() -> None:
+        server.running.rooms.learning.note(Said(at, "INBOX", [uid], spam=True))
+        await server.running.rooms.learning.settle()
+
+    server.call(note())
+    assert learned(server, pretender) == [("/learnspam", "renamed")]
 
 
 @pytest.mark.parametrize(

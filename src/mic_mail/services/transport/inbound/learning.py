@@ -10,8 +10,10 @@ nothing: by it archives are brought in.
 """
 
 import asyncio
+import os
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from os import SEEK_END
 from pathlib import Path
@@ -28,13 +30,15 @@ from mic_mail.outbound.smarthost import NoPassword, read_password
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.transport.inbound.pieces import pieces_of
 from mic_mail.services.transport.inbound.saying import said_by_move
-from mic_mail.storage.errors import NoSuchFolder
+from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 
 MOST_A_ROUND = 200
 TOO_OLD_SECONDS = 7 * 86_400.0
 HOUR = 3_600.0
+LOOKS = 3
+"""For a file that is not where it was said to be: names follow flags, and flags change as one looks."""
 TRIES = 20
 """Of a message that Rspamd answers for, and has no use for: it holds up no other, and is let go."""
 
@@ -110,10 +114,18 @@ class Learning:
 
     def _take(self, said: Said, spam: bool) -> int:
         account: Account = self._store.account(said.at)
-        uids = said.uids[: self._most]
-        paths = account.paths(account.folder(said.folder).folder_id, uids)
-        sources = [Path(path) for _, path in sorted(paths.items())]
-        return self._lessons.note(said.at.account_id, sources, spam=spam, now_us=self._clock.now_us())
+        folder_id, left, noted = account.folder(said.folder).folder_id, said.uids[: self._most], 0
+        for _ in range(LOOKS):
+            paths = sorted(account.paths(folder_id, left).items())
+            sources = [Path(path) for _, path in paths]
+            noted += self._lessons.note(said.at.account_id, sources, spam=spam, now_us=self._clock.now_us())
+            left = [uid for uid, path in paths if not os.path.lexists(path)]
+            for uid in left:
+                with suppress(NoSuchMessage), account.open_message(folder_id, uid):
+                    pass  # found under its other name, which the index knows by now
+            if not left:
+                break
+        return noted
 
 
 class Teaching:
