@@ -62,7 +62,7 @@ test-all: test test-slow
 markings: setup-test
 	$(BIN)/pytest -s -n0 tests/regulation/test_markings_corpus.py
 
-# Seconds for each of the fuzzers, twelve of them in the eight minutes that .ci/run has; what makes one crash is kept in .venv and shown.
+# Seconds for each of the twelve fuzzers (.ci/run has less time); what makes one crash is kept in .venv and shown.
 SECONDS := 30
 fuzz: $(VENV)/.fuzz-ready
 	for target in tests/fuzz/atheris_*.py; do \
