@@ -40,7 +40,7 @@ format: setup-test
 
 # Compiles the tests, which takes most of a minute, while others look at them; else each process below would do it for itself.
 collect: setup-test
-	$(BIN)/pytest --collect-only -qq > /dev/null
+	$(BIN)/pytest --collect-only -qq > $(VENV)/collected || { cat $(VENV)/collected; exit 1; }
 
 # Files side by side, in their order: first those with servers of many processes, which wait a lot: so there is one more than
 # processors. Last come the short ones of units, so that no long one is left when the others are done.
