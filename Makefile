@@ -45,16 +45,16 @@ collect: setup-test
 # Files side by side, in their order: first those with servers of many processes, which wait a lot: so there is one more than
 # processors. Last come the short ones of units, so that no long one is left when the others are done.
 PROCESSORS := $(shell nproc 2>/dev/null || echo 2)
-SIDE_BY_SIDE := -n $(shell expr $(PROCESSORS) + 1) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: setup-test
 	$(MAKE) -j2 lint collect
-	$(BIN)/pytest -m "not slow" --clauses $(SIDE_BY_SIDE)
+	$(BIN)/pytest -m "not slow" --clauses -n $(shell expr $(PROCESSORS) + 1) $(SIDE_BY_SIDE)
 
 # What is slow fills the machine: no more of them than processors.
 test-slow: setup-test
 	$(MAKE) -j2 lint collect
-	$(BIN)/pytest -m slow -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m slow -n $(PROCESSORS) $(SIDE_BY_SIDE)
 
 test-all: test test-slow
 

@@ -37,7 +37,7 @@ def preload() -> None:
     gc.disable()  # code is no garbage
     import mic_mail.app.indexer
     import mic_mail.app.sending
-    import mic_mail.app.server  # noqa: F401
+    import mic_mail.app.server  # noqa: F401 - all three for the children
 
     gc.enable()
 

@@ -62,17 +62,24 @@ class Channel:
     def send(self, message: Message) -> bool:
         """Take a message to be sent, or say False: the other end is gone, or has not read what it was told before.
 
-        Of one that was taken the rest may go with the next."""
+        Of one that was taken the rest may wait for `flush`."""
+        if not self.flush():
+            return False
+        line = json.dumps(message).encode() + b"\n"
+        try:
+            self._unsent = line[self.socket.send(line) :]
+        except OSError:
+            return False
+        return True
+
+    def flush(self) -> bool:
+        """Send what is left of the message that was taken last; whether nothing is."""
         try:
             if self._unsent:
                 self._unsent = self._unsent[self.socket.send(self._unsent) :]
-            if not self._unsent:
-                line = json.dumps(message).encode() + b"\n"
-                self._unsent = line[self.socket.send(line) :]
-                return True
         except OSError:
-            pass
-        return False
+            return False
+        return not self._unsent
 
     def receive(self) -> Iterator[Message | None]:
         """What has come; None when the other end has closed (or talks nonsense)."""

@@ -350,15 +350,23 @@ class Supervisor:
         self._notifier.ready(self._workers)
 
     def _order(self, child: Child, order: Message) -> None:
-        """Tell a child; one that does not read, now or yet, the newest order of each kind when it is heard of again."""
-        if not child.ready or child.channel is None or not child.channel.send(order):
+        """Tell a child, now or when it is ready."""
+        if child.ready:
+            self._tell(child, order)
+        else:
+            child.owed[str(order["do"])] = order
+
+    def _tell(self, child: Child, order: Message) -> None:
+        """One that does not read now is owed the newest order of each kind, until it is heard of again."""
+        if child.channel is None or not child.channel.send(order):
             child.owed[str(order["do"])] = order
 
     def _pay(self, child: Child) -> None:
-        owed = list(child.owed.values()) if child.ready else []
-        for order in owed:
-            del child.owed[str(order["do"])]
-            self._order(child, order)
+        """It was heard of: what it has not been told, or not whole."""
+        if child.channel is not None and child.channel.flush() and child.ready:
+            owed, child.owed = child.owed, {}
+            for order in owed.values():
+                self._tell(child, order)
 
     def drain(self) -> None:
         """Let no new connection in and everything that runs come to its end; the second time: at once."""
@@ -371,7 +379,7 @@ class Supervisor:
         net.close(self._listeners)
         for child in self._children:
             child.restart_at = None
-            self._order(child, {"do": "drain"})
+            self._tell(child, {"do": "drain"})  # at once: one that is not ready may be waiting for another's end
 
     def _kill_all(self, why: str) -> None:
         for child in self._children:

@@ -66,6 +66,20 @@ def test_what_was_taken_arrives_whole_in_its_order() -> None:
     assert arrived == taken
 
 
+def test_the_rest_of_a_message_waits_for_no_other_message() -> None:
+    """What was taken in part goes on when there is room; until then nothing else does."""
+    ours, theirs = pair()
+    ours.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    assert ours.send({"do": "reload", "config": "x" * 200_000})
+    assert not ours.flush()
+    arrived: list[object] = []
+    while not arrived:
+        arrived += theirs.receive()
+        ours.flush()
+    assert arrived == [{"do": "reload", "config": "x" * 200_000}]
+    assert ours.flush()
+
+
 def test_a_spec_names_what_has_to_be_kept() -> None:
     """The descriptors by which a child is reached, and by which it reaches others."""
     spec = ChildSpec("worker", "worker0", "{}", 7, (("smtp", 8), ("imaps", 9)), tally=10, secret="ab")
