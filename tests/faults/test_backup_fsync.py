@@ -21,7 +21,7 @@ def test_each_file_and_each_folder(tmp_path: Path) -> None:
     house = House(folder)
     try:
         data = house.server.config.server.data_dir
-        house.console.json("dkim", "add")
+        house.console.json("dkim", "key", "add")
         house.keep()
         inventories = data / "handovers" / "mic.gov.vn" / "dvbe"
         inventories.mkdir(parents=True)

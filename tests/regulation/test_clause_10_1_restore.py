@@ -87,8 +87,8 @@ def copied_back(backup: Path, data: Path) -> None:
 def test_keys_and_quarantine_come_back(house: House, tmp_path: Path) -> None:
     """Into the empty folder of another machine: codes are right, mail is signed as announced, what is held can be released."""
     secret = with_device(house, "dvbe")
-    (record,) = house.console.json("dkim", "add", "--selector", "s1")
-    assert house.console.run("dkim", "use", "s1", "--now") == 0, house.console.err
+    (record,) = house.console.json("dkim", "key", "add", "--selector", "s1")
+    assert house.console.run("dkim", "key", "use", "s1", "--now") == 0, house.console.err
     reference = house.keep("ttlan")
     backup = tmp_path / "backup"
     assert house.console.run("backup", str(backup)) == 0, house.console.err
@@ -108,7 +108,7 @@ def test_keys_and_quarantine_come_back(house: House, tmp_path: Path) -> None:
     house.clock.move_to(house.clock.now() + timedelta(seconds=30))  # the code of before is used up
     factors = SecondFactors(Directory(config.directory_url, clock=house.clock), config, house.clock)
     assert factors.check(house.people["dvbe"].mailbox_id, code(secret, house.clock)) is Checked.RIGHT
-    (row,) = new.json("dkim", "list")
+    (row,) = new.json("dkim", "key", "list")
     assert (row["selector"], row["state"], row["trouble"]) == ("s1", "signing", None)
     said = record["value"].strip('"').replace('" "', "").encode()
     assert dkimpy.verify(signed(config, new.folder), dnsfunc=lambda name, timeout=5: said)
@@ -156,7 +156,7 @@ def test_an_earlier_backup_has_the_messages(house: House, tmp_path: Path) -> Non
 
 def test_of_named_mailboxes_nothing_that_is_others(house: House, tmp_path: Path) -> None:
     """Whoever gets the copy of one mailbox gets no key, and no mail that was for somebody else."""
-    house.console.json("dkim", "add")
+    house.console.json("dkim", "key", "add")
     house.keep("ttlan")
     assert house.console.run("backup", str(tmp_path / "b"), "dvbe@mic.gov.vn") == 0, house.console.err
     assert not (tmp_path / "b" / "keys").exists()
@@ -169,7 +169,7 @@ def test_a_key_that_cannot_be_used_keeps_nothing_else_back(house: House, tmp_pat
     """It is told, and the command fails; the other keys, and all that is no key, are in the backup."""
     with_device(house, "dvbe")
     for selector, algorithm in (("s1", "rsa"), ("s2", "ed25519")):
-        house.console.json("dkim", "add", "--selector", selector, "--algorithm", algorithm)
+        house.console.json("dkim", "key", "add", "--selector", selector, "--algorithm", algorithm)
     (house.server.config.server.data_dir / "dkim" / f"s1._domainkey.{DOMAIN}.pem").write_text("no key")
     backup = tmp_path / "b"
     assert house.console.run("--lang", "en", "backup", str(backup)) == 3

@@ -99,9 +99,15 @@ def desk(tmp_path_factory):
 def commands():
     """Every command: its words and what Typer made of it."""
     for noun in NOUNS.values():
-        made = load_noun(noun)
-        inner = made.commands.items() if isinstance(made, TyperGroup) else [("", made)]
-        yield from ((f"{noun.name} {name}".strip(), command) for name, command in inner)
+        yield from below(noun.name, load_noun(noun))
+
+
+def below(words, made):
+    if isinstance(made, TyperGroup):
+        for name, inner in made.commands.items():
+            yield from below(f"{words} {name}", inner)
+    else:
+        yield words, made
 
 
 OPEN = {
@@ -166,7 +172,7 @@ _NEEDED = {
     "incident open": ("other", "x"), "incident show": ("1",), "incident note": ("1", "x"),
     "incident close": ("1", "--result", "x"), "incident export": ("1", "/nowhere", "--reason", "x"),
     "report correspondence": ("--mailbox", "cntt@mic.gov.vn"),
-    "dkim use": ("x",), "dkim remove": ("x",),
+    "dkim key use": ("x",), "dkim key remove": ("x",),
     "mailbox export": ("cntt@mic.gov.vn", "/nowhere", "--document", "1", "--asked-by", "1"),
     "mailbox mark-passed-on": ("cntt@mic.gov.vn", "<1@x>", "--document", "1"),
 }  # fmt: skip

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.core import TyperCommand, TyperGroup
@@ -115,20 +116,21 @@ def test_the_house_has_these_rooms() -> None:
 # ------------------------------------------------------------------ commands and settings
 
 
-def options_of(command: TyperGroup | TyperCommand) -> set[str]:
+def options_of(command: TyperCommand) -> set[str]:
     return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
 
 
 def commands() -> dict[tuple[str, ...], set[str]]:
     """Each command with its options."""
-    found: dict[tuple[str, ...], set[str]] = {}
-    for noun in NOUNS.values():
-        command = load_noun(noun)
-        if isinstance(command, TyperGroup):
-            found |= {(noun.name, name): options_of(each) for name, each in command.commands.items()}
-        else:
-            found[(noun.name,)] = options_of(command)
-    return found
+    return {words: options_of(command) for noun in NOUNS.values() for words, command in below((noun.name,), load_noun(noun))}
+
+
+def below(words: tuple[str, ...], made: Any) -> Iterator[tuple[tuple[str, ...], TyperCommand]]:
+    if isinstance(made, TyperGroup):
+        for name, inner in made.commands.items():
+            yield from below((*words, name), inner)
+    else:
+        yield words, made
 
 
 @pytest.mark.parametrize("manual", MANUALS, ids=lambda path: path.name)
@@ -140,7 +142,7 @@ def test_commands_and_options(manual: Path) -> None:
         if words[0] not in NOUNS:
             continue  # the account of that name, or an image
         seen += 1
-        path = tuple(words[:1]) if tuple(words[:1]) in known else tuple(words[:2])
+        path = next((tuple(words[:length]) for length in (1, 2, 3) if tuple(words[:length]) in known), tuple(words[:2]))
         options = {word.rstrip(",.;:)]").partition("=")[0] for word in words if word.startswith("--")}
         if not options <= known.get(path, set()) | {"--help"} or (path not in known and len(words) > 1):
             wrong.append(line)

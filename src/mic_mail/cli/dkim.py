@@ -1,4 +1,4 @@
-"""`mic-mail dkim add|rotate|use|list|remove`: the keys that sign mail to other domains, and their records.
+"""`mic-mail dkim key add|rotate|use|list|remove`: the keys that sign mail to other domains, and their records.
 
 A new key signs once the DNS has its record: a running server looks every ten minutes. `use` looks at once.
 """
@@ -25,8 +25,10 @@ from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.operations.dkim import DkimKeys, Said, said_of
 
 app = typer.Typer(
-    help=say("Khóa DKIM ký thư gửi ra ngoài.", "The DKIM keys that sign mail to other domains."), no_args_is_help=True
+    help=say("Chữ ký DKIM của thư gửi ra ngoài.", "DKIM signatures of mail to other domains."), no_args_is_help=True
 )
+key_app = typer.Typer(help=say("Khóa ký: tạo, thay, hủy.", "The keys that sign: make, replace, destroy."), no_args_is_help=True)
+app.add_typer(key_app, name="key")
 
 STATES: Mapping[str, Text] = {
     State.ANNOUNCED: Text("chờ có trong DNS", "waits for the DNS"),
@@ -59,7 +61,7 @@ DomainOption = Annotated[
 Selector = Annotated[str, typer.Argument(metavar="SELECTOR", help=say("Bộ chọn của khóa.", "The key's selector."))]
 
 
-@app.command(help=say("Tạo khóa mới và in bản ghi DNS của nó.", "Make a key, and print its record for the DNS."))
+@key_app.command(help=say("Tạo khóa mới và in bản ghi DNS của nó.", "Make a key, and print its record for the DNS."))
 @asks(Right.ACT)
 def add(
     ctx: typer.Context,
@@ -82,7 +84,7 @@ def add(
     _tell_made(made, as_json=as_json)
 
 
-@app.command(
+@key_app.command(
     help=say("Tạo khóa mới cùng loại, thay cho khóa đang ký.", "Make keys of the same kind, to follow those that sign now.")
 )
 @asks(Right.ACT)
@@ -93,7 +95,7 @@ def rotate(ctx: typer.Context, *, domain: DomainOption = None, actor: ActorOptio
     _tell_made(made, as_json=as_json)
 
 
-@app.command(
+@key_app.command(
     help=say("Ký bằng khóa này ngay, nếu DNS đã có bản ghi của nó.", "Sign with this key at once, if the DNS has its record.")
 )
 @asks(Right.ACT)
@@ -120,7 +122,7 @@ def use(
         output.note(Text("Khóa này đang ký rồi.", "It signs already."))
 
 
-@app.command(
+@key_app.command(
     "list", help=say("Các khóa, trạng thái và trục trặc của chúng.", "The keys, their states, and what is wrong with them.")
 )
 @asks(Right.READ)
@@ -138,13 +140,13 @@ def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:
         if key.state is State.RETIRED and not keys.has_to_stay(key):
             output.note(
                 Text(
-                    f"{key.name} không cần nữa: `mic-mail dkim remove {key.selector}`, rồi bỏ bản ghi khỏi DNS.",
-                    f"{key.name} is needed no more: `mic-mail dkim remove {key.selector}`, then take it out of the DNS.",
+                    f"{key.name} không cần nữa: `mic-mail dkim key remove {key.selector}`, rồi bỏ bản ghi khỏi DNS.",
+                    f"{key.name} is needed no more: `mic-mail dkim key remove {key.selector}`, then take it out of the DNS.",
                 )
             )
 
 
-@app.command(help=say("Hủy khóa đã thôi ký ít nhất bảy ngày.", "Destroy a key that has been retired for seven days."))
+@key_app.command(help=say("Hủy khóa đã thôi ký ít nhất bảy ngày.", "Destroy a key that has been retired for seven days."))
 @asks(Right.ACT)
 def remove(
     ctx: typer.Context,
@@ -206,8 +208,8 @@ def _tell_made(made: list[Key], *, as_json: bool) -> None:
     )
     output.note(
         Text(
-            "Công bố bản ghi trên DNS; máy chủ tra mỗi mười phút (hoặc `mic-mail dkim use`) và ký khi thấy bản ghi.",
-            "Publish it in the DNS; the server looks every ten minutes (or at `mic-mail dkim use`) and signs once it is there.",
+            "Công bố bản ghi trên DNS; máy chủ tra mỗi mười phút (hoặc `mic-mail dkim key use`) và ký khi thấy bản ghi.",
+            "Publish it in the DNS; the server looks every ten minutes (or at `mic-mail dkim key use`), then signs.",
         )
     )
 

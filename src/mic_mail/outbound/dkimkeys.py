@@ -294,8 +294,8 @@ class KeyFolder:
         return KeyUnusable(
             Text(f"Khóa DKIM không dùng được: {path}: {why.vi}.", f"DKIM keys cannot be used: {in_ascii(path)}: {why.en}."),
             remedy=Text(
-                "Sửa chủ sở hữu và quyền (thư mục 0700, tệp 0600), hoặc tạo khóa mới: `mic-mail dkim rotate`.",
-                "Put owner and mode right (folder 0700, files 0600), or make another key: `mic-mail dkim rotate`.",
+                "Sửa chủ sở hữu và quyền (thư mục 0700, tệp 0600), hoặc tạo khóa mới: `mic-mail dkim key rotate`.",
+                "Put owner and mode right (folder 0700, files 0600), or make another key: `mic-mail dkim key rotate`.",
             ),
         )
 

@@ -1,4 +1,4 @@
-"""`mic-mail dkim add|rotate|use|list|remove`: a key signs once the DNS has it, and stays there while mail may need it."""
+"""`mic-mail dkim key add|rotate|use|list|remove`: a key signs once the DNS has it, and stays there while mail may need it."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def console(tmp_path: Path) -> Console:
 
 
 def keys_of(console: Console) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = console.json("dkim", "list")
+    rows: list[dict[str, Any]] = console.json("dkim", "key", "list")
     return rows
 
 
@@ -52,7 +52,7 @@ def verdicts(console: Console) -> dict[str, tuple[str, str]]:
 
 def test_one_key_from_its_making_to_its_end(console: Console) -> None:
     """Made for every domain; announced; signing once the DNS has it; followed by another; removed after a week."""
-    made = console.json("dkim", "add", "--selector", "s1")
+    made = console.json("dkim", "key", "add", "--selector", "s1")
     assert [row["name"] for row in made] == [f"s1._domainkey.{DOMAIN}", f"s1._domainkey.{OTHER}"]
     assert made[0]["value"] != made[1]["value"]
     assert all(len(part) <= 255 for row in made for part in row["value"].strip('"').split('" "'))
@@ -62,28 +62,28 @@ def test_one_key_from_its_making_to_its_end(console: Console) -> None:
     assert f"s1._domainkey.{DOMAIN}. 3600 IN TXT {made[0]['value']}" in console.out
     with name_server({(DOMAIN, "NS"): ["ns."], (OTHER, "NS"): ["ns."]}) as names:
         write_settings(console, "dns", nameservers=[names.place], seconds=1)
-        assert console.run("dkim", "use", "s1") == 1
+        assert console.run("dkim", "key", "use", "s1") == 1
         assert "does not have its record yet" in console.err
         assert set(verdicts(console).values()) == {("missing", "recommended")}
         names.zone |= published(console)
-        assert console.run("dkim", "use", "s1") == 0, console.err
+        assert console.run("dkim", "key", "use", "s1") == 0, console.err
         assert {row["state"] for row in keys_of(console)} == {"signing"}
         assert set(verdicts(console).values()) == {("ok", "required")}
-        console.json("dkim", "rotate", "--domain", OTHER)
+        console.json("dkim", "key", "rotate", "--domain", OTHER)
         (new,) = [row["selector"] for row in keys_of(console) if row["state"] == "announced"]
         assert new.startswith("rsa20")
-        assert console.run("dkim", "rotate", "--domain", OTHER) == 1
+        assert console.run("dkim", "key", "rotate", "--domain", OTHER) == 1
         assert "waits for the DNS" in console.err
-        assert console.run("dkim", "use", new, "--now") == 0, console.err
+        assert console.run("dkim", "key", "use", new, "--now") == 0, console.err
         states = {(row["domain"], row["selector"]): row["state"] for row in keys_of(console)}
         assert states == {(DOMAIN, "s1"): "signing", (OTHER, "s1"): "retired", (OTHER, new): "signing"}
         assert verdicts(console)[f"{new}._domainkey.{OTHER}"] == ("missing", "required")
         assert verdicts(console)[f"s1._domainkey.{OTHER}"] == ("ok", "required")
-    assert console.run("dkim", "remove", "s1", "--domain", OTHER) == 1
+    assert console.run("dkim", "key", "remove", "s1", "--domain", OTHER) == 1
     assert "has to stay in the DNS until" in console.err
-    assert console.run("dkim", "remove", "s1", "--domain", DOMAIN) == 1
+    assert console.run("dkim", "key", "remove", "s1", "--domain", DOMAIN) == 1
     assert "signs mail" in console.err
-    assert console.run("dkim", "remove", "s1", "--domain", OTHER, "--now") == 0
+    assert console.run("dkim", "key", "remove", "s1", "--domain", OTHER, "--now") == 0
     folder = console.folder / "data" / "dkim"
     assert sorted(path.name for path in folder.glob("*.pem")) == sorted(
         [f"s1._domainkey.{DOMAIN}.pem", f"{new}._domainkey.{OTHER}.pem"]
@@ -94,7 +94,7 @@ def test_one_key_from_its_making_to_its_end(console: Console) -> None:
 
 
 def test_whose_files_they_are(console: Console) -> None:
-    console.json("dkim", "add")
+    console.json("dkim", "key", "add")
     folder = console.folder / "data" / "dkim"
     assert folder.stat().st_mode & 0o7777 == 0o700
     assert {path.stat().st_mode & 0o7777 for path in folder.iterdir()} == {0o600}
@@ -124,34 +124,34 @@ def test_whose_files_they_are(console: Console) -> None:
     ],
 )
 def test_what_makes_no_sense(console: Console, words: tuple[str, ...]) -> None:
-    assert console.run("dkim", *words) == 2, (console.out, console.err)
+    assert console.run("dkim", "key", *words) == 2, (console.out, console.err)
     assert not list((console.folder / "data" / "dkim").glob("*.pem"))
 
 
 def test_nothing_to_rotate(console: Console) -> None:
-    assert console.run("dkim", "rotate") == 1
+    assert console.run("dkim", "key", "rotate") == 1
     assert "No key signs yet" in console.err
 
 
 def test_a_selector_that_is_taken(console: Console) -> None:
-    console.json("dkim", "add", "--selector", "s1")
-    assert console.run("dkim", "add", "--selector", "s1", "--algorithm", "ed25519") == 1
+    console.json("dkim", "key", "add", "--selector", "s1")
+    assert console.run("dkim", "key", "add", "--selector", "s1", "--algorithm", "ed25519") == 1
     assert "has the selector s1 already" in console.err
     assert len(keys_of(console)) == 2
 
 
 def test_a_key_that_cannot_be_read_is_named(console: Console) -> None:
-    console.json("dkim", "add", "--selector", "s1", "--domain", DOMAIN)
+    console.json("dkim", "key", "add", "--selector", "s1", "--domain", DOMAIN)
     file = console.folder / "data" / "dkim" / f"s1._domainkey.{DOMAIN}.pem"
     file.chmod(0o644)
     (row,) = keys_of(console)
     assert str(file) in row["trouble"]
-    assert console.run("dkim", "use", "s1", "--now") == 3
+    assert console.run("dkim", "key", "use", "s1", "--now") == 3
     assert str(file) in console.err
     file.chmod(0o600)
     assert keys_of(console)[0]["trouble"] is None
     (file.parent / "ring.json").write_text("{")
-    for words in (("dkim", "list"), ("dkim", "add"), ("dns", "records")):
+    for words in (("dkim", "key", "list"), ("dkim", "key", "add"), ("dns", "records")):
         assert console.run(*words) == 3, words
         assert "ring.json" in console.err
 
@@ -159,8 +159,8 @@ def test_a_key_that_cannot_be_read_is_named(console: Console) -> None:
 @pytest.mark.slow
 def test_ten_at_once(console: Console) -> None:
     """One of them makes the key; the others hear that it waits."""
-    console.json("dkim", "add", "--selector", "s1")
-    assert console.run("dkim", "use", "s1", "--now") == 0
+    console.json("dkim", "key", "add", "--selector", "s1")
+    assert console.run("dkim", "key", "use", "s1", "--now") == 0
     code = "import sys; from mic_mail.cli.start import run; sys.argv = ['mic-mail', 'dkim', 'rotate']; run()"
     env = {**os.environ, **console.env}
     running = [subprocess.Popen([sys.executable, "-c", code], env=env, stderr=subprocess.PIPE, text=True) for _ in range(10)]

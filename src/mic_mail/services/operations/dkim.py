@@ -177,7 +177,8 @@ class DkimKeys:
             raise Refused(
                 Text(f"{key.name} đang ký thư.", f"{key.name} signs mail."),
                 remedy=Text(
-                    "Thay khóa trước: `mic-mail dkim rotate`.", "Put another in its place first: `mic-mail dkim rotate`."
+                    "Thay khóa trước: `mic-mail dkim key rotate`.",
+                    "Put another in its place first: `mic-mail dkim key rotate`.",
                 ),
             )
         if key.state is State.RETIRED and self.has_to_stay(key):
@@ -222,15 +223,15 @@ class DkimKeys:
         return changed
 
 
-_ADD = Text("Tạo khóa: `mic-mail dkim add`.", "Make one: `mic-mail dkim add`.")
+_ADD = Text("Tạo khóa: `mic-mail dkim key add`.", "Make one: `mic-mail dkim key add`.")
 
 
 def _waits(key: Key) -> Refused:
     return Refused(
         Text(f"{key.name} đã được tạo và còn chờ có trong DNS.", f"{key.name} was made already and waits for the DNS."),
         remedy=Text(
-            f"Công bố bản ghi của nó (`mic-mail dns records`), hoặc bỏ nó: `mic-mail dkim remove {key.selector}`.",
-            f"Publish its record (`mic-mail dns records`), or drop it: `mic-mail dkim remove {key.selector}`.",
+            f"Công bố bản ghi của nó (`mic-mail dns records`), hoặc bỏ nó: `mic-mail dkim key remove {key.selector}`.",
+            f"Publish its record (`mic-mail dns records`), or drop it: `mic-mail dkim key remove {key.selector}`.",
         ),
     )
 
@@ -255,6 +256,6 @@ def _chosen(keys: Sequence[Key], selector: str, domains: Collection[str]) -> lis
     if not found:
         raise BadInput(
             Text(f"Không có khóa nào mang bộ chọn “{selector}”.", "There is no key with this selector."),
-            remedy=Text("Xem `mic-mail dkim list`.", "See `mic-mail dkim list`."),
+            remedy=Text("Xem `mic-mail dkim key list`.", "See `mic-mail dkim key list`."),
         )
     return found
