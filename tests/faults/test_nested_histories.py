@@ -320,6 +320,7 @@ def test_some_histories(tmp_path: Path, weather: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("weather", WEATHERS)
 def test_many_histories(tmp_path: Path, weather: str) -> None:
     """Forty of each weather."""

@@ -115,10 +115,13 @@ class Year:
         """A month that has ended and was not reported yet."""
         self.day = FIRST
 
-    def live(self, days: int, *, step: int, rate: float, sample: int, kills: int, reports: int = 1) -> None:
+    def live(
+        self, days: int, *, step: int, rate: float, sample: int, kills: int, reports: int = 1, together: bool = True
+    ) -> None:
         """Let so many days pass, act and compare each `step`, report after each `reports` months.
 
-        `rate`: 1 has as many acts as a ministry of three thousand; `sample`: mailboxes tried at the doors; `kills`: in all.
+        `rate`: 1 has as many acts as a ministry of three thousand; `sample`: mailboxes tried at the doors; `kills`: in all;
+        `together`: people read while the housekeeper works, so that it may warn who uses his mailbox in that moment, or not.
         """
         seen = range(0, days, step)
         killed = set(Random(days).sample(seen, kills))
@@ -128,7 +131,7 @@ class Year:
             if self.day.day == 1 and (self.day.month - 1) % reports == 0:
                 self.ended = self.ministry.month_that_ends(self.day)
             if number in seen:
-                self._one_day(rate, sample, killed=number in killed)
+                self._one_day(rate, sample, killed=number in killed, together=together)
             self.day += ONE
         self.keeper.finish()
         self.server.refresh()
@@ -139,7 +142,7 @@ class Year:
         assert self.keeper.kills == kills
         self._everything_once()
 
-    def _one_day(self, rate: float, sample: int, *, killed: bool) -> None:
+    def _one_day(self, rate: float, sample: int, *, killed: bool, together: bool) -> None:
         day, server, ministry = self.day, self.server, self.ministry
         self.keeper.finish()
         server.move_clock_to(at(day, 9))
@@ -154,6 +157,8 @@ class Year:
         server.refresh()
         with Doors(server) as doors:
             self.keeper.begin(at(day, 12), killed=killed)
+            if not together:
+                self.keeper.finish()
             for person in ministry.who_reads_today():
                 if doors.reads(person):
                     person.naive.used(day)
