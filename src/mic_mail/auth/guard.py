@@ -103,7 +103,7 @@ class Guard:
 
     def __init__(
         self,
-        key: bytes,
+        verified: VerifiedCache,
         *,
         throttle: SharedThrottle,
         decoys: Decoys,
@@ -116,7 +116,7 @@ class Guard:
         self._cache_seconds = cache_seconds
         self._lanes = lanes
         self._monotonic = monotonic
-        self._verified = VerifiedCache(key)
+        self._verified = verified
         self._running: dict[bytes, _Running] = {}
         self._asked: Counter[str] = Counter()
         """How many of them each network has asked."""

@@ -169,7 +169,7 @@ def _make_secret(path: Path) -> bytes:
 
 
 class VerifiedCache:
-    """Passwords that were right a moment ago, as HMACs under a key that only this process knows and that dies with it."""
+    """Passwords that were right a moment ago, as HMACs under a key that only this server knows and that dies with it."""
 
     def __init__(self, key: bytes, capacity: int = 16_384) -> None:
         self._key = key

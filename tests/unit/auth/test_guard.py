@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from mic_mail.auth.guard import Claim, Guard, HashLane, HashLanes, Outcome, Wait
 from mic_mail.auth.hearsay import SharedThrottle
-from mic_mail.auth.passwords import Decoys, HashSettings
+from mic_mail.auth.passwords import Decoys, HashSettings, VerifiedCache
 
 ADDRESS, HOME, ABROAD, HOTEL = "dvbe@mic.gov.vn", "192.0.2.1", "198.51.100.1", "203.0.113.9"
 
@@ -19,7 +19,7 @@ class World:
         self.may_end = asyncio.Event()
         self.may_end.set()
         self.guard = Guard(
-            bytes(32),
+            VerifiedCache(bytes(32)),
             throttle=SharedThrottle((said if said is not None else []).append),
             decoys=Decoys(bytes(32), HashSettings()),
             cache_seconds=cache_seconds,
@@ -120,7 +120,7 @@ async def test_who_has_to_wait_does_not_hear_the_answer_to_another_connection() 
 
     answer = True
     guard = Guard(
-        bytes(32),
+        VerifiedCache(bytes(32)),
         throttle=SharedThrottle(lambda _: None),
         decoys=Decoys(bytes(32), HashSettings()),
         cache_seconds=0,

@@ -22,7 +22,7 @@ from typing import Protocol
 from mic_mail.auth import sasl
 from mic_mail.auth.guard import ByApp, Claim, Guard, HashLanes, Outcome, Wait
 from mic_mail.auth.hearsay import SharedThrottle
-from mic_mail.auth.passwords import Decoys
+from mic_mail.auth.passwords import Decoys, VerifiedCache
 from mic_mail.auth.throttle import ThrottleSettings, network
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
@@ -82,6 +82,7 @@ class Access:
         tell: Callable[[bytes], None],
     ) -> None:
         """`digest_key` marks passwords in memory, and is the same in all processes of a server; `tell` reaches their `hear`."""
+        self._config = config
         self._directory = directory
         self._snapshot = snapshot
         self._lanes = lanes
@@ -89,6 +90,7 @@ class Access:
         self._clock = clock
         self._decoy_key = decoy_key
         self._digest_key = digest_key
+        self._verified = VerifiedCache(digest_key)
         self._throttle = SharedThrottle(tell)
         self._apps = LivingApps(clock)
         self._uses = Uses(directory, lanes=lanes, log=log, clock=clock)
@@ -103,8 +105,10 @@ class Access:
 
     def configure(self, config: Config) -> None:
         """Take the settings of `config`, at the start and at a reload, and let every open session ask anew; wrong passwords
-        counted so far stay counted."""
+        counted so far stay counted, and right ones known, unless they shall be forgotten sooner."""
         auth = config.auth
+        if auth.cache_seconds < self._config.auth.cache_seconds:
+            self._verified = VerifiedCache(self._digest_key)
         self._config = config
         self._apps.are_open = auth.app_passwords > 0
         self.refusals = Refusals(config, self._clock)
@@ -123,7 +127,7 @@ class Access:
             )
         )
         self.guard = Guard(
-            self._digest_key,
+            self._verified,
             throttle=self._throttle,
             decoys=Decoys(self._decoy_key, hashing(config)),
             cache_seconds=auth.cache_seconds,
