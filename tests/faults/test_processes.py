@@ -358,6 +358,34 @@ def test_a_broken_file_changes_nothing_at_sighup(server: ProcessServer) -> None:
     server.file.write_text(whole)
 
 
+@pytest.mark.parametrize(
+    ("odd", "told"),
+    [
+        (f"[smtp]\nconnections = {'9' * 5000}\n", "Exceeds the limit"),
+        (
+            '[tls]\ncertificate = "/nowhere/cert.pem"\nkey = "/nowhere/key.pem"\n',
+            "tls.certificate: /nowhere/cert.pem cannot be read",
+        ),
+    ],
+    ids=["a number too long", "no certificate"],
+)
+def test_a_file_by_which_no_worker_could_start_changes_nothing(server: ProcessServer, odd: str, told: str) -> None:
+    """The supervisor lives, and a worker that dies later is started by what held before."""
+    whole, before = server.file.read_text(), len(refusals(server))
+    server.file.write_text(f'[server]\ndomain = "mic.gov.vn"\n{odd}')
+    assert server.process is not None
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: len(refusals(server)) > before)
+    server.file.write_text(whole)
+    assert told in str(refusals(server)[-1]["mistakes"])
+    kill_and_wait(server, server.workers()[0])
+    assert sign_in(server).noop()[0] == "OK"
+
+
+def refusals(server: ProcessServer) -> list[dict[str, Any]]:
+    return [event for event in server.events() if event["event"] == "reload_refused"]
+
+
 @pytest.mark.slow
 def test_workers_do_not_outlive_their_supervisor(server: ProcessServer) -> None:
     """A supervisor that is killed takes everything with it, and the next start finds the ports free."""

@@ -139,7 +139,7 @@ def parse(octets: bytes, path: Path) -> Config:
     try:
         text = octets.decode()
         tree = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of the first UnicodeDecodeError, TOMLDecodeError, and a number too long
         raise ConfigErrors([_syntax_mistake(path, octets, error)]) from error
     try:
         return Config.model_validate(tree, context={"folder": path.parent.absolute()})

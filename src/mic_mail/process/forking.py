@@ -9,7 +9,8 @@ child's. What makes it safe, and must stay so:
     then: they are frozen (`gc.freeze`, which also keeps the collector from writing into shared pages), no frame of the parent
     is returned to, and the child ends by `os._exit`.
 
-Random numbers differ: OpenSSL, `random` and `uuid` know of forks, `secrets` asks the kernel. The addresses of code and heap,
+Random numbers differ: OpenSSL, `uuid` and the functions of `random` know of forks, `secrets` asks the kernel; a `Random` that a
+module makes when it is loaded says the same in all of them. The addresses of code and heap,
 and the seed of str hashes, are the same in all children of one supervisor.
 """
 

@@ -25,7 +25,9 @@ from pathlib import Path
 from mic_mail.clock import Clock
 from mic_mail.config.changes import changes
 from mic_mail.config.model import Config
+from mic_mail.config.problems import certificate
 from mic_mail.errors import MicMailError
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net import listeners as net
 from mic_mail.net.listeners import WEB_DOORS, Listener
@@ -44,6 +46,8 @@ LONG_LIFE = 10.0
 HUNG_SECONDS = 60.0
 """A child that was ready and has not reported for so long is killed."""
 DRAIN_MARGIN = 3.0
+LONGEST_ANSWER = 1.0
+"""Whoever asks for the state of everything has to read it in so many seconds; only the server's account can ask."""
 
 
 @dataclass(slots=True)
@@ -288,6 +292,14 @@ class Supervisor:
                 self._plan_restart(child, process)
                 self._have_recovered()
                 self._unless_hopeless(child)
+        self._bury_strangers()
+
+    def _bury_strangers(self) -> None:
+        """The first process of a container inherits what its dead children had started."""
+        ours = {child.process.pid for child in self._children if child.process is not None}
+        with contextlib.suppress(ChildProcessError):
+            while (dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and dead.si_pid not in ours:
+                os.waitpid(dead.si_pid, 0)
 
     def _hang_up(self, child: Child) -> None:
         if child.channel is not None:
@@ -333,11 +345,13 @@ class Supervisor:
     # Changing
     def reload(self) -> None:
         """Read the configuration again and hand it on; a file with mistakes changes nothing."""
-        self._notifier.reloading()
-        try:
-            fresh = self._reread()
-        except MicMailError as error:
-            self._log.event("reload_refused", mistakes=str(error).splitlines())
+        if self._draining_until is not None:
+            return
+        if self._announced:  # whoever is told of a reload takes the server for ready
+            self._notifier.reloading()
+        fresh, mistakes = self._read_again()
+        if fresh is None:
+            self._log.event("reload_refused", mistakes=mistakes)
         else:
             found = changes(self.config, fresh)
             self.config = found.applied
@@ -347,7 +361,19 @@ class Supervisor:
             order: Message = {"do": "reload", "config": self.config.model_dump_json()}
             for child in self._children:
                 self._order(child, order)
-        self._notifier.ready(self._workers)
+        if self._announced:
+            self._notifier.ready(self._workers)
+
+    def _read_again(self) -> tuple[Config | None, list[str]]:
+        """A configuration by which a child could be started, or what is wrong with it."""
+        try:
+            fresh = self._reread()
+            mistakes = [f"{each.key}: {each.reason.en}" for each in certificate(fresh)]
+        except MicMailError as error:
+            return None, str(error).splitlines()
+        except Exception as error:  # noqa: BLE001 - whatever stands in the file, the server goes on
+            return None, [failure(error)["error"]]
+        return (None if mistakes else fresh), mistakes
 
     def _order(self, child: Child, order: Message) -> None:
         """Tell a child, now or when it is ready."""
@@ -402,8 +428,8 @@ class Supervisor:
         with contextlib.suppress(OSError):
             asking, _ = listening.accept()
             with asking:
-                asking.setblocking(False)
-                asking.send(json.dumps(self.status()).encode())
+                asking.settimeout(LONGEST_ANSWER)
+                asking.sendall(json.dumps(self.status()).encode())
 
     def status(self) -> Message:
         """The state of everything, for `mic-mail status`."""

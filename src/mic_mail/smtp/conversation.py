@@ -8,9 +8,9 @@ Never here: transports, timers, TLS handshakes (server.py), syntax and order (gr
 
 import base64
 import binascii
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
 from typing import Final, Protocol
 
 from mic_mail.clock import Clock
@@ -62,8 +62,9 @@ class SmtpServices:
     """Of the door for other mail servers, where it is another one."""
     repairs_lf: Callable[[str], bool] = lambda address: False
     """Whether this address is a known old device whose bare LF is repaired."""
-    chance: TokenSource = Random().getrandbits  # noqa: S311 - ids, not secrets; asking the system costs 0.1 ms under load
-    """For the ids of messages: the system's own source lets go of the interpreter, and a busy lane takes it."""
+    chance: TokenSource = random.getrandbits
+    """For the ids of messages, which are no secrets: the system's own source lets go of the interpreter, and a busy lane takes
+    it. The module's, which is sown anew in each forked child: one that was made here would say the same in all of them."""
     note: Callable[[str], None] = lambda label: None
     """Told each command as it begins, so that a long pause of the loop can be logged with it."""
 

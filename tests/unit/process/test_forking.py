@@ -164,6 +164,17 @@ print([len(set(column)) for column in zip(*map(eval, rows))])
     assert run(code) == "[3, 3, 3, 3]\n"
 
 
+def test_no_module_has_dice_of_its_own() -> None:
+    """What a module makes when it is loaded, each child would throw alike: the ids of messages, DMARC's percentages."""
+    code = """
+from mic_mail.app.child import preload
+preload()
+import random
+print([one for one in gc.get_objects() if type(one) is random.Random and one is not random._inst])
+"""
+    assert run(code) == "[]\n"
+
+
 def test_what_is_loaded_for_all_starts_no_thread_and_opens_nothing() -> None:
     """The supervisor forks after it: a thread or an open file of a library would be each child's. Pages and readers of
     documents are loaded by those who need them."""

@@ -9,7 +9,7 @@ import asyncio
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
-from random import Random
+from random import randrange
 from typing import TypeVar
 
 from mic_mail.checks.origin import authresults
@@ -31,7 +31,6 @@ from mic_mail.services.transport.inbound.rules import Act, Rules, Ruling, Shown,
 from mic_mail.storage.errors import Unavailable
 
 T = TypeVar("T")
-CHANCE = Random().randrange  # noqa: S311 - no secret
 MOST_SMALL, MOST_LARGE = 200, 30
 """Messages in the two threads' queues, so that the last one waits some ten seconds: 50 ms for a hostile header, half a second
 for 25 MB (decision 0078)."""
@@ -40,7 +39,7 @@ for 25 MB (decision 0078)."""
 class Origins:
     """The check of one process."""
 
-    def __init__(self, config: Config, roll: Callable[[int], int] = CHANCE) -> None:
+    def __init__(self, config: Config, roll: Callable[[int], int] = randrange) -> None:
         """`roll`: a number below the one that it is given, by chance."""
         self._roll = roll
         self._small, self._large = _Thread("origin-small", MOST_SMALL), _Thread("origin-large", MOST_LARGE)
