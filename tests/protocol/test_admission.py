@@ -34,6 +34,48 @@ def test_who_has_too_many_connections_is_told_so(serve: Callable[..., MailServer
         client.close()
 
 
+def test_connections_at_all_doors_count_together(serve: Callable[..., MailServer]) -> None:
+    """Who has them at one door has none left at another."""
+    server = serve({"limits": {"connections_per_network": 2, "exempt_networks": ()}})
+    kept = [_let_in(server, door) for door in ("smtp", "imap")]
+    with socket.create_connection((server.host, server.ports["pop3"]), timeout=10) as third:
+        assert third.recv(1000).startswith(b"-ERR [SYS/TEMP]")
+    for client in kept:
+        client.close()
+
+
+@pytest.mark.parametrize("door", ["submissions", "imaps", "pop3s"])
+def test_who_begins_with_tls_and_says_nothing_keeps_nobody_out(serve: Callable[..., MailServer], door: str) -> None:
+    """Of one network so many handshakes may be under way as connections; others come in, also where there is room for few."""
+    limits = {"connections_per_network": 20, "connections": 50, "exempt_networks": ("127.0.0.2/32", "127.0.0.3/32")}
+    server = serve({"limits": limits})
+    silent = [socket.create_connection((server.host, server.ports[door]), 10, ("127.0.0.1", 0)) for _ in range(70)]
+    _until(lambda: sum(_is_closed(client) for client in silent) >= 50)
+    assert sum(_is_closed(client) for client in silent) == 50
+    with socket.create_connection((server.host, server.ports["smtp"]), 10, ("127.0.0.2", 0)) as other:
+        assert other.recv(1000).startswith(b"220 ")
+    _until(lambda: any(event["event"] == "connection_refused" and event["door"] == door for event in server.events()))
+    for client in silent:
+        client.close()
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _is_closed(client: socket.socket) -> bool:
+    client.setblocking(False)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
 def test_starttls_and_implicit_tls_pass_the_gate(mail_server: MailServer) -> None:
     """The gate steps aside whole: both ways into TLS work behind it."""
     with smtplib.SMTP("localhost", mail_server.ports["submission"]) as client:

@@ -89,6 +89,7 @@ class Doors:
                     self._gated(listener),
                     tls=(lambda: self._rooms.tls.context) if listener.implicit_tls else None,
                     handshake_seconds=HANDSHAKE_SECONDS,
+                    may_begin=self._may_begin(listener.door),
                     exhausted=lambda error: log.event("connections_exhausted", error=str(error)),
                 )
             )
@@ -103,9 +104,25 @@ class Doors:
             self._rooms.log.event("connection_refused", peer=address, door=listener.door, reason=why)
             return TOO_MANY[protocol]
 
-        is_open: Callable[[object], bool] = server.open.__contains__
         reader = self._rooms.tls.reader if listener.implicit_tls else None
-        return lambda: Gate(self._admission, factory, total=self._tally.total, is_open=is_open, refused=refused, reader=reader)
+        return lambda: Gate(
+            self._admission, factory, total=self._tally.total, is_open=self._is_open, refused=refused, reader=reader
+        )
+
+    def _is_open(self, connection: object) -> bool:
+        """A network's connections at all doors count together."""
+        return any(connection in server.open for server in self._servers.values())
+
+    def _may_begin(self, door: str) -> Callable[[str], Callable[[], None] | None]:
+        """Whether somebody may begin with TLS at a door."""
+
+        def begin(address: str) -> Callable[[], None] | None:
+            ended = self._admission.begin_handshake(address, self._is_open)
+            if ended is None:
+                self._rooms.log.event("connection_refused", peer=address, door=door, reason="network")
+            return ended
+
+        return begin
 
     def configure(self) -> None:
         """New connections follow the new configuration."""

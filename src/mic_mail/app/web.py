@@ -9,7 +9,7 @@ the templates cost 40 MB and a quarter of a second.
 import asyncio
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from mic_mail.app.following import DirectoryFollower
@@ -65,12 +65,19 @@ class WebDoors:
         self._admission = Admission(admission_limits(services.config), services.clock.monotonic)
         is_open = self._server.open.__contains__
 
-        def gate(listener: Listener) -> Gate:
-            def refused(address: str, why: str) -> bytes:
-                services.log.event("connection_refused", peer=address, door=listener.door, reason=why)
-                return TOO_MANY
+        def refused(listener: Listener, address: str, why: str) -> bytes:
+            services.log.event("connection_refused", peer=address, door=listener.door, reason=why)
+            return TOO_MANY
 
-            return Gate(self._admission, self._server.connection, total=tally.total, is_open=is_open, refused=refused)
+        def gate(listener: Listener) -> Gate:
+            turned_away = partial(refused, listener)
+            return Gate(self._admission, self._server.connection, total=tally.total, is_open=is_open, refused=turned_away)
+
+        def may_begin(listener: Listener, address: str) -> Callable[[], None] | None:
+            ended = self._admission.begin_handshake(address, is_open)
+            if ended is None:
+                refused(listener, address, "network")
+            return ended
 
         self._accepting = [
             Acceptor(
@@ -79,6 +86,7 @@ class WebDoors:
                 partial(gate, listener),
                 tls=(lambda: tls.context) if listener.implicit_tls else None,
                 handshake_seconds=HANDSHAKE_SECONDS,
+                may_begin=partial(may_begin, listener),
                 exhausted=lambda error: services.log.event("connections_exhausted", error=str(error)),
             )
             for listener in listeners

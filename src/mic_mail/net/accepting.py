@@ -36,13 +36,16 @@ class Acceptor:
         *,
         tls: Callable[[], ssl.SSLContext] | None,
         handshake_seconds: float,
+        may_begin: Callable[[str], Callable[[], None] | None],
         exhausted: Callable[[OSError], None],
     ) -> None:
+        """`may_begin`: whether a handshake with this address may begin, and whom to tell when it has ended."""
         self._socket = listener.socket
         self._share = share
         self._factory = factory
         self._tls = tls
         self._handshake_seconds = handshake_seconds if tls else None
+        self._may_begin = may_begin if tls else _always
         self._exhausted = exhausted
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
@@ -83,7 +86,7 @@ class Acceptor:
     def _accept(self) -> bool:
         """Take one connection, if nobody else has."""
         try:
-            accepted, _ = self._socket.accept()
+            accepted, peer = self._socket.accept()
         except OSError as error:  # another worker was faster, or the client has gone
             if error.errno in EXHAUSTED:
                 self._exhausted(error)
@@ -91,19 +94,28 @@ class Acceptor:
                 self._pause = self._loop.call_later(EXHAUSTED_SECONDS, self._listen)
             return False
         self._share.take()
+        ended = self._may_begin(peer[0])
+        if ended is None:
+            accepted.close()
+            return True
         self._share.change(+1)
         coming = self._loop.create_task(self._begin(accepted))
         self._coming.add(coming)
-        coming.add_done_callback(self._has_come)
+        coming.add_done_callback(lambda coming: self._has_come(coming, ended))
         return True
 
-    def _has_come(self, coming: asyncio.Task[None]) -> None:
-        """From here on a connection is counted by its server (`OpenConnections`), if it came to be."""
+    def _has_come(self, coming: asyncio.Task[None], ended: Callable[[], None]) -> None:
+        """From here on a connection is counted by its server (`OpenConnections`) and by the gate, if it came to be."""
         self._coming.discard(coming)
         self._share.change(-1)
+        ended()
 
     async def _begin(self, accepted: socket.socket) -> None:
         with contextlib.suppress(OSError):  # gone, or a handshake that failed
             await self._loop.connect_accepted_socket(
                 self._factory, accepted, ssl=self._tls and self._tls(), ssl_handshake_timeout=self._handshake_seconds
             )
+
+
+def _always(_address: str) -> Callable[[], None]:
+    return lambda: None

@@ -1,13 +1,15 @@
 """Who may connect: so many at once, so many at once from one network, so many a minute from one network.
 
 A network is an IPv4 /24 or an IPv6 /64. `Gate` stands in front of a door's protocol: it looks at the address, and either
-steps aside for ever (2 µs a connection) or says the door's word for "too many" and closes. Whether a connection is still
-open is asked only when a limit is reached, so nothing has to be told when one ends; memory is bounded by what is open and by
-one minute of arrivals.
+steps aside for ever (2 µs a connection) or says the door's word for "too many" and closes. Where a door begins with TLS the
+gate comes behind the handshake, so those that are under way are counted before (`begin_handshake`). Whether a connection is
+still open is asked only when a limit is reached, so nothing has to be told when one ends; memory is bounded by what is open
+and by one minute of arrivals.
 """
 
 import asyncio
 import ipaddress
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -44,6 +46,7 @@ class Admission:
         self._monotonic = monotonic
         self._open: dict[str, list[object]] = {}
         self._arrivals: dict[str, int] = {}
+        self._handshakes: Counter[str] = Counter()
         self._minute_ends = monotonic() + MINUTE
         self.configure(limits)
 
@@ -64,10 +67,31 @@ class Admission:
         arrivals = self._arrivals[network] = self._arrivals.get(network, 0) + 1
         if arrivals > self.limits.new_per_minute:
             return "rate"
-        held = self._open.get(network, ())
-        if len(held) >= self.limits.per_network:
+        return "network" if len(self._held(network, 0, is_open)) >= self.limits.per_network else None
+
+    def _held(self, network: str, others: int, is_open: Callable[[object], bool]) -> Sequence[object]:
+        """The connections of a network; looked through where they and so many others reach the limit."""
+        held = self._open.get(network, [])
+        if len(held) + others >= self.limits.per_network and held:
             held = self._open[network] = [connection for connection in held if is_open(connection)]
-        return "network" if len(held) >= self.limits.per_network else None
+        return held
+
+    def begin_handshake(self, address: str, is_open: Callable[[object], bool]) -> Callable[[], None] | None:
+        """What has to be called when the handshake of TLS from `address` has ended; None where its network has so many already,
+        begun or open: the gate sees only those that are done, and whoever never says a word would keep everybody out."""
+        if not address or address in self._exempt:
+            return lambda: None
+        network = network_of(address)
+        if len(self._held(network, self._handshakes[network], is_open)) + self._handshakes[network] >= self.limits.per_network:
+            return None
+        self._handshakes[network] += 1
+
+        def ended() -> None:
+            self._handshakes[network] -= 1
+            if not self._handshakes[network]:
+                del self._handshakes[network]
+
+        return ended
 
     def hold(self, address: str, connection: object) -> None:
         """The connection was let in."""

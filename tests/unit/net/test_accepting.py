@@ -32,9 +32,27 @@ class Worker:
         self.errors: list[OSError] = []
         own = Listener(listener.door, listener.socket.dup())
         own.socket.setblocking(False)
+        self.handshakes = 0
+        """Those that are under way; there may be two."""
         self.acceptor = Acceptor(
-            own, share, lambda: Greeter(self), tls=tls and (lambda: tls), handshake_seconds=2.0, exhausted=self.errors.append
+            own,
+            share,
+            lambda: Greeter(self),
+            tls=tls and (lambda: tls),
+            handshake_seconds=2.0,
+            may_begin=self.may_begin,
+            exhausted=self.errors.append,
         )
+
+    def may_begin(self, address: str) -> Callable[[], None] | None:
+        assert address == "127.0.0.1"
+        if self.handshakes == 2:
+            return None
+        self.handshakes += 1
+        return self.ended
+
+    def ended(self) -> None:
+        self.handshakes -= 1
 
 
 class Greeter(asyncio.Protocol):
@@ -143,6 +161,10 @@ async def test_a_handshake_is_counted_while_it_lasts(listener: Listener, tmp_pat
     silent = socket.create_connection(("127.0.0.1", listener.port))
     nonsense = socket.create_connection(("127.0.0.1", listener.port))
     await until(lambda: share.open == 2)
+    third = socket.create_connection(("127.0.0.1", listener.port))
+    third.setblocking(False)
+    assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(third, 1), 1) == b"", "no more may begin"
+    assert share.open == 2
     nonsense.sendall(b"EHLO nobody\r\n\r\n\r\n")
     await until(lambda: share.open == 1)
     trusting = ssl.create_default_context(cafile=str(certificate))
@@ -153,6 +175,8 @@ async def test_a_handshake_is_counted_while_it_lasts(listener: Listener, tmp_pat
     await until(lambda: share.open == 0)
     silent.close()
     nonsense.close()
+    third.close()
+    assert worker.handshakes == 0
     worker.acceptor.close()
     assert not complaints
 

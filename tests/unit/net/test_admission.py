@@ -56,6 +56,24 @@ def test_the_total_holds_for_everybody() -> None:
     assert door.connect("10.0.0.1") == "total"
 
 
+def test_handshakes_that_never_end_count_as_connections_of_their_network() -> None:
+    """Whoever says nothing keeps nobody out but the own network, and that one not for ever."""
+    door = Door(per_network=3, exempt=("10.0.0.0/8",))
+    is_open = door.open.__contains__
+    door.connect("192.0.2.1")
+    first = door.admission.begin_handshake("192.0.2.2", is_open)
+    assert first is not None
+    assert door.admission.begin_handshake("192.0.2.3", is_open) is not None
+    assert door.admission.begin_handshake("192.0.2.4", is_open) is None
+    assert door.admission.begin_handshake("198.51.100.1", is_open) is not None
+    assert all(door.admission.begin_handshake("10.0.0.1", is_open) for _ in range(9))
+    first()
+    assert door.admission.begin_handshake("192.0.2.4", is_open) is not None
+    assert door.admission.begin_handshake("192.0.2.4", is_open) is None
+    door.open.clear()
+    assert door.admission.begin_handshake("192.0.2.4", is_open) is not None
+
+
 def test_nothing_is_kept_of_connections_that_ended() -> None:
     """After a minute the gate remembers only what is open."""
     door = Door()
