@@ -202,6 +202,19 @@ def test_sending_can_be_paused(tmp_path: Path) -> None:
         until(lambda: other.messages, 5)
 
 
+def test_other_name_servers_by_a_reload(tmp_path: Path) -> None:
+    """Mail that leaves asks those that the configuration names now."""
+    with office(tmp_path) as (server, other), name_server({("two.example", "A"): ["127.0.0.1"]}) as names:
+
+        async def configure() -> None:
+            settings = server.config.dns.model_copy(update={"nameservers": (names.place,)})
+            server.running.server.configure(server.config.model_copy(update={"dns": settings}))
+
+        server.call(configure())
+        submit(server, letter("b@two.example"))
+        until(lambda: other.messages, 5)
+
+
 @pytest.mark.parametrize("address", ["a@localhost", "a@[192.0.2.1]", f"a@{'x' * 64}.example"])
 def test_where_there_can_be_no_domain(tmp_path: Path, address: str) -> None:
     """Refused at once."""

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from dnsserver import BROKEN, SILENT, name_server
+from mic_mail.net import dns
 from mic_mail.net.dns import DnsUnavailable, Found, Mx, NoSuchName, NotAName, Resolver, Srv, Tlsa, to_ascii
 
 ZONE = {
@@ -91,6 +92,31 @@ async def test_answers_are_kept(server, resolver: Resolver) -> None:
     for _ in range(3):
         await resolver.mx("mic.gov.vn")
     assert server.asked == [("mic.gov.vn", "MX", "udp")]
+
+
+async def test_what_is_kept_is_bounded_in_octets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger's zone can say 64 KiB under as many names as he likes: large answers are asked for anew, the oldest go."""
+    zone = {(f"n{number}.example", "TXT"): [f'"{number:03} {"x" * 200}"'] * 1 for number in range(20)}
+    zone["large.example", "TXT"] = [f'"{number:03} {"x" * 200}"' for number in range(30)]
+    monkeypatch.setattr(dns, "KEPT_OCTETS", 2_000)
+    with name_server(zone) as server:
+        resolver = Resolver([server.place], seconds=5)
+        for _ in range(2):
+            await resolver.txt("large.example")
+        assert server.asked.count(("large.example", "TXT", "tcp")) == 2
+        server.asked.clear()
+        for number in (*range(20), 19, 18, 0, 19):
+            await resolver.txt(f"n{number}.example")
+        assert [name for name, _, _ in server.asked[20:]] == ["n0.example"]
+
+
+async def test_other_name_servers(server) -> None:
+    """From a reload on; what the former ones said counts no longer."""
+    resolver = Resolver([server.place], seconds=1)
+    await resolver.mx("mic.gov.vn")
+    with name_server({("mic.gov.vn", "MX"): ["10 other.mic.gov.vn."]}) as other:
+        resolver.configure([other.place], 1)
+        assert (await resolver.mx("mic.gov.vn")).values == (Mx(10, "other.mic.gov.vn"),)
 
 
 async def test_many_at_once_cost_one_time_limit(server) -> None:
