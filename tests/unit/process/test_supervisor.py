@@ -1,0 +1,136 @@
+"""The supervisor with children that do little: what it tells systemd, what it buries, what it says of many."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+# Each test supervises in a process of its own: pytest has threads.
+SETUP = """\
+import ctypes, os, signal, sys, threading, time
+from pathlib import Path
+from mic_mail.clock import SystemClock
+from mic_mail.config.model import Config
+from mic_mail.log.maillog import MailLog
+from mic_mail.net.tls import self_signed, write_pair
+from mic_mail.process import status
+from mic_mail.process.channel import Channel
+from mic_mail.process.supervisor import Child, Supervisor
+
+base = Path(sys.argv[1])
+(base / "run").mkdir()
+config = Config.model_validate({"server": {"data_dir": str(base)}, "search": {"enabled": False}})
+config.certificate.parent.mkdir(parents=True, exist_ok=True)
+write_pair(config.certificate, config.key, self_signed(["localhost"], SystemClock().now()))
+
+class Notifier:
+    watchdog_seconds = None
+    def __init__(self):
+        self.told = []
+    def ready(self, workers):
+        self.told.append("ready")
+    def reloading(self):
+        self.told.append("reloading")
+    def stopping(self):
+        self.told.append("stopping")
+    def alive(self):
+        pass
+
+def supervise(be):
+    log = MailLog(base / "log", "super", clock=SystemClock(), threaded=False)
+    return Supervisor(config, reread=lambda: config, be=be, log=log, clock=SystemClock(), notifier=Notifier())
+
+def settle(supervisor, holds):
+    limit = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < limit
+        for key, _ in supervisor._selector.select(0.05):
+            key.data()
+"""
+
+
+def run(code: str, folder: Path) -> str:
+    """What a program says that begins with `SETUP`."""
+    command = [sys.executable, "-c", SETUP + code, str(folder)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_systemd_hears_of_reloads_of_a_server_that_is_ready(tmp_path: Path) -> None:
+    """`READY=1` behind a reload would say that it is ready; and one that is being stopped reads nothing again."""
+    code = """
+def be(spec):
+    channel = Channel(__import__("socket").socket(fileno=spec.channel))
+    os.read(go[0], 1)
+    channel.send({"told": "ready"})
+    time.sleep(60)
+    return 0
+go = os.pipe()
+os.set_blocking(go[0], True)
+import mic_mail.process.channel as made
+plain = made.ChildSpec.descriptors
+made.ChildSpec.descriptors = lambda self: (*plain(self), go[0])
+supervisor = supervise(be)
+supervisor.start([], 1)
+supervisor.reload()
+print(supervisor._notifier.told)
+os.write(go[1], b"xx")
+settle(supervisor, lambda: supervisor._announced)
+supervisor.reload()
+print(supervisor._notifier.told)
+supervisor.drain()
+supervisor.reload()
+print(supervisor._notifier.told)
+for child in supervisor._children:
+    if child.process is not None:
+        child.process.kill()
+"""
+    assert run(code, tmp_path).splitlines() == [
+        "[]",
+        "['ready', 'reloading', 'ready']",
+        "['ready', 'reloading', 'ready', 'stopping']",
+    ]
+
+
+def test_what_a_dead_child_had_started_is_buried(tmp_path: Path) -> None:
+    """The first process of a container is the parent of all who have lost theirs; here a process that asks for that."""
+    code = """
+assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
+def be(spec):
+    for _ in range(3):
+        if os.fork() == 0:
+            time.sleep(0.3)
+            os._exit(0)
+    time.sleep(0.1 if spec.role == "worker" else 60)
+    return 0
+def others():
+    mine = {child.process.pid for child in supervisor._children if child.process is not None}
+    return set(map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())) - mine
+supervisor = supervise(be)
+supervisor.start([], 1)
+settle(supervisor, lambda: len(others()) == 3)
+settle(supervisor, lambda: not others())
+print(supervisor._children[1].process.poll())
+for child in supervisor._children:
+    if child.process is not None:
+        child.process.kill()
+"""
+    assert run(code, tmp_path) == "None\n"
+
+
+def test_the_state_of_many_is_told_whole(tmp_path: Path) -> None:
+    """Also where it is longer than what a socket takes at once."""
+    code = """
+supervisor = supervise(lambda spec: 0)
+supervisor._open_status(base / "run")
+report = {f"an event of a long name {number}": 123456789 for number in range(300)}
+supervisor._children = [Child("worker", f"worker{row}", row, report=report) for row in range(64)]
+def answer():
+    for key, _ in supervisor._selector.select(10):
+        key.data()
+thread = threading.Thread(target=answer)
+thread.start()
+print(len(status.read(base / "run")["processes"]))
+thread.join()
+"""
+    assert run(code, tmp_path) == "64\n"
