@@ -4,6 +4,7 @@ In: a `Reading`, the keys that `key_names` named, the time. Out: `ArcResult`. Al
 too. Who vouches is the domain of the last seal; whether it is believed is for a rule: anybody can make a chain that holds.
 """
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +13,9 @@ from mic_mail.checks.origin.dkimcheck import verify
 from mic_mail.checks.origin.keys import Keys
 from mic_mail.checks.origin.reading import Reading
 from mic_mail.checks.origin.signatures import Dkim, Signature, Unusable, check_times, must_have_made, unsigned
+
+MOST_OLDER = 10
+"""Signatures of the message below the last one that are tried, which nobody has to (§5.2 step 5)."""
 
 
 class Arc(StrEnum):
@@ -29,7 +33,7 @@ class ArcResult:
     result: Arc
     sets: int = 0
     oldest_pass: int = 0
-    """The first set whose signature of the message still holds; 0 where all do (§5.2 step 5)."""
+    """The first set whose signature of the message still holds, as far as was looked; 0 where all do (§5.2 step 5)."""
     sealers: tuple[str, ...] = ()
     """The domains of the seals, the first first; none where the chain is broken."""
     reason: str = ""
@@ -57,15 +61,16 @@ def check_arc(reading: Reading, keys: Keys, now: int) -> ArcResult:
         _must_be_sealed(chain, keys)
     except Unusable as error:
         return ArcResult(Arc.FAIL, len(chain.sets), reason=error.reason)
-    oldest = 0
-    for number in range(len(chain.sets) - 1, 0, -1):
+    last = len(chain.sets)
+    oldest = last - MOST_OLDER if last > MOST_OLDER + 1 else 0
+    for number in range(last - 1, max(0, last - 1 - MOST_OLDER), -1):
         try:
             _must_be_signed(chain.sets[number - 1], reading, keys, now)
         except Unusable:
             oldest = number + 1
             break
     sealers = tuple(each.seal.domain for each in chain.sets)
-    return ArcResult(Arc.PASS, len(chain.sets), oldest, sealers, unsigned_octets=_unsigned_octets(chain.sets[-1], reading))
+    return ArcResult(Arc.PASS, last, oldest, sealers, unsigned_octets=_unsigned_octets(chain.sets[-1], reading))
 
 
 def _unsigned_octets(last: ArcSet, reading: Reading) -> int:
@@ -78,24 +83,26 @@ def _must_be_signed(each: ArcSet, reading: Reading, keys: Keys, now: int) -> Non
     if isinstance(each.message, Unusable):
         raise each.message
     check_times(each.message, now)
-    verify(each.message, reading.fields, reading.digest(each.message.body), keys)
+    verify(each.message, reading, keys)
 
 
 def _must_be_sealed(chain: Chain, keys: Keys) -> None:
     """§5.1.1: each seal is of all sets up to its own, in order, relaxed, and of itself without its value."""
-    before = b""
+    hashed = hashlib.sha256()
     for each in chain.sets:
-        before += each.results.canonical(True) + each.message_field.canonical(True)
+        hashed.update(each.results.canonical(True) + each.message_field.canonical(True))
+        sealed = hashed.copy()
+        sealed.update(unsigned(each.seal.field, True))
         found = keys.get(each.seal.key_name, Unusable(Dkim.PERMERROR, "too many keys"))
         if isinstance(found, Unusable):
             raise found
         fault = Unusable(Dkim.PERMERROR, "there is no key")
         for key in found:
             try:
-                must_have_made(key, each.seal.algorithm, each.seal.signature, before + unsigned(each.seal.field, True))
+                must_have_made(key, each.seal.algorithm, each.seal.signature, sealed.digest())
                 break
             except Unusable as error:
                 fault = error
         else:
             raise fault
-        before += each.seal.field.canonical(True)
+        hashed.update(each.seal.field.canonical(True))

@@ -3,7 +3,6 @@
 In: a `Reading`, the keys that `key_names` named, the time. Out: a `DkimResult` for each signature that was tried, in order.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mic_mail.checks.origin.keys import Keys
@@ -16,10 +15,9 @@ from mic_mail.checks.origin.signatures import (
     Unusable,
     check_times,
     must_have_made,
-    signed_octets,
+    signed_digest,
     tags,
 )  # fmt: skip
-from mic_mail.mime.dkim import Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def _check(signature: Signature, reading: Reading, keys: Keys, now: int) -> Dkim
     result, reason, key = Dkim.PASS, "", None
     try:
         check_times(signature, now)
-        key = verify(signature, reading.fields, reading.digest(signature.body), keys)
+        key = verify(signature, reading, keys)
     except Unusable as error:
         result, reason = error.result, error.reason
     digest = reading.digest(signature.body)
@@ -78,18 +76,19 @@ def _check(signature: Signature, reading: Reading, keys: Keys, now: int) -> Dkim
     )  # fmt: skip
 
 
-def verify(signature: Signature, fields: Sequence[Field], digest: Digest | None, keys: Keys) -> PublicKey:
+def verify(signature: Signature, reading: Reading, keys: Keys) -> PublicKey:
     """The key that has made it; raises `Unusable`."""
     found = keys.get(signature.key_name, Unusable(Dkim.PERMERROR, "too many keys"))
     if isinstance(found, Unusable):
         raise found
+    digest = reading.digest(signature.body)
     if digest is None:
         raise Unusable(Dkim.PERMERROR, "too many lengths of the body")
     if signature.body.limit is not None and signature.body.limit > digest.octets:
         raise Unusable(Dkim.PERMERROR, "the body is shorter than l=")
     if digest.digest() != signature.body_digest:
         raise Unusable(Dkim.FAIL, "the body has been changed")
-    signed = signed_octets(signature, fields)
+    signed = signed_digest(signature, reading.by_name)
     fault = Unusable(Dkim.PERMERROR, "there is no key")
     for key in found:
         try:

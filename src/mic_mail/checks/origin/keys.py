@@ -15,6 +15,8 @@ MOST_NAMES = 64
 """Ten signatures and fifty ARC sets, which nearly always name a few keys again and again."""
 MOST_RECORDS = 4
 """Of a name; a verifier may take any."""
+MOST_KEYS = 2
+"""In them: the old one and the new. Each is tried with each signature, and there may be seventy."""
 AT_ONCE = MOST_SIGNATURES
 """The keys of all signatures are asked for from the beginning: else slow names in front of somebody's name would keep its
 answer away, and what its owner disowns would count as not answered."""
@@ -56,4 +58,4 @@ async def _keys(resolver: Resolver, name: str) -> tuple[PublicKey, ...] | Unusab
             keys.append(parse_key(record))
         except Unusable as error:
             fault = error
-    return tuple(keys) or fault
+    return tuple(keys[:MOST_KEYS]) or fault

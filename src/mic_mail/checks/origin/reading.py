@@ -5,8 +5,9 @@ a body that are digested; of the body a piece is in memory. A header that is too
 """
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import BinaryIO
 
 from mic_mail.checks.origin.arcsets import Chain, parse_chain
@@ -25,7 +26,7 @@ MOST_FORMS = 8
 _END = b"\r\n\r\n"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """What the rest is decided by."""
 
@@ -43,6 +44,14 @@ class Reading:
     def digest(self, form: BodyForm) -> Digest | None:
         """None where it was one too many."""
         return next((digest for each, digest in self.digests if each == form), None)
+
+    @cached_property
+    def by_name(self) -> Mapping[bytes, Sequence[Field]]:
+        """The fields by their names in lower case, of each name in order."""
+        found: dict[bytes, list[Field]] = {}
+        for field in self.fields:
+            found.setdefault(field.name.lower(), []).append(field)
+        return found
 
     def values(self, name: bytes) -> list[bytes]:
         """Of the fields called `name` (lower case), in order."""

@@ -33,8 +33,8 @@ from mic_mail.storage.errors import Unavailable
 T = TypeVar("T")
 CHANCE = Random().randrange  # noqa: S311 - no secret
 MOST_SMALL, MOST_LARGE = 200, 30
-"""Messages in the two threads' queues, so that the last one waits some ten seconds: 50 ms for a hostile header, half a second
-for 25 MB (decision 0078)."""
+"""Messages in the two threads' queues, so that the last one waits some ten seconds: 50 ms for a hostile header, twice that
+where its keys have 8,192 bits, half a second for 25 MB (decision 0078)."""
 
 
 class Origins:
