@@ -188,6 +188,8 @@ FORGED = (
     b"Authentication-Results:\r\n\tmail.mic.gov.vn;\r\n\tspf=pass",
     b"Authentication-Results: mail.mic.gov.vn.; spf=pass",
     b'Authentication-Results: "mail\\.mic.gov.vn"; spf=pass',
+    b"Authentication-\x01Results: mail.mic.gov.vn; spf=pass",
+    b"Authentication-\xc2\xadResults: mail.mic.gov.vn; spf=pass",
 )
 OTHERS = (
     b"Authentication-Results: mx.one.example; spf=pass",
@@ -208,6 +210,15 @@ def test_forged_results_are_taken_away_and_nothing_else(server: MailServer, size
     _, stored = filed(server, bring(server, octets))
     assert stored.endswith(wanted)
     assert re.sub(rb"\s+", b"", stored.removesuffix(wanted)).lower().count(b"mail.mic.gov.vn") == 2  # our field, our Received
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_forged_results_that_stand_there_alone(server: MailServer, forged: bytes) -> None:
+    """Nothing else in the header says that there may be any."""
+    rest = message("lan@none.example")
+    _, stored = filed(server, bring(server, forged + b"\r\n" + rest))
+    assert stored.endswith(b"\r\n" + rest)
+    assert re.sub(rb"\s+", b"", stored).lower().count(b"mail.mic.gov.vn") == 2  # our field, our Received
 
 
 @pytest.mark.parametrize("size", [10, 200_000], ids=["small", "large"])
