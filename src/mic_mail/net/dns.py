@@ -2,12 +2,14 @@
 
 In: names and types, the name servers to ask. Out: `Found`, `NoSuchName` or `DnsUnavailable`: that a name does not exist is an
 answer, that nobody answered is not, and mail is refused for the first alone (RFC 5321 §5.1, RFC 8020). Belongs to a loop;
-bounded in time and in memory; answers are kept as long as they say themselves.
+bounded in time and in memory; answers are kept as long as they say themselves. Who asks lets others have their turn, also where
+the answer is at hand: else whoever asks on and on would keep the loop, and no time could run out.
 
 `secure` is the AD bit of a resolver that validates (RFC 4035 §3.2.3). It is believed only from name servers on this machine:
 between a distant one and here anybody could set it (RFC 7672 §2.2.1).
 """
 
+import asyncio
 import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -171,6 +173,7 @@ class Resolver:
             raise DnsUnavailable(
                 Text(f"Chưa tra được {kind} của {asked}: {what}", f"{kind} of {asked} could not be looked up: {what}")
             ) from error
+        await asyncio.sleep(0)  # an answer that was kept has suspended nobody
         records = list(map(read, answer.rrset)) if answer.rrset is not None else []
         secure = self.is_trusted and bool(answer.response.flags & dns.flags.AD)
         ttl = float(min(answer.chaining_result.minimum_ttl, LONGEST_TTL_SECONDS))

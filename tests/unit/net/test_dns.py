@@ -42,6 +42,14 @@ async def test_mail_exchangers_best_first(resolver: Resolver) -> None:
     assert found == Found((Mx(10, "mx1.mic.gov.vn"), Mx(20, "mx2.mic.gov.vn")), True, 300)
 
 
+async def test_an_answer_at_hand_lets_others_have_their_turn(resolver: Resolver) -> None:
+    await resolver.mx("mic.gov.vn")
+    turns: list[int] = []
+    asyncio.get_running_loop().call_soon(turns.append, 1)
+    await resolver.mx("mic.gov.vn")
+    assert turns
+
+
 async def test_null_mx(resolver: Resolver) -> None:
     """RFC 7505: a domain that takes no mail."""
     assert (await resolver.mx("null.example")).values == (Mx(0, ""),)

@@ -2,7 +2,7 @@
 
 In: the address of a client, a domain, the sender, a resolver. Out: `SpfResult`, always; nothing that a record, a name or a
 sender says raises. Bounded as §4.6.4 wants it: ten terms that look up, two of them without an answer, ten names of each MX and
-PTR; and in time, after which it is `temperror`. Belongs to a loop.
+PTR; in the addresses of one name; and in time, after which it is `temperror`. Belongs to a loop.
 """
 
 import asyncio
@@ -35,6 +35,9 @@ MOST_LOOKUPS = 10
 MOST_VOID_LOOKUPS = 2
 MOST_NAMES = 10
 """Of one MX or PTR (§4.6.4)."""
+MOST_ADDRESSES = 100
+"""Of one name. The RFC bounds names alone, but ten terms of ten names of 4,000 addresses, from the cache again and again, are
+seconds of work. More are `permerror`, as other limits are: of the first hundred the result would change with their order."""
 SECONDS = 20.0
 """§4.6.4 asks for no less."""
 EXPLANATION_SECONDS = 3.0
@@ -82,6 +85,10 @@ _RESULTS = {"+": Spf.PASS, "-": Spf.FAIL, "~": Spf.SOFTFAIL, "?": Spf.NEUTRAL}
 
 class _Permanent(Exception):
     """permerror."""
+
+
+class _Crowded(_Permanent):
+    """Of a name with too many addresses; if it is that of an address, it counts for nothing (§5.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +216,10 @@ class _Host:
         return values
 
     async def _addresses(self, name: str) -> tuple[str, ...]:
-        return await self._found(self._resolver.ipv4 if self._ip.version == 4 else self._resolver.ipv6, name)
+        found = await self._found(self._resolver.ipv4 if self._ip.version == 4 else self._resolver.ipv6, name)
+        if len(found) > MOST_ADDRESSES:
+            raise _Crowded("too many addresses of one name")
+        return found
 
     async def _target(self, spec: str, domain: str) -> str | None:
         """A domain-spec with its macros' values; None where that is nothing the DNS could hold (§4.8)."""
@@ -238,7 +248,7 @@ class _Host:
         if target is None:
             return False
         if mechanism.kind == "a":
-            return self._is_among(await self._addresses(target), mechanism)
+            return await self._is_at(target, mechanism)
         if mechanism.kind == "exists":
             return bool(await self._found(self._resolver.ipv4, target))
         if mechanism.kind == "mx":
@@ -250,9 +260,10 @@ class _Host:
                 return True
         return False
 
-    def _is_among(self, addresses: tuple[str, ...], mechanism: Mechanism) -> bool:
+    async def _is_at(self, host: str, mechanism: Mechanism) -> bool:
         length = mechanism.prefix4 if self._ip.version == 4 else mechanism.prefix6
-        return any(self._ip in ipaddress.ip_network((address, length), strict=False) for address in addresses)
+        ours = ipaddress.ip_network((self._ip, length), strict=False)
+        return any(ipaddress.ip_address(address) in ours for address in await self._addresses(host))
 
     async def _is_exchanger(self, target: str, mechanism: Mechanism) -> bool:
         """§5.4."""
@@ -260,7 +271,7 @@ class _Host:
         if len(exchangers) > MOST_NAMES:
             raise _Permanent("too many mail exchangers")
         for host in exchangers:
-            if host and self._is_among(await self._addresses(host), mechanism):
+            if host and await self._is_at(host, mechanism):
                 return True
         return False
 
@@ -273,8 +284,8 @@ class _Host:
 
     async def _leads_back(self, name: str) -> bool:
         try:
-            return str(self._ip) in {str(ipaddress.ip_address(one)) for one in await self._addresses(name)}
-        except DnsUnavailable:
+            return self._ip in map(ipaddress.ip_address, await self._addresses(name))
+        except (DnsUnavailable, _Crowded):
             return False
 
     async def _validated_name(self, domain: str) -> str:

@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import arrivals
-from mic_mail.checks.origin import arc
-from mic_mail.checks.origin.arc import Arc, ArcResult, check_arc
+from mic_mail.checks.origin import arc, signatures
+from mic_mail.checks.origin.arc import MOST_OLDER, Arc, ArcResult, check_arc
+from mic_mail.checks.origin.dkimcheck import check_dkim
 from mic_mail.checks.origin.reading import read
 from mic_mail.checks.origin.signatures import Dkim, Unusable, parse_key
+from mic_mail.mime.dkim import relaxed_field
 
 PLAIN = b"From: a@mic.gov.vn\r\nTo: b@x.example\r\nSubject: Hello\r\n\r\nbody\r\n"
 KEYS = {name: (parse_key(text),) for name, text in arrivals.records().items()}
@@ -66,6 +68,35 @@ def test_the_oldest_that_passes() -> None:
     message = arrivals.seal(message, 3)
     assert verdict(message) == ArcResult(Arc.PASS, 3, 2, (arrivals.DOMAIN,) * 3)
     assert by_dkimpy(message) == "pass"
+
+
+def test_no_more_older_signatures_than_a_bound() -> None:
+    """Nobody has to look at them (§5.2 step 5); what is said is true of those that were looked at."""
+    message = chain(1).replace(b"Hello", b"[list] Hello")
+    for number in range(2, MOST_OLDER + 4):
+        message = arrivals.seal(message, number)
+    assert verdict(message).oldest_pass == 3
+    assert verdict(chain(MOST_OLDER + 1)).oldest_pass == 0
+
+
+def test_a_large_field_that_all_have_signed_is_made_canonical_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty signatures of one message, some with several keys: no more work than its octets are worth."""
+    made: list[bytes] = []
+
+    def counted(name: bytes, value: bytes) -> bytes:
+        made.append(name)
+        return relaxed_field(name, value)
+
+    message = b"X-Large:" + b" a" * 10_000 + b"\r\n" + PLAIN
+    for number in range(1, 4):
+        message = arrivals.seal(message, number, names=b"from:x-large")
+    for _ in range(3):
+        message = arrivals.sign(message, include_headers=[b"from", b"x-large"])
+    reading = read(message)
+    monkeypatch.setattr(signatures, "relaxed_field", counted)
+    assert [each.result for each in check_dkim(reading, KEYS, int(time.time()))] == [Dkim.PASS] * 3
+    assert check_arc(reading, KEYS, int(time.time())).sealers == (arrivals.DOMAIN,) * 3
+    assert made.count(b"X-Large") == 1
 
 
 TWO = chain(2)

@@ -14,9 +14,9 @@ from pathlib import Path
 import dkim as dkimpy
 import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +26,7 @@ from mic_mail.checks.origin.dkimcheck import DkimResult, check_dkim, key_names
 from mic_mail.checks.origin.keys import fetch_keys
 from mic_mail.checks.origin.reading import MOST_FIELDS, MOST_HEADER_OCTETS, MOST_SIGNATURES, read
 from mic_mail.checks.origin.signatures import Dkim, PublicKey, Unusable, parse_key
-from mic_mail.mime.dkim import RelaxedBody, SimpleBody, relaxed_field
+from mic_mail.mime.dkim import RelaxedBody, SimpleBody, relaxed_field, strings_of
 from mic_mail.net.dns import Resolver
 
 PLAIN = b"From: a@mic.gov.vn\r\nTo: b@x.example\r\nSubject: Hello\r\n\r\nbody\r\n"
@@ -193,6 +193,14 @@ def test_a_key_of_768_bits_proves_nothing() -> None:
     assert not said.counts
 
 
+def test_a_key_with_an_exponent_as_long_as_itself_is_not_tried() -> None:
+    """Each try would take 7 ms, and four keys may be there for each of seventy signatures."""
+    key = RSAPublicNumbers(2**3_069 - 1, 2**3_072 - 24_691).public_key()
+    text = base64.b64encode(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+    said = verdict(arrivals.sign(PLAIN), keys=with_key(f"v=DKIM1; p={text}"))
+    assert (said.result, said.reason) == (Dkim.PERMERROR, "its key has a large exponent")
+
+
 def test_rsa_sha1_fails() -> None:
     """RFC 8301 §3.1, though its arithmetic would be right."""
     message = arrivals.sign(PLAIN).replace(b"rsa-sha256", b"rsa-sha1")
@@ -307,24 +315,36 @@ def test_a_body_in_any_pieces_as_it_is() -> None:
         assert short.finish().octets == len(whole)
 
 
+def test_a_body_of_nothing_but_spaces_and_letters_in_no_time() -> None:
+    started = time.perf_counter()
+    relaxed = RelaxedBody()
+    for _ in range(400):
+        relaxed.update(b" a" * 32_768)
+    relaxed.finish()
+    assert time.perf_counter() - started < 0.6
+
+
 def test_keys_of_the_dns() -> None:
     texts = arrivals.records()
     zone = arrivals.zone(texts) | {
         ("two._domainkey.mic.gov.vn", "TXT"): ['"v=DKIM1; p=AAAA"', *arrivals.zone({"": RECORD})["", "TXT"]],
+        ("many._domainkey.mic.gov.vn", "TXT"): [strings_of(f"v=DKIM1; n={number}; p={P}") for number in range(6)],
         ("empty._domainkey.mic.gov.vn", "MX"): ["10 a.example."],
     }
 
     async def ask() -> dict[str, str]:
         resolver = Resolver([server.place], seconds=1)
-        names = [f"{one}._domainkey.mic.gov.vn" for one in ("rsa", "ed", "two", "empty", "none", "broken")]
+        names = [f"{one}._domainkey.mic.gov.vn" for one in ("rsa", "ed", "two", "many", "empty", "none", "broken")]
         found = await fetch_keys(resolver, [*names, *names])
         return {
-            name.partition(".")[0]: str(keys.result) if isinstance(keys, Unusable) else "key" for name, keys in found.items()
+            name.partition(".")[0]: str(keys.result) if isinstance(keys, Unusable) else f"{len(keys)} keys"
+            for name, keys in found.items()
         }
 
     with name_server(zone, troubles={"broken._domainkey.mic.gov.vn": BROKEN}) as server:
         assert asyncio.run(ask()) == {
-            "rsa": "key", "ed": "key", "two": "key", "empty": "permerror", "none": "permerror", "broken": "temperror",
+            "rsa": "1 keys", "ed": "1 keys", "two": "1 keys", "many": "2 keys", "empty": "permerror", "none": "permerror",
+            "broken": "temperror",
         }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """What the domain in From asks for: discovery, alignment, and authors that are none (RFC 7489)."""
 
+import threading
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsserver import BROKEN, NameServer, name_server
+from mic_mail.checks.origin import dmarc
 from mic_mail.checks.origin.dkimcheck import DkimResult
 from mic_mail.checks.origin.dmarc import (
     Dmarc,
@@ -22,6 +24,7 @@ from mic_mail.checks.origin.dmarc import (
 from mic_mail.checks.origin.domains import organizational
 from mic_mail.checks.origin.signatures import Dkim
 from mic_mail.checks.origin.spf import Identity, Spf, SpfResult
+from mic_mail.mime.mailboxes import Mailbox, read_mailboxes
 from mic_mail.net.dns import Resolver
 
 ZONE = {
@@ -63,6 +66,20 @@ def by_spf(domain: str, result: Spf = Spf.PASS) -> SpfResult:
 
 def by_dkim(domain: str, result: Dkim = Dkim.PASS, *, is_testing: bool = False) -> DkimResult:
     return DkimResult(result, domain, is_testing=is_testing)
+
+
+async def test_from_is_read_beside_the_loop(server: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand authors in letters beyond ASCII take a while."""
+    threads: list[threading.Thread] = []
+
+    def reading(value: bytes) -> list[Mailbox]:
+        threads.append(threading.current_thread())
+        return read_mailboxes(value)
+
+    monkeypatch.setattr(dmarc, "read_mailboxes", reading)
+    assert (await ask(server, "mic.gov.vn")).domain == "mic.gov.vn"
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from dnsserver import BROKEN, NameServer, name_server
-from mic_mail.checks.origin.iprev import MOST_NAMES, Iprev, check_iprev
+from mic_mail.checks.origin.iprev import MOST_ADDRESSES, MOST_NAMES, Iprev, check_iprev
 from mic_mail.net.dns import Resolver
 
 MANY = [f"n{number}.example." for number in range(MOST_NAMES + 5)]
@@ -22,6 +22,8 @@ ZONE = {
     **{(name.rstrip("."), "A"): ["203.0.113.1"] for name in MANY},
     ("1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa", "PTR"): ["mx6.example."],
     ("mx6.example", "AAAA"): ["2001:db8::1"],
+    ("8.2.0.192.in-addr.arpa", "PTR"): ["crowd.example."],
+    ("crowd.example", "A"): ["192.0.2.8", *(f"203.0.113.{number}" for number in range(MOST_ADDRESSES))],
     ("text.example", "TXT"): ['"x"'],
 }
 
@@ -44,6 +46,7 @@ def server() -> Iterator[NameServer]:
         ("192.0.2.5", Iprev.TEMPERROR, ""),
         ("192.0.2.6", Iprev.PASS, "six.example"),
         ("192.0.2.7", Iprev.FAIL, ""),
+        ("192.0.2.8", Iprev.FAIL, ""),
         ("192.0.2.9", Iprev.PERMERROR, ""),
         ("2001:db8::2", Iprev.PERMERROR, ""),
         ("", Iprev.PERMERROR, ""),

@@ -12,7 +12,7 @@ of people who have signed in, is never judged; fields that claim to be ours are 
 from collections import Counter
 from collections.abc import Sequence
 
-from mic_mail.checks.origin.authresults import without_forged
+from mic_mail.checks.origin.authresults import may_stand_in, without_forged
 from mic_mail.checks.spamfields import without_foreign
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
@@ -89,8 +89,7 @@ class Judging:
 
     def has_results(self, header: bytes) -> bool:
         """Whether there may be any in it."""
-        small = header.lower()
-        return b"authentication-results" in small or (self._has_filter and b"x-spam" in small)
+        return may_stand_in(header) or (self._has_filter and b"x-spam" in header.lower())
 
     def cleaned(self, header: bytes) -> bytes:
         """`header` without the results that it gives out to be ours (RFC 8601 §5), and where there is a filter without those of
