@@ -122,6 +122,8 @@ class Application:
         self._books = AddressBooks(services.access, services.key, lanes=services.lanes, clock=services.clock, log=services.log)
         self._apps = AppPasswordPages(self)
         self._factors = SecondFactorPages(self)
+        self._changing: set[int] = set()
+        """The mailboxes whose password is being changed."""
         routes = [
             Route("/", self.show_sign_in),
             Route("/sign-in", self.show_sign_in),
@@ -371,10 +373,14 @@ class Application:
         return self._sign_in_page(visit.request, pages.TOO_MANY_TRIES, status=429)
 
     async def _give(self, visit: Visit, confirmed: SignedIn, new: str, *, ends_apps: bool) -> Response:
-        """Store the new password, and go on under a new session."""
+        """Store the new password, and go on under a new session; one at a time of a mailbox, in turn with all others: to judge
+        a password takes longer than to look at one."""
         services = self.services
+        if confirmed.mailbox_id in self._changing:
+            return self._change_page(visit, pages.BEING_CHANGED, status=409)
+        self._changing.add(confirmed.mailbox_id)
         try:
-            made = await services.lanes.hash_ahead(
+            made = await services.lanes.hash(
                 partial(
                     services.own_password.change,
                     confirmed.mailbox_id,
@@ -394,6 +400,8 @@ class Application:
         except Trouble as trouble:
             self.event("web_password_failed", visit.request, mailbox=confirmed.address, error=str(trouble))
             return self._change_page(visit, messages.unavailable(), status=503)
+        finally:
+            self._changing.discard(confirmed.mailbox_id)
         self.event("web_password_changed", visit.request, mailbox=confirmed.address, version=made.version)
         await services.directory_changed()
         with_new = await self._signed_in_anew(confirmed, made.version)
