@@ -182,7 +182,9 @@ class SecondFactorPages:
             return tired
         code, origin = fields.get("code", ""), Origin(signed_in.actor)
         try:
-            enrolled = await services.lanes.io(services.second_factors.enrol, signed_in.mailbox_id, secret, code, origin)
+            enrolled = await services.lanes.io(
+                services.second_factors.enrol, signed_in.mailbox_id, signed_in.credential_version, secret, code, origin
+            )
         except BadInput as bad:
             return await self._page(visit, bad.text, at="code", status=422)
         except Superseded as passed:
