@@ -19,7 +19,6 @@ is announced stands on every page (Reg. 10.3).
     /metrics /health  for monitoring, from its networks alone (`monitoring`)
 """
 
-import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -107,7 +106,7 @@ class Visit:
     """One request of somebody who is signed in."""
 
     request: Request
-    token: str
+    token: str = field(repr=False)
     session: Session
     signed_in: SignedIn
     peer: Peer
@@ -305,7 +304,8 @@ class Application:
         )  # fmt: skip
 
     async def apple_profile(self, request: Request) -> Response:
-        """The own account for Apple's programs, signed where the key of the certificate can sign."""
+        """The own account for Apple's programs, signed where the key of the certificate can sign; later, where no hash lane is
+        free: a device warns of what is not signed."""
         visit = await self.visit(request)
         if visit is None:
             return self.ended(request)
@@ -313,9 +313,15 @@ class Application:
         entry = services.access.snapshot.entries[visit.signed_in.mailbox_id]
         name = one_line(entry.display_name or entry.owner.name) or address
         profile = mobileconfig.profile(servers(config), address, name, address.rpartition("@")[2])
-        with contextlib.suppress(OSError, ValueError):
+        try:
             profile = await services.lanes.hash_ahead(
                 partial(mobileconfig.signed, profile, config.certificate, config.key), address
+            )
+        except (OSError, ValueError):  # it goes unsigned
+            pass
+        except Trouble:
+            return self.page(
+                "message", request, 503, text=messages.unavailable(), title=pages.ERROR, path="/mailbox", is_error=True
             )
         headers = {"content-disposition": f'attachment; filename="{mobileconfig.NAME}"'}
         return Response(profile, media_type=mobileconfig.MEDIA_TYPE, headers=headers)
