@@ -66,7 +66,12 @@ class SecondFactorPages:
         visit = await self._application.half_visit(request)
         if visit is None:
             return self._application.ended(request)
-        return visit if visit.session.half else RedirectResponse("/mailbox", 303)
+        if not visit.session.half:
+            return RedirectResponse("/mailbox", 303)
+        if not self._application.services.page_access.asks_for_code(visit.signed_in):  # removed since: no code would be right
+            self._application.sessions.end(visit.token)
+            return self._application.ended(request)
+        return visit
 
     async def show_code(self, request: Request) -> Response:
         visit = await self._half(request)
