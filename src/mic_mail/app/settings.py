@@ -79,6 +79,7 @@ def imap_settings(config: Config) -> ImapSettings:
         idle_seconds=imap.idle_seconds,
         still_here_seconds=imap.still_here_seconds,
         errors=imap.errors,
+        command_octets=imap.command_octets,
         support=config.support,
         passed_on=frozenset(keyword.lower() for keyword in config.unit.passed_on.keywords),
         scans=bool(config.malware.clamd),
