@@ -133,7 +133,7 @@ def test_with_a_second_factor_it_alone_opens_the_door(server: MailServer, door: 
     app = make(server, local)
     factors, secret = SecondFactors(server.population.directory, server.config, server.clock), totp.make_secret()
     code = totp.code(secret, int(server.clock.now().timestamp() // 30))
-    factors.enrol(mailbox.mailbox_id, secret, code, Origin(user))
+    factors.enrol(mailbox.mailbox_id, 1, secret, code, Origin(user))
     server.refresh()
     refused = way(server, user, OWN)
     assert ("second factor" if door in {Door.IMAP, Door.POP3, Door.SUBMISSION} else ELSEWHERE[door]) in refused

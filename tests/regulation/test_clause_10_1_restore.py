@@ -45,7 +45,7 @@ def with_device(house: House, name: str) -> bytes:
     """The mailbox has a second factor from now on; its secret, as the telephone holds it."""
     secret = totp.make_secret()
     factors = SecondFactors(house.server.population.directory, house.server.config, house.clock)
-    factors.enrol(house.people[name].mailbox_id, secret, code(secret, house.clock), Origin("test"))
+    factors.enrol(house.people[name].mailbox_id, 1, secret, code(secret, house.clock), Origin("test"))
     return secret
 
 

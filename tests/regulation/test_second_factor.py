@@ -233,12 +233,12 @@ def test_the_centre_removes_a_mailboxs_with_its_app_passwords(desk: Desk) -> Non
     """A lost telephone is a lost password: on a document, and what was on the telephone ends."""
     directory, config = desk.directory(), load(desk.folder / "mic-mail.toml")
     mailbox, clock = directory.mailbox(DVBE), CLOCK
-    set_password(
+    own = set_password(
         directory, config, mailbox, "bảy con vịt xiêm bơi ngang", at=clock.now(), origin=Origin(DVBE), must_change=False
     )
     AppPasswords(directory, config, clock).add(mailbox.mailbox_id, "Điện thoại", (), Origin(DVBE))
     secret = totp.make_secret()
-    SecondFactors(directory, config, clock).enrol(mailbox.mailbox_id, secret, code(secret), Origin(DVBE))
+    SecondFactors(directory, config, clock).enrol(mailbox.mailbox_id, own.version, secret, code(secret), Origin(DVBE))
     assert [row["recovery_left"] for row in desk.seen_by("mai", "second-factor", "list")] == [10]
     assert desk.seen_by("hoa", "second-factor", "list")[0]["holder"] == DVBE
     assert desk.by("mai", "second-factor", "remove", DVBE, "--document", " ") == 2

@@ -5,7 +5,7 @@ No rules on kinds of letters and no forced variety: NIST SP 800-63B §5.1.1.2 ad
 guesses a password would take that goes for the likely ones first: those of zxcvbn, which knows leaked passwords, keyboard
 rows, dates, repeats and the usual disguises (`p@ssw0rd`), and what it does not know: the words that people here begin with, and
 the person's own names. Diacritics hide nothing: `Mật khẩu` is guessed as `mat khau`.
-Blocking for some milliseconds, at most `LONGEST_LOOKED_AT` characters: lanes and commands only.
+Blocking for some milliseconds, 0.2 s where somebody makes it so (`MOST_WORK`): lanes and commands only.
 """
 
 import threading
@@ -22,6 +22,10 @@ FEWEST_GUESSES = 10**9
 milliseconds of argon2id for each."""
 LONGEST_LOOKED_AT = 72
 """zxcvbn's time grows faster than the length; what a longer one has besides does not make it weaker."""
+MOST_WORK = 100_000
+"""Square of the length times the ways to read the signs that disguise letters (`$`, `4`, `|`): zxcvbn compares all pieces of a
+password with its words, once for each way. With all of these signs that are 736 ways, and 72 characters take 3 s; this much
+takes 0.1 s. Where there is more, the beginning is looked at, 13 characters at the least: its signs make it strong."""
 SHORTEST_NAME = 3
 
 # What people here begin with; those of the world zxcvbn knows.
@@ -90,6 +94,22 @@ def _own_words(address: str, names: Sequence[str]) -> Iterator[str]:
 def _guesses(password: str, words: Sequence[str]) -> float:
     from zxcvbn import zxcvbn  # 0.1 s and 15 MB of words: for who sets a password, not for every process
 
+    beginning = password[: _looked_at(password)]
     with _ONE_AT_A_TIME:
-        found = zxcvbn(password[:LONGEST_LOOKED_AT], user_inputs=list(dict.fromkeys(words)))
+        found = zxcvbn(beginning, user_inputs=list(dict.fromkeys(words)))
     return float(found["guesses"])
+
+
+def _looked_at(password: str) -> int:
+    """How many characters zxcvbn looks at with no more than `MOST_WORK`."""
+    from zxcvbn.matching import L33T_TABLE, enumerate_l33t_subs, relevant_l33t_subtable
+
+    disguises = frozenset(sign for signs in L33T_TABLE.values() for sign in signs)
+    seen, ways = "", 1
+    for before, sign in enumerate(password[:LONGEST_LOOKED_AT]):
+        if sign in disguises and sign not in seen:
+            seen += sign
+            ways = len(enumerate_l33t_subs(relevant_l33t_subtable(seen, L33T_TABLE)))
+        if (before + 1) ** 2 * ways > MOST_WORK:
+            return before
+    return min(len(password), LONGEST_LOOKED_AT)

@@ -183,6 +183,10 @@ CHANGED = Text(
 NOT_THE_SAME = Text("Hai lần nhập mật khẩu mới không giống nhau.", "The new password was not typed the same way twice.")
 PRESENT_IS_WRONG = Text("Mật khẩu hiện tại không đúng.", "The present password is wrong.")
 FIELDS_MISSING = Text("Đề nghị điền đủ các mục.", "Please fill in every field.")
+BEING_CHANGED = Text(
+    "Mật khẩu đang được thay đổi ở nơi khác; đề nghị thử lại sau giây lát.",
+    "The password is being changed elsewhere; please try again in a moment.",
+)
 TOO_MANY_TRIES = Text(
     "Đã thử quá nhiều lần; đề nghị đăng nhập lại.", "There were too many tries in this session; please sign in again."
 )

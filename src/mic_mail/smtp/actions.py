@@ -8,7 +8,7 @@ ReadChunk                  read exactly so many octets           chunk_refused, 
 Close                      send the reply, then close
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from mic_mail.smtp.grammar import MailParameters, Path, RcptParameters
@@ -35,7 +35,7 @@ class StartTls:
 @dataclass(frozen=True, slots=True)
 class Authenticate:
     mechanism: str
-    initial: bytes | None
+    initial: bytes | None = field(repr=False)
     """Base64 as it came (RFC 4954 §4); `=` stands for an empty response."""
 
 

@@ -19,7 +19,6 @@ is announced stands on every page (Reg. 10.3).
     /metrics /health  for monitoring, from its networks alone (`monitoring`)
 """
 
-import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -107,7 +106,7 @@ class Visit:
     """One request of somebody who is signed in."""
 
     request: Request
-    token: str
+    token: str = field(repr=False)
     session: Session
     signed_in: SignedIn
     peer: Peer
@@ -122,6 +121,8 @@ class Application:
         self._books = AddressBooks(services.access, services.key, lanes=services.lanes, clock=services.clock, log=services.log)
         self._apps = AppPasswordPages(self)
         self._factors = SecondFactorPages(self)
+        self._changing: set[int] = set()
+        """The mailboxes whose password is being changed."""
         routes = [
             Route("/", self.show_sign_in),
             Route("/sign-in", self.show_sign_in),
@@ -303,7 +304,8 @@ class Application:
         )  # fmt: skip
 
     async def apple_profile(self, request: Request) -> Response:
-        """The own account for Apple's programs, signed where the key of the certificate can sign."""
+        """The own account for Apple's programs, signed where the key of the certificate can sign; later, where no hash lane is
+        free: a device warns of what is not signed."""
         visit = await self.visit(request)
         if visit is None:
             return self.ended(request)
@@ -311,9 +313,15 @@ class Application:
         entry = services.access.snapshot.entries[visit.signed_in.mailbox_id]
         name = one_line(entry.display_name or entry.owner.name) or address
         profile = mobileconfig.profile(servers(config), address, name, address.rpartition("@")[2])
-        with contextlib.suppress(OSError, ValueError):
+        try:
             profile = await services.lanes.hash_ahead(
                 partial(mobileconfig.signed, profile, config.certificate, config.key), address
+            )
+        except (OSError, ValueError):  # it goes unsigned
+            pass
+        except Trouble:
+            return self.page(
+                "message", request, 503, text=messages.unavailable(), title=pages.ERROR, path="/mailbox", is_error=True
             )
         headers = {"content-disposition": f'attachment; filename="{mobileconfig.NAME}"'}
         return Response(profile, media_type=mobileconfig.MEDIA_TYPE, headers=headers)
@@ -371,10 +379,14 @@ class Application:
         return self._sign_in_page(visit.request, pages.TOO_MANY_TRIES, status=429)
 
     async def _give(self, visit: Visit, confirmed: SignedIn, new: str, *, ends_apps: bool) -> Response:
-        """Store the new password, and go on under a new session."""
+        """Store the new password, and go on under a new session; one at a time of a mailbox, in turn with all others: to judge
+        a password takes longer than to look at one."""
         services = self.services
+        if confirmed.mailbox_id in self._changing:
+            return self._change_page(visit, pages.BEING_CHANGED, status=409)
+        self._changing.add(confirmed.mailbox_id)
         try:
-            made = await services.lanes.hash_ahead(
+            made = await services.lanes.hash(
                 partial(
                     services.own_password.change,
                     confirmed.mailbox_id,
@@ -394,6 +406,8 @@ class Application:
         except Trouble as trouble:
             self.event("web_password_failed", visit.request, mailbox=confirmed.address, error=str(trouble))
             return self._change_page(visit, messages.unavailable(), status=503)
+        finally:
+            self._changing.discard(confirmed.mailbox_id)
         self.event("web_password_changed", visit.request, mailbox=confirmed.address, version=made.version)
         await services.directory_changed()
         with_new = await self._signed_in_anew(confirmed, made.version)

@@ -122,7 +122,14 @@ class AppPasswordPages:
         application, services = self._application, self._application.services
         origin = Origin(confirmed.actor)
         try:
-            adding = partial(services.app_passwords.add, confirmed.mailbox_id, name, SCOPES[scope], origin)
+            adding = partial(
+                services.app_passwords.add,
+                confirmed.mailbox_id,
+                name,
+                SCOPES[scope],
+                origin,
+                confirmed_version=confirmed.credential_version,
+            )
             added = await services.lanes.hash_ahead(adding, confirmed.address)
         except BadInput as bad:
             return await self._page(visit, bad.text, at="name", name=name, status=422)

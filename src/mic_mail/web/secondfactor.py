@@ -66,7 +66,12 @@ class SecondFactorPages:
         visit = await self._application.half_visit(request)
         if visit is None:
             return self._application.ended(request)
-        return visit if visit.session.half else RedirectResponse("/mailbox", 303)
+        if not visit.session.half:
+            return RedirectResponse("/mailbox", 303)
+        if not self._application.services.page_access.asks_for_code(visit.signed_in):  # removed since: no code would be right
+            self._application.sessions.end(visit.token)
+            return self._application.ended(request)
+        return visit
 
     async def show_code(self, request: Request) -> Response:
         visit = await self._half(request)
@@ -182,7 +187,9 @@ class SecondFactorPages:
             return tired
         code, origin = fields.get("code", ""), Origin(signed_in.actor)
         try:
-            enrolled = await services.lanes.io(services.second_factors.enrol, signed_in.mailbox_id, secret, code, origin)
+            enrolled = await services.lanes.io(
+                services.second_factors.enrol, signed_in.mailbox_id, signed_in.credential_version, secret, code, origin
+            )
         except BadInput as bad:
             return await self._page(visit, bad.text, at="code", status=422)
         except Superseded as passed:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from mic_mail.auth import totp
-from mic_mail.directory.records import MailboxRecord
+from mic_mail.directory.records import MailboxRecord, Superseded
 from mic_mail.errors import BadInput, MicMailError
 from mic_mail.policy.apppasswords import NUMBER, Door, living
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
@@ -302,6 +302,23 @@ async def test_what_gets_none(world: World, fact: Draft | None, name: str, error
         add(world, mailbox, name)
 
 
+async def test_a_password_that_was_changed_since_it_was_shown_gets_none(world: World) -> None:
+    """Neither an app password nor a second factor: by such a lasting way in a thief would outlive the owner's change."""
+    mailbox = world.add("dvbe")
+    thief = await world.page.enter("dvbe", PASSWORD, peer(door="web"))
+    assert isinstance(thief, SignedIn)
+    shown, origin = thief.credential_version, Origin(mailbox.address)
+    OwnPassword(world.directory, world.config, world.clock).change(mailbox.mailbox_id, shown, "bảy con vịt xiêm bơi ngang")
+    with pytest.raises(Superseded, match="just been changed"):
+        service(world).add(mailbox.mailbox_id, "x", (), origin, confirmed_version=shown)
+    factors, secret = SecondFactors(world.directory, world.config, world.clock), totp.make_secret()
+    code = totp.code(secret, int(START.timestamp() // 30))
+    with pytest.raises(Superseded, match="just been changed"):
+        factors.enrol(mailbox.mailbox_id, shown, secret, code, origin)
+    assert service(world).add(mailbox.mailbox_id, "x", (), origin, confirmed_version=shown + 1).name == "x"
+    factors.enrol(mailbox.mailbox_id, shown + 1, secret, code, origin)
+
+
 async def test_their_number_is_bounded(world: World) -> None:
     """`auth.app_passwords` at once; revoked ones make room, until too many were made in a day; 0 closes all."""
     mailbox = world.add("dvbe")
@@ -380,7 +397,7 @@ async def test_with_a_second_factor_the_own_password_sends_nothing_more(world: W
     assert isinstance(by_app, SignedIn)
     factors, secret = SecondFactors(world.directory, world.config, world.clock), totp.make_secret()
     code = totp.code(secret, int(START.timestamp() // 30))
-    factors.enrol(mailbox.mailbox_id, secret, code, Origin("dvbe@mic.gov.vn"))
+    factors.enrol(mailbox.mailbox_id, 1, secret, code, Origin("dvbe@mic.gov.vn"))
     await world.access.refresh()
     refusal = world.access.check_send(by_own, peer(door="submission"))
     assert refusal is not None

@@ -28,7 +28,7 @@ async def enrol(world: World, mailbox_id: int) -> bytes:
     """A second factor; the next code is another one."""
     secret = totp.make_secret()
     factors = SecondFactors(world.directory, world.config, world.clock)
-    factors.enrol(mailbox_id, secret, code_of(world, secret), Origin("dvbe@mic.gov.vn"))
+    factors.enrol(mailbox_id, 1, secret, code_of(world, secret), Origin("dvbe@mic.gov.vn"))
     world.clock.move_to(world.clock.now() + CODE_LATER)
     await world.access.refresh()
     return secret

@@ -1,10 +1,13 @@
 """Which passwords may protect a mailbox (Reg. 10.2, 15.2; rules of our own)."""
 
+import random
+import time
+
 import pytest
 
 from mic_mail.auth import passwords
 from mic_mail.auth.passwords import WeakPassword
-from mic_mail.auth.strength import check_strength
+from mic_mail.auth.strength import _looked_at, check_strength
 
 ADDRESS = "dvbe@mic.gov.vn"
 NAMES = ("Đỗ Văn Bê",)
@@ -66,3 +69,36 @@ def test_a_short_name_forbids_nothing() -> None:
 def test_the_longest_password_is_looked_at_in_no_time_that_grows() -> None:
     """All octets that are allowed; what is beyond the part looked at does not make it weaker."""
     check_strength(" ".join(f"chữ{number * number}" for number in range(60)), ADDRESS)
+
+
+SIGNS = "4@8({[<369!1|0$5+7%2"
+"""All that zxcvbn takes for letters in disguise."""
+
+
+@pytest.mark.parametrize(
+    "dear", [SIGNS * 4, "".join(random.Random(1).choices(SIGNS, k=72)), "1|7i!l+t4@({[<69" * 5, "p4@ssw0rd$5!1|7+2%{[<(x" * 3]
+)
+def test_no_password_takes_seconds(dear: str) -> None:
+    """Signs that may each be one of several letters, all of them, as long as it goes: 0.1 to 0.2 s instead of 3 s and more."""
+    check_strength("con mèo trèo cây cau", ADDRESS)  # loads the words
+    before = time.thread_time()
+    check_strength(dear, ADDRESS)
+    assert time.thread_time() - before < 0.8
+
+
+@pytest.mark.parametrize(
+    ("password", "all_of_it"),
+    [
+        ("con mèo trèo cây cau, 4 con vịt xiêm bơi ngang 1 cái ao 5 chuồng nuôi 7", True),
+        ("Hà Nội mùa 3 vắng những cơn mưa, cái rét 1 đêm 0 độ!", True),
+        ("a" * 100, True),
+        (SIGNS * 4, False),
+        ("(8*[!x4$@2|e{<9+6%7&5", False),
+    ],
+)
+def test_how_much_is_looked_at(password: str, all_of_it: bool) -> None:
+    """Sentences as far as ever; of signs in disguise at least so many as are strong whatever they are."""
+    seen = _looked_at(password)
+    assert seen == min(len(password), 72) if all_of_it else 13 < seen < len(password)
+    if password != "a" * 100:
+        check_strength(password, ADDRESS)

@@ -1,5 +1,6 @@
 """The page of app passwords: made and shown once, listed, revoked; what keeps others from doing it."""
 
+import asyncio
 import contextlib
 import email
 import email.header
@@ -13,6 +14,9 @@ import pytest
 
 from harness import MailServer
 from mic_mail.policy.facts import FactKind
+from mic_mail.services.signin.identity import Answered, Peer, SignedIn
+from mic_mail.services.signin.ownpassword import OwnPassword
+from mic_mail.services.signin.pageaccess import PageAccess
 from population import PASSWORD, draft
 from unit.web.conftest import NEW, Browser, Open, logged
 from unit.web.test_pages import imap
@@ -132,6 +136,28 @@ def test_others_cannot_revoke_or_make(site: MailServer, browsers: Open) -> None:
     stranger = browsers(site)
     assert stranger.client.post(PATH, data={"name": "x", "present": PASSWORD, "scope": "all"}).status_code == 200
     assert "Đăng nhập" in stranger.get(PATH).text
+
+
+def test_none_by_a_password_that_is_changed_meanwhile(
+    site: MailServer, browsers: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thief shows the password just before its owner changes it: he gets no way in that lasts."""
+    mailbox = site.issue("ketrom")
+    browser = browsers(site).signed_in("ketrom")
+    original = PageAccess.confirm
+
+    async def confirm(page: PageAccess, signed_in: SignedIn, password: str, peer: Peer) -> Answered:
+        answer = await original(page, signed_in, password, peer)
+        own = OwnPassword(site.population.directory, site.config, site.clock)
+        await asyncio.to_thread(own.change, mailbox.mailbox_id, signed_in.credential_version, NEW)
+        return answer
+
+    browser.get(PATH)
+    monkeypatch.setattr(PageAccess, "confirm", confirm)
+    answer = browser.post(PATH, {"name": "Máy của kẻ trộm", "present": PASSWORD, "scope": "all"})
+    assert answer.status_code == 409
+    assert "Mật khẩu vừa được thay đổi ở nơi khác." in answer.text
+    assert not site.population.directory.entry(mailbox.mailbox_id).app_passwords
 
 
 def test_a_password_that_is_due_comes_first(site: MailServer, browsers: Open) -> None:

@@ -6,11 +6,14 @@ import socket
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from harness import MailServer, config_for, stopping
+from mic_mail.services.mailboxes import credentials
 from mic_mail.web.guarding import HEADERS
 from population import PASSWORD
 from unit.web.conftest import NEW, SETTINGS, Browser, Open, logged
@@ -181,6 +184,38 @@ def test_ten_changes_at_once_are_one(site: MailServer, browsers: Open) -> None:
     assert version(site, mailbox.mailbox_id) == 2
     assert len(site.population.directory.facts(mailbox.mailbox_id)) == 3
     browsers(site).signed_in("nhieu", made[0])
+
+
+def test_who_tries_many_passwords_keeps_nobody_waiting(tmp_path: Path, browsers: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes to judge one: of a mailbox one is judged at a time, and who comes for the first time has a turn."""
+    servers = [MailServer(config_for(tmp_path, {**SETTINGS, "process": {"hash_threads": 2}}))]
+    with stopping(servers):
+        _try_many(servers[0], browsers, monkeypatch)
+
+
+def _try_many(site: MailServer, browsers: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.issue("vet")
+    site.issue("moiden")
+    began, over, judged = threading.Event(), threading.Event(), []
+
+    def judge(password: str, address: str, **rules: Any) -> None:
+        judged.append(address)
+        began.set()
+        over.wait(20)
+
+    monkeypatch.setattr(credentials, "check_strength", judge)
+    trying = [browsers(site).signed_in("vet") for _ in range(3)]
+    for browser in trying:
+        browser.get("/password")
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(trying[0].change, NEW)
+        assert began.wait(20)
+        assert [browser.change(NEW).status_code for browser in trying[1:]] == [409, 409]
+        assert "đang được thay đổi ở nơi khác" in trying[1].page.text
+        assert browsers(site).sign_in("moiden").headers["location"] == "/mailbox"
+        over.set()
+        assert first.result().status_code == 303
+    assert judged == ["vet@mic.gov.vn"]
 
 
 def test_one_session_has_so_many_tries(site: MailServer, browsers: Open) -> None:

@@ -14,6 +14,8 @@ import httpx
 import pytest
 
 from harness import MailServer, config_for, stopping
+from mic_mail.process.lanes import Lanes
+from mic_mail.storage.errors import Unavailable
 from unit.web.conftest import Browser
 
 pytestmark = pytest.mark.clause("8.1")
@@ -220,6 +222,22 @@ def opened(profile: bytes, certificate: Path, folder: Path) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     read: dict[str, Any] = plistlib.loads(done.stdout)
     return read
+
+
+def test_apples_profile_waits_where_everybody_does(site: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many sign in at the moment: later, and no defect."""
+
+    async def busy(lanes: Lanes, fn: object, source: str) -> None:
+        raise Unavailable("too many are waiting")
+
+    browser = Browser(site)
+    try:
+        browser.signed_in("dvbe")
+        monkeypatch.setattr(Lanes, "hash_ahead", busy)
+        answer = browser.get("/mailbox/apple.mobileconfig")
+    finally:
+        browser.close()
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
 
 
 def test_apples_profile(site: MailServer, tmp_path: Path) -> None:

@@ -103,6 +103,23 @@ def test_a_code_is_asked_for_from_then_on(site: MailServer, browsers: Open) -> N
     assert not any(word in told for word in (code, *recovery, totp.typed(secret), totp.typed(secret).replace(" ", "")))
 
 
+def test_none_is_asked_for_once_it_is_removed(site: MailServer, browsers: Open) -> None:
+    """Between the password and the code, by the Centre: whoever waits for the code signs in again, and no code was wrong."""
+    mailbox = site.issue("giuachung")
+    enrol(site, browsers(site).signed_in("giuachung"))
+    showing, typing = half_in(browsers, site, "giuachung"), half_in(browsers, site, "giuachung")
+    factors = SecondFactors(site.population.directory, site.config, site.clock)
+    factors.remove(mailbox.mailbox_id, Origin("centre"), ends_apps=True)
+    site.refresh()
+    assert "/sign-in" in showing.get(CODE).text
+    assert "/sign-in" in typing.post(CODE, {"code": "123456"}).text
+    refused = [
+        each for each in site.events() if each["event"] == "second_factor_refused" and each["mailbox"] == mailbox.address
+    ]
+    assert not refused
+    assert browsers(site).sign_in("giuachung").headers["location"] == "/mailbox"
+
+
 def test_a_code_is_used_once(site: MailServer, browsers: Open) -> None:
     """RFC 6238 §5.2: neither the code that set it, nor the same again, nor one before it; the next one is good."""
     site.issue("motlan")

@@ -123,11 +123,11 @@ class Exposure:
         return SPRAYED if count >= anomaly.sprayed else None
 
     async def _leaked(self, entry: Entry, version: int, password: str) -> str | None:
-        auth = self._config.auth
+        auth, clean = self._config.auth, self._clean  # a reload meanwhile has others, and another list
         if auth.leaked_passwords is None:
             return None
-        digest, now = self._clean.digest(entry.address, version, password), self._clock.monotonic()
-        if self._clean.holds(digest, now):
+        digest, now = clean.digest(entry.address, version, password), self._clock.monotonic()
+        if clean.holds(digest, now):
             return None
         try:
             found = await self._lanes.io(is_leaked, auth.leaked_passwords, password)
@@ -141,7 +141,7 @@ class Exposure:
             return None
         if found and auth.leaked_action != "tell":
             return LEAKED
-        self._clean.add(digest, now + auth.cache_seconds)
+        clean.add(digest, now + auth.cache_seconds)
         return LEAKED if found else None
 
     async def _act(self, entry: Entry, how: str) -> bool:

@@ -15,7 +15,7 @@ from mic_mail.auth.leaked import BadList, is_leaked
 from mic_mail.auth.passwords import SCRAM_ITERATIONS_FLOOR, HashSettings, WeakPassword
 from mic_mail.auth.strength import check_strength
 from mic_mail.config.model import Config
-from mic_mail.directory.records import MailboxRecord
+from mic_mail.directory.records import MailboxRecord, Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AppCredential, Credential, Entry, ScramKeys
 from mic_mail.errors import Text
@@ -56,6 +56,15 @@ def verifiers(password: str, settings: HashSettings, *, beside: Sequence[AppCred
     made = passwords.make(password, settings, salt)
     scram = ScramKeys(made.scram.salt, made.scram.iterations, made.scram.stored_key, made.scram.server_key)
     return Credential(0, made.argon2, scram)
+
+
+def must_still_be(entry: Entry, confirmed_version: int) -> None:
+    """Raise `Superseded` unless the mailbox has the password still that was proved: the one of `confirmed_version`.
+
+    Whoever writes behind this by the newest fact of `entry` knows that it has not changed since: each change is a fact.
+    """
+    if entry.credential is None or entry.credential.version != confirmed_version:
+        raise Superseded(Text("Mật khẩu vừa được thay đổi ở nơi khác.", "The password has just been changed elsewhere."))
 
 
 def set_password(

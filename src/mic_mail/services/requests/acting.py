@@ -9,7 +9,7 @@ puts down what is missing; the password of then is not to be had any more, and a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 
@@ -60,7 +60,7 @@ class Approved:
 
     request: Request
     mailbox: MailboxRecord | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     """To be shown once."""
     before: bool = False
     """It had been done already."""

@@ -23,7 +23,7 @@ from mic_mail.policy.lifecycle import decide
 from mic_mail.policy.names import one_line
 from mic_mail.policy.states import DOORS
 from mic_mail.services.mailboxes.accounts import NotAllowed
-from mic_mail.services.mailboxes.credentials import Origin, hashing
+from mic_mail.services.mailboxes.credentials import Origin, hashing, must_still_be
 from mic_mail.services.settings.readings import lifecycle_settings
 
 
@@ -58,13 +58,24 @@ class AppPasswords:
         found = policy.app_passwords(self._directory.facts(mailbox_id))
         return [Listed(app, uses.get(app.number)) for app in found]
 
-    def add(self, mailbox_id: int, name: str, doors: Collection[Door], origin: Origin) -> Added:
+    def add(
+        self,
+        mailbox_id: int,
+        name: str,
+        doors: Collection[Door],
+        origin: Origin,
+        *,
+        confirmed_version: int | None = None,
+    ) -> Added:
         """Another one, for `doors` alone or for all; refused where the mailbox may not be used, or has as many as it may.
 
-        `Superseded` where anything was recorded of the mailbox meanwhile.
+        `confirmed_version`: of the password by which its person asks; None: the Centre does. `Superseded` where that is not
+        the mailbox's any more, and where anything was recorded of the mailbox meanwhile.
         """
         now = self._clock.now()
         entry = self._directory.entry(mailbox_id)
+        if confirmed_version is not None:
+            must_still_be(entry, confirmed_version)
         called = self._called(name, entry, now)
         self._must_be_usable(entry, now)
         self._must_have_room(entry, now)

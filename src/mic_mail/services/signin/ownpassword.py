@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry, Snapshot
 from mic_mail.errors import Text
@@ -20,7 +19,7 @@ from mic_mail.policy.facts import Draft, Fact, FactKind
 from mic_mail.policy.lifecycle import Decision, Reason, State, decide, timeline
 from mic_mail.policy.states import DOORS
 from mic_mail.services.mailboxes.accounts import NotAllowed
-from mic_mail.services.mailboxes.credentials import check_new, hashing, verifiers
+from mic_mail.services.mailboxes.credentials import check_new, hashing, must_still_be, verifiers
 from mic_mail.services.settings.readings import lifecycle_settings
 
 
@@ -97,8 +96,7 @@ class OwnPassword:
         """
         entry = self._directory.entry(mailbox_id)
         known = entry.facts[-1].seq if entry.facts else 0
-        if entry.credential is None or entry.credential.version != confirmed_version:
-            raise Superseded(Text("Mật khẩu vừa được thay đổi ở nơi khác.", "The password has just been changed elsewhere."))
+        must_still_be(entry, confirmed_version)
         now = self._clock.now()
         settings = lifecycle_settings(self._config, self._directory.years.working_days())
         decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)

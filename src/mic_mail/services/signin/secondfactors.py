@@ -21,7 +21,7 @@ from mic_mail.policy.apppasswords import ENDS, ONE_DAY, living
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
 from mic_mail.policy.secondfactor import CLAUSE, second_factor
 from mic_mail.services.mailboxes.accounts import NotAllowed
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import Origin, must_still_be
 
 KEY = "second-factor.key"
 MOST_WRONG = 100
@@ -79,12 +79,15 @@ class SecondFactors:
         factor = self._directory.second_factors.of(mailbox_holder(mailbox_id)) if fact is not None else None
         return factor if fact is not None and factor is not None and factor.number == fact.seq else None
 
-    def enrol(self, mailbox_id: int, secret: bytes, code: str, origin: Origin) -> Enrolled:
+    def enrol(self, mailbox_id: int, confirmed_version: int, secret: bytes, code: str, origin: Origin) -> Enrolled:
         """The mailbox has this factor from now on, if `code` is one of its device; app passwords go on.
 
-        `WrongCode`; `NotAllowed` where there is one already; `Superseded` where anything was recorded meanwhile.
+        `confirmed_version`: of the password by which its person asks. `WrongCode`; `NotAllowed` where there is one already;
+        `Superseded` where that is not the mailbox's password any more, and where anything was recorded meanwhile.
         """
-        facts, now = self._directory.facts(mailbox_id), self._clock.now()
+        entry, now = self._directory.entry(mailbox_id), self._clock.now()
+        must_still_be(entry, confirmed_version)
+        facts = entry.facts
         if second_factor(facts) is not None:
             raise NotAllowed(
                 Text("Hộp thư đã có xác thực hai bước.", "The mailbox has a second factor already."), clause=CLAUSE
