@@ -13,15 +13,15 @@ import dns.rdatatype
 import dns.rrset
 
 Zone = Mapping[tuple[str, str], Sequence[str]]
-SILENT, BROKEN, ALIAS = "silent", "broken", "CNAME"
+SILENT, BROKEN, DENIED, ALIAS = "silent", "broken", "denied", "CNAME"
 
 
 class NameServer:
     """Answers for names without their last dot, in lower case: `{("example.org", "MX"): ["10 mx.example.org."]}`."""
 
     def __init__(self, zone: Zone, *, signed: Sequence[str] = (), troubles: Mapping[str, str] | None = None) -> None:
-        """`signed`: names whose answers it calls validated; `troubles`: names to which it is SILENT or BROKEN (SERVFAIL), or
-        a name with a type."""
+        """`signed`: names whose answers it calls validated; `troubles`: names to which it is SILENT or BROKEN (SERVFAIL) or
+        which it says are DENIED (NXDOMAIN), or a name with a type."""
         self.zone = dict(zone)
         self.signed = set(signed)
         self.troubles: dict[str | tuple[str, str], str] = {**(troubles or {})}
@@ -49,6 +49,9 @@ class NameServer:
         response.flags |= dns.flags.RA
         if trouble == BROKEN:
             response.set_rcode(dns.rcode.SERVFAIL)
+            return response.to_wire()
+        if trouble == DENIED:
+            response.set_rcode(dns.rcode.NXDOMAIN)
             return response.to_wire()
         if name in self.signed:
             response.flags |= dns.flags.AD

@@ -115,7 +115,7 @@ class Resolver:
             self._resolver.nameservers = [dns.nameserver.Do53Nameserver(*_place(server)) for server in nameservers]
         self._resolver.lifetime = seconds
         self._resolver.timeout = max(seconds / 4, 0.5)
-        self._resolver.cache = dns.resolver.LRUCache(KEPT_ANSWERS)
+        self._resolver.cache = _Answers(KEPT_ANSWERS)
         self._resolver.use_edns(0, dns.flags.DO, _DATAGRAM_OCTETS)
         self._resolver.flags = dns.flags.RD | dns.flags.AD
         self.is_trusted = all(_is_here(server) for server in self._resolver.nameservers)
@@ -178,6 +178,15 @@ class Resolver:
         secure = self.is_trusted and bool(answer.response.flags & dns.flags.AD)
         ttl = float(min(answer.chaining_result.minimum_ttl, LONGEST_TTL_SECONDS))
         return Found(tuple(records), secure, ttl, _text(answer.canonical_name))
+
+
+class _Answers(dns.resolver.LRUCache):
+    """Those that hold still. That a name does not exist holds for all its types, but not where it was asked for IPv6 addresses:
+    some name servers deny it then, though it has others (RFC 4074 §4.2)."""
+
+    def put(self, key: dns.resolver.CacheKey, value: dns.resolver.Answer) -> None:
+        if key[1] != dns.rdatatype.ANY or value.response.question[0].rdtype != dns.rdatatype.AAAA:
+            super().put(key, value)
 
 
 def _text(name: Any) -> str:

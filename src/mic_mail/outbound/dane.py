@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509 import DNSName, verification
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mic_mail.net.dns import Tlsa
 
@@ -86,6 +87,37 @@ def _fits(record: Tlsa, certificate: x509.Certificate) -> bool:
 
 
 def _vouched_for(shown: Sequence[x509.Certificate], anchor: x509.Certificate, name: str, now: datetime) -> None:
-    store = verification.Store([anchor])
-    verifier = verification.PolicyBuilder().store(store).time(now).build_server_verifier(DNSName(name))
-    verifier.verify(shown[0], list(shown[1:]))
+    policy = verification.PolicyBuilder().store(verification.Store([anchor])).time(now)
+    policy = policy.extension_policies(ca_policy=_AUTHORITY, ee_policy=_SERVER)
+    policy.build_server_verifier(DNSName(name)).verify(shown[0], list(shown[1:]))
+
+
+def _key_signs_certificates(_policy: object, _certificate: object, usage: x509.KeyUsage | None) -> None:
+    if usage is not None and not usage.key_cert_sign:
+        raise ValueError("a key that may sign no certificates has signed one")
+
+
+def _key_serves(_policy: object, _certificate: object, usage: x509.KeyUsage | None) -> None:
+    if usage is not None and not (usage.digital_signature or usage.key_encipherment or usage.key_agreement):
+        raise ValueError("the key is for no TLS server")
+
+
+def _is_for_servers(_policy: object, _certificate: object, usage: x509.ExtendedKeyUsage | None) -> None:
+    if usage is not None and ExtendedKeyUsageOID.SERVER_AUTH not in usage:
+        raise ValueError("the certificate is for no servers")
+
+
+_ANY_WAY = verification.Criticality.AGNOSTIC
+_AUTHORITY = (
+    verification.ExtensionPolicy.permit_all()
+    .require_present(x509.BasicConstraints, _ANY_WAY, None)
+    .may_be_present(x509.KeyUsage, _ANY_WAY, _key_signs_certificates)
+    .may_be_present(x509.ExtendedKeyUsage, _ANY_WAY, _is_for_servers)
+)
+_SERVER = (
+    verification.ExtensionPolicy.permit_all()
+    .require_present(x509.SubjectAlternativeName, _ANY_WAY, None)
+    .may_be_present(x509.KeyUsage, _ANY_WAY, _key_serves)
+    .may_be_present(x509.ExtendedKeyUsage, _ANY_WAY, _is_for_servers)
+)
+"""What RFC 5280 §6.1 asks of a chain, and no more: private authorities lack much of what browsers ask of public ones."""

@@ -293,11 +293,21 @@ class KeyFolder:
         path = self.path / file if file else self.path
         return KeyUnusable(
             Text(f"Khóa DKIM không dùng được: {path}: {why.vi}.", f"DKIM keys cannot be used: {in_ascii(path)}: {why.en}."),
-            remedy=Text(
-                "Sửa chủ sở hữu và quyền (thư mục 0700, tệp 0600), hoặc tạo khóa mới: `mic-mail dkim key rotate`.",
-                "Put owner and mode right (folder 0700, files 0600), or make another key: `mic-mail dkim key rotate`.",
-            ),
+            remedy=_RING_REMEDY if file == RING else _REMEDY,
         )
+
+
+_REMEDY = Text(
+    "Sửa chủ sở hữu và quyền (thư mục 0700, tệp 0600), hoặc tạo khóa mới: `mic-mail dkim key rotate`.",
+    "Put owner and mode right (folder 0700, files 0600), or make another key: `mic-mail dkim key rotate`.",
+)
+_RING_REMEDY = Text(
+    "Sửa chủ sở hữu và quyền (thư mục 0700, tệp 0600). Tệp hỏng: chép lại keys/dkim của bản sao lưu, hoặc chuyển tệp đi nơi "
+    "khác rồi tạo khóa mới: `mic-mail dkim key add`.",
+    "Put owner and mode right (folder 0700, files 0600). If it is damaged, copy keys/dkim of a backup back, or set it aside "
+    "and make new keys: `mic-mail dkim key add`.",
+)
+"""All that changes keys reads the ring first."""
 
 
 def _key(fields: dict[str, object]) -> Key:

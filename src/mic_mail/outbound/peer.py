@@ -182,6 +182,8 @@ class Peer:
         """Messages over this connection."""
         self.without_tls: PeerTrouble | None = None
         """Why it is in the open though the server offers TLS."""
+        self._knows_secret = False
+        """Whether it was told a password: what is no reply may be that, sent back, and is quoted nowhere."""
 
     @classmethod
     async def connect(
@@ -254,6 +256,7 @@ class Peer:
             raise PeerTrouble(Step.AUTH, "no way of signing in is offered that is known here (SCRAM-SHA-256, PLAIN, LOGIN)")
         exchange = signin.talk(name, login, password, secrets.token_hex(18))
         said = [signin.encoded(next(exchange))]
+        self._knows_secret = True
         try:
             reply = await self._ask_to_sign_in(name, said[0])
             while reply.code == 334:
@@ -452,7 +455,10 @@ class Peer:
         except TimeoutError as error:
             self._wire.abort()
             raise PeerTrouble(step, "no answer in time") from error
-        except (OSError, BadReply) as error:
+        except BadReply as error:
+            self._wire.abort()
+            raise PeerTrouble(step, "the answer is no reply (RFC 5321)" if self._knows_secret else str(error)) from error
+        except OSError as error:
             self._wire.abort()
             raise PeerTrouble(step, str(error) or "the connection was closed") from error
         if reply.code == 421 and step is Step.TALK:  # RFC 5321 §3.8: to any command, and then it closes

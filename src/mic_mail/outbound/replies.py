@@ -12,6 +12,8 @@ LONGEST_LINE = 2_048
 """RFC 5321 §4.5.3.1.5 has 512; what is longer and harmless is seen."""
 MOST_LINES = 200
 MOST_UNREAD = 256 << 10
+MOST_TOLD = 1_000
+"""Characters of a reply that logs, queue and reports keep: what a stranger says of a message must not outgrow it."""
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f]+")
@@ -43,7 +45,8 @@ class Reply:
     def text(self) -> str:
         """As a person reads it, and a DSN quotes it: in one line, with code and status (RFC 3464 §2.3.6)."""
         words = " ".join(self.lines)
-        return f"{self.code} {self.enhanced} {words}" if self.enhanced is not None else f"{self.code} {words}"
+        text = f"{self.code} {self.enhanced} {words}" if self.enhanced is not None else f"{self.code} {words}"
+        return text if len(text) <= MOST_TOLD else f"{text[:MOST_TOLD]}..."
 
 
 class Replies:

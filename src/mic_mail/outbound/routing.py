@@ -8,10 +8,10 @@ status that a bounce carries; `DnsUnavailable` where nobody knows now. RFC 5321 
     `0 .`                           takes no mail
     this server among them          it and all behind it are left out; nobody before it: a loop
 
-A host whose addresses cannot be found out is left out as long as there is another; where only one kind of address can be asked
-for, that one will do. TLSA records count only where the way to them was validated throughout, aliases too: they are looked for
-where these lead, and else at the exchanger's own name (RFC 7672 §2.2.3). Where they should be there and nobody answers, the
-host is not spoken to (§2.1.3).
+A host whose addresses cannot be found out is left out as long as there is another (one whose name is none: always); where
+only one kind of address can be asked for, that one will do. TLSA records count only where the way to them was validated
+throughout, aliases too: they are looked for where these lead, and else at the exchanger's own name (RFC 7672 §2.2.3). Where
+they should be there and nobody answers, the host is not spoken to (§2.1.3).
 """
 
 import asyncio
@@ -77,7 +77,7 @@ async def route(domain: str, resolver: Resolver, own_names: Collection[str], shu
     if usable:
         return Route(name, usable, exchangers.secure or names == [name])
     for why_not in found:  # one that may have an address later counts before those that have none
-        if isinstance(why_not, BaseException) and not isinstance(why_not, NoSuchName):
+        if isinstance(why_not, BaseException) and not isinstance(why_not, NoSuchName | NotAName):
             raise why_not
     raise NoRoute("5.4.4", Text(f"Máy nhận thư của {name} không có địa chỉ.", f"The mail servers of {name} have no address."))
 
@@ -119,7 +119,7 @@ async def _host(name: str, resolver: Resolver, sure: Sequence[str]) -> Host:
     for base in dict.fromkeys((found.name, name)) if sure and found.secure else ():
         try:
             asked = await resolver.tlsa(base, SMTP_PORT)
-        except NoSuchName:
+        except (NoSuchName, NotAName):  # the exchanger's name alone may be as long as a name can be
             continue
         if asked.secure and asked.values:
             return Host(name, addresses, asked.values, tuple(dict.fromkeys((base, *sure))))
@@ -127,12 +127,16 @@ async def _host(name: str, resolver: Resolver, sure: Sequence[str]) -> Host:
 
 
 async def _addresses(name: str, resolver: Resolver) -> Found[str]:
-    """Some name servers fail at one kind of address: those of the other kind will do."""
+    """Some name servers fail at one kind of address, or deny the name to who asks for it (RFC 4074 §4): the other kind will do.
+
+    Where that cannot be found out nobody knows, whatever was denied.
+    """
     asked = await asyncio.gather(resolver.ipv6(name), resolver.ipv4(name), return_exceptions=True)
     answers = [answer for answer in asked if isinstance(answer, Found)]
     values = tuple(address for answer in answers for address in answer.values)
-    for trouble in asked:
-        if isinstance(trouble, BaseException) and not (values and isinstance(trouble, DnsUnavailable)):
+    troubles = [trouble for trouble in asked if isinstance(trouble, BaseException)]
+    for trouble in sorted(troubles, key=lambda trouble: isinstance(trouble, NoSuchName)):
+        if not (values and isinstance(trouble, DnsUnavailable | NoSuchName)):
             raise trouble
     if not values:
         raise NoSuchName(Text(f"{name} không có địa chỉ.", f"{name} has no address."))

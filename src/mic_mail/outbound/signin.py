@@ -21,6 +21,8 @@ LEAST_ITERATIONS, MOST_ITERATIONS = 4_096, 1_000_000
 WAYS = ("SCRAM-SHA-256", "PLAIN", "LOGIN")
 
 _BASE64_WORD = re.compile(r"[A-Za-z0-9+/=]{4,}")
+_PART = 8
+"""So many characters of what was said, among others in one word, give it away."""
 
 Talk = Generator[bytes, bytes, None]
 """Yields what is sent, is sent what comes back; both without base64. The first is the initial response."""
@@ -78,10 +80,12 @@ def decoded(text: str) -> bytes:
 
 def without_secrets(text: str, password: str, said: Sequence[bytes]) -> str:
     """What a server says of a sign-in, for logs and reports: some say back what they were told, whole or in part."""
-    told = [octets.decode() for octets in said]
+    told = [octets.decode() for octets in (*said, encoded(password.encode()))]
 
     def hidden(word: re.Match[str]) -> str:
-        return "..." if any(word[0] in each or (each and each in word[0]) for each in told) else word[0]
+        parts = [word[0][start : start + _PART] for start in range(max(len(word[0]) - _PART, 0) + 1)]
+        known = any(part in each for each in told for part in parts) or any(each and each in word[0] for each in told)
+        return "..." if known else word[0]
 
     return _BASE64_WORD.sub(hidden, text.replace(password, "..."))
 

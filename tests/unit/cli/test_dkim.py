@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -194,8 +195,8 @@ class Life:
     def publish(self, key: Key, *texts: str) -> None:
         self.names.zone[key.name, "TXT"] = [strings_of(text) for text in texts or [key.record]]
 
-    def state(self, selector: str) -> State:
-        (found,) = [key.state for key in self.keys.all() if key.selector == selector]
+    def state(self, selector: str, domain: str = DOMAIN) -> State:
+        (found,) = [key.state for key in self.keys.all() if (key.selector, key.domain) == (selector, domain)]
         return found
 
 
@@ -260,6 +261,47 @@ async def test_a_key_whose_file_is_gone_is_not_switched_to(tmp_path: Path) -> No
         with pytest.raises(KeyUnusable):
             await life.look()
         assert life.state("s1") is State.SIGNING
+
+
+async def test_a_key_that_cannot_be_used_keeps_no_other_back(tmp_path: Path) -> None:
+    """It is told, after the others sign."""
+    with name_server({(DOMAIN, "NS"): ["ns."], (OTHER, "NS"): ["ns."]}) as names:
+        life = Life(tmp_path, names)
+        bad, good = life.keys.add([DOMAIN, OTHER], Algorithm.ED25519, 0, "s1")
+        for key in (bad, good):
+            life.publish(key)
+        file = tmp_path / "dkim" / f"{bad.name}.pem"
+        file.chmod(0o644)
+        with pytest.raises(KeyUnusable, match=file.name):
+            await life.look()
+        assert {key.domain: key.state for key in life.keys.all()} == {DOMAIN: State.ANNOUNCED, OTHER: State.SIGNING}
+        events = "".join(path.read_text() for path in (tmp_path / "log").glob("*.jsonl"))
+        assert events.count('"dkim_key_signs"') == 1
+        file.chmod(0o600)
+        await life.look()
+        assert life.state("s1", DOMAIN) is State.SIGNING
+
+
+def test_a_ring_that_is_damaged(console: Console, tmp_path: Path) -> None:
+    """What its remedy says works: from a backup, or without one."""
+    console.json("dkim", "key", "add", "--selector", "s1")
+    backup = tmp_path / "backup"
+    assert console.run("backup", str(backup)) == 0, console.err
+    folder = console.folder / "data" / "dkim"
+    ring = folder / "ring.json"
+    before = keys_of(console)
+    ring.write_text("{")
+    for words in (["rotate"], ["add"], ["remove", "s1", "--now"]):
+        assert console.run("dkim", "key", *words) == 3
+        assert "copy keys/dkim of a backup back, or set it aside and make new keys: `mic-mail dkim key add`" in console.err
+        assert "rotate" not in console.err
+    shutil.copytree(backup / "keys" / "dkim", folder, dirs_exist_ok=True)
+    assert keys_of(console) == before
+    ring.write_text("{")
+    ring.rename(folder / "ring.damaged")
+    console.json("dkim", "key", "add", "--selector", "s1")
+    assert [row["trouble"] for row in keys_of(console)] == [None, None]
+    assert console.run("dkim", "key", "use", "s1", "--now") == 0, console.err
 
 
 def test_a_full_disk(tmp_path: Path) -> None:

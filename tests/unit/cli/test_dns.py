@@ -134,6 +134,17 @@ def test_closed_doors_are_said_to_be_closed(console: Console) -> None:
     assert rows[f"_carddavs._tcp.{DOMAIN}"] == "0 0 0 ."
 
 
+def test_a_smarthost_sends_in_the_name_of_the_domain(console: Console) -> None:
+    """Its addresses are nobody's to guess: whoever copies the zone copies no record by which all mail would be disowned."""
+    write_settings(console, "sending", smarthost="relay.example.vn:587")
+    (row,) = [row for row in console.json("dns", "records") if row["value"].startswith('"v=spf1')]
+    assert row["value"] == '"v=spf1 mx <senders of relay.example.vn> -all"'
+    assert "relay.example.vn too" in row["why"]
+    assert console.run("dns", "records", "--zone") == 0
+    (line,) = [line for line in console.out.splitlines() if "v=spf1" in line]
+    assert line.startswith("; ")
+
+
 @pytest.mark.parametrize("place", ["localhost", "127.0.0.1:0", "127.0.0.1:70000", "[127.0.0.1", "::1:53:", "1.2.3", ""])
 def test_what_is_no_name_server(console: Console, place: str) -> None:
     write_settings(console, "dns", nameservers=[place])

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mic_mail.net.dns import Tlsa
 from mic_mail.outbound.dane import NotAuthentic, check, usable
@@ -116,6 +116,75 @@ def test_a_certificate_that_is_vouched_for_and_has_run_out() -> None:
     old = made(HOST, MIDDLE, until=NOW - timedelta(days=1))
     with pytest.raises(NotAuthentic, match="fits, but"):
         check([Tlsa(2, 0, 1, sha256(ROOT.der).digest())], [old.der, *CHAIN[1:]], [HOST], NOW)
+
+
+AUTHORITY = x509.BasicConstraints(True, None)
+NO_AUTHORITY = x509.BasicConstraints(False, None)
+NAMED = x509.SubjectAlternativeName([x509.DNSName(HOST)])
+OF_CLIENTS = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+SIGNS_LETTERS = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
+SIGNS_CERTIFICATES = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+OTHERS_NAMES = x509.NameConstraints([x509.DNSName("other.example")], None)
+Bare = tuple[x509.ExtensionType, ...]
+
+
+def by_a_private_authority(root: Bare, leaf: Bare, *, days: int = 90, forged: bool = False) -> tuple[list[bytes], Tlsa]:
+    """What a server shows, and the record of its authority: with these extensions and no others, none critical."""
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("private", HOST)]
+
+    def signed(number: int, extensions: Bare, by: ec.EllipticCurvePrivateKey, until: datetime) -> bytes:
+        builder = x509.CertificateBuilder(names[0], names[number], keys[number].public_key(), number + 1)
+        builder = builder.not_valid_before(NOW - timedelta(days=9)).not_valid_after(until)
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=False)
+        return builder.sign(by, hashes.SHA256()).public_bytes(DER)
+
+    own = signed(1, leaf, keys[1] if forged else keys[0], NOW + timedelta(days=days))
+    vouching = signed(0, root, keys[0], NOW + timedelta(days=900))
+    return [own, vouching], Tlsa(2, 0, 1, sha256(vouching).digest())
+
+
+@pytest.mark.parametrize(
+    ("root", "leaf"),
+    [((AUTHORITY,), (NAMED,)), ((AUTHORITY, SIGNS_CERTIFICATES), (NAMED, SIGNS_LETTERS)), ((AUTHORITY,), (NAMED, AUTHORITY))],
+    ids=["bare", "usage", "an authority as server"],
+)
+def test_a_private_authority_need_not_be_as_public_ones_are(root: Bare, leaf: Bare) -> None:
+    """Without key identifiers, usages, anything critical (RFC 5280 §6.1 asks for none): OpenSSL takes them, so others do."""
+    chain, record = by_a_private_authority(root, leaf)
+    check([record], chain, [HOST], NOW)
+
+
+@pytest.mark.parametrize(
+    ("root", "leaf"),
+    [
+        ((NO_AUTHORITY,), (NAMED,)),
+        ((), (NAMED,)),
+        ((AUTHORITY, SIGNS_LETTERS), (NAMED,)),
+        ((AUTHORITY, OF_CLIENTS), (NAMED,)),
+        ((AUTHORITY, OTHERS_NAMES), (NAMED,)),
+        ((AUTHORITY,), (NAMED, OF_CLIENTS)),
+        ((AUTHORITY,), (NAMED, SIGNS_CERTIFICATES)),
+        ((AUTHORITY,), (x509.SubjectAlternativeName([x509.DNSName("other.example")]),)),
+        ((AUTHORITY,), ()),
+    ],
+    ids=[
+        "no authority", "not said to be one", "its key is for letters", "an authority for clients", "for others' names",
+        "for a client", "a key for certificates", "another name", "no name",
+    ],
+)  # fmt: skip
+def test_what_no_private_authority_may_vouch_for(root: Bare, leaf: Bare) -> None:
+    chain, record = by_a_private_authority(root, leaf)
+    with pytest.raises(NotAuthentic, match="fits, but"):
+        check([record], chain, [HOST], NOW)
+
+
+def test_what_a_private_authority_has_not_signed_or_no_longer_vouches_for() -> None:
+    for days, forged in ((-1, False), (90, True)):
+        chain, record = by_a_private_authority((AUTHORITY,), (NAMED,), days=days, forged=forged)
+        with pytest.raises(NotAuthentic, match="fits, but"):
+            check([record], chain, [HOST], NOW)
 
 
 @pytest.mark.parametrize(

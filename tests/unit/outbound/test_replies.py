@@ -81,6 +81,13 @@ def test_as_a_person_reads_it() -> None:
     assert (reply.is_permanent, reply.is_positive) == (True, False)
 
 
+def test_more_than_anybody_keeps() -> None:
+    """The extensions of EHLO are all read; what is told on is short."""
+    (reply,) = read(b"".join(b"451-4.7.1 " + b"a" * 2_000 + b"\r\n" for _ in range(100)) + b"451 4.7.1 end\r\n")
+    assert len(reply.lines) == 101
+    assert reply.text == "451 4.7.1 " + "a" * 990 + "..."
+
+
 @given(st.lists(st.binary(max_size=40)))
 def test_any_octets(pieces: list[bytes]) -> None:
     """A reply or `BadReply`; never a line end or a control character in what is told on."""

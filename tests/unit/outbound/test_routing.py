@@ -5,13 +5,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from dnsserver import BROKEN, SILENT, NameServer, name_server
+from dnsserver import BROKEN, DENIED, SILENT, NameServer, name_server
 from mic_mail.net.dns import DnsUnavailable, Resolver, Tlsa
 from mic_mail.outbound import routing
 from mic_mail.outbound.routing import Host, NoRoute, Route
 
 OWN = {"mail.mic.gov.vn"}
 KEY = "3 1 1 " + "ab" * 32
+LONG = ".".join(["x" * 61] * 3 + ["x" * 60])
+"""With `_25._tcp.` in front it is longer than a name may be."""
 ZONE = {
     ("plain.example", "MX"): ["20 b.plain.example.", "10 a.plain.example."],
     ("a.plain.example", "A"): ["192.0.2.1"],
@@ -43,6 +45,10 @@ ZONE = {
     ("number.example", "MX"): ["10 192.0.2.9."],
     ("www.example", "CNAME"): ["plain.example."],
     ("nulls.example", "MX"): ["0 .", "10 ."],
+    ("escapes.example", "MX"): ["10 " + r"\200" * 20 + ".escapes.example.", "20 a.plain.example."],
+    ("escapes-alone.example", "MX"): ["10 " + r"\200" * 20 + ".escapes-alone.example."],
+    ("long.signed.example", "MX"): [f"10 {LONG}."],
+    (LONG, "A"): ["192.0.2.13"],
     ("one-kind.example", "MX"): ["10 host.one-kind.example."],
     ("host.one-kind.example", "A"): ["192.0.2.10"],
     ("alias.signed.example", "MX"): ["10 name.signed.example."],
@@ -58,7 +64,7 @@ ZONE = {
 SIGNED = [
     "signed.example", "mx.signed.example", "_25._tcp.mx.signed.example", "lost.signed.example", "alias.signed.example",
     "name.signed.example", "_25._tcp.host.signed.example", "office.signed.example", "own.signed.example",
-    "_25._tcp.keyless.signed.example", "_25._tcp.own.signed.example",
+    "_25._tcp.keyless.signed.example", "_25._tcp.own.signed.example", "long.signed.example", LONG,
 ]  # fmt: skip
 TROUBLES = {"slow.example": SILENT, "broken.example": BROKEN, "_25._tcp.lost.signed.example": BROKEN}
 
@@ -97,6 +103,7 @@ async def test_a_domain_that_is_its_own_exchanger(server: NameServer) -> None:
         ("nothing.example", "5.4.4"),
         ("dead.example", "5.4.4"),
         ("number.example", "5.4.4"),
+        ("escapes-alone.example", "5.4.4"),
         ("loop.example", "5.4.6"),
         ("a..b", "5.1.2"),
         ("[192.0.2.999]", "5.1.2"),
@@ -119,6 +126,8 @@ async def test_nobody_knows_now(server: NameServer, domain: str) -> None:
 async def test_hosts_that_cannot_be_found_are_left_out(server: NameServer) -> None:
     assert await names(server, "half.example") == ["b.plain.example"]
     assert await names(server, "slowfirst.example") == ["b.plain.example"]
+    assert await names(server, "escapes.example") == ["a.plain.example"]
+    assert await names(server, "long.signed.example") == [LONG]
 
 
 async def test_never_to_ourselves_nor_behind(server: NameServer) -> None:
@@ -188,3 +197,25 @@ async def test_addresses_of_one_kind_that_cannot_be_asked_for(server: NameServer
                 await way(server, "one-kind.example")
     finally:
         del server.troubles["host.one-kind.example", kind]
+
+
+async def test_a_name_that_is_denied_to_who_asks_for_the_other_kind(server: NameServer) -> None:
+    """RFC 4074 §4.2: its addresses count, also while the denial is remembered; where they cannot be asked for nobody knows."""
+    denied, asked_for = ("host.one-kind.example", "AAAA"), ("host.one-kind.example", "A")
+    server.troubles[denied] = DENIED
+    resolver = Resolver([server.place], seconds=1)
+    server.ttl = 0
+    try:
+        for _ in range(2):
+            (host,) = (await routing.route("one-kind.example", resolver, OWN, random.Random(1).shuffle)).hosts
+            assert host.addresses == ("192.0.2.10",)
+        server.troubles[asked_for] = BROKEN
+        with pytest.raises(DnsUnavailable):
+            await way(server, "one-kind.example")
+        server.troubles[asked_for] = DENIED
+        with pytest.raises(NoRoute):
+            await way(server, "one-kind.example")
+    finally:
+        server.ttl = 300
+        server.troubles.pop(asked_for, None)
+        del server.troubles[denied]

@@ -102,6 +102,21 @@ def test_a_server_that_does_not_know_the_password(proof: bytes) -> None:
         scram_until(lambda exchange: signin.answer(exchange, proof))
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("535 no bWF0LWtoYXUtZGFpLTE= here", "535 no ... here"),
+        ("535 resp=AHJlbGF5AG1hdC1raGF1 cut", "535 ... cut"),
+        ("535 line/AHJlbGF5AG1hdC1raGF1LWRhaS0x:", "535 ...:"),
+        ("535 5.7.8 Authentication credentials invalid: mat-khau-dai-1", "535 5.7.8 Authentication credentials invalid: ..."),
+    ],
+)
+def test_what_was_told_is_shown_nowhere(text: str, shown: str) -> None:
+    """The password, its base64 alone, and parts of what was sent that stand in a longer word."""
+    said = [signin.encoded(b"\0relay\0mat-khau-dai-1")]
+    assert signin.without_secrets(text, "mat-khau-dai-1", said) == shown
+
+
 def test_content_too_early_or_never() -> None:
     """235 before the server has proved itself; questions without end."""
     with pytest.raises(SignInFailed):

@@ -203,6 +203,35 @@ async def test_a_smarthost_that_says_back_what_it_was_told(
     assert said[-1][part] not in kept
 
 
+@pytest.mark.parametrize("before", [b"", b"235 2.7.0 OK\r\n"], ids=["at once", "after its consent"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+async def test_a_smarthost_that_says_it_back_in_no_reply(
+    tmp_path: Path, authority: Authority, mechanism: str, before: bytes
+) -> None:
+    """What is no reply is quoted for others, so that somebody sees what they speak: not after a password."""
+    said: list[bytes] = []
+
+    class Echoing(Relay):
+        async def exchange(self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+            said.append(line)
+            while mechanism == "LOGIN" and len(said) < 3:
+                writer.write(b"334 VXNlcm5hbWU6\r\n")
+                said.append(await reader.readline())
+            return b"%bunknown: %b" % (before, said[-1])
+
+    relay = Echoing(context=authority.context(NAME), mechanisms=mechanism)
+    async with relaying(tmp_path, relay, authority) as office:
+        office.put("A", "b@one.example")
+        async with office.sending():
+            await office.tried("A")
+        entry = office.queue.read("A")
+        assert entry is not None
+        assert "no reply" in entry.state.reasons[0]
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "password")
+    assert b"no reply" in kept
+    assert said[-1].split()[-1] not in kept
+
+
 async def test_a_long_password(tmp_path: Path, authority: Authority) -> None:
     """A line with it would be longer than 512 octets: it follows when it is asked for (RFC 4954 §4)."""
     relay = Relay(context=authority.context(NAME), mechanisms="PLAIN", password="x" * 500)

@@ -193,21 +193,31 @@ class DkimKeys:
     # ------------------------------------------------------------ by the DNS
 
     async def switch(self, resolver: Callable[[], Resolver], lanes: Lanes, log: MailLog) -> None:
-        """Sign with those announced keys that the DNS has."""
+        """Sign with those announced keys that the DNS has; of one that cannot be used `KeyUnusable`, once the others sign."""
         waiting = [key for key in await lanes.io(self.all) if key.state is State.ANNOUNCED]
         if not waiting:
             return
         asked = resolver()
         there = [key for key in waiting if await said_of(asked, key) is Said.THIS]
-        for key in await lanes.io(self._switch_to, there) if there else ():
+        if not there:
+            return
+        switched, unusable = await lanes.io(self._switch_to, there)
+        for key in switched:
             log.event("dkim_key_signs", domain=key.domain, selector=key.selector, algorithm=key.algorithm)
+        if unusable:
+            raise unusable[0]
 
-    def _switch_to(self, there: Sequence[Key]) -> list[Key]:
+    def _switch_to(self, there: Sequence[Key]) -> tuple[list[Key], list[KeyUnusable]]:
+        unusable: list[KeyUnusable] = []
         with self._folder.changing() as ring:
-            left = [key for key in there if key in ring.keys]  # somebody may have removed or used it meanwhile
-            for key in left:
-                self._folder.private(key)
-            return self._sign_with(ring, left)
+            left = []
+            for key in (key for key in there if key in ring.keys):  # somebody may have removed or used it meanwhile
+                try:
+                    self._folder.private(key)
+                    left.append(key)
+                except KeyUnusable as error:
+                    unusable.append(error)
+            return self._sign_with(ring, left), unusable
 
     def _sign_with(self, ring: Ring, chosen: Iterable[Key]) -> list[Key]:
         now_us, changed = self._clock.now_us(), []

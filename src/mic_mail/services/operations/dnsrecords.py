@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mic_mail.config.model import Config
+from mic_mail.config.section import smarthost_place
 from mic_mail.errors import Text
 from mic_mail.mime.dkim import strings_of
 from mic_mail.outbound.dkimkeys import Key, State
@@ -48,16 +49,16 @@ class Wanted:
     name: str
     type: str
     value: str
-    """As in a zone file; of an address what only its owner knows is said in words."""
+    """As in a zone file; what only others know is said in words, `<so>`."""
     need: Need
     why: Text
     key: Key | None = None
     """Whose record it is."""
 
     def line(self) -> str:
-        """As in a zone file; a comment where the value is not ours to know."""
+        """As in a zone file; a comment where some of it is not ours to know."""
         line = f"{self.name}. {TTL_SECONDS} IN {self.type} {self.value}"
-        return f"; {line}" if self.kind in (Kind.HOST, Kind.REVERSE) else line
+        return f"; {line}" if "<" in line else line
 
 
 _WHY = {
@@ -121,7 +122,7 @@ def _of_key(key: Key) -> Wanted:
 
 def _of_domain(config: Config, domain: str, host: str) -> Iterator[Wanted]:
     yield _record(Kind.MX, domain, "MX", f"{PREFERENCE} {host}.")
-    yield _record(Kind.SPF, domain, "TXT", '"v=spf1 mx -all"')
+    yield _senders(config, domain)
     yield _record(Kind.DMARC, f"_dmarc.{domain}", "TXT", f'"v=DMARC1; p=quarantine; rua=mailto:{config.support}"')
     yield _record(
         Kind.TLS_REPORTS, f"_smtp._tls.{domain}", "TXT", f'"v=TLSRPTv1; rua=mailto:{config.support}"', Need.RECOMMENDED
@@ -133,6 +134,18 @@ def _of_domain(config: Config, domain: str, host: str) -> Iterator[Wanted]:
         is_open = door in config.listen.doors and (label != "_carddavs._tcp" or config.web.carddav)
         value = f"0 1 {getattr(config.listen, port)} {host}." if is_open else "0 0 0 ."
         yield _record(Kind.SERVICE, f"{label}.{domain}", "SRV", value, Need.RECOMMENDED)
+
+
+def _senders(config: Config, domain: str) -> Wanted:
+    """With a smarthost others see its addresses, which often are not those of the name that we know."""
+    if not config.sending.smarthost:
+        return _record(Kind.SPF, domain, "TXT", '"v=spf1 mx -all"')
+    relay, _ = smarthost_place(config.sending.smarthost)
+    why = Text(
+        f"máy nào được gửi thư của tên miền (RFC 7208); thêm cả {relay}: hỏi nơi quản lý máy đó (include: hoặc ip4:)",
+        f"who may send mail of the domain (RFC 7208); {relay} too: whoever runs it knows how (include: or ip4:)",
+    )
+    return Wanted(Kind.SPF, domain, "TXT", f'"v=spf1 mx <senders of {relay}> -all"', Need.REQUIRED, why)
 
 
 def _record(kind: Kind, name: str, type_: str, value: str, need: Need = Need.REQUIRED) -> Wanted:
