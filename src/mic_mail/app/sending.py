@@ -45,7 +45,8 @@ class SendingMail:
             log=rooms.log,
         )
         self._rooms = rooms
-        resolver = Resolver(config.dns.nameservers, seconds=config.dns.seconds)
+        self._names = config.dns
+        self._resolver = resolver = Resolver(config.dns.nameservers, seconds=config.dns.seconds)
         self._policies = Policies(
             config.policies_dir, resolver, PolicySettings(), lanes=rooms.lanes, clock=rooms.clock, tell=rooms.log.event
         )
@@ -83,6 +84,9 @@ class SendingMail:
 
     def configure(self) -> None:
         """The rooms have another configuration."""
+        if self._names != self._rooms.config.dns:
+            self._names = self._rooms.config.dns
+            self._resolver.configure(self._names.nameservers, self._names.seconds)
         self._senders.wake()
 
     async def drain(self) -> None:

@@ -11,6 +11,8 @@ between a distant one and here anybody could set it (RFC 7672 §2.2.1).
 
 import asyncio
 import ipaddress
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
@@ -29,7 +31,10 @@ from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 
 T = TypeVar("T")
 PORT = 53
-KEPT_ANSWERS = 20_000
+KEPT_OCTETS = 4 << 20
+"""Of answers that are kept, as they came, some 20,000 of the usual ones; in memory they are ten to thirty times as large."""
+LARGEST_KEPT = 4_096
+"""A larger answer is asked for anew each time: strangers choose the names that are looked up, and what they say."""
 LONGEST_TTL_SECONDS = 86_400
 """Longer than that no answer is believed, whatever it says; one without records as long as its zone says (RFC 2308)."""
 _DATAGRAM_OCTETS = 1232
@@ -104,6 +109,10 @@ class Resolver:
 
     def __init__(self, nameservers: Sequence[str] = (), *, seconds: float = 10.0) -> None:
         """`nameservers`: `192.0.2.1`, `[2001:db8::1]:5353`; none: the machine's. `seconds`: for an answer."""
+        self.configure(nameservers, seconds)
+
+    def configure(self, nameservers: Sequence[str], seconds: float) -> None:
+        """Ask others from now on, and forget what was said before."""
         try:
             self._resolver = dns.asyncresolver.Resolver(configure=not nameservers)
         except dns.resolver.NoResolverConfiguration as error:
@@ -115,7 +124,7 @@ class Resolver:
             self._resolver.nameservers = [dns.nameserver.Do53Nameserver(*_place(server)) for server in nameservers]
         self._resolver.lifetime = seconds
         self._resolver.timeout = max(seconds / 4, 0.5)
-        self._resolver.cache = _Answers(KEPT_ANSWERS)
+        self._resolver.cache = _Answers()
         self._resolver.use_edns(0, dns.flags.DO, _DATAGRAM_OCTETS)
         self._resolver.flags = dns.flags.RD | dns.flags.AD
         self.is_trusted = all(_is_here(server) for server in self._resolver.nameservers)
@@ -180,13 +189,52 @@ class Resolver:
         return Found(tuple(records), secure, ttl, _text(answer.canonical_name))
 
 
-class _Answers(dns.resolver.LRUCache):
-    """Those that hold still. That a name does not exist holds for all its types, but not where it was asked for IPv6 addresses:
-    some name servers deny it then, though it has others (RFC 4074 §4.2)."""
+class _Answers(dns.resolver.CacheBase):
+    """What name servers have said, bounded in octets; those that were not asked for longest go first.
+
+    That a name does not exist holds for all its types, but not where it was asked for IPv6 addresses: some name servers deny it
+    then, though it has others (RFC 4074 §4.2). So that is not kept.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: OrderedDict[object, dns.resolver.Answer] = OrderedDict()
+        self._octets = 0
+
+    def get(self, key: dns.resolver.CacheKey) -> dns.resolver.Answer | None:
+        answer = self._kept.get(key)
+        if answer is None:
+            return None
+        if answer.expiration <= time.time():
+            self.flush(key)
+            return None
+        self._kept.move_to_end(key)
+        return answer
 
     def put(self, key: dns.resolver.CacheKey, value: dns.resolver.Answer) -> None:
-        if key[1] != dns.rdatatype.ANY or value.response.question[0].rdtype != dns.rdatatype.AAAA:
-            super().put(key, value)
+        self.flush(key)
+        is_no_ipv6 = key[1] == dns.rdatatype.ANY and value.response.question[0].rdtype == dns.rdatatype.AAAA
+        if not is_no_ipv6 and _octets(value) <= LARGEST_KEPT:
+            self._kept[key] = value
+            self._octets += _octets(value)
+            while self._octets > KEPT_OCTETS:
+                self._forget(next(iter(self._kept)))
+
+    def flush(self, key: dns.resolver.CacheKey | None = None) -> None:
+        """Forget one, or all."""
+        if key is None:
+            self._kept.clear()
+            self._octets = 0
+        else:
+            self._forget(key)
+
+    def _forget(self, key: object) -> None:
+        if (answer := self._kept.pop(key, None)) is not None:
+            self._octets -= _octets(answer)
+
+
+def _octets(answer: dns.resolver.Answer) -> int:
+    return len(answer.response.wire or b"")
 
 
 def _text(name: Any) -> str:
