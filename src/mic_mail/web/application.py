@@ -314,9 +314,7 @@ class Application:
         name = one_line(entry.display_name or entry.owner.name) or address
         profile = mobileconfig.profile(servers(config), address, name, address.rpartition("@")[2])
         try:
-            profile = await services.lanes.hash_ahead(
-                partial(mobileconfig.signed, profile, config.certificate, config.key), address
-            )
+            profile = await services.lanes.hash(partial(mobileconfig.signed, profile, config.certificate, config.key), address)
         except (OSError, ValueError):  # it goes unsigned
             pass
         except Trouble:

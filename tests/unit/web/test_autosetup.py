@@ -225,7 +225,7 @@ def opened(profile: bytes, certificate: Path, folder: Path) -> dict[str, Any]:
 
 
 def test_apples_profile_waits_where_everybody_does(site: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too many sign in at the moment: later, and no defect."""
+    """Too many sign in at the moment: later, and no defect. It goes before nobody: it can be asked for without end."""
 
     async def busy(lanes: Lanes, fn: object, source: str) -> None:
         raise Unavailable("too many are waiting")
@@ -233,7 +233,7 @@ def test_apples_profile_waits_where_everybody_does(site: MailServer, monkeypatch
     browser = Browser(site)
     try:
         browser.signed_in("dvbe")
-        monkeypatch.setattr(Lanes, "hash_ahead", busy)
+        monkeypatch.setattr(Lanes, "hash", busy)
         answer = browser.get("/mailbox/apple.mobileconfig")
     finally:
         browser.close()
