@@ -49,6 +49,8 @@ class Answer(Enum):
     TRY = "try"
     KNOWN_WRONG = "known-wrong"
     """This very password was wrong a moment ago: refuse without hashing, count nothing."""
+    LATER = "later"
+    """Passwords that are being looked at fill what this network has: ask again when more is known of them."""
     WAIT = "wait"
 
 
@@ -62,6 +64,7 @@ class Verdict:
 
 
 _TRY = Verdict(Answer.TRY)
+_LATER = Verdict(Answer.LATER)
 _KNOWN_WRONG = Verdict(Answer.KNOWN_WRONG)
 
 Key = TypeVar("Key", bound=Hashable)
@@ -201,8 +204,12 @@ class Throttle:
         self._networks.configure(s.per_network, s.window_seconds, s.capacity)
         self._known.capacity = s.capacity
 
-    def check(self, mailbox: str, peer: str, digest: bytes | None, now: float) -> Verdict:
-        """Whether this attempt may be made; `digest` is None where nothing has been tried yet (SCRAM's first message)."""
+    def check(self, mailbox: str, peer: str, digest: bytes | None, now: float, *, open_questions: int = 0) -> Verdict:
+        """Whether this attempt may be made; `digest` is None where nothing has been tried yet (SCRAM's first message).
+
+        `open_questions`: passwords from this network that count as wrong until they are looked at. They are no tries to spare,
+        and no reason to send anybody away: who would pass without them is told LATER.
+        """
         net = network(peer)
         if digest is not None and self._pairs.holds((mailbox, net), digest, now):
             return _KNOWN_WRONG
@@ -212,6 +219,8 @@ class Throttle:
             if wait := self._mailboxes.wait(mailbox, now):
                 return Verdict(Answer.WAIT, "mailbox", wait)
             if wait := self._networks.wait(net, now):
+                if self._networks.count(net, now) - open_questions < self.settings.per_network:
+                    return _LATER
                 return Verdict(Answer.WAIT, "network", wait)
         return _TRY
 
