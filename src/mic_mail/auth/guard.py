@@ -281,9 +281,9 @@ class Guard:
             self._verified.add(right, now + self._cache_seconds)
 
     def _question(self, claim: Claim) -> Callable[[], bool]:
-        credential, password = claim.credential, claim.password
+        credential, password, decoys = claim.credential, claim.password, self._decoys
         if credential is None:
-            return lambda: self._decoys.refuse(password)
+            return lambda: decoys.refuse(claim.address, password)
         encoded = credential.argon2
         return lambda: passwords.verify(encoded, password)
 

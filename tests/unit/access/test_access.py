@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mic_mail.auth import passwords
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.doors import Listen
 from mic_mail.directory.snapshot import Entry
@@ -321,6 +322,33 @@ async def test_a_ghost_is_hashed_like_a_user(hashed: list[object], world: World)
     assert kind_of(await login(world, "ghost", "whatever")) is RefusalKind.WRONG_CREDENTIALS
     assert kind_of(await login(world, "dvbe", "whatever")) is RefusalKind.WRONG_CREDENTIALS
     assert len(hashed) == 2
+
+
+async def test_costs_that_were_raised_tell_nobody_who_has_a_mailbox(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords keep the costs with which they were made: a name that nobody has costs what those cost, and what new ones cost
+    once everybody has a new one."""
+    asked: list[str] = []
+    original = passwords.verify
+
+    def verifying(encoded: str, password: str) -> bool:
+        asked.append(encoded.split("$")[3])
+        return original(encoded, password)
+
+    monkeypatch.setattr(passwords, "verify", verifying)
+    mailbox = world.add("dvbe")
+    auth = world.config.auth.model_copy(update={"argon2_memory": 9 << 20, "argon2_time": 2, "scram_iterations": 70_000})
+    raised = world.config.model_copy(update={"auth": auth})
+    world.access.configure(raised)
+
+    async def told(name: str) -> tuple[int, str]:
+        assert kind_of(await login(world, name, f"wrong {len(asked)}")) is RefusalKind.WRONG_CREDENTIALS
+        first = await world.access.begin("SCRAM-SHA-256", peer()).step(f"n,,n={name}@mic.gov.vn,r=x".encode())
+        assert isinstance(first, Challenge)
+        return int(first.data.rpartition(b"i=")[2]), asked[-1]
+
+    assert await told("ghost") == await told("dvbe") == (65_536, "m=8192,t=1,p=1")
+    set_password(world.directory, raised, mailbox, "ngựa pin kẹp ghim", at=START, origin=Origin("test"), must_change=False)
+    assert await told("ghost") == await told("dvbe") == (70_000, "m=9216,t=2,p=1")
 
 
 async def test_a_verified_password_is_not_hashed_again(hashed: list[object], world: World) -> None:

@@ -17,7 +17,7 @@ def guard_of(lanes: HashLanes, said: list[bytes] | None = None, cache_seconds: f
     return Guard(
         bytes(32),
         throttle=SharedThrottle((said if said is not None else []).append),
-        decoys=Decoys(bytes(32), HashSettings()),
+        decoys=Decoys(bytes(32), HashSettings(), dict),
         cache_seconds=cache_seconds,
         lanes=lanes,
         monotonic=lambda: 1.0,
@@ -178,15 +178,15 @@ async def test_other_settings_in_the_middle_of_a_hash() -> None:
     world.may_end.clear()
     first = asyncio.create_task(world.check("right", HOME))
     await asyncio.sleep(0)
-    world.guard.configure(decoys=Decoys(bytes(32), HashSettings()), cache_seconds=10)
+    world.guard.configure(decoys=Decoys(bytes(32), HashSettings(), dict), cache_seconds=10)
     second = asyncio.create_task(world.check("right", HOME))
     await asyncio.sleep(0)
     world.may_end.set()
     assert await asyncio.gather(first, second) == [Outcome.RIGHT] * 2
-    world.guard.configure(decoys=Decoys(bytes(32), HashSettings()), cache_seconds=20)
+    world.guard.configure(decoys=Decoys(bytes(32), HashSettings(), dict), cache_seconds=20)
     assert await world.check("right", HOME) is Outcome.RIGHT
     assert len(world.went) == 1
-    world.guard.configure(decoys=Decoys(bytes(32), HashSettings()), cache_seconds=5)
+    world.guard.configure(decoys=Decoys(bytes(32), HashSettings(), dict), cache_seconds=5)
     assert await world.check("right", HOME) is Outcome.RIGHT
     assert len(world.went) == 2
 

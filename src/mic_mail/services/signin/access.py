@@ -134,7 +134,7 @@ class Access:
         self._watches.changed(lambda _: True)  # what was open by the former settings may be closed by these
 
     def _decoys(self, config: Config) -> Decoys:
-        return Decoys(self._decoy_key, hashing(config))
+        return Decoys(self._decoy_key, hashing(config), lambda: self._snapshot.costs)
 
     def hear(self, told: bytes) -> None:
         """What another process tells of passwords that were tried there."""
