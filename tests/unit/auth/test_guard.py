@@ -192,7 +192,8 @@ async def test_other_settings_in_the_middle_of_a_hash() -> None:
 
 
 async def test_a_password_is_hashed_by_one_process_alone() -> None:
-    """What was right in one process is right in the others without a hash, as long as it is remembered; a wrong one is not."""
+    """What was right in one process is right in the others without a hash, as long as it is remembered; a wrong one is wrong
+    at the same mailbox from the same network."""
     said = list[bytes]()
     here, there = World(said, cache_seconds=10), World(cache_seconds=10)
     assert await here.check("wrong", HOME) is Outcome.WRONG
@@ -202,7 +203,8 @@ async def test_a_password_is_hashed_by_one_process_alone() -> None:
         there.guard.hear(word)
     assert await there.check("right", ABROAD) is Outcome.RIGHT
     assert there.went == []
-    assert await there.check("wrong", HOME) is Outcome.WRONG
+    assert await there.check("wrong", HOME) is Outcome.WRONG_AGAIN, "also after the right one"
+    assert await there.check("wrong", ABROAD) is Outcome.WRONG
     assert await there.check("right", HOME, "ttlan@mic.gov.vn") is Outcome.WRONG
     assert len(there.went) == 2
     forgetful = World(cache_seconds=0)

@@ -89,6 +89,7 @@ class Access:
         self._log = log
         self._clock = clock
         self._decoy_key = decoy_key
+        self._digest_key = digest_key
         self._throttle = SharedThrottle(tell)
         self.guard = Guard(
             digest_key,
@@ -116,7 +117,7 @@ class Access:
         self._config = config
         self._apps.are_open = auth.app_passwords > 0
         self.refusals = Refusals(config, self._clock)
-        self.signins = SignInLog(self._log, lambda: self._snapshot, config.domains)
+        self.signins = SignInLog(self._log, lambda: self._snapshot, config.domains, key=self._digest_key)
         self.decisions.configure(lifecycle_settings(config, self._snapshot.working_days))
         self._delivery_is_use = delivery_is_use(config)
         self.sharing.configure(config.server.domain)
@@ -128,6 +129,7 @@ class Access:
                 per_mailbox=5 * auth.failures_per_mailbox,
                 per_network=auth.failures_per_network,
                 window_seconds=auth.failure_window,
+                stale_seconds=max(auth.failure_window, config.anomaly.window),  # what comes again is no anomaly (0072)
             )
         )
         self.guard.configure(decoys=self._decoys(config), cache_seconds=auth.cache_seconds)
