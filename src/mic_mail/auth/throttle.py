@@ -217,9 +217,10 @@ class Throttle:
         and no reason to send anybody away: who would pass without them is told LATER.
         """
         net = network(peer)
-        if digest is not None and any(each.holds((mailbox, net), digest, now) for each in (self._pairs, self._stale)):
+        pair = mailbox, net
+        if digest is not None and (self._pairs.holds(pair, digest, now) or self._stale.holds(pair, digest, now)):
             return _KNOWN_WRONG
-        if wait := self._pairs.wait((mailbox, net), now):
+        if wait := self._pairs.wait(pair, now):
             return Verdict(Answer.WAIT, "pair", wait)
         if not self._knows(mailbox, net, now):
             if wait := self._mailboxes.wait(mailbox, now):
