@@ -2,24 +2,32 @@
 
 In: a claim (address, verifiers or none, what was typed) and the peer's address. Out: RIGHT, WRONG, `ByApp` or `Wait`. The hash
 runs in the lane that is passed in; everything else takes microseconds on the event loop. One password that several connections
-bring at once (a mail program opens five) is hashed once; who has to wait hears nothing of it. An app password is known by its
+bring at once (a mail program opens five) is hashed once; who has to wait hears nothing of it. A network's tries that are still
+being looked at send nobody away: who comes beyond them stands in line until they are known. An app password is known by its
 digest and costs no hash; what is no right one, or was revoked, costs what every wrong password costs. Never: texts, policy, the
 log.
 """
 
 import asyncio
+import contextlib
 import secrets
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from mic_mail.auth import passwords
 from mic_mail.auth.apppasswords import Recognisable, recognised
 from mic_mail.auth.hearsay import SharedThrottle
 from mic_mail.auth.passwords import Decoys, VerifiedCache
-from mic_mail.auth.throttle import Answer, neighbourhood, network
+from mic_mail.auth.throttle import Answer, Verdict, neighbourhood, network
+from mic_mail.errors import Text, Trouble
+
+PATIENCE: Final = 20.0
+"""Seconds that somebody waits for answers to others of his network; as for a turn at the hash."""
+MOST_WAITING: Final = 1_000
+"""Of one network."""
 
 
 class Outcome(Enum):
@@ -98,12 +106,19 @@ class _Running:
     task: asyncio.Task[Outcome]
 
 
+class Crowded(Trouble):
+    """So many others of this network are being looked at that nobody could find out in time."""
+
+    def __init__(self) -> None:
+        super().__init__(Text("Mạng này đang có quá nhiều người đăng nhập.", "Too many sign in from this network at once."))
+
+
 class Guard:
-    """The password checks of one process; belongs to the event loop."""
+    """The password checks of one process, for its life; belongs to the event loop."""
 
     def __init__(
         self,
-        verified: VerifiedCache,
+        digest_key: bytes,
         *,
         throttle: SharedThrottle,
         decoys: Decoys,
@@ -111,30 +126,44 @@ class Guard:
         lanes: HashLanes,
         monotonic: Callable[[], float],
     ) -> None:
+        """`digest_key` marks passwords in memory, and is the same in all processes of a server."""
+        self._digest_key = digest_key
         self._throttle = throttle
         self._decoys = decoys
         self._cache_seconds = cache_seconds
         self._lanes = lanes
         self._monotonic = monotonic
-        self._verified = verified
+        self._verified = VerifiedCache(digest_key)
         self._running: dict[bytes, _Running] = {}
         self._asked: Counter[str] = Counter()
-        """How many of them each network has asked."""
+        """Of each network, what counts as wrong until it is known."""
+        self._lines: dict[str, deque[asyncio.Future[bool]]] = {}
+        """Of each network, who waits for an answer to one of those; none without one that is asked."""
+
+    def configure(self, *, decoys: Decoys, cache_seconds: float) -> None:
+        """Other settings from now on: what is being hashed goes on, and right passwords stay known, unless they shall be
+        forgotten sooner."""
+        if cache_seconds < self._cache_seconds:
+            self._verified = VerifiedCache(self._digest_key)
+        self._decoys = decoys
+        self._cache_seconds = cache_seconds
 
     async def check(self, claim: Claim, peer: str) -> Outcome | ByApp | Wait:
         """The answer to a claim; raises errors.Trouble when nobody could find out in time."""
         if (app := recognised(claim.password, claim.others)) is not None:
-            if (wait := self.may_try(claim.address, peer)) is not None:
+            if (wait := await self.may_try(claim.address, peer)) is not None:
                 return wait
             self._throttle.seen(claim.address, peer, self._monotonic())
             return ByApp(app.number)
         version = claim.credential.version if claim.credential else 0
         digest = self._verified.digest(claim.address, version, claim.password)
         running = self._running.get(digest)
+        if running is None:
+            verdict = await self._settled(claim.address, peer, digest)
+            running = self._running.get(digest)  # it may have begun while this waited
         if running is not None:
             return await self._joined(running, claim, peer, digest)
         now = self._monotonic()
-        verdict = self._throttle.check(claim.address, peer, digest, now)
         if verdict.answer is Answer.WAIT:
             return Wait(verdict.seconds, verdict.rule)
         if verdict.answer is Answer.KNOWN_WRONG:
@@ -152,18 +181,65 @@ class Guard:
 
         def over(_: object) -> None:
             self._running.pop(digest, None)
-            self._asked[net] -= 1
-            if not self._asked[net]:
-                del self._asked[net]
+            self._answered(net)
 
         task.add_done_callback(over)
         return await asyncio.shield(task)
+
+    async def _settled(self, mailbox: str, peer: str, digest: bytes | None) -> Verdict:
+        """What the throttle says, once that does not depend on what is being looked at; raises `Crowded`."""
+        net = network(peer)
+        verdict = self._verdict(mailbox, peer, digest)
+        if verdict.answer is not Answer.LATER:
+            return verdict
+        if len(self._lines.get(net, ())) >= MOST_WAITING:
+            raise Crowded
+        ahead = False
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while verdict.answer is Answer.LATER:
+                    ahead = await self._next_answer(net, ahead=ahead)
+                    verdict = self._verdict(mailbox, peer, digest)
+        except TimeoutError:
+            raise Crowded from None
+        return verdict
+
+    def _verdict(self, mailbox: str, peer: str, digest: bytes | None) -> Verdict:
+        return self._throttle.check(mailbox, peer, digest, self._monotonic(), open_questions=self._asked[network(peer)])
+
+    async def _next_answer(self, net: str, *, ahead: bool) -> bool:
+        """Whether who finds that it was not enough stands at the head of the line, as before."""
+        line = self._lines.setdefault(net, deque())
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        (line.appendleft if ahead else line.append)(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            with contextlib.suppress(ValueError):  # it was called in this loop turn
+                line.remove(turn)
+            raise
+
+    def _answered(self, net: str) -> None:
+        """One that was asked is known: the next in line looks again, and all of them where nothing is asked any more."""
+        self._asked[net] -= 1
+        is_asked = self._asked[net] > 0
+        if not is_asked:
+            del self._asked[net]
+        line = self._lines.get(net)
+        while line:
+            turn = line.popleft()
+            if not turn.done():
+                turn.set_result(is_asked)
+                if is_asked:
+                    break
+        if not line:
+            self._lines.pop(net, None)
 
     async def _joined(self, running: _Running, claim: Claim, peer: str, digest: bytes) -> Outcome | Wait:
         """The answer that another connection waits for already; to another network under its own limits, and counted there."""
         if network(peer) == running.network:
             return await asyncio.shield(running.task)
-        if (wait := self.may_try(claim.address, peer)) is not None:
+        if (wait := await self.may_try(claim.address, peer)) is not None:
             return wait
         outcome = await asyncio.shield(running.task)
         if outcome is Outcome.RIGHT:
@@ -205,9 +281,9 @@ class Guard:
             self._verified.add(right, now + self._cache_seconds)
 
     def _question(self, claim: Claim) -> Callable[[], bool]:
-        credential, password = claim.credential, claim.password
+        credential, password, decoys = claim.credential, claim.password, self._decoys
         if credential is None:
-            return lambda: self._decoys.refuse(password)
+            return lambda: decoys.refuse(claim.address, password)
         encoded = credential.argon2
         return lambda: passwords.verify(encoded, password)
 
@@ -217,14 +293,18 @@ class Guard:
         Counted under a name of its own: the password is right by then, and each time it is typed it forgets what was mistyped.
         """
         name, digest = f"code\0{address}", secrets.token_bytes(16)
-        if (wait := self.may_try(name, peer)) is not None:
+        if (wait := await self.may_try(name, peer)) is not None:
             return wait
+        net = network(peer)
         self._throttle.suspect(name, peer, digest, self._monotonic())
+        self._asked[net] += 1
         try:
             right = await look()
         except BaseException:
             self._throttle.forgive(name, peer, digest)
             raise
+        finally:
+            self._answered(net)
         if right:
             self._throttle.right(name, peer, digest, self._monotonic())
         else:
@@ -233,9 +313,10 @@ class Guard:
 
     # ------------------------------------------------------------ SCRAM: no hash, the client did the work
 
-    def may_try(self, address: str, peer: str) -> Wait | None:
-        """Whether a SCRAM exchange may go on; asked before the keys are given and before a proof is looked at."""
-        verdict = self._throttle.check(address, peer, None, self._monotonic())
+    async def may_try(self, address: str, peer: str) -> Wait | None:
+        """Whether a SCRAM exchange may go on; asked before the keys are given and before a proof is looked at, which has to
+        follow without waiting for anything. Raises errors.Trouble when nobody could find out in time."""
+        verdict = await self._settled(address, peer, None)
         return Wait(verdict.seconds, verdict.rule) if verdict.answer is Answer.WAIT else None
 
     def decoy_keys(self, address: str) -> passwords.Scram:

@@ -28,9 +28,9 @@ class SharedThrottle:
         """Other limits from now on; what was counted stays counted."""
         self._own.configure(settings)
 
-    def check(self, mailbox: str, peer: str, digest: bytes | None, now: float) -> Verdict:
+    def check(self, mailbox: str, peer: str, digest: bytes | None, now: float, *, open_questions: int = 0) -> Verdict:
         """As `Throttle.check`."""
-        return self._own.check(mailbox, peer, digest, now)
+        return self._own.check(mailbox, peer, digest, now, open_questions=open_questions)
 
     def knows(self, mailbox: str, peer: str, now: float) -> bool:
         """As `Throttle.knows`."""

@@ -7,12 +7,14 @@ weaker of the two verifiers, hence the floor under the SCRAM iterations.
 microseconds: it is asked on the event loop first, so that a phone that signs in again every minute costs no hash.
 """
 
+import base64
 import contextlib
 import hashlib
 import hmac
 import os
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,29 +110,45 @@ def verify(encoded: str, password: str) -> bool:
         return False
 
 
+Costs = tuple[str, int | None]
+"""Parameters of argon2 as a hash begins with them, and the rounds of SCRAM's keys, where there are some."""
+
+
 class Decoys:
     """Verifiers for users that do not exist: checking them costs what checking a real user costs.
 
-    The salt of a decoy is a function of the name and of `key` (RFC 5802 §9 hints at this): whoever asks twice gets the same
-    answer, from every worker and after a restart, as for a real user.
+    Passwords keep the costs with which they were made, so a decoy has those of one that is stored: as many decoys have them as
+    users do, and where these get others with a new password, so do those. Which ones, and the salt, are functions of the name
+    and of `key` (RFC 5802 §9 hints at this): whoever asks twice gets the same answer, from every worker and after a restart, as
+    for a real user; with other costs the salt is another one, as after a new password.
     """
 
-    def __init__(self, key: bytes, settings: HashSettings) -> None:
+    def __init__(self, key: bytes, settings: HashSettings, stored: Callable[[], Mapping[Costs, int]]) -> None:
+        """`stored`: how many passwords have which costs; where there are none, they are those of `settings`."""
         self._key = key
         self._settings = settings
-        self._argon2: str | None = None
+        self._stored = stored
 
     def scram(self, user: str) -> Scram:
         """Keys that no password fits; cheap."""
-        salt = hmac.digest(self._key, b"salt:" + user.encode(), "sha256")[:16]
-        return Scram(salt, self._settings.scram_iterations, secrets.token_bytes(32), secrets.token_bytes(32))
+        _, rounds = self._costs(user, {costs: count for costs, count in self._stored().items() if costs[1] is not None})
+        rounds = rounds or self._settings.scram_iterations
+        salt = hmac.digest(self._key, b"salt:%d:" % rounds + user.encode(), "sha256")[:16]
+        return Scram(salt, rounds, secrets.token_bytes(32), secrets.token_bytes(32))
 
-    def refuse(self, password: str) -> bool:
+    def refuse(self, user: str, password: str) -> bool:
         """Spend the time of `verify` and say no; blocking."""
-        if self._argon2 is None:
-            self._argon2 = self._settings.hasher().hash(secrets.token_bytes(32))
-        verify(self._argon2, password)
+        salt, hashed = (base64.b64encode(secrets.token_bytes(octets)).rstrip(b"=").decode() for octets in (16, 32))
+        verify(f"{self._costs(user, self._stored())[0]}${salt}${hashed}", password)
         return False
+
+    def _costs(self, user: str, stored: Mapping[Costs, int]) -> Costs:
+        place = int.from_bytes(hmac.digest(self._key, b"costs:" + user.encode(), "sha256")[:8]) * sum(stored.values()) >> 64
+        for costs in sorted(stored, key=lambda each: (each[1] or 0, each[0])):
+            place -= stored[costs]
+            if place < 0:
+                return costs
+        return f"$argon2id$v=19$m={self._settings.memory_kib},t={self._settings.passes},p=1", None
 
 
 def load_secret(path: Path) -> bytes:

@@ -25,6 +25,8 @@ from typing import Final, Generic, TypeVar
 
 NEWS_SECONDS: Final = 3_600.0
 """A mail program signs in some times a minute; that its network is known need not be said each time."""
+MOST_STALE: Final = 2
+"""Wrong passwords of a mailbox and network, or twice as many, are known longer than they count: an old telephone has one."""
 MOST_NETWORKS: Final = 64
 """How many networks of one mailbox are known: who has one password and all of a /48 makes no others unknown."""
 
@@ -37,6 +39,8 @@ class ThrottleSettings:
     per_mailbox: int = 50
     per_network: int = 100
     window_seconds: float = 900.0
+    stale_seconds: float = 3_600.0
+    """How long a wrong password is known as that, and counts nothing when it comes again."""
     known_seconds: float = 30 * 86_400.0
     """How long a network stays known for a mailbox that signed in from it."""
     capacity: int = 50_000
@@ -48,7 +52,9 @@ class Answer(Enum):
 
     TRY = "try"
     KNOWN_WRONG = "known-wrong"
-    """This very password was wrong a moment ago: refuse without hashing, count nothing."""
+    """This very password was wrong lately: refuse without hashing, count nothing."""
+    LATER = "later"
+    """Passwords that are being looked at fill what this network has: ask again when more is known of them."""
     WAIT = "wait"
 
 
@@ -62,6 +68,7 @@ class Verdict:
 
 
 _TRY = Verdict(Answer.TRY)
+_LATER = Verdict(Answer.LATER)
 _KNOWN_WRONG = Verdict(Answer.KNOWN_WRONG)
 
 Key = TypeVar("Key", bound=Hashable)
@@ -188,6 +195,7 @@ class Throttle:
 
     def __init__(self, settings: ThrottleSettings | None = None) -> None:
         self._pairs: _Wrongs[tuple[str, str]] = _Wrongs()
+        self._stale: _Wrongs[tuple[str, str]] = _Wrongs()
         self._mailboxes: _Wrongs[str] = _Wrongs()
         self._networks: _Wrongs[str] = _Wrongs()
         self._known = _Known()
@@ -197,21 +205,29 @@ class Throttle:
         """Other limits from now on; what was counted stays counted."""
         s = self.settings = settings
         self._pairs.configure(s.per_pair, s.window_seconds, s.capacity)
+        self._stale.configure(MOST_STALE, s.stale_seconds, s.capacity)
         self._mailboxes.configure(s.per_mailbox, s.window_seconds, s.capacity)
         self._networks.configure(s.per_network, s.window_seconds, s.capacity)
         self._known.capacity = s.capacity
 
-    def check(self, mailbox: str, peer: str, digest: bytes | None, now: float) -> Verdict:
-        """Whether this attempt may be made; `digest` is None where nothing has been tried yet (SCRAM's first message)."""
+    def check(self, mailbox: str, peer: str, digest: bytes | None, now: float, *, open_questions: int = 0) -> Verdict:
+        """Whether this attempt may be made; `digest` is None where nothing has been tried yet (SCRAM's first message).
+
+        `open_questions`: passwords from this network that count as wrong until they are looked at. They are no tries to spare,
+        and no reason to send anybody away: who would pass without them is told LATER.
+        """
         net = network(peer)
-        if digest is not None and self._pairs.holds((mailbox, net), digest, now):
+        pair = mailbox, net
+        if digest is not None and (self._pairs.holds(pair, digest, now) or self._stale.holds(pair, digest, now)):
             return _KNOWN_WRONG
-        if wait := self._pairs.wait((mailbox, net), now):
+        if wait := self._pairs.wait(pair, now):
             return Verdict(Answer.WAIT, "pair", wait)
         if not self._knows(mailbox, net, now):
             if wait := self._mailboxes.wait(mailbox, now):
                 return Verdict(Answer.WAIT, "mailbox", wait)
             if wait := self._networks.wait(net, now):
+                if self._networks.count(net, now) - open_questions < self.settings.per_network:
+                    return _LATER
                 return Verdict(Answer.WAIT, "network", wait)
         return _TRY
 
@@ -233,6 +249,7 @@ class Throttle:
         """This password was wrong."""
         net = network(peer)
         self._pairs.add((mailbox, net), digest, now)
+        self._stale.add((mailbox, net), digest, now)
         self._mailboxes.add(mailbox, digest, now)
         self._networks.add(net, _of(mailbox, digest), now)
 
@@ -240,6 +257,7 @@ class Throttle:
         """Take back one `wrong`: it was counted in advance, and proved right or could not be checked."""
         net = network(peer)
         self._pairs.remove((mailbox, net), digest)
+        self._stale.remove((mailbox, net), digest)
         self._mailboxes.remove(mailbox, digest)
         self._networks.remove(net, _of(mailbox, digest))
 

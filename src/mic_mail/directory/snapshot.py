@@ -4,6 +4,7 @@ In: records from `repository.Directory.load_snapshot`. Out: immutable `Snapshot`
 Never reads a database and never changes; a newer state is a newer snapshot, which shares the entries that stayed the same.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,9 @@ from mic_mail.policy import authority
 from mic_mail.policy.calendar import WEEKENDS, WorkingDays
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import Fact, MailboxKind
+
+Costs = tuple[str, int | None]
+"""Parameters of argon2 as a hash begins with them, and the rounds of SCRAM's keys, where there are some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,11 @@ class Credential:
     version: int
     argon2: str = field(repr=False)
     scram: ScramKeys | None = field(default=None, repr=False)
+
+    @property
+    def costs(self) -> Costs:
+        """What a look at the password takes: nothing of what is secret."""
+        return self.argon2.rsplit("$", 2)[0], self.scram.iterations if self.scram is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,8 @@ class Snapshot:
     """Person -> personal mailbox."""
     named_in: Mapping[int, frozenset[int]] = field(repr=False)
     """Person -> the mailboxes of units and groups in whose record they were ever named (Reg. 12.3)."""
+    costs: Mapping[Costs, int]
+    """How many passwords have which."""
     working_days: WorkingDays = WEEKENDS
     """The calendar by which terms of working days count."""
     downtimes: tuple[Downtime, ...] = ()
@@ -136,7 +147,7 @@ class Snapshot:
         return len(self.entries)
 
 
-EMPTY = Snapshot(version=0, fact_seq=0, domains=frozenset(), entries={}, addresses={}, own={}, named_in={})
+EMPTY = Snapshot(version=0, fact_seq=0, domains=frozenset(), entries={}, addresses={}, own={}, named_in={}, costs={})
 
 
 def assemble(
@@ -151,11 +162,15 @@ def assemble(
 ) -> Snapshot:
     """`previous` with the entries in `changed` put in or replaced; a mailbox never leaves the directory."""
     entries, addresses = dict(previous.entries), dict(previous.addresses)
-    own, named_in = dict(previous.own), dict(previous.named_in)
+    own, named_in, costs = dict(previous.own), dict(previous.named_in), Counter(previous.costs)
     for entry in changed:
         old = entries.get(entry.mailbox_id)
         for gone in old.addresses if old is not None else ():
             addresses.pop(gone, None)
+        if old is not None and old.credential is not None:
+            costs[old.credential.costs] -= 1
+        if entry.credential is not None:
+            costs[entry.credential.costs] += 1
         entries[entry.mailbox_id] = entry
         addresses[entry.address] = entry
         for alias in entry.aliases:
@@ -165,4 +180,5 @@ def assemble(
                 named_in[person] = named_in.get(person, frozenset()) | {entry.mailbox_id}
         elif entry.owner.person_id is not None:
             own[entry.owner.person_id] = entry.mailbox_id
-    return Snapshot(version, fact_seq, frozenset(domains), entries, addresses, own, named_in, working_days, tuple(downtimes))
+    present = frozenset(domains)
+    return Snapshot(version, fact_seq, present, entries, addresses, own, named_in, +costs, working_days, tuple(downtimes))

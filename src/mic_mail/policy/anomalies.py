@@ -39,7 +39,7 @@ MOST_NETWORKS = 50_000
 WIDER_SHARE = 2
 """Networks in `scattered` for one wider one: 15 have to lie in 8."""
 NOBODY = "?"
-"""A name that is no mailbox of ours, as the log shows it."""
+"""How a name begins that is no mailbox of ours, as the log shows it."""
 
 
 class Rule(StrEnum):
@@ -73,7 +73,7 @@ class Attempt:
 
     at: datetime
     mailbox: str
-    """The address; `NOBODY...` for what is none."""
+    """The address; for what is none `NOBODY...`, and another one for each name."""
     network: str
     ok: bool
     differs: bool = True
@@ -188,8 +188,7 @@ class Watch:
         """At most one: the stronger rule first."""
         begins = attempt.at - self.limits.window
         tried = [name for at, name in network.wrong if begins <= at <= attempt.at]
-        others = {name for name in tried if not name.startswith(NOBODY) and name != attempt.mailbox}
-        sprayed = len(others) + sum(name.startswith(NOBODY) for name in tried)
+        sprayed = len(set(tried) - {attempt.mailbox})
         guesses = tried.count(attempt.mailbox)
         if sprayed >= self.limits.sprayed:
             yield Anomaly(Rule.SPRAYED, attempt.mailbox, attempt.at, attempt.network, sprayed)

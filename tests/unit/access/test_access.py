@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mic_mail.auth import passwords
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.doors import Listen
 from mic_mail.directory.snapshot import Entry
@@ -298,39 +299,62 @@ async def test_a_reload_calls_every_session_back(world: World) -> None:
     assert called
 
 
-async def test_a_ghost_is_hashed_like_a_user(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that does not exist goes through the hash lane once, as a wrong password does."""
-    world.add("dvbe")
-    hashed: list[object] = []
-    original = Lanes.hash
-
-    async def counting(self: Lanes, fn: Callable[[], bool], source: str, suspicion: Suspicion) -> bool:
-        hashed.append(fn)
-        return await original(self, fn, source, suspicion)
-
-    monkeypatch.setattr(Lanes, "hash", counting)
-    world.access.configure(world.config)
-    assert kind_of(await login(world, "ghost", "whatever")) is RefusalKind.WRONG_CREDENTIALS
-    assert kind_of(await login(world, "dvbe", "whatever")) is RefusalKind.WRONG_CREDENTIALS
-    assert len(hashed) == 2
-
-
-async def test_a_verified_password_is_not_hashed_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five connections at once and the phone's next visits cost one hash; a changed password is checked anew."""
-    mailbox = world.add("dvbe")
-    await world.access.refresh()
-    hashed: list[object] = []
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What went to be hashed; to be asked for before the world."""
+    went: list[object] = []
     for way in ("hash", "hash_ahead"):
         original = getattr(Lanes, way)
 
         async def counting(
             self: Lanes, fn: Callable[[], bool], source: str, suspicion: Suspicion, original: Any = original
         ) -> Any:
-            hashed.append(fn)
+            went.append(fn)
             return await original(self, fn, source, suspicion)
 
         monkeypatch.setattr(Lanes, way, counting)
-    world.access.configure(world.config)
+    return went
+
+
+async def test_a_ghost_is_hashed_like_a_user(hashed: list[object], world: World) -> None:
+    """A name that does not exist goes through the hash lane once, as a wrong password does."""
+    world.add("dvbe")
+    assert kind_of(await login(world, "ghost", "whatever")) is RefusalKind.WRONG_CREDENTIALS
+    assert kind_of(await login(world, "dvbe", "whatever")) is RefusalKind.WRONG_CREDENTIALS
+    assert len(hashed) == 2
+
+
+async def test_costs_that_were_raised_tell_nobody_who_has_a_mailbox(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords keep the costs with which they were made: a name that nobody has costs what those cost, and what new ones cost
+    once everybody has a new one."""
+    asked: list[str] = []
+    original = passwords.verify
+
+    def verifying(encoded: str, password: str) -> bool:
+        asked.append(encoded.split("$")[3])
+        return original(encoded, password)
+
+    monkeypatch.setattr(passwords, "verify", verifying)
+    mailbox = world.add("dvbe")
+    auth = world.config.auth.model_copy(update={"argon2_memory": 9 << 20, "argon2_time": 2, "scram_iterations": 70_000})
+    raised = world.config.model_copy(update={"auth": auth})
+    world.access.configure(raised)
+
+    async def told(name: str) -> tuple[int, str]:
+        assert kind_of(await login(world, name, f"wrong {len(asked)}")) is RefusalKind.WRONG_CREDENTIALS
+        first = await world.access.begin("SCRAM-SHA-256", peer()).step(f"n,,n={name}@mic.gov.vn,r=x".encode())
+        assert isinstance(first, Challenge)
+        return int(first.data.rpartition(b"i=")[2]), asked[-1]
+
+    assert await told("ghost") == await told("dvbe") == (65_536, "m=8192,t=1,p=1")
+    set_password(world.directory, raised, mailbox, "ngựa pin kẹp ghim", at=START, origin=Origin("test"), must_change=False)
+    assert await told("ghost") == await told("dvbe") == (70_000, "m=9216,t=2,p=1")
+
+
+async def test_a_verified_password_is_not_hashed_again(hashed: list[object], world: World) -> None:
+    """Five connections at once and the phone's next visits cost one hash; a changed password is checked anew."""
+    mailbox = world.add("dvbe")
+    await world.access.refresh()
     answers = await asyncio.gather(*(login(world, "dvbe") for _ in range(5)))
     assert all(isinstance(answer, SignedIn) for answer in answers)
     assert isinstance(await login(world, "dvbe"), SignedIn)
@@ -394,6 +418,26 @@ async def test_many_connections_at_once_get_no_more_tries(world: World) -> None:
     answers = await asyncio.gather(*(world.access.login("dvbe", f"guess {n}", peer()) for n in range(40)))
     tried = [a for a in answers if kind_of(a) is RefusalKind.WRONG_CREDENTIALS]
     assert len(tried) == world.config.auth.failures_per_mailbox
+
+
+async def test_an_office_signs_in_by_all_ways_at_once(world: World) -> None:
+    """A few more than a network may have wrong, of which some prove their password: none is sent away, and a reload in the
+    middle changes nothing for those who come with the same password once more."""
+    auth = world.config.auth.model_copy(update={"failures_per_network": 3})
+    config = world.config.model_copy(update={"auth": auth})
+    names = [f"m{number}" for number in range(9)]
+    for name in names:
+        world.add(name)
+    await world.access.refresh()
+    world.access.configure(config)
+    tasks = [asyncio.create_task(world.access.login(name, PASSWORD, peer())) for name in names[:7]]
+    tasks += [asyncio.create_task(scram(world.access, f"{name}@mic.gov.vn", PASSWORD)) for name in names[7:]]
+    await asyncio.sleep(0)
+    held = world.access.guard
+    world.access.configure(config)
+    assert world.access.guard is held, "who checks codes at the page goes by the same"
+    again = [asyncio.create_task(world.access.login(name, PASSWORD, peer())) for name in names[:7]]
+    assert all(isinstance(answer, SignedIn) for answer in await asyncio.gather(*tasks, *again))
 
 
 async def test_scram_guesses_count(world: World) -> None:

@@ -76,6 +76,28 @@ async def test_a_right_one_waits_for_no_hash_and_a_wrong_one_does(world: World) 
         assert kind_of(answer) is RefusalKind.WRONG_CREDENTIALS
 
 
+async def test_one_that_is_revoked_while_it_waits_for_others_of_its_network(world: World) -> None:
+    """As many as may be wrong from there are being looked at: it waits for them, in vain if it lives no more by then."""
+    auth = world.config.auth.model_copy(update={"failures_per_network": 3})
+    world.access.configure(world.config.model_copy(update={"auth": auth}))
+    mailbox, others = world.add("dvbe"), [world.add(f"m{number}") for number in range(3)]
+    kept, revoked = add(world, mailbox), add(world, mailbox, "cũ")
+    await world.access.refresh()
+    waiting = threading.Event()
+    busy = [asyncio.ensure_future(world.lanes.hash(waiting.wait, "elsewhere")) for _ in range(2)]
+    passwords = [(other.address, PASSWORD) for other in others] + [("dvbe", kept.password), ("dvbe", revoked.password)]
+    tries = [asyncio.ensure_future(world.access.login(user, password, peer())) for user, password in passwords]
+    done, _ = await asyncio.wait(tries, timeout=0.1)
+    assert not done
+    service(world).revoke(mailbox.mailbox_id, [revoked.fact.seq], Origin("test"))
+    await world.access.refresh()
+    waiting.set()
+    *living, ended = await asyncio.gather(*tries)
+    await asyncio.gather(*busy)
+    assert all(isinstance(answer, SignedIn) for answer in living)
+    assert kind_of(ended) is RefusalKind.WRONG_CREDENTIALS
+
+
 async def test_a_revoked_one_counts_once(world: World) -> None:
     """An old telephone that goes on for days with it: one wrong password, and its office goes on signing in."""
     mailbox = world.add("dvbe")

@@ -1,13 +1,27 @@
 """The guard: which way a password goes to be hashed."""
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 
-from mic_mail.auth.guard import Claim, Guard, HashLane, HashLanes, Outcome, Wait
+import pytest
+
+from mic_mail.auth.guard import Claim, Crowded, Guard, HashLane, HashLanes, Outcome, Wait
 from mic_mail.auth.hearsay import SharedThrottle
-from mic_mail.auth.passwords import Decoys, HashSettings, VerifiedCache
+from mic_mail.auth.passwords import Decoys, HashSettings
 
 ADDRESS, HOME, ABROAD, HOTEL = "dvbe@mic.gov.vn", "192.0.2.1", "198.51.100.1", "203.0.113.9"
+
+
+def guard_of(lanes: HashLanes, said: list[bytes] | None = None, cache_seconds: float = 0) -> Guard:
+    return Guard(
+        bytes(32),
+        throttle=SharedThrottle((said if said is not None else []).append),
+        decoys=Decoys(bytes(32), HashSettings(), dict),
+        cache_seconds=cache_seconds,
+        lanes=lanes,
+        monotonic=lambda: 1.0,
+    )
 
 
 class World:
@@ -18,19 +32,13 @@ class World:
         self.went: list[tuple[str, str, int]] = []
         self.may_end = asyncio.Event()
         self.may_end.set()
-        self.guard = Guard(
-            VerifiedCache(bytes(32)),
-            throttle=SharedThrottle((said if said is not None else []).append),
-            decoys=Decoys(bytes(32), HashSettings()),
-            cache_seconds=cache_seconds,
-            lanes=HashLanes(known=self.lane("known"), others=self.lane("others")),
-            monotonic=lambda: 1.0,
-        )
+        self.guard = guard_of(HashLanes(known=self.lane("known"), others=self.lane("others")), said, cache_seconds)
 
     def lane(self, name: str) -> HashLane:
         async def run(_question: Callable[[], bool], source: str, suspicion: Callable[[], int]) -> bool:
             self.went.append((name, source, suspicion()))
             await self.may_end.wait()
+            await asyncio.sleep(0)
             return self.right
 
         return run
@@ -85,8 +93,107 @@ async def test_who_comes_with_many_others_is_not_suspected_for_it() -> None:
     assert world.went[-1][2] == 0
 
 
+def counted(answers: Iterable[object]) -> Counter[str]:
+    return Counter(answer.name if isinstance(answer, Outcome) else type(answer).__name__ for answer in answers)
+
+
+async def test_an_office_that_comes_at_once_gets_in_as_a_whole() -> None:
+    """Three times as many as a network may have wrong: what is being looked at sends nobody away, and every password is
+    hashed once, in the order in which they came."""
+    world = World()
+    world.right = True
+    names = [f"{number}@mic.gov.vn" for number in range(300)]
+    five = [world.check("right", HOME, names[250]) for _ in range(5)]
+    answers = await asyncio.gather(*(world.check("right", HOME, name) for name in names), *five)
+    assert counted(answers) == {"RIGHT": 305}
+    assert len(world.went) == 300
+    assert not world.guard._asked
+    assert not world.guard._lines
+
+
+async def test_guesses_that_come_at_once_get_no_more_tries() -> None:
+    """A thousand from one network, at as many mailboxes: as many as one after the other; each of the others hears to wait. Also
+    where each answer lets another one look, and with the right passwords of colleagues among them."""
+    world = World()
+    names = [f"{number}@mic.gov.vn" for number in range(1_000)]
+    answers = await asyncio.gather(*(world.check("guess", HOME, name) for name in names))
+    assert counted(answers) == {"WRONG": 100, "Wait": 900}
+    assert len(world.went) == 100
+    colleagues = 0
+
+    async def lane(_question: Callable[[], bool], _source: str, _suspicion: Callable[[], int]) -> bool:
+        nonlocal colleagues
+        await asyncio.sleep(0)
+        colleagues += 1
+        return colleagues % 3 == 0
+
+    mixed = guard_of(HashLanes(known=lane, others=lane))
+    found = counted(await asyncio.gather(*(mixed.check(Claim(name, None, "x"), HOME) for name in names)))
+    assert found["WRONG"] == 100
+    assert 40 <= found["RIGHT"] <= 50
+    assert found["Wait"] == 1_000 - found["WRONG"] - found["RIGHT"]
+
+
+async def test_who_stands_in_line_for_answers_to_others_may_go_and_nobody_waits_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those behind him come in; a line that does not move, and one that is too long, end in `Trouble`, which is no wrong
+    password; a proof and a code wait as well."""
+    world = World()
+    world.right = True
+    world.may_end.clear()
+    tasks = [asyncio.create_task(world.check("right", HOME, f"{number}@mic.gov.vn")) for number in range(140)]
+    await asyncio.sleep(0.01)
+    proof = asyncio.create_task(world.guard.may_try("proof@mic.gov.vn", HOME))
+
+    async def look() -> bool:
+        return True
+
+    code = asyncio.create_task(world.guard.check_code("code@mic.gov.vn", HOME, look))
+    await asyncio.sleep(0)
+    monkeypatch.setattr("mic_mail.auth.guard.MOST_WAITING", 42)
+    monkeypatch.setattr("mic_mail.auth.guard.PATIENCE", 0.01)
+    with pytest.raises(Crowded):
+        await world.check("right", HOME, "too-long@mic.gov.vn")
+    for task in tasks[100:120]:
+        task.cancel()
+    await asyncio.sleep(0)
+    with pytest.raises(Crowded):
+        await world.check("right", HOME, "impatient@mic.gov.vn")
+    assert not proof.done()
+    world.may_end.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert counted(answers) == {"RIGHT": 120, "CancelledError": 20}
+    assert await proof is None
+    assert await code is True
+    assert not world.guard._asked
+    assert not world.guard._lines
+
+
+async def test_other_settings_in_the_middle_of_a_hash() -> None:
+    """A reload refuses nobody: a second connection still joins the first, and what was right stays known, unless it shall be
+    forgotten sooner."""
+    world = World(cache_seconds=10)
+    world.right = True
+    world.may_end.clear()
+    first = asyncio.create_task(world.check("right", HOME))
+    await asyncio.sleep(0)
+    world.guard.configure(decoys=Decoys(bytes(32), HashSettings(), dict), cache_seconds=10)
+    second = asyncio.create_task(world.check("right", HOME))
+    await asyncio.sleep(0)
+    world.may_end.set()
+    assert await asyncio.gather(first, second) == [Outcome.RIGHT] * 2
+    world.guard.configure(decoys=Decoys(bytes(32), HashSettings(), dict), cache_seconds=20)
+    assert await world.check("right", HOME) is Outcome.RIGHT
+    assert len(world.went) == 1
+    world.guard.configure(decoys=Decoys(bytes(32), HashSettings(), dict), cache_seconds=5)
+    assert await world.check("right", HOME) is Outcome.RIGHT
+    assert len(world.went) == 2
+
+
 async def test_a_password_is_hashed_by_one_process_alone() -> None:
-    """What was right in one process is right in the others without a hash, as long as it is remembered; a wrong one is not."""
+    """What was right in one process is right in the others without a hash, as long as it is remembered; a wrong one is wrong
+    at the same mailbox from the same network."""
     said = list[bytes]()
     here, there = World(said, cache_seconds=10), World(cache_seconds=10)
     assert await here.check("wrong", HOME) is Outcome.WRONG
@@ -96,7 +203,8 @@ async def test_a_password_is_hashed_by_one_process_alone() -> None:
         there.guard.hear(word)
     assert await there.check("right", ABROAD) is Outcome.RIGHT
     assert there.went == []
-    assert await there.check("wrong", HOME) is Outcome.WRONG
+    assert await there.check("wrong", HOME) is Outcome.WRONG_AGAIN, "also after the right one"
+    assert await there.check("wrong", ABROAD) is Outcome.WRONG
     assert await there.check("right", HOME, "ttlan@mic.gov.vn") is Outcome.WRONG
     assert len(there.went) == 2
     forgetful = World(cache_seconds=0)
@@ -119,14 +227,7 @@ async def test_who_has_to_wait_does_not_hear_the_answer_to_another_connection() 
         return owner_waits.is_set() and answer
 
     answer = True
-    guard = Guard(
-        VerifiedCache(bytes(32)),
-        throttle=SharedThrottle(lambda _: None),
-        decoys=Decoys(bytes(32), HashSettings()),
-        cache_seconds=0,
-        lanes=HashLanes(known=lane, others=lane),
-        monotonic=lambda: 1.0,
-    )
+    guard = guard_of(HashLanes(known=lane, others=lane))
     for number in range(10):
         assert await guard.check(Claim(ADDRESS, None, f"guess {number}"), ABROAD) is Outcome.WRONG
     owner_waits.set()

@@ -5,6 +5,7 @@ import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import argon2
 import pytest
 
 from mic_mail.auth import passwords
@@ -43,11 +44,68 @@ def test_scram_never_has_fewer_rounds_than_the_floor() -> None:
 
 def test_decoys_look_like_users() -> None:
     """A user who does not exist has a salt that stays the same, in every process, and rounds like everybody's."""
-    one, other = Decoys(b"key", CHEAP), Decoys(b"key", CHEAP)
+    one, other = Decoys(b"key", CHEAP, dict), Decoys(b"key", CHEAP, dict)
     assert one.scram("ghost").salt == other.scram("ghost").salt != one.scram("spook").salt
     assert one.scram("ghost").iterations == passwords.make("right password", CHEAP).scram.iterations
-    assert Decoys(b"other key", CHEAP).scram("ghost").salt != one.scram("ghost").salt
-    assert one.refuse("anything") is False
+    assert Decoys(b"other key", CHEAP, dict).scram("ghost").salt != one.scram("ghost").salt
+    assert one.refuse("ghost", "anything") is False
+
+
+OLD, NEW = "$argon2id$v=19$m=8192,t=1,p=1", "$argon2id$v=19$m=16384,t=2,p=1"
+
+
+def test_decoys_cost_what_passwords_cost_that_are_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the configured costs were raised most have the old ones: so have decoys, each its own, whose salt changes with them
+    as with a new password. None goes back to the old ones while others get the new."""
+    verified: list[str] = []
+
+    def verifying(_: argon2.PasswordHasher, encoded: str, _password: bytes) -> bool:
+        verified.append(encoded)
+        raise argon2.exceptions.VerifyMismatchError
+
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", verifying)
+    raised = HashSettings(memory_kib=16_384, passes=2, scram_iterations=120_000)
+    stored: dict[tuple[str, int | None], int] = {(OLD, 65_536): 100}
+    decoys = Decoys(b"key", raised, lambda: stored)
+    names = [f"ghost{number}" for number in range(200)]
+    former = {name: decoys.scram(name) for name in names}
+    assert {keys.iterations for keys in former.values()} == {65_536}
+    changed = set[str]()
+    for new in range(10, 101, 30):
+        stored = {(OLD, 65_536): 100 - new, (NEW, 120_000): new, (OLD, None): 0}
+        verified.clear()
+        for name in names:
+            keys = decoys.scram(name)
+            assert not decoys.refuse(name, "anything")
+            assert verified[-1].rpartition("$")[0].rpartition("$")[0] == (NEW if keys.iterations == 120_000 else OLD)
+            assert (keys.salt == former[name].salt) is (keys.iterations == 65_536)
+            assert decoys.scram(name).salt == keys.salt
+        now = {name for name in names if decoys.scram(name).iterations == 120_000}
+        assert changed <= now
+        assert abs(len(now) - 2 * new) < 30
+        changed = now
+    assert len(changed) == 200
+    stored = {(OLD, None): 5}
+    assert decoys.scram("ghost").iterations == 120_000, "nobody has keys: those that a new password would have"
+
+
+@pytest.mark.parametrize("stored", [{}, {(OLD, None): 1}])
+def test_a_decoy_is_hashed_by_argon2(stored: dict[tuple[str, int | None], int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library takes the time that it takes for a user, and says no."""
+    seen: list[str] = []
+    original = argon2.PasswordHasher.verify
+
+    def verifying(self: argon2.PasswordHasher, encoded: str, password: bytes) -> bool:
+        seen.append(encoded)
+        with pytest.raises(argon2.exceptions.VerifyMismatchError):
+            original(self, encoded, password)
+        return False
+
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", verifying)
+    assert not Decoys(b"key", CHEAP, lambda: stored).refuse("ghost", "anything")
+    made = passwords.make("right password", CHEAP).argon2
+    assert [len(part) for part in seen[0].split("$")[-2:]] == [len(part) for part in made.split("$")[-2:]]
+    assert seen[0].startswith(OLD if stored else made.rpartition("$")[0].rpartition("$")[0])
 
 
 def test_the_secret_is_made_once_and_private(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from mic_mail.log.failures import failure
 from mic_mail.log.following import Cursor, Line
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.networks import Networks
-from mic_mail.policy.anomalies import Anomaly, Attempt, Limits, Watch, network_of
+from mic_mail.policy.anomalies import NOBODY, Anomaly, Attempt, Limits, Watch, network_of
 from mic_mail.policy.calendar import local_day
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.abuse.exposure import LEAKED, SPRAYED
@@ -213,6 +213,8 @@ def _attempts(lines: Iterable[Line], exempt: Networks) -> Iterable[Attempt]:
         network = network_of(peer) if isinstance(peer, str) else None
         if network is None or not isinstance(who, str) or str(peer) in exempt:
             continue
+        if who.startswith(NOBODY):
+            who = f"{who} {fields.get('name_mark', '')}"
         at, differs = datetime.fromisoformat(str(fields["at"])), fields.get("detail") != _PROOF
         yield Attempt(at, who, network, ok, differs)
 

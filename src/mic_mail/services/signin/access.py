@@ -22,7 +22,7 @@ from typing import Protocol
 from mic_mail.auth import sasl
 from mic_mail.auth.guard import ByApp, Claim, Guard, HashLanes, Outcome, Wait
 from mic_mail.auth.hearsay import SharedThrottle
-from mic_mail.auth.passwords import Decoys, VerifiedCache
+from mic_mail.auth.passwords import Decoys
 from mic_mail.auth.throttle import ThrottleSettings, network
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
@@ -90,8 +90,15 @@ class Access:
         self._clock = clock
         self._decoy_key = decoy_key
         self._digest_key = digest_key
-        self._verified = VerifiedCache(digest_key)
         self._throttle = SharedThrottle(tell)
+        self.guard = Guard(
+            digest_key,
+            throttle=self._throttle,
+            decoys=self._decoys(config),
+            cache_seconds=config.auth.cache_seconds,
+            lanes=HashLanes(known=lanes.hash_ahead, others=lanes.hash),
+            monotonic=clock.monotonic,
+        )
         self._apps = LivingApps(clock)
         self._uses = Uses(directory, lanes=lanes, log=log, clock=clock)
         self.decisions = Decisions(clock, self._uses)
@@ -107,12 +114,10 @@ class Access:
         """Take the settings of `config`, at the start and at a reload, and let every open session ask anew; wrong passwords
         counted so far stay counted, and right ones known, unless they shall be forgotten sooner."""
         auth = config.auth
-        if auth.cache_seconds < self._config.auth.cache_seconds:
-            self._verified = VerifiedCache(self._digest_key)
         self._config = config
         self._apps.are_open = auth.app_passwords > 0
         self.refusals = Refusals(config, self._clock)
-        self.signins = SignInLog(self._log, lambda: self._snapshot, config.domains)
+        self.signins = SignInLog(self._log, lambda: self._snapshot, config.domains, key=self._digest_key)
         self.decisions.configure(lifecycle_settings(config, self._snapshot.working_days))
         self._delivery_is_use = delivery_is_use(config)
         self.sharing.configure(config.server.domain)
@@ -124,17 +129,14 @@ class Access:
                 per_mailbox=5 * auth.failures_per_mailbox,
                 per_network=auth.failures_per_network,
                 window_seconds=auth.failure_window,
+                stale_seconds=max(auth.failure_window, config.anomaly.window),  # what comes again is no anomaly (0072)
             )
         )
-        self.guard = Guard(
-            self._verified,
-            throttle=self._throttle,
-            decoys=Decoys(self._decoy_key, hashing(config)),
-            cache_seconds=auth.cache_seconds,
-            lanes=HashLanes(known=self._lanes.hash_ahead, others=self._lanes.hash),
-            monotonic=self._clock.monotonic,
-        )
+        self.guard.configure(decoys=self._decoys(config), cache_seconds=auth.cache_seconds)
         self._watches.changed(lambda _: True)  # what was open by the former settings may be closed by these
+
+    def _decoys(self, config: Config) -> Decoys:
+        return Decoys(self._decoy_key, hashing(config), lambda: self._snapshot.costs)
 
     def hear(self, told: bytes) -> None:
         """What another process tells of passwords that were tried there."""
@@ -364,8 +366,8 @@ class Access:
             return self.refusals.unavailable(str(trouble))
         if isinstance(outcome, Wait):
             return self.refusals.waiting(outcome)
-        if isinstance(outcome, ByApp) and found is not None:
-            return self._admit(*found, address, door=peer.protocol, app=outcome.number, network=network(peer.address))
+        if isinstance(outcome, ByApp):
+            return self._by_app(address, outcome.number, peer)
         if outcome is not Outcome.RIGHT or found is None:
             again = "-again" if outcome is Outcome.WRONG_AGAIN else ""
             if self.exposure is not None and not again:
@@ -380,6 +382,13 @@ class Access:
             return self.refusals.wrong_credentials("credential-changed")
         admit = own or partial(self._admit, door=peer.protocol)
         return admit(*current, address)
+
+    def _by_app(self, address: str, number: int, peer: Peer) -> Answered:
+        """The door after a right app password; others may have recorded something while this waited for its turn."""
+        current = self._find(address)
+        if current is None or not self._apps.lives(current[0], number):
+            return self.refusals.wrong_credentials("credential-changed")
+        return self._admit(*current, address, door=peer.protocol, app=number, network=network(peer.address))
 
     async def _look_whether_others_have_it(self, entry: Entry, credential: Credential, password: str) -> None:
         """What follows from that is known here afterwards. Raises Trouble where it could not be recorded."""
@@ -428,10 +437,13 @@ class Access:
 
     # ------------------------------------------------------------ SCRAM, on behalf of `Dialog`
 
-    def scram_keys(self, user: str, peer: Peer) -> tuple[sasl.ScramKeys, tuple[AppCredential, ...]] | Refusal:
+    async def scram_keys(self, user: str, peer: Peer) -> tuple[sasl.ScramKeys, tuple[AppCredential, ...]] | Refusal:
         """The SCRAM keys of `user`, or decoys that look the same, and those of the app passwords that go by the same salt."""
         address = self.address_of(user)
-        wait = self.guard.may_try(address, peer.address)
+        try:
+            wait = await self.guard.may_try(address, peer.address)
+        except Trouble as trouble:
+            return self.refusals.unavailable(str(trouble))
         if wait is not None:
             return self.refusals.waiting(wait)
         found = self._find(address)

@@ -29,12 +29,12 @@ class Dialog:
         """Go on with the client's response (decoded from base64); None where there was no initial response."""
         if self._exchange is None:
             return self._end(self._access.bad_mechanism(self._peer))
-        if self._has_keys and isinstance(wait := self._access.scram_keys(self._user, self._peer), Refusal):
+        if self._has_keys and isinstance(wait := await self._access.scram_keys(self._user, self._peer), Refusal):
             return self._end(wait)  # others may have used up the tries while this exchange was open
         step = self._exchange.step(response)
         if isinstance(step, sasl.NeedKeys):
             self._user = step.user
-            found = self._access.scram_keys(step.user, self._peer)
+            found = await self._access.scram_keys(step.user, self._peer)
             if isinstance(found, Refusal):
                 return self._end(found)
             self._has_keys = True

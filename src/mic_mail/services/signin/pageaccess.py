@@ -82,6 +82,9 @@ class PageAccess:
         refusal = await self._codes.refused(signed_in, code, peer)
         if refusal is not None:
             return refusal
+        found = self._access.find_again(signed_in)  # others may have recorded something while this waited
+        if isinstance(found, Refusal):
+            return found
         answer = self._admit(*found, signed_in.actor)
         factor = self.factor_of(found[0])
         return answer if isinstance(answer, Refusal) else replace(answer, factor=factor.seq if factor else None)

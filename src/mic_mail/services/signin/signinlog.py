@@ -1,9 +1,11 @@
 """What the mail log is told of sign-ins, and of sessions that are refused something or cut.
 
 In: the answer that somebody gets, and who it is. Out: events. People type passwords into the field for the name: a name that is
-no address of ours stays out of the log.
+no address of ours stays out of the log. There is a mark of it, by which the same name is known again (`signinwatch` counts
+names); the key of the marks is nowhere but in memory and ends with the server, so that nobody finds by them what was typed.
 """
 
+import hmac
 from collections.abc import Callable
 
 from mic_mail.directory.snapshot import Snapshot
@@ -15,10 +17,12 @@ from mic_mail.services.signin.uses import Events
 class SignInLog:
     """The log of one process, by one configuration."""
 
-    def __init__(self, log: Events, snapshot: Callable[[], Snapshot], domains: tuple[str, ...]) -> None:
+    def __init__(self, log: Events, snapshot: Callable[[], Snapshot], domains: tuple[str, ...], *, key: bytes) -> None:
+        """`key` is the same in all processes of a server."""
         self._log = log
         self._snapshot = snapshot
         self._domains = domains
+        self._key = hmac.digest(key, b"names", "sha256")
 
     def answered(self, answer: Answered, address: str, peer: Peer, mechanism: str) -> Answered:
         """`answer`, which ends a sign-in as `address`, after the log has it."""
@@ -44,5 +48,9 @@ class SignInLog:
         mailbox = address if known else f"?@{domain}" if domain in self._domains else "?"
         self._log.event(
             event, ref=refusal.ref, reason=refusal.kind.value, detail=refusal.detail or None, clause=refusal.clause,
-            mailbox=mailbox, door=peer.protocol, mechanism=mechanism, peer=peer.address, session=peer.session_id,
+            mailbox=mailbox, name_mark=None if known else self._mark(address), door=peer.protocol, mechanism=mechanism,
+            peer=peer.address, session=peer.session_id,
         )  # fmt: skip
+
+    def _mark(self, name: str) -> str:
+        return hmac.digest(self._key, name.encode(), "sha256")[:8].hex()
