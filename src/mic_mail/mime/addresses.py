@@ -87,7 +87,7 @@ def _read_odd_list(value: bytes, pos: int, found: list[Address]) -> None:
     """The slow way, token by token; takes over at the first address that is not written as usual."""
     item: list[bytes] = []
     comment: bytes | None = None
-    in_angle = in_route = in_group = False
+    in_angle = in_route = in_group = has_at = False  # the last: @ stands in `item`, which is not looked through at each colon
     while len(found) < MAX_ADDRESSES and (match := _TOKEN.match(value, pos)):
         token = match[0]
         pos = match.end()
@@ -101,16 +101,17 @@ def _read_odd_list(value: bytes, pos: int, found: list[Address]) -> None:
             item.append(token)
         elif token in (b",", b";"):
             _add(item, comment, found)
-            item, comment, in_angle, in_route = [], None, False, False
+            item, comment, in_angle, in_route, has_at = [], None, False, False, False
             if token == b";" and in_group:
                 found.append(_GROUP_END)
                 in_group = False
-        elif token == b":" and not in_angle and not in_group and b"@" not in item:
+        elif token == b":" and not in_angle and not in_group and not has_at:
             found.append(Address(None, None, _phrase(item) or b"", None))
             item, comment, in_group = [], None, True
         else:
             in_angle = token == b"<" or (in_angle and token != b">")
             in_route = in_angle and (in_route or (token == b"@" and item[-1:] == [b"<"]))
+            has_at = has_at or token == b"@"
             item.append(token)
     _add(item, comment, found)
     if in_group:

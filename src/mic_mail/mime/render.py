@@ -11,6 +11,7 @@ text/plain.
 import re
 from functools import lru_cache
 from typing import NamedTuple
+from unicodedata import normalize
 
 from mic_mail.mime.addresses import Address, parse_addresses
 from mic_mail.mime.dates import parse_date
@@ -171,6 +172,8 @@ _USUAL_ADDRESS = re.compile(
 )
 """An address whose strings `parse_addresses` takes as they stand, and that can be sent so; else all the rest of the field.
 Nearly all fields hold such addresses only, and are rendered in a third of the time."""
+LONGEST_LABEL = 63
+"""Of a domain (RFC 1035 §2.3.4)."""
 _USUAL_OCTETS = 8_192
 """Of a field that cannot have as many as `MAX_ADDRESSES`."""
 
@@ -205,6 +208,8 @@ def _host(host: bytes, *, utf8: bool) -> bytes:
     text = decode_text(host[:255])
     if utf8:
         return _string(text.encode("utf-8", "replace"))
+    if any(len(normalize("NFKC", label)) > LONGEST_LABEL for label in text.split(".")):  # of one letter 18 can be made
+        return _token(host)
     try:
         return _string(text.encode("idna"))
     except UnicodeError:

@@ -7,9 +7,12 @@ not, words cut in the middle of a character, spaces inside words.
 
 import binascii
 import codecs
+import encodings
+import pkgutil
 import re
 import unicodedata
 from collections.abc import Iterable
+from encodings.aliases import aliases
 from functools import lru_cache
 
 from mic_mail.mime.encodings import decode
@@ -66,6 +69,10 @@ _TABLES = {
 }  # fmt: skip
 
 
+_CODECS = frozenset({*aliases, *aliases.values(), *(module.name for module in pkgutil.iter_modules(encodings.__path__))})
+"""All that Python knows. It keeps every name that it was ever asked for, those of strangers too, for ever."""
+
+
 @lru_cache(maxsize=256)
 def _codec(charset: str) -> str | None:
     """The name to decode with, or None when nobody here knows the charset."""
@@ -73,6 +80,9 @@ def _codec(charset: str) -> str | None:
     name = _ALIASES.get(name, name)
     if name in _TABLES:
         return name
+    spelt = encodings.normalize_encoding(name)
+    if spelt not in _CODECS and spelt.replace(".", "_") not in _CODECS:
+        return None
     try:
         found = codecs.lookup(name)
     except (LookupError, ValueError, TypeError, UnicodeError):

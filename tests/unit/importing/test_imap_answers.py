@@ -21,6 +21,9 @@ from mic_mail.services.importing.imapanswers import fetched, flags, number, sequ
         ([b"* x ) ) (("], [b"*", b"x", [[]]]),
         ([b'* "open'], [b"*", b"open"]),
         ([b'* ""'], [b"*", b""]),
+        ([b'* "a" b "c d" "e\\'], [b"*", b"a", b"b", b"c d", b"e"]),
+        ([b'* "' + b'\\"' * 100_000], [b"*", b'"' * 100_000]),
+        ([b'* "' + b'\\"' * 100_000 + b"\\"], [b"*", b'"' * 100_000]),
     ],
 )
 def test_values(parts: list[bytes], wanted: list[object]) -> None:

@@ -1,14 +1,17 @@
 """Header text for people, and back."""
 
+import codecs
+import encodings
 import subprocess
 import sys
 import unicodedata
+from encodings.aliases import aliases
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mic_mail.mime.words import compose_letters, decode_beginning, decode_octets, decode_text, encode_words
+from mic_mail.mime.words import _NOT_TEXT, _codec, compose_letters, decode_beginning, decode_octets, decode_text, encode_words
 
 NAME = "Đỗ Văn Bê"
 
@@ -124,6 +127,31 @@ _OCTETS = st.lists(
 def test_a_text_begins_as_its_beginning_says(beginning: bytes, rest: bytes, charset: str) -> None:
     """What is read of the first octets stands whatever follows: characters cut in two, marks, octets that change the guess."""
     assert decode_octets(beginning + rest, charset).startswith(decode_beginning(beginning, charset))
+
+
+def test_names_of_charsets_that_nobody_knows_are_not_kept() -> None:
+    """Python keeps each that it is asked for; one subject can have 18,000."""
+    before = len(encodings._cache)
+    subject = b" ".join(b"=?x-%05d?q?a?=" % number for number in range(2_000))
+    assert decode_text(subject) == "a" * 2_000
+    assert len(encodings._cache) == before
+
+
+def test_charsets_that_python_knows_are_known() -> None:
+    """By each of their names, in other writings too."""
+    for name in {*aliases, *aliases.values()}:
+        for spelt in (name, name.upper(), name.replace("_", "-"), name.replace("_", " ")):
+            try:
+                known = codecs.lookup(spelt)
+            except LookupError:
+                continue
+            found = _codec(spelt)
+            assert (
+                found is not None
+                or not known._is_text_encoding
+                or known.name in ("idna", "punycode", "utf-7")
+                or (known.name.replace("-", "_") in _NOT_TEXT)
+            ), spelt
 
 
 @pytest.mark.skipif(sys.flags.optimize > 0, reason="asserts are off")

@@ -161,6 +161,10 @@ def test_clause_2_6_cards_are_fetched_together(phone: Phone) -> None:
         assert gone(answer) == {f"{BOOK}person-777.vcf", f"{BOOK}x"}
         assert all(f"VERSION:{version}\r\n" in card for card in cards(answer).values())
     assert "EMAIL" not in cards(answer)[f"{BOOK}person-2.vcf"]  # a person without a mailbox is information (Reg. 2.6)
+    hostile = "//x" + "\u0301\u0323" * 60_000  # to be read as a URI it would have to be put in order
+    begun = time.process_time()
+    assert gone(phone.report("c:addressbook-multiget", f"<d:prop/><d:href>{hostile}</d:href>")) == {hostile}
+    assert time.process_time() - begun < 3
     one = phone.ask("GET", f"{BOOK}person-1.vcf", accept='text/vcard;version="4.0"')
     assert one.text.startswith("BEGIN:VCARD\r\nVERSION:4.0\r\n")
     tag = one.headers["etag"]

@@ -10,8 +10,9 @@ from itertools import islice
 
 Value = bytes | list["Value"] | None
 _TOKEN = re.compile(
-    rb'[ \t]*(?:(?P<open>\()|(?P<close>\))|"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<atom>[^ \t()"]+)|(?P<odd>"))', re.DOTALL
+    rb'[ \t]*(?:(?P<open>\()|(?P<close>\))|"(?P<quoted>(?:[^"\\]++|\\.)*+)(?:"|\\?\Z)|(?P<atom>[^ \t()"]++))', re.DOTALL
 )
+"""A quoted string that nobody closes is the rest of the line: at each quotation mark only once is the end looked for."""
 _LITERAL = re.compile(rb"~?\{\d+\+?\}\Z")
 _MOST_FLAGS = 200
 """Of one message."""

@@ -61,6 +61,7 @@ STATUS = {
 }
 """Of a refused sign-in. A program that hears 401 asks for another password; what no password helps against is 403."""
 RETRY_SECONDS = "60"
+LONGEST_HREF = 1_000
 ANSWER_LETTERS = 64 << 20
 """The longest answer: all that is on the cards of 40,000 people."""
 LONG_ANSWERS = 2
@@ -353,7 +354,10 @@ def _key(name: str) -> str:
 
 
 def _key_of_href(href: str, path: str) -> str:
-    """The key of a card of this address book; empty where the href is of anything else (RFC 6352 §8.7)."""
+    """The key of a card of this address book; empty where the href is of anything else (RFC 6352 §8.7), and where it is no URI:
+    to read one beyond ASCII can take time that is quadratic in its length."""
+    if len(href) > LONGEST_HREF or not href.isascii():
+        return ""
     try:
         place = unquote(urlsplit(href).path)
     except ValueError:
