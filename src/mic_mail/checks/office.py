@@ -217,9 +217,11 @@ def _read_member(look: Look, members: "Members", info: "ZipInfo", strings: list[
 
 
 _PROPERTY = re.compile(
-    r"<(?:\w+:)?(title|subject|keywords|description|category|contentStatus|user-defined|keyword)\b[^>]*>([^<]{1,1000})<"
+    r"<(?:\w+:)?(title|subject|keywords|description|category|contentStatus|user-defined|keyword)\b[^<>]*+>([^<]{1,1000})<"
 )
-_CUSTOM = re.compile(r"(?:<property |<meta:user-defined )[^>]*?name=\"([^\"]{1,200})\"[^>]*>\s*(?:<[^>]*>)?([^<]{1,1000})<")
+_CUSTOM = re.compile(
+    r"(?:<property |<meta:user-defined )[^<>]*?name=\"([^\"]{1,200})\"[^<>]*+>\s*(?:<[^<>]*+>)?([^<]{1,1000})<"
+)
 
 
 def _read_properties(look: Look, content: bytes) -> None:
