@@ -185,11 +185,14 @@ _NOTHING = (
     r"&(?:nbsp|shy|zwnj|zwj|ensp|emsp|thinsp|hairsp|nobreak"
     r"|#(?:160|173|847|820\d|82[38]\d|65279|x(?:a0|ad|34f|20[0-6][0-9a-f]|feff)));"
 )
-_BETWEEN = rf"(?:<[^<>]{{0,1000}}+>|[\"'][^<>\"']{{0,200}}+>|{_NOTHING}|[\s.\u00a0])*+"
+_BETWEEN = rf"<[^<>]{{0,1000}}+>|[\"'][^<>\"']{{0,200}}+>|{_NOTHING}|[\s.\u00a0]++"
 _COMMENT = re.compile(r"<!--(?:[^-]++|-(?!->))*+(?:-->)?+")
+_MARK = r"[ä\u0302\u0323]"
 _HTML_HINT = re.compile(
-    rf"m{_BETWEEN}(?:[ậëä]|[aâạ]{_BETWEEN}[ä\u0302\u0323]{{0,2}}|&[#a-z0-9]{{1,10}};){_BETWEEN}(?:t|&#)|&\#(?:x0*(?:[46]d|41c|43c|39c)|0*(?:77|109|1052|1084|924))\b"
+    rf"m(?:{_BETWEEN}){{0,40}}+(?:(?:[ậëäaâạ]|&[#a-z0-9]{{1,10}};)(?:{_BETWEEN}|{_MARK}){{0,40}}+"
+    rf"(?:t|&#|{_BETWEEN}|{_MARK})|{_BETWEEN})|&\#(?:x0*(?:[46]d|41c|43c|39c)|0*(?:77|109|1052|1084|924))\b"
 )
+"""More than forty things between two letters are taken to hide something: each m of a page might go to its end for the next."""
 
 
 def may_hide(source: str) -> bool:

@@ -201,7 +201,7 @@ def _read_member(look: Look, members: "Members", info: "ZipInfo", strings: list[
         _read_properties(look, members.read(info))
     elif name == "xl/workbook.xml":
         for title in re.findall(
-            r"<(?:\w+:)?sheet [^>]*?name=\"([^\"]{1,200})\"", members.read(info).decode("utf-8", "replace")
+            r"<(?:\w+:)?sheet [^<>]*?name=\"([^\"]{1,200})\"", members.read(info).decode("utf-8", "replace")
         ):
             look.text(_unescaped(title))  # as a line: a sheet may be called Mật for what bees make
     elif _SHEETS.fullmatch(name):
@@ -217,9 +217,11 @@ def _read_member(look: Look, members: "Members", info: "ZipInfo", strings: list[
 
 
 _PROPERTY = re.compile(
-    r"<(?:\w+:)?(title|subject|keywords|description|category|contentStatus|user-defined|keyword)\b[^>]*>([^<]{1,1000})<"
+    r"<(?:\w+:)?(title|subject|keywords|description|category|contentStatus|user-defined|keyword)\b[^<>]*+>([^<]{1,1000})<"
 )
-_CUSTOM = re.compile(r"(?:<property |<meta:user-defined )[^>]*?name=\"([^\"]{1,200})\"[^>]*>\s*(?:<[^>]*>)?([^<]{1,1000})<")
+_CUSTOM = re.compile(
+    r"(?:<property |<meta:user-defined )[^<>]*?name=\"([^\"]{1,200})\"[^<>]*+>\s*(?:<[^<>]*+>)?([^<]{1,1000})<"
+)
 
 
 def _read_properties(look: Look, content: bytes) -> None:

@@ -37,13 +37,18 @@ def visible_text(source: str) -> str:
 
 
 CELL_END, ROW_END = "\x1c", "\x1d"
-_ROUND_CELL_END = re.compile(f"[ \n]*{CELL_END}[ \n]*")
+_ROUND_CELL = " \n"
 
 
 def rows_as_lines(text: str) -> str:
     """Text whose cells and rows end with `CELL_END` and `ROW_END`, their paragraphs with line ends: a row becomes a line, its
     cells parted by tabs; of cells of several lines the last one and the first one of the next cell share a line."""
-    return _ROUND_CELL_END.sub("\t", text).replace(ROW_END, "\n")
+    first, *others = text.split(CELL_END)
+    if others:
+        text = "\t".join(
+            [first.rstrip(_ROUND_CELL), *(cell.strip(_ROUND_CELL) for cell in others[:-1]), others[-1].lstrip(_ROUND_CELL)]
+        )
+    return text.replace(ROW_END, "\n")
 
 
 _CELL_ENDS = frozenset({"/td", "/th"})

@@ -19,7 +19,7 @@ _GREEK = dict(zip("ΑΕΙΜΟΤΥιοτυ", "AEIMOTYiotu", strict=True))
 _TWINS = str.maketrans(_CYRILLIC | _GREEK)
 _OTHERS = "".join(_CYRILLIC | _GREEK)
 _OURS = "A-Za-z\u00c0-\u024f\u0300-\u036f\u1e00-\u1eff"
-_MIXED = re.compile(rf"(?<=[{_OURS}])[{_OTHERS}]+|[{_OTHERS}]+(?=[{_OURS}])")
+_MIXED = re.compile(rf"(?<=[{_OURS}])[{_OTHERS}]++|(?<![{_OTHERS}])[{_OTHERS}]++(?=[{_OURS}])")
 _LEADS = (b"\xcd", b"\xce", b"\xcf", b"\xd0", b"\xd1", b"\xd2", b"\xd8", b"\xe3", b"\xef", b"\xf0")
 """The first octets in UTF-8 of most of these, and of no letter of ours: ten looks take 2 us for 4,000 characters."""
 _AMONG_OURS = re.compile(rb"\xe2(?:\x80[\x80-\x8f\xa8-\xaf]|\x81)")

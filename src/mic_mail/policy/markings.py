@@ -16,7 +16,10 @@ Words in running text are none: `bảo mật`, `bí mật`, `mật khẩu`, `m�
 Nor are several degrees side by side, which is a list; nor `CONFIDENTIAL` and `SECRET`, which Vietnamese law does not know. In
 other than capitals a stamp counts in the head of an official letter or in a margin only. Without diacritics only what can be
 read in one way: `TOI MAT`, `[MAT]`, `Do mat: Mat`, but neither `mat` (mất, mặt, mắt, mát) nor `toi mat dien thoai`.
-Text that was typed for TCVN3 and VNI fonts is read as it looks. See docs/decisions/0053-what-is-a-marking.md.
+Text that was typed for TCVN3 and VNI fonts is read as it looks.
+
+Strangers write what is judged, and the event loop waits: no rule may have many ways to read the same line (`_tail_ends`), so
+runs that cannot be given back are possessive. See docs/decisions/0053-what-is-a-marking.md.
 """
 
 import re
@@ -77,18 +80,12 @@ _BARE = r"(?<![^\W_])(?:tuyet[\s_\-]{0,3}|toi[\s_\-]{0,3})?mat(?![^\W_])"
 _PAPER = r"(?:tài liệu|văn bản|công văn|báo cáo|tờ trình|công điện|biên bản|phụ lục|kế hoạch|quyết định|bản đồ)"
 _BARE_PAPER = r"(?:tai lieu|van ban|cong van|bao cao|to trinh|cong dien)"
 _URGENT = r"(?:hỏa tốc(?: hẹn giờ)?|hoả tốc|thượng khẩn|khẩn|hoa toc|thuong khan|khan)"
-_TAIL = (
-    rf"(?:[\s,;:/|\-–—()\[\]*.=#~]*(?:bản(?: thứ)?(?: số)?[\s:.…\d/]*|tờ số[\s:.…\d/]*|trang[\s:]*\d+(?:\s?/\s?\d+)?|{_URGENT}"
-    r"|(?:cấm|không(?: được)?) (?:sao chụp|sao chép|sao lục|phổ biến|photocopy|chuyển tiếp|in sao|mang ra)[\w\s,]{0,60}"
-    r"|(?:[\w.\-]+\s){1,5}?[\w.\-]+,\s*ngày[\w\s./…]{0,40}|độc lập\s*[-–]\s*tự do\s*[-–]\s*hạnh phúc"
-    r"|lưu hành nội bộ|(?:tài liệu )?(?:thu hồi|hoàn trả)|chỉ người có tên mới được bóc bì|số\s*:?[\s\w./\-…]{0,40}))*"
-)
 _LABEL = (
     r"(?:(?:dấu\s+)?(?:chỉ\s+)?(?:(?:mức|cấp|phân loại)\s+)?độ\s+(?:bảo\s+)?mật|mức\s+mật|dấu\s+mật|(?:muc\s+|cap\s+)?do\s+mat"
     r"|(?:møc\s+)?®é\s+mët|(?:möùc\s+)?ñoä\s+maät)"
 )
 _CAPITAL_LABEL = r"(?:phân loại(?: tài liệu)?|tài liệu|văn bản|tính chất|chế độ|dấu|mức|loại|classification|security level)"
-_FRAME = re.compile(r"^[\W_]+|[\W_]+$")
+_FRAME = re.compile(r"^[\W_]++|(?<![\W_])[\W_]++$")
 
 _HINT = re.compile(
     rf"m(?<![^\W_it]m)(?<!bảo m)(?<!bí m){_S}(?:ậ|ë|aä|[aâạ][\u0302\u0323]{{0,2}}){_S}t(?![^\W_])(?! (?:khẩu|ong)(?!\w))"
@@ -99,6 +96,8 @@ that the search runs from m to m: 10 us for 4,000 characters, and 430 us otherwi
 _ORDINARY_BEFORE = re.compile(
     r"(?:bảo|bí|cơ|cẩn|thân|điện|kín|dịch|túi|ống|đường|gan|trữ|giải|hội|nội|mía|dấu|không|phi|trăng)\W{0,3}\Z", re.IGNORECASE
 )
+_ORDINARY_REACH = 8
+"""Characters that it can match."""
 _ORDINARY_AFTER = re.compile(
     r"\A(?:\s{0,2}|[_-])(?:khẩu|ong|độ|mã|thư|vụ|thiết|danh|báo(?! cáo)|lệnh|đàm|nghị|ước|thám|gấu|mía|hoa|ngữ|tín|thất|chỉ|"
     r"điện|hiệu|tông|giáo|phục|tấu|truyền|rắn|lợn|bò|heo|cá|trăn|ngọt|khu|chiếu|sắc|đạo|khai|cáo|ứng|hội|phái|nhân|hoá|hóa|pháp)"
@@ -130,10 +129,12 @@ _OFFICIAL = re.compile(
 
 _NUMBER_LINE = re.compile(r"\s*số\b", re.IGNORECASE)
 
-_STAMP = re.compile(rf"(?:{_URGENT}[\s,;/|\-–—]+)?(?P<paper>{_PAPER}\s+)?{_DEGREE}{_TAIL}", re.IGNORECASE)
+_STAMP = re.compile(rf"(?:{_URGENT}[\s,;/|\-–—]++)?(?P<paper>{_PAPER}\s++)?{_DEGREE}", re.IGNORECASE)
+"""A tail may follow."""
 _BARE_STAMP = re.compile(rf"(?:{_BARE_PAPER}\s+mat|(?:tuyet|toi)[\s_\-]{{0,3}}mat)", re.IGNORECASE)
 _NUMBERED = re.compile(
-    rf"số\s*[:.]?\s*[\d….]*\s*[/\-–]\s*[\w&Đđ/\-–.]{{1,40}}[\s,;]*(?P<open>[(\[])?\s*{_DEGREE}\s*[)\]]?", re.IGNORECASE
+    rf"số\s*+[:.]?+\s*+[\d….]*+\s*+[/\-–]\s*+[\w&Đđ/\-–.]{{1,40}}[\s,;]*+(?P<open>[(\[]?+)\s*+{_DEGREE}\s*+[)\]]?",
+    re.IGNORECASE,
 )
 _FIELD = re.compile(
     rf"(?:^\s*(?:\(?\w{{1,3}}[.)]\s*)?|[,;(\[|–\-]\s*){_LABEL}(?:\s*\([^()]{{0,60}}\))?\s*(?:[:：=\t–\-]|là\s*:|\.{{2,}})\s*[\[(“\"']*(?P<value>{_DEGREE}|{_BARE})",
@@ -142,14 +143,15 @@ _FIELD = re.compile(
 _CAPITAL_FIELD = re.compile(rf"^{_CAPITAL_LABEL}\s*[:：=\t]\s*[\[(“\"']*{_DEGREE}[\s\])”\"'.]*$", re.IGNORECASE)
 _LABEL_ALONE = re.compile(rf"{_LABEL}\s*[:：]?", re.IGNORECASE)
 _VALUE_ALONE = re.compile(rf"[\[(“\"]*(?:{_DEGREE}|{_BARE})[\])”\"]*", re.IGNORECASE)
-_AFTER_VALUE = re.compile(rf"[^\S\t]*\t|[\])”\"']*\.\s|[\s\])”\"'.]*(?:$|[,;|(/–\-]|{_TAIL}[\s.]*$)", re.IGNORECASE)
+_AFTER_VALUE = re.compile(r"[^\S\t]*+\t|[\])”\"']*+\.\s|[\s\])”\"'.]*+(?:$|[,;|(/–\-])")
+_CLOSING = re.compile(r"[\s\])”\"'.]*+")
 _TICKED = re.compile(rf"(?:[☒☑✓✔🗹]|\[\s?[xX]\s?\]|\(\s?[xX]\s?\))\s*{_DEGREE}", re.IGNORECASE)
 _ANY_DEGREE = re.compile(_DEGREE, re.IGNORECASE)
 _IS_TOP = re.compile(_TUYET, re.IGNORECASE)
 _ANY_BARE = re.compile(_BARE, re.IGNORECASE)
-_COUNT = re.compile(r"[^\t]*\t\s*\d{1,7}\s*")
-_COUNT_OF_OPEN = re.compile(r"\s*(?:văn bản\s+)?(?:thường|không mật)\s*\t\s*\d{1,7}\s*", re.IGNORECASE)
-_NUMBERED_ROW = re.compile(r"\s*(?P<number>\d{1,5})\.?\s*\t[^\t]+\t[^\t]+\s*")
+_COUNT = re.compile(r"[^\t]*+\t\s*+\d{1,7}+\s*+")
+_COUNT_OF_OPEN = re.compile(r"\s*+(?:văn bản\s++)?(?:thường|không mật)[^\S\t]*+\t\s*+\d{1,7}+\s*+", re.IGNORECASE)
+_NUMBERED_ROW = re.compile(r"\s*+(?P<number>\d{1,5}+)\.?+(?:[^\S\t]*+\t)+[^\t]++\t[^\t]++\s*+")
 _CELLS = re.compile(r"\t|\||\u00a6| {3,}|;")
 _LETTERS = re.compile(r"[a-zđ]", re.IGNORECASE)
 
@@ -169,14 +171,16 @@ def in_text(text: str, *, margin: bool = False) -> Marking | None:
     lines = [line[:MAX_LINE] for line in text.splitlines() if line and not line.isspace()]
     found: list[Marking] = []
     stamps: list[tuple[int, Degree, bool]] = []
-    for number, line in enumerate(lines):
-        if not _is_hinted(line):
-            continue
+    hinted = [number for number, line in enumerate(lines) if _is_hinted(line)]
+    official = bool(hinted) and hinted[0] < _HEAD_LINES and _OFFICIAL.search("\n".join(lines[:_HEAD_SEEN])) is not None
+    for number in hinted:
+        line = lines[number]
         field = _field_in(line) or _field_over_lines(lines, number)
         if field is not None:
             found.append(Marking(field, Place.FIELD))
             continue
-        stamps += [(number, degree, alone) for degree, alone in _stamps_in(line, _is_apart(lines, number, margin=margin))]
+        apart = margin or (official and _is_apart(lines, number))
+        stamps += [(number, degree, alone) for degree, alone in _stamps_in(line, apart)]
     found += [Marking(degree, Place.STAMP) for degree in _not_listed(lines, stamps)]
     return highest(iter(found))
 
@@ -196,7 +200,7 @@ def _stamps_in(line: str, apart: bool) -> Iterator[tuple[Degree, bool]]:
         return
     for before, cell in pairwise(["", *cells]):
         core = _FRAME.sub("", cell)
-        stamp = _STAMP.fullmatch(core)
+        stamp = _before_tail(_STAMP, core)
         if stamp is not None and not _TORN_BEFORE.search(before):
             framed = cell.strip()[:1] in "[(<{【«" and cell.strip()[-1:] in "])>}】»"
             if _is_capital(stamp) or ((apart or framed) and core[:1].isupper()):
@@ -206,30 +210,30 @@ def _stamps_in(line: str, apart: bool) -> Iterator[tuple[Degree, bool]]:
             yield _degree_bare(core), False
 
 
-def _is_apart(lines: list[str], number: int, *, margin: bool) -> bool:
-    """Whether a degree in small letters would be a stamp here: in a margin, or in the head of an official letter."""
-    if margin:
-        return True
-    if number >= _HEAD_LINES or not _OFFICIAL.search("\n".join(lines[:_HEAD_SEEN])):
+def _is_apart(lines: list[str], number: int) -> bool:
+    """Whether a degree in small letters would be a stamp here, in an official letter: in its head."""
+    if number >= _HEAD_LINES:
         return False
     beside = lines[max(0, number - 1) : number] + lines[number + 1 : number + 2]
     return any(line.isupper() or _NUMBER_LINE.match(line) for line in beside)  # else it may be somebody's name in a list
 
 
 def _not_listed(lines: list[str], stamps: list[tuple[int, Degree, bool]]) -> Iterator[Degree]:
-    """Those that are no list of degrees and no bile or honey."""
+    """Those that are no list of degrees and no bile or honey, each once."""
     listed: set[int] = set()
+    found: set[Degree] = set()
     for (one, before), (other, after) in pairwise(((number, degree) for number, degree, _ in stamps)):
         if before is not after and other - one <= _LIST_REACH:
             listed |= {one, other}
     for number, degree, alone in stamps:
-        if number in listed:
+        if number in listed or degree in found:
             continue
         around = lines[max(0, number - _BODY_REACH) : number] + lines[number : number + _BODY_REACH + 1]
         if alone and (any(_OF_BODIES.search(line) for line in around) or _is_torn(lines, number)):
             continue
         if _is_counted(lines[number], around) or _is_in_roll(lines, number):
             continue
+        found.add(degree)
         yield degree
 
 
@@ -262,7 +266,7 @@ def _field_in(line: str) -> Degree | None:
     if field is not None:
         rest = line[field.end() :]
         several = _ANY_DEGREE.search(rest) and not re.match(rf"[\s\])”\"'.]*[,;|(]\s*(?!{_DEGREE})", rest, re.IGNORECASE)
-        if several or not _AFTER_VALUE.match(rest) or _ORDINARY_AFTER.match(rest) or _is_template(rest):
+        if several or not _is_value_over(rest) or _ORDINARY_AFTER.match(rest) or _is_template(rest):
             return None
         return _degree_of(field["value"])
     capital = _CAPITAL_FIELD.match(line.strip())
@@ -292,11 +296,79 @@ def _field_over_lines(lines: list[str], number: int) -> Degree | None:
     return None
 
 
+# --- tails ------------------------------------------------------------------------------------------------------------
+
+_AMONG = frozenset(",;:/|-–—()[]*.=#~")
+"""What may stand before a piece of a tail, besides blanks."""
+_FIGURES = r"[\s:.…\d/]*+"
+_PIECES = re.compile(
+    rf"(?=[bchklstđ])(?:bản(){_FIGURES}|tờ số(){_FIGURES}|trang[\s:]*+\d()\d*+|{_URGENT}()|số()\s*+:?+[\s\w./\-…]{{0,40}}+"
+    r"|(?:cấm|không(?: được)?) (?:sao chụp|sao chép|sao lục|phổ biến|photocopy|chuyển tiếp|in sao|mang ra)()[\w\s,]{0,60}+"
+    r"|(?:độc lập\s*+[-–]\s*+tự do\s*+[-–]\s*+hạnh phúc|lưu hành nội bộ|(?:tài liệu )?(?:thu hồi|hoàn trả)"
+    r"|chỉ người có tên mới được bóc bì)())",
+    re.IGNORECASE,
+)
+"""Each may end at its empty group, at its end, or anywhere between."""
+_LONGER_PIECES = (
+    re.compile(rf"bản (?:thứ|số)(){_FIGURES}|trang[\s:]*+\d++\s?/\s?\d()\d*+|hỏa tốc()", re.IGNORECASE),
+    re.compile(rf"bản thứ số(){_FIGURES}", re.IGNORECASE),
+)
+"""The same words with more behind them, or with less."""
+_PLACE = re.compile(r"(?P<word>[\w.\-]++)(?:(?:\s[\w.\-]++){1,5}+,\s*+ngày()[\w\s./…]{0,40}+)?", re.IGNORECASE)
+"""Likewise if there is a second group: `Hà Nội, ngày 3 tháng 5`."""
+
+
+def _before_tail(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """What `pattern` matches at the beginning, if nothing follows but a tail."""
+    match = pattern.match(text)
+    if match is None or match.end() == len(text):
+        return match
+    return match if _tail_ends(text, match.end(), match.end())[-1] else None
+
+
+def _is_value_over(rest: str) -> bool:
+    """Whether the value of a field goes no further than to `rest`."""
+    if _AFTER_VALUE.match(rest):
+        return True
+    closing = _CLOSING.match(rest)
+    ends = _tail_ends(rest, 0, closing.end() if closing else 0)
+    end = len(rest)
+    while end and (rest[end - 1] == "." or rest[end - 1].isspace()):
+        end -= 1
+    return 1 in ends[end:]
+
+
+def _tail_ends(text: str, first: int, last: int) -> bytearray:
+    """Where a tail may end that begins between `first` and `last`: a flag for each position. A text can be parted into pieces
+    in more ways than can be tried one after the other, so this goes once over the positions that any of them reaches."""
+    ends = bytearray(len(text) + 1)
+    ends[first : last + 1] = b"\1" * (last + 1 - first)
+    at, word_end = first, first
+    while 0 <= at < len(text):
+        if (piece := _PIECES.match(text, at)) is not None:
+            _flag(ends, piece)
+            for longer in _LONGER_PIECES:
+                if (piece := longer.match(text, at)) is not None:
+                    _flag(ends, piece)
+        if at >= word_end and (place := _PLACE.match(text, at)) is not None:
+            word_end = place.end("word")  # from any letter of a word it ends at the same places
+            if place.lastindex == 2:
+                _flag(ends, place)
+        at = at + 1 if text[at] in _AMONG or text[at].isspace() else ends.find(1, at + 1)
+    return ends
+
+
+def _flag(ends: bytearray, piece: re.Match[str]) -> None:
+    first, last = piece.end(piece.lastindex or 0), piece.end()
+    ends[first : last + 1] = b"\1" * (last + 1 - first)
+
+
 # --- titles and names -------------------------------------------------------------------------------------------------
 
 _ANSWER = re.compile(r"\s*(?:(?:re|fw|fwd|tr|trả lời|chuyển tiếp|chuyển|vv|v/v)\s*:\s*)+", re.IGNORECASE)
 _TAG = re.compile(r"[\[(【{<«]\s*([^\[\](){}<>【】«»]{2,80}?)\s*[\])】}>»]")
-_TAG_WORDS = re.compile(rf"(?:{_LABEL}\s*[:\-–]?\s*|{_PAPER}\s+|{_URGENT}[\s,;/|\-–]+)?{_DEGREE}{_TAIL}", re.IGNORECASE)
+_TAG_WORDS = re.compile(rf"(?:{_LABEL}\s*+[:\-–]?+\s*+|{_PAPER}\s++|{_URGENT}[\s,;/|\-–]++)?{_DEGREE}", re.IGNORECASE)
+"""A tail may follow."""
 _BARE_TAG = re.compile(rf"(?:{_LABEL}\s*[:\-–]?\s*)?{_BARE}", re.IGNORECASE)
 _LEAD = re.compile(rf"{_DEGREE}\s*(?:[:|/–—]|-(?!\w)|\s-|\.\s|$)", re.IGNORECASE)
 _PAPER_LEAD = re.compile(
@@ -320,7 +392,7 @@ def in_title(text: str, place: Place = Place.TITLE) -> Marking | None:
 
 def _tagged(text: str) -> Degree | None:
     tags = [tag[1] for tag in _TAG.finditer(text)]
-    degrees = {_degree(match) for tag in tags if (match := _TAG_WORDS.fullmatch(tag))}
+    degrees = {_degree(match) for tag in tags if (match := _before_tail(_TAG_WORDS, tag))}
     bare = {_degree_bare(tag) for tag in tags if _BARE_TAG.fullmatch(tag) and (tag.isupper() or len(tag) > len("mat"))}
     if len(degrees | bare) != 1 or _OF_BODIES.search(text):
         return None
@@ -346,14 +418,14 @@ def _set_off(text: str) -> Degree | None:
 
 def _in_capitals(text: str) -> Degree | None:
     """MẬT among words that are not in capitals, and not in a title that is about rules."""
-    if text.isupper() or _ABOUT_RULES.search(text) or _OF_BODIES.search(text):
-        return None
     found = {_degree(match) for match in _ANY_DEGREE.finditer(text) if _is_capital(match) and not _is_ordinary(text, match)}
-    return found.pop() if len(found) == 1 else None
+    if len(found) != 1 or text.isupper() or _ABOUT_RULES.search(text) or _OF_BODIES.search(text):
+        return None
+    return found.pop()
 
 
 def _is_ordinary(text: str, match: re.Match[str]) -> bool:
-    before, after = text[: match.start()], text[match.end() :]
+    before, after = text[max(0, match.start() - _ORDINARY_REACH) : match.start()], text[match.end() :]
     quoted = before[-1:] in "“\"'‘" and after[:1] in "”\"'’" and before[-1:] != ""
     return quoted or _ORDINARY_BEFORE.search(before) is not None or _ORDINARY_AFTER.match(after) is not None
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +44,19 @@ def test_pages_that_hide_it(word: str, between: list[str], entities: bool) -> No
     page = "<p>" + "".join(one + tag for one, tag in zip(shown, between, strict=False)) + "</p>"
     if in_text(visible_lines(page)) is not None:
         assert may_hide(page)
+
+
+@pytest.mark.parametrize("between", ["<b>", '<span class="m">', "&shy;", " \n", "<b> "])
+def test_pages_that_hide_it_behind_much(between: str) -> None:
+    """However much that is not seen stands between its letters."""
+    for count in (0, 1, 39, 40, 41, 100, 1_000):
+        for page in ("M" + between * count + "ẬT", "MẬ" + between * count + "T", "Ma" + between * count + "\u0323\u0302t"):
+            assert may_hide(page), (count, page[-3:])
+
+
+def test_ordinary_pages_hide_nothing() -> None:
+    """An m in a page of tags is no reason to cut them."""
+    assert not may_hide('<table cellpadding="0"><tr><td>Kính gửi: em</td></tr></table>\n' * 100)
 
 
 @given(

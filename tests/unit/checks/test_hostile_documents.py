@@ -210,3 +210,13 @@ async def test_turns(lanes: Lanes) -> None:
     assert all(verdict.worst for verdict in verdicts)
     assert len(readers._free) == 1
     await readers.close()
+
+
+@pytest.mark.parametrize(
+    ("tag", "member"),
+    [("<title ", "docProps/core.xml"), ("<property ", "docProps/custom.xml"), ("<sheet ", "xl/workbook.xml")],
+)
+def test_properties_that_do_not_end(tag: str, member: str) -> None:
+    """Tags that are never closed are looked at once each: from every one to the end of the file would take an hour."""
+    content = zipped({"[Content_Types].xml": b"<a/>", member: tag.encode() * (1_000_000 // len(tag))})
+    assert not look_into(mail("a.docx", content), SMALL).found

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.mime.html import declared_charset, visible_text
+from mic_mail.mime.html import declared_charset, visible_lines, visible_text
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,20 @@ def test_what_is_seen(source: str, seen: str) -> None:
     """Tags within a line do not part letters, blocks do; scripts, styles and comments are not seen; a `<` before no letter is
     text; what is not closed runs to the end, as in browsers."""
     assert " ".join(visible_text(source).split()) == seen
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("<tr><td>a</td> <td>b</td></tr>c", ["a\tb\t", "c"]),
+        ("<tr> <td><p>a</p>\n<p>b</p> </td>\n<td> <p>c</p></td></tr>", [" ", "a", " ", "b\tc\t"]),
+        ("a<td> </td> </td>\n</td>b", ["a\t\t\tb"]),
+        ("<p> a </p> b", ["", " a ", " b"]),
+    ],
+)
+def test_lines_that_are_seen(source: str, lines: list[str]) -> None:
+    """Cells of a row are parted by tabs, without the blanks and line ends around them."""
+    assert visible_lines(source).splitlines() == lines
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,31 @@ def test_texts(text: str, degree: Degree | None) -> None:
     assert (found.degree if found else None) == degree
 
 
+TAILS = (
+    "bản số 3", "Bản thứ hai Hà Nội, ngày 3", "bản thứ số: 3/4", "bản số... tờ số 5", "tờ số 12", "Trang 1/2", "- HỎA TỐC",
+    "trang: 1 / 2 khẩn", "Hỏa tốc hẹn giờ", "Hỏa tốc hẹn giờ x, ngày 3", "Cấm sao chụp, phổ biến", "không được in sao",
+    "Số: 12/BC", "Số: 12/BC Hà Nội, ngày 3 tháng 5", "Số 12/BC-BTTTT Cấm phổ biến", "Bản số 1 Trang 1/2 cấm phổ biến",
+    "lưu hành nội bộ", "Hà Nội, ngày 5 Độc lập - Tự do - Hạnh phúc", "tài liệu thu hồi - hoàn trả", "số bản số tờ số 1, khẩn",
+    "chỉ người có tên mới được bóc bì",
+)  # fmt: skip
+NO_TAILS = ("của ong", "bản số 3 %x", "trang", "khẩn x", "ngày 3", "Nội, ngày 3", "a b c d e f g, ngày 3", "số 1 % khẩn")
+
+
+@pytest.mark.parametrize("tail", TAILS)
+def test_what_may_stand_behind(tail: str) -> None:
+    """A stamp stays one, and the value of a field ends, before all that offices put there; one after the other too."""
+    assert in_text(f"MẬT {tail}") == in_text(f"TÀI LIỆU MẬT, {tail}; (khẩn)") == Marking(MAT, Place.STAMP)
+    assert in_text(f"Độ mật: Tối mật ” {tail} .") == Marking(TOI, Place.FIELD)
+    assert in_title(f"[Mật {tail}] x") == Marking(MAT, Place.TITLE)
+
+
+@pytest.mark.parametrize("tail", NO_TAILS)
+def test_what_may_not(tail: str) -> None:
+    """Anything else makes it a sentence."""
+    assert in_text(f"MẬT {tail}") is None
+    assert in_text(f"Độ mật: Tối mật {tail}") is None
+
+
 def test_margins() -> None:
     """A header holds little else: there a degree in small letters counts."""
     assert in_text("Tối mật") is None

@@ -38,7 +38,8 @@ from mic_mail.process.lanes import Lanes
 
 CLAUSE = "4.1"
 INLINE_OCTETS = 16 << 10
-"""A message that is no larger is glanced at in the loop: 0.2 ms, and a hop to a lane costs 0.1."""
+"""A message that is no larger is glanced at in the loop: 0.2 ms, and a hop to a lane costs 0.1. One that is made to take long
+takes 20 to 30."""
 
 
 class Way(StrEnum):
