@@ -18,7 +18,7 @@ from dnsserver import name_server
 from harness import MailServer, ProcessServer, config_for
 from mic_mail.config.document import write
 from mic_mail.outbound.news import tell_decided
-from mic_mail.outbound.queue import Queue
+from mic_mail.outbound.queue import Envelope, Queue, Recipient
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.test_commands import Console
@@ -200,6 +200,26 @@ def test_without_a_server(tmp_path: Path) -> None:
             assert desk.queue.names() == [held]
         finally:
             server.stop()
+
+
+def test_a_domain_in_either_spelling(tmp_path: Path) -> None:
+    """As people write it and as the DNS has it, whichever way the sender's program wrote it."""
+    config = config_for(tmp_path)
+    server = MailServer(config)
+    server.stop()
+    desk, message = Desk(tmp_path, server, Server()), tmp_path / "message"
+    message.write_bytes(b"Return-Path: <>\r\n\r\nx\r\n")
+    for number, domain in enumerate(("bộ.example", "xn--b-8xm.example", "one.example")):
+        to = (Recipient(f"b@{domain}"),)
+        envelope = Envelope(
+            trace_id=str(number), sender="dvbe@mic.gov.vn", accepted_at_us=1, return_path_octets=17, recipients=to
+        )
+        desk.queue.put(f"E{number}", message, envelope)
+    for word in ("bộ.example", "BỘ.example", "@xn--b-8xm.example", "XN--B-8XM.example"):
+        assert [row["id"] for row in desk.json("queue", "list", "--domain", word)] == ["E0", "E1"], word
+        assert desk.run("queue", "retry", "--domain", word) == 0, desk.err
+        assert "2 messages are tried again" in desk.err
+    assert [row["id"] for row in desk.json("queue", "list", "--domain", "no name!ộ")] == []
 
 
 @pytest.mark.clause("7.1")

@@ -122,7 +122,7 @@ def list_queue(
         only_held=held,
     )
     with looking, opened(here) as queue:
-        rows = _rows(here, queue, sender and sender.lower(), domain and bare(domain), held=held)
+        rows = _rows(here, queue, sender and sender.lower(), domain and in_dns(bare(domain)), held=held)
         if as_json:
             output.stream(COLUMNS, rows)
             return
@@ -217,6 +217,19 @@ def bare(domain: str) -> str:
     return domain.strip().lower().removeprefix("@")
 
 
+@cache
+def in_dns(domain: str) -> str:
+    """As the DNS has it, where that can be said: one domain is typed in two ways (RFC 5890 §2.3.2.1)."""
+    if domain.isascii():
+        return domain.lower()
+    from mic_mail.net.dns import NotAName, to_ascii
+
+    try:
+        return to_ascii(domain)
+    except NotAName:
+        return domain.lower()
+
+
 # ------------------------------------------------------------ why it waits
 
 HeldBecause = Callable[[Entry], str | None]
@@ -262,7 +275,7 @@ def _rows(here: Frame, queue: Queue, sender: str | None, domain: str | None, *, 
         elif found is not None and (sender is None or found.envelope.sender.lower() == sender):
             domains = Counter(found.envelope.recipients[place].domain.lower() for place in found.state.open)
             why = because(found)
-            if (domain is None or domain in domains) and (why is not None or not held):
+            if (domain is None or domain in map(in_dns, domains)) and (why is not None or not held):
                 yield {**_common(found, now_us), "domains": dict(domains), "held": why}
 
 

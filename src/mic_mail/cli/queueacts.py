@@ -16,7 +16,7 @@ from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, DocumentOption, ReasonOption, WhyOption
 from mic_mail.cli.output import say
-from mic_mail.cli.queue import HELD, STANDINGS, bare, held_because, named, opened, readable
+from mic_mail.cli.queue import HELD, STANDINGS, bare, held_because, in_dns, named, opened, readable
 from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n.plurals import counted
@@ -72,7 +72,7 @@ def retry(
         output.note(Text("Thư được gửi lại trong ít giây.", "Tried again within seconds."))
         return
     with opened(here) as queue, on_record(here, "queue_retry", bare(domain) if domain else "*", origin):
-        tried, held = _retry_many(here, queue, bare(domain) if domain else None, _said(here, origin))
+        tried, held = _retry_many(here, queue, in_dns(bare(domain)) if domain else None, _said(here, origin))
     tell_decided(here.config.run_dir)
     output.note(
         Text(
@@ -86,7 +86,7 @@ def _retry_many(here: Frame, queue: Queue, domain: str | None, said: Said) -> tu
     """How many, and how many are held."""
     because, tried, held = held_because(here), 0, 0
     for entry in queue.entries():
-        domains = {entry.envelope.recipients[place].domain.lower() for place in entry.state.open}
+        domains = {in_dns(entry.envelope.recipients[place].domain) for place in entry.state.open}
         if not domains or (domain is not None and domain not in domains):
             continue
         if because(entry) is not None:

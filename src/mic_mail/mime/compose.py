@@ -18,6 +18,8 @@ from mic_mail.mime.lineends import has_bare
 from mic_mail.mime.words import encode_words
 
 _COLUMNS = 76
+_LONGEST_ID = 900
+"""It cannot be folded, and a line has 998 octets at most (RFC 5322 §2.1.1)."""
 _NAME_ROOM = 62
 """Columns for the first word of a display name, after the longest name of a field that has one."""
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -65,6 +67,8 @@ def compose(
 ) -> bytes:
     """One message ready for delivery; `date` is aware, `message_id` and `in_reply_to` without angle brackets.
 
+    What it replies to is not named where that has no room in a line: it comes from a stranger.
+
     With `report_type` ("delivery-status"), text and attachments become a multipart/report (RFC 6522).
     """
     fields = [
@@ -76,7 +80,7 @@ def compose(
     ]
     if reply_to is not None:
         fields.append(_field("Reply-To", _mailbox(reply_to)))
-    if in_reply_to is not None:
+    if in_reply_to is not None and len(in_reply_to) <= _LONGEST_ID:
         fields += [_field(name, [_ascii(f"<{in_reply_to}>")]) for name in ("In-Reply-To", "References")]
     if auto_submitted is not None:
         fields.append(_field("Auto-Submitted", [_ascii(auto_submitted)]))

@@ -18,10 +18,13 @@ from mic_mail.mime.reports import Action
 from mic_mail.mime.xtext import decode_xtext
 
 LONGEST_DIAGNOSTIC = 800
+OUR_WORDS = "x-mic-mail"
+"""The type of a diagnostic that no server said: `smtp` is for replies (RFC 3464 §2.3.6)."""
 RETURNED_OCTETS = 128 << 10
 """Of a message that is sent back whole; of a longer one comes the header alone."""
 _COLUMNS = 76
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_REPLY = re.compile(r"[2-5][0-9]{2} ")
 _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 _CLASS = {Action.FAILED: "5", Action.DELAYED: "4"}
 
@@ -37,7 +40,7 @@ class Report:
     orcpt: str | None = None
     """As RCPT had it (RFC 3461 §4.2)."""
     diagnostic: str | None = None
-    """What the other server said."""
+    """What the other server said, its code in front; else what we have to say."""
     server: str | None = None
     """Which one."""
     last_try: datetime | None = None
@@ -91,7 +94,8 @@ def _per_recipient(report: Report) -> Iterator[tuple[str, str]]:
     if report.server is not None:
         yield "Remote-MTA", f"dns; {report.server}"
     if report.diagnostic is not None:
-        yield "Diagnostic-Code", f"smtp; {report.diagnostic[:LONGEST_DIAGNOSTIC]}"
+        kind = "smtp" if _REPLY.match(report.diagnostic) else OUR_WORDS
+        yield "Diagnostic-Code", f"{kind}; {report.diagnostic[:LONGEST_DIAGNOSTIC]}"
     if report.last_try is not None:
         yield "Last-Attempt-Date", rfc_date(report.last_try).decode()
     if report.action is Action.DELAYED and report.retry_until is not None:

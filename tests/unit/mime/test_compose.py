@@ -87,6 +87,15 @@ def test_no_value_can_add_a_field() -> None:
     assert b"\nBcc" not in message
 
 
+def test_what_it_replies_to_has_room_in_a_line() -> None:
+    """RFC 5322 §2.1.1: nothing of a longer identifier, of which a stranger may make one of 3,000 characters."""
+    assert b"\r\nIn-Reply-To: <%b>\r\n" % (b"x" * 900) in letter(in_reply_to="x" * 900)
+    for length in (901, 3_000):
+        message = letter(in_reply_to="x" * length)
+        assert b"In-Reply-To" not in message
+        assert max(map(len, message.split(b"\r\n"))) <= 78
+
+
 @pytest.mark.clause("13.1")
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])))
 def test_text_arrives_in_nfc(text: str) -> None:

@@ -78,6 +78,22 @@ def test_a_report() -> None:
     assert octets.isascii()
 
 
+@pytest.mark.parametrize(
+    ("diagnostic", "told"),
+    [
+        ("421 4.7.0 later", "smtp; 421 4.7.0 later"),
+        ("554 ", "smtp; 554"),
+        ("192.0.2.1:25: Connect call failed", "x-mic-mail; 192.0.2.1:25: Connect call failed"),
+        ("The domain x.example does not exist.", "x-mic-mail; The domain x.example does not exist."),
+        ("5501 nobody", "x-mic-mail; 5501 nobody"),
+    ],
+)
+def test_whose_words_they_are(diagnostic: str, told: str) -> None:
+    """RFC 3464 §2.3.6: `smtp` is for what a server has said."""
+    _, failed = fields(written(original(), Report("b@example.org", Action.FAILED, "5.0.0", diagnostic=diagnostic)))
+    assert failed["Diagnostic-Code"] == told
+
+
 def returned(octets: bytes) -> tuple[str, bytes]:
     part = list(email.message_from_bytes(octets, policy=email.policy.default).iter_parts())[2]  # type: ignore[attr-defined]
     content = part.get_payload(decode=True)
