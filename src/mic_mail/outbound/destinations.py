@@ -121,12 +121,12 @@ class Schedule:
                 self._let_go(domain)
         return gone
 
-    def next(self, now: float) -> Job | None:
-        """A job that begins now; whoever takes it says `done` once."""
+    def next(self, now: float, *, only: str | None = None) -> Job | None:
+        """A job that begins now, `only` to this destination; whoever takes it says `done` once."""
         self._wake(now)
         if self.running >= self._at_once:
             return None
-        for domain in list(self._turns):
+        for domain in list(self._turns) if only is None else [only] if only in self._turns else []:
             destination = self._destinations[domain]
             if destination.may_begin(now):
                 job = destination.ready.popleft()

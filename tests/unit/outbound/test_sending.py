@@ -49,6 +49,7 @@ class Office:
     told: list[Told] = field(default_factory=list)
     give_up_seconds: float = 5 * 86_400.0
     warn_seconds: float = 4 * 3_600.0
+    is_paused: bool = False
     smarthost: Smarthost | None = None
     authorities: Path | None = None
     seconds: float = 1.0
@@ -91,6 +92,7 @@ class Office:
             self.queue, resolver, settings, policies=policies if self.web_port else None,
             lanes=self.lanes, log=self.log, clock=self.clock,
             may_send=lambda mailbox_id: mailbox_id not in self.stopped, report=report, chance=random.Random(1),
+            is_paused=lambda: self.is_paused,
         )  # fmt: skip
 
     @asynccontextmanager
@@ -409,6 +411,30 @@ async def test_what_is_dropped_while_it_is_sent(tmp_path: Path, answer: bytes) -
     assert server.messages == [STUFFED]
     standings = [told.entry.state.standings[0] for told in office.told]
     assert standings == ([] if answer.startswith(b"250") else [Standing.DROPPED])
+
+
+async def test_what_is_dropped_while_sending_is_paused(tmp_path: Path) -> None:
+    """It ends, and its sender is told, at once; mail to others goes when sending goes on."""
+    server = Server(PLAIN)
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
+        office.is_paused = True
+        office.put("A", "b@two.example")
+        office.put("B", "b@two.example", "c@two.example")
+        async with office.sending() as senders:
+            for entry_id in ("A", "B"):
+                person = office.queue.read(entry_id)
+                assert person is not None
+                person.drop([0], Said("mai", "x"))
+                senders.hear(entry_id)
+            await office.until("B")
+            while len(office.told) < 2:
+                await asyncio.sleep(0.02)
+            assert server.connections == 0
+            office.is_paused = False
+            senders.wake()
+            await office.until()
+    assert [(told.entry.entry_id, told.ended) for told in office.told] == [("A", (0,)), ("B", (0,))]
+    assert server.messages == [STUFFED]
 
 
 async def test_a_decision_during_a_try_begins_no_second_one(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ SUCCESS = "SUCCESS"
 TOGETHER_SECONDS = 60.0
 """So long a failure waits for others of its message, which one report tells of."""
 DAY = 86_400.0
+NOWHERE = ""
+"""The domain of a job that sends to nobody: reports and ends, also while sending is paused."""
 _STANDINGS = {Fate.DELIVERED: Standing.DELIVERED, Fate.FAILED: Standing.FAILED, Fate.DEFERRED: Standing.OPEN}
 
 
@@ -157,10 +159,10 @@ class Senders:
         while not self._over:
             self._news.clear()
             now = self._clock.monotonic()
-            while not self._is_paused() and (job := self._schedule.next(now)) is not None:
+            while (job := self._schedule.next(now, only=NOWHERE if self._is_paused() else None)) is not None:
                 self._start(job)
             await self._connections.close_idle()
-            due = None if self._is_paused() else self._schedule.due()
+            due = self._schedule.due()
             wait = LOOK_SECONDS if due is None else min(LOOK_SECONDS, max(0.01, due - now))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
@@ -275,7 +277,7 @@ class Senders:
         for domain, places in domains.items():
             self._schedule.add(Job(entry.entry_id, domain, tuple(places)), due)
         if not entry.state.open or entry.state.untold:  # its end is left to do, or a report
-            self._schedule.add(Job(entry.entry_id, "", ()), now)
+            self._schedule.add(Job(entry.entry_id, NOWHERE, ()), now)
 
     def _start(self, job: Job) -> None:
         free = tuple(place for place in job.places if place not in self._under_way.get(job.entry_id, ()))
@@ -328,7 +330,7 @@ class Senders:
             left = tuple(place for place in job.places if place in entry.state.open)
             if left:
                 self._again(replace(job, places=left), outcome.wait)
-            rest = Job(entry.entry_id, "", ())
+            rest = Job(entry.entry_id, NOWHERE, ())
             await self._go_on(entry, left, outcome)
         except Exception as error:  # noqa: BLE001 - likewise
             self._log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
@@ -402,7 +404,7 @@ class Senders:
         if not outcome.was_tried and not left:  # a report is due, or others have settled them
             await self._tell_sender(entry)
         if outcome.was_tried and entry.state.open and entry.state.untold:
-            self._schedule.add(Job(entry.entry_id, "", ()), self._clock.monotonic() + TOGETHER_SECONDS)
+            self._schedule.add(Job(entry.entry_id, NOWHERE, ()), self._clock.monotonic() + TOGETHER_SECONDS)
         await self._finish(entry)
 
     async def _warn(self, entry: Entry) -> None:
