@@ -20,6 +20,7 @@ from dnsserver import name_server
 from harness import MailServer, config_for
 from mic_mail.clock import Clock
 from mic_mail.outbound.news import tell_decided
+from mic_mail.outbound.queue import Envelope, Recipient
 from unit.outbound.test_peer import Server
 from unit.outbound.test_smarthost import PASSWORD as RELAY_PASSWORD
 from unit.outbound.test_smarthost import Relay
@@ -270,3 +271,19 @@ def test_the_header_that_asks_for_less(tmp_path: Path, fields: list[str], option
             smtp.sendmail("dvbe@mic.gov.vn", ["b@one.example"], f"From: dvbe@mic.gov.vn\r\n{head}Subject: x\r\n\r\nx\r\n")
         (entry,) = until(lambda: list(server.running.rooms.queue.entries()))
     assert entry.envelope.tls_optional is optional
+
+
+def test_a_message_that_cannot_be_read_any_more(tmp_path: Path) -> None:
+    """After five days its sender hears that it was not sent, without it."""
+    with office(tmp_path) as (server, _):
+        queue, old = server.running.rooms.queue, tmp_path / "old"
+        old.write_bytes(b"Subject: x\r\n\r\nx\r\n")
+        at_us = server.clock.now_us() - 6 * 86_400_000_000
+        recipients = (Recipient("b@one.example"),)
+        queue.put("OLD", old, Envelope(trace_id="OLD", sender="dvbe@mic.gov.vn", recipients=recipients, accepted_at_us=at_us))
+        (queue._live / "OLD.msg").unlink()
+        (queue._live / "OLD.msg").symlink_to("/proc/self/mem")
+        tell_decided(server.config.run_dir, "OLD")
+        (report,) = until(lambda: reports(server, "dvbe"))
+        until(lambda: not queue.names())
+    assert "Status: 5.3.0" in report.as_string()

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Collection
 from typing import Protocol
 
 import uvloop
@@ -104,9 +105,19 @@ async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
     if spec.role == "worker" and config.process.pin_workers:
         share_core(server.rooms.lanes, spec.row)
     orders.follow(server)
-    await orders.over.wait()
+    broken = await _over(orders, server.sending.tasks if server.sending is not None else ())
     server.rooms.log.event("process_draining")
     await server.drain()
+    if broken is not None:
+        raise broken
+
+
+async def _over(orders: "Orders", tasks: Collection[asyncio.Task[None]]) -> BaseException | None:
+    """Wait until this process has to end; why, where one of these tasks has ended, which nobody but a defect ends."""
+    told = asyncio.create_task(orders.over.wait())
+    ended, _ = await asyncio.wait({told, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    return next((task.exception() or RuntimeError("ended by itself") for task in ended if task is not told), None)
 
 
 async def _index(spec: ChildSpec, config: Config, orders: "Orders") -> None:

@@ -89,13 +89,18 @@ class SendingMail:
             self._resolver.configure(self._names.nameservers, self._names.seconds)
         self._senders.wake()
 
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What does not end before `drain`: a process where it does all the same sends no more, and must not stay."""
+        return [task for task in (self._running, self._refreshing) if task is not None]
+
     async def drain(self) -> None:
         """Begin nothing more; what is under way comes to its end, or is cut off by whoever does not wait any longer."""
         if self._refreshing is not None:
             self._refreshing.cancel()
         await self._senders.end()
         if self._running is not None:
-            await self._running
+            await asyncio.wait([self._running])
 
 
 def _smarthost(sending: Sending) -> Smarthost | None:

@@ -7,7 +7,8 @@ is due.
                   else waiting; within a destination whoever is due first goes first
     at once       a destination begins with one connection: hosts that never answer hold no more. Each that serves well
                   allows more, up to `most`; trouble halves
-    dead          after TROUBLES in a row, none between, nothing is tried for a while: one message then asks again for all
+    dead          after TROUBLES in a row, none between, nothing is tried for a while: one message then asks again for all.
+                  They are remembered for a while though nothing waits any more: messages may come one by one
     again         a message that was deferred comes back after a pause of its own, which doubles (RFC 5321 §4.5.4.1)
 
 Pauses are spread by `chance`, so that what was deferred together does not come back together.
@@ -24,6 +25,8 @@ HOUR = 3600.0
 FIRST_PAUSE, LONGEST_PAUSE = 5 * MINUTE, 4 * HOUR
 FIRST_SILENCE, LONGEST_SILENCE = 2 * MINUTE, 30 * MINUTE
 TROUBLES = 3
+REMEMBERED, MOST_REMEMBERED = HOUR, 10_000
+"""Since its last trouble, longer than any silence; and so many destinations at most."""
 SPREAD = 0.1
 
 Chance = Callable[[], float]
@@ -89,6 +92,8 @@ class Schedule:
         self._destinations: dict[str, _Destination] = {}
         self._turns: OrderedDict[str, None] = OrderedDict()
         """Destinations that have something ready, in their order."""
+        self._troubled: OrderedDict[str, float] = OrderedDict()
+        """Destinations that had trouble since they last served, and until when that is remembered; the oldest first."""
         self._later: list[tuple[float, int, Job]] = []
         self._wakes: list[tuple[float, str]] = []
         self._number = 0
@@ -109,17 +114,19 @@ class Schedule:
         gone = [job for _, _, job in self._later if job.entry_id in wanted]
         self._later = [later for later in self._later if later[2].entry_id not in wanted]
         heapq.heapify(self._later)
-        for destination in self._destinations.values():
-            gone += [job for job in destination.ready if job.entry_id in wanted]
-            destination.ready = deque(job for job in destination.ready if job.entry_id not in wanted)
+        for domain, destination in list(self._destinations.items()):
+            if any(job.entry_id in wanted for job in destination.ready):
+                gone += [job for job in destination.ready if job.entry_id in wanted]
+                destination.ready = deque(job for job in destination.ready if job.entry_id not in wanted)
+                self._let_go(domain)
         return gone
 
-    def next(self, now: float) -> Job | None:
-        """A job that begins now; whoever takes it says `done` once."""
+    def next(self, now: float, *, only: str | None = None) -> Job | None:
+        """A job that begins now, `only` to this destination; whoever takes it says `done` once."""
         self._wake(now)
         if self.running >= self._at_once:
             return None
-        for domain in list(self._turns):
+        for domain in list(self._turns) if only is None else [only] if only in self._turns else []:
             destination = self._destinations[domain]
             if destination.may_begin(now):
                 job = destination.ready.popleft()
@@ -144,13 +151,12 @@ class Schedule:
         if end is End.SERVED:
             destination.troubles = destination.silences = 0
             destination.silent_until = 0.0
+            self._troubled.pop(job.domain, None)
             destination.allowed = min(float(self._most), destination.allowed + 1 / destination.allowed)
         elif end is End.TROUBLE:
-            self._troubled(job.domain, destination, now)
+            self._trouble(job.domain, destination, now)
         self._offer(job.domain, destination)
-        if not destination.ready and not destination.running and destination.silent_until <= now:
-            del self._destinations[job.domain]
-            self._turns.pop(job.domain, None)
+        self._let_go(job.domain)
 
     def silent_until(self, domain: str, now: float) -> float:
         """Until when nothing is tried there; `now` where that is not so."""
@@ -166,7 +172,9 @@ class Schedule:
 
     # ------------------------------------------------------------ how
 
-    def _troubled(self, domain: str, destination: _Destination, now: float) -> None:
+    def _trouble(self, domain: str, destination: _Destination, now: float) -> None:
+        self._troubled[domain] = now + REMEMBERED
+        self._troubled.move_to_end(domain)
         destination.troubles += 1
         destination.allowed = max(1.0, destination.allowed / 2)
         if now < destination.silent_until or (destination.troubles < TROUBLES and not destination.silences):
@@ -186,8 +194,17 @@ class Schedule:
             _, domain = heapq.heappop(self._wakes)
             if (waiting := self._destinations.get(domain)) is not None:
                 self._offer(domain, waiting)
-                if not waiting.ready and not waiting.running and waiting.silent_until <= now:
-                    del self._destinations[domain]
+        while self._troubled and (len(self._troubled) > MOST_REMEMBERED or next(iter(self._troubled.values())) <= now):
+            domain, _ = self._troubled.popitem(last=False)
+            self._let_go(domain)
+
+    def _let_go(self, domain: str) -> None:
+        """Forget it where nothing of it waits or runs, and nothing has to be remembered: it is in no turn then either."""
+        destination = self._destinations[domain]
+        if not destination.ready:
+            self._turns.pop(domain, None)
+            if not destination.running and domain not in self._troubled:
+                del self._destinations[domain]
 
     def _offer(self, domain: str, destination: _Destination) -> None:
         if destination.ready:

@@ -10,7 +10,6 @@ One process writes. A file that cannot be read is no policy, and gives its place
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mic_mail.clock import Clock
+from mic_mail.log.failures import failure
 from mic_mail.net import https
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, NotAName, Resolver
 from mic_mail.net.https import Bounds, NotFetched
@@ -123,8 +123,12 @@ class Policies:
     async def run(self) -> None:
         """Fetch anew what is used, before it ends; until cancelled."""
         while True:
-            with contextlib.suppress(OSError):  # a disk that takes nothing now
+            try:
                 await self.refresh()
+            except OSError:  # a disk that takes nothing now
+                pass
+            except Exception as error:  # noqa: BLE001 - a policy that is old is no reason to send nothing
+                self._tell("policies_not_refreshed", **failure(error))
             await asyncio.sleep(LOOK_SECONDS)
 
     async def refresh(self) -> None:

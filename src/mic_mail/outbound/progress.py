@@ -3,6 +3,7 @@
 line of the log                                         by whom
 try (places, standing, reason, server, next_try_us)     whoever sends
 warned, told (places)                                   whoever sends: what the sender of the message has heard of
+kept (is_so, at_us)                                     whoever sends: its mailbox may not send, or may again
 hold, retry, drop (places), each with `said`            people
 """
 
@@ -78,19 +79,24 @@ class State:
     servers: tuple[str | None, ...]
     """Who said it; None: no server was spoken to."""
     attempts: tuple[int, ...]
-    next_try_us: int = 0
-    """Not before this instant; 0: at once."""
+    next_tries_us: tuple[int, ...]
+    """Not before these instants; 0: at once."""
     hold: Hold = Hold.NO
     warned: bool = False
     """The sender knows that it is late."""
     told: frozenset[int] = frozenset()
     """Those of whose end the sender knows."""
+    is_kept_back: bool = False
+    """It waits for its mailbox, which may not send."""
+    free_since_us: int = 0
+    """When it was last released, or its mailbox could send again; 0: it was never held."""
     decisions: tuple[Decision, ...] = ()
     """What people have decided, in that order."""
 
     @classmethod
     def fresh(cls, recipients: int) -> "State":
-        return cls((Standing.OPEN,) * recipients, ("",) * recipients, (None,) * recipients, (0,) * recipients)
+        none = (0,) * recipients
+        return cls((Standing.OPEN,) * recipients, ("",) * recipients, (None,) * recipients, none, none)
 
     @property
     def untold(self) -> tuple[int, ...]:
@@ -102,6 +108,11 @@ class State:
     def open(self) -> tuple[int, ...]:
         """The places of those for whom something is still to be done."""
         return tuple(place for place, standing in enumerate(self.standings) if standing is Standing.OPEN)
+
+    @property
+    def next_try_us(self) -> int:
+        """When something is next to be done for one of them."""
+        return min((self.next_tries_us[place] for place in self.open), default=0)
 
     @property
     def held_by(self) -> Said | None:
@@ -120,9 +131,15 @@ class State:
                 return self._tried(line)
             case "hold":
                 hold = Hold(line["hold"])
-                return replace(self._decided("release" if hold is Hold.NO else "hold", line), hold=hold)
+                if hold is not Hold.NO:
+                    return replace(self._decided("hold", line), hold=hold)
+                released = self._decided("release", line)
+                return replace(released, hold=hold, free_since_us=max(self.free_since_us, released.decisions[-1].said.at_us))
+            case "kept":
+                since_us = self.free_since_us if line["is_so"] else max(self.free_since_us, int(line["at_us"]))
+                return replace(self, is_kept_back=bool(line["is_so"]), free_since_us=since_us)
             case "retry":
-                return replace(self._decided("retry", line), next_try_us=0)
+                return replace(self._decided("retry", line), next_tries_us=(0,) * len(self.standings))
             case "drop":
                 said = Said(**line["said"])
                 return self._settled(line["places"], Standing.DROPPED, said.reason, None)._decided("drop", line)
@@ -141,8 +158,10 @@ class State:
     def _tried(self, line: dict[str, Any]) -> "State":
         places, server, next_try_us = line["places"], line["server"], int(line["next_try_us"])
         state = self._settled(places, Standing(line["standing"]), str(line["reason"]), server and str(server))
-        attempts = tuple(count + (place in set(places)) for place, count in enumerate(self.attempts))
-        return replace(state, attempts=attempts, next_try_us=max(self.next_try_us, next_try_us))
+        tried = set(places)
+        attempts = tuple(count + (place in tried) for place, count in enumerate(self.attempts))
+        next_tries_us = tuple(next_try_us if place in tried else each for place, each in enumerate(self.next_tries_us))
+        return replace(state, attempts=attempts, next_tries_us=next_tries_us)
 
     def _settled(self, places: Sequence[int], standing: Standing, reason: str, server: str | None) -> "State":
         """What is settled stays so, whatever is said of it later; but what was dropped during a try that delivered it has been

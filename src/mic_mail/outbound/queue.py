@@ -297,6 +297,11 @@ class Entry:
         return self.queue._live / (self.entry_id + MESSAGE)
 
     @property
+    def free_since_us(self) -> int:
+        """When it was accepted, or was held last."""
+        return max(self.envelope.accepted_at_us, self.state.free_since_us)
+
+    @property
     def octets(self) -> int:
         """Of the message as it leaves the house; `Ended` where whoever sends was quicker."""
         try:
@@ -336,6 +341,10 @@ class Entry:
     def told(self, places: Sequence[int]) -> None:
         """The sender was told of the end of these."""
         self._append({"did": "told", "places": list(places)})
+
+    def kept_back(self, is_so: bool, at_us: int) -> None:
+        """Its mailbox may not send, or may again."""
+        self._append({"did": "kept", "is_so": is_so, "at_us": at_us})
 
     def hold(self, hold: Hold, said: Said = NOBODY) -> None:
         """Let it wait, or not any more."""

@@ -13,6 +13,8 @@ from mic_mail.outbound.destinations import (
     HOUR,
     LONGEST_PAUSE,
     LONGEST_SILENCE,
+    MOST_REMEMBERED,
+    REMEMBERED,
     SPREAD,
     TROUBLES,
     End,
@@ -136,6 +138,66 @@ def test_an_entry_that_is_held() -> None:
     assert "E1" not in {each.entry_id for each in left}
 
 
+def silent(*, at_once: int = 200) -> tuple[Schedule, float]:
+    """One whose only destination is silent while four jobs wait there, and when the silence ends."""
+    schedule = filled(*(job(number) for number in range(4)), at_once=at_once)
+    for _ in range(TROUBLES):
+        (one,) = begun(schedule)
+        schedule.done(one, End.TROUBLE, 0.0)
+        schedule.add(one, 0.0)
+        assert schedule.running == 0
+    assert begun(schedule) == []
+    return schedule, schedule.silent_until("a.example", 0.0)
+
+
+def test_all_is_removed_while_a_destination_is_silent() -> None:
+    """And the silence ends while nothing may begin: others go on, and so does it."""
+    schedule, until = silent(at_once=1)
+    schedule.add(job(9, "b.example"), 0.0)
+    (other,) = begun(schedule)
+    schedule.remove("E0", "E1", "E2", "E3")
+    assert schedule.next(until) is None, "the only place is taken"
+    schedule.done(other, End.SERVED, until)
+    assert begun(schedule, until) == []
+    schedule.add(job(5), until)
+    schedule.add(job(6, "c.example"), until)
+    (one,) = begun(schedule, until)
+    schedule.done(one, End.SERVED, until)
+    assert len(begun(schedule, until)) == 1
+
+
+def test_messages_that_come_one_by_one_to_a_dead_destination() -> None:
+    """The third in a row that finds nobody there is the last for a while; one that is served begins anew."""
+    schedule, now = Schedule(chance=middle), 0.0
+    ends = [End.TROUBLE, End.TROUBLE, End.SERVED, *([End.TROUBLE] * TROUBLES)]
+    for number, end in enumerate(ends):
+        schedule.add(job(number), now)
+        (one,) = begun(schedule, now)
+        now += 60.0
+        schedule.done(one, end, now)
+    schedule.add(job(99), now)
+    assert begun(schedule, now) == []
+    assert schedule.silent_until("a.example", now) == now + FIRST_SILENCE
+    (one,) = begun(schedule, now + FIRST_SILENCE)
+    schedule.done(one, End.TROUBLE, now + FIRST_SILENCE)
+    assert schedule.silent_until("a.example", now + FIRST_SILENCE) == now + FIRST_SILENCE + 2 * FIRST_SILENCE
+
+
+def test_troubles_are_forgotten() -> None:
+    """After a while, and where too many had some."""
+    schedule = Schedule(chance=middle)
+    assert REMEMBERED > LONGEST_SILENCE * (1 + SPREAD)
+    for number in range(MOST_REMEMBERED + 5):
+        schedule.add(job(number, f"d{number}.example"), 0.0)
+        (one,) = begun(schedule)
+        schedule.done(one, End.TROUBLE, 0.0)
+    assert schedule.next(REMEMBERED / 2) is None
+    assert len(schedule._destinations) == len(schedule._troubled) == MOST_REMEMBERED
+    assert schedule.next(REMEMBERED) is None
+    assert not schedule._destinations
+    assert not schedule._troubled
+
+
 @given(st.integers(0, 1 << 30), st.integers(1, 12), st.integers(1, 60), st.integers(1, 30), st.integers(1, 8))
 def test_everything_is_tried_until_it_is_delivered(seed: int, domains: int, jobs: int, at_once: int, most: int) -> None:
     """Whatever fails in between: each job is given out once at a time, within the bounds, and all come to their end."""
@@ -147,6 +209,9 @@ def test_everything_is_tried_until_it_is_delivered(seed: int, domains: int, jobs
     running: list[Job] = []
     now, delivered = 0.0, set()
     for _ in range(100_000):
+        if chance.random() < 0.2:  # somebody decides something: what waits is planned anew
+            for gone in schedule.remove(*(f"E{chance.randrange(jobs)}" for _ in range(3))):
+                schedule.add(gone, now + chance.choice([0.0, 1000.0]))
         running += begun(schedule, now)
         assert len({each.entry_id for each in running}) == len(running) <= at_once
         assert max(Counter(each.domain for each in running).values(), default=0) <= max(most, 1)

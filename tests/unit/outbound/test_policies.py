@@ -302,3 +302,22 @@ async def test_a_clock_that_was_set_back(tmp_path: Path) -> None:
         assert await desk.mode() == "enforce"
         desk.clock.move_to(desk.clock.now() + 8 * DAY)
         assert await desk.mode() is None
+
+
+async def test_what_goes_wrong_within_us_as_they_are_fetched_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log says so, and the next round comes: mail goes by what is known."""
+    monkeypatch.setattr("mic_mail.outbound.policies.LOOK_SECONDS", 0.01)
+    again = asyncio.Event()
+
+    async with desks(tmp_path) as desk:
+
+        async def refresh() -> None:
+            if desk.events("policies_not_refreshed"):
+                again.set()
+            raise KeyError("one.example")
+
+        monkeypatch.setattr(desk.policies, "refresh", refresh)
+        running = asyncio.create_task(desk.policies.run())
+        await asyncio.wait_for(again.wait(), 10)
+        running.cancel()
+    assert desk.events("policies_not_refreshed")[0]["error"] == "KeyError('one.example')"

@@ -1,6 +1,7 @@
 """What waits in the queue is sent: real name servers, real servers on addresses of their own, each failing in its way."""
 
 import asyncio
+import os
 import random
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -49,6 +50,7 @@ class Office:
     told: list[Told] = field(default_factory=list)
     give_up_seconds: float = 5 * 86_400.0
     warn_seconds: float = 4 * 3_600.0
+    is_paused: bool = False
     smarthost: Smarthost | None = None
     authorities: Path | None = None
     seconds: float = 1.0
@@ -72,10 +74,10 @@ class Office:
         )  # fmt: skip
         self.queue.put(entry_id, self.folder / "message", envelope)
 
-    def senders(self) -> Senders:
-        async def report(told: Told) -> None:
-            self.told.append(told)
+    async def report(self, told: Told) -> None:
+        self.told.append(told)
 
+    def senders(self) -> Senders:
         patience = Patience(*[self.seconds] * 7)
         connections = ConnectionSettings("mail.mic.gov.vn", self.port, patience=patience, authorities=self.authorities)
         resolver = Resolver([self.names.place], seconds=self.seconds)
@@ -90,7 +92,8 @@ class Office:
         return Senders(
             self.queue, resolver, settings, policies=policies if self.web_port else None,
             lanes=self.lanes, log=self.log, clock=self.clock,
-            may_send=lambda mailbox_id: mailbox_id not in self.stopped, report=report, chance=random.Random(1),
+            may_send=lambda mailbox_id: mailbox_id not in self.stopped, report=self.report, chance=random.Random(1),
+            is_paused=lambda: self.is_paused,
         )  # fmt: skip
 
     @asynccontextmanager
@@ -110,6 +113,13 @@ class Office:
                 return
             await asyncio.sleep(0.02)
         raise AssertionError(self.queue.names())
+
+    async def reported(self, number: int) -> None:
+        for _ in range(400):
+            if len(self.told) >= number:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(self.told)
 
     async def tried(self, entry_id: str, attempts: int = 1) -> None:
         for _ in range(400):
@@ -368,6 +378,99 @@ async def test_mail_of_who_may_not_send_stays(tmp_path: Path) -> None:
     assert server.messages == [STUFFED]
 
 
+@pytest.mark.parametrize("restarted", [False, True], ids=["", "restarted"])
+@pytest.mark.parametrize("by_person", [False, True], ids=["mailbox", "person"])
+async def test_what_was_held_for_longer_than_it_is_tried(tmp_path: Path, by_person: bool, restarted: bool) -> None:
+    """It has its whole time from then on: the first deferral does not end it, whoever sends by then."""
+    server = Server(PLAIN, answers={b"RCPT": b"451 4.7.1 come again in five minutes\r\n"})
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
+        office.put("A", "b@two.example", age=6 * 86_400)
+        person = office.queue.read("A")
+        assert person is not None
+        if by_person:
+            person.hold(Hold.PERSON, Said("mai", "x", office.clock.now_us() - 5 * 86_400_000_000))
+        else:
+            office.stopped.add(SENDER)
+
+        async def free(senders: Senders | None = None) -> None:
+            await asyncio.sleep(0.3)
+            if by_person:
+                person.hold(Hold.NO, Said("mai", "x", office.clock.now_us()))
+            office.stopped.clear()
+            if senders is not None:
+                senders.hear("A")
+                await office.tried("A")
+
+        async with office.sending() as senders:
+            await free(None if restarted else senders)
+        if restarted:
+            async with office.sending():
+                await office.tried("A")
+        entry = office.queue.read("A")
+        assert entry is not None
+        assert entry.state.standings == (Standing.OPEN,)
+        assert entry.free_since_us > office.clock.now_us() - 60_000_000
+        office.give_up_seconds = 0.0
+        entry.retry()
+        async with office.sending():
+            await office.until()
+    assert office.told[-1].entry.state.reasons[0].startswith("5.4.7")
+
+
+async def test_each_domain_has_its_own_time(tmp_path: Path) -> None:
+    """One that waits for hours keeps none of the others, whoever has begun anew or decided something meanwhile."""
+    server = Server(PLAIN)
+    async with offices(tmp_path, {"127.0.0.2": server, "127.0.0.4": server}, ZONE) as office:
+        office.put("A", "b@one.example", "c@two.example")
+        entry = office.queue.read("A")
+        assert entry is not None
+        now_us = office.clock.now_us()
+        entry.tried([0], Standing.OPEN, "4.0.0 later", next_try_us=now_us + 4 * 3_600_000_000)
+        entry.tried([1], Standing.OPEN, "4.4.1 nobody", next_try_us=now_us + 1)
+        assert entry.state.next_try_us == now_us + 1
+        async with office.sending() as senders:
+            await asyncio.sleep(0.3)
+            senders.hear("A")
+            await asyncio.sleep(0.3)
+    again = office.queue.read("A")
+    assert again is not None
+    assert again.state.standings == (Standing.OPEN, Standing.DELIVERED)
+
+
+@pytest.mark.parametrize("age", [0, 5 * 3_600, 6 * 86_400], ids=["early", "late", "too late"])
+async def test_what_something_in_this_server_is_in_the_way_of(tmp_path: Path, age: int) -> None:
+    """A message that cannot be read: that counts as a try, and its sender hears that it is late, and of its end."""
+    async with offices(tmp_path, {"127.0.0.4": Server(PLAIN)}, ZONE) as office:
+        office.put("A", "b@two.example", age=age)
+        os.unlink(office.queue._live / "A.msg")
+        (office.queue._live / "A.msg").symlink_to("/proc/self/mem")
+        async with office.sending():
+            await office.tried("A") if age < 86_400 else None
+            await office.reported(int(age > 0))
+        reports = [(told.ended, told.late, told.entry.state.reasons[0][:5]) for told in office.told]
+        assert reports == {0: [], 5 * 3_600: [((), (0,), "4.3.0")]}.get(age, [((0,), (), "5.3.0")])
+    assert read_events(tmp_path / "log")[0]["event"] == "sending_failed"
+
+
+async def test_two_domains_are_late_at_once(tmp_path: Path) -> None:
+    """The sender hears of it once, though he is being told for the one when the other is put off."""
+    servers = {address: Server(PLAIN, answers={b"RCPT": b"451 4.3.0 later\r\n"}) for address in ("127.0.0.2", "127.0.0.4")}
+    async with offices(tmp_path, servers, ZONE) as office:
+        office.put("A", "b@one.example", "c@two.example", age=5 * 3_600)
+        senders, report = office.senders(), office.report
+
+        async def slowly(told: Told) -> None:
+            await asyncio.sleep(0.5)
+            await report(told)
+
+        senders._report = slowly
+        running = asyncio.create_task(senders.run())
+        await office.tried("A")
+        await senders.end()
+        await running
+    assert [told.ended for told in office.told] == [()]
+
+
 @dataclass
 class Gated(Server):
     """Has the whole message and says nothing until it may."""
@@ -409,6 +512,29 @@ async def test_what_is_dropped_while_it_is_sent(tmp_path: Path, answer: bytes) -
     assert server.messages == [STUFFED]
     standings = [told.entry.state.standings[0] for told in office.told]
     assert standings == ([] if answer.startswith(b"250") else [Standing.DROPPED])
+
+
+async def test_what_is_dropped_while_sending_is_paused(tmp_path: Path) -> None:
+    """It ends, and its sender is told, at once; mail to others goes when sending goes on."""
+    server = Server(PLAIN)
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
+        office.is_paused = True
+        office.put("A", "b@two.example")
+        office.put("B", "b@two.example", "c@two.example")
+        async with office.sending() as senders:
+            for entry_id in ("A", "B"):
+                person = office.queue.read(entry_id)
+                assert person is not None
+                person.drop([0], Said("mai", "x"))
+                senders.hear(entry_id)
+            await office.until("B")
+            await office.reported(2)
+            assert server.connections == 0
+            office.is_paused = False
+            senders.wake()
+            await office.until()
+    assert sorted((told.entry.entry_id, told.ended) for told in office.told) == [("A", (0,)), ("B", (0,))]
+    assert server.messages == [STUFFED]
 
 
 async def test_a_decision_during_a_try_begins_no_second_one(tmp_path: Path) -> None:

@@ -75,14 +75,14 @@ async def test_files_that_somebody_has_removed(tmp_path: Path, monkeypatch: pyte
     live, away = tmp_path / "queue" / "live", tmp_path / "away"
     away.mkdir()
     async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
-        office.put("A", "b@two.example")
+        office.put("A", "b@two.example", age=5 * 3_600)
         await senders.look()
         await office.tried("A")
         server.answers.clear()
         for name in ("A.env", "A.log", "A.msg"):
             os.rename(live / name, away / name)
         await asyncio.sleep(0.6)
-        assert senders.waiting == 0
+        assert senders.waiting == len(senders._telling) == 0
         for name in ("A.msg", "A.log", "A.env"):
             os.rename(away / name, live / name)
         await senders.look()

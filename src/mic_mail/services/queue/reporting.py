@@ -10,7 +10,7 @@ submitted it hears, without a word of what may be a stranger's mail.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
 
@@ -137,7 +137,7 @@ class Reports:
     def _compose(self, entry: Entry, action: Action, places: Sequence[int], letter: "_Wording", mailbox: Owner) -> bytes:
         envelope, state = entry.envelope, entry.state
         accepted_at = accepted(envelope)
-        until = accepted_at + self._give_up
+        until = datetime.fromtimestamp(entry.free_since_us // 1_000_000, UTC) + self._give_up
         words = [Word(envelope.recipients[place].address, _last_word(entry, place)[1] or "-") for place in places]
         reports = []
         for place in places:
@@ -157,10 +157,18 @@ class Reports:
         return write(
             self._notices(),
             Mailbox(mailbox.display_name, envelope.sender or mailbox.address),
-            Original(self._hostname, envelope, entry.beginning(READ_OCTETS)),
+            Original(self._hostname, envelope, _beginning(entry)),
             lambda subject: letter(subject, accepted_at, until, words),
             reports,
         )
+
+
+def _beginning(entry: Entry) -> bytes:
+    """Nothing where the message cannot be read: that is perhaps why it was not sent, and its sender hears so all the same."""
+    try:
+        return entry.beginning(READ_OCTETS)
+    except OSError:
+        return b""
 
 
 def _is_wanted(action: Action, notify: Sequence[str]) -> bool:

@@ -10,8 +10,9 @@ delivered. Belongs to one process's loop; files are read and written in the io l
     trouble    no address, no connection, no TLS where it has to be: all of the job are deferred, the destination may be dead
     not asked  held, ended meanwhile, or stopped by something in this server: of the destination nothing was learnt
 
-What is deferred for longer than `give_up_seconds` since it was accepted has failed (RFC 5321 §4.5.4.1). A mailbox that may not
-send now (Reg. 7.1, 7.2.c) has its mail held: it stays in the queue, untried, until it may again, which `watch` tells.
+What is deferred for longer than `give_up_seconds` since it was accepted, or was held last, has failed (RFC 5321 §4.5.4.1), also
+where something in this server was in the way. A mailbox that may not send now (Reg. 7.1, 7.2.c) has its mail held: it stays in
+the queue, untried, until it may again, which `watch` tells.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from mic_mail.net.dns import Resolver
 from mic_mail.outbound.connections import Connections, ConnectionSettings
 from mic_mail.outbound.destinations import End, Job, Schedule, pause, remaining
 from mic_mail.outbound.files import SpoolUnavailable
-from mic_mail.outbound.peer import Fate
+from mic_mail.outbound.peer import Fate, Result
 from mic_mail.outbound.policies import Policies
 from mic_mail.outbound.progress import Hold, Standing
 from mic_mail.outbound.queue import Entry, Queue
@@ -48,7 +49,11 @@ SUCCESS = "SUCCESS"
 """What NOTIFY says of who wants to hear of a delivery too."""
 TOGETHER_SECONDS = 60.0
 """So long a failure waits for others of its message, which one report tells of."""
+WITHIN_US = "something in this server was in the way"
+"""What the sender of a message hears; the log has the rest."""
 DAY = 86_400.0
+NOWHERE = ""
+"""The domain of a job that sends to nobody: reports and ends, also while sending is paused."""
 _STANDINGS = {Fate.DELIVERED: Standing.DELIVERED, Fate.FAILED: Standing.FAILED, Fate.DEFERRED: Standing.OPEN}
 
 
@@ -157,10 +162,10 @@ class Senders:
         while not self._over:
             self._news.clear()
             now = self._clock.monotonic()
-            while not self._is_paused() and (job := self._schedule.next(now)) is not None:
+            while (job := self._schedule.next(now, only=NOWHERE if self._is_paused() else None)) is not None:
                 self._start(job)
             await self._connections.close_idle()
-            due = None if self._is_paused() else self._schedule.due()
+            due = self._schedule.due()
             wait = LOOK_SECONDS if due is None else min(LOOK_SECONDS, max(0.01, due - now))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
@@ -198,7 +203,7 @@ class Senders:
                 found = await self._lanes.io(self._queue.look_at, entry_id)
                 if isinstance(found, Entry):
                     self._entries[entry_id] = found
-                    self._plan(found, found.state.next_try_us)
+                    self._plan(found)
                     self._news.set()
                 elif found is not None and entry_id not in self._damaged:  # perhaps somebody brings its files back
                     self._damaged.add(entry_id)
@@ -250,7 +255,7 @@ class Senders:
                 if entry.state.decisions != known_of and entry.state.decisions[-1].did == "retry":
                     self._believe(entry)
                 if entry.entry_id in self._entries:
-                    self._plan(entry, entry.state.next_try_us)
+                    self._plan(entry)
                 if entry.entry_id in self._under_way:
                     self._decided_meanwhile.add(entry.entry_id)
             self._news.set()
@@ -263,19 +268,19 @@ class Senders:
             self._ways.forget(destination)
             self._schedule.ask_again(destination)
 
-    def _plan(self, entry: Entry, at_us: int) -> None:
-        """What is left to do, but for what is being done: at its end a try sees to what is left of it."""
-        domains: dict[str, list[int]] = defaultdict(list)
+    def _plan(self, entry: Entry) -> None:
+        """What is left to do, each when it is due, but for what is being done: at its end a try sees to what is left of it."""
+        jobs: dict[tuple[str, float], list[int]] = defaultdict(list)
         under_way = self._under_way.get(entry.entry_id, ())
+        now, now_us = self._clock.monotonic(), self._clock.now_us()
         for place in entry.state.open:
             if place not in under_way:
-                domains[self._ways.destination(entry.envelope.recipients[place].domain)].append(place)
-        now = self._clock.monotonic()
-        due = now + remaining(at_us, self._clock.now_us())
-        for domain, places in domains.items():
-            self._schedule.add(Job(entry.entry_id, domain, tuple(places)), due)
+                wait = remaining(entry.state.next_tries_us[place], now_us)
+                jobs[self._ways.destination(entry.envelope.recipients[place].domain), wait].append(place)
+        for (domain, wait), places in jobs.items():
+            self._schedule.add(Job(entry.entry_id, domain, tuple(places)), now + wait)
         if not entry.state.open or entry.state.untold:  # its end is left to do, or a report
-            self._schedule.add(Job(entry.entry_id, "", ()), now)
+            self._schedule.add(Job(entry.entry_id, NOWHERE, ()), now)
 
     def _start(self, job: Job) -> None:
         free = tuple(place for place in job.places if place not in self._under_way.get(job.entry_id, ()))
@@ -328,7 +333,7 @@ class Senders:
             left = tuple(place for place in job.places if place in entry.state.open)
             if left:
                 self._again(replace(job, places=left), outcome.wait)
-            rest = Job(entry.entry_id, "", ())
+            rest = Job(entry.entry_id, NOWHERE, ())
             await self._go_on(entry, left, outcome)
         except Exception as error:  # noqa: BLE001 - likewise
             self._log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
@@ -350,10 +355,21 @@ class Senders:
         places = tuple(place for place in job.places if place in entry.state.open)
         if not places:
             return _Outcome()
-        if self._kept_back.holds(entry) or entry.state.hold is not Hold.NO:
+        if await self._is_held(entry):
             return _Outcome(wait=HELD_SECONDS)
-        heard = await self._transmission.attempt(entry, job.domain, places)
+        try:
+            heard = await self._transmission.attempt(entry, job.domain, places)
+        except Exception as error:  # noqa: BLE001 - a disk or a defect: a try like others, else nobody would ever hear of it
+            self._log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
+            heard = Heard([Result(Fate.DEFERRED, "4.3.0", WITHIN_US)] * len(places), end=End.NOT_ASKED)
         return _Outcome(heard.end, await self._write(entry, job.domain, places, heard), was_tried=True)
+
+    async def _is_held(self, entry: Entry) -> bool:
+        """By a person, or with its mailbox: that is written down, since the time for which it lasts does not count."""
+        is_kept_back = self._kept_back.holds(entry)
+        if is_kept_back != entry.state.is_kept_back:
+            await self._lanes.io(entry.kept_back, is_kept_back, self._clock.now_us())
+        return is_kept_back or entry.state.hold is not Hold.NO
 
     # ------------------------------------------------------------ what became of it
 
@@ -363,7 +379,7 @@ class Senders:
         if heard.secured is not None and heard.secured.objection:
             about = {"trace": entry.envelope.trace_id, "domain": domain, "server": heard.server}
             self._log.event("tls_policy_failed", **about, error=heard.secured.objection)
-        too_late = self._age(entry) >= self._settings.give_up_seconds
+        too_late = self._seconds_since(entry.free_since_us) >= self._settings.give_up_seconds
         wait = self._pause(entry, places)
         next_try_us = self._clock.now_us() + int(wait * 1_000_000)
         groups: dict[tuple[Standing, str], list[int]] = defaultdict(list)
@@ -373,7 +389,7 @@ class Senders:
             if standing is Standing.DELIVERED and not heard.reports and SUCCESS in entry.envelope.recipients[place].notify:
                 standing = Standing.RELAYED
             if standing is Standing.OPEN and too_late:
-                standing, status = Standing.FAILED, "5.4.7"
+                standing, status = Standing.FAILED, "5.3.0" if heard.end is End.NOT_ASKED else "5.4.7"
             groups[standing, f"{status} {text}"].append(place)
             self._tell(entry, place, standing, status=status, reply=text, server=heard.server, **_connection(heard))
 
@@ -402,14 +418,17 @@ class Senders:
         if not outcome.was_tried and not left:  # a report is due, or others have settled them
             await self._tell_sender(entry)
         if outcome.was_tried and entry.state.open and entry.state.untold:
-            self._schedule.add(Job(entry.entry_id, "", ()), self._clock.monotonic() + TOGETHER_SECONDS)
+            self._schedule.add(Job(entry.entry_id, NOWHERE, ()), self._clock.monotonic() + TOGETHER_SECONDS)
         await self._finish(entry)
 
     async def _warn(self, entry: Entry) -> None:
         """Once, when it is late (RFC 3461 §4.1, DELAY)."""
-        if not entry.state.warned and self._age(entry) >= self._settings.warn_seconds:
-            await self._report(Told(entry, (), entry.state.open))
-            await self._lanes.io(entry.warned)
+        if entry.state.warned or self._seconds_since(entry.envelope.accepted_at_us) < self._settings.warn_seconds:
+            return
+        async with self._telling[entry.entry_id]:
+            if not entry.state.warned:
+                await self._report(Told(entry, (), entry.state.open))
+                await self._lanes.io(entry.warned)
 
     async def _tell_sender(self, entry: Entry) -> None:
         """Of those whose end has to be told of, in one report."""
@@ -444,6 +463,7 @@ class Senders:
         if entry.state.open and not entry.has_ended:
             self._log.event("queue_entry_damaged", trace=entry.entry_id, error="somebody has removed its envelope")
         self._entries.pop(entry.entry_id, None)
+        self._telling.pop(entry.entry_id, None)
         self._kept_back.forget(entry)
 
     def _end(self, entry: Entry) -> None:
@@ -458,8 +478,8 @@ class Senders:
     def _pause(self, entry: Entry, places: Sequence[int]) -> float:
         return pause(1 + max((entry.state.attempts[place] for place in places), default=0), self._chance.random)
 
-    def _age(self, entry: Entry) -> float:
-        return (self._clock.now_us() - entry.envelope.accepted_at_us) / 1_000_000
+    def _seconds_since(self, instant_us: int) -> float:
+        return (self._clock.now_us() - instant_us) / 1_000_000
 
     def _tell(self, entry: Entry, place: int, standing: Standing, **said: str | int | None) -> None:
         self._log.event(
