@@ -13,6 +13,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
+import dns.resolver
 import pytest
 
 from authorities import Authority
@@ -214,6 +215,26 @@ def test_other_name_servers_by_a_reload(tmp_path: Path) -> None:
         server.call(configure())
         submit(server, letter("b@two.example"))
         until(lambda: other.messages, 5)
+
+
+def test_a_machine_without_name_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken over by a reload: it is told, the former ones go on being asked, and what else has changed holds."""
+    with office(tmp_path, sending={"paused": True}) as (server, other):
+        monkeypatch.setattr(dns.resolver.BaseResolver, "read_resolv_conf", lambda self, file: _no_servers())
+
+        async def configure() -> None:
+            names = server.config.dns.model_copy(update={"nameservers": ()})
+            sending = server.config.sending.model_copy(update={"paused": False})
+            server.running.server.configure(server.config.model_copy(update={"dns": names, "sending": sending}))
+
+        submit(server, letter("b@one.example"))
+        server.call(configure())
+        until(lambda: other.messages, 5)
+        until(lambda: [event for event in server.events() if event["event"] == "resolver_missing"])
+
+
+def _no_servers() -> None:
+    raise dns.resolver.NoResolverConfiguration
 
 
 @pytest.mark.parametrize("address", ["a@localhost", "a@[192.0.2.1]", f"a@{'x' * 64}.example"])

@@ -187,4 +187,7 @@ class Orders:
             elif message.get("do") == "recover" and self._server is not None:
                 self._server.recover()
             elif message.get("do") == "reload" and self._server is not None:
-                self._server.configure(Config.model_validate_json(str(message["config"])))
+                config = Config.model_validate_json(str(message["config"]))
+                self._loop.call_soon(
+                    self._server.configure, config
+                )  # apart: where it fails, the next order is heard all the same

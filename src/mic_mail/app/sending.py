@@ -10,7 +10,7 @@ from datetime import timedelta
 from mic_mail.app.rooms import Rooms
 from mic_mail.config.section import smarthost_place
 from mic_mail.config.sending import Sending
-from mic_mail.net.dns import Resolver
+from mic_mail.net.dns import DnsUnavailable, Resolver
 from mic_mail.outbound.connections import ConnectionSettings
 from mic_mail.outbound.dkimkeys import KeyFolder
 from mic_mail.outbound.policies import Policies, PolicySettings
@@ -45,7 +45,6 @@ class SendingMail:
             log=rooms.log,
         )
         self._rooms = rooms
-        self._names = config.dns
         self._resolver = resolver = Resolver(config.dns.nameservers, seconds=config.dns.seconds)
         self._policies = Policies(
             config.policies_dir, resolver, PolicySettings(), lanes=rooms.lanes, clock=rooms.clock, tell=rooms.log.event
@@ -83,10 +82,14 @@ class SendingMail:
         return {**told, "paused": True} if self._rooms.config.sending.paused else told
 
     def configure(self) -> None:
-        """The rooms have another configuration."""
-        if self._names != self._rooms.config.dns:
-            self._names = self._rooms.config.dns
-            self._resolver.configure(self._names.nameservers, self._names.seconds)
+        """The rooms have another configuration; the machine may have other name servers, too."""
+        names = self._rooms.config.dns
+        try:
+            self._resolver.configure(names.nameservers, names.seconds)
+        except DnsUnavailable as error:  # the former ones go on being asked
+            self._rooms.log.event("resolver_missing", error=str(error))
+        else:
+            self._senders.forget_ways()
         self._senders.wake()
 
     @property

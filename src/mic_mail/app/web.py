@@ -65,19 +65,18 @@ class WebDoors:
         self._admission = Admission(admission_limits(services.config), services.clock.monotonic)
         is_open = self._server.open.__contains__
 
-        def refused(listener: Listener, address: str, why: str) -> bytes:
+        def refused(listener: Listener, address: str, why: str) -> None:
             services.log.event("connection_refused", peer=address, door=listener.door, reason=why)
-            return TOO_MANY
 
         def gate(listener: Listener) -> Gate:
-            turned_away = partial(refused, listener)
+            def turned_away(address: str, why: str) -> bytes:
+                refused(listener, address, why)
+                return TOO_MANY
+
             return Gate(self._admission, self._server.connection, total=tally.total, is_open=is_open, refused=turned_away)
 
         def may_begin(listener: Listener, address: str) -> Callable[[], None] | None:
-            ended = self._admission.begin_handshake(address, is_open)
-            if ended is None:
-                refused(listener, address, "network")
-            return ended
+            return self._admission.begin_handshake(address, is_open, partial(refused, listener, address))
 
         self._accepting = [
             Acceptor(

@@ -99,14 +99,22 @@ def scram_keys(octets: bytes, salt: bytes, iterations: int) -> Scram:
     return Scram(salt, iterations, hashlib.sha256(client_key).digest(), hmac.digest(salted, b"Server Key", "sha256"))
 
 
+_NO_MEMORY = argon2.low_level.error_to_str(-22)
+"""ARGON2_MEMORY_ALLOCATION_ERROR."""
+
+
 def verify(encoded: str, password: str) -> bool:
-    """Whether `password` belongs to this argon2id hash; blocking, and false for anything damaged."""
+    """Whether `password` belongs to this argon2id hash; blocking, and false for anything damaged. `Trouble` without memory."""
     prepared = saslprep(password)
     if prepared is None or len(prepared.encode()) > MAX_PASSWORD_OCTETS:
         prepared = ""  # hash all the same, so that a refusal tells nothing by its time
     try:
         return argon2.PasswordHasher().verify(encoded, prepared.encode()) and bool(prepared)
-    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError, UnicodeEncodeError):
+    except argon2.exceptions.VerificationError as error:
+        if str(error) == _NO_MEMORY:  # nobody knows whether it was wrong
+            raise Trouble(Text("Máy chủ hết bộ nhớ.", "The server is out of memory.")) from error
+        return False
+    except (argon2.exceptions.InvalidHashError, UnicodeEncodeError):
         return False
 
 

@@ -47,6 +47,7 @@ class Admission:
         self._open: dict[str, list[object]] = {}
         self._arrivals: dict[str, int] = {}
         self._handshakes: Counter[str] = Counter()
+        self._turned_away: set[str] = set()
         self._minute_ends = monotonic() + MINUTE
         self.configure(limits)
 
@@ -76,13 +77,29 @@ class Admission:
             held = self._open[network] = [connection for connection in held if is_open(connection)]
         return held
 
-    def begin_handshake(self, address: str, is_open: Callable[[object], bool]) -> Callable[[], None] | None:
+    def begin_handshake(
+        self, address: str, is_open: Callable[[object], bool], refused: Callable[[str], None]
+    ) -> Callable[[], None] | None:
         """What has to be called when the handshake of TLS from `address` has ended; None where its network has so many already,
-        begun or open: the gate sees only those that are done, and whoever never says a word would keep everybody out."""
+        begun or open: the gate sees only those that are done, and whoever never says a word would keep everybody out. Who is
+        turned away counts as one who has come, and `refused` hears why of the first of a network and minute."""
         if not address or address in self._exempt:
             return lambda: None
+        if self._monotonic() >= self._minute_ends:
+            self._begin_minute(is_open)
         network = network_of(address)
-        if len(self._held(network, self._handshakes[network], is_open)) + self._handshakes[network] >= self.limits.per_network:
+        why = None
+        if self._arrivals.get(network, 0) > self.limits.new_per_minute:
+            why = "rate"
+        elif (
+            len(self._held(network, self._handshakes[network], is_open)) + self._handshakes[network] >= self.limits.per_network
+        ):
+            why = "network"
+        if why is not None:
+            self._arrivals[network] = self._arrivals.get(network, 0) + 1
+            if network not in self._turned_away:
+                self._turned_away.add(network)
+                refused(why)
             return None
         self._handshakes[network] += 1
 
@@ -101,6 +118,7 @@ class Admission:
     def _begin_minute(self, is_open: Callable[[object], bool]) -> None:
         self._minute_ends = self._monotonic() + MINUTE
         self._arrivals.clear()
+        self._turned_away.clear()
         still = {network: [one for one in held if is_open(one)] for network, held in self._open.items()}
         self._open = {network: held for network, held in still.items() if held}
 

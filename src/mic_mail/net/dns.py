@@ -169,12 +169,13 @@ class Resolver:
 
     async def _ask(self, name: str, kind: str, read: Callable[[Any], T]) -> Found[T]:
         asked = to_ascii(name)
+        resolver, is_trusted = self._resolver, self.is_trusted  # of one time: others may be asked before the answer is here
         try:
             question = dns.name.from_text(asked + ".")
         except dns.exception.DNSException as error:  # an escape that makes no sense, labels that are too long with it
             raise _not_a_name(name) from error
         try:
-            answer = await self._resolver.resolve(question, kind, search=False, raise_on_no_answer=False)
+            answer = await resolver.resolve(question, kind, search=False, raise_on_no_answer=False)
         except dns.resolver.NXDOMAIN as error:
             raise NoSuchName(Text(f"Tên miền {asked} không tồn tại.", f"The domain {asked} does not exist.")) from error
         except (dns.exception.DNSException, OSError) as error:
@@ -184,7 +185,7 @@ class Resolver:
             ) from error
         await asyncio.sleep(0)  # an answer that was kept has suspended nobody
         records = list(map(read, answer.rrset)) if answer.rrset is not None else []
-        secure = self.is_trusted and bool(answer.response.flags & dns.flags.AD)
+        secure = is_trusted and bool(answer.response.flags & dns.flags.AD)
         ttl = float(min(answer.chaining_result.minimum_ttl, LONGEST_TTL_SECONDS))
         return Found(tuple(records), secure, ttl, _text(answer.canonical_name))
 

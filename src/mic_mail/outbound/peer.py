@@ -25,7 +25,7 @@ from mic_mail.mime.stuffing import Stuffing
 from mic_mail.outbound import commands, signin
 from mic_mail.outbound.assurance import IN_THE_OPEN, By, Secured
 from mic_mail.outbound.commands import NOTHING, Addressee, CannotSend, Offer, Sending
-from mic_mail.outbound.replies import BadReply, Replies, Reply
+from mic_mail.outbound.replies import BadReply, Replies, Reply, shortened
 
 SLICE_OCTETS = 64 << 10
 
@@ -264,7 +264,7 @@ class Peer:
                 said.append(signin.encoded(await asyncio.to_thread(signin.answer, exchange, challenge)))
                 reply = await self._ask(said[-1] + b"\r\n", Step.AUTH)
             if reply.code != 235:
-                raise PeerTrouble(Step.AUTH, signin.without_secrets(reply.text, password, said))
+                raise PeerTrouble(Step.AUTH, shortened(signin.without_secrets(reply.whole, password, said)))
             signin.finish(exchange)
         except signin.SignInFailed as error:
             if reply.code == 334:

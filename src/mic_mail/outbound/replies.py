@@ -44,9 +44,18 @@ class Reply:
     @property
     def text(self) -> str:
         """As a person reads it, and a DSN quotes it: in one line, with code and status (RFC 3464 §2.3.6)."""
+        return shortened(self.whole)
+
+    @property
+    def whole(self) -> str:
+        """The same at any length."""
         words = " ".join(self.lines)
-        text = f"{self.code} {self.enhanced} {words}" if self.enhanced is not None else f"{self.code} {words}"
-        return text if len(text) <= MOST_TOLD else f"{text[:MOST_TOLD]}..."
+        return f"{self.code} {self.enhanced} {words}" if self.enhanced is not None else f"{self.code} {words}"
+
+
+def shortened(text: str) -> str:
+    """As much of a reply as is kept."""
+    return text if len(text) <= MOST_TOLD else f"{text[:MOST_TOLD]}..."
 
 
 class Replies:

@@ -87,6 +87,10 @@ class Ways:
         """Ask anew the next time: what it says of TLS was not met (RFC 8461 §5.1), or somebody wants a retry."""
         self._kept.pop(destination, None)
 
+    def forget_all(self) -> None:
+        """Likewise for all destinations: others are asked now."""
+        self._kept.clear()
+
     async def _look_up(self, destination: str) -> Way:
         if self._smarthost is None:
             found = await route(destination, self._resolver, self._own_names, self._shuffle)

@@ -10,6 +10,7 @@ import pytest
 
 from mic_mail.auth import passwords
 from mic_mail.auth.passwords import Decoys, HashSettings, VerifiedCache
+from mic_mail.errors import Trouble
 
 CHEAP = HashSettings(memory_kib=8, passes=1)
 ADDRESS = "dvbe@mic.gov.vn"
@@ -33,6 +34,12 @@ def test_wrong_passwords_are_wrong(wrong: str) -> None:
 def test_a_damaged_hash_fits_nothing(damaged: str) -> None:
     """A verifier that is no argon2 hash lets nobody in."""
     assert not passwords.verify(damaged, "right password")
+
+
+def test_without_memory_nobody_knows() -> None:
+    """A password that could not be looked at is not wrong: it would be known as that for an hour."""
+    with pytest.raises(Trouble):
+        passwords.verify(f"$argon2id$v=19$m=4294967295,t=1,p=1$c2FsdHNhbHRzYWx0${'A' * 43}", "x")
 
 
 def test_scram_never_has_fewer_rounds_than_the_floor() -> None:

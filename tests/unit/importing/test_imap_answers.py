@@ -21,9 +21,10 @@ from mic_mail.services.importing.imapanswers import fetched, flags, number, sequ
         ([b"* x ) ) (("], [b"*", b"x", [[]]]),
         ([b'* "open'], [b"*", b"open"]),
         ([b'* ""'], [b"*", b""]),
-        ([b'* "a" b "c d" "e\\'], [b"*", b"a", b"b", b"c d", b"e"]),
-        ([b'* "' + b'\\"' * 100_000], [b"*", b'"' * 100_000]),
-        ([b'* "' + b'\\"' * 100_000 + b"\\"], [b"*", b'"' * 100_000]),
+        ([b'* "a" b "c d" "e\\'], [b"*", b"a", b"b", b"c d", b"e\\"]),
+        ([b'* LIST () "\\" INBOX'], [b"*", b"LIST", [], b"\\", b"INBOX"]),
+        ([b'* 1 FETCH (FLAGS (a"b) UID 5)'], [b"*", b"1", b"FETCH", [b"FLAGS", [b"a", b"b"], b"UID", b"5"]]),
+        ([b'* "' + b'\\"' * 100_000], [b"*", *[b"\\"] * 9_999]),
     ],
 )
 def test_values(parts: list[bytes], wanted: list[object]) -> None:

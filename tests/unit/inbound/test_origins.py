@@ -55,6 +55,8 @@ def test_nothing_raises(header: bytes, sender: str) -> None:
         ("dvbe@\u200bmic\u00ad.gov.vn x <>".encode(), True),
         (b"=?utf-8?b?ZHZiZe+8oG1pYy5nb3Yudm4=?=", True),
         (b"dvbe@mic.(x)gov.vn", True),
+        (b"(%b) Vu <dvbe@mic.(x)gov.vn>" % (b"x" * 20_000), True),
+        (b'"%b" <dvbe@mic . gov . vn>' % (b"x" * 20_000), True),
         (b"dvbe@mic(a(b)c).gov.vn x", True),
         (b"dvbe@mic . gov . vn", True),
         (b"dvbe@mic.gov .vn", True),

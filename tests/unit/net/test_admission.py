@@ -1,5 +1,7 @@
 """Limits on connections: in total, at once from one network, and a minute from one network."""
 
+from collections.abc import Callable
+
 import pytest
 
 from mic_mail.net.admission import Admission, AdmissionLimits, network_of
@@ -11,8 +13,13 @@ class Door:
     def __init__(self, **limits: object) -> None:
         self.now = 0.0
         self.open: set[object] = set()
+        self.told: list[str] = []
         given = {"connections": 100, "per_network": 100, "new_per_minute": 100, **limits}
         self.admission = Admission(AdmissionLimits(**given), lambda: self.now)
+
+    def begin(self, address: str) -> Callable[[], None] | None:
+        """What ends the handshake."""
+        return self.admission.begin_handshake(address, self.open.__contains__, self.told.append)
 
     def connect(self, address: str) -> object | str:
         """The connection, or why there is none."""
@@ -59,19 +66,34 @@ def test_the_total_holds_for_everybody() -> None:
 def test_handshakes_that_never_end_count_as_connections_of_their_network() -> None:
     """Whoever says nothing keeps nobody out but the own network, and that one not for ever."""
     door = Door(per_network=3, exempt=("10.0.0.0/8",))
-    is_open = door.open.__contains__
     door.connect("192.0.2.1")
-    first = door.admission.begin_handshake("192.0.2.2", is_open)
+    first = door.begin("192.0.2.2")
     assert first is not None
-    assert door.admission.begin_handshake("192.0.2.3", is_open) is not None
-    assert door.admission.begin_handshake("192.0.2.4", is_open) is None
-    assert door.admission.begin_handshake("198.51.100.1", is_open) is not None
-    assert all(door.admission.begin_handshake("10.0.0.1", is_open) for _ in range(9))
+    assert door.begin("192.0.2.3") is not None
+    assert door.begin("192.0.2.4") is None
+    assert door.begin("198.51.100.1") is not None
+    assert all(door.begin("10.0.0.1") for _ in range(9))
     first()
-    assert door.admission.begin_handshake("192.0.2.4", is_open) is not None
-    assert door.admission.begin_handshake("192.0.2.4", is_open) is None
+    assert door.begin("192.0.2.4") is not None
+    assert door.begin("192.0.2.4") is None
     door.open.clear()
-    assert door.admission.begin_handshake("192.0.2.4", is_open) is not None
+    assert door.begin("192.0.2.4") is not None
+    assert door.told == ["network"], "of the first of a minute"
+
+
+def test_who_is_turned_away_before_the_handshake_counts_as_one_who_came() -> None:
+    """Beyond the rate nobody looks which connections are still open: that takes longer than to open one."""
+    door = Door(per_network=1, new_per_minute=5)
+    assert door.begin("192.0.2.1") is not None
+    for _ in range(6):
+        assert door.begin("192.0.2.1") is None
+    door.admission._held = None  # type: ignore[method-assign,assignment]
+    assert door.begin("192.0.2.1") is None
+    assert door.connect("192.0.2.1") == "rate"
+    del door.admission._held
+    door.now = 61.0
+    assert door.begin("192.0.2.1") is None
+    assert door.told == ["network", "network"]
 
 
 def test_nothing_is_kept_of_connections_that_ended() -> None:

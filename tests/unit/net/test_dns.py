@@ -118,6 +118,18 @@ async def test_what_is_kept_is_bounded_in_octets(monkeypatch: pytest.MonkeyPatch
         assert [name for name, _, _ in server.asked[20:]] == ["n0.example"]
 
 
+async def test_an_answer_is_believed_as_who_gave_it(server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distant server's word is none of the local one's that is asked since (RFC 7672 §2.2.1)."""
+    resolver = Resolver([server.place], seconds=5)
+    resolver.is_trusted = False
+    asked = asyncio.create_task(resolver.mx("mic.gov.vn"))
+    await asyncio.sleep(0)
+    resolver.configure([server.place], 5)
+    assert resolver.is_trusted
+    assert not (await asked).secure
+    assert (await resolver.mx("mic.gov.vn")).secure
+
+
 async def test_other_name_servers(server) -> None:
     """From a reload on; what the former ones said counts no longer."""
     resolver = Resolver([server.place], seconds=1)

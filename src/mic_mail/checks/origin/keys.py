@@ -53,7 +53,7 @@ async def _keys(resolver: Resolver, name: str) -> tuple[PublicKey, ...] | Unusab
         records = ()
     keys: list[PublicKey] = []
     fault = Unusable(Dkim.PERMERROR, "there is no key")
-    for record in records[:MOST_RECORDS]:
+    for record in sorted(records)[:MOST_RECORDS]:  # the same ones each time, in whatever order they come
         try:
             keys.append(parse_key(record))
         except Unusable as error:

@@ -10,9 +10,11 @@ from itertools import islice
 
 Value = bytes | list["Value"] | None
 _TOKEN = re.compile(
-    rb'[ \t]*(?:(?P<open>\()|(?P<close>\))|"(?P<quoted>(?:[^"\\]++|\\.)*+)(?:"|\\?\Z)|(?P<atom>[^ \t()"]++))', re.DOTALL
+    rb'[ \t]*(?:(?P<open>\()|(?P<close>\))|"(?P<quoted>(?:[^"\\]++|\\.)*+)"|(?P<atom>[^ \t()"]++)|(?P<odd>"))', re.DOTALL
 )
-"""A quoted string that nobody closes is the rest of the line: at each quotation mark only once is the end looked for."""
+_BEHIND_AN_ODD_ONE = re.compile(rb'[ \t]*(?:(?P<open>\()|(?P<close>\))|(?P<quoted>(?!))|(?P<atom>[^ \t()"]++)|(?P<odd>"))')
+"""A quotation mark that nobody closes is passed over, as some servers send the delimiter `"\"`; all behind it are closed by
+nobody either, so the end of the line is looked for only once."""
 _LITERAL = re.compile(rb"~?\{\d+\+?\}\Z")
 _MOST_FLAGS = 200
 """Of one message."""
@@ -47,9 +49,11 @@ def values(parts: Sequence[bytes]) -> list[Value]:
 
 
 def _tokens(line: bytes) -> Iterator[bytes | str | None]:
-    at = 0
-    while match := _TOKEN.match(line, at):
+    at, token = 0, _TOKEN
+    while match := token.match(line, at):
         at = match.end()
+        if match["odd"]:
+            token = _BEHIND_AN_ODD_ONE
         if match["open"]:
             yield "("
         elif match["close"]:

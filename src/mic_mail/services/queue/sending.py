@@ -51,6 +51,8 @@ TOGETHER_SECONDS = 60.0
 """So long a failure waits for others of its message, which one report tells of."""
 WITHIN_US = "something in this server was in the way"
 """What the sender of a message hears; the log has the rest."""
+OWN_TRIES = 3
+"""Before that nothing in this server is a reason to give up, however old a message is: it may have stood still for days."""
 DAY = 86_400.0
 NOWHERE = ""
 """The domain of a job that sends to nobody: reports and ends, also while sending is paused."""
@@ -173,6 +175,10 @@ class Senders:
             if self._clock.monotonic() - looked >= LOOK_SECONDS:
                 looked = self._clock.monotonic()
                 await self._look_if_possible()
+
+    def forget_ways(self) -> None:
+        """Ask anew where mail goes."""
+        self._ways.forget_all()
 
     def wake(self) -> None:
         """Sending was paused, or goes on."""
@@ -379,6 +385,7 @@ class Senders:
         if heard.secured is not None and heard.secured.objection:
             about = {"trace": entry.envelope.trace_id, "domain": domain, "server": heard.server}
             self._log.event("tls_policy_failed", **about, error=heard.secured.objection)
+        is_ours = heard.end is End.NOT_ASKED
         too_late = self._seconds_since(entry.free_since_us) >= self._settings.give_up_seconds
         wait = self._pause(entry, places)
         next_try_us = self._clock.now_us() + int(wait * 1_000_000)
@@ -388,8 +395,8 @@ class Senders:
             status, text = result.status, result.text
             if standing is Standing.DELIVERED and not heard.reports and SUCCESS in entry.envelope.recipients[place].notify:
                 standing = Standing.RELAYED
-            if standing is Standing.OPEN and too_late:
-                standing, status = Standing.FAILED, "5.3.0" if heard.end is End.NOT_ASKED else "5.4.7"
+            if standing is Standing.OPEN and too_late and (not is_ours or entry.state.attempts[place] >= OWN_TRIES):
+                standing, status = Standing.FAILED, "5.3.0" if is_ours else "5.4.7"
             groups[standing, f"{status} {text}"].append(place)
             self._tell(entry, place, standing, status=status, reply=text, server=heard.server, **_connection(heard))
 
