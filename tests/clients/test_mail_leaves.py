@@ -21,6 +21,7 @@ from dnsserver import name_server
 from harness import MailServer, config_for
 from mic_mail.clock import Clock
 from mic_mail.outbound.news import tell_decided
+from mic_mail.outbound.progress import Standing
 from mic_mail.outbound.queue import Envelope, Recipient
 from unit.outbound.test_peer import Server
 from unit.outbound.test_smarthost import PASSWORD as RELAY_PASSWORD
@@ -302,6 +303,8 @@ def test_a_message_that_cannot_be_read_any_more(tmp_path: Path) -> None:
         at_us = server.clock.now_us() - 6 * 86_400_000_000
         recipients = (Recipient("b@one.example"),)
         queue.put("OLD", old, Envelope(trace_id="OLD", sender="dvbe@mic.gov.vn", recipients=recipients, accepted_at_us=at_us))
+        for _ in range(3):
+            queue.read("OLD").tried([0], Standing.OPEN, "4.4.1 nobody", next_try_us=0)
         (queue._live / "OLD.msg").unlink()
         (queue._live / "OLD.msg").symlink_to("/proc/self/mem")
         tell_decided(server.config.run_dir, "OLD")
