@@ -78,4 +78,6 @@ def test_mail_leaves_whoever_is_killed(serve_processes: Callable[..., ProcessSer
     ended = {each["trace"] for each in events if each["event"] in ("message_sent", "message_not_sent")}
     assert queued <= ended, "each is in the log to its end"
     reported = {each["trace"] for each in events if each["event"] == "report_sent"}
-    assert reported == {each["trace"] for each in events if each["event"] == "message_not_sent"}
+    failed = {each["trace"] for each in events if each["event"] == "message_not_sent"}
+    assert reported <= failed
+    assert len(failed - reported) <= KILLS, "the line about a report may be lost with the process that sent it"
