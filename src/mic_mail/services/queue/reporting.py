@@ -118,15 +118,15 @@ class Reports:
         origin = f"dsn:{entry.entry_id}:{action}:{sha256(repr(sorted(places)).encode()).hexdigest()[:16]}"
         ref = AccountRef(mailbox.mailbox_id, mailbox.home)
         published = await self._accounts.write(ref, partial(self._notices().put, mailbox, message, origin=origin))
-        if not published.duplicate:
-            self._log.event(
-                "report_sent",
-                trace=envelope.trace_id,
-                mailbox=mailbox.address,
-                action=action,
-                recipients=recipients,
-                uid=published.uid,
-            )
+        # Also where the mailbox had it already: whoever put it there was killed before the entry knew, and the log perhaps.
+        self._log.event(
+            "report_sent",
+            trace=envelope.trace_id,
+            mailbox=mailbox.address,
+            action=action,
+            recipients=recipients,
+            uid=published.uid,
+        )
 
     def _reader(self, sender: str) -> Owner | None:
         return reader(self._access, sender, self._separator())
