@@ -245,6 +245,27 @@ def test_a_suspension_of_either_cuts(server: MailServer, whose: str) -> None:
     assert [(e["mailbox"], e.get("detail"), e["reason"], e["clause"]) for e in cut] == [(DVBE, detail, "suspended", "7.2.c")]
 
 
+def test_who_is_cut_is_told_once(server: MailServer) -> None:
+    """By the suspension of the own mailbox, with a unit's open, and before the client has read what it asked for."""
+    for _ in range(12):
+        with smtplib.SMTP(server.host, server.ports["smtp"], "client.example", timeout=10) as mx:
+            mx.send_message(letter("a@a.example", CNTT, body="y\r\n" * 300_000))
+    client = sign_in(server)
+    client.select("Shared/cntt")
+    client.send(b"f1 FETCH 1:* BODY.PEEK[]\r\n")
+    client.socket().recv(1)
+    with submission(server, "dvbe"):
+        server.suspend(server.dvbe)  # type: ignore[attr-defined]
+        server.suspend(server.cntt)  # type: ignore[attr-defined]
+        server.refresh()
+        with pytest.raises(imaplib.IMAP4.error, match="suspended"):
+            sign_in(server)
+        told(server, "sign_in_refused", 1)
+        cut = told(server, "session_cut", 2)
+    assert sorted((event["mailbox"], event["door"]) for event in cut) == [(DVBE, "imap"), (DVBE, "submission")]
+    assert {event["reason"] for event in cut} == {"suspended"}
+
+
 def test_a_reclaim_cuts_and_is_what_is_told(server: MailServer) -> None:
     """Of a unit's mailbox that is taken back while its keeper has it open: not that the keeper's authority ended."""
     client = sign_in(server)

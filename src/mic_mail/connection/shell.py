@@ -410,6 +410,8 @@ class Connection(asyncio.Protocol, ABC):
     def _decision_moved(self) -> None:
         """The word on the mailbox may have changed: ask, and end if it is no (within seconds)."""
         assert self._signed_in is not None
+        if self._session.ending:
+            return  # cut already, and told why: once
         answer = self._services.access.recheck(self._signed_in, self._peer)
         if isinstance(answer, Refusal):
             self.end(answer.text, answer.kind)

@@ -316,10 +316,14 @@ class ImapConnection(shell.Connection):
     def _rights_moved(self) -> None:
         """What the person may do in the account that is attended may have changed: a term ended, a fact came (Reg. 12.3).
 
-        Where no mailbox of it is open (it was closed, or is being opened and asked for then) nothing is cut.
+        Where no mailbox of it is open (it was closed, or is being opened and asked for then) nothing is cut. What happened to
+        the person's own mailbox comes first: then that is what has to be told.
         """
         assert self._signed_in is not None
         assert self._attended is not None
+        self._decision_moved()
+        if self._session.ending:
+            return
         if not self._session.has_open(self._attended.account_id):
             self._services.access.sharing.renew(self._signed_in.mailbox_id, self._attended.account_id)
             return

@@ -389,7 +389,7 @@ class Conversation:
             if isinstance(answer, SignedIn):
                 self._sign_out()
                 self._signed_in = answer
-                self._watch = self._services.access.watch(answer.mailbox_id, self._decision_moved)
+                self._watch = self._services.access.watch(answer.mailbox_id, self._decision_moved, answer.decision)
                 return self._core.signed_in(answer.address)
             if not isinstance(answer, Challenge):
                 refusal = replies.of_sign_in(answer.kind, answer.text)
@@ -412,6 +412,9 @@ class Conversation:
     def _sign_out(self) -> None:
         """Nobody is signed in, and nothing is watched for it."""
         self._signed_in = None
+        self._unwatch()
+
+    def _unwatch(self) -> None:
         if self._watch is not None:
             self._watch.close()
             self._watch = None
@@ -424,6 +427,7 @@ class Conversation:
         """
         known = self._signed_in
         if known is not None and isinstance(self._services.access.recheck(known, self._peer), Refusal):
+            self._unwatch()  # it is told once
             self._wire.end_soon("signed-out", lambda: self._signed_in is known)
 
 
