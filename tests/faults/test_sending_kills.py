@@ -25,7 +25,8 @@ from mic_mail.outbound.connections import ConnectionSettings
 from mic_mail.outbound.peer import Patience
 from mic_mail.outbound.queue import Envelope, Queue, Recipient
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.queue.sending import Senders, SendingSettings, Told
+from mic_mail.services.queue.sending import Senders, SendingSettings
+from mic_mail.services.queue.telling import Told
 from unit.outbound.test_peer import Server
 
 TESTS = Path(__file__).parents[1]

@@ -28,7 +28,8 @@ from mic_mail.outbound.progress import Hold, Said, Standing
 from mic_mail.outbound.queue import Entry, Envelope, Queue, Recipient
 from mic_mail.outbound.smarthost import Smarthost
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.queue.sending import Senders, SendingSettings, Told
+from mic_mail.services.queue.sending import Senders, SendingSettings
+from mic_mail.services.queue.telling import Told
 from unit.outbound.test_peer import PLAIN, Server
 
 HEAD = b"Return-Path: <a@mic.gov.vn>\r\n"

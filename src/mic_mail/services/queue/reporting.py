@@ -28,7 +28,7 @@ from mic_mail.outbound.queue import Entry
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.queue.reportwriting import READ_OCTETS, Original, accepted, if_it_receives, reader, write
-from mic_mail.services.queue.sending import SUCCESS, Told
+from mic_mail.services.queue.telling import SUCCESS, Told
 from mic_mail.services.signin.access import Access
 from mic_mail.storage.types import AccountRef
 

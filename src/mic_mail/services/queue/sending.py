@@ -38,6 +38,7 @@ from mic_mail.outbound.transmission import Heard, Transmission
 from mic_mail.outbound.ways import Ways
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.queue.keptback import KeptBack, Watching, watch_nothing
+from mic_mail.services.queue.telling import SUCCESS, Reporting, Telling
 
 LOOK_SECONDS = 20.0
 """The queue is looked at so often, hint or no hint."""
@@ -45,8 +46,6 @@ HELD_SECONDS = 60.0
 """How soon a held entry is looked at again, whatever was heard."""
 MOST_AT_ONCE = 500
 """Entries that are looked at together after a decision: other messages go on between."""
-SUCCESS = "SUCCESS"
-"""What NOTIFY says of who wants to hear of a delivery too."""
 TOGETHER_SECONDS = 60.0
 """So long a failure waits for others of its message, which one report tells of."""
 WITHIN_US = "something in this server was in the way"
@@ -72,19 +71,6 @@ class SendingSettings:
     to_one: int = 20
     smarthost: Smarthost | None = None
     """Takes all of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What the sender of an entry has to hear of: places in its envelope, with the last word on each."""
-
-    entry: Entry
-    ended: tuple[int, ...]
-    """Failed, or handed to a server that sends no reports (`progress.REPORTED`)."""
-    late: tuple[int, ...] = ()
-
-
-Reporting = Callable[[Told], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +113,6 @@ class Senders:
         self._log = log
         self._clock = clock
         self._kept_back = KeptBack(may_send, watch, self.hear, log)
-        self._report = report
         self._is_paused = is_paused
         self._chance = chance or Random()  # noqa: S311 - spreads pauses
         self._schedule = Schedule(most=settings.to_one, at_once=settings.at_once, chance=self._chance.random)
@@ -143,11 +128,11 @@ class Senders:
         self._ending: set[str] = set()
         self._under_way: dict[str, set[int]] = defaultdict(set)
         """Places of each entry that are being tried: of those nothing is final."""
+        self._telling = Telling(report, lambda entry_id: self._under_way.get(entry_id, ()), lanes, log)
         self._decided_meanwhile: set[str] = set()
         """Entries of which something was decided while some of their places were being tried."""
         self._owed: set[str] = set()
         """Likewise, whose log could not be read: the next look reads it."""
-        self._telling: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._looking = asyncio.Lock()
         self._heard: set[str] = set()
         self._hearing = False
@@ -382,9 +367,7 @@ class Senders:
     async def _write(self, entry: Entry, domain: str, places: Sequence[int], heard: Heard) -> float:
         """Into the entry's log, and the mail log; what is deferred has perhaps waited for too long, else it waits so many
         seconds."""
-        if heard.secured is not None and heard.secured.objection:
-            about = {"trace": entry.envelope.trace_id, "domain": domain, "server": heard.server}
-            self._log.event("tls_policy_failed", **about, error=heard.secured.objection)
+        self._telling.log_objection(entry, domain, heard)
         is_ours = heard.end is End.NOT_ASKED
         too_late = self._seconds_since(entry.free_since_us) >= self._settings.give_up_seconds
         wait = self._pause(entry, places)
@@ -398,7 +381,7 @@ class Senders:
             if standing is Standing.OPEN and too_late and (not is_ours or entry.state.attempts[place] >= OWN_TRIES):
                 standing, status = Standing.FAILED, "5.3.0" if is_ours else "5.4.7"
             groups[standing, f"{status} {text}"].append(place)
-            self._tell(entry, place, standing, status=status, reply=text, server=heard.server, **_connection(heard))
+            self._telling.log_try(entry, place, standing, heard, status=status, reply=text)
 
         def write_down() -> None:
             if {standing for standing, _ in groups} == {Standing.DELIVERED}:
@@ -420,34 +403,14 @@ class Senders:
 
     async def _go_on(self, entry: Entry, left: Sequence[int], outcome: "_Outcome") -> None:
         """Whoever has to hear of it hears; where nobody is left, the entry ends."""
-        if outcome.was_tried and left:
-            await self._warn(entry)
+        is_late = self._seconds_since(entry.envelope.accepted_at_us) >= self._settings.warn_seconds
+        if outcome.was_tried and left and is_late and not entry.state.warned:
+            await self._telling.warn(entry)
         if not outcome.was_tried and not left:  # a report is due, or others have settled them
-            await self._tell_sender(entry)
+            await self._telling.tell_sender(entry)
         if outcome.was_tried and entry.state.open and entry.state.untold:
             self._schedule.add(Job(entry.entry_id, NOWHERE, ()), self._clock.monotonic() + TOGETHER_SECONDS)
         await self._finish(entry)
-
-    async def _warn(self, entry: Entry) -> None:
-        """Once, when it is late (RFC 3461 §4.1, DELAY)."""
-        if entry.state.warned or self._seconds_since(entry.envelope.accepted_at_us) < self._settings.warn_seconds:
-            return
-        async with self._telling[entry.entry_id]:
-            if not entry.state.warned:
-                await self._report(Told(entry, (), entry.state.open))
-                await self._lanes.io(entry.warned)
-
-    async def _tell_sender(self, entry: Entry) -> None:
-        """Of those whose end has to be told of, in one report."""
-        async with self._telling[entry.entry_id]:
-            under_way = self._under_way.get(entry.entry_id, ())
-            untold = tuple(place for place in entry.state.untold if place not in under_way)
-            if untold:
-                for place in untold:
-                    if (said := entry.state.dropped_by(place)) and entry.state.standings[place] is Standing.DROPPED:
-                        self._tell(entry, place, Standing.DROPPED, actor=said.actor, reason=said.reason, clause=said.clause)
-                await self._report(Told(entry, untold))
-                await self._lanes.io(entry.told, untold)
 
     async def _finish(self, entry: Entry) -> None:
         """Where nobody is left, the sender is told, and the entry ends."""
@@ -455,10 +418,10 @@ class Senders:
             return
         self._ending.add(entry.entry_id)
         try:
-            await self._tell_sender(entry)
+            await self._telling.tell_sender(entry)
             if not entry.has_ended:
                 await self._lanes.io(self._end, entry)
-            self._telling.pop(entry.entry_id, None)
+            self._telling.forget(entry)
             async with self._looking:  # who looks now may have the name still
                 self._entries.pop(entry.entry_id, None)
                 self._kept_back.forget(entry)
@@ -470,7 +433,7 @@ class Senders:
         if entry.state.open and not entry.has_ended:
             self._log.event("queue_entry_damaged", trace=entry.entry_id, error="somebody has removed its envelope")
         self._entries.pop(entry.entry_id, None)
-        self._telling.pop(entry.entry_id, None)
+        self._telling.forget(entry)
         self._kept_back.forget(entry)
 
     def _end(self, entry: Entry) -> None:
@@ -488,15 +451,6 @@ class Senders:
     def _seconds_since(self, instant_us: int) -> float:
         return (self._clock.now_us() - instant_us) / 1_000_000
 
-    def _tell(self, entry: Entry, place: int, standing: Standing, **said: str | int | None) -> None:
-        self._log.event(
-            _EVENTS[standing],
-            trace=entry.envelope.trace_id,
-            sender=entry.envelope.sender,
-            recipient=entry.envelope.recipients[place].address,
-            **said,
-        )
-
 
 def _refresh(entries: Iterable[Entry]) -> list[str]:
     """Those that could not be read."""
@@ -507,19 +461,3 @@ def _refresh(entries: Iterable[Entry]) -> list[str]:
         except OSError:
             unread.append(entry.entry_id)
     return unread
-
-
-def _connection(heard: Heard) -> dict[str, str | int | None]:
-    """How the message was secured on its way, and how many went that way before; where there was one."""
-    if heard.secured is None:
-        return {}
-    return {"tls": heard.secured.protocol, "secured_by": heard.secured.by, "nth_on_connection": heard.nth}
-
-
-_EVENTS = {
-    Standing.DELIVERED: "message_sent",
-    Standing.RELAYED: "message_sent",
-    Standing.FAILED: "message_not_sent",
-    Standing.DROPPED: "message_dropped",
-    Standing.OPEN: "sending_deferred",
-}
