@@ -188,6 +188,5 @@ class Orders:
                 self._server.recover()
             elif message.get("do") == "reload" and self._server is not None:
                 config = Config.model_validate_json(str(message["config"]))
-                self._loop.call_soon(
-                    self._server.configure, config
-                )  # apart: where it fails, the next order is heard all the same
+                # Apart from this: where it fails, the next order is heard all the same.
+                self._loop.call_soon(self._server.configure, config)
