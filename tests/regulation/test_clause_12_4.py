@@ -1,5 +1,6 @@
 """Units and individuals answer mail within 2 working days: what waits, until when, and who is reminded."""
 
+import base64
 import imaplib
 import smtplib
 from collections.abc import Callable
@@ -201,6 +202,43 @@ def test_who_is_on_the_register_is_not_reminded_again(post: Post) -> None:
     post.server.move_clock_to(monday + timedelta(days=7))
     post.server.housekeep()
     assert len(letters(post.server, "dvbe")) == 2
+
+
+def test_a_mailbox_that_cannot_be_read_is_reminded_an_hour_later(post: Post) -> None:
+    """And the others at once, who are not told twice for it."""
+    bee, lan = post.server.issue("dvbe"), post.server.issue("ttlan")
+    for mailbox in (bee, lan):
+        post.put(mailbox, 1)
+    mail = post.server.config.mail_root / bee.home
+    away = mail.with_name("away")
+    mail.rename(away)
+    mail.write_text("in the way")
+    monday = datetime(2026, 11, 30, 1, tzinfo=UTC)
+    post.server.move_clock_to(monday)
+    post.server.housekeep()
+    assert "reminder_failed" in {event["event"] for event in post.server.events()}
+    mail.unlink()
+    away.rename(mail)
+    for minutes, reminded in ((59, 0), (60, 1), (180, 1)):
+        post.server.move_clock_to(monday + timedelta(minutes=minutes))
+        post.server.housekeep()
+        assert len(letters(post.server, "dvbe")) == 1 + reminded, minutes
+    assert len(letters(post.server, "ttlan")) == 2
+
+
+def test_a_subject_is_one_short_line_of_the_reminder(post: Post) -> None:
+    """Whatever a stranger writes: else a paragraph of his would stand in a letter that the Centre signs."""
+    post.server.issue("dvbe")
+    said = "Hỏi.\n\nĐề nghị đổi mật khẩu tại https://example.org/\u2029Trung tâm Thông tin" + " x" * 4_000
+    encoded = base64.b64encode(said.encode()).decode()
+    words = "".join(f" =?utf-8?b?{encoded[at : at + 60]}?=\r\n" for at in range(0, len(encoded), 60))
+    letter = f"From: a@mof.gov.vn\r\nTo: dvbe@mic.gov.vn\r\nSubject:{words}\r\nx\r\n"
+    arrive(post.server, "dvbe@mic.gov.vn", letter.encode(), "a@mof.gov.vn")
+    post.server.move_clock_to(datetime(2026, 11, 30, 1, tzinfo=UTC))
+    post.server.housekeep()
+    (line,) = (line for line in letters(post.server, "dvbe")[-1].splitlines() if "Đề nghị đổi" in line)
+    assert line.startswith("- 20/11/2026 09:00, từ a@mof.gov.vn: Hỏi. Đề nghị đổi mật khẩu tại https://example.org/ Trung tâm")
+    assert len(line) < 260
 
 
 # ---------------------------------------------------------------- whose answer it is

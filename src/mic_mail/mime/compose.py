@@ -7,7 +7,6 @@ add a field. Time and chance come in as arguments. RFC 2045, RFC 2047, RFC 2231,
 
 import binascii
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,7 @@ from hashlib import sha256
 
 from mic_mail.mime.headers import percent_encode
 from mic_mail.mime.lineends import has_bare
-from mic_mail.mime.words import encode_words
+from mic_mail.mime.words import compose_letters, encode_words
 
 _COLUMNS = 76
 _LONGEST_ID = 900
@@ -119,7 +118,7 @@ def _text_field(name: str, text: str) -> bytes:
 
 
 def _clean(text: str) -> str:
-    return _CONTROLS.sub(" ", unicodedata.normalize("NFC", text)).strip()
+    return _CONTROLS.sub(" ", compose_letters(text)).strip()
 
 
 def _ascii(text: str) -> bytes:
@@ -172,7 +171,7 @@ def rfc_date(date: datetime) -> bytes:
 
 
 def _text_part(text: str) -> bytes:
-    lines = unicodedata.normalize("NFC", text).splitlines()
+    lines = compose_letters(text).splitlines()
     octets = b"".join([_CONTROLS_IN_TEXT.sub(" ", line).encode("utf-8", "replace") + b"\r\n" for line in lines]) or b"\r\n"
     if octets.isascii() and max(map(len, octets.split(b"\r\n"))) <= _COLUMNS and b"\0" not in octets:
         return b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n" + octets

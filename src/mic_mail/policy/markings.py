@@ -136,11 +136,13 @@ _NUMBERED = re.compile(
     rf"số\s*+[:.]?+\s*+[\d….]*+\s*+[/\-–]\s*+[\w&Đđ/\-–.]{{1,40}}[\s,;]*+(?P<open>[(\[]?+)\s*+{_DEGREE}\s*+[)\]]?",
     re.IGNORECASE,
 )
+_SEPARATED = r"(?:\s*+(?:[:：=–\-]|là\s*+:|\.{2,})|[^\S\t]*+\t)\s*+"
+"""A tab parts, and is a blank beside what parts: of a run of them it is looked at in one way."""
 _FIELD = re.compile(
-    rf"(?:^\s*(?:\(?\w{{1,3}}[.)]\s*)?|[,;(\[|–\-]\s*){_LABEL}(?:\s*\([^()]{{0,60}}\))?\s*(?:[:：=\t–\-]|là\s*:|\.{{2,}})\s*[\[(“\"']*(?P<value>{_DEGREE}|{_BARE})",
+    rf"(?:^\s*(?:\(?\w{{1,3}}[.)]\s*)?|[,;(\[|–\-]\s*){_LABEL}(?:\s*\([^()]{{0,60}}\))?{_SEPARATED}[\[(“\"']*(?P<value>{_DEGREE}|{_BARE})",
     re.IGNORECASE,
 )
-_CAPITAL_FIELD = re.compile(rf"^{_CAPITAL_LABEL}\s*[:：=\t]\s*[\[(“\"']*{_DEGREE}[\s\])”\"'.]*$", re.IGNORECASE)
+_CAPITAL_FIELD = re.compile(rf"^{_CAPITAL_LABEL}(?:\s*+[:：=]|[^\S\t]*+\t)\s*+[\[(“\"']*{_DEGREE}[\s\])”\"'.]*$", re.IGNORECASE)
 _LABEL_ALONE = re.compile(rf"{_LABEL}\s*[:：]?", re.IGNORECASE)
 _VALUE_ALONE = re.compile(rf"[\[(“\"]*(?:{_DEGREE}|{_BARE})[\])”\"]*", re.IGNORECASE)
 _AFTER_VALUE = re.compile(r"[^\S\t]*+\t|[\])”\"']*+\.\s|[\s\])”\"'.]*+(?:$|[,;|(/–\-])")
@@ -168,7 +170,7 @@ def in_text(text: str, *, margin: bool = False) -> Marking | None:
     """The highest marking in a text; `margin`: it is the header, footer or a text box of a document, which hold little else."""
     if not _is_hinted(text):
         return None
-    lines = [line[:MAX_LINE] for line in text.splitlines() if line and not line.isspace()]
+    lines = [head for line in text.splitlines() if (head := line[:MAX_LINE]) and not head.isspace()]
     found: list[Marking] = []
     stamps: list[tuple[int, Degree, bool]] = []
     hinted = [number for number, line in enumerate(lines) if _is_hinted(line)]

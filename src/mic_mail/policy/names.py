@@ -15,6 +15,8 @@ from unidecode import unidecode
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.unseen import UNSEEN
 
+LONGEST_EXCERPT = 200
+"""Characters."""
 MAX_NAME = 200
 """Letters of a name; the longest unit's name has about a hundred, and the directory's column ends soon after."""
 
@@ -47,6 +49,13 @@ def one_line(text: str) -> str:
     if not shown.isprintable():
         shown = "".join(" " if category(c) in _ENDING else c for c in shown if category(c) != "Cf")
     return " ".join(shown.split())
+
+
+def excerpt(text: str) -> str:
+    """What a stranger has written, a subject above all, as our own letters and lists tell of it: one line, in which nothing can
+    pass for a word of ours, of `LONGEST_EXCERPT` characters at most."""
+    line = one_line(text[: 4 * LONGEST_EXCERPT])
+    return line if len(line) <= LONGEST_EXCERPT else f"{line[: LONGEST_EXCERPT - 3]}..."
 
 
 def tidy(name: str) -> str:

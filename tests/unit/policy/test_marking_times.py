@@ -52,6 +52,14 @@ def test_no_line_takes_long_wherever_its_degree_stands(word: str, end: str) -> N
             assert seconds_of(in_text, text) < MOST_SECONDS * 6, (head, word)
 
 
+@pytest.mark.parametrize("line", ["độ mật{}x", "dấu{}x mật", "{}x\nmật\nmật", "độ mật{}: x", "dấu\t{}: x mật"])
+@pytest.mark.parametrize("blank", ["\t", " ", "\t ", " \t", ".", "\u00a0"])
+def test_no_message_of_such_lines_takes_long(line: str, blank: str) -> None:
+    """As many lines as the event loop looks at (`services/transport/secrecy`), each of which may cost a part of it."""
+    one = line.format(blank * ((MAX_LINE - len(line)) // len(blank)))
+    assert seconds_of(in_text, f"{one}\n" * 40) < MOST_SECONDS
+
+
 @pytest.mark.parametrize("word", WORDS)
 def test_no_title_takes_long(word: str) -> None:
     """Nor the name of a file."""

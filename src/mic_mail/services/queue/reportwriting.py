@@ -16,10 +16,10 @@ from mic_mail.mime.words import decode_text
 from mic_mail.outbound import dsn
 from mic_mail.outbound.transaction import Transaction
 from mic_mail.policy.addresses import candidates
+from mic_mail.policy.names import excerpt
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.signin.access import Access
 
-LONGEST_SUBJECT = 200
 READ_OCTETS = dsn.RETURNED_OCTETS + 1
 """Of the message."""
 
@@ -45,7 +45,7 @@ def write(
     """`letter` is given the message's subject."""
     transaction = original.transaction
     header = original.content.partition(b"\r\n\r\n")[0]
-    subject = decode_text(headers.field(header, b"subject") or b"").strip()[:LONGEST_SUBJECT] or "-"
+    subject = excerpt(decode_text(headers.field(header, b"subject") or b"")) or "-"
     ret = "HDRS" if transaction.requires_tls else transaction.ret  # RFC 8689 §5
     reported = dsn.Original(transaction.envid, accepted(transaction), original.content, ret)
     message_id = headers.field(header, b"message-id")

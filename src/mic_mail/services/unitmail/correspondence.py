@@ -19,6 +19,7 @@ from mic_mail.mime.words import decode_text
 from mic_mail.policy import authority, correspondence
 from mic_mail.policy.calendar import add_days, start_of
 from mic_mail.policy.correspondence import Fate, Handover, Heard, Line, Reported, Submission, Word
+from mic_mail.policy.names import excerpt
 from mic_mail.policy.reclaiming import is_empty
 from mic_mail.policy.spans import Span
 from mic_mail.services.unitmail.letters import DRAFTS, NOT_INCOMING, SENT, Letter, letters_since
@@ -104,7 +105,7 @@ class Correspondences:
         heard = Heard(handovers, found.reports, found.readings, answers)
         return Correspondence(
             correspondence.lines(submissions, heard),
-            {letter.incoming.message_id: decode_text(letter.subject) for _, letter in found.own},
+            {letter.incoming.message_id: excerpt(decode_text(letter.subject)) for _, letter in found.own},
             _received(found, begins, ends),
             self._delivered(entry, begins, ends),
         )
@@ -241,7 +242,7 @@ def _received(found: _Found, begins: datetime, ends: datetime) -> list[Arrival]:
             Arrival(
                 message.received_at,
                 message.sender,
-                decode_text(letter.subject),
+                excerpt(decode_text(letter.subject)),
                 message.is_automatic,
                 answered_at,
                 answered_by,

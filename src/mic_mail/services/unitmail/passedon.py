@@ -13,6 +13,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.i18n.notices import unitmail
 from mic_mail.mime.words import decode_text
 from mic_mail.policy import passedon as rules
+from mic_mail.policy.names import excerpt
 from mic_mail.policy.passedon import Arrival, Mark
 from mic_mail.policy.states import FINAL
 from mic_mail.services.unitmail.letters import DRAFTS, NOT_INCOMING, SENT, bits_of, letters_since
@@ -64,7 +65,7 @@ class PassedOn:
         return [
             Pending(
                 each.sender,
-                decode_text(subjects[id(each)]),
+                excerpt(decode_text(subjects[id(each)])),
                 each.message_id,
                 each.received_at,
                 rules.due_at(each, calendar, days, closes),

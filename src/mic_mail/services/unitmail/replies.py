@@ -15,6 +15,7 @@ from mic_mail.i18n.notices import duties
 from mic_mail.mime.words import decode_text
 from mic_mail.policy import authority, replies
 from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.names import excerpt
 from mic_mail.policy.reclaiming import is_empty
 from mic_mail.policy.replies import Addressed, ReplySettings
 from mic_mail.services.unitmail.letters import DRAFTS, NOT_INCOMING, SENT, Letter, letters_since
@@ -74,7 +75,7 @@ class Replies:
         return [
             Waiting(
                 each.sender,
-                decode_text(incoming[id(each)].subject),
+                excerpt(decode_text(incoming[id(each)].subject)),
                 each.received_at,
                 replies.due_at(each, calendar, self._settings.closes),
             )

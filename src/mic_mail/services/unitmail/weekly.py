@@ -26,6 +26,8 @@ from mic_mail.storage.types import AccountRef
 
 MORNING = timedelta(hours=6)
 """Not before this time of day, so that people find it when they come."""
+AGAIN = timedelta(hours=1)
+"""After which a round in which a mailbox could not be read, or written to, is made once more."""
 LISTED = 30
 """Messages that a reminder names; it says how many there are."""
 
@@ -84,6 +86,7 @@ class WeeklyReminders:
         self._clock = clock
         self._done = ""
         """The week whose round has ended."""
+        self._not_before: datetime | None = None
 
     async def round(self) -> None:
         """Nothing but a look at the clock, unless a round is due."""
@@ -91,17 +94,23 @@ class WeeklyReminders:
         week = week_of(self._duty, now)
         if week == self._done or not self._is_time(now):
             return
+        if self._not_before is not None and self._not_before - AGAIN <= now < self._not_before:  # unless the clock was put back
+            return
         told = set(await self._lanes.io(self._directory.sent.beginning, f"{week}:"))
         prepared = await self._lanes.io(self._prepare, self._config(), self._access.snapshot, now)
+        are_told = True
         for entry in prepared.entries if prepared is not None else ():
             key = f"{week}:{entry.mailbox_id}"
             if prepared is not None and key not in told and self._is(entry, prepared.may):
-                await self._remind(entry, key, prepared, now)
-        self._done = week
+                are_told = await self._remind(entry, key, prepared, now) and are_told
+        if are_told:
+            self._done = week
+        else:
+            self._not_before = now + AGAIN
 
     def forget(self) -> None:
         """As after a restart: the register alone knows who was told."""
-        self._done = ""
+        self._done, self._not_before = "", None
 
     def _is_time(self, now: datetime) -> bool:
         today = local_day(now)
@@ -118,18 +127,20 @@ class WeeklyReminders:
         """Who can open the own mailbox; where nobody can, it is told in the mailbox that it is about."""
         return [each for each in prepared.readers(entry) if each is entry or self._is(each, _is_open)] or [entry]
 
-    async def _remind(self, entry: Entry, key: str, prepared: Round, now: datetime) -> None:
+    async def _remind(self, entry: Entry, key: str, prepared: Round, now: datetime) -> bool:
+        """Whether that is done."""
         try:
             reminder = await self._accounts.read(_ref(entry), prepared.find, entry)
             if reminder is None:
-                return
+                return True
             for reader in self._readers(entry, prepared):
                 await self._accounts.write(_ref(reader), self._tell, reader, reminder.letter, key)
             await self._lanes.io(self._directory.sent.put, [key], now)
         except Exception as error:  # noqa: BLE001 - one mailbox that cannot be read must not end the round for the others
             self._log.event("reminder_failed", mailbox=entry.address, **failure(error))
-        else:
-            self._log.event("reminder_sent", mailbox=entry.address, duty=self._duty, count=reminder.count)
+            return False
+        self._log.event("reminder_sent", mailbox=entry.address, duty=self._duty, count=reminder.count)
+        return True
 
     def _tell(self, reader: Entry, letter: Letter, key: str) -> None:
         self._notices().deliver(reader, letter, origin=key)

@@ -13,10 +13,10 @@ from mic_mail.mime import headers
 from mic_mail.mime.words import decode_text
 from mic_mail.outbound.quarantine import Quarantine, Reason, Record, State
 from mic_mail.outbound.spool import Slip
+from mic_mail.policy.names import excerpt
 from mic_mail.services.transport.envelope import Envelope
 
 HEADER_OCTETS = 262_144
-LONGEST_SHOWN = 200
 """Of a subject or an author, in characters."""
 
 
@@ -80,4 +80,4 @@ def _header_of(source: bytes | Path) -> bytes:
 
 
 def _shown(header: bytes, name: bytes) -> str:
-    return decode_text(headers.field(header, name) or b"")[:LONGEST_SHOWN]
+    return excerpt(decode_text(headers.field(header, name) or b""))
