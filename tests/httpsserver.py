@@ -21,8 +21,8 @@ class WebServer:
     context: ssl.SSLContext
     reply: bytes | None
     asked: list[bytes] = field(default_factory=list)
-    endless: bool = False
-    """Goes on with the last octets of the reply."""
+    endless: bytes = b""
+    """What it goes on with behind the reply, for ever."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -32,7 +32,7 @@ class WebServer:
                 await asyncio.sleep(0.05)
             writer.write(self.reply)
             while self.endless:
-                writer.write(b"x" * 1_000)
+                writer.write(self.endless)
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass

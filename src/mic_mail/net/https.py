@@ -18,6 +18,10 @@ import h11
 from mic_mail.errors import in_ascii
 
 _READ_OCTETS = 16 << 10
+_AROUND_OCTETS = 64 << 10
+"""The most that comes with a text: heads, sizes of chunks and what is said beside them."""
+_MOST_INTERIM = 10
+"""Answers before the one that counts (1xx)."""
 
 
 class NotFetched(Exception):
@@ -32,6 +36,7 @@ class Bounds:
     """What is taken at most."""
 
     octets: int
+    """Of the text."""
     seconds: float
     """For all of it, whatever the number of addresses."""
 
@@ -72,11 +77,15 @@ async def _ask(name: str, path: str, reader: asyncio.StreamReader, writer: async
 
 
 async def _answer(name: str, http: h11.Connection, reader: asyncio.StreamReader, most: int) -> bytes:
-    found = b""
+    found, read, interim = b"", 0, 0
     while True:
         event = http.next_event()
         if event is h11.NEED_DATA:
-            http.receive_data(await reader.read(_READ_OCTETS))
+            octets = await reader.read(_READ_OCTETS)
+            read += len(octets)
+            if read > most + _AROUND_OCTETS:
+                raise NotFetched(f"{name}: more than {_AROUND_OCTETS} octets around the text")
+            http.receive_data(octets)
         elif isinstance(event, h11.Response):
             _check(name, event)
         elif isinstance(event, h11.Data):
@@ -85,7 +94,11 @@ async def _answer(name: str, http: h11.Connection, reader: asyncio.StreamReader,
                 raise NotFetched(f"{name}: more than {most} octets")
         elif isinstance(event, h11.EndOfMessage):
             return found
-        elif not isinstance(event, h11.InformationalResponse):
+        elif isinstance(event, h11.InformationalResponse):
+            interim += 1
+            if interim > _MOST_INTERIM:
+                raise NotFetched(f"{name}: more than {_MOST_INTERIM} answers before the one that counts")
+        else:
             raise NotFetched(f"{name}: the connection was closed")
 
 

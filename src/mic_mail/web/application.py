@@ -53,7 +53,7 @@ from mic_mail.services.signin.pageaccess import PageAccess
 from mic_mail.services.signin.refusals import Refusal, RefusalKind
 from mic_mail.services.signin.secondfactors import SecondFactors
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.web import forms
+from mic_mail.web import cookies, forms
 from mic_mail.web.apppasswords import AppPasswordPages
 from mic_mail.web.autosetup import mobileconfig
 from mic_mail.web.autosetup.servers import servers
@@ -69,10 +69,6 @@ from mic_mail.web.secondfactor import CODE, FACTOR, SecondFactorPages
 from mic_mail.web.sessions import TRIES, Patience, Session, Sessions, new_token
 from mic_mail.web.shown import STATUS, shown_kept, shown_programs, shown_state
 
-SESSION_COOKIE = "__Host-mic-mail"
-FORM_COOKIE = "__Host-mic-mail-form"
-LANGUAGE_COOKIE = "__Host-mic-mail-lang"
-"""By its prefix a browser takes such a cookie over TLS, and from this host alone (RFC 6265bis §4.1.3)."""
 YEAR = 365 * 86_400
 
 ERRORS = {404: pages.NOT_FOUND, 405: pages.NOT_THAT_WAY, 411: pages.UNREADABLE, 421: pages.NOT_THIS_HOST, 431: pages.TOO_LARGE}
@@ -181,17 +177,17 @@ class Application:
     def _sign_in_page(
         self, request: Request, error: Text | None = None, *, user: str = "", status: int = 200, is_wrong: bool = False
     ) -> Response:
-        secret = request.cookies.get(FORM_COOKIE) or new_token()
+        secret = cookies.get(request, cookies.FORM) or new_token()
         response = self.page(
             "sign-in", request, status, error=error, user=user, token=self.tokens.mint(secret, "sign-in"), path="/",
             is_wrong=is_wrong, domain=self.services.config.server.domain,
         )  # fmt: skip
-        _set_cookie(response, FORM_COOKIE, secret)
+        cookies.put(response, cookies.FORM, secret)
         return response
 
     async def sign_in(self, request: Request) -> Response:
         fields = await forms.read(request)
-        secret = request.cookies.get(FORM_COOKIE, "")
+        secret = cookies.get(request, cookies.FORM)
         if not forms.is_from_here(request) or not self.tokens.fits(fields.get("token", ""), secret, "sign-in"):
             return self._sign_in_page(request, pages.FORM_EXPIRED, status=403)
         user, password = fields.get("address", ""), fields.get("password", "")
@@ -203,10 +199,10 @@ class Application:
             wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
             return self._sign_in_page(request, answer.text, user=user, status=STATUS.get(answer.kind, 403), is_wrong=wrong)
         half = self.services.page_access.asks_for_code(answer)
-        token = self.sessions.begin(answer, instead_of=request.cookies.get(SESSION_COOKIE), half=half)
+        token = self.sessions.begin(answer, instead_of=cookies.get(request, cookies.SESSION), half=half)
         response = _to(CODE) if half else self.inside(answer)
-        _set_cookie(response, SESSION_COOKIE, token)
-        _drop_cookie(response, FORM_COOKIE)
+        cookies.put(response, cookies.SESSION, token)
+        cookies.drop(response, cookies.FORM)
         return response
 
     def inside(self, signed_in: SignedIn) -> Response:
@@ -215,12 +211,12 @@ class Application:
 
     def under(self, response: Response, token: str) -> Response:
         """The session goes on under another token."""
-        _set_cookie(response, SESSION_COOKIE, token)
+        cookies.put(response, cookies.SESSION, token)
         return response
 
     async def sign_out(self, request: Request) -> Response:
         fields = await forms.read(request)
-        token = request.cookies.get(SESSION_COOKIE, "")
+        token = cookies.get(request, cookies.SESSION)
         if not forms.is_from_here(request) or not self.tokens.fits(fields.get("token", ""), token, "sign-out"):
             return self._sign_in_page(request, pages.FORM_EXPIRED, status=403)
         session = self.sessions.find(token)
@@ -228,7 +224,7 @@ class Application:
             self.sessions.end(token)
             self.event("web_signed_out", request, mailbox=session.signed_in.address)
         response = _to("/signed-out")
-        _drop_cookie(response, SESSION_COOKIE)
+        cookies.drop(response, cookies.SESSION)
         return response
 
     async def show_signed_out(self, request: Request) -> Response:
@@ -246,7 +242,7 @@ class Application:
 
     async def half_visit(self, request: Request) -> Visit | None:
         """Likewise, also of who has not shown a code yet."""
-        token = request.cookies.get(SESSION_COOKIE, "")
+        token = cookies.get(request, cookies.SESSION)
         session = self.sessions.find(token)
         if session is None:
             return None
@@ -260,13 +256,13 @@ class Application:
 
     def ended(self, request: Request) -> Response:
         """The page for who is not, or not any more, signed in."""
-        session = self.sessions.find(request.cookies.get(SESSION_COOKIE, ""))
+        session = self.sessions.find(cookies.get(request, cookies.SESSION))
         if session is not None and session.half:
             return _to(CODE)
-        had_one = SESSION_COOKIE in request.cookies
+        had_one = bool(cookies.get(request, cookies.SESSION))
         response = self._sign_in_page(request, pages.SESSION_ENDED if had_one else None, status=403 if had_one else 200)
         if had_one:
-            _drop_cookie(response, SESSION_COOKIE)
+            cookies.drop(response, cookies.SESSION)
         return response
 
     def must_enrol(self, visit: Visit) -> bool:
@@ -411,7 +407,7 @@ class Application:
         with_new = await self._signed_in_anew(confirmed, made.version)
         token = self.sessions.begin(with_new, instead_of=visit.token, news=pages.CHANGED)
         response = _to("/mailbox")
-        _set_cookie(response, SESSION_COOKIE, token)
+        cookies.put(response, cookies.SESSION, token)
         return response
 
     async def _signed_in_anew(self, before: SignedIn, version: int) -> SignedIn:
@@ -456,12 +452,12 @@ class Application:
 
     def page(self, name: str, request: Request, status: int = 200, **values: object) -> Response:
         asked = request.query_params.get("lang")
-        chosen = asked if asked in set(Language) else request.cookies.get(LANGUAGE_COOKIE)
+        chosen = asked if asked in set(Language) else cookies.get(request, cookies.LANGUAGE)
         language = Language(chosen) if chosen in set(Language) else Language.VI
         downtimes = announcements(self.services.access.snapshot.downtimes, self.services.clock.now())
         response = self._pages.page(name, language, status, downtimes=downtimes, **values)
         if asked in set(Language):
-            _set_cookie(response, LANGUAGE_COOKIE, language, max_age=YEAR)
+            cookies.put(response, cookies.LANGUAGE, language, max_age=YEAR)
         return response
 
     def event(self, name: str, request: Request, **what: str | int | None) -> None:
@@ -476,14 +472,6 @@ def _patience(config: Config) -> Patience:
 def _to(path: str) -> Response:
     """See other: whatever was sent is not sent again (RFC 9110 §15.4.4)."""
     return RedirectResponse(path, 303)
-
-
-def _set_cookie(response: Response, name: str, value: str, *, max_age: int | None = None) -> None:
-    response.set_cookie(name, value, max_age=max_age, path="/", secure=True, httponly=True, samesite="strict")
-
-
-def _drop_cookie(response: Response, name: str) -> None:
-    response.delete_cookie(name, path="/", secure=True, httponly=True, samesite="strict")
 
 
 async def _style(request: Request) -> Response:

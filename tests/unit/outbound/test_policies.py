@@ -175,13 +175,38 @@ async def test_another_authority(tmp_path: Path) -> None:
 async def test_a_server_that_says_nothing(tmp_path: Path) -> None:
     """It has its time, however it uses it."""
     for number, (reply, endless) in enumerate(
-        [(None, False), (b"HTTP/1.1 200 OK\r\nX: ", True), (answer(b"x" * 60_000)[:-9], False)]
+        [(None, b""), (b"HTTP/1.1 200 OK\r\nX: ", b"x" * 1_000), (answer(b"x" * 60_000)[:-9], b"")]
     ):
         async with desks(tmp_path / str(number), b"") as desk:
             desk.server.reply, desk.server.endless = reply, endless
             async with asyncio.timeout(4):
                 assert await desk.mode() is None
-            desk.server.reply, desk.server.endless = b"", False
+            desk.server.reply, desk.server.endless = b"", b""
+
+
+HINT = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+CHUNKS = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("reply", "endless"), [(HINT, HINT * 100), (CHUNKS, b"1;" + b"x" * 9_000 + b"\r\ny\r\n")], ids=["hints", "chunks"]
+)
+async def test_an_answer_that_never_begins_or_never_ends(tmp_path: Path, reply: bytes, endless: bytes) -> None:
+    """However little text is in it, it is not listened to for as long as it may take."""
+    async with desks(tmp_path) as desk:
+        desk.seconds = 60.0
+        desk.restart()
+        desk.server.reply, desk.server.endless = reply, endless
+        async with asyncio.timeout(5):
+            assert await desk.mode() is None
+        (told,) = desk.events("tls_policy_not_fetched")
+        assert "more than" in told["error"]
+        desk.server.endless = b""
+
+
+async def test_hints_before_an_answer(tmp_path: Path) -> None:
+    async with desks(tmp_path, HINT * 3 + answer(policy())) as desk:
+        assert await desk.mode() == "enforce"
 
 
 async def test_the_next_address(tmp_path: Path) -> None:

@@ -355,10 +355,10 @@ LAUGHS = "".join(f'<!ENTITY a{n} "{"".join(f"&a{n - 1};" * 10)}">' for n in rang
         (f'<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><d:propfind {XMLNS}>&f;</d:propfind>', 400),
         (f'<!DOCTYPE x SYSTEM "http://127.0.0.1:1/x.dtd"><d:propfind {XMLNS}/>', 400),
         (f"<d:propfind {XMLNS}>{'<d:prop>' * 50}{'</d:prop>' * 50}</d:propfind>", 400),
-        (f"<d:propfind {XMLNS}><d:prop>{'<d:a/>' * 6_000}</d:prop></d:propfind>", 400),
+        (f"<d:propfind {XMLNS}><d:prop>{'<d:a/>' * 6_000}</d:prop></d:propfind>", 413),
         (f"<d:propfind {XMLNS}><d:prop>{''.join(f'<d:a{n}/>' for n in range(65))}</d:prop></d:propfind>", 400),
         (f'<d:propfind {XMLNS}><d:prop><a xmlns="{"x" * 5_000}"/></d:prop></d:propfind>', 400),
-        (f"<d:propfind {XMLNS}><d:prop>{'x' * 300_000}</d:prop></d:propfind>", 413),
+        (f"<d:propfind {XMLNS}><d:prop>{'x' * 20_000}</d:prop></d:propfind>", 413),
         ('<?xml version="1.0" encoding="utf-7"?><d:propfind xmlns:d="DAV:"/>', 400),
         ("<propfind/>", 400),
         ("", 207),
@@ -367,6 +367,17 @@ LAUGHS = "".join(f'<!ENTITY a{n} "{"".join(f"&a{n - 1};" * 10)}">' for n in rang
 def test_bodies_that_want_harm(phone: Phone, body: str, status: int) -> None:
     """No entity is expanded, nothing is fetched, nothing is held beyond the bounds."""
     assert phone.ask("PROPFIND", "/dav/", body, depth="0").status_code == status
+
+
+def test_reports_that_want_harm(phone: Phone) -> None:
+    """They may be longer, and are refused no later than they are read."""
+    for body, status in (
+        (f"<c:addressbook-multiget {XMLNS}>{'<d:href/>' * 6_000}</c:addressbook-multiget>", 400),
+        (f'<c:addressbook-multiget {XMLNS}><d:prop xmlns:x="{"u" * 200_000}" x:a="" x:b=""/></c:addressbook-multiget>', 400),
+        (f"<c:addressbook-multiget {XMLNS}>{'x' * 300_000}</c:addressbook-multiget>", 413),
+        (f"<c:addressbook-multiget {XMLNS}><d:prop/>{'<d:href/>' * 4_000}</c:addressbook-multiget>", 207),
+    ):
+        assert phone.ask("REPORT", BOOK, body).status_code == status
 
 
 def test_who_asks_for_much_at_once_makes_nobody_wait(site: MailServer) -> None:
@@ -410,6 +421,7 @@ def test_no_answer_is_longer_than_can_be_held(phone: Phone, monkeypatch: pytest.
 def long_answer(serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float], bytes]:
     """Asks for four megabytes, with pauses before and while reading them; what came of the answer."""
     monkeypatch.setattr(requests, "MAX_NAMES", 200_000)
+    monkeypatch.setattr(service, "PROPFIND_OCTETS", 200_000)
     server = serve({**SETTINGS, "web": {"request_seconds": 1}})
     server.issue("dvbe")
     directory = server.population.directory

@@ -9,6 +9,8 @@ from mic_mail.addressbook.vcard import Version
 from mic_mail.web.carddav.xml import CARD, DAV, BadXml, Element, Name, read
 
 ADDRESS_DATA = (CARD, "address-data")
+PROPFIND_OCTETS = 16 << 10
+"""Of a body; all that may be asked for fits into it, and it is read in the loop. Of a report: `xml.BODY_OCTETS`."""
 MAX_PROPERTIES = 64
 MAX_NAMES = 4096
 """Letters of all their names: each is told of every card again, also where a card has no such property."""

@@ -1,7 +1,7 @@
 """The address book over HTTP: where each resource is, who may see it, and what each method does with it.
 
 In: requests that `guarding` let through. Out: answers. Everything is read-only: what would write is forbidden (403). Answers
-that hold many cards are made in a lane.
+that hold many cards are made in a lane, and what asks for them is read there.
 
     /.well-known/carddav          -> /dav/ (RFC 6764 §5)
     /dav/                         who am I
@@ -41,7 +41,17 @@ from mic_mail.web.carddav.callers import Callers
 from mic_mail.web.carddav.collection import BadToken, Collection, Shelf
 from mic_mail.web.carddav.properties import HOME, PRINCIPALS, ROOT, Properties, principal_path
 from mic_mail.web.carddav.queries import BadFilter
-from mic_mail.web.carddav.requests import AddressQuery, BadData, Multiget, NoSuchReport, Report, Sync, Wanted, propfind, report
+from mic_mail.web.carddav.requests import (
+    PROPFIND_OCTETS,
+    AddressQuery,
+    BadData,
+    Multiget,
+    NoSuchReport,
+    Sync,
+    Wanted,
+    propfind,
+    report,
+)
 from mic_mail.web.carddav.xml import BODY_OCTETS, CARD, DAV, BadXml, Name
 from mic_mail.web.http import peer_of
 
@@ -144,7 +154,7 @@ class AddressBooks:
             signed_in = await self._who(request, peer)
             if request.method in WRITES:
                 return _condition(403, (DAV, "need-privileges"))
-            body = await read_body(request, BODY_OCTETS)
+            body = await read_body(request, BODY_OCTETS if request.method == "REPORT" else PROPFIND_OCTETS)
             visit = Visit(request, signed_in.address, await self._book.current(), body, peer)
             return await self._answer(visit)
         except Answered as answered:
@@ -247,19 +257,18 @@ class AddressBooks:
     # ------------------------------------------------------------ REPORT
 
     async def _report(self, visit: Visit, parts: list[str], collection: Collection) -> Response:
-        asked = report(visit.body)
         path = f"{HOME}{parts[1]}/"
         if len(parts) == 3 and _key(parts[2]) not in collection.cards:
             return Response(status_code=404)
         async with self.at_length(visit.address):
-            response, cards = await self._lanes.io(self._reported, visit, path, collection, asked)
+            response, cards = await self._lanes.io(self._reported, visit, path, collection)
             self._on_its_way(visit.address, response)
         self._tell(visit, cards)
         return response
 
-    def _reported(self, visit: Visit, path: str, collection: Collection, asked: Report) -> tuple[Response, int]:
+    def _reported(self, visit: Visit, path: str, collection: Collection) -> tuple[Response, int]:
         """The answer to a report, and how many cards it holds."""
-        match asked:
+        match report(visit.body):
             case Multiget(wanted, hrefs):
                 keys = [_key_of_href(href, path) for href in hrefs]
                 there = [key for key in dict.fromkeys(keys) if key in collection.cards]
