@@ -21,6 +21,8 @@ from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.policy.lifecycle import FactsUnreadable
 from mic_mail.services.transport.reception import SMALL_OCTETS
 from mic_mail.storage.types import INBOX, AccountRef
+from regulation.test_clause_4_1 import MARKED, Desk, reference, submit
+from regulation.test_clause_4_2_quarantine import WHY, House
 from regulation.test_clause_6_4_c_reclaim import Ministry, reclaim
 
 pytestmark = pytest.mark.clause("4.2", "6.2", "6.4.c")
@@ -261,3 +263,40 @@ def test_clause_4_2_one_of_two_reclaimed_before_the_end_of_the_message(mail: Mai
     assert mail.given_up == [("ttlan@mic.gov.vn", "reclaimed-on-request")]
     assert mail.subjects(sender) == ["Thư không chuyển được: hộp thư đã thu hồi"]
     assert mail.left == []
+
+
+# ---------------------------------------------------------------- what was kept back
+
+
+def test_clause_4_2_what_is_in_quarantine_for_a_reclaimed_mailbox(tmp_path: Path) -> None:
+    """No letter is put there; what is released does not come there, and its sender hears so."""
+    house = House(tmp_path)
+    try:
+        mail = Mail(house.server)
+        first = house.keep("dvbe", sender="ttlan@mic.gov.vn")
+        mail.reclaim(house.people["dvbe"])
+        house.pass_(days=1)
+        assert house.messages("dvbe") == []
+        assert house.console.run("quarantine", "release", first, *WHY) == 0, house.console.err
+        house.pass_(hours=1)
+        assert mail.given_up == [("dvbe@mic.gov.vn", "reclaimed-on-request")]
+        assert mail.subjects(house.people["ttlan"]) == ["Thư không chuyển được: hộp thư đã thu hồi"]
+        assert house.messages("dvbe") == []
+    finally:
+        house.server.stop()
+
+
+def test_clause_4_2_what_was_held_for_its_marking(
+    mail_server: MailServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Released when its sender is reclaimed, too: it waits as all that such a mailbox has sent, and no letter is put there."""
+    mail, desk = Mail(mail_server), Desk(mail_server, tmp_path, capsys)
+    people = [mail_server.running.rooms.access.snapshot.resolve(f"{local}@mic.gov.vn") for local in ("dvbe", "ttlan")]
+    held = reference(submit(mail_server, MARKED["subject"])[1])
+    assert desk("ask", held, "--reason", "nhầm")[0] == 0
+    assert desk("release", held, "--reason", "đã kiểm tra", as_="binh")[0] == 0
+    mail.reclaim(people[1])
+    mail.reclaim(people[0])
+    mail_server.housekeep()
+    assert [mail.subjects(mailbox) for mailbox in people] == [[], []]
+    assert (len(mail.left), len(mail.events("delivery_held")), mail.given_up) == (1, 1, [])  # decision 0061
