@@ -195,6 +195,7 @@ def _secrecy_cases(rooms: Rooms) -> SecrecyCases:
         notices=lambda: rooms.usage.notices,
         snapshot=lambda: rooms.access.snapshot,
         support=lambda: rooms.config.support,
+        takes_mail=rooms.access.decisions.takes_mail,
         recover=rooms.mailflow.recover,
     )
 
@@ -210,6 +211,7 @@ def _quarantine_cases(rooms: Rooms) -> QuarantineCases:
         config=lambda: rooms.config,
         notices=lambda: rooms.usage.notices,
         snapshot=lambda: rooms.access.snapshot,
+        takes_mail=rooms.access.decisions.takes_mail,
         recover=rooms.mailflow.recover,
     )
 

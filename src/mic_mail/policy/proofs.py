@@ -36,6 +36,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/faults/test_queue_decisions.py",
         "tests/regulation/test_clause_4_1.py",
         "tests/regulation/test_clause_4_2_quarantine.py",
+        "tests/regulation/test_clause_4_2_reclaimed.py",
         "tests/regulation/test_evidence.py",
         "tests/unit/services/test_content.py",
     ),
@@ -94,6 +95,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_second_factor.py",
     ),
     "6.2": (
+        "tests/regulation/test_clause_4_2_reclaimed.py",
         "tests/regulation/test_clause_6_2.py",
         "tests/regulation/test_clause_6_2_mail.py",
         "tests/regulation/test_clause_6_2_many.py",

@@ -119,7 +119,7 @@ def has_link(store: Store, source: str) -> bool:
     section, where no name is half way and no rename hides one from the listing. What was copied, not linked, is not known.
     """
     wanted = os.stat(source)
-    if wanted.st_nlink == 1:
+    if wanted.st_nlink == 1 or not os.path.isdir(store.place.maildir):  # a store that was deleted is not made anew for this
         return False
     with writing(store) as write:
         for directory, _, _ in os.walk(store.place.maildir):

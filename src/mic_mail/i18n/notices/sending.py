@@ -169,6 +169,21 @@ def mailbox_stayed_unavailable(subject: str, accepted_at: datetime, addresses: S
     )
 
 
+@notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, addresses=[_SAMPLE.address], number="6.4.c")
+def mailbox_reclaimed(subject: str, accepted_at: datetime, addresses: Sequence[str], number: str) -> Letter:
+    """A message waited until the recipient's mailbox had been reclaimed, by the clause `number`."""
+    named, about, cited = _named(addresses), _about(subject, accepted_at), clause(number)
+    return Letter(
+        Text("Thư không chuyển được: hộp thư đã thu hồi", "Message not delivered: mailbox no longer in use"),
+        Text(
+            f"Thư không chuyển được vì hộp thư {named.vi} đã được thu hồi theo {cited.vi}. Đề nghị liên hệ người nhận bằng "
+            f"phương thức khác.\n\n{about.vi} {_BY.vi}",
+            f"The message could not be delivered because the mailbox {named.en} is no longer in use ({cited.en}). Please reach "
+            f"the recipient by other means.\n\n{about.en} {_BY.en}",
+        ),
+    )
+
+
 def _about(subject: str, accepted_at: datetime) -> Text:
     """Which message it is."""
     when = dates.instant(accepted_at)

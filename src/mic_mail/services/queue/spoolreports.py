@@ -4,11 +4,11 @@ In: what a try of a spool entry has come to. Out: reports, durable before the en
 that, so that a kill at any step neither doubles one nor loses it (`outbound.owed`). A sender here has his in the mailbox, one
 elsewhere by the queue, from the null sender. To the null sender nothing is reported (RFC 3461 §4.1).
 
-    NOTIFY        in the mailbox    waits for `warn_after`    waits for `give_up`
+    NOTIFY        in the mailbox    waits for `warn_after`    waits for `give_up`    the mailbox is reclaimed
     SUCCESS       delivered
     DELAY                           delayed, once
-    FAILURE                                                   failed
-    nothing                         delayed, once             failed
+    FAILURE                                                   failed                 failed, at once
+    nothing                         delayed, once             failed                 failed, at once
 
 Whatever NOTIFY says, the end of a target is in the log (Reg. 4.2). Nothing is told here of what was refused: whoever handed it
 in has heard so; nor of junk, whose sender is mostly somebody else.
@@ -38,6 +38,8 @@ from mic_mail.services.signin.access import Access
 from mic_mail.storage.types import AccountRef
 
 SUCCESS, FULL = "SUCCESS", "OverQuota"
+LEFT, RECLAIMED = "reclaimed", "reclaimed-on-request"
+"""Hurdles that stay (`transport.envelope.Cause`): Reg. 6.4.c and 6.2."""
 _NOTIFY = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY"}
 
 
@@ -95,6 +97,19 @@ _ENDED = {
 """By whether the mailbox is full."""
 
 
+def _gone(what: str, number: str) -> _Kind:
+    return _Kind(
+        what,
+        Action.FAILED,
+        "5.2.1",
+        lambda subject, at, _until, names: letters.mailbox_reclaimed(subject, at, names, number),
+    )
+
+
+_GONE = {LEFT: _gone("left", "6.4.c"), RECLAIMED: _gone("reclaimed", "6.2")}
+"""By what is in the way."""
+
+
 class SpoolReports:
     """The reports of one process about what goes through the spool."""
 
@@ -136,13 +151,15 @@ class SpoolReports:
         """
         slip = entry.slip
         age = timedelta(microseconds=self._clock.now_us() - slip.accepted_at_us)
-        open_now = [(target, hurdle) for target, hurdle in outcomes if hurdle is not None]
+        gone = [target for target, hurdle in outcomes if hurdle in _GONE]
+        open_now = [(target, hurdle) for target, hurdle in outcomes if hurdle is not None and hurdle not in _GONE]
         is_over = age >= self._settings.give_up
         is_late = not is_over and not slip.warned and age >= self._settings.warn_after
         pairs: list[tuple[_Kind, list[Target]]] = []
         delivered = [target for target, hurdle in outcomes if hurdle is None and _wants_success(target)]
         if delivered:
             pairs.append((_DELIVERED, delivered))
+        pairs.extend((kind, [target for target, hurdle in outcomes if hurdle == why]) for why, kind in _GONE.items())
         if is_over or is_late:
             kinds = _ENDED if is_over else _WAITS
             for is_full, kind in kinds.items():
@@ -153,8 +170,8 @@ class SpoolReports:
         if slip.verdict:  # whom junk names as its sender has perhaps not written it
             wanted = []
         told = await self._keep(entry, [(kind, targets) for kind, targets in wanted if targets])
-        given_up = tuple(target for target, _ in open_now) if is_over else ()
-        return Weighed(given_up, told, warned=is_late and bool(open_now))
+        given_up = [*gone, *(target for target, _ in open_now if is_over)]
+        return Weighed(tuple(given_up), told, warned=is_late and bool(open_now))
 
     async def _keep(self, entry: Entry, wanted: Sequence[tuple[_Kind, list[Target]]]) -> tuple[str, ...]:
         if not wanted:

@@ -1,7 +1,7 @@
 """What policy says of each mailbox now, kept until its record, its use or the clock can change it.
 
 In: an entry of the directory's snapshot, the clock. Out: a `Decision`; raises `FactsUnreadable`. Belongs to the event loop, but
-for `is_stopped`.
+for `is_stopped` and `takes_mail`.
 """
 
 from datetime import datetime
@@ -46,9 +46,16 @@ class Decisions:
     def is_stopped(self, entry: Entry) -> bool:
         """Whether nobody may use the mailbox now. From any thread: nothing is kept, and no use since the snapshot is known."""
         try:
-            decision = decide(
-                entry.kind, entry.facts, self._clock.now(), last_activity=entry.last_activity, settings=self._settings
-            )
+            return bool(self._anew(entry).states & {State.SUSPENDED, State.RECLAIMED})
         except FactsUnreadable:
             return True
-        return bool(decision.states & {State.SUSPENDED, State.RECLAIMED})
+
+    def takes_mail(self, entry: Entry) -> bool:
+        """Whether something may be put into the mailbox now; a record that cannot be read says nothing against it. As above."""
+        try:
+            return self._anew(entry).receives
+        except FactsUnreadable:
+            return True
+
+    def _anew(self, entry: Entry) -> Decision:
+        return decide(entry.kind, entry.facts, self._clock.now(), last_activity=entry.last_activity, settings=self._settings)

@@ -22,6 +22,7 @@ from mic_mail.outbound.spool import ELSEWHERE, Slip, Target
 from mic_mail.outbound.spool import Entry as SpoolEntry
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.queue.spoolreports import SpoolReports, Weighed
+from mic_mail.services.transport.envelope import Cause
 from mic_mail.services.transport.posting import Outcome, Parcel, Posting, Waiting, account_ref
 from mic_mail.storage.errors import Busy, Unavailable
 from mic_mail.storage.journal import CLOSE_SECONDS
@@ -51,10 +52,12 @@ class Delivering:
         clock: Clock,
         *,
         arrived: Callable[[int], None],
+        why_not: Callable[[Mailbox], Cause | None],
         reports: SpoolReports,
     ) -> None:
-        """`arrived` hears, on the loop, of each mailbox that a message came into."""
+        """`arrived` hears, on the loop, of each mailbox that a message came into; `why_not`: why a mailbox receives nothing."""
         self._reports = reports
+        self._why_not = why_not
         self._store = store
         self._arrived = arrived
         self._lanes = lanes
@@ -284,27 +287,29 @@ class Delivering:
         parcel = parcels.get(mailbox_id)
         return "NoMailbox" if parcel is None else await self._hurdle(self._link(entry, parcel, answered, doubtful))
 
-    async def _link(self, entry: SpoolEntry, parcel: Parcel, answered: Answers, doubtful: bool) -> None:
+    async def _link(self, entry: SpoolEntry, parcel: Parcel, answered: Answers, doubtful: bool) -> str | None:
         account = self._store.account(account_ref(parcel.mailbox))
         if doubtful and await self._accounts.write(account.ref, account.has_link, entry.path):
             self._tell_found(entry.slip, parcel)
-            return
+            return None
+        if (cause := self._why_not(parcel.mailbox)) is not None:  # it waited, and the mailbox was reclaimed meanwhile
+            return cause
         staged = await self._lanes.io(account.stage_link, entry.path)
         try:
             await self.staged(parcel, staged, answered)
         except Unavailable:  # its turn has not come: nobody has seen the link
             await self._lanes.io(staged.discard)
             raise
+        return None
 
-    async def _hurdle(self, settling: Awaitable[None]) -> str | None:
+    async def _hurdle(self, settling: Awaitable[str | None]) -> str | None:
         """What is in the way of one target; the others have it all the same."""
         try:
-            await settling
+            return await settling
         except MicMailError as error:
             return type(error).__name__
         except Exception as error:  # noqa: BLE001 - a defect of ours or of the store: this one waits
             return repr(error)
-        return None
 
     def _tell_found(self, slip: Slip, parcel: Parcel) -> None:
         """Whoever delivered it was killed, perhaps before the log had it."""

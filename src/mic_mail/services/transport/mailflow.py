@@ -7,7 +7,7 @@ Never here: protocol syntax, reply codes, SQL. Temporary trouble is never turned
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,7 +27,17 @@ from mic_mail.services.queue.spoolreports import SpoolReports
 from mic_mail.services.settings.flowsettings import FlowSettings
 from mic_mail.services.signin.access import Access
 from mic_mail.services.transport.delivery import Delivering
-from mic_mail.services.transport.envelope import Accepted, Cause, Client, Envelope, Outcome, Recipient, Refusal, Role
+from mic_mail.services.transport.envelope import (
+    TEMPORARY,
+    Accepted,
+    Cause,
+    Client,
+    Envelope,
+    Outcome,
+    Recipient,
+    Refusal,
+    Role,
+)
 from mic_mail.services.transport.flowlog import FlowLog
 from mic_mail.services.transport.headings import Headings
 from mic_mail.services.transport.inbound.content import Content
@@ -87,8 +97,17 @@ class MailFlow:
         self._access = access
         self._log = log
         self._told = FlowLog(log)
-        self._delivering = Delivering(store, lanes, accounts, log, clock, arrived=access.arrived, reports=reports)
         self._recipients = Recipients(access, store, accounts, log, clock)
+        self._delivering = Delivering(
+            store,
+            lanes,
+            accounts,
+            log,
+            clock,
+            arrived=access.arrived,
+            why_not=self._recipients.why_not,
+            reports=reports,
+        )
         self._senders = Senders(access, lambda: self.settings, clock, rates=rates, log=log, runaway=runaway)
         self._headings = Headings(
             lambda: self.settings, senders=self._senders, judging=judging, lanes=lanes, log=self._told, clock=clock
@@ -208,6 +227,9 @@ class MailFlow:
                     limit = self.settings.attachment_octets
                     refusal = envelope.refusal(Cause.ATTACHMENTS_TOO_LARGE, size_octets=attached, limit_octets=limit)
                     return self.refused(envelope, refusal)
+            stopped = self._nobody_left(envelope, parcels)
+            if stopped is not None:
+                return self.refused(envelope, stopped)
             if envelope.judged.held_for:
                 return await self.run_to_its_end(self._hold(envelope, parcels, octets, received_octets))
             if _is_for_one(envelope, parcels):
@@ -293,6 +315,7 @@ class MailFlow:
             return self.refused(envelope, stopped)
         parcels = self._parcels(envelope)
         stopped, _ = await self._inspect(envelope, parcels, Path(sink.path))
+        stopped = stopped or self._nobody_left(envelope, parcels)
         if stopped is not None:
             await self._lanes.io(sink.discard)
             return self.refused(envelope, stopped)
@@ -317,6 +340,15 @@ class MailFlow:
         senders = self._senders
         ended = senders.may_send(envelope.client, envelope.trace_id) or senders.still_written_as(envelope)
         return ended or senders.count(envelope, octets)
+
+    def _nobody_left(self, envelope: Envelope, parcels: Sequence[Parcel]) -> Refusal | None:
+        """Why none of those may have it who might when they were named. Where some may, the spool tells of the others."""
+        causes = [self._recipients.why_not(parcel.mailbox) for parcel in parcels]
+        if envelope.elsewhere or None in causes:
+            return None
+        causes.sort(key=lambda cause: cause not in TEMPORARY)  # the client comes again then, and hears of each
+        cause = next(iter(causes), None) or Cause.NO_SUCH_MAILBOX
+        return envelope.refusal(cause, address=envelope.recipients[0].address)
 
     async def _hold(self, envelope: Envelope, parcels: list[Parcel], source: bytes | Path, received_octets: int) -> Outcome:
         """Into the quarantine, in place of the mailboxes."""

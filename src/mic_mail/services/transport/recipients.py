@@ -80,10 +80,14 @@ class Recipients:
             mailbox = next(filter(None, map(snapshot.resolve, known)), None)
             if mailbox is None and f"postmaster@{domain}" in known:
                 return self._postmaster(domain, home, support)
-        return Cause.NO_SUCH_MAILBOX if mailbox is None else self._why_not(mailbox) or mailbox
+        return Cause.NO_SUCH_MAILBOX if mailbox is None else self.why_not(mailbox) or mailbox
 
-    def _why_not(self, mailbox: Mailbox) -> Cause | None:
-        """Reg. 7.1: a suspended mailbox receives; 6.2, 6.4.c: a reclaimed one does not; one not issued yet does not exist."""
+    def why_not(self, mailbox: Mailbox) -> Cause | None:
+        """Reg. 7.1: a suspended mailbox receives; 6.2, 6.4.c: a reclaimed one does not; one not issued yet does not exist.
+
+        Asked at RCPT, and again when the message is there, which may be long after: what came into a mailbox that was
+        reclaimed and freed meanwhile would be deleted with what is left of it.
+        """
         try:
             decision = self._access.decide(mailbox.mailbox_id)
         except FactsUnreadable:
@@ -100,9 +104,9 @@ class Recipients:
         snapshot = self._access.snapshot
         for address in (f"postmaster@{domain}", f"postmaster@{home}", support):
             mailbox = snapshot.resolve(address)
-            if mailbox is not None and self._why_not(mailbox) is None:
+            if mailbox is not None and self.why_not(mailbox) is None:
                 return mailbox
-        receiving = (mailbox for mailbox in snapshot if self._why_not(mailbox) is None)
+        receiving = (mailbox for mailbox in snapshot if self.why_not(mailbox) is None)
         oldest = min(receiving, key=lambda mailbox: (mailbox.kind is not MailboxKind.UNIT, mailbox.mailbox_id), default=None)
         return oldest or Cause.UNAVAILABLE
 

@@ -38,9 +38,10 @@ class SecrecyCases:
         notices: Callable[[], Notices],
         snapshot: Callable[[], Snapshot],
         support: Callable[[], str],
+        takes_mail: Callable[[Entry], bool],
         recover: Callable[[], Awaitable[object]],
     ) -> None:
-        """`recover` takes up what lies in the spool."""
+        """`takes_mail`: whether a mailbox can be told anything, asked in a thread; `recover` takes up what is in the spool."""
         self._held = held
         self._spool = spool
         self._lanes = lanes
@@ -49,6 +50,7 @@ class SecrecyCases:
         self._notices = notices
         self._snapshot = snapshot
         self._support = support
+        self._takes_mail = takes_mail
         self._recover = recover
 
     async def look(self) -> None:
@@ -93,7 +95,7 @@ class SecrecyCases:
         return True
 
     def _tell_centre(self, record: Record) -> None:
-        support = self._snapshot().resolve(self._support())
+        support = self._reader(self._support())
         if support is not None:
             letter = letters.inbound_marked(record.held_id, record.sender, len(record.recipients), record.degree)
             self._tell(support, letter, record.held_id)
@@ -101,9 +103,13 @@ class SecrecyCases:
         self._held.settled(record)
 
     def _tell_sender(self, record: Record, letter: Letter) -> None:
-        mailbox: Entry | None = self._snapshot().resolve(record.login or record.sender)
+        mailbox = self._reader(record.login or record.sender)
         if mailbox is not None:
             self._tell(mailbox, letter, f"{record.held_id}:{record.state}")
+
+    def _reader(self, address: str) -> Entry | None:
+        mailbox = self._snapshot().resolve(address)
+        return mailbox if mailbox is not None and self._takes_mail(mailbox) else None
 
     def _tell(self, mailbox: Entry, letter: Letter, key: str) -> None:
         self._notices().deliver(mailbox, letter, origin=f"secrecy:{mailbox.mailbox_id}:{key}")

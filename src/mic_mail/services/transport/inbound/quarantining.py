@@ -19,7 +19,7 @@ from mic_mail.checks.lessons import Lessons
 from mic_mail.clock import Clock, instant_of
 from mic_mail.config.model import Config
 from mic_mail.config.units import DAY
-from mic_mail.directory.snapshot import Snapshot
+from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError, Refused
 from mic_mail.i18n import dates
 from mic_mail.i18n.notices.quarantine import kept_back
@@ -50,9 +50,10 @@ class QuarantineCases:
         config: Callable[[], Config],
         notices: Callable[[], Notices],
         snapshot: Callable[[], Snapshot],
+        takes_mail: Callable[[Entry], bool],
         recover: Callable[[], Awaitable[object]],
     ) -> None:
-        """`recover` takes up what lies in the spool."""
+        """`takes_mail`: whether a mailbox can be told anything, asked in a thread; `recover` takes up what is in the spool."""
         self._quarantine = quarantine
         self._lessons = lessons
         self._spool = spool
@@ -62,6 +63,7 @@ class QuarantineCases:
         self._config = config
         self._notices = notices
         self._snapshot = snapshot
+        self._takes_mail = takes_mail
         self._recover = recover
         self._waits: dict[str, str] = {}
         self._waited: dict[str, str] = {}
@@ -134,7 +136,7 @@ class QuarantineCases:
     def _tell_owner(self, mailbox_id: int, records: Sequence[Record], now_us: int) -> None:
         """One letter about all of them. Told first and marked then: who is killed in between tells again rather than never."""
         mailbox = self._snapshot().entry(mailbox_id)
-        if mailbox is None:
+        if mailbox is None or not self._takes_mail(mailbox):
             return
         config = self._config()
         listed = [
