@@ -15,12 +15,11 @@ so also inside words, and a space at an end of the query means the edge of a wor
 """
 
 import re
-import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mic_mail.mime.words import compose_letters
+from mic_mail.mime.words import compose_letters, decompose_letters
 
 _NOTHING = dict.fromkeys([0xAD, 0x34F, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), 0xFEFF])
 _HAS_NOTHING = re.compile(f"[{''.join(map(chr, _NOTHING))}]")
@@ -41,11 +40,15 @@ def words(text: str) -> list[str]:
 
 def word_batches(text: str) -> Iterator[list[str]]:
     """The same for a text of any length, some thousand at a time: a page of short words takes more memory as a list."""
+    yield from map(words, _batches(text))
+
+
+def _batches(text: str) -> Iterator[str]:
     at = 0
     while at < len(text):
         cut = _SPACE.search(text, at + _BATCH)
         end = cut.end() if cut else len(text)
-        yield words(text[at:end])
+        yield text[at:end]
         at = end
 
 
@@ -57,10 +60,9 @@ def fold(word: str) -> str:
 
 
 def _folded(word: str) -> str:
-    decomposed = "".join(
-        [unicodedata.normalize("NFD", letter) for letter in word]
-    )  # it is in NFC: a letter has few marks there
-    return compose_letters(_MARKS.sub("", decomposed).replace("đ", "d").replace("Đ", "D"))
+    if word.isascii():
+        return word
+    return compose_letters(_MARKS.sub("", decompose_letters(word)).replace("đ", "d").replace("Đ", "D"))
 
 
 def _normal(word: str) -> str:
@@ -69,6 +71,12 @@ def _normal(word: str) -> str:
     if _HAS_NOTHING.search(word):
         word = word.translate(_NOTHING)
     return compose_letters(compose_letters(word).casefold())
+
+
+def _joined(text: str) -> str:
+    """The words of a text with single spaces between them, in a quarter of the time where few were met before; no spaces in
+    front or behind."""
+    return " ".join(_normal(text).split())
 
 
 _usual = lru_cache(maxsize=1 << 14)(_normal)
@@ -94,11 +102,22 @@ class Query:
 
     def occurs_in(self, text: str) -> bool:
         """Whether it occurs in a text."""
-        before = " "
-        for batch in word_batches(text):
-            if batch:
-                joined = before + " ".join(map(fold, batch) if self.folded else batch) + " "
-                if self.text in joined:
-                    return True
-                before = joined[-len(self.text) :]
-        return not self.text
+        return occurring((self,), text)[0]
+
+
+def occurring(queries: Sequence[Query], text: str) -> list[bool]:
+    """Of each query, whether it occurs in a text, whose words are made ready once for all of them."""
+    found = [not query.text for query in queries]
+    reach = max((len(query.text) for query in queries), default=0)
+    before = {False: " ", True: " "}
+    for batch in map(_joined, _batches(text)):
+        if all(found):
+            break
+        joined: dict[bool, str] = {}
+        for place, query in enumerate(queries) if batch else ():
+            if not found[place]:
+                if query.folded not in joined:
+                    joined[query.folded] = f"{before[query.folded]}{_folded(batch) if query.folded else batch} "
+                found[place] = query.text in joined[query.folded]
+        before.update((folded, words_of_it[-reach:]) for folded, words_of_it in joined.items())
+    return found

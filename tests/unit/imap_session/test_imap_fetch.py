@@ -1,5 +1,6 @@
 """FETCH on a real store: the right octets, in slices, without a message in memory, whatever happens to it meanwhile."""
 
+import base64
 import os
 import re
 import tracemalloc
@@ -116,6 +117,46 @@ def test_a_large_message_leaves_in_slices_and_is_never_in_memory(talk: Talk) -> 
     assert sum(sizes) > 20_000_000
     assert max(sizes) < 256 << 10, "larger blocks come from the kernel one by one"
     assert peak < 4 << 20
+
+
+def test_thousands_of_header_items_are_not_in_memory_at_once(talk: Talk) -> None:
+    """120 items of 10 messages with 100 KB of header: 120 MB of answer, made piece by piece."""
+    head = b"".join(b"X-F%d: %b\r\n" % (number, b"y" * 900) for number in range(110))
+    for _ in range(10):
+        append(talk, head + b"\r\nx\r\n")
+    talk.say(b"s SELECT INBOX\r\n")
+    names = [b"BODY.PEEK[HEADER.FIELDS.NOT (a%d)]" % number for number in range(80)]
+    names += [b"BODY.PEEK[HEADER]<%d.99999>" % number for number in range(40)]
+    sizes: list[int] = []
+    talk.sent = Sizes(sizes)  # type: ignore[assignment]  # keeps no octets
+    tracemalloc.start()
+    try:
+        talk.session.feed(b"f FETCH 1:* (%b)\r\n" % b" ".join(names))
+        talk.run()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sum(sizes) > 100_000_000
+    assert max(sizes) < 256 << 10
+    assert peak < 30 << 20
+
+
+def test_small_windows_of_a_large_part_are_decoded_in_hops(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others have their turn between: each of them is decoded from the beginning. The octets are the same."""
+    octets = os.urandom(2_000_000)
+    head = b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    append(talk, head + base64.encodebytes(octets).replace(b"\n", b"\r\n"))
+    talk.say(b"s SELECT INBOX\r\n")
+    places = range(1_000_000, 1_000_040)
+    command = b"f FETCH 1 (%b)\r\n" % b" ".join(b"BINARY.PEEK[1]<%d.2>" % place for place in places)
+    monkeypatch.setattr(fetch, "PULL_SECONDS", 0.0)
+    before = talk.work
+    answer = talk.say(command)
+    assert talk.work - before > len(places)
+    for place in places:
+        assert b"BINARY[1]<%d> ~{2}\r\n%b" % (place, octets[place : place + 2]) in answer
+    monkeypatch.undo()
+    assert talk.say(command) == answer
 
 
 class Sizes(list[bytes]):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.mime.letters import Query, fold, word_batches, words
+from mic_mail.mime.letters import Query, fold, occurring, word_batches, words
 
 LETTERS = "aăâbcdđeêghiklmnoôơpqrstuưvxyàáảãạằắẳẵặầấẩẫậèéẻẽẹềếểễệìíỉĩịòóỏõọồốổỗộờớởỡợùúủũụừứửữựỳýỷỹỵ"
 TEXTS = st.text(st.sampled_from(LETTERS + LETTERS.upper() + " \r\n\t\xa0\xad\u200b\u0301\u0323.,-đĐ가ñท้й字"), max_size=40)
@@ -91,3 +91,18 @@ def test_a_long_text_is_found_across_its_batches() -> None:
 def test_marks_without_end_take_linear_time() -> None:
     """A hundred thousand combining marks on one letter, which stop whoever sorts them."""
     assert found("a", "a" + "\u0301\u0323" * 100_000)
+
+
+@pytest.mark.clause("13.1")
+@given(TEXTS, st.lists(TEXTS, max_size=5), st.integers(1, 8))
+def test_many_queries_are_found_as_by_their_words(text: str, values: list[str], times: int) -> None:
+    """Together, and wherever a batch of the text ends: what holds of its words joined by single spaces."""
+    text *= times
+    plain = " ".join(["", *words(text), ""])
+    folded = " ".join(["", *map(fold, words(text)), ""])
+    queries = [Query.of(value) for value in values]
+    expected = [query.text in (folded if query.folded else plain) for query in queries]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mic_mail.mime.letters._BATCH", 7)
+        assert occurring(queries, text) == expected
+    assert occurring(queries, text) == expected

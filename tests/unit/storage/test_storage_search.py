@@ -19,7 +19,7 @@ from mic_mail.mime.render import answers_of
 from mic_mail.storage.mailstore import Account, Visited
 from mic_mail.storage.ordering import Ordered
 from mic_mail.storage.textsearch import filling
-from mic_mail.storage.textsearch.scan import _by_name, _Test
+from mic_mail.storage.textsearch.scan import _Fields, _Test
 from mic_mail.storage.types import Delivery, TextTest
 from storage_model import REF, Root
 
@@ -101,15 +101,15 @@ def test_comments_do_not_hide_an_address(field: str, value: str, hit: bool) -> N
     header = (
         "From: Van Be <dvbe (phòng)@ (bộ) mic.gov.vn>\r\nTo: nhóm: <b (x) @c.vn>, d@e.vn;\r\nSubject: a (x)@b\r\n\r\n"
     ).encode()
-    assert _Test(TextTest("HEADER", value, field)).in_header(_by_name(header)) is hit
+    assert _Test(TextTest("HEADER", value, field)).in_header(_Fields(header)) is hit
 
 
 def test_an_empty_value_asks_for_the_field() -> None:
     """RFC 9051 §6.4.4: HEADER with an empty string tests whether the field is there."""
     header = b"Subject:\r\nX-Test: a\r\n\r\n"
-    assert _Test(TextTest("HEADER", "", "subject")).in_header(_by_name(header))
-    assert _Test(TextTest("HEADER", "", "x-test")).in_header(_by_name(header))
-    assert not _Test(TextTest("HEADER", "", "x-other")).in_header(_by_name(header))
+    assert _Test(TextTest("HEADER", "", "subject")).in_header(_Fields(header))
+    assert _Test(TextTest("HEADER", "", "x-test")).in_header(_Fields(header))
+    assert not _Test(TextTest("HEADER", "", "x-other")).in_header(_Fields(header))
 
 
 # ------------------------------------------------------------------ by search.sqlite

@@ -13,6 +13,7 @@ RFC 8474.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from time import monotonic
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS, Steps
@@ -37,6 +38,8 @@ MEMORY_BATCH_MESSAGES = 2048
 SLICES_AT_ONCE = 2
 """So many are pulled in one hop for a client that takes them quickly: a hop costs 0.1 ms, as much as reading a slice. With more
 the allocator gives back to the kernel what is freed in between (decision 0048)."""
+PULL_SECONDS = 0.1
+"""A hop that has so far made nothing that fills a slice is over: many small windows into a large part are much to decode."""
 QUICK_SECONDS = 0.05
 """For what was pulled in one hop."""
 SEEN_GROUP_MESSAGES = 128
@@ -58,22 +61,23 @@ class Slices:
         """The slice that was pulled last was the last one: most answers are one, and a hop to learn that costs more than it."""
 
     def pull(self, account: Account) -> list[bytes]:
-        """The next slices. What goes wrong is raised after the octets before it were given. Blocks."""
+        """The next slices, perhaps none yet. What goes wrong is raised after the octets before it were given. Blocks."""
         if self._chunks is None:
             self._chunks = self._make(account)
         slices: list[bytes] = []
+        until = monotonic() + PULL_SECONDS
         while len(slices) < self.most and not self.ended:
-            octets = self._slice(self._chunks)
+            octets = self._slice(self._chunks, until)
             if octets:
                 slices.append(octets)
-            elif self._error is not None:
+            if self._error is not None or monotonic() >= until:
                 break
         if not slices and self._error is not None:
             raise self._error
         return slices
 
-    def _slice(self, chunks: Iterator[bytes]) -> bytes:
-        """The next one; empty if nothing is left, or nothing more can be had."""
+    def _slice(self, chunks: Iterator[bytes], until: float) -> bytes:
+        """The next one; empty if nothing is left, or nothing more can be had, or not by then."""
         pieces: list[bytes | memoryview] = []
         octets = 0
         if self._rest is not None:
@@ -85,8 +89,11 @@ class Slices:
                 if piece is None:
                     self.ended = True
                     break
-                pieces.append(piece)
-                octets += len(piece)
+                if piece:
+                    pieces.append(piece)
+                    octets += len(piece)
+                elif monotonic() >= until:
+                    break
         except Exception as error:  # noqa: BLE001 - raised once what was read before it has been given
             self._error = error
         if octets > SLICE_OCTETS:
@@ -152,6 +159,7 @@ def send(talk: Conversation, plan: Plan, view: View, places: list[range]) -> Ste
         while not slices.ended:
             pulled.extend((yield from talk.ask(slices.pull, view.place)))  # between commands too, where none is in hand
             begun = talk.now()
+            yield from talk.breathe()
             while pulled:
                 talk.say(pulled.popleft())
                 yield from talk.breathe()

@@ -17,7 +17,7 @@ from typing import Any, cast
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS
 from mic_mail.imap.enabled import Enabled
-from mic_mail.imap.fetching.sections import Message, binary_size, long_header, piece_of
+from mic_mail.imap.fetching.sections import MOST_HEADER_OCTETS, Message, binary_size, long_header, piece_of
 from mic_mail.imap.grammar.fetchitems import Binary, BinarySize, Datum, FetchItem, Preview, Section, Text
 from mic_mail.imap.numbering import ranges
 from mic_mail.imap.selected.shelf import AnswerShelf
@@ -29,6 +29,10 @@ from mic_mail.storage.types import Column
 
 Values = Iterable[object]
 
+BATCH_OCTETS = 32 << 20
+"""Of headers, and of what is made of them, at once; of mail as it is written a batch has a hundredth of it."""
+KEPT_HEADERS = 8
+"""So many items of header fields are made for all messages of a batch, and kept for the next time; more, one by one."""
 WHOLE_OCTETS = 128 << 10
 """Messages up to here are read in one piece, and closed before anything of them is sent."""
 SHELF_MESSAGES = 256
@@ -236,11 +240,14 @@ class Plan:
         self.streams: list[Section | Binary] = []
         self.kept: list[Kept] = []
         self.marks_seen = False
+        self.headers_at_once = 0
+        """So often what is made of a header is in memory, for all messages of a batch."""
         for item in items:
             self._add(item)
         self.columns: tuple[Column, ...] = tuple(dict.fromkeys(chain.from_iterable(field.columns for field in self.fields)))
         if not all(_is_whole_message(item) for item in self.streams):
             self.columns = tuple(dict.fromkeys((*self.columns, "parts", "header")))
+            self.headers_at_once += 1
         self.reads_files = not all(_is_header(item) for item in self.streams)
         self.whole = self.streams[0] if len(self.streams) == 1 and _is_all_of_it(self.streams[0]) else None
         """The one thing that is asked of the file: all of it."""
@@ -260,8 +267,11 @@ class Plan:
                 self.fields.append(_preview(utf8=self._utf8))
             case BinarySize():
                 self.fields.append(_binary_size(item))
-            case Section(part=(), text=Text.HEADER_FIELDS | Text.HEADER_FIELDS_NOT, partial=None):
+            case Section(part=(), text=Text.HEADER_FIELDS | Text.HEADER_FIELDS_NOT, partial=None) if (
+                self.headers_at_once < KEPT_HEADERS
+            ):
                 self.marks_seen |= not item.peek
+                self.headers_at_once += 1
                 self._keep(item.label, _header_fields(item))
             case Section() | Binary():
                 self.marks_seen |= not item.peek
@@ -361,7 +371,8 @@ class Reading:
 
     def chunks(self, account: Account) -> Iterator[bytes]:
         """The answer in pieces of at most a slice; blocks, runs in a lane."""
-        for whole in Batch.cut(self._places, self._batch_messages):
+        for whole in self._batches():
+            yield b""
             batch = self._with_rows(account, whole)
             if not batch.places:
                 continue
@@ -380,6 +391,23 @@ class Reading:
                 message = Message(account, folder_id, uid, table, header, path=paths.get(uid))
                 yield from self._streams_of(message, head)
 
+    def _batches(self) -> Iterator[Batch]:
+        """As many messages as are in memory at once with what is made of their headers."""
+        times = self._plan.headers_at_once
+        if times == 0:
+            yield from Batch.cut(self._places, self._batch_messages)
+            return
+        held: list[int] = []
+        octets = 0
+        for at in chain.from_iterable(self._places):
+            octets += times * min(self._view.sizes[at], MOST_HEADER_OCTETS)
+            if held and (len(held) == self._batch_messages or octets > BATCH_OCTETS):
+                yield Batch(ranges(held))
+                held, octets = [], times * min(self._view.sizes[at], MOST_HEADER_OCTETS)
+            held.append(at)
+        if held:
+            yield Batch(ranges(held))
+
     def _whole(self, account: Account, item: Section | Binary, batch: Batch, paths: Mapping[int, str]) -> Iterator[bytes]:
         """Messages of which the file is asked for all that it has: 21 us each, three quarters of it the system's."""
         plan, view = self._plan, self._view
@@ -397,7 +425,8 @@ class Reading:
             yield b")\r\n"
 
     def _streams_of(self, message: Message, head: bytes) -> Iterator[bytes]:
-        """One message: everything is located before the first octet goes out, so what fails fails between lines."""
+        """One message: everything is located before the first octet goes out, so what fails fails between lines. Where
+        whoever pulls may stop for a while, nothing (`b""`) is given."""
         with closing(message):
             try:
                 pieces = [piece_of(item, message) for item in self._plan.streams]
@@ -409,7 +438,9 @@ class Reading:
                 head += space + piece.head
                 space = b" "
                 for octets in piece.octets:
-                    if len(octets) + len(head) <= SLICE_OCTETS // 4:
+                    if not octets:
+                        yield b""
+                    elif len(octets) + len(head) <= SLICE_OCTETS // 4:
                         head += octets
                     else:
                         self.mid_line = True

@@ -20,11 +20,11 @@ from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.reader import MessageFile
 
-MOST_HEADER_OCTETS = 4 << 20
+MOST_HEADER_OCTETS = 1 << 20
 """Of a header block longer than the index keeps, fields are looked for in so much."""
 
 SMALL_OCTETS = 8 << 10
-"""A decoded part up to here is made before it is announced; one FETCH may ask for some thousand of them."""
+"""A decoded part up to here is looked at before it is announced; one FETCH may ask for some thousand of them."""
 
 _KINDS: dict[Text, Kind] = {
     Text.ALL: "",
@@ -93,7 +93,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """`head` ends with the announcement of a literal of exactly the octets that follow, or is complete and nothing follows."""
+    """`head` ends with the announcement of a literal of exactly the octets that follow, or with a space before what announces
+    itself, or is complete and nothing follows. Made while it is sent; `b""` is a moment in which others may have their turn."""
 
     head: bytes
     octets: Iterator[bytes]
@@ -106,9 +107,9 @@ def piece_of(item: Section | Binary, message: Message) -> Piece:
 
 def _section(item: Section, message: Message) -> Piece:
     if item.text in (Text.HEADER_FIELDS, Text.HEADER_FIELDS_NOT):
-        return _in_memory(item, _fields(item, message))
+        return _fields(item, message)
     if item.text is Text.HEADER and not item.part and message.header:
-        return _in_memory(item, message.header)
+        return Piece(item.label + b" ", _literal(item, message.header))
     if item.text is Text.ALL and not item.part:
         found: tuple[int, int] | None = (0, message.file.size)
     else:
@@ -124,31 +125,37 @@ def _section(item: Section, message: Message) -> Piece:
     return Piece(b"%b {%d}\r\n" % (item.label, octets), map(responses.without_nul, message.read(offset, octets)))
 
 
-def _fields(item: Section, message: Message) -> bytes | None:
+def _fields(item: Section, message: Message) -> Piece:
     """Header fields of the message or of a message within it."""
     header = message.header if not item.part else b""
+    found = None
     if not header:
         found = message.sections.locate(item.part, "HEADER")
         if found is None:
-            return None
-        header = b"".join(message.read(found[0], min(found[1], MOST_HEADER_OCTETS)))
-    return cut(header, item.fields, others=item.text is Text.HEADER_FIELDS_NOT)
+            return Piece(item.label + b" NIL", iter(()))
+        message.file  # noqa: B018 - opened now, while nothing of the line is out
+
+    def pieces() -> Iterator[bytes]:
+        read = header if found is None else b"".join(message.read(found[0], min(found[1], MOST_HEADER_OCTETS)))
+        yield from _literal(item, cut(read, item.fields, others=item.text is Text.HEADER_FIELDS_NOT))
+
+    return Piece(item.label + b" ", pieces())
 
 
-def _in_memory(item: Section, octets: bytes | None) -> Piece:
-    if octets is None:
-        return Piece(item.label + b" NIL", iter(()))
+def _literal(item: Section, octets: bytes) -> Iterator[bytes]:
     if item.partial is not None:
         first, most = item.partial
         octets = octets[first : first + most]
-    return Piece(b"%b %b" % (item.label, responses.literal(octets)), iter(()))
+    yield responses.literal(octets)
+    yield b""
 
 
 # ------------------------------------------------------------------ BINARY
 
 
 def _binary(item: Binary, message: Message) -> Piece:
-    """A literal8 where NUL may occur (RFC 3516 §4.2); a small part is looked at, and a literal says that there is none."""
+    """A literal8 where NUL may occur (RFC 3516 §4.2); a small part, and the beginning of one, is looked at, and a literal says
+    that there is none."""
     if not item.part:  # the message as it is: it has no transfer encoding of its own
         part, found = None, (0, message.file.size)
     else:
@@ -166,11 +173,15 @@ def _binary(item: Binary, message: Message) -> Piece:
     most = min(most, octets - first)
     message.file  # noqa: B018 - opened now, while nothing of the line is out
     pieces = _window(_decoded(message, found, encoding), first, most)
-    if most > SMALL_OCTETS:
+    if first + most > SMALL_OCTETS:
         return Piece(b"%b ~{%d}\r\n" % (item.label, most), pieces)
+    return Piece(item.label + b" ", _looked_at(pieces))
+
+
+def _looked_at(pieces: Iterator[bytes]) -> Iterator[bytes]:
     whole = b"".join(pieces)
-    shown = responses.literal8(whole) if b"\0" in whole else responses.literal(whole)
-    return Piece(b"%b %b" % (item.label, shown), iter(()))
+    yield responses.literal8(whole) if b"\0" in whole else responses.literal(whole)
+    yield b""
 
 
 _ENCODED = frozenset({"base64", "quoted-printable"})
@@ -193,6 +204,7 @@ def _window(pieces: Iterator[bytes], first: int, most: int) -> Iterator[bytes]:
             return
         if first >= len(piece):
             first -= len(piece)
+            yield b""
             continue
         here = piece[first : first + most]
         first = 0

@@ -10,6 +10,7 @@ import re
 from collections.abc import Generator, Iterator, Sequence
 from datetime import date, datetime
 from itertools import chain, islice, takewhile
+from time import monotonic
 from typing import TypeVar, cast
 
 from mic_mail.clock import HO_CHI_MINH
@@ -33,6 +34,7 @@ from mic_mail.imap.grammar.searchkeys import (
 from mic_mail.imap.selected.shelf import Dates
 from mic_mail.imap.selected.view import View
 from mic_mail.mime.dates import written_day
+from mic_mail.mime.scanner import MAX_HEADER
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_SHIFT, Column, TextTest
 
@@ -43,8 +45,14 @@ LOOK_UP_MESSAGES = 20_000
 """Asked of `search.sqlite` in one hop: 10 to 40 ms."""
 HEADER_SCAN_MESSAGES = 2000
 BODY_SCAN_MESSAGES = 500
-BODY_SCAN_OCTETS = 16 << 20
-"""What is looked through in one hop, for each key that looks: between two the session can be cut and tells how far it is."""
+SCAN_OCTETS = 16 << 20
+"""What is read at once of some messages, and looked through: half a second."""
+KEYS_A_READING = 16
+"""As many look through a text as cost what reading it costs."""
+LARGE_OCTETS = 4 << 20
+"""A message of so many is looked through for no more keys at once: one of 20 MB takes two seconds for as many as these."""
+READING_SECONDS = 0.1
+"""Of one hop: between two the session can be cut, others have their turn, and it tells how far it is."""
 KEYS_ONE_BY_ONE = 8
 KEYS_AT_ONCE = 64
 """The first text keys of a search are asked one by one, each only of what the others left undecided, as programs ask for a few;
@@ -125,12 +133,13 @@ class Hunt:
     def _search(self) -> Hops:
         columns = yield from self._columns()
         text_keys = matching.text_keys(self._key)
+        many = KEYS_AT_ONCE if max(self._view.sizes, default=0) < LARGE_OCTETS else KEYS_A_READING
         while True:
             verdict = yield from self._evaluate(columns)
             if not verdict.undecided:
                 self.found = matching.positions(verdict.certain, self._view.messages)
                 return
-            at_once = 1 if len(self._answers) < KEYS_ONE_BY_ONE else KEYS_AT_ONCE
+            at_once = 1 if len(self._answers) < KEYS_ONE_BY_ONE else many
             yield from self._ask(self._next_scans(text_keys, verdict.undecided, at_once), verdict.undecided)
 
     def _evaluate(self, columns: Columns) -> Generator[None, None, Verdict]:
@@ -221,9 +230,12 @@ class Hunt:
                 self._look_up(one, some)
         yield
         reading = [one for one in asking if one.unread]
+        until = monotonic() + READING_SECONDS
         for some in self._readable(reading):
             self._read(reading, some)
-            yield
+            if monotonic() >= until:
+                yield
+                until = monotonic() + READING_SECONDS
         for one in asking:
             self._answers[one.scan] = Answer(one.asked.mask, one.hits.mask)
 
@@ -250,17 +262,16 @@ class Hunt:
         self.done += len(some)
 
     def _readable(self, reading: Sequence["_Asking"]) -> Iterator[list[int]]:
-        """As many messages as are read in one hop."""
-        unread = sorted({at for one in reading for at in one.unread})
-        if all(isinstance(one.scan, HeaderKey) for one in reading):
-            yield from _slices(unread, max(1, HEADER_SCAN_MESSAGES // max(1, len(reading))))
-            return
+        """As many messages as are read together."""
+        of_headers = all(isinstance(one.scan, HeaderKey) for one in reading)
+        most = HEADER_SCAN_MESSAGES if of_headers else BODY_SCAN_MESSAGES
         some: list[int] = []
         octets = 0
-        for at in unread:
+        for at in sorted({at for one in reading for at in one.unread}):
             some.append(at)
-            octets += self._view.sizes[at] * len(reading)
-            if len(some) == BODY_SCAN_MESSAGES or octets >= BODY_SCAN_OCTETS:
+            size = self._view.sizes[at]
+            octets += (min(size, MAX_HEADER) if of_headers else size) * (1 + len(reading) // KEYS_A_READING)
+            if len(some) == most or octets >= SCAN_OCTETS:
                 yield some
                 some, octets = [], 0
         if some:

@@ -7,11 +7,11 @@ and what was read for BODY or TEXT is left there, so that the second search is q
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from mic_mail.errors import MicMailError
 from mic_mail.mime.headers import fields
-from mic_mail.mime.letters import Query
+from mic_mail.mime.letters import Query, occurring
 from mic_mail.mime.parts import Sections
 from mic_mail.mime.searchtext import Zone, field_texts, pieces
 from mic_mail.storage.errors import NoSuchMessage
@@ -24,7 +24,6 @@ from mic_mail.storage.textsearch.filling import MOST_WORDS, SMALLEST_LEFT, leave
 from mic_mail.storage.types import Column, TextTest
 
 Texts = Sequence[tuple[Zone, str]]
-Named = Mapping[bytes, Sequence[bytes]]
 
 
 def find_text(
@@ -39,7 +38,7 @@ def find_text(
     columns: tuple[Column, ...] = ("uid", "email_id", "size", "header", "parts")
     for uid, email_id, size, header, parts in rows(store, folder_id, uids, columns):
         if headers_suffice and header:
-            named = _by_name(header)
+            named = _Fields(header)
             found.append((uid, tuple(test.in_header(named) for test in wanted)))
             continue
         try:
@@ -48,9 +47,7 @@ def find_text(
         except NoSuchMessage:
             continue
         texts = list(pieces(octets, parts))
-        named = _by_name(header or octets[: Sections(parts).root.body_start])
-        passes = (test.in_header(named) if test.kind == "HEADER" else test.in_texts(texts) for test in wanted)
-        found.append((uid, tuple(passes)))
+        found.append((uid, _passes(wanted, _Fields(header or octets[: Sections(parts).root.body_start]), texts)))
         if store.settings.search_file:
             try:
                 document = Document.of(texts, value_of(header, octets))
@@ -76,12 +73,20 @@ def _leave(store: Store, read: dict[int, Document]) -> None:
         pass
 
 
-def _by_name(header: bytes) -> Named:
-    """The values of each field; looked through once for all tests."""
-    named: dict[bytes, list[bytes]] = {}
-    for name, value in fields(header):
-        named.setdefault(name, []).append(value)
-    return named
+class _Fields:
+    """The fields of a header, each read once for all tests that ask for it."""
+
+    def __init__(self, header: bytes) -> None:
+        self._values: dict[bytes, list[bytes]] = {}
+        for name, value in fields(header):
+            self._values.setdefault(name, []).append(value)
+        self._texts: dict[bytes, list[list[str]]] = {}
+
+    def texts(self, name: bytes) -> Sequence[Sequence[str]]:
+        """What each field of a name says."""
+        if name not in self._texts:
+            self._texts[name] = [list(field_texts(name, value)) for value in self._values.get(name, ())]
+        return self._texts[name]
 
 
 class _Test:
@@ -89,18 +94,21 @@ class _Test:
 
     def __init__(self, test: TextTest) -> None:
         self.kind = test.kind
-        self._query = Query.of(test.value)
+        self.query = Query.of(test.value)
+        self.zones = ("body",) if self.kind == "BODY" else ("header", "body")
         self._field = test.field.lower().encode(errors="replace")
 
-    def in_header(self, named: Named) -> bool:
+    def in_header(self, named: _Fields) -> bool:
         """An empty value asks whether the field is there at all (RFC 9051 §6.4.4)."""
-        query = self._query
-        return any(
-            not query.text or any(query.occurs_in(text) for text in field_texts(self._field, value))
-            for value in named.get(self._field, ())
-        )
+        query = self.query
+        return any(not query.text or any(map(query.occurs_in, texts)) for texts in named.texts(self._field))
 
-    def in_texts(self, texts: Texts) -> bool:
-        """BODY or TEXT; every message holds the empty string."""
-        zones = ("body",) if self.kind == "BODY" else ("header", "body")
-        return not self._query.text or any(zone in zones and self._query.occurs_in(text) for zone, text in texts)
+
+def _passes(tests: Sequence[_Test], named: _Fields, texts: Texts) -> tuple[bool, ...]:
+    """Which of them a message passes; every message holds the empty string."""
+    passed = [test.in_header(named) if test.kind == "HEADER" else not test.query.text for test in tests]
+    for zone, text in texts:
+        asking = [at for at, test in enumerate(tests) if not passed[at] and test.kind != "HEADER" and zone in test.zones]
+        for at, occurs in zip(asking, occurring([tests[at].query for at in asking], text), strict=True):
+            passed[at] = occurs
+    return tuple(passed)
