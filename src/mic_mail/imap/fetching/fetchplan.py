@@ -23,6 +23,7 @@ from mic_mail.imap.numbering import ranges
 from mic_mail.imap.selected.shelf import AnswerShelf
 from mic_mail.imap.selected.view import View
 from mic_mail.mime.headers import cut
+from mic_mail.mime.render import most_octets
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Column
@@ -31,6 +32,10 @@ Values = Iterable[object]
 
 WHOLE_OCTETS = 128 << 10
 """Messages up to here are read in one piece, and closed before anything of them is sent."""
+BATCH_OCTETS = 16 << 20
+"""What the index may at most say of all messages of a batch: who is slow keeps it in memory."""
+_LIGHT_OCTETS = BATCH_OCTETS // 8
+"""Whole messages that are no larger together are a batch without more ado."""
 SHELF_MESSAGES = 256
 """Answered without a hop where everything is in memory: 0.1 ms of the loop's time; a hop takes about as much."""
 
@@ -361,7 +366,7 @@ class Reading:
 
     def chunks(self, account: Account) -> Iterator[bytes]:
         """The answer in pieces of at most a slice; blocks, runs in a lane."""
-        for whole in Batch.cut(self._places, self._batch_messages):
+        for whole in chain.from_iterable(map(self._light, Batch.cut(self._places, self._batch_messages))):
             batch = self._with_rows(account, whole)
             if not batch.places:
                 continue
@@ -379,6 +384,23 @@ class Reading:
             for uid, head, table, header in zip(uids, self._plan.heads(self._view, batch), parts, headers, strict=True):
                 message = Message(account, folder_id, uid, table, header, path=paths.get(uid))
                 yield from self._streams_of(message, head)
+
+    def _light(self, batch: Batch) -> Iterator[Batch]:
+        """The batch, in pieces where it could be too much at once by the sizes of its messages."""
+        plan, sizes = self._plan, self._view.sizes
+        if not (plan.columns or plan.kept) or sum(batch.pick(sizes)) <= _LIGHT_OCTETS:
+            yield batch
+            return
+        held: list[int] = []
+        octets = 0
+        for at in chain.from_iterable(batch.places):
+            more = most_octets(sizes[at])
+            if held and octets + more > BATCH_OCTETS:
+                yield Batch(ranges(held))
+                held, octets = [], 0
+            held.append(at)
+            octets += more
+        yield Batch(ranges(held))
 
     def _whole(self, account: Account, item: Section | Binary, batch: Batch, paths: Mapping[int, str]) -> Iterator[bytes]:
         """Messages of which the file is asked for all that it has: 21 us each, three quarters of it the system's."""
