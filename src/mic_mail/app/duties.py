@@ -12,7 +12,7 @@ from mic_mail.services.abuse.signinwatch import SignInWatch
 from mic_mail.services.exporting.contentexport import ContentExport
 from mic_mail.services.handover.handing import Handovers
 from mic_mail.services.handover.rounds import HandoverMarks
-from mic_mail.services.mailboxes.clockmark import RENEWED_SECONDS
+from mic_mail.services.mailboxes.clockmark import RENEWED_SECONDS, ClockMark
 from mic_mail.services.mailboxes.reclaimrounds import ReclaimRounds
 from mic_mail.services.notifications.lifenotices import LifeNotices
 from mic_mail.services.operations.certificates import RENEWED_SECONDS as RENEWED_SECONDS_OF_TLS
@@ -102,7 +102,8 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
     life = _life_notices(rooms)
 
     async def sweep() -> None:
-        await visits.sweep()
+        mark = ClockMark(rooms.config.server.data_dir, rooms.clock)
+        await visits.sweep(trusted=await rooms.lanes.io(mark.is_trusted, rooms.access.snapshot))
         await visits.forget_readers(rooms.access.sharing.readers)
         homes = {entry.home for entry in rooms.access.snapshot}
         await rooms.lanes.io(rooms.store.drop_unfinished_restores, homes)

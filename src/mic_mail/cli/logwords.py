@@ -144,6 +144,10 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Lấy lại từ hàng đợi sau {attempts} lần thử: <{sender}> gửi {recipients}, nhận lúc {accepted_at} (UTC)",
         "Taken up from the queue after {attempts} tries: <{sender}> for {recipients}, accepted at {accepted_at} (UTC)",
     ),
+    "spool_entry_unreadable": (
+        "Không mở được {file} trong hàng đợi ({error}): thư này chờ; xem chủ sở hữu và quyền của tệp, hoặc ổ đĩa",
+        "{file} in the queue cannot be opened ({error}): this message waits; look at the file's owner and mode, or the disk",
+    ),
     "spool_entry_waits": ("Thư chờ trong hàng đợi: {error}", "The message waits in the queue: {error}"),
     "message_refused": (
         "Từ chối thư của <{sender}> gửi {recipients} từ {peer}: {reason}",

@@ -6,6 +6,9 @@ RFC 2231; `envelope_utf8` is for those who asked for more (RFC 6855). Strings ar
 a bare CR. Clients stop at structures that break the grammar, so none does: a basic body has its seven fields, text has lines,
 a message/rfc822 has envelope, body and lines or is shown as application/octet-stream, a multipart without parts is shown as
 text/plain.
+Two octets of an address list are up to 200 here, so a message has room for so much (`most_octets`) as no honest one needs. Its
+own envelope has it first. What comes when it is used up is NIL and is not read; number, types, encodings and sizes of the parts
+are always right.
 """
 
 import re
@@ -22,6 +25,19 @@ from mic_mail.mime.preview import preview
 from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.structure import Parameters, Part, Scan
 from mic_mail.mime.words import decode_octets, decode_text, encode_words
+
+MOST_OCTETS = 1 << 20
+"""Of all that a message's headers say in its answers, beyond the bare parts: a list of 4,000 recipients, twice."""
+_FEW_OCTETS = 8_192
+_OCTETS_AN_OCTET = 4
+"""A short address is twice as long in an envelope; one in an enclosed message stands in two answers."""
+BARE_PART_OCTETS = 1_024
+"""Of a part of which nothing is said but types, encoding and sizes, in both answers: at most."""
+
+
+def most_octets(octets: int) -> int:
+    """So many the envelopes and structures of a message of this size have at most, beyond `BARE_PART_OCTETS` for each part."""
+    return min(MOST_OCTETS, _FEW_OCTETS + _OCTETS_AN_OCTET * octets)
 
 
 class Answers(NamedTuple):
@@ -53,13 +69,15 @@ class Answers(NamedTuple):
 def answers(scan: Scan) -> Answers:
     """Everything the index keeps about a scanned message."""
     root = scan.root
-    envelope = _envelope(root.fields, utf8=False)
+    room = _Room(most_octets(scan.octets))
+    envelope = _envelope(root.fields, room, utf8=False)
     envelope_utf8 = None
-    if not all(map(bytes.isascii, root.fields.values())):
-        envelope_utf8 = _envelope(root.fields, utf8=True)
-        if envelope_utf8 == envelope:
+    if room.left >= 0 and not all(map(bytes.isascii, root.fields.values())):
+        envelope_utf8 = _envelope(root.fields, room, utf8=True)
+        if envelope_utf8 == envelope or room.left < 0:
             envelope_utf8 = None
-    body, bodystructure = _structure(root)
+    room.times = 2
+    body, bodystructure = _structure(root, room)
     date = root.fields.get(b"date")
     return Answers(
         size=scan.octets,
@@ -83,6 +101,22 @@ def answers_of(message: bytes) -> Answers:
     scanner = Scanner()
     scanner.feed(message)
     return answers(scanner.finish())
+
+
+class _Room:
+    """What is left for what headers say; below nothing, for ever, once something did not fit."""
+
+    __slots__ = ("left", "times")
+
+    def __init__(self, octets: int) -> None:
+        self.left = octets
+        self.times = 1
+        """In so many answers stands what is made now."""
+
+    def take(self, octets: int) -> bool:
+        """Whether there was room for it."""
+        self.left -= self.times * octets
+        return self.left >= 0
 
 
 # --- strings ----------------------------------------------------------------------------------------------------------
@@ -120,9 +154,13 @@ _USUAL_WORDS = {
 }
 
 
+_LONGEST_WORD = 127
+"""RFC 6838 §4.2. Cut there, none becomes one that anybody knows."""
+
+
 def _word(value: bytes) -> bytes:
     """The same for types and encodings, of which few are met."""
-    return _USUAL_WORDS.get(value) or _token(value)
+    return _USUAL_WORDS.get(value) or _token(value[:_LONGEST_WORD])
 
 
 def _nstring(value: bytes | None, *, utf8: bool = False) -> bytes:
@@ -145,12 +183,22 @@ def _text(value: bytes, *, utf8: bool = False) -> bytes:
 # --- ENVELOPE ---------------------------------------------------------------------------------------------------------
 
 
-def _envelope(fields: dict[bytes, bytes], *, utf8: bool) -> bytes:
+_NO_ENVELOPE = b"(%b)" % b" ".join([b"NIL"] * 10)
+
+
+def _envelope(fields: dict[bytes, bytes], room: _Room, *, utf8: bool) -> bytes:
+    """All of it; the one that does not fit has its short texts, but nobody's address."""
+    if room.left < 0:
+        return _NO_ENVELOPE
     subject = fields.get(b"subject")
+    date = _nstring(fields.get(b"date"), utf8=utf8)
+    title = b"NIL" if subject is None else _text(unfold(subject), utf8=utf8)
     sender = _addresses(fields.get(b"from"), utf8=utf8)
-    return b"(%b %b %b %b %b %b %b %b %b %b)" % (
-        _nstring(fields.get(b"date"), utf8=utf8),
-        b"NIL" if subject is None else _text(unfold(subject), utf8=utf8),
+    answered = _nstring(fields.get(b"in-reply-to"), utf8=utf8)
+    message_id = _nstring(fields.get(b"message-id"), utf8=utf8)
+    envelope = b"(%b %b %b %b %b %b %b %b %b %b)" % (
+        date,
+        title,
         sender,
         # RFC 9051 §7.5.2: where Sender or Reply-To is absent or empty, the server gives the value of From.
         _addresses(fields.get(b"sender"), utf8=utf8, default=sender),
@@ -158,9 +206,14 @@ def _envelope(fields: dict[bytes, bytes], *, utf8: bool) -> bytes:
         _addresses(fields.get(b"to"), utf8=utf8),
         _addresses(fields.get(b"cc"), utf8=utf8),
         _addresses(fields.get(b"bcc"), utf8=utf8),
-        _nstring(fields.get(b"in-reply-to"), utf8=utf8),
-        _nstring(fields.get(b"message-id"), utf8=utf8),
+        answered,
+        message_id,
     )
+    room.left -= room.times * len(envelope)
+    if room.left >= 0:
+        return envelope
+    envelope = b"(%b %b NIL NIL NIL NIL NIL NIL %b %b)" % (date, title, answered, message_id)
+    return envelope if len(envelope) <= BARE_PART_OCTETS // 2 else _NO_ENVELOPE
 
 
 _ATOM = rb"[!#-'*+\-./-9=?A-Z^-~]++"
@@ -219,39 +272,59 @@ def _host(host: bytes, *, utf8: bool) -> bytes:
 # --- BODY and BODYSTRUCTURE -------------------------------------------------------------------------------------------
 
 
-def _structure(part: Part) -> tuple[bytes, bytes]:
+_NOTHING_MORE = b"NIL NIL NIL NIL"
+_FREE_OCTETS = 128
+"""Of most parts less is said: a bare part and a charset."""
+
+
+def _structure(part: Part, room: _Room) -> tuple[bytes, bytes]:
     """The part without and with extension data."""
     if part.maintype == b"multipart" and part.children:
-        children = [_structure(child) for child in part.children]
+        children = [_structure(child, room) for child in part.children]
         subtype = _word(part.subtype)
         body = b"(%b %b)" % (b"".join([child[0] for child in children]), subtype)
         extended = b"".join([child[1] for child in children])
-        return body, b"(%b %b %b %b)" % (extended, subtype, _parameters(part.params), _extension(part))
+        return body, b"(%b %b %b)" % (extended, subtype, _said_of_multipart(part, room))
     fields = part.fields
     maintype, subtype_, params = _shown_type(part)
     octets = part.body_end - part.body_start
-    content_id, description = fields.get(b"content-id"), fields.get(b"content-description")
-    basic = b"%b %b %b %b %b %b %d" % (
-        _word(maintype),
-        _word(subtype_),
-        _parameters(params),
-        b"NIL" if content_id is None else _nstring(content_id),
-        b"NIL" if description is None else _text(unfold(description)),
-        _word(part.encoding),
-        octets,
-    )
-    more = b" %b %b" % (_nstring(fields.get(b"content-md5")), _extension(part))
+    basic, more = b"", _NOTHING_MORE
+    if room.left >= 0:
+        content_id, description = fields.get(b"content-id"), fields.get(b"content-description")
+        basic = b"%b %b %b %b %b %b %d" % (
+            _word(maintype),
+            _word(subtype_),
+            _parameters(params),
+            b"NIL" if content_id is None else _nstring(content_id),
+            b"NIL" if description is None else _text(unfold(description)),
+            _word(part.encoding),
+            octets,
+        )
+        more = b"%b %b" % (_nstring(fields.get(b"content-md5")), _extension(part))
+        said = len(basic) + len(more)
+        if said > _FREE_OCTETS and not room.take(said):
+            basic, more = b"", _NOTHING_MORE
+    if not basic:
+        basic = b"%b %b NIL NIL NIL %b %d" % (_word(maintype), _word(subtype_), _word(part.encoding), octets)
     if part.is_message:
         message = part.children[0]
-        envelope = _envelope(message.fields, utf8=False)
-        body, extended = _structure(message)
+        envelope = _envelope(message.fields, room, utf8=False)
+        body, extended = _structure(message, room)
         return (
             b"(%b %b %b %d)" % (basic, envelope, body, part.lines),
-            b"(%b %b %b %d%b)" % (basic, envelope, extended, part.lines, more),
+            b"(%b %b %b %d %b)" % (basic, envelope, extended, part.lines, more),
         )
     if maintype == b"text":
         basic = b"%b %d" % (basic, part.lines)
-    return b"(%b)" % basic, b"(%b%b)" % (basic, more)
+    return b"(%b)" % basic, b"(%b %b)" % (basic, more)
+
+
+def _said_of_multipart(part: Part, room: _Room) -> bytes:
+    """Parameters and the extension data."""
+    if room.left < 0:
+        return _NOTHING_MORE
+    said = b"%b %b" % (_parameters(part.params), _extension(part))
+    return said if room.take(len(said)) else _NOTHING_MORE
 
 
 def _shown_type(part: Part) -> tuple[bytes, bytes, Parameters]:

@@ -140,18 +140,38 @@ class Spool:
         except (OSError, ValueError):
             return ()
 
-    def recover(self, now_us: int | None = None, waits: Callable[[Slip], bool] = lambda slip: False) -> Iterator["Entry"]:
+    def recover(
+        self,
+        now_us: int | None = None,
+        waits: Callable[[Slip], bool] = lambda slip: False,
+        unreadable: Callable[[Path, OSError], None] = lambda path, error: None,
+    ) -> Iterator["Entry"]:
         """Every entry that no living process owns, owned from now on; with `now_us`, those whose next try is due by then.
 
-        One that `waits` stays as it is. Leftovers are removed on the way.
+        One that `waits` stays as it is; so does one that cannot be opened, which `unreadable` hears of, and holds up no other.
+        Leftovers are removed on the way.
         """
         for name in sorted(os.listdir(self._tmp)):
-            self._sweep(name)
+            try:
+                self._sweep(name)
+            except OSError as error:
+                unreadable(Path(error.filename or self._tmp / name), error)
         for spool_id in sorted({os.path.splitext(name)[0] for name in os.listdir(self._live)}):
-            entry = self._adopt(spool_id)
-            if entry is not None and (now_us is None or is_due(entry.slip.next_try_us, now_us)) and not waits(entry.slip):
+            try:
+                entry = self._adopt(spool_id)
+            except OSError as error:
+                unreadable(Path(error.filename or self._live / spool_id), error)
+                continue
+            if entry is None:
+                continue
+            try:
+                is_wanted = (now_us is None or is_due(entry.slip.next_try_us, now_us)) and not waits(entry.slip)
+            except BaseException:
+                entry.release()
+                raise
+            if is_wanted:
                 yield entry
-            elif entry is not None:
+            else:
                 entry.release()
 
     def _sweep(self, name: str) -> None:
@@ -163,10 +183,12 @@ class Spool:
         lock = None if message is None else _lock(message)
         if message is not None and lock is None:
             return
-        if kind in (MESSAGE, ENVELOPE):
-            unlink(self._tmp / name)
-        if lock is not None:
-            os.close(lock)
+        try:
+            if kind in (MESSAGE, ENVELOPE):
+                unlink(self._tmp / name)
+        finally:
+            if lock is not None:
+                os.close(lock)
 
     def _adopt(self, spool_id: str) -> "Entry | None":
         message, envelope = self._live / (spool_id + MESSAGE), self._live / (spool_id + ENVELOPE)
@@ -177,12 +199,18 @@ class Spool:
             return None
         try:
             slip = Slip.decode(envelope.read_bytes())
-        except (OSError, ValueError) as error:
-            # No envelope: the entry was ending, or never began. One that cannot be read is a stranger's: leave it to people.
-            if isinstance(error, FileNotFoundError):
+        except FileNotFoundError:  # the entry was ending, or never began
+            try:
                 unlink(message)
+            finally:
+                os.close(lock)
+            return None
+        except ValueError:  # a stranger's: leave it to people
             os.close(lock)
             return None
+        except OSError:
+            os.close(lock)
+            raise
         return Entry(self, spool_id, slip, lock)
 
     def _sync_live(self) -> None:
@@ -418,4 +446,7 @@ def _lock(path: Path) -> int | None:
     except BlockingIOError:
         os.close(fd)
         return None
+    except OSError:
+        os.close(fd)
+        raise
     return fd

@@ -1,5 +1,7 @@
 """What was acknowledged and cannot be put into one of its mailboxes yet: it waits, is tried again, is never lost."""
 
+import errno
+import os
 import smtplib
 import time
 from collections import Counter
@@ -12,7 +14,7 @@ import pytest
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.log.maillog import stamp
-from mic_mail.outbound.spool import Slip
+from mic_mail.outbound.spool import Slip, Target
 from mic_mail.policy.facts import FactKind
 from population import draft
 
@@ -37,6 +39,28 @@ def deferred(server: MailServer, count: int) -> list[dict[str, Any]]:
         assert time.monotonic() < limit
         time.sleep(0.02)
     return events
+
+
+def test_a_file_of_the_spool_that_cannot_be_opened_is_told_of_once(serve: Callable[..., MailServer]) -> None:
+    """By its name, and no duty fails for it; what waits beside it is delivered."""
+    server = serve(clock=ManualClock(NOW))
+    dvbe = server.issue("dvbe")
+    spool = server.running.rooms.spool
+    for spool_id in ("a1", "a3"):
+        entry = spool.draft(spool_id)
+        entry.write(MESSAGE)
+        target = Target(dvbe.mailbox_id, "dvbe@mic.gov.vn")
+        entry.commit(Slip(trace_id=spool_id, sender="", targets=(target,), accepted_at_us=1, return_path_octets=0)).release()
+    bad = server.config.spool_dir / "live" / "a2.msg"
+    bad.symlink_to(bad.name)
+    for _ in range(3):
+        server.housekeep()
+    assert slips(server) == []
+    assert messages(server, "dvbe") == 2
+    server.stop()
+    events = [event for event in server.events() if event["event"] == "spool_entry_unreadable"]
+    assert [(event["file"], event["error"]) for event in events] == [(str(bad), os.strerror(errno.ELOOP))]
+    assert not any(event["event"] == "duty_failed" for event in server.events())
 
 
 @pytest.mark.clause("9.2")

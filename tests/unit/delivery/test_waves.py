@@ -13,6 +13,7 @@ import pytest
 
 from harness import MailServer
 from mic_mail.clock import ManualClock
+from mic_mail.mime.render import most_octets
 from mic_mail.services.transport import delivery, posting
 from mic_mail.services.transport.delivery import Delivering
 from mic_mail.services.transport.envelope import Recipient
@@ -219,6 +220,15 @@ def test_no_more_wait_than_there_is_memory_for(office: Office, monkeypatch: pyte
     outcomes = office.deliver(*(("dvbe", message(number)) for number in range(5)))
     assert [isinstance(outcome, Unavailable) for outcome in outcomes] == [False, False, False, True, True]
     assert office.inbox("dvbe") == [message(0), message(1), message(2)]
+
+
+def test_no_more_octets_wait_than_there_is_memory_for(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the index may say of them counts: of a small message it may be four times as much."""
+    weight = len(message(0)) + most_octets(len(message(0)))
+    monkeypatch.setattr(delivery, "MOST_WAITING_OCTETS", 3 * weight)
+    for _ in range(2):  # what has waited weighs nothing
+        outcomes = office.deliver(*(("dvbe", message(number)) for number in range(5)))
+        assert [isinstance(outcome, Unavailable) for outcome in outcomes] == [False, False, False, True, True]
 
 
 def test_a_store_that_was_replaced_holds_no_wave_up(office: Office) -> None:

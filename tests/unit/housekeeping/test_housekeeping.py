@@ -17,8 +17,11 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.errors import Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.lanes import Lanes
+from mic_mail.services.mailboxes.clockmark import ClockMark
 from mic_mail.services.operations.housekeeping import Duties, Duty, LogRetention, only_one
+from mic_mail.storage.types import AccountRef
 from population import PASSWORD
+from storage_model import deliver
 
 
 async def test_a_duty_that_fails_comes_again_and_harms_no_other(tmp_path: Path) -> None:
@@ -70,6 +73,25 @@ async def test_only_one_housekeeper_at_a_time(tmp_path: Path) -> None:
         order.append("first")
     await waiting
     assert order == ["first", "second"]
+
+
+def test_what_was_expunged_is_kept_while_the_clock_is_not_trusted(serve: Callable[..., MailServer]) -> None:
+    """A clock that jumps a week brings nothing past keeping, until somebody has looked at it."""
+    clock = ManualClock(datetime(2026, 11, 24, 9, 0, tzinfo=UTC))
+    server = serve(clock=clock)
+    mailbox = server.issue("dvbe")
+    server.refresh()
+    account = server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+    inbox = account.folder("INBOX").folder_id
+    account.remove(inbox, deliver(account, inbox, ["x"]))
+    server.housekeep()
+    clock.move_to(clock.now() + timedelta(days=8))
+    server.housekeep()
+    server.housekeep()
+    assert len(account.tombstones()) == 1
+    ClockMark(server.config.server.data_dir, clock).confirm()
+    server.housekeep()
+    assert account.tombstones() == []
 
 
 def test_clause_8_2_the_housekeeper_removes_the_mail_log_that_is_past_keeping(serve: Callable[..., MailServer]) -> None:

@@ -6,7 +6,7 @@ import re
 import tracemalloc
 from datetime import timedelta
 from pathlib import Path
-from typing import Never
+from typing import Any, Never
 
 import pytest
 
@@ -15,11 +15,11 @@ from messages.hard import HARD
 from mic_mail.clock import ManualClock
 from mic_mail.connection.actions import NeedInput, Send
 from mic_mail.imap.actions import SLICE_OCTETS
-from mic_mail.imap.fetching import fetch
+from mic_mail.imap.fetching import fetch, fetchplan
 from mic_mail.imap.fetching.fetchplan import WHOLE_OCTETS
 from mic_mail.imap.selected import shelf
 from mic_mail.imap.selected.shelf import KeptAnswers
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.mailstore import Account, MailStore
 from storage_model import deliver
 
 MESSAGE = (
@@ -236,6 +236,31 @@ def test_a_session_cut_within_a_list_ends_the_line_and_says_bye(talk: Talk, monk
     line = rb"\* \d+ FETCH \(BODY\[HEADER\.FIELDS \(X-LONG\)\] \{%d\}\r\n%b\r\n\r\n\)\r\n" % (len(field) + 4, field)
     assert re.fullmatch(rb"(?:%b)+\* BYE Going down\.\r\n" % line, answer)
     assert answer.count(b" FETCH (") < 180
+
+
+@pytest.mark.parametrize(("recipients", "calls"), [(10, 1), (4_000, 10)])
+def test_no_more_of_the_index_is_in_memory_than_a_batch_may_hold(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, recipients: int, calls: int
+) -> None:
+    """A client that reads slowly keeps a batch here: hostile messages are fewer in one, ordinary ones are not."""
+    monkeypatch.setattr(fetchplan, "BATCH_OCTETS", 1 << 17)
+    monkeypatch.setattr(fetchplan, "_LIGHT_OCTETS", 1 << 14)
+    read: list[int] = []
+    rows = Account.rows
+
+    def counted(self: Account, *asked: Any) -> list[tuple[Any, ...]]:
+        found = rows(self, *asked)
+        read.append(sum(len(value) for row in found for value in row if isinstance(value, bytes)))
+        return found
+
+    for _ in range(30):
+        append(talk, b"To: " + b"a," * recipients + b"\r\n\r\nx")
+    talk.say(b"s SELECT INBOX\r\n")
+    monkeypatch.setattr(Account, "rows", counted)
+    answer = talk.say(b"f FETCH 1:* (UID ENVELOPE BODYSTRUCTURE)\r\n")
+    assert [int(number) for number in re.findall(rb"\* (\d+) FETCH", answer)] == list(range(1, 31))
+    assert len(read) == calls
+    assert max(read) <= 1 << 17
 
 
 def test_lost_in_the_middle_of_a_message_closes_its_file(talk: Talk) -> None:

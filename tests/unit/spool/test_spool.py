@@ -34,6 +34,49 @@ def accept(spool: Spool, *mailboxes: int) -> Any:
     return draft.commit(slip(*mailboxes))
 
 
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("kind", [".msg", ".env"])
+def test_an_entry_that_cannot_be_opened_holds_up_no_other(tmp_path: Path, kind: str) -> None:
+    """As after a restore by root, or on a bad disk: the others are taken up each time, it once that is mended."""
+    spool = Spool(tmp_path)
+    for spool_id in ("a1", "a2", "a3"):
+        draft = spool.draft(spool_id)
+        draft.write(MESSAGE)
+        draft.commit(slip(1)).release()
+    bad = tmp_path / "live" / f"a2{kind}"
+    bad.rename(tmp_path / "good")
+    bad.symlink_to(bad.name)  # ELOOP
+    (tmp_path / "tmp" / "b.msg").mkdir()
+    before = open_files()
+    for _ in range(3):
+        told: list[str] = []
+        entries = list(spool.recover(unreadable=lambda path, error, told=told: told.append(path.name)))  # type: ignore[misc]
+        assert [entry.spool_id for entry in entries] == ["a1", "a3"]
+        assert told == ["b.msg", f"a2{kind}"]
+        for entry in entries:
+            entry.release()
+        assert open_files() == before
+    os.replace(tmp_path / "good", bad)
+    assert [entry.spool_id for entry in spool.recover()] == ["a1", "a2", "a3"]
+
+
+def test_who_cannot_say_whether_an_entry_waits_owns_nothing(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    accept(spool, 1).release()
+
+    def waits(slip: Slip) -> bool:
+        raise LookupError("the directory")
+
+    before = open_files()
+    with pytest.raises(LookupError):
+        list(spool.recover(waits=waits))
+    assert open_files() == before
+    assert [entry.spool_id for entry in spool.recover()] == ["ID"]
+
+
 @pytest.mark.clause("9.2")
 def test_the_life_of_an_entry(tmp_path: Path) -> None:
     """Nothing is live before `commit`, everything is gone after the last recipient is settled."""

@@ -23,18 +23,22 @@ from mic_mail.imap.numbering import ranges
 from mic_mail.imap.selected.shelf import AnswerShelf
 from mic_mail.imap.selected.view import View
 from mic_mail.mime.headers import cut
+from mic_mail.mime.render import most_octets
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Column
 
 Values = Iterable[object]
 
-BATCH_OCTETS = 32 << 20
-"""Of headers, and of what is made of them, at once; of mail as it is written a batch has a hundredth of it."""
 KEPT_HEADERS = 8
 """So many items of header fields are made for all messages of a batch, and kept for the next time; more, one by one."""
 WHOLE_OCTETS = 128 << 10
 """Messages up to here are read in one piece, and closed before anything of them is sent."""
+BATCH_OCTETS = 32 << 20
+"""What the index may at most say of all messages of a batch, and what may be made of their headers: who is slow keeps it in
+memory. Of mail as it is written it is a hundredth."""
+_LIGHT_OCTETS = BATCH_OCTETS // 8
+"""Whole messages that are no larger together are a batch without more ado."""
 SHELF_MESSAGES = 256
 """Answered without a hop where everything is in memory: 0.1 ms of the loop's time; a hop takes about as much."""
 
@@ -371,7 +375,7 @@ class Reading:
 
     def chunks(self, account: Account) -> Iterator[bytes]:
         """The answer in pieces of at most a slice; blocks, runs in a lane."""
-        for whole in self._batches():
+        for whole in chain.from_iterable(map(self._light, Batch.cut(self._places, self._batch_messages))):
             yield b""
             batch = self._with_rows(account, whole)
             if not batch.places:
@@ -391,22 +395,23 @@ class Reading:
                 message = Message(account, folder_id, uid, table, header, path=paths.get(uid))
                 yield from self._streams_of(message, head)
 
-    def _batches(self) -> Iterator[Batch]:
-        """As many messages as are in memory at once with what is made of their headers."""
-        times = self._plan.headers_at_once
-        if times == 0:
-            yield from Batch.cut(self._places, self._batch_messages)
+    def _light(self, batch: Batch) -> Iterator[Batch]:
+        """The batch, in pieces where it could be too much at once by the sizes of its messages."""
+        plan, sizes = self._plan, self._view.sizes
+        headers = plan.headers_at_once
+        if not (plan.columns or plan.kept) or sum(batch.pick(sizes)) * max(1, headers) <= _LIGHT_OCTETS:
+            yield batch
             return
         held: list[int] = []
         octets = 0
-        for at in chain.from_iterable(self._places):
-            octets += times * min(self._view.sizes[at], MOST_HEADER_OCTETS)
-            if held and (len(held) == self._batch_messages or octets > BATCH_OCTETS):
+        for at in chain.from_iterable(batch.places):
+            more = most_octets(sizes[at]) + headers * min(sizes[at], MOST_HEADER_OCTETS)
+            if held and octets + more > BATCH_OCTETS:
                 yield Batch(ranges(held))
-                held, octets = [], times * min(self._view.sizes[at], MOST_HEADER_OCTETS)
+                held, octets = [], 0
             held.append(at)
-        if held:
-            yield Batch(ranges(held))
+            octets += more
+        yield Batch(ranges(held))
 
     def _whole(self, account: Account, item: Section | Binary, batch: Batch, paths: Mapping[int, str]) -> Iterator[bytes]:
         """Messages of which the file is asked for all that it has: 21 us each, three quarters of it the system's."""

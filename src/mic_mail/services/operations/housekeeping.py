@@ -127,9 +127,16 @@ class Visits:
         self._left: dict[int, Mapping[str, Sequence[str]]] = {}
         """By mailbox and kind, the files that wait for a person, as last told."""
 
-    async def sweep(self) -> None:
-        """Drop what is past keeping and not held (Reg. 9.2, 12.3.d), let names follow, checkpoint."""
-        await self._visit("sweep", lambda entry: self._store.account(_ref(entry)).sweep(keep=nothing_may_go(entry.facts)))
+    async def sweep(self, *, trusted: bool) -> None:
+        """Drop what is past keeping and not held (Reg. 9.2, 12.3.d), let names follow, checkpoint.
+
+        Unless the clock is `trusted` nothing is past keeping.
+        """
+
+        def sweep(entry: Entry) -> None:
+            self._store.account(_ref(entry)).sweep(keep=not trusted or nothing_may_go(entry.facts))
+
+        await self._visit("sweep", sweep)
 
     async def forget_readers(self, readers: Callable[[int], frozenset[str] | None]) -> None:
         """Drop the read marks of people who are named in a unit's or group's mailbox no more: who comes back begins anew

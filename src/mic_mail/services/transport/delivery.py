@@ -16,7 +16,7 @@ from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog, stamp
-from mic_mail.mime.render import Answers, answers
+from mic_mail.mime.render import Answers, answers, most_octets
 from mic_mail.mime.scanner import Scanner
 from mic_mail.outbound.spool import ELSEWHERE, Slip, Target
 from mic_mail.outbound.spool import Entry as SpoolEntry
@@ -36,7 +36,8 @@ GATHER_SECONDS, GATHER_TIMES = 0.001, 5
 GATHER_FROM = 5
 """Smaller waves do not wait: where few send, everybody's next message would come later for it."""
 MOST_WAITING = 2_000
-"""Small messages in memory that wait; beyond them 451: at worst a quarter of a gigabyte."""
+MOST_WAITING_OCTETS = 256 << 20
+"""Small messages in memory that wait, and their octets with what their headers may say in the index; beyond either 451."""
 SCAN_OCTETS = 1 << 18
 
 
@@ -69,6 +70,7 @@ class Delivering:
         self._riding = False
         self._settling = False
         self._waiting = 0
+        self._waiting_octets = 0
         self._last_wave_at = -math.inf
         self._queues: dict[int, deque[Waiting]] = {}
         self._errands: set[asyncio.Task[object]] = set()
@@ -78,8 +80,9 @@ class Delivering:
     async def small(self, parcel: Parcel, octets: bytes, answered: Answers | None = None) -> Published:
         """A whole message for one mailbox, scanned already where there is `answered`. One whose caller has gone before its turn
         is not delivered."""
-        if self._waiting >= MOST_WAITING:
-            raise Unavailable(f"{MOST_WAITING} messages wait")
+        weight = len(octets) + most_octets(len(octets))
+        if self._waiting >= MOST_WAITING or self._waiting_octets + weight > MOST_WAITING_OCTETS:
+            raise Unavailable(f"{self._waiting} messages wait")
         loop = asyncio.get_running_loop()
         waiting = Waiting(parcel, octets, loop.create_future(), answered=answered)
         if parcel.mailbox.mailbox_id in self._queues or not self._store.is_warm(account_ref(parcel.mailbox)):
@@ -91,10 +94,12 @@ class Delivering:
                 self._start(self._ride())
         deadline = loop.call_later(self._lanes.patience, self._give_up, waiting)
         self._waiting += 1
+        self._waiting_octets += weight
         try:
             published = await waiting.future
         finally:
             self._waiting -= 1
+            self._waiting_octets -= weight
             deadline.cancel()
         self._arrived(parcel.mailbox.mailbox_id)
         return published

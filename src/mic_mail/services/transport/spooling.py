@@ -7,6 +7,7 @@ on. What a mailbox sent that is suspended or reclaimed now stays in the spool (R
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from itertools import islice
+from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.log.maillog import MailLog, stamp
@@ -57,6 +58,8 @@ class Spooling:
         self._has_looked = False
         self._held: set[str] = set()
         """The entries that wait because their sender is suspended, as last seen."""
+        self._unreadable: set[str] = set()
+        """The files that could not be opened, as last seen."""
 
     def draft(self, spool_id: str) -> Draft:
         """Begin an entry. Blocks."""
@@ -117,8 +120,10 @@ class Spooling:
         now_us = self._clock.now_us() if self._has_looked else None
         self._has_looked = True
         held: list[Slip] = []
-        entries = await self._lanes.io(lambda: list(islice(self._spool.recover(now_us, self._waits(held)), MAX_RECOVERED)))
+        unreadable: list[tuple[Path, OSError]] = []
+        entries = await self._lanes.io(self._recovered, now_us, held, unreadable)
         self._tell_held(held)
+        self._tell_unreadable(unreadable)
         for entry in entries:
             slip = entry.slip
             self._log.event(
@@ -131,6 +136,25 @@ class Spooling:
             )
             self.fan_out(entry, None, doubtful=True)
         return len(entries)
+
+    def _recovered(self, now_us: int | None, held: list[Slip], unreadable: list[tuple[Path, OSError]]) -> list[Entry]:
+        """As many as are taken up at once, or none: who fails owns nothing. In a thread."""
+        entries: list[Entry] = []
+        try:
+            found = self._spool.recover(now_us, self._waits(held), lambda path, error: unreadable.append((path, error)))
+            entries.extend(islice(found, MAX_RECOVERED))
+        except BaseException:
+            for entry in entries:
+                entry.release()
+            raise
+        return entries
+
+    def _tell_unreadable(self, unreadable: Sequence[tuple[Path, OSError]]) -> None:
+        """Once for each file and process."""
+        for path, error in unreadable:
+            if str(path) not in self._unreadable:
+                self._log.event("spool_entry_unreadable", file=str(path), error=error.strerror)
+        self._unreadable = {str(path) for path, _ in unreadable}
 
     def _waits(self, held: list[Slip]) -> Callable[[Slip], bool]:
         """Whether an entry's sender may not send now, asked once for each; those that wait are noted. In a thread."""
