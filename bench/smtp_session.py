@@ -69,7 +69,7 @@ class MemoryWire:
     """A client that sends `MESSAGES` messages, in memory."""
 
     def __init__(self) -> None:
-        self.over = self.in_message = False
+        self.over = self.in_message = self.owes_a_promise = False
         self.unsent_octets = 0
         self.time = asyncio.get_running_loop().time
         self.writes = 0

@@ -1,7 +1,10 @@
 """Connections take turns, whatever one of them has pipelined."""
 
 import asyncio
+import base64
+import smtplib
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +12,9 @@ from typing import Any
 import pytest
 
 from harness import MailServer
+from mic_mail.services.transport import authorship
 from mic_mail.services.transport.mailflow import MailFlow
+from population import PASSWORD
 
 PAIRS = 1_500
 """Of MAIL and RSET; what a server reads at once."""
@@ -70,3 +75,24 @@ def test_thousands_of_pipelined_commands_leave_others_their_turn(
             pass
     assert turns.all == PAIRS
     assert turns.most <= 64
+
+
+def test_a_header_of_very_many_fields_is_read_beside_the_loop(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has signed in may write 65,000 of them; a usual header is not worth the way to a thread."""
+    readers: list[str] = []
+    read: Callable[..., authorship.Reading] = authorship.read
+
+    def watched(*given: Any, **named: Any) -> authorship.Reading:
+        readers.append(threading.current_thread().name)
+        return read(*given, **named)
+
+    monkeypatch.setattr(authorship, "read", watched)
+    with smtplib.SMTP_SSL("localhost", mail_server.ports["submissions"], context=mail_server.tls()) as client:
+        client.ehlo()
+        signed_in = client.docmd("AUTH PLAIN", base64.b64encode(f"\0dvbe@mic.gov.vn\0{PASSWORD}".encode()).decode())
+        assert signed_in[0] == 235
+        for more in (b"", b"a:\r\n" * 65_000):
+            header = b"From: dvbe@mic.gov.vn\r\nSubject: x\r\n" + more
+            client.sendmail("dvbe@mic.gov.vn", ["ttlan@mic.gov.vn"], header + b"\r\nx\r\n")
+    assert readers[0] == "server"
+    assert readers[1] != "server"

@@ -7,6 +7,7 @@ import email.policy
 import imaplib
 import json
 import smtplib
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.config.document import write
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.sentcounts import SentCounts
+from mic_mail.services.transport.mailflow import MailFlow
 from population import PASSWORD
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
@@ -152,6 +154,39 @@ def test_what_is_not_taken_does_not_count(serve: Callable[..., MailServer]) -> N
     assert send(client, secret)[0] == 550
     assert {send(client)[0] for _ in range(10)} == {250}
     assert send(client)[0] == 450
+
+
+def test_what_its_sender_did_not_wait_for_does_not_count(
+    serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that hangs up while a long look is taken at its message, and tries again, has not sent it each time."""
+    server = with_limits(serve, messages_per_hour=10)
+    looks: list[object] = []
+
+    async def never_ends(*given: object) -> None:
+        looks.append(given)
+        await asyncio.sleep(600)
+
+    with monkeypatch.context() as patches:
+        patches.setattr(MailFlow, "_inspect", never_ends)
+        for number in range(10):
+            client = submission(server)
+            for line in ("MAIL FROM:<dvbe@mic.gov.vn>", f"RCPT TO:<{TO}>", "DATA"):
+                client.docmd(line)
+            client.send(LETTER + b".\r\n")
+            _until(lambda number=number: len(looks) > number)
+            client.close()
+        _until(lambda: server.running.server.doors.connections["smtp"] == 0)
+    client = submission(server)
+    assert {send(client)[0] for _ in range(10)} == {250}
+    assert send(client)[0] == 450
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
 
 
 @pytest.mark.clause("7.2.c")

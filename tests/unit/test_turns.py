@@ -1,13 +1,16 @@
 """Whoever sends thousands of commands at once, or of nothing: others have their turn in between."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from conversing import Pop3Talk, Talk, open_store
+from conversing import LdapTalk, Pop3Talk, Talk, open_store
+from ldapwords import search, small_book
 from mic_mail.connection.actions import COMMANDS_AT_ONCE, NeedInput, Pause
 from mic_mail.imap.grammar.reader import NEED_INPUT, Limits, Reader
+from mic_mail.ldap.tree import Tree
 from mic_mail.storage.mailstore import MailStore
 
 
@@ -58,3 +61,21 @@ def test_empty_lines_are_passed_over_at_once(monkeypatch: pytest.MonkeyPatch) ->
     reader.feed(b"P\r\n\r\n")
     assert reader.next().tag == b"a"  # type: ignore[union-attr]
     assert reader.next() is NEED_INPUT
+
+
+@pytest.mark.parametrize("protocol", ["imap", "pop3", "ldap"])
+def test_who_always_has_something_to_say_signs_in_in_time_or_is_out(store: MailStore, protocol: str) -> None:
+    """Not only who is waited for."""
+    talk: Talk | Pop3Talk | LdapTalk
+    match protocol:
+        case "imap":
+            talk, words = Talk(store), b"a NOOP\r\n"
+        case "pop3":
+            talk, words = Pop3Talk(store), b"CAPA\r\n"
+        case _:
+            talk, words = LdapTalk(Tree(small_book())), search(3, "(objectClass=*)", "+", base="", scope=0)
+    assert talk.say(words)
+    talk.clock.move_to(talk.clock.now() + timedelta(seconds=190))
+    said = talk.say(words * 3)
+    assert talk.over
+    assert said in {b"", b"* BYE Too long without a sign-in.\r\n"}

@@ -28,6 +28,12 @@ class Talk(Protocol):
         """Why the session has to end."""
         ...
 
+    @property
+    def must_sign_in_by(self) -> float | None:
+        """When the session is over if nobody has signed in by then, whatever it is doing; None where somebody has, or nobody
+        need."""
+        ...
+
     def take_output(self) -> bytes:
         """The next octets to send."""
         ...
@@ -52,6 +58,11 @@ class Session(ABC):
     @abstractmethod
     def buffered(self) -> int:
         """Octets from the client that no command has used yet; above 64 KiB stop reading."""
+
+    @property
+    def must_sign_in_by(self) -> float | None:
+        """See `Talk`."""
+        return self._talk.must_sign_in_by
 
     @property
     def ending(self) -> bool:

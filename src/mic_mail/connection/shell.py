@@ -191,7 +191,7 @@ class Connection(asyncio.Protocol, ABC):
         self._eof = True
         if self._waiting is None:
             return self._peer.tls is None
-        self._transport.close()
+        self._hang_up()
         return False
 
     def pause_writing(self) -> None:
@@ -200,17 +200,28 @@ class Connection(asyncio.Protocol, ABC):
             self._unread = self._loop.call_later(CLOSING_SECONDS, self.abort)
         else:
             self._taken, self._taken_at = acknowledged(self._transport), self._loop.time()
-            self._unread = self._loop.call_later(self.UNREAD_SECONDS / UNREAD_LOOKS, self._look_at_reader)
+            self._look_again()
+
+    def _look_again(self) -> None:
+        seconds = self.UNREAD_SECONDS / UNREAD_LOOKS
+        if self._session.must_sign_in_by is not None:
+            seconds = min(seconds, max(0.0, self._session.must_sign_in_by - self._services.clock.monotonic()))
+        self._unread = self._loop.call_later(seconds + 0.001, self._look_at_reader)
 
     def _look_at_reader(self) -> None:
-        """Cut off a client that takes nothing; one that takes little is waited for, however full the buffers are."""
+        """Cut off a client that takes nothing; one that takes little is waited for, however full the buffers are, but nobody
+        longer than until somebody has to be signed in."""
         taken, now = acknowledged(self._transport), self._loop.time()
+        must_sign_in_by = self._session.must_sign_in_by
+        if must_sign_in_by is not None and self._services.clock.monotonic() >= must_sign_in_by:
+            self.abort()
+            return
         if taken != self._taken:
             self._taken, self._taken_at = taken, now
         elif now - self._taken_at >= self.UNREAD_SECONDS:
             self.abort()
             return
-        self._unread = self._loop.call_later(self.UNREAD_SECONDS / UNREAD_LOOKS, self._look_at_reader)
+        self._look_again()
 
     def resume_writing(self) -> None:
         self._paused = False

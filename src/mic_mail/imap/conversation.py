@@ -292,6 +292,10 @@ class Conversation:
         self.reader.utf8 = False
         self.sign_in_until = self.now() + self.settings.sign_in_seconds
 
+    @property
+    def must_sign_in_by(self) -> float | None:
+        return self.sign_in_until if self.signed_in is None else None
+
     def now(self) -> float:
         return self.clock.monotonic()
 
@@ -367,6 +371,8 @@ class Conversation:
                 raise self.ending
             if self.notifier is not None and meanwhile is not None:
                 yield from meanwhile()
+            if self.signed_in is None and self.now() >= self.sign_in_until:  # however much has come
+                raise Ended("Too long without a sign-in.")
             event = self.hear()
             if isinstance(event, LiteralRequested):
                 self.say(continuation())

@@ -108,6 +108,10 @@ class Conversation:
     def may_search(self) -> bool:
         return self.signed_in is not None or self.desk.is_open_to_strangers()
 
+    @property
+    def must_sign_in_by(self) -> float | None:
+        return None if self.may_search else self.sign_in_until
+
     def now(self) -> float:
         return self.clock.monotonic()
 
@@ -151,6 +155,8 @@ class Conversation:
         while True:
             if self.ending is not None:
                 raise self.ending
+            if self.now() >= self.sign_in_until and not self.may_search:  # however much has come
+                raise Ended
             if self._waiting:
                 return self._popped(0)
             if self._senseless:

@@ -4,7 +4,8 @@ In: the raw octets of leaves, in pieces that end with a line end wherever lines 
 What counts: every leaf but the first text/plain and the first text/html body of each multipart/alternative or related, and
 of the message itself; so inline images, S/MIME and the leaves of attached messages count, each once. A leaf that says that
 it is a file (RFC 2183) is no body. A text body gives what is uuencoded in it, as it lies there or under its own encoding. A
-leaf whose encoding is damaged counts with its raw octets. A count never falls while its leaf streams in.
+leaf whose encoding is damaged counts with its raw octets, a uuencoded file from its first damaged line on. A count never falls
+while its leaf streams in.
 """
 
 import binascii
@@ -142,9 +143,29 @@ _BEGIN = re.compile(rb"^begin(-base64)? [0-7]{3,4}(?:[ \t][^\r\n]{0,998}+)?\r?\n
 _BEGIN_WORD = re.compile(rb"begin(?:-base64)? [0-7]")
 """Looked for first, as it is found by its first letters: prose is searched in a third of the time."""
 _FULL_LINES = re.compile(rb"(?:M[ -`]{60}[ \t]{0,998}+\r?\n)++")
-_BASE64_LINES = re.compile(rb"(?:[A-Za-z0-9+/]{1,998}+={0,2}[ \t]{0,998}+\r?\n)++")
+_BLANK = rb"[ \t\r]{0,4}+\n"
+"""A line of no octets is a space, which may be lost on the way, or grow by a checksum."""
+_BASE64_LINES = re.compile(rb"(?:[A-Za-z0-9+/]{1,998}+={0,2}[ \t]{0,998}+\r?\n|" + _BLANK + rb")++")
 _LINE = re.compile(rb"[^\n]*+\n?")
 _UU_LINE = re.compile(rb"[ -`]++")
+_UU_OCTETS = bytes([0] * 33 + [octets & 0x3F for octets in range(1, 65)] + [0] * 159)
+"""What a line holds that begins with each character."""
+_UU_FIRST = re.compile(rb"([^\n])[^\n]*+\n|\n")
+_LASTS = {False: b"end", True: b"===="}
+"""The last line of a file, and of one in base64."""
+_ENDS = {is_base64: re.compile(rb"\n%b[ \t\r]*+(?:\n|\Z)" % last) for is_base64, last in _LASTS.items()}
+
+
+def _uu_lines() -> re.Pattern[bytes]:
+    """A run of lines that are uuencoded (`_is_uu_line`), of any length, or blank: strangers send millions of two octets."""
+    kinds = [_BLANK, rb"(?: [!-`]|`[!-`]?)[ \t\r]{0,998}+\n"]
+    for octets in range(1, 64, 3):
+        first, last = re.escape(bytes([0x20 + octets])), re.escape(bytes([0x22 + octets]))
+        kinds.append(rb"[%b-%b][ -`]{0,%d}+[ \t\r]{0,998}+\n" % (first, last, octets // 3 * 4 + 5))
+    return re.compile(rb"(?:" + rb"|".join(kinds) + rb")++")
+
+
+_UU_LINES = _uu_lines()
 
 
 class UuMeter:
@@ -152,7 +173,7 @@ class UuMeter:
     counts raw. In a text body that is all; a leaf with this encoding (`whole`) has nothing else in it, or is damaged.
     """
 
-    __slots__ = ("_base64", "_begun", "_damaged", "_digits", "_found", "_inside", "_whole")
+    __slots__ = ("_base64", "_begun", "_damaged", "_digits", "_found", "_inside", "_is_broken", "_whole")
 
     damaged = False
     """As `octets` sees to it: what damaged lines have lost may count for more than their raw octets."""
@@ -165,6 +186,7 @@ class UuMeter:
         self._inside = False
         self._base64 = False
         self._damaged = False
+        self._is_broken = False  # the file that is being read has had a damaged line
 
     def feed(self, piece: bytes, *, at_line_start: bool = True) -> None:
         """Count the next raw octets; `at_line_start` is false for the rest of a line that was cut."""
@@ -173,6 +195,7 @@ class UuMeter:
             pos = piece.find(b"\n") + 1 or len(piece)
             self._damaged = self._damaged or self._inside or not piece[:pos].isspace()
             self._found += pos if self._inside else 0
+            self._is_broken = True
         size = len(piece)
         while pos < size:
             if not self._inside:
@@ -182,6 +205,7 @@ class UuMeter:
                 if begin is None:
                     return
                 self._inside = self._begun = True
+                self._is_broken = False
                 self._base64 = begin[1] is not None
                 pos = begin.end()
             pos = self._read_lines(piece, pos)
@@ -189,15 +213,11 @@ class UuMeter:
     def _read_lines(self, piece: bytes, pos: int) -> int:
         """Lines of one uuencoded file, up to and with its end or the end of the piece."""
         size = len(piece)
-        last = b"====" if self._base64 else b"end"
-        while pos < size:
-            full = (_BASE64_LINES if self._base64 else _FULL_LINES).match(piece, pos)
-            if full:
-                if self._base64:
-                    self._digits += len(full[0]) - len(full[0].translate(None, BASE64))
-                else:
-                    self._found += 45 * full[0].count(b"\n")
-                pos = full.end()
+        last = _LASTS[self._base64]
+        while pos < size and not self._is_broken:
+            whole = self._read_run(piece, pos)
+            if whole > pos:
+                pos = whole
                 continue
             line = _LINE.match(piece, pos)
             assert line is not None
@@ -206,11 +226,38 @@ class UuMeter:
             if text == last:
                 self._inside = False
                 return pos
-            if text or len(line[0]) > 5:  # one of no octets is a space, which may be lost on the way, or grow by a checksum
+            if text or len(line[0]) > 5:
                 is_one = not self._base64 and len(line[0]) <= MAX_LINE and _is_uu_line(text)
-                self._damaged = self._damaged or not is_one
+                self._is_broken = not is_one
+                self._damaged = self._damaged or self._is_broken
                 self._found += _uu_octets(text) if is_one else len(line[0])
-        return pos
+        return self._read_broken(piece, pos) if pos < size else pos
+
+    def _read_run(self, piece: bytes, pos: int) -> int:
+        """Whole lines as they usually are, all at once; where they end."""
+        if self._base64:
+            run = _BASE64_LINES.match(piece, pos)
+            if run:
+                self._digits += len(run[0]) - len(run[0].translate(None, BASE64))
+        elif run := _FULL_LINES.match(piece, pos):
+            self._found += 45 * run[0].count(b"\n")
+        elif run := _UU_LINES.match(piece, pos):
+            self._found += sum(b"".join(_UU_FIRST.findall(run[0])).translate(_UU_OCTETS))
+        return run.end() if run else pos
+
+    def _read_broken(self, piece: bytes, pos: int) -> int:
+        """The rest of a file with a damaged line, up to its end: as it is."""
+        size = len(piece)
+        while pos < size:
+            end = piece.find(b"\n", pos) + 1 or size
+            if piece[pos:end].rstrip(b" \t\r\n") == _LASTS[self._base64]:
+                self._inside = False
+                return end
+            last = _ENDS[self._base64].search(piece, end - 1)
+            until = size if last is None else last.start() + 1
+            self._found += until - pos
+            pos = until
+        return size
 
     @property
     def found(self) -> int:

@@ -143,6 +143,10 @@ class Conversation:
         assert self._drop is not None
         return self._drop
 
+    @property
+    def must_sign_in_by(self) -> float | None:
+        return self.sign_in_until if self.signed_in is None else None
+
     def now(self) -> float:
         return self.clock.monotonic()
 
@@ -186,6 +190,8 @@ class Conversation:
         while True:
             if self.ending is not None:
                 raise self.ending
+            if self.signed_in is None and self.now() >= self.sign_in_until:  # however much has come
+                raise Ended
             line = self.lines.next()
             if line is Trouble.ENDLESS:
                 raise Ended("That is too much.")

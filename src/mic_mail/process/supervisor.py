@@ -45,6 +45,11 @@ LONG_LIFE = 10.0
 """A child that lived so long is started again without a pause."""
 HUNG_SECONDS = 60.0
 """A child that was ready and has not reported for so long is killed."""
+STARTING_SECONDS = 600.0
+"""And one that is not ready by then: what a start may have to bring up to date or wait for takes far less."""
+STOOD_STILL_SECONDS = 5.0
+"""Where the clock is looked at each second. So much later this process stood still (a container that was paused, SIGSTOP), its
+children with it: they have their time to report from now on."""
 DRAIN_MARGIN = 3.0
 LONGEST_ANSWER = 1.0
 """Whoever asks for the state of everything has to read it in so many seconds; only the server's account can ask."""
@@ -108,6 +113,7 @@ class Supervisor:
         self._given_up = False
         self._started_at = clock.now()
         self._alive_at = 0.0
+        self._looked_at = clock.monotonic()
 
     # Beginning
     def start(self, listeners: Sequence[Listener], workers: int) -> None:
@@ -233,10 +239,15 @@ class Supervisor:
         now = self._clock.monotonic()
         if self._draining_until is not None and now >= self._draining_until:
             self._kill_all("drain_overdue")
+        has_stood_still = now > self._looked_at + STOOD_STILL_SECONDS
+        self._looked_at = now
         for child in self._children:
+            if has_stood_still:
+                child.heard_at = now
             if child.restart_at is not None and now >= child.restart_at:
                 self._spawn(child)
-            if child.process is not None and child.ready and now > child.heard_at + HUNG_SECONDS:
+            patience = HUNG_SECONDS if child.ready else STARTING_SECONDS
+            if child.process is not None and now > child.heard_at + patience:
                 self._log.event("process_hung", process=child.name, pid=child.process.pid)
                 child.process.kill()
                 child.heard_at = now

@@ -21,7 +21,7 @@ from mic_mail.services.signin.access import Access
 from mic_mail.services.signin.identity import Challenge, Peer, SignedIn
 from mic_mail.services.signin.refusals import Refusal
 from mic_mail.services.signin.watching import Watch
-from mic_mail.services.transport.envelope import BINARYMIME, Cause, Client, Envelope, Role
+from mic_mail.services.transport.envelope import BINARYMIME, Accepted, Cause, Client, Envelope, Role
 from mic_mail.services.transport.inbound.enquiries import Enquiry
 from mic_mail.services.transport.mailflow import MailFlow
 from mic_mail.services.transport.reception import Reception
@@ -76,6 +76,8 @@ class Wire(Protocol):
     """The last word has been said."""
     in_message: bool
     """Octets of a message are being read: a shutdown waits for its end."""
+    owes_a_promise: bool
+    """A 250 that takes over a message waits to be sent; `flush` has sent it."""
 
     def time(self) -> float: ...
     def say(self, octets: bytes) -> None:
@@ -248,6 +250,7 @@ class Conversation:
     async def _ask_recipient(self, asked: actions.AskRecipient) -> Reply | Close:
         transaction = self._core.transaction
         assert transaction is not None
+        await self._keep_promise()
         answer = await self._services.mailflow.check_recipient(
             asked.path.local,
             asked.path.domain,
@@ -346,9 +349,18 @@ class Conversation:
 
     async def _ended(self, reception: Reception) -> Reply | Close:
         """The message is complete: 250 only for what is durable."""
+        await self._keep_promise()
+        if self._wire.over:
+            raise ConnectionAbortedError  # 421 was said meanwhile: the client sends it again
         outcome = await reception.finish()
         self._reception = self._chunks = None
+        self._wire.owes_a_promise = isinstance(outcome, Accepted)
         return self._core.message_ended(outcome)
+
+    async def _keep_promise(self) -> None:
+        """Before what may take seconds (a name server, the disk): nobody waits that long to hear of a message before it."""
+        if self._wire.owes_a_promise:
+            await self._wire.flush()
 
     def _tell_too_large(self) -> None:
         """What the mail flow tells of a message that it refuses, of one whose announced size is refused here. Before the

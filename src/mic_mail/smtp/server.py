@@ -116,6 +116,7 @@ class SmtpConnection(SMTP):
         self._deadline: float | None = None
         self.unsent_octets = 0
         self.in_message = False
+        self.owes_a_promise = False
         self.over = False
         self.time = self.loop.time
         # Commands and mechanisms that nobody asks for here: each names this connection, which would lie in a ring with them,
@@ -187,11 +188,13 @@ class SmtpConnection(SMTP):
             self._reset_timeout(max(0.001, deadline - self.loop.time()))
 
     def expire(self, name: str) -> None:
-        """421 and the end (RFC 5321 §3.8: a server may say it at any time)."""
+        """421 and the end (RFC 5321 §3.8: a server may say it at any time), behind what was answered: a 250 that is not heard
+        has the message sent again."""
         if self.transport is not None and not self.transport.is_closing() and not self.over:
             peername = self.transport.get_extra_info("peername") or ("",)
             self._services.log.event("connection_cut", reason=name, peer=peername[0], session=self._session_id)
-            self._open_transport().write(replies.fixed(name))
+            self._open_transport().write(b"".join((*self._unsent, replies.fixed(name))))
+            self._unsent.clear()
             self.close()
 
     def drain(self) -> None:
@@ -251,14 +254,15 @@ class SmtpConnection(SMTP):
             self._open_transport().write(b"".join(self._unsent))
             self._unsent.clear()
             self.unsent_octets = 0
-            self._unanswered = False
+            self.owes_a_promise = self._unanswered = False
         if self._congestion is not None:
             self._wait_until(self.time() + self._door.limits.command_seconds)
             await self._congestion
             self._deadline = None
 
     async def read(self, octets: int, deadline: float) -> bytes:
-        """The next octets from the network, at most so many; none at the end of the stream."""
+        """The next octets from the network, at most so many; none at the end of the stream, or once the last word was said:
+        nobody may be told 421 and have what came in the same moment taken."""
         if self._unsent:
             await self.flush()
         if not self._arrived and not self._has_said_all:
@@ -269,6 +273,8 @@ class SmtpConnection(SMTP):
             self._arrival = self.loop.create_future()
             await self._arrival
             self._arrival = self._deadline = None
+        if self.over:
+            return b""
         self._unanswered = True
         piece = self._arrived
         self._arrived = b""

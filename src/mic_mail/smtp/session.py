@@ -193,7 +193,7 @@ class Session:
         """RFC 3030 §2: the transaction is over; what the client pipelined behind it is thrown away until RSET or MAIL."""
         if self.transaction is not None:
             self.transaction.broken = True
-        return self._counted(refusal)
+        return self._told(refusal) if refusal.trace_id else self._counted(refusal)
 
     def message_ended(self, outcome: Outcome) -> Reply | Close:
         """The message has come to its end."""
@@ -206,7 +206,7 @@ class Session:
         self._forget_sign_in(outcome)
         refusal = replies.of_refusal(outcome, quota_is_final=self.door.quota_is_final)
         refusal = replace(refusal, spoken=refusal.encode(voice))
-        return refusal if refusal.code < 500 else self._counted(refusal)
+        return refusal if refusal.code < 500 else self._told(refusal)
 
     def _forget_sign_in(self, refusal: Refusal) -> None:
         """A password that was changed ends what was signed in with it; the person may sign in anew (RFC 4954 §4)."""
@@ -218,6 +218,10 @@ class Session:
         if self.errors >= self.door.limits.errors:
             return Close(replies.reply("too-many-errors"))
         return answer
+
+    def _told(self, refusal: Reply) -> Reply | Close:
+        """The final refusal of a message: counted, but said as it is, since a 421 would have the message sent again."""
+        return Close(refusal) if isinstance(self._counted(refusal), Close) else refusal
 
     def _as_junk(self, answer: Reply) -> Reply | Close:
         """`answer`, to a command that brings no message forward; a message that is accepted makes good for all before it."""

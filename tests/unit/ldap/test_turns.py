@@ -10,6 +10,7 @@ from ldapwords import ask, codes, large_book, search, small_book, text, tlv
 from mic_mail.clock import ManualClock
 from mic_mail.connection.actions import Action
 from mic_mail.ldap.actions import Turn
+from mic_mail.ldap.columns import Column
 from mic_mail.ldap.conversation import SLICE_SECONDS, WORK_SECONDS
 from mic_mail.ldap.tree import Tree
 from mic_mail.ldap.turns import HALF_LIFE_SECONDS, Turns
@@ -170,3 +171,9 @@ def test_waiting_is_no_work() -> None:
     talk.clock.move_to(talk.clock.now() + timedelta(minutes=10))
     talk.say(search(3))
     assert talk.turns == []
+
+
+def test_a_filter_of_many_long_pieces_leaves_others_their_turn() -> None:
+    """Each is made comparable before anything is looked for, stretch by stretch."""
+    slices = list(Column({"nguyen van a": [0]}, 1).containing("", ["\u0301\u0327a" * 800] * 15, ""))
+    assert len(slices) >= 15

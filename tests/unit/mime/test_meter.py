@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from messages.hard import HARD, HEAD, HTML, IMAGE, PDF, PLAIN, crlf, lines_of_base64, multipart, part, uuencoded
 from messages.scans import cut_at, leaves, scan
+from mic_mail.mime import meter as meter_module
 from mic_mail.mime.meter import Base64Meter, UuMeter, meter_for
 from mic_mail.mime.scanner import Scanner
 
@@ -181,6 +182,69 @@ def test_damaged_uuencode_counts_raw() -> None:
     """What stands between begin and end and does not decode counts as it is; a file without end still counts."""
     assert octets(HEAD + part("text/plain", b"begin 644 a\r\n" + b"junk line here\r\n" * 10 + b"end\r\n")) == 160
     assert octets(HARD["uuencode without end"]) > 150
+
+
+UU_LINES = st.builds(
+    lambda first, rest, end: bytes([first]) + rest + end,
+    st.integers(0x20, 0x61),
+    st.lists(st.sampled_from(b" !A_`"), max_size=90).map(bytes),
+    st.sampled_from([b"\n", b"\r\n", b" \r\n", b"\t \r\r\n"]),
+)
+ODD_LINES = [b"\n", b"\r\n", b"    \n", b"     \n", b" A\r\n", b"!" + b" " * 1_100 + b"\r\n", b"ende\r\n"]
+
+
+def counted_line_by_line(lines: list[bytes]) -> tuple[int, bool]:
+    """What a file of these lines holds, and whether it is damaged; from the first damaged line on they count as they are."""
+    found, damaged = 0, False
+    for line in lines:
+        text = line.rstrip()
+        octets = (text[0] - 0x20) & 0x3F if text else 0
+        is_sound = (
+            all(0x20 <= sign <= 0x60 for sign in text) and len(text) - 2 <= (octets + 2) // 3 * 4 if text else len(line) <= 5
+        )
+        damaged = damaged or not is_sound
+        found += len(line) if damaged else octets
+    return found, damaged
+
+
+@given(st.lists(st.one_of(UU_LINES, st.sampled_from(ODD_LINES)), max_size=12), st.integers(0, 12))
+def test_lines_of_every_length_count_as_one_by_one(lines: list[bytes], cut: int) -> None:
+    """All that are sound are taken at once, as are all behind one that is not; wherever the piece ends."""
+    found, damaged = counted_line_by_line(lines)
+    meter = UuMeter()
+    for piece in (b"begin 644 a\r\n", b"".join(lines[:cut]), b"".join(lines[cut:]), b"end\r\nxin chao\r\n"):
+        meter.feed(piece)
+    assert (meter.found, meter.octets(0, 0)) == (found, found)
+    assert (meter.octets(1 << 30, 0) == 1 << 30) is damaged
+
+
+@given(st.binary(max_size=300), st.integers(1, 45))
+def test_what_is_encoded_is_what_counts(content: bytes, width: int) -> None:
+    """Lines as `binascii` makes them, of whatever length a program prefers."""
+    lines = [binascii.b2a_uu(content[at : at + width]) for at in range(0, len(content), width)]
+    meter = UuMeter(whole=True)
+    meter.feed(b"begin 644 a\n" + b"".join(lines) + b" \nend\n")
+    meter.finish()
+    assert (meter.found, meter.octets(1 << 30, 0)) == (len(content),) * 2
+
+
+HOSTILE_LINES = [b"!\r\n", b"!AA\r\n", b"!\r\r\n", b"\r\n", b" A\r\n", b"`\r\n", b"a\r\n", b"ende\r\n"]
+
+
+@pytest.mark.parametrize("begin", [b"begin 644 a\r\n", b"begin-base64 644 a\r\n"])
+@pytest.mark.parametrize("line", HOSTILE_LINES)
+def test_millions_of_short_lines_are_no_work(begin: bytes, line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker has one thread for this: they are taken at once, not one by one for ten seconds."""
+    looked_at: list[int] = []
+
+    class Lines:
+        def match(self, piece: bytes, pos: int) -> re.Match[bytes] | None:
+            looked_at.append(pos)
+            return re.compile(rb"[^\n]*+\n?").match(piece, pos)
+
+    monkeypatch.setattr(meter_module, "_LINE", Lines())
+    UuMeter().feed(begin + line * 50_000)
+    assert len(looked_at) <= 1
 
 
 def test_words_that_look_like_uuencode_do_not_count() -> None:

@@ -134,3 +134,50 @@ print(len(status.read(base / "run")["processes"]))
 thread.join()
 """
     assert run(code, tmp_path) == "64\n"
+
+
+HANGING = """
+class Ahead(SystemClock):
+    seconds = 0.0
+    def monotonic(self):
+        return super().monotonic() + self.seconds
+SystemClock = Ahead
+def be(spec):
+    if spec.role == "worker":
+        Channel(__import__("socket").socket(fileno=spec.channel)).send({"told": "ready"})
+    time.sleep(60)
+    return 0
+supervisor = supervise(be)
+supervisor.start([], 1)
+worker, house = supervisor._children[:2]
+settle(supervisor, lambda: worker.ready)
+supervisor._look_at_the_clock()
+def after(seconds, looks):
+    for _ in range(looks):
+        Ahead.seconds += seconds / looks
+        supervisor._look_at_the_clock()
+    time.sleep(0.5)
+    return [child.process.poll() is None for child in (worker, house)]
+"""
+
+
+def test_nobody_is_taken_for_hanging_when_everything_stood_still(tmp_path: Path) -> None:
+    """`docker pause`, SIGSTOP: whoever is heard of again has had no time to report; who still does not is killed."""
+    code = """
+print(after(100, 1))
+print(after(50, 50))
+print(after(15, 15))
+for child in (worker, house):
+    child.process.kill()
+"""
+    assert run(HANGING + code, tmp_path).splitlines() == ["[True, True]", "[True, True]", "[False, True]"]
+
+
+def test_who_never_gets_ready_is_killed(tmp_path: Path) -> None:
+    """After ten minutes, and started again as after any death."""
+    code = """
+print(after(590, 590)[1])
+print(after(15, 15)[1])
+worker.process.kill()
+"""
+    assert run(HANGING + code, tmp_path).splitlines() == ["True", "False"]

@@ -179,6 +179,18 @@ def test_errors_add_up_and_end_the_connection() -> None:
     assert mx.says(b"RCPT TO:<nobody@b>").startswith(b"! 421 4.7.0 ")
 
 
+@pytest.mark.parametrize("how", ["DATA", "BDAT"])
+def test_a_message_that_is_refused_for_good_hears_so_at_the_limit_too(mx: Shell, how: str) -> None:
+    """With 421 it would be sent again, and again."""
+    mx.codes(b"EHLO x", *[b"EXPN x"] * 5, b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>")
+    if how == "BDAT":
+        assert mx.says(b"BDAT 30000001").startswith(b"! 552 5.3.4 ")
+        return
+    answer = mx.session.message_ended(Refusal(Cause.BARE_LINE_END, TRACE))
+    assert isinstance(answer, Close)
+    assert answer.reply.code == 550
+
+
 JUNK = [
     [b"NOOP"],
     [b"HELP"],

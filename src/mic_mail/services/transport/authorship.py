@@ -9,11 +9,11 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from mic_mail.mime.headers import fields as fields_of
 from mic_mail.mime.headers import unfold
 from mic_mail.mime.mailboxes import Ambiguous, Mailbox, addresses_in, read_mailboxes
 from mic_mail.policy.sending import Place, check_header, check_names
-from mic_mail.services.transport import trace
-from mic_mail.services.transport.envelope import Cause, Envelope
+from mic_mail.services.transport.envelope import Cause
 
 MAX_RECEIVED = 100
 """RFC 5321 §6.3: more Received lines than this are a circle."""
@@ -40,6 +40,32 @@ class Objection:
     cause: Cause
     address: str = ""
     field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the header of a submitted message says."""
+
+    objection: Objection | None
+    tls_is_optional: bool
+    written: frozenset[str]
+    """Every address in From, Sender and their Resent- kin, if asked for."""
+    is_dated: bool
+    is_identified: bool
+
+
+def read(header: bytes, own: Collection[str], separator: str, *, addresses: bool) -> Reading:
+    """`addresses`: whether it matters who is written. 40 us for 15 fields, 150 ms and more for 65,000 of nothing."""
+    fields = fields_of(header)
+    objection = objection_to_author(header, fields, own, separator)
+    names = {name.strip() for name, _ in fields}
+    return Reading(
+        objection,
+        says_tls_is_optional(fields),
+        _written_addresses(fields) if addresses and objection is None else frozenset(),
+        is_dated=b"date" in names,
+        is_identified=b"message-id" in names,
+    )
 
 
 def goes_in_a_circle(header: bytes) -> bool:
@@ -82,15 +108,11 @@ def objection_to_author(
     return Objection(Cause.NAME_NOT_YOURS if foreign.place is Place.NAME else Cause.SENDER_NOT_YOURS, foreign.address)
 
 
-def written_addresses(fields: list[tuple[bytes, bytes]]) -> set[str]:
-    """Every address in From, Sender and their Resent- kin of a header to which there is no objection."""
-    return {mailbox.address.lower() for name, value in fields if name.strip() in PLACES for mailbox in read_mailboxes(value)}
-
-
-def missing_fields(fields: list[tuple[bytes, bytes]], envelope: Envelope, hostname: str, at_us: int) -> bytes:
-    """Date and Message-ID, where the mail program sent none."""
-    names = {name.strip() for name, _ in fields}
-    return trace.missing(envelope, hostname, at_us, dated=b"date" in names, identified=b"message-id" in names)
+def _written_addresses(fields: list[tuple[bytes, bytes]]) -> frozenset[str]:
+    """In a header to which there is no objection."""
+    return frozenset(
+        mailbox.address.lower() for name, value in fields if name.strip() in PLACES for mailbox in read_mailboxes(value)
+    )
 
 
 def _is_disguised(name: bytes) -> bool:

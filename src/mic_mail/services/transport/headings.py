@@ -5,9 +5,9 @@ follows from the header (submission) or from the checks (mail of other servers).
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from mic_mail.clock import Clock
-from mic_mail.mime import headers
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.settings.flowsettings import FlowSettings
 from mic_mail.services.transport import authorship, trace
@@ -45,7 +45,7 @@ class Headings:
         stamp = trace.received(envelope, self._settings().hostname, self._clock.now_us())
         return trace.return_path(envelope) + results + stamp
 
-    def check(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
+    async def check(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
         """Why a message with this header may not pass, or the lines that submission adds to it."""
         envelope.header.message_id = trace.message_id(header)
         if authorship.goes_in_a_circle(header):
@@ -53,16 +53,19 @@ class Headings:
         if envelope.client.role is not Role.SUBMISSION:
             return b""
         settings = self._settings()
-        fields = headers.fields(header)
-        envelope.header.tls_optional = authorship.says_tls_is_optional(fields)
-        own = self._senders.addresses(envelope.client)
-        objection = authorship.objection_to_author(header, fields, own, settings.separator)
+        own, others = self._senders.addresses(envelope.client), self._senders.may_write_as_others(envelope.client)
+        read = partial(authorship.read, header, own, settings.separator, addresses=others)
+        reading = read() if len(header) <= SMALL_HEADER_OCTETS else await self._lanes.io(read)
+        envelope.header.tls_optional = reading.tls_is_optional
+        objection = reading.objection
         if objection is not None:
             locked = self._senders.locked(objection.address, envelope.client) if objection.address else None
             return locked or envelope.refusal(objection.cause, address=objection.address, field=objection.field)
-        self._senders.note_written_as(envelope, fields)
+        self._senders.note_written_as(envelope, reading.written)
         envelope.header.message_id = envelope.header.message_id or trace.own_message_id(envelope, settings.hostname)
-        return authorship.missing_fields(fields, envelope, settings.hostname, self._clock.now_us())
+        return trace.missing(
+            envelope, settings.hostname, self._clock.now_us(), dated=reading.is_dated, identified=reading.is_identified
+        )
 
     async def cleaned(self, envelope: Envelope, header: bytes) -> bytes:
         """What of a header is stored: all but results of checks that it gives out to be this server's (RFC 8601 §5)."""

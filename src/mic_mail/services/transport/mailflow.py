@@ -215,7 +215,11 @@ class MailFlow:
             if stopped is not None:
                 return self.refused(envelope, stopped)
             parcels = self._parcels(envelope)
-            stopped, answered = await self._inspect(envelope, parcels, octets)
+            try:
+                stopped, answered = await self._inspect(envelope, parcels, octets)
+            except asyncio.CancelledError:
+                self._senders.discount(envelope)  # who did not wait for the end of a long look sends it again
+                raise
             if stopped is not None:
                 return self.refused(envelope, stopped)
             # What measures less than the limit on the wire cannot hold more than the limit.

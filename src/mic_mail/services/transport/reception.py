@@ -57,7 +57,7 @@ class Headings(Protocol):
         """The trace lines, results of checks among them."""
         ...
 
-    def check(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
+    async def check(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
         """Why a message with this header may not pass, or the lines that have to be added to it."""
         ...
 
@@ -304,7 +304,7 @@ class Reception:
         if end > limit:
             self._refuse_with(self.envelope.refusal(Cause.HEADER_TOO_LARGE))
             return False
-        more = self._headings.check(self.envelope, octets[:end])
+        more = await self._headings.check(self.envelope, octets[:end])
         if isinstance(more, Refusal):
             self._refuse_with(more)
             return False

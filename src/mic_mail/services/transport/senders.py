@@ -6,7 +6,7 @@ MAIL, at each RCPT, and again at the end of a message: what ended while it came 
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from mic_mail.clock import Clock
 from mic_mail.log.failures import failure
@@ -20,7 +20,6 @@ from mic_mail.services.settings.flowsettings import FlowSettings
 from mic_mail.services.signin.access import Access
 from mic_mail.services.signin.identity import SignedIn
 from mic_mail.services.signin.refusals import RefusalKind
-from mic_mail.services.transport import authorship
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusal, Role
 
 _STATES = {
@@ -101,12 +100,16 @@ class Senders:
                 return self.locked(address, client) or Refusal(Cause.SENDER_NOT_YOURS, envelope.trace_id, {"address": address})
         return None
 
-    def note_written_as(self, envelope: Envelope, fields: list[tuple[bytes, bytes]]) -> None:
-        """Whose addresses, of those that are not the sender's own, the message bears: asked again at its end."""
+    def may_write_as_others(self, client: Client) -> bool:
+        """Whether a unit or a group lets the person write in its name."""
+        return client.signed_in is not None and bool(self._access.sharing.writes_as(client.signed_in.mailbox_id))
+
+    def note_written_as(self, envelope: Envelope, addresses: Collection[str]) -> None:
+        """Whose addresses, of those that are not the sender's own, the message bears (`addresses`): asked again at its end."""
         assert envelope.client.signed_in is not None
         others = self._access.sharing.writes_as(envelope.client.signed_in.mailbox_id)
         if others:
-            written = {envelope.sender, *authorship.written_addresses(fields)}
+            written = {envelope.sender, *addresses}
             known = {known for address in written for known in candidates(address, self._settings().separator)}
             envelope.written_as.update(others[address] for address in known & others.keys())
 
