@@ -268,6 +268,8 @@ class Accounts:
         """The leaver works for the ministry again; a mailbox that is reclaimed by then has to be issued anew."""
         entry, decision = self._look(mailbox)
         last = self._last_leave(entry)
+        if last.returned is not None and last.returned.effective_at <= self._clock.now():
+            raise _ended(last.returned)
         if start_of(returned) < last.fact.effective_at:
             left = dates.day(last.fact.effective_at)
             raise NotAllowed(
