@@ -299,6 +299,9 @@ def test_return(centre):
     centre.accounts.leave(mailbox, date(2026, 1, 5), None, Departure.RESIGNED, CENTRE)
     centre.accounts.come_back(mailbox, date(2026, 1, 5), CENTRE)
     assert centre.states(mailbox) == {State.ACTIVE}
+    with pytest.raises(NotAllowed, match="ended with the return of 5 January 2026"):  # a second one would lock who is back
+        centre.accounts.come_back(mailbox, date(2026, 2, 5), CENTRE)
+    assert centre.states(mailbox) == {State.ACTIVE}
     centre.accounts.leave(mailbox, date(2026, 1, 6), None, Departure.RESIGNED, CENTRE)
     centre.later(days=250)
     with pytest.raises(NotAllowed) as refusal:

@@ -5,7 +5,7 @@ import email.policy
 import imaplib
 import smtplib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
 from typing import Any
 
@@ -13,13 +13,15 @@ import pytest
 
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
-from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.policy.reclaiming import Stage
-from mic_mail.services.mailboxes.accounts import NotAllowed
+from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
+from mic_mail.policy.lifecycle import LifecycleSettings, State, decide
+from mic_mail.policy.reclaiming import Stage, course
+from mic_mail.services.mailboxes.accounts import Accounts, BringBack, InArchive, NotAllowed
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.holds import Holds
 from mic_mail.services.mailboxes.issuing import Issuing, Request
 from mic_mail.services.mailboxes.reclaiming import CLOCK, Reclaiming
+from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.types import INBOX, AccountRef
 from population import PASSWORD, credential
 
@@ -125,7 +127,7 @@ def test_clause_6_4_c_the_whole_way(ministry: Ministry) -> None:
     assert ministry.letters(ministry.unit)[-1] == "Hộp thư dvbe@mic.gov.vn đã được xóa khỏi máy chủ"
 
     assert ministry.reclaiming.bring_back(ministry.leaver, CENTRE) is not None
-    issue_again(ministry)
+    issue_again(ministry, brought_back=True)
     ministry.server.refresh()
     subjects = [str(message["Subject"]) for message in ministry.messages(ministry.leaver)]
     assert subjects[0] == "một"
@@ -135,11 +137,11 @@ def test_clause_6_4_c_the_whole_way(ministry: Ministry) -> None:
     ]
 
 
-def issue_again(ministry: Ministry) -> None:
+def issue_again(ministry: Ministry, *, brought_back: bool = False) -> None:
     server = ministry.server
     issuing = Issuing(server.population.directory, server.config, ministry.clock, credential)
     ministry.server.population._past.move_to(ministry.clock.now())
-    issuing.issue_again(ministry.leaver, PASSWORD, Request(CENTRE))
+    issuing.issue_again(ministry.leaver, PASSWORD, Request(CENTRE), brought_back=brought_back)
 
 
 def reclaim(ministry: Ministry) -> None:
@@ -237,6 +239,97 @@ def test_clause_6_4_c_reopened_by_a_correction(ministry: Ministry) -> None:
     assert ministry.facts().count(FactKind.ARCHIVED) == 2
 
 
+def freed(ministry: Ministry) -> Accounts:
+    """The leaver's mailbox is deleted from the server."""
+    reclaim(ministry)
+    ministry.until("2027-04-01 01:00")
+    assert ministry.facts()[-1] is FactKind.FREED
+    assert not ministry.home.exists()
+    ministry.server.population._past.move_to(ministry.clock.now())
+    return Accounts(ministry.server.population.directory, ministry.server.config, ministry.clock)
+
+
+@pytest.mark.parametrize("how", ["withdrawn", "corrected"])
+def test_clause_6_4_c_a_freed_mailbox_opens_with_its_mail(ministry: Ministry, how: str) -> None:
+    """The leave was a mistake, or its term the longer one: the old mail is back, what comes afterwards stays too."""
+    accounts = freed(ministry)
+
+    def told(bring_back: BringBack | None) -> None:
+        if how == "withdrawn":
+            accounts.withdraw_leave(ministry.leaver, CENTRE, bring_back=bring_back)
+        else:
+            day = date(2026, 8, 31)
+            accounts.correct_leave(ministry.leaver, day, Level.DEPARTMENT, None, CENTRE, bring_back=bring_back)
+
+    with pytest.raises(InArchive) as refusal:
+        told(None)
+    assert "restore-reclaimed" in str(refusal.value.remedy)
+    assert accounts.state_of(ministry.leaver).states == {State.RECLAIMED}
+    ministry.reclaiming.bring_back(ministry.leaver, CENTRE)  # and killed before the leave was recorded
+    ministry.until("2027-04-01 01:10")
+    assert accounts.state_of(ministry.leaver).states == {State.RECLAIMED}
+    told(lambda: ministry.reclaiming.bring_back(ministry.leaver, CENTRE))
+    ministry.server.refresh()
+    assert accounts.state_of(ministry.leaver).states == ({State.ACTIVE} if how == "withdrawn" else {State.SEND_LOCKED})
+    ministry.deliver("hai")
+    ministry.until("2027-04-01 01:20")
+    subjects = [str(message["Subject"]) for message in ministry.messages(ministry.leaver)]
+    assert subjects[0] == "một"
+    assert "hai" in subjects
+    assert ministry.facts()[-2] is FactKind.UNARCHIVED
+    if how == "corrected":  # its own term ends a year after the leave, and all of it is archived
+        ministry.until("2027-08-31")
+        ministry.until("2027-09-01 01:00")
+        archived = ministry.reclaiming.of(ministry.leaver).way.archived
+        assert archived is not None
+        assert archived.data["messages"] == len(ministry.messages(ministry.leaver))
+
+
+def test_clause_6_4_c_a_freed_mailbox_keeps_its_archive_when_its_day_moves(ministry: Ministry) -> None:
+    """Reclaimed by the corrected day as well: nothing is archived anew, and the mail can be had back."""
+    accounts = freed(ministry)
+    accounts.correct_leave(ministry.leaver, date(2026, 9, 20), None, None, CENTRE)
+    ministry.server.refresh()
+    assert accounts.state_of(ministry.leaver).states == {State.RECLAIMED}
+    ministry.until("2027-04-01 01:20")
+    assert ministry.facts().count(FactKind.ARCHIVED) == 1
+    assert ministry.reclaiming.of(ministry.leaver).way.stage is Stage.FREED
+    assert ministry.reclaiming.bring_back(ministry.leaver, CENTRE) is not None
+    assert str(ministry.messages(ministry.leaver)[0]["Subject"]) == "một"
+
+
+def test_clause_6_4_c_no_calendar_opens_a_freed_mailbox(ministry: Ministry) -> None:
+    """Days of rest that make a term end later leave it reclaimed, with its archive, until its mail is back."""
+    freed(ministry)
+    facts, now = ministry.server.population.directory.facts(ministry.leaver.mailbox_id), ministry.clock.now()
+    for opens in (date(2027, 3, 2), date(2027, 5, 1)):
+        settings = LifecycleSettings(rest_day=lambda day, opens=opens: day < opens - timedelta(days=1))
+        reason = decide(MailboxKind.PERSONAL, facts, now, settings=settings).reason(State.RECLAIMED)
+        assert reason is not None, opens
+        assert course(facts, reason.since).stage is Stage.FREED, opens
+
+
+def test_clause_6_4_c_what_no_archive_has_is_not_deleted(ministry: Ministry) -> None:
+    """Messages in a mailbox that is freed on record stay (the directory may be an old one), and the Centre is told."""
+    freed(ministry)
+    Notices(ministry.server.running.rooms.store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
+    for moment in ("01:10", "01:20"):
+        ministry.until(f"2027-04-01 {moment}")
+        assert len(ministry.messages(ministry.leaver)) == 1
+    assert ministry.letters(ministry.support).count("Chưa xóa được hộp thư dvbe@mic.gov.vn") == 1
+
+
+def test_clause_6_4_c_no_issue_without_the_mail(ministry: Ministry) -> None:
+    """A freed mailbox is not issued empty while its archive is there, nor while its mail is coming back."""
+    freed(ministry)
+    for moment in ("01:10", "01:20"):
+        with pytest.raises(InArchive):
+            issue_again(ministry)
+        ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
+        ministry.until(f"2027-04-01 {moment}")
+    assert FactKind.ISSUED not in ministry.facts()[1:]
+
+
 def test_clause_6_4_c_archives_go_by_a_document_only(ministry: Ministry) -> None:
     """An archive is dropped by a document, never while it is the only safety of a mailbox that is still to be freed."""
     reclaim(ministry)
@@ -259,10 +352,11 @@ def test_clause_6_4_c_archives_go_by_a_document_only(ministry: Ministry) -> None
 
 
 def test_clause_6_4_c_a_client_of_the_old_mailbox_begins_anew(ministry: Ministry) -> None:
-    """Issued again after it was freed: other UIDVALIDITY, so that no mail program shows what is gone."""
+    """Issued again after it and its archive are gone: other UIDVALIDITY, so that no mail program shows what is gone."""
     before = status(ministry)
     reclaim(ministry)
     ministry.until("2027-04-01 01:00")
+    ministry.reclaiming.drop(ministry.leaver, f"mic.gov.vn/dvbe/{ministry.archives[0]}", CENTRE)
     issue_again(ministry)
     ministry.server.record(ministry.leaver, Draft(FactKind.PASSWORD_SET, ministry.clock.now(), "person"))
     assert status(ministry) != before

@@ -156,6 +156,29 @@ def test_freed_and_brought_back(desk: Desk) -> None:
     assert acts[-2:] == ["mailbox_free", "mailbox_restore_reclaimed"]
 
 
+def test_a_leave_is_withdrawn_after_the_mailbox_was_freed(desk: Desk) -> None:
+    """Its mail comes back with the command; an issue, which would bring none, is refused and names the one that does."""
+    early = desk.directory(90)
+    person = early.mailbox(ADDRESS).mailbox_id
+    early.append_fact(person, Draft(FactKind.LEFT, desk.clock(300).now(), "test", "", "1/QĐ", {"level": "division"}))
+    early.close()
+    directory, clock = desk.directory(40), desk.clock(40)
+    store = MailStore(desk.config.mail_root, clock=clock, host="test")
+    reclaiming = Reclaiming(directory, store, desk.config, clock)
+    directory.sent.put([recorded_key(person, reclaiming.archive(reclaiming.of(directory.mailbox(ADDRESS))))], clock.now())
+    store.close()
+    directory.close()
+    desk.done("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes")
+    assert desk.run("mailbox", "issue", "--person", "1", "--document", "13/CV") == 1
+    assert "restore-reclaimed" in desk.err
+    desk.done("mailbox", "leave", ADDRESS, "--withdraw", "--reason", "nhầm người")
+    assert "is open again" in desk.err + desk.out
+    shown = json.loads(desk.done("mailbox", "show", ADDRESS, "--json"))
+    assert [fact["kind"] for fact in shown["facts"]][-3:] == ["freed", "unarchived", "leave_withdrawn"]
+    assert (desk.config.mail_root / "mic.gov.vn/dvbe").is_dir()
+    assert json.loads(desk.done("mailbox", "repair", ADDRESS, "--check", "--json")) == []
+
+
 def test_whoever_counts_makes_nothing(desk: Desk) -> None:
     """Reports look at what is there: of a mailbox that was freed no store is made anew (Reg. 6.4.c)."""
     desk.reclaim(40, warned=False)

@@ -17,12 +17,13 @@ from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.facts import Cause, Departure, Level
+from mic_mail.policy.facts import Cause, Departure, Fact, Level
 from mic_mail.policy.roles import Right
 from mic_mail.policy.wording import state_names
 from mic_mail.services.mailboxes.accounts import Accounts, Asked, Conclusion
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.issuing import make_verifiers
+from mic_mail.services.mailboxes.reclaiming import Reclaiming
 from mic_mail.services.mailboxes.restoring import Restoring, Waiting
 
 app = typer.Typer()
@@ -129,11 +130,15 @@ def leave(
         raise BadInput(Text("Nêu ngày, hoặc chỉ --withdraw.", "Name the day, or --withdraw alone."))
     accounts = _accounts(here)
     before = accounts.state_of(mailbox)
+
+    def bring_back() -> Fact | None:
+        return Reclaiming(here.directory, here.store, here.config, here.clock).bring_back(mailbox, origin)
+
     with on_record(here, "mailbox_leave", mailbox.address, origin, day=day, withdraw=withdraw):
         if day is None:
-            accounts.withdraw_leave(mailbox, origin)
+            accounts.withdraw_leave(mailbox, origin, bring_back=bring_back)
         elif correct:
-            accounts.correct_leave(mailbox, read_day(day), level, cause, origin)
+            accounts.correct_leave(mailbox, read_day(day), level, cause, origin, bring_back=bring_back)
         else:
             accounts.leave(mailbox, read_day(day), level, cause or Departure.RETIRED, origin)
     output.note(Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}."))

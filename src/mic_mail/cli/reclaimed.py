@@ -95,7 +95,7 @@ def restore_reclaimed(
     with on_record(here, "mailbox_restore_reclaimed", mailbox.address, origin):
         brought = _reclaiming(here).bring_back(mailbox, origin)
         issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
-        issuing.issue_again(mailbox, password, Request(origin))
+        issuing.issue_again(mailbox, password, Request(origin), brought_back=True)
     row: dict[str, Cell] = {"address": mailbox.address, "password": password, "from_archive": brought is not None}
     output.record(AGAIN, row, as_json=as_json)
 

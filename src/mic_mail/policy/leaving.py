@@ -7,7 +7,8 @@ withdrawal takes the leave away, a return ends it.
 
 A reclaim that was due already when its notice came waits for `leave.late_grace_days`, once: the first notice that makes it
 overdue gives that time. A correction gives no second one, and a reclaim that has happened and is due by the corrected day as
-well stays what it is. Only a correction by which it is not due yet opens the mailbox again.
+well stays what it is. Only a correction by which it is not due yet opens the mailbox again; if it is deleted from the server
+by then, once its mail is back.
 """
 
 from collections.abc import Sequence
@@ -124,6 +125,32 @@ def reclaimed_on_request(facts: Sequence[Fact]) -> list[Span]:
         for fact in facts
         if fact.kind is FactKind.RECLAIMED
     ]
+
+
+def stays_reclaimed(facts: Sequence[Fact], spans: Sequence[Span]) -> list[Span]:
+    """What was deleted from the server stays reclaimed until it is issued again or its mail is back, whatever its day, its term
+    or the calendar are said to be by then: a mailbox that opened without its mail would be another one."""
+    found: list[Span] = []
+    for freed in (fact for fact in facts if fact.kind is FactKind.FREED):
+        since, until = freed.effective_at, _had_back(facts, freed.seq)
+        reclaimed = (span for span in spans if span.state is State.RECLAIMED and span.since <= since)
+        if not any(span.until is None or (until is not None and until <= span.until) for span in reclaimed):
+            found.append(Span(State.RECLAIMED, freed.text("clause") or CLAUSE, (freed.seq,), since, until))
+    return found
+
+
+def _had_back(facts: Sequence[Fact], freed: int) -> datetime | None:
+    """When a deleted mailbox was opened: by an issue, or by a word on its leave before which its mail came back."""
+    returning = False
+    for fact in (fact for fact in facts if fact.seq > freed):
+        match fact.kind:
+            case FactKind.ISSUED | FactKind.IMPORTED:
+                return fact.effective_at
+            case FactKind.LEAVE_CORRECTED | FactKind.LEAVE_WITHDRAWN if returning:
+                return fact.recorded_at
+            case FactKind.UNARCHIVED:
+                returning = True
+    return None
 
 
 def _issued_again(facts: Sequence[Fact], reclaim: datetime, *, after: int = 0) -> datetime | None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from mic_mail.errors import Text, Trouble
 from mic_mail.policy.credentials import password_due
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
-from mic_mail.policy.leaving import leaving, reclaimed_on_request
+from mic_mail.policy.leaving import leaving, reclaimed_on_request, stays_reclaimed
 from mic_mail.policy.states import BEGINNING, DOORS, FINAL, LifecycleSettings, Reason, Span, State
 from mic_mail.policy.suspension import decided, inactivity, locked_by_hand
 
@@ -124,6 +124,7 @@ def timeline(
             *locked_by_hand(facts),
             *password_due(facts, settings),
         ]
+        spans += stays_reclaimed(facts, spans)
     except (ValueError, OverflowError) as error:  # a detail that makes no sense
         raise FactsUnreadable from error
     lasting = (span for span in spans if span.until is None or span.since < span.until)

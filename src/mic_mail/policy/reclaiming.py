@@ -6,9 +6,11 @@ the days that were recorded with it, warnings that were sent, a clock that is tr
 operator may answer for the clock and for the warnings, never for the rest.
 
     reclaimed -> ARCHIVED (says until when it is kept) -> FREED -> ARCHIVE_DROPPED
-    undone by an issue: from reclaimed and archived at once, from freed with UNARCHIVED before it (`RETURNING` in between)
+    undone by an issue: from reclaimed and archived at once, from freed with UNARCHIVED before it (`RETURNING` in between);
+    by a leave that is corrected or withdrawn likewise
 
-Only what was recorded since the mailbox is reclaimed counts: one that was open again in between has to be archived anew.
+An archive that was made before the mailbox was reclaimed does not count: it was open again in between, and has to be archived
+anew. Once it is freed the archive alone has its mail, and counts whatever day it is said to be reclaimed since.
 """
 
 from collections.abc import Sequence
@@ -17,7 +19,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from mic_mail.errors import Refused, Text, in_ascii
-from mic_mail.policy.calendar import ONE_DAY, add_days, local_day, start_of
+from mic_mail.policy.calendar import FIRST_INSTANT, ONE_DAY, add_days, local_day, start_of
 from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.policy.states import Span
 from mic_mail.policy.warnings import recorded_key, warned_keys
@@ -84,12 +86,12 @@ class Course:
 
 
 def course(facts: Sequence[Fact], reclaimed_at: datetime) -> Course:
-    """How far the mailbox has come since it is reclaimed."""
+    """How far a mailbox has come that is reclaimed since then."""
     archived: Fact | None = None
     stage = Stage.RECLAIMED
     for fact in facts:
         match fact.kind:
-            case FactKind.ARCHIVED if fact.effective_at >= reclaimed_at:
+            case FactKind.ARCHIVED:
                 stage, archived = Stage.ARCHIVED, fact
             case FactKind.FREED if archived is not None:
                 stage = Stage.FREED
@@ -101,6 +103,10 @@ def course(facts: Sequence[Fact], reclaimed_at: datetime) -> Course:
                 stage = Stage.RETURNING
             case FactKind.ISSUED | FactKind.IMPORTED:
                 stage, archived = Stage.RECLAIMED, None
+            case FactKind.LEAVE_CORRECTED | FactKind.LEAVE_WITHDRAWN if stage is Stage.RETURNING:
+                stage, archived = Stage.RECLAIMED, None
+    if stage is Stage.ARCHIVED and archived is not None and archived.effective_at < reclaimed_at:
+        return Course(Stage.RECLAIMED)
     return Course(stage, archived)
 
 
@@ -118,6 +124,11 @@ def is_empty(facts: Sequence[Fact]) -> bool:
         if fact.kind in {FactKind.ISSUED, FactKind.IMPORTED, FactKind.UNARCHIVED}:
             return False
     return False
+
+
+def lies_in_archive(facts: Sequence[Fact]) -> bool:
+    """Whether the archive has the mailbox's mail, and the mailbox does not yet, or not all of it."""
+    return course(facts, FIRST_INSTANT).stage in {Stage.FREED, Stage.RETURNING}
 
 
 class Freed(Refused):

@@ -52,6 +52,7 @@ def histories(draw, among=RECORDED, *, at_once=False):
     return tuple(facts)
 
 
+LEAVING = (FactKind.LEFT, FactKind.LEAVE_CORRECTED, FactKind.LEAVE_WITHDRAWN, FactKind.RETURNED)
 lifecycle_settings = st.builds(LifecycleSettings, password_months=st.sampled_from([None, 3]), breach_document=st.booleans())
 
 
@@ -102,12 +103,19 @@ def test_reclaim_never_before_its_term(facts, now):
     """No personal mailbox is reclaimed by 6.4.c before the months from some official day are over."""
     decision = decide(MailboxKind.PERSONAL, facts, now)
     reason = decision.reason(State.RECLAIMED)
-    if reason is None or reason.clause != "6.4.c":
+    if reason is None or "left_on" not in reason.params:  # on request, or deleted from the server already
         return
     left = date.fromisoformat(str(reason.params["left_on"]))
     months = TERMS[Level(str(reason.params["level"]))].reclaim_months
     assert now >= start_of(add_months(left, months) + ONE_DAY)
     assert any(local_day(f.effective_at) == left for f in facts if f.kind in {FactKind.LEFT, FactKind.LEAVE_CORRECTED})
+
+
+@given(kinds, histories(among=(*LEAVING, FactKind.RECLAIMED, FactKind.FREED), at_once=True), instants)
+def test_what_was_freed_stays_reclaimed(kind, facts, now):
+    """Whatever is recorded of the leave afterwards: nothing but an issue, or a word after which its mail is back, opens it."""
+    if any(fact.kind is FactKind.FREED and fact.effective_at <= now for fact in facts):
+        assert decide(kind, facts, now).states == {State.RECLAIMED}
 
 
 def _due(notice):
@@ -119,7 +127,7 @@ def _due(notice):
 def test_reclaim_waits_for_late_notices(facts, now):
     """No reclaim comes within seven days of the first notice that made it overdue."""
     reason = decide(MailboxKind.PERSONAL, facts, now).reason(State.RECLAIMED)
-    if reason is None or reason.clause != "6.4.c":
+    if reason is None or "left_on" not in reason.params:  # on request, or deleted from the server already
         return
     leave = next(leave for leave in leaves(facts) if leave.fact.seq == reason.fact_seqs[0])
     if _due(leave.notices[0]) <= leave.notices[0].recorded_at:

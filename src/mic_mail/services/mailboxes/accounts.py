@@ -5,7 +5,7 @@ the facts by itself. Each act reads the chain, decides, and appends only if nobo
 Blocking. Content is never touched here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -17,11 +17,12 @@ from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.calendar import local_day, start_of
-from mic_mail.policy.facts import Cause, Departure, Detail, Draft, Fact, FactKind, Level, MailboxKind
+from mic_mail.policy.facts import Cause, Departure, Detail, Draft, Fact, FactKind, Level, MailboxKind, record
 from mic_mail.policy.handover import BeingHandedOver, running
 from mic_mail.policy.leaving import Leave, leaves, reclaim_at
 from mic_mail.policy.lifecycle import Decision, Reason, State, decide
 from mic_mail.policy.ranks import level_of
+from mic_mail.policy.reclaiming import is_empty, lies_in_archive
 from mic_mail.policy.suspension import absent_until
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.quota import check_quota
@@ -30,6 +31,20 @@ from mic_mail.services.settings.readings import lifecycle_settings, ranks
 
 class NotAllowed(Refused):
     """The act does not fit the mailbox's state or lacks what its clause asks for."""
+
+
+class InArchive(NotAllowed):
+    """The mailbox would be open, and its mail lies in the archive only."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            Text(
+                f"Hộp thư {address} đã được xóa khỏi máy chủ; phải lấy lại thư từ bản lưu trữ trước.",
+                f"{address} is deleted from the server; first its mail has to come back from the archive.",
+            ),
+            clause="6.4.c",
+            remedy=Text("mic-mail mailbox restore-reclaimed", "mic-mail mailbox restore-reclaimed"),
+        )
 
 
 def not_to_come(day: date, clock: Clock, what: Text, *, clause: str) -> None:
@@ -57,6 +72,8 @@ class Asked:
     received_on: date | None = None
 
 
+BringBack = Callable[[], Fact | None]
+"""Puts the mail of a mailbox that was deleted from the server back into its place (`services.mailboxes.reclaiming`)."""
 RECEIVED = Text("Ngày nhận yêu cầu", "The day of receipt")
 
 
@@ -199,36 +216,60 @@ class Accounts:
         return self._append(entry, self._draft(FactKind.LEFT, origin, at=start_of(official), data=data))
 
     def correct_leave(
-        self, mailbox: MailboxRecord, official: date, level: Level | None, cause: Departure | None, origin: Origin
+        self,
+        mailbox: MailboxRecord,
+        official: date,
+        level: Level | None,
+        cause: Departure | None,
+        origin: Origin,
+        *,
+        bring_back: BringBack | None = None,
     ) -> Fact:
         """The last leave had another day, rank or cause; what is not named stays."""
         entry, _ = self._look(mailbox)
         last = self._last_leave(entry)
         if last.returned is not None and start_of(official) > last.returned.effective_at:
-            back = dates.day(last.returned.effective_at)
-            raise NotAllowed(
-                Text(
-                    f"Lần nghỉ này đã kết thúc khi trở lại ngày {back.vi}.", f"That leave ended with the return of {back.en}."
-                ),
-                clause="6.4.c",
-                remedy=Text("Nếu nghỉ lần nữa: ghi nhận không có --correct.", "A new leave is recorded without --correct."),
-            )
+            raise _ended(last.returned)
         self._must_follow_issue(official, entry.facts[: last.notices[0].seq])
         told = cause.value if cause else next((n.text("cause") for n in reversed(last.notices) if n.text("cause")), None)
         data: dict[str, Detail] = {"level": (level or last.level).value, **({"cause": told} if told else {})}
-        return self._append(entry, self._draft(FactKind.LEAVE_CORRECTED, origin, at=start_of(official), data=data))
+        return self._reopen(entry, self._draft(FactKind.LEAVE_CORRECTED, origin, at=start_of(official), data=data), bring_back)
 
-    def withdraw_leave(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
+    def withdraw_leave(self, mailbox: MailboxRecord, origin: Origin, *, bring_back: BringBack | None = None) -> Fact:
         """The last leave was recorded by mistake."""
         entry, _ = self._look(mailbox)
         self._last_leave(entry)
         _needs_reason(origin, "6.4.c")
-        return self._append(entry, self._draft(FactKind.LEAVE_WITHDRAWN, origin))
+        return self._reopen(entry, self._draft(FactKind.LEAVE_WITHDRAWN, origin), bring_back)
+
+    def _reopen(self, entry: Entry, draft: Draft, bring_back: BringBack | None) -> Fact:
+        """Record a word on a leave. Where it opens a mailbox that was deleted from the server, its mail comes back before.
+
+        Refused where that cannot be.
+        """
+        seq = entry.facts[-1].seq
+        if self._needs_its_mail(entry, draft):
+            if bring_back is None:
+                raise InArchive(entry.address)
+            brought = bring_back()
+            seq = max(seq, brought.seq if brought is not None else 0)
+        return self._directory.append_fact(entry.mailbox_id, draft, after=seq)
+
+    def _needs_its_mail(self, entry: Entry, draft: Draft) -> bool:
+        if not is_empty(entry.facts):
+            return lies_in_archive(entry.facts)  # somebody was killed who brought it back: once more
+        facts, now = list(entry.facts), self._clock.now()
+        for each in (Draft(FactKind.UNARCHIVED, now, draft.actor), draft):
+            facts.append(record(each, mailbox_id=entry.mailbox_id, previous=facts[-1], recorded_at=now))
+        then = decide(entry.kind, facts, now, last_activity=entry.last_activity, settings=self._settings)
+        return State.RECLAIMED not in then.states
 
     def come_back(self, mailbox: MailboxRecord, returned: date, origin: Origin) -> Fact:
         """The leaver works for the ministry again; a mailbox that is reclaimed by then has to be issued anew."""
         entry, decision = self._look(mailbox)
         last = self._last_leave(entry)
+        if last.returned is not None and last.returned.effective_at <= self._clock.now():
+            raise _ended(last.returned)
         if start_of(returned) < last.fact.effective_at:
             left = dates.day(last.fact.effective_at)
             raise NotAllowed(
@@ -363,6 +404,15 @@ class Accounts:
             clause="6.4.c",
             remedy=Text("Thêm --level division hoặc --level department.", "Add --level division or --level department."),
         )
+
+
+def _ended(returned: Fact) -> NotAllowed:
+    back = dates.day(returned.effective_at)
+    return NotAllowed(
+        Text(f"Lần nghỉ này đã kết thúc khi trở lại ngày {back.vi}.", f"That leave ended with the return of {back.en}."),
+        clause="6.4.c",
+        remedy=Text("Nếu nghỉ lần nữa: ghi nhận không có --correct.", "A new leave is recorded without --correct."),
+    )
 
 
 def _suspensions(decision: Decision) -> list[Reason]:

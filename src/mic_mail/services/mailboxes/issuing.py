@@ -24,8 +24,9 @@ from mic_mail.policy.calendar import start_of
 from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
 from mic_mail.policy.lifecycle import Decision, State, decide
 from mic_mail.policy.names import tidy
+from mic_mail.policy.reclaiming import lies_in_archive
 from mic_mail.policy.requests import Item, earlier
-from mic_mail.services.mailboxes.accounts import RECEIVED, NotAllowed, not_to_come
+from mic_mail.services.mailboxes.accounts import RECEIVED, InArchive, NotAllowed, not_to_come
 from mic_mail.services.mailboxes.credentials import Origin, hashing, verifiers
 from mic_mail.services.mailboxes.quota import check_quota
 from mic_mail.services.settings.readings import lifecycle_settings
@@ -274,8 +275,12 @@ class Issuing:
         *,
         wanted: str | None = None,
         quota_octets: int | None = None,
+        brought_back: bool = False,
     ) -> MailboxRecord:
-        """A mailbox that was reclaimed goes back to its owner under its old address, with its old quota or another."""
+        """A mailbox that was reclaimed goes back to its owner under its old address, with its old quota or another.
+
+        One whose mail lies in the archive only after that is `brought_back`: it would begin empty, its mail out of reach.
+        """
         decision = self._state_of(mailbox)
         if State.RECLAIMED not in decision.states:
             raise AlreadyThere(
@@ -292,6 +297,8 @@ class Issuing:
                 clause="5.4.a",
                 remedy=Text("Bỏ --address; thêm bí danh nếu cần.", "Leave out the address; add an alias where needed."),
             )
+        if not brought_back and lies_in_archive(self._directory.facts(mailbox.mailbox_id)):
+            raise InArchive(mailbox.address)
         seq = decision.fact_seq
         if quota_octets is not None and quota_octets != mailbox.quota_octets:
             check_quota(quota_octets, mailbox.quota_octets, request.origin)

@@ -5,8 +5,10 @@ that is gone or back. Blocking; lanes and commands only. Every step can be the l
 
     archive   written under another name, examined, renamed; then ARCHIVED. A copy that no fact names is removed.
     free      FREED first, then the store is set aside under its lock if the record still says so, then removed. What a kill
-              leaves is finished by the next round. The archive was examined just before, and nothing has changed since it.
-    return    UNARCHIVED first, so that no round touches what comes back; then the archive is restored; then ISSUED.
+              leaves is finished by the next round. The archive was examined just before, and nothing has changed since it;
+              a store into which something came all the same stays.
+    return    UNARCHIVED first, so that no round touches what comes back; then the archive is restored; then ISSUED, or the
+              word on the leave by which the mailbox is open again.
     drop      ARCHIVE_DROPPED first, then the folder. A folder whose fact says so is removed by the next round.
 """
 
@@ -43,7 +45,7 @@ from mic_mail.policy.states import Reason, State
 from mic_mail.services.mailboxes.accounts import NotAllowed
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.settings.readings import lifecycle_settings
-from mic_mail.storage.backup import examine
+from mic_mail.storage.backup import examine, numbers_of
 from mic_mail.storage.freeing import is_left
 from mic_mail.storage.maildir import make_durable
 from mic_mail.storage.mailstore import Account, MailStore
@@ -161,15 +163,30 @@ class Reclaiming:
         }
         return self._append(entry, FactKind.FREED, origin, data)
 
-    def finish(self, entry: Entry) -> None:
-        """Delete what is left of a freed mailbox; asked under the lock once more, since it may just be issued again."""
-        if is_left(f"{self._config.mail_root}/{entry.home}"):
+    def finish(self, entry: Entry) -> bool:
+        """Delete what is left of a freed mailbox; asked under the lock once more, since it may just be issued again.
+
+        False: it holds messages that the archive does not have (the directory may be an old one that was brought back), and
+        stays.
+        """
+        home = f"{self._config.mail_root}/{entry.home}"
+        if os.path.isdir(home) and self._has_more(entry):
+            return False
+        if is_left(home):
             self._account(entry).free(lambda: self._may_go(entry))
+        return True
+
+    def _has_more(self, entry: Entry) -> bool:
+        """Whether a folder with messages is not as it was archived: another one, or with other numbers to give out."""
+        path = next((self.path_of(fact) for fact in reversed(archives(entry.facts))), None)
+        known = {} if path is None else numbers_of(path)
+        folders = [folder for folder in self._account(entry).folders() if folder.messages]
+        return any(known.get(folder.mailbox_id) != (folder.uidvalidity, folder.uidnext) for folder in folders)
 
     def _may_go(self, entry: Entry) -> bool:
         """Asked under the store's lock, under which a hold is put on as well."""
-        facts = self._directory.facts(entry.mailbox_id)
-        return is_empty(facts) and not nothing_may_go(facts) and not self._account(entry).is_held()
+        now = self._directory.entry(entry.mailbox_id)
+        return is_empty(now.facts) and self.look(now, self.settings()) is not None and not self._is_held(now)
 
     def tidy(self, entry: Entry) -> None:
         """Remove folders of the archive that no fact names: of copies that were killed, and of archives that were dropped."""

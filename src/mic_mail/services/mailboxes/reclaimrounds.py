@@ -13,6 +13,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.errors import Text
 from mic_mail.i18n.notices import centre
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
@@ -28,6 +29,7 @@ from mic_mail.storage.types import AccountRef
 
 _CONCERNS = {FactKind.LEFT, FactKind.RECLAIMED, FactKind.ARCHIVED}
 """No mailbox is reclaimed without one of them."""
+_NOT_IN_ARCHIVE = Text("có thư không nằm trong bản lưu trữ", "it holds messages that its archive does not have")
 _TOLD = (Obstacle.HELD, Obstacle.NOT_WARNED)
 """What the Centre hears of a mailbox; of the clock it hears once for all."""
 
@@ -79,11 +81,11 @@ class ReclaimRounds:
                 self._log.event("visit_failed", visit="reclaim", mailbox=entry.address, **failure(error))
 
     async def _visit(self, reclaiming: Reclaiming, entry: Entry, settings: LifecycleSettings, trusted: bool) -> None:
-        if is_empty(entry.facts):
-            await self._finish(reclaiming, entry)
+        found = await self._lanes.io(reclaiming.look, entry, settings)
+        if found is not None and is_empty(entry.facts):
+            await self._finish(reclaiming, found)
         if any(fact.kind is FactKind.ARCHIVE_DROPPED for fact in entry.facts):
             await self._lanes.io(reclaiming.tidy, entry)
-        found = await self._lanes.io(reclaiming.look, entry, settings)
         if found is None:
             return
         if found.way.stage is Stage.RECLAIMED and trusted:
@@ -108,22 +110,27 @@ class ReclaimRounds:
         self._log.event(told, mailbox=found.entry.address, archive=found.way.archive)
         if fact is not None:
             await self._refresh()  # so that no visit of this process makes the store anew
-            await self._finish(reclaiming, found.entry)
+            await self._finish(reclaiming, found)
 
-    async def _finish(self, reclaiming: Reclaiming, entry: Entry) -> None:
+    async def _finish(self, reclaiming: Reclaiming, found: Reclaimed) -> None:
         """In the mailbox's turn: a visit that has begun ends before."""
-        await self._accounts.write(AccountRef(entry.mailbox_id, entry.home), reclaiming.finish, entry)
+        entry = found.entry
+        if not await self._accounts.write(AccountRef(entry.mailbox_id, entry.home), reclaiming.finish, entry):
+            await self._tell_not_freed(found, "not-in-archive", _NOT_IN_ARCHIVE)
 
     async def _tell_obstacles(self, found: Reclaimed, against: list[Obstacle]) -> None:
         """Once for each obstacle of each archive."""
+        for obstacle in (each for each in _TOLD if each in against):
+            await self._tell_not_freed(found, obstacle, OBSTACLES[obstacle])
+
+    async def _tell_not_freed(self, found: Reclaimed, reason: str, why: Text) -> None:
         archived, last = found.way.archived, found.way.keep_until
         assert archived is not None
         assert last is not None
-        for obstacle in (each for each in _TOLD if each in against):
-            key = f"not_freed:{found.entry.mailbox_id}:{archived.seq}:{obstacle}"
-            letter = centre.not_freed(found.entry.address, found.reason.clause, last, OBSTACLES[obstacle])
-            if await self._notices.tell_centre(key, letter):
-                self._log.event("mailbox_not_freed", mailbox=found.entry.address, reason=obstacle)
+        key = f"not_freed:{found.entry.mailbox_id}:{archived.seq}:{reason}"
+        letter = centre.not_freed(found.entry.address, found.reason.clause, last, why)
+        if await self._notices.tell_centre(key, letter):
+            self._log.event("mailbox_not_freed", mailbox=found.entry.address, reason=reason)
 
     async def _tell_clock(self, mark: ClockMark) -> None:
         marked, now = await self._lanes.io(mark.read), self._clock.now()
