@@ -158,7 +158,7 @@ def _marks(facts: Sequence[Fact], last_activity: datetime | None) -> list[_Mark]
             continue
         at = fact.effective_at
         if fact.kind in {FactKind.ABSENCE, FactKind.ABSENCE_ENDED}:
-            at = max(at, fact.recorded_at)
+            at = max(at, fact.clocked_at)
         day = _last_day(fact) if fact.kind is FactKind.ABSENCE else local_day(at)
         marks.append(_Mark(at, fact.seq, fact.kind, day))
     if last_activity is not None:
