@@ -249,7 +249,8 @@ class Accounts:
         if person.unit_id == to.unit_id:
             raise NotAllowed(Text("Cá nhân đã thuộc đơn vị này.", "The person works for this unit already."), clause="6.4.b")
         data: dict[str, Detail] = {"unit_from": units[person.unit_id], "unit_to": to.symbol}
-        self._directory.move_person(person.person_id, to.unit_id, self._draft(FactKind.TRANSFERRED, origin, data=data))
+        draft = self._draft(FactKind.TRANSFERRED, origin, data=data)
+        self._directory.move_person(person.person_id, to.unit_id, draft, leaving=person.unit_id)
 
     def lock_sending(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
         """The Centre locks sending by hand (Reg. 10.2), until it unlocks it."""
@@ -304,10 +305,11 @@ class Accounts:
 
     def set_quota(self, mailbox: MailboxRecord, octets: int, origin: Origin) -> None:
         """Reg. 8.3.a, 8.3.b: another quota."""
-        entry, _ = self._look(mailbox)
+        entry, decision = self._look(mailbox)
         check_quota(octets, entry.quota_octets, origin)
         data: dict[str, Detail] = {"octets": octets, "previous": entry.quota_octets}
-        self._directory.set_quota(entry.mailbox_id, octets, self._draft(FactKind.QUOTA_SET, origin, data=data))
+        draft = self._draft(FactKind.QUOTA_SET, origin, data=data)
+        self._directory.set_quota(entry.mailbox_id, octets, draft, after=decision.fact_seq)
 
     # ------------------------------------------------------------ how
 
