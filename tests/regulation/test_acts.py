@@ -201,8 +201,10 @@ def test_clause_7_2_b(centre):
         assert refusal.value.clause == "7.2.b"
     centre.accounts.suspend(mailbox, Cause.BREACH, WHY, Conclusion("3/KL", date(2026, 1, 4), "Thứ trưởng"))
     assert centre.states(mailbox) == {State.SUSPENDED}
-    with pytest.raises(NotAllowed):
-        centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), PLAIN)
+    for blank in (None, "", " ", "\t\u00a0\n"):
+        with pytest.raises(NotAllowed) as refusal:
+            centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), Origin("quản trị", "theo đề nghị", blank))
+        assert refusal.value.clause == "7.2.b"
     decision = centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), CENTRE)
     assert decision.states == {State.ACTIVE, State.PASSWORD_DUE}
 
@@ -217,6 +219,10 @@ def test_clause_7_2_c_and_7_3(centre):
         centre.accounts.suspend(mailbox, Cause.COMPROMISED, PLAIN)  # no reason
     centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
     assert centre.states(mailbox) == {State.SUSPENDED}
+    for nobody in (Asked(" ", "fax"), Asked("Vụ CNTT", "\t")):
+        with pytest.raises(NotAllowed) as refusal:
+            centre.accounts.restore(mailbox, nobody, Credential(0, "new"), PLAIN)
+        assert refusal.value.clause == "7.3.a"
     centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), PLAIN)
     entry = centre.directory.entry(mailbox.mailbox_id)
     assert entry.facts[-1].data == {"asked_by": "Vụ CNTT", "channel": "fax"}
@@ -406,11 +412,18 @@ def test_two_who_issue_at_the_same_time(centre):
     """A person gets one mailbox, a unit one of its own, whoever else was issuing it while the password was hashed."""
     person, unit = centre.person(), centre.directory.unit("CNTT")
     old = OldAddresses(centre.directory, centre.config, centre.clock)
-    others = {
-        "5.3": lambda: centre.issuing.issue_personal(person, "other", Request(CENTRE), chosen="bedv"),
-        "5.1": lambda: old.of_unit(unit, Old("vucntt@mic.gov.vn"), "matkhau-cu-01", CENTRE),
-    }
-    for clause, first in others.items():
+    for clause, first, second in (
+        (
+            "5.3",
+            lambda: centre.issuing.issue_personal(person, "other", Request(CENTRE), chosen="bedv"),
+            lambda late: late.issue_personal(person, "first", Request(CENTRE)),
+        ),
+        (
+            "5.1",
+            lambda: old.of_unit(unit, Old("vucntt@mic.gov.vn"), "matkhau-cu-01", CENTRE),
+            lambda late: late.issue_unit("CNTT", "first", Request(CENTRE)),
+        ),
+    ):
 
         def hash_meanwhile(password, first=first):
             first()
@@ -418,10 +431,7 @@ def test_two_who_issue_at_the_same_time(centre):
 
         late = Issuing(centre.directory, centre.config, centre.clock, hash_meanwhile)
         with pytest.raises(AlreadyThere) as refusal:
-            if clause == "5.3":
-                late.issue_personal(person, "first", Request(CENTRE))
-            else:
-                late.issue_unit("CNTT", "first", Request(CENTRE))
+            second(late)
         assert refusal.value.clause == clause
     assert [mailbox.address for mailbox in centre.directory.mailboxes()] == ["bedv@mic.gov.vn", "vucntt@mic.gov.vn"]
 

@@ -239,11 +239,8 @@ class Directory:
         """
 
         def work(session: Session, version: int) -> None:
-            theirs = (Person.person_id == person_id, Person.unit_id == leaving)
-            if (
-                session.scalars(update(Person).where(*theirs).values(unit_id=unit_id).returning(Person.person_id)).first()
-                is None
-            ):
+            theirs = update(Person).where(Person.person_id == person_id, Person.unit_id == leaving)
+            if session.scalars(theirs.values(unit_id=unit_id).returning(Person.person_id)).first() is None:
                 raise Superseded(
                     Text("Đơn vị của cá nhân vừa thay đổi; đề nghị xem lại.", "The person's unit has just changed; look again.")
                 )

@@ -137,6 +137,12 @@ class Accounts:
                 clause="7.2.b",
                 remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
             )
+        if not asked.by.strip() or not asked.channel.strip():
+            raise NotAllowed(
+                Text("Phải nêu ai yêu cầu và bằng kênh nào.", "It needs who asked for it, and how."),
+                clause="7.3.a",
+                remedy=Text("Thêm --asked-by và --channel.", "Add --asked-by and --channel."),
+            )
         self._must_have_waited(asked)
         return entry, decision
 
@@ -290,7 +296,7 @@ class Accounts:
         """
         _, decision = self._look(mailbox)
         self._must_be_issued(decision)
-        if not decision.password_change_due and not (origin.document or "").strip():
+        if not decision.password_change_due and not origin.document:
             raise NotAllowed(
                 Text(
                     "Chưa đến lúc phải đổi mật khẩu; đặt mật khẩu khác cần văn bản hoặc thư của đơn vị.",
@@ -372,7 +378,7 @@ def _suspensions(decision: Decision) -> list[Reason]:
 
 
 def _needs_reason(origin: Origin, clause: str) -> None:
-    if not origin.reason.strip():
+    if not origin.reason:
         raise NotAllowed(
             Text("Phải nêu lý do.", "A reason is needed."),
             clause=clause,
