@@ -84,10 +84,16 @@ def test_clause_6_4_a(centre):
 
 
 def test_clause_6_3(centre):
-    """A contract of less than a year gets no mailbox, and nothing is left behind."""
+    """A contract of less than a year, or one that is over, gets no mailbox, and nothing is left behind."""
     short = centre.person(employment=Employment.CONTRACT, contract_from=date(2026, 1, 1), contract_until=date(2026, 6, 30))
     with pytest.raises(NotEligible) as refusal:
         centre.issuing.issue_personal(short, "first", Request(CENTRE))
+    assert refusal.value.clause == "6.3"
+    over = centre.person(
+        "Trần An", employment=Employment.CONTRACT, contract_from=date(2020, 1, 1), contract_until=date(2026, 1, 4)
+    )
+    with pytest.raises(NotEligible, match="ended") as refusal:
+        centre.issuing.issue_personal(over, "first", Request(CENTRE))
     assert refusal.value.clause == "6.3"
     assert centre.directory.mailboxes() == []
 
