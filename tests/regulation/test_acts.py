@@ -7,13 +7,14 @@ from pydantic import ValidationError
 
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
-from mic_mail.directory.records import AlreadyThere, PersonRecord, UnitRecord
+from mic_mail.directory.records import AlreadyThere, PersonRecord, Superseded, UnitRecord
 from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import BadInput, Refused
 from mic_mail.policy.addresses import AddressRefused
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Cause, Departure, Draft, FactKind, Level
 from mic_mail.policy.lifecycle import LifecycleSettings, State
+from mic_mail.services.importing.addresses import Old, OldAddresses
 from mic_mail.services.mailboxes.accounts import Accounts, Asked, Conclusion, NotAllowed
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.explain import explain
@@ -83,10 +84,16 @@ def test_clause_6_4_a(centre):
 
 
 def test_clause_6_3(centre):
-    """A contract of less than a year gets no mailbox, and nothing is left behind."""
+    """A contract of less than a year, or one that is over, gets no mailbox, and nothing is left behind."""
     short = centre.person(employment=Employment.CONTRACT, contract_from=date(2026, 1, 1), contract_until=date(2026, 6, 30))
     with pytest.raises(NotEligible) as refusal:
         centre.issuing.issue_personal(short, "first", Request(CENTRE))
+    assert refusal.value.clause == "6.3"
+    over = centre.person(
+        "Trần An", employment=Employment.CONTRACT, contract_from=date(2020, 1, 1), contract_until=date(2026, 1, 4)
+    )
+    with pytest.raises(NotEligible, match="ended") as refusal:
+        centre.issuing.issue_personal(over, "first", Request(CENTRE))
     assert refusal.value.clause == "6.3"
     assert centre.directory.mailboxes() == []
 
@@ -200,8 +207,10 @@ def test_clause_7_2_b(centre):
         assert refusal.value.clause == "7.2.b"
     centre.accounts.suspend(mailbox, Cause.BREACH, WHY, Conclusion("3/KL", date(2026, 1, 4), "Thứ trưởng"))
     assert centre.states(mailbox) == {State.SUSPENDED}
-    with pytest.raises(NotAllowed):
-        centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), PLAIN)
+    for blank in (None, "", " ", "\t\u00a0\n"):
+        with pytest.raises(NotAllowed) as refusal:
+            centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), Origin("quản trị", "theo đề nghị", blank))
+        assert refusal.value.clause == "7.2.b"
     decision = centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), CENTRE)
     assert decision.states == {State.ACTIVE, State.PASSWORD_DUE}
 
@@ -216,6 +225,10 @@ def test_clause_7_2_c_and_7_3(centre):
         centre.accounts.suspend(mailbox, Cause.COMPROMISED, PLAIN)  # no reason
     centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
     assert centre.states(mailbox) == {State.SUSPENDED}
+    for nobody in (Asked(" ", "fax"), Asked("Vụ CNTT", "\t")):
+        with pytest.raises(NotAllowed) as refusal:
+            centre.accounts.restore(mailbox, nobody, Credential(0, "new"), PLAIN)
+        assert refusal.value.clause == "7.3.a"
     centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), PLAIN)
     entry = centre.directory.entry(mailbox.mailbox_id)
     assert entry.facts[-1].data == {"asked_by": "Vụ CNTT", "channel": "fax"}
@@ -402,6 +415,61 @@ def test_clause_6_4_b(centre):
     assert entry.facts[-1].data == {"unit_from": "CNTT", "unit_to": "PTTH&TTĐT"}
     with pytest.raises(NotAllowed):
         centre.accounts.transfer(centre.directory.person(person.person_id), to, CENTRE)
+
+
+def test_two_who_issue_at_the_same_time(centre):
+    """A person gets one mailbox, a unit one of its own, whoever else was issuing it while the password was hashed."""
+    person, unit = centre.person(), centre.directory.unit("CNTT")
+    old = OldAddresses(centre.directory, centre.config, centre.clock)
+    for clause, first, second in (
+        (
+            "5.3",
+            lambda: centre.issuing.issue_personal(person, "other", Request(CENTRE), chosen="bedv"),
+            lambda late: late.issue_personal(person, "first", Request(CENTRE)),
+        ),
+        (
+            "5.1",
+            lambda: old.of_unit(unit, Old("vucntt@mic.gov.vn"), "matkhau-cu-01", CENTRE),
+            lambda late: late.issue_unit("CNTT", "first", Request(CENTRE)),
+        ),
+    ):
+
+        def hash_meanwhile(password, first=first):
+            first()
+            return Credential(0, password)
+
+        late = Issuing(centre.directory, centre.config, centre.clock, hash_meanwhile)
+        with pytest.raises(AlreadyThere) as refusal:
+            second(late)
+        assert refusal.value.clause == clause
+    assert [mailbox.address for mailbox in centre.directory.mailboxes()] == ["bedv@mic.gov.vn", "vucntt@mic.gov.vn"]
+
+
+def test_two_who_change_the_same_at_the_same_time(centre, monkeypatch):
+    """Quota (8.3.a) and unit (6.4.b): who decided on what was there before is told so, and the other's change stands."""
+    mailbox, directory = centre.mailbox(), centre.directory
+    (person,), other, third = directory.people(), directory.unit("PTTH&TTĐT"), directory.add_unit(UnitRecord(0, "VP", "VP"))
+    between = {
+        "set_quota": lambda: centre.accounts.set_quota(mailbox, 10 * GIB, PLAIN),
+        "move_person": lambda: centre.accounts.transfer(person, other, CENTRE),
+    }
+    for name, first in between.items():
+        real = getattr(directory, name)
+
+        def late(*words, name=name, real=real, first=first, **named):
+            monkeypatch.setattr(directory, name, real)
+            first()
+            return real(*words, **named)
+
+        monkeypatch.setattr(directory, name, late)
+    with pytest.raises(Superseded):
+        centre.accounts.set_quota(mailbox, 3 * GIB, PLAIN)
+    with pytest.raises(Superseded):
+        centre.accounts.transfer(person, third, CENTRE)
+    assert directory.mailbox(mailbox.address).quota_octets == 10 * GIB
+    assert directory.person(person.person_id).unit_id == other.unit_id
+    kinds = [fact.kind for fact in directory.facts(mailbox.mailbox_id)]
+    assert kinds == [FactKind.ISSUED, FactKind.PASSWORD_SET, FactKind.QUOTA_SET, FactKind.TRANSFERRED]
 
 
 @pytest.mark.clause("8.3.a", "8.3.b")

@@ -297,6 +297,26 @@ def report(console: Console, *words: str, code: int = 0) -> dict[str, dict[str, 
     return {row["source"]: row for row in json.loads(console.out)}
 
 
+def test_who_only_looks_leaves_no_trace(console: Console, tmp_path: Path) -> None:
+    """A rehearsal and a comparison make no ledger, and leave one that is there as it is, a cut line too."""
+    source = maildir(tmp_path / "old", 4)
+    words = ("maildir", "dvbe@mic.gov.vn", str(source))
+    for look, code in (("--dry-run", 0), ("--verify", 1)):
+        report(console, *words, look, code=code)
+        assert console.json("import", "list") == []
+        assert ledgers(tmp_path / "data", 1) == []
+    report(console, *words)
+    (path,) = ledgers(tmp_path / "data", 1)
+    with path.open("ab") as file:
+        file.write(b'["cut')
+    before = path.read_bytes()
+    assert report(console, *words, "--dry-run")["INBOX"]["already"] == 4
+    assert report(console, *words, "--verify")["INBOX"]["missing"] == 0
+    assert path.read_bytes() == before
+    with Ledger(path, 1, "as if an import ran"):
+        assert console.run("import", *words, "--dry-run", "--document", "1/YC") == 1
+
+
 def test_files_of_each_kind(console: Console, tmp_path: Path) -> None:
     """Maildir, mbox, EML; a rehearsal first, the import, once more, and the comparison; all on record."""
     box = mailbox.mbox(tmp_path / "Sent")

@@ -167,8 +167,9 @@ def test_refused(office: Office, clause: str, act: Callable[[Office], object]) -
 
 def test_one_substitute_at_a_time(office: Office) -> None:
     """Days that overlap are refused until the other's are revoked."""
+    hoa = office.people["hoa"]
     office.directory.move_person(
-        office.people["hoa"].person_id, office.units["PM"].unit_id, Draft(FactKind.TRANSFERRED, START, "t")
+        hoa.person_id, office.units["PM"].unit_id, Draft(FactKind.TRANSFERRED, START, "t"), leaving=hoa.unit_id
     )
     office.grant("be", KEEPER)
     office.grant("lan", SUBSTITUTE, NEXT, LATER)

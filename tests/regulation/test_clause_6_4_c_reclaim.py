@@ -13,10 +13,12 @@ import pytest
 
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
+from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.lifecycle import LifecycleSettings, State, decide
 from mic_mail.policy.reclaiming import Stage, course
 from mic_mail.services.mailboxes.accounts import Accounts, BringBack, InArchive, NotAllowed
+from mic_mail.services.mailboxes.clockmark import ClockMark
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.holds import Holds
 from mic_mail.services.mailboxes.issuing import Issuing, Request
@@ -209,6 +211,28 @@ def test_clause_6_4_c_a_clock_that_jumped_frees_nothing(ministry: Ministry) -> N
     ministry.reclaiming.free(found, CENTRE, clock_trusted=False)  # by hand, with its document
     ministry.reclaiming.finish(found.entry)
     assert not ministry.home.exists()
+
+
+def test_clause_6_4_c_a_fact_from_a_clock_that_was_ahead(ministry: Ministry) -> None:
+    """Who confirms the clock accepts the facts that lie ahead, and no others: the rounds go on, and stop at the next jump."""
+    directory, now, year = ministry.server.population.directory, ministry.clock.now(), timedelta(days=365)
+    ahead = Directory(directory.url, clock=ManualClock(now + year))
+    ahead.append_fact(ministry.unit.mailbox_id, Draft(FactKind.PASSWORD_SET, now + year, "test"))
+    mark = ClockMark(ministry.server.config.server.data_dir, ministry.clock)
+    assert not mark.renew(directory.load_snapshot())
+    mark.confirm(directory.load_snapshot())
+    for minutes in range(0, 180, 30):
+        ministry.clock.move_to(now + timedelta(minutes=minutes))
+        assert mark.renew(directory.load_snapshot())
+    ministry.clock.move_to(now + timedelta(days=200))
+    assert not mark.is_trusted(directory.load_snapshot())
+    mark.confirm(directory.load_snapshot())
+    assert mark.is_trusted(directory.load_snapshot())
+    further = Directory(directory.url, clock=ManualClock(now + 2 * year))
+    further.append_fact(ministry.unit.mailbox_id, Draft(FactKind.PASSWORD_SET, now + 2 * year, "test"))
+    assert not mark.is_trusted(directory.load_snapshot())
+    further.close()
+    ahead.close()
 
 
 def test_clause_6_4_c_without_warnings_nothing_is_freed(ministry: Ministry) -> None:

@@ -15,6 +15,13 @@ def test_restore_without_document_lifts_nothing_of_it(history):
     assert reasons == ["7.2.b"]
 
 
+def test_a_document_of_blanks_is_none(history):
+    """It lifts nothing of a breach, whoever recorded it."""
+    history.add(FactKind.SUSPENDED, "2026-05-01", **BREACH)
+    history.add(FactKind.RESTORED, "2026-05-10", document=" ")
+    assert State.SUSPENDED in history.states("2026-05-11")
+
+
 def test_restore_with_document(history):
     """The document that lifts the breach lifts the suspension; a new password is due (7.3.c)."""
     history.add(FactKind.SUSPENDED, "2026-05-01", **BREACH)

@@ -212,6 +212,7 @@ def test_the_clock(desk: Desk) -> None:
     assert json.loads(desk.done("clock", "show", "--json"))["trusted"] is False
     assert desk.run("clock", "confirm") == 2
     desk.done("clock", "confirm", "--reason", "máy chủ ngừng để nâng cấp")
+    assert "The clock is trusted." in desk.err
     assert json.loads(desk.done("clock", "show", "--json"))["trusted"] is True
 
 

@@ -216,7 +216,7 @@ def test_contracts(desk: Desk) -> None:
     desk.contract("sap", date(2025, 12, 24), today + timedelta(days=30))
     desk.contract("het", date(2025, 1, 1), date(2026, 11, 23))
     desk.contract("lau", date(2025, 1, 1), today + timedelta(days=31))
-    assert list(desk.figures("6.3").values()) == [1, 1, 1]
+    assert list(desk.figures("6.3").values()) == [2, 1, 1]
     left = desk.population.directory.mailbox("het@mic.gov.vn")
     desk.population.record(left, draft(FactKind.LEFT, NOW, level="division", cause="retired"))
     assert list(desk.figures("6.3").values()) == [1, 1, 0]

@@ -43,9 +43,17 @@ def confirm(ctx: typer.Context, *, reason: ReasonOption, actor: ActorOption = No
     here = frame(ctx)
     now = here.clock.now()
     with on_record(here, "clock_confirm", now.isoformat(), Origin(here.actor(actor), reason)):
-        _mark(here).confirm()
+        _mark(here).confirm(here.directory.load_snapshot())
     shown = dates.instant(now)
-    output.note(Text(f"Đã xác nhận: {shown.vi}.", f"Confirmed: {shown.en}."))
+    if _mark(here).is_trusted(here.directory.load_snapshot()):
+        output.note(Text(f"Đã xác nhận: {shown.vi}. Đồng hồ được tin cậy.", f"Confirmed: {shown.en}. The clock is trusted."))
+    else:
+        output.note(
+            Text(
+                f"Đã xác nhận: {shown.vi}. Đồng hồ vẫn chưa được tin cậy; xem mic-mail clock show.",
+                f"Confirmed: {shown.en}. The clock is not trusted yet; see mic-mail clock show.",
+            )
+        )
 
 
 def _mark(here: Frame) -> ClockMark:

@@ -215,7 +215,7 @@ class Task:
 
     def _raise_quota(self, size: str) -> None:
         mailbox, octets = self.here.directory.mailbox(self.entry.address), octets_of(size)
-        if not self.origin.reason.strip():
+        if not self.origin.reason:
             raise BadInput(Text("Nâng dung lượng phải nêu --reason.", "Another quota needs a --reason."), clause="8.3.a")
         Accounts(self.here.directory, self.here.config, self.here.clock).set_quota(mailbox, octets, self.origin)
         self.entry = self.here.entry(self.entry.address)
@@ -260,7 +260,7 @@ def choice_of(
 
 def must_have_document(origin: Origin) -> None:
     """Whose mail is moved by the Centre was asked for by somebody (Reg. 4.3)."""
-    if not (origin.document or "").strip():
+    if not origin.document:
         raise BadInput(
             Text("Nhập thư vào hộp thư của người khác phải có căn cứ.", "Moving somebody's mail rests on a document."),
             clause=CLAUSE,

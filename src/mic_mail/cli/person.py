@@ -13,7 +13,8 @@ from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import PersonRecord
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.eligibility import Employment, may_have_mailbox
+from mic_mail.policy.calendar import local_day
+from mic_mail.policy.eligibility import Employment, why_not
 from mic_mail.policy.facts import Level
 from mic_mail.policy.names import by_given_name, tidy, words
 from mic_mail.policy.ranks import level_of
@@ -142,11 +143,12 @@ def move(
 def _row(here: Frame, person: PersonRecord) -> dict[str, Cell]:
     units = {u.unit_id: u.symbol for u in here.directory.units()}
     mailboxes = {m.person_id: m.address for m in here.directory.mailboxes_of(person_id=person.person_id) if m.person_id}
+    today = local_day(here.clock.now())
     return {
         **_cells(person, units, mailboxes),
         "contract_from": person.contract_from,
         "contract_until": person.contract_until,
-        "eligible": may_have_mailbox(person.employment, person.contract_from, person.contract_until),
+        "eligible": why_not(person.employment, person.contract_from, person.contract_until, today) is None,
     }
 
 

@@ -181,7 +181,7 @@ def _usable(made: Sequence[AppCredential], facts: Sequence[Fact]) -> tuple[AppCr
     """Those that open something, or did when the newest fact was recorded; the others nobody needs in memory."""
     if not made:
         return ()
-    alive = {each.number for each in living(facts, facts[-1].recorded_at)}
+    alive = {each.number for each in living(facts, facts[-1].clocked_at)}
     return tuple(each for each in made if each.number in alive)
 
 

@@ -232,11 +232,18 @@ class Directory:
 
         return self._change(work)
 
-    def move_person(self, person_id: int, unit_id: int, draft: Draft) -> None:
-        """Reg. 6.4.b: the person works for another unit; `draft` goes into the chain of each of their mailboxes."""
+    def move_person(self, person_id: int, unit_id: int, draft: Draft, *, leaving: int) -> None:
+        """Reg. 6.4.b: the person works for another unit; `draft` goes into the chain of each of their mailboxes.
+
+        Only if the unit that they leave is still theirs (else `Superseded`): the draft names it.
+        """
 
         def work(session: Session, version: int) -> None:
-            session.execute(update(Person).where(Person.person_id == person_id).values(unit_id=unit_id))
+            theirs = update(Person).where(Person.person_id == person_id, Person.unit_id == leaving)
+            if session.scalars(theirs.values(unit_id=unit_id).returning(Person.person_id)).first() is None:
+                raise Superseded(
+                    Text("Đơn vị của cá nhân vừa thay đổi; đề nghị xem lại.", "The person's unit has just changed; look again.")
+                )
             for mailbox_id in session.scalars(select(Mailbox.mailbox_id).where(Mailbox.person_id == person_id)).all():
                 self._append(session, version, mailbox_id, [draft])
 
@@ -246,6 +253,7 @@ class Directory:
         """A new mailbox with its first facts and, where given, its verifiers; its id is given here."""
 
         def work(session: Session, version: int) -> MailboxRecord:
+            _must_have_none(session, mailbox)
             home_taken = session.scalars(select(Mailbox.mailbox_id).where(Mailbox.home == mailbox.home)).first()
             if home_taken is not None or session.get(Address, mailbox.address.lower()) is not None:
                 raise _taken(mailbox.address)
@@ -300,12 +308,12 @@ class Directory:
         """Append facts in order; with `after`, only if that is still the number of the newest one (else `Superseded`)."""
         return self._change(lambda session, version: self._append(session, version, mailbox_id, drafts, after))
 
-    def set_quota(self, mailbox_id: int, octets: int, draft: Draft) -> None:
-        """Reg. 8.3: another quota, and the fact that says so."""
+    def set_quota(self, mailbox_id: int, octets: int, draft: Draft, *, after: int | None = None) -> None:
+        """Reg. 8.3: another quota, and the fact that says so; `after` as in `append_facts`."""
 
         def work(session: Session, version: int) -> None:
             session.execute(update(Mailbox).where(Mailbox.mailbox_id == mailbox_id).values(quota_octets=octets))
-            self._append(session, version, mailbox_id, [draft])
+            self._append(session, version, mailbox_id, [draft], after)
 
         self._change(work)
 
@@ -390,6 +398,21 @@ def _must_be_first(session: Session, mailbox_id: int, drafts: Sequence[Draft]) -
             raise DoneBefore(
                 Text(f"Yêu cầu số {number} đã được thực hiện.", f"Request {number} was acted on already."), clause="6.2"
             )
+
+
+def _must_have_none(session: Session, mailbox: MailboxRecord) -> None:
+    """A person has one personal mailbox and a unit one of its own; two who issue at the same time have both seen none."""
+    match mailbox.kind:
+        case MailboxKind.PERSONAL if mailbox.person_id is not None:
+            owned, clause = Mailbox.person_id == mailbox.person_id, "5.3"
+        case MailboxKind.UNIT if mailbox.unit_id is not None:
+            owned, clause = Mailbox.unit_id == mailbox.unit_id, "5.1"
+        case _:
+            return
+    primary = (Address.mailbox_id == Mailbox.mailbox_id) & (Address.role == Role.PRIMARY)
+    wanted = select(Address.address).join(Mailbox, primary).where(owned, Mailbox.kind == mailbox.kind)
+    if (there := session.scalars(wanted).first()) is not None:
+        raise AlreadyThere(Text(f"Đã có hộp thư {there}.", f"There is the mailbox {_ascii(there)} already."), clause=clause)
 
 
 def _take(session: Session, address: str, mailbox_id: int, role: Role) -> None:

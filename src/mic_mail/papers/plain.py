@@ -1,11 +1,14 @@
 """Papers as CSV, for other programs: RFC 4180, UTF-8 with a byte order mark, which Excel needs to see that it is UTF-8.
 
-A field that a spreadsheet would take for a formula (it begins with = + - @ or a tab) gets an apostrophe before it: what is
-written into a mailbox's name must not run on the reader's PC. Reading takes it away again.
+A field that a spreadsheet would take for a formula (it begins with = + - @, wide or behind something invisible, or with a tab)
+gets an apostrophe before it: what is written into a mailbox's name must not run on the reader's PC. A spreadsheet whose region
+separates by semicolons splits a field at these and at line ends, quoted or not: such a part gets one, too. Reading takes them
+away again.
 """
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 
 from mic_mail.errors import Text
@@ -13,7 +16,10 @@ from mic_mail.papers.paper import Cell, Sheet, Table, UnreadableSheet, shown
 
 MOST_ROWS = 20_000
 MOST_OCTETS = 20 << 20
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_UNSEEN = r"(?:[^\S\t\r\n]|[\x00-\x08\x0e-\x1b\x7f\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\"])*"
+_RUNS = rf"(?={_UNSEEN}[=+\-@\uff1d\uff0b\uff0d\uff20])"
+_FORMULA = re.compile(rf"\A(?=[\t\r])|\A{_RUNS}|(?<=[;\t\r\n]){_RUNS}")
+_GUARDED = re.compile(rf"(?<=[;\t\r\n])'{_RUNS}")
 
 
 def write(table: Table) -> bytes:
@@ -29,7 +35,7 @@ def write(table: Table) -> bytes:
 def harmless(cell: Cell) -> str:
     """A field that no spreadsheet runs; numbers, also negative ones, are no formulas."""
     text = str(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else shown(cell)
-    return f"'{text}" if isinstance(cell, str) and text.startswith(_FORMULA) else text
+    return _FORMULA.sub("'", text) if isinstance(cell, str) else text
 
 
 def read(octets: bytes) -> Sheet:
@@ -53,7 +59,7 @@ def sheet_of(rows: Iterator[tuple[int, list[str]]]) -> Sheet:
     heading: tuple[str, ...] | None = None
     kept: list[tuple[int, tuple[str, ...]]] = []
     for number, cells in rows:
-        fields = [cell.strip().removeprefix("'") for cell in cells]
+        fields = [_GUARDED.sub("", cell.strip().removeprefix("'")) for cell in cells]
         while fields and not fields[-1]:
             fields.pop()
         if not fields:

@@ -94,7 +94,7 @@ def app_passwords(facts: Sequence[Fact]) -> list[AppPassword]:
     """All of a mailbox, in the order in which they were added. One walk: a record may hold thousands of facts."""
     if not any(fact.kind is FactKind.APP_PASSWORD_ADDED for fact in facts):
         return []
-    revoked, ahead = _revocations(facts), [end for end in _ends_of_all(facts) if end.at > end.fact.recorded_at]
+    revoked, ahead = _revocations(facts), [end for end in _ends_of_all(facts) if end.at > end.fact.clocked_at]
     ends = {end.fact.seq: end for end in _ends_of_all(facts)}
     found: list[AppPassword] = []
     later: _End | None = None  # the first end of all among the facts after this one
@@ -102,7 +102,7 @@ def app_passwords(facts: Sequence[Fact]) -> list[AppPassword]:
         if fact.seq in ends:
             later = min(filter(None, (ends[fact.seq], later)), key=_order)
         elif fact.kind is FactKind.APP_PASSWORD_ADDED:
-            to_come = (end for end in ahead if end.at > fact.recorded_at)
+            to_come = (end for end in ahead if end.at > fact.clocked_at)
             found.append(
                 _app_password(fact, min(filter(None, (later, revoked.get(fact.seq), *to_come)), key=_order, default=None))
             )
@@ -116,7 +116,7 @@ def living(facts: Sequence[Fact], now: datetime) -> list[AppPassword]:
 
 def added_within_a_day(facts: Sequence[Fact], now: datetime) -> int:
     """How many were added in the last 24 hours, also of those that have ended."""
-    return sum(fact.kind is FactKind.APP_PASSWORD_ADDED and fact.recorded_at > now - ONE_DAY for fact in facts)
+    return sum(fact.kind is FactKind.APP_PASSWORD_ADDED and fact.clocked_at > now - ONE_DAY for fact in facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def _app_password(added: Fact, end: _End | None) -> AppPassword:
 
 def _at(fact: Fact) -> datetime:
     """When it takes effect: what is recorded afterwards ends nothing before that."""
-    return max(fact.effective_at, fact.recorded_at)
+    return max(fact.effective_at, fact.clocked_at)
 
 
 def _revocations(facts: Sequence[Fact]) -> dict[int, _End]:
@@ -168,5 +168,5 @@ def _ends_of_all(facts: Sequence[Fact]) -> Iterator[_End]:
 def _was_taken_back(fact: Fact, facts: Sequence[Fact]) -> bool:
     """Whether a leave was corrected or withdrawn before its day came."""
     return fact.kind in _LEAVES and any(
-        later.kind in _TAKEN_BACK and later.seq > fact.seq and later.recorded_at < fact.effective_at for later in facts
+        later.kind in _TAKEN_BACK and later.seq > fact.seq and later.clocked_at < fact.effective_at for later in facts
     )

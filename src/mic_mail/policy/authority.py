@@ -203,7 +203,7 @@ def _read(kind: MailboxKind, fact: Fact) -> Grant | None:
         rights=RIGHTS if rights is None else ordered(rights),
         since=fact.effective_at,
         until=until,
-        named_at=fact.recorded_at,
+        named_at=fact.clocked_at,
         fact_seqs=(fact.seq,),
     )
 
@@ -246,4 +246,4 @@ def _ends(grant: Grant, person_facts: Sequence[Fact]) -> Iterator[datetime]:
             yield left
     if grant.part is not Part.MEMBER:
         moves = (f for f in person_facts if f.kind is FactKind.TRANSFERRED)
-        yield from (f.effective_at for f in moves if f.effective_at > grant.since or f.recorded_at > grant.named_at)
+        yield from (f.effective_at for f in moves if f.effective_at > grant.since or f.clocked_at > grant.named_at)

@@ -1,12 +1,14 @@
 """Reg. 6.3: who may be given a new personal mailbox. A later, shorter contract takes nothing away.
 
-Officials, civil servants and public employees; others with a contract of at least twelve months. A full calendar year
-counts: 01/01 to 31/12. A contract without an end is longer than any.
+Officials, civil servants and public employees; others with a contract of at least twelve months that has not ended. A full
+calendar year counts: 01/01 to 31/12. A contract without an end is longer than any.
 """
 
 from datetime import date
 from enum import StrEnum
 
+from mic_mail.errors import Text
+from mic_mail.i18n import dates
 from mic_mail.policy.calendar import ONE_DAY, add_months
 
 CLAUSE = "6.3"
@@ -22,13 +24,19 @@ class Employment(StrEnum):
     CONTRACT = "contract"
 
 
-def may_have_mailbox(employment: Employment, contract_from: date | None, contract_until: date | None) -> bool:
-    """Whether a new personal mailbox may be issued."""
+def why_not(employment: Employment, contract_from: date | None, contract_until: date | None, today: date) -> Text | None:
+    """Why no new personal mailbox may be issued; None: it may."""
     if employment is not Employment.CONTRACT:
-        return True
-    if contract_from is None:
-        return False
-    return contract_until is None or contract_until >= last_day(contract_from)
+        return None
+    if contract_from is None or (contract_until is not None and contract_until < last_day(contract_from)):
+        return Text(
+            "Chỉ cấp hộp thư cá nhân cho cán bộ, công chức, viên chức hoặc hợp đồng từ 01 năm trở lên.",
+            "Personal mailboxes are for officials, civil servants, public employees, or contracts of at least a year.",
+        )
+    if contract_until is not None and contract_until < today:
+        ended = dates.day(contract_until)
+        return Text(f"Hợp đồng đã hết hạn ngày {ended.vi}.", f"The contract ended on {ended.en}.")
+    return None
 
 
 def last_day(contract_from: date) -> date:

@@ -4,7 +4,9 @@ In: drafts of facts from the use cases, stored facts from the directory. Out: im
 A fact never changes and never goes: a mistake is put right by a later fact (`LEAVE_CORRECTED`, `LEAVE_WITHDRAWN`, `RESTORED`).
 
 Two times stand in each: `effective_at`, when it counts in law, and `recorded_at`, when the server learned of it. Facts are
-numbered from 1 in the order of recording; `recorded_at` never decreases along the chain.
+numbered from 1 in the order of recording; `recorded_at` never decreases along the chain. What is recorded while the clock is
+behind the chain (it was ahead once, or is behind now) has the chain's `recorded_at`, and by the clock its `clocked_at`: rules
+that compare an act with its day or with the present go by the latter, or one fact from a clock ahead would bend all later ones.
 
 Chain: digest(n) = SHA-256(digest(n-1) || encoding(n)), digest(0) = 32 zero octets. The encoding is UTF-8 JSON with sorted
 keys, no blanks, strings in NFC, instants in UTC with six decimals; its first member names its version.
@@ -23,6 +25,8 @@ Detail = str | int | bool | None
 
 REQUEST = "request"
 """The data member of any fact that was recorded on a request (Reg. 6.2): its number in the register."""
+_CLOCKED = "clocked_at"
+"""The data member of any fact that was recorded while the clock was behind the chain: what the clock said, ISO."""
 GENESIS = bytes(32)
 _ENCODING = 1
 
@@ -178,11 +182,19 @@ class Fact:
         value = self.data.get(name)
         return value if isinstance(value, str) else None
 
+    @property
+    def clocked_at(self) -> datetime:
+        """When it was recorded by the clock of that moment: `recorded_at`, or less where the chain was ahead of the clock."""
+        behind = self.text(_CLOCKED)
+        return self.recorded_at if behind is None else datetime.fromisoformat(behind)
+
 
 def record(draft: Draft, *, mailbox_id: int, previous: Fact | None, recorded_at: datetime) -> Fact:
-    """The fact that follows `previous`; a clock that ran back does not run the chain back."""
-    if previous is not None:
-        recorded_at = max(recorded_at, previous.recorded_at)
+    """The fact that follows `previous`; a clock that ran back does not run the chain back, but the fact keeps what it said."""
+    data = dict(draft.data)
+    if previous is not None and recorded_at < previous.recorded_at:
+        data[_CLOCKED] = _instant(recorded_at)
+        recorded_at = previous.recorded_at
     bare = Fact(
         mailbox_id=mailbox_id,
         seq=1 if previous is None else previous.seq + 1,
@@ -192,7 +204,7 @@ def record(draft: Draft, *, mailbox_id: int, previous: Fact | None, recorded_at:
         actor=normalize("NFC", draft.actor),
         reason=normalize("NFC", draft.reason),
         document=None if draft.document is None else normalize("NFC", draft.document),
-        data={name: _nfc(value) for name, value in draft.data.items()},
+        data={name: _nfc(value) for name, value in data.items()},
         digest=b"",
     )
     return _with_digest(bare, GENESIS if previous is None else previous.digest)
@@ -229,7 +241,7 @@ def first_broken(facts: Iterable[Fact]) -> int | None:
 
 def known_at(facts: Sequence[Fact], instant: datetime) -> tuple[Fact, ...]:
     """The facts that the server knew at `instant`: what an explanation "as known then" reads."""
-    return tuple(fact for fact in facts if fact.recorded_at <= instant)
+    return tuple(fact for fact in facts if fact.clocked_at <= instant)
 
 
 def _with_digest(fact: Fact, before: bytes) -> Fact:

@@ -82,7 +82,7 @@ def reclaim_at(leave: Leave, settings: LifecycleSettings) -> datetime:
     reclaim: datetime | None = None
     waits = False
     for notice in leave.notices:
-        due, recorded_at = _due(notice, settings), notice.recorded_at
+        due, recorded_at = _due(notice, settings), notice.clocked_at
         if due > recorded_at:
             reclaim, waits = due, False
         elif reclaim is not None and reclaim <= recorded_at:  # it has happened, and is due by this notice too

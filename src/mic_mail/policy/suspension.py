@@ -36,7 +36,7 @@ def _restores(facts: Sequence[Fact], suspended: Fact, cause: Cause, settings: Li
     """The restores that lift `suspended`: recorded after it, in force since it was, with the document that a breach needs."""
     for fact in facts:
         if fact.kind is FactKind.RESTORED and fact.seq > suspended.seq and fact.effective_at >= suspended.effective_at:
-            if cause is Cause.BREACH and settings.breach_document and not fact.document:
+            if cause is Cause.BREACH and settings.breach_document and not (fact.document or "").strip():
                 continue
             yield fact
 
@@ -158,7 +158,7 @@ def _marks(facts: Sequence[Fact], last_activity: datetime | None) -> list[_Mark]
             continue
         at = fact.effective_at
         if fact.kind in {FactKind.ABSENCE, FactKind.ABSENCE_ENDED}:
-            at = max(at, fact.recorded_at)
+            at = max(at, fact.clocked_at)
         day = _last_day(fact) if fact.kind is FactKind.ABSENCE else local_day(at)
         marks.append(_Mark(at, fact.seq, fact.kind, day))
     if last_activity is not None:

@@ -159,10 +159,10 @@ class _Look:
             kind = _RECORDED.get(fact.kind)
             if kind is None:
                 continue
-            if fact.recorded_at > self.now:  # the clock ran back
-                self.turns.append(fact.recorded_at)
-            elif self.now < fact.recorded_at + USEFUL:
-                yield Notable(kind, recorded_key(self.mailbox_id, fact), fact.recorded_at, fact=fact)
+            if fact.clocked_at > self.now:  # the clock ran back
+                self.turns.append(fact.clocked_at)
+            elif self.now < fact.clocked_at + USEFUL:
+                yield Notable(kind, recorded_key(self.mailbox_id, fact), fact.clocked_at, fact=fact)
 
     def ahead(self, span: Span) -> Iterator[Notable]:
         """A span to come: the smallest number of days that has been reached; the others have their turns."""
@@ -194,7 +194,7 @@ class _Look:
         kind = _COME.get(span.state)
         if kind is None or (span.state is State.PASSWORD_DUE and not self._grew_old(span)):
             return
-        known_at = max((self.by_seq[seq].recorded_at for seq in span.fact_seqs if seq in self.by_seq), default=span.since)
+        known_at = max((self.by_seq[seq].clocked_at for seq in span.fact_seqs if seq in self.by_seq), default=span.since)
         since = max(span.since, known_at)
         if self.now >= since + USEFUL:
             return

@@ -378,6 +378,21 @@ async def test_who_revoked_it_is_on_record(world: World) -> None:
     assert two.app.ended_at is None
 
 
+async def test_after_a_fact_from_a_clock_that_was_ahead(world: World) -> None:
+    """What is revoked ends at once, and what was made counts for one day only."""
+    mailbox = world.add("dvbe")
+    world.clock.move_to(START + timedelta(days=365))
+    world.directory.append_fact(mailbox.mailbox_id, Draft(FactKind.QUOTA_SET, world.clock.now(), "x"))
+    world.clock.move_to(START)
+    for number in range(20):
+        added = add(world, mailbox, f"{number}")
+        service(world).revoke(mailbox.mailbox_id, [added.fact.seq], Origin("mai"))
+        assert living(world.directory.facts(mailbox.mailbox_id), START) == []
+    assert kind_of(await login(world, "dvbe", added.password)) is RefusalKind.WRONG_CREDENTIALS
+    world.clock.move_to(START + timedelta(days=1, seconds=1))
+    assert isinstance(await login(world, "dvbe", add(world, mailbox).password), SignedIn)
+
+
 async def test_a_mailbox_that_was_taken_over_without_scram_keys(world: World) -> None:
     """Reg. 5.5: its own password has none; app passwords are proved all the same, also beside a new own one that has some."""
     mailbox = world.add("dvbe")

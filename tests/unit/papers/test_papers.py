@@ -132,6 +132,37 @@ def test_csv_is_harmless() -> None:
     assert plain.read(written).rows == ((2, (HOSTILE, "-5")), (3, ("-x", "2.5")))
 
 
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ('Nguyen;=HYPERLINK("x")', 'Nguyen;\'=HYPERLINK("x")'),
+        ("a; \u00a0+1;@b", "a;' \u00a0+1;'@b"),
+        ('a;"=1', "a;'\"=1"),
+        ("a\n=1+1\t-1", "a\n'=1+1\t'-1"),
+        ("\n=1+1", "\n'=1+1"),
+        (" =1+1", "' =1+1"),
+        ("\u200b=1+1", "'\u200b=1+1"),
+        ("\ufeff=1", "'\ufeff=1"),
+        ("\uff1d1+1", "'\uff1d1+1"),
+        ("\tx", "'\tx"),
+        ("+84 912", "'+84 912"),
+    ],
+)
+def test_formulas_of_any_separator(text: str, written: str) -> None:
+    """Of another region it splits at semicolons and lines, whatever is quoted: the apostrophe stands before the sign."""
+    assert plain.harmless(text) == written
+    ((_, (_, read)),) = plain.read(plain.write(Table("", [Column("A"), Column("B")], [["x", text]]))).rows
+    assert read.strip() == text.strip()
+
+
+@pytest.mark.parametrize(
+    "text", ["Đỗ Văn Bê; Trần Thị Lan", "a=b", "x - y", "1+1", "be@mic.gov.vn;lan@mic.gov.vn", "a;b-c", ""]
+)
+def test_ordinary_fields_stay(text: str) -> None:
+    """As they are."""
+    assert plain.harmless(text) == text
+
+
 def test_a_table_that_does_not_fit_is_a_mistake() -> None:
     """Of whoever made it."""
     with pytest.raises(ValueError, match="1 cells for 3 columns"):

@@ -66,10 +66,15 @@ def test_encoding_is_canonical():
 
 
 def test_clock_that_runs_back():
-    """Recording times never fall, even when the machine's clock does."""
+    """Recording times never fall, even when the machine's clock does; what the clock said is kept, and under the hash."""
     facts = _chain(3)
     late = record(Draft(FactKind.RESTORED, AT, "x"), mailbox_id=7, previous=facts[-1], recorded_at=AT - timedelta(days=9))
     assert late.recorded_at == facts[-1].recorded_at
+    assert late.clocked_at == AT - timedelta(days=9)
+    assert [fact.clocked_at for fact in facts] == [fact.recorded_at for fact in facts]
+    assert first_broken([*facts, late]) is None
+    assert first_broken([*facts, replace(late, data={})]) == 4
+    assert known_at([*facts, late], AT) == (facts[0], late)
 
 
 def test_known_at():

@@ -107,3 +107,24 @@ def test_every_day_without_use(used: date, absence: tuple[int, int] | None, afte
         return  # it is not recorded yet
     states = decide(MailboxKind.PERSONAL, chain(*facts), noon(day), last_activity=noon(used), settings=SETTINGS).states
     assert (State.SUSPENDED in states) == (day > last_of_term(max(counted, used), 6))
+
+
+def test_one_fact_from_a_clock_that_was_ahead() -> None:
+    """A leave that is recorded after it was told in time, whatever an earlier fact says of the day: six months, no more."""
+    ahead = FactKind.QUOTA_SET, date(2026, 9, 1), date(2027, 9, 1), {}
+    left = FactKind.LEFT, date(2026, 9, 2), date(2026, 9, 2), {"level": "division"}
+    facts = chain(born(), ahead, left)
+    for day, state in ((date(2027, 3, 2), State.SEND_LOCKED), (date(2027, 3, 3), State.RECLAIMED)):
+        found = decide(MailboxKind.PERSONAL, facts, noon(day), last_activity=noon(date(2027, 1, 1)), settings=SETTINGS)
+        assert state in found.states, day
+        assert (State.RECLAIMED in found.states) is (state is State.RECLAIMED)
+
+
+def test_an_absence_that_is_told_after_a_fact_from_a_clock_that_was_ahead() -> None:
+    """Reg. 7.2.a: the reason counts from when it was notified."""
+    ahead = FactKind.QUOTA_SET, date(2024, 1, 3), date(2026, 1, 3), {}
+    absent = FactKind.ABSENCE, date(2024, 3, 1), date(2024, 3, 1), {"until": "2024-12-31"}
+    found = decide(
+        MailboxKind.PERSONAL, chain(born(), ahead, absent), noon(date(2024, 10, 1)), last_activity=None, settings=SETTINGS
+    )
+    assert State.SUSPENDED not in found.states

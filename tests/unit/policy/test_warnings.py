@@ -191,3 +191,13 @@ def test_nothing_is_due_before_the_next_look(official: date, used: date, minutes
     between = now + (until - now) / 2
     assert {each.key for each in look(facts, between, last_use).due} <= {each.key for each in first.due}
     assert all(now - each.since < USEFUL or each.span is not None for each in first.due)
+
+
+def test_what_is_recorded_after_a_fact_from_a_clock_that_was_ahead() -> None:
+    """The notice of it goes out now, not when the clock has come to that fact."""
+    ahead = FactKind.QUOTA_SET, "2026-08-01", "2027-08-01", {}
+    absent = FactKind.ABSENCE, "2026-09-10", "2026-09-01 09:00", {"until": "2026-09-20"}
+    corrected = FactKind.LEAVE_CORRECTED, "2026-08-31", "2026-09-01 09:00", {"level": "division"}
+    facts, now = chain(issued(), left("2026-08-30"), ahead, absent, corrected), local("2026-09-01 10:00")
+    told = {each.kind: each.since for each in look(facts, now, used=now).due}
+    assert told == {Kind.ABSENCE_NOTED: local("2026-09-01 09:00"), Kind.SEND_LOCKED: local("2026-09-01 09:00")}

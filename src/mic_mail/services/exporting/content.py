@@ -67,7 +67,7 @@ class Content:
 
     def approve(self, access_id: int, hand: Hand, origin: Origin) -> Access:
         """The second person's yes, with the document that it rests on; it holds for `content.expires_after`."""
-        if not (origin.document or "").strip():
+        if not origin.document:
             raise _needs_document()
         now = self._clock.now()
         access = self._directory.content.get(access_id)
@@ -113,13 +113,13 @@ class Content:
 
 
 def _must_have_basis(origin: Origin) -> None:
-    if not origin.reason.strip():
+    if not origin.reason:
         raise ContentRefused(
             Text("Phải nêu lý do.", "A reason is needed."),
             clause=CLAUSE,
             remedy=Text('Thêm --reason "…".', 'Add --reason "...".'),
         )
-    if not (origin.document or "").strip():
+    if not origin.document:
         raise _needs_document()
 
 

@@ -180,7 +180,7 @@ class Handovers:
 
     def cancel(self, mailbox: MailboxRecord, origin: Origin) -> Handover:
         """It was not to be: nothing has moved, and expunging goes on."""
-        if not origin.reason.strip():
+        if not origin.reason:
             raise BadInput(Text("Hủy bàn giao phải có lý do.", "To cancel a handover needs a reason."), clause=CLAUSE)
         entry, handover = self._running(mailbox)
         draft = self._draft(FactKind.HANDOVER_CANCELLED, origin, {"handover": handover.seq})

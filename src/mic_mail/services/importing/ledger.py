@@ -92,16 +92,21 @@ def counted_key(folder: str, mark: str, met: dict[str, int]) -> str:
 class Ledger:
     """An open ledger. Use as a context manager."""
 
-    def __init__(self, path: Path, mailbox_id: int, identity: str) -> None:
+    def __init__(self, path: Path, mailbox_id: int, identity: str, *, only_look: bool = False) -> None:
+        """`only_look`: the file is left as it is, and none is made; where there is none, nothing was taken."""
         self._path = path
+        self._only_look = only_look
         self._head = {"mailbox_id": mailbox_id, "source": identity}
         self._entries: dict[str, Entry] = {}
         self._fd = -1
 
     def __enter__(self) -> Self:
         try:
-            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+            if self._only_look:
+                self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            else:
+                self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -109,7 +114,8 @@ class Ledger:
             self._read()
         except OSError as error:
             self._close()
-            raise _failed(error) from error
+            if not (self._only_look and isinstance(error, FileNotFoundError)):
+                raise _failed(error) from error
         except BaseException:
             self._close()
             raise
@@ -134,6 +140,8 @@ class Ledger:
                     self._entries[entry.key] = entry
                 for key in _gone(line):
                     self._entries.pop(key, None)
+        if self._only_look:
+            return
         if whole != os.fstat(self._fd).st_size:
             os.ftruncate(self._fd, whole)
         if not whole:

@@ -154,6 +154,12 @@ class Accounts:
                 clause="7.2.b",
                 remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
             )
+        if not asked.by.strip() or not asked.channel.strip():
+            raise NotAllowed(
+                Text("Phải nêu ai yêu cầu và bằng kênh nào.", "It needs who asked for it, and how."),
+                clause="7.3.a",
+                remedy=Text("Thêm --asked-by và --channel.", "Add --asked-by and --channel."),
+            )
         self._must_have_waited(asked)
         return entry, decision
 
@@ -290,7 +296,8 @@ class Accounts:
         if person.unit_id == to.unit_id:
             raise NotAllowed(Text("Cá nhân đã thuộc đơn vị này.", "The person works for this unit already."), clause="6.4.b")
         data: dict[str, Detail] = {"unit_from": units[person.unit_id], "unit_to": to.symbol}
-        self._directory.move_person(person.person_id, to.unit_id, self._draft(FactKind.TRANSFERRED, origin, data=data))
+        draft = self._draft(FactKind.TRANSFERRED, origin, data=data)
+        self._directory.move_person(person.person_id, to.unit_id, draft, leaving=person.unit_id)
 
     def lock_sending(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
         """The Centre locks sending by hand (Reg. 10.2), until it unlocks it."""
@@ -330,7 +337,7 @@ class Accounts:
         """
         _, decision = self._look(mailbox)
         self._must_be_issued(decision)
-        if not decision.password_change_due and not (origin.document or "").strip():
+        if not decision.password_change_due and not origin.document:
             raise NotAllowed(
                 Text(
                     "Chưa đến lúc phải đổi mật khẩu; đặt mật khẩu khác cần văn bản hoặc thư của đơn vị.",
@@ -345,10 +352,11 @@ class Accounts:
 
     def set_quota(self, mailbox: MailboxRecord, octets: int, origin: Origin) -> None:
         """Reg. 8.3.a, 8.3.b: another quota."""
-        entry, _ = self._look(mailbox)
+        entry, decision = self._look(mailbox)
         check_quota(octets, entry.quota_octets, origin)
         data: dict[str, Detail] = {"octets": octets, "previous": entry.quota_octets}
-        self._directory.set_quota(entry.mailbox_id, octets, self._draft(FactKind.QUOTA_SET, origin, data=data))
+        draft = self._draft(FactKind.QUOTA_SET, origin, data=data)
+        self._directory.set_quota(entry.mailbox_id, octets, draft, after=decision.fact_seq)
 
     # ------------------------------------------------------------ how
 
@@ -420,7 +428,7 @@ def _suspensions(decision: Decision) -> list[Reason]:
 
 
 def _needs_reason(origin: Origin, clause: str) -> None:
-    if not origin.reason.strip():
+    if not origin.reason:
         raise NotAllowed(
             Text("Phải nêu lý do.", "A reason is needed."),
             clause=clause,

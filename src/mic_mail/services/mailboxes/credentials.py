@@ -25,13 +25,17 @@ from mic_mail.policy.facts import REQUEST, Detail, Draft, FactKind
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who sets a password, why, and on which document."""
+    """Who sets a password, why, and on which document; a document of blanks is none, a reason of blanks is empty."""
 
     actor: str
     reason: str = ""
     document: str | None = None
     request: int | None = None
     """The request on which it is done (Reg. 6.2): its fact says so, and is recorded once."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", self.reason.strip())
+        object.__setattr__(self, "document", (self.document or "").strip() or None)
 
     def details(self) -> dict[str, Detail]:
         """What a fact says of the request."""

@@ -72,7 +72,7 @@ class Holds:
 
 
 def _must_have_basis(origin: Origin) -> None:
-    if not (origin.document or "").strip() or not origin.reason.strip():
+    if not origin.document or not origin.reason:
         raise NotAllowed(
             Text(
                 "Lưu giữ theo yêu cầu phải có văn bản của cơ quan có thẩm quyền và lý do.",

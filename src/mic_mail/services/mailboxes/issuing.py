@@ -20,7 +20,7 @@ from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy import addresses, eligibility
 from mic_mail.policy.addresses import AddressSettings
-from mic_mail.policy.calendar import start_of
+from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
 from mic_mail.policy.lifecycle import Decision, State, decide
 from mic_mail.policy.names import tidy
@@ -114,14 +114,10 @@ class Issuing:
         quota_octets: int | None = None,
     ) -> MailboxRecord:
         """Reg. 6.4.a: a personal mailbox; `chosen` is the local part that the person picked."""
-        if not eligibility.may_have_mailbox(person.employment, person.contract_from, person.contract_until):
-            raise NotEligible(
-                Text(
-                    "Chỉ cấp hộp thư cá nhân cho cán bộ, công chức, viên chức hoặc hợp đồng từ 01 năm trở lên.",
-                    "Personal mailboxes are for officials, civil servants, public employees, or contracts of at least a year.",
-                ),
-                clause=eligibility.CLAUSE,
-            )
+        today = local_day(self._clock.now())
+        why_not = eligibility.why_not(person.employment, person.contract_from, person.contract_until, today)
+        if why_not is not None:
+            raise NotEligible(why_not, clause=eligibility.CLAUSE)
         before = self._mailbox_of(person)
         if before is not None:
             wanted = chosen
@@ -303,7 +299,8 @@ class Issuing:
         if quota_octets is not None and quota_octets != mailbox.quota_octets:
             check_quota(quota_octets, mailbox.quota_octets, request.origin)
             data: dict[str, Detail] = {"octets": quota_octets, "previous": mailbox.quota_octets}
-            self._directory.set_quota(mailbox.mailbox_id, quota_octets, self._draft(FactKind.QUOTA_SET, request.origin, **data))
+            draft = self._draft(FactKind.QUOTA_SET, request.origin, **data)
+            self._directory.set_quota(mailbox.mailbox_id, quota_octets, draft, after=seq)
             mailbox, seq = replace(mailbox, quota_octets=quota_octets), seq + 1
         draft = self._issued(request, {"address": mailbox.address})
         self._directory.set_credential(mailbox.mailbox_id, self._hash(password), draft, after=seq)

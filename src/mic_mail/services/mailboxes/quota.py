@@ -20,7 +20,7 @@ def check_quota(octets: int, previous: int | None, origin: Origin) -> None:
         raise QuotaRefused(
             Text("Dung lượng tối thiểu 01 GB/hộp thư.", "A mailbox has a quota of at least 1 GB."), clause="8.3.b"
         )
-    if previous is not None and octets < previous and not origin.reason.strip():
+    if previous is not None and octets < previous and not origin.reason:
         raise QuotaRefused(
             Text("Giảm dung lượng phải nêu lý do.", "A smaller quota needs a reason."),
             clause="8.3.a",

@@ -269,7 +269,7 @@ class Reclaiming:
 
 
 def _needs_document(origin: Origin) -> None:
-    if not (origin.document or "").strip():
+    if not origin.document:
         raise NotAllowed(
             Text("Việc xóa phải có văn bản.", "A deletion needs a document."),
             clause="6.4.c",

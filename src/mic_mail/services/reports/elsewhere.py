@@ -63,13 +63,13 @@ class Register:
 
     def finish(self, plan_id: int, origin: Origin) -> Plan:
         """The unit has left the system, as a document says."""
-        if origin.document is None or not origin.document.strip():
+        if origin.document is None:
             raise BadInput(
                 Text("Kết thúc phải có số văn bản.", "The end needs the number of its document."),
                 clause=rules.CLAUSE,
                 remedy=Text("Dùng --document.", "Use --document."),
             )
-        return self._directory.elsewhere.finish(plan_id, origin.actor, origin.document.strip(), self._now)
+        return self._directory.elsewhere.finish(plan_id, origin.actor, origin.document, self._now)
 
     def known(self, *, all_of_them: bool = False) -> list[Known]:
         """Open plans, the most urgent first; or all, as they came."""

@@ -22,7 +22,7 @@ from mic_mail.papers.paper import Column, Sheet, Table, UnreadableSheet
 from mic_mail.policy import incidents
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
-from mic_mail.policy.eligibility import Employment, may_have_mailbox
+from mic_mail.policy.eligibility import Employment, why_not
 from mic_mail.policy.facts import Departure, Level
 from mic_mail.policy.names import one_line, tidy, words
 from mic_mail.policy.requests import (
@@ -259,7 +259,7 @@ class Reader:
     def must_fit(self, filing: Filing) -> None:
         """Refuse what the directory does not allow as it is now; asked again when it is approved, for people move on."""
         if filing.kind is Kind.ISSUE:
-            _must_be_eligible(filing)
+            _must_be_eligible(filing, local_day(self._clock.now()))
         elif filing.kind is Kind.INCIDENT:
             incidents.check(incidents.of_request(filing), filing.received_at)
             if Item.ADDRESS in filing.items:
@@ -304,17 +304,11 @@ def contract_of(filing: Filing) -> tuple[Employment, date | None, date | None]:
     )
 
 
-def _must_be_eligible(filing: Filing) -> None:
+def _must_be_eligible(filing: Filing, today: date) -> None:
     """Reg. 6.3, told at once and not only when somebody approves."""
     words(filing.items[Item.NAME])
-    if not may_have_mailbox(*contract_of(filing)):
-        raise RequestRefused(
-            Text(
-                "Chỉ cấp hộp thư cá nhân cho cán bộ, công chức, viên chức hoặc hợp đồng từ 01 năm trở lên.",
-                "Personal mailboxes are for officials, civil servants, public employees, or contracts of at least a year.",
-            ),
-            clause=ELIGIBLE,
-        )
+    if (why := why_not(*contract_of(filing), today)) is not None:
+        raise RequestRefused(why, clause=ELIGIBLE)
 
 
 def _columns(heading: Sequence[str]) -> dict[int, str]:

@@ -318,7 +318,7 @@ def _personal() -> NotAllowed:
 
 
 def _must_have_document(origin: Origin) -> None:
-    if not (origin.document or "").strip():
+    if not origin.document:
         raise NotAllowed(
             Text("Phải có văn bản phân công của thủ trưởng.", "The document by which the head of the unit decided is needed."),
             clause=CLAUSE,

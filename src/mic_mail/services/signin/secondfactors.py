@@ -92,7 +92,7 @@ class SecondFactors:
             raise NotAllowed(
                 Text("Hộp thư đã có xác thực hai bước.", "The mailbox has a second factor already."), clause=CLAUSE
             )
-        if sum(fact.kind is FactKind.SECOND_FACTOR_SET and fact.recorded_at > now - ONE_DAY for fact in facts) >= MOST_A_DAY:
+        if sum(fact.kind is FactKind.SECOND_FACTOR_SET and fact.clocked_at > now - ONE_DAY for fact in facts) >= MOST_A_DAY:
             raise NotAllowed(
                 Text("Hôm nay đã đặt quá nhiều lần; đề nghị đặt vào ngày mai.", "It was set too often today; try tomorrow."),
                 clause=CLAUSE,
