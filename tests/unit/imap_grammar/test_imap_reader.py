@@ -217,6 +217,9 @@ def test_strangers_have_few_literals() -> None:
     assert isinstance(event, c.Id)
     reader.feed(b"b ID (" + b"{1+}\r\nx " * 4500 + b")\r\n")
     assert drain(reader) == [BadLine(b"b", b"Too many literals", b"LIMIT", fatal=True)]
+    reader = Reader(Limits.before_sign_in())
+    reader.feed(b"a SEARCH" + b" {1+}\r\nx" * 60 + b"\r\nb SEARCH" + b" {1+}\r\nx" * 1500 + b"\r\n")
+    assert drain(reader) == [BadLine(b"a", b"Sign in first."), BadLine(b"b", b"Sign in first.", fatal=True)]
 
 
 def test_an_id_of_too_many_fields() -> None:

@@ -38,6 +38,7 @@ _LITERAL_MAX = 24  # octets of the longest announcement
 _COMPACT_ABOVE = 64 * 1024
 _CHUNK_OCTETS = 256 * 1024
 _NOT_YET, _TOO_LONG = -1, -2
+_SKIPPED_AT_LEAST = 256  # what a literal counts that is passed over: one of no octets costs what others do
 _WITH_MESSAGES = (b"APPEND", b"REPLACE")
 
 
@@ -413,7 +414,7 @@ class Reader:
         self._step = self._answer_refusal
         if literal is not None and literal[2]:
             self._left = int(literal[1])
-            self._skipped += self._left
+            self._skipped += max(self._left, _SKIPPED_AT_LEAST)
             self._step = self._skip_literal
             if self._skipped > self.limits.skip_octets:
                 self._give_up()
