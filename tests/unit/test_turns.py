@@ -43,6 +43,22 @@ def test_commands_of_imap(store: MailStore, command: bytes, lines: int) -> None:
     assert max(turns) <= COMMANDS_AT_ONCE * lines
 
 
+def test_long_commands_of_a_stranger(store: MailStore) -> None:
+    """A few of them fill a read: turns are counted in octets, too, and over all reads."""
+    talk = Talk(store)
+    command = b"a ID (" + b" ".join(b'"%d" "%s"' % (n, b"x" * 20) for n in range(30)) + b")\r\n"
+    answered, most = 0, (4 << 10) // len(command) + 1
+    for _ in range(40):
+        turns = answers_by_turn(talk, command * 2)
+        answered += turns[0]
+        assert len(turns) <= 2
+        assert answered <= 2 * most + 1
+        if len(turns) > 1:
+            answered = turns[1]
+    assert sum(answers_by_turn(talk, command * 100)) == 200
+    assert max(answers_by_turn(talk, command * 100)) <= 2 * most
+
+
 @pytest.mark.parametrize("command", [b"NOOP\r\n", b"STAT\r\n"])
 def test_commands_of_pop3(store: MailStore, command: bytes) -> None:
     turns = answers_by_turn(Pop3Talk(store).sign_in(), command * 1_000)

@@ -27,6 +27,9 @@ T_co = TypeVar("T_co", covariant=True)
 
 COMMANDS_AT_ONCE = 100
 """Of those that a client has pipelined, without giving others their turn; 13,000 NOOPs in one took 80 to 350 ms."""
+OCTETS_AT_ONCE = 4 << 10
+"""The same in octets, as commands may be long: a read takes 250 KiB, and libuv up to 32 of them before it looks elsewhere. To
+parse so much takes 2 ms at most."""
 OPENING_MINUTES = 5
 """Reading on in a mailbox that is open counts as opening it, once in each stretch of so long by the wall clock (Reg. 12.3.a).
 
@@ -125,8 +128,8 @@ class Note(Action):
 
 @dataclass(frozen=True, slots=True)
 class Pause(Action):
-    """Go on when the other connections had their turn: behind so many commands that took no time (COMMANDS_AT_ONCE).
-    Gives None."""
+    """Go on when the other connections had their turn: behind so many commands that took no time (COMMANDS_AT_ONCE,
+    OCTETS_AT_ONCE). Gives None."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,43 +23,48 @@ class Damaged(ValueError):
 class Deflate:
     """Both directions."""
 
-    __slots__ = ("_deflater", "_inflater", "_waiting")
+    __slots__ = ("_at", "_deflater", "_inflater", "_waiting")
 
     def __init__(self) -> None:
         self._deflater: zlib._Compress | None = None
         self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         self._waiting = b""
+        self._at = 0  # what stands before is inflated
 
     @property
     def has_more(self) -> bool:
         """Input waits to be inflated: call `inflate` again when there is room."""
-        return bool(self._waiting)
+        return self.waiting_octets > 0
 
     @property
     def waiting_octets(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) - self._at
 
     def hold(self, octets: bytes) -> None:
         """Keep what came while the session was busy."""
-        self._waiting += octets
+        self._waiting = self._waiting[self._at :] + octets
+        self._at = 0
 
     def inflate(self, octets: bytes = b"") -> bytes:
         """At most INFLATE_OCTETS of what the client means, and nothing behind its next flush; the rest waits."""
-        octets, self._waiting = self._waiting + octets, b""
-        if self._inflater.eof and octets:
+        if octets:
+            self.hold(octets)
+        if self._inflater.eof and self.has_more:
             raise Damaged  # the client has ended its stream, and said nothing of it
-        stop = octets.find(FLUSHED) + len(FLUSHED)
-        piece, rest = (octets[:stop], octets[stop:]) if stop >= len(FLUSHED) else (octets, b"")
+        flushed = self._waiting.find(FLUSHED, self._at)
+        stop = flushed + len(FLUSHED) if flushed >= 0 else len(self._waiting)
         try:
-            found = self._inflater.decompress(piece, INFLATE_OCTETS)
+            found = self._inflater.decompress(self._waiting[self._at : stop], INFLATE_OCTETS)
         except zlib.error as error:
             raise Damaged from error
-        self._waiting = self._inflater.unconsumed_tail + self._inflater.unused_data + rest
+        self._at = stop - len(self._inflater.unconsumed_tail) - len(self._inflater.unused_data)
+        if not self.has_more:
+            self._waiting, self._at = b"", 0
         return found
 
     def end(self) -> bytes:
         """What came behind the compressed input, as it came."""
-        rest, self._waiting = self._waiting, b""
+        rest, self._waiting, self._at = self._waiting[self._at :], b"", 0
         return rest
 
     def deflate(self, octets: bytes) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any
 
 from mic_mail.clock import Clock
 from mic_mail.connection import session
-from mic_mail.connection.actions import COMMANDS_AT_ONCE, Hangup, Note, Pause, Send
+from mic_mail.connection.actions import COMMANDS_AT_ONCE, OCTETS_AT_ONCE, Hangup, Note, Pause, Send
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.imap import batches, notify, responses, selecting, signin
@@ -96,8 +96,7 @@ HANDLERS: dict[type[Command], Handler] = {
 _WRITING = commands.Store | commands.Expunge | commands.Move
 """What a mailbox opened by EXAMINE does not take."""
 
-_WRONG_STATE = {
-    ConnectionState.NOT_AUTHENTICATED: "Sign in first.",
+_WRONG_STATE = {  # before sign-in the reader takes nothing else
     ConnectionState.AUTHENTICATED: "Not now: no mailbox is selected, or you are signed in already.",
     ConnectionState.SELECTED: "Not while a mailbox is selected.",
 }
@@ -204,7 +203,7 @@ class Session(session.Session):
     # ------------------------------------------------------------ the program
 
     def _run(self) -> Steps[None]:
-        talk, commands = self._talk, 0
+        talk, commands, used = self._talk, 0, 0
         talk.say(signin.greeting(talk))
         try:
             while not talk.severed:
@@ -213,7 +212,8 @@ class Session(session.Session):
                 if talk.has_much_to_say:
                     yield Send(talk.take_output())
                 commands += 1
-                if commands % COMMANDS_AT_ONCE == 0:  # thousands of pipelined commands
+                if commands >= COMMANDS_AT_ONCE or talk.reader.used - used >= OCTETS_AT_ONCE:  # what was pipelined
+                    commands, used = 0, talk.reader.used
                     yield Pause()
         except Ended as ended:
             talk.say(responses.bye(talk.words(ended.text), ended.code or None))
@@ -246,12 +246,9 @@ class Session(session.Session):
             talk.say(responses.status_line(event.tag, event.status, event.text, event.code))
             self._count(bad=event.status == b"BAD")
         elif isinstance(event, AppendMessage):
-            if talk.signed_in is None:
-                talk.reader.refuse(b"BAD", b"Sign in first.")
-            else:
-                talk.at = None
-                take = append.append if event.replaces is None else replace.replace
-                yield from self._guarded(event.tag, take(talk, event))
+            talk.at = None
+            take = append.append if event.replaces is None else replace.replace
+            yield from self._guarded(event.tag, take(talk, event))
         elif isinstance(event, Command):
             yield from self._guarded(event.tag, self._command(event))
         else:

@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 from mic_mail.errors import Text
 from mic_mail.storage.errors import NameNotAllowed
-from mic_mail.storage.types import DELIMITER, INBOX
+from mic_mail.storage.types import DELIMITER, INBOX, is_inbox
 
 MAX_DIRECTORY_OCTETS = 240
 """File systems take 255; some room for tools that add to it."""
@@ -46,7 +46,7 @@ def canonical(name: str, *, max_octets: int, max_depth: int) -> str:
         raise _refusal("Tên thư mục có bậc trống.", "A level of the folder name is empty.")
     if any(unicodedata.category(character) in _UNSHOWN for character in name):
         raise _refusal("Tên thư mục có ký tự điều khiển.", "The folder name holds control characters.")
-    if levels[0].upper() == INBOX:  # RFC 9051 §5.1: INBOX in any case
+    if is_inbox(levels[0]):
         levels[0] = INBOX
     return DELIMITER.join(levels)
 

@@ -29,6 +29,12 @@ KEYWORD_FLAGS = ALL_FLAGS & ~SYSTEM_FLAGS
 INBOX = "INBOX"
 DELIMITER = "/"
 
+
+def is_inbox(name: str) -> bool:
+    """INBOX, in any case of its letters (RFC 9051 §5.1): those of ASCII, since other letters have capitals there too."""
+    return name.isascii() and name.upper() == INBOX
+
+
 SPECIAL_USES = ("\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash")
 """RFC 6154 §2 and RFC 8457; \\All needs a virtual folder and is not offered."""
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mic_mail.imap.grammar import commands as c
+from mic_mail.imap.grammar import syntax
 from mic_mail.imap.grammar.reader import (
     NEED_INPUT,
     AppendChunk,
@@ -197,6 +198,51 @@ def test_strangers_are_kept_short() -> None:
         reader.feed(b"b NOOP\r\n")  # deaf from now on
         assert drain(reader) == []
         assert reader.buffered == 0
+
+
+def test_of_strangers_only_what_they_may_say_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The arguments of other commands cost nothing, and no literal or message of theirs is waited for."""
+    reader = Reader(Limits.before_sign_in())
+    monkeypatch.setattr(syntax, "Cursor", lambda *given, **named: pytest.fail("arguments were read"))
+    for command in (b"SEARCH " + b"SEEN " * 6000, b"NOTIFY (", b"SELECT {4}", b"SELECT {4+}\r\nx\r\ny", b"APPEND x {4}"):
+        reader.feed(b"a " + command + b"\r\n")
+        assert drain(reader) == [BadLine(b"a", b"Sign in first.")], command
+
+
+def test_strangers_have_few_literals() -> None:
+    """As many as an ID of 30 pairs has; with more the connection ends."""
+    reader = Reader(Limits.before_sign_in())
+    reader.feed(b"a ID (" + b"{1+}\r\nx " * 60 + b")\r\n")
+    event = reader.next()
+    assert isinstance(event, c.Id)
+    reader.feed(b"b ID (" + b"{1+}\r\nx " * 4500 + b")\r\n")
+    assert drain(reader) == [BadLine(b"b", b"Too many literals", b"LIMIT", fatal=True)]
+    reader = Reader(Limits.before_sign_in())
+    reader.feed(b"a SEARCH" + b" {1+}\r\nx" * 60 + b"\r\nb SEARCH" + b" {1+}\r\nx" * 1500 + b"\r\n")
+    assert drain(reader) == [BadLine(b"a", b"Sign in first."), BadLine(b"b", b"Sign in first.", fatal=True)]
+
+
+def test_an_id_of_too_many_fields() -> None:
+    """More than 30 pairs must not be sent (RFC 2971 §3.3); to read thousands took 20 ms each time."""
+    for limits in (Limits.before_sign_in(), Limits.signed_in()):
+        reader = Reader(limits)
+        reader.feed(b"a ID (" + b'"x" ' * 8900 + b")\r\n")
+        assert drain(reader) == [BadLine(b"a", b"Too many fields")]
+
+
+def test_the_head_of_a_command_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not again at each literal, with all that stands before it; of the next command it is another."""
+    heads = []
+    check = syntax.check_head
+    monkeypatch.setattr(syntax, "check_head", lambda data, **named: (heads.append(data), check(data, **named))[1])
+    reader = Reader(Limits.signed_in())
+    reader.feed(b"a SEARCH" + b" BODY {1+}\r\nx" * 1000 + b"\r\nb SELECT {1}\r\n")
+    search, asked = drain(reader)
+    assert isinstance(search, c.Search)
+    assert asked == LiteralRequested(b"b", 1)
+    assert heads == [b"a SEARCH BODY {1+}\r\n", b"b SELECT {1}\r\n"]
+    reader.feed(b"x\r\nc SEARCH" + b" BODY {1+}\r\nx" * 1001 + b"\r\nd NOOP\r\n")
+    assert drain(reader)[1:] == [BadLine(b"c", b"Too many literals", b"LIMIT"), c.Noop(b"d")]
 
 
 def test_a_long_line_after_sign_in_is_answered_and_passed_over() -> None:

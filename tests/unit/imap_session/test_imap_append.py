@@ -138,3 +138,24 @@ def test_who_appends_to_its_own_mailbox_has_the_message_as_recent(store: MailSto
     assert b"* 0 RECENT" in other.say(b"s SELECT INBOX\r\n")
     assert b"* 1 RECENT" in other.say(b"s SELECT Archive\r\n")
     store.close()
+
+
+def test_messages_that_are_whole_are_not_kept_open(store: MailStore, tmp_path: Path) -> None:
+    """A command of hundreds that goes on, or does not: one descriptor, not one for each. Then each is durable as ever."""
+    talk = Talk(store).sign_in()
+    octets = text("x" * 700)
+    pieces = [b" {%d+}\r\n%b" % (len(octets), octets)] * 400
+
+    def open_files() -> int:
+        return sum(os.path.realpath(f"/proc/self/fd/{fd}").startswith(str(tmp_path)) for fd in os.listdir("/proc/self/fd"))
+
+    assert b"t OK" in append(talk, b"INBOX", b"Subject: before\r\n\r\n" + b"large\r\n" * 50_000)
+    before = open_files()
+    talk.session.feed(b"t APPEND INBOX" + b"".join(pieces))
+    talk.run()
+    staged = [path for path in tmp_path.rglob("tmp/*") if path.is_file()]
+    assert len(staged) > 100
+    assert open_files() <= before + 1
+    assert b"t OK" in talk.say(b"\r\n")
+    assert talk.account.folder("INBOX").messages == 401
+    store.close()

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from conversing import REF, Talk, open_store
 from memory import folder_in_memory
+from mic_mail.storage.foldernames import canonical
+from mic_mail.storage.mailstore import MailStore
 
 HOME = REF.home
 SPECIAL = [
@@ -50,7 +52,7 @@ def meant(name: str) -> str | None:
     """The one spelling of the mailbox that a name is of; None: it must be refused."""
     name = unicodedata.normalize("NFC", name.removesuffix("/"))
     levels = name.split("/")
-    if levels[0].upper() == "INBOX":
+    if levels[0].isascii() and levels[0].upper() == "INBOX":
         levels[0] = "INBOX"
     bad = not all(levels) or len(levels) > 20 or len(name.encode()) > 700
     bad = bad or any(unicodedata.category(character) in UNSHOWN for character in name)
@@ -193,3 +195,19 @@ def test_octets_that_are_no_name(tmp_path: Path, octets: bytes, utf8: bool) -> N
     assert re.search(rb"^(t (NO \[CANNOT\]|BAD)|\* BAD) ", client.command(b"CREATE", octets), re.MULTILINE)
     assert (client.outside(), client.listed()) == (before, there)
     client.store.close()
+
+
+@pytest.mark.parametrize("name", ["\u0131nbox", "\u0131nbox/x", "Shared\u0131"])
+def test_inbox_is_so_in_its_own_letters_alone(talk: Talk, name: str) -> None:
+    """RFC 9051 §5.1: a dotless i has the capital of another letter; a name with one is a folder of its own."""
+    assert b"a OK" in talk.say(b"a APPEND INBOX {14+}\r\nSubject: x\r\n\r\n\r\n")
+    assert b"a OK" in talk.say(b'a CREATE "%b"\r\n' % name.encode())
+    assert b"(MESSAGES 0)" in talk.say(b'a STATUS "%b" (MESSAGES)\r\n' % name.encode())
+    assert talk.say(b'a LIST "" "%b"\r\n' % name.encode()).count(b"* LIST") == 1
+    assert b"a OK" in talk.say(b'a DELETE "%b"\r\n' % name.encode())
+    assert b"(MESSAGES 1)" in talk.say(b"a STATUS iNbOx (MESSAGES)\r\n")
+
+
+def test_the_store_knows_inbox_by_its_own_letters(store: MailStore) -> None:
+    assert canonical("inBOX/x", max_octets=1000, max_depth=9) == "INBOX/x"
+    assert canonical("\u0131nbox", max_octets=1000, max_depth=9) == "\u0131nbox"

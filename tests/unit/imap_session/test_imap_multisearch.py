@@ -1,6 +1,7 @@
 """ESEARCH over several mailboxes (RFC 7377): progress, mailboxes that go meanwhile, nothing that is selected by it."""
 
 import re
+import time
 from datetime import timedelta
 
 import pytest
@@ -83,3 +84,42 @@ def test_a_hundred_sources(talk: Talk) -> None:
     fill(talk, b"INBOX", 1)
     sources = b" ".join([b"mailboxes INBOX subtree (INBOX INBOX)", b"personal"] * 100)
     assert talk.say(b"f ESEARCH IN (%b) ALL\r\n" % sources).count(b"* ESEARCH") == 1
+
+
+def test_a_folder_is_held_against_all_names_at_once(talk: Talk) -> None:
+    """Not against each of the thousands that a command may hold: that kept the loop for seconds."""
+    for number in range(200):
+        assert b"p OK" in talk.say(b"p CREATE deep/folder-%d\r\n" % number)
+    fill(talk, b"deep/folder-7", 1)
+    names = b" ".join(b"%x" % number for number in range(12_000))
+    begun = time.process_time()
+    for _ in range(5):
+        answer = talk.say(b"f ESEARCH IN (subtree (%b deep)) ALL\r\n" % names)
+    assert time.process_time() - begun < 2
+    assert re.findall(rb'MAILBOX "([^"]+)"', answer) == [b"deep/folder-7"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "found"),
+    [
+        (b"subtree a", [b"a", b"a/b", b"a/b/c"]),
+        (b"subtree-one a", [b"a", b"a/b"]),
+        (b'subtree-one ("a/b/" x)', [b"a/b", b"a/b/c"]),
+        (b'subtree-one "/"', []),
+        (b'subtree "/"', []),
+        (b"subtree (a/b/c b)", [b"a/b/c"]),
+        (b"mailboxes (a ab nowhere) mailboxes a/b", [b"a", b"a/b", b"ab"]),
+        (b"subscribed mailboxes ab", [b"INBOX", b"a/b", b"ab"]),
+        (b"personal mailboxes a", [b"INBOX", b"a", b"a/b", b"a/b/c", b"ab"]),
+    ],
+)
+def test_sources_together(talk: Talk, sources: bytes, found: list[bytes]) -> None:
+    """RFC 7377 §2.2, RFC 5465 §6: each mailbox once, whichever of them name it."""
+    for name in (b"a", b"a/b", b"a/b/c", b"ab"):
+        assert b"p OK" in talk.say(b"p CREATE %b\r\n" % name)
+        fill(talk, name, 1)
+    fill(talk, b"INBOX", 1)
+    assert b"p OK" in talk.say(b"p SUBSCRIBE a/b\r\n")
+    answer = talk.say(b"f ESEARCH IN (%b) ALL\r\n" % sources)
+    assert sorted(re.findall(rb'MAILBOX "([^"]+)"', answer)) == found
+    assert b"f OK" in answer

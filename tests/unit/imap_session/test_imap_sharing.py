@@ -1,6 +1,7 @@
 """What sessions share, and compression: bounded, and never wrong."""
 
 import re
+import time
 import zlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
@@ -82,6 +83,39 @@ def test_answers_that_were_dropped_are_not_counted() -> None:
         shelf.filled(shelf.answers((1, folder_id), 1, b"FROM"), dict.fromkeys(range(10), b"x" * 500))
     shelf.filled(slow, dict.fromkeys(range(10), b"x" * 500))
     assert shelf._octets == sum(answers.octets for answers in shelf._answers.values())
+
+
+def test_what_was_asked_for_is_counted_with_the_answers() -> None:
+    """Many items of one message each: their labels are held, too. Very long ones are not kept at all."""
+    shelf = AnswerShelf(max_octets=100_000)
+    for number in range(1000):
+        shelf.answers((1, 0), 1, b"%0500d" % number)
+    assert sum(len(item) for _, _, item in shelf._answers) <= shelf._octets <= 100_000
+    assert 10 <= len(shelf._answers) <= 200
+    held = len(shelf._answers)
+    long = shelf.answers((1, 0), 1, b"x" * 60_000)
+    shelf.filled(long, {1: b"answer"})
+    assert long == {1: b"answer"}
+    assert shelf.answers((1, 0), 1, b"x" * 60_000) == {}
+    assert len(shelf._answers) == held
+
+
+def test_empty_blocks_are_inflated_one_by_one_without_copies() -> None:
+    """RFC 1951 §3.2.4: an empty stored block is 5 octets; of what waits behind it nothing is copied. Its end is still one."""
+    octets = b"\0\0\0\xff\xff" * (1 << 18)
+    deflate = Deflate()
+    begun = time.process_time()
+    assert deflate.inflate(octets) == b""
+    while deflate.has_more:
+        assert deflate.inflate() == b""
+    assert time.process_time() - begun < 2.5
+    client = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    first = client.compress(b"first") + client.flush(zlib.Z_SYNC_FLUSH)
+    assert deflate.inflate(first + b"in clear") == b"first"
+    deflate.hold(b", too")
+    assert deflate.waiting_octets == len(b"in clear, too")
+    assert deflate.end() == b"in clear, too"
+    assert not deflate.has_more
 
 
 @given(st.lists(st.tuples(st.binary(max_size=2000), st.booleans()), max_size=12))

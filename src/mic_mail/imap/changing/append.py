@@ -32,8 +32,7 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_FLAGS, Delivery, Published, Staged
 
 MOST_MESSAGES = 1000
-"""Of one MULTIAPPEND: each is an open temporary file's worth of state until the last has come."""
-
+"""Of one MULTIAPPEND: each is a temporary file, and what the scanner knows of it, until the last has come."""
 
 HELD_OCTETS = 256 << 10
 """Of a command's messages in memory; more is written to temporary files."""
@@ -62,6 +61,7 @@ class Incoming:
 
     def __init__(self, message: AppendMessage, attachment_limit: int) -> None:
         self._options = message.options
+        self._size = message.size
         self._attachment_limit = attachment_limit
         self._scanner = Scanner()
         self._staged: Staged | None = None
@@ -92,7 +92,12 @@ class Incoming:
         return b"".join(self._held) if self._staged is None else Path(self._staged.path)
 
     def write(self, account: Account) -> None:
-        """Write and scan what is held; `TooBig` as soon as the attachments are."""
+        """Write and scan what is held; `TooBig` as soon as the attachments are. A file that is whole is not kept open."""
+        self._write(account)
+        if self._staged is not None and self._staged.size == self._size:
+            self._staged.finish_later()
+
+    def _write(self, account: Account) -> None:
         if self._held and self._staged is None:
             self._staged = account.stage()
         for data in self._held:
@@ -116,7 +121,7 @@ class Incoming:
             self._staged.write(octets)
             self._staged.finish_later()
         else:
-            self.write(account)
+            self._write(account)
             assert self._staged is not None, "an empty message is refused when it is announced"
             scan = self._scanner.finish()
             self._check_attachments(scan.attachment_octets)

@@ -6,7 +6,7 @@ read (RFC 4314 §4). A mailbox that is not there, or goes meanwhile, is passed o
 its turn comes, or when its answer is ready.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
@@ -86,8 +86,12 @@ def _named(talk: Conversation, sources: Sequence[Source]) -> Steps[list[Mailbox]
             for folder in folders
             if folder.selectable and "r" in (place := places.find(folder.name, boxes)).rights
         ]
-        wanted = [_belonging(talk, source, frozenset(subscribed)) for source in sources]
-        return [mailbox for mailbox in readable if any(belongs(*mailbox) for belongs in wanted)]
+        wanted = _Wanted(sources, subscribed)
+        return [
+            (folder, place)
+            for folder, place in readable
+            if wanted.names(folder.name, personal=place.box is None) or (wanted.selected and _is_selected(talk, folder, place))
+        ]
 
     return (yield from seen_folders(talk, choose))
 
@@ -97,27 +101,33 @@ def _is_selected(talk: Conversation, folder: FolderInfo, place: Place) -> bool:
     return view is not None and (folder.folder_id, talk.account_of(place).account_id) == (view.folder_id, view.account_id)
 
 
-def _belonging(talk: Conversation, source: Source, subscribed: frozenset[str]) -> Callable[[FolderInfo, Place], bool]:
-    """RFC 5465 §6 and RFC 7377 §2.2. Mail may be filed into any folder, so `inboxes` are all of them (RFC 5465 §6.3)."""
-    match source.reach:
-        case Reach.SELECTED:
-            return lambda folder, place: _is_selected(talk, folder, place)
-        case Reach.PERSONAL | Reach.INBOXES:
-            return lambda folder, place: place.box is None
-        case Reach.SUBSCRIBED:
-            return lambda folder, place: folder.name in subscribed
-        case Reach.MAILBOXES:
-            return lambda folder, place: folder.name in source.mailboxes
-        case Reach.SUBTREE:
-            return lambda folder, place: any(_is_below(folder.name, top) for top in source.mailboxes)
-        case Reach.SUBTREE_ONE:
-            return lambda folder, place: any(_is_below(folder.name, top, levels=1) for top in source.mailboxes)
+class _Wanted:
+    """All sources as one: a folder is held against them once, however many they name.
 
+    RFC 5465 §6 and RFC 7377 §2.2. Mail may be filed into any folder, so `inboxes` are all of them (RFC 5465 §6.3).
+    """
 
-def _is_below(name: str, top: str, levels: int | None = None) -> bool:
-    """Whether it is `top` or stands below, at most so many levels."""
-    top = top.rstrip(DELIMITER)
-    if name == top:
-        return True
-    rest = name.removeprefix(top + DELIMITER)
-    return rest != name and (levels is None or rest.count(DELIMITER) < levels)
+    def __init__(self, sources: Sequence[Source], subscribed: Sequence[str]) -> None:
+        named: dict[Reach, set[str]] = {}
+        for source in sources:
+            named.setdefault(source.reach, set()).update(source.mailboxes)
+        self.selected = Reach.SELECTED in named
+        self._personal = Reach.PERSONAL in named or Reach.INBOXES in named
+        self._mailboxes = named.get(Reach.MAILBOXES, set())
+        if Reach.SUBSCRIBED in named:
+            self._mailboxes = self._mailboxes.union(subscribed)
+        self._tops = {name.rstrip(DELIMITER) for name in named.get(Reach.SUBTREE, ())}
+        self._parents = {name.rstrip(DELIMITER) for name in named.get(Reach.SUBTREE_ONE, ())} - {""}
+
+    def names(self, name: str, *, personal: bool) -> bool:
+        """Whether a mailbox is asked for by its name, or as one of the own (`personal`)."""
+        if (self._personal and personal) or name in self._mailboxes:
+            return True
+        if name in self._parents or name.rpartition(DELIMITER)[0] in self._parents:
+            return True
+        cut = len(name) if self._tops else 0
+        while cut > 0:
+            if name[:cut] in self._tops:
+                return True
+            cut = name.rfind(DELIMITER, 0, cut)
+        return False

@@ -18,6 +18,7 @@ from unicodedata import category
 from mic_mail.imap.grammar.mutf7 import decode_leniently
 from mic_mail.imap.grammar.sequence import MAX_NUMBER, Partial, SequenceError, SequenceSet, parse_set
 from mic_mail.mime.words import compose_letters
+from mic_mail.storage.types import DELIMITER, INBOX, is_inbox
 
 MAX_NUMBER64 = (1 << 63) - 1
 
@@ -309,6 +310,6 @@ def _normalized(name: str) -> str:
     elif not name.isprintable():
         raise Fault(b"Control character in a mailbox name")
     # RFC 9051 §5.1: INBOX is one mailbox in any case of letters, also as the first level of a name.
-    if name[:5].upper() == "INBOX" and (len(name) == 5 or name[5] == "/"):
-        return "INBOX" + name[5:]
+    if is_inbox(name[:5]) and name[5:6] in {"", DELIMITER}:
+        return INBOX + name[5:]
     return name

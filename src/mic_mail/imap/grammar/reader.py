@@ -38,6 +38,8 @@ _LITERAL_MAX = 24  # octets of the longest announcement
 _COMPACT_ABOVE = 64 * 1024
 _CHUNK_OCTETS = 256 * 1024
 _NOT_YET, _TOO_LONG = -1, -2
+_SKIPPED_AT_LEAST = 256  # what a literal counts that is passed over: one of no octets costs what others do
+_WITH_MESSAGES = (b"APPEND", b"REPLACE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,15 @@ class Limits:
     skip_octets: int
     patient: bool
     """False: a command beyond its limit ends the connection, True: it is answered and the next one is read."""
+    literals: int = 1_000
+    """In one command."""
+    stranger: bool = False
+    """Only commands that need no sign-in are read."""
 
     @classmethod
     def before_sign_in(cls) -> "Limits":
         """A stranger: names and passwords, and an ID of at most 30 pairs of 30 and 1,024 octets (RFC 2971 §3.3)."""
-        return cls(command_octets=36 * 1024, literal_octets=8 * 1024, skip_octets=16 * 1024, patient=False)
+        return cls(36 * 1024, literal_octets=8 * 1024, skip_octets=16 * 1024, patient=False, literals=64, stranger=True)
 
     @classmethod
     def signed_in(cls, command_octets: int = 64 * 1024) -> "Limits":
@@ -138,10 +144,14 @@ class Reader:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.utf8 = False
+        self.used = 0
+        """Octets that events were made of, since the connection began."""
         self._buffer = bytearray()
         self._start = 0  # where the command begins
         self._line = 0  # where its present line begins: behind its last literal
         self._scan = 0  # up to here there is no line end
+        self._literals = 0  # of the command so far
+        self._begun = b"*", b""  # the tag and the name of a command that has some
         self._step: Callable[[], Event | None] = self._read_command
         self._refusal: BadLine | None = None  # what to answer when the rest of a refused command has been passed over
         self._skipped = 0
@@ -191,7 +201,7 @@ class Reader:
         """Hand over what is buffered: behind COMPRESS it is compressed data (RFC 4978 §3)."""
         rest = bytes(self._buffer[self._start :])
         self._buffer.clear()
-        self._start = self._line = self._scan = 0
+        self._start = self._line = self._scan = self._literals = 0
         return rest
 
     # -------------------------------------------------------------- commands
@@ -216,23 +226,32 @@ class Reader:
             self._consume(blank.end())
             return None
         try:
-            return syntax.parse(data, utf8=self.utf8)
+            return syntax.parse(data, utf8=self.utf8, stranger=self.limits.stranger)
         except Fault as fault:
             return _answer(syntax.tag_of(data), fault)
 
     def _meet_literal(self, begin: int, size: int, *, sync: bool) -> Event | None:
         """A line ended with `{size}`: the literal is an argument to wait for, a message to hand on, or more than we take."""
-        head = bytes(self._buffer[self._start : begin])
-        tag = syntax.tag_of(head)
-        try:
-            name = syntax.check_head(head)
-            if name in (b"APPEND", b"REPLACE"):
-                message = self._append_message(head, tag, name)
-                if message is not None:
-                    return self._announce(begin, message)
-        except Fault as fault:
+        self._literals += 1
+        if self._literals == 1 or self._begun[1] in _WITH_MESSAGES:  # the head is copied once, not for each literal
+            head = bytes(self._buffer[self._start : begin])
+            tag = syntax.tag_of(head)
+            try:
+                name = syntax.check_head(head, stranger=self.limits.stranger)
+                if name in _WITH_MESSAGES:
+                    message = self._append_message(head, tag, name)
+                    if message is not None:
+                        return self._announce(begin, message)
+            except Fault as fault:
+                self._consume(begin)
+                self._turn_away(_answer(tag, fault), None if sync else size)
+                return None
+            self._begun = tag, name
+        tag, name = self._begun
+        if self._literals > self.limits.literals:
             self._consume(begin)
-            self._turn_away(_answer(tag, fault), None if sync else size)
+            too_many = BadLine(tag, b"Too many literals", b"LIMIT", fatal=not self.limits.patient)
+            self._turn_away(too_many, None if sync else size)
             return None
         if size > self.limits.literal_octets or begin - self._start + size > self.limits.command_octets:
             self._consume(begin)
@@ -395,7 +414,7 @@ class Reader:
         self._step = self._answer_refusal
         if literal is not None and literal[2]:
             self._left = int(literal[1])
-            self._skipped += self._left
+            self._skipped += max(self._left, _SKIPPED_AT_LEAST)
             self._step = self._skip_literal
             if self._skipped > self.limits.skip_octets:
                 self._give_up()
@@ -408,6 +427,8 @@ class Reader:
 
     def _consume(self, stop: int) -> None:
         """Octets before `stop` are used; they leave the buffer in large steps."""
+        self.used += stop - self._start
+        self._literals = 0
         if stop == len(self._buffer):
             self._buffer.clear()
             stop = 0

@@ -17,6 +17,7 @@ from mic_mail.imap.grammar import aclcommands, aclsyntax, commands, mailboxcomma
 from mic_mail.imap.grammar.commands import AppendOptions, FlagList
 from mic_mail.imap.grammar.fetchsyntax import fetch, flags, store
 from mic_mail.imap.grammar.lexer import TAG, Cursor, Fault
+from mic_mail.imap.grammar.rules import RULES, ConnectionState
 from mic_mail.imap.grammar.searchsyntax import search
 from mic_mail.imap.grammar.sequence import SequenceSet
 from mic_mail.imap.grammar.sortsyntax import cancel_update, multi_search, sort, thread
@@ -24,15 +25,17 @@ from mic_mail.imap.grammar.sortsyntax import cancel_update, multi_search, sort, 
 _HEAD = re.compile(rb"(" + TAG + rb") ++(?:([Uu][Ii][Dd]) ++)?([A-Za-z][A-Za-z0-9]*+)(?= |$)")
 _TAG = re.compile(TAG)
 _MESSAGE_LITERAL = re.compile(rb"(~?)\{([0-9]{1,19})(\+?)\}\r?\n\Z")
+_FOR_STRANGERS = frozenset(name.encode() for name, rule in RULES.items() if ConnectionState.NOT_AUTHENTICATED in rule.states)
+_ID_WORDS = 2 * 30  # RFC 2971 §3.3
 _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 Parser = Callable[[bytes, Cursor], commands.Command]
 
 
-def parse(data: bytes, *, utf8: bool) -> commands.Command:
-    """The command that `data` is."""
+def parse(data: bytes, *, utf8: bool, stranger: bool = False) -> commands.Command:
+    """The command that `data` is; of a `stranger`'s only those are read that need no sign-in, whatever the others hold."""
     head = head_of(data)
-    return _parser_of(head)(head[1], Cursor(data, head.end(), utf8=utf8))
+    return _parser_of(head, stranger=stranger)(head[1], Cursor(data, head.end(), utf8=utf8))
 
 
 def head_of(data: bytes) -> re.Match[bytes]:
@@ -43,19 +46,21 @@ def head_of(data: bytes) -> re.Match[bytes]:
     return head
 
 
-def _parser_of(head: re.Match[bytes]) -> Parser:
+def _parser_of(head: re.Match[bytes], *, stranger: bool) -> Parser:
     """The function of a command, found by its name in any case of letters."""
     name = head[3].upper() if head[2] is None else b"UID " + head[3].upper()
     found = SYNTAX.get(name)
     if found is None:
         raise Fault(b"Unknown command")
+    if stranger and name not in _FOR_STRANGERS:
+        raise Fault(b"Sign in first.")
     return found
 
 
-def check_head(data: bytes) -> bytes:
+def check_head(data: bytes, *, stranger: bool) -> bytes:
     """The name of the command that begins like `data`; asked before a literal of it is waited for."""
     head = head_of(data)
-    _parser_of(head)
+    _parser_of(head, stranger=stranger)
     return head[3].upper()
 
 
@@ -103,7 +108,7 @@ def _authenticate(tag: bytes, cursor: Cursor) -> commands.Command:
 
 
 def _id(tag: bytes, cursor: Cursor) -> commands.Command:
-    """RFC 2971 §3.1. Never refused for its content: clients give an account up for that; a key without a value gets None."""
+    """RFC 2971 §3.1. Refused for its length alone: clients give an account up for that; a key without a value gets None."""
     if cursor.at_end():
         return commands.Id(tag, None)
     cursor.space()
@@ -114,6 +119,8 @@ def _id(tag: bytes, cursor: Cursor) -> commands.Command:
         return commands.Id(tag, None)
     words: list[str | None] = []
     for _ in cursor.listed():
+        if len(words) == _ID_WORDS:
+            raise Fault(b"Too many fields")
         octets = cursor.nstring()
         words.append(None if octets is None else octets.decode("utf-8", "replace"))
     cursor.end()

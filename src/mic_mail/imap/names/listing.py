@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mic_mail.imap.grammar.mailboxcommands import List, Lsub, Xlist
+from mic_mail.storage.types import INBOX, is_inbox
 
-INBOX = "INBOX"
 _XLIST_NAMES = {"\\Junk": "\\Spam", "\\Flagged": "\\Starred", "\\All": "\\AllMail"}
 
 
@@ -47,7 +47,7 @@ class Pattern:
 
     def __init__(self, text: str, delimiter: str) -> None:
         # INBOX is the same in any case of letters (RFC 9051 §5.1), so it is folded where it can only be meant.
-        if text[:5].upper() == INBOX and (len(text) == 5 or text[5] in f"{delimiter}*%"):
+        if is_inbox(text[:5]) and (len(text) == 5 or text[5] in f"{delimiter}*%"):
             text = INBOX + text[5:]
         self._delimiter = delimiter
         signs = _without_runs(text)

@@ -19,7 +19,7 @@ from mic_mail.errors import Refused, Text
 from mic_mail.imap.names.rights import OWNER, NoPermission
 from mic_mail.services.signin.sharing import ROOT, Shared, shared_folder
 from mic_mail.storage.errors import Frozen, NameNotAllowed, NoSuchFolder
-from mic_mail.storage.types import DELIMITER, INBOX, AccountRef, FolderInfo
+from mic_mail.storage.types import DELIMITER, INBOX, AccountRef, FolderInfo, is_inbox
 
 PREFIX = ROOT + DELIMITER
 _ASIDE = "~"
@@ -73,7 +73,7 @@ def find(name: str, boxes: Mapping[str, Shared]) -> Place:
     second, _, below = rest.partition(DELIMITER)
     box = boxes.get(second)
     if box is not None:
-        if below.upper() == INBOX or rest == f"{second}{DELIMITER}":
+        if is_inbox(below) or rest == f"{second}{DELIMITER}":
             raise NoSuchFolder(name)
         return Place(below or INBOX, box)
     if second.endswith(_ASIDE) and second.rstrip(_ASIDE) in boxes:

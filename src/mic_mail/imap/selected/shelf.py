@@ -21,6 +21,9 @@ from mic_mail.storage.types import FolderInfo
 ANSWER_OCTETS = 64 << 20
 INSTANT_MESSAGES = 2_000_000
 _OVERHEAD_OCTETS = 120  # a dictionary entry, an int and a bytes object
+_ITEM_OVERHEAD_OCTETS = 800  # an empty `KeptAnswers`, its key and its place
+MAX_ITEM_OCTETS = 512
+"""A longer one, of thousands of header fields, is no mail program's: nobody asks for it again."""
 
 FolderKey = tuple[int, int]
 """Account and folder."""
@@ -50,8 +53,16 @@ class AnswerShelf:
         """The answers known for an item; the caller fills in what it lacks and tells `filled`."""
         key = (folder, uidvalidity, item)
         with self._lock:
-            answers = self._answers.setdefault(key, KeptAnswers())
-            self._answers.move_to_end(key)
+            answers = self._answers.get(key)
+            if answers is not None:
+                self._answers.move_to_end(key)
+                return answers
+            answers = KeptAnswers()
+            if len(item) > MAX_ITEM_OCTETS:
+                answers.is_dropped = True
+                return answers
+            self._answers[key] = answers
+            self._count(answers, len(item) + _ITEM_OVERHEAD_OCTETS)
             return answers
 
     def filled(self, answers: KeptAnswers, new: dict[int, bytes]) -> None:
@@ -62,12 +73,15 @@ class AnswerShelf:
             answers.update(new)
             if answers.is_dropped:
                 return
-            answers.octets += octets
-            self._octets += octets
-            while self._octets > self._max_octets and self._answers:
-                _, dropped = self._answers.popitem(last=False)
-                self._octets -= dropped.octets
-                dropped.is_dropped = True
+            self._count(answers, octets)
+
+    def _count(self, answers: KeptAnswers, octets: int) -> None:
+        answers.octets += octets
+        self._octets += octets
+        while self._octets > self._max_octets and self._answers:
+            _, dropped = self._answers.popitem(last=False)
+            self._octets -= dropped.octets
+            dropped.is_dropped = True
 
 
 class Instants:
