@@ -164,15 +164,15 @@ def test_uids_become_visible_in_order(root: Root) -> None:
     store.close()
 
 
-def test_one_fsync_serves_all_who_wait() -> None:
+def test_one_fsync_serves_all_who_wait(tmp_path: Path) -> None:
     """Names that stood before an fsync began are covered by it; a failure reaches everybody whom it should have covered."""
     import threading
 
     release, running = threading.Event(), threading.Event()
-    runs: list[str] = []
+    runs: list[int] = []
 
-    def slow(path: str) -> None:
-        runs.append(path)
+    def slow(fd: int) -> None:
+        runs.append(fd)
         running.set()
         if len(runs) == 1:
             release.wait(10)
@@ -180,11 +180,12 @@ def test_one_fsync_serves_all_who_wait() -> None:
             raise OSError(errno.EIO, "disk")
 
     shared = SharedSync(slow)
+    cur = os.open(tmp_path, os.O_RDONLY)
     outcomes: list[str] = []
 
     def wait() -> None:
         try:
-            shared.make_durable("cur")
+            shared.make_durable(cur)
             outcomes.append("durable")
         except OSError:
             outcomes.append("failed")
@@ -195,11 +196,13 @@ def test_one_fsync_serves_all_who_wait() -> None:
     others = [threading.Thread(target=wait) for _ in range(20)]
     for thread in others:
         thread.start()
-    while shared._paths["cur"].users < 21:
+    (rounds,) = shared._folders.values()
+    while rounds.users < 21:
         time.sleep(0.001)
     release.set()
     for thread in [first, *others]:
         thread.join()
+    os.close(cur)
     assert outcomes[0] == "durable"
     assert outcomes.count("failed") == 20
     assert len(runs) == 2

@@ -263,3 +263,54 @@ def test_a_sidecar_that_cannot_be_opened_for_want_of_a_descriptor_is_not_a_damag
             os.close(fd)
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert FolderSidecar.read(str(root.home / "Maildir"))
+
+
+@pytest.mark.parametrize("act", ["append", "copy", "move", "expunge"])
+@pytest.mark.parametrize("again", [True, False])
+def test_what_is_committed_is_done_once_though_its_folder_is_renamed_before_the_fsync(
+    root: Root, monkeypatch: pytest.MonkeyPatch, act: str, again: bool
+) -> None:
+    """Another session renames it as soon as the lock is free, and (`again`) makes a new one of that name: the change is
+    acknowledged, not repeated, and it is the folder itself that is fsynced."""
+    store, other = root.store(), root.store()
+    account, beside = store.account(REF), other.account(REF)
+    account.create("A")
+    here, target = inbox(account), account.folder_id("A")
+    uids = deliver(account, here, ["a", "b"])
+    deliver(account, target, ["c"], flags=DELETED)
+    shared = store.store(REF).shared
+    make_durable, fsync = shared.syncs.make_durable, os.fsync
+    synced: list[int] = []
+    left = [1]
+
+    def renamed_first(at: int) -> None:
+        if left:
+            left.pop()
+            beside.rename("A", "B")
+            if again:
+                beside.create("A")
+            monkeypatch.setattr(os, "fsync", noting)
+        make_durable(at)
+
+    def noting(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        fsync(fd)
+
+    monkeypatch.setattr(shared.syncs, "make_durable", renamed_first)
+    match act:
+        case "append":
+            deliver(account, target, ["d"])
+        case "copy":
+            assert len(account.copy(here, uids, target).pairs) == 2
+        case "move":
+            assert len(account.move(here, uids, target).pairs) == 2
+        case "expunge":
+            assert account.expunge(target).uids == [1]
+    assert not left
+    assert (root.home / "Maildir/.B/cur").stat().st_ino in synced
+    assert not again or (root.home / "Maildir/.A/cur").stat().st_ino not in synced
+    expected = {"append": ["c", "d"], "copy": ["a", "b", "c"], "move": ["a", "b", "c"], "expunge": []}[act]
+    assert sorted(token for token, _ in observe(account)["B"].messages.values()) == expected
+    assert account.repair(check=True).clean
+    store.close()
+    other.close()

@@ -1,6 +1,6 @@
 """The critical section: the one way in which anything in an account changes.
 
-    lock -> finish what a killed holder began -> BEGIN IMMEDIATE -> [record -> names -> rows]* -> COMMIT
+    lock -> finish what a killed holder began -> BEGIN IMMEDIATE -> [record -> names -> rows]* -> open folders -> COMMIT
          -> leftovers and sidecars -> clear the record -> unlock -> fsync folders -> tell the observers
 
 Inside it the rooms take MODSEQ and UIDs, say what they are about to do to names before they do it, and change rows. Any
@@ -20,6 +20,7 @@ from mic_mail.storage.annotations import to_sidecar
 from mic_mail.storage.errors import Busy, NoSuchFolder, TooMany
 from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.intent import Intent, clear_intent, read_intent, roll_back, roll_forward, write_intent
+from mic_mail.storage.maildir import make_durable
 from mic_mail.storage.rows import (
     AccountRow,
     FolderRow,
@@ -42,6 +43,9 @@ _SUBSCRIPTIONS = Statement(select(_S.name).where(_S.account_id == bindparam("acc
 _SUBSCRIBE = Statement(insert(schema.subscription).prefix_with("OR IGNORE"), ("account_id", "name"))
 _UNSUBSCRIBE = Statement(delete(schema.subscription).where(_S.account_id == bindparam("account"), _S.name == bindparam("name")))
 
+_MAX_OPENED = 16
+"""Folders that one change holds open."""
+
 _ACCOUNT = 0
 """In `Intent.sidecars`: the account's own."""
 
@@ -54,18 +58,25 @@ def writing(store: Store, folder_id: int = 0, *, patience: float | None = None, 
     `Busy` where somebody else is writing for longer than `patience` seconds, or the store would have to be opened first.
     Without `sync`, folders are not fsynced: the journal answers for what happens to names (journal.py).
     """
-    with translated(f"account {store.account_id}"):
-        with _locked(store, patience) as fd:
-            try:
-                finish_interrupted(store, fd, store.index.writer())
-                with transaction(store, fd, folder_id=folder_id) as write:
-                    yield write
-            except BaseException as error:
-                store.index.suspect(error)
-                raise
-        if sync and not (write.remember is not None and write.remember()):
-            for path in write.durable:
-                store.shared.syncs.make_durable(path)
+    folders: list[int] = []
+    try:
+        with translated(f"account {store.account_id}"):
+            with _locked(store, patience) as fd:
+                try:
+                    finish_interrupted(store, fd, store.index.writer())
+                    with transaction(store, fd, folder_id=folder_id) as write:
+                        yield write
+                        if sync:
+                            write.open_durable(folders)
+                except BaseException as error:
+                    store.index.suspect(error)
+                    raise
+            if sync and not (write.remember is not None and write.remember()):
+                for folder in folders:
+                    store.shared.syncs.make_durable(folder)
+    finally:
+        for folder in folders:
+            os.close(folder)
     if write.took_modseq:
         store.shared.on_change(store.account_id, write.account.modseq)
 
@@ -409,6 +420,18 @@ class Write:
             self._intent = None
 
     # End
+
+    def open_durable(self, opened: list[int]) -> None:
+        """Descriptors of what is to be fsynced after the COMMIT, while the names still lead there: once the lock is given back
+        others rename folders, and what has been committed must not fail by that, since it would be done again.
+
+        Where they are many (a comparison of a whole account) the rest is fsynced now.
+        """
+        for path in self.durable:
+            if len(opened) < _MAX_OPENED:
+                opened.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            else:
+                make_durable(path)
 
     def save_rows(self) -> None:
         for folder_id, folder in self._dirty_folders.items():
