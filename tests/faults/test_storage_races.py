@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.mime.render import answers_of
-from mic_mail.storage import sweep
+from mic_mail.storage import section, sweep
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.intent import Intent, write_intent
 from mic_mail.storage.mailstore import Account
@@ -314,3 +314,76 @@ def test_what_is_committed_is_done_once_though_its_folder_is_renamed_before_the_
     assert account.repair(check=True).clean
     store.close()
     other.close()
+
+
+@pytest.mark.parametrize("renames", range(1, 4))
+def test_a_kill_while_a_damaged_index_is_set_aside_forgets_nothing(root: Root, renames: int) -> None:
+    """Another process has it open, and the last commits are in its log only: without that it must not pass for a whole one."""
+    living = root.store()
+    account = living.account(REF)
+    deliver(account, inbox(account), ["a", "b"])
+    account.checkpoint()
+    deliver(account, inbox(account), ["c", "d", "e"])
+    child = os.fork()
+    if child == 0:
+        left = renames
+        rename = os.rename
+
+        def killed(old: str, new: str) -> None:
+            nonlocal left
+            rename(old, new)
+            left -= ".broken" in new
+            if not left:
+                os._exit(9)
+
+        try:
+            store = root.store().store(REF)
+            store.ready()
+            os.rename = killed
+            store.index.doubtful = True
+            store.index.damage = lambda: ["page 7"]  # type: ignore[method-assign]
+            store.ready()
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    found = root.use(lambda account: (observe(account)["INBOX"], deliver(account, inbox(account), ["f"])))
+    assert [token for token, _ in found[0].messages.values()] == ["a", "b", "c", "d", "e"]
+    assert found[1][0] > 5
+    deliver(account, inbox(account), ["g"])
+    assert len(root.use(observe)["INBOX"].messages) == 7
+    living.close()
+
+
+@pytest.mark.parametrize("act", ["deliver", "move", "copy", "expunge"])
+def test_a_record_of_an_earlier_boot_takes_back_nothing_that_was_acknowledged(
+    root: Root, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    """The disk had the record when the power failed, but not that it was cleared; and the index is lost or damaged."""
+    records: list[bytes] = []
+    write_intent = section.write_intent
+
+    def noting(fd: int, *rest: object) -> object:
+        written = write_intent(fd, *rest)
+        records.append(os.pread(fd, os.fstat(fd).st_size, 0))
+        return written
+
+    root.use(lambda account: [account.create("Target"), deliver(account, inbox(account), ["a", "b"], flags=DELETED)])
+    monkeypatch.setattr(section, "write_intent", noting)
+
+    def run(account: Account) -> None:
+        match act:
+            case "deliver":
+                deliver(account, inbox(account), ["c"])
+            case "move":
+                account.move(inbox(account), [1], account.folder_id("Target"))
+            case "copy":
+                account.copy(inbox(account), [1], account.folder_id("Target"))
+            case "expunge":
+                account.expunge(inbox(account), [1])
+
+    root.use(run)
+    monkeypatch.setattr(section, "write_intent", write_intent)
+    wanted = {name: seen.messages for name, seen in root.use(observe).items()}
+    (root.home / "account.lock").write_bytes(records[-1])
+    root.power_loss({})
+    assert {name: seen.messages for name, seen in root.use(observe).items()} == wanted
