@@ -17,7 +17,7 @@ import pytest
 from mic_mail.mime.render import answers_of
 from mic_mail.storage import section, sweep
 from mic_mail.storage.errors import Unavailable
-from mic_mail.storage.intent import Intent, write_intent
+from mic_mail.storage.intent import NOTHING, Intent, clear_intent, read_intent, write_intent
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.sidecars import FolderSidecar
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, Delivery
@@ -387,3 +387,26 @@ def test_a_record_of_an_earlier_boot_takes_back_nothing_that_was_acknowledged(
     (root.home / "account.lock").write_bytes(records[-1])
     root.power_loss({})
     assert {name: seen.messages for name, seen in root.use(observe).items()} == wanted
+
+
+def test_a_record_is_what_one_change_has_written_and_nothing_older(tmp_path: Path) -> None:
+    """Frame by frame, as far as it was written; what a longer one has left behind it is not read."""
+    with (tmp_path / "account.lock").open("w+b") as file:
+        fd = file.fileno()
+        parts = [Intent(number, "boot", links=[f"link {number}"]) for number in range(3)]
+        written = NOTHING
+        for part in parts:
+            written = write_intent(fd, part, written)
+        found = read_intent(fd)
+        assert found is not None
+        assert found.links == ["link 0", "link 1", "link 2"]
+        os.ftruncate(fd, written.end - 1)
+        found = read_intent(fd)
+        assert found is not None
+        assert found.links == ["link 0", "link 1"]
+        for first in (parts[0], Intent(7, "boot", links=["link 7"])):  # of the same length, and one the same
+            clear_intent(fd)
+            write_intent(fd, first)
+            found = read_intent(fd)
+            assert found is not None
+            assert found.links == first.links

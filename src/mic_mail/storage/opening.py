@@ -58,8 +58,8 @@ def _make_directories(store: Store) -> None:
 
 def _open_locked(store: Store, fd: int) -> None:
     if not _is_sound(store):
-        # Whoever was killed with a record was not answered, so undoing it is right whatever had been committed. One of an earlier
-        # boot may only not have been cleared on the disk, and its change be acknowledged: what the names say is believed then.
+        # Whoever was killed with a record was not answered, so undoing it is right whatever had been committed. One of an
+        # earlier boot may only not have been cleared on the disk, and its change be acknowledged: names are believed then.
         if (intent := read_intent(fd)) is not None:
             if intent.boot_id == store.shared.boot_id:
                 roll_back(intent)
