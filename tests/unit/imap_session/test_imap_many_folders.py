@@ -21,7 +21,7 @@ def append(talk: Talk, name: bytes) -> bytes:
 
 
 def test_500_folders_with_messages_and_no_more(tmp_path: Path) -> None:
-    """LIST tells each with its STATUS; CREATE, RENAME of INBOX and SUBSCRIBE beyond the limits are refused and leave nothing."""
+    """LIST tells each with its STATUS; CREATE, RENAME of INBOX and SUBSCRIBE beyond the limits get LIMIT and leave nothing."""
     settings = StorageSettings(max_folders=FOLDERS + 6, max_subscriptions=6)
     store = MailStore(tmp_path, clock=ManualClock(START), host="h", settings=settings)
     talk = Talk(store).sign_in()
