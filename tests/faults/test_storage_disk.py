@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from mic_mail.mime.render import answers_of
-from mic_mail.storage import replacing
+from mic_mail.storage import replacing, sidecars
 from mic_mail.storage.errors import DiskFull, Unavailable
 from mic_mail.storage.locking import AccountLock
 from mic_mail.storage.mailstore import Account
+from mic_mail.storage.sidecars import FolderSidecar
 from mic_mail.storage.syncing import SharedSync
-from mic_mail.storage.types import Delivery
+from mic_mail.storage.types import DELETED, FLAGGED, Delivery
 from storage_model import REF, Root, deliver, killed_at, message, observe
 
 
@@ -164,15 +165,15 @@ def test_uids_become_visible_in_order(root: Root) -> None:
     store.close()
 
 
-def test_one_fsync_serves_all_who_wait() -> None:
+def test_one_fsync_serves_all_who_wait(tmp_path: Path) -> None:
     """Names that stood before an fsync began are covered by it; a failure reaches everybody whom it should have covered."""
     import threading
 
     release, running = threading.Event(), threading.Event()
-    runs: list[str] = []
+    runs: list[int] = []
 
-    def slow(path: str) -> None:
-        runs.append(path)
+    def slow(fd: int) -> None:
+        runs.append(fd)
         running.set()
         if len(runs) == 1:
             release.wait(10)
@@ -180,11 +181,12 @@ def test_one_fsync_serves_all_who_wait() -> None:
             raise OSError(errno.EIO, "disk")
 
     shared = SharedSync(slow)
+    cur = os.open(tmp_path, os.O_RDONLY)
     outcomes: list[str] = []
 
     def wait() -> None:
         try:
-            shared.make_durable("cur")
+            shared.make_durable(cur)
             outcomes.append("durable")
         except OSError:
             outcomes.append("failed")
@@ -195,11 +197,13 @@ def test_one_fsync_serves_all_who_wait() -> None:
     others = [threading.Thread(target=wait) for _ in range(20)]
     for thread in others:
         thread.start()
-    while shared._paths["cur"].users < 21:
+    (rounds,) = shared._folders.values()
+    while rounds.users < 21:
         time.sleep(0.001)
     release.set()
     for thread in [first, *others]:
         thread.join()
+    os.close(cur)
     assert outcomes[0] == "durable"
     assert outcomes.count("failed") == 20
     assert len(runs) == 2
@@ -274,3 +278,72 @@ def test_what_a_killed_restore_left_is_dropped_after_a_day(root: Root) -> None:
     store.drop_unfinished_restores({"mic.gov.vn/dvbe", f"mic.gov.vn/called.restoring-{old}"})
     store.close()
     assert {file.name for file in domain.iterdir()} == kept
+
+
+def _full(path: str, content: bytes) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_label_that_finds_no_room_stops_nothing_else(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk the new label is refused, and nothing but it: EXPUNGE and the sweep, which make room, go on."""
+    store = root.store()
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a", "b", "c"])
+    before = observe(account)["INBOX"].messages
+    with monkeypatch.context() as full:
+        full.setattr(sidecars, "replace_durably", _full)
+        for _ in range(2):
+            with pytest.raises(DiskFull):
+                account.store_flags(inbox(account), [2], "+", FLAGGED, ("NewLabel",))
+            assert observe(account)["INBOX"].messages == before
+        with pytest.raises(DiskFull):
+            account.subscribe("Elsewhere", True)
+        account.store_flags(inbox(account), [3], "+", DELETED)
+        assert account.expunge(inbox(account)).uids == [3]
+        assert account.move(inbox(account), [1], account.folder_id("Archive")).pairs == [(1, 1)]
+        account.sweep()
+    assert "Elsewhere" not in account.subscriptions()
+    account.store_flags(inbox(account), [2], "+", FLAGGED, ("NewLabel",))
+    store.close()
+    root.lose_index()
+    assert root.use(observe)["INBOX"].messages == {2: ("b", frozenset({"\\Flagged", "NewLabel"}))}
+
+
+def test_sidecars_of_a_change_that_was_undone_are_written_again_once_there_is_room(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fills in the midst of renaming a tree: some say the new name. Until there is room others change the account, and
+    who is killed in one of those loses nothing of it."""
+    store = root.store()
+    account = store.account(REF)
+    for name in ("A", "A/1", "A/2"):
+        account.create(name)
+    uids = deliver(account, inbox(account), ["a", "b", "c"])
+    deliver(account, account.folder_id("A/1"), ["d"])
+    before = observe(account)
+    real, calls = sidecars.replace_durably, 0
+
+    def fill(path: str, content: bytes) -> None:
+        nonlocal calls
+        calls += 1
+        (real if calls < 3 else _full)(path, content)
+
+    def said() -> dict[str, str]:
+        found = {
+            name: FolderSidecar.read(str(root.home / f"Maildir/.{name.replace('/', '.')}")) for name in ("A", "A/1", "A/2")
+        }
+        return {name: sidecar.name for name, sidecar in found.items() if sidecar is not None}
+
+    with monkeypatch.context() as full:
+        full.setattr(sidecars, "replace_durably", fill)
+        with pytest.raises(DiskFull):
+            account.rename("A", "B")
+        assert observe(account) == before
+        assert "B" in said().values()
+        assert account.move(inbox(account), uids[:1], account.folder_id("Archive")).pairs
+        assert account.remove(inbox(account), uids[1:2]).uids
+        assert not killed_at(200, lambda: account.remove(inbox(account), uids[2:]))
+    deliver(account, inbox(account), ["e"])
+    assert said() == {name: name for name in ("A", "A/1", "A/2")}
+    assert account.repair(check=True).clean
+    store.close()

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from mic_mail.mime.render import answers_of
-from mic_mail.storage import sweep
+from mic_mail.storage import section, sweep
 from mic_mail.storage.errors import Unavailable
-from mic_mail.storage.intent import Intent, write_intent
+from mic_mail.storage.intent import NOTHING, Intent, clear_intent, read_intent, write_intent
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.sidecars import FolderSidecar
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, Delivery
@@ -263,3 +263,150 @@ def test_a_sidecar_that_cannot_be_opened_for_want_of_a_descriptor_is_not_a_damag
             os.close(fd)
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert FolderSidecar.read(str(root.home / "Maildir"))
+
+
+@pytest.mark.parametrize("act", ["append", "copy", "move", "expunge"])
+@pytest.mark.parametrize("again", [True, False])
+def test_what_is_committed_is_done_once_though_its_folder_is_renamed_before_the_fsync(
+    root: Root, monkeypatch: pytest.MonkeyPatch, act: str, again: bool
+) -> None:
+    """Another session renames it as soon as the lock is free, and (`again`) makes a new one of that name: the change is
+    acknowledged, not repeated, and it is the folder itself that is fsynced."""
+    store, other = root.store(), root.store()
+    account, beside = store.account(REF), other.account(REF)
+    account.create("A")
+    here, target = inbox(account), account.folder_id("A")
+    uids = deliver(account, here, ["a", "b"])
+    deliver(account, target, ["c"], flags=DELETED)
+    shared = store.store(REF).shared
+    make_durable, fsync = shared.syncs.make_durable, os.fsync
+    synced: list[int] = []
+    left = [1]
+
+    def renamed_first(at: int) -> None:
+        if left:
+            left.pop()
+            beside.rename("A", "B")
+            if again:
+                beside.create("A")
+            monkeypatch.setattr(os, "fsync", noting)
+        make_durable(at)
+
+    def noting(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        fsync(fd)
+
+    monkeypatch.setattr(shared.syncs, "make_durable", renamed_first)
+    match act:
+        case "append":
+            deliver(account, target, ["d"])
+        case "copy":
+            assert len(account.copy(here, uids, target).pairs) == 2
+        case "move":
+            assert len(account.move(here, uids, target).pairs) == 2
+        case "expunge":
+            assert account.expunge(target).uids == [1]
+    assert not left
+    assert (root.home / "Maildir/.B/cur").stat().st_ino in synced
+    assert not again or (root.home / "Maildir/.A/cur").stat().st_ino not in synced
+    expected = {"append": ["c", "d"], "copy": ["a", "b", "c"], "move": ["a", "b", "c"], "expunge": []}[act]
+    assert sorted(token for token, _ in observe(account)["B"].messages.values()) == expected
+    assert account.repair(check=True).clean
+    store.close()
+    other.close()
+
+
+@pytest.mark.parametrize("renames", range(1, 4))
+def test_a_kill_while_a_damaged_index_is_set_aside_forgets_nothing(root: Root, renames: int) -> None:
+    """Another process has it open, and the last commits are in its log only: without that it must not pass for a whole one."""
+    living = root.store()
+    account = living.account(REF)
+    deliver(account, inbox(account), ["a", "b"])
+    account.checkpoint()
+    deliver(account, inbox(account), ["c", "d", "e"])
+    child = os.fork()
+    if child == 0:
+        left = renames
+        rename = os.rename
+
+        def killed(old: str, new: str) -> None:
+            nonlocal left
+            rename(old, new)
+            left -= ".broken" in new
+            if not left:
+                os._exit(9)
+
+        try:
+            store = root.store().store(REF)
+            store.ready()
+            os.rename = killed
+            store.index.doubtful = True
+            store.index.damage = lambda: ["page 7"]  # type: ignore[method-assign]
+            store.ready()
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    found = root.use(lambda account: (observe(account)["INBOX"], deliver(account, inbox(account), ["f"])))
+    assert [token for token, _ in found[0].messages.values()] == ["a", "b", "c", "d", "e"]
+    assert found[1][0] > 5
+    deliver(account, inbox(account), ["g"])
+    assert len(root.use(observe)["INBOX"].messages) == 7
+    living.close()
+
+
+@pytest.mark.parametrize("act", ["deliver", "move", "copy", "expunge"])
+def test_a_record_of_an_earlier_boot_takes_back_nothing_that_was_acknowledged(
+    root: Root, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    """The disk had the record when the power failed, but not that it was cleared; and the index is lost or damaged."""
+    records: list[bytes] = []
+    write_intent = section.write_intent
+
+    def noting(fd: int, *rest: object) -> object:
+        written = write_intent(fd, *rest)
+        records.append(os.pread(fd, os.fstat(fd).st_size, 0))
+        return written
+
+    root.use(lambda account: [account.create("Target"), deliver(account, inbox(account), ["a", "b"], flags=DELETED)])
+    monkeypatch.setattr(section, "write_intent", noting)
+
+    def run(account: Account) -> None:
+        match act:
+            case "deliver":
+                deliver(account, inbox(account), ["c"])
+            case "move":
+                account.move(inbox(account), [1], account.folder_id("Target"))
+            case "copy":
+                account.copy(inbox(account), [1], account.folder_id("Target"))
+            case "expunge":
+                account.expunge(inbox(account), [1])
+
+    root.use(run)
+    monkeypatch.setattr(section, "write_intent", write_intent)
+    wanted = {name: seen.messages for name, seen in root.use(observe).items()}
+    (root.home / "account.lock").write_bytes(records[-1])
+    root.power_loss({})
+    assert {name: seen.messages for name, seen in root.use(observe).items()} == wanted
+
+
+def test_a_record_is_what_one_change_has_written_and_nothing_older(tmp_path: Path) -> None:
+    """Frame by frame, as far as it was written; what a longer one has left behind it is not read."""
+    with (tmp_path / "account.lock").open("w+b") as file:
+        fd = file.fileno()
+        parts = [Intent(number, "boot", links=[f"link {number}"]) for number in range(3)]
+        written = NOTHING
+        for part in parts:
+            written = write_intent(fd, part, written)
+        found = read_intent(fd)
+        assert found is not None
+        assert found.links == ["link 0", "link 1", "link 2"]
+        os.ftruncate(fd, written.end - 1)
+        found = read_intent(fd)
+        assert found is not None
+        assert found.links == ["link 0", "link 1"]
+        for first in (parts[0], Intent(7, "boot", links=["link 7"])):  # of the same length, and one the same
+            clear_intent(fd)
+            write_intent(fd, first)
+            found = read_intent(fd)
+            assert found is not None
+            assert found.links == first.links

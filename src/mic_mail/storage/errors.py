@@ -34,7 +34,7 @@ class UseNotAllowed(Refused):
 
 
 class TooMany(Refused):
-    """IMAP LIMIT: a keyword table is full, or the mailbox has as many folders as it may have."""
+    """IMAP LIMIT: a keyword table is full, or the mailbox has as many folders or subscriptions as it may have."""
 
 
 class AnnotationTooLong(Refused):

@@ -28,7 +28,9 @@ from mic_mail.storage.transfer import move_within
 from mic_mail.storage.types import DELIMITER, INBOX, SPECIAL_USES, FolderInfo
 
 _F = schema.folder.c
-_COUNT_LIVE = Statement(select(func.count()).where(_F.account_id == bindparam("account"), _F.deleted_at_us.is_(None)))
+_COUNT = Statement(select(func.count(), func.count(_F.deleted_at_us)).where(_F.account_id == bindparam("account")))
+_DELETED_TOO = 2
+"""So many times `max_folders`, deleted ones that are kept included: else CREATE and DELETE in turn make files without end."""
 _ID_NAMED = Statement(
     select(_F.folder_id).where(_F.account_id == bindparam("account"), _F.name == bindparam("name"), _F.deleted_at_us.is_(None))
 )
@@ -125,8 +127,8 @@ def create(store: Store, name: str, special_use: str | None) -> FolderInfo:
         _check_use(write, special_use)
         for parent in ancestors(name):
             if write.folder_named(parent) is None:
-                make_folder(write, parent)
-        make_folder(write, name, special_use=special_use)
+                _make_another(write, parent)
+        _make_another(write, name, special_use=special_use)
     return folder_info(store, name=name)
 
 
@@ -147,12 +149,25 @@ def give_use(write: Write, folder: FolderRow, special_use: str | None) -> None:
         folder.special_use, folder.modseq = special_use, write.modseq
 
 
+def _make_another(write: Write, name: str, *, special_use: str | None = None, metadata: str | None = None) -> FolderRow:
+    """The same where somebody asks for it, within the limits."""
+    store = write.store
+    count, deleted = _COUNT.on(write.connection, account=store.account_id).fetchone()
+    if count - deleted >= store.settings.max_folders:
+        raise TooMany(Text("Hộp thư đã có quá nhiều thư mục.", "The mailbox has too many folders."))
+    if count >= store.settings.max_folders * _DELETED_TOO:
+        raise TooMany(
+            Text(
+                "Hộp thư còn giữ quá nhiều thư mục đã xoá; hãy thử lại sau vài ngày.",
+                "Too many deleted folders are kept; try again in a few days.",
+            )
+        )
+    return make_folder(write, name, special_use=special_use, metadata=metadata)
+
+
 def make_folder(write: Write, name: str, *, special_use: str | None = None, metadata: str | None = None) -> FolderRow:
     """A new folder as part of a larger change; takes an existing directory of that name as it is."""
     store = write.store
-    (count,) = _COUNT_LIVE.on(write.connection, account=store.account_id).fetchone()
-    if count >= store.settings.max_folders:
-        raise TooMany(Text("Hộp thư đã có quá nhiều thư mục.", "The mailbox has too many folders."))
     folder = new_folder_row(write, name, encode_directory(name), special_use)
     folder.metadata = metadata
     final = store.place.folder(folder.directory)
@@ -218,12 +233,12 @@ def rename(store: Store, old: str, new: str) -> None:
             raise FolderExists(new)
         for parent in ancestors(new):
             if parent not in names:
-                make_folder(write, parent)
+                _make_another(write, parent)
         if old == INBOX:
             inbox = write.folder_named(INBOX)
             assert inbox is not None
             # RFC 5464 §4.1: INBOX keeps its annotations, and the new folder gets them too.
-            move_within(write, inbox, make_folder(write, new, metadata=inbox.metadata), None)
+            move_within(write, inbox, _make_another(write, new, metadata=inbox.metadata), None)
             return
         going = [row for row in rows if row.name == old or row.name.startswith(old + DELIMITER)]
         if not going:
@@ -269,9 +284,20 @@ def delete(store: Store, name: str) -> None:
 def subscribe(store: Store, name: str, subscribed: bool) -> None:
     name = canonical_name(store, name)
     with writing(store) as write:
-        if (name in subscribed_names(write.connection, store.account_id)) != subscribed:
+        names = subscribed_names(write.connection, store.account_id)
+        if (name in names) != subscribed:
+            if subscribed:
+                _must_have_room(store, [*names, name])
             write.subscribe(name, subscribed)
             write.announce()
+
+
+def _must_have_room(store: Store, names: list[str]) -> None:
+    """All of them are written down at each change."""
+    settings = store.settings
+    octets = sum(len(name.encode()) for name in names)
+    if len(names) > settings.max_subscriptions or octets > settings.max_subscriptions_octets:
+        raise TooMany(Text("Hộp thư đã theo dõi quá nhiều thư mục.", "The mailbox has too many subscriptions."))
 
 
 def subscriptions(store: Store) -> list[str]:

@@ -93,7 +93,7 @@ def _cannot_be_lost(path: str) -> bool:
 
 def despite_loss(store: Store, act: Callable[[], T]) -> T:
     """What `act` gives. Where it failed since another tool had removed a directory or renamed a file in that moment, again:
-    the index knows of the directory then, and the file is looked for anew."""
+    the index knows of the directory then, and the file is looked for anew. What is committed does not fail so (section.py)."""
     for _ in range(_TRIES - 1):
         try:
             return act()

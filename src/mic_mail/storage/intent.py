@@ -6,8 +6,9 @@ if the record's serial is committed the change happened (*forward*: finish what 
 needs no fsync: after a power loss the whole index is compared with the names (epoch), and a record under another boot id is
 ignored.
 
-Frame: 8 octets of length, 4 of CRC-32, then JSON. A frame that does not check was never completed, and names are touched only
-after it is; clearing writes zeros over the head.
+Frame: 8 octets of length, 4 of CRC-32, then JSON. What a change intends later comes in further frames, each checked by a CRC
+that continues the one before, and zeros end the last: so none of an older record is taken for one of it. A frame that does not
+check was never completed, and names are touched only after it is; clearing writes zeros over the first head.
 """
 
 import contextlib
@@ -35,38 +36,64 @@ class Intent:
     sidecars: list[int] = field(default_factory=list)
     """Folders (0: the account) whose sidecar may differ from the index until rewritten from it."""
 
+    def add(self, later: "Intent") -> None:
+        self.renames += later.renames
+        self.links += later.links
+        self.leftovers += later.leftovers
+        self.sidecars += later.sidecars
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Up to where a record stands in the file, and its checksum."""
+
+    end: int
+    checksum: int
+
+
+NOTHING = Written(0, 0)
 
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _FIELDS = tuple(field.name for field in fields(Intent))
 
 
-def write_intent(fd: int, intent: Intent) -> int:
+def write_intent(fd: int, intent: Intent, before: Written = NOTHING) -> Written:
+    """A record, or what comes to the one that was written `before`."""
     body = _ENCODE({name: getattr(intent, name) for name in _FIELDS}).encode()
-    frame = memoryview(len(body).to_bytes(8, "big") + zlib.crc32(body).to_bytes(4, "big") + body)
+    checksum = zlib.crc32(body, before.checksum)
+    frame = memoryview(len(body).to_bytes(8, "big") + checksum.to_bytes(4, "big") + body + _CLEAR)
     at = 0
     while at < len(frame):
-        at += os.pwrite(fd, frame[at:], at)
-    return len(frame)
+        at += os.pwrite(fd, frame[at:], before.end + at)
+    return Written(before.end + _HEAD + len(body), checksum)
 
 
-def clear_intent(fd: int, written_octets: int = 0) -> None:
+def clear_intent(fd: int, written: Written = NOTHING) -> None:
     os.pwrite(fd, _CLEAR, 0)
-    if written_octets > _KEEP_OCTETS:
+    if written.end > _KEEP_OCTETS:
         os.ftruncate(fd, _HEAD)
 
 
 def read_intent(fd: int) -> Intent | None:
     """The unfinished record, or None: nothing was under way, or nothing had been touched yet."""
-    head = os.pread(fd, _HEAD, 0)
-    length = int.from_bytes(head[:8], "big")
-    if not length or len(head) < _HEAD or length > os.fstat(fd).st_size:
-        return None
-    body = os.pread(fd, length, _HEAD)
-    if len(body) != length or zlib.crc32(body).to_bytes(4, "big") != head[8:]:
-        return None
-    fields = json.loads(body)
-    fields["renames"] = [tuple(pair) for pair in fields["renames"]]
-    return Intent(**fields)
+    intent: Intent | None = None
+    at = checksum = 0
+    while True:
+        head = os.pread(fd, _HEAD, at)
+        length = int.from_bytes(head[:8], "big")
+        if not length or len(head) < _HEAD or length > os.fstat(fd).st_size:
+            return intent
+        body = os.pread(fd, length, at + _HEAD)
+        checksum = zlib.crc32(body, checksum)
+        if len(body) != length or checksum.to_bytes(4, "big") != head[8:]:
+            return intent
+        fields = json.loads(body)
+        fields["renames"] = [tuple(pair) for pair in fields["renames"]]
+        if intent is None:
+            intent = Intent(**fields)
+        else:
+            intent.add(Intent(**fields))
+        at += _HEAD + length
 
 
 def roll_back(intent: Intent) -> None:

@@ -16,10 +16,10 @@ segment also says where they lie (`Berth`).
 EXPUNGEs that follow one another closely are written down as well, after their COMMIT and before they are answered (`Departed`):
 where a file was and where it lies in `.expunged/`, in place of an fsync of both directories.
 
-WRITTEN comes before the name: a name never leads to half a message that nobody can mend. A message that is WRITTEN and was
-not published (its process killed, or refused in a wave) comes back only if the power fails before its segment is settled:
-twice, never lost. A kill alone needs no replay, as the page cache keeps the files; the segments of the dead are settled by
-`settle_left_behind`. Replay (replay.py) happens before any store is opened under another boot id.
+WRITTEN comes before the name: a name never leads to half a message that nobody can mend. A message that is WRITTEN and was not
+published (its process killed) comes back only if the power fails before its segment is settled: twice, never lost; one that was
+refused is taken back (`TakeBack`). A kill alone needs no replay, as the page cache keeps the files; the segments of the dead
+are settled by `settle_left_behind`. Replay (replay.py) happens before any store is opened under another boot id.
 
 Each process has two segments that take turns; one is filled while the other is settled. Both are written full of zeros when
 they are made, ahead of the first wave, so that an fdatasync is one write and no change of the file's own blocks. A segment
@@ -34,10 +34,11 @@ import math
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from mic_mail.clock import Clock
 from mic_mail.storage.filesystems import begin_to_write, check_that_it_syncs, note_device, sync_file_system
@@ -124,7 +125,10 @@ class _Written:
     """Where each frame begins."""
 
 
-TakeBack = Callable[[], None]
+class TakeBack(Protocol):
+    """Lets messages that are held be forgotten: all, or those of these numbers in the order in which they were handed over."""
+
+    def __call__(self, refused: Iterable[int] | None = None) -> None: ...
 
 
 class Journal:
@@ -199,13 +203,13 @@ class Journal:
                     if segment.is_lost and not segment.users:
                         segment.close()
 
-    def _take_back(self, written: _Written) -> None:
+    def _take_back(self, written: _Written, refused: Iterable[int] | None = None) -> None:
         segment = written.segment
         with self._lock:
             is_there = segment is self._active or segment is self._full
             if is_there and segment.turn == written.turn:
                 with contextlib.suppress(OSError):
-                    void(segment.fd, written.places)
+                    void(segment.fd, written.places if refused is None else [written.places[number] for number in refused])
 
     def _is_synced(self, segment: _Segment, failures: int) -> bool:
         """Make what was written before durable, if no sync has failed since (the kernel tells an error once).

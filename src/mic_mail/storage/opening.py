@@ -58,9 +58,11 @@ def _make_directories(store: Store) -> None:
 
 def _open_locked(store: Store, fd: int) -> None:
     if not _is_sound(store):
-        # Whoever left a record behind was not answered, so undoing it is right whatever had been committed.
+        # Whoever was killed with a record was not answered, so undoing it is right whatever had been committed. One of an
+        # earlier boot may only not have been cleared on the disk, and its change be acknowledged: names are believed then.
         if (intent := read_intent(fd)) is not None:
-            roll_back(intent)
+            if intent.boot_id == store.shared.boot_id:
+                roll_back(intent)
             clear_intent(fd)
         _set_aside(store)
         store.index.make()
@@ -96,9 +98,12 @@ def _is_sound(store: Store) -> bool:
 
 
 def _set_aside(store: Store) -> None:
-    """Keep what cannot be used for whoever wants to look at it; a half-made index is only removed."""
+    """Keep what cannot be used for whoever wants to look at it; a half-made index is only removed.
+
+    The index itself first: without its log it would be a sound one that lacks the last commits, to whoever comes after a kill.
+    """
     store.index.close_writer()
-    for suffix in ("-wal", "-shm", ""):
+    for suffix in ("", "-shm", "-wal"):
         path = store.place.index + suffix
         if os.path.exists(path):
             os.rename(path, f"{store.place.index}.broken{suffix}")

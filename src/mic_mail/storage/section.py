@@ -1,10 +1,13 @@
 """The critical section: the one way in which anything in an account changes.
 
-    lock -> finish what a killed holder began -> BEGIN IMMEDIATE -> [record -> names -> rows]* -> COMMIT
-         -> leftovers and sidecars -> clear the record -> unlock -> fsync folders -> tell the observers
+    lock -> finish what a killed holder began -> BEGIN IMMEDIATE -> [record -> names -> rows]* -> open folders -> sidecars
+         -> COMMIT -> leftovers -> clear the record -> unlock -> fsync folders -> tell the observers
 
 Inside it the rooms take MODSEQ and UIDs, say what they are about to do to names before they do it, and change rows. Any
 exception before the COMMIT undoes names and rows; nobody has seen them. publish.py says why the order is this one.
+
+A sidecar that cannot be written fails the change that promises it, and no other: what may differ from the index then stays in
+the record, is *owed*, and each change tries again (a full disk must not stop what makes room).
 """
 
 import contextlib
@@ -19,7 +22,17 @@ from mic_mail.storage import readers, schema
 from mic_mail.storage.annotations import to_sidecar
 from mic_mail.storage.errors import Busy, NoSuchFolder, TooMany
 from mic_mail.storage.index import Statement, translated
-from mic_mail.storage.intent import Intent, clear_intent, read_intent, roll_back, roll_forward, write_intent
+from mic_mail.storage.intent import (
+    NOTHING,
+    Intent,
+    Written,
+    clear_intent,
+    read_intent,
+    roll_back,
+    roll_forward,
+    write_intent,
+)
+from mic_mail.storage.maildir import make_durable
 from mic_mail.storage.rows import (
     AccountRow,
     FolderRow,
@@ -42,6 +55,9 @@ _SUBSCRIPTIONS = Statement(select(_S.name).where(_S.account_id == bindparam("acc
 _SUBSCRIBE = Statement(insert(schema.subscription).prefix_with("OR IGNORE"), ("account_id", "name"))
 _UNSUBSCRIBE = Statement(delete(schema.subscription).where(_S.account_id == bindparam("account"), _S.name == bindparam("name")))
 
+_MAX_OPENED = 16
+"""Folders that one change holds open."""
+
 _ACCOUNT = 0
 """In `Intent.sidecars`: the account's own."""
 
@@ -54,18 +70,25 @@ def writing(store: Store, folder_id: int = 0, *, patience: float | None = None, 
     `Busy` where somebody else is writing for longer than `patience` seconds, or the store would have to be opened first.
     Without `sync`, folders are not fsynced: the journal answers for what happens to names (journal.py).
     """
-    with translated(f"account {store.account_id}"):
-        with _locked(store, patience) as fd:
-            try:
-                finish_interrupted(store, fd, store.index.writer())
-                with transaction(store, fd, folder_id=folder_id) as write:
-                    yield write
-            except BaseException as error:
-                store.index.suspect(error)
-                raise
-        if sync and not (write.remember is not None and write.remember()):
-            for path in write.durable:
-                store.shared.syncs.make_durable(path)
+    folders: list[int] = []
+    try:
+        with translated(f"account {store.account_id}"):
+            with _locked(store, patience) as fd:
+                try:
+                    owed = finish_interrupted(store, fd, store.index.writer())
+                    with transaction(store, fd, folder_id=folder_id, owed=owed) as write:
+                        yield write
+                        if sync:
+                            write.open_durable(folders)
+                except BaseException as error:
+                    store.index.suspect(error)
+                    raise
+            if sync and not (write.remember is not None and write.remember()):
+                for folder in folders:
+                    store.shared.syncs.make_durable(folder)
+    finally:
+        for folder in folders:
+            os.close(folder)
     if write.took_modseq:
         store.shared.on_change(store.account_id, write.account.modseq)
 
@@ -94,6 +117,7 @@ def transaction(
     prepare: Callable[[sqlite3.Connection], None] = lambda connection: None,
     *,
     folder_id: int = 0,
+    owed: Sequence[int] = (),
 ) -> Iterator["Write"]:
     """The part between lock and unlock; `fd` is the locked file. `prepare` comes first, where there are no tables yet."""
     connection = store.index.writer()
@@ -101,27 +125,28 @@ def transaction(
     write: Write | None = None
     try:
         prepare(connection)
-        write = Write(store, connection, fd, folder_id)
+        write = Write(store, connection, fd, folder_id, owed)
         yield write
         write.save_rows()
+        write.write_sidecars()
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")  # first: where names cannot be undone now, the next holder must find no open change
         if write is not None:
-            write.undo_names()
-            write.clear()
+            write.undo()
             for undo in write.undoing:
                 undo()
         raise
     write.settle()
 
 
-def finish_interrupted(store: Store, fd: int, connection: sqlite3.Connection) -> None:
-    """Bring a change that a killed holder left half done to its end or its beginning."""
+def finish_interrupted(store: Store, fd: int, connection: sqlite3.Connection) -> Sequence[int]:
+    """Bring a change that a killed holder left half done to its end or its beginning; what sidecars are owed still."""
     intent = read_intent(fd)
     if intent is None:
-        return
+        return ()
+    owed: list[int] = []
     if intent.boot_id == store.shared.boot_id:
         account = read_account(connection, store.account_id)
         if account is not None and account.serial >= intent.serial:
@@ -129,18 +154,30 @@ def finish_interrupted(store: Store, fd: int, connection: sqlite3.Connection) ->
         else:
             roll_back(intent)
         if account is not None and account.boot_id == store.shared.boot_id:  # else an epoch follows, which believes sidecars
-            _rewrite_sidecars(store, connection, intent.sidecars)
-    clear_intent(fd)
+            for folder_id in dict.fromkeys(intent.sidecars):
+                try:
+                    _rewrite_sidecar(store, connection, folder_id)
+                except OSError:
+                    owed.append(folder_id)
+    _leave_owed(fd, intent, owed)
+    return owed
 
 
-def _rewrite_sidecars(store: Store, connection: sqlite3.Connection, folder_ids: Iterable[int]) -> None:
-    for folder_id in dict.fromkeys(folder_ids):
-        if folder_id == _ACCOUNT:
-            if (account := read_account(connection, store.account_id)) is not None:
-                write_account_sidecar(store, connection, account)
-        elif (folder := read_folder(connection, store.account_id, folder_id)) is not None:
-            with contextlib.suppress(FileNotFoundError):  # another tool has removed the folder: whoever looks next sees that
-                folder_sidecar(folder).write(store.place.folder(folder.directory))
+def _leave_owed(fd: int, intent: Intent, owed: Sequence[int], written: Written = NOTHING) -> None:
+    """Nothing of the record stays but for these sidecars."""
+    if owed:
+        write_intent(fd, Intent(intent.serial, intent.boot_id, sidecars=list(owed)))
+    else:
+        clear_intent(fd, written)
+
+
+def _rewrite_sidecar(store: Store, connection: sqlite3.Connection, folder_id: int) -> None:
+    if folder_id == _ACCOUNT:
+        if (account := read_account(connection, store.account_id)) is not None:
+            write_account_sidecar(store, connection, account)
+    elif (folder := read_folder(connection, store.account_id, folder_id)) is not None:
+        with contextlib.suppress(FileNotFoundError):  # another tool has removed the folder: whoever looks next sees that
+            folder_sidecar(folder).write(store.place.folder(folder.directory))
 
 
 def folder_sidecar(folder: FolderRow) -> FolderSidecar:
@@ -183,7 +220,9 @@ def subscribed_names(connection: sqlite3.Connection, account_id: int) -> tuple[s
 class Write:
     """What a room may do inside the critical section."""
 
-    def __init__(self, store: Store, connection: sqlite3.Connection, fd: int, folder_id: int = 0) -> None:
+    def __init__(
+        self, store: Store, connection: sqlite3.Connection, fd: int, folder_id: int = 0, owed: Sequence[int] = ()
+    ) -> None:
         account, folder = read_account_and_folder(connection, store.account_id, folder_id)
         assert account is not None, "opened without an account row"
         self.store = store
@@ -209,7 +248,11 @@ class Write:
         """`highest_modseq` of each as it was read."""
         self._dirty_folders: dict[int, FolderRow] = {}
         self._intent: Intent | None = None
-        self._intent_octets = 0
+        self._written = NOTHING
+        self._owed = dict.fromkeys(owed)
+        """Sidecars that may differ from the index as it is without this change."""
+        self._promised: dict[int, None] = {}
+        """Those that this change writes."""
         if folder is not None:
             self._known(folder)
 
@@ -364,14 +407,23 @@ class Write:
         sidecars: Iterable[int] = (),
     ) -> None:
         """Record what is about to happen to names; only then may it happen."""
+        first = self._intent is None
+        self.account.serial += first
+        promised = dict.fromkeys(sidecars)
+        part = Intent(
+            self.account.serial,
+            self.store.shared.boot_id,
+            list(renames),
+            list(links),
+            list(leftovers),
+            [*self._owed, *promised] if first else list(promised),
+        )
+        self._written = write_intent(self._fd, part, self._written)
+        self._promised |= promised
         if self._intent is None:
-            self.account.serial += 1
-            self._intent = Intent(self.account.serial, self.store.shared.boot_id)
-        self._intent.renames += renames
-        self._intent.links += links
-        self._intent.leftovers += leftovers
-        self._intent.sidecars += sidecars
-        self._intent_octets = write_intent(self._fd, self._intent)
+            self._intent = part
+        else:
+            self._intent.add(part)
 
     def rename(self, pairs: Sequence[tuple[str, str]], *, durable: bool = True) -> None:
         """Record and do renames of files or directories whose sources exist."""
@@ -399,16 +451,25 @@ class Write:
         self.durable |= dict.fromkeys(os.path.dirname(path) for pair in pairs for path in reversed(pair))
         return came
 
-    def undo_names(self) -> None:
+    # End
+
+    def undo(self) -> None:
+        """Names are as they were before; so are sidecars, once the next holder has rewritten those that have been written."""
         if self._intent is not None:
             roll_back(self._intent)
+            _leave_owed(self._fd, self._intent, list(self._owed), self._written)
 
-    def clear(self) -> None:
-        if self._intent is not None:
-            clear_intent(self._fd, self._intent_octets)
-            self._intent = None
+    def open_durable(self, opened: list[int]) -> None:
+        """Descriptors of what is to be fsynced after the COMMIT, while the names still lead there: once the lock is given back
+        others rename folders, and what has been committed must not fail by that, since it would be done again.
 
-    # End
+        Where they are many (a comparison of a whole account) the rest is fsynced now.
+        """
+        for path in self.durable:
+            if len(opened) < _MAX_OPENED:
+                opened.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            else:
+                make_durable(path)
 
     def save_rows(self) -> None:
         for folder_id, folder in self._dirty_folders.items():
@@ -417,9 +478,15 @@ class Write:
         if self.account.values != self._account_before:
             write_account(self.connection, self.account)
 
+    def write_sidecars(self) -> None:
+        """From the rows, before they are committed: what is promised can be kept then, or nothing has happened."""
+        for folder_id in self._promised:
+            self._owed[folder_id] = None
+            _rewrite_sidecar(self.store, self.connection, folder_id)
+
     def settle(self) -> None:
         """After the COMMIT, still under the lock."""
         if self._intent is not None:
             roll_forward(self._intent)
-            _rewrite_sidecars(self.store, self.connection, self._intent.sidecars)
-            self.clear()
+            owed = [folder_id for folder_id in self._owed if folder_id not in self._promised]
+            _leave_owed(self._fd, self._intent, owed, self._written)

@@ -26,7 +26,6 @@ FOLDER_SIDECAR = ".mic-folder"
 ACCOUNT_SIDECAR = ".mic-account"
 SEEN_SIDECAR = ".mic-seen."
 _MAX_PERSON_OCTETS = 160
-_MAX_OCTETS = 4 << 20
 _PASSES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -139,7 +138,7 @@ def seen_path(folder_path: str, person: str) -> str:
 def _read(path: str) -> dict[str, object]:
     try:
         with open(path, "rb") as file:
-            value = json.loads(file.read(_MAX_OCTETS))
+            value = json.loads(file.read())
         json.dumps(value, ensure_ascii=False).encode()  # an escaped half of a character passes for text until it is stored
     except OSError as error:
         if error.errno in _PASSES:

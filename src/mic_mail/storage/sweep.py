@@ -5,12 +5,14 @@ leaves less to do next time. `keep` (legal hold, a running handover) keeps every
 the mark of a hold (hold.py), which may have come a moment ago: each section that destroys looks for it.
 """
 
+import contextlib
 import os
 import shutil
 
 from sqlalchemy import bindparam, delete, func, select, update
 
 from mic_mail.storage import readers, schema
+from mic_mail.storage.errors import DiskFull
 from mic_mail.storage.expunge import drop_refs
 from mic_mail.storage.flags import flush_names
 from mic_mail.storage.foldernames import EXPUNGED, OWN_PREFIX
@@ -56,7 +58,8 @@ _DROP_FOLDER = Statement(
 
 
 def sweep(store: Store, *, keep: bool) -> None:
-    flush_names(store, None)
+    with contextlib.suppress(DiskFull):  # they stay due; what follows makes room
+        flush_names(store, None)
     now_us = store.clock.now_us()
     if not keep:
         before = now_us - store.settings.expunge_keep_seconds * 1_000_000
@@ -145,8 +148,9 @@ def _drop_abandoned(store: Store, before_seconds: int) -> None:
 
 
 def _is_older(path: str, before_seconds: int) -> bool:
-    """False too for what is published, or put into its place, in this moment."""
+    """By when it came there: a staged link has the time of the message that it is a link to. False too for what is published,
+    or put into its place, in this moment."""
     try:
-        return os.lstat(path).st_mtime < before_seconds
+        return os.lstat(path).st_ctime < before_seconds
     except FileNotFoundError:
         return False

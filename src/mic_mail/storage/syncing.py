@@ -5,11 +5,10 @@ covers only names that stood before it began. A failed fsync fails for everybody
 reports an error once and the next call would lie.
 """
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-from mic_mail.storage.maildir import make_durable
 
 
 @dataclass(slots=True)
@@ -23,28 +22,35 @@ class _Rounds:
     failure: OSError | None = None
 
 
+def _fsync(fd: int) -> None:
+    os.fsync(fd)
+
+
 class SharedSync:
     """The directories that one process makes durable; safe from any thread."""
 
-    def __init__(self, sync: Callable[[str], None] = make_durable) -> None:
+    def __init__(self, sync: Callable[[int], None] = _fsync) -> None:
         self._sync = sync
         self._lock = threading.Lock()
-        self._paths: dict[str, _Rounds] = {}
+        self._folders: dict[tuple[int, int], _Rounds] = {}
+        """By device and inode: who waits has it open, so the number is not given to another meanwhile; a path would be."""
 
-    def make_durable(self, path: str) -> None:
-        """Return when every name that stood in `path` at the call is on disk; OSError as fsync gave it."""
+    def make_durable(self, fd: int) -> None:
+        """Return when every name that stood in the directory at the call is on disk; OSError as fsync gave it."""
+        found = os.fstat(fd)
+        key = found.st_dev, found.st_ino
         with self._lock:
-            rounds = self._paths.setdefault(path, _Rounds())
+            rounds = self._folders.setdefault(key, _Rounds())
             rounds.users += 1
         try:
-            self._wait_or_lead(path, rounds)
+            self._wait_or_lead(fd, rounds)
         finally:
             with self._lock:
                 rounds.users -= 1
                 if not rounds.users:
-                    self._paths.pop(path, None)
+                    self._folders.pop(key, None)
 
-    def _wait_or_lead(self, path: str, rounds: _Rounds) -> None:
+    def _wait_or_lead(self, fd: int, rounds: _Rounds) -> None:
         with rounds.changed:
             covering = rounds.started + 1
             while rounds.running:
@@ -57,7 +63,7 @@ class SharedSync:
             rounds.running = True
         failure: OSError | None = None
         try:
-            self._sync(path)
+            self._sync(fd)
         except OSError as error:
             failure = error
         with rounds.changed:

@@ -84,6 +84,9 @@ class StorageSettings:
     max_folder_depth: int = 20
     max_folder_name_octets: int = 700
     """Of the whole name in UTF-8, parents and delimiters included."""
+    max_subscriptions: int = 10_000
+    max_subscriptions_octets: int = 2 << 20
+    """Of all names; each change of one writes them all (`.mic-account`)."""
     max_annotations: int = 100
     """Entries of one holder on one folder, or on the account (RFC 5464 §4.1 wants 10); Kolab's clients use about ten."""
     max_annotation_octets: int = MAX_ANNOTATION_OCTETS

@@ -275,17 +275,19 @@ def test_a_disk_that_hangs_is_not_waited_for_without_end(office: Office) -> None
 
 
 def test_a_full_mailbox_refuses_its_own_messages_alone(serve: Callable[..., MailServer]) -> None:
-    """Of a wave the full mailbox takes what fits and refuses the rest; nothing half-done stays in its folders."""
+    """Of a wave the full mailbox takes what fits and refuses the rest; nothing half-done stays in its folders, and no replay
+    would give back what was refused."""
     server = serve(clock=ManualClock(NOW))
     office = Office(server)
-    large = b"Subject: x\r\n\r\n" + b"y" * 60_000 + b"\r\n"
-    full = server.issue("full", quota_octets=2 * len(large) + 100)
+    large = [b"Subject: %d\r\n\r\n" % number + b"y" * 60_000 + b"\r\n" for number in range(5)]
+    full = server.issue("full", quota_octets=2 * len(large[0]) + 100)
     server.refresh()
     office.rooms.store.account(office.ref("full")).folders()
-    outcomes = office.deliver(*((name, large) for name in ("full", "dvbe", "full", "ttlan", "full")))
+    outcomes = office.deliver(*zip(("full", "dvbe", "full", "ttlan", "full"), large, strict=True))
     refused = [isinstance(outcome, OverQuota) for outcome in outcomes]
     assert refused == [False, False, False, False, True]
     assert len(office.inbox("full")) == 2
+    assert office.journal() == large[:-1]
     tmp = server.config.mail_root / full.home / "Maildir" / "tmp"
     assert list(tmp.iterdir()) == []
 

@@ -21,8 +21,8 @@ def append(talk: Talk, name: bytes) -> bytes:
 
 
 def test_500_folders_with_messages_and_no_more(tmp_path: Path) -> None:
-    """LIST tells each with its STATUS; CREATE and RENAME of INBOX beyond the limit are refused by LIMIT and leave nothing."""
-    settings = StorageSettings(max_folders=FOLDERS + 6)
+    """LIST tells each with its STATUS; CREATE, RENAME of INBOX and SUBSCRIBE beyond the limits get LIMIT and leave nothing."""
+    settings = StorageSettings(max_folders=FOLDERS + 6, max_subscriptions=6)
     store = MailStore(tmp_path, clock=ManualClock(START), host="h", settings=settings)
     talk = Talk(store).sign_in()
     wanted = {}
@@ -34,6 +34,7 @@ def test_500_folders_with_messages_and_no_more(tmp_path: Path) -> None:
         wanted[name] = number % 3
     for command in (b"CREATE more", b"CREATE a/b", b"RENAME INBOX more", b"RENAME t0/x001 more/x"):
         assert re.fullmatch(rb"d NO \[LIMIT\] .*\r\n", talk.say(b"d " + command + b"\r\n")), command
+    assert talk.say(b"d SUBSCRIBE more\r\n").startswith(b"d NO [LIMIT]")
     answer = talk.say(b'l LIST "" "*" RETURN (STATUS (MESSAGES UNSEEN))\r\n')
     told = {name: int(count) for name, count in re.findall(rb'\* STATUS "(t[^"]+)" \(MESSAGES (\d+) UNSEEN \2\)', answer)}
     assert told == wanted
@@ -135,9 +136,9 @@ def test_what_a_rename_writes_down_grows_with_the_tree_alone(talk: Talk, monkeyp
     written: list[int] = []
     write_intent = section.write_intent
 
-    def noting(fd: int, intent: section.Intent) -> int:
+    def noting(fd: int, intent: section.Intent, *before: section.Written) -> section.Written:
         written.append(len(json.dumps(intent.renames)))
-        return write_intent(fd, intent)
+        return write_intent(fd, intent, *before)
 
     monkeypatch.setattr(section, "write_intent", noting)
     assert talk.say(b"r RENAME a b\r\n").startswith(b"r OK")

@@ -7,15 +7,18 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from mic_mail.clock import ManualClock
 from mic_mail.mime.render import answers_of
 from mic_mail.storage import reader
 from mic_mail.storage.errors import FolderExists, NameNotAllowed, NoSuchFolder, NoSuchMessage, NotPermitted, OverQuota, TooMany
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.rows import FolderRow
+from mic_mail.storage.sidecars import AccountSidecar
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN, AccountRef, Delivery, Quota
 from storage_model import REF, Root, deliver, message, observe
@@ -372,6 +375,61 @@ def test_subscriptions_outlive_folders(account: Account, root: Root) -> None:
     assert "F" in account.subscriptions()
     root.lose_index()
     assert root.use(lambda again: again.subscriptions()) == ["Archive", "Drafts", "F", "INBOX", "Sent", "Trash"]
+
+
+def test_subscriptions_have_an_end(tmp_path: Path) -> None:
+    """By number and by octets; one that is too much changes nothing, and others can be taken away. No sidecar is too long to be
+    believed."""
+    root = Root(tmp_path, settings={"boot_id": "first boot", "max_subscriptions": 8, "max_subscriptions_octets": 500})
+
+    def fill(account: Account) -> list[str]:
+        with pytest.raises(TooMany):
+            account.subscribe("long" * 130, True)
+        account.subscribe("one", True)
+        account.subscribe("two", True)
+        with pytest.raises(TooMany):
+            account.subscribe("three", True)
+        account.subscribe("two", True)
+        account.subscribe("one", False)
+        account.subscribe("three", True)
+        return account.subscriptions()
+
+    wanted = ["Archive", "Drafts", "INBOX", "Junk", "Sent", "Trash", "three", "two"]
+    assert root.use(fill) == wanted
+    root.lose_index()
+    assert root.use(lambda account: account.subscriptions()) == wanted
+    sidecar = AccountSidecar(7, 1, 1, tuple(f"{number}{'x' * 690}" for number in range(7_000)))
+    sidecar.write(str(tmp_path))
+    assert AccountSidecar.read(str(tmp_path)) == sidecar
+
+
+def test_folders_made_and_deleted_in_turn_come_to_an_end(tmp_path: Path) -> None:
+    """What can be brought back is kept, so there is no room for more without end; when the time is over, there is again."""
+    clock = ManualClock(datetime(2026, 7, 1, tzinfo=UTC))
+    root = Root(tmp_path, clock=clock, settings={"boot_id": "first boot", "max_folders": 10})
+
+    def act(account: Account) -> None:
+        account.create("kept")
+        for number in range(13):
+            account.create(f"x{number}")
+            account.delete(f"x{number}")
+        with pytest.raises(TooMany, match="deleted folders"):
+            account.create("more/and/more")
+        assert "more" not in observe(account)
+        account.sweep()
+        with pytest.raises(TooMany, match="deleted folders"):
+            account.rename("INBOX", "more")
+        account.rename("kept", "renamed")
+        assert account.undelete(folder="x3") == 0
+        account.delete("x3")
+        clock.move_to(clock.now() + timedelta(days=8))
+        account.sweep()
+        account.create("more/and/more")
+        assert account.repair(check=True).clean
+
+    root.use(act)
+    root.lose_index()
+    assert "more/and/more" in root.use(observe)
 
 
 def test_recent_is_told_once(account: Account) -> None:

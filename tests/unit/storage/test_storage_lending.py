@@ -43,3 +43,19 @@ def test_what_is_expunged_behind_the_lending_is_lent_all_the_same(tmp_path: Path
 
     root.use(move)
     waiting.close()
+
+
+def test_no_sweep_takes_old_messages_that_are_on_their_way(tmp_path: Path) -> None:
+    """A link in `tmp/` has the time of the message, which may have come years ago; what counts is when it was made."""
+    root = Root(tmp_path)
+
+    def move(own: Account) -> None:
+        unit = own._mailstore.account(UNIT)
+        inbox, there = own.folder("INBOX").folder_id, unit.folder("INBOX").folder_id
+        deliver(own, inbox, TOKENS, received_at_us=1_600_000_000_000_000)
+        lent = own.lend(UNIT, inbox, [1, 2, 3])
+        unit.sweep()
+        unit.publish(there, [each.delivery for each in lent])
+        assert [token for token, _ in observe(unit)["INBOX"].messages.values()] == TOKENS
+
+    root.use(move)

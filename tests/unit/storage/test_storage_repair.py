@@ -680,3 +680,27 @@ def test_keywords_and_seen_survive_reopening(root: Root) -> None:
     root.use(lambda account: deliver(account, inbox(account), ["a"]))
     root.use(lambda account: account.store_flags(inbox(account), [1], "+", SEEN, ["z"]))
     assert root.use(observe)["INBOX"].messages[1] == ("a", frozenset({"\\Seen", "z"}))
+
+
+def test_what_the_first_opening_of_a_foreign_maildir_writes_down_grows_with_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record of what is intended is added to, folder by folder, not written anew."""
+    pwrite = os.pwrite
+    written = [0]
+
+    def noting(fd: int, octets: bytes, at: int) -> int:
+        written[-1] += len(octets)
+        return pwrite(fd, octets, at)
+
+    monkeypatch.setattr(os, "pwrite", noting)
+    for folders in (20, 60):
+        root = Root(tmp_path / str(folders))
+        for number in range(folders):
+            cur = root.home / f"Maildir/.F{number}/cur"
+            cur.mkdir(parents=True)
+            for message_number in range(3):
+                (cur / f"1600000000.V{number}M{message_number}.other:2,S").write_bytes(message("a"))
+        written.append(0)
+        root.use(observe)
+    assert written[2] < 4 * written[1]

@@ -379,7 +379,8 @@ def _folder_made(account: Account, name: str, *, subscribe: bool) -> FolderInfo:
         except FolderExists:
             info = account.folder(name)
     if subscribe and not info.subscribed:
-        account.subscribe(info.name, True)
+        with contextlib.suppress(TooMany):  # the messages come all the same
+            account.subscribe(info.name, True)
     return info
 
 

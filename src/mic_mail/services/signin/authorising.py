@@ -40,6 +40,7 @@ from mic_mail.policy.succession import owing
 from mic_mail.services.mailboxes.accounts import Accounts, NotAllowed
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.signin.sharing import shared_folder, shared_name
+from mic_mail.storage.errors import TooMany
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 
@@ -299,7 +300,7 @@ class Authorising:
 def show_in(store: MailStore, own: MailboxRecord, mailbox: MailboxRecord, domain: str) -> None:
     """Subscribe a person to the folders of the mailbox that it may use now: most mail programs show nothing else.
 
-    A subscription gives no right, and hides by itself when the right is gone.
+    A subscription gives no right, and hides by itself when the right is gone; who has too many goes without.
     """
     theirs = store.account(AccountRef(own.mailbox_id, own.home))
     folders = store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folders()
@@ -307,7 +308,10 @@ def show_in(store: MailStore, own: MailboxRecord, mailbox: MailboxRecord, domain
     for folder in folders:
         name = shared_folder(shared_name(mailbox.address, domain), folder.name)
         if folder.selectable and name not in known:
-            theirs.subscribe(name, True)
+            try:
+                theirs.subscribe(name, True)
+            except TooMany:
+                return
 
 
 def _personal() -> NotAllowed:

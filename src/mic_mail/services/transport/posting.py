@@ -6,7 +6,7 @@ nothing. Who comes when, and in which thread, is decided in delivery.py.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mic_mail.directory.snapshot import Entry as Mailbox
@@ -55,6 +55,11 @@ class Waiting:
 Outcome = Published | BaseException
 
 
+def _refused(outcomes: Iterable[Outcome]) -> list[int]:
+    """The numbers of those that are answered so, and must not come by a replay. Who finds the mailbox busy comes again."""
+    return [number for number, each in enumerate(outcomes) if isinstance(each, BaseException) and not isinstance(each, Busy)]
+
+
 def account_ref(mailbox: Mailbox) -> AccountRef:
     return AccountRef(mailbox.mailbox_id, mailbox.home)
 
@@ -97,6 +102,8 @@ class Posting:
                 arrivals = [Journaled(each.parcel.mailbox.home, each.staged.base, each.octets) for each in whole if each.staged]
                 with self._store.journal_holding(arrivals) as held:
                     self._publish(whole, results, patience=PATIENCE_SECONDS, journaled=held is not None)
+                    if held is not None and (refused := _refused(results[id(each)] for each in whole)):
+                        held(refused)
             else:
                 self._publish(whole, results, patience=PATIENCE_SECONDS)
         return [results[id(waiting)] for waiting in batch]
