@@ -89,7 +89,7 @@ def test_what_was_expunged_is_kept_while_the_clock_is_not_trusted(serve: Callabl
     server.housekeep()
     server.housekeep()
     assert len(account.tombstones()) == 1
-    ClockMark(server.config.server.data_dir, clock).confirm()
+    ClockMark(server.config.server.data_dir, clock).confirm(server.running.rooms.access.snapshot)
     server.housekeep()
     assert account.tombstones() == []
 

@@ -82,7 +82,7 @@ async def test_files_that_somebody_has_removed(tmp_path: Path, monkeypatch: pyte
         for name in ("A.env", "A.log", "A.msg"):
             os.rename(live / name, away / name)
         await asyncio.sleep(0.6)
-        assert senders.waiting == len(senders._telling) == 0
+        assert senders.waiting == len(senders._telling._locks) == 0
         for name in ("A.msg", "A.log", "A.env"):
             os.rename(away / name, live / name)
         await senders.look()
