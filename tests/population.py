@@ -89,7 +89,7 @@ class Population:
             entry.kind is kind and entry.owner.unit_id == unit.unit_id
             for entry in self.directory.load_snapshot().entries.values()
         ):
-            unit = self.directory.add_unit(UnitRecord(0, local.upper(), name or local))  # a unit has one of its own (Reg. 5.1)
+            unit = self.directory.add_unit(UnitRecord(0, f"OF-{local}", name or local))  # a unit has one of its own (Reg. 5.1)
         issued_at = self._clock.now() - timedelta(days=issued_days_ago)
         person = None
         self._past.move_to(issued_at)

@@ -247,7 +247,8 @@ class Supervisor:
             if child.restart_at is not None and now >= child.restart_at:
                 self._spawn(child)
             patience = HUNG_SECONDS if child.ready else STARTING_SECONDS
-            if child.process is not None and now > child.heard_at + patience:
+            is_hung = self._draining_until is None and now > child.heard_at + patience  # who drains says nothing any more
+            if child.process is not None and is_hung:
                 self._log.event("process_hung", process=child.name, pid=child.process.pid)
                 child.process.kill()
                 child.heard_at = now

@@ -55,6 +55,8 @@ class ReadChunk:
 @dataclass(frozen=True, slots=True)
 class Close:
     reply: Reply
+    before: Reply | None = None
+    """The answer to what the client has said, where `reply` says that this is the end."""
 
 
 READ_MESSAGE: Final = ReadMessage()

@@ -211,6 +211,8 @@ class Conversation:
         if isinstance(answer, Reply):
             self._say(answer)
         else:
+            if answer.before is not None:
+                self._say(answer.before)
             self._wire.say(answer.reply.encode(self._core.voice))
             await self._wire.flush()
             self._wire.close()

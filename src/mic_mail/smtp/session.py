@@ -220,8 +220,9 @@ class Session:
         return answer
 
     def _told(self, refusal: Reply) -> Reply | Close:
-        """The final refusal of a message: counted, but said as it is, since a 421 would have the message sent again."""
-        return Close(refusal) if isinstance(self._counted(refusal), Close) else refusal
+        """The final refusal of a message: counted, but said as it is, since a 421 alone would have the message sent again."""
+        counted = self._counted(refusal)
+        return replace(counted, before=refusal) if isinstance(counted, Close) else counted
 
     def _as_junk(self, answer: Reply) -> Reply | Close:
         """`answer`, to a command that brings no message forward; a message that is accepted makes good for all before it."""

@@ -173,6 +173,17 @@ for child in (worker, house):
     assert run(HANGING + code, tmp_path).splitlines() == ["[True, True]", "[True, True]", "[False, True]"]
 
 
+def test_who_drains_has_all_the_time_that_it_is_given(tmp_path: Path) -> None:
+    """`process.drain_seconds`: it says nothing any more, and is killed at their end and not before."""
+    code = """
+supervisor.config = config.model_copy(update={"process": config.process.model_copy(update={"drain_seconds": 600.0})})
+supervisor.drain()
+print(after(590, 590))
+print(after(20, 20))
+"""
+    assert run(HANGING + code, tmp_path).splitlines() == ["[True, True]", "[False, False]"]
+
+
 def test_who_never_gets_ready_is_killed(tmp_path: Path) -> None:
     """After ten minutes, and started again as after any death."""
     code = """

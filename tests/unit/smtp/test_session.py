@@ -31,7 +31,8 @@ class Shell:
         while not isinstance(answer, Reply):
             match answer:
                 case Close():
-                    return b"! " + answer.reply.encode(self.session.voice)
+                    said = b"" if answer.before is None else answer.before.encode(self.session.voice)
+                    return b"! " + said + answer.reply.encode(self.session.voice)
                 case actions.AskSender():
                     answer = self.session.sender_answered(answer, TRACE, None)
                 case actions.AskRecipient():
@@ -181,14 +182,17 @@ def test_errors_add_up_and_end_the_connection() -> None:
 
 @pytest.mark.parametrize("how", ["DATA", "BDAT"])
 def test_a_message_that_is_refused_for_good_hears_so_at_the_limit_too(mx: Shell, how: str) -> None:
-    """With 421 it would be sent again, and again."""
+    """With 421 alone it would be sent again, and again; and no connection ends without one (RFC 5321 §3.8)."""
     mx.codes(b"EHLO x", *[b"EXPN x"] * 5, b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>")
     if how == "BDAT":
-        assert mx.says(b"BDAT 30000001").startswith(b"! 552 5.3.4 ")
+        answer = mx.says(b"BDAT 30000001")
+        assert answer.startswith(b"! 552 5.3.4 ")
+        assert b"\r\n421 4.7.0 Too many errors" in answer
         return
-    answer = mx.session.message_ended(Refusal(Cause.BARE_LINE_END, TRACE))
-    assert isinstance(answer, Close)
-    assert answer.reply.code == 550
+    ended = mx.session.message_ended(Refusal(Cause.BARE_LINE_END, TRACE))
+    assert isinstance(ended, Close)
+    assert ended.before is not None
+    assert (ended.before.code, ended.reply.code) == (550, 421)
 
 
 JUNK = [

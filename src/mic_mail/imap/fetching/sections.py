@@ -173,7 +173,7 @@ def _binary(item: Binary, message: Message) -> Piece:
     most = min(most, octets - first)
     message.file  # noqa: B018 - opened now, while nothing of the line is out
     pieces = _window(_decoded(message, found, encoding), first, most)
-    if first + most > SMALL_OCTETS:
+    if most and first + most > SMALL_OCTETS:
         return Piece(b"%b ~{%d}\r\n" % (item.label, most), pieces)
     return Piece(item.label + b" ", _looked_at(pieces))
 
