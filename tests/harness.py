@@ -32,6 +32,7 @@ from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process import status
 from mic_mail.process.startup import make_folders
+from mic_mail.services.mailboxes.clockmark import ClockMark
 from mic_mail.storage.types import AccountRef
 from population import Population
 
@@ -137,6 +138,10 @@ class MailServer:
     def move_clock_to(self, instant: datetime) -> None:
         """Only with a `ManualClock`."""
         self.call(self.running.move_clock_to(instant))
+
+    def confirm_clock(self) -> None:
+        """As `mic-mail clock confirm`: what was moved far is believed."""
+        ClockMark(self.config.server.data_dir, self.clock).confirm(self.running.rooms.access.snapshot)
 
     def housekeep(self) -> None:
         self.call(self.running.housekeep())

@@ -205,6 +205,9 @@ def test_clause_12_3_d_a_mailbox_that_nobody_kept(office: Office) -> None:
     authorise(office, office.be, until=local_day(SystemClock().now()))
     assert office.begin().predecessor == BE
     lonely = office.server.issue("vp", kind=MailboxKind.UNIT)
+    assert lonely.unit_id is not None
+    moved = Draft(FactKind.TRANSFERRED, office.server.clock.now(), "mai", "", "3/QĐ", {"from": "CNTT", "to": "OF-vp"})
+    office.directory.move_person(office.lan.person_id, lonely.unit_id, moved, leaving=office.unit.unit_id)
     assert office.handovers.begin(lonely, NAMING, HEAD).predecessor is None
 
 

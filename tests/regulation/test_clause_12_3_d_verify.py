@@ -96,6 +96,7 @@ def test_clause_12_3_d_what_is_past_keeping_the_log_has(serve: Callable[..., Mai
     told(office.server, "messages_expunged", 1)
     office.account.remove(office.account.folder("INBOX").folder_id, [2])  # by nobody who is on record
     office.server.move_clock_to(clock.now() + timedelta(days=8))
+    office.server.confirm_clock()
     office.server.housekeep()
     assert office.account.tombstones() == []
     fates = {found.message.uid: (found.fate, found.note.en.rpartition(" ")[2]) for found in office.verify().found}

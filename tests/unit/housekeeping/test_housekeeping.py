@@ -17,7 +17,6 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.errors import Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.mailboxes.clockmark import ClockMark
 from mic_mail.services.operations.housekeeping import Duties, Duty, LogRetention, only_one
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
@@ -89,7 +88,7 @@ def test_what_was_expunged_is_kept_while_the_clock_is_not_trusted(serve: Callabl
     server.housekeep()
     server.housekeep()
     assert len(account.tombstones()) == 1
-    ClockMark(server.config.server.data_dir, clock).confirm(server.running.rooms.access.snapshot)
+    server.confirm_clock()
     server.housekeep()
     assert account.tombstones() == []
 
