@@ -21,6 +21,7 @@ from mic_mail.services.mailboxes.accounts import NotAllowed
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.issuing import make_verifiers
 from mic_mail.services.mailboxes.queued import Queued
+from mic_mail.services.mailboxes.reclaiming import Reclaiming
 from mic_mail.services.mailboxes.restoring import Waiting
 from mic_mail.services.requests.acting import Approving, Choices
 from mic_mail.storage.mailstore import MailStore
@@ -218,7 +219,8 @@ def test_a_request_to_restore_asks_for_what_is_queued_too(server: MailServer) ->
     )
     request = directory.requests.add(filing, "test", server.clock.now())
     store = MailStore(server.config.mail_root, clock=server.clock, host="test")
-    approving = Approving(directory, store, server.config, server.clock, make_verifiers(server.config))
+    back = Reclaiming(directory, store, server.config, server.clock).bring_back
+    approving = Approving(directory, store, server.config, server.clock, make_verifiers(server.config), bring_back=back)
     waiting = Queued(server.config, server.clock, sender)
     with pytest.raises(NotAllowed) as refusal:
         approving.approve(request, "mai", Choices())

@@ -184,6 +184,34 @@ def test_a_request_for_a_freed_mailbox(desk: Desk) -> None:
     assert kinds[-3:] == ["freed", "unarchived", "issued"]
 
 
+@pytest.mark.clause("6.3")
+def test_a_contract_that_was_renewed(desk: Desk) -> None:
+    """The new one counts, entered by hand or stated by the request; until then the refusal says what to do."""
+    today = local_day(SystemClock().now())
+    old = ("--contract-from", f"{add_days(today, -800):%d/%m/%Y}", "--contract-until", f"{add_days(today, -400):%d/%m/%Y}")
+    begins, ends = add_days(today, -10), add_days(today, 500)
+    new = ("--contract-from", f"{begins:%d/%m/%Y}", "--contract-until", f"{ends:%d/%m/%Y}")
+    for name in ("Trần Văn An", "Lê Thị Cúc"):
+        desk.done("person", "add", name, "--unit", "CNTT", "--employment", "contract", *old)
+    assert desk.run("mailbox", "issue", "--person", "2", "--document", "13/CV") == 1
+    assert "person employment" in desk.err
+    assert desk.run("person", "employment", "2", "contract", "--contract-from", new[3], "--contract-until", new[1]) == 2
+    told = json.loads(desk.done("person", "employment", "2", "contract", *new, "--document", "5/HĐ", "--json"))
+    assert (told["contract_until"], told["eligible"]) == (ends.isoformat(), True)
+    desk.done("mailbox", "issue", "--person", "2", "--document", "13/CV")
+    acts = [json.loads(line) for path in desk.config.log_dir.glob("audit-*.jsonl") for line in path.open()]
+    (act,) = (act for act in acts if act["act"] == "person_employment")
+    assert (act["subject"], act["document"], act["contract_until"]) == ("Trần Văn An", "5/HĐ", ends.isoformat())
+
+    words = ("--unit", "CNTT", "--asked-by", "Hoa", "--document", "12/CV", "--name", "Lê Thị Cúc", "--position", "Chuyên viên")
+    asked = json.loads(desk.done("request", "add", "issue", *words, "--employment", "hợp đồng", *new, "--json"))
+    approve = ("request", "approve", str(asked["request_id"]), "--person", "3")
+    desk.done(*approve, "--dry-run")
+    assert json.loads(desk.done("person", "show", "3", "--json"))["eligible"] is False
+    assert json.loads(desk.done(*approve, "--json"))["state"] == "done"
+    assert json.loads(desk.done("person", "show", "3", "--json"))["contract_from"] == begins.isoformat()
+
+
 def test_a_mailbox_that_stays(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Freed by hand while something came into it: the command says that it is still there."""
     desk.reclaim(40, warned=False)

@@ -16,7 +16,7 @@ from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOptio
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
-from mic_mail.errors import Text
+from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.policy.agenda import DEEDS
 from mic_mail.policy.facts import Fact
@@ -151,7 +151,7 @@ def brought_back(here: Frame, mailbox: MailboxRecord, origin: Origin) -> Fact | 
         output.note(
             Text(
                 f"Thư đến {mailbox.address} sau khi lưu trữ được để riêng tại {path}.",
-                f"What came to {mailbox.address} after it was archived lies aside in {path}.",
+                f"What came to {mailbox.address} after it was archived lies aside in {in_ascii(path)}.",
             )
         )
     return fact

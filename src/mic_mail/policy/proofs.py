@@ -106,6 +106,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "6.3": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_6_3.py",
+        "tests/regulation/test_commands_life.py",
         "tests/regulation/test_evidence.py",
     ),
     "6.4.a": (

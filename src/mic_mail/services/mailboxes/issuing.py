@@ -120,7 +120,11 @@ class Issuing:
         today = local_day(self._clock.now())
         why_not = eligibility.why_not(person.employment, person.contract_from, person.contract_until, today)
         if why_not is not None:
-            raise NotEligible(why_not, clause=eligibility.CLAUSE)
+            raise NotEligible(
+                why_not,
+                clause=eligibility.CLAUSE,
+                remedy=Text("Có hợp đồng mới: mic-mail person employment.", "A new contract: mic-mail person employment."),
+            )
         before = self._mailbox_of(person)
         if before is not None:
             wanted = chosen

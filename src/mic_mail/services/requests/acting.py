@@ -9,7 +9,7 @@ puts down what is missing; the password of then is not to be had any more, and a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from typing import Protocol
@@ -168,6 +168,7 @@ class Approving:
         person = self._directory.person(self._directory.requests.person(request, wanted))
         if wanted.person_id not in {0, person.person_id} and choices.person_id is not None:
             raise _for_another(request, person)
+        person = self._employed(person, request)
         chosen = _chosen(request, choices)
         if chosen == personal_local_part(person.full_name):
             chosen = None  # the plain form of the name (Reg. 5.3) is nobody's choice
@@ -175,6 +176,13 @@ class Approving:
         back = partial(self._bring_back, origin=origin)
         ground = _ground(request, origin)
         return self._issuing.issue_personal(person, password, ground, chosen=chosen, bring_back=back), password
+
+    def _employed(self, person: PersonRecord, request: Request) -> PersonRecord:
+        """Reg. 6.3: as the request says; what the directory has may be an older contract."""
+        employment, begins, ends = contract_of(request.filing)
+        if (employment, begins, ends) != (person.employment, person.contract_from, person.contract_until):
+            self._directory.employ(person.person_id, employment, begins, ends)
+        return replace(person, employment=employment, contract_from=begins, contract_until=ends)
 
     def _person(self, request: Request, choices: Choices) -> PersonRecord:
         """For whom: as named, or the one of this name in the unit who has no mailbox, or somebody new.
