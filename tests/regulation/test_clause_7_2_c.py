@@ -13,6 +13,7 @@ import pytest
 
 from harness import MailServer
 from mic_mail.clock import ManualClock
+from mic_mail.errors import Trouble
 from mic_mail.outbound.queue import Envelope, Queue, Recipient
 from mic_mail.outbound.spool import ELSEWHERE, Slip, Spool, Target
 from mic_mail.policy.facts import Cause, Draft, Fact, FactKind, MailboxKind
@@ -169,6 +170,32 @@ def test_clause_7_2_c_what_is_queued_is_dropped(server: MailServer) -> None:
     assert subjects(server, full) == []
     parsed = [email.message_from_bytes(header, policy=email.policy.default) for header in subjects(server, sender)]
     assert ["Message not sent" in str(message["Subject"]) for message in parsed].count(True) == 1
+
+
+def test_what_cannot_be_opened_is_neither_sent_nor_dropped_unseen(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reg. 7.2.c: a file that root brought back may be the hijacked mailbox's: it stays shut until somebody has looked."""
+    sender = server.population.directory.mailbox("dvbe@mic.gov.vn")
+    server.suspend(sender)
+    spool, real = Spool(server.config.spool_dir), Spool._adopt
+    draft = spool.draft("SHUT")
+    draft.write(b"From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
+    kept: dict[str, Any] = {"sender": sender.address, "submitted_by": sender.mailbox_id, "accepted_at_us": 1}
+    draft.commit(Slip(trace_id="SHUT", targets=(Target(sender.mailbox_id, sender.address),), **kept)).release()
+    spool.close()
+
+    def shut(spool: Spool, spool_id: str) -> object:
+        raise PermissionError(13, "Permission denied", f"{server.config.spool_dir}/{spool_id}.msg")
+
+    monkeypatch.setattr(Spool, "_adopt", shut)
+    queued = Queued(server.config, server.clock, sender)
+    for act in (
+        queued.count,
+        lambda: queued.drop(server.running.rooms.usage.notices, Origin("mai"), server.running.rooms.log),
+    ):
+        with pytest.raises(Trouble, match=r"SHUT\.msg"):
+            act()
+    monkeypatch.setattr(Spool, "_adopt", real)
+    assert queued.count() == 1
 
 
 def test_what_has_left_before_a_kill_is_not_told_of_as_dropped(server: MailServer) -> None:
