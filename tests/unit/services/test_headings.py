@@ -19,8 +19,8 @@ class Office:
 
     def __init__(self) -> None:
         self.may = True
-        entries = {UNIT: SimpleNamespace(addresses=("cntt@mic.gov.vn",), address="cntt@mic.gov.vn")}
-        entries[PERSON] = SimpleNamespace(addresses=("dvbe@mic.gov.vn",), address="dvbe@mic.gov.vn")
+        entries = {UNIT: SimpleNamespace(mailbox_id=UNIT, addresses=("cntt@mic.gov.vn",), address="cntt@mic.gov.vn")}
+        entries[PERSON] = SimpleNamespace(mailbox_id=PERSON, addresses=("dvbe@mic.gov.vn",), address="dvbe@mic.gov.vn")
         self.snapshot = SimpleNamespace(entries=entries, entry=entries.get)
         self.sharing = self
 
