@@ -126,7 +126,8 @@ def test_clause_6_1_every_command_says_what_it_asks_for():
 
 _NEEDED = {
     "unit add": ("X", "Y"), "unit show": ("CNTT",), "person add": ("Y", "--unit", "CNTT"), "person show": ("1",),
-    "person move": ("1", "KHTC"), "alias add": ("dvbe", "x"), "alias remove": ("dvbe", "x"),
+    "person move": ("1", "KHTC"), "person employment": ("1", "official"),
+    "alias add": ("dvbe", "x"), "alias remove": ("dvbe", "x"),
     "app-password list": ("dvbe@mic.gov.vn",), "app-password add": ("dvbe@mic.gov.vn", "x", "--document", "1"),
     "second-factor remove": ("dvbe@mic.gov.vn", "--document", "1"), "second-factor withdraw": ("x", "--document", "1"),
     "app-password revoke": ("dvbe@mic.gov.vn", "--all"),
@@ -299,7 +300,8 @@ def test_clause_14_3_no_question_to_the_directory_is_forgotten():
     """Each public method of a directory is narrowed, or changes something, or is a register of the whole ministry."""
     narrowed = {name for name in vars(PartialDirectory) if not name.startswith("_")}
     changes = {
-        "migrate", "close", "add_domain", "add_unit", "add_person", "move_person", "issue_mailbox", "add_alias", "remove_alias",
+        "migrate", "close", "add_domain", "add_unit", "add_person", "move_person", "employ", "issue_mailbox", "add_alias",
+        "remove_alias",
         "append_fact", "append_facts", "set_quota", "hide_capabilities", "set_credential", "touch_activity",
     }  # fmt: skip
     about_the_whole = {"clock", "is_current", "version", "domains", "is_taken"}  # the address book is everybody's (Reg. 2.6)

@@ -3,7 +3,9 @@
 import email
 import email.policy
 import imaplib
+import shutil
 import smtplib
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
@@ -13,8 +15,9 @@ import pytest
 
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
+from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
+from mic_mail.policy.facts import Draft, Fact, FactKind, Level, MailboxKind
 from mic_mail.policy.lifecycle import LifecycleSettings, State, decide
 from mic_mail.policy.reclaiming import Stage, course
 from mic_mail.services.mailboxes.accounts import Accounts, BringBack, InArchive, NotAllowed
@@ -22,9 +25,10 @@ from mic_mail.services.mailboxes.clockmark import ClockMark
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.holds import Holds
 from mic_mail.services.mailboxes.issuing import Issuing, Request
-from mic_mail.services.mailboxes.reclaiming import CLOCK, Reclaiming
+from mic_mail.services.mailboxes.reclaiming import ASIDE, CLOCK, ArchiveDamaged, Reclaiming
 from mic_mail.services.notifications.notices import Notices
-from mic_mail.storage.types import INBOX, AccountRef
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import INBOX, AccountRef, StorageSettings
 from population import PASSWORD, credential
 
 CENTRE = Origin("quản trị", "theo đề nghị", "12/CV-CNTT")
@@ -129,7 +133,7 @@ def test_clause_6_4_c_the_whole_way(ministry: Ministry) -> None:
     assert ministry.letters(ministry.unit)[-1] == "Hộp thư dvbe@mic.gov.vn đã được xóa khỏi máy chủ"
 
     assert ministry.reclaiming.bring_back(ministry.leaver, CENTRE) is not None
-    issue_again(ministry, brought_back=True)
+    issue_again(ministry, bring_back=lambda _: None)
     ministry.server.refresh()
     subjects = [str(message["Subject"]) for message in ministry.messages(ministry.leaver)]
     assert subjects[0] == "một"
@@ -139,11 +143,11 @@ def test_clause_6_4_c_the_whole_way(ministry: Ministry) -> None:
     ]
 
 
-def issue_again(ministry: Ministry, *, brought_back: bool = False) -> None:
+def issue_again(ministry: Ministry, *, bring_back: Callable[[MailboxRecord], Fact | None] | None = None) -> None:
     server = ministry.server
     issuing = Issuing(server.population.directory, server.config, ministry.clock, credential)
     ministry.server.population._past.move_to(ministry.clock.now())
-    issuing.issue_again(ministry.leaver, PASSWORD, Request(CENTRE), brought_back=brought_back)
+    issuing.issue_again(ministry.leaver, PASSWORD, Request(CENTRE), bring_back=bring_back)
 
 
 def reclaim(ministry: Ministry) -> None:
@@ -341,6 +345,101 @@ def test_clause_6_4_c_what_no_archive_has_is_not_deleted(ministry: Ministry) -> 
         ministry.until(f"2027-04-01 {moment}")
         assert len(ministry.messages(ministry.leaver)) == 1
     assert ministry.letters(ministry.support).count("Chưa xóa được hộp thư dvbe@mic.gov.vn") == 1
+
+
+def test_clause_6_4_c_what_no_archive_has_lies_aside(ministry: Ministry) -> None:
+    """It is not mixed up with what comes back from the archive, and the fact says where it lies; also after a kill."""
+    freed(ministry)
+    Notices(ministry.server.running.rooms.store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
+    fact = ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
+    assert fact is not None
+    aside = ministry.server.config.mail_root / (fact.text(ASIDE) or "")
+    assert aside.name.startswith("dvbe.replaced-")
+    assert len(list((aside / "Maildir/cur").iterdir())) == 1
+    assert str(ministry.messages(ministry.leaver)[0]["Subject"]) == "một"
+    ministry.clock.move_to(ministry.clock.now() + timedelta(minutes=1))
+    assert ministry.reclaiming.bring_back(ministry.leaver, CENTRE) == fact  # nothing more than the archive has by now
+    ministry.clock.move_to(ministry.clock.now() + timedelta(minutes=1))
+    Notices(ministry.server.running.rooms.store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
+    again = ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
+    assert again is not None
+    assert again.text(ASIDE) not in {None, fact.text(ASIDE)}
+
+
+def damage(ministry: Ministry) -> str:
+    """The one archive cannot be read any more; its name."""
+    (name,) = ministry.archives
+    index = ministry.server.config.server.data_dir / "archive/mic.gov.vn/dvbe" / name / "index.sqlite"
+    with sqlite3.connect(index) as pages:
+        (size,) = pages.execute("PRAGMA page_size").fetchone()
+        (at,) = pages.execute("SELECT rootpage FROM sqlite_master WHERE name = 'email'").fetchone()
+    pages.close()
+    with index.open("r+b") as file:
+        file.seek((at - 1) * size)
+        file.write(b"\xff" * size)
+    return f"mic.gov.vn/dvbe/{name}"
+
+
+def test_clause_6_4_c_a_damaged_archive_is_said_to_be_so(ministry: Ministry) -> None:
+    """Nothing is recorded, and the refusal names the way on: without the archive an empty mailbox can be issued."""
+    freed(ministry)
+    name = damage(ministry)
+    with pytest.raises(ArchiveDamaged) as refusal:
+        ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
+    assert "damaged" in str(refusal.value)
+    assert "archive drop" in str(refusal.value.remedy)
+    assert ministry.facts()[-1] is FactKind.FREED
+    ministry.reclaiming.drop(ministry.leaver, name, CENTRE)
+    issue_again(ministry)
+
+
+@pytest.mark.parametrize("how", ["issued", "withdrawn"])
+def test_clause_6_4_c_an_archive_that_fails_on_the_way_back_is_no_dead_end(ministry: Ministry, how: str) -> None:
+    """Killed while the mail came back, and the archive is damaged by then: dropped by a document, it stands in nobody's way."""
+    accounts = freed(ministry)
+    ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
+    shutil.rmtree(ministry.home)  # the kill came before anything was in its place
+    name = damage(ministry)
+    with pytest.raises(ArchiveDamaged):
+        ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
+    ministry.reclaiming.drop(ministry.leaver, name, CENTRE)
+    assert ministry.reclaiming.of(ministry.leaver).way.stage is Stage.DROPPED
+    if how == "issued":
+        issue_again(ministry)
+        return
+    accounts.withdraw_leave(ministry.leaver, CENTRE)
+    assert accounts.state_of(ministry.leaver).states == {State.ACTIVE}
+    entry = ministry.server.population.directory.entry(ministry.leaver.mailbox_id)
+    assert course(entry.facts, ministry.clock.now()).stage is Stage.RECLAIMED  # the next time everything begins anew
+
+
+def test_clause_6_4_c_deleted_after_a_restart_of_the_machine(ministry: Ministry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Power fails between the record and the deletion: the next boot raises the mailbox's numbers, and it is deleted."""
+    monkeypatch.setattr(Reclaiming, "finish", lambda self, entry: True)
+    reclaim(ministry)
+    ministry.until("2027-04-01 01:00")
+    monkeypatch.undo()
+    assert ministry.facts()[-1] is FactKind.FREED
+    assert ministry.home.is_dir()
+    directory = ministry.server.population.directory
+    store = MailStore(
+        ministry.server.config.mail_root, clock=ministry.clock, host="test", settings=StorageSettings(boot_id="another boot")
+    )
+    reclaiming = Reclaiming(directory, store, ministry.server.config, ministry.clock)
+    assert reclaiming.finish(directory.entry(ministry.leaver.mailbox_id))
+    store.close()
+    assert not ministry.home.exists()
+
+
+def test_clause_6_4_c_opened_again_although_the_record_is_ahead(ministry: Ministry) -> None:
+    """A fact from a clock that was years ahead: a leave that is withdrawn opens the mailbox now, not in those years."""
+    accounts = freed(ministry)
+    directory, now = ministry.server.population.directory, ministry.clock.now()
+    ahead = Directory(directory.url, clock=ManualClock(now + timedelta(days=1000)))
+    ahead.append_fact(ministry.leaver.mailbox_id, Draft(FactKind.QUOTA_SET, now, "test", "", None, {"octets": 1 << 30}))
+    ahead.close()
+    accounts.withdraw_leave(ministry.leaver, CENTRE, bring_back=lambda: ministry.reclaiming.bring_back(ministry.leaver, CENTRE))
+    assert accounts.state_of(ministry.leaver).states == {State.ACTIVE}
 
 
 def test_clause_6_4_c_no_issue_without_the_mail(ministry: Ministry) -> None:

@@ -2,6 +2,7 @@
 
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.lifecycle import LifecycleSettings, State
+from mic_mail.services.mailboxes.credentials import Origin
 
 BREACH = {"cause": "b", "conclusion_no": "12/KL-BTTTT", "concluded_on": "2026-04-28", "signatory": "Thứ trưởng"}
 
@@ -15,11 +16,12 @@ def test_restore_without_document_lifts_nothing_of_it(history):
     assert reasons == ["7.2.b"]
 
 
-def test_a_document_of_blanks_is_none(history):
-    """It lifts nothing of a breach, whoever recorded it."""
+def test_what_is_on_record_is_read_as_it_was(history):
+    """A document of blanks is refused where an act is recorded; a mailbox that was opened by one stays open."""
     history.add(FactKind.SUSPENDED, "2026-05-01", **BREACH)
     history.add(FactKind.RESTORED, "2026-05-10", document=" ")
-    assert State.SUSPENDED in history.states("2026-05-11")
+    assert State.SUSPENDED not in history.states("2026-05-11")
+    assert Origin("mai", document=" ").document is None
 
 
 def test_restore_with_document(history):

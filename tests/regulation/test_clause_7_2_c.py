@@ -13,6 +13,7 @@ import pytest
 
 from harness import MailServer
 from mic_mail.clock import ManualClock
+from mic_mail.errors import Trouble
 from mic_mail.outbound.queue import Envelope, Queue, Recipient
 from mic_mail.outbound.spool import ELSEWHERE, Slip, Spool, Target
 from mic_mail.policy.facts import Cause, Draft, Fact, FactKind, MailboxKind
@@ -21,6 +22,7 @@ from mic_mail.services.mailboxes.accounts import NotAllowed
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.issuing import make_verifiers
 from mic_mail.services.mailboxes.queued import Queued
+from mic_mail.services.mailboxes.reclaiming import Reclaiming
 from mic_mail.services.mailboxes.restoring import Waiting
 from mic_mail.services.requests.acting import Approving, Choices
 from mic_mail.storage.mailstore import MailStore
@@ -170,6 +172,32 @@ def test_clause_7_2_c_what_is_queued_is_dropped(server: MailServer) -> None:
     assert ["Message not sent" in str(message["Subject"]) for message in parsed].count(True) == 1
 
 
+def test_what_cannot_be_opened_is_neither_sent_nor_dropped_unseen(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reg. 7.2.c: a file that root brought back may be the hijacked mailbox's: it stays shut until somebody has looked."""
+    sender = server.population.directory.mailbox("dvbe@mic.gov.vn")
+    server.suspend(sender)
+    spool, real = Spool(server.config.spool_dir), Spool._adopt
+    draft = spool.draft("SHUT")
+    draft.write(b"From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
+    kept: dict[str, Any] = {"sender": sender.address, "submitted_by": sender.mailbox_id, "accepted_at_us": 1}
+    draft.commit(Slip(trace_id="SHUT", targets=(Target(sender.mailbox_id, sender.address),), **kept)).release()
+    spool.close()
+
+    def shut(spool: Spool, spool_id: str) -> object:
+        raise PermissionError(13, "Permission denied", f"{server.config.spool_dir}/{spool_id}.msg")
+
+    monkeypatch.setattr(Spool, "_adopt", shut)
+    queued = Queued(server.config, server.clock, sender)
+    for act in (
+        queued.count,
+        lambda: queued.drop(server.running.rooms.usage.notices, Origin("mai"), server.running.rooms.log),
+    ):
+        with pytest.raises(Trouble, match=r"SHUT\.msg"):
+            act()
+    monkeypatch.setattr(Spool, "_adopt", real)
+    assert queued.count() == 1
+
+
 def test_what_has_left_before_a_kill_is_not_told_of_as_dropped(server: MailServer) -> None:
     """Reg. 4.2: who put it into the queue was killed before the spool knew; it was sent from there. Dropped is the rest."""
     directory = server.population.directory
@@ -218,7 +246,8 @@ def test_a_request_to_restore_asks_for_what_is_queued_too(server: MailServer) ->
     )
     request = directory.requests.add(filing, "test", server.clock.now())
     store = MailStore(server.config.mail_root, clock=server.clock, host="test")
-    approving = Approving(directory, store, server.config, server.clock, make_verifiers(server.config))
+    back = Reclaiming(directory, store, server.config, server.clock).bring_back
+    approving = Approving(directory, store, server.config, server.clock, make_verifiers(server.config), bring_back=back)
     waiting = Queued(server.config, server.clock, sender)
     with pytest.raises(NotAllowed) as refusal:
         approving.approve(request, "mai", Choices())

@@ -17,11 +17,15 @@ from mic_mail.directory.repository import Directory
 from mic_mail.i18n.notices.catalogue import CATALOGUE
 from mic_mail.policy.calendar import add_days, local_day
 from mic_mail.policy.facts import Draft, FactKind
+from mic_mail.policy.spans import Span
 from mic_mail.policy.warnings import recorded_key
+from mic_mail.services.evidence.findings import Office
+from mic_mail.services.evidence.gathering import gather
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.issuing import Issuing, Request
 from mic_mail.services.mailboxes.reclaiming import Reclaiming
 from mic_mail.services.notifications.notices import Notices
+from mic_mail.services.reports.usage import Usage
 from mic_mail.storage.backup import examine
 from mic_mail.storage.mailstore import MailStore
 from population import credential
@@ -156,6 +160,67 @@ def test_freed_and_brought_back(desk: Desk) -> None:
     assert acts[-2:] == ["mailbox_free", "mailbox_restore_reclaimed"]
 
 
+def test_a_request_for_a_freed_mailbox(desk: Desk) -> None:
+    """Reg. 6.2: approved, it is issued again with its mail; a rehearsal brings nothing back."""
+    desk.reclaim(40, warned=False)
+    home = desk.config.mail_root / "mic.gov.vn/dvbe"
+    desk.done("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes")
+    words = ("--unit", "CNTT", "--asked-by", "Hoa", "--document", "12/CV", "--name", "Đỗ Văn Bê", "--position", "Chuyên viên")
+    asked = json.loads(desk.done("request", "add", "issue", *words, "--employment", "công chức", "--json"))
+    approve = ("request", "approve", str(asked["request_id"]), "--person", "1")
+    desk.done(*approve, "--dry-run")
+    assert not home.exists()
+    config = desk.config
+    store = MailStore(config.mail_root, clock=desk.clock(1), host="test")
+    directory = desk.directory(1)
+    Notices(store, config, desk.clock(1)).welcome(directory.mailbox(ADDRESS))  # what no archive has
+    store.close()
+    directory.close()
+    done = json.loads(desk.done(*approve, "--json"))
+    assert (done["state"], done["address"], done["before"]) == ("done", ADDRESS, False)
+    assert "dvbe.replaced-" in desk.err
+    assert home.is_dir()
+    kinds = [fact["kind"] for fact in json.loads(desk.done("mailbox", "show", ADDRESS, "--json"))["facts"]]
+    assert kinds[-3:] == ["freed", "unarchived", "issued"]
+
+
+@pytest.mark.clause("6.3")
+def test_a_contract_that_was_renewed(desk: Desk) -> None:
+    """The new one counts, entered by hand or stated by the request; until then the refusal says what to do."""
+    today = local_day(SystemClock().now())
+    old = ("--contract-from", f"{add_days(today, -800):%d/%m/%Y}", "--contract-until", f"{add_days(today, -400):%d/%m/%Y}")
+    begins, ends = add_days(today, -10), add_days(today, 500)
+    new = ("--contract-from", f"{begins:%d/%m/%Y}", "--contract-until", f"{ends:%d/%m/%Y}")
+    for name in ("Trần Văn An", "Lê Thị Cúc"):
+        desk.done("person", "add", name, "--unit", "CNTT", "--employment", "contract", *old)
+    assert desk.run("mailbox", "issue", "--person", "2", "--document", "13/CV") == 1
+    assert "person employment" in desk.err
+    assert desk.run("person", "employment", "2", "contract", "--contract-from", new[3], "--contract-until", new[1]) == 2
+    told = json.loads(desk.done("person", "employment", "2", "contract", *new, "--document", "5/HĐ", "--json"))
+    assert (told["contract_until"], told["eligible"]) == (ends.isoformat(), True)
+    desk.done("mailbox", "issue", "--person", "2", "--document", "13/CV")
+    acts = [json.loads(line) for path in desk.config.log_dir.glob("audit-*.jsonl") for line in path.open()]
+    (act,) = (act for act in acts if act["act"] == "person_employment")
+    assert (act["subject"], act["document"], act["contract_until"]) == ("Trần Văn An", "5/HĐ", ends.isoformat())
+
+    words = ("--unit", "CNTT", "--asked-by", "Hoa", "--document", "12/CV", "--name", "Lê Thị Cúc", "--position", "Chuyên viên")
+    asked = json.loads(desk.done("request", "add", "issue", *words, "--employment", "hợp đồng", *new, "--json"))
+    approve = ("request", "approve", str(asked["request_id"]), "--person", "3")
+    desk.done(*approve, "--dry-run")
+    assert json.loads(desk.done("person", "show", "3", "--json"))["eligible"] is False
+    assert json.loads(desk.done(*approve, "--json"))["state"] == "done"
+    assert json.loads(desk.done("person", "show", "3", "--json"))["contract_from"] == begins.isoformat()
+
+
+def test_a_mailbox_that_stays(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Freed by hand while something came into it: the command says that it is still there."""
+    desk.reclaim(40, warned=False)
+    monkeypatch.setattr(Reclaiming, "finish", lambda self, entry: False)
+    desk.done("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes")
+    assert "was deleted" not in desk.err + desk.out
+    assert "stays as it is" in desk.err + desk.out
+
+
 def test_a_leave_is_withdrawn_after_the_mailbox_was_freed(desk: Desk) -> None:
     """Its mail comes back with the command; an issue, which would bring none, is refused and names the one that does."""
     early = desk.directory(90)
@@ -203,6 +268,30 @@ def test_whoever_counts_makes_nothing(desk: Desk) -> None:
         assert desk.run(*refused) == 1, refused
         assert "its archive has the content" in desk.err
     assert not (desk.config.mail_root / "mic.gov.vn/dvbe").exists()
+
+
+def test_what_is_recorded_now_is_of_today(desk: Desk) -> None:
+    """A fact from a clock that was years ahead lies before it: history, evidence and report name the day of the act."""
+    today = local_day(SystemClock().now())
+    ahead = desk.directory(-1000)
+    ahead.append_fact(ahead.mailbox(ADDRESS).mailbox_id, Draft(FactKind.PASSWORD_SET, ahead.facts(1)[0].effective_at, "person"))
+    ahead.close()
+    for act, words in (("suspend", ("--cause", "c")), ("hold", ())):
+        desk.done("mailbox", act, ADDRESS, *words, "--reason", "x", "--document", "5/CV")
+    desk.done("mailbox", "leave", ADDRESS, f"{today:%d/%m/%Y}", "--document", "5/QĐ")
+    shown = json.loads(desk.done("mailbox", "show", ADDRESS, "--json"))["facts"]
+    assert all(fact["recorded_at"] < (add_days(today, 2)).isoformat() for fact in shown if fact["kind"] != "password_set")
+    config, clock, directory = desk.config, SystemClock(), desk.directory(0)
+    found = gather(Office(directory, config, clock))
+    for clause, name in (("6.4.c", "leaves"), ("7.2.c", ""), ("9.2", "mailboxes under a legal hold")):
+        last = [finding.at for finding in found[clause] if name in finding.what.en and finding.at is not None]
+        assert last, clause
+        assert max(last) < clock.now() + timedelta(days=1), clause
+    store = MailStore(config.mail_root, clock=clock, host="test")
+    table = Usage(directory, store, config, clock, Span(today, today))._events(list(directory.load_snapshot()))
+    assert sum(row[1] for row in table.rows[:-2] if isinstance(row[1], int)) >= 2
+    store.close()
+    directory.close()
 
 
 def test_the_clock(desk: Desk) -> None:

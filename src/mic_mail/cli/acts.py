@@ -14,6 +14,7 @@ from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.reclaimed import brought_back
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
@@ -23,7 +24,6 @@ from mic_mail.policy.wording import state_names
 from mic_mail.services.mailboxes.accounts import Accounts, Asked, Conclusion
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.issuing import make_verifiers
-from mic_mail.services.mailboxes.reclaiming import Reclaiming
 from mic_mail.services.mailboxes.restoring import Restoring, Waiting
 
 app = typer.Typer()
@@ -132,7 +132,7 @@ def leave(
     before = accounts.state_of(mailbox)
 
     def bring_back() -> Fact | None:
-        return Reclaiming(here.directory, here.store, here.config, here.clock).bring_back(mailbox, origin)
+        return brought_back(here, mailbox, origin)
 
     with on_record(here, "mailbox_leave", mailbox.address, origin, day=day, withdraw=withdraw):
         if day is None:

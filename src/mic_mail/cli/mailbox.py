@@ -337,7 +337,7 @@ def _fact(fact: Fact) -> dict[str, Cell]:
         "what": FACTS[fact.kind],
         "kind": fact.kind.value,
         "effective_at": fact.effective_at,
-        "recorded_at": fact.recorded_at,
+        "recorded_at": fact.clocked_at,
         "document": fact.document,
         "reason": fact.reason,
         "actor": fact.actor,

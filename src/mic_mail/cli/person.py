@@ -1,5 +1,7 @@
-"""`mic-mail person add|list|show|move`: the people of the directory, with or without a mailbox (Reg. 2.6, 6.4.b)."""
+"""`mic-mail person add|list|show|move|employment`: the people of the directory, with or without a mailbox (Reg. 2.6, 6.3,
+6.4.b)."""
 
+from datetime import date
 from typing import Annotated
 
 import typer
@@ -50,6 +52,9 @@ LevelOption = Annotated[
     typer.Option("--level", help=say("Cấp theo 6.4.c: division hoặc department.", "Rank of 6.4.c: division or department.")),
 ]
 
+FromOption = Annotated[str | None, typer.Option("--contract-from", help=say("Ngày bắt đầu hợp đồng.", "First day."))]
+UntilOption = Annotated[str | None, typer.Option("--contract-until", help=say("Ngày hết hợp đồng.", "Last day."))]
+
 
 @app.command(help=say("Thêm cá nhân.", "Add a person."))
 @asks(Right.ACT)
@@ -63,15 +68,14 @@ def add(
     employment: Annotated[
         Employment, typer.Option("--employment", help=say("Diện tuyển dụng.", "How employed."))
     ] = Employment.CIVIL_SERVANT,
-    contract_from: Annotated[
-        str | None, typer.Option("--contract-from", help=say("Ngày bắt đầu hợp đồng.", "First day."))
-    ] = None,
-    contract_until: Annotated[str | None, typer.Option("--contract-until", help=say("Ngày hết hợp đồng.", "Last day."))] = None,
+    contract_from: FromOption = None,
+    contract_until: UntilOption = None,
     document: DocumentOption = None,
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
+    begins, ends = _contract(employment, contract_from, contract_until)
     name = tidy(name)
     words(name)  # refuses what no address can be made from, before it spreads
     person = PersonRecord(
@@ -81,17 +85,9 @@ def add(
         position=position,
         level=level or level_of(position, ranks(here.config)),
         employment=employment,
-        contract_from=read_day(contract_from) if contract_from is not None else None,
-        contract_until=read_day(contract_until) if contract_until is not None else None,
+        contract_from=begins,
+        contract_until=ends,
     )
-    if employment is Employment.CONTRACT and person.contract_from is None:
-        raise BadInput(Text("Thiếu ngày bắt đầu hợp đồng.", "The contract's first day is missing."), clause="6.3")
-    if person.contract_from and person.contract_until and person.contract_until < person.contract_from:
-        raise BadInput(
-            Text("Hợp đồng hết hạn trước ngày bắt đầu.", "The contract ends before its first day."),
-            clause="6.3",
-            remedy=Text("Xem lại --contract-from, --contract-until.", "Look at --contract-from and --contract-until."),
-        )
     with on_record(here, "person_add", person.full_name, Origin(here.actor(actor), "", document), unit=unit):
         stored = here.directory.add_person(person)
     output.record(ONE, _row(here, stored), as_json=as_json)
@@ -138,6 +134,51 @@ def move(
     with on_record(here, "person_move", person.full_name, origin, unit=to.symbol):
         Accounts(here.directory, here.config, here.clock).transfer(person, to, origin)
     output.note(Text(f"{person.full_name} thuộc {to.symbol}.", "The person works for the other unit now."))
+
+
+@app.command(
+    "employment",
+    help=say(
+        "Ghi diện tuyển dụng hoặc hợp đồng mới của cá nhân (6.3).",
+        "Record how a person is employed by now, or a contract (6.3).",
+    ),
+)
+@asks(Right.ACT)
+def employ(
+    ctx: typer.Context,
+    person_id: PersonId,
+    employment: Annotated[Employment, typer.Argument(help=say("Diện tuyển dụng.", "How employed."))],
+    *,
+    contract_from: FromOption = None,
+    contract_until: UntilOption = None,
+    document: DocumentOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    begins, ends = _contract(employment, contract_from, contract_until)
+    person, origin = here.directory.person(person_id), Origin(here.actor(actor), reason, document)
+    with on_record(
+        here, "person_employment", person.full_name, origin,
+        employment=employment.value, contract_from=begins, contract_until=ends,
+    ):  # fmt: skip
+        here.directory.employ(person_id, employment, begins, ends)
+    output.record(ONE, _row(here, here.directory.person(person_id)), as_json=as_json)
+
+
+def _contract(employment: Employment, begins: str | None, ends: str | None) -> tuple[date | None, date | None]:
+    """The days of a contract, or a refusal of what is none."""
+    first, last = (read_day(day) if day is not None else None for day in (begins, ends))
+    if employment is Employment.CONTRACT and first is None:
+        raise BadInput(Text("Thiếu ngày bắt đầu hợp đồng.", "The contract's first day is missing."), clause="6.3")
+    if first and last and last < first:
+        raise BadInput(
+            Text("Hợp đồng hết hạn trước ngày bắt đầu.", "The contract ends before its first day."),
+            clause="6.3",
+            remedy=Text("Xem lại --contract-from, --contract-until.", "Look at --contract-from and --contract-until."),
+        )
+    return first, last
 
 
 def _row(here: Frame, person: PersonRecord) -> dict[str, Cell]:

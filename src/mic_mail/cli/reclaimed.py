@@ -15,13 +15,15 @@ from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, YesOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
-from mic_mail.errors import Text
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.policy.agenda import DEEDS
+from mic_mail.policy.facts import Fact
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.issuing import Issuing, Request, make_verifiers
-from mic_mail.services.mailboxes.reclaiming import Reclaiming
+from mic_mail.services.mailboxes.reclaiming import ASIDE, Reclaiming
 from mic_mail.services.reports.agenda import Due, due
 
 app = typer.Typer()
@@ -93,9 +95,9 @@ def restore_reclaimed(
     origin = Origin(here.actor(actor), reason, document)
     password = passwords.generate()
     with on_record(here, "mailbox_restore_reclaimed", mailbox.address, origin):
-        brought = _reclaiming(here).bring_back(mailbox, origin)
+        brought = brought_back(here, mailbox, origin)
         issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
-        issuing.issue_again(mailbox, password, Request(origin), brought_back=True)
+        issuing.issue_again(mailbox, password, Request(origin), bring_back=lambda _: brought)
     row: dict[str, Cell] = {"address": mailbox.address, "password": password, "from_archive": brought is not None}
     output.record(AGAIN, row, as_json=as_json)
 
@@ -125,14 +127,34 @@ def free(
         reclaiming = _reclaiming(here)
         found = reclaiming.of(mailbox)
         reclaiming.free(found, origin, clock_trusted=False)
-        reclaiming.finish(found.entry)
+        is_gone = reclaiming.finish(found.entry)
     shown = dates.instant(here.clock.now())
     output.note(
         Text(
             f"Đã xóa {mailbox.address} khỏi máy chủ lúc {shown.vi}; bản lưu trữ vẫn còn.",
             f"{mailbox.address} was deleted from the server on {shown.en}; its archive remains.",
         )
+        if is_gone
+        else Text(
+            f"{mailbox.address} đã ghi là xóa khỏi máy chủ, nhưng có thư không nằm trong bản lưu trữ: hộp thư còn nguyên.",
+            f"{mailbox.address} is deleted on record, but holds messages that its archive does not have: it stays as it is.",
+        )
     )
+
+
+def brought_back(here: Frame, mailbox: MailboxRecord, origin: Origin) -> Fact | None:
+    """`Reclaiming.bring_back`; whoever asks for it is told where messages lie that no archive had."""
+    fact = _reclaiming(here).bring_back(mailbox, origin)
+    aside = None if fact is None else fact.text(ASIDE)
+    if aside is not None:
+        path = here.config.mail_root / aside
+        output.note(
+            Text(
+                f"Thư đến {mailbox.address} sau khi lưu trữ được để riêng tại {path}.",
+                f"What came to {mailbox.address} after it was archived lies aside in {in_ascii(path)}.",
+            )
+        )
+    return fact
 
 
 def _reclaiming(here: Frame) -> Reclaiming:

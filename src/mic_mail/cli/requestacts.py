@@ -6,6 +6,7 @@ may withdraw.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from mic_mail.cli.gate import asks
 from mic_mail.cli.mailbox import welcome
 from mic_mail.cli.options import ActorOption, JsonOption, ReasonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, Row, say
+from mic_mail.cli.reclaimed import brought_back
 from mic_mail.cli.record import on_record
 from mic_mail.cli.request import Number, unit_of
 from mic_mail.cli.requestmany import APPROVED as APPROVED_MANY
@@ -32,7 +34,7 @@ from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.issuing import HashPassword, make_verifiers
 from mic_mail.services.mailboxes.restoring import Waiting
-from mic_mail.services.requests.acting import Approved, Approving, Choices, told
+from mic_mail.services.requests.acting import Approved, Approving, BringBack, Choices, told
 from mic_mail.services.requests.register import Register
 
 app = typer.Typer()
@@ -181,7 +183,8 @@ def _approve(here: Frame, number: int, actor: str | None, choices: Choices) -> A
         person=choices.person_id,
         same_person=choices.same_person or None,
     ):
-        return _approving(here, here.directory, make_verifiers(here.config)).approve(request, origin.actor, choices)
+        approving = _approving(here, here.directory, make_verifiers(here.config), partial(brought_back, here))
+        return approving.approve(request, origin.actor, choices)
 
 
 def _approve_many(here: Frame, numbers: Sequence[int], actor: str | None, choices: Choices, *, as_json: bool) -> None:
@@ -211,7 +214,7 @@ def _rehearse_approvals(here: Frame, numbers: Sequence[int], actor: str, choices
         choices = replace(choices, queued=Waiting.SEND)
     same = make_verifiers(here.config)(passwords.generate())  # nobody signs in there, and each would cost as a sign-in does
     with rehearsal(here.directory) as copy:
-        approving = _approving(here, copy, lambda _: same)
+        approving = _approving(here, copy, lambda _: same, lambda mailbox, origin: None)
 
         def act(number: int) -> Row:
             approved = approving.approve(copy.requests.get(number), actor, choices)
@@ -220,8 +223,8 @@ def _rehearse_approvals(here: Frame, numbers: Sequence[int], actor: str, choices
         decide(numbers, act, REHEARSED, as_json=as_json, rehearsed=True)
 
 
-def _approving(here: Frame, directory: Directory, hash_password: HashPassword) -> Approving:
-    return Approving(directory, here.store, here.config, here.clock, hash_password)
+def _approving(here: Frame, directory: Directory, hash_password: HashPassword, bring_back: BringBack) -> Approving:
+    return Approving(directory, here.store, here.config, here.clock, hash_password, bring_back=bring_back)
 
 
 # ------------------------------------------------------------ other decisions

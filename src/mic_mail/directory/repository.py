@@ -10,7 +10,7 @@ be otherwise (an address belongs to one mailbox for ever). Registers beside the 
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
@@ -56,6 +56,7 @@ from mic_mail.directory.tables import Tables
 from mic_mail.directory.years import Years
 from mic_mail.errors import Text
 from mic_mail.policy.calendar import local_day
+from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import REQUEST, Draft, Fact, MailboxKind, record
 
 IDS_END = 1 << 63
@@ -231,6 +232,15 @@ class Directory:
             return people.record(people.enter(session, person))
 
         return self._change(work)
+
+    def employ(self, person_id: int, employment: Employment, begins: date | None, ends: date | None) -> None:
+        """Reg. 6.3: the person is employed so by now; the days are those of a contract."""
+
+        def work(session: Session, _version: int) -> None:
+            told = {"employment": employment, "contract_from": begins, "contract_until": ends}
+            session.execute(update(Person).where(Person.person_id == person_id).values(told))
+
+        self._change(work)
 
     def move_person(self, person_id: int, unit_id: int, draft: Draft, *, leaving: int) -> None:
         """Reg. 6.4.b: the person works for another unit; `draft` goes into the chain of each of their mailboxes.

@@ -61,7 +61,7 @@ class SecondFactors:
 
         def work(session: Session, version: int) -> Fact:
             (fact,) = self._append(session, version, mailbox_id, [draft], after)
-            _put(session, _row(mailbox_holder(mailbox_id), fact.seq, sealed, fact.recorded_at, step), recovery)
+            _put(session, _row(mailbox_holder(mailbox_id), fact.seq, sealed, fact.clocked_at, step), recovery)
             return fact
 
         return self._tables.change(work)

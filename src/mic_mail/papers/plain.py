@@ -17,9 +17,11 @@ from mic_mail.papers.paper import Cell, Sheet, Table, UnreadableSheet, shown
 MOST_ROWS = 20_000
 MOST_OCTETS = 20 << 20
 _UNSEEN = r"(?:[^\S\t\r\n]|[\x00-\x08\x0e-\x1b\x7f\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\"])*"
-_RUNS = rf"(?={_UNSEEN}[=+\-@\uff1d\uff0b\uff0d\uff20])"
-_FORMULA = re.compile(rf"\A(?=[\t\r])|\A{_RUNS}|(?<=[;\t\r\n]){_RUNS}")
-_GUARDED = re.compile(rf"(?<=[;\t\r\n])'{_RUNS}")
+_RUNS = rf"(?='*{_UNSEEN}[=+\-@\uff1d\uff0b\uff0d\uff20])"
+"""Apostrophes that stand before a sign already get one more: reading takes one away."""
+_BEGINS = rf"(?:(?='*[\t\r])|{_RUNS})"
+_FORMULA = re.compile(rf"\A{_BEGINS}|(?<=[;\t\r\n]){_RUNS}")
+_GUARDED = re.compile(rf"\A'{_BEGINS}|(?<=[;\t\r\n])'{_RUNS}")
 
 
 def write(table: Table) -> bytes:
@@ -59,7 +61,7 @@ def sheet_of(rows: Iterator[tuple[int, list[str]]]) -> Sheet:
     heading: tuple[str, ...] | None = None
     kept: list[tuple[int, tuple[str, ...]]] = []
     for number, cells in rows:
-        fields = [_GUARDED.sub("", cell.strip().removeprefix("'")) for cell in cells]
+        fields = [_GUARDED.sub("", cell).strip() for cell in cells]
         while fields and not fields[-1]:
             fields.pop()
         if not fields:

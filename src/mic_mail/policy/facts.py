@@ -100,7 +100,8 @@ class FactKind(StrEnum):
     FREED = "freed"
     """The archived mailbox is deleted from the server; the archive alone has its content. [archive, clause, by]"""
     UNARCHIVED = "unarchived"
-    """The archive's content was put back into the mailbox, before it is issued again. [archive]"""
+    """The archive's content was put back into the mailbox, before it is issued again. [archive, aside?: folder of what had come
+    without being archived]"""
     ARCHIVE_DROPPED = "archive_dropped"
     """The archive was deleted, by the document that says so. [archive]"""
     AUTHORISED = "authorised"

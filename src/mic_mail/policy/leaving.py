@@ -147,7 +147,7 @@ def _had_back(facts: Sequence[Fact], freed: int) -> datetime | None:
             case FactKind.ISSUED | FactKind.IMPORTED:
                 return fact.effective_at
             case FactKind.LEAVE_CORRECTED | FactKind.LEAVE_WITHDRAWN if returning:
-                return fact.recorded_at
+                return fact.clocked_at
             case FactKind.UNARCHIVED:
                 returning = True
     return None

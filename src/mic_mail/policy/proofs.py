@@ -106,6 +106,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "6.3": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_6_3.py",
+        "tests/regulation/test_commands_life.py",
         "tests/regulation/test_evidence.py",
     ),
     "6.4.a": (
@@ -257,6 +258,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_12_3.py",
         "tests/regulation/test_clause_12_3_d_commands.py",
         "tests/regulation/test_clause_6_1_commands.py",
+        "tests/unit/services/test_headings.py",
     ),
     "12.3.a": (
         "tests/clients/test_shared_mailboxes.py",

@@ -7,7 +7,7 @@ operator may answer for the clock and for the warnings, never for the rest.
 
     reclaimed -> ARCHIVED (says until when it is kept) -> FREED -> ARCHIVE_DROPPED
     undone by an issue: from reclaimed and archived at once, from freed with UNARCHIVED before it (`RETURNING` in between);
-    by a leave that is corrected or withdrawn likewise
+    by a leave that is corrected or withdrawn likewise; an archive that cannot be had back is dropped in between, too
 
 An archive that was made before the mailbox was reclaimed does not count: it was open again in between, and has to be archived
 anew. Once it is freed the archive alone has its mail, and counts whatever day it is said to be reclaimed since.
@@ -88,23 +88,23 @@ class Course:
 def course(facts: Sequence[Fact], reclaimed_at: datetime) -> Course:
     """How far a mailbox has come that is reclaimed since then."""
     archived: Fact | None = None
-    stage = Stage.RECLAIMED
+    stage, returning = Stage.RECLAIMED, False
     for fact in facts:
         match fact.kind:
             case FactKind.ARCHIVED:
                 stage, archived = Stage.ARCHIVED, fact
             case FactKind.FREED if archived is not None:
-                stage = Stage.FREED
+                stage, returning = Stage.FREED, False
             case FactKind.ARCHIVE_DROPPED if (
-                stage is Stage.FREED and archived and fact.text("archive") == archived.text("archive")
+                stage in {Stage.FREED, Stage.RETURNING} and archived and fact.text("archive") == archived.text("archive")
             ):
                 stage = Stage.DROPPED
             case FactKind.UNARCHIVED if stage is Stage.FREED:
-                stage = Stage.RETURNING
+                stage, returning = Stage.RETURNING, True
             case FactKind.ISSUED | FactKind.IMPORTED:
-                stage, archived = Stage.RECLAIMED, None
-            case FactKind.LEAVE_CORRECTED | FactKind.LEAVE_WITHDRAWN if stage is Stage.RETURNING:
-                stage, archived = Stage.RECLAIMED, None
+                stage, archived, returning = Stage.RECLAIMED, None, False
+            case FactKind.LEAVE_CORRECTED | FactKind.LEAVE_WITHDRAWN if returning:
+                stage, archived, returning = Stage.RECLAIMED, None, False
     if stage is Stage.ARCHIVED and archived is not None and archived.effective_at < reclaimed_at:
         return Course(Stage.RECLAIMED)
     return Course(stage, archived)

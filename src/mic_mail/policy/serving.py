@@ -54,7 +54,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "request done",
         "mailbox reclaim",
     ),
-    "6.3": ("person show", "mailbox issue"),
+    "6.3": ("person show", "person employment", "mailbox issue"),
     "6.4.a": ("mailbox issue", "request approve"),
     "6.4.b": ("person move", "request approve"),
     "6.4.c": (

@@ -36,7 +36,7 @@ def _restores(facts: Sequence[Fact], suspended: Fact, cause: Cause, settings: Li
     """The restores that lift `suspended`: recorded after it, in force since it was, with the document that a breach needs."""
     for fact in facts:
         if fact.kind is FactKind.RESTORED and fact.seq > suspended.seq and fact.effective_at >= suspended.effective_at:
-            if cause is Cause.BREACH and settings.breach_document and not (fact.document or "").strip():
+            if cause is Cause.BREACH and settings.breach_document and not fact.document:
                 continue
             yield fact
 

@@ -479,14 +479,23 @@ class Account:
         copies.backup(self._store, target, progress, earlier)
 
     def restore(
-        self, source: Path, *, replace: bool = False, progress: copies.Progress = lambda done, of: None
+        self,
+        source: Path,
+        *,
+        replace: bool = False,
+        progress: copies.Progress = lambda done, of: None,
+        ready: copies.Ready = lambda aside: None,
     ) -> RepairReport:
         """Put the backup `source` in place of the store; the old one stays as `<home>.replaced-<instant>`.
 
         A store that holds mail is replaced only if told so. The report is of the restored store.
         """
-        copies.restore(self._store, source, replace=replace, progress=progress)
+        copies.restore(self._store, source, replace=replace, progress=progress, ready=ready)
         return self.repair()
+
+    def has_more_than(self, source: Path) -> bool:
+        """Whether a message is here that the backup `source` does not have."""
+        return copies.has_more(self._store, source)
 
     def free(self, still: Callable[[], bool]) -> bool:
         """Delete everything, unless `still`, asked under the lock, says no; True if nothing is left. Repeatable."""

@@ -28,12 +28,12 @@ from mic_mail.storage import schema
 from mic_mail.storage.copies import copy_out, linked
 from mic_mail.storage.errors import NoSuchMessage, NotPermitted
 from mic_mail.storage.hold import Mark, is_on, must_not_be_frozen
-from mic_mail.storage.index import Statement, translated
+from mic_mail.storage.index import SQLITE_ERRORS, Statement, is_damage, translated
 from mic_mail.storage.maildir import FOLDER_MODE, MESSAGE_MODE, Place, make_durable, make_folder_tree, replace_durably
 from mic_mail.storage.quota import quota
 from mic_mail.storage.reader import open_message
 from mic_mail.storage.readers import all_readers
-from mic_mail.storage.replacing import finish, restoring
+from mic_mail.storage.replacing import finish, replaced, restoring
 from mic_mail.storage.replacing import replace as put_in_place
 from mic_mail.storage.rows import read_account, read_all_folders, read_folders, write_account, write_folder
 from mic_mail.storage.section import account_sidecar, folder_sidecar
@@ -79,6 +79,8 @@ _ADOPT_ROWS = tuple(
 
 Progress = Callable[[int, int], None]
 """Told how many messages are done, and of how many."""
+Ready = Callable[[str], None]
+"""Called under the lock when the restored store is whole and is about to change places: where the one there now will lie."""
 
 
 def backup(store: Store, target: Path, progress: Progress, earlier: Path | None = None) -> None:
@@ -169,13 +171,15 @@ def _write_sidecars(store: Store, index: sqlite3.Connection, place: Place) -> No
 
 
 def examine(source: Path) -> tuple[int, int]:
-    """Messages and octets of a backup whose every message lies there in its full size; `BadInput` of any other."""
+    """Messages and octets of a backup whose index is sound and whose every message lies there in its full size; `BadInput` of
+    any other."""
     expected = _read_manifest(source)
     place = Place(str(source))
     messages = octets = 0
     with translated("examining"):
         index = sqlite3.connect(f"file:{quote(place.index)}?mode=ro&immutable=1", uri=True, isolation_level=None)
         try:
+            _must_be_sound(index, source)
             for folder in read_folders(index, _old_account(index)):
                 path = f"{place.folder(folder.directory)}/cur"
                 for _, name, size in _MESSAGES.on(index, account=folder.account_id, folder=folder.folder_id).fetchall():
@@ -188,6 +192,17 @@ def examine(source: Path) -> tuple[int, int]:
     return messages, octets
 
 
+def _must_be_sound(index: sqlite3.Connection, source: Path) -> None:
+    try:
+        told = index.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except SQLITE_ERRORS as error:
+        if not is_damage(error):
+            raise
+        told = str(error)
+    if told != "ok":
+        raise BadInput(Text(f"“{source}” bị hỏng: không đọc được chỉ mục.", "The backup is damaged: its index cannot be read."))
+
+
 def _size(path: str) -> int:
     try:
         return os.stat(path).st_size
@@ -195,7 +210,7 @@ def _size(path: str) -> int:
         return -1
 
 
-def restore(store: Store, source: Path, *, replace: bool, progress: Progress) -> None:
+def restore(store: Store, source: Path, *, replace: bool, progress: Progress, ready: Ready) -> None:
     """Put the backup in `source` in the place of the account's store; of one that holds mail only if `replace`."""
     messages = _read_manifest(source)
     with translated("restore"):
@@ -225,6 +240,7 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress) ->
                 must_not_be_frozen(store)
                 if is_on(store, Mark.HOLD):
                     replace_durably(Place(staging).mark(Mark.HOLD), b"")
+                ready(replaced(home, instant))
                 store.index.close_writer()
                 put_in_place(home, instant)
         except BaseException:
@@ -236,14 +252,26 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress) ->
 def numbers_of(source: Path) -> dict[str, tuple[int, int]]:
     """MAILBOXID -> UIDVALIDITY and the next UID of each folder when the backup was made, deleted ones too; of older programs'
     backups as well."""
-    path = Path(Place(str(source)).index).absolute()
-    with (
-        translated("examining"),
-        contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)) as index,
-    ):
+    with translated("examining"), contextlib.closing(_opened(source)) as index:
         columns = schema.folder.c
         rows = index.execute(str(select(columns.mailbox_id, columns.uidvalidity, columns.uidnext))).fetchall()
         return {mailbox_id: (uidvalidity, uidnext) for mailbox_id, uidvalidity, uidnext in rows}
+
+
+def has_more(store: Store, source: Path) -> bool:
+    """Whether the store holds a message, by its EMAILID, that the backup in `source` does not have."""
+    store.ready()
+    wanted = str(select(_E.email_id).where(_E.refs > literal_column("0")))
+    with translated("examining"):
+        with contextlib.closing(_opened(source)) as index:
+            known = {email_id for (email_id,) in index.execute(wanted)}
+        with store.index.reading() as connection:
+            return any(email_id not in known for (email_id,) in connection.execute(wanted))
+
+
+def _opened(source: Path) -> sqlite3.Connection:
+    path = Path(Place(str(source)).index).absolute()
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
 
 
 def owner_of(source: Path) -> int:

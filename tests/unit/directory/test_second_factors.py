@@ -1,9 +1,11 @@
 """Second factors in the directory: a code is used once, whoever brings it at the same time."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
+from mic_mail.clock import ManualClock
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.secondfactors import mailbox_holder, officer_holder
@@ -34,6 +36,17 @@ def test_a_step_is_taken_once_and_none_before_it(directory, enrolled):
     assert not factors.take(holder, number, 102)
     assert not factors.take(holder, number, 101)
     assert not factors.take(holder, number + 1, 103)  # another factor has been set meanwhile
+
+
+def test_it_is_set_at_the_instant_of_the_clock(url, clock, directory, issue):
+    """Also where a fact of a clock that was ahead lies before it."""
+    mailbox = issue()
+    ahead = Directory(url, clock=ManualClock(clock.now() + timedelta(days=1000)))
+    ahead.append_fact(mailbox.mailbox_id, Draft(FactKind.PASSWORD_SET, clock.now(), "person"))
+    ahead.close()
+    draft = Draft(FactKind.SECOND_FACTOR_SET, clock.now(), mailbox.address)
+    directory.second_factors.set_of_mailbox(mailbox.mailbox_id, draft, b"sealed", 100, [], after=2)
+    assert directory.second_factors.of(mailbox_holder(mailbox.mailbox_id)).set_at == clock.now()
 
 
 def test_of_ten_at_once_one_takes_it(url, clock, directory, enrolled):

@@ -163,9 +163,11 @@ def clock_untrusted(now: datetime, marked: datetime | None) -> Letter:
         Text("Đồng hồ máy chủ cần được xác nhận", "The machine's clock needs a confirmation"),
         Text(
             f"Đồng hồ máy chủ chỉ {shown.vi}; thời điểm ghi nhận gần nhất: {before.vi}. Việc lưu trữ và xóa hộp thư đã thu hồi "
-            f"tạm dừng ({cited.vi}); sau khi kiểm tra đồng hồ, đề nghị xác nhận bằng lệnh mic-mail clock confirm.",
+            f"tạm dừng ({cited.vi}); thư đã xóa trong mọi hộp thư cũng chưa được dọn khỏi đĩa. Sau khi kiểm tra đồng hồ, đề "
+            f"nghị xác nhận bằng lệnh mic-mail clock confirm.",
             f"The machine's clock says {shown.en}; the last instant on record: {before.en}. Reclaimed mailboxes are neither "
-            f"archived nor deleted now ({cited.en}); when the clock is right, please confirm it by mic-mail clock confirm.",
+            f"archived nor deleted now ({cited.en}), and expunged mail of all mailboxes stays on the disk. When the clock is "
+            f"right, please confirm it by mic-mail clock confirm.",
         ),
     )
 

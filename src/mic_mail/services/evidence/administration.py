@@ -43,6 +43,6 @@ def _content(office: Office) -> Evidence:
 def _holds(office: Office) -> Evidence:
     """What is kept on an authority's demand."""
     held = sum(bool(holds(entry.facts)) for entry in office.snapshot)
-    asked = [fact.recorded_at for entry in office.snapshot for fact in entry.facts if fact.kind is FactKind.HELD]
+    asked = [fact.clocked_at for entry in office.snapshot for fact in entry.facts if fact.kind is FactKind.HELD]
     last = max(asked, default=None)
     yield "9.2", Finding(Text("hộp thư đang lưu giữ theo yêu cầu", "mailboxes under a legal hold"), held, last)

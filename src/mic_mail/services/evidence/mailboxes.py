@@ -83,11 +83,11 @@ def _facts(office: Office) -> Evidence:
             by_kind.setdefault(fact.kind, []).append(fact)
     for kind, (clause, name) in _FACT_CLAUSES.items():
         facts = by_kind.get(kind, [])
-        yield clause, Finding(name, len(facts), max((fact.recorded_at for fact in facts), default=None))
+        yield clause, Finding(name, len(facts), max((fact.clocked_at for fact in facts), default=None))
     suspended = by_kind.get(FactKind.SUSPENDED, [])
     for cause, name in _CAUSES.items():
         facts = [fact for fact in suspended if fact.data.get("cause") == cause]
-        yield f"7.2.{cause}", Finding(name, len(facts), max((fact.recorded_at for fact in facts), default=None))
+        yield f"7.2.{cause}", Finding(name, len(facts), max((fact.clocked_at for fact in facts), default=None))
     older = sum(
         bool(entry.facts) and not is_bound(entry.facts, office.config.regulation.issued_on) for entry in office.snapshot
     )

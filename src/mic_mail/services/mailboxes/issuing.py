@@ -21,7 +21,7 @@ from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy import addresses, eligibility
 from mic_mail.policy.addresses import AddressSettings
 from mic_mail.policy.calendar import local_day, start_of
-from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
+from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.lifecycle import Decision, State, decide
 from mic_mail.policy.names import tidy
 from mic_mail.policy.reclaiming import lies_in_archive
@@ -32,6 +32,8 @@ from mic_mail.services.mailboxes.quota import check_quota
 from mic_mail.services.settings.readings import lifecycle_settings
 
 HashPassword = Callable[[str], Credential]
+BringBack = Callable[[MailboxRecord], Fact | None]
+"""Puts the mail of a mailbox that was deleted from the server back into its place (`services.mailboxes.reclaiming`)."""
 
 
 class NotEligible(Refused):
@@ -112,18 +114,23 @@ class Issuing:
         chosen: str | None = None,
         given_words: int | None = None,
         quota_octets: int | None = None,
+        bring_back: BringBack | None = None,
     ) -> MailboxRecord:
         """Reg. 6.4.a: a personal mailbox; `chosen` is the local part that the person picked."""
         today = local_day(self._clock.now())
         why_not = eligibility.why_not(person.employment, person.contract_from, person.contract_until, today)
         if why_not is not None:
-            raise NotEligible(why_not, clause=eligibility.CLAUSE)
+            raise NotEligible(
+                why_not,
+                clause=eligibility.CLAUSE,
+                remedy=Text("Có hợp đồng mới: mic-mail person employment.", "A new contract: mic-mail person employment."),
+            )
         before = self._mailbox_of(person)
         if before is not None:
             wanted = chosen
             if wanted is None and given_words is not None:
                 wanted = addresses.personal_local_part(person.full_name, given_words=given_words)
-            return self.issue_again(before, password, request, wanted=wanted, quota_octets=quota_octets)
+            return self.issue_again(before, password, request, wanted=wanted, quota_octets=quota_octets, bring_back=bring_back)
         if chosen is not None:
             addresses.check_choice(chosen, person.full_name, self._unit_local(person), settings=self._rules)
             local = chosen
@@ -153,13 +160,14 @@ class Issuing:
         *,
         chosen: str | None = None,
         quota_octets: int | None = None,
+        bring_back: BringBack | None = None,
     ) -> MailboxRecord:
         """Reg. 5.2: a group's mailbox at the address that the Centre chose, sponsored by a unit."""
         name = tidy(name)
         unit = self._directory.unit(sponsor)
         before = self._reclaimed_group(name, unit.unit_id, chosen)
         if before is not None:
-            return self.issue_again(before, password, request, quota_octets=quota_octets)
+            return self.issue_again(before, password, request, quota_octets=quota_octets, bring_back=bring_back)
         if chosen is None:
             offered = [local for local in addresses.group_suggestions(name, self._rules) if not self._taken()(local)]
             if not offered:
@@ -271,11 +279,12 @@ class Issuing:
         *,
         wanted: str | None = None,
         quota_octets: int | None = None,
-        brought_back: bool = False,
+        bring_back: BringBack | None = None,
     ) -> MailboxRecord:
         """A mailbox that was reclaimed goes back to its owner under its old address, with its old quota or another.
 
-        One whose mail lies in the archive only after that is `brought_back`: it would begin empty, its mail out of reach.
+        One whose mail lies in the archive has it brought back before, or is refused: it would begin empty, its mail out of
+        reach.
         """
         decision = self._state_of(mailbox)
         if State.RECLAIMED not in decision.states:
@@ -293,9 +302,12 @@ class Issuing:
                 clause="5.4.a",
                 remedy=Text("Bỏ --address; thêm bí danh nếu cần.", "Leave out the address; add an alias where needed."),
             )
-        if not brought_back and lies_in_archive(self._directory.facts(mailbox.mailbox_id)):
-            raise InArchive(mailbox.address)
         seq = decision.fact_seq
+        if lies_in_archive(self._directory.facts(mailbox.mailbox_id)):
+            if bring_back is None:
+                raise InArchive(mailbox.address)
+            brought = bring_back(mailbox)
+            seq = max(seq, brought.seq if brought is not None else 0)
         if quota_octets is not None and quota_octets != mailbox.quota_octets:
             check_quota(quota_octets, mailbox.quota_octets, request.origin)
             data: dict[str, Detail] = {"octets": quota_octets, "previous": mailbox.quota_octets}

@@ -8,10 +8,12 @@ decided, and whoever sends does it and tells the mailbox, at once or when it is 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord
+from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.i18n.notices import mailbox as letters
 from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.news import tell_decided
@@ -27,6 +29,19 @@ SECURITY = "7.2.c"
 
 def _instant(at_us: int) -> datetime:
     return datetime.fromtimestamp(at_us // 1_000_000, UTC)
+
+
+def _unreadable(path: Path, error: OSError) -> None:
+    raise Trouble(
+        Text(
+            f"Không mở được {path} trong hàng chờ; chưa biết thư đó của ai.",
+            f"{in_ascii(path)} of the spool cannot be opened: whose message it is is not known.",
+        ),
+        remedy=Text(
+            "Trả tệp lại cho tài khoản của máy chủ (chown), hoặc sửa đĩa, rồi làm lại.",
+            "Give it to the server's user again (chown), or repair the disk; then once more.",
+        ),
+    ) from error
 
 
 class Queued:
@@ -83,7 +98,8 @@ class Queued:
             spool.close()
 
     def _of_sender(self, spool: Spool) -> Iterator[Entry]:
-        for entry in spool.recover(waits=lambda slip: slip.submitted_by != self._sender.mailbox_id):
+        """Refused if a file cannot be opened: whose message it is is not known, and nobody's mail is sent or dropped unseen."""
+        for entry in spool.recover(waits=lambda slip: slip.submitted_by != self._sender.mailbox_id, unreadable=_unreadable):
             try:
                 yield entry
             finally:

@@ -7,7 +7,8 @@ that is gone or back. Blocking; lanes and commands only. Every step can be the l
     free      FREED first, then the store is set aside under its lock if the record still says so, then removed. What a kill
               leaves is finished by the next round. The archive was examined just before, and nothing has changed since it;
               a store into which something came all the same stays.
-    return    UNARCHIVED first, so that no round touches what comes back; then the archive is restored; then ISSUED, or the
+    return    the archive is restored beside the mailbox's place; then UNARCHIVED, so that no round touches what comes back
+              (it names what lies aside, if that has messages of its own); then it comes into its place; then ISSUED, or the
               word on the leave by which the mailbox is open again.
     drop      ARCHIVE_DROPPED first, then the folder. A folder whose fact says so is removed by the next round.
 """
@@ -45,7 +46,7 @@ from mic_mail.policy.states import Reason, State
 from mic_mail.services.mailboxes.accounts import NotAllowed
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.settings.readings import lifecycle_settings
-from mic_mail.storage.backup import examine, numbers_of
+from mic_mail.storage.backup import examine
 from mic_mail.storage.freeing import is_left
 from mic_mail.storage.maildir import make_durable
 from mic_mail.storage.mailstore import Account, MailStore
@@ -56,6 +57,8 @@ FOLDER = "archive"
 ARCHIVE_MODE = 0o700
 CLOCK = Origin("clock")
 """Who acts where nobody does."""
+ASIDE = "aside"
+"""In UNARCHIVED: the folder below `mail_root` that holds what came into the mailbox without being archived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,23 @@ class Reclaimed:
     entry: Entry
     reason: Reason
     way: Course
+
+
+class ArchiveDamaged(NotAllowed):
+    """The archive that a mailbox was to have its mail from cannot be read."""
+
+    def __init__(self, archive: str, damage: BadInput) -> None:
+        super().__init__(
+            Text(
+                f"Bản lưu trữ {archive} bị hỏng, không lấy lại được: {damage.text.vi}",
+                f"The archive {archive} is damaged and cannot be brought back: {damage.text.en}",
+            ),
+            clause="6.4.c",
+            remedy=Text(
+                "Chép lại bản lưu trữ từ bản sao lưu; nếu không còn bản nào: mic-mail archive drop, rồi cấp lại hộp thư trống.",
+                "Copy the archive back from a backup; if there is none: mic-mail archive drop, then issue the mailbox empty.",
+            ),
+        )
 
 
 class Reclaiming:
@@ -169,19 +189,24 @@ class Reclaiming:
         False: it holds messages that the archive does not have (the directory may be an old one that was brought back), and
         stays.
         """
-        home = f"{self._config.mail_root}/{entry.home}"
-        if os.path.isdir(home) and self._has_more(entry):
+        if self._has_more(entry):
             return False
-        if is_left(home):
+        if is_left(self._home(entry)):
             self._account(entry).free(lambda: self._may_go(entry))
         return True
 
     def _has_more(self, entry: Entry) -> bool:
-        """Whether a folder with messages is not as it was archived: another one, or with other numbers to give out."""
+        """Whether a message is there that is not in the last archive. (Numbers tell nothing: a new boot raises them.)"""
+        if not os.path.isdir(self._home(entry)):
+            return False
         path = next((self.path_of(fact) for fact in reversed(archives(entry.facts))), None)
-        known = {} if path is None else numbers_of(path)
-        folders = [folder for folder in self._account(entry).folders() if folder.messages]
-        return any(known.get(folder.mailbox_id) != (folder.uidvalidity, folder.uidnext) for folder in folders)
+        account = self._account(entry)
+        if path is None:
+            return any(folder.messages for folder in account.folders())
+        return account.has_more_than(path)
+
+    def _home(self, entry: Entry) -> str:
+        return f"{self._config.mail_root}/{entry.home}"
 
     def _may_go(self, entry: Entry) -> bool:
         """Asked under the store's lock, under which a hold is put on as well."""
@@ -216,7 +241,10 @@ class Reclaiming:
         return found
 
     def bring_back(self, mailbox: MailboxRecord, origin: Origin) -> Fact | None:
-        """Put the content of a freed mailbox back into its place, so that it can be issued again; None: it is still there."""
+        """Put the content of a freed mailbox back into its place, so that it can be issued again; None: it is still there.
+
+        Messages that no archive has lie aside afterwards, in the folder that the fact names (`aside`).
+        """
         found = self.of(mailbox)
         entry, way = found.entry, found.way
         if way.stage is Stage.DROPPED:
@@ -231,23 +259,37 @@ class Reclaiming:
         if way.stage not in {Stage.FREED, Stage.RETURNING}:
             return None
         assert way.archived is not None, "it was freed"
-        examine(self.path_of(way.archived))  # before anything is promised
-        if way.stage is Stage.FREED:
-            self.finish(entry)
-            fact = self._append(entry, FactKind.UNARCHIVED, origin, {"archive": way.archived.text("archive")})
-        else:
-            fact = next(fact for fact in reversed(entry.facts) if fact.kind is FactKind.UNARCHIVED)
-        self._account(entry).restore(self.path_of(way.archived), replace=True)
+        path = self.path_of(way.archived)
+        data: dict[str, Detail] = {"archive": way.archived.text("archive")}
+        fact = next((fact for fact in reversed(entry.facts) if fact.kind is FactKind.UNARCHIVED), None)
+        is_new = way.stage is Stage.FREED
+
+        def record(aside: str) -> None:
+            nonlocal fact
+            if has_more:
+                data[ASIDE] = os.path.relpath(aside, self._config.mail_root)
+            if is_new or has_more:
+                fact = self._append(entry, FactKind.UNARCHIVED, origin, data)
+
+        try:
+            examine(path)  # before anything is deleted
+            has_more = not self.finish(entry) if is_new else self._has_more(entry)
+            self._account(entry).restore(path, replace=True, ready=record)
+        except BadInput as damage:
+            raise ArchiveDamaged(way.archived.text("archive") or "", damage) from damage
         return fact
 
     def drop(self, mailbox: MailboxRecord, archive: str, origin: Origin) -> Fact:
-        """Delete an archive by the document that says so; never that of a mailbox which is still to be freed, or is held."""
+        """Delete an archive by the document that says so; never that of a mailbox which is still to be freed, or is held.
+
+        Also one that is being brought back: if it cannot be read any more, nothing else leads on.
+        """
         _needs_document(origin)
         entry = self._directory.entry(mailbox.mailbox_id)
         if not any(fact.text("archive") == archive for fact in archives(entry.facts)):
             raise BadInput(Text(f"Không có bản lưu trữ “{archive}”.", "There is no such archive of the mailbox."))
         found = self.look(entry, self.settings())
-        needed = found is not None and found.way.archive == archive and found.way.stage in {Stage.ARCHIVED, Stage.RETURNING}
+        needed = found is not None and found.way.archive == archive and found.way.stage is Stage.ARCHIVED
         if needed or self._is_held(entry):
             raise NotAllowed(
                 Text("Bản lưu trữ này còn cần đến: hộp thư chưa được xóa hoặc đang được giữ.", "The archive is still needed."),

@@ -158,7 +158,7 @@ class Usage:
 
     def _events(self, entries: Sequence[Entry]) -> Table:
         """What was put on record in the span, and which mailboxes came to be suspended or reclaimed in it, by whatever way."""
-        facts = Counter(fact.kind for entry in entries for fact in entry.facts if self._span.holds(fact.recorded_at))
+        facts = Counter(fact.kind for entry in entries for fact in entry.facts if self._span.holds(fact.clocked_at))
         rows: list[list[Cell]] = [[name, facts[kind]] for kind, name in _EVENTS.items()]
         became: Counter[State] = Counter()
         for entry in entries:

@@ -9,9 +9,10 @@ puts down what is missing; the password of then is not to be had any more, and a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
+from typing import Protocol
 
 from mic_mail.auth import passwords
 from mic_mail.clock import Clock
@@ -21,7 +22,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.addresses import personal_local_part
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.facts import REQUEST, Departure, Level, MailboxKind
+from mic_mail.policy.facts import REQUEST, Departure, Fact, Level, MailboxKind
 from mic_mail.policy.names import tidy
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.requests import RULES, Item, Kind, Request, RequestRefused, State
@@ -66,6 +67,13 @@ class Approved:
     """It had been done already."""
 
 
+class BringBack(Protocol):
+    """Puts the mail of a mailbox that was deleted from the server back into its place, before it is issued again."""
+
+    def __call__(self, mailbox: MailboxRecord, origin: Origin) -> Fact | None:
+        """The fact that says so; None: nothing had to come back."""
+
+
 Done = tuple[MailboxRecord, str | None]
 """The mailbox that an act led to, and its new password."""
 
@@ -74,12 +82,20 @@ class Approving:
     """The use case."""
 
     def __init__(
-        self, directory: Directory, store: MailStore, config: Config, clock: Clock, hash_password: HashPassword
+        self,
+        directory: Directory,
+        store: MailStore,
+        config: Config,
+        clock: Clock,
+        hash_password: HashPassword,
+        *,
+        bring_back: BringBack,
     ) -> None:
         self._directory = directory
         self._config = config
         self._clock = clock
         self._hash = hash_password
+        self._bring_back = bring_back
         self._register = Register(directory, config, clock)
         self._accounts = Accounts(directory, config, clock)
         self._restoring = Restoring(directory, store, config, clock)
@@ -152,11 +168,21 @@ class Approving:
         person = self._directory.person(self._directory.requests.person(request, wanted))
         if wanted.person_id not in {0, person.person_id} and choices.person_id is not None:
             raise _for_another(request, person)
+        person = self._employed(person, request)
         chosen = _chosen(request, choices)
         if chosen == personal_local_part(person.full_name):
             chosen = None  # the plain form of the name (Reg. 5.3) is nobody's choice
         password = passwords.generate()
-        return self._issuing.issue_personal(person, password, _ground(request, origin), chosen=chosen), password
+        back = partial(self._bring_back, origin=origin)
+        ground = _ground(request, origin)
+        return self._issuing.issue_personal(person, password, ground, chosen=chosen, bring_back=back), password
+
+    def _employed(self, person: PersonRecord, request: Request) -> PersonRecord:
+        """Reg. 6.3: as the request says; what the directory has may be an older contract."""
+        employment, begins, ends = contract_of(request.filing)
+        if (employment, begins, ends) != (person.employment, person.contract_from, person.contract_until):
+            self._directory.employ(person.person_id, employment, begins, ends)
+        return replace(person, employment=employment, contract_from=begins, contract_until=ends)
 
     def _person(self, request: Request, choices: Choices) -> PersonRecord:
         """For whom: as named, or the one of this name in the unit who has no mailbox, or somebody new.
@@ -221,7 +247,8 @@ class Approving:
         sponsor = next(u.symbol for u in self._directory.units() if u.unit_id == request.filing.unit_id)
         password, chosen = passwords.generate(), _chosen(request, choices)
         name, ground = request.item(Item.NAME) or "", _ground(request, origin)
-        return self._issuing.issue_group(name, sponsor, password, ground, chosen=chosen), password
+        back = partial(self._bring_back, origin=origin)
+        return self._issuing.issue_group(name, sponsor, password, ground, chosen=chosen, bring_back=back), password
 
     def _transfer(self, request: Request, origin: Origin, choices: Choices) -> Done:
         mailbox = self._mailbox(request)

@@ -53,15 +53,15 @@ class Headings:
         if envelope.client.role is not Role.SUBMISSION:
             return b""
         settings = self._settings()
-        own, others = self._senders.addresses(envelope.client), self._senders.may_write_as_others(envelope.client)
-        read = partial(authorship.read, header, own, settings.separator, addresses=others)
+        own, others = self._senders.own_addresses(envelope.client), self._senders.writes_as(envelope.client)
+        read = partial(authorship.read, header, (*own, *others), settings.separator, addresses=bool(others))
         reading = read() if len(header) <= SMALL_HEADER_OCTETS else await self._lanes.io(read)
         envelope.header.tls_optional = reading.tls_is_optional
         objection = reading.objection
         if objection is not None:
             locked = self._senders.locked(objection.address, envelope.client) if objection.address else None
             return locked or envelope.refusal(objection.cause, address=objection.address, field=objection.field)
-        self._senders.note_written_as(envelope, reading.written)
+        self._senders.note_written_as(envelope, reading.written, others)  # as judged: what ended meanwhile ends it
         envelope.header.message_id = envelope.header.message_id or trace.own_message_id(envelope, settings.hostname)
         return trace.missing(
             envelope, settings.hostname, self._clock.now_us(), dated=reading.is_dated, identified=reading.is_identified

@@ -6,7 +6,7 @@ MAIL, at each RCPT, and again at the end of a message: what ended while it came 
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from mic_mail.clock import Clock
 from mic_mail.log.failures import failure
@@ -79,11 +79,15 @@ class Senders:
 
     def addresses(self, client: Client) -> tuple[str, ...]:
         """What the person may write as: the own addresses, and those of the units and groups that allow it (Reg. 12.3)."""
-        signed_in = client.signed_in
-        mailbox = self._access.snapshot.entry(signed_in.mailbox_id) if signed_in else None
-        if mailbox is None:
-            return ()
-        return (*mailbox.addresses, *self._access.sharing.writes_as(mailbox.mailbox_id))
+        return (*self.own_addresses(client), *self.writes_as(client))
+
+    def own_addresses(self, client: Client) -> tuple[str, ...]:
+        mailbox = self._access.snapshot.entry(client.signed_in.mailbox_id) if client.signed_in else None
+        return () if mailbox is None else mailbox.addresses
+
+    def writes_as(self, client: Client) -> Mapping[str, int]:
+        """The addresses, each with its mailbox, of the units and groups in whose name the person may write now."""
+        return {} if client.signed_in is None else self._access.sharing.writes_as(client.signed_in.mailbox_id)
 
     def locked(self, address: str, client: Client) -> Refusal | None:
         """Why somebody who may use the mailbox of `address` may not send from it: its own state, in its words."""
@@ -100,14 +104,8 @@ class Senders:
                 return self.locked(address, client) or Refusal(Cause.SENDER_NOT_YOURS, envelope.trace_id, {"address": address})
         return None
 
-    def may_write_as_others(self, client: Client) -> bool:
-        """Whether a unit or a group lets the person write in its name."""
-        return client.signed_in is not None and bool(self._access.sharing.writes_as(client.signed_in.mailbox_id))
-
-    def note_written_as(self, envelope: Envelope, addresses: Collection[str]) -> None:
-        """Whose addresses, of those that are not the sender's own, the message bears (`addresses`): asked again at its end."""
-        assert envelope.client.signed_in is not None
-        others = self._access.sharing.writes_as(envelope.client.signed_in.mailbox_id)
+    def note_written_as(self, envelope: Envelope, addresses: Collection[str], others: Mapping[str, int]) -> None:
+        """Whose addresses, of those of `others`, the message bears (`addresses`): asked again at its end."""
         if others:
             written = {envelope.sender, *addresses}
             known = {known for address in written for known in candidates(address, self._settings().separator)}

@@ -1,0 +1,70 @@
+"""What the header of a submitted message is judged by: the rights of one moment, asked again at the message's end."""
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusal, Role
+from mic_mail.services.transport.headings import SMALL_HEADER_OCTETS, Headings
+from mic_mail.services.transport.senders import Senders
+
+UNIT, PERSON = 7, 1
+
+
+class Office:
+    """A person who may write in a unit's name, until `end`."""
+
+    def __init__(self) -> None:
+        self.may = True
+        entries = {UNIT: SimpleNamespace(mailbox_id=UNIT, addresses=("cntt@mic.gov.vn",), address="cntt@mic.gov.vn")}
+        entries[PERSON] = SimpleNamespace(mailbox_id=PERSON, addresses=("dvbe@mic.gov.vn",), address="dvbe@mic.gov.vn")
+        self.snapshot = SimpleNamespace(entries=entries, entry=entries.get)
+        self.sharing = self
+
+    def end(self) -> None:
+        self.may = False
+
+    def writes_as(self, actor_id: int) -> dict[str, int]:
+        return {"cntt@mic.gov.vn": UNIT} if self.may else {}
+
+    def holding(self, actor_id: int, mailbox_id: int) -> Any:
+        return SimpleNamespace(may_post=self.may)
+
+    def check_send_as(self, *asked: object) -> None:
+        return None
+
+
+class Lane:
+    """Does what it is given, and something else comes in between."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        self.meanwhile = meanwhile
+
+    async def io(self, work: Callable[[], Any]) -> Any:
+        done = work()
+        self.meanwhile()
+        return done
+
+
+@pytest.mark.clause("12.3")
+@pytest.mark.parametrize("octets", [0, SMALL_HEADER_OCTETS])
+def test_an_authority_that_ends_while_the_header_is_read(octets: int) -> None:
+    """Read at once or beside the loop: the message is not taken in the unit's name any more."""
+    office: Any = Office()
+    settings: Any = lambda: SimpleNamespace(separator="+", hostname="mail.mic.gov.vn")  # noqa: E731
+    nothing: Any = None
+    clock: Any = SimpleNamespace(now_us=lambda: 1_700_000_000_000_000)
+    senders = Senders(office, settings, nothing, rates=nothing, log=nothing, runaway=nothing)
+    lanes: Any = Lane(office.end)
+    headings = Headings(settings, senders=senders, judging=nothing, lanes=lanes, log=nothing, clock=clock)
+    signed_in: Any = SimpleNamespace(mailbox_id=PERSON)
+    envelope = Envelope("T1", Client(Role.SUBMISSION, nothing, "x", "ESMTPSA", signed_in), "dvbe@mic.gov.vn", ())
+    header = b"From: Vu <cntt@mic.gov.vn>\r\nX-Long: " + b"x " * (octets // 2) + b"\r\n\r\n"
+    assert isinstance(asyncio.run(headings.check(envelope, header)), bytes)
+    office.end()  # at the latest now
+    refusal = senders.still_written_as(envelope)
+    assert isinstance(refusal, Refusal)
+    assert refusal.cause is Cause.SENDER_NOT_YOURS
