@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from datetime import date, datetime
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from mic_mail.clock import Clock, SystemClock
@@ -55,7 +55,7 @@ from mic_mail.directory.snapshot import EMPTY, Credential, Entry, Snapshot
 from mic_mail.directory.tables import Tables
 from mic_mail.directory.years import Years
 from mic_mail.errors import Text
-from mic_mail.policy.calendar import local_day
+from mic_mail.policy.calendar import FIRST_INSTANT, local_day
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import REQUEST, Draft, Fact, MailboxKind, record
 
@@ -106,6 +106,11 @@ class Directory:
         """Grows with every change; cheap enough to be asked every two seconds."""
         with database.reading(self._engine) as connection:
             return loading.version(connection)
+
+    def newest_fact(self) -> datetime:
+        """When the last fact was recorded, by the clock of then; before all time where there is none."""
+        with database.reading(self._engine) as connection:
+            return connection.scalar(select(func.max(FactRow.recorded_at))) or FIRST_INSTANT
 
     def load_snapshot(self, previous: Snapshot = EMPTY) -> Snapshot:
         """The whole directory; reads only what changed since `previous`, and gives that back if nothing did."""

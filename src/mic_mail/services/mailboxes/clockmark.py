@@ -57,9 +57,9 @@ class ClockMark:
             self._write(self._instants()[1:2])
         return trusted
 
-    def confirm(self, snapshot: Snapshot) -> None:
-        """Put the present instant on record, whatever was there, and accept the facts that lie ahead of it."""
-        newest = _newest_fact(snapshot)
+    def confirm(self, newest: datetime) -> None:
+        """Put the present instant on record, whatever was there, and accept the facts that lie ahead of it; `newest`: when the
+        last one was recorded. From then on the clock is trusted."""
         self._write([newest] if newest > self._clock.now() else [])
 
     def _write(self, accepted: list[datetime]) -> None:
