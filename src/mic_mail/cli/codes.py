@@ -85,6 +85,7 @@ FACT_DATA: Mapping[str, Text] = {
     "folders": Text("số thư mục", "folders"),
     "unreadable": Text("thư không đọc được", "unreadable"),
     "archive": Text("bản lưu trữ", "archive"),
+    "aside": Text("thư mục để riêng", "aside"),
     "messages": Text("số thư", "messages"),
     "modseq": Text("số thay đổi", "modseq"),
     "keep_until": Text("giữ đến hết ngày", "keep_until"),

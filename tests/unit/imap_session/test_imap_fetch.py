@@ -120,13 +120,13 @@ def test_a_large_message_leaves_in_slices_and_is_never_in_memory(talk: Talk) -> 
 
 
 def test_thousands_of_header_items_are_not_in_memory_at_once(talk: Talk) -> None:
-    """120 items of 10 messages with 100 KB of header: 120 MB of answer, made piece by piece."""
+    """60 items of 10 messages with 100 KB of header: 60 MB of answer, made piece by piece."""
     head = b"".join(b"X-F%d: %b\r\n" % (number, b"y" * 900) for number in range(110))
     for _ in range(10):
         append(talk, head + b"\r\nx\r\n")
     talk.say(b"s SELECT INBOX\r\n")
-    names = [b"BODY.PEEK[HEADER.FIELDS.NOT (a%d)]" % number for number in range(80)]
-    names += [b"BODY.PEEK[HEADER]<%d.99999>" % number for number in range(40)]
+    names = [b"BODY.PEEK[HEADER.FIELDS.NOT (a%d)]" % number for number in range(40)]
+    names += [b"BODY.PEEK[HEADER]<%d.99999>" % number for number in range(20)]
     sizes: list[int] = []
     talk.sent = Sizes(sizes)  # type: ignore[assignment]  # keeps no octets
     tracemalloc.start()
@@ -136,9 +136,9 @@ def test_thousands_of_header_items_are_not_in_memory_at_once(talk: Talk) -> None
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert sum(sizes) > 100_000_000
+    assert sum(sizes) > 50_000_000
     assert max(sizes) < 256 << 10
-    assert peak < 30 << 20
+    assert peak < 20 << 20
 
 
 def test_small_windows_of_a_large_part_are_decoded_in_hops(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
