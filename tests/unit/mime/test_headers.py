@@ -118,6 +118,13 @@ def test_any_octets_have_parameters(value: bytes) -> None:
     strip_comments(value)
 
 
+def test_parameters_far_away_are_not_looked_for() -> None:
+    """A message may have a thousand parts with 64 KB of them each."""
+    near, far = (b"attachment;" + b'"" ' * count + b"; filename=a.txt" for count in (2_000, 3_000))
+    assert parse_parameters(near)[1] == [(b"filename", b"a.txt")]
+    assert parse_parameters(far)[1] == []
+
+
 def test_comments_nest() -> None:
     """RFC 5322 §3.2.2: comments nest, and quotes protect parentheses outside them."""
     assert strip_comments(b'a (b (c\\) d) e) "f (g)" h') == b'a  "f (g)" h'
