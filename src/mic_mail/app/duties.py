@@ -102,8 +102,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
     life = _life_notices(rooms)
 
     async def sweep() -> None:
-        mark = ClockMark(rooms.config.server.data_dir, rooms.clock)
-        await visits.sweep(trusted=await rooms.lanes.io(mark.is_trusted, rooms.access.snapshot))
+        await visits.sweep(trusted=await _is_trusted(rooms))
         await visits.forget_readers(rooms.access.sharing.readers)
         homes = {entry.home for entry in rooms.access.snapshot}
         await rooms.lanes.io(rooms.store.drop_unfinished_restores, homes)
@@ -167,6 +166,12 @@ def _about_requests(rooms: Rooms) -> list[Duty]:
     ]
 
 
+async def _is_trusted(rooms: Rooms) -> bool:
+    """Whether the clock can be believed with what cannot be undone."""
+    mark = ClockMark(rooms.config.server.data_dir, rooms.clock)
+    return await rooms.lanes.io(mark.is_trusted, rooms.access.snapshot)
+
+
 def _about_the_log(rooms: Rooms) -> list[Duty]:
     retention = LogRetention(
         rooms.config.log_dir,
@@ -178,11 +183,16 @@ def _about_the_log(rooms: Rooms) -> list[Duty]:
     keeping = LogKeeping(
         rooms.config.log_dir, lambda: rooms.access.snapshot, clock=rooms.clock, lanes=rooms.lanes, log=rooms.log
     )
+
+    async def retain() -> None:
+        if await _is_trusted(rooms):
+            await retention.remove()
+
     return [
         Duty("log_anchor", LOG_ANCHOR_SECONDS, keeping.anchor),
         Duty("log_index", LOG_INDEX_SECONDS, keeping.load),
         Duty("syslog", SYSLOG_SECONDS, Syslog(lambda: rooms.config, rooms.clock, rooms.log).round),
-        Duty("retention", RETENTION_SECONDS, retention.remove),
+        Duty("retention", RETENTION_SECONDS, retain),
     ]
 
 

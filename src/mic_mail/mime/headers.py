@@ -22,9 +22,9 @@ _LF, _OPENING, _ASTERISK, _SEMICOLON = b"\n(*;"
 """As numbers: `in` finds an octet in bytes five times as fast when it is given as one."""
 
 MAX_PARAMETERS = 200
+"""More parameters of one field are left out: no mail program writes a tenth of it."""
 LONGEST_VALUE = 8_192
 """Octets of a field's value in which parameters are looked for: each of a thousand parts may have 64 KB of odd pieces."""
-"""More parameters of one field are left out: no mail program writes a tenth of it."""
 
 
 def cut(header: bytes, names: Collection[bytes], *, others: bool = False) -> bytes:
