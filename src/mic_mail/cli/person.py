@@ -161,7 +161,8 @@ def employ(
     person, origin = here.directory.person(person_id), Origin(here.actor(actor), reason, document)
     with on_record(
         here, "person_employment", person.full_name, origin,
-        employment=employment.value, contract_from=begins, contract_until=ends,
+        person_id=person_id, employment=employment.value, contract_from=begins, contract_until=ends,
+        before=person.employment.value, before_from=person.contract_from, before_until=person.contract_until,
     ):  # fmt: skip
         here.directory.employ(person_id, employment, begins, ends)
     output.record(ONE, _row(here, here.directory.person(person_id)), as_json=as_json)
@@ -172,6 +173,8 @@ def _contract(employment: Employment, begins: str | None, ends: str | None) -> t
     first, last = (read_day(day) if day is not None else None for day in (begins, ends))
     if employment is Employment.CONTRACT and first is None:
         raise BadInput(Text("Thiếu ngày bắt đầu hợp đồng.", "The contract's first day is missing."), clause="6.3")
+    if employment is not Employment.CONTRACT and (first or last):
+        raise BadInput(Text("Chỉ hợp đồng mới có ngày bắt đầu, ngày hết hạn.", "A contract alone has days."), clause="6.3")
     if first and last and last < first:
         raise BadInput(
             Text("Hợp đồng hết hạn trước ngày bắt đầu.", "The contract ends before its first day."),

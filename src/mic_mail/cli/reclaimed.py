@@ -97,7 +97,11 @@ def restore_reclaimed(
     with on_record(here, "mailbox_restore_reclaimed", mailbox.address, origin):
         brought = brought_back(here, mailbox, origin)
         issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
-        issuing.issue_again(mailbox, password, Request(origin), bring_back=lambda _: brought)
+
+        def bring_back(freed_meanwhile: MailboxRecord) -> Fact | None:
+            return brought or brought_back(here, freed_meanwhile, origin)
+
+        issuing.issue_again(mailbox, password, Request(origin), bring_back=bring_back)
     row: dict[str, Cell] = {"address": mailbox.address, "password": password, "from_archive": brought is not None}
     output.record(AGAIN, row, as_json=as_json)
 

@@ -18,7 +18,7 @@ from mic_mail.i18n.notices import mailbox as letters
 from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.news import tell_decided
 from mic_mail.outbound.progress import Said
-from mic_mail.outbound.queue import Ended, Queue
+from mic_mail.outbound.queue import Damaged, Ended, Queue
 from mic_mail.outbound.queue import Entry as QueueEntry
 from mic_mail.outbound.spool import ELSEWHERE, Entry, Spool
 from mic_mail.services.mailboxes.credentials import Origin
@@ -42,6 +42,25 @@ def _unreadable(path: Path, error: OSError) -> None:
             "Give it to the server's user again (chown), or repair the disk; then once more.",
         ),
     ) from error
+
+
+def _readable(queue: Queue) -> Iterator[QueueEntry]:
+    """All of what waits for other domains; refused, as `_unreadable`, if any of it cannot be read."""
+    for entry_id in queue.names():
+        found = queue.look_at(entry_id)
+        if isinstance(found, Damaged):
+            raise Trouble(
+                Text(
+                    f"Không đọc được thư {entry_id} trong hàng chờ gửi đi ({found.why}); chưa biết thư đó của ai.",
+                    f"{entry_id} of the queue cannot be read ({found.why}): whose message it is is not known.",
+                ),
+                remedy=Text(
+                    "Trả tệp lại cho tài khoản của máy chủ (chown), hoặc sửa đĩa, rồi làm lại.",
+                    "Give its files to the server's user again (chown), or repair the disk; then once more.",
+                ),
+            )
+        if found is not None:
+            yield found
 
 
 class Queued:
@@ -116,5 +135,7 @@ class Queued:
     @contextmanager
     def _leaving(self) -> Iterator[Iterator[QueueEntry]]:
         with self._queue() as queue:
-            mine = (entry for entry in queue.entries() if entry.envelope.submitted_by == self._sender.mailbox_id)
-            yield (entry for entry in mine if entry.state.open)
+            yield (entry for entry in _readable(queue) if self._is_mine(entry) and entry.state.open)
+
+    def _is_mine(self, entry: QueueEntry) -> bool:
+        return entry.envelope.submitted_by == self._sender.mailbox_id

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.directory.records import MailboxRecord
+from mic_mail.directory.records import MailboxRecord, Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text
@@ -270,6 +270,10 @@ class Reclaiming:
                 data[ASIDE] = os.path.relpath(aside, self._config.mail_root)
             if is_new or has_more:
                 fact = self._append(entry, FactKind.UNARCHIVED, origin, data)
+            elif self._directory.facts(entry.mailbox_id)[-1].seq != entry.facts[-1].seq:  # somebody was faster, and issued it
+                raise Superseded(
+                    Text("Hồ sơ hộp thư vừa thay đổi; đề nghị xem lại.", "The mailbox's record has just changed; look again.")
+                )
 
         try:
             examine(path)  # before anything is deleted

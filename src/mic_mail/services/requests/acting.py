@@ -22,6 +22,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.addresses import personal_local_part
 from mic_mail.policy.calendar import local_day
+from mic_mail.policy.eligibility import why_not
 from mic_mail.policy.facts import REQUEST, Departure, Fact, Level, MailboxKind
 from mic_mail.policy.names import tidy
 from mic_mail.policy.ranks import level_of
@@ -168,20 +169,25 @@ class Approving:
         person = self._directory.person(self._directory.requests.person(request, wanted))
         if wanted.person_id not in {0, person.person_id} and choices.person_id is not None:
             raise _for_another(request, person)
-        person = self._employed(person, request)
+        employed = self._employed(person, request)
         chosen = _chosen(request, choices)
         if chosen == personal_local_part(person.full_name):
             chosen = None  # the plain form of the name (Reg. 5.3) is nobody's choice
         password = passwords.generate()
         back = partial(self._bring_back, origin=origin)
         ground = _ground(request, origin)
-        return self._issuing.issue_personal(person, password, ground, chosen=chosen, bring_back=back), password
+        mailbox = self._issuing.issue_personal(employed, password, ground, chosen=chosen, bring_back=back)
+        if employed != person:
+            self._directory.employ(person.person_id, employed.employment, employed.contract_from, employed.contract_until)
+        return mailbox, password
 
     def _employed(self, person: PersonRecord, request: Request) -> PersonRecord:
-        """Reg. 6.3: as the request says; what the directory has may be an older contract."""
+        """Reg. 6.3: as the request says, where by the directory the person would have none: that is an older contract then.
+        Else it may know of something newer than the request."""
+        today = local_day(self._clock.now())
+        if why_not(person.employment, person.contract_from, person.contract_until, today) is None:
+            return person
         employment, begins, ends = contract_of(request.filing)
-        if (employment, begins, ends) != (person.employment, person.contract_from, person.contract_until):
-            self._directory.employ(person.person_id, employment, begins, ends)
         return replace(person, employment=employment, contract_from=begins, contract_until=ends)
 
     def _person(self, request: Request, choices: Choices) -> PersonRecord:

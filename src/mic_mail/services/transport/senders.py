@@ -97,6 +97,8 @@ class Senders:
     def still_written_as(self, envelope: Envelope) -> Refusal | None:
         """Asked at the end of the message: an authority that ended while it came is over."""
         client = envelope.client
+        if (refusal := self.may_send_as(envelope.sender, client, envelope.trace_id)) is not None:
+            return refusal
         for mailbox_id in envelope.written_as:
             assert client.signed_in is not None
             if not self._access.sharing.holding(client.signed_in.mailbox_id, mailbox_id).may_post:
