@@ -154,11 +154,7 @@ def finish_interrupted(store: Store, fd: int, connection: sqlite3.Connection) ->
         else:
             roll_back(intent)
         if account is not None and account.boot_id == store.shared.boot_id:  # else an epoch follows, which believes sidecars
-            for folder_id in dict.fromkeys(intent.sidecars):
-                try:
-                    _rewrite_sidecar(store, connection, folder_id)
-                except OSError:
-                    owed.append(folder_id)
+            owed = _rewritten(store, connection, dict.fromkeys(intent.sidecars))
     _leave_owed(fd, intent, owed)
     return owed
 
@@ -169,6 +165,17 @@ def _leave_owed(fd: int, intent: Intent, owed: Sequence[int], written: Written =
         write_intent(fd, Intent(intent.serial, intent.boot_id, sidecars=list(owed)))
     else:
         clear_intent(fd, written)
+
+
+def _rewritten(store: Store, connection: sqlite3.Connection, folder_ids: Iterable[int]) -> list[int]:
+    """Sidecars from the index as it is; which of them could not be written."""
+    owed: list[int] = []
+    for folder_id in folder_ids:
+        try:
+            _rewrite_sidecar(store, connection, folder_id)
+        except (OSError, sqlite3.Error):
+            owed.append(folder_id)
+    return owed
 
 
 def _rewrite_sidecar(store: Store, connection: sqlite3.Connection, folder_id: int) -> None:
@@ -418,7 +425,12 @@ class Write:
             list(leftovers),
             [*self._owed, *promised] if first else list(promised),
         )
-        self._written = write_intent(self._fd, part, self._written)
+        try:
+            self._written = write_intent(self._fd, part, self._written)
+        except OSError:
+            if first and self._owed:  # its record was written over
+                _leave_owed(self._fd, part, list(self._owed))
+            raise
         self._promised |= promised
         if self._intent is None:
             self._intent = part
@@ -454,22 +466,23 @@ class Write:
     # End
 
     def undo(self) -> None:
-        """Names are as they were before; so are sidecars, once the next holder has rewritten those that have been written."""
+        """Names are as they were before, and so are sidecars; those that cannot be written now the next holder writes."""
         if self._intent is not None:
             roll_back(self._intent)
-            _leave_owed(self._fd, self._intent, list(self._owed), self._written)
+            _leave_owed(self._fd, self._intent, _rewritten(self.store, self.connection, self._owed), self._written)
 
     def open_durable(self, opened: list[int]) -> None:
         """Descriptors of what is to be fsynced after the COMMIT, while the names still lead there: once the lock is given back
         others rename folders, and what has been committed must not fail by that, since it would be done again.
 
-        Where they are many (a comparison of a whole account) the rest is fsynced now.
+        Where they are many (a comparison of a whole account) the first are fsynced now: what comes before the others stays so.
         """
-        for path in self.durable:
-            if len(opened) < _MAX_OPENED:
-                opened.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-            else:
+        now = len(self.durable) - _MAX_OPENED
+        for place, path in enumerate(self.durable):
+            if place < now:
                 make_durable(path)
+            else:
+                opened.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
     def save_rows(self) -> None:
         for folder_id, folder in self._dirty_folders.items():
