@@ -3,10 +3,12 @@
 import errno
 import multiprocessing
 import os
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -347,3 +349,58 @@ def test_sidecars_of_a_change_that_was_undone_are_written_again_once_there_is_ro
     assert said() == {name: name for name in ("A", "A/1", "A/2")}
     assert account.repair(check=True).clean
     store.close()
+
+
+class FullAtCommit:
+    """A connection on a disk that is full when it matters."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        if statement == "COMMIT":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self._connection.execute(statement, *values)
+
+
+def test_what_was_refused_is_not_believed_by_the_next_boot(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sidecar is written before the COMMIT, and an epoch believes sidecars: it says again what the index says."""
+    place = root.store()
+    account = place.account(REF)
+    account.subscribe("Goo", True)
+    writer = place.store(REF).index.writer
+    with monkeypatch.context() as patch:
+        patch.setattr(place.store(REF).index, "writer", lambda: FullAtCommit(writer()))
+        with pytest.raises(DiskFull):
+            account.subscribe("Goo", False)
+    assert "Goo" in account.subscriptions()
+    place.close()
+    root.settings["boot_id"] = "another"
+    assert "Goo" in root.use(lambda account: account.subscriptions())
+
+
+def test_many_folders_become_durable_in_their_order(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where messages come to before where they came from, also of more folders than are held open."""
+    place = root.store()
+    account = place.account(REF)
+    for number in range(20):
+        folder = account.create(f"F{number:02}").folder_id
+        account.remove(folder, deliver(account, folder, [f"t{number}"]))
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def watched(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    account.undelete()
+    monkeypatch.undo()
+    folders = [Path(path).parent.name for path in synced if path.endswith("/cur")]
+    assert folders == sorted(folders)
+    assert len(set(folders)) == 20
+    assert synced[-1].endswith(".expunged")
+    place.close()
