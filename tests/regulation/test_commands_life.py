@@ -201,7 +201,8 @@ def test_a_contract_that_was_renewed(desk: Desk) -> None:
     desk.done("mailbox", "issue", "--person", "2", "--document", "13/CV")
     acts = [json.loads(line) for path in desk.config.log_dir.glob("audit-*.jsonl") for line in path.open()]
     (act,) = (act for act in acts if act["act"] == "person_employment")
-    assert (act["subject"], act["document"], act["contract_until"]) == ("Trần Văn An", "5/HĐ", ends.isoformat())
+    assert (act["subject"], act["person_id"], act["document"]) == ("Trần Văn An", 2, "5/HĐ")
+    assert (act["contract_until"], act["before_until"]) == (ends.isoformat(), add_days(today, -400).isoformat())
 
     words = ("--unit", "CNTT", "--asked-by", "Hoa", "--document", "12/CV", "--name", "Lê Thị Cúc", "--position", "Chuyên viên")
     asked = json.loads(desk.done("request", "add", "issue", *words, "--employment", "hợp đồng", *new, "--json"))
@@ -210,6 +211,19 @@ def test_a_contract_that_was_renewed(desk: Desk) -> None:
     assert json.loads(desk.done("person", "show", "3", "--json"))["eligible"] is False
     assert json.loads(desk.done(*approve, "--json"))["state"] == "done"
     assert json.loads(desk.done("person", "show", "3", "--json"))["contract_from"] == begins.isoformat()
+
+
+@pytest.mark.clause("6.3")
+def test_a_request_that_is_refused_changes_no_employment(desk: Desk) -> None:
+    """Nor one that is older than what the directory knows; and nobody but who has a contract has its days."""
+    today = local_day(SystemClock().now())
+    days = ("--contract-from", f"{add_days(today, -10):%d/%m/%Y}", "--contract-until", f"{add_days(today, 500):%d/%m/%Y}")
+    before = json.loads(desk.done("person", "show", "1", "--json"))
+    words = ("--unit", "CNTT", "--asked-by", "Hoa", "--document", "12/CV", "--name", "Đỗ Văn Bê", "--position", "Chuyên viên")
+    asked = json.loads(desk.done("request", "add", "issue", *words, "--employment", "hợp đồng", *days, "--json"))
+    assert desk.run("request", "approve", str(asked["request_id"]), "--person", "1") == 1
+    assert json.loads(desk.done("person", "show", "1", "--json")) == before
+    assert desk.run("person", "employment", "1", "official", *days) == 2
 
 
 def test_a_mailbox_that_stays(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
