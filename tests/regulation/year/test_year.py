@@ -55,7 +55,7 @@ def test_a_housekeeper_that_is_killed_changes_nothing() -> None:
     ends = []
     for kills in (0, 20):
         with founded(60, seed=5) as year:
-            year.live(260, step=5, rate=1.0, sample=0, kills=kills)
+            year.live(260, step=5, rate=1.0, sample=0, kills=kills, together=False)
             ends.append((facts_of(year), letters_in(year)))
     peaceful, killed = ends
     assert peaceful[0] == killed[0]
