@@ -99,7 +99,9 @@ def restore_reclaimed(
         issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
 
         def bring_back(freed_meanwhile: MailboxRecord) -> Fact | None:
-            return brought or brought_back(here, freed_meanwhile, origin)
+            nonlocal brought
+            brought = brought or brought_back(here, freed_meanwhile, origin)
+            return brought
 
         issuing.issue_again(mailbox, password, Request(origin), bring_back=bring_back)
     row: dict[str, Cell] = {"address": mailbox.address, "password": password, "from_archive": brought is not None}

@@ -15,8 +15,8 @@ from messages.hard import HARD
 from mic_mail.clock import ManualClock
 from mic_mail.connection.actions import NeedInput, Send
 from mic_mail.imap.actions import SLICE_OCTETS
-from mic_mail.imap.fetching import fetch, fetchplan
-from mic_mail.imap.fetching.fetchplan import WHOLE_OCTETS
+from mic_mail.imap.fetching import fetch, reading
+from mic_mail.imap.fetching.reading import WHOLE_OCTETS
 from mic_mail.imap.selected import shelf
 from mic_mail.imap.selected.shelf import KeptAnswers
 from mic_mail.storage.mailstore import Account, MailStore
@@ -243,8 +243,8 @@ def test_no_more_of_the_index_is_in_memory_than_a_batch_may_hold(
     talk: Talk, monkeypatch: pytest.MonkeyPatch, recipients: int, calls: int
 ) -> None:
     """A client that reads slowly keeps a batch here: hostile messages are fewer in one, ordinary ones are not."""
-    monkeypatch.setattr(fetchplan, "BATCH_OCTETS", 1 << 17)
-    monkeypatch.setattr(fetchplan, "_LIGHT_OCTETS", 1 << 14)
+    monkeypatch.setattr(reading, "BATCH_OCTETS", 1 << 17)
+    monkeypatch.setattr(reading, "_LIGHT_OCTETS", 1 << 14)
     read: list[int] = []
     rows = Account.rows
 

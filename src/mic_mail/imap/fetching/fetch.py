@@ -20,7 +20,8 @@ from mic_mail.imap.actions import SLICE_OCTETS, Steps
 from mic_mail.imap.conversation import Conversation
 from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.fetching import fetchplan
-from mic_mail.imap.fetching.fetchplan import Batch, Plan, Reading, from_shelf
+from mic_mail.imap.fetching.fetchplan import Batch, Plan, from_shelf
+from mic_mail.imap.fetching.reading import Reading
 from mic_mail.imap.grammar.commands import SEEN, Fetch
 from mic_mail.imap.grammar.fetchitems import Datum, FetchItem
 from mic_mail.imap.grammar.sequence import Ranges, SequenceSet, intersection, missing, ranges_of
