@@ -150,7 +150,8 @@ class MailServer:
         return trusting(self.config)
 
     def events(self) -> list[dict[str, Any]]:
-        """What the mail log holds by now."""
+        """What has happened so far, as the mail log tells it."""
+        self.running.rooms.log.flush()
         return read_events(self.config.log_dir)
 
     def stop(self) -> None:
