@@ -25,7 +25,7 @@ from mic_mail.services.mailboxes.clockmark import ClockMark
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.holds import Holds
 from mic_mail.services.mailboxes.issuing import Issuing, Request
-from mic_mail.services.mailboxes.reclaiming import ASIDE, CLOCK, ArchiveDamaged, Reclaiming
+from mic_mail.services.mailboxes.reclaiming import ASIDE, CLOCK, ArchiveDamaged, Reclaimed, Reclaiming
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import INBOX, AccountRef, StorageSettings
@@ -201,6 +201,32 @@ def test_clause_9_2_a_legal_hold_keeps_a_reclaimed_mailbox(ministry: Ministry) -
     assert not ministry.home.exists()
 
 
+def test_clause_9_2_a_legal_hold_that_comes_while_the_mailbox_is_deleted(
+    ministry: Ministry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Recorded as freed, it stays nevertheless, and the Centre is told; once the hold is lifted the next round deletes it."""
+    reclaim(ministry)
+    population, rooms, free = ministry.server.population, ministry.server.running.rooms, Reclaiming.free
+    holds = Holds(population.directory, rooms.store, ministry.clock)
+
+    def held(self: Reclaiming, found: Reclaimed, *words: Any, **named: Any) -> Fact | None:
+        fact = free(self, found, *words, **named)
+        population._past.move_to(ministry.clock.now())
+        holds.hold(ministry.leaver, CENTRE)
+        return fact
+
+    monkeypatch.setattr(Reclaiming, "free", held)
+    ministry.until("2027-04-01 01:00")
+    assert ministry.facts()[-2:] == [FactKind.FREED, FactKind.HELD]
+    assert ministry.home.is_dir()
+    assert ministry.letters(ministry.support).count("Chưa xóa được hộp thư dvbe@mic.gov.vn") == 1
+    population._past.move_to(ministry.clock.now())
+    holds.release(ministry.leaver, CENTRE)
+    ministry.server.refresh()
+    ministry.until("2027-04-01 01:10")
+    assert not ministry.home.exists()
+
+
 def test_clause_6_4_c_a_clock_that_jumped_frees_nothing(ministry: Ministry) -> None:
     """A server with a clock far ahead refuses mail, as the clock says, and destroys nothing until somebody confirms."""
     reclaim(ministry)
@@ -358,12 +384,69 @@ def test_clause_6_4_c_what_no_archive_has_lies_aside(ministry: Ministry) -> None
     assert len(list((aside / "Maildir/cur").iterdir())) == 1
     assert str(ministry.messages(ministry.leaver)[0]["Subject"]) == "một"
     ministry.clock.move_to(ministry.clock.now() + timedelta(minutes=1))
-    assert ministry.reclaiming.bring_back(ministry.leaver, CENTRE) == fact  # nothing more than the archive has by now
+    assert ministry.reclaiming.bring_back(ministry.leaver, CENTRE) == fact
     ministry.clock.move_to(ministry.clock.now() + timedelta(minutes=1))
-    Notices(ministry.server.running.rooms.store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
+    shutil.rmtree(ministry.home)  # as if the kill had come before anything was in its place
+    store = MailStore(ministry.server.config.mail_root, clock=ministry.clock, host="test")
+    Notices(store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
+    store.close()
     again = ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
     assert again is not None
     assert again.text(ASIDE) not in {None, fact.text(ASIDE)}
+
+
+def test_clause_6_4_c_brought_back_again_it_is_believed(ministry: Ministry) -> None:
+    """While the last step fails, each further try finds the mail in its place: no copy of it, and nothing lies aside."""
+    freed(ministry)
+    fact = ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
+    before, beside = len(ministry.messages(ministry.leaver)), sorted(ministry.home.parent.iterdir())
+    Notices(ministry.server.running.rooms.store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
+    for _ in range(3):
+        ministry.clock.move_to(ministry.clock.now() + timedelta(minutes=1))
+        assert ministry.reclaiming.bring_back(ministry.leaver, CENTRE) == fact
+        assert sorted(ministry.home.parent.iterdir()) == beside
+    assert len(ministry.messages(ministry.leaver)) == before + 1
+
+
+def test_clause_6_4_c_brought_back_again_where_something_is_missing(ministry: Ministry) -> None:
+    """A store that lacks a message of the archive is not believed, though it has another; without the archive that ends it."""
+    freed(ministry)
+    ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
+    before = len(ministry.messages(ministry.leaver))
+    next((ministry.home / "Maildir/cur").iterdir()).unlink()
+    Notices(ministry.server.running.rooms.store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
+    ministry.clock.move_to(ministry.clock.now() + timedelta(minutes=1))
+    fact = ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
+    assert fact is not None
+    assert fact.text(ASIDE) is not None
+    assert len(ministry.messages(ministry.leaver)) == before
+    next((ministry.home / "Maildir/cur").iterdir()).unlink()
+    name = damage(ministry)
+    shutil.rmtree(ministry.reclaiming.root / name)
+    with pytest.raises(ArchiveDamaged):
+        ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
+    ministry.reclaiming.drop(ministry.leaver, name, CENTRE)
+    issue_again(ministry)
+    assert len(ministry.messages(ministry.leaver)) == before - 1
+
+
+@pytest.mark.parametrize("how", ["damaged", "gone"])
+def test_clause_6_4_c_mail_that_is_back_needs_no_archive(ministry: Ministry, how: str) -> None:
+    """The archive fails once the mail is in its place: the mailbox is issued with it, and only then the archive is dropped."""
+    freed(ministry)
+    fact = ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
+    name = damage(ministry)
+    if how == "gone":
+        shutil.rmtree(ministry.reclaiming.root / name)
+    with pytest.raises(NotAllowed) as refusal:
+        ministry.reclaiming.drop(ministry.leaver, name, CENTRE)
+    assert "restore-reclaimed" in str(refusal.value.remedy)
+    assert ministry.reclaiming.bring_back(ministry.leaver, CENTRE) == fact
+    issue_again(ministry, bring_back=lambda _: fact)
+    ministry.server.refresh()
+    assert str(ministry.messages(ministry.leaver)[0]["Subject"]) == "một"
+    ministry.reclaiming.drop(ministry.leaver, name, CENTRE)
+    assert ministry.archives == []
 
 
 def damage(ministry: Ministry) -> str:

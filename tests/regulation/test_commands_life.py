@@ -7,23 +7,28 @@ import json
 from contextlib import redirect_stderr, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mic_mail.cli.main import main
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.load import load
+from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Entry
+from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.notices.catalogue import CATALOGUE
 from mic_mail.policy.calendar import add_days, local_day
-from mic_mail.policy.facts import Draft, FactKind
+from mic_mail.policy.facts import Draft, Fact, FactKind
 from mic_mail.policy.spans import Span
 from mic_mail.policy.warnings import recorded_key
 from mic_mail.services.evidence.findings import Office
 from mic_mail.services.evidence.gathering import gather
 from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.holds import Holds
 from mic_mail.services.mailboxes.issuing import Issuing, Request
-from mic_mail.services.mailboxes.reclaiming import Reclaiming
+from mic_mail.services.mailboxes.reclaiming import Finished, Reclaimed, Reclaiming
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.reports.usage import Usage
 from mic_mail.storage.backup import examine
@@ -73,6 +78,21 @@ class Desk:
     def directory(self, days_ago: float) -> Directory:
         """Facts through it are recorded so long ago."""
         return Directory(self.config.directory_url, clock=self.clock(days_ago))
+
+    def restore(self) -> None:
+        """Another administrator brings the mailbox back and issues it again."""
+        directory, clock, origin = self.directory(0), self.clock(0), Origin("mai", "x", "1/CV")
+        store = MailStore(self.config.mail_root, clock=clock, host="other")
+        mailbox = directory.mailbox(ADDRESS)
+        fact = Reclaiming(directory, store, self.config, clock).bring_back(mailbox, origin)
+        issuing = Issuing(directory, self.config, clock, credential)
+        issuing.issue_again(mailbox, "again", Request(origin), bring_back=lambda _: fact)
+        store.close()
+        directory.close()
+
+    def letters(self, home: Path) -> int:
+        """How many lie in the store's inbox."""
+        return len(list(home.glob("Maildir/cur/*")))
 
     def reclaim(self, days_ago: int, *, warned: bool = True) -> None:
         """Reclaimed on request and archived so many days ago, as the housekeeper does it."""
@@ -229,10 +249,84 @@ def test_a_request_that_is_refused_changes_no_employment(desk: Desk) -> None:
 def test_a_mailbox_that_stays(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Freed by hand while something came into it: the command says that it is still there."""
     desk.reclaim(40, warned=False)
-    monkeypatch.setattr(Reclaiming, "finish", lambda self, entry: False)
-    desk.done("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes")
+    monkeypatch.setattr(Reclaiming, "finish", lambda self, entry: Finished.NOT_IN_ARCHIVE)
+    assert desk.run("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes") == 1
     assert "was deleted" not in desk.err + desk.out
     assert "stays as it is" in desk.err + desk.out
+
+
+def test_a_mailbox_that_is_held_in_the_moment_in_which_it_is_freed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reg. 9.2: it stays, and the command says so; brought back, what was held lies aside, where the command says."""
+    desk.reclaim(40, warned=False)
+    home, free = desk.config.mail_root / "mic.gov.vn/dvbe", Reclaiming.free
+
+    def held(self: Reclaiming, found: Reclaimed, *words: Any, **named: Any) -> Fact | None:
+        fact = free(self, found, *words, **named)
+        Holds(self._directory, self._store, self._clock).hold(self._directory.mailbox(ADDRESS), Origin("mai", "x", "8/CQĐT"))
+        return fact
+
+    monkeypatch.setattr(Reclaiming, "free", held)
+    assert desk.run("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes") == 1
+    assert "was deleted" not in desk.err + desk.out
+    assert "is held, or handed over" in desk.err
+    assert desk.letters(home) == 1
+    desk.done("mailbox", "restore-reclaimed", ADDRESS, "--reason", "x")
+    (aside,) = home.parent.glob("dvbe.replaced-*")
+    assert str(aside) in desk.err
+    assert (desk.letters(home), desk.letters(aside)) == (1, 1)
+
+
+def test_a_mailbox_that_is_brought_back_in_the_moment_in_which_it_is_freed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command does not say that it is deleted: it is not."""
+    desk.reclaim(40, warned=False)
+    home, finish = desk.config.mail_root / "mic.gov.vn/dvbe", Reclaiming.finish
+
+    def issued(self: Reclaiming, entry: Entry) -> Finished:
+        monkeypatch.setattr(Reclaiming, "finish", finish)
+        desk.restore()
+        return self.finish(entry)
+
+    monkeypatch.setattr(Reclaiming, "finish", issued)
+    assert desk.run("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes") == 1
+    assert "was deleted" not in desk.err + desk.out
+    assert "in the same moment" in desk.err
+    assert desk.letters(home) == 1
+
+
+def test_an_archive_whose_mail_is_back_is_not_dropped(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before the mailbox was issued: neither a drop nor a deletion says that the mail is gone, which is there."""
+    desk.reclaim(40, warned=False)
+    desk.done("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes")
+
+    def killed(self: Issuing, *words: Any, **named: Any) -> MailboxRecord:
+        raise BadInput(Text("x", "x"))
+
+    home, issue_again = desk.config.mail_root / "mic.gov.vn/dvbe", Issuing.issue_again
+    monkeypatch.setattr(Issuing, "issue_again", killed)
+    assert desk.run("mailbox", "restore-reclaimed", ADDRESS, "--reason", "x") == 2
+    monkeypatch.setattr(Issuing, "issue_again", issue_again)
+    assert desk.run("archive", "drop", ADDRESS, "--document", "9/QĐ", "--yes") == 1
+    assert "is back in the mailbox" in desk.err
+    assert "restore-reclaimed" in desk.err
+    assert desk.run("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "x", "--yes") == 1
+    assert "is being brought back" in desk.err
+    assert len(json.loads(desk.done("archive", "list", "--json"))) == 1
+    desk.done("mailbox", "restore-reclaimed", ADDRESS, "--reason", "x")
+    desk.done("archive", "drop", ADDRESS, "--document", "9/QĐ", "--yes")
+    assert desk.letters(home) == 1
+
+
+def test_an_archive_whose_mail_is_not_back_is_dropped(desk: Desk) -> None:
+    """A document that says so ends what was begun; an empty mailbox can be issued then."""
+    desk.reclaim(40, warned=False)
+    desk.done("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes")
+    directory = desk.directory(0)
+    directory.append_fact(1, Draft(FactKind.UNARCHIVED, desk.clock(0).now(), "mai"))
+    directory.close()
+    desk.done("archive", "drop", ADDRESS, "--document", "9/QĐ", "--yes")
+    assert desk.run("mailbox", "restore-reclaimed", ADDRESS, "--reason", "x") == 1
+    assert "nothing can be brought back" in desk.err
+    desk.done("mailbox", "issue", "--person", "1", "--document", "13/CV")
 
 
 def test_a_leave_is_withdrawn_after_the_mailbox_was_freed(desk: Desk) -> None:

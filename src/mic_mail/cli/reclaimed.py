@@ -23,7 +23,7 @@ from mic_mail.policy.facts import Fact
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.issuing import Issuing, Request, make_verifiers
-from mic_mail.services.mailboxes.reclaiming import ASIDE, Reclaiming
+from mic_mail.services.mailboxes.reclaiming import ASIDE, Finished, Reclaiming
 from mic_mail.services.reports.agenda import Due, due
 
 app = typer.Typer()
@@ -38,6 +38,13 @@ AGENDA = (
     Column("clause", "Theo", "By", cites=True),
     Column("why", "Ghi chú", "Note"),
 )
+_STAYS = {
+    Finished.NOT_IN_ARCHIVE: Text("có thư không nằm trong bản lưu trữ", "holds messages that its archive does not have"),
+    Finished.HELD: Text(
+        "vừa được giữ hoặc bàn giao, xong mới xóa", "is held, or handed over, since this moment, and goes after it"
+    ),
+    Finished.OPENED: Text("vừa được cấp lại hoặc lấy lại thư", "was issued again, or brought back, in the same moment"),
+}
 AGAIN = (
     Column("address", "Địa chỉ", "Address"),
     Column("password", "Mật khẩu lần đầu", "First password"),
@@ -133,31 +140,35 @@ def free(
         reclaiming = _reclaiming(here)
         found = reclaiming.of(mailbox)
         reclaiming.free(found, origin, clock_trusted=False)
-        is_gone = reclaiming.finish(found.entry)
+        ended = reclaiming.finish(found.entry)
+    if ended is not Finished.GONE:
+        why = _STAYS[ended]
+        output.note(
+            Text(
+                f"{mailbox.address} đã ghi là xóa khỏi máy chủ, nhưng {why.vi}: hộp thư còn nguyên.",
+                f"{mailbox.address} is deleted on record, but {why.en}: it stays as it is.",
+            )
+        )
+        raise typer.Exit(1)
     shown = dates.instant(here.clock.now())
     output.note(
         Text(
             f"Đã xóa {mailbox.address} khỏi máy chủ lúc {shown.vi}; bản lưu trữ vẫn còn.",
             f"{mailbox.address} was deleted from the server on {shown.en}; its archive remains.",
         )
-        if is_gone
-        else Text(
-            f"{mailbox.address} đã ghi là xóa khỏi máy chủ, nhưng có thư không nằm trong bản lưu trữ: hộp thư còn nguyên.",
-            f"{mailbox.address} is deleted on record, but holds messages that its archive does not have: it stays as it is.",
-        )
     )
 
 
 def brought_back(here: Frame, mailbox: MailboxRecord, origin: Origin) -> Fact | None:
-    """`Reclaiming.bring_back`; whoever asks for it is told where messages lie that no archive had."""
+    """`Reclaiming.bring_back`; whoever asks for it is told where that lies which was not to be deleted."""
     fact = _reclaiming(here).bring_back(mailbox, origin)
     aside = None if fact is None else fact.text(ASIDE)
     if aside is not None:
         path = here.config.mail_root / aside
         output.note(
             Text(
-                f"Thư đến {mailbox.address} sau khi lưu trữ được để riêng tại {path}.",
-                f"What came to {mailbox.address} after it was archived lies aside in {in_ascii(path)}.",
+                f"Những gì còn trong {mailbox.address} trước đó được để riêng tại {path}.",
+                f"What was still in {mailbox.address} lies aside in {in_ascii(path)}.",
             )
         )
     return fact

@@ -497,6 +497,10 @@ class Account:
         """Whether a message is here that the backup `source` does not have."""
         return copies.has_more(self._store, source)
 
+    def has_all_of(self, source: Path) -> bool:
+        """Whether every message is here that lies in the backup `source`, also in one that is damaged."""
+        return copies.has_all(self._store, source)
+
     def free(self, still: Callable[[], bool]) -> bool:
         """Delete everything, unless `still`, asked under the lock, says no; True if nothing is left. Repeatable."""
         return freeing.free(self._store, still)

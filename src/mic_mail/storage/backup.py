@@ -29,7 +29,15 @@ from mic_mail.storage.copies import copy_out, linked
 from mic_mail.storage.errors import NoSuchMessage, NotPermitted
 from mic_mail.storage.hold import Mark, is_on, must_not_be_frozen
 from mic_mail.storage.index import SQLITE_ERRORS, Statement, is_damage, translated
-from mic_mail.storage.maildir import FOLDER_MODE, MESSAGE_MODE, Place, make_durable, make_folder_tree, replace_durably
+from mic_mail.storage.maildir import (
+    FOLDER_MODE,
+    MESSAGE_MODE,
+    Place,
+    email_id,
+    make_durable,
+    make_folder_tree,
+    replace_durably,
+)
 from mic_mail.storage.quota import quota
 from mic_mail.storage.reader import open_message
 from mic_mail.storage.readers import all_readers
@@ -261,12 +269,24 @@ def numbers_of(source: Path) -> dict[str, tuple[int, int]]:
 def has_more(store: Store, source: Path) -> bool:
     """Whether the store holds a message, by its EMAILID, that the backup in `source` does not have."""
     store.ready()
-    wanted = str(select(_E.email_id).where(_E.refs > literal_column("0")))
     with translated("examining"):
         with contextlib.closing(_opened(source)) as index:
-            known = {email_id for (email_id,) in index.execute(wanted)}
+            known = set(_held(index))
         with store.index.reading() as connection:
-            return any(email_id not in known for (email_id,) in connection.execute(wanted))
+            return any(number not in known for number in _held(connection))
+
+
+def has_all(store: Store, source: Path) -> bool:
+    """Whether the store holds every message, by its EMAILID, that lies in the backup in `source`, of which no index is read."""
+    store.ready()
+    with translated("examining"), store.index.reading() as connection:
+        held = set(_held(connection))
+        return all(email_id(base) in held for base in _messages_of(source))
+
+
+def _held(index: sqlite3.Connection) -> Iterator[str]:
+    """The EMAILIDs of what is in any folder."""
+    return (number for (number,) in index.execute(str(select(_E.email_id).where(_E.refs > literal_column("0")))))
 
 
 def _opened(source: Path) -> sqlite3.Connection:

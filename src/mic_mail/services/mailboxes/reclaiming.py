@@ -8,8 +8,9 @@ that is gone or back. Blocking; lanes and commands only. Every step can be the l
               leaves is finished by the next round. The archive was examined just before, and nothing has changed since it;
               a store into which something came all the same stays.
     return    the archive is restored beside the mailbox's place; then UNARCHIVED, so that no round touches what comes back
-              (it names what lies aside, if that has messages of its own); then it comes into its place; then ISSUED, or the
-              word on the leave by which the mailbox is open again.
+              (it names what lies aside, if that was not to be deleted); then it comes into its place; then ISSUED, or the
+              word on the leave by which the mailbox is open again. Asked again in between, it believes a mailbox that holds
+              everything of the archive, and makes no second copy.
     drop      ARCHIVE_DROPPED first, then the folder. A folder whose fact says so is removed by the next round.
 """
 
@@ -17,6 +18,7 @@ import contextlib
 import os
 import shutil
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from mic_mail.clock import Clock
@@ -58,7 +60,7 @@ ARCHIVE_MODE = 0o700
 CLOCK = Origin("clock")
 """Who acts where nobody does."""
 ASIDE = "aside"
-"""In UNARCHIVED: the folder below `mail_root` that holds what came into the mailbox without being archived."""
+"""In UNARCHIVED: the folder below `mail_root` that holds what lay in the mailbox's place and was not to be deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,18 @@ class Reclaimed:
     entry: Entry
     reason: Reason
     way: Course
+
+
+class Finished(StrEnum):
+    """What has become of a mailbox that is deleted on record."""
+
+    GONE = "gone"
+    NOT_IN_ARCHIVE = "not-in-archive"
+    """It stays, with messages that the archive does not have (the directory may be an old one that was brought back)."""
+    HELD = "held"
+    """It stays while a legal hold or a handover lasts, which came in the same moment."""
+    OPENED = "opened"
+    """It stays: it is issued again or brought back by now."""
 
 
 class ArchiveDamaged(NotAllowed):
@@ -85,6 +99,11 @@ class ArchiveDamaged(NotAllowed):
                 "Copy the archive back from a backup; if there is none: mic-mail archive drop, then issue the mailbox empty.",
             ),
         )
+
+
+DELETED = Text("Hộp thư đã được xóa.", "The mailbox is deleted already.")
+RETURNING = Text("Thư đang được lấy lại từ bản lưu trữ.", "Its mail is being brought back from the archive.")
+RESTORE = Text("mic-mail mailbox restore-reclaimed", "mic-mail mailbox restore-reclaimed")
 
 
 class Reclaiming:
@@ -167,7 +186,8 @@ class Reclaiming:
         entry, archived = found.entry, found.way.archived
         assert archived is not None, "what is not archived has an obstacle"
         if found.way.stage is not Stage.ARCHIVED:
-            raise NotAllowed(Text("Hộp thư đã được xóa.", "The mailbox is deleted already."), clause="6.4.c")
+            is_returning = found.way.stage is Stage.RETURNING
+            raise NotAllowed(RETURNING if is_returning else DELETED, clause="6.4.c", remedy=RESTORE if is_returning else None)
         if not self._is_whole(archived) or self._account(entry).highest_modseq() != archived.data.get("modseq"):
             if by_hand:
                 raise NotAllowed(
@@ -183,17 +203,20 @@ class Reclaiming:
         }
         return self._append(entry, FactKind.FREED, origin, data)
 
-    def finish(self, entry: Entry) -> bool:
-        """Delete what is left of a freed mailbox; asked under the lock once more, since it may just be issued again.
+    def finish(self, entry: Entry) -> Finished:
+        """Delete what is left of a freed mailbox; asked under the lock once more, since it may just be issued again."""
+        ended = Finished.GONE
 
-        False: it holds messages that the archive does not have (the directory may be an old one that was brought back), and
-        stays.
-        """
+        def may_go() -> bool:
+            nonlocal ended
+            ended = self._stays(entry)
+            return ended is Finished.GONE
+
         if self._has_more(entry):
-            return False
+            return Finished.NOT_IN_ARCHIVE
         if is_left(self._home(entry)):
-            self._account(entry).free(lambda: self._may_go(entry))
-        return True
+            self._account(entry).free(may_go)
+        return ended
 
     def _has_more(self, entry: Entry) -> bool:
         """Whether a message is there that is not in the last archive. (Numbers tell nothing: a new boot raises them.)"""
@@ -208,10 +231,21 @@ class Reclaiming:
     def _home(self, entry: Entry) -> str:
         return f"{self._config.mail_root}/{entry.home}"
 
-    def _may_go(self, entry: Entry) -> bool:
-        """Asked under the store's lock, under which a hold is put on as well."""
+    def _is_back(self, entry: Entry, archived: Fact) -> bool:
+        """Whether the mailbox holds everything of the archive: what of it can still be read, and as much as it ever had."""
+        if not os.path.isdir(self._home(entry)):
+            return False
+        account, messages = self._account(entry), archived.data.get("messages")
+        account.repair()  # so that it has what it says
+        held = sum(folder.messages for folder in account.folders())
+        return isinstance(messages, int) and 0 < messages <= held and account.has_all_of(self.path_of(archived))
+
+    def _stays(self, entry: Entry) -> Finished:
+        """Asked under the store's lock, under which a hold is put on as well; GONE: it may go."""
         now = self._directory.entry(entry.mailbox_id)
-        return is_empty(now.facts) and self.look(now, self.settings()) is not None and not self._is_held(now)
+        if not is_empty(now.facts) or self.look(now, self.settings()) is None:
+            return Finished.OPENED
+        return Finished.HELD if self._is_held(now) else Finished.GONE
 
     def tidy(self, entry: Entry) -> None:
         """Remove folders of the archive that no fact names: of copies that were killed, and of archives that were dropped."""
@@ -243,15 +277,14 @@ class Reclaiming:
     def bring_back(self, mailbox: MailboxRecord, origin: Origin) -> Fact | None:
         """Put the content of a freed mailbox back into its place, so that it can be issued again; None: it is still there.
 
-        Messages that no archive has lie aside afterwards, in the folder that the fact names (`aside`).
+        What was not to be deleted before lies aside afterwards, in the folder that the fact names (`aside`).
         """
         found = self.of(mailbox)
         entry, way = found.entry, found.way
         if way.stage is Stage.DROPPED:
             raise NotAllowed(
                 Text(
-                    "Bản lưu trữ đã bị xóa; chỉ có thể cấp lại hộp thư trống.",
-                    "The archive was dropped; what can be issued is empty.",
+                    "Bản lưu trữ đã bị xóa; không còn gì để lấy lại.", "The archive was dropped; nothing can be brought back."
                 ),
                 clause="6.4.c",
                 remedy=Text("mic-mail mailbox issue", "mic-mail mailbox issue"),
@@ -263,12 +296,14 @@ class Reclaiming:
         data: dict[str, Detail] = {"archive": way.archived.text("archive")}
         fact = next((fact for fact in reversed(entry.facts) if fact.kind is FactKind.UNARCHIVED), None)
         is_new = way.stage is Stage.FREED
+        if not is_new and self._is_back(entry, way.archived):
+            return fact
 
         def record(aside: str) -> None:
             nonlocal fact
-            if has_more:
+            if stays:
                 data[ASIDE] = os.path.relpath(aside, self._config.mail_root)
-            if is_new or has_more:
+            if is_new or stays:
                 fact = self._append(entry, FactKind.UNARCHIVED, origin, data)
             elif self._directory.facts(entry.mailbox_id)[-1].seq != entry.facts[-1].seq:  # somebody was faster, and issued it
                 raise Superseded(
@@ -277,7 +312,7 @@ class Reclaiming:
 
         try:
             examine(path)  # before anything is deleted
-            has_more = not self.finish(entry) if is_new else self._has_more(entry)
+            stays = self.finish(entry) is not Finished.GONE if is_new else self._has_more(entry)
             self._account(entry).restore(path, replace=True, ready=record)
         except BadInput as damage:
             raise ArchiveDamaged(way.archived.text("archive") or "", damage) from damage
@@ -286,18 +321,31 @@ class Reclaiming:
     def drop(self, mailbox: MailboxRecord, archive: str, origin: Origin) -> Fact:
         """Delete an archive by the document that says so; never that of a mailbox which is still to be freed, or is held.
 
-        Also one that is being brought back: if it cannot be read any more, nothing else leads on.
+        Nor one whose mail is back in the mailbox, which would be there after the deletion. If it cannot be read any more while
+        it is being brought back, nothing else leads on.
         """
         _needs_document(origin)
         entry = self._directory.entry(mailbox.mailbox_id)
         if not any(fact.text("archive") == archive for fact in archives(entry.facts)):
             raise BadInput(Text(f"Không có bản lưu trữ “{archive}”.", "There is no such archive of the mailbox."))
         found = self.look(entry, self.settings())
-        needed = found is not None and found.way.archive == archive and found.way.stage is Stage.ARCHIVED
-        if needed or self._is_held(entry):
+        way = found.way if found is not None and found.way.archive == archive else Course(Stage.RECLAIMED)
+        if way.stage is Stage.ARCHIVED or self._is_held(entry):
             raise NotAllowed(
                 Text("Bản lưu trữ này còn cần đến: hộp thư chưa được xóa hoặc đang được giữ.", "The archive is still needed."),
                 clause="6.4.c",
+            )
+        if way.stage is Stage.RETURNING and way.archived is not None and self._is_back(entry, way.archived):
+            raise NotAllowed(
+                Text(
+                    "Thư của bản lưu trữ này đã về hộp thư, chỉ còn phải cấp lại.",
+                    "The archive's mail is back in the mailbox, which is only to be issued again.",
+                ),
+                clause="6.4.c",
+                remedy=Text(
+                    "Làm xong việc lấy lại: mic-mail mailbox restore-reclaimed; sau đó mới xóa bản lưu trữ.",
+                    "First finish that: mic-mail mailbox restore-reclaimed; then drop the archive.",
+                ),
             )
         fact = self._append(entry, FactKind.ARCHIVE_DROPPED, origin, {"archive": archive})
         self.tidy(self._directory.entry(entry.mailbox_id))

@@ -6,7 +6,7 @@ it comes again with the next round. Belongs to the event loop; everything that b
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
@@ -22,14 +22,18 @@ from mic_mail.policy.lifecycle import LifecycleSettings
 from mic_mail.policy.reclaiming import OBSTACLES, Obstacle, Stage, is_empty
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.mailboxes.clockmark import ClockMark
-from mic_mail.services.mailboxes.reclaiming import Reclaimed, Reclaiming
+from mic_mail.services.mailboxes.reclaiming import Finished, Reclaimed, Reclaiming
 from mic_mail.services.notifications.lifenotices import LifeNotices, NobodyToTell
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 
 _CONCERNS = {FactKind.LEFT, FactKind.RECLAIMED, FactKind.ARCHIVED}
 """No mailbox is reclaimed without one of them."""
-_NOT_IN_ARCHIVE = Text("có thư không nằm trong bản lưu trữ", "it holds messages that its archive does not have")
+_LEFT = {
+    Finished.NOT_IN_ARCHIVE: Text("có thư không nằm trong bản lưu trữ", "it holds messages that its archive does not have")
+}
+_STAYS = _LEFT | {Finished.HELD: OBSTACLES[Obstacle.HELD]}
+"""What the Centre hears in the moment of the deletion; a hold that comes later stands on an empty place."""
 _TOLD = (Obstacle.HELD, Obstacle.NOT_WARNED)
 """What the Centre hears of a mailbox; of the clock it hears once for all."""
 
@@ -83,7 +87,7 @@ class ReclaimRounds:
     async def _visit(self, reclaiming: Reclaiming, entry: Entry, settings: LifecycleSettings, trusted: bool) -> None:
         found = await self._lanes.io(reclaiming.look, entry, settings)
         if found is not None and is_empty(entry.facts):
-            await self._finish(reclaiming, found)
+            await self._finish(reclaiming, found, _LEFT)
         if any(fact.kind is FactKind.ARCHIVE_DROPPED for fact in entry.facts):
             await self._lanes.io(reclaiming.tidy, entry)
         if found is None:
@@ -110,13 +114,14 @@ class ReclaimRounds:
         self._log.event(told, mailbox=found.entry.address, archive=found.way.archive)
         if fact is not None:
             await self._refresh()  # so that no visit of this process makes the store anew
-            await self._finish(reclaiming, found)
+            await self._finish(reclaiming, found, _STAYS)
 
-    async def _finish(self, reclaiming: Reclaiming, found: Reclaimed) -> None:
+    async def _finish(self, reclaiming: Reclaiming, found: Reclaimed, told: Mapping[Finished, Text]) -> None:
         """In the mailbox's turn: a visit that has begun ends before."""
         entry = found.entry
-        if not await self._accounts.write(AccountRef(entry.mailbox_id, entry.home), reclaiming.finish, entry):
-            await self._tell_not_freed(found, "not-in-archive", _NOT_IN_ARCHIVE)
+        ended = await self._accounts.write(AccountRef(entry.mailbox_id, entry.home), reclaiming.finish, entry)
+        if ended in told:
+            await self._tell_not_freed(found, ended, told[ended])
 
     async def _tell_obstacles(self, found: Reclaimed, against: list[Obstacle]) -> None:
         """Once for each obstacle of each archive."""
