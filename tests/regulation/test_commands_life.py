@@ -31,8 +31,10 @@ from mic_mail.services.mailboxes.issuing import Issuing, Request
 from mic_mail.services.mailboxes.reclaiming import Finished, Reclaimed, Reclaiming
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.reports.usage import Usage
+from mic_mail.storage.account import Account
 from mic_mail.storage.backup import examine
 from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import RepairReport
 from population import credential
 
 ADDRESS = "dvbe@mic.gov.vn"
@@ -87,6 +89,14 @@ class Desk:
         fact = Reclaiming(directory, store, self.config, clock).bring_back(mailbox, origin)
         issuing = Issuing(directory, self.config, clock, credential)
         issuing.issue_again(mailbox, "again", Request(origin), bring_back=lambda _: fact)
+        store.close()
+        directory.close()
+
+    def deliver(self) -> None:
+        """One more letter."""
+        store, directory = MailStore(self.config.mail_root, clock=self.clock(0), host="test"), self.directory(0)
+        letter = CATALOGUE["suspended"].sample()
+        Notices(store, self.config, self.clock(0)).deliver(directory.mailbox(ADDRESS), letter, origin="test:1")
         store.close()
         directory.close()
 
@@ -291,6 +301,76 @@ def test_a_mailbox_that_is_brought_back_in_the_moment_in_which_it_is_freed(desk:
     assert "was deleted" not in desk.err + desk.out
     assert "in the same moment" in desk.err
     assert desk.letters(home) == 1
+
+
+@pytest.mark.parametrize("stage", ["freed", "returning"])
+def test_two_bring_the_same_mailbox_back_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    """One does; the other, who still copies then, is told that the record has changed, and puts no live mail aside."""
+    desk.reclaim(40, warned=False)
+    desk.done("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes")
+    home, restore = desk.config.mail_root / "mic.gov.vn/dvbe", Account.restore
+    if stage == "returning":  # killed before anything was in its place
+        directory = desk.directory(0)
+        directory.append_fact(1, Draft(FactKind.UNARCHIVED, desk.clock(0).now(), "mai"))
+        directory.close()
+
+    def faster(self: Account, source: Path, **named: Any) -> RepairReport:
+        monkeypatch.setattr(Account, "restore", restore)
+        desk.restore()
+        desk.deliver()
+        return restore(self, source, **named)
+
+    monkeypatch.setattr(Account, "restore", faster)
+    assert desk.run("mailbox", "restore-reclaimed", ADDRESS, "--reason", "x") == 1
+    assert desk.letters(home) == 2
+    assert [desk.letters(aside) for aside in home.parent.glob("dvbe.replaced-*")] == [0]
+    assert "has just changed" in desk.err
+    shown = json.loads(desk.done("mailbox", "show", ADDRESS, "--json"))
+    assert [fact["kind"] for fact in shown["facts"]][-2:] == ["unarchived", "issued"]
+
+
+@pytest.mark.parametrize("way", ["restore-reclaimed", "approve"])
+def test_a_mailbox_that_is_freed_in_the_moment_in_which_it_is_brought_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """It comes back from the archive after all, and the answer says that it did."""
+    desk.reclaim(40)
+    home, issue_again = desk.config.mail_root / "mic.gov.vn/dvbe", Issuing.issue_again
+
+    def freed(self: Issuing, *words: Any, **named: Any) -> MailboxRecord:
+        monkeypatch.setattr(Issuing, "issue_again", issue_again)
+        store = MailStore(desk.config.mail_root, clock=SystemClock(), host="test")
+        reclaiming = Reclaiming(self._directory, store, desk.config, SystemClock())
+        found = reclaiming.of(self._directory.mailbox(ADDRESS))
+        reclaiming.free(found, clock_trusted=True)
+        assert reclaiming.finish(found.entry) is Finished.GONE
+        store.close()
+        assert not home.exists()
+        return issue_again(self, *words, **named)
+
+    monkeypatch.setattr(Issuing, "issue_again", freed)
+    told = {"from_archive": True}
+    if way == "approve":
+        words = (
+            "--unit",
+            "CNTT",
+            "--asked-by",
+            "Hoa",
+            "--document",
+            "12/CV",
+            "--name",
+            "Đỗ Văn Bê",
+            "--position",
+            "Chuyên viên",
+        )
+        asked = json.loads(desk.done("request", "add", "issue", *words, "--employment", "công chức", "--json"))
+        desk.done("request", "approve", str(asked["request_id"]), "--person", "1")
+    else:
+        told = json.loads(desk.done("mailbox", "restore-reclaimed", ADDRESS, "--reason", "x", "--json"))
+    assert desk.letters(home) == 1
+    shown = json.loads(desk.done("mailbox", "show", ADDRESS, "--json"))
+    assert [fact["kind"] for fact in shown["facts"]][-3:] == ["freed", "unarchived", "issued"]
+    assert told["from_archive"] is True
 
 
 def test_an_archive_whose_mail_is_back_is_not_dropped(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
