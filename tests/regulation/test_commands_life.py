@@ -5,7 +5,7 @@ import email.policy
 import io
 import json
 from contextlib import redirect_stderr, redirect_stdout
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.notices.catalogue import CATALOGUE
 from mic_mail.policy.calendar import add_days, local_day
 from mic_mail.policy.facts import Draft, Fact, FactKind
+from mic_mail.policy.requests import Channel, Filing, Item, Kind
 from mic_mail.policy.spans import Span
 from mic_mail.policy.warnings import recorded_key
 from mic_mail.services.evidence.findings import Office
@@ -254,6 +255,44 @@ def test_a_request_that_is_refused_changes_no_employment(desk: Desk) -> None:
     assert desk.run("request", "approve", str(asked["request_id"]), "--person", "1") == 1
     assert json.loads(desk.done("person", "show", "1", "--json")) == before
     assert desk.run("person", "employment", "1", "official", *days) == 2
+
+
+@pytest.mark.clause("6.3")
+def test_a_contract_that_ended_while_its_request_waited(desk: Desk) -> None:
+    """The refusal names both ways out: the new contract, which the directory is told of, or a refusal of the request."""
+    today = local_day(SystemClock().now())
+    items = {
+        Item.POSITION: "Chuyên viên",
+        Item.EMPLOYMENT: "contract",
+        Item.CONTRACT_FROM: add_days(today, -800).isoformat(),
+        Item.CONTRACT_UNTIL: add_days(today, -1).isoformat(),
+    }
+    directory, received = desk.directory(30), desk.clock(30).now()
+    for name in ("Trần Văn An", "Lê Thị Cúc"):
+        filing = Filing(Kind.ISSUE, Channel.LETTER, "Hoa", 1, received, "12/CV", items={Item.NAME: name, **items})
+        directory.requests.add(filing, "test", received)
+    directory.close()
+
+    known = len(json.loads(desk.done("person", "list", "--json")))
+    assert desk.run("request", "approve", "1") == 1
+    assert "The contract ended on" in desk.err
+    assert "mic-mail request refuse 1" in desk.err
+    assert len(json.loads(desk.done("person", "list", "--json"))) == known
+    assert desk.run("--lang", "vi", "request", "approve", "1") == 1
+    assert "ghi yêu cầu mới" in desk.err
+    desk.done("request", "refuse", "1", "--reason", "hết hợp đồng")
+    assert json.loads(desk.done("request", "show", "1", "--json"))["state"] == "refused"
+
+    old = [f"{date.fromisoformat(items[item]):%d/%m/%Y}" for item in (Item.CONTRACT_FROM, Item.CONTRACT_UNTIL)]
+    contract = ("--employment", "contract", "--contract-from", old[0], "--contract-until", old[1])
+    desk.done("person", "add", "Lê Thị Cúc", "--unit", "CNTT", *contract)
+    assert desk.run("request", "approve", "2") == 1
+    assert "mic-mail person employment 2, mic-mail request approve 2 --person 2; none: mic-mail request refuse 2" in desk.err
+    ends = add_days(today, 500)
+    new = ("--contract-from", f"{today:%d/%m/%Y}", "--contract-until", f"{ends:%d/%m/%Y}")
+    desk.done("person", "employment", "2", "contract", *new, "--document", "5/HĐ")
+    assert json.loads(desk.done("request", "approve", "2", "--person", "2", "--json"))["address"] == "ltcuc@mic.gov.vn"
+    assert json.loads(desk.done("person", "show", "2", "--json"))["contract_until"] == ends.isoformat()
 
 
 def test_a_mailbox_that_stays(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.addresses import personal_local_part
 from mic_mail.policy.calendar import local_day
+from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
 from mic_mail.policy.eligibility import why_not
 from mic_mail.policy.facts import REQUEST, Departure, Fact, Level, MailboxKind
 from mic_mail.policy.names import tidy
@@ -166,6 +167,7 @@ class Approving:
 
     def _issue(self, request: Request, origin: Origin, choices: Choices) -> Done:
         wanted = self._person(request, choices)
+        self._must_be_employed(request, wanted)
         person = self._directory.person(self._directory.requests.person(request, wanted))
         if wanted.person_id not in {0, person.person_id} and choices.person_id is not None:
             raise _for_another(request, person)
@@ -184,11 +186,20 @@ class Approving:
     def _employed(self, person: PersonRecord, request: Request) -> PersonRecord:
         """Reg. 6.3: as the request says, where by the directory the person would have none: that is an older contract then.
         Else it may know of something newer than the request."""
-        today = local_day(self._clock.now())
-        if why_not(person.employment, person.contract_from, person.contract_until, today) is None:
+        if self._why_not(person) is None:
             return person
         employment, begins, ends = contract_of(request.filing)
         return replace(person, employment=employment, contract_from=begins, contract_until=ends)
+
+    def _must_be_employed(self, request: Request, wanted: PersonRecord) -> None:
+        """Reg. 6.3, before anybody is entered: contracts end while requests wait."""
+        person = wanted if request.person_id is None else self._directory.person(request.person_id)
+        why = self._why_not(self._employed(person, request))
+        if why is not None:
+            raise RequestRefused(why, clause=ELIGIBLE, remedy=_for_a_new_contract(request, person))
+
+    def _why_not(self, person: PersonRecord) -> Text | None:
+        return why_not(person.employment, person.contract_from, person.contract_until, local_day(self._clock.now()))
 
     def _person(self, request: Request, choices: Choices) -> PersonRecord:
         """For whom: as named, or the one of this name in the unit who has no mailbox, or somebody new.
@@ -333,6 +344,15 @@ def _for_another(request: Request, person: PersonRecord) -> RequestRefused:
             f"If it is for somebody else: mic-mail request refuse {number}, and enter another one.",
         ),
     )
+
+
+def _for_a_new_contract(request: Request, person: PersonRecord) -> Text:
+    """What to do with a request whose contract is over: what it says is never altered, what the directory says may be."""
+    number, known, refuse = request.request_id, person.person_id, f"mic-mail request refuse {request.request_id}"
+    if not known:
+        return Text(f"{refuse}; có hợp đồng mới thì ghi yêu cầu mới.", f"{refuse}; of a new contract enter another request.")
+    steps = f"mic-mail person employment {known}, mic-mail request approve {number} --person {known}"
+    return Text(f"Có hợp đồng mới: {steps}; không có: {refuse}.", f"A new contract: {steps}; none: {refuse}.")
 
 
 def _origin(request: Request, actor: str, choices: Choices) -> Origin:

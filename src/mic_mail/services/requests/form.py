@@ -183,6 +183,8 @@ class Reader:
             items={item: self._item(item, said[item]) for item in Item if said.get(item, "").strip()},
         )
         check(filing)
+        if kind is Kind.ISSUE:
+            _must_be_eligible(filing, local_day(self._clock.now()))
         self.must_fit(filing)
         if kind is Kind.INCIDENT and Item.ADDRESS in filing.items:  # the log knows a mailbox by no alias
             own = self._directory.mailbox(filing.items[Item.ADDRESS]).address
@@ -258,9 +260,7 @@ class Reader:
 
     def must_fit(self, filing: Filing) -> None:
         """Refuse what the directory does not allow as it is now; asked again when it is approved, for people move on."""
-        if filing.kind is Kind.ISSUE:
-            _must_be_eligible(filing, local_day(self._clock.now()))
-        elif filing.kind is Kind.INCIDENT:
+        if filing.kind is Kind.INCIDENT:
             incidents.check(incidents.of_request(filing), filing.received_at)
             if Item.ADDRESS in filing.items:
                 self._must_concern(filing, self._directory.mailbox(filing.items[Item.ADDRESS]))
@@ -305,7 +305,7 @@ def contract_of(filing: Filing) -> tuple[Employment, date | None, date | None]:
 
 
 def _must_be_eligible(filing: Filing, today: date) -> None:
-    """Reg. 6.3, told at once and not only when somebody approves."""
+    """Reg. 6.3, told at once; who approves asks it of the contract that counts by then."""
     words(filing.items[Item.NAME])
     if (why := why_not(*contract_of(filing), today)) is not None:
         raise RequestRefused(why, clause=ELIGIBLE)
