@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from harness import MailServer
+from mic_mail.services.transport.headings import Headings
 from mic_mail.services.transport.mailflow import MailFlow
 from mic_mail.smtp.server import SmtpConnection
+from mic_mail.storage.errors import Unavailable
 
 MESSAGE = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<dvbe@mic.gov.vn>\r\nBDAT 17 LAST\r\nSubject: x\r\n\r\nx\r\n"
 
@@ -97,6 +99,27 @@ def test_what_was_answered_stands_before_421(mail_server: MailServer, monkeypatc
     with talk(mail_server) as client:
         client.sendall(MESSAGE * 2)
         assert codes(rest(client)) == [b"250", b"250", b"250", b"421"]
+
+
+@pytest.mark.parametrize("octets", [0, 200_000])
+def test_a_header_that_cannot_be_looked_at_now(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch, octets: int) -> None:
+    """451 for that message, small or large; the session goes on, and the next one is taken."""
+    check: Callable[..., Any] = Headings.check
+    asked = 0
+
+    async def fails_once(*given: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise Unavailable("too many are waiting")
+        return await check(*given)
+
+    monkeypatch.setattr(Headings, "check", fails_once)
+    text = b"Subject: x\r\n\r\n" + b"x" * 78 * (octets // 80) + b"\r\n"
+    envelope = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<dvbe@mic.gov.vn>\r\n"
+    with talk(mail_server) as client:
+        client.sendall(envelope + b"BDAT %d LAST\r\n" % len(text) + text + MESSAGE + b"QUIT\r\n")
+        assert codes(rest(client)) == [b"250", b"250", b"451", b"250", b"250", b"250", b"221"]
 
 
 def test_what_is_answered_and_not_sent_stands_before_421(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:

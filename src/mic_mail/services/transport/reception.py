@@ -181,7 +181,10 @@ class Reception:
     async def finish(self) -> Outcome:
         """The message is complete: make it durable. What has begun is not undone by cancellation."""
         if self._refusal is None and not self._over:
-            await self._read_header(whole=True)
+            try:
+                await self._read_header(whole=True)
+            except Exception as error:  # noqa: BLE001 - as in `_pass_on`
+                self._refuse_with(self._flow.refusal_of(self.envelope, error))
         self._over = True
         if self._refusal is None and self._stream is None:
             octets = self._take_held()
@@ -221,9 +224,9 @@ class Reception:
     # ------------------------------------------------------------ in slices
 
     async def _pass_on(self) -> None:
-        if not await self._read_header(whole=False):
-            return
         try:
+            if not await self._read_header(whole=False):
+                return
             octets = self._take_held()
             if self._stream is None:
                 self._stream = await self._flow.open_stream(self.envelope)
