@@ -20,9 +20,14 @@ from harness import MailServer, ProcessServer
 from mic_mail.cli.main import main
 from mic_mail.clock import ManualClock
 from mic_mail.config.document import write
+from mic_mail.errors import Text
+from mic_mail.outbound.files import SpoolFull
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
+from mic_mail.process.lanes import Turns
 from mic_mail.process.sentcounts import SentCounts
 from mic_mail.services.transport.mailflow import MailFlow
+from mic_mail.services.transport.posting import account_ref
+from mic_mail.storage.section import writing
 from population import PASSWORD
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
@@ -156,8 +161,9 @@ def test_what_is_not_taken_does_not_count(serve: Callable[..., MailServer]) -> N
     assert send(client)[0] == 450
 
 
+@pytest.mark.parametrize("look", ["_inspect", "_is_full_for_all"])
 def test_what_its_sender_did_not_wait_for_does_not_count(
-    serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch
+    serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch, look: str
 ) -> None:
     """A program that hangs up while a long look is taken at its message, and tries again, has not sent it each time."""
     server = with_limits(serve, messages_per_hour=10)
@@ -168,18 +174,75 @@ def test_what_its_sender_did_not_wait_for_does_not_count(
         await asyncio.sleep(600)
 
     with monkeypatch.context() as patches:
-        patches.setattr(MailFlow, "_inspect", never_ends)
+        patches.setattr(MailFlow, look, never_ends)
         for number in range(10):
-            client = submission(server)
-            for line in ("MAIL FROM:<dvbe@mic.gov.vn>", f"RCPT TO:<{TO}>", "DATA"):
-                client.docmd(line)
-            client.send(LETTER + b".\r\n")
-            _until(lambda number=number: len(looks) > number)
-            client.close()
-        _until(lambda: server.running.server.doors.connections["smtp"] == 0)
+            _leave_when(server, lambda number=number: len(looks) > number)
     client = submission(server)
     assert {send(client)[0] for _ in range(10)} == {250}
     assert send(client)[0] == 450
+
+
+def test_what_waits_for_its_turn_when_its_sender_leaves_does_not_count(serve: Callable[..., MailServer]) -> None:
+    """It is passed over: somebody else writes the mailbox all the while."""
+    server = with_limits(serve, messages_per_hour=10)
+    with submission(server) as client:
+        assert send(client)[0] == 250
+    rooms = server.running.rooms
+    ref = account_ref(next(entry for entry in rooms.access.snapshot if entry.address == TO))
+    turns = rooms.accounts._turns(ref).writers
+    server.call(turns.take(1))
+    with writing(rooms.store.store(ref)):
+        for number in range(9):
+            _leave_when(
+                server, lambda number=number: sum(map(len, rooms.mailflow._delivering._queues.values())) > number, notify=""
+            )
+    server.call(_give_back(turns))
+    client = submission(server)
+    assert {send(client)[0] for _ in range(9)} == {250}
+    assert send(client)[0] == 450
+    assert rooms.store.account(ref).folder("INBOX").messages == 10
+
+
+def test_what_is_not_stored_after_its_sender_has_left_does_not_count(
+    serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step that nobody breaks off goes on without the client, and fails."""
+    server = with_limits(serve, messages_per_hour=10)
+    steps: list[asyncio.Event] = []
+
+    async def fails(*given: object) -> None:
+        steps.append(asyncio.Event())
+        await steps[-1].wait()
+        raise SpoolFull(Text("đầy", "full"))
+
+    async def let_go() -> None:
+        for step in steps:
+            step.set()
+        await server.running.rooms.mailflow.settle()
+
+    with monkeypatch.context() as patches:
+        patches.setattr(MailFlow, "_spool_small", fails)
+        for number in range(10):
+            _leave_when(server, lambda number=number: len(steps) > number)
+        server.call(let_go())
+    client = submission(server)
+    assert {send(client)[0] for _ in range(10)} == {250}
+    assert send(client)[0] == 450
+
+
+def _leave_when(server: MailServer, holds: Callable[[], bool], notify: str = " NOTIFY=SUCCESS") -> None:
+    """Send a message, and hang up when that holds, unanswered."""
+    client = submission(server)
+    for line in ("MAIL FROM:<dvbe@mic.gov.vn>", f"RCPT TO:<{TO}>{notify}", "DATA"):
+        client.docmd(line)
+    client.send(LETTER + b".\r\n")
+    _until(holds)
+    client.close()
+    _until(lambda: server.running.server.doors.connections["smtp"] == 0)
+
+
+async def _give_back(turns: Turns) -> None:
+    turns.give_back()
 
 
 def _until(holds: Callable[[], bool]) -> None:

@@ -77,9 +77,16 @@ class Delivering:
 
     # ------------------------------------------------------------ small messages
 
-    async def small(self, parcel: Parcel, octets: bytes, answered: Answers | None = None) -> Published:
+    async def small(
+        self,
+        parcel: Parcel,
+        octets: bytes,
+        answered: Answers | None = None,
+        *,
+        passed_over: Callable[[], None] = lambda: None,
+    ) -> Published:
         """A whole message for one mailbox, scanned already where there is `answered`. One whose caller has gone before its turn
-        is not delivered."""
+        is not delivered, which `passed_over` hears."""
         weight = len(octets) + most_octets(len(octets))
         if self._waiting >= MOST_WAITING or self._waiting_octets + weight > MOST_WAITING_OCTETS:
             raise Unavailable(f"{self._waiting} messages wait")
@@ -97,6 +104,10 @@ class Delivering:
         self._waiting_octets += weight
         try:
             published = await waiting.future
+        except asyncio.CancelledError:
+            if not waiting.begun:
+                passed_over()
+            raise
         finally:
             self._waiting -= 1
             self._waiting_octets -= weight

@@ -211,43 +211,54 @@ class MailFlow:
     async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:
         """A whole message, trace header in front."""
         try:
-            stopped = self._stopped(envelope, received_octets)
-            if stopped is not None:
-                return self.refused(envelope, stopped)
+            stopped, answered = self._stopped(envelope, received_octets), None
             parcels = self._parcels(envelope)
-            try:
-                stopped, answered = await self._inspect(envelope, parcels, octets)
-            except asyncio.CancelledError:
-                self._senders.discount(envelope)  # who did not wait for the end of a long look sends it again
-                raise
-            if stopped is not None:
-                return self.refused(envelope, stopped)
-            # What measures less than the limit on the wire cannot hold more than the limit.
-            if len(octets) > self.settings.attachment_octets:
-                if answered is None:
-                    answered = await self._lanes.cpu(answers_of, octets)
-                attached = answered.attachment_octets
-                if attached > self.settings.attachment_octets:
-                    limit = self.settings.attachment_octets
-                    refusal = envelope.refusal(Cause.ATTACHMENTS_TOO_LARGE, size_octets=attached, limit_octets=limit)
-                    return self.refused(envelope, refusal)
-            stopped = self._nobody_left(envelope, parcels)
+            if stopped is None:
+                stopped, answered = await self._examine(envelope, parcels, octets)
             if stopped is not None:
                 return self.refused(envelope, stopped)
             if envelope.judged.held_for:
-                return await self.run_to_its_end(self._hold(envelope, parcels, octets, received_octets))
+                return await self._taken(envelope, self._hold(envelope, parcels, octets, received_octets))
             if _is_for_one(envelope, parcels):
                 return await self._deliver_small(envelope, parcels[0], octets, received_octets, answered)
-            if await self._is_full_for_all(envelope, parcels, len(octets)):
-                return self.refused(envelope, self._over_quota(envelope))
-            return await self.run_to_its_end(self._spool_small(envelope, parcels, octets, received_octets, answered))
+            return await self._taken(envelope, self._spool_small(envelope, parcels, octets, received_octets, answered))
         except Exception as error:  # noqa: BLE001 - the client hears a temporary refusal, the log has the rest
             return self.refused(envelope, self.refusal_of(envelope, error))
+
+    async def _examine(self, envelope: Envelope, parcels: list[Parcel], octets: bytes) -> tuple[Refusal | None, Answers | None]:
+        """Why a small message is not taken after all, and what a scan of it gave if there was one."""
+        try:
+            stopped, answered = await self._inspect(envelope, parcels, octets)
+            # What measures less than the limit on the wire cannot hold more than the limit.
+            if stopped is None and len(octets) > self.attachment_octets:
+                if answered is None:
+                    answered = await self._lanes.cpu(answers_of, octets)
+                if (attached := answered.attachment_octets) > (limit := self.attachment_octets):
+                    stopped = envelope.refusal(Cause.ATTACHMENTS_TOO_LARGE, size_octets=attached, limit_octets=limit)
+            stopped = stopped or self._nobody_left(envelope, parcels)
+            goes_by_spool = not envelope.judged.held_for and not _is_for_one(envelope, parcels)
+            if stopped is None and goes_by_spool and await self._is_full_for_all(envelope, parcels, len(octets)):
+                stopped = self._over_quota(envelope)
+        except asyncio.CancelledError:
+            self._senders.discount(envelope)  # who did not wait for the end of a long look sends it again
+            raise
+        return stopped, answered
+
+    async def _taken(self, envelope: Envelope, step: Coroutine[object, object, Outcome]) -> Outcome:
+        """The durable step of a message, to its end; it may be refused then, whether anybody waits for that or not."""
+
+        async def to_its_end() -> Outcome:
+            try:
+                return await step
+            except Exception as error:  # noqa: BLE001 - as in `accept_small`
+                return self.refused(envelope, self.refusal_of(envelope, error))
+
+        return await self.run_to_its_end(to_its_end())
 
     async def _deliver_small(
         self, envelope: Envelope, parcel: Parcel, octets: bytes, received_octets: int, answered: Answers | None
     ) -> Outcome:
-        await self._delivering.small(parcel, octets, answered)
+        await self._delivering.small(parcel, octets, answered, passed_over=lambda: self._senders.discount(envelope))
         self._recipients.grew(parcel.mailbox.mailbox_id, len(octets))
         return self._accepted(envelope, received_octets, delivered=1)
 
