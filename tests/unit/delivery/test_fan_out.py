@@ -5,7 +5,7 @@ import os
 import smtplib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.log.maillog import stamp
-from mic_mail.outbound.spool import Slip, Target
+from mic_mail.outbound.spool import Entry, Slip, Spool, Target
 from mic_mail.policy.facts import FactKind
 from population import draft
 
@@ -61,6 +61,30 @@ def test_a_file_of_the_spool_that_cannot_be_opened_is_told_of_once(serve: Callab
     events = [event for event in server.events() if event["event"] == "spool_entry_unreadable"]
     assert [(event["file"], event["error"]) for event in events] == [(str(bad), os.strerror(errno.ELOOP))]
     assert not any(event["event"] == "duty_failed" for event in server.events())
+
+
+def test_a_first_look_that_fails_is_taken_again(serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    """At everything, whatever is due: what was in the way may be why somebody has restarted the server."""
+
+    def fails(*given: object) -> Iterator[Entry]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patches:
+        patches.setattr(Spool, "recover", fails)
+        server = serve(clock=ManualClock(NOW))
+        dvbe = server.issue("dvbe")
+        target, later = Target(dvbe.mailbox_id, "dvbe@mic.gov.vn"), server.clock.now_us() + 3_600_000_000
+        entry = server.running.rooms.spool.draft("a1")
+        entry.write(MESSAGE)
+        slip = Slip(trace_id="a1", sender="", targets=(target,), accepted_at_us=1, return_path_octets=0, next_try_us=later)
+        entry.commit(slip).release()
+        server.housekeep()
+    assert len(slips(server)) == 1
+    server.housekeep()
+    assert slips(server) == []
+    assert messages(server, "dvbe") == 1
+    server.stop()
+    assert any(event["event"] == "duty_failed" and event["duty"] == "spool" for event in server.events())
 
 
 @pytest.mark.clause("9.2")

@@ -118,10 +118,10 @@ class Spooling:
         """
         await self._reports.look()
         now_us = self._clock.now_us() if self._has_looked else None
-        self._has_looked = True
         held: list[Slip] = []
         unreadable: list[tuple[Path, OSError]] = []
         entries = await self._lanes.io(self._recovered, now_us, held, unreadable)
+        self._has_looked = True
         self._tell_held(held)
         self._tell_unreadable(unreadable)
         for entry in entries:
