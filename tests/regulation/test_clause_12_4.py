@@ -1,8 +1,11 @@
 """Units and individuals answer mail within 2 working days: what waits, until when, and who is reminded."""
 
 import base64
+import errno
 import imaplib
+import os
 import smtplib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -224,6 +227,31 @@ def test_a_mailbox_that_cannot_be_read_is_reminded_an_hour_later(post: Post) -> 
         post.server.housekeep()
         assert len(letters(post.server, "dvbe")) == 1 + reminded, minutes
     assert len(letters(post.server, "ttlan")) == 2
+
+
+def test_one_mailbox_that_always_fails_has_no_other_read_again(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each hour it alone is tried, until the week is over; then all of them are asked anew."""
+    bad, *_ = (post.server.issue(name) for name in ("dvbe", "ttlan", "pqkhanh"))
+    post.put(post.server.issue("nvanh"), 1)
+    read: Counter[str] = Counter()
+    waiting = Replies.waiting
+
+    def look(replies: Replies, entry: Any, *more: Any) -> list[Waiting]:
+        read[entry.address.partition("@")[0]] += 1
+        if entry.mailbox_id == bad.mailbox_id:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return waiting(replies, entry, *more)
+
+    monkeypatch.setattr(Replies, "waiting", look)
+    monday = datetime(2026, 11, 30, 1, tzinfo=UTC)
+    for hours in range(5):
+        post.server.move_clock_to(monday + timedelta(hours=hours))
+        post.server.housekeep()
+    assert read == {"dvbe": 5, "ttlan": 1, "pqkhanh": 1, "nvanh": 1}
+    assert len(letters(post.server, "nvanh")) == 2
+    post.server.move_clock_to(monday + timedelta(days=7))
+    post.server.housekeep()
+    assert read == {"dvbe": 6, "ttlan": 2, "pqkhanh": 2, "nvanh": 2}
 
 
 def test_a_subject_is_one_short_line_of_the_reminder(post: Post) -> None:

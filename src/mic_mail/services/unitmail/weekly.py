@@ -86,6 +86,9 @@ class WeeklyReminders:
         self._clock = clock
         self._done = ""
         """The week whose round has ended."""
+        self._seen_to: set[str] = set()
+        """The keys of this week's mailboxes that need no look any more while others are tried again: told, or with nothing to
+        say."""
         self._not_before: datetime | None = None
 
     async def round(self) -> None:
@@ -96,21 +99,27 @@ class WeeklyReminders:
             return
         if self._not_before is not None and self._not_before - AGAIN <= now < self._not_before:  # unless the clock was put back
             return
-        told = set(await self._lanes.io(self._directory.sent.beginning, f"{week}:"))
+        told = await self._lanes.io(self._directory.sent.beginning, f"{week}:")
+        self._seen_to = {key for key in self._seen_to if key.startswith(f"{week}:")}.union(told)
         prepared = await self._lanes.io(self._prepare, self._config(), self._access.snapshot, now)
         are_told = True
         for entry in prepared.entries if prepared is not None else ():
             key = f"{week}:{entry.mailbox_id}"
-            if prepared is not None and key not in told and self._is(entry, prepared.may):
-                are_told = await self._remind(entry, key, prepared, now) and are_told
+            if prepared is not None and key not in self._seen_to and self._is(entry, prepared.may):
+                if await self._remind(entry, key, prepared, now):
+                    self._seen_to.add(key)
+                else:
+                    are_told = False
         if are_told:
             self._done = week
+            self._seen_to.clear()
         else:
             self._not_before = now + AGAIN
 
     def forget(self) -> None:
         """As after a restart: the register alone knows who was told."""
         self._done, self._not_before = "", None
+        self._seen_to.clear()
 
     def _is_time(self, now: datetime) -> bool:
         today = local_day(now)
