@@ -11,7 +11,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.connection import actions
 from mic_mail.connection.actions import Action, Answer, Enter, Hangup, NeedInput, Note, Send, SignIn, Used
 from mic_mail.errors import Text
-from mic_mail.imap.actions import Attend, ClearAway, Overhear, StartCompression, Work
+from mic_mail.imap.actions import Attend, ClearAway, Decode, Overhear, StartCompression, Work
 from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.selected.shelf import Shelf
 from mic_mail.imap.session import Session
@@ -158,6 +158,8 @@ class Talk:
                 result = True
             case Attend():
                 self.attended.append(action.at)
+            case Decode():
+                result = action.run()
             case ClearAway():
                 action.run()
             case Overhear():

@@ -18,7 +18,7 @@ with atheris.instrument_imports(include=["mic_mail.imap"]):
     from mic_mail.imap import responses
     from mic_mail.imap.grammar import commands, mailboxcommands
     from mic_mail.imap.grammar.fetchitems import Binary, Section
-    from mic_mail.imap.grammar.reader import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, Reader
+    from mic_mail.imap.grammar.reader import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, LongCommand, Reader
 
 LIMITS = (Limits.signed_in(), Limits.before_sign_in(), Limits(64, 48, 256, patient=True))
 SEEDS = (
@@ -48,6 +48,8 @@ def events_of(pieces: list[bytes], limits: Limits, *, utf8: bool, refuse: bool) 
             event = reader.next()
             if event is NEED_INPUT:
                 break
+            if isinstance(event, LongCommand):
+                event = event.read()
             if isinstance(event, AppendMessage):
                 left = event.size
                 if refuse:

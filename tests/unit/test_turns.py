@@ -9,6 +9,7 @@ import pytest
 from conversing import LdapTalk, Pop3Talk, Talk, open_store
 from ldapwords import search, small_book
 from mic_mail.connection.actions import COMMANDS_AT_ONCE, NeedInput, Pause
+from mic_mail.imap.actions import Decode
 from mic_mail.imap.grammar.reader import NEED_INPUT, Limits, Reader
 from mic_mail.ldap.tree import Tree
 from mic_mail.storage.mailstore import MailStore
@@ -57,6 +58,20 @@ def test_long_commands_of_a_stranger(store: MailStore) -> None:
             answered = turns[1]
     assert sum(answers_by_turn(talk, command * 100)) == 200
     assert max(answers_by_turn(talk, command * 100)) <= 2 * most
+
+
+@pytest.mark.parametrize("name", [b"%x", b"&AOE-%x", b'"%x"', b"{5+}\r\n%05x"])
+def test_a_command_with_thousands_of_names(store: MailStore, name: bytes) -> None:
+    """What it says is found out beside the loop, a mistake at its end too; what was pipelined behind it waits."""
+    talk = Talk(store).sign_in()
+    names = b" ".join([name % at for at in range(60_000 // (len(name) + 4) if b"{" not in name else 900)])
+    for events, answer in ((b"MessageNew MessageExpunge", b"OK"), (b"MessageNew", b"BAD")):
+        talk.session.feed(b"a NOTIFY SET (MAILBOXES (%b) (%b))\r\nb NOOP\r\n" % (names, events))
+        step = talk.session.next()
+        assert isinstance(step, Decode)
+        talk.carry_out(step)
+        answers = talk.run().splitlines()
+        assert [line.split()[:2] for line in answers] == [[b"a", answer], [b"b", b"OK"]]
 
 
 @pytest.mark.parametrize("command", [b"NOOP\r\n", b"STAT\r\n"])

@@ -4,6 +4,7 @@ Waiting            nothing is to be done until octets come, or the account chang
 Work               the same, on another account too, with a sign of life where it takes long
 Attend, Leave      `Enter` watches the own account for changes too; watch another beside it; it is ours no more
 Overhear           NOTIFY: watch still others, in which no mailbox is open, and what the person may use
+Decode             find out beside the loop what a long command says
 ClearAway          discard files in a thread; nothing waits for it
 Teach              people say of messages that they are spam, or are none; nothing waits for it
 Scan               look for malware in a message that is to be stored
@@ -73,6 +74,13 @@ class Overhear(Action):
 
     accounts: frozenset[AccountRef] = frozenset()
     rights: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decode(Action):
+    """Run this in a thread: pure Python that takes long. Gives what it returns."""
+
+    run: Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from typing import Protocol, TypeVar, cast
 from mic_mail.clock import Clock
 from mic_mail.connection.actions import NeedInput, Note, Send, Used, opening_stretch
 from mic_mail.errors import Refused, Text
-from mic_mail.imap.actions import SLICE_OCTETS, Overhear, Steps, Waiting, Work
+from mic_mail.imap.actions import SLICE_OCTETS, Decode, Overhear, Steps, Waiting, Work
 from mic_mail.imap.desk import Desk
 from mic_mail.imap.enabled import Enabled
-from mic_mail.imap.grammar.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, Reader
+from mic_mail.imap.grammar.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, LongCommand, Reader
 from mic_mail.imap.grammar.rules import ConnectionState
 from mic_mail.imap.names import places
 from mic_mail.imap.names.places import Place
@@ -376,6 +376,8 @@ class Conversation:
             event = self.hear()
             if isinstance(event, LiteralRequested):
                 self.say(continuation())
+            elif isinstance(event, LongCommand):
+                return cast("Event", (yield Decode(event.read)))
             elif event is not NEED_INPUT:
                 return event
             elif self.now() >= until:

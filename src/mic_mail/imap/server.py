@@ -20,6 +20,7 @@ from mic_mail.imap.actions import (
     PROGRESS_SECONDS,
     Attend,
     ClearAway,
+    Decode,
     DropCompressor,
     EndCompression,
     Inspect,
@@ -167,6 +168,8 @@ class ImapConnection(shell.Connection):
             case Send(data):
                 assert self._deflate is not None
                 self._write(await self._services.lanes.cpu(self._deflate.deflate, data))
+            case Decode(run):
+                return await self._services.lanes.cpu(run)
             case Inspect(source):
                 return await self._inspect(source)
             case Scan(source):

@@ -21,6 +21,7 @@ from mic_mail.imap.grammar.reader import (
     Limits,
     Line,
     LiteralRequested,
+    LongCommand,
     Reader,
     decode_base64,
 )
@@ -47,6 +48,8 @@ def drain(reader: Reader) -> list[Event]:
     """All events until more input is needed; messages are accepted, IDLE is answered, chunks are put together."""
     events: list[Event] = []
     while (event := reader.next()) is not NEED_INPUT:
+        if isinstance(event, LongCommand):
+            event = event.read()
         if isinstance(event, AppendMessage):
             reader.accept()
         elif isinstance(event, c.Idle):
