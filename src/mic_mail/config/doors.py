@@ -242,9 +242,11 @@ class Ldap(Section):
     sign_in_seconds: Annotated[
         Seconds, Field(ge=10, le=HOUR), About("A connection that has not signed in is closed after this time.")
     ] = MINUTE
-    idle_seconds: Annotated[Seconds, Field(ge=MINUTE, le=DAY), About("A silent session is closed after this time.")] = (
-        15 * MINUTE
-    )
+    idle_seconds: Annotated[
+        Seconds,
+        Field(ge=MINUTE, le=DAY),
+        About("A silent session is closed after this time; so is one that may search without signing in, whatever it asks."),
+    ] = 15 * MINUTE
     errors: Annotated[
         int, Field(ge=3, le=1_000), Unit("requests"), About("Requests in a row that make no sense before the connection ends.")
     ] = 20

@@ -180,7 +180,7 @@ MEANINGS = {
     "ldap.entries": "Số mục nhiều nhất trong một lần trả lời, hoặc trong một trang.",
     "ldap.search_seconds": "Lần tra cứu lâu hơn thời gian này bị dừng.",
     "ldap.sign_in_seconds": "Kết nối chưa đăng nhập bị đóng sau thời gian này.",
-    "ldap.idle_seconds": "Phiên im lặng bị đóng sau thời gian này.",
+    "ldap.idle_seconds": "Phiên im lặng bị đóng sau thời gian này; phiên tra danh bạ không đăng nhập cũng vậy, dù đang tra.",
     "ldap.errors": "Số yêu cầu sai liên tiếp trước khi ngắt kết nối.",
     "ldap.sessions_per_mailbox": "Số phiên của một hộp thư trên mỗi tiến trình.",
     "web": "Trang để đổi mật khẩu.",

@@ -81,7 +81,7 @@ class Conversation:
         self.clock = clock
         self.desk = desk
         self.tls = tls
-        self.sign_in_until = clock.monotonic() + settings.sign_in_seconds
+        self.nobody_since = clock.monotonic()
         self.signed_in: SignedIn | None = None
         self.dialog_mechanism = ""
         """Of a SASL exchange that waits for the client's next step."""
@@ -110,7 +110,10 @@ class Conversation:
 
     @property
     def must_sign_in_by(self) -> float | None:
-        return None if self.may_search else self.sign_in_until
+        """Strangers who may search have longer, but not for ever: else some networks could keep the places of all."""
+        if self.signed_in is not None:
+            return None
+        return self.nobody_since + (self.settings.idle_seconds if self.may_search else self.settings.sign_in_seconds)
 
     def now(self) -> float:
         return self.clock.monotonic()
@@ -118,7 +121,7 @@ class Conversation:
     def is_nobody(self) -> None:
         """Nobody is signed in any more, and who wants to be has as long for it as at the beginning."""
         self.signed_in = None
-        self.sign_in_until = self.now() + self.settings.sign_in_seconds
+        self.nobody_since = self.now()
 
     def take_work(self) -> tuple[int, int]:
         """Searches and entries told of since the last time."""
@@ -155,7 +158,7 @@ class Conversation:
         while True:
             if self.ending is not None:
                 raise self.ending
-            if self.now() >= self.sign_in_until and not self.may_search:  # however much has come
+            if self.must_sign_in_by is not None and self.now() >= self.must_sign_in_by:  # however much has come
                 raise Ended
             if self._waiting:
                 return self._popped(0)

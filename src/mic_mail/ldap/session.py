@@ -117,7 +117,7 @@ class Session(session.Session):
 
     def _patience(self) -> float:
         talk = self._talk
-        return talk.now() + talk.settings.idle_seconds if talk.may_search else talk.sign_in_until
+        return talk.now() + talk.settings.idle_seconds if talk.must_sign_in_by is None else talk.must_sign_in_by
 
     def _answer(self, request: Envelope) -> Steps[None]:
         """One request; whatever goes wrong becomes its answer."""

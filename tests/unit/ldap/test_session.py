@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversing import LdapTalk
+from conversing import START, LdapTalk
 from ldapwords import (
     BASE,
     ask,
@@ -53,6 +53,28 @@ def test_strangers_where_they_may() -> None:
     """Who comes from a network that the configuration names searches without a password."""
     talk = LdapTalk(TREE, strangers=True)
     assert len(entries(talk.say(search()))) == TREE.size
+
+
+def test_strangers_stay_no_longer_than_the_silent() -> None:
+    """However often they ask: else a few networks could keep all places. Who signs in stays, and a new time begins behind it."""
+    talk, other = (LdapTalk(TREE, SessionSettings(idle_seconds=900), strangers=True) for _ in range(2))
+    for minutes in (0, 14):
+        for each in (talk, other):
+            each.clock.move_to(START + timedelta(minutes=minutes))
+            assert entries(each.say(search()))
+    assert codes(other.say(bind(4))) == [0]
+    for each in (talk, other):
+        each.clock.move_to(START + timedelta(minutes=15))
+        each.run()
+    assert talk.over
+    assert entries(other.say(search(5)))
+    other.say(bind(6, password="wrong"))
+    other.clock.move_to(START + timedelta(minutes=29))
+    assert entries(other.say(search(7)))
+    assert not other.over
+    other.clock.move_to(START + timedelta(minutes=30))
+    other.say(search(8))
+    assert other.over
 
 
 def test_passwords(talk: LdapTalk) -> None:
