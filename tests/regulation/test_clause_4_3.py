@@ -1,8 +1,13 @@
 """Reg. 4.3: a mailbox writes as itself alone."""
 
+import base64
+import smtplib
+
 import pytest
 
+from mic_mail.policy.facts import FactKind
 from mic_mail.policy.sending import Place, check_envelope, check_header, check_names
+from population import PASSWORD, draft
 
 OWN = ("dvbe@mic.gov.vn", "be.do@mic.gov.vn")
 
@@ -57,3 +62,30 @@ def test_names():
     foreign = check_names(OWN, [BE, CHIEF])
     assert foreign is not None
     assert (foreign.place, foreign.address) == (Place.NAME, CHIEF)
+
+
+@pytest.mark.parametrize("lines", [1, 5_000])
+def test_an_address_that_is_lost_while_a_message_comes(serve, lines):
+    """Small or large, it is refused at its end as it would have been at its beginning; the session goes on."""
+    server = serve()
+    be = server.population.issue("dvbe", aliases=["be.do"])
+    lan = server.issue("ttlan")
+    with smtplib.SMTP_SSL("localhost", server.ports["submissions"], context=server.tls(), timeout=60) as client:
+        client.ehlo()
+        plain = base64.b64encode(f"\0{BE}\0{PASSWORD}".encode()).decode()
+        assert client.docmd("AUTH", f"PLAIN {plain}")[0] == 235
+        for line in ("MAIL FROM:<be.do@mic.gov.vn>", f"RCPT TO:<{lan.address}>"):
+            assert client.docmd(line)[0] == 250
+        assert client.docmd("DATA")[0] == 354
+        client.send(b"From: dvbe@mic.gov.vn\r\n\r\n" + (b"x" * 70 + b"\r\n") * lines)
+        removed = draft(FactKind.ALIAS_REMOVED, server.clock.now(), address="be.do@mic.gov.vn")
+        server.population.directory.remove_alias(be.mailbox_id, "be.do@mic.gov.vn", removed)
+        server.refresh()
+        client.send(b".\r\n")
+        for code, text in (client.getreply(), client.docmd("MAIL FROM:<be.do@mic.gov.vn>")):
+            assert code == 550
+            assert text.startswith(b"5.7.1 be.do@mic.gov.vn is not an address of your mailbox (Reg. 4.3)")
+        client.sendmail(BE, [lan.address], b"From: dvbe@mic.gov.vn\r\nSubject: sau\r\n\r\nx\r\n")
+    server.call(server.running.rooms.mailflow.settle())
+    letters = list((server.config.mail_root / lan.home / "Maildir" / "cur").iterdir())
+    assert [b"Subject: sau" in letter.read_bytes() for letter in letters] == [True]

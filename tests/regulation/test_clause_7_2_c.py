@@ -198,6 +198,38 @@ def test_what_cannot_be_opened_is_neither_sent_nor_dropped_unseen(server: MailSe
     assert queued.count() == 1
 
 
+def test_what_leaves_and_cannot_be_read_is_neither_sent_nor_dropped_unseen(server: MailServer) -> None:
+    """The same of the queue for other domains, whoever is asked about: the refusal names it and says what to do."""
+    directory = server.population.directory
+    sender, other = directory.mailbox("dvbe@mic.gov.vn"), directory.mailbox("ttlan@mic.gov.vn")
+    server.suspend(sender)
+    queue = Queue(server.config.queue_dir)
+    message = server.config.server.data_dir / "message"
+    message.write_bytes(b"From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
+    for name, mailbox in (("SHUT", sender), ("WHOLE", other)):
+        kept: dict[str, Any] = {"trace_id": name, "sender": mailbox.address, "submitted_by": mailbox.mailbox_id}
+        queue.put(name, message, Envelope(recipients=(Recipient("b@example.org"),), accepted_at_us=1, **kept))
+    envelope = server.config.queue_dir / "live" / "SHUT.env"
+    whole = envelope.read_bytes()
+    envelope.write_bytes(whole[:20])
+    notices, log = server.running.rooms.usage.notices, server.running.rooms.log
+    queued = Queued(server.config, server.clock, sender)
+    for act in (
+        queued.count,
+        lambda: queued.drop(notices, Origin("mai"), log),
+        Queued(server.config, server.clock, other).count,
+    ):
+        with pytest.raises(Trouble, match="SHUT of the queue cannot be read") as refusal:
+            act()
+        assert refusal.value.remedy is not None
+    assert [entry.entry_id for entry in queue.entries()] == ["WHOLE"]
+    envelope.write_bytes(whole)
+    assert (queued.count(), Queued(server.config, server.clock, other).count()) == (1, 1)
+    assert queued.drop(notices, Origin("mai"), log) == 1
+    assert [bool(entry.state.open) for entry in queue.entries()] == [False, True]
+    queue.close()
+
+
 def test_what_has_left_before_a_kill_is_not_told_of_as_dropped(server: MailServer) -> None:
     """Reg. 4.2: who put it into the queue was killed before the spool knew; it was sent from there. Dropped is the rest."""
     directory = server.population.directory

@@ -56,7 +56,7 @@ def test_strangers_where_they_may() -> None:
 
 
 def test_strangers_stay_no_longer_than_the_silent() -> None:
-    """However often they ask: else a few networks could keep all places. Who signs in stays, and a new time begins behind it."""
+    """However often they ask: else a few networks could keep all places. Who signs in stays; behind it a new time begins."""
     talk, other = (LdapTalk(TREE, SessionSettings(idle_seconds=900), strangers=True) for _ in range(2))
     for minutes in (0, 14):
         for each in (talk, other):
