@@ -74,6 +74,18 @@ def test_a_command_with_thousands_of_names(store: MailStore, name: bytes) -> Non
         assert [line.split()[:2] for line in answers] == [[b"a", answer], [b"b", b"OK"]]
 
 
+def test_a_session_that_is_cut_while_a_long_command_is_read(store: MailStore) -> None:
+    """Nothing of it is done any more."""
+    talk = Talk(store).sign_in()
+    talk.session.feed(b"a CREATE Later" + b" " * 10_000 + b"\r\n")
+    step = talk.session.next()
+    assert isinstance(step, Decode)
+    talk.session.end("Suspended.")
+    talk.carry_out(step)
+    assert talk.run() == b"* BYE Suspended.\r\n"
+    assert "Later" not in [folder.name for folder in talk.account.folders()]
+
+
 @pytest.mark.parametrize("command", [b"NOOP\r\n", b"STAT\r\n"])
 def test_commands_of_pop3(store: MailStore, command: bytes) -> None:
     turns = answers_by_turn(Pop3Talk(store).sign_in(), command * 1_000)

@@ -377,7 +377,10 @@ class Conversation:
             if isinstance(event, LiteralRequested):
                 self.say(continuation())
             elif isinstance(event, LongCommand):
-                return cast("Event", (yield Decode(event.read)))
+                event = cast("Event", (yield Decode(event.read)))
+                if self.ending is not None:  # meanwhile
+                    raise self.ending
+                return event
             elif event is not NEED_INPUT:
                 return event
             elif self.now() >= until:
