@@ -1,6 +1,7 @@
 """Small messages that come together: published together, and nobody's trouble is another's."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import smtplib
@@ -23,6 +24,7 @@ from mic_mail.storage import journal
 from mic_mail.storage.errors import Busy, OverQuota, Unavailable
 from mic_mail.storage.journal import FOLDER, LOCK
 from mic_mail.storage.journalframes import arrivals_in
+from mic_mail.storage.locking import AccountLock
 from mic_mail.storage.section import writing
 from mic_mail.storage.types import AccountRef, Published
 
@@ -290,6 +292,26 @@ def test_a_full_mailbox_refuses_its_own_messages_alone(serve: Callable[..., Mail
     assert office.journal() == large[:-1]
     tmp = server.config.mail_root / full.home / "Maildir" / "tmp"
     assert list(tmp.iterdir()) == []
+
+
+def test_what_was_refused_in_its_turn_comes_by_no_replay(
+    serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wave finds the mailbox busy, and when it is no longer so it turns out to be full: the journal has forgotten the message."""
+    server = serve(clock=ManualClock(NOW))
+    office = Office(server)
+    large = b"Subject: large\r\n\r\n" + b"y" * 60_000 + b"\r\n"
+    full = server.issue("full", quota_octets=len(large) - 1)
+    server.refresh()
+    office.rooms.store.account(office.ref("full")).folders()
+    with contextlib.ExitStack() as busy:
+        busy.enter_context(AccountLock(str(server.config.mail_root / full.home / "account.lock"), 30).held())
+        alone = posting.Posting.alone
+        monkeypatch.setattr(posting.Posting, "alone", lambda self, batch: (busy.close(), alone(self, batch))[1])
+        refused, published = office.deliver(("full", large), ("dvbe", message(1)))
+    assert isinstance(refused, OverQuota)
+    assert isinstance(published, Published)
+    assert office.journal() == [message(1)]
 
 
 def test_without_room_for_a_journal_messages_arrive_all_the_same(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,8 +56,9 @@ Outcome = Published | BaseException
 
 
 def _refused(outcomes: Iterable[Outcome]) -> list[int]:
-    """The numbers of those that are answered so, and must not come by a replay. Who finds the mailbox busy comes again."""
-    return [number for number, each in enumerate(outcomes) if isinstance(each, BaseException) and not isinstance(each, Busy)]
+    """The numbers of those that must not come by a replay: who hears that, or finds the mailbox busy, and comes again by a file
+    of its own, or is refused then."""
+    return [number for number, each in enumerate(outcomes) if isinstance(each, BaseException)]
 
 
 def account_ref(mailbox: Mailbox) -> AccountRef:
