@@ -297,7 +297,7 @@ def test_a_full_mailbox_refuses_its_own_messages_alone(serve: Callable[..., Mail
 def test_what_was_refused_in_its_turn_comes_by_no_replay(
     serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wave finds the mailbox busy, and when it is no longer so it turns out to be full: the journal has forgotten the message."""
+    """A wave finds the mailbox busy, which then turns out to be full: the journal has forgotten the message."""
     server = serve(clock=ManualClock(NOW))
     office = Office(server)
     large = b"Subject: large\r\n\r\n" + b"y" * 60_000 + b"\r\n"
