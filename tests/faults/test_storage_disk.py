@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mic_mail.mime.render import answers_of
-from mic_mail.storage import replacing, sidecars
+from mic_mail.storage import replacing, section, sidecars
 from mic_mail.storage.errors import DiskFull, Unavailable
 from mic_mail.storage.locking import AccountLock
 from mic_mail.storage.mailstore import Account
@@ -404,3 +404,95 @@ def test_many_folders_become_durable_in_their_order(root: Root, monkeypatch: pyt
     assert len(set(folders)) == 20
     assert synced[-1].endswith(".expunged")
     place.close()
+
+
+def test_what_was_refused_after_a_mark_was_written_is_not_believed_by_the_next_boot(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change that takes a MODSEQ above the mark writes the account's sidecar in its midst, with what it promises. Where that
+    fails once the new name stands, and the change with it, the sidecar says again what the index says."""
+    monkeypatch.setattr(section, "MARK_STEP", 0)
+    place = root.store()
+    account = place.account(REF)
+    account.subscribe("Goo", True)
+    real = sidecars.replace_durably
+
+    def half_done(path: str, content: bytes) -> None:
+        real(path, content)
+        patch.undo()
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sidecars, "replace_durably", half_done)
+        with pytest.raises(Unavailable):
+            account.subscribe("Goo", False)
+    assert "Goo" in account.subscriptions()
+    place.close()
+    root.settings["boot_id"] = "another"
+    assert "Goo" in root.use(lambda account: account.subscriptions())
+
+
+def test_what_is_owed_outlives_a_record_that_finds_no_room(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large change writes its own record over that of sidecars that are owed, and the disk is full in the midst of it."""
+    store = root.store()
+    account = store.account(REF)
+    account.create("A")
+    uids = deliver(account, inbox(account), [f"t{number}" for number in range(100)])
+    real, pwrite = sidecars.replace_durably, os.pwrite
+    lock = str(root.home / "account.lock")
+
+    def written_but_refused(path: str, content: bytes) -> None:
+        real(path, content)
+        monkeypatch.setattr(sidecars, "replace_durably", _full)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def one_block(fd: int, octets: bytes, at: int) -> int:
+        if os.readlink(f"/proc/self/fd/{fd}") != lock:
+            return pwrite(fd, octets, at)
+        if at >= 4096:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return pwrite(fd, octets[: 4096 - at], at)
+
+    monkeypatch.setattr(sidecars, "replace_durably", written_but_refused)
+    with pytest.raises(DiskFull):
+        account.rename("A", "B")
+    monkeypatch.setattr(os, "pwrite", one_block)
+    with pytest.raises(DiskFull):
+        account.remove(inbox(account), uids)
+    monkeypatch.undo()
+    sidecar = FolderSidecar.read(str(root.home / "Maildir/.A"))
+    assert sidecar is not None
+    assert sidecar.name == "B"
+    deliver(account, inbox(account), ["e"])
+    sidecar = FolderSidecar.read(str(root.home / "Maildir/.A"))
+    assert sidecar is not None
+    assert sidecar.name == "A"
+    assert account.repair(check=True).clean
+    store.close()
+
+
+def test_what_sidecars_alone_know_outlives_an_epoch_that_finds_no_room(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power loss took commits, and the disk is full when the next boot compares: nothing is made of the old index then."""
+    monkeypatch.setattr(section, "MARK_STEP", 0)
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    old = root.index_copy()
+
+    def act(account: Account) -> int:
+        account.subscribe("Goo", True)
+        for _ in range(5):
+            account.store_flags(inbox(account), [1], "+", FLAGGED)
+            account.store_flags(inbox(account), [1], "-", FLAGGED)
+        return account.folder("INBOX").highest_modseq
+
+    told = root.use(act)
+    root.power_loss(old)
+    place = root.store()
+    store = place.store(REF)
+    writer = store.index.writer
+    with monkeypatch.context() as patch:
+        patch.setattr(store.index, "writer", lambda: FullAtCommit(writer()))
+        with pytest.raises(DiskFull):
+            place.account(REF).folders()
+    place.close()
+    assert "Goo" in root.use(lambda account: account.subscriptions())
+    assert root.use(lambda account: account.folder("INBOX").highest_modseq) > told

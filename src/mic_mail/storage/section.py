@@ -153,8 +153,7 @@ def finish_interrupted(store: Store, fd: int, connection: sqlite3.Connection) ->
             roll_forward(intent)
         else:
             roll_back(intent)
-        if account is not None and account.boot_id == store.shared.boot_id:  # else an epoch follows, which believes sidecars
-            owed = _rewritten(store, connection, dict.fromkeys(intent.sidecars))
+        owed = _rewritten(store, connection, dict.fromkeys(intent.sidecars))
     _leave_owed(fd, intent, owed)
     return owed
 
@@ -168,7 +167,14 @@ def _leave_owed(fd: int, intent: Intent, owed: Sequence[int], written: Written =
 
 
 def _rewritten(store: Store, connection: sqlite3.Connection, folder_ids: Iterable[int]) -> list[int]:
-    """Sidecars from the index as it is; which of them could not be written."""
+    """Sidecars from the index as it is; which of them could not be written. None of an index that may have lost commits: an
+    epoch follows, which believes sidecars."""
+    try:
+        account = read_account(connection, store.account_id)
+    except sqlite3.Error:
+        return list(folder_ids)
+    if account is None or account.boot_id != store.shared.boot_id:
+        return []
     owed: list[int] = []
     for folder_id in folder_ids:
         try:
@@ -260,6 +266,8 @@ class Write:
         """Sidecars that may differ from the index as it is without this change."""
         self._promised: dict[int, None] = {}
         """Those that this change writes."""
+        self._written_early: dict[int, None] = {}
+        """Those that were written for a mark, with whatever the change had made of them by then."""
         if folder is not None:
             self._known(folder)
 
@@ -273,6 +281,7 @@ class Write:
             self.account.modseq += 1
             if self.account.modseq > self.account.modseq_mark:
                 self.account.modseq_mark = self.account.modseq + MARK_STEP
+                self._written_early[_ACCOUNT] = None
                 write_account_sidecar(self.store, self.connection, self.account)
         return self.account.modseq
 
@@ -285,6 +294,7 @@ class Write:
         uid = folder.uidnext
         if uid >= folder.uidnext_mark:
             folder.uidnext_mark = uid + MARK_STEP
+            self._written_early[folder.folder_id] = None
             folder_sidecar(folder).write(self.store.place.folder(folder.directory))
         folder.uidnext = uid + 1
         return uid
@@ -297,6 +307,7 @@ class Write:
         """Never given before in this account (RFC 9051 §2.3.1.1), also not after a restore: at least the time in seconds."""
         value = max(self.account.uidvalidity_next, self.store.clock.now_us() // 1_000_000)
         self.account.uidvalidity_next = value + 1
+        self._written_early[_ACCOUNT] = None
         write_account_sidecar(self.store, self.connection, self.account)
         return value
 
@@ -469,7 +480,10 @@ class Write:
         """Names are as they were before, and so are sidecars; those that cannot be written now the next holder writes."""
         if self._intent is not None:
             roll_back(self._intent)
-            _leave_owed(self._fd, self._intent, _rewritten(self.store, self.connection, self._owed), self._written)
+        if self._intent is not None or self._written_early:
+            owed = _rewritten(self.store, self.connection, self._owed | self._written_early)
+            intent = self._intent or Intent(self.account.serial, self.store.shared.boot_id)
+            _leave_owed(self._fd, intent, owed, self._written)
 
     def open_durable(self, opened: list[int]) -> None:
         """Descriptors of what is to be fsynced after the COMMIT, while the names still lead there: once the lock is given back
