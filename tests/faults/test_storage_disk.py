@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mic_mail.storage import replacing, section, sidecars
 from mic_mail.storage.errors import DiskFull, Unavailable
 from mic_mail.storage.locking import AccountLock
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.sidecars import FolderSidecar
+from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.syncing import SharedSync
 from mic_mail.storage.types import DELETED, FLAGGED, Delivery
 from storage_model import REF, Root, deliver, killed_at, message, observe
@@ -469,6 +470,43 @@ def test_what_is_owed_outlives_a_record_that_finds_no_room(root: Root, monkeypat
     assert sidecar.name == "A"
     assert account.repair(check=True).clean
     store.close()
+
+
+def test_the_next_mark_finds_its_room_on_a_full_disk(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever number an EXPUNGE takes, it makes room; and none that was taken is ever given again."""
+    monkeypatch.setattr(section, "MARK_STEP", 0)
+    store = root.store()
+    account = store.account(REF)
+    uids = deliver(account, inbox(account), ["a", "b", "c"])
+    account.store_flags(inbox(account), uids, "+", DELETED)
+    sidecar = root.home / "Maildir/.mic-account"
+    size = sidecar.stat().st_size
+    synced: list[str] = []
+    fdatasync = os.fdatasync
+    with monkeypatch.context() as full:
+        full.setattr(sidecars, "replace_durably", _full)
+        full.setattr(os, "fdatasync", lambda fd: (synced.append(_path(fd)), fdatasync(fd)))
+        taken = [account.expunge(inbox(account), [uid]).modseq for uid in uids][-1]
+    assert sidecar.stat().st_size == size
+    assert synced == [str(sidecar)] * 3
+    store.close()
+    root.lose_index()
+    assert root.use(lambda account: account.folder("INBOX").highest_modseq) >= taken
+
+
+def test_a_mark_is_written_in_place_only_where_it_fits(tmp_path: Path) -> None:
+    """A number may grow by the space before it, and no further; nothing is written into what is damaged."""
+    sidecar = AccountSidecar(account_id=7, modseq_mark=998, uidvalidity_next=1, subscriptions=("A",))
+    sidecar.write(str(tmp_path))
+    assert sidecars.write_mark_in_place(str(tmp_path), 1999)
+    assert not sidecars.write_mark_in_place(str(tmp_path), 10_000)
+    assert AccountSidecar.read(str(tmp_path)) == replace(sidecar, modseq_mark=1999)
+    for damaged in (b"", b"{", b"[" * 600):
+        (tmp_path / ".mic-account").write_bytes(damaged)
+        assert not sidecars.write_mark_in_place(str(tmp_path), 2000)
+        assert (tmp_path / ".mic-account").read_bytes() == damaged
+    (tmp_path / ".mic-account").unlink()
+    assert not sidecars.write_mark_in_place(str(tmp_path), 2000)
 
 
 def test_what_sidecars_alone_know_outlives_an_epoch_that_finds_no_room(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ import errno
 
 from mic_mail.errors import BadInput, Refused, Text, Trouble
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 
 class NoSuchFolder(Refused):
     """IMAP NONEXISTENT (RFC 9051 §7.1)."""
@@ -108,5 +110,4 @@ class NotOurs(Unavailable):
 
 def of_os_error(what: str, error: OSError) -> Unavailable:
     """The store's word for what the file system said."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return (DiskFull if full else Unavailable)(f"{what}: {error}")
+    return (DiskFull if error.errno in NO_ROOM else Unavailable)(f"{what}: {error}")

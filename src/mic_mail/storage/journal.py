@@ -41,6 +41,7 @@ from functools import partial
 from typing import Protocol
 
 from mic_mail.clock import Clock
+from mic_mail.storage.errors import NO_ROOM
 from mic_mail.storage.filesystems import begin_to_write, check_that_it_syncs, note_device, sync_file_system
 from mic_mail.storage.journalframes import BLOCK_OCTETS, CLEAR, TURN_OCTETS, Departed, Frame, block_of, octets_of, void
 from mic_mail.storage.maildir import make_durable
@@ -267,7 +268,7 @@ class Journal:
 
     def _not_written(self, error: OSError) -> None:
         """Where blocks are not written again in place, room can be missing even here. Any other error proves the disk bad."""
-        self._pause(error, passes=error.errno in (errno.ENOSPC, errno.EDQUOT))
+        self._pause(error, passes=error.errno in NO_ROOM)
 
     def _room(self, octets: int) -> _Segment | None:
         octets += -octets % BLOCK_OCTETS

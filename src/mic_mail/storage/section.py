@@ -20,7 +20,7 @@ from sqlalchemy import bindparam, delete, insert, select
 from mic_mail.errors import Text
 from mic_mail.storage import readers, schema
 from mic_mail.storage.annotations import to_sidecar
-from mic_mail.storage.errors import Busy, NoSuchFolder, TooMany
+from mic_mail.storage.errors import NO_ROOM, Busy, NoSuchFolder, TooMany
 from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.intent import (
     NOTHING,
@@ -46,7 +46,7 @@ from mic_mail.storage.rows import (
     write_counters,
     write_folder,
 )
-from mic_mail.storage.sidecars import MARK_STEP, AccountSidecar, FolderSidecar
+from mic_mail.storage.sidecars import MARK_STEP, AccountSidecar, FolderSidecar, write_mark_in_place
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import KEYWORD_SHIFT, MAX_KEYWORDS
 
@@ -280,10 +280,18 @@ class Write:
             self.took_modseq = True
             self.account.modseq += 1
             if self.account.modseq > self.account.modseq_mark:
-                self.account.modseq_mark = self.account.modseq + MARK_STEP
-                self._written_early[_ACCOUNT] = None
-                write_account_sidecar(self.store, self.connection, self.account)
+                self._write_next_mark()
         return self.account.modseq
+
+    def _write_next_mark(self) -> None:
+        """Where a full disk has no room for the sidecar, the mark alone in its place: no EXPUNGE must fail by its number."""
+        self.account.modseq_mark = self.account.modseq + MARK_STEP
+        self._written_early[_ACCOUNT] = None
+        try:
+            write_account_sidecar(self.store, self.connection, self.account)
+        except OSError as error:
+            if error.errno not in NO_ROOM or not write_mark_in_place(self.store.place.maildir, self.account.modseq_mark):
+                raise
 
     def announce(self) -> None:
         """Take this change's MODSEQ where no row carries it: who watches the account hears that something moved."""

@@ -5,8 +5,9 @@ names it follows the index and is not synced (seen.py).
 
 With these, the names and the messages, `repair` makes the index anew. The marks are high-water marks, written *before* a number
 above them is used, in steps of `MARK_STEP`; after a power loss or a lost index numbering goes on above the mark, so no UID and
-no MODSEQ ever means two things. A damaged sidecar is None, and `repair` says so; OSError only where the process has no
-descriptor or memory left now: to go on without what a good sidecar knows would be to write a new one over it.
+no MODSEQ ever means two things. Where a full disk has no room for a new `.mic-account`, its MODSEQ mark is written in place.
+A damaged sidecar is None, and `repair` says so; OSError only where the process has no descriptor or memory left now: to go on
+without what a good sidecar knows would be to write a new one over it.
 """
 
 import errno
@@ -19,7 +20,7 @@ from hashlib import sha256
 from typing import Self
 from urllib.parse import quote
 
-from mic_mail.storage.maildir import replace_durably
+from mic_mail.storage.maildir import make_durable, replace_durably
 
 MARK_STEP = 1_000
 FOLDER_SIDECAR = ".mic-folder"
@@ -27,6 +28,8 @@ ACCOUNT_SIDECAR = ".mic-account"
 SEEN_SIDECAR = ".mic-seen."
 _MAX_PERSON_OCTETS = 160
 _PASSES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_SECTOR_OCTETS = 512
+_MARK = re.compile(rb'\{\n "account_id": [0-9]+,\n "modseq_mark":( ?[0-9]+),\n')
 _OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -94,6 +97,28 @@ class AccountSidecar:
 
     def write(self, maildir_path: str) -> None:
         _write(f"{maildir_path}/{ACCOUNT_SIDECAR}", asdict(self))
+
+
+def write_mark_in_place(maildir_path: str, mark: int) -> bool:
+    """The account's MODSEQ mark, durable, over the digits of the one before, which takes no room; False where it does not fit.
+
+    A power loss leaves the old number or the new one, since they lie in a first sector, which a disk writes whole. The name is
+    synced too: whoever found no room to replace the file may have come as far as that.
+    """
+    try:
+        fd = os.open(f"{maildir_path}/{ACCOUNT_SIDECAR}", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        found = _MARK.match(os.pread(fd, _SECTOR_OCTETS, 0))
+        if found is None or len(str(mark)) > len(found[1]):
+            return False
+        os.pwrite(fd, b"%*d" % (len(found[1]), mark), found.start(1))
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+    make_durable(maildir_path)
+    return True
 
 
 @dataclass(frozen=True, slots=True)
