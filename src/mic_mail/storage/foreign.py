@@ -37,17 +37,29 @@ def look(store: Store, folder_id: int | None = None) -> bool:
         else:
             row = read_folder(connection, store.account_id, folder_id)
             folders = [row] if row is not None and row.deleted_at_us is None else []
-    came = [_look_into(store, folder) for folder in folders]  # every one, not only up to the first that has something
+    came = [_has_come(store, folder) for folder in folders]  # every one, not only up to the first that has something
     return any(came)
 
 
 def new_changed(store: Store, folder: FolderRow) -> int:
-    """The time of `new/` if it is not the one that was last seen, else 0; `_LOST` if there is none."""
+    """The time of `new/` if it is not the one that was last seen, else 0; `_LOST` if there is none; 0 where we may not look."""
     try:
         mtime_ns = os.stat(store.place.new(folder.directory)).st_mtime_ns
     except FileNotFoundError:
         return _LOST
+    except PermissionError:
+        return 0
     return mtime_ns if mtime_ns != folder.new_mtime_ns else 0
+
+
+def _has_come(store: Store, folder: FolderRow) -> bool:
+    """Nothing where that folder may not be used now, being another user's: what came waits, and what was there is read."""
+    try:
+        return _look_into(store, folder)
+    except (PermissionError, Unavailable) as error:
+        if not isinstance(error.__cause__ or error, PermissionError):
+            raise
+        return False
 
 
 def _look_into(store: Store, folder: FolderRow) -> bool:

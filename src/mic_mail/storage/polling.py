@@ -48,12 +48,12 @@ def poll(store: Store) -> int:
 
 
 def _traces(paths: tuple[str, ...]) -> tuple[int, ...]:
-    """When each was last written, 0 for what is missing."""
+    """When each was last written, 0 for what is missing, or may not be looked at."""
     return tuple(map(_trace, paths))
 
 
 def _trace(path: str) -> int:
     try:
         return os.stat(path).st_mtime_ns
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return 0

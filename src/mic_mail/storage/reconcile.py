@@ -172,6 +172,7 @@ class Comparison:
 
     def __init__(self, write: Write, *, believe_uids: bool = False, check: bool = False) -> None:
         self.write = write
+        write.is_comparison = True
         self.findings: list[Finding] = []
         self.contents = Contents(write)
         self._believe_uids = believe_uids
@@ -253,8 +254,12 @@ class Comparison:
             self.write.save(folder)
             self.write.intend(sidecars=[folder.folder_id])
             return
-        make_folder_tree(self._place.folder(directory))
-        folder = self._row_of_stranger(directory, name, sidecar, taken)
+        try:
+            make_folder_tree(self._place.folder(directory))
+            folder = self._row_of_stranger(directory, name, sidecar, taken)
+        except PermissionError:
+            self._find("file-unreadable", name, directory)
+            return
         taken.add(folder.mailbox_id)
         self.write.add_folder(folder)
 
@@ -301,7 +306,10 @@ class Comparison:
             claimed = [parse_name(file).uid for file in names_in(f"{path}/cur")]
             folder.uidnext_mark = max([uid for uid in claimed if uid < _MAX_CLAIMED_UID], default=0) + 1
         self.write.account.uidvalidity_next = max(self.write.account.uidvalidity_next, folder.uidvalidity + 1)
-        folder_sidecar(folder).write(path)
+        try:
+            folder_sidecar(folder).write(path)
+        except PermissionError:  # another user's now, to be read only
+            self.write.intend(sidecars=[folder.folder_id])
         return folder
 
     def _is_taken(self, folder_id: int) -> bool:
@@ -364,7 +372,10 @@ class Comparison:
         for row, name in difference.renamed:
             self._take_name(folder, row, name)
         self._bury(folder, difference.missing)
-        adopt(self.write, folder, difference.strangers, self.contents, believe_uids=self._believe_uids)
+        try:
+            adopt(self.write, folder, difference.strangers, self.contents, believe_uids=self._believe_uids)
+        except PermissionError:  # no UID or no name can be given there: they wait until that is allowed
+            self._find("file-unreadable", folder.name, folder.directory)
 
     def _take_name(self, folder: FolderRow, row: MessageRow, name: str) -> None:
         """Another tool renamed it; or a replay gave a lost name back without the UID and flags that the row still knows."""

@@ -253,6 +253,8 @@ class Write:
         """Makes durable in another way what was done to them; False: it cannot."""
         self.undoing: list[Callable[[], None]] = []
         """What takes back the rest, if all of it is to be undone."""
+        self.is_comparison = False
+        """It takes folders as they are: a sidecar that may not be written, as the folder is another user's now, stays owed."""
         self._fd = fd
         self._folders: dict[int, FolderRow] = {}
         self._keys: dict[int, tuple[str, int | None, str | None]] = {}
@@ -301,9 +303,13 @@ class Write:
         """The folder's next UID; the caller also `touch`es the folder."""
         uid = folder.uidnext
         if uid >= folder.uidnext_mark:
-            folder.uidnext_mark = uid + MARK_STEP
+            before, folder.uidnext_mark = folder.uidnext_mark, uid + MARK_STEP
             self._written_early[folder.folder_id] = None
-            folder_sidecar(folder).write(self.store.place.folder(folder.directory))
+            try:
+                folder_sidecar(folder).write(self.store.place.folder(folder.directory))
+            except OSError:  # a comparison goes on
+                folder.uidnext_mark = before
+                raise
         folder.uidnext = uid + 1
         return uid
 
@@ -515,9 +521,14 @@ class Write:
 
     def write_sidecars(self) -> None:
         """From the rows, before they are committed: what is promised can be kept then, or nothing has happened."""
-        for folder_id in self._promised:
+        for folder_id in list(self._promised):
             self._owed[folder_id] = None
-            _rewrite_sidecar(self.store, self.connection, folder_id)
+            try:
+                _rewrite_sidecar(self.store, self.connection, folder_id)
+            except PermissionError:
+                if not self.is_comparison or folder_id == _ACCOUNT:
+                    raise
+                del self._promised[folder_id]
 
     def settle(self) -> None:
         """After the COMMIT, still under the lock."""

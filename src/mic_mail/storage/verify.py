@@ -107,9 +107,10 @@ def _names(write: Write, folder: FolderRow, *, check: bool) -> Iterator[Finding]
 
 
 def _size_of(path: str) -> int | None:
+    """None where it is gone, or the folder another user's now."""
     try:
         return os.stat(path).st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return None
 
 
@@ -172,7 +173,7 @@ def _folder_sidecar(write: Write, folder: FolderRow, *, check: bool) -> Iterator
             return
     yield Finding("folder-sidecar", folder.name, "differs from the index" if found else "missing or damaged")
     if not check:
-        wanted.write(path)
+        write.intend(sidecars=[folder.folder_id])
 
 
 def _readers(write: Write, *, check: bool) -> Iterator[Finding]:

@@ -265,6 +265,69 @@ def test_a_file_that_cannot_be_read_is_left_and_told(unprivileged: Root, before_
     assert root.use(lambda account: account.repair(check=True)).clean
 
 
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o500])
+@pytest.mark.parametrize("before_opening", [lose_nothing, Root.lose_index, another_boot])
+def test_a_folder_that_the_server_may_not_use_closes_no_mailbox(
+    unprivileged: Root, before_opening: Callable[[Root], None], mode: int
+) -> None:
+    """Not entered, not listed or not written into: the other folders go on, and its mail is there once it is given back."""
+    root = unprivileged
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    root.use(lambda account: deliver(account, account.create("Work").folder_id, ["w"], keywords=("Known",)))
+    uidvalidity = root.use(lambda account: account.folder("Work").uidvalidity)
+    path = root.home / "Maildir/.Work"
+    (path / ".mic-folder").write_text((path / ".mic-folder").read_text().replace("Known", "Other"))
+    if before_opening is not Root.lose_index:
+        (path / "new/1600000000.V1I2.other").write_bytes(message("n"))
+    path.chmod(mode)
+    try:
+        before_opening(root)
+        assert root.use(lambda account: deliver(account, inbox(account), ["b"])) > [1]
+        for look in (Account.rescan, Account.repair, lambda account: account.repair(check=True)):
+            root.use(look)
+        assert root.use(lambda account: account.folder("INBOX").messages) == 2
+        assert root.use(lambda account: account._mailstore.newest_modseq(account.ref)) > 0
+        if before_opening is not Root.lose_index:
+            assert root.use(lambda account: list(account.view(account.folder_id("Work")).uids))[0] == 1
+        if mode == 0o500:
+            assert root.use(observe)["Work"].messages[1][0] == "w"
+            if before_opening is not lose_nothing:  # no UID is given that the sidecar could not say
+                with pytest.raises(Unavailable):
+                    root.use(lambda account: deliver(account, account.folder_id("Work"), ["x"]))
+    finally:
+        path.chmod(0o700)
+    root.use(Account.rescan)
+    after = root.use(observe)["Work"]
+    assert after.uidvalidity == uidvalidity
+    assert {token for token, _ in after.messages.values()} == ({"w"} if before_opening is Root.lose_index else {"w", "n"})
+    assert root.use(lambda account: deliver(account, account.folder_id("Work"), ["x"])) > [max(after.messages)]
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+@pytest.mark.parametrize("before_opening", [lose_nothing, Root.lose_index, another_boot])
+@pytest.mark.parametrize("part", ["cur", ""])
+def test_a_folder_of_somebody_elses_is_taken_in_once_it_can_be_read(
+    unprivileged: Root, before_opening: Callable[[Root], None], part: str
+) -> None:
+    """One that we have never had: what of it may not be listed, or made, keeps it out and nothing else."""
+    root = unprivileged
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    foreign = root.home / "Maildir/.Foreign"
+    (foreign / "cur").mkdir(parents=True)
+    (foreign / "cur/1600000000.V1I2.other:2,").write_bytes(message("n"))
+    (foreign / part).chmod(0o500 if not part else 0)
+    try:
+        before_opening(root)
+        for look in (Account.rescan, Account.repair):
+            assert ("file-unreadable", "Foreign") in {(each.kind, each.folder) for each in root.use(look).findings}
+        assert root.use(observe)["INBOX"].messages == {1: ("a", frozenset())}
+    finally:
+        (foreign / part).chmod(0o700)
+    root.use(Account.rescan)
+    assert [token for token, _ in root.use(observe)["Foreign"].messages.values()] == ["n"]
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
 def test_an_expunged_file_that_cannot_be_read_does_not_stop_the_making_of_an_index(unprivileged: Root) -> None:
     """It cannot be brought back; everything else is as before."""
     root = unprivileged
