@@ -49,7 +49,7 @@ def locate(text: str) -> dict[Place, int]:
     counts: dict[Place, int] = {}
     table: Place = ()
     depth, quote = 0, ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # as TOML counts: not at U+0085
         if depth or quote:
             depth, quote = _rest_open(line, depth, quote)
         elif header := _HEADER.match(line):

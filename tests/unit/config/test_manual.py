@@ -155,3 +155,9 @@ def test_lines_are_found_in_every_form_of_toml() -> None:
         ("u", "v", 1, "x"): 15,
         ("u", "v", 1, "y", "z"): 18,
     }
+
+
+@pytest.mark.parametrize("odd", ["\x85", "\u2028", "\u2029"])
+def test_a_line_ends_where_toml_says(odd: str) -> None:
+    """What Unicode calls a line end stands in a comment or string like any letter."""
+    assert locate(f"# a{odd}b = 1\r\nc = '{odd}'\r\nd = 1\r\n") == {("c",): 2, ("d",): 3}
