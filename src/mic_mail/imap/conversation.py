@@ -109,8 +109,8 @@ class Notifier(Protocol):
         """The client itself has made these changes, in this account (None: the own one)."""
         ...
 
-    def subscribed(self, name: str, is_so: bool) -> None:
-        """The client itself has subscribed, or the opposite."""
+    def subscribed(self, talk: "Conversation", name: str, is_so: bool) -> Steps[None]:
+        """The client itself has subscribed, or the opposite, and is about to hear so."""
         ...
 
 

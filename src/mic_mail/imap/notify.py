@@ -111,7 +111,7 @@ class Listening:
     """What one client asked to hear, and what it has heard; the session's `Notifier`."""
 
     __slots__ = (
-        "_asks_anew", "_barred", "_fetched", "_hears_of_folders", "_holders", "_own", "_pictures", "_retry_at", "_seen",
+        "_barred", "_fetched", "_hears_of_folders", "_holders", "_own", "_pictures", "_retry_at", "_seen",
         "_selected", "_selected_at", "_view", "_watch",
     )  # fmt: skip
 
@@ -126,8 +126,6 @@ class Listening:
         """Accounts below `Shared/` that the person could see when it was asked last."""
         self._barred: set[AccountRef] = set()
         """Those that the client was told are \\NoAccess."""
-        self._asks_anew = False
-        """Which of those accounts are asked for has to be found out: the client has subscribed."""
         self._own: dict[AccountRef | None, set[int]] = {}
         """MODSEQs of the client's changes that were not looked at yet, by account."""
         self._view: View | None = None
@@ -157,13 +155,19 @@ class Listening:
 
     def describe(self, talk: Conversation, *, status: bool) -> Steps[None]:
         """What has to be said before the OK: \\NoAccess, and STATUS where that was asked for."""
-        for picture in [picture for picture in self._pictures.values() if picture.box is not None]:
-            if not (yield from self._tell_of(talk, picture, ())):
-                picture.coming = Coming.ALLOWED  # it is told when it can be read
+        yield from self._begin_others(talk)
         for picture in tuple(self._pictures.values()) if status else ():
             for line in picture.describe_all(utf8=talk.utf8):
                 talk.say(line)
                 yield from talk.breathe()
+
+    def _begin_others(self, talk: Conversation) -> Steps[None]:
+        """The pictures of accounts that are followed and were not looked at yet."""
+        for picture in [each for each in self._pictures.values() if not each.has_begun]:
+            if talk.notifier is not self or (yield from self._tell_of(talk, picture, ())):
+                continue
+            if picture.coming is Coming.ASKED:
+                picture.coming = Coming.ALLOWED  # it is told when it can be read
 
     # ------------------------------------------------------------ accounts below Shared/
 
@@ -213,7 +217,7 @@ class Listening:
 
     def _follow_anew(self, talk: Conversation) -> Steps[None]:
         """Rights have moved, or a subscription: stop or begin to watch, and say so (RFC 5465 §5.9, §6.4)."""
-        talk.boxes_moved = self._asks_anew = False
+        talk.boxes_moved = False
         if not self._hears_of_folders:
             return
         boxes = talk.boxes
@@ -291,15 +295,19 @@ class Listening:
         if picture is not None:
             picture.keep_selected()
 
-    def subscribed(self, name: str, is_so: bool) -> None:
+    def subscribed(self, talk: Conversation, name: str, is_so: bool) -> Steps[None]:
         own = self._pictures.get(None)
         if own is not None and own.hears_of_subscriptions:
-            self._subscribe(own.subscriptions | {name} if is_so else own.subscriptions - {name})
+            yield from self._subscribe(talk, own.subscriptions | {name} if is_so else own.subscriptions - {name})
 
-    def _subscribe(self, names: frozenset[str]) -> None:
+    def _subscribe(self, talk: Conversation, names: frozenset[str]) -> Steps[None]:
+        """From here on is told what happens in those: before the client hears that it has subscribed, since from then on it
+        relies on that."""
         for picture in self._pictures.values():
             picture.subscriptions = names
-        self._asks_anew = bool(self._watch.subscribed)
+        if self._watch.subscribed:
+            yield from self._follow_anew(talk)
+            yield from self._begin_others(talk)
 
     def pause(self) -> float:
         again = [self._retry_at, *(picture.retry_at for picture in self._pictures.values())]
@@ -340,7 +348,7 @@ class Listening:
     def is_due(self, talk: Conversation, *, expunge: bool = False) -> bool:
         if talk.notifier is not self or talk.now() < self._retry_at:
             return False
-        if talk.boxes_moved or self._asks_anew or self._due(talk):
+        if talk.boxes_moved or self._due(talk):
             return True
         return self._owes_selected(talk, expunge=expunge or not self._watch.delayed)
 
@@ -360,7 +368,7 @@ class Listening:
         return view.messages - bisect_right(view.uids, self._fetched) if self._watch.items else 0
 
     def _tell(self, talk: Conversation, *, expunge: bool) -> Steps[None]:
-        if talk.boxes_moved or self._asks_anew:
+        if talk.boxes_moved:
             yield from self._follow_anew(talk)
         view = talk.view
         at = None if view is None else view.place.account
@@ -391,11 +399,11 @@ class Listening:
             return False
         picture.looked = max(picture.looked, reached)
         if picture.box is None and picture.subscriptions != subscribed:
-            self._subscribe(picture.subscriptions)
+            yield from self._subscribe(talk, picture.subscriptions)
         if len(learned.lines) + len(learned.elsewhere) > MOST_EVENTS:
             yield from _overflow(talk)
             return True
-        if self._pictures.get(picture.at) is not picture:
+        if talk.notifier is not self or self._pictures.get(picture.at) is not picture:
             return True
         for line in learned.lines:
             talk.say(line)

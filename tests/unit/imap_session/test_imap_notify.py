@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversing import Talk, open_store
 from memory import folder_in_memory
-from mic_mail.connection.actions import Action
+from mic_mail.connection.actions import Action, Send
 from mic_mail.imap.actions import Overhear, Waiting, Work
 from mic_mail.imap.names.nameevents import NameEvent, Renamed, name_events
 from mic_mail.policy.authority import RIGHTS
@@ -417,6 +418,24 @@ def test_only_what_is_asked_for_is_followed(store: MailStore) -> None:
     assert talk.overheard == Overhear(frozenset([BOX.account]), rights=True)
     talk.say(b"c UNSUBSCRIBE Shared/cntt/Sent\r\n")
     assert talk.overheard == Overhear()
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_from_the_word_on_a_subscription_all_is_told(store: MailStore, by_itself: bool) -> None:
+    """What comes in the moment in which the client hears that it has subscribed, at the latest: nobody else tells it."""
+    talk, other = Talk(store, boxes=[BOX]).sign_in(), Talk(store, boxes=[BOX]).sign_in()
+    talk.say(b"n NOTIFY SET (SUBSCRIBED (MessageNew MessageExpunge SubscriptionChange))\r\n")
+    carry_out = talk.carry_out
+
+    def carried_out(action: Action) -> None:
+        carry_out(action)
+        if isinstance(action, Send) and b"Subscribed" in action.data:
+            other.say(b"a APPEND Shared/cntt" + APPEND + b"\r\n")
+
+    talk.carry_out = carried_out  # type: ignore[method-assign]
+    subscribing = talk if by_itself else other
+    subscribing.say(b"s SUBSCRIBE Shared/cntt\r\n")
+    assert b'* STATUS "Shared/cntt" (MESSAGES 1 ' in notice(talk) + notice(talk)
 
 
 def test_the_selected_mailbox_is_deleted(store: MailStore) -> None:

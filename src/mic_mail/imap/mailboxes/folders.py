@@ -309,14 +309,14 @@ def subscribe(talk: Conversation, command: Subscribe) -> Steps[Reply]:
     """The person's own list of names, also of what lies elsewhere; whether a name leads anywhere is not asked."""
     yield from talk.change(lambda account: account.subscribe(command.mailbox, True))
     if talk.notifier is not None:
-        talk.notifier.subscribed(command.mailbox, True)
+        yield from talk.notifier.subscribed(talk, command.mailbox, True)
     return Reply("Subscribed.")
 
 
 def unsubscribe(talk: Conversation, command: Unsubscribe) -> Steps[Reply]:
     yield from talk.change(lambda account: account.subscribe(command.mailbox, False))
     if talk.notifier is not None:
-        talk.notifier.subscribed(command.mailbox, False)
+        yield from talk.notifier.subscribed(talk, command.mailbox, False)
     return Reply("Unsubscribed.")
 
 
