@@ -79,8 +79,10 @@ class Ways:
         if kept is not None and now < kept[0]:
             return kept[1]
         found = await self._look_up(destination)
-        self._kept = {name: each for name, each in self._kept.items() if now < each[0]}
+        self._kept.pop(destination, None)
         self._kept[destination] = now + ROUTE_SECONDS, found
+        while (oldest := next(iter(self._kept))) != destination and self._kept[oldest][0] <= now:
+            del self._kept[oldest]
         return found
 
     def forget(self, destination: str) -> None:

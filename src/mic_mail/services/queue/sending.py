@@ -42,6 +42,8 @@ from mic_mail.services.queue.telling import SUCCESS, Reporting, Telling
 
 LOOK_SECONDS = 20.0
 """The queue is looked at so often, hint or no hint."""
+GOODBYE_SECONDS = 1.0
+"""Connections that are kept are looked through so often, and not for each message that has gone."""
 HELD_SECONDS = 60.0
 """How soon a held entry is looked at again, whatever was heard."""
 MOST_AT_ONCE = 500
@@ -145,13 +147,15 @@ class Senders:
     async def run(self) -> None:
         """Send until `end`."""
         await self._look_if_possible()
-        looked = self._clock.monotonic()
+        looked = said_goodbye = self._clock.monotonic()
         while not self._over:
             self._news.clear()
             now = self._clock.monotonic()
             while (job := self._schedule.next(now, only=NOWHERE if self._is_paused() else None)) is not None:
                 self._start(job)
-            await self._connections.close_idle()
+            if now - said_goodbye >= GOODBYE_SECONDS:
+                said_goodbye = now
+                await self._connections.close_idle()
             due = self._schedule.due()
             wait = LOOK_SECONDS if due is None else min(LOOK_SECONDS, max(0.01, due - now))
             with contextlib.suppress(TimeoutError):
