@@ -44,8 +44,8 @@ from mic_mail.storage.readers import all_readers
 from mic_mail.storage.replacing import finish, replaced, restoring
 from mic_mail.storage.replacing import replace as put_in_place
 from mic_mail.storage.rows import read_account, read_all_folders, read_folders, write_account, write_folder
-from mic_mail.storage.section import account_sidecar, folder_sidecar
 from mic_mail.storage.seen import sidecar as seen_sidecar
+from mic_mail.storage.sidecarrows import account_sidecar, folder_sidecar
 from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.store import Store
 

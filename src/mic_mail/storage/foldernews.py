@@ -15,7 +15,7 @@ from mic_mail.storage import readers, schema, seen
 from mic_mail.storage.index import Statement, among, translated, uid_list
 from mic_mail.storage.readers import Reader
 from mic_mail.storage.rows import read_account, read_folder_named
-from mic_mail.storage.section import subscribed_names
+from mic_mail.storage.sidecarrows import subscribed_names
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import INBOX, FolderNews, FolderState
 

@@ -21,7 +21,8 @@ from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.maildir import make_folder_tree
 from mic_mail.storage.readers import Reader
 from mic_mail.storage.rows import FolderRow, read_folder, read_folder_named, read_folders
-from mic_mail.storage.section import Write, folder_sidecar, subscribed_names, writing
+from mic_mail.storage.section import Write, writing
+from mic_mail.storage.sidecarrows import folder_sidecar, subscribed_names
 from mic_mail.storage.sidecars import MARK_STEP
 from mic_mail.storage.store import Store
 from mic_mail.storage.transfer import move_within

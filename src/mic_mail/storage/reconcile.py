@@ -39,7 +39,8 @@ from mic_mail.storage.maildir import (
     parse_name,
 )
 from mic_mail.storage.rows import AccountRow, FolderRow, read_all_folders, read_folder, read_folders, write_account
-from mic_mail.storage.section import Write, folder_sidecar, subscribed_names, transaction
+from mic_mail.storage.section import Write, transaction
+from mic_mail.storage.sidecarrows import folder_sidecar, subscribed_names
 from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import INBOX, Finding

@@ -15,11 +15,10 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, insert
 
 from mic_mail.errors import Text
-from mic_mail.storage import readers, schema
-from mic_mail.storage.annotations import to_sidecar
+from mic_mail.storage import schema
 from mic_mail.storage.errors import NO_ROOM, Busy, NoSuchFolder, TooMany
 from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.intent import (
@@ -34,7 +33,6 @@ from mic_mail.storage.intent import (
 )
 from mic_mail.storage.maildir import make_durable
 from mic_mail.storage.rows import (
-    AccountRow,
     FolderRow,
     read_account,
     read_account_and_folder,
@@ -46,20 +44,23 @@ from mic_mail.storage.rows import (
     write_counters,
     write_folder,
 )
-from mic_mail.storage.sidecars import MARK_STEP, AccountSidecar, FolderSidecar, write_mark_in_place
+from mic_mail.storage.sidecarrows import (
+    ACCOUNT,
+    folder_sidecar,
+    rewrite_sidecar,
+    rewritten,
+    write_account_sidecar,
+)
+from mic_mail.storage.sidecars import MARK_STEP, FolderSidecar, write_mark_in_place
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import KEYWORD_SHIFT, MAX_KEYWORDS
 
 _S = schema.subscription.c
-_SUBSCRIPTIONS = Statement(select(_S.name).where(_S.account_id == bindparam("account")).order_by(_S.name))
 _SUBSCRIBE = Statement(insert(schema.subscription).prefix_with("OR IGNORE"), ("account_id", "name"))
 _UNSUBSCRIBE = Statement(delete(schema.subscription).where(_S.account_id == bindparam("account"), _S.name == bindparam("name")))
 
 _MAX_OPENED = 16
 """Folders that one change holds open."""
-
-_ACCOUNT = 0
-"""In `Intent.sidecars`: the account's own."""
 
 
 @contextlib.contextmanager
@@ -153,7 +154,7 @@ def finish_interrupted(store: Store, fd: int, connection: sqlite3.Connection) ->
             roll_forward(intent)
         else:
             roll_back(intent)
-        owed = _rewritten(store, connection, dict.fromkeys(intent.sidecars))
+        owed = rewritten(store, connection, dict.fromkeys(intent.sidecars))
     _leave_owed(fd, intent, owed)
     return owed
 
@@ -164,70 +165,6 @@ def _leave_owed(fd: int, intent: Intent, owed: Sequence[int], written: Written =
         write_intent(fd, Intent(intent.serial, intent.boot_id, sidecars=list(owed)))
     else:
         clear_intent(fd, written)
-
-
-def _rewritten(store: Store, connection: sqlite3.Connection, folder_ids: Iterable[int]) -> list[int]:
-    """Sidecars from the index as it is; which of them could not be written. None of an index that may have lost commits: an
-    epoch follows, which believes sidecars."""
-    try:
-        account = read_account(connection, store.account_id)
-    except sqlite3.Error:
-        return list(folder_ids)
-    if account is None or account.boot_id != store.shared.boot_id:
-        return []
-    owed: list[int] = []
-    for folder_id in folder_ids:
-        try:
-            _rewrite_sidecar(store, connection, folder_id)
-        except (OSError, sqlite3.Error):
-            owed.append(folder_id)
-    return owed
-
-
-def _rewrite_sidecar(store: Store, connection: sqlite3.Connection, folder_id: int) -> None:
-    if folder_id == _ACCOUNT:
-        if (account := read_account(connection, store.account_id)) is not None:
-            write_account_sidecar(store, connection, account)
-    elif (folder := read_folder(connection, store.account_id, folder_id)) is not None:
-        with contextlib.suppress(FileNotFoundError):  # another tool has removed the folder: whoever looks next sees that
-            folder_sidecar(folder).write(store.place.folder(folder.directory))
-
-
-def folder_sidecar(folder: FolderRow) -> FolderSidecar:
-    return FolderSidecar(
-        name=folder.name,
-        mailbox_id=folder.mailbox_id,
-        uidvalidity=folder.uidvalidity,
-        uidnext_mark=folder.uidnext_mark,
-        keywords=folder.keyword_names(),
-        special_use=folder.special_use,
-        metadata=to_sidecar(folder.metadata),
-        folder_id=folder.folder_id,
-    )
-
-
-def account_sidecar(connection: sqlite3.Connection, row: AccountRow) -> AccountSidecar:
-    return AccountSidecar(
-        account_id=row.account_id,
-        modseq_mark=row.modseq_mark,
-        uidvalidity_next=row.uidvalidity_next,
-        subscriptions=subscribed_names(connection, row.account_id),
-        metadata=to_sidecar(row.metadata),
-        readers=readers_of(connection, row),
-    )
-
-
-def readers_of(connection: sqlite3.Connection, row: AccountRow) -> tuple[str, ...] | None:
-    """Who has a \\Seen of their own, by address; None: it is one for all."""
-    return tuple(reader.person for reader in readers.all_readers(connection, row.account_id)) if row.seen_each else None
-
-
-def write_account_sidecar(store: Store, connection: sqlite3.Connection, row: AccountRow) -> None:
-    account_sidecar(connection, row).write(store.place.maildir)
-
-
-def subscribed_names(connection: sqlite3.Connection, account_id: int) -> tuple[str, ...]:
-    return tuple(name for (name,) in _SUBSCRIPTIONS.on(connection, account=account_id))
 
 
 class Write:
@@ -288,7 +225,7 @@ class Write:
     def _write_next_mark(self) -> None:
         """Where a full disk has no room for the sidecar, the mark alone in its place: no EXPUNGE must fail by its number."""
         self.account.modseq_mark = self.account.modseq + MARK_STEP
-        self._written_early[_ACCOUNT] = None
+        self._written_early[ACCOUNT] = None
         try:
             write_account_sidecar(self.store, self.connection, self.account)
         except OSError as error:
@@ -321,7 +258,7 @@ class Write:
         """Never given before in this account (RFC 9051 §2.3.1.1), also not after a restore: at least the time in seconds."""
         value = max(self.account.uidvalidity_next, self.store.clock.now_us() // 1_000_000)
         self.account.uidvalidity_next = value + 1
-        self._written_early[_ACCOUNT] = None
+        self._written_early[ACCOUNT] = None
         write_account_sidecar(self.store, self.connection, self.account)
         return value
 
@@ -416,11 +353,11 @@ class Write:
         return len(read_folders(self.connection, self.store.account_id))
 
     def rewrite_account_sidecar(self) -> None:
-        self.intend(sidecars=[_ACCOUNT])
+        self.intend(sidecars=[ACCOUNT])
 
     def rewrite_sidecars_that_differ(self) -> None:
         """After a comparison with the files, when the index has learnt all that sidecars know."""
-        differing = [_ACCOUNT]
+        differing = [ACCOUNT]
         for row in read_all_folders(self.connection, self.store.account_id):
             folder = self.any_folder(row.folder_id)
             path = self.store.place.folder(folder.directory)
@@ -495,7 +432,7 @@ class Write:
         if self._intent is not None:
             roll_back(self._intent)
         if self._intent is not None or self._written_early:
-            owed = _rewritten(self.store, self.connection, self._owed | self._written_early)
+            owed = rewritten(self.store, self.connection, self._owed | self._written_early)
             intent = self._intent or Intent(self.account.serial, self.store.shared.boot_id)
             _leave_owed(self._fd, intent, owed, self._written)
 
@@ -524,9 +461,9 @@ class Write:
         for folder_id in list(self._promised):
             self._owed[folder_id] = None
             try:
-                _rewrite_sidecar(self.store, self.connection, folder_id)
+                rewrite_sidecar(self.store, self.connection, folder_id)
             except PermissionError:
-                if not self.is_comparison or folder_id == _ACCOUNT:
+                if not self.is_comparison or folder_id == ACCOUNT:
                     raise
                 del self._promised[folder_id]
 

@@ -24,7 +24,8 @@ from mic_mail.storage.index import Statement
 from mic_mail.storage.maildir import NAMED_FLAGS, locate, parse_name
 from mic_mail.storage.quota import recount_within
 from mic_mail.storage.rows import FolderRow, read_account, read_all_folders, read_folder
-from mic_mail.storage.section import Write, folder_sidecar, readers_of, subscribed_names
+from mic_mail.storage.section import Write
+from mic_mail.storage.sidecarrows import folder_sidecar, readers_of, subscribed_names
 from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.types import Finding
 
