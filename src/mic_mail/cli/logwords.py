@@ -136,6 +136,10 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Không có hộp thư nào để báo ({action}) về {recipients} cho <{sender}>",
         "There is no mailbox to tell <{sender}> ({action}) of {recipients}",
     ),
+    "report_withheld": (
+        "Không gửi báo cáo ({action}) về {recipients} cho <{sender}>, vì người gửi có thể là giả ({reason})",
+        "No report ({action}) of {recipients} goes to <{sender}>, who may be forged ({reason})",
+    ),
     "delivery_dropped": (
         "Không gửi nữa theo quyết định khi khôi phục hộp thư: <{sender}> gửi {recipients} ({clause})",
         "Dropped by decision when the mailbox was restored: <{sender}> for {recipients} ({clause})",

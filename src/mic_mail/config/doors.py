@@ -162,8 +162,8 @@ class Smtp(Section):
     confirms: Annotated[
         bool,
         About(
-            "Offer DSN (RFC 3461) to other mail servers and confirm deliveries to the senders that they name; anybody can name "
-            "anybody."
+            "Offer DSN (RFC 3461) to other mail servers and confirm deliveries to senders whose domain SPF or DKIM "
+            "authenticates."
         ),
     ] = False
     subaddress: Annotated[

@@ -155,7 +155,7 @@ MEANINGS = {
     "smtp.messages_per_connection": "Số thư trong một kết nối.",
     "smtp.repair_line_ends": "Mạng của thiết bị cũ mà LF trần được sửa thành CRLF; nơi khác bị từ chối.",
     "smtp.confirms": (
-        "Cho máy chủ khác dùng DSN (RFC 3461) và xác nhận đã nhận thư với người gửi mà họ nêu, dù có thể là giả."
+        "Cho máy chủ khác dùng DSN (RFC 3461) và xác nhận đã nhận thư với người gửi mà tên miền được SPF hoặc DKIM chứng thực."
     ),
     "smtp.binarymime": "Cho máy chủ khác dùng BINARYMIME (RFC 3030).",
     "smtp.subaddress": "Dấu tách phần phụ khỏi tên hộp thư (dvbe+phụ@); để trống: không dùng.",

@@ -79,6 +79,8 @@ class Slip(Transaction):
     """When it came to this server, for one that was kept back before it was accepted for delivery; 0: then."""
     verdict: str = ""
     """The checks' word for it, by which it is filed: `junk`, or nothing."""
+    may_be_reported: bool = True
+    """Reports on it may go to its sender; not where a stranger's server named a sender that nothing authenticates."""
 
     def encode(self) -> bytes:
         return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False).encode()

@@ -122,6 +122,13 @@ TABLE: dict[str, Row] = {
         "Hộp thư {address} đã hết dung lượng ({clause}); đề nghị liên hệ người nhận bằng phương thức khác.",
         "8.3.b",
     ),
+    Cause.ONE_IS_FULL: Row(
+        452,
+        "4.2.2",
+        "Mailbox {address}, one of the recipients, is full ({clause}); try again later, or write to the others alone.",
+        "Hộp thư {address} trong số người nhận đã hết dung lượng ({clause}); đề nghị gửi lại sau hoặc bỏ địa chỉ này.",
+        "8.3.b",
+    ),
     Cause.NOT_SIGNED_IN: Row(530, "5.7.0", "Sign in first."),
     Cause.SENDER_NOT_YOURS: Row(
         550,

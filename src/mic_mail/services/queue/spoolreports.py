@@ -11,7 +11,8 @@ elsewhere by the queue, from the null sender. To the null sender nothing is repo
     nothing                         delayed, once             failed                 failed, at once
 
 Whatever NOTIFY says, the end of a target is in the log (Reg. 4.2). Nothing is told here of what was refused: whoever handed it
-in has heard so; nor of junk, whose sender is mostly somebody else.
+in has heard so. No report is made on junk, nor on a stranger's message whose sender neither SPF nor DKIM authenticates
+(`Slip.may_be_reported`, decision 0100); on other messages of strangers reports return the header alone (`Slip.ret`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -167,9 +168,11 @@ class SpoolReports:
         wanted = [(kind, _wanted(kind, targets)) for kind, targets in pairs]
         if doubtful:
             await self._lanes.io(self._owed.forget, entry.spool_id, slip.told)
-        if slip.verdict:  # whom junk names as its sender has perhaps not written it
+        wanted = [(kind, targets) for kind, targets in wanted if targets]
+        if (reason := _reason_to_be_silent(slip)) is not None:
+            self._log_withheld(slip, wanted, reason)
             wanted = []
-        told = await self._keep(entry, [(kind, targets) for kind, targets in wanted if targets])
+        told = await self._keep(entry, wanted)
         given_up = [*gone, *(target for target, _ in open_now if is_over)]
         return Weighed(tuple(given_up), told, warned=is_late and bool(open_now))
 
@@ -260,8 +263,22 @@ class SpoolReports:
                 )
         await self._lanes.io(self._owed.done, name)
 
+    def _log_withheld(self, slip: Slip, wanted: Sequence[tuple[_Kind, list[Target]]], reason: str) -> None:
+        """Log each report that its sender does not get (Reg. 4.2)."""
+        for kind, targets in wanted if slip.sender else ():
+            addresses = [target.address for target in targets]
+            about = {"trace": slip.trace_id, "sender": slip.sender, "action": kind.action, "recipients": addresses}
+            self._log.event("report_withheld", **about, reason=reason)
+
     def _tell_nobody(self, trace: str, sender: str, action: str, recipients: Sequence[str]) -> None:
         self._log.event("report_without_reader", trace=trace, sender=sender, action=action, recipients=recipients)
+
+
+def _reason_to_be_silent(slip: Slip) -> str | None:
+    """Why the sender of a message gets no report on it: the named one has perhaps not written it (decision 0100)."""
+    if not slip.may_be_reported:
+        return "sender-not-authenticated"
+    return "junk" if slip.verdict else None
 
 
 def _wants_success(target: Target) -> bool:

@@ -33,6 +33,7 @@ class Cause(StrEnum):
     RELAY_DENIED = "relay-denied"
     BAD_DOMAIN = "bad-domain"
     OVER_QUOTA = "over-quota"
+    ONE_IS_FULL = "one-is-full"
     # the sender
     NOT_SIGNED_IN = "not-signed-in"
     SENDER_NOT_YOURS = "sender-not-yours"
@@ -74,6 +75,7 @@ BINARYMIME = "BINARYMIME"
 TEMPORARY = frozenset(
     {
         Cause.OVER_QUOTA,
+        Cause.ONE_IS_FULL,
         Cause.SENDING_RATE,
         Cause.NOT_SCANNED,
         Cause.NOT_JUDGED,
@@ -164,6 +166,8 @@ class Judged:
     """What the check said that wants it held: malware's name, an action and a score."""
     symbols: tuple[str, ...] = ()
     """Of the filter, with their scores."""
+    authenticates_sender: bool = False
+    """SPF or DKIM passes for the domain of MAIL FROM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +205,20 @@ class Envelope:
         return [recipient for recipient in self.recipients if recipient.is_elsewhere]
 
     @property
+    def is_strange(self) -> bool:
+        """Whether it came from another server that is not one of our own hosts (`inbound.trusted_networks`)."""
+        return self.client.role is Role.MX and self.enquiry is not None
+
+    @property
+    def may_be_reported(self) -> bool:
+        """Whether reports on it may go to its sender (decision 0100); known once the message is judged."""
+        return not self.is_strange or self.judged.authenticates_sender
+
+    @property
     def wants_success(self) -> bool:
         """Whether there is a sender who is to hear that it was delivered (RFC 3461 §4.1)."""
-        return bool(self.sender) and any("SUCCESS" in recipient.notify for recipient in self.recipients)
+        wanted = any("SUCCESS" in recipient.notify for recipient in self.recipients)
+        return wanted and bool(self.sender) and self.may_be_reported
 
 
 @dataclass(frozen=True, slots=True)

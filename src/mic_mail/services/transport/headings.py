@@ -86,4 +86,5 @@ class Headings:
         judged = envelope.judged
         judged.verdict, judged.held_for = judgement.verdict, judgement.held_for
         judged.said, judged.symbols = judgement.said, judgement.symbols
+        judged.authenticates_sender = judgement.authenticates_sender
         return judgement.fields

@@ -237,8 +237,8 @@ class MailFlow:
                     stopped = envelope.refusal(Cause.ATTACHMENTS_TOO_LARGE, size_octets=attached, limit_octets=limit)
             stopped = stopped or self._nobody_left(envelope, parcels)
             goes_by_spool = not envelope.judged.held_for and not _is_for_one(envelope, parcels)
-            if stopped is None and goes_by_spool and await self._is_full_for_all(envelope, parcels, len(octets)):
-                stopped = self._over_quota(envelope)
+            if stopped is None and goes_by_spool:
+                stopped = await self._no_room(envelope, parcels, len(octets))
         except asyncio.CancelledError:
             self._senders.discount(envelope)  # who did not wait for the end of a long look sends it again
             raise
@@ -273,9 +273,19 @@ class MailFlow:
         entry, answered = await self._lanes.io(commit)
         return self._spooled(envelope, entry, parcels, answered, received_octets)
 
-    async def _is_full_for_all(self, envelope: Envelope, parcels: list[Parcel], octets: int) -> bool:
-        """Whether the one mailbox that it is for certainly has no room: then whoever hands it in hears so, as without DSN."""
-        return len(parcels) == 1 and not envelope.elsewhere and await self._recipients.is_full(parcels[0].mailbox, octets)
+    async def _no_room(self, envelope: Envelope, parcels: list[Parcel], octets: int) -> Refusal | None:
+        """Refuse what certainly does not fit and could not be reported later.
+
+        That is a message for one mailbox, and a message whose sender gets no reports, for any number: accepted, it would be
+        lost for the full mailbox without a word. A server that sends again with SIZE is then refused that recipient alone.
+        """
+        if len(parcels) == 1 and not envelope.elsewhere:
+            return self._over_quota(envelope) if await self._recipients.is_full(parcels[0].mailbox, octets) else None
+        for parcel in () if envelope.may_be_reported else parcels:
+            mailbox = parcel.mailbox
+            if not self._recipients.has_room(mailbox, octets) and await self._recipients.is_full(mailbox, octets):
+                return envelope.refusal(Cause.ONE_IS_FULL, address=parcel.recipient.address)
+        return None
 
     async def open_stream(self, envelope: Envelope) -> Stream:
         """A place for a message that is too large to be held."""
@@ -340,9 +350,9 @@ class MailFlow:
             finally:
                 await self._lanes.io(sink.discard)
         if isinstance(sink, Draft):
-            if await self._is_full_for_all(envelope, parcels, sink.size):
+            if (no_room := await self._no_room(envelope, parcels, sink.size)) is not None:
                 await self._lanes.io(sink.discard)
-                return self.refused(envelope, self._over_quota(envelope))
+                return self.refused(envelope, no_room)
             entry = await self._lanes.io(sink.commit, self._spooling.slip(envelope, parcels))
             return self._spooled(envelope, entry, parcels, answered, received_octets)
         staged: Staged = sink  # type: ignore[assignment]  # the only other sink that `open_stream` makes

@@ -87,12 +87,13 @@ class Spooling:
             return_path_octets=len(trace.return_path(envelope)),
             smtputf8=envelope.smtputf8,
             body=envelope.body,
-            ret=envelope.ret,
+            ret="HDRS" if envelope.is_strange else envelope.ret,
             envid=envelope.envid,
             requires_tls=envelope.requires_tls,
             tls_optional=envelope.header.tls_optional and not envelope.requires_tls,  # RFC 8689 §4.1
             submitted_by=envelope.client.signed_in.mailbox_id if envelope.client.signed_in else 0,
             verdict=envelope.judged.verdict,
+            may_be_reported=envelope.may_be_reported,
         )
 
     def fan_out(self, entry: Entry, answered: Answers | None, *, doubtful: bool = False) -> None:

@@ -44,6 +44,8 @@ class Judgement:
     """Of the filter, with their scores."""
     rule: str = ""
     """The name of what had an opinion, for the log; nothing: nothing speaks for or against it."""
+    authenticates_sender: bool = False
+    """SPF or DKIM passes for the domain of MAIL FROM, so reports may go there."""
     fields: bytes = b""
     """Whole lines to be put in front, CRLF and all."""
     told: Mapping[str, object] = field(default_factory=dict)
@@ -65,6 +67,7 @@ class Judgement:
             self.said or later.said,
             self.symbols or later.symbols,
             next((one.rule for one in by_strictness if one.rule), ""),
+            self.authenticates_sender or later.authenticates_sender,
             self.fields + later.fields,
             {**self.told, **later.told},
         )

@@ -80,6 +80,7 @@ class Origins:
             refusal=_refusal(ruling, envelope),
             verdict=JUNK if ruling.act is Act.JUNK else "",
             rule=ruling.rule,
+            authenticates_sender=origin.authenticates(seen.sender_domain),
             fields=authresults.field(origin, hostname, (iprev, enquiry.address)),
             told={**origin.event(), "iprev": iprev.result},
         )
