@@ -74,6 +74,9 @@ def status(
                     f"Waiting for other domains: {queued} messages, {sending} being sent{paused.en}",
                 )
             )
+    for process in _processes_told(told):
+        if process.get("failing") is True:
+            output.line(_alarm(process))
     output.listing(PROCESSES, list(_processes(told)), as_json=False)
 
 
@@ -84,6 +87,16 @@ def _processes(told: Mapping[str, object]) -> list[Row]:
 def _processes_told(told: Mapping[str, object]) -> list[Mapping[str, object]]:
     processes = told.get("processes")
     return [process for process in processes if isinstance(process, Mapping)] if isinstance(processes, list) else []
+
+
+def _alarm(process: Mapping[str, object]) -> Text:
+    name, failures = process.get("name"), process.get("failures")
+    return Text(
+        f"CẢNH BÁO: tiến trình {name} không khởi động được ({failures} lần liên tiếp); máy chủ vẫn phục vụ, thiếu tiến trình "
+        "này. Xem: mic-mail log search --event process_failed",
+        f"ALARM: the process {name} does not come up ({failures} times in a row); the server goes on without it. "
+        "See: mic-mail log search --event process_failed",
+    )
 
 
 def _row(process: Mapping[str, object]) -> Row:

@@ -86,6 +86,8 @@ SECURITY: Mapping[str, tuple[Severity, str]] = {
     "directory_unreadable": (Severity.CRITICAL, "Không đọc được danh bạ"),
     "process_died": (Severity.ERROR, "Tiến trình chết"),
     "process_hung": (Severity.ERROR, "Tiến trình treo"),
+    "process_failing": (Severity.CRITICAL, "Tiến trình không khởi động được"),
+    "process_recovered": (Severity.NOTICE, "Tiến trình đã khởi động lại được"),
     "reload_refused": (Severity.ERROR, "Cấu hình mới bị từ chối"),
     "server_started": (Severity.NOTICE, "Máy chủ khởi động"),
     "server_stopped": (Severity.NOTICE, "Máy chủ dừng"),

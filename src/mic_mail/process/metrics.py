@@ -35,7 +35,8 @@ class _Numbers:
         self._processes = [one for one in processes if isinstance(one, Mapping)] if isinstance(processes, list) else []
 
     def collect(self) -> Iterator[Metric]:
-        yield _one("mic_mail_ready", "Whether every process that is needed serves.", float(self._told.get("ready") is True))
+        what = "Whether the server serves: every process that is needed, but those that are failing."
+        yield _one("mic_mail_ready", what, float(self._told.get("ready") is True))
         if (started := _instant(self._told.get("started_at"))) is not None:
             yield _one("mic_mail_start_time_seconds", "When the server was started, since 1970.", started)
         yield from self._of_processes()
@@ -48,6 +49,9 @@ class _Numbers:
 
     def _of_processes(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("mic_mail_process_ready", "Whether the process serves.", labels=["process"])
+        failing = GaugeMetricFamily(
+            "mic_mail_process_failing", "Whether the process died again and again before it was ready.", labels=["process"]
+        )
         restarts = CounterMetricFamily("mic_mail_process_restarts", "How often it was started again.", labels=["process"])
         connections = GaugeMetricFamily("mic_mail_connections", "Open connections.", labels=["process", "door"])
         sessions = GaugeMetricFamily("mic_mail_web_sessions", "People signed in at the page.", labels=["process"])
@@ -55,12 +59,13 @@ class _Numbers:
         for process in self._processes:
             name = [str(process.get("name"))]
             up.add_metric(name, float(process.get("ready") is True))
+            failing.add_metric(name, float(process.get("failing") is True))
             for family, key in ((restarts, "restarts"), (sessions, "sessions"), (indexed, "indexed")):
                 if (value := _number(process.get(key))) is not None:
                     family.add_metric(name, value)
             for door, count in _numbers(process.get("connections")):
                 connections.add_metric([*name, door], count)
-        yield from (up, restarts, connections, sessions, indexed)
+        yield from (up, failing, restarts, connections, sessions, indexed)
         yield from self._of_sending()
 
     def _of_sending(self) -> Iterator[Metric]:

@@ -2,7 +2,8 @@
 
     start    lock the run_dir -> bind the ports -> give up root -> load what workers need -> fork N workers, a housekeeper,
              a sender, an indexer, a process for the pages, sockets and all
-    a death  the child is started again with the same sockets, at once the first time, then with growing pauses
+    a death  the child is started again with the same sockets, at once the first time, then with growing pauses; one that dies
+             again and again before it is ready raises an alarm, and the others serve without it
     SIGHUP   the file is read again; what can be taken over goes to the children, what cannot is named in the log
     SIGTERM  the sockets close, the children drain, who is not done in time is killed; a second signal does not wait
     the end of the supervisor, however it comes, is the end of the channel on which each child listens
@@ -39,8 +40,10 @@ from mic_mail.process.systemd import Notifier
 
 STATUS_SOCKET = "status"
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+LONGEST_PAUSE_FAILING = 60.0
+"""For a child that does not come to be ready: each attempt costs the others a second of a core."""
 FIRST_ATTEMPTS = 3
-"""So often a child is started before the server has ever been ready."""
+"""A child that died so often in a row without having been ready is failing; the server does not wait for it any more."""
 LONG_LIFE = 10.0
 """A child that lived so long is started again without a pause."""
 HUNG_SECONDS = 60.0
@@ -70,6 +73,8 @@ class Child:
     restart_at: float | None = None
     pause: float = 0.0
     restarts: int = 0
+    failures: int = 0
+    """So often in a row it has died before it was ready."""
     report: Message = field(default_factory=dict)
     owed: dict[str, Message] = field(default_factory=dict)
     """What it has to be told once it reads: the newest order of each kind."""
@@ -79,6 +84,11 @@ class Child:
         """Whether there is no server without it: without an indexer a search finds the same, without pages mail goes on, and
         without a sender it waits."""
         return self.role not in ("indexer", "web", "sender")
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether it does not come to be ready."""
+        return self.failures >= FIRST_ATTEMPTS
 
 
 class Supervisor:
@@ -110,6 +120,7 @@ class Supervisor:
         self._secret = secrets.token_hex(32)
         self._draining_until: float | None = None
         self._announced = False
+        """Whether the server has ever been ready: systemd has been told, and nobody gives up any more."""
         self._given_up = False
         self._started_at = clock.now()
         self._alive_at = 0.0
@@ -140,7 +151,9 @@ class Supervisor:
     @property
     def _workers(self) -> str:
         """For systemd."""
-        return f"{sum(child.role == 'worker' for child in self._children)} workers"
+        failing = [child.name for child in self._children if child.is_failing]
+        workers = f"{sum(child.role == 'worker' for child in self._children)} workers"
+        return f"{workers}; failing: {', '.join(failing)}" if failing else workers
 
     @property
     def ports(self) -> dict[str, int]:
@@ -206,7 +219,7 @@ class Supervisor:
         """No descriptor, no memory, no process: the others go on serving, and so must who would start the missing one."""
         self._wait_before_restart(child)
         self._log.event("process_not_started", process=child.name, error=str(error), restart_in=child.pause)
-        self._unless_hopeless(child)
+        self._go_on_without(child)
 
     # Running
     def run(self) -> bool:
@@ -274,18 +287,39 @@ class Supervisor:
                 return
             child.heard_at = self._clock.monotonic()
             if message.get("told") == "ready":
-                child.ready = True
-                self._announce_ready()
+                self._has_come_up(child)
             elif message.get("told") == "report":
                 child.report = message
             self._pay(child)
 
+    def _has_come_up(self, child: Child) -> None:
+        was_failing = child.is_failing
+        child.ready, child.failures = True, 0
+        if was_failing:
+            self._log.event("process_recovered", process=child.name, restarts=child.restarts)
+            self._tell_systemd()
+        self._announce_ready()
+
     def _announce_ready(self) -> None:
-        if not self._announced and all(child.ready for child in self._children if child.is_needed):
-            self._announced = True
-            self._log.event("server_ready", seconds=round((self._clock.now() - self._started_at).total_seconds(), 2))
+        """Let those who wait know, once."""
+        if self._announced or not self._is_ready:
+            return
+        self._announced = True
+        self._log.event("server_ready", seconds=round((self._clock.now() - self._started_at).total_seconds(), 2))
+        self._tell_systemd()
+        self._spawn_the_others()
+
+    @property
+    def _is_ready(self) -> bool:
+        """Whether everybody who is needed is ready or failing, and some worker serves."""
+        needed = [child for child in self._children if child.is_needed]
+        serves = any(child.ready for child in needed if child.role == "worker")
+        return serves and all(child.ready or child.is_failing for child in needed)
+
+    def _tell_systemd(self) -> None:
+        """That the server is ready, and with whom; once it is."""
+        if self._announced and self._draining_until is None:
             self._notifier.ready(self._workers)
-            self._spawn_the_others()
 
     def _spawn_the_others(self) -> None:
         """Who has mail waits for nobody who is not needed for it; who comes to the pages meanwhile waits in the backlog."""
@@ -303,7 +337,7 @@ class Supervisor:
             if self._draining_until is None:
                 self._plan_restart(child, process)
                 self._have_recovered()
-                self._unless_hopeless(child)
+                self._go_on_without(child)
         self._bury_strangers()
 
     def _bury_strangers(self) -> None:
@@ -335,7 +369,10 @@ class Supervisor:
         """Say when the child shall be started; how many seconds it has lived."""
         now = self._clock.monotonic()
         lived = now - child.started_at
-        child.pause = 0.0 if lived >= LONG_LIFE else min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * child.pause))
+        child.failures = 0 if child.ready else child.failures + 1
+        longest = LONGEST_PAUSE_FAILING if child.is_failing else LONGEST_PAUSE
+        has_served = child.ready and lived >= LONG_LIFE
+        child.pause = 0.0 if has_served else min(longest, max(FIRST_PAUSE, 2 * child.pause))
         child.restart_at = now + child.pause
         child.restarts += 1
         child.ready = False
@@ -347,12 +384,20 @@ class Supervisor:
             if child.role == "housekeeper":
                 self._order(child, {"do": "recover"})
 
-    def _unless_hopeless(self, child: Child) -> None:
-        """What cannot start the first time will not start the tenth time; systemd or a person has to know."""
-        if not self._announced and child.is_needed and child.restarts >= FIRST_ATTEMPTS and self._draining_until is None:
+    def _go_on_without(self, child: Child) -> None:
+        """A child that does not come to be ready is an alarm, and no reason to end those who serve. Where nobody serves at the
+        start, what cannot start the first time will not start the tenth time: systemd or a person has to know."""
+        if child.failures == FIRST_ATTEMPTS:
+            self._log.event("process_failing", process=child.name, failures=child.failures)
+            self._tell_systemd()
+        if self._announced or self._draining_until is not None:
+            return
+        if all(worker.is_failing for worker in self._children if worker.role == "worker"):
             self._given_up = True
             self._log.event("start_failed", process=child.name)
             self.drain()
+        else:
+            self._announce_ready()
 
     # Changing
     def reload(self) -> None:
@@ -373,8 +418,7 @@ class Supervisor:
             order: Message = {"do": "reload", "config": self.config.model_dump_json()}
             for child in self._children:
                 self._order(child, order)
-        if self._announced:
-            self._notifier.ready(self._workers)
+        self._tell_systemd()
 
     def _read_again(self) -> tuple[Config | None, list[str]]:
         """A configuration by which a child could be started, or what is wrong with it."""
@@ -451,7 +495,7 @@ class Supervisor:
             "started_at": self._started_at.isoformat(),
             "domain": self.config.server.domain,
             "hostname": self.config.server.hostname,
-            "ready": all(child.ready for child in self._children if child.is_needed),
+            "ready": self._is_ready,
             "draining": self._draining_until is not None,
             "ports": self.ports if self._draining_until is None else {},
             "processes": [
@@ -460,6 +504,8 @@ class Supervisor:
                     "pid": child.process.pid if child.process is not None else None,
                     "ready": child.ready,
                     "restarts": child.restarts,
+                    "failures": child.failures,
+                    "failing": child.is_failing,
                     "up_seconds": round(now - child.started_at, 1) if child.process is not None else 0.0,
                     **{key: value for key, value in child.report.items() if key != "told"},
                 }

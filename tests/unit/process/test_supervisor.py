@@ -1,8 +1,11 @@
 """The supervisor with children that do little: what it tells systemd, what it buries, what it says of many."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 # Each test supervises in a process of its own: pytest has threads.
 SETUP = """\
@@ -192,3 +195,85 @@ print(after(15, 15)[1])
 worker.process.kill()
 """
     assert run(HANGING + code, tmp_path).splitlines() == ["True", "False"]
+
+
+FAILING = """
+def be(spec):
+    channel = Channel(__import__("socket").socket(fileno=spec.channel))
+    if spec.name in FAILS and not (base / "mended").exists():
+        return 3
+    channel.send({"told": "ready"})
+    time.sleep(60)
+    return 0
+def settle_by_the_clock(supervisor, holds):
+    limit = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < limit
+        for key, _ in supervisor._selector.select(0.01):
+            key.data()
+        Ahead.seconds += 1
+        for child in supervisor._children:
+            child.heard_at = supervisor._clock.monotonic()
+        supervisor._look_at_the_clock()
+class Ahead(SystemClock):
+    seconds = 0.0
+    def monotonic(self):
+        return super().monotonic() + self.seconds
+SystemClock = Ahead
+def told(supervisor):
+    return {one["name"]: one["failing"] for one in supervisor.status()["processes"]}
+def kill_all(supervisor):
+    for child in supervisor._children:
+        if child.process is not None:
+            child.process.kill()
+"""
+
+
+@pytest.mark.parametrize("failing", ["worker1", "house"])
+def test_the_server_serves_without_a_process_that_does_not_come_up(tmp_path: Path, failing: str) -> None:
+    """One that dies again and again before it is ready ends nobody who serves: systemd hears that the server is ready, and
+    without whom; it is tried again after pauses that have a bound, and told as recovered when it comes up."""
+    code = (
+        f"FAILS = ['{failing}']"
+        + FAILING
+        + """
+supervisor = supervise(be)
+supervisor.start([], 2)
+[child] = [child for child in supervisor._children if child.name in FAILS]
+others = [one for one in supervisor._children if one is not child]
+settle_by_the_clock(supervisor, lambda: child.failures >= 12 and all(one.ready for one in others))
+print(child.pause, supervisor._given_up, supervisor.status()["ready"], told(supervisor)[child.name])
+print(supervisor._notifier.told, supervisor._workers)
+print([one.ready for one in others])
+(base / "mended").touch()
+settle_by_the_clock(supervisor, lambda: child.ready)
+print(supervisor._workers, any(told(supervisor).values()))
+kill_all(supervisor)
+supervisor._log.close()
+"""
+    )
+    said = run(code, tmp_path).splitlines()
+    assert said[0] == "60.0 False True True"
+    assert said[1] == f"['ready'] 2 workers; failing: {failing}"
+    assert said[2] == "[True, True, True]"
+    assert said[3] == "2 workers False"
+    events = [json.loads(line)["event"] for file in (tmp_path / "log").glob("*.jsonl") for line in file.open()]
+    assert (events.count("process_failing"), events.count("process_recovered")) == (1, 1)
+    assert "start_failed" not in events
+
+
+def test_where_nobody_serves_at_the_start_the_supervisor_gives_up(tmp_path: Path) -> None:
+    """What cannot start the first time will not start the tenth time: after three deaths of each worker it ends."""
+    code = (
+        "FAILS = ['worker0', 'worker1']"
+        + FAILING
+        + """
+supervisor = supervise(be)
+supervisor.start([], 2)
+settle_by_the_clock(supervisor, lambda: supervisor._given_up)
+print([child.failures for child in supervisor._children[:2]], supervisor._notifier.told)
+kill_all(supervisor)
+"""
+    )
+    said = run(code, tmp_path)
+    assert said in ("[3, 3] ['stopping']\n", "[4, 3] ['stopping']\n", "[3, 4] ['stopping']\n")
