@@ -3,10 +3,13 @@
 import base64
 import contextlib
 import json
+import os
 import re
+import signal
 import smtplib
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.message import EmailMessage
 from imaplib import IMAP4_SSL
 from pathlib import Path
@@ -15,6 +18,7 @@ import pytest
 
 from harness import MailServer
 from markings.documents import docx, encrypted_zip, zipped
+from mic_mail.checks.readers import Readers
 from mic_mail.cli.main import main
 from mic_mail.config.document import write
 from mic_mail.outbound.held import Held, Record, State
@@ -160,6 +164,81 @@ def test_clause_4_1_unreadable(serve: Callable[..., MailServer]) -> None:
     assert (code, "inspected" in said) == (550, True)
     with smtplib.SMTP(server.host, server.ports["smtp"], "client.example", 30) as client:
         assert send(client, sealed)[0] == 250
+
+
+def reader_of(server: MailServer, readers: Readers) -> int:
+    """The process that has read a document and waits for the next one."""
+
+    async def idle() -> int:
+        [reader] = readers._free
+        return reader.process.pid
+
+    return server.call(idle())
+
+
+@contextlib.contextmanager
+def stopped(process_id: int) -> Iterator[None]:
+    """A reader that gets nowhere; the server kills it when its time is over."""
+    os.kill(process_id, signal.SIGSTOP)
+    yield
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process_id, signal.SIGCONT)
+
+
+def test_clause_4_1_not_read_in_time(serve: Callable[..., MailServer]) -> None:
+    """What no reader could open in time does not leave, whatever `secrecy.unreadable` says: the sender is to try again (451
+    4.7.0), which then succeeds. Mail from outside has readers of its own, and comes in as always."""
+    server = serve({"secrecy": {"seconds": 1, "inbound": "refuse"}})
+    for local in ("dvbe", "ttlan"):
+        server.issue(local)
+    inside, outside = server.running.rooms.secrecy._readers_inside, server.running.rooms.secrecy._readers_outside
+    ordinary, secret = letter(files={"a.docx": ORDINARY}), MARKED["document"]
+    assert submit(server, ordinary)[0] == 250
+    with smtplib.SMTP(server.host, server.ports["smtp"], "client.example", 30) as client:
+        assert send(client, ordinary)[0] == 250
+        with stopped(reader_of(server, inside)), ThreadPoolExecutor(4) as threads:
+            waiting = [threads.submit(submit, server, octets) for octets in (secret, ordinary, secret, secret)]
+            assert send(client, secret)[0] == 550
+            answers = [each.result() for each in waiting]
+    assert {code for code, _ in answers} <= {451, 550}
+    for _, said in answers:
+        assert "4.1" in said
+    late = [said for code, said in answers if code == 451]
+    for said in late:
+        assert (said[:5], "try again" in said) == ("4.7.0", True)
+    reasons = [event["reasons"] for event in logged(server, "message_not_inspected")]
+    assert len(reasons) == len(late)
+    assert ["too-slow/message"] in reasons
+    assert submit(server, secret)[0] == 550
+    with stopped(reader_of(server, outside)), smtplib.SMTP(server.host, server.ports["smtp"], "client.example", 30) as client:
+        assert send(client, ordinary)[0] == 250  # nothing was seen in it, in time
+        assert submit(server, secret)[0] == 550
+    assert len(received(server, "ttlan")) == 3
+    with stopped(reader_of(server, inside)):
+        _, said = submit(server, secret, options=("SMTPUTF8", "BODY=8BITMIME"))
+    assert "đề nghị gửi lại" in " ".join(said.split("\n4.7.0 "))
+
+
+def test_clause_4_1_append_not_read_in_time(serve: Callable[..., MailServer]) -> None:
+    """APPEND to Sent answers UNAVAILABLE, after which a mail program may try again (RFC 5530)."""
+    server = serve({"secrecy": {"seconds": 0.5}})
+    server.issue("dvbe")
+    with IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls()) as client:
+        client.authenticate("PLAIN", lambda _: f"\0dvbe@mic.gov.vn\0{PASSWORD}".encode())
+        assert client.append("Sent", "", "", letter(files={"a.docx": ORDINARY}))[0] == "OK"
+        with stopped(reader_of(server, server.running.rooms.secrecy._readers_inside)):
+            status, said = client.append("Sent", "", "", MARKED["document"])
+        assert (status, b"[UNAVAILABLE]" in said[0]) == ("NO", True)
+        assert client.append("Sent", "", "", MARKED["document"])[0] == "NO"
+
+
+def test_clause_4_1_over_bounds(mail_server: MailServer) -> None:
+    """What unpacks to more than is looked into does not leave either: it would be a way to send whatever lies behind it."""
+    bomb = letter(files={"a.zip": zipped({"a": bytes(80 << 20), "bao-cao.docx": ORDINARY})})
+    code, said = submit(mail_server, bomb)
+    assert (code, said[:5], "unpack" in said, "4.1" in said) == (550, "5.7.1", True, True)
+    with smtplib.SMTP(mail_server.host, mail_server.ports["smtp"], "client.example", 30) as client:
+        assert send(client, bomb)[0] == 250
 
 
 @pytest.mark.parametrize(("setting", "code"), [("flag", 250), ("refuse", 550)])

@@ -1,13 +1,14 @@
 """The readers of documents as a worker has them: started when the first document comes, killed when one takes too long.
 
-In: a message, in memory or as a file. Out: a verdict, within a bound of seconds whatever the message does: who is late is
-killed, who dies is replaced, and the message is then not looked into, which is for the caller to judge. Belongs to the event
-loop. A reader that nobody asks for a while is let go; one that has read many is too, so that nothing can pile up in it.
+In: a message, in memory or as a file, and its sender. Out: a verdict, within a bound of seconds whatever the message does: a
+reader that is late is killed, one that dies is replaced, and the message is then not looked into, which is for the caller to
+judge. Senders take turns; one whose documents took long has fewer of them (`process.fairturns`). Belongs to the event loop. A
+reader that nobody asks for a while is let go; one that has read many is too, so that nothing can pile up in it.
 """
 
 import asyncio
-import contextlib
 import json
+import math
 import socket
 import subprocess
 import sys
@@ -17,12 +18,20 @@ from pathlib import Path
 from mic_mail.checks.bounds import Bounds
 from mic_mail.checks.reading import ANSWER, OCTETS, PATH, READY, REQUEST
 from mic_mail.checks.verdict import Missed, Unread, Verdict
+from mic_mail.process.fairturns import FairTurns
 from mic_mail.process.lanes import Lanes
+from mic_mail.storage.errors import Unavailable
 
+MODULE = "mic_mail.checks.reading"
+WAIT_SHARE = 0.7
+"""Patience for a turn, as a share of `Bounds.seconds`: wait, look and grace together take 9.5 s at the usual 5 s."""
+MOST_WAITING = 1_000
 GRACE_SECONDS = 1.0
 """More than the reader gives itself: it stops by itself first, and what it has found until then counts."""
+START_PATIENCE_SECONDS = 3.0
+"""From its coming a message waits so long for a reader that starts, if its patience for a turn is less."""
 START_SECONDS = 10.0
-"""Of a new reader, on a busy machine: it is not the message that is slow."""
+"""Of a new reader on a busy machine, whoever waits for it."""
 IDLE_SECONDS = 300.0
 MOST_READ = 500
 MOST_ANSWER = 1 << 20
@@ -68,40 +77,107 @@ class _Reader:
         self.process.wait()
 
 
-class Readers:
-    """The readers of one process: at most `most` messages are read at a time, the others wait for their turn."""
+class ReadingCosts:
+    """Seconds of reading that each sender has caused of late, as a suspicion for `FairTurns`: a pure value."""
 
-    def __init__(self, bounds: Bounds, lanes: Lanes, *, most: int = 1) -> None:
+    HALF_LIFE_SECONDS = 60.0
+    FREE_SECONDS = 1.0
+    """Spent without a loss of turns; twice that is one step of suspicion, four times two."""
+    MOST_SENDERS = 10_000
+    """Remembered; beyond it the one that was read longest ago is forgotten."""
+
+    def __init__(self) -> None:
+        self._spent: dict[str, tuple[float, float]] = {}
+        """Seconds by sender, and when they were so many; the newest last."""
+
+    def add(self, sender: str, seconds: float, now: float) -> None:
+        total = self._seconds(sender, now) + seconds
+        self._spent.pop(sender, None)
+        self._spent[sender] = (total, now)
+        if len(self._spent) > self.MOST_SENDERS:
+            del self._spent[next(iter(self._spent))]
+
+    def suspicion(self, sender: str, now: float) -> int:
+        """Steps: 0 for a sender whose documents are read quickly."""
+        return int(math.log2(max(1.0, self._seconds(sender, now) / self.FREE_SECONDS)))
+
+    def _seconds(self, sender: str, now: float) -> float:
+        spent, at = self._spent.get(sender, (0.0, now))
+        return float(spent * 0.5 ** ((now - at) / self.HALF_LIFE_SECONDS))
+
+
+class Readers:
+    """The readers of one process and direction: at most `most` messages are read at a time, the others wait for their turn."""
+
+    def __init__(self, bounds: Bounds, lanes: Lanes, *, most: int = 1, nice: int = 5) -> None:
         self.bounds = bounds
         self._lanes = lanes
-        self._turns = asyncio.Semaphore(most)
+        self._nice = nice
+        self._turns = FairTurns(most, MOST_WAITING)
+        self._costs = ReadingCosts()
         self._free: list[_Reader] = []
+        self._starting: list[asyncio.Task[_Reader | None]] = []
+        """Nobody waits for these."""
         self._idle: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Future[None]] = set()
         self._closed = False
 
-    async def look(self, source: bytes | Path) -> Verdict:
-        """Look into a message, for `bounds.seconds` at most and the wait for a turn, which is no longer."""
+    async def look(self, source: bytes | Path, sender: str = "") -> Verdict:
+        """Look into a message of `sender` (a mailbox, a network): a wait for a turn, then `bounds.seconds` at most."""
+        now = asyncio.get_running_loop().time
+        patience = self.bounds.seconds * WAIT_SHARE
+        start_until = now() + max(patience, START_PATIENCE_SECONDS)
         try:
-            async with asyncio.timeout(self.bounds.seconds):
-                await self._turns.acquire()
-        except TimeoutError:
+            await self._turns.take(patience, sender, lambda: self._costs.suspicion(sender, now()))
+        except Unavailable:
             return _missed(Unread.UNAVAILABLE)
         try:
-            return await self._look(source)
+            reader = await self._ready_reader(start_until - now())
+            if reader is None:
+                return _missed(Unread.UNAVAILABLE)
+            began = now()
+            try:
+                return await self._read(reader, source)
+            finally:
+                self._costs.add(sender, now() - began, now())
         finally:
-            self._turns.release()
+            self._turns.give_back()
 
-    async def _look(self, source: bytes | Path) -> Verdict:
+    async def _ready_reader(self, patience: float) -> _Reader | None:
+        """One that waits for work, or a new one; None where none can be had in time. One that starts late is for the next."""
+        if self._free:
+            return self._free.pop()
+        starting = self._starting.pop() if self._starting else asyncio.create_task(self._start(self.bounds))
         try:
-            reader = self._free.pop() if self._free else await self._start()
+            await asyncio.wait({starting}, timeout=patience)
+        except asyncio.CancelledError:
+            self._starting.append(starting)
+            raise
+        if not starting.done():
+            self._starting.append(starting)
+            return None
+        return starting.result()
+
+    async def _start(self, bounds: Bounds) -> _Reader | None:
+        """A reader that has its limits; None where the machine has none."""
+        try:
+            reader = await self._lanes.io(_start, bounds, self._nice)
         except OSError:
-            return _missed(Unread.UNAVAILABLE)
+            return None
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await reader.ready()
+        except (OSError, TimeoutError):
+            self._let_go(reader)
+            return None
+        except asyncio.CancelledError:
+            self._let_go(reader)
+            raise
+        return reader
+
+    async def _read(self, reader: _Reader, source: bytes | Path) -> Verdict:
         content, what = (source, OCTETS) if isinstance(source, bytes) else (str(source).encode(), PATH)
         try:
-            if not reader.read:
-                async with asyncio.timeout(START_SECONDS):
-                    await reader.ready()
             async with asyncio.timeout(self.bounds.seconds + GRACE_SECONDS):
                 verdict = await reader.ask(what, content)
         except TimeoutError:
@@ -119,12 +195,11 @@ class Readers:
         self._let_go(reader)
         return verdict
 
-    async def _start(self) -> _Reader:
-        return await self._lanes.io(_start, self.bounds)
-
     def _let_go(self, reader: _Reader) -> None:
         """End it in a thread; nobody waits, but `close`."""
-        ending = asyncio.ensure_future(self._lanes.io(reader.end))
+        self._until_ended(asyncio.ensure_future(self._lanes.io(reader.end)))
+
+    def _until_ended(self, ending: "asyncio.Future[None]") -> None:
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
 
@@ -136,6 +211,12 @@ class Readers:
     def _end_all(self) -> None:
         while self._free:
             self._let_go(self._free.pop())
+        while self._starting:
+            self._until_ended(asyncio.ensure_future(self._end_started(self._starting.pop())))
+
+    async def _end_started(self, starting: "asyncio.Task[_Reader | None]") -> None:
+        if (reader := await starting) is not None:
+            await self._lanes.io(reader.end)
 
     def renew(self) -> None:
         """The bounds have changed: whoever waits for work with the old ones is let go."""
@@ -147,16 +228,16 @@ class Readers:
         if self._idle is not None:
             self._idle.cancel()
         self._end_all()
-        with contextlib.suppress(asyncio.CancelledError):
+        while self._ending:
             await asyncio.gather(*self._ending, return_exceptions=True)
 
 
-def _start(bounds: Bounds) -> _Reader:
+def _start(bounds: Bounds, nice: int) -> _Reader:
     ours, theirs = socket.socketpair()
     with theirs:
         try:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-P", "-m", "mic_mail.checks.reading", str(theirs.fileno()), json.dumps(asdict(bounds))],
+                [sys.executable, "-P", "-m", MODULE, str(theirs.fileno()), str(nice), json.dumps(asdict(bounds))],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

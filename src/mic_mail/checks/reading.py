@@ -4,7 +4,7 @@ In: on the socket that it was started with, requests (`readers`): the octets of 
 verdicts. It is an own process because documents come from anybody: what makes a reader loop, swell or crash ends this process
 and nothing else. It has limits on memory, processor and descriptors of its own, writes no file, and keeps no text.
 
-    python -P -m mic_mail.checks.reading FD BOUNDS(JSON)
+    python -P -m mic_mail.checks.reading FD NICE BOUNDS(JSON)
 """
 
 import json
@@ -30,7 +30,6 @@ READY = b"."
 """Said once: what follows takes the time of the message, not of the start."""
 _SPARE_SECONDS = 2
 _DESCRIPTORS = 64
-_NICE = 5
 _MOST_DEEP = 400
 """Python frames: documents nest by our own calls, and nothing honest comes near."""
 
@@ -42,8 +41,9 @@ def look_into(octets: bytes, bounds: Bounds) -> Verdict:
     return look.verdict
 
 
-def main(fd: int, bounds: Bounds) -> None:
+def main(fd: int, nice: int, bounds: Bounds) -> None:
     """Serve until the other end is closed."""
+    os.nice(nice)
     _limit(bounds)
     channel = socket.socket(fileno=fd)
     channel.sendall(READY)
@@ -60,7 +60,6 @@ def main(fd: int, bounds: Bounds) -> None:
 
 
 def _limit(bounds: Bounds) -> None:
-    os.nice(_NICE)
     sys.setrecursionlimit(_MOST_DEEP)
     warnings.simplefilter("ignore")
     for what, most in (
@@ -98,4 +97,4 @@ def _file(path: str) -> bytes:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Bounds(**json.loads(sys.argv[2])))
+    main(int(sys.argv[1]), int(sys.argv[2]), Bounds(**json.loads(sys.argv[3])))

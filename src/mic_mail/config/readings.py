@@ -278,8 +278,8 @@ class Secrecy(Section):
     unreadable: Annotated[
         Literal["accept", "refuse"],
         About(
-            "What is sent and cannot be looked into (encrypted, damaged, beyond the bounds below) is accepted and logged, or "
-            "refused.",
+            "What is sent and cannot be looked into (encrypted, damaged, of an unknown format) is accepted and logged, or "
+            "refused. What is beyond the bounds below is always refused; what could not be read in time is to be sent again.",
             "4.1",
         ),
     ] = "accept"
@@ -292,7 +292,9 @@ class Secrecy(Section):
         Octets, Field(ge=0, le=1 << 50), About("Room for refused messages; beyond it they are refused and not kept.", "4.1")
     ] = 2 * GIB
     seconds: Annotated[
-        Seconds, Field(ge=0.5, le=60), About("How long one message is looked into while its sender waits.", "4.1")
+        Seconds,
+        Field(ge=0.5, le=60),
+        About("How long one message is looked into, once it is its turn.", "4.1"),
     ] = 5.0
     memory: Annotated[
         Octets, Field(ge=256 * MIB, le=16 * GIB), About("Address space of a process that reads documents.", "4.1")
@@ -308,7 +310,12 @@ class Secrecy(Section):
         int,
         Field(ge=1, le=16),
         Unit("processes"),
-        About("Processes per worker that read documents, while there are any.", "4.1", reload=False),
+        About(
+            "Processes per worker that read documents, while there are any: so many for mail from inside, and so many for mail "
+            "from outside.",
+            "4.1",
+            reload=False,
+        ),
     ] = 1
 
 

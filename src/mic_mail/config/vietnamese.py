@@ -355,15 +355,17 @@ MEANINGS = {
     "secrecy.inbound": "Thư từ ngoài có dấu độ mật: nhận và đánh dấu, hay từ chối.",
     "content": "Mở nội dung hộp thư của người khác.",
     "content.expires_after": "Phê duyệt xuất nội dung một hộp thư có hiệu lực trong bao lâu.",
-    "secrecy.unreadable": "Thư gửi đi không kiểm tra được (có mật khẩu, hỏng, quá mức): nhận và ghi nhật ký, hay từ chối.",
+    "secrecy.unreadable": "Thư gửi đi không kiểm tra được (có mật khẩu, hỏng, không rõ định dạng): nhận và ghi nhật ký, hay từ "
+    "chối. Thư vượt các mức dưới đây luôn bị từ chối; thư chưa kiểm tra kịp thì đề nghị gửi lại.",
     "secrecy.hold": "Thư bị từ chối được giữ bao lâu để hai người có thể giải tỏa; 0: không giữ.",
     "secrecy.hold_space": "Dung lượng dành cho thư bị từ chối; quá mức thì từ chối mà không giữ.",
-    "secrecy.seconds": "Thời gian kiểm tra một thư trong khi người gửi chờ.",
+    "secrecy.seconds": "Thời gian kiểm tra một thư, tính từ khi đến lượt.",
     "secrecy.memory": "Không gian địa chỉ của tiến trình đọc tài liệu.",
     "secrecy.unpacked": "Tổng dung lượng sau giải nén của tài liệu trong một thư.",
     "secrecy.depth": "Số tầng tài liệu lồng nhau được mở.",
     "secrecy.parts": "Số phần của một thư được mở.",
-    "secrecy.readers": "Số tiến trình đọc tài liệu của mỗi tiến trình phục vụ.",
+    "secrecy.readers": "Số tiến trình đọc tài liệu của mỗi tiến trình phục vụ, tính riêng cho thư từ bên trong và thư từ bên "
+    "ngoài.",
     "unit.openings.windows.start": "Bắt đầu, chẵn 5 phút.",
     "unit.openings.windows.end": "Kết thúc, chẵn 5 phút.",
 }

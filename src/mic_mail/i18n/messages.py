@@ -227,8 +227,28 @@ def not_inspected() -> Text:
     """Where `secrecy.unreadable` refuses what cannot be looked into; Reg. 4.1."""
     cited = clause("4.1")
     return Text(
-        f"Thư bị từ chối vì có tệp gửi kèm không kiểm tra được (có mật khẩu, bị hỏng hoặc quá lớn khi giải nén); {cited.vi}.",
-        f"Refused: an attachment cannot be inspected (encrypted, damaged, or too large when unpacked; {cited.en}).",
+        f"Thư bị từ chối vì có tệp gửi kèm không kiểm tra được (có mật khẩu, bị hỏng hoặc không rõ định dạng); {cited.vi}.",
+        f"Refused: an attachment cannot be inspected (encrypted, damaged, or of an unknown format; {cited.en}).",
+    )
+
+
+def too_much_to_inspect() -> Text:
+    """Beyond `secrecy.unpacked`, `secrecy.depth` or `secrecy.parts`; Reg. 4.1."""
+    cited = clause("4.1")
+    return Text(
+        f"Thư bị từ chối vì tệp gửi kèm quá lớn khi giải nén hoặc quá nhiều thành phần nên không kiểm tra được ({cited.vi}); "
+        "đề nghị chia thành nhiều thư hoặc gửi tệp chưa nén.",
+        f"Refused: the attachments unpack to more than can be inspected ({cited.en}); divide them among several messages, or "
+        "send them unpacked.",
+    )
+
+
+def not_inspected_now() -> Text:
+    """No reader of documents in time; Reg. 4.1."""
+    cited = clause("4.1")
+    return Text(
+        f"Chưa kiểm tra được tệp gửi kèm ({cited.vi}); đề nghị gửi lại sau ít phút.",
+        f"The attachments cannot be inspected now ({cited.en}); try again in a few minutes.",
     )
 
 

@@ -5,7 +5,7 @@ Standards: RFC 9051 §7.1, RFC 5530.
 
 from dataclasses import dataclass
 
-from mic_mail.errors import MicMailError, Text
+from mic_mail.errors import MicMailError, Text, Trouble
 from mic_mail.imap.names.rights import NoPermission
 from mic_mail.storage.errors import (
     FolderExists,
@@ -16,7 +16,6 @@ from mic_mail.storage.errors import (
     NotPermitted,
     OverQuota,
     TooMany,
-    Unavailable,
     UseNotAllowed,
 )
 
@@ -51,7 +50,7 @@ REFUSAL_CODES: tuple[tuple[type[MicMailError], bytes], ...] = (
     (Frozen, b"INUSE"),
     (NoSuchMessage, b"EXPUNGEISSUED"),
     (OverQuota, b"OVERQUOTA"),
-    (Unavailable, b"UNAVAILABLE"),
+    (Trouble, b"UNAVAILABLE"),
 )
 """Response codes (RFC 9051 §7.1, RFC 5530) for what the store refuses; the first class that fits."""
 

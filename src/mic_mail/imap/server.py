@@ -181,7 +181,7 @@ class ImapConnection(shell.Connection):
                 return await super()._perform(action)
         return None
 
-    async def _inspect(self, source: bytes | Path) -> Text | None:
+    async def _inspect(self, source: bytes | Path) -> MicMailError | None:
         assert self._signed_in is not None
         secrecy, address = self._services.secrecy, self._signed_in.address
         passage = Passage(

@@ -271,8 +271,24 @@ TABLE: dict[str, Row] = {
     Cause.NOT_INSPECTED: Row(
         550,
         "5.7.1",
-        "Not sent: an attachment cannot be inspected: encrypted, damaged, or too large when unpacked ({clause}).",
-        "Thư không được gửi: có tệp gửi kèm không kiểm tra được, do có mật khẩu, bị hỏng hoặc quá lớn khi giải nén ({clause}).",
+        "Not sent: an attachment cannot be inspected: encrypted, damaged, or of an unknown format ({clause}).",
+        "Thư không được gửi: có tệp gửi kèm không kiểm tra được, do có mật khẩu, bị hỏng hoặc không rõ định dạng ({clause}).",
+        "4.1",
+    ),
+    Cause.TOO_MUCH_TO_INSPECT: Row(
+        550,
+        "5.7.1",
+        "Not sent: the attachments unpack to more than can be inspected ({clause}). Divide them among several messages, or "
+        "send them unpacked.",
+        "Thư không được gửi: tệp gửi kèm quá lớn khi giải nén hoặc quá nhiều thành phần nên không kiểm tra được ({clause}). Đề "
+        "nghị chia thành nhiều thư hoặc gửi tệp chưa nén.",
+        "4.1",
+    ),
+    Cause.NOT_INSPECTED_NOW: Row(
+        451,
+        "4.7.0",
+        "The attachments cannot be inspected now ({clause}); try again in a few minutes.",
+        "Chưa kiểm tra được tệp gửi kèm ({clause}); đề nghị gửi lại sau ít phút.",
         "4.1",
     ),
     Cause.SPAM: Row(

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import signal
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from markings.documents import FORMATS, docx, pdf, rtf, tnef, txt, zipped
 from markings.sample import Sample
 from mic_mail.checks.bounds import Bounds
-from mic_mail.checks.readers import Readers
+from mic_mail.checks.readers import Readers, ReadingCosts
 from mic_mail.checks.reading import look_into
 from mic_mail.checks.verdict import Missed, Unread
 from mic_mail.process.lanes import Lanes
@@ -220,3 +221,59 @@ def test_properties_that_do_not_end(tag: str, member: str) -> None:
     """Tags that are never closed are looked at once each: from every one to the end of the file would take an hour."""
     content = zipped({"[Content_Types].xml": b"<a/>", member: tag.encode() * (1_000_000 // len(tag))})
     assert not look_into(mail("a.docx", content), SMALL).found
+
+
+async def test_senders_take_turns(lanes: Lanes) -> None:
+    """A sender with many documents in line delays itself: the document of another sender is read after its second one."""
+    readers = await readers_of(lanes, seconds=20)
+    await readers.look(mail("a.txt", MARKED))
+    [reader] = readers._free
+    reader.process.send_signal(signal.SIGSTOP)
+    order: list[str] = []
+
+    async def look(sender: str) -> None:
+        await readers.look(mail("a.txt", MARKED), sender)
+        order.append(sender)
+
+    tasks = [asyncio.create_task(look(sender)) for sender in ["many"] * 10 + ["one"]]
+    await asyncio.sleep(0)
+    reader.process.send_signal(signal.SIGCONT)
+    await asyncio.gather(*tasks)
+    assert order == ["many", "many", "one", *["many"] * 8]
+    await readers.close()
+
+
+async def test_a_reader_that_starts_late_is_for_the_next(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message does not wait for a start beyond its patience, and the reader is not lost."""
+    monkeypatch.setattr("mic_mail.checks.readers.START_PATIENCE_SECONDS", 0.0)
+    readers = await readers_of(lanes, seconds=0)
+    assert (await readers.look(mail("a.txt", MARKED))).missed == (Missed(Unread.UNAVAILABLE, "message"),)
+    readers.bounds = Bounds(seconds=20)
+    [starting] = readers._starting
+    await readers.look(mail("a.txt", MARKED))
+    assert starting.done()
+    assert readers._free == [starting.result()]
+    await readers.close()
+
+
+@given(spent=st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 10), st.floats(0, 100))))
+def test_costs(spent: list[tuple[str, float, float]]) -> None:
+    """What a sender cost makes it suspected, and nobody else; it is forgotten by halves, and after an hour nothing is left."""
+    costs, now = ReadingCosts(), 0.0
+    for sender, seconds, later in spent:
+        now += later
+        costs.add(sender, seconds, now)
+    assert costs.suspicion("c", now) == 0
+    assert costs.suspicion("a", now) >= costs.suspicion("a", now + costs.HALF_LIFE_SECONDS)
+    assert costs.suspicion("a", now + 3600) == 0
+    costs.add("a", 100.0, now)
+    assert costs.suspicion("a", now) >= 6
+
+
+def test_costs_are_bounded() -> None:
+    """Of senders without end the latest are remembered."""
+    costs = ReadingCosts()
+    for number in range(costs.MOST_SENDERS + 10):
+        costs.add(str(number), 10.0, 0.0)
+    assert costs.suspicion("9", 0.0) == 0
+    assert costs.suspicion("10", 0.0) > 0

@@ -383,9 +383,9 @@ def marked(talk: Conversation, intake: Intake) -> Steps[Reply | None]:
             refused = yield from tried(talk.ask(message.write, intake.place), intake.place)
             if refused is not None:
                 return refused
-        why = cast("Text | None", (yield Inspect(source)))
+        why = cast("MicMailError | None", (yield Inspect(source)))
         if why is not None:
-            return refuse(why, b"CANNOT")
+            return refusal(why)
     return None
 
 

@@ -52,6 +52,8 @@ class Cause(StrEnum):
     NAME_NOT_YOURS = "name-not-yours"
     MARKED_SECRET = "marked-secret"  # noqa: S105 - the name of a cause
     NOT_INSPECTED = "not-inspected"
+    NOT_INSPECTED_NOW = "not-inspected-now"
+    TOO_MUCH_TO_INSPECT = "too-much-to-inspect"
     MALWARE = "malware"
     NOT_SCANNED = "not-scanned"
     FORGED = "forged"
@@ -77,6 +79,7 @@ TEMPORARY = frozenset(
         Cause.OVER_QUOTA,
         Cause.ONE_IS_FULL,
         Cause.SENDING_RATE,
+        Cause.NOT_INSPECTED_NOW,
         Cause.NOT_SCANNED,
         Cause.NOT_JUDGED,
         Cause.PUT_OFF,

@@ -49,7 +49,7 @@ from mic_mail.services.transport.malware import Malware
 from mic_mail.services.transport.posting import Parcel, account_ref
 from mic_mail.services.transport.reception import Reception, Sink, Stream
 from mic_mail.services.transport.recipients import Elsewhere, Recipients
-from mic_mail.services.transport.secrecy import Checked, Passage, Secrecy, Way
+from mic_mail.services.transport.secrecy import Checked, Passage, Secrecy, Way, Why
 from mic_mail.services.transport.senders import Senders
 from mic_mail.services.transport.spooling import Spooling
 from mic_mail.storage.errors import DiskFull, OverQuota
@@ -57,6 +57,13 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Staged
 
 T = TypeVar("T")
+
+_CAUSES = {
+    Why.MARKED: Cause.MARKED_SECRET,
+    Why.UNREADABLE: Cause.NOT_INSPECTED,
+    Why.OVER_BOUNDS: Cause.TOO_MUCH_TO_INSPECT,
+    Why.NOT_READ_NOW: Cause.NOT_INSPECTED_NOW,
+}
 
 
 class MailFlow:
@@ -408,7 +415,7 @@ class MailFlow:
     def _marked(self, envelope: Envelope, checked: Checked) -> Refusal | None:
         if checked.stop is None:
             return None
-        return envelope.refusal(Cause.NOT_INSPECTED if checked.stop.found is None else Cause.MARKED_SECRET)
+        return envelope.refusal(_CAUSES[checked.stop.why])
 
     def _parcels(self, envelope: Envelope) -> list[Parcel]:
         """One for each mailbox, however many addresses lead there."""

@@ -3,6 +3,8 @@
 In: a message in memory or as a file, and on which way it is. Out: nothing, it may pass; or a `Stop`, with the reference under
 which the log knows it. What is refused on submission is held, so that two people can make good a mistake (`outbound.held`);
 what comes from outside is accepted and flagged to the Centre. Everything is an event (Reg. 4.2); never a word of the message.
+What nobody could read in time does not leave: its sender tries again. Readers for mail from inside are apart from those for
+mail from outside, so that no stranger takes one away (decision 0095).
 
 Every way out calls `Secrecy.check`: submission and reception (`mailflow`), APPEND and REPLACE into Sent (`imap.changing`), and
 whatever is built later (redirects, the web). Three steps, the dear ones for few messages only:
@@ -24,19 +26,22 @@ from mic_mail.checks.clear import is_clear
 from mic_mail.checks.looking import Look
 from mic_mail.checks.messages import glance
 from mic_mail.checks.readers import Readers
-from mic_mail.checks.verdict import NOTHING, Found, Verdict
+from mic_mail.checks.verdict import NOTHING, Found, Unread, Verdict
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.errors import MicMailError, Text
+from mic_mail.errors import MicMailError, Refused, Trouble
 from mic_mail.i18n import messages
 from mic_mail.ids import trace_id
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime.render import Answers, answers_of
+from mic_mail.net.admission import network_of
 from mic_mail.outbound.held import Held, Record, State
 from mic_mail.outbound.spool import Slip
 from mic_mail.process.lanes import Lanes
 
 CLAUSE = "4.1"
+NICE_INSIDE, NICE_OUTSIDE = 5, 10
+"""Of the readers: those that people wait for come first."""
 INLINE_OCTETS = 16 << 10
 """A message that is no larger is glanced at in the loop: 0.2 ms, and a hop to a lane costs 0.1. One that is made to take long
 takes 20 to 30."""
@@ -66,12 +71,27 @@ class Passage:
     """The envelope with which a mistaken refusal would be made good; None: there is nothing to hold."""
 
 
+class Why(StrEnum):
+    """Reasons of a `Stop`."""
+
+    MARKED = "marked"
+    UNREADABLE = "unreadable"
+    """Encrypted, damaged or of an unknown kind, and the setting refuses that."""
+    OVER_BOUNDS = "over-bounds"
+    """More than is looked into, whatever the setting says: it would be a way round the check."""
+    NOT_READ_NOW = "not-read-now"
+    """No reader, none in time, or one that died: it may be otherwise the next time."""
+
+
+_NOT_READ_NOW = frozenset({Unread.UNAVAILABLE, Unread.TOO_SLOW, Unread.CRASHED})
+
+
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """It does not pass. `found` is None where it could not be looked into, and the setting refuses that."""
+    """The message does not pass."""
 
     trace_id: str
-    found: Found | None
+    why: Why
 
 
 class Checked(NamedTuple):
@@ -91,17 +111,21 @@ class Secrecy:
         self._held = Held(config.held_dir)
         self._settings = config.secrecy
         self._support = config.support
-        self._readers = Readers(bounds_of(config), lanes, most=config.secrecy.readers)
+        bounds, most = bounds_of(config), config.secrecy.readers
+        self._readers_inside = Readers(bounds, lanes, most=most, nice=NICE_INSIDE)
+        self._readers_outside = Readers(bounds, lanes, most=most, nice=NICE_OUTSIDE)
 
     def configure(self, config: Config) -> None:
         """Take over what a reload has changed; readers of the old bounds are let go."""
         self._settings = config.secrecy
         self._support = config.support
-        self._readers.bounds = bounds_of(config)
-        self._readers.renew()
+        for readers in (self._readers_inside, self._readers_outside):
+            readers.bounds = bounds_of(config)
+            readers.renew()
 
     async def close(self) -> None:
-        await self._readers.close()
+        await self._readers_inside.close()
+        await self._readers_outside.close()
 
     # ------------------------------------------------------------ the question
 
@@ -109,30 +133,36 @@ class Secrecy:
         """May this message pass? Waits for `secrecy.seconds`, or a little more; never raises for anything in the message."""
         if isinstance(source, bytes) and is_clear(source):
             return Checked(None)
-        verdict, answers = await self._look(source)
+        verdict, answers = await self._look(passage, source)
         return Checked(await self._judge(passage, source, verdict), answers)
 
-    def refusal(self, stop: Stop) -> Text:
-        """Wording 10, for doors that have no words of their own."""
-        text = messages.marked_secret() if stop.found is not None else messages.not_inspected()
+    def refusal(self, stop: Stop) -> MicMailError:
+        """Wording 10, for doors that have no words of their own; `Trouble` where trying again helps."""
+        error = Trouble if stop.why is Why.NOT_READ_NOW else Refused
         turn = messages.where_to_turn(self._support, stop.trace_id)
-        return Text(f"{text.vi} {turn.vi}", f"{text.en} {turn.en}")
+        return error(messages.joined(_TEXTS[stop.why](), turn), clause=CLAUSE)
 
     def new_reference(self) -> str:
         return trace_id(self._clock.now_us())
 
     # ------------------------------------------------------------ looking
 
-    async def _look(self, source: bytes | Path) -> tuple[Verdict, Answers | None]:
+    async def _look(self, passage: Passage, source: bytes | Path) -> tuple[Verdict, Answers | None]:
         if not isinstance(source, bytes):
-            return await self._readers.look(source), None
+            return await self._read(passage, source), None
         if len(source) <= INLINE_OCTETS:
             glanced = glance_at(source)
         else:
             glanced = await self._lanes.cpu(glance_at, source)
         if glanced.verdict.found or not glanced.has_more:
             return glanced.verdict, glanced.answers
-        return await self._readers.look(source), glanced.answers
+        return await self._read(passage, source), glanced.answers
+
+    async def _read(self, passage: Passage, source: bytes | Path) -> Verdict:
+        """By a reader of documents: mailboxes take turns at those for mail from inside, networks at the others."""
+        if passage.way is Way.INBOUND:
+            return await self._readers_outside.look(source, network_of(passage.peer or ""))
+        return await self._readers_inside.look(source, passage.login or "")
 
     # ------------------------------------------------------------ judging
 
@@ -145,16 +175,24 @@ class Secrecy:
             )
         found = verdict.worst
         if found is None:
-            if verdict.missed and self._settings.unreadable == "refuse" and passage.way is not Way.INBOUND:
-                return Stop(passage.trace_id, None)
-            return None
+            why = None if passage.way is Way.INBOUND else self._why_unread(verdict)
+            return Stop(passage.trace_id, why) if why is not None else None
         where = sorted({one.where for one in verdict.found})
         if passage.way is Way.INBOUND and self._settings.inbound == "flag":
             await self._flag(passage, source, found, where)
             return None
         held = await self._hold(passage, source, found, where)
         self._tell("marked_message_refused", passage, degree=found.marking.degree, where=where, **held)
-        return Stop(passage.trace_id, found)
+        return Stop(passage.trace_id, Why.MARKED)
+
+    def _why_unread(self, verdict: Verdict) -> Why | None:
+        """Why a message from inside does not leave that was not read as a whole. What lasts comes before what passes."""
+        reasons = {missed.reason for missed in verdict.missed}
+        if Unread.OVER_BOUNDS in reasons:
+            return Why.OVER_BOUNDS
+        if reasons and self._settings.unreadable == "refuse" and not reasons <= _NOT_READ_NOW:
+            return Why.UNREADABLE
+        return Why.NOT_READ_NOW if reasons & _NOT_READ_NOW else None
 
     async def _hold(self, passage: Passage, source: bytes | Path, found: Found, where: list[str]) -> dict[str, object]:
         """Keep what was going out, so that a mistake can be made good. Where that fails it is refused all the same."""
@@ -208,6 +246,13 @@ class Secrecy:
             **fields,
         )
 
+
+_TEXTS = {
+    Why.MARKED: messages.marked_secret,
+    Why.UNREADABLE: messages.not_inspected,
+    Why.OVER_BOUNDS: messages.too_much_to_inspect,
+    Why.NOT_READ_NOW: messages.not_inspected_now,
+}
 
 FLAG_SECONDS = 30 * 86_400.0
 """How long a record is kept where nothing is held."""
