@@ -8,6 +8,7 @@ from mic_mail.net.dns import Resolver
 from mic_mail.outbound.dkimkeys import KeyFolder
 from mic_mail.outbound.held import Held
 from mic_mail.outbound.quarantine import Quarantine
+from mic_mail.policy.calendar import local_day
 from mic_mail.services.abuse.signinwatch import SignInWatch
 from mic_mail.services.exporting.contentexport import ContentExport
 from mic_mail.services.handover.handing import Handovers
@@ -23,6 +24,7 @@ from mic_mail.services.operations.housekeeping import Duties, Duty, LogRetention
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing
 from mic_mail.services.operations.logbook import LogKeeping
 from mic_mail.services.operations.syslog import Syslog
+from mic_mail.services.operations.working_calendar import prefill
 from mic_mail.services.requests.intake import Intake
 from mic_mail.services.requests.outcomes import Outcomes
 from mic_mail.services.requests.reminding import remind
@@ -62,6 +64,7 @@ NOTICES_SECONDS = 10.0
 INTAKE_SECONDS = 5.0
 REMINDER_SECONDS = 600.0
 HANDOVER_SECONDS = 60.0
+CALENDAR_SECONDS = 86_400.0
 
 
 def duties_of(rooms: Rooms, *, housekeeper: bool, indexer: bool = False) -> Duties:
@@ -120,6 +123,11 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
             await rooms.lanes.io(knownnetworks.save, rooms.config.server.data_dir, known, now)
             saved[:] = names
 
+    async def working_calendar() -> None:
+        if put := await rooms.lanes.io(prefill, rooms.directory, local_day(rooms.clock.now())):
+            rooms.log.event("calendar_prefilled", years=put)
+            await rooms.access.refresh()
+
     async def spool() -> None:
         await rooms.mailflow.recover()
 
@@ -129,6 +137,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         await keys.switch(lambda: Resolver(names.nameservers, seconds=names.seconds), rooms.lanes, rooms.log)
 
     return [
+        Duty("working_calendar", CALENDAR_SECONDS, working_calendar),
         *_about_requests(rooms),
         Duty("spool", SPOOL_SECONDS, spool),
         Duty("secrecy", SECRECY_SECONDS, _secrecy_cases(rooms).look),

@@ -1,10 +1,11 @@
-"""`mic-mail calendar prefill|set|show|count`: the working calendar, by which deadlines count (Reg. 7.3.b, 10.3, 12.4).
+"""`mic-mail calendar prefill|set|confirm|show|count`: the working calendar, by which deadlines count (Reg. 7.3.b, 10.3, 12.4).
 
-The authority is what was entered, a file for each year; `prefill` only writes down what a library expects, marked so.
+A fresh server has the expected calendar of the years around today on record. The authority is what the Centre confirms or
+enters by a file for each year; `prefill` writes down what is expected, to be mended.
 """
 
 import sys
-from datetime import date
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,17 +13,19 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.days import read_day
-from mic_mail.cli.frame import frame
+from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks, open_to_all
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
+from mic_mail.directory.records import NotFound
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.policy import yearfile
-from mic_mail.policy.calendar import SATURDAY, Year, local_day
+from mic_mail.policy.calendar import Year, local_day
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.operations.working_calendar import expected_year
 
 app = typer.Typer(help=say("Lịch làm việc.", "The working calendar."), no_args_is_help=True)
 
@@ -38,6 +41,7 @@ COUNTED = (
     Column("days", "Ngày làm việc", "Working days", right=True),
     Column("due", "Hạn", "Due"),
     Column("known", "Đã có lịch", "Calendar entered"),
+    Column("expected", "Lịch dự kiến", "Calendar expected"),
 )
 YearNumber = Annotated[int, typer.Argument(metavar="YEAR", min=yearfile.FIRST_YEAR, max=yearfile.LAST_YEAR)]
 
@@ -45,12 +49,7 @@ YearNumber = Annotated[int, typer.Argument(metavar="YEAR", min=yearfile.FIRST_YE
 @app.command(help=say("In lịch dự kiến của một năm, để sửa rồi nhập.", "Print the expected calendar of a year, to be mended."))
 @open_to_all
 def prefill(year: YearNumber) -> None:
-    from holidays import country_holidays
-
-    named = country_holidays("VN", years=year, language="vi")
-    off = {day: name for day, name in named.items() if day.weekday() < SATURDAY}
-    worked = frozenset(day for day in named.weekend_workdays if day.year == year)
-    sys.stdout.write(yearfile.write(Year(year, frozenset(off), worked, provisional=True), off))
+    sys.stdout.write(yearfile.write(*expected_year(year)))
 
 
 @app.command(
@@ -70,7 +69,44 @@ def set_year(
         year = yearfile.read(file.read_text("utf-8"), document)
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(Text(f"Không đọc được tệp {file}.", "The file cannot be read.")) from error
-    origin = Origin(here.actor(actor), reason, year.document)
+    _put(here, year, Origin(here.actor(actor), reason, year.document))
+
+
+@app.command(
+    help=say(
+        "Xác nhận lịch dự kiến của một năm theo văn bản đã ban hành; ngày sai thì sửa tệp và dùng set.",
+        "Confirm the expected calendar of a year by what was announced; mend wrong days in a file and use set.",
+    )
+)
+@asks(Right.ACT)
+def confirm(
+    ctx: typer.Context,
+    year: YearNumber,
+    *,
+    document: DocumentOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    origin = Origin(here.actor(actor), reason, document)
+    if origin.document is None:
+        raise BadInput(
+            Text("Thiếu số văn bản công bố lịch.", "The document that announced the calendar is missing."),
+            remedy=Text("Thêm --document.", "Add --document."),
+        )
+    on_record_now = {each.year: each for each in here.directory.years.all()}
+    if year not in on_record_now:
+        raise NotFound(
+            Text(f"Chưa có lịch năm {year}.", f"No calendar of {year} is on record."),
+            remedy=Text(
+                f"mic-mail calendar prefill {year} > {year}.toml; mic-mail calendar set {year}.toml",
+                f"mic-mail calendar prefill {year} > {year}.toml; mic-mail calendar set {year}.toml",
+            ),
+        )
+    _put(here, replace(on_record_now[year], document=origin.document, provisional=False), origin)
+
+
+def _put(here: Frame, year: Year, origin: Origin) -> None:
     with on_record(
         here, "calendar_set", str(year.year), origin,
         off=sorted(year.off), worked=sorted(year.worked), provisional=year.provisional,
@@ -80,7 +116,7 @@ def set_year(
         Text(
             f"Đã nhập lịch năm {year.year}{' (dự kiến)' if year.provisional else ''}: "
             f"{len(year.off)} ngày nghỉ, {len(year.worked)} ngày làm bù.",
-            f"The calendar of {year.year} is entered{' (provisional)' if year.provisional else ''}: "
+            f"The calendar of {year.year} is entered{' (expected)' if year.provisional else ''}: "
             f"{len(year.off)} days off, {len(year.worked)} days worked.",
         )
     )
@@ -107,8 +143,18 @@ def show(
     ]
     output.listing(COLUMNS, rows, as_json=as_json)
     this_year = local_day(here.clock.now()).year
-    known = here.directory.years.working_days().known
-    missing = [number for number in (this_year, this_year + 1) if number not in known]
+    calendar = here.directory.years.working_days()
+    soon = (this_year, this_year + 1)
+    expected = [number for number in soon if number in calendar.expected]
+    if expected and year is None:
+        named = ", ".join(map(str, expected))
+        output.note(
+            Text(
+                f"Lịch năm {named} là dự kiến; khi có thông báo chính thức: mic-mail calendar confirm NĂM --document SỐ",
+                f"The calendar of {named} is expected; once announced: mic-mail calendar confirm YEAR --document NUMBER",
+            )
+        )
+    missing = [number for number in soon if number not in calendar.known]
     if missing and year is None:
         named = ", ".join(map(str, missing))
         output.note(
@@ -130,9 +176,12 @@ def count(
     calendar = frame(ctx).directory.years.working_days()
     first = read_day(start)
     due = calendar.after(first, days)
-    row: dict[str, Cell] = {"start": first, "days": days, "due": due, "known": _known(calendar.known, first, due)}
+    years = set(range(first.year, due.year + 1))
+    row: dict[str, Cell] = {
+        "start": first,
+        "days": days,
+        "due": due,
+        "known": years <= calendar.known,
+        "expected": bool(years & calendar.expected),
+    }
     output.record(COUNTED, row, as_json=as_json)
-
-
-def _known(years: frozenset[int], first: date, last: date) -> bool:
-    return set(range(first.year, last.year + 1)) <= years

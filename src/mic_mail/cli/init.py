@@ -30,8 +30,10 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import Refused, Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason as system_reason
 from mic_mail.net.tls import self_signed, write_pair
+from mic_mail.policy.calendar import local_day
 from mic_mail.process import privileges
 from mic_mail.process.startup import make_folders
+from mic_mail.services.operations.working_calendar import prefill
 
 app = typer.Typer()
 
@@ -165,6 +167,7 @@ def _fill(config: Config, clock: Clock) -> bool:
     directory.migrate()
     for name in config.domains:
         directory.add_domain(name)
+    prefill(directory, local_day(clock.now()))
     has_officers = bool(directory.officers.all())
     directory.close()
     passwords.load_secret(config.server.data_dir / passwords.DECOY_KEY)

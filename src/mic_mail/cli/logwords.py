@@ -68,6 +68,10 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Bỏ khỏi phần tiêu đề thư của <{sender}> {size} kết quả kiểm tra không phải do máy chủ này ghi",
         "{size} of results of checks that this server has not made were taken out of the header of <{sender}>",
     ),
+    "calendar_prefilled": (
+        "Đã ghi lịch làm việc dự kiến các năm {years}, chờ Trung tâm xác nhận",
+        "The expected working calendar of {years} is on record; the Centre is to confirm it",
+    ),
     "list_unusable": (
         "Danh sách {zone} không dùng được, không được tính: {reason}",
         "The list {zone} cannot be believed, and does not count: {reason}",

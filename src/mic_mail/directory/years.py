@@ -32,13 +32,25 @@ class Years:
     def put(self, year: Year) -> None:
         """Enter or replace a year."""
 
-        def work(session: Session, _version: int) -> None:
-            row = session.get(CalendarYear, year.year) or CalendarYear(year=year.year)
-            row.off, row.worked = _written(year.off), _written(year.worked)
-            row.document, row.provisional = year.document, year.provisional
-            session.add(row)
+        self._tables.change(lambda session, _version: _put(session, year))
 
-        self._tables.change(work)
+    def add(self, year: Year) -> bool:
+        """Enter a year that is not on record yet; return False and change nothing where it is."""
+
+        def work(session: Session, _version: int) -> bool:
+            if session.get(CalendarYear, year.year) is not None:
+                return False
+            _put(session, year)
+            return True
+
+        return self._tables.change(work)
+
+
+def _put(session: Session, year: Year) -> None:
+    row = session.get(CalendarYear, year.year) or CalendarYear(year=year.year)
+    row.off, row.worked = _written(year.off), _written(year.worked)
+    row.document, row.provisional = year.document, year.provisional
+    session.add(row)
 
 
 def of_session(session: Session) -> list[Year]:

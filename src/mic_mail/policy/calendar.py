@@ -109,6 +109,8 @@ class WorkingDays:
     worked: frozenset[date] = frozenset()
     known: frozenset[int] = frozenset()
     """The years that were entered: of others a deadline may come too early."""
+    expected: frozenset[int] = frozenset()
+    """Those of `known` that nobody has confirmed by the government's announcement: a deadline in them may still move."""
 
     @classmethod
     def of(cls, years: Iterable[Year]) -> "WorkingDays":
@@ -118,6 +120,7 @@ class WorkingDays:
             off=frozenset(day for year in entered for day in year.off),
             worked=frozenset(day for year in entered for day in year.worked),
             known=frozenset(year.year for year in entered),
+            expected=frozenset(year.year for year in entered if year.provisional),
         )
 
     def is_rest(self, day: date) -> bool:

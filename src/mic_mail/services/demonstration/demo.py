@@ -21,11 +21,13 @@ from mic_mail.directory.snapshot import Credential
 from mic_mail.mime.compose import Attachment, Mailbox, compose
 from mic_mail.mime.render import Answers, answers_of
 from mic_mail.policy.authority import Part
+from mic_mail.policy.calendar import local_day
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Detail, Draft, FactKind, Level, MailboxKind
 from mic_mail.services.demonstration.demomail import LETTERS, Letter, large_letter, plan_as_pdf
 from mic_mail.services.mailboxes.credentials import hashing, verifiers
 from mic_mail.services.notifications.notices import Notices
+from mic_mail.services.operations.working_calendar import prefill
 from mic_mail.services.signin.authorising import show_in
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import FLAGGED, INBOX, SEEN, AccountRef, Delivery
@@ -133,6 +135,7 @@ class Population:
 
     def _ministry(self) -> Iterator[str]:
         self._directory.add_domain(DOMAIN)
+        prefill(self._directory, local_day(self._clock.now()))
         units = {symbol: self._unit(symbol, name) for symbol, name in UNITS}
         for demo in DEMO:
             mailbox = self._mailbox(demo, units[demo.unit])

@@ -1,0 +1,40 @@
+"""Expected working calendars: each year counts as expected until the Centre enters or confirms what the government announced.
+
+In: a year. Out: a provisional `Year`, from the `holidays` library and the exchanged days of `exchanged_days/YEAR.toml`
+(Labour Code 2019, Articles 111-112). `prefill` puts the years around a day on record where none is (Reg. 7.3.b, 10.3, 12.3.a,
+12.4); it never replaces a year. Blocking.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from importlib.resources import files
+
+from mic_mail.directory.repository import Directory
+from mic_mail.policy import yearfile
+from mic_mail.policy.calendar import SATURDAY, Year
+
+_EXCHANGED = files(__package__) / "exchanged_days"
+
+
+def expected_year(number: int) -> tuple[Year, Mapping[date, str]]:
+    """Return the calendar that is expected for a year, and the Vietnamese name of each day off."""
+    from holidays import country_holidays  # a quarter of a second, for commands that never ask
+
+    named = country_holidays("VN", years=number, language="vi")
+    exchanged = _exchanged(number)
+    names = {day: name for day, name in named.items() if day.weekday() < SATURDAY}
+    names |= dict.fromkeys(exchanged.off - names.keys(), "Ngày nghỉ hoán đổi")
+    worked = frozenset(day for day in named.weekend_workdays if day.year == number) | exchanged.worked
+    return Year(number, frozenset(names) - exchanged.worked, worked - exchanged.off, provisional=True), names
+
+
+def _exchanged(number: int) -> Year:
+    file = _EXCHANGED / f"{number}.toml"
+    return yearfile.read(file.read_text("utf-8"), None) if file.is_file() else Year(number)
+
+
+def prefill(directory: Directory, today: date) -> list[int]:
+    """Put the expected calendar of last year, this year and the next on record where none is; return the years put."""
+    around = range(max(today.year - 1, yearfile.FIRST_YEAR), min(today.year + 1, yearfile.LAST_YEAR) + 1)
+    on_record = directory.years.working_days().known
+    return [number for number in around if number not in on_record and directory.years.add(expected_year(number)[0])]
