@@ -36,6 +36,16 @@ class Told:
         view = account.view(account.folder(INBOX).folder_id)
         return [_subject(row[0]) for row in account.rows(view.info.folder_id, view.uids, ["header"])]
 
+    def text(self, mailbox: Any) -> str:
+        """The Vietnamese text of the newest message."""
+        account = self.server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        view = account.view(account.folder(INBOX).folder_id)
+        with account.open_message(view.info.folder_id, view.uids[-1]) as message:
+            octets = message.pread(0, 1 << 20)
+        body = email.message_from_bytes(octets, policy=email.policy.default).get_body(("plain",))
+        assert body is not None
+        return str(body.get_content())
+
 
 def _subject(header: bytes) -> str:
     """Its Vietnamese half."""
@@ -109,3 +119,42 @@ def test_what_happened_long_ago_is_no_news(told: Told) -> None:
     owner = told.server.issue("dvbe", facts=[Draft(FactKind.SUSPENDED, then, "test", data={"cause": "c"})])
     told.server.housekeep()
     assert told.subjects(owner) == []
+
+
+@pytest.mark.clause("6.4.c", "7.2.c")
+def test_an_outage_of_ten_days_loses_no_notice(told: Told) -> None:
+    """What came meanwhile is told at the first look, once, and says that it is late and since when it holds."""
+    leaver, suspended = told.server.issue("dvbe"), told.server.issue("ttlan")
+    told.server.housekeep()
+    leaves_on = NOW + timedelta(days=1)
+    draft = Draft(FactKind.LEFT, leaves_on, "test", "", "1/QĐ", {"level": "division", "cause": "retired"})
+    told.server.record(leaver, draft)
+    told.server.record(suspended, Draft(FactKind.SUSPENDED, NOW, "test", "", None, {"cause": "c"}))
+    told.server.move_clock_to(NOW + timedelta(days=10))
+    for _ in range(2):
+        told.server.housekeep()
+        assert told.subjects(leaver) == ["Chức năng gửi thư bị khóa"]
+        assert told.subjects(suspended) == ["Hộp thư bị tạm khóa"]
+    text = told.text(leaver)
+    assert "Thông báo này được gửi chậm" in text
+    assert "25/11/2026" in text.partition("gửi chậm")[2]
+
+
+@pytest.mark.clause("6.4.c")
+def test_a_notice_in_time_says_nothing_of_lateness(told: Told) -> None:
+    """The last paragraph is for those that are late alone."""
+    owner = told.server.issue("dvbe")
+    told.act(owner, FactKind.SUSPENDED, cause="c")
+    assert "gửi chậm" not in told.text(owner)
+
+
+def test_a_beginning_in_the_future_is_corrected(told: Told) -> None:
+    """A clock that ran ahead when the server first looked keeps no notice back."""
+    told.directory.sent.begin(NOW + timedelta(days=400))
+    owner = told.server.issue("dvbe")
+    told.server.housekeep()
+    told.server.record(owner, Draft(FactKind.SUSPENDED, NOW, "test", "", None, {"cause": "c"}))
+    told.server.move_clock_to(NOW + timedelta(days=10))
+    told.server.housekeep()
+    assert told.directory.sent.begun() == NOW
+    assert told.subjects(owner) == ["Hộp thư bị tạm khóa"]

@@ -33,6 +33,25 @@ class SentNotices:
         wanted = select(SentNotice.key).where(SentNotice.key.startswith(prefix, autoescape=True))
         return self._tables.read(lambda session: list(session.scalars(wanted)))
 
+    def begun(self) -> datetime | None:
+        """Return when this server began to send notices; None if it has not."""
+        return self._tables.read(lambda session: session.scalar(select(SentNotice.sent_at).where(SentNotice.key == _BEGUN)))
+
+    def begin(self, now: datetime) -> datetime:
+        """Put on record that notices are sent from `now` on, unless they are already; return since when they are.
+
+        A beginning in the future was recorded by a wrong clock, and is corrected.
+        """
+        known = self.begun()
+        if known is not None and known <= now:
+            return known
+
+        def work(session: Session, _version: int) -> None:
+            session.merge(SentNotice(key=_BEGUN, sent_at=now))
+
+        self._tables.change(work)
+        return now
+
     def put(self, keys: Collection[str], at: datetime) -> None:
         """They were sent; may be said twice."""
 
@@ -44,5 +63,7 @@ class SentNotices:
         self._tables.change(work)
 
 
+_BEGUN = "notices-begun"
+"""The key under which the beginning itself is on record."""
 MOST_ASKED = 500
 """Keys in one question; beyond it all of them are read."""

@@ -6,8 +6,8 @@ one was sent already is known by its key, by whoever sends it.
 
 - Ahead (reclaim, suspension for disuse, old password): of the configured days the smallest that has been reached. What was
   missed while the server was down is so made up for by one warning, as long as what it warns of has not come.
-- Of what has come or was recorded: for `USEFUL` after it came, or after it was recorded if that was later. Later it is no news,
-  and what happened before this server kept notices is not told at all.
+- Of what has come or was recorded: however late, where it came, or was recorded, since this server began to send notices; an
+  outage loses none. What is older is sent for `USEFUL` after it; later it is no news.
 - A key names what it tells of by its day, so a corrected date warns anew; what a fact says is named by the fact.
 """
 
@@ -23,6 +23,9 @@ from mic_mail.policy.states import FINAL, Span, State
 from mic_mail.policy.succession import Vacancy
 
 USEFUL = timedelta(days=7)
+"""The age up to which a notice is sent of what happened before the server began to send notices."""
+LATE = timedelta(days=1)
+"""From this delay on a notice says that it is late, and since when what it tells of has held."""
 
 
 class Kind(StrEnum):
@@ -73,6 +76,11 @@ class Notable:
     vacancy: Vacancy | None = None
     """The place that is or will be empty, where it tells of that."""
 
+    def is_late(self, now: datetime) -> bool:
+        """Return whether it tells at `now` of what came, or was recorded, `LATE` or longer ago."""
+        is_ahead = self.span is not None and self.span.since > now
+        return self.vacancy is None and not is_ahead and now - self.since >= LATE
+
     @property
     def clause(self) -> str:
         """The clause that the notice rests on; "" where its text names one itself."""
@@ -116,9 +124,10 @@ def outlook(
     days: WarnDays,
     *,
     vacancies: Sequence[Vacancy] = (),
+    begun: datetime | None = None,
 ) -> Outlook:
-    """The notices of a mailbox that are due at `now`."""
-    look = _Look(mailbox_id, {fact.seq: fact for fact in facts}, spans, now, days)
+    """The notices of a mailbox that are due at `now`; `begun`: when the server began to send notices, None: it has not yet."""
+    look = _Look(mailbox_id, {fact.seq: fact for fact in facts}, spans, now, days, begun)
     due = [*look.recorded(facts)]
     for span in spans:
         if span.until is not None and span.until <= now:
@@ -151,7 +160,12 @@ class _Look:
     spans: Sequence[Span]
     now: datetime
     days: WarnDays
+    begun: datetime | None = None
     turns: list[datetime] = field(default_factory=list)
+
+    def is_news(self, since: datetime) -> bool:
+        """Return whether what came, or was recorded, at `since` is still to be told."""
+        return self.now < since + USEFUL or (self.begun is not None and self.begun <= since)
 
     def recorded(self, facts: Iterable[Fact]) -> Iterator[Notable]:
         """What facts say, from when they were recorded, whenever it takes effect."""
@@ -161,7 +175,7 @@ class _Look:
                 continue
             if fact.clocked_at > self.now:  # the clock ran back
                 self.turns.append(fact.clocked_at)
-            elif self.now < fact.clocked_at + USEFUL:
+            elif self.is_news(fact.clocked_at):
                 yield Notable(kind, recorded_key(self.mailbox_id, fact), fact.clocked_at, fact=fact)
 
     def ahead(self, span: Span) -> Iterator[Notable]:
@@ -196,7 +210,7 @@ class _Look:
             return
         known_at = max((self.by_seq[seq].clocked_at for seq in span.fact_seqs if seq in self.by_seq), default=span.since)
         since = max(span.since, known_at)
-        if self.now >= since + USEFUL:
+        if not self.is_news(since):
             return
         decided = self._decided_by(span)
         key = _key(kind, self.mailbox_id, span.since, 0) if decided is None else f"{kind}:{self.mailbox_id}:{decided.seq}"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind, record
 from mic_mail.policy.lifecycle import LifecycleSettings, timeline
+from mic_mail.policy.states import State
 from mic_mail.policy.warnings import USEFUL, Kind, Outlook, WarnDays, outlook, warned_keys
 
 SETTINGS = LifecycleSettings(password_months=3)
@@ -191,6 +192,19 @@ def test_nothing_is_due_before_the_next_look(official: date, used: date, minutes
     between = now + (until - now) / 2
     assert {each.key for each in look(facts, between, last_use).due} <= {each.key for each in first.due}
     assert all(now - each.since < USEFUL or each.span is not None for each in first.due)
+
+
+@given(days, st.integers(0, 400), st.integers(0, 170))  # before the reclaim, which silences the lock
+def test_what_came_since_the_beginning_is_told_however_late(official: date, begun: int, later: int) -> None:
+    """A lock that came since the server began to send notices is due at every later look; an older one for a week."""
+    facts = chain(issued(), left(official.isoformat(), "2026-01-06"))
+    locked = max(local(official.isoformat()), local("2026-01-06"))
+    begun_at, now = locked + timedelta(days=begun - 200), locked + timedelta(days=later)
+    spans = timeline(MailboxKind.PERSONAL, facts, last_activity=now, settings=SETTINGS)
+    lock = [each for each in spans if each.state is State.SEND_LOCKED and each.holds(now)]
+    due = [each for each in outlook(7, facts, spans, now, DAYS, begun=begun_at).due if each.kind is Kind.SEND_LOCKED]
+    assert bool(due) == bool(lock and (begun_at <= locked or now < locked + USEFUL))
+    assert all(each.is_late(now) == (later >= 1) for each in due)
 
 
 def test_what_is_recorded_after_a_fact_from_a_clock_that_was_ahead() -> None:

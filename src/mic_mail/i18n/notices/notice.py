@@ -6,10 +6,12 @@ Never here: who gets it, when, and how it becomes a message (`services.notificat
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Generic, ParamSpec
 
 from mic_mail.errors import Text
+from mic_mail.i18n import dates
 
 P = ParamSpec("P")
 
@@ -38,6 +40,17 @@ class Letter:
 
     subject: Text
     body: Text
+
+    def sent_late(self, since: datetime) -> "Letter":
+        """Return the letter with a last paragraph that says that it is late, and since when what it tells of has held."""
+        when = dates.instant(since)
+        return Letter(
+            self.subject,
+            Text(
+                f"{self.body.vi}\n\nThông báo này được gửi chậm; nội dung trên có hiệu lực từ {when.vi}.",
+                f"{self.body.en}\n\nThis notice is sent late; what it says has held since {when.en}.",
+            ),
+        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ last use, the settings or the clock can have changed the answer.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from mic_mail.clock import Clock
@@ -81,6 +81,8 @@ class LifeNotices:
         self._clock = clock
         self._log = log
         self._read_by: object = None
+        self._begun: datetime | None = None
+        """When the server began to send notices, once it was asked for."""
         self._next: dict[int, tuple[tuple[Entry, ...], datetime | None]] = {}
         """By mailbox, as what it and who was named in it were looked at last, and when to look again; None: not before one of
         them changes."""
@@ -93,8 +95,11 @@ class LifeNotices:
             self._next.clear()
         settings, days = lifecycle_settings(config, snapshot.working_days), warn_days(config)
         open_now = [on for entry in snapshot if self._is_open(on := basis(entry, snapshot), now)]
+        if open_now and (self._begun is None or self._begun > now):
+            self._begun = await self._lanes.io(self._directory.sent.begin, now)
         for start in range(0, len(open_now), AT_ONCE):
-            for on, found in await self._lanes.io(_outlooks, open_now[start : start + AT_ONCE], now, settings, days):
+            piece = open_now[start : start + AT_ONCE]
+            for on, found in await self._lanes.io(_outlooks, piece, now, settings, days, self._begun):
                 done = await self._send(on[0], found, settings) if found.due else True
                 self._next[on[0].mailbox_id] = (on, found.again_at if done else now + AGAIN)
 
@@ -126,6 +131,8 @@ class LifeNotices:
         now = self._clock.now()
         decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
         for posted in self._letters(entry, notable):
+            if notable.is_late(now):
+                posted = replace(posted, letter=posted.letter.sent_late(notable.since))  # noqa: PLW2901
             if posted.reader is Reader.OWNER:  # first, since there may be nobody else who can be told
                 await self._publish(entry, posted, notable.key)
             is_unheard = posted.reader is Reader.OWNER and not decision.signs_in
@@ -316,19 +323,25 @@ class NobodyToTell(MicMailError):
 
 
 def _outlooks(
-    open_now: Sequence[tuple[Entry, ...]], now: datetime, settings: LifecycleSettings, days: WarnDays
+    open_now: Sequence[tuple[Entry, ...]],
+    now: datetime,
+    settings: LifecycleSettings,
+    days: WarnDays,
+    begun: datetime | None,
 ) -> list[tuple[tuple[Entry, ...], Outlook]]:
     """In a thread: everything here is immutable."""
-    return [(on, _outlook(on, now, settings, days)) for on in open_now]
+    return [(on, _outlook(on, now, settings, days, begun)) for on in open_now]
 
 
-def _outlook(on: tuple[Entry, ...], now: datetime, settings: LifecycleSettings, days: WarnDays) -> Outlook:
+def _outlook(
+    on: tuple[Entry, ...], now: datetime, settings: LifecycleSettings, days: WarnDays, begun: datetime | None
+) -> Outlook:
     entry = on[0]
     try:
         spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
     except FactsUnreadable:  # nothing is decided, so nothing is told; `directory check` names it
         return Outlook((), None)
-    return outlook(entry.mailbox_id, entry.facts, spans, now, days, vacancies=vacancies_on(on))
+    return outlook(entry.mailbox_id, entry.facts, spans, now, days, vacancies=vacancies_on(on), begun=begun)
 
 
 def _receives(entry: Entry, settings: LifecycleSettings, now: datetime) -> bool:

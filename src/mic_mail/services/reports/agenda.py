@@ -37,7 +37,7 @@ class Due:
 def due(directory: Directory, config: Config, clock: Clock, reclaiming: Reclaiming, within: timedelta) -> list[Due]:
     """What the clock will do within that time, and what is overdue."""
     snapshot, now = directory.load_snapshot(), clock.now()
-    settings, days = reclaiming.settings(), warn_days(config)
+    settings, days, begun = reclaiming.settings(), warn_days(config), directory.sent.begun()
     trusted = ClockMark(config.server.data_dir, clock).is_trusted(snapshot)
     found: list[Due] = []
     looks: dict[int, Outlook] = {}
@@ -48,7 +48,7 @@ def due(directory: Directory, config: Config, clock: Clock, reclaiming: Reclaimi
             continue
         found += [Due(entry, item) for item in coming(spans, now, now + within)]
         vacancies = vacancies_of(entry, snapshot)
-        looks[entry.mailbox_id] = outlook(entry.mailbox_id, entry.facts, spans, now, days, vacancies=vacancies)
+        looks[entry.mailbox_id] = outlook(entry.mailbox_id, entry.facts, spans, now, days, vacancies=vacancies, begun=begun)
         if not any(span.state in FINAL and span.holds(now) for span in spans):
             found += [Due(entry, item) for item in vacant(vacancies, now, now + within)]
         if (reclaimed := reclaiming.look(entry, settings)) is not None:
