@@ -14,8 +14,10 @@ from mic_mail.clock import Clock, ManualClock, SystemClock
 from mic_mail.directory.records import Employment, MailboxRecord, NotFound, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
+from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Detail, Draft, FactKind, Level, MailboxKind
 from mic_mail.services.mailboxes.credentials import verifiers
+from mic_mail.services.operations.working_calendar import prefill
 
 PASSWORD = "mật khẩu 2026 dùng để thử"
 UNIT = UnitRecord(0, "CNTT", "Trung tâm Thông tin", document="1553/QĐ-BTTTT")
@@ -63,6 +65,7 @@ class Population:
         self._past = ManualClock(clock.now())
         self.directory = migrated(url, self._past)
         self.directory.add_domain(domain)
+        prefill(self.directory, local_day(clock.now()))
         self.domain = domain
 
     def unit(self) -> UnitRecord:

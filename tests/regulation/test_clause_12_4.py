@@ -155,7 +155,7 @@ def test_what_waits_in_a_mailbox(post: Post) -> None:
     post.put(bee, 8, folder="Junk", keywords=("$Junk",))
     post.put(bee, 20, folder="Sent", sender="dvbe@mic.gov.vn", to="a@mof.gov.vn", header="References: <0@x>\r\n <2@x>\r\n")
     (one,) = post.waiting(bee)
-    assert (one.subject, one.due_at) == ("Thu 1", TUESDAY_EVENING)
+    assert (one.subject, one.due_at) == ("Thu 1", TUESDAY_EVENING + timedelta(days=1)), "24/11 is a day off"
     post.clock.move_to(FRIDAY + timedelta(days=31))  # type: ignore[attr-defined]
     assert post.waiting(bee) == []
 
@@ -309,6 +309,40 @@ def test_a_copy_of_what_was_submitted_here_is_an_answer(post: Post, login: str) 
     with submission(post.server, login) as client:
         client.sendmail(f"{login}@mic.gov.vn", ["cntt@mic.gov.vn"], an_answer("cntt@mic.gov.vn", "a@mof.gov.vn"))
     assert post.waiting(unit) == []
+
+
+@pytest.mark.parametrize(
+    ("login", "sender", "waits"),
+    [
+        ("dvbe", "dvbe", {"cntt": 0, "dvbe": 0, "ttlan": 1}),
+        ("dvbe", "cntt", {"cntt": 0, "dvbe": 0, "ttlan": 1}),
+        ("cntt", "cntt", {"cntt": 0, "dvbe": 1, "ttlan": 1}),
+        ("ttlan", "ttlan", {"cntt": 1, "dvbe": 1, "ttlan": 0}),
+    ],
+)
+def test_what_submission_took_is_an_answer(post: Post, login: str, sender: str, waits: dict[str, int]) -> None:
+    """Of whoever signed in, and of the unit as which, or by whose keeper, it was written: a POP3 user keeps no copy here."""
+    bee, lan, unit = post.server.issue("dvbe"), post.server.issue("ttlan"), post.server.issue("cntt", kind=MailboxKind.UNIT)
+    post.server.allow(unit, bee, "keeper")
+    for mailbox in (bee, lan, unit):
+        post.put(mailbox, 1)
+    with submission(post.server, login) as client:
+        answer = an_answer(f"{sender}@mic.gov.vn", "support@mic.gov.vn", names="<0@x>\r\n <1@x>")
+        client.sendmail(f"{sender}@mic.gov.vn", [lan.address], answer)
+    post.server.running.rooms.log.flush()
+    assert {mailbox.address.partition("@")[0]: len(post.waiting(mailbox)) for mailbox in (bee, lan, unit)} == waits
+
+
+def test_a_message_that_was_refused_answers_nothing(post: Post) -> None:
+    """Only what the server has taken is on its way."""
+    bee = post.server.issue("dvbe")
+    post.put(bee, 1)
+    with submission(post.server, "dvbe") as client:
+        assert client.mail("dvbe@mic.gov.vn")[0] == 250
+        assert client.rcpt("nobody-there@mic.gov.vn")[0] == 550
+        assert client.docmd("DATA")[0] >= 500
+    post.server.running.rooms.log.flush()
+    assert len(post.waiting(bee)) == 1
 
 
 @pytest.mark.parametrize("folder", ["INBOX", "Archive", "Sent"])

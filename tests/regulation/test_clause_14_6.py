@@ -157,18 +157,24 @@ def ministry(tmp_path: Path) -> Ministry:
 
 @pytest.mark.clause("14.3")
 def test_half_a_year_on_paper(ministry: Ministry) -> None:
-    """What was issued, reclaimed and renamed in between stands there, and nothing else; the papers say what the record says."""
+    """What was issued and renamed in between stands there, what was reclaimed does not; the papers say what the record says."""
     bee = ministry.population.issue("dvbe", name="Đỗ Văn Bê")
     ministry.population.issue("ttlan", name="Trần Thị Lan")
+    leaver = ministry.population.issue("pvdung", name="Phạm Văn Dũng")
     ministry.population.issue("cntt", name="Trung tâm Thông tin", kind=MailboxKind.UNIT)
+    nhom = ministry.population.issue("nhom", name="Nhóm cũ", kind=MailboxKind.GROUP)
     first = ministry.censuses().make(ministry.unit, "lan")
     assert ministry.censuses().before(ministry.unit) is None
-    assert [line.name for line in first.lines] == ["Đỗ Văn Bê", "Trần Thị Lan", "Trung tâm Thông tin"]
+    assert [line.name for line in first.lines] == [
+        "Đỗ Văn Bê", "Phạm Văn Dũng", "Trần Thị Lan", "Trung tâm Thông tin", "Nhóm cũ",
+    ]  # fmt: skip
     ministry.directory.censuses.confirm(ministry.unit.unit_id, first.period, "lan", "1/BC", JANUARY)
 
     ministry.clock.move_to(JULY)
     ministry.population.issue("nvc", name="Nguyễn Văn Cường", issued_days_ago=10)
-    ministry.population.record(bee, Draft(FactKind.RECLAIMED, JULY, "test"))
+    ministry.population.record(leaver, Draft(FactKind.LEFT, JANUARY, "test", data={"level": "division", "cause": "retired"}))
+    for reclaimed in (bee, nhom):
+        ministry.population.record(reclaimed, Draft(FactKind.RECLAIMED, JULY, "test"))
     censuses = ministry.censuses()
     second = censuses.make(ministry.unit, "lan")
     assert second.period == date(2027, 7, 1)
@@ -177,7 +183,8 @@ def test_half_a_year_on_paper(ministry: Ministry) -> None:
     assert (before.census_id, before.document) == (first.census_id, "1/BC")
     found = {(each.what, each.line.address) for each in changes(before.lines, second.lines)}
     assert ("came", "nvc@mic.gov.vn") in found
-    assert ("altered", "dvbe@mic.gov.vn") in found
+    assert ("altered", "") in found, "reclaimed on request: the person stays, without a mailbox"
+    assert {("went", "pvdung@mic.gov.vn"), ("went", "nhom@mic.gov.vn")} <= found, "reclaimed"
     paper = censuses.paper_of(ministry.unit, second)
     text = " ".join(
         "".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf.write(paper))).pages).replace("\u200b", "").split()
@@ -187,9 +194,11 @@ def test_half_a_year_on_paper(ministry: Ministry) -> None:
         "3, trong đó 2 có hộp thư",
         "bản thống kê ngày 05/01/2027",
         second.digest,
-        "đã thu hồi",
+        "chưa có hộp thư",
     ):
         assert words_there in text
+    assert paper.issuer == (ministry.config.regulation.ministry, ministry.unit.name), "the unit signs it"
+    assert "đã thu hồi" not in text
     book = load_workbook(io.BytesIO(sheets.write(paper)))
     assert [sheet.title for sheet in book][1:] == [
         "II. Hộp thư của đơn vị và nhóm",

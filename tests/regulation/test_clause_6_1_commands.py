@@ -568,7 +568,7 @@ def test_the_census_names_no_keeper_who_has_left(tmp_path):
 
     assert keepers() == "dvbe@mic.gov.vn"
     today = f"{local_day(SystemClock().now()):%d/%m/%Y}"
-    leave = ("mailbox", "leave", "dvbe@mic.gov.vn", today, "--level", "division", "--document", "2/CV")
+    leave = ("mailbox", "leave", "dvbe@mic.gov.vn", today, "--level", "division", "--cause", "retired", "--document", "2/CV")
     assert desk.by("mai", *leave) == 0, desk.err
     assert not keepers()
     figures = desk.seen_by("mai", "regulation", "show", "12.3")

@@ -228,7 +228,9 @@ def test_a_mailbox_through_its_life(program):
     left = local_day(SystemClock().now())
     last = add_months(left, 6)
     assert console.run("mailbox", "leave", bedv, f"{left:%d/%m/%Y}") == 1  # "Giám đốc": the rank is asked for
-    words = ("mailbox", "leave", bedv, f"{left:%d/%m/%Y}", "--level", "division", "--document", "5/QĐ")
+    assert console.run("mailbox", "leave", bedv, f"{left:%d/%m/%Y}", "--level", "division") == 1, "and so is the cause"
+    assert "--cause" in console.err
+    words = ("mailbox", "leave", bedv, f"{left:%d/%m/%Y}", "--level", "division", "--cause", "retired", "--document", "5/QĐ")
     assert console.run(*words) == 0, console.err
     said = console.json("mailbox", "explain", bedv, "--at", f"{last:%d/%m/%Y} 23:59")["as_known_now"]
     assert said["states"] == ["password_due", "send_locked", "suspended"]
@@ -345,7 +347,7 @@ def test_regulation(console):
         ("mailbox", "leave", "dvbe@mic.gov.vn"),
         ("mailbox", "leave", "dvbe@mic.gov.vn", "31/02/2026"),
         ("mailbox", "leave", "dvbe@mic.gov.vn", "31/12/2026", "--cause", "xyz"),
-        ("mailbox", "leave", "dvbe@mic.gov.vn", "31/12/9999", "--level", "division"),
+        ("mailbox", "leave", "dvbe@mic.gov.vn", "31/12/9999", "--level", "division", "--cause", "retired"),
         ("mailbox", "leave", "dvbe@mic.gov.vn", "--withdraw", "--level", "division", "--reason", "x"),
         ("mailbox", "absence", "dvbe@mic.gov.vn", "--from", "01/01/2026", "--ended"),
         ("mailbox", "issue", "--group", "Nhóm", "--sponsor", "CNTT", "--received", "01/01/2199"),

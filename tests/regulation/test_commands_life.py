@@ -144,7 +144,7 @@ def test_notices_are_listed_and_shown(desk: Desk) -> None:
 def test_what_is_due(desk: Desk) -> None:
     """What the clock does within the days, by which clause; overdue items come first, with what they wait for."""
     leaves = add_days(local_day(SystemClock().now()), 5)
-    desk.done("mailbox", "leave", ADDRESS, f"{leaves:%d/%m/%Y}", "--document", "5/QĐ")
+    desk.done("mailbox", "leave", ADDRESS, f"{leaves:%d/%m/%Y}", "--cause", "retired", "--document", "5/QĐ")
     rows = json.loads(desk.done("mailbox", "due", "--within", "10", "--json"))
     assert [(row["deed"], row["clause"], row["overdue"]) for row in rows] == [("send_lock", "6.4.c", False)]
     assert [row["deed"] for row in json.loads(desk.done("mailbox", "due", "--within", "400", "--json"))] == [
@@ -505,7 +505,7 @@ def test_what_is_recorded_now_is_of_today(desk: Desk) -> None:
     ahead.close()
     for act, words in (("suspend", ("--cause", "c")), ("hold", ())):
         desk.done("mailbox", act, ADDRESS, *words, "--reason", "x", "--document", "5/CV")
-    desk.done("mailbox", "leave", ADDRESS, f"{today:%d/%m/%Y}", "--document", "5/QĐ")
+    desk.done("mailbox", "leave", ADDRESS, f"{today:%d/%m/%Y}", "--cause", "moved", "--document", "5/QĐ")
     shown = json.loads(desk.done("mailbox", "show", ADDRESS, "--json"))["facts"]
     assert all(fact["recorded_at"] < (add_days(today, 2)).isoformat() for fact in shown if fact["kind"] != "password_set")
     config, clock, directory = desk.config, SystemClock(), desk.directory(0)

@@ -3,6 +3,7 @@
 Joined into the group `mailbox` by main.NOUNS. Each act is a fact with its reason and document; the state follows by itself.
 """
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -13,13 +14,16 @@ from mic_mail.cli.days import read_day
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, WhyOption
-from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.cli.reclaimed import brought_back
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
+from mic_mail.i18n import dates
+from mic_mail.policy.agenda import DEEDS, follows_leaving
 from mic_mail.policy.facts import Cause, Departure, Fact, Level
 from mic_mail.policy.roles import Right
+from mic_mail.policy.states import Span
 from mic_mail.policy.wording import state_names
 from mic_mail.services.mailboxes.accounts import Accounts, Asked, Conclusion
 from mic_mail.services.mailboxes.credentials import Origin
@@ -34,6 +38,12 @@ RESTORED = (
     Column("password", "Mật khẩu mới", "New password"),
     Column("state_names", "Trạng thái", "State"),
     Column("states", "Trạng thái", "State", json_only=True),
+)
+
+DATES = (
+    Column("day", "Ngày", "Day"),
+    Column("deed", "Việc", "What happens"),
+    Column("clauses", "Điều khoản", "Clause", cites=True),
 )
 
 QueuedOption = Annotated[
@@ -117,7 +127,7 @@ def leave(
     level: LevelOption = None,
     cause: Annotated[
         Departure | None,
-        typer.Option("--cause", help=say("Nghỉ hưu (mặc định), nghỉ việc, chuyển đi.", "Why; retired unless named.")),
+        typer.Option("--cause", help=say("Nguyên nhân: nghỉ hưu, nghỉ việc, chuyển đi.", "Why the person leaves.")),
     ] = None,
     correct: Annotated[bool, typer.Option("--correct", help=say("Đính chính lần ghi trước.", "Correct the last one."))] = False,
     withdraw: Annotated[bool, typer.Option("--withdraw", help=say("Hủy lần ghi nhầm.", "It was never so."))] = False,
@@ -140,8 +150,9 @@ def leave(
         elif correct:
             accounts.correct_leave(mailbox, read_day(day), level, cause, origin, bring_back=bring_back)
         else:
-            accounts.leave(mailbox, read_day(day), level, cause or Departure.RETIRED, origin)
+            accounts.leave(mailbox, read_day(day), level, cause, origin)
     output.note(Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}."))
+    _show_dates(here, accounts.timeline_of(mailbox))
     after = accounts.state_of(mailbox)
     if after.receives and not before.receives:
         # A longer term gives back what the shorter one took (Reg. 6.4.c): nobody should find out by chance.
@@ -152,6 +163,17 @@ def leave(
                 f"Note: {mailbox.address} had been reclaimed and is open again: {shown.en}.",
             )
         )
+
+
+def _show_dates(here: Frame, spans: Sequence[Span]) -> None:
+    """Every date that follows from the leave, in order."""
+    found = follows_leaving(spans, here.config.reclaim.warn_days, here.config.reclaim.keep_days)
+    rows: list[Row] = [
+        {"day": output.told(dates.day(item.at)), "deed": output.told(DEEDS[item.deed]), "clauses": [item.clause]}
+        for item in sorted(found, key=lambda item: item.at)
+    ]
+    if rows:
+        output.listing(DATES, rows, as_json=False)
 
 
 @app.command("return", help=say("Người đã nghỉ trở lại công tác.", "The leaver is back."))

@@ -42,6 +42,21 @@ class Table:
     """A last row that sums up."""
     empty: str = "Không có."
     """What stands there if there are no rows."""
+    chart: int | None = None
+    """The column whose numbers are also drawn as bars above the rows, named by the first column."""
+
+    @property
+    def bars(self) -> list[tuple[str, float, str]]:
+        """Label, length from 0 to 1 and number of each bar; none where there is no chart, or only zeros."""
+        if self.chart is None:
+            return []
+        numbers = [float(value) if isinstance(value := row[self.chart], int | float) else 0.0 for row in self.rows]
+        longest = max(numbers, default=0.0)
+        if longest <= 0:
+            return []
+        return [
+            (shown(row[0]), number / longest, shown(row[self.chart])) for row, number in zip(self.rows, numbers, strict=True)
+        ]
 
     def __post_init__(self) -> None:
         for row in (*self.rows, *((self.total,) if self.total is not None else ())):

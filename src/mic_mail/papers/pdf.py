@@ -74,6 +74,7 @@ def _block(block: Block) -> dict[str, object]:
                 "rows": [[shown(cell) for cell in row] for row in block.rows],
                 "total": [shown(cell) for cell in block.total] if block.total is not None else [],
                 "empty": shown(block.empty),
+                "bars": [list(bar) for bar in block.bars],
             }
         case Terms():
             pairs = [[shown(what), shown(cell)] for what, cell in block.pairs]

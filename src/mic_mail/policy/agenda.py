@@ -10,12 +10,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mic_mail.errors import Text
+from mic_mail.policy.calendar import LAST_INSTANT, add_days, start_of
 from mic_mail.policy.handover import CLAUSE as HANDOVER
-from mic_mail.policy.reclaiming import OBSTACLES, Course, Obstacle, Stage
+from mic_mail.policy.reclaiming import OBSTACLES, Course, Obstacle, Stage, keeps_until
 from mic_mail.policy.states import FINAL, Span, State
 from mic_mail.policy.succession import Vacancy
 from mic_mail.policy.warnings import Notable
 
+LEAVING = "6.4.c"
 SLACK = timedelta(hours=1)
 """The housekeeper comes every ten seconds to its notices and every ten to reclaimed mailboxes; later than this it does not."""
 
@@ -92,6 +94,22 @@ def aftermath(
     elif way.stage is Stage.ARCHIVED and way.due_at is not None and way.due_at <= until:
         standing = [each for each in against if each is not Obstacle.KEPT]
         yield Item(way.due_at, Deed.FREE, reason.clause, now > way.due_at + SLACK, OBSTACLES[standing[0]] if standing else None)
+
+
+def follows_leaving(spans: Sequence[Span], warn_days: Sequence[int], keep_days: int) -> Iterator[Item]:
+    """Yield every date that follows from a recorded leave (Reg. 6.4.c): the lock, warnings, the reclaim, and the deletion.
+
+    `warn_days`: how long ahead of the reclaim is warned; `keep_days`: how long the mailbox is kept after it was archived.
+    """
+    for span in spans:
+        if span.clause != LEAVING or span.since >= LAST_INSTANT:
+            continue
+        if span.state is State.SEND_LOCKED:
+            yield Item(span.since, Deed.SEND_LOCK, span.clause)
+        elif span.state is State.RECLAIMED:
+            yield from (Item(span.since - timedelta(days=days), Deed.NOTICE, span.clause) for days in sorted(warn_days)[::-1])
+            yield Item(span.since, Deed.RECLAIM, span.clause)
+            yield Item(start_of(add_days(keeps_until(span.since, keep_days), 1)), Deed.FREE, span.clause)
 
 
 def vacant(vacancies: Iterable[Vacancy], now: datetime, until: datetime) -> Iterator[Item]:

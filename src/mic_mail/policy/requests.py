@@ -99,7 +99,7 @@ WRITTEN = frozenset({Channel.LETTER, Channel.MAIL})
 RULES: Mapping[Kind, Rule] = {
     Kind.ISSUE: Rule("6.4.a", (Item.NAME, Item.POSITION, Item.EMPLOYMENT), acts=True, channels=WRITTEN),
     Kind.TRANSFER: Rule("6.4.b", (Item.ADDRESS,), acts=True, channels=WRITTEN),
-    Kind.LEAVE: Rule("6.4.c", (Item.ADDRESS, Item.DAY), acts=True, channels=WRITTEN),
+    Kind.LEAVE: Rule("6.4.c", (Item.ADDRESS, Item.DAY, Item.CAUSE), acts=True, channels=WRITTEN),
     Kind.RESTORE: Rule("7.3.a", (Item.ADDRESS,), acts=True),
     Kind.RESET: Rule("15.2", (Item.ADDRESS,), acts=True, channels=WRITTEN),
     Kind.GROUP: Rule("5.2", (Item.NAME,), acts=True, channels=WRITTEN),

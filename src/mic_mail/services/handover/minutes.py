@@ -109,6 +109,7 @@ class Minutes:
                 Signature("Bên nhận", takes.name),
                 *([Signature("Người chứng kiến", witness)] if witness else []),
                 Signature("Thủ trưởng đơn vị"),
+                Signature("Trung tâm Thông tin"),
             ],
             check=digest or "",
         )

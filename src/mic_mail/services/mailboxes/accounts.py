@@ -20,9 +20,10 @@ from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Cause, Departure, Detail, Draft, Fact, FactKind, Level, MailboxKind, record
 from mic_mail.policy.handover import BeingHandedOver, running
 from mic_mail.policy.leaving import Leave, leaves, reclaim_at
-from mic_mail.policy.lifecycle import Decision, Reason, State, decide
+from mic_mail.policy.lifecycle import Decision, Reason, State, decide, timeline
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.reclaiming import is_empty, lies_in_archive
+from mic_mail.policy.states import Span
 from mic_mail.policy.suspension import absent_until
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.quota import check_quota
@@ -96,6 +97,11 @@ class Accounts:
     def state_of(self, mailbox: MailboxRecord) -> Decision:
         """What the mailbox may do now, from the facts as they are on record."""
         return self._look(mailbox)[1]
+
+    def timeline_of(self, mailbox: MailboxRecord) -> tuple[Span, ...]:
+        """Return every span of the mailbox's life, past and to come, from the facts as they are on record."""
+        entry = self._directory.entry(mailbox.mailbox_id)
+        return timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=self._settings)
 
     # ------------------------------------------------------------ Reg. 7.2, 7.3
 
@@ -204,8 +210,13 @@ class Accounts:
 
     # ------------------------------------------------------------ Reg. 6.4
 
-    def leave(self, mailbox: MailboxRecord, official: date, level: Level | None, cause: Departure, origin: Origin) -> Fact:
-        """Reg. 6.4.c: the managing unit's notice of the official day; also for a day that is past or to come."""
+    def leave(
+        self, mailbox: MailboxRecord, official: date, level: Level | None, cause: Departure | None, origin: Origin
+    ) -> Fact:
+        """Reg. 6.4.c: the managing unit's notice of the official day; also for a day that is past or to come.
+
+        Raises NotAllowed where the cause is missing: it is never assumed.
+        """
         entry, decision = self._look(mailbox)
         self._must_be_issued(decision)
         if entry.kind is not MailboxKind.PERSONAL:
@@ -218,6 +229,15 @@ class Accounts:
                 remedy=Text("mic-mail mailbox leave --correct", "mic-mail mailbox leave --correct"),
             )
         self._must_follow_issue(official, entry.facts)
+        if cause is None:
+            raise NotAllowed(
+                Text("Thiếu nguyên nhân nghỉ.", "The cause of leaving is missing."),
+                clause="6.4.c",
+                remedy=Text(
+                    "Thêm --cause: retired (nghỉ hưu), resigned (nghỉ việc) hoặc moved (chuyển đi).",
+                    "Add --cause: retired, resigned or moved.",
+                ),
+            )
         data: dict[str, Detail] = {"level": self._level(entry, level).value, "cause": cause.value}
         return self._append(entry, self._draft(FactKind.LEFT, origin, at=start_of(official), data=data))
 

@@ -7,6 +7,7 @@ In: a year. Out: a provisional `Year`, from the `holidays` library and the excha
 
 from collections.abc import Mapping
 from datetime import date
+from functools import cache
 from importlib.resources import files
 
 from mic_mail.directory.repository import Directory
@@ -16,6 +17,7 @@ from mic_mail.policy.calendar import SATURDAY, Year
 _EXCHANGED = files(__package__) / "exchanged_days"
 
 
+@cache
 def expected_year(number: int) -> tuple[Year, Mapping[date, str]]:
     """Return the calendar that is expected for a year, and the Vietnamese name of each day off."""
     from holidays import country_holidays  # a quarter of a second, for commands that never ask

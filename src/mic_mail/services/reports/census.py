@@ -19,7 +19,7 @@ from mic_mail.policy.authority import serving
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.census import Census, Change, Group, Line, Standing
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, decide
 from mic_mail.policy.names import alphabetical, by_given_name
 from mic_mail.policy.reclaiming import is_empty
 from mic_mail.policy.requests import PENDING, Item, Request
@@ -32,6 +32,7 @@ from mic_mail.services.settings.readings import lifecycle_settings
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 
+LEAVING = "6.4.c"
 _GIB = 1 << 30
 _MIB = 1 << 20
 _CHANGES = {"came": "Thêm", "went": "Bớt", "altered": "Thay đổi"}
@@ -65,10 +66,27 @@ class Censuses:
     # ------------------------------------------------------------ what is listed
 
     def lines(self, unit: UnitRecord) -> tuple[Line, ...]:
-        """The unit's list as of now: its people by their given names, its mailboxes and those of its groups by address."""
+        """Return the unit's list as of now: its people by their given names, its mailboxes and those of its groups by address.
+
+        Reclaimed mailboxes are left out, and with them the people who have left (Reg. 6.4.c).
+        """
         people = sorted(self._people.get(unit.unit_id, ()), key=lambda person: by_given_name(person.full_name))
         boxes = sorted(self._boxes.get(unit.unit_id, ()), key=lambda entry: (entry.kind is MailboxKind.GROUP, entry.address))
-        return (*map(self._person, people), *map(self._mailbox, boxes))
+        return (
+            *(self._person(person) for person in people if not self._has_left(person)),
+            *(self._mailbox(entry) for entry in boxes if not self._is_reclaimed(entry)),
+        )
+
+    def _has_left(self, person: PersonRecord) -> bool:
+        own = self._snapshot.own.get(person.person_id)
+        return own is not None and self._is_reclaimed(self._snapshot.entries[own], clause_id=LEAVING)
+
+    def _is_reclaimed(self, entry: Entry, clause_id: str | None = None) -> bool:
+        """Return whether a mailbox is reclaimed, by this clause or by any."""
+        decision = self._decision(entry)
+        return decision is not None and any(
+            reason.state is State.RECLAIMED and clause_id in {None, reason.clause} for reason in decision.reasons
+        )
 
     @cached_property
     def _snapshot(self) -> Snapshot:
@@ -98,6 +116,8 @@ class Censuses:
         if own is None:
             return Line(Group.PERSON, f"person:{person.person_id}", person.full_name, person.position, "", (), 0, 0, "")
         entry = self._snapshot.entries[own]
+        if self._is_reclaimed(entry):
+            return Line(Group.PERSON, f"person:{person.person_id}", person.full_name, person.position, "", (), 0, 0, "")
         states, used = self._states(entry), self._used(entry)
         key = f"person:{person.person_id}"
         return Line(Group.PERSON, key, person.full_name, person.position, entry.address, states, entry.quota_octets, used, "")
@@ -119,11 +139,14 @@ class Censuses:
 
     def _states(self, entry: Entry) -> tuple[str, ...]:
         """By name, in order; a mailbox whose record is damaged has none (`directory check` names it)."""
+        decision = self._decision(entry)
+        return () if decision is None else tuple(state.value for state in State if state in decision.states)
+
+    def _decision(self, entry: Entry) -> Decision | None:
         try:
-            decision = decide(entry.kind, entry.facts, self.now, last_activity=entry.last_activity, settings=self._settings)
+            return decide(entry.kind, entry.facts, self.now, last_activity=entry.last_activity, settings=self._settings)
         except FactsUnreadable:
-            return ()
-        return tuple(state.value for state in State if state in decision.states)
+            return None
 
     def _used(self, entry: Entry) -> int:
         if is_empty(entry.facts):  # to look would make a store of what was freed
@@ -224,6 +247,7 @@ class Censuses:
             clause_id=rules.CLAUSE,
             signatures=[Signature("Người lập"), Signature("Thủ trưởng đơn vị")],
             check=census.digest,
+            issued_by=unit,
         )
 
     def roll_up(self) -> Paper:

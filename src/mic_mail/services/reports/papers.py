@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from mic_mail.config.model import Config
+from mic_mail.directory.records import UnitRecord
 from mic_mail.i18n.citations import clause
 from mic_mail.papers.paper import Block, Paper, Signature
 
@@ -19,8 +20,9 @@ def paper(
     signatures: Sequence[Signature] = (),
     number: str = "",
     check: str = "",
+    issued_by: UnitRecord | None = None,
 ) -> Paper:
-    """A paper that the Centre issues by a clause; `check`: a digest by which it can be verified, in the foot."""
+    """Return a paper by a clause, issued by a unit, or by the Centre; `check`: a digest to verify it by, in the foot."""
     regulation = config.regulation
     decision = f" ban hành kèm theo Quyết định số {regulation.decision_no}" if regulation.decision_no else ""
     foot = f"Lập theo {clause(clause_id).vi}{decision}."
@@ -29,7 +31,7 @@ def paper(
         subtitle,
         made_at,
         blocks,
-        issuer=(regulation.ministry, regulation.centre),
+        issuer=(regulation.ministry, regulation.centre if issued_by is None else issued_by.name),
         place=regulation.place,
         number=number,
         signatures=signatures,

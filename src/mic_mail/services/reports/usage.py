@@ -5,8 +5,8 @@ States are those at the end of the span, from what was known then. Blocking: com
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date, datetime
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
@@ -34,6 +34,9 @@ from mic_mail.storage.types import AccountRef
 
 CLAUSE = "16.2"
 UNIT_CLAUSE = "16.1.c"
+DELIVERED = 3
+"""The column of the traffic that is drawn: what came into mailboxes."""
+MOST_DAYS, MOST_DAYS_BY_WEEK = 14, 93
 _MIB = 1 << 20
 _GIB = 1 << 30
 _SHOWN = (State.ACTIVE, State.SEND_LOCKED, State.PASSWORD_DUE, State.SUSPENDED, State.RECLAIMED)
@@ -90,6 +93,7 @@ class Usage:
             blocks,
             clause_id=CLAUSE if unit is None else UNIT_CLAUSE,
             signatures=[Signature("Người lập"), Signature("Giám đốc Trung tâm" if unit is None else "Thủ trưởng đơn vị")],
+            issued_by=unit,
         )
 
     # ------------------------------------------------------------ who
@@ -180,8 +184,11 @@ class Usage:
                 for title in ("Thư gửi đi", "Từ máy chủ khác", "Vào hộp thư", "Từ chối", "Dung lượng (MB)")
             ),
         ]
-        rows: list[list[Cell]] = [[day, *_traffic_cells(each, whole=entries is None)] for day, each in days.items()]
-        return Table("III. Thư theo ngày", columns, rows, total=["Tổng", *_traffic_cells(total, whole=entries is None)])
+        period, found = _by_period(days)
+        columns[0] = Column(period.capitalize(), wide=2 if period != "ngày" else 1)
+        rows: list[list[Cell]] = [[label, *_traffic_cells(each, whole=entries is None)] for label, each in found]
+        sums = ["Tổng", *_traffic_cells(total, whole=entries is None)]
+        return Table(f"III. Thư theo {period}", columns, rows, total=sums, chart=DELIVERED)
 
     def _storage(self) -> Table:
         unit_of = {person.person_id: person.unit_id for person in self._directory.people()}
@@ -254,6 +261,22 @@ def counted_incidents(name: str, incidents: Sequence[Incident]) -> Table:
     ]
     total = [sum(found[kind, each] for kind in INCIDENTS) for each in shown]
     return Table(name, columns, rows, total=["Tổng", *total])
+
+
+def _by_period(days: Mapping[date, Traffic]) -> tuple[str, list[tuple[Cell, Traffic]]]:
+    """Return the name of the periods, and each with its traffic: days of up to two weeks, weeks of a quarter, else months."""
+    if len(days) <= MOST_DAYS:
+        return "ngày", [*days.items()]
+    weekly = len(days) <= MOST_DAYS_BY_WEEK
+    found: dict[tuple[int, int], tuple[list[date], Traffic]] = {}
+    for day, traffic in days.items():
+        key = day.isocalendar()[:2] if weekly else (day.year, day.month)
+        within, total = found.setdefault(key, ([], Traffic()))
+        within.append(day)
+        total.add(traffic)
+    if weekly:
+        return "tuần", [(f"{min(within):%d/%m} - {max(within):%d/%m/%Y}", total) for within, total in found.values()]
+    return "tháng", [(f"{within[0]:%m/%Y}", total) for within, total in found.values()]
 
 
 def _traffic_cells(traffic: Traffic, *, whole: bool) -> Iterator[Cell]:

@@ -280,7 +280,7 @@ class Approving:
             mailbox,
             date.fromisoformat(request.item(Item.DAY) or ""),
             choices.level or (Level(level) if level else None),
-            Departure(cause) if cause else Departure.RETIRED,
+            Departure(cause) if cause else None,
             origin,
         )
         return mailbox, None

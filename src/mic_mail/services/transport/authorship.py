@@ -23,6 +23,11 @@ ONCE = frozenset({Place.FROM, Place.SENDER})
 MAX_FIELDS = 20
 """Of these fields together: nothing is sent again so often."""
 
+MOST_REFERENCES = 40
+"""Of one message: long threads name more, but who answers the newest letter has answered the thread."""
+LONGEST_REFERENCES = 16 << 10
+_MESSAGE_ID = re.compile(rb"<([^<>\s]{1,255})>")
+
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 """RFC 5322 §2.2 and §3.5: some readers end a name or a line there, some overlook them. CR and LF are judged where lines are."""
 _LOOSE_FOLD = re.compile(rb"\A[ \t]|^[^ \t:\n][^:\n]*+\n[ \t]", re.MULTILINE)
@@ -52,6 +57,8 @@ class Reading:
     """Every address in From, Sender and their Resent- kin, if asked for."""
     is_dated: bool
     is_identified: bool
+    refers_to: tuple[str, ...]
+    """The Message-IDs in In-Reply-To and References, without brackets (RFC 5322 §3.6.4); the newest `MOST_REFERENCES`."""
 
 
 def read(header: bytes, own: Collection[str], separator: str, *, addresses: bool) -> Reading:
@@ -65,7 +72,17 @@ def read(header: bytes, own: Collection[str], separator: str, *, addresses: bool
         _written_addresses(fields) if addresses and objection is None else frozenset(),
         is_dated=b"date" in names,
         is_identified=b"message-id" in names,
+        refers_to=_references(fields),
     )
+
+
+def _references(fields: list[tuple[bytes, bytes]]) -> tuple[str, ...]:
+    found: dict[bytes, None] = {}
+    for wanted in (b"references", b"in-reply-to"):  # what is answered stands last in both
+        for name, value in fields:
+            if name == wanted:
+                found.update(dict.fromkeys(_MESSAGE_ID.findall(value[-LONGEST_REFERENCES:])))
+    return tuple(name.decode("utf-8", "replace") for name in list(found)[-MOST_REFERENCES:])
 
 
 def goes_in_a_circle(header: bytes) -> bool:

@@ -145,6 +145,8 @@ class HeaderFacts:
     """Without its brackets."""
     tls_optional: bool = False
     """`TLS-Required: No` (RFC 8689 §3)."""
+    refers_to: tuple[str, ...] = ()
+    """Message-IDs that a submitted message answers, without brackets (Reg. 12.4)."""
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ class FlowLog:
             session=client.peer.session_id,
             login=_login(client),
             written_as=written_as or None,
+            **({"refers_to": list(envelope.header.refers_to)} if envelope.header.refers_to else {}),  # an answer (Reg. 12.4)
             **({"envid": envelope.envid} if envelope.envid else {}),  # by it a report of delivery may name it (RFC 3464)
         )
 

@@ -57,6 +57,7 @@ class Headings:
         read = partial(authorship.read, header, (*own, *others), settings.separator, addresses=bool(others))
         reading = read() if len(header) <= SMALL_HEADER_OCTETS else await self._lanes.io(read)
         envelope.header.tls_optional = reading.tls_is_optional
+        envelope.header.refers_to = reading.refers_to
         objection = reading.objection
         if objection is not None:
             locked = self._senders.locked(objection.address, envelope.client) if objection.address else None

@@ -236,11 +236,9 @@ class Reception:
                 await self._stream.put(octets)
         except Exception as error:  # noqa: BLE001 - the client hears a temporary refusal, the log has the rest
             self._refuse_with(self._flow.refusal_of(self.envelope, error))
-            return
-        self._check_attachments(self._stream.attachment_octets)
 
     def _check_attachments(self, octets: int) -> None:
-        """Reg. 8.3.b: 20 MiB exactly pass, one octet more does not."""
+        """Reg. 8.3.b: 20 MiB exactly pass, one octet more does not; asked at the end, so that the whole size is told."""
         if octets > self._flow.attachment_octets:
             self._refuse_size(Cause.ATTACHMENTS_TOO_LARGE, octets)
 

@@ -1,7 +1,8 @@
 """Mail that waits for an answer (Reg. 12.4): found in the index of a mailbox, told to its people once a week.
 
-In: mailboxes as the index has them (`letters`), `DAYS_BACK` days back. Out: a list with deadlines; a reminder (wording 12) in
-the mailbox itself. What others see of it is who wrote when, and never the subject (Reg. 4.3).
+In: mailboxes as the index has them (`letters`), submissions as the log has them, `DAYS_BACK` days back. Out: a list with
+deadlines; a reminder (wording 12) in the mailbox itself. What others see of it is who wrote when, and never the subject
+(Reg. 4.3).
 """
 
 from collections.abc import Callable, Collection
@@ -19,6 +20,7 @@ from mic_mail.policy.names import excerpt
 from mic_mail.policy.reclaiming import is_empty
 from mic_mail.policy.replies import Addressed, ReplySettings
 from mic_mail.services.unitmail.letters import DRAFTS, NOT_INCOMING, SENT, Letter, letters_since
+from mic_mail.services.unitmail.submitted_answers import SubmittedAnswers
 from mic_mail.services.unitmail.weekly import Prepare, Reminder, Round, listed
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
@@ -51,6 +53,7 @@ class Replies:
         self._store = store
         self._settings = reply_settings(config)
         self._hostname = config.server.hostname
+        self._submitted = SubmittedAnswers(config.log_dir)
 
     def waiting(self, entry: Entry, snapshot: Snapshot, now: datetime, unit: Collection[str] = ()) -> list[Waiting]:
         """All that waits in one mailbox, oldest first; `unit`: the addresses of its unit. Blocking."""
@@ -68,8 +71,10 @@ class Replies:
                 elif folder.special_use not in NOT_INCOMING and not row.is_junk:
                     incoming[id(row.incoming)] = row
         found = replies.unanswered((row.incoming for row in incoming.values()), own, unit, named, self._settings)
-        if found and entry.kind is not MailboxKind.PERSONAL:
-            named |= self._named_by_holders(entry, snapshot, since)
+        if found:
+            named |= self._submitted.named_by(entry.addresses, since)
+            if entry.kind is not MailboxKind.PERSONAL:
+                named |= self._named_by_holders(entry, snapshot, since)
             found = [each for each in found if not replies.is_answered(each, named)]
         calendar = snapshot.working_days
         return [
@@ -92,6 +97,7 @@ class Replies:
             holder = snapshot.entries.get(snapshot.own.get(person, 0))
             if holder is None or is_empty(holder.facts):
                 continue
+            named |= self._submitted.named_by(holder.addresses, since)
             account = self._account(holder)
             for folder in account.folders():
                 if folder.special_use == SENT:
