@@ -278,3 +278,23 @@ def test_a_damaged_workbook_is_refused_or_read(at: int, junk: bytes) -> None:
         sheets.read(damaged)
     except UnreadableSheet:
         pass
+
+
+def test_the_marks_of_capitals_stand_where_they_belong() -> None:
+    """No bold face: its circumflex over Ộ, Ệ and Ậ floats a line higher than the letter."""
+    reader = PdfReader(io.BytesIO(pdf.write(paper_of(FOLDERS, signatures=[Signature("Người giao", "Đỗ Văn Bê")]))))
+    fonts = {str(font.get_object()["/BaseFont"]) for page in reader.pages for font in page["/Resources"]["/Font"].values()}
+    faces = {font.partition("+")[2].partition("-")[2] for font in fonts}
+    assert any(face.startswith("Semibold") for face in faces)
+    assert not [face for face in faces if face.startswith("Bold")]
+
+
+def test_a_chart_draws_the_column_that_is_named() -> None:
+    """Each bar as long as its number to the largest; zeros alone draw nothing."""
+    rows = [["tuần 1", 5], ["tuần 2", 10], ["tuần 3", None]]
+    table = Table("Thư", [Column("Tuần"), Column("Vào", right=True)], rows, chart=1)
+    assert table.bars == [("tuần 1", 0.5, "5"), ("tuần 2", 1.0, "10"), ("tuần 3", 0.0, "")]
+    assert replace(table, rows=[["tuần 1", 0]]).bars == []
+    assert replace(table, chart=None).bars == []
+    assert 'style="width: 50.0%"' in html.write(paper_of(table)).decode()
+    assert words_of(pdf.write(paper_of(table))).count("tuần 2") == 2
