@@ -352,14 +352,20 @@ def test_the_form_comes_back_as_it_was_sent(console: Console) -> None:
         assert sheet.rows == ()
     made_at = datetime(2026, 11, 26, tzinfo=UTC)
     heading = read_table(empty_form(made_at, as_csv=False)).heading
-    filled = {"Loại yêu cầu": "nghỉ", "Địa chỉ hộp thư": "tvan", "Ngày chính thức": date(2190, 2, 1), "Số văn bản": "5/QĐ"}
+    filled = {
+        "Loại yêu cầu": "nghỉ",
+        "Địa chỉ hộp thư": "tvan",
+        "Ngày chính thức": date(2190, 2, 1),
+        "Nguyên nhân": "nghỉ hưu",
+        "Số văn bản": "5/QĐ",
+    }
     row = [filled.get(title.partition(" (")[0]) for title in heading]
     path = console.folder / "nghỉ.xlsx"
     path.write_bytes(sheets.form(Table("Yêu cầu", [Column(title) for title in heading], [row]), made_at))
     words = ("request", "import", str(path), "--unit", "CNTT", "--asked-by", HOA, "--channel", "letter")
     (entered,) = console.json(*words)
     shown = console.json("request", "show", str(entered["request_id"]))
-    assert shown["items"] == {"address": "tvan@mic.gov.vn", "day": "2190-02-01"}
+    assert shown["items"] == {"address": "tvan@mic.gov.vn", "day": "2190-02-01", "cause": "retired"}
     for damaged in (b"", b"PK\x03\x04 no archive", b"\xff\xfe", table(("Họ và tên",), ("An",))):
         path.write_bytes(damaged)
         assert console.run("request", "import", str(path)) == 2

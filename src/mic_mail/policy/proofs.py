@@ -124,9 +124,11 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_6_2.py",
         "tests/regulation/test_clause_6_4_c.py",
         "tests/regulation/test_clause_6_4_c_reclaim.py",
+        "tests/regulation/test_life_notices.py",
         "tests/regulation/test_password_page.py",
         "tests/regulation/year/test_year.py",
         "tests/unit/access/test_app_passwords.py",
+        "tests/unit/policy/test_agenda.py",
     ),
     "6.5": (
         "tests/regulation/test_acts.py",
@@ -167,6 +169,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_7_2_c_limits.py",
         "tests/regulation/test_clause_7_2_c_passwords.py",
         "tests/regulation/test_clause_7_2_c_sign_ins.py",
+        "tests/regulation/test_life_notices.py",
         "tests/regulation/year/test_year.py",
         "tests/unit/services/test_content.py",
     ),
@@ -243,6 +246,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "10.3": (
         "tests/clients/test_browser.py",
+        "tests/regulation/test_calendar_commands.py",
         "tests/regulation/test_clause_10_3.py",
         "tests/regulation/test_clause_10_3_page.py",
         "tests/regulation/test_clause_14_4_register.py",
@@ -277,6 +281,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_12_3_d_verify.py",
     ),
     "12.4": (
+        "tests/regulation/test_calendar_commands.py",
         "tests/regulation/test_clause_12_4.py",
         "tests/unit/services/test_letters.py",
     ),
