@@ -29,7 +29,7 @@ from harness import NAMES, ProcessServer, Standing, config_for, stopping
 from mic_mail.clock import SystemClock
 from mic_mail.config.document import write
 from mic_mail.net.tls import self_signed, write_pair
-from mic_mail.process import status
+from mic_mail.process.data_locks import LOCK_FILE
 from population import PASSWORD
 
 Make = Callable[..., ProcessServer]
@@ -426,7 +426,8 @@ def test_the_supervisor_has_no_thread_no_database_and_no_tls(server: ProcessServ
     place = Path(f"/proc/{server.process.pid}")
     assert "Threads:\t1\n" in (place / "status").read_text()
     open_files = [os.readlink(link) for link in (place / "fd").iterdir()]
-    assert not [path for path in open_files if ".sqlite" in path or "/mail/" in path]
+    data = [path for path in open_files if (".sqlite" in path or "/mail/" in path) and not path.endswith(LOCK_FILE)]
+    assert not data
 
 
 def test_a_second_server_is_refused(server: ProcessServer) -> None:
@@ -511,30 +512,6 @@ def test_what_a_killed_worker_had_acknowledged_to_several_is_delivered_at_once(s
         names = [name for _, name in stored(server, f"{local}@mic.gov.vn")]
         assert len(names) == len(set(names))
         assert set(acknowledged) <= set(names)
-
-
-def test_a_housekeeper_that_waits_for_another_ends_when_told(serve_processes: Make) -> None:
-    """It is not ready, and never will be; a drain reaches it all the same, and nobody has to be killed."""
-    server = serve_processes({"process": {"workers": 1, "drain_seconds": 2}})
-    server.config.run_dir.mkdir(parents=True, exist_ok=True)
-    with open(server.config.run_dir / "housekeeper.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        command = [sys.executable, "-m", "mic_mail", "--config", str(server.file), "serve"]
-        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            limit = time.monotonic() + 60
-            while not any(one["ready"] for one in (status.read(server.config.run_dir) or {"processes": []})["processes"]):
-                assert running.poll() is None
-                assert time.monotonic() < limit
-                time.sleep(0.05)
-            running.send_signal(signal.SIGTERM)
-            assert running.wait(60) == 0
-        finally:
-            running.kill()
-            running.wait()
-    events = [event["event"] for event in server.events()]
-    assert "server_stopped" in events
-    assert "drain_overdue" not in events
 
 
 def test_a_start_with_a_port_that_is_taken_says_which(serve_processes: Make) -> None:

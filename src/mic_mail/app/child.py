@@ -72,13 +72,7 @@ async def _serve(spec: ChildSpec) -> None:
     config = Config.model_validate_json(spec.config)
     orders = Orders(Channel(socket.socket(fileno=spec.channel)))
     # What each takes it takes here, so that whoever asks for `run_child` alone has loaded nothing yet.
-    if spec.role in ("housekeeper", "sender"):
-        from mic_mail.services.operations.housekeeping import only_one
-
-        async with only_one(config.run_dir, spec.role, orders.over) as mine:
-            if mine:
-                await _live(spec, config, orders)
-    elif spec.role == "indexer":
+    if spec.role == "indexer":
         await _index(spec, config, orders)
     elif spec.role == "web":
         await _pages(spec, config, orders)

@@ -249,6 +249,11 @@ class Config(Section):
         return self.server.data_dir / "queue"
 
     @property
+    def dkim_dir(self) -> Path:
+        """The keys that sign what leaves."""
+        return self.server.data_dir / "dkim"
+
+    @property
     def policies_dir(self) -> Path:
         """What other domains say about TLS to their mail servers (RFC 8461), as long as they say it."""
         return self.server.data_dir / "sts"

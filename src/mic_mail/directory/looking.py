@@ -23,14 +23,19 @@ class NoDirectory(Trouble):
     """There is no database, or none that can be read."""
 
 
+def file_of(url: str) -> Path | None:
+    """The file of the usual database; None for a database that is no file, or has a URL of another form."""
+    return Path(url.removeprefix(_FILE)) if url.startswith(_FILE) and "?" not in url else None
+
+
 def trouble_with(url: str, *, thorough: bool = False) -> MicMailError | None:
     """What is wrong with the database at `url`; `thorough` reads all of the file, and not its head alone.
 
     Of a database that is no file the URL and its driver are looked at, and nobody is called.
     """
-    if not url.startswith(_FILE):
+    path = file_of(url)
+    if path is None:
         return _of_url(url)
-    path = Path(url.removeprefix(_FILE))
     shown = in_ascii(path)
     if not os.path.exists(path):  # also where no file could have such a name
         return NoDirectory(

@@ -35,6 +35,8 @@ class ChildSpec:
     """The descriptor of the page on which the workers count their connections (`net.sharing`)."""
     row: int = 0
     """This worker's on that page."""
+    locks: tuple[int, ...] = ()
+    """The descriptors of the data's locks (`process.data_locks`): held until the last process of a server has ended."""
     secret: str = field(default="", repr=False)
     """Random, the same for all children of one supervisor, known to nobody else and kept nowhere."""
     tee: bool = False
@@ -43,7 +45,7 @@ class ChildSpec:
     def descriptors(self) -> tuple[int, ...]:
         """What has to be inherited."""
         tally = () if self.tally is None else (self.tally,)
-        return (self.channel, *(fd for _, fd in self.listeners), *tally)
+        return (self.channel, *(fd for _, fd in self.listeners), *tally, *self.locks)
 
 
 class Channel:

@@ -15,8 +15,9 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.process import privileges
 from mic_mail.process.channel import ChildSpec
-from mic_mail.process.startup import look_ahead, make_folders, only_server, open_doors, workers
-from mic_mail.process.supervisor import Supervisor
+from mic_mail.process.data_locks import only_server
+from mic_mail.process.startup import look_ahead, make_folders, open_doors, workers
+from mic_mail.process.supervisor import DRAIN_MARGIN, Supervisor
 
 
 class StartFailed(Trouble):
@@ -39,21 +40,21 @@ def run_supervisor(
     of the folder, `announce` with the ports once they are bound.
     """
     owner = privileges.account(config.server.user, config.server.group)
+    clock = SystemClock()
     make_folders(config, owner)
     privileges.allow_many_files()
-    with only_server(config.run_dir, owner):
+    patience = config.process.drain_seconds + DRAIN_MARGIN
+    with only_server(config, clock, owner=owner, patience=patience, pause=time.sleep, tell=_tell) as locks:
         if begin is not None:
             begin()
         listeners = open_doors(config, time.sleep)
         privileges.become(owner)
         look_ahead(config)
         shown = Tee(sys.stderr, "super") if tee else None
-        log = MailLog(
-            config.log_dir, "super", clock=SystemClock(), segment_octets=config.log.segment, tee=shown, threaded=False
-        )
+        log = MailLog(config.log_dir, "super", clock=clock, segment_octets=config.log.segment, tee=shown, threaded=False)
         try:
             load()
-            supervisor = Supervisor(config, reread=reread, be=be, log=log, clock=SystemClock(), tee=tee)
+            supervisor = Supervisor(config, reread=reread, be=be, log=log, clock=clock, tee=tee, locks=locks)
             supervisor.start(listeners, workers(config))
             if announce is not None:
                 announce(supervisor.ports)
@@ -65,3 +66,9 @@ def run_supervisor(
         Text("Máy chủ không khởi động được.", "The server could not be started."),
         remedy=Text(f"Xem nhật ký trong {config.log_dir}.", f"See the log in {in_ascii(config.log_dir)}."),
     )
+
+
+def _tell(text: Text) -> None:
+    """Explain a start that takes long, to whoever watches it."""
+    sys.stderr.write(f"mic-mail: {text.vi}\nmic-mail: {text.en}\n")
+    sys.stderr.flush()

@@ -1,14 +1,12 @@
-"""What happens before a supervisor supervises: folders are made, it is sure to be the only one, the doors are open.
+"""What happens before a supervisor supervises: folders are made, the doors are open.
 
 Blocking; ends before any child is started.
 """
 
 import contextlib
 import errno
-import fcntl
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from mic_mail.config import problems
 from mic_mail.config.model import Config
@@ -20,19 +18,22 @@ from mic_mail.net.listeners import CannotListen, Listener
 from mic_mail.process import privileges
 from mic_mail.process.privileges import Account
 
-LOCK_FILE = "lock"
 BIND_ATTEMPTS = 10
 
 
 def make_folders(config: Config, owner: Account | None = None) -> None:
     """The folders of a server, private to its account."""
-    folders = (config.server.data_dir, config.run_dir, config.log_dir, config.mail_root, config.spool_dir, config.sent_dir)
-    with _told():
+    folders = (
+        config.server.data_dir, config.run_dir, config.log_dir, config.mail_root, config.spool_dir, config.queue_dir,
+        config.sent_dir,
+    )  # fmt: skip
+    with explaining_folders():
         privileges.make_folders(folders, owner)
+        privileges.make_folders([config.dkim_dir], owner, mode=0o700)
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def explaining_folders() -> Iterator[None]:
     """A folder that cannot be made or written is a trouble with a name, not an error that nobody foresaw."""
     try:
         yield
@@ -66,36 +67,9 @@ def look_ahead(config: Config) -> None:
         raise trouble
 
 
-class AlreadyRunning(Trouble):
-    """Another supervisor has this run_dir."""
-
-
 def workers(config: Config) -> int:
     """How many workers this configuration means."""
     return config.process.workers or len(os.sched_getaffinity(0))
-
-
-@contextlib.contextmanager
-def only_server(run_dir: Path, owner: Account | None = None) -> Iterator[None]:
-    """Be the only supervisor of a run_dir while the context lasts; the lock is the account's, who may start it next time."""
-    with _told():
-        fd = os.open(run_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            pid = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
-            raise AlreadyRunning(
-                Text(f"Máy chủ đang chạy rồi (pid {pid}).", f"The server is running already (pid {in_ascii(pid)})."),
-                remedy=Text("Xem `mic-mail status`.", "See `mic-mail status`."),
-            ) from error
-        if owner is not None:
-            os.fchown(fd, owner.uid, owner.gid)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(fd)
 
 
 def open_doors(config: Config, pause: Callable[[float], None]) -> list[Listener]:

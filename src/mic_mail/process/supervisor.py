@@ -1,6 +1,6 @@
 """The supervisor: the parent of all processes of one server, which serves nobody itself.
 
-    start    lock the run_dir -> bind the ports -> give up root -> load what workers need -> fork N workers, a housekeeper,
+    start    lock the data -> bind the ports -> give up root -> load what workers need -> fork N workers, a housekeeper,
              a sender, an indexer, a process for the pages, sockets and all
     a death  the child is started again with the same sockets, at once the first time, then with growing pauses; one that dies
              again and again before it is ready raises an alarm, and the others serve without it
@@ -103,14 +103,17 @@ class Supervisor:
         log: MailLog,
         clock: Clock,
         tee: bool = False,
+        locks: Sequence[int] = (),
         notifier: Notifier | None = None,
     ) -> None:
-        """`be` is what a child does, and its exit code; everything that it needs is loaded by now."""
+        """`be` is what a child does, and its exit code; everything that it needs is loaded by now. `locks`: descriptors of
+        the data's locks, which every child holds too."""
         self.config = config
         self._reread = reread
         self._log = log
         self._clock = clock
         self._tee = tee
+        self._locks = tuple(locks)
         self._notifier = notifier or Notifier()
         self._be = be
         self._selector = selectors.DefaultSelector()
@@ -207,7 +210,7 @@ class Supervisor:
 
     def _fork(self, child: Child, theirs: socket.socket) -> Forked:
         config = self.config.model_dump_json()
-        spec = ChildSpec(child.role, child.name, config, theirs.fileno(), secret=self._secret, tee=self._tee)
+        spec = ChildSpec(child.role, child.name, config, theirs.fileno(), secret=self._secret, tee=self._tee, locks=self._locks)
         if child.role in ("worker", "web"):
             mine = [one for one in self._listeners if (one.door in WEB_DOORS) is (child.role == "web")]
             spec = replace(spec, listeners=tuple((one.door, one.socket.fileno()) for one in mine))

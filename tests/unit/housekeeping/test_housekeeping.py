@@ -17,7 +17,7 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.errors import Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.operations.housekeeping import Duties, Duty, LogRetention, only_one
+from mic_mail.services.operations.housekeeping import Duties, Duty, LogRetention
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from storage_model import deliver
@@ -51,27 +51,6 @@ async def test_a_duty_that_fails_comes_again_and_harms_no_other(tmp_path: Path) 
     await duties.close()
     log.close()
     assert b'"duty":"defect"' in next(tmp_path.glob("*.jsonl")).read_bytes()
-
-
-async def test_only_one_housekeeper_at_a_time(tmp_path: Path) -> None:
-    """The second waits for the end of the first, or until it is told to end itself."""
-    never, now = asyncio.Event(), asyncio.Event()
-    order: list[str] = []
-
-    async def second() -> None:
-        async with only_one(tmp_path, "housekeeper", never) as mine:
-            order.append("second" if mine else "none")
-
-    async with only_one(tmp_path, "housekeeper", never) as mine:
-        assert mine
-        waiting = asyncio.create_task(second())
-        await asyncio.sleep(0.05)
-        now.set()
-        async with only_one(tmp_path, "housekeeper", now) as other:
-            assert not other
-        order.append("first")
-    await waiting
-    assert order == ["first", "second"]
 
 
 def test_what_was_expunged_is_kept_while_the_clock_is_not_trusted(serve: Callable[..., MailServer]) -> None:

@@ -6,10 +6,7 @@ event in the log and the duty comes again. Every duty is idempotent, so it does 
 """
 
 import asyncio
-import contextlib
-import fcntl
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +29,6 @@ from mic_mail.storage.types import LEFT_TO_PEOPLE, AccountRef
 
 T = TypeVar("T")
 
-_LOCK_RETRY_SECONDS = 0.5
 _NAMES_AN_EVENT = 200
 
 
@@ -214,27 +210,3 @@ def _parts(things: Sequence[T]) -> Iterator[Sequence[T]]:
 
 def _ref(entry: Entry) -> AccountRef:
     return AccountRef(entry.mailbox_id, entry.home)
-
-
-@contextlib.asynccontextmanager
-async def only_one(run_dir: Path, role: str, given_up: asyncio.Event) -> AsyncIterator[bool]:
-    """Be the only process of this role of a server while the context lasts; waits for one that has not ended yet, unless
-    given up."""
-    fd = os.open(run_dir / f"{role}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        mine = _locked(fd)
-        while not mine and not given_up.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(given_up.wait(), _LOCK_RETRY_SECONDS)
-            mine = _locked(fd)
-        yield mine
-    finally:
-        os.close(fd)
-
-
-def _locked(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

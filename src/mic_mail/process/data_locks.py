@@ -1,0 +1,199 @@
+"""One server per data: every folder that a server keeps for itself carries a lock of its own.
+
+In: a configuration. Out: the locked descriptors, for as long as the context lasts; `AlreadyRunning` names who holds one of
+them. Each folder can lie elsewhere by a setting, a link or a mount, so two servers that share only the queue collide on the
+queue. The lock is a `flock` on a file in the data itself: it works between containers, and over NFS from Linux 2.6.12 on.
+
+Rules:
+- A lock belongs to the open file, which every child inherits: it lasts until the supervisor and all its children have ended.
+- A lock file without a living holder blocks nobody. It is never removed: two servers could then hold two files of one name.
+- A supervisor that was killed leaves children that drain. A start on the same machine waits for those, and for nothing else.
+- The directory in another database than SQLite has no file here, and no lock.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.looking import file_of
+from mic_mail.errors import Text, Trouble, in_ascii
+from mic_mail.i18n import dates
+from mic_mail.process.privileges import Account
+from mic_mail.process.startup import explaining_folders
+
+LOCK_FILE = "server.lock"
+_RETRY_SECONDS = 0.1
+_LONGEST = 4096
+"""Octets that are read of a lock file."""
+
+
+class AlreadyRunning(Trouble):
+    """Another server holds a part of the data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The server that took a lock, as it wrote itself into the lock file."""
+
+    host: str = "?"
+    pid: int = 0
+    since: str = ""
+    """An ISO instant."""
+    process: str = ""
+    """Boot, PID namespace and start of the supervisor: no other process is ever called this."""
+
+    @classmethod
+    def present(cls, clock: Clock) -> "Holder":
+        """This process."""
+        return cls(os.uname().nodename, os.getpid(), clock.now().isoformat(timespec="seconds"), _process_key(os.getpid()))
+
+    @classmethod
+    def read(cls, fd: int) -> "Holder":
+        """The holder that a lock file names; an unknown one where it names none, or is just being written."""
+        try:
+            told = json.loads(os.pread(fd, _LONGEST, 0))
+            return cls(str(told["host"]), int(told["pid"]), str(told["since"]), str(told["process"]))
+        except (ValueError, KeyError, TypeError):
+            return cls()
+
+    def write(self, fd: int) -> None:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, json.dumps(asdict(self)).encode() + b"\n", 0)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the supervisor ran under this kernel, in this PID namespace, and runs no more."""
+        here = _process_key(os.getpid()).rpartition("/")[0]
+        return bool(here) and self.process.rpartition("/")[0] == here and _process_key(self.pid) != self.process
+
+    def described(self) -> Text:
+        try:
+            since = dates.instant(datetime.fromisoformat(self.since))
+        except ValueError:
+            since = Text("?", "?")
+        return Text(
+            f"máy {self.host}, pid {self.pid or '?'}, từ {since.vi}",
+            f"host {in_ascii(self.host)}, pid {self.pid or '?'}, since {since.en}",
+        )
+
+
+def _process_key(pid: int) -> str:
+    """`boot/namespace/start` of a process; the part after the last slash is empty where there is no such process."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:  # a sandbox without /proc knows no process but its own
+        return ""
+    started = ""
+    with contextlib.suppress(OSError, IndexError):
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        started = "" if fields[0] in "ZX" else fields[19]  # proc(5): a zombie has ended; field 22 is the start time
+    return f"{boot}/{namespace}/{started}"
+
+
+def lock_files(config: Config) -> tuple[Path, ...]:
+    """The lock files of a server, in the order in which they are taken."""
+    folders = (
+        config.run_dir, config.server.data_dir, config.spool_dir, config.queue_dir, config.mail_root, config.log_dir,
+        config.dkim_dir,
+    )  # fmt: skip
+    found = [folder / LOCK_FILE for folder in folders]
+    directory = file_of(config.directory_url)
+    if directory is not None:
+        directory = directory.resolve()  # SQLite keeps its own files where links lead, too
+        found.append(directory.with_name(f"{directory.name}.{LOCK_FILE}"))
+    return tuple(found)
+
+
+@contextlib.contextmanager
+def only_server(
+    config: Config,
+    clock: Clock,
+    *,
+    owner: Account | None,
+    patience: float,
+    pause: Callable[[float], None],
+    tell: Callable[[Text], None],
+) -> Iterator[tuple[int, ...]]:
+    """Be the only server of all its data while the context lasts; yields the descriptors, which children must inherit.
+
+    Children of a killed supervisor may take `patience` seconds to drain; `pause` sleeps meanwhile, `tell` says so once.
+    """
+    holder = Holder.present(clock)
+    until = clock.monotonic() + patience
+    told = False
+    held: dict[tuple[int, int], int] = {}
+    try:
+        for path in lock_files(config):
+            with explaining_folders():
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+            status = os.fstat(fd)
+            if (status.st_dev, status.st_ino) in held:  # one folder for two purposes
+                os.close(fd)
+                continue
+            held[status.st_dev, status.st_ino] = fd
+            while not _locked(fd):
+                other = Holder.read(fd)
+                if not other.has_ended or clock.monotonic() >= until:
+                    raise _in_use(path, other)
+                if not told:
+                    tell(_waiting(path, other))
+                    told = True
+                pause(_RETRY_SECONDS)
+            if owner is not None:
+                os.fchown(fd, owner.uid, owner.gid)
+            holder.write(fd)
+        yield tuple(held.values())
+    finally:
+        for fd in held.values():
+            os.close(fd)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _what(path: Path) -> Path:
+    """The folder or file that a lock file stands for."""
+    return path.parent if path.name == LOCK_FILE else path.with_name(path.name.removesuffix(f".{LOCK_FILE}"))
+
+
+def _in_use(path: Path, other: Holder) -> AlreadyRunning:
+    what, who = _what(path), other.described()
+    if other.has_ended:
+        return AlreadyRunning(
+            Text(
+                f"Tiến trình con của một máy chủ đã dừng vẫn đang dùng {what} ({who.vi}).",
+                f"Child processes of a server that has ended still use {in_ascii(what)} ({who.en}).",
+            ),
+            remedy=Text(f"Xem: fuser {path}", f"See: fuser {in_ascii(path)}"),
+        )
+    return AlreadyRunning(
+        Text(
+            f"Một máy chủ khác đang chạy và giữ {what} ({who.vi}).",
+            f"Another server is running already and holds {in_ascii(what)} ({who.en}).",
+        ),
+        remedy=Text(
+            "Dừng máy chủ đó, hoặc cấu hình thư mục riêng; xem `mic-mail status`.",
+            "Stop that server, or configure a folder of its own; see `mic-mail status`.",
+        ),
+    )
+
+
+def _waiting(path: Path, other: Holder) -> Text:
+    what, who = _what(path), other.described()
+    return Text(
+        f"Đang chờ tiến trình con của máy chủ đã dừng ({who.vi}) trả lại {what}.",
+        f"Waiting for child processes of a server that has ended ({who.en}) to release {in_ascii(what)}.",
+    )
