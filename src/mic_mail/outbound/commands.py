@@ -6,7 +6,7 @@ server understands, with the status of the bounce. Nothing is converted on the w
     SMTPUTF8     needed for an address or header beyond ASCII (RFC 6531 §3.4); without it a domain goes as its A-labels
     8BITMIME     declared where the message has eight bits (RFC 6152); where it is not offered they are sent all the same, as
                  servers have done and taken for decades, and as nothing else leaves the message as it is
-    BINARYMIME   needed, with CHUNKING, where the message is no lines (RFC 3030)
+    BINARYMIME   needed, with CHUNKING, where the message is no lines, or has lines that DATA cannot carry (RFC 3030)
     REQUIRETLS   said of a message that needs it (RFC 8689 §4.2.1)
     DSN          ENVID, RET, NOTIFY, ORCPT go on where they are understood (RFC 3461 §5.2); else the sender's side reports
     SIZE         declared; what is certainly too large is not sent (RFC 1870 §6)
@@ -22,6 +22,9 @@ from mic_mail.outbound.transaction import REQUIRETLS
 
 LONGEST_LINE = 512
 """RFC 5321 §4.5.3.1.4: of a command without parameters that some extension has made longer."""
+
+
+BINARYMIME = "BINARYMIME"
 
 
 class CannotSend(Refused):
@@ -82,8 +85,15 @@ class Sending:
     """It is needed, perhaps for a header alone; and only with it anything beyond ASCII is said."""
     ret: str | None = None
     envid: str | None = None
+    why_binary: Text | None = None
+    """What of the message DATA cannot carry, where it is known."""
     requires_tls: bool = False
     """The connection is as RFC 8689 §2 wants it."""
+
+
+def takes_binary(offer: Offer) -> bool:
+    """Whether BODY=BINARYMIME may be said, which goes with BDAT alone (RFC 3030 §3)."""
+    return offer.has(BINARYMIME) and offer.has("CHUNKING")
 
 
 def mail(sending: Sending, offer: Offer) -> bytes:
@@ -106,12 +116,9 @@ def mail(sending: Sending, offer: Offer) -> bytes:
     words = [f"MAIL FROM:<{_address(sending.sender, utf8=sending.smtputf8)}>"]
     if offer.has("SIZE"):
         words.append(f"SIZE={sending.octets}")
-    if sending.body == "BINARYMIME":
-        if not (offer.has("BINARYMIME") and offer.has("CHUNKING")):
-            raise CannotSend(
-                "5.6.1",
-                Text("Máy chủ bên kia không nhận thư nhị phân.", "The other server does not take binary messages (RFC 3030)."),
-            )
+    if sending.body == BINARYMIME:
+        if not takes_binary(offer):
+            raise CannotSend("5.6.1", _takes_no_binary(sending.why_binary))
         words.append("BODY=BINARYMIME")
     elif sending.body == "8BITMIME" and offer.has("8BITMIME"):
         words.append("BODY=8BITMIME")
@@ -122,6 +129,14 @@ def mail(sending: Sending, offer: Offer) -> bytes:
     if offer.has("DSN"):
         words += [f"{name}={value}" for name, value in (("RET", sending.ret), ("ENVID", sending.envid)) if value is not None]
     return _line(words)
+
+
+def _takes_no_binary(why: Text | None) -> Text:
+    because = Text(f" (thư có: {why.vi})", f": {why.en}") if why is not None else Text("", "")
+    return Text(
+        f"Máy chủ bên kia không nhận thư nhị phân{because.vi}.",
+        f"The other server does not take binary messages (BINARYMIME, RFC 3030){because.en}.",
+    )
 
 
 def rcpt(addressee: Addressee, offer: Offer, *, utf8: bool) -> bytes:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mic_mail.mime.compose import Attachment, rfc_date
+from mic_mail.mime.line_limits import check_lines
 from mic_mail.mime.lineends import has_bare
 from mic_mail.mime.reports import Action
 from mic_mail.mime.xtext import decode_xtext
@@ -112,13 +113,14 @@ def _returned(original: Original, reports: Sequence[Report], *, utf8: bool) -> A
     """RFC 3461 §4.3: whole only where something failed and the sender has not asked for less.
 
     What has eight bits goes whole to who reads UTF-8 alone: message/rfc822 may not be encoded (RFC 2046 §5.2.1), and this
-    message may meet servers that know seven bits. What is no lines (BINARYMIME) does not go whole either: this one is lines.
+    message may meet servers that know seven bits. What DATA cannot carry (bare line ends, NUL, long lines) does not go whole
+    either.
     """
     header, _, body = original.content.partition(b"\r\n\r\n")
     failed = any(report.action is Action.FAILED for report in reports)
     octets = original.content
     is_whole = failed and original.ret != "HDRS" and len(octets) <= RETURNED_OCTETS and (utf8 or octets.isascii())
-    if is_whole and body and not has_bare(octets):
+    if is_whole and body and not has_bare(octets) and check_lines(octets).fault is None:
         return Attachment("", "message/rfc822" if octets.isascii() else "message/global", octets)
     kind = "message/global-headers" if utf8 and not header.isascii() else "text/rfc822-headers"
     return Attachment("", kind, header.removesuffix(b"\r\n") + b"\r\n")

@@ -310,7 +310,7 @@ class Peer:
                 found.append(Result(Fate.FAILED, refusal.status, refusal.text.en))
         if lines:
             self.sent += 1
-            heard = iter(await self._transact(mail, lines, pieces, by_bdat=sending.body == "BINARYMIME"))
+            heard = iter(await self._transact(mail, lines, pieces, by_bdat=sending.body == commands.BINARYMIME))
             found = [next(heard) if each is None else each for each in found]
         return [each for each in found if each is not None]
 

@@ -41,6 +41,7 @@ from threading import Lock
 from typing import Any, Final
 
 from mic_mail.errors import Refused, Text
+from mic_mail.outbound.binary_domains import BinaryDomains
 from mic_mail.outbound.files import trouble, unlink, write_all
 from mic_mail.outbound.progress import NOBODY, Hold, Said, Standing, State
 from mic_mail.outbound.transaction import Transaction
@@ -101,6 +102,7 @@ class Queue:
         for directory in (self._tmp, self._live, self._said, self._ended):
             directory.mkdir(parents=True, exist_ok=True, mode=0o750)
         self._live_fd = os.open(self._live, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.binary_domains = BinaryDomains(root / "binarymime")
 
     def close(self) -> None:
         os.close(self._live_fd)

@@ -10,12 +10,17 @@ is asked: it may have been taken, and another server would make two of it.
 import contextlib
 import errno
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from mic_mail.errors import Text
+from mic_mail.mime.line_limits import LineCheck
 from mic_mail.net.dns import DnsUnavailable
+from mic_mail.outbound import commands
 from mic_mail.outbound.assurance import By, Secured, Terms
-from mic_mail.outbound.commands import Addressee, Sending
+from mic_mail.outbound.binary_domains import BinaryDomains
+from mic_mail.outbound.commands import BINARYMIME, Addressee, Sending
 from mic_mail.outbound.connections import Connections
 from mic_mail.outbound.destinations import End
 from mic_mail.outbound.dkimkeys import KeyUnusable
@@ -50,6 +55,24 @@ class Heard:
     """What it means for the destination."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What a message needs of a server by what it holds."""
+
+    is_ascii: bool
+    fault: Text | None
+    """Why DATA cannot carry it (`mime.line_limits`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What MAIL has to ask for."""
+
+    body: str
+    smtputf8: bool
+    why_binary: Text | None = None
+
+
 class _File:
     """A message as it leaves the house, opened and begun to be read by one call; `close` it. Blocking."""
 
@@ -77,15 +100,19 @@ class _File:
         self._left -= len(octets)
         return octets
 
-    def is_ascii(self) -> bool:
-        """All of it; what was read already, and what was not, stays so."""
-        if not self.first.isascii():
-            return False
+    def content(self) -> "_Content":
+        """What all of it holds; what was read already, and what was not, stays so."""
+        lines, is_ascii = LineCheck(), self.first.isascii()
+        lines.feed(self.first)
         at = self._file.tell()
         try:
-            return all(octets.isascii() for octets in iter(lambda: self._file.read(PIECE_OCTETS), b""))
+            for octets in iter(lambda: self._file.read(PIECE_OCTETS), b""):
+                is_ascii = is_ascii and octets.isascii()
+                lines.feed(octets)
         finally:
             self._file.seek(at)
+        lines.end()
+        return _Content(is_ascii, lines.fault)
 
     def close(self) -> None:
         self._file.close()
@@ -94,8 +121,16 @@ class _File:
 class Transmission:
     """The tries of one process."""
 
-    def __init__(self, ways: Ways, connections: Connections, sign: Callable[[Entry], bytes], lanes: Lanes) -> None:
+    def __init__(
+        self,
+        ways: Ways,
+        connections: Connections,
+        sign: Callable[[Entry], bytes],
+        lanes: Lanes,
+        binary_domains: BinaryDomains,
+    ) -> None:
         """`sign`: the fields in front of a message, called in the cpu lane, again for each try; raises `KeyUnusable`."""
+        self._binary_domains = binary_domains
         self._ways = ways
         self._connections = connections
         self._sign = sign
@@ -180,17 +215,19 @@ class Transmission:
         recipients = [envelope.recipients[place] for place in places]
         addressees = [Addressee(each.address, each.notify, each.orcpt) for each in recipients]
         try:
+            await self._note_binary({recipient.domain for recipient in recipients}, peer)
             signature = await self._lanes.cpu(self._sign, entry)
             file = await self._lanes.io(_File, entry)
             with contextlib.closing(file):
-                body, smtputf8 = await self._needs(envelope, file, peer)
+                needs = await self._needs(envelope, file, peer)
                 sending = Sending(
                     envelope.sender,
                     file.octets + len(signature),
-                    body,
-                    smtputf8,
+                    needs.body,
+                    needs.smtputf8,
                     envelope.ret,
                     envelope.envid,
+                    why_binary=needs.why_binary,
                     requires_tls=envelope.requires_tls and peer.secured.by is not By.NONE,
                 )
                 async with contextlib.aclosing(self._pieces(file, signature)) as pieces:
@@ -199,16 +236,25 @@ class Transmission:
             peer.abort()
             raise
 
-    async def _needs(self, envelope: Envelope, file: _File, peer: Peer) -> tuple[str, bool]:
-        """BODY, and whether SMTPUTF8. Programs send eight bits without a word of it, and some ask for SMTPUTF8 each time,
-        whatever they send: by what it holds an ASCII message goes to who has never heard of that (RFC 6531 §3.2)."""
-        is_undeclared = envelope.body == "7BIT" and peer.offer.has("8BITMIME")
-        is_in_doubt = envelope.smtputf8 and not peer.offer.has("SMTPUTF8")
-        if not (is_undeclared or is_in_doubt):
-            return envelope.body, envelope.smtputf8
-        is_ascii = file.first.isascii() if file.is_read else await self._lanes.io(file.is_ascii)
-        body = "8BITMIME" if is_undeclared and not is_ascii else envelope.body
-        return body, envelope.smtputf8 and not (is_in_doubt and is_ascii)
+    async def _note_binary(self, domains: Iterable[str], peer: Peer) -> None:
+        """Remember whether the server of these domains takes BINARYMIME."""
+        takes = commands.takes_binary(peer.offer)
+        for domain in domains:
+            if not self._binary_domains.is_known(domain, takes=takes):
+                await self._lanes.io(partial(self._binary_domains.note, domain, takes=takes))
+
+    async def _needs(self, envelope: Envelope, file: _File, peer: Peer) -> _Needs:
+        """What MAIL asks for, by what the message holds and not by what its program has said of it.
+
+        Programs send eight bits without a word of it, and some ask for SMTPUTF8 each time: an ASCII message goes to a server
+        that does not know SMTPUTF8 (RFC 6531 §3.2). What DATA cannot carry goes as BINARYMIME or not at all (RFC 3030 §3).
+        """
+        content = file.content() if file.is_read else await self._lanes.io(file.content)
+        smtputf8 = envelope.smtputf8 and (peer.offer.has("SMTPUTF8") or not content.is_ascii)
+        if envelope.body == BINARYMIME or content.fault is not None:
+            return _Needs(BINARYMIME, smtputf8, content.fault)
+        is_undeclared = envelope.body == "7BIT" and peer.offer.has("8BITMIME") and not content.is_ascii
+        return _Needs("8BITMIME" if is_undeclared else envelope.body, smtputf8)
 
     async def _pieces(self, file: "_File", signature: bytes) -> AsyncGenerator[bytes]:
         yield signature + file.first

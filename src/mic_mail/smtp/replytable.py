@@ -327,6 +327,20 @@ TABLE: dict[str, Row] = {
         "Not accepted: the message holds CR or LF alone; lines end with CRLF (RFC 5321, 2.3.8).",
         "Không nhận thư: thư có ký tự CR hoặc LF đứng riêng; mỗi dòng phải kết thúc bằng CRLF (RFC 5321, 2.3.8).",
     ),
+    Cause.NUL_OCTET: Row(
+        550,
+        "5.6.0",
+        "Not sent: line {line} of the message holds a NUL octet, which mail must not hold (RFC 5322, 4).",
+        "Thư không được gửi: dòng {line} của thư có ký tự NUL, không được phép trong thư điện tử (RFC 5322, mục 4).",
+    ),
+    Cause.TEXT_LINE_TOO_LONG: Row(
+        550,
+        "5.6.0",
+        "Not sent: line {line} of the message is longer than 998 octets, which other mail servers do not take (RFC 5321, "
+        "4.5.3.1.6); the mail program should encode the text as quoted-printable or base64.",
+        "Thư không được gửi: dòng {line} của thư dài quá 998 octet, máy chủ thư khác không nhận (RFC 5321, mục 4.5.3.1.6); "
+        "đề nghị đặt phần mềm thư mã hóa nội dung bằng quoted-printable hoặc base64.",
+    ),
     Cause.DISK_FULL: Row(
         452, "4.3.1", "No room on the server now; try again later.", "Máy chủ tạm hết chỗ; đề nghị gửi lại sau."
     ),

@@ -680,7 +680,7 @@ async def test_a_message_that_cannot_be_read(tmp_path: Path) -> None:
     """In the middle of it: the server gets no end of it, and the connection serves no other message."""
     server = Server(OPEN)
     async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
-        (office.folder / "message").write_bytes(HEAD + MESSAGE + b"x" * 200_000)
+        (office.folder / "message").write_bytes(HEAD + MESSAGE + b"x\r\n" * 70_000)
         office.put("A", "b@two.example")
         senders = office.senders()
         pieces = senders._transmission._pieces

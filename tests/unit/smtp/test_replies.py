@@ -20,6 +20,7 @@ WORDS = {
     "hostname",
     "octets",
     "hint",
+    "line",
     "support",
     "detail",
     "address",

@@ -125,7 +125,7 @@ class Senders:
             resolver, settings.own_names, self._chance.shuffle, clock, smarthost=settings.smarthost, policies=policies
         )
         self._connections = Connections(settings.connections, clock, log.event)
-        self._transmission = Transmission(self._ways, self._connections, sign, lanes)
+        self._transmission = Transmission(self._ways, self._connections, sign, lanes, queue.binary_domains)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: set[str] = set()
         self._under_way: dict[str, set[int]] = defaultdict(set)

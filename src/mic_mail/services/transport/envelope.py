@@ -66,6 +66,8 @@ class Cause(StrEnum):
     NOT_SCORED = "not-scored"
     LOOP = "loop"
     BARE_LINE_END = "bare-line-end"
+    NUL_OCTET = "nul-octet"
+    TEXT_LINE_TOO_LONG = "text-line-too-long"
     # the machine
     DISK_FULL = "disk-full"
     UNAVAILABLE = "unavailable"

@@ -120,6 +120,7 @@ class MailFlow:
             lambda: self.settings, senders=self._senders, judging=judging, lanes=lanes, log=self._told, clock=clock
         )
         self._spool = spool
+        self._queue = queue
         self._spooling = Spooling(
             spool,
             queue,
@@ -214,6 +215,11 @@ class MailFlow:
     @property
     def attachment_octets(self) -> int:
         return self.settings.attachment_octets
+
+    async def carries_long_lines(self, envelope: Envelope) -> bool:
+        """Whether lines that DATA cannot carry can be brought to all recipients: here, or by servers that take BINARYMIME."""
+        domains = {recipient.address.rpartition("@")[2] for recipient in envelope.elsewhere}
+        return not domains or await self._lanes.io(self._queue.binary_domains.include_all, domains)
 
     async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:
         """A whole message, trace header in front."""

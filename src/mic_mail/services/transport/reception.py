@@ -2,7 +2,8 @@
 
 In: the octets of a message as the door decoded them. Out: an `Outcome`. Up to `SMALL_OCTETS` a message is held in memory and
 published in one hop; beyond, it goes in slices to its file, the scanner beside it, one slice under way while the next arrives.
-A bare CR or LF (RFC 5321 §2.3.8) is looked for in what is held when the header is there; beyond, the scanner counts.
+A bare CR or LF (RFC 5321 §2.3.8) is looked for in what is held when the header is there; beyond, the scanner counts. What is
+submitted holds no NUL, and no line that DATA cannot carry if a recipient is elsewhere (decision 0099).
 After a refusal became certain the rest is counted and dropped, so that the client hears it at the end of the message, where it
 listens (RFC 5321 §4.2.5). The message's own octets are never changed; lines are put in front of them, and those of its header
 taken away that claim to be this server's results of checks (RFC 8601 §5). What begins with a blank has no header, and its first
@@ -18,6 +19,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from mic_mail.mime.line_limits import LineCheck
 from mic_mail.mime.lineends import has_bare
 from mic_mail.mime.render import Answers, answers
 from mic_mail.mime.scanner import Scanner, with_head
@@ -79,6 +81,10 @@ class Flow(Protocol):
     def attachment_octets(self) -> int: ...
     async def take_over(self, envelope: Envelope, scratch: Sink, head: bytes, offset: int) -> Sink:
         """The file that is kept: `head`, and what came from `offset` on; durable."""
+        ...
+
+    async def carries_long_lines(self, envelope: Envelope) -> bool:
+        """Whether lines that DATA cannot carry can be brought to all recipients."""
         ...
 
     def refusal_of(self, envelope: Envelope, error: Exception) -> Refusal: ...
@@ -158,6 +164,9 @@ class Reception:
         self._held_octets = 0
         self._most_held = SMALL_OCTETS
         self._is_submitted = envelope.client.role is Role.SUBMISSION
+        self._lines = LineCheck() if self._is_submitted and self._has_lines else None
+        self._may_be_long = False
+        """All recipients can be brought lines that are too long for DATA."""
         self._header: bytes | None = None
         """As it came; None while it is not there."""
         self._stored_header = b""
@@ -171,6 +180,10 @@ class Reception:
         self.octets += len(octets)
         if self._refusal is not None or self._over:
             return
+        if self._lines is not None:
+            self._lines.feed(octets)
+            if await self._refuses_lines(self._lines):
+                return
         self._held.append(octets)
         self._held_octets += len(octets)
         if self.octets > self._flow.message_octets:
@@ -180,6 +193,9 @@ class Reception:
 
     async def finish(self) -> Outcome:
         """The message is complete: make it durable. What has begun is not undone by cancellation."""
+        if self._lines is not None and self._refusal is None:
+            self._lines.end()
+            await self._refuses_lines(self._lines)
         if self._refusal is None and not self._over:
             try:
                 await self._read_header(whole=True)
@@ -317,6 +333,16 @@ class Reception:
         return True
 
     # ------------------------------------------------------------ refusing
+
+    async def _refuses_lines(self, lines: LineCheck) -> bool:
+        """Refuse NUL, which no program may send (RFC 5322 §4), and lines that the recipients' servers do not take."""
+        if lines.nul:
+            self._refuse_with(self.envelope.refusal(Cause.NUL_OCTET, line=str(lines.nul)))
+        elif lines.too_long and not self._may_be_long:
+            self._may_be_long = await self._flow.carries_long_lines(self.envelope)
+            if not self._may_be_long:
+                self._refuse_with(self.envelope.refusal(Cause.TEXT_LINE_TOO_LONG, line=str(lines.too_long)))
+        return self._refusal is not None
 
     def _refuse_size(self, cause: Cause, octets: int) -> None:
         self._refuse_with(self.envelope.refusal(cause, size_octets=octets, limit_octets=self._flow.attachment_octets))

@@ -1,0 +1,50 @@
+"""The domains whose mail servers take BINARYMIME by BDAT (RFC 3030), as seen at the last message that was sent there.
+
+In: what a server has offered, from the process that sends. Out: whether all of some domains take it, for the processes that
+accept submissions: a message with lines that DATA cannot carry is accepted for these alone (decision 0099). One empty file a
+domain, named after it. A lost or stale file costs a refusal or a bounce, so nothing is synced. Blocking.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from mic_mail.net.dns import NotAName, to_ascii
+from mic_mail.outbound.files import unlink
+
+
+class BinaryDomains:
+    """The files below one directory."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self._root = root
+        self._known = set(os.listdir(root))
+        """As the process that sends has written them."""
+
+    def is_known(self, domain: str, *, takes: bool) -> bool:
+        """Whether `note` has nothing to write."""
+        return (_name(domain) in self._known) is takes
+
+    def note(self, domain: str, *, takes: bool) -> None:
+        """Remember what a server of the domain has offered. Called by the process that sends alone."""
+        name = _name(domain)
+        if takes and name:
+            (self._root / name).touch(mode=0o640)
+            self._known.add(name)
+        else:
+            unlink(self._root / name)
+            self._known.discard(name)
+
+    def include_all(self, domains: Iterable[str]) -> bool:
+        """Whether each of them took it the last time."""
+        return all(bool(name := _name(domain)) and (self._root / name).exists() for domain in domains)
+
+
+def _name(domain: str) -> str:
+    """The file of a domain; '' for what can have none."""
+    try:
+        name = to_ascii(domain)
+    except NotAName:
+        return ""
+    return "" if "/" in name else name
