@@ -25,6 +25,8 @@ class Bounds:
     parts: int = 1_000
     text_chars: int = 16 << 20
     """Of one document's text."""
+    hints: int = 1 << 30
+    """Of places at which a marking may stand: each costs the judge some microseconds."""
 
 
 class CannotRead(Exception):
@@ -44,6 +46,7 @@ class Budget:
         self._until = now() + bounds.seconds
         self._parts = bounds.parts
         self._octets = bounds.unpacked_octets
+        self._hints = bounds.hints
 
     def check_time(self) -> None:
         """Asked in every loop over somebody else's data."""
@@ -55,6 +58,12 @@ class Budget:
         self.check_time()
         self._parts -= 1
         if self._parts < 0:
+            raise CannotRead(Unread.OVER_BOUNDS)
+
+    def take_hints(self, hints: int) -> None:
+        """So many places are to be judged."""
+        self._hints -= hints
+        if self._hints < 0:
             raise CannotRead(Unread.OVER_BOUNDS)
 
     def room(self) -> int:

@@ -41,7 +41,9 @@ class Look:
     def text(self, text: str, *, margin: bool = False) -> None:
         """A text, line by line, in any form of Unicode."""
         if may_mark(text):
-            self._note(markings.in_text(compose_letters(as_seen(text)), margin=margin))
+            seen = compose_letters(as_seen(text))
+            self.budget.take_hints(markings.hints_in(seen, self.budget.bounds.hints + 1))
+            self._note(markings.in_text(seen, margin=margin))
 
     def title(self, text: str, place: Place = Place.TITLE) -> None:
         """A subject, a title, the name of a sheet."""

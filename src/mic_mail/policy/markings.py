@@ -26,7 +26,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
+from functools import cache
+from itertools import islice, pairwise
 
 
 class Degree(StrEnum):
@@ -171,28 +172,40 @@ def in_text(text: str, *, margin: bool = False) -> Marking | None:
     if not _is_hinted(text):
         return None
     lines = [head for line in text.splitlines() if (head := line[:MAX_LINE]) and not head.isspace()]
-    found: list[Marking] = []
+    fields: set[Degree] = set()
     stamps: list[tuple[int, Degree, bool]] = []
-    hinted = [number for number, line in enumerate(lines) if _is_hinted(line)]
+    # A text of nothing but markings has few different lines: each is judged once. The caches end with the text.
+    is_hinted, field_in, stamps_in = cache(_is_hinted), cache(_field_in), cache(_stamps_in)
+    hinted = [number for number, line in enumerate(lines) if is_hinted(line)]
     official = bool(hinted) and hinted[0] < _HEAD_LINES and _OFFICIAL.search("\n".join(lines[:_HEAD_SEEN])) is not None
     for number in hinted:
         line = lines[number]
-        field = _field_in(line) or _field_over_lines(lines, number)
+        field = field_in(line) or _field_over_lines(lines, number)
         if field is not None:
-            found.append(Marking(field, Place.FIELD))
+            fields.add(field)
             continue
         apart = margin or (official and _is_apart(lines, number))
-        stamps += [(number, degree, alone) for degree, alone in _stamps_in(line, apart)]
+        stamps += [(number, degree, alone) for degree, alone in stamps_in(line, apart)]
+    found = [Marking(degree, Place.FIELD) for degree in fields]  # of the same degree, rather these
     found += [Marking(degree, Place.STAMP) for degree in _not_listed(lines, stamps)]
     return highest(iter(found))
+
+
+def hints_in(text: str, most: int) -> int:
+    """The number of places in a text at which a degree may stand, up to `most`: `in_text` judges the line of each."""
+    return sum(1 for _ in islice(_HINT.finditer(text.lower()), most))
 
 
 def _is_hinted(text: str) -> bool:
     return _HINT.search(text.lower()) is not None
 
 
-def _stamps_in(line: str, apart: bool) -> Iterator[tuple[Degree, bool]]:
+def _stamps_in(line: str, apart: bool) -> tuple[tuple[Degree, bool], ...]:
     """The stamps of a line, and whether each is the word MẬT with nothing beside it."""
+    return tuple(_stamps(line, apart))
+
+
+def _stamps(line: str, apart: bool) -> Iterator[tuple[Degree, bool]]:
     numbered = _NUMBERED.search(line)
     if numbered is not None and (numbered["open"] or _is_capital(numbered)):
         yield _degree(numbered), False
@@ -224,6 +237,7 @@ def _not_listed(lines: list[str], stamps: list[tuple[int, Degree, bool]]) -> Ite
     """Those that are no list of degrees and no bile or honey, each once."""
     listed: set[int] = set()
     found: set[Degree] = set()
+    is_of_bodies = cache(_OF_BODIES.search)
     for (one, before), (other, after) in pairwise(((number, degree) for number, degree, _ in stamps)):
         if before is not after and other - one <= _LIST_REACH:
             listed |= {one, other}
@@ -231,7 +245,7 @@ def _not_listed(lines: list[str], stamps: list[tuple[int, Degree, bool]]) -> Ite
         if number in listed or degree in found:
             continue
         around = lines[max(0, number - _BODY_REACH) : number] + lines[number : number + _BODY_REACH + 1]
-        if alone and (any(_OF_BODIES.search(line) for line in around) or _is_torn(lines, number)):
+        if alone and (any(is_of_bodies(line) for line in around) or _is_torn(lines, number)):
             continue
         if _is_counted(lines[number], around) or _is_in_roll(lines, number):
             continue

@@ -277,8 +277,8 @@ def glance_at(octets: bytes) -> Glance:
     return Glance(look.verdict, has_more, answers)
 
 
-_GLANCE = Bounds(seconds=1.0, parts=200)
-"""What a glance may cost; a message that needs more is looked at by whoever opens documents."""
+_GLANCE = Bounds(seconds=1.0, parts=200, hints=2_000)
+"""What a glance may cost, 10 ms for so many hints; a message that needs more is looked at by whoever opens documents."""
 
 
 def _nobody(look: Look, content: bytes, name: str, kind: str) -> None:
