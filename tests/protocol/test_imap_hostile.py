@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import MailServer, config_for
+from mic_mail.imap.deflate import MOST_ADVANCE, TEXT_FOR_OCTET
 from population import PASSWORD
 from protocol.dialog import Connection
 
@@ -81,6 +82,40 @@ def test_a_deflate_bomb(server: MailServer, user: str) -> None:
     while (heard := connection.response()) is not None and not heard.startswith(b"c "):
         assert heard.startswith((b"b BAD", b"* BYE"))
     assert peak_mib() - before < 32
+    connection.close()
+
+
+def compressing(server: MailServer, user: str) -> Connection:
+    connection = sign_in(server, user)
+    connection.send(b"a COMPRESS DEFLATE\r\n")
+    assert answer(connection, b"a").startswith(b"a OK")
+    connection.start_deflate()
+    return connection
+
+
+def test_a_few_compressed_octets_hold_no_million_commands(server: MailServer, user: str) -> None:
+    """49 KB of NOOPs took 42 s of a worker: what is obeyed is bounded by what came, then the connection ends and says why."""
+    for command in (b"b NOOP\r\n", b"b SEARCH " + b"TEXT a " * 1_000 + b"ALL\r\n"):
+        connection = compressing(server, user)
+        bomb, said = zlib.compressobj(9, wbits=-15), command * (1_000_000 // len(command))
+        octets = b"".join(bomb.compress(said) for _ in range(12)) + bomb.flush(zlib.Z_SYNC_FLUSH)
+        connection.send_raw(octets)
+        answered = 0
+        while (heard := connection.response()) is not None and not heard.startswith(b"* BYE"):
+            answered += heard.startswith(b"b ")
+        assert heard is not None
+        assert heard.startswith(b"* BYE [LIMIT] ")
+        assert answered <= (len(octets) * TEXT_FOR_OCTET + MOST_ADVANCE) // len(command)
+        connection.close()
+
+
+def test_a_message_that_shrinks_to_nothing_is_taken_compressed(server: MailServer, user: str) -> None:
+    """A thousand octets of a message for each that comes: it is no command."""
+    connection = compressing(server, user)
+    message = b"Subject: white\r\n\r\n" + (b"A" * 76 + b"\r\n") * 100_000
+    for number in range(2):
+        connection.send(b"b%d APPEND INBOX {%d+}\r\n%b\r\n" % (number, len(message), message))
+        assert answer(connection, b"b%d" % number).startswith(b"b%d OK" % number)
     connection.close()
 
 

@@ -16,6 +16,7 @@ from mic_mail.clock import Clock
 from mic_mail.connection.actions import NeedInput, Note, Send, Used, opening_stretch
 from mic_mail.errors import Refused, Text
 from mic_mail.imap.actions import SLICE_OCTETS, Decode, Overhear, Steps, Waiting, Work
+from mic_mail.imap.deflate import Credit
 from mic_mail.imap.desk import Desk
 from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.grammar.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, LongCommand, Reader
@@ -131,7 +132,7 @@ class Conversation:
     """What a connection knows between two commands."""
 
     __slots__ = (
-        "_octets", "_overhearing", "at", "attending", "boxes_moved", "clock", "compressed", "desk", "enabled", "ending",
+        "_octets", "_overhearing", "at", "attending", "boxes_moved", "clock", "credit", "desk", "enabled", "ending",
         "introductions", "known_modseq", "landed", "leftovers", "notifier", "opened", "out", "overheard", "own_modseq",
         "reader", "saved", "settings", "severed", "shelf", "sign_in_until", "signed_in", "tag", "tls", "tries", "view",
     )  # fmt: skip
@@ -143,7 +144,7 @@ class Conversation:
         self.desk = desk
         self.tls = tls
         self.sign_in_until = clock.monotonic() + settings.sign_in_seconds
-        self.compressed = False
+        self.credit: Credit | None = None  # of a client whose octets come compressed
         self.reader = Reader(Limits.before_sign_in())
         self.signed_in: SignedIn | None = None
         self.view: View | None = None
@@ -298,6 +299,16 @@ class Conversation:
 
     def now(self) -> float:
         return self.clock.monotonic()
+
+    @property
+    def compressed(self) -> bool:
+        """Both directions are DEFLATE (RFC 4978)."""
+        return self.credit is not None
+
+    def pay(self, text: int) -> None:
+        """Count a command of so many octets; a client that says far more than it sends is ended."""
+        if self.credit is not None and not self.credit.spend(text, self.now()):
+            raise Ended(Text("Dữ liệu nén chứa quá nhiều lệnh.", "The compressed data holds too many commands."), b"LIMIT")
 
     # ------------------------------------------------------------ saying
 

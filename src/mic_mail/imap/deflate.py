@@ -3,6 +3,8 @@
 In and out: octets. Inflating is bounded: never more than asked for at a time, however far a few octets would blow up. The
 compressor costs 256 KiB, so it is made at the first output and can be dropped after a full flush; the client does not notice.
 
+What a client says is bounded by what it sends (`Credit`): a thousand NOOPs are one octet of DEFLATE, and cost 7 ms.
+
 Compression may end within the connection (RFC 8437 §4.1), behind a command that is somewhere in the input. So what a client
 flushed is inflated piece by piece, the next one only when the commands of the one before have been carried out.
 """
@@ -16,20 +18,56 @@ LEVEL = 4
 """Mail headers shrink to a fifth at any level; this one costs 8 ms a MiB."""
 
 
+TEXT_FOR_OCTET = 16
+"""Of commands, for each octet that came compressed: 4 to 8 are usual, 1,032 are what DEFLATE can do."""
+MOST_ADVANCE = 256 << 10
+"""Of commands that nothing has come for yet: what a client may have in advance, and again after a while."""
+ADVANCE_A_SECOND = 4 << 10
+"""So fast it has that again: a client that asks the same long question each minute sends a few octets for it."""
+
+
 class Damaged(ValueError):
     """What the client sent is no DEFLATE stream."""
+
+
+class Credit:
+    """How many octets of commands a client may still say on a compressed connection.
+
+    Messages are not counted: they cost little, and some shrink to a thousandth. In: octets as they came and as commands,
+    monotonic seconds. Out: whether it said more than it has paid for.
+    """
+
+    __slots__ = ("_at", "_octets")
+
+    def __init__(self, now: float) -> None:
+        self._octets = float(MOST_ADVANCE)
+        self._at = now
+
+    def earn(self, compressed: int) -> None:
+        """So many octets came."""
+        self._octets += compressed * TEXT_FOR_OCTET
+
+    def spend(self, text: int, now: float) -> bool:
+        """A command of so many octets came out of them; False if that is too much."""
+        if self._octets < MOST_ADVANCE:
+            self._octets = min(float(MOST_ADVANCE), self._octets + (now - self._at) * ADVANCE_A_SECOND)
+        self._at = now
+        self._octets -= text
+        return self._octets >= 0
 
 
 class Deflate:
     """Both directions."""
 
-    __slots__ = ("_at", "_deflater", "_inflater", "_waiting")
+    __slots__ = ("_at", "_deflater", "_inflater", "_waiting", "taken")
 
     def __init__(self) -> None:
         self._deflater: zlib._Compress | None = None
         self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         self._waiting = b""
         self._at = 0  # what stands before is inflated
+        self.taken = 0
+        """Octets that the last call of `inflate` has used."""
 
     @property
     def has_more(self) -> bool:
@@ -57,7 +95,8 @@ class Deflate:
             found = self._inflater.decompress(self._waiting[self._at : stop], INFLATE_OCTETS)
         except zlib.error as error:
             raise Damaged from error
-        self._at = stop - len(self._inflater.unconsumed_tail) - len(self._inflater.unused_data)
+        began, self._at = self._at, stop - len(self._inflater.unconsumed_tail) - len(self._inflater.unused_data)
+        self.taken = self._at - began
         if not self.has_more:
             self._waiting, self._at = b"", 0
         return found

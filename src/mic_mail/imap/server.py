@@ -120,7 +120,7 @@ class ImapConnection(shell.Connection):
         """Feed the session from compressed input; False if that is damaged, which ends the connection."""
         assert self._deflate is not None
         try:
-            self._session.feed(self._deflate.inflate(data))
+            self._session.feed(self._deflate.inflate(data), compressed=self._deflate.taken)
         except Damaged:
             self._transport.abort()
             return False

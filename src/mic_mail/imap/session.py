@@ -133,7 +133,10 @@ class Session(session.Session):
     def state(self) -> ConnectionState:
         return self._talk.state
 
-    def feed(self, octets: bytes) -> None:
+    def feed(self, octets: bytes, *, compressed: int = 0) -> None:
+        """What the client sent, which came as so many octets where compression is on."""
+        if self._talk.credit is not None:
+            self._talk.credit.earn(compressed)
         self._talk.reader.feed(octets)
 
     def discard_input(self) -> None:
@@ -207,7 +210,9 @@ class Session(session.Session):
         talk.say(signin.greeting(talk))
         try:
             while not talk.severed:
+                before = talk.reader.used
                 event = yield from talk.event(self._patience(), self._notify)
+                talk.pay(min(talk.reader.used - before, talk.reader.limits.command_octets))  # what is passed over costs little
                 yield from self._take(event)
                 if talk.has_much_to_say:
                     yield Send(talk.take_output())

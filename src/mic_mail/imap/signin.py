@@ -11,6 +11,7 @@ from mic_mail.connection.actions import Answer, Begin, Enter, Hangup, Note, Sign
 from mic_mail.imap import capability, responses
 from mic_mail.imap.actions import EndCompression, Leave, StartCompression, Steps
 from mic_mail.imap.conversation import Conversation, Ended
+from mic_mail.imap.deflate import Credit
 from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.grammar.commands import (
     Authenticate,
@@ -178,7 +179,7 @@ def compress(talk: Conversation, command: Compress) -> Steps[Reply | None]:
         return refuse("Only DEFLATE is offered.", b"CANNOT")
     if talk.compressed:
         return refuse("Compression is on already.", b"COMPRESSIONACTIVE")
-    talk.compressed = True
+    talk.credit = Credit(talk.now())
     talk.say(talk.line(command.tag, Reply("DEFLATE is on.")))
     yield StartCompression(talk.reader.take_input())
     return None
@@ -195,7 +196,7 @@ def unauthenticate(talk: Conversation, command: Unauthenticate) -> Steps[Reply |
     compressed = talk.compressed
     talk.forget_person()
     yield Leave()
-    talk.compressed = False
+    talk.credit = None
     talk.say(talk.line(command.tag, Reply("You are nobody again.", code=responses.capability_code(capabilities(talk)))))
     if compressed:
         yield EndCompression()  # the answer is the last line that is compressed (§4.1)
