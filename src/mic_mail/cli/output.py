@@ -251,6 +251,13 @@ def stream(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     _write("[]\n" if ends == "[" else "\n]\n")
 
 
+def lines(columns: Sequence[Column], rows: Iterable[Row]) -> None:
+    """Print rows as they come, one a line, their cells parted by tabs: for more than a table should hold."""
+    shown = [column for column in columns if not column.json_only]
+    for row in rows:
+        _write("\t".join(visible(column.shown(row)).replace("\n", "\\x0a") for column in shown) + "\n")
+
+
 def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | None = None) -> None:
     """Print one thing: heading and value per line, or one JSON object."""
     if as_json:

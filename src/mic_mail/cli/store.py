@@ -4,9 +4,14 @@ Joined into the group `mailbox` by main.NOUNS. Without an address a command goes
 """
 
 import contextlib
+import json
+import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from functools import partial
+from typing import IO, Annotated
 
 import typer
 
@@ -24,7 +29,7 @@ from mic_mail.policy.reclaiming import is_empty, must_be_there
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import AccountRef, RepairReport
+from mic_mail.storage.types import AccountRef, Finding, RepairReport, TellFinding
 
 app = typer.Typer()
 
@@ -40,6 +45,18 @@ FINDINGS = (
     Column("kind", "Phát hiện", "Finding", names=codes.FINDINGS),
     Column("detail", "Chi tiết", "Detail", names=codes.FINDING_DETAILS),
 )
+COUNTS = (
+    *FINDINGS[:3],
+    Column("count", "Số lượng", "Count", right=True),
+    Column("example", "Ví dụ", "Example", names=codes.FINDING_DETAILS),
+)
+Look = Callable[[Account, TellFinding], RepairReport]
+ListOption = Annotated[
+    bool,
+    typer.Option(
+        "--list", help=say("Liệt kê từng phát hiện, không chỉ số lượng.", "List each finding, not only how many there are.")
+    ),
+]
 TOMBSTONES = (
     Column("folder", "Thư mục", "Folder"),
     Column("uid", "UID", "UID", right=True),
@@ -72,25 +89,85 @@ def one_by_one(mailboxes: list[MailboxRecord], title: str) -> Iterator[MailboxRe
             bar.advance(task)
 
 
-def _report(here: Frame, addresses: list[str] | None, look: Callable[[Account], RepairReport], *, as_json: bool) -> int:
-    """Run `look` over mailboxes and list what it found; how much that was."""
-    rows: list[Row] = []
-    messages = octets = count = 0
-    for mailbox in one_by_one(chosen(here, addresses), say("Đang kiểm tra", "Looking")):
-        report = look(account_of(here, mailbox))
-        rows.extend(
-            {"address": mailbox.address, "folder": f.folder, "kind": f.kind, "detail": f.detail} for f in report.findings
-        )
-        messages, octets, count = messages + report.messages, octets + report.octets, count + 1
-    if rows or as_json:
-        output.listing(FINDINGS, rows, as_json=as_json)
+@dataclass(slots=True)
+class _Totals:
+    """The sum over all mailboxes that were looked at."""
+
+    mailboxes: int = 0
+    messages: int = 0
+    octets: int = 0
+    findings: int = 0
+
+    def add(self, report: RepairReport) -> None:
+        self.mailboxes += 1
+        self.messages += report.messages
+        self.octets += report.octets
+
+
+def _report(here: Frame, addresses: list[str] | None, look: Look, *, listed: bool, as_json: bool) -> int:
+    """Run `look` over mailboxes and print its findings: how many of each kind, or with `listed` each; returns how many."""
+    totals = _Totals()
+    if listed:
+        rows = _each(here, addresses, look, totals)
+        output.stream(FINDINGS, rows) if as_json else output.lines(FINDINGS, rows)
+    else:
+        counted_rows = list(_by_kind(here, addresses, look, totals))
+        if counted_rows or as_json:
+            output.listing(COUNTS, counted_rows, as_json=as_json)
     output.note(
         Text(
-            f"{count} hộp thư, {messages} thư, {octets} byte; {len(rows)} phát hiện.",
-            f"{count} mailboxes, {messages} messages, {octets} octets; {len(rows)} findings.",
+            f"{totals.mailboxes} hộp thư, {totals.messages} thư, {totals.octets} byte; {totals.findings} phát hiện.",
+            f"{totals.mailboxes} mailboxes, {totals.messages} messages, {totals.octets} octets; {totals.findings} findings.",
         )
     )
-    return len(rows)
+    return totals.findings
+
+
+class _ByKind:
+    """The findings of one mailbox, counted by folder and kind, with the first of each as an example."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self._examples: dict[tuple[str, str], str] = {}
+
+    def tell(self, finding: Finding) -> None:
+        self.counts[finding.folder, finding.kind] += 1
+        self._examples.setdefault((finding.folder, finding.kind), finding.detail)
+
+    def rows(self) -> Iterator[Row]:
+        for (folder, kind), count in self.counts.items():
+            example = self._examples[folder, kind]
+            yield {"address": self.address, "folder": folder, "kind": kind, "count": count, "example": example}
+
+
+def _by_kind(here: Frame, addresses: list[str] | None, look: Look, totals: _Totals) -> Iterator[Row]:
+    """One row for each mailbox, folder and kind of finding."""
+    for mailbox in one_by_one(chosen(here, addresses), say("Đang kiểm tra", "Looking")):
+        found = _ByKind(mailbox.address)
+        totals.add(look(account_of(here, mailbox), found.tell))
+        totals.findings += found.counts.total()
+        yield from found.rows()
+
+
+def _each(here: Frame, addresses: list[str] | None, look: Look, totals: _Totals) -> Iterator[Row]:
+    """One row for each finding.
+
+    They are kept in a file until the mailbox is unlocked again: it must not stay locked for as long as somebody reads the list.
+    """
+    for mailbox in one_by_one(chosen(here, addresses), say("Đang kiểm tra", "Looking")):
+        with tempfile.TemporaryFile("w+", encoding="ascii") as kept:
+            report = look(account_of(here, mailbox), partial(_keep, kept))
+            kept.seek(0)
+            for line in kept:
+                totals.findings += 1
+                folder, kind, detail = json.loads(line)
+                yield {"address": mailbox.address, "folder": folder, "kind": kind, "detail": detail}
+            totals.add(report)
+
+
+def _keep(kept: IO[str], finding: Finding) -> None:
+    kept.write(json.dumps([finding.folder, finding.kind, finding.detail]) + "\n")
 
 
 @app.command(
@@ -105,13 +182,16 @@ def repair(
     addresses: Addresses = None,
     *,
     check: Annotated[bool, typer.Option("--check", help=say("Chỉ xem, không sửa.", "Look, change nothing."))] = False,
+    listed: ListOption = False,
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
     subject = " ".join(addresses or ["*"])
     with contextlib.nullcontext() if check else on_record(here, "mailbox_repair", subject, Origin(here.actor(actor))):
-        found = _report(here, addresses, lambda account: account.repair(check=check), as_json=as_json)
+        found = _report(
+            here, addresses, lambda account, tell: account.repair(check=check, tell=tell), listed=listed, as_json=as_json
+        )
     if check and found:
         raise typer.Exit(1)
 
@@ -120,10 +200,17 @@ def repair(
     help=say("Nhận những thay đổi do công cụ Maildir khác tạo ra.", "Take in what other Maildir tools did."),
 )
 @asks(Right.ACT)
-def rescan(ctx: typer.Context, addresses: Addresses = None, *, actor: ActorOption = None, as_json: JsonOption = False) -> None:
+def rescan(
+    ctx: typer.Context,
+    addresses: Addresses = None,
+    *,
+    listed: ListOption = False,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
     here = frame(ctx)
     with on_record(here, "mailbox_rescan", " ".join(addresses or ["*"]), Origin(here.actor(actor))):
-        _report(here, addresses, lambda account: account.rescan(), as_json=as_json)
+        _report(here, addresses, lambda account, tell: account.rescan(tell=tell), listed=listed, as_json=as_json)
 
 
 @app.command(

@@ -64,6 +64,7 @@ from mic_mail.storage.types import (
     RepairReport,
     Staged,
     StoreResult,
+    TellFinding,
     TextTest,
     Tombstone,
 )
@@ -466,13 +467,13 @@ class Account:
         """Bring expunged messages back into their folders (under new UIDs); how many came."""
         return graves.undelete(self._store, folder=folder, since_us=since_us, uids=uids)
 
-    def rescan(self) -> RepairReport:
-        """Compare every folder with its files and take in what other tools did."""
-        return repair.rescan(self._store)
+    def rescan(self, *, tell: TellFinding | None = None) -> RepairReport:
+        """Compare every folder with its files and take in what other tools did; `tell` hears of each finding at once."""
+        return repair.rescan(self._store, tell)
 
-    def repair(self, *, check: bool = False) -> RepairReport:
+    def repair(self, *, check: bool = False, tell: TellFinding | None = None) -> RepairReport:
         """Compare index, names and sidecars; put right what differs unless `check`. A lost index was rebuilt at opening."""
-        return repair.repair(self._store, check=check)
+        return repair.repair(self._store, check=check, tell=tell)
 
     def backup(self, target: Path, *, earlier: Path | None = None, progress: copies.Progress = lambda done, of: None) -> None:
         """Write everything into the new folder `target`, beside running use; what `earlier` has is linked from there."""

@@ -43,7 +43,7 @@ from mic_mail.storage.section import Write, transaction
 from mic_mail.storage.sidecarrows import folder_sidecar, subscribed_names
 from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import INBOX, Finding
+from mic_mail.storage.types import INBOX, Finding, TellFinding
 
 _M = schema.message.c
 _RESTAMP = Statement(update(schema.message).where(_M.account_id == bindparam("account")).values(modseq=bindparam("new_modseq")))
@@ -171,10 +171,13 @@ class _Difference:
 class Comparison:
     """A pass over all folders of an account inside a critical section."""
 
-    def __init__(self, write: Write, *, believe_uids: bool = False, check: bool = False) -> None:
+    def __init__(
+        self, write: Write, *, believe_uids: bool = False, check: bool = False, tell: TellFinding | None = None
+    ) -> None:
         self.write = write
         write.is_comparison = True
         self.findings: list[Finding] = []
+        self._tell = tell or self.findings.append
         self.contents = Contents(write)
         self._believe_uids = believe_uids
         self._check = check
@@ -187,7 +190,7 @@ class Comparison:
             self.compare_folder(self.write.any_folder(row.folder_id))
 
     def _find(self, kind: str, folder: str, detail: str) -> None:
-        self.findings.append(Finding(kind, folder, detail))
+        self._tell(Finding(kind, folder, detail))
 
     # Directories
 

@@ -389,6 +389,9 @@ class Finding:
     detail: str
 
 
+TellFinding = Callable[[Finding], None]
+"""Takes findings one by one: a mailbox that was moved has one for each of 300,000 messages."""
+
 LEFT_TO_PEOPLE = frozenset({"file-unreadable", "not-a-message"})
 """Kinds of findings that stay until an administrator has acted."""
 
@@ -396,6 +399,7 @@ LEFT_TO_PEOPLE = frozenset({"file-unreadable", "not-a-message"})
 @dataclass(frozen=True, slots=True)
 class RepairReport:
     findings: Sequence[Finding]
+    """None where somebody was told of them one by one."""
     folders: int
     messages: int
     octets: int
