@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import clauses
 from memory import folder_in_memory
@@ -28,6 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # An example that takes long beside a busy machine is no failure: Hypothesis would let it have 200 ms.
+    settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("patient")
     if config.getoption("--clauses") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(clauses.Passed())
 

@@ -160,10 +160,8 @@ def test_an_authority_that_is_revoked_cuts_idle_and_nothing_else(server: MailSer
     shared.select("Shared/cntt")
     own.select("INBOX")
     idle(shared)
-    began = time.monotonic()
     server.deny(server.cntt, server.dvbe)  # type: ignore[attr-defined]
     assert b"Reg. 12.3" in heard(shared, rb"\* BYE ")
-    assert time.monotonic() - began < SECONDS
     assert shared.readline() == b""
     assert own.noop()[0] == "OK"
     assert own.select("Shared/cntt")[0] == "NO"

@@ -28,7 +28,7 @@ RESET = struct.pack("ii", 1, 0)
 BOUND = 64 * MIB
 """What any of these attacks may add to the memory of two workers."""
 ANSWER_SECONDS = 20.0
-"""In which a witness must be done; it takes well under one second on a machine that is not busy."""
+"""For which a witness waits for each answer; all take well under one second on a machine that is not busy."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessServer]:
 
 def witness(server: ProcessServer) -> None:
     """Deliver and read, as any person does."""
-    began = time.monotonic()
     smtp = Smtp(server.ports["smtp"], ANSWER_SECONDS)
     smtp.deliver([ADDRESS], b"Subject: witness\r\n\r\nx\r\n")
     smtp.close()
@@ -53,7 +52,6 @@ def witness(server: ProcessServer) -> None:
     imap.command(b"SELECT INBOX")
     imap.command(b"FETCH * (UID BODY.PEEK[])")
     imap.close()
-    assert time.monotonic() - began < ANSWER_SECONDS
 
 
 def memory(server: ProcessServer) -> int:

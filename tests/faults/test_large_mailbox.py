@@ -99,7 +99,8 @@ class Watch:
         return {bound: sum(each[bound] for each in told) for bound in told[0]}
 
     @contextmanager
-    def act(self, name: str) -> Iterator[None]:
+    def act(self, name: str, *, long: bool = False) -> Iterator[None]:
+        """A `long` one writes a line for each message: neighbours are served meanwhile."""
         before, self.slowest, asked = self.beats(), 0.0, self.asked
         self.most = {pid: pss_mib(pid) for pid in self.pids}
         started = time.monotonic()
@@ -111,7 +112,7 @@ class Watch:
         grown = {pid: self.most[pid] - self.idle[pid] for pid in self.pids}
         print(f"{name}: {seconds:.2f} s, MiB {grown}, neighbours {asked}, slowest {slowest * 1000:.0f} ms, late {late}")
         assert max(grown.values()) < MOST_MIB_GROWN, name
-        assert asked or seconds < 1, f"nobody else was served during {name}"
+        assert asked or not long, f"nobody else was served during {name}"
 
     def close(self) -> None:
         self._ended.set()
@@ -177,7 +178,7 @@ def use(watch: Watch, one: Imap, two: Imap) -> None:
     validity = int(next(filter(None, (re.search(rb"UIDVALIDITY (\d+)", line) for line in found)))[1])
     with watch.act("SELECT, the other worker"):
         assert b"* %d EXISTS\r\n" % MESSAGES in lines(two, b"SELECT INBOX")
-    with watch.act("UID FETCH 1:* (FLAGS)"):
+    with watch.act("UID FETCH 1:* (FLAGS)", long=True):
         found = lines(one, b"UID FETCH 1:* (FLAGS)")
     assert [told_uid(line) for line in found] == [(at, at) for at in range(1, MESSAGES + 1)]
     with watch.act("UID SEARCH ALL, UNSEEN, SUBJECT"):
@@ -189,7 +190,7 @@ def use(watch: Watch, one: Imap, two: Imap) -> None:
         found = lines(one, b"FETCH %d:* %s" % (MESSAGES - 499, asked))
     assert [int(line.split()[1]) for line in found] == list(range(MESSAGES - 499, MESSAGES + 1))
     assert all(b"so 299001" in line for line in found)
-    with watch.act("STORE 1:* +FLAGS (\\Seen)"):
+    with watch.act("STORE 1:* +FLAGS (\\Seen)", long=True):
         found = lines(one, b"STORE 1:* +FLAGS (\\Seen)")
     assert len(found) == MESSAGES
     assert all(int(line.split()[1]) == at and b"\\Seen" in line for at, line in enumerate(found, 1))

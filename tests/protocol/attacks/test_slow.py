@@ -75,7 +75,7 @@ def still_open(clients: list[socket.socket], octet: bytes) -> list[socket.socket
 def test_who_drips_is_cut(server: MailServer, door: str) -> None:
     """Fifteen of them, an octet each few milliseconds; meanwhile somebody signs in."""
     clients = [socket.create_connection(("127.0.0.1", server.ports[door]), 10) for _ in range(CLIENTS)]
-    began = time.monotonic()
+    limit = time.monotonic() + 30
     for number in range(10_000):
         clients = still_open(clients, WORDS[door][number % len(WORDS[door]) :][:1])
         if number == 3:
@@ -84,9 +84,9 @@ def test_who_drips_is_cut(server: MailServer, door: str) -> None:
             imap.logout()
         if not clients:
             break
-        assert time.monotonic() - began < 20 * SECONDS, f"{len(clients)} are still there"
+        assert time.monotonic() < limit, f"{len(clients)} are still there"
         time.sleep(0.01)
-    assert time.monotonic() - began >= SECONDS / 2
+    assert number > 3, "cut before somebody could sign in"
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def test_a_handshake_that_is_asked_for_and_never_comes(server: MailServer, door:
         said = b""
         while b"Begin TLS" not in said:
             said += client.recv(4_096)
-    began = time.monotonic()
+    limit = time.monotonic() + 30
     for octet in HELLO * 100:
         clients = still_open(clients, bytes([octet]))
         if not clients:
             break
-        assert time.monotonic() - began < 20 * SECONDS, f"{len(clients)} are still there"
+        assert time.monotonic() < limit, f"{len(clients)} are still there"
         time.sleep(0.01)

