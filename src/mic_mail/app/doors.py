@@ -5,7 +5,9 @@ In: rooms and listening sockets. Out: connections that speak SMTP, IMAP, POP3 or
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
+from mic_mail.app.eviction import open_evictor, room_was_made
 from mic_mail.app.rooms import Rooms
 from mic_mail.app.settings import (
     admission_limits,
@@ -46,6 +48,8 @@ TOO_MANY = {
     "ldap": farewell(Code.UNAVAILABLE, "Too many connections; try again later."),
 }
 HANDSHAKE_SECONDS = 30.0
+_MAKE_ROOM = b'["room"]'
+"""What a worker says to the others that has let somebody in and has nobody to drop for it."""
 
 
 class Doors:
@@ -75,6 +79,17 @@ class Doors:
             "ldap": self._ldap,
         }
         self._admission = Admission(admission_limits(rooms.config), rooms.clock.monotonic)
+        self.evictor = open_evictor(rooms.access, rooms.log, tally, ask=lambda: rooms.feed.say(_MAKE_ROOM))
+        for server in self._servers.values():
+            self.evictor.watch(server.open)
+        rooms.feed.listen(self._hear)
+
+    def _hear(self, word: bytes) -> None:
+        if word == _MAKE_ROOM:
+            self.evictor.asked(self._admission.limits.connections)
+
+    def _make_room(self, coming: int = 0) -> bool:
+        return self.evictor.make_room(self._admission.limits.connections, coming)
 
     def open(self, listeners: Sequence[Listener]) -> None:
         """Serve on these sockets; belongs to the running loop."""
@@ -82,17 +97,19 @@ class Doors:
             self._rooms.spawn(self._book.current())  # made before somebody waits for it
         log = self._rooms.log
         for listener in listeners:
-            self._accepting.append(
-                Acceptor(
-                    listener,
-                    self._shares[PROTOCOLS[listener.door]],
-                    self._gated(listener),
-                    tls=(lambda: self._rooms.tls.context) if listener.implicit_tls else None,
-                    handshake_seconds=HANDSHAKE_SECONDS,
-                    may_begin=self._may_begin(listener.door),
-                    exhausted=lambda error: log.event("connections_exhausted", error=str(error)),
-                )
+            acceptor = Acceptor(
+                listener,
+                self._shares[PROTOCOLS[listener.door]],
+                self._gated(listener),
+                tls=(lambda: self._rooms.tls.context) if listener.implicit_tls else None,
+                handshake_seconds=HANDSHAKE_SECONDS,
+                may_begin=self._may_begin(listener.door),
+                exhausted=lambda error: log.event("connections_exhausted", error=str(error)),
+                make_room=self.evictor.drop,
             )
+            if listener.implicit_tls:
+                self.evictor.watch(acceptor.coming)
+            self._accepting.append(acceptor)
 
     def _gated(self, listener: Listener) -> Callable[[], asyncio.Protocol]:
         """What makes the first protocol of each connection at a door."""
@@ -105,8 +122,9 @@ class Doors:
             return TOO_MANY[protocol]
 
         reader = self._rooms.tls.reader if listener.implicit_tls else None
+        make_room = room_was_made if listener.implicit_tls else self._make_room
         return lambda: Gate(
-            self._admission, factory, total=self._tally.total, is_open=self._is_open, refused=refused, reader=reader
+            self._admission, factory, make_room=make_room, is_open=self._is_open, refused=refused, reader=reader
         )
 
     def _is_open(self, connection: object) -> bool:
@@ -124,6 +142,7 @@ class Doors:
                 address,
                 self._is_open,
                 lambda why: self._rooms.log.event("connection_refused", peer=address, door=door, reason=why),
+                partial(self._make_room, 1),
             )
 
         return begin

@@ -15,6 +15,7 @@ from mic_mail.app.following import follow_the_directory
 from mic_mail.app.rooms import Rooms, open_rooms
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
+from mic_mail.net.eviction import Evictor
 from mic_mail.net.listeners import WEB_DOORS, Listener
 from mic_mail.net.sharing import Tally
 from mic_mail.process.lag import lag_report
@@ -111,7 +112,7 @@ async def open_server(
             await rooms.prepare_journal()
         doors = Doors(rooms, tally)
         doors.open([listener for listener in listeners if listener.door not in WEB_DOORS])
-        web = _open_web(rooms, [listener for listener in listeners if listener.door in WEB_DOORS], secret, tally)
+        web = _open_web(rooms, [listener for listener in listeners if listener.door in WEB_DOORS], secret, tally, doors.evictor)
     except BaseException:
         await rooms.close()
         raise
@@ -133,13 +134,14 @@ def _begin_sending(rooms: Rooms) -> "SendingMail":
     return sending
 
 
-def _open_web(rooms: Rooms, listeners: Sequence[Listener], secret: bytes, tally: Tally) -> "WebDoors | None":
+def _open_web(rooms: Rooms, listeners: Sequence[Listener], secret: bytes, tally: Tally, evictor: Evictor) -> "WebDoors | None":
     """The pages in this process, where it has their doors."""
     if not listeners:
         return None
     from mic_mail.app.web import WebDoors
 
-    return WebDoors(_web_services(rooms, secret), rooms.tls, listeners, tally, column=len(TOO_MANY))
+    services = _web_services(rooms, secret)
+    return WebDoors(services, rooms.tls, listeners, tally, column=len(TOO_MANY), evictor=evictor)
 
 
 def _web_services(rooms: Rooms, secret: bytes) -> "WebServices":

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from mic_mail.app.eviction import open_evictor, room_was_made
 from mic_mail.app.following import DirectoryFollower
 from mic_mail.app.settings import admission_limits
 from mic_mail.auth.passwords import DECOY_KEY, load_secret
@@ -24,6 +25,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.net.accepting import Acceptor
 from mic_mail.net.admission import Admission, Gate
+from mic_mail.net.eviction import Evictor
 from mic_mail.net.listeners import Listener
 from mic_mail.net.sharing import Tally
 from mic_mail.net.tls import TlsFront
@@ -44,10 +46,10 @@ from mic_mail.services.signin.secondfactors import SecondFactors
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web.application import WebServices
 from mic_mail.web.carddav.collection import Shelf
+from mic_mail.web.http import NO_ROOM
 from mic_mail.web.server import WebServer
 
 HANDSHAKE_SECONDS = 10.0
-TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 60\r\n\r\n"
 REST_SECONDS = 10.0
 """A mailbox that was looked at gives back its handles after so long."""
 CLOSE_SECONDS = 1.0
@@ -57,12 +59,22 @@ class WebDoors:
     """The doors https and http of one process, and the gate in front of them."""
 
     def __init__(
-        self, services: WebServices, tls: TlsFront, listeners: Sequence[Listener], tally: Tally, column: int = 0
+        self,
+        services: WebServices,
+        tls: TlsFront,
+        listeners: Sequence[Listener],
+        tally: Tally,
+        *,
+        column: int = 0,
+        evictor: Evictor | None = None,
     ) -> None:
+        """`evictor`: of the process, where there are other doors in it."""
         self._services = services
         share = tally.share(column)
         self._server = WebServer(services, share.change)
         self._admission = Admission(admission_limits(services.config), services.clock.monotonic)
+        self._evictor = evictor = evictor or open_evictor(services.access, services.log, tally)
+        evictor.watch(self._server.open)
         is_open = self._server.open.__contains__
 
         def refused(listener: Listener, address: str, why: str) -> None:
@@ -71,12 +83,19 @@ class WebDoors:
         def gate(listener: Listener) -> Gate:
             def turned_away(address: str, why: str) -> bytes:
                 refused(listener, address, why)
-                return TOO_MANY
+                return NO_ROOM
 
-            return Gate(self._admission, self._server.connection, total=tally.total, is_open=is_open, refused=turned_away)
+            return Gate(
+                self._admission,
+                self._server.connection,
+                make_room=room_was_made if listener.implicit_tls else self._make_room,
+                is_open=is_open,
+                refused=turned_away,
+            )
 
         def may_begin(listener: Listener, address: str) -> Callable[[], None] | None:
-            return self._admission.begin_handshake(address, is_open, partial(refused, listener, address))
+            told = partial(refused, listener, address)
+            return self._admission.begin_handshake(address, is_open, told, partial(self._make_room, 1))
 
         self._accepting = [
             Acceptor(
@@ -87,9 +106,16 @@ class WebDoors:
                 handshake_seconds=HANDSHAKE_SECONDS,
                 may_begin=partial(may_begin, listener),
                 exhausted=lambda error: services.log.event("connections_exhausted", error=str(error)),
+                make_room=evictor.drop,
             )
             for listener in listeners
         ]
+        for listener, acceptor in zip(listeners, self._accepting, strict=True):
+            if listener.implicit_tls:
+                evictor.watch(acceptor.coming)
+
+    def _make_room(self, coming: int = 0) -> bool:
+        return self._evictor.make_room(self._admission.limits.connections, coming)
 
     def configure(self, services: WebServices) -> None:
         self._server.configure(services)

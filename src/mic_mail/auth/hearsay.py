@@ -63,6 +63,10 @@ class SharedThrottle:
         if self._own.seen(mailbox, peer, now):
             self._say("seen", mailbox, peer, b"")
 
+    def is_home(self, peer: str) -> bool:
+        """As `Throttle.is_home`."""
+        return self._own.is_home(peer)
+
     def known(self, now: float) -> list[tuple[str, str, float]]:
         """As `Throttle.known`."""
         return self._own.known(now)

@@ -286,6 +286,10 @@ class Throttle:
             self._known.touch(mailbox, net)
         return news
 
+    def is_home(self, peer: str) -> bool:
+        """Whether some mailbox was signed in to from this network."""
+        return self._known.homes(network(peer)) > 0
+
     def known(self, now: float) -> list[tuple[str, str, float]]:
         """Mailbox, network and how long ago it was last heard of, of what still counts; the longest untouched first."""
         return [

@@ -65,7 +65,13 @@ class Limits(Section):
 
     attachment: Annotated[Attachment, About("Attachments.", "8.3.b")] = Attachment()
     connections: Annotated[
-        int, Field(ge=10, le=1_000_000), Unit("connections"), About("Connections at once, in all workers.")
+        int,
+        Field(ge=10, le=1_000_000),
+        Unit("connections"),
+        About(
+            "Connections at once, in all workers; beyond it the oldest that has not signed in makes room, "
+            "of the network that holds most of them."
+        ),
     ] = 20_000
     connections_per_network: Annotated[
         int, Field(ge=1, le=1_000_000), Unit("connections"), About("Connections per worker from one network (/24, /64).")

@@ -106,7 +106,8 @@ MEANINGS = {
     "limits.attachment.allowed_by": "Văn bản cho phép mức tối đa khác 20 MiB; phải có thì `maximum` mới được khác.",
     "limits.attachment.maximum": "Tổng kích cỡ (đã giải mã) các tệp gửi kèm của một thư.",
     "limits.attachment.text_room": "Phần thư ngoài tệp gửi kèm; SIZE và APPENDLIMIT tính từ hai số này.",
-    "limits.connections": "Số kết nối cùng lúc của mọi tiến trình.",
+    "limits.connections": "Số kết nối cùng lúc của mọi tiến trình; khi hết chỗ, kết nối lâu nhất chưa đăng nhập của mạng đang "
+    "giữ nhiều kết nối như vậy nhất phải nhường chỗ.",
     "limits.connections_per_network": "Số kết nối từ một mạng (/24, /64) trên mỗi tiến trình.",
     "limits.new_per_minute": "Số kết nối mới mỗi phút từ một mạng trên mỗi tiến trình.",
     "limits.exempt_networks": "Các mạng không áp dụng hai giới hạn trên.",

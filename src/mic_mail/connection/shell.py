@@ -40,7 +40,7 @@ from mic_mail.ids import trace_id
 from mic_mail.log import failures
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.acknowledging import acknowledge, acknowledged
-from mic_mail.net.connections import OpenConnections
+from mic_mail.net.connections import Changed, OpenConnections
 from mic_mail.net.tls import TlsFront
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import withheld
@@ -66,6 +66,12 @@ STEPS_AT_ONCE = 16
 """After so many steps without a wait the other connections have their turn."""
 
 
+LAST_WORD_SECONDS = 1.0
+"""How long a client may take to read that somebody else needs its place."""
+NO_ROOM = Text(
+    "Máy chủ hết chỗ cho kết nối chưa đăng nhập; xin thử lại sau.",
+    "There is no room left for connections that have not signed in; please try again later.",
+)
 GOING_DOWN = Text("Máy chủ tạm ngừng; xin kết nối lại.", "The server is going down; please connect again.")
 
 
@@ -89,8 +95,8 @@ class Server:
 
     connection: ClassVar[type["Connection"]]
 
-    def __init__(self, services: Services, changed: Callable[[int], None] = lambda by: None) -> None:
-        """`changed` is told of each connection that begins (+1) or ends (-1)."""
+    def __init__(self, services: Services, changed: Changed = lambda by, strangers: None) -> None:
+        """`changed` is told of each connection that begins or ends, or at which somebody signs in."""
         self.services = services
         self.open: OpenConnections[Connection] = OpenConnections(changed)
         self.sessions: Counter[int] = Counter()
@@ -244,6 +250,7 @@ class Connection(asyncio.Protocol, ABC):
     def _give_back(self) -> None:
         """The session is over: nothing is watched for it any more, and the mailbox has room for another."""
         if self._watch is not None:
+            self._server.open.sign_out(self)
             self._watch.close()
             self._watch = None
             assert self._signed_in is not None
@@ -393,6 +400,7 @@ class Connection(asyncio.Protocol, ABC):
         self._account = services.store.account(signed_in.account, None if personal else signed_in.address)
         if not self._lost:
             sessions[signed_in.mailbox_id] += 1
+            self._server.open.sign_in(self)
             self._watch = services.access.watch(signed_in.mailbox_id, self._decision_moved, signed_in.decision)
         return True
 
@@ -433,6 +441,18 @@ class Connection(asyncio.Protocol, ABC):
         """A goodbye as soon as the session can; a client that is behind with its reading is cut off after a while."""
         self._session.end(text, self.ENDING_CODES.get(why, b""))
         self._go_on_ending()
+
+    @property
+    def address(self) -> str:
+        """The peer's."""
+        return self._peer.address
+
+    def make_room(self) -> bool:
+        """Somebody else needs the place: a goodbye, if it can be said now, and the end."""
+        self._server.open.discard(self)
+        self.end(NO_ROOM, RefusalKind.UNAVAILABLE)
+        self._loop.call_later(LAST_WORD_SECONDS, self.abort)
+        return True
 
     def _go_on_ending(self) -> None:
         """The session has to end: what is written and not read by then is waited for no longer."""

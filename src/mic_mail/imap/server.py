@@ -36,6 +36,7 @@ from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.deflate import Damaged, Deflate
 from mic_mail.imap.selected.shelf import Shelf
 from mic_mail.imap.session import Session
+from mic_mail.net.connections import Changed
 from mic_mail.process.feed import Feed, Subscription
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.operations.downtimes import announcements
@@ -376,7 +377,7 @@ class ImapServer(shell.Server):
 
     connection = ImapConnection
 
-    def __init__(self, services: ImapServices, changed: Callable[[int], None] = lambda by: None) -> None:
+    def __init__(self, services: ImapServices, changed: Changed = lambda by, strangers: None) -> None:
         super().__init__(services, changed)
         self.shelf = Shelf()
         self._errands: set[asyncio.Task[None]] = set()

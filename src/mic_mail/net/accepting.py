@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
+from mic_mail.net.connections import OpenConnections
 from mic_mail.net.listeners import Listener
 from mic_mail.net.sharing import Share
 
@@ -23,6 +24,27 @@ GLANCE_SECONDS: Final = 0.001
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """No descriptor or no memory for one more connection: it waits in the backlog."""
 EXHAUSTED_SECONDS: Final = 1.0
+ROOM_MADE_SECONDS: Final = 0.02
+"""The connection that was dropped for it gives back its descriptor in one of the next turns of the loop."""
+
+
+class Coming:
+    """A connection that was accepted and has not come to its protocol."""
+
+    __slots__ = ("_among", "_socket", "address")
+
+    def __init__(self, accepted: socket.socket, address: str, among: "OpenConnections[Coming]") -> None:
+        self._socket = accepted
+        self.address = address
+        self._among = among
+
+    def make_room(self) -> bool:
+        """End it, and count it no longer. No word can be said in a handshake. Not cancelled: its protocol may have begun in
+        this very turn of the loop, and must hear of the end."""
+        self._among.discard(self)
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        return True
 
 
 class Acceptor:
@@ -38,8 +60,10 @@ class Acceptor:
         handshake_seconds: float,
         may_begin: Callable[[str], Callable[[], None] | None],
         exhausted: Callable[[OSError], None],
+        make_room: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`may_begin`: whether a handshake with this address may begin, and whom to tell when it has ended."""
+        """`may_begin`: whether a handshake with this address may begin, and whom to tell when it has ended. `make_room` drops
+        somebody where no descriptor is left: whether that was possible."""
         self._socket = listener.socket
         self._share = share
         self._factory = factory
@@ -47,9 +71,13 @@ class Acceptor:
         self._handshake_seconds = handshake_seconds if tls else None
         self._may_begin = may_begin if tls else _always
         self._exhausted = exhausted
+        self._make_room = make_room
+        self._complains_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
-        self._coming: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.coming: OpenConnections[Coming] = OpenConnections(share.change)
+        """Accepted, and not yet at their protocol: with TLS, in the handshake."""
         self._listen()
 
     def close(self) -> None:
@@ -89,25 +117,33 @@ class Acceptor:
             accepted, peer = self._socket.accept()
         except OSError as error:  # another worker was faster, or the client has gone
             if error.errno in EXHAUSTED:
-                self._exhausted(error)
-                self._loop.remove_reader(self._socket)
-                self._pause = self._loop.call_later(EXHAUSTED_SECONDS, self._listen)
+                self._wait_for_descriptors(error)
             return False
         self._share.take()
         ended = self._may_begin(peer[0])
         if ended is None:
             accepted.close()
             return True
-        self._share.change(+1)
-        coming = self._loop.create_task(self._begin(accepted))
-        self._coming.add(coming)
-        coming.add_done_callback(lambda coming: self._has_come(coming, ended))
+        coming = Coming(accepted, str(peer[0]), self.coming)
+        self.coming.add(coming)
+        task = self._loop.create_task(self._begin(accepted))
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._has_come(task, coming, ended))
         return True
 
-    def _has_come(self, coming: asyncio.Task[None], ended: Callable[[], None]) -> None:
+    def _wait_for_descriptors(self, error: OSError) -> None:
+        """Let it lie until there is one: at once where somebody gives up a place for it."""
+        now = self._loop.time()
+        if now >= self._complains_at:
+            self._complains_at = now + EXHAUSTED_SECONDS
+            self._exhausted(error)
+        self._loop.remove_reader(self._socket)
+        self._pause = self._loop.call_later(ROOM_MADE_SECONDS if self._make_room() else EXHAUSTED_SECONDS, self._listen)
+
+    def _has_come(self, task: asyncio.Task[None], coming: "Coming", ended: Callable[[], None]) -> None:
         """From here on a connection is counted by its server (`OpenConnections`) and by the gate, if it came to be."""
-        self._coming.discard(coming)
-        self._share.change(-1)
+        self._tasks.discard(task)
+        self.coming.discard(coming)
         ended()
 
     async def _begin(self, accepted: socket.socket) -> None:

@@ -2,7 +2,8 @@
 
 A network is an IPv4 /24 or an IPv6 /64. `Gate` stands in front of a door's protocol: it looks at the address, and either
 steps aside for ever (2 µs a connection) or says the door's word for "too many" and closes. Where a door begins with TLS the
-gate comes behind the handshake, so those that are under way are counted before (`begin_handshake`). Whether a connection is
+gate comes behind the handshake, so those that are under way are counted before (`begin_handshake`), and whether there is room
+for one more is asked there. Whether a connection is
 still open is asked only when a limit is reached, so nothing has to be told when one ends; memory is bounded by what is open
 and by one minute of arrivals.
 """
@@ -56,10 +57,12 @@ class Admission:
         self.limits = limits
         self._exempt = Networks(limits.exempt)
 
-    def refusal(self, address: str, total: int, is_open: Callable[[object], bool]) -> str | None:
-        """Why a new connection from `address` cannot be; `total` are open, itself among them. None: it may."""
-        if total > self.limits.connections:
-            return "total"
+    def refusal(self, address: str, make_room: Callable[[], bool], is_open: Callable[[object], bool]) -> str | None:
+        """Why a new connection from `address` cannot be. None: it may. Whoever passes the limits of networks asks `make_room`
+        whether all that are open leave room for it."""
+        return self._refusal_of_network(address, is_open) or (None if make_room() else "total")
+
+    def _refusal_of_network(self, address: str, is_open: Callable[[object], bool]) -> str | None:
         if not address or address in self._exempt:
             return None
         if self._monotonic() >= self._minute_ends:
@@ -78,13 +81,18 @@ class Admission:
         return held
 
     def begin_handshake(
-        self, address: str, is_open: Callable[[object], bool], refused: Callable[[str], None]
+        self,
+        address: str,
+        is_open: Callable[[object], bool],
+        refused: Callable[[str], None],
+        make_room: Callable[[], bool],
     ) -> Callable[[], None] | None:
         """What has to be called when the handshake of TLS from `address` has ended; None where its network has so many already,
-        begun or open: the gate sees only those that are done, and whoever never says a word would keep everybody out. Who is
-        turned away counts as one who has come, and `refused` hears why of the first of a network and minute."""
+        begun or open, or there is no room: the gate sees only those that are done, and whoever never says a word would keep
+        everybody out. Who is turned away counts as one who has come, and `refused` hears why of the first of a network and
+        minute."""
         if not address or address in self._exempt:
-            return lambda: None
+            return (lambda: None) if make_room() else None
         if self._monotonic() >= self._minute_ends:
             self._begin_minute(is_open)
         network = network_of(address)
@@ -95,6 +103,8 @@ class Admission:
             len(self._held(network, self._handshakes[network], is_open)) + self._handshakes[network] >= self.limits.per_network
         ):
             why = "network"
+        elif not make_room():
+            why = "total"
         if why is not None:
             self._arrivals[network] = self._arrivals.get(network, 0) + 1
             if network not in self._turned_away:
@@ -131,14 +141,14 @@ class Gate(asyncio.Protocol):
         admission: Admission,
         factory: Callable[[], asyncio.Protocol],
         *,
-        total: Callable[[], int],
+        make_room: Callable[[], bool],
         is_open: Callable[[object], bool],
         refused: Callable[[str, str], bytes],
         reader: Callable[[asyncio.Protocol], asyncio.BaseProtocol] | None = None,
     ) -> None:
         self._admission = admission
         self._factory = factory
-        self._total = total
+        self._make_room = make_room
         self._is_open = is_open
         self._refused = refused
         self._reader = reader
@@ -147,7 +157,7 @@ class Gate(asyncio.Protocol):
         there = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if peer else ""
-        why = self._admission.refusal(address, self._total(), self._is_open)
+        why = self._admission.refusal(address, self._make_room, self._is_open)
         if why is not None:
             there.write(self._refused(address, why))
             there.close()

@@ -1,19 +1,27 @@
 """The open connections of one protocol in this process: looked through, counted, waited for."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 Connection = TypeVar("Connection")
+Changed = Callable[[int, int], None]
+"""So many more connections are open; of them, so many more at which nobody has signed in."""
+_arrivals = count()
 
 
 class OpenConnections(Generic[Connection]):
     """A set that tells of its changes; belongs to a loop."""
 
-    def __init__(self, changed: Callable[[int], None] = lambda by: None) -> None:
-        """`changed` is told +1 and -1."""
+    def __init__(self, changed: Changed = lambda by, strangers: None) -> None:
+        """`changed` is told how many more or fewer are open, and of them those at which nobody has signed in."""
         self._changed = changed
         self._open: set[Connection] = set()
+        self._strangers: dict[Connection, int] = {}
+        self.strangers: Mapping[Connection, int] = MappingProxyType(self._strangers)
+        """Those at which nobody has signed in, the oldest first, with their numbers among all of this process."""
         self._all_closed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -30,13 +38,25 @@ class OpenConnections(Generic[Connection]):
         """It is open."""
         if connection not in self._open:
             self._open.add(connection)
-            self._changed(+1)
+            self._strangers[connection] = next(_arrivals)
+            self._changed(+1, +1)
+
+    def sign_in(self, connection: Connection) -> None:
+        """Somebody has signed in at it; may be said twice."""
+        if self._strangers.pop(connection, None) is not None:
+            self._changed(0, -1)
+
+    def sign_out(self, connection: Connection) -> None:
+        """Nobody is signed in at it any more."""
+        if connection in self._open and connection not in self._strangers:
+            self._strangers[connection] = next(_arrivals)
+            self._changed(0, +1)
 
     def discard(self, connection: Connection) -> None:
         """It has ended; may be said twice."""
         if connection in self._open:
             self._open.remove(connection)
-            self._changed(-1)
+            self._changed(-1, 0 if self._strangers.pop(connection, None) is None else -1)
             if not self._open:
                 self._all_closed.set()
 

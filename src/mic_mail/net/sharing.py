@@ -14,7 +14,8 @@ COLUMNS: Final = 8
 SLACK: Final = 8
 """Nobody waits for a worker that has at most an eighth fewer: where connections pour in, none should stand still."""
 
-_COLUMN: Final = 2  # open now, taken ever
+_COLUMN: Final = 3  # open now, of these without a sign-in, taken ever
+_STRANGERS, _TAKEN = 1, 2
 _ROW: Final = COLUMNS * _COLUMN
 _NUMBER_OCTETS: Final = 4
 _LARGEST: Final = 0xFFFFFFFF
@@ -52,6 +53,11 @@ class Tally:
         """Connections of every kind in all workers."""
         return sum(self._numbers[::_COLUMN])
 
+    def others_hold_more_strangers(self) -> bool:
+        """Whether another worker has more than twice as many connections without a sign-in as this one."""
+        strangers = [sum(self._numbers[row + _STRANGERS : row + _ROW : _COLUMN]) for row in range(0, len(self._numbers), _ROW)]
+        return max(strangers) > 2 * strangers[self._mine // _ROW]
+
 
 class Share:
     """One worker's connections of one kind, among those of the others."""
@@ -70,20 +76,21 @@ class Share:
 
     def take(self) -> None:
         """A connection was accepted; whether it is open is said by `change`."""
-        self._numbers[self._place + 1] = (self._numbers[self._place + 1] + 1) & _LARGEST
+        self._numbers[self._place + _TAKEN] = (self._numbers[self._place + _TAKEN] + 1) & _LARGEST
 
-    def change(self, by: int) -> None:
-        """So many more are open (or fewer: negative)."""
+    def change(self, by: int, strangers: int = 0) -> None:
+        """So many more are open (or fewer: negative), and of them so many more at which nobody has signed in."""
         self._numbers[self._place] += by
+        self._numbers[self._place + _STRANGERS] += strangers
 
     def should_wait(self) -> bool:
         """Whether the next connection is rather for another worker."""
-        return any(self._numbers[other + 1] != self._given_up.get(other) for other in self._freer())
+        return any(self._numbers[other + _TAKEN] != self._given_up.get(other) for other in self._freer())
 
     def give_up(self) -> None:
         """Those with fewer did not come for a connection: no more waiting for them until they take one again."""
         for other in self._freer():
-            self._given_up[other] = self._numbers[other + 1]
+            self._given_up[other] = self._numbers[other + _TAKEN]
 
     def _freer(self) -> list[int]:
         numbers, mine = self._numbers, self.open

@@ -100,6 +100,9 @@ class Wire(Protocol):
         ...
 
     def describe(self) -> Peer: ...
+    def signed_in(self) -> None:
+        """Somebody has signed in: the place is kept for them."""
+
     def expire(self, name: str) -> None:
         """Say the row `name` and close."""
 
@@ -403,6 +406,7 @@ class Conversation:
             if isinstance(answer, SignedIn):
                 self._sign_out()
                 self._signed_in = answer
+                self._wire.signed_in()
                 self._watch = self._services.access.watch(answer.mailbox_id, self._decision_moved, answer.decision)
                 return self._core.signed_in(answer.address)
             if not isinstance(answer, Challenge):

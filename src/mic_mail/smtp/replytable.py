@@ -34,6 +34,7 @@ TABLE: dict[str, Row] = {
     "timeout": Row(421, "4.4.2", "Nothing came for too long; closing the connection."),
     "too-slow": Row(421, "4.4.2", "The message takes too long; closing the connection."),
     "shutdown": Row(421, "4.3.2", "The server is shutting down; try again in a moment."),
+    "no-room": Row(421, "4.7.0", "Too many connections; try again later."),
     "signed-out": Row(421, "4.7.0", "This mailbox may not be used any more; sign in again to hear why."),
     "failed": Row(421, "4.3.0", "Something went wrong here; try again later."),
     "too-many-errors": Row(421, "4.7.0", "Too many errors; closing the connection."),

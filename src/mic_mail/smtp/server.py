@@ -20,7 +20,7 @@ from mic_mail.connection import peer
 from mic_mail.ids import trace_id
 from mic_mail.log.failures import where
 from mic_mail.net.acknowledging import acknowledge
-from mic_mail.net.connections import OpenConnections
+from mic_mail.net.connections import Changed, OpenConnections
 from mic_mail.services.signin.identity import Peer
 from mic_mail.services.transport.envelope import Role
 from mic_mail.smtp import replies
@@ -29,6 +29,8 @@ from mic_mail.smtp.session import Door
 
 __all__ = ["SmtpServer", "SmtpServices"]
 
+LAST_WORD_SECONDS: Final = 1.0
+"""Likewise where somebody else needs the place."""
 CLOSING_SECONDS: Final = 5.0
 """How long the last reply of a connection may take to leave."""
 ENDING_SECONDS: Final = 3.0
@@ -43,8 +45,8 @@ ROLES: Final = {"smtp": Role.MX, "submission": Role.SUBMISSION, "submissions": R
 class SmtpServer:
     """Makes the connections of one process and ends them together."""
 
-    def __init__(self, services: SmtpServices, changed: Callable[[int], None] = lambda by: None) -> None:
-        """`changed` is told of each connection that begins (+1) or ends (-1)."""
+    def __init__(self, services: SmtpServices, changed: Changed = lambda by, strangers: None) -> None:
+        """`changed` is told of each connection that begins or ends, or at which somebody signs in."""
         self.services = services
         self.open: OpenConnections[SmtpConnection] = OpenConnections(changed)
         self.draining = False
@@ -107,7 +109,7 @@ class SmtpConnection(SMTP):
         self._tls = (services.tls_for_servers if door.role is Role.MX else None) or services.tls
         self._arrived = b""
         self._arrival: asyncio.Future[None] | None = None
-        self._session_id = ""
+        self._session_id = self._address = ""
         self._has_said_all = False
         self._is_held_back = False
         self._unanswered = False  # nothing was written since the client was last heard
@@ -127,6 +129,7 @@ class SmtpConnection(SMTP):
     # ------------------------------------------------------------ the life of a connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._address = str((transport.get_extra_info("peername") or ("",))[0])
         self._server.open.add(self)
         super().connection_made(transport)
 
@@ -193,9 +196,31 @@ class SmtpConnection(SMTP):
         if self.transport is not None and not self.transport.is_closing() and not self.over:
             peername = self.transport.get_extra_info("peername") or ("",)
             self._services.log.event("connection_cut", reason=name, peer=peername[0], session=self._session_id)
-            self._open_transport().write(b"".join((*self._unsent, replies.fixed(name))))
-            self._unsent.clear()
-            self.close()
+            self._part(name)
+
+    def _part(self, name: str) -> None:
+        self._open_transport().write(b"".join((*self._unsent, replies.fixed(name))))
+        self._unsent.clear()
+        self.close()
+
+    def signed_in(self) -> None:
+        self._server.open.sign_in(self)
+
+    @property
+    def address(self) -> str:
+        """The peer's."""
+        return self._address
+
+    def make_room(self) -> bool:
+        """Somebody else needs the place: 421, unless a reply is being made. Nothing has been promised of a message of which
+        octets are waited for."""
+        if self._deadline is None:
+            return False
+        self._server.open.discard(self)
+        if self.transport is not None and not self.transport.is_closing() and not self.over:
+            self._part("no-room")
+            self._reset_timeout(LAST_WORD_SECONDS)
+        return True
 
     def drain(self) -> None:
         """The server is shutting down: now if nothing is going on, else after the present command."""

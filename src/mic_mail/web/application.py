@@ -238,6 +238,7 @@ class Application:
         if not self.services.page_access.has_shown_enough(visit.signed_in):  # a second factor was set, or removed, since
             self.sessions.end(visit.token)
             return None
+        caller_of(request).signed_in()
         return visit
 
     async def half_visit(self, request: Request) -> Visit | None:

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 
 from starlette.requests import Request
 from starlette.types import ASGIApp
@@ -21,12 +22,15 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from mic_mail.net.connections import OpenConnections
+from mic_mail.net.connections import Changed, OpenConnections
 from mic_mail.services.signin.identity import Peer, TlsInfo
 from mic_mail.web.guarding import HEAD_OCTETS
 
 HIGH_WATER_OCTETS = 64 << 10
 """Of an answer that is not sent yet; what comes in slices (`bodies.Sliced`) goes on below it."""
+NO_ROOM = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 60\r\n\r\n"
+"""For whoever has no place, or has to give it up."""
+LAST_WORD_SECONDS = 1.0
 _TCP_NOTSENT_LOWAT = 25
 """Linux's number for it; Python's `socket` has none."""
 STATE_PEER = "mic_mail.peer"
@@ -36,9 +40,11 @@ STATE_PEER = "mic_mail.peer"
 class Caller:
     """Who is at the other end of a connection."""
 
-    __slots__ = ("address", "local_port", "port", "session_id", "tls")
+    __slots__ = ("address", "local_port", "port", "session_id", "signed_in", "tls")
 
-    def __init__(self, transport: asyncio.BaseTransport, session_id: str) -> None:
+    def __init__(self, transport: asyncio.BaseTransport, session_id: str, signed_in: Callable[[], None]) -> None:
+        """`signed_in` is to be called when a request shows that somebody is."""
+        self.signed_in = signed_in
         peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self.address, self.port = (str(peer[0]), int(peer[1])) if peer else ("", 0)
         self.local_port = int(here[1]) if here else 0
@@ -64,9 +70,7 @@ def peer_of(request: Request, door: str = "web") -> Peer:
 class Http:
     """What all connections of one process share."""
 
-    def __init__(
-        self, app: ASGIApp, *, new_id: Callable[[], str], changed: Callable[[int], None], request_seconds: float
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, new_id: Callable[[], str], changed: Changed, request_seconds: float) -> None:
         _silence()
         self.new_id = new_id
         self.request_seconds = request_seconds
@@ -107,7 +111,8 @@ class HttpConnection(H11Protocol):
         transport.set_write_buffer_limits(high=HIGH_WATER_OCTETS)
         _hold_little(transport)
         self._shared.open.add(self)
-        self.app_state = {STATE_PEER: Caller(transport, self._shared.new_id())}
+        self._caller = Caller(transport, self._shared.new_id(), partial(self._shared.open.sign_in, self))
+        self.app_state = {STATE_PEER: self._caller}
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -116,6 +121,29 @@ class HttpConnection(H11Protocol):
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._shared.open.discard(self)
+        self._caller.signed_in = (
+            _nothing  # it names this connection, which would lie in a ring with it until the collector comes
+        )
+
+    @property
+    def address(self) -> str:
+        """The peer's."""
+        return self._caller.address
+
+    def make_room(self) -> bool:
+        """Somebody else needs the place: 503 to whoever asks for nothing, an end to whoever sends or reads slowly; who is being
+        answered has it in a moment."""
+        is_behind = self._unread is not None or (self.cycle is not None and self.cycle.more_body)
+        if not self.is_idle and not is_behind:
+            return False
+        self._shared.open.discard(self)
+        if is_behind:
+            self._cut()
+        else:
+            self.transport.write(NO_ROOM)
+            self.transport.close()
+            self.loop.call_later(LAST_WORD_SECONDS, self._cut)
+        return True
 
     @property
     def is_idle(self) -> bool:
@@ -158,6 +186,10 @@ class HttpConnection(H11Protocol):
 
     def _cut(self) -> None:
         self.transport.abort()
+
+
+def _nothing() -> None:
+    """Nobody is there any more."""
 
 
 def _hold_little(transport: asyncio.Transport) -> None:

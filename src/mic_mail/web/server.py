@@ -4,10 +4,9 @@ In: services, listening sockets with what accepts on them. Out: protocols for th
 """
 
 import asyncio
-from collections.abc import Callable
 
 from mic_mail.ids import trace_id
-from mic_mail.net.connections import OpenConnections
+from mic_mail.net.connections import Changed, OpenConnections
 from mic_mail.web.application import Application, WebServices
 from mic_mail.web.http import Http, HttpConnection
 
@@ -17,7 +16,7 @@ SWEEP_SECONDS = 60.0
 class WebServer:
     """The pages of one process; belongs to its loop."""
 
-    def __init__(self, services: WebServices, changed: Callable[[int], None]) -> None:
+    def __init__(self, services: WebServices, changed: Changed) -> None:
         self._application = Application(services)
         self._http = Http(
             self._application.app,

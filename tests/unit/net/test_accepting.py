@@ -199,6 +199,32 @@ async def test_without_a_descriptor_left_connections_wait(listener: Listener) ->
     worker.acceptor.close()
 
 
+async def test_without_a_descriptor_left_somebody_makes_room(listener: Listener) -> None:
+    """Where one can be dropped, who comes is taken though no more descriptors are allowed; it is told once."""
+    [share] = shares(1)
+    worker = Worker("full", listener, share)
+    client = socket.create_connection(("127.0.0.1", listener.port))
+    given_up = [os.dup(client.fileno()) for _ in range(3)]
+
+    def make_room() -> bool:
+        os.close(given_up.pop())
+        return True
+
+    worker.acceptor._make_room = make_room
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(given_up) + 1, limits[1]))
+    try:
+        await until(lambda: len(worker.open) == 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert [error.errno for error in worker.errors] == [errno.EMFILE]
+    assert client.recv(100) == b"full\n"
+    client.close()
+    for descriptor in given_up:
+        os.close(descriptor)
+    worker.acceptor.close()
+
+
 async def test_closing_lets_go_of_the_port(listener: Listener) -> None:
     """What is open stays open; the socket of the others keeps listening."""
     here, there = shares(2)

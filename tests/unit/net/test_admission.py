@@ -17,13 +17,16 @@ class Door:
         given = {"connections": 100, "per_network": 100, "new_per_minute": 100, **limits}
         self.admission = Admission(AdmissionLimits(**given), lambda: self.now)
 
+    def has_room(self) -> bool:
+        return len(self.open) < self.admission.limits.connections
+
     def begin(self, address: str) -> Callable[[], None] | None:
         """What ends the handshake."""
-        return self.admission.begin_handshake(address, self.open.__contains__, self.told.append)
+        return self.admission.begin_handshake(address, self.open.__contains__, self.told.append, self.has_room)
 
     def connect(self, address: str) -> object | str:
         """The connection, or why there is none."""
-        why = self.admission.refusal(address, len(self.open) + 1, self.open.__contains__)
+        why = self.admission.refusal(address, self.has_room, self.open.__contains__)
         if why is not None:
             return why
         connection = object()

@@ -98,3 +98,17 @@ def test_workers_that_obey_it_stay_even(workers: int, looks: list[int]) -> None:
         take(willing[look % len(willing)])
         fewest = min(share.open for share in shares)
         assert max(share.open for share in shares) <= fewest + fewest // SLACK + 1
+
+
+def test_who_holds_more_strangers_than_the_others() -> None:
+    """More than twice as many, of all kinds together: who has half as many drops its own."""
+    one, other = tallies(2)
+    one.share(0).change(+5, +5)
+    assert not one.others_hold_more_strangers()
+    assert other.others_hold_more_strangers()
+    other.share(1).change(+3, +3)
+    assert not other.others_hold_more_strangers()
+    one.share(1).change(+2, +2)
+    assert other.others_hold_more_strangers()
+    one.share(0).change(0, -1)
+    assert not other.others_hold_more_strangers()

@@ -148,6 +148,10 @@ class Access:
         """From where mailboxes were signed in to: mailbox, network, seconds ago."""
         return self._throttle.known(self._clock.monotonic())
 
+    def is_home(self, address: str) -> bool:
+        """Whether people have signed in from the network of an address."""
+        return self._throttle.is_home(address)
+
     def remember(self, known: Iterable[tuple[str, str, float]]) -> None:
         """Likewise from before a restart."""
         now = self._clock.monotonic()

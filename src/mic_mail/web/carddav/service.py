@@ -53,7 +53,7 @@ from mic_mail.web.carddav.requests import (
     report,
 )
 from mic_mail.web.carddav.xml import BODY_OCTETS, CARD, DAV, BadXml, Name
-from mic_mail.web.http import peer_of
+from mic_mail.web.http import caller_of, peer_of
 
 READS = ("OPTIONS", "GET", "HEAD", "PROPFIND", "REPORT")
 WRITES = ("PUT", "DELETE", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "POST", "PATCH", "ACL", "MKCALENDAR")
@@ -172,6 +172,7 @@ class AddressBooks:
         header = request.headers.get("authorization", "")
         answer = await self._callers.find(header, self._access, peer) if header else None
         if isinstance(answer, SignedIn):
+            caller_of(request).signed_in()
             return answer
         if answer is None:
             raise Answered(_refused(401, Text("Đề nghị đăng nhập.", "Please sign in.")))
