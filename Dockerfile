@@ -13,6 +13,11 @@ COPY src src
 RUN /opt/mic-mail/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.13-slim
+# Our own code is Apache-2.0; with aioimaplib and Unidecode the whole is passed on under the GPL (NOTICE).
+LABEL org.opencontainers.image.title="mic-mail" \
+    org.opencontainers.image.licenses="GPL-3.0-only"
+COPY LICENSE NOTICE docs/licenses.csv /usr/share/doc/mic-mail/
+COPY LICENSES /usr/share/doc/mic-mail/LICENSES
 # Debian's zone data: the regulation counts in Asia/Ho_Chi_Minh.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends tzdata \

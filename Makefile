@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Without byte code each process of each server compiles all of it anew, and each pytest all tests: a third of `make test`.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup setup-test run test test-slow test-all markings fuzz lint collect format bench lock clean
+.PHONY: setup setup-test run test test-slow test-all markings fuzz licenses lint collect format bench lock clean
 
 setup: $(VENV)/.run-ready
 setup-test: $(VENV)/.test-ready
@@ -33,6 +33,16 @@ lint: setup-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) -s licenses > /dev/null
+
+# The licence of each package that is needed to run. Whoever adds one, or finds that one has changed its licence, looks whether the
+# whole may still be passed on as README says, and then puts its line on the list.
+ALLOWED := docs/licenses.csv
+licenses: setup-test
+	$(BIN)/pip-licenses --from=mixed --format=csv --no-version \
+		--packages $$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/\1/p' requirements.lock) > $(VENV)/licenses.csv
+	cat $(VENV)/licenses.csv
+	if grep -vxF -f $(ALLOWED) $(VENV)/licenses.csv >&2; then echo "not in $(ALLOWED)" >&2; exit 1; fi
 
 format: setup-test
 	$(BIN)/ruff format .
@@ -78,7 +88,7 @@ bench: setup-test
 # Needs uv on the PATH; writes the lock files anew for every supported Python.
 lock:
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra build pyproject.toml -o requirements.lock
-	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra build --extra test pyproject.toml -c requirements.lock -o requirements-test.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra build --extra test --extra licenses pyproject.toml -c requirements.lock -o requirements-test.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra fuzz pyproject.toml -c requirements-test.lock -o requirements-fuzz.lock
 
 clean:
