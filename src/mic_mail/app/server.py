@@ -86,6 +86,7 @@ class Server:
             "events": self.rooms.log.counted(),
             "limited": dict(self.rooms.mailflow.limited),
             "judged": self.rooms.judging.counted(),
+            **self.rooms.secrecy.report(),
             "directory_version": self.rooms.access.snapshot.version,
             **shown(self.rooms.tls),
             **(self.sending.report() if self.sending is not None else {}),

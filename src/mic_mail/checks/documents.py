@@ -1,7 +1,8 @@
 """What a document is, by its first octets, and who reads it. Names and content types are believed last: they are easily wrong.
 
 In: the octets of an attachment, its name and content type. Out: what its reader shows to the `Look`. Runs in the process that
-reads documents (`reading`), with its limits on memory and time. Readers are imported when a document of their kind comes.
+reads documents (`reading`), with its limits on memory and time. Readers are imported by it before the first document, and by
+others when a document of their kind comes.
 """
 
 import re
@@ -28,7 +29,7 @@ _MAGIC = (
     (b"\xfd7zXZ\x00", "archive"),
     (b"MSCF", "archive"),
 )
-_READERS = {
+READERS = {
     "zip": "archives",
     "compound": "compound",
     "tnef": "tnef",
@@ -108,7 +109,7 @@ def _read(look: Look, found: str, content: bytes) -> None:
         case "archive":
             raise CannotRead(Unread.UNKNOWN_ARCHIVE)
         case _:
-            reader = import_module(f"mic_mail.checks.{_READERS[found]}")
+            reader = import_module(f"mic_mail.checks.{READERS[found]}")
             cast("Callable[[Look, bytes], None]", reader.read)(look, content)
 
 

@@ -9,32 +9,47 @@ reader that nobody asks for a while is let go; one that has read many is too, so
 import asyncio
 import json
 import math
+import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 from mic_mail.checks.bounds import Bounds
-from mic_mail.checks.reading import ANSWER, OCTETS, PATH, READY, REQUEST
+from mic_mail.checks.reading import ANSWER, FILE, OCTETS, REQUEST
 from mic_mail.checks.verdict import Missed, Unread, Verdict
 from mic_mail.process.fairturns import FairTurns
 from mic_mail.process.lanes import Lanes
+from mic_mail.process.sandbox import Protection
 from mic_mail.storage.errors import Unavailable
 
 MODULE = "mic_mail.checks.reading"
 WAIT_SHARE = 0.7
-"""Patience for a turn, as a share of `Bounds.seconds`: wait, look and grace together take 9.5 s at the usual 5 s."""
+"""Patience for a turn, as a share of `Bounds.seconds`."""
 MOST_WAITING = 1_000
 GRACE_SECONDS = 1.0
 """More than the reader gives itself: it stops by itself first, and what it has found until then counts."""
-START_PATIENCE_SECONDS = 3.0
-"""From its coming a message waits so long for a reader that starts, if its patience for a turn is less."""
+ANSWER_SECONDS = 9.5
+"""A message is answered by then, or later where `Bounds.seconds` are many; a slow start of a reader takes from its time."""
+LEAST_SECONDS = 1.0
+"""A look for which there is no more time than this is not begun."""
 START_SECONDS = 10.0
 """Of a new reader on a busy machine, whoever waits for it."""
+_ENVIRONMENT = ("PYTHON", "LC_", "LANG", "TZ", "LD_LIBRARY_PATH", "MALLOC_")
+"""What a reader is told of ours: nothing of the settings, which may hold passwords."""
 IDLE_SECONDS = 300.0
 MOST_READ = 500
 MOST_ANSWER = 1 << 20
+
+
+class OpenFile(NamedTuple):
+    """A message's file, as it is handed to a reader, which may open none."""
+
+    descriptor: int
+    size: int
 
 
 class _Reader:
@@ -45,20 +60,29 @@ class _Reader:
         self.channel = channel
         self.read = 0
 
-    async def ready(self) -> None:
+    async def ready(self) -> Protection:
         """It has started, and has its limits."""
-        await self._receive(len(READY))
+        try:
+            return Protection(**json.loads(await self._answer()))
+        except TypeError as error:
+            raise ValueError("not a protection") from error
 
-    async def ask(self, what: int, content: bytes) -> Verdict:
+    async def ask(self, source: bytes | OpenFile) -> Verdict:
         """`OSError` or `ValueError` if it is no more, or talks nonsense."""
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(self.channel, REQUEST.pack(what, len(content)) + content)
+        if isinstance(source, bytes):
+            request = REQUEST.pack(OCTETS, len(source)) + source
+            await asyncio.get_running_loop().sock_sendall(self.channel, request)
+        else:  # a few octets, and nothing is under way: they do not wait
+            socket.send_fds(self.channel, [REQUEST.pack(FILE, source.size)], [source.descriptor])
+        verdict = Verdict.decode(await self._answer())
+        self.read += 1
+        return verdict
+
+    async def _answer(self) -> bytes:
         (size,) = ANSWER.unpack(await self._receive(ANSWER.size))
         if size > MOST_ANSWER:
             raise ValueError("no answer is so long")
-        verdict = Verdict.decode(await self._receive(size))
-        self.read += 1
-        return verdict
+        return await self._receive(size)
 
     async def _receive(self, size: int) -> bytes:
         loop = asyncio.get_running_loop()
@@ -109,10 +133,20 @@ class ReadingCosts:
 class Readers:
     """The readers of one process and direction: at most `most` messages are read at a time, the others wait for their turn."""
 
-    def __init__(self, bounds: Bounds, lanes: Lanes, *, most: int = 1, nice: int = 5) -> None:
+    def __init__(
+        self,
+        bounds: Bounds,
+        lanes: Lanes,
+        *,
+        most: int = 1,
+        nice: int = 5,
+        started: Callable[[Protection], None] = lambda protection: None,
+    ) -> None:
+        """`started` hears how each new reader is closed in."""
         self.bounds = bounds
         self._lanes = lanes
         self._nice = nice
+        self._started = started
         self._turns = FairTurns(most, MOST_WAITING)
         self._costs = ReadingCosts()
         self._free: list[_Reader] = []
@@ -126,18 +160,18 @@ class Readers:
         """Look into a message of `sender` (a mailbox, a network): a wait for a turn, then `bounds.seconds` at most."""
         now = asyncio.get_running_loop().time
         patience = self.bounds.seconds * WAIT_SHARE
-        start_until = now() + max(patience, START_PATIENCE_SECONDS)
+        until = now() + max(patience + self.bounds.seconds + GRACE_SECONDS, ANSWER_SECONDS)
         try:
             await self._turns.take(patience, sender, lambda: self._costs.suspicion(sender, now()))
         except Unavailable:
             return _missed(Unread.UNAVAILABLE)
         try:
-            reader = await self._ready_reader(start_until - now())
+            reader = await self._ready_reader(until - now() - LEAST_SECONDS)
             if reader is None:
                 return _missed(Unread.UNAVAILABLE)
             began = now()
             try:
-                return await self._read(reader, source)
+                return await self._read(reader, source, min(self.bounds.seconds + GRACE_SECONDS, until - began))
             finally:
                 self._costs.add(sender, now() - began, now())
         finally:
@@ -158,6 +192,15 @@ class Readers:
             return None
         return starting.result()
 
+    async def _ask(self, reader: _Reader, source: bytes | Path) -> Verdict:
+        if isinstance(source, bytes):
+            return await reader.ask(source)
+        file = await self._lanes.io(_open, source)
+        try:
+            return await reader.ask(file)
+        finally:
+            os.close(file.descriptor)
+
     async def _start(self, bounds: Bounds) -> _Reader | None:
         """A reader that has its limits; None where the machine has none."""
         try:
@@ -166,20 +209,20 @@ class Readers:
             return None
         try:
             async with asyncio.timeout(START_SECONDS):
-                await reader.ready()
-        except (OSError, TimeoutError):
+                protection = await reader.ready()
+        except (OSError, ValueError, TimeoutError):
             self._let_go(reader)
             return None
         except asyncio.CancelledError:
             self._let_go(reader)
             raise
+        self._started(protection)
         return reader
 
-    async def _read(self, reader: _Reader, source: bytes | Path) -> Verdict:
-        content, what = (source, OCTETS) if isinstance(source, bytes) else (str(source).encode(), PATH)
+    async def _read(self, reader: _Reader, source: bytes | Path, seconds: float) -> Verdict:
         try:
-            async with asyncio.timeout(self.bounds.seconds + GRACE_SECONDS):
-                verdict = await reader.ask(what, content)
+            async with asyncio.timeout(seconds):
+                verdict = await self._ask(reader, source)
         except TimeoutError:
             verdict = _missed(Unread.TOO_SLOW)
         except (OSError, ValueError):
@@ -242,6 +285,7 @@ def _start(bounds: Bounds, nice: int) -> _Reader:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                env={name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)},
                 process_group=0,  # in our session, or its niceness would count for nothing (sched(7), autogroup)
             )
         except BaseException:
@@ -249,6 +293,11 @@ def _start(bounds: Bounds, nice: int) -> _Reader:
             raise
     ours.setblocking(False)
     return _Reader(process, ours)
+
+
+def _open(path: Path) -> OpenFile:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    return OpenFile(descriptor, os.fstat(descriptor).st_size)
 
 
 def _missed(reason: Unread) -> Verdict:

@@ -1,35 +1,42 @@
 """The process that reads documents: it takes messages one after the other and answers each with a verdict, until nobody asks.
 
-In: on the socket that it was started with, requests (`readers`): the octets of a message, or the path of its file. Out:
+In: on the socket that it was started with, requests (`readers`): the octets of a message, or a descriptor of its file. Out:
 verdicts. It is an own process because documents come from anybody: what makes a reader loop, swell or crash ends this process
-and nothing else. It has limits on memory, processor and descriptors of its own, writes no file, and keeps no text.
+and nothing else. It has limits on memory, processor and descriptors of its own, writes no file, and keeps no text. Before the
+first request it closes itself in (`process.sandbox`): whoever takes it over by a document reaches no file, socket or process.
 
     python -P -m mic_mail.checks.reading FD NICE BOUNDS(JSON)
 """
 
+import contextlib
 import json
-import mmap
 import os
+import pkgutil
 import resource
 import socket
 import sys
 import time
 import warnings
+from dataclasses import asdict
+from importlib import import_module
 from struct import Struct
 
 from mic_mail.checks.bounds import Bounds
-from mic_mail.checks.documents import open_document
+from mic_mail.checks.documents import READERS, open_document
 from mic_mail.checks.looking import Look
 from mic_mail.checks.verdict import Verdict
+from mic_mail.process import sandbox
 
 REQUEST = Struct("<BQ")
-"""What follows (`OCTETS`, `PATH`), and how long it is."""
+"""Where the message is (`OCTETS`: it follows; `FILE`: a descriptor comes along, by SCM_RIGHTS), and how long it is."""
 ANSWER = Struct("<I")
-OCTETS, PATH = 0, 1
-READY = b"."
-"""Said once: what follows takes the time of the message, not of the start."""
+"""The length of what follows: first the `Protection` that is in force, then a verdict for each message."""
+OCTETS, FILE = 0, 1
 _SPARE_SECONDS = 2
 _DESCRIPTORS = 64
+_PIECE = 1 << 20
+_LOADED_WHOLE = ("encodings", "pypdf")
+"""Packages that import parts of themselves when they come across the need."""
 _MOST_DEEP = 400
 """Python frames: documents nest by our own calls, and nothing honest comes near."""
 
@@ -44,19 +51,30 @@ def look_into(octets: bytes, bounds: Bounds) -> Verdict:
 def main(fd: int, nice: int, bounds: Bounds) -> None:
     """Serve until the other end is closed."""
     os.nice(nice)
+    load()
+    sys.meta_path.clear()  # else a module that is missing would be looked for on the disk, which ends the process
     _limit(bounds)
     channel = socket.socket(fileno=fd)
-    channel.sendall(READY)
-    while (head := _receive(channel, REQUEST.size)) is not None:
-        what, size = REQUEST.unpack(head)
-        content = _receive(channel, size)
+    _answer(channel, json.dumps(asdict(sandbox.enter())).encode())
+    while (request := _request(channel)) is not None:
+        what, size, descriptor = request
+        content = _receive(channel, size) if what == OCTETS else _file(descriptor, size)
         if content is None:
             return
         _allow_seconds(bounds)
-        verdict = look_into(content if what == OCTETS else _file(os.fsdecode(content)), bounds)
+        verdict = look_into(content, bounds)
         del content
-        answer = verdict.encode()
-        channel.sendall(ANSWER.pack(len(answer)) + answer)
+        _answer(channel, verdict.encode())
+
+
+def load() -> None:
+    """Import whatever a document may need. Nothing can be loaded later."""
+    for reader in READERS.values():
+        import_module(f"mic_mail.checks.{reader}")
+    for package in _LOADED_WHOLE:
+        for module in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
+            with contextlib.suppress(ImportError):  # of another system, or for a library that is not installed
+                import_module(module.name)
 
 
 def _limit(bounds: Bounds) -> None:
@@ -65,8 +83,6 @@ def _limit(bounds: Bounds) -> None:
     for what, most in (
         (resource.RLIMIT_AS, bounds.memory_octets),
         (resource.RLIMIT_NOFILE, _DESCRIPTORS),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(what, (most, most))
 
@@ -76,6 +92,20 @@ def _allow_seconds(bounds: Bounds) -> None:
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (int(used + bounds.seconds) + _SPARE_SECONDS, hard))
+
+
+def _request(channel: socket.socket) -> tuple[int, int, int] | None:
+    """What, how long, and the descriptor that came along (-1: none); None at the end."""
+    head, descriptors, _, _ = socket.recv_fds(channel, REQUEST.size, 1)
+    rest = _receive(channel, REQUEST.size - len(head)) if head else None
+    if rest is None:
+        return None
+    what, size = REQUEST.unpack(head + rest)
+    return what, size, next(iter(descriptors), -1)
+
+
+def _answer(channel: socket.socket, octets: bytes) -> None:
+    channel.sendall(ANSWER.pack(len(octets)) + octets)
 
 
 def _receive(channel: socket.socket, size: int) -> bytes | None:
@@ -91,9 +121,16 @@ def _receive(channel: socket.socket, size: int) -> bytes | None:
     return bytes(held)
 
 
-def _file(path: str) -> bytes:
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        return mapped[:]
+def _file(descriptor: int, size: int) -> bytes:
+    held = bytearray(size)
+    view, at = memoryview(held), 0
+    try:
+        while at < size and (taken := os.preadv(descriptor, [view[at : at + _PIECE]], at)):
+            at += taken
+    finally:
+        os.close(descriptor)
+    view.release()
+    return bytes(held)
 
 
 if __name__ == "__main__":

@@ -279,6 +279,14 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Thư cách ly không còn như lúc nhận (SHA-256 {digest}), không chuyển",
         "A message in quarantine is not what it was (SHA-256 {digest}); it is not delivered",
     ),
+    "reader_protected": (
+        "Tiến trình đọc tài liệu được cô lập bằng {in_force}",
+        "Readers of documents are confined by {in_force}",
+    ),
+    "reader_unprotected": (
+        "Tiến trình đọc tài liệu không được cô lập đủ, thiếu {missing}",
+        "Readers of documents are not fully confined: without {missing}",
+    ),
     "marked_message_refused": (
         "Thư của <{sender}> bị từ chối vì có dấu độ mật ({where}), mã {trace}",
         "Message of <{sender}> refused: marked as secret ({where}), reference {trace}",

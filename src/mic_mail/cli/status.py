@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -74,10 +74,23 @@ def status(
                     f"Waiting for other domains: {queued} messages, {sending} being sent{paused.en}",
                 )
             )
+    readers = next((process["readers"] for process in _processes_told(told) if "readers" in process), None)
+    if isinstance(readers, Mapping):
+        output.line(_readers(readers))
     for process in _processes_told(told):
         if process.get("failing") is True:
             output.line(_alarm(process))
     output.listing(PROCESSES, list(_processes(told)), as_json=False)
+
+
+def _readers(told: Mapping[str, object]) -> Text:
+    """How the processes are closed in that read documents of strangers (`process.sandbox.Protection`)."""
+    in_force, missing = (", ".join(map(str, cast("list[object]", told.get(key, [])))) for key in ("in_force", "missing"))
+    without = Text(f"; CẢNH BÁO, không có: {missing}", f"; WARNING, without {missing}") if missing else Text("", "")
+    return Text(
+        f"Tiến trình đọc tài liệu được cô lập bằng: {in_force}{without.vi}",
+        f"Readers of documents are confined by {in_force}{without.en}",
+    )
 
 
 def _processes(told: Mapping[str, object]) -> list[Row]:

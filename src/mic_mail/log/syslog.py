@@ -62,6 +62,7 @@ SECURITY: Mapping[str, tuple[Severity, str]] = {
     "message_not_scanned": (Severity.WARNING, "Chưa quét được mã độc trong thư"),
     "marked_message_refused": (Severity.WARNING, "Từ chối thư có dấu độ mật"),
     "marked_message_flagged": (Severity.WARNING, "Thư đến có dấu độ mật"),
+    "reader_unprotected": (Severity.WARNING, "Tiến trình đọc tài liệu không được cô lập đủ"),
     "held_message_submitted": (Severity.NOTICE, "Giải tỏa thư bị giữ"),
     "web_password_changed": (Severity.NOTICE, "Đổi mật khẩu"),
     "second_factor_set": (Severity.NOTICE, "Đặt xác thực hai bước"),

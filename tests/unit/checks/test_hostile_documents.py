@@ -245,7 +245,7 @@ async def test_senders_take_turns(lanes: Lanes) -> None:
 
 async def test_a_reader_that_starts_late_is_for_the_next(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message does not wait for a start beyond its patience, and the reader is not lost."""
-    monkeypatch.setattr("mic_mail.checks.readers.START_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("mic_mail.checks.readers.ANSWER_SECONDS", 0.0)
     readers = await readers_of(lanes, seconds=0)
     assert (await readers.look(mail("a.txt", MARKED))).missed == (Missed(Unread.UNAVAILABLE, "message"),)
     readers.bounds = Bounds(seconds=20)

@@ -37,7 +37,9 @@ from mic_mail.mime.render import Answers, answers_of
 from mic_mail.net.admission import network_of
 from mic_mail.outbound.held import Held, Record, State
 from mic_mail.outbound.spool import Slip
+from mic_mail.process import sandbox
 from mic_mail.process.lanes import Lanes
+from mic_mail.process.sandbox import Protection
 
 CLAUSE = "4.1"
 NICE_INSIDE, NICE_OUTSIDE = 5, 10
@@ -112,8 +114,10 @@ class Secrecy:
         self._settings = config.secrecy
         self._support = config.support
         bounds, most = bounds_of(config), config.secrecy.readers
-        self._readers_inside = Readers(bounds, lanes, most=most, nice=NICE_INSIDE)
-        self._readers_outside = Readers(bounds, lanes, most=most, nice=NICE_OUTSIDE)
+        self._readers_inside = Readers(bounds, lanes, most=most, nice=NICE_INSIDE, started=self._reader_started)
+        self._readers_outside = Readers(bounds, lanes, most=most, nice=NICE_OUTSIDE, started=self._reader_started)
+        self._protection = sandbox.available()
+        self._protection_logged: Protection | None = None
 
     def configure(self, config: Config) -> None:
         """Take over what a reload has changed; readers of the old bounds are let go."""
@@ -126,6 +130,18 @@ class Secrecy:
     async def close(self) -> None:
         await self._readers_inside.close()
         await self._readers_outside.close()
+
+    def report(self) -> dict[str, object]:
+        """For `mic-mail status`: how readers of documents are closed in, as the last one said, or as this machine allows."""
+        return {"readers": {"in_force": self._protection.in_force, "missing": self._protection.missing}}
+
+    def _reader_started(self, protection: Protection) -> None:
+        """The log has it once, and again where it has changed."""
+        self._protection = protection
+        if protection != self._protection_logged:
+            self._protection_logged = protection
+            event = "reader_unprotected" if protection.missing else "reader_protected"
+            self._log.event(event, in_force=protection.in_force, missing=protection.missing)
 
     # ------------------------------------------------------------ the question
 
