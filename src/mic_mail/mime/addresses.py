@@ -124,7 +124,9 @@ def _add(item: list[bytes], comment: bytes | None, found: list[Address]) -> None
         item.pop()
     first = next((at for at, token in enumerate(item) if not token.isspace()), 0)
     item = item[first:]  # at once: each comment in front of an address has left a space, and there may be 100,000
-    if not item or item == [b">"]:
+    if b"<" not in item and b">" in item:  # `a@b>`: somebody lost the other bracket
+        item = [token for token in item if token != b">"]
+    if not item:
         return
     name: bytes | None = None
     if b"<" in item:
@@ -160,7 +162,7 @@ def _spec(tokens: list[bytes]) -> tuple[bytes | None, bytes, bytes]:
         route = b"".join(tokens[:colon])
         tokens = tokens[colon + 1 :]
     at = tokens.index(b"@") if b"@" in tokens else len(tokens)
-    mailbox = _closed_up([unquote(token) if token.startswith(b'"') else token for token in tokens[:at]])
+    mailbox = _closed_up(tokens[:at])
     if b" " in mailbox and not any(token.startswith(b'"') for token in tokens[:at]):
         mailbox = mailbox.rpartition(b" ")[2]
     host = _closed_up(tokens[at + 1 :]).partition(b" ")[0].partition(b"@")[0]
@@ -168,8 +170,15 @@ def _spec(tokens: list[bytes]) -> tuple[bytes | None, bytes, bytes]:
 
 
 def _closed_up(tokens: list[bytes]) -> bytes:
-    """Words in a row, without white space around their dots."""
-    return _AROUND_DOT.sub(b".", b"".join([b" " if token.isspace() else token for token in tokens]).strip())
-
-
-_AROUND_DOT = re.compile(rb" ?\. ?")
+    """Words in a row, quoted ones as they are meant, without white space around the dots between them."""
+    words: list[bytes] = []
+    for token in tokens:
+        if not token.isspace():
+            if words and words[-1] == b" " and token.startswith(b"."):
+                words.pop()
+            words.append(token)
+        elif words and words[-1] != b" " and not words[-1].endswith(b"."):
+            words.append(b" ")
+    if words and words[-1] == b" ":
+        words.pop()
+    return b"".join([unquote(word) if word.startswith(b'"') else word for word in words])

@@ -55,6 +55,8 @@ MAX_BOUNDARY = 998
 _TYPE = re.compile(rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)[ \t]*+/[ \t]*+([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)")
 
 
+_TOKEN = re.compile(rb"[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]++")
+"""RFC 2045 §5.1. A disposition that is none, such as an encoded word, is no disposition."""
 _ENCODING = re.compile(rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)[ \t]*+(?:;|\Z)")
 
 _USUAL_OCTETS = 160
@@ -163,7 +165,7 @@ def _read_header(header: bytes, in_digest: bool, has_envelope: bool) -> Describe
     if value is not None:
         encoding = (_usual_encoding if len(value) <= _USUAL_VALUE_OCTETS else _read_encoding)(value)
     value = kept.get(b"content-disposition")
-    disposition = None if value is None else parse_parameters(value)
+    written = None if value is None else parse_parameters(value)
     return (
         kept,
         maintype,
@@ -172,8 +174,8 @@ def _read_header(header: bytes, in_digest: bool, has_envelope: bool) -> Describe
         encoding,
         maintype == b"message" and subtype == b"rfc822" and encoding in IDENTITY,
         _boundary(params) if maintype == b"multipart" else None,
-        disposition,
-        _has_filename(disposition, params),
+        written if written is not None and _TOKEN.fullmatch(written[0]) else None,
+        _has_filename(written, params),
     )
 
 

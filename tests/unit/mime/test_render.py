@@ -181,6 +181,22 @@ STRUCTURES = {
 }
 
 
+@pytest.mark.parametrize(
+    ("disposition", "written"),
+    [
+        (b"attachment; filename=a", b'("attachment" ("filename" "a"))'),
+        (b"=?utf-8?Q?attachment=3B_filename=3Da?=", b"NIL"),
+        (b"=?utf-8?Q?attachment?=; filename=a", b"NIL"),
+        (b'"attachment"; filename=a', b"NIL"),
+        (b"; filename=a", b"NIL"),
+    ],
+)
+def test_a_disposition_that_is_no_token_is_none(disposition: bytes, written: bytes) -> None:
+    """RFC 2183 §2, RFC 2047 §5: an encoded word is no disposition type, so there is none to tell of."""
+    answers = answers_of(b"Content-Type: a/b\r\nContent-Disposition: " + disposition + b"\r\n\r\nx")
+    assert answers.bodystructure.endswith(b"NIL " + written + b" NIL NIL)")
+
+
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_structures(name: str) -> None:
     """BODYSTRUCTURE of single parts, word for word."""

@@ -14,7 +14,7 @@ from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS
 from mic_mail.imap.grammar.fetchitems import Binary, BinarySize, Section, Text
 from mic_mail.mime.encodings import Decoder
-from mic_mail.mime.headers import cut
+from mic_mail.mime.headers import cut, whole
 from mic_mail.mime.parts import Kind, Sections
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.mailstore import Account
@@ -136,10 +136,17 @@ def _fields(item: Section, message: Message) -> Piece:
         message.file  # noqa: B018 - opened now, while nothing of the line is out
 
     def pieces() -> Iterator[bytes]:
-        read = header if found is None else b"".join(message.read(found[0], min(found[1], MOST_HEADER_OCTETS)))
+        read = header if found is None else _header_of(message, *found)
         yield from _literal(item, cut(read, item.fields, others=item.text is Text.HEADER_FIELDS_NOT))
 
     return Piece(item.label + b" ", pieces())
+
+
+def _header_of(message: Message, offset: int, octets: int) -> bytes:
+    """The header block that lies there, or a block of the fields that it begins with."""
+    if octets <= MOST_HEADER_OCTETS:
+        return b"".join(message.read(offset, octets))
+    return whole(b"".join(message.read(offset, MOST_HEADER_OCTETS)))
 
 
 def _literal(item: Section, octets: bytes) -> Iterator[bytes]:
@@ -231,7 +238,7 @@ def long_header(account: Account, folder_id: int, uid: int, parts: bytes) -> byt
     message = Message(account, folder_id, uid, parts, b"")
     try:
         found = message.sections.locate((), "HEADER")
-        return b"".join(message.read(found[0], min(found[1], MOST_HEADER_OCTETS))) if found else b""
+        return _header_of(message, *found) if found else b""
     except NoSuchMessage:
         return None
     finally:
