@@ -217,6 +217,7 @@ class Ours:
     name = "ours"
 
     def __init__(self, folder: Path, messages: int, domains: int, connections: int) -> None:
+        from mic_mail.mailbox_address import MailboxAddress
         from mic_mail.outbound.queue import Envelope, Queue, Recipient
 
         data = folder / "data"
@@ -234,10 +235,10 @@ class Ours:
         for number in range(messages):
             message = data / f"m{number}"
             message.write_bytes(head + BODY % number)
-            recipients = (Recipient(f"b@d{number % domains}.example"),)
+            recipients = (Recipient(MailboxAddress.parse(f"b@d{number % domains}.example")),)
             envelope = Envelope(
                 trace_id=f"{number:08}",
-                sender="a@bench.test",
+                sender=MailboxAddress.parse("a@bench.test"),
                 recipients=recipients,
                 accepted_at_us=time.time_ns() // 1000,
                 return_path_octets=len(head),

@@ -6,6 +6,7 @@ python bench/smtp_grammar.py
 from time import process_time
 from timeit import timeit
 
+from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.services.transport.envelope import Recipient, Role
 from mic_mail.smtp.actions import AskRecipient, AskSender
 from mic_mail.smtp.grammar import parse_mail, parse_rcpt
@@ -24,7 +25,7 @@ def envelope(session: Session) -> None:
     session.sender_answered(asked, "0123456789ABCDEF", None)
     asked = session.receive(b"RCPT TO:<dvbe@mic.gov.vn>")
     assert isinstance(asked, AskRecipient)
-    session.recipient_answered(Recipient("dvbe@mic.gov.vn", (1,)))
+    session.recipient_answered(Recipient(MailboxAddress.parse("dvbe@mic.gov.vn"), (1,)))
     session.receive(b"DATA")
     session.receive(b"RSET")
 

@@ -16,6 +16,7 @@ from typing import Any
 import dns.resolver
 import pytest
 
+from addresses import parsed
 from authorities import Authority
 from dnsserver import name_server
 from harness import MailServer, config_for
@@ -301,8 +302,12 @@ def test_a_message_that_cannot_be_read_any_more(tmp_path: Path) -> None:
         queue, old = server.running.rooms.queue, tmp_path / "old"
         old.write_bytes(b"Subject: x\r\n\r\nx\r\n")
         at_us = server.clock.now_us() - 6 * 86_400_000_000
-        recipients = (Recipient("b@one.example"),)
-        queue.put("OLD", old, Envelope(trace_id="OLD", sender="dvbe@mic.gov.vn", recipients=recipients, accepted_at_us=at_us))
+        recipients = (Recipient(parsed("b@one.example")),)
+        queue.put(
+            "OLD",
+            old,
+            Envelope(trace_id="OLD", sender=parsed("dvbe@mic.gov.vn"), recipients=recipients, accepted_at_us=at_us),
+        )
         for _ in range(3):
             queue.read("OLD").tried([0], Standing.OPEN, "4.4.1 nobody", next_try_us=0)
         (queue._live / "OLD.msg").unlink()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from addresses import parsed
 from harness import MailServer
 from mic_mail.outbound.commands import Addressee, Sending
 from mic_mail.outbound.peer import Fate, Patience, Peer, Result
@@ -30,8 +31,8 @@ async def pieces(octets: bytes, size: int) -> AsyncIterator[bytes]:
 
 
 async def sent(peer: Peer, *to: str, octets: bytes = MESSAGE, size: int = 7) -> list[Result]:
-    sending = Sending("a@mic.gov.vn", len(octets), "8BITMIME")
-    return await peer.send(sending, [Addressee(address) for address in to], pieces(octets, size))
+    sending = Sending(parsed("a@mic.gov.vn"), len(octets), "8BITMIME")
+    return await peer.send(sending, [Addressee(parsed(address)) for address in to], pieces(octets, size))
 
 
 def free_port() -> int:

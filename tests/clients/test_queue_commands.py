@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from addresses import parsed
 from clients.test_mail_leaves import PASSWORD, ZONE, elsewhere, letter, office, reports, submit, until
 from dnsserver import name_server
 from harness import MailServer, ProcessServer, config_for
@@ -210,9 +211,13 @@ def test_a_domain_in_either_spelling(tmp_path: Path) -> None:
     desk, message = Desk(tmp_path, server, Server()), tmp_path / "message"
     message.write_bytes(b"Return-Path: <>\r\n\r\nx\r\n")
     for number, domain in enumerate(("bộ.example", "xn--b-8xm.example", "one.example")):
-        to = (Recipient(f"b@{domain}"),)
+        to = (Recipient(parsed(f"b@{domain}")),)
         envelope = Envelope(
-            trace_id=str(number), sender="dvbe@mic.gov.vn", accepted_at_us=1, return_path_octets=17, recipients=to
+            trace_id=str(number),
+            sender=parsed("dvbe@mic.gov.vn"),
+            accepted_at_us=1,
+            return_path_octets=17,
+            recipients=to,
         )
         desk.queue.put(f"E{number}", message, envelope)
     for word in ("bộ.example", "BỘ.example", "@xn--b-8xm.example", "XN--B-8XM.example"):

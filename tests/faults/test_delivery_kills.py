@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from addresses import parsed
 from harness import config_for, read_events
 from mic_mail.app.rooms import Rooms, open_rooms
 from mic_mail.clock import SystemClock
@@ -44,9 +45,9 @@ def prepare(folder: Path) -> Any:
 async def take_in(rooms: Rooms, octets: int) -> bool:
     """One message for both mailboxes, as the door hands it in; True: acknowledged."""
     mailboxes = {mailbox.address: mailbox.mailbox_id for mailbox in rooms.access.snapshot}
-    recipients = tuple(Recipient(address, (mailbox_id,)) for address, mailbox_id in mailboxes.items())
+    recipients = tuple(Recipient(parsed(address), (mailbox_id,)) for address, mailbox_id in mailboxes.items())
     client = Client(Role.MX, PEER, "client.example", "ESMTP")
-    reception = rooms.mailflow.begin(Envelope("TRACE", client, "a@a.example", recipients))
+    reception = rooms.mailflow.begin(Envelope("TRACE", client, parsed("a@a.example"), recipients))
     for part in (MESSAGE, b"x\r\n" * (octets // 3)):
         await reception.write(part)
     return isinstance(await reception.finish(), Accepted)

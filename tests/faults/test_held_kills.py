@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from addresses import parsed
 from mic_mail.clock import SystemClock
 from mic_mail.errors import MicMailError
 from mic_mail.outbound.held import Held, Record, State
@@ -24,7 +25,12 @@ ROOM = 1 << 30
 
 
 def record() -> Record:
-    slip = Slip(trace_id=ID, sender="dvbe@mic.gov.vn", targets=(Target(1, "ttlan@mic.gov.vn"),), accepted_at_us=NOW_US)
+    slip = Slip(
+        trace_id=ID,
+        sender=parsed("dvbe@mic.gov.vn"),
+        targets=(Target(1, parsed("ttlan@mic.gov.vn")),),
+        accepted_at_us=NOW_US,
+    )
     return Record(
         ID, State.HELD, NOW_US, NOW_US + 10**12, "dvbe@mic.gov.vn", "dvbe@mic.gov.vn", ("ttlan@mic.gov.vn",), 0, "", "secret",
         ("stamp/docx",), slip=slip.encode().decode(),
@@ -127,7 +133,7 @@ def test_release(tmp_path: Path) -> None:
         spool = Spool(place / "spool")
         [entry] = spool.recover()
         assert entry.path.read_bytes() == MESSAGE
-        assert [target.address for target in entry.open_targets] == ["ttlan@mic.gov.vn"]
+        assert [str(target.address) for target in entry.open_targets] == ["ttlan@mic.gov.vn"]
         assert entry.slip.accepted_at_us == RELEASED_US, "what is given up when counts from then"
         entry.release()
         spool.close()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from addresses import parsed
 from dnsserver import NameServer, name_server
 from faults.test_delivery_kills import PEER, kill_before, prepare, real_write
 from faults.test_report_kills import killed
@@ -39,13 +40,14 @@ def names() -> Iterator[NameServer]:
 async def take_in(rooms: Rooms, octets: int) -> bool:
     """Forged, for both; its sender wants to hear of it."""
     recipients = tuple(
-        Recipient(mailbox.address, (mailbox.mailbox_id,), notify=frozenset({"SUCCESS"})) for mailbox in rooms.access.snapshot
+        Recipient(parsed(mailbox.address), (mailbox.mailbox_id,), notify=frozenset({"SUCCESS"}))
+        for mailbox in rooms.access.snapshot
     )
     client = Client(Role.MX, PEER, "client.example", "ESMTP")
     enquiry = rooms.mailflow.enquire(client)
     assert enquiry is not None
-    enquiry.begin("client.example", "lan@one.example")
-    reception = rooms.mailflow.begin(Envelope("TRACE", client, "lan@one.example", recipients, enquiry=enquiry))
+    enquiry.begin("client.example", parsed("lan@one.example"))
+    reception = rooms.mailflow.begin(Envelope("TRACE", client, parsed("lan@one.example"), recipients, enquiry=enquiry))
     for part in (FORGED + HEADER, b"x\r\n" * (octets // 3)):
         await reception.write(part)
     return isinstance(await reception.finish(), Accepted)

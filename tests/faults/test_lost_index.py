@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from addresses import parsed
 from faults.wire import Imap
 from harness import MailServer, ProcessServer
 from mic_mail.mime.render import answers_of
@@ -24,10 +25,12 @@ def test_a_delivery_that_the_index_forgot_is_not_repeated(serve: Callable[..., M
     server = serve()
     mailboxes = [server.issue(local) for local in ("dvbe", "ttlan")]
     rooms = server.running.rooms
-    targets = tuple(Target(mailbox.mailbox_id, mailbox.address) for mailbox in mailboxes)
+    targets = tuple(Target(mailbox.mailbox_id, parsed(mailbox.address)) for mailbox in mailboxes)
     draft = rooms.spool.draft("TRACE")
     draft.write(MESSAGE)
-    entry = draft.commit(Slip(trace_id="TRACE", sender="a@a.example", targets=targets, accepted_at_us=server.clock.now_us()))
+    entry = draft.commit(
+        Slip(trace_id="TRACE", sender=parsed("a@a.example"), targets=targets, accepted_at_us=server.clock.now_us())
+    )
     first, second = (rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)) for mailbox in mailboxes)
     staged = first.stage_link(entry.path)
     inbox = first.folder("INBOX").folder_id

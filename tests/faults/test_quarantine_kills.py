@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from addresses import parsed
 from faults.test_held_kills import each_kill
 from mic_mail.clock import SystemClock
 from mic_mail.errors import MicMailError, Refused
@@ -21,7 +22,12 @@ WORD = Word("an", "nhầm", RELEASED_US)
 
 
 def record(held_id: str = ID) -> Record:
-    slip = Slip(trace_id=held_id, sender="a@example.org", targets=(Target(1, "ttlan@mic.gov.vn"),), accepted_at_us=CAME_US)
+    slip = Slip(
+        trace_id=held_id,
+        sender=parsed("a@example.org"),
+        targets=(Target(1, parsed("ttlan@mic.gov.vn")),),
+        accepted_at_us=CAME_US,
+    )
     return Record(
         held_id, State.HELD, Reason.SPAM, CAME_US, CAME_US + 10**12, "a@example.org", ("ttlan@mic.gov.vn",), (1,), "192.0.2.1",
         "reject 20.0/15.0", ("GTUBE=15.0",), "a\ud800", slip=slip.encode().decode(),
@@ -82,7 +88,7 @@ def test_release(tmp_path: Path) -> None:
         spool = Spool(place / "spool")
         [entry] = spool.recover()
         assert entry.path.read_bytes() == MESSAGE
-        assert [target.address for target in entry.open_targets] == ["ttlan@mic.gov.vn"]
+        assert [str(target.address) for target in entry.open_targets] == ["ttlan@mic.gov.vn"]
         assert (entry.slip.accepted_at_us, entry.slip.arrived_at_us) == (RELEASED_US, CAME_US)
         entry.release()
         spool.close()

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from addresses import parsed
 from faults.test_delivery_kills import MESSAGE, PEER, kill_before, prepare, real_write
 from harness import ProcessServer
 from mic_mail.app.rooms import Rooms, open_rooms
@@ -31,9 +32,9 @@ SECRET = b"s" * 32
 async def take_in(rooms: Rooms, sender: str) -> bool:
     """One message for ttlan, whose sender wants to hear of it."""
     (ttlan,) = (mailbox for mailbox in rooms.access.snapshot if mailbox.address.startswith("ttlan"))
-    recipient = Recipient(ttlan.address, (ttlan.mailbox_id,), notify=frozenset({"SUCCESS"}))
+    recipient = Recipient(parsed(ttlan.address), (ttlan.mailbox_id,), notify=frozenset({"SUCCESS"}))
     client = Client(Role.MX, PEER, "client.example", "ESMTP")
-    reception = rooms.mailflow.begin(Envelope("TRACE", client, sender, (recipient,)))
+    reception = rooms.mailflow.begin(Envelope("TRACE", client, parsed(sender), (recipient,)))
     await reception.write(MESSAGE + b"x\r\n")
     return isinstance(await reception.finish(), Accepted)
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from addresses import parsed
 from dnsserver import name_server
 from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
@@ -56,9 +57,9 @@ def test_every_message_arrives_whoever_is_killed(tmp_path: Path) -> None:
         message = tmp_path / f"m{number}"
         message.write_bytes(b"Subject: m%d.\r\n\r\nx\r\n" % number)
         local = "unknown" if number % 10 == 0 else "known"
-        recipients = (Recipient(f"{local}@d{number % 7}.example"), Recipient(f"also@d{number % 10}.example"))
+        recipients = (Recipient(parsed(f"{local}@d{number % 7}.example")), Recipient(parsed(f"also@d{number % 10}.example")))
         entry_id, at_us = f"E{number:03}", SystemClock().now_us()
-        envelope = Envelope(trace_id=entry_id, sender="a@mic.gov.vn", recipients=recipients, accepted_at_us=at_us)
+        envelope = Envelope(trace_id=entry_id, sender=parsed("a@mic.gov.vn"), recipients=recipients, accepted_at_us=at_us)
         queue.put(entry_id, message, envelope)
     zone = {(f"d{n}.example", "A"): ["127.0.0.1"] for n in range(10)}
     sink = Sink(OFFER, answers={b"RCPT TO:<unknown": b"550 5.1.1 who\r\n"})

@@ -93,23 +93,21 @@ def fuzz_tolerant(octets: bytes) -> None:
 def fuzz_envelope(octets: bytes) -> None:
     """An address that SMTP has taken is the same one in a field, and to whoever looks for its mailbox."""
     try:
-        path, _ = parse_rcpt(b"TO:<" + octets + b">", smtputf8=True)
+        address, _ = parse_rcpt(b"TO:<" + octets + b">", smtputf8=True)
     except Fault:
         return
-    assert len(candidates(path.address, "+")) in (1, 2)
+    if address is None:
+        return
+    assert len(candidates(str(address), "+")) in (1, 2)
     try:
-        check_form(path.local)
+        check_form(address.local_part)
     except AddressRefused:
         pass
     try:
-        (read,) = read_mailboxes(f"<{path.address}>".encode())
+        (read,) = read_mailboxes(f"<{address}>".encode())
     except Ambiguous:
         return
-    local, _, domain = read.address.rpartition("@")
-    assert (local, domain) == (
-        unicodedata.normalize("NFC", path.local).lower(),
-        unicodedata.normalize("NFC", path.domain).lower(),
-    )
+    assert read.address == unicodedata.normalize("NFC", str(address)).lower()
 
 
 def fuzz_words(octets: bytes) -> None:

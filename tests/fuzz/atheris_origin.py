@@ -39,8 +39,10 @@ with atheris.instrument_imports(
     from mic_mail.checks.origin.spf import LONGEST_EXPLANATION, Client, Identity, Spf, SpfResult, check_mail_from
     from mic_mail.checks.origin.spfterms import BadRecord, Mechanism, Record, parse_record
     from mic_mail.checks.origin.verdict import Origin
+    from mic_mail.domain_name import NotAName
+    from mic_mail.mailbox_address import MailboxAddress
     from mic_mail.mime.dkim import NotAHeader, split_written
-    from mic_mail.net.dns import DnsUnavailable, NoSuchName, NotAName
+    from mic_mail.net.dns import DnsUnavailable, NoSuchName
     from mic_mail.services.transport.inbound.origins import shown
     from mic_mail.services.transport.inbound.rules import Act, Rules, decide
 
@@ -234,7 +236,7 @@ def fuzz_impostor(octets: bytes) -> None:
     else:
         found = judge_dmarc(LOOP.run_until_complete(ask_policy(resolver(zone), reading.values(b"from"))), spf, (), roll=0)
     origin = Origin(spf, None, (), found, ArcResult(Arc.NONE), fault=reading.fault)
-    envelope = SimpleNamespace(sender="who@evil.example")
+    envelope = SimpleNamespace(sender=MailboxAddress.parse("who@evil.example"))
     told = shown(envelope, reading, header, {"mic.gov.vn"})  # type: ignore[arg-type]  # no more of it is looked at
     ruling = decide(origin, told, Rules(frozenset({"mic.gov.vn"})))
     if "mic.gov.vn" in seen_by_others(header):

@@ -11,6 +11,7 @@ from pathlib import Path
 import dkim as dkimpy
 import pytest
 
+from addresses import parsed
 from mic_mail.auth import totp
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.load import load
@@ -58,8 +59,8 @@ def signed(config: Config, folder: Path) -> bytes:
     source = folder / "letter"
     source.write_bytes(b"Return-Path: <dvbe@mic.gov.vn>\r\n" + LETTER)
     envelope = Envelope(
-        trace_id="0" * 32, sender="dvbe@mic.gov.vn", recipients=(Recipient("lan@one.example"),), accepted_at_us=0,
-        return_path_octets=32, submitted_by=7,
+        trace_id="0" * 32, sender=parsed("dvbe@mic.gov.vn"), recipients=(Recipient(parsed("lan@one.example")),),
+        accepted_at_us=0, return_path_octets=32, submitted_by=7,
     )  # fmt: skip
     queue = Queue(folder / "queue")
     queue.put("0" * 32, source, envelope)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from addresses import parsed
 from harness import MailServer, config_for
 from mic_mail.clock import ManualClock
 from mic_mail.config.document import write
@@ -42,8 +43,8 @@ class House:
         """As the door does it; the reference."""
         held_id, now_us = f"01QUARANTINED{next(self._numbers)}", self.clock.now_us()
         boxes = [self.people[name] for name in names or ("dvbe",)]
-        targets = tuple(Target(box.mailbox_id, box.address) for box in boxes)
-        slip = Slip(trace_id=held_id, sender=sender, targets=targets, accepted_at_us=now_us, return_path_octets=30)
+        targets = tuple(Target(box.mailbox_id, parsed(box.address)) for box in boxes)
+        slip = Slip(trace_id=held_id, sender=parsed(sender), targets=targets, accepted_at_us=now_us, return_path_octets=30)
         record = Record(
             held_id, State.HELD, reason, now_us, now_us + 30 * 86_400_000_000, sender,
             tuple(box.address for box in boxes), tuple(box.mailbox_id for box in boxes), "192.0.2.1", "reject 20/15",

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from addresses import parsed
 from harness import MailServer
 from mic_mail.clock import ManualClock
+from mic_mail.mailbox_address import parse_reverse_path
 from mic_mail.outbound.spool import Slip, Target
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.policy.lifecycle import FactsUnreadable
@@ -45,12 +47,12 @@ class Mail:
         name, spool = f"1K000000000WAITS{self._waiting}", self.server.running.rooms.spool
         draft, front = spool.draft(name), f"Return-Path: <{sender}>\r\n".encode()
         draft.write(front + SMALL)
-        targets = tuple(Target(mailbox.mailbox_id, mailbox.address) for mailbox in mailboxes)
+        targets = tuple(Target(mailbox.mailbox_id, parsed(mailbox.address)) for mailbox in mailboxes)
         now_us = self.server.clock.now_us()
         entry = draft.commit(
             Slip(
                 trace_id=name,
-                sender=sender,
+                sender=parse_reverse_path(sender),
                 targets=targets,
                 accepted_at_us=now_us,
                 return_path_octets=len(front),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from addresses import parsed
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Trouble
@@ -179,8 +180,8 @@ def test_what_cannot_be_opened_is_neither_sent_nor_dropped_unseen(server: MailSe
     spool, real = Spool(server.config.spool_dir), Spool._adopt
     draft = spool.draft("SHUT")
     draft.write(b"From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
-    kept: dict[str, Any] = {"sender": sender.address, "submitted_by": sender.mailbox_id, "accepted_at_us": 1}
-    draft.commit(Slip(trace_id="SHUT", targets=(Target(sender.mailbox_id, sender.address),), **kept)).release()
+    kept: dict[str, Any] = {"sender": parsed(sender.address), "submitted_by": sender.mailbox_id, "accepted_at_us": 1}
+    draft.commit(Slip(trace_id="SHUT", targets=(Target(sender.mailbox_id, parsed(sender.address)),), **kept)).release()
     spool.close()
 
     def shut(spool: Spool, spool_id: str) -> object:
@@ -207,8 +208,8 @@ def test_what_leaves_and_cannot_be_read_is_neither_sent_nor_dropped_unseen(serve
     message = server.config.server.data_dir / "message"
     message.write_bytes(b"From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
     for name, mailbox in (("SHUT", sender), ("WHOLE", other)):
-        kept: dict[str, Any] = {"trace_id": name, "sender": mailbox.address, "submitted_by": mailbox.mailbox_id}
-        queue.put(name, message, Envelope(recipients=(Recipient("b@example.org"),), accepted_at_us=1, **kept))
+        kept: dict[str, Any] = {"trace_id": name, "sender": parsed(mailbox.address), "submitted_by": mailbox.mailbox_id}
+        queue.put(name, message, Envelope(recipients=(Recipient(parsed("b@example.org")),), accepted_at_us=1, **kept))
     envelope = server.config.queue_dir / "live" / "SHUT.env"
     whole = envelope.read_bytes()
     envelope.write_bytes(whole[:20])
@@ -240,12 +241,12 @@ def test_what_has_left_before_a_kill_is_not_told_of_as_dropped(server: MailServe
     draft = spool.draft("KILLED")
     draft.write(b"From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
     kept: dict[str, Any] = {
-        "trace_id": "KILLED", "sender": sender.address, "submitted_by": sender.mailbox_id,
+        "trace_id": "KILLED", "sender": parsed(sender.address), "submitted_by": sender.mailbox_id,
         "accepted_at_us": server.clock.now_us(),
     }  # fmt: skip
-    targets = (Target(full.mailbox_id, full.address), Target(ELSEWHERE, "b@example.org"))
+    targets = (Target(full.mailbox_id, parsed(full.address)), Target(ELSEWHERE, parsed("b@example.org")))
     entry = draft.commit(Slip(targets=targets, **kept))
-    queue.put("KILLED", entry.path, Envelope(recipients=(Recipient("b@example.org"),), **kept))
+    queue.put("KILLED", entry.path, Envelope(recipients=(Recipient(parsed("b@example.org")),), **kept))
     sent = queue.read("KILLED")
     assert sent is not None
     assert sent.delivered_to_the_last([0], "2.0.0 ok", "mx.example.org")

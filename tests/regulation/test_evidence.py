@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from addresses import parsed
 from harness import MailServer, config_for
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
@@ -130,15 +131,15 @@ def test_what_waits_is_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> N
     spool = Spool(desk.config.spool_dir)
     entry = spool.draft("S1")
     entry.write(b"Subject: x\r\n\r\nx\r\n")
-    target = Target(ttlan.mailbox_id, ttlan.address)
-    entry.commit(Slip(trace_id="S1", sender="a@example.org", accepted_at_us=monday, targets=(target,))).release()
+    target = Target(ttlan.mailbox_id, parsed(ttlan.address))
+    entry.commit(Slip(trace_id="S1", sender=parsed("a@example.org"), accepted_at_us=monday, targets=(target,))).release()
     spool.close()
     message = desk.config.server.data_dir / "message"
     message.write_bytes(b"Subject: x\r\n\r\nx\r\n")
     queue = Queue(desk.config.queue_dir)
     for number, sender in enumerate((0, 0, ttlan.mailbox_id, 0)):
         envelope = Envelope(
-            trace_id=f"Q{number}", sender="a@mic.gov.vn", recipients=(Recipient("b@example.org"),),
+            trace_id=f"Q{number}", sender=parsed("a@mic.gov.vn"), recipients=(Recipient(parsed("b@example.org")),),
             accepted_at_us=monday + number, submitted_by=sender,
         )  # fmt: skip
         queue.put(f"Q{number}", message, envelope)

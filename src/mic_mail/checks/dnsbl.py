@@ -10,7 +10,8 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mic_mail.net.dns import NoSuchName, NotAName, Resolver
+from mic_mail.domain_name import NotAName
+from mic_mail.net.dns import NoSuchName, Resolver
 
 SECONDS = 5.0
 """For all zones of one address."""

@@ -16,9 +16,10 @@ from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.record import on_record
+from mic_mail.domain_name import to_ascii
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.mime.dkim import strings_of
-from mic_mail.net.dns import Resolver, to_ascii
+from mic_mail.net.dns import Resolver
 from mic_mail.outbound.dkimkeys import Algorithm, Key, KeyFolder, State
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin

@@ -13,6 +13,7 @@ from mic_mail.cli.output import Cell, Column, say
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.notices.catalogue import CATALOGUE, find
 from mic_mail.i18n.notices.notice import READERS, Notice
+from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.policy.roles import Right
 from mic_mail.services.notifications.notices import Notices
 
@@ -38,7 +39,7 @@ REPLIES = (
     Column("vi", "Tiếng Việt", "Vietnamese"),
     Column("en", "Tiếng Anh", "English"),
 )
-SAMPLE_READER = ("Đỗ Văn Bê", "dvbe@mic.gov.vn")
+SAMPLE_READER = ("Đỗ Văn Bê", MailboxAddress.parse("dvbe@mic.gov.vn"))
 
 
 @app.command("list", help=say("Liệt kê mọi thông báo.", "List every notice."))

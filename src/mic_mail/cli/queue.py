@@ -222,7 +222,7 @@ def in_dns(domain: str) -> str:
     """As the DNS has it, where that can be said: one domain is typed in two ways (RFC 5890 §2.3.2.1)."""
     if domain.isascii():
         return domain.lower()
-    from mic_mail.net.dns import NotAName, to_ascii
+    from mic_mail.domain_name import NotAName, to_ascii
 
     try:
         return to_ascii(domain)
@@ -272,8 +272,8 @@ def _rows(here: Frame, queue: Queue, sender: str | None, domain: str | None, *, 
         found = queue.look_at(entry_id)
         if isinstance(found, Damaged):
             yield {"id": entry_id, "held": "damaged", "reason": found.why}
-        elif found is not None and (sender is None or found.envelope.sender.lower() == sender):
-            domains = Counter(found.envelope.recipients[place].domain.lower() for place in found.state.open)
+        elif found is not None and (sender is None or str(found.envelope.sender).lower() == sender):
+            domains = Counter(found.envelope.recipients[place].domain for place in found.state.open)
             why = because(found)
             if (domain is None or domain in map(in_dns, domains)) and (why is not None or not held):
                 yield {**_common(found, now_us), "domains": dict(domains), "held": why}
@@ -284,7 +284,7 @@ def _common(entry: Entry, now_us: int) -> dict[str, output.Cell]:
     age = max(0, (now_us - envelope.accepted_at_us) // 1_000_000)
     return {
         "id": entry.entry_id,
-        "sender": envelope.sender or "<>",
+        "sender": str(envelope.sender) or "<>",
         "recipients": len(state.open),
         "accepted_at": instant_of(envelope.accepted_at_us),
         "age_seconds": age,
@@ -321,7 +321,7 @@ def _one(here: Frame, entry: Entry) -> Row:
 def _recipient(entry: Entry, place: int) -> Row:
     state = entry.state
     return {
-        "address": entry.envelope.recipients[place].address,
+        "address": str(entry.envelope.recipients[place].address),
         "standing": state.standings[place].value,
         "attempts": state.attempts[place],
         "reason": state.reasons[place] or None,
@@ -343,5 +343,5 @@ def _decision(entry: Entry, decision: Decision) -> Row:
         "reason": said.reason or None,
         "document": said.document,
         "clause": said.clause,
-        "recipients": [recipients[place].address for place in decision.places if place < len(recipients)] or None,
+        "recipients": [str(recipients[place].address) for place in decision.places if place < len(recipients)] or None,
     }

@@ -20,6 +20,7 @@ from mic_mail.cli.queue import HELD, STANDINGS, bare, held_because, in_dns, name
 from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n.plurals import counted
+from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.outbound.news import tell_decided
 from mic_mail.outbound.progress import Hold, Said
 from mic_mail.outbound.queue import Ended, Entry, Queue
@@ -162,7 +163,7 @@ def drop(
 ) -> None:
     here = frame(ctx)
     origin = Origin(here.actor(actor), _given(reason), document)
-    wanted = [address.strip().lower() for address in recipients or ()]
+    wanted = [MailboxAddress.parse(address.strip()).folded() for address in recipients or ()]
 
     def end(entry: Entry, said: Said) -> None:
         entry.drop(_places(entry, wanted), said)
@@ -180,7 +181,7 @@ def _places(entry: Entry, wanted: Sequence[str]) -> list[int]:
     """Which recipients are meant: all that are open, or these, which have to be."""
     state, places = entry.state, []
     for address in wanted:
-        meant = [place for place, each in enumerate(entry.envelope.recipients) if each.address.lower() == address]
+        meant = [place for place, each in enumerate(entry.envelope.recipients) if each.address.folded() == address]
         if not meant:
             raise BadInput(Text(f"Thư không gửi tới {address}.", f"{in_ascii(address)} is no recipient of it."))
         if not set(meant) & set(state.open):
@@ -239,7 +240,7 @@ def _each(here: Frame, words: Sequence[str], act: _Act) -> None:
 def _decide(here: Frame, queue: Queue, entry_id: str, act: _Act) -> None:
     entry = readable(queue, entry_id)
     envelope = entry.envelope
-    addresses = act.only or [envelope.recipients[place].address for place in entry.state.open]
+    addresses = act.only or [str(envelope.recipients[place].address) for place in entry.state.open]
     with on_record(
         here, act.name, entry_id, act.origin, trace=envelope.trace_id, sender=envelope.sender, recipients=list(addresses)
     ):

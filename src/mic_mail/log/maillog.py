@@ -29,6 +29,7 @@ from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.log.tee import Tee
+from mic_mail.mailbox_address import MailboxAddress, NullPath
 
 FLUSH_SECONDS = 0.05
 RETRY_SECONDS = 1.0
@@ -78,7 +79,7 @@ def plain(name: str, value: object) -> object:
         return value if len(value) <= LONGEST_TEXT else value[:LONGEST_TEXT] + HIDDEN
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat() if value.tzinfo else value.isoformat()
-    if isinstance(value, date | Path):
+    if isinstance(value, date | Path | MailboxAddress | NullPath):
         return str(value)
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(name, item) for item in list(value)[:1000]]

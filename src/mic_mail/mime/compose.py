@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
+from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.headers import percent_encode
 from mic_mail.mime.lineends import has_bare
 from mic_mail.mime.words import compose_letters, encode_words
@@ -37,7 +38,7 @@ class Mailbox:
     """A display name (any letters) and an address."""
 
     name: str
-    address: str
+    address: MailboxAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def _list(mailboxes: Sequence[Mailbox]) -> list[bytes]:
 
 
 def _mailbox(mailbox: Mailbox) -> list[bytes]:
-    address = _clean(mailbox.address).encode("utf-8")
+    address = str(mailbox.address).encode()
     words = _words(mailbox.name, room=_NAME_ROOM)
     name = b" ".join(words)
     if not name:

@@ -13,6 +13,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from mic_mail.mailbox_address import quoted_if_needed
 from mic_mail.mime.headers import unfold
 from mic_mail.mime.words import decode_text
 
@@ -26,7 +27,7 @@ class Ambiguous(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """One author: the address in lower case and NFC, and the texts beside it (display name, comments), decoded."""
+    """One author: the address in lower case and NFC, quoted where it must be; and the texts beside it, decoded."""
 
     address: str
     shown: tuple[str, ...] = ()
@@ -107,7 +108,7 @@ class _Reader:
         local = address[1] if address[1] is not None else _PAIR.sub(r"\1", address[2])
         if "=?" in local:  # RFC 2047 §5: no encoded word stands in an address, and some open it all the same
             raise Ambiguous("an encoded word in an address")
-        return Mailbox(unicodedata.normalize("NFC", f"{local}@{address[3]}").lower(), shown)
+        return Mailbox(unicodedata.normalize("NFC", f"{quoted_if_needed(local)}@{address[3]}").lower(), shown)
 
     def _take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         match = pattern.match(self._text, self._at)

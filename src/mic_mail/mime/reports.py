@@ -8,13 +8,16 @@ Nothing here is true because it is reported: anybody can write such a message. W
 Addresses may be written as RFC 6533 has it (`utf-8;`), fields in any case, parts in any transfer encoding.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mic_mail.mailbox_address import MailboxAddress, NotAnAddress
 from mic_mail.mime.encodings import decode
 from mic_mail.mime.headers import fields, strip_comments, unfold
+from mic_mail.mime.original_recipient import NotAnOriginalRecipient, OriginalRecipient
 from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.structure import Part
 
@@ -23,7 +26,7 @@ MOST_OCTETS = 512 << 10
 MOST_RECIPIENTS = 500
 _MOST_PARTS = 50
 _MOST_STATUS_OCTETS = 256 << 10
-_LONGEST = 500
+_LONGEST = 800
 """Characters of a value that are kept."""
 
 _GROUPS = re.compile(rb"\r?\n(?:[ \t]*\r?\n)+")
@@ -173,10 +176,16 @@ def _first(group: bytes) -> dict[str, str]:
 
 
 def _address(value: str) -> str:
-    """What stands after `rfc822;`: in lower case, without brackets and comments."""
-    kind, semicolon, address = value.partition(";")
-    address = _text(strip_comments((address if semicolon else kind).encode()))
-    return address.strip().removeprefix("<").removesuffix(">").strip().lower()
+    """What stands after the type, in lower case: an address in its canonical form; what is none, without comments."""
+    kind, semicolon, written = value.partition(";")
+    written = (written if semicolon else kind).strip(" ").removeprefix("<").removesuffix(">")
+    with contextlib.suppress(NotAnOriginalRecipient):
+        if semicolon and kind.strip().lower() == "utf-8":
+            written = OriginalRecipient.parse(f"utf-8;{written}").address
+    try:
+        return MailboxAddress.parse(written).folded()
+    except NotAnAddress:
+        return _text(strip_comments(written.encode())).removeprefix("<").removesuffix(">").strip().lower()
 
 
 def _ids(value: str) -> frozenset[str]:
@@ -185,4 +194,4 @@ def _ids(value: str) -> frozenset[str]:
 
 def _text(value: bytes) -> str:
     """Printable, on one line and not too long: it is shown in reports."""
-    return _CONTROL.sub(" ", value[: 4 * _LONGEST].decode("utf-8", "replace"))[:_LONGEST].strip()
+    return _CONTROL.sub(" ", value[: 4 * _LONGEST].decode("utf-8", "replace"))[:_LONGEST].strip(" ")

@@ -25,8 +25,8 @@ import dns.nameserver
 import dns.rdatatype
 import dns.resolver
 import dns.reversename
-import idna
 
+from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 
 T = TypeVar("T")
@@ -47,10 +47,6 @@ class DnsUnavailable(Trouble):
 
 class NoSuchName(BadInput):
     """The name does not exist, with no type at all."""
-
-
-class NotAName(BadInput):
-    """Nothing that the DNS could hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +86,6 @@ class Tlsa:
     selector: int
     matching: int
     data: bytes
-
-
-def to_ascii(domain: str) -> str:
-    """A domain as the DNS has it: A-labels, lower case, no dot at the end (RFC 5891 §4)."""
-    name = domain.rstrip(".")
-    try:
-        encoded = name.lower() if name.isascii() else idna.encode(name, uts46=True).decode().lower()
-    except idna.IDNAError as error:
-        raise _not_a_name(domain) from error
-    if not encoded or len(encoded) > 253 or any(not 0 < len(label) <= 63 for label in encoded.split(".")):
-        raise _not_a_name(domain)
-    return encoded
 
 
 class Resolver:
@@ -173,7 +157,7 @@ class Resolver:
         try:
             question = dns.name.from_text(asked + ".")
         except dns.exception.DNSException as error:  # an escape that makes no sense, labels that are too long with it
-            raise _not_a_name(name) from error
+            raise NotAName(name) from error
         try:
             answer = await resolver.resolve(question, kind, search=False, raise_on_no_answer=False)
         except dns.resolver.NXDOMAIN as error:
@@ -257,7 +241,3 @@ def _is_here(server: Any) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
-
-
-def _not_a_name(domain: str) -> NotAName:
-    return NotAName(Text(f"“{domain[:80]}” không phải tên miền.", f'"{in_ascii(domain[:80])}" is no domain name.'))

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from mic_mail.net.dns import NotAName, to_ascii
+from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.outbound.files import unlink
 
 

@@ -15,8 +15,10 @@ server understands, with the status of the bounce. Nothing is converted on the w
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mic_mail.domain_name import NotAName
 from mic_mail.errors import Refused, Text, in_ascii
-from mic_mail.net.dns import NotAName, to_ascii
+from mic_mail.mailbox_address import MailboxAddress, NotAnAddress, ReversePath
+from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.outbound.replies import Reply
 from mic_mail.outbound.transaction import REQUIRETLS
 
@@ -68,16 +70,16 @@ NOTHING = Offer({})
 class Addressee:
     """One recipient as the other server is to hear of it."""
 
-    address: str
+    address: MailboxAddress
     notify: Sequence[str] = ()
-    orcpt: str | None = None
+    orcpt: OriginalRecipient | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
     """What is asked for with MAIL."""
 
-    sender: str
+    sender: ReversePath
     octets: int
     body: str = "7BIT"
     """7BIT, 8BITMIME or BINARYMIME."""
@@ -146,33 +148,26 @@ def rcpt(addressee: Addressee, offer: Offer, *, utf8: bool) -> bytes:
         if addressee.notify:
             words.append(f"NOTIFY={','.join(addressee.notify)}")
         if addressee.orcpt is not None:
-            words.append(f"ORCPT={addressee.orcpt if utf8 else _in_xtext(addressee.orcpt)}")
+            words.append(f"ORCPT={addressee.orcpt if utf8 else addressee.orcpt.in_ascii()}")
     return _line(words)
 
 
-def _in_xtext(orcpt: str) -> str:
-    """RFC 6533 §3: how an address beyond ASCII is told to who knows ASCII."""
-    return "".join(char if char.isascii() else f"\\x{{{ord(char):X}}}" for char in orcpt)
-
-
-def _address(address: str, *, utf8: bool) -> str:
+def _address(path: ReversePath, *, utf8: bool) -> str:
     """As it stands, or with its domain in A-labels where that is all that is needed."""
-    if address.isascii() or utf8:
-        return address
-    local, _, domain = address.rpartition("@")
+    if utf8 or not isinstance(path, MailboxAddress):
+        return str(path)
     try:
-        plain = f"{local}@{to_ascii(domain)}"
+        return path.in_ascii()
     except NotAName as error:
         raise CannotSend("5.1.3", error.text) from error
-    if not plain.isascii():
+    except NotAnAddress as error:
         raise CannotSend(
             "5.6.7",
             Text(
-                f"Máy chủ bên kia không nhận địa chỉ {address}.",
-                f"The other server does not take the address {in_ascii(address)} (SMTPUTF8).",
+                f"Máy chủ bên kia không nhận địa chỉ {path}.",
+                f"The other server does not take the address {in_ascii(path)} (SMTPUTF8).",
             ),
-        )
-    return plain
+        ) from error
 
 
 def _line(words: Sequence[str]) -> bytes:

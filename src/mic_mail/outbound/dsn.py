@@ -8,13 +8,15 @@ Whatever another server has said is quoted as one line: nothing in it can begin 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.compose import Attachment, rfc_date
 from mic_mail.mime.line_limits import check_lines
 from mic_mail.mime.lineends import has_bare
+from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.mime.reports import Action
 from mic_mail.mime.xtext import decode_xtext
 
@@ -34,12 +36,11 @@ _CLASS = {Action.FAILED: "5", Action.DELAYED: "4"}
 class Report:
     """What became of one recipient."""
 
-    address: str
+    address: MailboxAddress
     action: Action
     status: str
     """Enhanced code (RFC 3463)."""
-    orcpt: str | None = None
-    """As RCPT had it (RFC 3461 §4.2)."""
+    orcpt: OriginalRecipient | None = None
     diagnostic: str | None = None
     """What the other server said, its code in front; else what we have to say."""
     server: str | None = None
@@ -63,44 +64,40 @@ class Original:
 
 def parts(hostname: str, original: Original, reports: Sequence[Report], *, utf8: bool) -> list[Attachment]:
     """What stands behind the words; `utf8`: the one who gets it reads UTF-8 in header fields (RFC 6532)."""
-    return [_status(hostname, original, reports), _returned(original, reports, utf8=utf8)]
+    return [_status(hostname, original, reports, utf8=utf8), _returned(original, reports, utf8=utf8)]
 
 
-def _status(hostname: str, original: Original, reports: Sequence[Report]) -> Attachment:
-    groups = [_per_message(hostname, original), *(_per_recipient(report) for report in reports)]
-    text = "\r\n".join("".join(_folded(name, value) for name, value in group) for group in groups)
+def _status(hostname: str, original: Original, reports: Sequence[Report], *, utf8: bool) -> Attachment:
+    groups = [_per_message(hostname, original), *(_per_recipient(report, utf8=utf8) for report in reports)]
+    text = "\r\n".join("".join(group) for group in groups)
     kind = "message/delivery-status" if text.isascii() else "message/global-delivery-status"
     return Attachment("", kind, text.encode())
 
 
-Fields = Iterable[tuple[str, str]]
-
-
-def _per_message(hostname: str, original: Original) -> Fields:
+def _per_message(hostname: str, original: Original) -> Iterator[str]:
     """RFC 3464 §2.2."""
     if original.envid is not None:
-        yield "Original-Envelope-Id", decode_xtext(original.envid)
-    yield "Reporting-MTA", f"dns; {hostname}"
-    yield "Arrival-Date", rfc_date(original.arrived_at).decode()
+        yield _exact("Original-Envelope-Id", decode_xtext(original.envid))
+    yield _folded("Reporting-MTA", f"dns; {hostname}")
+    yield _folded("Arrival-Date", rfc_date(original.arrived_at).decode())
 
 
-def _per_recipient(report: Report) -> Iterator[tuple[str, str]]:
+def _per_recipient(report: Report, *, utf8: bool) -> Iterator[str]:
     """RFC 3464 §2.3."""
     if report.orcpt is not None:
-        kind, _, address = report.orcpt.partition(";")
-        yield "Original-Recipient", f"{kind}; {decode_xtext(address)}"
-    yield "Final-Recipient", f"{'rfc822' if report.address.isascii() else 'utf-8'}; {report.address}"
-    yield "Action", report.action.value
-    yield "Status", _status_of(report)
+        yield _exact("Original-Recipient", report.orcpt.in_report(utf8=utf8))
+    yield _exact("Final-Recipient", f"{report.address.type}; {report.address}")
+    yield _folded("Action", report.action.value)
+    yield _folded("Status", _status_of(report))
     if report.server is not None:
-        yield "Remote-MTA", f"dns; {report.server}"
+        yield _folded("Remote-MTA", f"dns; {report.server}")
     if report.diagnostic is not None:
         kind = "smtp" if _REPLY.match(report.diagnostic) else OUR_WORDS
-        yield "Diagnostic-Code", f"{kind}; {report.diagnostic[:LONGEST_DIAGNOSTIC]}"
+        yield _folded("Diagnostic-Code", f"{kind}; {report.diagnostic[:LONGEST_DIAGNOSTIC]}")
     if report.last_try is not None:
-        yield "Last-Attempt-Date", rfc_date(report.last_try).decode()
+        yield _folded("Last-Attempt-Date", rfc_date(report.last_try).decode())
     if report.action is Action.DELAYED and report.retry_until is not None:
-        yield "Will-Retry-Until", rfc_date(report.retry_until).decode()
+        yield _folded("Will-Retry-Until", rfc_date(report.retry_until).decode())
 
 
 def _status_of(report: Report) -> str:
@@ -124,6 +121,11 @@ def _returned(original: Original, reports: Sequence[Report], *, utf8: bool) -> A
         return Attachment("", "message/rfc822" if octets.isascii() else "message/global", octets)
     kind = "message/global-headers" if utf8 and not header.isascii() else "text/rfc822-headers"
     return Attachment("", kind, header.removesuffix(b"\r\n") + b"\r\n")
+
+
+def _exact(name: str, value: str) -> str:
+    """A field in one line, no letter of it changed: an address may hold spaces, and its length has a bound below RFC 5322's."""
+    return f"{name}: {value}\r\n"
 
 
 def _folded(name: str, value: str) -> str:

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from mic_mail.clock import Clock
+from mic_mail.domain_name import NotAName
 from mic_mail.log.failures import failure
 from mic_mail.net import https
-from mic_mail.net.dns import DnsUnavailable, NoSuchName, NotAName, Resolver
+from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.net.https import Bounds, NotFetched
 from mic_mail.outbound import sts
 from mic_mail.outbound.files import unlink, write_all

@@ -41,10 +41,12 @@ from threading import Lock
 from typing import Any, Final
 
 from mic_mail.errors import Refused, Text
+from mic_mail.mailbox_address import MailboxAddress, parse_reverse_path
+from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.outbound.binary_domains import BinaryDomains
 from mic_mail.outbound.files import trouble, unlink, write_all
 from mic_mail.outbound.progress import NOBODY, Hold, Said, Standing, State
-from mic_mail.outbound.transaction import Transaction
+from mic_mail.outbound.transaction import Transaction, addressed, as_json
 
 FORMAT: Final = 1
 MESSAGE: Final = ".msg"
@@ -60,13 +62,13 @@ class Ended(Refused):
 class Recipient:
     """One address elsewhere."""
 
-    address: str
+    address: MailboxAddress
     notify: tuple[str, ...] = ()
-    orcpt: str | None = None
+    orcpt: OriginalRecipient | None = None
 
     @property
     def domain(self) -> str:
-        return self.address.rpartition("@")[2]
+        return self.address.domain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ class Envelope(Transaction):
     recipients: tuple[Recipient, ...]
 
     def encode(self) -> bytes:
-        return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False).encode("utf-8", "surrogateescape")
+        return as_json(self, version=FORMAT).encode("utf-8", "surrogateescape")
 
     @classmethod
     def decode(cls, octets: bytes) -> "Envelope":
@@ -85,8 +87,8 @@ class Envelope(Transaction):
             told: dict[str, Any] = json.loads(octets.decode("utf-8", "surrogateescape"))
             if told.pop("format") != FORMAT:
                 raise ValueError("unknown format")
-            recipients = tuple(Recipient(**{**each, "notify": tuple(each["notify"])}) for each in told.pop("recipients"))
-            return cls(recipients=recipients, **told)
+            recipients = tuple(Recipient(**addressed(each)) for each in told.pop("recipients"))
+            return cls(sender=parse_reverse_path(told.pop("sender")), recipients=recipients, **told)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an envelope: {error}") from error
 

@@ -19,8 +19,9 @@ import ipaddress
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
+from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.errors import Refused, Text, in_ascii
-from mic_mail.net.dns import DnsUnavailable, Found, Mx, NoSuchName, NotAName, Resolver, Tlsa, to_ascii
+from mic_mail.net.dns import DnsUnavailable, Found, Mx, NoSuchName, Resolver, Tlsa
 
 MOST_HOSTS = 16
 MOST_ADDRESSES = 4

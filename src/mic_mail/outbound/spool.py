@@ -30,13 +30,15 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from mic_mail.mailbox_address import MailboxAddress, parse_reverse_path
+from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.outbound.files import trouble, unlink, write_all
 from mic_mail.outbound.schedule import is_due, pause_us
-from mic_mail.outbound.transaction import Transaction
+from mic_mail.outbound.transaction import Transaction, addressed, as_json
 from mic_mail.storage.copying import copy_rest
 
 MESSAGE: Final = ".msg"
@@ -56,10 +58,10 @@ class Target:
     """One mailbox that a recipient address leads to, or an address elsewhere, and whether it has the message."""
 
     mailbox_id: int
-    address: str
+    address: MailboxAddress
     detail: str | None = None
     notify: tuple[str, ...] = ()
-    orcpt: str | None = None
+    orcpt: OriginalRecipient | None = None
     settled: bool = False
 
 
@@ -83,7 +85,7 @@ class Slip(Transaction):
     """Reports on it may go to its sender; not where a stranger's server named a sender that nothing authenticates."""
 
     def encode(self) -> bytes:
-        return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False).encode()
+        return as_json(self, version=FORMAT).encode()
 
     @classmethod
     def decode(cls, octets: bytes) -> "Slip":
@@ -92,8 +94,9 @@ class Slip(Transaction):
             record = json.loads(octets)
             if record.pop("format") != FORMAT:
                 raise ValueError("unknown format")
-            targets = tuple(Target(**{**target, "notify": tuple(target["notify"])}) for target in record.pop("targets"))
-            return cls(targets=targets, told=tuple(record.pop("told", ())), **record)
+            targets = tuple(Target(**addressed(target)) for target in record.pop("targets"))
+            sender = parse_reverse_path(record.pop("sender"))
+            return cls(sender=sender, targets=targets, told=tuple(record.pop("told", ())), **record)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a slip: {error}") from error
 

@@ -13,6 +13,7 @@ from datetime import date
 from itertools import chain, islice, permutations
 
 from mic_mail.errors import Refused, Text
+from mic_mail.mailbox_address import MailboxAddress, NotAnAddress
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.policy.names import plain, words
@@ -177,10 +178,15 @@ def check_form(local: str) -> None:
 
 def candidates(address: str, separator: str) -> tuple[str, ...]:
     """The addresses under which a mailbox may be found, best first: as written, and without its detail (dvbe+detail@)."""
-    local, at, domain = address.lower().rpartition("@")
-    base, sign, _detail = local.partition(separator) if separator else (local, "", "")
-    whole = f"{local}{at}{domain}"
-    return (whole, f"{base}{at}{domain}") if sign and base else (whole,)
+    whole = address.lower()
+    if not separator or separator not in whole:
+        return (whole,)
+    try:
+        written = MailboxAddress.parse(whole)
+    except NotAnAddress:
+        return (whole,)
+    base, sign, _detail = written.local_part.partition(separator)
+    return (str(written), str(MailboxAddress(base, written.domain))) if sign and base else (str(written),)
 
 
 def _blocks(full_name: str, given_words: int) -> tuple[list[str], str]:

@@ -11,19 +11,21 @@ Close                      send the reply, then close
 from dataclasses import dataclass, field
 from typing import Final
 
-from mic_mail.smtp.grammar import MailParameters, Path, RcptParameters
+from mic_mail.mailbox_address import MailboxAddress, ReversePath
+from mic_mail.smtp.grammar import MailParameters, RcptParameters
 from mic_mail.smtp.replies import Reply
 
 
 @dataclass(frozen=True, slots=True)
 class AskSender:
-    path: Path
+    path: ReversePath
     parameters: MailParameters
 
 
 @dataclass(frozen=True, slots=True)
 class AskRecipient:
-    path: Path
+    address: MailboxAddress | None
+    """None: postmaster, without a domain."""
     parameters: RcptParameters
 
 

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from mic_mail.clock import Clock
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.log.maillog import MailLog
+from mic_mail.mailbox_address import ReversePath
 from mic_mail.net.tls import TlsFront
 from mic_mail.services.signin.access import Access
 from mic_mail.services.signin.identity import Challenge, Peer, SignedIn
@@ -239,13 +240,13 @@ class Conversation:
         trace = trace_id(self._services.clock.now_us(), self._services.chance)
         self._client = self._client_with(asked.parameters)
         refusal = await self._services.mailflow.check_sender(
-            asked.path.address, self._client, trace, declared_octets=asked.parameters.size
+            asked.path, self._client, trace, declared_octets=asked.parameters.size
         )
         if refusal is None:
-            self._enquire(asked.path.address)
+            self._enquire(asked.path)
         return self._core.sender_answered(asked, trace, refusal)
 
-    def _enquire(self, sender: str) -> None:
+    def _enquire(self, sender: ReversePath) -> None:
         """Begin to ask who the client is, beside the rest of the transaction."""
         if self._enquiry is None:
             self._enquiry = self._services.mailflow.enquire(self._client)
@@ -257,8 +258,7 @@ class Conversation:
         assert transaction is not None
         await self._keep_promise()
         answer = await self._services.mailflow.check_recipient(
-            asked.path.local,
-            asked.path.domain,
+            asked.address,
             self._client,
             transaction.trace_id,
             declared_octets=transaction.parameters.size,
@@ -276,7 +276,7 @@ class Conversation:
             Envelope(
                 trace_id=transaction.trace_id,
                 client=self._client,
-                sender=transaction.sender.address,
+                sender=transaction.sender,
                 recipients=tuple(transaction.recipients),
                 smtputf8=parameters.smtputf8,
                 body=parameters.body,
@@ -377,7 +377,7 @@ class Conversation:
             "message_refused",
             trace=transaction.trace_id,
             reason=Cause.MESSAGE_TOO_LARGE,
-            sender=transaction.sender.address,
+            sender=transaction.sender,
             recipients=[recipient.address for recipient in transaction.recipients],
             peer=self._peer.address,
             session=self._peer.session_id,

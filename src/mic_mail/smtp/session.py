@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from mic_mail.mailbox_address import ReversePath
 from mic_mail.services.transport.envelope import BINARYMIME, Accepted, Cause, Outcome, Recipient, Refusal, Role
 from mic_mail.smtp import grammar, replies
 from mic_mail.smtp.actions import (
@@ -23,7 +24,7 @@ from mic_mail.smtp.actions import (
     ReadChunk,
     StartTls,
 )
-from mic_mail.smtp.grammar import Fault, MailParameters, Path
+from mic_mail.smtp.grammar import Fault, MailParameters
 from mic_mail.smtp.lines import Trouble
 from mic_mail.smtp.replies import Reply, Voice
 
@@ -69,7 +70,7 @@ class Transaction:
     """From MAIL to the end of the message (RFC 5321 §3.3)."""
 
     trace_id: str
-    sender: Path
+    sender: ReversePath
     parameters: MailParameters
     recipients: list[Recipient] = field(default_factory=list)
     refused: int = 0
@@ -330,14 +331,14 @@ class Session:
 
     def act_rcpt(self, argument: bytes) -> Reply | Action:
         assert self.transaction is not None
-        path, parameters = grammar.parse_rcpt(argument, smtputf8=self.transaction.parameters.smtputf8)
+        address, parameters = grammar.parse_rcpt(argument, smtputf8=self.transaction.parameters.smtputf8)
         # RFC 5321 §4.5.3.1.10: 452, and those accepted stay accepted: a long list that was pipelined must not end in 421.
         limit = self.door.limits.recipients
         if len(self.transaction.recipients) >= limit or self.transaction.refused >= limit:
             self.transaction.refused += 1
             answer = replies.reply("too-many-recipients")
             return answer if self.transaction.refused <= limit else self._counted(answer)
-        return AskRecipient(path, parameters)
+        return AskRecipient(address, parameters)
 
     def act_data(self, argument: bytes) -> Action:
         return READ_MESSAGE

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from addresses import spellings
 from mic_mail.addressbook import ldif, table, vcard
 from mic_mail.addressbook.cards import Book, Card, Kind, Ministry, Person, UnitName
 from mic_mail.addressbook.entries import all_entries, dn, escaped
@@ -28,7 +29,13 @@ cards = st.builds(
     names,
     st.builds(UnitName, words, names),
     st.one_of(st.just(""), names),
-    st.lists(st.sampled_from(["a@mic.gov.vn", "b.c@mic.gov.vn", "x@khac.gov.vn"]), max_size=2, unique=True).map(tuple),
+    st.lists(
+        st.one_of(
+            st.sampled_from(["a@mic.gov.vn", "b.c@mic.gov.vn", "x@khac.gov.vn"]), spellings().map(lambda one: str(one.address))
+        ),
+        max_size=2,
+        unique=True,
+    ).map(tuple),
 )
 
 

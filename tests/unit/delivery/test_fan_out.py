@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from addresses import parsed
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.log.maillog import stamp
+from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.outbound.spool import Entry, Slip, Spool, Target
 from mic_mail.policy.facts import FactKind
 from population import draft
@@ -49,8 +51,10 @@ def test_a_file_of_the_spool_that_cannot_be_opened_is_told_of_once(serve: Callab
     for spool_id in ("a1", "a3"):
         entry = spool.draft(spool_id)
         entry.write(MESSAGE)
-        target = Target(dvbe.mailbox_id, "dvbe@mic.gov.vn")
-        entry.commit(Slip(trace_id=spool_id, sender="", targets=(target,), accepted_at_us=1, return_path_octets=0)).release()
+        target = Target(dvbe.mailbox_id, parsed("dvbe@mic.gov.vn"))
+        entry.commit(
+            Slip(trace_id=spool_id, sender=NULL_PATH, targets=(target,), accepted_at_us=1, return_path_octets=0)
+        ).release()
     bad = server.config.spool_dir / "live" / "a2.msg"
     bad.symlink_to(bad.name)
     for _ in range(3):
@@ -73,10 +77,12 @@ def test_a_first_look_that_fails_is_taken_again(serve: Callable[..., MailServer]
         patches.setattr(Spool, "recover", fails)
         server = serve(clock=ManualClock(NOW))
         dvbe = server.issue("dvbe")
-        target, later = Target(dvbe.mailbox_id, "dvbe@mic.gov.vn"), server.clock.now_us() + 3_600_000_000
+        target, later = Target(dvbe.mailbox_id, parsed("dvbe@mic.gov.vn")), server.clock.now_us() + 3_600_000_000
         entry = server.running.rooms.spool.draft("a1")
         entry.write(MESSAGE)
-        slip = Slip(trace_id="a1", sender="", targets=(target,), accepted_at_us=1, return_path_octets=0, next_try_us=later)
+        slip = Slip(
+            trace_id="a1", sender=NULL_PATH, targets=(target,), accepted_at_us=1, return_path_octets=0, next_try_us=later
+        )
         entry.commit(slip).release()
         server.housekeep()
     assert len(slips(server)) == 1

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from addresses import parsed
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.mime.render import most_octets
@@ -52,7 +53,7 @@ class Office:
 
     def parcel(self, name: str, number: int) -> Parcel:
         mailbox = self.mailbox(name)
-        return Parcel(f"T{number}", "a@a.example", Recipient(mailbox.address, (mailbox.mailbox_id,)), mailbox)
+        return Parcel(f"T{number}", parsed("a@a.example"), Recipient(parsed(mailbox.address), (mailbox.mailbox_id,)), mailbox)
 
     def deliver(self, *wanted: tuple[str, bytes]) -> list[Published | BaseException]:
         """All at once; what became of each."""

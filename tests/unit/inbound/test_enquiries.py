@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from addresses import parsed
 from mic_mail.checks.origin.iprev import Iprev
 from mic_mail.checks.origin.spf import Spf
 from mic_mail.clock import SystemClock
@@ -51,7 +52,7 @@ async def test_nothing_passes_because_many_ask() -> None:
     await asyncio.sleep(0)
     late, free = owner.of("192.0.2.1"), owner.of("198.51.100.1")
     for one in (late, free):
-        one.begin("x.example", "a@One.example")
+        one.begin("x.example", parsed("a@One.example"))
     now = asyncio.get_running_loop().time()
     with pytest.raises(Unavailable):
         await late.spf(now + 0.1)
@@ -71,7 +72,7 @@ async def test_whoever_gets_a_late_turn_has_not_been_answered_by_nobody(monkeypa
     tasks = [asyncio.create_task(owner.clients.within("192.0.2", slow.ask)) for _ in range(AT_ONCE_OF_NETWORK)]
     await asyncio.sleep(0)
     late = owner.of("192.0.2.1")
-    late.begin("x.example", "a@one.example")
+    late.begin("x.example", parsed("a@one.example"))
     await asyncio.sleep(0.1)
     slow.now.set()
     await asyncio.gather(*tasks)

@@ -10,19 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from addresses import Spelling, parsed, spellings
 from growth import assert_linear
 from messages.scans import scan
+from mic_mail.mailbox_address import MailboxAddress
+from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.compose import Attachment, Mailbox, bilingual, compose
+from mic_mail.mime.headers import fields
 from mic_mail.mime.render import answers_of
 
-CENTRE = Mailbox("Trung tâm Thông tin", "support@mic.gov.vn")
-READER = Mailbox("Đỗ Văn Bê", "dvbe@mic.gov.vn")
+CENTRE = Mailbox("Trung tâm Thông tin", parsed("support@mic.gov.vn"))
+READER = Mailbox("Đỗ Văn Bê", parsed("dvbe@mic.gov.vn"))
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=timezone(timedelta(hours=7)))
 
 
 def letter(**changes: Any) -> bytes:
     """A notice, with changes."""
-    fields: dict[str, Any] = {
+    usual: dict[str, Any] = {
         "sender": CENTRE,
         "to": [READER],
         "subject": "Hộp thư sắp đầy / Mailbox nearly full",
@@ -30,7 +34,7 @@ def letter(**changes: Any) -> bytes:
         "date": NOON,
         "message_id": "notice.1@mail.mic.gov.vn",
     }
-    return compose(**(fields | changes))
+    return compose(**(usual | changes))
 
 
 def read(message: bytes) -> EmailMessage:
@@ -55,7 +59,7 @@ def test_a_notice_reads_as_it_was_written() -> None:
 @given(st.text(), st.text(), st.text())
 def test_nothing_given_can_add_a_field_or_break_a_line(name: str, subject: str, text: str) -> None:
     """Whatever stands in names, subjects and texts: CRLF, 7-bit, short lines, the same fields."""
-    message = letter(sender=Mailbox(name, "a@b.vn"), subject=subject, text=text)
+    message = letter(sender=Mailbox(name, parsed("a@b.vn")), subject=subject, text=text)
     assert message.isascii()
     found = scan(message)
     assert (found.bare_cr, found.bare_lf, found.has_nul) == (0, 0, False)
@@ -78,7 +82,6 @@ def test_no_value_can_add_a_field() -> None:
     """A line end in an address, an identifier or a type becomes a space."""
     evil = "x\r\nBcc: y@z.vn"
     message = letter(
-        sender=Mailbox("A", evil),
         message_id=evil,
         in_reply_to=evil,
         auto_submitted=evil,
@@ -147,9 +150,12 @@ def test_a_boundary_is_never_in_the_content() -> None:
     ("mailboxes", "expected"),
     [
         ([], b"To: undisclosed-recipients:;\r\n"),
-        ([Mailbox("", "a@b.vn")], b"To: a@b.vn\r\n"),
-        ([Mailbox('A "B", C', "a@b.vn")], b'To: "A \\"B\\", C" <a@b.vn>\r\n'),
-        ([Mailbox("A", "a@b.vn"), Mailbox("B", "c@d.vn")], b"To: A <a@b.vn>, B <c@d.vn>\r\n"),
+        ([Mailbox("", parsed("a@b.vn"))], b"To: a@b.vn\r\n"),
+        ([Mailbox('A "B", C', parsed("a@b.vn"))], b'To: "A \\"B\\", C" <a@b.vn>\r\n'),
+        (
+            [Mailbox("A", parsed("a@b.vn")), Mailbox("B", parsed("c@d.vn"))],
+            b"To: A <a@b.vn>, B <c@d.vn>\r\n",
+        ),
     ],
 )
 def test_recipients(mailboxes: list[Mailbox], expected: bytes) -> None:
@@ -166,3 +172,14 @@ def test_optional_fields() -> None:
         assert line + b"\r\n" in message
     assert b"Auto-Submitted" not in message
     assert b"Reply-To: =?utf-8?" in message
+
+
+@given(spellings(), st.sampled_from(["", "Đỗ Văn Bê", 'A "B", C']))
+def test_a_header_names_any_address(spelling: Spelling, name: str) -> None:
+    """RFC 5322 §3.4.1, RFC 6532: what a reader of ENVELOPE finds in To is the local part and the domain that were meant."""
+    octets = letter(sender=CENTRE, to=[Mailbox(name, spelling.address)])
+    (field,) = [value for field_name, value in fields(octets.partition(b"\r\n\r\n")[0]) if field_name == b"to"]
+    (found,) = parse_addresses(field)
+    assert found.mailbox is not None
+    assert found.host is not None
+    assert MailboxAddress(found.mailbox.decode(), found.host.decode()) == spelling.address

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from dnsserver import BROKEN, SILENT, name_server
+from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.net import dns
-from mic_mail.net.dns import DnsUnavailable, Found, Mx, NoSuchName, NotAName, Resolver, Srv, Tlsa, to_ascii
+from mic_mail.net.dns import DnsUnavailable, Found, Mx, NoSuchName, Resolver, Srv, Tlsa
 
 ZONE = {
     ("mic.gov.vn", "MX"): ["20 mx2.mic.gov.vn.", "10 MX1.mic.gov.vn."],

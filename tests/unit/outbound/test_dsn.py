@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from addresses import Spelling, parsed, spellings
 from mic_mail.mime.compose import Mailbox, compose
+from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.mime.reports import Action, DeliveryReport, read_report
 from mic_mail.outbound.dsn import RETURNED_OCTETS, Original, Report, parts
 
@@ -19,8 +21,8 @@ MESSAGE = b"From: a@mic.gov.vn\r\nMessage-ID: <1@mic.gov.vn>\r\nSubject: x\r\n\r
 
 def written(original: Original, *reports: Report, utf8: bool = False) -> bytes:
     return compose(
-        sender=Mailbox("Thư không chuyển được", "postmaster@mic.gov.vn"),
-        to=[Mailbox("", "a@mic.gov.vn")],
+        sender=Mailbox("Thư không chuyển được", parsed("postmaster@mic.gov.vn")),
+        to=[Mailbox("", parsed("a@mic.gov.vn"))],
         subject="Không chuyển được thư",
         text="Thư không đến được nơi nhận.",
         date=AT,
@@ -36,9 +38,10 @@ def original(content: bytes = MESSAGE, **more: str) -> Original:
 
 
 FAILED = Report(
-    "b@example.org", Action.FAILED, "5.1.1", "rfc822;B+2Bx@example.org", "550 5.1.1 No such user", "mx.example.org", AT,
+    parsed("b@example.org"), Action.FAILED, "5.1.1", OriginalRecipient.parse("rfc822;B+2Bx@example.org"),
+    "550 5.1.1 No such user", "mx.example.org", AT,
 )  # fmt: skip
-LATE = Report("c@example.org", Action.DELAYED, "4.4.1", None, "no answer", None, AT, AT)
+LATE = Report(parsed("c@example.org"), Action.DELAYED, "4.4.1", None, "no answer", None, AT, AT)
 
 
 def fields(octets: bytes) -> list[dict[str, str]]:
@@ -90,7 +93,7 @@ def test_a_report() -> None:
 )
 def test_whose_words_they_are(diagnostic: str, told: str) -> None:
     """RFC 3464 §2.3.6: `smtp` is for what a server has said."""
-    _, failed = fields(written(original(), Report("b@example.org", Action.FAILED, "5.0.0", diagnostic=diagnostic)))
+    _, failed = fields(written(original(), Report(parsed("b@example.org"), Action.FAILED, "5.0.0", diagnostic=diagnostic)))
     assert failed["Diagnostic-Code"] == told
 
 
@@ -131,7 +134,9 @@ def test_what_is_sent_back(content: bytes, ret: str | None, report: Report, utf8
 
 
 def test_addresses_in_other_letters() -> None:
-    octets = written(original(), Report("bê@bộ.vn", Action.FAILED, "5.6.7", "utf-8;bê@bộ.vn"), utf8=True)
+    octets = written(
+        original(), Report(parsed("bê@bộ.vn"), Action.FAILED, "5.6.7", OriginalRecipient.parse("utf-8;bê@bộ.vn")), utf8=True
+    )
     assert b"message/global-delivery-status" in octets
     read = read_report(octets)
     assert isinstance(read, DeliveryReport)
@@ -150,13 +155,13 @@ def test_addresses_in_other_letters() -> None:
     ],
 )
 def test_action_and_status_agree(action: Action, status: str, told: str) -> None:
-    assert fields(written(original(), Report("b@x", action, status)))[1]["Status"] == told
+    assert fields(written(original(), Report(parsed("b@x"), action, status)))[1]["Status"] == told
 
 
 @given(st.text(max_size=300), st.text(max_size=60))
 def test_words_of_others_make_no_field(diagnostic: str, server: str) -> None:
     """Whatever a server says, the report has the fields that it has, in lines that everybody takes."""
-    octets = written(original(), Report("b@example.org", Action.FAILED, "5.0.0", None, diagnostic, server))
+    octets = written(original(), Report(parsed("b@example.org"), Action.FAILED, "5.0.0", None, diagnostic, server))
     assert all(len(line) <= 998 for line in octets.split(b"\r\n"))
     read = read_report(octets)
     assert isinstance(read, DeliveryReport)
@@ -175,3 +180,18 @@ def test_what_is_no_lines_is_not_sent_back_whole(end: bytes) -> None:
         octets = written(original(content), FAILED)
         assert octets.count(b"\n") == octets.count(b"\r") == octets.count(b"\r\n")
         assert b"\r\n.\r\n" not in octets
+
+
+@given(spellings(), st.sampled_from(Action))
+def test_a_report_names_any_recipient(spelling: Spelling, action: Action) -> None:
+    """RFC 3464 §2.3.2, RFC 6533 §3: each letter of the address, spaces too, as another reader and as ours reads it."""
+    address, utf8 = spelling.address, not spelling.address.is_ascii
+    report = Report(address, action, "5.0.0")
+    status = parts("mail.mic.gov.vn", original(), [report], utf8=utf8)[0]
+    assert status.content_type == ("message/global-delivery-status" if utf8 else "message/delivery-status")
+    (line,) = [line for line in status.content.decode().split("\r\n") if line.startswith("Final-Recipient: ")]
+    kind, _, text = line.removeprefix("Final-Recipient: ").partition("; ")
+    assert (kind, text) == (address.type, str(address))
+    read = read_report(written(original(), report, utf8=utf8))
+    assert isinstance(read, DeliveryReport)
+    assert [one.final for one in read.recipients] == [address.folded()]

@@ -4,21 +4,28 @@ from pathlib import Path
 
 import pytest
 
+from addresses import parsed
 from mic_mail.cli.queue import named
+from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.outbound.files import SpoolUnavailable
 from mic_mail.outbound.owed import Owed, name_of
 from mic_mail.outbound.queue import Envelope, Queue, Recipient
 from mic_mail.outbound.spool import Entry, Slip, Spool, Target
 
-ENVELOPE = Envelope(trace_id="ID", sender="", accepted_at_us=1, recipients=(Recipient("a@one.example", ("NEVER",)),))
+ENVELOPE = Envelope(
+    trace_id="ID",
+    sender=NULL_PATH,
+    accepted_at_us=1,
+    recipients=(Recipient(parsed("a@one.example"), ("NEVER",)),),
+)
 NAME = name_of("ID", 1, "delivered")
 
 
 def entry_in(spool: Spool, *mailboxes: int) -> Entry:
     draft = spool.draft("ID")
     draft.write(b"Subject: x\r\n\r\n")
-    targets = tuple(Target(mailbox, f"u{mailbox}@mic.gov.vn") for mailbox in mailboxes)
-    return draft.commit(Slip(trace_id="ID", sender="a@one.example", targets=targets, accepted_at_us=1))
+    targets = tuple(Target(mailbox, parsed(f"u{mailbox}@mic.gov.vn")) for mailbox in mailboxes)
+    return draft.commit(Slip(trace_id="ID", sender=parsed("a@one.example"), targets=targets, accepted_at_us=1))
 
 
 def files(folder: Path) -> set[str]:

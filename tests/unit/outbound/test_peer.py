@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from addresses import parsed
 from mic_mail.clock import SystemClock
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.outbound.commands import Addressee, Sending
@@ -106,10 +107,10 @@ async def pieces(*octets: bytes) -> AsyncIterator[bytes]:
 
 
 def to(*names: str) -> list[Addressee]:
-    return [Addressee(f"{name}@example.org") for name in names]
+    return [Addressee(parsed(f"{name}@example.org")) for name in names]
 
 
-SENDING = Sending("a@mic.gov.vn", len(MESSAGE), "8BITMIME")
+SENDING = Sending(parsed("a@mic.gov.vn"), len(MESSAGE), "8BITMIME")
 
 
 async def sent(
@@ -191,7 +192,7 @@ async def test_nothing_of_a_message_goes_to_nobody() -> None:
 async def test_binary_goes_in_chunks() -> None:
     octets = (b"a\nb\x00" * 100, b".\r\n", b"\xff" * 5)
     async with running(Server()) as server:
-        sending = Sending("a@mic.gov.vn", 408, "BINARYMIME")
+        sending = Sending(parsed("a@mic.gov.vn"), 408, "BINARYMIME")
         (result,) = await sent(server, "b", sending=sending, message=octets)
     assert result.fate is Fate.DELIVERED
     assert b"".join(server.messages) == b"".join(octets)
@@ -200,10 +201,10 @@ async def test_binary_goes_in_chunks() -> None:
 
 async def test_what_this_server_cannot_take_is_not_tried() -> None:
     async with running(Server(PLAIN)) as server:
-        (result,) = await sent(server, "b", sending=Sending("a@mic.gov.vn", 9, "BINARYMIME"))
+        (result,) = await sent(server, "b", sending=Sending(parsed("a@mic.gov.vn"), 9, "BINARYMIME"))
         assert (result.fate, result.status) == (Fate.FAILED, "5.6.1")
         peer = await connected(server)
-        results = await peer.send(SENDING, [Addressee("bê@example.org"), *to("c")], pieces(MESSAGE))
+        results = await peer.send(SENDING, [Addressee(parsed("bê@example.org")), *to("c")], pieces(MESSAGE))
         await peer.close()
     assert [(result.fate.value, result.status) for result in results] == [("failed", "5.6.7"), ("delivered", "2.0.0")]
 
@@ -268,7 +269,7 @@ async def answered_within_the_message(said: bytes, ehlo: bytes, *, body: str = "
     try:
         peer = await Peer.connect("127.0.0.1", listening.sockets[0].getsockname()[1], "mail.mic.gov.vn", QUICK)
         try:
-            return await peer.send(Sending("a@mic.gov.vn", 9, body), to("b", "c"), pieces(*LARGE))
+            return await peer.send(Sending(parsed("a@mic.gov.vn"), 9, body), to("b", "c"), pieces(*LARGE))
         finally:
             assert not peer.may_serve
             await peer.close()
@@ -298,7 +299,10 @@ async def test_a_chunk_that_was_answered_twice() -> None:
     async with running(server):
         with pytest.raises(PeerTrouble) as trouble:
             await sent(
-                server, "b", sending=Sending("a@mic.gov.vn", 408, "BINARYMIME"), message=(b"a\nb\x00" * 100, b"\xff" * 8)
+                server,
+                "b",
+                sending=Sending(parsed("a@mic.gov.vn"), 408, "BINARYMIME"),
+                message=(b"a\nb\x00" * 100, b"\xff" * 8),
             )
     assert trouble.value.step is Step.TALK
 
@@ -340,7 +344,7 @@ async def test_a_server_that_reads_nothing() -> None:
     listening = await asyncio.start_server(deaf, "127.0.0.1", 0, limit=1024)
     peer = await Peer.connect("127.0.0.1", listening.sockets[0].getsockname()[1], "x", QUICK)
     with pytest.raises(PeerTrouble, match="does not take"):
-        await peer.send(Sending("a@b", 9), to("b"), pieces(*[b"x" * 998 + b"\r\n"] * 100_000))
+        await peer.send(Sending(parsed("a@b"), 9), to("b"), pieces(*[b"x" * 998 + b"\r\n"] * 100_000))
     assert peer.is_over
     listening.close()
 
@@ -358,7 +362,7 @@ async def test_a_flood_of_replies() -> None:
     results: list[Result] = []
     with contextlib.suppress(PeerTrouble):
         peer = await Peer.connect("127.0.0.1", listening.sockets[0].getsockname()[1], "x", QUICK)
-        results = await peer.send(Sending("a@b", 9), to(*map(str, range(5_000))), pieces(b"x"))
+        results = await peer.send(Sending(parsed("a@b"), 9), to(*map(str, range(5_000))), pieces(b"x"))
     assert all(result.fate is not Fate.DELIVERED for result in results)
     listening.close()
 

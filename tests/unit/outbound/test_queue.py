@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from addresses import parsed
+from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.outbound.files import SpoolUnavailable
 from mic_mail.outbound.progress import Hold, Said, Standing, State
 from mic_mail.outbound.queue import Ended, Entry, Envelope, Queue, Recipient
@@ -20,9 +22,12 @@ MESSAGE = b"Return-Path: <a@mic.gov.vn>\r\nSubject: x\r\n\r\nx\r\n"
 
 
 def envelope(*addresses: str) -> Envelope:
-    recipients = tuple(Recipient(address, ("FAILURE",), "rfc822;x") for address in addresses or ("b@example.org",))
+    recipients = tuple(
+        Recipient(parsed(address), ("FAILURE",), OriginalRecipient.parse("rfc822;x"))
+        for address in addresses or ("b@example.org",)
+    )
     return Envelope(
-        trace_id="ID", sender="a@mic.gov.vn", recipients=recipients, accepted_at_us=5, return_path_octets=28, envid="q",
+        trace_id="ID", sender=parsed("a@mic.gov.vn"), recipients=recipients, accepted_at_us=5, return_path_octets=28, envid="q",
         submitted_by=7,
     )  # fmt: skip
 
@@ -288,7 +293,12 @@ def test_what_was_sent_is_not_put_again(tmp_path: Path, message: Path) -> None:
         queue = Queue(root / "queue", comes_again=spool.has)
         draft = spool.draft("ID")
         draft.write(MESSAGE)
-        slip = Slip(trace_id="ID", sender="a@mic.gov.vn", targets=(Target(ELSEWHERE, "b@example.org"),), accepted_at_us=5)
+        slip = Slip(
+            trace_id="ID",
+            sender=parsed("a@mic.gov.vn"),
+            targets=(Target(ELSEWHERE, parsed("b@example.org")),),
+            accepted_at_us=5,
+        )
         spooled = draft.commit(slip)
         sent = put(queue, spooled.path)
         spooled.release()  # killed

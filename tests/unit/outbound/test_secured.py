@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 
 from authorities import Authority
 from httpsserver import WebServer, answer, web
+from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.outbound.progress import Standing
 from unit.outbound.test_peer import ALL, HANG, PLAIN, Server
 from unit.outbound.test_policies import policy
@@ -425,7 +426,7 @@ async def test_reports_are_not_lost(tmp_path: Path, authority: Authority) -> Non
     for number, ehlo in enumerate((KEEPS, ALL, PLAIN)):
         server = Server(ehlo, context=None if ehlo == PLAIN else authority.context("x.example"))
         async with published(tmp_path / str(number), {"127.0.0.2": server}, authority, None) as (office, _):
-            assert await attempt(office, requires_tls=True, sender="") is None
+            assert await attempt(office, requires_tls=True, sender=NULL_PATH) is None
         (mail,) = [line for line in server.lines if line.startswith(b"MAIL")]
         assert (b"REQUIRETLS" in mail) is (ehlo == KEEPS)
 
@@ -434,7 +435,7 @@ async def test_never_promised_in_the_open(tmp_path: Path, authority: Authority) 
     """RFC 8689 §2: a server that offers it without TLS is not told so."""
     server = Server(KEEPS.replace(b"250-STARTTLS\r\n", b""))
     async with published(tmp_path, {"127.0.0.2": server}, authority, None) as (office, _):
-        assert await attempt(office, requires_tls=True, sender="") is None
+        assert await attempt(office, requires_tls=True, sender=NULL_PATH) is None
     assert server.messages == [STUFFED]
     assert not [line for line in server.lines if b"REQUIRETLS" in line]
 

@@ -15,9 +15,11 @@ from pathlib import Path
 import dkim as dkimpy
 import pytest
 
+from addresses import parsed
 from dkimcorpus import AUTHOR, HEAD, TEXT, messages
 from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
+from mic_mail.mailbox_address import NULL_PATH, ReversePath
 from mic_mail.mime import dkim
 from mic_mail.outbound.dkimkeys import Algorithm, Key, KeyFolder, KeyUnusable, State
 from mic_mail.outbound.queue import Entry, Envelope, Queue, Recipient
@@ -25,6 +27,7 @@ from mic_mail.outbound.signing import MOST_HEADER_OCTETS, Signer
 from mic_mail.services.operations.dkim import DkimKeys
 
 DOMAIN = "mic.gov.vn"
+DVBE = parsed("dvbe@mic.gov.vn")
 RETURN_PATH = b"Return-Path: <dvbe@mic.gov.vn>\r\n"
 OPENDKIM = shutil.which("opendkim") or "/usr/sbin/opendkim"
 CORPUS = dict(messages())
@@ -45,12 +48,12 @@ class Desk:
             (key,) = self.life.add([DOMAIN], algorithm, 2048, algorithm.value)
             self.life.use(key.selector, [DOMAIN])
 
-    def entry(self, message: bytes, *, submitted_by: int = 7, sender: str = "dvbe@mic.gov.vn") -> Entry:
+    def entry(self, message: bytes, *, submitted_by: int = 7, sender: ReversePath = DVBE) -> Entry:
         entry_id = f"{next(self._numbers):032x}"
         source = self.folder / entry_id
         source.write_bytes(RETURN_PATH + message)
         envelope = Envelope(
-            trace_id=entry_id, sender=sender, recipients=(Recipient("lan@one.example"),), accepted_at_us=0,
+            trace_id=entry_id, sender=sender, recipients=(Recipient(parsed("lan@one.example")),), accepted_at_us=0,
             return_path_octets=len(RETURN_PATH), submitted_by=submitted_by,
         )  # fmt: skip
         self.queue.put(entry_id, source, envelope)
@@ -196,7 +199,7 @@ def test_of_others_nothing_is_said(desk: Desk, header: bytes) -> None:
 def test_what_nobody_has_signed_in_for(desk: Desk) -> None:
     """But for what this server has written itself: a report (RFC 3464), from the null sender."""
     assert desk.signer.sign(desk.entry(HEAD + b"\r\nx\r\n", submitted_by=0)) == b""
-    assert desk.signer.sign(desk.entry(HEAD + b"\r\nx\r\n", submitted_by=0, sender="")) != b""
+    assert desk.signer.sign(desk.entry(HEAD + b"\r\nx\r\n", submitted_by=0, sender=NULL_PATH)) != b""
 
 
 @pytest.mark.parametrize(

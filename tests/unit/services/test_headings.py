@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from addresses import parsed
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusal, Role
 from mic_mail.services.transport.headings import SMALL_HEADER_OCTETS, Headings
 from mic_mail.services.transport.senders import Senders
@@ -61,7 +62,7 @@ def test_an_authority_that_ends_while_the_header_is_read(octets: int) -> None:
     lanes: Any = Lane(office.end)
     headings = Headings(settings, senders=senders, judging=nothing, lanes=lanes, log=nothing, clock=clock)
     signed_in: Any = SimpleNamespace(mailbox_id=PERSON)
-    envelope = Envelope("T1", Client(Role.SUBMISSION, nothing, "x", "ESMTPSA", signed_in), "dvbe@mic.gov.vn", ())
+    envelope = Envelope("T1", Client(Role.SUBMISSION, nothing, "x", "ESMTPSA", signed_in), parsed("dvbe@mic.gov.vn"), ())
     header = b"From: Vu <cntt@mic.gov.vn>\r\nX-Long: " + b"x " * (octets // 2) + b"\r\n\r\n"
     assert isinstance(asyncio.run(headings.check(envelope, header)), bytes)
     office.end()  # at the latest now

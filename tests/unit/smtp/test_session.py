@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from addresses import parsed
 from mic_mail.services.transport.envelope import Accepted, Cause, Recipient, Refusal, Role
 from mic_mail.smtp import actions
 from mic_mail.smtp.actions import Close
@@ -14,6 +15,7 @@ from mic_mail.smtp.session import OK, VERBS, Door, Limits, Session
 
 LIMITS = Limits(message_octets=30_000_000, attachment_octets=20 << 20, recipients=3, errors=6, messages=2)
 TRACE = "0123456789ABCDEF"
+POSTMASTER = parsed("postmaster@mic.gov.vn")
 
 
 def door(role: Role = Role.MX, **changes: object) -> Door:
@@ -36,15 +38,14 @@ class Shell:
                 case actions.AskSender():
                     answer = self.session.sender_answered(answer, TRACE, None)
                 case actions.AskRecipient():
-                    if answer.path.local == "full":
-                        answer = self.session.recipient_answered(
-                            Refusal(Cause.OVER_QUOTA, TRACE, {"address": answer.path.address})
-                        )
-                    elif answer.path.local == "nobody":
-                        refusal = Refusal(Cause.NO_SUCH_MAILBOX, TRACE, {"address": answer.path.address})
+                    address = answer.address or POSTMASTER
+                    if address.local_part == "full":
+                        answer = self.session.recipient_answered(Refusal(Cause.OVER_QUOTA, TRACE, {"address": str(address)}))
+                    elif address.local_part == "nobody":
+                        refusal = Refusal(Cause.NO_SUCH_MAILBOX, TRACE, {"address": str(address)})
                         answer = self.session.recipient_answered(refusal)
                     else:
-                        answer = self.session.recipient_answered(Recipient(answer.path.address, (1,)))
+                        answer = self.session.recipient_answered(Recipient(address, (1,)))
                 case actions.ReadMessage():
                     answer = self.session.message_ended(Accepted(TRACE, 10, 1))
                 case actions.ReadChunk(octets=octets, last=last, refusal=refusal):

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from addresses import Spelling, parsed, spellings
+from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.outbound.files import SpoolFull, SpoolUnavailable
 from mic_mail.outbound.spool import Slip, Spool, Target
 
@@ -19,8 +21,15 @@ MESSAGE = b"Return-Path: <a@a.example>\r\nSubject: x\r\n\r\nx\r\n"
 
 
 def slip(*mailboxes: int) -> Slip:
-    targets = tuple(Target(mailbox, f"u{mailbox}@mic.gov.vn", notify=("DELAY",)) for mailbox in mailboxes)
-    return Slip(trace_id="ID", sender="a@a.example", targets=targets, accepted_at_us=1, return_path_octets=28, envid="x")
+    targets = tuple(Target(mailbox, parsed(f"u{mailbox}@mic.gov.vn"), notify=("DELAY",)) for mailbox in mailboxes)
+    return Slip(
+        trace_id="ID",
+        sender=parsed("a@a.example"),
+        targets=targets,
+        accepted_at_us=1,
+        return_path_octets=28,
+        envid="x",
+    )
 
 
 def files(root: Path) -> set[str]:
@@ -158,23 +167,19 @@ def test_an_envelope_that_cannot_be_read_is_left_to_people(tmp_path: Path) -> No
         assert files(tmp_path) == {"live/ID.msg", "live/ID.env"}
 
 
-@given(
-    st.lists(st.integers(1, 1 << 40), min_size=1, max_size=5, unique=True), st.text(max_size=20), st.sampled_from([None, "x"])
-)
-def test_slips_read_back_as_they_were_written(mailboxes: list[int], sender: str, detail: str | None) -> None:
+@given(st.lists(st.integers(1, 1 << 40), min_size=1, max_size=5, unique=True), spellings(), st.sampled_from([None, "x"]))
+def test_slips_read_back_as_they_were_written(mailboxes: list[int], spelling: Spelling, detail: str | None) -> None:
     """Every field, whatever letters it has."""
+    sender = spelling.address
     targets = tuple(
-        Target(mailbox, sender, detail, ("DELAY", "FAILURE"), "rfc822;x", mailbox % 2 == 0) for mailbox in mailboxes
+        Target(mailbox, sender, detail, ("DELAY", "FAILURE"), OriginalRecipient.parse("rfc822;x"), mailbox % 2 == 0)
+        for mailbox in mailboxes
     )
     written = Slip(
         trace_id="ID", sender=sender, targets=targets, accepted_at_us=5, return_path_octets=3, smtputf8=True, body="8BITMIME",
-        ret="FULL", envid=sender, attempts=2, next_try_us=7, warned=True, told=("ID-1-full",),
+        ret="FULL", envid="QQ+2B1", attempts=2, next_try_us=7, warned=True, told=("ID-1-full",),
     )  # fmt: skip
-    try:
-        octets = written.encode()
-    except UnicodeEncodeError:  # lone surrogates cannot come from the grammar
-        return
-    assert Slip.decode(octets) == written
+    assert Slip.decode(written.encode()) == written
 
 
 def test_a_slip_of_an_earlier_version() -> None:

@@ -14,8 +14,8 @@ from mic_mail.checks.origin.iprev import IprevResult
 from mic_mail.checks.origin.signatures import Dkim
 from mic_mail.checks.origin.spf import Identity
 from mic_mail.checks.origin.verdict import Origin
+from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.mime.headers import strip_comments, unquote
-from mic_mail.net.dns import NotAName, to_ascii
 
 NAME = "Authentication-Results"
 _SMALL_NAME = NAME.lower().encode()

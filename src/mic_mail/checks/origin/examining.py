@@ -16,6 +16,7 @@ from mic_mail.checks.origin.reading import Reading
 from mic_mail.checks.origin.spf import Client, SpfResult, check_helo, check_mail_from
 from mic_mail.checks.origin.verdict import Origin
 from mic_mail.clock import Clock
+from mic_mail.mailbox_address import ReversePath
 from mic_mail.net.dns import Resolver
 
 ClientResults = tuple[SpfResult, SpfResult | None]
@@ -24,7 +25,9 @@ Thread = Callable[[Callable[[], Origin]], Awaitable[Origin]]
 """Does arithmetic beside the loop."""
 
 
-async def examine(resolver: Resolver, clock: Clock, client: Client, sender: str, reading: Reading, *, roll: int) -> Origin:
+async def examine(
+    resolver: Resolver, clock: Clock, client: Client, sender: ReversePath, reading: Reading, *, roll: int
+) -> Origin:
     """`sender`: the reverse-path, '' where it is null; `roll`: 0 to 99, by chance, for DMARC's `pct`."""
     about_client = examine_client(resolver, clock, client, sender)
     return await examine_message(resolver, clock, about_client, reading, roll=roll)
@@ -59,7 +62,7 @@ async def examine_message(
     return await thread(judge)
 
 
-async def examine_client(resolver: Resolver, clock: Clock, client: Client, sender: str) -> ClientResults:
+async def examine_client(resolver: Resolver, clock: Clock, client: Client, sender: ReversePath) -> ClientResults:
     """SPF of MAIL FROM and of HELO, which can be known before the message is there; of a null reverse-path they are one."""
     if not sender:
         return await check_mail_from(resolver, clock, client, sender), None

@@ -9,7 +9,8 @@ import ipaddress
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mic_mail.net.dns import DnsUnavailable, NoSuchName, NotAName, Resolver
+from mic_mail.domain_name import NotAName
+from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 
 MOST_NAMES = 10
 """As SPF bounds them (RFC 7208 §4.6.4)."""

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from mic_mail.checks.origin.reading import MOST_SIGNATURES
 from mic_mail.checks.origin.signatures import Dkim, PublicKey, Unusable, parse_key
-from mic_mail.net.dns import DnsUnavailable, NoSuchName, NotAName, Resolver
+from mic_mail.domain_name import NotAName
+from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 
 SECONDS = 20.0
 MOST_NAMES = 64

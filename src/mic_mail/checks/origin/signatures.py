@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.mime.dkim import relaxed_field, tags_of
-from mic_mail.net.dns import NotAName, to_ascii
 
 LEAST_RSA_BITS = 1_024
 MOST_RSA_BITS = 8_192

@@ -27,7 +27,9 @@ from mic_mail.checks.origin.spfterms import (
     shortened,
 )  # fmt: skip
 from mic_mail.clock import Clock
-from mic_mail.net.dns import DnsUnavailable, Found, NoSuchName, NotAName, Resolver, to_ascii
+from mic_mail.domain_name import NotAName, to_ascii
+from mic_mail.mailbox_address import MailboxAddress, ReversePath
+from mic_mail.net.dns import DnsUnavailable, Found, NoSuchName, Resolver
 
 T = TypeVar("T")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -114,10 +116,10 @@ async def check_helo(resolver: Resolver, clock: Clock, client: Client) -> SpfRes
     return await _check(resolver, clock, client, "postmaster", client.helo, Identity.HELO)
 
 
-async def check_mail_from(resolver: Resolver, clock: Clock, client: Client, sender: str) -> SpfResult:
+async def check_mail_from(resolver: Resolver, clock: Clock, client: Client, sender: ReversePath) -> SpfResult:
     """§2.4: the reverse-path; where that is null `postmaster` at the name of the client."""
-    local, _, domain = sender.rpartition("@") if sender else ("", "", client.helo)
-    return await _check(resolver, clock, client, local or "postmaster", domain, Identity.MAIL_FROM)
+    local, domain = (sender.local_part, sender.domain) if isinstance(sender, MailboxAddress) else ("postmaster", client.helo)
+    return await _check(resolver, clock, client, local, domain, Identity.MAIL_FROM)
 
 
 async def _check(  # noqa: PLR0917 - what RFC 7208 §4.1 names

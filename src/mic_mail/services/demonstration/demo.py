@@ -18,6 +18,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, NotFound, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
+from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.compose import Attachment, Mailbox, compose
 from mic_mail.mime.render import Answers, answers_of
 from mic_mail.policy.authority import Part
@@ -227,7 +228,7 @@ class Population:
     def _letters(self, mailbox: MailboxRecord) -> None:
         account = self._store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         Notices(self._store, self._config, self._clock).welcome(mailbox)
-        to = Mailbox(mailbox.display_name, mailbox.address)
+        to = Mailbox(mailbox.display_name, MailboxAddress.parse(mailbox.address))
         for number, letter in enumerate(LETTERS):
             sent_at = self._ago(0) - timedelta(hours=letter.hours_ago)
             octets = self._compose(letter, to, sent_at, f"demo.{mailbox.mailbox_id}.{number}@{self._config.server.hostname}")
@@ -253,7 +254,7 @@ class Population:
     @staticmethod
     def _compose(letter: Letter, to: Mailbox, sent_at: datetime, message_id: str) -> bytes:
         attachments = [Attachment(letter.attachment, "application/pdf", plan_as_pdf())] if letter.attachment else []
-        sender = Mailbox(letter.sender_name, letter.sender_address)
+        sender = Mailbox(letter.sender_name, MailboxAddress.parse(letter.sender_address))
         return compose(
             sender=to if letter.own else sender,
             to=[sender if letter.own else to],
@@ -269,7 +270,7 @@ class Population:
         """At least FULL_SHARE of the quota as links of one large message: a gibibyte for the counters, 24 MB on the disk."""
         account = self._store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         sent_at = self._ago(30)
-        to = Mailbox(mailbox.display_name, mailbox.address)
+        to = Mailbox(mailbox.display_name, MailboxAddress.parse(mailbox.address))
         octets = large_letter(to, sent_at, f"demo.large@{self._config.server.hostname}")
         missing = int(mailbox.quota_octets * FULL_SHARE) - account.quota().octets
         if missing < len(octets):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.compose import Attachment, Mailbox, compose
 from mic_mail.storage.types import INBOX
 
@@ -63,7 +64,7 @@ def large_letter(to: Mailbox, sent_at: datetime, message_id: str) -> bytes:
     block = bytes((n * 197 + (n >> 8) * 31) & 255 for n in range(65_536))
     content = (block * (LARGE_ATTACHMENT_OCTETS // len(block) + 1))[:LARGE_ATTACHMENT_OCTETS]
     return compose(
-        sender=Mailbox("Cục Công nghệ thông tin", "cntt@mic.gov.vn"),
+        sender=Mailbox("Cục Công nghệ thông tin", MailboxAddress.parse("cntt@mic.gov.vn")),
         to=[to],
         subject="Bản quét hồ sơ lưu trữ",
         text="Gửi kèm bản quét hồ sơ lưu trữ.\n",

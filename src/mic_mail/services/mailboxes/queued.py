@@ -85,7 +85,7 @@ class Queued:
             for entry in entries:
                 # What was handed on to the queue before a kill could be noted here was sent from there, or is dropped there.
                 elsewhere = ELSEWHERE if queue.had(entry.spool_id) else None
-                recipients = [target.address for target in entry.open_targets if target.mailbox_id != elsewhere]
+                recipients = [str(target.address) for target in entry.open_targets if target.mailbox_id != elsewhere]
                 if recipients:
                     letter = letters.not_sent(self._sender.address, _instant(entry.slip.accepted_at_us), recipients)
                     notices.deliver(self._sender, letter, origin=f"not_sent:{entry.spool_id}@{self._sender.mailbox_id}")

@@ -27,6 +27,7 @@ from mic_mail.i18n import dates, messages
 from mic_mail.i18n.notices import mailbox as letters
 from mic_mail.i18n.notices.notice import Letter
 from mic_mail.ids import trace_id
+from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.compose import Attachment, Mailbox, bilingual, compose
 from mic_mail.mime.render import answers_of
 from mic_mail.policy.facts import MailboxKind
@@ -153,7 +154,7 @@ class Notices:
 
     def deliver(self, mailbox: Addressee, letter: Letter, *, origin: str, in_reply_to: str | None = None) -> Published:
         """One notice into INBOX, whatever the quota says; a second one of the same `origin` keeps nothing."""
-        message = self.compose(mailbox.display_name, mailbox.address, letter, in_reply_to=in_reply_to)
+        message = self.compose(mailbox.display_name, MailboxAddress.parse(mailbox.address), letter, in_reply_to=in_reply_to)
         return self.put(mailbox, message, origin=origin)
 
     def put(self, mailbox: Addressee, message: bytes, *, origin: str) -> Published:
@@ -171,7 +172,7 @@ class Notices:
     def compose(
         self,
         name: str,
-        address: str,
+        address: MailboxAddress,
         letter: Letter,
         *,
         in_reply_to: str | None = None,
@@ -181,7 +182,7 @@ class Notices:
         delivery report says to programs (RFC 6522)."""
         centre, support = messages.centre(), self._config.support
         message = compose(
-            sender=Mailbox(centre.vi, support),
+            sender=Mailbox(centre.vi, MailboxAddress.parse(support)),
             to=[Mailbox(name, address)],
             subject=f"{letter.subject.vi} / {letter.subject.en}",
             text=bilingual(

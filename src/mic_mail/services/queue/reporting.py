@@ -20,6 +20,7 @@ from mic_mail.i18n.notices import sending as letters
 from mic_mail.i18n.notices.notice import Letter
 from mic_mail.i18n.notices.sending import Word
 from mic_mail.log.maillog import MailLog
+from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.compose import Mailbox
 from mic_mail.mime.reports import Action
 from mic_mail.outbound import dsn
@@ -87,7 +88,7 @@ class Reports:
         submitter = self._access.snapshot.entry(envelope.submitted_by) if envelope.submitted_by else None
         if said.clause == "7.2.c" and submitter is not None:
             recipients = [envelope.recipients[place].address for place in places]
-            letter = about_mailboxes.not_sent(submitter.address, accepted(envelope), recipients)
+            letter = about_mailboxes.not_sent(submitter.address, accepted(envelope), [str(each) for each in recipients])
             plain = partial(self._plain, letter)
             await self._put(entry, self._if_it_receives(submitter), places, DROPPED, plain)
             return
@@ -96,7 +97,7 @@ class Reports:
         await self._put(entry, mailbox, places, DROPPED, compose)
 
     def _plain(self, letter: Letter, mailbox: Owner) -> bytes:
-        return self._notices().compose(mailbox.display_name, mailbox.address, letter)
+        return self._notices().compose(mailbox.display_name, MailboxAddress.parse(mailbox.address), letter)
 
     async def _put(
         self,
@@ -128,7 +129,7 @@ class Reports:
             uid=published.uid,
         )
 
-    def _reader(self, sender: str) -> Owner | None:
+    def _reader(self, sender: ReversePath) -> Owner | None:
         return reader(self._access, sender, self._separator())
 
     def _if_it_receives(self, mailbox: Owner | None) -> Owner | None:
@@ -138,7 +139,7 @@ class Reports:
         envelope, state = entry.envelope, entry.state
         accepted_at = accepted(envelope)
         until = datetime.fromtimestamp(entry.free_since_us // 1_000_000, UTC) + self._give_up
-        words = [Word(envelope.recipients[place].address, _last_word(entry, place)[1] or "-") for place in places]
+        words = [Word(str(envelope.recipients[place].address), _last_word(entry, place)[1] or "-") for place in places]
         reports = []
         for place in places:
             recipient = envelope.recipients[place]
@@ -156,7 +157,7 @@ class Reports:
             )
         return write(
             self._notices(),
-            Mailbox(mailbox.display_name, envelope.sender or mailbox.address),
+            Mailbox(mailbox.display_name, envelope.sender or MailboxAddress.parse(mailbox.address)),
             Original(self._hostname, envelope, _beginning(entry)),
             lambda subject: letter(subject, accepted_at, until, words),
             reports,

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from mic_mail.directory.snapshot import Entry as Owner
 from mic_mail.i18n.notices.notice import Letter
+from mic_mail.mailbox_address import ReversePath
 from mic_mail.mime import headers
 from mic_mail.mime.compose import Mailbox
 from mic_mail.mime.words import decode_text
@@ -58,14 +59,14 @@ def write(
     )
 
 
-def reader(access: Access, sender: str, separator: str) -> Owner | None:
+def reader(access: Access, sender: ReversePath, separator: str) -> Owner | None:
     """The mailbox of the sender's address, if it takes mail still."""
     return if_it_receives(access, owner_of(access, sender, separator))
 
 
-def owner_of(access: Access, address: str, separator: str) -> Owner | None:
+def owner_of(access: Access, address: ReversePath, separator: str) -> Owner | None:
     """The mailbox that has the address, whatever state it is in."""
-    found = (access.snapshot.resolve(known) for known in candidates(address, separator) if known)
+    found = (access.snapshot.resolve(known) for known in candidates(str(address), separator) if known)
     return next((entry for entry in found if entry is not None), None)
 
 

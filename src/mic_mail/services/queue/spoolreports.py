@@ -26,6 +26,7 @@ from mic_mail.i18n.notices import sending as letters
 from mic_mail.i18n.notices.notice import Letter
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
+from mic_mail.mailbox_address import NULL_PATH, MailboxAddress, ReversePath
 from mic_mail.mime.compose import Mailbox
 from mic_mail.mime.reports import MOST_OCTETS, Action, DeliveryReport, read_report
 from mic_mail.outbound import dsn
@@ -180,13 +181,13 @@ class SpoolReports:
         if not wanted:
             return ()
         sender, snapshot = entry.slip.sender, self._access.snapshot
-        is_here = sender.rpartition("@")[2].lower() in snapshot.domains
+        is_here = isinstance(sender, MailboxAddress) and sender.domain in snapshot.domains
         owner = owner_of(self._access, sender, self._separator()) if is_here else None
-        if not sender or (is_here and owner is None):
+        if not isinstance(sender, MailboxAddress) or (is_here and owner is None):
             for kind, targets in wanted:
                 self._tell_nobody(entry.slip.trace_id, sender, kind.action, [target.address for target in targets])
             return ()
-        to = Mailbox(owner.display_name if owner else sender, sender)
+        to = Mailbox(owner.display_name if owner else str(sender), sender)
         names = []
         for kind, targets in wanted:
             name = name_of(entry.spool_id, entry.slip.attempts + 1, kind.what)
@@ -209,9 +210,15 @@ class SpoolReports:
             )
             for target in targets
         ]
-        addresses = [target.address for target in targets]
+        addresses = [str(target.address) for target in targets]
         original = Original(self._settings.hostname, slip, _beginning(entry))
-        message = write(self._notices(), to, original, lambda subject: kind.letter(subject, at, until, addresses), reports)
+        message = write(
+            self._notices(),
+            to,
+            original,
+            lambda subject: kind.letter(subject, at, until, addresses),
+            reports,
+        )
         self._owed.keep(name, message, _envelope(slip, to.address, message, self._clock.now_us()))
 
     # ------------------------------------------------------------ after it
@@ -238,7 +245,7 @@ class SpoolReports:
         message, envelope = found
         (recipient,) = envelope.recipients
         action, about = _told_of(message)
-        if recipient.domain.lower() not in self._access.snapshot.domains:
+        if recipient.domain not in self._access.snapshot.domains:
             if await self._lanes.io(self._owed.hand_over, name, self._queue):
                 self._log.event(
                     "report_queued", trace=envelope.trace_id, reader=recipient.address, action=action, recipients=about
@@ -270,7 +277,7 @@ class SpoolReports:
             about = {"trace": slip.trace_id, "sender": slip.sender, "action": kind.action, "recipients": addresses}
             self._log.event("report_withheld", **about, reason=reason)
 
-    def _tell_nobody(self, trace: str, sender: str, action: str, recipients: Sequence[str]) -> None:
+    def _tell_nobody(self, trace: str, sender: ReversePath, action: str, recipients: Sequence[object]) -> None:
         self._log.event("report_without_reader", trace=trace, sender=sender, action=action, recipients=recipients)
 
 
@@ -299,15 +306,15 @@ def _beginning(entry: Entry) -> bytes:
         return b""
 
 
-def _envelope(slip: Slip, to: str, message: bytes, now_us: int) -> Envelope:
+def _envelope(slip: Slip, to: MailboxAddress, message: bytes, now_us: int) -> Envelope:
     """RFC 3461 §6.1, §7.2: the null sender, NOTIFY=NEVER; RFC 8689 §5: as well protected as what it tells of."""
     is_ascii = message.isascii()
     return Envelope(
         trace_id=slip.trace_id,
-        sender="",
+        sender=NULL_PATH,
         accepted_at_us=now_us,
         return_path_octets=len(RETURN_PATH),
-        smtputf8=not (is_ascii and to.isascii()),
+        smtputf8=not (is_ascii and to.is_ascii),
         body="7BIT" if is_ascii else "8BITMIME",
         requires_tls=slip.requires_tls,
         recipients=(Recipient(to, ("NEVER",)),),

@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from mic_mail.errors import Text
+from mic_mail.mailbox_address import MailboxAddress, ReversePath
+from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.services.signin.identity import Peer, SignedIn
 
 if TYPE_CHECKING:
@@ -125,13 +127,13 @@ class Client:
 class Recipient:
     """One accepted recipient and the mailboxes that it leads to (one, or those of an alias or group; none: it is elsewhere)."""
 
-    address: str
+    address: MailboxAddress
     """As the client named it, for the log and for delivery reports."""
     mailboxes: tuple[int, ...]
     detail: str | None = None
     """What stood behind the `+`, if anything (RFC 5233)."""
     notify: frozenset[str] = frozenset()
-    orcpt: str | None = None
+    orcpt: OriginalRecipient | None = None
 
     @property
     def is_elsewhere(self) -> bool:
@@ -183,8 +185,7 @@ class Envelope:
 
     trace_id: str
     client: Client
-    sender: str
-    """Empty for the null reverse-path."""
+    sender: ReversePath
     recipients: tuple[Recipient, ...]
     smtputf8: bool = False
     body: str = "7BIT"

@@ -7,6 +7,7 @@ that has an opinion decides; the last one says INBOX. Later rooms (Junk, Sieve, 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mic_mail.mailbox_address import ReversePath
 from mic_mail.services.transport.envelope import Recipient
 
 
@@ -15,7 +16,7 @@ class Arrival:
     """Everything that a filing rule may look at; `verdict` is the checks' word for the message, empty while there is none."""
 
     trace_id: str
-    sender: str
+    sender: ReversePath
     recipient: Recipient
     mailbox_id: int
     header: bytes

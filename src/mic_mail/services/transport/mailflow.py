@@ -16,6 +16,8 @@ from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
+from mic_mail.mailbox_address import MailboxAddress, ReversePath
+from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.mime.render import Answers, answers_of
 from mic_mail.outbound.files import SpoolFull
 from mic_mail.outbound.queue import Queue
@@ -137,7 +139,7 @@ class MailFlow:
     # ------------------------------------------------------------ the envelope
 
     async def check_sender(
-        self, sender: str, client: Client, trace_id: str, *, declared_octets: int | None = None
+        self, sender: ReversePath, client: Client, trace_id: str, *, declared_octets: int | None = None
     ) -> Refusal | None:
         """May this transaction begin?"""
         refusal = self._senders.may_send(client, trace_id) or self._senders.may_send_as(sender, client, trace_id)
@@ -151,27 +153,25 @@ class MailFlow:
 
     async def check_recipient(
         self,
-        local: str,
-        domain: str,
+        asked: MailboxAddress | None,
         client: Client,
         trace_id: str,
         *,
         declared_octets: int | None = None,
         notify: frozenset[str] = frozenset(),
-        orcpt: str | None = None,
+        orcpt: OriginalRecipient | None = None,
         enquiry: Enquiry | None = None,
     ) -> Recipient | Refusal:
-        """Where an address leads. Answered from memory but for a mailbox whose usage is not known, and a client that may be
-        on a list."""
+        """Where an address leads, or None, which is postmaster's without a domain (RFC 5321 §4.5.1). Answered from memory but
+        for a mailbox whose usage is not known, and a client that may be on a list."""
         settings = self.settings
-        address = f"{local}@{domain}" if domain else local
-        if enquiry is not None and local.lower() not in ALWAYS_REACHED and (zone := await enquiry.refusing_list()):
+        address = asked or MailboxAddress("postmaster", settings.domain)
+        if enquiry is not None and address.local_part.lower() not in ALWAYS_REACHED and (zone := await enquiry.refusing_list()):
             listed = Refusal(Cause.LISTED, trace_id, {"address": client.peer.address, "zone": zone})
             self._told.refused("recipient_refused", listed, client, recipient=address, zone=zone)
             return listed
         found = self._recipients.find(
-            local,
-            domain or settings.domain,
+            address,
             client.role,
             separator=settings.separator,
             home=settings.domain,
@@ -182,13 +182,13 @@ class MailFlow:
             if not self._recipients.has_room(found, octets) and await self._recipients.is_full(found, octets):
                 found = Cause.OVER_QUOTA
         if isinstance(found, Cause):
-            refusal = Refusal(found, trace_id, {"address": address})
+            refusal = Refusal(found, trace_id, {"address": str(address)})
         elif (too_many := self._senders.name_recipient(client, trace_id)) is not None:
             refusal = too_many
         elif isinstance(found, Elsewhere):
             return Recipient(address, (), None, notify, orcpt)
         else:
-            detail = local.partition(settings.separator)[2] if settings.separator else ""
+            detail = address.local_part.partition(settings.separator)[2] if settings.separator else ""
             return Recipient(address, (found.mailbox_id,), detail or None, notify, orcpt)
         self._told.refused("recipient_refused", refusal, client, recipient=address)
         return refusal
@@ -218,7 +218,7 @@ class MailFlow:
 
     async def carries_long_lines(self, envelope: Envelope) -> bool:
         """Whether lines that DATA cannot carry can be brought to all recipients: here, or by servers that take BINARYMIME."""
-        domains = {recipient.address.rpartition("@")[2] for recipient in envelope.elsewhere}
+        domains = {recipient.address.domain for recipient in envelope.elsewhere}
         return not domains or await self._lanes.io(self._queue.binary_domains.include_all, domains)
 
     async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:
@@ -386,7 +386,7 @@ class MailFlow:
             return None
         causes.sort(key=lambda cause: cause not in TEMPORARY)  # the client comes again then, and hears of each
         cause = next(iter(causes), None) or Cause.NO_SUCH_MAILBOX
-        return envelope.refusal(cause, address=envelope.recipients[0].address)
+        return envelope.refusal(cause, address=str(envelope.recipients[0].address))
 
     async def _hold(self, envelope: Envelope, parcels: list[Parcel], source: bytes | Path, received_octets: int) -> Outcome:
         """Into the quarantine, in place of the mailboxes."""
@@ -410,8 +410,8 @@ class MailFlow:
         return Passage(
             Way.SUBMISSION if is_submitted else Way.INBOUND,
             envelope.trace_id,
-            envelope.sender,
-            tuple(recipient.address for recipient in envelope.recipients),
+            str(envelope.sender),
+            tuple(str(recipient.address) for recipient in envelope.recipients),
             login=client.signed_in.address if client.signed_in else None,
             peer=client.peer.address,
             session=client.peer.session_id,
@@ -471,7 +471,7 @@ class MailFlow:
         return envelope.refusal(Cause.UNAVAILABLE)
 
     def _over_quota(self, envelope: Envelope) -> Refusal:
-        return envelope.refusal(Cause.OVER_QUOTA, address=envelope.recipients[0].address)
+        return envelope.refusal(Cause.OVER_QUOTA, address=str(envelope.recipients[0].address))
 
     def refused(self, envelope: Envelope, refusal: Refusal) -> Refusal:
         self._senders.discount(envelope)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.log.maillog import MailLog
+from mic_mail.mailbox_address import ReversePath
 from mic_mail.mime.render import Answers, answers_of
 from mic_mail.services.transport.envelope import Recipient
 from mic_mail.services.transport.filing import Arrival, Placement, place
@@ -28,7 +29,7 @@ class Parcel:
     """One message for one mailbox."""
 
     trace_id: str
-    sender: str
+    sender: ReversePath
     recipient: Recipient
     mailbox: Mailbox
     origin: str | None = None

@@ -1,6 +1,6 @@
 """Where an address leads: the mailbox that receives for it, or why there is none.
 
-In: the two halves of an address. Out: a mailbox, `Elsewhere` or a `Cause`. Answered from the directory in memory and
+In: an address. Out: a mailbox, `Elsewhere` or a `Cause`. Answered from the directory in memory and
 the cached decision of the policy; only a mailbox that may be full is asked about on disk, and it is refused only where that is
 certain.
 
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
+from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
-from mic_mail.net.dns import NotAName, to_ascii
+from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.leaving import CLAUSE as LEAVING
@@ -64,19 +65,17 @@ class Recipients:
         self._usage: dict[int, _Usage] = {}
 
     def find(
-        self, local: str, domain: str, role: Role, *, separator: str, home: str, support: str
+        self, address: MailboxAddress, role: Role, *, separator: str, home: str, support: str
     ) -> Mailbox | Elsewhere | Cause:
-        """Who receives for `local@domain`; `home` is the domain, `support` the address, that stand in for a postmaster's."""
-        snapshot = self._access.snapshot
+        """Who receives for `address`; `home` is the domain, `support` the address, that stand in for a postmaster's."""
+        snapshot, domain = self._access.snapshot, address.domain
         if domain not in snapshot.domains:
             return _elsewhere(domain) if role is Role.SUBMISSION else Cause.RELAY_DENIED
-        local = local.lower()
-        if local == "postmaster":
+        if address.local_part.lower() == "postmaster":
             return self._postmaster(domain, home, support)
-        address = f"{local}@{domain}"
-        mailbox = snapshot.resolve(address)
-        if mailbox is None and separator in local:
-            known = candidates(address, separator)
+        mailbox = snapshot.resolve(address.folded())
+        if mailbox is None and separator in address.local_part:
+            known = candidates(str(address), separator)
             mailbox = next(filter(None, map(snapshot.resolve, known)), None)
             if mailbox is None and f"postmaster@{domain}" in known:
                 return self._postmaster(domain, home, support)

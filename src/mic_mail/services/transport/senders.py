@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from mic_mail.clock import Clock
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
+from mic_mail.mailbox_address import ReversePath
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.sending import check_envelope
 from mic_mail.process.sentcounts import Amounts
@@ -68,14 +69,14 @@ class Senders:
             return None
         return Refusal(_STATES.get(stopped.kind, Cause.NOT_SIGNED_IN), stopped.ref, text=stopped.text)
 
-    def may_send_as(self, sender: str, client: Client, trace_id: str) -> Refusal | None:
+    def may_send_as(self, sender: ReversePath, client: Client, trace_id: str) -> Refusal | None:
         """Reg. 4.3. On the MX the sender is whoever it says it is, until the checks look at it."""
         if client.role is Role.MX:
             return None
-        foreign = check_envelope(self.addresses(client), sender, separator=self._settings().separator)
+        foreign = check_envelope(self.addresses(client), str(sender), separator=self._settings().separator)
         if foreign is None:
             return None
-        return self.locked(sender, client) or Refusal(Cause.SENDER_NOT_YOURS, trace_id, {"address": foreign.address})
+        return self.locked(str(sender), client) or Refusal(Cause.SENDER_NOT_YOURS, trace_id, {"address": foreign.address})
 
     def addresses(self, client: Client) -> tuple[str, ...]:
         """What the person may write as: the own addresses, and those of the units and groups that allow it (Reg. 12.3)."""
@@ -109,7 +110,7 @@ class Senders:
     def note_written_as(self, envelope: Envelope, addresses: Collection[str], others: Mapping[str, int]) -> None:
         """Whose addresses, of those of `others`, the message bears (`addresses`): asked again at its end."""
         if others:
-            written = {envelope.sender, *addresses}
+            written = {str(envelope.sender), *addresses}
             known = {known for address in written for known in candidates(address, self._settings().separator)}
             envelope.written_as.update(others[address] for address in known & others.keys())
 

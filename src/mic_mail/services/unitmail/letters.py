@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from mic_mail.errors import MicMailError
+from mic_mail.mailbox_address import quoted_if_needed
 from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.headers import fields, unfold
 from mic_mail.policy import replies
@@ -130,7 +131,7 @@ def _letter(uid: int, flags: int, header: bytes, received_us: int, *, is_marked:
 
 def _addresses(value: bytes) -> list[str]:
     return [
-        f"{each.mailbox.decode('utf-8', 'replace')}@{each.host.decode('utf-8', 'replace')}".lower()
+        f"{quoted_if_needed(each.mailbox.decode('utf-8', 'replace'))}@{each.host.decode('utf-8', 'replace')}".lower()
         for each in (parse_addresses(value) if value else ())
         if each.mailbox and each.host
     ]

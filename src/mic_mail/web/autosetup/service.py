@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.net.dns import NotAName, to_ascii
+from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.web.autosetup import autoconfig, autodiscover
 from mic_mail.web.autosetup.servers import servers
 from mic_mail.web.bodies import BodyRefused, read_body

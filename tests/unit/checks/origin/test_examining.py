@@ -16,6 +16,7 @@ from mic_mail.checks.origin.reading import MOST_HEADER_OCTETS, read
 from mic_mail.checks.origin.spf import Client, Spf
 from mic_mail.checks.origin.verdict import Origin
 from mic_mail.clock import SystemClock
+from mic_mail.mailbox_address import parse_reverse_path
 from mic_mail.net.dns import Resolver
 
 PLAIN = b"From: An <an@mic.gov.vn>\r\nTo: b@x.example\r\nSubject: Hello\r\n\r\nbody\r\n"
@@ -36,7 +37,9 @@ def server() -> Iterator[NameServer]:
 async def judge(server: NameServer, message: bytes, *, address: str = "192.0.2.1", sender: str = "an@mic.gov.vn") -> Origin:
     client = Client(address, "mx.mic.gov.vn", "mx.here.example")
     reading = await asyncio.to_thread(read, message)
-    origin = await examine(Resolver([server.place], seconds=1), SystemClock(), client, sender, reading, roll=0)
+    origin = await examine(
+        Resolver([server.place], seconds=1), SystemClock(), client, parse_reverse_path(sender), reading, roll=0
+    )
     json.dumps(origin.event())
     assert field(origin, "mx.here.example").endswith(b"\r\n")
     return origin

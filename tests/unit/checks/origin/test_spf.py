@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from addresses import parsed
 from dnsserver import BROKEN, SILENT, NameServer, name_server
 from growth import assert_linear
 from mic_mail.checks.origin import spf, spfterms
 from mic_mail.checks.origin.spf import MOST_ADDRESSES, Client, Identity, Spf, SpfResult, check_helo, check_mail_from
 from mic_mail.checks.origin.spfterms import BadRecord, check_explanation, expand, parse_record, shortened
 from mic_mail.clock import SystemClock
+from mic_mail.mailbox_address import NULL_PATH, MailboxAddress
 from mic_mail.net.dns import Resolver
 
 RECORDS = {
@@ -93,7 +95,7 @@ def resolver(server: NameServer) -> Resolver:
 
 async def ask(resolver: Resolver, domain: str, address: str = "192.0.2.1", sender: str = "an") -> SpfResult:
     client = Client(address, "mail.example.org", "mx.mic.gov.vn")
-    return await check_mail_from(resolver, SystemClock(), client, f"{sender}@{domain}")
+    return await check_mail_from(resolver, SystemClock(), client, MailboxAddress(sender, domain))
 
 
 @pytest.mark.parametrize(
@@ -147,12 +149,9 @@ async def ask(resolver: Resolver, domain: str, address: str = "192.0.2.1", sende
         ("manymx.example", "192.0.2.1", "permerror"),
         ("tempfail.example", "192.0.2.1", "temperror"),
         ("servfail.example", "192.0.2.1", "temperror"),
-        ("ALL.Example.", "192.0.2.1", "fail"),
         ("localhost", "192.0.2.1", "none"),
         ("[192.0.2.1]", "192.0.2.1", "none"),
-        ("a..example", "192.0.2.1", "none"),
         ("x" * 64 + ".example", "192.0.2.1", "none"),
-        ("", "192.0.2.1", "none"),
         ("all.example", "", "none"),
         ("all.example", "somewhere", "none"),
     ],
@@ -162,14 +161,20 @@ async def test_results(resolver: Resolver, domain: str, address: str, result: st
     assert str(said.result) == result, said
 
 
+@pytest.mark.parametrize(("helo", "result"), [("ALL.Example.", Spf.FAIL), ("a..example", Spf.NONE), ("", Spf.NONE)])
+async def test_names_that_no_address_has(resolver: Resolver, helo: str, result: Spf) -> None:
+    """What a client calls itself may be anything (§2.3, §4.3)."""
+    assert (await check_helo(resolver, SystemClock(), Client("192.0.2.1", helo, "mx.mic.gov.vn"))).result is result
+
+
 async def test_identities(resolver: Resolver) -> None:
     """§2.3, §2.4: a null reverse-path is the name in HELO's."""
     client = Client("192.0.2.1", "a.example", "mx.mic.gov.vn")
     assert (await check_helo(resolver, SystemClock(), client)).identity is Identity.HELO
-    said = await check_mail_from(resolver, SystemClock(), client, "")
+    said = await check_mail_from(resolver, SystemClock(), client, NULL_PATH)
     assert (said.result, said.domain, said.identity) == (Spf.PASS, "a.example", Identity.MAIL_FROM)
     assert (await check_helo(resolver, SystemClock(), Client("192.0.2.1", "[192.0.2.1]", "x"))).result is Spf.NONE
-    for sender in ("", "an@none.example"):
+    for sender in (NULL_PATH, parsed("an@none.example")):
         client = Client("192.0.2.1", "x@a.example", "mx.mic.gov.vn")
         assert (await check_helo(resolver, SystemClock(), client)).result is Spf.NONE
         assert (await check_mail_from(resolver, SystemClock(), client, sender)).result is Spf.NONE
@@ -187,7 +192,7 @@ async def test_letters_beyond_ascii_match_nothing(resolver: Resolver) -> None:
     assert (await ask(resolver, "local.example", sender="vũ")).result is Spf.FAIL
 
 
-@pytest.mark.parametrize("sender", ["\\", "a\\", "\\999", "x" * 300, 'a"b', "a b", ".", "..", "%{s}", "\x00"])
+@pytest.mark.parametrize("sender", ["\\", "a\\", "\\999", "x" * 256, 'a"b', "a b", ".", "..", "%{s}"])
 async def test_any_local_part(resolver: Resolver, sender: str) -> None:
     assert (await ask(resolver, "local.example", sender=sender)).result is Spf.FAIL
 

@@ -15,8 +15,10 @@ from mic_mail.checks.origin.examining import ClientResults, examine_client
 from mic_mail.checks.origin.iprev import Iprev, IprevResult, check_iprev
 from mic_mail.checks.origin.spf import Client, Identity, Spf, SpfResult
 from mic_mail.clock import Clock
+from mic_mail.domain_name import NotAName, to_ascii
+from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.net.admission import network_of
-from mic_mail.net.dns import NotAName, Resolver, to_ascii
+from mic_mail.net.dns import Resolver
 from mic_mail.process.lanes import Turns
 from mic_mail.storage.errors import Unavailable
 
@@ -90,7 +92,7 @@ class Enquiry:
         self.authenticates = all_of_them.authenticates
         self.address = address
         self.network = network_of(address)
-        self._about: tuple[str, str] | None = None
+        self._about: tuple[str, ReversePath] | None = None
         self._spf: asyncio.Task[ClientResults] | None = None
         self._iprev: asyncio.Task[IprevResult] | None = None
         self._listings: asyncio.Task[Listings] | None = None
@@ -99,8 +101,8 @@ class Enquiry:
         self._listed_by = 0.0
         self._has_told = False
 
-    def begin(self, helo: str, sender: str) -> None:
-        """MAIL: `sender` is the reverse-path, '' where it is null. What was asked for the last one and is the same stands."""
+    def begin(self, helo: str, sender: ReversePath) -> None:
+        """MAIL. What was asked for the last one and is the same stands."""
         owner = self.owner
         if self._listings is None and (zones := owner.refusing + owner.putting_aside):
             self._listed_by = asyncio.get_running_loop().time() + dnsbl.SECONDS + 1
@@ -140,7 +142,7 @@ class Enquiry:
         late = SpfResult(
             Spf.TEMPERROR,
             Identity.MAIL_FROM,
-            _name(sender or f"@{helo}"),
+            _name(sender.domain if isinstance(sender, MailboxAddress) else helo),
             "not answered in time",
         )
         return late, None
@@ -188,9 +190,9 @@ class Enquiry:
             task.cancel()
 
 
-def _name(address: str) -> str:
+def _name(domain: str) -> str:
     try:
-        return to_ascii(address.rpartition("@")[2])
+        return to_ascii(domain)
     except NotAName:
         return ""
 

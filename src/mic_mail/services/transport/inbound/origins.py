@@ -19,11 +19,12 @@ from mic_mail.checks.origin.iprev import IprevResult
 from mic_mail.checks.origin.reading import Reading, read
 from mic_mail.checks.origin.verdict import Origin
 from mic_mail.config.model import Config
+from mic_mail.domain_name import NotAName, to_ascii
+from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.headers import canonical, strip_comments, unfold, written_fields
 from mic_mail.mime.mailboxes import MAX_OCTETS, Ambiguous, Mailbox, addresses_in, as_seen, read_mailboxes
 from mic_mail.mime.words import decode_text
-from mic_mail.net.dns import NotAName, to_ascii
 from mic_mail.process.lanes import Lane
 from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
 from mic_mail.services.transport.inbound.enquiries import Enquiry
@@ -207,9 +208,9 @@ def _first(values: Iterable[bytes], octets: int) -> list[bytes]:
     return found
 
 
-def _domain(address: str) -> str:
+def _domain(path: ReversePath) -> str:
     try:
-        return to_ascii(address.rpartition("@")[2]) if address else ""
+        return to_ascii(path.domain) if isinstance(path, MailboxAddress) else ""
     except NotAName:
         return ""
 

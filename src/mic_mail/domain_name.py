@@ -1,0 +1,25 @@
+"""Domain names in the two forms of RFC 5890 §2.3.2: U-labels, as people write them, and A-labels, as the DNS has them. Pure."""
+
+from mic_mail.errors import BadInput, Text, in_ascii
+
+
+class NotAName(BadInput):
+    """A text that the DNS cannot hold."""
+
+    def __init__(self, domain: str) -> None:
+        shown = domain[:80]
+        super().__init__(Text(f"“{shown}” không phải tên miền.", f'"{in_ascii(shown)}" is no domain name.'))
+
+
+def to_ascii(domain: str) -> str:
+    """A domain as the DNS has it: A-labels, lower case, no dot at the end (RFC 5891 §4)."""
+    import idna  # its tables take longer to load than most commands run
+
+    name = domain.rstrip(".")
+    try:
+        encoded = name.lower() if name.isascii() else idna.encode(name, uts46=True).decode().lower()
+    except idna.IDNAError as error:
+        raise NotAName(domain) from error
+    if not encoded or len(encoded) > 253 or any(not 0 < len(label) <= 63 for label in encoded.split(".")):
+        raise NotAName(domain)
+    return encoded
