@@ -61,8 +61,8 @@ def code_wrong() -> Text:
 
 def code_closed() -> Text:
     return Text(
-        "Đã nhập sai quá nhiều mã; đề nghị liên hệ Trung tâm Thông tin.",
-        "Too many codes were wrong; please turn to the Information Centre.",
+        "Đã nhập sai quá nhiều mã; đề nghị dùng mã khôi phục hoặc liên hệ Trung tâm Thông tin.",
+        "Too many codes were wrong; please use a recovery code, or turn to the Information Centre.",
     )
 
 

@@ -38,6 +38,10 @@ FORM_EXPIRED = Text(
     "Biểu mẫu đã hết hiệu lực; đề nghị điền và gửi lại. Trình duyệt phải cho phép cookie của trang này.",
     "The form has run out; please fill it in and send it again. The browser has to allow this page's cookies.",
 )
+ENROLMENT_OVER = Text(
+    "Đã quá thời gian xác nhận; đề nghị bắt đầu lại với mật khẩu hiện tại.",
+    "The time to confirm is over; please begin again with the present password.",
+)
 SESSION_ENDED = Text("Phiên làm việc đã kết thúc; đề nghị đăng nhập lại.", "The session has ended; please sign in again.")
 SIGNED_OUT = Text("Ông/Bà đã đăng xuất.", "You have signed out.")
 

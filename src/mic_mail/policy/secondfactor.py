@@ -22,3 +22,11 @@ def second_factor(facts: Sequence[Fact]) -> Fact | None:
         if fact.kind in _ENDS:
             return None
     return None
+
+
+def latest_change(facts: Sequence[Fact]) -> int:
+    """Return the number of the newest fact that set or ended a second factor; 0 if there is none.
+
+    A session at the page belongs to the state that this number names: setting and removing a factor both end all others.
+    """
+    return next((fact.seq for fact in reversed(facts) if fact.kind is FactKind.SECOND_FACTOR_SET or fact.kind in _ENDS), 0)

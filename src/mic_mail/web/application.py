@@ -266,6 +266,12 @@ class Application:
             cookies.drop(response, cookies.SESSION)
         return response
 
+    def _must_go(self, visit: Visit) -> Response | None:
+        """Where a visit has to go before anything of the mailbox is open: a password or a second factor that is due."""
+        if visit.signed_in.decision.password_change_due:
+            return _to("/password")
+        return _to(FACTOR) if self._factors.must_enrol(visit) else None
+
     def must_enrol(self, visit: Visit) -> bool:
         """Whether a second factor has to be set before anything else is open."""
         return self._factors.must_enrol(visit)
@@ -276,10 +282,8 @@ class Application:
         visit = await self.visit(request)
         if visit is None:
             return self.ended(request)
-        if visit.signed_in.decision.password_change_due:
-            return _to("/password")
-        if self._factors.must_enrol(visit):
-            return _to(FACTOR)
+        if (elsewhere := self._must_go(visit)) is not None:
+            return elsewhere
         services, address = self.services, visit.signed_in.address
         snapshot = services.access.snapshot
         entry = snapshot.entries[visit.signed_in.mailbox_id]
@@ -306,6 +310,8 @@ class Application:
         visit = await self.visit(request)
         if visit is None:
             return self.ended(request)
+        if (elsewhere := self._must_go(visit)) is not None:
+            return elsewhere
         services, config, address = self.services, self.services.config, visit.signed_in.address
         entry = services.access.snapshot.entries[visit.signed_in.mailbox_id]
         name = one_line(entry.display_name or entry.owner.name) or address

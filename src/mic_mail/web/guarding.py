@@ -12,6 +12,7 @@ What monitoring asks from its networks goes past all this (`monitoring`): it kno
 programs that set themselves up (`autosetup`), under names of their own; after chunks the connection ends.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from email.utils import format_datetime
@@ -43,10 +44,17 @@ Aside = Callable[[Scope], ASGIApp | None]
 """Who answers a request before anything is asked of it."""
 
 
-def name_of(host: str) -> str:
-    """The name in a Host header, without port: lower case; IPv6 in its brackets."""
-    name = host.lower()
-    return name[: name.find("]") + 1] if name.startswith("[") else name.partition(":")[0]
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/?#@\s]+)(?::([0-9]*))?", re.ASCII)
+"""RFC 9110 §7.2: `uri-host [ ":" port ]`, the port digits alone (RFC 3986 §3.2.3)."""
+MAX_PORT = 65_535
+
+
+def name_of(host: str) -> str | None:
+    """Return the name in a Host header, without port: lower case; IPv6 in its brackets. None where it is not one."""
+    found = _HOST.fullmatch(host.lower())
+    if found is None or (found[2] and (len(found[2]) > 5 or int(found[2]) > MAX_PORT)):
+        return None
+    return found[1]
 
 
 class Guard:

@@ -16,7 +16,9 @@ from mic_mail.auth import totp
 from mic_mail.directory.records import Superseded
 from mic_mail.errors import BadInput, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
+from mic_mail.policy.facts import Fact
 from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.signin.identity import SignedIn
 from mic_mail.services.signin.refusals import Refusal, RefusalKind
 from mic_mail.web import forms
 from mic_mail.web.shown import STATUS
@@ -127,9 +129,10 @@ class SecondFactorPages:
                 "message", visit.request, 503, text=messages.unavailable(), title=pages.ERROR, path=FACTOR, is_error=True
             )
         uri = typed = drawn = ""
-        if factor is None and session.enrolment is not None:
-            uri = totp.uri(session.enrolment, address, services.config.server.hostname)
-            typed, drawn = totp.typed(session.enrolment), await services.lanes.cpu(_qr, uri)
+        secret = application.sessions.enrolment_of(session)
+        if factor is None and secret is not None:
+            uri = totp.uri(secret, address, services.config.server.hostname)
+            typed, drawn = totp.typed(secret), await services.lanes.cpu(_qr, uri)
         recovery, session.recovery = session.recovery, ()
         news, session.news = session.news, None
         mint = application.tokens.mint
@@ -171,7 +174,7 @@ class SecondFactorPages:
         visit, fields = asked
         if (unproved := await self._unproved(visit, fields.get("present", ""))) is not None:
             return unproved
-        visit.session.enrolment = totp.make_secret()
+        self._application.sessions.begin_enrolment(visit.session, totp.make_secret())
         return RedirectResponse(FACTOR, 303)
 
     async def confirm(self, request: Request) -> Response:
@@ -180,9 +183,9 @@ class SecondFactorPages:
             return asked
         visit, fields = asked
         application, services = self._application, self._application.services
-        secret, signed_in = visit.session.enrolment, visit.signed_in
+        secret, signed_in = application.sessions.enrolment_of(visit.session), visit.signed_in
         if secret is None:
-            return RedirectResponse(FACTOR, 303)
+            return await self._page(visit, pages.ENROLMENT_OVER, status=409)
         if (tired := application.counted(visit)) is not None:
             return tired
         code, origin = fields.get("code", ""), Origin(signed_in.actor)
@@ -200,7 +203,7 @@ class SecondFactorPages:
             return await self._page(visit, messages.unavailable(), status=503)
         application.event("second_factor_set", request, mailbox=signed_in.address)
         await self._told()
-        token = application.sessions.begin(replace(signed_in, factor=enrolled.fact.seq), instead_of=visit.token)
+        token = application.sessions.begin(_after(signed_in, enrolled.fact, factor=enrolled.fact.seq), instead_of=visit.token)
         session = application.sessions.find(token)
         assert session is not None, "it begins now"
         session.news, session.recovery = pages.FACTOR_SET, enrolled.recovery
@@ -220,14 +223,16 @@ class SecondFactorPages:
             return await self._page(visit, answer.text, at="code", status=STATUS.get(answer.kind, 403))
         try:
             origin = Origin(signed_in.actor)
-            await services.lanes.io(lambda: services.second_factors.remove(signed_in.mailbox_id, origin, ends_apps=False))
+            removed = await services.lanes.io(
+                lambda: services.second_factors.remove(signed_in.mailbox_id, origin, ends_apps=False)
+            )
         except Refused as refused:
             return await self._page(visit, refused.text, status=409)
         except Trouble:
             return await self._page(visit, messages.unavailable(), status=503)
         application.event("second_factor_removed", request, mailbox=signed_in.address)
         await self._told()
-        visit.session.signed_in = replace(visit.session.signed_in, factor=None)
+        visit.session.signed_in = _after(visit.session.signed_in, removed, factor=None)
         visit.session.news = pages.FACTOR_REMOVED
         return RedirectResponse(FACTOR, 303)
 
@@ -239,6 +244,11 @@ class SecondFactorPages:
             await services.access.refresh()
         except Trouble:  # it follows within two seconds
             return
+
+
+def _after(signed_in: SignedIn, change: Fact, *, factor: int | None) -> SignedIn:
+    """The session in which the factor was changed goes on, alone."""
+    return replace(signed_in, factor=factor, factor_change=change.seq)
 
 
 def _qr(uri: str) -> str:

@@ -18,6 +18,8 @@ MOST_PER_MAILBOX = 8
 TOKEN_OCTETS = 32
 HALF_SECONDS = 300.0
 """How long a code may take."""
+ENROLMENT_SECONDS = 300.0
+"""How long a second factor that was begun can be confirmed without the present password."""
 TRIES = 20
 """New passwords that one session may try: each costs several hashes."""
 
@@ -36,8 +38,8 @@ class Session:
     """What the next page shows, and none after it."""
     half: bool = False
     """The password was right, and a code of the second factor is still to come: nothing else is open."""
-    enrolment: bytes | None = field(default=None, repr=False)
-    """The secret of a second factor that was shown and not confirmed yet."""
+    enrolment: "Enrolment | None" = None
+    """A second factor that is being set."""
     recovery: tuple[str, ...] = field(default=(), repr=False)
     """Recovery codes that the next page shows, and none after it."""
 
@@ -48,6 +50,14 @@ class Secret:
 
     name: str
     value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A second factor whose secret was shown and not confirmed yet."""
+
+    secret: bytes = field(repr=False)
+    began: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +113,17 @@ class Sessions:
         session.used = now
         self._sessions.move_to_end(key)
         return session
+
+    def begin_enrolment(self, session: Session, secret: bytes) -> None:
+        """Show this secret of a second factor, for who has just typed the present password."""
+        session.enrolment = Enrolment(secret, self._monotonic())
+
+    def enrolment_of(self, session: Session) -> bytes | None:
+        """Return the secret that can still be confirmed; after `ENROLMENT_SECONDS` the present password is asked for again."""
+        enrolment = session.enrolment
+        if enrolment is not None and self._monotonic() - enrolment.began >= ENROLMENT_SECONDS:
+            session.enrolment = enrolment = None
+        return None if enrolment is None else enrolment.secret
 
     def end(self, token: str) -> None:
         """Forget it; harmless when repeated."""

@@ -283,6 +283,13 @@ def test_one_session_has_so_many_tries(site: MailServer, browsers: Open) -> None
     ("request_octets", "status"),
     [
         (b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421),
+        *(
+            (b"GET / HTTP/1.1\r\nHost: localhost%b\r\n\r\n" % junk, 421)
+            for junk in (b":x", b":8443x", b":-1", b":65536", b":443:443", b":4 43", b"/", b"@localhost", b":" + b"1" * 99)
+        ),
+        (b"GET / HTTP/1.1\r\nHost: [::1]junk:443\r\n\r\n", 421),
+        (b"GET / HTTP/1.1\r\nHost: LOCALHOST:\r\nConnection: close\r\n\r\n", 200),
+        (b"GET / HTTP/1.1\r\nHost: [::1]:443\r\nConnection: close\r\n\r\n", 200),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
         (b"GET / HTTP/1.0\r\n\r\n", 421),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", 400),

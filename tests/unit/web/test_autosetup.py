@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from harness import MailServer, config_for, stopping
+from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process.lanes import Lanes
 from mic_mail.storage.errors import Unavailable
 from unit.web.conftest import Browser
@@ -263,3 +264,17 @@ def test_apples_profile(site: MailServer, tmp_path: Path) -> None:
     assert mail["IncomingMailServerUseSSL"] is mail["OutgoingMailServerUseSSL"] is True
     assert (contacts["CardDAVHostName"], contacts["CardDAVPort"]) == ("mail.mic.gov.vn", site.ports["https"])
     assert "Password" not in {name.removeprefix("Incoming").removeprefix("Outgoing") for name in mail}
+
+
+@pytest.mark.parametrize("path", ["/mailbox", "/mailbox/apple.mobileconfig", "/app-passwords", "/second-factor"])
+def test_nothing_opens_while_a_password_change_is_due(site: MailServer, path: str) -> None:
+    """Every page of the mailbox leads to the new password first (Reg. 6.4.a, 7.3.c)."""
+    local = f"moi{path.rpartition('/')[2].partition('.')[0].replace('-', '')}"
+    site.issue(local, facts=[Draft(FactKind.PASSWORD_RESET, site.clock.now(), "test")])
+    browser = Browser(site)
+    try:
+        assert browser.sign_in(local).headers["location"] == "/password"
+        answer = browser.get(path)
+        assert (answer.status_code, answer.headers.get("location")) == (303, "/password")
+    finally:
+        browser.close()

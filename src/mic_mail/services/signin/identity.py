@@ -54,6 +54,8 @@ class SignedIn:
     """The number of the app password that opened the session; None: the mailbox's own did."""
     factor: int | None = None
     """At the page: the number of the second factor of which a code was shown."""
+    factor_change: int = 0
+    """At the page: the newest change of the second factor when the session began (`policy.secondfactor.latest_change`)."""
 
 
 Answered = SignedIn | Refusal

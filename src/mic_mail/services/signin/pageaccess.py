@@ -15,6 +15,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.policy.facts import Fact
 from mic_mail.policy.lifecycle import FactsUnreadable
+from mic_mail.policy.secondfactor import latest_change
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.signin.access import Access
 from mic_mail.services.signin.codes import Codes
@@ -54,8 +55,10 @@ class PageAccess:
         return factor is not None and factor != signed_in.factor
 
     def has_shown_enough(self, signed_in: SignedIn) -> bool:
-        """Whether a session at the page was opened by what is asked for now; with a factor that was removed it is over."""
-        return signed_in.factor == self._factor_now(signed_in)
+        """Return whether a session at the page was opened by what is asked for now; a change of the factor since ends it."""
+        entry = self._access.snapshot.entry(signed_in.mailbox_id)
+        changed = entry is not None and signed_in.factor_change != latest_change(entry.facts)
+        return not changed and signed_in.factor == self._factor_now(signed_in)
 
     def _factor_now(self, signed_in: SignedIn) -> int | None:
         entry = self._access.snapshot.entry(signed_in.mailbox_id)
@@ -103,7 +106,7 @@ class PageAccess:
         answer = found if isinstance(found, Refusal) else self._admit(*found, signed_in.actor)
         if isinstance(answer, Refusal):
             return self._access.signins.cut(answer, signed_in, peer)
-        return replace(answer, factor=signed_in.factor)
+        return replace(answer, factor=signed_in.factor, factor_change=signed_in.factor_change)
 
     def _admit(self, entry: Entry, credential: Credential, actor: str) -> Answered:
         """The page after the right password: in, or the state that forbids it."""
@@ -118,4 +121,7 @@ class PageAccess:
         if decision.signs_in and not asks:  # who may only choose a password has not used the mailbox yet
             self._access.used(entry.mailbox_id)
         account = AccountRef(entry.mailbox_id, entry.home)
-        return SignedIn(entry.mailbox_id, entry.address, account, decision, actor, credential.version)
+        return SignedIn(
+            entry.mailbox_id, entry.address, account, decision, actor, credential.version,
+            factor_change=latest_change(entry.facts),
+        )  # fmt: skip

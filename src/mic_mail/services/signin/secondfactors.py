@@ -25,7 +25,7 @@ from mic_mail.services.mailboxes.credentials import Origin, must_still_be
 
 KEY = "second-factor.key"
 MOST_WRONG = 100
-"""Codes since the last right one (NIST SP 800-63B §5.2.2); who guesses has the password."""
+"""Codes of the device since the last right one (NIST SP 800-63B §5.2.2); who guesses has the password."""
 
 MOST_A_DAY = 10
 """How often one may be set within a day: facts stay for ever."""
@@ -122,12 +122,13 @@ class SecondFactors:
         factor = self.of(mailbox_id)
         if factor is None:
             return Checked.WRONG
+        factors, now = self._directory.second_factors, self._clock.now()
+        # 80 bits need no count of their own (NIST SP 800-63B §5.1.2.2), and stay open where too many codes were wrong.
+        digest = totp.recovery_digest(factor.holder, typed)
+        if digest is not None:
+            return Checked.RECOVERY if factors.take_recovery(factor.holder, digest, now) else Checked.WRONG
         if factor.wrong >= MOST_WRONG:
             return Checked.CLOSED
-        factors, now = self._directory.second_factors, self._clock.now()
-        digest = totp.recovery_digest(factor.holder, typed)
-        if digest is not None and factors.take_recovery(factor.holder, digest, now):
-            return Checked.RECOVERY
         try:
             taken = taken_step(factor, load_secret(key_path(self._config)), typed, now.timestamp(), factors.take)
         except (totp.SealBroken, BadSecret):
