@@ -8,8 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from harness import MailServer
+from mic_mail.connection.shell import HIGH_WATER_OCTETS
 from mic_mail.imap.server import ImapConnection
 from mic_mail.ldap.server import LdapConnection
+from mic_mail.net.acknowledging import outstanding
 from mic_mail.pop3.server import Pop3Connection
 from population import PASSWORD
 
@@ -98,3 +100,18 @@ def test_who_reads_nothing_is_cut_off(server: MailServer, door: str) -> None:
         assert time.monotonic() < limit
         time.sleep(0.05)
     assert counted(client, len(MESSAGE)) < len(MESSAGE)
+
+
+@pytest.mark.clause("7.1")
+@pytest.mark.parametrize("door", ["imaps", "pop3s"])
+def test_who_loses_the_right_to_read_gets_no_more(server: MailServer, door: str) -> None:
+    """What lies in the server's buffers when a mailbox is suspended is thrown away, however slowly its reader takes it."""
+    client = asking(server, door)
+    doors, name = server.running.server.doors, door.removesuffix("s")
+    (connection,) = doors._servers[name].open
+    while outstanding(connection._transport) <= HIGH_WATER_OCTETS:
+        time.sleep(0.01)
+    server.suspend(server.population.directory.mailbox("dvbe@mic.gov.vn"))
+    while doors.connections[name]:
+        time.sleep(0.01)
+    assert counted(client, len(MESSAGE)) < HIGH_WATER_OCTETS

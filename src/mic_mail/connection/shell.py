@@ -39,7 +39,7 @@ from mic_mail.errors import Text
 from mic_mail.ids import trace_id
 from mic_mail.log import failures
 from mic_mail.log.maillog import MailLog
-from mic_mail.net.acknowledging import acknowledge, acknowledged
+from mic_mail.net.acknowledging import acknowledge, acknowledged, outstanding, reset
 from mic_mail.net.connections import Changed, OpenConnections
 from mic_mail.net.tls import TlsFront
 from mic_mail.policy.facts import MailboxKind
@@ -55,6 +55,8 @@ from mic_mail.storage.mailstore import Account, MailStore
 UNUSED_INPUT_OCTETS = 64 << 10
 """Of unused input; beyond it the client is not listened to."""
 HIGH_WATER_OCTETS = 256 << 10
+MOST_OUTSTANDING_OCTETS = 64 << 10
+"""Who has not taken more than this when its right ends is cut off without a goodbye: it would get all of that first."""
 LARGE_OCTETS = 32 << 10
 """To write more than this is a turn of its own."""
 HANDSHAKE_SECONDS = 30.0
@@ -433,9 +435,17 @@ class Connection(asyncio.Protocol, ABC):
             return  # cut already, and told why: once
         answer = self._services.access.recheck(self._signed_in, self._peer)
         if isinstance(answer, Refusal):
-            self.end(answer.text, answer.kind)
+            if not self._reset_if_behind():
+                self.end(answer.text, answer.kind)
         else:
             self._signed_in = answer
+
+    def _reset_if_behind(self) -> bool:
+        """Cut off a client that lost a right and has not taken what it was sent: the kernel may hold 4 MB of mail for it."""
+        if outstanding(self._transport) <= MOST_OUTSTANDING_OCTETS:
+            return False
+        reset(self._transport)
+        return True
 
     def end(self, text: Text, why: RefusalKind) -> None:
         """A goodbye as soon as the session can; a client that is behind with its reading is cut off after a while."""

@@ -333,6 +333,8 @@ class ImapConnection(shell.Connection):
             return
         answer = self._services.access.recheck_shared(self._signed_in, self._attended.account_id, self._peer)
         if isinstance(answer, Refusal):
+            if self._reset_if_behind():
+                return
             self._session.barred(self._attended.account_id, answer.text)
             if self._session.ending:
                 self._go_on_ending()

@@ -1,4 +1,5 @@
-"""What TCP acknowledges: telling a client at once that its octets have arrived, and hearing how many of ours did.
+"""What TCP acknowledges: telling a client at once that its octets have arrived, hearing how many of ours did, and dropping
+those that did not.
 
 A client that writes a message and then its last line in two pieces (Python's imaplib, many others) has its second piece held
 back by its kernel until the first one is acknowledged (Nagle, RFC 9293 §3.7.4), and ours would wait 40 ms for an answer that
@@ -11,8 +12,11 @@ only when a third of that is free, which takes a client at 10 KB/s minutes. What
 
 import asyncio
 import contextlib
+import fcntl
 import socket
 import struct
+import sys
+import termios
 
 _BYTES_ACKED = struct.Struct("=120xQ")
 """`tcpi_bytes_acked` in `struct tcp_info` of linux/tcp.h (RFC 4898 tcpEStatsAppHCThruOctetsAcked), since Linux 4.1."""
@@ -30,3 +34,18 @@ def acknowledged(transport: asyncio.BaseTransport) -> int:
         told = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED.size)
         return int(_BYTES_ACKED.unpack(told)[0])
     return 0
+
+
+def outstanding(transport: asyncio.Transport) -> int:
+    """Return how many octets of ours the other end has not acknowledged, in our buffers and the kernel's (SIOCOUTQ, tcp(7))."""
+    with contextlib.suppress(OSError, AttributeError):  # the connection is gone
+        told = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        return transport.get_write_buffer_size() + int.from_bytes(told, sys.byteorder)
+    return 0
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End the connection at once and throw away what the other end has not taken, in the kernel's buffers too (SO_LINGER 0)."""
+    with contextlib.suppress(OSError, AttributeError):  # the connection is gone
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
