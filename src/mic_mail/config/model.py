@@ -124,6 +124,12 @@ class Storage(Section):
         Field(ge=0, le=366 * DAY),
         About("How long an expunged message can be brought back; it does not count for the quota.", reload=False),
     ] = 7 * DAY
+    folders: Annotated[
+        int,
+        Field(ge=10, le=100_000),
+        Unit("folders"),
+        About("Folders that one mailbox may have; CREATE beyond is refused (LIMIT). Imports may make 10,000.", reload=False),
+    ] = 1_000
     names_after: Annotated[
         Seconds, Field(ge=0.1, le=HOUR), About("File names follow changed flags after this time.", reload=False)
     ] = 2.0
