@@ -47,7 +47,8 @@ BASE: dict[str, Any] = {
             ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "ldap", "ldaps", "http", "https"), 0
         ),
     },
-    "auth": {"argon2_memory": "8 MiB", "argon2_time": 1},
+    # Passwords last for ever: mailboxes of tests are as old as a test wants, and what age does to them has tests of its own.
+    "auth": {"argon2_memory": "8 MiB", "argon2_time": 1, "password_age": 0},
     "limits": {"exempt_networks": ("127.0.0.0/8",)},
     "process": {"io_threads": 4, "hash_threads": 1, "drain_seconds": 5},
 }

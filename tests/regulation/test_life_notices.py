@@ -10,6 +10,7 @@ import pytest
 
 from harness import MailServer
 from mic_mail.clock import ManualClock
+from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.services.mailboxes.accounts import Accounts
@@ -108,9 +109,19 @@ def test_clause_15_2_old_passwords_are_warned_of(serve: Callable[..., MailServer
     page = "https://mail.mic.gov.vn/mk"
     settings = {"auth": {"password_age": "90 d"}, "regulation": {"password_page": page}}
     told = Told(serve(settings, clock=ManualClock(NOW)))
-    owner = told.server.issue("dvbe", issued_days_ago=80)  # chosen on 05/09/2026: three months end with 05/12/2026
+    owner = told.server.issue("dvbe", issued_days_ago=80)  # chosen on 05/09/2026: 90 days end with 04/12/2026
     told.server.housekeep()
-    assert told.subjects(owner) == ["Mật khẩu sẽ hết hạn ngày 05/12/2026"]
+    assert told.subjects(owner) == ["Mật khẩu sẽ hết hạn ngày 04/12/2026"]
+
+
+@pytest.mark.parametrize(("days", "said"), [(165, []), (167, ["Mật khẩu sẽ hết hạn ngày 07/12/2026"])])
+def test_clause_15_2_a_password_lasts_180_days_by_default(serve: Callable[..., MailServer], days: int, said: list[str]) -> None:
+    """The owner is warned from 14 days ahead, whatever the configuration leaves out."""
+    default = Config().auth.password_age
+    told = Told(serve({"auth": {"password_age": default}}, clock=ManualClock(NOW)))
+    owner = told.server.issue("dvbe", issued_days_ago=days)
+    told.server.housekeep()
+    assert [subject for subject in told.subjects(owner) if "Mật khẩu" in subject] == said
 
 
 def test_what_happened_long_ago_is_no_news(told: Told) -> None:

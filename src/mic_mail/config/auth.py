@@ -99,7 +99,7 @@ class Auth(Section):
     ] = True
     password_age: Annotated[
         Seconds, Field(ge=0, le=3660 * DAY), About("A password older than this is due for change; 0: never.", "15.2")
-    ] = 0.0
+    ] = 180 * DAY
     password_warn_days: Annotated[
         WarnDays,
         Distinct,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import zip_longest
 
-from mic_mail.policy.calendar import after_months, local_day
+from mic_mail.policy.calendar import after_days, local_day
 from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.policy.states import LifecycleSettings, Span, State
 
@@ -38,6 +38,6 @@ def password_due(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Spa
 def _due_from(turn: Fact, settings: LifecycleSettings) -> datetime | None:
     if turn.kind is not FactKind.PASSWORD_SET:
         return turn.effective_at
-    if settings.password_months is None:
+    if settings.password_days is None:
         return None
-    return after_months(local_day(turn.effective_at), settings.password_months, settings.term_end)
+    return after_days(local_day(turn.effective_at), settings.password_days, settings.term_end)

@@ -67,6 +67,8 @@ class Decision:
     fact_seq: int
     """The number of the newest fact that was read; 0: none."""
     next_change: NextChange | None
+    reclaimed_at: datetime | None = None
+    """When the mailbox is going to be reclaimed, as things stand; None: not at all, or it is."""
 
     @property
     def password_change_due(self) -> bool:
@@ -101,6 +103,7 @@ def decide(
         valid_until=None if change is None else change.at,
         fact_seq=facts[-1].seq if facts else 0,
         next_change=change,
+        reclaimed_at=min((span.since for span in spans if span.state is State.RECLAIMED and span.since > now), default=None),
     )
 
 

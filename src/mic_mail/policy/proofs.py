@@ -139,6 +139,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/clients/test_mail_leaves.py",
         "tests/clients/test_queue_commands.py",
         "tests/clients/test_states.py",
+        "tests/protocol/test_slow_readers.py",
         "tests/regulation/test_clause_12_3_d.py",
         "tests/regulation/test_clause_7_1.py",
         "tests/regulation/test_clause_7_1_sessions.py",

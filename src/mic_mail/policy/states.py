@@ -86,5 +86,5 @@ class LifecycleSettings:
     """`leave.late_grace_days`: how long a reclaim waits that was already due when the notice came."""
     breach_document: bool = True
     """`restore.breach_document`: a suspension under Reg. 7.2.b is lifted only by a restore that names its document."""
-    password_months: int | None = None
+    password_days: int | None = None
     """`auth.password_age` (Reg. 15.2): how long a password that the person chose lasts; None: for ever."""

@@ -53,7 +53,7 @@ def histories(draw, among=RECORDED, *, at_once=False):
 
 
 LEAVING = (FactKind.LEFT, FactKind.LEAVE_CORRECTED, FactKind.LEAVE_WITHDRAWN, FactKind.RETURNED)
-lifecycle_settings = st.builds(LifecycleSettings, password_months=st.sampled_from([None, 3]), breach_document=st.booleans())
+lifecycle_settings = st.builds(LifecycleSettings, password_days=st.sampled_from([None, 90]), breach_document=st.booleans())
 
 
 def _essence(decision):

@@ -12,7 +12,7 @@ from mic_mail.policy.lifecycle import LifecycleSettings, timeline
 from mic_mail.policy.states import State
 from mic_mail.policy.warnings import USEFUL, Kind, Outlook, WarnDays, outlook, warned_keys
 
-SETTINGS = LifecycleSettings(password_months=3)
+SETTINGS = LifecycleSettings(password_days=92)
 DAYS = WarnDays()
 
 
@@ -108,7 +108,7 @@ def test_who_is_suspended_is_not_warned_of_inactivity() -> None:
 
 def test_a_password_that_grows_old() -> None:
     """14, 7 and 1 days ahead; then that it is due. One that was reset is due at once, and told with the act."""
-    facts = chain(issued(), (FactKind.PASSWORD_SET, "2026-05-31", "2026-05-31", {}))  # three months end with 31/08
+    facts = chain(issued(), (FactKind.PASSWORD_SET, "2026-05-31", "2026-05-31", {}))  # 92 days end with 31/08
     assert keys(facts, "2026-08-18") == ["password_ending:7:2026-09-01:14"]
     assert keys(facts, "2026-09-01") == ["password_ended:7:2026-09-01:0"]
     reset = chain(issued(), (FactKind.PASSWORD_RESET, "2026-05-31", "2026-05-31", {}))

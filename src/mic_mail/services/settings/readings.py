@@ -1,14 +1,13 @@
 """The configured readings of ambiguous clauses as the settings that policy takes (config knows no policy, policy no files)."""
 
 from mic_mail.config.model import Config
+from mic_mail.config.units import DAY
 from mic_mail.policy.calendar import TermEnd, WorkingDays
 from mic_mail.policy.facts import Level
 from mic_mail.policy.lifecycle import LifecycleSettings
 from mic_mail.policy.warnings import WarnDays
 from mic_mail.process.sentcounts import Amounts
 from mic_mail.services.settings.ceilings import Ceilings
-
-_DAYS_PER_MONTH = 30 * 86_400.0
 
 
 def lifecycle_settings(config: Config, working_days: WorkingDays) -> LifecycleSettings:
@@ -19,7 +18,7 @@ def lifecycle_settings(config: Config, working_days: WorkingDays) -> LifecycleSe
         rest_day=working_days.is_rest if config.terms.roll else None,
         late_grace_days=config.leave.late_grace_days,
         breach_document=config.restore.breach_document,
-        password_months=max(1, round(age / _DAYS_PER_MONTH)) if age else None,
+        password_days=max(1, round(age / DAY)) if age else None,
     )
 
 

@@ -185,7 +185,5 @@ class Refusals:
         """Of a mailbox that may sign in and not send."""
         reason = decision.reason(State.SEND_LOCKED)
         assert reason is not None, "nothing else lets a mailbox sign in and not send"
-        change = decision.next_change
-        reclaimed_at = change.at if change is not None and State.RECLAIMED in change.states else None
-        text = messages.send_locked(address, reason.since, reason.clause, reclaimed_at)
+        text = messages.send_locked(address, reason.since, reason.clause, decision.reclaimed_at)
         return self._refusal(RefusalKind.SEND_LOCKED, text, clause=reason.clause)
