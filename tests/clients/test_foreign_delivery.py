@@ -1,6 +1,8 @@
 """Mail of ours at Postfix, Exim and OpenSMTPD: stored octet for octet, signed, and what they say of each recipient."""
 
+import re
 import shutil
+import smtplib
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +12,8 @@ import dkim
 import dns.resolver
 import pytest
 
+from harness import MailServer
+from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.dkim import strings_of
 from mic_mail.outbound.dkimkeys import Algorithm, KeyFolder
 from mic_mail.outbound.news import tell_decided
@@ -37,6 +41,15 @@ def near() -> Iterator[Neighbours]:
 @pytest.fixture(scope="module")
 def inbox(near: Neighbours) -> Inbox:
     return Inbox(near.ours, "dvbe")
+
+
+def submit_raw(server: MailServer, octets: bytes, to: str) -> None:
+    """To one address, written as it is; smtplib has ideas of its own about quotes."""
+    with smtplib.SMTP_SSL("localhost", server.ports["submissions"], context=server.tls()) as smtp:
+        smtp.login("dvbe", PASSWORD)
+        assert smtp.docmd("MAIL", "FROM:<dvbe@mic.gov.vn> BODY=8BITMIME")[0] == 250
+        assert smtp.docmd("RCPT", f"TO:<{to}>")[0] == 250
+        assert smtp.data(octets)[0] == 250
 
 
 def stored(near: Neighbours, name: str, mark: str) -> bytes:
@@ -132,6 +145,32 @@ def test_too_large_for_them(near: Neighbours, inbox: Inbox, name: str) -> None:
     submit(near.ours, message(mark, ("y" * 70 + "\r\n") * 15_000), to)
     assert statuses(inbox.report_on(to)) == {to: "5.3.4"}
     assert near[name].stored_with(mark.encode()) == []
+
+
+LOCAL_PARTS = (
+    "john doe", "a@b", "boss@other.test> NOTIFY=NEVER ORCPT=rfc822;", 'a"b', "a\\b", "a,b;c", "<x>", "a..b", ".a", "o'neil+tag",
+    "!#$&*+-/=?^_`{|}~", "x" * 64, "X.y-Z",
+)  # fmt: skip
+NO_QUOTES = {"opensmtpd"}
+"""Servers that take no quoted local part."""
+RECIPIENT = re.compile(rb"^(?:Delivered-To|Envelope-to): (.*)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_any_local_part_is_the_same_one_there(near: Neighbours, inbox: Inbox, name: str) -> None:
+    """RFC 5321 §4.1.2: quoted or not, the other server stores it for the address that was meant; of one that it takes for
+    nobody the sender hears by name."""
+    wanted = [MailboxAddress(local_part, f"{name}.example") for local_part in LOCAL_PARTS]
+    for number, address in enumerate(wanted):
+        submit_raw(near.ours, message(f"local-{name}-{number}."), str(address))
+    for number, address in enumerate(wanted):
+        if name in NO_QUOTES and str(address).startswith('"'):
+            assert statuses(inbox.report_on(str(address))) == {str(address): "5.1.3"}
+            assert near[name].stored_with(f"local-{name}-{number}.".encode()) == []
+        else:
+            recipients = RECIPIENT.findall(stored(near, name, f"local-{name}-{number}."))
+            assert [MailboxAddress.parse(each.decode()) for each in recipients] == [address]
+    left(near)
 
 
 @pytest.mark.parametrize("name", ALL)
