@@ -20,6 +20,7 @@ import atheris
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 with atheris.instrument_imports(include=["mic_mail.mime"]):
+    from mic_mail.mailbox_address import quoted_if_needed
     from mic_mail.mime import addresses, dates, headers, preview, words  # noqa: F401 - instrumented
     from mic_mail.mime.encodings import decode
     from mic_mail.mime.mailboxes import Ambiguous, addresses_in, read_mailboxes
@@ -81,8 +82,10 @@ def check_sections(message: bytes, found: Scan) -> None:
 def check_cuts(header: bytes) -> None:
     """What is asked for and what is not make up the header."""
     names = [b"subject", b"content-type"]
-    both = headers.cut(header, names)[:-2].splitlines() + headers.cut(header, names, others=True).splitlines()
-    assert sorted(line for line in both if line) == sorted(line for line in header.splitlines() if line)
+    both = headers.cut(header, names).split(b"\n") + headers.cut(header, names, others=True).split(b"\n")
+    assert sorted(line for line in both if line.strip(b"\r")) == sorted(
+        line for line in header.split(b"\n") if line.strip(b"\r")
+    )
 
 
 def check_authors(header: bytes) -> None:
@@ -92,8 +95,14 @@ def check_authors(header: bytes) -> None:
             found = read_mailboxes(value)
         except Ambiguous:
             continue
-        tolerant = [b"%b@%b" % (one.mailbox or b"", one.host or b"") for one in addresses.parse_addresses(value)]
-        composed = [unicodedata.normalize("NFC", address.decode()).lower() for address in tolerant]
+        tolerant = [
+            (
+                unicodedata.normalize("NFC", (one.mailbox or b"").decode()),
+                unicodedata.normalize("NFC", (one.host or b"").decode()),
+            )
+            for one in addresses.parse_addresses(value)
+        ]
+        composed = [f"{quoted_if_needed(local)}@{host}".lower() for local, host in tolerant]
         assert composed == [mailbox.address for mailbox in found]
         for mailbox in found:
             for text in mailbox.shown:

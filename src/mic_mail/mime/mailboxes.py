@@ -108,7 +108,7 @@ class _Reader:
         local = address[1] if address[1] is not None else _PAIR.sub(r"\1", address[2])
         if "=?" in local:  # RFC 2047 §5: no encoded word stands in an address, and some open it all the same
             raise Ambiguous("an encoded word in an address")
-        return Mailbox(unicodedata.normalize("NFC", f"{quoted_if_needed(local)}@{address[3]}").lower(), shown)
+        return Mailbox(f"{quoted_if_needed(_composed(local))}@{_composed(address[3])}".lower(), shown)
 
     def _take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         match = pattern.match(self._text, self._at)
@@ -133,6 +133,10 @@ class _Reader:
                 depth += (step[0] == "(") - (step[0] == ")")
             self._comments.append(_PAIR.sub(r"\1", self._text[begin : self._at - 1]))
             self._take(_SPACES)
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _decoded(text: str) -> str:

@@ -1,9 +1,12 @@
 """From and Sender as they decide whose name a message carries: one reading, or none."""
 
+from unicodedata import normalize
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mic_mail.mailbox_address import quoted_if_needed
 from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.mailboxes import MAX_OCTETS, Ambiguous, addresses_in, read_mailboxes
 
@@ -153,8 +156,16 @@ def test_what_is_read_is_what_the_tolerant_reader_sees(text: str) -> None:
         found = read_mailboxes(value)
     except Ambiguous:
         return
-    tolerant = [b"%s@%s" % (address.mailbox or b"", address.host or b"") for address in parse_addresses(value)]
-    assert [address.decode().lower() for address in tolerant] == [mailbox.address for mailbox in found]
+    tolerant = [((one.mailbox or b"").decode(), (one.host or b"").decode()) for one in parse_addresses(value)]
+    composed = [f"{quoted_if_needed(normalize('NFC', local))}@{normalize('NFC', host)}".lower() for local, host in tolerant]
+    assert composed == [mailbox.address for mailbox in found]
+
+
+def test_a_quoted_local_part_is_no_other_address() -> None:
+    """`"a@b"@c` is not the address `a@b@c`: whose name a message may carry goes by the canonical form."""
+    assert [one.address for one in read_mailboxes(b'"a@b"@c.vn, <"d.e"@F.vn>, "f\\"g"@h.vn')] == [
+        '"a@b"@c.vn', "d.e@f.vn", '"f\\"g"@h.vn',
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
