@@ -11,13 +11,15 @@ from pathlib import Path
 
 from mic_mail.auth.passwords import HashSettings
 from mic_mail.clock import Clock, ManualClock, SystemClock
+from mic_mail.config.model import Config
 from mic_mail.directory.records import Employment, MailboxRecord, NotFound, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Detail, Draft, FactKind, Level, MailboxKind
-from mic_mail.services.mailboxes.credentials import verifiers
 from mic_mail.services.operations.working_calendar import prefill
+from mic_mail.services.mailboxes.credentials import Origin, verifiers
+from mic_mail.services.mailboxes.directory_changes import DirectoryChanges, PersonChange
 
 PASSWORD = "mật khẩu 2026 dùng để thử"
 UNIT = UnitRecord(0, "CNTT", "Trung tâm Thông tin", document="1553/QĐ-BTTTT")
@@ -32,6 +34,12 @@ def credential(password: str, *, memory_kib: int = 8 << 10) -> Credential:
 def draft(kind: FactKind, at: datetime, reason: str = "", document: str | None = None, **data: str) -> Draft:
     """A fact to be recorded at `at`."""
     return Draft(kind, at, "test", reason, document, data)
+
+
+def transfer(directory: Directory, person: PersonRecord, to: UnitRecord) -> None:
+    """The person works for another unit from now on (Reg. 6.4.b)."""
+    changes = DirectoryChanges(directory, Config(), directory.clock)
+    changes.person(person, PersonChange(unit=to), Origin("test", "", "2/QĐ-TCCB"))
 
 
 @cache

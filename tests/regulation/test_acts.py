@@ -11,6 +11,7 @@ from mic_mail.directory.records import AlreadyThere, PersonRecord, Superseded, U
 from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import BadInput, Refused
 from mic_mail.policy.addresses import AddressRefused
+from mic_mail.policy.directory_changes import ChangeRefused
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Cause, Departure, Draft, FactKind, Level
 from mic_mail.policy.lifecycle import LifecycleSettings, State
@@ -21,7 +22,7 @@ from mic_mail.services.mailboxes.explain import explain
 from mic_mail.services.mailboxes.inspection import Severity, inspect
 from mic_mail.services.mailboxes.issuing import ChoiceNeeded, Issuing, NotEligible, Request
 from mic_mail.services.mailboxes.quota import QUOTA_CEILING, QuotaRefused
-from population import migrated
+from population import migrated, transfer
 
 CENTRE = Origin("quản trị", "theo đề nghị", "12/CV-CNTT")
 WHY = Origin("quản trị", "theo đề nghị")
@@ -408,13 +409,13 @@ def test_clause_6_4_b(centre):
     mailbox = centre.mailbox()
     person = centre.directory.people()[0]
     to = centre.directory.unit("PTTH&TTĐT")
-    centre.accounts.transfer(person, to, CENTRE)
+    transfer(centre.directory, person, to)
     assert centre.directory.person(person.person_id).unit_id == to.unit_id
     entry = centre.directory.entry(mailbox.mailbox_id)
     assert entry.address == "dvbe@mic.gov.vn"
     assert entry.facts[-1].data == {"unit_from": "CNTT", "unit_to": "PTTH&TTĐT"}
-    with pytest.raises(NotAllowed):
-        centre.accounts.transfer(centre.directory.person(person.person_id), to, CENTRE)
+    with pytest.raises(ChangeRefused):
+        transfer(centre.directory, centre.directory.person(person.person_id), to)
 
 
 def test_two_who_issue_at_the_same_time(centre):
@@ -449,23 +450,23 @@ def test_two_who_change_the_same_at_the_same_time(centre, monkeypatch):
     """Quota (8.3.a) and unit (6.4.b): who decided on what was there before is told so, and the other's change stands."""
     mailbox, directory = centre.mailbox(), centre.directory
     (person,), other, third = directory.people(), directory.unit("PTTH&TTĐT"), directory.add_unit(UnitRecord(0, "VP", "VP"))
-    between = {
-        "set_quota": lambda: centre.accounts.set_quota(mailbox, 10 * GIB, PLAIN),
-        "move_person": lambda: centre.accounts.transfer(person, other, CENTRE),
-    }
-    for name, first in between.items():
-        real = getattr(directory, name)
+    places = (
+        (directory, "set_quota", lambda: centre.accounts.set_quota(mailbox, 10 * GIB, PLAIN)),
+        (directory.changes, "give", lambda: transfer(directory, person, other)),
+    )
+    for place, name, first in places:
+        real = getattr(place, name)
 
-        def late(*words, name=name, real=real, first=first, **named):
-            monkeypatch.setattr(directory, name, real)
+        def late(*words, place=place, name=name, real=real, first=first, **named):
+            monkeypatch.setattr(place, name, real)
             first()
             return real(*words, **named)
 
-        monkeypatch.setattr(directory, name, late)
+        monkeypatch.setattr(place, name, late)
     with pytest.raises(Superseded):
         centre.accounts.set_quota(mailbox, 3 * GIB, PLAIN)
     with pytest.raises(Superseded):
-        centre.accounts.transfer(person, third, CENTRE)
+        transfer(directory, person, third)
     assert directory.mailbox(mailbox.address).quota_octets == 10 * GIB
     assert directory.person(person.person_id).unit_id == other.unit_id
     kinds = [fact.kind for fact in directory.facts(mailbox.mailbox_id)]

@@ -18,7 +18,7 @@ from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.services.mailboxes.accounts import Accounts, NotAllowed
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.signin.authorising import Authorising, Term
-from population import migrated
+from population import migrated, transfer
 
 START = datetime(2026, 11, 24, 9, tzinfo=HO_CHI_MINH)
 HEAD = Origin("centre", "phân công", "12/QĐ-CNTT")
@@ -120,7 +120,7 @@ def test_who_leaves_or_goes_to_another_unit_keeps_nothing(office: Office) -> Non
     office.directory.append_fact(office.unit.mailbox_id, Draft(FactKind.PASSWORD_RESET, office.clock.now(), "centre"))
     office.grant("lan", KEEPER)
     office.clock.move_to(start_of(date(2026, 12, 3)))
-    office.accounts.transfer(office.people["lan"], office.units["VP"], HEAD)
+    transfer(office.directory, office.people["lan"], office.units["VP"])
     assert office.held(date(2026, 12, 4)) == {}
 
 
@@ -168,9 +168,7 @@ def test_refused(office: Office, clause: str, act: Callable[[Office], object]) -
 def test_one_substitute_at_a_time(office: Office) -> None:
     """Days that overlap are refused until the other's are revoked."""
     hoa = office.people["hoa"]
-    office.directory.move_person(
-        hoa.person_id, office.units["PM"].unit_id, Draft(FactKind.TRANSFERRED, START, "t"), leaving=hoa.unit_id
-    )
+    transfer(office.directory, hoa, office.units["PM"])
     office.grant("be", KEEPER)
     office.grant("lan", SUBSTITUTE, NEXT, LATER)
     with pytest.raises(NotAllowed):
@@ -190,7 +188,7 @@ def test_nobody_stands_in_for_a_keeper_who_has_gone(office: Office, how: str) ->
     if how == "left":
         office.accounts.leave(own, NEXT, Level.DEPARTMENT, Departure.RETIRED, HEAD)
     elif how == "transferred":
-        office.accounts.transfer(office.people["be"], office.units["VP"], HEAD)
+        transfer(office.directory, office.people["be"], office.units["VP"])
     else:
         office.directory.append_fact(own.mailbox_id, Draft(FactKind.SUSPENDED, START, "t", data={"cause": "c"}), after=2)
         office.grant("lan", SUBSTITUTE, NEXT, LATER)
@@ -204,7 +202,7 @@ def test_a_naming_for_later_of_who_goes_before(office: Office) -> None:
     """Named in November for December, gone to another unit in between: holds nothing when December comes."""
     office.grant("be", KEEPER, NEXT)
     office.clock.move_to(START.replace(day=28))
-    office.accounts.transfer(office.people["be"], office.units["VP"], HEAD)
+    transfer(office.directory, office.people["be"], office.units["VP"])
     assert office.held(LATER) == {}
 
 

@@ -30,6 +30,7 @@ from mic_mail.services.operations.housekeeping import Visits
 from mic_mail.services.signin.authorising import Authorising, Term
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
+from population import transfer
 from regulation.conftest import History
 from regulation.handing import BE, HEAD, LAN, NAMING, Office, afresh, still_office
 
@@ -206,8 +207,8 @@ def test_clause_12_3_d_a_mailbox_that_nobody_kept(office: Office) -> None:
     assert office.begin().predecessor == BE
     lonely = office.server.issue("vp", kind=MailboxKind.UNIT)
     assert lonely.unit_id is not None
-    moved = Draft(FactKind.TRANSFERRED, office.server.clock.now(), "mai", "", "3/QĐ", {"from": "CNTT", "to": "OF-vp"})
-    office.directory.move_person(office.lan.person_id, lonely.unit_id, moved, leaving=office.unit.unit_id)
+    there = next(unit for unit in office.directory.units() if unit.unit_id == lonely.unit_id)
+    transfer(office.directory, office.lan, there)
     assert office.handovers.begin(lonely, NAMING, HEAD).predecessor is None
 
 

@@ -300,7 +300,7 @@ def test_clause_14_3_no_question_to_the_directory_is_forgotten():
     """Each public method of a directory is narrowed, or changes something, or is a register of the whole ministry."""
     narrowed = {name for name in vars(PartialDirectory) if not name.startswith("_")}
     changes = {
-        "migrate", "close", "add_domain", "add_unit", "add_person", "move_person", "employ", "issue_mailbox", "add_alias",
+        "migrate", "close", "add_domain", "add_unit", "add_person", "issue_mailbox", "add_alias",
         "remove_alias",
         "append_fact", "append_facts", "set_quota", "hide_capabilities", "set_credential", "touch_activity",
     }  # fmt: skip

@@ -13,9 +13,9 @@ from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.services.mailboxes.accounts import Accounts
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.storage.types import INBOX, AccountRef
+from population import transfer
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 CENTRE = Origin("quản trị", "theo đề nghị", "12/CV-CNTT")
@@ -79,8 +79,7 @@ def test_clause_6_4_b_a_transfer_is_told(told: Told) -> None:
     owner = told.server.issue("dvbe")
     told.directory.add_unit(UnitRecord(0, "KHTC", "Vụ Kế hoạch"))
     assert owner.person_id is not None
-    accounts = Accounts(told.directory, told.server.config, told.server.clock)
-    accounts.transfer(told.directory.person(owner.person_id), told.directory.unit("KHTC"), CENTRE)
+    transfer(told.directory, told.directory.person(owner.person_id), told.directory.unit("KHTC"))
     told.server.refresh()
     told.server.housekeep()
     assert told.subjects(owner) == ["Đã cập nhật đơn vị công tác"]

@@ -14,6 +14,7 @@ from mic_mail.services.exporting.contentexport import ContentExport
 from mic_mail.services.handover.handing import Handovers
 from mic_mail.services.handover.rounds import HandoverMarks
 from mic_mail.services.mailboxes.clockmark import RENEWED_SECONDS, ClockMark
+from mic_mail.services.mailboxes.due_changes import carry_out_due
 from mic_mail.services.mailboxes.reclaimrounds import ReclaimRounds
 from mic_mail.services.notifications.lifenotices import LifeNotices
 from mic_mail.services.operations.certificates import RENEWED_SECONDS as RENEWED_SECONDS_OF_TLS
@@ -65,6 +66,7 @@ INTAKE_SECONDS = 5.0
 REMINDER_SECONDS = 600.0
 HANDOVER_SECONDS = 60.0
 CALENDAR_SECONDS = 86_400.0
+CHANGES_SECONDS = 30.0
 
 
 def duties_of(rooms: Rooms, *, housekeeper: bool, indexer: bool = False) -> Duties:
@@ -131,6 +133,12 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
     async def spool() -> None:
         await rooms.mailflow.recover()
 
+    async def directory_changes() -> None:
+        if not await _is_trusted(rooms):
+            return
+        if await rooms.lanes.io(carry_out_due, rooms.directory, rooms.clock, rooms.log):
+            await rooms.access.refresh()
+
     async def dkim() -> None:
         names = rooms.config.dns
         keys = DkimKeys(KeyFolder(rooms.config.server.data_dir), rooms.clock)
@@ -156,6 +164,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         Duty("known_networks", knownnetworks.SAVED_SECONDS, known_networks),
         Duty("outcomes", NOTICES_SECONDS, _outcomes(rooms, life).round),
         Duty("handovers", HANDOVER_SECONDS, _handover_marks(rooms).round),
+        Duty("directory_changes", CHANGES_SECONDS, directory_changes),
         Duty("reclaim", RENEWED_SECONDS, _reclaim_rounds(rooms, life).round),
     ]
 

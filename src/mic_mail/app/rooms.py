@@ -187,7 +187,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     access = await _open_access(ground, directory, secret)
     stores = await _open_stores(ground, access)
     runaways = _watch_misuse(ground, directory, access, secret)
-    checks = _checks(ground, stores.store, runaways)
+    checks = _checks(ground, access, stores.store, runaways)
     counts = SentCounts(config.sent_dir, name)
     mailflow = await _mail_flow(ground, access, stores, checks, runaways=runaways, rates=Rates(counts))
     return Rooms(
@@ -284,7 +284,7 @@ def _watch_misuse(ground: _Ground, directory: Directory, access: Access, secret:
     return runaways
 
 
-def _checks(ground: _Ground, store: MailStore, runaways: Runaways) -> _Checks:
+def _checks(ground: _Ground, access: Access, store: MailStore, runaways: Runaways) -> _Checks:
     """What they find of a mailbox of ours, `runaways` hears."""
     config, clock, lanes, log = ground.config, ground.clock, ground.lanes, ground.log
     content = Content(config, lanes=lanes, log=log, clock=clock, spamming=runaways.spamming)
@@ -293,7 +293,7 @@ def _checks(ground: _Ground, store: MailStore, runaways: Runaways) -> _Checks:
         Secrecy(config, lanes=lanes, log=log, clock=clock),
         Learning(config, store=store, lanes=lanes, accounts=ground.accounts, log=log, clock=clock),
         content,
-        Judging(config, (Origins(config), Listed(), content), log, clock),
+        Judging(config, (Origins(config, lambda: access.snapshot.domains), Listed(), content), log, clock),
         Holding(config, log, clock),
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from mic_mail.errors import Text
+from mic_mail.policy.directory_changes import FIELDS
 from mic_mail.policy.requests import ITEMS
 from mic_mail.policy.wording import EMPLOYMENTS, LEVELS, PARTS
 
@@ -106,6 +107,16 @@ FACT_DATA: Mapping[str, Text] = {
     "doors": Text("chỉ dùng cho", "doors"),
     "app_password": Text("mục mật khẩu ứng dụng", "app_password"),
     "ends_app_passwords": Text("thu hồi mọi mật khẩu ứng dụng", "ends_app_passwords"),
+    "address_before": Text("địa chỉ trước", "address_before"),
+    "led_to": Text("nay thuộc hộp thư", "led_to"),
+    **{
+        f"{code}{end}": Text(f"{FIELDS[code].vi}{told}", f"{code}{end}")
+        for code in ("full_name", "position", "employment", "contract_from", "contract_until", "symbol", "name", "level")
+        for end, told in (("", ""), ("_before", " trước"))
+        if f"{code}{end}" not in {"symbol", "name", "level"}
+    },
+    **{f"level_before={level}": name for level, name in LEVELS.items()},
+    **{f"employment{end}={each}": name for end in ("", "_before") for each, name in EMPLOYMENTS.items()},
     "unit_from": Text("từ đơn vị", "unit_from"),
     "unit_to": Text("đến đơn vị", "unit_to"),
 }

@@ -54,7 +54,7 @@ def address(
         if person is not None and unit is None:
             mailbox = addresses.of_person(here.directory.person(person), kept, password, origin)
         elif unit is not None and person is None:
-            mailbox = addresses.of_unit(here.directory.unit(unit), kept, password, origin)
+            mailbox = addresses.of_unit(here.directory.living_unit(unit), kept, password, origin)
         else:
             raise BadInput(Text("Chọn đúng một: --person hoặc --unit.", "Name exactly one of --person, --unit."))
     show_issued(mailbox, password, as_json=as_json)

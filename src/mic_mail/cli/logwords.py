@@ -185,6 +185,18 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Không gửi được {notice} cho {mailbox} từ {since} (UTC); thôi thử lại, cần báo bằng cách khác",
         "{notice} could not be told to {mailbox} since {since} (UTC); given up, to be told by other ways",
     ),
+    "directory_changed": (
+        "Danh bạ: thay đổi số {order} đã được thực hiện ({changes} dòng).",
+        "Directory: change {order} was carried out ({changes} rows).",
+    ),
+    "directory_change_hindered": (
+        "Danh bạ: chưa thực hiện được thay đổi số {order}: {why}",
+        "Directory: change {order} could not be carried out: {why}",
+    ),
+    "aliases_released": (
+        "Bí danh hết hạn, không nhận thư nữa: {addresses}.",
+        "Aliases whose time is over lead nowhere any more: {addresses}.",
+    ),
     "requests_opened": (
         "Thư có mẫu yêu cầu của {mailbox}: {count} yêu cầu đã ghi sổ, {refused} dòng bị từ chối",
         "Mail with requests of {mailbox}: {count} entered, {refused} rows refused",

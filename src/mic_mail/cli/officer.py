@@ -80,7 +80,7 @@ def add(
         login=tidy_login(login),
         full_name=tidy(name),
         role=role,
-        unit_id=here.directory.unit(unit).unit_id if unit is not None else None,
+        unit_id=here.directory.living_unit(unit).unit_id if unit is not None else None,
         since=_beginning(begins, now),
         until=after_day(read_day(until)) if until is not None else None,
         document=document.strip(),

@@ -1,20 +1,20 @@
-"""`mic-mail person add|list|show|move|employment`: the people of the directory, with or without a mailbox (Reg. 2.6, 6.3,
-6.4.b)."""
+"""`mic-mail person add|list|show|change|move|employment`: the people of the directory, with or without a mailbox (Reg. 2.6,
+6.2, 6.3, 6.4.b)."""
 
-from datetime import date
 from typing import Annotated
 
 import typer
 
 from mic_mail.cli import output
+from mic_mail.cli.changing import KeepOption, Terms, day_of, order
 from mic_mail.cli.days import read_day
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
+from mic_mail.cli.spread import spread
 from mic_mail.directory.records import PersonRecord
-from mic_mail.errors import BadInput, Text
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.eligibility import Employment, why_not
 from mic_mail.policy.facts import Level
@@ -22,9 +22,8 @@ from mic_mail.policy.names import by_given_name, tidy, words
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.roles import Right
 from mic_mail.policy.wording import EMPLOYMENTS, LEVELS
-from mic_mail.services.mailboxes.accounts import Accounts
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.settings.readings import ranks
+from mic_mail.services.mailboxes.directory_changes import Contract, PersonChange, check_contract
 
 app = typer.Typer(help=say("Cá nhân.", "People."), no_args_is_help=True)
 
@@ -52,6 +51,10 @@ LevelOption = Annotated[
     typer.Option("--level", help=say("Cấp theo 6.4.c: division hoặc department.", "Rank of 6.4.c: division or department.")),
 ]
 
+PositionOption = Annotated[
+    str | None,
+    typer.Option("--position", help=say("Chức danh mới; cấp theo bảng chức danh.", "New position; its level by the table.")),
+]
 FromOption = Annotated[str | None, typer.Option("--contract-from", help=say("Ngày bắt đầu hợp đồng.", "First day."))]
 UntilOption = Annotated[str | None, typer.Option("--contract-until", help=say("Ngày hết hợp đồng.", "Last day."))]
 
@@ -75,18 +78,18 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    begins, ends = _contract(employment, contract_from, contract_until)
+    contract = _contract(employment, contract_from, contract_until)
     name = tidy(name)
     words(name)  # refuses what no address can be made from, before it spreads
     person = PersonRecord(
         person_id=0,
         full_name=name,
-        unit_id=here.directory.unit(unit).unit_id,
+        unit_id=here.directory.living_unit(unit).unit_id,
         position=position,
-        level=level or level_of(position, ranks(here.config)),
+        level=level or level_of(position, here.directory.changes.levels()),
         employment=employment,
-        contract_from=begins,
-        contract_until=ends,
+        contract_from=contract.begins,
+        contract_until=contract.ends,
     )
     with on_record(here, "person_add", person.full_name, Origin(here.actor(actor), "", document), unit=unit):
         stored = here.directory.add_person(person)
@@ -115,25 +118,55 @@ def show(ctx: typer.Context, person_id: PersonId, as_json: JsonOption = False) -
     output.record(ONE, _row(here, here.directory.person(person_id)), as_json=as_json)
 
 
+@app.command(help=say("Thay đổi họ tên, chức danh, cấp (6.2).", "Change name, position or level (6.2)."))
+@asks(Right.ACT)
+@spread
+def change(
+    ctx: typer.Context,
+    person_id: PersonId,
+    *,
+    name: Annotated[str | None, typer.Option("--name", help=say("Họ và tên mới.", "The new name."))] = None,
+    position: PositionOption = None,
+    level: LevelOption = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help=say("Địa chỉ mới của hộp thư cá nhân.", "New address of the mailbox."))
+    ] = None,
+    keep_days: KeepOption = None,
+    terms: Terms,
+) -> None:
+    here = frame(ctx)
+    person, wanted = here.directory.person(person_id), PersonChange(name, position, level)
+    order(
+        here, "person_change", person.full_name, terms,
+        lambda changes, origin: changes.person(
+            person, wanted, origin, day_of(terms), address=address, keep_days=keep_days
+        ),
+        person_id=person_id, name=name, position=position, level=level, address=address,
+    )  # fmt: skip
+
+
 @app.command(
     help=say("Thuyên chuyển theo thông báo của đơn vị tiếp nhận (6.4.b).", "Transfer on the receiving unit's notice (6.4.b).")
 )
 @asks(Right.ACT)
+@spread
 def move(
     ctx: typer.Context,
     person_id: PersonId,
     unit: Annotated[str, typer.Argument(help=say("Ký hiệu đơn vị tiếp nhận.", "Symbol of the receiving unit."))],
     *,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    position: PositionOption = None,
+    level: LevelOption = None,
+    terms: Terms,
 ) -> None:
     here = frame(ctx)
-    person, to = here.directory.person(person_id), here.directory.unit(unit)
-    origin = Origin(here.actor(actor), reason, document)
-    with on_record(here, "person_move", person.full_name, origin, unit=to.symbol):
-        Accounts(here.directory, here.config, here.clock).transfer(person, to, origin)
-    output.note(Text(f"{person.full_name} thuộc {to.symbol}.", "The person works for the other unit now."))
+    person, to = here.directory.person(person_id), here.directory.living_unit(unit)
+    wanted = PersonChange(position=position, level=level, unit=to)
+    order(
+        here, "person_move", person.full_name, terms,
+        lambda changes, origin: changes.person(person, wanted, origin, day_of(terms)),
+        unit=to.symbol, position=position, level=level,
+    )  # fmt: skip
 
 
 @app.command(
@@ -144,6 +177,7 @@ def move(
     ),
 )
 @asks(Right.ACT)
+@spread
 def employ(
     ctx: typer.Context,
     person_id: PersonId,
@@ -151,37 +185,23 @@ def employ(
     *,
     contract_from: FromOption = None,
     contract_until: UntilOption = None,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-    as_json: JsonOption = False,
+    terms: Terms,
 ) -> None:
     here = frame(ctx)
-    begins, ends = _contract(employment, contract_from, contract_until)
-    person, origin = here.directory.person(person_id), Origin(here.actor(actor), reason, document)
-    with on_record(
-        here, "person_employment", person.full_name, origin,
-        person_id=person_id, employment=employment.value, contract_from=begins, contract_until=ends,
-        before=person.employment.value, before_from=person.contract_from, before_until=person.contract_until,
-    ):  # fmt: skip
-        here.directory.employ(person_id, employment, begins, ends)
-    output.record(ONE, _row(here, here.directory.person(person_id)), as_json=as_json)
+    contract, person = _contract(employment, contract_from, contract_until), here.directory.person(person_id)
+    order(
+        here, "person_employment", person.full_name, terms,
+        lambda changes, origin: changes.person(person, PersonChange(contract=contract), origin, day_of(terms)),
+        person_id=person_id, employment=employment.value, contract_from=contract.begins, contract_until=contract.ends,
+    )  # fmt: skip
 
 
-def _contract(employment: Employment, begins: str | None, ends: str | None) -> tuple[date | None, date | None]:
-    """The days of a contract, or a refusal of what is none."""
+def _contract(employment: Employment, begins: str | None, ends: str | None) -> Contract:
+    """How somebody is employed, or a refusal of a contract that is none."""
     first, last = (read_day(day) if day is not None else None for day in (begins, ends))
-    if employment is Employment.CONTRACT and first is None:
-        raise BadInput(Text("Thiếu ngày bắt đầu hợp đồng.", "The contract's first day is missing."), clause="6.3")
-    if employment is not Employment.CONTRACT and (first or last):
-        raise BadInput(Text("Chỉ hợp đồng mới có ngày bắt đầu, ngày hết hạn.", "A contract alone has days."), clause="6.3")
-    if first and last and last < first:
-        raise BadInput(
-            Text("Hợp đồng hết hạn trước ngày bắt đầu.", "The contract ends before its first day."),
-            clause="6.3",
-            remedy=Text("Xem lại --contract-from, --contract-until.", "Look at --contract-from and --contract-until."),
-        )
-    return first, last
+    contract = Contract(employment, first, last)
+    check_contract(contract)
+    return contract
 
 
 def _row(here: Frame, person: PersonRecord) -> dict[str, Cell]:

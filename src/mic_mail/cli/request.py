@@ -111,9 +111,14 @@ def add(
     employment: Annotated[str | None, typer.Option("--employment", help=say("Diện tuyển dụng.", "How employed."))] = None,
     contract_from: Annotated[str | None, typer.Option("--contract-from", help=say("Hợp đồng từ.", "First day."))] = None,
     contract_until: Annotated[str | None, typer.Option("--contract-until", help=say("Hợp đồng đến.", "Last day."))] = None,
-    day: Annotated[str | None, typer.Option("--day", help=say("Ngày nghỉ chính thức.", "Official day of leaving."))] = None,
+    day: Annotated[str | None, typer.Option("--day", help=say("Ngày nghỉ, ngày có hiệu lực.", "Day that counts."))] = None,
     cause: Annotated[str | None, typer.Option("--cause", help=say("Vì sao nghỉ.", "Why somebody leaves."))] = None,
     chosen: Annotated[str | None, typer.Option("--chosen", help=say("Địa chỉ muốn có.", "The address wanted."))] = None,
+    new_name: Annotated[str | None, typer.Option("--new-name", help=say("Tên mới (thay đổi).", "New name (change)."))] = None,
+    new_symbol: Annotated[str | None, typer.Option("--new-symbol", help=say("Ký hiệu mới.", "New symbol."))] = None,
+    parent: Annotated[str | None, typer.Option("--parent", help=say("Đơn vị cấp trên mới.", "New unit above."))] = None,
+    into: Annotated[str | None, typer.Option("--into", help=say("Sáp nhập vào đơn vị.", "Unit to merge into."))] = None,
+    domain: Annotated[str | None, typer.Option("--domain", help=say("Tên miền mới.", "New domain."))] = None,
     text: Annotated[str | None, typer.Option("--note", help=say("Nội dung.", "What it is about."))] = None,
     actor: ActorOption = None,
     as_json: JsonOption = False,
@@ -126,7 +131,8 @@ def add(
         KIND: kind.value, DOCUMENT_DATE: dated,
         Item.ADDRESS: address, Item.NAME: name, Item.POSITION: position, Item.LEVEL: level, Item.EMPLOYMENT: employment,
         Item.CONTRACT_FROM: contract_from, Item.CONTRACT_UNTIL: contract_until, Item.DAY: day, Item.CAUSE: cause,
-        Item.CHOSEN: chosen, Item.NOTE: text,
+        Item.CHOSEN: chosen, Item.NEW_NAME: new_name, Item.NEW_SYMBOL: new_symbol, Item.PARENT: parent, Item.INTO: into,
+        Item.DOMAIN: domain, Item.NOTE: text,
     }  # fmt: skip
     said = {key: value for key, value in options.items() if value is not None}
     with on_record(here, "request_add", kind.value, origin, right=Right.REQUEST, concerns=of, unit=of and of.symbol):

@@ -47,6 +47,12 @@ class Address(Section):
     shortest: Annotated[
         int, Field(ge=1, le=16), Unit("characters"), About("Shortest local part of a personal mailbox.", "5.3")
     ] = 2
+    alias_days: Annotated[
+        int,
+        Field(ge=0, le=3660),
+        Unit("days"),
+        About("When a mailbox gets another address, the old one stays its alias this long; nobody else gets it.", "6.2"),
+    ] = 90
     reserved: Annotated[tuple[str, ...], About("Local parts that are never given to a person.", "5.3")] = (
         "abuse", "admin", "administrator", "hostmaster", "mailer-daemon", "noreply",
         "postmaster", "root", "security", "support", "webmaster",
@@ -66,19 +72,8 @@ class Terms(Section):
 WarnDays = tuple[Annotated[int, Field(ge=1, le=180), Unit("days")], ...]
 
 
-class Ranks(Section):
-    """Positions of either rank, beside those that are known anyway; each is compared whole."""
-
-    department: Annotated[
-        tuple[str, ...], Distinct, About("Positions of department level and above, deputies included.", "6.4.c")
-    ] = ()
-    division: Annotated[tuple[str, ...], Distinct, About("Positions of division level and below.", "6.4.c")] = ()
-
-
 class Leave(Section):
     """Mailboxes of leavers."""
-
-    ranks: Annotated[Ranks, About("Ranks.", "6.4.c")] = Ranks()
 
     late_grace_days: Annotated[
         int,

@@ -297,6 +297,10 @@ class Unit(Base):
     name: Mapped[str] = mapped_column(String(255))
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("unit.unit_id"), index=True)
     document: Mapped[str | None] = mapped_column(String(255))
+    ended_on: Mapped[date | None] = mapped_column(Day)
+    """First day on which it is no unit any more."""
+    successor_id: Mapped[int | None]
+    """The unit that took over what was this one's."""
 
 
 class Person(Base):
@@ -345,6 +349,69 @@ class Address(Base):
     address: Mapped[str] = mapped_column(String(320), primary_key=True)
     mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailbox.mailbox_id"), index=True)
     role: Mapped[str] = mapped_column(String(16))
+    until: Mapped[date | None] = mapped_column(Day)
+    """Last day of an alias that is kept for a time."""
+
+
+class PositionLevel(Base):
+    """The level of a title (Reg. 6.4.c), as the Centre has entered it; comes before what is built in."""
+
+    __tablename__ = "position_level"
+
+    title: Mapped[str] = mapped_column(String(255), primary_key=True)
+    level: Mapped[str | None] = mapped_column(String(16))
+    """Empty: it is not known, and asked for."""
+
+
+class SignatoryRow(Base):
+    """The term of somebody who may sign a conclusion for the ministry's leadership (Reg. 7.2.b)."""
+
+    __tablename__ = "signatory"
+
+    signatory_id: Mapped[int] = mapped_column(primary_key=True)
+    full_name: Mapped[str] = mapped_column(String(255))
+    position: Mapped[str] = mapped_column(String(255))
+    since: Mapped[date] = mapped_column(Day)
+    until: Mapped[date | None] = mapped_column(Day)
+    """Last day."""
+    document: Mapped[str] = mapped_column(String(255))
+    end_document: Mapped[str | None] = mapped_column(String(255))
+
+
+class OrderRow(Base):
+    """An order that changes the directory (Reg. 6.2, 6.5); `details` as `policy.directory_changes.Act` lists them."""
+
+    __tablename__ = "change_order"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    order_id: Mapped[int] = mapped_column(primary_key=True)
+    act: Mapped[str] = mapped_column(String(16))
+    details: Mapped[str]
+    """JSON."""
+    effective_at: Mapped[datetime] = mapped_column(Instant)
+    recorded_at: Mapped[datetime] = mapped_column(Instant)
+    actor: Mapped[str] = mapped_column(String(255))
+    reason: Mapped[str]
+    document: Mapped[str | None] = mapped_column(String(255))
+    request_id: Mapped[int | None] = mapped_column(ForeignKey("request.request_id"), unique=True)
+    applied_at: Mapped[datetime | None] = mapped_column(Instant)
+    cancelled_at: Mapped[datetime | None] = mapped_column(Instant)
+    hindrance: Mapped[str | None]
+
+
+class ChangeRow(Base):
+    """One value that became another by an order; appended, never touched again."""
+
+    __tablename__ = "directory_change"
+    __table_args__ = (Index(None, "subject", "key"),)
+
+    change_id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("change_order.order_id"), index=True)
+    subject: Mapped[str] = mapped_column(String(16))
+    key: Mapped[str] = mapped_column(String(320))
+    field: Mapped[str] = mapped_column(String(32))
+    old: Mapped[str | None]
+    new: Mapped[str | None]
 
 
 class FactRow(Base):

@@ -20,6 +20,10 @@ class AlreadyThere(Refused):
     """The address or symbol is taken (Reg. 5.2, 5.4)."""
 
 
+class UnitEnded(Refused):
+    """The unit was merged, split or closed: nothing can belong to it any more (Reg. 6.5)."""
+
+
 class Superseded(Refused):
     """Somebody recorded a newer fact while this change was being decided; look again."""
 
@@ -37,6 +41,15 @@ class UnitRecord:
     name: str
     parent_id: int | None = None
     document: str | None = None
+    ended_on: date | None = None
+    """First day on which it is no unit any more; None: it is one."""
+    successor_id: int | None = None
+    """Of a unit that ended: the one that took over what was its own."""
+
+    @property
+    def is_living(self) -> bool:
+        """Whether people and mailboxes may belong to it."""
+        return self.ended_on is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +84,9 @@ class MailboxRecord:
 
 @dataclass(frozen=True, slots=True)
 class AddressRecord:
-    """Whose an address is or was: `role` is primary, alias or former."""
+    """Whose an address is or was: `role` is primary, alias or former; `until` is the last day of an alias kept for a time."""
 
     address: str
     mailbox_id: int
     role: str
+    until: date | None = None

@@ -5,12 +5,12 @@ transaction that is durable when the method returns and that raises `version()`;
 the one before it. Whether a change is allowed is not asked here but in the use cases; the database holds to what must never
 be otherwise (an address belongs to one mailbox for ever). Registers beside the mailboxes are rooms of their own: `years`,
 `officers`, `content`, `sent`, `requests`, `incidents`, `downtimes`, `censuses`,
-`elsewhere`, `app_passwords`, `second_factors`.
+`elsewhere`, `app_passwords`, `second_factors`; what changes units, people and addresses is ordered in `changes`.
 """
 
 import json
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
@@ -21,6 +21,7 @@ from mic_mail.directory import engine as database
 from mic_mail.directory import loading, people, rolls
 from mic_mail.directory.apppasswords import AppPasswords
 from mic_mail.directory.censuses import Censuses
+from mic_mail.directory.changes import Changes, address_record, mailbox_record, unit_record
 from mic_mail.directory.contentaccess import ContentRegister
 from mic_mail.directory.downtimes import Downtimes
 from mic_mail.directory.elsewhere import Elsewhere
@@ -28,6 +29,7 @@ from mic_mail.directory.incidents import Incidents
 from mic_mail.directory.model import (
     Activity,
     Address,
+    ChangeRow,
     CredentialRow,
     Domain,
     FactRow,
@@ -46,6 +48,7 @@ from mic_mail.directory.records import (
     NotFound,
     PersonRecord,
     Superseded,
+    UnitEnded,
     UnitRecord,
 )
 from mic_mail.directory.requests import Requests
@@ -56,7 +59,7 @@ from mic_mail.directory.tables import Tables
 from mic_mail.directory.years import Years
 from mic_mail.errors import Text
 from mic_mail.policy.calendar import FIRST_INSTANT, local_day
-from mic_mail.policy.eligibility import Employment
+from mic_mail.policy.directory_changes import Subject
 from mic_mail.policy.facts import REQUEST, Draft, Fact, MailboxKind, record
 
 IDS_END = 1 << 63
@@ -83,6 +86,7 @@ class Directory:
         self.elsewhere = Elsewhere(tables)
         self.requests = Requests(tables)
         self.incidents = Incidents(tables)
+        self.changes = Changes(tables, self._append)
 
     @property
     def clock(self) -> Clock:
@@ -131,15 +135,52 @@ class Directory:
         return self._read(lambda session: list(session.scalars(select(Domain.name).order_by(Domain.name))))
 
     def units(self) -> list[UnitRecord]:
-        return self._read(lambda session: [_unit(row) for row in session.scalars(select(Unit).order_by(Unit.symbol))])
+        """All units, also those that have ended."""
+        return self._read(lambda session: [unit_record(row) for row in session.scalars(select(Unit).order_by(Unit.symbol))])
 
     def unit(self, symbol: str) -> UnitRecord:
-        """The unit with this symbol, in any case."""
+        """The unit with this symbol, in any case, also one that has ended; else the last one that had it."""
         wanted = symbol.casefold()
-        found = next((unit for unit in self.units() if unit.symbol.casefold() == wanted), None)
+        units = self.units()
+        found = next((unit for unit in units if unit.symbol.casefold() == wanted), None)
+        if found is None:
+            had = self._former_symbols().get(wanted)
+            found = next((unit for unit in units if unit.unit_id == had), None)
         if found is None:
             raise NotFound(Text(f"Không có đơn vị {symbol}.", f"There is no unit {_ascii(symbol)}."))
         return found
+
+    def living_unit(self, symbol: str) -> UnitRecord:
+        """The unit with this symbol, for what is to belong to it from now on; refused where it has ended."""
+        unit = self.unit(symbol)
+        if not unit.is_living:
+            after = next((each.symbol for each in self.units() if each.unit_id == unit.successor_id), None)
+            raise UnitEnded(
+                Text(
+                    f"Đơn vị {unit.symbol} không còn{f', nay là {after}' if after else ''}.",
+                    f"Unit {_ascii(unit.symbol)} has ended{f', its successor is {_ascii(after)}' if after else ''}.",
+                ),
+                clause="6.5",
+            )
+        return unit
+
+    def successor(self, unit_id: int) -> int:
+        """The unit itself, or the one that has taken its place, if it has ended and another one has."""
+        units, seen = {unit.unit_id: unit for unit in self.units()}, {unit_id}
+        while (unit := units.get(unit_id)) is not None and unit.successor_id is not None and unit.successor_id not in seen:
+            unit_id = unit.successor_id
+            seen.add(unit_id)
+        return unit_id
+
+    def _former_symbols(self) -> dict[str, int]:
+        """Symbols that units had once, folded -> unit; of several units the last one that had it."""
+        had = (
+            select(ChangeRow.old, ChangeRow.key)
+            .where(ChangeRow.subject == Subject.UNIT, ChangeRow.field == "symbol")
+            .order_by(ChangeRow.change_id)
+        )
+        rows = self._read(lambda session: list(session.execute(had)))
+        return {old.casefold(): int(key) for old, key in rows if old is not None}
 
     def people(self, unit_id: int | None = None) -> list[PersonRecord]:
         """All, or those of a unit, by name."""
@@ -201,7 +242,7 @@ class Directory:
         wanted = select(Address).order_by(Address.address)
         if mailbox_id is not None:
             wanted = wanted.where(Address.mailbox_id == mailbox_id)
-        return self._read(lambda s: [AddressRecord(row.address, row.mailbox_id, row.role) for row in s.scalars(wanted)])
+        return self._read(lambda s: [address_record(row) for row in s.scalars(wanted)])
 
     # ------------------------------------------------------------ what changes
 
@@ -219,6 +260,11 @@ class Directory:
 
         def work(session: Session, _version: int) -> UnitRecord:
             wanted = unit.symbol.casefold()
+            above = session.get(Unit, unit.parent_id) if unit.parent_id is not None else None
+            if above is not None and above.ended_on is not None:
+                raise UnitEnded(
+                    Text(f"Đơn vị {above.symbol} không còn.", f"Unit {_ascii(above.symbol)} has ended."), clause="6.5"
+                )
             if any(symbol.casefold() == wanted for symbol in session.scalars(select(Unit.symbol))):
                 raise AlreadyThere(
                     Text(f"Đã có đơn vị {unit.symbol}.", f"There is a unit {_ascii(unit.symbol)} already."), clause="5.1"
@@ -226,7 +272,7 @@ class Directory:
             row = Unit(symbol=unit.symbol, name=unit.name, parent_id=unit.parent_id, document=unit.document)
             session.add(row)
             session.flush()
-            return _unit(row)
+            return unit_record(row)
 
         return self._change(work)
 
@@ -237,32 +283,6 @@ class Directory:
             return people.record(people.enter(session, person))
 
         return self._change(work)
-
-    def employ(self, person_id: int, employment: Employment, begins: date | None, ends: date | None) -> None:
-        """Reg. 6.3: the person is employed so by now; the days are those of a contract."""
-
-        def work(session: Session, _version: int) -> None:
-            told = {"employment": employment, "contract_from": begins, "contract_until": ends}
-            session.execute(update(Person).where(Person.person_id == person_id).values(told))
-
-        self._change(work)
-
-    def move_person(self, person_id: int, unit_id: int, draft: Draft, *, leaving: int) -> None:
-        """Reg. 6.4.b: the person works for another unit; `draft` goes into the chain of each of their mailboxes.
-
-        Only if the unit that they leave is still theirs (else `Superseded`): the draft names it.
-        """
-
-        def work(session: Session, version: int) -> None:
-            theirs = update(Person).where(Person.person_id == person_id, Person.unit_id == leaving)
-            if session.scalars(theirs.values(unit_id=unit_id).returning(Person.person_id)).first() is None:
-                raise Superseded(
-                    Text("Đơn vị của cá nhân vừa thay đổi; đề nghị xem lại.", "The person's unit has just changed; look again.")
-                )
-            for mailbox_id in session.scalars(select(Mailbox.mailbox_id).where(Mailbox.person_id == person_id)).all():
-                self._append(session, version, mailbox_id, [draft])
-
-        self._change(work)
 
     def issue_mailbox(self, mailbox: MailboxRecord, *drafts: Draft, credential: Credential | None = None) -> MailboxRecord:
         """A new mailbox with its first facts and, where given, its verifiers; its id is given here."""
@@ -288,7 +308,7 @@ class Directory:
             self._append(session, version, row.mailbox_id, drafts)
             if credential is not None:
                 _store(session, row.mailbox_id, credential)
-            return _mailbox(row, mailbox.address.lower())
+            return mailbox_record(row, mailbox.address.lower())
 
         return self._change(work)
 
@@ -379,7 +399,7 @@ class Directory:
             .where(*conditions)
             .order_by(Address.address)
         )
-        return self._read(lambda session: [_mailbox(row, address) for row, address in session.execute(wanted)])
+        return self._read(lambda session: [mailbox_record(row, address) for row, address in session.execute(wanted)])
 
     def _append(
         self, session: Session, version: int, mailbox_id: int, drafts: Sequence[Draft], after: int | None = None
@@ -436,8 +456,8 @@ def _take(session: Session, address: str, mailbox_id: int, role: Role) -> None:
     row = session.get(Address, address)
     if row is None:
         session.add(Address(address=address, mailbox_id=mailbox_id, role=role))
-    elif row.mailbox_id == mailbox_id and row.role == Role.FORMER:
-        row.role = role
+    elif row.mailbox_id == mailbox_id and (row.role == Role.FORMER or (row.role == role and row.until is not None)):
+        row.role, row.until = role, None
     else:
         raise _taken(address)
     session.flush()
@@ -488,24 +508,6 @@ def _fact_row(fact: Fact) -> FactRow:
         document=fact.document,
         data=json.dumps(dict(fact.data), ensure_ascii=False, sort_keys=True, separators=(",", ":")),
         digest=fact.digest,
-    )
-
-
-def _unit(row: Unit) -> UnitRecord:
-    return UnitRecord(row.unit_id, row.symbol, row.name, row.parent_id, row.document)
-
-
-def _mailbox(row: Mailbox, address: str) -> MailboxRecord:
-    return MailboxRecord(
-        mailbox_id=row.mailbox_id,
-        kind=MailboxKind(row.kind),
-        address=address,
-        home=row.home,
-        display_name=row.display_name,
-        quota_octets=row.quota_octets,
-        person_id=row.person_id,
-        unit_id=row.unit_id,
-        capabilities_hidden=frozenset(row.capabilities_hidden.split()),
     )
 
 

@@ -31,7 +31,7 @@ class UnitLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Roll:
-    """All units and people at one moment."""
+    """All people and the units that have not ended, at one moment."""
 
     units: Mapping[int, UnitLine]
     people: tuple[PersonLine, ...]
@@ -47,6 +47,6 @@ class Roll:
 
 def load(connection: Connection) -> Roll:
     """The roll as the connection's transaction sees it."""
-    units = connection.execute(select(Unit.unit_id, Unit.symbol, Unit.name))
+    units = connection.execute(select(Unit.unit_id, Unit.symbol, Unit.name).where(Unit.ended_on.is_(None)))
     people = connection.execute(select(Person.person_id, Person.full_name, Person.unit_id, Person.position))
     return Roll({row[0]: UnitLine(*row) for row in units}, tuple(PersonLine(*row) for row in people))

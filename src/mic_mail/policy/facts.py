@@ -87,11 +87,20 @@ class FactKind(StrEnum):
     QUOTA_SET = "quota_set"
     """Reg. 8.3. [octets, previous]"""
     TRANSFERRED = "transferred"
-    """Reg. 6.4.b: the person works for another unit. [unit_from, unit_to]"""
+    """Reg. 6.4.b: the person works for another unit. [unit_from, unit_to, and what else changed, as below]"""
+    DETAILS_CHANGED = "details_changed"
+    """Reg. 6.2, 6.5: what the directory says of the mailbox's person or unit is another thing: for each of full_name,
+    position, level, employment, contract_from, contract_until, symbol, name that changed, [it?, it_before?]"""
+    REORGANISED = "reorganised"
+    """The unit was merged or split: the mailbox, or its person, belongs to its successor. No authority ends by it.
+    [unit_from, unit_to]"""
+    READDRESSED = "readdressed"
+    """The mailbox has another address of its own; the one before stays an alias until it is removed.
+    [address, address_before, until?: last day of the alias, led_to?: the mailbox that has the one before since]"""
     ALIAS_ADDED = "alias_added"
     """[address]"""
     ALIAS_REMOVED = "alias_removed"
-    """[address]; the address stays taken."""
+    """[address, led_to?: the mailbox of the unit's successor that has it since]; the address stays taken."""
     RECLAIMED = "reclaimed"
     """Reg. 6.1, 6.2: reclaimed on request, any kind of mailbox (a unit is dissolved, a working group ends)."""
     ARCHIVED = "archived"

@@ -1,73 +1,72 @@
-"""Reg. 6.4.c: which of the two ranks a position is. A position that the map does not know is asked for, never guessed.
+"""Reg. 6.4.c: the level of a position. A position that the table does not know is asked for, never guessed.
 
-In: the position as the personnel decision words it, and further entries from the settings. Out: a `Level`, or None.
-Where it decides what somebody is the head of, the title has to say it: the Chánh Văn phòng Bộ is a department leader; a
+In: the position as the personnel decision words it, and what the Centre has entered. Out: a `Level`, or None.
+Titles are compared word by word: a title covers the positions that begin with it, and of several titles the longest counts.
+Where the level depends on what somebody is the head of, the title says it: the Chánh Văn phòng Bộ is a department leader; a
 Chánh Văn phòng alone, or one of a Cục, is not known.
 """
 
+import re
 from collections.abc import Mapping
 from unicodedata import normalize
 
 from mic_mail.policy.facts import Level
 
-_ANYTHING = ("",)
-
-# title -> what has to follow it
-_DEPARTMENT: Mapping[str, tuple[str, ...]] = {
-    "bộ trưởng": _ANYTHING,
-    "thứ trưởng": _ANYTHING,
-    "tổng cục trưởng": _ANYTHING,
-    "phó tổng cục trưởng": _ANYTHING,
-    "vụ trưởng": _ANYTHING,
-    "phó vụ trưởng": _ANYTHING,
-    "cục trưởng": _ANYTHING,
-    "phó cục trưởng": _ANYTHING,
-    "viện trưởng": _ANYTHING,
-    "phó viện trưởng": _ANYTHING,
-    "chánh văn phòng": ("bộ",),
-    "phó chánh văn phòng": ("bộ",),
-    "chánh thanh tra": ("bộ",),
-    "phó chánh thanh tra": ("bộ",),
-}
-_DIVISION: Mapping[str, tuple[str, ...]] = {
-    "trưởng phòng": _ANYTHING,
-    "phó trưởng phòng": _ANYTHING,
-    "phó phòng": _ANYTHING,
-    "trưởng ban": _ANYTHING,
-    "phó trưởng ban": _ANYTHING,
-    "chuyên viên": _ANYTHING,
-    "thanh tra viên": _ANYTHING,
-    "kế toán viên": _ANYTHING,
-    "kỹ sư": _ANYTHING,
-    "cán sự": _ANYTHING,
-    "nhân viên": _ANYTHING,
-    "văn thư": _ANYTHING,
-    "lưu trữ viên": _ANYTHING,
-    "lái xe": _ANYTHING,
-    "staff": _ANYTHING,
-}
-RANKS = {
-    **dict.fromkeys(_DEPARTMENT.items(), Level.DEPARTMENT),
-    **dict.fromkeys(_DIVISION.items(), Level.DIVISION),
-}
-_ACTING = ("quyền ", "q. ", "q.", "phụ trách ")
-"""Who acts in a position leaves it with that position's rank."""
+_DEPARTMENT = (
+    "bộ trưởng",
+    "thứ trưởng",
+    "tổng cục trưởng",
+    "phó tổng cục trưởng",
+    "vụ trưởng",
+    "phó vụ trưởng",
+    "cục trưởng",
+    "phó cục trưởng",
+    "viện trưởng",
+    "phó viện trưởng",
+    "chánh văn phòng bộ",
+    "phó chánh văn phòng bộ",
+    "chánh thanh tra bộ",
+    "phó chánh thanh tra bộ",
+)
+_DIVISION = (
+    "trưởng phòng",
+    "phó trưởng phòng",
+    "phó phòng",
+    "trưởng ban",
+    "phó trưởng ban",
+    "chuyên viên",
+    "thanh tra viên",
+    "kế toán viên",
+    "kỹ sư",
+    "cán sự",
+    "nhân viên",
+    "văn thư",
+    "lưu trữ viên",
+    "lái xe",
+    "staff",
+)
+Table = Mapping[str, Level | None]
+"""Title, as `title_of` writes it -> level; None: the Centre has said that it is not known."""
+BUILT_IN: Table = {**dict.fromkeys(_DEPARTMENT, Level.DEPARTMENT), **dict.fromkeys(_DIVISION, Level.DIVISION)}
+"""What holds where the Centre has entered nothing else."""
+_ACTING = ("quyền", "q", "phụ trách")
+"""Who acts in a position leaves it with that position's level."""
 
 
-def level_of(position: str, more: Mapping[str, Level] | None = None) -> Level | None:
-    """The rank of `position`; `more` maps whole positions and comes first."""
-    wanted = _plain(position)
-    for whole, level in (more or {}).items():
-        if _plain(whole) == wanted:
-            return level
-    for acting in _ACTING:
-        wanted = wanted.removeprefix(acting)
-    for (title, followers), level in RANKS.items():
-        rest = wanted.removeprefix(title)
-        if rest != wanted and rest[:1] in {"", " ", ","} and rest.strip(" ,").startswith(followers):
-            return level
+def level_of(position: str, entered: Table | None = None) -> Level | None:
+    """The level of `position`; `entered` comes before what is built in."""
+    table = {**BUILT_IN, **(entered or {})}
+    words = title_of(position).split()
+    for first in range(len(words)):
+        for last in range(len(words), first, -1):
+            title = " ".join(words[first:last])
+            if title in table:
+                return table[title]
+        if " ".join(words[: first + 1]) not in _ACTING:
+            break
     return None
 
 
-def _plain(text: str) -> str:
-    return " ".join(normalize("NFC", text).casefold().split())
+def title_of(text: str) -> str:
+    """A title as the table holds and compares it: in lower case, words parted by single blanks, without points and commas."""
+    return " ".join(re.sub(r"[.,;]", " ", normalize("NFC", text).casefold()).split())

@@ -42,8 +42,10 @@ class Kind(StrEnum):
     RESET = "reset"
     GROUP = "group"
     ALIAS = "alias"
+    CHANGE = "change"
+    """Of a person, a mailbox's address or the unit itself (Reg. 6.2)."""
     CORRECTION = "correction"
-    """Of the directory, or of the unit's list (Reg. 6.5, 14.3)."""
+    """Of the directory, or of the unit's list (Reg. 6.5, 14.3); one that names the right value is a change."""
     PROBLEM = "problem"
     """Reg. 18: told to the Centre, which collects them."""
     INCIDENT = "incident"
@@ -75,10 +77,19 @@ class Item(StrEnum):
     CONTRACT_FROM = "contract_from"
     CONTRACT_UNTIL = "contract_until"
     DAY = "day"
-    """The official day of a leave."""
+    """The official day of a leave, the day from which a change holds."""
     CAUSE = "cause"
     CHOSEN = "chosen"
     """The address that is wanted."""
+    NEW_NAME = "new_name"
+    """Of the person, or of the unit where neither a person nor a mailbox is named."""
+    NEW_SYMBOL = "new_symbol"
+    PARENT = "parent"
+    """Symbol of the unit above."""
+    INTO = "into"
+    """Symbol of the unit in which the asking one ends."""
+    DOMAIN = "domain"
+    """Under which the unit's mailboxes get their addresses."""
     NOTE = "note"
 
 
@@ -104,11 +115,21 @@ RULES: Mapping[Kind, Rule] = {
     Kind.RESET: Rule("15.2", (Item.ADDRESS,), acts=True, channels=WRITTEN),
     Kind.GROUP: Rule("5.2", (Item.NAME,), acts=True, channels=WRITTEN),
     Kind.ALIAS: Rule("6.1", (Item.ADDRESS, Item.CHOSEN), acts=True, channels=WRITTEN),
+    Kind.CHANGE: Rule("6.2", acts=True, channels=WRITTEN),
     Kind.CORRECTION: Rule("14.3", (Item.NOTE,)),
     Kind.PROBLEM: Rule("18", (Item.NOTE,)),
     Kind.INCIDENT: Rule("14.4", (Item.NOTE,)),
     Kind.OTHER: Rule("6.2", (Item.NOTE,)),
 }
+
+OF_PEOPLE = frozenset(
+    {
+        Item.NEW_NAME, Item.POSITION, Item.LEVEL, Item.EMPLOYMENT, Item.CONTRACT_FROM, Item.CONTRACT_UNTIL, Item.CHOSEN,
+    }
+)  # fmt: skip
+"""What of a person or mailbox may become another thing."""
+OF_UNITS = frozenset({Item.NEW_NAME, Item.NEW_SYMBOL, Item.PARENT, Item.INTO, Item.DOMAIN})
+"""What of the asking unit may."""
 
 NEXT: Mapping[State, frozenset[State]] = {
     State.OPEN: frozenset({State.APPROVED, State.REFUSED, State.DONE, State.WITHDRAWN}),
@@ -128,6 +149,7 @@ KINDS: Mapping[Kind, Text] = {
     Kind.RESET: Text("đặt lại mật khẩu", "password reset"),
     Kind.GROUP: Text("hộp thư nhóm", "group mailbox"),
     Kind.ALIAS: Text("bí danh", "alias"),
+    Kind.CHANGE: Text("thay đổi", "change"),
     Kind.CORRECTION: Text("đính chính", "correction"),
     Kind.PROBLEM: Text("vướng mắc", "problem"),
     Kind.INCIDENT: Text("sự cố", "incident"),
@@ -158,6 +180,11 @@ ITEMS: Mapping[Item, Text] = {
     Item.DAY: Text("ngày chính thức", "official day"),
     Item.CAUSE: Text("nguyên nhân", "cause"),
     Item.CHOSEN: Text("địa chỉ đã chọn", "chosen address"),
+    Item.NEW_NAME: Text("tên mới", "new name"),
+    Item.NEW_SYMBOL: Text("ký hiệu mới", "new symbol"),
+    Item.PARENT: Text("đơn vị cấp trên", "unit above"),
+    Item.INTO: Text("sáp nhập vào", "merged into"),
+    Item.DOMAIN: Text("tên miền mới", "new domain"),
     Item.NOTE: Text("nội dung", "note"),
 }
 
@@ -188,7 +215,7 @@ class Filing:
     @property
     def subject(self) -> str:
         """Whom or what it is about, in short."""
-        named = (self.items.get(item) for item in (Item.ADDRESS, Item.NAME, Item.NOTE))
+        named = (self.items.get(item) for item in (Item.ADDRESS, Item.NAME, Item.NEW_NAME, Item.NOTE))
         return next((text for text in named if text), "")[:80]
 
 
@@ -226,6 +253,24 @@ class Request:
         return self.filing.document or f"YC-{self.request_id}"
 
 
+def changes_of(filing: Filing) -> frozenset[Item]:
+    """What a change, or a correction that says what is right, wants to be another thing."""
+    if filing.kind not in {Kind.CHANGE, Kind.CORRECTION}:
+        return frozenset()
+    allowed = OF_PEOPLE if is_of_a_person(filing) else OF_UNITS
+    return frozenset(item for item in allowed if filing.items.get(item, "").strip())
+
+
+def is_of_a_person(filing: Filing) -> bool:
+    """Whether a change is about a person or a mailbox, and not about the asking unit itself."""
+    return bool(filing.items.get(Item.ADDRESS) or filing.items.get(Item.NAME))
+
+
+def acts(filing: Filing) -> bool:
+    """Whether its approval is the act; else somebody does it by hand."""
+    return RULES[filing.kind].acts or bool(changes_of(filing))
+
+
 def check(filing: Filing) -> None:
     """Refuse what lacks something that its kind has to say, or came by a way that its clause does not allow."""
     rule = RULES[filing.kind]
@@ -248,9 +293,32 @@ def check(filing: Filing) -> None:
             Text(f"Thiếu {', '.join(m.vi for m in missing)}.", f"Missing: {', '.join(m.en for m in missing)}."),
             clause=rule.clause,
         )
+    if filing.kind is Kind.CHANGE:
+        _check_change(filing)
     if filing.kind is Kind.ISSUE and not (filing.document or "").strip():
         raise Incomplete(
             Text("Thiếu số quyết định tuyển dụng, tiếp nhận.", "The number of the decision is missing."), clause=rule.clause
+        )
+
+
+def _check_change(filing: Filing) -> None:
+    """Refuse a change that says nothing new, or says it of the wrong thing."""
+    wanted, meant = changes_of(filing), OF_PEOPLE | OF_UNITS
+    stray = [ITEMS[item] for item in Item if item in meant - wanted and filing.items.get(item, "").strip()]
+    if stray:
+        raise BadInput(
+            Text(
+                f"{', '.join(item.vi for item in stray)}: không thuộc đối tượng được nêu (cá nhân, hộp thư hay đơn vị).",
+                f"These do not belong to what is named (person, mailbox or unit): {', '.join(item.en for item in stray)}.",
+            ),
+            clause=CLAUSE,
+        )
+    if not wanted:
+        raise Incomplete(Text("Thiếu nội dung thay đổi.", "What is to change is missing."), clause=CLAUSE)
+    if Item.INTO in wanted and wanted != {Item.INTO}:
+        raise BadInput(
+            Text("Sáp nhập là một yêu cầu riêng.", "A merger is a request of its own."),
+            clause=CLAUSE,
         )
 
 
@@ -265,7 +333,7 @@ def check_step(request: Request, to: State) -> None:
             ),
             clause=CLAUSE,
         )
-    if to is State.DONE and RULES[request.kind].acts:
+    if to is State.DONE and acts(request.filing):
         raise RequestRefused(
             Text("Yêu cầu này được giải quyết bằng cách chấp thuận.", "This request is done by its approval."),
             clause=RULES[request.kind].clause,

@@ -44,6 +44,8 @@ class Kind(StrEnum):
     FACTOR_REMOVED = "factor_removed"
     ABSENCE_NOTED = "absence_noted"
     TRANSFERRED = "transferred"
+    REORGANISED = "reorganised"
+    READDRESSED = "readdressed"
     ARCHIVED = "archived"
     FREED = "freed"
     TERM_ENDING = "term_ending"
@@ -103,6 +105,8 @@ _RECORDED = {
     FactKind.SECOND_FACTOR_REMOVED: Kind.FACTOR_REMOVED,
     FactKind.ABSENCE: Kind.ABSENCE_NOTED,
     FactKind.TRANSFERRED: Kind.TRANSFERRED,
+    FactKind.REORGANISED: Kind.REORGANISED,
+    FactKind.READDRESSED: Kind.READDRESSED,
     FactKind.ARCHIVED: Kind.ARCHIVED,
     FactKind.FREED: Kind.FREED,
 }

@@ -16,6 +16,7 @@ from mic_mail.log.failures import failure
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Draft, FactKind, Level, first_broken
 from mic_mail.policy.lifecycle import FactsUnreadable, decide
+from population import transfer
 
 SCRAM = ScramKeys(b"salt", 100_000, b"stored", b"server")
 
@@ -236,7 +237,7 @@ def test_transfer_touches_each_mailbox_of_the_person(directory, clock):
     person = directory.add_person(PersonRecord(0, "Đỗ Văn Bê", unit.unit_id, "", None, Employment.OFFICIAL))
     record = MailboxRecord(0, "personal", "dvbe@mic.gov.vn", "mic.gov.vn/dvbe", "Bê", 1 << 30, person_id=person.person_id)
     mailbox = directory.issue_mailbox(record, _draft(clock, FactKind.ISSUED))
-    directory.move_person(person.person_id, new.unit_id, _draft(clock, FactKind.TRANSFERRED), leaving=unit.unit_id)
+    transfer(directory, person, new)
     assert directory.person(person.person_id).unit_id == new.unit_id
     assert [fact.kind for fact in directory.facts(mailbox.mailbox_id)] == [FactKind.ISSUED, FactKind.TRANSFERRED]
 

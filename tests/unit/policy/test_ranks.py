@@ -30,6 +30,11 @@ def test_positions(position, level):
     assert level_of(position) is level
 
 
-def test_further_positions():
-    """What the map does not know can be added, whole and in any case."""
-    assert level_of("giám đốc", {"Giám đốc": Level.DEPARTMENT}) is Level.DEPARTMENT
+def test_what_the_centre_has_entered_comes_first():
+    """A title covers what begins with it, a longer one counts before a shorter, and one that is not known is asked for."""
+    table = {"giám đốc": Level.DEPARTMENT, "giám đốc trung tâm": Level.DIVISION, "vụ trưởng": None}
+    assert level_of("Giám đốc Sở", table) is Level.DEPARTMENT
+    assert level_of("GIÁM ĐỐC  Trung tâm, Bộ", table) is Level.DIVISION
+    assert level_of("Phụ trách Giám đốc Trung tâm", table) is Level.DIVISION
+    assert level_of("Vụ trưởng", table) is None
+    assert level_of("Phó Vụ trưởng", table) is Level.DEPARTMENT

@@ -277,6 +277,54 @@ def transferred(address: str, unit_from: str, unit_to: str) -> Letter:
     )
 
 
+@notice("6.5", Reader.OWNER, address=ADDRESS, unit_from="CNTT", unit_to="PTTH&TTĐT")
+def reorganised(address: str, unit_from: str, unit_to: str) -> Letter:
+    """The unit was merged or split."""
+    cited = clause("6.5")
+    return Letter(
+        Text("Đã cập nhật đơn vị trong danh bạ", "Unit changed"),
+        Text(
+            f"Do tổ chức lại đơn vị, danh bạ điện tử đã được cập nhật: hộp thư {address} chuyển từ {unit_from} sang {unit_to} "
+            f"({cited.vi}). Thư và người được giao quản lý, sử dụng giữ nguyên.",
+            f"Units were reorganised, and the directory has changed the unit of {address} ({cited.en}). The mail, and "
+            "who is in charge of it, stay as they are.",
+        ),
+    )
+
+
+@notice("6.2", Reader.OWNER, address=ADDRESS, before="dovanbe@mic.gov.vn", until=date(2026, 11, 29))
+def readdressed(address: str, before: str, until: date | None) -> Letter:
+    """The mailbox has another address; it signs in with that."""
+    cited = clause("6.2")
+    last = dates.day(until) if until is not None else None
+    return Letter(
+        Text("Hộp thư có địa chỉ mới", "Your mailbox has a new address"),
+        Text(
+            f"Địa chỉ của hộp thư đổi từ {before} thành {address} ({cited.vi}); tên đăng nhập là địa chỉ mới, mật khẩu và thư "
+            f"giữ nguyên. Địa chỉ cũ vẫn nhận được thư{f' đến hết ngày {last.vi}' if last else ''}, và "
+            "không cấp cho ai khác.",
+            f"The address {before} of your mailbox has become {address} ({cited.en}); sign in with the new one. Password and "
+            f"mail stay. The old address still receives mail{f' until the end of {last.en}' if last else ''}, and nobody else "
+            "will get it.",
+        ),
+    )
+
+
+@notice("6.5", Reader.OWNER, address=ADDRESS, before="ptth_ttdt@mic.gov.vn", successor="kts@mic.gov.vn")
+def led_elsewhere(address: str, before: str, successor: str) -> Letter:
+    """The unit has ended: new mail goes to the mailbox of its successor, and this one holds the old mail."""
+    cited = clause("6.5")
+    return Letter(
+        Text("Thư mới đến hộp thư của đơn vị kế thừa", "New mail goes to the successor's mailbox"),
+        Text(
+            f"Do sáp nhập đơn vị ({cited.vi}), thư gửi đến {before} từ nay vào hộp thư {successor}. Hộp thư này giữ thư đã "
+            f"nhận và có địa chỉ {address}.",
+            f"Units were merged ({cited.en}): mail to {before} goes to {successor} from now on. This mailbox keeps what it has "
+            f"received; its address is {address}.",
+        ),
+    )
+
+
 @notice("7.2.c", Reader.OWNER, address=ADDRESS, at=MIDNIGHT, network="198.51.100.0/24")
 def sign_in_anomaly(address: str, at: datetime, network: str) -> Letter:
     """A sign-in to the mailbox looks like a stolen password; once a day for each rule."""

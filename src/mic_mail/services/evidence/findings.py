@@ -52,7 +52,7 @@ class Office:
 
     @cached_property
     def units(self) -> Sequence[UnitRecord]:
-        return self.directory.units()
+        return [unit for unit in self.directory.units() if unit.is_living]
 
     @cached_property
     def today(self) -> Tally:

@@ -72,11 +72,11 @@ class OldAddresses:
                 Text(f"“{address}” không phải địa chỉ thư.", f"{in_ascii(address)} is no address."),
                 clause=CLAUSE,
             )
-        if domain not in self._config.domains:
+        if domain not in {*self._config.domains, *self._directory.domains()}:
             raise BadInput(
                 Text(f"Tên miền {domain} không thuộc hệ thống.", f"The domain {in_ascii(domain)} is not local."),
                 clause=CLAUSE,
-                remedy=Text("Thêm tên miền cũ vào server.more_domains.", "Add the old domain to server.more_domains."),
+                remedy=Text(f"mic-mail domain add {domain}", f"mic-mail domain add {in_ascii(domain)}"),
             )
         return local, domain
 

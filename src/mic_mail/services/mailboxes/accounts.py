@@ -1,4 +1,4 @@
-"""What the Centre does to a mailbox after it was issued: suspend, restore, follow a leave, lock sending, change quota or unit.
+"""What the Centre does to a mailbox after it was issued: suspend, restore, follow a leave, lock sending, change the quota.
 
 In: who acts, why, on which document. Out: facts in the mailbox's chain, or a refusal with its clause; the state follows from
 the facts by itself. Each act reads the chain, decides, and appends only if nobody recorded anything in between (`Superseded`).
@@ -11,7 +11,7 @@ from datetime import date, datetime
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
+from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.errors import BadInput, Refused, Text
@@ -27,7 +27,7 @@ from mic_mail.policy.states import Span
 from mic_mail.policy.suspension import absent_until
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.quota import check_quota
-from mic_mail.services.settings.readings import lifecycle_settings, ranks
+from mic_mail.services.settings.readings import lifecycle_settings
 
 
 class NotAllowed(Refused):
@@ -87,7 +87,6 @@ class Accounts:
         self._working_days = directory.years.working_days()
         self._settings = lifecycle_settings(config, self._working_days)
         self._min_wait = config.restore.min_wait
-        self._ranks = ranks(config)
 
     def decide(self, entry: Entry, at: datetime | None = None) -> Decision:
         """What the mailbox may do at `at`, or now."""
@@ -310,15 +309,6 @@ class Accounts:
             )
         return self._append(entry, self._draft(FactKind.RETURNED, origin, at=start_of(returned)))
 
-    def transfer(self, person: PersonRecord, to: UnitRecord, origin: Origin) -> None:
-        """Reg. 6.4.b: on the notice of the receiving unit the directory changes; mailbox, address and mail stay."""
-        units = {unit.unit_id: unit.symbol for unit in self._directory.units()}
-        if person.unit_id == to.unit_id:
-            raise NotAllowed(Text("Cá nhân đã thuộc đơn vị này.", "The person works for this unit already."), clause="6.4.b")
-        data: dict[str, Detail] = {"unit_from": units[person.unit_id], "unit_to": to.symbol}
-        draft = self._draft(FactKind.TRANSFERRED, origin, data=data)
-        self._directory.move_person(person.person_id, to.unit_id, draft, leaving=person.unit_id)
-
     def lock_sending(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
         """The Centre locks sending by hand (Reg. 10.2), until it unlocks it."""
         _needs_reason(origin, "10.2")
@@ -421,7 +411,7 @@ class Accounts:
             return named
         if entry.owner.person_id is not None:
             person = self._directory.person(entry.owner.person_id)
-            known = person.level or level_of(person.position, self._ranks)
+            known = person.level or level_of(person.position, self._directory.changes.levels())
             if known is not None:
                 return known
         raise NotAllowed(

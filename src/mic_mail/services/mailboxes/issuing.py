@@ -17,7 +17,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import AlreadyThere, MailboxRecord, PersonRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
-from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.policy import addresses, eligibility
 from mic_mail.policy.addresses import AddressSettings
 from mic_mail.policy.calendar import local_day, start_of
@@ -116,7 +116,7 @@ class Issuing:
         quota_octets: int | None = None,
         bring_back: BringBack | None = None,
     ) -> MailboxRecord:
-        """Reg. 6.4.a: a personal mailbox; `chosen` is the local part that the person picked."""
+        """Reg. 6.4.a: a personal mailbox; `chosen` is the address or local part that the person picked."""
         today = local_day(self._clock.now())
         why_not = eligibility.why_not(person.employment, person.contract_from, person.contract_until, today)
         if why_not is not None:
@@ -125,6 +125,7 @@ class Issuing:
                 clause=eligibility.CLAUSE,
                 remedy=Text("Có hợp đồng mới: mic-mail person employment.", "A new contract: mic-mail person employment."),
             )
+        chosen, domain = self._split(chosen)
         before = self._mailbox_of(person)
         if before is not None:
             wanted = chosen
@@ -137,18 +138,21 @@ class Issuing:
         else:
             local = self._plain_form(person, given_words or 1)
         self._must_be_first(local, person, request)
-        record = self._record(MailboxKind.PERSONAL, local, person.full_name, quota_octets, person_id=person.person_id)
+        record = self._record(
+            MailboxKind.PERSONAL, f"{local}@{domain}", person.full_name, quota_octets, person_id=person.person_id
+        )
         details: dict[str, Detail] = {"chosen_by": "person"} if chosen is not None else {}
         return self._issue(record, password, request, details)
 
     def issue_unit(self, symbol: str, password: str, request: Request, *, quota_octets: int | None = None) -> MailboxRecord:
         """Reg. 5.1: the mailbox of a unit, its address made from the registered symbol."""
-        unit = self._directory.unit(symbol)
+        unit = self._directory.living_unit(symbol)
         before = next(iter(self._of_unit(MailboxKind.UNIT, unit.unit_id)), None)
         if before is not None:
             return self.issue_again(before, password, request, quota_octets=quota_octets)
         local = addresses.unit_local_part(unit.symbol, self._rules)
-        record = self._record(MailboxKind.UNIT, local, unit.name, quota_octets, unit_id=unit.unit_id)
+        address = f"{local}@{self._domain}"
+        record = self._record(MailboxKind.UNIT, address, unit.name, quota_octets, unit_id=unit.unit_id)
         return self._issue(record, password, request, {"symbol": unit.symbol})
 
     def issue_group(
@@ -164,7 +168,8 @@ class Issuing:
     ) -> MailboxRecord:
         """Reg. 5.2: a group's mailbox at the address that the Centre chose, sponsored by a unit."""
         name = tidy(name)
-        unit = self._directory.unit(sponsor)
+        unit = self._directory.living_unit(sponsor)
+        chosen, domain = self._split(chosen)
         before = self._reclaimed_group(name, unit.unit_id, chosen)
         if before is not None:
             return self.issue_again(before, password, request, quota_octets=quota_octets, bring_back=bring_back)
@@ -178,7 +183,7 @@ class Issuing:
                 )
             chosen = offered[0]
         addresses.check_form(chosen)
-        record = self._record(MailboxKind.GROUP, chosen, name, quota_octets, unit_id=unit.unit_id)
+        record = self._record(MailboxKind.GROUP, f"{chosen}@{domain}", name, quota_octets, unit_id=unit.unit_id)
         return self._issue(record, password, request, {})
 
     def add_alias(self, mailbox: MailboxRecord, address: str, origin: Origin) -> None:
@@ -186,8 +191,7 @@ class Issuing:
         address = address.lower()
         local, _, domain = address.rpartition("@")
         addresses.check_form(local)
-        if domain not in self._config.domains:
-            raise BadInput(Text(f"Tên miền {domain} không thuộc hệ thống.", "The domain of the alias is not local."))
+        self._must_be_local(domain)
         reclaimed = self._state_of(mailbox).reason(State.RECLAIMED)
         if reclaimed is not None:
             raise NotAllowed(
@@ -321,18 +325,19 @@ class Issuing:
     def _record(
         self,
         kind: MailboxKind,
-        local: str,
+        address: str,
         display_name: str,
         quota_octets: int | None,
         *,
         person_id: int | None = None,
         unit_id: int | None = None,
     ) -> MailboxRecord:
+        local, _, domain = address.rpartition("@")
         return MailboxRecord(
             mailbox_id=0,
             kind=kind,
-            address=f"{local}@{self._domain}",
-            home=f"{self._domain}/{local}",
+            address=address,
+            home=f"{domain}/{local}",
             display_name=display_name,
             quota_octets=self._config.quota.default if quota_octets is None else quota_octets,
             person_id=person_id,
@@ -342,7 +347,7 @@ class Issuing:
     def _issue(self, record: MailboxRecord, password: str, request: Request, details: dict[str, Detail]) -> MailboxRecord:
         check_quota(record.quota_octets, None, request.origin)
         credential = self._hash(password)
-        self._directory.add_domain(self._domain)
+        self._directory.add_domain(record.address.rpartition("@")[2])
         return self._directory.issue_mailbox(
             record, self._issued(request, {"address": record.address, **details}), credential=credential
         )
@@ -361,5 +366,21 @@ class Issuing:
         return addresses.unit_local_part(unit.symbol, self._rules)
 
     def _taken(self) -> Callable[[str], bool]:
-        """Whether a local part of the domain is or was anybody's."""
-        return lambda local: self._directory.is_taken(f"{local}@{self._domain}")
+        """Whether a local part is or was anybody's under any local domain: nobody tells two people apart by the domain."""
+        domains = {self._domain, *self._directory.domains()}
+        return lambda local: any(self._directory.is_taken(f"{local}@{domain}") for domain in domains)
+
+    def _split(self, chosen: str | None) -> tuple[str | None, str]:
+        """The local part and the domain of what was chosen."""
+        local, _, domain = (chosen or "").lower().partition("@")
+        if domain:
+            self._must_be_local(domain)
+        return local or None, domain or self._domain
+
+    def _must_be_local(self, domain: str) -> None:
+        if domain not in {*self._config.domains, *self._directory.domains()}:
+            raise BadInput(
+                Text(f"Tên miền {domain} không thuộc hệ thống.", f"The domain {in_ascii(domain)} is not local."),
+                clause="3.2",
+                remedy=Text(f"mic-mail domain add {domain}", f"mic-mail domain add {in_ascii(domain)}"),
+            )

@@ -184,6 +184,7 @@ class LifeNotices:
         if await self._lanes.io(self._directory.sent.known, [key]):
             return False
         now, settings = self._clock.now(), lifecycle_settings(self._config(), self._snapshot().working_days)
+        unit_id = await self._lanes.io(self._directory.successor, unit_id)
         reader = self._snapshot().resolve(asked_from)
         if reader is None or reader.owner.unit_id != unit_id or not _receives(reader, settings, now):
             reader = self._of_unit(unit_id, settings, now)
@@ -289,6 +290,14 @@ def _of_fact(entry: Entry, kind: Kind, fact: Fact) -> Posted:
         case Kind.TRANSFERRED:
             letter = mailbox.transferred(address, fact.text("unit_from") or "?", fact.text("unit_to") or "?")
             return Posted(Reader.OWNER, letter)
+        case Kind.REORGANISED:
+            letter = mailbox.reorganised(address, fact.text("unit_from") or "?", fact.text("unit_to") or "?")
+            return Posted(Reader.OWNER, letter)
+        case Kind.READDRESSED:
+            new, old = fact.text("address") or address, fact.text("address_before") or "?"
+            if (led_to := fact.text("led_to")) is not None:
+                return Posted(Reader.OWNER, mailbox.led_elsewhere(new, old, led_to))
+            return Posted(Reader.OWNER, mailbox.readdressed(new, old, _day(fact, "until")))
         case Kind.ARCHIVED:
             held = fact.data.get("messages")
             last = _day(fact, "keep_until") or local_day(fact.effective_at)

@@ -22,14 +22,16 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.addresses import personal_local_part
 from mic_mail.policy.calendar import local_day
+from mic_mail.policy.directory_changes import Entry
 from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
 from mic_mail.policy.eligibility import why_not
 from mic_mail.policy.facts import REQUEST, Departure, Fact, Level, MailboxKind
 from mic_mail.policy.names import tidy
 from mic_mail.policy.ranks import level_of
-from mic_mail.policy.requests import RULES, Item, Kind, Request, RequestRefused, State
+from mic_mail.policy.requests import RULES, Item, Kind, Request, RequestRefused, State, acts, is_of_a_person
 from mic_mail.services.mailboxes.accounts import Accounts, Asked
 from mic_mail.services.mailboxes.credentials import Origin, set_password
+from mic_mail.services.mailboxes.directory_changes import Contract, DirectoryChanges, PersonChange, UnitChange
 from mic_mail.services.mailboxes.issuing import HashPassword, Issuing
 from mic_mail.services.mailboxes.issuing import Request as Ground
 from mic_mail.services.mailboxes.restoring import Restoring, Waiting
@@ -76,8 +78,21 @@ class BringBack(Protocol):
         """The fact that says so; None: nothing had to come back."""
 
 
-Done = tuple[MailboxRecord, str | None]
-"""The mailbox that an act led to, and its new password."""
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What an act led to: a mailbox, and its new password, or something else of the directory."""
+
+    mailbox: MailboxRecord | None = None
+    password: str | None = field(default=None, repr=False)
+    result: str = ""
+    """What the register says of it; of a mailbox its address."""
+    before: bool = False
+    """It had been done already."""
+
+    @property
+    def told(self) -> str:
+        """The result as the register keeps it."""
+        return self.result or (self.mailbox.address if self.mailbox is not None else "")
 
 
 class Approving:
@@ -100,6 +115,7 @@ class Approving:
         self._bring_back = bring_back
         self._register = Register(directory, config, clock)
         self._accounts = Accounts(directory, config, clock)
+        self._changes = DirectoryChanges(directory, config, clock)
         self._restoring = Restoring(directory, store, config, clock)
         self._issuing = Issuing(directory, config, clock, hash_password)
         self._acts: Mapping[Kind, Callable[[Request, Origin, Choices], Done]] = {
@@ -110,49 +126,54 @@ class Approving:
             Kind.RESTORE: self._restore,
             Kind.RESET: self._reset,
             Kind.ALIAS: self._alias,
+            Kind.CHANGE: self._change,
+            Kind.CORRECTION: self._change,
         }
 
     def approve(self, request: Request, actor: str, choices: Choices) -> Approved:
         """Do what it asks for; approved twice, it is done once."""
         still_pending(request)
-        act = self._acts.get(request.kind)
+        act = self._acts.get(request.kind) if acts(request.filing) else None
         if act is None:
             before = request.state is not State.OPEN
             return Approved(self._register.agree(request, actor, choices.note), before=before)
         if request.state is State.DONE:
-            mailbox = self._acted_on(request)
-            return Approved(request, mailbox, before=True)
-        mailbox, password, before = self._once(request, partial(act, request, _origin(request, actor, choices), choices))
-        return Approved(self._close(request, actor, mailbox), mailbox, password, before)
+            found = self._acted_on(request)
+            return Approved(request, found.mailbox if found else None, before=True)
+        done = self._once(request, partial(act, request, _origin(request, actor, choices), choices))
+        return Approved(self._close(request, actor, done), done.mailbox, done.password, done.before)
 
-    def _once(self, request: Request, act: Callable[[], Done]) -> tuple[MailboxRecord, str | None, bool]:
+    def _once(self, request: Request, act: Callable[[], Done]) -> Done:
         found = self._acted_on(request)
         if found is not None:
-            return found, None, True
+            return found
         try:
             self._reader().must_fit(request.filing)
-            mailbox, password = act()
+            return act()
         except (Refused, BadInput) as refusal:
             found = self._acted_on(self._directory.requests.get(request.request_id))
             if found is not None:  # somebody approved it at the same time
-                return found, None, True
+                return found
             self._directory.requests.hinder(request, refusal.text.vi)
             raise
-        return mailbox, password, False
 
-    def _close(self, request: Request, actor: str, mailbox: MailboxRecord) -> Request:
+    def _close(self, request: Request, actor: str, done: Done) -> Request:
+        mailbox_id = done.mailbox.mailbox_id if done.mailbox is not None else None
         try:
             return self._directory.requests.step(
-                request, State.DONE, actor, self._clock.now(), result=mailbox.address, mailbox_id=mailbox.mailbox_id
+                request, State.DONE, actor, self._clock.now(), result=done.told, mailbox_id=mailbox_id
             )
         except Superseded:
             return self._directory.requests.get(request.request_id)
 
-    def _acted_on(self, request: Request) -> MailboxRecord | None:
-        """The mailbox in whose record a fact says that this was done."""
+    def _acted_on(self, request: Request) -> Done | None:
+        """What was done already: an order of the register of changes, or a fact in a mailbox's record says so."""
+        if request.kind in BY_ORDER:
+            entry = self._directory.changes.of_request(request.request_id)
+            return None if entry is None else self._ordered(request, entry, before=True)
         for mailbox in self._candidates(request):
             if any(fact.data.get(REQUEST) == request.request_id for fact in self._directory.facts(mailbox.mailbox_id)):
-                return mailbox
+                return Done(mailbox, before=True)
         return None
 
     def _candidates(self, request: Request) -> list[MailboxRecord]:
@@ -173,15 +194,17 @@ class Approving:
             raise _for_another(request, person)
         employed = self._employed(person, request)
         chosen = _chosen(request, choices)
-        if chosen == personal_local_part(person.full_name):
+        plain = f"{personal_local_part(person.full_name)}@{self._config.server.domain}"
+        if chosen in {plain, plain.partition("@")[0]}:
             chosen = None  # the plain form of the name (Reg. 5.3) is nobody's choice
         password = passwords.generate()
         back = partial(self._bring_back, origin=origin)
         ground = _ground(request, origin)
         mailbox = self._issuing.issue_personal(employed, password, ground, chosen=chosen, bring_back=back)
         if employed != person:
-            self._directory.employ(person.person_id, employed.employment, employed.contract_from, employed.contract_until)
-        return mailbox, password
+            contract = Contract(employed.employment, employed.contract_from, employed.contract_until)
+            self._changes.person(person, PersonChange(contract=contract), replace(origin, request=None))
+        return Done(mailbox, password)
 
     def _employed(self, person: PersonRecord, request: Request) -> PersonRecord:
         """Reg. 6.3: as the request says, where by the directory the person would have none: that is an older contract then.
@@ -225,7 +248,7 @@ class Approving:
             full_name=name,
             unit_id=filing.unit_id,
             position=position,
-            level=choices.level or (Level(level) if level else level_of(position)),
+            level=choices.level or (Level(level) if level else level_of(position, self._directory.changes.levels())),
             employment=employment,
             contract_from=begins,
             contract_until=ends,
@@ -265,13 +288,54 @@ class Approving:
         password, chosen = passwords.generate(), _chosen(request, choices)
         name, ground = request.item(Item.NAME) or "", _ground(request, origin)
         back = partial(self._bring_back, origin=origin)
-        return self._issuing.issue_group(name, sponsor, password, ground, chosen=chosen, bring_back=back), password
+        mailbox = self._issuing.issue_group(name, sponsor, password, ground, chosen=chosen, bring_back=back)
+        return Done(mailbox, password)
 
     def _transfer(self, request: Request, origin: Origin, choices: Choices) -> Done:
-        mailbox = self._mailbox(request)
+        """Reg. 6.4.b: with the new position, which decides when a leaver's mailbox is locked (6.4.c)."""
+        person = self._directory.person(self._mailbox(request).person_id or 0)
         to = next(unit for unit in self._directory.units() if unit.unit_id == request.filing.unit_id)
-        self._accounts.transfer(self._directory.person(mailbox.person_id or 0), to, origin)
-        return mailbox, None
+        entry = self._changes.person(person, replace(_of_person(request, choices), unit=to), origin, _day(request))
+        return self._ordered(request, entry)
+
+    def _change(self, request: Request, origin: Origin, choices: Choices) -> Done:
+        """Reg. 6.2: a person, a mailbox's address, or the asking unit is another thing from some day on."""
+        filing, on = request.filing, _day(request)
+        if is_of_a_person(filing):
+            return self._ordered(request, self._change_person(request, origin, choices, on))
+        unit = next(each for each in self._directory.units() if each.unit_id == filing.unit_id)
+        if (into := request.item(Item.INTO)) is not None:
+            return self._ordered(request, self._changes.merge([unit], self._directory.living_unit(into), origin, on))
+        parent = request.item(Item.PARENT)
+        wanted = UnitChange(
+            request.item(Item.NEW_NAME), request.item(Item.NEW_SYMBOL), self._directory.living_unit(parent) if parent else None
+        )
+        return self._ordered(request, self._changes.unit(unit, wanted, origin, on, domain=request.item(Item.DOMAIN)))
+
+    def _change_person(self, request: Request, origin: Origin, choices: Choices, on: date | None) -> Entry:
+        address, wanted = request.item(Item.CHOSEN), _of_person(request, choices)
+        if request.item(Item.ADDRESS) is None:
+            return self._changes.person(self._reader().person_named(request.filing), wanted, origin, on, address=address)
+        mailbox = self._mailbox(request)
+        if mailbox.person_id is not None:
+            person = self._directory.person(mailbox.person_id)
+            return self._changes.person(person, wanted, origin, on, address=address)
+        if address is None or wanted != PersonChange():
+            raise RequestRefused(
+                Text("Hộp thư đơn vị, nhóm chỉ đổi được địa chỉ.", "Of a unit's or group's mailbox only the address changes."),
+                clause="6.2",
+            )
+        return self._changes.address(mailbox, address, origin, on)
+
+    def _ordered(self, request: Request, entry: Entry, *, before: bool = False) -> Done:
+        """What an order on a request led to, or will on its day."""
+        mailbox = None
+        if request.item(Item.ADDRESS) is not None:
+            mailbox = self._directory.mailbox(request.item(Item.ADDRESS) or "")
+        told = f"thay đổi số {entry.number}"
+        if entry.is_pending:
+            told = f"{told}, có hiệu lực từ {local_day(entry.order.effective_at):%d/%m/%Y}"
+        return Done(mailbox, result=mailbox.address if mailbox is not None and not entry.is_pending else told, before=before)
 
     def _leave(self, request: Request, origin: Origin, choices: Choices) -> Done:
         mailbox = self._mailbox(request)
@@ -283,7 +347,7 @@ class Approving:
             Departure(cause) if cause else None,
             origin,
         )
-        return mailbox, None
+        return Done(mailbox)
 
     def _restore(self, request: Request, origin: Origin, choices: Choices) -> Done:
         filing, mailbox, password = request.filing, self._mailbox(request), passwords.generate()
@@ -292,7 +356,7 @@ class Approving:
         document = choices.document or (None if breach else filing.document)
         origin = Origin(origin.actor, origin.reason, document, origin.request)
         self._restoring.restore(mailbox, asked, self._hash(password), origin, choices.queued)
-        return mailbox, password
+        return Done(mailbox, password)
 
     def _reset(self, request: Request, origin: Origin, choices: Choices) -> Done:
         mailbox, password = self._mailbox(request), passwords.generate()
@@ -301,12 +365,12 @@ class Approving:
             self._directory, self._config, mailbox, password,
             at=self._clock.now(), origin=origin, must_change=True, after=known,
         )  # fmt: skip
-        return mailbox, password
+        return Done(mailbox, password)
 
     def _alias(self, request: Request, origin: Origin, choices: Choices) -> Done:
         mailbox = self._mailbox(request)
         self._issuing.add_alias(mailbox, request.item(Item.CHOSEN) or "", origin)
-        return mailbox, None
+        return Done(mailbox)
 
     def _mailbox(self, request: Request) -> MailboxRecord:
         return self._directory.mailbox(request.item(Item.ADDRESS) or "")
@@ -326,6 +390,8 @@ def told(approved: Approved) -> Text:
     )
 
 
+BY_ORDER = frozenset({Kind.TRANSFER, Kind.CHANGE, Kind.CORRECTION})
+"""Kinds whose act is an order that changes the directory."""
 WITH_PASSWORD = frozenset({Kind.ISSUE, Kind.GROUP, Kind.RESTORE, Kind.RESET})
 """Kinds whose act makes a password."""
 
@@ -355,6 +421,23 @@ def _for_a_new_contract(request: Request, person: PersonRecord) -> Text:
     return Text(f"Có hợp đồng mới: {steps}; không có: {refuse}.", f"A new contract: {steps}; none: {refuse}.")
 
 
+def _of_person(request: Request, choices: Choices) -> PersonChange:
+    """What of the person a request wants to be another thing."""
+    level, employment = request.item(Item.LEVEL), request.item(Item.EMPLOYMENT)
+    return PersonChange(
+        full_name=request.item(Item.NEW_NAME),
+        position=request.item(Item.POSITION),
+        level=choices.level or (Level(level) if level else None),
+        contract=Contract(*contract_of(request.filing)) if employment else None,
+    )
+
+
+def _day(request: Request) -> date | None:
+    """From which day on a change holds; None: from now on."""
+    day = request.item(Item.DAY)
+    return None if day is None else date.fromisoformat(day)
+
+
 def _origin(request: Request, actor: str, choices: Choices) -> Origin:
     reason = choices.note or f"Yêu cầu số {request.request_id} của {request.filing.asker}"
     return Origin(actor, reason, request.basis, request.request_id)
@@ -366,4 +449,4 @@ def _ground(request: Request, origin: Origin) -> Ground:
 
 def _chosen(request: Request, choices: Choices) -> str | None:
     wanted = choices.address or request.item(Item.CHOSEN)
-    return None if wanted is None else wanted.partition("@")[0].lower()
+    return None if wanted is None else wanted.lower()

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from mic_mail.clock import HO_CHI_MINH, Clock
 from mic_mail.config.model import Config
-from mic_mail.directory.records import MailboxRecord, UnitRecord
+from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n import dates
@@ -37,6 +37,7 @@ from mic_mail.policy.requests import (
     Item,
     Kind,
     RequestRefused,
+    changes_of,
     check,
 )
 from mic_mail.policy.roles import units_above
@@ -76,7 +77,9 @@ _HINTS: Mapping[str, str] = {
     Item.LEVEL: "phòng, vụ",
     Item.EMPLOYMENT: ", ".join(name.vi for name in EMPLOYMENTS.values()),
     Item.CAUSE: ", ".join(name.vi for name in DEPARTURES.values()),
-    Item.DAY: "ngày nghỉ, ngày xảy ra sự cố, 31/08/2026",
+    Item.DAY: "ngày nghỉ, ngày có hiệu lực, ngày xảy ra sự cố, 31/08/2026",
+    Item.NEW_NAME: "của cá nhân; của đơn vị nếu không nêu cá nhân, hộp thư",
+    Item.INTO: "ký hiệu đơn vị kế thừa",
 }
 _SHORT: Mapping[StrEnum, tuple[str, ...]] = {
     Kind.LEAVE: ("nghỉ", "chuyển đi"),
@@ -200,7 +203,7 @@ class Reader:
             return known.unit
         if not said.get(UNIT):
             raise Incomplete(Text("Thiếu đơn vị.", "The unit is missing."), clause=CLAUSE)
-        return self._directory.unit(said[UNIT])
+        return self._directory.living_unit(said[UNIT])
 
     def _channel(self, said: Mapping[str, str], known: Known) -> Channel:
         if known.channel is not None and (known.fixed or not said.get(CHANNEL)):
@@ -251,8 +254,12 @@ class Reader:
                 return _code(Departure, DEPARTURES, text, HEADINGS[item])
             case Item.ADDRESS | Item.CHOSEN:
                 return text.strip().lower() if "@" in text else f"{text.strip().lower()}@{self._domain}"
-            case Item.NAME:
+            case Item.NAME | Item.NEW_NAME:
                 return tidy(text)
+            case Item.PARENT | Item.INTO:
+                return self._directory.living_unit(text.strip()).symbol
+            case Item.DOMAIN:
+                return text.strip().lower()
             case _:
                 return text.strip()
 
@@ -264,8 +271,31 @@ class Reader:
             incidents.check(incidents.of_request(filing), filing.received_at)
             if Item.ADDRESS in filing.items:
                 self._must_concern(filing, self._directory.mailbox(filing.items[Item.ADDRESS]))
-        elif Item.ADDRESS in RULES[filing.kind].needs:
+        elif Item.ADDRESS in RULES[filing.kind].needs or (changes_of(filing) and Item.ADDRESS in filing.items):
             self._must_concern(filing, self._directory.mailbox(filing.items[Item.ADDRESS]))
+        elif changes_of(filing) and Item.NAME in filing.items:
+            self.person_named(filing)
+        if Item.DOMAIN in changes_of(filing) and filing.items[Item.DOMAIN] not in self._directory.domains():
+            name = filing.items[Item.DOMAIN]
+            raise RequestRefused(
+                Text(f"Tên miền {name} không thuộc hệ thống.", f"The domain {in_ascii(name)} is not local."),
+                clause="3.2",
+                remedy=Text(f"mic-mail domain add {name}", f"mic-mail domain add {name}"),
+            )
+
+    def person_named(self, filing: Filing) -> PersonRecord:
+        """Who of the asking unit bears the name of a change that names no mailbox."""
+        named = filing.items[Item.NAME]
+        found = [one for one in self._directory.people(filing.unit_id) if tidy(one.full_name).casefold() == named.casefold()]
+        if len(found) != 1:
+            raise RequestRefused(
+                Text(
+                    f"Đơn vị có {len(found)} cá nhân tên “{named}”; hãy nêu địa chỉ hộp thư.",
+                    f"The unit has {len(found)} people of this name; name the mailbox.",
+                ),
+                clause=CLAUSE,
+            )
+        return found[0]
 
     def _must_concern(self, filing: Filing, mailbox: MailboxRecord) -> None:
         """A unit asks for its own mailboxes; a transfer is asked for by the unit that receives (Reg. 6.4.b)."""

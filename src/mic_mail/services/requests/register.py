@@ -13,7 +13,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy import requests as policy
-from mic_mail.policy.requests import CLAUSE, RULES, Filing, Request, RequestRefused, State
+from mic_mail.policy.requests import CLAUSE, Filing, Kind, Request, RequestRefused, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,26 @@ class Register:
         """Approve what somebody has to do by hand; twice is once."""
         if request.state is State.APPROVED:
             return request
+        if request.kind is Kind.CORRECTION:
+            number = request.request_id
+            raise RequestRefused(
+                Text(
+                    "Yêu cầu đính chính không nêu giá trị đúng, nên chấp thuận không làm thay đổi gì.",
+                    "This correction names no right value, so its approval would change nothing.",
+                ),
+                clause="14.3",
+                remedy=Text(
+                    f"Sửa danh bạ bằng mic-mail person change hoặc unit change, rồi mic-mail request done {number} --result …",
+                    f"Change it with mic-mail person change or unit change, then mic-mail request done {number} --result ...",
+                ),
+            )
         return self._step(request, State.APPROVED, handler, note)
 
     def done(self, request: Request, handler: str, result: str) -> Request:
         """What had to be done by hand is done."""
         if request.state is State.DONE:
             return request
-        if not RULES[request.kind].acts:
+        if not policy.acts(request.filing):
             _needs(result, Text("kết quả", "the result"), "--result")
         return self._step(request, State.DONE, handler, result)
 

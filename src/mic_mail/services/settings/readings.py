@@ -3,7 +3,6 @@
 from mic_mail.config.model import Config
 from mic_mail.config.units import DAY
 from mic_mail.policy.calendar import TermEnd, WorkingDays
-from mic_mail.policy.facts import Level
 from mic_mail.policy.lifecycle import LifecycleSettings
 from mic_mail.policy.warnings import WarnDays
 from mic_mail.process.sentcounts import Amounts
@@ -55,9 +54,3 @@ def ceilings_of(config: Config, address: str) -> Ceilings:
     """How much the mailbox of this address may send."""
     found = ceilings(config)
     return found.times(config.limits.bulk_times) if address in bulk_senders(config) else found
-
-
-def ranks(config: Config) -> dict[str, Level]:
-    """Reg. 6.4.c, `leave.ranks`: positions whose rank this ministry has settled."""
-    named = config.leave.ranks
-    return dict.fromkeys(named.division, Level.DIVISION) | dict.fromkeys(named.department, Level.DEPARTMENT)

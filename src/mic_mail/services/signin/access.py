@@ -117,7 +117,7 @@ class Access:
         self._config = config
         self._apps.are_open = auth.app_passwords > 0
         self.refusals = Refusals(config, self._clock)
-        self.signins = SignInLog(self._log, lambda: self._snapshot, config.domains, key=self._digest_key)
+        self.signins = SignInLog(self._log, lambda: self._snapshot, key=self._digest_key)
         self.decisions.configure(lifecycle_settings(config, self._snapshot.working_days))
         self._delivery_is_use = delivery_is_use(config)
         self.sharing.configure(config.server.domain)

@@ -17,11 +17,10 @@ from mic_mail.services.signin.uses import Events
 class SignInLog:
     """The log of one process, by one configuration."""
 
-    def __init__(self, log: Events, snapshot: Callable[[], Snapshot], domains: tuple[str, ...], *, key: bytes) -> None:
+    def __init__(self, log: Events, snapshot: Callable[[], Snapshot], *, key: bytes) -> None:
         """`key` is the same in all processes of a server."""
         self._log = log
         self._snapshot = snapshot
-        self._domains = domains
         self._key = hmac.digest(key, b"names", "sha256")
 
     def answered(self, answer: Answered, address: str, peer: Peer, mechanism: str) -> Answered:
@@ -44,8 +43,9 @@ class SignInLog:
     def refused(self, event: str, refusal: Refusal, address: str, peer: Peer, mechanism: str | None = None) -> None:
         """Something was refused to who is, or wants to come in as, `address`."""
         _, _, domain = address.partition("@")
-        known = self._snapshot().find(address) is not None
-        mailbox = address if known else f"?@{domain}" if domain in self._domains else "?"
+        snapshot = self._snapshot()
+        known = snapshot.find(address) is not None
+        mailbox = address if known else f"?@{domain}" if domain in snapshot.domains else "?"
         self._log.event(
             event, ref=refusal.ref, reason=refusal.kind.value, detail=refusal.detail or None, clause=refusal.clause,
             mailbox=mailbox, name_mark=None if known else self._mark(address), door=peer.protocol, mechanism=mechanism,

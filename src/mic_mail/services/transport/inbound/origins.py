@@ -7,7 +7,8 @@ and one for large ones, so that these do not keep those waiting. Who finds too m
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
+from dataclasses import replace
 from pathlib import Path
 from random import randrange
 from typing import TypeVar
@@ -41,9 +42,10 @@ where its keys have 8,192 bits, half a second for 25 MB (decision 0078)."""
 class Origins:
     """The check of one process."""
 
-    def __init__(self, config: Config, roll: Callable[[int], int] = randrange) -> None:
-        """`roll`: a number below the one that it is given, by chance."""
+    def __init__(self, config: Config, domains: Callable[[], Collection[str]], roll: Callable[[int], int] = randrange) -> None:
+        """`domains`: the local ones, as the directory has them now; `roll`: a number below the given one, by chance."""
         self._roll = roll
+        self._domains = domains
         self._small, self._large = _Thread("origin-small", MOST_SMALL), _Thread("origin-large", MOST_LARGE)
         self.configure(config)
 
@@ -52,7 +54,7 @@ class Origins:
         self._seconds = inbound.seconds
         self._hostname = config.server.hostname
         self._rules = Rules(
-            frozenset(map(to_ascii, config.domains)),
+            frozenset(),
             inbound.own_domain,
             inbound.dmarc,
             inbound.no_author,
@@ -71,7 +73,8 @@ class Origins:
         enquiry = envelope.enquiry
         if enquiry is None or not enquiry.authenticates:
             return Judgement()
-        rules, hostname = self._rules, self._hostname
+        own = frozenset(map(to_ascii, self._domains()))  # an order may add one while the server runs
+        rules, hostname = replace(self._rules, own_domains=own), self._hostname
         try:
             origin, seen, iprev = await enquiry.of_message(lambda: self._examine(arrived, enquiry, rules, self._seconds))
         except Unavailable as error:

@@ -1,0 +1,473 @@
+"""Plans what an order changes: each row with its old and new value, and the facts that the mailboxes' records get.
+
+In: an order and the part of the directory that it concerns, read in one transaction. Out: a `Plan`, which `changes` writes in
+the same transaction; or `ChangeRefused`. Reads and writes nothing itself.
+
+What holds after every plan: each person, mailbox and part belongs to a unit that has not ended, a unit has at most one mailbox
+of its own, and each address belongs to one mailbox. An address is never given to another mailbox (Reg. 5.4.a), with one
+exception: those of a unit's mailbox lead to the mailbox of the unit's successor, which answers for it from then on.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, TypeVar
+
+from mic_mail.directory.model import Role
+from mic_mail.directory.records import AddressRecord, MailboxRecord, PersonRecord, Superseded, UnitRecord
+from mic_mail.errors import Text
+from mic_mail.policy.authority import POST, RIGHTS, Grant, Part
+from mic_mail.policy.calendar import ONE_DAY, local_day
+from mic_mail.policy.directory_changes import Act, Change, ChangeRefused, Order, Subject
+from mic_mail.policy.facts import Detail, FactKind, Level, MailboxKind
+from mic_mail.policy.ranks import Table, level_of, title_of
+
+T = TypeVar("T")
+Owned = TypeVar("Owned", PersonRecord, MailboxRecord)
+
+FORMER_SUFFIX = "cu"
+"""Behind the dot in the address of a mailbox whose unit has ended while its successor has one of its own ("cũ", old)."""
+MEMBER_RIGHTS = RIGHTS.replace(POST, "")
+"""What its keeper holds in it from then on: all but sending in the name of a unit that is none any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The part of the directory that an order concerns."""
+
+    units: Mapping[int, UnitRecord]
+    """All of them."""
+    domains: Collection[str]
+    levels: Table
+    people: Sequence[PersonRecord] = ()
+    mailboxes: Sequence[MailboxRecord] = ()
+    addresses: Sequence[AddressRecord] = ()
+    """Those of the mailboxes; of an order about a domain, those under it that lead somewhere."""
+    keepers: Mapping[int, Sequence[Grant]] = field(default_factory=dict)
+    """By unit mailbox: who is named, with terms that are not over."""
+    reclaimed: Collection[int] = frozenset()
+    """Unit mailboxes that are reclaimed."""
+    handed_over: Collection[int] = frozenset()
+    """Unit mailboxes whose handover runs (Reg. 12.3.d)."""
+    officers: Mapping[int, int] = field(default_factory=dict)
+    """Terms of unit administrators that are not over, by row -> unit."""
+    open_rows: Mapping[Subject, Mapping[int, int]] = field(default_factory=dict)
+    """Pending requests, open plans and incidents, by row -> unit."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What an order changes, in order."""
+
+    changes: list[Change] = field(default_factory=list)
+    facts: list[tuple[int, FactKind, dict[str, Detail]]] = field(default_factory=list)
+    """Mailbox, kind, data."""
+
+    def change(self, subject: Subject, key: object, name: str, old: object, new: object) -> bool:
+        """Note that one value becomes another; whether it does."""
+        before, after = _text(old), _text(new)
+        if before == after:
+            return False
+        self.changes.append(Change(subject, str(key), name, before, after))
+        return True
+
+    def fact(self, mailbox_id: int, kind: FactKind, **data: Detail) -> None:
+        """Note a fact for the record of a mailbox."""
+        self.facts.append((mailbox_id, kind, data))
+
+
+def plan(order: Order, world: World, is_taken: Callable[[str], bool]) -> Plan:
+    """What `order` changes; refused where it changes nothing. `is_taken`: whether anybody has or had an address."""
+    planner = _Planner(order, world, is_taken)
+    acts = {
+        Act.PERSON: planner.person,
+        Act.ADDRESS: planner.address,
+        Act.UNIT: planner.unit,
+        Act.MERGE: planner.merge,
+        Act.SPLIT: planner.split,
+        Act.CLOSE: planner.close,
+        Act.LEVEL: planner.level,
+        Act.DOMAIN: planner.domain,
+    }
+    acts[order.act]()
+    if not planner.plan.changes:
+        raise ChangeRefused(
+            Text("Không có gì thay đổi so với danh bạ.", "Nothing would change in the directory."), clause="6.5"
+        )
+    return planner.plan
+
+
+class _Planner:
+    """One order on its way to a plan; `_owner` and `_own` follow what was planned so far."""
+
+    def __init__(self, order: Order, world: World, is_taken: Callable[[str], bool]) -> None:
+        self.plan = Plan()
+        self._details: Mapping[str, Any] = order.details
+        self._day = local_day(order.effective_at)
+        self._world = world
+        self._is_taken = is_taken
+        self._roles = {each.address: each for each in world.addresses}
+        self._own = {
+            each.unit_id: each for each in world.mailboxes if each.kind is MailboxKind.UNIT and each.unit_id is not None
+        }
+
+    # ------------------------------------------------------------ people
+
+    def person(self) -> None:
+        """Reg. 6.2, 6.4.b: another name, position, level, unit or employment."""
+        person, wanted = self._person(self._details["person"]), dict(self._details["set"])
+        if wanted.get("position", person.position) != person.position and "level" not in wanted:
+            wanted["level"] = level_of(wanted["position"], self._world.levels)
+        if self._details.get("unit_from", person.unit_id) != person.unit_id:
+            raise Superseded(
+                Text("Đơn vị của cá nhân vừa thay đổi; đề nghị xem lại.", "The person's unit has just changed; look again.")
+            )
+        data: dict[str, Detail] = {}
+        for name, new in wanted.items():
+            old = getattr(person, name)
+            if self.plan.change(Subject.PERSON, person.person_id, name, old, new) and name != "unit_id":
+                data |= {name: _text(new), f"{name}_before": _text(old)}
+        unit_id = wanted.get("unit_id", person.unit_id)
+        if unit_id != person.unit_id:
+            self._living(unit_id)
+            data |= {"unit_from": self._symbol(person.unit_id), "unit_to": self._symbol(unit_id)}
+        self.address()
+        if not data:
+            return
+        kind = FactKind.TRANSFERRED if "unit_to" in data else FactKind.DETAILS_CHANGED
+        for mailbox in self._mailboxes_of_person(person.person_id):
+            self._rename(mailbox, person.full_name, wanted.get("full_name", person.full_name))
+            self.plan.fact(mailbox.mailbox_id, kind, **data)
+
+    def level(self) -> None:
+        """Reg. 6.4.c: another level for a title; whose level followed the table follows it again."""
+        title, new = title_of(self._details["title"]), _level(self._details["level"])
+        if not title:
+            raise ChangeRefused(Text("Chức danh để trống.", "The title is empty."), clause="6.4.c")
+        before = self._world.levels
+        after = {**before, title: new}
+        self.plan.change(Subject.LEVEL, title, "level", level_of(title, before), new)
+        for person in self._world.people:
+            old, now = level_of(person.position, before), level_of(person.position, after)
+            if old == now or person.level not in {old, None}:
+                continue
+            if self.plan.change(Subject.PERSON, person.person_id, "level", person.level, now):
+                data: dict[str, Detail] = {"level": _text(now), "level_before": _text(person.level)}
+                for mailbox in self._mailboxes_of_person(person.person_id):
+                    self.plan.fact(mailbox.mailbox_id, FactKind.DETAILS_CHANGED, **data)
+
+    # ------------------------------------------------------------ addresses
+
+    def address(self) -> None:
+        """Other addresses for mailboxes; the old ones stay aliases for a time."""
+        for mailbox_id, address in self._details.get("moves", ()):
+            self._readdress(self._mailbox(mailbox_id), address, _day(self._details.get("until")))
+
+    def domain(self) -> None:
+        """Addresses under a name become local, or none are any more."""
+        name, is_local = self._details["name"], self._details["is_local"]
+        if not is_local and self._world.addresses:
+            some = ", ".join(each.address for each in self._world.addresses[:3])
+            raise ChangeRefused(
+                Text(f"Còn địa chỉ thuộc tên miền {name}: {some}.", f"Addresses under {name} are in use: {some}."),
+                clause="3.2",
+                remedy=Text("mic-mail domain move, mic-mail alias remove", "mic-mail domain move, mic-mail alias remove"),
+            )
+        self.plan.change(Subject.DOMAIN, name, "is_local", name in self._world.domains, is_local)
+
+    def _readdress(self, mailbox: MailboxRecord, address: str, until: date | None) -> None:
+        known = self._roles.get(address)
+        if address == mailbox.address:
+            return
+        if address.rpartition("@")[2] not in self._world.domains:
+            raise ChangeRefused(
+                Text(f"Tên miền của {address} không thuộc hệ thống.", f"The domain of {address} is not local."), clause="3.2"
+            )
+        if known.mailbox_id != mailbox.mailbox_id if known is not None else self._is_taken(address):
+            raise ChangeRefused(
+                Text(f"Địa chỉ {address} đã được sử dụng.", f"The address {address} is or was in use."), clause="5.4.a"
+            )
+        self._give(mailbox.address, mailbox.mailbox_id, Role.ALIAS, until)
+        self._give(address, mailbox.mailbox_id, Role.PRIMARY, None)
+        data: dict[str, Detail] = {"address": address, "address_before": mailbox.address}
+        if until is not None:
+            data["until"] = until.isoformat()
+        self.plan.fact(mailbox.mailbox_id, FactKind.READDRESSED, **data)
+
+    def _give(self, address: str, mailbox_id: int, role: Role, until: date | None) -> None:
+        old = self._roles.get(address)
+        self.plan.change(Subject.ADDRESS, address, "mailbox_id", old.mailbox_id if old else None, mailbox_id)
+        self.plan.change(Subject.ADDRESS, address, "role", old.role if old else None, role)
+        self.plan.change(Subject.ADDRESS, address, "until", old.until if old else None, until)
+        self._roles[address] = AddressRecord(address, mailbox_id, role, until)
+
+    # ------------------------------------------------------------ units
+
+    def unit(self) -> None:
+        """Another name, symbol or unit above; the mailbox of a unit whose symbol changes gets the address of the new one."""
+        unit, wanted = self._living(self._details["unit"]), dict(self._details["set"])
+        symbol = wanted.get("symbol", unit.symbol)
+        for other in self._world.units.values():
+            if other.unit_id != unit.unit_id and other.symbol.casefold() == symbol.casefold():
+                raise ChangeRefused(Text(f"Đã có đơn vị {symbol}.", f"Unit {other.symbol} already exists."), clause="5.1")
+        if (above := wanted.get("parent_id")) is not None:
+            self._living(above)
+            if unit.unit_id in self._above(above):
+                raise ChangeRefused(Text("Đơn vị không thể thuộc chính nó.", "A unit cannot be below itself."), clause="6.5")
+        data: dict[str, Detail] = {}
+        for name, new in wanted.items():
+            old = getattr(unit, name)
+            if self.plan.change(Subject.UNIT, unit.unit_id, name, old, new) and name in {"symbol", "name"}:
+                data |= {name: _text(new), f"{name}_before": _text(old)}
+        own = self._own.get(unit.unit_id)
+        if own is not None and data:
+            self._rename(own, unit.name, wanted.get("name", unit.name))
+            self.plan.fact(own.mailbox_id, FactKind.DETAILS_CHANGED, **data)
+        self.address()
+
+    def merge(self) -> None:
+        """Units end in another one."""
+        into = self._living(self._details["into"])
+        for unit_id in self._details["units"]:
+            if unit_id == into.unit_id:
+                raise ChangeRefused(
+                    Text(f"{into.symbol} không thể sáp nhập vào chính nó.", f"{into.symbol} cannot end in itself."),
+                    clause="6.5",
+                )
+            self._end(self._living(unit_id), into, frozenset())
+
+    def split(self) -> None:
+        """People, mailboxes and parts of a unit go to others, and what is left to one of them, where the unit ends."""
+        unit, moves = self._living(self._details["unit"]), self._details["moves"]
+        to_of = {("person", each["person"]) if "person" in each else ("mailbox", each["mailbox"]): each["to"]
+                 for each in moves if "part" not in each}  # fmt: skip
+        rest = self._details.get("rest")
+        own = self._own.get(unit.unit_id)
+        seat = to_of.get(("mailbox", own.mailbox_id), rest or unit.unit_id) if own is not None else None
+        for each in moves:
+            to = self._living(each["to"])
+            if to.unit_id == unit.unit_id:
+                raise ChangeRefused(Text("Đơn vị nhận là chính đơn vị.", "It goes to the unit itself."), clause="6.5")
+            if "person" in each:
+                person = self._of_unit(unit, self._person(each["person"]))
+                self._take_person(person, to, stays_with_mailbox=seat in {None, to.unit_id})
+            elif "mailbox" in each:
+                self._take_mailbox(self._of_unit(unit, self._mailbox(each["mailbox"])), to)
+            else:
+                self._take_part(self._living(each["part"]), unit, to)
+        if rest is not None:
+            self._end(unit, self._living(rest), frozenset(to_of), seat=seat)
+
+    def close(self) -> None:
+        """A unit that has nothing left ends."""
+        unit = self._living(self._details["unit"])
+        left = [
+            *(each.full_name for each in self._world.people if each.unit_id == unit.unit_id),
+            *(each.address for each in self._world.mailboxes if each.unit_id == unit.unit_id),
+            *(each.symbol for each in self._world.units.values() if each.parent_id == unit.unit_id and each.is_living),
+            *(
+                f"{subject.value} {number}"
+                for subject, rows in self._world.open_rows.items()
+                for number, of in rows.items()
+                if of == unit.unit_id
+            ),
+        ]
+        if left:
+            some = ", ".join(left[:5])
+            raise ChangeRefused(
+                Text(f"Đơn vị {unit.symbol} còn: {some}.", f"Unit {unit.symbol} still has: {some}."),
+                clause="6.5",
+                remedy=Text("mic-mail unit merge hoặc unit split", "mic-mail unit merge or unit split"),
+            )
+        self._close(unit, None)
+
+    def _end(self, unit: UnitRecord, into: UnitRecord, moved: frozenset[tuple[str, int]], *, seat: int | None = None) -> None:
+        """All that is the unit's and was not `moved` goes to `into`; `seat`: where its own mailbox went."""
+        if unit.unit_id in self._above(into.unit_id):  # a part takes over: it takes the place of the whole
+            self.plan.change(Subject.UNIT, into.unit_id, "parent_id", into.parent_id, unit.parent_id)
+        for part in self._world.units.values():
+            is_part = part.parent_id == unit.unit_id and part.unit_id != into.unit_id and part.is_living
+            if is_part and not self._was_moved(Subject.UNIT, part.unit_id):
+                self._take_part(part, unit, into)
+        for person in self._world.people:
+            if person.unit_id == unit.unit_id and ("person", person.person_id) not in moved:
+                self._take_person(person, into, stays_with_mailbox=seat in {None, into.unit_id})
+        for mailbox in self._world.mailboxes:
+            if mailbox.unit_id == unit.unit_id and ("mailbox", mailbox.mailbox_id) not in moved:
+                self._take_mailbox(mailbox, into)
+        for subject, rows in self._world.open_rows.items():
+            for number, of in rows.items():
+                if of == unit.unit_id:
+                    self.plan.change(subject, number, "unit_id", of, into.unit_id)
+        self._close(unit, into)
+
+    def _close(self, unit: UnitRecord, into: UnitRecord | None) -> None:
+        for number, of in self._world.officers.items():  # whom the successor did not name does not administer it
+            if of == unit.unit_id:
+                self.plan.change(Subject.OFFICER, number, "until", None, self._day)
+        self.plan.change(Subject.UNIT, unit.unit_id, "ended_on", None, self._day)
+        self.plan.change(Subject.UNIT, unit.unit_id, "successor_id", None, into.unit_id if into else None)
+
+    def _take_part(self, part: UnitRecord, unit: UnitRecord, to: UnitRecord) -> None:
+        if part.parent_id != unit.unit_id:
+            raise ChangeRefused(
+                Text(f"{part.symbol} không trực thuộc {unit.symbol}.", f"{part.symbol} is no part of {unit.symbol}."),
+                clause="6.5",
+            )
+        self.plan.change(Subject.UNIT, part.unit_id, "parent_id", part.parent_id, to.unit_id)
+
+    def _take_person(self, person: PersonRecord, to: UnitRecord, *, stays_with_mailbox: bool) -> None:
+        """Who keeps the unit's mailbox keeps it where both go to one unit (Reg. 12.3: a person of the unit)."""
+        self.plan.change(Subject.PERSON, person.person_id, "unit_id", person.unit_id, to.unit_id)
+        kind = FactKind.REORGANISED if stays_with_mailbox else FactKind.TRANSFERRED
+        for mailbox in self._mailboxes_of_person(person.person_id):
+            self.plan.fact(mailbox.mailbox_id, kind, unit_from=self._symbol(person.unit_id), unit_to=to.symbol)
+
+    def _take_mailbox(self, mailbox: MailboxRecord, to: UnitRecord) -> None:
+        """A unit's or group's mailbox belongs to another unit; one of its own where that has none, else its addresses do."""
+        assert mailbox.unit_id is not None, "a personal mailbox goes with its person"
+        self.plan.change(Subject.MAILBOX, mailbox.mailbox_id, "unit_id", mailbox.unit_id, to.unit_id)
+        self.plan.fact(mailbox.mailbox_id, FactKind.REORGANISED, unit_from=self._symbol(mailbox.unit_id), unit_to=to.symbol)
+        if mailbox.kind is not MailboxKind.UNIT:
+            return
+        self._own.pop(mailbox.unit_id, None)
+        own = self._own.get(to.unit_id)
+        if own is None and mailbox.mailbox_id not in self._world.reclaimed:
+            self._own[to.unit_id] = mailbox
+            self._rename(mailbox, self._world.units[mailbox.unit_id].name, to.name)
+            wanted = dict(self._details["own"]).get(to.unit_id) if "own" in self._details else None
+            if wanted is not None and not self._is_anothers(wanted, mailbox):
+                self._readdress(mailbox, wanted, None)
+            return
+        if mailbox.mailbox_id in self._world.handed_over:
+            raise ChangeRefused(
+                Text(f"Hộp thư {mailbox.address} đang được bàn giao.", f"{mailbox.address} is being handed over."),
+                clause="12.3.d",
+                remedy=Text("mic-mail handover finish, hoặc cancel", "mic-mail handover finish, or cancel"),
+            )
+        self.plan.change(Subject.MAILBOX, mailbox.mailbox_id, "kind", mailbox.kind, MailboxKind.GROUP)
+        for grant in self._world.keepers.get(mailbox.mailbox_id, ()):
+            self._make_member(mailbox, grant)
+        if mailbox.mailbox_id in self._world.reclaimed:
+            return
+        assert own is not None
+        if own.mailbox_id in self._world.reclaimed:
+            raise ChangeRefused(
+                Text(f"Hộp thư {own.address} của {to.symbol} đã thu hồi.", f"{own.address} of {to.symbol} is reclaimed."),
+                clause="6.5",
+                remedy=Text(f"mic-mail mailbox issue --unit {to.symbol}", f"mic-mail mailbox issue --unit {to.symbol}"),
+            )
+        self._lead_to(mailbox, own)
+
+    def _make_member(self, mailbox: MailboxRecord, grant: Grant) -> None:
+        data: dict[str, Detail] = {
+            "person": grant.person_id, "holder": grant.holder, "part": Part.MEMBER.value, "rights": MEMBER_RIGHTS,
+        }  # fmt: skip
+        if grant.until is not None:
+            data["until"] = (local_day(grant.until) - ONE_DAY).isoformat()
+        self.plan.fact(mailbox.mailbox_id, FactKind.AUTHORISED, **data)
+
+    def _lead_to(self, mailbox: MailboxRecord, own: MailboxRecord) -> None:
+        """The addresses of a unit's mailbox lead to its successor's from now on; what it holds stays, under another address."""
+        local, _, domain = mailbox.address.rpartition("@")
+        former = next(each for each in _former(local, domain) if not self._is_taken(each) and each not in self._roles)
+        for each in [each for each in self._roles.values() if each.mailbox_id == mailbox.mailbox_id]:
+            if each.role == Role.FORMER:
+                continue
+            self._give(each.address, own.mailbox_id, Role.ALIAS, each.until)
+            self.plan.fact(own.mailbox_id, FactKind.ALIAS_ADDED, address=each.address)
+            if each.role != Role.PRIMARY:
+                self.plan.fact(mailbox.mailbox_id, FactKind.ALIAS_REMOVED, address=each.address, led_to=own.address)
+        self._give(former, mailbox.mailbox_id, Role.PRIMARY, None)
+        self.plan.fact(
+            mailbox.mailbox_id, FactKind.READDRESSED, address=former, address_before=mailbox.address, led_to=own.address
+        )
+
+    # ------------------------------------------------------------ what is there
+
+    def _living(self, unit_id: int) -> UnitRecord:
+        unit = self._world.units[unit_id]
+        if not unit.is_living:
+            after = self._world.units.get(unit.successor_id or 0)
+            raise ChangeRefused(
+                Text(
+                    f"Đơn vị {unit.symbol} không còn{f', nay là {after.symbol}' if after else ''}.",
+                    f"Unit {unit.symbol} has ended{f', its successor is {after.symbol}' if after else ''}.",
+                ),
+                clause="6.5",
+            )
+        return unit
+
+    def _above(self, unit_id: int) -> Iterator[int]:
+        """The unit and those that it is part of."""
+        seen: set[int] = set()
+        at: int | None = unit_id
+        while at is not None and at not in seen:
+            yield at
+            seen.add(at)
+            at = self._world.units[at].parent_id
+
+    def _symbol(self, unit_id: int) -> str:
+        return self._world.units[unit_id].symbol
+
+    def _person(self, person_id: int) -> PersonRecord:
+        return _found((each for each in self._world.people if each.person_id == person_id), f"cá nhân mã {person_id}")
+
+    def _mailbox(self, mailbox_id: int) -> MailboxRecord:
+        return _found((each for each in self._world.mailboxes if each.mailbox_id == mailbox_id), f"hộp thư mã {mailbox_id}")
+
+    def _mailboxes_of_person(self, person_id: int) -> list[MailboxRecord]:
+        return [each for each in self._world.mailboxes if each.person_id == person_id]
+
+    def _of_unit(self, unit: UnitRecord, one: Owned) -> Owned:
+        if one.unit_id != unit.unit_id:
+            name = one.full_name if isinstance(one, PersonRecord) else one.address
+            raise ChangeRefused(
+                Text(f"{name} không thuộc {unit.symbol}.", f"{name} does not belong to {unit.symbol}."), clause="6.5"
+            )
+        return one
+
+    def _was_moved(self, subject: Subject, key: int) -> bool:
+        return any(each.subject is subject and each.key == str(key) for each in self.plan.changes)
+
+    def _is_anothers(self, address: str, mailbox: MailboxRecord) -> bool:
+        known = self._roles.get(address)
+        return known.mailbox_id != mailbox.mailbox_id if known is not None else self._is_taken(address)
+
+    def _rename(self, mailbox: MailboxRecord, old: str, new: str) -> None:
+        """A mailbox that bears the name of its person or unit goes on to bear it."""
+        if mailbox.display_name == old:
+            self.plan.change(Subject.MAILBOX, mailbox.mailbox_id, "display_name", old, new)
+
+
+def _former(local: str, domain: str) -> Iterator[str]:
+    yield f"{local}.{FORMER_SUFFIX}@{domain}"
+    for number in range(2, 1_000):
+        yield f"{local}.{FORMER_SUFFIX}{number}@{domain}"
+
+
+def _found(those: Iterable[T], what: str) -> T:
+    found = next(iter(those), None)
+    if found is None:
+        raise ChangeRefused(Text(f"Không có {what}.", "There is no such person or mailbox."), clause="6.5")
+    return found
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
+
+
+def _level(text: str | None) -> Level | None:
+    return None if text is None else Level(text)
+
+
+def _text(value: object) -> str | None:
+    match value:
+        case None | "":
+            return None
+        case bool():
+            return "yes" if value else "no"
+        case date():
+            return value.isoformat()
+        case _:
+            return str(value)

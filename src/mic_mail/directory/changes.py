@@ -1,0 +1,446 @@
+"""The register of changes (Reg. 6.2, 6.5): orders that change units, people, addresses, levels and domains.
+
+An order is put on record and, where its day has come, carried out in the same transaction: `change_plan` says what changes, and
+every changed value is kept with the old one. An order whose day is to come waits; what stands in its way then is put down
+beside it. Of one request there is at most one order, so that what is approved twice is done once. Blocking.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, Select, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from mic_mail.directory import loading, people
+from mic_mail.directory.change_plan import Plan, World, plan
+from mic_mail.directory.model import (
+    Address,
+    ChangeRow,
+    Domain,
+    ElsewhereRow,
+    IncidentRow,
+    Mailbox,
+    OfficerRow,
+    OrderRow,
+    Person,
+    PositionLevel,
+    RequestRow,
+    Role,
+    Unit,
+)
+from mic_mail.directory.records import AddressRecord, DoneBefore, MailboxRecord, NotFound, UnitRecord
+from mic_mail.directory.tables import Tables
+from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.policy.authority import Part, grants
+from mic_mail.policy.calendar import local_day, start_of
+from mic_mail.policy.directory_changes import Act, Change, ChangeRefused, Entry, Order, Subject
+from mic_mail.policy.facts import REQUEST, Detail, Draft, Fact, FactKind, Level, MailboxKind
+from mic_mail.policy.handover import running
+from mic_mail.policy.ranks import Table
+from mic_mail.policy.requests import PENDING
+
+IDS_END = 1 << 31
+MOST_AT_ONCE = 500
+"""Keys in one condition: SQLite takes 32,766 parameters, older ones 999."""
+
+
+class Append(Protocol):
+    """Appends facts to the record of a mailbox within a transaction (`repository.Directory`)."""
+
+    def __call__(self, session: Session, version: int, mailbox_id: int, drafts: Sequence[Draft]) -> list[Fact]: ...
+
+
+class Changes:
+    """The orders on record."""
+
+    def __init__(self, tables: Tables, append: Append) -> None:
+        self._tables = tables
+        self._append = append
+
+    # ------------------------------------------------------------ what is on record
+
+    def all(self, subject: Subject | None = None, key: str | None = None) -> list[Entry]:
+        """Every order with what it changed, in order of record; or those that changed one row."""
+        wanted = select(OrderRow).order_by(OrderRow.order_id)
+        if subject is not None:
+            of_row = select(ChangeRow.order_id).where(ChangeRow.subject == subject)
+            wanted = wanted.where(OrderRow.order_id.in_(of_row if key is None else of_row.where(ChangeRow.key == key)))
+        return self._entries(wanted)
+
+    def get(self, number: int) -> Entry:
+        """One order; `NotFound`."""
+        known = 0 < number < IDS_END
+        found = self._entries(select(OrderRow).where(OrderRow.order_id == number)) if known else []
+        if not found:
+            raise NotFound(Text(f"Không có thay đổi số {number}.", f"There is no change {number}."))
+        return found[0]
+
+    def pending(self) -> list[Entry]:
+        """Those that wait for their day, or for what stands in their way, by day."""
+        waits = OrderRow.applied_at.is_(None), OrderRow.cancelled_at.is_(None)
+        return self._entries(select(OrderRow).where(*waits).order_by(OrderRow.effective_at, OrderRow.order_id))
+
+    def of_request(self, number: int) -> Entry | None:
+        """The order that was given on a request."""
+        return next(iter(self._entries(select(OrderRow).where(OrderRow.request_id == number))), None)
+
+    def levels(self) -> Table:
+        """The levels of titles that the Centre has entered."""
+        return self._tables.read(_levels)
+
+    def _entries(self, wanted: Select[OrderRow]) -> list[Entry]:
+        def look(session: Session) -> list[Entry]:
+            entries = [_entry(row) for row in session.scalars(wanted)]
+            changes: dict[int, list[Change]] = {}
+            numbers = [entry.number for entry in entries]
+            for start in range(0, len(numbers), MOST_AT_ONCE):
+                of = ChangeRow.order_id.in_(numbers[start : start + MOST_AT_ONCE])
+                for row in session.scalars(select(ChangeRow).where(of).order_by(ChangeRow.change_id)):
+                    change = Change(Subject(row.subject), row.key, row.field, row.old, row.new)
+                    changes.setdefault(row.order_id, []).append(change)
+            return [replace(entry, changes=tuple(changes.get(entry.number, ()))) for entry in entries]
+
+        return self._tables.read(look)
+
+    # ------------------------------------------------------------ what changes
+
+    def give(self, order: Order, now: datetime) -> Entry:
+        """Put an order on record, and carry it out if its day has come; refused before anything is on record of it.
+
+        Of an order for a day to come it is seen now whether the directory as it is would allow it.
+        """
+
+        def work(session: Session, version: int) -> int:
+            if order.request is not None:
+                before = select(OrderRow.order_id).where(OrderRow.request_id == order.request)
+                if session.scalars(before).first() is not None:
+                    raise DoneBefore(
+                        Text(
+                            f"Yêu cầu số {order.request} đã được thực hiện.", f"Request {order.request} was acted on already."
+                        ),
+                        clause="6.2",
+                    )
+            row = OrderRow(
+                act=order.act,
+                details=json.dumps(dict(order.details), ensure_ascii=False, sort_keys=True),
+                effective_at=order.effective_at,
+                recorded_at=now,
+                actor=order.actor,
+                reason=order.reason,
+                document=order.document,
+                request_id=order.request,
+            )
+            session.add(row)
+            session.flush()
+            planned = _plan(session, order)
+            if order.effective_at <= now:
+                self._carry_out(session, version, row, planned, now)
+            return row.order_id
+
+        return self.get(self._tables.change(work))
+
+    def carry_out(self, number: int, now: datetime) -> Entry:
+        """Carry out an order whose day has come; one that was carried out or cancelled before stays as it is.
+
+        What the directory does not allow by now stands as its hindrance, and the order goes on to wait.
+        """
+
+        def work(session: Session, version: int) -> None:
+            row = session.get_one(OrderRow, number)
+            if row.applied_at is not None or row.cancelled_at is not None or row.effective_at > now:
+                return
+            order = _entry(row).order
+            try:
+                planned = _plan(session, order)
+            except (Refused, BadInput) as refusal:
+                row.hindrance = refusal.text.vi
+                return
+            self._carry_out(session, version, row, planned, now)
+
+        self._tables.change(work)
+        return self.get(number)
+
+    def cancel(self, number: int, now: datetime) -> Entry:
+        """Take back an order that waits."""
+
+        def work(session: Session, _version: int) -> None:
+            row = session.get(OrderRow, number)
+            if row is None or row.applied_at is not None or row.cancelled_at is not None:
+                raise ChangeRefused(
+                    Text(f"Thay đổi số {number} không còn chờ.", f"Change {number} does not wait."),
+                    clause="6.5",
+                    remedy=Text("Ghi một thay đổi khác để đính chính.", "Order another change to put it right."),
+                )
+            row.cancelled_at = now
+
+        self._tables.change(work)
+        return self.get(number)
+
+    def _carry_out(self, session: Session, version: int, row: OrderRow, planned: Plan, now: datetime) -> None:
+        order = _entry(row).order
+        _write(session, planned.changes)
+        for change in planned.changes:
+            session.add(
+                ChangeRow(
+                    order_id=row.order_id,
+                    subject=change.subject,
+                    key=change.key,
+                    field=change.field,
+                    old=change.old,
+                    new=change.new,
+                )
+            )
+        by_mailbox: dict[int, list[Draft]] = {}
+        on_request: dict[str, Detail] = {} if order.request is None else {REQUEST: order.request}
+        for mailbox_id, kind, data in planned.facts:
+            draft = Draft(kind, order.effective_at, order.actor, order.reason, order.document, {**data, **on_request})
+            by_mailbox.setdefault(mailbox_id, []).append(draft)
+        for mailbox_id, drafts in by_mailbox.items():
+            self._append(session, version, mailbox_id, drafts)
+        row.applied_at, row.hindrance = now, None
+
+    def release_aliases(self, now: datetime, actor: str) -> list[str]:
+        """The aliases whose last day is over lead nowhere from now on, and stay taken (Reg. 5.4.a)."""
+        today = local_day(now)
+        over = select(Address).where(Address.role == Role.ALIAS, Address.until < today).order_by(Address.address)
+        if not self._tables.read(lambda session: session.scalars(over.limit(1)).all()):
+            return []
+
+        def work(session: Session, version: int) -> list[str]:
+            released = session.scalars(over).all()
+            for row in released:
+                row.role = Role.FORMER
+                last = row.until.isoformat() if row.until is not None else None
+                draft = Draft(FactKind.ALIAS_REMOVED, now, actor, data={"address": row.address, "until": last})
+                self._append(session, version, row.mailbox_id, [draft])
+            return [row.address for row in released]
+
+        return self._tables.change(work)
+
+
+# ------------------------------------------------------------ reading
+
+
+def _plan(session: Session, order: Order) -> Plan:
+    return plan(order, _world(session, order), lambda address: session.get(Address, address) is not None)
+
+
+def _world(session: Session, order: Order) -> World:
+    """What the order concerns, as its transaction sees it."""
+    details: Mapping[str, Any] = order.details
+    units = {row.unit_id: unit_record(row) for row in session.scalars(select(Unit))}
+    world = World(units, frozenset(session.scalars(select(Domain.name))), _levels(session))
+    match order.act:
+        case Act.PERSON:
+            person = details["person"]
+            found, own = people.read(session, Person.person_id == person), _mailboxes(session, Mailbox.person_id == person)
+            return replace(world, people=found, mailboxes=own, addresses=_addresses(session, own))
+        case Act.LEVEL:
+            return replace(world, people=people.read(session), mailboxes=_mailboxes(session, Mailbox.person_id.is_not(None)))
+        case Act.ADDRESS:
+            mailboxes = [
+                each
+                for part in _parts([mailbox_id for mailbox_id, _ in details["moves"]])
+                for each in _mailboxes(session, Mailbox.mailbox_id.in_(part))
+            ]
+            return replace(world, mailboxes=mailboxes, addresses=_addresses(session, mailboxes))
+        case Act.DOMAIN:
+            living = Address.role != Role.FORMER, Address.address.endswith(f"@{details['name']}", autoescape=True)
+            rows = session.scalars(select(Address).where(*living).order_by(Address.address).limit(5))
+            return replace(world, addresses=[address_record(row) for row in rows])
+        case Act.UNIT | Act.CLOSE:
+            return _of_units(session, world, [details["unit"]], order.effective_at)
+        case Act.MERGE:
+            return _of_units(session, world, [*details["units"], details["into"]], order.effective_at)
+        case Act.SPLIT:
+            to = [each["to"] for each in details["moves"]]
+            rest = details.get("rest")
+            return _of_units(session, world, [details["unit"], *to, *([] if rest is None else [rest])], order.effective_at)
+
+
+def _of_units(session: Session, world: World, unit_ids: Sequence[int], at: datetime) -> World:
+    mailboxes = _mailboxes(session, Mailbox.unit_id.in_(unit_ids))
+    persons = people.read(session, Person.unit_id.in_(unit_ids))
+    chains = {
+        each.mailbox_id: loading.facts_of(session.connection(), each.mailbox_id)
+        for each in mailboxes
+        if each.kind is MailboxKind.UNIT
+    }
+    keepers = {
+        mailbox_id: [
+            grant
+            for grant in grants(MailboxKind.UNIT, facts)
+            if grant.part is Part.KEEPER and (grant.until is None or grant.until > at)
+        ]
+        for mailbox_id, facts in chains.items()
+    }
+    own = [
+        each
+        for part in _parts([person.person_id for person in persons])
+        for each in _mailboxes(session, Mailbox.person_id.in_(part))
+    ]
+    terms = select(OfficerRow.officer_id, OfficerRow.unit_id).where(
+        OfficerRow.unit_id.in_(unit_ids), or_(OfficerRow.until.is_(None), OfficerRow.until > at)
+    )
+    open_rows: dict[Subject, Any] = {
+        Subject.REQUEST: select(RequestRow.request_id, RequestRow.unit_id).where(RequestRow.state.in_(PENDING)),
+        Subject.PLAN: select(ElsewhereRow.plan_id, ElsewhereRow.unit_id).where(ElsewhereRow.ended_at.is_(None)),
+        Subject.INCIDENT: select(IncidentRow.incident_id, IncidentRow.unit_id).where(IncidentRow.closed_at.is_(None)),
+    }
+    return replace(
+        world,
+        people=persons,
+        mailboxes=[*mailboxes, *own],
+        addresses=_addresses(session, [*mailboxes, *own]),
+        keepers=keepers,
+        reclaimed=frozenset(number for number, facts in chains.items() if _is_reclaimed(facts)),
+        handed_over=frozenset(number for number, facts in chains.items() if running(facts) is not None),
+        officers={row: of for row, of in session.execute(terms) if of is not None},
+        open_rows={
+            subject: {row: of for row, of in session.execute(wanted) if of in unit_ids} for subject, wanted in open_rows.items()
+        },
+    )
+
+
+def _is_reclaimed(facts: Sequence[Fact]) -> bool:
+    """Of a unit's mailbox, which no term reclaims: on request (Reg. 6.2), and not issued again since."""
+    turns = [fact.kind for fact in facts if fact.kind in {FactKind.RECLAIMED, FactKind.ISSUED, FactKind.IMPORTED}]
+    return bool(turns) and turns[-1] is FactKind.RECLAIMED
+
+
+def _levels(session: Session) -> dict[str, Level | None]:
+    rows = session.scalars(select(PositionLevel).order_by(PositionLevel.title))
+    return {row.title: Level(row.level) if row.level else None for row in rows}
+
+
+def _mailboxes(session: Session, wanted: ColumnElement[bool]) -> list[MailboxRecord]:
+    primary = (Address.mailbox_id == Mailbox.mailbox_id) & (Address.role == Role.PRIMARY)
+    rows = session.execute(select(Mailbox, Address.address).join(Address, primary).where(wanted).order_by(Mailbox.mailbox_id))
+    return [mailbox_record(row, address) for row, address in rows]
+
+
+def _addresses(session: Session, mailboxes: Sequence[MailboxRecord]) -> list[AddressRecord]:
+    found: list[AddressRecord] = []
+    for part in _parts([each.mailbox_id for each in mailboxes]):
+        rows = session.scalars(select(Address).where(Address.mailbox_id.in_(part)).order_by(Address.address))
+        found += [address_record(row) for row in rows]
+    return found
+
+
+def _parts(numbers: Sequence[int]) -> list[Sequence[int]]:
+    return [numbers[start : start + MOST_AT_ONCE] for start in range(0, len(numbers), MOST_AT_ONCE)]
+
+
+def unit_record(row: Unit) -> UnitRecord:
+    """A unit as it leaves the directory."""
+    return UnitRecord(row.unit_id, row.symbol, row.name, row.parent_id, row.document, row.ended_on, row.successor_id)
+
+
+def address_record(row: Address) -> AddressRecord:
+    """An address as it leaves the directory."""
+    return AddressRecord(row.address, row.mailbox_id, row.role, row.until)
+
+
+def mailbox_record(row: Mailbox, address: str) -> MailboxRecord:
+    """A mailbox as it leaves the directory."""
+    return MailboxRecord(
+        mailbox_id=row.mailbox_id,
+        kind=MailboxKind(row.kind),
+        address=address,
+        home=row.home,
+        display_name=row.display_name,
+        quota_octets=row.quota_octets,
+        person_id=row.person_id,
+        unit_id=row.unit_id,
+        capabilities_hidden=frozenset(row.capabilities_hidden.split()),
+    )
+
+
+def _entry(row: OrderRow) -> Entry:
+    order = Order(
+        act=Act(row.act),
+        details=json.loads(row.details),
+        effective_at=row.effective_at,
+        actor=row.actor,
+        reason=row.reason,
+        document=row.document,
+        request=row.request_id,
+    )
+    return Entry(row.order_id, order, row.recorded_at, row.applied_at, row.cancelled_at, row.hindrance)
+
+
+# ------------------------------------------------------------ writing
+
+_Column = InstrumentedAttribute[Any]
+_KEYS: Mapping[Subject, _Column] = {
+    Subject.PERSON: Person.person_id,
+    Subject.UNIT: Unit.unit_id,
+    Subject.MAILBOX: Mailbox.mailbox_id,
+    Subject.OFFICER: OfficerRow.officer_id,
+    Subject.REQUEST: RequestRow.request_id,
+    Subject.PLAN: ElsewhereRow.plan_id,
+    Subject.INCIDENT: IncidentRow.incident_id,
+}
+
+
+def _write(session: Session, changes: Sequence[Change]) -> None:
+    addresses: dict[str, dict[str, str | None]] = {}
+    for change in changes:
+        match change.subject:
+            case Subject.ADDRESS:
+                addresses.setdefault(change.key, {})[change.field] = change.new
+            case Subject.LEVEL:
+                session.merge(PositionLevel(title=change.key, level=change.new))
+            case Subject.DOMAIN:
+                _write_domain(session, change)
+            case _:
+                key = _KEYS[change.subject]
+                row = update(key.class_).where(key == int(change.key))
+                session.execute(row.values({change.field: _value(change)}))
+    # A mailbox has one primary address at every moment: the old one steps back before the new one comes.
+    for address, values in sorted(addresses.items(), key=lambda each: each[1].get("role") == Role.PRIMARY):
+        _write_address(session, address, values)
+        session.flush()
+
+
+def _write_domain(session: Session, change: Change) -> None:
+    row = session.get(Domain, change.key)
+    if change.new == "yes" and row is None:
+        session.add(Domain(name=change.key))
+    elif change.new != "yes" and row is not None:
+        session.delete(row)
+
+
+def _write_address(session: Session, address: str, values: Mapping[str, str | None]) -> None:
+    row = session.get(Address, address)
+    if row is None:
+        row = Address(address=address)
+        session.add(row)
+    if (mailbox_id := values.get("mailbox_id")) is not None:
+        row.mailbox_id = int(mailbox_id)
+    if (role := values.get("role")) is not None:
+        row.role = role
+    if "until" in values:
+        row.until = _date(values["until"])
+
+
+def _value(change: Change) -> object:
+    """A value as its column holds it."""
+    match change.subject, change.field:
+        case Subject.OFFICER, "until":
+            return start_of(date.fromisoformat(change.new or ""))
+        case _, "unit_id" | "parent_id" | "successor_id":
+            return None if change.new is None else int(change.new)
+        case _, "contract_from" | "contract_until" | "ended_on":
+            return _date(change.new)
+        case _, "full_name" | "position" | "name" | "symbol" | "display_name":
+            return change.new or ""
+        case _:
+            return change.new
+
+
+def _date(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)

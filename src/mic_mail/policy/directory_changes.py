@@ -1,0 +1,148 @@
+"""Changes of the directory: what may be ordered, and the row that each change leaves (Reg. 6.2, 6.4.b, 6.5).
+
+In: nothing but values. Out: an `Order` (what is to change, from which day, on which document), the `Change`s that it led to,
+and the entry of the register that holds both. An order whose day is to come waits in the register and is carried out on that
+day. A change is never altered or deleted: a mistake is put right by a later order. Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from mic_mail.errors import Refused, Text
+
+CLAUSE = "6.1"
+
+Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
+
+
+class Act(StrEnum):
+    """The kinds of orders; members of their details in brackets."""
+
+    PERSON = "person"
+    """[person, set: {full_name, position, level, unit_id, employment, contract_from, contract_until}, unit_from?: the unit
+    that is left, moves?, until?]"""
+    ADDRESS = "address"
+    """Mailboxes get other addresses; the old ones stay aliases. [moves: [[mailbox, address]],
+    until: last day of the aliases]"""
+    UNIT = "unit"
+    """[unit, set: {symbol, name, parent_id, document}, moves, until]"""
+    MERGE = "merge"
+    """Units end in another one, which takes over all that is theirs. [units, into, own: [[unit, address of its mailbox]]]"""
+    SPLIT = "split"
+    """People, mailboxes and parts of a unit go to others. [unit, moves: [{person|mailbox|part, to}], rest?, own]"""
+    CLOSE = "close"
+    """A unit that has nothing left ends. [unit]"""
+    LEVEL = "level"
+    """The level of a position (Reg. 6.4.c); null: not known. [title, level]"""
+    DOMAIN = "domain"
+    """Addresses under a name become local, or none are any more. [name, is_local]"""
+
+
+class Subject(StrEnum):
+    """What a changed row is about."""
+
+    PERSON = "person"
+    UNIT = "unit"
+    MAILBOX = "mailbox"
+    ADDRESS = "address"
+    LEVEL = "level"
+    DOMAIN = "domain"
+    OFFICER = "officer"
+    REQUEST = "request"
+    PLAN = "plan"
+    INCIDENT = "incident"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value that became another; None: there was none, or is none any more."""
+
+    subject: Subject
+    key: str
+    """The row: a number, an address, a title or a name."""
+    field: str
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to change."""
+
+    act: Act
+    details: Mapping[str, Json]
+    effective_at: datetime
+    actor: str
+    reason: str = ""
+    document: str | None = None
+    request: int | None = None
+    """The request on which it is done (Reg. 6.2); of each at most one order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An order on record."""
+
+    number: int
+    order: Order
+    recorded_at: datetime
+    applied_at: datetime | None = None
+    cancelled_at: datetime | None = None
+    hindrance: str | None = None
+    """Why it could not be carried out on its day."""
+    changes: tuple[Change, ...] = field(default=())
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether its day is to come, or something stood in its way."""
+        return self.applied_at is None and self.cancelled_at is None
+
+
+class ChangeRefused(Refused):
+    """The directory as it is does not allow the change."""
+
+
+ACTS: Mapping[Act, Text] = {
+    Act.PERSON: Text("thông tin cá nhân", "person"),
+    Act.ADDRESS: Text("địa chỉ hộp thư", "mailbox address"),
+    Act.UNIT: Text("thông tin đơn vị", "unit"),
+    Act.MERGE: Text("sáp nhập đơn vị", "merger of units"),
+    Act.SPLIT: Text("chia, tách đơn vị", "split of a unit"),
+    Act.CLOSE: Text("giải thể đơn vị", "end of a unit"),
+    Act.LEVEL: Text("cấp của chức danh", "level of a position"),
+    Act.DOMAIN: Text("tên miền", "domain"),
+}
+SUBJECTS: Mapping[Subject, Text] = {
+    Subject.PERSON: Text("cá nhân", "person"),
+    Subject.UNIT: Text("đơn vị", "unit"),
+    Subject.MAILBOX: Text("hộp thư", "mailbox"),
+    Subject.ADDRESS: Text("địa chỉ", "address"),
+    Subject.LEVEL: Text("chức danh", "position"),
+    Subject.DOMAIN: Text("tên miền", "domain"),
+    Subject.OFFICER: Text("cán bộ quản trị", "officer"),
+    Subject.REQUEST: Text("yêu cầu", "request"),
+    Subject.PLAN: Text("kế hoạch chuyển hệ thống", "migration plan"),
+    Subject.INCIDENT: Text("sự cố", "incident"),
+}
+FIELDS: Mapping[str, Text] = {
+    "full_name": Text("họ và tên", "name"),
+    "position": Text("chức danh", "position"),
+    "level": Text("cấp", "level"),
+    "unit_id": Text("đơn vị", "unit"),
+    "employment": Text("diện", "employment"),
+    "contract_from": Text("hợp đồng từ", "contract from"),
+    "contract_until": Text("hợp đồng đến", "contract until"),
+    "symbol": Text("ký hiệu", "symbol"),
+    "name": Text("tên", "name"),
+    "parent_id": Text("đơn vị cấp trên", "unit above"),
+    "document": Text("văn bản", "document"),
+    "ended_on": Text("kết thúc ngày", "ended on"),
+    "successor_id": Text("đơn vị kế thừa", "successor"),
+    "display_name": Text("tên hiển thị", "display name"),
+    "mailbox_id": Text("dẫn đến hộp thư", "leads to mailbox"),
+    "role": Text("vai trò", "role"),
+    "until": Text("đến hết ngày", "until"),
+    "is_local": Text("thuộc hệ thống", "local"),
+}
