@@ -15,6 +15,7 @@ from mic_mail.policy.directory_changes import ChangeRefused
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Cause, Departure, Draft, FactKind, Level
 from mic_mail.policy.lifecycle import LifecycleSettings, State
+from mic_mail.policy.signatories import Signatory
 from mic_mail.services.importing.addresses import Old, OldAddresses
 from mic_mail.services.mailboxes.accounts import Accounts, Asked, Conclusion, NotAllowed
 from mic_mail.services.mailboxes.credentials import Origin
@@ -42,6 +43,7 @@ class Centre:
         self.config = Config()
         self.issuing = Issuing(self.directory, self.config, self.clock, lambda password: Credential(0, f"hash of {password}"))
         self.accounts = Accounts(self.directory, self.config, self.clock)
+        self.directory.signatories.add(Signatory(0, "Phạm Đức Long", "Thứ trưởng", date(2025, 1, 1), "1/QĐ-TTg"))
 
     def person(self, name="Đỗ Văn Bê", position="Chuyên viên", **changes):
         values = {"level": None, "employment": Employment.CIVIL_SERVANT, **changes}
@@ -202,11 +204,11 @@ def test_aliases(centre):
 def test_clause_7_2_b(centre):
     """A breach needs number, date and signatory of the conclusion; refused without."""
     mailbox = centre.mailbox()
-    for conclusion in (None, Conclusion("", date(2026, 1, 4), "Thứ trưởng"), Conclusion("3/KL", date(2026, 1, 4), " ")):
+    for conclusion in (None, Conclusion("", date(2026, 1, 4), "phạm đức  Long"), Conclusion("3/KL", date(2026, 1, 4), " ")):
         with pytest.raises(NotAllowed) as refusal:
             centre.accounts.suspend(mailbox, Cause.BREACH, WHY, conclusion)
         assert refusal.value.clause == "7.2.b"
-    centre.accounts.suspend(mailbox, Cause.BREACH, WHY, Conclusion("3/KL", date(2026, 1, 4), "Thứ trưởng"))
+    centre.accounts.suspend(mailbox, Cause.BREACH, WHY, Conclusion("3/KL", date(2026, 1, 4), "phạm đức  Long"))
     assert centre.states(mailbox) == {State.SUSPENDED}
     for blank in (None, "", " ", "\t\u00a0\n"):
         with pytest.raises(NotAllowed) as refusal:
@@ -389,7 +391,7 @@ def test_days_that_have_not_come(centre):
         centre.issuing.issue_personal(centre.person(), "first", Request(CENTRE, tomorrow))
     mailbox = centre.mailbox("Trần Thị Lan")
     with pytest.raises(BadInput, match="conclusion"):
-        centre.accounts.suspend(mailbox, Cause.BREACH, WHY, Conclusion("3/KL", tomorrow, "Thứ trưởng"))
+        centre.accounts.suspend(mailbox, Cause.BREACH, WHY, Conclusion("3/KL", tomorrow, "Phạm Đức Long"))
     centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
     with pytest.raises(BadInput, match="day of receipt 6 January 2026 is still to come"):
         centre.accounts.restore(mailbox, Asked("Vụ CNTT", "fax", tomorrow), Credential(0, "new"), PLAIN)

@@ -240,7 +240,9 @@ def test_who_has_moved_on_is_the_new_units(console: Console) -> None:
 def test_a_letter_that_asks_does_not_lift_a_breach(console: Console) -> None:
     """After a breach the document that lifts it is named by who approves; the number of the asking letter is another one."""
     address = console.json("request", "approve", str(ask(console, "issue", "--name", "Mạc Văn Chín", *CLERK)))["address"]
-    concluded = ("--conclusion", "7/KL-BTTTT", "--concluded-on", "01/11/2026", "--signatory", "Thứ trưởng")
+    concluded = ("--conclusion", "7/KL-BTTTT", "--concluded-on", "01/11/2026", "--signatory", "Phạm Đức Long")
+    named = ("--position", "Thứ trưởng", "--from", "01/01/2025", "--document", "1/QĐ-TTg")
+    assert console.run("signatory", "add", "Phạm Đức Long", *named) == 0, console.err
     words = ("mailbox", "suspend", address, "--cause", "b", "--reason", "Vi phạm", *concluded)
     assert console.run(*words) == 0, console.err
     number = str(ask(console, "restore", "--address", address))

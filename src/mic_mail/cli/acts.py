@@ -69,7 +69,10 @@ def suspend(
     reason: ReasonOption,
     conclusion: Annotated[str, typer.Option("--conclusion", help=say("b: số kết luận.", "b: the conclusion's number."))] = "",
     concluded_on: Annotated[str | None, typer.Option("--concluded-on", help=say("b: ngày kết luận.", "b: its date."))] = None,
-    signatory: Annotated[str, typer.Option("--signatory", help=say("b: người ký.", "b: who signed it."))] = "",
+    signatory: Annotated[
+        str,
+        typer.Option("--signatory", help=say("b: người ký.", "b: a signatory.")),
+    ] = "",
     document: DocumentOption = None,
     actor: ActorOption = None,
 ) -> None:

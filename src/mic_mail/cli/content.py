@@ -22,8 +22,9 @@ from mic_mail.directory.contentaccess import Export
 from mic_mail.errors import Text
 from mic_mail.policy.access import Access, Scope
 from mic_mail.policy.roles import Right
+from mic_mail.policy.two_persons import Hand
 from mic_mail.policy.wording import STAGES
-from mic_mail.services.exporting.content import Content, Hand
+from mic_mail.services.exporting.content import Content
 from mic_mail.services.exporting.contentexport import ContentExport
 from mic_mail.services.mailboxes.credentials import Origin
 
@@ -236,7 +237,7 @@ def _content(here: Frame) -> Content:
 
 def _hand(here: Frame, actor: str) -> Hand:
     """Two persons need two names on record: nobody opens content while the server knows no officer."""
-    return Hand(officer_now(here, actor), here.login)
+    return Hand.of(officer_now(here, actor), actor, here.login)
 
 
 def _subject(here: Frame, access_id: int) -> str:

@@ -82,6 +82,7 @@ NOUNS = {
         Noun("second-factor", ("secondfactor",)),
         Noun("content", ("content",)),
         Noun("officer", ("officer",)),
+        Noun("signatory", ("signatory",)),
         Noun("notice", ("notice",)),
         Noun("archive", ("archive",)),
         Noun("clock", ("clock",)),

@@ -22,11 +22,11 @@ from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n.notices import unitmail
 from mic_mail.i18n.plurals import counted
 from mic_mail.policy import passedon
-from mic_mail.policy.access import Reader
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.reclaiming import must_be_there
 from mic_mail.policy.recordsexport import Selection, must_be_asked_for, must_be_exportable
 from mic_mail.policy.roles import Right
+from mic_mail.policy.two_persons import Hand
 from mic_mail.services.exporting.recordsexport import Exported, RecordsExport
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.notifications.notices import Notices
@@ -131,11 +131,11 @@ def _must_be_asked_for(here: Frame, entry: Entry, origin: Origin, asked_by: str)
     authorising = Authorising(here.directory, here.config, here.clock)
     person, own = authorising.person(asked_by)
     holders = [
-        Reader(holder.grant.person_id, holder.person.owner.name)
+        Hand(full_name=holder.person.owner.name, person_id=holder.grant.person_id)
         for holder in authorising.holders(entry, here.clock.now())
         if holder.holding and holder.person is not None
     ]
-    must_be_asked_for(person.person_id, holders, officer)
+    must_be_asked_for(person.person_id, holders, Hand.of(officer, origin.actor, here.login))
     return own.address
 
 

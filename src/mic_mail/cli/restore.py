@@ -18,7 +18,8 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.access import CLAUSE, ContentRefused, Scope
 from mic_mail.policy.roles import Right
-from mic_mail.services.exporting.content import Content, Hand
+from mic_mail.policy.two_persons import Hand
+from mic_mail.services.exporting.content import Content
 from mic_mail.services.importing.ledger import put_back
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.holds import Holds
@@ -107,7 +108,8 @@ def _must_be_its_own(here: Frame, origin: Origin, mailbox: MailboxRecord, place:
             clause=CLAUSE,
             remedy=Text("mic-mail content ask, rồi --content SỐ.", "mic-mail content ask, then --content ID."),
         )
-    access = Content(here.directory, here.config, here.clock).opened(request, Hand(officer_now(here, origin.actor), here.login))
+    hand = Hand.of(officer_now(here, origin.actor), origin.actor, here.login)
+    access = Content(here.directory, here.config, here.clock).opened(request, hand)
     if access.mailbox_id != number or access.scope != Scope(expunged=access.scope.expunged):
         raise ContentRefused(
             Text("Đề nghị không cho mở toàn bộ hộp thư này.", "The request does not open all of that mailbox."), clause=CLAUSE

@@ -19,10 +19,11 @@ from mic_mail.cli.record import on_record
 from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n.messages import DEGREES
-from mic_mail.outbound.held import Held, Record, State
+from mic_mail.outbound.held import NOBODY, Held, Record, State
 from mic_mail.outbound.keeping import Word
 from mic_mail.policy.markings import Place
 from mic_mail.policy.roles import Right
+from mic_mail.policy.two_persons import Hand
 from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(
@@ -133,8 +134,7 @@ def release(
     actor: ActorOption = None,
 ) -> None:
     with _deciding(ctx, "release", reference, (reason, document, actor)) as (here, held, record, word):
-        _may_still_send(here, record)
-        held.release(reference, word)
+        held.release(reference, word, _may_still_send(here, record))
     output.note(Text(f"Thư {reference} được chuyển đi trong ít giây.", f"{reference} will be on its way within seconds."))
 
 
@@ -168,7 +168,8 @@ def _deciding(
     who, held = here.actor(actor), _held(here)
     record = _outgoing(held, reference)
     with on_record(here, f"secrecy_{act}", reference, Origin(who, reason, document), digest=record.digest):
-        yield here, held, record, Word(who, reason, here.clock.now_us(), document)
+        hand = Hand.of(here.officer, who, here.login)
+        yield here, held, record, Word(who, reason, here.clock.now_us(), document, hand.login, hand.full_name, hand.person_id)
 
 
 def _outgoing(held: Held, reference: str) -> Record:
@@ -181,8 +182,8 @@ def _outgoing(held: Held, reference: str) -> Record:
     return record
 
 
-def _may_still_send(here: Frame, record: Record) -> None:
-    """A mailbox that is suspended or send-locked by now sends nothing, not even this (Reg. 6.4.c, 7.1)."""
+def _may_still_send(here: Frame, record: Record) -> Hand:
+    """Whose mailbox it came from; one that is suspended or send-locked by now sends nothing (Reg. 6.4.c, 7.1)."""
     from mic_mail.services.mailboxes.accounts import Accounts
 
     mailbox = here.directory.mailbox(record.login or record.sender)
@@ -192,6 +193,9 @@ def _may_still_send(here: Frame, record: Record) -> None:
             Text(f"Hộp thư {mailbox.address} hiện không được gửi thư.", f"{mailbox.address} may not send now."),
             clause=decision.reasons[0].clause if decision.reasons else "7.1",
         )
+    if mailbox.person_id is None:
+        return NOBODY
+    return Hand(full_name=here.directory.person(mailbox.person_id).full_name, person_id=mailbox.person_id)
 
 
 def _row(record: Record) -> Row:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from mic_mail.directory.model import Role
 from mic_mail.directory.records import AddressRecord, MailboxRecord, PersonRecord, Superseded, UnitRecord
-from mic_mail.errors import Text
+from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.authority import POST, RIGHTS, Grant, Part
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.directory_changes import Act, Change, ChangeRefused, Order, Subject
@@ -91,9 +91,7 @@ def plan(order: Order, world: World, is_taken: Callable[[str], bool]) -> Plan:
     }
     acts[order.act]()
     if not planner.plan.changes:
-        raise ChangeRefused(
-            Text("Không có gì thay đổi so với danh bạ.", "Nothing would change in the directory."), clause="6.5"
-        )
+        raise _refused("Không có gì thay đổi so với danh bạ.", "Nothing would change in the directory.", "6.5")
     return planner.plan
 
 
@@ -143,7 +141,7 @@ class _Planner:
         """Reg. 6.4.c: another level for a title; whose level followed the table follows it again."""
         title, new = title_of(self._details["title"]), _level(self._details["level"])
         if not title:
-            raise ChangeRefused(Text("Chức danh để trống.", "The title is empty."), clause="6.4.c")
+            raise _refused("Chức danh để trống.", "The title is empty.", "6.4.c")
         before = self._world.levels
         after = {**before, title: new}
         self.plan.change(Subject.LEVEL, title, "level", level_of(title, before), new)
@@ -168,10 +166,11 @@ class _Planner:
         name, is_local = self._details["name"], self._details["is_local"]
         if not is_local and self._world.addresses:
             some = ", ".join(each.address for each in self._world.addresses[:3])
-            raise ChangeRefused(
-                Text(f"Còn địa chỉ thuộc tên miền {name}: {some}.", f"Addresses under {name} are in use: {some}."),
-                clause="3.2",
-                remedy=Text("mic-mail domain move, mic-mail alias remove", "mic-mail domain move, mic-mail alias remove"),
+            raise _refused(
+                f"Còn địa chỉ thuộc tên miền {name}: {some}.",
+                f"Addresses under {name} are in use: {some}.",
+                "3.2",
+                Text("mic-mail domain move, mic-mail alias remove", "mic-mail domain move, mic-mail alias remove"),
             )
         self.plan.change(Subject.DOMAIN, name, "is_local", name in self._world.domains, is_local)
 
@@ -180,13 +179,9 @@ class _Planner:
         if address == mailbox.address:
             return
         if address.rpartition("@")[2] not in self._world.domains:
-            raise ChangeRefused(
-                Text(f"Tên miền của {address} không thuộc hệ thống.", f"The domain of {address} is not local."), clause="3.2"
-            )
+            raise _refused(f"Tên miền của {address} không thuộc hệ thống.", f"The domain of {address} is not local.", "3.2")
         if known.mailbox_id != mailbox.mailbox_id if known is not None else self._is_taken(address):
-            raise ChangeRefused(
-                Text(f"Địa chỉ {address} đã được sử dụng.", f"The address {address} is or was in use."), clause="5.4.a"
-            )
+            raise _refused(f"Địa chỉ {address} đã được sử dụng.", f"The address {address} is or was in use.", "5.4.a")
         self._give(mailbox.address, mailbox.mailbox_id, Role.ALIAS, until)
         self._give(address, mailbox.mailbox_id, Role.PRIMARY, None)
         data: dict[str, Detail] = {"address": address, "address_before": mailbox.address}
@@ -209,11 +204,11 @@ class _Planner:
         symbol = wanted.get("symbol", unit.symbol)
         for other in self._world.units.values():
             if other.unit_id != unit.unit_id and other.symbol.casefold() == symbol.casefold():
-                raise ChangeRefused(Text(f"Đã có đơn vị {symbol}.", f"Unit {other.symbol} already exists."), clause="5.1")
+                raise _refused(f"Đã có đơn vị {symbol}.", f"Unit {other.symbol} already exists.", "5.1")
         if (above := wanted.get("parent_id")) is not None:
             self._living(above)
             if unit.unit_id in self._above(above):
-                raise ChangeRefused(Text("Đơn vị không thể thuộc chính nó.", "A unit cannot be below itself."), clause="6.5")
+                raise _refused("Đơn vị không thể thuộc chính nó.", "A unit cannot be below itself.", "6.5")
         data: dict[str, Detail] = {}
         for name, new in wanted.items():
             old = getattr(unit, name)
@@ -230,10 +225,7 @@ class _Planner:
         into = self._living(self._details["into"])
         for unit_id in self._details["units"]:
             if unit_id == into.unit_id:
-                raise ChangeRefused(
-                    Text(f"{into.symbol} không thể sáp nhập vào chính nó.", f"{into.symbol} cannot end in itself."),
-                    clause="6.5",
-                )
+                raise _refused(f"{into.symbol} không thể sáp nhập vào chính nó.", f"{into.symbol} cannot end in itself.", "6.5")
             self._end(self._living(unit_id), into, frozenset())
 
     def split(self) -> None:
@@ -247,7 +239,7 @@ class _Planner:
         for each in moves:
             to = self._living(each["to"])
             if to.unit_id == unit.unit_id:
-                raise ChangeRefused(Text("Đơn vị nhận là chính đơn vị.", "It goes to the unit itself."), clause="6.5")
+                raise _refused("Đơn vị nhận là chính đơn vị.", "It goes to the unit itself.", "6.5")
             if "person" in each:
                 person = self._of_unit(unit, self._person(each["person"]))
                 self._take_person(person, to, stays_with_mailbox=seat in {None, to.unit_id})
@@ -274,10 +266,11 @@ class _Planner:
         ]
         if left:
             some = ", ".join(left[:5])
-            raise ChangeRefused(
-                Text(f"Đơn vị {unit.symbol} còn: {some}.", f"Unit {unit.symbol} still has: {some}."),
-                clause="6.5",
-                remedy=Text("mic-mail unit merge hoặc unit split", "mic-mail unit merge or unit split"),
+            raise _refused(
+                f"Đơn vị {unit.symbol} còn: {some}.",
+                f"Unit {unit.symbol} still has: {some}.",
+                "6.5",
+                Text("mic-mail unit merge hoặc unit split", "mic-mail unit merge or unit split"),
             )
         self._close(unit, None)
 
@@ -310,9 +303,8 @@ class _Planner:
 
     def _take_part(self, part: UnitRecord, unit: UnitRecord, to: UnitRecord) -> None:
         if part.parent_id != unit.unit_id:
-            raise ChangeRefused(
-                Text(f"{part.symbol} không trực thuộc {unit.symbol}.", f"{part.symbol} is no part of {unit.symbol}."),
-                clause="6.5",
+            raise _refused(
+                f"{part.symbol} không trực thuộc {unit.symbol}.", f"{part.symbol} is no part of {unit.symbol}.", "6.5"
             )
         self.plan.change(Subject.UNIT, part.unit_id, "parent_id", part.parent_id, to.unit_id)
 
@@ -340,10 +332,11 @@ class _Planner:
                 self._readdress(mailbox, wanted, None)
             return
         if mailbox.mailbox_id in self._world.handed_over:
-            raise ChangeRefused(
-                Text(f"Hộp thư {mailbox.address} đang được bàn giao.", f"{mailbox.address} is being handed over."),
-                clause="12.3.d",
-                remedy=Text("mic-mail handover finish, hoặc cancel", "mic-mail handover finish, or cancel"),
+            raise _refused(
+                f"Hộp thư {mailbox.address} đang được bàn giao.",
+                f"{mailbox.address} is being handed over.",
+                "12.3.d",
+                Text("mic-mail handover finish, hoặc cancel", "mic-mail handover finish, or cancel"),
             )
         self.plan.change(Subject.MAILBOX, mailbox.mailbox_id, "kind", mailbox.kind, MailboxKind.GROUP)
         for grant in self._world.keepers.get(mailbox.mailbox_id, ()):
@@ -352,10 +345,11 @@ class _Planner:
             return
         assert own is not None
         if own.mailbox_id in self._world.reclaimed:
-            raise ChangeRefused(
-                Text(f"Hộp thư {own.address} của {to.symbol} đã thu hồi.", f"{own.address} of {to.symbol} is reclaimed."),
-                clause="6.5",
-                remedy=Text(f"mic-mail mailbox issue --unit {to.symbol}", f"mic-mail mailbox issue --unit {to.symbol}"),
+            raise _refused(
+                f"Hộp thư {own.address} của {to.symbol} đã thu hồi.",
+                f"{own.address} of {to.symbol} is reclaimed.",
+                "6.5",
+                Text(f"mic-mail mailbox issue --unit {to.symbol}", in_ascii(f"mic-mail mailbox issue --unit {to.symbol}")),
             )
         self._lead_to(mailbox, own)
 
@@ -389,12 +383,10 @@ class _Planner:
         unit = self._world.units[unit_id]
         if not unit.is_living:
             after = self._world.units.get(unit.successor_id or 0)
-            raise ChangeRefused(
-                Text(
-                    f"Đơn vị {unit.symbol} không còn{f', nay là {after.symbol}' if after else ''}.",
-                    f"Unit {unit.symbol} has ended{f', its successor is {after.symbol}' if after else ''}.",
-                ),
-                clause="6.5",
+            raise _refused(
+                f"Đơn vị {unit.symbol} không còn{f', nay là {after.symbol}' if after else ''}.",
+                f"Unit {unit.symbol} has ended{f', its successor is {after.symbol}' if after else ''}.",
+                "6.5",
             )
         return unit
 
@@ -422,9 +414,7 @@ class _Planner:
     def _of_unit(self, unit: UnitRecord, one: Owned) -> Owned:
         if one.unit_id != unit.unit_id:
             name = one.full_name if isinstance(one, PersonRecord) else one.address
-            raise ChangeRefused(
-                Text(f"{name} không thuộc {unit.symbol}.", f"{name} does not belong to {unit.symbol}."), clause="6.5"
-            )
+            raise _refused(f"{name} không thuộc {unit.symbol}.", f"{name} does not belong to {unit.symbol}.", "6.5")
         return one
 
     def _was_moved(self, subject: Subject, key: int) -> bool:
@@ -440,6 +430,10 @@ class _Planner:
             self.plan.change(Subject.MAILBOX, mailbox.mailbox_id, "display_name", old, new)
 
 
+def _refused(vi: str, en: str, clause: str, remedy: Text | None = None) -> ChangeRefused:
+    return ChangeRefused(Text(vi, in_ascii(en)), clause=clause, remedy=remedy)
+
+
 def _former(local: str, domain: str) -> Iterator[str]:
     yield f"{local}.{FORMER_SUFFIX}@{domain}"
     for number in range(2, 1_000):
@@ -449,7 +443,7 @@ def _former(local: str, domain: str) -> Iterator[str]:
 def _found(those: Iterable[T], what: str) -> T:
     found = next(iter(those), None)
     if found is None:
-        raise ChangeRefused(Text(f"Không có {what}.", "There is no such person or mailbox."), clause="6.5")
+        raise _refused(f"Không có {what}.", "There is no such person or mailbox.", "6.5")
     return found
 
 

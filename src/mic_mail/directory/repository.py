@@ -5,7 +5,7 @@ transaction that is durable when the method returns and that raises `version()`;
 the one before it. Whether a change is allowed is not asked here but in the use cases; the database holds to what must never
 be otherwise (an address belongs to one mailbox for ever). Registers beside the mailboxes are rooms of their own: `years`,
 `officers`, `content`, `sent`, `requests`, `incidents`, `downtimes`, `censuses`,
-`elsewhere`, `app_passwords`, `second_factors`; what changes units, people and addresses is ordered in `changes`.
+`elsewhere`, `signatories`, `app_passwords`, `second_factors`; what changes units, people and addresses is ordered in `changes`.
 """
 
 import json
@@ -54,6 +54,7 @@ from mic_mail.directory.records import (
 from mic_mail.directory.requests import Requests
 from mic_mail.directory.secondfactors import SecondFactors
 from mic_mail.directory.sentnotices import SentNotices
+from mic_mail.directory.signatories import Signatories
 from mic_mail.directory.snapshot import EMPTY, Credential, Entry, Snapshot
 from mic_mail.directory.tables import Tables
 from mic_mail.directory.years import Years
@@ -86,6 +87,7 @@ class Directory:
         self.elsewhere = Elsewhere(tables)
         self.requests = Requests(tables)
         self.incidents = Incidents(tables)
+        self.signatories = Signatories(tables)
         self.changes = Changes(tables, self._append)
 
     @property

@@ -18,6 +18,7 @@ from pathlib import Path
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.outbound.keeping import Keeping, Word, decoded
 from mic_mail.outbound.spool import Slip, Spool
+from mic_mail.policy.two_persons import Hand, must_be_two
 
 
 class State(StrEnum):
@@ -31,6 +32,7 @@ class State(StrEnum):
     FLAGGED = "flagged"
 
 
+NOBODY = Hand()
 OPEN = frozenset({State.HELD, State.ASKED})
 """Somebody can still decide about these."""
 UNDECIDED = OPEN | {State.RELEASED}
@@ -94,21 +96,14 @@ class Held(Keeping[Record]):
         """Somebody says that the refusal was a mistake."""
         return self._decide(held_id, {State.HELD}, lambda record: replace(record, state=State.ASKED, asked=word))
 
-    def release(self, held_id: str, word: Word) -> Record:
-        """Somebody else agrees: it will be submitted. Reg. 4.1, 4.3: never the one who asked, nor who had sent it."""
+    def release(self, held_id: str, word: Word, sender: Hand = NOBODY) -> Record:
+        """Somebody else agrees: it will be submitted. Reg. 4.1, 4.3: never the one who asked, nor who had sent it (`sender`:
+        the person whose mailbox it came from)."""
 
         def released(record: Record) -> Record:
             assert record.asked is not None
-            own = {_person(record.asked.actor), _person(record.login or ""), _person((record.login or "").partition("@")[0])}
-            if _person(word.actor) in own:
-                raise Refused(
-                    Text(
-                        "Người giải tỏa phải khác người đề nghị và người gửi.",
-                        "Whoever releases must be neither who asked for it nor who sent it.",
-                    ),
-                    clause="4.1",
-                    remedy=Text("Nhờ người thứ hai có thẩm quyền.", "Have a second authorised person do it."),
-                )
+            login = record.login or ""
+            must_be_two(record.asked.hand, word.hand, others=(sender, Hand(login, login.partition("@")[0])), clause="4.1")
             return replace(record, state=State.RELEASED, decided=word)
 
         return self._decide(held_id, {State.ASKED}, released)
@@ -150,7 +145,3 @@ class Held(Keeping[Record]):
         with self._locked():
             state = State.SUBMITTED if record.state is State.RELEASED else record.state
             self._put(replace(record, state=state, told=True))
-
-
-def _person(actor: str) -> str:
-    return " ".join(actor.split()).casefold()

@@ -32,6 +32,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from mic_mail.errors import BadInput, Text, Trouble
 from mic_mail.outbound.spool import Slip, Spool
+from mic_mail.policy.two_persons import Hand
 from mic_mail.storage.copies import copy_file, make_folder
 from mic_mail.storage.maildir import make_durable
 
@@ -57,6 +58,15 @@ class Word:
     reason: str
     at_us: int
     document: str | None = None
+    login: str = ""
+    """As whom the person sat at the machine."""
+    full_name: str = ""
+    person_id: int | None = None
+
+    @property
+    def hand(self) -> Hand:
+        """Who it was."""
+        return Hand(self.actor, self.login, self.full_name, self.person_id)
 
 
 class Keepable(Protocol):

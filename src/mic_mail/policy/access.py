@@ -6,13 +6,11 @@ An officer of the Centre asks, with reason and document. Another officer of the 
 same person nor the mailbox's own. Who asked may then export until the approval expires or is taken back.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
 from mic_mail.errors import Refused, Text
-from mic_mail.policy.roles import Officer, same_person
 
 CLAUSE = "4.3"
 
@@ -87,36 +85,6 @@ class Access:
         if self.decision.verdict is Verdict.REFUSED:
             return Stage.REFUSED
         return Stage.APPROVED if self.expires_at is not None and now < self.expires_at else Stage.EXPIRED
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """Somebody who reads a mailbox as its own: its person, or who holds an authority in a unit's or group's."""
-
-    person_id: int
-    full_name: str
-
-
-def must_be_second(access: Access, asker: Officer, second: Officer, login: str, readers: Sequence[Reader]) -> None:
-    """Refuse the approval of who is not a second person, or no stranger to the mailbox."""
-    if second.login == access.officer or login == access.login or same_person(second, asker.person_id, asker.full_name):
-        raise ContentRefused(
-            Text(
-                "Người phê duyệt phải khác người đề nghị: người khác, tên đăng nhập khác.",
-                "Who approves has to be another person than who asked, by another login.",
-            ),
-            clause=CLAUSE,
-            remedy=Text(
-                "Mỗi người đăng nhập bằng tài khoản riêng; người trùng họ tên được phân biệt bằng officer add --person.",
-                "Each signs in to the machine by the own login; namesakes are told apart by officer add --person.",
-            ),
-        )
-    if any(same_person(second, reader.person_id, reader.full_name) for reader in readers):
-        raise ContentRefused(
-            Text("Người sử dụng hộp thư không được phê duyệt.", "Who uses the mailbox cannot approve."),
-            clause=CLAUSE,
-            remedy=Text("Đề nghị cán bộ khác phê duyệt.", "Let another officer approve."),
-        )
 
 
 def must_be_undecided(access: Access, now: datetime) -> None:

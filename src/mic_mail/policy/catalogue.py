@@ -183,7 +183,7 @@ ROWS: tuple[Clause, ...] = (
           "trước; thu hồi xong thì lưu trữ, giữ một thời gian rồi mới xóa khỏi máy chủ; lấy lại được."),
          ("Counted from the official day, not the notice; automatic; personal mailboxes only; an unknown rank is asked for. "
           "Warned of ahead; after it archived, kept for a time, then deleted from the server; it can be had back.")),
-        settings="terms.end terms.roll leave.late_grace_days leave.ranks.department leave.ranks.division reclaim.warn_days "
+        settings="terms.end terms.roll leave.late_grace_days reclaim.warn_days "
                  "reclaim.keep_days",
         reading=(("Thời hạn hết lúc 24 giờ ngày cuối (Bộ luật Dân sự 2015, Điều 147, 148): nghỉ 31/08/2026, thu "
                   "hồi 0 giờ 01/03/2027. Thông báo muộn: việc thu hồi đã đến hạn chờ 7 ngày."),
@@ -209,7 +209,7 @@ ROWS: tuple[Clause, ...] = (
         ("Vi phạm Điều 4 theo kết luận của Lãnh đạo Bộ.",
          "A breach of Article 4 on the conclusion of the ministry's leadership."),
         ("Phải có số, ngày, người ký kết luận; thiếu thì từ chối.",
-         "Needs the conclusion's number, date, signatory; refused without."),
+         "Needs the conclusion's number, date, and a signatory who is on record; refused without."),
         settings="restore.breach_document"),
     _row("7.2.c", ENFORCED,
         ("Bị virus, chiếm dụng, lộ mật khẩu; phát tán thư rác, mã độc.",

@@ -49,21 +49,18 @@ Table = Mapping[str, Level | None]
 """Title, as `title_of` writes it -> level; None: the Centre has said that it is not known."""
 BUILT_IN: Table = {**dict.fromkeys(_DEPARTMENT, Level.DEPARTMENT), **dict.fromkeys(_DIVISION, Level.DIVISION)}
 """What holds where the Centre has entered nothing else."""
-_ACTING = ("quyền", "q", "phụ trách")
+_ACTING = ("quyền ", "q ", "phụ trách ")
 """Who acts in a position leaves it with that position's level."""
 
 
 def level_of(position: str, entered: Table | None = None) -> Level | None:
     """The level of `position`; `entered` comes before what is built in."""
-    table = {**BUILT_IN, **(entered or {})}
-    words = title_of(position).split()
-    for first in range(len(words)):
-        for last in range(len(words), first, -1):
-            title = " ".join(words[first:last])
-            if title in table:
-                return table[title]
-        if " ".join(words[: first + 1]) not in _ACTING:
-            break
+    table, title = {**BUILT_IN, **(entered or {})}, title_of(position)
+    without = next((title.removeprefix(acting) for acting in _ACTING if title.startswith(acting)), None)
+    for words in (title.split(), (without or "").split()):
+        for end in range(len(words), 0, -1):
+            if (known := " ".join(words[:end])) in table:
+                return table[known]
     return None
 
 

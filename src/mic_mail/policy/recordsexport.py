@@ -11,9 +11,8 @@ from datetime import date
 
 from mic_mail.errors import Refused, Text
 from mic_mail.policy.access import CLAUSE as CONTENT_CLAUSE
-from mic_mail.policy.access import Reader
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.roles import Officer, same_person
+from mic_mail.policy.two_persons import Hand, must_be_two
 
 CLAUSE = "11.4"
 
@@ -58,7 +57,7 @@ def must_be_exportable(kind: MailboxKind, document: str) -> None:
         )
 
 
-def must_be_asked_for(asker: int, holders: Sequence[Reader], officer: Officer) -> None:
+def must_be_asked_for(asker: int, holders: Sequence[Hand], officer: Hand) -> None:
     """Refuse where `asker` (a person) does not hold the mailbox now, or is the officer who acts."""
     holder = next((each for each in holders if each.person_id == asker), None)
     if holder is None:
@@ -67,8 +66,4 @@ def must_be_asked_for(asker: int, holders: Sequence[Reader], officer: Officer) -
             clause=CLAUSE,
             remedy=Text("Xem: mic-mail mailbox rights.", "See: mic-mail mailbox rights."),
         )
-    if same_person(officer, holder.person_id, holder.full_name):
-        raise ExportRefused(
-            Text("Người xuất phải khác người đề nghị.", "Who exports has to be another person than who asks for it."),
-            clause=CONTENT_CLAUSE,
-        )
+    must_be_two(holder, officer, clause=CONTENT_CLAUSE)

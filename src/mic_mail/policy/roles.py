@@ -219,17 +219,3 @@ def must_keep_centre(officers: Sequence[Officer], now: datetime) -> None:
 def _centre_serves(officers: Sequence[Officer], instant: datetime) -> bool:
     logins = {each.login for each in officers}
     return any((found := officer_of(officers, login, instant)) is not None and found.role is Role.CENTRE for login in logins)
-
-
-def same_person(one: Officer, person_id: int | None, full_name: str) -> bool:
-    """Whether an officer is this person: by the number in the directory where both are known, else by the name.
-
-    Namesakes are taken for one another until somebody says who they are (`officer add --person`): a mistake that harms nobody.
-    """
-    if one.person_id is not None and person_id is not None:
-        return one.person_id == person_id
-    return _plain(one.full_name) == _plain(full_name)
-
-
-def _plain(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", name).casefold().split())

@@ -10,6 +10,7 @@ from mic_mail.cli.main import EXIT_REFUSED, main
 from mic_mail.clock import ManualClock
 
 DOCUMENT = ("--document", "15/TB-VP")
+SIGNATORY = "Phạm Đức Long"
 REASON = ("--reason", "theo văn bản")
 
 

@@ -20,7 +20,7 @@ from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.issuing import Issuing, Request
 from population import PASSWORD
 from population import credential as credential_of
-from regulation.year.desk import DOCUMENT, REASON, Desk
+from regulation.year.desk import DOCUMENT, REASON, SIGNATORY, Desk
 from regulation.year.naive import ONE, Mailbox, plain_form
 from regulation.year.reports import Month
 
@@ -91,6 +91,7 @@ class Ministry:
         issuing = Issuing(self.directory, self.server.config, self.clock, credential)
         issuing.issue_group("support", "CNTT", PASSWORD, Request(CENTRE, self.today), chosen="support")
         self._did("Cấp hộp thư")
+        self.desk.act("signatory", "add", SIGNATORY, "--position", "Thứ trưởng", "--from", "01/01/2020", *DOCUMENT)
         for symbol in UNITS:
             unit = issuing.issue_unit(symbol, PASSWORD, Request(CENTRE, self.today))
             self.taken.add(unit.address.partition("@")[0])
@@ -272,7 +273,7 @@ class Ministry:
                 "--concluded-on",
                 on,
                 "--signatory",
-                "Thứ trưởng",
+                SIGNATORY,
             )
             self._mailbox("suspend", person, "--cause", "b", *REASON, *conclusion)
             person.naive.suspend("b")

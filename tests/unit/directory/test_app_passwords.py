@@ -93,8 +93,12 @@ def test_tables_of_the_version_before_are_brought_up(url, clock, directory, issu
     """What is in them stays: a mailbox with its chain and credential; then app passwords can be added."""
     mailbox = issue()
     with database.writing(directory._engine) as connection:
-        for table in ("app_password", "second_factor", "recovery_code"):
+        for table in (
+            "app_password", "second_factor", "recovery_code", "directory_change", "change_order", "position_level", "signatory",
+        ):  # fmt: skip
             connection.execute(text(f"drop table {table}"))
+        for column in ("address drop column until", "unit drop column ended_on", "unit drop column successor_id"):
+            connection.execute(text(f"alter table {column}"))
         connection.execute(text("update alembic_version set version_num = '0009'"))
     directory.close()
     older = Directory(url, clock=clock)

@@ -4,7 +4,6 @@ In: officers as they are on record, a mailbox, the register. Out: a request and 
 What an export writes stands in `contentexport`. Never here: content.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from mic_mail.clock import Clock
@@ -17,25 +16,16 @@ from mic_mail.policy.access import (
     Access,
     ContentRefused,
     Decision,
-    Reader,
     Scope,
     Verdict,
     must_be_open,
     must_be_refusable,
-    must_be_second,
     must_be_undecided,
 )
 from mic_mail.policy.roles import Officer
+from mic_mail.policy.two_persons import Hand, must_be_two
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.signin.authorising import Authorising
-
-
-@dataclass(frozen=True, slots=True)
-class Hand:
-    """Who acts: the officer, and as whom the person sits at the machine."""
-
-    officer: Officer
-    login: str
 
 
 class Content:
@@ -57,7 +47,7 @@ class Content:
             mailbox_id=mailbox.mailbox_id,
             address=mailbox.address,
             scope=scope,
-            officer=hand.officer.login,
+            officer=hand.officer,
             login=hand.login,
             asked_at=self._clock.now(),
             reason=origin.reason,
@@ -72,35 +62,35 @@ class Content:
         now = self._clock.now()
         access = self._directory.content.get(access_id)
         readers = self._readers(access)
-        asker = self._as_on_record(access)
+        asker = Hand.of(self._as_on_record(access), access.officer, access.login)
 
         def check(known: Access) -> None:
             must_be_undecided(known, now)
-            must_be_second(known, asker, hand.officer, hand.login, readers)
+            must_be_two(asker, hand, others=readers, clause=CLAUSE)
 
-        decision = Decision(Verdict.APPROVED, hand.officer.login, hand.login, now, origin.reason, origin.document)
+        decision = Decision(Verdict.APPROVED, hand.officer, hand.login, now, origin.reason, origin.document)
         return self._directory.content.decide(access_id, decision, check, now + self._valid)
 
     def refuse(self, access_id: int, hand: Hand, origin: Origin) -> Access:
         """No; also of who asked, and of an approval that still holds."""
         now = self._clock.now()
-        decision = Decision(Verdict.REFUSED, hand.officer.login, hand.login, now, origin.reason, origin.document)
+        decision = Decision(Verdict.REFUSED, hand.officer, hand.login, now, origin.reason, origin.document)
         return self._directory.content.decide(access_id, decision, lambda known: must_be_refusable(known, now))
 
     def opened(self, access_id: int, hand: Hand) -> Access:
         """The request under which this officer may export now, or a refusal."""
         access = self._directory.content.get(access_id)
-        must_be_open(access, hand.officer.login, self._clock.now())
+        must_be_open(access, hand.officer, self._clock.now())
         return access
 
-    def _readers(self, access: Access) -> list[Reader]:
+    def _readers(self, access: Access) -> list[Hand]:
         """Who reads the mailbox as its own: its person, or everybody who is authorised in it now."""
         entry = self._directory.entry(access.mailbox_id)
         if entry.owner.person_id is not None:
-            return [Reader(entry.owner.person_id, entry.owner.name)]
+            return [Hand(full_name=entry.owner.name, person_id=entry.owner.person_id)]
         holders = self._authorising.holders(entry, self._clock.now())
         return [
-            Reader(holder.grant.person_id, holder.person.owner.name)
+            Hand(full_name=holder.person.owner.name, person_id=holder.grant.person_id)
             for holder in holders
             if holder.holding and holder.person is not None
         ]

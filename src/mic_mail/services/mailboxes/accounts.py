@@ -24,6 +24,7 @@ from mic_mail.policy.lifecycle import Decision, Reason, State, decide, timeline
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.reclaiming import is_empty, lies_in_archive
 from mic_mail.policy.states import Span
+from mic_mail.policy.signatories import must_sign
 from mic_mail.policy.suspension import absent_until
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.quota import check_quota
@@ -119,10 +120,11 @@ class Accounts:
             not_to_come(
                 conclusion.concluded_on, self._clock, Text("Ngày kết luận", "The day of the conclusion"), clause="7.2.b"
             )
+            signatory = must_sign(self._directory.signatories.all(), conclusion.signatory, conclusion.concluded_on)
             data |= {
                 "conclusion_no": conclusion.number,
                 "concluded_on": conclusion.concluded_on.isoformat(),
-                "signatory": conclusion.signatory,
+                "signatory": signatory.full_name,
             }
         _needs_reason(origin, "7.2")
         entry, decision = self._look(mailbox)

@@ -13,7 +13,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.errors import BadInput, Text
+from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy import addresses
 from mic_mail.policy.calendar import add_days, local_day, start_of
 from mic_mail.policy.directory_changes import Act, ChangeRefused, Entry, Json, Order
@@ -172,7 +172,7 @@ class DirectoryChanges:
         """Reg. 3.2: addresses under a name become local beside the others, or none are any more."""
         if not is_local and name.lower() in self._config.domains:
             raise ChangeRefused(
-                Text(f"Tệp cấu hình khai báo tên miền {name}.", f"The configuration names the domain {name}."),
+                Text(f"Tệp cấu hình khai báo tên miền {name}.", f"The configuration names the domain {in_ascii(name)}."),
                 clause="3.2",
                 remedy=Text("Bỏ khỏi server.more_domains trước.", "Take it out of server.more_domains first."),
             )

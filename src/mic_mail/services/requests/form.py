@@ -280,7 +280,7 @@ class Reader:
             raise RequestRefused(
                 Text(f"Tên miền {name} không thuộc hệ thống.", f"The domain {in_ascii(name)} is not local."),
                 clause="3.2",
-                remedy=Text(f"mic-mail domain add {name}", f"mic-mail domain add {name}"),
+                remedy=Text(f"mic-mail domain add {name}", f"mic-mail domain add {in_ascii(name)}"),
             )
 
     def person_named(self, filing: Filing) -> PersonRecord:

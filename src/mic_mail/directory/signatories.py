@@ -1,0 +1,63 @@
+"""The register of signatories (Reg. 7.2.b): a term is entered and ended, never altered."""
+
+from datetime import date
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mic_mail.directory.model import SignatoryRow
+from mic_mail.directory.records import NotFound
+from mic_mail.directory.tables import Tables
+from mic_mail.errors import Refused, Text
+from mic_mail.policy.signatories import CLAUSE, Signatory
+
+IDS_END = 1 << 31
+
+
+class Signatories:
+    """The signatories on record."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def all(self) -> list[Signatory]:
+        """Every term, in order of record."""
+        wanted = select(SignatoryRow).order_by(SignatoryRow.signatory_id)
+        return self._tables.read(lambda session: [_signatory(row) for row in session.scalars(wanted)])
+
+    def add(self, signatory: Signatory) -> Signatory:
+        """A new term; its number is given here."""
+        row = SignatoryRow(
+            full_name=signatory.full_name,
+            position=signatory.position,
+            since=signatory.since,
+            until=signatory.until,
+            document=signatory.document,
+        )
+
+        def enter(session: Session, _version: int) -> Signatory:
+            session.add(row)
+            session.flush()
+            return _signatory(row)
+
+        return self._tables.change(enter)
+
+    def end(self, number: int, last: date, document: str) -> Signatory:
+        """End a term with its last day. `NotFound`; one that has ended before then is refused."""
+
+        def work(session: Session, _version: int) -> Signatory:
+            row = session.get(SignatoryRow, number) if 0 < number < IDS_END else None
+            if row is None:
+                raise NotFound(Text(f"Không có người ký số {number}.", f"There is no signatory {number}."))
+            if last < row.since or (row.until is not None and row.until <= last):
+                raise Refused(
+                    Text("Ngày kết thúc không nằm trong thời hạn.", "The day does not lie within the term."), clause=CLAUSE
+                )
+            row.until, row.end_document = last, document
+            return _signatory(row)
+
+        return self._tables.change(work)
+
+
+def _signatory(row: SignatoryRow) -> Signatory:
+    return Signatory(row.signatory_id, row.full_name, row.position, row.since, row.document, row.until, row.end_document)

@@ -1,0 +1,73 @@
+"""Decides whether the second of two acts is another person's than the first (Reg. 4.1, 4.3).
+
+In: who acted first, who acts second, who has an interest of their own. Out: nothing, or `NotTwo`. Pure. Every act that takes
+two persons asks here, and only here: opening content, releasing what was refused as secret, exporting a unit's mail.
+
+Two persons act as two officers and sit at the machine under two logins: whoever names another officer by `--actor` is still the
+same person. Namesakes are taken for one another until somebody says who they are (`officer add --person`).
+"""
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mic_mail.errors import Refused, Text
+from mic_mail.policy.roles import Officer
+
+
+class NotTwo(Refused):
+    """The second person is the first one, or has an interest in the matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """Who acts. What is not known is empty and says nothing."""
+
+    officer: str = ""
+    """The login of the officer as whom somebody acts."""
+    login: str = ""
+    """The login of who sits at the machine."""
+    full_name: str = ""
+    person_id: int | None = None
+    """In the directory."""
+
+    @classmethod
+    def of(cls, officer: Officer | None, actor: str, login: str) -> "Hand":
+        """Who acts as `actor`, an officer where one is on record, from `login`."""
+        return cls(actor, login, officer.full_name if officer else "", officer.person_id if officer else None)
+
+
+def must_be_two(first: Hand, second: Hand, *, others: Iterable[Hand] = (), clause: str) -> None:
+    """Refuse the second act of who did the first, or who is one of `others`."""
+    if is_same(first, second):
+        raise NotTwo(
+            Text(
+                "Người thực hiện bước sau phải khác người thực hiện bước trước: người khác, tên đăng nhập khác.",
+                "The second person has to be another one than the first, signed in to the machine by another login.",
+            ),
+            clause=clause,
+            remedy=Text(
+                "Mỗi người đăng nhập bằng tài khoản riêng; người trùng họ tên được phân biệt bằng officer add --person.",
+                "Each signs in to the machine by the own login; namesakes are told apart by officer add --person.",
+            ),
+        )
+    if any(is_same(other, second) for other in others):
+        raise NotTwo(
+            Text("Người có liên quan không được quyết định.", "Who has a part in the matter cannot decide."),
+            clause=clause,
+            remedy=Text("Đề nghị cán bộ khác quyết định.", "Let another officer decide."),
+        )
+
+
+def is_same(one: Hand, other: Hand) -> bool:
+    """Whether two hands are one person's: by a login, by the number in the directory, or else by the name."""
+    logins = {_plain(one.officer), _plain(one.login)} & {_plain(other.officer), _plain(other.login)}
+    if logins - {""}:
+        return True
+    if one.person_id is not None and other.person_id is not None:
+        return one.person_id == other.person_id
+    return bool(_plain(one.full_name)) and _plain(one.full_name) == _plain(other.full_name)
+
+
+def _plain(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", name).casefold().split())
