@@ -105,11 +105,15 @@ def test_two_units_merge_and_three_people_are_promoted(
 
     with smtplib.SMTP("localhost", server.ports["smtp"], timeout=60) as outside:
         for to in ("cntt@mic.gov.vn", "chi@mic.gov.vn"):
-            outside.sendmail("a@example.net", to, letter("a@example.net", to, f"gui-{to.partition('@')[0]}").as_bytes())
+            outside.send_message(letter("a@example.net", to, f"gui-{to.partition('@')[0]}"))
     assert "gui-cntt" in inbox(server, "kts")
     assert "gui-cntt" not in inbox(server, "cntt")
     assert "gui-chi" in inbox(server, "chi")
 
+    submit(server, "chi@mic.gov.vn", letter("ltchi@mic.gov.vn", "binh@mic.gov.vn", "ten-cu"))  # still signs in by the old one
+    assert "ten-cu" in inbox(server, "binh")
+    with pytest.raises(smtplib.SMTPAuthenticationError):  # an alias of another unit's mailbox is none
+        submit(server, "cntt@mic.gov.vn", letter("kts@mic.gov.vn", "binh@mic.gov.vn", "khong"))
     for address in ("an@mic.gov.vn", "ltchi@mic.gov.vn"):
         assert run("mailbox", "leave", address, "26/11/2026", "--document", "9/QĐ") == 0
     submit(server, "an@mic.gov.vn", letter("an@mic.gov.vn", "binh@mic.gov.vn", "con-gui-duoc"))

@@ -1,5 +1,6 @@
 """Reg. 6.2, 6.4.b, 6.5: people, addresses, units, levels and domains can be corrected, and what was corrected can be told."""
 
+import contextlib
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -51,6 +52,7 @@ class Ministry:
         self.changes = DirectoryChanges(self.directory, self.config, self.clock)
         self.accounts = Accounts(self.directory, self.config, self.clock)
         self.issuing = Issuing(self.directory, self.config, self.clock, lambda _: credential("x"))
+        self.followed = self.directory.load_snapshot()
         for symbol, parent in (("CNTT", None), ("KTS", None), ("VT", None), ("CNTT-P1", "CNTT")):
             above = self.directory.unit(parent).unit_id if parent else None
             self.directory.add_unit(UnitRecord(0, symbol, f"Đơn vị {symbol}", above))
@@ -350,7 +352,11 @@ def must_hold(ministry: Ministry) -> None:
     snapshot = directory.load_snapshot()
     leads = Counter(address for entry in snapshot for address in entry.addresses)
     assert max(leads.values()) == 1
-    assert set(leads) == set(snapshot.addresses)
+    ministry.followed = directory.load_snapshot(ministry.followed)
+    for followed in (snapshot, ministry.followed):  # read anew, and as a process follows the changes
+        assert {address: found.mailbox_id for address, found in followed.addresses.items()} == {
+            address: entry.mailbox_id for entry in snapshot for address in entry.addresses
+        }
     found = inspect(
         snapshot, ministry.config.mail_root, ministry.clock.now(), lifecycle_settings(ministry.config, snapshot.working_days)
     )
@@ -378,15 +384,13 @@ def test_after_any_changes_the_directory_agrees(memory: Path, steps: Steps) -> N
 
 def take(folder: Path, steps: Steps) -> None:
     """Take the steps, one after the other, and look after each."""
-    ministry = Ministry(Path(tempfile.mkdtemp(dir=folder)))
-    for each in steps:
-        try:
-            step(ministry, *each)
-        except Refused:
-            continue
-        finally:
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        ministry = Ministry(Path(place))
+        for each in steps:
+            with contextlib.suppress(Refused):
+                step(ministry, *each)
             must_hold(ministry)
-    ministry.directory.close()
+        ministry.directory.close()
 
 
 def test_a_change_is_read_back_by_another_process(ministry: Ministry) -> None:

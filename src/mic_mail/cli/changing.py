@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from mic_mail.cli import output
+from mic_mail.cli.alias import ROLES
 from mic_mail.cli.days import read_day
 from mic_mail.cli.frame import Frame
 from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
@@ -21,7 +22,7 @@ from mic_mail.directory.rehearsing import rehearsal
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import Text
 from mic_mail.policy.directory_changes import ACTS, FIELDS, SUBJECTS, Change, Entry, Subject
-from mic_mail.policy.wording import EMPLOYMENTS, LEVELS
+from mic_mail.policy.wording import EMPLOYMENTS, KINDS, LEVELS
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.directory_changes import DirectoryChanges
 
@@ -63,6 +64,14 @@ ORDERS = (
     Column("reason", "Lý do", "Reason"),
     Column("hindrance", "Chưa thực hiện được vì", "Not carried out because"),
 )
+_DAYS = frozenset({"until", "ended_on", "contract_from", "contract_until"})
+_NAMES: Mapping[str, Mapping[str, Text]] = {
+    "level": {each.value: name for each, name in LEVELS.items()},
+    "employment": {each.value: name for each, name in EMPLOYMENTS.items()},
+    "kind": {each.value: name for each, name in KINDS.items()},
+    "role": ROLES,
+    "is_local": {"yes": Text("có", "yes"), "no": Text("không", "no")},
+}
 _UNITS = frozenset({"unit_id", "parent_id", "successor_id"})
 
 
@@ -155,8 +164,9 @@ class Naming:
             return self._units.get(value, value)
         if field == "mailbox_id":
             return self._mailboxes.get(value, value)
-        names = {code.value: name for code, name in (*LEVELS.items(), *EMPLOYMENTS.items())}
-        return output.told(names[value]) if field in {"level", "employment"} and value in names else value
+        if field in _DAYS:
+            return date.fromisoformat(value)
+        return _NAMES.get(field, {}).get(value, value)
 
 
 def _show(directory: Directory, entry: Entry, *, as_json: bool) -> None:

@@ -29,11 +29,14 @@ COLUMNS = (
     Column("name", "Tên", "Name"),
     Column("parent", "Thuộc", "Below"),
     Column("document", "Văn bản", "Document"),
+)
+ENDED = (
+    *COLUMNS,
     Column("ended_on", "Kết thúc ngày", "Ended on"),
     Column("successor", "Nay thuộc", "Now in"),
 )
 ONE = (
-    *COLUMNS,
+    *ENDED,
     Column("local_part", "Tên hộp thư theo 5.1", "Local part by 5.1"),
     Column("people", "Cá nhân", "People"),
     Column("mailboxes", "Hộp thư", "Mailboxes"),
@@ -66,10 +69,16 @@ def add(
 
 @app.command("list", help=say("Liệt kê đơn vị.", "List the units."))
 @asks(Right.READ)
-def list_units(ctx: typer.Context, as_json: JsonOption = False) -> None:
+def list_units(
+    ctx: typer.Context,
+    *,
+    ended: Annotated[bool, typer.Option("--ended", help=say("Đơn vị đã kết thúc.", "Those that have ended."))] = False,
+    as_json: JsonOption = False,
+) -> None:
     units = sorted(frame(ctx).directory.units(), key=lambda unit: alphabetical(unit.symbol))
     symbols = {unit.unit_id: unit.symbol for unit in units}
-    output.listing(COLUMNS, (_row(unit, symbols) for unit in units), as_json=as_json)
+    wanted = (_row(unit, symbols) for unit in units if unit.is_living is not ended)
+    output.listing(ENDED if ended else COLUMNS, wanted, as_json=as_json)
 
 
 @app.command(help=say("Xem một đơn vị, người và hộp thư của đơn vị.", "Show a unit with its people and mailboxes."))

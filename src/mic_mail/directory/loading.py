@@ -121,7 +121,7 @@ def _entries(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[En
     """The mailboxes for which `wanted` is true."""
     facts = _facts(connection, wanted)
     apps = _app_passwords(connection, wanted)
-    primary, aliases = _addresses(connection, wanted)
+    primary, aliases, kept = _addresses(connection, wanted)
     for row in connection.execute(_MAILBOXES.where(wanted)):
         scram = None
         if row.scram_salt is not None:
@@ -138,27 +138,33 @@ def _entries(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[En
             display_name=row.display_name,
             owner=Owner(row.person_id, row.unit_id, row.person_name or row.unit_name or ""),
             aliases=tuple(aliases.get(row.mailbox_id, ())),
+            former_own=frozenset(kept.get(row.mailbox_id, ())),
             capabilities_hidden=frozenset(row.capabilities_hidden.split()),
             app_passwords=_usable(apps.get(row.mailbox_id, ()), facts.get(row.mailbox_id, ())),
         )
 
 
-def _addresses(connection: Connection, wanted: ColumnElement[bool]) -> tuple[dict[int, str], dict[int, list[str]]]:
-    """The mailboxes' own addresses and their aliases."""
+def _addresses(
+    connection: Connection, wanted: ColumnElement[bool]
+) -> tuple[dict[int, str], dict[int, list[str]], dict[int, list[str]]]:
+    """The mailboxes' own addresses, their aliases, and those of them that were their own and are kept for a time."""
     primary: dict[int, str] = {}
     aliases: dict[int, list[str]] = defaultdict(list)
+    kept: dict[int, list[str]] = defaultdict(list)
     live = (
-        select(Address.mailbox_id, Address.address, Address.role)
+        select(Address.mailbox_id, Address.address, Address.role, Address.until)
         .join(Mailbox, Mailbox.mailbox_id == Address.mailbox_id)
         .where(wanted, Address.role != Role.FORMER)
         .order_by(Address.address)
     )
-    for mailbox_id, address, role in connection.execute(live):
+    for mailbox_id, address, role, until in connection.execute(live):
         if role == Role.PRIMARY:
             primary[mailbox_id] = address
         else:
             aliases[mailbox_id].append(address)
-    return primary, aliases
+            if until is not None:
+                kept[mailbox_id].append(address)
+    return primary, aliases, kept
 
 
 def _app_passwords(connection: Connection, wanted: ColumnElement[bool]) -> dict[int, list[AppCredential]]:

@@ -84,6 +84,8 @@ class Entry:
     display_name: str
     owner: Owner
     aliases: tuple[str, ...] = ()
+    former_own: frozenset[str] = frozenset()
+    """Those of the aliases that were the mailbox's own and are kept for a time."""
     capabilities_hidden: frozenset[str] = frozenset()
     app_passwords: tuple[AppCredential, ...] = field(default=(), repr=False)
 
@@ -99,6 +101,8 @@ class AliasEntry:
 
     address: str
     mailbox_id: int
+    was_own: bool = False
+    """It was the mailbox's own and is kept for a time: its person still signs in with it (Reg. 2.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,9 @@ def assemble(
     for entry in changed:
         old = entries.get(entry.mailbox_id)
         for gone in old.addresses if old is not None else ():
-            addresses.pop(gone, None)
+            had = addresses.get(gone)
+            if had is not None and had.mailbox_id == entry.mailbox_id:  # else a unit's successor has it by now
+                del addresses[gone]
         if old is not None and old.credential is not None:
             costs[old.credential.costs] -= 1
         if entry.credential is not None:
@@ -174,7 +180,7 @@ def assemble(
         entries[entry.mailbox_id] = entry
         addresses[entry.address] = entry
         for alias in entry.aliases:
-            addresses[alias] = AliasEntry(alias, entry.mailbox_id)
+            addresses[alias] = AliasEntry(alias, entry.mailbox_id, alias in entry.former_own)
         if entry.kind is not MailboxKind.PERSONAL:
             for person in authority.names(entry.facts):
                 named_in[person] = named_in.get(person, frozenset()) | {entry.mailbox_id}

@@ -140,6 +140,7 @@ FIELDS: Mapping[str, Text] = {
     "document": Text("văn bản", "document"),
     "ended_on": Text("kết thúc ngày", "ended on"),
     "successor_id": Text("đơn vị kế thừa", "successor"),
+    "kind": Text("loại", "kind"),
     "display_name": Text("tên hiển thị", "display name"),
     "mailbox_id": Text("dẫn đến hộp thư", "leads to mailbox"),
     "role": Text("vai trò", "role"),

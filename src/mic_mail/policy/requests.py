@@ -287,7 +287,8 @@ def check(filing: Filing) -> None:
         )
     if filing.channel is Channel.LETTER and not (filing.document or "").strip():
         raise Incomplete(Text("Thiếu số văn bản.", "The number of the letter is missing."), clause=CLAUSE)
-    missing = [ITEMS[item] for item in rule.needs if not filing.items.get(item, "").strip()]
+    needs = () if changes_of(filing) else rule.needs  # a correction that names the right value needs no other words
+    missing = [ITEMS[item] for item in needs if not filing.items.get(item, "").strip()]
     if missing:
         raise Incomplete(
             Text(f"Thiếu {', '.join(m.vi for m in missing)}.", f"Missing: {', '.join(m.en for m in missing)}."),

@@ -28,7 +28,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.apppasswords import Use
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import AppCredential, Credential, Entry, Snapshot
+from mic_mail.directory.snapshot import AliasEntry, AppCredential, Credential, Entry, Snapshot
 from mic_mail.errors import Trouble
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State
@@ -417,11 +417,20 @@ class Access:
         name = (sasl.saslprep(user) or "").strip().lower()
         if not name or len(name.encode()) > MAX_USER_OCTETS:
             return ""
-        return name if "@" in name else f"{name}@{self._config.server.domain}"
+        address = name if "@" in name else f"{name}@{self._config.server.domain}"
+        entry = self._of_own(address)
+        return entry.address if entry is not None else address
+
+    def _of_own(self, address: str) -> Entry | None:
+        """The mailbox whose own address this is, or was until lately: mail programs know it by that for a time."""
+        found = self._snapshot.find(address)
+        if isinstance(found, AliasEntry):
+            return self._snapshot.entry(found.mailbox_id) if found.was_own else None
+        return found
 
     def _find(self, address: str) -> tuple[Entry, Credential] | None:
         """The mailbox that signs in as `address` (Reg. 2.3: by its own address, not by an alias) and its verifiers."""
-        entry = self._snapshot.find(address)
+        entry = self._of_own(address)
         return (entry, entry.credential) if isinstance(entry, Entry) and entry.credential is not None else None
 
     def find_again(self, signed_in: SignedIn) -> tuple[Entry, Credential] | Refusal:
