@@ -226,17 +226,17 @@ def test_clause_4_3_an_approval_expires(desk):
     content = Content(directory, Config(), clock)
     mai, minh = (Officer(login, login, Role.CENTRE, None, clock.now()) for login in ("mai", "minh"))
     origin = Origin("mai", "xác minh", "7/QĐ")
-    asked = content.ask(directory.mailbox(BE), Scope(), Hand(mai, "mai"), origin)
-    granted = content.approve(asked.access_id, Hand(minh, "minh"), origin)
+    asked = content.ask(directory.mailbox(BE), Scope(), Hand.of(mai, "mai", "mai"), origin)
+    granted = content.approve(asked.access_id, Hand.of(minh, "minh", "minh"), origin)
     assert granted.expires_at == clock.now() + timedelta(days=3)
     clock.move_to(granted.expires_at - timedelta(microseconds=1))
-    assert content.opened(asked.access_id, Hand(mai, "mai")) == granted
+    assert content.opened(asked.access_id, Hand.of(mai, "mai", "mai")) == granted
     clock.move_to(granted.expires_at)
     with pytest.raises(ContentRefused, match="has expired"):
-        content.opened(asked.access_id, Hand(mai, "mai"))
+        content.opened(asked.access_id, Hand.of(mai, "mai", "mai"))
     assert granted.stage(clock.now()) is Stage.EXPIRED
     with pytest.raises(ContentRefused):
-        content.approve(asked.access_id, Hand(minh, "minh"), origin)
+        content.approve(asked.access_id, Hand.of(minh, "minh", "minh"), origin)
     directory.close()
 
 

@@ -126,7 +126,12 @@ def test_clause_6_1_every_command_says_what_it_asks_for():
 
 _NEEDED = {
     "unit add": ("X", "Y"), "unit show": ("CNTT",), "person add": ("Y", "--unit", "CNTT"), "person show": ("1",),
-    "person move": ("1", "KHTC"), "person employment": ("1", "official"),
+    "person move": ("1", "KHTC"), "person employment": ("1", "official"), "person change": ("1", "--position", "x"),
+    "unit change": ("CNTT", "--name", "x"), "unit merge": ("CNTT", "--into", "KHTC"), "unit split": ("CNTT",),
+    "unit close": ("CNTT",), "mailbox address": ("dvbe@mic.gov.vn", "bedv"), "position set": ("x", "division"),
+    "domain add": ("x.test",), "domain move": ("x.test", "y.test"), "domain end": ("x.test",),
+    "directory cancel": ("1", "--reason", "x"), "signatory add": ("x", "--position", "x", "--document", "1"),
+    "signatory end": ("1", "--document", "1"),
     "alias add": ("dvbe", "x"), "alias remove": ("dvbe", "x"),
     "app-password list": ("dvbe@mic.gov.vn",), "app-password add": ("dvbe@mic.gov.vn", "x", "--document", "1"),
     "second-factor remove": ("dvbe@mic.gov.vn", "--document", "1"), "second-factor withdraw": ("x", "--document", "1"),
