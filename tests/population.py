@@ -17,9 +17,9 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Detail, Draft, FactKind, Level, MailboxKind
-from mic_mail.services.operations.working_calendar import prefill
 from mic_mail.services.mailboxes.credentials import Origin, verifiers
 from mic_mail.services.mailboxes.directory_changes import DirectoryChanges, PersonChange
+from mic_mail.services.operations.working_calendar import prefill
 
 PASSWORD = "mật khẩu 2026 dùng để thử"
 UNIT = UnitRecord(0, "CNTT", "Trung tâm Thông tin", document="1553/QĐ-BTTTT")

@@ -69,6 +69,9 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
         config.support,
         officers=here.directory.officers.all(),
         issued_on=config.regulation.issued_on,
+        units=here.directory.units(),
+        people=here.directory.people(),
+        pending=here.directory.changes.pending(),
     )
     rows = ({"severity": d.severity.value, "kind": d.kind, "subject": d.subject, "text": d.text} for d in found)
     output.listing(COLUMNS, rows, as_json=as_json)

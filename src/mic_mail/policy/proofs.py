@@ -19,12 +19,14 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "3.2": (
         "tests/clients/test_cli.py",
+        "tests/regulation/test_clause_6_5_changes.py",
         "tests/regulation/test_evidence.py",
         "tests/regulation/test_password_page.py",
     ),
     "3.3": ("tests/regulation/test_evidence.py",),
     "4.1": (
         "tests/regulation/test_clause_4_1.py",
+        "tests/regulation/test_clause_4_1_two_persons.py",
         "tests/regulation/test_markings_corpus.py",
         "tests/unit/checks/test_disguises.py",
     ),
@@ -101,6 +103,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_6_2_many.py",
         "tests/regulation/test_clause_6_2_outcomes.py",
         "tests/regulation/test_clause_6_2_owed.py",
+        "tests/regulation/test_clause_6_2_reorganised.py",
         "tests/regulation/test_clause_7_3_b.py",
     ),
     "6.3": (
@@ -117,13 +120,17 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "6.4.b": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_6_2.py",
+        "tests/regulation/test_clause_6_2_reorganised.py",
+        "tests/regulation/test_clause_6_5_changes.py",
         "tests/regulation/test_life_notices.py",
     ),
     "6.4.c": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_6_2.py",
+        "tests/regulation/test_clause_6_2_reorganised.py",
         "tests/regulation/test_clause_6_4_c.py",
         "tests/regulation/test_clause_6_4_c_reclaim.py",
+        "tests/regulation/test_clause_6_5_changes.py",
         "tests/regulation/test_life_notices.py",
         "tests/regulation/test_password_page.py",
         "tests/regulation/year/test_year.py",
@@ -132,6 +139,8 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "6.5": (
         "tests/regulation/test_acts.py",
+        "tests/regulation/test_clause_6_2_reorganised.py",
+        "tests/regulation/test_clause_6_5_changes.py",
         "tests/regulation/test_evidence.py",
     ),
     "7.1": (

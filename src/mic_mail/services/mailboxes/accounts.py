@@ -23,8 +23,8 @@ from mic_mail.policy.leaving import Leave, leaves, reclaim_at
 from mic_mail.policy.lifecycle import Decision, Reason, State, decide, timeline
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.reclaiming import is_empty, lies_in_archive
-from mic_mail.policy.states import Span
 from mic_mail.policy.signatories import must_sign
+from mic_mail.policy.states import Span
 from mic_mail.policy.suspension import absent_until
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.quota import check_quota

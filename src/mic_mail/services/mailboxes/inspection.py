@@ -5,6 +5,7 @@ each line says what to do. A person without a mailbox is information, not an err
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -12,9 +13,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from mic_mail.config.limits import QUOTA_FLOOR
+from mic_mail.directory.records import PersonRecord, UnitRecord
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.errors import MicMailError, Text
+from mic_mail.errors import MicMailError, Text, in_ascii
 from mic_mail.policy.addresses import is_bound, is_of_name
+from mic_mail.policy.directory_changes import Entry as Order
 from mic_mail.policy.facts import MailboxKind, first_broken
 from mic_mail.policy.handover import running
 from mic_mail.policy.holds import must_keep
@@ -50,17 +53,23 @@ def inspect(
     *,
     officers: Sequence[Officer] | None = None,
     issued_on: date | None = None,
+    units: Sequence[UnitRecord] = (),
+    people: Sequence[PersonRecord] = (),
+    pending: Sequence[Order] = (),
 ) -> list[Disagreement]:
     """Every disagreement, gravest first, then by subject.
 
     `support` is the help desk that refusals name; `officers` are those on record, None: nobody asked for them. `issued_on` is
-    the day of the decision: the addresses of older mailboxes agree with it whatever they are (Reg. 5.5).
+    the day of the decision: the addresses of older mailboxes agree with it whatever they are (Reg. 5.5). `units`, `people`,
+    `pending`: those of the directory, and the orders that wait.
     """
     found = [*_strays(snapshot, mail_root)]
     if officers is not None:
         found.extend(_administration(officers, now))
     if support is not None:
         found.extend(_help_desk(support, snapshot, now, settings))
+    found.extend(_of_units(units, people, snapshot))
+    found.extend(_of_orders(pending))
     for entry in snapshot:
         found.extend(_of_mailbox(entry, snapshot, mail_root, now, settings))
         found.extend(_of_hold(entry, mail_root))
@@ -137,6 +146,41 @@ def _administration(officers: Sequence[Officer], now: datetime) -> Iterator[Disa
         must_keep_centre(officers, now)
     except NotAuthorised as why:
         yield Disagreement(Severity.ERROR, "no_centre", "officer", why.text)
+
+
+def _of_units(units: Sequence[UnitRecord], people: Sequence[PersonRecord], snapshot: Snapshot) -> Iterator[Disagreement]:
+    """Reg. 6.5: nobody and nothing belongs to a unit that has ended, and a unit has one mailbox of its own."""
+    ended = {unit.unit_id: unit.symbol for unit in units if not unit.is_living}
+    left = [
+        *((each.full_name, each.unit_id) for each in people),
+        *((each.address, each.owner.unit_id) for each in snapshot if each.owner.person_id is None),
+    ]
+    for subject, unit_id in left:
+        if unit_id in ended:
+            yield Disagreement(
+                Severity.ERROR, "ended_unit", subject,
+                Text(f"Thuộc đơn vị {ended[unit_id]} đã kết thúc.", f"Belongs to {in_ascii(ended[unit_id])}, which has ended."),
+            )  # fmt: skip
+    own = Counter(each.owner.unit_id for each in snapshot if each.kind is MailboxKind.UNIT)
+    for unit in units:
+        if own[unit.unit_id] > 1:
+            yield Disagreement(
+                Severity.ERROR, "two_unit_mailboxes", unit.symbol,
+                Text("Đơn vị có hơn một hộp thư đơn vị.", "The unit has more than one unit mailbox."),
+            )  # fmt: skip
+
+
+def _of_orders(pending: Sequence[Order]) -> Iterator[Disagreement]:
+    """Reg. 6.2: a change whose day has come and that something stands in the way of."""
+    for order in pending:
+        if order.hindrance is not None:
+            yield Disagreement(
+                Severity.WARNING, "change_hindered", str(order.number),
+                Text(
+                    f"Thay đổi số {order.number} chưa thực hiện được: {order.hindrance}",
+                    f"Change {order.number} could not be carried out: see `mic-mail directory pending`.",
+                ),
+            )  # fmt: skip
 
 
 def _of_hold(entry: Entry, mail_root: Path) -> Iterator[Disagreement]:
