@@ -96,7 +96,7 @@ def plan(order: Order, world: World, is_taken: Callable[[str], bool]) -> Plan:
 
 
 class _Planner:
-    """One order on its way to a plan; `_owner` and `_own` follow what was planned so far."""
+    """One order on its way to a plan; `_roles` and `_own` follow what was planned so far."""
 
     def __init__(self, order: Order, world: World, is_taken: Callable[[str], bool]) -> None:
         self.plan = Plan()
@@ -211,6 +211,8 @@ class _Planner:
                 raise _refused("Đơn vị không thể thuộc chính nó.", "A unit cannot be below itself.", "6.5")
         data: dict[str, Detail] = {}
         for name, new in wanted.items():
+            if name == "document" and not self.plan.changes:  # it says where the values stand, and is no change by itself
+                continue
             old = getattr(unit, name)
             if self.plan.change(Subject.UNIT, unit.unit_id, name, old, new) and name in {"symbol", "name"}:
                 data |= {name: _text(new), f"{name}_before": _text(old)}
@@ -223,7 +225,7 @@ class _Planner:
     def merge(self) -> None:
         """Units end in another one."""
         into = self._living(self._details["into"])
-        for unit_id in self._details["units"]:
+        for unit_id in dict.fromkeys(self._details["units"]):
             if unit_id == into.unit_id:
                 raise _refused(f"{into.symbol} không thể sáp nhập vào chính nó.", f"{into.symbol} cannot end in itself.", "6.5")
             self._end(self._living(unit_id), into, frozenset())
@@ -233,6 +235,8 @@ class _Planner:
         unit, moves = self._living(self._details["unit"]), self._details["moves"]
         to_of = {("person", each["person"]) if "person" in each else ("mailbox", each["mailbox"]): each["to"]
                  for each in moves if "part" not in each}  # fmt: skip
+        if len(to_of) + sum("part" in each for each in moves) != len(moves):
+            raise _refused("Có người hoặc hộp thư được nêu hai lần.", "A person or mailbox is named twice.", "6.5")
         rest = self._details.get("rest")
         own = self._own.get(unit.unit_id)
         seat = to_of.get(("mailbox", own.mailbox_id), rest or unit.unit_id) if own is not None else None
