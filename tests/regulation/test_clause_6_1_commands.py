@@ -139,6 +139,7 @@ _NEEDED = {
     "password set": ("dvbe@mic.gov.vn",),
     "password reset": ("dvbe@mic.gov.vn", "--document", "1"), "backup": ("/nowhere",),
     "restore": ("dvbe@mic.gov.vn", "/nowhere"),
+    "calendar confirm": ("2026", "--document", "1"),
     "calendar prefill": ("2026",), "calendar set": ("/nowhere",), "calendar count": ("01/01/2026", "1"),
     "officer add": ("x", "y", "--role", "centre", "--document", "1"), "officer end": ("mai",),
     "content ask": ("dvbe@mic.gov.vn", "--reason", "x", "--document", "1"), "content approve": ("1", "--document", "1"),

@@ -115,7 +115,7 @@ def test_two_units_merge_and_three_people_are_promoted(
     with pytest.raises(smtplib.SMTPAuthenticationError):  # an alias of another unit's mailbox is none
         submit(server, "cntt@mic.gov.vn", letter("kts@mic.gov.vn", "binh@mic.gov.vn", "khong"))
     for address in ("an@mic.gov.vn", "ltchi@mic.gov.vn"):
-        assert run("mailbox", "leave", address, "26/11/2026", "--document", "9/QĐ") == 0
+        assert run("mailbox", "leave", address, "26/11/2026", "--cause", "retired", "--document", "9/QĐ") == 0
     submit(server, "an@mic.gov.vn", letter("an@mic.gov.vn", "binh@mic.gov.vn", "con-gui-duoc"))
     assert "con-gui-duoc" in inbox(server, "binh")
     with pytest.raises(smtplib.SMTPException):
