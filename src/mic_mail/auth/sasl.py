@@ -402,16 +402,16 @@ PLAINTEXT_MECHANISMS = ("PLAIN", "LOGIN")
 SCRAM_MECHANISMS = (PLUS, "SCRAM-SHA-256")
 
 
-def offered(*, tls: bool, plus: bool, cleartext: bool) -> tuple[str, ...]:
-    """The mechanisms to announce, strongest first; none at all where a password would travel in the open.
+def offered(*, tls: bool, plus: bool, cleartext: bool, scram: bool = True) -> tuple[str, ...]:
+    """Return the mechanisms to announce, strongest first; none at all where a password would travel in the open.
 
     SCRAM does not send the password, but without TLS the session that follows is open to anyone on the way, so it waits
     for TLS like the others.
     """
     if not tls and not cleartext:
         return ()
-    scram = SCRAM_MECHANISMS if plus else SCRAM_MECHANISMS[1:]
-    return (*scram, *PLAINTEXT_MECHANISMS)
+    by_proof = () if not scram else SCRAM_MECHANISMS if plus else SCRAM_MECHANISMS[1:]
+    return (*by_proof, *PLAINTEXT_MECHANISMS)
 
 
 def begin(mechanism: str, *, bindings: Bindings = NO_BINDING, nonce: Callable[[], str]) -> Exchange | None:

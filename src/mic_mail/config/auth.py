@@ -23,6 +23,14 @@ class Auth(Section):
             "10.2",
         ),
     ] = True
+    scram_in_tls13: Annotated[
+        bool,
+        About(
+            "Offer SCRAM in TLS 1.3 too; then msmtp, mpop and other programs with GNU SASL cannot sign in there unless they "
+            "are set to PLAIN.",
+            "10.2",
+        ),
+    ] = False
     scram_iterations: Annotated[
         int,
         Field(ge=65_536, le=10_000_000),

@@ -125,6 +125,8 @@ MEANINGS = {
     "limits.bulk_times": "Sáu giới hạn trên được nhân với số này cho `bulk_senders`.",
     "auth": "Mật khẩu và đăng nhập.",
     "auth.cleartext": "Cho đăng nhập không có TLS; chỉ để thử trên một máy.",
+    "auth.scram_in_tls13": "Cung cấp SCRAM cả trong TLS 1.3; khi đó msmtp, mpop và phần mềm dùng GNU SASL không đăng nhập "
+    "được nếu không đặt PLAIN.",
     "auth.channel_binding": "Cung cấp SCRAM-SHA-256-PLUS (ràng buộc tls-server-end-point, với TLS 1.2 cả tls-unique); false "
     "nếu có chương trình chỉ dùng tls-exporter.",
     "auth.scram_iterations": "Số vòng PBKDF2 của khóa SCRAM-SHA-256 cho mật khẩu mới.",

@@ -312,7 +312,9 @@ class Access:
     def mechanisms(self, peer: Peer) -> tuple[str, ...]:
         """The SASL mechanisms to announce on this connection, strongest first; empty where TLS has to come first."""
         plus, cleartext = bool(self._bindings(peer)), self._config.auth.cleartext
-        return sasl.offered(tls=peer.tls is not None, plus=plus, cleartext=cleartext)
+        # Programs of GNU SASL bind by tls-exporter there, which no library gives, and try nothing else (decision 0012).
+        scram = peer.tls is None or peer.tls.version != "TLSv1.3" or self._config.auth.scram_in_tls13
+        return sasl.offered(tls=peer.tls is not None, plus=plus, cleartext=cleartext, scram=scram)
 
     def _bindings(self, peer: Peer) -> sasl.Bindings:
         """What -PLUS can bind to on this connection, where it is offered."""
