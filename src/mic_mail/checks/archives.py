@@ -57,6 +57,17 @@ def _name(info: zipfile.ZipInfo) -> str:
         return info.filename
 
 
+def _alone(info: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    """The member as if it shared no octets with others: what may be read, our bounds decide.
+
+    The library would refuse such a member, warn of it or read it, as its release has it.
+    """
+    alone = zipfile.ZipInfo(info.orig_filename)
+    for what in ("header_offset", "compress_type", "compress_size", "file_size", "CRC", "flag_bits"):
+        setattr(alone, what, getattr(info, what))
+    return alone
+
+
 class _Members:
     """The members of an open archive, by name."""
 
@@ -88,7 +99,7 @@ class _Members:
         pieces: list[bytes] = []
         size = 0
         try:
-            with self._archive.open(info) as file:
+            with self._archive.open(_alone(info)) as file:
                 while piece := file.read(_READ_OCTETS):
                     budget.check_time()
                     size += len(piece)
