@@ -99,9 +99,10 @@ def letter(*to: str, subject: str = "Báo cáo", cc: str | None = None) -> Email
 def submit(
     server: MailServer, message: EmailMessage, *, options: list[str] | None = None, mail_options: Sequence[str] = ()
 ) -> dict[str, Any]:
+    to = [address.addr_spec for field in ("To", "Cc", "Bcc") if message[field] for address in message[field].addresses]
     with smtplib.SMTP_SSL("localhost", server.ports["submissions"], context=server.tls()) as smtp:
         smtp.login("dvbe", PASSWORD)
-        return smtp.send_message(message, mail_options=list(mail_options), rcpt_options=options or [])
+        return smtp.send_message(message, to_addrs=to, mail_options=list(mail_options), rcpt_options=options or [])
 
 
 def until(found: Callable[[], Any], seconds: float = 20) -> Any:

@@ -84,7 +84,7 @@ def properties(answer: httpx.Response) -> dict[str, dict[str, ElementTree.Elemen
         held = found.setdefault(response.findtext(f"{D}href") or "", {})
         for stat in response.findall(f"{D}propstat"):
             if " 200 " in (stat.findtext(f"{D}status") or ""):
-                held.update({one.tag.partition("}")[2]: one for one in stat.find(f"{D}prop") or ()})
+                held.update({one.tag.partition("}")[2]: one for one in stat.iterfind(f"{D}prop/*")})
     return found
 
 
