@@ -57,8 +57,10 @@ def overlapping(content: bytes, times: int) -> bytes:
 
 
 def quoting(content: bytes, times: int) -> bytes:
-    """Members that lie within one another: each is a stored block that quotes the header of the next and goes on as that one does
-    (David Fifield, A better zip bomb, 2019)."""
+    """Members that lie within one another: each quotes the header of the next in a stored block, and goes on as that one does.
+
+    David Fifield, A better zip bomb, 2019.
+    """
     kernel, size, checksum = zlib.compress(content, wbits=-15), len(content), zlib.crc32(content)
     local = [struct.pack("<4s5H3I2H", b"PK\x03\x04", 20, 0, 8, 0, 0, checksum, len(kernel), size, 1, 0) + b"z"]
     data, body, entries = [kernel], content, [(b"z", checksum, len(kernel), size)]
