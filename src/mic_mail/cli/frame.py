@@ -7,6 +7,7 @@ Nothing is read before a command asks for it, so `--help` and `init` work on a b
 import os
 import pwd
 import stat
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +49,12 @@ class Frame:
     officer: "Officer | None" = None
     """As whom the command was let in; None while no officer is on record."""
     _entered: bool = field(default=False, init=False)
+    _opened: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
+
+    def close(self) -> None:
+        """Close what the command has opened. What cannot be ended now is safe to leave."""
+        with suppress(MicMailError, OSError):
+            self._opened.close()
 
     @cached_property
     def config(self) -> "Config":
@@ -77,6 +84,7 @@ class Frame:
         from mic_mail.directory.repository import Directory
 
         directory = Directory(self._as_the_server().directory_url, clock=self.clock)
+        self._opened.callback(directory.close)
         if not self._has_tables(directory):
             raise Trouble(
                 Text(
@@ -115,7 +123,9 @@ class Frame:
         def tell(account_id: int, modseq: int) -> None:
             tell_account_changed(config.run_dir, account_id, modseq)
 
-        return open_mail_store(config, self.clock, open_accounts=OPEN_BY_COMMANDS, on_change=tell)
+        store = open_mail_store(config, self.clock, open_accounts=OPEN_BY_COMMANDS, on_change=tell)
+        self._opened.callback(store.close)
+        return store
 
     def tell_server(self) -> None:
         """Hint to a running server that the directory changed; without it the workers see it within two seconds."""

@@ -190,6 +190,7 @@ def build() -> typer.Typer:
         ] = False,
     ) -> None:
         ctx.obj = Frame(config_path=config, clock=ctx.obj, named=actor, code=code)
+        ctx.call_on_close(ctx.obj.close)
 
     return app
 

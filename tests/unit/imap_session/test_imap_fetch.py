@@ -303,6 +303,7 @@ def test_a_message_that_became_shorter_on_disk_ends_the_connection(talk: Talk, t
     for _ in range(5):
         talk.carry_out(talk.session.next())  # type: ignore[arg-type]
     [path] = (path for path in tmp_path.rglob("cur/*") if path.is_file())
+    path.chmod(0o600)  # nobody writes to a message, its owner neither
     os.truncate(path, 300_000)
     talk.run()
     assert talk.over
