@@ -1,20 +1,16 @@
 """ClamAV's daemon with one signature of our own: that of the EICAR test file, which is no malware and found by all."""
 
-import shutil
 import socket
 import subprocess
 import time
 from pathlib import Path
 
+import programs
+
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 SIGNATURE = f"Test.Eicar:0:*:{EICAR.hex()}\n"
 NAME = "Test.Eicar.UNOFFICIAL"
 START_SECONDS = 30.0
-
-
-def missing() -> str | None:
-    """Why it cannot be run here."""
-    return None if shutil.which("clamd") or Path("/usr/sbin/clamd").exists() else "not installed: clamd"
 
 
 class ClamDaemon:
@@ -42,8 +38,7 @@ class ClamDaemon:
         return f"unix:{self.socket}"
 
     def start(self) -> None:
-        program = shutil.which("clamd") or "/usr/sbin/clamd"
-        command = [program, "--config-file", str(self._folder / "clamd.conf")]
+        command = [programs.need("clamd"), "--config-file", str(self._folder / "clamd.conf")]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         limit = time.monotonic() + START_SECONDS
         while not self._answers():

@@ -8,6 +8,8 @@ memory           a folder in memory, for a store without a server
 
 import gc
 import os
+import resource
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import clauses
+import programs
 from memory import folder_in_memory
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # An example that takes long beside a busy machine is no failure: Hypothesis would let it have 200 ms.
     settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("patient")
+    sys.addaudithook(programs.watch)
+    _take_descriptors()
     if config.getoption("--clauses") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(clauses.Passed())
 
@@ -41,6 +46,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name != "test_year.py")
     for item in items:
         item.user_properties += [(clauses.PROVEN, clause) for clause in sorted(clauses.of_item(item))]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    programs.begin(item)
+
+
+def pytest_runtest_logfinish() -> None:
+    programs.end()
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """What the tests of a file left lying in circles is collected with the last: among so many objects Python waits long."""
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The last lines: what was skipped for want of what."""
+    for line in programs.told(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line)
+
+
+def _take_descriptors() -> None:
+    """As many as the server would take: usually 1,024 of several thousands that are allowed."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @pytest.hookimpl(trylast=True)

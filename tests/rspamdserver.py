@@ -16,6 +16,8 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import programs
+
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 GREY, SOFT, MARKED, QUARANTINED = "wantgreylist", "wantsoftreject", "wantheader", "wantquarantine"
 """Words in a subject that bring about an action."""
@@ -74,13 +76,6 @@ classifier "bayes" {{
   statfile {{ symbol = "BAYES_SPAM"; spam = true; }}
 }}
 """
-
-
-def missing(*, learning: bool = False) -> str | None:
-    """Why it cannot be run here."""
-    wanted = ("rspamd", *(("redis-server",) if learning else ()))
-    absent = [name for name in wanted if shutil.which(name) is None]
-    return f"not installed: {', '.join(absent)}" if absent else None
 
 
 def free_ports(number: int) -> list[int]:
@@ -194,8 +189,8 @@ class Rspamd:
             time.sleep(0.05)
 
     def _run(self, program: str, *arguments: str) -> None:
-        told = subprocess.DEVNULL
-        self._processes.append(subprocess.Popen([program, *arguments], stdout=told, stderr=told, cwd=self._folder))
+        command, told = [programs.need(program), *arguments], subprocess.DEVNULL
+        self._processes.append(subprocess.Popen(command, stdout=told, stderr=told, cwd=self._folder))
 
     def _answers(self, port: int) -> bool:
         try:

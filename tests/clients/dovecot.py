@@ -15,6 +15,8 @@ from typing import TypedDict
 
 import pytest
 
+import programs
+
 PROGRAM = Path("/usr/lib/dovecot/imap")
 
 _CONFIGURATION = """\
@@ -106,13 +108,18 @@ class Dovecot:
         return _Session([str(PROGRAM), "-c", str(self._configuration)], self._identity)
 
 
+def need_dovecot() -> str:
+    """Where a Dovecot of which our configuration can be read is; without it the test is skipped."""
+    found = programs.need("dovecot")
+    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
+    if not version.startswith("2.4"):
+        programs.lack("Dovecot 2.4")
+    return found
+
+
 def make_dovecot(*, utf8: bool = False) -> Iterator[Dovecot]:
     """A Dovecot for one test, or the reason why there is none."""
-    if not PROGRAM.exists():
-        pytest.skip(f"{PROGRAM} is not installed (Debian: dovecot-imapd)")
-    version = subprocess.run(["/usr/sbin/dovecot", "--version"], capture_output=True, text=True, check=False).stdout
-    if not version.startswith("2.4"):
-        pytest.skip(f"Dovecot 2.4 is needed, found {version.strip()!r}")
+    need_dovecot()
     with tempfile.TemporaryDirectory(prefix="mic-dovecot-") as name:
         yield Dovecot(Path(name), utf8=utf8)
 

@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,8 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
+import programs
+from clients.dovecot import need_dovecot
 from harness import NAMES
 from mic_mail.clock import SystemClock
 from mic_mail.net.tls import self_signed, write_pair
@@ -108,12 +107,9 @@ class OldSystem:
 
 def start_old_system(users: tuple[str, ...]) -> Iterator[OldSystem]:
     """A Dovecot with these users, and an administrator `admin`; or the reason why there is none."""
-    program = shutil.which("dovecot") or "/usr/sbin/dovecot"
-    if not Path(program).exists() or os.geteuid() != 0:
-        pytest.skip("Dovecot is not installed (Debian: dovecot-imapd), or this is not root")
-    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-    if not version.startswith("2.4"):
-        pytest.skip(f"Dovecot 2.4 is needed, found {version.strip()!r}")
+    program = need_dovecot()
+    if os.geteuid() != 0:
+        programs.lack("root, for dovecot")
     with tempfile.TemporaryDirectory(prefix="mic-old-") as name, socket.create_server(("127.0.0.1", 0)) as free:
         folder, port = Path(name), free.getsockname()[1]
         free.close()

@@ -20,7 +20,7 @@ from mic_mail.mime.scanner import MAX_PARTS
 
 __all__ = ["dovecot"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs_tool]
+pytestmark = [pytest.mark.slow, pytest.mark.needs_tool("dovecot")]
 
 Difference = tuple[str, Value, Value]
 """Which field, ours, Dovecot's."""

@@ -3,7 +3,6 @@
 import contextlib
 import imaplib
 import poplib
-import shutil
 import smtplib
 import subprocess
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+import programs
 from clients.test_imap_programs import MBSYNC, run
 from clients.test_ldap_programs import names
 from harness import MailServer, config_for, stopping
@@ -81,8 +81,7 @@ def by_smtp(server: MailServer, user: str, password: str) -> str:
 
 
 def by_ldap(server: MailServer, user: str, password: str) -> str:
-    if shutil.which("ldapsearch") is None:
-        pytest.skip("ldapsearch is not installed")
+    programs.need("ldapsearch")
     url = f"ldaps://127.0.0.1:{server.ports['ldaps']}"
     command = ["ldapsearch", "-x", "-LLL", "-H", url, "-D", user, "-w", password, "-b", BASE, f"(mail={user})", "cn"]
     env = {"LDAPTLS_CACERT": str(server.config.certificate), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
@@ -141,8 +140,7 @@ def test_with_a_second_factor_it_alone_opens_the_door(server: MailServer, door: 
     assert way(server, user, app.password) == "in"
 
 
-@pytest.mark.needs_tool
-@pytest.mark.skipif(shutil.which("mbsync") is None, reason="mbsync is not installed")
+@pytest.mark.needs_tool("mbsync")
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "PLAIN"])
 def test_mbsync_proves_an_app_password(server: MailServer, tmp_path: Path, mechanism: str) -> None:
     """Cyrus SASL's client, by SCRAM against keys of which the mailbox has several (RFC 5802 §3)."""

@@ -5,7 +5,6 @@ Needs Chromium and its driver. With MIC_MAIL_SCREENSHOTS=FOLDER each page is kep
 
 import base64
 import os
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+import programs
 from harness import MailServer, config_for, stopping
 from mic_mail.auth import totp
 from mic_mail.policy.downtime import Downtime
@@ -23,12 +23,7 @@ from mic_mail.policy.facts import FactKind
 from population import PASSWORD, draft
 from unit.web.conftest import NEW, SETTINGS
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-DRIVER = shutil.which("chromedriver") or ""
-pytestmark = [
-    pytest.mark.needs_tool,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromium-driver are not installed"),
-]
+pytestmark = pytest.mark.needs_tool("chromium", "chromedriver")
 DESK, PHONE, ZOOMED = (1200, 900), (360, 740), (600, 450)
 """Zoomed: what a desk's window of 1200 pixels shows at 200 %."""
 SECONDS = 40
@@ -39,14 +34,14 @@ class Visitor:
 
     def __init__(self, server: MailServer, folder: Path, size: tuple[int, int]) -> None:
         options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM
+        options.binary_location = programs.need("chromium")
         for argument in (
             "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--ignore-certificate-errors", "--hide-scrollbars",
             f"--user-data-dir={folder}",
         ):  # fmt: skip
             options.add_argument(argument)
         options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-        self.driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+        self.driver = webdriver.Chrome(options=options, service=Service(programs.need("chromedriver")))
         self.driver.set_page_load_timeout(SECONDS)
         metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-import clamdserver
 from clamdserver import EICAR, NAME, ClamDaemon
 from harness import MailServer, left_in_staging
 from mic_mail.config.document import write
@@ -26,9 +25,8 @@ from regulation.test_clause_7_2_c import subjects, submission, suspensions
 from regulation.test_commands import Console
 
 pytestmark = [
-    pytest.mark.needs_tool,
+    pytest.mark.needs_tool("clamd"),
     pytest.mark.clause("10.2", "15.5"),
-    pytest.mark.skipif(clamdserver.missing() is not None, reason=str(clamdserver.missing())),
 ]
 SENDER, READER = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import programs
 from mic_mail.cli.main import NOUNS, main
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.storage import readers
@@ -204,7 +205,10 @@ def test_a_narrow_terminal_shows_every_value(made: Path) -> None:
     """A column is never squeezed to nothing: the lines are wrapped by the terminal instead."""
     import pty
 
-    ours, theirs = pty.openpty()
+    try:
+        ours, theirs = pty.openpty()
+    except OSError:
+        programs.lack("a terminal (/dev/pts)")
     told = program("--config", made, "unit", "list", stdout=theirs, environment={"COLUMNS": "12"})
     os.close(theirs)
     assert (told.returncode, "1553" in os.read(ours, 65536).decode()) == (0, True), told.stderr
@@ -391,7 +395,7 @@ def test_init_makes_a_server_and_never_overwrites(command: Command, made: Path, 
     assert made.read_text() == before
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.needs_tool("another account")
 def test_what_root_inits_the_server_can_read(command: Command, tmp_path: Path) -> None:
     """With `--user`, data belongs to that account, and the file to root and the account's group; nothing is for others."""
     import pwd
@@ -484,6 +488,7 @@ def test_config_check_finds_what_a_start_would_stumble_over(more: str, key: str,
 
 def test_config_check_reads_the_directory(command: Command, made: Path, tmp_path: Path) -> None:
     """A damaged file is not right, and the server that would not start says it once, in the person's language."""
+    made.write_text(re.sub(r"# doors = .*", 'doors = ["smtp"]', made.read_text()).replace("# smtp = 25", "smtp = 0"))
     (tmp_path / "data" / "directory.sqlite").write_bytes(b"no database " * 999)
     assert command("--config", made, "config", "check").code == 1
     told = program("--lang", "vi", "--config", made, "serve", environment={"PYTHONIOENCODING": "utf-8"})

@@ -10,10 +10,9 @@ import pytest
 
 from peers.foreign import until
 from peers.letters import ODD, PASSWORD, Inbox, message, submit
-from peers.neighbours import ALL, Neighbours, neighbours
+from peers.neighbours import ALL, EACH, Neighbours, neighbours
 
-pytestmark = pytest.mark.needs_tool
-QUICK = ["postfix", "exim", pytest.param("opensmtpd", marks=pytest.mark.slow)]
+QUICK = [*EACH[:2], pytest.param("opensmtpd", marks=[pytest.mark.slow, pytest.mark.needs_tool("opensmtpd")])]
 """Of these OpenSMTPD takes some seconds."""
 LARGE = ("Một dòng dài vừa phải, có dấu. " * 2 + "\r\n") * 10_000
 FULL = 100_000
@@ -57,7 +56,7 @@ def is_report(octets: bytes) -> bool:
     return b"\nreturn-path: <>" in b"\n" + octets[:2000].lower() or b"delivery-status" in octets
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_as_it_was(near: Neighbours, inbox: Inbox, name: str) -> None:
     """Octet for octet behind what they put in front; TLS 1.3 in our trace."""
     mark, sender = f"came-{name}", f"a@{name}.example"
@@ -68,7 +67,7 @@ def test_as_it_was(near: Neighbours, inbox: Inbox, name: str) -> None:
     assert b"with ESMTPS (TLSv1.3" in found.split(b"\r\n\r\n")[0]
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_a_large_one(near: Neighbours, inbox: Inbox, name: str) -> None:
     """Exim brings it by BDAT (RFC 3030)."""
     mark, sender = f"much-{name}", f"a@{name}.example"
@@ -121,7 +120,7 @@ def test_full_and_empty_again(near: Neighbours, name: str) -> None:
     nothing_of_ours(near)
 
 
-@pytest.mark.parametrize("name", ["postfix", "exim"])
+@pytest.mark.parametrize("name", EACH[:2])
 def test_our_words_beyond_ascii(near: Neighbours, name: str) -> None:
     """RFC 6531 §3.7.4: who takes SMTPUTF8 hears Vietnamese, and hands it on readable; Exim writes octets beyond ASCII in octal,
     whatever is asked of it, and the code and the reference are to be read all the same."""
@@ -149,7 +148,7 @@ def test_a_loop_ends(near: Neighbours, inbox: Inbox, name: str) -> None:
     nothing_of_ours(near)
 
 
-@pytest.mark.parametrize("name", ["postfix", "exim"])
+@pytest.mark.parametrize("name", EACH[:2])
 def test_round_and_round(near: Neighbours, inbox: Inbox, name: str) -> None:
     """RFC 5321 §6.3: what has gone round too often is refused, and who brought it tells its own. OpenSMTPD does so earlier."""
     sender, mark = f"round@{name}.example", f"round-{name}"
@@ -160,7 +159,7 @@ def test_round_and_round(near: Neighbours, inbox: Inbox, name: str) -> None:
     nothing_of_ours(near)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_no_bounce_of_a_bounce(near: Neighbours, name: str) -> None:
     """To nobody, from the null sender, as a report would come: refused, and no mail of ours follows, to whomever."""
     before = len(near.ours.events())
@@ -171,7 +170,7 @@ def test_no_bounce_of_a_bounce(near: Neighbours, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_twenty_at_once(near: Neighbours, inbox: Inbox, name: str) -> None:
     """A queue that is emptied in one go: each has come once."""
     sender = f"burst@{name}.example"

@@ -1,7 +1,6 @@
 """Mail of ours at Postfix, Exim and OpenSMTPD: stored octet for octet, signed, and what they say of each recipient."""
 
 import re
-import shutil
 import smtplib
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ import dkim
 import dns.resolver
 import pytest
 
+import programs
 from harness import MailServer
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.dkim import strings_of
@@ -20,9 +20,7 @@ from mic_mail.outbound.news import tell_decided
 from mic_mail.services.operations.dkim import DkimKeys
 from peers.foreign import until
 from peers.letters import ODD, PASSWORD, Inbox, message, per_recipient, statuses, submit
-from peers.neighbours import ALL, Neighbours, neighbours
-
-pytestmark = pytest.mark.needs_tool
+from peers.neighbours import EACH, Neighbours, neighbours
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +99,11 @@ def by_opendkim(near: Neighbours, folder: Path, found: bytes) -> str:
     (folder / "dns").write_text("".join(f"{key.name} {key.record}\n" for key in keys))
     (folder / "conf").write_text(f"Mode v\nTestDNSData {folder}/dns\n")
     (folder / "message").write_bytes(found.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
-    command = ["opendkim", "-x", str(folder / "conf"), "-t", str(folder / "message"), "-vv"]
+    command = [programs.need("opendkim"), "-x", str(folder / "conf"), "-t", str(folder / "message"), "-vv"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_octet_for_octet(near: Neighbours, tmp_path: Path, name: str) -> None:
     """Vietnamese, dots, long lines, empty ones at the end, under TLS: what is stored ends with what was submitted, and our
     signatures verify."""
@@ -114,7 +112,7 @@ def test_octet_for_octet(near: Neighbours, tmp_path: Path, name: str) -> None:
     found = stored(near, name, f"octets-{name}")
     assert found.replace(b"\r\n", b"\n").endswith(octets.replace(b"\r\n", b"\n"))
     assert signers(near, found) == ["s1", "e1"]
-    if shutil.which("opendkim") is not None:
+    if not programs.missing("opendkim"):
         said = by_opendkim(near, tmp_path, found)
         assert said.count("dkim=pass") == 2, said
         assert "dkim=pass" not in by_opendkim(near, tmp_path, found.replace("Kính".encode(), b"Kinh"))
@@ -122,7 +120,7 @@ def test_octet_for_octet(near: Neighbours, tmp_path: Path, name: str) -> None:
     assert (sent["secured_by"], sent["tls"].partition(" ")[0]) == ("opportunistic", "TLSv1.3")
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_some_refused_some_deferred(near: Neighbours, inbox: Inbox, name: str) -> None:
     """In one transaction: who can has it once, who is refused is told of, who is deferred has it later, once."""
     mark, domain = f"mixed-{name}", f"{name}.example"
@@ -138,7 +136,7 @@ def test_some_refused_some_deferred(near: Neighbours, inbox: Inbox, name: str) -
     until(lambda: copies(near, name, mark) == 3)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_too_large_for_them(near: Neighbours, inbox: Inbox, name: str) -> None:
     """Over what they say they take: told of, and not one octet of it sent."""
     mark, to = f"large-{name}", f"large@{name}.example"
@@ -156,7 +154,7 @@ NO_QUOTES = {"opensmtpd"}
 RECIPIENT = re.compile(rb"^(?:Delivered-To|Envelope-to): (.*)$", re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_any_local_part_is_the_same_one_there(near: Neighbours, inbox: Inbox, name: str) -> None:
     """RFC 5321 §4.1.2: quoted or not, the other server stores it for the address that was meant; of one that it takes for
     nobody the sender hears by name."""
@@ -173,7 +171,7 @@ def test_any_local_part_is_the_same_one_there(near: Neighbours, inbox: Inbox, na
     left(near)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_addresses_beyond_ascii(near: Neighbours, inbox: Inbox, name: str) -> None:
     """RFC 6531 where it is offered, which OpenSMTPD does not: then the sender hears of it."""
     mark, to = f"utf8-{name}", f"đỗ.văn.bê@{name}.example"
@@ -188,7 +186,7 @@ def test_addresses_beyond_ascii(near: Neighbours, inbox: Inbox, name: str) -> No
         assert stored(near, name, mark).endswith(octets.replace(b"\r\n", b"\n"))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_nobody_promises_to_protect_it(near: Neighbours, inbox: Inbox, name: str) -> None:
     """RFC 8689 §4.2.1: none of them offers REQUIRETLS, and nobody vouches for the name."""
     mark, to = f"protected-{name}", f"protected@{name}.example"
@@ -197,7 +195,7 @@ def test_nobody_promises_to_protect_it(near: Neighbours, inbox: Inbox, name: str
     assert near[name].stored_with(mark.encode()) == []
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_more_recipients_than_they_take_at_once(near: Neighbours, inbox: Inbox, name: str) -> None:
     """Fifty, one of them refused; two of the servers take twenty in a transaction: everybody has it once."""
     mark, domain = f"fifty-{name}", f"{name}.example"
@@ -212,7 +210,7 @@ def test_null_mx(near: Neighbours, inbox: Inbox) -> None:
     assert statuses(inbox.report_on("b@null.example")) == {"b@null.example": "5.1.10"}
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_a_confirmation_that_was_asked_for(near: Neighbours, inbox: Inbox, name: str) -> None:
     """RFC 3461 §5.2.2: what was asked goes on to who offers DSN, and his confirmation comes to us."""
     mark, to = f"confirmed-{name}", f"confirmed@{name}.example"
@@ -229,7 +227,7 @@ def test_a_confirmation_that_was_asked_for(near: Neighbours, inbox: Inbox, name:
     assert "mic.gov.vn" not in about["Reporting-MTA"]
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_killed_in_the_middle(near: Neighbours, name: str) -> None:
     """When it has all of a message and has not said so yet: it waits here, and is there once after the server is back."""
     mark, other = f"killed-{name}", near[name]

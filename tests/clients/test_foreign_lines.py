@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
+import programs
 from mic_mail.outbound.queue import Ended
 from peers.badline import BACK, CLOSE, HANG, RESET, THERE, BadLine, Fault
 from peers.foreign import until
 from peers.letters import PASSWORD, Inbox, message
-from peers.neighbours import ALL, Neighbours, neighbours
+from peers.neighbours import EACH, Neighbours, neighbours
 from unit.outbound.test_sending import HEAD, Office
 
-pytestmark = [pytest.mark.needs_tool, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 LINES = {"postfix": "127.0.0.41", "exim": "127.0.0.42", "opensmtpd": "127.0.0.43"}
 BODY = "Một dòng.\r\n.\r\n" * 400
 TALK = [Fault(way, octets, how) for octets in (1, 30, 70, 200, 500) for way in (THERE, BACK) for how in (CLOSE, RESET)]
@@ -43,7 +44,7 @@ def near() -> Iterator[Neighbours]:
         yield near
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 async def test_a_line_to_them(near: Neighbours, tmp_path: Path, name: str) -> None:
     """A message for each fault, in a connection of its own; after a retry over good lines everything is there, whole."""
     other, faults = near[name], TALK + MAIL
@@ -85,7 +86,7 @@ def test_lines_to_us() -> None:
     with ExitStack() as stack:
         near = stack.enter_context(neighbours(through=(line := BadLine("127.0.0.1"))))
         if not near.others:
-            pytest.skip("none of them is installed, or not root")
+            programs.lack("Postfix, Exim and OpenSMTPD")
         near.ours.issue("dvbe", password=PASSWORD)
         inbox, count = Inbox(near.ours, "dvbe"), 12
         line.faults.extend([fault for fault in (TALK + MAIL)[::2] if fault.how != HANG])

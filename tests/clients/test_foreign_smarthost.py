@@ -13,8 +13,6 @@ from peers.foreign import until
 from peers.neighbours import Neighbours, neighbours
 from unit.outbound.test_sending import HEAD, Office
 
-pytestmark = pytest.mark.needs_tool
-
 
 @pytest.fixture(scope="module")
 def near() -> Iterator[Neighbours]:

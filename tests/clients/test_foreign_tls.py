@@ -14,11 +14,10 @@ from cryptography.hazmat.primitives import serialization
 from harness import read_events
 from httpsserver import WebServer, answer, web
 from mic_mail.outbound.progress import Said
-from peers.neighbours import ADDRESSES, ALL, Neighbours, neighbours
+from peers.neighbours import ADDRESSES, EACH, Neighbours, neighbours
 from unit.outbound.test_policies import policy
 from unit.outbound.test_sending import HEAD, Office
 
-pytestmark = pytest.mark.needs_tool
 WEB, NOBODY = "127.0.0.7", "127.0.0.9"
 ZEROS = "3 1 1 " + "0" * 64
 LEAVES = {
@@ -103,7 +102,7 @@ async def until(found: Callable[[], Any], what: str) -> Any:
     raise AssertionError(what)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 async def test_what_a_domain_asks_for(near: Neighbours, tmp_path: Path, name: str) -> None:
     """Met: it leaves, and the log says by what the server was known. Not met: nothing of it is said to anybody, it waits, and
     goes once the domain has put it right."""
@@ -147,7 +146,7 @@ async def test_what_a_domain_asks_for(near: Neighbours, tmp_path: Path, name: st
     assert marks == set(sent)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 async def test_the_exchanger_changes_between_tries(near: Neighbours, tmp_path: Path, name: str) -> None:
     """Nobody was at the old one; after a retry the new one is asked, and has it once."""
     below = f"moved.{name}.example"

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import shutil
 import smtplib
 import subprocess
 from collections.abc import Iterator
@@ -18,10 +17,6 @@ if TYPE_CHECKING:
     from harness import MailServer
 
 MESSAGES = 500
-
-
-def needs(program: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
 
 
 def run(command: list[str], *, home: Path, **how: object) -> subprocess.CompletedProcess[bytes]:
@@ -106,8 +101,7 @@ def digest(octets: bytes) -> str:
     return hashlib.sha256(octets).hexdigest()
 
 
-@needs("mbsync")
-@pytest.mark.needs_tool
+@pytest.mark.needs_tool("mbsync")
 def test_mbsync_keeps_two_sides_equal(mail_server: "MailServer", client: imapclient.IMAPClient, tmp_path: Path) -> None:
     """500 messages with flags, changed, moved and deleted on both sides, are equal by digest on both after each sync."""
     (tmp_path / "mail").mkdir()
@@ -169,8 +163,7 @@ set resolve = no
 """
 
 
-@needs("neomutt")
-@pytest.mark.needs_tool
+@pytest.mark.needs_tool("neomutt", "script")
 @pytest.mark.parametrize("qresync", ["yes", "no"])
 def test_neomutt_reads_flags_saves_and_deletes(
     mail_server: "MailServer", client: imapclient.IMAPClient, tmp_path: Path, qresync: str
@@ -206,8 +199,7 @@ def curl(server: "MailServer", *arguments: str, home: Path, door: str = "imaps",
     ).stdout  # fmt: skip
 
 
-@needs("curl")
-@pytest.mark.needs_tool
+@pytest.mark.needs_tool("curl")
 @pytest.mark.parametrize("door", ["imaps", "imap"])
 def test_curl_uploads_lists_fetches_and_searches(mail_server: "MailServer", tmp_path: Path, door: str) -> None:
     """curl does its four things, over TLS from the first octet and over STARTTLS."""
@@ -222,8 +214,7 @@ def test_curl_uploads_lists_fetches_and_searches(mail_server: "MailServer", tmp_
     assert curl(mail_server, *more, home=tmp_path, door=door, path="INBOX?SUBJECT%207").strip() == b"* SEARCH 1"
 
 
-@needs("curl")
-@pytest.mark.needs_tool
+@pytest.mark.needs_tool("curl")
 def test_curl_fetches_what_nobody_has_read(mail_server: "MailServer", tmp_path: Path) -> None:
     """It reads the first line of the answer alone, so the flag that its FETCH sets has to stand there too."""
     with smtplib.SMTP("127.0.0.1", mail_server.ports["smtp"]) as client:
@@ -231,8 +222,7 @@ def test_curl_fetches_what_nobody_has_read(mail_server: "MailServer", tmp_path: 
     assert curl(mail_server, home=tmp_path, path="INBOX;UID=1").endswith(message(7))
 
 
-@needs("curl")
-@pytest.mark.needs_tool
+@pytest.mark.needs_tool("curl")
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "SCRAM-SHA-256"])
 def test_curl_signs_in_by_each_mechanism(mail_server: "MailServer", tmp_path: Path, mechanism: str) -> None:
     """Every mechanism that is offered works with a program that was not written by us."""
@@ -242,8 +232,7 @@ def test_curl_signs_in_by_each_mechanism(mail_server: "MailServer", tmp_path: Pa
     assert answer == b""
 
 
-@needs("curl")
-@pytest.mark.needs_tool
+@pytest.mark.needs_tool("curl")
 def test_curl_in_clear_is_refused(mail_server: "MailServer", tmp_path: Path) -> None:
     """Without TLS no password is taken and none is asked for (Reg. 10.2)."""
     done = subprocess.run(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import programs
 from population import PASSWORD
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ SCRIPT = Path(__file__).with_name("imapflow.js")
 
 @cache
 def node_path() -> str | None:
-    """Where imapflow lies; None without it or without node."""
-    if shutil.which("node") is None:
-        return None
+    """Where imapflow lies, if anywhere."""
     folders = [os.environ.get("NODE_PATH", "")]
     if shutil.which("npm") is not None:
         folders.append(subprocess.run(["npm", "root", "-g"], capture_output=True, text=True, check=False).stdout.strip())
@@ -41,9 +40,10 @@ def node_path() -> str | None:
 @pytest.fixture
 def day(mail_server: "MailServer") -> dict[str, Any]:
     """What imapflow told of its day."""
+    programs.need("node")
     folder = node_path()
     if folder is None:
-        pytest.skip("node or imapflow is not installed")
+        programs.lack("imapflow (npm)")
     done = subprocess.run(
         ["node", str(SCRIPT), "localhost", str(mail_server.ports["imaps"]), "dvbe@mic.gov.vn", PASSWORD,
          str(mail_server.config.certificate)],

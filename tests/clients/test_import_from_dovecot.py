@@ -16,7 +16,7 @@ from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import ANSWERED, FLAGGED, SEEN, AccountRef
 from regulation.test_commands import Console
 
-pytestmark = pytest.mark.needs_tool
+pytestmark = pytest.mark.needs_tool("dovecot")
 
 
 def letter(number: int, octets: int = 100) -> bytes:

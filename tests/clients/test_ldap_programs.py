@@ -1,7 +1,6 @@
 """The address book as programs ask for it: OpenLDAP's own tools, with the certificate checked."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 
@@ -12,10 +11,7 @@ from ldapwords import BASE
 from mic_mail.policy.facts import MailboxKind
 from population import PASSWORD
 
-pytestmark = [
-    pytest.mark.needs_tool,
-    pytest.mark.skipif(shutil.which("ldapsearch") is None, reason="ldapsearch is not installed"),
-]
+pytestmark = pytest.mark.needs_tool("ldapsearch")
 
 
 @pytest.fixture(scope="module")

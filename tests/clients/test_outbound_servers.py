@@ -1,7 +1,7 @@
 """Messages sent to real servers: Postfix's sink and our own; what arrives is what was given, octet for octet."""
 
 import asyncio
-import shutil
+import os
 import socket
 import ssl
 import subprocess
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import programs
 from addresses import parsed
 from harness import MailServer
 from mic_mail.outbound.commands import Addressee, Sending
@@ -18,7 +19,6 @@ from mic_mail.outbound.peer import Fate, Patience, Peer, Result
 from mic_mail.storage.types import INBOX, AccountRef
 
 PATIENCE = Patience(5, 10, 10, 10, 10, 20, 2)
-SINK = shutil.which("smtp-sink") or ("/usr/sbin/smtp-sink" if Path("/usr/sbin/smtp-sink").exists() else None)
 MESSAGE = (
     b"From: a@mic.gov.vn\r\nTo: b@example.org\r\nSubject: d\xe1\xba\xa5u ch\xe1\xba\xa5m\r\n\r\n"
     b".\r\n..\r\n.x\r\n\r\nno end of line" + b"\r\nlong " + b"x" * 900 + b"\r\n" * 3 + b"\xff\x80 eight bits\r\n"
@@ -51,8 +51,8 @@ def sink(tmp_path: Path) -> Iterator[Callable[..., tuple[int, Path]]]:
         port, folder = free_port(), tmp_path / f"sink{len(running)}"
         folder.mkdir(mode=0o777)
         folder.chmod(0o777)
-        assert SINK is not None
-        command = [SINK, "-u", "nobody", *options, "-R", str(folder), "-d", "m.%M.", f"127.0.0.1:{port}", "10"]
+        account = ["-u", "nobody"] if os.geteuid() == 0 else []
+        command = [programs.need("smtp-sink"), *account, *options, "-R", str(folder), "-d", "m.%M.", f"127.0.0.1:{port}", "10"]
         running.append(subprocess.Popen(command))
         limit = time.monotonic() + 10
         while time.monotonic() < limit:
@@ -70,8 +70,7 @@ def sink(tmp_path: Path) -> Iterator[Callable[..., tuple[int, Path]]]:
         process.wait(10)
 
 
-@pytest.mark.needs_tool
-@pytest.mark.skipif(SINK is None, reason="not installed: smtp-sink")
+@pytest.mark.needs_tool("smtp-sink")
 @pytest.mark.parametrize("options", [(), ("-p",), ("-e",), ("-8", "-p")], ids=["all", "no pipelining", "HELO alone", "7 bits"])
 async def test_postfix_sink(sink: Callable[..., tuple[int, Path]], options: tuple[str, ...]) -> None:
     port, folder = sink(*options)
@@ -88,8 +87,7 @@ async def test_postfix_sink(sink: Callable[..., tuple[int, Path]], options: tupl
         assert MESSAGE.replace(b"\r\n", b"\n").rstrip(b"\n") in text, body[:200]
 
 
-@pytest.mark.needs_tool
-@pytest.mark.skipif(SINK is None, reason="not installed: smtp-sink")
+@pytest.mark.needs_tool("smtp-sink")
 @pytest.mark.parametrize(
     ("options", "fate"),
     [

@@ -2,7 +2,6 @@
 
 import mailbox
 import poplib
-import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,10 +21,6 @@ BODIES = [
     "Subject: =?utf-8?q?hai?=\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nHai Đỗ Văn Bê\r\n".encode(),
     b"Subject: ba\r\n\r\n" + b"x" * 900 + b"\r\n" + b"y\r\n" * 20_000,
 ]
-
-
-def needs(program: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
 
 
 def run(command: list[str], *, home: Path, codes: Iterable[int] = (0,)) -> bytes:
@@ -110,8 +105,7 @@ def curl(server: "MailServer", *arguments: str, home: Path, door: str = "pop3s",
     )  # fmt: skip
 
 
-@needs("curl")
-@pytest.mark.needs_tool
+@pytest.mark.needs_tool("curl")
 @pytest.mark.parametrize("door", ["pop3s", "pop3"])
 def test_curl_lists_fetches_and_deletes(mail_server: "MailServer", tmp_path: Path, door: str) -> None:
     """curl does its things, over TLS from the first octet and over STLS."""
@@ -124,8 +118,7 @@ def test_curl_lists_fetches_and_deletes(mail_server: "MailServer", tmp_path: Pat
     assert left(mail_server) == 2
 
 
-@needs("curl")
-@pytest.mark.needs_tool
+@pytest.mark.needs_tool("curl")
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "SCRAM-SHA-256"])
 def test_curl_signs_in_by_each_mechanism(mail_server: "MailServer", tmp_path: Path, mechanism: str) -> None:
     """With an initial response and without, by a program that was not written by us."""
@@ -145,8 +138,7 @@ poll localhost protocol POP3 port {port} uidl
 """
 
 
-@needs("fetchmail")
-@pytest.mark.needs_tool
+@pytest.mark.needs_tool("fetchmail")
 @pytest.mark.parametrize("door", ["pop3s", "pop3"])
 def test_fetchmail(mail_server: "MailServer", tmp_path: Path, door: str) -> None:
     """With `keep` each message once, by its unique-id; without, all are deleted from the server."""
@@ -197,8 +189,7 @@ received_header off
 """
 
 
-@needs("mpop")
-@pytest.mark.needs_tool
+@pytest.mark.needs_tool("mpop")
 @pytest.mark.parametrize(
     ("door", "mechanism", "version", "log"),
     [
@@ -263,8 +254,7 @@ received = false
 """
 
 
-@needs("getmail")
-@pytest.mark.needs_tool
+@pytest.mark.needs_tool("getmail")
 def test_getmail(mail_server: "MailServer", tmp_path: Path) -> None:
     """Each message once, by its unique-id; then all deleted."""
     (tmp_path / "got").mkdir()

@@ -6,16 +6,14 @@ from pathlib import Path
 
 import pytest
 
-import rspamdserver
 from harness import MailServer
 from regulation.test_clause_10_2_spam import OUTSIDE, STRANGER, events, found, furnished, message, one_of, sent
 from regulation.test_clause_15_5_learning import OWNER, Program
 from rspamdserver import GREY, GTUBE, MARKED, PASSWORD, SOFT, Rspamd
 
 pytestmark = [
-    pytest.mark.needs_tool,
+    pytest.mark.needs_tool("rspamd"),
     pytest.mark.clause("10.2", "15.5"),
-    pytest.mark.skipif(rspamdserver.missing() is not None, reason=str(rspamdserver.missing())),
 ]
 SPAM = "đề nghị chuyển khoản ngay hôm nay để nhận giải thưởng lớn dành riêng cho ông bà tại ngân hàng".split()
 HAM = "kính gửi các cơ quan đơn vị báo cáo tuần về tình hình thực hiện nhiệm vụ công tác năm theo quyết định".split()
@@ -95,7 +93,7 @@ def letter(number: int, words: list[str]) -> bytes:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(rspamdserver.missing(learning=True) is not None, reason=str(rspamdserver.missing(learning=True)))
+@pytest.mark.needs_tool("redis-server")
 def test_it_learns_from_junk(serve: Callable[..., MailServer], tmp_path: Path) -> None:
     """What somebody moves to Junk is known when its like comes; moved back it is unlearned; said twice it is known already."""
     daemon = Rspamd(tmp_path / "rspamd", learning=True)

@@ -25,9 +25,8 @@ from unit.checks.origin.test_arc import BROKEN as BROKEN_CHAINS
 from unit.checks.origin.test_arc import chain
 
 pytestmark = [
-    pytest.mark.needs_tool,
+    pytest.mark.needs_tool("rspamd"),
     pytest.mark.slow,
-    pytest.mark.skipif(rspamdserver.missing() is not None, reason=str(rspamdserver.missing())),
 ]
 HOME, MX = "192.0.2.1", "mx.mic.gov.vn"
 SPF_RECORDS = {

@@ -1,7 +1,6 @@
 """rsyslog takes our security events by TCP (octet counting), UDP and its socket, and reads them as RFC 5424 messages (16.3)."""
 
 import json
-import shutil
 import socket
 import subprocess
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import programs
 from mic_mail.clock import ManualClock
 from mic_mail.log import following
 from mic_mail.log.maillog import MailLog
@@ -18,13 +18,11 @@ from mic_mail.log.syslog import Header
 from mic_mail.net.collectors import Collector, place
 from mic_mail.services.operations.syslog import Forwarding
 
-PROGRAM = shutil.which("rsyslogd") or "/usr/sbin/rsyslogd"
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)
 
 pytestmark = [
-    pytest.mark.needs_tool,
+    pytest.mark.needs_tool("rsyslogd"),
     pytest.mark.clause("16.3"),
-    pytest.mark.skipif(not Path(PROGRAM).exists(), reason="rsyslogd is not installed"),
 ]
 
 RULES = """
@@ -59,7 +57,7 @@ def rsyslog(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     port = free_port()
     rules = tmp_path / "rsyslog.conf"
     rules.write_text(RULES.format(folder=tmp_path, port=port))
-    words = [PROGRAM, "-n", "-f", str(rules), "-i", str(tmp_path / "pid")]
+    words = [programs.need("rsyslogd"), "-n", "-f", str(rules), "-i", str(tmp_path / "pid")]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         while True:

@@ -111,7 +111,17 @@ def forms(secret: str) -> list[bytes]:
 
 
 @pytest.mark.clause("10.2")
-@pytest.mark.parametrize("sign_in", [at_imap, at_pop3, at_smtp, at_ldap, at_the_page, at_carddav])
+@pytest.mark.parametrize(
+    "sign_in",
+    [
+        at_imap,
+        at_pop3,
+        at_smtp,
+        pytest.param(at_ldap, marks=pytest.mark.needs_tool("ldapwhoami")),
+        at_the_page,
+        at_carddav,
+    ],
+)
 def test_every_door(
     server: MailServer, capfd: pytest.CaptureFixture[str], sign_in: Callable[[MailServer, str, str], None]
 ) -> None:

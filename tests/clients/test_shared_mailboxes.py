@@ -4,7 +4,6 @@ import imaplib
 import json
 import poplib
 import re
-import shutil
 import smtplib
 import subprocess
 import time
@@ -464,8 +463,7 @@ SyncState *
 """
 
 
-@pytest.mark.needs_tool
-@pytest.mark.skipif(shutil.which("mbsync") is None, reason="mbsync is not installed")
+@pytest.mark.needs_tool("mbsync")
 def test_mbsync_keeps_a_shared_folder(server: MailServer, tmp_path: Path) -> None:
     """The unit's INBOX comes down below Shared/, and a flag that is set there goes up."""
     deliver(server, CNTT, "đồng bộ")

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import hmac
-import shutil
 import smtplib
 import ssl
 import subprocess
@@ -30,10 +29,6 @@ Kính gửi.
 BODY = b"K\xc3\xadnh g\xe1\xbb\xadi.\r\n.\r\n..\r\n"
 
 
-def needs(tool: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is not installed")
-
-
 def run(*command: str, stdin: str = "") -> str:
     done = subprocess.run(command, input=stdin.encode(), capture_output=True, timeout=30, check=False)
     said = (done.stdout + done.stderr).decode("utf-8", "replace")
@@ -46,8 +41,7 @@ def inbox(server: MailServer) -> list[bytes]:
     return [path.read_bytes() for path in (server.config.mail_root / "mic.gov.vn/ttlan/Maildir/cur").iterdir()]
 
 
-@pytest.mark.needs_tool
-@needs("curl")
+@pytest.mark.needs_tool("curl")
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "SCRAM-SHA-256"])
 @pytest.mark.parametrize("door", ["submission", "submissions"])
 def test_curl(mail_server: MailServer, tmp_path: Path, door: str, mechanism: str) -> None:
@@ -67,8 +61,7 @@ def test_curl(mail_server: MailServer, tmp_path: Path, door: str, mechanism: str
     assert b"with ESMTPSA (TLSv1.3 " in message
 
 
-@pytest.mark.needs_tool
-@needs("swaks")
+@pytest.mark.needs_tool("swaks")
 @pytest.mark.parametrize("pipeline", [[], ["--pipeline"]])
 def test_swaks(serve: Callable[..., MailServer], pipeline: list[str]) -> None:
     """AUTH LOGIN where cleartext is allowed (its TLS needs one more Perl module), also with PIPELINING; to two recipients."""
@@ -83,8 +76,7 @@ def test_swaks(serve: Callable[..., MailServer], pipeline: list[str]) -> None:
     assert len(inbox(server)) == 1
 
 
-@pytest.mark.needs_tool
-@needs("msmtp")
+@pytest.mark.needs_tool("msmtp")
 @pytest.mark.parametrize("mechanism", ["plain", "login"])
 def test_msmtp(mail_server: MailServer, tmp_path: Path, mechanism: str) -> None:
     """Delivery report parameters, implicit TLS, each mechanism; it removes Bcc itself (RFC 5322 §3.6.3)."""
@@ -104,8 +96,7 @@ def test_msmtp(mail_server: MailServer, tmp_path: Path, mechanism: str) -> None:
     assert b"\r\nBcc:" not in message
 
 
-@pytest.mark.needs_tool
-@needs("msmtp")
+@pytest.mark.needs_tool("msmtp")
 @pytest.mark.parametrize(("version", "mechanism"), [("1.2", "SCRAM-SHA-256-PLUS"), ("1.3", "PLAIN")])
 def test_msmtp_chooses_for_itself(serve: Callable[..., MailServer], tmp_path: Path, version: str, mechanism: str) -> None:
     """`auth on` signs in by default: bound by tls-unique in TLS 1.2, by PLAIN in TLS 1.3 (`docs/decisions/0012`)."""

@@ -24,7 +24,7 @@ from mic_mail.storage.types import Delivery
 
 __all__ = ["dovecot"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs_tool]
+pytestmark = [pytest.mark.slow, pytest.mark.needs_tool("dovecot")]
 
 CRITERIA = (
     "ARRIVAL", "CC", "DATE", "FROM", "SIZE", "SUBJECT", "TO", "DISPLAYFROM", "DISPLAYTO", "REVERSE DATE", "REVERSE SUBJECT",

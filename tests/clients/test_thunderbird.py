@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clients import thunderbird
 from clients.thunderbird import Login, ScriptFailed, Thunderbird
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.policy.facts import FactKind, MailboxKind
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.needs_tool,
-    pytest.mark.skipif(thunderbird.missing() is not None, reason=str(thunderbird.missing())),
+    pytest.mark.needs_tool("Xvfb", "thunderbird"),
 ]
 
 DVBE, TTLAN, NVHUNG = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn", "nvhung@mic.gov.vn"

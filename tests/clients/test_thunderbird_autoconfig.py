@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from clients import thunderbird
 from clients.thunderbird import Thunderbird
 from harness import MailServer, config_for, stopping
 from population import PASSWORD
@@ -18,9 +17,8 @@ from unit.web.test_autosetup import free_ports
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.needs_tool,
+    pytest.mark.needs_tool("Xvfb", "thunderbird"),
     pytest.mark.clause("8.1"),
-    pytest.mark.skipif(thunderbird.missing() is not None, reason=str(thunderbird.missing())),
 ]
 DVBE, HOST = "dvbe@mic.gov.vn", "mail.mic.gov.vn"
 DOORS = ("smtp", "imaps", "submissions", "https", "http")

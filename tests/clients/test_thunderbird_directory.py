@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from clients import thunderbird
 from clients.thunderbird import Thunderbird
 from harness import MailServer, config_for, stopping
 from ldapwords import BASE
@@ -14,8 +13,7 @@ from population import PASSWORD
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.needs_tool,
-    pytest.mark.skipif(thunderbird.missing() is not None, reason=str(thunderbird.missing())),
+    pytest.mark.needs_tool("Xvfb", "thunderbird"),
 ]
 
 ADD_LDAP = """

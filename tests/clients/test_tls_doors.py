@@ -10,7 +10,6 @@ import email.policy
 import hashlib
 import hmac
 import json
-import shutil
 import socket
 import ssl
 import subprocess
@@ -249,7 +248,7 @@ def look_with_testssl(server: MailServer, door: str, told: Path) -> list[dict[st
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.skipif(shutil.which("testssl") is None, reason="needs testssl")
+@pytest.mark.needs_tool("testssl")
 @pytest.mark.parametrize("door", ALL)
 def test_testssl_finds_nothing_above_low(rows_of: dict[str, list[dict[str, Any]]], door: str) -> None:
     """Protocols, suites, known weaknesses: what is worse than LOW has to do with the authority of the test alone."""

@@ -8,7 +8,6 @@ Used by test_thunderbird.py; nothing here knows about the server under test beyo
 import contextlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -17,15 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PROGRAMS = ("Xvfb", "thunderbird")
+import programs
+
 START_SECONDS = 60.0
 SCRIPT_SECONDS = 45.0
-
-
-def missing() -> str | None:
-    """What is not installed, or None."""
-    absent = [program for program in PROGRAMS if shutil.which(program) is None]
-    return f"not installed: {', '.join(absent)}" if absent else None
 
 
 class ScriptFailed(AssertionError):
@@ -362,9 +356,9 @@ class Thunderbird:
 
     def screenshot(self, path: Path) -> None:
         """What a person would see."""
-        program = shutil.which("import")
-        if program is not None:
-            subprocess.run([program, "-display", self.display, "-window", "root", str(path)], check=True, timeout=30)
+        if not programs.missing("import"):
+            command = [programs.need("import"), "-display", self.display, "-window", "root", str(path)]
+            subprocess.run(command, check=True, timeout=30)
 
     def close(self) -> None:
         """End the program and its screen."""

@@ -1,7 +1,6 @@
 """When `backup` has said that it is done, a power cut takes nothing of what it copied by itself: shown by the system calls."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from regulation.test_clause_4_2_quarantine import House
 from regulation.test_commands import PROGRAM
 
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+pytestmark = pytest.mark.needs_tool("strace")
 _SYNCED = re.compile(r"f(?:data)?sync\(\d+<([^>]*)>\) += 0")
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+import programs
 from faults.actors import look
 from faults.ledger import Deliveries, identify, message
 from faults.wire import Imap, Refused, Smtp
@@ -65,7 +66,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     command = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(path)]
     mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     if mounted.returncode:
-        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
+        programs.lack("a file system of its own (mount, as root)")
     yield Disk(path)
     subprocess.run(["umount", "-l", str(path)], check=False)
 

@@ -7,7 +7,6 @@ of it.
 """
 
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -20,6 +19,7 @@ from threading import Barrier
 
 import pytest
 
+import programs
 from faults.ledger import message
 from faults.wire import Imap, Smtp
 from harness import ProcessServer
@@ -198,9 +198,7 @@ MAIL, SPOOL, FOLDERS, SIDECARS = ("/cur/",), ("/spool/live/",), ("/Maildir/.",),
 @pytest.fixture
 def traced(serve_processes: Callable[..., ProcessServer], tmp_path: Path) -> Iterator[tuple[ProcessServer, Path]]:
     """A server whose only worker is under strace, and the trace."""
-    strace = shutil.which("strace")
-    if strace is None:
-        pytest.skip("strace is not installed")
+    strace = programs.need("strace")
     server = serve_processes({"process": {"workers": 1}, "auth": {"cleartext": True}})
     for local in ("dvbe", "ttlan", "fresh"):
         server.population.issue(local)
@@ -212,7 +210,7 @@ def traced(serve_processes: Callable[..., ProcessServer], tmp_path: Path) -> Ite
     first = tracing.stderr.readline()
     if "attached" not in first:
         tracing.wait(10)
-        pytest.skip(f"strace cannot attach: {first.strip()}")
+        programs.lack("the right to trace processes (strace)")
     yield server, trace
     if tracing.poll() is None:
         tracing.send_signal(signal.SIGINT)

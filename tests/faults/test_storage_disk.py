@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import programs
 from mic_mail.mime.render import answers_of
 from mic_mail.storage import replacing, section, sidecars
 from mic_mail.storage.errors import DiskFull, Unavailable
@@ -38,7 +39,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "small"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True, check=False).returncode:
-        pytest.skip("cannot mount a tmpfs here")
+        programs.lack("a file system of its own (mount, as root)")
     yield disk
     subprocess.run(["umount", "-l", disk], check=False)
 

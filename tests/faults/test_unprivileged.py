@@ -2,10 +2,8 @@
 
 import os
 import pwd
-import shutil
 import smtplib
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,19 +34,8 @@ def of_process(pid: int) -> dict[str, list[str]]:
     return {name: rest.split() for name, _, rest in (line.partition(":") for line in lines)}
 
 
-def trouble() -> str | None:
-    """Why no process can be another account here: nobody but root, or a Python that others cannot reach."""
-    if os.geteuid() != 0:
-        return "only root can give up root"
-    try:
-        subprocess.run([sys.executable, "-c", ""], check=True, user="nobody", group="nogroup", extra_groups=[], cwd="/")
-    except (OSError, subprocess.CalledProcessError):
-        return "others cannot reach this Python"
-    return None
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(trouble() is not None, reason=str(trouble()))
+@pytest.mark.needs_tool("another account")
 @pytest.mark.clause("10.2")
 def test_every_process_is_the_account(server: ProcessServer) -> None:
     """Supervisor and children, also one that was started again; the key is read by nobody else; files are the account's."""
@@ -75,7 +62,7 @@ def test_every_process_is_the_account(server: ProcessServer) -> None:
     assert server.config.key.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+@pytest.mark.needs_tool("systemd-analyze")
 def test_the_unit_is_a_sandbox() -> None:
     """What systemd itself thinks of the unit: at most 2.0 of 10, and nothing in it that it does not know."""
     done = subprocess.run(

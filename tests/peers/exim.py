@@ -4,7 +4,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from peers.foreign import SIZE_LIMIT, Foreign, Place, program
+import programs
+from peers.foreign import SIZE_LIMIT, Foreign, Place
 
 USER = "Debian-exim"
 LOGIN, PASSWORD = "bo-tttt", "mat-khau-rieng"
@@ -113,14 +114,8 @@ class Exim(Foreign):
 
     name = "exim"
 
-    @classmethod
-    def missing(cls) -> str:
-        return "" if program("exim4", "exim4") is not None else "exim4"
-
     def __init__(self, place: Place) -> None:
-        found = program("exim4", "exim4")
-        assert found is not None
-        self._exim = found
+        self._exim = programs.need("exim")
         self._file = place.folder / "exim.conf"
         super().__init__(place)
 
@@ -139,10 +134,10 @@ class Exim(Foreign):
         subprocess.run(["chown", "root:root", str(self._file)], check=True)
 
     def _command(self) -> Sequence[str]:
-        return [str(self._exim), "-C", str(self._file), "-bdf", "-q1m"]
+        return [self._exim, "-C", str(self._file), "-bdf", "-q1m"]
 
     def _run(self, *words: str) -> str:
-        done = subprocess.run([str(self._exim), "-C", str(self._file), *words], capture_output=True, text=True, check=False)
+        done = subprocess.run([self._exim, "-C", str(self._file), *words], capture_output=True, text=True, check=False)
         return done.stdout
 
     def grey(self, on: bool) -> None:

@@ -9,14 +9,12 @@ else has no home) it brings to us. What it stores lies in one Maildir, whoever i
     grey...        likewise, as long as `grey(True)` holds
     another        accepted
 
-At `expired.NAME.example` it shows (by SNI) a certificate that has ended. The chain holds the authority. Programs that are not
-on the PATH are looked for in /opt/mail-peers/PROGRAM, where `.ci/run` unpacks them: their packages exclude one another.
-They drop root, so they need it: without it, or without the program, `missing()` says what is not there.
+At `expired.NAME.example` it shows (by SNI) a certificate that has ended. The chain holds the authority. Where their
+programs are, and what they need, is in `programs`.
 """
 
 import contextlib
 import os
-import shutil
 import smtplib
 import socket
 import subprocess
@@ -30,7 +28,6 @@ from typing import Any, ClassVar
 from authorities import Authority
 
 HOME = "mic.gov.vn"
-PEERS = Path("/opt/mail-peers")
 SIZE_LIMIT = 1_000_000
 """Octets of a message that they take."""
 
@@ -57,15 +54,6 @@ def free_port(*addresses: str) -> int:
             except OSError:
                 continue
             return port
-
-
-def program(name: str, package: str) -> Path | None:
-    """Where a program of a package lies."""
-    unpacked = PEERS / package / "usr/sbin" / name
-    if unpacked.exists():
-        return unpacked
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    return Path(found) if found is not None else None
 
 
 @dataclass(frozen=True)
@@ -99,11 +87,6 @@ class Foreign(ABC):
         self.chain, self.key = self._pair("good", self.host, f"ta.{self.domain}", days=90)
         self.old_chain, self.old_key = self._pair("expired", f"expired.{self.name}.example", days=-1)
         self._configure()
-
-    @classmethod
-    @abstractmethod
-    def missing(cls) -> str:
-        """What is not there that it needs; empty: it can run."""
 
     @abstractmethod
     def _configure(self) -> None:

@@ -1,6 +1,5 @@
 """Our server among the mail servers of others: one name server, one authority, and all of these programs that are installed."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import programs
 from authorities import Authority
 from dnsserver import NameServer, name_server
 from harness import MailServer, config_for
@@ -25,6 +25,8 @@ KINDS: dict[str, type[Foreign]] = {"postfix": Postfix, "exim": Exim, "opensmtpd"
 ADDRESSES = {"postfix": "127.0.0.31", "exim": "127.0.0.32", "opensmtpd": "127.0.0.33"}
 PASSWORD = "mat khau 2026 dung de thu"
 ALL = tuple(KINDS)
+EACH = [pytest.param(name, marks=pytest.mark.needs_tool(name)) for name in ALL]
+"""For `parametrize`: where one is not installed, its tests are skipped."""
 
 
 @dataclass
@@ -37,7 +39,6 @@ class Neighbours:
     port: int
     """On which all others listen."""
     others: dict[str, Foreign]
-    missing: dict[str, str]
     server: MailServer | None
 
     @property
@@ -48,7 +49,8 @@ class Neighbours:
     def __getitem__(self, name: str) -> Foreign:
         """One of them, or the test is skipped."""
         if name not in self.others:
-            pytest.skip(f"not installed, or not root: {self.missing.get(name, name)}")
+            programs.need(name)
+            raise AssertionError(f"{name} is here, and was not wanted")
         return self.others[name]
 
 
@@ -65,8 +67,9 @@ def neighbours(
     """`wanted`: of which programs; `home`, `trusted`: where another server of ours than this one is, and its certificate;
     `through`: the line by which they come to us."""
     port = free_port(*ADDRESSES.values())
-    missing = {name: kind.missing() if os.geteuid() == 0 else "root" for name, kind in KINDS.items()}
-    chosen = [name for name in wanted or ALL if not missing[name]]
+    chosen = [name for name in wanted or ALL if not programs.missing(name)]
+    for name in chosen:
+        programs.need(name)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mic-mail-peers-")))
         folder.chmod(0o755)
@@ -90,7 +93,7 @@ def neighbours(
             each.launch()
         for each in others.values():
             each.wait()
-        yield Neighbours(folder, authority, names, port, others, missing, server)
+        yield Neighbours(folder, authority, names, port, others, server)
 
 
 def _zone() -> dict[tuple[str, str], list[str]]:

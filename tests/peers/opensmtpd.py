@@ -7,7 +7,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from peers.foreign import HOME, SIZE_LIMIT, Foreign, program
+import programs
+from peers.foreign import HOME, SIZE_LIMIT, Foreign
 
 CONFIGURATION = """\
 pki good cert "{d}/good.pem"
@@ -40,13 +41,6 @@ class OpenSmtpd(Foreign):
 
     name = "opensmtpd"
 
-    @classmethod
-    def missing(cls) -> str:
-        if program("smtpd", "opensmtpd") is None:
-            return "opensmtpd"
-        may = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
-        return "" if may else "a mount namespace"
-
     def _configure(self) -> None:
         place = self.place
         for name in ("spool/smtpd", "run", "lib/opensmtpd/empty", "mail"):
@@ -63,15 +57,14 @@ class OpenSmtpd(Foreign):
         self._file.write_text(text)
 
     def _command(self) -> Sequence[str]:
-        smtpd = program("smtpd", "opensmtpd")
-        assert smtpd is not None
+        smtpd = Path(programs.need("opensmtpd"))
         helpers = smtpd.parents[1] / "libexec"
         binds = [f"mount --bind {helpers if name == 'libexec' else self.folder / name} {at}" for name, at in BINDS.items()]
         script = " && ".join([*binds, f"exec {smtpd} -d -v -f {self._file}"])
         return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
 
     def _control(self, *words: str) -> str:
-        control = program("smtpctl", "opensmtpd")
+        control = Path(programs.need("opensmtpd")).with_name("smtpctl")
         assert self.process is not None
         command = ["nsenter", f"--mount=/proc/{self.process.pid}/ns/mnt", str(control), *words]
         return subprocess.run(command, capture_output=True, text=True, check=False, group="opensmtpq").stdout

@@ -9,8 +9,8 @@ import threading
 import time
 from collections.abc import Sequence
 
-from peers.foreign import HOME, SIZE_LIMIT, Foreign, Place, free_port, program
-from postfixmaster import DIST, write_master
+from peers.foreign import HOME, SIZE_LIMIT, Foreign, Place, free_port
+from postfixmaster import write_master
 
 CONFIGURATION = """\
 compatibility_level = 3.10
@@ -90,10 +90,6 @@ class Postfix(Foreign):
     """Postfix 3."""
 
     name = "postfix"
-
-    @classmethod
-    def missing(cls) -> str:
-        return "" if program("postfix", "postfix") is not None and DIST.exists() else "postfix"
 
     def __init__(self, place: Place) -> None:
         self._policy = socketserver.ThreadingTCPServer(("127.0.0.1", free_port("127.0.0.1")), _Policy)

@@ -9,7 +9,6 @@ import json
 import mailbox
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+import programs
 from harness import MailServer, config_for
 from mic_mail.clock import SystemClock
 from mic_mail.errors import Refused, Trouble
@@ -402,11 +402,9 @@ def test_an_export_comes_back(console: Console, tmp_path: Path) -> None:
         EmlSource(str(folder))
 
 
-@pytest.mark.needs_tool
+@pytest.mark.needs_tool("readpst")
 def test_a_pst_is_read_by_a_program_apart(tmp_path: Path) -> None:
     """What is none is refused, and so is one that the program cannot read; nothing is left of it."""
-    if shutil.which("readpst") is None:
-        pytest.skip("readpst is not installed (Debian: pst-utils)")
     path, work = tmp_path / "old.pst", tmp_path / "work"
     path.write_bytes(b"no pst")
     with pytest.raises(SourceWrong, match="no PST"):
@@ -456,7 +454,7 @@ def test_a_full_disk_while_a_pst_is_unpacked(tmp_path: Path, monkeypatch: pytest
     program.parent.mkdir()
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=90m", "tmpfs", disk], capture_output=True, check=False).returncode:
-        pytest.skip("cannot mount a tmpfs here")
+        programs.lack("a file system of its own (mount, as root)")
     try:
         program.write_text(
             f"#!{sys.executable}\nimport sys\n"

@@ -113,13 +113,13 @@ class Acceptor:
 
     def _accept(self) -> bool:
         """Take one connection, if nobody else has."""
+        self._share.come()
         try:
             accepted, peer = self._socket.accept()
         except OSError as error:  # another worker was faster, or the client has gone
             if error.errno in EXHAUSTED:
                 self._wait_for_descriptors(error)
             return False
-        self._share.take()
         ended = self._may_begin(peer[0])
         if ended is None:
             accepted.close()

@@ -2,7 +2,7 @@
 
 All workers wait on one listening socket. What each has open stands on a page of memory that all of them see. A worker writes
 only its own row, so no lock is needed, and nothing has to be cleared up after one that was killed: its successor begins with a
-clean row, and nobody waits twice for a worker that takes nothing.
+clean row, and nobody waits twice for a worker that does not come.
 """
 
 import mmap
@@ -14,8 +14,8 @@ COLUMNS: Final = 8
 SLACK: Final = 8
 """Nobody waits for a worker that has at most an eighth fewer: where connections pour in, none should stand still."""
 
-_COLUMN: Final = 3  # open now, of these without a sign-in, taken ever
-_STRANGERS, _TAKEN = 1, 2
+_COLUMN: Final = 3  # open now, of these without a sign-in, come ever
+_STRANGERS, _COME = 1, 2
 _ROW: Final = COLUMNS * _COLUMN
 _NUMBER_OCTETS: Final = 4
 _LARGEST: Final = 0xFFFFFFFF
@@ -74,9 +74,9 @@ class Share:
         number: int = self._numbers[self._place]
         return number
 
-    def take(self) -> None:
-        """A connection was accepted; whether it is open is said by `change`."""
-        self._numbers[self._place + _TAKEN] = (self._numbers[self._place + _TAKEN] + 1) & _LARGEST
+    def come(self) -> None:
+        """This worker came for a connection: it is worth waiting for, whether it was in time or another was faster."""
+        self._numbers[self._place + _COME] = (self._numbers[self._place + _COME] + 1) & _LARGEST
 
     def change(self, by: int, strangers: int = 0) -> None:
         """So many more are open (or fewer: negative), and of them so many more at which nobody has signed in."""
@@ -85,12 +85,12 @@ class Share:
 
     def should_wait(self) -> bool:
         """Whether the next connection is rather for another worker."""
-        return any(self._numbers[other + _TAKEN] != self._given_up.get(other) for other in self._freer())
+        return any(self._numbers[other + _COME] != self._given_up.get(other) for other in self._freer())
 
     def give_up(self) -> None:
-        """Those with fewer did not come for a connection: no more waiting for them until they take one again."""
+        """Those with fewer did not come for a connection: no more waiting for them until they come again, if only too late."""
         for other in self._freer():
-            self._given_up[other] = self._numbers[other + _TAKEN]
+            self._given_up[other] = self._numbers[other + _COME]
 
     def _freer(self) -> list[int]:
         numbers, mine = self._numbers, self.open

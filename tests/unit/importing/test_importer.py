@@ -498,8 +498,9 @@ class Nobody:
         os.seteuid(os.getuid())
 
     def close(self) -> None:
-        for folder, _, _ in os.walk(self.path):
-            os.chmod(folder, 0o755)
+        for folder, closed, _ in os.walk(self.path):
+            for name in closed:  # before they are walked through
+                os.chmod(os.path.join(folder, name), 0o755)
         shutil.rmtree(self.path)
 
 

@@ -99,6 +99,16 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
+async def test_one_that_comes_too_late_is_waited_for_again(listener: Listener) -> None:
+    """On a busy machine all connections would go to whoever is awake, and go on so for as long as they come."""
+    first, second = (Worker(f"w{number}", listener, share) for number, share in enumerate(shares(2)))
+    first.share.change(+1)
+    first.share.give_up()
+    assert not first.share.should_wait()
+    second.acceptor._look()  # another one was faster
+    assert first.share.should_wait()
+
+
 async def test_connections_are_spread_evenly(listener: Listener) -> None:
     """One after the other and all at once; those that end make room for the next."""
     workers = [Worker(f"w{number}", listener, share) for number, share in enumerate(shares(3))]

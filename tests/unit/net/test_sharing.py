@@ -19,7 +19,7 @@ def tallies(workers: int) -> list[Tally]:
 
 def take(share: Share, connections: int = 1) -> None:
     for _ in range(connections):
-        share.take()
+        share.come()
         share.change(+1)
 
 
@@ -45,15 +45,15 @@ def test_kinds_are_counted_apart_and_together() -> None:
     assert (one.total(), other.total()) == (23, 23)
 
 
-def test_nobody_waits_twice_for_a_worker_that_takes_nothing() -> None:
-    """It may be busy, draining or dead; it is waited for again as soon as it has taken a connection."""
+def test_nobody_waits_twice_for_a_worker_that_does_not_come() -> None:
+    """It may be busy, draining or dead; it is waited for again as soon as it has come, also where another one was faster."""
     first, second = (tally.share(0) for tally in tallies(2))
     take(first)
     first.give_up()
     assert not first.should_wait()
     take(first)
     assert not first.should_wait()
-    take(second)
+    second.come()
     assert first.should_wait()
 
 

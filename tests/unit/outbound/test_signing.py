@@ -15,6 +15,7 @@ from pathlib import Path
 import dkim as dkimpy
 import pytest
 
+import programs
 from addresses import parsed
 from dkimcorpus import AUTHOR, HEAD, TEXT, messages
 from mic_mail.clock import SystemClock
@@ -29,7 +30,6 @@ from mic_mail.services.operations.dkim import DkimKeys
 DOMAIN = "mic.gov.vn"
 DVBE = parsed("dvbe@mic.gov.vn")
 RETURN_PATH = b"Return-Path: <dvbe@mic.gov.vn>\r\n"
-OPENDKIM = shutil.which("opendkim") or "/usr/sbin/opendkim"
 CORPUS = dict(messages())
 
 
@@ -106,20 +106,20 @@ def test_dkimpy_verifies(standing: Desk, name: str) -> None:
     assert verdicts(standing.life.all(), standing.signed(CORPUS[name])) == [True, True]
 
 
-@pytest.mark.needs_tool
-@pytest.mark.skipif(not os.access(OPENDKIM, os.X_OK), reason="opendkim is not installed")
+@pytest.mark.needs_tool("opendkim")
 def test_opendkim_verifies(standing: Desk, tmp_path: Path) -> None:
     """Each signature of RSA, and where this OpenDKIM knows it, of Ed25519."""
     zone = "".join(f"{key.name} {key.record}\n" for key in standing.life.all())
     (tmp_path / "keys").write_text(zone)
     (tmp_path / "conf").write_text(f"Mode v\nTestPublicKeys {tmp_path / 'keys'}\nMaximumHeaders 0\n")
-    version = subprocess.run([OPENDKIM, "-V"], capture_output=True, text=True, check=True).stdout
+    opendkim = programs.need("opendkim")
+    version = subprocess.run([opendkim, "-V"], capture_output=True, text=True, check=True).stdout
     wanted, failed = {"rsa-sha256"} | ({"ed25519-sha256"} if "ed25519" in version else set()), {}
     for number, (name, message) in enumerate(CORPUS.items()):
         file = tmp_path / f"{number}.eml"
         end = b"" if message.endswith(b"\n") else b"\r\n"  # as OpenDKIM's reader of files wants it, and DATA makes it
         file.write_bytes(standing.signed(message) + end)
-        command = [OPENDKIM, "-x", str(tmp_path / "conf"), "-vv", "-t", str(file)]
+        command = [opendkim, "-x", str(tmp_path / "conf"), "-vv", "-t", str(file)]
         told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
         passed = set(re.findall(r"dkim=pass [^;]*header\.a=(\S+) header\.s=(?:rsa|ed25519) ", told))
         if passed != wanted:

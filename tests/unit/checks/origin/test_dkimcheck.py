@@ -3,10 +3,8 @@
 import asyncio
 import base64
 import hashlib
-import os
 import random
 import re
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -21,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import arrivals
+import programs
 from dnsserver import BROKEN, name_server
 from growth import assert_linear
 from mic_mail.checks.origin.dkimcheck import DkimResult, check_dkim, key_names
@@ -31,7 +30,6 @@ from mic_mail.mime.dkim import RelaxedBody, SimpleBody, relaxed_field, strings_o
 from mic_mail.net.dns import Resolver
 
 PLAIN = b"From: a@mic.gov.vn\r\nTo: b@x.example\r\nSubject: Hello\r\n\r\nbody\r\n"
-OPENDKIM = shutil.which("opendkim") or "/usr/sbin/opendkim"
 KEYS = {name: (parse_key(text),) for name, text in arrivals.records().items()}
 NONE = Unusable(Dkim.PERMERROR, "there is no key")
 
@@ -73,8 +71,7 @@ def test_what_was_changed_as_dkimpy_sees_it() -> None:
     assert differ == {}
 
 
-@pytest.mark.needs_tool
-@pytest.mark.skipif(not os.access(OPENDKIM, os.X_OK), reason="opendkim is not installed")
+@pytest.mark.needs_tool("opendkim")
 def test_what_was_changed_as_opendkim_sees_it(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("".join(f"{name} {text}\n" for name, text in arrivals.records().items()))
     (tmp_path / "conf").write_text(f"Mode v\nTestPublicKeys {tmp_path / 'keys'}\nMaximumHeaders 0\n")
@@ -82,7 +79,7 @@ def test_what_was_changed_as_opendkim_sees_it(tmp_path: Path) -> None:
     for number, (name, message) in enumerate(arrivals.broken()):
         file = tmp_path / f"{number}.eml"
         file.write_bytes(message if message.endswith(b"\n") else message + b"\r\n")
-        command = [OPENDKIM, "-x", str(tmp_path / "conf"), "-vv", "-t", str(file)]
+        command = [programs.need("opendkim"), "-x", str(tmp_path / "conf"), "-vv", "-t", str(file)]
         told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
         said = verdict(file.read_bytes())
         if said.counts != ("dkim=pass" in told):
@@ -182,8 +179,7 @@ def test_a_key_for_testing_vouches_for_nothing() -> None:
     assert (said.result, said.is_testing, said.counts) == (Dkim.PASS, True, False)
 
 
-@pytest.mark.needs_tool
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+@pytest.mark.needs_tool("openssl")
 def test_a_key_of_768_bits_proves_nothing() -> None:
     """RFC 8301 §3.2. A key as old ones are: made by OpenSSL, since `cryptography` makes none."""
     made = subprocess.run(["openssl", "genrsa", "-traditional", "768"], capture_output=True, check=True).stdout
