@@ -53,12 +53,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     programs.begin(item)
 
 
-def pytest_runtest_logfinish() -> None:
-    programs.end()
-
-
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     """What the tests of a file left lying in circles is collected with the last: among so many objects Python waits long."""
+    programs.end()
+    yield
     if nextitem is None or nextitem.path != item.path:
         gc.collect()
 

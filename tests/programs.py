@@ -154,7 +154,7 @@ def begin(item: pytest.Item) -> None:
 
 
 def end() -> None:
-    """It is over, with what was made for it."""
+    """It is over. What was made for it and others may be ended by a program that they named."""
     global _runs  # noqa: PLW0603
     _runs = False
 
