@@ -1,4 +1,4 @@
-"""`make run` as the README has it: wait until it serves, send one letter and read it, stop it by Ctrl-C. Nothing is installed."""
+"""`make run` as the README has it: wait until it serves, send one letter, read it, stop it by Ctrl-C. Needs no library."""
 
 import imaplib
 import os

@@ -56,6 +56,7 @@ PROGRAMS = {
     "import": Program("imagemagick"),
     "ldapsearch": Program("ldap-utils"),
     "ldapwhoami": Program("ldap-utils"),
+    "make": Program("make"),
     "mbsync": Program("isync"),
     "mpop": Program("mpop"),
     "msmtp": Program("msmtp"),

@@ -2,7 +2,6 @@
 
 import csv
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +36,7 @@ def test_two_packages_are_under_the_gpl() -> None:
     assert "Version 3, 29 June 2007" in (TREE / "LICENSES/GPL-3.0-only.txt").read_text()
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="drives make")
+@pytest.mark.needs_tool("make")
 def test_a_package_that_is_not_on_the_list_is_refused(tmp_path: Path) -> None:
     """`make licenses`, with the list as it is and with one that lacks a line."""
     lines = (TREE / "docs/licenses.csv").read_text().splitlines(keepends=True)
