@@ -208,7 +208,8 @@ def test_clause_12_3_d_a_mailbox_that_nobody_kept(office: Office) -> None:
     lonely = office.server.issue("vp", kind=MailboxKind.UNIT)
     assert lonely.unit_id is not None
     there = next(unit for unit in office.directory.units() if unit.unit_id == lonely.unit_id)
-    transfer(office.directory, office.lan, there)
+    assert office.lan.person_id is not None
+    transfer(office.directory, office.directory.person(office.lan.person_id), there)
     assert office.handovers.begin(lonely, NAMING, HEAD).predecessor is None
 
 
