@@ -31,6 +31,7 @@ from mic_mail.config.model import Config
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process import status
+from mic_mail.process.data_locks import LOCK_FILE
 from mic_mail.process.startup import make_folders
 from mic_mail.services.mailboxes.clockmark import ClockMark
 from mic_mail.storage.types import AccountRef
@@ -74,6 +75,11 @@ def left_in_staging(mail_root: Path) -> list[Path]:
     while (left := list(mail_root.glob("*/*/Maildir/tmp/*"))) and time.monotonic() < limit:
         time.sleep(0.02)
     return left
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Every file below a folder of the data but its lock."""
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != LOCK_FILE]
 
 
 def trusting(config: Config) -> ssl.SSLContext:
@@ -140,6 +146,10 @@ class MailServer:
     def move_clock_to(self, instant: datetime) -> None:
         """Only with a `ManualClock`."""
         self.call(self.running.move_clock_to(instant))
+
+    def set_clock_to(self, instant: datetime) -> None:
+        """Likewise; no time passes."""
+        self.call(self.running.set_clock_to(instant))
 
     def confirm_clock(self) -> None:
         """As `mic-mail clock confirm`: what was moved far is believed."""

@@ -3,11 +3,19 @@
 Every rule takes the time as an argument; the programs' edges take a `Clock`. `datetime.now` and `time.time` occur in this
 file only. On disk and between modules an instant is an aware `datetime` in UTC, or an `int` of microseconds since the epoch
 where the name ends in `_us`. The regulation counts in `HO_CHI_MINH` (Vietnam has had no change of offset since 1975).
+
+The wall clock can be set, also to a false time. A clock here knows its steps: by how much the wall clock was set since it was
+believed last (`docs/decisions/0094`). What is cached under a `Validity` is not believed before it was made.
 """
 
 import time
-from datetime import UTC, datetime
-from typing import Protocol
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 HO_CHI_MINH = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -40,8 +48,79 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds that never run backwards, for time limits and ages."""
 
+    @property
+    def boot_id(self) -> str:
+        """The boot since which `boottime` counts."""
 
-class SystemClock:
+    def boottime(self) -> float:
+        """Seconds since the machine was booted, also those in which it slept."""
+
+    def step_seconds(self) -> float:
+        """Seconds by which the wall clock was set since it was believed last; negative: backwards."""
+
+    def is_settled(self) -> bool:
+        """Whether the wall clock can be believed with what goes on record."""
+
+    def steady_now(self) -> datetime:
+        """The present instant without a step that is not believed yet: for what is open, and for what goes on record."""
+
+    def steady_us(self) -> int:
+        """Likewise in microseconds since the epoch."""
+
+    def believe(self, now: datetime) -> None:
+        """Take `now` for the true present instant."""
+
+
+STEP_SECONDS = 60.0
+"""A step up to this is believed at once: what is recorded is off by no more than that."""
+
+
+class _SteppedClock:
+    """The part that all clocks share: steps of the wall clock against the time since boot."""
+
+    def __init__(self) -> None:
+        self._believed = self._offset(self.now())
+
+    def now(self) -> datetime:
+        raise NotImplementedError
+
+    def now_us(self) -> int:
+        raise NotImplementedError
+
+    def boottime(self) -> float:
+        raise NotImplementedError
+
+    def _offset(self, now: datetime) -> float:
+        return now.timestamp() - self.boottime()
+
+    def step_seconds(self) -> float:
+        return self._offset(self.now()) - self._believed
+
+    def is_settled(self) -> bool:
+        return abs(self.step_seconds()) <= STEP_SECONDS
+
+    def steady_now(self) -> datetime:
+        now = self.now()
+        step = self._offset(now) - self._believed
+        return now if abs(step) <= STEP_SECONDS else now - timedelta(seconds=step)
+
+    def steady_us(self) -> int:
+        step = self.step_seconds()
+        return self.now_us() - (0 if abs(step) <= STEP_SECONDS else round(step * 1_000_000))
+
+    def believe(self, now: datetime) -> None:
+        self._believed = self._offset(now)
+
+
+@lru_cache(maxsize=1)
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:  # a sandbox: no boot is ever the same
+        return str(uuid.uuid4())
+
+
+class SystemClock(_SteppedClock):
     """The machine's clock."""
 
     def now(self) -> datetime:
@@ -53,13 +132,22 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    @property
+    def boot_id(self) -> str:
+        return _boot_id()
 
-class ManualClock:
+    def boottime(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class ManualClock(_SteppedClock):
     """A clock that stands until it is moved; `monotonic` moves with it."""
 
     def __init__(self, start: datetime) -> None:
         self._now = start.astimezone(UTC)
         self._elapsed = 0.0
+        self.boot_id = str(uuid.uuid4())
+        super().__init__()
 
     def now(self) -> datetime:
         return self._now
@@ -70,8 +158,62 @@ class ManualClock:
     def monotonic(self) -> float:
         return self._elapsed
 
+    def boottime(self) -> float:
+        return self._elapsed
+
     def move_to(self, instant: datetime) -> None:
-        """Set the present to `instant` (aware); moving back leaves `monotonic` where it was."""
+        """Let the time until `instant` (aware) pass; back to one in the past no time passes, and that is believed at once."""
         instant = instant.astimezone(UTC)
-        self._elapsed += max(0.0, (instant - self._now).total_seconds())
-        self._now = instant
+        if instant < self._now:
+            self.set_to(instant)
+            self.believe(instant)
+        else:
+            self._elapsed += (instant - self._now).total_seconds()
+            self._now = instant
+
+    def set_to(self, instant: datetime) -> None:
+        """Set the wall clock alone, as an operator or a broken time server does: no time passes."""
+        self._now = instant.astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """The span [made_at, until) of wall clock time in which an answer may be given again; `until` None: without end."""
+
+    made_at: datetime
+    until: datetime | None = None
+
+    def holds(self, now: datetime) -> bool:
+        return self.made_at <= now and (self.until is None or now < self.until)
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class TimedCache(Generic[K, V]):
+    """Answers that hold for the objects from which they were made, and for a span of the wall clock."""
+
+    def __init__(self) -> None:
+        self._known: dict[K, tuple[tuple[object, ...], Validity, V]] = {}
+
+    def get(self, key: K, made_of: tuple[object, ...], now: datetime) -> V | None:
+        """The answer for `key`, where it was made of these very objects and holds at `now`."""
+        known = self._known.get(key)
+        if known is None or not known[1].holds(now) or any(a is not b for a, b in zip(known[0], made_of, strict=True)):
+            return None
+        return known[2]
+
+    def put(self, key: K, made_of: tuple[object, ...], validity: Validity, answer: V) -> V:
+        self._known[key] = made_of, validity, answer
+        return answer
+
+    def forget(self, key: K) -> None:
+        self._known.pop(key, None)
+
+    def retain(self, is_current: Callable[[K, tuple[object, ...]], bool]) -> None:
+        """Forget every answer of which `is_current(key, made_of)` is false."""
+        self._known = {key: known for key, known in self._known.items() if is_current(key, known[0])}
+
+    def clear(self) -> None:
+        self._known.clear()

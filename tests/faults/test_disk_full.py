@@ -22,7 +22,7 @@ import programs
 from faults.actors import look
 from faults.ledger import Deliveries, identify, message
 from faults.wire import Imap, Refused, Smtp
-from harness import ProcessServer, config_for, left_in_staging, read_events
+from harness import ProcessServer, config_for, files_in, left_in_staging, read_events
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.directory.snapshot import EMPTY
 from mic_mail.log.maillog import MailLog
@@ -126,7 +126,7 @@ def settled(server: ProcessServer, patience: float = 2) -> None:
     """Until the spool is empty. What the full disk held up is tried again in its time, or at once by a new housekeeper."""
     limit = time.monotonic() + patience
     asked_again = False
-    while left := [path for path in server.config.spool_dir.rglob("*") if path.is_file()]:
+    while left := files_in(server.config.spool_dir):
         if time.monotonic() > limit:
             assert not asked_again, left
             asked_again, limit = True, time.monotonic() + 90
@@ -226,7 +226,7 @@ def test_a_full_disk_refuses_for_now_and_recovers(server: ProcessServer, disk: D
         client.command(b"NOOP")
     assert server.workers() == worker
     assert left_in_staging(server.config.mail_root) == []
-    assert not [path for path in server.config.spool_dir.rglob("*") if path.is_file()]
+    assert not files_in(server.config.spool_dir)
     disk.give_back()
     person.refusals.clear()
     person.deliver(DVBE)

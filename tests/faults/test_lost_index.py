@@ -9,7 +9,7 @@ import pytest
 
 from addresses import parsed
 from faults.wire import Imap
-from harness import MailServer, ProcessServer
+from harness import MailServer, ProcessServer, files_in
 from mic_mail.mime.render import answers_of
 from mic_mail.outbound.spool import Slip, Target
 from mic_mail.storage.types import AccountRef, Delivery
@@ -46,7 +46,7 @@ def test_a_delivery_that_the_index_forgot_is_not_repeated(serve: Callable[..., M
     server.call(rooms.mailflow.settle())
     assert first.folder("INBOX").messages + first.folder("Archive").messages == (then != "expunged")
     assert second.folder("INBOX").messages == 1
-    assert not [path for path in server.config.spool_dir.rglob("*") if path.is_file()]
+    assert not files_in(server.config.spool_dir)
     assert first.repair(check=True).clean
 
 

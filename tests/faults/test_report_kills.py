@@ -20,7 +20,7 @@ import pytest
 
 from addresses import parsed
 from faults.test_delivery_kills import MESSAGE, PEER, kill_before, prepare, real_write
-from harness import ProcessServer
+from harness import ProcessServer, files_in
 from mic_mail.app.rooms import Rooms, open_rooms
 from mic_mail.clock import SystemClock
 from mic_mail.services.transport.envelope import Accepted, Client, Envelope, Recipient, Role
@@ -108,8 +108,8 @@ def look(config: Any, sender: str, acknowledged: bool) -> int:
     count = sent(config)
     asyncio.run(recover(config))
     count += sent(config) + messages(config, "dvbe")
-    assert [path for path in config.spool_dir.rglob("*") if path.is_file()] == []
-    assert [path for path in config.queue_dir.rglob("*") if path.is_file()] == []
+    assert files_in(config.spool_dir) == []
+    assert files_in(config.queue_dir) == []
     assert messages(config, "ttlan") == count, sender
     assert count == 1 or not acknowledged
     return count
@@ -203,7 +203,7 @@ def test_everything_is_killed(serve_processes: Callable[..., ProcessServer]) -> 
     assert len(acknowledged) > 50
     server.start()
     limit = time.monotonic() + 60
-    while [path for path in server.config.spool_dir.rglob("*") if path.is_file()]:
+    while files_in(server.config.spool_dir):
         assert time.monotonic() < limit
         time.sleep(0.2)
     came, told = named(server.config, "ttlan", b"Message-ID"), named(server.config, "dvbe", b"In-Reply-To")

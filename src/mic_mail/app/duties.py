@@ -13,7 +13,7 @@ from mic_mail.services.abuse.signinwatch import SignInWatch
 from mic_mail.services.exporting.contentexport import ContentExport
 from mic_mail.services.handover.handing import Handovers
 from mic_mail.services.handover.rounds import HandoverMarks
-from mic_mail.services.mailboxes.clockmark import RENEWED_SECONDS, ClockMark
+from mic_mail.services.mailboxes.clockmark import RENEWED_SECONDS
 from mic_mail.services.mailboxes.due_changes import carry_out_due
 from mic_mail.services.mailboxes.reclaimrounds import ReclaimRounds
 from mic_mail.services.notifications.lifenotices import LifeNotices
@@ -21,6 +21,7 @@ from mic_mail.services.operations.certificates import RENEWED_SECONDS as RENEWED
 from mic_mail.services.operations.certificates import CertificateWatch
 from mic_mail.services.operations.dkim import SWITCH_SECONDS, DkimKeys
 from mic_mail.services.operations.downtimes import DowntimeNotices
+from mic_mail.services.operations.false_instants import FalseInstants
 from mic_mail.services.operations.housekeeping import Duties, Duty, LogRetention, Visits
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing
 from mic_mail.services.operations.logbook import LogKeeping
@@ -67,6 +68,8 @@ REMINDER_SECONDS = 600.0
 HANDOVER_SECONDS = 60.0
 CALENDAR_SECONDS = 86_400.0
 CHANGES_SECONDS = 30.0
+FALSE_INSTANTS_SECONDS = 1.0
+"""Nothing is read unless the clock was set."""
 
 
 def duties_of(rooms: Rooms, *, housekeeper: bool, indexer: bool = False) -> Duties:
@@ -74,7 +77,7 @@ def duties_of(rooms: Rooms, *, housekeeper: bool, indexer: bool = False) -> Duti
     duties = [*for_itself(rooms), *(for_the_server(rooms) if housekeeper else ())]
     if indexer:
         duties.append(Duty("index", ROUND_SECONDS, _indexing(rooms).round))
-    return Duties(duties, rooms.log)
+    return Duties(duties, rooms.log, rooms.clock)
 
 
 def _indexing(rooms: Rooms) -> Indexing:
@@ -107,7 +110,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
     life = _life_notices(rooms)
 
     async def sweep() -> None:
-        await visits.sweep(trusted=await _is_trusted(rooms))
+        await visits.sweep(trusted=await rooms.is_clock_trusted())
         await visits.forget_readers(rooms.access.sharing.readers)
         homes = {entry.home for entry in rooms.access.snapshot}
         await rooms.lanes.io(rooms.store.drop_unfinished_restores, homes)
@@ -134,7 +137,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         await rooms.mailflow.recover()
 
     async def directory_changes() -> None:
-        if not await _is_trusted(rooms):
+        if not await rooms.is_clock_trusted():
             return
         if await rooms.lanes.io(carry_out_due, rooms.directory, rooms.clock, rooms.log):
             await rooms.access.refresh()
@@ -154,19 +157,26 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         Duty("sweep", SWEEP_SECONDS, sweep),
         Duty("exports", SWEEP_SECONDS, exports),
         Duty("rescan", rooms.config.storage.rescan, visits.rescan),
-        Duty("certificate", CERTIFICATE_SECONDS, _certificate_watch(rooms, life).round),
-        Duty("dkim", SWITCH_SECONDS, dkim),
+        Duty("certificate", CERTIFICATE_SECONDS, _certificate_watch(rooms, life).round, by_clock=True),
+        Duty("dkim", SWITCH_SECONDS, dkim, by_clock=True),
         *_about_the_log(rooms),
-        Duty("downtimes", DOWNTIME_SECONDS, _downtime_notices(rooms).round),
+        Duty("downtimes", DOWNTIME_SECONDS, _downtime_notices(rooms).round, by_clock=True),
         *_weekly_duties(rooms),
-        Duty("notices", NOTICES_SECONDS, life.look),
-        Duty("sign_ins", SIGN_INS_SECONDS, _sign_in_watch(rooms, life).round),
+        Duty("notices", NOTICES_SECONDS, life.look, by_clock=True),
+        Duty("sign_ins", SIGN_INS_SECONDS, _sign_in_watch(rooms, life).round, by_clock=True),
         Duty("known_networks", knownnetworks.SAVED_SECONDS, known_networks),
-        Duty("outcomes", NOTICES_SECONDS, _outcomes(rooms, life).round),
+        Duty("outcomes", NOTICES_SECONDS, _outcomes(rooms, life).round, by_clock=True),
         Duty("handovers", HANDOVER_SECONDS, _handover_marks(rooms).round),
         Duty("directory_changes", CHANGES_SECONDS, directory_changes),
+        Duty("false_instants", FALSE_INSTANTS_SECONDS, _false_instants(rooms).round),
         Duty("reclaim", RENEWED_SECONDS, _reclaim_rounds(rooms, life).round),
     ]
+
+
+def _false_instants(rooms: Rooms) -> FalseInstants:
+    return FalseInstants(
+        rooms.directory, rooms.is_clock_trusted, rooms.access.refresh, lanes=rooms.lanes, clock=rooms.clock, log=rooms.log
+    )
 
 
 def _about_requests(rooms: Rooms) -> list[Duty]:
@@ -180,14 +190,8 @@ def _about_requests(rooms: Rooms) -> list[Duty]:
 
     return [
         Duty("requests", INTAKE_SECONDS, requests),
-        Duty("overdue_requests", REMINDER_SECONDS, overdue_requests),
+        Duty("overdue_requests", REMINDER_SECONDS, overdue_requests, by_clock=True),
     ]
-
-
-async def _is_trusted(rooms: Rooms) -> bool:
-    """Whether the clock can be believed with what cannot be undone."""
-    mark = ClockMark(rooms.config.server.data_dir, rooms.clock)
-    return await rooms.lanes.io(mark.is_trusted, rooms.access.snapshot)
 
 
 def _about_the_log(rooms: Rooms) -> list[Duty]:
@@ -203,11 +207,11 @@ def _about_the_log(rooms: Rooms) -> list[Duty]:
     )
 
     async def retain() -> None:
-        if await _is_trusted(rooms):
+        if await rooms.is_clock_trusted():
             await retention.remove()
 
     return [
-        Duty("log_anchor", LOG_ANCHOR_SECONDS, keeping.anchor),
+        Duty("log_anchor", LOG_ANCHOR_SECONDS, keeping.anchor, by_clock=True),
         Duty("log_index", LOG_INDEX_SECONDS, keeping.load),
         Duty("syslog", SYSLOG_SECONDS, Syslog(lambda: rooms.config, rooms.clock, rooms.log).round),
         Duty("retention", RETENTION_SECONDS, retain),
@@ -343,7 +347,7 @@ def _weekly_duties(rooms: Rooms) -> list[Duty]:
         ("openings", OPENINGS, opening_reminders(rooms.directory.downtimes.all, rooms.clock)),
         ("passed_on", PASSED_ON, passed_on_reminders(rooms.store)),
     )
-    return [Duty(name, WEEKLY_SECONDS, _weekly(rooms, duty, prepare).round) for name, duty, prepare in weekly]
+    return [Duty(name, WEEKLY_SECONDS, _weekly(rooms, duty, prepare).round, by_clock=True) for name, duty, prepare in weekly]
 
 
 def _weekly(rooms: Rooms, duty: str, prepare: Prepare) -> WeeklyReminders:

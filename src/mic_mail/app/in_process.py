@@ -37,9 +37,19 @@ class RunningServer:
         await self.server.doors.renew()
 
     async def move_clock_to(self, instant: datetime) -> None:
-        """Set a `ManualClock`, and let everything notice that waits for an instant."""
+        """Let time pass on a `ManualClock`, and let everything notice that waits for an instant."""
         assert isinstance(self.clock, ManualClock), "only a ManualClock can be moved"
         self.clock.move_to(instant)
+        await self._notice()
+
+    async def set_clock_to(self, instant: datetime) -> None:
+        """Set a `ManualClock` while no time passes, and let everything notice it now instead of within a second."""
+        assert isinstance(self.clock, ManualClock), "only a ManualClock can be set"
+        self.clock.set_to(instant)
+        await self._notice()
+
+    async def _notice(self) -> None:
+        await self.server.clock_watcher.look()
         self.rooms.access.clock_moved()
         await self.refresh()
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
+from mic_mail.app.clock_watcher import begin_by_the_mark
 from mic_mail.app.settings import flow_settings
 from mic_mail.auth.passwords import DECOY_KEY, load_secret
 from mic_mail.clock import Clock
@@ -32,6 +33,7 @@ from mic_mail.process.sentcounts import SentCounts
 from mic_mail.services.abuse.exposure import Exposure
 from mic_mail.services.abuse.rates import Rates
 from mic_mail.services.abuse.runaways import Runaways
+from mic_mail.services.mailboxes.clockmark import ClockMark
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.certificates import open_front, renewed
 from mic_mail.services.operations.housekeeping import ChangedAccounts
@@ -104,6 +106,14 @@ class Rooms:
             await self.lanes.io(self.store.prepare_journal)
         except Unavailable as error:
             self.log.event("journal_unavailable", error=str(error))
+
+    async def is_clock_trusted(self) -> bool:
+        """Whether the clock can be believed with what cannot be undone."""
+        return await self.lanes.io(ClockMark(self.config.server.data_dir, self.clock).is_trusted, self.access.snapshot)
+
+    async def does_mark_agree(self) -> bool:
+        """Whether the mark says that the present time is right."""
+        return await self.lanes.io(ClockMark(self.config.server.data_dir, self.clock).agrees, self.access.snapshot)
 
     def configure(self, config: Config) -> None:
         """Take over what a reload may change; a certificate that cannot be used is refused and said so in the log."""
@@ -181,6 +191,7 @@ class _Checks:
 async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False) -> Rooms:
     """Build one process's rooms inside the running loop; `secret` is the same for all processes of a server."""
     ground = _ground(config, clock, name, tee=tee)
+    await ground.lanes.io(begin_by_the_mark, config.server.data_dir, clock)
     lag = LoopLag(ground.log, config.process.lag_seconds)
     tls, tls_for_servers = open_front(config), open_front(config, for_servers=True)
     directory = Directory(config.directory_url, clock=clock)

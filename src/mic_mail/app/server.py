@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mic_mail.app.clock_watcher import ClockWatcher
 from mic_mail.app.doors import TOO_MANY, Doors
 from mic_mail.app.duties import duties_of
 from mic_mail.app.following import follow_the_directory
@@ -39,6 +40,7 @@ class Server:
     rooms: Rooms
     doors: Doors
     duties: Duties
+    clock_watcher: ClockWatcher
     web: "WebDoors | None" = None
     sending: "SendingMail | None" = None
     _secret: bytes = field(default=b"", repr=False)
@@ -124,7 +126,9 @@ async def open_server(
     duties = duties_of(rooms, housekeeper=housekeeper, indexer=indexer and config.search.enabled)
     duties.start()
     sending = _begin_sending(rooms) if sender else None
-    return Server(rooms, doors, duties, web, sending, secret)
+    watcher = ClockWatcher(rooms.clock, does_mark_agree=rooms.does_mark_agree, stepped=rooms.access.clock_moved, log=rooms.log)
+    rooms.spawn(watcher.run())
+    return Server(rooms, doors, duties, watcher, web, sending, secret)
 
 
 def _begin_sending(rooms: Rooms) -> "SendingMail":

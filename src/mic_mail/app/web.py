@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from mic_mail.app.clock_watcher import ClockWatcher, begin_by_the_mark
 from mic_mail.app.eviction import open_evictor, room_was_made
 from mic_mail.app.following import DirectoryFollower
 from mic_mail.app.settings import admission_limits
@@ -35,6 +36,7 @@ from mic_mail.process.lanes import Lanes
 from mic_mail.services.abuse.exposure import Exposure
 from mic_mail.services.abuse.runaways import Runaways
 from mic_mail.services.mailboxes.addressbook import Kept
+from mic_mail.services.mailboxes.clockmark import ClockMark
 from mic_mail.services.operations.certificates import RENEWED_SECONDS, open_front, renewed, shown
 from mic_mail.services.settings.stores import open_mail_store
 from mic_mail.services.signin import knownnetworks
@@ -156,7 +158,7 @@ def web_services(
     return WebServices(
         config=config,
         access=access,
-        page_access=PageAccess(access, config, factors, lanes=lanes, log=log),
+        page_access=PageAccess(access, config, factors, lanes=lanes, log=log, clock=clock),
         book=Kept(config, Shelf.of, directory=directory, snapshot=lambda: access.snapshot, lanes=lanes, clock=clock),
         own_password=OwnPassword(directory, config, clock),
         app_passwords=AppPasswords(directory, config, clock),
@@ -192,6 +194,7 @@ class WebProcess:
 
     async def open(self, listeners: Sequence[Listener]) -> None:
         """Read the directory, follow it, open the doors."""
+        await self._lanes.io(begin_by_the_mark, self._config.server.data_dir, self._clock)
         await self._lanes.io(self._directory.migrate, must_exist=True)
         snapshot = await self._lanes.io(self._directory.load_snapshot)
         self._access = Access(
@@ -210,6 +213,7 @@ class WebProcess:
         self._access.exposure = self._exposure()
         self._feed.listen(self._access.hear)
         self._follow()
+        self._watch_the_clock()
         self._lag.start()
         self._doors = WebDoors(self._services(), self._tls, listeners, Tally.alone())
         self._spawn(self._rest())
@@ -237,6 +241,14 @@ class WebProcess:
 
         self._feed.watch_directory(lambda _version: follower.changed())
         self._feed.start(version=version)
+
+    def _watch_the_clock(self) -> None:
+        async def does_mark_agree() -> bool:
+            mark = ClockMark(self._config.server.data_dir, self._clock)
+            return await self._lanes.io(mark.agrees, self._access.snapshot)
+
+        watcher = ClockWatcher(self._clock, does_mark_agree=does_mark_agree, stepped=self._access.clock_moved, log=self.log)
+        self._spawn(watcher.run())
 
     def _services(self) -> WebServices:
         return web_services(

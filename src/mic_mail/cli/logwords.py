@@ -11,6 +11,14 @@ from mic_mail.log.checking import Finding, Wrong
 
 _SHOWN_ELSEWHERE = frozenset({"at", "n", "event", "act", "trace", "prev"})
 _EVENTS: Mapping[str, tuple[str, str]] = {
+    "clock_stepped": (
+        "Đồng hồ máy chủ bị chỉnh {seconds} giây; được tin cậy: {settled}",
+        "The machine's clock was set by {seconds} seconds; believed: {settled}",
+    ),
+    "false_instants_mended": (
+        "Sửa mốc thời gian ghi theo đồng hồ sai: {uses} hộp thư, {app_passwords} mật khẩu ứng dụng, {notices} thông báo",
+        "Mended instants that a false clock had recorded: {uses} mailboxes, {app_passwords} app passwords, {notices} notices",
+    ),
     "signed_in": (
         "{mailbox} đăng nhập từ {peer} qua {door} ({mechanism}), phiên {session}",
         "{mailbox} signed in from {peer} by {door} ({mechanism}), session {session}",

@@ -6,6 +6,7 @@ A record with the id 0 is not stored yet.
 
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from mic_mail.errors import BadInput, Refused
 from mic_mail.policy.eligibility import Employment
@@ -90,3 +91,11 @@ class AddressRecord:
     mailbox_id: int
     role: str
     until: date | None = None
+
+
+class Mended(NamedTuple):
+    """How many instants on record lay ahead of the clock."""
+
+    uses: int
+    app_passwords: int
+    notices: int

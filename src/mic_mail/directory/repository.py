@@ -10,7 +10,7 @@ be otherwise (an address belongs to one mailbox for ever). Registers beside the 
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
@@ -29,6 +29,7 @@ from mic_mail.directory.incidents import Incidents
 from mic_mail.directory.model import (
     Activity,
     Address,
+    AppPasswordRow,
     ChangeRow,
     CredentialRow,
     Domain,
@@ -37,6 +38,7 @@ from mic_mail.directory.model import (
     Mailbox,
     Person,
     Role,
+    SentNotice,
     Unit,
 )
 from mic_mail.directory.officers import Officers
@@ -45,6 +47,7 @@ from mic_mail.directory.records import (
     AlreadyThere,
     DoneBefore,
     MailboxRecord,
+    Mended,
     NotFound,
     PersonRecord,
     Superseded,
@@ -392,6 +395,27 @@ class Directory:
 
         return self._change(work)
 
+    def mend_instants_ahead(self, now: datetime, tolerance: timedelta) -> Mended:
+        """Uses that are still to come happened by `now`; notices that are still to be sent were not sent.
+
+        Only for a caller whose clock is trusted."""
+        late = now + tolerance
+
+        def work(session: Session, version: int) -> Mended:
+            used = list(session.scalars(select(Activity).where(Activity.last_used_at > late)))
+            for activity in used:
+                activity.last_used_at = now
+                _existing(session, activity.mailbox_id).changed_version = version
+            apps = list(session.scalars(select(AppPasswordRow).where(AppPasswordRow.used_at > late)))
+            for app in apps:
+                app.used_at = now
+            notices = list(session.scalars(select(SentNotice).where(SentNotice.sent_at > late)))
+            for notice in notices:
+                session.delete(notice)
+            return Mended(len(used), len(apps), len(notices))
+
+        return self._change(work)
+
     # ------------------------------------------------------------ how
 
     def _mailboxes(self, *conditions: ColumnElement[bool]) -> list[MailboxRecord]:
@@ -417,7 +441,7 @@ class Directory:
         recorded: list[Fact] = []
         _must_be_first(session, mailbox_id, drafts)
         for draft in drafts:
-            previous = record(draft, mailbox_id=mailbox_id, previous=previous, recorded_at=self._clock.now())
+            previous = record(draft, mailbox_id=mailbox_id, previous=previous, recorded_at=self._clock.steady_now())
             recorded.append(previous)
             session.add(_fact_row(previous))
         session.flush()

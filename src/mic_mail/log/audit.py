@@ -36,7 +36,7 @@ class Audit:
         self, *, actor: str, act: str, subject: str, reason: str = "", document: str | None = None, **details: object
     ) -> None:
         """Put one act on record, durably, or raise `Trouble`."""
-        at = stamp(self._clock.now_us())
+        at = stamp(self._clock.steady_us())
         entry: dict[str, object] = {
             "at": at,
             "actor": actor,

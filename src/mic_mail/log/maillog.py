@@ -180,7 +180,7 @@ class MailLog:
         if len(self._entries) >= MOST_KEPT:
             self._lost += 1
             return
-        self._entries.append((self._clock.now_us(), name, fields))
+        self._entries.append((self._clock.steady_us(), name, fields))
         if self._thread is None:
             self._write_all()
         elif not self._awake.is_set():
@@ -217,7 +217,7 @@ class MailLog:
     def _write_what_is_left(self) -> None:
         if self._lost:
             lost, self._lost = self._lost, 0
-            self._entries.append((self._clock.now_us(), "log_events_lost", {"count": lost}))
+            self._entries.append((self._clock.steady_us(), "log_events_lost", {"count": lost}))
         while self._entries:
             batch = [self._entries.popleft() for _ in range(min(len(self._entries), 1_000))]
             if self._folder is not None:
@@ -232,7 +232,7 @@ class MailLog:
 
     def _write(self, folder: Path, batch: list[_Entry]) -> None:
         """Append a batch whole or not at all; a new segment at a new UTC day, when this one is large enough or was deleted."""
-        day = stamp(self._clock.now_us())[:10]
+        day = stamp(self._clock.steady_us())[:10]
         if self._fd is None or day != self._day or self._octets >= self._segment_octets or not os.fstat(self._fd).st_nlink:
             self._begin_segment(folder, day)
         assert self._fd is not None

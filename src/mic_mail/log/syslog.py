@@ -78,6 +78,7 @@ SECURITY: Mapping[str, tuple[Severity, str]] = {
     "certificate_key_open": (Severity.ERROR, "Khóa của chứng thư người khác đọc được"),
     "dkim_key_signs": (Severity.NOTICE, "Khóa DKIM bắt đầu ký"),
     "dkim_key_unusable": (Severity.ERROR, "Khóa DKIM không dùng được"),
+    "clock_stepped": (Severity.WARNING, "Đồng hồ máy chủ bị chỉnh"),
     "clock_untrusted": (Severity.ERROR, "Đồng hồ máy chủ không tin được"),
     "files_left": (Severity.NOTICE, "Tệp lạ trong hộp thư"),
     "log_anchored": (Severity.INFORMATIONAL, "Niêm phong nhật ký"),

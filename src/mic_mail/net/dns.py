@@ -178,19 +178,17 @@ class _Answers(dns.resolver.CacheBase):
     """What name servers have said, bounded in octets; those that were not asked for longest go first.
 
     That a name does not exist holds for all its types, but not where it was asked for IPv6 addresses: some name servers deny it
-    then, though it has others (RFC 4074 §4.2). So that is not kept.
+    then, though it has others (RFC 4074 §4.2). So that is not kept. Times to live are counted on the monotonic clock.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept: OrderedDict[object, dns.resolver.Answer] = OrderedDict()
+        self._kept: OrderedDict[object, tuple[dns.resolver.Answer, float]] = OrderedDict()
         self._octets = 0
 
     def get(self, key: dns.resolver.CacheKey) -> dns.resolver.Answer | None:
-        answer = self._kept.get(key)
-        if answer is None:
-            return None
-        if answer.expiration <= time.time():
+        answer, ends = self._kept.get(key, (None, 0.0))
+        if answer is None or ends <= time.monotonic():
             self.flush(key)
             return None
         self._kept.move_to_end(key)
@@ -200,7 +198,7 @@ class _Answers(dns.resolver.CacheBase):
         self.flush(key)
         is_no_ipv6 = key[1] == dns.rdatatype.ANY and value.response.question[0].rdtype == dns.rdatatype.AAAA
         if not is_no_ipv6 and _octets(value) <= LARGEST_KEPT:
-            self._kept[key] = value
+            self._kept[key] = value, time.monotonic() + value.chaining_result.minimum_ttl
             self._octets += _octets(value)
             while self._octets > KEPT_OCTETS:
                 self._forget(next(iter(self._kept)))
@@ -214,8 +212,8 @@ class _Answers(dns.resolver.CacheBase):
             self._forget(key)
 
     def _forget(self, key: object) -> None:
-        if (answer := self._kept.pop(key, None)) is not None:
-            self._octets -= _octets(answer)
+        if (known := self._kept.pop(key, None)) is not None:
+            self._octets -= _octets(known[0])
 
 
 def _octets(answer: dns.resolver.Answer) -> int:

@@ -133,12 +133,12 @@ class Policies:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def refresh(self) -> None:
-        """Fetch anew what is a day old, or has had half of its time."""
+        """Fetch anew what is a day old, has had half of its time, or was fetched under a clock that has been set back since."""
         now_us, now = self._clock.now_us(), self._clock.monotonic()
         due = [
             domain
             for domain, kept in (await self._all()).items()
-            if now_us - kept.fetched_at_us >= min(REFRESH_SECONDS, kept.policy.max_age_seconds / 2) * 1_000_000
+            if not 0 <= now_us - kept.fetched_at_us < min(REFRESH_SECONDS, kept.policy.max_age_seconds / 2) * 1_000_000
             and now - self._used.setdefault(domain, now) < UNUSED_SECONDS
         ]
         gate = asyncio.Semaphore(AT_ONCE)

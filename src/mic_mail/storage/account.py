@@ -416,9 +416,12 @@ class Account:
         """Let file names follow the flags; how many were renamed."""
         return flush_names(self._store, folder_id)
 
-    def sweep(self, *, keep: bool = False) -> None:
-        """The housekeeper's visit: drop what is past keeping, unless it is to `keep` or held; flush names, checkpoint."""
-        sweep.sweep(self._store, keep=keep)
+    def sweep(self, *, keep: bool = False, trusted: bool = True) -> None:
+        """The housekeeper's visit: drop what is past keeping, unless it is to `keep` or held; flush names, checkpoint.
+
+        Unless the clock is `trusted` nothing is past anything.
+        """
+        sweep.sweep(self._store, keep=keep, trusted=trusted)
 
     def is_held(self) -> bool:
         """Whether nothing here may be destroyed (hold.py)."""

@@ -105,7 +105,7 @@ class Contents:
                 return content
             taken = taken or bool(evidence)
         if taken:
-            base = self._write.store.shared.names.base(self._write.store.clock.now_us())
+            base = self._write.store.shared.names.base(self._write.store.clock.steady_us())
         content = Content(base, size, None, [path])
         self._known.setdefault(base, []).append(content)
         return content
@@ -242,7 +242,7 @@ def _base_of(write: Write, name: MessageName) -> str:
     """The stranger's base name, or one of ours where it could not stand in a name or an index."""
     base = name.base
     if not base or len(base) > _MAX_BASE or not base.isprintable() or not base.isascii() or ":" in base or base.startswith("."):
-        return write.store.shared.names.base(write.store.clock.now_us())
+        return write.store.shared.names.base(write.store.clock.steady_us())
     return base
 
 
@@ -270,7 +270,7 @@ def _with_crlf(write: Write, path: str, found: os.stat_result) -> str:
             return path
         source.seek(0)
         make_tmp(write.store.place)
-        target = f"{write.store.place.tmp}/{write.store.shared.names.base(write.store.clock.now_us())}"
+        target = f"{write.store.place.tmp}/{write.store.shared.names.base(write.store.clock.steady_us())}"
         fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
         with open(fd, "wb", buffering=0) as copy:
             last = b""

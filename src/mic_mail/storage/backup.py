@@ -116,7 +116,7 @@ def backup(store: Store, target: Path, progress: Progress, earlier: Path | None 
         manifest = {
             "version": _VERSION,
             "account_id": store.account_id,
-            "made_at_us": store.clock.now_us(),
+            "made_at_us": store.clock.steady_us(),
             "messages": messages,
         }
         replace_durably(f"{place.home}/manifest.json", json.dumps(manifest, indent=1).encode() + b"\n")
@@ -236,7 +236,7 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress, re
         return target
 
     home = store.place.home
-    instant = store.clock.now_us()
+    instant = store.clock.steady_us()
     staging = restoring(home, instant)
     with translated("restore"):
         try:
@@ -345,7 +345,7 @@ def _raise_numbers(store: Store, staged: Place, live: Place) -> None:
             if sidecar is not None and sidecar.uidvalidity == folder.uidvalidity:
                 folder.uidnext_mark = max(folder.uidnext_mark, sidecar.uidnext_mark)
             else:
-                folder.uidvalidity = max(account.uidvalidity_next, store.clock.now_us() // 1_000_000)
+                folder.uidvalidity = max(account.uidvalidity_next, store.clock.steady_us() // 1_000_000)
                 account.uidvalidity_next = folder.uidvalidity + 1
             write_folder(index, folder)
             if folder.deleted_at_us is None:

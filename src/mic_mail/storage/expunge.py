@@ -163,7 +163,7 @@ def bury(
     if not going:
         return
     write.touch(folder)
-    now_us = write.store.clock.now_us()
+    now_us = write.store.clock.steady_us()
     account = write.store.account_id
     _DELETE_AMONG.on(write.connection, account=account, folder=folder.folder_id, uids=uid_list(row.uid for row in going))
     if write.account.seen_each:

@@ -276,7 +276,7 @@ def delete(store: Store, name: str) -> None:
         directory = f"{EXPUNGED}/{folder.mailbox_id}"
         write.rename([(place.folder(folder.directory), place.folder(directory))])
         folder.directory, folder.modseq = directory, write.modseq
-        folder.deleted_at_us = store.clock.now_us()
+        folder.deleted_at_us = store.clock.steady_us()
         write.keep(folder)
         write.account.messages -= folder.messages
         write.account.octets -= folder.octets

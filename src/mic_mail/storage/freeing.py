@@ -27,7 +27,7 @@ def free(store: Store, still: Callable[[], bool]) -> bool:
                 if not still():
                     return False
                 store.index.close_writer()
-                os.rename(home, freed(home, store.clock.now_us()))
+                os.rename(home, freed(home, store.clock.steady_us()))
                 make_durable(os.path.dirname(home))
         store.search.close()
         store.index.close_readers()

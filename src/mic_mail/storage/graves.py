@@ -189,7 +189,7 @@ def _exhume(write: Write, name: str | None, since_us: int, wanted: set[int] | No
             for row, folder, _, new_name in risen
         ]
     )
-    now_us = store.clock.now_us()
+    now_us = store.clock.steady_us()
     for row, folder, uid, new_name in risen:
         _FORGET.on(write.connection, account=account, folder=row.folder_id, at=row.uid, to_folder=row.folder_id, to_uid=uid)
         insert_message(

@@ -150,7 +150,7 @@ def publish_within(
     if not deliveries:
         return []
     cur = write.store.place.cur(folder.directory)
-    now_us = write.store.clock.now_us()
+    now_us = write.store.clock.steady_us()
     write.touch(folder)
     placed = [_place(write, folder, delivery) for delivery in deliveries]
     renames = [(each.delivery.staged.path, f"{cur}/{each.name}") for each in placed]

@@ -334,7 +334,7 @@ class Comparison:
         folder.directory, folder.modseq = f"{EXPUNGED}/{row.mailbox_id}", self.write.modseq
         if (sidecar := FolderSidecar.read(self._place.folder(folder.directory))) is not None:
             _believe_folder_sidecar(self.write, folder, sidecar)
-        folder.deleted_at_us = self.write.store.clock.now_us()
+        folder.deleted_at_us = self.write.store.clock.steady_us()
         self.write.save(folder)
 
     def _take_buried_directory(self, mailbox_id: str) -> None:
@@ -345,7 +345,7 @@ class Comparison:
         if self._check or sidecar is None or sidecar.mailbox_id != mailbox_id:
             return
         folder = self._row_of_stranger(directory, sidecar.name, sidecar, set())
-        folder.deleted_at_us = self.write.store.clock.now_us()
+        folder.deleted_at_us = self.write.store.clock.steady_us()
         self.write.add_folder(folder)
 
     def _revive(self, folder: FolderRow) -> None:

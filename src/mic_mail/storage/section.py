@@ -256,7 +256,7 @@ class Write:
 
     def take_uidvalidity(self) -> int:
         """Never given before in this account (RFC 9051 §2.3.1.1), also not after a restore: at least the time in seconds."""
-        value = max(self.account.uidvalidity_next, self.store.clock.now_us() // 1_000_000)
+        value = max(self.account.uidvalidity_next, self.store.clock.steady_us() // 1_000_000)
         self.account.uidvalidity_next = value + 1
         self._written_early[ACCOUNT] = None
         write_account_sidecar(self.store, self.connection, self.account)

@@ -133,7 +133,7 @@ def has_link(store: Store, source: str) -> bool:
 
 
 def _new_path(store: Store) -> str:
-    return f"{store.place.tmp}/{store.shared.names.base(store.clock.now_us())}"
+    return f"{store.place.tmp}/{store.shared.names.base(store.clock.steady_us())}"
 
 
 def link_or_copy(source: str, target: str) -> bool:

@@ -57,10 +57,16 @@ _DROP_FOLDER = Statement(
 )
 
 
-def sweep(store: Store, *, keep: bool) -> None:
+def sweep(store: Store, *, keep: bool, trusted: bool) -> None:
     with contextlib.suppress(DiskFull):  # they stay due; what follows makes room
         flush_names(store, None)
-    now_us = store.clock.now_us()
+    if trusted:
+        _drop(store, store.clock.now_us(), keep=keep)
+    checkpoint(store)
+
+
+def _drop(store: Store, now_us: int, *, keep: bool) -> None:
+    """Everything that is past its time at `now_us`; of messages nothing where they are to be kept."""
     if not keep:
         before = now_us - store.settings.expunge_keep_seconds * 1_000_000
         while _let_go_messages(store, before):
@@ -69,7 +75,6 @@ def sweep(store: Store, *, keep: bool) -> None:
             _let_go_folder(store, row)
     _let_go_history(store, now_us - store.settings.history_keep_seconds * 1_000_000)
     _drop_abandoned(store, now_us // 1_000_000 - ABANDONED_SECONDS)
-    checkpoint(store)
 
 
 def checkpoint(store: Store) -> None:

@@ -145,7 +145,7 @@ def _pairs(placed: Iterable[Placed]) -> list[tuple[int, int]]:
 
 
 def _insert(write: Write, target: FolderRow, placed: list[Placed]) -> CopyResult:
-    now_us = write.store.clock.now_us()
+    now_us = write.store.clock.steady_us()
     for row, uid, flags, name in placed:
         insert_message(write, target, uid=uid, flags=flags, size=row.size, email_pk=row.email_pk, name=name, saved_us=now_us)
     return CopyResult(target.uidvalidity, _pairs(placed), write.modseq)

@@ -94,7 +94,9 @@ async def _keep(path: Path, *without: str) -> None:
     print("ready", flush=True)
     clock = ManualClock(datetime.fromisoformat(await _line()))
     rooms = await open_rooms(load(path), clock, "housekeeper", secret=os.urandom(32))
-    duties = Duties([duty for duty in (*for_itself(rooms), *for_the_server(rooms)) if duty.name not in without], rooms.log)
+    duties = Duties(
+        [duty for duty in (*for_itself(rooms), *for_the_server(rooms)) if duty.name not in without], rooms.log, rooms.clock
+    )
     while True:
         await _round(rooms, duties)
         print("done", flush=True)

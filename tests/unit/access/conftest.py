@@ -51,7 +51,7 @@ class World:
     def page(self) -> PageAccess:
         """The sign-in of the password page, by the settings that the worker began with."""
         factors = SecondFactors(self.directory, self.config, self.clock)
-        return PageAccess(self.access, self.config, factors, lanes=self.lanes, log=self.log)
+        return PageAccess(self.access, self.config, factors, lanes=self.lanes, log=self.log, clock=self.clock)
 
     def add(self, local: str, *facts: Draft, password: str | None = PASSWORD) -> MailboxRecord:
         """A personal mailbox issued on 1 November, with a chosen password and then these facts."""

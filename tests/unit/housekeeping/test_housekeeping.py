@@ -42,6 +42,7 @@ async def test_a_duty_that_fails_comes_again_and_harms_no_other(tmp_path: Path) 
             Duty("work", 0.001, work),
         ],
         log,
+        SystemClock(),
     )
     await duties.round()
     assert done == ["Trouble", "KeyError", "work"]
@@ -63,7 +64,7 @@ def test_what_was_expunged_is_kept_while_the_clock_is_not_trusted(serve: Callabl
     inbox = account.folder("INBOX").folder_id
     account.remove(inbox, deliver(account, inbox, ["x"]))
     server.housekeep()
-    clock.move_to(clock.now() + timedelta(days=8))
+    clock.set_to(clock.now() + timedelta(days=8))
     for _ in range(2):
         server.housekeep()
     assert len(account.tombstones()) == 1
@@ -81,7 +82,7 @@ def test_clause_8_2_no_mail_log_goes_while_the_clock_is_not_trusted(serve: Calla
     written.write_bytes(b"{}\n")
     written.rename(old)
     server.housekeep()
-    clock.move_to(clock.now() + timedelta(days=3_650))
+    clock.set_to(clock.now() + timedelta(days=3_650))
     server.housekeep()
     assert old.exists()
     server.confirm_clock()

@@ -158,7 +158,7 @@ class Exposure:
 
     async def _demand(self, entry: Entry, how: str) -> None:
         """Put on record that the password has to be changed; where something else comes between, the next sign-in does."""
-        fact = Draft(FactKind.PASSWORD_EXPOSED, self._clock.now(), SERVER, WHY[how], None, {"trigger": TRIGGERS[how]})
+        fact = Draft(FactKind.PASSWORD_EXPOSED, self._clock.steady_now(), SERVER, WHY[how], None, {"trigger": TRIGGERS[how]})
         try:
             await self._lanes.io(partial(self._directory.append_fact, entry.mailbox_id, fact, after=_newest(entry)))
             await self._lanes.io(self._changed)

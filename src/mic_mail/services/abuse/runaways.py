@@ -84,7 +84,7 @@ class Runaways:
                 if entry is None or decision is None or State.SUSPENDED in decision.states:
                     return entry is not None and decision is not None
                 data: dict[str, Detail] = {"cause": Cause.COMPROMISED.value, "trigger": trigger, **figures}
-                fact = Draft(FactKind.SUSPENDED, self._clock.now(), SERVER, why, None, data)
+                fact = Draft(FactKind.SUSPENDED, self._clock.steady_now(), SERVER, why, None, data)
                 with contextlib.suppress(Superseded):
                     await self._lanes.io(partial(self._directory.append_fact, mailbox_id, fact, after=decision.fact_seq))
                     self._log.event("mailbox_suspended", mailbox=entry.address, clause="7.2.c", trigger=trigger, **figures)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from mic_mail.addressbook.cards import Book, Card, Kind, Ministry, UnitName, key_of
-from mic_mail.clock import Clock
+from mic_mail.clock import Clock, TimedCache, Validity
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.rolls import Roll
@@ -43,7 +43,7 @@ class Making:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._known: dict[int, tuple[Entry, Shown]] = {}
+        self._known = TimedCache[int, Shown]()
         self._settings: LifecycleSettings | None = None
         self.until: datetime | None = None
         """When the last book may change by the clock alone."""
@@ -91,18 +91,17 @@ class Making:
         return Book.of(ministry(self._config), cards, known - {card.key for card in cards})
 
     def _shown(self, entry: Entry, settings: LifecycleSettings, now: datetime) -> Shown:
-        known = self._known.get(entry.mailbox_id)
-        if known is None or known[0] is not entry or (known[1].until is not None and known[1].until <= now):
+        found = self._known.get(entry.mailbox_id, (entry,), now)
+        if found is None:
             try:
                 decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
-                known = entry, shown(entry.facts, decision, now)
+                found = shown(entry.facts, decision, now)
             except FactsUnreadable:
-                known = entry, HIDDEN
-            self._known[entry.mailbox_id] = known
-        until = known[1].until
-        if until is not None and (self.until is None or until < self.until):
-            self.until = until
-        return known[1]
+                found = HIDDEN
+            self._known.put(entry.mailbox_id, (entry,), Validity(now, found.until), found)
+        if found.until is not None and (self.until is None or found.until < self.until):
+            self.until = found.until
+        return found
 
 
 def make_book(directory: Directory, config: Config, now: datetime, units: frozenset[int] | None = None) -> Book:
@@ -132,8 +131,8 @@ class Kept(Generic[T]):
         self._clock = clock
         self._made: tuple[Book, T] | None = None
         self._version = -1
-        self._until: datetime | None = None
-        """When what was made may change by the clock alone."""
+        self._validity: Validity | None = None
+        """How long what was made holds by the clock."""
         self._not_before = 0.0
         self._task: asyncio.Task[None] | None = None
         self.configure(config)
@@ -168,15 +167,17 @@ class Kept(Generic[T]):
         return self._task
 
     def _is_current(self) -> bool:
-        return self._version == self._snapshot().version and (self._until is None or self._clock.now() < self._until)
+        return (
+            self._version == self._snapshot().version and self._validity is not None and self._validity.holds(self._clock.now())
+        )
 
     async def _make(self) -> None:
         try:
-            making, snapshot, begun = self._making, self._snapshot(), self._clock.monotonic()
+            making, snapshot, begun, now = self._making, self._snapshot(), self._clock.monotonic(), self._clock.now()
             roll = await self._lanes.io(self._directory.roll)
-            made = await self._lanes.io(self._shaped, making, roll, snapshot)
+            made = await self._lanes.io(self._shaped, making, roll, snapshot, now)
             if making is self._making:
-                self._made, self._version, self._until = made, snapshot.version, making.until
+                self._made, self._version, self._validity = made, snapshot.version, Validity(now, making.until)
             elif self._made is None:
                 self._made = made
         finally:
@@ -184,8 +185,8 @@ class Kept(Generic[T]):
         ended = self._clock.monotonic()
         self._not_before = ended + RESTS * (ended - begun)
 
-    def _shaped(self, making: Making, roll: Roll, snapshot: Snapshot) -> tuple[Book, T]:
-        book = making.book(roll, snapshot, self._clock.now())
+    def _shaped(self, making: Making, roll: Roll, snapshot: Snapshot, now: datetime) -> tuple[Book, T]:
+        book = making.book(roll, snapshot, now)
         if self._made is not None and self._made[0] == book:
             return self._made
         return book, self._shape(book, self._made[1] if self._made is not None else None)

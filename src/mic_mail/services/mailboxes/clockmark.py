@@ -1,17 +1,20 @@
 """Whether the machine's clock can be trusted with what cannot be undone: a mark that the housekeeper renews.
 
-In: `<data_dir>/clock.mark` (an ISO instant, and a second one where facts were accepted that lie ahead), the clock, the facts
-on record. Out: trusted or not. Once the clock is more than an hour from the mark (the server was down, or somebody set the
-clock), or behind the newest fact, the mark stays as it is, and nothing is archived or freed until an operator has looked at the
-clock and confirms it; facts from a clock that was ahead are then accepted up to the newest. The first mark is made without one,
-as long as no mailbox was ever archived; where a mark is missing later, the newest fact stands for it. Blocking.
+In: `<data_dir>/clock.mark` (an ISO instant; the boot and the seconds since it at that instant; an ISO instant more where facts
+were accepted that lie ahead), the clock, the facts on record. Out: trusted or not. Within one boot the time since then is
+counted, so only a step of the clock is doubted; after another boot nobody knows how long the machine was off. Once the clock is
+more than an hour from the mark, or behind the newest fact, the mark stays as it is, and nothing is archived or freed until an
+operator has looked at the clock and confirms it; facts from a clock that was ahead are then accepted up to the newest. The
+first mark is made without one, as long as no mailbox was ever archived; where a mark is missing later, the newest fact stands
+for it. Blocking.
 """
 
 import contextlib
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mic_mail.clock import Clock
+from mic_mail.clock import STEP_SECONDS, Clock
 from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import Text, Trouble
 from mic_mail.policy.calendar import FIRST_INSTANT
@@ -20,6 +23,17 @@ from mic_mail.policy.reclaiming import is_trusted
 from mic_mail.storage.maildir import replace_durably
 
 RENEWED_SECONDS = 600.0
+_BOOT = "boot="
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What the file says."""
+
+    at: datetime
+    accepted: datetime | None = None
+    boot: tuple[str, float] | None = None
+    """The boot, and the seconds since it at that instant."""
 
 
 class ClockMark:
@@ -31,39 +45,65 @@ class ClockMark:
 
     def read(self) -> datetime | None:
         """The last instant on record; None: there is no mark, or none that can be read."""
-        return next(iter(self._instants()), None)
+        mark = self._read()
+        return None if mark is None else mark.at
 
-    def _instants(self) -> list[datetime]:
-        """The mark, and the fact up to which those ahead were accepted; nothing where any of it cannot be read."""
+    def _read(self) -> _Mark | None:
         with contextlib.suppress(OSError, ValueError):
-            found = [datetime.fromisoformat(line) for line in self._path.read_text().split()]
-            if all(instant.tzinfo for instant in found):
-                return [instant.astimezone(UTC) for instant in found]
-        return []
+            words = self._path.read_text().split()
+            at, *accepted = [datetime.fromisoformat(word) for word in words if not word.startswith(_BOOT)]
+            boots = [word.removeprefix(_BOOT).rsplit("@", 1) for word in words if word.startswith(_BOOT)]
+            boot = next(((boot_id, float(seconds)) for boot_id, seconds in boots), None)
+            if at.tzinfo and all(instant.tzinfo for instant in accepted):
+                return _Mark(at.astimezone(UTC), next((each.astimezone(UTC) for each in accepted), None), boot)
+        return None
+
+    def expected(self) -> tuple[datetime, bool] | None:
+        """The present instant by the mark, and whether that is certain: the machine has not been booted since. Else it is
+        no earlier than this. None: there is no mark."""
+        mark = self._read()
+        return None if mark is None else self._expected(mark)
+
+    def _expected(self, mark: _Mark) -> tuple[datetime, bool]:
+        if mark.boot is None or mark.boot[0] != self._clock.boot_id:
+            return mark.at, False
+        return mark.at + timedelta(seconds=self._clock.boottime() - mark.boot[1]), True
 
     def is_trusted(self, snapshot: Snapshot) -> bool:
         """Whether the clock goes on from what is on record."""
-        now, newest = self._clock.now(), _newest_fact(snapshot)
-        marked, accepted = (*self._instants(), None, None)[:2]
-        if marked is None:
+        now, newest, mark = self._clock.now(), _newest_fact(snapshot), self._read()
+        if mark is None:
             archived = any(fact.kind is FactKind.ARCHIVED for entry in snapshot for fact in entry.facts)
-            marked = newest if archived else now
-        return is_trusted(now, marked, FIRST_INSTANT if accepted is not None and newest <= accepted else newest)
+            return is_trusted(now, newest if archived else now, newest)
+        are_accepted = mark.accepted is not None and newest <= mark.accepted
+        return is_trusted(now, self._expected(mark)[0], FIRST_INSTANT if are_accepted else newest)
+
+    def agrees(self, snapshot: Snapshot) -> bool:
+        """Whether the mark says that the present time is right: to the minute within one boot, after another one roughly."""
+        expected = self.expected()
+        if expected is None:
+            return False
+        instant, is_certain = expected
+        differs = abs(self._clock.now() - instant).total_seconds() > STEP_SECONDS
+        return self.is_trusted(snapshot) and not (is_certain and differs)
 
     def renew(self, snapshot: Snapshot) -> bool:
-        """Put the present instant on record if the clock is trusted; whether it is."""
+        """Put the present instant on record if the clock is trusted, and no step of it is in doubt; whether it is trusted."""
         trusted = self.is_trusted(snapshot)
-        if trusted:
-            self._write(self._instants()[1:2])
+        if trusted and self._clock.is_settled():
+            mark = self._read()
+            self._write(None if mark is None else mark.accepted)
         return trusted
 
     def confirm(self, newest: datetime) -> None:
         """Put the present instant on record, whatever was there, and accept the facts that lie ahead of it; `newest`: when the
         last one was recorded. From then on the clock is trusted."""
-        self._write([newest] if newest > self._clock.now() else [])
+        self._write(newest if newest > self._clock.now() else None)
 
-    def _write(self, accepted: list[datetime]) -> None:
-        lines = [f"{instant.astimezone(UTC).isoformat()}\n" for instant in (self._clock.now(), *accepted)]
+    def _write(self, accepted: datetime | None) -> None:
+        lines = [f"{self._clock.now().isoformat()}\n", f"{_BOOT}{self._clock.boot_id}@{self._clock.boottime()}\n"]
+        if accepted is not None:
+            lines.append(f"{accepted.astimezone(UTC).isoformat()}\n")
         try:
             replace_durably(str(self._path), "".join(lines).encode())
         except OSError as error:

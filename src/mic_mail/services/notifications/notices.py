@@ -148,7 +148,7 @@ class Notices:
     def _remember(self, mailbox_id: int, level: int, crossing: int) -> None:
         self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         path = self._folder / str(mailbox_id)
-        fresh = Path(f"{path}.{os.getpid()}.{trace_id(self._clock.now_us())}")
+        fresh = Path(f"{path}.{os.getpid()}.{trace_id(self._clock.steady_us())}")
         fresh.write_text(f"{level} {crossing}\n")
         fresh.replace(path)
 
@@ -164,7 +164,7 @@ class Notices:
         try:
             staged.write(message)
             staged.finish()
-            delivery = Delivery(staged, answers_of(message), received_at_us=self._clock.now_us(), origin=origin)
+            delivery = Delivery(staged, answers_of(message), received_at_us=self._clock.steady_us(), origin=origin)
             return account.publish(account.folder(INBOX).folder_id, [delivery])[0]
         finally:
             staged.discard()
@@ -189,8 +189,8 @@ class Notices:
                 f"Kính gửi: {name}\n\n{letter.body.vi}\n\nMọi vướng mắc đề nghị liên hệ {support}.\n\n{centre.vi}",
                 f"Dear {name},\n\n{letter.body.en}\n\nFor help, please write to {support}.\n\n{centre.en}",
             ),
-            date=dates.local(self._clock.now()),
-            message_id=f"{trace_id(self._clock.now_us())}@{self._config.server.hostname}",
+            date=dates.local(self._clock.steady_now()),
+            message_id=f"{trace_id(self._clock.steady_us())}@{self._config.server.hostname}",
             in_reply_to=in_reply_to,
             auto_submitted="auto-replied" if report else "auto-generated",
             attachments=report,

@@ -29,6 +29,8 @@ from mic_mail.storage.types import LEFT_TO_PEOPLE, AccountRef
 
 T = TypeVar("T")
 
+UNSETTLED_SECONDS = 1.0
+"""So often a duty that waits for the clock looks whether it is settled."""
 _NAMES_AN_EVENT = 200
 
 
@@ -39,14 +41,17 @@ class Duty:
     name: str
     seconds: float
     run: Callable[[], Awaitable[None]]
+    by_clock: bool = False
+    """It tells people, or puts on record, what follows from the wall clock: it waits while that is not settled."""
 
 
 class Duties:
     """A list of duties and the tasks that do them."""
 
-    def __init__(self, duties: Sequence[Duty], log: MailLog) -> None:
+    def __init__(self, duties: Sequence[Duty], log: MailLog, clock: Clock) -> None:
         self._duties = tuple(duties)
         self._log = log
+        self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -56,13 +61,19 @@ class Duties:
 
     async def round(self) -> None:
         """Do everything once, now."""
-        for duty in self._duties:
+        for duty in filter(self._may_be_done, self._duties):
             await self._do(duty)
 
     async def _repeat(self, duty: Duty) -> None:
         while True:
-            await self._do(duty)
-            await asyncio.sleep(duty.seconds)
+            if self._may_be_done(duty):
+                await self._do(duty)
+                await asyncio.sleep(duty.seconds)
+            else:
+                await asyncio.sleep(UNSETTLED_SECONDS)
+
+    def _may_be_done(self, duty: Duty) -> bool:
+        return not duty.by_clock or self._clock.is_settled()
 
     async def _do(self, duty: Duty) -> None:
         try:
@@ -130,7 +141,7 @@ class Visits:
         """
 
         def sweep(entry: Entry) -> None:
-            self._store.account(_ref(entry)).sweep(keep=not trusted or nothing_may_go(entry.facts))
+            self._store.account(_ref(entry)).sweep(keep=nothing_may_go(entry.facts), trusted=trusted)
 
         await self._visit("sweep", sweep)
 

@@ -363,7 +363,7 @@ class Senders:
         """By a person, or with its mailbox: that is written down, since the time for which it lasts does not count."""
         is_kept_back = self._kept_back.holds(entry)
         if is_kept_back != entry.state.is_kept_back:
-            await self._lanes.io(entry.kept_back, is_kept_back, self._clock.now_us())
+            await self._lanes.io(entry.kept_back, is_kept_back, self._clock.steady_us())
         return is_kept_back or entry.state.hold is not Hold.NO
 
     # ------------------------------------------------------------ what became of it
@@ -453,7 +453,7 @@ class Senders:
         return pause(1 + max((entry.state.attempts[place] for place in places), default=0), self._chance.random)
 
     def _seconds_since(self, instant_us: int) -> float:
-        return (self._clock.now_us() - instant_us) / 1_000_000
+        return (self._clock.steady_us() - instant_us) / 1_000_000
 
 
 def _refresh(entries: Iterable[Entry]) -> list[str]:

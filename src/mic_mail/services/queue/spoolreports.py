@@ -152,7 +152,7 @@ class SpoolReports:
         `doubtful`: somebody may have been killed in the midst of this.
         """
         slip = entry.slip
-        age = timedelta(microseconds=self._clock.now_us() - slip.accepted_at_us)
+        age = timedelta(microseconds=self._clock.steady_us() - slip.accepted_at_us)
         gone = [target for target, hurdle in outcomes if hurdle in _GONE]
         open_now = [(target, hurdle) for target, hurdle in outcomes if hurdle is not None and hurdle not in _GONE]
         is_over = age >= self._settings.give_up
@@ -205,7 +205,7 @@ class SpoolReports:
                 kind.action,
                 kind.status,
                 target.orcpt,
-                last_try=None if kind is _DELIVERED else self._clock.now(),
+                last_try=None if kind is _DELIVERED else self._clock.steady_now(),
                 retry_until=until if is_late else None,
             )
             for target in targets
@@ -219,7 +219,7 @@ class SpoolReports:
             lambda subject: kind.letter(subject, at, until, addresses),
             reports,
         )
-        self._owed.keep(name, message, _envelope(slip, to.address, message, self._clock.now_us()))
+        self._owed.keep(name, message, _envelope(slip, to.address, message, self._clock.steady_us()))
 
     # ------------------------------------------------------------ after it
 

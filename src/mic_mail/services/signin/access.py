@@ -24,7 +24,7 @@ from mic_mail.auth.guard import ByApp, Claim, Guard, HashLanes, Outcome, Wait
 from mic_mail.auth.hearsay import SharedThrottle
 from mic_mail.auth.passwords import Decoys
 from mic_mail.auth.throttle import ThrottleSettings, network
-from mic_mail.clock import Clock
+from mic_mail.clock import Clock, Validity
 from mic_mail.config.model import Config
 from mic_mail.directory.apppasswords import Use
 from mic_mail.directory.repository import Directory
@@ -213,31 +213,36 @@ class Access:
         The session then asks `recheck`, and closes the watch at its end; mail that waits asks `may_be_sent`. `seen`: by which
         decision a session was let in; if that is not the present one it is called back now.
         """
+        now = self._clock.now()
         try:
-            decision = self.decide(mailbox_id)
+            decision = self.decide(mailbox_id, now)
         except FactsUnreadable:  # a newer directory may have them
             decision = None
         entry = self._snapshot.entry(mailbox_id)
-        until = self._holds_until(entry, decision) if entry and decision else None
-        watch = self._watches.add(mailbox_id, callback, until)
+        validity = self._validity(entry, decision, now) if entry and decision else Validity(now)
+        watch = self._watches.add(mailbox_id, callback, validity)
         if seen is not None and decision is not seen:
             callback()
         return watch
 
     def recheck(self, signed_in: SignedIn, peer: Peer) -> Answered:
-        """Whether a session that is open may go on, and with which decision."""
+        """Whether a session that is open may go on, and with which decision.
+
+        By the steady time: it was let in before the clock was set, and is not cut by a step that is not believed.
+        """
+        now = self._clock.steady_now()
         found = self.find_again(signed_in)
         if isinstance(found, Refusal):
             return self.signins.cut(found, signed_in, peer)
-        answer = self._admit(*found, signed_in.actor, door=peer.protocol, app=signed_in.app_password)
+        answer = self._admit(*found, signed_in.actor, now, door=peer.protocol, app=signed_in.app_password)
         if isinstance(answer, Refusal):
             return self.signins.cut(answer, signed_in, peer)
-        self._watches.renew(signed_in.mailbox_id, self._holds_until(found[0], answer.decision))
+        self._watches.renew(signed_in.mailbox_id, self._validity(found[0], answer.decision, now))
         return answer
 
-    def _holds_until(self, entry: Entry, decision: Decision) -> datetime | None:
-        """Until when the clock alone changes nothing for the sessions of a mailbox: its state, and which app passwords live."""
-        return min(filter(None, (decision.valid_until, *self._apps.ends(entry))), default=None)
+    def _validity(self, entry: Entry, decision: Decision, now: datetime) -> Validity:
+        """How long the clock alone changes nothing for the sessions of a mailbox: its state, and which app passwords live."""
+        return Validity(now, min(filter(None, (decision.valid_until, *self._apps.ends(entry, now))), default=None))
 
     def recheck_shared(self, signed_in: SignedIn, mailbox_id: int, peer: Peer) -> str | Refusal:
         """The rights of an open session in a mailbox that is not its own, or why it may not even read it any more."""
@@ -247,7 +252,7 @@ class Access:
             return holding.rights
         entry = self._snapshot.entries[mailbox_id]
         try:
-            decision = self.decide(mailbox_id)
+            decision = self.decide(mailbox_id, self._clock.steady_now())
         except FactsUnreadable as trouble:
             return self.signins.cut(self.refusals.unavailable(str(trouble)), signed_in, peer)
         # Who is still named is kept out by what happened to the mailbox: that is what has to be told, not the naming.
@@ -260,7 +265,7 @@ class Access:
         A state is told before a changed password: a restore, a reset and a new password end the session all the same.
         """
         try:
-            decision = self.decide(signed_in.mailbox_id)
+            decision = self.decide(signed_in.mailbox_id, self._clock.steady_now())
         except FactsUnreadable as trouble:
             return self.refusals.unavailable(str(trouble))
         if decision is not None and not decision.sends:
@@ -283,15 +288,17 @@ class Access:
         entry = next(filter(None, found), None)
         if entry is None or not self.sharing.holding(signed_in.mailbox_id, entry.mailbox_id).grants:
             return None
-        decision = self.decide(entry.mailbox_id)
+        decision = self.decide(entry.mailbox_id, self._clock.steady_now())
         if decision is None or not decision.states & {State.SUSPENDED, State.SEND_LOCKED}:
             return None
         return self.refusals.of_state(decision, entry.address) or self.refusals.of_sending(decision, entry.address)
 
     def clock_moved(self) -> None:
-        """The clock was set: call the watches whose word has run out now instead of within a minute."""
+        """The clock was set, or a step of it is believed now: call the watches whose word does not hold, and set their timers
+        anew."""
         self._watches.look()
         self.sharing.look()
+        self._uses.tell_what_waits()
 
     def used(self, mailbox_id: int) -> None:
         """The person used the mailbox now (Reg. 7.2.a). Cheap: the directory is told once a day at most, in the background."""
@@ -443,10 +450,11 @@ class Access:
         found = self._find(signed_in.address)
         if found is None or (signed_in.app_password is None and found[1].version != signed_in.credential_version):
             return self.refusals.password_changed()
-        if signed_in.app_password is None or self._apps.lives(found[0], signed_in.app_password):
+        now = self._clock.steady_now()
+        if signed_in.app_password is None or self._apps.lives(found[0], signed_in.app_password, now):
             return found
         with contextlib.suppress(FactsUnreadable):
-            if refusal := self.refusals.of_state(self.decisions.of(found[0]), signed_in.address):
+            if refusal := self.refusals.of_state(self.decisions.of(found[0], now), signed_in.address):
                 return refusal
         return self.refusals.app_password_ended()
 
@@ -501,14 +509,22 @@ class Access:
     # ------------------------------------------------------------ answers
 
     def _admit(
-        self, entry: Entry, credential: Credential, actor: str, *, door: str, app: int | None = None, network: str | None = None
+        self,
+        entry: Entry,
+        credential: Credential,
+        actor: str,
+        now: datetime | None = None,
+        *,
+        door: str,
+        app: int | None = None,
+        network: str | None = None,
     ) -> Answered:
         """A door after the right password: in, or the state that forbids it.
 
         `app`: the number of the app password that it was; `network`: from where, at a sign-in.
         """
         try:
-            decision = self.decisions.of(entry)
+            decision = self.decisions.of(entry, now)
         except FactsUnreadable as trouble:
             return self.refusals.unavailable(str(trouble))
         refusal = self.refusals.of_state(decision, entry.address)

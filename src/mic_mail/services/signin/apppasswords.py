@@ -72,7 +72,7 @@ class AppPasswords:
         `confirmed_version`: of the password by which its person asks; None: the Centre does. `Superseded` where that is not
         the mailbox's any more, and where anything was recorded of the mailbox meanwhile.
         """
-        now = self._clock.now()
+        now = self._clock.steady_now()
         entry = self._directory.entry(mailbox_id)
         if confirmed_version is not None:
             must_still_be(entry, confirmed_version)
@@ -90,7 +90,7 @@ class AppPasswords:
 
     def revoke(self, mailbox_id: int, numbers: Collection[int] | None, origin: Origin) -> list[AppPassword]:
         """These open nothing any more (None: all); whoever asks for one that has ended already changes nothing."""
-        now = self._clock.now()
+        now = self._clock.steady_now()
         facts = self._directory.facts(mailbox_id)
         known = policy.app_passwords(facts)
         if numbers is not None and (unknown := sorted(set(numbers) - {app.number for app in known})):

@@ -6,7 +6,7 @@ for `is_stopped` and `takes_mail`.
 
 from datetime import datetime
 
-from mic_mail.clock import Clock
+from mic_mail.clock import Clock, TimedCache, Validity
 from mic_mail.directory.snapshot import Entry
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, State, decide
 from mic_mail.services.signin.uses import Uses
@@ -22,7 +22,7 @@ class Decisions:
         self._clock = clock
         self._uses = uses
         self._settings = LifecycleSettings()
-        self._known: dict[int, tuple[Entry, Decision]] = {}
+        self._known = TimedCache[int, Decision]()
 
     def configure(self, settings: LifecycleSettings) -> None:
         """Count by these settings from now on."""
@@ -32,16 +32,15 @@ class Decisions:
     def of(self, entry: Entry, now: datetime | None = None) -> Decision:
         """What may be done with a mailbox now."""
         now = now or self._clock.now()
-        known = self._known.get(entry.mailbox_id)
-        if known is not None and known[0] is entry and (known[1].valid_until is None or now < known[1].valid_until):
-            return known[1]
+        known = self._known.get(entry.mailbox_id, (entry,), now)
+        if known is not None:
+            return known
         decision = decide(entry.kind, entry.facts, now, last_activity=self._uses.last(entry), settings=self._settings)
-        self._known[entry.mailbox_id] = (entry, decision)
-        return decision
+        return self._known.put(entry.mailbox_id, (entry,), Validity(now, decision.valid_until), decision)
 
     def forget(self, mailbox_id: int) -> None:
         """The mailbox was used: that may change what is said of it."""
-        self._known.pop(mailbox_id, None)
+        self._known.forget(mailbox_id)
 
     def is_stopped(self, entry: Entry) -> bool:
         """Whether nobody may use the mailbox now. From any thread: nothing is kept, and no use since the snapshot is known."""

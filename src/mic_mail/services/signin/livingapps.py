@@ -22,22 +22,21 @@ class LivingApps:
         """Whether there are any here (`auth.app_passwords`)."""
         self._known: dict[int, tuple[Entry, Apps]] = {}
 
-    def living(self, entry: Entry) -> tuple[AppCredential, ...]:
+    def living(self, entry: Entry, now: datetime | None = None) -> tuple[AppCredential, ...]:
         """Those of a mailbox that open something now."""
-        now = self._clock.now()
+        now = now or self._clock.now()
         return tuple(credential for credential, app in self._of(entry) if app.lives(now))
 
-    def lives(self, entry: Entry, number: int) -> bool:
+    def lives(self, entry: Entry, number: int, now: datetime | None = None) -> bool:
         """Whether this one does."""
-        return any(each.number == number for each in self.living(entry))
+        return any(each.number == number for each in self.living(entry, now))
 
     def opens(self, entry: Entry, number: int, door: str) -> bool:
         """Whether this one was made for a door."""
         return any(app.number == number and app.opens(door) for _, app in self._of(entry))
 
-    def ends(self, entry: Entry) -> Iterator[datetime]:
-        """The instants to come at which one of them ends by the clock alone."""
-        now = self._clock.now()
+    def ends(self, entry: Entry, now: datetime) -> Iterator[datetime]:
+        """The instants after `now` at which one of them ends by the clock alone."""
         return (app.ended_at for _, app in self._of(entry) if app.ended_at is not None and app.lives(now))
 
     def _of(self, entry: Entry) -> Apps:

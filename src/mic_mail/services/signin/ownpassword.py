@@ -97,7 +97,7 @@ class OwnPassword:
         entry = self._directory.entry(mailbox_id)
         known = entry.facts[-1].seq if entry.facts else 0
         must_still_be(entry, confirmed_version)
-        now = self._clock.now()
+        now = self._clock.steady_now()
         settings = lifecycle_settings(self._config, self._directory.years.working_days())
         decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
         if not decision.changes_password:

@@ -9,8 +9,10 @@ Rules:
 """
 
 from dataclasses import replace
+from datetime import datetime
 
 from mic_mail.auth import sasl
+from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.policy.facts import Fact
@@ -29,8 +31,11 @@ from mic_mail.storage.types import AccountRef
 class PageAccess:
     """The page's sign-in by one configuration: made anew at a reload, once `access` has taken that over."""
 
-    def __init__(self, access: Access, config: Config, factors: SecondFactors, *, lanes: Lanes, log: Events) -> None:
+    def __init__(
+        self, access: Access, config: Config, factors: SecondFactors, *, lanes: Lanes, log: Events, clock: Clock
+    ) -> None:
         self._access = access
+        self._clock = clock
         self._auth = config.auth
         self._log = log
         self._codes = Codes(factors, access.guard, access.refusals, lanes=lanes, log=log)
@@ -103,15 +108,16 @@ class PageAccess:
     def recheck(self, signed_in: SignedIn, peer: Peer) -> Answered:
         """Whether a session may go on, and with which decision; asked at each of its requests."""
         found = self._access.find_again(signed_in)
-        answer = found if isinstance(found, Refusal) else self._admit(*found, signed_in.actor)
+        now = self._clock.steady_now()  # as at the other doors: a step of the clock that is not believed ends no session
+        answer = found if isinstance(found, Refusal) else self._admit(*found, signed_in.actor, now)
         if isinstance(answer, Refusal):
             return self._access.signins.cut(answer, signed_in, peer)
         return replace(answer, factor=signed_in.factor, factor_change=signed_in.factor_change)
 
-    def _admit(self, entry: Entry, credential: Credential, actor: str) -> Answered:
+    def _admit(self, entry: Entry, credential: Credential, actor: str, now: datetime | None = None) -> Answered:
         """The page after the right password: in, or the state that forbids it."""
         try:
-            decision = self._access.decisions.of(entry)
+            decision = self._access.decisions.of(entry, now)
         except FactsUnreadable as trouble:
             return self._access.refusals.unavailable(str(trouble))
         refusal = self._access.refusals.of_page(decision, entry.address)

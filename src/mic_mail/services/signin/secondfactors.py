@@ -85,7 +85,7 @@ class SecondFactors:
         `confirmed_version`: of the password by which its person asks. `WrongCode`; `NotAllowed` where there is one already;
         `Superseded` where that is not the mailbox's password any more, and where anything was recorded meanwhile.
         """
-        entry, now = self._directory.entry(mailbox_id), self._clock.now()
+        entry, now = self._directory.entry(mailbox_id), self._clock.steady_now()
         must_still_be(entry, confirmed_version)
         facts = entry.facts
         if second_factor(facts) is not None:
@@ -108,7 +108,7 @@ class SecondFactors:
 
     def remove(self, mailbox_id: int, origin: Origin, *, ends_apps: bool) -> Fact:
         """The mailbox has none any more; with `ends_apps` no app password either (they are on the device that was lost)."""
-        facts, now = self._directory.facts(mailbox_id), self._clock.now()
+        facts, now = self._directory.facts(mailbox_id), self._clock.steady_now()
         if second_factor(facts) is None:
             raise NotAllowed(Text("Hộp thư không có xác thực hai bước.", "The mailbox has no second factor."), clause=CLAUSE)
         data: dict[str, Detail] = origin.details()
@@ -122,7 +122,7 @@ class SecondFactors:
         factor = self.of(mailbox_id)
         if factor is None:
             return Checked.WRONG
-        factors, now = self._directory.second_factors, self._clock.now()
+        factors, now = self._directory.second_factors, self._clock.steady_now()
         # 80 bits need no count of their own (NIST SP 800-63B §5.1.2.2), and stay open where too many codes were wrong.
         digest = totp.recovery_digest(factor.holder, typed)
         if digest is not None:

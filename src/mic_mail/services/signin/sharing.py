@@ -2,6 +2,8 @@
 
 In: the directory in memory and the decisions on mailboxes. Out: `Shared`, one for each mailbox and person; and a call back when
 the word on one may have changed. Answers are kept until a fact or the clock can change them, so asking costs a look.
+Whoever asks has signed in before, so the steady time counts: a step of the clock that is not believed takes nothing from an
+open session.
 A record that cannot be read gives nobody anything.
 """
 
@@ -9,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from mic_mail.clock import Clock
-from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.clock import Clock, TimedCache, Validity
+from mic_mail.directory.snapshot import Snapshot
 from mic_mail.policy.authority import NOTHING, PARTS, Holding, grants, judge
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import withheld
@@ -57,7 +59,7 @@ class Sharing:
         self._snapshot = snapshot
         self._decide = decide
         self._domain = ""
-        self._known: dict[Pair, tuple[Entry, Entry, Holding]] = {}
+        self._known = TimedCache[Pair, Holding]()
         self._watches = Watches[Pair](clock)
         self._watches_of_all = Watches[int](clock)
 
@@ -83,17 +85,15 @@ class Sharing:
                 found[name] = Shared(name, entry.address, ref, holding.rights, entry.quota_octets)
         return found
 
-    def holding(self, actor_id: int, mailbox_id: int) -> Holding:
+    def holding(self, actor_id: int, mailbox_id: int, now: datetime | None = None) -> Holding:
         """What the owner of `actor_id` holds of another mailbox, also where that is nothing."""
-        snapshot, now = self._snapshot(), self._clock.now()
+        snapshot, now = self._snapshot(), now or self._clock.steady_now()
         actor, entry = snapshot.entry(actor_id), snapshot.entry(mailbox_id)
         if actor is None or entry is None or actor.owner.person_id is None or actor.kind is not MailboxKind.PERSONAL:
             return NOTHING
-        known = self._known.get((actor_id, mailbox_id))
-        if known is not None and known[0] is actor and known[1] is entry:
-            until = known[2].valid_until
-            if until is None or now < until:
-                return known[2]
+        known = self._known.get((actor_id, mailbox_id), (actor, entry), now)
+        if known is not None:
+            return known
         try:
             mailbox, person = self._decide(mailbox_id, now), self._decide(actor_id, now)
         except FactsUnreadable:
@@ -105,8 +105,7 @@ class Sharing:
             named, actor.owner.person_id, actor.facts, now,
             mailbox=mailbox, person=person, withheld=withheld(entry.facts),
         )  # fmt: skip
-        self._known[actor_id, mailbox_id] = (actor, entry, holding)
-        return holding
+        return self._known.put((actor_id, mailbox_id), (actor, entry), Validity(now, holding.valid_until), holding)
 
     def holders(self, mailbox_id: int) -> Mapping[str, str]:
         """Who may use this mailbox now beside its own password: rights by address."""
@@ -126,7 +125,7 @@ class Sharing:
 
         Also where a state leaves them nothing of it for a while. None where the record, or a person's, cannot be read.
         """
-        snapshot, now = self._snapshot(), self._clock.now()
+        snapshot, now = self._snapshot(), self._clock.steady_now()
         entry = snapshot.entry(mailbox_id)
         if entry is None:
             return None
@@ -162,24 +161,29 @@ class Sharing:
 
         Whoever is called back asks `holding`, and then `renew`s the watch.
         """
-        return self._watches.add((actor_id, mailbox_id), callback, self.holding(actor_id, mailbox_id).valid_until)
+        return self._watches.add((actor_id, mailbox_id), callback, self._validity(actor_id, mailbox_id))
 
     def renew(self, actor_id: int, mailbox_id: int) -> None:
         """The word was asked anew."""
-        self._watches.renew((actor_id, mailbox_id), self.holding(actor_id, mailbox_id).valid_until)
+        self._watches.renew((actor_id, mailbox_id), self._validity(actor_id, mailbox_id))
+
+    def _validity(self, actor_id: int, mailbox_id: int) -> Validity:
+        now = self._clock.steady_now()
+        return Validity(now, self.holding(actor_id, mailbox_id, now).valid_until)
 
     def watch_all(self, actor_id: int, callback: Callable[[], None]) -> Watch[int]:
         """Like `watch`, of all that a person uses or comes to use; whoever is called back asks `of`, and `renew_all`s."""
-        return self._watches_of_all.add(actor_id, callback, self._until(actor_id))
+        return self._watches_of_all.add(actor_id, callback, self._validity_of_all(actor_id))
 
     def renew_all(self, actor_id: int) -> None:
         """The word was asked anew."""
-        self._watches_of_all.renew(actor_id, self._until(actor_id))
+        self._watches_of_all.renew(actor_id, self._validity_of_all(actor_id))
 
-    def _until(self, actor_id: int) -> datetime | None:
+    def _validity_of_all(self, actor_id: int) -> Validity:
+        now = self._clock.steady_now()
         named = self._named_in(self._snapshot(), actor_id)
-        ends = [until for mailbox_id in named if (until := self.holding(actor_id, mailbox_id).valid_until) is not None]
-        return min(ends, default=None)
+        ends = [until for mailbox_id in named if (until := self.holding(actor_id, mailbox_id, now).valid_until) is not None]
+        return Validity(now, min(ends, default=None))
 
     def _named_in(self, snapshot: Snapshot, actor_id: int) -> frozenset[int]:
         """The mailboxes in whose record the owner of this one was ever named."""
@@ -189,11 +193,7 @@ class Sharing:
 
     def changed(self, old: Snapshot, new: Snapshot) -> None:
         """The directory moved from `old` to `new`."""
-        self._known = {
-            pair: known
-            for pair, known in self._known.items()
-            if known[0] is new.entry(pair[0]) and known[1] is new.entry(pair[1])
-        }
+        self._known.retain(lambda pair, made_of: all(each is new.entry(key) for each, key in zip(made_of, pair, strict=True)))
         self._watches.changed(lambda pair: any(old.entry(each) is not new.entry(each) for each in pair))
 
         def moved(actor_id: int) -> bool:

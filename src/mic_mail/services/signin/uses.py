@@ -1,11 +1,15 @@
 """When mailboxes and app passwords were used last: known here at once, told to the directory once a day in the background.
 
 Belongs to the event loop; writing happens in the lane. What cannot be told now is told by the next use.
+
+A use is remembered by its age, which no step of the wall clock changes, and told while the clock is settled; until then it
+waits here (`tell_what_waits`). So no instant of a false time comes to be on record.
 """
 
 import asyncio
 from collections.abc import Coroutine
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from mic_mail.clock import Clock
@@ -32,30 +36,52 @@ class Uses:
         self._lanes = lanes
         self._log = log
         self._clock = clock
-        self._used: dict[int, datetime] = {}
+        self._used: dict[int, float] = {}
+        """By mailbox, when on the clock since boot."""
         self._used_apps: dict[tuple[int, int], date] = {}
+        self._waiting: set[int] = set()
+        """The mailboxes whose use is still to be told."""
+        self._waiting_apps: dict[tuple[int, int], tuple[float, Use]] = {}
         self.errands: set[asyncio.Task[None]] = set()
         """What is being told now."""
 
     def last(self, entry: Entry) -> datetime | None:
         """The last use of a mailbox, also where the directory does not know it yet."""
-        return max(filter(None, (entry.last_activity, self._used.get(entry.mailbox_id))), default=None)
+        used = self._used.get(entry.mailbox_id)
+        return max(filter(None, (entry.last_activity, None if used is None else self._instant(used))), default=None)
+
+    def _instant(self, used: float) -> datetime:
+        """A use on the wall clock of now."""
+        return self._clock.now() - timedelta(seconds=self._clock.boottime() - used)
 
     def used(self, mailbox_id: int, entry: Entry | None) -> bool:
         """A mailbox is used now; whether that is the first use of the day."""
-        now = self._clock.now()
-        known = self._used.get(mailbox_id) or (entry.last_activity if entry else None)
+        now, used = self._clock.now(), self._used.get(mailbox_id)
+        known = self._instant(used) if used is not None else entry.last_activity if entry else None
         if known is not None and local_day(known) == local_day(now):
             return False
-        self._used[mailbox_id] = now
-        self._send_out(self._tell_used(mailbox_id, now))
+        self._used[mailbox_id] = self._clock.boottime()
+        self._waiting.add(mailbox_id)
+        self.tell_what_waits()
         return True
 
     def used_app(self, mailbox_id: int, number: int, use: Use) -> None:
         """An app password is used."""
         if self._used_apps.get((mailbox_id, number)) != local_day(use.at):
             self._used_apps[mailbox_id, number] = local_day(use.at)
-            self._send_out(self._tell_used_app(mailbox_id, number, use))
+            self._waiting_apps[mailbox_id, number] = self._clock.boottime(), use
+            self.tell_what_waits()
+
+    def tell_what_waits(self) -> None:
+        """Tell the directory every use that it does not know, if the clock can be believed."""
+        if not self._clock.is_settled():
+            return
+        waiting, self._waiting = self._waiting, set()
+        for mailbox_id in waiting:
+            self._send_out(self._tell_used(mailbox_id, self._instant(self._used[mailbox_id])))
+        waiting_apps, self._waiting_apps = self._waiting_apps, {}
+        for (mailbox_id, number), (used, use) in waiting_apps.items():
+            self._send_out(self._tell_used_app(mailbox_id, number, replace(use, at=self._instant(used))))
 
     def _send_out(self, errand: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(errand)

@@ -1,7 +1,8 @@
 """Who wants to know when the word on a mailbox may have changed: by a newer directory, or by the clock alone.
 
-In: watches (a key: a mailbox, or who uses which one; a callback; until when the word holds). Out: callbacks on the event loop.
-One timer for all of them, never set further than MAX_NAP ahead, so that a clock that is put right is noticed.
+In: watches (a key: a mailbox, or who uses which one; a callback; how long the word holds). Out: callbacks on the event loop.
+One timer for all of them, by the steady time: a step of the clock that is not believed ends nothing. Whoever notices a step
+calls `look`, which also finds words from a time that is still to come, and sets the timer anew.
 """
 
 import asyncio
@@ -9,9 +10,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from mic_mail.clock import Clock
+from mic_mail.clock import Clock, Validity
 
 MAX_NAP = 60.0
+"""Seconds between two looks at the clock at most, whoever notices that it was set."""
 
 K = TypeVar("K")
 
@@ -35,15 +37,15 @@ class Watches(Generic[K]):
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._of: dict[K, set[Watch[K]]] = {}
-        self._until: dict[K, datetime] = {}
+        self._valid: dict[K, Validity] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: datetime | None = None
 
-    def add(self, key: K, callback: Callable[[], None], until: datetime | None) -> Watch[K]:
-        """Watch something whose present word holds until `until` (None: for ever, unless the directory changes)."""
+    def add(self, key: K, callback: Callable[[], None], validity: Validity) -> Watch[K]:
+        """Watch something whose present word has this validity, unless the directory changes."""
         watch = Watch(self, key, callback)
         self._of.setdefault(key, set()).add(watch)
-        self.renew(key, until)
+        self.renew(key, validity)
         return watch
 
     def drop(self, watch: Watch[K]) -> None:
@@ -53,18 +55,15 @@ class Watches(Generic[K]):
             group.discard(watch)
             if not group:
                 del self._of[watch.key]
-                self._until.pop(watch.key, None)
+                self._valid.pop(watch.key, None)
 
-    def renew(self, key: K, until: datetime | None) -> None:
-        """The word was asked anew and holds until `until`."""
+    def renew(self, key: K, validity: Validity) -> None:
+        """The word was asked anew and has this validity."""
         if key not in self._of:
             return
-        if until is None:
-            self._until.pop(key, None)
-        else:
-            self._until[key] = until
-            if self._armed_for is None or until < self._armed_for:
-                self._arm()
+        self._valid[key] = validity
+        if validity.until is not None and (self._armed_for is None or validity.until < self._armed_for):
+            self._arm()
 
     def changed(self, is_changed: Callable[[K], bool]) -> None:
         """Call back those whose key `is_changed`."""
@@ -74,17 +73,17 @@ class Watches(Generic[K]):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
-        self._armed_for = min(self._until.values(), default=None)
+        self._armed_for = min((valid.until for valid in self._valid.values() if valid.until is not None), default=None)
         if self._armed_for is not None:
-            ahead = (self._armed_for - self._clock.now()).total_seconds()
+            ahead = (self._armed_for - self._clock.steady_now()).total_seconds()
             self._timer = asyncio.get_running_loop().call_later(min(max(ahead, 0.0), MAX_NAP), self.look)
 
     def look(self) -> None:
-        """Call back those whose word has run out, and set the timer for the next."""
-        now = self._clock.now()
-        due = [key for key, until in self._until.items() if until <= now]
+        """Call back those whose word holds no more, and set the timer for the next."""
+        now = self._clock.steady_now()
+        due = [key for key, validity in self._valid.items() if not validity.holds(now)]
         for key in due:
-            del self._until[key]
+            del self._valid[key]
         self._call(due)
         self._arm()
 

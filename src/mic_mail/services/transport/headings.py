@@ -42,7 +42,7 @@ class Headings:
 
     def head(self, envelope: Envelope, results: bytes = b"") -> bytes:
         """The trace lines (RFC 5321 §4.4), `results` of checks among them."""
-        stamp = trace.received(envelope, self._settings().hostname, self._clock.now_us())
+        stamp = trace.received(envelope, self._settings().hostname, self._clock.steady_us())
         return trace.return_path(envelope) + results + stamp
 
     async def check(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
@@ -65,7 +65,7 @@ class Headings:
         self._senders.note_written_as(envelope, reading.written, others)  # as judged: what ended meanwhile ends it
         envelope.header.message_id = envelope.header.message_id or trace.own_message_id(envelope, settings.hostname)
         return trace.missing(
-            envelope, settings.hostname, self._clock.now_us(), dated=reading.is_dated, identified=reading.is_identified
+            envelope, settings.hostname, self._clock.steady_us(), dated=reading.is_dated, identified=reading.is_identified
         )
 
     async def cleaned(self, envelope: Envelope, header: bytes) -> bytes:

@@ -233,7 +233,7 @@ class Secrecy:
         self._tell("marked_message_flagged", passage, degree=found.marking.degree, where=where, digest=record.digest)
 
     def _record(self, passage: Passage, found: Found, where: list[str], state: State) -> Record:
-        now_us = self._clock.now_us()
+        now_us = self._clock.steady_us()
         return Record(
             held_id=passage.trace_id,
             state=state,

@@ -66,7 +66,7 @@ class SecrecyCases:
                 submitted += self._one(record)
             except (MicMailError, OSError) as error:  # it comes again; the others must not wait for it
                 self._log.event("secrecy_case_waits", trace=record.held_id, state=record.state, error=str(error))
-        self._held.sweep(self._clock.now().timestamp())
+        self._held.sweep(self._clock.steady_now().timestamp())
         return submitted
 
     def _one(self, record: Record) -> bool:
@@ -77,7 +77,7 @@ class SecrecyCases:
         elif record.state is State.DISCARDED and not record.told:
             self._tell_sender(record, letters.held_discarded(record.held_id))
             self._held.settled(record)
-        elif record.expires_at_us <= self._clock.now_us():
+        elif record.expires_at_us <= self._clock.steady_us():
             self._held.forget(record)
             if record.state in OPEN:
                 self._log.event("held_message_expired", trace=record.held_id, sender=record.sender, degree=record.degree)

@@ -169,7 +169,7 @@ class Senders:
                 self._runaway(sender.mailbox_id, full.what, count)
 
     def _now(self) -> float:
-        return self._clock.now_us() / 1e6
+        return self._clock.steady_us() / 1e6
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

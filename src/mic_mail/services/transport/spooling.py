@@ -83,7 +83,7 @@ class Spooling:
             trace_id=envelope.trace_id,
             sender=envelope.sender,
             targets=targets + elsewhere,
-            accepted_at_us=self._clock.now_us(),
+            accepted_at_us=self._clock.steady_us(),
             return_path_octets=len(trace.return_path(envelope)),
             smtputf8=envelope.smtputf8,
             body=envelope.body,

@@ -35,7 +35,7 @@ class Holding:
 
     def hold(self, envelope: Envelope, source: bytes | Path, slip: Slip) -> None:
         """Take the message in under its own reference."""
-        judged, now_us = envelope.judged, self._clock.now_us()
+        judged, now_us = envelope.judged, self._clock.steady_us()
         header = _header_of(source)
         record = Record(
             held_id=envelope.trace_id,

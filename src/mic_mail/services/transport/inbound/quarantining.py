@@ -75,7 +75,7 @@ class QuarantineCases:
             await self._recover()
 
     def _look(self) -> int:
-        delivered, now_us = 0, self._clock.now_us()
+        delivered, now_us = 0, self._clock.steady_us()
         self._waited, self._waits = self._waits, {}
         untold: defaultdict[int, list[Record]] = defaultdict(list)
         last_told: defaultdict[int, int] = defaultdict(int)

@@ -1,0 +1,56 @@
+"""Instants on record that are still to come, though they say what has happened: mended once the clock is trusted again.
+
+A server that was started under a false clock, or believed one for long, recorded by it. The last use of a mailbox or an app
+password that lies ahead becomes the present instant, by which it happened at the latest. A notice that was sent ahead counts as
+not sent, so that it goes when it is due (`docs/decisions/0094`). Facts stay as they are: `clock confirm` is for them.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from mic_mail.clock import STEP_SECONDS, Clock
+from mic_mail.directory.repository import Directory
+from mic_mail.log.maillog import MailLog
+from mic_mail.process.lanes import Lanes
+
+_UNCHANGED_SECONDS = 0.5
+
+
+class FalseInstants:
+    """The housekeeper's look for them: at the start, and when the clock was set."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        is_trusted: Callable[[], Awaitable[bool]],
+        refresh: Callable[[], Awaitable[object]],
+        *,
+        lanes: Lanes,
+        clock: Clock,
+        log: MailLog,
+    ) -> None:
+        self._directory = directory
+        self._is_trusted = is_trusted
+        self._refresh = refresh
+        self._lanes = lanes
+        self._clock = clock
+        self._log = log
+        self._mended_at: float | None = None
+        """The wall clock less the time since boot, when nothing was left to mend."""
+
+    async def round(self) -> None:
+        """Mend what lies ahead, if the clock was set since that was done last."""
+        now = self._clock.now()
+        offset = now.timestamp() - self._clock.boottime()
+        if self._mended_at is not None and abs(offset - self._mended_at) <= _UNCHANGED_SECONDS:
+            return
+        self._mended_at = None  # a clock that is set back to where it was has been somewhere else meanwhile
+        if not await self._is_trusted():
+            return
+        mended = await self._lanes.io(self._directory.mend_instants_ahead, now, timedelta(seconds=STEP_SECONDS))
+        self._mended_at = offset
+        if any(mended):
+            self._log.event(
+                "false_instants_mended", uses=mended.uses, app_passwords=mended.app_passwords, notices=mended.notices
+            )
+            await self._refresh()

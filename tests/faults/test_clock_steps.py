@@ -1,0 +1,319 @@
+"""A wall clock that is set forward and back, by seconds to years, between any two steps of a server and its clients.
+
+Whatever was believed meanwhile: once the clock is right again every answer is the one that a fresh server gives over the same
+data, open sessions are still open, and no instant on record lies ahead.
+"""
+
+import contextlib
+import http.client
+import imaplib
+import os
+import poplib
+import random
+import smtplib
+import socket
+import sqlite3
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import MailServer, config_for, left_in_staging
+from ldapwords import bind, codes
+from mic_mail.clock import ManualClock
+from mic_mail.policy.calendar import local_day
+from mic_mail.policy.facts import Draft, FactKind, MailboxKind
+from mic_mail.services.signin.access import Access
+
+BEGIN = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+SETTINGS: dict[str, Any] = {
+    "auth": {"cleartext": True},
+    "listen": {"doors": ("smtp", "submission", "imap", "pop3", "ldap", "https")},
+}
+PEOPLE = ("dvbe", "ttlan", "ndan", "idle", "leaver")
+PASSWORD = "mat khau 2026 dung de thu"
+DAY = 86_400
+STEPS = [sign * seconds for seconds in (5, 90, 1800, 7200, DAY, 40 * DAY, 400 * DAY, 3000 * DAY) for sign in (1, -1)]
+
+
+class TrueClock(ManualClock):
+    """Knows what time it really is, however it is set."""
+
+    @property
+    def right(self) -> datetime:
+        return BEGIN + timedelta(seconds=self.boottime())
+
+
+class Office:
+    """A server whose mailboxes stand shortly before and after an instant at which the clock alone changes something."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = TrueClock(BEGIN)
+        self.config = config_for(folder / "data", SETTINGS)
+        self.server = MailServer(self.config, self.clock)
+        directory = self.server.population.directory
+        mailboxes = {local: self.issue(local, days=1 if local == "ndan" else 200) for local in PEOPLE}
+        unit = self.issue("cntt", days=200, kind=MailboxKind.UNIT)
+        self.server.allow(unit, mailboxes["dvbe"], "keeper")
+        self.server.allow(unit, mailboxes["ttlan"], "substitute", until=local_day(BEGIN + timedelta(days=3)).isoformat())
+        self.server.record(mailboxes["leaver"], Draft(FactKind.LEFT, BEGIN, "test", "", "1/QĐ", {"level": "division"}))
+        for local, mailbox in (*mailboxes.items(), ("cntt", unit)):
+            ago = timedelta(days=150 if local == "idle" else 1)
+            directory.touch_activity(mailbox.mailbox_id, BEGIN - ago)
+        self.server.refresh()
+        self.server.housekeep()
+        self.sessions = {local: self.imap(local) for local in ("dvbe", "ttlan", "ndan")}
+        self.sessions["ttlan"].select('"Shared/cntt"')
+
+    def issue(self, local: str, days: float, kind: MailboxKind = MailboxKind.PERSONAL) -> Any:
+        return self.server.issue(local, password=PASSWORD, issued_days_ago=days, kind=kind)
+
+    def imap(self, local: str) -> imaplib.IMAP4:
+        client = imaplib.IMAP4(self.server.host, self.server.ports["imap"], timeout=30)
+        client.login(local, PASSWORD)
+        client.select()
+        return client
+
+    # ------------------------------------------------------------ the doors
+
+    def by_imap(self, local: str) -> bool:
+        with contextlib.suppress(imaplib.IMAP4.error):
+            self.imap(local).logout()
+            return True
+        return False
+
+    def by_pop3(self, local: str) -> bool:
+        client = poplib.POP3(self.server.host, self.server.ports["pop3"], timeout=30)
+        try:
+            client.user(local)
+            client.pass_(PASSWORD)
+        except poplib.error_proto:
+            return False
+        finally:
+            client.close()
+        return True
+
+    def by_submission(self, local: str) -> bool:
+        with smtplib.SMTP(self.server.host, self.server.ports["submission"], timeout=30) as client:
+            try:
+                client.login(local, PASSWORD)
+                client.sendmail(
+                    f"{local}@mic.gov.vn", ["dvbe@mic.gov.vn"], f"From: {local}@mic.gov.vn\r\nSubject: x\r\n\r\nx\r\n"
+                )
+            except (smtplib.SMTPAuthenticationError, smtplib.SMTPSenderRefused):
+                return False
+        return True
+
+    def by_ldap(self, local: str) -> bool:
+        with socket.create_connection((self.server.host, self.server.ports["ldap"]), timeout=30) as wire:
+            wire.sendall(bind(1, local, PASSWORD))
+            return codes(wire.recv(4096)) == [0]
+
+    def by_carddav(self, local: str) -> bool:
+        client = http.client.HTTPSConnection("localhost", self.server.ports["https"], context=self.server.tls(), timeout=30)
+        credentials = b64encode(f"{local}@mic.gov.vn:{PASSWORD}".encode()).decode()
+        client.request("PROPFIND", "/dav/", headers={"Authorization": f"Basic {credentials}", "Depth": "0"})
+        status = client.getresponse().status
+        client.close()
+        assert status in (207, 401, 403), status
+        return status == 207
+
+    @property
+    def doors(self) -> tuple[Callable[[str], bool], ...]:
+        return self.by_imap, self.by_pop3, self.by_submission, self.by_ldap, self.by_carddav
+
+    def mail_comes(self, local: str) -> None:
+        with (
+            smtplib.SMTP(self.server.host, self.server.ports["smtp"], timeout=30) as client,
+            contextlib.suppress(smtplib.SMTPRecipientsRefused),
+        ):
+            client.sendmail("a@example.org", [f"{local}@mic.gov.vn"], "Subject: y\r\n\r\ny\r\n")
+
+    # ------------------------------------------------------------ what is true
+
+    def put_right(self) -> None:
+        """As a time server does it: nobody is told, and no time passes."""
+        self.clock.set_to(self.clock.right)
+
+    def check(self, *, written: bool = True) -> None:
+        """Everything is as it has to be under a clock that is right, once each process has noticed that.
+
+        `written`: also what is never written again, lines of the log and letters.
+        """
+        limit = time.monotonic() + 60
+        while (wrong := self._wrong(written=written)) and time.monotonic() < limit:
+            time.sleep(0.1)
+        assert not wrong
+
+    def _wrong(self, *, written: bool) -> list[str]:
+        wrong = [] if self.clock.is_settled() else ["the clock is not believed"]
+        fresh, present = self.server.call(self._anew()), self.server.call(answers(self.server.running.rooms.access))
+        wrong += [f"{key}: {present.get(key)}, and anew {fresh[key]}" for key in fresh if present.get(key) != fresh[key]]
+        return wrong + list(self._ahead()) + (list(self._written_ahead()) if written else [])
+
+    @property
+    def _late(self) -> datetime:
+        return self.clock.right + timedelta(minutes=2)
+
+    async def _anew(self) -> dict[str, Any]:
+        """What a server would say that was started now."""
+        rooms = self.server.running.rooms
+        fresh = Access(
+            self.config, directory=rooms.directory, snapshot=rooms.directory.load_snapshot(), lanes=rooms.lanes, log=rooms.log,
+            clock=ManualClock(self.clock.right), decoy_key=b"x" * 32, digest_key=b"y" * 32, tell=lambda _: None,
+        )  # fmt: skip
+        return await answers(fresh)
+
+    def may(self, local: str) -> tuple[bool, bool]:
+        """Sign in, and send."""
+        _, _, signs_in, sends, *_ = self.server.call(self._anew())[f"{local}@mic.gov.vn"]
+        return signs_in, sends
+
+    def _ahead(self) -> Iterator[str]:
+        """Instants on record that are still to come."""
+        late = self._late
+        with contextlib.closing(sqlite3.connect(self.config.server.data_dir / "directory.sqlite")) as base:
+            for table, column in (("activity", "last_used_at"), ("sent_notice", "sent_at"), ("fact", "recorded_at")):
+                for (value,) in base.execute(f"SELECT max({column}) FROM {table}"):
+                    if value is not None and instant(value) > late:
+                        yield f"{table}.{column} {value}"
+
+    def _written_ahead(self) -> Iterator[str]:
+        for path in self.config.mail_root.glob("*/*/Maildir/**/cur/*"):
+            if int(path.name.partition(".")[0]) > self._late.timestamp():
+                yield f"a message: {path.name}"
+        for event in self.server.events():
+            if event["at"] > self._late.isoformat():
+                yield f"an event of {event['at']}"
+
+    def sessions_go_on(self) -> None:
+        for local, session in self.sessions.items():
+            assert session.noop()[0] == "OK", local
+
+    def stop(self) -> None:
+        for session in self.sessions.values():
+            with contextlib.suppress(OSError, imaplib.IMAP4.error):
+                session.logout()
+        self.server.stop()
+        assert left_in_staging(self.config.mail_root) == []
+
+
+def instant(value: Any) -> datetime:
+    return (
+        datetime.fromtimestamp(value / 1e6, UTC)
+        if isinstance(value, int)
+        else datetime.fromisoformat(value).replace(tzinfo=UTC)
+    )
+
+
+async def answers(access: Access) -> dict[str, Any]:
+    """What is said of each mailbox, and of what each person uses beside the own."""
+    found = dict[str, Any]()
+    for entry in access.snapshot:
+        decision, used = access.decisions.of(entry), access.last_use(entry)
+        found[entry.address] = (
+            sorted(decision.states), decision.receives, decision.signs_in, decision.sends,
+            None if used is None else local_day(used),
+            sorted((shared.address, shared.rights) for shared in access.sharing.of(entry.mailbox_id).values()),
+            sorted(access.sharing.holders(entry.mailbox_id).items()),
+        )  # fmt: skip
+    return found
+
+
+def test_a_mailbox_is_not_suspended_by_a_clock_that_was_ahead(tmp_path: Path) -> None:
+    """400 days ahead while somebody signs in, then right again: nobody is suspended, cut off or used in the future, and the
+    next sign-in is let in; one day back cuts no session."""
+    office = Office(tmp_path)
+    try:
+        office.clock.set_to(office.clock.right + timedelta(days=400))
+        assert not office.by_imap("idle")
+        office.server.housekeep()
+        office.sessions_go_on()
+        office.put_right()
+        office.check()
+        assert all(door("idle") for door in office.doors)
+        office.clock.set_to(office.clock.right - timedelta(days=2))
+        office.server.housekeep()
+        office.sessions_go_on()
+        office.put_right()
+        office.check()
+        office.sessions_go_on()
+    finally:
+        office.stop()
+
+
+def test_a_clock_that_was_believed_leaves_nothing_behind(tmp_path: Path) -> None:
+    """20 days ahead for so long that it is believed: what was recorded meanwhile is mended once it is right again."""
+    office = Office(tmp_path)
+    try:
+        office.clock.set_to(office.clock.right + timedelta(days=20))
+        office.server.refresh()
+        office.server.call(office.server.running.server.clock_watcher.look())
+        assert not office.clock.is_settled()
+        office.server.move_clock_to(office.clock.now() + timedelta(hours=2))
+        assert office.clock.is_settled()
+        assert office.by_imap("idle")
+        office.server.housekeep()
+        office.put_right()
+        office.check(written=False)
+        assert office.by_imap("dvbe")
+    finally:
+        office.stop()
+
+
+def simulate(folder: Path, seed: int, steps: int) -> None:
+    chance = random.Random(seed)
+    print(f"seed {seed}")
+    office = Office(folder)
+
+    def set_clock() -> None:
+        office.clock.set_to(office.clock.right + timedelta(seconds=chance.choice(STEPS)))
+
+    def pass_time() -> None:
+        by = timedelta(seconds=chance.choice((2, 40, 700, 5 * 3600)))
+        is_right = abs(office.clock.now() - office.clock.right) < timedelta(seconds=1)
+        if is_right or by < timedelta(seconds=60):
+            office.server.move_clock_to(office.clock.now() + by)
+            office.server.housekeep()
+
+    steps_to_take = (set_clock, set_clock, "sign in", "mail", "session", office.server.housekeep, pass_time, "right")
+    try:
+        for _ in range(steps):
+            what = chance.choice(steps_to_take)
+            if what == "sign in":
+                chance.choice(office.doors)(chance.choice((*PEOPLE, "cntt")))
+            elif what == "mail":
+                office.mail_comes(chance.choice((*PEOPLE, "cntt")))
+            elif what == "session":
+                office.sessions_go_on()
+            elif what == "right":
+                office.put_right()
+                office.check()
+            else:
+                what()
+        office.put_right()
+        office.check()
+        office.sessions_go_on()
+        for local in PEOPLE:
+            signs_in, sends = office.may(local)
+            for door in office.doors:
+                assert door(local) == (signs_in and (sends or door != office.by_submission)), (local, door)
+    finally:
+        office.stop()
+
+
+def test_a_clock_that_jumps_between_any_two_steps(tmp_path: Path) -> None:
+    """In short: a few dozen steps in an order of their own each time."""
+    simulate(tmp_path, int.from_bytes(os.urandom(4), "big"), 30)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(8))
+def test_a_clock_that_jumps_for_long(tmp_path: Path, seed: int) -> None:
+    """In long, in orders that stay."""
+    simulate(tmp_path, seed, 250)
