@@ -1,4 +1,7 @@
-"""How much of a message is looked into: octets, parts, depth, seconds. Whoever reads a document asks before each step.
+"""How much of a message is looked into: octets, parts, depth, steps, seconds. Whoever reads a document asks before each step.
+
+Steps and octets are counted in proportion to the size of the message: a small one costs little whatever is in it, and the
+answer is the same on a busy machine. Seconds are for what nobody has thought of.
 
 In: bounds and a clock. Out: `CannotRead` where one is passed. What was found until then stands.
 """
@@ -25,6 +28,13 @@ class Bounds:
     parts: int = 1_000
     text_chars: int = 16 << 20
     """Of one document's text."""
+    work: int = 500_000
+    """Steps that any message may take: tags, lines, operators of a PDF; each costs about a microsecond."""
+    work_per_octet: int = 3
+    """And so many more for each octet of it, so that little never takes long, whatever it unpacks to."""
+    least_unpacked: int = 16 << 20
+    unpacked_per_octet: int = 100
+    """A message may unpack to `least_unpacked`, and to so many octets for each one of it: text packs by 5 to 20."""
     hints: int = 1 << 30
     """Of places at which a marking may stand: each costs the judge some microseconds."""
 
@@ -40,12 +50,15 @@ class CannotRead(Exception):
 class Budget:
     """What is left of the bounds."""
 
-    def __init__(self, bounds: Bounds, now: Callable[[], float]) -> None:
+    def __init__(self, bounds: Bounds, now: Callable[[], float], octets: int = 0) -> None:
+        """`octets` is the size of the message."""
         self.bounds = bounds
         self._now = now
         self._until = now() + bounds.seconds
         self._parts = bounds.parts
-        self._octets = bounds.unpacked_octets
+        self._octets = min(bounds.unpacked_octets, bounds.least_unpacked + bounds.unpacked_per_octet * octets)
+        self.work = bounds.work + bounds.work_per_octet * octets
+        """Steps that are left."""
         self._hints = bounds.hints
 
     def check_time(self) -> None:
@@ -58,6 +71,12 @@ class Budget:
         self.check_time()
         self._parts -= 1
         if self._parts < 0:
+            raise CannotRead(Unread.OVER_BOUNDS)
+
+    def take_work(self, steps: int) -> None:
+        """So many steps follow, or were taken."""
+        self.work -= steps
+        if self.work < 0:
             raise CannotRead(Unread.OVER_BOUNDS)
 
     def take_hints(self, hints: int) -> None:

@@ -9,16 +9,18 @@ encrypted is a compound file too, and Word says in its first octets that it has 
 import re
 
 from mic_mail.checks.bounds import CannotRead
-from mic_mail.checks.looking import Look
+from mic_mail.checks.looking import CHARS_A_STEP, Look
 from mic_mail.checks.verdict import Unread
 
-_WIDE = re.compile(rb"(?:[\x07\x09\x0b-\x0d\x20-\x7e\xa0-\xff]\x00|[\x00-\xff][\x01\x03\x1e]|[\x10-\x3a]\x20){3,}")
+_WIDE = re.compile(rb"(?:[\x07\x09\x0b-\x0d\x20-\x7e\xa0-\xff]\x00|[\x00-\xff][\x01\x03\x1e]|[\x10-\x3a]\x20){3,}+")
 _NARROW = re.compile(rb"[\x07\x09\x0b-\x0d\x20-\x7e\xa0-\xff]{6,}")
 _LINES = re.compile("[\x0b\x0c\r]|\x07\x07")
 """Word ends a cell with one sign of this kind, and a row with one more."""
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _WORD_MAGIC, _WORD_FLAGS, _WORD_ENCRYPTED = slice(512, 514), 523, 0x01
 _BATCH = 1 << 20
+_COST_OF_A_RUN = 20
+"""In characters: of memory, which a batch of short runs takes."""
 
 
 def read(look: Look, content: bytes) -> None:
@@ -32,8 +34,9 @@ def read(look: Look, content: bytes) -> None:
         held: list[str] = []
         size = 0
         for run in pattern.finditer(content):
+            look.budget.take_work(1 + len(run[0]) // CHARS_A_STEP)
             held.append(_LINES.sub("\n", run[0].decode(charset, "replace")).replace("\x07", "\t"))
-            size += len(held[-1])
+            size += len(held[-1]) + _COST_OF_A_RUN
             if size > _BATCH:
                 look.budget.check_time()
                 look.text("\n".join(held))

@@ -101,6 +101,7 @@ def _read(look: Look, found: str, content: bytes) -> None:
                 look.text(text)
             show(look, content)
         case "html":
+            look.budget.take_work(content.count(b"<"))
             for text in pages(content):
                 look.text(text)
         case "text":

@@ -17,6 +17,8 @@ from mic_mail.policy.markings import Marking, Place
 Reader = Callable[["Look", bytes, str, str], None]
 """Reads one document: its octets, its name and its content type, as far as anybody has told."""
 
+CHARS_A_STEP = 16
+"""Of a text that is searched."""
 _MOST_NOTED = 50
 """Found and missed things of one message: a log line, not a list of all parts of a hostile archive."""
 
@@ -24,8 +26,9 @@ _MOST_NOTED = 50
 class Look:
     """The look into one message, shared by all its parts."""
 
-    def __init__(self, bounds: Bounds, now: Callable[[], float], open_document: Reader) -> None:
-        self.budget = Budget(bounds, now)
+    def __init__(self, bounds: Bounds, now: Callable[[], float], open_document: Reader, octets: int = 0) -> None:
+        """`octets` is the size of the message."""
+        self.budget = Budget(bounds, now, octets)
         self._open = open_document
         self._found: list[Found] = []
         self._missed: list[Missed] = []
@@ -40,7 +43,9 @@ class Look:
 
     def text(self, text: str, *, margin: bool = False) -> None:
         """A text, line by line, in any form of Unicode."""
+        self.budget.take_work(len(text) // CHARS_A_STEP)
         if may_mark(text):
+            self.budget.take_work(text.count("\n"))
             seen = compose_letters(as_seen(text))
             self.budget.take_hints(markings.hints_in(seen, self.budget.bounds.hints + 1))
             self._note(markings.in_text(seen, margin=margin))

@@ -28,6 +28,7 @@ _UNREADABLE = (b"image/", b"audio/", b"video/", b"font/")
 _UUENCODED = re.compile(rb"^begin [0-7]{3,4} (?P<name>[^\r\n]{1,200})\r?\n", re.MULTILINE)
 _UU = ("x-uuencode", "uuencode", "x-uue", "uue")
 _MOST_ENCLOSED = 10
+_STEPS_OF_A_FIELD = 2
 _PADDING, _MOST_PIECES = b"= \t\r\n", 1_000
 _ENRICHED = (b"text/enriched", b"text/richtext")
 _ENRICHED_LINE = re.compile(r"<(?:nl|np|/?paragraph)>", re.IGNORECASE)
@@ -271,6 +272,7 @@ def words_of(text: str, value: bytes) -> Iterator[str]:
 def leaves(look: Look, octets: bytes, part: Section) -> Iterator[Leaf]:
     """The leaves of a part, its fields and those of all within shown on the way."""
     offset, length = part.header
+    look.budget.take_work(octets.count(b"\n", offset, offset + length) * _STEPS_OF_A_FIELD)
     header = fields(octets[offset : offset + length])
     for name, value in header:
         if name in TITLES:

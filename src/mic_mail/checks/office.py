@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mic_mail.checks.archives import Members
 
 _PIECE = 1 << 16
+_BATCH = 1 << 22
+"""Characters of the rows of a sheet that are judged together."""
 _OFF = frozenset({"0", "false", "off"})
 """Of a property that is there and says no (ISO/IEC 29500-1 §17.17.4)."""
 _MARGINS = re.compile(r"word/(?:header|footer)\d*\.xml")
@@ -66,8 +68,10 @@ class XmlText:
         """All of it; `CannotRead` if it is no XML, or more than the bounds allow."""
         try:
             for at in range(0, len(content), _PIECE):
+                piece = content[at : at + _PIECE]
                 self._look.budget.check_time()
-                self._parser.Parse(content[at : at + _PIECE], at + _PIECE >= len(content))
+                self._look.budget.take_work(piece.count(b"<"))
+                self._parser.Parse(piece, at + _PIECE >= len(content))
         except expat.ExpatError as error:
             raise CannotRead(Unread.DAMAGED) from error
         return rows_as_lines("".join(self.pieces))
@@ -139,6 +143,7 @@ class _Rows(XmlText):
     def __init__(self, look: Look, strings: list[str]) -> None:
         super().__init__(look)
         self._strings = strings
+        self._most = self._room - min(self._room, _BATCH)
         self._shared = False
         self._value: list[str] | None = None
         self.margins: list[str] = []
@@ -164,8 +169,16 @@ class _Rows(XmlText):
             self.add("\t")
         elif local == "row":
             self.add("\n")
+            self._show_rows()
         elif self._margin and local.endswith(("Header", "Footer")):
             self._margin = False
+
+    def _show_rows(self) -> None:
+        """Rows of a large sheet by the batch: there may be more of them than text is kept."""
+        if self._room < self._most:
+            self._look.text("".join(self.pieces))
+            self.pieces.clear()
+            self._room = self._look.budget.bounds.text_chars
 
     def characters(self, text: str) -> None:
         if self._value is not None:

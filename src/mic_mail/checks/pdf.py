@@ -1,15 +1,16 @@
 """PDF: text page by page, titles, form fields, stamps and notes laid over pages, files attached (ISO 32000-1).
 
 In: the octets of a PDF. Out: what it shows. Read by pypdf, which is pure Python: slow on some pages, so time is asked for
-between pages, and the process that this runs in is killed when one page takes too long. An empty password is tried: such files
-open without asking in every reader. A page that is a picture has no text, and nothing is said of it.
+between pages, operators are counted, and the process that this runs in is killed when one page takes too long. An empty
+password is tried: such files open without asking in every reader. A page that is a picture has no text, and nothing is said of
+it.
 """
 
 from io import BytesIO
 from typing import Any
 
-from pypdf import PdfReader
-from pypdf.errors import PyPdfError
+from pypdf import PdfReader, apply_configuration
+from pypdf.errors import LimitReachedError, PyPdfError
 from pypdf.generic import DictionaryObject
 
 from mic_mail.checks.bounds import CannotRead
@@ -19,10 +20,25 @@ from mic_mail.policy.hints import may_mark
 
 _LAID_OVER = ("/FreeText", "/Stamp", "/Text", "/Watermark")
 _MOST_NOTES = 500
+_STEPS_OF_A_PAGE, _STEPS_OF_AN_OPERATOR, _STEPS_OF_A_TOKEN = 100, 3, 2
+_MOST_IN_A_STREAM = 2_000_000
 
 
 def read(look: Look, content: bytes) -> None:
     """One file."""
+    room = look.budget.room()
+    with apply_configuration(
+        zlib_maximum_output_length=room,
+        lzw_maximum_output_length=room,
+        run_length_maximum_output_length=room,
+        array_based_stream_maximum_output_length=room,
+        stream_decoding_work_maximum_length=2 * room,
+        stream_parsing_work_maximum_count=max(1, min(look.budget.work // _STEPS_OF_A_TOKEN, _MOST_IN_A_STREAM)),
+    ):
+        _read(look, content)
+
+
+def _read(look: Look, content: bytes) -> None:
     try:
         reader = PdfReader(BytesIO(content), strict=False)
         if reader.is_encrypted and not reader.decrypt(""):
@@ -31,6 +47,8 @@ def read(look: Look, content: bytes) -> None:
         _read_pages(look, reader)
         _read_fields(look, reader)
         _read_files(look, reader)
+    except LimitReachedError as error:
+        raise CannotRead(Unread.OVER_BOUNDS) from error
     except (PyPdfError, KeyError, TypeError, ValueError, AttributeError, IndexError, NotImplementedError) as error:
         raise CannotRead(Unread.DAMAGED) from error
 
@@ -43,9 +61,13 @@ def _read_titles(look: Look, reader: PdfReader) -> None:
 
 
 def _read_pages(look: Look, reader: PdfReader) -> None:
+    def count(*_: object) -> None:
+        look.budget.take_work(_STEPS_OF_AN_OPERATOR)
+
     for page in reader.pages:
         look.budget.check_time()
-        text = page.extract_text()
+        look.budget.take_work(_STEPS_OF_A_PAGE)
+        text = page.extract_text(visitor_operand_before=count)
         look.budget.take_octets(len(text))
         look.text(text)
         if may_mark(text):  # columns are told apart by their gaps; twice the time, so for few pages only

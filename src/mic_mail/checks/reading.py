@@ -43,7 +43,7 @@ _MOST_DEEP = 400
 
 def look_into(octets: bytes, bounds: Bounds) -> Verdict:
     """The verdict on one message; also for tests, and wherever nobody needs protection."""
-    look = Look(bounds, time.monotonic, open_document)
+    look = Look(bounds, time.monotonic, open_document, len(octets))
     look.document(octets, kind="message/rfc822")
     return look.verdict
 

@@ -9,17 +9,24 @@ import re
 from striprtf.striprtf import rtf_to_text
 
 from mic_mail.checks.looking import Look
+from mic_mail.checks.verdict import Unread
 
 _SENT_AWAY = re.compile(
     r"(?:\\\*)?\\(?:header[lrf]?|footer[lrf]?|shpinst|shpgrp|shptxt|shp|dptxbxtext|do|footnote|annotation)(?![a-z])"
 )
+_HEX = re.compile(rb"(?:[0-9a-fA-F]{2}[\r\n]{0,2}+){64,}+")
+"""Pictures and objects: a third of a microsecond an octet for striprtf, and no text."""
 _CODE_PAGE = re.compile(r"\\ansicpg(\d{3,5})")
 _PAGES = {"1258": "cp1258", "65001": "utf-8"}
 
 
 def read(look: Look, content: bytes) -> None:
     """One file."""
-    source = content[: look.budget.bounds.text_chars].decode("latin-1")
+    packed, most = _HEX.sub(b"", content), look.budget.bounds.text_chars
+    if len(packed) > most:
+        look.missed(Unread.OVER_BOUNDS)
+    source = packed[:most].decode("latin-1")
+    look.budget.take_work(len(source) // 2)
     page = _CODE_PAGE.search(source)
     text: str = rtf_to_text(  # type: ignore[no-untyped-call]  # the package has types but for this one
         _SENT_AWAY.sub(r"\\par ", source), encoding=_PAGES.get(page[1] if page else "", "cp1252"), errors="replace"

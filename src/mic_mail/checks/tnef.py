@@ -13,6 +13,7 @@ from mic_mail.mime.words import decode_octets
 from mic_mail.policy.markings import Place
 
 _HEAD = 6
+_STEPS_OF_AN_ATTRIBUTE = 6
 _ATTRIBUTE = Struct("<BII")
 _SUBJECT, _BODY, _TITLE, _DATA = 0x00018004, 0x0002800C, 0x00018010, 0x0006800F
 
@@ -22,6 +23,7 @@ def read(look: Look, content: bytes) -> None:
     at = _HEAD
     while at < len(content):
         look.budget.check_time()
+        look.budget.take_work(_STEPS_OF_AN_ATTRIBUTE)
         try:
             _, attribute, length = _ATTRIBUTE.unpack_from(content, at)
         except error as broken:

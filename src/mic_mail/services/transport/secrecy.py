@@ -293,7 +293,7 @@ def glance_at(octets: bytes) -> Glance:
     return Glance(look.verdict, has_more, answers)
 
 
-_GLANCE = Bounds(seconds=1.0, parts=200, hints=2_000)
+_GLANCE = Bounds(seconds=1.0, parts=200, work=1 << 40, hints=2_000)
 """What a glance may cost, 10 ms for so many hints; a message that needs more is looked at by whoever opens documents."""
 
 
