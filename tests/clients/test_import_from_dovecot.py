@@ -30,11 +30,11 @@ class Centre(Console):
         super().__init__(folder)
         self.old = old
         assert self.run("init", "--yes", "--data-dir", str(folder / "data"), "--user", "") == 0, self.err
-        assert self.run("unit", "add", "CNTT", "Vụ Công nghệ thông tin") == 0, self.err
+        assert self.run("unit", "add", "--document", "1/CV", "CNTT", "Vụ Công nghệ thông tin") == 0, self.err
         for name in ("Đỗ Văn Bê", "Trần Thị Lan"):
             assert self.run("person", "add", name, "--unit", "CNTT") == 0, self.err
         for person in ("1", "2"):
-            assert self.run("mailbox", "issue", "--person", person) == 0, self.err
+            assert self.run("mailbox", "issue", "--document", "1/CV", "--person", person) == 0, self.err
         (folder / "password").write_text(f"{PASSWORD}\n")
         self.store = MailStore(folder / "data" / "mail", clock=SystemClock(), host="test")
 

@@ -185,9 +185,9 @@ def test_what_becomes_of_the_mailbox_meanwhile_ends_the_import(server: MailServe
 def console(tmp_path: Path) -> Console:
     made = Console(tmp_path)
     assert made.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, made.err
-    assert made.run("unit", "add", "CNTT", "Vụ Công nghệ thông tin") == 0, made.err
+    assert made.run("unit", "add", "--document", "1/CV", "CNTT", "Vụ Công nghệ thông tin") == 0, made.err
     assert made.run("person", "add", "Đỗ Văn Bê", "--unit", "CNTT") == 0, made.err
-    assert made.run("mailbox", "issue", "--person", "1") == 0, made.err
+    assert made.run("mailbox", "issue", "--document", "1/CV", "--person", "1") == 0, made.err
     return made
 
 

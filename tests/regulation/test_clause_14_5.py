@@ -21,8 +21,8 @@ def console(tmp_path: Path) -> Console:
     made = Console(tmp_path)
     assert made.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, made.err
     for symbol, name in (("VP", "Văn phòng Bộ"), ("CVT", "Cục Viễn thông")):
-        assert made.run("unit", "add", symbol, name) == 0, made.err
-        assert made.run("mailbox", "issue", "--unit", symbol) == 0, made.err
+        assert made.run("unit", "add", "--document", "1/CV", symbol, name) == 0, made.err
+        assert made.run("mailbox", "issue", "--document", "1/CV", "--unit", symbol) == 0, made.err
     return made
 
 
@@ -112,7 +112,7 @@ def test_an_old_address_is_kept(tmp_path: Path) -> None:
     """As it is, marked as imported, with a first password; what is issued anew still follows the rule and never collides."""
     console = Console(tmp_path)
     assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
-    assert console.run("unit", "add", "CNTT", "Vụ Công nghệ thông tin") == 0, console.err
+    assert console.run("unit", "add", "--document", "1/CV", "CNTT", "Vụ Công nghệ thông tin") == 0, console.err
     for name in ("Đỗ Văn Bê", "Đinh Vũ Bê", "Trần Thị Lan"):
         assert console.run("person", "add", name, "--unit", "CNTT") == 0, console.err
     words = ("import", "address", "Be_Do.2009@mic.gov.vn", "--person", "1")
@@ -124,8 +124,13 @@ def test_an_old_address_is_kept(tmp_path: Path) -> None:
     assert "password_due" in shown["states"]
     assert shown["older_address"] is True
     assert console.run("import", "address", "dvbe@mic.gov.vn", "--person", "3", "--document", "3/YC") == 0, console.err
-    assert console.run("mailbox", "issue", "--person", "2") == 1, "the address is somebody's, whose name it does not fit"
-    assert console.json("mailbox", "issue", "--person", "2", "--address", "bedv")["address"] == "bedv@mic.gov.vn"
+    assert console.run("mailbox", "issue", "--document", "1/CV", "--person", "2") == 1, (
+        "the address is somebody's, whose name it does not fit"
+    )
+    assert (
+        console.json("mailbox", "issue", "--document", "1/CV", "--person", "2", "--address", "bedv")["address"]
+        == "bedv@mic.gov.vn"
+    )
     assert console.json("import", "address", "vp+thu@mic.gov.vn", "--unit", "CNTT", "--document", "3/YC")["mailbox_id"]
     for local in ("a..b", "../x", "a/b", "", "a b", ".a", "x@y"):
         wrong = f"{local}@mic.gov.vn"

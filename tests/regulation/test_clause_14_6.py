@@ -226,7 +226,7 @@ def test_by_command(tmp_path: Path) -> None:
     console = Console(tmp_path)
     assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
     for symbol, name in (("VP", "Văn phòng Bộ"), ("PTTH&TTĐT", "Cục Phát thanh, truyền hình")):
-        assert console.run("unit", "add", symbol, name) == 0, console.err
+        assert console.run("unit", "add", "--document", "1/CV", symbol, name) == 0, console.err
         assert console.run("mailbox", "issue", "--unit", symbol, "--document", "1/YC") == 0, console.err
     assert console.run("census", "confirm", "VP", "--document", "1/BC") == 2, "nothing is listed yet"
     folder = tmp_path / "papers"

@@ -15,7 +15,7 @@ def test_clause_18_problems_are_collected(tmp_path) -> None:
     """By any way, agreed to, settled with a result; listed by kind, and counted among today's evidence."""
     console = Console(tmp_path)
     assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0
-    assert console.run("unit", "add", "CNTT", "Vụ CNTT") == 0
+    assert console.run("unit", "add", "--document", "1/CV", "CNTT", "Vụ CNTT") == 0
     words = ("request", "add", "problem", "--unit", "CNTT", "--asked-by", "Hoa")
     assert console.run(*words, "--channel", "telephone") == 2  # of what?
     assert "18" in console.err
@@ -36,10 +36,10 @@ def a_ministry(folder):
     console = Console(folder)
     assert console.run("init", "--yes", "--data-dir", str(folder / "data"), "--user", "") == 0
     for words in (
-        ("unit", "add", "CNTT", "Vụ CNTT"),
-        ("unit", "add", "KHTC", "Vụ KHTC"),
+        ("unit", "add", "--document", "1/CV", "CNTT", "Vụ CNTT"),
+        ("unit", "add", "--document", "1/CV", "KHTC", "Vụ KHTC"),
         ("person", "add", "Đỗ Văn Bê", "--unit", "CNTT"),
-        ("mailbox", "issue", "--person", "1"),
+        ("mailbox", "issue", "--document", "1/CV", "--person", "1"),
     ):
         assert console.run(*words) == 0, console.err
     return console

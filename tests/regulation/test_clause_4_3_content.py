@@ -244,9 +244,9 @@ def test_clause_4_3_no_two_persons_no_content(tmp_path):
     """A server that knows no officer knows no second person either."""
     desk = Desk(tmp_path)
     assert desk.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0
-    assert desk.run("mailbox", "issue", "--group", "Nhóm", "--sponsor", "X") == 2
-    assert desk.run("unit", "add", "X", "X") == 0
-    assert desk.run("mailbox", "issue", "--group", "Nhóm", "--sponsor", "X") == 0, desk.err
+    assert desk.run("mailbox", "issue", "--document", "1/CV", "--group", "Nhóm", "--sponsor", "X") == 2
+    assert desk.run("unit", "add", "--document", "1/CV", "X", "X") == 0
+    assert desk.run("mailbox", "issue", "--document", "1/CV", "--group", "Nhóm", "--sponsor", "X") == 0, desk.err
     assert desk.run("content", "ask", "nhom@mic.gov.vn", *BASIS) == 1
     assert "No officer is on record" in desk.err
 

@@ -83,7 +83,7 @@ def test_no_person_brings_an_address_of_a_function(tmp_path) -> None:  # type: i
     """An older address is kept, but postmaster@ and support@ are nobody's own: others write there to a function."""
     console = Console(tmp_path)
     assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
-    assert console.run("unit", "add", "TTTT", "Trung tâm Thông tin") == 0, console.err
+    assert console.run("unit", "add", "--document", "1/CV", "TTTT", "Trung tâm Thông tin") == 0, console.err
     assert console.run("person", "add", "Lê Hoa", "--unit", "TTTT") == 0, console.err
     old = ("import", "address", "support@mic.gov.vn", "--document", "1/YC")
     assert console.run(*old, "--person", "1") == 1

@@ -65,17 +65,17 @@ def furnish(folder):
     assert desk.run("init", "--yes", "--data-dir", str(folder / "data"), "--user", "") == 0, desk.err
     assert "No officer is on record yet: whoever runs commands on this machine counts as the Centre." in desk.err
     for words in (
-        ("unit", "add", "CNTT", "Vụ Công nghệ thông tin"),
-        ("unit", "add", "CNTT-P1", "Phòng 1", "--parent", "CNTT"),
-        ("unit", "add", "KHTC", "Vụ Kế hoạch - Tài chính"),
+        ("unit", "add", "--document", "1/CV", "CNTT", "Vụ Công nghệ thông tin"),
+        ("unit", "add", "--document", "1/CV", "CNTT-P1", "Phòng 1", "--parent", "CNTT"),
+        ("unit", "add", "--document", "1/CV", "KHTC", "Vụ Kế hoạch - Tài chính"),
         ("person", "add", "Đỗ Văn Bê", "--unit", "CNTT"),
         ("person", "add", "Trần Thị Lan", "--unit", "CNTT-P1"),
         ("person", "add", "Lê Hoa", "--unit", "KHTC"),
-        ("mailbox", "issue", "--person", "1"),
-        ("mailbox", "issue", "--person", "2"),
-        ("mailbox", "issue", "--person", "3"),
-        ("mailbox", "issue", "--unit", "CNTT"),
-        ("mailbox", "issue", "--group", "Công đoàn", "--sponsor", "KHTC"),
+        ("mailbox", "issue", "--document", "1/CV", "--person", "1"),
+        ("mailbox", "issue", "--document", "1/CV", "--person", "2"),
+        ("mailbox", "issue", "--document", "1/CV", "--person", "3"),
+        ("mailbox", "issue", "--document", "1/CV", "--unit", "CNTT"),
+        ("mailbox", "issue", "--document", "1/CV", "--group", "Công đoàn", "--sponsor", "KHTC"),
         ("officer", "add", "mai", "Phạm Mai", "--role", "centre", *WHY),
     ):
         assert desk.run(*words) == 0, desk.err
@@ -237,7 +237,9 @@ def test_clause_14_3_a_unit_sees_its_own(tmp_path):
 
 def test_clause_14_3_who_uses_a_units_mailbox(desk):
     """In the own unit's mailboxes its administrator sees members of other units, and that they hold; elsewhere nothing."""
-    assert desk.by("mai", "mailbox", "issue", "--group", "Tổ dự án", "--sponsor", "CNTT-P1") == 0, desk.err
+    assert desk.by("mai", "mailbox", "issue", "--document", "1/CV", "--group", "Tổ dự án", "--sponsor", "CNTT-P1") == 0, (
+        desk.err
+    )
     for group in ("toduan@mic.gov.vn", "congdoan@mic.gov.vn"):
         for member in ("lhoa@mic.gov.vn", "dvbe@mic.gov.vn"):
             assert desk.by("mai", "mailbox", "grant", group, member, "--as", "member", *WHY) == 0, desk.err
@@ -359,14 +361,14 @@ def test_clause_14_3_a_renamed_or_moved_unit(tree):
 
 def test_clause_6_1_every_act_is_under_a_named_actor(desk):
     """Automation names an officer, by option or variable, and stands beside the name; an officer names nobody else."""
-    assert desk.run("unit", "add", "TTRA", "Thanh tra") == 1
-    assert desk.run("unit", "add", "TTRA", "Thanh tra", "--actor", "mai") == 0, desk.err
-    assert desk.run("--actor", "mai", "unit", "add", "VP", "Văn phòng") == 0, desk.err
+    assert desk.run("unit", "add", "--document", "1/CV", "TTRA", "Thanh tra") == 1
+    assert desk.run("unit", "add", "--document", "1/CV", "TTRA", "Thanh tra", "--actor", "mai") == 0, desk.err
+    assert desk.run("--actor", "mai", "unit", "add", "--document", "1/CV", "VP", "Văn phòng") == 0, desk.err
     added = [(act["subject"], act["actor"], act.get("login")) for act in desk.acts if act["act"] == "unit_add"]
     mine = pwd.getpwuid(os.getuid()).pw_name
     assert added[-2:] == [("TTRA", "mai", mine), ("VP", "mai", mine)]
     for login in ("hoa", "stranger"):
-        for words in (("--actor", "mai", "mailbox", "list"), ("unit", "add", "X", "Y", "--actor", "mai")):
+        for words in (("--actor", "mai", "mailbox", "list"), ("unit", "add", "--document", "1/CV", "X", "Y", "--actor", "mai")):
             assert desk.by(login, *words) == 1
             assert "under the own name" in desk.err
     desk.env["MIC_MAIL_ACTOR"] = "mai"
@@ -439,7 +441,7 @@ def test_clause_6_1_logins_beyond_ascii(desk):
     assert desk.by("mai", "officer", "add", split, "Đỗ Ấn", "--role", "auditor", *WHY) == 0, desk.err
     assert desk.run("--actor", composed, "officer", "list") == 0, desk.err
     assert desk.run("--actor", split, "officer", "list") == 0, desk.err
-    assert desk.by(split, "unit", "add", "X", "Y") == 1
+    assert desk.by(split, "unit", "add", "--document", "1/CV", "X", "Y") == 1
     assert desk.by("mai", "officer", "add", "ma\u200bi", "Giả", "--role", "centre", *WHY) == 2
     assert desk.by("mai", "officer", "end", split) == 0, desk.err
     assert desk.by("mai", "officer", "end", composed) == 2

@@ -116,12 +116,12 @@ def test_listings(fresh):
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (1, ("unit", "add", "A" * 500, "Đơn vị")),
-        (2, ("unit", "add", "KHTC", "x" * 201)),
-        (2, ("unit", "add", "KHTC", "  ")),
+        (1, ("unit", "add", "--document", "1/CV", "A" * 500, "Đơn vị")),
+        (2, ("unit", "add", "--document", "1/CV", "KHTC", "x" * 201)),
+        (2, ("unit", "add", "--document", "1/CV", "KHTC", "  ")),
         (2, ("person", "add", "Bê " * 100, "--unit", "CNTT")),
-        (2, ("mailbox", "issue", "--group", " ", "--sponsor", "CNTT", "--address", "nhom")),
-        (1, ("mailbox", "issue", "--group", "Nhóm", "--sponsor", "CNTT", "--address", "n" * 65)),
+        (2, ("mailbox", "issue", "--document", "1/CV", "--group", " ", "--sponsor", "CNTT", "--address", "nhom")),
+        (1, ("mailbox", "issue", "--document", "1/CV", "--group", "Nhóm", "--sponsor", "CNTT", "--address", "n" * 65)),
         (2, ("person", "add", "Lê An", "--unit", "CNTT", "--contract-from", "01/03/2027", "--contract-until", "28/02/2027")),
     ],
 )
@@ -136,7 +136,7 @@ def test_the_password_is_shown_whatever_becomes_of_the_welcome(console):
     home = console.folder / "data/mail/mic.gov.vn/banbientap"
     home.mkdir(parents=True)
     (home / "Maildir").write_text("no folder")
-    assert console.run("mailbox", "issue", "--group", "Ban biên tập", "--sponsor", "CNTT", "--json") == 0
+    assert console.run("mailbox", "issue", "--document", "1/CV", "--group", "Ban biên tập", "--sponsor", "CNTT", "--json") == 0
     issued = json.loads(console.out)
     assert issued["address"] == "banbientap@mic.gov.vn"
     assert len(issued["password"]) >= 16
@@ -150,7 +150,7 @@ def test_a_defect_in_the_welcome_is_in_the_log_with_its_place(console, monkeypat
         raise RuntimeError("nobody foresaw this")
 
     monkeypatch.setattr(Notices, "welcome", broken)
-    issued = console.json("mailbox", "issue", "--group", "Ban liên lạc", "--sponsor", "CNTT")
+    issued = console.json("mailbox", "issue", "--document", "1/CV", "--group", "Ban liên lạc", "--sponsor", "CNTT")
     assert "the welcome could not be delivered: nobody foresaw this" in console.err
     told = defects(console.folder, "notice_failed", mailbox=issued["address"])
     assert [(event["notice"], event["error"]) for event in told] == [("welcome", "RuntimeError('nobody foresaw this')")]
@@ -160,11 +160,13 @@ def test_a_defect_in_the_welcome_is_in_the_log_with_its_place(console, monkeypat
 @pytest.mark.clause("5.2")
 def test_a_reserved_name_goes_to_no_group_unasked(fresh):
     """What a group is called does not make an address that belongs to a function; the Centre can choose one for it."""
-    assert fresh.run("mailbox", "issue", "--group", "Ab Use", "--sponsor", "CNTT") == 0, fresh.err
+    assert fresh.run("mailbox", "issue", "--document", "1/CV", "--group", "Ab Use", "--sponsor", "CNTT") == 0, fresh.err
     assert "au@mic.gov.vn" in fresh.out
-    assert fresh.run("mailbox", "issue", "--group", "Root", "--sponsor", "CNTT") == 1
+    assert fresh.run("mailbox", "issue", "--document", "1/CV", "--group", "Root", "--sponsor", "CNTT") == 1
     assert "--address" in fresh.err
-    assert fresh.json("mailbox", "issue", "--group", "Hỗ trợ", "--sponsor", "CNTT", "--address", "support")["mailbox_id"]
+    assert fresh.json(
+        "mailbox", "issue", "--document", "1/CV", "--group", "Hỗ trợ", "--sponsor", "CNTT", "--address", "support"
+    )["mailbox_id"]
 
 
 @pytest.mark.clause("5.4.b")
@@ -180,17 +182,17 @@ def test_a_reserved_name_goes_to_no_group_unasked(fresh):
 def test_why_the_plain_form_cannot_be_had(fresh, name, told):
     """Taken, reserved, too short or too long: each is told as what it is, and nothing is offered where nothing fits."""
     person = fresh.json("person", "add", name, "--unit", "CNTT")["person_id"]
-    assert fresh.run("mailbox", "issue", "--person", str(person)) == 1
+    assert fresh.run("mailbox", "issue", "--document", "1/CV", "--person", str(person)) == 1
     assert told in " ".join(fresh.err.split())
 
 
 def test_issuing_to_a_namesake(fresh):
     """Taken: refused with the clause and what may be chosen; the choice is issued with a password shown once."""
     console = fresh
-    assert console.run("mailbox", "issue", "--person", "2") == 1
+    assert console.run("mailbox", "issue", "--document", "1/CV", "--person", "2") == 1
     assert "5.4.b" in console.err
     assert "bedv" in console.err
-    issued = console.json("mailbox", "issue", "--person", "2", "--address", "bedv")
+    issued = console.json("mailbox", "issue", "--document", "1/CV", "--person", "2", "--address", "bedv")
     assert issued["address"] == "bedv@mic.gov.vn"
     assert len(issued["password"]) >= 16
     data = console.folder / "data"
@@ -217,7 +219,7 @@ def test_a_mailbox_through_its_life(program):
     """Suspended, left, restored: each act is a fact, each state is explained by its clause."""
     console = program
     bedv = "bedv@mic.gov.vn"
-    console.json("mailbox", "issue", "--person", "2", "--address", "bedv")
+    console.json("mailbox", "issue", "--document", "1/CV", "--person", "2", "--address", "bedv")
     assert console.run("mailbox", "suspend", bedv, "--cause", "b", "--reason", "x") == 1
     assert "7.2.b" in console.err
     before = figures(console, "7.2.c")["suspensions for infection, hijack or a leaked password"]
@@ -263,7 +265,7 @@ def test_quota(console):
 
 def test_lock_absence_and_reclaim(console):
     """Locks by hand, absences and reclaims on request go in and show."""
-    console.json("mailbox", "issue", "--group", "Đoàn thanh niên", "--sponsor", "CNTT")
+    console.json("mailbox", "issue", "--document", "1/CV", "--group", "Đoàn thanh niên", "--sponsor", "CNTT")
     group = "doanthanhnien@mic.gov.vn"
     assert console.run("mailbox", "lock-sending", group, "--reason", "phát tán thư rác") == 0
     assert "send_locked" in console.json("mailbox", "show", group)["states"]
@@ -277,7 +279,7 @@ def test_lock_absence_and_reclaim(console):
 
 def test_who_may_use_a_unit_mailbox(console):
     """Named, shown, explained, revoked (Reg. 12.3); refused for a person's mailbox (15.2) and without a document."""
-    console.json("mailbox", "issue", "--unit", "CNTT")
+    console.json("mailbox", "issue", "--document", "1/CV", "--unit", "CNTT")
     unit, be = "cntt@mic.gov.vn", "dvbe@mic.gov.vn"
     assert console.run("mailbox", "grant", unit, be, "--as", "keeper") == 1
     assert "12.3" in console.err
@@ -338,19 +340,19 @@ def test_regulation(console):
     "words",
     [
         ("mailbox", "show", "nobody@mic.gov.vn"),
-        ("mailbox", "issue"),
-        ("mailbox", "issue", "--person", "1", "--unit", "CNTT"),
-        ("mailbox", "issue", "--group", "Nhóm"),
-        ("mailbox", "issue", "--unit", "CNTT", "--address", "cong_nghe"),
-        ("mailbox", "issue", "--unit", "CNTT", "--given-words", "2"),
-        ("mailbox", "issue", "--person", "1", "--sponsor", "CNTT"),
+        ("mailbox", "issue", "--document", "1/CV"),
+        ("mailbox", "issue", "--document", "1/CV", "--person", "1", "--unit", "CNTT"),
+        ("mailbox", "issue", "--document", "1/CV", "--group", "Nhóm"),
+        ("mailbox", "issue", "--document", "1/CV", "--unit", "CNTT", "--address", "cong_nghe"),
+        ("mailbox", "issue", "--document", "1/CV", "--unit", "CNTT", "--given-words", "2"),
+        ("mailbox", "issue", "--document", "1/CV", "--person", "1", "--sponsor", "CNTT"),
         ("mailbox", "leave", "dvbe@mic.gov.vn"),
         ("mailbox", "leave", "dvbe@mic.gov.vn", "31/02/2026"),
         ("mailbox", "leave", "dvbe@mic.gov.vn", "31/12/2026", "--cause", "xyz"),
         ("mailbox", "leave", "dvbe@mic.gov.vn", "31/12/9999", "--level", "division", "--cause", "retired"),
         ("mailbox", "leave", "dvbe@mic.gov.vn", "--withdraw", "--level", "division", "--reason", "x"),
         ("mailbox", "absence", "dvbe@mic.gov.vn", "--from", "01/01/2026", "--ended"),
-        ("mailbox", "issue", "--group", "Nhóm", "--sponsor", "CNTT", "--received", "01/01/2199"),
+        ("mailbox", "issue", "--document", "1/CV", "--group", "Nhóm", "--sponsor", "CNTT", "--received", "01/01/2199"),
         ("mailbox", "explain", "dvbe@mic.gov.vn", "--at", "yesterday"),
         ("mailbox", "explain", "dvbe@mic.gov.vn", "--at", "0001-01-01"),
         ("mailbox", "suspend", "dvbe@mic.gov.vn", "--cause", "d", "--reason", "x"),
@@ -370,7 +372,7 @@ def test_what_makes_no_sense(console, words):
 
 def test_every_act_is_on_record(console):
     """The audit log has the act and its refusal, with actor and clause, and no password."""
-    issued = console.json("mailbox", "issue", "--group", "Tổ nhật ký", "--sponsor", "CNTT")
+    issued = console.json("mailbox", "issue", "--document", "1/CV", "--group", "Tổ nhật ký", "--sponsor", "CNTT")
     address = issued["address"]
     assert console.run("mailbox", "quota", address, "3 GiB") == 0
     assert console.run("mailbox", "quota", address, "2 GiB") == 1
@@ -385,7 +387,9 @@ def test_every_act_is_on_record(console):
 
 def test_a_suspension_by_disuse_says_what_it_is_counted_from(console):
     """Reg. 7.2.a: last use and day of counting, for the state that holds and for the one to come, in both languages."""
-    issued = console.json("mailbox", "issue", "--group", "Hội Cựu chiến binh", "--sponsor", "CNTT")["address"]
+    issued = console.json("mailbox", "issue", "--document", "1/CV", "--group", "Hội Cựu chiến binh", "--sponsor", "CNTT")[
+        "address"
+    ]
     today = local_day(SystemClock().now())
     due = add_months(today, 6) + timedelta(days=1)
     assert console.run("mailbox", "explain", issued) == 0
@@ -427,13 +431,13 @@ def test_a_correction_that_opens_a_reclaimed_mailbox_says_so(console):
 
 def test_people_are_listed_in_the_vietnamese_alphabet(console):
     """By the given name, Đ after D and before V, in every list of people."""
-    console.run("unit", "add", "ĐTQT", "Đài Truyền hình quốc tế")
+    console.run("unit", "add", "--document", "1/CV", "ĐTQT", "Đài Truyền hình quốc tế")
     for name in ("Vũ Đức Minh", "Đỗ Minh", "Lê Ái", "Trần Đạt", "Dương Dũng"):
         assert console.run("person", "add", name, "--unit", "ĐTQT") == 0
     order = ["Lê Ái", "Dương Dũng", "Trần Đạt", "Đỗ Minh", "Vũ Đức Minh"]
     assert [person["full_name"] for person in console.json("person", "list", "--unit", "ĐTQT")] == order
     assert console.json("unit", "show", "ĐTQT")["people"] == order
-    console.run("unit", "add", "VP", "Văn phòng")
+    console.run("unit", "add", "--document", "1/CV", "VP", "Văn phòng")
     symbols = [unit["symbol"] for unit in console.json("unit", "list")]
     assert [symbol for symbol in symbols if symbol in {"CNTT", "ĐTQT", "VP"}] == ["CNTT", "ĐTQT", "VP"]
 
@@ -441,7 +445,7 @@ def test_people_are_listed_in_the_vietnamese_alphabet(console):
 def test_one_unreadable_record_is_one_line(fresh):
     """A fact that makes no sense does not hide the other mailboxes from the list."""
     console = fresh
-    console.json("mailbox", "issue", "--group", "Tổ công tác", "--sponsor", "CNTT")
+    console.json("mailbox", "issue", "--document", "1/CV", "--group", "Tổ công tác", "--sponsor", "CNTT")
     directory = Directory(f"sqlite:///{console.folder / 'data' / 'directory.sqlite'}")
     group = directory.mailbox("tocongtac@mic.gov.vn")
     directory.append_fact(group.mailbox_id, Draft(FactKind.ABSENCE, SystemClock().now(), "t", data={"until": "mai"}))
@@ -452,3 +456,14 @@ def test_one_unreadable_record_is_one_line(fresh):
     assert "facts cannot be read" in console.out
     assert console.run("directory", "check") == 1
     directory.close()
+
+
+@pytest.mark.clause("5.1", "6.2")
+def test_what_is_issued_and_added_rests_on_a_document(console: Console) -> None:
+    """Without its number nothing happens, and nothing is on record."""
+    before = console.json("unit", "list")
+    for words in (("unit", "add", "VPB", "Văn phòng Bộ"), ("mailbox", "issue", "--person", "1")):
+        for document in ((), ("--document", " ")):
+            assert console.run("--lang", "en", *words, *document) == 2
+            assert "--document" in console.err
+    assert console.json("unit", "list") == before

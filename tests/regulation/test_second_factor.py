@@ -256,11 +256,11 @@ def test_before_there_are_officers_nobody_enrols(tmp_path: Path) -> None:
     bare = Timed(tmp_path)
     assert bare.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, bare.err
     assert bare.run("second-factor", "enrol") == 1
-    assert bare.run("unit", "add", "CNTT", "Vụ") == 0
+    assert bare.run("unit", "add", "--document", "1/CV", "CNTT", "Vụ") == 0
     assert bare.run("officer", "add", "mai", "Phạm Mai", "--role", "centre", *WHY) == 0
     enrol(bare, "mai")
-    assert bare.by("mai", "unit", "add", "KHTC", "Vụ") == 1
-    assert bare.run("--actor", "mai", "unit", "add", "KHTC", "Vụ") == 0, bare.err
+    assert bare.by("mai", "unit", "add", "--document", "1/CV", "KHTC", "Vụ") == 1
+    assert bare.run("--actor", "mai", "unit", "add", "--document", "1/CV", "KHTC", "Vụ") == 0, bare.err
 
 
 def test_the_directory_stays_with_who_may(desk: Desk) -> None:

@@ -131,6 +131,7 @@ def issue(
     here = frame(ctx)
     octets = octets_of(quota) if quota is not None else None
     request = Request(Origin(here.actor(actor), reason, document), read_day(received) if received is not None else None)
+    request.origin.must_have_document("6.2")
     issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
     password = passwords.generate()
     with on_record(here, "mailbox_issue", str(person or unit or group), request.origin, chosen=address):

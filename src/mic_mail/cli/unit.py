@@ -62,8 +62,10 @@ def add(
     symbol, name = symbol.strip(), tidy(name)
     unit_local_part(symbol, address_settings(here.config))  # refuses a symbol from which no address can be made
     above = here.directory.living_unit(parent).unit_id if parent else None
-    with on_record(here, "unit_add", symbol, Origin(here.actor(actor), "", document), name=name):
-        unit = here.directory.add_unit(UnitRecord(0, symbol, name, above, document))
+    origin = Origin(here.actor(actor), "", document)
+    origin.must_have_document("5.1")
+    with on_record(here, "unit_add", symbol, origin, name=name):
+        unit = here.directory.add_unit(UnitRecord(0, symbol, name, above, origin.document))
     output.note(Text(f"Đã thêm đơn vị {unit.symbol}, mã {unit.unit_id}.", f"Unit {unit.unit_id} is added."))
 
 

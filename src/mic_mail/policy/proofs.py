@@ -58,6 +58,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "5.1": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_5.py",
+        "tests/regulation/test_commands.py",
         "tests/regulation/test_evidence.py",
     ),
     "5.2": (
@@ -105,6 +106,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_6_2_owed.py",
         "tests/regulation/test_clause_6_2_reorganised.py",
         "tests/regulation/test_clause_7_3_b.py",
+        "tests/regulation/test_commands.py",
     ),
     "6.3": (
         "tests/regulation/test_acts.py",

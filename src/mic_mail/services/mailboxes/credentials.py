@@ -18,7 +18,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AppCredential, Credential, Entry, ScramKeys
-from mic_mail.errors import Text
+from mic_mail.errors import BadInput, Text
 from mic_mail.policy.apppasswords import ENDS, living
 from mic_mail.policy.facts import REQUEST, Detail, Draft, FactKind
 
@@ -36,6 +36,15 @@ class Origin:
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", self.reason.strip())
         object.__setattr__(self, "document", (self.document or "").strip() or None)
+
+    def must_have_document(self, clause: str) -> None:
+        """Raise BadInput where the act does not name the document that it rests on."""
+        if self.document is None:
+            raise BadInput(
+                Text("Thiếu số văn bản làm căn cứ.", "The number of the document that this rests on is missing."),
+                clause=clause,
+                remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
+            )
 
     def details(self) -> dict[str, Detail]:
         """What a fact says of the request."""
