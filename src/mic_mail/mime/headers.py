@@ -142,7 +142,7 @@ _ODD = re.compile(rb"\"(?:[^\"\\]++|\\.)*+\"?|\\.?|[^;\"\\(]++|\(|;", re.DOTALL)
 def _odd_parameter(value: bytes, pos: int) -> tuple[bytes, bytes, int]:
     """One parameter that is not written by the book: comments, spaces around `=`, spaces in the value, missing quotes."""
     pieces: list[bytes] = []
-    seen_sign = False
+    seen_sign = has_begun = is_escaped = False  # the last two: the value has, and with a quote behind a backslash
     while match := _ODD.match(value, pos):
         piece = match[0]
         if piece == b";":
@@ -152,10 +152,13 @@ def _odd_parameter(value: bytes, pos: int) -> tuple[bytes, bytes, int]:
             continue
         pos = match.end()
         pieces.append(unquote(piece) if seen_sign and piece.startswith(b'"') else piece)
+        if seen_sign and not has_begun:
+            is_escaped = piece == b'\\"'
+        has_begun = has_begun or bool((piece if seen_sign else piece.partition(b"=")[2]).strip(_SPACE))
         seen_sign = seen_sign or b"=" in piece
     name, sign, text = b"".join(pieces).partition(b"=")
     name, text = name.strip(_SPACE).lower(), unfold(text)
-    if text.startswith(b'\\"'):  # quoted once more than there are quotes
+    if is_escaped:  # quoted once more than there are quotes
         text = text[2:].removesuffix(b'\\"')
     return (name if sign else b""), text, pos
 

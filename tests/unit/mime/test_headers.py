@@ -167,6 +167,7 @@ def test_comments_nest() -> None:
         (rb"text/plain; charset=\"us-ascii\"", b"text/plain", {b"charset": b"us-ascii"}),
         (rb"text/plain; charset=\"us-ascii\"; format=flowed", b"text/plain", {b"charset": b"us-ascii", b"format": b"flowed"}),
         (rb"text/plain; charset=\"us-ascii", b"text/plain", {b"charset": b"us-ascii"}),
+        (rb'text/plain; name= "\\\"x" (c)', b"text/plain", {b"name": rb"\"x"}),  # quoted by the book: its backslash is meant
         (rb"attachment; filename=a\"b\".pdf", b"attachment", {b"filename": rb"a\"b\".pdf"}),
     ],
 )
