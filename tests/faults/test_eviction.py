@@ -4,6 +4,7 @@ import base64
 import contextlib
 import imaplib
 import poplib
+import select
 import smtplib
 import socket
 import ssl
@@ -173,7 +174,9 @@ def test_who_has_to_go_is_told_so(server: ProcessServer, door: str, word: bytes)
     """The oldest connection of the network that holds most hears the door's word behind its greeting, and the end."""
     oldest = connect(server, door, "127.4.0.1")
     assert is_greeted(door, oldest.recv(1000))
-    more = [connect(server, door, "127.4.0.1") for _ in range(LIMIT + 20)]
+    more = [connect(server, door, "127.4.0.1") for _ in range(LIMIT)]
+    while not select.select([oldest], [], [], 0)[0] and len(more) < 5 * LIMIT:  # the worker that has it takes one of them
+        more.append(connect(server, door, "127.4.0.1"))
     heard = b""
     while octets := oldest.recv(1000):
         heard += octets
@@ -188,7 +191,9 @@ def test_tls_that_began_within_goes_as_well(server: ProcessServer) -> None:
         begun.recv(1000)
         begun.sendall(b"1 STARTTLS\r\n")
         assert begun.recv(1000).startswith(b"1 OK")
-        more = [connect(server, "imap", "127.5.0.1") for _ in range(LIMIT + 20)]
+        more = [connect(server, "imap", "127.5.0.1") for _ in range(LIMIT)]
+        while not is_closed(begun) and len(more) < 5 * LIMIT:
+            more.append(connect(server, "imap", "127.5.0.1"))
         until(lambda: is_closed(begun))
         for client in more:
             client.close()
