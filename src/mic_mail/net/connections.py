@@ -1,15 +1,14 @@
 """The open connections of one protocol in this process: looked through, counted, waited for."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping
-from itertools import count
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
 Connection = TypeVar("Connection")
 Changed = Callable[[int, int], None]
 """So many more connections are open; of them, so many more at which nobody has signed in."""
-_arrivals = count()
 
 
 class OpenConnections(Generic[Connection]):
@@ -21,7 +20,7 @@ class OpenConnections(Generic[Connection]):
         self._open: set[Connection] = set()
         self._strangers: dict[Connection, int] = {}
         self.strangers: Mapping[Connection, int] = MappingProxyType(self._strangers)
-        """Those at which nobody has signed in, the oldest first, with their numbers among all of this process."""
+        """Those at which nobody has signed in, the oldest first, and since when."""
         self._all_closed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -38,7 +37,7 @@ class OpenConnections(Generic[Connection]):
         """It is open."""
         if connection not in self._open:
             self._open.add(connection)
-            self._strangers[connection] = next(_arrivals)
+            self._strangers[connection] = time.monotonic_ns()
             self._changed(+1, +1)
 
     def sign_in(self, connection: Connection) -> None:
@@ -49,7 +48,7 @@ class OpenConnections(Generic[Connection]):
     def sign_out(self, connection: Connection) -> None:
         """Nobody is signed in at it any more."""
         if connection in self._open and connection not in self._strangers:
-            self._strangers[connection] = next(_arrivals)
+            self._strangers[connection] = time.monotonic_ns()
             self._changed(0, +1)
 
     def discard(self, connection: Connection) -> None:

@@ -44,7 +44,7 @@ _Planned = tuple[OpenConnections[Any], Evictable]
 def eviction_order(
     strangers: Iterable[tuple[int, str, Candidate]], is_known: Callable[[str], bool], most: int
 ) -> list[Candidate]:
-    """The `most` that go first. `strangers`: number by arrival, network and connection, in any order. Pure."""
+    """The `most` that go first. `strangers`: since when, network and connection, in any order. Pure."""
     by_network: dict[str, deque[tuple[int, Candidate]]] = {}
     for number, network, each in sorted(strangers, key=lambda row: row[0]):
         by_network.setdefault(network, deque()).append((number, each))
