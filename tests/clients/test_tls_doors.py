@@ -204,7 +204,7 @@ def letters(server: MailServer) -> list[str]:
     return [
         str(message["Subject"]) + str(message.get_body().get_content()).replace("\n", " ")  # type: ignore[attr-defined]
         for message in parsed
-        if "chứng thư" in str(message["Subject"]).lower()
+        if "chứng thư số" in str(message["Subject"]).lower()
     ]
 
 

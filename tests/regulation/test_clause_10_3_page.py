@@ -13,7 +13,7 @@ from population import PASSWORD
 from unit.web.conftest import SETTINGS, Browser
 
 NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
-SENTENCE = "Hệ thống thư điện tử công vụ tạm ngừng từ 09 giờ 00 phút, ngày 01/12/2026"
+SENTENCE = "Hệ thống thư điện tử công vụ tạm ngừng từ 09 giờ 00 phút ngày 01/12/2026"
 ENGLISH = "the official mail system will be down from 1 December 2026, 09:00"
 
 

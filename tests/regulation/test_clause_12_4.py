@@ -187,7 +187,7 @@ def test_late_mailboxes_are_reminded_once_a_week(post: Post) -> None:
         expected += more
         assert len(letters(post.server, "dvbe")) == expected, moment
     letter = letters(post.server, "dvbe")[-1]
-    assert "Hộp thư có 1 thư điện tử đến chưa được trả lời quá 02 ngày làm việc" in letter
+    assert "Hộp thư có 1 thư điện tử đến đã quá 02 ngày làm việc mà chưa được trả lời" in letter
     assert "- 20/11/2026 09:00, từ a@mof.gov.vn: Thu 1" in letter
     assert letters(post.server, lan.address.partition("@")[0]) == []
     assert len(post.waiting(bee)) == 1, "a reminder needs no answer"

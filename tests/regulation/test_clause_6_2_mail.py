@@ -126,7 +126,7 @@ def test_each_row_opens_a_request_or_says_why_not(desk: Desk, form: bytes) -> No
     text = answer.get_payload(decode=True).decode()
     for said in (
         "2 yêu cầu đã ghi sổ, 2 dòng bị từ chối",
-        f"Dòng 2: yêu cầu số {issue.request_id}, cấp mới: Đỗ Văn Bê; hạn 17 giờ 30 phút, ngày 01/12/2026 (mục tiêu",
+        f"Dòng 2: yêu cầu số {issue.request_id}, cấp mới: Đỗ Văn Bê; hạn 17 giờ 30 phút ngày 01/12/2026 (mục tiêu",
         "Dòng 4: từ chối. Không có hộp thư nobody@mic.gov.vn.",
         "khoản 3 Điều 6",
         "Row 5: refused (Reg. 6.3).",
@@ -229,7 +229,7 @@ def test_what_is_overdue_is_told_once_each_working_day(desk: Desk) -> None:
     assert told == [1, 1, 1, 2, 2, 2, 2, 3]
     text = desk.reminders()[-1].get_payload(decode=True).decode()
     assert "Yêu cầu số 1, khôi phục" in text
-    assert "17 giờ 30 phút, ngày 26/11/2026" in text
+    assert "17 giờ 30 phút ngày 26/11/2026" in text
     desk.directory.years.put(Year(2026, off=frozenset({datetime(2026, 12, 1).date()})))
     desk.server.move_clock_to(datetime(2026, 12, 1, 9, tzinfo=HO_CHI_MINH))
     desk.server.housekeep()

@@ -401,7 +401,7 @@ def test_a_suspension_by_disuse_says_what_it_is_counted_from(console):
     directory.close()
     assert console.run("--lang", "vi", "mailbox", "explain", issued, "--at", f"{due:%d/%m/%Y}") == 0
     assert f"  tạm khóa từ {due:%d/%m/%Y} 00:00 theo điểm a khoản 2 Điều 7 Quy chế\n" in console.out
-    assert f"    dùng lần cuối {today:%d/%m/%Y}" in console.out
+    assert f"    lần sử dụng gần nhất {today:%d/%m/%Y}" in console.out
     assert f"; tính từ ngày {today:%d/%m/%Y}\n" in console.out
     assert console.run("mailbox", "explain", issued, "--at", "01/01/2020") == 0
     assert "\n  not issued yet by Reg. 6.4.a\n" in console.out

@@ -163,8 +163,8 @@ def warn_of_password(mailbox: MailboxRecord) -> None:
     """Whoever was in charge may know it, and it does not end with the authority (12.3.d)."""
     output.note(
         Text(
-            f"Mật khẩu của {mailbox.address} chưa đổi, người quản lý có thể còn biết: bàn giao bằng “handover begin”, hoặc "
-            "đặt lại bằng “password reset” (12.3.d).",
+            f"Mật khẩu của {mailbox.address} chưa đổi, người quản lý có thể còn biết: bàn giao bằng “mic-mail handover begin”, "
+            "hoặc đặt lại bằng “mic-mail password reset” (12.3.d).",
             f"The password of {mailbox.address} is the same, and its keeper may know it: hand over by 'handover begin', "
             "or set a new one by 'password reset' (12.3.d).",
         )

@@ -60,7 +60,7 @@ FACT_DATA: Mapping[str, Text] = {
     "cause=moved": Text("chuyển công tác", "moved"),
     "cause=a": Text("không sử dụng (7.2.a)", "not used (7.2.a)"),
     "cause=b": Text("vi phạm Điều 4 (7.2.b)", "breach of Article 4 (7.2.b)"),
-    "cause=c": Text("mất an toàn thông tin (7.2.c)", "security (7.2.c)"),
+    "cause=c": Text("bị chiếm dụng, lộ mật khẩu hoặc phát tán thư rác, mã độc (7.2.c)", "security (7.2.c)"),
     "counted_from": Text("tính từ", "counted_from"),
     "conclusion_no": Text("số kết luận", "conclusion_no"),
     "concluded_on": Text("ngày kết luận", "concluded_on"),

@@ -217,7 +217,7 @@ def show(config: Config, path: Path, clock: Clock, ports: dict[str, int]) -> Non
         )
     output.line(
         Text(
-            "Tên đăng nhập là địa chỉ đầy đủ; xác thực bằng mật khẩu thông thường; chấp nhận chứng thư tự ký một lần.",
+            "Tên đăng nhập là địa chỉ đầy đủ; xác thực bằng mật khẩu thông thường; chấp nhận chứng thư số tự ký một lần.",
             "User name: the full address. Authentication: normal password. Accept the self-signed certificate once.",
         )
     )

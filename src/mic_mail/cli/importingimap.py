@@ -65,7 +65,7 @@ TokenOption = Annotated[
 ]
 CaOption = Annotated[
     Path | None,
-    typer.Option("--ca", help=say("Chứng thư gốc của hệ thống cũ (PEM).", "Root certificate of the old system (PEM).")),
+    typer.Option("--ca", help=say("Chứng thư số gốc của hệ thống cũ (PEM).", "Root certificate of the old system (PEM).")),
 ]
 PlainOption = Annotated[
     bool, typer.Option("--plain", help=say("Không TLS; chỉ với 127.0.0.1 hoặc ::1.", "Without TLS; only to 127.0.0.1 or ::1."))
@@ -128,7 +128,8 @@ def imap(
 
 @app.command(
     help=say(
-        "Nhập nhiều hộp thư theo tệp CSV: user,address[,password].", "Import many, from a CSV file: user,address[,password]."
+        "Nhập nhiều hộp thư theo tệp CSV: tài khoản,địa chỉ[,mật khẩu].",
+        "Import many, from a CSV file: user,address[,password].",
     )
 )
 @asks(Right.ACT)
@@ -288,7 +289,7 @@ def _lines(path: Path) -> list[_Line]:
                     f"Dòng {number} của {path.name} không đúng hoặc trùng hộp thư.",
                     f"Account {number} is malformed or there twice.",
                 ),
-                remedy=Text("Mỗi dòng: user,address[,password].", "Each line: user,address[,password]."),
+                remedy=Text("Mỗi dòng: tài khoản,địa chỉ[,mật khẩu].", "Each line: user,address[,password]."),
             )
         found[row[1].lower()] = _Line(row[0], row[1], row[2] if len(row) == 3 and row[2] else None)
     if any(line.secret for line in found.values()) and mode & (stat.S_IRWXO | stat.S_IWGRP):
@@ -343,7 +344,7 @@ def _tls(host: str, ca: Path | None, *, plain: bool) -> ssl.SSLContext | None:
         return ssl.create_default_context(cafile=None if ca is None else str(ca))
     except (OSError, ssl.SSLError) as error:
         raise BadInput(
-            Text(f"Không đọc được chứng thư gốc {ca}.", f"The root certificate {in_ascii(ca)} cannot be read.")
+            Text(f"Không đọc được chứng thư số gốc {ca}.", f"The root certificate {in_ascii(ca)} cannot be read.")
         ) from error
 
 

@@ -42,7 +42,7 @@ DEFAULTS = Config()
 
 @app.command(
     help=say(
-        "Tạo máy chủ mới: cấu hình, thư mục, danh bạ, chứng thư.",
+        "Tạo máy chủ mới: cấu hình, thư mục, danh bạ, chứng thư số.",
         "Make a server: configuration, folders, directory, certificate.",
     )
 )

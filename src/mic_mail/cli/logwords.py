@@ -6,7 +6,7 @@ An event that is not here is shown by its name and fields, so a new one is never
 from collections.abc import Mapping
 
 from mic_mail.errors import Text, in_ascii
-from mic_mail.i18n.dates import size
+from mic_mail.i18n.dates import readable, size
 from mic_mail.log.checking import Finding, Wrong
 
 _SHOWN_ELSEWHERE = frozenset({"at", "n", "event", "act", "trace", "prev"})
@@ -39,8 +39,8 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Từ chối mã xác thực của {mailbox} từ {peer}, mã {ref}",
         "Code of {mailbox} from {peer} refused, reference {ref}",
     ),
-    "second_factor_set": ("{mailbox} đặt xác thực hai bước, từ {peer}", "{mailbox} set a second factor, from {peer}"),
-    "second_factor_removed": ("{mailbox} bỏ xác thực hai bước, từ {peer}", "{mailbox} removed the second factor, from {peer}"),
+    "second_factor_set": ("{mailbox} bật xác thực hai bước, từ {peer}", "{mailbox} set a second factor, from {peer}"),
+    "second_factor_removed": ("{mailbox} tắt xác thực hai bước, từ {peer}", "{mailbox} removed the second factor, from {peer}"),
     "second_factor_closed": (
         "Xác thực hai bước của {mailbox} bị đóng vì quá nhiều mã sai; mật khẩu có thể đã lộ",
         "The second factor of {mailbox} is closed after too many wrong codes; its password may be known",
@@ -222,16 +222,16 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "The server suspended {mailbox}: {trigger}",
     ),
     "syslog_unreachable": (
-        "Không gửi được tới máy thu {collector}: {error}",
+        "Không gửi được tới máy chủ thu nhật ký {collector}: {error}",
         "Collector {collector} cannot be reached: {error}",
     ),
     "syslog_back": ("Máy thu {collector} nhận lại sau {tries} lần thử", "Collector {collector} is back after {tries} tries"),
     "syslog_cursor_lost": (
-        "Tệp ghi chỗ dừng của máy thu {collector} hỏng; gửi lại từ ngày {since}",
+        "Tệp ghi chỗ dừng của máy chủ thu nhật ký {collector} hỏng; gửi lại từ ngày {since}",
         "How far collector {collector} has come is lost; sent again from {since} on",
     ),
     "syslog_cursor_not_kept": (
-        "Không ghi được chỗ dừng của máy thu {collector}: {error}",
+        "Không ghi được chỗ dừng của máy chủ thu nhật ký {collector}: {error}",
         "How far collector {collector} has come cannot be put down: {error}",
     ),
     "syslog_missed": (
@@ -288,7 +288,7 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "{mailbox} was told of {messages} messages in quarantine",
     ),
     "quarantined_message_delivered": (
-        "Thư cách ly của <{sender}> được giải tỏa cho {recipients}",
+        "Thư của <{sender}> được cho chuyển, bỏ cách ly tới {recipients}",
         "Message of <{sender}> in quarantine is released to {recipients}",
     ),
     "quarantined_message_expired": (
@@ -312,7 +312,7 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Message of <{sender}> refused: marked as secret ({where}), reference {trace}",
     ),
     "held_message_submitted": (
-        "Thư đang giữ của <{sender}> được chuyển đi sau khi hai người giải tỏa",
+        "Thư đang giữ của <{sender}> được chuyển đi theo quyết định của hai người",
         "Held message of <{sender}> is on its way, released by two people",
     ),
     "mailbox_opened": ("{actor} mở hộp thư {mailbox} từ {peer}", "{actor} opened {mailbox} from {peer}"),
@@ -394,11 +394,11 @@ def told(fields: Mapping[str, object]) -> Text:
 
 
 def _word(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ", ".join(map(_word, value)) if isinstance(value, list) else readable(str(value))
 
 
 def wrong(finding: Finding) -> Text:
     """What is wrong, as a sentence without its subject."""
     vi, en = _WRONG[finding.wrong]
-    words = _Words(place=finding.place or "-", detail=finding.detail or "-")
+    words = _Words(place=readable(finding.place or "-"), detail=readable(finding.detail or "-"))
     return Text(vi.format_map(words), in_ascii(en.format_map(words)))

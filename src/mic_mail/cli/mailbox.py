@@ -64,7 +64,7 @@ COLUMNS = (
     Column("states", "Trạng thái", "State", json_only=True),
     Column("clauses", "Theo", "By"),
     Column("next_change_at", "Thay đổi tới", "Next change"),
-    Column("last_used_at", "Dùng lần cuối", "Last used"),
+    Column("last_used_at", "Lần sử dụng gần nhất", "Last used"),
     Column("quota_octets", "Dung lượng", "Quota", json_only=True),
 )
 ONE = (
@@ -412,7 +412,7 @@ def _tell_use(reason: Reason, entry: Entry) -> None:
     if used is None:
         told = Text(f"chưa sử dụng lần nào; {told.vi}", f"never used; {told.en}")
     elif used < reason.since:  # a later use says nothing of a suspension before it
-        told = Text(f"dùng lần cuối {dates.short(used)}; {told.vi}", f"last used {dates.short(used)}; {told.en}")
+        told = Text(f"lần sử dụng gần nhất {dates.short(used)}; {told.vi}", f"last used {dates.short(used)}; {told.en}")
     output.line(Text(f"    {told.vi}", f"    {told.en}"))
 
 

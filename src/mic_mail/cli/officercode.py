@@ -45,7 +45,7 @@ def must_show_code(here: "Frame", officer: Officer | None) -> None:
     if factor is None:
         if setting != "offered":
             raise CodeRefused(
-                Text("Cán bộ phải đặt xác thực hai bước trước.", "An officer has to set a second factor first."),
+                Text("Cán bộ phải bật xác thực hai bước trước.", "An officer has to set a second factor first."),
                 clause=CLAUSE,
                 remedy=Text("mic-mail second-factor enrol", "mic-mail second-factor enrol"),
             )

@@ -217,11 +217,18 @@ class Column:
 def _named(value: Cell, names: Mapping[str, Text]) -> Cell:
     match value:
         case str():
-            return names.get(value, value)
+            return names.get(value) or dates.readable(value)
         case Mapping():
-            return {told(names[key]) if key in names else key: names.get(f"{key}={item}", item) for key, item in value.items()}
+            return {
+                told(names[key]) if key in names else key: names.get(f"{key}={item}") or _readable(item)
+                for key, item in value.items()
+            }
         case _:
             return value
+
+
+def _readable(value: object) -> object:
+    return dates.readable(value) if isinstance(value, str) else value
 
 
 def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, title: Text | None = None) -> None:

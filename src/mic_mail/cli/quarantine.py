@@ -25,14 +25,15 @@ from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(
-    help=say("Khu cách ly (4.2): danh sách, giải tỏa, bỏ thư.", "Quarantine (4.2): list, release, drop."), no_args_is_help=True
+    help=say("Khu cách ly (4.2): danh sách, cho chuyển, hủy thư.", "Quarantine (4.2): list, release, drop."),
+    no_args_is_help=True,
 )
 
 STATES: Mapping[str, Text] = {
     State.HELD: Text("đang giữ", "held"),
-    State.RELEASED: Text("được giải tỏa", "released"),
+    State.RELEASED: Text("được cho chuyển", "released"),
     State.DELIVERED: Text("đã chuyển vào hộp thư", "delivered"),
-    State.DROPPED: Text("đã bỏ", "dropped"),
+    State.DROPPED: Text("đã hủy", "dropped"),
     State.EXPIRED: Text("hết hạn giữ", "expired"),
 }
 REASONS: Mapping[str, Text] = {
@@ -114,7 +115,7 @@ def show(
     output.record(ONE, _row(_quarantine(frame(ctx)).record(reference)), as_json=as_json)
 
 
-@app.command(help=say("Chuyển thư vào INBOX của người nhận.", "Deliver to the recipients' INBOX."))
+@app.command(help=say("Cho chuyển, bỏ cách ly: thư vào hộp thư đến của người nhận.", "Deliver to the recipients' INBOX."))
 @asks(Right.ACT)
 def release(
     ctx: typer.Context,
@@ -154,7 +155,7 @@ def release(
     )
 
 
-@app.command(help=say("Bỏ thư: không ai nhận được; không báo người gửi.", "Drop it: nobody gets it, its sender is not told."))
+@app.command(help=say("Hủy thư: không ai nhận được; không báo người gửi.", "Drop it: nobody gets it, its sender is not told."))
 @asks(Right.ACT)
 def drop(
     ctx: typer.Context,
@@ -169,7 +170,7 @@ def drop(
     origin = _origin(here, reason, document, actor)
     done = _each(here, references, _Act("quarantine_drop", origin, lambda record: None, None if dry_run else Quarantine.drop))
     output.note(
-        Text(f"Sẽ bỏ {done} thư.", f"{done} would be dropped.") if dry_run else Text(f"Đã bỏ {done} thư.", f"{done} dropped.")
+        Text(f"Sẽ hủy {done} thư.", f"{done} would be dropped.") if dry_run else Text(f"Đã hủy {done} thư.", f"{done} dropped.")
     )
 
 

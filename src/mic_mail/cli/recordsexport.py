@@ -141,7 +141,8 @@ def _must_be_asked_for(here: Frame, entry: Entry, origin: Origin, asked_by: str)
 
 def _tell_keeper(here: Frame, entry: Entry, origin: Origin, keeper: str, done: Exported) -> None:
     """A notice to the keeper in whose name it was asked, so that nobody's name is used in silence."""
-    letter = unitmail.exported(entry.address, origin.document or "", origin.actor, done.messages, done.digest)
+    officer = officer_now(here, origin.actor)
+    letter = unitmail.exported(entry.address, origin.document or "", officer.full_name, done.messages, done.digest)
     own = here.directory.mailbox(keeper)
     Notices(here.store, here.config, here.clock).deliver(own, letter, origin=f"records:{entry.mailbox_id}:{done.digest}")
 

@@ -37,7 +37,7 @@ Document = Annotated[
 ]
 
 
-@app.command("list", help=say("Liệt kê hộp thư và cán bộ có xác thực hai bước.", "Mailboxes and officers that have one."))
+@app.command("list", help=say("Liệt kê hộp thư và cán bộ đã bật xác thực hai bước.", "Mailboxes and officers that have one."))
 @asks(Right.READ)
 def list_them(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
@@ -61,7 +61,7 @@ def remove(
         SecondFactors(here.directory, here.config, here.clock).remove(mailbox.mailbox_id, origin, ends_apps=True)
     output.note(
         Text(
-            f"Đã bỏ xác thực hai bước và mật khẩu ứng dụng của {mailbox.address}.",
+            f"Đã tắt xác thực hai bước và mật khẩu ứng dụng của {mailbox.address}.",
             f"{mailbox.address} has no second factor and no app passwords any more.",
         )
     )
@@ -93,7 +93,7 @@ def enrol(ctx: typer.Context, *, reason: WhyOption = "") -> None:
         step = must_fit(secret, _shown(), here.clock.now().timestamp())
         sealed = totp.seal(load_secret(key_path(here.config)), secret, officer_holder(officer.login))
         factors.set_of_officer(officer.login, sealed, step, here.clock.now())
-    output.note(Text("Đã đặt xác thực hai bước.", "The second factor is set."))
+    output.note(Text("Đã bật xác thực hai bước.", "The second factor is set."))
 
 
 @app.command(help=say("Bỏ của một cán bộ khác, theo văn bản (mất điện thoại).", "Remove another officer's (a lost telephone)."))
@@ -111,9 +111,9 @@ def withdraw(
     with on_record(here, "second_factor_withdraw", login, origin):
         if not here.directory.second_factors.remove_of_officer(login):
             raise BadInput(
-                Text(f"{login} không có xác thực hai bước.", f"{in_ascii(login)} has no second factor."), clause=CLAUSE
+                Text(f"{login} chưa bật xác thực hai bước.", f"{in_ascii(login)} has no second factor."), clause=CLAUSE
             )
-    output.note(Text(f"Đã bỏ xác thực hai bước của {login}.", f"{in_ascii(login)} has no second factor any more."))
+    output.note(Text(f"Đã tắt xác thực hai bước của {login}.", f"{in_ascii(login)} has no second factor any more."))
 
 
 def _named(document: str) -> str:

@@ -27,14 +27,14 @@ from mic_mail.policy.two_persons import Hand
 from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(
-    help=say("Thư có dấu độ mật (4.1): danh sách, giải tỏa.", "Mail with a marking of secrecy (4.1): list, release."),
+    help=say("Thư có dấu độ mật (4.1): danh sách, cho chuyển.", "Mail with a marking of secrecy (4.1): list, release."),
     no_args_is_help=True,
 )
 
 STATES: Mapping[str, Text] = {
     State.HELD: Text("đang giữ", "held"),
     State.ASKED: Text("chờ người thứ hai", "waits for a second person"),
-    State.RELEASED: Text("được giải tỏa", "released"),
+    State.RELEASED: Text("được cho chuyển", "released"),
     State.SUBMITTED: Text("đã chuyển đi", "submitted"),
     State.DISCARDED: Text("giữ nguyên từ chối", "discarded"),
     State.FLAGGED: Text("thư đến, đã báo Trung tâm", "came in, flagged"),
@@ -101,7 +101,7 @@ def show(ctx: typer.Context, reference: Reference, as_json: JsonOption = False) 
     output.record(ONE, _row(_held(frame(ctx)).record(reference)), as_json=as_json)
 
 
-@app.command(help=say("Đề nghị giải tỏa một thư bị từ chối nhầm.", "Say that a refusal was a mistake."))
+@app.command(help=say("Đề nghị cho chuyển một thư bị từ chối nhầm.", "Say that a refusal was a mistake."))
 @asks(Right.ACT)
 def ask(
     ctx: typer.Context,
@@ -122,7 +122,7 @@ def ask(
 
 
 @app.command(
-    help=say("Giải tỏa theo đề nghị của người khác; thư được chuyển đi.", "Agree with who asked; the message is sent.")
+    help=say("Cho chuyển theo đề nghị của người khác; thư được chuyển đi.", "Agree with who asked; the message is sent.")
 )
 @asks(Right.ACT)
 def release(

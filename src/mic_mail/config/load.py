@@ -304,7 +304,7 @@ _WINDOW_EDGE = _fixed("không chẵn 5 phút", "is not on a full five minutes", 
 _WINDOW = _fixed("kết thúc trước khi bắt đầu", "ends before it begins", "Đổi chỗ hai giờ.", "Swap the two times.")
 _NETWORK = _fixed("không phải mạng", "is not a network", 'Viết như "10.1.0.0/16".', 'Write it as "10.1.0.0/16".')
 _COLLECTOR = _fixed(
-    "không phải nơi nhận syslog",
+    "không phải máy chủ thu nhật ký",
     "is no collector",
     'Viết như "unix:/dev/log", "udp://10.1.2.3:514", "tcp://HOST:601", "tls://HOST:6514".',
     'Write it as "unix:/dev/log", "udp://10.1.2.3:514", "tcp://HOST:601", "tls://HOST:6514".',

@@ -104,7 +104,7 @@ def _pair(prefix: str, chain: Path, key: Path) -> Iterator[Problem]:
     except (OSError, ValueError):  # of OSError, `ssl.SSLError`
         yield Problem(
             f"{prefix}key",
-            Text("không phải khóa của chứng thư này", "is not the key of this certificate"),
+            Text("không phải khóa của chứng thư số này", "is not the key of this certificate"),
             Text("Đặt đúng cặp tệp PEM, khóa không mã hóa.", "Name a pair of PEM files, the key not encrypted."),
         )
 
@@ -144,7 +144,7 @@ def _smarthost(config: Config) -> Iterator[Problem]:
         except OSError:  # of it, `ssl.SSLError`
             yield Problem(
                 "sending.smarthost_ca",
-                Text(f"{authorities} không phải chứng thư PEM", f"{in_ascii(authorities)} holds no certificates (PEM)"),
+                Text(f"{authorities} không phải chứng thư số PEM", f"{in_ascii(authorities)} holds no certificates (PEM)"),
                 Text("Đặt đúng tệp, hoặc bỏ mục này.", "Name the right file, or remove the setting."),
             )
 

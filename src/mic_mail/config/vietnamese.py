@@ -51,7 +51,7 @@ MEANINGS = {
     "server.group": "Tương tự, nhóm; để trống: nhóm của user.",
     "listen": "Địa chỉ và cổng lắng nghe.",
     "listen.addresses": "Các địa chỉ lắng nghe; 0.0.0.0 và :: nghĩa là tất cả.",
-    "listen.doors": "Những cửa được mở.",
+    "listen.doors": "Những dịch vụ được mở.",
     "listen.smtp": "Thư từ máy chủ khác (0: cổng trống bất kỳ).",
     "listen.submission": "Thư từ người dùng, STARTTLS.",
     "listen.submissions": "Thư từ người dùng, TLS ngay từ đầu.",
@@ -64,17 +64,17 @@ MEANINGS = {
     "listen.http": "Chỉ chuyển trình duyệt sang https.",
     "listen.https": "Trang để đổi mật khẩu và xem trạng thái hộp thư.",
     "listen.backlog": "Số kết nối được chờ trên mỗi socket.",
-    "tls": "Chứng thư và khóa.",
+    "tls": "Chứng thư số và khóa.",
     "dns": "Hỏi tên miền ở đâu.",
-    "tls.certificate": "Chuỗi chứng thư (PEM); mặc định tls/cert.pem trong data_dir.",
+    "tls.certificate": "Chuỗi chứng thư số (PEM); mặc định tls/cert.pem trong data_dir.",
     "tls.key": "Khóa riêng (PEM), chỉ tài khoản máy chủ đọc được; mặc định tls/key.pem.",
-    "tls.more": "Chứng thư cho các tên khác của máy chủ, mỗi chứng thư một bảng [[tls.more]]; tên lạ nhận chứng thư đầu tiên.",
-    "tls.more.certificate": "Chuỗi chứng thư (PEM), dùng khi máy khách hỏi một tên có trong chứng thư.",
+    "tls.more": "Chứng thư số cho các tên khác của máy chủ, mỗi tên một bảng [[tls.more]]; tên lạ nhận chứng thư số đầu tiên.",
+    "tls.more.certificate": "Chuỗi chứng thư số (PEM), dùng khi máy khách hỏi một tên có trong chứng thư số.",
     "tls.more.key": "Khóa riêng (PEM), chỉ tài khoản máy chủ đọc được.",
     "tls.suites": "Bộ mật mã của TLS 1.2: modern (ECDHE với GCM hoặc ChaCha20), hoặc compatible: thêm CBC, cho phần mềm thư "
-    "trên Windows 7 và 8.1. Cửa cho máy chủ thư khác luôn có cả hai, vì không có bộ chung thì thư được gửi không mã hóa.",
+    "trên Windows 7 và 8.1. Cổng nhận thư từ máy chủ khác luôn có cả hai, vì không có bộ chung thì thư được gửi không mã hóa.",
     "tls.minimum": "Phiên bản TLS thấp nhất.",
-    "tls.warn_days": "Cảnh báo trước khi chứng thư hết hạn bao nhiêu ngày.",
+    "tls.warn_days": "Cảnh báo trước khi chứng thư số hết hạn bao nhiêu ngày.",
     "process": "Tiến trình, luồng và thời gian chờ.",
     "process.workers": "Số tiến trình; 0: mỗi lõi một tiến trình.",
     "process.pin_workers": "Giữ vòng lặp và các luồng làm việc với hộp thư của mỗi tiến trình trên cùng một lõi: nhanh hơn.",
@@ -143,10 +143,10 @@ MEANINGS = {
     "auth.password_length": "Độ dài tối thiểu của mật khẩu.",
     "auth.password_reuse": "Mật khẩu mới không được trùng với bấy nhiêu mật khẩu trước; 0: chỉ không trùng mật khẩu đang dùng.",
     "auth.app_passwords": "Số mật khẩu ứng dụng mỗi hộp thư được có cùng lúc; 0: không tạo và không dùng được.",
-    "auth.second_factor": "Mã của thiết bị (TOTP) ngoài mật khẩu: không hỏi ai, kể cả người đã đặt; ai muốn thì đặt trên "
+    "auth.second_factor": "Mã của thiết bị (TOTP) ngoài mật khẩu: không hỏi ai, kể cả người đã bật; ai muốn thì bật trên "
     "trang; cán bộ phải có thì mới thay đổi được bằng lệnh; mọi người phải có trên trang.",
-    "auth.app_passwords_only": "Hộp thư có xác thực hai bước chỉ dùng mật khẩu ứng dụng ở mọi cửa trừ trang; false: cả mật "
-    "khẩu của hộp thư.",
+    "auth.app_passwords_only": "Hộp thư đã bật xác thực hai bước chỉ dùng mật khẩu ứng dụng ở mọi dịch vụ trừ trang; false: "
+    "cả mật khẩu của hộp thư.",
     "auth.password_age": "Mật khẩu cũ hơn mức này phải đổi; 0: không bao giờ.",
     "auth.password_warn_days": "Gửi thông báo trước số ngày này khi mật khẩu sắp phải đổi; trang mật khẩu cảnh báo từ mốc đầu.",
     "smtp": "Nhận và gửi thư (SMTP).",
@@ -265,7 +265,7 @@ MEANINGS = {
         "Một máy chủ nhận mọi thư gửi đi (`relay.example:587`; 465: TLS từ đầu); trống: máy chủ của từng tên miền."
     ),
     "sending.smarthost_tls": (
-        "`required`: phải có TLS với chứng thư đúng tên, nếu không thì thư chờ; `offered`: dùng TLS với bất kỳ ai trả lời."
+        "`required`: phải có TLS với chứng thư số đúng tên, nếu không thì thư chờ; `offered`: dùng TLS với bất kỳ ai trả lời."
     ),
     "sending.smarthost_ca": "Tổ chức chứng thực được tin ở máy chủ đó (PEM), thay cho của máy này.",
     "sending.smarthost_login": "Tên đăng nhập ở máy chủ đó; trống: không đăng nhập.",
@@ -277,7 +277,8 @@ MEANINGS = {
         "Máy chủ tên miền (`127.0.0.1`, `[::1]:5353`); trống: theo máy. Máy chủ kiểm tra DNSSEC phải ở trên chính máy này."
     ),
     "dns.seconds": "Câu trả lời đến muộn hơn coi như không có.",
-    "web.monitor_networks": "Các mạng được đọc /metrics (Prometheus) và /health; với nơi khác, các địa chỉ này không tồn tại.",
+    "web.monitor_networks": "Các mạng được đọc chỉ số (/metrics, Prometheus) và /health; với nơi khác, các địa chỉ này không "
+    "tồn tại.",
     "web.carddav": "Danh bạ điện tử qua CardDAV, tại cùng địa chỉ.",
     "web.request_seconds": "Kết nối không gửi xong một yêu cầu trong khoảng này thì bị đóng.",
     "log": "Nhật ký thư và nhật ký quản trị.",
@@ -290,18 +291,18 @@ MEANINGS = {
     "anomaly.sprayed": "Một mạng không ai khác dùng đã thử sai bấy nhiêu hộp thư trước khi vào được một hộp thư.",
     "anomaly.guesses": "Một mạng không ai khác dùng đã thử sai bấy nhiêu mật khẩu của một hộp thư trước khi vào được.",
     "anomaly.networks": "Một hộp thư được đăng nhập từ bấy nhiêu mạng (/24, /48), một nửa ở cách xa nhau (/16, /32).",
-    "log.syslog": "Gửi sự kiện an ninh tới máy thu syslog (RFC 5424).",
+    "log.syslog": "Gửi sự kiện an ninh tới máy chủ thu nhật ký (syslog, RFC 5424).",
     "log.syslog.collectors": (
         "Nơi nhận sự kiện an ninh: `unix:/dev/log`, `udp://MÁY:514`, `tcp://MÁY:601`, `tls://MÁY:6514`; trống: không gửi."
     ),
     "log.syslog.facility": "Nhóm (facility) của các bản tin.",
     "log.syslog.enterprise": "Số hiệu doanh nghiệp (IANA) của Bộ, cho dữ liệu có cấu trúc; 32473 là số dành cho ví dụ.",
-    "log.syslog.tls_ca": "Chứng thư (PEM) để xác thực máy thu `tls:`; mặc định dùng của hệ điều hành.",
+    "log.syslog.tls_ca": "Chứng thư số (PEM) để xác thực máy chủ thu nhật ký `tls:`; mặc định dùng của hệ điều hành.",
     "regulation": "Quyết định áp dụng cho máy chủ này.",
     "regulation.decision_no": "Số quyết định; để trống thì văn bản bỏ qua.",
     "regulation.issued_on": "Ngày ban hành; quy tắc đặt địa chỉ không áp dụng cho hộp thư có trước ngày này.",
     "regulation.support": "Nơi người dùng liên hệ: địa chỉ, hoặc tên trong server.domain.",
-    "regulation.password_page": "Địa chỉ trang để đổi mật khẩu; mặc định là trang của chính máy chủ khi cửa https mở.",
+    "regulation.password_page": "Địa chỉ trang để đổi mật khẩu; mặc định là trang của chính máy chủ khi dịch vụ https được mở.",
     "regulation.ministry": "Cơ quan chủ quản, ghi ở đầu báo cáo, biên bản và trang mật khẩu.",
     "regulation.centre": "Đơn vị vận hành, ghi ở đầu báo cáo và biên bản.",
     "regulation.place": "Địa danh ghi ở đầu báo cáo và biên bản.",
@@ -360,7 +361,7 @@ MEANINGS = {
     "content.expires_after": "Phê duyệt xuất nội dung một hộp thư có hiệu lực trong bao lâu.",
     "secrecy.unreadable": "Thư gửi đi không kiểm tra được (có mật khẩu, hỏng, không rõ định dạng): nhận và ghi nhật ký, hay từ "
     "chối. Thư vượt các mức dưới đây luôn bị từ chối; thư chưa kiểm tra kịp thì đề nghị gửi lại.",
-    "secrecy.hold": "Thư bị từ chối được giữ bao lâu để hai người có thể giải tỏa; 0: không giữ.",
+    "secrecy.hold": "Thư bị từ chối được giữ bao lâu để hai người có thể cho chuyển; 0: không giữ.",
     "secrecy.hold_space": "Dung lượng dành cho thư bị từ chối; quá mức thì từ chối mà không giữ.",
     "secrecy.seconds": "Thời gian kiểm tra một thư, tính từ khi đến lượt.",
     "secrecy.memory": "Không gian địa chỉ của tiến trình đọc tài liệu.",

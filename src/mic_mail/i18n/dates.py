@@ -1,10 +1,11 @@
 """Instants, days, sizes and percentages as people read them.
 
 Everything is shown in Asia/Ho_Chi_Minh, because that is the calendar in which the regulation counts (clock.HO_CHI_MINH).
-Vietnamese form: "10 giờ 05 phút, ngày 03/02/2026" (hour first, then day; two digits each); English: "3 February 2026, 10:05".
+Vietnamese form: "10 giờ 05 phút ngày 03/02/2026" (hour first, then day; two digits each); English: "3 February 2026, 10:05".
 No Babel: two languages and four formats are less code than its dependency, and it spells the ministry's form of a date nowhere.
 """
 
+import re
 from datetime import date, datetime, timedelta
 
 from mic_mail.clock import HO_CHI_MINH
@@ -30,15 +31,28 @@ def day(moment: datetime | date) -> Text:
 
 
 def instant(moment: datetime) -> Text:
-    """The minute of `moment`: "10 giờ 05 phút, ngày 03/02/2026"."""
+    """The minute of `moment`: "10 giờ 05 phút ngày 03/02/2026"."""
     t = local(moment)
     date_text = day(t)
-    return Text(f"{t:%H} giờ {t:%M} phút, ngày {date_text.vi}", f"{date_text.en}, {t:%H:%M}")
+    return Text(f"{t:%H} giờ {t:%M} phút ngày {date_text.vi}", f"{date_text.en}, {t:%H:%M}")
 
 
 def short(moment: datetime) -> str:
     """The minute in a table cell, the same in both languages: "03/02/2026 10:05"."""
     return f"{local(moment):%d/%m/%Y %H:%M}"
+
+
+_DAY_OR_INSTANT = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?")
+
+
+def readable(value: str) -> str:
+    """A day or an instant that is on record in ISO 8601 as a table shows it; any other value stays as it is."""
+    if not _DAY_OR_INSTANT.fullmatch(value):
+        return value
+    try:
+        return short(datetime.fromisoformat(value)) if "T" in value else day(date.fromisoformat(value)).vi
+    except ValueError:
+        return value
 
 
 def size(octets: int) -> Text:

@@ -50,7 +50,7 @@ def app_password_needed(page: str | None) -> Text:
     """Of the own password of a mailbox that has a second factor, at a door that cannot ask for a code."""
     where = Text(f" tại {page}", f" at {page}") if page else Text("", "")
     return Text(
-        f"Hộp thư dùng xác thực hai bước; đề nghị đăng nhập bằng mật khẩu ứng dụng, tạo{where.vi or ' trước'}.",
+        f"Hộp thư đã bật xác thực hai bước; đề nghị đăng nhập bằng mật khẩu ứng dụng, tạo{where.vi or ' trước'}.",
         f"The mailbox has a second factor: sign in with an app password, made{where.en or ' before'}.",
     )
 
@@ -107,7 +107,7 @@ def unavailable() -> Text:
 SUSPENSION_CAUSES = {
     "a": Text("không sử dụng trong 6 tháng", "not used for 6 months"),
     "b": Text("vi phạm Điều 4 Quy chế", "a breach of Article 4"),
-    "c": Text("mất an toàn thông tin", "infection, hijack or a leaked password"),
+    "c": Text("bị chiếm dụng, lộ mật khẩu hoặc phát tán thư rác, mã độc", "infection, hijack or a leaked password"),
 }
 
 

@@ -251,7 +251,7 @@ APP_MAKE = Text("Tạo", "Make")
 APP_REVOKE = Text("Thu hồi", "Revoke")
 APP_DOORS = Text("Dùng cho", "Opens")
 APP_ADDED = Text("Tạo", "Made")
-APP_USED = Text("Dùng lần cuối", "Last used")
+APP_USED = Text("Lần sử dụng gần nhất", "Last used")
 APP_ENDED = Text("Hết hiệu lực", "Ended")
 APP_NEVER_USED = Text("chưa dùng", "never")
 APPS_ENDED = Text("Đã hết hiệu lực", "Not valid any more")
@@ -299,16 +299,16 @@ FACTOR_LEAD = Text(
     "Who knows the password and has not the telephone does not get in.",
 )
 FACTOR_APPS = Text(
-    "Sau khi đặt, phần mềm thư chỉ dùng được mật khẩu ứng dụng; đề nghị tạo mật khẩu ứng dụng cho từng thiết bị trước.",
+    "Sau khi bật, phần mềm thư chỉ dùng được mật khẩu ứng dụng; đề nghị tạo mật khẩu ứng dụng cho từng thiết bị trước.",
     "Afterwards mail programs sign in with app passwords alone; please make one for each device first.",
 )
 FACTOR_NEEDED = Text(
-    "Hệ thống yêu cầu mọi người đặt xác thực hai bước trước khi sử dụng trang này.",
+    "Hệ thống yêu cầu mọi người bật xác thực hai bước trước khi sử dụng trang này.",
     "A second factor has to be set before this page can be used.",
 )
 FACTOR_MANAGE = Text("Quản lý xác thực hai bước", "Manage the second factor")
-FACTOR_ON = Text("Đang dùng xác thực hai bước.", "A second factor is set.")
-FACTOR_OFF = Text("Chưa đặt xác thực hai bước.", "No second factor is set.")
+FACTOR_ON = Text("Đang bật xác thực hai bước.", "A second factor is set.")
+FACTOR_OFF = Text("Chưa bật xác thực hai bước.", "No second factor is set.")
 FACTOR_BEGIN = Text("Bắt đầu", "Begin")
 FACTOR_SCAN = Text(
     "1. Mở ứng dụng xác thực trên điện thoại và quét mã này.", "1. Open the authenticator on your telephone and scan this."
@@ -318,15 +318,15 @@ FACTOR_HERE = Text("Mở trong ứng dụng xác thực trên máy này", "Open 
 FACTOR_CONFIRM_LEAD = Text("2. Nhập mã mà ứng dụng đang hiển thị.", "2. Type the code that it shows now.")
 FACTOR_CONFIRM = Text("Xác nhận", "Confirm")
 FACTOR_QR = Text("Mã QR cho ứng dụng xác thực", "QR code for the authenticator")
-FACTOR_SET = Text("Đã đặt xác thực hai bước.", "The second factor is set.")
-FACTOR_REMOVED = Text("Đã bỏ xác thực hai bước.", "The second factor is removed.")
-FACTOR_REMOVE = Text("Bỏ xác thực hai bước", "Remove the second factor")
+FACTOR_SET = Text("Đã bật xác thực hai bước.", "The second factor is set.")
+FACTOR_REMOVED = Text("Đã tắt xác thực hai bước.", "The second factor is removed.")
+FACTOR_REMOVE = Text("Tắt xác thực hai bước", "Remove the second factor")
 FACTOR_REMOVE_LEAD = Text(
-    "Khi đổi điện thoại: bỏ rồi đặt lại. Mất điện thoại và mã khôi phục: đề nghị đơn vị gửi văn bản tới Trung tâm Thông tin.",
+    "Khi đổi điện thoại: tắt rồi bật lại. Mất điện thoại và mã khôi phục: đề nghị đơn vị gửi văn bản tới Trung tâm Thông tin.",
     "For another telephone: remove it and set it anew. When telephone and recovery codes are lost, the unit writes to the "
     "Information Centre.",
 )
-FACTOR_SINCE = Text("Đặt từ", "Set on")
+FACTOR_SINCE = Text("Bật từ", "Set on")
 RECOVERY = Text("Mã khôi phục", "Recovery codes")
 RECOVERY_LEFT = Text("Mã khôi phục còn lại", "Recovery codes left")
 RECOVERY_LEAD = Text(

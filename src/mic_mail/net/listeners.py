@@ -79,7 +79,7 @@ def _open_door(door: str, addresses: tuple[str, ...], port: int, backlog: int) -
         if opened:
             return opened
         break
-    raise CannotListen(Text(f"Không có địa chỉ nào cho cửa {door}.", f"No address for the door {door}."))
+    raise CannotListen(Text(f"Không có địa chỉ nào cho dịch vụ {door}.", f"No address for the door {door}."))
 
 
 def _open(address: str, port: int, backlog: int) -> socket.socket | None:
@@ -116,6 +116,7 @@ def _cannot(door: str, address: str, port: int, error: OSError) -> CannotListen:
     }
     why = in_ascii(error.strerror)
     text = Text(
-        f"Không mở được cửa {door} tại {address} cổng {port}: {why}.", f"Cannot open {door} at {address} port {port}: {why}."
+        f"Không mở được dịch vụ {door} tại {address} cổng {port}: {why}.",
+        f"Cannot open {door} at {address} port {port}: {why}.",
     )
     return CannotListen(text, remedy=remedies.get(error.errno or 0))

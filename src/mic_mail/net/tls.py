@@ -150,7 +150,7 @@ class TlsFront:
         except (OSError, ValueError) as error:
             raise BadCertificate(
                 Text(
-                    f"Không dùng được chứng thư {certificate} và khóa {key}.",
+                    f"Không dùng được chứng thư số {certificate} và khóa {key}.",
                     in_ascii(f"Certificate {certificate} and key {key} cannot be used."),
                 ),
                 remedy=Text(

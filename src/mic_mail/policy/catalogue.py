@@ -82,7 +82,7 @@ ROWS: tuple[Clause, ...] = (
     _row("4.1", ENFORCED,
         ("Cấm gửi tài liệu mật, tối mật, tuyệt mật.", "Confidential, secret and top secret documents must not be sent."),
         (("Kiểm tra dấu độ mật ở tiêu đề, nội dung, tên tệp và tài liệu gửi kèm; từ chối có nêu điều khoản; nhầm lẫn do hai "
-          "người giải tỏa (`secrecy ask`, `secrecy release`)."),
+          "người cho chuyển (`secrecy ask`, `secrecy release`)."),
          ("Markings are looked for in subject, text, names and documents; a refusal names the clause; two people release what "
           "was refused by mistake (`secrecy ask`, `secrecy release`).")),
         settings="secrecy.inbound secrecy.unreadable secrecy.hold",
@@ -196,7 +196,7 @@ ROWS: tuple[Clause, ...] = (
          "`directory check` lists every disagreement; each change has its document, old and new value (`directory history`).")),
     _row("7.1", ENFORCED,
         ("Tạm khóa: không truy nhập, không sử dụng; vẫn nhận thư.", "Suspended: no access, no use; mail is still received."),
-        ("Từ chối đăng nhập ở mọi cửa, ngắt phiên đang mở, giữ lại thư đang chờ gửi; vẫn nhận thư đến.",
+        ("Từ chối đăng nhập ở mọi dịch vụ, ngắt phiên đang mở, giữ lại thư đang chờ gửi; vẫn nhận thư đến.",
          "Sign-in is refused on every door, open sessions end, queued messages wait; inbound mail is accepted.")),
     _row("7.2.a", ENFORCED,
         ("Không gửi, nhận trong 06 tháng mà không thông báo lý do.",
@@ -464,8 +464,8 @@ ROWS: tuple[Clause, ...] = (
         settings="report.usage_months"),
     _row("16.3", ENFORCED,
         ("VNCERT chủ trì khắc phục sự cố an toàn thông tin.", "VNCERT leads in security incidents."),
-        (("Sự kiện an ninh là dòng nhật ký có cấu trúc, gửi tới máy thu syslog (RFC 5424), không mất khi máy thu hỏng; "
-          "`incident export` trích xuất nhật ký của sự cố kèm báo cáo và chuỗi niêm phong."),
+        (("Sự kiện an ninh là dòng nhật ký có cấu trúc, gửi tới máy chủ thu nhật ký (syslog, RFC 5424), không mất khi máy chủ "
+          "đó hỏng; `incident export` trích xuất nhật ký của sự cố kèm báo cáo và chuỗi niêm phong."),
          ("Security events are structured log lines and go to syslog collectors (RFC 5424), none lost while one is away; "
           "`incident export` is an incident's log with its paper and the chain of anchors.")),
         settings="log.syslog.collectors log.syslog.facility log.syslog.enterprise log.syslog.tls_ca"),

@@ -85,8 +85,8 @@ def test_one_is_told_as_one(row: Notice[Any]) -> None:
         (
             mailbox.suspended("dvbe@mic.gov.vn", NOW, "7.2.c"),
             (
-                "Hộp thư dvbe@mic.gov.vn bị tạm khóa từ 09 giờ 00 phút, ngày 24/11/2026 do mất an toàn thông tin,"
-                " theo điểm c khoản 2 Điều 7 Quy chế; hộp thư vẫn nhận được thư đến."
+                "Hộp thư dvbe@mic.gov.vn bị tạm khóa từ 09 giờ 00 phút ngày 24/11/2026 do bị chiếm dụng, lộ mật khẩu hoặc "
+                "phát tán thư rác, mã độc, theo điểm c khoản 2 Điều 7 Quy chế; hộp thư vẫn nhận được thư đến."
             ),
         ),
         (

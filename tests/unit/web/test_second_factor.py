@@ -84,7 +84,7 @@ def test_a_code_is_asked_for_from_then_on(site: MailServer, browsers: Open) -> N
     mailbox = site.issue("hai")
     first = browsers(site).signed_in("hai")
     secret, recovery = enrol(site, first)
-    assert "Đang dùng xác thực hai bước." in first.get("/mailbox").text
+    assert "Đang bật xác thực hai bước." in first.get("/mailbox").text
     browser = half_in(browsers, site, "hai")
     for path in ("/mailbox", "/password", "/app-passwords", FACTOR, "/mailbox/apple.mobileconfig"):
         assert browser.get(path).headers["location"] == CODE, path
@@ -232,7 +232,7 @@ def test_it_is_removed_with_password_and_code(site: MailServer, browsers: Open) 
     assert site.population.directory.facts(mailbox.mailbox_id)[-1].kind is FactKind.SECOND_FACTOR_SET
     answer = browser.post(f"{FACTOR}/remove", {"present": PASSWORD, "code": code_of(site, secret)})
     assert answer.headers["location"] == FACTOR
-    assert "Đã bỏ xác thực hai bước." in browser.get(FACTOR).text
+    assert "Đã tắt xác thực hai bước." in browser.get(FACTOR).text
     site.refresh()
     assert browsers(site).sign_in("bo").headers["location"] == "/mailbox"
     imap(site, "bo", PASSWORD).logout()

@@ -83,15 +83,15 @@ def certificate_ending(name: str, file: str, ends_at: datetime, *, has_ended: bo
     """A certificate of the server's doors ends, or has: mail programs and browsers refuse it from then on."""
     cited, when = clause("10.2"), dates.instant(ends_at)
     head = (
-        Text(f"Chứng thư của {name} đã hết hạn", f"The certificate of {name} has ended")
+        Text(f"Chứng thư số của {name} đã hết hạn", f"The certificate of {name} has ended")
         if has_ended
-        else Text(f"Chứng thư của {name} sắp hết hạn", f"The certificate of {name} ends soon")
+        else Text(f"Chứng thư số của {name} sắp hết hạn", f"The certificate of {name} ends soon")
     )
     return Letter(
         head,
         Text(
-            f"Chứng thư của {name} ({file}) có hiệu lực đến {when.vi}; sau đó phần mềm thư và trình duyệt từ chối kết nối "
-            f"({cited.vi}). Đề nghị thay tệp chứng thư và khóa rồi nạp lại: systemctl reload mic-mail.",
+            f"Chứng thư số của {name} ({file}) có hiệu lực đến {when.vi}; sau đó phần mềm thư và trình duyệt từ chối kết nối "
+            f"({cited.vi}). Đề nghị thay tệp chứng thư số và khóa rồi nạp lại: systemctl reload mic-mail.",
             f"The certificate of {name} ({in_ascii(file)}) is valid until {when.en}; mail programs and browsers refuse it from "
             f"then on ({cited.en}). Please replace the files of certificate and key, then: systemctl reload mic-mail.",
         ),

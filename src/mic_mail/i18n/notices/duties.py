@@ -43,7 +43,7 @@ def replies_late(count: int, listed: str) -> Letter:
     return Letter(
         Text(f"Có {count} thư đến quá hạn trả lời", f"{counted(count, 'message waits', 'messages wait')} for your answer"),
         Text(
-            f"Hộp thư có {count} thư điện tử đến chưa được trả lời quá 02 ngày làm việc; đề nghị trả lời theo {cited.vi} "
+            f"Hộp thư có {count} thư điện tử đến đã quá 02 ngày làm việc mà chưa được trả lời; đề nghị trả lời theo {cited.vi} "
             f"(danh sách kèm theo).\n\n{listed}",
             f"{counted(count, 'message in this mailbox has', 'messages in this mailbox have')} not been answered within 2 "
             f"working days; please answer what is listed above ({cited.en}).",

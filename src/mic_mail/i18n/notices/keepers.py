@@ -17,10 +17,10 @@ def term_ending(address: str, holder: str, at: datetime) -> Letter:
     """A keeper's authority ends on one of the next days, and nobody is named to follow."""
     cited, last = clause("12.3.d"), dates.last_day_before(at)
     return Letter(
-        Text(f"Sắp hết phân công quản lý hộp thư {address}", f"The term of the keeper of {address} ends soon"),
+        Text(f"Sắp hết thời hạn phân công quản lý hộp thư {address}", f"The term of the keeper of {address} ends soon"),
         Text(
-            f"Phân công {holder} quản lý hộp thư {address} hết hiệu lực khi kết thúc ngày {last.vi}, chưa ghi nhận người nhận "
-            f"bàn giao. Theo {cited.vi}, đề nghị Thủ trưởng đơn vị chỉ định người nhận và gửi văn bản tới Trung tâm Thông tin "
+            f"Thời hạn phân công {holder} quản lý hộp thư {address} đến hết ngày {last.vi}; chưa ghi nhận người nhận bàn "
+            f"giao. Theo {cited.vi}, đề nghị Thủ trưởng đơn vị chỉ định người nhận và gửi văn bản tới Trung tâm Thông tin "
             "để bàn giao nguyên trạng hộp thư, mật khẩu và toàn bộ nội dung.",
             f"The authority of {holder} over the mailbox {address} ends with {last.en}, and nobody is on record to take over. "
             "The head of the unit is asked to name a successor, and the unit to send the document to the Information Centre, "
@@ -36,7 +36,7 @@ def term_ended(address: str, holder: str, at: datetime) -> Letter:
     return Letter(
         Text(f"Hộp thư {address} không còn người quản lý", f"Nobody is in charge of {address}"),
         Text(
-            f"Phân công {holder} quản lý hộp thư {address} đã hết hiệu lực từ {when.vi} mà chưa bàn giao; người đó không còn "
+            f"Thời hạn phân công {holder} quản lý hộp thư {address} đã hết từ {when.vi} mà chưa bàn giao; người đó không còn "
             "truy nhập hộp thư bằng mật khẩu của mình. Mật khẩu riêng của hộp thư giữ nguyên cho đến khi bàn giao hoặc được "
             f"Trung tâm Thông tin đặt lại. Hộp thư vẫn nhận thư đến. Theo {cited.vi}, đề nghị Thủ trưởng đơn vị chỉ định ngay "
             "người nhận và gửi văn bản tới Trung tâm Thông tin để bàn giao.",

@@ -110,9 +110,9 @@ def factor_set(address: str, at: datetime, by: str) -> Letter:
     """The page asks for a code from now on: whoever did not set that is locked out by somebody who has the password."""
     cited, when = clause("15.2"), dates.instant(at)
     return Letter(
-        Text("Hộp thư đã đặt xác thực hai bước", "The mailbox has a second factor"),
+        Text("Hộp thư đã bật xác thực hai bước", "The mailbox has a second factor"),
         Text(
-            f"Xác thực hai bước của hộp thư {address} đã được {by} đặt lúc {when.vi}. Nếu không phải Ông/Bà đặt, đề nghị báo "
+            f"Xác thực hai bước của hộp thư {address} đã được {by} bật lúc {when.vi}. Nếu không phải Ông/Bà bật, đề nghị báo "
             f"ngay Trung tâm Thông tin ({cited.vi}).",
             f"The second factor of {address} was set by {in_ascii(by)} at {when.en}. If that was not you, please tell the "
             f"Information Centre at once ({cited.en}).",
@@ -125,9 +125,9 @@ def factor_removed(address: str, at: datetime, by: str) -> Letter:
     """The password alone is enough again."""
     cited, when = clause("15.2"), dates.instant(at)
     return Letter(
-        Text("Hộp thư đã bỏ xác thực hai bước", "The mailbox's second factor was removed"),
+        Text("Hộp thư đã tắt xác thực hai bước", "The mailbox's second factor was removed"),
         Text(
-            f"Xác thực hai bước của hộp thư {address} đã được {by} bỏ lúc {when.vi}; từ nay chỉ cần mật khẩu. Nếu Ông/Bà "
+            f"Xác thực hai bước của hộp thư {address} đã được {by} tắt lúc {when.vi}; từ nay chỉ cần mật khẩu. Nếu Ông/Bà "
             f"không yêu cầu, đề nghị đổi mật khẩu và báo ngay Trung tâm Thông tin ({cited.vi}).",
             f"The second factor of {address} was removed by {in_ascii(by)} at {when.en}; the password alone is enough again. "
             f"If you did not ask for it, please change the password and tell the Information Centre at once ({cited.en}).",

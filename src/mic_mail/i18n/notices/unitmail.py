@@ -23,8 +23,8 @@ def not_opened(address: str, first: date, last: date, count: int, listed: str) -
     return Letter(
         Text(f"Hộp thư {address} chưa được mở đủ trong tuần trước", f"{address} was not opened as often as it has to be"),
         Text(
-            f"Từ ngày {first:%d/%m/%Y} đến ngày {last:%d/%m/%Y}, hộp thư {address} có {count} khung giờ chưa được mở; đề nghị "
-            f"mở hộp thư ít nhất 03 lần mỗi ngày làm việc: đầu giờ sáng, cuối giờ sáng, cuối giờ chiều ({cited.vi}). "
+            f"Từ ngày {first:%d/%m/%Y} đến ngày {last:%d/%m/%Y}, hộp thư {address} chưa được mở trong {count} khung giờ; đề "
+            f"nghị mở hộp thư ít nhất 03 lần mỗi ngày làm việc: đầu giờ sáng, cuối giờ sáng, cuối giờ chiều ({cited.vi}). "
             f"Các khung giờ đó:\n\n{listed}",
             f"From {first:%d/%m/%Y} to {last:%d/%m/%Y} {address} was not opened in "
             f"{counted(count, 'window, which is', 'windows, which are')} listed above. "
@@ -57,7 +57,7 @@ def not_passed_on(count: int, listed: str) -> Letter:
     Reader.OWNER,
     address="cntt@mic.gov.vn",
     document="12/CV-CNTT",
-    officer="mai",
+    officer="Trần Thị Mai",
     count=120,
     digest="5f2b...",
 )
@@ -67,8 +67,8 @@ def exported(address: str, document: str, officer: str, count: int, digest: str)
     return Letter(
         Text(f"Thư của hộp thư {address} đã được xuất để lưu trữ", f"Mail of {address} was exported for the records"),
         Text(
-            f"Theo văn bản {document} và đề nghị của Ông/Bà, cán bộ {officer} của Trung tâm Thông tin đã xuất {count} thư của "
-            f"hộp thư {address} thành tệp để lưu trữ ({cited.vi}); mã kiểm tra SHA-256: {digest}. Nếu Ông/Bà không đề nghị "
+            f"Theo văn bản {document} và đề nghị của Ông/Bà, ông/bà {officer}, cán bộ Trung tâm Thông tin, đã xuất {count} thư "
+            f"của hộp thư {address} thành tệp để lưu trữ ({cited.vi}); mã kiểm tra SHA-256: {digest}. Nếu Ông/Bà không đề nghị "
             f"việc này, đề nghị báo ngay cho Trung tâm ({secret.vi}).",
             f"By document {in_ascii(document)} and at your request, {in_ascii(officer)} of the Information Centre exported "
             f"{counted(count, 'message', 'messages')} of {address} as files for the records ({cited.en}); "

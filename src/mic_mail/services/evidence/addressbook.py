@@ -29,4 +29,4 @@ def evidence(office: Office) -> Evidence:
     yield CLAUSE, Finding(Text("lần xuất danh bạ", "exports of the directory"), len(exports), last)
     doors = [door for door in ("ldap", "ldaps") if door in office.config.listen.doors]
     named = ", ".join(doors) or "-"
-    yield STANDARDS_CLAUSE, Finding(Text(f"cửa danh bạ đang mở: {named}", f"doors of the directory: {named}"), len(doors))
+    yield STANDARDS_CLAUSE, Finding(Text(f"dịch vụ danh bạ đang mở: {named}", f"doors of the directory: {named}"), len(doors))

@@ -31,7 +31,7 @@ def place(office: Office) -> Evidence:
     yield "3.2", Finding(Text(f"tên miền: {names}", f"domains: {names}"), len(config.domains))
     page = config.password_page
     if page is None:
-        yield "3.2", Finding(Text("không mở cửa https", "the door https is not open"))
+        yield "3.2", Finding(Text("không mở dịch vụ https", "the door https is not open"))
     else:
         yield "3.2", Finding(Text(f"trang web tại {page}", f"web access at {in_ascii(page)}"))
     try:
@@ -41,7 +41,7 @@ def place(office: Office) -> Evidence:
         return
     until = dates.short(tls.ends_at)
     ending = tls.ends_within(office.now, config.tls.warn_days)
-    yield "3.2", Finding(Text(f"chứng thư có hiệu lực đến {until}", f"certificate valid until {until}"), overdue=ending)
+    yield "3.2", Finding(Text(f"chứng thư số có hiệu lực đến {until}", f"certificate valid until {until}"), overdue=ending)
 
 
 def agreement(office: Office) -> Evidence:

@@ -37,10 +37,10 @@ def evidence(office: Office) -> Evidence:
 def _collectors(office: Office) -> Evidence:
     """Reg. 16.3: where security events go, and which of these places has not had everything for a while."""
     names = office.config.log.syslog.collectors
-    yield "16.3", Finding(Text("máy thu syslog", "syslog collectors"), len(names))
+    yield "16.3", Finding(Text("máy chủ thu nhật ký (syslog)", "syslog collectors"), len(names))
     behind = sum(_is_behind(office, name) for name in names)
     if behind:
-        what = Text("máy thu syslog chưa nhận đủ", "syslog collectors that are behind")
+        what = Text("máy chủ thu nhật ký (syslog) chưa nhận đủ", "syslog collectors that are behind")
         yield "16.3", Finding(what, behind, overdue=True)
 
 

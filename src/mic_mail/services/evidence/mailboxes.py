@@ -29,7 +29,10 @@ _FACT_CLAUSES: dict[FactKind, tuple[str, Text]] = {
 _CAUSES = {
     "a": Text("lần tạm khóa vì không sử dụng", "suspensions for disuse"),
     "b": Text("lần tạm khóa theo kết luận vi phạm", "suspensions for a breach"),
-    "c": Text("lần tạm khóa vì mất an toàn thông tin", "suspensions for infection, hijack or a leaked password"),
+    "c": Text(
+        "lần tạm khóa vì bị chiếm dụng, lộ mật khẩu hoặc phát tán thư rác, mã độc",
+        "suspensions for infection, hijack or a leaked password",
+    ),
 }
 
 

@@ -7,7 +7,7 @@ from mic_mail.services.evidence.findings import Evidence, Finding, Office
 
 _FIGURES = (
     ({*OPEN}, Text("thư bị từ chối đang giữ", "refused messages that are held")),
-    ({State.RELEASED, State.SUBMITTED}, Text("thư được hai người giải tỏa", "messages that two people released")),
+    ({State.RELEASED, State.SUBMITTED}, Text("thư được hai người cho chuyển", "messages that two people released")),
     ({State.FLAGGED}, Text("thư đến có dấu độ mật", "marked messages from outside")),
 )
 

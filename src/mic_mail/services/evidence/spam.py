@@ -11,8 +11,8 @@ from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 
 _ENDS = {
-    State.DELIVERED: Text("thư cách ly được giải tỏa", "quarantined messages that were released"),
-    State.DROPPED: Text("thư cách ly bị bỏ", "quarantined messages that were dropped"),
+    State.DELIVERED: Text("thư được cho chuyển, bỏ cách ly", "quarantined messages that were released"),
+    State.DROPPED: Text("thư cách ly bị hủy", "quarantined messages that were dropped"),
     State.EXPIRED: Text("thư cách ly hết hạn giữ", "quarantined messages that expired"),
 }
 

@@ -123,7 +123,7 @@ class Handovers:
             raise NotAllowed(
                 Text(f"{own.address} đang quản lý hộp thư này.", f"{own.address} is its keeper already."),
                 clause=CLAUSE,
-                remedy=Text("Gia hạn: mailbox grant --as keeper.", "A longer term: mailbox grant --as keeper."),
+                remedy=Text("Gia hạn: mic-mail mailbox grant --as keeper.", "A longer term: mailbox grant --as keeper."),
             )
         details = {
             "named_on": naming.named_on and naming.named_on.isoformat(),

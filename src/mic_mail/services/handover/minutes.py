@@ -125,7 +125,7 @@ class Minutes:
         return [
             f"Căn cứ {point} {_REGULATION}{decision};",
             f"Căn cứ văn bản số {document}{on} của {named_by} về việc phân công {who} quản lý hộp thư của đơn vị;",
-            f"Từ {local:%H} giờ {local:%M} phút, ngày {local:%d/%m/%Y}, các bên tiến hành bàn giao hộp thư như sau:",
+            f"Từ {local:%H} giờ {local:%M} phút ngày {local:%d/%m/%Y}, các bên tiến hành bàn giao hộp thư như sau:",
         ]
 
     def _party(self, address: str | None) -> Party:

@@ -429,8 +429,10 @@ def _must_be_ok(is_ok: bool, text: str) -> None:
 def _untrusted(server: Server, error: ssl.SSLCertVerificationError) -> MicMailError:
     return SourceWrong(
         Text(
-            f"Chứng thư của {server.host} không được tin cậy: {error.verify_message}.",
+            f"Chứng thư số của {server.host} không được tin cậy: {error.verify_message}.",
             f"The certificate of {in_ascii(server.host)} is not trusted: {in_ascii(error.verify_message)}.",
         ),
-        remedy=Text("Nêu chứng thư gốc của hệ thống cũ: --ca TỆP.", "Name the root certificate of the old system: --ca FILE."),
+        remedy=Text(
+            "Nêu chứng thư số gốc của hệ thống cũ: --ca TỆP.", "Name the root certificate of the old system: --ca FILE."
+        ),
     )

@@ -56,7 +56,7 @@ class QuotaReached(Refused):
                 f"The mailbox is full ({vi.en} of {en.en}); what came is kept, and a later run goes on.",
             ),
             clause="8.3.a",
-            remedy=Text("Tăng dung lượng: mailbox quota.", "Raise it: mailbox quota."),
+            remedy=Text("Tăng dung lượng: mic-mail mailbox quota.", "Raise it: mailbox quota."),
         )
 
 

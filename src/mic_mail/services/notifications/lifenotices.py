@@ -235,7 +235,11 @@ class LifeNotices:
         elif notable.span is not None:
             yield from self._of_span(entry, notable.kind, notable)
         elif notable.fact is not None:
-            yield _of_fact(entry, notable.kind, notable.fact)
+            yield _of_fact(entry, notable.kind, notable.fact, self._name_of(notable.fact.actor))
+
+    def _name_of(self, actor: str) -> str:
+        """The full name of an officer; anybody else is named as the fact names them."""
+        return next((each.full_name for each in self._directory.officers.all() if each.login == actor), actor)
 
     def _of_span(self, entry: Entry, kind: Kind, notable: Notable) -> Iterator[Posted]:
         span, address, renew = notable.span, entry.address, self._notices().renew
@@ -272,18 +276,19 @@ def _of_vacancy(address: str, vacancy: Vacancy, *, is_over: bool) -> Iterator[Po
     yield Posted(Reader.CENTRE, letter)
 
 
-def _of_fact(entry: Entry, kind: Kind, fact: Fact) -> Posted:
+def _of_fact(entry: Entry, kind: Kind, fact: Fact, by: str) -> Posted:
+    """`by`: who did it, as the letter names them."""
     address = entry.address
     match kind:
         case Kind.RESTORED:
             return Posted(Reader.OWNER, mailbox.restored(address))
         case Kind.APP_PASSWORD:
-            letter = mailbox.app_password_added(address, fact.text("name") or "?", fact.effective_at, fact.actor)
+            letter = mailbox.app_password_added(address, fact.text("name") or "?", fact.effective_at, by)
             return Posted(Reader.OWNER, letter)
         case Kind.FACTOR_SET:
-            return Posted(Reader.OWNER, mailbox.factor_set(address, fact.effective_at, fact.actor))
+            return Posted(Reader.OWNER, mailbox.factor_set(address, fact.effective_at, by))
         case Kind.FACTOR_REMOVED:
-            return Posted(Reader.OWNER, mailbox.factor_removed(address, fact.effective_at, fact.actor))
+            return Posted(Reader.OWNER, mailbox.factor_removed(address, fact.effective_at, by))
         case Kind.ABSENCE_NOTED:
             begins, until = local_day(fact.effective_at), _day(fact, "until")
             return Posted(Reader.OWNER, mailbox.absence_noted(address, begins, until or begins))

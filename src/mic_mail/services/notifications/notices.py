@@ -154,7 +154,9 @@ class Notices:
 
     def deliver(self, mailbox: Addressee, letter: Letter, *, origin: str, in_reply_to: str | None = None) -> Published:
         """One notice into INBOX, whatever the quota says; a second one of the same `origin` keeps nothing."""
-        message = self.compose(mailbox.display_name, MailboxAddress.parse(mailbox.address), letter, in_reply_to=in_reply_to)
+        message = self.compose(
+            mailbox.display_name, MailboxAddress.parse(mailbox.address), letter, kind=mailbox.kind, in_reply_to=in_reply_to
+        )
         return self.put(mailbox, message, origin=origin)
 
     def put(self, mailbox: Addressee, message: bytes, *, origin: str) -> Published:
@@ -175,18 +177,20 @@ class Notices:
         address: MailboxAddress,
         letter: Letter,
         *,
+        kind: MailboxKind | None = None,
         in_reply_to: str | None = None,
         report: Sequence[Attachment] = (),
     ) -> bytes:
-        """The message that brings a letter to `name <address>`; `in_reply_to`: the Message-ID that it answers; `report`: what a
-        delivery report says to programs (RFC 6522)."""
+        """The message that brings a letter to `name <address>`; `kind`: of the mailbox, None: not ours; `in_reply_to`: the
+        Message-ID that it answers; `report`: what a delivery report says to programs (RFC 6522)."""
         centre, support = messages.centre(), self._config.support
+        to = f"Ông/Bà {name}" if kind is MailboxKind.PERSONAL else name
         message = compose(
             sender=Mailbox(centre.vi, MailboxAddress.parse(support)),
             to=[Mailbox(name, address)],
             subject=f"{letter.subject.vi} / {letter.subject.en}",
             text=bilingual(
-                f"Kính gửi: {name}\n\n{letter.body.vi}\n\nMọi vướng mắc đề nghị liên hệ {support}.\n\n{centre.vi}",
+                f"Kính gửi: {to}\n\n{letter.body.vi}\n\nMọi vướng mắc đề nghị liên hệ {support}.\n\n{centre.vi}",
                 f"Dear {name},\n\n{letter.body.en}\n\nFor help, please write to {support}.\n\n{centre.en}",
             ),
             date=dates.local(self._clock.steady_now()),

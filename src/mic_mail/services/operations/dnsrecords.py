@@ -72,9 +72,11 @@ _WHY = {
     Kind.DMARC: Text("xử lý thư mạo danh tên miền (RFC 7489)", "what becomes of forged mail (RFC 7489)"),
     Kind.DKIM: Text("khóa kiểm tra chữ ký trên thư gửi đi (RFC 6376)", "the key of signatures on mail sent out (RFC 6376)"),
     Kind.TLS_REPORTS: Text("nơi nhận báo cáo về TLS (RFC 8460)", "where reports about TLS go (RFC 8460)"),
-    Kind.DANE: Text("khóa của chứng thư, nơi có DNSSEC (RFC 7672)", "the certificate's key, where there is DNSSEC (RFC 7672)"),
+    Kind.DANE: Text(
+        "khóa của chứng thư số, nơi có DNSSEC (RFC 7672)", "the certificate's key, where there is DNSSEC (RFC 7672)"
+    ),
     Kind.ALIAS: Text(
-        "Thunderbird, Outlook tự tìm cấu hình; chứng thư phải có cả tên này",
+        "Thunderbird, Outlook tự tìm cấu hình; chứng thư số phải có cả tên này",
         "Thunderbird and Outlook find their settings; the certificate has to hold this name too",
     ),
     Kind.SERVICE: Text(

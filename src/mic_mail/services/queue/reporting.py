@@ -97,7 +97,7 @@ class Reports:
         await self._put(entry, mailbox, places, DROPPED, compose)
 
     def _plain(self, letter: Letter, mailbox: Owner) -> bytes:
-        return self._notices().compose(mailbox.display_name, MailboxAddress.parse(mailbox.address), letter)
+        return self._notices().compose(mailbox.display_name, MailboxAddress.parse(mailbox.address), letter, kind=mailbox.kind)
 
     async def _put(
         self,
@@ -161,6 +161,7 @@ class Reports:
             Original(self._hostname, envelope, _beginning(entry)),
             lambda subject: letter(subject, accepted_at, until, words),
             reports,
+            kind=mailbox.kind,
         )
 
 

@@ -17,6 +17,7 @@ from mic_mail.mime.words import decode_text
 from mic_mail.outbound import dsn
 from mic_mail.outbound.transaction import Transaction
 from mic_mail.policy.addresses import candidates
+from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.names import excerpt
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.signin.access import Access
@@ -41,9 +42,15 @@ def accepted(transaction: Transaction) -> datetime:
 
 
 def write(
-    notices: Notices, to: Mailbox, original: Original, letter: Callable[[str], Letter], reports: Sequence[dsn.Report]
+    notices: Notices,
+    to: Mailbox,
+    original: Original,
+    letter: Callable[[str], Letter],
+    reports: Sequence[dsn.Report],
+    *,
+    kind: MailboxKind | None,
 ) -> bytes:
-    """`letter` is given the message's subject."""
+    """`letter` is given the message's subject; `kind`: of the mailbox `to`, None where it is not ours."""
     transaction = original.transaction
     header = original.content.partition(b"\r\n\r\n")[0]
     subject = excerpt(decode_text(headers.field(header, b"subject") or b"")) or "-"
@@ -54,6 +61,7 @@ def write(
         to.name,
         to.address,
         letter(subject),
+        kind=kind,
         in_reply_to=message_id.strip().strip(b"<>").decode("ascii", "replace") if message_id else None,
         report=dsn.parts(original.hostname, reported, reports, utf8=transaction.smtputf8),
     )

@@ -33,6 +33,7 @@ from mic_mail.outbound import dsn
 from mic_mail.outbound.owed import Owed, name_of
 from mic_mail.outbound.queue import Envelope, Queue, Recipient
 from mic_mail.outbound.spool import ELSEWHERE, Entry, Slip, Spool, Target
+from mic_mail.policy.facts import MailboxKind
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.notifications.notices import RETURN_PATH, Notices
 from mic_mail.services.queue.reportwriting import READ_OCTETS, Original, accepted, owner_of, reader, write
@@ -191,11 +192,14 @@ class SpoolReports:
         names = []
         for kind, targets in wanted:
             name = name_of(entry.spool_id, entry.slip.attempts + 1, kind.what)
-            await self._lanes.io(self._make, entry, name, kind, targets, to)
+            await self._lanes.io(self._make, entry, name, kind, targets, (to, owner.kind if owner else None))
             names.append(name)
         return tuple(names)
 
-    def _make(self, entry: Entry, name: str, kind: _Kind, targets: Sequence[Target], to: Mailbox) -> None:
+    def _make(
+        self, entry: Entry, name: str, kind: _Kind, targets: Sequence[Target], reader: tuple[Mailbox, MailboxKind | None]
+    ) -> None:
+        to, of_kind = reader
         slip = entry.slip
         at, until = accepted(slip), accepted(slip) + self._settings.give_up
         is_late = kind.action is Action.DELAYED
@@ -218,6 +222,7 @@ class SpoolReports:
             original,
             lambda subject: kind.letter(subject, at, until, addresses),
             reports,
+            kind=of_kind,
         )
         self._owed.keep(name, message, _envelope(slip, to.address, message, self._clock.steady_us()))
 

@@ -275,7 +275,7 @@ class Authorising:
                     f"{other.holder} stands in until the end of {day.en}.",
                 ),
                 clause=CLAUSE,
-                remedy=Text("Trước hết: mailbox revoke.", "First: mailbox revoke."),
+                remedy=Text("Trước hết: mic-mail mailbox revoke.", "First: mailbox revoke."),
             )
 
     def _must_be_handed_over(self, entry: Entry, successor: PersonRecord) -> None:

@@ -90,7 +90,7 @@ class SecondFactors:
         facts = entry.facts
         if second_factor(facts) is not None:
             raise NotAllowed(
-                Text("Hộp thư đã có xác thực hai bước.", "The mailbox has a second factor already."), clause=CLAUSE
+                Text("Hộp thư đã bật xác thực hai bước.", "The mailbox has a second factor already."), clause=CLAUSE
             )
         if sum(fact.kind is FactKind.SECOND_FACTOR_SET and fact.clocked_at > now - ONE_DAY for fact in facts) >= MOST_A_DAY:
             raise NotAllowed(
@@ -110,7 +110,7 @@ class SecondFactors:
         """The mailbox has none any more; with `ends_apps` no app password either (they are on the device that was lost)."""
         facts, now = self._directory.facts(mailbox_id), self._clock.steady_now()
         if second_factor(facts) is None:
-            raise NotAllowed(Text("Hộp thư không có xác thực hai bước.", "The mailbox has no second factor."), clause=CLAUSE)
+            raise NotAllowed(Text("Hộp thư chưa bật xác thực hai bước.", "The mailbox has no second factor."), clause=CLAUSE)
         data: dict[str, Detail] = origin.details()
         if ends_apps and living(facts, now):
             data[ENDS] = True

@@ -1,0 +1,142 @@
+"""The Vietnamese of everything that people read: the words of an office, and none of a program."""
+
+import ast
+import email
+import email.policy
+import re
+import unicodedata
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+import mic_mail
+from mic_mail.clock import ManualClock
+from mic_mail.config.model import Config, Server
+from mic_mail.config.vietnamese import MEANINGS
+from mic_mail.i18n import dates
+from mic_mail.i18n.notices.catalogue import CATALOGUE
+from mic_mail.mailbox_address import MailboxAddress
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.services.notifications.notices import Notices
+from mic_mail.storage.mailstore import MailStore
+
+SOURCE = Path(mic_mail.__file__).parent
+ISO_DAY = re.compile(r"\b\d{4}-\d\d-\d\d\b")
+PLACEHOLDER = re.compile(r"\{[A-Z_]{2,}\}")
+EVENT = re.compile(r"(?<![\w.`/-])[a-z]+(?:_[a-z]+)+(?![\w.`@-])")
+QUOTED = re.compile(r"`[^`]*`")
+COMMAND = re.compile(r"mic-mail(?: [a-z-]+)*(?: --[a-z-]+(?: [a-z_]+)?)*")
+
+# An office's words, and what they stand in place of.
+OFFICE: dict[str, str] = {
+    r"\bcửa\b(?! sổ)": "cổng, dịch vụ",
+    r"giải tỏa": "cho chuyển, bỏ cách ly",
+    r"chứng thư(?! số)": "chứng thư số",
+    r"(đặt|bỏ) xác thực hai bước": "bật, tắt xác thực hai bước",
+    r"phút, ngày": "10 giờ 06 phút ngày",
+    r"máy thu": "máy chủ thu nhật ký",
+    r"mất an toàn thông tin\b(?!.*Điều)": "bị chiếm dụng, lộ mật khẩu hoặc phát tán thư rác, mã độc",
+    r"dùng lần cuối|lần dùng cuối": "lần sử dụng gần nhất",
+    r"chưa được trả lời quá": "đã quá 02 ngày làm việc mà chưa được trả lời",
+    r"khung giờ chưa được mở": "chưa được mở trong 2 khung giờ",
+}
+# Words of a program's English that have a word in Vietnamese; names of protocols, products and options are not among them.
+ENGLISH = re.compile(
+    r"(?<!-)\b(the|and|is|are|was|password|mailbox|message|messages|error|failed|folder|queue|server|login|certificate|door|doors|"
+    r"user|users|attachment|sender|recipient|recipients|deadline|officer|request|requests)\b(?![@.:/_-])"
+)
+
+
+def _written(node: ast.AST) -> str:
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(_written(part) for part in parts)
+        case ast.FormattedValue():
+            return "…"
+        case ast.BinOp(left=left, right=right):
+            return _written(left) + _written(right)
+        case _:
+            return ""
+
+
+def _vietnamese(path: Path) -> Iterator[tuple[int, str]]:
+    """The Vietnamese side of each `Text`, `say` and `Column` in a module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        place = {"Text": 0, "say": 0, "Column": 1}.get(name)
+        if place is not None and len(node.args) > place:
+            yield node.lineno, _written(node.args[place])
+
+
+TEXTS = [
+    pytest.param(list(_vietnamese(path)), id=str(path.relative_to(SOURCE)))
+    for path in sorted(SOURCE.rglob("*.py"))
+    if any(True for _ in _vietnamese(path))
+]
+
+
+def _wrong(text: str) -> list[str]:
+    plain = COMMAND.sub("", QUOTED.sub("", text))
+    found = [match[0] for pattern in (ISO_DAY, PLACEHOLDER, EVENT, ENGLISH) for match in pattern.finditer(plain)]
+    found += [f"{match[0]} -> {better}" for bad, better in OFFICE.items() for match in re.finditer(bad, text.lower())]
+    return found
+
+
+@pytest.mark.parametrize("texts", TEXTS)
+def test_no_vietnamese_text_holds_the_words_of_a_program(texts: list[tuple[int, str]]) -> None:
+    """No ISO date, placeholder, event's name or English word, and an office's term for each thing."""
+    assert {line: _wrong(text) for line, text in texts if _wrong(text)} == {}
+
+
+def test_no_setting_is_explained_in_the_words_of_a_program() -> None:
+    """The meanings of settings, which the commented configuration shows, use an office's terms."""
+    wrong = {key: bad for key, text in MEANINGS.items() for bad in OFFICE if re.search(bad, text.lower())}
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_notice_speaks_as_an_office_does(name: str) -> None:
+    """A notice, rendered, holds no ISO date, no placeholder and no event's name, and an office's terms."""
+    letter = CATALOGUE[name].sample()
+    for text in (letter.subject.vi, letter.body.vi):
+        assert _wrong(re.sub(r"\S+@\S+|https?://\S+", "", text)) == []
+        assert unicodedata.is_normalized("NFC", text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "greeted"),
+    [(MailboxKind.PERSONAL, "Kính gửi: Ông/Bà Đỗ Văn Bê"), (MailboxKind.UNIT, "Kính gửi: Đỗ Văn Bê"), (None, "Kính gửi: Đỗ")],
+)
+def test_a_person_is_greeted_by_title(kind: MailboxKind | None, greeted: str, tmp_path: Path) -> None:
+    """A letter to a person begins "Kính gửi: Ông/Bà ...", one to a unit names the unit alone."""
+    clock = ManualClock(datetime(2026, 11, 24, 2, tzinfo=UTC))
+    config = Config(server=Server(data_dir=tmp_path))
+    address = MailboxAddress.parse("dvbe@mic.gov.vn")
+    store = MailStore(config.mail_root, clock=clock, host="test")
+    octets = Notices(store, config, clock).compose("Đỗ Văn Bê", address, CATALOGUE["welcome"].sample(), kind=kind)
+    store.close()
+    message = email.message_from_bytes(octets, policy=email.policy.default)
+    assert isinstance(message, EmailMessage)
+    assert message.get_content().startswith(greeted)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "shown"),
+    [
+        ("2026-11-24", "24/11/2026"),
+        ("2026-11-24T02:06:00Z", "24/11/2026 09:06"),
+        ("2026-11-24T09:06:00.5+07:00", "24/11/2026 09:06"),
+        ("2026-13-24", "2026-13-24"),
+        ("21/2026-11-24", "21/2026-11-24"),
+    ],
+)
+def test_what_is_on_record_in_iso_is_shown_as_people_write_it(recorded: str, shown: str) -> None:
+    """A day or an instant in ISO 8601 is shown in the Vietnamese form; whatever is neither stays as it is."""
+    assert dates.readable(recorded) == shown
