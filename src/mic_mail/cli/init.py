@@ -6,6 +6,7 @@ a directory or certificate that is there stays, so running it again after a mish
 
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -16,7 +17,7 @@ import typer
 
 from mic_mail.auth import passwords
 from mic_mail.cli import output
-from mic_mail.cli.frame import frame
+from mic_mail.cli.frame import DEFAULT_CONFIG, frame
 from mic_mail.cli.gate import open_to_all
 from mic_mail.cli.officer import no_officer_yet
 from mic_mail.cli.options import YesOption
@@ -58,6 +59,9 @@ def init(
     support: Annotated[
         str | None, typer.Option("--support", help=say("Hộp thư hỗ trợ của Trung tâm.", "The Centre's help desk address."))
     ] = None,
+    ministry: Annotated[
+        str | None, typer.Option("--ministry", help=say("Tên cơ quan chủ quản.", "Name of the ministry."))
+    ] = None,
     user: Annotated[str | None, typer.Option("--user", help=say("Tài khoản chạy máy chủ.", "Account to run as."))] = None,
     yes: YesOption = False,
 ) -> None:
@@ -73,18 +77,35 @@ def init(
         "server.hostname": hostname,
         "server.data_dir": None if data_dir is None else str(data_dir),
         "regulation.support": support,
+        "regulation.ministry": ministry,
         "server.user": user or DEFAULTS.server.user,
     }
     config = _settled(answers, path, asking=not yes)
     has_officers = make(config, path, here.clock)
     output.note(
         Text(
-            f"Đã tạo {path} và {config.server.data_dir}. Tiếp theo: xem lại tệp, rồi chạy `mic-mail serve`.",
-            f"Made {in_ascii(path)} and {in_ascii(config.server.data_dir)}. Next: read the file, then run `mic-mail serve`.",
+            f"Đã tạo {path} và {config.server.data_dir}. Việc tiếp theo:",
+            f"Made {in_ascii(path)} and {in_ascii(config.server.data_dir)}. Next:",
         )
     )
+    for number, step in enumerate(_next_steps(path, has_officers=has_officers), 1):
+        output.note(Text(f"  {number}. {step.vi}", f"  {number}. {step.en}"))
     if not has_officers:
         output.note(no_officer_yet())
+
+
+def _next_steps(path: Path, *, has_officers: bool) -> Iterator[Text]:
+    """What is still to be done, in this order, before people can use the server."""
+    command = "mic-mail" if path == DEFAULT_CONFIG else f"mic-mail --config {shlex.quote(str(path))}"
+    yield Text(f"Xem lại {path}: các cổng ở mục [listen].", f"Read {in_ascii(path)}: the ports are in [listen].")
+    if not has_officers:
+        add = f"{command} officer add"
+        yield Text(
+            f'Ghi nhận cán bộ đầu tiên: {add} TÊN-ĐĂNG-NHẬP "HỌ TÊN" --role centre --document SỐ-QUYẾT-ĐỊNH',
+            f'Enter the first officer: {in_ascii(add)} LOGIN "NAME" --role centre --document NUMBER',
+        )
+    yield Text(f"Chạy: {command} serve", f"Run: {in_ascii(command)} serve")
+    yield Text(f"Khai báo tên miền: {command} dns records", f"Publish in the DNS: {in_ascii(command)} dns records")
 
 
 QUESTIONS: Mapping[str, tuple[str, Text]] = {
@@ -92,6 +113,7 @@ QUESTIONS: Mapping[str, tuple[str, Text]] = {
     "server.hostname": ("--hostname", Text("Tên máy chủ", "Host name")),
     "server.data_dir": ("--data-dir", Text("Thư mục dữ liệu", "Data folder")),
     "regulation.support": ("--support", Text("Hộp thư hỗ trợ", "Help desk")),
+    "regulation.ministry": ("--ministry", Text("Tên cơ quan chủ quản", "Name of the ministry")),
     "server.user": ("--user", Text("Tài khoản chạy máy chủ", "Account to run as")),
 }
 

@@ -1,12 +1,16 @@
 """`mic-mail serve`: run the server until a signal ends it."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
+from mic_mail.cli import output
 from mic_mail.cli.frame import frame
 from mic_mail.cli.gate import open_to_all
 from mic_mail.cli.output import say
+from mic_mail.config.model import Config
+from mic_mail.errors import Text
 
 app = typer.Typer()
 
@@ -24,4 +28,23 @@ def serve(
     from mic_mail.process.serve import run_supervisor
 
     here = frame(ctx)
-    raise typer.Exit(run_supervisor(here.config, lambda: load(here.config_path), load=preload, be=run_child, tee=show_log))
+    config = here.config
+    raise typer.Exit(
+        run_supervisor(
+            config,
+            lambda: load(here.config_path),
+            load=preload,
+            be=run_child,
+            tee=show_log,
+            announce=lambda ports: output.note(_listening(config, ports)),
+        )
+    )
+
+
+def _listening(config: Config, ports: Mapping[str, int]) -> Text:
+    """Where the server listens: the ports as they are bound, 0 of the configuration among them."""
+    places, doors = ", ".join(map(str, config.listen.addresses)), ", ".join(f"{door} {port}" for door, port in ports.items())
+    return Text(
+        f"Đang phục vụ tại {places}, các cổng: {doors}. Dừng bằng Ctrl-C.",
+        f"Listening at {places}, ports: {doors}. Stop with Ctrl-C.",
+    )
