@@ -49,7 +49,7 @@ from mic_mail.storage.maildir import make_durable
 COLUMNS = (
     Column("address", "Hộp thư", "Mailbox"),
     Column("messages", "Số thư", "Messages", right=True),
-    Column("octets", "Byte", "Octets", right=True),
+    Column("octets", "Kích cỡ", "Size", right=True, size=True),
     Column("target", "Nơi lưu", "Target"),
 )
 

@@ -61,7 +61,7 @@ EXPORTS = (
     Column("begun_at", "Bắt đầu", "Begun"),
     Column("finished_at", "Xong", "Finished"),
     Column("messages", "Số thư", "Messages", right=True),
-    Column("octets", "Byte", "Octets", right=True),
+    Column("octets", "Kích cỡ", "Size", right=True, size=True),
     Column("target", "Nơi lưu", "Target"),
     Column("digest", "SHA-256 của SHA256SUMS", "SHA-256 of SHA256SUMS"),
 )
@@ -71,7 +71,7 @@ DONE = (
     Column("target", "Nơi lưu", "Target"),
     Column("folders", "Thư mục", "Folders"),
     Column("messages", "Số thư", "Messages"),
-    Column("octets", "Byte", "Octets"),
+    Column("octets", "Kích cỡ", "Size", size=True),
     Column("digest", "SHA-256 của SHA256SUMS", "SHA-256 of SHA256SUMS"),
 )
 

@@ -45,7 +45,7 @@ REPORT = (
     Column("already", "Đã có", "Already", right=True),
     Column("reflagged", "Đổi cờ", "Reflagged", right=True),
     Column("skipped", "Bỏ qua", "Skipped", names=SKIPS),
-    Column("octets", "Byte", "Octets", right=True),
+    Column("octets", "Kích cỡ", "Size", right=True, size=True),
     Column("digest", "Mã kiểm tra", "Digest", json_only=True),
     Column("sum", "Mã kiểm tra", "Digest"),
 )

@@ -229,7 +229,7 @@ def export(
     columns = (
         Column("file", "Tệp", "File"),
         Column("sha256", "SHA-256", "SHA-256"),
-        Column("octets", "Kích cỡ", "Octets"),
+        Column("octets", "Kích cỡ", "Size", size=True),
         Column("events", "Sự kiện", "Events"),
         Column("acts", "Việc quản trị", "Acts"),
     )

@@ -17,8 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import zip_longest
 from typing import TYPE_CHECKING, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -38,11 +40,10 @@ Thing = Mapping[str, object]
 Cell = str | int | float | bool | datetime | date | Text | None | Sequence[str] | Thing | Sequence[Thing]
 Row = Mapping[str, Cell]
 
-# A pipe has no width: a table that is cut to 80 columns there loses what `grep` looks for.
-_PIPE_WIDTH = 400
+# A pipe has no width of its own: a table that is cut there loses what `grep` looks for.
+_PIPE_WIDTH = 1 << 16
 
-# With its border and padding. Rich would squeeze columns to nothing on a narrow terminal, which wraps wider lines by itself.
-_NARROWEST_COLUMN = 8
+_BORDER, _PADDING = 1, 3  # of a table: its left edge; what each column adds to its content
 
 
 _VIETNAMESE_LETTERS = "ĐđẾếỘộƯư"
@@ -119,11 +120,18 @@ def _markup(text: Text | str) -> str:
     return escape(visible(told(text) if isinstance(text, Text) else text))
 
 
+def _width_of(stream: TextIO) -> int | None:
+    """COLUMNS where it is set, also of a pipe; else None for a terminal, which rich asks, and no limit for anything else."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    return None if stream.isatty() else _PIPE_WIDTH
+
+
 def console_of(*, stderr: bool = False) -> Console:
     """A console for the stream as it is now (tests replace the streams between runs)."""
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _PIPE_WIDTH
-    return Console(file=stream, width=width, soft_wrap=False, highlight=False)
+    return Console(file=stream, width=_width_of(stream), soft_wrap=False, highlight=False)
 
 
 class Unwritable(Trouble):
@@ -195,7 +203,7 @@ class Column:
     """One column: `key` in JSON, a heading for people, numbers to the right; `json_only` hides it from the table.
 
     `names`: what the table calls the codes of this column; of a mapping, its keys (`cause`) and its values (`cause=retired`).
-    `cites`: the values are ids of clauses, which the table names as letters do.
+    `cites`: the values are ids of clauses, which the table names as letters do. `size`: octets, shown in KB, MB or GB.
     """
 
     key: str
@@ -205,12 +213,15 @@ class Column:
     json_only: bool = False
     names: Mapping[str, Text] | None = None
     cites: bool = False
+    size: bool = False
 
     def shown(self, row: Row) -> str:
         """This column's value in `row` as the table shows it."""
         value = row.get(self.key)
         if self.cites and isinstance(value, str | list):
             return cell([clause(str(item)) for item in ([value] if isinstance(value, str) else value)])
+        if self.size and isinstance(value, int):
+            return cell(dates.size(value))
         return cell(_named(value, self.names) if self.names else value)
 
 
@@ -237,15 +248,83 @@ def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, ti
         print_json([{c.key: row.get(c.key) for c in columns} for row in rows])
         return
     shown = [c for c in columns if not c.json_only]
-    table = Table(title=_markup(title) if title else None, title_justify="left", header_style="bold")
-    for column in shown:
-        table.add_column(say(column.vi, column.en), justify="right" if column.right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(_markup(c.shown(row)) for c in shown))
+    headings = [say(c.vi, c.en) for c in shown]
+    cells = [[visible(c.shown(row)) for c in shown] for row in rows]
     console = console_of()
-    console.width = max(console.width, _NARROWEST_COLUMN * len(shown) + 1)
+    widths = _widths([headings, *cells], console.width)
     with _result():
+        if widths is None:
+            _print_records(console, headings, cells, title)
+            return
+        table = Table(title=_markup(title) if title else None, title_justify="left", header_style="bold")
+        for column, heading, width in zip(shown, headings, widths, strict=True):
+            table.add_column(escape(heading), justify="right" if column.right else "left", width=width)
+        for each in cells:
+            table.add_row(*map(escape, each))
         console.print(table)
+
+
+def _widths(rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """The width of each column of a table that is at most `room` wide and breaks lines at spaces alone; None: there is none.
+
+    Every column gets its longest word, so that an address is never broken; what is left goes to those that lack least.
+    """
+    columns = list(zip(*rows, strict=True))
+    whole = [max(_widest(text.splitlines()) for text in column) for column in columns]
+    widths = [max(_widest(text.split()) for text in column) for column in columns]
+    spare = room - _BORDER - sum(width + _PADDING for width in widths)
+    if spare < 0:
+        return None
+    lacking = sorted(range(len(columns)), key=lambda place: whole[place] - widths[place])
+    for position, place in enumerate(lacking):
+        more = min(whole[place] - widths[place], spare // (len(lacking) - position))
+        widths[place] += more
+        spare -= more
+    return widths
+
+
+def _widest(texts: Iterable[str]) -> int:
+    return max(map(cell_len, texts), default=0)
+
+
+def _print_records(console: Console, headings: Sequence[str], rows: Sequence[Sequence[str]], title: Text | None) -> None:
+    """Each row as lines of heading and value, with an empty line between two rows."""
+    if title:
+        console.print(f"[italic]{_markup(title)}[/]", soft_wrap=True)
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        _print_record(console, headings, row)
+
+
+def _print_record(console: Console, headings: Sequence[str], values: Sequence[str]) -> None:
+    """Heading and value beside each other; a value whose longest word has no room there stands below its heading."""
+    left = min(_widest(headings), max(console.width // 2 - 2, 1))
+    for heading, value in zip(headings, values, strict=True):
+        room = console.width - left - 2
+        names = _wrapped(heading, left)
+        beside = _widest(value.split()) <= room and _widest(names) <= left
+        texts = _wrapped(value, room if beside else console.width - 2)
+        if not beside:
+            names, texts = [*names, *[""] * len(texts)], [*[""] * len(names), *texts]
+        for name, text in zip_longest(names, texts, fillvalue=""):
+            gap = " " * (left - cell_len(name) + 2) if beside else "" if name else "  "
+            console.print(f"[bold]{escape(name)}[/]{gap}{escape(text)}" if text else f"[bold]{escape(name)}[/]", soft_wrap=True)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """`text` in lines of at most `width`, broken at spaces alone; at least one line."""
+    lines = []
+    for paragraph in text.splitlines() or [""]:
+        current = ""
+        for word in paragraph.split(" "):
+            if current and cell_len(current) + 1 + cell_len(word) > width:
+                lines.append(current)
+                current = word
+            else:
+                current = f"{current} {word}" if current else word
+        lines.append(current)
+    return lines
 
 
 def stream(columns: Sequence[Column], rows: Iterable[Row]) -> None:
@@ -270,14 +349,10 @@ def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | 
     if as_json:
         print_json({c.key: row.get(c.key) for c in columns})
         return
-    table = Table(title=_markup(title) if title else None, title_justify="left", show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for column in columns:
-        if not column.json_only:
-            table.add_row(say(column.vi, column.en), _markup(column.shown(row)))
+    shown = [column for column in columns if not column.json_only]
+    headings, values = [say(c.vi, c.en) for c in shown], [visible(c.shown(row)) for c in shown]
     with _result():
-        console_of().print(table)
+        _print_records(console_of(), headings, [values], title)
 
 
 def cell(value: object) -> str:

@@ -60,7 +60,7 @@ ONE = (
     Column("peer", "Máy gửi", "Peer"),
     *COLUMNS[5:7],
     Column("symbols", "Dấu hiệu", "Symbols"),
-    Column("octets", "Kích cỡ (octet)", "Octets", right=True),
+    Column("octets", "Kích cỡ", "Size", right=True, size=True),
     Column("digest", "SHA-256", "SHA-256"),
     Column("told", "Đã báo người nhận", "Recipients told"),
     COLUMNS[7],

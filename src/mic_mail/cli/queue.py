@@ -70,7 +70,7 @@ COLUMNS = (
 ONE = (
     *COLUMNS[:2],
     Column("submitted_by", "Hộp thư gửi", "Submitted by"),
-    Column("octets", "Kích cỡ (octet)", "Octets", right=True),
+    Column("octets", "Kích cỡ", "Size", right=True, size=True),
     *COLUMNS[4:7],
     *COLUMNS[8:10],
     Column("warned", "Đã báo người gửi là chậm", "Sender told of the delay"),

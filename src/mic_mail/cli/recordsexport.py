@@ -40,7 +40,7 @@ DONE = (
     Column("mailbox", "Hộp thư", "Mailbox"),
     Column("target", "Nơi lưu", "Target"),
     Column("messages", "Số thư", "Messages"),
-    Column("octets", "Byte", "Octets"),
+    Column("octets", "Kích cỡ", "Size", size=True),
     Column("resumed", "Đã có từ lần trước", "Written before"),
     Column("digest", "SHA-256 của SHA256SUMS", "SHA-256 of SHA256SUMS"),
 )

@@ -29,7 +29,7 @@ COLUMNS = (
     Column("address", "Hộp thư", "Mailbox"),
     Column("folders", "Thư mục", "Folders", right=True),
     Column("messages", "Số thư", "Messages", right=True),
-    Column("octets", "Byte", "Octets", right=True),
+    Column("octets", "Kích cỡ", "Size", right=True, size=True),
     Column("findings", "Phát hiện", "Findings", right=True),
 )
 

@@ -61,7 +61,7 @@ ONE = (
     Column("login", "Người đăng nhập", "Signed in as"),
     Column("to", "Người nhận", "Recipients"),
     *COLUMNS[4:7],
-    Column("octets", "Kích cỡ (octet)", "Octets", right=True),
+    Column("octets", "Kích cỡ", "Size", right=True, size=True),
     Column("digest", "SHA-256", "SHA-256"),
     Column("asked_by", "Người đề nghị", "Asked by"),
     Column("asked_because", "Lý do đề nghị", "Because"),

@@ -1,0 +1,94 @@
+"""Tables as a person sees them: within the width of the terminal or of COLUMNS, and never a broken address."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+
+ADDRESSES = ("dvbe@mic.gov.vn", "phatthanhtruyenhinh@mic.gov.vn")
+PROGRAM = (
+    f"ADDRESSES = {ADDRESSES!r}"
+    """
+from mic_mail.cli import output
+from mic_mail.cli.output import Column
+from mic_mail.i18n.language import Language
+output.settle(Language.VI)
+columns = [
+    Column("address", "Địa chỉ", "Address"), Column("owner", "Chủ", "Owner"), Column("state", "Trạng thái", "State"),
+    Column("octets", "Dung lượng", "Size", right=True, size=True), Column("until", "Thay đổi tới", "Until"),
+]
+owner, state = "Cục Phát thanh, truyền hình và thông tin điện tử", "đang hoạt động, phải đổi mật khẩu"
+rows = [
+    {"address": address, "owner": owner, "state": state, "octets": 3 << 29, "until": "01/03/2027"}
+    for address in ADDRESSES
+]
+output.listing(columns, rows, as_json=False)
+output.record(columns, rows[1], as_json=False)
+"""
+)
+
+
+def _environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+    return {**kept, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1", "TERM": "xterm", **more}
+
+
+def _at_a_terminal(width: int) -> str:
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=slave, stdout=slave, env=_environment()) as process:
+        os.close(slave)
+        told = b""
+        try:
+            while piece := os.read(master, 1 << 16):
+                told += piece
+        except OSError:  # EIO: the other end is closed
+            pass
+        os.close(master)
+    assert process.returncode == 0
+    return re.sub(r"\x1b\[[0-9;]*m", "", told.decode()).replace("\r\n", "\n")
+
+
+def _piped(**environment: str) -> str:
+    run = [sys.executable, "-c", PROGRAM]
+    return subprocess.run(run, stdout=subprocess.PIPE, env=_environment(**environment), check=True, encoding="utf-8").stdout
+
+
+def _holds(told: str, width: int) -> None:
+    lines = told.splitlines()
+    assert max(map(len, lines)) <= width, told
+    for address in ADDRESSES:
+        assert any(address in line for line in lines), told
+    for word in ("Địa", "Chủ", "Dung", "1,5 GB", "01/03/2027"):
+        assert word in told
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_table_fits_the_terminal(width: int) -> None:
+    """At a terminal no line is wider than it, and every address stands whole in one line."""
+    _holds(_at_a_terminal(width), width)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_table_in_a_pipe_fits_columns(width: int) -> None:
+    """A table that is piped keeps to COLUMNS where that is set."""
+    _holds(_piped(COLUMNS=str(width)), width)
+
+
+def test_a_table_in_a_pipe_without_columns_is_whole() -> None:
+    """A pipe without COLUMNS has no width: each row is one line, for `grep`."""
+    rows = [line for line in _piped().splitlines() if ADDRESSES[1] in line and "│" in line]
+    assert len(rows) == 1
+    assert "đang hoạt động, phải đổi mật khẩu" in rows[0]
+
+
+def test_a_row_that_cannot_fit_is_a_record() -> None:
+    """Where the longest words have no room beside each other each row becomes lines of heading and value."""
+    assert "│" in _piped(COLUMNS="120")
+    assert "│" not in _piped(COLUMNS="40")
