@@ -47,7 +47,7 @@ def must_be_two(first: Hand, second: Hand, *, others: Iterable[Hand] = (), claus
             ),
             clause=clause,
             remedy=Text(
-                "Mỗi người đăng nhập bằng tài khoản riêng; người trùng họ tên được phân biệt bằng officer add --person.",
+                "Mỗi người đăng nhập bằng tài khoản riêng; người trùng họ tên phân biệt bằng mic-mail officer add --person.",
                 "Each signs in to the machine by the own login; namesakes are told apart by officer add --person.",
             ),
         )
