@@ -83,7 +83,7 @@ def xlsx(lines: Sequence[str], *, header: str = "", sheet: str = "Sheet1") -> by
     )
 
 
-def pptx(lines: Sequence[str]) -> bytes:
+def pptx(lines: Sequence[str], *, pictures: Sequence[bytes] = ()) -> bytes:
     slides = {
         f"ppt/slides/slide{number}.xml": '<p:sld xmlns:p="p" xmlns:a="a"><p:cSld><p:spTree>'
         + "".join(
@@ -93,7 +93,8 @@ def pptx(lines: Sequence[str]) -> bytes:
         + "</p:spTree></p:cSld></p:sld>"
         for number, first in enumerate(range(0, len(lines), 4), 1)
     }
-    return zipped({"[Content_Types].xml": TYPES, "ppt/presentation.xml": "<p/>", **slides})
+    media = {f"ppt/media/image{number}.jpeg": picture for number, picture in enumerate(pictures, 1)}
+    return zipped({"[Content_Types].xml": TYPES, "ppt/presentation.xml": "<p/>", **slides, **media})
 
 
 _ODF = 'xmlns:office="o" xmlns:text="t" xmlns:table="b" xmlns:meta="m" xmlns:dc="d"'
@@ -132,8 +133,14 @@ def odp(lines: Sequence[str]) -> bytes:
 
 
 def pdf(lines: Sequence[str], *, title: str = "", stamp: str = "") -> bytes:
-    """One page; each letter is a code of a font whose table says which letter it is, as office programs write it."""
-    letters = sorted({letter for line in lines for letter in line})
+    """One page."""
+    return pdf_of_pages([lines], title=title, stamp=stamp)
+
+
+def pdf_of_pages(pages: Sequence[Sequence[str]], *, title: str = "", stamp: str = "", pictures: Sequence[bytes] = ()) -> bytes:
+    """Each letter is a code of a font whose table says which letter it is, as office programs write it; a picture (JPEG) lies
+    under the text of each page for which there is one, as scanners with text recognition write it; the stamp is on page one."""
+    letters = sorted({letter for lines in pages for line in lines for letter in line})
     codes = {letter: number for number, letter in enumerate(letters, 1)}
     table = "\n".join(f"<{number:04x}> <{letter.encode('utf-16-be').hex()}>" for letter, number in codes.items())
     cmap = (
@@ -141,35 +148,52 @@ def pdf(lines: Sequence[str], *, title: str = "", stamp: str = "") -> bytes:
         "1 begincodespacerange <0000> <ffff> endcodespacerange\n"
         f"{len(codes)} beginbfchar\n{table}\nendbfchar endcmap end end"
     )
-    page = "".join(
-        f"BT /F1 12 Tf 1 0 0 1 {72 + 250 * column} {800 - 16 * number} Tm "
-        f"<{''.join(f'{codes[letter]:04x}' for letter in cell)}> Tj ET\n"
-        for number, line in enumerate(lines)
-        for column, cell in enumerate(line.split("\t"))
-    )
     font = (
         "<</Type/Font/Subtype/CIDFontType2/BaseFont/X"
         "/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>/DW 500>>"
     )
-    note = "[8 0 R]" if stamp else "[]"
+    first = 7
+    kids = " ".join(f"{first + 3 * number} 0 R" for number in range(len(pages)))
     objects = [
-        "<</Type/Catalog/Pages 2 0 R>>",
-        "<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 5 0 R/Resources<</Font<</F1 4 0 R>>>>/Annots {note}>>",
-        f"<</Type/Font/Subtype/Type0/BaseFont/X/Encoding/Identity-H/ToUnicode 6 0 R/DescendantFonts[{font}]>>",
-        f"<</Length {len(page)}>>\nstream\n{page}\nendstream",
-        f"<</Length {len(cmap)}>>\nstream\n{cmap}\nendstream",
-        f"<</Title<feff{title.encode('utf-16-be').hex()}>>>",
-        f"<</Type/Annot/Subtype/Stamp/Rect[0 0 9 9]/Contents<feff{stamp.encode('utf-16-be').hex()}>>>",
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        f"<</Type/Pages/Kids[{kids}]/Count {len(pages)}>>".encode(),
+        f"<</Type/Font/Subtype/Type0/BaseFont/X/Encoding/Identity-H/ToUnicode 4 0 R/DescendantFonts[{font}]>>".encode(),
+        _stream("", cmap.encode()),
+        f"<</Title<feff{title.encode('utf-16-be').hex()}>>>".encode(),
+        f"<</Type/Annot/Subtype/Stamp/Rect[0 0 9 9]/Contents<feff{stamp.encode('utf-16-be').hex()}>>>".encode(),
     ]
-    octets, places = b"%PDF-1.7\n", []
+    for number, lines in enumerate(pages):
+        at, picture = first + 3 * number, pictures[number] if number < len(pictures) else b""
+        text = "".join(
+            f"BT /F1 12 Tf 1 0 0 1 {72 + 250 * column} {800 - 16 * row} Tm "
+            f"<{''.join(f'{codes[letter]:04x}' for letter in cell)}> Tj ET\n"
+            for row, line in enumerate(lines)
+            for column, cell in enumerate(line.split("\t"))
+        )
+        under = "q 595 0 0 842 0 0 cm /I1 Do Q\n" if picture else ""
+        objects += [
+            f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents {at + 1} 0 R/Resources<</Font<</F1 3 0 R>>"
+            f"/XObject<</I1 {at + 2} 0 R>>>>/Annots {'[6 0 R]' if stamp and not number else '[]'}>>".encode(),
+            _stream("", (under + text).encode()),
+            _stream(
+                "/Type/XObject/Subtype/Image/Width 1654/Height 2339/ColorSpace/DeviceGray/BitsPerComponent 8/Filter/DCTDecode",
+                picture,
+            ),
+        ]
+    octets, places = [b"%PDF-1.7\n"], []
+    place = len(octets[0])
     for number, each in enumerate(objects, 1):
-        places.append(len(octets))
-        octets += f"{number} 0 obj\n{each}\nendobj\n".encode()
-    start = len(octets)
-    octets += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n".encode()
-    octets += "".join(f"{place:010} 00000 n \n" for place in places).encode()
-    return octets + f"trailer\n<</Size {len(objects) + 1}/Root 1 0 R/Info 7 0 R>>\nstartxref\n{start}\n%%EOF".encode()
+        places.append(place)
+        octets.append(b"%d 0 obj\n%b\nendobj\n" % (number, each))
+        place += len(octets[-1])
+    octets.append(f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n".encode())
+    octets += [f"{each:010} 00000 n \n".encode() for each in places]
+    octets.append(f"trailer\n<</Size {len(objects) + 1}/Root 1 0 R/Info 5 0 R>>\nstartxref\n{place}\n%%EOF".encode())
+    return b"".join(octets)
+
+
+def _stream(dictionary: str, content: bytes) -> bytes:
+    return b"<<%b/Length %d>>\nstream\n%b\nendstream" % (dictionary.encode(), len(content), content)
 
 
 def _rtf_text(text: str) -> str:

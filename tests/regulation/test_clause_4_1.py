@@ -18,6 +18,7 @@ import pytest
 
 from harness import MailServer
 from markings.documents import docx, encrypted_zip, zipped
+from markings.large import LARGE
 from mic_mail.checks.readers import Readers
 from mic_mail.cli.main import main
 from mic_mail.config.document import write
@@ -217,6 +218,20 @@ def test_clause_4_1_not_read_in_time(serve: Callable[..., MailServer]) -> None:
     with stopped(reader_of(server, inside)):
         _, said = submit(server, secret, options=("SMTPUTF8", "BODY=8BITMIME"))
     assert "đề nghị gửi lại" in " ".join(said.split("\n4.7.0 "))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LARGE)
+def test_clause_4_1_large_documents(name: str, serve: Callable[..., MailServer]) -> None:
+    """Of documents as large as an attachment may be (Reg. 8.3.b) none is too much for the readers: what is marked in its last
+    line is refused for that, and what is not leaves."""
+    server = serve({"secrecy": {"seconds": 60}})
+    server.issue("dvbe")
+    server.issue("ttlan")
+    code, said = submit(server, letter(files={name: LARGE[name]("Độ mật: Tối mật")}))
+    assert (code, said[:5], len(logged(server, "marked_message_refused"))) == (550, "5.7.1", 1)
+    assert submit(server, letter(files={name: LARGE[name]("Nơi nhận: như trên")}))[0] == 250
+    assert not logged(server, "message_not_inspected")
 
 
 def test_clause_4_1_append_not_read_in_time(serve: Callable[..., MailServer]) -> None:
