@@ -26,6 +26,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "3.3": ("tests/regulation/test_evidence.py",),
     "4.1": (
         "tests/regulation/test_clause_4_1.py",
+        "tests/regulation/test_clause_4_1_flood.py",
         "tests/regulation/test_clause_4_1_two_persons.py",
         "tests/regulation/test_markings_corpus.py",
         "tests/unit/checks/test_disguises.py",
