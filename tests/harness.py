@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -54,6 +55,19 @@ BASE: dict[str, Any] = {
     "limits": {"exempt_networks": ("127.0.0.0/8",)},
     "process": {"io_threads": 4, "hash_threads": 1, "drain_seconds": 5},
 }
+
+
+def english(said: bytes) -> bytes:
+    """The English line of an SMTP refusal as smtplib gives it, without the code; the Vietnamese line stands before it."""
+    vietnamese, _, words = said.rpartition(b"\n")
+    assert vietnamese.isascii()
+    assert vietnamese.split(b" ")[0] == words.split(b" ")[0], said
+    return words
+
+
+def without_reference(said: bytes) -> bytes:
+    """What a person is told, in both languages, but for the id of the event in the log, which no two answers share."""
+    return re.sub(rb", (ma|reference) \w+", b"", said)
 
 
 def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

@@ -199,7 +199,7 @@ def test_the_log_knows_each_refused_message_once(mail_server: MailServer, rest: 
     with socket.create_connection((mail_server.host, mail_server.ports["smtp"]), timeout=60) as client:
         replies = client.makefile("rb")
         client.sendall(b"HELO x\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<ttlan@mic.gov.vn>\r\n" + rest)
-        while not (reply := replies.readline()).startswith(b"55"):
+        while not (reply := replies.readline()).startswith((b"550 ", b"552 ")):
             assert reply
     trace = reply.decode().rpartition("reference ")[2].strip()
     wait_until(lambda: any(event.get("trace") == trace for event in mail_server.events()))

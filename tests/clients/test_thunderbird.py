@@ -90,13 +90,15 @@ def test_a_day_with_thunderbird(server: "MailServer", program: Thunderbird, tmp_
 
 
 def test_a_leaver_is_told_why_sending_fails(server: "MailServer", program: Thunderbird) -> None:
-    """Reg. 6.4.c: a send-locked mailbox is set up and read, and the dialog at sending shows reason, clause and reference."""
+    """Reg. 6.4.c: a send-locked mailbox is set up and read, and the dialog at sending shows reason, clause and reference,
+    in Vietnamese without marks and in English."""
     left = datetime.now(HO_CHI_MINH) - timedelta(days=10)
     server.issue("nvhung", name="Nguyễn Văn Hùng", facts=[draft(FactKind.LEFT, left, "nghỉ hưu", level="division")])
     program.set_up(login(server, NVHUNG, "Nguyễn Văn Hùng"))
     program.select(NVHUNG, "INBOX")
     words = program.send(NVHUNG, TTLAN, "không gửi được", "x")
     assert "Reg. 6.4.c" in words
+    assert "Lien he support@mic.gov.vn, ma" in words
     assert "support@mic.gov.vn, reference" in words
 
 
@@ -119,6 +121,7 @@ def test_a_suspension_ends_the_session_and_is_explained(server: "MailServer", pr
     program.select(mailbox.address, "Sent")
     words = program.dialog()
     assert "Reg. 7.2.c" in words
+    assert "Lien he support@mic.gov.vn, ma" in words
     assert "support@mic.gov.vn, reference" in words
 
 

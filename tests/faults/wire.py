@@ -67,8 +67,8 @@ class Line:
 class Smtp(Line):
     """An SMTP client."""
 
-    def __init__(self, port: int, seconds: float = WAIT_SECONDS) -> None:
-        super().__init__(port, seconds)
+    def __init__(self, port: int, seconds: float = WAIT_SECONDS, *, source: str = "") -> None:
+        super().__init__(port, seconds, source=source)
         self.expect(220)
         self.command(b"EHLO client.example", 250)
 

@@ -25,6 +25,8 @@ A `*.dialog` file is a script; the comments at its top say which sentence of whi
     s* expression                      a run of these lines: the next responses match them, in any order
     s-                                 the server closes the connection
 
+Of an SMTP refusal in two languages the line in English, the last one, is the response; the other has the same codes.
+
 `c` and `s` are the first connection; `c2`, `s2` the second, and so on. In s~ s+ s*, ${NAME} stands for its text, escaped.
 """
 
@@ -41,6 +43,8 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 TIMEOUT_SECONDS = 15
+_IN_TWO_LANGUAGES = re.compile(rb"[45][0-9]{2}-[45]\.[0-9]+\.[0-9]+ [ -~]+\Z")
+"""The first line of an SMTP refusal in ASCII: the Vietnamese one."""
 _STEP = re.compile(r"([cs])(\d*)([>!~+*-])(?: (.*))?")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _MESSAGE = re.compile(r"<<(~?)(\w+)>>")
@@ -336,6 +340,12 @@ class Play:
     def _hear(self, who: str) -> bytes | None:
         heard = self._at(who).response()
         self._said.append(f"  s{who} {heard!r}")
+        if heard is not None and _IN_TWO_LANGUAGES.match(heard):
+            first, heard = heard, self._at(who).response()
+            self._said.append(f"  s{who} {heard!r}")
+            assert heard is not None, "closed within a reply"
+            head = first[:3] + b" " + first[4:].split(b" ")[0]
+            assert heard.startswith(head + b" "), "both languages have the same codes"
         return heard
 
     def _exact(self, step: Step) -> None:

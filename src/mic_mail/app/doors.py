@@ -18,6 +18,7 @@ from mic_mail.app.settings import (
     repairs_lf,
     smtp_limits,
 )
+from mic_mail.i18n.spoken import spoken_on_one_line
 from mic_mail.imap.server import ImapServer, ImapServices
 from mic_mail.ldap.answers import Code, farewell
 from mic_mail.ldap.server import LdapServer, LdapServices
@@ -28,6 +29,7 @@ from mic_mail.net.listeners import Listener
 from mic_mail.net.sharing import Tally
 from mic_mail.pop3.server import Pop3Server, Pop3Services
 from mic_mail.services.mailboxes.addressbook import Kept
+from mic_mail.smtp.replies import Voice, reply
 from mic_mail.smtp.server import SmtpServer, SmtpServices
 
 PROTOCOLS = {
@@ -41,11 +43,13 @@ PROTOCOLS = {
     "ldap": "ldap",
     "ldaps": "ldap",
 }
+_BUSY = reply("busy")
+_BUSY_ON_ONE_LINE = spoken_on_one_line(_BUSY.text, utf8=False)
 TOO_MANY = {
-    "smtp": b"421 4.7.0 Too many connections; try again later.\r\n",
-    "imap": b"* BYE [UNAVAILABLE] Too many connections; try again later.\r\n",
-    "pop3": b"-ERR [SYS/TEMP] Too many connections; try again later.\r\n",
-    "ldap": farewell(Code.UNAVAILABLE, "Too many connections; try again later."),
+    "smtp": _BUSY.encode(Voice("")),
+    "imap": b"* BYE [UNAVAILABLE] %b\r\n" % _BUSY_ON_ONE_LINE,
+    "pop3": b"-ERR [SYS/TEMP] %b\r\n" % _BUSY_ON_ONE_LINE,
+    "ldap": farewell(Code.UNAVAILABLE, _BUSY.text.vi),
 }
 HANDSHAKE_SECONDS = 30.0
 _MAKE_ROOM = b'["room"]'

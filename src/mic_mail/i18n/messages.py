@@ -100,6 +100,13 @@ def too_many(seconds: float) -> Text:
     )
 
 
+def too_many_sessions() -> Text:
+    return Text(
+        "Hộp thư có quá nhiều phiên làm việc đang mở; đề nghị đóng bớt phần mềm thư.",
+        "This mailbox has too many sessions; close one of its mail programs.",
+    )
+
+
 def unavailable() -> Text:
     return Text("Hệ thống tạm thời không xử lý được; đề nghị thử lại sau.", "Temporarily unavailable; try again later.")
 

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar, cast
 from mic_mail.clock import Clock
 from mic_mail.connection.actions import NeedInput, Note, Send, Used, opening_stretch
 from mic_mail.errors import Refused, Text
+from mic_mail.i18n.spoken import spoken_on_one_line
 from mic_mail.imap.actions import SLICE_OCTETS, Decode, Overhear, Steps, Waiting, Work
 from mic_mail.imap.deflate import Credit
 from mic_mail.imap.desk import Desk
@@ -353,10 +354,10 @@ class Conversation:
             raise self.ending
 
     def words(self, text: Text | str) -> bytes:
-        """A text for people: Vietnamese to who reads UTF-8, English in ASCII to all others (RFC 9051 §7.1, resp-text)."""
+        """A text for people on one line (RFC 9051 §7.1, resp-text): Vietnamese in UTF-8, else both languages in ASCII."""
         if isinstance(text, str):
             return text.encode("ascii", "replace")
-        return (text.vi if self.utf8 else text.en).encode()
+        return spoken_on_one_line(text, utf8=self.utf8)
 
     def line(self, tag: bytes, reply: Reply) -> bytes:
         """A status line, tagged or (`*`) not."""

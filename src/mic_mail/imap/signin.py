@@ -8,6 +8,7 @@ from base64 import b64encode
 from importlib.metadata import version
 
 from mic_mail.connection.actions import Answer, Begin, Enter, Hangup, Note, SignIn, StartTls
+from mic_mail.i18n import messages
 from mic_mail.imap import capability, responses
 from mic_mail.imap.actions import EndCompression, Leave, StartCompression, Steps
 from mic_mail.imap.conversation import Conversation, Ended
@@ -139,7 +140,7 @@ def authenticate(talk: Conversation, command: Authenticate) -> Steps[Reply]:
 
 
 def _admit(talk: Conversation, answer: object) -> Steps[Reply]:
-    """The end of a sign-in. Texts are English: the client cannot have said yet that it takes UTF-8."""
+    """The end of a sign-in. Texts are in both languages: the client cannot have said yet that it takes UTF-8."""
     if isinstance(answer, Refusal):
         talk.tries += 1
         if answer.kind in ALERTED:
@@ -150,7 +151,7 @@ def _admit(talk: Conversation, answer: object) -> Steps[Reply]:
         return reply
     assert isinstance(answer, SignedIn), answer
     if not (yield Enter(answer)):
-        return refuse("This mailbox has too many sessions.", b"LIMIT")
+        return refuse(messages.too_many_sessions(), b"LIMIT")
     talk.signed_in = answer
     talk.reader.limits = Limits.signed_in(talk.settings.command_octets)
     for alert in talk.desk.alerts():

@@ -6,6 +6,7 @@ Standards: RFC 4511 §4.2, §4.14; RFC 4513; RFC 4532.
 """
 
 from mic_mail.connection.actions import Answer, Begin, Enter, SignIn, StartTls
+from mic_mail.i18n import messages
 from mic_mail.ldap import answers, requests
 from mic_mail.ldap.actions import Leave, Steps
 from mic_mail.ldap.answers import Code
@@ -102,7 +103,7 @@ def _admit(talk: Conversation, request: Envelope, answer: object, mechanism: str
         return
     assert isinstance(answer, SignedIn), answer
     if not (yield Enter(answer)):
-        talk.result(request, Code.BUSY, "This mailbox has too many sessions.")
+        talk.result(request, Code.BUSY, messages.too_many_sessions().vi)
         return
     talk.signed_in = answer
     talk.result(request, Code.SUCCESS)

@@ -16,6 +16,7 @@ from mic_mail.clock import Clock
 from mic_mail.connection.actions import NeedInput, Note, Send, Used, Work, opening_stretch
 from mic_mail.errors import MicMailError, Text
 from mic_mail.errors import Trouble as Temporary
+from mic_mail.i18n.spoken import spoken_on_one_line
 from mic_mail.pop3.actions import Steps
 from mic_mail.pop3.lines import Lines, Trouble
 from mic_mail.pop3.maildrop import LongAnswer, Maildrop
@@ -160,17 +161,14 @@ class Conversation:
     def say_reply(self, reply: Reply) -> None:
         """`+OK` or `-ERR`, the code in brackets, the words as far as there is room."""
         head = (b"+OK" if reply.ok else b"-ERR") + (b" [" + reply.code + b"]" if reply.code else b"")
-        words = self._words(reply.text)
-        room = MAX_RESPONSE_OCTETS - len(head) - 3
-        if len(words) > room:
-            words = words[:room].decode("utf-8", "ignore").encode()
+        words = self._words(reply.text, MAX_RESPONSE_OCTETS - len(head) - 3)
         self.say(head + (b" " + words if words else b"") + b"\r\n")
 
-    def _words(self, text: Text | str) -> bytes:
-        """A text for people: Vietnamese in UTF-8 mode, else English in ASCII (RFC 2449 §3)."""
+    def _words(self, text: Text | str, room: int) -> bytes:
+        """A text for people: Vietnamese in UTF-8 mode, else both languages in ASCII (RFC 2449 §3)."""
         if isinstance(text, str):
-            return text.encode("ascii", "replace")
-        return (text.vi if self.utf8 else text.en).encode()
+            return text.encode("ascii", "replace")[:room]
+        return spoken_on_one_line(text, utf8=self.utf8, room=room)
 
     @property
     def has_much_to_say(self) -> bool:

@@ -10,6 +10,7 @@ import binascii
 from base64 import b64decode, b64encode
 
 from mic_mail.connection.actions import Answer, Begin, Enter, SignIn, StartTls
+from mic_mail.i18n import messages
 from mic_mail.pop3.actions import Steps
 from mic_mail.pop3.conversation import Conversation, Ended, Reply, State, bad, refuse
 from mic_mail.pop3.lines import Trouble
@@ -138,7 +139,7 @@ def _admit(talk: Conversation, answer: object) -> Steps[Reply]:
         return refuse(answer.text, SIGN_IN_CODES[answer.kind])
     assert isinstance(answer, SignedIn), answer
     if not (yield Enter(answer)):
-        return refuse("This mailbox has too many sessions.", b"SYS/TEMP")
+        return refuse(messages.too_many_sessions(), b"SYS/TEMP")
     yield from talk.enter(answer)
     return size_of(talk)
 

@@ -1,14 +1,15 @@
 """What the server says, in the words of `replytable`, to this peer and of this matter (RFC 5321 §4.2). Pure.
 
 In: the name of a row and what its sentence needs. Out: a `Reply`, and its octets in a `Voice`. Vietnamese goes to a peer that
-took SMTPUTF8 in this transaction (RFC 6531 §3.7.4), ASCII English to everybody else. A refusal that a person may come to see
-ends with where to turn and the trace id that is also in the log. No line is longer than 512 octets (RFC 5321 §4.5.3.1.5).
+took SMTPUTF8 in this transaction (RFC 6531 §3.7.4); everybody else has refusals in Vietnamese without its marks and then in
+English, a line each, and the rest in English. A refusal that a person may come to see ends with where to turn and the trace id
+that is also in the log. No line is longer than 512 octets (RFC 5321 §4.5.3.1.5).
 Never here: anything that a peer sent, but for its words, short and without controls.
 """
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,6 +17,7 @@ from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.messages import where_to_turn
+from mic_mail.i18n.spoken import spoken
 from mic_mail.services.transport.envelope import Accepted, Cause, Refusal
 from mic_mail.smtp.replytable import SIGN_IN, SILENT, TABLE
 
@@ -55,10 +57,12 @@ class Reply:
         text = self.text
         if self.trace_id:
             tail = where_to_turn(voice.support, self.trace_id)
-            text = Text(f"{text.vi} {tail.vi}", f"{text.en} {tail.en}")
-        spoken = text.vi if voice.utf8 and text.vi else text.en
+            text = Text(f"{text.vi} {tail.vi}" if text.vi else "", f"{text.en} {tail.en}")
+        sides = spoken(text, utf8=voice.utf8)
         head = f"{self.enhanced} " if self.enhanced else ""
-        return lines(self.code, [head + line for line in _wrap(spoken, MAX_LINE_OCTETS - 6 - len(head))])
+        room = MAX_LINE_OCTETS - 6 - len(head)
+        said = sides if self.refused else sides[-1:]
+        return lines(self.code, [head + line for side in said for line in _wrap(side, room)])
 
 
 def lines(code: int, texts: list[str]) -> bytes:
@@ -80,7 +84,7 @@ def _wrap(text: str, octets: int) -> list[str]:
     if len(text.encode()) <= octets:
         return [text]
     wrapped, line = [], ""
-    for word in text.split(" "):
+    for word in (piece for whole in text.split(" ") for piece in _cut(whole, octets)):
         longer = f"{line} {word}" if line else word
         if len(longer.encode()) > octets and line:
             wrapped.append(line)
@@ -88,6 +92,12 @@ def _wrap(text: str, octets: int) -> list[str]:
         else:
             line = longer
     return [*wrapped, line]
+
+
+def _cut(word: str, octets: int) -> Iterator[str]:
+    """A word that is too long for a line, in pieces; a letter has 4 octets at most."""
+    room = len(word) if len(word.encode()) <= octets else octets // 4
+    return (word[at : at + room] for at in range(0, max(len(word), 1), max(room, 1)))
 
 
 def reply(name: str, trace_id: str = "", /, **params: object) -> Reply:

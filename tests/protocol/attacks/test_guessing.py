@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from faults.wire import Cut, Line
+from faults.wire import Cut, Line, Smtp
 from harness import MailServer, config_for, stopping
 from mic_mail.auth import passwords
 from population import PASSWORD
@@ -47,13 +47,9 @@ def by_pop3(server: MailServer, name: str, password: str, source: str) -> tuple[
 
 
 def by_smtp(server: MailServer, name: str, password: str, source: str) -> tuple[str, bytes]:
-    client = Line(server.ports["submission"], source=source)
-    client.line()
-    client.send(b"EHLO x\r\n")
-    while client.line()[3:4] == b"-":
-        pass
+    client = Smtp(server.ports["submission"], source=source)
     client.send(b"AUTH PLAIN " + base64.b64encode(f"\0{name}\0{password}".encode()) + b"\r\n")
-    return told(client, client.line(), b"235", b"535")
+    return told(client, client.reply(), b"235", b"535")
 
 
 def told(client: Line, line: bytes, right: bytes, wrong: bytes) -> tuple[str, bytes]:
@@ -126,13 +122,9 @@ def test_no_challenge_tells_who_has_a_mailbox(server: MailServer) -> None:
     server.issue("cosan")
 
     def challenge(name: str) -> tuple[bytes, bytes]:
-        client = Line(server.ports["submission"], source="127.8.0.1")
-        client.line()
-        client.send(b"EHLO x\r\n")
-        while client.line()[3:4] == b"-":
-            pass
+        client = Smtp(server.ports["submission"], source="127.8.0.1")
         client.send(b"AUTH SCRAM-SHA-256 " + base64.b64encode(f"n,,n={name},r=abcdefgh".encode()) + b"\r\n")
-        fields = dict(part.split(b"=", 1) for part in base64.b64decode(client.line().split(b" ")[1]).split(b","))
+        fields = dict(part.split(b"=", 1) for part in base64.b64decode(client.reply().split(b" ")[1]).split(b","))
         client.close()
         return fields[b"s"], fields[b"i"]
 
@@ -202,14 +194,10 @@ def test_nobody_says_himself_where_he_is(server: MailServer) -> None:
 def test_words_by_which_others_were_someone_else(server: MailServer, line: bytes) -> None:
     """At the door for strangers and at that for mail programs: unknown, and nobody is signed in (CVE-1999-0095, -0145)."""
     for door in ("smtp", "submission"):
-        client = Line(server.ports[door])
-        client.line()
-        client.send(b"EHLO x\r\n")
-        while client.line()[3:4] == b"-":
-            pass
+        client = Smtp(server.ports[door])
         client.send(line + b"\r\n")
-        assert client.line()[:1] == b"5", (door, line)
+        assert client.reply()[:1] == b"5", (door, line)
         client.send(b"MAIL FROM:<dvbe@mic.gov.vn>\r\nRCPT TO:<x@else.example>\r\n")
-        replies = [client.line()[:3], client.line()[:3]]
+        replies = [client.reply()[:3], client.reply()[:3]]
         assert replies[1] in (b"550", b"503", b"530"), (door, replies)
         client.close()

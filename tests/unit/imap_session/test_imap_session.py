@@ -159,7 +159,7 @@ def test_the_end_comes_after_the_command_in_progress(talk: Talk) -> None:
     talk.say(b"i IDLE\r\n")
     assert isinstance(talk.waiting, Waiting)
     talk.session.end(Text("Tạm ngừng.", "Going down."))
-    assert talk.run() == b"* BYE Going down.\r\n"
+    assert talk.run() == b"* BYE Tam ngung. / Going down.\r\n"
     assert talk.over
 
 

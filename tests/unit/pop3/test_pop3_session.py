@@ -180,7 +180,7 @@ def test_only_quit_removes(store: MailStore) -> None:
     cut = Pop3Talk(store).sign_in()
     cut.say(b"DELE 1\r\n")
     cut.session.end(Text("Ngắt.", "Cut."), b"SYS/PERM")
-    assert (cut.run(), cut.over) == (b"-ERR [SYS/PERM] Cut.\r\n", True)
+    assert (cut.run(), cut.over) == (b"-ERR [SYS/PERM] Ngat. / Cut.\r\n", True)
     last = Pop3Talk(store).sign_in()
     assert last.say(b"DELE 2\r\nDELE 4\r\nQUIT\r\n").endswith(b"+OK Goodbye.\r\n")
     again = Pop3Talk(store).sign_in().say(b"UIDL\r\n")
@@ -198,7 +198,8 @@ def test_quit_tells_what_it_could_not_do(store: MailStore, monkeypatch: pytest.M
     shutil.rmtree(next(Path(store._root).rglob(".expunged")), ignore_errors=True)
     next(Path(store._root).rglob("Maildir")).joinpath(".expunged").write_bytes(b"in the way")
     answer = talk.say(b"QUIT\r\n")
-    assert answer.startswith(b"-ERR [SYS/TEMP] Some deleted messages were not removed."), answer
+    assert answer.startswith(b"-ERR [SYS/TEMP] Chua xoa het cac thu da danh dau."), answer
+    assert b" / Some deleted messages were not removed." in answer
     assert talk.over
 
 
@@ -214,8 +215,8 @@ def test_a_restored_mailbox_is_left_alone(store: MailStore, tmp_path: Path) -> N
         lost.unlink()
     account.restore(tmp_path / "copy", replace=True)
     assert account.folder("INBOX").uidvalidity != before
-    assert talk.say(b"RETR 2\r\n") == b"-ERR [SYS/TEMP] The mailbox was rebuilt; please connect again.\r\n"
-    assert talk.say(b"QUIT\r\n").startswith(b"-ERR [SYS/TEMP] Some deleted messages were not removed. The mailbox was rebuilt")
+    assert talk.say(b"RETR 2\r\n").endswith(b" / The mailbox was rebuilt; please connect again.\r\n")
+    assert b" / Some deleted messages were not removed. The mailbox was rebuilt" in talk.say(b"QUIT\r\n")
     assert account.folder("INBOX").messages == len(KEPT)
 
 
@@ -227,8 +228,8 @@ def test_a_message_past_keeping_is_gone_for_retr_alone(store: MailStore) -> None
     account.remove(account.folder("INBOX").folder_id, [1])
     for path in Path(store._root).rglob(".expunged/*"):
         path.unlink()
-    assert talk.say(b"RETR 1\r\n") == b"-ERR The message is gone.\r\n"
-    assert talk.say(b"TOP 1 0\r\n") == b"-ERR The message is gone.\r\n"
+    assert talk.say(b"RETR 1\r\n").endswith(b" / The message is gone.\r\n")
+    assert talk.say(b"TOP 1 0\r\n").endswith(b" / The message is gone.\r\n")
     assert talk.say(b"STAT\r\n").startswith(b"+OK 4 ")
     assert talk.say(b"RETR 2\r\n").startswith(b"+OK ")
     assert talk.say(b"DELE 1\r\nQUIT\r\n").endswith(b"+OK Goodbye.\r\n")
@@ -322,9 +323,7 @@ def test_an_account_that_cannot_be_read_ends_the_sign_in(store: MailStore, monke
 
     monkeypatch.setattr(maildrop.Maildrop, "open", unavailable)
     talk = Pop3Talk(store)
-    assert talk.say(b"USER dvbe\r\nPASS right\r\nSTAT\r\n").endswith(
-        b"-ERR [SYS/TEMP] The mailbox is temporarily unavailable.\r\n"
-    )
+    assert talk.say(b"USER dvbe\r\nPASS right\r\nSTAT\r\n").endswith(b" / The mailbox is temporarily unavailable.\r\n")
     assert talk.over
 
 
@@ -361,9 +360,9 @@ def test_a_first_line_has_512_octets_and_no_half_letters(utf8: bool) -> None:
     talk = Conversation(SessionSettings(), clock=ManualClock(START), desk=Desk(), tls=True)
     talk.utf8 = utf8
     for more in range(4):
-        talk.say_reply(refuse(Text("x" * more + "ệ" * 400, "x" * 700), b"SYS/PERM"))
+        talk.say_reply(refuse(Text("x" * more + "ệ" * 700, "x" * 700), b"SYS/PERM"))
         line = talk.take_output()
-        assert line.startswith(b"-ERR [SYS/PERM] x" if more or not utf8 else b"-ERR [SYS/PERM] \xe1")
+        assert line.startswith(b"-ERR [SYS/PERM] " + (b"x" if more else b"\xe1" if utf8 else b"e"))
         assert line.endswith(b"\r\n")
         assert 509 < len(line) <= 512
         line.decode()

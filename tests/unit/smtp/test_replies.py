@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mic_mail.errors import Text
+from mic_mail.i18n.spoken import unaccented
 from mic_mail.services.signin.refusals import RefusalKind
 from mic_mail.services.transport.envelope import TEMPORARY, Cause, Refusal
 from mic_mail.smtp import replies
@@ -73,7 +74,10 @@ def test_every_refused_sign_in_has_a_code() -> None:
     """RFC 4954 §6; a suspended mailbox says so only where the password was right."""
     assert set(SIGN_IN) == set(RefusalKind)
     assert SIGN_IN["suspended"] == (525, "5.7.13")
-    assert replies.of_sign_in("wrong-credentials", Text("sai", "wrong")).encode(Voice("")) == b"535 5.7.8 wrong\r\n"
+    assert (
+        replies.of_sign_in("wrong-credentials", Text("sai", "wrong")).encode(Voice(""))
+        == b"535-5.7.8 sai\r\n535 5.7.8 wrong\r\n"
+    )
 
 
 def test_long_texts_are_several_lines() -> None:
@@ -132,6 +136,31 @@ def test_words_of_a_use_case_make_no_line(vi: str, en: str) -> None:
     """Nor does a sentence that another room has put together."""
     for utf8 in (True, False):
         assert is_one_reply(replies.of_sign_in("wrong-credentials", Text(vi, en)).encode(Voice("", utf8)), 535)
+
+
+@pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row.vi and row.code >= 400])
+def test_refusals_in_both_languages(name: str) -> None:
+    """To a client without SMTPUTF8: Vietnamese without its marks, then English, a line each, with the same codes."""
+    answer = replies.reply(name, "1K1FFADF62KD1EJF", **dict.fromkeys(WORDS - {"clause"}, "dvbe@mic.gov.vn"))
+    said = answer.encode(Voice("support@mic.gov.vn"))
+    assert said.isascii()
+    vietnamese, english = said.decode().splitlines(keepends=True)
+    codes = f"{answer.code}-{answer.enhanced} ", f"{answer.code} {answer.enhanced} "
+    assert (vietnamese[: len(codes[0])], english[: len(codes[1])]) == codes
+    assert max(len(vietnamese), len(english)) <= 512  # RFC 5321 §4.5.3.1.5
+    assert vietnamese[len(codes[0]) :].startswith(unaccented(answer.text.vi))
+    assert english[len(codes[1]) :].startswith(answer.text.en)
+    if answer.trace_id:
+        assert vietnamese.endswith("Lien he support@mic.gov.vn, ma 1K1FFADF62KD1EJF\r\n")
+        assert english.endswith("Contact support@mic.gov.vn, reference 1K1FFADF62KD1EJF\r\n")
+
+
+def test_a_sentence_in_english_alone_is_said_once() -> None:
+    """Where to turn is no sentence of its own: without Vietnamese in front of it, it is in English too."""
+    answer = replies.Reply(554, "5.0.0", Text("", "No."), "1K1FFADF62KD1EJF")
+    for utf8 in (False, True):
+        said = answer.encode(Voice("support@mic.gov.vn", utf8))
+        assert said == b"554 5.0.0 No. Contact support@mic.gov.vn, reference 1K1FFADF62KD1EJF\r\n"
 
 
 def test_the_wording_of_too_large_attachments() -> None:

@@ -159,7 +159,7 @@ def test_helo_announces_nothing(mx: Shell) -> None:
 def test_too_many_recipients_keep_those_accepted(mx: Shell) -> None:
     """RFC 5321 §4.5.3.1.10: 452, not 5xx, and the message still goes to the others."""
     mx.codes(b"EHLO x", b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>", b"RCPT TO:<b@b>", b"RCPT TO:<c@b>")
-    assert mx.says(b"RCPT TO:<d@b>").startswith(b"452 4.5.3 ")
+    assert mx.says(b"RCPT TO:<d@b>").startswith(b"452-4.5.3 ")
     assert mx.codes(b"DATA") == ["250"]
 
 
@@ -187,7 +187,7 @@ def test_a_message_that_is_refused_for_good_hears_so_at_the_limit_too(mx: Shell,
     mx.codes(b"EHLO x", *[b"EXPN x"] * 5, b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>")
     if how == "BDAT":
         answer = mx.says(b"BDAT 30000001")
-        assert answer.startswith(b"! 552 5.3.4 ")
+        assert answer.startswith(b"! 552-5.3.4 ")
         assert b"\r\n421 4.7.0 Too many errors" in answer
         return
     ended = mx.session.message_ended(Refusal(Cause.BARE_LINE_END, TRACE))
@@ -270,8 +270,8 @@ def test_submission_wants_a_sign_in_first() -> None:
     """RFC 6409 §4.3: 530; without TLS the reply says what to do first; no sign-in twice or inside a transaction."""
     clear = submission(tls=False)
     clear.says(b"EHLO x")
-    assert clear.says(b"MAIL FROM:<a@b>").startswith(b"530 5.7.0 Begin TLS")
-    assert clear.says(b"AUTH PLAIN").startswith(b"538 5.7.11 ")
+    assert clear.says(b"MAIL FROM:<a@b>").startswith(b"530-5.7.0 De nghi bat SSL/TLS")
+    assert clear.says(b"AUTH PLAIN").startswith(b"538-5.7.11 ")
     shell = submission()
     assert shell.codes(b"AUTH PLAIN", b"EHLO x", b"MAIL FROM:<a@b>", b"AUTH CRAM-MD5") == ["503", "250", "530", "504"]
     assert shell.codes(b"AUTH plain =", b"AUTH PLAIN =", b"MAIL FROM:<a@b>") == ["235", "503", "250"]
@@ -295,7 +295,7 @@ def test_chunks(mx: Shell) -> None:
 def test_after_a_refused_chunk_the_rest_of_the_message_is_refused(mx: Shell) -> None:
     """RFC 3030 §2: pipelined chunks behind a refused one are read, refused, and never become a message."""
     mx.codes(b"EHLO x", b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>")
-    assert mx.says(b"BDAT 60000000").startswith(b"552 5.3.4 ")
+    assert mx.says(b"BDAT 60000000").startswith(b"552-5.3.4 ")
     assert mx.codes(b"BDAT 10", b"BDAT 0 LAST") == ["503", "503"]
     assert mx.codes(b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>", b"BDAT 1 LAST") == ["250"] * 3
 
@@ -310,7 +310,7 @@ def test_chunk_sizes_that_cannot_be_read_end_the_connection(mx: Shell) -> None:
 def test_a_chunk_far_beyond_the_limit_is_not_waited_for(mx: Shell, before: list[bytes]) -> None:
     """Nobody reads ten gigabytes only to throw them away: the connection ends at the command that announces them."""
     mx.codes(b"EHLO x", *before)
-    assert mx.says(b"BDAT 60000001 LAST").startswith(b"! 552 5.3.4 ")
+    assert mx.says(b"BDAT 60000001 LAST").startswith(b"! 552-5.3.4 ")
 
 
 @pytest.mark.parametrize(

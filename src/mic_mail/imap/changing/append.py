@@ -293,7 +293,7 @@ def _announced(talk: Conversation, message: AppendMessage, intake: Intake) -> St
     if message.options.utf8 and Enabled.UTF8 not in talk.enabled:
         return refuse("ENABLE UTF8=ACCEPT comes first.", b"CANNOT")  # RFC 6855 §4; 8-bit in other messages: decision 0003
     if message.size > limit:
-        return refuse(f"A message may have {limit} octets.", b"TOOBIG")
+        return refuse(Text(f"Thư không được quá {limit} byte.", f"A message may have {limit} octets."), b"TOOBIG")
     if message.size == 0:  # RFC 3502 §4: it takes the APPEND back
         return refuse("Nothing is stored.")
     if message.index >= MOST_MESSAGES:

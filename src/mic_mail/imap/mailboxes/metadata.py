@@ -10,7 +10,6 @@ Changes by others are not told unasked (RFC 5464 §4.1 leaves that open), so ENA
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation
@@ -61,7 +60,8 @@ def get_metadata(talk: Conversation, command: GetMetadata) -> Steps[Reply]:
 def _of_server(talk: Conversation) -> list[Entry]:
     """What the server says of itself: `text/plain; charset=utf-8`, and a URI (RFC 5464 §6.2)."""
     host, support = talk.settings.host, talk.settings.support
-    entries: list[Entry] = [("/shared/comment", talk.words(Text(f"Thư điện tử, máy chủ {host}", f"Mail, server {host}")))]
+    comment = f"Thư điện tử, máy chủ {host}" if talk.utf8 else f"Mail, server {host}"
+    entries: list[Entry] = [("/shared/comment", comment.encode())]
     if support:
         entries.append(("/shared/admin", f"mailto:{quote(support, safe='@')}".encode("ascii")))
     return entries
