@@ -46,8 +46,9 @@ class DemoServer:
         self.out, self.log = data.with_suffix(f".{self.base}.out"), data.with_suffix(f".{self.base}.log")
         with self.out.open("wb") as out, self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, "--workers", "2", *options], stdin=subprocess.DEVNULL, stdout=out, stderr=log
-            )
+                [*command, "--workers", "2", *options],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=log, env={**os.environ, "COLUMNS": "200"},
+            )  # fmt: skip
         self._until(lambda: "server_ready" in self.log.read_text())
 
     def _until(self, test: object, seconds: float = 60) -> None:
