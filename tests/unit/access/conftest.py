@@ -23,7 +23,7 @@ from population import migrated
 
 PASSWORD = "con mèo trèo cây cau"
 START = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)  # 09:00 in Ha Noi
-CHEAP = Auth(argon2_memory=8 << 20, argon2_time=1)
+CHEAP = Auth(scram_in_tls13=True, argon2_memory=8 << 20, argon2_time=1)
 
 
 @dataclass
