@@ -11,7 +11,7 @@ from ldapwords import BASE
 from mic_mail.policy.facts import MailboxKind
 from population import PASSWORD
 
-pytestmark = pytest.mark.needs_tool("ldapsearch")
+pytestmark = pytest.mark.needs_tool("ldapcompare", "ldapdelete", "ldapmodrdn", "ldapsearch", "ldapwhoami")
 
 
 @pytest.fixture(scope="module")

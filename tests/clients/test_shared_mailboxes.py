@@ -499,7 +499,7 @@ def test_a_stranger_learns_nothing(server: MailServer) -> None:
                       f"CREATE {name}", f"LISTRIGHTS {name} {DVBE}", f"GETQUOTA {name}", f"SETACL {name} x lr"):  # fmt: skip
             tag = client._new_tag()  # type: ignore[attr-defined]
             client.send(b"%b %b\r\n" % (tag, words.encode()))
-            said.append(heard(client, re.escape(tag)).removeprefix(tag))
+            said.append(heard(client, re.escape(tag)).removeprefix(tag).replace(name.encode(), b"NAME"))
         return said
 
     assert answers("Shared/cntt") == answers("Shared/khong-co")

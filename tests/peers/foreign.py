@@ -32,7 +32,7 @@ SIZE_LIMIT = 1_000_000
 """Octets of a message that they take."""
 
 
-def until(found: Callable[[], Any], what: str = "", seconds: float = 30) -> Any:
+def until(found: Callable[[], Any], what: str = "", seconds: float = 90) -> Any:
     """Its first result that is true."""
     limit = time.monotonic() + seconds
     while not (value := found()):

@@ -431,7 +431,7 @@ class Connection(asyncio.Protocol, ABC):
     def _decision_moved(self) -> None:
         """The word on the mailbox may have changed: ask, and end if it is no (within seconds)."""
         assert self._signed_in is not None
-        if self._session.ending:
+        if self._session.ending or self._transport.is_closing():
             return  # cut already, and told why: once
         answer = self._services.access.recheck(self._signed_in, self._peer)
         if isinstance(answer, Refusal):

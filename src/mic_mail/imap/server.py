@@ -326,7 +326,7 @@ class ImapConnection(shell.Connection):
         assert self._signed_in is not None
         assert self._attended is not None
         self._decision_moved()
-        if self._session.ending:
+        if self._session.ending or self._transport.is_closing():
             return
         if not self._session.has_open(self._attended.account_id):
             self._services.access.sharing.renew(self._signed_in.mailbox_id, self._attended.account_id)
