@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import pytest
 
 PEERS = Path("/opt/mail-peers")
 """Where `.ci/run` unpacks the servers whose packages exclude one another: PEERS/PACKAGE."""
-BASE = frozenset("chown iconv mount nsenter sh sha256sum umount uname unshare".split())
+BASE = frozenset("chown cp iconv mount nsenter sh sha256sum umount uname unshare".split())
 """In every Debian (its essential packages)."""
 ANOTHER_ACCOUNT = "another account"
 """What some need beside programs: processes that are not root's, started by root."""
@@ -170,7 +171,8 @@ def watch(event: str, arguments: tuple[Any, ...]) -> None:
     executable, words = arguments[:2]
     file = os.fsdecode(executable or words[0])
     name = os.path.basename(file)
-    if name in BASE or os.path.realpath(file).startswith((os.path.realpath(sys.executable), sys.prefix)):
+    made_by_tests = tempfile.gettempdir() + "/"
+    if name in BASE or os.path.realpath(file).startswith((os.path.realpath(sys.executable), sys.prefix, made_by_tests)):
         return
     may = {each for one in _named for each in (PROGRAMS[one].files or (one,))}
     if name not in may:

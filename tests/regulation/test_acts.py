@@ -40,7 +40,7 @@ class Centre:
         self.directory = migrated(f"sqlite:///{path / 'directory.sqlite'}", self.clock)
         self.directory.add_unit(UnitRecord(0, "CNTT", "Vụ Công nghệ thông tin"))
         self.directory.add_unit(UnitRecord(0, "PTTH&TTĐT", "Cục Phát thanh"))
-        self.config = Config()
+        self.config = Config.model_validate({"auth": {"password_age": 0}})
         self.issuing = Issuing(self.directory, self.config, self.clock, lambda password: Credential(0, f"hash of {password}"))
         self.accounts = Accounts(self.directory, self.config, self.clock)
         self.directory.signatories.add(Signatory(0, "Phạm Đức Long", "Thứ trưởng", date(2025, 1, 1), "1/QĐ-TTg"))
