@@ -35,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # An example that takes long beside a busy machine is no failure: Hypothesis would let it have 200 ms.
     settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("patient")
+    os.environ.pop("COLUMNS", None)  # xdist sets it in its workers, and commands obey it; a test that wants it sets it
     sys.addaudithook(programs.watch)
     _take_descriptors()
     if config.getoption("--clauses") and not hasattr(config, "workerinput"):

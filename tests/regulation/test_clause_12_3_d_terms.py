@@ -28,7 +28,7 @@ from regulation.test_life_notices import Told
 pytestmark = pytest.mark.clause("12.3.d")
 
 BEGIN = date(2026, 1, 1)
-ENDING, ENDED = "Sắp hết phân công quản lý hộp thư cntt@mic.gov.vn", "Hộp thư cntt@mic.gov.vn không còn người quản lý"
+ENDING, ENDED = "Sắp hết thời hạn phân công quản lý hộp thư cntt@mic.gov.vn", "Hộp thư cntt@mic.gov.vn không còn người quản lý"
 
 
 def kept(*terms: tuple[int, int, int | None]) -> History:

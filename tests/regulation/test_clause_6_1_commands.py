@@ -309,7 +309,7 @@ def test_clause_14_3_no_question_to_the_directory_is_forgotten():
     narrowed = {name for name in vars(PartialDirectory) if not name.startswith("_")}
     changes = {
         "migrate", "close", "add_domain", "add_unit", "add_person", "issue_mailbox", "add_alias",
-        "remove_alias",
+        "remove_alias", "mend_instants_ahead",
         "append_fact", "append_facts", "set_quota", "hide_capabilities", "set_credential", "touch_activity",
     }  # fmt: skip
     about_the_whole = {
