@@ -35,7 +35,7 @@ FRIDAY = datetime(2026, 11, 27, 10, tzinfo=HO_CHI_MINH)
 
 
 def filing(kind: Kind = Kind.RESTORE, received: datetime = FRIDAY, channel: Channel = Channel.TELEPHONE) -> Filing:
-    items = dict.fromkeys(RULES[kind].needs, "x")
+    items = dict.fromkeys((*RULES[kind].needs, *((Item.ADDRESS, Item.POSITION) if kind is Kind.CHANGE else ())), "x")
     return Filing(kind, channel, "Nguyễn Thị Hoa", 1, received, "1/CV", None, items)
 
 

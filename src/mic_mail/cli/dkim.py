@@ -175,7 +175,7 @@ def _keys(here: Frame) -> DkimKeys:
 
 def _domains(here: Frame, chosen: str | None) -> list[str]:
     """As the DNS has them: the chosen one, or all that are local."""
-    local = [to_ascii(domain) for domain in here.directory.domains()]
+    local = [to_ascii(domain) for domain in dict.fromkeys((*here.config.domains, *here.directory.domains()))]
     if chosen is None:
         return local
     if (asked := to_ascii(chosen)) not in local:

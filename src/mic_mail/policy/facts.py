@@ -87,10 +87,12 @@ class FactKind(StrEnum):
     QUOTA_SET = "quota_set"
     """Reg. 8.3. [octets, previous]"""
     TRANSFERRED = "transferred"
-    """Reg. 6.4.b: the person works for another unit. [unit_from, unit_to, and what else changed, as below]"""
+    """Reg. 6.4.b: the person works for another unit. [unit_from, unit_to, position?, position_before?, level?,
+    level_before?]"""
     DETAILS_CHANGED = "details_changed"
-    """Reg. 6.2, 6.5: what the directory says of the mailbox's person or unit is another thing: for each of full_name,
-    position, level, employment, contract_from, contract_until, symbol, name that changed, [it?, it_before?]"""
+    """Reg. 6.2, 6.5: what the directory says of the mailbox's person or unit is another thing. [full_name?,
+    full_name_before?, position?, position_before?, level?, level_before?, employment?, employment_before?, contract_from?,
+    contract_from_before?, contract_until?, contract_until_before?, symbol?, symbol_before?, name?, name_before?]"""
     REORGANISED = "reorganised"
     """The unit was merged or split: the mailbox, or its person, belongs to its successor. No authority ends by it.
     [unit_from, unit_to]"""

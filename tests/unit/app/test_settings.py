@@ -35,7 +35,7 @@ READ_BY = {
     ),
     "services/settings/readings.py": ("auth.password_age", "auth.password_warn_days"),
     "services/signin/access.py": (
-        "auth.cleartext", "auth.channel_binding", "auth.cache_seconds", "auth.failures_per_network",
+        "auth.cleartext", "auth.channel_binding", "auth.scram_in_tls13", "auth.cache_seconds", "auth.failures_per_network",
         "auth.failures_per_mailbox", "auth.failure_window", "auth.app_passwords_only",
     ),
     "services/signin/apppasswords.py": ("auth.app_passwords",),
