@@ -38,7 +38,7 @@ class Session:
     """What the next page shows, and none after it."""
     half: bool = False
     """The password was right, and a code of the second factor is still to come: nothing else is open."""
-    enrolment: "Enrolment | None" = None
+    enrolment: "Enrolment | None" = field(default=None, repr=False)
     """A second factor that is being set."""
     recovery: tuple[str, ...] = field(default=(), repr=False)
     """Recovery codes that the next page shows, and none after it."""

@@ -57,7 +57,7 @@ def test_an_authority_that_ends_while_the_header_is_read(octets: int) -> None:
     office: Any = Office()
     settings: Any = lambda: SimpleNamespace(separator="+", hostname="mail.mic.gov.vn")  # noqa: E731
     nothing: Any = None
-    clock: Any = SimpleNamespace(now_us=lambda: 1_700_000_000_000_000)
+    clock: Any = SimpleNamespace(now_us=lambda: 1_700_000_000_000_000, steady_us=lambda: 1_700_000_000_000_000)
     senders = Senders(office, settings, nothing, rates=nothing, log=nothing, runaway=nothing)
     lanes: Any = Lane(office.end)
     headings = Headings(settings, senders=senders, judging=nothing, lanes=lanes, log=nothing, clock=clock)

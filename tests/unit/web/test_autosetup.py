@@ -241,6 +241,7 @@ def test_apples_profile_waits_where_everybody_does(site: MailServer, monkeypatch
     assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
 
 
+@pytest.mark.needs_tool("openssl")
 def test_apples_profile(site: MailServer, tmp_path: Path) -> None:
     """Only for who is signed in; signed, with names in any letters, without a password; twice the same identifiers."""
     browser = Browser(site)
