@@ -77,7 +77,7 @@ def check_leaves(leaving: Leaving, wanted: list[Spelling]) -> None:
 
 
 FEW = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-MANY = settings(FEW, max_examples=600)
+MANY = settings(FEW, max_examples=200)
 WANTED = st.lists(spellings(), min_size=1, max_size=8, unique_by=lambda each: each.address)
 
 

@@ -220,7 +220,7 @@ def test_a_second_start_keeps_everything(tmp_path: Path) -> None:
         plain = imaplib.IMAP4("127.0.0.1", again.base + 143, timeout=20)
         plain.login("dvbe@mic.gov.vn", PASSWORD)
         plain.select()
-        assert plain.uid("SEARCH", "ALL")[1][0] == uids
+        assert set(uids.split()) <= set(plain.uid("SEARCH", "ALL")[1][0].split()), "a reminder may have come since"
         plain.logout()
     finally:
         assert again.stop() == 0
