@@ -20,6 +20,8 @@ from mic_mail.errors import Trouble
 from mic_mail.policy.calendar import local_day
 from mic_mail.process.lanes import Lanes
 
+LOOK_AGAIN_SECONDS = 1.0
+
 
 class Events(Protocol):
     """The part of the mail log that is needed here."""
@@ -42,6 +44,7 @@ class Uses:
         self._waiting: set[int] = set()
         """The mailboxes whose use is still to be told."""
         self._waiting_apps: dict[tuple[int, int], tuple[float, Use]] = {}
+        self._look_again: asyncio.TimerHandle | None = None
         self.errands: set[asyncio.Task[None]] = set()
         """What is being told now."""
 
@@ -73,8 +76,13 @@ class Uses:
             self.tell_what_waits()
 
     def tell_what_waits(self) -> None:
-        """Tell the directory every use that it does not know, if the clock can be believed."""
+        """Tell the directory every use that it does not know, as soon as the clock can be believed.
+
+        A clock that is right again within a second was no step to anybody, so it is looked at again while something waits.
+        """
         if not self._clock.is_settled():
+            if self._look_again is None and (self._waiting or self._waiting_apps):
+                self._look_again = asyncio.get_running_loop().call_later(LOOK_AGAIN_SECONDS, self._look)
             return
         waiting, self._waiting = self._waiting, set()
         for mailbox_id in waiting:
@@ -82,6 +90,10 @@ class Uses:
         waiting_apps, self._waiting_apps = self._waiting_apps, {}
         for (mailbox_id, number), (used, use) in waiting_apps.items():
             self._send_out(self._tell_used_app(mailbox_id, number, replace(use, at=self._instant(used))))
+
+    def _look(self) -> None:
+        self._look_again = None
+        self.tell_what_waits()
 
     def _send_out(self, errand: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(errand)
