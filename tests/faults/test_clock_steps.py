@@ -313,7 +313,7 @@ def test_a_clock_that_jumps_between_any_two_steps(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [0, 3, 7])
 def test_a_clock_that_jumps_for_long(tmp_path: Path, seed: int) -> None:
     """In long, in orders that stay."""
     simulate(tmp_path, seed, 250)
