@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from addresses import parsed
-from harness import config_for, read_events
+from harness import config_for, files_in, read_events
 from mic_mail.app.rooms import Rooms, open_rooms
 from mic_mail.clock import SystemClock
 from mic_mail.net.tls import self_signed, write_pair
@@ -126,7 +126,7 @@ def look(config: Any) -> list[int]:
             await rooms.close()
 
     counts = asyncio.run(after())
-    assert [path for path in config.spool_dir.rglob("*") if path.is_file()] == []
+    assert files_in(config.spool_dir) == []
     return counts
 
 

@@ -15,7 +15,7 @@ from addresses import parsed
 from dnsserver import NameServer, name_server
 from faults.test_delivery_kills import PEER, kill_before, prepare, real_write
 from faults.test_report_kills import killed
-from harness import config_for
+from harness import config_for, files_in
 from mic_mail.app.rooms import Rooms, open_rooms
 from mic_mail.clock import SystemClock
 from mic_mail.services.transport.envelope import Accepted, Client, Envelope, Recipient, Role
@@ -80,7 +80,7 @@ def look(config: Any) -> list[list[tuple[str, tuple[str, ...], bytes]]]:
             await rooms.close()
 
     found = asyncio.run(after())
-    assert [path for path in (*config.spool_dir.rglob("*"), *config.queue_dir.rglob("*")) if path.is_file()] == []
+    assert [*files_in(config.spool_dir), *files_in(config.queue_dir)] == []
     return found
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from faults.actors import Company, Editor, Filer, Observer, Sender, Site, look
 from faults.ledger import Account
-from harness import ProcessServer
+from harness import ProcessServer, files_in
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
@@ -127,7 +127,7 @@ class Trial:
         """A killed worker's entries are taken up by the housekeeper."""
         spool = self.server.config.spool_dir
         limit = time.monotonic() + 2
-        while left := [path for path in spool.rglob("*") if path.is_file()]:
+        while left := files_in(spool):
             if time.monotonic() > limit:
                 self.kill_the_housekeeper()  # its successor looks at once, this one within a minute
                 limit = time.monotonic() + SPOOL_SECONDS
