@@ -77,7 +77,7 @@ def sent(config: Any) -> int:
             rooms.queue.sweep()
             entries = list(rooms.queue.entries())
             for entry in entries:
-                assert (entry.envelope.sender, entry.envelope.recipients[0].notify) == ("", ("NEVER",))
+                assert (str(entry.envelope.sender), entry.envelope.recipients[0].notify) == ("", ("NEVER",))
                 assert b"Action: delivered" in entry.beginning(10_000)
                 entry.end()
             return len(entries)
