@@ -32,6 +32,7 @@ FIRST = date(2026, 1, 5)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.clause("6.4.c", "7.1", "7.2.a", "7.2.b", "7.2.c", "7.3.b", "7.3.c", "5.4.b")
 def test_a_season() -> None:
     """A hundred and twenty people, looked at every fifth day: the terms of six months end within it."""
