@@ -428,24 +428,6 @@ def test_init_tells_which_option_is_wrong(command: Command, tmp_path: Path) -> N
     assert "'BAD DOMAIN'" in told[1]
 
 
-def test_init_asks_again_for_what_is_wrong(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At a terminal: the reason, then the same question; what was right is not asked again."""
-    import io
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setattr("sys.stdin", Terminal("BAD DOMAIN\n\nhelp\nBộ Y tế\nbo.test\n"))
-    path = tmp_path / "x.toml"
-    run = command("--config", path, "init", "--data-dir", tmp_path / "data")
-    assert (run.code, run.err.count("--domain")) == (0, 1), run.err
-    assert '\ndomain = "bo.test"\n' in path.read_text()
-    assert '\nsupport = "help"\n' in path.read_text()
-    assert '\nministry = "Bộ Y tế"\n' in path.read_text()
-    assert [step in run.err for step in ("officer add LOGIN", "serve", "dns records")] == [True] * 3
-
-
 def test_every_command_tells_the_mistakes_of_the_file(command: Command, tmp_path: Path) -> None:
     """File, line and key of each mistake, also where a command only wants the directory."""
     path = tmp_path / "x.toml"

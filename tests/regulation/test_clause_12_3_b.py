@@ -250,7 +250,9 @@ def test_who_may_see_it(tmp_path: Path) -> None:
             ("kiem", (), 0), ("mai", (), 0), ("stranger", (), 1),
         ):  # fmt: skip
             assert desk.by(login, "report", report, *more) == code, (report, login, more, desk.err)
-    assert desk.by("mai", "officer", "add", "xa", "Lê Xa", "--role", "unit", "--unit", "KHTC", *WHY) == 0, desk.err
+    assert desk.by("mai", "officer", "add", "xa", "Lê Xa", "--role", "unit", "--unit", "KHTC", "--no-login", *WHY) == 0, (
+        desk.err
+    )
     assert desk.by("xa", *words) == 2, "what is another unit's is not there"
     acts = [act for act in desk.acts if act["act"].startswith("report_correspondence")]
     assert {(act["actor"], act["act"]) for act in acts if "refused" in act["act"]} == {

@@ -18,6 +18,7 @@ from mic_mail.policy.roles import (
     authorise,
     must_fit,
     must_keep_centre,
+    must_leave_a_way,
     must_not_pose,
     officer_of,
     tidy_login,
@@ -125,6 +126,39 @@ def test_clause_6_1_one_of_the_centre_remains_every_day(terms: list[tuple[str, R
         assert not serves
     else:
         assert serves
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.booleans(), st.sampled_from("xyz"), st.sampled_from(Role), st.integers(0, 4), st.integers(1, 6) | st.none()
+        ),
+        max_size=12,
+    ),
+    st.sets(st.sampled_from("xyz")),
+)
+def test_clause_6_1_somebody_who_can_sign_in_acts_every_day(
+    steps: list[tuple[bool, str, Role, int, int | None]], known: set[str]
+) -> None:
+    """Whatever a person adds and ends: as soon as there is an officer, on each day one of the Centre has a login."""
+    officers: list[Officer] = []
+    for adds, login, role, day, until in steps:
+        new = officer(login, role, 7, day, until)
+        ends = [replace(each, until=new.since) if each.login == login and each.serves(new.since) else each for each in officers]
+        after = [*officers, new] if adds else ends
+        if after == officers or (adds and until is not None and until <= day):
+            continue
+        try:
+            if adds:
+                must_fit(officers, new)
+            must_keep_centre(after, NOW)
+            must_leave_a_way(officers, after, NOW, known.__contains__)
+        except NotAuthorised:
+            continue
+        officers = after
+        for number in range(8):
+            serving = [each for each in officers if each.login in known and each.serves(NOW + number * DAY)]
+            assert any(each.role is Role.CENTRE for each in serving), (officers, number)
 
 
 def test_clause_6_1_one_term_at_a_time() -> None:

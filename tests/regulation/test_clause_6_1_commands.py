@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.core import TyperGroup
 
+from clients.terminal import A_LOGIN
 from mic_mail.cli import identity
 from mic_mail.cli.frame import Frame
 from mic_mail.cli.gate import Gate, gate_of
@@ -76,7 +77,7 @@ def furnish(folder):
         ("mailbox", "issue", "--document", "1/CV", "--person", "3"),
         ("mailbox", "issue", "--document", "1/CV", "--unit", "CNTT"),
         ("mailbox", "issue", "--document", "1/CV", "--group", "Công đoàn", "--sponsor", "KHTC"),
-        ("officer", "add", "mai", "Phạm Mai", "--role", "centre", *WHY),
+        ("officer", "add", "mai", "Phạm Mai", "--role", "centre", "--no-login", *WHY),
     ):
         assert desk.run(*words) == 0, desk.err
     for words in (
@@ -84,7 +85,7 @@ def furnish(folder):
         ("hoa", "Vũ Hoà", "--role", "unit", "--unit", "CNTT"),
         ("kiem", "Bùi Kiểm", "--role", "auditor"),
     ):
-        assert desk.by("mai", "officer", "add", *words, *WHY) == 0, desk.err
+        assert desk.by("mai", "officer", "add", *words, "--no-login", *WHY) == 0, desk.err
     return desk
 
 
@@ -438,11 +439,11 @@ def test_clause_6_1_variables_name_nobody(monkeypatch, tmp_path):
 def test_clause_6_1_logins_beyond_ascii(desk):
     """A login with diacritics is entered in any form and acts in any form."""
     composed, split = "đỗ.ấn", "đô\u0303.â\u0301n"
-    assert desk.by("mai", "officer", "add", split, "Đỗ Ấn", "--role", "auditor", *WHY) == 0, desk.err
+    assert desk.by("mai", "officer", "add", split, "Đỗ Ấn", "--role", "auditor", "--no-login", *WHY) == 0, desk.err
     assert desk.run("--actor", composed, "officer", "list") == 0, desk.err
     assert desk.run("--actor", split, "officer", "list") == 0, desk.err
     assert desk.by(split, "unit", "add", "--document", "1/CV", "X", "Y") == 1
-    assert desk.by("mai", "officer", "add", "ma\u200bi", "Giả", "--role", "centre", *WHY) == 2
+    assert desk.by("mai", "officer", "add", "ma\u200bi", "Giả", "--role", "centre", "--no-login", *WHY) == 2
     assert desk.by("mai", "officer", "end", split) == 0, desk.err
     assert desk.by("mai", "officer", "end", composed) == 2
 
@@ -452,8 +453,10 @@ def test_clause_6_1_logins_beyond_ascii(desk):
 
 def test_clause_6_1_terms_begin_and_end(desk):
     """Entered once, ended once, told for any day; an ended officer is nobody, and can name nobody."""
-    assert desk.by("mai", "officer", "add", "tam", "Hồ Tâm", "--role", "centre", "--until", "31/12/2199", *WHY) == 0, desk.err
-    assert desk.by("mai", "officer", "add", "tam", "Hồ Tâm", "--role", "auditor", *WHY) == 1
+    assert (
+        desk.by("mai", "officer", "add", "tam", "Hồ Tâm", "--role", "centre", "--until", "31/12/2199", "--no-login", *WHY) == 0
+    ), desk.err
+    assert desk.by("mai", "officer", "add", "tam", "Hồ Tâm", "--role", "auditor", "--no-login", *WHY) == 1
     assert "officer at that time already" in desk.err
     assert desk.by("tam", "mailbox", "list") == 0
     assert desk.by("mai", "officer", "end", "tam", "--document", "4/QĐ") == 0, desk.err
@@ -485,7 +488,7 @@ def test_clause_6_1_terms_begin_and_end(desk):
 def test_clause_6_1_officers_that_make_no_sense(desk, code, words):
     """Refused whole; past days too, since who acted as what is never changed afterwards."""
     before = desk.seen_by("mai", "officer", "list")
-    assert desk.by("mai", "officer", "add", *words, *WHY) == code, desk.err
+    assert desk.by("mai", "officer", "add", *words, "--no-login", *WHY) == code, desk.err
     assert desk.by("mai", "officer", "add", "x", "X", "--role", "auditor", "--document", " ") == 2
     assert desk.seen_by("mai", "officer", "list") == before
 
@@ -498,10 +501,10 @@ def test_clause_6_1_the_first_is_of_the_centre_and_the_last_stays(tmp_path):
     assert "whoever runs commands counts as the Centre" in desk.out
     assert desk.run("officer", "list") == 0
     assert "No officer is on record yet" in desk.err
-    assert desk.run("officer", "add", "kiem", "Bùi Kiểm", "--role", "auditor", *WHY) == 1
+    assert desk.run("officer", "add", "kiem", "Bùi Kiểm", "--role", "auditor", "--no-login", *WHY) == 1
     assert "first officer has to be one of the Information Centre" in desk.err
-    assert desk.run("officer", "add", "mai", "Phạm Mai", "--role", "centre", "--until", "31/12/2199", *WHY) == 1
-    assert desk.run("officer", "add", "mai", "Phạm Mai", "--role", "centre", *WHY) == 0, desk.err
+    assert desk.run("officer", "add", "mai", "Phạm Mai", "--role", "centre", "--until", "31/12/2199", "--no-login", *WHY) == 1
+    assert desk.run("officer", "add", "mai", "Phạm Mai", "--role", "centre", "--no-login", *WHY) == 0, desk.err
     assert "nobody but officers on record" in desk.err
     assert desk.run("directory", "check") == 1
     assert desk.by("mai", "directory", "check") == 0
@@ -509,9 +512,60 @@ def test_clause_6_1_the_first_is_of_the_centre_and_the_last_stays(tmp_path):
     for day in ((), ("--from", "01/01/2100")):
         assert desk.by("mai", "officer", "end", "mai", *day) == 1
         assert "at least one officer of the Information Centre" in desk.err
-    assert desk.by("mai", "officer", "add", "minh", "Ngô Minh", "--role", "centre", "--from", "01/01/2100", *WHY) == 0
+    assert (
+        desk.by("mai", "officer", "add", "minh", "Ngô Minh", "--role", "centre", "--from", "01/01/2100", "--no-login", *WHY)
+        == 0
+    )
     assert desk.by("mai", "officer", "end", "mai", "--from", "02/01/2100") == 0, desk.err
     assert desk.by("mai", "officer", "end", "minh", "--from", "01/06/2100") == 1
+
+
+def _bare(folder):
+    desk = Desk(folder)
+    assert desk.run("init", "--yes", "--data-dir", str(folder / "data"), "--user", "") == 0, desk.err
+    return desk
+
+
+def test_clause_6_1_the_first_officer_is_somebody_who_can_sign_in(tmp_path):
+    """A login that the machine does not know, and root's, are refused; root goes on under the name of the one it entered."""
+    desk = _bare(tmp_path)
+    assert desk.run("officer", "add", "khong-co-ai", "Phạm Mai", "--role", "centre", *WHY) == 1
+    assert "knows no login khong-co-ai" in desk.err
+    assert "getent passwd khong-co-ai" in desk.err
+    assert desk.run("officer", "add", "root", "Phạm Mai", "--role", "centre", "--no-login", *WHY) == 1
+    assert "no person's own login" in desk.err
+    assert desk.json("officer", "list") == []
+    assert desk.run("officer", "add", A_LOGIN, "Phạm Mai", "--role", "centre", *WHY) == 0, desk.err
+    assert f"--actor {A_LOGIN} ..." in desk.err
+    assert desk.run("mailbox", "list") == 1
+    assert f"--actor (of the Centre: {A_LOGIN})" in desk.err
+    assert desk.run("--actor", A_LOGIN, "mailbox", "list") == 0, desk.err
+
+
+def test_clause_6_1_root_names_an_officer_who_has_no_login(tmp_path):
+    """As in a container, where nobody has one: said in so many words, and root acts on."""
+    desk = _bare(tmp_path)
+    assert desk.run("officer", "add", "mai", "Phạm Mai", "--role", "centre", "--no-login", *WHY) == 0, desk.err
+    assert desk.run("--actor", "mai", "mailbox", "list") == 0, desk.err
+
+
+def test_clause_6_1_a_person_does_not_shut_everybody_out(tmp_path):
+    """Who comes by sudo can name nobody else: the first officer has a login, and the last one with a login stays."""
+    desk = _bare(tmp_path)
+    mai = ("mai", "Phạm Mai", "--role", "centre", "--no-login", *WHY)
+    assert desk.by("binh", "officer", "add", *mai) == 1
+    assert "No officer of the Information Centre would have a login on this machine." in desk.err
+    assert desk.by("binh", "unit", "list") == 0, "nobody is shut out by what was refused"
+    assert desk.by("binh", "officer", "add", A_LOGIN, "Vũ An", "--role", "centre", *WHY) == 0, desk.err
+    assert "You (binh) are no officer" in desk.err
+    assert f"systemd-run --pipe --wait mic-mail --config {tmp_path}/mic-mail.toml --actor {A_LOGIN} ..." in desk.err
+    assert desk.by("binh", "unit", "list") == 1
+    assert desk.by(A_LOGIN, "officer", "add", *mai) == 0, desk.err
+    for day in ((), ("--from", "01/01/2100")):
+        assert desk.by(A_LOGIN, "officer", "end", A_LOGIN, *day) == 1
+        assert "First enter an officer with a login" in desk.err
+    assert desk.run("--actor", A_LOGIN, "officer", "end", A_LOGIN) == 0, desk.err
+    assert desk.run("--actor", "mai", "mailbox", "list") == 0, desk.err
 
 
 def test_clause_6_1_two_ends_at_once(tmp_path):

@@ -257,7 +257,7 @@ def test_before_there_are_officers_nobody_enrols(tmp_path: Path) -> None:
     assert bare.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, bare.err
     assert bare.run("second-factor", "enrol") == 1
     assert bare.run("unit", "add", "--document", "1/CV", "CNTT", "Vụ") == 0
-    assert bare.run("officer", "add", "mai", "Phạm Mai", "--role", "centre", *WHY) == 0
+    assert bare.run("officer", "add", "mai", "Phạm Mai", "--role", "centre", "--no-login", *WHY) == 0
     enrol(bare, "mai")
     assert bare.by("mai", "unit", "add", "--document", "1/CV", "KHTC", "Vụ") == 1
     assert bare.run("--actor", "mai", "unit", "add", "--document", "1/CV", "KHTC", "Vụ") == 0, bare.err

@@ -6,6 +6,7 @@ Nothing is read before a command asks for it, so `--help` and `init` work on a b
 
 import os
 import pwd
+import shlex
 import stat
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -50,6 +51,11 @@ class Frame:
     """As whom the command was let in; None while no officer is on record."""
     _entered: bool = field(default=False, init=False)
     _opened: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
+
+    @property
+    def program(self) -> str:
+        """This program as the person types it: with the configuration, where that is not the usual one."""
+        return "mic-mail" if self.config_path == DEFAULT_CONFIG else f"mic-mail --config {shlex.quote(str(self.config_path))}"
 
     def close(self) -> None:
         """Close what the command has opened. What cannot be ended now is safe to leave."""
@@ -155,7 +161,7 @@ class Frame:
         return normalize("NFC", self.caller.login(self._server_uid()))
 
     @cached_property
-    def _automatic(self) -> bool:
+    def is_automatic(self) -> bool:
         """Whether no person sits at the machine behind this command."""
         return self.caller.is_automatic(self._server_uid())
 
@@ -171,8 +177,8 @@ class Frame:
             self.officer = self.authorise(actor, right)
         else:
             officers = self.whole_directory.officers.all()
-            roles.must_not_pose(officers, self.login, actor, automatic=self._automatic)
-            self.officer = roles.admit(officers, actor, right, self.clock.now())
+            roles.must_not_pose(officers, self.login, actor, automatic=self.is_automatic)
+            self.officer = roles.admit(officers, actor, right, self.clock.now(), automatic=self.is_automatic)
         self._entered = True
 
     def authorise(self, actor: str, right: "Right", unit: "UnitRecord | None" = None) -> "Officer | None":
@@ -183,8 +189,9 @@ class Frame:
         from mic_mail.policy import roles
 
         officers = self.whole_directory.officers.all()
-        roles.must_not_pose(officers, self.login, actor, automatic=self._automatic)
-        return roles.authorise(officers, actor, right, self.clock.now(), units=self._above(unit))
+        roles.must_not_pose(officers, self.login, actor, automatic=self.is_automatic)
+        above = self._above(unit)
+        return roles.authorise(officers, actor, right, self.clock.now(), units=above, automatic=self.is_automatic)
 
     @property
     def is_centre(self) -> bool:

@@ -53,6 +53,15 @@ class Caller:
         return self.uid in {0, server_uid} and self.login(server_uid) == (_name(self.uid) or f"uid-{self.uid}")
 
 
+def knows_login(login: str) -> bool:
+    """Whether this machine has the account, in its own files or by NSS (LDAP, SSSD)."""
+    try:
+        pwd.getpwnam(login)
+    except (KeyError, ValueError):
+        return False
+    return True
+
+
 def _login_uid() -> int | None:
     """None: no session was opened (a service, a container), or this kernel does not say."""
     try:

@@ -1,15 +1,16 @@
 """`mic-mail init`: make a server: configuration file, folders, directory, certificate.
 
-Asks for what was not given as a flag, or takes the defaults with `--yes`. Never overwrites: a file that is there is refused,
-a directory or certificate that is there stays, so running it again after a mishap finishes what was begun.
+Asks a person at a terminal for what was not given as an option; with `--yes`, or where nobody sits, takes the defaults. Never
+overwrites: a file that is there is refused, a directory or certificate that is there stays, so running it again after a
+mishap finishes what was begun.
 """
 
 import contextlib
 import os
-import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -17,23 +18,28 @@ import typer
 
 from mic_mail.auth import passwords
 from mic_mail.cli import output
-from mic_mail.cli.frame import DEFAULT_CONFIG, frame
+from mic_mail.cli.frame import frame
 from mic_mail.cli.gate import open_to_all
-from mic_mail.cli.officer import no_officer_yet
+from mic_mail.cli.identity import knows_login
+from mic_mail.cli.officer import enter, no_officer_yet
 from mic_mail.cli.options import YesOption
 from mic_mail.cli.output import say
 from mic_mail.clock import Clock
-from mic_mail.config import document
-from mic_mail.config.load import ConfigErrors, load, parse
+from mic_mail.config import document as manual
+from mic_mail.config.doors import DOORS
+from mic_mail.config.load import ConfigErrors, Mistake, load, parse
 from mic_mail.config.model import Config
 from mic_mail.directory import migrating  # noqa: F401  # loaded as root: it may lie where the server's account cannot read
 from mic_mail.directory.repository import Directory
-from mic_mail.errors import Refused, Text, Trouble, in_ascii
+from mic_mail.errors import BadInput, MicMailError, Refused, Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason as system_reason
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.calendar import local_day
+from mic_mail.policy.names import tidy
+from mic_mail.policy.roles import CLAUSE, Officer, Role, must_be_a_persons, must_be_known, tidy_login
 from mic_mail.process import privileges
 from mic_mail.process.startup import make_folders
+from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.operations.working_calendar import prefill
 
 app = typer.Typer()
@@ -63,6 +69,29 @@ def init(
         str | None, typer.Option("--ministry", help=say("Tên cơ quan chủ quản.", "Name of the ministry."))
     ] = None,
     user: Annotated[str | None, typer.Option("--user", help=say("Tài khoản chạy máy chủ.", "Account to run as."))] = None,
+    port: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--port",
+            metavar=say("CỔNG=SỐ", "NAME=NUMBER"),
+            help=say("Số hiệu cổng khác thông lệ, ví dụ https=8443.", "A port other than the usual one, as https=8443."),
+        ),
+    ] = None,
+    officer: Annotated[
+        str | None,
+        typer.Option(
+            "--officer",
+            metavar="LOGIN",
+            help=say("Tài khoản của cán bộ quản trị đầu tiên.", "Login of the first officer."),
+        ),
+    ] = None,
+    officer_name: Annotated[
+        str | None, typer.Option("--officer-name", help=say("Họ và tên cán bộ đó.", "The officer's full name."))
+    ] = None,
+    document: Annotated[
+        str | None,
+        typer.Option("--document", help=say("Quyết định phân công cán bộ đó.", "The decision that appoints the officer.")),
+    ] = None,
     yes: YesOption = False,
 ) -> None:
     here = frame(ctx)
@@ -72,42 +101,87 @@ def init(
             Text(f"Đã có {path}.", f"There is {in_ascii(path)} already."),
             remedy=Text("Sửa tệp đó, hoặc chọn tệp khác bằng --config.", "Edit that file, or name another one with --config."),
         )
-    answers = {
+    asking = not yes and sys.stdin.isatty()
+    answers: dict[str, str | None] = {
         "server.domain": domain,
         "server.hostname": hostname,
         "server.data_dir": None if data_dir is None else str(data_dir),
         "regulation.support": support,
         "regulation.ministry": ministry,
         "server.user": user or DEFAULTS.server.user,
+        PORTS: " ".join(port) if port else None,
     }
-    config = _settled(answers, path, asking=not yes)
+    first = _first_officer(officer, officer_name, document, here.clock.now()) if officer else None
+    config = _settled(answers, path, asking=asking)
+    if asking and first is None:
+        first = _ask_first_officer(here.clock.now())
     has_officers = make(config, path, here.clock)
     output.note(
         Text(
-            f"Đã tạo {path} và {config.server.data_dir}. Việc tiếp theo:",
-            f"Made {in_ascii(path)} and {in_ascii(config.server.data_dir)}. Next:",
+            f"Đã tạo {path} và {config.server.data_dir}.",
+            f"Made {in_ascii(path)} and {in_ascii(config.server.data_dir)}.",
         )
     )
-    for number, step in enumerate(_next_steps(path, has_officers=has_officers), 1):
+    if first is not None and not has_officers:
+        enter(here, first, Origin(here.actor(), "", first.document))
+        has_officers = True
+    output.note(Text("Việc tiếp theo:", "Next:"))
+    for number, step in enumerate(_next_steps(here.program, path, has_officers=has_officers), 1):
         output.note(Text(f"  {number}. {step.vi}", f"  {number}. {step.en}"))
     if not has_officers:
         output.note(no_officer_yet())
 
 
-def _next_steps(path: Path, *, has_officers: bool) -> Iterator[Text]:
+def _first_officer(login: str, name: str | None, document: str | None, now: datetime) -> Officer:
+    """The officer whom the options name; refused before anything is made where nobody could sign in as that one."""
+    if not (name and name.strip() and document and document.strip()):
+        raise BadInput(
+            Text("--officer cần --officer-name và --document.", "--officer needs --officer-name and --document."), clause=CLAUSE
+        )
+    login = tidy_login(login)
+    must_be_a_persons(login)
+    must_be_known(login, knows_login)
+    return Officer(login, tidy(name), Role.CENTRE, None, since=now, document=document.strip())
+
+
+def _ask_first_officer(now: datetime) -> Officer | None:
+    """Ask who the first officer is until the answer makes sense; None: later, by `officer add`."""
+    while True:
+        login = _ask(
+            Text("Tài khoản của cán bộ quản trị đầu tiên (để trống: ghi nhận sau)", "Login of the first officer (empty: later)")
+        )
+        if not login.strip():
+            return None
+        name = _ask(Text("Họ và tên cán bộ", "The officer's full name"))
+        document = _ask(Text("Quyết định phân công số", "Number of the decision that appoints the officer"))
+        try:
+            return _first_officer(login.strip(), name, document, now)
+        except MicMailError as error:
+            output.failure(error)
+
+
+def _ask(question: Text, default: str = "") -> str:
+    return str(typer.prompt(output.told(question), default=default, show_default=bool(default)))
+
+
+def _next_steps(program: str, path: Path, *, has_officers: bool) -> Iterator[Text]:
     """What is still to be done, in this order, before people can use the server."""
-    command = "mic-mail" if path == DEFAULT_CONFIG else f"mic-mail --config {shlex.quote(str(path))}"
-    yield Text(f"Xem lại {path}: các cổng ở mục [listen].", f"Read {in_ascii(path)}: the ports are in [listen].")
+    yield Text(f"Xem lại {path}.", f"Read {in_ascii(path)}.")
     if not has_officers:
-        add = f"{command} officer add"
+        add = f"{program} officer add"
         yield Text(
             f'Ghi nhận cán bộ đầu tiên: {add} TÊN-ĐĂNG-NHẬP "HỌ TÊN" --role centre --document SỐ-QUYẾT-ĐỊNH',
             f'Enter the first officer: {in_ascii(add)} LOGIN "NAME" --role centre --document NUMBER',
         )
-    yield Text(f"Chạy: {command} serve", f"Run: {in_ascii(command)} serve")
-    yield Text(f"Khai báo tên miền: {command} dns records", f"Publish in the DNS: {in_ascii(command)} dns records")
+    yield Text(
+        f"Kiểm tra máy và các cổng: {program} config check", f"Check machine and ports: {in_ascii(program)} config check"
+    )
+    yield Text(f"Chạy: {program} serve", f"Run: {in_ascii(program)} serve")
+    yield Text(f"Khai báo tên miền: {program} dns records", f"Publish in the DNS: {in_ascii(program)} dns records")
 
 
+PORTS = "listen"
+"""The answer that names ports; each becomes a setting of `[listen]`."""
 QUESTIONS: Mapping[str, tuple[str, Text]] = {
     "server.domain": ("--domain", Text("Tên miền", "Domain")),
     "server.hostname": ("--hostname", Text("Tên máy chủ", "Host name")),
@@ -115,6 +189,10 @@ QUESTIONS: Mapping[str, tuple[str, Text]] = {
     "regulation.support": ("--support", Text("Hộp thư hỗ trợ", "Help desk")),
     "regulation.ministry": ("--ministry", Text("Tên cơ quan chủ quản", "Name of the ministry")),
     "server.user": ("--user", Text("Tài khoản chạy máy chủ", "Account to run as")),
+    PORTS: (
+        "--port",
+        Text("Cổng cần đổi, ví dụ https=8443 (để trống: như trên)", "Ports to change, as https=8443 (empty: as above)"),
+    ),
 }
 
 
@@ -123,19 +201,29 @@ def _settled(answers: dict[str, str | None], path: Path, *, asking: bool) -> Con
     while True:
         for key, answer in answers.items():
             if answer is None:
+                if asking and key == PORTS:
+                    usual = ", ".join(f"{door} {DEFAULTS.listen.port(door)}" for door in DOORS)
+                    output.note(Text(f"Các cổng: {usual}.", f"Ports: {usual}."))
                 default = _default(key)
-                answers[key] = str(typer.prompt(output.told(QUESTIONS[key][1]), default=default)) if asking else default
+                answers[key] = _ask(QUESTIONS[key][1], default) if asking else default
         try:
             return _parsed(answers, path)
         except ConfigErrors as errors:
-            wrong = {mistake.key for mistake in errors.mistakes}
-            if not asking or not sys.stdin.isatty() or not wrong <= answers.keys():
+            wrong = {_question(mistake.key) for mistake in errors.mistakes}
+            if not asking or not wrong <= answers.keys():
                 raise
             output.failure(errors)
             answers.update(dict.fromkeys(wrong))
 
 
+def _question(key: str) -> str:
+    """Under which answer a setting stands."""
+    return PORTS if key.startswith(f"{PORTS}.") else key
+
+
 def _default(key: str) -> str:
+    if key == PORTS:
+        return ""
     node: object = DEFAULTS
     for name in key.split("."):
         node = getattr(node, name)
@@ -144,12 +232,36 @@ def _default(key: str) -> str:
 
 def _parsed(answers: Mapping[str, str | None], path: Path) -> Config:
     """The same checks and the same words as for a file; a mistake has the option for its place."""
-    lines = [f"{key} = {document.value(answer)}" for key, answer in answers.items()]
+    lines = [f"{key} = {manual.value(answer)}" for key, answer in answers.items() if key != PORTS]
     try:
+        ports = dict(_named_port(word, path) for word in (answers[PORTS] or "").replace(",", " ").split())
+        lines += [f"{PORTS}.{door} = {number}" for door, number in ports.items()]
         return parse("\n".join(lines).encode(errors="surrogateescape"), path)
     except ConfigErrors as errors:
-        placed = [replace(m, option=QUESTIONS[m.key][0]) if m.key in QUESTIONS else m for m in errors.mistakes]
+        placed = [
+            replace(m, option=QUESTIONS[question][0]) if (question := _question(m.key)) in QUESTIONS else m
+            for m in errors.mistakes
+        ]
         raise ConfigErrors(placed) from errors
+
+
+def _named_port(word: str, path: Path) -> tuple[str, int]:
+    """A port as it is typed: `https=8443`."""
+    door, _, number = word.partition("=")
+    if door not in DOORS or not (number.isascii() and number.isdigit()):
+        known = ", ".join(DOORS)
+        raise ConfigErrors(
+            [
+                Mistake(
+                    path,
+                    0,
+                    PORTS,
+                    Text(f"“{word}” không phải là cổng", f"{in_ascii(word)!r} is no port"),
+                    Text(f"Viết như https=8443. Tên các cổng: {known}.", f"Write it as https=8443. The names: {known}."),
+                )
+            ]
+        )
+    return door, int(number)
 
 
 def make(config: Config, path: Path, clock: Clock) -> bool:
@@ -173,7 +285,7 @@ def make(config: Config, path: Path, clock: Clock) -> bool:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             if owner is not None:  # root's to change, the server's to read
                 os.fchown(descriptor, -1, owner.gid)
-            file.write(document.write(config, output.language()))
+            file.write(manual.write(config, output.language()))
     except OSError as error:
         where, why = str(error.filename), system_reason(error)
         raise Trouble(Text(f"Không tạo được {where}: {why.vi}.", f"{in_ascii(where)} cannot be made: {why.en}.")) from error

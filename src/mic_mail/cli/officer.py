@@ -3,6 +3,7 @@
 The first one is of the Centre; from then on nobody else acts, and at every time one of the Centre remains.
 """
 
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
@@ -13,6 +14,7 @@ from mic_mail.cli import output
 from mic_mail.cli.days import read_day, read_instant
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
+from mic_mail.cli.identity import knows_login
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
@@ -22,7 +24,18 @@ from mic_mail.i18n import dates
 from mic_mail.policy.authority import after_day
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.names import tidy
-from mic_mail.policy.roles import CLAUSE, Officer, Right, Role, must_fit, must_keep_centre, tidy_login
+from mic_mail.policy.roles import (
+    CLAUSE,
+    Officer,
+    Right,
+    Role,
+    must_be_a_persons,
+    must_be_known,
+    must_fit,
+    must_keep_centre,
+    must_leave_a_way,
+    tidy_login,
+)
 from mic_mail.policy.wording import ROLES
 from mic_mail.services.mailboxes.credentials import Origin
 
@@ -67,6 +80,16 @@ def add(
     ] = None,
     begins: FromOption = None,
     until: Annotated[str | None, typer.Option("--until", help=say("Đến hết ngày.", "Last day."))] = None,
+    no_login: Annotated[
+        bool,
+        typer.Option(
+            "--no-login",
+            help=say(
+                "Tài khoản chưa có trên máy này, hoặc cán bộ không có (container).",
+                "The login is not on this machine yet, or never will be (container).",
+            ),
+        ),
+    ] = False,
     reason: WhyOption = "",
     actor: ActorOption = None,
 ) -> None:
@@ -88,21 +111,35 @@ def add(
     )
     if officer.until is not None and officer.until <= max(now, officer.since):
         raise BadInput(Text("Thời hạn kết thúc trước khi bắt đầu.", "The term ends before it begins."))
-    origin = Origin(here.actor(actor), reason, officer.document)
-    is_first = not here.directory.officers.all()
+    enter(here, officer, Origin(here.actor(actor), reason, officer.document), unit=unit, no_login=no_login)
+
+
+def enter(here: Frame, officer: Officer, origin: Origin, *, unit: str | None = None, no_login: bool = False) -> None:
+    """Enter an officer as whom somebody can act: of the machine's logins, unless it is said that the officer has none."""
+    now = here.clock.now()
+    is_first = not here.whole_directory.officers.all()
 
     def check(before: Sequence[Officer], after: Sequence[Officer]) -> None:
+        must_be_a_persons(officer.login)
         must_fit(before, officer)
         must_keep_centre(after, now)
+        if not no_login:
+            must_be_known(officer.login, knows_login)
+        _must_leave_a_way(here, before, after, now)
 
     with on_record(
-        here, "officer_add", officer.login, origin, role=role.value, unit=unit, since=officer.since, until=officer.until
+        here, "officer_add", officer.login, origin, role=officer.role.value, unit=unit, since=officer.since, until=officer.until
     ):
         here.directory.officers.add(officer, check)
-    _tell_added(officer, is_first=is_first)
+    _tell_added(here, officer, is_first=is_first)
 
 
-def _tell_added(officer: Officer, *, is_first: bool) -> None:
+def _must_leave_a_way(here: Frame, before: Sequence[Officer], after: Sequence[Officer], now: datetime) -> None:
+    if not here.is_automatic:  # root names an officer by --actor, whoever that is
+        must_leave_a_way(before, after, now, knows_login)
+
+
+def _tell_added(here: Frame, officer: Officer, *, is_first: bool) -> None:
     named, since = ROLES[officer.role], officer.since
     output.note(
         Text(
@@ -117,6 +154,26 @@ def _tell_added(officer: Officer, *, is_first: bool) -> None:
                 "From now on nobody but officers on record runs administrative commands.",
             )
         )
+        if here.login != officer.login:
+            output.note(_how_to_go_on(here, officer))
+
+
+def _how_to_go_on(here: Frame, officer: Officer) -> Text:
+    """What the person who entered the first officer does from now on, as no officer."""
+    acting = f"{here.program} --actor {shlex.quote(officer.login)}"
+    if here.is_automatic:
+        return Text(
+            f"Tài khoản {here.login} không phải cán bộ, vì vậy phải nêu tên cán bộ: {acting} ...",
+            f"{in_ascii(here.login)} is no officer, and names one from now on: {in_ascii(acting)} ...",
+        )
+    return Text(
+        f"Ông/Bà ({here.login}) không phải cán bộ: từ nay {officer.login} đăng nhập vào máy này, chạy sudo {here.program} ... "
+        "và ghi nhận thêm cán bộ khác nếu cần. Khi không cán bộ nào đăng nhập được, root chạy: "
+        f"systemd-run --pipe --wait {acting} ...",
+        f"You ({in_ascii(here.login)}) are no officer: from now on {in_ascii(officer.login)} signs in to this machine, runs "
+        f"sudo {in_ascii(here.program)} ... and enters further officers. When no officer can sign in, root runs: "
+        f"systemd-run --pipe --wait {in_ascii(acting)} ...",
+    )
 
 
 @app.command(help=say("Chấm dứt nhiệm vụ quản trị.", "End an officer's term."))
@@ -143,6 +200,7 @@ def end(
                 Text(f"{login} không phải là cán bộ vào lúc đó.", f"{in_ascii(login)} is no officer then."), clause=CLAUSE
             )
         must_keep_centre(after, now)
+        _must_leave_a_way(here, before, after, now)
 
     with on_record(here, "officer_end", login, origin, at=at):
         here.directory.officers.end(login, at, check)

@@ -12,7 +12,7 @@ officer is entered. From then on some officer of the Centre serves at every inst
 """
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -118,8 +118,20 @@ def must_not_pose(officers: Sequence[Officer], login: str, actor: str, *, automa
 
 # ------------------------------------------------------------ acts
 
+_SIGN_IN = Text("Đăng nhập vào máy này bằng tài khoản của cán bộ.", "Sign in to the machine as an officer.")
 
-def admit(officers: Sequence[Officer], login: str, right: Right, now: datetime) -> Officer | None:
+
+def _ways_in(officers: Sequence[Officer], now: datetime) -> Text:
+    """What root does who is no officer: it names one, and is told who there is."""
+    logins = dict.fromkeys(each.login for each in officers if each.role is Role.CENTRE and each.serves(now))
+    named = ", ".join(logins)
+    return Text(
+        f"Đăng nhập bằng tài khoản của cán bộ, hoặc nêu tên cán bộ bằng --actor (của Trung tâm: {named}).",
+        f"Sign in to the machine as an officer, or name one by --actor (of the Centre: {in_ascii(named)}).",
+    )
+
+
+def admit(officers: Sequence[Officer], login: str, right: Right, now: datetime, *, automatic: bool = False) -> Officer | None:
     """The officer whose `right` `login` uses, if only for one unit; None while no officer is on record."""
     if not officers:
         return None
@@ -128,10 +140,7 @@ def admit(officers: Sequence[Officer], login: str, right: Right, now: datetime) 
         raise NotAuthorised(
             Text(f"{login} không phải cán bộ quản trị hệ thống.", "The actor is no officer of this server."),
             clause=CLAUSE,
-            remedy=Text(
-                "Đăng nhập bằng tài khoản của cán bộ, hoặc nêu tên cán bộ bằng --actor.",
-                "Sign in to the machine as an officer, or name an officer by --actor.",
-            ),
+            remedy=_ways_in(officers, now) if automatic else _SIGN_IN,
         )
     if right not in RIGHTS[officer.role]:
         raise NotAuthorised(
@@ -147,13 +156,19 @@ def admit(officers: Sequence[Officer], login: str, right: Right, now: datetime) 
 
 
 def authorise(
-    officers: Sequence[Officer], login: str, right: Right, now: datetime, *, units: frozenset[int] | None = None
+    officers: Sequence[Officer],
+    login: str,
+    right: Right,
+    now: datetime,
+    *,
+    units: frozenset[int] | None = None,
+    automatic: bool = False,
 ) -> Officer | None:
     """The officer whose `right` `login` uses for an act; None while no officer is on record.
 
     `units`: the unit that the act concerns and those above it; None: it concerns the whole ministry.
     """
-    officer = admit(officers, login, right, now)
+    officer = admit(officers, login, right, now, automatic=automatic)
     if officer is not None and officer.role is Role.UNIT and (units is None or officer.unit_id not in units):
         raise NotAuthorised(
             Text("Quản trị viên đơn vị chỉ làm việc cho đơn vị mình.", "A unit's administrator acts for the own unit alone."),
@@ -191,6 +206,53 @@ def must_fit(officers: Sequence[Officer], new: Officer) -> None:
             clause=CLAUSE,
             remedy=Text("Trước hết: mic-mail officer end.", "First: mic-mail officer end."),
         )
+
+
+def must_be_a_persons(login: str) -> None:
+    """Refuse `root`: what it does names no person, and an account that was an officer's could name no other one."""
+    if login == "root":
+        raise NotAuthorised(
+            Text("root không phải là tài khoản của một người.", "root is no person's own login."),
+            clause=CLAUSE,
+            remedy=Text(
+                "Ghi nhận tài khoản riêng của cán bộ; root vẫn chạy được lệnh khi nêu --actor.",
+                "Enter the officer's own login; root goes on to run commands by --actor.",
+            ),
+        )
+
+
+def must_be_known(login: str, knows: Callable[[str], bool]) -> None:
+    """Refuse a login that this machine does not know: nobody could sign in and act as that officer."""
+    if not knows(login):
+        raise NotAuthorised(
+            Text(f"Máy này không có tài khoản {login}.", f"This machine knows no login {in_ascii(login)}."),
+            clause=CLAUSE,
+            remedy=Text(
+                f"Tạo tài khoản trước (kiểm tra: getent passwd {login}). Nếu cán bộ không có tài khoản trên máy này, như trong "
+                "container, thêm --no-login: khi đó chỉ lệnh của root nêu --actor mới thực hiện thay được.",
+                f"Make the account first (see: getent passwd {in_ascii(login)}). Where the officer is to have none here, as in "
+                "a container, add --no-login: then only root can act for the officer, by --actor.",
+            ),
+        )
+
+
+def must_leave_a_way(before: Sequence[Officer], after: Sequence[Officer], now: datetime, knows: Callable[[str], bool]) -> None:
+    """Refuse to leave none of the Centre who can sign in to this machine, today or on a day to come, where one could before."""
+    known_before, known_after = ([each for each in terms if knows(each.login)] for terms in (before, after))
+    edges = {edge for each in after for edge in (each.since, each.until) if edge is not None and edge > now}
+    for instant in {now, *edges}:
+        if (not before or _centre_serves(known_before, instant)) and not _centre_serves(known_after, instant):
+            raise NotAuthorised(
+                Text(
+                    "Sẽ không còn cán bộ nào của Trung tâm Thông tin có tài khoản trên máy này.",
+                    "No officer of the Information Centre would have a login on this machine.",
+                ),
+                clause=CLAUSE,
+                remedy=Text(
+                    "Trước hết ghi nhận một cán bộ có tài khoản trên máy này, không có thời hạn.",
+                    "First enter an officer with a login on this machine, without a last day.",
+                ),
+            )
 
 
 def must_keep_centre(officers: Sequence[Officer], now: datetime) -> None:
