@@ -5,7 +5,8 @@ file only. On disk and between modules an instant is an aware `datetime` in UTC,
 where the name ends in `_us`. The regulation counts in `HO_CHI_MINH` (Vietnam has had no change of offset since 1975).
 
 The wall clock can be set, also to a false time. A clock here knows its steps: by how much the wall clock was set since it was
-believed last (`docs/decisions/0094`). What is cached under a `Validity` is not believed before it was made.
+believed last (`docs/decisions/0094`). What is cached under a `Validity` is not believed before it was made, and an age never
+counts over a step.
 """
 
 import time
@@ -67,8 +68,17 @@ class Clock(Protocol):
     def steady_us(self) -> int:
         """Likewise in microseconds since the epoch."""
 
+    def readings(self) -> tuple[datetime, ...]:
+        """The instants that may be the present one: the wall clock's, and while that is not settled the steady one, too."""
+
+    def age_seconds(self, at_us: int) -> float:
+        """Seconds since an instant on record, by the steady time; since the last believed step at most."""
+
     def believe(self, now: datetime) -> None:
         """Take `now` for the true present instant."""
+
+    ages_from: datetime | None
+    """When a step was believed last: what is on record from before may be of another time. None: no step is known."""
 
 
 STEP_SECONDS = 60.0
@@ -80,6 +90,7 @@ class _SteppedClock:
 
     def __init__(self) -> None:
         self._believed = self._offset(self.now())
+        self.ages_from: datetime | None = None
 
     def now(self) -> datetime:
         raise NotImplementedError
@@ -108,7 +119,19 @@ class _SteppedClock:
         step = self.step_seconds()
         return self.now_us() - (0 if abs(step) <= STEP_SECONDS else round(step * 1_000_000))
 
+    def readings(self) -> tuple[datetime, ...]:
+        return (self.now(),) if self.is_settled() else (self.now(), self.steady_now())
+
+    def age_seconds(self, at_us: int) -> float:
+        now_us = self.steady_us()
+        from_us = 0 if self.ages_from is None else int(self.ages_from.timestamp() * 1_000_000)
+        if at_us > now_us:
+            at_us = from_us or now_us
+        return max(0, now_us - max(at_us, from_us)) / 1_000_000
+
     def believe(self, now: datetime) -> None:
+        if abs(self._offset(now) - self._believed) > STEP_SECONDS:
+            self.ages_from = now
         self._believed = self._offset(now)
 
 

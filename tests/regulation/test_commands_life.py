@@ -19,6 +19,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.notices.catalogue import CATALOGUE
+from mic_mail.log.audit import Audit
 from mic_mail.policy.calendar import add_days, local_day
 from mic_mail.policy.facts import Draft, Fact, FactKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
@@ -532,6 +533,35 @@ def test_the_clock(desk: Desk) -> None:
     desk.done("clock", "confirm", "--reason", "máy chủ ngừng để nâng cấp")
     assert "The clock is trusted." in desk.err
     assert json.loads(desk.done("clock", "show", "--json"))["trusted"] is True
+
+
+def test_no_act_under_a_clock_that_is_wrong(desk: Desk) -> None:
+    """Of a clock that this very boot contradicts by more than an hour an act says so, and does and records nothing."""
+    mark, clock = desk.config.server.data_dir / "clock.mark", SystemClock()
+    act = ("mailbox", "suspend", ADDRESS, "--cause", "c", "--reason", "x", "--document", "5/CV")
+    mark.write_text(f"{(clock.now() - timedelta(days=400)).isoformat()}\nboot={clock.boot_id}@{clock.boottime()}\n")
+    audit = Audit(desk.config.log_dir, clock=clock)
+    before = list(audit.acts())
+    assert desk.run(*act) == 1
+    assert "nothing was done or recorded" in desk.err
+    assert list(audit.acts()) == before
+    desk.done("clock", "confirm", "--reason", "đồng hồ đúng")
+    desk.done(*act)
+
+
+def test_what_a_false_clock_recorded(desk: Desk) -> None:
+    """Facts and acts that lie ahead of now, or of what was recorded after them, are listed; others are not."""
+    directory = desk.directory(-20)
+    mailbox_id = directory.mailbox(ADDRESS).mailbox_id
+    directory.append_fact(mailbox_id, Draft(FactKind.SUSPENDED, directory.facts(mailbox_id)[0].effective_at, "server"))
+    directory.close()
+    Audit(desk.config.log_dir, clock=ManualClock(SystemClock().now() + timedelta(days=20))).record(
+        actor="mai", act="mailbox_hold", subject=ADDRESS
+    )
+    listed = json.loads(desk.done("clock", "records", "--json"))
+    assert [(row["what"], row["subject"]) for row in listed] == [("suspended", ADDRESS), ("mailbox_hold", ADDRESS)]
+    assert all(row["recorded_at"] > SystemClock().now().isoformat() for row in listed)
+    assert "suspended" in desk.done("clock", "records")
 
 
 def test_ranks_of_the_ministry(desk: Desk) -> None:

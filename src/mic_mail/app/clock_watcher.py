@@ -1,11 +1,12 @@
 """Each process notices within a second that the wall clock was set: cached answers are asked again and timers set anew, and the
 clock is believed, or not yet (`docs/decisions/0094`).
 
-A process begins with the time of the mark (`services.mailboxes.clockmark`), where the machine's clock contradicts it. A step is
-believed once the clock agrees with the mark, which an operator can set (`clock confirm`), or where it has lasted for
-SETTLE_SECONDS and is one forward of at most LONGEST_GAP (a machine that was paused looks like that) or back of at most
-CLOCK_STEP (a clock that went wrong slowly). Until then the clock is not settled:
-sessions go on by the steady time, uses wait to be recorded, and jobs that act by the clock wait (`operations.housekeeping`).
+A process begins with the time of the mark (`services.mailboxes.clockmark`), where the machine's clock contradicts it; after
+more than an hour in which nothing ran what waits counts its age anew. A step is believed once the clock agrees with the mark,
+which an operator can set (`clock confirm`), or where it has lasted for SETTLE_SECONDS and is one forward of at most
+LONGEST_GAP (a machine that was paused looks like that) or back of at most CLOCK_STEP (a clock that went wrong slowly). Until
+then the clock is not settled: sessions go on by the steady time, uses wait to be recorded, and jobs that act by the clock
+wait (`operations.housekeeping`).
 """
 
 import asyncio
@@ -28,12 +29,17 @@ LONGEST_GAP = timedelta(days=31)
 
 def begin_by_the_mark(data_dir: Path, clock: Clock) -> None:
     """Doubt a clock that contradicts the mark, before anything is recorded by it. Blocking."""
-    expected = ClockMark(data_dir, clock).expected()
+    mark = ClockMark(data_dir, clock)
+    expected = mark.expected()
     if expected is None:
         return
     instant, is_certain = expected
-    if is_certain or not -CLOCK_STEP <= clock.now() - instant <= LONGEST_GAP:
+    gap = clock.now() - instant
+    if is_certain or not -CLOCK_STEP <= gap <= LONGEST_GAP:
         clock.believe(instant)
+        clock.ages_from = mark.ages_from
+    else:  # nothing was tried meanwhile, if the clock is right
+        clock.ages_from = clock.now() if gap > CLOCK_STEP else mark.ages_from
 
 
 class ClockWatcher:

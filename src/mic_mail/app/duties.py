@@ -124,7 +124,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         known = rooms.access.known_networks()
         names = [(mailbox, network) for mailbox, network, _ in known]
         if names != saved:  # also their order, which moves with each that is heard of
-            now = rooms.clock.now().timestamp()
+            now = rooms.clock.steady_now().timestamp()
             await rooms.lanes.io(knownnetworks.save, rooms.config.server.data_dir, known, now)
             saved[:] = names
 
@@ -148,14 +148,14 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         await keys.switch(lambda: Resolver(names.nameservers, seconds=names.seconds), rooms.lanes, rooms.log)
 
     return [
-        Duty("working_calendar", CALENDAR_SECONDS, working_calendar),
+        Duty("working_calendar", CALENDAR_SECONDS, working_calendar, by_clock=True),
         *_about_requests(rooms),
         Duty("spool", SPOOL_SECONDS, spool),
         Duty("secrecy", SECRECY_SECONDS, _secrecy_cases(rooms).look),
         Duty("quarantine", SECRECY_SECONDS, _quarantine_cases(rooms).look),
-        Duty("teaching", TEACHING_SECONDS, _teaching(rooms).round),
+        Duty("teaching", TEACHING_SECONDS, _teaching(rooms).round, by_clock=True),
         Duty("sweep", SWEEP_SECONDS, sweep),
-        Duty("exports", SWEEP_SECONDS, exports),
+        Duty("exports", SWEEP_SECONDS, exports, by_clock=True),
         Duty("rescan", rooms.config.storage.rescan, visits.rescan),
         Duty("certificate", CERTIFICATE_SECONDS, _certificate_watch(rooms, life).round, by_clock=True),
         Duty("dkim", SWITCH_SECONDS, dkim, by_clock=True),
@@ -189,7 +189,7 @@ def _about_requests(rooms: Rooms) -> list[Duty]:
         await rooms.lanes.io(remind, rooms.directory, rooms.store, rooms.config, rooms.clock, rooms.access.snapshot)
 
     return [
-        Duty("requests", INTAKE_SECONDS, requests),
+        Duty("requests", INTAKE_SECONDS, requests, by_clock=True),
         Duty("overdue_requests", REMINDER_SECONDS, overdue_requests, by_clock=True),
     ]
 

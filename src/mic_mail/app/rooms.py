@@ -254,7 +254,7 @@ async def _open_access(ground: _Ground, directory: Directory, secret: bytes) -> 
         digest_key=secret,
         tell=ground.feed.say,
     )
-    now = ground.clock.now().timestamp()
+    now = ground.clock.steady_now().timestamp()
     access.remember(await lanes.io(lambda: list(knownnetworks.load(config.server.data_dir, now))))
     ground.feed.listen(access.hear)
     return access

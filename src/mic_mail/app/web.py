@@ -208,7 +208,7 @@ class WebProcess:
             digest_key=self._key,
             tell=self._feed.say,
         )
-        now = self._clock.now().timestamp()
+        now = self._clock.steady_now().timestamp()
         self._access.remember(await self._lanes.io(lambda: list(knownnetworks.load(self._config.server.data_dir, now))))
         self._access.exposure = self._exposure()
         self._feed.listen(self._access.hear)

@@ -16,8 +16,8 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "The machine's clock was set by {seconds} seconds; believed: {settled}",
     ),
     "false_instants_mended": (
-        "Sửa mốc thời gian ghi theo đồng hồ sai: {uses} hộp thư, {app_passwords} mật khẩu ứng dụng, {notices} thông báo",
-        "Mended instants that a false clock had recorded: {uses} mailboxes, {app_passwords} app passwords, {notices} notices",
+        "Sửa giờ ghi sai: {uses} hộp thư, {app_passwords} mật khẩu ứng dụng, {notices} thông báo, {second_factors} mã hai bước",
+        "Mended false times: {uses} mailboxes, {app_passwords} app passwords, {notices} notices, {second_factors} codes",
     ),
     "signed_in": (
         "{mailbox} đăng nhập từ {peer} qua {door} ({mechanism}), phiên {session}",

@@ -116,6 +116,15 @@ class SecondFactors:
 
         return self._tables.change(work)
 
+    def mend_steps_ahead(self, present: int, latest: int) -> int:
+        """Of factors whose last code is of a step after `latest`, codes after the `present` step are good again; how many."""
+
+        def work(session: Session, _version: int) -> int:
+            ahead = update(SecondFactorRow).where(SecondFactorRow.last_step > latest).values(last_step=present)
+            return len(session.scalars(ahead.returning(SecondFactorRow.holder)).all())
+
+        return self._tables.change(work)
+
     def was_wrong(self, holder: str) -> None:
         """One more wrong code since the last right one."""
 

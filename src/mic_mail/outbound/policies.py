@@ -134,7 +134,7 @@ class Policies:
 
     async def refresh(self) -> None:
         """Fetch anew what is a day old, has had half of its time, or was fetched under a clock that has been set back since."""
-        now_us, now = self._clock.now_us(), self._clock.monotonic()
+        now_us, now = self._clock.steady_us(), self._clock.monotonic()
         due = [
             domain
             for domain, kept in (await self._all()).items()
@@ -190,19 +190,19 @@ class Policies:
             self._failed.note(domain, policy_id, self._clock.monotonic())
             self._tell("tls_policy_not_fetched", domain=domain, policy=policy_id, error=str(error))
             return None
-        await self._keep(domain, _Kept(policy, policy_id, self._clock.now_us()))
+        await self._keep(domain, _Kept(policy, policy_id, self._clock.steady_us()))
         return policy
 
     # ------------------------------------------------------------ what is kept
 
     def _in_force(self, all_kept: dict[str, _Kept], domain: str) -> _Kept | None:
         kept = all_kept.get(domain)
-        return kept if kept is not None and self._clock.now_us() < kept.ends_at_us() else None
+        return kept if kept is not None and self._clock.steady_us() < kept.ends_at_us() else None
 
     async def _all(self) -> dict[str, _Kept]:
         async with self._reading:
             if self._kept is None:
-                self._kept = await self._lanes.io(self._read, self._clock.now_us())
+                self._kept = await self._lanes.io(self._read, self._clock.steady_us())
         return self._kept
 
     async def _keep(self, domain: str, kept: _Kept) -> None:
@@ -210,7 +210,7 @@ class Policies:
         all_kept = await self._all()
         before = all_kept.get(domain)
         all_kept[domain] = kept
-        now_us = self._clock.now_us()
+        now_us = self._clock.steady_us()
         gone = [name for name, each in all_kept.items() if name != domain and each.ends_at_us() <= now_us]
         for name in gone:
             del all_kept[name]

@@ -99,7 +99,7 @@ class Signer:
                 header, rest = _read_header(file)
                 fields = dkim.split_header(header)
                 mine = keys.get(_author_domain(fields), [])
-                return _signed(file, fields, rest, mine, self._clock.now_us() // 1_000_000) if mine else b""
+                return _signed(file, fields, rest, mine, self._clock.steady_us() // 1_000_000) if mine else b""
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - mail must not stop for what is wrong in one message, or here

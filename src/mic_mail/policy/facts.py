@@ -15,7 +15,7 @@ keys, no blanks, strings in NFC, instants in UTC with six decimals; its first me
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from unicodedata import normalize
@@ -249,6 +249,16 @@ def first_broken(facts: Iterable[Fact]) -> int | None:
             return seq
         recorded_at = fact.recorded_at
     return None
+
+
+def recorded_ahead(facts: Sequence[Fact], now: datetime, tolerance: timedelta) -> list[Fact]:
+    """The facts whose recording time lies after `now`, or after that of a later fact: the clock was ahead, or is behind."""
+    found, earliest = list[Fact](), now
+    for fact in reversed(facts):
+        if fact.clocked_at > earliest + tolerance:
+            found.append(fact)
+        earliest = min(earliest, fact.clocked_at)
+    return found[::-1]
 
 
 def known_at(facts: Sequence[Fact], instant: datetime) -> tuple[Fact, ...]:

@@ -329,6 +329,24 @@ async def test_a_clock_that_was_set_back(tmp_path: Path) -> None:
         assert await desk.mode() is None
 
 
+async def test_a_clock_that_is_ahead_for_a_moment(tmp_path: Path) -> None:
+    """What was kept stays in force, though another policy is fetched meanwhile."""
+    async with desks(tmp_path) as desk:
+        await desk.mode()
+        del desk.names.zone["_mta-sts.one.example", "TXT"]
+        desk.restart()
+        right = desk.clock.now()
+        desk.clock.set_to(right + 400 * DAY)
+        assert await desk.mode() == "enforce"
+        desk.names.zone["_mta-sts.two.example", "TXT"] = ['"v=STSv1; id=1;"']
+        desk.names.zone["mta-sts.two.example", "A"] = ["127.0.0.7"]
+        desk.server.context = desk.authority.context("mta-sts.two.example")
+        await desk.policies.of("two.example")
+        desk.clock.set_to(right)
+        desk.restart()
+        assert await desk.mode() == "enforce"
+
+
 async def test_what_goes_wrong_within_us_as_they_are_fetched_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log says so, and the next round comes: mail goes by what is known."""
     monkeypatch.setattr("mic_mail.outbound.policies.LOOK_SECONDS", 0.01)

@@ -6,7 +6,7 @@ from unicodedata import normalize
 
 import pytest
 
-from mic_mail.policy.facts import Draft, FactKind, encode, first_broken, known_at, record
+from mic_mail.policy.facts import Draft, FactKind, encode, first_broken, known_at, record, recorded_ahead
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -82,3 +82,14 @@ def test_known_at():
     facts = _chain(3)
     assert known_at(facts, facts[1].recorded_at) == tuple(facts[:2])
     assert known_at(facts, facts[1].recorded_at - timedelta(microseconds=1)) == (facts[0],)
+
+
+def test_what_was_recorded_ahead():
+    """By a clock that was ahead: of now, or of a fact that followed, also once that time has come; a minute is no step."""
+    minute, facts = timedelta(minutes=1), _chain(3)
+    now = facts[-1].recorded_at
+    assert recorded_ahead(facts, now, minute) == []
+    assert recorded_ahead(facts, now - minute, minute) == []
+    assert recorded_ahead(facts, AT + timedelta(hours=1), minute) == facts[1:]
+    late = record(Draft(FactKind.RESTORED, AT, "x"), mailbox_id=7, previous=facts[-1], recorded_at=AT + timedelta(hours=1))
+    assert recorded_ahead([*facts, late], now + timedelta(days=9), minute) == facts[1:]

@@ -52,7 +52,7 @@ async def examine_message(
     finally:
         for question in (client, fetching, asking):
             question.cancel()  # harmless where it is done; the client may not have been asked about, which raises
-    now = clock.now_us() // 1_000_000
+    now = clock.steady_us() // 1_000_000
 
     def judge() -> Origin:
         signed, chain = _verify(reading, keys, now)

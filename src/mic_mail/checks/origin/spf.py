@@ -135,7 +135,7 @@ async def _check(  # noqa: PLR0917 - what RFC 7208 §4.1 names
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
         ip = ip.ipv4_mapped
     host = _Host(resolver, client, ip, local, domain)
-    host.values["t"] = str(clock.now_us() // 1_000_000)
+    host.values["t"] = str(clock.steady_us() // 1_000_000)
     try:
         async with asyncio.timeout(SECONDS):
             outcome = await host.check(name)

@@ -1,12 +1,12 @@
 """Whether the machine's clock can be trusted with what cannot be undone: a mark that the housekeeper renews.
 
-In: `<data_dir>/clock.mark` (an ISO instant; the boot and the seconds since it at that instant; an ISO instant more where facts
-were accepted that lie ahead), the clock, the facts on record. Out: trusted or not. Within one boot the time since then is
-counted, so only a step of the clock is doubted; after another boot nobody knows how long the machine was off. Once the clock is
-more than an hour from the mark, or behind the newest fact, the mark stays as it is, and nothing is archived or freed until an
-operator has looked at the clock and confirms it; facts from a clock that was ahead are then accepted up to the newest. The
-first mark is made without one, as long as no mailbox was ever archived; where a mark is missing later, the newest fact stands
-for it. Blocking.
+In: `<data_dir>/clock.mark` (an ISO instant; the boot and the seconds since it at that instant; an ISO instant more where
+facts were accepted that lie ahead; one from which ages count, where a step was believed), the clock, the facts on record.
+Out: trusted or not. Within one boot the time since then is counted, so only a step of the clock is doubted; after another
+boot nobody knows how long the machine was off. Once the clock is more than an hour from the mark, or behind the newest fact,
+the mark stays as it is, and nothing is archived or freed until an operator has looked at the clock and confirms it; facts
+from a clock that was ahead are then accepted up to the newest. The first mark is made without one, as long as no mailbox was
+ever archived; where a mark is missing later, the newest fact stands for it. Blocking.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import Text, Trouble
 from mic_mail.policy.calendar import FIRST_INSTANT
 from mic_mail.policy.facts import FactKind
-from mic_mail.policy.reclaiming import is_trusted
+from mic_mail.policy.reclaiming import CLOCK_STEP, is_trusted
 from mic_mail.storage.maildir import replace_durably
 
 RENEWED_SECONDS = 600.0
-_BOOT = "boot="
+_BOOT, _AGES = "boot=", "ages="
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class _Mark:
     accepted: datetime | None = None
     boot: tuple[str, float] | None = None
     """The boot, and the seconds since it at that instant."""
+    ages_from: datetime | None = None
+    """`Clock.ages_from`, for whoever is started later."""
 
 
 class ClockMark:
@@ -51,12 +53,24 @@ class ClockMark:
     def _read(self) -> _Mark | None:
         with contextlib.suppress(OSError, ValueError):
             words = self._path.read_text().split()
-            at, *accepted = [datetime.fromisoformat(word) for word in words if not word.startswith(_BOOT)]
+            at, *accepted = [datetime.fromisoformat(word) for word in words if not word.startswith((_BOOT, _AGES))]
             boots = [word.removeprefix(_BOOT).rsplit("@", 1) for word in words if word.startswith(_BOOT)]
             boot = next(((boot_id, float(seconds)) for boot_id, seconds in boots), None)
-            if at.tzinfo and all(instant.tzinfo for instant in accepted):
-                return _Mark(at.astimezone(UTC), next((each.astimezone(UTC) for each in accepted), None), boot)
+            ages = [datetime.fromisoformat(word.removeprefix(_AGES)) for word in words if word.startswith(_AGES)]
+            if at.tzinfo and all(instant.tzinfo for instant in (*accepted, *ages)):
+                return _Mark(
+                    at.astimezone(UTC),
+                    next((each.astimezone(UTC) for each in accepted), None),
+                    boot,
+                    next((each.astimezone(UTC) for each in ages), None),
+                )
         return None
+
+    @property
+    def ages_from(self) -> datetime | None:
+        """From when on ages count, as far as it is on record."""
+        mark = self._read()
+        return None if mark is None else mark.ages_from
 
     def expected(self) -> tuple[datetime, bool] | None:
         """The present instant by the mark, and whether that is certain: the machine has not been booted since. Else it is
@@ -68,6 +82,14 @@ class ClockMark:
         if mark.boot is None or mark.boot[0] != self._clock.boot_id:
             return mark.at, False
         return mark.at + timedelta(seconds=self._clock.boottime() - mark.boot[1]), True
+
+    def contradiction(self) -> timedelta | None:
+        """By how much the machine's clock differs from what is certain in this boot, where that is more than an hour."""
+        expected = self.expected()
+        if expected is None or not expected[1]:
+            return None
+        differs = self._clock.now() - expected[0]
+        return differs if abs(differs) > CLOCK_STEP else None
 
     def is_trusted(self, snapshot: Snapshot) -> bool:
         """Whether the clock goes on from what is on record."""
@@ -92,18 +114,22 @@ class ClockMark:
         trusted = self.is_trusted(snapshot)
         if trusted and self._clock.is_settled():
             mark = self._read()
-            self._write(None if mark is None else mark.accepted)
+            self._write(None if mark is None else mark.accepted, self._clock.ages_from)
         return trusted
 
     def confirm(self, newest: datetime) -> None:
         """Put the present instant on record, whatever was there, and accept the facts that lie ahead of it; `newest`: when the
         last one was recorded. From then on the clock is trusted."""
-        self._write(newest if newest > self._clock.now() else None)
+        now, expected = self._clock.now(), self.expected()
+        is_step = expected is not None and abs(now - expected[0]) > CLOCK_STEP
+        self._write(newest if newest > now else None, now if is_step else self.ages_from)
 
-    def _write(self, accepted: datetime | None) -> None:
+    def _write(self, accepted: datetime | None, ages_from: datetime | None) -> None:
         lines = [f"{self._clock.now().isoformat()}\n", f"{_BOOT}{self._clock.boot_id}@{self._clock.boottime()}\n"]
         if accepted is not None:
             lines.append(f"{accepted.astimezone(UTC).isoformat()}\n")
+        if ages_from is not None:
+            lines.append(f"{_AGES}{ages_from.astimezone(UTC).isoformat()}\n")
         try:
             replace_durably(str(self._path), "".join(lines).encode())
         except OSError as error:

@@ -2,12 +2,14 @@
 
 A server that was started under a false clock, or believed one for long, recorded by it. The last use of a mailbox or an app
 password that lies ahead becomes the present instant, by which it happened at the latest. A notice that was sent ahead counts as
-not sent, so that it goes when it is due (`docs/decisions/0094`). Facts stay as they are: `clock confirm` is for them.
+not sent, so that it goes when it is due, and a code of a second factor from ahead as not shown, so that those of now are good
+(`docs/decisions/0094`). Facts and acts stay as they are: `services.operations.false_records` finds them for people.
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from mic_mail.auth import totp
 from mic_mail.clock import STEP_SECONDS, Clock
 from mic_mail.directory.repository import Directory
 from mic_mail.log.maillog import MailLog
@@ -40,17 +42,31 @@ class FalseInstants:
 
     async def round(self) -> None:
         """Mend what lies ahead, if the clock was set since that was done last."""
-        now = self._clock.now()
-        offset = now.timestamp() - self._clock.boottime()
+        now, offset = self._now()
         if self._mended_at is not None and abs(offset - self._mended_at) <= _UNCHANGED_SECONDS:
             return
         self._mended_at = None  # a clock that is set back to where it was has been somewhere else meanwhile
-        if not await self._is_trusted():
+        if not await self._is_trusted() or abs(self._now()[1] - offset) > _UNCHANGED_SECONDS:  # set meanwhile: the next round
             return
         mended = await self._lanes.io(self._directory.mend_instants_ahead, now, timedelta(seconds=STEP_SECONDS))
+        factors = await self._lanes.io(self._mend_second_factors, now)
         self._mended_at = offset
-        if any(mended):
+        if any(mended) or factors:
             self._log.event(
-                "false_instants_mended", uses=mended.uses, app_passwords=mended.app_passwords, notices=mended.notices
+                "false_instants_mended",
+                uses=mended.uses,
+                app_passwords=mended.app_passwords,
+                notices=mended.notices,
+                second_factors=factors,
             )
             await self._refresh()
+
+    def _now(self) -> tuple[datetime, float]:
+        """The wall clock, and by how much it is ahead of the time since boot."""
+        now = self._clock.now()
+        return now, now.timestamp() - self._clock.boottime()
+
+    def _mend_second_factors(self, now: datetime) -> int:
+        present = int(now.timestamp() // totp.STEP_SECONDS)
+        latest = present + totp.WINDOW + int(STEP_SECONDS // totp.STEP_SECONDS)
+        return self._directory.second_factors.mend_steps_ahead(present, latest)

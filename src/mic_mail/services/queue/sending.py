@@ -267,7 +267,7 @@ class Senders:
         """What is left to do, each when it is due, but for what is being done: at its end a try sees to what is left of it."""
         jobs: dict[tuple[str, float], list[int]] = defaultdict(list)
         under_way = self._under_way.get(entry.entry_id, ())
-        now, now_us = self._clock.monotonic(), self._clock.now_us()
+        now, now_us = self._clock.monotonic(), self._clock.steady_us()
         for place in entry.state.open:
             if place not in under_way:
                 wait = remaining(entry.state.next_tries_us[place], now_us)
@@ -373,9 +373,9 @@ class Senders:
         seconds."""
         self._telling.log_objection(entry, domain, heard)
         is_ours = heard.end is End.NOT_ASKED
-        too_late = self._seconds_since(entry.free_since_us) >= self._settings.give_up_seconds
+        too_late = self._clock.age_seconds(entry.free_since_us) >= self._settings.give_up_seconds
         wait = self._pause(entry, places)
-        next_try_us = self._clock.now_us() + int(wait * 1_000_000)
+        next_try_us = self._clock.steady_us() + int(wait * 1_000_000)
         groups: dict[tuple[Standing, str], list[int]] = defaultdict(list)
         for place, result in zip(places, heard.results, strict=True):
             standing = _STANDINGS[result.fate]
@@ -407,7 +407,7 @@ class Senders:
 
     async def _go_on(self, entry: Entry, left: Sequence[int], outcome: "_Outcome") -> None:
         """Whoever has to hear of it hears; where nobody is left, the entry ends."""
-        is_late = self._seconds_since(entry.envelope.accepted_at_us) >= self._settings.warn_seconds
+        is_late = self._clock.age_seconds(entry.envelope.accepted_at_us) >= self._settings.warn_seconds
         if outcome.was_tried and left and is_late and not entry.state.warned:
             await self._telling.warn(entry)
         if not outcome.was_tried and not left:  # a report is due, or others have settled them
@@ -451,9 +451,6 @@ class Senders:
 
     def _pause(self, entry: Entry, places: Sequence[int]) -> float:
         return pause(1 + max((entry.state.attempts[place] for place in places), default=0), self._chance.random)
-
-    def _seconds_since(self, instant_us: int) -> float:
-        return (self._clock.steady_us() - instant_us) / 1_000_000
 
 
 def _refresh(entries: Iterable[Entry]) -> list[str]:

@@ -153,7 +153,7 @@ class SpoolReports:
         `doubtful`: somebody may have been killed in the midst of this.
         """
         slip = entry.slip
-        age = timedelta(microseconds=self._clock.steady_us() - slip.accepted_at_us)
+        age = timedelta(seconds=self._clock.age_seconds(slip.accepted_at_us))
         gone = [target for target, hurdle in outcomes if hurdle in _GONE]
         open_now = [(target, hurdle) for target, hurdle in outcomes if hurdle is not None and hurdle not in _GONE]
         is_over = age >= self._settings.give_up

@@ -196,7 +196,7 @@ class Access:
     def may_be_sent(self, mailbox_id: int) -> bool:
         """Whether what the mailbox has submitted may leave now (Reg. 7.1, 6.4.c): it may send still. On the loop."""
         try:
-            decision = self.decide(mailbox_id)
+            decision = self.decide(mailbox_id, self._clock.steady_now())
         except FactsUnreadable:
             return False
         return decision is not None and not decision.states & KEPT_BACK
@@ -213,7 +213,7 @@ class Access:
         The session then asks `recheck`, and closes the watch at its end; mail that waits asks `may_be_sent`. `seen`: by which
         decision a session was let in; if that is not the present one it is called back now.
         """
-        now = self._clock.now()
+        now = self._clock.steady_now()
         try:
             decision = self.decide(mailbox_id, now)
         except FactsUnreadable:  # a newer directory may have them

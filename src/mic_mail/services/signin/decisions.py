@@ -57,4 +57,6 @@ class Decisions:
             return True
 
     def _anew(self, entry: Entry) -> Decision:
-        return decide(entry.kind, entry.facts, self._clock.now(), last_activity=entry.last_activity, settings=self._settings)
+        return decide(
+            entry.kind, entry.facts, self._clock.steady_now(), last_activity=entry.last_activity, settings=self._settings
+        )

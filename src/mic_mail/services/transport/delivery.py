@@ -286,7 +286,7 @@ class Delivering:
         """A try is over. Who is killed after this leaves nothing that would be delivered, and told of, once more."""
         self._log.flush()
         over = {target.mailbox_id for target, hurdle in outcomes if hurdle is None or target in weighed.given_up}
-        entry.settle(sorted(over), now_us=self._clock.now_us(), told=weighed.told, warned=weighed.warned)
+        entry.settle(sorted(over), now_us=self._clock.steady_us(), told=weighed.told, warned=weighed.warned)
 
     async def _scanned_file(self, entry: SpoolEntry) -> Answers:
         """What the index keeps about a message that an earlier process took in."""

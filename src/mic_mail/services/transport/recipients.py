@@ -11,6 +11,7 @@ served, and behind a translating router or a balancer the address that a connect
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
@@ -85,10 +86,15 @@ class Recipients:
         """Reg. 7.1: a suspended mailbox receives; 6.2, 6.4.c: a reclaimed one does not; one not issued yet does not exist.
 
         Asked at RCPT, and again when the message is there, which may be long after: what came into a mailbox that was
-        reclaimed and freed meanwhile would be deleted with what is left of it.
+        reclaimed and freed meanwhile would be deleted with what is left of it. While nobody knows what time it is and it
+        depends on that, the sender comes again.
         """
+        causes = {self._why_not(mailbox, now) for now in self._clock.readings()}
+        return causes.pop() if len(causes) == 1 else Cause.UNAVAILABLE
+
+    def _why_not(self, mailbox: Mailbox, now: datetime) -> Cause | None:
         try:
-            decision = self._access.decide(mailbox.mailbox_id)
+            decision = self._access.decide(mailbox.mailbox_id, now)
         except FactsUnreadable:
             return Cause.UNAVAILABLE
         if decision is None or State.NOT_ISSUED in decision.states:

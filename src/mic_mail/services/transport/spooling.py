@@ -118,7 +118,7 @@ class Spooling:
         mailbox sent that is suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision 0061).
         """
         await self._reports.look()
-        now_us = self._clock.now_us() if self._has_looked else None
+        now_us = self._clock.steady_us() if self._has_looked else None
         held: list[Slip] = []
         unreadable: list[tuple[Path, OSError]] = []
         entries = await self._lanes.io(self._recovered, now_us, held, unreadable)

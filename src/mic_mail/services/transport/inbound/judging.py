@@ -23,7 +23,7 @@ from mic_mail.services.transport.envelope import Envelope
 from mic_mail.services.transport.inbound.enquiries import Enquiries, Enquiry
 from mic_mail.services.transport.inbound.judgement import Arrived, Check, Judgement, Source
 
-TELL_AGAIN_US = 3_600 * 1_000_000
+TELL_AGAIN_SECONDS = 3_600.0
 LOCAL_RESOLVER = "127.0.0.1"
 """Where there is no resolv.conf (resolv.conf(5))."""
 
@@ -36,7 +36,7 @@ class Judging:
         self._log = log
         self._clock = clock
         self._counts: Counter[str] = Counter()
-        self._told_us: dict[str, int] = {}
+        self._told_at: dict[str, float] = {}
         self._configure(config)
 
     def configure(self, config: Config) -> None:
@@ -75,9 +75,9 @@ class Judging:
 
     def _tell_unusable(self, zone: str, why: str) -> None:
         """A list that cannot be believed: once an hour, for whoever has put it into the configuration."""
-        now_us = self._clock.now_us()
-        if now_us - self._told_us.get(zone, -TELL_AGAIN_US) >= TELL_AGAIN_US:
-            self._told_us[zone] = now_us
+        now = self._clock.monotonic()
+        if now - self._told_at.get(zone, -TELL_AGAIN_SECONDS) >= TELL_AGAIN_SECONDS:
+            self._told_at[zone] = now
             self._log.event("list_unusable", zone=zone, clause="10.2", reason=why)
 
     def enquiry(self, address: str) -> Enquiry | None:

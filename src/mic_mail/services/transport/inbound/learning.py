@@ -118,7 +118,7 @@ class Learning:
         for _ in range(LOOKS):
             paths = sorted(account.paths(folder_id, left).items())
             sources = [Path(path) for _, path in paths]
-            noted += self._lessons.note(said.at.account_id, sources, spam=spam, now_us=self._clock.now_us())
+            noted += self._lessons.note(said.at.account_id, sources, spam=spam, now_us=self._clock.steady_us())
             left = [uid for uid, path in paths if not os.path.lexists(path)]
             for uid in left:
                 with suppress(NoSuchMessage), account.open_message(folder_id, uid):
