@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from mic_mail.checks.origin.arc import Arc, ArcResult
 from mic_mail.checks.origin.dkimcheck import DkimResult
 from mic_mail.checks.origin.dmarc import Dmarc, DmarcResult
-from mic_mail.checks.origin.domains import organizational
 from mic_mail.checks.origin.spf import Identity, Spf, SpfResult
 
 LONGEST_NAMES = 500
@@ -43,18 +42,13 @@ class Origin:
         return tuple(dict.fromkeys(each.domain for each in self.dkim if each.counts))
 
     def authenticates(self, domain: str) -> bool:
-        """Whether SPF or DKIM passes for `domain`, the one of MAIL FROM, as the DNS has it.
+        """Whether SPF passes for `domain`, the one of MAIL FROM, as the DNS has it.
 
-        SPF passes for the domain that was asked about. A signature passes for its own domain and for those below it within
-        the same organisational domain, and only if it covers the whole body: a host below a domain does not speak for it.
-        Softfail, neutral, a missing record and an unanswered question are no pass (RFC 7208 §2.6).
+        Softfail, neutral, a missing record and an unanswered question are no pass (RFC 7208 §2.6). A DKIM signature is none
+        either: it says nothing of the envelope, and whoever has the message can send it again under any (RFC 6376 §8.6).
         """
         spf = self.mail_from
-        if not domain:
-            return False
-        if spf.result is Spf.PASS and spf.identity is Identity.MAIL_FROM and spf.domain == domain:
-            return True
-        return any(each.counts and not each.unsigned_octets and _is_above(each.domain, domain) for each in self.dkim)
+        return bool(domain) and (spf.result, spf.identity, spf.domain) == (Spf.PASS, Identity.MAIL_FROM, domain)
 
     @property
     def is_unsettled(self) -> bool:
@@ -79,8 +73,3 @@ class Origin:
         if reason := self.fault or self.dmarc.reason or self.mail_from.reason:
             said["reason"] = reason
         return {name: text for name, text in said.items() if text != ""}
-
-
-def _is_above(signer: str, domain: str) -> bool:
-    """Whether `signer` is `domain` or a domain above it that the same organisation has registered."""
-    return domain == signer or (domain.endswith(f".{signer}") and organizational(signer) == organizational(domain))

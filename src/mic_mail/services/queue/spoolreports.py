@@ -11,7 +11,7 @@ elsewhere by the queue, from the null sender. To the null sender nothing is repo
     nothing                         delayed, once             failed                 failed, at once
 
 Whatever NOTIFY says, the end of a target is in the log (Reg. 4.2). Nothing is told here of what was refused: whoever handed it
-in has heard so. No report is made on junk, nor on a stranger's message whose sender neither SPF nor DKIM authenticates
+in has heard so. No report is made on junk, nor on a stranger's message whose sender SPF does not authenticate
 (`Slip.may_be_reported`, decision 0100); on other messages of strangers reports return the header alone (`Slip.ret`).
 """
 
