@@ -260,7 +260,8 @@ class ProcessServer:
         return trusting(self.config)
 
     def events(self) -> list[dict[str, Any]]:
-        """Since `forget_events`."""
+        """Since `forget_events`, as far as it is written: a process writes an event up to 100 ms after it, and later when it
+        has to wait for a core. Wait for what is expected; of the supervisor alone each is written where it happens."""
         return read_events(self.config.log_dir)[self._old_events :]
 
     def forget_events(self) -> None:

@@ -158,13 +158,26 @@ def test_the_other_worker_goes_on(server: ProcessServer) -> None:
         assert len(clients) < 200
         clients += [sign_in(server) for _ in range(4)]
     kill_and_wait(server, server.workers()[0])
-    alive = 0
-    for client in clients:
-        with suppress(OSError, imaplib.IMAP4.abort):
-            alive += client.noop()[0] == "OK"
-    assert 0 < alive < len(clients)
+    alive = sum(goes_on(client) for client in clients)
+    ends = [event for event in server.events() if event["event"] in ("process_died", "process_hung", "session_cut")]
+    assert 0 < alive < len(clients), (alive, len(clients), ends, server.status())
     for _ in range(8):
         assert sign_in(server).noop()[0] == "OK"
+
+
+def goes_on(client: imaplib.IMAP4_SSL) -> bool:
+    """Whether it is answered, asked from a thread of its own: in Python 3.13 the error that one connection left with OpenSSL is
+    raised at the next one of the same thread."""
+    answered: list[str] = []
+
+    def ask() -> None:
+        with suppress(OSError, imaplib.IMAP4.abort):
+            answered.append(client.noop()[0])
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    asking.join()
+    return answered == ["OK"]
 
 
 def connected(server: ProcessServer, door: str, wanted: int) -> list[int]:
