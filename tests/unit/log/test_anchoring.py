@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -124,16 +123,23 @@ def test_years_of_log_are_anchored_in_many_short_records(tmp_path: Path, monkeyp
 
 
 def test_killed_while_anchoring_the_chain_stays_whole(tmp_path: Path) -> None:
-    """`kill -9` at random moments, two at a time: each record follows from the one before, each file is held as it is."""
+    """`kill -9` at random moments of the writing, two at a time: each record follows from the one before, each file is held
+    as it is."""
     logs = Logs(tmp_path)
     for _ in range(4):
         logs.day(4)
     logs.close()
     chance = random.Random(11)
+
+    def size() -> int:
+        return (tmp_path / NAME).stat().st_size if (tmp_path / NAME).exists() else 0
+
     for _ in range(5):
         program = [sys.executable, "-c", textwrap.dedent(ANCHORER), str(tmp_path), logs.clock.now().isoformat()]
         both = [subprocess.Popen(program) for _ in range(2)]
-        time.sleep(0.3 + chance.random() * 0.2)
+        wanted = size() + chance.randrange(200, 3_000)
+        while size() < wanted:
+            assert any(one.poll() is None for one in both)
         for one in both:
             one.send_signal(signal.SIGKILL)
             one.wait()
