@@ -380,7 +380,7 @@ def test_a_missing_server_names_the_remedy(command: Command, tmp_path: Path) -> 
     path.write_text(f'[server]\ndata_dir = "{tmp_path / "empty"}"\n')
     half = command("--config", path, "mailbox", "list")
     assert (half.code, "mic-mail init" in half.err) == (3, True)
-    assert not (tmp_path / "empty" / "directory.sqlite").exists(), "looking makes nothing"
+    assert not (tmp_path / "empty" / "directory" / "directory.sqlite").exists(), "looking makes nothing"
 
 
 # ---------------------------------------------------------------- init, config
@@ -473,7 +473,7 @@ def test_config_check_finds_what_a_start_would_stumble_over(more: str, key: str,
 def test_config_check_reads_the_directory(command: Command, made: Path, tmp_path: Path) -> None:
     """A damaged file is not right, and the server that would not start says it once, in the person's language."""
     made.write_text(re.sub(r"# doors = .*", 'doors = ["smtp"]', made.read_text()).replace("# smtp = 25", "smtp = 0"))
-    (tmp_path / "data" / "directory.sqlite").write_bytes(b"no database " * 999)
+    (tmp_path / "data" / "directory" / "directory.sqlite").write_bytes(b"no database " * 999)
     assert command("--config", made, "config", "check").code == 1
     told = program("--lang", "vi", "--config", made, "serve", environment={"PYTHONIOENCODING": "utf-8"})
     assert (told.returncode, told.stderr.decode().count("Không đọc được danh bạ")) == (3, 1), told.stderr

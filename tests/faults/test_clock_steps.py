@@ -224,7 +224,7 @@ class Office:
     def _ahead(self) -> Iterator[str]:
         """Instants on record that are still to come."""
         late = self._late
-        with contextlib.closing(sqlite3.connect(self.config.server.data_dir / "directory.sqlite")) as base:
+        with contextlib.closing(sqlite3.connect(self.config.directory_dir / "directory.sqlite")) as base:
             for table, column in (("activity", "last_used_at"), ("sent_notice", "sent_at"), ("fact", "recorded_at")):
                 for (value,) in base.execute(f"SELECT max({column}) FROM {table}"):
                     if value is not None and instant(value) > late:

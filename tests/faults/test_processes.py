@@ -547,7 +547,7 @@ def test_a_start_with_a_port_that_is_taken_says_which(serve_processes: Make) -> 
 def test_a_server_that_cannot_become_ready_gives_up_and_says_so(serve_processes: Make) -> None:
     """A directory of nobody's version: no endless restarting, exit code 3, the reason on the terminal and in the log."""
     server = serve_processes({"process": {"workers": 1}})
-    with closing(sqlite3.connect(server.config.server.data_dir / "directory.sqlite")) as connection:
+    with closing(sqlite3.connect(server.config.directory_dir / "directory.sqlite")) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'none'")
         connection.commit()
     command = [sys.executable, "-m", "mic_mail", "--config", str(server.file), "serve"]

@@ -29,7 +29,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
 
 
 def of(console: Console) -> Directory:
-    return Directory(f"sqlite:///{console.folder / 'data' / 'directory.sqlite'}")
+    return Directory(f"sqlite:///{console.folder / 'data' / 'directory' / 'directory.sqlite'}")
 
 
 def acts(console: Console) -> list[dict[str, object]]:

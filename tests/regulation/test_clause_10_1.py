@@ -164,7 +164,7 @@ def test_on_another_machine_from_the_last_backup(tmp_path: Path) -> None:
     assert message.stat().st_nlink == 2
     shutil.rmtree(old.folder)
     shutil.rmtree(first)
-    shutil.copy(last / "directory.sqlite", new.folder / "data" / "directory.sqlite")
+    shutil.copy(last / "directory.sqlite", new.folder / "data" / "directory" / "directory.sqlite")
     addresses = [row["address"] for row in new.json("mailbox", "list")]
     assert addresses == ["dvbe@mic.gov.vn"]
     for address in addresses:

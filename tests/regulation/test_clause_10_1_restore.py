@@ -78,7 +78,7 @@ def modes(folder: Path) -> dict[str, int]:
 def copied_back(backup: Path, data: Path) -> None:
     """As the manuals say it."""
     for words in (
-        ["cp", str(backup / "directory.sqlite"), str(data)],
+        ["cp", str(backup / "directory.sqlite"), str(data / "directory")],
         ["cp", "-r", f"{backup}/keys/.", str(data)],
         ["cp", "-r", str(backup / "quarantine"), str(data)],
     ):

@@ -60,7 +60,7 @@ def test_the_check_leaves_older_addresses_alone(tmp_path) -> None:  # type: igno
     assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
     file = tmp_path / "mic-mail.toml"
     file.write_text(file.read_text().replace("[regulation]\n", "[regulation]\nissued_on = 2016-03-31\n", 1))
-    population = Population(f"sqlite:///{tmp_path / 'data' / 'directory.sqlite'}", SystemClock())
+    population = Population(f"sqlite:///{tmp_path / 'data' / 'directory' / 'directory.sqlite'}", SystemClock())
     old = datetime(2012, 5, 1, tzinfo=HO_CHI_MINH)
     older = population.issue("bang.do", name="Đỗ Văn Bằng")
     later = population.issue("hoa1", name="Lê Hoa")

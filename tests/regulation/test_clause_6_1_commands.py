@@ -56,7 +56,7 @@ class Desk(Console):
         return [json.loads(line) for path in (self.folder / "data" / "log").glob("audit-*") for line in path.open()]
 
     def directory(self, clock=None):
-        return Directory(f"sqlite:///{self.folder / 'data' / 'directory.sqlite'}", clock=clock or SystemClock())
+        return Directory(f"sqlite:///{self.folder / 'data' / 'directory' / 'directory.sqlite'}", clock=clock or SystemClock())
 
 
 def furnish(folder):
@@ -652,7 +652,7 @@ def test_the_census_names_no_keeper_who_has_left(tmp_path):
         ("mai", ("directory", "export", "--out")),
     ],
 )
-@pytest.mark.parametrize("target", ["directory.sqlite", "x.pdf", "../mic-mail.toml", "mail/x.pdf"])
+@pytest.mark.parametrize("target", ["directory/directory.sqlite", "x.pdf", "../mic-mail.toml", "mail/x.pdf"])
 def test_clause_6_1_a_command_writes_nothing_among_the_servers_files(desk, login, words, target):
     """It runs with the powers of the server's account: whoever may read must not destroy by a file's name."""
     settings, place = (desk.folder / "mic-mail.toml").read_bytes(), desk.folder / "data" / target
@@ -667,7 +667,7 @@ def test_clause_6_1_only_the_centre_replaces_a_file(desk, tmp_path):
     """A link to a file counts as the file."""
     there, link = tmp_path / "of-another.csv", tmp_path / "link.csv"
     there.write_text("x")
-    link.symlink_to(desk.folder / "data" / "directory.sqlite")
+    link.symlink_to(desk.folder / "data" / "directory" / "directory.sqlite")
     for login in ("hoa", "kiem"):
         assert desk.by(login, "directory", "export", "--format", "csv", "--out", str(there)) == 2
     assert there.read_text() == "x"

@@ -267,7 +267,7 @@ def test_an_act_is_done_once_whoever_is_killed_in_between(console: Console) -> N
         number = ask(console, kind, *more)
         address = console.json("request", "approve", str(number))["address"]
         before = facts(console, address)
-        with closing(sqlite3.connect(console.folder / "data/directory.sqlite")) as database, database:
+        with closing(sqlite3.connect(console.folder / "data/directory/directory.sqlite")) as database, database:
             undone = "UPDATE request SET state = 'open', handler = NULL, result = NULL, mailbox_id = NULL WHERE request_id = ?"
             assert database.execute(undone, (number,)).rowcount == 1
         again = console.json("request", "approve", str(number))

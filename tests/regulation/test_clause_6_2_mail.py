@@ -185,7 +185,7 @@ def test_a_mail_is_read_once_wherever_the_housekeeper_is_killed(desk: Desk) -> N
     """Before the mark, before the answer, with the mailbox restored under another UIDVALIDITY: nothing comes twice."""
     desk.submit(desk.mail("cntt@mic.gov.vn", a_csv(HEADING, *ROWS)), "cntt@mic.gov.vn")
     once = desk.opened()
-    path = desk.server.config.server.data_dir / "directory.sqlite"
+    path = desk.server.config.directory_dir / "directory.sqlite"
     for left_behind in ("uidvalidity = 1, uid = 99", "uid = 0"):
         with closing(sqlite3.connect(path)) as database, database:
             database.execute(f"UPDATE reading_mark SET {left_behind}")

@@ -173,7 +173,7 @@ def test_what_the_version_before_left_behind_is_answered(desk: TwoUnits) -> None
     send(desk, CNTT)
     account = desk.server.running.rooms.store.account(AccountRef(desk.support.mailbox_id, desk.support.home))
     ((key,),) = account.rows(account.folder(INBOX).folder_id, [1], ("email_id",))
-    path = desk.server.config.server.data_dir / "directory.sqlite"
+    path = desk.server.config.directory_dir / "directory.sqlite"
     with closing(sqlite3.connect(path)) as database, database:
         told = '[{"row": 2, "refused": {"vi": "x", "en": "x"}, "clause": null, "request": null}]'
         database.execute(
@@ -255,7 +255,7 @@ def test_a_mail_that_never_can_be_read_is_given_up(desk: TwoUnits, how: str) -> 
 
 def test_a_register_that_takes_nothing_loses_nothing(desk: TwoUnits) -> None:
     """Neither where it takes no rows, nor no mark, nor nothing at all: a later round enters all of it, once."""
-    path = desk.server.config.server.data_dir / "directory.sqlite"
+    path = desk.server.config.directory_dir / "directory.sqlite"
 
     def say(statement: str) -> None:
         with closing(sqlite3.connect(path, timeout=20)) as database, database:

@@ -95,7 +95,7 @@ def test_what_cannot_be_recorded_lets_nobody_in(
     """The directory is locked: temporarily no, not even once; others go on. It is recorded with the next sign-in."""
     monkeypatch.setattr(engine, "BUSY_MILLISECONDS", 1_000)
     server = with_list(serve, leaked, action)
-    with contextlib.closing(sqlite3.connect(server.config.server.data_dir / "directory.sqlite", isolation_level=None)) as other:
+    with contextlib.closing(sqlite3.connect(server.config.directory_dir / "directory.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert "a NO [UNAVAILABLE]" in sign_in(server)
         assert "a OK" in sign_in(server, "ttlan", OTHER)

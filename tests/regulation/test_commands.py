@@ -396,7 +396,7 @@ def test_a_suspension_by_disuse_says_what_it_is_counted_from(console):
     assert console.out.startswith(f"{issued} (Vụ Công nghệ thông tin), ")
     assert f"Next change: {due:%d/%m/%Y} 00:00, password change due, suspended, by Reg. 7.2.a\n" in console.out
     assert f"    never used; counted from {today.day} {today:%B %Y}\n" in console.out
-    directory = Directory(f"sqlite:///{console.folder / 'data' / 'directory.sqlite'}")
+    directory = Directory(f"sqlite:///{console.folder / 'data' / 'directory' / 'directory.sqlite'}")
     directory.touch_activity(directory.mailbox(issued).mailbox_id, SystemClock().now())
     directory.close()
     assert console.run("--lang", "vi", "mailbox", "explain", issued, "--at", f"{due:%d/%m/%Y}") == 0
@@ -446,7 +446,7 @@ def test_one_unreadable_record_is_one_line(fresh):
     """A fact that makes no sense does not hide the other mailboxes from the list."""
     console = fresh
     console.json("mailbox", "issue", "--document", "1/CV", "--group", "Tổ công tác", "--sponsor", "CNTT")
-    directory = Directory(f"sqlite:///{console.folder / 'data' / 'directory.sqlite'}")
+    directory = Directory(f"sqlite:///{console.folder / 'data' / 'directory' / 'directory.sqlite'}")
     group = directory.mailbox("tocongtac@mic.gov.vn")
     directory.append_fact(group.mailbox_id, Draft(FactKind.ABSENCE, SystemClock().now(), "t", data={"until": "mai"}))
     listed = {row["address"]: row["states"] for row in console.json("mailbox", "list")}

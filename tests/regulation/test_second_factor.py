@@ -269,4 +269,4 @@ def test_the_directory_stays_with_who_may(desk: Desk) -> None:
     directory = desk.directory()
     assert isinstance(directory, Directory)
     directory.close()
-    assert secret not in (desk.folder / "data" / "directory.sqlite").read_bytes()
+    assert secret not in (desk.folder / "data" / "directory" / "directory.sqlite").read_bytes()

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import uvloop
 
+from mic_mail.app.confinement import confine, prepare
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
@@ -30,6 +31,12 @@ SWITCH_INTERVAL = 0.0005
 GARBAGE_THRESHOLD = 20_000
 """Objects made and not gone before the collector looks for rings among them. A message makes some hundreds that are no rings:
 with Python's 700 the collector took 5 % of a busy worker's time."""
+
+
+def make_ready(config: Config) -> None:
+    """Make what children are allowed by name, and load what they share."""
+    prepare(config)
+    preload()
 
 
 def preload() -> None:
@@ -48,10 +55,15 @@ def run_child(spec: ChildSpec) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.set_threshold(GARBAGE_THRESHOLD)
     os.umask(privileges.UMASK)
+    config = Config.model_validate_json(spec.config)
+    try:
+        landlock = confine(spec.role, config)
+    except OSError as error:
+        return _failed(spec, error)
     for number in (signal.SIGINT, signal.SIGHUP):  # the supervisor gets them and tells us
         signal.signal(number, signal.SIG_IGN)
     try:
-        uvloop.run(_serve(spec))
+        uvloop.run(_serve(spec, config, landlock))
     except Exception as error:  # noqa: BLE001 - a process that cannot go on says why, and is started again
         return _failed(spec, error)
     return 0
@@ -68,9 +80,8 @@ def _failed(spec: ChildSpec, error: Exception) -> int:
     return 3
 
 
-async def _serve(spec: ChildSpec) -> None:
-    config = Config.model_validate_json(spec.config)
-    orders = Orders(Channel(socket.socket(fileno=spec.channel)))
+async def _serve(spec: ChildSpec, config: Config, landlock: int) -> None:
+    orders = Orders(Channel(socket.socket(fileno=spec.channel)), landlock)
     # What each takes it takes here, so that whoever asks for `run_child` alone has loaded nothing yet.
     if spec.role == "indexer":
         await _index(spec, config, orders)
@@ -151,7 +162,9 @@ class Led(Protocol):
 class Orders:
     """A child's end of the channel: what the supervisor says, and what it is told."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, landlock: int = 0) -> None:
+        """`landlock`: the ABI by which this process is confined, for `status`."""
+        self._landlock = landlock
         self._loop = asyncio.get_running_loop()
         self._channel = channel
         self._server: Led | None = None
@@ -163,12 +176,12 @@ class Orders:
     def follow(self, server: Led) -> None:
         """The server is ready: say so, report on it each second, let it follow reloads."""
         self._server = server
-        self._channel.send({"told": "ready"})
+        self._channel.send({"told": "ready", "landlock": self._landlock})
         self._report()
 
     def _report(self) -> None:
         if self._server is not None and not self.over.is_set():
-            self._channel.send({"told": "report", **self._server.report()})
+            self._channel.send({"told": "report", "landlock": self._landlock, **self._server.report()})
             self._loop.call_later(REPORT_SECONDS, self._report)
 
     def _receive(self) -> None:

@@ -281,8 +281,10 @@ def make(config: Config, path: Path, clock: Clock) -> bool:
             path.parent.mkdir(parents=True)
             if owner is not None:  # root's to change, the server's to enter
                 os.chown(path.parent, -1, owner.gid)
+                path.parent.chmod(0o750)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, 0o640)
             if owner is not None:  # root's to change, the server's to read
                 os.fchown(descriptor, -1, owner.gid)
             file.write(manual.write(config, output.language()))

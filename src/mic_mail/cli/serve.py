@@ -23,7 +23,7 @@ def serve(
         bool, typer.Option("--show-log", help=say("In nhật ký ra màn hình.", "Print the log on the terminal as well."))
     ] = False,
 ) -> None:
-    from mic_mail.app.child import preload, run_child
+    from mic_mail.app.child import make_ready, run_child
     from mic_mail.config.load import load
     from mic_mail.process.serve import run_supervisor
 
@@ -33,7 +33,7 @@ def serve(
         run_supervisor(
             config,
             lambda: load(here.config_path),
-            load=preload,
+            load=lambda: make_ready(config),
             be=run_child,
             tee=show_log,
             announce=lambda ports: output.note(_listening(config, ports)),

@@ -4,6 +4,7 @@
 can answer, the interrupt has its default action, which is to end the process; who ignores it (`nohup`) goes on ignoring it.
 """
 
+import os
 import signal
 import sys
 from typing import Never
@@ -11,6 +12,7 @@ from typing import Never
 
 def run() -> Never:
     """Run one command and exit with its code."""
+    os.umask(0o077)  # whatever is made is its account's alone, but where others shall have it and that is said
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

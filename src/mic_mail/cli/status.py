@@ -77,6 +77,7 @@ def status(
     readers = next((process["readers"] for process in _processes_told(told) if "readers" in process), None)
     if isinstance(readers, Mapping):
         output.line(_readers(readers))
+    output.line(_confinement(told))
     for process in _processes_told(told):
         if process.get("failing") is True:
             output.line(_alarm(process))
@@ -100,6 +101,22 @@ def _processes(told: Mapping[str, object]) -> list[Row]:
 def _processes_told(told: Mapping[str, object]) -> list[Mapping[str, object]]:
     processes = told.get("processes")
     return [process for process in processes if isinstance(process, Mapping)] if isinstance(processes, list) else []
+
+
+def _confinement(told: Mapping[str, object]) -> Text:
+    """Which processes can reach no more than they need."""
+    running = [process for process in _processes_told(told) if process.get("landlock") is not None]
+    free = ", ".join(str(process.get("name")) for process in running if not process.get("landlock"))
+    if free:
+        return Text(
+            f"Không giới hạn được (nhân hệ điều hành không có Landlock): {free}",
+            f"Not confined (the kernel has no Landlock): {free}",
+        )
+    versions = ", ".join(sorted({str(process.get("landlock")) for process in running}))
+    return Text(
+        f"Mỗi tiến trình chỉ mở được những gì cần dùng (Landlock {versions})",
+        f"Each process reaches only what it needs (Landlock {versions})",
+    )
 
 
 def _alarm(process: Mapping[str, object]) -> Text:

@@ -173,7 +173,8 @@ class Directory(Section):
     url: Annotated[
         str | None,
         About(
-            "SQLAlchemy URL of the database, without a password (see ~/.pgpass); directory.sqlite below data_dir unless given.",
+            "SQLAlchemy URL of the database, without a password (see ~/.pgpass); "
+            "directory/directory.sqlite below data_dir unless given.",
             "6.1",
             reload=False,
         ),
@@ -290,7 +291,12 @@ class Config(Section):
 
     @property
     def directory_url(self) -> str:
-        return self.directory.url or f"sqlite:///{self.server.data_dir / 'directory.sqlite'}"
+        return self.directory.url or f"sqlite:///{self.directory_dir / 'directory.sqlite'}"
+
+    @property
+    def directory_dir(self) -> Path:
+        """Where the directory lies with the files that SQLite makes beside it; a process may be allowed this and no key."""
+        return self.server.data_dir / "directory"
 
     @property
     def certificate(self) -> Path:

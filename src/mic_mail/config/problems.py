@@ -30,7 +30,7 @@ class Problem:
 
 def problems(config: Config) -> list[Problem]:
     """All that can be found without starting anything."""
-    checks = (_account, _folders, certificate, _open_keys, _ports, _cleartext, _smarthost)
+    checks = (_account, _folders, certificate, _open_keys, _open_data, _ports, _cleartext, _smarthost)
     return [problem for check in checks for problem in check(config)]
 
 
@@ -123,6 +123,27 @@ def _open_keys(config: Config) -> Iterator[Problem]:
                         "Give it to the server's account, with mode 600.",
                     ),
                 )
+
+
+def _open_data(config: Config) -> Iterator[Problem]:
+    """What the server keeps for itself and others than its account can open."""
+    data = config.server.data_dir
+    private = (config.directory_dir, *_directory_files(config), config.dkim_dir, *sorted(data.glob("*.key")))
+    wide = {config.log_dir: stat.S_IRWXO, **dict.fromkeys(private, stat.S_IRWXG | stat.S_IRWXO)}
+    for path, others in wide.items():
+        with contextlib.suppress(OSError):
+            if (mode := path.stat().st_mode) & others:
+                right = "700" if stat.S_ISDIR(mode) else "600"
+                yield Problem(
+                    "log.dir" if path == config.log_dir else "server.data_dir",
+                    Text(f"{path} người khác mở được", f"{in_ascii(path)} can be opened by others"),
+                    Text(f"chmod {right} {path}", f"chmod {right} {in_ascii(path)}"),
+                )
+
+
+def _directory_files(config: Config) -> tuple[Path, ...]:
+    url = config.directory_url
+    return (Path(url.removeprefix("sqlite:///")),) if url.startswith("sqlite:///") and "?" not in url else ()
 
 
 def _smarthost(config: Config) -> Iterator[Problem]:

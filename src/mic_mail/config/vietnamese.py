@@ -98,7 +98,8 @@ MEANINGS = {
     "(thư không có tệp đính kèm: một nửa): tìm kiếm mất vài mili giây; nếu không, mỗi lần tìm phải đọc lại thư.",
     "search.memory": "Bộ nhớ mỗi tiến trình cho chữ vừa được tìm; 64 MiB giữ được chữ của chừng 15.000 thư.",
     "directory": "Danh bạ đơn vị, cá nhân, hộp thư.",
-    "directory.url": "URL SQLAlchemy của cơ sở dữ liệu, không kèm mật khẩu (xem ~/.pgpass); mặc định directory.sqlite.",
+    "directory.url": "URL SQLAlchemy của cơ sở dữ liệu, không kèm mật khẩu (xem ~/.pgpass); mặc định "
+    "directory/directory.sqlite.",
     "quota": "Dung lượng hộp thư.",
     "quota.default": "Dung lượng hộp thư mới.",
     "quota.warn_percent": "Gửi cảnh báo vào hộp thư khi mức dùng vượt từng ngưỡng này.",

@@ -7,6 +7,7 @@ reached by their SQLAlchemy URL. What the database cannot do now is `DirectoryUn
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -41,8 +42,8 @@ def connect(url: str) -> Engine:
         raise UnusableUrl(
             Text("directory.url không phải URL của cơ sở dữ liệu nào.", "directory.url is no URL of a database."),
             remedy=Text(
-                'Bỏ mục này, hoặc viết như "sqlite:////var/lib/mic-mail/directory.sqlite".',
-                'Remove it, or write it as "sqlite:////var/lib/mic-mail/directory.sqlite".',
+                'Bỏ mục này, hoặc viết như "sqlite:////var/lib/mic-mail/directory/directory.sqlite".',
+                'Remove it, or write it as "sqlite:////var/lib/mic-mail/directory/directory.sqlite".',
             ),
         ) from error
     except ImportError as error:
@@ -82,6 +83,8 @@ def migrate(engine: Engine, *, must_exist: bool = False) -> None:
 
     Tables are made where there are none, unless they `must_exist`: an emptied file is no directory without mailboxes.
     """
+    if not must_exist and engine.dialect.name == "sqlite" and engine.url.database and IN_MEMORY not in str(engine.url):
+        Path(engine.url.database).parent.mkdir(mode=0o700, exist_ok=True)
     with writing(engine) as connection:
         revision = _revision(connection)
         if revision == HEAD:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mic_mail.errors import BadInput, Text, in_ascii
 
-UMASK = 0o027
+UMASK = 0o077
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def account(user: str, group: str) -> Account | None:
         ) from error
 
 
-def make_folders(folders: Iterable[Path], owner: Account | None, mode: int = 0o750) -> None:
+def make_folders(folders: Iterable[Path], owner: Account | None, mode: int = 0o700) -> None:
     """Make what is missing, private to `owner`; what is there stays as it is."""
     for folder in folders:
         missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
@@ -52,7 +52,7 @@ def make_folders(folders: Iterable[Path], owner: Account | None, mode: int = 0o7
 
 
 def become(owner: Account | None) -> None:
-    """Give up root for ever, keep files private to the account and its group, and leave no core: passwords and keys are in it.
+    """Give up root for ever, keep files private to the account, and leave no core: passwords and keys are in it.
 
     The hard limit stays: who looks for a defect raises the soft one of a process by prlimit(1).
     """

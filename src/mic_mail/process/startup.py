@@ -29,7 +29,7 @@ def make_folders(config: Config, owner: Account | None = None) -> None:
     )  # fmt: skip
     with explaining_folders():
         privileges.make_folders(folders, owner)
-        privileges.make_folders([config.dkim_dir], owner, mode=0o700)
+        privileges.make_folders([config.dkim_dir, config.directory_dir], owner, mode=0o700)
 
 
 @contextlib.contextmanager

@@ -290,6 +290,7 @@ class Supervisor:
                 return
             child.heard_at = self._clock.monotonic()
             if message.get("told") == "ready":
+                self._log.event("process_confined", of=child.name, landlock=message.get("landlock"))
                 self._has_come_up(child)
             elif message.get("told") == "report":
                 child.report = message

@@ -540,8 +540,8 @@ async def test_a_database_that_does_not_answer_stops_no_sign_in(world: World) ->
     world.add("dvbe")
     await world.access.refresh()
     world.directory.close()
-    (world.config.server.data_dir / "directory.sqlite").rename(world.config.server.data_dir / "away")
-    (world.config.server.data_dir / "directory.sqlite").mkdir()
+    (world.config.directory_dir / "directory.sqlite").rename(world.config.server.data_dir / "away")
+    (world.config.directory_dir / "directory.sqlite").mkdir()
     assert isinstance(await world.access.login("dvbe", PASSWORD, peer()), SignedIn)
     assert kind_of(await world.access.login("dvbe", "wrong", peer())) is RefusalKind.WRONG_CREDENTIALS
     await asyncio.gather(*world.access._uses.errands)

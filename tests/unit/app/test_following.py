@@ -10,13 +10,13 @@ from harness import MailServer
 
 def tear(server: MailServer) -> None:
     """The directory changes, and the change cannot be read."""
-    with sqlite3.connect(server.config.server.data_dir / "directory.sqlite") as connection:
+    with sqlite3.connect(server.config.directory_dir / "directory.sqlite") as connection:
         connection.execute("UPDATE revision SET version = version + 1")
         connection.execute("ALTER TABLE mailbox RENAME TO torn")
 
 
 def mend(server: MailServer) -> None:
-    with sqlite3.connect(server.config.server.data_dir / "directory.sqlite") as connection:
+    with sqlite3.connect(server.config.directory_dir / "directory.sqlite") as connection:
         connection.execute("ALTER TABLE torn RENAME TO mailbox")
 
 

@@ -28,14 +28,14 @@ PARTS: dict[str, Callable[[Config], Path]] = {
     "mail": lambda config: config.mail_root,
     "log": lambda config: config.log_dir,
     "keys": lambda config: config.dkim_dir,
-    "directory": lambda config: config.server.data_dir / "directory.sqlite",
+    "directory": lambda config: config.directory_dir / "directory.sqlite",
 }
 
 
 def one(folder: Path) -> Config:
     config = config_for(folder)
     make_folders(config)
-    (folder / "directory.sqlite").touch()
+    (folder / "directory" / "directory.sqlite").touch()
     return config
 
 

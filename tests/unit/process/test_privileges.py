@@ -36,7 +36,7 @@ def test_root_is_given_up_for_ever() -> None:
     uids, gids, groups, back, umask = json.loads(done.stdout)
     assert set(uids) == {nobody.pw_uid}
     assert set(gids) == {nobody.pw_gid}
-    assert (groups, back, umask) == ([], False, 0o027)
+    assert (groups, back, umask) == ([], False, 0o077)
 
 
 def test_no_core_is_left() -> None:
@@ -64,7 +64,7 @@ def test_folders_are_made_for_the_account_and_what_is_there_stays() -> None:
         nobody = pwd.getpwnam("nobody")
         make_folders([there / "new" / "deep", there], Account(nobody.pw_uid, nobody.pw_gid, "nobody"))
         for path in (there / "new", there / "new" / "deep"):
-            assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (nobody.pw_uid, 0o750)
+            assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (nobody.pw_uid, 0o700)
         assert (there.stat().st_uid, there.stat().st_mode & 0o777) == (0, 0o755)
 
 

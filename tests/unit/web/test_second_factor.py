@@ -337,7 +337,7 @@ def test_a_lost_key_is_told_and_recovery_codes_still_open(site: MailServer, brow
         key_path(site.config).write_bytes(kept)
     assert half_in(browsers, site, "khoa").post(CODE, {"code": code_of(site, secret)}).status_code == 303
     assert key_path(site.config).stat().st_mode & 0o777 == 0o600
-    assert secret not in (site.config.server.data_dir / "directory.sqlite").read_bytes()
+    assert secret not in (site.config.directory_dir / "directory.sqlite").read_bytes()
 
 
 def test_settings_of_who_has_to(site: MailServer, browsers: Open) -> None:

@@ -146,7 +146,7 @@ class SignInWatch:
         self._saved_at = now  # on a full disk it is tried again when it is next due, and the watch goes on
         try:
             fresh.write_text(json.dumps(kept, ensure_ascii=False))
-            fresh.chmod(0o640)
+            fresh.chmod(0o600)
             fresh.replace(path)
         except OSError as error:
             self._log.event("sign_in_watch_not_kept", **failure(error))
