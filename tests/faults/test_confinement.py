@@ -20,7 +20,7 @@ MAY_READ = {
     "dkim/key": {"sender", "housekeeper"},
     "second-factor.key": {"web", "housekeeper"},
     "directory/directory.sqlite": set(KINDS),
-    "spool/slip": {"worker", "sender", "housekeeper"},
+    "spool/live/slip": {"worker", "sender", "housekeeper"},
     "quarantine/held": {"worker", "sender", "housekeeper"},
     "archive/old": {"housekeeper"},
     "mail/message": set(KINDS),
@@ -71,7 +71,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessServer]:
     for path in MAY_READ:
         file = started.config.server.data_dir / path
         if not file.exists():
-            file.parent.mkdir(exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(b"x")
             file.chmod(0o600)
             file.parent.chmod(0o700)

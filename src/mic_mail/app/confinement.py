@@ -5,7 +5,7 @@ and nothing else; of the rest of the machine it may read what its account may, a
 nobody's rest, wherever the configuration has them. Nobody binds a port, signals a process outside, or gains a privilege.
 
     worker       directory, mail, spool, queue, what is put aside, log; the keys of TLS; not those of DKIM
-    web          directory, mail, log; the keys of TLS and of second factors; not those of DKIM, nor spool and queue
+    web          directory, mail, log; how many wait in the spool; the keys of TLS and of second factors; not those of DKIM
     sender       as a worker; the keys of DKIM
     housekeeper  everything below data_dir: it changes keys of DKIM, archives, looks after the certificate
     indexer      directory, mail, log; no key, no network
@@ -69,6 +69,7 @@ def rules_of(role: str, config: Config) -> Rules:
     return Rules(
         read=[*_all_but(Path("/"), kept), *read],
         write=[*write, *DEVICES],
+        listed=[config.spool_dir] if role == "web" else [],  # for the metrics: how many wait
         connect=frozenset() if role in OFFLINE else None,
     )
 

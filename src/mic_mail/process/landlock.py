@@ -47,6 +47,8 @@ class Rules:
     """Read and executed."""
     write: Iterable[Path] = ()
     """Read, written, made, renamed, removed; not executed."""
+    listed: Iterable[Path] = ()
+    """Of these folders the names of what is in them, and nothing else."""
     connect: frozenset[int] | None = frozenset()
     """TCP ports to connect to; None: any. None may be bound either way: listening sockets are handed over."""
 
@@ -76,7 +78,7 @@ def restrict(rules: Rules) -> int:
     ]
     ruleset = _checked(_call(_CREATE_RULESET, attributes, len(attributes), 0))
     try:
-        for paths, rights in ((rules.read, _READING), (rules.write, ~_EXECUTE)):
+        for paths, rights in ((rules.read, _READING), (rules.write, ~_EXECUTE), (rules.listed, _READ_DIR)):
             for path in paths:
                 _allow(ruleset, path, rights & handled)
         if net & _CONNECT_TCP:

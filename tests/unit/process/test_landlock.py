@@ -77,12 +77,13 @@ def test_what_may_be_read_cannot_be_written(folder: Path) -> None:
     """And a single file can be allowed without its neighbours."""
     code = """
 (base / "mine" / "other").touch()
-restrict(Rules(read=[*usual, base / "mine" / "file"]))
+restrict(Rules(read=[*usual, base / "mine" / "file"], listed=[base / "theirs"]))
+print(sorted(os.listdir(base / "theirs")), attempt(lambda: (base / "theirs" / "file").read_text()))
 print(attempt(lambda: (base / "mine" / "file").read_text()))
 print(attempt(lambda: (base / "mine" / "file").write_text("x")))
 print(attempt(lambda: (base / "mine" / "other").read_text()))
 """
-    assert said(code, folder) == ["done", "PermissionError", "PermissionError"]
+    assert said(code, folder) == ["['file'] PermissionError", "done", "PermissionError", "PermissionError"]
 
 
 def test_files_go_from_one_allowed_folder_into_another(folder: Path) -> None:
