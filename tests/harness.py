@@ -167,7 +167,7 @@ class MailServer:
 
     def confirm_clock(self) -> None:
         """As `mic-mail clock confirm`: what was moved far is believed."""
-        ClockMark(self.config.server.data_dir, self.clock).confirm(self.population.directory.newest_fact())
+        ClockMark(self.config.state_dir, self.clock).confirm(self.population.directory.newest_fact())
 
     def housekeep(self) -> None:
         self.call(self.running.housekeep())

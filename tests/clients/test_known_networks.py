@@ -39,7 +39,7 @@ def test_after_a_restart(tmp_path: Path) -> None:
         first.housekeep()
     finally:
         first.stop()
-    kept = config.server.data_dir / knownnetworks.FILE
+    kept = config.state_dir / knownnetworks.FILE
     assert kept.stat().st_mode & 0o027 == 0
     again = MailServer(config)
     try:
@@ -77,7 +77,7 @@ def test_after_a_kill_of_everything(serve_processes: Callable[..., ProcessServer
     server.population.issue("dvbe")
     server.start()
     assert b"a OK" in sign_in(server, PASSWORD, "127.8.1.1")
-    kept = server.config.server.data_dir / knownnetworks.FILE
+    kept = server.config.state_dir / knownnetworks.FILE
     server.wait_for(lambda _: kept.exists() and b"127.8.1.1" in kept.read_bytes(), 50)
     server.kill()
     server.start()

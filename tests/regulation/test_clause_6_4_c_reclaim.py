@@ -64,7 +64,7 @@ class Ministry:
     def until(self, moment: str) -> None:
         """The clock has come to `moment` by itself, so its mark was renewed all the time; the housekeeper looks twice."""
         self.server.move_clock_to(local(moment))
-        (self.server.config.server.data_dir / "clock.mark").write_text(self.clock.now().isoformat())
+        (self.server.config.state_dir / "clock.mark").write_text(self.clock.now().isoformat())
         for _ in range(2):
             self.server.housekeep()
             self.server.refresh()
@@ -118,7 +118,7 @@ def test_clause_6_4_c_the_whole_way(ministry: Ministry) -> None:
         assert client.rcpt("dvbe@mic.gov.vn")[0] == 550
     assert ministry.facts()[-1] is FactKind.ARCHIVED
     assert len(ministry.archives) == 1
-    archive = ministry.server.config.server.data_dir / "archive"
+    archive = ministry.server.config.state_dir / "archive"
     assert [path.stat().st_mode & 0o777 for path in (archive, archive / "mic.gov.vn")] == [0o700, 0o700]
     assert ministry.letters(ministry.unit) == [
         "Hộp thư dvbe@mic.gov.vn đã bị thu hồi",
@@ -248,7 +248,7 @@ def test_clause_6_4_c_a_fact_from_a_clock_that_was_ahead(ministry: Ministry) -> 
     directory, now, year = ministry.server.population.directory, ministry.clock.now(), timedelta(days=365)
     ahead = Directory(directory.url, clock=ManualClock(now + year))
     ahead.append_fact(ministry.unit.mailbox_id, Draft(FactKind.PASSWORD_SET, now + year, "test"))
-    mark = ClockMark(ministry.server.config.server.data_dir, ministry.clock)
+    mark = ClockMark(ministry.server.config.state_dir, ministry.clock)
     assert not mark.renew(directory.load_snapshot())
     mark.confirm(directory.newest_fact())
     for minutes in range(0, 180, 30):
@@ -452,7 +452,7 @@ def test_clause_6_4_c_mail_that_is_back_needs_no_archive(ministry: Ministry, how
 def damage(ministry: Ministry) -> str:
     """The one archive cannot be read any more; its name."""
     (name,) = ministry.archives
-    index = ministry.server.config.server.data_dir / "archive/mic.gov.vn/dvbe" / name / "index.sqlite"
+    index = ministry.server.config.state_dir / "archive/mic.gov.vn/dvbe" / name / "index.sqlite"
     with sqlite3.connect(index) as pages:
         (size,) = pages.execute("PRAGMA page_size").fetchone()
         (at,) = pages.execute("SELECT rootpage FROM sqlite_master WHERE name = 'email'").fetchone()

@@ -372,7 +372,7 @@ def test_clause_7_2_c_what_was_seen_is_put_down_also_when_the_clock_is_set_back(
     ministry = Ministry(serve)
     ministry.server.move_clock_to(ministry.clock.now() + DAY)
     ministry.later(MINUTE)
-    kept = ministry.server.config.server.data_dir / "sign-ins.json"
+    kept = ministry.server.config.state_dir / "sign-ins.json"
     before = kept.stat().st_mtime_ns
     ministry.server.move_clock_to(NOW)
     ministry.later(timedelta(0))
@@ -382,7 +382,7 @@ def test_clause_7_2_c_what_was_seen_is_put_down_also_when_the_clock_is_set_back(
 def test_clause_7_2_c_a_full_disk_ends_no_watch(serve: Callable[..., MailServer]) -> None:
     """Where what was seen cannot be put down, that is told now and then, and an anomaly is found all the same."""
     ministry = Ministry(serve)
-    (ministry.server.config.server.data_dir / "sign-ins.new").mkdir()
+    (ministry.server.config.state_dir / "sign-ins.new").mkdir()
     ministry.server.move_clock_to(ministry.clock.now() + HOUR)
     for name in ministry.names:
         ministry.sign_in(name, "127.7.7.7", "thu-mat-khau")
@@ -517,7 +517,7 @@ def test_clause_7_2_c_what_was_seen_outlives_the_housekeeper(serve: Callable[...
     for name in ministry.names:
         ministry.sign_in(name, "127.7.7.7", "thu-mat-khau")
     ministry.later(timedelta(minutes=6))
-    kept = ministry.server.config.server.data_dir / "sign-ins.json"
+    kept = ministry.server.config.state_dir / "sign-ins.json"
     assert len(json.loads(kept.read_text())["watch"]["networks"]["127.7.7.0/24"]["wrong"]) == 10
     again = Watch.of(json.loads(kept.read_text())["watch"], Limits(sprayed=10))
     again.take(Attempt(ministry.clock.now(), "x", "127.7.7.0/24", ok=True))
@@ -533,7 +533,7 @@ def test_clause_7_2_c_a_kill_between_two_letters_leaves_none_out(serve: Callable
     for name in ministry.names:
         ministry.sign_in(name, "127.7.7.7", "thu-mat-khau")
     assert ministry.sign_in("dvbe", "127.7.7.7")
-    kept = ministry.server.config.server.data_dir / "sign-ins.json"
+    kept = ministry.server.config.state_dir / "sign-ins.json"
     ministry.later(GRACE)
     assert len(ministry.letters("dvbe")) == 1
     failed = [event["notice"] for event in ministry.server.events() if event.get("event") == "notice_failed"]

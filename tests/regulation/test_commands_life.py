@@ -526,7 +526,8 @@ def test_what_is_recorded_now_is_of_today(desk: Desk) -> None:
 
 def test_the_clock(desk: Desk) -> None:
     """Confirmed with a reason, on record; a mark far away is not trusted."""
-    mark = desk.config.server.data_dir / "clock.mark"
+    mark = desk.config.state_dir / "clock.mark"
+    mark.parent.mkdir(exist_ok=True)
     mark.write_text("2020-01-01T00:00:00+00:00\n")
     assert json.loads(desk.done("clock", "show", "--json"))["trusted"] is False
     assert desk.run("clock", "confirm") == 2

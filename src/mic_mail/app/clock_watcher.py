@@ -27,9 +27,9 @@ SETTLE_SECONDS = 3600.0
 LONGEST_GAP = timedelta(days=31)
 
 
-def begin_by_the_mark(data_dir: Path, clock: Clock) -> None:
+def begin_by_the_mark(state_dir: Path, clock: Clock) -> None:
     """Doubt a clock that contradicts the mark, before anything is recorded by it. Blocking."""
-    mark = ClockMark(data_dir, clock)
+    mark = ClockMark(state_dir, clock)
     expected = mark.expected()
     if expected is None:
         return

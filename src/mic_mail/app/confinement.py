@@ -21,7 +21,7 @@ from mic_mail.directory.looking import file_of
 from mic_mail.process import landlock
 from mic_mail.process.landlock import Rules
 from mic_mail.services.notifications import notices
-from mic_mail.services.signin import knownnetworks, secondfactors
+from mic_mail.services.signin import secondfactors
 
 OFFLINE = frozenset({"indexer", "web"})
 """Roles that connect to nobody."""
@@ -38,8 +38,9 @@ def confine(role: str, config: Config) -> int:
 
 def prepare(config: Config) -> None:
     """Make, before anybody is confined, what processes are allowed by name: a file that comes later is nobody's."""
-    for name in (DECOY_KEY, secondfactors.KEY):
-        load_secret(config.server.data_dir / name)
+    for key in (config.server.data_dir / DECOY_KEY, config.server.data_dir / secondfactors.KEY):
+        if not key.exists():
+            load_secret(key)
     for folder in (config.server.data_dir / SCRATCH, *_put_aside(config)):
         folder.mkdir(mode=0o700, exist_ok=True)
 
@@ -52,7 +53,7 @@ def rules_of(role: str, config: Config) -> Rules:
     if (directory := file_of(config.directory_url)) is not None:
         write.append(directory.resolve().parent)
     secrets = [] if config.sending.smarthost_password is None else [config.sending.smarthost_password]
-    read = [data / DECOY_KEY, data / knownnetworks.FILE]
+    read = [data / DECOY_KEY, config.state_dir]
     read += [path for path in (config.auth.leaked_passwords, config.sending.smarthost_ca) if path is not None]
     if role in ("worker", "sender", "housekeeper"):
         write += [config.spool_dir, config.queue_dir, config.sent_dir, config.policies_dir, *_put_aside(config)]

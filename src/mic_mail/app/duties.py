@@ -125,7 +125,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         names = [(mailbox, network) for mailbox, network, _ in known]
         if names != saved:  # also their order, which moves with each that is heard of
             now = rooms.clock.steady_now().timestamp()
-            await rooms.lanes.io(knownnetworks.save, rooms.config.server.data_dir, known, now)
+            await rooms.lanes.io(knownnetworks.save, rooms.config.state_dir, known, now)
             saved[:] = names
 
     async def working_calendar() -> None:

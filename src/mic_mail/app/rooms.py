@@ -109,11 +109,11 @@ class Rooms:
 
     async def is_clock_trusted(self) -> bool:
         """Whether the clock can be believed with what cannot be undone."""
-        return await self.lanes.io(ClockMark(self.config.server.data_dir, self.clock).is_trusted, self.access.snapshot)
+        return await self.lanes.io(ClockMark(self.config.state_dir, self.clock).is_trusted, self.access.snapshot)
 
     async def does_mark_agree(self) -> bool:
         """Whether the mark says that the present time is right."""
-        return await self.lanes.io(ClockMark(self.config.server.data_dir, self.clock).agrees, self.access.snapshot)
+        return await self.lanes.io(ClockMark(self.config.state_dir, self.clock).agrees, self.access.snapshot)
 
     def configure(self, config: Config) -> None:
         """Take over what a reload may change; a certificate that cannot be used is refused and said so in the log."""
@@ -191,7 +191,7 @@ class _Checks:
 async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False) -> Rooms:
     """Build one process's rooms inside the running loop; `secret` is the same for all processes of a server."""
     ground = _ground(config, clock, name, tee=tee)
-    await ground.lanes.io(begin_by_the_mark, config.server.data_dir, clock)
+    await ground.lanes.io(begin_by_the_mark, config.state_dir, clock)
     lag = LoopLag(ground.log, config.process.lag_seconds)
     tls, tls_for_servers = open_front(config), open_front(config, for_servers=True)
     directory = Directory(config.directory_url, clock=clock)
@@ -255,7 +255,7 @@ async def _open_access(ground: _Ground, directory: Directory, secret: bytes) -> 
         tell=ground.feed.say,
     )
     now = ground.clock.steady_now().timestamp()
-    access.remember(await lanes.io(lambda: list(knownnetworks.load(config.server.data_dir, now))))
+    access.remember(await lanes.io(lambda: list(knownnetworks.load(config.state_dir, now))))
     ground.feed.listen(access.hear)
     return access
 

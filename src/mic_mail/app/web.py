@@ -194,7 +194,7 @@ class WebProcess:
 
     async def open(self, listeners: Sequence[Listener]) -> None:
         """Read the directory, follow it, open the doors."""
-        await self._lanes.io(begin_by_the_mark, self._config.server.data_dir, self._clock)
+        await self._lanes.io(begin_by_the_mark, self._config.state_dir, self._clock)
         await self._lanes.io(self._directory.migrate, must_exist=True)
         snapshot = await self._lanes.io(self._directory.load_snapshot)
         self._access = Access(
@@ -209,7 +209,7 @@ class WebProcess:
             tell=self._feed.say,
         )
         now = self._clock.steady_now().timestamp()
-        self._access.remember(await self._lanes.io(lambda: list(knownnetworks.load(self._config.server.data_dir, now))))
+        self._access.remember(await self._lanes.io(lambda: list(knownnetworks.load(self._config.state_dir, now))))
         self._access.exposure = self._exposure()
         self._feed.listen(self._access.hear)
         self._follow()
@@ -244,7 +244,7 @@ class WebProcess:
 
     def _watch_the_clock(self) -> None:
         async def does_mark_agree() -> bool:
-            mark = ClockMark(self._config.server.data_dir, self._clock)
+            mark = ClockMark(self._config.state_dir, self._clock)
             return await self._lanes.io(mark.agrees, self._access.snapshot)
 
         watcher = ClockWatcher(self._clock, does_mark_agree=does_mark_agree, stepped=self._access.clock_moved, log=self.log)

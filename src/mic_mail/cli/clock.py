@@ -89,4 +89,4 @@ def _row(found: FalseRecord) -> Row:
 
 
 def _mark(here: Frame) -> ClockMark:
-    return ClockMark(here.config.server.data_dir, here.clock)
+    return ClockMark(here.config.state_dir, here.clock)

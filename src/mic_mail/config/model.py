@@ -299,6 +299,11 @@ class Config(Section):
         return self.server.data_dir / "directory"
 
     @property
+    def state_dir(self) -> Path:
+        """Small files by which the housekeeper remembers, replaced as a whole; every process may read them."""
+        return self.server.data_dir / "state"
+
+    @property
     def certificate(self) -> Path:
         return self.tls.certificate or self.server.data_dir / "tls" / "cert.pem"
 

@@ -41,12 +41,12 @@ def account(user: str, group: str) -> Account | None:
         ) from error
 
 
-def make_folders(folders: Iterable[Path], owner: Account | None, mode: int = 0o700) -> None:
+def make_folders(folders: Iterable[Path], owner: Account | None) -> None:
     """Make what is missing, private to `owner`; what is there stays as it is."""
     for folder in folders:
         missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
         for path in reversed(missing):
-            path.mkdir(mode=mode, exist_ok=True)
+            path.mkdir(mode=0o700, exist_ok=True)
             if owner is not None:
                 os.chown(path, owner.uid, owner.gid)
 

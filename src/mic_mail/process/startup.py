@@ -25,11 +25,10 @@ def make_folders(config: Config, owner: Account | None = None) -> None:
     """The folders of a server, private to its account."""
     folders = (
         config.server.data_dir, config.run_dir, config.log_dir, config.mail_root, config.spool_dir, config.queue_dir,
-        config.sent_dir,
+        config.sent_dir, config.state_dir, config.dkim_dir, config.directory_dir,
     )  # fmt: skip
     with explaining_folders():
         privileges.make_folders(folders, owner)
-        privileges.make_folders([config.dkim_dir, config.directory_dir], owner, mode=0o700)
 
 
 @contextlib.contextmanager

@@ -272,7 +272,7 @@ def test_names_lead_nowhere_else(server: MailServer, mailbox: str) -> None:
         assert response[0].startswith((b"A1 OK", b"A1 NO", b"A1 BAD"))
     client.close()
     after = {path for path in home.parent.parent.rglob("*") if "dvbe" not in path.parts}
-    made = after - before - {server.config.server.data_dir / knownnetworks.FILE}
+    made = after - before - {server.config.state_dir / knownnetworks.FILE}
     assert {path for path in made if not path.suffix.startswith((".jsonl", ".sqlite"))} == set()
 
 

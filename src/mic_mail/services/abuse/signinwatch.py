@@ -233,4 +233,4 @@ def _limits(config: Config) -> Limits:
 
 
 def _file(config: Config) -> Path:
-    return config.server.data_dir / FILE
+    return config.state_dir / FILE

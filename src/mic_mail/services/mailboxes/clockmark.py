@@ -1,6 +1,6 @@
 """Whether the machine's clock can be trusted with what cannot be undone: a mark that the housekeeper renews.
 
-In: `<data_dir>/clock.mark` (an ISO instant; the boot and the seconds since it at that instant; an ISO instant more where
+In: `<state_dir>/clock.mark` (an ISO instant; the boot and the seconds since it at that instant; an ISO instant more where
 facts were accepted that lie ahead; one from which ages count, where a step was believed), the clock, the facts on record.
 Out: trusted or not. Within one boot the time since then is counted, so only a step of the clock is doubted; after another
 boot nobody knows how long the machine was off. Once the clock is more than an hour from the mark, or behind the newest fact,
@@ -41,8 +41,8 @@ class _Mark:
 class ClockMark:
     """The mark of one server."""
 
-    def __init__(self, data_dir: Path, clock: Clock) -> None:
-        self._path = data_dir / "clock.mark"
+    def __init__(self, state_dir: Path, clock: Clock) -> None:
+        self._path = state_dir / "clock.mark"
         self._clock = clock
 
     def read(self) -> datetime | None:

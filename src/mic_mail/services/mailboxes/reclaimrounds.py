@@ -70,7 +70,7 @@ class ReclaimRounds:
     async def round(self) -> None:
         """Everything that can be done now."""
         snapshot, config = self._snapshot(), self._config()
-        mark = ClockMark(config.server.data_dir, self._clock)
+        mark = ClockMark(config.state_dir, self._clock)
         trusted = await self._lanes.io(mark.renew, snapshot)
         if not trusted:
             await self._tell_clock(mark)

@@ -191,4 +191,4 @@ class Syslog:
 
 def cursor_file(config: Config, collector: str) -> Path:
     """What says how far a collector has come."""
-    return config.server.data_dir / FOLDER / f"{sha256(collector.encode()).hexdigest()[:16]}.json"
+    return config.state_dir / FOLDER / f"{sha256(collector.encode()).hexdigest()[:16]}.json"

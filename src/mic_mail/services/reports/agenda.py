@@ -38,7 +38,7 @@ def due(directory: Directory, config: Config, clock: Clock, reclaiming: Reclaimi
     """What the clock will do within that time, and what is overdue."""
     snapshot, now = directory.load_snapshot(), clock.now()
     settings, days, begun = reclaiming.settings(), warn_days(config), directory.sent.begun()
-    trusted = ClockMark(config.server.data_dir, clock).is_trusted(snapshot)
+    trusted = ClockMark(config.state_dir, clock).is_trusted(snapshot)
     found: list[Due] = []
     looks: dict[int, Outlook] = {}
     for entry in snapshot:

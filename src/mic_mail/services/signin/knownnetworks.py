@@ -19,10 +19,10 @@ Known = tuple[str, str, float]
 """A mailbox, a network, how many seconds ago it was last heard of."""
 
 
-def load(data_dir: Path, now: float) -> Iterator[Known]:
+def load(state_dir: Path, now: float) -> Iterator[Known]:
     """What was kept; `now` in seconds since 1970."""
     try:
-        with (data_dir / FILE).open("rb") as file:
+        with (state_dir / FILE).open("rb") as file:
             rows = json.loads(file.read(MOST_OCTETS))["known"]
         for mailbox, network, at in rows:
             if isinstance(mailbox, str) and isinstance(network, str) and isinstance(at, int | float):
@@ -31,12 +31,12 @@ def load(data_dir: Path, now: float) -> Iterator[Known]:
         return
 
 
-def save(data_dir: Path, known: Iterable[Known], now: float) -> None:
+def save(state_dir: Path, known: Iterable[Known], now: float) -> None:
     """Replace the file; OSError."""
-    path = data_dir / FILE
+    path = state_dir / FILE
     fresh = path.with_suffix(".new")
     octets = json.dumps({"known": [[mailbox, network, round(now - ago)] for mailbox, network, ago in known]}).encode()
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(octets)
     fresh.replace(path)
