@@ -23,7 +23,6 @@ import pytest
 from cryptography import x509
 
 from harness import MailServer
-from mic_mail.app.doors import smtp_services
 from mic_mail.clock import ManualClock
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.facts import MailboxKind
@@ -144,7 +143,9 @@ def test_only_other_servers_may_be_old(server: MailServer) -> None:
         with contextlib.suppress(ssl.SSLError, ConnectionError), tls_at(server, door, None, client):
             spoken.add(door)
     assert spoken == {"smtp"}
-    assert smtp_services(server.running.rooms).tls is not smtp_services(server.running.rooms).tls_for_servers
+    doors = server.running.server.doors
+    assert doors is not None
+    assert doors.tls is not doors.tls_for_servers
 
 
 def test_a_reload_cuts_nobody_off(server: MailServer) -> None:

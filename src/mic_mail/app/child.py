@@ -104,7 +104,7 @@ async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
     secret = bytes.fromhex(spec.secret)
     server = await open_server(
         config, SystemClock(), spec.name, listeners, tally=tally, secret=secret, tee=spec.tee, housekeeper=housekeeper,
-        sender=sender,
+        sender=sender, first=spec.row == 0,
     )  # fmt: skip
     gc.freeze()
     if spec.role == "worker" and config.process.pin_workers:

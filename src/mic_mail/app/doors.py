@@ -27,8 +27,10 @@ from mic_mail.net.accepting import Acceptor
 from mic_mail.net.admission import Admission, Gate
 from mic_mail.net.listeners import Listener
 from mic_mail.net.sharing import Tally
+from mic_mail.net.tls import TlsFront
 from mic_mail.pop3.server import Pop3Server, Pop3Services
 from mic_mail.services.mailboxes.addressbook import Kept
+from mic_mail.services.operations.certificates import open_front, renewed
 from mic_mail.smtp.replies import Voice, reply
 from mic_mail.smtp.server import SmtpServer, SmtpServices
 
@@ -57,16 +59,18 @@ _MAKE_ROOM = b'["room"]'
 
 
 class Doors:
-    """The protocol servers of one process, and the gate in front of them."""
+    """The protocol servers of one process with their TLS, and the gate in front of them."""
 
     def __init__(self, rooms: Rooms, tally: Tally) -> None:
+        """`BadCertificate`. Blocking for a moment: certificates and keys are read."""
         self._rooms = rooms
+        self.tls, self.tls_for_servers = open_front(rooms.config), open_front(rooms.config, for_servers=True)
         self._tally = tally
         self._shares = {protocol: tally.share(column) for column, protocol in enumerate(TOO_MANY)}
         self._accepting: list[Acceptor] = []
-        self._smtp = SmtpServer(smtp_services(rooms), self._shares["smtp"].change)
-        self._imap = ImapServer(imap_services(rooms), self._shares["imap"].change)
-        self._pop3 = Pop3Server(pop3_services(rooms), self._shares["pop3"].change)
+        self._smtp = SmtpServer(smtp_services(rooms, self.tls, self.tls_for_servers), self._shares["smtp"].change)
+        self._imap = ImapServer(imap_services(rooms, self.tls), self._shares["imap"].change)
+        self._pop3 = Pop3Server(pop3_services(rooms, self.tls), self._shares["pop3"].change)
         self._book = Kept(
             rooms.config,
             Tree,
@@ -75,7 +79,7 @@ class Doors:
             lanes=rooms.lanes,
             clock=rooms.clock,
         )
-        self._ldap = LdapServer(ldap_services(rooms, self._book), self._shares["ldap"].change)
+        self._ldap = LdapServer(ldap_services(rooms, self.tls, self._book), self._shares["ldap"].change)
         self._servers: Mapping[str, SmtpServer | ImapServer | Pop3Server | LdapServer] = {
             "smtp": self._smtp,
             "imap": self._imap,
@@ -105,7 +109,7 @@ class Doors:
                 listener,
                 self._shares[PROTOCOLS[listener.door]],
                 self._gated(listener),
-                tls=(lambda: self._rooms.tls.context) if listener.implicit_tls else None,
+                tls=(lambda: self.tls.context) if listener.implicit_tls else None,
                 handshake_seconds=HANDSHAKE_SECONDS,
                 may_begin=self._may_begin(listener.door),
                 exhausted=lambda error: log.event("connections_exhausted", error=str(error)),
@@ -125,7 +129,7 @@ class Doors:
             self._rooms.log.event("connection_refused", peer=address, door=listener.door, reason=why)
             return TOO_MANY[protocol]
 
-        reader = self._rooms.tls.reader if listener.implicit_tls else None
+        reader = self.tls.reader if listener.implicit_tls else None
         make_room = room_was_made if listener.implicit_tls else self._make_room
         return lambda: Gate(
             self._admission, factory, make_room=make_room, is_open=self._is_open, refused=refused, reader=reader
@@ -152,13 +156,18 @@ class Doors:
         return begin
 
     def configure(self) -> None:
-        """New connections follow the new configuration."""
-        self._smtp.configure(smtp_services(self._rooms))
-        self._imap.configure(imap_services(self._rooms))
-        self._pop3.configure(pop3_services(self._rooms))
+        """New connections follow the new configuration; a certificate that cannot be used is refused and said so in the log."""
+        self.renew_tls()
+        self._smtp.configure(smtp_services(self._rooms, self.tls, self.tls_for_servers))
+        self._imap.configure(imap_services(self._rooms, self.tls))
+        self._pop3.configure(pop3_services(self._rooms, self.tls))
         self._book.configure(self._rooms.config)
-        self._ldap.configure(ldap_services(self._rooms, self._book))
+        self._ldap.configure(ldap_services(self._rooms, self.tls, self._book))
         self._admission.configure(admission_limits(self._rooms.config))
+
+    def renew_tls(self, *, silent: bool = False) -> None:
+        """Read certificates and keys again, and forget the sessions that could be resumed. Blocking."""
+        renewed({False: self.tls, True: self.tls_for_servers}, self._rooms.config, self._rooms.log, silent=silent)
 
     async def renew(self) -> None:
         """See what the directory has changed, also in what is made of it."""
@@ -175,7 +184,7 @@ class Doors:
         return {protocol: len(server.open) for protocol, server in self._servers.items()}
 
 
-def smtp_services(rooms: Rooms) -> SmtpServices:
+def smtp_services(rooms: Rooms, tls: TlsFront, tls_for_servers: TlsFront) -> SmtpServices:
     """What the SMTP doors are given."""
     config = rooms.config
     return SmtpServices(
@@ -183,8 +192,8 @@ def smtp_services(rooms: Rooms) -> SmtpServices:
         access=rooms.access,
         clock=rooms.clock,
         log=rooms.log,
-        tls=rooms.tls,
-        tls_for_servers=rooms.tls_for_servers,
+        tls=tls,
+        tls_for_servers=tls_for_servers,
         hostname=config.server.hostname,
         support=config.support,
         limits=smtp_limits(config),
@@ -196,7 +205,7 @@ def smtp_services(rooms: Rooms) -> SmtpServices:
     )
 
 
-def imap_services(rooms: Rooms) -> ImapServices:
+def imap_services(rooms: Rooms, tls: TlsFront) -> ImapServices:
     """What the IMAP doors are given."""
     return ImapServices(
         access=rooms.access,
@@ -209,7 +218,7 @@ def imap_services(rooms: Rooms) -> ImapServices:
         learning=rooms.learning,
         clock=rooms.clock,
         log=rooms.log,
-        tls=rooms.tls,
+        tls=tls,
         settings=imap_settings(rooms.config),
         stored=rooms.mailflow.look_at_journal,
         sessions_per_mailbox=rooms.config.imap.sessions_per_mailbox,
@@ -217,7 +226,7 @@ def imap_services(rooms: Rooms) -> ImapServices:
     )
 
 
-def pop3_services(rooms: Rooms) -> Pop3Services:
+def pop3_services(rooms: Rooms, tls: TlsFront) -> Pop3Services:
     """What the POP3 doors are given."""
     return Pop3Services(
         access=rooms.access,
@@ -225,14 +234,14 @@ def pop3_services(rooms: Rooms) -> Pop3Services:
         accounts=rooms.accounts,
         clock=rooms.clock,
         log=rooms.log,
-        tls=rooms.tls,
+        tls=tls,
         settings=pop3_settings(rooms.config),
         sessions_per_mailbox=rooms.config.pop3.sessions_per_mailbox,
         note=rooms.lag.note,
     )
 
 
-def ldap_services(rooms: Rooms, book: Kept[Tree]) -> LdapServices:
+def ldap_services(rooms: Rooms, tls: TlsFront, book: Kept[Tree]) -> LdapServices:
     """What the LDAP doors are given."""
     return LdapServices(
         access=rooms.access,
@@ -240,7 +249,7 @@ def ldap_services(rooms: Rooms, book: Kept[Tree]) -> LdapServices:
         accounts=rooms.accounts,
         clock=rooms.clock,
         log=rooms.log,
-        tls=rooms.tls,
+        tls=tls,
         settings=ldap_settings(rooms.config),
         book=book,
         open_networks=open_networks(rooms.config),

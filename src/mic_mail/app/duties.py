@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from mic_mail.app.doors import Doors
 from mic_mail.app.rooms import Rooms
 from mic_mail.checks.lessons import Lessons
 from mic_mail.net.dns import Resolver
@@ -72,9 +73,15 @@ FALSE_INSTANTS_SECONDS = 1.0
 """Nothing is read unless the clock was set."""
 
 
-def duties_of(rooms: Rooms, *, housekeeper: bool, indexer: bool = False) -> Duties:
-    """The duties of one process, not begun yet."""
+def duties_of(rooms: Rooms, doors: Doors | None, *, housekeeper: bool, indexer: bool, sender: bool, first: bool) -> Duties:
+    """The duties of one process, not begun yet; `first`: of those that serve."""
     duties = [*for_itself(rooms), *(for_the_server(rooms) if housekeeper else ())]
+    if doors is not None:
+        duties.append(_tickets(rooms, doors))
+        if first:
+            duties.append(_certificate_watch(rooms, doors))
+    if sender:
+        duties.append(_dkim(rooms))
     if indexer:
         duties.append(Duty("index", ROUND_SECONDS, _indexing(rooms).round))
     return Duties(duties, rooms.log, rooms.clock)
@@ -92,16 +99,38 @@ def for_itself(rooms: Rooms) -> list[Duty]:
     async def rest() -> None:
         await rooms.lanes.io(rooms.store.rest, IDLE_SECONDS)
 
-    async def tickets() -> None:
-        await rooms.lanes.io(partial(rooms.renew_tls, silent=True))
-
     return [
         Duty("names", often, lambda: rooms.lanes.io(rooms.store.flush_names)),
         Duty("journal", SETTLE_SECONDS / 2, lambda: settle_journal(rooms.store, rooms.lanes, rooms.log)),
         Duty("usage", often, rooms.usage.look),
         Duty("rest", REST_SECONDS, rest),
-        Duty("tickets", RENEWED_SECONDS_OF_TLS, tickets),
     ]
+
+
+def _tickets(rooms: Rooms, doors: Doors) -> Duty:
+    async def tickets() -> None:
+        await rooms.lanes.io(partial(doors.renew_tls, silent=True))
+
+    return Duty("tickets", RENEWED_SECONDS_OF_TLS, tickets)
+
+
+def _certificate_watch(rooms: Rooms, doors: Doors) -> Duty:
+    """Of a process that has the certificates and their keys."""
+    watch = CertificateWatch(
+        doors.tls, lambda: rooms.config, _life_notices(rooms), lanes=rooms.lanes, clock=rooms.clock, log=rooms.log
+    )
+    return Duty("certificate", CERTIFICATE_SECONDS, watch.round, by_clock=True)
+
+
+def _dkim(rooms: Rooms) -> Duty:
+    """Of the sender, which alone signs and has the keys."""
+
+    async def dkim() -> None:
+        names = rooms.config.dns
+        keys = DkimKeys(KeyFolder(rooms.config.server.data_dir), rooms.clock)
+        await keys.switch(lambda: Resolver(names.nameservers, seconds=names.seconds), rooms.lanes, rooms.log)
+
+    return Duty("dkim", SWITCH_SECONDS, dkim, by_clock=True)
 
 
 def for_the_server(rooms: Rooms) -> list[Duty]:
@@ -142,11 +171,6 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         if await rooms.lanes.io(carry_out_due, rooms.directory, rooms.clock, rooms.log):
             await rooms.access.refresh()
 
-    async def dkim() -> None:
-        names = rooms.config.dns
-        keys = DkimKeys(KeyFolder(rooms.config.server.data_dir), rooms.clock)
-        await keys.switch(lambda: Resolver(names.nameservers, seconds=names.seconds), rooms.lanes, rooms.log)
-
     return [
         Duty("working_calendar", CALENDAR_SECONDS, working_calendar, by_clock=True),
         *_about_requests(rooms),
@@ -157,8 +181,6 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         Duty("sweep", SWEEP_SECONDS, sweep),
         Duty("exports", SWEEP_SECONDS, exports, by_clock=True),
         Duty("rescan", rooms.config.storage.rescan, visits.rescan),
-        Duty("certificate", CERTIFICATE_SECONDS, _certificate_watch(rooms, life).round, by_clock=True),
-        Duty("dkim", SWITCH_SECONDS, dkim, by_clock=True),
         *_about_the_log(rooms),
         Duty("downtimes", DOWNTIME_SECONDS, _downtime_notices(rooms).round, by_clock=True),
         *_weekly_duties(rooms),
@@ -299,10 +321,6 @@ def _sign_in_watch(rooms: Rooms, notices: LifeNotices) -> SignInWatch:
         clock=rooms.clock,
         log=rooms.log,
     )
-
-
-def _certificate_watch(rooms: Rooms, notices: LifeNotices) -> CertificateWatch:
-    return CertificateWatch(rooms.tls, lambda: rooms.config, notices, lanes=rooms.lanes, clock=rooms.clock, log=rooms.log)
 
 
 def _handover_marks(rooms: Rooms) -> HandoverMarks:

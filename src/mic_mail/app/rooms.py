@@ -21,7 +21,6 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
-from mic_mail.net.tls import TlsFront
 from mic_mail.outbound.news import QueueNews
 from mic_mail.outbound.owed import Owed
 from mic_mail.outbound.queue import Queue
@@ -35,7 +34,6 @@ from mic_mail.services.abuse.rates import Rates
 from mic_mail.services.abuse.runaways import Runaways
 from mic_mail.services.mailboxes.clockmark import ClockMark
 from mic_mail.services.notifications.notices import Notices
-from mic_mail.services.operations.certificates import open_front, renewed
 from mic_mail.services.operations.housekeeping import ChangedAccounts
 from mic_mail.services.queue.spoolreports import ReportSettings, SpoolReports
 from mic_mail.services.settings.stores import open_mail_store
@@ -69,8 +67,6 @@ class Rooms:
     accounts: AccountLanes
     feed: Feed
     lag: LoopLag
-    tls: TlsFront
-    tls_for_servers: TlsFront
     directory: Directory
     store: MailStore
     spool: Spool
@@ -116,7 +112,7 @@ class Rooms:
         return await self.lanes.io(ClockMark(self.config.state_dir, self.clock).agrees, self.access.snapshot)
 
     def configure(self, config: Config) -> None:
-        """Take over what a reload may change; a certificate that cannot be used is refused and said so in the log."""
+        """Take over what a reload may change."""
         self.config = config
         self.lanes.patience = config.process.queue_seconds
         self.lag.threshold_seconds = config.process.lag_seconds
@@ -128,11 +124,6 @@ class Rooms:
         self.judging.configure(config)
         self.holding.configure(config)
         self.usage.notices = Notices(self.store, config, self.clock)
-        self.renew_tls()
-
-    def renew_tls(self, *, silent: bool = False) -> None:
-        """Read certificates and keys again, and forget the sessions that could be resumed."""
-        renewed({False: self.tls, True: self.tls_for_servers}, self.config, self.log, silent=silent)
 
     async def close(self) -> None:
         """End what the rooms have begun, let names follow, close every file; what cannot be ended now is safe to leave."""
@@ -193,7 +184,6 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     ground = _ground(config, clock, name, tee=tee)
     await ground.lanes.io(begin_by_the_mark, config.state_dir, clock)
     lag = LoopLag(ground.log, config.process.lag_seconds)
-    tls, tls_for_servers = open_front(config), open_front(config, for_servers=True)
     directory = Directory(config.directory_url, clock=clock)
     access = await _open_access(ground, directory, secret)
     stores = await _open_stores(ground, access)
@@ -209,8 +199,6 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         accounts=ground.accounts,
         feed=ground.feed,
         lag=lag,
-        tls=tls,
-        tls_for_servers=tls_for_servers,
         directory=directory,
         store=stores.store,
         spool=stores.spool,

@@ -16,7 +16,6 @@ from mic_mail.app.following import follow_the_directory
 from mic_mail.app.rooms import Rooms, open_rooms
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.net.eviction import Evictor
 from mic_mail.net.listeners import WEB_DOORS, Listener
 from mic_mail.net.sharing import Tally
 from mic_mail.process.lag import lag_report
@@ -38,7 +37,8 @@ class Server:
     """What one process is while it serves."""
 
     rooms: Rooms
-    doors: Doors
+    doors: Doors | None
+    """None: it serves nobody (the housekeeper, the sender), and reads no key of TLS."""
     duties: Duties
     clock_watcher: ClockWatcher
     web: "WebDoors | None" = None
@@ -54,7 +54,7 @@ class Server:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
                     await self.sending.drain()
-        await asyncio.gather(self.doors.drain(seconds), *([self.web.drain(seconds)] if self.web else ()))
+        await asyncio.gather(*(open_.drain(seconds) for open_ in (self.doors, self.web) if open_ is not None))
         with contextlib.suppress(TimeoutError):  # what is still not done then lies in the spool, for whoever recovers it
             async with asyncio.timeout_at(deadline):
                 await self.rooms.mailflow.settle()
@@ -64,7 +64,8 @@ class Server:
 
     def configure(self, config: Config) -> None:
         self.rooms.configure(config)
-        self.doors.configure()
+        if self.doors is not None:
+            self.doors.configure()
         if self.sending is not None:
             self.sending.configure()
         if self.web is not None:
@@ -83,14 +84,14 @@ class Server:
     def report(self) -> dict[str, object]:
         """Numbers for `mic-mail status`."""
         return {
-            "connections": self.doors.connections,
+            "connections": {} if self.doors is None else self.doors.connections,
             **lag_report(self.rooms.lag),
             "events": self.rooms.log.counted(),
             "limited": dict(self.rooms.mailflow.limited),
             "judged": self.rooms.judging.counted(),
             **self.rooms.secrecy.report(),
             "directory_version": self.rooms.access.snapshot.version,
-            **shown(self.rooms.tls),
+            **({} if self.doors is None else shown(self.doors.tls)),
             **(self.sending.report() if self.sending is not None else {}),
         }
 
@@ -107,15 +108,17 @@ async def open_server(
     housekeeper: bool = False,
     indexer: bool = False,
     sender: bool = False,
+    first: bool = True,
 ) -> Server:
-    """Build rooms, open doors, begin to follow the others and to do the duties."""
+    """Build rooms, open doors, begin to follow the others and to do the duties. `first`: of several that serve."""
     rooms = await open_rooms(config, clock, name, secret=secret, tee=tee)
     try:
+        doors, web = None, None
         if listeners:
             await rooms.prepare_journal()
-        doors = Doors(rooms, tally)
-        doors.open([listener for listener in listeners if listener.door not in WEB_DOORS])
-        web = _open_web(rooms, [listener for listener in listeners if listener.door in WEB_DOORS], secret, tally, doors.evictor)
+            doors = Doors(rooms, tally)
+            doors.open([listener for listener in listeners if listener.door not in WEB_DOORS])
+            web = _open_web(rooms, [listener for listener in listeners if listener.door in WEB_DOORS], secret, tally, doors)
     except BaseException:
         await rooms.close()
         raise
@@ -123,7 +126,9 @@ async def open_server(
     rooms.lag.start()
     if housekeeper:
         rooms.spawn(rooms.lanes.io(rooms.store.settle_left_behind))
-    duties = duties_of(rooms, housekeeper=housekeeper, indexer=indexer and config.search.enabled)
+    duties = duties_of(
+        rooms, doors, housekeeper=housekeeper, indexer=indexer and config.search.enabled, sender=sender, first=first
+    )
     duties.start()
     sending = _begin_sending(rooms) if sender else None
     watcher = ClockWatcher(rooms.clock, does_mark_agree=rooms.does_mark_agree, stepped=rooms.access.clock_moved, log=rooms.log)
@@ -139,14 +144,14 @@ def _begin_sending(rooms: Rooms) -> "SendingMail":
     return sending
 
 
-def _open_web(rooms: Rooms, listeners: Sequence[Listener], secret: bytes, tally: Tally, evictor: Evictor) -> "WebDoors | None":
+def _open_web(rooms: Rooms, listeners: Sequence[Listener], secret: bytes, tally: Tally, doors: Doors) -> "WebDoors | None":
     """The pages in this process, where it has their doors."""
     if not listeners:
         return None
     from mic_mail.app.web import WebDoors
 
     services = _web_services(rooms, secret)
-    return WebDoors(services, rooms.tls, listeners, tally, column=len(TOO_MANY), evictor=evictor)
+    return WebDoors(services, doors.tls, listeners, tally, column=len(TOO_MANY), evictor=doors.evictor)
 
 
 def _web_services(rooms: Rooms, secret: bytes) -> "WebServices":

@@ -1,8 +1,9 @@
 """The certificates of the doors: opened and renewed by the configuration, watched for their end and for open keys (Reg. 10.2).
 
 In: the configuration. Out: `TlsFront`s, one for people's doors and one for that of other mail servers, which has more suites to
-offer: who finds none there in common sends in clear (docs/decisions/0086). The watch is the housekeeper's: an event each day,
-and a letter to the Centre when the first warning is due, a week and a day ahead, and when the certificate has ended.
+offer: who finds none there in common sends in clear (docs/decisions/0086). The watch is the first worker's, as the housekeeper
+reads no key: an event each day, and a letter to the Centre when the first warning is due, a week and a day ahead, and when a
+certificate has ended.
 """
 
 from collections.abc import Callable
@@ -36,19 +37,19 @@ def open_front(config: Config, *, for_servers: bool = False) -> TlsFront:
     )
 
 
-def renew(front: TlsFront, config: Config, *, for_servers: bool = False) -> None:
+def _renew(front: TlsFront, config: Config, *, for_servers: bool = False) -> None:
     """Read the files again; `BadCertificate`, and nothing has changed. Blocking."""
     front.reload(config.certificate, config.key, more=_more(config), suites=_suites(config, for_servers=for_servers))
 
 
 def renewed(fronts: dict[bool, TlsFront], config: Config, log: MailLog, *, silent: bool = False) -> None:
-    """`renew` of those for people (False) and for servers (True); what came of it is said in the log, success not if `silent`.
+    """Read the files again, for people (False) and for servers (True); the log says what came of it, success not if `silent`.
 
     Also each day: the keys of tickets are as old as the contexts, and with them sessions of TLS 1.2 could be read afterwards.
     """
     try:
         for for_servers, front in fronts.items():
-            renew(front, config, for_servers=for_servers)
+            _renew(front, config, for_servers=for_servers)
     except BadCertificate as error:
         log.event("certificate_refused", error=str(error))
         return
@@ -77,7 +78,7 @@ def _suites(config: Config, *, for_servers: bool) -> str:
 
 
 class CertificateWatch:
-    """The housekeeper's daily look."""
+    """The daily look of one process that serves."""
 
     def __init__(
         self,

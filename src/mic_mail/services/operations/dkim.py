@@ -1,7 +1,7 @@
 """The life of DKIM keys. One signs only once the DNS has its record, or somebody insists.
 
     add, rotate   a new key: announced          its record is to be published
-    switch        announced -> signing          as soon as the DNS has it (the housekeeper looks); the one before it retires
+    switch        announced -> signing          as soon as the DNS has it (the sender looks); the one before it retires
     use           announced, retired -> signing somebody insists
     remove        announced; retired for a week -> gone
 
