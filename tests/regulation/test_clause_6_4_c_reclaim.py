@@ -118,7 +118,7 @@ def test_clause_6_4_c_the_whole_way(ministry: Ministry) -> None:
         assert client.rcpt("dvbe@mic.gov.vn")[0] == 550
     assert ministry.facts()[-1] is FactKind.ARCHIVED
     assert len(ministry.archives) == 1
-    archive = ministry.server.config.state_dir / "archive"
+    archive = ministry.server.config.server.data_dir / "archive"
     assert [path.stat().st_mode & 0o777 for path in (archive, archive / "mic.gov.vn")] == [0o700, 0o700]
     assert ministry.letters(ministry.unit) == [
         "Hộp thư dvbe@mic.gov.vn đã bị thu hồi",
@@ -452,7 +452,7 @@ def test_clause_6_4_c_mail_that_is_back_needs_no_archive(ministry: Ministry, how
 def damage(ministry: Ministry) -> str:
     """The one archive cannot be read any more; its name."""
     (name,) = ministry.archives
-    index = ministry.server.config.state_dir / "archive/mic.gov.vn/dvbe" / name / "index.sqlite"
+    index = ministry.server.config.server.data_dir / "archive/mic.gov.vn/dvbe" / name / "index.sqlite"
     with sqlite3.connect(index) as pages:
         (size,) = pages.execute("PRAGMA page_size").fetchone()
         (at,) = pages.execute("SELECT rootpage FROM sqlite_master WHERE name = 'email'").fetchone()

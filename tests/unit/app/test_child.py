@@ -13,7 +13,8 @@ from population import Population
 CODE = """\
 import asyncio, socket, sys
 from pathlib import Path
-from mic_mail.app.child import run_child
+from mic_mail.app.child import make_ready, run_child
+from mic_mail.config.model import Config
 from mic_mail.process.channel import ChildSpec
 from mic_mail.services.queue.sending import Senders
 
@@ -23,7 +24,9 @@ async def run(senders):
 
 Senders.run = run
 ours, theirs = socket.socketpair()
-sys.exit(run_child(ChildSpec("sender", "sender", Path(sys.argv[1]).read_text(), theirs.detach())))
+config = Path(sys.argv[1]).read_text()
+make_ready(Config.model_validate_json(config))
+sys.exit(run_child(ChildSpec("sender", "sender", config, theirs.detach())))
 """
 
 
