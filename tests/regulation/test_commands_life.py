@@ -538,7 +538,8 @@ def test_the_clock(desk: Desk) -> None:
 
 def test_no_act_under_a_clock_that_is_wrong(desk: Desk) -> None:
     """Of a clock that this very boot contradicts by more than an hour an act says so, and does and records nothing."""
-    mark, clock = desk.config.server.data_dir / "clock.mark", SystemClock()
+    mark, clock = desk.config.state_dir / "clock.mark", SystemClock()
+    mark.parent.mkdir(exist_ok=True)
     act = ("mailbox", "suspend", ADDRESS, "--cause", "c", "--reason", "x", "--document", "5/CV")
     mark.write_text(f"{(clock.now() - timedelta(days=400)).isoformat()}\nboot={clock.boot_id}@{clock.boottime()}\n")
     audit = Audit(desk.config.log_dir, clock=clock)

@@ -25,7 +25,7 @@ class ClockIsWrong(Refused):
 
 
 def _must_be_the_time(here: Frame) -> None:
-    differs = ClockMark(here.config.server.data_dir, here.clock).contradiction()
+    differs = ClockMark(here.config.state_dir, here.clock).contradiction()
     if differs is None:
         return
     now, right = dates.instant(here.clock.now()), dates.instant(here.clock.now() - differs)
