@@ -54,6 +54,7 @@ BASE: dict[str, Any] = {
     "auth": {"argon2_memory": "8 MiB", "argon2_time": 1, "password_age": 0, "scram_in_tls13": True},
     "limits": {"exempt_networks": ("127.0.0.0/8",)},
     "process": {"io_threads": 4, "hash_threads": 1, "drain_seconds": 5},
+    "storage": {"reserve": "1 MiB"},
 }
 
 

@@ -63,6 +63,7 @@ PROGRAMS = {
     "make": Program("make"),
     "mbsync": Program("isync"),
     "mpop": Program("mpop"),
+    "mkfs.ext4": Program("e2fsprogs"),
     "msmtp": Program("msmtp"),
     "neomutt": Program("neomutt"),
     "node": Program("nodejs", ("node", "npm")),

@@ -69,6 +69,8 @@ REMINDER_SECONDS = 600.0
 HANDOVER_SECONDS = 60.0
 CALENDAR_SECONDS = 86_400.0
 CHANGES_SECONDS = 30.0
+RESERVE_SECONDS = 5.0
+"""A stat of each domain's folder; so long new mail waits once there is room again."""
 FALSE_INSTANTS_SECONDS = 1.0
 """Nothing is read unless the clock was set."""
 
@@ -172,6 +174,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
             await rooms.access.refresh()
 
     return [
+        Duty("reserve", RESERVE_SECONDS, rooms.disk_reserve.round),
         Duty("working_calendar", CALENDAR_SECONDS, working_calendar, by_clock=True),
         *_about_requests(rooms),
         Duty("spool", SPOOL_SECONDS, spool),

@@ -34,6 +34,7 @@ from mic_mail.services.abuse.rates import Rates
 from mic_mail.services.abuse.runaways import Runaways
 from mic_mail.services.mailboxes.clockmark import ClockMark
 from mic_mail.services.notifications.notices import Notices
+from mic_mail.services.operations.disk_reserve import DiskReserve
 from mic_mail.services.operations.housekeeping import ChangedAccounts
 from mic_mail.services.queue.spoolreports import ReportSettings, SpoolReports
 from mic_mail.services.settings.stores import open_mail_store
@@ -82,6 +83,7 @@ class Rooms:
     runaways: Runaways
     counts: SentCounts
     usage: ChangedAccounts
+    disk_reserve: DiskReserve
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def spawn(self, errand: Coroutine[object, object, object]) -> None:
@@ -214,6 +216,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         runaways=runaways,
         counts=counts,
         usage=stores.usage,
+        disk_reserve=DiskReserve(stores.store.reserves, config.storage.reserve, ground.lanes, ground.log),
     )
 
 
@@ -256,7 +259,7 @@ async def _open_stores(ground: _Ground, access: Access) -> _Stores:
     _tell_replay(ground.log, await lanes.io(store.recover))
     usage = ChangedAccounts(store, ground.accounts, Notices(store, config, clock), lambda: access.snapshot, ground.log)
     changed.append(usage.add)
-    spool = await lanes.io(Spool, config.spool_dir)
+    spool = await lanes.io(Spool, config.spool_dir, store.reserves)
     queue = await lanes.io(partial(Queue, config.queue_dir, comes_again=spool.has))
     return _Stores(store, usage, spool, queue, QueueNews(ground.feed))
 

@@ -90,6 +90,7 @@ class Server:
             "limited": dict(self.rooms.mailflow.limited),
             "judged": self.rooms.judging.counted(),
             **self.rooms.secrecy.report(),
+            **self.rooms.disk_reserve.report(),
             "directory_version": self.rooms.access.snapshot.version,
             **({} if self.doors is None else shown(self.doors.tls)),
             **(self.sending.report() if self.sending is not None else {}),

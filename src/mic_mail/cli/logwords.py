@@ -80,6 +80,18 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Đã ghi lịch làm việc dự kiến các năm {years}, chờ Trung tâm xác nhận",
         "The expected working calendar of {years} is on record; the Centre is to confirm it",
     ),
+    "reserve_given_up": (
+        "Đĩa chứa {folder} đã đầy: giải phóng chỗ dành sẵn để còn xóa được thư; thư mới bị từ chối",
+        "The disk of {folder} is full: its reserve was given up so that mail can be deleted; new mail is refused",
+    ),
+    "reserve_set_aside": (
+        "Đã dành sẵn {size} trên đĩa chứa {folder}; thư mới được nhận",
+        "{size} are set aside on the disk of {folder}; new mail is taken",
+    ),
+    "reserve_not_made": (
+        "Đĩa chứa {folder} không đủ chỗ để dành sẵn {size} (cần gấp đôi)",
+        "The disk of {folder} has no room to set {size} aside (it takes twice as much)",
+    ),
     "list_unusable": (
         "Danh sách {zone} không dùng được, không được tính: {reason}",
         "The list {zone} cannot be believed, and does not count: {reason}",

@@ -1,6 +1,6 @@
 """`mic-mail status`: is the server running, and how is it?"""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, cast
 
@@ -12,7 +12,9 @@ from mic_mail.cli.gate import open_to_all
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.errors import Text, Trouble
+from mic_mail.i18n.dates import size
 from mic_mail.process.status import read
+from mic_mail.storage.reserve import ReserveState
 
 LAG: Mapping[str, Text] = {"worst": Text("lâu nhất", "worst")}
 PROCESSES = (
@@ -79,6 +81,8 @@ def status(
         output.line(_readers(readers))
     output.line(_confinement(told))
     for process in _processes_told(told):
+        for alarm in _reserves(process):
+            output.line(alarm)
         if process.get("failing") is True:
             output.line(_alarm(process))
     output.listing(PROCESSES, list(_processes(told)), as_json=False)
@@ -127,6 +131,27 @@ def _alarm(process: Mapping[str, object]) -> Text:
         f"ALARM: the process {name} does not come up ({failures} times in a row); the server goes on without it. "
         "See: mic-mail log search --event process_failed",
     )
+
+
+def _reserves(process: Mapping[str, object]) -> Iterator[Text]:
+    """An alarm for each disk of mailboxes whose room for removals is not set aside (`storage.reserve`)."""
+    reserves, octets = process.get("reserves"), process.get("reserve_octets")
+    if not isinstance(reserves, Mapping) or not isinstance(octets, int):
+        return
+    need = size(2 * octets)
+    for folder, state in reserves.items():
+        if state == ReserveState.GIVEN_UP:
+            yield Text(
+                f"CẢNH BÁO: đĩa chứa {folder} đã đầy. Vẫn đọc và xóa được thư; "
+                f"thư mới bị từ chối cho đến khi đĩa còn trống {need.vi}.",
+                f"ALARM: the disk of {folder} is full. Mail can be read and deleted; "
+                f"new mail is refused until {need.en} are free.",
+            )
+        elif state == ReserveState.MISSING:
+            yield Text(
+                f"CẢNH BÁO: đĩa chứa {folder} chưa có chỗ dành sẵn để xóa thư khi đĩa đầy; cần còn trống {need.vi}.",
+                f"ALARM: the disk of {folder} has no room set aside for deleting mail when it is full; {need.en} must be free.",
+            )
 
 
 def _row(process: Mapping[str, object]) -> Row:

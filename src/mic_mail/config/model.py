@@ -124,6 +124,15 @@ class Storage(Section):
         Field(ge=0, le=366 * DAY),
         About("How long an expunged message can be brought back; it does not count for the quota.", reload=False),
     ] = 7 * DAY
+    reserve: Annotated[
+        Octets,
+        Field(ge=MIB, le=16 * GIB),
+        About(
+            "Room set aside on each disk of mailboxes, given up so that mail can be deleted when the disk is full.",
+            "10.1",
+            reload=False,
+        ),
+    ] = 64 * MIB
     folders: Annotated[
         int,
         Field(ge=10, le=100_000),

@@ -88,6 +88,7 @@ MEANINGS = {
     "storage.mail_root": "Thư mục hộp thư; mặc định mail/ trong data_dir.",
     "storage.synchronous": "full: cả thay đổi cờ cuối cùng cũng còn sau mất điện, đổi lấy một fsync mỗi lần.",
     "storage.expunge_keep": "Thư đã xóa còn khôi phục được bao lâu; không tính vào dung lượng.",
+    "storage.reserve": "Dung lượng dành sẵn trên mỗi đĩa chứa hộp thư, giải phóng khi đĩa đầy để vẫn xóa được thư.",
     "storage.folders": "Số thư mục tối đa của một hộp thư; tạo thêm bị từ chối. Nhập thư được tạo đến 10.000.",
     "storage.names_after": "Tên tệp theo kịp cờ thay đổi sau khoảng này.",
     "storage.open_indexes": "Số hộp thư mỗi tiến trình giữ mở; mỗi hộp sáu descriptor và 0,5 MB.",

@@ -40,6 +40,7 @@ from mic_mail.outbound.files import trouble, unlink, write_all
 from mic_mail.outbound.schedule import is_due, pause_us
 from mic_mail.outbound.transaction import Transaction, addressed, as_json
 from mic_mail.storage.copying import copy_rest
+from mic_mail.storage.reserve import Reserves
 
 MESSAGE: Final = ".msg"
 ENVELOPE: Final = ".env"
@@ -104,11 +105,13 @@ class Slip(Transaction):
 class Spool:
     """All entries below one directory."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, reserves: Reserves | None = None) -> None:
+        """While one of `reserves` is given up, no message is written on its file system."""
         self._tmp = root / "tmp"
         self._live = root / "live"
         for directory in (self._tmp, self._live):
             directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self._reserve = None if reserves is None else reserves.beside(root)
         self._live_fd = os.open(self._live, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def close(self) -> None:
@@ -117,7 +120,8 @@ class Spool:
     def scratch(self) -> "Scratch":
         """A place for a message that is not known yet to be taken."""
         try:
-            return Scratch(os.open(self._tmp, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, MESSAGE_MODE))
+            self.require_room()
+            return Scratch(self, os.open(self._tmp, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, MESSAGE_MODE))
         except OSError as error:
             if error.errno not in _NO_NAMELESS_FILES:
                 raise trouble(error) from error
@@ -126,7 +130,12 @@ class Spool:
             os.unlink(name)
         except OSError as error:
             raise trouble(error) from error
-        return Scratch(fd)
+        return Scratch(self, fd)
+
+    def require_room(self) -> None:
+        """Raise OSError, ENOSPC, while what room there is serves removals."""
+        if self._reserve is not None:
+            self._reserve.require_whole()
 
     def draft(self, spool_id: str) -> "Draft":
         """Begin an entry. `spool_id` is a name nobody else takes (a trace id)."""
@@ -252,9 +261,10 @@ def slip_of(root: Path, spool_id: str) -> Slip | None:
 class Scratch:
     """The octets of a message as they come, in a file without a name: it ends with this process. One thread at a time."""
 
-    __slots__ = ("fd", "size")
+    __slots__ = ("_spool", "fd", "size")
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, spool: Spool, fd: int) -> None:
+        self._spool = spool
         self.fd = fd
         self.size = 0
 
@@ -265,6 +275,7 @@ class Scratch:
 
     def write(self, octets: bytes | bytearray | memoryview) -> None:
         try:
+            self._spool.require_room()
             write_all(self.fd, octets)
         except OSError as error:
             self.discard()
@@ -292,6 +303,7 @@ class Draft:
         self._path = spool._tmp / (spool_id + MESSAGE)
         self.size = 0
         try:
+            spool.require_room()
             self._fd = _create_locked(self._path)
         except OSError as error:
             raise trouble(error) from error
@@ -303,6 +315,7 @@ class Draft:
 
     def write(self, octets: bytes | bytearray | memoryview) -> None:
         try:
+            self._spool.require_room()
             write_all(self._fd, octets)
         except OSError as error:
             self.discard()
@@ -312,6 +325,7 @@ class Draft:
     def append_rest(self, source: int, offset: int) -> None:
         """Append what stands in the open file `source` from `offset` on."""
         try:
+            self._spool.require_room()
             self.size += copy_rest(source, offset, self._fd)
         except OSError as error:
             self.discard()

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from mic_mail.config.model import Config
+from mic_mail.storage.reserve import ReserveState
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LATE = "+Inf"
@@ -46,6 +47,7 @@ class _Numbers:
         yield self._lag()
         yield from self._certificate()
         yield from _disks(self._config)
+        yield self._reserves()
 
     def _of_processes(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("mic_mail_process_ready", "Whether the process serves.", labels=["process"])
@@ -124,6 +126,15 @@ class _Numbers:
                     [str(process.get("name"))], buckets, sum_value=(_number(process.get("lag_sum_ms")) or 0.0) / 1000
                 )
         return lag
+
+    def _reserves(self) -> Metric:
+        what = "Whether the room for deleting mail on a full disk is set aside."
+        whole = GaugeMetricFamily("mic_mail_disk_reserve_whole", what, labels=["folder"])
+        for process in self._processes:
+            reserves = process.get("reserves")
+            for folder, state in reserves.items() if isinstance(reserves, Mapping) else ():
+                whole.add_metric([str(folder)], float(state == ReserveState.WHOLE))
+        return whole
 
     def _certificate(self) -> Iterator[Metric]:
         ends = {_instant(process.get("certificate_ends_at")) for process in self._processes} - {None}

@@ -7,9 +7,10 @@ Folder names are checked and brought to NFC here; everything after `folder(name)
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from mic_mail.storage import (
     annotating,
@@ -29,6 +30,7 @@ from mic_mail.storage import (
     transfer,
 )
 from mic_mail.storage import backup as copies
+from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.expunge import Grave
 from mic_mail.storage.flags import flush_names, store_flags
 from mic_mail.storage.foreign import despite_loss
@@ -70,6 +72,28 @@ from mic_mail.storage.types import (
 )
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def despite_full_disk(
+    method: Callable[Concatenate["Account", P], T],
+) -> Callable[Concatenate["Account", P], T]:
+    """Let a method give up the reserve where it finds no room, and run it again (reserve.py).
+
+    For what removes mail or changes its flags, and for what a session asks before it can. A method that fails must leave
+    nothing behind.
+    """
+
+    @functools.wraps(method)
+    def twice(account: "Account", /, *args: P.args, **named: P.kwargs) -> T:
+        try:
+            return method(account, *args, **named)
+        except Unavailable as error:
+            if not account._store.reserve.gives_room(error):
+                raise
+        return method(account, *args, **named)
+
+    return twice
 
 
 class Keeper(Protocol):
@@ -116,18 +140,22 @@ class Account:
         """All folders by name, and the names that only have children (`folder_id` 0, not selectable)."""
         return self.listing()[0]
 
+    @despite_full_disk
     def listing(self) -> tuple[list[FolderInfo], set[str]]:
         """`folders`, and the names of `subscriptions`, of the same instant."""
         return folders.list_folders(self._store, self._person)
 
+    @despite_full_disk
     def folder(self, name: str) -> FolderInfo:
         """One folder by name, or `NoSuchFolder`."""
         return folders.folder_info(self._store, name=folders.canonical_name(self._store, name), person=self._person)
 
+    @despite_full_disk
     def folder_id(self, name: str) -> int:
         """The number of a folder, or `NoSuchFolder`."""
         return folders.folder_id(self._store, folders.canonical_name(self._store, name))
 
+    @despite_full_disk
     def folder_news(self, since: int, own: Collection[int] = (), *, subscriptions: bool = False) -> FolderNews:
         """What happened to folders after MODSEQ `since`; `own`: MODSEQs of the caller's changes (`noting`)."""
         return foldernews.folder_news(self._store, since, own, subscriptions=subscriptions, person=self._person)
@@ -140,6 +168,7 @@ class Account:
         """With its children; INBOX keeps its place and gives its messages away (RFC 9051 §6.3.6)."""
         despite_loss(self._store, lambda: folders.rename(self._store, old, new))
 
+    @despite_full_disk
     def delete(self, name: str) -> None:
         """It can be brought back for `expunge_keep_seconds`; children stay (RFC 9051 §6.3.5)."""
         despite_loss(self._store, lambda: folders.delete(self._store, name))
@@ -161,25 +190,31 @@ class Account:
         return folders.take_recent(self._store, folder_id, until)
 
     # Reading
+    @despite_full_disk
     def highest_modseq(self) -> int:
         """The account's newest MODSEQ: the cheap question whether anything changed."""
         return reader.highest_modseq(self._store)
 
+    @despite_full_disk
     def view(self, folder_id: int) -> FolderView:
         """The folder now; shared between the sessions of a process. Takes in new foreign files first."""
         return reader.view(self._store, folder_id, self._person)[1]
 
+    @despite_full_disk
     def opened(self, name: str) -> tuple[int, FolderView]:
         """`highest_modseq` and, of the same instant, the `view` of a folder by name, or `NoSuchFolder`."""
         return reader.view(self._store, self.folder_id(name), self._person)
 
+    @despite_full_disk
     def changes(self, folder_id: int, since_modseq: int) -> Changes:
         return reader.changes(self._store, folder_id, since_modseq, self._person)
 
+    @despite_full_disk
     def news(self, folder_id: int, since_modseq: int, looked: int) -> News:
         """`highest_modseq`, where that is not `looked` `view` as well, and where that is not as of `since_modseq` `changes`."""
         return reader.news(self._store, folder_id, since_modseq, looked, self._person)
 
+    @despite_full_disk
     def rows(self, folder_id: int, uids: Iterable[int], columns: Sequence[Column]) -> list[tuple[Any, ...]]:
         """One tuple with exactly `columns` for each UID that exists or can still be read as a tombstone, ascending by UID.
 
@@ -187,6 +222,7 @@ class Account:
         """
         return reader.rows(self._store, folder_id, uids, columns)
 
+    @despite_full_disk
     def paths(self, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
         """Hints for `open_message`, for many messages at a time; some may be missing or wrong."""
         return reader.paths(self._store, folder_id, uids)
@@ -195,6 +231,7 @@ class Account:
         """All octets of a message, if there are `size` of them and it lies where `paths` said; else None: `open_message`."""
         return reader.read_message(hint, size)
 
+    @despite_full_disk
     def open_message(self, folder_id: int, uid: int, hint: str | None = None) -> MessageFile:
         """The message, expunged ones included while they are kept; else `NoSuchMessage`."""
         return reader.open_message(self._store, folder_id, uid, hint)
@@ -306,6 +343,7 @@ class Account:
         """Whether messages of so many octets, whole in memory, should be published with their `Delivery.octets`, unfinished."""
         return self._mailstore.journal.takes(octets)
 
+    @despite_full_disk
     def store_flags(
         self,
         folder_id: int,
@@ -324,6 +362,7 @@ class Account:
             keywords=keywords, unchanged_since=unchanged_since, allowed=allowed, person=self._person,
         )  # fmt: skip
 
+    @despite_full_disk
     def expunge(self, folder_id: int, uids: Iterable[int] | None = None) -> ExpungeResult:
         """EXPUNGE: every message with \\Deleted, of `uids` only where given (UID EXPUNGE)."""
         return despite_loss(self._store, lambda: expunge.expunge(self._store, folder_id, uids, self._remember))
@@ -334,6 +373,7 @@ class Account:
             return False
         return journal.remembers([Departed(self.ref.home, each.mailbox_id, each.name, each.buried) for each in graves])
 
+    @despite_full_disk
     def remove(self, folder_id: int, uids: Iterable[int]) -> ExpungeResult:
         """Expunge whatever its flags (POP3, retention, the web)."""
         return despite_loss(self._store, lambda: expunge.remove(self._store, folder_id, uids))
@@ -356,6 +396,7 @@ class Account:
             ),
         )
 
+    @despite_full_disk
     def move(self, folder_id: int, uids: Iterable[int], target_id: int, *, allowed: int = ALL_FLAGS) -> CopyResult:
         return despite_loss(
             self._store,
@@ -401,6 +442,7 @@ class Account:
         return seen.forget_all_but(self._store, persons)
 
     # Keeping
+    @despite_full_disk
     def quota(self) -> Quota:
         return quota.quota(self._store)
 
@@ -412,10 +454,12 @@ class Account:
         """Count anew from the rows and put the counters right."""
         return quota.recount(self._store)
 
+    @despite_full_disk
     def flush_names(self, folder_id: int | None = None) -> int:
         """Let file names follow the flags; how many were renamed."""
         return flush_names(self._store, folder_id)
 
+    @despite_full_disk
     def sweep(self, *, keep: bool = False, trusted: bool = True) -> None:
         """The housekeeper's visit: drop what is past keeping, unless it is to `keep` or held; flush names, checkpoint.
 
@@ -455,6 +499,7 @@ class Account:
         """As `let_go`."""
         return hold.take_off(self._store, Mark.FROZEN, record)
 
+    @despite_full_disk
     def checkpoint(self) -> None:
         """Move the index's write-ahead log into the index."""
         sweep.checkpoint(self._store)

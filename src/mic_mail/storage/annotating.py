@@ -32,7 +32,7 @@ Changes = Sequence[tuple[str, str, bytes | None]]
 
 def annotate(store: Store, folder_id: int | None, changes: Changes, uses: Sequence[str | None] = ()) -> None:
     """All of the changes or none; durable on return. `uses`: another special use of the folder, None for none."""
-    with writing(store) as write:
+    with writing(store, adds=any(value is not None for _, _, value in changes)) as write:
         before = unpack(write.account.metadata if folder_id is None else write.folder(folder_id).metadata)
         after = _changed(before, changes, write.modseq)
         _check_limits(write, folder_id, before, after, changes)

@@ -27,7 +27,7 @@ def exchange(
 
     `NoSuchMessage` if that is gone. Only what the mailbox grows by counts against the quota (RFC 8508 §3.4).
     """
-    with writing(store, folder_id) as write:
+    with writing(store, folder_id, adds=True) as write:
         source, target = write.folder(folder_id), write.folder(target_id)
         going = read_messages(write, folder_id, [uid])
         if not going:

@@ -122,7 +122,7 @@ def _has_children(store: Store, connection: sqlite3.Connection, name: str) -> bo
 
 def create(store: Store, name: str, special_use: str | None) -> FolderInfo:
     name = canonical_name(store, name)
-    with writing(store) as write:
+    with writing(store, adds=True) as write:
         if write.folder_named(name) is not None:
             raise FolderExists(name)
         _check_use(write, special_use)
@@ -284,7 +284,7 @@ def delete(store: Store, name: str) -> None:
 
 def subscribe(store: Store, name: str, subscribed: bool) -> None:
     name = canonical_name(store, name)
-    with writing(store) as write:
+    with writing(store, adds=subscribed) as write:
         names = subscribed_names(write.connection, store.account_id)
         if (name in names) != subscribed:
             if subscribed:

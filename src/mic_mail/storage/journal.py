@@ -45,6 +45,7 @@ from mic_mail.storage.errors import NO_ROOM
 from mic_mail.storage.filesystems import begin_to_write, check_that_it_syncs, note_device, sync_file_system
 from mic_mail.storage.journalframes import BLOCK_OCTETS, CLEAR, TURN_OCTETS, Departed, Frame, block_of, octets_of, void
 from mic_mail.storage.maildir import make_durable
+from mic_mail.storage.reserve import Reserve
 
 FOLDER = ".journal"
 """Below the mail root, beside the domains."""
@@ -135,11 +136,13 @@ class TakeBack(Protocol):
 class Journal:
     """One process's part of the journal of a mail root; safe from any thread."""
 
-    def __init__(self, mail_root: str, boot_id: str, clock: Clock) -> None:
+    def __init__(self, mail_root: str, boot_id: str, clock: Clock, reserve: Reserve) -> None:
+        """No segment is made while `reserve` is given up."""
         self._root = mail_root
         self._folder = f"{mail_root}/{FOLDER}"
         self._boot_id = boot_id
         self._clock = clock
+        self._reserve = reserve
         self._lock = threading.Lock()
         self._synced = threading.Condition(self._lock)
         """Some segment's sync has ended."""
@@ -312,6 +315,7 @@ class Journal:
             raise error
 
     def _make(self) -> _Segment:
+        self._reserve.require_whole()
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         path = f"{self._folder}/{self._boot_id}.{secrets.token_hex(8)}"
         with locked(self._folder, fcntl.LOCK_EX):  # nobody shall take it for one left behind

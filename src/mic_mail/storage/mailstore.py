@@ -27,6 +27,7 @@ from mic_mail.storage.polling import poll, unmoved
 from mic_mail.storage.presence import Presences
 from mic_mail.storage.replacing import drop_unfinished
 from mic_mail.storage.replay import Replay, recover, settle_left_behind
+from mic_mail.storage.reserve import Reserves
 from mic_mail.storage.store import OnChange, Shared, Store
 from mic_mail.storage.syncing import SharedSync
 from mic_mail.storage.textindex.cache import SearchCache
@@ -125,9 +126,10 @@ class MailStore:
             boot_id=settings.boot_id or _boot_id(),
             on_change=self._telling.changed,
             recover=self._recover_for,
+            reserves=Reserves(str(mail_root)),
             open_store=open_store,
         )
-        self.journal = Journal(str(mail_root), self._shared.boot_id, clock)
+        self.journal = Journal(str(mail_root), self._shared.boot_id, clock, self._shared.reserves.root)
         self._recovering = threading.Lock()
         self._recovered: Replay | None = None
 
@@ -158,6 +160,11 @@ class MailStore:
     def _surplus(self, limit: int) -> list[Store]:
         """The least recently used ones beyond the limit, which are to give their handles back; under the lock."""
         return [self._recent.popitem(last=False)[1] for _ in range(len(self._recent) - limit)]
+
+    @property
+    def reserves(self) -> Reserves:
+        """The room that is set aside for removals when a disk is full."""
+        return self._shared.reserves
 
     def change_mark(self, account_id: int) -> int:
         """A number that stands only while nothing changes in the account; 0 if that cannot be said now. Does not block."""

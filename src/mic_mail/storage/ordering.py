@@ -103,7 +103,7 @@ def _long_header(store: Store, folder_id: int, uid: int) -> bytes:
 
 def _keep(store: Store, folder_id: int, made: Sequence[Ordered]) -> None:
     here = {"account": store.account_id, "folder": folder_id}
-    with writing(store, patience=PATIENCE_SECONDS, sync=False) as write:
+    with writing(store, patience=PATIENCE_SECONDS, sync=False, adds=True) as write:
         _KEEP.on_each(
             write.connection,
             (here | {"at": each.uid, "sent": each.sent_at, "received": each.received_at, "value": each.value} for each in made),

@@ -94,7 +94,7 @@ def publish(
     are \\Recent for the first of them that hears (presence.py). `person`: who brings them and has seen those with \\Seen, where
     each reader has their own.
     """
-    with writing(store, folder_id, patience=patience, sync=not journaled) as write:
+    with writing(store, folder_id, patience=patience, sync=not journaled, adds=True) as write:
         folder = write.folder(folder_id)
         known: dict[str, Published | Delivery] = {}
         for delivery in deliveries:

@@ -64,16 +64,21 @@ _MAX_OPENED = 16
 
 
 @contextlib.contextmanager
-def writing(store: Store, folder_id: int = 0, *, patience: float | None = None, sync: bool = True) -> Iterator["Write"]:
+def writing(
+    store: Store, folder_id: int = 0, *, patience: float | None = None, sync: bool = True, adds: bool = False
+) -> Iterator["Write"]:
     """One change of one account: all or nothing, durable and told to the observers when the block has been left.
 
     `folder_id`: the folder that it is most about, read together with the account.
     `Busy` where somebody else is writing for longer than `patience` seconds, or the store would have to be opened first.
     Without `sync`, folders are not fsynced: the journal answers for what happens to names (journal.py).
+    A change that `adds` to the account is refused, `DiskFull`, while what room there is serves removals (reserve.py).
     """
     folders: list[int] = []
     try:
         with translated(f"account {store.account_id}"):
+            if adds:
+                store.reserve.require_whole()
             with _locked(store, patience) as fd:
                 try:
                     owed = finish_interrupted(store, fd, store.index.writer())

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from mic_mail.storage.copying import copy_rest
 from mic_mail.storage.errors import of_os_error
 from mic_mail.storage.maildir import MESSAGE_MODE, make_tmp
+from mic_mail.storage.reserve import Reserve
 from mic_mail.storage.section import writing
 from mic_mail.storage.store import Store
 
@@ -24,11 +25,12 @@ _COPY_OCTETS = 1 << 20
 class StagedFile:
     """A message being written; `types.Staged` says what is promised."""
 
-    __slots__ = ("_fd", "_is_durable", "path", "size")
+    __slots__ = ("_fd", "_is_durable", "_reserve", "path", "size")
 
-    def __init__(self, path: str, fd: int, size: int = 0, *, durable: bool = False) -> None:
-        """`fd` is -1 for a file that is whole already."""
+    def __init__(self, path: str, fd: int, reserve: Reserve, size: int = 0, *, durable: bool = False) -> None:
+        """`fd` is -1 for a file that is whole already. Nothing is written while `reserve` is given up."""
         self.path = path
+        self._reserve = reserve
         self.size = size
         self._fd = fd
         self._is_durable = durable
@@ -40,6 +42,7 @@ class StagedFile:
     def write(self, octets: bytes | bytearray | memoryview) -> None:
         view = memoryview(octets)
         try:
+            self._reserve.require_whole()
             while view:
                 written = os.write(self._fd, view)
                 self.size += written
@@ -50,6 +53,7 @@ class StagedFile:
 
     def append_rest(self, source: int, offset: int) -> None:
         try:
+            self._reserve.require_whole()
             self.size += copy_rest(source, offset, self._fd)
         except OSError as error:
             self.discard()
@@ -85,7 +89,7 @@ class StagedFile:
 def stage(store: Store) -> StagedFile:
     # Only this descriptor can ever write: the mode is the final one from the start.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    return _in_tmp(store, lambda path: StagedFile(path, os.open(path, flags, MESSAGE_MODE)))
+    return _in_tmp(store, lambda path: StagedFile(path, os.open(path, flags, MESSAGE_MODE), store.reserve))
 
 
 def stage_link(store: Store, source: str, *, durable: bool = True) -> StagedFile:
@@ -93,7 +97,7 @@ def stage_link(store: Store, source: str, *, durable: bool = True) -> StagedFile
 
     def linked(path: str) -> StagedFile:
         link_or_copy(source, path)
-        return StagedFile(path, -1, os.stat(path).st_size, durable=durable)
+        return StagedFile(path, -1, store.reserve, os.stat(path).st_size, durable=durable)
 
     return _in_tmp(store, linked)
 
@@ -103,6 +107,7 @@ def _in_tmp(store: Store, make: Callable[[str], StagedFile]) -> StagedFile:
     store.made()
     path = _new_path(store)
     try:
+        store.reserve.require_whole()
         try:
             return make(path)
         except FileNotFoundError:

@@ -15,6 +15,7 @@ from mic_mail.storage.index import Index
 from mic_mail.storage.locking import AccountLock
 from mic_mail.storage.maildir import NameSource, Place
 from mic_mail.storage.presence import Presences
+from mic_mail.storage.reserve import Reserve, Reserves
 from mic_mail.storage.syncing import SharedSync
 from mic_mail.storage.textindex.cache import SearchCache
 from mic_mail.storage.textindex.file import SearchFile
@@ -50,6 +51,7 @@ class Shared:
     recover: Callable[[str], object]
     """Before the store of this home is opened: gives back what the journal holds since a power loss (replay.py), once in a
     process; raises OSError where that failed."""
+    reserves: Reserves
     open_store: Callable[["Store"], None]
     """Makes, migrates, rebuilds or reconciles a store at its first use (opening.py); called without the lock."""
 
@@ -80,6 +82,11 @@ class Store:
         """Some file name lags behind its flags, by this process's doing."""
         self.polled: Polled | None = None
         """The last answer to the change feed that still stands if no file has moved."""
+
+    @property
+    def reserve(self) -> Reserve:
+        """The room for removals on the file system of this account."""
+        return self.shared.reserves.of(self.place.home)
 
     def _entered(self) -> None:
         self.mark_to_come = self.shared.marks.begin(self.account_id)

@@ -34,7 +34,7 @@ def copy(
     person: str | None = None,
 ) -> CopyResult:
     """`every`: all of them or none (RFC 9051 §6.4.7). Only `allowed` flags go along, and the \\Seen of each reader."""
-    with writing(store, folder_id) as write:
+    with writing(store, folder_id, adds=True) as write:
         source, target = write.folder(folder_id), write.folder(target_id)
         rows, present = present_rows(write, source, uids, every=every)
         if not rows:

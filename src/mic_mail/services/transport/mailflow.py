@@ -56,6 +56,7 @@ from mic_mail.services.transport.senders import Senders
 from mic_mail.services.transport.spooling import Spooling
 from mic_mail.storage.errors import DiskFull, OverQuota
 from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.reserve import ReserveState
 from mic_mail.storage.types import Staged
 
 T = TypeVar("T")
@@ -147,6 +148,8 @@ class MailFlow:
             sizes = {"size_octets": self.message_octets, "limit_octets": self.attachment_octets}
             refusal = Refusal(Cause.MESSAGE_TOO_LARGE, trace_id, sizes)
         refusal = refusal or self._senders.has_no_room(client, trace_id, declared_octets or 0)
+        if refusal is None and self._store.reserves.root.state is ReserveState.GIVEN_UP:
+            refusal = Refusal(Cause.DISK_FULL, trace_id)
         if refusal is not None:
             self._told.refused("sender_refused", refusal, client, sender=sender)
         return refusal

@@ -2,7 +2,8 @@
 
 New documents are packed together with the segments that are no larger than they, so that a mailbox has a few dozen segments
 at most and a message is packed about ten times in its life. Everything is worked out before the file's own lock is taken;
-whoever finds that another process was faster begins anew with what is left to do. Raises what `SearchFile` raises.
+whoever finds that another process was faster begins anew with what is left to do. Raises what `SearchFile` raises,
+and OSError where the disk is full and its reserve serves removals (reserve.py).
 """
 
 import contextlib
@@ -67,6 +68,7 @@ def _leave_at_last(store: Store, read: Mapping[int, Document]) -> int:
 
 def _leave(store: Store, read: Mapping[int, Document]) -> int | None:
     """None where another process was faster."""
+    store.reserve.require_whole()
     live = store.search.live()
     known = known_keys(store, [each.segment_id for each in live])
     new = {key: document for key, document in read.items() if key not in known}

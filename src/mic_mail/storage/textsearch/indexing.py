@@ -94,6 +94,7 @@ def visit(store: Store, visited: Visited, go_on: Callable[[], bool] = lambda: Tr
     if not trace[0]:
         return 0  # nobody has opened the account yet
     try:
+        store.reserve.require_whole()
         done = _visit(store, visited, go_on)
     except Damaged:
         store.search.discard()

@@ -1,0 +1,51 @@
+"""The room that is set aside on disks of mailboxes: made, made again, and what is said of it (`storage.reserve`).
+
+In: the reserves of a store, the setting. Out: an event when one has been given up, when it is whole again, and when there is no
+room to set it aside; the state of each for `mic-mail status`. The housekeeper's: it alone makes them, so no change is missed.
+"""
+
+from mic_mail.log.maillog import MailLog
+from mic_mail.process.lanes import Lanes
+from mic_mail.storage.reserve import Reserve, Reserves, ReserveState
+
+EVENTS = {
+    ReserveState.WHOLE: "reserve_set_aside",
+    ReserveState.GIVEN_UP: "reserve_given_up",
+    ReserveState.MISSING: "reserve_not_made",
+}
+
+
+class DiskReserve:
+    """The reserves of one server."""
+
+    def __init__(self, reserves: Reserves, octets: int, lanes: Lanes, log: MailLog) -> None:
+        self._reserves = reserves
+        self._octets = octets
+        self._lanes = lanes
+        self._log = log
+        self._states: dict[str, ReserveState] = {}
+
+    async def round(self) -> None:
+        """Set aside what is not; an event for each whose state is another than at the last round."""
+        for folder, before, after in await self._lanes.io(self._look):
+            noted = self._states.get(folder, before if before is ReserveState.WHOLE else None)
+            passed = [after] if before is ReserveState.MISSING else [before, after]
+            for state in passed:
+                if state is not noted:
+                    self._log.event(EVENTS[state], folder=folder, octets=self._octets)
+                noted = state
+            self._states[folder] = after
+
+    def report(self) -> dict[str, object]:
+        """For `mic-mail status`: the state of each by folder, and how large one is; nothing from who makes none."""
+        if not self._states:
+            return {}
+        return {"reserves": {folder: str(state) for folder, state in self._states.items()}, "reserve_octets": self._octets}
+
+    def _look(self) -> list[tuple[str, ReserveState, ReserveState]]:
+        return [self._looked_at(reserve) for reserve in self._reserves.every()]
+
+    def _looked_at(self, reserve: Reserve) -> tuple[str, ReserveState, ReserveState]:
+        before = reserve.state
+        reserve.set_aside(self._octets)
+        return reserve.folder, before, reserve.state

@@ -1,0 +1,161 @@
+"""Room that is set aside, so that mail can still be removed when the disk is full.
+
+Removing a message takes room before it gives any: SQLite writes a log, the account's record grows, the index of an account at
+rest needs shared memory beside it. So each file system that holds mail has a file of allocated blocks, which is given up when
+a removal finds no room:
+
+    state      the file                 new mail    what else writes
+    MISSING    is not there             taken       as ever: there has never been room to set it aside
+    WHOLE      has its octets           taken       as ever; a removal that meets ENOSPC gives it up and is done again
+    GIVEN_UP   is there, without any    refused     removals, and what opens a mailbox, use the room
+
+The state lies on the disk, so all processes agree, and a kill between any two steps leaves one of these. A file is cut to no
+octets and never unlinked: that needs no block itself. It is set aside again under another name, which then takes its place;
+the housekeeper does it (`services.operations.disk_reserve`) once there is room for as much again, so it is not given up anew
+by the next message. What is refused while it is given up asks `require_whole`: messages, folders, annotations, what is cached.
+"""
+
+import enum
+import errno
+import os
+from pathlib import Path
+
+from mic_mail.storage.errors import Busy, DiskFull, Unavailable
+from mic_mail.storage.maildir import make_durable
+
+FILE = ".reserve"
+"""In the mail root, and in the folder of a domain that lies on a file system of its own."""
+_NEW = FILE + ".new"
+_SHORT_OCTETS = 1 << 20
+"""With less left an error of any kind is taken for want of room: SQLite says "disk I/O error" where the index's shared memory
+cannot grow, and "unable to open" where the log cannot be made."""
+
+
+class ReserveState(enum.StrEnum):
+    """Whether removals have room on a file system."""
+
+    MISSING = "missing"
+    WHOLE = "whole"
+    GIVEN_UP = "given-up"
+
+
+class Reserve:
+    """The reserve of one file system; safe from any thread and process."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._path = f"{folder}/{FILE}"
+        self._new = f"{folder}/{_NEW}"
+
+    @property
+    def state(self) -> ReserveState:
+        """One stat; `MISSING` where the folder cannot be looked at."""
+        octets = self._octets()
+        if octets is None:
+            return ReserveState.MISSING
+        return ReserveState.WHOLE if octets else ReserveState.GIVEN_UP
+
+    def require_whole(self) -> None:
+        """Raise OSError, ENOSPC, as the disk would, while what room there is serves removals."""
+        if self.state is ReserveState.GIVEN_UP:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
+
+    def gives_room(self, error: Unavailable) -> bool:
+        """Give up the reserve where something failed for want of room; whether it is worth doing again."""
+        return self._is_want_of_room(error) and self._give_up()
+
+    def set_aside(self, octets: int) -> bool:
+        """Make the file of so many octets where it is not; False: there is no room for twice as much."""
+        present = self._octets()
+        if present == octets:
+            return True
+        if self._free() + (present or 0) < 2 * octets:
+            return False
+        try:
+            fd = os.open(self._new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, octets)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(self._new, self._path)
+            make_durable(self.folder)
+        except OSError:  # somebody else has filled it meanwhile, or a removal wants the room at once
+            self._drop_unfinished()
+            return False
+        return True
+
+    def _is_want_of_room(self, error: Unavailable) -> bool:
+        return isinstance(error, DiskFull) or (not isinstance(error, Busy) and self._free() < _SHORT_OCTETS)
+
+    def _give_up(self) -> bool:
+        """False where that gives no room: there is no reserve, or it is used up."""
+        self._drop_unfinished()
+        try:
+            fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            if os.fstat(fd).st_size:
+                os.ftruncate(fd, 0)
+                os.fsync(fd)  # some file systems give blocks back at their next commit
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
+        return self._free() > 0
+
+    def _drop_unfinished(self) -> None:
+        try:
+            os.unlink(self._new)
+        except OSError:
+            pass
+
+    def _octets(self) -> int | None:
+        try:
+            return os.stat(self._path).st_size
+        except OSError:
+            return None
+
+    def _free(self) -> int:
+        try:
+            found = os.statvfs(self.folder)
+        except OSError:
+            return 0
+        return found.f_bavail * found.f_frsize
+
+
+class Reserves:
+    """The reserves below one mail root."""
+
+    def __init__(self, mail_root: str) -> None:
+        self._root = mail_root
+        self.root = Reserve(mail_root)
+        self._by_domain: dict[str, Reserve] = {}
+
+    def of(self, home: str) -> Reserve:
+        """The reserve of the file system on which an account's folder lies. Mounts are looked at once in a process."""
+        domain = os.path.dirname(home)
+        known = self._by_domain.get(domain)
+        if known is not None:
+            return known
+        try:
+            is_apart = os.stat(domain).st_dev != os.stat(self._root).st_dev
+        except OSError:
+            return self.root
+        return self._by_domain.setdefault(domain, Reserve(domain) if is_apart else self.root)
+
+    def beside(self, folder: str | Path) -> Reserve | None:
+        """The reserve of the file system on which another folder lies, if that file system holds mail."""
+        device = os.stat(folder).st_dev
+        return next((reserve for reserve in self.every() if os.stat(reserve.folder).st_dev == device), None)
+
+    def every(self) -> list[Reserve]:
+        """The mail root's, and those of domains on file systems of their own."""
+        try:
+            with os.scandir(self._root) as entries:
+                domains = [entry.path for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        except FileNotFoundError:
+            return []
+        apart = [self.of(f"{domain}/home") for domain in sorted(domains)]
+        return [self.root, *(reserve for reserve in apart if reserve is not self.root)]

@@ -1,0 +1,230 @@
+"""Mail can be removed when the disk is full: a reserve is given up first, new mail cannot have it, and it is made again."""
+
+import imaplib
+import os
+import poplib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from faults.ledger import message
+from faults.small_disk import Disk, small_disk
+from faults.wire import Imap, Refused, Smtp
+from harness import ProcessServer, config_for
+from mic_mail.storage.errors import DiskFull
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.reserve import FILE, Reserve, ReserveState
+from mic_mail.storage.types import DELETED, FLAGGED
+from population import PASSWORD
+from storage_model import REF, Root, deliver, killed_at, observe
+
+DVBE, TTLAN, THIRD = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn", "third@mic.gov.vn"
+RESERVE = 1 << 20
+ENGLISH = os.environ | {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "COLUMNS": "1000"}
+LARGE = b"X-Large: x\r\n\r\n" + b"large\r\n" * 400_000
+
+
+@pytest.fixture(params=["tmpfs", pytest.param("ext4", marks=pytest.mark.slow)])
+def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Disk]:
+    with small_disk(tmp_path, request.param) as disk:
+        yield disk
+
+
+@pytest.fixture
+def server(disk: Disk) -> Iterator[ProcessServer]:
+    """What is expunged goes with the housekeeper's next visit."""
+    settings = {
+        "process": {"workers": 1}, "auth": {"cleartext": True}, "storage": {"reserve": RESERVE, "expunge_keep": 0},
+    }  # fmt: skip
+    server = ProcessServer(config_for(disk.path / "data", settings), disk.path)
+    for address in (DVBE, TTLAN, THIRD):
+        server.population.issue(address.partition("@")[0])
+    server.start()
+    yield server
+    server.stop()
+
+
+def eventually(fact: Callable[[], object], seconds: float = 60) -> None:
+    limit = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def reserve_of(server: ProcessServer) -> Reserve:
+    return Reserve(str(server.config.mail_root))
+
+
+def send(server: ProcessServer, to: str, octets: bytes) -> str:
+    """The reply: of the end of the message, or of what refused it before."""
+    client = Smtp(server.ports["smtp"])
+    try:
+        client.deliver([to], octets)
+    except Refused as refused:
+        return str(refused)[:9]
+    finally:
+        client.close()
+    return "250"
+
+
+def house(server: ProcessServer) -> int:
+    [pid] = [one["pid"] for one in server.status()["processes"] if one["name"] == "house"]
+    return int(pid)
+
+
+def told(server: ProcessServer) -> object:
+    """What `mic-mail status` knows of the reserve."""
+    reports = [one.get("reserves") for one in server.status()["processes"] if one["name"] == "house"]
+    return reports[0] and reports[0][str(server.config.mail_root)]
+
+
+def indexed(server: ProcessServer) -> int:
+    """Messages whose text has been read."""
+    return sum(one.get("indexed", 0) for one in server.status()["processes"])
+
+
+def test_mail_is_removed_at_no_free_block(server: ProcessServer, disk: Disk) -> None:
+    """STORE, EXPUNGE and MOVE by IMAP and DELE by POP3 work at 0 free blocks, in mailboxes whose indexes were closed.
+
+    New mail and APPEND are refused and get none of the room. What was removed comes back, also past a kill, and then mail is
+    taken again."""
+    reserve = reserve_of(server)
+    eventually(lambda: reserve.state is ReserveState.WHOLE)
+    for address in (DVBE, TTLAN):
+        assert [send(server, address, LARGE if number == 1 else message(f"m{number}")) for number in range(3)] == ["250"] * 3
+    eventually(lambda: indexed(server) == 6)
+    server.terminate()
+    server.start()
+    eventually(lambda: told(server) == "whole")
+    disk.leave(0)
+    assert disk.free == 0
+
+    imap = imaplib.IMAP4("127.0.0.1", server.ports["imap"])
+    imap._encoding = "utf-8"  # the password has diacritics
+    imap.login(DVBE, PASSWORD)
+    assert imap.select()[0] == "OK"
+    assert imap.store("2", "+FLAGS", r"(\Deleted)")[0] == "OK"
+    assert imap.expunge() == ("OK", [b"2"])
+    assert reserve.state is ReserveState.GIVEN_UP
+
+    assert send(server, THIRD, message("small")) == "452 4.3.1"
+    assert send(server, THIRD, LARGE) == "452 4.3.1"
+    assert imap.append("Archive", "", "", LARGE)[0] == "NO"  # type: ignore[arg-type]
+    assert imap.copy("1", "Archive")[0] == "NO"
+    assert imap.create("Another")[0] == "NO"
+    assert disk.free > RESERVE // 2
+
+    pop3 = poplib.POP3("127.0.0.1", server.ports["pop3"])
+    pop3.user(TTLAN)
+    pop3.pass_(PASSWORD)
+    assert pop3.dele(2).startswith(b"+OK")
+    assert pop3.quit().startswith(b"+OK")
+    typ, moved = imap.uid("MOVE", "1", "Trash")
+    assert typ == "OK", moved
+    assert imap.search(None, "ALL") == ("OK", [b"1"])
+    imap.logout()
+    eventually(lambda: told(server) == "given-up")
+    command = [sys.executable, "-m", "mic_mail", "--config", str(server.file), "status"]
+    assert "ALARM: the disk" in subprocess.run(command, capture_output=True, text=True, check=True, env=ENGLISH).stdout
+
+    os.kill(house(server), signal.SIGKILL)  # the next one visits all mailboxes first
+    eventually(lambda: reserve.state is ReserveState.WHOLE)
+    assert disk.free > len(LARGE)
+    assert send(server, THIRD, message("again")) == "250"
+    eventually(lambda: told(server) == "whole")
+    events = [event["event"] for event in server.events() if event["event"].startswith("reserve_")]
+    assert events[0] == "reserve_set_aside"
+    assert events[-2:] == ["reserve_given_up", "reserve_set_aside"]
+    for address, left in ((DVBE, 1), (TTLAN, 2), (THIRD, 1)):
+        client = Imap(server.ports["imap"], address, PASSWORD)
+        client.command(b"SELECT INBOX")
+        assert len([parts for parts in client.command(b"UID FETCH 1:* FLAGS") if b"FETCH" in parts[0]]) == left
+        client.close()
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Disk]:
+    with small_disk(tmp_path) as disk:
+        yield disk
+
+
+def inbox(account: Account) -> int:
+    return account.folder("INBOX").folder_id
+
+
+def test_only_what_removes_or_opens_takes_the_room(tmpfs: Disk) -> None:
+    """Deliveries, copies, folders and annotations meet a full disk and leave the reserve alone; a removal gives it up, and then
+    they are refused though there is room. What the index holds is what was answered."""
+    root = Root(tmpfs.path)
+    store = root.store()
+    account = store.account(REF)
+    tokens = [f"t{number}" for number in range(200)]
+    deliver(account, inbox(account), tokens)
+    account.checkpoint()
+    assert store.reserves.root.set_aside(RESERVE)
+    tmpfs.leave(0)
+    adding: list[Callable[[], object]] = [
+        lambda: deliver(account, inbox(account), ["more"]),
+        lambda: account.copy(inbox(account), [1], account.folder_id("Archive")),
+        lambda: account.create("Another"),
+        lambda: account.annotate(None, [("", "/private/comment", b"x" * 1000)]),
+        lambda: account.subscribe("Elsewhere", True),
+    ]
+    for add in adding:
+        with pytest.raises(DiskFull):
+            add()
+    assert store.reserves.root.state is ReserveState.WHOLE
+    account.store_flags(inbox(account), range(1, 101), "+", DELETED)
+    assert store.reserves.root.state is ReserveState.GIVEN_UP
+    for add in adding:
+        free = tmpfs.free
+        with pytest.raises(DiskFull):
+            add()
+        assert tmpfs.free == free > RESERVE // 2
+    assert account.expunge(inbox(account)).uids == list(range(1, 101))
+    account.store_flags(inbox(account), [101], "+", FLAGGED)
+    assert account.move(inbox(account), [102], account.folder_id("Trash")).pairs == [(102, 1)]
+    account.delete("Drafts")
+    account.sweep()
+    account.annotate(None, [("", "/private/comment", None)])
+    tmpfs.give_back()
+    assert store.reserves.root.set_aside(RESERVE)
+    assert deliver(account, inbox(account), ["more"]) == [201]
+    assert account.repair(check=True).clean
+    left = [token for token, _ in observe(account)["INBOX"].messages.values()]
+    assert left == [tokens[100], *tokens[102:], "more"]
+    store.close()
+
+
+def test_a_reserve_that_is_being_set_aside_or_given_up_when_its_process_is_killed(tmp_path: Path) -> None:
+    """Between any two steps: the file is missing, whole or without octets, and whoever comes next does the same again."""
+    states: dict[str, set[ReserveState]] = {"made": set(), "given up": set(), "made again": set()}
+    for line in range(100):
+        folder = tmp_path / str(line)
+        folder.mkdir()
+        reserve = Reserve(str(folder))
+        ended = killed_at(line, lambda: reserve.set_aside(RESERVE), within="reserve.py")  # noqa: B023 - called at once
+        states["made"].add(reserve.state)
+        assert reserve.set_aside(RESERVE)
+        assert (folder / FILE).stat().st_blocks * 512 >= RESERVE
+        ended &= killed_at(line, lambda: reserve.gives_room(DiskFull("full")), within="reserve.py")  # noqa: B023 - likewise
+        states["given up"].add(reserve.state)
+        assert reserve.gives_room(DiskFull("full"))
+        assert reserve.state is ReserveState.GIVEN_UP
+        ended &= killed_at(line, lambda: reserve.set_aside(RESERVE), within="reserve.py")  # noqa: B023 - likewise
+        states["made again"].add(reserve.state)
+        assert reserve.set_aside(RESERVE)
+        assert [path.name for path in folder.iterdir()] == [FILE]
+        if ended:
+            break
+    assert ended
+    assert states == {
+        "made": {ReserveState.MISSING, ReserveState.WHOLE},
+        "given up": {ReserveState.WHOLE, ReserveState.GIVEN_UP},
+        "made again": {ReserveState.GIVEN_UP, ReserveState.WHOLE},
+    }
