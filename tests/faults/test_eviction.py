@@ -172,7 +172,7 @@ def test_the_pages_too(server: ProcessServer) -> None:
 
 @pytest.mark.parametrize(
     ("door", "word"),
-    [("smtp", b"421-4.7.0"), ("submission", b"421-4.7.0"), ("imap", b"* BYE "), ("pop3", b"-ERR [SYS/TEMP]")],
+    [("smtp", b"421-4.7.0"), ("submission", b"421-4.7.0"), ("imap", b"* BYE [UNAVAILABLE] "), ("pop3", b"-ERR [SYS/TEMP]")],
 )
 def test_who_has_to_go_is_told_so(server: ProcessServer, door: str, word: bytes) -> None:
     """The oldest connection of the network that holds most hears the door's word behind its greeting, and the end."""

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 from mic_mail.connection import actions, shell
 from mic_mail.connection.actions import Action, Send
@@ -41,7 +41,7 @@ from mic_mail.process.feed import Feed, Subscription
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.operations.downtimes import announcements
 from mic_mail.services.signin.identity import SignedIn
-from mic_mail.services.signin.refusals import Refusal
+from mic_mail.services.signin.refusals import Refusal, RefusalKind
 from mic_mail.services.signin.sharing import Pair, Shared
 from mic_mail.services.signin.watching import Watch
 from mic_mail.services.transport.inbound.learning import Learning, Said
@@ -76,6 +76,8 @@ class ImapConnection(shell.Connection):
     )  # fmt: skip
 
     UNREAD_SECONDS = 300.0
+    ENDING_CODES: ClassVar[Mapping[RefusalKind, bytes]] = {RefusalKind.UNAVAILABLE: b"UNAVAILABLE"}
+    """RFC 5530 §3: trying again helps."""
 
     _server: "ImapServer"
     _services: ImapServices

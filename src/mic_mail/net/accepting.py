@@ -24,6 +24,9 @@ GLANCE_SECONDS: Final = 0.001
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """No descriptor or no memory for one more connection: it waits in the backlog."""
 EXHAUSTED_SECONDS: Final = 1.0
+_NO_HANDSHAKE: Final = bytes((21, 3, 3, 0, 2, 2, 80))
+"""A fatal alert, internal_error: "unrelated to the peer or the correctness of the protocol" (RFC 8446 §6.2)."""
+_CLIENT_HELLO_OCTETS: Final = 1 << 14
 ROOM_MADE_SECONDS: Final = 0.02
 """The connection that was dropped for it gives back its descriptor in one of the next turns of the loop."""
 
@@ -122,7 +125,7 @@ class Acceptor:
             return False
         ended = self._may_begin(peer[0])
         if ended is None:
-            accepted.close()
+            _turn_away(accepted)
             return True
         coming = Coming(accepted, str(peer[0]), self.coming)
         self.coming.add(coming)
@@ -151,6 +154,16 @@ class Acceptor:
             await self._loop.connect_accepted_socket(
                 self._factory, accepted, ssl=self._tls and self._tls(), ssl_handshake_timeout=self._handshake_seconds
             )
+
+
+def _turn_away(accepted: socket.socket) -> None:
+    """Close a connection that may not begin a handshake, with an alert, so that the program tells a server in trouble from a
+    broken line. What it sent is taken, else the kernel would answer it with a reset in front of the alert."""
+    with contextlib.suppress(OSError):
+        accepted.setblocking(False)
+        accepted.send(_NO_HANDSHAKE)
+        accepted.recv(_CLIENT_HELLO_OCTETS)
+    accepted.close()
 
 
 def _always(_address: str) -> Callable[[], None]:

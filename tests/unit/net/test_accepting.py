@@ -159,7 +159,8 @@ async def test_workers_that_wait_for_one_another_do_so_no_longer_than_they_have_
 
 
 async def test_a_handshake_is_counted_while_it_lasts(listener: Listener, tmp_path: Path) -> None:
-    """Also one that fails, or never begins: nothing stays counted, nothing is raised into the loop."""
+    """Also one that fails, or never begins: nothing stays counted, nothing is raised into the loop. Who may not begin one is
+    sent an alert (RFC 8446 §6.2)."""
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
@@ -171,13 +172,12 @@ async def test_a_handshake_is_counted_while_it_lasts(listener: Listener, tmp_pat
     silent = socket.create_connection(("127.0.0.1", listener.port))
     nonsense = socket.create_connection(("127.0.0.1", listener.port))
     await until(lambda: share.open == 2)
-    third = socket.create_connection(("127.0.0.1", listener.port))
-    third.setblocking(False)
-    assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(third, 1), 1) == b"", "no more may begin"
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    with pytest.raises(ssl.SSLError, match="ALERT_INTERNAL_ERROR"):  # no more may begin
+        await asyncio.open_connection("127.0.0.1", listener.port, ssl=trusting, server_hostname="localhost")
     assert share.open == 2
     nonsense.sendall(b"EHLO nobody\r\n\r\n\r\n")
     await until(lambda: share.open == 1)
-    trusting = ssl.create_default_context(cafile=str(certificate))
     _, writer = await asyncio.open_connection("127.0.0.1", listener.port, ssl=trusting, server_hostname="localhost")
     await until(lambda: (share.open, len(worker.open)) == (2, 1))
     await until(lambda: share.open == 1)  # the silent one has had its two seconds
@@ -185,7 +185,6 @@ async def test_a_handshake_is_counted_while_it_lasts(listener: Listener, tmp_pat
     await until(lambda: share.open == 0)
     silent.close()
     nonsense.close()
-    third.close()
     assert worker.handshakes == 0
     worker.acceptor.close()
     assert not complaints
