@@ -23,7 +23,7 @@ from mic_mail.checks.reading import ANSWER, FILE, OCTETS, REQUEST
 from mic_mail.checks.verdict import Missed, Unread, Verdict
 from mic_mail.process.fairturns import FairTurns
 from mic_mail.process.lanes import Lanes
-from mic_mail.process.sandbox import Protection
+from mic_mail.process.protection import Protection
 from mic_mail.storage.errors import Unavailable
 
 MODULE = "mic_mail.checks.reading"

@@ -31,12 +31,14 @@ _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS: Final = 3
 
 # linux/landlock.h: LANDLOCK_ACCESS_FS_*
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
-_TRUNCATE: Final = 1 << 14
+_MAKE_CHAR, _MAKE_BLOCK, _TRUNCATE = 1 << 6, 1 << 11, 1 << 14
 _ALL_SINCE: Final = ((1, (1 << 13) - 1), (2, 1 << 13), (3, _TRUNCATE), (5, 1 << 15))
 """From which ABI on the kernel knows which rights."""
 _OF_FILES: Final = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | 1 << 15
 """Those that a file can have; the others are those of folders."""
 _READING: Final = _EXECUTE | _READ_FILE | _READ_DIR
+_WRITING: Final = ~(_EXECUTE | _MAKE_CHAR | _MAKE_BLOCK)
+"""A device that root could make would be the disk itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Rules:
     read: Iterable[Path] = ()
     """Read and executed."""
     write: Iterable[Path] = ()
-    """Read, written, made, renamed, removed; not executed."""
+    """Read, written, made, renamed, removed; not executed, and no devices are made."""
     listed: Iterable[Path] = ()
     """Of these folders the names of what is in them, and nothing else."""
     connect: frozenset[int] | None = frozenset()
@@ -67,7 +69,8 @@ def forbid_new_privileges() -> bool:
 def restrict(rules: Rules) -> int:
     """Put the rules in force for this process: the ABI that does, or 0 where the kernel cannot. OSError where it should."""
     version = abi()
-    if version < OLDEST_ABI:
+    write = tuple(rules.write)
+    if version < (OLDEST_ABI if write else 1):
         return 0
     forbid_new_privileges()
     handled = sum(rights for since, rights in _ALL_SINCE if since <= version)
@@ -78,7 +81,7 @@ def restrict(rules: Rules) -> int:
     ]
     ruleset = _checked(_call(_CREATE_RULESET, attributes, len(attributes), 0))
     try:
-        for paths, rights in ((rules.read, _READING), (rules.write, ~_EXECUTE), (rules.listed, _READ_DIR)):
+        for paths, rights in ((rules.read, _READING), (write, _WRITING), (rules.listed, _READ_DIR)):
             for path in paths:
                 _allow(ruleset, path, rights & handled)
         if net & _CONNECT_TCP:

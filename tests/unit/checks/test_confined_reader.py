@@ -23,7 +23,7 @@ from mic_mail.checks.verdict import Unread, Verdict
 from mic_mail.cli.status import _readers
 from mic_mail.process import sandbox
 from mic_mail.process.lanes import Lanes
-from mic_mail.process.sandbox import Protection
+from mic_mail.process.protection import Protection
 
 MARKED = ["Số: 12/BC", "TỐI MẬT"]
 TESTS = Path(__file__).parents[2]

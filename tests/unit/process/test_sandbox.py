@@ -1,11 +1,9 @@
 """The filter of system calls as the kernel would run it, and what is left where a kernel or a container refuses parts."""
 
 import ctypes
-import errno
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,41 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.process import sandbox
-from mic_mail.process.sandbox import Protection, seccomp_filter
+from bpf import ALLOW, AUDIT, EPERM, KILL, agree_with_the_kernel
+from bpf import answer as answer_of
+from mic_mail.process import sandbox, seccomp
+from mic_mail.process.protection import Protection
+from mic_mail.process.sandbox import seccomp_filter
 
-KILL, ALLOW, EPERM = 0x80000000, 0x7FFF0000, 0x00050000 | errno.EPERM
-AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-HEADERS = {
-    "x86_64": Path(f"/usr/include/{platform.machine()}-linux-gnu/asm/unistd_64.h"),
-    "aarch64": Path("/usr/include/asm-generic/unistd.h"),
-}
-"""aarch64 numbers its calls as all newer architectures do."""
 PROCESS = 4711
 
 
 def verdict(machine: str, number: int, arguments: tuple[int, ...] = (0,) * 6, audit: int | None = None) -> int:
-    """What the filter answers to one call (linux/filter.h; `struct seccomp_data`)."""
+    """What the filter answers to one call."""
     program = seccomp_filter(machine, PROCESS)
     assert program is not None
-    data = number.to_bytes(4, "little") + (audit or AUDIT[machine]).to_bytes(4, "little") + bytes(8)
-    data += b"".join(argument.to_bytes(8, "little") for argument in arguments)
-    steps = list(sandbox._INSTRUCTION.iter_unpack(program))
-    held = at = 0
-    while True:
-        code, if_true, if_false, value = steps[at]
-        at += 1
-        match code:
-            case 0x20:
-                held = int.from_bytes(data[value : value + 4], "little")
-            case 0x15:
-                at += if_true if held == value else if_false
-            case 0x45:
-                at += if_true if held & value else if_false
-            case 0x06:
-                return int(value)
-            case _:
-                raise AssertionError(f"no such instruction: {code}")
+    return answer_of(program, number, arguments, audit or AUDIT[machine])
 
 
 CALLS = (sandbox._ALLOWED, sandbox._DEADLY, sandbox._MEMORY, sandbox._OWN, sandbox._ABORT)
@@ -94,28 +71,20 @@ def test_another_machine_is_none() -> None:
 @pytest.mark.parametrize("machine", AUDIT)
 def test_the_numbers_are_the_kernels(machine: str) -> None:
     """Each call has the number that the kernel's headers give it."""
-    if not HEADERS[machine].exists():
-        pytest.skip("the kernel's headers are not installed (linux-libc-dev)")
-    text = HEADERS[machine].read_text()
-    defined = {name: int(number) for name, number in re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", text)}
-    column = list(AUDIT).index(machine)
     for calls in CALLS:
-        for name, numbers in calls.items():
-            if name in defined or numbers[column] is not None:
-                assert numbers[column] == defined.get(name, numbers[column]), name
-                assert machine == "x86_64" or name in defined or numbers[column] is None, name
+        agree_with_the_kernel(machine, calls)
 
 
 REFUSED = """
 import ctypes, dataclasses, json, os, sys
-from mic_mail.process import sandbox
-known = sandbox._ARCHITECTURES[sandbox.platform.machine()]
+from mic_mail.process import sandbox, seccomp
+known = seccomp.here()
 numbers = json.loads(sys.argv[1])
 steps = [(0x20, 0, 0, 0)]
 for number in numbers:
     steps += [(0x15, 0, 1, number), (0x06, 0, 0, 0x00050000 | 38)]
-octets = b"".join(sandbox._INSTRUCTION.pack(*step) for step in [*steps, (0x06, 0, 0, 0x7FFF0000)])
-program = sandbox._Program(len(octets) // 8, octets)
+octets = b"".join(seccomp.INSTRUCTION.pack(*step) for step in [*steps, (0x06, 0, 0, 0x7FFF0000)])
+program = seccomp._Program(len(octets) // 8, octets)
 libc = ctypes.CDLL(None, use_errno=True)
 libc.prctl(38, 1, 0, 0, 0)
 assert libc.syscall(known.seccomp, 1, 0, ctypes.byref(program)) == 0
@@ -136,8 +105,8 @@ print(json.dumps([dataclasses.asdict(protection), can]))
 @pytest.mark.parametrize("refused", ["seccomp", "landlock", "both"])
 def test_what_a_container_refuses_is_missing_and_the_rest_is_in_force(refused: str) -> None:
     """A process is closed in as far as it goes, and says what it is without."""
-    seccomp = sandbox._ARCHITECTURES[platform.machine()].seccomp
-    numbers = {"seccomp": [seccomp], "landlock": [444], "both": [seccomp, 444]}[refused]
+    number = seccomp.ARCHITECTURES[platform.machine()].seccomp
+    numbers = {"seccomp": [number], "landlock": [444], "both": [number, 444]}[refused]
     done = subprocess.run([sys.executable, "-c", REFUSED, json.dumps(numbers)], capture_output=True, text=True, check=False)
     if refused == "landlock":
         assert done.returncode == -31  # SIGSYS: the filter stands, and a fork is deadly

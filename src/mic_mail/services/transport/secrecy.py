@@ -39,7 +39,7 @@ from mic_mail.outbound.held import Held, Record, State
 from mic_mail.outbound.spool import Slip
 from mic_mail.process import sandbox
 from mic_mail.process.lanes import Lanes
-from mic_mail.process.sandbox import Protection
+from mic_mail.process.protection import Protection
 
 CLAUSE = "4.1"
 NICE_INSIDE, NICE_OUTSIDE = 5, 10
@@ -133,7 +133,7 @@ class Secrecy:
 
     def report(self) -> dict[str, object]:
         """For `mic-mail status`: how readers of documents are closed in, as the last one said, or as this machine allows."""
-        return {"readers": {"in_force": self._protection.in_force, "missing": self._protection.missing}}
+        return {"readers": self._protection.told()}
 
     def _reader_started(self, protection: Protection) -> None:
         """The log has it once, and again where it has changed."""
@@ -141,7 +141,7 @@ class Secrecy:
         if protection != self._protection_logged:
             self._protection_logged = protection
             event = "reader_unprotected" if protection.missing else "reader_protected"
-            self._log.event(event, in_force=protection.in_force, missing=protection.missing)
+            self._log.event(event, **protection.told())
 
     # ------------------------------------------------------------ the question
 
