@@ -1,114 +1,255 @@
 """What each kind of process of a server can reach: tried from inside, in a process that is confined as the server's are."""
 
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness import ProcessServer, config_for
-from mic_mail.process import landlock
+from mic_mail.cli.status import _confinement
+from mic_mail.process import landlock, sandbox
 
-pytestmark = pytest.mark.skipif(landlock.abi() < landlock.OLDEST_ABI, reason="this kernel has no Landlock")
+pytestmark = pytest.mark.skipif(
+    landlock.abi() < landlock.OLDEST_ABI or not sandbox.available().seccomp, reason="this kernel has no Landlock or no seccomp"
+)
 
 KINDS = ("worker", "web", "sender", "housekeeper", "indexer")
+WITH_MAIL = {"worker", "sender", "housekeeper"}
 MAY_READ = {
-    "tls/key.pem": {"worker", "web", "sender", "housekeeper"},
-    "dkim/key": {"sender", "housekeeper"},
-    "second-factor.key": {"web", "housekeeper"},
+    "tls/key.pem": {"worker", "web"},
+    "dkim/key": {"sender"},
+    "second-factor.key": {"web"},
+    "decoy.key": set(KINDS) - {"indexer"},
+    "state/clock.mark": set(KINDS) - {"indexer"},
     "directory/directory.sqlite": set(KINDS),
-    "spool/live/slip": {"worker", "sender", "housekeeper"},
-    "quarantine/held": {"worker", "sender", "housekeeper"},
-    "archive/old": {"housekeeper"},
     "mail/message": set(KINDS),
+    "spool/slip": WITH_MAIL,
+    "queue/entry": WITH_MAIL,
+    "quarantine/held": WITH_MAIL,
+    "archive/old": {"housekeeper"},
+    "handovers/list": {"housekeeper"},
+    "sts/policy": {"sender"},
+    "else": set(),
 }
+MAY_WRITE = {
+    "dkim": {"sender"},
+    "state": {"housekeeper"},
+    "archive": {"housekeeper"},
+    "queue": WITH_MAIL,
+    "mail": set(KINDS),
+    "tls": set(),
+    ".": set(),
+    "..": set(),
+}
+MAY_CONNECT = {"scanner": {"worker"}, "controller": {"housekeeper"}, "servers": {"sender"}, "other": set()}
+MAY_START_PROGRAMS = {"worker"}
+MAY_HAVE_SOCKETS = {"worker", "sender", "housekeeper"}
+REFUSED = ("bind", "signal", "trace", "namespace", "mount", "device", "disk")
+"""To all."""
 INSIDE = """\
-import os, socket, sys
+import ctypes, json, os, socket, stat, sys, threading
 from pathlib import Path
 from mic_mail.app.confinement import confine
 from mic_mail.config.load import load
-role, file, port, *paths = sys.argv[1:]
-config = load(Path(file))
+role, file, told = sys.argv[1:]
+config, told = load(Path(file)), json.loads(told)
+data, parent = config.server.data_dir, os.getppid()
 os.umask(0o077)
-parent = os.getppid()
+libc = ctypes.CDLL(None, use_errno=True)
 confine(role, config)
-def attempt(does):
+
+def called(found):
+    if found < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+
+def started():
+    assert os.waitstatus_to_exitcode(os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)[1]) == 0
+
+def write(path):
+    path.write_bytes(b"")
+    path.unlink()
+
+acts = {
+    **{f"read {path}": lambda path=path: (data / path).open("rb").read(1) for path in told["read"]},
+    **{f"write {path}": lambda path=path: write(data / path / "fresh") for path in told["write"]},
+    **{f"connect {name}": lambda port=port: socket.create_connection(("127.0.0.1", port), 10).close()
+       for name, port in told["connect"].items()},
+    "bind": lambda: socket.create_server(("127.0.0.1", 0)).close(),
+    "datagram": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close(),
+    "local": lambda: [end.close() for end in socket.socketpair()],
+    "signal": lambda: os.kill(parent, 0),
+    "trace": lambda: called(libc.ptrace(16, parent, 0, 0)),
+    "namespace": lambda: called(libc.unshare(0x10000000)),
+    "mount": lambda: called(libc.mount(b"none", str(data / "mail").encode(), b"tmpfs", 0, None)),
+    "device": lambda: os.mknod(data / "mail" / "device", 0o600 | stat.S_IFCHR, os.makedev(1, 3)),
+    "disk": lambda: os.open("/dev/zero", os.O_WRONLY),
+    "start": started,
+    "thread": lambda: threading.Thread(target=int).start(),
+    "libraries": lambda: __import__("xml.dom.minidom"),
+    "null": lambda: open("/dev/null", "wb").close(),
+}
+said = {}
+for name, act in acts.items():
     try:
-        does()
+        act()
+        said[name] = "done"
+    except PermissionError:
+        said[name] = "refused"
     except OSError as error:
-        return type(error).__name__
-    return "done"
-for path in paths:
-    print(path, attempt(lambda: open(config.server.data_dir / path, "rb").read(1)))
-print("dkim.write", attempt(lambda: (config.dkim_dir / "other").write_bytes(b"")))
-print("elsewhere", attempt(lambda: (config.server.data_dir.parent / "elsewhere").write_bytes(b"")))
-print("libraries", attempt(lambda: __import__("xml.dom.minidom")))
-print("connect", attempt(lambda: socket.create_connection(("127.0.0.1", int(port)), 10).close()))
-print("bind", attempt(lambda: socket.create_server(("127.0.0.1", 0)).close()))
-print("signal", attempt(lambda: os.kill(parent, 0)))
-print("privileges", [line.split()[1] for line in open("/proc/self/status") if line.startswith("NoNewPrivs")])
-child = os.fork()
-if child == 0:
-    os._exit(0 if role in ("sender", "housekeeper") or attempt(lambda: os.listdir(config.dkim_dir)) == "PermissionError" else 1)
-print("fork", os.waitpid(child, 0)[1])
+        said[name] = repr(error)
+print(json.dumps(said))
+"""
+READER = """\
+import os, socket, subprocess, sys
+from pathlib import Path
+from mic_mail.app.confinement import confine
+from mic_mail.config.load import load
+from mic_mail.process import sandbox
+config = load(Path(sys.argv[1]))
+confine("worker", config)
+acts = {
+    "read": lambda: os.open(sys.argv[2], os.O_RDONLY),
+    "connect": lambda: socket.create_connection(("127.0.0.1", int(sys.argv[3])), 10),
+    "local": lambda: socket.socketpair(),
+    "fork": lambda: os.fork() or os._exit(0),
+    "start": lambda: os.execv("/bin/true", ["true"]),
+}
+for name, act in acts.items():
+    child = os.fork()
+    if child == 0:
+        sandbox.enter()
+        try:
+            act()
+        except OSError:
+            os._exit(99)
+        os._exit(0)
+    print(name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
+WITHOUT = """\
+import json, sys
+from pathlib import Path
+from mic_mail.app.confinement import confine
+from mic_mail.config.load import load
+from mic_mail.process import landlock, seccomp
+landlock.forbid_new_privileges()
+numbers = [444, 445, 446, seccomp.here().seccomp]
+program = seccomp.packed([
+    *seccomp.beginning(seccomp.here()), *seccomp.answered(numbers, seccomp.ERRNO | 38), (seccomp.RETURN, 0, 0, seccomp.ALLOW),
+])
+assert seccomp.put_in_force(program)
+config = load(Path(sys.argv[1]))
+told = confine("indexer", config).told()
+config.key.read_bytes()
+print(json.dumps(told))
+"""
+"""A process in a container that answers ENOSYS (38) to Landlock and seccomp."""
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessServer]:
+def ports() -> Iterator[dict[str, int]]:
+    """Somebody listens where a scanner, the controller of Rspamd and other servers should be, and elsewhere."""
+    with ExitStack() as opened:
+        listening = {name: opened.enter_context(socket.create_server(("127.0.0.1", 0))) for name in MAY_CONNECT}
+        yield {name: each.getsockname()[1] for name, each in listening.items()}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> Iterator[ProcessServer]:
     """All processes of a server."""
     folder = tmp_path_factory.mktemp("confinement")
-    settings = {"listen": {"doors": ("imaps", "https")}, "process": {"workers": 1}}
+    settings = {
+        "listen": {"doors": ("imaps", "https")},
+        "process": {"workers": 1},
+        "malware": {"clamd": f"tcp://127.0.0.1:{ports['scanner']}"},
+        "rspamd": {"controller": f"tcp://127.0.0.1:{ports['controller']}"},
+        "sending": {"port": ports["servers"]},
+    }
     umask = os.umask(0o077)  # for what the test makes; the program has a narrow one of its own
     started = ProcessServer(config_for(folder / "data", settings), folder)
     os.umask(0o022)
     started.start()
     os.umask(umask)
     started.wait_for(lambda state: all(one["ready"] for one in state["processes"]))
+    started.wait_for(lambda state: (started.config.state_dir / "clock.mark").exists())  # the housekeeper may write it
     for path in MAY_READ:
         file = started.config.server.data_dir / path
         if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(b"x")
             file.chmod(0o600)
-            file.parent.chmod(0o700)
     yield started
     started.stop()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_reaches_what_it_needs(server: ProcessServer, kind: str) -> None:
-    """Keys, mail and directory are open to those that need them; nobody writes elsewhere, binds a port, signals another
-    process or gains a privilege, and a fork gets nothing back."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        command = [sys.executable, "-c", INSIDE, kind, str(server.file), str(listening.getsockname()[1]), *MAY_READ]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+def test_each_kind_reaches_what_it_needs(server: ProcessServer, ports: dict[str, int], kind: str) -> None:
+    """Keys, folders, ports and programs are there for those that need them, and for nobody else; nobody binds a port, signals
+    or traces another process, makes a namespace, a mount or a device; threads, local sockets and libraries are everybody's."""
+    told = json.dumps({"read": list(MAY_READ), "write": list(MAY_WRITE), "connect": ports})
+    command = [sys.executable, "-c", INSIDE, kind, str(server.file), told]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
-    assert {path for path in MAY_READ if said[path] == "done"} == {path for path, kinds in MAY_READ.items() if kind in kinds}
-    assert said["dkim.write"] == ("done" if kind == "housekeeper" else "PermissionError")
-    assert (said["elsewhere"], said["libraries"], said["privileges"], said["fork"]) == ("PermissionError", "done", "['1']", "0")
-    if landlock.abi() >= 4:
-        assert said["connect"] == ("PermissionError" if kind in ("web", "indexer") else "done")
-        assert said["bind"] == "PermissionError"
-    if landlock.abi() >= 6:
-        assert said["signal"] == "PermissionError"
+    said = json.loads(done.stdout)
+    tables = {"read": MAY_READ, "write": MAY_WRITE, "connect": MAY_CONNECT}
+    expected = {f"{act} {what}": kind in kinds for act, table in tables.items() for what, kinds in table.items()}
+    expected |= {"start": kind in MAY_START_PROGRAMS, "datagram": kind in MAY_HAVE_SOCKETS}
+    expected |= dict.fromkeys(REFUSED, False) | dict.fromkeys(("local", "thread", "libraries", "null"), True)
+    if landlock.abi() < 4:
+        expected = {act: may for act, may in expected.items() if act != "bind" and not act.startswith("connect")}
+    if landlock.abi() < 6:
+        del expected["signal"]
+    assert {act: said[act] for act in expected} == {act: "done" if may else "refused" for act, may in expected.items()}
+
+
+def test_a_reader_reaches_nothing(server: ProcessServer, ports: dict[str, int]) -> None:
+    """A process that a worker starts to read documents ends where it opens a file, a socket or a program, or forks."""
+    command = [sys.executable, "-c", READER, str(server.file), str(server.config.key), str(ports["scanner"])]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    ends = {name: int(code) for name, code in map(str.split, done.stdout.splitlines())}
+    assert ends.pop("local") == 99
+    assert ends == dict.fromkeys(("read", "connect", "fork", "start"), -signal.SIGSYS)
+
+
+def test_where_the_kernel_has_neither_everything_goes_on(server: ProcessServer) -> None:
+    """A process begins without what a machine does not have, and says so."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, str(server.file)], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["in_force"][0], told["missing"][-2:]) == ("no_new_privs", ["landlock", "seccomp"])
+    processes = [{"name": name, "protection": told} for name in ("worker0", "web")]
+    [words] = _confinement({"processes": processes})
+    assert "worker0, web" in words.en
+    assert words.en.endswith("landlock, seccomp)")
+    assert "WARNING, without" in words.en
+    assert "CẢNH BÁO, không có" in words.vi
 
 
 def test_the_processes_of_a_server_are_confined(server: ProcessServer) -> None:
-    """Each but the supervisor gains no privilege any more, and `status` and the log say what is in force."""
+    """Each but the supervisor gains no privilege any more and has a filter, and `status` and the log say what is in force."""
     processes = server.status()["processes"]
-    assert {one["name"]: one["landlock"] for one in processes} == dict.fromkeys(
-        ("worker0", "house", "sender", "index", "web"), landlock.abi()
-    )
+    assert [one["name"] for one in processes] == ["worker0", "house", "sender", "index", "web"]
+    in_force = ["no_new_privs", f"landlock {landlock.abi()}", "seccomp"]
+    if os.geteuid() != 0:
+        in_force.insert(1, "unprivileged")
     for one in processes:
+        assert one["protection"]["in_force"] == in_force, one["name"]
         told = Path(f"/proc/{one['pid']}/status").read_text()
-        assert "NoNewPrivs:\t1" in told, one["name"]
-    told_in_log = {event["of"] for event in server.events() if event["event"] == "process_confined"}
-    assert told_in_log == {"worker0", "house", "sender", "index", "web"}
+        assert ("NoNewPrivs:\t1" in told, "Seccomp:\t2" in told) == (True, True), one["name"]
+    event = "process_unconfined" if os.geteuid() == 0 else "process_confined"
+    told_in_log = {each["of"]: each["in_force"] for each in server.events() if each["event"] == event}
+    assert told_in_log == {one["name"]: in_force for one in processes}
 
 
 def test_what_a_server_makes_is_its_accounts_alone(server: ProcessServer) -> None:
@@ -123,7 +264,29 @@ def test_what_a_server_makes_is_its_accounts_alone(server: ProcessServer) -> Non
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start as root")
 def test_root_is_confined_too(server: ProcessServer) -> None:
-    """Where no account is set the processes keep root's uid, and what each may reach is the same."""
+    """Where no account is set the processes keep root's uid, and what each may reach is the same: this test's own."""
     pids = {one["pid"] for one in server.status()["processes"]}
     assert all("Uid:\t0" in Path(f"/proc/{pid}/status").read_text() for pid in pids)
-    test_each_kind_reaches_what_it_needs(server, "worker")
+
+
+def test_a_reload_replaces_who_is_confined_too_closely(server: ProcessServer, ports: dict[str, int]) -> None:
+    """A scanner at another port: the worker, which alone asks it, drains and another may connect there; the others stay."""
+    before = {one["name"]: one["pid"] for one in server.status()["processes"]}
+    text = server.file.read_text()
+    server.file.write_text(text.replace(f":{ports['scanner']}", f":{ports['other']}"))
+    server.process.send_signal(signal.SIGHUP)
+
+    def has_changed(state: dict[str, Any]) -> bool:
+        return all(
+            one["ready"] and (one["pid"] != before[one["name"]]) is (one["name"] == "worker0") for one in state["processes"]
+        )
+
+    server.wait_for(has_changed)
+    told = [
+        (each["event"], each["process"]) for each in server.events() if each["event"] in ("process_replaced", "process_died")
+    ]
+    assert told == [("process_replaced", "worker0")]
+    plain = socket.create_connection(("127.0.0.1", server.status()["ports"]["imaps"]), 10)
+    with server.tls().wrap_socket(plain, server_hostname="localhost") as client:
+        assert client.recv(4).startswith(b"* OK")
+    server.file.write_text(text)

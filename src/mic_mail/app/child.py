@@ -10,12 +10,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 import uvloop
 
-from mic_mail.app.confinement import confine, prepare
+from mic_mail.app.confinement import confine, is_outgrown, prepare
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
@@ -24,6 +24,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.process import privileges
 from mic_mail.process.channel import Channel, ChildSpec
 from mic_mail.process.cores import share_core
+from mic_mail.process.protection import Protection
 
 REPORT_SECONDS = 1.0
 SWITCH_INTERVAL = 0.0005
@@ -57,13 +58,13 @@ def run_child(spec: ChildSpec) -> int:
     os.umask(privileges.UMASK)
     config = Config.model_validate_json(spec.config)
     try:
-        landlock = confine(spec.role, config)
+        protection = confine(spec.role, config)
     except OSError as error:
         return _failed(spec, error)
     for number in (signal.SIGINT, signal.SIGHUP):  # the supervisor gets them and tells us
         signal.signal(number, signal.SIG_IGN)
     try:
-        uvloop.run(_serve(spec, config, landlock))
+        uvloop.run(_serve(spec, config, protection))
     except Exception as error:  # noqa: BLE001 - a process that cannot go on says why, and is started again
         return _failed(spec, error)
     return 0
@@ -80,8 +81,13 @@ def _failed(spec: ChildSpec, error: Exception) -> int:
     return 3
 
 
-async def _serve(spec: ChildSpec, config: Config, landlock: int) -> None:
-    orders = Orders(Channel(socket.socket(fileno=spec.channel)), landlock)
+async def _serve(spec: ChildSpec, config: Config, protection: Protection) -> None:
+    has_landlock = protection.landlock > 0
+    orders = Orders(
+        Channel(socket.socket(fileno=spec.channel)),
+        protection,
+        is_outgrown=lambda fresh: has_landlock and is_outgrown(spec.role, config, fresh),
+    )
     # What each takes it takes here, so that whoever asks for `run_child` alone has loaded nothing yet.
     if spec.role == "indexer":
         await _index(spec, config, orders)
@@ -162,9 +168,17 @@ class Led(Protocol):
 class Orders:
     """A child's end of the channel: what the supervisor says, and what it is told."""
 
-    def __init__(self, channel: Channel, landlock: int = 0) -> None:
-        """`landlock`: the ABI by which this process is confined, for `status`."""
-        self._landlock = landlock
+    def __init__(
+        self,
+        channel: Channel,
+        protection: Protection | None = None,
+        *,
+        is_outgrown: Callable[[Config], bool] = lambda fresh: False,
+    ) -> None:
+        """`protection`: what holds this process in, for `status`; None where nobody did that. `is_outgrown`: whether it holds
+        it too closely for a new configuration."""
+        self._is_outgrown = is_outgrown
+        self._protection = {} if protection is None else {"protection": protection.told()}
         self._loop = asyncio.get_running_loop()
         self._channel = channel
         self._server: Led | None = None
@@ -176,12 +190,12 @@ class Orders:
     def follow(self, server: Led) -> None:
         """The server is ready: say so, report on it each second, let it follow reloads."""
         self._server = server
-        self._channel.send({"told": "ready", "landlock": self._landlock})
+        self._channel.send({"told": "ready", **self._protection})
         self._report()
 
     def _report(self) -> None:
         if self._server is not None and not self.over.is_set():
-            self._channel.send({"told": "report", "landlock": self._landlock, **self._server.report()})
+            self._channel.send({"told": "report", **self._protection, **self._server.report()})
             self._loop.call_later(REPORT_SECONDS, self._report)
 
     def _receive(self) -> None:
@@ -197,3 +211,5 @@ class Orders:
                 config = Config.model_validate_json(str(message["config"]))
                 # Apart from this: where it fails, the next order is heard all the same.
                 self._loop.call_soon(self._server.configure, config)
+                if self._is_outgrown(config):
+                    self._channel.send({"told": "outgrown"})

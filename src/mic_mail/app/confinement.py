@@ -1,39 +1,56 @@
-"""What each kind of process may reach, put in force by Landlock before it does anything (docs/decisions/0097).
+"""What each kind of process may reach, put in force before it does anything (docs/decisions/0097).
 
-In: the role of a child, the configuration. Out: `Rules`. Of what the server keeps for itself a process is allowed what it needs
-and nothing else; of the rest of the machine it may read what its account may, and write only devices. Private keys are in
-nobody's rest, wherever the configuration has them. Nobody binds a port, signals a process outside, or gains a privilege.
+In: the role of a child, the configuration. Out: its `Rules` for Landlock, and the filter of system calls that goes with them.
+Of what the server keeps for itself a process is allowed what it needs and nothing else; of the rest of the machine it may read
+what its account may, but devices and secrets, wherever the configuration has them. Nobody binds a port, signals a process
+outside, or gains a privilege.
 
-    worker       directory, mail, spool, queue, what is put aside, log; the keys of TLS; not those of DKIM
-    web          directory, mail, log; how many wait in the spool; the keys of TLS and of second factors; not those of DKIM
-    sender       as a worker; the keys of DKIM
-    housekeeper  everything below data_dir: it changes keys of DKIM, archives, looks after the certificate
-    indexer      directory, mail, log; no key, no network
+    worker       directory, mail, log, spool, queue, what is put aside; the keys of TLS; it starts readers of documents
+    web          directory, mail, log; the keys of TLS and of second factors
+    sender       directory, mail, log, spool, queue, what is put aside; the keys of DKIM, which it also changes
+    housekeeper  as a worker, and archives, inventories, what it remembers; no key
+    indexer      directory, mail, log; no key
+
+By TCP a worker reaches scanners and name servers; the sender other servers, their policies, name servers; the housekeeper the
+controller of Rspamd, collectors of the log, name servers; the pages and the indexer nobody; all of them a directory that is a
+server.
 """
 
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mic_mail.auth.passwords import DECOY_KEY, load_secret
 from mic_mail.config.model import Config
+from mic_mail.config.section import smarthost_place
 from mic_mail.directory.looking import file_of
-from mic_mail.process import landlock
+from mic_mail.net import collectors, dns
+from mic_mail.outbound.policies import HTTPS_PORT
+from mic_mail.process import denied_calls, landlock
 from mic_mail.process.landlock import Rules
+from mic_mail.process.protection import Protection
+from mic_mail.services.handover import inventory
+from mic_mail.services.mailboxes import reclaiming
 from mic_mail.services.notifications import notices
 from mic_mail.services.signin import secondfactors
 
-OFFLINE = frozenset({"indexer", "web"})
-"""Roles that connect to nobody."""
 SCRATCH = "tmp"
 """Below data_dir: where SQLite may put what a sort does not hold in memory. Nobody writes to /tmp."""
-DEVICES = (Path("/dev"), Path("/proc"))
+_DEVICES = Path("/dev")
+_READ_DEVICES = (_DEVICES / "zero", _DEVICES / "random", _DEVICES / "urandom")
+_WRITTEN_DEVICES = (_DEVICES / "null",)
+_DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 
 
-def confine(role: str, config: Config) -> int:
-    """Restrict this process to what its role may reach: the ABI of Landlock that does, 0 where the kernel has none."""
+def confine(role: str, config: Config) -> Protection:
+    """Restrict this process to what its role may reach, as far as the machine can: what is in force."""
     os.environ["TMPDIR"] = os.environ["SQLITE_TMPDIR"] = str(config.server.data_dir / SCRATCH)  # sorts that are large
-    return landlock.restrict(rules_of(role, config))
+    no_new_privs = landlock.forbid_new_privileges()
+    version = landlock.restrict(rules_of(role, config))
+    internet = role not in ("indexer", "web") or file_of(config.directory_url) is None
+    is_filtered = no_new_privs and denied_calls.deny(programs=role == "worker", internet=internet)
+    return Protection(no_new_privs, os.geteuid() != 0, version, is_filtered)
 
 
 def prepare(config: Config) -> None:
@@ -41,49 +58,108 @@ def prepare(config: Config) -> None:
     for key in (config.server.data_dir / DECOY_KEY, config.server.data_dir / secondfactors.KEY):
         if not key.exists():
             load_secret(key)
-    for folder in (config.server.data_dir / SCRATCH, *_put_aside(config)):
+    for folder in (config.server.data_dir / SCRATCH, config.policies_dir, *_put_aside(config), *_kept_for_long(config)):
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def rules_of(role: str, config: Config) -> Rules:
-    """What the role may reach. Looks at the folders above what is kept from it."""
-    data = config.server.data_dir
-    keys = [path for pair in _tls(config) for path in pair]
-    write = [data / SCRATCH, config.directory_dir, config.run_dir, config.log_dir, config.mail_root]
-    if (directory := file_of(config.directory_url)) is not None:
-        write.append(directory.resolve().parent)
-    secrets = [] if config.sending.smarthost_password is None else [config.sending.smarthost_password]
-    read = [data / DECOY_KEY, config.state_dir]
-    read += [path for path in (config.auth.leaked_passwords, config.sending.smarthost_ca) if path is not None]
-    if role in ("worker", "sender", "housekeeper"):
-        write += [config.spool_dir, config.queue_dir, config.sent_dir, config.policies_dir, *_put_aside(config)]
-    if role in ("worker", "web", "sender", "housekeeper"):
-        read += [place for path in keys for place in (path.parent, path.resolve().parent)]
-    if role == "web":
-        read.append(data / secondfactors.KEY)
-    if role == "sender":
-        read += [config.dkim_dir, *secrets]
-    if role == "housekeeper":
-        write.append(data)
-    kept = {data.resolve(), *(path.resolve() for path in (*keys, *secrets))}
-    kept |= {path.absolute() for path in (*keys, *secrets)}
+    """All that the role may reach. Looks at the folders above what is kept from it."""
+    needed = needs_of(role, config)
     return Rules(
-        read=[*_all_but(Path("/"), kept), *read],
-        write=[*write, *DEVICES],
-        listed=[config.spool_dir] if role == "web" else [],  # for the metrics: how many wait
-        connect=frozenset() if role in OFFLINE else None,
+        read=[*_all_but(Path("/"), _kept(config)), *_READ_DEVICES, *needed.read],
+        write=[*_WRITTEN_DEVICES, *needed.write],
+        listed=needed.listed,
+        connect=needed.connect,
     )
 
 
-def _tls(config: Config) -> Iterator[tuple[Path, Path]]:
-    yield config.certificate, config.key
-    for pair in config.tls.more:
-        yield pair.certificate, pair.key
+def is_outgrown(role: str, confined_by: Config, config: Config) -> bool:
+    """Whether a process needs other things than it was confined to, which only a new one can have."""
+    return needs_of(role, confined_by) != needs_of(role, config)
+
+
+def needs_of(role: str, config: Config) -> Rules:
+    """What the role needs beside what is anybody's, in a form that can be compared."""
+    data, sending = config.server.data_dir, config.sending
+    read: list[Path | None] = []
+    write = [data / SCRATCH, config.run_dir, config.log_dir, config.mail_root, config.directory_dir]
+    if (directory := file_of(config.directory_url)) is not None:
+        write.append(directory.resolve().parent)
+    if role != "indexer":
+        read += [data / DECOY_KEY, config.state_dir, config.auth.leaked_passwords]
+    if role in ("worker", "sender", "housekeeper"):
+        write += [config.spool_dir, config.queue_dir, config.sent_dir, *_put_aside(config)]
+    if role in ("worker", "web"):
+        read += sorted(set(_places_of_keys(config)))
+    if role == "web":
+        read.append(data / secondfactors.KEY)
+    if role == "sender":
+        read += [sending.smarthost_password, sending.smarthost_ca]
+        write += [config.dkim_dir, config.policies_dir]
+    if role == "housekeeper":
+        read += [config.rspamd.password, config.log.syslog.tls_ca]
+        write += [config.state_dir, *_kept_for_long(config)]
+    return Rules(
+        read=tuple(path for path in read if path is not None),
+        write=tuple(write),
+        listed=(config.spool_dir,) if role == "web" else (),  # for the metrics: how many wait
+        connect=_ports(role, config),
+    )
+
+
+def _ports(role: str, config: Config) -> frozenset[int] | None:
+    """Where the role connects to by TCP; None: anywhere, as the directory's URL does not say where it is."""
+    ports: set[int] = set()
+    if file_of(config.directory_url) is None:
+        database = urlsplit(config.directory_url)
+        port = database.port or _DATABASE_PORTS.get(database.scheme.partition("+")[0])
+        if port is None:
+            return None
+        ports.add(port)
+    if role in ("worker", "sender", "housekeeper"):
+        ports |= {dns.PORT, *(dns.place(server)[1] for server in config.dns.nameservers)}
+    if role == "worker":
+        ports |= _ports_of((config.malware.clamd, config.rspamd.url))
+    if role == "sender":
+        ports |= {config.sending.port, HTTPS_PORT}
+        if config.sending.smarthost:
+            ports.add(smarthost_place(config.sending.smarthost)[1])
+    if role == "housekeeper":
+        ports |= _ports_of((config.rspamd.controller,))
+        ports |= {place.port for place in map(collectors.place, config.log.syslog.collectors) if place.is_stream}
+    return frozenset(ports)
+
+
+def _ports_of(scanners: Collection[str]) -> set[int]:
+    return {int(place.rpartition(":")[2]) for place in scanners if place.startswith("tcp://")}
+
+
+def _places_of_keys(config: Config) -> Iterator[Path]:
+    """The folders of the keys of TLS and of their certificates, which are replaced by others of the same name; of a folder that
+    holds everything else, too, only the files, until the next start."""
+    pairs = [(config.certificate, config.key), *((pair.certificate, pair.key) for pair in config.tls.more)]
+    data = config.server.data_dir.resolve()
+    for path in (path for pair in pairs for path in pair):
+        for file in (path.absolute(), path.resolve()):
+            yield file if data.is_relative_to(file.parent.resolve()) else file.parent
 
 
 def _put_aside(config: Config) -> tuple[Path, ...]:
-    data = config.server.data_dir
-    return (config.policies_dir, config.held_dir, config.quarantine_dir, config.lessons_dir, data / notices.FOLDER)
+    return (config.held_dir, config.quarantine_dir, config.lessons_dir, config.server.data_dir / notices.FOLDER)
+
+
+def _kept_for_long(config: Config) -> tuple[Path, ...]:
+    return (config.server.data_dir / reclaiming.FOLDER, config.server.data_dir / inventory.FOLDER)
+
+
+def _kept(config: Config) -> set[Path]:
+    """What is nobody's unless it is named."""
+    secrets = [config.key, *(pair.key for pair in config.tls.more), config.sending.smarthost_password, config.rspamd.password]
+    found = {_DEVICES, config.server.data_dir.resolve()}
+    for path in secrets:
+        if path is not None:
+            found |= {path.absolute(), path.resolve()}
+    return found
 
 
 def _all_but(folder: Path, kept: Collection[Path]) -> Iterator[Path]:

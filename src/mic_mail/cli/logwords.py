@@ -319,6 +319,18 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Tiến trình đọc tài liệu không được cô lập đủ, thiếu {missing}",
         "Readers of documents are not fully confined: without {missing}",
     ),
+    "process_confined": (
+        "Tiến trình {of} chỉ truy cập được những gì cần dùng, nhờ {in_force}",
+        "Process {of} is confined to what it needs by {in_force}",
+    ),
+    "process_replaced": (
+        "Tiến trình {process} được khởi động lại theo cấu hình mới",
+        "Process {process} is started again for the new configuration",
+    ),
+    "process_unconfined": (
+        "Tiến trình {of} không được giới hạn đủ, thiếu {missing}",
+        "Process {of} is not fully confined: without {missing}",
+    ),
     "marked_message_refused": (
         "Thư của <{sender}> bị từ chối vì có dấu độ mật ({where}), mã {trace}",
         "Message of <{sender}> refused: marked as secret ({where}), reference {trace}",

@@ -79,7 +79,8 @@ def status(
     readers = next((process["readers"] for process in _processes_told(told) if "readers" in process), None)
     if isinstance(readers, Mapping):
         output.line(_readers(readers))
-    output.line(_confinement(told))
+    for words in _confinement(told):
+        output.line(words)
     for process in _processes_told(told):
         for alarm in _reserves(process):
             output.line(alarm)
@@ -89,13 +90,18 @@ def status(
 
 
 def _readers(told: Mapping[str, object]) -> Text:
-    """How the processes are closed in that read documents of strangers (`process.sandbox.Protection`)."""
-    in_force, missing = (", ".join(map(str, cast("list[object]", told.get(key, [])))) for key in ("in_force", "missing"))
-    without = Text(f"; CẢNH BÁO, không có: {missing}", f"; WARNING, without {missing}") if missing else Text("", "")
+    """How the processes are closed in that read documents of strangers."""
+    in_force, without = _protection(told)
     return Text(
         f"Tiến trình đọc tài liệu được cô lập bằng: {in_force}{without.vi}",
         f"Readers of documents are confined by {in_force}{without.en}",
     )
+
+
+def _protection(told: Mapping[str, object]) -> tuple[str, Text]:
+    """What is in force, and what is missing (`process.protection`)."""
+    in_force, missing = (", ".join(map(str, cast("list[object]", told.get(key, [])))) for key in ("in_force", "missing"))
+    return in_force, Text(f"; CẢNH BÁO, không có: {missing}", f"; WARNING, without {missing}") if missing else Text("", "")
 
 
 def _processes(told: Mapping[str, object]) -> list[Row]:
@@ -107,20 +113,18 @@ def _processes_told(told: Mapping[str, object]) -> list[Mapping[str, object]]:
     return [process for process in processes if isinstance(process, Mapping)] if isinstance(processes, list) else []
 
 
-def _confinement(told: Mapping[str, object]) -> Text:
-    """Which processes can reach no more than they need."""
-    running = [process for process in _processes_told(told) if process.get("landlock") is not None]
-    free = ", ".join(str(process.get("name")) for process in running if not process.get("landlock"))
-    if free:
-        return Text(
-            f"Không giới hạn được (nhân hệ điều hành không có Landlock): {free}",
-            f"Not confined (the kernel has no Landlock): {free}",
+def _confinement(told: Mapping[str, object]) -> Iterator[Text]:
+    """By what each process is held to what it needs: one line for those that are held alike."""
+    names: dict[tuple[str, Text], list[str]] = {}
+    for process in _processes_told(told):
+        if isinstance(protection := process.get("protection"), Mapping):
+            names.setdefault(_protection(protection), []).append(str(process.get("name")))
+    for (in_force, without), alike in names.items():
+        who = ", ".join(alike)
+        yield Text(
+            f"Chỉ truy cập được những gì cần dùng: {who} (nhờ {in_force}{without.vi})",
+            f"Confined to what they need: {who} (by {in_force}{without.en})",
         )
-    versions = ", ".join(sorted({str(process.get("landlock")) for process in running}))
-    return Text(
-        f"Mỗi tiến trình chỉ mở được những gì cần dùng (Landlock {versions})",
-        f"Each process reaches only what it needs (Landlock {versions})",
-    )
 
 
 def _alarm(process: Mapping[str, object]) -> Text:

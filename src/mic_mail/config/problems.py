@@ -130,6 +130,16 @@ def _open_data(config: Config) -> Iterator[Problem]:
     data = config.server.data_dir
     private = (config.directory_dir, *_directory_files(config), config.dkim_dir, *sorted(data.glob("*.key")))
     wide = {config.log_dir: stat.S_IRWXO, **dict.fromkeys(private, stat.S_IRWXG | stat.S_IRWXO)}
+    for file in _directory_files(config):
+        if data.absolute().is_relative_to(file.parent.absolute()):
+            yield Problem(
+                "directory.url",
+                Text(
+                    f"{file} nằm cùng thư mục với dữ liệu khác, nên mọi tiến trình mở được cả thư mục đó",
+                    f"{in_ascii(file)} lies beside other data, so each process can open all of that folder",
+                ),
+                Text("Để danh bạ trong thư mục riêng, hoặc bỏ mục này.", "Keep it in a folder of its own, or leave this out."),
+            )
     for path, others in wide.items():
         with contextlib.suppress(OSError):
             if (mode := path.stat().st_mode) & others:

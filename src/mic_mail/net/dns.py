@@ -105,7 +105,7 @@ class Resolver:
                 remedy=Text("Ghi dns.nameservers trong tệp cấu hình.", "Set dns.nameservers in the configuration."),
             ) from error
         if nameservers:
-            self._resolver.nameservers = [dns.nameserver.Do53Nameserver(*_place(server)) for server in nameservers]
+            self._resolver.nameservers = [dns.nameserver.Do53Nameserver(*place(server)) for server in nameservers]
         self._resolver.lifetime = seconds
         self._resolver.timeout = max(seconds / 4, 0.5)
         self._resolver.cache = _Answers()
@@ -224,7 +224,7 @@ def _text(name: Any) -> str:
     return str(name.to_text(omit_final_dot=True)).lower().removesuffix(".")
 
 
-def _place(server: str) -> tuple[str, int]:
+def place(server: str) -> tuple[str, int]:
     """Address and port of a name server as it is written in the configuration, which has looked at it."""
     if server.startswith("["):
         address, _, port = server[1:].partition("]")

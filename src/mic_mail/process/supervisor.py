@@ -4,7 +4,8 @@
              a sender, an indexer, a process for the pages, sockets and all
     a death  the child is started again with the same sockets, at once the first time, then with growing pauses; one that dies
              again and again before it is ready raises an alarm, and the others serve without it
-    SIGHUP   the file is read again; what can be taken over goes to the children, what cannot is named in the log
+    SIGHUP   the file is read again; what can be taken over goes to the children, what cannot is named in the log; a child that
+             is confined too closely for it drains and is started again, one after the other
     SIGTERM  the sockets close, the children drain, who is not done in time is killed; a second signal does not wait
     the end of the supervisor, however it comes, is the end of the channel on which each child listens
 
@@ -76,6 +77,10 @@ class Child:
     failures: int = 0
     """So often in a row it has died before it was ready."""
     report: Message = field(default_factory=dict)
+    is_outgrown: bool = False
+    """It said so: it needs what it may not reach, and another takes its place."""
+    is_leaving: bool = False
+    """It drains for that."""
     owed: dict[str, Message] = field(default_factory=dict)
     """What it has to be told once it reads: the newest order of each kind."""
 
@@ -203,7 +208,7 @@ class Supervisor:
         finally:
             theirs.close()
         child.channel = Channel(ours)
-        child.ready, child.report = False, {}
+        child.ready, child.report, child.is_outgrown = False, {}, False
         child.owed.pop("reload", None)  # it is started with the newest configuration
         child.heard_at = child.started_at
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(child))
@@ -262,7 +267,7 @@ class Supervisor:
                 child.heard_at = now
             if child.restart_at is not None and now >= child.restart_at:
                 self._spawn(child)
-            patience = HUNG_SECONDS if child.ready else STARTING_SECONDS
+            patience = self._patience_with(child)
             is_hung = self._draining_until is None and now > child.heard_at + patience  # who drains says nothing any more
             if child.process is not None and is_hung:
                 self._log.event("process_hung", process=child.name, pid=child.process.pid)
@@ -271,6 +276,12 @@ class Supervisor:
         if self._watchdog_interval is not None and now >= self._alive_at + self._watchdog_interval:
             self._alive_at = now
             self._notifier.alive()
+
+    def _patience_with(self, child: Child) -> float:
+        """Seconds for which nothing may be heard of it."""
+        if child.is_leaving:
+            return max(HUNG_SECONDS, self.config.process.drain_seconds + DRAIN_MARGIN)
+        return HUNG_SECONDS if child.ready else STARTING_SECONDS
 
     def _on_signals(self) -> None:
         for number in set(self._signal_ends[0].recv(4096)):
@@ -290,10 +301,15 @@ class Supervisor:
                 return
             child.heard_at = self._clock.monotonic()
             if message.get("told") == "ready":
-                self._log.event("process_confined", of=child.name, landlock=message.get("landlock"))
+                if isinstance(protection := message.get("protection"), dict):
+                    event = "process_unconfined" if protection.get("missing") else "process_confined"
+                    self._log.event(event, of=child.name, **protection)
                 self._has_come_up(child)
             elif message.get("told") == "report":
                 child.report = message
+            elif message.get("told") == "outgrown":
+                child.is_outgrown = True
+                self._replace_next()
             self._pay(child)
 
     def _has_come_up(self, child: Child) -> None:
@@ -303,6 +319,16 @@ class Supervisor:
             self._log.event("process_recovered", process=child.name, restarts=child.restarts)
             self._tell_systemd()
         self._announce_ready()
+        self._replace_next()
+
+    def _replace_next(self) -> None:
+        """Let one that is outgrown drain, if nobody else does or is missing: so somebody goes on serving."""
+        outgrown = [child for child in self._children if child.is_outgrown and child.ready]
+        are_there = not any(child.is_leaving or (child.is_needed and not child.ready) for child in self._children)
+        if outgrown and are_there and self._draining_until is None:
+            outgrown[0].is_outgrown, outgrown[0].is_leaving = False, True
+            self._log.event("process_replaced", process=outgrown[0].name)
+            self._tell(outgrown[0], {"do": "drain"})
 
     def _announce_ready(self) -> None:
         """Let those who wait know, once."""
@@ -339,7 +365,11 @@ class Supervisor:
             child.process = None
             self._hang_up(child)
             if self._draining_until is None:
-                self._plan_restart(child, process)
+                if child.is_leaving and process.returncode == 0:
+                    child.ready, child.restart_at = False, self._clock.monotonic()
+                else:
+                    self._plan_restart(child, process)
+                child.is_leaving = False
                 self._have_recovered()
                 self._go_on_without(child)
         self._bury_strangers()
