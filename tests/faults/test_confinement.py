@@ -45,6 +45,7 @@ MAY_WRITE = {
     "archive": {"housekeeper"},
     "queue": WITH_MAIL,
     "mail": set(KINDS),
+    "mail/another_disk.test": set(KINDS),
     "tls": set(),
     ".": set(),
     "..": set(),
@@ -177,6 +178,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> I
     umask = os.umask(0o077)  # for what the test makes; the program has a narrow one of its own
     started = ProcessServer(config_for(folder / "data", settings), folder)
     os.umask(0o022)
+    (folder / "disk").mkdir()
+    (started.config.mail_root / "another_disk.test").symlink_to(folder / "disk")
     started.start()
     os.umask(umask)
     started.wait_for(lambda state: all(one["ready"] for one in state["processes"]))

@@ -82,7 +82,7 @@ def needs_of(role: str, config: Config) -> Rules:
     """What the role needs beside what is anybody's, in a form that can be compared."""
     data, sending = config.server.data_dir, config.sending
     read: list[Path | None] = []
-    write = [data / SCRATCH, config.run_dir, config.log_dir, config.mail_root, config.directory_dir]
+    write = [data / SCRATCH, config.run_dir, config.log_dir, config.directory_dir, *_mail_folders(config)]
     if (directory := file_of(config.directory_url)) is not None:
         write.append(directory.resolve().parent)
     if role != "indexer":
@@ -142,6 +142,13 @@ def _places_of_keys(config: Config) -> Iterator[Path]:
     for path in (path for pair in pairs for path in pair):
         for file in (path.absolute(), path.resolve()):
             yield file if data.is_relative_to(file.parent.resolve()) else file.parent
+
+
+def _mail_folders(config: Config) -> Iterator[Path]:
+    """The mail root, and the folders of domains that are links to other disks."""
+    yield config.mail_root
+    if config.mail_root.is_dir():
+        yield from sorted(entry.resolve() for entry in config.mail_root.iterdir() if entry.is_symlink())
 
 
 def _put_aside(config: Config) -> tuple[Path, ...]:

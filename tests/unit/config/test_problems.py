@@ -68,6 +68,18 @@ def test_further_certificates_and_open_keys(tmp_path: Path) -> None:
     assert list(certificate(here)) == []
 
 
+def test_a_directory_beside_other_data(tmp_path: Path) -> None:
+    """Whoever may write it may then open all that is below its folder: said of data_dir and what holds it, not of another."""
+    for place, found in (
+        ("data/own.sqlite", ["directory.url"]),
+        ("own.sqlite", ["directory.url"]),
+        ("data/own/one.sqlite", []),
+    ):
+        here = config(tmp_path / "data", directory={"url": f"sqlite:///{tmp_path / place}"})
+        write_pair(here.certificate, here.key, self_signed(["localhost"], datetime.now(UTC)))
+        assert keys(here) == found
+
+
 def test_the_password_for_the_smarthost(tmp_path: Path) -> None:
     """There, and nobody else's to read; authorities that are none."""
     secret, authorities = tmp_path / "password", tmp_path / "ca.pem"
