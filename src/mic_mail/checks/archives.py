@@ -40,7 +40,7 @@ def read(look: Look, content: bytes) -> None:
 def _read_archive(look: Look, archive: zipfile.ZipFile) -> None:
     members = _Members(look, archive)
     for info in members.all():
-        look.budget.take_part()
+        look.budget.take_work(office.MEMBER_STEPS)
         try:
             members.show(info)
         except CannotRead as error:

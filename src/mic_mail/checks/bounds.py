@@ -1,7 +1,8 @@
 """How much of a message is looked into: octets, parts, depth, steps, seconds. Whoever reads a document asks before each step.
 
 Steps and octets are counted in proportion to the size of the message: a small one costs little whatever is in it, and the
-answer is the same on a busy machine. Seconds are for what nobody has thought of.
+answer is the same on a busy machine. Seconds are for what nobody has thought of, and are those of the processor where a process
+reads alone; whoever waits for it has a limit of its own (`is_cut_off`).
 
 In: bounds and a clock. Out: `CannotRead` where one is passed. What was found until then stands.
 """
@@ -17,6 +18,7 @@ class Bounds:
     """Of one message."""
 
     seconds: float = 5.0
+    """By the clock that the budget is given."""
     memory_octets: int = 512 << 20
     """Address space of the process that reads documents."""
     part_octets: int = 64 << 20
@@ -50,10 +52,13 @@ class CannotRead(Exception):
 class Budget:
     """What is left of the bounds."""
 
-    def __init__(self, bounds: Bounds, now: Callable[[], float], octets: int = 0) -> None:
-        """`octets` is the size of the message."""
+    def __init__(
+        self, bounds: Bounds, now: Callable[[], float], octets: int = 0, is_cut_off: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`octets` is the size of the message; `is_cut_off`: whether nobody waits any longer."""
         self.bounds = bounds
         self._now = now
+        self._is_cut_off = is_cut_off
         self._until = now() + bounds.seconds
         self._parts = bounds.parts
         self._octets = min(bounds.unpacked_octets, bounds.least_unpacked + bounds.unpacked_per_octet * octets)
@@ -63,7 +68,7 @@ class Budget:
 
     def check_time(self) -> None:
         """Asked in every loop over somebody else's data."""
-        if self._now() > self._until:
+        if self._now() > self._until or self._is_cut_off():
             raise CannotRead(Unread.TOO_SLOW)
 
     def take_part(self) -> None:

@@ -26,9 +26,16 @@ _MOST_NOTED = 50
 class Look:
     """The look into one message, shared by all its parts."""
 
-    def __init__(self, bounds: Bounds, now: Callable[[], float], open_document: Reader, octets: int = 0) -> None:
-        """`octets` is the size of the message."""
-        self.budget = Budget(bounds, now, octets)
+    def __init__(
+        self,
+        bounds: Bounds,
+        now: Callable[[], float],
+        open_document: Reader,
+        octets: int = 0,
+        is_cut_off: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """As `Budget`."""
+        self.budget = Budget(bounds, now, octets, is_cut_off)
         self._open = open_document
         self._found: list[Found] = []
         self._missed: list[Missed] = []

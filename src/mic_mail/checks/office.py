@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mic_mail.checks.archives import Members
 
 _PIECE = 1 << 16
+MEMBER_STEPS = 50
+"""Of a member of an archive, which is no part until it is opened as a document: a presentation has five for each slide."""
 _BATCH = 1 << 22
 """Characters of the rows of a sheet that are judged together."""
 _OFF = frozenset({"0", "false", "off"})
@@ -201,7 +203,7 @@ def read_ooxml(look: Look, members: "Members") -> None:
         shared.read(members.read("xl/sharedStrings.xml"))
         strings = shared.strings
     for info in infos:
-        look.budget.take_part()
+        look.budget.take_work(MEMBER_STEPS)
         try:
             _read_member(look, members, info, strings)
         except CannotRead as error:
@@ -262,7 +264,7 @@ def read_odf(look: Look, members: "Members") -> None:
     if "META-INF/manifest.xml" in names and b"encryption-data" in members.read("META-INF/manifest.xml"):
         raise CannotRead(Unread.ENCRYPTED)
     for info in infos:
-        look.budget.take_part()
+        look.budget.take_work(MEMBER_STEPS)
         try:
             _read_odf_member(look, members, info)
         except CannotRead as error:

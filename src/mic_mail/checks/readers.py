@@ -30,6 +30,8 @@ MODULE = "mic_mail.checks.reading"
 WAIT_SHARE = 0.7
 """Patience for a turn, as a share of `Bounds.seconds`."""
 MOST_WAITING = 1_000
+CLOCK_FACTOR = 2.0
+"""A look may take so many times its seconds of processor time by the clock: a reader has half a processor on a busy machine."""
 GRACE_SECONDS = 1.0
 """More than the reader gives itself: it stops by itself first, and what it has found until then counts."""
 ANSWER_SECONDS = 9.5
@@ -67,13 +69,13 @@ class _Reader:
         except TypeError as error:
             raise ValueError("not a protection") from error
 
-    async def ask(self, source: bytes | OpenFile) -> Verdict:
-        """`OSError` or `ValueError` if it is no more, or talks nonsense."""
+    async def ask(self, source: bytes | OpenFile, patience: float) -> Verdict:
+        """`OSError` or `ValueError` if it is no more, or talks nonsense. It stops by itself after so many seconds."""
         if isinstance(source, bytes):
-            request = REQUEST.pack(OCTETS, len(source)) + source
+            request = REQUEST.pack(OCTETS, len(source), patience) + source
             await asyncio.get_running_loop().sock_sendall(self.channel, request)
         else:  # a few octets, and nothing is under way: they do not wait
-            socket.send_fds(self.channel, [REQUEST.pack(FILE, source.size)], [source.descriptor])
+            socket.send_fds(self.channel, [REQUEST.pack(FILE, source.size, patience)], [source.descriptor])
         verdict = Verdict.decode(await self._answer())
         self.read += 1
         return verdict
@@ -157,7 +159,7 @@ class Readers:
         self._closed = False
 
     async def look(self, source: bytes | Path, sender: str = "") -> Verdict:
-        """Look into a message of `sender` (a mailbox, a network): a wait for a turn, then `bounds.seconds` at most."""
+        """Look into a message of `sender` (a mailbox, a network), in its turn, for `bounds.seconds` of processor time."""
         now = asyncio.get_running_loop().time
         patience = self.bounds.seconds * WAIT_SHARE
         until = now() + max(patience + self.bounds.seconds + GRACE_SECONDS, ANSWER_SECONDS)
@@ -171,7 +173,7 @@ class Readers:
                 return _missed(Unread.UNAVAILABLE)
             began = now()
             try:
-                return await self._read(reader, source, min(self.bounds.seconds + GRACE_SECONDS, until - began))
+                return await self._read(reader, source, min(CLOCK_FACTOR * self.bounds.seconds + GRACE_SECONDS, until - began))
             finally:
                 self._costs.add(sender, now() - began, now())
         finally:
@@ -192,12 +194,12 @@ class Readers:
             return None
         return starting.result()
 
-    async def _ask(self, reader: _Reader, source: bytes | Path) -> Verdict:
+    async def _ask(self, reader: _Reader, source: bytes | Path, patience: float) -> Verdict:
         if isinstance(source, bytes):
-            return await reader.ask(source)
+            return await reader.ask(source, patience)
         file = await self._lanes.io(_open, source)
         try:
-            return await reader.ask(file)
+            return await reader.ask(file, patience)
         finally:
             os.close(file.descriptor)
 
@@ -222,7 +224,7 @@ class Readers:
     async def _read(self, reader: _Reader, source: bytes | Path, seconds: float) -> Verdict:
         try:
             async with asyncio.timeout(seconds):
-                verdict = await self._ask(reader, source)
+                verdict = await self._ask(reader, source, max(seconds - GRACE_SECONDS, seconds / 2))
         except TimeoutError:
             verdict = _missed(Unread.TOO_SLOW)
         except (OSError, ValueError):

@@ -10,6 +10,7 @@ first request it closes itself in (`process.sandbox`): whoever takes it over by 
 
 import contextlib
 import json
+import math
 import os
 import pkgutil
 import resource
@@ -27,8 +28,9 @@ from mic_mail.checks.looking import Look
 from mic_mail.checks.verdict import Verdict
 from mic_mail.process import sandbox
 
-REQUEST = Struct("<BQ")
-"""Where the message is (`OCTETS`: it follows; `FILE`: a descriptor comes along, by SCM_RIGHTS), and how long it is."""
+REQUEST = Struct("<BQd")
+"""Where the message is (`OCTETS`: it follows; `FILE`: a descriptor comes along, by SCM_RIGHTS), how long it is, and how many
+seconds somebody waits for the answer."""
 ANSWER = Struct("<I")
 """The length of what follows: first the `Protection` that is in force, then a verdict for each message."""
 OCTETS, FILE = 0, 1
@@ -41,9 +43,14 @@ _MOST_DEEP = 400
 """Python frames: documents nest by our own calls, and nothing honest comes near."""
 
 
-def look_into(octets: bytes, bounds: Bounds) -> Verdict:
-    """The verdict on one message; also for tests, and wherever nobody needs protection."""
-    look = Look(bounds, time.monotonic, open_document, len(octets))
+def look_into(octets: bytes, bounds: Bounds, patience: float = math.inf) -> Verdict:
+    """The verdict on one message; also for tests, and wherever nobody needs protection.
+
+    `Bounds.seconds` are those of the processor: other work on the machine takes nothing from them. `patience`: seconds by the
+    clock after which it ends all the same.
+    """
+    until = time.monotonic() + patience
+    look = Look(bounds, time.process_time, open_document, len(octets), lambda: time.monotonic() > until)
     look.document(octets, kind="message/rfc822")
     return look.verdict
 
@@ -57,12 +64,12 @@ def main(fd: int, nice: int, bounds: Bounds) -> None:
     channel = socket.socket(fileno=fd)
     _answer(channel, json.dumps(asdict(sandbox.enter())).encode())
     while (request := _request(channel)) is not None:
-        what, size, descriptor = request
+        what, size, descriptor, patience = request
         content = _receive(channel, size) if what == OCTETS else _file(descriptor, size)
         if content is None:
             return
         _allow_seconds(bounds)
-        verdict = look_into(content, bounds)
+        verdict = look_into(content, bounds, patience)
         del content
         _answer(channel, verdict.encode())
 
@@ -94,14 +101,14 @@ def _allow_seconds(bounds: Bounds) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(used + bounds.seconds) + _SPARE_SECONDS, hard))
 
 
-def _request(channel: socket.socket) -> tuple[int, int, int] | None:
-    """What, how long, and the descriptor that came along (-1: none); None at the end."""
+def _request(channel: socket.socket) -> tuple[int, int, int, float] | None:
+    """What, how long, the descriptor that came along (-1: none), and the patience; None at the end."""
     head, descriptors, _, _ = socket.recv_fds(channel, REQUEST.size, 1)
     rest = _receive(channel, REQUEST.size - len(head)) if head else None
     if rest is None:
         return None
-    what, size = REQUEST.unpack(head + rest)
-    return what, size, next(iter(descriptors), -1)
+    what, size, patience = REQUEST.unpack(head + rest)
+    return what, size, next(iter(descriptors), -1), patience
 
 
 def _answer(channel: socket.socket, octets: bytes) -> None:

@@ -289,7 +289,7 @@ class Secrecy(Section):
     seconds: Annotated[
         Seconds,
         Field(ge=0.5, le=60),
-        About("How long one message is looked into, once it is its turn.", "4.1"),
+        About("Processor time for one message, once it is its turn; by the clock at most twice that and a second.", "4.1"),
     ] = 5.0
     memory: Annotated[
         Octets, Field(ge=256 * MIB, le=16 * GIB), About("Address space of a process that reads documents.", "4.1")

@@ -365,7 +365,7 @@ MEANINGS = {
     "chối. Thư vượt các mức dưới đây luôn bị từ chối; thư chưa kiểm tra kịp thì đề nghị gửi lại.",
     "secrecy.hold": "Thư bị từ chối được giữ bao lâu để hai người có thể cho chuyển; 0: không giữ.",
     "secrecy.hold_space": "Dung lượng dành cho thư bị từ chối; quá mức thì từ chối mà không giữ.",
-    "secrecy.seconds": "Thời gian kiểm tra một thư, tính từ khi đến lượt.",
+    "secrecy.seconds": "Thời gian CPU để kiểm tra một thư khi đến lượt; tính theo đồng hồ: tối đa gấp đôi, cộng một giây.",
     "secrecy.memory": "Không gian địa chỉ của tiến trình đọc tài liệu.",
     "secrecy.unpacked": "Tổng dung lượng sau giải nén của tài liệu trong một thư.",
     "secrecy.depth": "Số tầng tài liệu lồng nhau được mở.",

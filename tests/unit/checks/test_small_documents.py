@@ -1,13 +1,16 @@
 """Small documents cost little, whatever they unpack to; large ones of a ministry are read to their end."""
 
+import itertools
+import time
 import tracemalloc
 
 import pytest
 
 from growth import calls_of
 from markings.bombs import SMALL, mail
-from markings.documents import rtf, txt, zipped
+from markings.documents import docx, rtf, txt, zipped
 from markings.large import LARGE
+from markings.sample import Sample
 from mic_mail.checks import reading
 from mic_mail.checks.bounds import Bounds
 from mic_mail.checks.reading import look_into
@@ -76,3 +79,36 @@ def test_a_large_document_is_read_to_its_end(name: str) -> None:
 def test_marked_text_is_found_all_the_same() -> None:
     """The bounds are no matter to an ordinary archive."""
     assert look_into(mail(zipped({"a.txt": txt(["TỐI MẬT"])})), PATIENT).found
+
+
+def test_members_of_an_office_document_are_no_parts() -> None:
+    """Two presentations of 400 slides with notes and pictures are two parts, and read to their last line; what is embedded
+    in one is a part of its own."""
+    slide = '<p:sld xmlns:p="p" xmlns:a="a"><a:p><a:r><a:t>%s</a:t></a:r></a:p></p:sld>'
+    members: dict[str, str | bytes] = {"[Content_Types].xml": "<Types/>", "ppt/presentation.xml": "<p/>"}
+    for number in range(1, 401):
+        members |= {
+            f"ppt/slides/slide{number}.xml": slide % f"Trang {number}",
+            f"ppt/slides/_rels/slide{number}.xml.rels": "<Relationships/>",
+            f"ppt/notesSlides/notesSlide{number}.xml": slide % "Ghi chú",
+            f"ppt/notesSlides/_rels/notesSlide{number}.xml.rels": "<Relationships/>",
+            f"ppt/media/image{number}.png": b"PNG",
+        }
+    decks = {"a.pptx": zipped(members), "b.pptx": zipped({**members, "ppt/slides/slide401.xml": slide % "TỐI MẬT"})}
+    verdict = look_into(Sample("", None, files=decks).octets(), PATIENT)
+    assert not verdict.missed
+    assert [found.format for found in verdict.found] == ["pptx"]
+    packed = zipped({**members, **{f"ppt/embeddings/{number}.bin": b"" for number in range(1_001)}})
+    assert Missed(Unread.OVER_BOUNDS, "pptx") in look_into(mail(packed), PATIENT).missed
+
+
+def test_the_time_of_a_look_is_the_processor_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other work on the machine takes nothing from it, but who waits for the answer does not wait for ever."""
+    octets = Sample("", None, files={"a.docx": docx(["TỐI MẬT"] * 1_000)}).octets()
+    clock = itertools.count(step=1_000.0)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    patient, hurried = look_into(octets, Bounds(seconds=100)), look_into(octets, Bounds(seconds=100), 500)
+    monkeypatch.undo()
+    assert patient.found
+    assert not patient.missed
+    assert {missed.reason for missed in hurried.missed} == {Unread.TOO_SLOW}
