@@ -16,12 +16,13 @@ from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config, Server
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitEnded, UnitRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.errors import Refused
+from mic_mail.errors import Refused, Text
 from mic_mail.policy.calendar import add_days, local_day, start_of
 from mic_mail.policy.directory_changes import ChangeRefused, Subject
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.lifecycle import State
+from mic_mail.policy.requests import Channel, Filing, Kind
 from mic_mail.services.mailboxes.accounts import Accounts
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.directory_changes import (
@@ -262,6 +263,18 @@ def test_a_split_gives_what_is_named_and_the_rest(ministry: Ministry) -> None:
     left = ministry.directory.facts(ministry.mailbox("dvbe").mailbox_id)[-1]
     stayed = ministry.directory.facts(ministry.mailbox("hvich").mailbox_id)[-1]
     assert (left.kind, stayed.kind) == (FactKind.TRANSFERRED, FactKind.REORGANISED)
+
+
+def test_a_unit_of_which_a_request_waits_does_not_end(ministry: Ministry) -> None:
+    """The refusal says in each language what is left."""
+    kts = ministry.directory.unit("KTS")
+    unit_id = ministry.directory.add_unit(UnitRecord(0, "P3", "Phòng 3", kts.unit_id)).unit_id
+    asked = ministry.directory.requests.add(Filing(Kind.RESTORE, Channel.FAX, "Hoa", unit_id, START), "lan", START)
+    with pytest.raises(ChangeRefused) as refused:
+        ministry.changes.close(ministry.directory.unit("P3"), DECISION)
+    assert refused.value.text == Text(
+        f"Đơn vị P3 còn: yêu cầu số {asked.request_id}.", f"Unit P3 still has: request {asked.request_id}."
+    )
 
 
 # ------------------------------------------------------------ domains

@@ -18,7 +18,7 @@ from mic_mail.directory.records import AddressRecord, MailboxRecord, PersonRecor
 from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.authority import POST, RIGHTS, Grant, Part
 from mic_mail.policy.calendar import ONE_DAY, local_day
-from mic_mail.policy.directory_changes import Act, Change, ChangeRefused, Order, Subject
+from mic_mail.policy.directory_changes import SUBJECTS, Act, Change, ChangeRefused, Order, Subject
 from mic_mail.policy.facts import Detail, FactKind, Level, MailboxKind
 from mic_mail.policy.ranks import Table, level_of, title_of
 
@@ -257,22 +257,22 @@ class _Planner:
     def close(self) -> None:
         """A unit that has nothing left ends."""
         unit = self._living(self._details["unit"])
-        left = [
+        names = [
             *(each.full_name for each in self._world.people if each.unit_id == unit.unit_id),
             *(each.address for each in self._world.mailboxes if each.unit_id == unit.unit_id),
             *(each.symbol for each in self._world.units.values() if each.parent_id == unit.unit_id and each.is_living),
-            *(
-                f"{subject.value} {number}"
-                for subject, rows in self._world.open_rows.items()
-                for number, of in rows.items()
-                if of == unit.unit_id
-            ),
         ]
+        rows = [
+            Text(f"{SUBJECTS[subject].vi} số {number}", f"{SUBJECTS[subject].en} {number}")
+            for subject, rows in self._world.open_rows.items()
+            for number, of in rows.items()
+            if of == unit.unit_id
+        ]
+        left = [*(Text(name, in_ascii(name)) for name in names), *rows][:5]
         if left:
-            some = ", ".join(left[:5])
             raise _refused(
-                f"Đơn vị {unit.symbol} còn: {some}.",
-                f"Unit {unit.symbol} still has: {some}.",
+                f"Đơn vị {unit.symbol} còn: {', '.join(each.vi for each in left)}.",
+                f"Unit {unit.symbol} still has: {', '.join(each.en for each in left)}.",
                 "6.5",
                 Text("mic-mail unit merge hoặc unit split", "mic-mail unit merge or unit split"),
             )
