@@ -178,6 +178,7 @@ class Orders:
         """`protection`: what holds this process in, for `status`; None where nobody did that. `is_outgrown`: whether it holds
         it too closely for a new configuration."""
         self._is_outgrown = is_outgrown
+        self._outgrown: dict[str, bool] = {}
         self._protection = {} if protection is None else {"protection": protection.told()}
         self._loop = asyncio.get_running_loop()
         self._channel = channel
@@ -195,8 +196,12 @@ class Orders:
 
     def _report(self) -> None:
         if self._server is not None and not self.over.is_set():
-            self._channel.send({"told": "report", **self._protection, **self._server.report()})
+            self._channel.send({"told": "report", **self._protection, **self._outgrown, **self._server.report()})
             self._loop.call_later(REPORT_SECONDS, self._report)
+
+    def _compare(self, config: Config) -> None:
+        """The next report says whether another has to take this process's place."""
+        self._outgrown = {"outgrown": True} if self._is_outgrown(config) else {}
 
     def _receive(self) -> None:
         for message in self._channel.receive():
@@ -211,5 +216,4 @@ class Orders:
                 config = Config.model_validate_json(str(message["config"]))
                 # Apart from this: where it fails, the next order is heard all the same.
                 self._loop.call_soon(self._server.configure, config)
-                if self._is_outgrown(config):
-                    self._channel.send({"told": "outgrown"})
+                self._loop.call_soon(self._compare, config)

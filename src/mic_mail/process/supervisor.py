@@ -77,10 +77,8 @@ class Child:
     failures: int = 0
     """So often in a row it has died before it was ready."""
     report: Message = field(default_factory=dict)
-    is_outgrown: bool = False
-    """It said so: it needs what it may not reach, and another takes its place."""
     is_leaving: bool = False
-    """It drains for that."""
+    """It needs what it may not reach, and drains so that another takes its place."""
     owed: dict[str, Message] = field(default_factory=dict)
     """What it has to be told once it reads: the newest order of each kind."""
 
@@ -208,7 +206,7 @@ class Supervisor:
         finally:
             theirs.close()
         child.channel = Channel(ours)
-        child.ready, child.report, child.is_outgrown = False, {}, False
+        child.ready, child.report = False, {}
         child.owed.pop("reload", None)  # it is started with the newest configuration
         child.heard_at = child.started_at
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(child))
@@ -307,8 +305,6 @@ class Supervisor:
                 self._has_come_up(child)
             elif message.get("told") == "report":
                 child.report = message
-            elif message.get("told") == "outgrown":
-                child.is_outgrown = True
                 self._replace_next()
             self._pay(child)
 
@@ -323,10 +319,10 @@ class Supervisor:
 
     def _replace_next(self) -> None:
         """Let one that is outgrown drain, if nobody else does or is missing: so somebody goes on serving."""
-        outgrown = [child for child in self._children if child.is_outgrown and child.ready]
+        outgrown = [child for child in self._children if child.report.get("outgrown") is True and child.ready]
         are_there = not any(child.is_leaving or (child.is_needed and not child.ready) for child in self._children)
         if outgrown and are_there and self._draining_until is None:
-            outgrown[0].is_outgrown, outgrown[0].is_leaving = False, True
+            outgrown[0].is_leaving = True
             self._log.event("process_replaced", process=outgrown[0].name)
             self._tell(outgrown[0], {"do": "drain"})
 
