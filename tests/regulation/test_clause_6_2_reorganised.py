@@ -3,6 +3,7 @@
 import smtplib
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -132,3 +133,101 @@ def test_two_units_merge_and_three_people_are_promoted(
         snapshot, server.config.mail_root, server.clock.now(), lifecycle_settings(server.config, snapshot.working_days)
     )
     assert not [each for each in found if each.severity is Severity.ERROR]
+
+
+def bodies(server: MailServer, home: str) -> str:
+    """The texts of all messages of a mailbox."""
+    server.call(server.running.rooms.mailflow.settle())
+    folder = server.config.mail_root / "mic.gov.vn" / home / "Maildir" / "cur"
+    messages = [message_from_bytes(path.read_bytes(), policy=policy.default) for path in sorted(folder.iterdir())]
+    found = [message.get_body(("plain",)) for message in messages]
+    return "\n".join(each.get_content() for each in found if each is not None)
+
+
+SPLIT_HEADING = ("Loại yêu cầu", "Chia, tách", "Phần còn lại về", "Kết thúc đơn vị", "Tên mới", "Số văn bản")
+SPLIT = (
+    ("thay đổi", "an=OF-kts; Hà Bình=OF-kts; P1=OF-kts", "", "", "", "51/QĐ"),
+    ("thay đổi", "", "", "p2", "", "52/QĐ"),
+)
+REFUSED = (
+    (("thay đổi", "an=OF-kts", "", "P2", "", "53/QĐ"), "Chia, tách là một yêu cầu riêng."),
+    (("thay đổi", "", "OF-kts", "", "Tên khác", "53/QĐ"), "Chia, tách là một yêu cầu riêng."),
+    (("thay đổi", "kts=OF-kts", "", "", "", "53/QĐ"), "không thuộc đơn vị đề nghị"),
+    (("thay đổi", "OF-kts=P1", "", "", "", "53/QĐ"), "không thuộc đơn vị đề nghị"),
+    (("thay đổi", "Trần Không Có=OF-kts", "", "", "", "53/QĐ"), "Đơn vị có 0 cá nhân tên"),
+    (("thay đổi", "an", "", "", "", "53/QĐ"), "Không hiểu “an”."),
+    (("thay đổi", "", "", "OF-kts", "", "53/QĐ"), "OF-kts không thuộc đơn vị đề nghị."),
+    (("thay đổi", "", "", "P3", "", "53/QĐ"), "P3"),
+)
+
+
+@pytest.mark.clause("6.2", "6.5")
+def test_a_unit_is_split_and_closed_by_the_form(server: MailServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each row is rehearsed, then done: who is named goes, a part with nothing left ends, then the unit itself, and mail to it
+    arrives; rows that do not fit are refused, each in its words. A unit ends alone once its mailbox is reclaimed."""
+    config, directory = tmp_path / "mic-mail.toml", server.population.directory
+    config.write_text(write(server.config))
+
+    def run(*words: str, ends: int = 0) -> str:
+        code = main(["--config", str(config), "--lang", "en", *words], server.clock)
+        said = "".join(capsys.readouterr())
+        assert code == ends, said
+        server.refresh()
+        return said
+
+    def asked(*rows: tuple[str, ...]) -> list[str]:
+        """The numbers of the requests that a form led to."""
+        before = {each.request_id for each in directory.requests.all()}
+        form = letter("cntt@mic.gov.vn", "support@mic.gov.vn", f"yeu-cau-{len(before)}")
+        octets = a_csv(SPLIT_HEADING, *rows)
+        form.add_attachment(octets, maintype="application", subtype="octet-stream", filename="chia tách.csv")
+        submit(server, "cntt@mic.gov.vn", form)
+        server.housekeep()
+        return [str(each.request_id) for each in directory.requests.all() if each.request_id not in before]
+
+    def unit_of(name: str) -> str:
+        unit_id = next(person.unit_id for person in directory.people() if person.full_name == name)
+        return next(unit.symbol for unit in directory.units() if unit.unit_id == unit_id)
+
+    server.issue("hh", password=SECRET, kind=MailboxKind.UNIT)
+    run("unit", "change", "OF-hh", "--parent", "OF-kts", "--document", "1/QĐ")
+    for symbol in ("P1", "P2"):
+        run("unit", "add", symbol, f"Phòng {symbol}", "--parent", "CNTT", "--document", "1/QĐ")
+    assert asked(*(row for row, _ in REFUSED)) == []
+    server.housekeep()
+    answer = bodies(server, "cntt")
+    assert [words for _, words in REFUSED if words not in answer] == []
+
+    numbers = asked(*SPLIT)
+    assert len(numbers) == len(SPLIT)
+    rehearsed = run("request", "approve", "--dry-run", *numbers)
+    assert all(number in rehearsed for number in numbers)
+    assert len(directory.changes.all()) == 1  # the unit above of OF-hh
+    run("request", "approve", *numbers)
+    assert [unit_of(name) for name in ("Đỗ An", "Hà Bình", "Lê Chi")] == ["OF-kts", "OF-kts", "CNTT"]
+    units = {unit.symbol: unit for unit in directory.units()}
+    assert units["P1"].parent_id == units["OF-kts"].unit_id
+    assert [symbol for symbol, unit in units.items() if not unit.is_living] == ["P2"]
+
+    run("request", "approve", *asked(("thay đổi", "", "OF-kts", "", "", "54/QĐ")))
+    assert unit_of("Lê Chi") == "OF-kts"
+    assert '"successor": "OF-kts"' in run("unit", "show", "CNTT", "--json")
+    with smtplib.SMTP("localhost", server.ports["smtp"], timeout=60) as outside:
+        outside.send_message(letter("a@example.net", "cntt@mic.gov.vn", "gui-cntt"))
+    assert "gui-cntt" in inbox(server, "kts")
+
+    run("request", "add", "change", "--unit", "OF-hh", "--asked-by", "VP", "--close", "OF-hh", "--document", "55/QĐ")
+    number = str(max(each.request_id for each in directory.requests.all()))
+    assert "still has: hh@mic.gov.vn" in run("request", "approve", number, ends=1)
+    run("mailbox", "reclaim", "hh@mic.gov.vn", "--reason", "giải thể", "--document", "55/QĐ")
+    run("request", "approve", number)
+    assert not next(unit for unit in directory.units() if unit.symbol == "OF-hh").is_living
+    assert directory.mailbox("hh@mic.gov.vn").unit_id == directory.unit("OF-kts").unit_id
+    snapshot = directory.load_snapshot()
+    found = inspect(
+        snapshot, server.config.mail_root, server.clock.now(), lifecycle_settings(server.config, snapshot.working_days),
+        units=directory.units(), people=directory.people(), pending=directory.changes.pending(),
+    )  # fmt: skip
+    assert not [each for each in found if each.severity is Severity.ERROR]
+    server.housekeep()
+    assert not [event for event in server.events() if event.get("event") == "duty_failed"]

@@ -118,6 +118,11 @@ def add(
     new_symbol: Annotated[str | None, typer.Option("--new-symbol", help=say("Ký hiệu mới.", "New symbol."))] = None,
     parent: Annotated[str | None, typer.Option("--parent", help=say("Đơn vị cấp trên mới.", "New unit above."))] = None,
     into: Annotated[str | None, typer.Option("--into", help=say("Sáp nhập vào đơn vị.", "Unit to merge into."))] = None,
+    gives: Annotated[
+        str | None, typer.Option("--give", metavar="WHAT=SYMBOL;...", help=say("Chia, tách: ai, gì về đơn vị nào.", "Split."))
+    ] = None,
+    rest: Annotated[str | None, typer.Option("--rest", help=say("Phần còn lại về đơn vị.", "All else goes here."))] = None,
+    closes: Annotated[str | None, typer.Option("--close", help=say("Đơn vị kết thúc.", "Unit that ends."))] = None,
     domain: Annotated[str | None, typer.Option("--domain", help=say("Tên miền mới.", "New domain."))] = None,
     text: Annotated[str | None, typer.Option("--note", help=say("Nội dung.", "What it is about."))] = None,
     actor: ActorOption = None,
@@ -132,7 +137,7 @@ def add(
         Item.ADDRESS: address, Item.NAME: name, Item.POSITION: position, Item.LEVEL: level, Item.EMPLOYMENT: employment,
         Item.CONTRACT_FROM: contract_from, Item.CONTRACT_UNTIL: contract_until, Item.DAY: day, Item.CAUSE: cause,
         Item.CHOSEN: chosen, Item.NEW_NAME: new_name, Item.NEW_SYMBOL: new_symbol, Item.PARENT: parent, Item.INTO: into,
-        Item.DOMAIN: domain, Item.NOTE: text,
+        Item.GIVES: gives, Item.REST: rest, Item.CLOSES: closes, Item.DOMAIN: domain, Item.NOTE: text,
     }  # fmt: skip
     said = {key: value for key, value in options.items() if value is not None}
     with on_record(here, "request_add", kind.value, origin, right=Right.REQUEST, concerns=of, unit=of and of.symbol):

@@ -101,6 +101,8 @@ class _Planner:
     def __init__(self, order: Order, world: World, is_taken: Callable[[str], bool]) -> None:
         self.plan = Plan()
         self._details: Mapping[str, Any] = order.details
+        self._request = order.request
+        """By which it was ordered: of a unit that ends it is none of those left."""
         self._day = local_day(order.effective_at)
         self._world = world
         self._is_taken = is_taken
@@ -255,18 +257,28 @@ class _Planner:
             self._end(unit, self._living(rest), frozenset(to_of), seat=seat)
 
     def close(self) -> None:
-        """A unit that has nothing left ends."""
+        """A unit that has nothing left ends; reclaimed mailboxes of it are the unit's above from then on."""
         unit = self._living(self._details["unit"])
+        above = self._world.units.get(unit.parent_id or 0)
+        goes_up = {
+            each.mailbox_id: each
+            for each in self._world.mailboxes
+            if above is not None and each.unit_id == unit.unit_id and each.mailbox_id in self._world.reclaimed
+        }
         names = [
             *(each.full_name for each in self._world.people if each.unit_id == unit.unit_id),
-            *(each.address for each in self._world.mailboxes if each.unit_id == unit.unit_id),
+            *(
+                each.address
+                for each in self._world.mailboxes
+                if each.unit_id == unit.unit_id and each.mailbox_id not in goes_up
+            ),
             *(each.symbol for each in self._world.units.values() if each.parent_id == unit.unit_id and each.is_living),
         ]
         rows = [
             Text(f"{SUBJECTS[subject].vi} số {number}", f"{SUBJECTS[subject].en} {number}")
             for subject, rows in self._world.open_rows.items()
             for number, of in rows.items()
-            if of == unit.unit_id
+            if of == unit.unit_id and (subject, number) != (Subject.REQUEST, self._request)
         ]
         left = [*(Text(name, in_ascii(name)) for name in names), *rows][:5]
         if left:
@@ -274,8 +286,13 @@ class _Planner:
                 f"Đơn vị {unit.symbol} còn: {', '.join(each.vi for each in left)}.",
                 f"Unit {unit.symbol} still has: {', '.join(each.en for each in left)}.",
                 "6.5",
-                Text("mic-mail unit merge hoặc unit split", "mic-mail unit merge or unit split"),
+                Text(
+                    "mic-mail unit merge, unit split hoặc mailbox reclaim", "mic-mail unit merge, unit split or mailbox reclaim"
+                ),
             )
+        for mailbox in goes_up.values():
+            assert above is not None
+            self._take_mailbox(mailbox, above)
         self._close(unit, None)
 
     def _end(self, unit: UnitRecord, into: UnitRecord, moved: frozenset[tuple[str, int]], *, seat: int | None = None) -> None:

@@ -88,6 +88,12 @@ class Item(StrEnum):
     """Symbol of the unit above."""
     INTO = "into"
     """Symbol of the unit in which the asking one ends."""
+    GIVES = "gives"
+    """What goes from the asking unit to others, `WHAT=SYMBOL` each: an address, a person's name, or the symbol of a part."""
+    REST = "rest"
+    """Symbol of the unit to which all else goes: the asking one ends."""
+    CLOSES = "closes"
+    """Symbol of the unit that ends, the asking one or a part of it that has nothing left."""
     DOMAIN = "domain"
     """Under which the unit's mailboxes get their addresses."""
     NOTE = "note"
@@ -128,7 +134,13 @@ OF_PEOPLE = frozenset(
     }
 )  # fmt: skip
 """What of a person or mailbox may become another thing."""
-OF_UNITS = frozenset({Item.NEW_NAME, Item.NEW_SYMBOL, Item.PARENT, Item.INTO, Item.DOMAIN})
+REORGANISED = {
+    frozenset({Item.INTO}): Text("sáp nhập", "a merger"),
+    frozenset({Item.GIVES, Item.REST}): Text("chia, tách", "a split"),
+    frozenset({Item.CLOSES}): Text("kết thúc đơn vị", "the end of a unit"),
+}
+"""What is a change of its own, by its items."""
+OF_UNITS = frozenset({Item.NEW_NAME, Item.NEW_SYMBOL, Item.PARENT, Item.DOMAIN}.union(*REORGANISED))
 """What of the asking unit may."""
 
 NEXT: Mapping[State, frozenset[State]] = {
@@ -184,6 +196,9 @@ ITEMS: Mapping[Item, Text] = {
     Item.NEW_SYMBOL: Text("ký hiệu mới", "new symbol"),
     Item.PARENT: Text("đơn vị cấp trên", "unit above"),
     Item.INTO: Text("sáp nhập vào", "merged into"),
+    Item.GIVES: Text("chia, tách", "goes to other units"),
+    Item.REST: Text("phần còn lại về", "rest goes to"),
+    Item.CLOSES: Text("kết thúc đơn vị", "unit that ends"),
     Item.DOMAIN: Text("tên miền mới", "new domain"),
     Item.NOTE: Text("nội dung", "note"),
 }
@@ -316,11 +331,15 @@ def _check_change(filing: Filing) -> None:
         )
     if not wanted:
         raise Incomplete(Text("Thiếu nội dung thay đổi.", "What is to change is missing."), clause=CLAUSE)
-    if Item.INTO in wanted and wanted != {Item.INTO}:
-        raise BadInput(
-            Text("Sáp nhập là một yêu cầu riêng.", "A merger is a request of its own."),
-            clause=CLAUSE,
-        )
+    for items, name in REORGANISED.items():
+        if wanted & items and wanted - items:
+            raise BadInput(
+                Text(
+                    f"{name.vi[0].upper()}{name.vi[1:]} là một yêu cầu riêng.",
+                    f"{name.en[0].upper()}{name.en[1:]} is a request of its own.",
+                ),
+                clause=CLAUSE,
+            )
 
 
 def check_step(request: Request, to: State) -> None:

@@ -306,6 +306,13 @@ class Approving:
         unit = next(each for each in self._directory.units() if each.unit_id == filing.unit_id)
         if (into := request.item(Item.INTO)) is not None:
             return self._ordered(request, self._changes.merge([unit], self._directory.living_unit(into), origin, on))
+        rest, closes = request.item(Item.REST), request.item(Item.CLOSES)
+        if rest is not None or request.item(Item.GIVES) is not None:
+            moves = self._reader().moves(filing)
+            left = self._directory.living_unit(rest) if rest is not None else None
+            return self._ordered(request, self._changes.split(unit, moves, left, origin, on))
+        if closes is not None:
+            return self._ordered(request, self._changes.close(self._directory.living_unit(closes), origin, on))
         parent = request.item(Item.PARENT)
         wanted = UnitChange(
             request.item(Item.NEW_NAME), request.item(Item.NEW_SYMBOL), self._directory.living_unit(parent) if parent else None

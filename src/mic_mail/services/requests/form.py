@@ -43,6 +43,7 @@ from mic_mail.policy.requests import (
 from mic_mail.policy.roles import units_above
 from mic_mail.policy.wording import EMPLOYMENTS, LEVELS
 from mic_mail.policy.yearfile import FIRST_YEAR, LAST_YEAR
+from mic_mail.services.mailboxes.directory_changes import Move
 
 MOST_ROWS = 1_000
 """Of one form: the people of the largest unit."""
@@ -80,6 +81,9 @@ _HINTS: Mapping[str, str] = {
     Item.DAY: "ngày nghỉ, ngày có hiệu lực, ngày xảy ra sự cố, 31/08/2026",
     Item.NEW_NAME: "của cá nhân; của đơn vị nếu không nêu cá nhân, hộp thư",
     Item.INTO: "ký hiệu đơn vị kế thừa",
+    Item.GIVES: "địa chỉ, họ tên hoặc ký hiệu đơn vị trực thuộc=ký hiệu đơn vị nhận; ...",
+    Item.REST: "ký hiệu đơn vị nhận; đơn vị đề nghị kết thúc",
+    Item.CLOSES: "ký hiệu đơn vị, hoặc đơn vị trực thuộc, không còn người và hộp thư",
 }
 _SHORT: Mapping[StrEnum, tuple[str, ...]] = {
     Kind.LEAVE: ("nghỉ", "chuyển đi"),
@@ -256,7 +260,7 @@ class Reader:
                 return text.strip().lower() if "@" in text else f"{text.strip().lower()}@{self._domain}"
             case Item.NAME | Item.NEW_NAME:
                 return tidy(text)
-            case Item.PARENT | Item.INTO:
+            case Item.PARENT | Item.INTO | Item.REST | Item.CLOSES:
                 return self._directory.living_unit(text.strip()).symbol
             case Item.DOMAIN:
                 return text.strip().lower()
@@ -275,6 +279,10 @@ class Reader:
             self._must_concern(filing, self._directory.mailbox(filing.items[Item.ADDRESS]))
         elif changes_of(filing) and Item.NAME in filing.items:
             self.person_named(filing)
+        if Item.GIVES in changes_of(filing):
+            self.moves(filing)
+        if Item.CLOSES in changes_of(filing):
+            self._must_be_of(filing, self._directory.living_unit(filing.items[Item.CLOSES]).unit_id, filing.items[Item.CLOSES])
         if Item.DOMAIN in changes_of(filing) and filing.items[Item.DOMAIN] not in self._directory.domains():
             name = filing.items[Item.DOMAIN]
             raise RequestRefused(
@@ -283,9 +291,44 @@ class Reader:
                 remedy=Text(f"mic-mail domain add {name}", f"mic-mail domain add {in_ascii(name)}"),
             )
 
+    def moves(self, filing: Filing) -> list[Move]:
+        """What a split gives to which unit: `an@mic.gov.vn=KTS; Đỗ An=KTS; PTTH-1=KTS`."""
+        found = []
+        for text in filter(None, map(str.strip, filing.items.get(Item.GIVES, "").split(";"))):
+            what, sign, to = map(str.strip, text.rpartition("="))
+            if not sign or not what:
+                raise BadInput(
+                    Text(f"Không hiểu “{text}”.", f"'{in_ascii(text)}' is not WHAT=SYMBOL."),
+                    clause=CLAUSE,
+                    remedy=Text("Viết như an=KTS; Đỗ An=KTS; PTTH-1=KTS.", "Write as in an=KTS; PTTH-1=KTS."),
+                )
+            found.append(Move(self._moved(filing, what), self._directory.living_unit(to)))
+        return found
+
+    def _moved(self, filing: Filing, what: str) -> PersonRecord | MailboxRecord | UnitRecord:
+        """An address, the symbol of a part, the local part of an address, or the name of a person, in this order."""
+        part = next((unit for unit in self._directory.units() if unit.symbol.casefold() == what.casefold()), None)
+        if part is not None:
+            self._must_be_of(filing, part.unit_id, part.symbol)
+            return part
+        address = what.lower() if "@" in what else f"{what.lower()}@{self._domain}"
+        if "@" not in what and not self._directory.is_taken(address):
+            return self._named(filing, tidy(what))
+        mailbox = self._directory.mailbox(address)
+        self._must_concern(filing, mailbox)
+        return mailbox
+
+    def _must_be_of(self, filing: Filing, unit_id: int, symbol: str) -> None:
+        if not self.is_within(unit_id, filing.unit_id):
+            raise RequestRefused(
+                Text(f"{symbol} không thuộc đơn vị đề nghị.", f"{in_ascii(symbol)} is not the asking unit's."), clause=CLAUSE
+            )
+
     def person_named(self, filing: Filing) -> PersonRecord:
         """Who of the asking unit bears the name of a change that names no mailbox."""
-        named = filing.items[Item.NAME]
+        return self._named(filing, filing.items[Item.NAME])
+
+    def _named(self, filing: Filing, named: str) -> PersonRecord:
         found = [one for one in self._directory.people(filing.unit_id) if tidy(one.full_name).casefold() == named.casefold()]
         if len(found) != 1:
             raise RequestRefused(
