@@ -47,6 +47,16 @@ def facts(console: Console, address: str) -> list[dict]:
     return console.json("mailbox", "show", address)["facts"]
 
 
+@pytest.mark.parametrize("kind", ["restore", "khôi phục", "KHOI PHUC", "khôi-phục"])
+@pytest.mark.parametrize("channel", ["telephone", "Điện thoại", "dien-thoai"])
+def test_clause_6_2_commands_take_the_words_of_the_form(console: Console, kind: str, channel: str) -> None:
+    """A request is entered in the words that units write, and is on record under one code."""
+    number = ask(console, kind, "--address", "tvan", "--channel", channel)
+    shown = console.json("request", "show", str(number))
+    assert (shown["kind"], shown["channel"]) == ("restore", "telephone")
+    assert number in {row["request_id"] for row in console.json("request", "list", "--kind", kind, "--state", "đang chờ")}
+
+
 def test_clause_6_2_who_asked_how_and_when(console: Console) -> None:
     """All that the clause wants known stands in the register; what lacks of it is refused with the clause."""
     number = ask(console, "reset", "--address", "tvan", "--dated", "24/11/2026", "--received", "25/11/2026 09:30")

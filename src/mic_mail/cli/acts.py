@@ -15,6 +15,7 @@ from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, Row, say
+from mic_mail.cli.phrasing import name_choices
 from mic_mail.cli.reclaimed import brought_back
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
@@ -22,6 +23,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.agenda import DEEDS, follows_leaving
 from mic_mail.policy.facts import Cause, Departure, Fact, Level
+from mic_mail.policy.requests import Channel
 from mic_mail.policy.roles import Right
 from mic_mail.policy.states import Span
 from mic_mail.policy.wording import state_names
@@ -46,13 +48,14 @@ DATES = (
     Column("clauses", "Điều khoản", "Clause", cites=True),
 )
 
+name_choices(Waiting, {Waiting.SEND: Text("gửi", "send"), Waiting.DROP: Text("hủy", "drop")})
 QueuedOption = Annotated[
     Waiting | None,
-    typer.Option("--queued", help=say("Thư đang chờ gửi: send hay drop.", "Messages that wait to be sent: send or drop.")),
+    typer.Option("--queued", help=say("Thư đang chờ gửi: gửi hay hủy.", "Messages that wait to be sent: send or drop.")),
 ]
 LevelOption = Annotated[
     Level | None,
-    typer.Option("--level", help=say("division: phòng, ban trở xuống; department: Vụ trở lên.", "Rank of 6.4.c.")),
+    typer.Option("--level", help=say("Phòng, ban trở xuống; Vụ trở lên.", "Rank of 6.4.c.")),
 ]
 Official = Annotated[str, typer.Argument(metavar="DAY", help=say("Ngày chính thức, 31/08/2026.", "Official day, 31/08/2026."))]
 
@@ -91,8 +94,8 @@ def restore(
     *,
     asked_by: Annotated[str, typer.Option("--asked-by", help=say("Người hoặc đơn vị yêu cầu.", "Who asked for it."))],
     channel: Annotated[
-        str, typer.Option("--channel", help=say("Văn bản, fax, điện thoại, thư.", "Letter, fax, telephone, mail."))
-    ] = "letter",
+        Channel, typer.Option("--channel", help=say("Văn bản, fax, điện thoại, thư.", "Letter, fax, telephone, mail."))
+    ] = Channel.LETTER,
     received: Annotated[
         str | None, typer.Option("--received", help=say("Ngày nhận yêu cầu.", "The day it was received."))
     ] = None,
@@ -104,8 +107,8 @@ def restore(
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
     password = passwords.generate()
-    asked = Asked(asked_by, channel, read_day(received) if received is not None else None)
-    with on_record(here, "mailbox_restore", mailbox.address, origin, asked_by=asked_by, channel=channel, queued=queued):
+    asked = Asked(asked_by, channel.value, read_day(received) if received is not None else None)
+    with on_record(here, "mailbox_restore", mailbox.address, origin, asked_by=asked_by, channel=channel.value, queued=queued):
         verifiers = make_verifiers(here.config)(password)
         restoring = Restoring(here.directory, here.store, here.config, here.clock)
         decision = restoring.restore(mailbox, asked, verifiers, origin, queued)

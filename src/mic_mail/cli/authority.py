@@ -61,12 +61,14 @@ def grant(
     *,
     part: Annotated[
         Part,
-        typer.Option("--as", help=say("Đơn vị: keeper, substitute; nhóm: member.", "Unit: keeper, substitute; group: member.")),
+        typer.Option(
+            "--as", help=say("Đơn vị: quản lý, thay thế; nhóm: thành viên.", "Unit: keeper, substitute; group: member.")
+        ),
     ],
     begins: FromOption = None,
     until: Annotated[
         str | None,
-        typer.Option("--until", help=say("Đến hết ngày; bắt buộc với substitute.", "Last day; a substitute needs one.")),
+        typer.Option("--until", help=say("Đến hết ngày; bắt buộc với người thay thế.", "Last day; a substitute needs one.")),
     ] = None,
     rights: Annotated[
         str | None,

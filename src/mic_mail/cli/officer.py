@@ -67,14 +67,14 @@ def add(
     *,
     role: Annotated[
         Role,
-        typer.Option(
-            "--role", help=say("centre: Trung tâm; unit: đơn vị; auditor: kiểm tra.", "Of the Centre, a unit, or an auditor.")
-        ),
+        typer.Option("--role", help=say("Trung tâm, đơn vị, kiểm tra.", "Of the Centre, a unit, or an auditor.")),
     ],
     document: Annotated[
         str, typer.Option("--document", help=say("Quyết định phân công.", "The decision that appoints the officer."))
     ],
-    unit: Annotated[str | None, typer.Option("--unit", help=say("unit: ký hiệu đơn vị.", "unit: the unit's symbol."))] = None,
+    unit: Annotated[
+        str | None, typer.Option("--unit", help=say("Vai trò đơn vị: ký hiệu đơn vị.", "unit: the unit's symbol."))
+    ] = None,
     person: Annotated[
         int | None, typer.Option("--person", help=say("Mã trong danh bạ; phân biệt người trùng tên.", "Id in the directory."))
     ] = None,
@@ -95,7 +95,9 @@ def add(
 ) -> None:
     here = frame(ctx)
     if (role is Role.UNIT) != (unit is not None):
-        raise BadInput(Text("--unit đi cùng --role unit.", "--unit belongs to --role unit, and that needs one."), clause=CLAUSE)
+        raise BadInput(
+            Text("--unit đi cùng vai trò “đơn vị”.", "--unit belongs to --role unit, and that needs one."), clause=CLAUSE
+        )
     if not document.strip():
         raise BadInput(Text("Cần số quyết định phân công.", "The number of the decision is needed."), clause=CLAUSE)
     now = here.clock.now()

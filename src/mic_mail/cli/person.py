@@ -48,7 +48,7 @@ ONE = (
 PersonId = Annotated[int, typer.Argument(help=say("Mã cá nhân.", "The person's id."))]
 LevelOption = Annotated[
     Level | None,
-    typer.Option("--level", help=say("Cấp theo 6.4.c: division hoặc department.", "Rank of 6.4.c: division or department.")),
+    typer.Option("--level", help=say("Cấp theo 6.4.c: phòng hoặc vụ.", "Rank of 6.4.c: division or department.")),
 ]
 
 PositionOption = Annotated[

@@ -3,16 +3,24 @@
 In: a command as Typer built it, or a message of a usage error. Out: the same, its arguments all named in capitals and refused
 where they are no text, and in Vietnamese where that is the language of the run. Typer speaks English only; a phrase that is
 not here stays as it says it.
+
+A choice among codes takes what the mailed form takes (`policy.keywords`): `request add "cấp mới"`, `cap-moi` or `issue`. A
+module whose codes are its own names them by `name_choices`.
 """
 
+from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 import typer
-from typer.core import TyperArgument, TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from mic_mail.cli import output
 from mic_mail.cli.output import say
+from mic_mail.errors import Text
+from mic_mail.i18n.keywords import code_of, keyword
 from mic_mail.i18n.language import Language
+from mic_mail.policy import keywords
 
 PHRASES = (
     ("No such option: ", "không có tùy chọn "),
@@ -54,6 +62,26 @@ _HELP_STRINGS = {
 }
 
 
+_NAMES: dict[type[Enum], Mapping[Any, Text]] = {}
+
+
+def name_choices(codes: type[Enum], names: Mapping[Any, Text]) -> None:
+    """Say what the codes of a choice are called, for codes that only commands know."""
+    _NAMES[codes] = names
+
+
+def _names(codes: type[Enum]) -> Mapping[Any, Text]:
+    return _NAMES.get(codes) or keywords.NAMES.get(codes, {})
+
+
+def _keyword(code: Enum) -> str:
+    """A code as help shows it: in Vietnamese by its short name, as one word."""
+    named = _names(type(code)).get(code)
+    if output.language() is not Language.VI or named is None:
+        return str(code.value)
+    return keyword(keywords.SHORT.get(code, (named.vi,))[0])
+
+
 def in_our_words(message: str) -> str:
     """A usage error's message."""
     if output.language() is Language.VI:
@@ -66,6 +94,10 @@ def dress(command: TyperGroup | TyperCommand) -> None:
     """Change how `command`, and each command of a group that is there already, explains itself."""
     for parameter in command.params:
         _replace(parameter, "process_value", _legible)
+        if isinstance(parameter, TyperArgument | TyperOption):
+            codes = [each for each in parameter.type_descriptor.choices or () if isinstance(each, Enum)]
+            if codes:
+                _take_keywords(parameter, codes)
         if isinstance(parameter, TyperArgument):  # Typer adds the brackets and dots
             parameter.metavar = (parameter.metavar or parameter.name or "").strip("[].").upper()
     _replace(command, "get_usage", _usage)
@@ -73,6 +105,32 @@ def dress(command: TyperGroup | TyperCommand) -> None:
     _replace(command, "format_help", _format_help)
     for inner in getattr(command, "commands", {}).values():
         dress(inner)
+
+
+def _take_keywords(parameter: Any, codes: Sequence[Enum]) -> None:
+    """Let a choice among `codes` take their names as well, and show those of this language."""
+    offered = "|".join(map(_keyword, codes))
+    _replace(parameter, "process_value", lambda process, ctx, value: process(ctx, _codes(parameter, codes, ctx, value)))
+    parameter.display_type = lambda _ctx: f"<{offered}>"
+    parameter.get_missing_message = lambda ctx: f"{say('Chọn', 'Choose from')}: {offered.replace('|', ', ')}"
+    if isinstance(parameter.default, Enum) and output.language() is Language.VI:
+        parameter.show_default = False
+        parameter.help = f"{parameter.help} Mặc định: {_keyword(parameter.default)}."
+
+
+def _codes(parameter: Any, codes: Sequence[Enum], ctx: typer.Context, value: Any) -> Any:
+    """What was typed for a choice, as codes; a word that means none is refused with those that do."""
+    if isinstance(value, list | tuple):
+        return [_codes(parameter, codes, ctx, each) for each in value]
+    if not isinstance(value, str) or isinstance(value, Enum):
+        return value
+    code = code_of(codes, _names(type(codes[0])), keywords.SHORT, value)
+    if code is None:
+        offered = ", ".join(map(_keyword, codes))
+        raise typer.BadParameter(
+            say(f"“{value}” không thuộc: {offered}.", f"'{value}' is not one of: {offered}."), ctx=ctx, param=parameter
+        )
+    return code
 
 
 def _replace(command: Any, name: str, wrapper: Any) -> None:

@@ -12,6 +12,7 @@ from mic_mail.cli.frame import frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.phrasing import name_choices
 from mic_mail.cli.spread import spread
 from mic_mail.errors import Text
 from mic_mail.policy.facts import Level
@@ -23,11 +24,12 @@ from mic_mail.policy.wording import LEVELS
 app = typer.Typer(help=say("Cấp của chức danh (6.4.c).", "Levels of positions (6.4.c)."), no_args_is_help=True)
 
 UNKNOWN = "unknown"
+ASKED_FOR = Text("hỏi từng trường hợp", "asked for")
 COLUMNS = (
     Column("title", "Chức danh", "Position"),
     Column(
         "level", "Cấp", "Level",
-        names={**{each.value: name for each, name in LEVELS.items()}, UNKNOWN: Text("hỏi từng trường hợp", "asked for")},
+        names={**{each.value: name for each, name in LEVELS.items()}, UNKNOWN: ASKED_FOR},
     ),
     Column("entered", "Do Trung tâm ghi", "Entered by the Centre"),
     Column("people", "Số người", "People", right=True),
@@ -40,6 +42,9 @@ class Wanted(StrEnum):
     DIVISION = Level.DIVISION.value
     DEPARTMENT = Level.DEPARTMENT.value
     UNKNOWN = UNKNOWN
+
+
+name_choices(Wanted, {**{Wanted(each.value): name for each, name in LEVELS.items()}, Wanted.UNKNOWN: ASKED_FOR})
 
 
 @app.command("list", help=say("Liệt kê chức danh và cấp.", "List the positions and their levels."))
@@ -73,9 +78,7 @@ def list_positions(ctx: typer.Context, as_json: JsonOption = False) -> None:
 def set_level(
     ctx: typer.Context,
     title: Annotated[str, typer.Argument(help=say("Chức danh, ví dụ “Giám đốc Trung tâm”.", "E.g. 'Giám đốc Trung tâm'."))],
-    level: Annotated[
-        Wanted, typer.Argument(help=say("division, department, hoặc unknown: hỏi từng trường hợp.", "unknown: is asked for."))
-    ],
+    level: Annotated[Wanted, typer.Argument(help=say("Cấp; hoặc hỏi từng trường hợp.", "unknown: is asked for."))],
     *,
     terms: Terms,
 ) -> None:

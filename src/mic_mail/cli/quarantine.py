@@ -16,6 +16,7 @@ from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
 from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.phrasing import name_choices
 from mic_mail.cli.record import on_record
 from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, MicMailError, Refused, Text
@@ -41,6 +42,7 @@ REASONS: Mapping[str, Text] = {
     Reason.MALWARE: Text("mã độc", "malware"),
     Reason.NOT_SCANNED: Text("chưa quét được mã độc", "not scanned"),
 }
+name_choices(Reason, REASONS)
 COLUMNS = (
     Column("id", "Mã", "Reference"),
     Column("at", "Lúc đến", "Came at"),

@@ -20,20 +20,15 @@ from mic_mail.policy.clauses import CLAUSES, clause
 from mic_mail.policy.proofs import PROOFS
 from mic_mail.policy.roles import Right
 from mic_mail.policy.serving import COMMANDS
+from mic_mail.policy.wording import STANDINGS
 from mic_mail.services.evidence.findings import Finding, Office
 from mic_mail.services.evidence.gathering import gather
 
 app = typer.Typer(help=say("Quy chế và việc thi hành.", "The regulation and how it is obeyed."), no_args_is_help=True)
 
-STANDINGS: Mapping[str, Text] = {
-    Standing.ENFORCED: Text("đã thi hành", "enforced"),
-    Standing.PARTLY: Text("một phần", "partly"),
-    Standing.LATER: Text("để sau", "later"),
-    Standing.PEOPLE: Text("do con người", "people"),
-}
 COLUMNS = (
     Column("id", "Điểm, khoản", "Clause"),
-    Column("standing", "Thi hành", "Obeyed", names=STANDINGS),
+    Column("standing", "Thi hành", "Obeyed", names={each.value: name for each, name in STANDINGS.items()}),
     Column("text", "Quy định", "What it says"),
     Column("does", "Máy chủ làm gì", "What the server does"),
     Column("reading", "Cách hiểu mặc định", "Default reading", json_only=True),

@@ -107,7 +107,7 @@ def add(
     address: Annotated[str | None, typer.Option("--address", help=say("Hộp thư liên quan.", "The mailbox concerned."))] = None,
     name: Annotated[str | None, typer.Option("--name", help=say("Họ tên, hoặc tên nhóm.", "Name of person or group."))] = None,
     position: Annotated[str | None, typer.Option("--position", help=say("Chức danh.", "Position."))] = None,
-    level: Annotated[str | None, typer.Option("--level", help=say("Cấp: division, department.", "Rank of 6.4.c."))] = None,
+    level: Annotated[str | None, typer.Option("--level", help=say("Cấp: phòng, vụ.", "Rank of 6.4.c."))] = None,
     employment: Annotated[str | None, typer.Option("--employment", help=say("Diện tuyển dụng.", "How employed."))] = None,
     contract_from: Annotated[str | None, typer.Option("--contract-from", help=say("Hợp đồng từ.", "First day."))] = None,
     contract_until: Annotated[str | None, typer.Option("--contract-until", help=say("Hợp đồng đến.", "Last day."))] = None,

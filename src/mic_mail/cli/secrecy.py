@@ -15,6 +15,7 @@ from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
 from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.phrasing import name_choices
 from mic_mail.cli.record import on_record
 from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, Refused, Text
@@ -39,6 +40,7 @@ STATES: Mapping[str, Text] = {
     State.DISCARDED: Text("giữ nguyên từ chối", "discarded"),
     State.FLAGGED: Text("thư đến, đã báo Trung tâm", "came in, flagged"),
 }
+name_choices(State, STATES)
 PLACES: Mapping[str, Text] = {
     Place.SUBJECT: Text("tiêu đề thư", "subject"),
     Place.TITLE: Text("tiêu đề tài liệu", "title"),

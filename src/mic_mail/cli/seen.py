@@ -14,6 +14,7 @@ from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Column, say
+from mic_mail.cli.phrasing import name_choices
 from mic_mail.cli.record import on_record
 from mic_mail.cli.store import account_of
 from mic_mail.directory.records import MailboxRecord
@@ -37,6 +38,7 @@ NAMES = {
     Kept.ONE: Text("chung cho mọi người", "one for all"),
     Kept.EACH: Text("riêng từng người", "each person's own"),
 }
+name_choices(Kept, NAMES)
 COLUMNS = (
     Column("address", "Địa chỉ", "Address"),
     Column("seen", "Đã đọc", "Read marks", json_only=True),
@@ -52,7 +54,7 @@ Address = Annotated[
 Wanted = Annotated[
     Kept | None,
     typer.Argument(
-        metavar="[one|each]", help=say("one: chung; each: riêng từng người.", "one: for all; each: each person's own.")
+        metavar="[one|each]", help=say("Chung cho mọi người, hoặc riêng từng người.", "one: for all; each: each person's own.")
     ),
 ]
 

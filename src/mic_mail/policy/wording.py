@@ -6,8 +6,9 @@ from mic_mail.errors import Text
 from mic_mail.policy.access import Stage
 from mic_mail.policy.apppasswords import Door
 from mic_mail.policy.authority import Part
+from mic_mail.policy.catalogue import Standing
 from mic_mail.policy.eligibility import Employment
-from mic_mail.policy.facts import FactKind, Level, MailboxKind
+from mic_mail.policy.facts import Departure, FactKind, Level, MailboxKind
 from mic_mail.policy.roles import Role
 from mic_mail.policy.states import State
 
@@ -122,4 +123,17 @@ EMPLOYMENTS: Mapping[Employment, Text] = {
     Employment.CIVIL_SERVANT: Text("công chức", "civil servant"),
     Employment.PUBLIC_EMPLOYEE: Text("viên chức", "public employee"),
     Employment.CONTRACT: Text("hợp đồng lao động", "contract"),
+}
+
+DEPARTURES: Mapping[Departure, Text] = {
+    Departure.RETIRED: Text("nghỉ hưu", "retired"),
+    Departure.RESIGNED: Text("nghỉ việc", "resigned"),
+    Departure.MOVED: Text("chuyển đi", "moved"),
+}
+
+STANDINGS: Mapping[Standing, Text] = {
+    Standing.ENFORCED: Text("đã thi hành", "enforced"),
+    Standing.PARTLY: Text("một phần", "partly"),
+    Standing.LATER: Text("để sau", "later"),
+    Standing.PEOPLE: Text("do con người", "people"),
 }

@@ -16,7 +16,7 @@ from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n import dates
-from mic_mail.mime import letters
+from mic_mail.i18n.keywords import normalized
 from mic_mail.papers import plain, sheets
 from mic_mail.papers.paper import Column, Sheet, Table, UnreadableSheet
 from mic_mail.policy import incidents
@@ -24,9 +24,9 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
 from mic_mail.policy.eligibility import Employment, why_not
 from mic_mail.policy.facts import Departure, Level
+from mic_mail.policy.keywords import NAMES, code_of
 from mic_mail.policy.names import one_line, tidy, words
 from mic_mail.policy.requests import (
-    CHANNELS,
     CLAUSE,
     ITEMS,
     KINDS,
@@ -41,7 +41,7 @@ from mic_mail.policy.requests import (
     check,
 )
 from mic_mail.policy.roles import units_above
-from mic_mail.policy.wording import EMPLOYMENTS, LEVELS
+from mic_mail.policy.wording import DEPARTURES, EMPLOYMENTS
 from mic_mail.policy.yearfile import FIRST_YEAR, LAST_YEAR
 from mic_mail.services.mailboxes.directory_changes import Move
 
@@ -55,11 +55,6 @@ E = TypeVar("E", bound=StrEnum)
 KIND, UNIT, ASKER, CHANNEL = "kind", "unit", "asker", "channel"
 DOCUMENT, DOCUMENT_DATE, RECEIVED = "document", "document_date", "received"
 
-DEPARTURES: Mapping[Departure, Text] = {
-    Departure.RETIRED: Text("nghỉ hưu", "retired"),
-    Departure.RESIGNED: Text("nghỉ việc", "resigned"),
-    Departure.MOVED: Text("chuyển đi", "moved"),
-}
 HEADINGS: Mapping[str, Text] = {
     KIND: Text("Loại yêu cầu", "Request"),
     **{item: Text(f"{name.vi[0].upper()}{name.vi[1:]}", name.en.capitalize()) for item, name in ITEMS.items()},
@@ -85,17 +80,6 @@ _HINTS: Mapping[str, str] = {
     Item.REST: "ký hiệu đơn vị nhận; đơn vị đề nghị kết thúc",
     Item.CLOSES: "ký hiệu đơn vị, hoặc đơn vị trực thuộc, không còn người và hộp thư",
 }
-_SHORT: Mapping[StrEnum, tuple[str, ...]] = {
-    Kind.LEAVE: ("nghỉ", "chuyển đi"),
-    Kind.RESET: ("mật khẩu", "reset"),
-    Kind.GROUP: ("nhóm", "group"),
-    Kind.ISSUE: ("cấp",),
-    Channel.MAIL: ("thư", "thư điện tử", "email"),
-    Level.DIVISION: ("phòng", "ban"),
-    Level.DEPARTMENT: ("vụ", "cục"),
-    Employment.CONTRACT: ("hợp đồng",),
-}
-"""What people also write for a code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +127,7 @@ def is_meant(octets: bytes) -> bool:
     if octets.startswith(b"PK"):
         return b"xl/workbook.xml" in octets
     heading = octets[:LONGEST].decode("utf-8-sig", "ignore").partition("\n")[0]
-    return _folded(HEADINGS[KIND].vi) in _folded(heading)
+    return normalized(HEADINGS[KIND].vi) in normalized(heading)
 
 
 class Reader:
@@ -177,7 +161,7 @@ class Reader:
             raise BadInput(Text(f"Một ô dài quá {LONGEST} ký tự.", f"A cell has more than {LONGEST} characters."))
         if not said.get(KIND):
             raise Incomplete(Text("Thiếu loại yêu cầu.", "The kind of request is missing."), clause=CLAUSE)
-        kind = _code(Kind, KINDS, said[KIND], HEADINGS[KIND])
+        kind = _code(Kind, said[KIND], HEADINGS[KIND])
         document = said.get(DOCUMENT) or known.document
         filing = Filing(
             kind=kind,
@@ -219,7 +203,7 @@ class Reader:
                 ),
                 clause=CLAUSE,
             )
-        return _code(Channel, CHANNELS, said[CHANNEL], HEADINGS[CHANNEL])
+        return _code(Channel, said[CHANNEL], HEADINGS[CHANNEL])
 
     def _received(self, said: Mapping[str, str], known: Known) -> datetime:
         at = known.received_at
@@ -251,11 +235,11 @@ class Reader:
             case Item.DAY | Item.CONTRACT_FROM | Item.CONTRACT_UNTIL:
                 return _day(text).isoformat()
             case Item.EMPLOYMENT:
-                return _code(Employment, EMPLOYMENTS, text, HEADINGS[item])
+                return _code(Employment, text, HEADINGS[item])
             case Item.LEVEL:
-                return _code(Level, LEVELS, text, HEADINGS[item])
+                return _code(Level, text, HEADINGS[item])
             case Item.CAUSE:
-                return _code(Departure, DEPARTURES, text, HEADINGS[item])
+                return _code(Departure, text, HEADINGS[item])
             case Item.ADDRESS | Item.CHOSEN:
                 return text.strip().lower() if "@" in text else f"{text.strip().lower()}@{self._domain}"
             case Item.NAME | Item.NEW_NAME:
@@ -386,10 +370,10 @@ def _must_be_eligible(filing: Filing, today: date) -> None:
 
 def _columns(heading: Sequence[str]) -> dict[int, str]:
     """Which column holds what; what stands in brackets is a hint. Columns that nobody knows are left alone."""
-    known = {_folded(name): key for key, title in HEADINGS.items() for name in (title.vi, title.en, key)}
+    known = {normalized(name): key for key, title in HEADINGS.items() for name in (title.vi, title.en, key)}
     found: dict[int, str] = {}
     for at, title in enumerate(heading):
-        key = known.get(_folded(title.partition("(")[0]))
+        key = known.get(normalized(title.partition("(")[0]))
         if key is None:
             continue
         if key in found.values():
@@ -398,18 +382,11 @@ def _columns(heading: Sequence[str]) -> dict[int, str]:
     return found
 
 
-def _folded(text: str) -> str:
-    return letters.fold(" ".join(letters.words(text)))
-
-
-def _code(codes: type[E], names: Mapping[E, Text], text: str, what: Text) -> E:
+def _code(codes: type[E], text: str, what: Text) -> E:
     """The code that a cell means, by its name in either language or as it is."""
-    wanted = _folded(text)
-    for code in codes:
-        told = names.get(code, Text(code, code))
-        if wanted and wanted in {_folded(str(name)) for name in (code, told.vi, told.en, *_SHORT.get(code, ()))}:
-            return code
-    offered = [names[code].vi for code in codes]
+    if (code := code_of(codes, text)) is not None:
+        return code
+    offered = [NAMES[codes][code].vi for code in codes]
     raise BadInput(
         Text(f"{what.vi} “{text}” không hợp lệ.", f"{what.en} '{in_ascii(text)}' is none of those there are."),
         remedy=Text(f"Một trong: {', '.join(offered)}.", f"One of: {', '.join(codes)}."),

@@ -1,0 +1,57 @@
+"""What people may write for the codes of requests, people, mailboxes and incidents: in the form, its table and commands."""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from mic_mail.errors import Text
+from mic_mail.i18n import keywords
+from mic_mail.policy import catalogue, incidents, requests
+from mic_mail.policy.apppasswords import Door
+from mic_mail.policy.authority import Part
+from mic_mail.policy.eligibility import Employment
+from mic_mail.policy.facts import Departure, Level, MailboxKind
+from mic_mail.policy.roles import Role
+from mic_mail.policy.states import State
+from mic_mail.policy.wording import DEPARTURES, DOORS, EMPLOYMENTS, KINDS, LEVELS, PARTS, ROLES, STANDINGS, STATES
+
+NAMES: Mapping[type[Enum], Mapping[Any, Text]] = {
+    requests.Kind: requests.KINDS,
+    requests.Channel: requests.CHANNELS,
+    requests.State: requests.STATES,
+    incidents.Kind: incidents.KINDS,
+    incidents.Severity: incidents.SEVERITIES,
+    incidents.State: incidents.STATES,
+    catalogue.Standing: STANDINGS,
+    Departure: DEPARTURES,
+    Door: DOORS,
+    Employment: EMPLOYMENTS,
+    Level: LEVELS,
+    MailboxKind: KINDS,
+    Part: PARTS,
+    Role: ROLES,
+    State: STATES,
+}
+SHORT: Mapping[Enum, tuple[str, ...]] = {
+    requests.Kind.LEAVE: ("nghỉ", "chuyển đi"),
+    requests.Kind.RESET: ("mật khẩu", "reset"),
+    requests.Kind.GROUP: ("nhóm", "group"),
+    requests.Kind.ISSUE: ("cấp",),
+    requests.Channel.MAIL: ("thư", "thư điện tử", "email"),
+    Departure.MOVED: ("chuyển công tác",),
+    Employment.CONTRACT: ("hợp đồng",),
+    Level.DIVISION: ("phòng", "ban"),
+    Level.DEPARTMENT: ("vụ", "cục"),
+    Part.KEEPER: ("quản lý",),
+    Part.SUBSTITUTE: ("thay thế",),
+    Part.MEMBER: ("thành viên",),
+    Role.CENTRE: ("trung tâm",),
+    Role.UNIT: ("đơn vị",),
+    Role.AUDITOR: ("kiểm tra",),
+}
+"""What people also write for a code; the first one is what help shows where the name is a sentence."""
+
+
+def code_of(codes: type[keywords.E], text: str) -> keywords.E | None:
+    """The code that `text` means; None: no such code."""
+    return keywords.code_of(codes, NAMES.get(codes, {}), SHORT, text)
