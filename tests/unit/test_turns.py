@@ -121,4 +121,4 @@ def test_who_always_has_something_to_say_signs_in_in_time_or_is_out(store: MailS
     talk.clock.move_to(talk.clock.now() + timedelta(seconds=190))
     said = talk.say(words * 3)
     assert talk.over
-    assert said in {b"", b"* BYE Too long without a sign-in.\r\n"}
+    assert said in {b"", b"* BYE Ket noi bi dong vi qua lau chua dang nhap. / Too long without a sign-in.\r\n"}

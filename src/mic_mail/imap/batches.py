@@ -6,6 +6,7 @@ ends with that of its oldest, the last one with 1; ranges cost the server nothin
 
 from collections.abc import Sequence
 
+from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation
@@ -20,7 +21,9 @@ def uid_batches(talk: Conversation, command: UidBatches) -> Steps[Reply]:
     view = talk.view
     assert view is not None
     if command.size < LEAST_MESSAGES:
-        return refuse(f"A batch has {LEAST_MESSAGES} messages at least.", b"TOOFEW")
+        return refuse(
+            Text(f"Mỗi đợt có ít nhất {LEAST_MESSAGES} thư.", f"A batch has {LEAST_MESSAGES} messages at least."), b"TOOFEW"
+        )
     yield from talk.sync(expunge=True)
     talk.say(responses.uid_batches(command.tag, batches(view.uids, command.size, command.first, command.last)))
     return Reply("That many.")

@@ -74,7 +74,7 @@ class SessionSettings:
 class Ended(Exception):
     """The connection ends: `* BYE` with this text; octets that are still pending are written first."""
 
-    def __init__(self, text: Text | str, code: bytes = b"") -> None:
+    def __init__(self, text: Text, code: bytes = b"") -> None:
         super().__init__(str(text))
         self.text = text
         self.code = code
@@ -370,7 +370,7 @@ class Conversation:
         event = self.reader.next()
         if isinstance(event, BadLine) and event.fatal:
             self.say(status_line(event.tag, event.status, event.text, event.code))
-            raise Ended("That is too much.")
+            raise Ended(Text("Kết nối bị đóng vì dữ liệu gửi đến quá lớn.", "That is too much."))
         return event
 
     def event(self, until: float, meanwhile: Callable[[], Steps[None]] | None = None) -> Steps[Event]:
@@ -384,7 +384,7 @@ class Conversation:
             if self.notifier is not None and meanwhile is not None:
                 yield from meanwhile()
             if self.signed_in is None and self.now() >= self.sign_in_until:  # however much has come
-                raise Ended("Too long without a sign-in.")
+                raise Ended(Text("Kết nối bị đóng vì quá lâu chưa đăng nhập.", "Too long without a sign-in."))
             event = self.hear()
             if isinstance(event, LiteralRequested):
                 self.say(continuation())
@@ -396,7 +396,7 @@ class Conversation:
             elif event is not NEED_INPUT:
                 return event
             elif self.now() >= until:
-                raise Ended("Too long without a command.")
+                raise Ended(Text("Kết nối bị đóng vì quá lâu không có lệnh.", "Too long without a command."))
             elif self.notifier is not None and meanwhile is not None:
                 yield Waiting(min(until, self.notifier.pause()))
             else:
@@ -490,5 +490,5 @@ class Conversation:
                     lambda account: b"".join(view.catch_up(view.look(account), enabled, expunge=expunge)), view.place
                 )
             except NoSuchFolder as error:  # deleted by another session: no number means anything any more
-                raise Ended("The mailbox has been deleted.") from error
+                raise Ended(Text("Thư mục đang mở đã bị xóa.", "The mailbox has been deleted.")) from error
             self.say(told)

@@ -20,6 +20,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Overhear, Steps
 from mic_mail.imap.conversation import Conversation, Ended
@@ -60,7 +61,10 @@ def notify(talk: Conversation, command: Notify) -> Steps[Reply]:
         yield from before.tell(talk, expunge=True)
     listening = Listening(command.watch, holders(talk))
     if not (yield from listening.begin(talk)):
-        return refuse("Those are mailboxes of too many units and groups.", b"NOTIFICATIONOVERFLOW")
+        return refuse(
+            Text("Yêu cầu theo dõi hộp thư của quá nhiều đơn vị, nhóm.", "Those are mailboxes of too many units and groups."),
+            b"NOTIFICATIONOVERFLOW",
+        )
     if talk.view is not None:
         talk.view.release()
         yield from talk.sync(expunge=True)
@@ -431,7 +435,7 @@ class Listening:
         try:
             lines = yield from talk.ask(look, view.place)
         except NoSuchFolder as error:
-            raise Ended("The mailbox has been deleted.") from error
+            raise Ended(Text("Thư mục đang mở đã bị xóa.", "The mailbox has been deleted.")) from error
         if lines is None or self._unfetched(view) > MOST_EVENTS:
             yield from _overflow(talk)
             return

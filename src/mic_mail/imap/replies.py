@@ -1,5 +1,8 @@
 """How a command ends: the tagged line without its tag, and which response code an error of ours has there. Pure.
 
+A NO is what a mail program shows to a person: its text is in both languages (`i18n.spoken`). A BAD is for whoever wrote the
+program that speaks here, as are the words behind OK: no program shows them, and they stay in English.
+
 Standards: RFC 9051 §7.1, RFC 5530.
 """
 
@@ -29,7 +32,7 @@ class Reply:
     code: bytes = b""
 
 
-def refuse(text: Text | str, code: bytes = b"") -> Reply:
+def refuse(text: Text, code: bytes = b"") -> Reply:
     """NO: what was asked cannot be done."""
     return Reply(text, b"NO", code)
 

@@ -248,7 +248,7 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
             owes, look_at = (yield from _owes_after_look(talk)), talk.now() + RETRY_SECONDS
             continue
         if talk.now() >= until:
-            raise Ended("Too long without a word.")
+            raise Ended(Text("Kết nối bị đóng vì quá lâu không hoạt động.", "Too long without a word."))
         if talk.now() >= still_here:
             talk.say(responses.ok(b"*", "Still here"))
             still_here = talk.now() + settings.still_here_seconds

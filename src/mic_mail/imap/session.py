@@ -188,7 +188,7 @@ class Session(session.Session):
         if self._talk.signed_in is not None:
             self.rights_moved(self._talk.mailbox_id, self._talk.own_rights)
 
-    def barred(self, account_id: int, text: Text | str) -> None:
+    def barred(self, account_id: int, text: Text) -> None:
         """The person may not read this account any more: BYE, if a mailbox of it is selected.
 
         RFC 4314 §5.1.1 lets the server close the connection, since most clients make nothing of NO to all that they ask; they
@@ -198,7 +198,7 @@ class Session(session.Session):
         if self.has_open(account_id):
             self.end(text)
 
-    def end(self, text: Text | str, code: bytes = b"") -> None:
+    def end(self, text: Text, code: bytes = b"") -> None:
         """Say BYE after the command in progress, or after the slice in progress of a long one."""
         if self._talk.ending is None:
             self._talk.ending = Ended(text, code)
@@ -308,11 +308,11 @@ class Session(session.Session):
         if Enabled.UIDONLY in talk.enabled and command.uses_numbers:
             return bad("UIDONLY is on: there are no message numbers.", b"UIDREQUIRED")
         if talk.view is not None and talk.view.read_only and isinstance(command, _WRITING):
-            return refuse("The mailbox is open for reading only.", b"READ-ONLY")
+            return refuse(Text("Thư mục chỉ được mở để đọc.", "The mailbox is open for reading only."), b"READ-ONLY")
         return None
 
     def _count(self, *, bad: bool) -> None:
         """A client that makes no sense for a while is ended; one mistake costs nothing."""
         self._errors = self._errors + 1 if bad else 0
         if self._errors >= self._talk.settings.errors:
-            raise Ended("Too many commands that make no sense.")
+            raise Ended(Text("Kết nối bị đóng vì quá nhiều lệnh không hợp lệ.", "Too many commands that make no sense."))

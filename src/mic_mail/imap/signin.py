@@ -8,6 +8,7 @@ from base64 import b64encode
 from importlib.metadata import version
 
 from mic_mail.connection.actions import Answer, Begin, Enter, Hangup, Note, SignIn, StartTls
+from mic_mail.errors import Text
 from mic_mail.i18n import messages
 from mic_mail.imap import capability, responses
 from mic_mail.imap.actions import EndCompression, Leave, StartCompression, Steps
@@ -147,7 +148,7 @@ def _admit(talk: Conversation, answer: object) -> Steps[Reply]:
             talk.say(responses.no(b"*", talk.words(answer.text), b"ALERT"))
         reply = refuse(answer.text, SIGN_IN_CODES[answer.kind])
         if talk.tries >= talk.settings.sign_in_tries:
-            talk.ending = Ended("Too many attempts.")
+            talk.ending = Ended(Text("Kết nối bị đóng vì đăng nhập sai quá nhiều lần.", "Too many attempts."))
         return reply
     assert isinstance(answer, SignedIn), answer
     if not (yield Enter(answer)):
@@ -177,9 +178,9 @@ def start_tls(talk: Conversation, command: StartTlsCommand) -> Steps[Reply | Non
 def compress(talk: Conversation, command: Compress) -> Steps[Reply | None]:
     """RFC 4978 §3: the OK is the last line in clear, what follows the command is compressed."""
     if command.mechanism != "DEFLATE" or "COMPRESS=DEFLATE" in talk.hidden:
-        return refuse("Only DEFLATE is offered.", b"CANNOT")
+        return refuse(Text("Chỉ hỗ trợ nén DEFLATE.", "Only DEFLATE is offered."), b"CANNOT")
     if talk.compressed:
-        return refuse("Compression is on already.", b"COMPRESSIONACTIVE")
+        return refuse(Text("Đã bật nén rồi.", "Compression is on already."), b"COMPRESSIONACTIVE")
     talk.credit = Credit(talk.now())
     talk.say(talk.line(command.tag, Reply("DEFLATE is on.")))
     yield StartCompression(talk.reader.take_input())
@@ -216,7 +217,10 @@ def enable(talk: Conversation, command: Enable) -> Steps[Reply]:
         for context in talk.view.contexts:
             if not context.by_uid:  # its client is told message numbers, and there are none any more (RFC 9586 §3)
                 talk.view.contexts.cancel(context.tag)
-                gone = refuse("It is followed by message numbers.", responses.no_update(context.tag))
+                gone = refuse(
+                    Text("Kết quả đang được theo dõi theo số thứ tự thư.", "It is followed by message numbers."),
+                    responses.no_update(context.tag),
+                )
                 talk.say(talk.line(b"*", gone))
     talk.reader.utf8 = talk.utf8
     talk.say(responses.enabled(new))

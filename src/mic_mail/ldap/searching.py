@@ -55,7 +55,7 @@ def search(talk: Conversation, request: Envelope) -> Steps[None]:
     try:
         wanted = requests.search(request.body)
     except TooLarge:
-        talk.result(request, Code.ADMIN_LIMIT, "The filter is too large.")
+        talk.result(request, Code.ADMIN_LIMIT, "Bộ lọc tìm kiếm quá lớn.")
         return
     try:
         if not 0 <= wanted.scope <= 2:
@@ -65,7 +65,7 @@ def search(talk: Conversation, request: Envelope) -> Steps[None]:
         if _about_itself(talk, request, wanted, tree):
             return
         if not talk.may_search:
-            raise Answered(Code.INSUFFICIENT_ACCESS, "Sign in first.")
+            raise Answered(Code.INSUFFICIENT_ACCESS, "Hãy đăng nhập trước.")
         yield from _among_cards(talk, request, wanted, tree, page)
     except BadName:
         talk.result(request, Code.INVALID_DN_SYNTAX)

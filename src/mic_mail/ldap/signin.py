@@ -62,11 +62,11 @@ def bind(talk: Conversation, request: Envelope) -> Steps[None]:
 def _simple(talk: Conversation, request: Envelope, name: str, password: bytes) -> Steps[None]:
     if not password:
         if name:
-            talk.result(request, Code.UNWILLING, "A name without a password is nobody.")
+            talk.result(request, Code.UNWILLING, "Chưa nhập mật khẩu.")
         elif talk.desk.is_open_to_strangers():
             talk.result(request, Code.SUCCESS)
         else:
-            talk.result(request, Code.SUCCESS, "Anonymous: sign in to search.")
+            talk.result(request, Code.SUCCESS, "Chưa đăng nhập: hãy đăng nhập để tra danh bạ.")
         return
     try:
         user = yield from _address(talk, name)

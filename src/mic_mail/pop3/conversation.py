@@ -60,21 +60,21 @@ class Reply:
     senseless: bool = False
 
 
-def refuse(text: Text | str, code: bytes = b"") -> Reply:
-    """-ERR: what was asked cannot be done."""
+def refuse(text: Text, code: bytes = b"") -> Reply:
+    """-ERR: what was asked cannot be done, as a person is shown it: in both languages."""
     return Reply(text, ok=False, code=code)
 
 
 def bad(text: Text | str) -> Reply:
-    """-ERR: what was asked makes no sense here."""
+    """-ERR: what was asked makes no sense here; for whoever wrote the program, in English unless a person meets it."""
     return Reply(text, ok=False, senseless=True)
 
 
 class Ended(Exception):
     """The connection ends. With a text the client hears -ERR first: it takes it for the answer to what it says next."""
 
-    def __init__(self, text: Text | str = "", code: bytes = b"") -> None:
-        super().__init__(str(text))
+    def __init__(self, text: Text | None = None, code: bytes = b"") -> None:
+        super().__init__(str(text or ""))
         self.text = text
         self.code = code
 
@@ -192,7 +192,7 @@ class Conversation:
                 raise Ended
             line = self.lines.next()
             if line is Trouble.ENDLESS:
-                raise Ended("That is too much.")
+                raise Ended(Text("Kết nối bị đóng vì dữ liệu gửi đến quá lớn.", "That is too much."))
             if line is not None:
                 return line
             if self.now() >= until:

@@ -188,7 +188,7 @@ class Session(session.Session):
     def discard_input(self) -> None:
         self._talk.lines.discard()
 
-    def end(self, text: Text | str, code: bytes = b"") -> None:
+    def end(self, text: Text, code: bytes = b"") -> None:
         """End after the command in progress, or in the midst of a long answer."""
         if self._talk.ending is None:
             self._talk.ending = Ended(text, code)
@@ -256,4 +256,4 @@ class Session(session.Session):
         """A client that makes no sense for a while is ended; one mistake costs nothing."""
         self._errors = self._errors + 1 if senseless else 0
         if self._errors >= self._talk.settings.errors:
-            raise Ended("Too many commands that make no sense.")
+            raise Ended(Text("Kết nối bị đóng vì quá nhiều lệnh không hợp lệ.", "Too many commands that make no sense."))

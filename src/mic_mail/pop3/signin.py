@@ -10,6 +10,7 @@ import binascii
 from base64 import b64decode, b64encode
 
 from mic_mail.connection.actions import Answer, Begin, Enter, SignIn, StartTls
+from mic_mail.errors import Text
 from mic_mail.i18n import messages
 from mic_mail.pop3.actions import Steps
 from mic_mail.pop3.conversation import Conversation, Ended, Reply, State, bad, refuse
@@ -70,7 +71,7 @@ def user(talk: Conversation, arguments: list[bytes]) -> Steps[Reply]:
     """USER. Everybody may be somebody: whether there is such a mailbox is told by nothing (RFC 1939 §13)."""
     name = _text(arguments[0])
     if not name:
-        return refuse("That is no name.", b"AUTH")
+        return refuse(Text("Tên đăng nhập không hợp lệ.", "That is no name."), b"AUTH")
     if not talk.desk.mechanisms():
         return (yield from _admit(talk, (yield SignIn(name, ""))))  # the refusal: nobody looks at a password before TLS
     talk.user = name
@@ -84,7 +85,7 @@ def password(talk: Conversation, arguments: list[bytes]) -> Steps[Reply]:
         return bad("USER first.")
     secret = _text(arguments[0])
     if not secret:
-        return refuse("That is no password.", b"AUTH")
+        return refuse(Text("Mật khẩu không hợp lệ.", "That is no password."), b"AUTH")
     return (yield from _admit(talk, (yield SignIn(name, secret))))
 
 
@@ -135,7 +136,7 @@ def _admit(talk: Conversation, answer: object) -> Steps[Reply]:
     if isinstance(answer, Refusal):
         talk.tries += 1
         if talk.tries >= talk.settings.sign_in_tries:
-            talk.ending = Ended("Too many attempts.")
+            talk.ending = Ended(Text("Kết nối bị đóng vì đăng nhập sai quá nhiều lần.", "Too many attempts."))
         return refuse(answer.text, SIGN_IN_CODES[answer.kind])
     assert isinstance(answer, SignedIn), answer
     if not (yield Enter(answer)):

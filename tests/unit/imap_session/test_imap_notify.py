@@ -445,7 +445,7 @@ def test_the_selected_mailbox_is_deleted(store: MailStore) -> None:
     talk.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge)) (PERSONAL (MailboxName))\r\n")
     other.say(b"d DELETE Trash\r\n")
     listed = b'* LIST (\\NonExistent \\HasNoChildren \\Subscribed) "/" "Trash"\r\n'
-    assert notice(talk) == listed + b"* BYE The mailbox has been deleted.\r\n"
+    assert notice(talk) == listed + b"* BYE Thu muc dang mo da bi xoa. / The mailbox has been deleted.\r\n"
 
 
 def test_an_index_made_anew_hides_nothing(store: MailStore) -> None:

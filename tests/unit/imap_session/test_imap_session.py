@@ -385,7 +385,9 @@ def test_limits_are_told_as_limits(talk: Talk) -> None:
     talk.say(b"s SELECT INBOX\r\n")
     keywords = b" ".join(b"k%d" % number for number in range(59))
     assert b"t NO [LIMIT]" in talk.say(b"t STORE 1 +FLAGS (%b)\r\n" % keywords)
-    assert b"p NO [LIMIT] One APPEND may have 1000 messages." in talk.say(b"p APPEND INBOX" + b" {1+}\r\nx" * 1001 + b"\r\n")
+    assert b"p NO [LIMIT] Moi lan them nhieu nhat 1000 thu. / One APPEND may have 1000 messages." in talk.say(
+        b"p APPEND INBOX" + b" {1+}\r\nx" * 1001 + b"\r\n"
+    )
     assert b"* STATUS" in talk.say(b"s STATUS INBOX (MESSAGES)\r\n")
 
 

@@ -270,7 +270,10 @@ def _receive(
                     if event.sync:
                         talk.say(responses.continuation())
             case AppendChunk(data) if refused is None and b"\0" in data and not intake.messages[-1].binary:
-                refused = refuse("A message with NUL needs a literal8.", b"CANNOT")  # RFC 9051 §4.3.1, RFC 3516 §4.4
+                refused = refuse(
+                    Text("Thư có ký tự NUL phải được gửi dưới dạng literal8.", "A message with NUL needs a literal8."),
+                    b"CANNOT",
+                )  # RFC 9051 §4.3.1, RFC 3516 §4.4
             case AppendChunk() if refused is None:
                 intake.messages[-1].hold(event.data)
                 intake.held_octets += len(event.data)
@@ -291,13 +294,17 @@ def _announced(talk: Conversation, message: AppendMessage, intake: Intake) -> St
     """Why the message may not come, if so; the folder is looked for before a client that waits sends its megabytes."""
     limit = talk.settings.append_limit
     if message.options.utf8 and Enabled.UTF8 not in talk.enabled:
-        return refuse("ENABLE UTF8=ACCEPT comes first.", b"CANNOT")  # RFC 6855 §4; 8-bit in other messages: decision 0003
+        return refuse(
+            Text("Phải bật UTF8=ACCEPT trước.", "ENABLE UTF8=ACCEPT comes first."), b"CANNOT"
+        )  # RFC 6855 §4; 8-bit in other messages: decision 0003
     if message.size > limit:
         return refuse(Text(f"Thư không được quá {limit} byte.", f"A message may have {limit} octets."), b"TOOBIG")
     if message.size == 0:  # RFC 3502 §4: it takes the APPEND back
-        return refuse("Nothing is stored.")
+        return refuse(Text("Không lưu thư nào.", "Nothing is stored."))
     if message.index >= MOST_MESSAGES:
-        return refuse(f"One APPEND may have {MOST_MESSAGES} messages.", b"LIMIT")
+        return refuse(
+            Text(f"Mỗi lần thêm nhiều nhất {MOST_MESSAGES} thư.", f"One APPEND may have {MOST_MESSAGES} messages."), b"LIMIT"
+        )
     if message.index > 0 or not (message.sync or message.size > HELD_OCTETS):
         return None
     place = intake.place

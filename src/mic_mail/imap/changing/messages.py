@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps, Teach
 from mic_mail.imap.changing import transferring
@@ -234,4 +235,6 @@ def _no_folder(error: NoSuchFolder, target: Place) -> Reply:
 
 def _gone(*, by_uid: bool) -> Reply:
     """What was named is expunged: no error where UIDs were given (RFC 9051 §6.4.9)."""
-    return Reply("No such messages.") if by_uid else refuse("They are expunged.", b"EXPUNGEISSUED")
+    return (
+        Reply("No such messages.") if by_uid else refuse(Text("Các thư này đã bị xóa.", "They are expunged."), b"EXPUNGEISSUED")
+    )

@@ -8,6 +8,7 @@ of \\Deleted is told (§3.4), and the quota is judged by what the mailbox grows 
 import dataclasses
 from functools import partial
 
+from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.changing.append import Intake, objected, take, target_again, target_of, tried
@@ -58,7 +59,13 @@ def replace(talk: Conversation, message: AppendMessage) -> Steps[None]:
         assert at is not None
         intake = Replacement(place, view.folder_id, uid, view.sizes[at])
         if refused is None and place.account != view.place.account:
-            refused = refuse("A message is replaced within one account; append and delete it.", b"CANNOT")
+            refused = refuse(
+                Text(
+                    "Chỉ thay được thư trong cùng một hộp thư; hãy thêm thư mới rồi xóa thư cũ.",
+                    "A message is replaced within one account; append and delete it.",
+                ),
+                b"CANNOT",
+            )
     yield from take(talk, message, intake, partial(_exchange, talk, message.mailbox, intake), refused)
 
 
@@ -71,14 +78,18 @@ def _replaced(talk: Conversation, message: AppendMessage) -> Steps[tuple[View, i
     if Enabled.UIDONLY in talk.enabled and not message.by_uid:
         return bad("UIDONLY is on: there are no message numbers.", b"UIDREQUIRED")  # RFC 9586 §3
     if view.read_only:
-        return refuse("The mailbox is open for reading only.", b"READ-ONLY")
+        return refuse(Text("Thư mục chỉ được mở để đọc.", "The mailbox is open for reading only."), b"READ-ONLY")
     if not {"t", "e"} <= set(view.rights):
         return refusal(talk.lacks(view, "te"))  # what STORE and EXPUNGE would need
     try:
         uids = uids_of(talk, (yield from meet(talk, message.replaces, by_uid=message.by_uid)))
     except NoSuchNumber:
         return bad("There is no message with that number.")
-    return (view, uids[0]) if uids else refuse("There is no message with that UID.", b"NONEXISTENT")
+    return (
+        (view, uids[0])
+        if uids
+        else refuse(Text("Không có thư nào mang UID đó.", "There is no message with that UID."), b"NONEXISTENT")
+    )
 
 
 def _exchange(talk: Conversation, mailbox: str, intake: Replacement) -> Steps[Reply]:

@@ -8,6 +8,7 @@ its turn comes, or when its answer is ready.
 
 from collections.abc import Sequence
 
+from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation
@@ -54,7 +55,15 @@ def multi_search(talk: Conversation, command: MultiSearch) -> Steps[Reply]:
         progress.before += folder.messages
         yield from talk.breathe()
     if "UPDATE" in returns and not followed:  # it applies to the selected mailbox, which was not asked for
-        talk.say(talk.line(b"*", refuse("Only the selected mailbox can be followed.", responses.no_update(command.tag))))
+        talk.say(
+            talk.line(
+                b"*",
+                refuse(
+                    Text("Chỉ theo dõi được kết quả tìm trong thư mục đang mở.", "Only the selected mailbox can be followed."),
+                    responses.no_update(command.tag),
+                ),
+            )
+        )
     return reply
 
 

@@ -6,6 +6,7 @@ Standards: RFC 9051 §6.4.4, RFC 5256 §3, RFC 5267, RFC 6203, RFC 6855 §3.
 
 from collections.abc import Generator, Sequence
 
+from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation
@@ -134,7 +135,9 @@ def begin(talk: Conversation, command: Search) -> Steps[Reply | None]:
     if "SAVE" in returns:
         talk.saved = ()  # stays so if this ends in NO (RFC 5182 §2.1)
     if command.key is None:
-        return refuse("Unknown charset.", b"BADCHARSET (%b)" % b" ".join(CHARSETS))  # RFC 9051 §6.4.4
+        return refuse(
+            Text("Không biết bộ mã ký tự đó.", "Unknown charset."), b"BADCHARSET (%b)" % b" ".join(CHARSETS)
+        )  # RFC 9051 §6.4.4
     if asks_modseq(command):
         talk.use_condstore()
     yield from talk.sync(expunge=False)
@@ -189,5 +192,13 @@ def answer(talk: Conversation, command: Search, found: Found, *, mailbox: bytes 
         return Reply("Searched.")
     if contexts.follow(view, command, found, mailbox=mailbox):
         return Reply("Searched; will tell of changes.")
-    talk.say(talk.line(b"*", refuse("This search cannot be followed.", responses.no_update(command.tag))))
+    talk.say(
+        talk.line(
+            b"*",
+            refuse(
+                Text("Không theo dõi được kết quả của lần tìm này.", "This search cannot be followed."),
+                responses.no_update(command.tag),
+            ),
+        )
+    )
     return Reply("Searched; will not tell of changes.")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
+from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation
@@ -266,7 +267,7 @@ def create(talk: Conversation, command: Create) -> Steps[Reply]:
     uses = [use for use in command.use if use in SPECIAL_USES]
     place = talk.place_of_new(command.mailbox.removesuffix(DELIMITER), "k")
     if len(uses) != len(command.use) or len(uses) > 1 or (uses and place.box is not None):
-        return refuse("No folder can have that use.", b"USEATTR")
+        return refuse(Text("Không thư mục nào được dùng vào việc đó.", "No folder can have that use."), b"USEATTR")
     use = uses[0] if uses else None
     info = yield from talk.change(lambda account: account.create(place.name, use), place)
     made = replace(place, name=info.name)
@@ -298,7 +299,13 @@ def rename(talk: Conversation, command: Rename) -> Steps[Reply]:
     old = talk.place(command.mailbox, "x")
     new = talk.place_of_new(command.new_name.removesuffix(DELIMITER), "k")
     if old.account != new.account:
-        return refuse("A mailbox stays with its owner; move its messages.", b"CANNOT")
+        return refuse(
+            Text(
+                "Thư mục không chuyển sang hộp thư khác được; hãy chuyển các thư trong đó.",
+                "A mailbox stays with its owner; move its messages.",
+            ),
+            b"CANNOT",
+        )
     yield from talk.change(lambda account: account.rename(old.name, new.name), old)
     yield from talk.on_record("folder_renamed", old, to=new.name)
     yield from tell_name(talk, new, command.written)
@@ -340,7 +347,7 @@ def get_quota(talk: Conversation, command: GetQuota) -> Steps[Reply]:
     """No right is needed (RFC 9208 §6), but who may not see the mailbox does not learn that it is there."""
     root = places.find(command.root, talk.boxes) if command.root.startswith(places.PREFIX) else Place(command.root)
     if command.root != _root(root.box) or "l" not in root.rights:
-        return refuse("There is no such quota root.", b"NONEXISTENT")
+        return refuse(Text("Không có mục dung lượng đó.", "There is no such quota root."), b"NONEXISTENT")
     quota = yield from talk.ask(Account.quota, root)
     _say_quota(talk, quota, root.box)
     return Reply("That much.")
@@ -357,5 +364,5 @@ def get_quota_root(talk: Conversation, command: GetQuotaRoot) -> Steps[Reply]:
 
 def set_quota(talk: Conversation, command: SetQuota) -> Steps[Reply]:
     """Quotas are granted by the administrators (Reg. 8.3.b)."""
-    return refuse("Quotas are set by the administrators.", b"NOPERM")
+    return refuse(Text("Dung lượng do Trung tâm Thông tin quy định.", "Quotas are set by the administrators."), b"NOPERM")
     yield  # a handler is a generator

@@ -10,6 +10,7 @@ Changes by others are not told unasked (RFC 5464 §4.1 leaves that open), so ENA
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation
@@ -118,7 +119,13 @@ def set_metadata(talk: Conversation, command: SetMetadata) -> Steps[Reply]:
         if on_server or name.lower() != SPECIAL_USE
     ]
     if on_server and any(holder == shared for holder, _, _ in changes):
-        return refuse("What the server says of itself is set by its administrators.", b"NOPERM")
+        return refuse(
+            Text(
+                "Thông tin của máy chủ do người quản trị quy định.",
+                "What the server says of itself is set by its administrators.",
+            ),
+            b"NOPERM",
+        )
     if (uses and place.box is not None) or (any(holder == shared for holder, _, _ in changes) and "w" not in place.rights):
         return refusal(NoPermission())
 
