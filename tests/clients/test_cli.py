@@ -343,7 +343,7 @@ def test_a_folder_that_cannot_be_written_is_named(command: Command, tmp_path: Pa
         (("mailbox", "shw"), ("không có lệnh 'shw'. Có phải là 'show'?",)),
         (("mailbox", "list", "--knd"), ("(có các tùy chọn: --kind)",)),
         (("mailbox", "list", "--json=1"), ("không nhận giá trị",)),
-        (("person", "move", "--document", "1/CV"), ("thiếu tham số 'PERSON_ID'",)),
+        (("person", "move", "--document", "1/CV"), ("thiếu tham số 'MÃ-CÁ-NHÂN'",)),
     ],
 )
 def test_help_and_usage_errors_are_vietnamese_whole(arguments: tuple[str, ...], words: tuple[str, ...]) -> None:

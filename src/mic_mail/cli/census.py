@@ -52,8 +52,8 @@ LINES = (
     Column("address", "Hộp thư", "Mailbox"),
     Column("states", "Tình trạng", "State"),
     Column("keepers", "Người quản lý", "Keepers"),
-    Column("quota_octets", "Dung lượng", "Quota", right=True),
-    Column("used_octets", "Đã dùng", "Used", right=True),
+    Column("quota_octets", "Dung lượng", "Quota", right=True, size=True),
+    Column("used_octets", "Đã dùng", "Used", right=True, size=True),
     Column("requests", "Yêu cầu sửa", "Disputed by"),
 )
 CHANGES = (

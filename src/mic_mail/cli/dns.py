@@ -22,7 +22,7 @@ from mic_mail.policy.roles import Right
 from mic_mail.services.operations import dnscheck, dnsrecords
 from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.services.operations.dnscheck import Finding, Verdict
-from mic_mail.services.operations.dnsrecords import Need, Wanted
+from mic_mail.services.operations.dnsrecords import OWN_ADDRESS, Need, Wanted
 
 app = typer.Typer(help=say("Bản ghi tên miền (DNS) của máy chủ.", "What the DNS says of this server."), no_args_is_help=True)
 
@@ -111,7 +111,7 @@ def _row(wanted: Wanted) -> Row:
     return {
         "name": wanted.name,
         "type": wanted.type,
-        "value": wanted.value,
+        "value": Text("<địa chỉ của máy chủ này>", OWN_ADDRESS) if wanted.value == OWN_ADDRESS else wanted.value,
         "need": wanted.need.value,
         "why": output.told(wanted.why),
     }

@@ -42,7 +42,7 @@ app = typer.Typer(
 LINES = (
     Column("time", "Thời gian", "Time"),
     Column("at", "Thời gian", "Time", json_only=True),
-    Column("event", "Sự kiện", "Event"),
+    Column("event", "Sự kiện", "Event", json_only=True),
     Column("trace", "Mã thư", "Trace id"),
     Column("told", "Nội dung", "What happened"),
     Column("file", "Tệp", "File", json_only=True),

@@ -5,12 +5,16 @@ An event that is not here is shown by its name and fields, so a new one is never
 
 from collections.abc import Mapping
 
+from mic_mail.cli.act_names import ACTS, DETAILS, REFUSED
+from mic_mail.cli.server_events import SERVER_EVENTS
 from mic_mail.errors import Text, in_ascii
+from mic_mail.i18n.citations import clause
 from mic_mail.i18n.dates import readable, size
 from mic_mail.log.checking import Finding, Wrong
 
 _SHOWN_ELSEWHERE = frozenset({"at", "n", "event", "act", "trace", "prev"})
-_EVENTS: Mapping[str, tuple[str, str]] = {
+EVENTS: Mapping[str, tuple[str, str]] = {
+    **SERVER_EVENTS,
     "clock_stepped": (
         "Đồng hồ máy chủ bị chỉnh {seconds} giây; được tin cậy: {settled}",
         "The machine's clock was set by {seconds} seconds; believed: {settled}",
@@ -335,6 +339,73 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Thư của <{sender}> bị từ chối vì có dấu độ mật ({where}), mã {trace}",
         "Message of <{sender}> refused: marked as secret ({where}), reference {trace}",
     ),
+    "marked_message_flagged": (
+        "Thư đến {trace} của <{sender}> có dấu độ mật ({where}); đã chuyển vào hộp thư và báo Trung tâm",
+        "Message {trace} of <{sender}> came in marked as secret ({where}); delivered, and the Centre is told",
+    ),
+    "message_not_inspected": (
+        "Chưa xem xét hết dấu độ mật trong thư {trace} của <{sender}>: {reasons}",
+        "Message {trace} of <{sender}> was not inspected whole: {reasons}",
+    ),
+    "message_not_held": (
+        "Không giữ lại được bản sao của thư {trace} có dấu độ mật: {error}",
+        "The marked message {trace} could not be held: {error}",
+    ),
+    "message_not_flagged": (
+        "Không ghi lại được thư đến {trace} có dấu độ mật: {error}",
+        "The marked message {trace} could not be flagged: {error}",
+    ),
+    "sending_refused": (
+        "Từ chối cho {mailbox} gửi thư từ {peer}: {reason}, mã {ref}",
+        "{mailbox} may not send, from {peer}: {reason}, reference {ref}",
+    ),
+    "session_cut": (
+        "Cắt phiên {session} của {mailbox} từ {peer} qua {door}: {reason}, mã {ref}",
+        "Session {session} of {mailbox} from {peer} by {door} cut: {reason}, reference {ref}",
+    ),
+    "password_not_confirmed": (
+        "{mailbox} nhập sai mật khẩu hiện tại trên trang mật khẩu, từ {peer}, mã {ref}",
+        "{mailbox} did not confirm the password on the page, from {peer}, reference {ref}",
+    ),
+    "content_asked": (
+        "{officer} đề nghị mở nội dung hộp thư {mailbox}, đề nghị số {request}",
+        "{officer} asks to open the content of {mailbox}, request {request}",
+    ),
+    "content_approved": (
+        "{officer} đồng ý mở nội dung hộp thư {mailbox}, đề nghị số {request}, đến {until}",
+        "{officer} approves opening the content of {mailbox}, request {request}, until {until}",
+    ),
+    "content_refused": (
+        "{officer} từ chối mở nội dung hộp thư {mailbox}, đề nghị số {request}",
+        "{officer} refuses to open the content of {mailbox}, request {request}",
+    ),
+    "content_opened": (
+        "{officer} mở nội dung hộp thư {mailbox}, đề nghị số {request}, vào {target}",
+        "{officer} opens the content of {mailbox}, request {request}, into {target}",
+    ),
+    "content_exported": (
+        "{officer} đã xuất nội dung hộp thư {mailbox}, đề nghị số {request}: {messages} thư",
+        "{officer} exported the content of {mailbox}, request {request}: {messages} messages",
+    ),
+    "import_failed": ("Chuyển thư vào {mailbox} gặp lỗi: {error}", "Importing into {mailbox} failed: {error}"),
+    "folder_created": ("{actor} tạo thư mục {folder} trong {mailbox}", "{actor} made the folder {folder} in {mailbox}"),
+    "folder_deleted": ("{actor} xóa thư mục {folder} trong {mailbox}", "{actor} deleted the folder {folder} in {mailbox}"),
+    "folder_renamed": (
+        "{actor} đổi tên thư mục {folder} thành {to} trong {mailbox}",
+        "{actor} renamed the folder {folder} to {to} in {mailbox}",
+    ),
+    "messages_expunged": (
+        "{actor} xóa hẳn thư UID {uids} khỏi {folder} của {mailbox}",
+        "{actor} expunged UIDs {uids} from {folder} of {mailbox}",
+    ),
+    "messages_moved": (
+        "{actor} chuyển thư UID {uids} từ {folder} của {mailbox} sang {to}",
+        "{actor} moved UIDs {uids} from {folder} of {mailbox} to {to}",
+    ),
+    "message_replaced": (
+        "{actor} thay thư UID {uid} trong {folder} của {mailbox} bằng bản mới ở {to}",
+        "{actor} replaced UID {uid} in {folder} of {mailbox} by a new one in {to}",
+    ),
     "held_message_submitted": (
         "Thư đang giữ của <{sender}> được chuyển đi theo quyết định của hai người",
         "Held message of <{sender}> is on its way, released by two people",
@@ -404,15 +475,42 @@ class _Words(dict[str, str]):
 
 def told(fields: Mapping[str, object]) -> Text:
     """One line of the log as a sentence."""
-    name = str(fields.get("event", fields.get("act", "")))
     words = _Words({key: _word(value) for key, value in fields.items() if value not in (None, "", [])})
-    octets = fields.get("octets")
+    if "event" in fields:
+        return _event(str(fields["event"]), words, fields.get("octets"))
+    return _act(str(fields.get("act", "")), words)
+
+
+def _event(name: str, words: "_Words", octets: object) -> Text:
+    if name not in EVENTS:
+        return _bare(name, words)
     sizes = size(octets) if isinstance(octets, int) else Text("-", "-")
-    if name in _EVENTS and "event" in fields:
-        vi, en = _EVENTS[name]
-        plain = _Words({key: in_ascii(word) for key, word in words.items()})
-        plain["size"], words["size"] = sizes.en, sizes.vi
-        return Text(vi.format_map(words), en.format_map(plain))
+    words.setdefault("actor", words["mailbox"])  # who acts in the own mailbox is not named apart
+    vi, en = EVENTS[name]
+    plain = _Words({key: in_ascii(word) for key, word in words.items()})
+    plain["size"], words["size"] = sizes.en, sizes.vi
+    return Text(vi.format_map(words), en.format_map(plain))
+
+
+def _act(name: str, words: "_Words") -> Text:
+    refused = name not in ACTS and name.endswith(REFUSED)
+    act = ACTS.get(name.removesuffix(REFUSED) if refused else name)
+    if act is None:
+        return _bare(name, words)
+    subject = "" if words["subject"] in {"*", "-"} else f" {words['subject']}"
+    vi = en = ""
+    for key, title in DETAILS.items():
+        if key in words:
+            cited = clause(words[key]) if key == "clause" else None
+            vi += f"; {title.vi}: {cited.vi if cited else words[key]}"
+            en += f"; {title.en}: {cited.en if cited else words[key]}"
+    return Text(
+        f"{words['actor']}{' bị từ chối' if refused else ''} {act.vi}{subject}{vi}",
+        in_ascii(f"{words['actor']}: {'refused: ' if refused else ''}{act.en}{subject}{en}"),
+    )
+
+
+def _bare(name: str, words: "_Words") -> Text:
     shown = ", ".join(f"{key}={word}" for key, word in words.items() if key not in _SHOWN_ELSEWHERE)
     return Text(f"{name}: {shown}", in_ascii(f"{name}: {shown}"))
 

@@ -1,5 +1,6 @@
 """`mic-mail notice list|preview`: what the server writes to people by itself, by which clause, and how each letter looks."""
 
+import re
 import sys
 from typing import Annotated
 
@@ -20,7 +21,8 @@ from mic_mail.services.notifications.notices import Notices
 app = typer.Typer(help=say("Thông báo của máy chủ.", "Notices."), no_args_is_help=True)
 
 COLUMNS = (
-    Column("name", "Tên", "Name"),
+    Column("number", "Số", "No", right=True),
+    Column("name", "Tên", "Name", json_only=True),
     Column("clause", "Theo", "By", cites=True),
     Column("reader", "Gửi tới", "To", json_only=True),
     Column("reader_name", "Gửi tới", "To"),
@@ -33,12 +35,14 @@ ONE = (
     Column("en", "Tiếng Anh", "English"),
 )
 REPLIES = (
-    Column("name", "Tên", "Name"),
+    Column("name", "Tên", "Name", json_only=True),
     Column("clause", "Theo", "By", cites=True),
     Column("code", "Mã", "Code"),
-    Column("vi", "Tiếng Việt", "Vietnamese"),
-    Column("en", "Tiếng Anh", "English"),
+    Column("said", "Câu trả lời", "Reply"),
+    Column("vi", "Tiếng Việt", "Vietnamese", json_only=True),
+    Column("en", "Tiếng Anh", "English", json_only=True),
 )
+_PLACE = re.compile(r"\{[^}]*\}")
 SAMPLE_READER = ("Đỗ Văn Bê", MailboxAddress.parse("dvbe@mic.gov.vn"))
 
 
@@ -61,7 +65,9 @@ def list_notices(
 @asks(Right.READ)
 def preview(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help=say("Tên thông báo.", "The notice's name."))],
+    name: Annotated[
+        str, typer.Argument(metavar="NOTICE", help=say("Số của thông báo, xem list.", "Its number, see list; or its name."))
+    ],
     *,
     eml: Annotated[bool, typer.Option("--eml", help=say("In cả thư, để mở bằng phần mềm thư.", "Print the message."))] = False,
     as_json: JsonOption = False,
@@ -71,7 +77,7 @@ def preview(
             raise BadInput(Text("Câu này không phải là thư.", "This is said on the connection; there is no message."))
         output.record(REPLIES, answer, as_json=as_json)
         return
-    found = find(name)
+    found = _find(name)
     letter = found.sample()
     if eml:
         here = frame(ctx)
@@ -94,6 +100,7 @@ def _replies() -> dict[str, dict[str, Cell]]:
             "name": f"smtp.{name}",
             "clause": rows[name].clause,
             "code": f"{rows[name].code} {rows[name].enhanced}",
+            "said": Text(_PLACE.sub("…", said.vi), _PLACE.sub("...", said.en)),
             "vi": said.vi,
             "en": said.en,
         }
@@ -101,8 +108,15 @@ def _replies() -> dict[str, dict[str, Cell]]:
     }
 
 
+def _find(name: str) -> Notice[...]:
+    """A notice by its number in the list, or by its name."""
+    named = list(CATALOGUE)
+    return find(named[int(name) - 1] if name.isdecimal() and 0 < int(name) <= len(named) else name)
+
+
 def _row(found: Notice[...]) -> dict[str, Cell]:
     return {
+        "number": list(CATALOGUE).index(found.name) + 1,
         "name": found.name,
         "clause": found.clause,
         "reader": found.reader.value,

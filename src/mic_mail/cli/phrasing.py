@@ -8,6 +8,7 @@ A choice among codes takes what the mailed form takes (`policy.keywords`): `requ
 module whose codes are its own names them by `name_choices`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
@@ -52,6 +53,57 @@ PHRASES = (
     (" is a file", " là một tệp"),
     (" is a directory", " là một thư mục"),
 )
+_ARGUMENTS = {
+    "ADDRESS": "ĐỊA-CHỈ",
+    "ADDRESSES": "ĐỊA-CHỈ",
+    "MAILBOX": "HỘP-THƯ",
+    "ALIAS": "BÍ-DANH",
+    "PERSON": "CÁ-NHÂN",
+    "PERSON_ID": "MÃ-CÁ-NHÂN",
+    "UNIT": "ĐƠN-VỊ",
+    "SYMBOL": "KÝ-HIỆU",
+    "SYMBOLS": "KÝ-HIỆU",
+    "NAME": "TÊN",
+    "TITLE": "CHỨC-DANH",
+    "LEVEL": "CẤP",
+    "EMPLOYMENT": "DIỆN",
+    "LOGIN": "TÀI-KHOẢN",
+    "DAY": "NGÀY",
+    "DAYS": "SỐ-NGÀY",
+    "YEAR": "NĂM",
+    "SIZE": "DUNG-LƯỢNG",
+    "FACT": "MỤC",
+    "ONE|EACH": "CÁCH",
+    "KEPT": "CÁCH",
+    "FOLDER": "THƯ-MỤC",
+    "NEW": "MỚI",
+    "OLD": "CŨ",
+    "NUMBER": "SỐ",
+    "NUMBERS": "SỐ",
+    "DOMAIN": "TÊN-MIỀN",
+    "ID": "MÃ",
+    "NOTICE": "THÔNG-BÁO",
+    "ARCHIVE": "BẢN-LƯU-TRỮ",
+    "KIND": "LOẠI",
+    "FILE": "TỆP",
+    "WHAT": "NỘI-DUNG",
+    "TEXT": "NỘI-DUNG",
+    "PATH": "ĐƯỜNG-DẪN",
+    "SELECTOR": "BỘ-CHỌN",
+    "TARGET": "NƠI-GHI",
+    "BACKUP": "BẢN-SAO-LƯU",
+    "SOURCE": "NGUỒN",
+    "REFERENCE": "MÃ",
+    "REFERENCES": "MÃ",
+    "ENTRY_ID": "MÃ",
+    "ENTRY_IDS": "MÃ",
+    "BEGIN": "TỪ-NGÀY",
+    "COUNT": "SỐ-NGÀY",
+    "PLACE": "NƠI-GHI",
+    "CLAUSE": "KHOẢN",
+}
+_QUOTED = re.compile(r"'([A-Z_|-]+)'")
+_BRACES = re.compile(r"\{([^{}]*)\}")
 _HELP_STRINGS = {
     "ARGUMENTS_PANEL_TITLE": ("Tham số", "Arguments"),
     "OPTIONS_PANEL_TITLE": ("Tùy chọn", "Options"),
@@ -87,6 +139,7 @@ def in_our_words(message: str) -> str:
     if output.language() is Language.VI:
         for english, vietnamese in PHRASES:
             message = message.replace(english, vietnamese)
+        message = _QUOTED.sub(lambda found: f"'{_ARGUMENTS.get(found[1], found[1])}'", message)
     return message
 
 
@@ -98,13 +151,29 @@ def dress(command: TyperGroup | TyperCommand) -> None:
             codes = [each for each in parameter.type_descriptor.choices or () if isinstance(each, Enum)]
             if codes:
                 _take_keywords(parameter, codes)
+            else:
+                _replace(parameter, "display_type", _type)
         if isinstance(parameter, TyperArgument):  # Typer adds the brackets and dots
-            parameter.metavar = (parameter.metavar or parameter.name or "").strip("[].").upper()
+            metavar = (parameter.metavar or parameter.name or "").strip("[].").upper()
+            parameter.metavar = say(_ARGUMENTS.get(metavar, metavar), metavar)
     _replace(command, "get_usage", _usage)
     _replace(command, "get_help_option", _help_option)
     _replace(command, "format_help", _format_help)
     for inner in getattr(command, "commands", {}).values():
         dress(inner)
+
+
+_TYPES = {"str": "chữ", "int": "số", "int range": "số", "float": "số", "path": "tệp", "file": "tệp", "dir": "thư mục"}
+_LIST = re.compile(r"list\[(.*)\]")
+
+
+def _type(original: Any, ctx: typer.Context) -> str:
+    """What a value is, in help: `<str>` is `<chữ>`; of a flag nothing is to be said."""
+    label: str = original(ctx)
+    if output.language() is not Language.VI:
+        return label
+    bare = _LIST.sub(r"\1", label.strip("<>"))
+    return "" if bare == "bool" else f"<{_TYPES.get(bare, bare)}>"
 
 
 def _take_keywords(parameter: Any, codes: Sequence[Enum]) -> None:
@@ -157,6 +226,7 @@ def _usage(original: Any, ctx: typer.Context) -> str:
             ("COMMAND [ARGS]...", "LỆNH [THAM SỐ]..."),
         ):
             usage = usage.replace(english, vietnamese)
+        usage = _BRACES.sub(r"\1", usage)
     return usage
 
 
@@ -164,6 +234,7 @@ def _help_option(original: Any, ctx: typer.Context) -> Any:
     option = original(ctx)
     if option is not None:
         option.help = say("Xem hướng dẫn này.", "Show this message and exit.")
+        _replace(option, "display_type", _type)
     return option
 
 

@@ -83,7 +83,7 @@ class Session(ABC):
         """Forget what no command has used yet."""
 
     @abstractmethod
-    def end(self, text: Text | str, code: bytes = b"") -> None:
+    def end(self, text: Text, code: bytes = b"") -> None:
         """End after the command in progress, or in the midst of a long answer; `code` is for the client's program."""
 
     def next(self) -> Step:

@@ -53,7 +53,7 @@ ROWS: tuple[Clause, ...] = (
          "The sign-in name is the full address; unit and group mailboxes have accounts of their own.")),
     _row("2.4", ENFORCED,
         ("Hộp thư cá nhân: cấp cho cá nhân.", "A personal mailbox is issued to a person."),
-        ("Loại hộp thư “personal”, gắn với một người trong danh bạ.", "Kind `personal`, tied to one person of the directory.")),
+        ("Loại hộp thư “cá nhân”, gắn với một người trong danh bạ.", "Kind `personal`, tied to one person of the directory.")),
     _row("2.5", ENFORCED,
         ("Hộp thư đơn vị: cấp cho cơ quan, đơn vị dùng chung.", "A unit mailbox is issued to a unit for common use."),
         ("Loại hộp thư “unit”, gắn với một đơn vị.", "Kind `unit`, tied to one unit.")),

@@ -85,9 +85,9 @@ def test_every_member_of_a_fact_has_a_word() -> None:
     ("words", "told"),
     [
         (("nope",), "không có lệnh 'nope'."),
-        (("regulation", "show"), "thiếu tham số 'ID'."),
+        (("regulation", "show"), "thiếu tham số 'MÃ'."),
         (("regulation", "list", "--bogus"), "không có tùy chọn --bogus"),
-        (("person", "show", "x"), "giá trị không hợp lệ cho 'PERSON_ID': phải là số nguyên"),
+        (("person", "show", "x"), "giá trị không hợp lệ cho 'MÃ-CÁ-NHÂN': phải là số nguyên"),
         (("demo", "--workers", "99"), "giá trị không hợp lệ cho '--workers': không được quá 64"),
         (("regulation", "show", "8.2", "9"), "thừa tham số (9)"),
     ],

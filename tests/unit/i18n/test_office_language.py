@@ -82,7 +82,7 @@ TEXTS = [
 ]
 
 
-def _wrong(text: str) -> list[str]:
+def wrong_words(text: str) -> list[str]:
     plain = COMMAND.sub("", QUOTED.sub("", text))
     found = [match[0] for pattern in (ISO_DAY, PLACEHOLDER, EVENT, ENGLISH) for match in pattern.finditer(plain)]
     found += [f"{match[0]} -> {better}" for bad, better in OFFICE.items() for match in re.finditer(bad, text.lower())]
@@ -92,7 +92,7 @@ def _wrong(text: str) -> list[str]:
 @pytest.mark.parametrize("texts", TEXTS)
 def test_no_vietnamese_text_holds_the_words_of_a_program(texts: list[tuple[int, str]]) -> None:
     """No ISO date, placeholder, event's name or English word, and an office's term for each thing."""
-    assert {line: _wrong(text) for line, text in texts if _wrong(text)} == {}
+    assert {line: wrong_words(text) for line, text in texts if wrong_words(text)} == {}
 
 
 def test_no_setting_is_explained_in_the_words_of_a_program() -> None:
@@ -106,7 +106,7 @@ def test_a_notice_speaks_as_an_office_does(name: str) -> None:
     """A notice, rendered, holds no ISO date, no placeholder and no event's name, and an office's terms."""
     letter = CATALOGUE[name].sample()
     for text in (letter.subject.vi, letter.body.vi):
-        assert _wrong(re.sub(r"\S+@\S+|https?://\S+", "", text)) == []
+        assert wrong_words(re.sub(r"\S+@\S+|https?://\S+", "", text)) == []
         assert unicodedata.is_normalized("NFC", text)
 
 

@@ -17,6 +17,9 @@ from mic_mail.outbound.dkimkeys import Key, State
 PREFERENCE = 10
 TTL_SECONDS = 3600
 
+OWN_ADDRESS = "<address of this server>"
+"""What stands for it: the server does not know how others reach it."""
+
 
 class Need(StrEnum):
     """How much depends on a record."""
@@ -106,7 +109,7 @@ def wanted(config: Config, domains: Sequence[str], key_digest: bytes | None, key
     """
     host = config.server.hostname
     found = [
-        _record(Kind.HOST, host, "A", "<address of this server>"),
+        _record(Kind.HOST, host, "A", OWN_ADDRESS),
         _record(Kind.REVERSE, "<address>.in-addr.arpa", "PTR", f"{host}."),
     ]
     if key_digest is not None:

@@ -1,0 +1,61 @@
+"""`mic-mail log` tells a sentence, in both languages, for all that the program can write into its logs."""
+
+import re
+from string import Formatter
+
+import pytest
+
+from mic_mail.cli.act_names import ACTS, DETAILS, REFUSED
+from mic_mail.cli.logwords import EVENTS, told
+from source_names import recorded_acts, written_events
+
+EVENT_NAMES, ACT_NAMES = written_events(), recorded_acts()
+
+
+def test_every_event_has_a_sentence() -> None:
+    """One that is added later and has none fails here; so does a sentence that nothing writes any more."""
+    assert len(EVENT_NAMES) > 150
+    assert EVENT_NAMES - EVENTS.keys() == set()
+    assert EVENTS.keys() - EVENT_NAMES == set()
+
+
+def test_every_act_has_a_name() -> None:
+    """The same for the record; what was refused has the name of what was asked for."""
+    assert len(ACT_NAMES) > 200
+    bare = {name for name in ACT_NAMES if not (name.endswith(REFUSED) and name.removesuffix(REFUSED) in ACT_NAMES)}
+    assert bare - ACTS.keys() == set()
+    assert ACTS.keys() - bare == set()
+
+
+@pytest.mark.parametrize("name", sorted(EVENT_NAMES))
+def test_an_event_is_told_without_its_name(name: str) -> None:
+    """Whatever fields it has: no name of the program, no placeholder; both languages tell of the same fields."""
+    fields = {each: "x" for side in EVENTS[name] for _, each, _, _ in Formatter().parse(side) if each}
+    for given in ({}, fields, {**fields, "octets": 3_000_000, "pieces": ["a", "b"]}):
+        text = told({"at": "2026-11-24T09:00:00Z", "n": 1, "event": name, **given})
+        for side in (text.vi, text.en):
+            assert name not in side
+            assert not re.search(r"[{}]", side)
+    assert text.en.isascii()
+    assert len({frozenset(each for _, each, _, _ in Formatter().parse(side) if each) for side in EVENTS[name]}) == 1
+
+
+@pytest.mark.parametrize("name", sorted(ACT_NAMES))
+def test_an_act_is_told_without_its_name(name: str) -> None:
+    """Who, what, to whom; why, by which document and the like behind it, under names of this language."""
+    details = dict.fromkeys(DETAILS, "z")
+    text = told(
+        {"at": "2026-11-24T09:00:00Z", "act": name, "actor": "mai", "subject": "dvbe@mic.gov.vn", "prev": "0", **details}
+    )
+    for side in (text.vi, text.en):
+        assert "mai" in side
+        assert "dvbe@mic.gov.vn" in side
+        assert not re.search(r"\w_\w|=", side), side
+    assert "lý do: z; văn bản: z" in text.vi
+    assert ("bị từ chối" in text.vi) == (name.endswith(REFUSED))
+
+
+def test_what_nobody_foresaw_is_shown_whole() -> None:
+    """A log of a later version, or a line that somebody put in: its name and its fields."""
+    text = told({"event": "unheard_of", "mailbox": "a@b.vn", "count": 3})
+    assert text.vi == "unheard_of: mailbox=a@b.vn, count=3"
