@@ -131,7 +131,7 @@ def _open_data(config: Config) -> Iterator[Problem]:
     private = (config.directory_dir, *_directory_files(config), config.dkim_dir, *sorted(data.glob("*.key")))
     wide = {config.log_dir: stat.S_IRWXO, **dict.fromkeys(private, stat.S_IRWXG | stat.S_IRWXO)}
     for file in _directory_files(config):
-        if data.absolute().is_relative_to(file.parent.absolute()):
+        if _exists(file) and data.absolute().is_relative_to(file.parent.absolute()):
             yield Problem(
                 "directory.url",
                 Text(

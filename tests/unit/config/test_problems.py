@@ -77,6 +77,8 @@ def test_a_directory_beside_other_data(tmp_path: Path) -> None:
     ):
         here = config(tmp_path / "data", directory={"url": f"sqlite:///{tmp_path / place}"})
         write_pair(here.certificate, here.key, self_signed(["localhost"], datetime.now(UTC)))
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).touch(0o600)
         assert keys(here) == found
 
 
