@@ -337,8 +337,8 @@ def test_a_folder_that_cannot_be_written_is_named(command: Command, tmp_path: Pa
     ("arguments", "words"),
     [
         (("--help",), ("Cách dùng:", "TÙY CHỌN", "Tùy chọn", "Lệnh", "biến môi trường", "Xem hướng dẫn này")),
-        (("person", "move", "--document", "1/CV", "--help"), ("{PERSON_ID} {UNIT}", "Tham số", "[bắt buộc]")),
-        (("mailbox", "repair", "--help"), ("[ADDRESS]... ",)),
+        (("person", "move", "--document", "1/CV", "--help"), ("MÃ-CÁ-NHÂN ĐƠN-VỊ", "Tham số", "[bắt buộc]")),
+        (("mailbox", "repair", "--help"), ("[ĐỊA-CHỈ]... ",)),
         (("demo", "--help"), ("[mặc định: 2000]",)),
         (("mailbox", "shw"), ("không có lệnh 'shw'. Có phải là 'show'?",)),
         (("mailbox", "list", "--knd"), ("(có các tùy chọn: --kind)",)),

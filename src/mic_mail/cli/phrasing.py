@@ -154,8 +154,7 @@ def dress(command: TyperGroup | TyperCommand) -> None:
             else:
                 _replace(parameter, "display_type", _type)
         if isinstance(parameter, TyperArgument):  # Typer adds the brackets and dots
-            metavar = (parameter.metavar or parameter.name or "").strip("[].").upper()
-            parameter.metavar = say(_ARGUMENTS.get(metavar, metavar), metavar)
+            parameter.metavar = (parameter.metavar or parameter.name or "").strip("[].").upper()
     _replace(command, "get_usage", _usage)
     _replace(command, "get_help_option", _help_option)
     _replace(command, "format_help", _format_help)
@@ -218,6 +217,7 @@ def _legible(original: Any, ctx: typer.Context, value: Any) -> Any:
 
 
 def _usage(original: Any, ctx: typer.Context) -> str:
+    _name_arguments(ctx)
     usage: str = original(ctx)
     if output.language() is Language.VI:
         for english, vietnamese in (
@@ -228,6 +228,14 @@ def _usage(original: Any, ctx: typer.Context) -> str:
             usage = usage.replace(english, vietnamese)
         usage = _BRACES.sub(r"\1", usage)
     return usage
+
+
+def _name_arguments(ctx: typer.Context) -> None:
+    """Call the arguments of a command as this language does; the command may have been made in the other one."""
+    for parameter in ctx.command.params:
+        if isinstance(parameter, TyperArgument):
+            english: str = vars(parameter).setdefault("english_metavar", parameter.metavar or "")
+            parameter.metavar = say(_ARGUMENTS.get(english, english), english)
 
 
 def _help_option(original: Any, ctx: typer.Context) -> Any:
@@ -243,4 +251,5 @@ def _format_help(original: Any, ctx: typer.Context, formatter: Any) -> None:
 
     for name, (vi, en) in _HELP_STRINGS.items():
         setattr(rich_utils, name, say(vi, en))
+    _name_arguments(ctx)
     original(ctx, formatter)
