@@ -24,6 +24,8 @@ from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.services.operations.dnscheck import Finding, Verdict
 from mic_mail.services.operations.dnsrecords import OWN_ADDRESS, Need, Wanted
 
+_OWN_ADDRESS = Text("<địa chỉ của máy chủ này>", OWN_ADDRESS)
+
 app = typer.Typer(help=say("Bản ghi tên miền (DNS) của máy chủ.", "What the DNS says of this server."), no_args_is_help=True)
 
 NEEDS: Mapping[str, Text] = {
@@ -111,7 +113,7 @@ def _row(wanted: Wanted) -> Row:
     return {
         "name": wanted.name,
         "type": wanted.type,
-        "value": Text("<địa chỉ của máy chủ này>", OWN_ADDRESS) if wanted.value == OWN_ADDRESS else wanted.value,
+        "value": output.told(_OWN_ADDRESS) if wanted.value == OWN_ADDRESS else wanted.value,
         "need": wanted.need.value,
         "why": output.told(wanted.why),
     }
