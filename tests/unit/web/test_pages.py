@@ -4,6 +4,7 @@ import contextlib
 import html
 import imaplib
 import itertools
+import re
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from harness import MailServer
 from mic_mail.policy.facts import FactKind, MailboxKind
 from population import PASSWORD, draft
+from unit.i18n.test_office_language import wrong_words
 from unit.web.conftest import NEW, Open, logged
 
 WRONG = "Tên đăng nhập hoặc mật khẩu không đúng."
@@ -169,3 +171,32 @@ def test_password_managers_find_the_form(site: MailServer, browsers: Open) -> No
     page = browser.signed_in("kho").get("/password").text
     for purpose in ("username", "current-password", "new-password"):
         assert f'autocomplete="{purpose}"' in page
+
+
+def test_each_page_speaks_as_an_office_does(site: MailServer, browsers: Open) -> None:
+    """Of what a person sees, signed in or not, refused or not, nothing is a code, an ISO date or an English word."""
+    left = draft(FactKind.LEFT, site.clock.now() - timedelta(days=20), document="118", level="division", cause="retired")
+    site.issue("nhin", name="Nguyễn Văn Nhìn", facts=[left])
+    browser = browsers(site)
+    seen = {path: browser.get(path).text for path in ("/", "/forgot", "/signed-out", "/not-there")}
+    seen["wrong password"] = browser.sign_in("nhin", "không phải nó").text
+    browser.signed_in("nhin")
+    seen["/mailbox"] = browser.page.text
+    seen |= {path: browser.get(path).text for path in ("/password", "/second-factor", "/app-passwords")}
+    browser.post("/app-passwords", {"name": "Điện thoại", "present": PASSWORD, "scope": "all"})
+    seen["new app password"] = browser.get("/app-passwords").text
+    browser.get("/second-factor")
+    browser.post("/second-factor/begin", {"present": PASSWORD})
+    seen["second factor begun"] = browser.get("/second-factor").text
+    seen["wrong code"] = browser.post("/second-factor/confirm", {"code": "000000"}).text
+    browser.get("/password")
+    seen["refused"] = browser.change("ngắn").text
+    wrong = {name: found for name, page in seen.items() if (found := wrong_words(visible(page)))}
+    assert wrong == {}
+    assert all(len(visible(page)) > 40 for page in seen.values())
+
+
+def visible(page: str) -> str:
+    """The text that a Vietnamese reader of a page sees: without tags, addresses, and what is in another language."""
+    page = re.sub(r"<(style|script|svg)\b.*?</\1>|<\w+ [^>]*lang=\"en\"[^>]*>[^<]*", " ", page, flags=re.DOTALL)
+    return re.sub(r"\S+@\S+|https?://\S+", "", html.unescape(re.sub(r"<[^>]+>", " ", page)))
