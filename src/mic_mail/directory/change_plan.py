@@ -287,7 +287,8 @@ class _Planner:
                 f"Unit {unit.symbol} still has: {', '.join(each.en for each in left)}.",
                 "6.5",
                 Text(
-                    "mic-mail unit merge, unit split hoặc mailbox reclaim", "mic-mail unit merge, unit split or mailbox reclaim"
+                    "`mic-mail unit merge`, `unit split` hoặc `mailbox reclaim`",
+                    "`mic-mail unit merge`, `unit split` or `mailbox reclaim`",
                 ),
             )
         for mailbox in goes_up.values():

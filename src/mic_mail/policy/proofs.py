@@ -91,6 +91,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_5_5.py",
     ),
     "6.1": (
+        "tests/clients/test_init_terminal.py",
         "tests/regulation/test_clause_14_4.py",
         "tests/regulation/test_clause_14_4_register.py",
         "tests/regulation/test_clause_6_1.py",
