@@ -6,12 +6,14 @@ An event that is not here is shown by its name and fields, so a new one is never
 from collections.abc import Mapping
 
 from mic_mail.cli.act_names import ACTS, DETAILS, REFUSED
+from mic_mail.cli.log_codes import CODES
 from mic_mail.cli.server_events import SERVER_EVENTS
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.dates import readable, size
 from mic_mail.log.checking import Finding, Wrong
 
+_YES_NO = ("true", "false")
 _SHOWN_ELSEWHERE = frozenset({"at", "n", "event", "act", "trace", "prev"})
 EVENTS: Mapping[str, tuple[str, str]] = {
     **SERVER_EVENTS,
@@ -487,7 +489,9 @@ def _event(name: str, words: "_Words", octets: object) -> Text:
     sizes = size(octets) if isinstance(octets, int) else Text("-", "-")
     words.setdefault("actor", words["mailbox"])  # who acts in the own mailbox is not named apart
     vi, en = EVENTS[name]
-    plain = _Words({key: in_ascii(word) for key, word in words.items()})
+    named = {key: CODES[word] for key, word in words.items() if word in CODES and (key == "reason" or word in _YES_NO)}
+    plain = _Words({key: named[key].en if key in named else in_ascii(word) for key, word in words.items()})
+    words = _Words({key: named[key].vi if key in named else word for key, word in words.items()})
     plain["size"], words["size"] = sizes.en, sizes.vi
     return Text(vi.format_map(words), en.format_map(plain))
 
@@ -516,6 +520,8 @@ def _bare(name: str, words: "_Words") -> Text:
 
 
 def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return _YES_NO[not value]
     return ", ".join(map(_word, value)) if isinstance(value, list) else readable(str(value))
 
 

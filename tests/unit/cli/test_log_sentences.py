@@ -1,12 +1,16 @@
 """`mic-mail log` tells a sentence, in both languages, for all that the program can write into its logs."""
 
 import re
+from enum import StrEnum
 from string import Formatter
 
 import pytest
 
 from mic_mail.cli.act_names import ACTS, DETAILS, REFUSED
+from mic_mail.cli.log_codes import CODES
 from mic_mail.cli.logwords import EVENTS, told
+from mic_mail.services.signin.refusals import RefusalKind
+from mic_mail.services.transport.envelope import Cause
 from source_names import recorded_acts, written_events
 
 EVENT_NAMES, ACT_NAMES = written_events(), recorded_acts()
@@ -38,6 +42,22 @@ def test_an_event_is_told_without_its_name(name: str) -> None:
             assert not re.search(r"[{}]", side)
     assert text.en.isascii()
     assert len({frozenset(each for _, each, _, _ in Formatter().parse(side) if each) for side in EVENTS[name]}) == 1
+
+
+@pytest.mark.parametrize("reason", [*Cause, *RefusalKind])
+def test_why_is_told_in_words(reason: StrEnum) -> None:
+    """Each cause for which a message or a sign-in is refused has words of its own in both languages."""
+    for event in ("message_refused", "sign_in_refused"):
+        text = told({"event": event, "reason": reason.value})
+        assert CODES[reason.value].vi in text.vi
+        assert CODES[reason.value].en in text.en
+
+
+def test_yes_and_no_are_words() -> None:
+    """A name that happens to be a code is no reason, and stays."""
+    text = told({"event": "junk_reported", "login": "a", "messages": 1, "folder": "spam", "spam": True})
+    assert "thư mục spam (thư rác: có)" in text.vi
+    assert "folder spam (spam: yes)" in text.en
 
 
 @pytest.mark.parametrize("name", sorted(ACT_NAMES))
