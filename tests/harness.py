@@ -241,6 +241,14 @@ class ProcessServer:
         """Process ids of the workers that live now."""
         return [one["pid"] for one in self.status()["processes"] if one["name"].startswith("worker") and one["pid"]]
 
+    def connected(self, door: str, wanted: int) -> list[int]:
+        """How many connections each worker has, once they have so many together."""
+
+        def each(state: dict[str, Any]) -> list[int]:
+            return [one["connections"][door] for one in state["processes"] if one["ready"] and one["name"].startswith("worker")]
+
+        return each(self.wait_for(lambda state: sum(each(state)) == wanted))
+
     def kill_workers(self) -> None:
         for pid in self.workers():
             with contextlib.suppress(ProcessLookupError):

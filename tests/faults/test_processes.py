@@ -154,7 +154,7 @@ def test_killed_workers_cost_their_connections_and_nothing_else(server: ProcessS
 def test_the_other_worker_goes_on(server: ProcessServer) -> None:
     """Sessions of a worker that was not killed do not notice, and a new worker takes connections again."""
     clients: list[imaplib.IMAP4_SSL] = []
-    while min(connected(server, "imap", len(clients)), default=0) == 0:  # on a busy machine one may be late again and again
+    while min(server.connected("imap", len(clients)), default=0) == 0:  # on a busy machine one may be late again and again
         assert len(clients) < 200
         clients += [sign_in(server) for _ in range(4)]
     kill_and_wait(server, server.workers()[0])
@@ -180,19 +180,10 @@ def goes_on(client: imaplib.IMAP4_SSL) -> bool:
     return answered == ["OK"]
 
 
-def connected(server: ProcessServer, door: str, wanted: int) -> list[int]:
-    """How many connections each worker has, once they have so many together."""
-
-    def each(state: dict[str, Any]) -> list[int]:
-        return [one["connections"][door] for one in state["processes"] if one["ready"] and one["name"].startswith("worker")]
-
-    return each(server.wait_for(lambda state: sum(each(state)) == wanted))
-
-
 def test_connections_are_spread_over_the_workers(server: ProcessServer) -> None:
     """Whoever has fewest takes the next. On a busy machine one of them may be late for all of a burst: it catches up."""
     clients = [socket.create_connection((server.host, server.ports["pop3"])) for _ in range(40)]
-    while max(counts := connected(server, "pop3", len(clients))) > min(counts) * 10 // 9 + 1:
+    while max(counts := server.connected("pop3", len(clients))) > min(counts) * 10 // 9 + 1:
         assert len(clients) < 400, counts
         for _ in range(4):
             clients.append(socket.create_connection((server.host, server.ports["pop3"])))

@@ -389,7 +389,8 @@ def test_after_some_changes_the_directory_agrees(memory: Path, steps: Steps) -> 
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.timeout(600)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, min_size=1, max_size=30))
 def test_after_any_changes_the_directory_agrees(memory: Path, steps: Steps) -> None:
     """Likewise, for longer."""
