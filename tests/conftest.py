@@ -49,9 +49,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.user_properties += [(clauses.PROVEN, clause) for clause in sorted(clauses.of_item(item))]
 
 
+UMASK = 0o022
+"""A command that runs in this process makes it the server's; what a test makes may be for other users to read."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     programs.begin(item)
+    os.umask(UMASK)  # for fixtures of a module, too
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    os.umask(UMASK)  # such a fixture may have run a command
 
 
 @pytest.hookimpl(wrapper=True)
@@ -81,14 +91,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if len(session.items) > 100:  # a few have not loaded Hypothesis, which counts references when it is loaded later
         gc.collect()
         gc.freeze()
-
-
-@pytest.fixture(autouse=True)
-def umask() -> Iterator[None]:
-    """A command that runs in this process makes it the server's; what the next test makes may be for other users to read."""
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
 
 
 @pytest.fixture
