@@ -76,6 +76,7 @@ def main(fd: int, nice: int, bounds: Bounds) -> None:
 
 def load() -> None:
     """Import whatever a document may need. Nothing can be loaded later."""
+    import_module("array")  # `socket.recv_fds` does at its first call
     for reader in READERS.values():
         import_module(f"mic_mail.checks.{reader}")
     for package in _LOADED_WHOLE:

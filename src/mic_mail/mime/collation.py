@@ -28,11 +28,12 @@ _CASEMAP = _Casemap()
 
 
 def _mapped(character: str) -> str:
-    """RFC 5051 §2. Only titlecases of one character are in UnicodeData.txt: "ß" stays; syllables of Hangul have no entry."""
+    """RFC 5051 §2. Only titlecases of one character are in UnicodeData.txt: "ß" stays; syllables of Hangul have no entry
+    there, though Python 3.14 takes them apart by rule."""
     title = character.title()
     if len(title) == 1:
         character = title
-    decomposition = unicodedata.decomposition(character)
+    decomposition = "" if "\uac00" <= character <= "\ud7a3" else unicodedata.decomposition(character)
     if not decomposition:
         return character
     codes = decomposition.split()
