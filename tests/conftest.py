@@ -69,8 +69,13 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """What the tests of a file left lying in circles is collected with the last: among so many objects Python waits long."""
     programs.end()
     yield
-    if nextitem is None or nextitem.path != item.path:
+    if nextitem is None or nextitem.path != item.path or _descriptors_run_out():
         gc.collect()
+
+
+def _descriptors_run_out() -> bool:
+    """Python 3.14 looks at what is old so seldom that sockets in circles use up 1,024 descriptors within a file."""
+    return len(os.listdir("/proc/self/fd")) > resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 3
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
