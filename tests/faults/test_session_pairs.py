@@ -20,6 +20,8 @@ from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 
 DVBE = "dvbe@mic.gov.vn"
+FOLDERS = 3_000
+"""A mailbox may keep twice as many, deleted ones included: all the pairs make 3,200."""
 APPENDING = b" (\\Seen) {%d+}\r\n%b" % (len(MESSAGE), MESSAGE)
 
 COMMANDS: dict[str, bytes] = {
@@ -55,7 +57,8 @@ REFUSALS = {
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessServer]:
     """One for all pairs, since each has folders of its own."""
     folder: Path = tmp_path_factory.mktemp("pairs")
-    server = ProcessServer(config_for(folder / "data", {"auth": {"cleartext": True}, "process": {"workers": 2}}), folder)
+    settings = {"auth": {"cleartext": True}, "process": {"workers": 2}, "storage": {"folders": FOLDERS}}
+    server = ProcessServer(config_for(folder / "data", settings), folder)
     with stopping([server]):
         server.home = server.population.issue("dvbe")  # type: ignore[attr-defined]
         server.start()
