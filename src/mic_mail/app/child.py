@@ -15,7 +15,7 @@ from typing import Protocol
 
 import uvloop
 
-from mic_mail.app.confinement import confine, is_outgrown, prepare
+from mic_mail.app.confinement import confine, held_to, prepare
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
@@ -82,11 +82,11 @@ def _failed(spec: ChildSpec, error: Exception) -> int:
 
 
 async def _serve(spec: ChildSpec, config: Config, protection: Protection) -> None:
-    has_landlock = protection.landlock > 0
+    has_landlock, held = protection.landlock > 0, held_to(spec.role, config)
     orders = Orders(
         Channel(socket.socket(fileno=spec.channel)),
         protection,
-        is_outgrown=lambda fresh: has_landlock and is_outgrown(spec.role, config, fresh),
+        is_outgrown=lambda fresh: has_landlock and held_to(spec.role, fresh) != held,
     )
     # What each takes it takes here, so that whoever asks for `run_child` alone has loaded nothing yet.
     if spec.role == "indexer":

@@ -40,6 +40,8 @@ SCRATCH = "tmp"
 _DEVICES = Path("/dev")
 _READ_DEVICES = (_DEVICES / "zero", _DEVICES / "random", _DEVICES / "urandom")
 _WRITTEN_DEVICES = (_DEVICES / "null",)
+_NAME_SERVERS = Path("/etc/resolv.conf")
+_ASKING_NAME_SERVERS = frozenset({"worker", "sender", "housekeeper"})
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 
 
@@ -73,9 +75,22 @@ def rules_of(role: str, config: Config) -> Rules:
     )
 
 
-def is_outgrown(role: str, confined_by: Config, config: Config) -> bool:
-    """Whether a process needs other things than it was confined to, which only a new one can have."""
-    return needs_of(role, confined_by) != needs_of(role, config)
+def held_to(role: str, config: Config) -> tuple[Rules, tuple[tuple[int, int] | None, ...]]:
+    """What a process of the role is confined to now: who was confined to something else has to make room for a new one. A rule
+    is of the file that stood there, not of the one that has taken its place."""
+    needed = needs_of(role, config)
+    named = [*needed.read, *needed.write]
+    if role in _ASKING_NAME_SERVERS:
+        named.append(_NAME_SERVERS)
+    return needed, tuple(map(_standing_at, named))
+
+
+def _standing_at(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def needs_of(role: str, config: Config) -> Rules:
@@ -116,7 +131,7 @@ def _ports(role: str, config: Config) -> frozenset[int] | None:
         if port is None:
             return None
         ports.add(port)
-    if role in ("worker", "sender", "housekeeper"):
+    if role in _ASKING_NAME_SERVERS:
         ports |= {dns.PORT, *(dns.place(server)[1] for server in config.dns.nameservers)}
     if role == "worker":
         ports |= _ports_of((config.malware.clamd, config.rspamd.url))
