@@ -52,7 +52,6 @@ PROGRAMS = {
     "dovecot": Program("dovecot-imapd", ("dovecot", "doveadm", "imap")),
     "exim": Program("exim4-daemon-light", ("exim4",), as_root=True),
     "fetchmail": Program("fetchmail"),
-    "gcc": Program("gcc"),
     "getmail": Program("getmail6"),
     "import": Program("imagemagick"),
     "ldapcompare": Program("ldap-utils"),

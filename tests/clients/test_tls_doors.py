@@ -1,6 +1,6 @@
 """TLS at every door: the certificate of the name that is asked for, sign-in bound to it, reloads, and what the Centre hears.
 
-What testssl finds is marked slow: a door takes it half a minute.
+A door takes testssl half a minute: one with each of the two contexts and HTTPS are slow tests, all are a campaign.
 """
 
 import base64
@@ -223,16 +223,21 @@ OF_THE_AUTHORITY = frozenset(
 NOT_TRIED = frozenset({"engine_problem", "RC4", "starttls_injection", "sessionresumption_ticket"})
 """What testssl could not try, without an old library or socat or on a busy machine. Suites it lists by itself; injection and
 sessions that are resumed are tests of their own here."""
+DIFFERENT = frozenset({"smtp", "imaps", "https"})
+"""Other servers' context, with STARTTLS; people's; and what is tried with HTTP alone."""
 STARTTLS_NAME = {"smtp": "smtp", "submission": "smtp", "imap": "imap", "pop3": "pop3", "ldap": "ldap"}
 
 
 @pytest.fixture(scope="module")
-def rows_of(server: MailServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """What testssl says of each door; four at a time, as it mostly waits."""
+def rows_of(
+    server: MailServer, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> dict[str, list[dict[str, Any]]]:
+    """What testssl says of each door that is tried in this run; four at a time, as it mostly waits."""
+    doors = [item.callspec.params["door"] for item in request.session.items if "rows_of" in item.fixturenames]  # type: ignore[attr-defined]
     folder = tmp_path_factory.mktemp("testssl")
     with ThreadPoolExecutor(4) as threads:
         return dict(
-            zip(ALL, threads.map(lambda door: look_with_testssl(server, door, folder / f"{door}.json"), ALL), strict=True)
+            zip(doors, threads.map(lambda door: look_with_testssl(server, door, folder / f"{door}.json"), doors), strict=True)
         )
 
 
@@ -247,10 +252,11 @@ def look_with_testssl(server: MailServer, door: str, told: Path) -> list[dict[st
     return rows
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.needs_tool("testssl")
-@pytest.mark.parametrize("door", ALL)
+@pytest.mark.parametrize(
+    "door", [pytest.param(door, marks=pytest.mark.slow if door in DIFFERENT else pytest.mark.campaign) for door in ALL]
+)
 def test_testssl_finds_nothing_above_low(rows_of: dict[str, list[dict[str, Any]]], door: str) -> None:
     """Protocols, suites, known weaknesses: what is worse than LOW has to do with the authority of the test alone."""
     rows = rows_of[door]

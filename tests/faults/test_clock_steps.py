@@ -446,9 +446,10 @@ def test_a_clock_that_jumps_between_any_two_steps(tmp_path: Path) -> None:
     simulate(tmp_path, int.from_bytes(os.urandom(4), "big"), 30)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", [0, 3, 7])
+@pytest.mark.parametrize(
+    "seed", [pytest.param(0, marks=pytest.mark.slow), *(pytest.param(seed, marks=pytest.mark.campaign) for seed in (3, 7))]
+)
 def test_a_clock_that_jumps_for_long(tmp_path: Path, seed: int) -> None:
     """In long, in orders that stay."""
     simulate(tmp_path, seed, 250)

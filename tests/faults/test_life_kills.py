@@ -119,8 +119,7 @@ def housekeeper(server: ProcessServer) -> int | None:
     return next((one["pid"] for one in server.status()["processes"] if one["name"] == "housekeeper"), None)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kills", [6, 60])
+@pytest.mark.parametrize("kills", [pytest.param(6, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.campaign)])
 def test_nothing_is_told_or_done_twice(serve_processes: Callable[..., ProcessServer], kills: int) -> None:
     """Whenever the kill comes: every warning is in its mailbox once, every archive is whole, every freed mailbox is gone."""
     server = serve_processes({"process": {"workers": 1}})

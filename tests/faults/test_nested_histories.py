@@ -319,10 +319,12 @@ def test_some_histories(tmp_path: Path, weather: str) -> None:
     live_and_check(tmp_path, 1, WEATHERS[weather])
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "seeds", [pytest.param(range(2, 8), marks=pytest.mark.slow), pytest.param(range(8, 42), marks=pytest.mark.campaign)]
+)
 @pytest.mark.parametrize("weather", WEATHERS)
-def test_many_histories(tmp_path: Path, weather: str) -> None:
-    """Forty of each weather."""
-    for seed in range(2, 42):
+def test_many_histories(tmp_path: Path, weather: str, seeds: range) -> None:
+    """Forty of each weather, the first six of them more often."""
+    for seed in seeds:
         live_and_check(tmp_path / f"{seed}", seed, WEATHERS[weather])

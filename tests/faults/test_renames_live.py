@@ -193,8 +193,9 @@ def subjects(server: ProcessServer) -> Counter[bytes]:
     return found
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    "seed", [pytest.param(1, marks=pytest.mark.slow), *(pytest.param(seed, marks=pytest.mark.campaign) for seed in (2, 3))]
+)
 def test_renames_under_live_load(serve_processes: Callable[..., ProcessServer], seed: int) -> None:
     """Trees, INBOX and names that change hands, in two workers, with sessions in IDLE and with NOTIFY."""
     server = serve_processes({"auth": {"cleartext": True}, "process": {"workers": 2}})

@@ -142,7 +142,7 @@ class Round:
         self.helper.close()
 
 
-@pytest.mark.parametrize("times", [2, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [2, pytest.param(6, marks=pytest.mark.campaign)])
 @pytest.mark.parametrize("second", COMMANDS)
 @pytest.mark.parametrize("first", COMMANDS)
 def test_two_commands_at_once(server: ProcessServer, first: str, second: str, times: int) -> None:

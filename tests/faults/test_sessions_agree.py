@@ -55,9 +55,8 @@ def kill_workers(server: ProcessServer, dice: random.Random, ended: threading.Ev
         server.wait_for(lambda state: state["ready"] and len(server.workers()) == 2)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("seed", range(2, 4))
+@pytest.mark.parametrize("seed", [pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.campaign)])
 def test_everybody_sees_the_same_after_kills(serve_processes: Callable[..., ProcessServer], seed: int) -> None:
     """The same for twenty sessions, of which a killed worker's come back."""
     server = serve_processes({"auth": {"cleartext": True}})

@@ -301,8 +301,8 @@ def test_killed_between_any_two_steps() -> None:
     _run(examples=8, steps=12)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_killed_between_any_two_steps_at_length() -> None:
+@pytest.mark.parametrize("examples", [pytest.param(20, marks=pytest.mark.slow), pytest.param(120, marks=pytest.mark.campaign)])
+def test_killed_between_any_two_steps_at_length(examples: int) -> None:
     """The same over many histories."""
-    _run(examples=120, steps=25)
+    _run(examples, steps=25)

@@ -388,13 +388,17 @@ def test_after_some_changes_the_directory_agrees(memory: Path, steps: Steps) -> 
     take(memory, steps)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=st.lists(STEPS, min_size=1, max_size=30))
-def test_after_any_changes_the_directory_agrees(memory: Path, steps: Steps) -> None:
+@pytest.mark.parametrize("examples", [pytest.param(40, marks=pytest.mark.slow), pytest.param(150, marks=pytest.mark.campaign)])
+def test_after_any_changes_the_directory_agrees(memory: Path, examples: int) -> None:
     """Likewise, for longer."""
-    take(memory, steps)
+
+    @settings(max_examples=examples, deadline=None)
+    @given(steps=st.lists(STEPS, min_size=1, max_size=30))
+    def agrees(steps: Steps) -> None:
+        take(memory, steps)
+
+    agrees()
 
 
 def take(folder: Path, steps: Steps) -> None:

@@ -148,7 +148,7 @@ def resting_all_the_time(*stores: MailStore) -> Iterator[None]:
     assert failures == []
 
 
-@pytest.mark.parametrize("rounds", [25, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [25, pytest.param(400, marks=pytest.mark.campaign)])
 def test_resting_under_load_loses_nothing(tmp_path: Path, rounds: int) -> None:
     """Two stores, four threads that deliver, flag, look and poll while handles close all the time: each answer is right."""
     root = Root(tmp_path)
