@@ -8,6 +8,7 @@ import ast
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import mic_mail
@@ -171,9 +172,14 @@ def _name(node: ast.AST) -> str | None:
     return None
 
 
+_source = cache(Source)
+"""Read once, and by a test that wants it: it takes seconds."""
+
+
+@cache
 def written_events() -> set[str]:
     """Every event that the program can tell the mail log."""
-    source = Source()
+    source = _source()
     found = source.first_fields("Note")  # of sessions, by way of their shell
     for place in source.called("event"):
         receiver = ast.unparse(place.call.func.value) if isinstance(place.call.func, ast.Attribute) else ""
@@ -182,9 +188,10 @@ def written_events() -> set[str]:
     return found
 
 
+@cache
 def recorded_acts() -> set[str]:
     """Every act that the program can put on record."""
-    source, found = Source(), set[str]()
+    source, found = _source(), set[str]()
     for place in source.called("on_record"):
         if isinstance(place.call.func, ast.Name):
             found |= source.names(place.call.args[1], place)
