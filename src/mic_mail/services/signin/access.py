@@ -63,6 +63,10 @@ class Looking(Protocol):
 
 Admit = Callable[[Entry, Credential, str], Answered]
 """What becomes of who has shown the own password of a mailbox, to act under this address."""
+Judge = Callable[[Decision, str], Refusal | None]
+"""Why a state of a mailbox keeps out who has shown the password of this address; None: it does not."""
+CLOCK = "clock"
+"""Why nobody can be answered, for the log."""
 
 
 class Access:
@@ -196,14 +200,14 @@ class Access:
     def may_be_sent(self, mailbox_id: int) -> bool:
         """Whether what the mailbox has submitted may leave now (Reg. 7.1, 6.4.c): it may send still. On the loop."""
         try:
-            decision = self.decide(mailbox_id, self._clock.steady_now())
+            decision = self.decide(mailbox_id)
         except FactsUnreadable:
             return False
         return decision is not None and not decision.states & KEPT_BACK
 
     def last_use(self, entry: Entry) -> datetime | None:
         """When its person last used the mailbox (Reg. 7.2.a), also where the directory does not know it yet."""
-        return self._uses.last(entry)
+        return self._uses.last(entry, self._clock.steady_now())
 
     # ------------------------------------------------------------ open sessions
 
@@ -252,7 +256,7 @@ class Access:
             return holding.rights
         entry = self._snapshot.entries[mailbox_id]
         try:
-            decision = self.decide(mailbox_id, self._clock.steady_now())
+            decision = self.decide(mailbox_id)
         except FactsUnreadable as trouble:
             return self.signins.cut(self.refusals.unavailable(str(trouble)), signed_in, peer)
         # Who is still named is kept out by what happened to the mailbox: that is what has to be told, not the naming.
@@ -265,7 +269,7 @@ class Access:
         A state is told before a changed password: a restore, a reset and a new password end the session all the same.
         """
         try:
-            decision = self.decide(signed_in.mailbox_id, self._clock.steady_now())
+            decision = self.decide(signed_in.mailbox_id)
         except FactsUnreadable as trouble:
             return self.refusals.unavailable(str(trouble))
         if decision is not None and not decision.sends:
@@ -288,7 +292,7 @@ class Access:
         entry = next(filter(None, found), None)
         if entry is None or not self.sharing.holding(signed_in.mailbox_id, entry.mailbox_id).grants:
             return None
-        decision = self.decide(entry.mailbox_id, self._clock.steady_now())
+        decision = self.decide(entry.mailbox_id)
         if decision is None or not decision.states & {State.SUSPENDED, State.SEND_LOCKED}:
             return None
         return self.refusals.of_state(decision, entry.address) or self.refusals.of_sending(decision, entry.address)
@@ -523,15 +527,13 @@ class Access:
 
         `app`: the number of the app password that it was; `network`: from where, at a sign-in.
         """
-        try:
-            decision = self.decisions.of(entry, now)
-        except FactsUnreadable as trouble:
-            return self.refusals.unavailable(str(trouble))
-        refusal = self.refusals.of_state(decision, entry.address)
-        if refusal is not None:
-            return refusal
+        decision = self.judged(entry, self.refusals.of_state, now)
+        if isinstance(decision, Refusal):
+            return decision
         if self._needs_app(entry, app):
             return self.refusals.app_password_needed()
+        if app is not None and not self._apps.surely_lives(entry, app):
+            return self.refusals.unavailable(CLOCK)
         if app is not None and not self._apps.opens(entry, app, door):
             return self.refusals.app_password_elsewhere()
         if app is not None and network is not None:
@@ -540,6 +542,21 @@ class Access:
             self.used(entry.mailbox_id)
         account = AccountRef(entry.mailbox_id, entry.home)
         return SignedIn(entry.mailbox_id, entry.address, account, decision, actor, credential.version, app)
+
+    def judged(self, entry: Entry, judge: Judge, now: datetime | None = None) -> Decision | Refusal:
+        """Return what may be done with a mailbox, or why `judge` keeps somebody out; by the instant `now` alone, if given.
+
+        Nobody is let in or kept out by a clock that was just set: while nobody knows what time it is and it depends on that,
+        they come again (docs/decisions/0094).
+        """
+        try:
+            decisions = [self.decisions.of(entry, at) for at in ((now,) if now is not None else self._clock.readings())]
+        except FactsUnreadable as trouble:
+            return self.refusals.unavailable(str(trouble))
+        refusals = [judge(decision, entry.address) for decision in decisions]
+        if len({refusal and refusal.kind for refusal in refusals}) > 1:
+            return self.refusals.unavailable(CLOCK)
+        return refusals[-1] or decisions[-1]
 
     def _needs_app(self, entry: Entry, app: int | None) -> bool:
         """Whether the mailbox's own password is not enough, since this door cannot ask for a code."""

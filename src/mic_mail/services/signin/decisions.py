@@ -30,12 +30,12 @@ class Decisions:
         self._known.clear()
 
     def of(self, entry: Entry, now: datetime | None = None) -> Decision:
-        """What may be done with a mailbox now."""
-        now = now or self._clock.now()
+        """What may be done with a mailbox now, by the steady time, or at another instant that may be the present one."""
+        now = now or self._clock.steady_now()
         known = self._known.get(entry.mailbox_id, (entry,), now)
         if known is not None:
             return known
-        decision = decide(entry.kind, entry.facts, now, last_activity=self._uses.last(entry), settings=self._settings)
+        decision = decide(entry.kind, entry.facts, now, last_activity=self._uses.last(entry, now), settings=self._settings)
         return self._known.put(entry.mailbox_id, (entry,), Validity(now, decision.valid_until), decision)
 
     def forget(self, mailbox_id: int) -> None:

@@ -23,13 +23,17 @@ class LivingApps:
         self._known: dict[int, tuple[Entry, Apps]] = {}
 
     def living(self, entry: Entry, now: datetime | None = None) -> tuple[AppCredential, ...]:
-        """Those of a mailbox that open something now."""
-        now = now or self._clock.now()
-        return tuple(credential for credential, app in self._of(entry) if app.lives(now))
+        """Those of a mailbox that open something now, or may, while nobody knows what time it is (`Clock.readings`)."""
+        readings = (now,) if now is not None else self._clock.readings()
+        return tuple(credential for credential, app in self._of(entry) if any(map(app.lives, readings)))
 
     def lives(self, entry: Entry, number: int, now: datetime | None = None) -> bool:
         """Whether this one does."""
         return any(each.number == number for each in self.living(entry, now))
+
+    def surely_lives(self, entry: Entry, number: int) -> bool:
+        """Return whether this one opens something by every instant that may be the present one."""
+        return all(self.lives(entry, number, now) for now in self._clock.readings())
 
     def opens(self, entry: Entry, number: int, door: str) -> bool:
         """Whether this one was made for a door."""

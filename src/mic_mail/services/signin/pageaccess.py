@@ -16,7 +16,6 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.policy.facts import Fact
-from mic_mail.policy.lifecycle import FactsUnreadable
 from mic_mail.policy.secondfactor import latest_change
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.signin.access import Access
@@ -116,13 +115,9 @@ class PageAccess:
 
     def _admit(self, entry: Entry, credential: Credential, actor: str, now: datetime | None = None) -> Answered:
         """The page after the right password: in, or the state that forbids it."""
-        try:
-            decision = self._access.decisions.of(entry, now)
-        except FactsUnreadable as trouble:
-            return self._access.refusals.unavailable(str(trouble))
-        refusal = self._access.refusals.of_page(decision, entry.address)
-        if refusal is not None:
-            return refusal
+        decision = self._access.judged(entry, self._access.refusals.of_page, now)
+        if isinstance(decision, Refusal):
+            return decision
         asks = self.factor_of(entry) is not None  # for a code, which comes after this or came before it
         if decision.signs_in and not asks:  # who may only choose a password has not used the mailbox yet
             self._access.used(entry.mailbox_id)

@@ -48,14 +48,14 @@ class Uses:
         self.errands: set[asyncio.Task[None]] = set()
         """What is being told now."""
 
-    def last(self, entry: Entry) -> datetime | None:
-        """The last use of a mailbox, also where the directory does not know it yet."""
+    def last(self, entry: Entry, now: datetime) -> datetime | None:
+        """The last use of a mailbox, also where the directory does not know it yet; `now`: the present instant."""
         used = self._used.get(entry.mailbox_id)
-        return max(filter(None, (entry.last_activity, None if used is None else self._instant(used))), default=None)
+        return max(filter(None, (entry.last_activity, None if used is None else self._instant(used, now))), default=None)
 
-    def _instant(self, used: float) -> datetime:
-        """A use on the wall clock of now."""
-        return self._clock.now() - timedelta(seconds=self._clock.boottime() - used)
+    def _instant(self, used: float, now: datetime | None = None) -> datetime:
+        """The instant of a use, if the present one is `now`; by default as the wall clock has it."""
+        return (now or self._clock.now()) - timedelta(seconds=self._clock.boottime() - used)
 
     def used(self, mailbox_id: int, entry: Entry | None) -> bool:
         """A mailbox is used now; whether that is the first use of the day."""
