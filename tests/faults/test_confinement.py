@@ -1,16 +1,20 @@
 """What each kind of process of a server can reach: tried from inside, in a process that is confined as the server's are."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from harness import ProcessServer, config_for
 from mic_mail.cli.status import _confinement
@@ -53,7 +57,7 @@ MAY_WRITE = {
 MAY_CONNECT = {"scanner": {"worker"}, "controller": {"housekeeper"}, "servers": {"sender"}, "other": set()}
 MAY_START_PROGRAMS = {"worker"}
 MAY_HAVE_SOCKETS = {"worker", "sender", "housekeeper"}
-REFUSED = ("bind", "signal", "trace", "namespace", "mount", "device", "disk")
+REFUSED = ("bind", "signal", "trace", "tracing", "memory", "namespace", "mount", "device", "disk")
 """To all."""
 INSIDE = """\
 import ctypes, json, os, socket, stat, sys, threading
@@ -87,7 +91,9 @@ acts = {
     "datagram": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close(),
     "local": lambda: [end.close() for end in socket.socketpair()],
     "signal": lambda: os.kill(parent, 0),
-    "trace": lambda: called(libc.ptrace(16, parent, 0, 0)),
+    "trace": lambda: called(libc.ptrace(0x4206, parent, 0, 0)),  # PTRACE_SEIZE: does not stop it
+    "tracing": lambda: called(libc.ptrace(7, os.getpid(), 0, 0)),  # the kernel itself would say ESRCH
+    "memory": lambda: called(libc.process_vm_readv(os.getpid(), None, 0, None, 0, 0)),
     "namespace": lambda: called(libc.unshare(0x10000000)),
     "mount": lambda: called(libc.mount(b"none", str(data / "mail").encode(), b"tmpfs", 0, None)),
     "device": lambda: os.mknod(data / "mail" / "device", 0o600 | stat.S_IFCHR, os.makedev(1, 3)),
@@ -304,6 +310,50 @@ def test_a_reload_replaces_who_may_not_read_a_file_that_took_anothers_place(serv
     fresh.write_text("two")
     fresh.replace(password)
     assert reload(server, "sender") == [("process_replaced", "sender")]
+
+
+def test_a_key_is_in_the_memory_of_those_alone_that_may_read_it(server: ProcessServer) -> None:
+    """Of processes that were started again after a reload too: neither they nor the supervisor have a trace of TLS's key."""
+    key = load_pem_private_key(server.config.key.read_bytes(), None)
+    assert isinstance(key, EllipticCurvePrivateKey)
+    number = key.private_numbers().private_value.to_bytes(key.key_size // 8, "big")
+    before = {one["name"]: one["pid"] for one in server.status()["processes"]}
+
+    def reloads() -> int:
+        return sum(event["event"] == "configuration_reloaded" for event in server.events())
+
+    reloads_before = reloads()
+    server.process.send_signal(signal.SIGHUP)
+    while reloads() == reloads_before:
+        time.sleep(0.05)
+    for name in ("house", "sender", "index"):
+        os.kill(before[name], signal.SIGKILL)
+    server.wait_for(
+        lambda state: all(
+            one["ready"] and (one["pid"] != before[one["name"]]) is (one["name"] in ("house", "sender", "index"))
+            for one in state["processes"]
+        )
+    )
+    processes = {"supervisor": server.process.pid} | {one["name"]: one["pid"] for one in server.status()["processes"]}
+    try:
+        holding = {name for name, pid in processes.items() if is_in_memory(pid, number)}
+    except PermissionError:
+        pytest.skip("this account may not look into the memory of its own processes")
+    assert holding == {"worker0", "web"}
+
+
+def is_in_memory(pid: int, octets: bytes) -> bool:
+    """Whether what a process has written anywhere in its memory holds these octets."""
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            span, rights = line.split()[:2]
+            begin, end = (int(each, 16) for each in span.split("-"))
+            if rights.startswith("rw"):
+                memory.seek(begin)
+                with contextlib.suppress(OSError):  # given back meanwhile
+                    if octets in (memory.read(end - begin) or b""):
+                        return True
+    return False
 
 
 def test_a_reload_replaces_who_is_confined_too_closely(server: ProcessServer, ports: dict[str, int]) -> None:

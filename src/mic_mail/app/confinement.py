@@ -18,6 +18,7 @@ server.
 
 import os
 from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,6 +29,7 @@ from mic_mail.directory.looking import file_of
 from mic_mail.net import collectors, dns
 from mic_mail.outbound.policies import HTTPS_PORT
 from mic_mail.process import denied_calls, landlock
+from mic_mail.process.forking import run_apart
 from mic_mail.process.landlock import Rules
 from mic_mail.process.protection import Protection
 from mic_mail.services.handover import inventory
@@ -59,7 +61,7 @@ def prepare(config: Config) -> None:
     """Make, before anybody is confined, what processes are allowed by name: a file that comes later is nobody's."""
     for key in (config.server.data_dir / DECOY_KEY, config.server.data_dir / secondfactors.KEY):
         if not key.exists():
-            load_secret(key)
+            run_apart(partial(load_secret, key))  # no key in the memory of whoever is forked later
     for folder in (config.server.data_dir / SCRATCH, config.policies_dir, *_put_aside(config), *_kept_for_long(config)):
         folder.mkdir(mode=0o700, exist_ok=True)
 

@@ -49,6 +49,12 @@ class Forked:
                 self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
 
+    def wait(self) -> int:
+        """The exit code as `poll` has it, once it has ended."""
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.returncode
+
     def kill(self) -> None:
         """At once."""
         if self.poll() is None:  # until then the number is nobody else's
@@ -70,6 +76,28 @@ def fork(work: Callable[[], int], keep: Collection[int], name: str) -> Forked:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return Forked(pid)
+
+
+def run_apart(work: Callable[[], bytes]) -> bytes:
+    """Do `work` in a child and return its result; nothing that it reads stays in the memory that later children share. Blocks.
+
+    `ChildProcessError` where it does not end well."""
+    ours, theirs = os.pipe()
+
+    def write() -> int:
+        with open(theirs, "wb") as pipe:
+            pipe.write(work())
+        return 0
+
+    with open(ours, "rb") as pipe:
+        try:
+            child = fork(write, (theirs,), "apart")
+        finally:
+            os.close(theirs)
+        found = pipe.read()
+    if (code := child.wait()) != 0:
+        raise ChildProcessError(f"a child that was to look at something ended with {code}")
+    return found
 
 
 def _be(work: Callable[[], int], keep: Collection[int], name: str, mask: set[int | signal.Signals]) -> NoReturn:

@@ -5,17 +5,21 @@ Blocking; ends before any child is started.
 
 import contextlib
 import errno
+import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 from mic_mail.config import problems
 from mic_mail.config.model import Config
+from mic_mail.config.problems import Problem
 from mic_mail.directory.looking import trouble_with
 from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason as system_reason
 from mic_mail.net import listeners as net
 from mic_mail.net.listeners import CannotListen, Listener
 from mic_mail.process import privileges
+from mic_mail.process.forking import run_apart
 from mic_mail.process.privileges import Account
 
 BIND_ATTEMPTS = 10
@@ -56,7 +60,7 @@ def look_ahead(config: Config) -> None:
 
     Nothing of either stays open: a supervisor has neither SQLite nor TLS.
     """
-    problem = next(problems.certificate(config), None)
+    problem = next(iter(certificate_problems(config)), None)
     if problem is not None:
         raise CannotServe(
             Text(f"{problem.key}: {problem.reason.vi}.", f"{problem.key}: {problem.reason.en}."), remedy=problem.remedy
@@ -64,6 +68,17 @@ def look_ahead(config: Config) -> None:
     trouble = trouble_with(config.directory_url)
     if trouble is not None:
         raise trouble
+
+
+def certificate_problems(config: Config) -> list[Problem]:
+    """What is wrong with certificates and keys. A child reads them: of what the supervisor read each process that it starts
+    later would have the remains in its memory, also those that may not have a key (docs/decisions/0097)."""
+
+    def look() -> bytes:
+        return json.dumps([asdict(problem) for problem in problems.certificate(config)]).encode()
+
+    found = json.loads(run_apart(look))
+    return [Problem(each["key"], Text(**each["reason"]), Text(**each["remedy"])) for each in found]
 
 
 def workers(config: Config) -> int:

@@ -27,7 +27,6 @@ from pathlib import Path
 from mic_mail.clock import Clock
 from mic_mail.config.changes import changes
 from mic_mail.config.model import Config
-from mic_mail.config.problems import certificate
 from mic_mail.errors import MicMailError
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
@@ -37,6 +36,7 @@ from mic_mail.net.sharing import new_page
 from mic_mail.process.channel import Channel, ChildSpec, Message
 from mic_mail.process.feed import PREFIX
 from mic_mail.process.forking import Forked, fork
+from mic_mail.process.startup import certificate_problems
 from mic_mail.process.systemd import Notifier
 
 STATUS_SOCKET = "status"
@@ -454,7 +454,7 @@ class Supervisor:
         """A configuration by which a child could be started, or what is wrong with it."""
         try:
             fresh = self._reread()
-            mistakes = [f"{each.key}: {each.reason.en}" for each in certificate(fresh)]
+            mistakes = [f"{each.key}: {each.reason.en}" for each in certificate_problems(fresh)]
         except MicMailError as error:
             return None, str(error).splitlines()
         except Exception as error:  # noqa: BLE001 - whatever stands in the file, the server goes on

@@ -10,7 +10,7 @@ from mic_mail.process.forking import EXIT_UNFORESEEN, HEAP
 SETUP = """\
 import ctypes, gc, os, signal, socket, sys, time
 from pathlib import Path
-from mic_mail.process.forking import fork
+from mic_mail.process.forking import fork, run_apart
 
 def end(child):
     while child.poll() is None:
@@ -190,3 +190,23 @@ print(sorted(unwanted & set(sys.modules)), loaded <= set(sys.modules))
 print(gc.isenabled())
 """
     assert run(code) == "1 []\n[] True\nTrue\n"
+
+
+def test_what_a_child_looks_at_stays_with_it() -> None:
+    """Its result comes back, however long; an end that is not good is an error; no descriptor is left open."""
+    code = """
+before = os.listdir("/proc/self/fd")
+known = []
+def look():
+    known.append(1)
+    return b"x" * 1_000_000
+print(len(run_apart(look)), known)
+for bad in (lambda: 1 / 0, lambda: os.kill(os.getpid(), signal.SIGKILL)):
+    try:
+        run_apart(bad)
+    except ChildProcessError as error:
+        print(error)
+print(os.listdir("/proc/self/fd") == before)
+"""
+    ends = [f"a child that was to look at something ended with {code}" for code in (EXIT_UNFORESEEN, -9)]
+    assert run(code).splitlines() == ["1000000 []", *ends, "True"]
