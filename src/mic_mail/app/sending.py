@@ -92,6 +92,11 @@ class SendingMail:
             self._senders.forget_ways()
         self._senders.wake()
 
+    def clock_moved(self) -> None:
+        """The wall clock was set, or a step of it is believed."""
+        self._policies.clock_moved()
+        self._senders.clock_moved()
+
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
         """What does not end before `drain`: a process where it does all the same sends no more, and must not stay."""

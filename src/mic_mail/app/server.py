@@ -132,7 +132,13 @@ async def open_server(
     )
     duties.start()
     sending = _begin_sending(rooms) if sender else None
-    watcher = ClockWatcher(rooms.clock, does_mark_agree=rooms.does_mark_agree, stepped=rooms.access.clock_moved, log=rooms.log)
+
+    def stepped() -> None:
+        rooms.access.clock_moved()
+        if sending is not None:
+            sending.clock_moved()
+
+    watcher = ClockWatcher(rooms.clock, does_mark_agree=rooms.does_mark_agree, stepped=stepped, log=rooms.log)
     rooms.spawn(watcher.run())
     return Server(rooms, doors, duties, watcher, web, sending, secret)
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from weakref import WeakSet
 
 from mic_mail.clock import Clock
 from mic_mail.outbound import dane
@@ -64,6 +65,8 @@ class Connections:
         self._closing: set[asyncio.Task[None]] = set()
         self._contexts: dict[Path | None, tuple[float, ssl.SSLContext]] = {}
         self._unchecked = _unchecked()
+        self._keepable: WeakSet[Peer] = WeakSet()
+        """Those whose certificates were looked at by the clock as it is now."""
         self.used = {"new": 0, "kept": 0}
         """How often a connection was given out, by whether it had served before."""
 
@@ -90,6 +93,7 @@ class Connections:
         if terms.smarthost is not None and terms.smarthost.login:
             await self._sign_in(peer, terms.smarthost)
         self.used["new"] += 1
+        self._keepable.add(peer)
         return peer
 
     async def _assured(self, address: str, terms: Terms) -> Peer:
@@ -179,7 +183,7 @@ class Connections:
 
     async def give_back(self, address: str, terms: Terms, peer: Peer) -> None:
         """It may serve another message; or has served enough."""
-        if not peer.may_serve or peer.sent >= self._settings.messages:
+        if not peer.may_serve or peer.sent >= self._settings.messages or peer not in self._keepable:
             self._close(peer.close())
         else:
             self._idle[_key(address, terms)].append(_Idle(peer, self._clock.monotonic()))
@@ -194,6 +198,16 @@ class Connections:
             if not kept:
                 del self._idle[key]
 
+    def clock_moved(self) -> None:
+        """The clock was set: what a certificate was worth until now is no reason to use its connection for another message."""
+        self._keepable.clear()
+        self._close_kept()
+
+    def _close_kept(self) -> None:
+        for idle in [one for kept in self._idle.values() for one in kept]:
+            self._close(idle.peer.close())
+        self._idle.clear()
+
     def _close(self, goodbye: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(goodbye)
         self._closing.add(task)
@@ -201,9 +215,7 @@ class Connections:
 
     async def close(self) -> None:
         """Of all that are kept."""
-        for idle in [one for kept in self._idle.values() for one in kept]:
-            self._close(idle.peer.close())
-        self._idle.clear()
+        self._close_kept()
         if self._closing:
             await asyncio.wait(list(self._closing))
 

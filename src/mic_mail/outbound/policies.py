@@ -6,6 +6,8 @@ anew when the record has another id, and each day while it is used, so that it d
 
     sts/tmp/DOMAIN    while it is written       sts/live/DOMAIN    the policy, its id, when it was fetched; durable
 
+A certificate is looked at by the wall clock: while that is not settled nothing that was fetched, or not, is remembered.
+
 One process writes. A file that cannot be read is no policy, and gives its place to the next. Belongs to a loop.
 """
 
@@ -121,6 +123,10 @@ class Policies:
         policy, is_certain = await asyncio.shield(task)
         return (policy if policy is not None and policy.mode is not Mode.NONE else None), is_certain
 
+    def clock_moved(self) -> None:
+        """The clock was set: what could not be fetched until now may be asked for again."""
+        self._failed = _Failures()
+
     async def run(self) -> None:
         """Fetch anew what is used, before it ends; until cancelled."""
         while True:
@@ -177,7 +183,7 @@ class Policies:
             return None, False
 
     async def _fetched(self, domain: str, policy_id: str) -> Policy | None:
-        name, settings = f"mta-sts.{domain}", self._settings
+        name, settings, is_settled = f"mta-sts.{domain}", self._settings, self._clock.is_settled()
         try:
             addresses = (await self._resolver.addresses(name)).values[: 2 * MOST_ADDRESSES]
             context = await self._lanes.io(_context, settings.authorities)
@@ -187,10 +193,12 @@ class Policies:
             )
             policy = sts.parse(octets)
         except (NotFetched, NotAPolicy, NoSuchName, NotAName, DnsUnavailable, OSError) as error:
-            self._failed.note(domain, policy_id, self._clock.monotonic())
+            if is_settled and self._clock.is_settled():
+                self._failed.note(domain, policy_id, self._clock.monotonic())
             self._tell("tls_policy_not_fetched", domain=domain, policy=policy_id, error=str(error))
             return None
-        await self._keep(domain, _Kept(policy, policy_id, self._clock.steady_us()))
+        if is_settled and self._clock.is_settled():
+            await self._keep(domain, _Kept(policy, policy_id, self._clock.steady_us()))
         return policy
 
     # ------------------------------------------------------------ what is kept

@@ -347,6 +347,29 @@ async def test_a_clock_that_is_ahead_for_a_moment(tmp_path: Path) -> None:
         assert await desk.mode() == "enforce"
 
 
+async def test_nothing_is_remembered_of_certificates_at_a_false_time(tmp_path: Path) -> None:
+    """What was fetched serves once and is not kept; what was not is asked for again at once, also if the time was believed."""
+    async with desks(tmp_path) as desk:
+        right = desk.clock.now()
+        desk.clock.set_to(right - 400 * DAY)
+        assert await desk.mode() == "enforce"
+        assert not list((desk.folder / "sts" / "live").iterdir())
+        desk.server.reply = answer(b"", status="404 Gone")
+        for tries in (1, 2):
+            assert await desk.mode() is None
+            assert len(desk.events("tls_policy_not_fetched")) == tries
+        desk.clock.believe(desk.clock.now())
+        for _ in range(2):
+            assert await desk.mode() is None
+            assert len(desk.events("tls_policy_not_fetched")) == 3
+        desk.clock.set_to(right)
+        desk.clock.believe(right)
+        desk.policies.clock_moved()
+        desk.server.reply = answer(policy())
+        assert await desk.mode() == "enforce"
+        assert list((desk.folder / "sts" / "live").iterdir())
+
+
 async def test_what_goes_wrong_within_us_as_they_are_fetched_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log says so, and the next round comes: mail goes by what is known."""
     monkeypatch.setattr("mic_mail.outbound.policies.LOOK_SECONDS", 0.01)

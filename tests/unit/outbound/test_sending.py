@@ -22,6 +22,7 @@ from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
 from mic_mail.net.tls import self_signed, write_pair
+from mic_mail.outbound.assurance import Terms
 from mic_mail.outbound.connections import ConnectionSettings
 from mic_mail.outbound.peer import Patience
 from mic_mail.outbound.policies import Policies, PolicySettings
@@ -179,6 +180,27 @@ async def test_messages_leave(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert one.connections == 1, "the connection was kept"
     assert office.told == []
+
+
+async def test_connections_from_before_the_clock_was_set(tmp_path: Path) -> None:
+    """They serve no other message, whether they were idle then or in use: certificates were looked at by another time."""
+    one = Server(OPEN)
+    async with offices(tmp_path, {"127.0.0.2": one}, ZONE) as office, office.sending() as senders:
+        office.put("A", "b@one.example")
+        await senders.look()
+        await office.until()
+        senders.clock_moved()
+        office.put("B", "b@one.example")
+        await senders.look()
+        await office.until()
+        assert senders.transactions == {"new": 2, "kept": 0}
+        connections, terms = senders._connections, Terms("mx1.one.example")
+        peer = connections.kept("127.0.0.2", terms)
+        assert peer is not None
+        senders.clock_moved()
+        await connections.give_back("127.0.0.2", terms, peer)
+        assert connections.kept("127.0.0.2", terms) is None
+    assert one.messages == [STUFFED] * 2
 
 
 async def test_the_next_exchanger_where_the_first_is_of_no_use(tmp_path: Path) -> None:

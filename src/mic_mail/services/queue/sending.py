@@ -169,6 +169,11 @@ class Senders:
         """Ask anew where mail goes."""
         self._ways.forget_all()
 
+    def clock_moved(self) -> None:
+        """The clock was set: certificates are looked at anew, those of policies and those of connections that are kept."""
+        self._ways.forget_all()
+        self._connections.clock_moved()
+
     def wake(self) -> None:
         """Sending was paused, or goes on."""
         self._news.set()
