@@ -5,6 +5,7 @@ data, open sessions are still open, and no instant on record lies ahead.
 """
 
 import contextlib
+import email
 import http.client
 import imaplib
 import os
@@ -17,6 +18,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from email.policy import default
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ from population import Population
 BEGIN = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 SETTINGS: dict[str, Any] = {
     "auth": {"cleartext": True},
-    "listen": {"doors": ("smtp", "submission", "imap", "pop3", "ldap", "https")},
+    "listen": {"doors": ("smtp", "submission", "imap", "imaps", "pop3", "ldap", "https")},
     "sending": {"smarthost": "127.0.0.1:1", "smarthost_tls": "offered"},
 }
 PEOPLE = ("dvbe", "ttlan", "ndan", "idle", "leaver")
@@ -241,6 +243,13 @@ class Office:
             if event["at"] > self._late.isoformat():
                 yield f"an event of {event['at']}"
 
+    def notices(self, local: str) -> list[str]:
+        """The English subjects of what the Centre has written into a mailbox."""
+        home = self.config.mail_root / "mic.gov.vn" / local / "Maildir"
+        messages = [email.message_from_bytes(path.read_bytes(), policy=default) for path in home.glob("cur/*")]
+        written = [each for each in messages if each["auto-submitted"] == "auto-generated"]
+        return sorted(each["subject"].partition(" / ")[2] for each in written)
+
     def sessions_go_on(self) -> None:
         for local, session in self.sessions.items():
             assert session.noop()[0] == "OK", local
@@ -370,6 +379,70 @@ def test_codes_of_a_believed_false_time_close_nothing(tmp_path: Path) -> None:
         office.stop()
 
 
+def test_notices_of_a_believed_false_time_are_void(tmp_path: Path) -> None:
+    """20 days ahead for so long that it is believed: a warning that is sent then is taken back once the clock is right, to its
+    mailbox and the Centre, once; in 20 days it comes again, and whoever has no notice from ahead hears nothing."""
+    office, void = Office(tmp_path), "Correction: notices sent by a wrong clock"
+    office.issue("support", days=1)
+    try:
+        office.set_clock(office.clock.right + timedelta(days=20))
+        office.server.call(office.server.running.server.clock_watcher.look())
+        office.pass_seconds(2 * 3600)
+        office.server.housekeep()
+        warning = "Mailbox will be suspended on 28 December 2026"
+        assert (office.notices("idle"), void in office.notices("support")) == ([warning], False)
+        for _ in range(2):
+            office.put_right()
+            office.check(written=False)
+            office.server.housekeep()
+            assert office.notices("idle") == [void, warning]
+            assert [office.notices("support").count(void), office.notices("ttlan")] == [1, []]
+            office.set_clock(office.clock.right + timedelta(days=1))
+            office.server.call(office.server.running.server.clock_watcher.look())
+        office.put_right()
+        office.pass_seconds(20 * DAY)
+        office.server.housekeep()
+        assert office.notices("idle") == [void, warning, warning]
+    finally:
+        office.stop()
+
+
+def test_a_session_of_tls_lets_nobody_in(tmp_path: Path) -> None:
+    """One that is resumed over a set of the clock, forward, back or right again, tells nothing of who may sign in: who is not
+    signed in sees nothing, and a sign-in is answered as by a new session; after a renewal of the keys it is made anew."""
+    office = Office(tmp_path)
+    context, session = office.server.tls(), None
+
+    def sign_in(local: str) -> tuple[bool, bytes]:
+        nonlocal session
+        plain = socket.create_connection((office.server.host, office.server.ports["imaps"]), 30)
+        with context.wrap_socket(plain, server_hostname="localhost", session=session) as client, client.makefile("rwb") as wire:
+            wire.readline()
+            said = b""
+            for line in (b"a SELECT INBOX", b'b LOGIN %s "%s"' % (local.encode(), PASSWORD.encode())):
+                wire.write(line + b"\r\n")
+                wire.flush()
+                while not (answer := wire.readline()).startswith(line[:1]):
+                    assert answer
+                said = answer.split()[1]
+                assert line[:1] == b"b" or said in (b"BAD", b"NO")
+            session, is_resumed = client.session, client.session_reused
+        return bool(is_resumed), said
+
+    try:
+        assert sign_in("idle") == (False, b"OK")
+        for days in (400, 0, -400, 0):
+            office.clock.set_to(office.clock.right + timedelta(days=days))
+            assert sign_in("idle") == (True, b"OK" if office.by_imap("idle") else b"NO")
+        assert office.by_imap("idle")
+        doors = office.server.running.server.doors
+        assert doors is not None
+        doors.renew_tls(silent=True)
+        assert sign_in("idle") == (False, b"OK")
+    finally:
+        office.stop()
+
+
 async def test_a_clock_that_is_put_right_while_it_is_asked_about(tmp_path: Path) -> None:
     """What lies ahead of a false time alone is no false instant: it stays as it is."""
     clock, lanes = TrueClock(BEGIN), Lanes(io_threads=1, hash_threads=1)
@@ -384,7 +457,7 @@ async def test_a_clock_that_is_put_right_while_it_is_asked_about(tmp_path: Path)
     async def refresh() -> None: ...
 
     log = MailLog(tmp_path / "log", "housekeeper", clock=clock)
-    false_instants = FalseInstants(directory, is_trusted, refresh, lanes=lanes, clock=clock, log=log)
+    false_instants = FalseInstants(directory, is_trusted, refresh, refresh, lanes=lanes, clock=clock, log=log)
     clock.set_to(BEGIN - timedelta(days=40))
     await false_instants.round()
     assert directory.entry(mailbox.mailbox_id).last_activity == BEGIN

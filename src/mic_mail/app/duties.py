@@ -193,14 +193,20 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         Duty("outcomes", NOTICES_SECONDS, _outcomes(rooms, life).round, by_clock=True),
         Duty("handovers", HANDOVER_SECONDS, _handover_marks(rooms).round),
         Duty("directory_changes", CHANGES_SECONDS, directory_changes),
-        Duty("false_instants", FALSE_INSTANTS_SECONDS, _false_instants(rooms).round),
+        Duty("false_instants", FALSE_INSTANTS_SECONDS, _false_instants(rooms, life).round),
         Duty("reclaim", RENEWED_SECONDS, _reclaim_rounds(rooms, life).round),
     ]
 
 
-def _false_instants(rooms: Rooms) -> FalseInstants:
+def _false_instants(rooms: Rooms, life: LifeNotices) -> FalseInstants:
     return FalseInstants(
-        rooms.directory, rooms.is_clock_trusted, rooms.access.refresh, lanes=rooms.lanes, clock=rooms.clock, log=rooms.log
+        rooms.directory,
+        rooms.is_clock_trusted,
+        rooms.access.refresh,
+        life.correct,
+        lanes=rooms.lanes,
+        clock=rooms.clock,
+        log=rooms.log,
     )
 
 

@@ -38,7 +38,6 @@ from mic_mail.directory.model import (
     Mailbox,
     Person,
     Role,
-    SentNotice,
     Unit,
 )
 from mic_mail.directory.officers import Officers
@@ -56,7 +55,7 @@ from mic_mail.directory.records import (
 )
 from mic_mail.directory.requests import Requests
 from mic_mail.directory.secondfactors import SecondFactors
-from mic_mail.directory.sentnotices import SentNotices
+from mic_mail.directory.sentnotices import SentNotices, void_ahead
 from mic_mail.directory.signatories import Signatories
 from mic_mail.directory.snapshot import EMPTY, Credential, Entry, Snapshot
 from mic_mail.directory.tables import Tables
@@ -396,7 +395,7 @@ class Directory:
         return self._change(work)
 
     def mend_instants_ahead(self, now: datetime, tolerance: timedelta) -> Mended:
-        """Uses that are still to come happened by `now`; notices that are still to be sent were not sent.
+        """Uses that are still to come happened by `now`; notices that are still to be sent are void.
 
         Only for a caller whose clock is trusted."""
         late = now + tolerance
@@ -409,10 +408,7 @@ class Directory:
             apps = list(session.scalars(select(AppPasswordRow).where(AppPasswordRow.used_at > late)))
             for app in apps:
                 app.used_at = now
-            notices = list(session.scalars(select(SentNotice).where(SentNotice.sent_at > late)))
-            for notice in notices:
-                session.delete(notice)
-            return Mended(len(used), len(apps), len(notices))
+            return Mended(len(used), len(apps), void_ahead(session, now, late))
 
         return self._change(work)
 

@@ -98,6 +98,24 @@ def certificate_ending(name: str, file: str, ends_at: datetime, *, has_ended: bo
     )
 
 
+@notice("10.2", Reader.CENTRE, count=2, mailboxes=1, at=MIDNIGHT)
+def notices_void(count: int, mailboxes: int, at: datetime) -> Letter:
+    """So many notices were sent while the server's clock was ahead, some about mailboxes; it was right again at `at`."""
+    cited, when = clause("10.2"), dates.instant(at)
+    return Letter(
+        Text("Đính chính thông báo do đồng hồ máy chủ chạy sai", "Correction: notices sent by a wrong clock"),
+        Text(
+            f"Đồng hồ của máy chủ đã chạy nhanh và đã được chỉnh đúng. {count} thông báo ghi ngày sau {when.vi} không có giá "
+            f"trị; {mailboxes} hộp thư liên quan đã được báo. Thông báo nào đúng sẽ được gửi lại khi đến hạn. Các việc được "
+            f"ghi vào hồ sơ trong thời gian đó xem bằng: mic-mail clock records ({cited.vi}).",
+            f"The server's clock was ahead and has been set right. {counted(count, 'notice', 'notices')} dated after {when.en} "
+            f"{'is' if count == 1 else 'are'} void; {counted(mailboxes, 'mailbox', 'mailboxes')} concerned "
+            f"{'has' if mailboxes == 1 else 'have'} been told. Those that hold will be sent again when they are due. What was "
+            f"put on record meanwhile is listed by: mic-mail clock records ({cited.en}).",
+        ),
+    )
+
+
 _RULES = {
     "sprayed": Text(
         "mạng này vừa thử mật khẩu của {count} hộp thư hoặc tên khác", "that network had just tried {count} other names"

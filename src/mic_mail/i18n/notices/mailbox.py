@@ -176,6 +176,21 @@ def restored(address: str) -> Letter:
     )
 
 
+@notice("10.2", Reader.OWNER, address=ADDRESS, at=MIDNIGHT)
+def notices_void(address: str, at: datetime) -> Letter:
+    """Notices about the mailbox were sent while the server's clock was ahead; it was right again at `at`."""
+    cited, when = clause("10.2"), dates.instant(at)
+    return Letter(
+        Text("Đính chính thông báo do đồng hồ máy chủ chạy sai", "Correction: notices sent by a wrong clock"),
+        Text(
+            f"Đồng hồ của máy chủ đã chạy nhanh và đã được chỉnh đúng. Các thông báo của Trung tâm về hộp thư {address} ghi "
+            f"ngày sau {when.vi} không có giá trị. Thông báo nào đúng sẽ được gửi lại khi đến hạn ({cited.vi}).",
+            f"The server's clock was ahead and has been set right. Notices from the Centre about mailbox {address} that are "
+            f"dated after {when.en} are void. Those that hold will be sent again when they are due ({cited.en}).",
+        ),
+    )
+
+
 @notice("7.2.c", Reader.OWNER, address=ADDRESS, accepted_at=MIDNIGHT, recipients=["ttlan@mic.gov.vn", "pqlong@mic.gov.vn"])
 def not_sent(address: str, accepted_at: datetime, recipients: Sequence[str]) -> Letter:
     """A message waited in the queue when its sender was suspended (7.2.c), and the Centre has dropped it."""

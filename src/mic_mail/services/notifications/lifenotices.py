@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from mic_mail.clock import Clock
+from mic_mail.clock import Clock, Validity
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
@@ -83,9 +83,8 @@ class LifeNotices:
         self._read_by: object = None
         self._begun: datetime | None = None
         """When the server began to send notices, once it was asked for."""
-        self._next: dict[int, tuple[tuple[Entry, ...], datetime | None]] = {}
-        """By mailbox, as what it and who was named in it were looked at last, and when to look again; None: not before one of
-        them changes."""
+        self._next: dict[int, tuple[tuple[Entry, ...], Validity]] = {}
+        """By mailbox, as what it and who was named in it were looked at last, and the span in which nothing new is due."""
 
     async def look(self) -> None:
         """Send what is due now and was not sent."""
@@ -101,7 +100,7 @@ class LifeNotices:
             piece = open_now[start : start + AT_ONCE]
             for on, found in await self._lanes.io(_outlooks, piece, now, settings, days, self._begun):
                 done = await self._send(on[0], found, settings) if found.due else True
-                self._next[on[0].mailbox_id] = (on, found.again_at if done else now + AGAIN)
+                self._next[on[0].mailbox_id] = (on, Validity(now, found.again_at if done else now + AGAIN))
 
     def _is_open(self, on: tuple[Entry, ...], now: datetime) -> bool:
         known = self._next.get(on[0].mailbox_id)
@@ -111,7 +110,7 @@ class LifeNotices:
             or any(was is not now_is for was, now_is in zip(known[0], on, strict=True))
         ):
             return True
-        return known[1] is not None and known[1] <= now
+        return not known[1].holds(now)
 
     async def _send(self, entry: Entry, found: Outlook, settings: LifecycleSettings) -> bool:
         """Whether each notice of the mailbox has gone out or had gone out before."""
@@ -196,11 +195,35 @@ class LifeNotices:
 
     async def _publish(self, reader: Entry, posted: Posted, key: str) -> None:
         """Into one mailbox; what it has of this key already stays the only one."""
-        ref, origin = AccountRef(reader.mailbox_id, reader.home), f"{key}@{reader.mailbox_id}:{posted.reader}"
+        ref = AccountRef(reader.mailbox_id, reader.home)
+        origin = f"{await self._lanes.io(self._directory.sent.origin, key)}@{reader.mailbox_id}:{posted.reader}"
         await self._accounts.write(
             ref,
             lambda: self._notices().deliver(reader, posted.letter, origin=origin, in_reply_to=posted.in_reply_to),
         )
+
+    async def correct(self) -> None:
+        """Tell whoever has read notices of a clock that was ahead that these are void: each mailbox that they were about,
+        and the Centre."""
+        void = await self._lanes.io(self._directory.sent.void)
+        if not void:
+            return
+        config, snapshot, now = self._config(), self._snapshot(), self._clock.now()
+        settings, about = lifecycle_settings(config, snapshot.working_days), {_mailbox_of(key) for key in void.values()}
+        entries = [entry for entry in snapshot if entry.mailbox_id in about]
+        batch = f"correction:{next(iter(void))}"
+        try:
+            support = self._centre(settings, now)
+            for entry in entries:
+                posted = Posted(Reader.OWNER, mailbox.notices_void(entry.address, now))
+                await self._publish(entry, posted, batch)
+                if (unit := await self._lanes.io(self._unit_of, entry, settings, now)) is not support:
+                    await self._publish(unit, posted, f"{batch}:{entry.mailbox_id}")
+            await self._publish(support, Posted(Reader.CENTRE, centre.notices_void(len(void), len(entries), now)), batch)
+        except Exception as error:  # noqa: BLE001 - one mailbox that takes nothing now: at the next start, or step of the clock
+            self._log.event("notice_failed", notice="notices_void", mailbox=config.support, **failure(error))
+            return
+        await self._lanes.io(self._directory.sent.told_void, void)
 
     # ------------------------------------------------------------ readers
 
@@ -267,6 +290,13 @@ class LifeNotices:
         settings = lifecycle_settings(self._config(), self._snapshot().working_days)
         spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
         return next((span.since for span in reversed(spans) if span.state is State.RECLAIMED), None)
+
+
+def _mailbox_of(key: str) -> int | None:
+    """Return the mailbox that a notice of its life is about; None: it is another notice."""
+    kind, _, rest = key.partition(":")
+    number = rest.partition(":")[0]
+    return int(number) if kind in tuple(Kind) and number.isdigit() else None
 
 
 def _of_vacancy(address: str, vacancy: Vacancy, *, is_over: bool) -> Iterator[Posted]:

@@ -1,9 +1,10 @@
 """Instants on record that are still to come, though they say what has happened: mended once the clock is trusted again.
 
 A server that was started under a false clock, or believed one for long, recorded by it. The last use of a mailbox or an app
-password that lies ahead becomes the present instant, by which it happened at the latest. A notice that was sent ahead counts as
-not sent, so that it goes when it is due, and a code of a second factor from ahead as not shown, so that those of now are good
-(`docs/decisions/0094`). Facts and acts stay as they are: `services.operations.false_records` finds them for people.
+password that lies ahead becomes the present instant, by which it happened at the latest. A notice that was sent ahead is
+void: its readers are told so, and it goes again when it is due. A code of a second factor from ahead counts as not shown, so
+that those of now are good (`docs/decisions/0094`). Facts and acts stay as they are: `services.operations.false_records` finds
+them for people.
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,14 +27,17 @@ class FalseInstants:
         directory: Directory,
         is_trusted: Callable[[], Awaitable[bool]],
         refresh: Callable[[], Awaitable[object]],
+        correct: Callable[[], Awaitable[None]],
         *,
         lanes: Lanes,
         clock: Clock,
         log: MailLog,
     ) -> None:
+        """`correct` tells the readers of void notices."""
         self._directory = directory
         self._is_trusted = is_trusted
         self._refresh = refresh
+        self._correct = correct
         self._lanes = lanes
         self._clock = clock
         self._log = log
@@ -60,6 +64,7 @@ class FalseInstants:
                 second_factors=factors,
             )
             await self._refresh()
+        await self._correct()
 
     def _now(self) -> tuple[datetime, float]:
         """The wall clock, and by how much it is ahead of the time since boot."""

@@ -33,7 +33,9 @@ def remind(directory: Directory, store: MailStore, config: Config, clock: Clock,
     lines = [_line(due) for due in late[:MOST_NAMED]]
     if len(late) > MOST_NAMED:
         lines.append(texts.and_more(len(late) - MOST_NAMED))
-    Notices(store, config, clock).deliver(support, texts.requests_overdue(len(late), texts.listed(*lines)), origin=key)
+    Notices(store, config, clock).deliver(
+        support, texts.requests_overdue(len(late), texts.listed(*lines)), origin=directory.sent.origin(key)
+    )
     directory.sent.put({key}, clock.now())
     return True
 

@@ -152,7 +152,7 @@ class WeeklyReminders:
         return True
 
     def _tell(self, reader: Entry, letter: Letter, key: str) -> None:
-        self._notices().deliver(reader, letter, origin=key)
+        self._notices().deliver(reader, letter, origin=self._directory.sent.origin(key))
 
 
 def _is_open(decision: Decision) -> bool:
