@@ -136,7 +136,7 @@ class Office:
         client.request("PROPFIND", "/dav/", headers={"Authorization": f"Basic {credentials}", "Depth": "0"})
         status = client.getresponse().status
         client.close()
-        assert status in (207, 401, 403), status
+        assert status in (207, 401, 403, 503), status
         return status == 207
 
     @property
