@@ -109,10 +109,12 @@ def check(account: Account, told: dict[str, int]) -> None:
     assert account.repair(check=True).clean
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "modules", [FEW_STEPS, pytest.param(STEPS, marks=[pytest.mark.slow, pytest.mark.timeout(600)])], ids=["few", "all"]
+    ("power", "modules"),
+    [(True, FEW_STEPS), *(pytest.param(power, STEPS, marks=pytest.mark.slow) for power in (True, False))],
+    ids=["few-power", "all-power", "all"],
 )
-@pytest.mark.parametrize("power", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_journaled_append_killed_at_any_step(memory: Path, power: bool, modules: Sequence[tuple[str, int]]) -> None:
     """Before the journal's fdatasync, between it and the rename, between rename and COMMIT, and after it before the answer."""
     steps: Counter[str] = Counter()

@@ -6,6 +6,7 @@ that changes a file; then the rooms are opened again, the spool is recovered, an
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -133,12 +134,12 @@ def look(config: Any) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("octets", [300, 200_000], ids=["small", "streamed"])
-def test_a_kill_at_any_step_of_a_delivery_to_two(tmp_path: Path, octets: int) -> None:
+def test_a_kill_at_any_step_of_a_delivery_to_two(memory: Path, octets: int) -> None:
     """Both mailboxes have it once, or (if it was not acknowledged) neither has it."""
     ended, step, acknowledged = False, 0, 0
     while not ended:
         step += 1
-        config = prepare(tmp_path / str(step))
+        config = prepare(memory / str(step))
         ended, said_250 = killed(config, octets, step)
         counts = look(config)
         assert counts in ([0, 0], [1, 1]), f"killed at step {step}"
@@ -148,5 +149,6 @@ def test_a_kill_at_any_step_of_a_delivery_to_two(tmp_path: Path, octets: int) ->
             told = [event for event in read_events(config.log_dir) if event.get("trace") == "TRACE"]
             whom = {event["mailbox"] for event in told if event["event"] in ("message_delivered", "delivery_found")}
             assert whom == {"dvbe@mic.gov.vn", "ttlan@mic.gov.vn"}, f"the log does not know of it, killed at step {step}"
+        shutil.rmtree(memory / str(step))
     assert step > 15
     assert acknowledged > 5

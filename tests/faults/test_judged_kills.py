@@ -4,6 +4,7 @@ As in `test_delivery_kills`; the name server that the checks ask lives in the pa
 """
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -115,10 +116,10 @@ def check(config: Any, octets: int, step: int, *, acknowledged: bool) -> None:
 
 
 @pytest.mark.parametrize(("octets", "first"), [(300, 9), (200_000, 13)], ids=["small", "streamed"])
-def test_a_kill_behind_the_promise(tmp_path: Path, names: NameServer, octets: int, first: int) -> None:
+def test_a_kill_behind_the_promise(memory: Path, names: NameServer, octets: int, first: int) -> None:
     """About the first step that is behind it: which one that is depends on when the log is written."""
     for step in range(first, first + 20, 2):
-        config = judged(tmp_path / str(step), names)
+        config = judged(memory / str(step), names)
         ended, acknowledged = killed(partial(child, config, octets, step))
         check(config, octets, step, acknowledged=acknowledged)
         assert not ended, "nobody was killed"
@@ -130,13 +131,14 @@ def test_a_kill_behind_the_promise(tmp_path: Path, names: NameServer, octets: in
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("octets", [300, 200_000], ids=["small", "streamed"])
-def test_a_kill_at_any_step(tmp_path: Path, names: NameServer, octets: int) -> None:
+def test_a_kill_at_any_step(memory: Path, names: NameServer, octets: int) -> None:
     ended, step, seen = False, 0, 0
     while not ended:
         step += 1
-        config = judged(tmp_path / str(step), names)
+        config = judged(memory / str(step), names)
         ended, acknowledged = killed(partial(child, config, octets, step))
         check(config, octets, step, acknowledged=acknowledged)
         seen += acknowledged
+        shutil.rmtree(memory / str(step))
     assert step > 15
     assert seen > 5

@@ -7,6 +7,7 @@ into the queue is sent, and gone, before anybody looks again.
 import asyncio
 import os
 import re
+import shutil
 import smtplib
 import threading
 import time
@@ -118,16 +119,17 @@ def look(config: Any, sender: str, acknowledged: bool) -> int:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("sender", ["dvbe@mic.gov.vn", "a@one.example"])
-def test_a_kill_at_any_step(tmp_path: Path, sender: str) -> None:
+def test_a_kill_at_any_step(memory: Path, sender: str) -> None:
     """Wherever the sender is, he hears once of what was delivered once."""
     ended, step, reported = False, 0, 0
     while not ended:
         step += 1
-        config = prepare(tmp_path / str(step))
+        config = prepare(memory / str(step))
         ended, acknowledged = killed(partial(child, config, sender, step))
         count = look(config, sender, acknowledged)
         assert count <= 1, step
         reported += count
+        shutil.rmtree(memory / str(step))
     assert count == 1
     assert reported > 10
 
@@ -135,7 +137,7 @@ def test_a_kill_at_any_step(tmp_path: Path, sender: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("sender", ["dvbe@mic.gov.vn", "a@one.example"])
-def test_killed_again_while_it_is_taken_up(tmp_path: Path, sender: str) -> None:
+def test_killed_again_while_it_is_taken_up(memory: Path, sender: str) -> None:
     """Once as soon as the report is made and not noted, then at each step of what comes after a restart."""
 
     async def recovering(config: Any, again: int, _say: int) -> None:
@@ -144,7 +146,7 @@ def test_killed_again_while_it_is_taken_up(tmp_path: Path, sender: str) -> None:
     first, ended = 0, False
     while not ended:  # as soon as a report lies there and its entry does not know it
         first += 1
-        config = prepare(tmp_path / f"first{first}")
+        config = prepare(memory / f"first{first}")
         ended, _ = killed(partial(child, config, sender, first))
         if list(config.spool_dir.glob("owed/*.env")) and list(config.spool_dir.glob("live/*.env")):
             break
@@ -152,10 +154,11 @@ def test_killed_again_while_it_is_taken_up(tmp_path: Path, sender: str) -> None:
     again, ended = 0, False
     while not ended:
         again += 1
-        config = prepare(tmp_path / str(again))
+        config = prepare(memory / str(again))
         killed(partial(child, config, sender, first))
         ended, _ = killed(partial(recovering, config, again))
         assert look(config, sender, acknowledged=True) == 1, again
+        shutil.rmtree(memory / str(again))
 
 
 def hand_in(server: ProcessServer, names: list[str], acknowledged: list[str]) -> None:

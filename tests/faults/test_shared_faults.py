@@ -42,20 +42,19 @@ def talk_to(store: MailStore) -> Talk:
     return Talk(store, boxes=[BOX]).sign_in()
 
 
-def lines_apart(quick: int, slow: int) -> pytest.MarkDecorator:
-    """Every how many lines of the store's code a process dies; each death costs a process and two looks at everything."""
-    return pytest.mark.parametrize("apart", [quick, pytest.param(slow, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
-
-
-@lines_apart(quick=173, slow=61)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("verb", "together"),
-    [pytest.param("MOVE", False, marks=pytest.mark.slow), ("MOVE", True), pytest.param("COPY", False, marks=pytest.mark.slow)],
+    ("verb", "together", "apart"),
+    [
+        ("MOVE", True, 173),
+        *(pytest.param(*each, 61, marks=pytest.mark.slow) for each in (("MOVE", True), ("MOVE", False), ("COPY", False))),
+    ],
 )
 def test_killed_between_two_accounts(memory: Path, verb: str, together: bool, apart: int) -> None:
     """Wherever a MOVE dies: each message is in one of the accounts or in both, whole; never in neither, never twice in one.
 
-    Whether it came by the journal (`together`) or by itself.
+    Whether it came by the journal (`together`) or by itself. It dies every so many (`apart`) lines of the store's code: each
+    death costs a process and two looks at everything.
     """
     ends: Counter[str] = Counter()
     for number, life in enumerate(itertools.count(0, apart)):
@@ -111,7 +110,8 @@ def seen_by(account: Account, person: str) -> frozenset[int]:
     return frozenset(uid for uid, flags in zip(view.uids, view.flags, strict=True) if flags & SEEN)
 
 
-@lines_apart(quick=109, slow=29)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("apart", [109, pytest.param(29, marks=pytest.mark.slow)])
 def test_killed_while_reading(memory: Path, apart: int) -> None:
     """Wherever it dies where each has their own \\Seen: what was acknowledged is there, and what was not is so wholly or not at
     all, for that person alone; also once the index is lost."""
@@ -154,12 +154,12 @@ def test_killed_while_reading(memory: Path, apart: int) -> None:
 
 
 @pytest.mark.slow
-@lines_apart(quick=71, slow=19)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("each", [True, False])
-def test_killed_while_the_setting_changes(memory: Path, each: bool, apart: int) -> None:
+def test_killed_while_the_setting_changes(memory: Path, each: bool) -> None:
     """It is as before or as wanted, and so it stays when the index is lost."""
     ends: Counter[bool] = Counter()
-    for number, life in enumerate(itertools.count(0, apart)):
+    for number, life in enumerate(itertools.count(0, 19)):
         root = Root(memory / str(number))
 
         def fill(account: Account) -> None:

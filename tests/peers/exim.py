@@ -35,6 +35,7 @@ acl_smtp_rcpt = rcpt
 acl_smtp_data = whole
 smtp_accept_max = 100
 smtp_accept_max_per_connection = 1000
+smtp_accept_queue_per_connection = 0
 recipients_max = 20
 recipients_max_reject = false
 bounce_return_body = true

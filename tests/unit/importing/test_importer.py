@@ -332,20 +332,21 @@ def _killed(folder: Path, steps: Sequence[int], monkeypatch: pytest.MonkeyPatch)
         assert there.account.repair(check=True).clean, step
         assert there.run(source)["INBOX"].already == 5
         there.close()
+        shutil.rmtree(place)
     return died
 
 
-def test_killed_at_some_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_at_some_steps(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next run brings the rest, and nothing twice."""
-    assert _killed(tmp_path, range(3, 120, 17), monkeypatch) >= 3
+    assert _killed(memory, range(3, 120, 17), monkeypatch) >= 3
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_killed_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_at_every_step(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same, at each durable step there is."""
     steps, at = 40, 0
-    while (died := _killed(tmp_path, range(at, at + steps), monkeypatch)) == steps:
+    while (died := _killed(memory, range(at, at + steps), monkeypatch)) == steps:
         at += steps
     assert at + died > 40
 

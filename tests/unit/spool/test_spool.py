@@ -267,12 +267,12 @@ def deliver(entry: Any, mailboxes: Path, say: Callable[[str], None]) -> None:
         entry.settle([target.mailbox_id], now_us=1)
 
 
-def test_a_kill_at_any_step_neither_loses_nor_doubles(tmp_path: Path) -> None:
+def test_a_kill_at_any_step_neither_loses_nor_doubles(memory: Path) -> None:
     """Between any two calls to the system: what was acknowledged reaches every mailbox once, what was not may vanish whole."""
     ended, step, acknowledged = False, 0, 0
     while not ended:
         step += 1
-        root, mailboxes = tmp_path / f"spool{step}", tmp_path / f"mail{step}"
+        root, mailboxes = memory / f"spool{step}", memory / f"mail{step}"
         mailboxes.mkdir()
         Spool(root)
 
@@ -296,9 +296,9 @@ def test_a_kill_at_any_step_neither_loses_nor_doubles(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_kill_during_recovery_is_recovered_too(tmp_path: Path) -> None:
+def test_a_kill_during_recovery_is_recovered_too(memory: Path) -> None:
     """Recovery itself may be killed at any step, again and again."""
-    root, mailboxes = tmp_path / "spool", tmp_path / "mail"
+    root, mailboxes = memory / "spool", memory / "mail"
     mailboxes.mkdir()
     accept(Spool(root), 1, 2, 3).release()
     (root / "tmp" / "OLD.msg").write_bytes(b"half")
