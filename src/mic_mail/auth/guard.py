@@ -292,7 +292,7 @@ class Guard:
 
         Counted under a name of its own: the password is right by then, and each time it is typed it forgets what was mistyped.
         """
-        name, digest = f"code\0{address}", secrets.token_bytes(16)
+        name, digest = _code_of(address), secrets.token_bytes(16)
         if (wait := await self.may_try(name, peer)) is not None:
             return wait
         net = network(peer)
@@ -310,6 +310,10 @@ class Guard:
         else:
             self._throttle.wrong(name, peer, digest, self._monotonic())
         return right
+
+    def code_was_shown(self, address: str, peer: str) -> None:
+        """The mailbox's second factor was set from here: guesses from other networks do not keep its person out."""
+        self._throttle.right(_code_of(address), peer, None, self._monotonic())
 
     # ------------------------------------------------------------ SCRAM: no hash, the client did the work
 
@@ -332,3 +336,8 @@ class Guard:
             self._throttle.seen(address, peer, self._monotonic())
         else:
             self._throttle.right(address, peer, None, self._monotonic())
+
+
+def _code_of(address: str) -> str:
+    """The name under which codes of a mailbox are counted: of no password."""
+    return f"code\0{address}"

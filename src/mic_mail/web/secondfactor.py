@@ -201,6 +201,7 @@ class SecondFactorPages:
             return await self._page(visit, refused.text, status=403)
         except Trouble:
             return await self._page(visit, messages.unavailable(), status=503)
+        services.access.guard.code_was_shown(signed_in.address, visit.peer.address)
         application.event("second_factor_set", request, mailbox=signed_in.address)
         await self._told()
         token = application.sessions.begin(_after(signed_in, enrolled.fact, factor=enrolled.fact.seq), instead_of=visit.token)

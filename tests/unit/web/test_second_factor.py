@@ -13,6 +13,8 @@ import pytest
 
 from harness import MailServer, config_for, stopping
 from mic_mail.auth import totp
+from mic_mail.auth.guard import Wait
+from mic_mail.auth.throttle import ThrottleSettings
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.policy.facts import FactKind
@@ -193,6 +195,25 @@ def test_too_many_wrong_ones_close_it(site: MailServer, browsers: Open) -> None:
     assert browser.post(f"{FACTOR}/remove", {"present": PASSWORD, "code": recovery[1]}).status_code == 303
     site.refresh()
     assert browsers(site).sign_in("dong").headers["location"] == "/mailbox"
+
+
+@pytest.mark.clause("15.2")
+def test_guesses_from_elsewhere_keep_nobody_out(site: MailServer, browsers: Open) -> None:
+    """Who has the password guesses codes from many networks: where the factor was set its codes are taken all the same."""
+    site.issue("nga")
+    secret, recovery = enrol(site, browsers(site).signed_in("nga"))
+    guard = site.running.rooms.access.guard
+
+    async def wrong() -> bool:
+        return False
+
+    for number in range(ThrottleSettings().per_mailbox):
+        site.call(guard.check_code("nga@mic.gov.vn", f"203.0.{number}.7", wrong))
+    assert isinstance(site.call(guard.check_code("nga@mic.gov.vn", "198.51.100.7", wrong)), Wait)
+    browser = half_in(browsers, site, "nga")
+    assert browser.post(CODE, {"code": recovery[0]}).headers["location"] == "/mailbox"
+    browser.get(FACTOR)
+    assert browser.post(f"{FACTOR}/remove", {"present": PASSWORD, "code": code_of(site, secret)}).status_code == 303
 
 
 @pytest.mark.clause("15.2")
