@@ -3,8 +3,10 @@
 import base64
 import contextlib
 import imaplib
+import os
 import poplib
 import select
+import signal
 import smtplib
 import socket
 import ssl
@@ -149,6 +151,33 @@ def test_strangers_who_use_up_all_connections_keep_nobody_out(server: ProcessSer
                 goes_on()
     until(lambda: "no-room" in reasons(server))
     assert "total" not in reasons(server)
+
+
+@contextlib.contextmanager
+def stands_still(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("holds_none", [False, True])
+@pytest.mark.parametrize("row", [0, 1])
+def test_whichever_worker_a_client_reaches(server: ProcessServer, row: int, *, holds_none: bool) -> None:
+    """Each worker alone lets clients of other networks in, also where the other one holds all of the strangers and does not
+    answer; once it does, it makes room, and no more connections are open than may be."""
+    pids = server.workers()
+    reached, other = pids[row], pids[1 - row]
+    with contextlib.ExitStack() as stack:
+        with stands_still(reached) if holds_none else contextlib.nullcontext():
+            idle = stack.enter_context(flooded(server, ("imap", "smtp")))
+        with stands_still(other):
+            greeted = [stack.enter_context(connect(server, "imap", f"127.6.{number}.1")) for number in range(12)]
+            for client in greeted:
+                assert is_greeted("imap", client.recv(1000))
+        until(lambda: sum(not is_closed(client) for client in (*idle, *greeted)) <= LIMIT)
+        assert not any(map(is_closed, greeted))
 
 
 def reasons(server: ProcessServer) -> set[str]:
