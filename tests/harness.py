@@ -198,6 +198,16 @@ def read_events(log_dir: Path) -> list[dict[str, Any]]:
     return sorted(events, key=lambda event: event.get("at", ""))
 
 
+def open_to_others(folder: Path, *public: Path) -> list[str]:
+    """Return what is below a folder that others than its account can open in any way, but for what is `public`."""
+    found = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # its server goes on
+            if path not in public and not path.is_symlink() and path.stat().st_mode & 0o077:
+                found.append(f"{path} {path.stat().st_mode:o}")
+    return found
+
+
 class ProcessServer:
     """`mic-mail serve` with its real processes."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from harness import config_for
+from harness import config_for, open_to_others
 from mic_mail.cli.demo import MARKER, certify, claim, configuration
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.net.tls import TlsFront
@@ -107,6 +107,11 @@ def test_the_table_tells_everything(demo: DemoServer) -> None:
         assert str(demo.base + port) in table
     row = next(line for line in table.splitlines() if "htnam@" in line)
     assert " 92 " in row
+
+
+def test_its_files_are_its_accounts_alone(demo: DemoServer) -> None:
+    """Directory, keys, mail and log; the certificate is everybody's."""
+    assert open_to_others(demo.data, demo.data / "tls" / "cert.pem") == []
 
 
 def test_the_password_page_answers_where_the_table_says(demo: DemoServer) -> None:

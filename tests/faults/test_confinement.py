@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from harness import ProcessServer, config_for
+from harness import ProcessServer, config_for, open_to_others
 from mic_mail.cli.status import _confinement
 from mic_mail.process import landlock, sandbox
 
@@ -269,12 +269,7 @@ def test_the_processes_of_a_server_are_confined(server: ProcessServer) -> None:
 
 def test_what_a_server_makes_is_its_accounts_alone(server: ProcessServer) -> None:
     """Files 0600 and folders 0700, or less: keys, directory, log, queue, locks and sockets. The certificate is everybody's."""
-    wide = [
-        str(path)
-        for path in server.config.server.data_dir.rglob("*")
-        if not path.is_symlink() and path.stat().st_mode & 0o077 and path != server.config.certificate
-    ]
-    assert wide == []
+    assert open_to_others(server.config.server.data_dir, server.config.certificate) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start as root")

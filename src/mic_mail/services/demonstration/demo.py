@@ -286,7 +286,7 @@ class Population:
     @staticmethod
     def _publish_links(account: Account, source: Path, answers: Answers, count: int, sent_at: datetime) -> None:
         at_us = int(sent_at.timestamp() * 1_000_000)
-        os.chmod(source, 0o440)
+        os.chmod(source, 0o400)
         staged = [account.stage_link(source) for _ in range(count)]
         try:
             deliveries: Sequence[Delivery] = [
