@@ -115,8 +115,10 @@ def test_mail_is_removed_at_no_free_block(server: ProcessServer, disk: Disk) -> 
     assert send(server, THIRD, message("small")) == "452 4.3.1"
     assert send(server, THIRD, LARGE) == "452 4.3.1"
     assert imap.append("Archive", "", "", LARGE)[0] == "NO"  # type: ignore[arg-type]
-    assert imap.copy("1", "Archive")[0] == "NO"
-    assert imap.create("Another")[0] == "NO"
+    for refused in (imap.copy("1", "Archive"), imap.create("Another")):
+        assert refused[0] == "NO"
+        assert b"[UNAVAILABLE]" in refused[1][0]
+        assert refused[1][0].endswith(b"The server has no room left; try again later.")
     assert disk.free > RESERVE // 2
 
     pop3 = poplib.POP3("127.0.0.1", server.ports["pop3"])

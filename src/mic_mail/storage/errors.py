@@ -1,6 +1,7 @@
 """What the store refuses or cannot do now. The class says whether trying later helps (`Trouble`) or not."""
 
 import errno
+from typing import ClassVar
 
 from mic_mail.errors import BadInput, Refused, Text, Trouble
 
@@ -87,8 +88,10 @@ class OverQuota(Refused):
 class Unavailable(Trouble):
     """The account could not be had in time, or its index or disk does not answer: IMAP UNAVAILABLE, SMTP 451 4.3.0."""
 
+    TOLD: ClassVar[Text] = Text("Hộp thư tạm thời không truy cập được.", "The mailbox is temporarily unavailable.")
+
     def __init__(self, detail: str) -> None:
-        super().__init__(Text("Hộp thư tạm thời không truy cập được.", "The mailbox is temporarily unavailable."))
+        super().__init__(self.TOLD)
         self.detail = detail
 
     def __str__(self) -> str:
@@ -102,6 +105,8 @@ class Busy(Unavailable):
 
 class DiskFull(Unavailable):
     """No space or file-system quota left: SMTP 452 4.3.1. Nothing half-written stays behind."""
+
+    TOLD = Text("Máy chủ hết dung lượng lưu trữ; đề nghị thử lại sau.", "The server has no room left; try again later.")
 
 
 class NotOurs(Unavailable):
