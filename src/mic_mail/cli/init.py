@@ -102,19 +102,20 @@ def init(
             remedy=Text("Sửa tệp đó, hoặc chọn tệp khác bằng --config.", "Edit that file, or name another one with --config."),
         )
     asking = not yes and sys.stdin.isatty()
+    account = user or DEFAULTS.server.user
     answers: dict[str, str | None] = {
         "server.domain": domain,
         "server.hostname": hostname,
         "server.data_dir": None if data_dir is None else str(data_dir),
         "regulation.support": support,
         "regulation.ministry": ministry,
-        "server.user": user or DEFAULTS.server.user,
+        "server.user": account,
         PORTS: " ".join(port) if port else None,
     }
-    first = _first_officer(officer, officer_name, document, here.clock.now()) if officer else None
+    first = _first_officer(officer, officer_name, document, here.clock.now(), account) if officer else None
     config = _settled(answers, path, asking=asking)
     if asking and first is None:
-        first = _ask_first_officer(here.clock.now())
+        first = _ask_first_officer(here.clock.now(), config.server.user)
     has_officers = make(config, path, here.clock)
     output.note(
         Text(
@@ -132,19 +133,19 @@ def init(
         output.note(no_officer_yet())
 
 
-def _first_officer(login: str, name: str | None, document: str | None, now: datetime) -> Officer:
+def _first_officer(login: str, name: str | None, document: str | None, now: datetime, account: str) -> Officer:
     """The officer whom the options name; refused before anything is made where nobody could sign in as that one."""
     if not (name and name.strip() and document and document.strip()):
         raise BadInput(
             Text("--officer cần --officer-name và --document.", "--officer needs --officer-name and --document."), clause=CLAUSE
         )
     login = tidy_login(login)
-    must_be_a_persons(login)
+    must_be_a_persons(login, account)
     must_be_known(login, knows_login)
     return Officer(login, tidy(name), Role.CENTRE, None, since=now, document=document.strip())
 
 
-def _ask_first_officer(now: datetime) -> Officer | None:
+def _ask_first_officer(now: datetime, account: str) -> Officer | None:
     """Ask who the first officer is until the answer makes sense; None: later, by `officer add`."""
     while True:
         login = _ask(
@@ -155,7 +156,7 @@ def _ask_first_officer(now: datetime) -> Officer | None:
         name = _ask(Text("Họ và tên cán bộ", "The officer's full name"))
         document = _ask(Text("Quyết định phân công số", "Number of the decision that appoints the officer"))
         try:
-            return _first_officer(login.strip(), name, document, now)
+            return _first_officer(login.strip(), name, document, now, account)
         except MicMailError as error:
             output.failure(error)
 

@@ -122,7 +122,7 @@ def enter(here: Frame, officer: Officer, origin: Origin, *, unit: str | None = N
     is_first = not here.whole_directory.officers.all()
 
     def check(before: Sequence[Officer], after: Sequence[Officer]) -> None:
-        must_be_a_persons(officer.login)
+        must_be_a_persons(officer.login, here.config.server.user)
         must_fit(before, officer)
         must_keep_centre(after, now)
         if not no_login:

@@ -208,11 +208,12 @@ def must_fit(officers: Sequence[Officer], new: Officer) -> None:
         )
 
 
-def must_be_a_persons(login: str) -> None:
-    """Refuse `root`: what it does names no person, and an account that was an officer's could name no other one."""
-    if login == "root":
+def must_be_a_persons(login: str, server_account: str) -> None:
+    """Refuse `root` and the account that the server runs as: what they do names no person, and an account that was an
+    officer's could name no other one."""
+    if login in ("root", server_account):
         raise NotAuthorised(
-            Text("root không phải là tài khoản của một người.", "root is no person's own login."),
+            Text(f"{login} không phải là tài khoản của một người.", f"{in_ascii(login)} is no person's own login."),
             clause=CLAUSE,
             remedy=Text(
                 "Ghi nhận tài khoản riêng của cán bộ; root vẫn chạy được lệnh khi nêu --actor.",
