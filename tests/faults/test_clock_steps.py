@@ -1,7 +1,7 @@
 """A wall clock that is set forward and back, by seconds to years, between any two steps of a server and its clients.
 
 Whatever was believed meanwhile: once the clock is right again every answer is the one that a fresh server gives over the same
-data, open sessions are still open, and no instant on record lies ahead.
+data, open sessions are still open, no instant on record lies ahead, and no notice has gone out before its time.
 """
 
 import contextlib
@@ -11,13 +11,14 @@ import imaplib
 import os
 import poplib
 import random
+import re
 import smtplib
 import socket
 import sqlite3
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from email.policy import default
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,9 @@ class Office:
                 for (value,) in base.execute(f"SELECT max({column}) FROM {table}"):
                     if value is not None and instant(value) > late:
                         yield f"{table}.{column} {value}"
+            for (key,) in base.execute("SELECT key FROM sent_notice"):
+                if is_early(key, local_day(self._late)):
+                    yield f"a notice before its time: {key}"
             for (step,) in base.execute("SELECT max(last_step) FROM second_factor"):
                 if step * STEP_SECONDS > late.timestamp():
                     yield f"a code of step {step}"
@@ -239,6 +243,9 @@ class Office:
         for path in self.config.mail_root.glob("*/*/Maildir/**/cur/*"):
             if int(path.name.partition(".")[0]) > self._late.timestamp():
                 yield f"a message: {path.name}"
+        with contextlib.closing(sqlite3.connect(self.config.directory_dir / "directory.sqlite")) as base:
+            for (key,) in base.execute("SELECT key FROM sent_notice WHERE key LIKE 'void:%' OR key LIKE 'told:%'"):
+                yield f"a notice that was taken back: {key}"
         for event in self.server.events():
             if event["at"] > self._late.isoformat():
                 yield f"an event of {event['at']}"
@@ -261,6 +268,12 @@ class Office:
                 session.logout()
         self.server.stop()
         assert left_in_staging(self.config.mail_root) == []
+
+
+def is_early(key: str, today: date) -> bool:
+    """Whether a notice of a mailbox's life told of a day that is more days ahead than it says: kind, mailbox, day, days."""
+    found = re.fullmatch(r"[a-z_]+:\d+:(\d{4}-\d\d-\d\d):(\d+)", key)
+    return found is not None and date.fromisoformat(found[1]) - timedelta(days=int(found[2])) > today
 
 
 def instant(value: Any) -> datetime:
