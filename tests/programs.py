@@ -42,6 +42,8 @@ class Program:
     """It gives up root, so it needs it."""
     in_namespace: bool = False
     """It is shown another file system than we see."""
+    starts: tuple[str, ...] = ()
+    """Others of `PROGRAMS` that it starts itself."""
 
 
 PROGRAMS = {
@@ -79,7 +81,7 @@ PROGRAMS = {
     "strace": Program("strace"),
     "swaks": Program("swaks"),
     "systemd-analyze": Program("systemd"),
-    "testssl": Program("testssl.sh"),
+    "testssl": Program("testssl.sh", starts=("openssl",)),
     "thunderbird": Program("thunderbird"),
     "Xvfb": Program("xvfb"),
 }
@@ -105,6 +107,7 @@ def missing(*names: str) -> list[str]:
             lacking += [] if _can_be_another() else [ANOTHER_ACCOUNT]
             continue
         program = PROGRAMS[name]
+        lacking += missing(*program.starts)
         if find(name) is None:
             lacking.append(f"{name} (Debian: {program.package})")
         elif program.as_root and os.geteuid() != 0:
