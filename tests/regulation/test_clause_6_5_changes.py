@@ -4,6 +4,7 @@ import contextlib
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -275,6 +276,25 @@ def test_a_unit_of_which_a_request_waits_does_not_end(ministry: Ministry) -> Non
     assert refused.value.text == Text(
         f"Đơn vị P3 còn: yêu cầu số {asked.request_id}.", f"Unit P3 still has: request {asked.request_id}."
     )
+
+
+@pytest.mark.parametrize("kind", [MailboxKind.UNIT, MailboxKind.GROUP])
+def test_a_mailbox_that_was_reclaimed_keeps_no_unit_open(ministry: Ministry, kind: MailboxKind) -> None:
+    """What a unit or a group had is the unit's above; while it is still used, the unit does not end."""
+    kts = ministry.directory.unit("KTS")
+    ministry.directory.add_unit(UnitRecord(0, "P3", "Phòng 3", kts.unit_id))
+    if kind is MailboxKind.UNIT:
+        issued = ministry.issuing.issue_unit("P3", "x", Request(DECISION))
+    else:
+        issued = ministry.issuing.issue_group("Nhóm cải cách", "P3", "x", Request(DECISION), chosen=f"nhom@{DOMAIN}")
+    mailbox = ministry.directory.mailbox(issued.address)
+    with pytest.raises(ChangeRefused, match=mailbox.address):
+        ministry.changes.close(ministry.directory.unit("P3"), DECISION)
+    ministry.accounts.reclaim(mailbox, replace(DECISION, reason="giải thể"))
+    ministry.changes.close(ministry.directory.unit("P3"), DECISION)
+    after = ministry.directory.mailbox(mailbox.address)
+    assert (after.unit_id, after.kind) == (kts.unit_id, MailboxKind.GROUP)
+    assert not ministry.directory.unit("P3").is_living
 
 
 # ------------------------------------------------------------ domains

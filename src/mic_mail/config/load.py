@@ -22,6 +22,7 @@ from mic_mail.config.model import Config
 from mic_mail.config.section import About
 from mic_mail.config.units import Unit, show_octets, show_seconds
 from mic_mail.errors import BadInput, Text, in_ascii
+from mic_mail.i18n.citations import clause
 from mic_mail.i18n.system import reason as system_reason
 
 LARGEST_FILE = 1 << 20
@@ -56,9 +57,18 @@ class Mistake:
         line = f":{self.line}" if self.line else ""
         return f"{self.file}{line}" if self.key == WHOLE_FILE else f"{self.file}{line}: {self.key}"
 
+    @property
+    def text(self) -> Text:
+        """Where, what, by which clause and what to do, on one line."""
+        cited = clause(self.clause) if self.clause else None
+        vi, en = (f" ({cited.vi})", f" ({cited.en})") if cited else ("", "")
+        return Text(
+            f"{self.place}: {self.reason.vi}{vi}. {self.remedy.vi}",
+            f"{in_ascii(self.place)}: {self.reason.en}{en}. {self.remedy.en}",
+        )
+
     def __str__(self) -> str:
-        clause = f" (Reg. {self.clause})" if self.clause else ""
-        return f"{self.place}: {self.reason.en}{clause}. {self.remedy.en}"
+        return self.text.en
 
 
 class ConfigErrors(BadInput):

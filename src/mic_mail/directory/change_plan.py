@@ -46,7 +46,7 @@ class World:
     keepers: Mapping[int, Sequence[Grant]] = field(default_factory=dict)
     """By unit mailbox: who is named, with terms that are not over."""
     reclaimed: Collection[int] = frozenset()
-    """Unit mailboxes that are reclaimed."""
+    """Mailboxes of units and groups that are reclaimed."""
     handed_over: Collection[int] = frozenset()
     """Unit mailboxes whose handover runs (Reg. 12.3.d)."""
     officers: Mapping[int, int] = field(default_factory=dict)

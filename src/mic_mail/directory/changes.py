@@ -156,7 +156,7 @@ class Changes:
             try:
                 planned = _plan(session, order)
             except (Refused, BadInput) as refusal:
-                row.hindrance = refusal.text.vi
+                row.hindrance = refusal.text
                 return
             self._carry_out(session, version, row, planned, now)
 
@@ -264,11 +264,8 @@ def _world(session: Session, order: Order) -> World:
 def _of_units(session: Session, world: World, unit_ids: Sequence[int], at: datetime) -> World:
     mailboxes = _mailboxes(session, Mailbox.unit_id.in_(unit_ids))
     persons = people.read(session, Person.unit_id.in_(unit_ids))
-    chains = {
-        each.mailbox_id: loading.facts_of(session.connection(), each.mailbox_id)
-        for each in mailboxes
-        if each.kind is MailboxKind.UNIT
-    }
+    chains = {each.mailbox_id: loading.facts_of(session.connection(), each.mailbox_id) for each in mailboxes}
+    of_units = {each.mailbox_id for each in mailboxes if each.kind is MailboxKind.UNIT}
     keepers = {
         mailbox_id: [
             grant
@@ -276,6 +273,7 @@ def _of_units(session: Session, world: World, unit_ids: Sequence[int], at: datet
             if grant.part is Part.KEEPER and (grant.until is None or grant.until > at)
         ]
         for mailbox_id, facts in chains.items()
+        if mailbox_id in of_units
     }
     own = [
         each
@@ -306,7 +304,7 @@ def _of_units(session: Session, world: World, unit_ids: Sequence[int], at: datet
 
 
 def _is_reclaimed(facts: Sequence[Fact]) -> bool:
-    """Of a unit's mailbox, which no term reclaims: on request (Reg. 6.2), and not issued again since."""
+    """Of a unit's or a group's mailbox, which no term reclaims: on request (Reg. 6.2), and not issued again since."""
     turns = [fact.kind for fact in facts if fact.kind in {FactKind.RECLAIMED, FactKind.ISSUED, FactKind.IMPORTED}]
     return bool(turns) and turns[-1] is FactKind.RECLAIMED
 

@@ -7,6 +7,7 @@ What the database itself holds to: an address belongs to one mailbox for ever (R
 address, a fact's number occurs once in a chain, facts are neither changed nor deleted.
 """
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
@@ -25,6 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy import Date as Day
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from mic_mail.errors import Text
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -50,6 +53,19 @@ class Instant(TypeDecorator[datetime]):
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
         return None if value is None else from_microseconds(value)
+
+
+class Sentence(TypeDecorator[Text]):
+    """A sentence for people, stored in both languages as JSON."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Text | None, dialect: Dialect) -> str | None:
+        return None if value is None else json.dumps({"vi": value.vi, "en": value.en}, ensure_ascii=False)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Text | None:
+        return None if value is None else Text(**json.loads(value))
 
 
 class Base(DeclarativeBase):
@@ -396,7 +412,7 @@ class OrderRow(Base):
     request_id: Mapped[int | None] = mapped_column(ForeignKey("request.request_id"), unique=True)
     applied_at: Mapped[datetime | None] = mapped_column(Instant)
     cancelled_at: Mapped[datetime | None] = mapped_column(Instant)
-    hindrance: Mapped[str | None]
+    hindrance: Mapped[Text | None] = mapped_column(Sentence)
 
 
 class ChangeRow(Base):
@@ -540,7 +556,7 @@ class RequestRow(Base):
     handler: Mapped[str | None] = mapped_column(String(255))
     handled_at: Mapped[datetime | None] = mapped_column(Instant)
     result: Mapped[str | None]
-    hindrance: Mapped[str | None]
+    hindrance: Mapped[Text | None] = mapped_column(Sentence)
     person_id: Mapped[int | None] = mapped_column(ForeignKey("person.person_id"))
     mailbox_id: Mapped[int | None] = mapped_column(ForeignKey("mailbox.mailbox_id"))
 

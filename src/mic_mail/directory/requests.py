@@ -125,7 +125,7 @@ class Requests:
 
         return self._tables.change(work)
 
-    def hinder(self, request: Request, why: str) -> None:
+    def hinder(self, request: Request, why: Text) -> None:
         """Its act was refused by a rule: it stays as it is, and says why."""
 
         def work(session: Session, _version: int) -> None:

@@ -13,8 +13,10 @@ FRAMES = 8
 """Of each exception, the innermost ones."""
 
 
-def failure(error: BaseException) -> dict[str, str]:
-    """`error`, and for a defect `where`."""
+def failure(error: BaseException) -> dict[str, object]:
+    """`error`, in both languages where it has a sentence in both, and for a defect `where`."""
+    if isinstance(error, MicMailError) and error.text.vi != error.text.en == str(error):
+        return {"error": error.text}
     if isinstance(error, MicMailError | OSError):
         return {"error": str(error) or type(error).__name__}
     return {"error": repr(error), "where": where(error)}

@@ -10,6 +10,8 @@ it stopped. Lines are written by a thread, at most 100 ms after the event, and a
 A segment that somebody deletes while it is written takes what it held with it, nothing that comes after.
 If the disk refuses them they are kept, up to `MOST_KEPT`; beyond that they are counted, and the count is an event.
 
+A sentence for people (`Text`) stands there in both languages, `{"vi":...,"en":...}`.
+
 Never here: secrets. A value is shown only if it is of a plain type; a field whose name says that it holds a secret and
 any other object become "…". Control characters are escaped by JSON, octets that are no UTF-8 by `\\udcXX`.
 """
@@ -28,6 +30,7 @@ from json.encoder import encode_basestring as quoted
 from pathlib import Path
 
 from mic_mail.clock import Clock
+from mic_mail.errors import Text
 from mic_mail.log.tee import Tee
 from mic_mail.mailbox_address import MailboxAddress, NullPath
 
@@ -77,6 +80,8 @@ def plain(name: str, value: object) -> object:
         value = bytes(value[: 4 * LONGEST_TEXT]).decode("utf-8", "surrogateescape")
     if isinstance(value, str):
         return value if len(value) <= LONGEST_TEXT else value[:LONGEST_TEXT] + HIDDEN
+    if isinstance(value, Text):
+        return {"vi": plain(name, value.vi), "en": plain(name, value.en)}
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat() if value.tzinfo else value.isoformat()
     if isinstance(value, date | Path | MailboxAddress | NullPath):

@@ -161,6 +161,8 @@ def _plain(value: object) -> str:
         return ",".join(map(str, value[:MOST_ITEMS])) + (",..." if len(value) > MOST_ITEMS else "")
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, dict) and value.keys() == {"vi", "en"}:
+        return str(value["en"])
     return str(value)
 
 

@@ -62,7 +62,7 @@ class Signer:
         except KeyUnusable as error:
             if self._told != error.text.en:
                 self._told = error.text.en
-                self._log.event("dkim_key_unusable", error=error.text.en)
+                self._log.event("dkim_key_unusable", error=error.text)
             raise
         self._told = ""
         is_ours = not entry.envelope.sender and not entry.envelope.submitted_by  # a report of this server's
@@ -103,7 +103,7 @@ class Signer:
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - mail must not stop for what is wrong in one message, or here
-            reason = error.text.en if isinstance(error, MicMailError) else f"{type(error).__name__}: {error}"
+            reason = error.text if isinstance(error, MicMailError) else f"{type(error).__name__}: {error}"
             self._log.event("message_not_signed", trace=entry.envelope.trace_id, sender=entry.envelope.sender, reason=reason)
             return b""
 

@@ -90,7 +90,7 @@ class Entry:
     recorded_at: datetime
     applied_at: datetime | None = None
     cancelled_at: datetime | None = None
-    hindrance: str | None = None
+    hindrance: Text | None = None
     """Why it could not be carried out on its day."""
     changes: tuple[Change, ...] = field(default=())
 

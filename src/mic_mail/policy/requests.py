@@ -249,7 +249,7 @@ class Request:
     handler: str | None = None
     handled_at: datetime | None = None
     result: str | None = None
-    hindrance: str | None = None
+    hindrance: Text | None = None
     """Why its act could not be done the last time that somebody approved it."""
     person_id: int | None = None
     mailbox_id: int | None = None

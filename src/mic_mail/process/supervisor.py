@@ -26,9 +26,9 @@ from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.config.changes import changes
+from mic_mail.config.load import ConfigErrors
 from mic_mail.config.model import Config
-from mic_mail.errors import MicMailError
-from mic_mail.log.failures import failure
+from mic_mail.errors import MicMailError, Text
 from mic_mail.log.maillog import MailLog
 from mic_mail.net import listeners as net
 from mic_mail.net.listeners import WEB_DOORS, Listener
@@ -450,15 +450,19 @@ class Supervisor:
                 self._order(child, order)
         self._tell_systemd()
 
-    def _read_again(self) -> tuple[Config | None, list[str]]:
+    def _read_again(self) -> tuple[Config | None, Sequence[Text | str]]:
         """A configuration by which a child could be started, or what is wrong with it."""
         try:
             fresh = self._reread()
-            mistakes = [f"{each.key}: {each.reason.en}" for each in certificate_problems(fresh)]
+            mistakes = [
+                Text(f"{each.key}: {each.reason.vi}", f"{each.key}: {each.reason.en}") for each in certificate_problems(fresh)
+            ]
+        except ConfigErrors as errors:
+            return None, [each.text for each in errors.mistakes]
         except MicMailError as error:
-            return None, str(error).splitlines()
+            return None, [error.text]
         except Exception as error:  # noqa: BLE001 - whatever stands in the file, the server goes on
-            return None, [failure(error)["error"]]
+            return None, [repr(error)]
         return (None if mistakes else fresh), mistakes
 
     def _order(self, child: Child, order: Message) -> None:

@@ -398,7 +398,7 @@ class Application:
                 confirmed.address,
             )
         except WeakPassword as weak:
-            self.event("web_password_refused", visit.request, mailbox=confirmed.address, reason=weak.text.en)
+            self.event("web_password_refused", visit.request, mailbox=confirmed.address, reason=weak.text)
             return self._change_page(visit, weak.text, at="new", status=422)
         except Superseded as passed:
             return self._change_page(visit, passed.text, status=409)
@@ -467,7 +467,7 @@ class Application:
             cookies.put(response, cookies.LANGUAGE, language, max_age=YEAR)
         return response
 
-    def event(self, name: str, request: Request, **what: str | int | None) -> None:
+    def event(self, name: str, request: Request, **what: Text | str | int | None) -> None:
         caller = caller_of(request)
         self.services.log.event(name, **what, peer=caller.address, session=caller.session_id)
 

@@ -47,11 +47,11 @@ def test_what_explains_itself_needs_no_line(tmp_path: Path) -> None:
     """What the program raises on purpose, and what the system says."""
     trouble = Trouble(Text("Hộp thư đang bận.", "The mailbox is busy."))
     for error, told in (
-        (trouble, "The mailbox is busy."),
+        (trouble, {"vi": "Hộp thư đang bận.", "en": "The mailbox is busy."}),
         (OSError(28, "No space"), "[Errno 28] No space"),
         (OSError(), "OSError"),
     ):
-        folder = tmp_path / told[:8]
+        folder = tmp_path / f"{type(error).__name__}{error.args}"
         folder.mkdir()
         event = logged(folder, error)
         assert (event["error"], event.get("where")) == (told, None)

@@ -177,8 +177,8 @@ def _of_orders(pending: Sequence[Order]) -> Iterator[Disagreement]:
             yield Disagreement(
                 Severity.WARNING, "change_hindered", str(order.number),
                 Text(
-                    f"Thay đổi số {order.number} chưa thực hiện được: {order.hindrance}",
-                    f"Change {order.number} could not be carried out: see `mic-mail directory pending`.",
+                    f"Thay đổi số {order.number} chưa thực hiện được: {order.hindrance.vi}",
+                    f"Change {order.number} could not be carried out: {order.hindrance.en}",
                 ),
             )  # fmt: skip
 

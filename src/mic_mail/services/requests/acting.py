@@ -154,7 +154,7 @@ class Approving:
             found = self._acted_on(self._directory.requests.get(request.request_id))
             if found is not None:  # somebody approved it at the same time
                 return found
-            self._directory.requests.hinder(request, refusal.text.vi)
+            self._directory.requests.hinder(request, refusal.text)
             raise
 
     def _close(self, request: Request, actor: str, done: Done) -> Request:
