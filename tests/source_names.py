@@ -6,7 +6,7 @@ their parameter on, and value objects whose first field it is. A call that names
 
 import ast
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,6 +42,7 @@ class Source:
         self._by_name: dict[str | None, list[Place]] = {}
         self._followed: dict[tuple[Path, int, str], set[str]] = {}
         self._constants: dict[str, set[str]] = {}
+        self._fields: dict[str, list[str]] = {}
         for path in sorted(ROOT.rglob("*.py")):
             module = ast.parse(path.read_text())
             self.calls += [Place(path, module, within, call) for within, call in _calls(module, ())]
@@ -49,6 +50,9 @@ class Source:
                 match node:
                     case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text))):
                         self._constants.setdefault(name, set()).add(text)
+                    case ast.ClassDef(name=name, body=body):
+                        fields = [ast.unparse(each.target) for each in body if isinstance(each, ast.AnnAssign)]
+                        self._fields.setdefault(name, fields)
         for place in self.calls:
             self._by_name.setdefault(_name(place.call.func), []).append(place)
 
@@ -69,8 +73,8 @@ class Source:
                 return self._variable(name, place)
             case ast.Subscript(value=ast.Name(id=table)):
                 return self._table(table, place)
-            case ast.Attribute(value=ast.Name(id=holder), attr=_):
-                return self._field(holder, place)
+            case ast.Attribute(value=ast.Name(id=holder), attr=field):
+                return self._field(holder, field, place)
         raise Unresolved(f"{place}: {ast.unparse(expression)}")
 
     def _joined(self, expression: ast.JoinedStr, place: Place) -> set[str]:
@@ -123,22 +127,31 @@ class Source:
                 return set().union(*(self.names(value, place) for value in node.value.values))
         raise Unresolved(f"{place}: {table}")
 
-    def first_fields(self, made: str) -> set[str]:
-        """What instances of a class of the program begin with; a class of this name without a text first is another one."""
+    def first_fields(self, made: str, at: int = 0) -> set[str]:
+        """What instances of a class of the program begin with, or have at another place; one without a text there is another
+        class of this name."""
         found: set[str] = set()
         for each in self.called(made):
-            if each.call.args:
+            if len(each.call.args) > at:
                 with contextlib.suppress(Unresolved):  # another class of that name
-                    found |= self.names(each.call.args[0], each)
+                    found |= self.names(each.call.args[at], each)
         return found
 
-    def _field(self, holder: str, place: Place) -> set[str]:
-        """The first field of a value object, by the class that the parameter is annotated with."""
+    def _field(self, holder: str, field: str, place: Place) -> set[str]:
+        """A field of a value object, by the class that the parameter is annotated with."""
         for function in reversed(place.within):
             for argument in function.args.args:
                 if argument.arg == holder and argument.annotation is not None:
-                    return self.first_fields(_name(argument.annotation) or "")
+                    made = _name(argument.annotation) or ""
+                    fields = self._fields.get(made, [])
+                    return self.first_fields(made, fields.index(field) if field in fields else 0)
         raise Unresolved(f"{place}: {holder}")
+
+
+@cache
+def program() -> Source:
+    """The source, read once, and by a test that wants it: it takes seconds."""
+    return Source()
 
 
 def _fits(function: Function, skipped: int, call: ast.Call) -> bool:
@@ -172,14 +185,10 @@ def _name(node: ast.AST) -> str | None:
     return None
 
 
-_source = cache(Source)
-"""Read once, and by a test that wants it: it takes seconds."""
-
-
 @cache
 def written_events() -> set[str]:
     """Every event that the program can tell the mail log."""
-    source = _source()
+    source = program()
     found = source.first_fields("Note")  # of sessions, by way of their shell
     for place in source.called("event"):
         receiver = ast.unparse(place.call.func.value) if isinstance(place.call.func, ast.Attribute) else ""
@@ -188,15 +197,49 @@ def written_events() -> set[str]:
     return found
 
 
+def _recorded(source: Source) -> Iterator[Place]:
+    """Every call that puts an act on record."""
+    for place in source.called("on_record"):
+        if isinstance(place.call.func, ast.Name):
+            yield place
+    for place in source.called("record"):
+        if ast.unparse(place.call.func).endswith("audit.record"):
+            yield place
+
+
+def event_codes(members: Collection[str]) -> dict[str, set[str]]:
+    """The words of the source that each of these members of events can hold, as far as they can be followed."""
+    source = program()
+    return _codes(source, source.called("event"), members)
+
+
+def act_codes(members: Collection[str]) -> dict[str, set[str]]:
+    """The same of acts."""
+    source = program()
+    return _codes(source, _recorded(source), members)
+
+
+def act_members() -> set[str]:
+    """What acts hold beside who, what and to whom."""
+    own = {"right", "concerns", "actor", "act", "subject", "trace"}
+    return {each.arg for place in _recorded(program()) for each in place.call.keywords if each.arg is not None} - own
+
+
+def _codes(source: Source, places: Iterable[Place], members: Collection[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {member: set() for member in members}
+    for place in places:
+        for each in place.call.keywords:
+            if each.arg in found:
+                with contextlib.suppress(Unresolved):  # a value that somebody else has chosen
+                    found[each.arg] |= source.names(each.value, place)
+    return found
+
+
 @cache
 def recorded_acts() -> set[str]:
     """Every act that the program can put on record."""
-    source, found = _source(), set[str]()
-    for place in source.called("on_record"):
-        if isinstance(place.call.func, ast.Name):
-            found |= source.names(place.call.args[1], place)
-    for place in source.called("record"):
-        if ast.unparse(place.call.func).endswith("audit.record"):
-            (act,) = (each.value for each in place.call.keywords if each.arg == "act")
-            found |= source.names(act, place)
+    source, found = program(), set[str]()
+    for place in _recorded(source):
+        (act,) = [each.value for each in place.call.keywords if each.arg == "act"] or [place.call.args[1]]
+        found |= source.names(act, place)
     return found

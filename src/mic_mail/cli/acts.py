@@ -10,6 +10,7 @@ import typer
 
 from mic_mail.auth import passwords
 from mic_mail.cli import output
+from mic_mail.cli.codes import QUEUED
 from mic_mail.cli.days import read_day
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
@@ -48,7 +49,7 @@ DATES = (
     Column("clauses", "Điều khoản", "Clause", cites=True),
 )
 
-name_choices(Waiting, {Waiting.SEND: Text("gửi", "send"), Waiting.DROP: Text("hủy", "drop")})
+name_choices(Waiting, QUEUED)
 QueuedOption = Annotated[
     Waiting | None,
     typer.Option("--queued", help=say("Thư đang chờ gửi: gửi hay hủy.", "Messages that wait to be sent: send or drop.")),

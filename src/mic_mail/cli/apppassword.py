@@ -85,7 +85,7 @@ def add(
         raise BadInput(Text("Cần số văn bản đề nghị.", "The number of the request is needed."), clause=CLAUSE)
     mailbox = here.directory.mailbox(address)
     origin = Origin(here.actor(actor), reason, document.strip())
-    with on_record(here, "app_password_add", mailbox.address, origin, name=name, doors=" ".join(sorted(doors or ())) or None):
+    with on_record(here, "app_password_add", mailbox.address, origin, name=name, doors=sorted(doors or ()) or None):
         added = _app_passwords(here).add(mailbox.mailbox_id, name, doors or (), origin)
     row: dict[str, Cell] = {
         "address": mailbox.address, "number": added.fact.seq, "name": added.name, "password": added.password,

@@ -44,6 +44,31 @@ FINDING_DETAILS: Mapping[str, Text] = {
     "differ from a recount": Text("khác kết quả đếm lại", "differ from a recount"),
 }
 
+# Where a marking of secrecy stood (`policy.markings.Place`).
+PLACES: Mapping[str, Text] = {
+    "subject": Text("tiêu đề thư", "subject"),
+    "title": Text("tiêu đề tài liệu", "title"),
+    "file-name": Text("tên tệp", "file name"),
+    "stamp": Text("dòng đóng dấu", "stamp line"),
+    "field": Text("trường độ mật", "field"),
+}
+
+# Why a message is in quarantine (`outbound.quarantine.Reason`).
+QUARANTINED: Mapping[str, Text] = {
+    "spam": Text("thư rác", "spam"),
+    "malware": Text("mã độc", "malware"),
+    "not-scanned": Text("chưa quét được mã độc", "not scanned"),
+}
+
+# How \\Seen is kept in a mailbox of several people (`cli.seen.Kept`).
+SEEN: Mapping[str, Text] = {
+    "one": Text("chung cho mọi người", "one for all"),
+    "each": Text("riêng từng người", "each person's own"),
+}
+
+# What becomes of messages that wait when their sender's mailbox is restored (`services.mailboxes.restoring.Waiting`).
+QUEUED: Mapping[str, Text] = {"send": Text("gửi", "send"), "drop": Text("hủy", "drop")}
+
 # Members of a fact's data, and `member=value` where a value is itself a code (`policy.facts.FactKind` lists them).
 FACT_DATA: Mapping[str, Text] = {
     "address": Text("địa chỉ", "address"),

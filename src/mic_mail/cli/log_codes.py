@@ -1,15 +1,34 @@
-"""The words for codes that stand in lines of the log: why something was refused, cut or put off, and yes or no.
+"""The words for codes that stand in lines of the log: one table for each member of an event or an act that holds codes. Pure.
 
-What is not here is shown as it stands: names of protocols, addresses, what another server or a library has said.
+A member without a table is shown as it stands: a name, a number, an address, what another server or a library has said. A test
+reads the source for what each member can hold.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from mic_mail.errors import Text
+from mic_mail.cli.codes import FACT_DATA, FINDINGS, PLACES, QUARANTINED, QUEUED, SEEN
+from mic_mail.errors import Text, in_ascii
+from mic_mail.i18n.notices.catalogue import NAMES
+from mic_mail.policy import incidents, requests
+from mic_mail.policy.reclaiming import OBSTACLES
+from mic_mail.policy.wording import DOORS, PARTS, ROLES
 
-CODES: Mapping[str, Text] = {
-    "true": Text("có", "yes"),
-    "false": Text("không", "no"),
+Codes = Mapping[Any, Text]
+"""The words of codes, by the code or by the member of its enumeration."""
+
+YES_NO: Codes = {"true": Text("có", "yes"), "false": Text("không", "no")}
+
+
+def _coded(member: str) -> dict[str, Text]:
+    """The values of a member of facts."""
+    return {code.removeprefix(f"{member}="): name for code, name in FACT_DATA.items() if code.startswith(f"{member}=")}
+
+
+_REASONS: Codes = {
+    **OBSTACLES,
+    **QUARANTINED,
     # why a sign-in was refused (`services.signin.refusals.RefusalKind`)
     "wrong-credentials": Text("sai địa chỉ hoặc mật khẩu", "wrong address or password"),
     "suspended": Text("hộp thư bị tạm khóa", "the mailbox is suspended"),
@@ -62,5 +81,266 @@ CODES: Mapping[str, Text] = {
     "disk-full": Text("ổ đĩa đầy", "the disk is full"),
     # why a connection was refused or cut
     "no-room": Text("hết chỗ kết nối", "no room for connections"),
-    "quota": Text("hộp thư đầy", "the mailbox is full"),
+    "rate": Text("mạng này kết nối quá nhanh", "too many connections from this network in a short time"),
+    "network": Text("quá nhiều kết nối từ mạng này", "too many connections from this network"),
+    "total": Text("hết chỗ kết nối", "no room for connections"),
+    "shutdown": Text("máy chủ đang dừng", "the server is stopping"),
+    "timeout": Text("quá thời gian chờ", "timed out"),
+    "failed": Text("lỗi của máy chủ", "error of the server"),
+    "signed-out": Text("phiên đã đăng xuất", "signed out"),
+    # why a message waits for one recipient: the error that the mailbox gave (`services.transport.delivery`)
+    "NoMailbox": Text("không còn hộp thư này", "the mailbox is gone"),
+    "OverQuota": Text("hộp thư đầy", "the mailbox is full"),
+    "DiskFull": Text("ổ đĩa đầy", "the disk is full"),
+    "Busy": Text("hộp thư đang bận", "the mailbox is busy"),
+    "Unavailable": Text("chưa mở được hộp thư", "the mailbox cannot be opened now"),
+    "NotOurs": Text("thư mục hộp thư thuộc tài khoản khác của máy", "the mailbox's folder belongs to another account"),
+    "Frozen": Text("hộp thư đang bàn giao, chưa thay đổi được", "the mailbox is being handed over and does not change"),
+    "SpoolUnavailable": Text("chưa ghi được vào hàng đợi", "the queue cannot be written now"),
+    # why no report goes out (`services.queue.spoolreports`)
+    "sender-not-authenticated": Text("chưa xác thực được người gửi", "the sender is not authenticated"),
+    "junk": Text("thư bị xếp vào thư rác", "the message is junk"),
+    # why a mailbox is not freed (`services.mailboxes.reclaiming.Finished`)
+    "not-in-archive": Text("có thư không nằm trong bản lưu trữ", "it holds messages that its archive does not have"),
+    # why a code of the second factor was refused (`services.signin.refusals`)
+    "code": Text("mã xác thực sai", "wrong code"),
+    "code-closed": Text("đã nhập sai mã quá nhiều lần", "too many wrong codes"),
+    "second-factor": Text("phải nhập mã xác thực", "a code is asked for"),
 }
+
+_NOTICES: Codes = {
+    **NAMES,
+    # kinds of `policy.warnings` and keys of the register of notices that are not called by the notice
+    "app_password": NAMES["app_password_added"],
+    "maintenance": NAMES["downtime"],
+    "request-mail": NAMES["requests_answered"],
+    "request-decided": NAMES["request_decided"],
+    "incident": NAMES["incident_recorded"],
+    "incident-closed": NAMES["incident_closed"],
+    "sign-in-anomaly": NAMES["sign_in_anomaly"],
+}
+
+_JOBS: Codes = {
+    # of `app.duties`, and their visits to each mailbox (`services.operations.housekeeping`)
+    "certificate": Text("theo dõi chứng thư số", "watch the certificates"),
+    "directory_changes": Text("thực hiện thay đổi danh bạ đến ngày", "carry out directory changes"),
+    "dkim": Text("đổi khóa DKIM", "switch DKIM keys"),
+    "downtimes": Text("báo tạm ngừng dịch vụ", "announce downtime"),
+    "exports": Text("dọn bản xuất", "remove old exports"),
+    "false_instants": Text("sửa giờ ghi sai", "mend false times"),
+    "handover": Text("bàn giao", "handovers"),
+    "handovers": Text("bàn giao", "handovers"),
+    "index": Text("lập chỉ mục tìm kiếm", "index for search"),
+    "journal": Text("ghi thư từ nhật ký ghi trước vào hộp thư", "settle the journal"),
+    "known_networks": Text("lưu các mạng đã biết", "save known networks"),
+    "log_anchor": Text("niêm phong nhật ký", "anchor the log"),
+    "log_index": Text("lập chỉ mục nhật ký", "index the log"),
+    "names": Text("lưu tên thư mục", "save folder names"),
+    "notices": Text("gửi thông báo về hộp thư", "send notices about mailboxes"),
+    "openings": Text("nhắc mở hộp thư đơn vị", "remind of opening unit mailboxes"),
+    "outcomes": Text("báo kết quả yêu cầu", "tell the outcome of requests"),
+    "overdue_requests": Text("nhắc yêu cầu quá hạn", "remind of overdue requests"),
+    "passed_on": Text("nhắc chuyển văn thư", "remind of passing documents on"),
+    "quarantine": Text("xử lý thư cách ly", "quarantine"),
+    "readers": Text("dọn đánh dấu đã đọc", "drop read marks of former readers"),
+    "reclaim": Text("lưu trữ và xóa hộp thư đã thu hồi", "archive and free reclaimed mailboxes"),
+    "replies": Text("nhắc trả lời thư", "remind of unanswered mail"),
+    "requests": Text("nhận yêu cầu gửi bằng thư", "read requests that come by mail"),
+    "rescan": Text("quét lại tệp thư", "rescan files"),
+    "reserve": Text("dành sẵn chỗ trên đĩa", "keep a reserve on disk"),
+    "rest": Text("giải phóng bộ nhớ khi rỗi", "give memory back"),
+    "retention": Text("xóa nhật ký hết hạn lưu", "remove logs past keeping"),
+    "secrecy": Text("xử lý thư có dấu độ mật", "marked messages"),
+    "sign_ins": Text("theo dõi đăng nhập bất thường", "watch sign-ins"),
+    "spool": Text("chuyển lại thư đang chờ", "deliver what waits"),
+    "sweep": Text("dọn tệp tạm", "remove temporary files"),
+    "syslog": Text("gửi nhật ký tới máy chủ thu nhật ký", "send the log to collectors"),
+    "teaching": Text("dạy bộ lọc thư rác", "teach the spam filter"),
+    "tickets": Text("thay khóa phiên TLS", "renew TLS session keys"),
+    "usage": Text("tính dung lượng hộp thư", "add up the usage of mailboxes"),
+    "working_calendar": Text("ghi lịch làm việc dự kiến", "record the expected working calendar"),
+}
+
+PROCESSES: Codes = {
+    "worker": Text("phục vụ", "worker"),
+    "house": Text("việc định kỳ", "housekeeper"),
+    "sender": Text("gửi thư đi", "sender"),
+    "index": Text("lập chỉ mục", "indexer"),
+    "web": Text("trang web", "web"),
+}
+
+_SERVICES: Codes = {
+    # names of listeners and protocols that are words; IMAP and the others stand as they are written
+    "smtp": Text("SMTP nhận thư", "SMTP"),
+    "submission": Text("SMTP gửi thư", "submission"),
+    "submissions": Text("SMTP gửi thư (TLS)", "submissions"),
+    "imap": Text("IMAP", "IMAP"),
+    "imaps": Text("IMAP (TLS)", "IMAPS"),
+    "pop3": Text("POP3", "POP3"),
+    "pop3s": Text("POP3 (TLS)", "POP3S"),
+    "ldap": Text("LDAP", "LDAP"),
+    "ldaps": Text("LDAP (TLS)", "LDAPS"),
+    "carddav": Text("CardDAV", "CardDAV"),
+    "http": Text("trang web (HTTP)", "web pages (HTTP)"),
+    "https": Text("trang web", "web pages"),
+    "web": Text("trang web", "web pages"),
+}
+
+_MECHANISMS: Codes = {
+    # the names of SASL stand as they are written
+    "password": Text("mật khẩu", "password"),
+    "basic": Text("mật khẩu", "password"),
+    "password+code": Text("mật khẩu và mã xác thực", "password and code"),
+}
+
+_ACTIONS: Codes = {
+    # of a message that was judged (`services.transport.inbound`)
+    "passed": Text("cho qua", "passed"),
+    "junk": Text("xếp vào thư rác", "filed as junk"),
+    "held": Text("giữ ở khu cách ly", "quarantined"),
+    "later": Text("đề nghị gửi lại sau", "put off"),
+    "refused": Text("từ chối", "refused"),
+    # of a report (`mime.reports.Action`)
+    "failed": Text("không chuyển được", "failed"),
+    "delayed": Text("chuyển chậm", "delayed"),
+    "delivered": Text("đã chuyển", "delivered"),
+    "relayed": Text("đã chuyển tiếp", "relayed"),
+    "expanded": Text("đã chuyển cho các thành viên", "expanded"),
+    "dropped": Text("đã hủy", "dropped"),
+    # of a password that others have (`auth.leaked_action`)
+    "tell": Text("thông báo", "people are told"),
+    "change": Text("yêu cầu đổi mật khẩu", "it has to be changed"),
+    "suspend": Text("tạm khóa hộp thư", "the mailbox is suspended"),
+}
+
+_RULES: Codes = {
+    # by which mail from outside is judged (`services.transport.inbound.rules`, `content`, `listed`)
+    "sealer": Text("máy chủ chuyển tiếp tin cậy xác nhận", "trusted sealer"),
+    "report": Text("báo cáo giả danh máy chủ này", "report in our name"),
+    "own-domain": Text("giả mạo tên miền của cơ quan", "own domain"),
+    "partial": Text("chữ ký không phủ hết nội dung", "partial signature"),
+    "name": Text("tên hiển thị là địa chỉ của cơ quan", "our address as name"),
+    "dmarc": Text("DMARC không đạt", "DMARC"),
+    "author": Text("không có người gửi hợp lệ", "no valid author"),
+    "unsettled": Text("chưa tra cứu được nguồn gốc", "unsettled"),
+    "spf": Text("SPF không đạt", "SPF"),
+    "too-many": Text("quá nhiều thư cùng lúc", "too many at once"),
+    "list": Text("có trong danh sách chặn", "block list"),
+    "rspamd-junk": Text("bộ lọc: thư rác", "filter: junk"),
+    "rspamd-later": Text("bộ lọc: gửi lại sau", "filter: later"),
+    "rspamd-quarantine": Text("bộ lọc: cách ly", "filter: quarantine"),
+    "rspamd-refuse": Text("bộ lọc: từ chối", "filter: refuse"),
+    "rspamd-absent": Text("bộ lọc chưa trả lời", "filter does not answer"),
+    # by which a sign-in is abnormal (`policy.anomalies.Rule`)
+    "sprayed": Text("một mạng dò mật khẩu nhiều hộp thư", "one network tries many mailboxes"),
+    "guessed": Text("đăng nhập được sau nhiều lần sai", "right after many wrong passwords"),
+    "scattered": Text("đăng nhập từ nhiều mạng trong thời gian ngắn", "from many networks in a short time"),
+}
+
+_FILTER: Codes = {
+    **YES_NO,
+    "no action": Text("không phải thư rác", "no action"),
+    "greylist": Text("đề nghị gửi lại sau", "greylist"),
+    "add header": Text("có thể là thư rác", "add header"),
+    "rewrite subject": Text("có thể là thư rác", "rewrite subject"),
+    "soft reject": Text("tạm từ chối", "soft reject"),
+    "quarantine": Text("cách ly", "quarantine"),
+    "discard": Text("hủy", "discard"),
+    "reject": Text("từ chối", "reject"),
+    "not-scored": Text("chưa chấm điểm được", "not scored"),
+    "too-large": Text("thư quá lớn để chấm điểm", "too large to be scored"),
+}
+
+CONFINEMENT: Codes = {
+    "no_new_privs": Text("chặn nâng quyền", "no_new_privs"),
+    "unprivileged": Text("tài khoản không có quyền quản trị", "unprivileged"),
+    "landlock": Text("Landlock", "landlock"),
+    "seccomp": Text("seccomp", "seccomp"),
+}
+
+_UNREAD: Codes = {
+    # `checks.verdict.Unread`
+    "encrypted": Text("tệp được mã hóa", "encrypted"),
+    "damaged": Text("tệp hỏng", "damaged"),
+    "over-bounds": Text("vượt mức xem xét được", "more than can be inspected"),
+    "too-slow": Text("quá thời gian xem xét", "too slow"),
+    "unknown-archive": Text("dạng tệp nén không đọc được", "unknown archive"),
+    "crashed": Text("tiến trình đọc tài liệu gặp lỗi", "the reader crashed"),
+    "unavailable": Text("chưa có tiến trình đọc tài liệu", "no reader was available"),
+}
+
+_TAUGHT: Codes = {
+    "learned": Text("đã học", "learned"),
+    "known": Text("đã biết từ trước", "known"),
+    "unfit": Text("không dùng để học được", "unfit"),
+}
+
+_EXPOSED: Codes = {
+    "leaked": Text("có trong danh sách mật khẩu bị lộ", "in a list of leaked passwords"),
+    "sprayed": Text("đang bị dò trên nhiều hộp thư", "tried at many mailboxes"),
+}
+
+OF_EVENTS: Mapping[str, Codes] = {
+    "action": _ACTIONS,
+    "detail": _EXPOSED,
+    "door": _SERVICES,
+    "duty": _JOBS,
+    "in_force": CONFINEMENT,
+    "kind": FINDINGS,
+    "mechanism": _MECHANISMS,
+    "missing": CONFINEMENT,
+    "notice": _NOTICES,
+    "of": PROCESSES,
+    "process": PROCESSES,
+    "reason": _REASONS,
+    "reasons": _UNREAD,
+    "result": _TAUGHT,
+    "rule": _RULES,
+    "spam": _FILTER,
+    "trigger": _coded("trigger"),
+    "visit": _JOBS,
+    "where": PLACES,
+}
+"""A member of an event -> the words of its codes. Other members hold none."""
+
+OF_ACTS: Mapping[str, Codes] = {
+    "cause": _coded("cause"),
+    "channel": requests.CHANNELS,
+    "doors": DOORS,
+    "kind": {**requests.KINDS, **incidents.KINDS},
+    "kinds": requests.KINDS,
+    "part": PARTS,
+    "queued": QUEUED,
+    "role": ROLES,
+    "seen": SEEN,
+    "severity": incidents.SEVERITIES,
+}
+"""The same for acts, whose reason is what somebody wrote."""
+
+SUBJECTS: Mapping[str, Codes] = {"request_add": requests.KINDS, "incident_open": incidents.KINDS}
+"""Acts whose subject is a code, with its words."""
+
+_WITH_MORE = re.compile(r"(?P<code>[a-z_-]+?)(?P<more>\d+| \d+|[:/].+)")
+"""A code with what it is a code of: the third worker, the first version of Landlock, a notice with its key, why and of which
+format something was not read."""
+
+
+def listed(words: Codes, codes: Iterable[str]) -> Text:
+    """Several codes one after the other; one that is new as it stands."""
+    called = [in_words(words, code) or Text(code, in_ascii(code)) for code in codes]
+    return Text(", ".join(each.vi for each in called), ", ".join(each.en for each in called))
+
+
+def in_words(words: Codes, code: str) -> Text | None:
+    """What `code` is called; None: no code, or a new one."""
+    if code in words:
+        return words[code]
+    known = _WITH_MORE.fullmatch(code)
+    if known is None or known["code"] not in words:
+        return None
+    named, more = words[known["code"]], known["more"].strip()
+    if more.startswith(":"):  # the key of a notice, which says only which one it was
+        return named
+    if more.startswith("/"):
+        return Text(f"{named.vi} ({more[1:]})", in_ascii(f"{named.en} ({more[1:]})"))
+    return Text(f"{named.vi} {more}", f"{named.en} {more}")

@@ -3,17 +3,18 @@
 An event that is not here is shown by its name and fields, so a new one is never left out.
 """
 
+import re
 from collections.abc import Mapping
 
 from mic_mail.cli.act_names import ACTS, DETAILS, REFUSED
-from mic_mail.cli.log_codes import CODES
+from mic_mail.cli.log_codes import OF_ACTS, OF_EVENTS, SUBJECTS, YES_NO, Codes, in_words
 from mic_mail.cli.server_events import SERVER_EVENTS
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.dates import readable, size
 from mic_mail.log.checking import Finding, Wrong
 
-_YES_NO = ("true", "false")
+_BEFORE_A_SUBJECT = re.compile(r" (của|về|cho|vào|trong|of|for|to|in|into|on)$")
 _SHOWN_ELSEWHERE = frozenset({"at", "n", "event", "act", "trace", "prev"})
 EVENTS: Mapping[str, tuple[str, str]] = {
     **SERVER_EVENTS,
@@ -115,8 +116,8 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "{mailbox} has the message already (the server was interrupted)",
     ),
     "delivery_deferred": (
-        "Chưa chuyển được cho {recipient}: {reason}, lần {attempts}, thử lại lúc {next_try} (UTC)",
-        "Not yet delivered to {recipient}: {reason}, try {attempts}, next at {next_try} (UTC)",
+        "Chưa chuyển được cho {recipient}: {reason}, lần {attempts}, thử lại lúc {next_try}",
+        "Not yet delivered to {recipient}: {reason}, try {attempts}, next at {next_try}",
     ),
     "delivery_given_up": (
         "Thôi chuyển cho {recipient}: {reason}, sau {attempts} lần thử",
@@ -175,8 +176,8 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "Dropped by decision when the mailbox was restored: <{sender}> for {recipients} ({clause})",
     ),
     "message_taken_up": (
-        "Lấy lại từ hàng đợi sau {attempts} lần thử: <{sender}> gửi {recipients}, nhận lúc {accepted_at} (UTC)",
-        "Taken up from the queue after {attempts} tries: <{sender}> for {recipients}, accepted at {accepted_at} (UTC)",
+        "Lấy lại từ hàng đợi sau {attempts} lần thử: <{sender}> gửi {recipients}, nhận lúc {accepted_at}",
+        "Taken up from the queue after {attempts} tries: <{sender}> for {recipients}, accepted at {accepted_at}",
     ),
     "spool_entry_unreadable": (
         "Không mở được {file} trong hàng đợi ({error}): thư này chờ; xem chủ sở hữu và quyền của tệp, hoặc ổ đĩa",
@@ -208,8 +209,8 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "What was seen of sign-ins cannot be put down: {error}",
     ),
     "notice_given_up": (
-        "Không gửi được {notice} cho {mailbox} từ {since} (UTC); thôi thử lại, cần báo bằng cách khác",
-        "{notice} could not be told to {mailbox} since {since} (UTC); given up, to be told by other ways",
+        "Không gửi được thông báo “{notice}” cho {mailbox} từ {since}; thôi thử lại, cần báo bằng cách khác",
+        'Notice "{notice}" could not be told to {mailbox} since {since}; given up, to be told by other ways',
     ),
     "directory_changed": (
         "Danh bạ: thay đổi số {order} đã được thực hiện ({changes} dòng).",
@@ -232,8 +233,8 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "The mail of {mailbox} to the Centre (UID {uid}) cannot be read yet and is tried again: {error}",
     ),
     "request_mail_given_up": (
-        "Thôi thử đọc thư UID {uid} của hộp thư hỗ trợ, chưa đọc được từ {since} (UTC); còn trong Hộp thư đến: {found}",
-        "UID {uid} of the help desk's mailbox, unreadable since {since} (UTC), is given up; still in INBOX: {found}",
+        "Thôi thử đọc thư UID {uid} của hộp thư hỗ trợ, chưa đọc được từ {since}; còn trong Hộp thư đến: {found}",
+        "UID {uid} of the help desk's mailbox, unreadable since {since}, is given up; still in INBOX: {found}",
     ),
     "mailbox_suspended": (
         "Máy chủ tự tạm khóa {mailbox}: {trigger}",
@@ -475,54 +476,78 @@ class _Words(dict[str, str]):
         return "-"
 
 
+_Told = Mapping[str, Text]
+
+
 def told(fields: Mapping[str, object]) -> Text:
     """One line of the log as a sentence."""
-    words = _Words({key: _word(value) for key, value in fields.items() if value not in (None, "", [])})
-    if "event" in fields:
+    is_event = "event" in fields
+    codes = OF_EVENTS if is_event else OF_ACTS
+    words = {key: _word(codes.get(key, {}), value) for key, value in fields.items() if value not in (None, "", [])}
+    if is_event:
         return _event(str(fields["event"]), words, fields.get("octets"))
     return _act(str(fields.get("act", "")), words)
 
 
-def _event(name: str, words: "_Words", octets: object) -> Text:
+def _event(name: str, words: dict[str, Text], octets: object) -> Text:
     if name not in EVENTS:
         return _bare(name, words)
-    sizes = size(octets) if isinstance(octets, int) else Text("-", "-")
-    words.setdefault("actor", words["mailbox"])  # who acts in the own mailbox is not named apart
+    if isinstance(octets, int):
+        words["size"] = size(octets)
+    if "actor" not in words and "mailbox" in words:  # who acts in the own mailbox is not named apart
+        words["actor"] = words["mailbox"]
+    if "clause" in words:
+        words["clause"] = clause(words["clause"].en)
     vi, en = EVENTS[name]
-    named = {key: CODES[word] for key, word in words.items() if word in CODES and (key == "reason" or word in _YES_NO)}
-    plain = _Words({key: named[key].en if key in named else in_ascii(word) for key, word in words.items()})
-    words = _Words({key: named[key].vi if key in named else word for key, word in words.items()})
-    plain["size"], words["size"] = sizes.en, sizes.vi
-    return Text(vi.format_map(words), en.format_map(plain))
-
-
-def _act(name: str, words: "_Words") -> Text:
-    refused = name not in ACTS and name.endswith(REFUSED)
-    act = ACTS.get(name.removesuffix(REFUSED) if refused else name)
-    if act is None:
-        return _bare(name, words)
-    subject = "" if words["subject"] in {"*", "-"} else f" {words['subject']}"
-    vi = en = ""
-    for key, title in DETAILS.items():
-        if key in words:
-            cited = clause(words[key]) if key == "clause" else None
-            vi += f"; {title.vi}: {cited.vi if cited else words[key]}"
-            en += f"; {title.en}: {cited.en if cited else words[key]}"
     return Text(
-        f"{words['actor']}{' bị từ chối' if refused else ''} {act.vi}{subject}{vi}",
-        in_ascii(f"{words['actor']}: {'refused: ' if refused else ''}{act.en}{subject}{en}"),
+        vi.format_map(_Words({key: word.vi for key, word in words.items()})),
+        en.format_map(_Words({key: word.en for key, word in words.items()})),
     )
 
 
-def _bare(name: str, words: "_Words") -> Text:
-    shown = ", ".join(f"{key}={word}" for key, word in words.items() if key not in _SHOWN_ELSEWHERE)
+def _act(name: str, words: _Told) -> Text:
+    refused = name not in ACTS and name.endswith(REFUSED)
+    asked = name.removesuffix(REFUSED) if refused else name
+    act = ACTS.get(asked)
+    if act is None:
+        return _bare(name, words)
+    subject = words.get("subject", Text("*", "*"))
+    subject = SUBJECTS.get(asked, {}).get(subject.en, subject)
+    vi = en = ""
+    for key, title in DETAILS.items():
+        if key in words:
+            cited = clause(words[key].en) if key == "clause" else words[key]
+            vi += f"; {title.vi}: {cited.vi}"
+            en += f"; {title.en}: {cited.en}"
+    if subject.en == "*":  # of everything
+        done = Text(_BEFORE_A_SUBJECT.sub("", act.vi), _BEFORE_A_SUBJECT.sub("", act.en))
+    else:
+        done = Text(f"{act.vi} {subject.vi}", f"{act.en} {subject.en}")
+    actor = words.get("actor", Text("-", "-"))
+    return Text(
+        f"{actor.vi}{' bị từ chối' if refused else ''} {done.vi}{vi}",
+        f"{actor.en}: {'refused: ' if refused else ''}{done.en}{en}",
+    )
+
+
+def _bare(name: str, words: _Told) -> Text:
+    shown = ", ".join(f"{key}={word.vi}" for key, word in words.items() if key not in _SHOWN_ELSEWHERE)
     return Text(f"{name}: {shown}", in_ascii(f"{name}: {shown}"))
 
 
-def _word(value: object) -> str:
+def _word(codes: Codes, value: object) -> Text:
+    """A value in words: a code by its table, a sentence in both languages, anything else as it stands."""
+    if isinstance(value, Mapping) and value.keys() == {"vi", "en"}:
+        return Text(str(value["vi"]), in_ascii(value["en"]))
+    if isinstance(value, list):
+        words = [_word(codes, each) for each in value]
+        return Text(", ".join(each.vi for each in words), ", ".join(each.en for each in words))
     if isinstance(value, bool):
-        return _YES_NO[not value]
-    return ", ".join(map(_word, value)) if isinstance(value, list) else readable(str(value))
+        return YES_NO[str(value).lower()]
+    if isinstance(value, float):
+        return Text(str(value).replace(".", ","), str(value))
+    plain = readable(str(value))
+    return in_words(codes, plain) or Text(plain, in_ascii(plain))
 
 
 def wrong(finding: Finding) -> Text:

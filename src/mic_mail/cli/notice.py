@@ -12,7 +12,7 @@ from mic_mail.cli.gate import asks
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.errors import BadInput, Text
-from mic_mail.i18n.notices.catalogue import CATALOGUE, find
+from mic_mail.i18n.notices.catalogue import CATALOGUE, NAMES, find
 from mic_mail.i18n.notices.notice import READERS, Notice
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.policy.roles import Right
@@ -26,11 +26,14 @@ COLUMNS = (
     Column("clause", "Theo", "By", cites=True),
     Column("reader", "Gửi tới", "To", json_only=True),
     Column("reader_name", "Gửi tới", "To"),
-    Column("subject", "Chủ đề", "Subject"),
+    Column("about", "Thông báo", "Notice"),
+    Column("subject", "Chủ đề", "Subject", json_only=True),
     Column("means", "Khi nào", "When", json_only=True),
 )
 ONE = (
-    *COLUMNS,
+    *COLUMNS[:6],
+    Column("subject", "Chủ đề", "Subject"),
+    COLUMNS[7],
     Column("vi", "Tiếng Việt", "Vietnamese"),
     Column("en", "Tiếng Anh", "English"),
 )
@@ -121,6 +124,7 @@ def _row(found: Notice[...]) -> dict[str, Cell]:
         "clause": found.clause,
         "reader": found.reader.value,
         "reader_name": READERS[found.reader],
+        "about": NAMES[found.name],
         "subject": found.sample().subject,
         "means": found.means,
     }

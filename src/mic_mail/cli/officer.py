@@ -204,7 +204,7 @@ def end(
         must_keep_centre(after, now)
         _must_leave_a_way(here, before, after, now)
 
-    with on_record(here, "officer_end", login, origin, at=at):
+    with on_record(here, "officer_end", login, origin, until=at):
         here.directory.officers.end(login, at, check)
     when = dates.short(at)
     output.note(Text(f"{login} thôi nhiệm vụ từ {when}.", f"{in_ascii(login)} is no officer from {when} on."))

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
+from mic_mail.cli.codes import QUARANTINED
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
@@ -37,19 +38,14 @@ STATES: Mapping[str, Text] = {
     State.DROPPED: Text("đã hủy", "dropped"),
     State.EXPIRED: Text("hết hạn giữ", "expired"),
 }
-REASONS: Mapping[str, Text] = {
-    Reason.SPAM: Text("thư rác", "spam"),
-    Reason.MALWARE: Text("mã độc", "malware"),
-    Reason.NOT_SCANNED: Text("chưa quét được mã độc", "not scanned"),
-}
-name_choices(Reason, REASONS)
+name_choices(Reason, QUARANTINED)
 COLUMNS = (
     Column("id", "Mã", "Reference"),
     Column("at", "Lúc đến", "Came at"),
     Column("sender", "Người gửi", "Sender"),
     Column("to", "Người nhận", "Recipients"),
     Column("subject", "Tiêu đề", "Subject"),
-    Column("reason", "Lý do giữ", "Because", names=REASONS),
+    Column("reason", "Lý do giữ", "Because", names=QUARANTINED),
     Column("what", "Bộ lọc nói", "The filter said"),
     Column("state", "Trạng thái", "State", names=STATES),
     Column("expires_at", "Giữ đến", "Kept until"),

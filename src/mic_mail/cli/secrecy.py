@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
+from mic_mail.cli.codes import PLACES
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
@@ -22,7 +23,6 @@ from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n.messages import DEGREES
 from mic_mail.outbound.held import NOBODY, Held, Record, State
 from mic_mail.outbound.keeping import Word
-from mic_mail.policy.markings import Place
 from mic_mail.policy.roles import Right
 from mic_mail.policy.two_persons import Hand
 from mic_mail.services.mailboxes.credentials import Origin
@@ -41,13 +41,6 @@ STATES: Mapping[str, Text] = {
     State.FLAGGED: Text("thư đến, đã báo Trung tâm", "came in, flagged"),
 }
 name_choices(State, STATES)
-PLACES: Mapping[str, Text] = {
-    Place.SUBJECT: Text("tiêu đề thư", "subject"),
-    Place.TITLE: Text("tiêu đề tài liệu", "title"),
-    Place.FILE_NAME: Text("tên tệp", "file name"),
-    Place.STAMP: Text("dòng đóng dấu", "stamp line"),
-    Place.FIELD: Text("trường độ mật", "field"),
-}
 COLUMNS = (
     Column("id", "Mã", "Reference"),
     Column("at", "Lúc", "At"),

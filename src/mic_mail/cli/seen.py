@@ -10,6 +10,7 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.authority import use_cases
+from mic_mail.cli.codes import SEEN
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
@@ -34,11 +35,7 @@ class Kept(StrEnum):
     EACH = "each"
 
 
-NAMES = {
-    Kept.ONE: Text("chung cho mọi người", "one for all"),
-    Kept.EACH: Text("riêng từng người", "each person's own"),
-}
-name_choices(Kept, NAMES)
+name_choices(Kept, SEEN)
 COLUMNS = (
     Column("address", "Địa chỉ", "Address"),
     Column("seen", "Đã đọc", "Read marks", json_only=True),
@@ -93,7 +90,7 @@ def seen(
     if as_json:
         output.record(COLUMNS, _row(mailbox, kept), as_json=True)
         return
-    name = NAMES[kept]
+    name = SEEN[kept]
     output.note(Text(f"{mailbox.address}, đánh dấu đã đọc: {name.vi}.", f"{mailbox.address}, read marks: {name.en}."))
 
 
@@ -102,7 +99,7 @@ def _now(here: Frame, mailbox: MailboxRecord) -> Kept:
 
 
 def _row(mailbox: MailboxRecord, kept: Kept) -> dict[str, output.Cell]:
-    return {"address": mailbox.address, "seen": kept.value, "seen_name": NAMES[kept]}
+    return {"address": mailbox.address, "seen": kept.value, "seen_name": SEEN[kept]}
 
 
 def _readers(here: Frame, mailbox: MailboxRecord) -> list[str]:

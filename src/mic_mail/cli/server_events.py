@@ -54,16 +54,16 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
     ),
     "reload_refused": ("Không nạp lại cấu hình vì có lỗi: {mistakes}", "Configuration not reloaded: {mistakes}"),
     "loop_lagged": ("Tiến trình trả lời chậm {ms} ms: {commands}", "The process was held up for {ms} ms: {commands}"),
-    "duty_failed": ("Việc định kỳ “{duty}” không thực hiện được: {error}", "Scheduled job {duty} failed: {error}"),
+    "duty_failed": ("Việc định kỳ “{duty}” không thực hiện được: {error}", 'Scheduled job "{duty}" failed: {error}'),
     "errand_failed": ("Một việc chạy nền không thực hiện được: {error}", "A background task failed: {error}"),
     "close_failed": ("Không đóng được khi dừng: {error}", "Something could not be closed at the end: {error}"),
     "visit_failed": (
         "Việc định kỳ “{visit}” không làm được với hộp thư {mailbox}: {error}",
-        "Scheduled job {visit} failed for {mailbox}: {error}",
+        'Scheduled job "{visit}" failed for {mailbox}: {error}',
     ),
     "visit_resumed": (
         "Việc định kỳ “{visit}” lại làm được với hộp thư {mailbox}",
-        "Scheduled job {visit} works again for {mailbox}",
+        'Scheduled job "{visit}" works again for {mailbox}',
     ),
     # ------------------------------------------------------------ connections
     "connection_refused": (
@@ -189,11 +189,11 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
         "{messages} messages are too old to teach the spam filter",
     ),
     # ------------------------------------------------------------ notices and lifecycle
-    "notice_sent": ("Gửi thông báo “{notice}” cho {mailbox}", "Notice {notice} sent to {mailbox}"),
-    "notices_sent": ("Gửi thông báo “{notice}” cho {count} hộp thư", "Notice {notice} sent to {count} mailboxes"),
+    "notice_sent": ("Gửi thông báo “{notice}” cho {mailbox}", 'Notice "{notice}" sent to {mailbox}'),
+    "notices_sent": ("Gửi thông báo “{notice}” cho {count} hộp thư", 'Notice "{notice}" sent to {count} mailboxes'),
     "notice_failed": (
         "Chưa gửi được thông báo “{notice}” cho {mailbox}: {error}",
-        "Notice {notice} could not be sent to {mailbox}: {error}",
+        'Notice "{notice}" could not be sent to {mailbox}: {error}',
     ),
     "reminder_sent": (
         "Nhắc việc hộp thư {mailbox} ({duty}): {count} mục",

@@ -9,6 +9,7 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
 from mic_mail.cli.gate import open_to_all
+from mic_mail.cli.log_codes import CONFINEMENT, PROCESSES, listed
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.errors import Text, Trouble
@@ -17,7 +18,7 @@ from mic_mail.process.status import read
 from mic_mail.storage.reserve import ReserveState
 
 LAG: Mapping[str, Text] = {"worst": Text("lâu nhất", "worst")}
-PROCESSES = (
+COLUMNS = (
     Column("name", "Tiến trình", "Process"),
     Column("pid", "PID", "PID", right=True),
     Column("ready", "Sẵn sàng", "Ready"),
@@ -86,22 +87,30 @@ def status(
             output.line(alarm)
         if process.get("failing") is True:
             output.line(_alarm(process))
-    output.listing(PROCESSES, list(_processes(told)), as_json=False)
+    output.listing(COLUMNS, list(_processes(told)), as_json=False)
 
 
 def _readers(told: Mapping[str, object]) -> Text:
     """How the processes are closed in that read documents of strangers."""
     in_force, without = _protection(told)
     return Text(
-        f"Tiến trình đọc tài liệu được cô lập bằng: {in_force}{without.vi}",
-        f"Readers of documents are confined by {in_force}{without.en}",
+        f"Tiến trình đọc tài liệu được cô lập bằng: {in_force.vi}{without.vi}",
+        f"Readers of documents are confined by {in_force.en}{without.en}",
     )
 
 
-def _protection(told: Mapping[str, object]) -> tuple[str, Text]:
+def _protection(told: Mapping[str, object]) -> tuple[Text, Text]:
     """What is in force, and what is missing (`process.protection`)."""
-    in_force, missing = (", ".join(map(str, cast("list[object]", told.get(key, [])))) for key in ("in_force", "missing"))
-    return in_force, Text(f"; CẢNH BÁO, không có: {missing}", f"; WARNING, without {missing}") if missing else Text("", "")
+    in_force, missing = (
+        listed(CONFINEMENT, map(str, cast("list[object]", told.get(key, [])))) for key in ("in_force", "missing")
+    )
+    if not missing.en:
+        return in_force, Text("", "")
+    return in_force, Text(f"; CẢNH BÁO, không có: {missing.vi}", f"; WARNING, without {missing.en}")
+
+
+def _name(process: Mapping[str, object]) -> Text:
+    return listed(PROCESSES, [str(process.get("name"))])
 
 
 def _processes(told: Mapping[str, object]) -> list[Row]:
@@ -115,24 +124,24 @@ def _processes_told(told: Mapping[str, object]) -> list[Mapping[str, object]]:
 
 def _confinement(told: Mapping[str, object]) -> Iterator[Text]:
     """By what each process is held to what it needs: one line for those that are held alike."""
-    names: dict[tuple[str, Text], list[str]] = {}
+    names: dict[tuple[Text, Text], list[str]] = {}
     for process in _processes_told(told):
         if isinstance(protection := process.get("protection"), Mapping):
             names.setdefault(_protection(protection), []).append(str(process.get("name")))
     for (in_force, without), alike in names.items():
-        who = ", ".join(alike)
+        who = listed(PROCESSES, alike)
         yield Text(
-            f"Chỉ truy cập được những gì cần dùng: {who} (nhờ {in_force}{without.vi})",
-            f"Confined to what they need: {who} (by {in_force}{without.en})",
+            f"Chỉ truy cập được những gì cần dùng: {who.vi} (nhờ {in_force.vi}{without.vi})",
+            f"Confined to what they need: {who.en} (by {in_force.en}{without.en})",
         )
 
 
 def _alarm(process: Mapping[str, object]) -> Text:
-    name, failures = process.get("name"), process.get("failures")
+    name, failures = _name(process), process.get("failures")
     return Text(
-        f"CẢNH BÁO: tiến trình {name} không khởi động được ({failures} lần liên tiếp); máy chủ vẫn phục vụ, thiếu tiến trình "
-        "này. Xem: mic-mail log search --event process_failed",
-        f"ALARM: the process {name} does not come up ({failures} times in a row); the server goes on without it. "
+        f"CẢNH BÁO: tiến trình {name.vi} không khởi động được ({failures} lần liên tiếp); máy chủ vẫn phục vụ, thiếu "
+        "tiến trình này. Xem: mic-mail log search --event process_failed",
+        f"ALARM: the process {name.en} does not come up ({failures} times in a row); the server goes on without it. "
         "See: mic-mail log search --event process_failed",
     )
 
@@ -159,7 +168,7 @@ def _reserves(process: Mapping[str, object]) -> Iterator[Text]:
 
 
 def _row(process: Mapping[str, object]) -> Row:
-    return {column.key: _cell(process.get(column.key)) for column in PROCESSES}
+    return {column.key: _cell(process.get(column.key)) for column in COLUMNS} | {"name": _name(process)}
 
 
 def _cell(value: object) -> Cell:

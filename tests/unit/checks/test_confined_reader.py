@@ -214,4 +214,5 @@ def test_what_is_missing_is_said_loudly() -> None:
     """Who asks for the status sees at once that a machine cannot confine readers."""
     shown = _readers({"in_force": ["no_new_privs"], "missing": ["landlock", "seccomp"]})
     assert "WARNING, without landlock, seccomp" in shown.en
-    assert "CẢNH BÁO, không có: landlock, seccomp" in shown.vi
+    assert "CẢNH BÁO, không có: Landlock, seccomp" in shown.vi
+    assert "chặn nâng quyền" in shown.vi

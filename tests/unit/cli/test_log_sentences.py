@@ -6,12 +6,109 @@ from string import Formatter
 
 import pytest
 
+from mic_mail.checks import rspamd
+from mic_mail.checks.verdict import Unread
 from mic_mail.cli.act_names import ACTS, DETAILS, REFUSED
-from mic_mail.cli.log_codes import CODES
+from mic_mail.cli.log_codes import OF_ACTS, OF_EVENTS, SUBJECTS, in_words
 from mic_mail.cli.logwords import EVENTS, told
+from mic_mail.config.doors import DOORS
+from mic_mail.errors import BadInput, MicMailError, Text
+from mic_mail.i18n.notices.catalogue import CATALOGUE, NAMES
+from mic_mail.log.failures import failure
+from mic_mail.log.maillog import plain
+from mic_mail.mime.reports import Action
+from mic_mail.outbound.quarantine import Reason
+from mic_mail.policy import anomalies, apppasswords, authority, facts, incidents, reclaiming, requests, roles, warnings
+from mic_mail.policy.markings import Place
+from mic_mail.process.protection import Protection
+from mic_mail.services.mailboxes.reclaiming import Finished
+from mic_mail.services.mailboxes.restoring import Waiting
 from mic_mail.services.signin.refusals import RefusalKind
 from mic_mail.services.transport.envelope import Cause
-from source_names import recorded_acts, written_events
+from mic_mail.services.transport.inbound import content, rules
+from mic_mail.storage import errors
+from mic_mail.storage.types import LEFT_TO_PEOPLE
+from source_names import act_codes, act_members, event_codes, program, recorded_acts, written_events
+
+NO_CODES = {
+    # names, addresses, places
+    "actor", "addresses", "collector", "domain", "file", "files", "folder", "from_domain", "holder", "login", "mailbox",
+    "network", "officer", "path", "peer", "place", "reader", "readers", "recipient", "recipients", "selector", "sender",
+    "server", "spf_domain", "target", "to", "zone", "certificate", "needs_restart", "taken_over",
+    # numbers, instants, references
+    "accepted_at", "app_passwords", "attempts", "changes", "count", "digest", "ends_at", "entries", "exit_code", "failures",
+    "found", "head", "lessons", "lived_seconds", "mailbox_id", "marked", "message_id", "messages", "months", "ms", "next_try",
+    "notices", "now", "number", "octets", "order", "pid", "ref", "refused", "report", "request", "required", "restart_in",
+    "restarts", "score", "searches", "second_factors", "seconds", "session", "since", "size", "trace", "tries", "uid", "uids",
+    "until", "uses", "without_mailbox", "workers", "years", "clause",
+    # results of protocols, names of algorithms, what another program calls itself
+    "algorithm", "arc", "commands", "dkim", "dmarc", "iprev", "malware", "name", "os", "reply", "spf", "status", "version",
+    # sentences of both languages, or what the system, a library or a person has said
+    "error", "mistakes", "what", "why",
+    # yes or no
+    "settled", "suspended",
+}  # fmt: skip
+"""Members of events that are shown as they stand."""
+
+OF_PEOPLE = {
+    "alias", "algorithm", "archive", "asked_by", "begins", "chosen", "clause", "day", "document", "domain", "file", "first",
+    "folder", "from", "hold", "imported", "incident", "last", "login", "mailboxes", "messages", "name", "named_by", "number",
+    "of_sender", "person", "planned_on", "position", "reason", "recipients", "request", "rights", "selector", "sender", "since",
+    "source", "system", "target", "to", "to_domain", "trace", "unit", "units", "until",
+}  # fmt: skip
+"""Details of acts that are shown as they stand: names, numbers, days, and what somebody wrote."""
+
+IN_JSON_ALONE = {
+    "already", "answer", "digest", "dry_run", "expunged", "format", "found", "handover", "hide", "keys", "lifted_by",
+    "message_ids", "now", "octets", "off", "only_held", "passed_on", "provisional", "replace", "same_person", "sha256", "show",
+    "skipped", "subjects", "sums", "trouble", "withdraw", "worked",
+}  # fmt: skip
+"""Details of acts that a sentence leaves out."""
+
+
+def _storage_errors() -> set[str]:
+    """What can keep a message from a mailbox for a time."""
+    return {
+        each.__name__ for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.Unavailable)
+    } | {"OverQuota", "Frozen"}
+
+
+def _event_codes() -> dict[str, set[str]]:
+    """What members of events can hold beside the words that stand in a call."""
+    return {
+        "action": {*Action, "tell", "change", "suspend", "junk"},
+        "door": set(DOORS),
+        "duty": {*program().first_fields("Duty"), "replies", "openings", "passed_on"},
+        "in_force": set(Protection(True, True, 4, True).in_force),
+        "kind": set(LEFT_TO_PEOPLE),
+        "missing": set(Protection().missing),
+        "notice": {*CATALOGUE, *warnings.Kind},
+        "of": {"worker0", *program().first_fields("Child", at=1)},
+        "process": {"worker12", *program().first_fields("Child", at=1)},
+        "reason": {*Cause, *RefusalKind, *Reason, *reclaiming.Obstacle, Finished.NOT_IN_ARCHIVE, *_storage_errors()},
+        "reasons": {f"{unread}/pdf" for unread in Unread},
+        "result": set(rspamd.Taught),
+        "rule": {
+            *anomalies.Rule,
+            *(f"rspamd-{act}" for act in content.Act if act is not content.Act.PASS),
+            *(each.__name__.replace("_", "-") for each in rules.RULES),
+        },
+        "spam": {*rspamd.Action, "true", "false"},
+        "where": set(Place),
+    }
+
+
+ACT_CODES: dict[str, set[str]] = {
+    "cause": set(facts.Cause),
+    "channel": set(requests.Channel),
+    "doors": set(apppasswords.Door),
+    "kind": {*requests.Kind, *incidents.Kind},
+    "kinds": set(requests.Kind),
+    "part": set(authority.Part),
+    "queued": set(Waiting),
+    "role": set(roles.Role),
+    "severity": set(incidents.Severity),
+}
 
 
 def test_every_event_has_a_sentence() -> None:
@@ -43,13 +140,83 @@ def test_an_event_is_told_without_its_name(name: str) -> None:
     assert len({frozenset(each for _, each, _, _ in Formatter().parse(side) if each) for side in EVENTS[name]}) == 1
 
 
+def test_every_member_of_an_event_holds_codes_with_words_or_none() -> None:
+    """A member that a new sentence tells of is named here before it is told: a code, or shown as it stands."""
+    members = {each for side, _ in EVENTS.values() for _, each, _, _ in Formatter().parse(side) if each}
+    assert members - OF_EVENTS.keys() - NO_CODES == set()
+    assert NO_CODES - members == set()
+    assert OF_EVENTS.keys() - members == set()
+
+
+def test_every_detail_of_an_act_is_told_or_left_to_json() -> None:
+    """The same of acts."""
+    assert act_members() - DETAILS.keys() == IN_JSON_ALONE
+    assert DETAILS.keys() - OF_ACTS.keys() == OF_PEOPLE
+
+
+def test_every_code_that_the_source_can_write_has_words() -> None:
+    """A value that is written in the source, or one of an enumeration: in events, in acts, and as the subject of an act."""
+    for tables, of_the_source, of_kinds in (
+        (OF_EVENTS, event_codes(OF_EVENTS), _event_codes()),
+        (OF_ACTS, act_codes(OF_ACTS), ACT_CODES),
+    ):
+        for member, words in tables.items():
+            written = {str(code) for code in of_the_source[member] | of_kinds.get(member, set())}
+            assert {code for code in written if in_words(words, code) is None} == set(), member
+    assert {str(code) for words in SUBJECTS.values() for code in words} == {*requests.Kind, *incidents.Kind}
+
+
+def test_every_notice_has_a_name() -> None:
+    """For the log and the list of notices."""
+    assert NAMES.keys() == CATALOGUE.keys()
+
+
 @pytest.mark.parametrize("reason", [*Cause, *RefusalKind])
 def test_why_is_told_in_words(reason: StrEnum) -> None:
     """Each cause for which a message or a sign-in is refused has words of its own in both languages."""
+    words = in_words(OF_EVENTS["reason"], reason.value)
+    assert words is not None
     for event in ("message_refused", "sign_in_refused"):
         text = told({"event": event, "reason": reason.value})
-        assert CODES[reason.value].vi in text.vi
-        assert CODES[reason.value].en in text.en
+        assert words.vi in text.vi
+        assert words.en in text.en
+
+
+@pytest.mark.parametrize(
+    ("fields", "vi", "en"),
+    [
+        ({"event": "notice_sent", "notice": "reclaim_coming"}, "“hộp thư sắp bị thu hồi”", '"reclaim coming"'),
+        ({"event": "notices_sent", "notice": "maintenance:12"}, "“tạm ngừng dịch vụ”", '"downtime"'),
+        ({"event": "visit_failed", "visit": "usage"}, "“tính dung lượng hộp thư”", '"add up the usage of mailboxes"'),
+        ({"event": "process_confined", "of": "worker3", "in_force": ["landlock 4"]}, "phục vụ 3", "worker 3"),
+        ({"event": "message_not_inspected", "reasons": ["damaged/zip"]}, "tệp hỏng (zip)", "damaged (zip)"),
+        ({"event": "clock_stepped", "seconds": -90.5}, "-90,5 giây", "-90.5 seconds"),
+        ({"event": "password_exposed", "clause": "7.2.c"}, "điểm c khoản 2 Điều 7 Quy chế", "Reg. 7.2.c"),
+        ({"act": "request_add", "subject": "issue"}, "ghi yêu cầu cấp mới", "enter a request issue"),
+        ({"act": "log_search", "subject": "*", "reason": "x"}, "tìm trong nhật ký; lý do", "search the log; reason"),
+        ({"act": "mailbox_suspend", "cause": "a"}, "nguyên nhân: không sử dụng (7.2.a)", "cause: not used (7.2.a)"),
+        ({"act": "app_password_add", "doors": ["imap", "submission"]}, "chỉ dùng cho: IMAP, gửi thư", "for: IMAP, sending"),
+    ],
+)
+def test_codes_are_told_in_words(fields: dict[str, object], vi: str, en: str) -> None:
+    """Alone, in lists, and with what they are codes of."""
+    text = told(fields)
+    assert vi in text.vi
+    assert en in text.en
+
+
+def test_what_somebody_wrote_is_no_code() -> None:
+    """The reason of an act stays as it was typed."""
+    assert "lý do: spam" in told({"act": "mailbox_hold", "reason": "spam"}).vi
+
+
+def test_a_sentence_is_told_in_the_language_of_its_reader() -> None:
+    """An error that says what is wrong in both languages, and what stands in the way of a change."""
+    text = Text("Có hộp thư.", "There is a mailbox.")
+    for event, fields in (("directory_change_hindered", {"why": text}), ("duty_failed", failure(BadInput(text)))):
+        shown = told({"event": event, **{key: plain(key, value) for key, value in fields.items()}})
+        assert (text.vi in shown.vi, text.en in shown.en, "Có" in shown.en) == (True, True, False)
+    assert failure(MicMailError("no more")) == {"error": "no more"}
 
 
 def test_yes_and_no_are_words() -> None:
