@@ -54,6 +54,21 @@ def test_clause_12_3_d_nobody_follows_a_keeper_without_handover(tmp_path: Path) 
     assert desk.by("mai", *name, "1", "--as", "keeper", "--document", "9/QĐ") == 1
 
 
+def test_clause_12_3_d_the_head_is_a_person_on_record(tmp_path: Path) -> None:
+    """By an address or an id, name and position are those of the directory; whoever is not there is refused."""
+    desk = furnish(tmp_path)
+    person = desk.seen_by("mai", "person", "show", "1")
+    begin = ("handover", "begin", CNTT, "--to", "2", "--document", "45/QĐ-CNTT", "--named-by")
+    assert desk.by("mai", *begin, "ai.do@mic.gov.vn") != 0
+    assert "ai.do@mic.gov.vn" in desk.err
+    for named in (BE, "1"):  # the second time it is begun in the same words
+        assert desk.seen_by("mai", *begin, named)["named_by"] == f"{person['full_name']}, {person['position']}"
+    minutes = tmp_path / "bb.html"
+    assert desk.by("mai", "handover", "minutes", CNTT, "--out", str(minutes)) == 0, desk.err
+    _, _, signed = minutes.read_text().rpartition("Thủ trưởng đơn vị")
+    assert person["full_name"] in signed
+
+
 def test_clause_12_3_d_from_begin_to_verify(tmp_path: Path) -> None:
     """The whole course by commands; every act is on record with its document, the inventory's digest among them."""
     desk = furnish(tmp_path)

@@ -54,7 +54,14 @@ def begin(
     ],
     *,
     named_by: Annotated[
-        str, typer.Option("--named-by", help=say("Thủ trưởng đã phân công: họ tên, chức vụ.", "The head who named them."))
+        str,
+        typer.Option(
+            "--named-by",
+            help=say(
+                "Thủ trưởng đã phân công: mã, địa chỉ, hoặc họ tên và chức vụ.",
+                "The head who named them: id, address, or name and position.",
+            ),
+        ),
     ],
     named_on: Annotated[
         str | None, typer.Option("--dated", metavar="DAY", help=say("Ngày của văn bản.", "The day of the document."))

@@ -14,7 +14,7 @@ Whoever was in charge loses the mailbox with the naming, at every door within se
 end with the password.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -48,6 +48,7 @@ class Naming:
     successor: str
     """Id of the person, or the address of the own mailbox."""
     named_by: str
+    """The head who did: id or own address of a person on record, or name and position in words."""
     named_on: date | None = None
     until: date | None = None
     """The last day of the term; None: until further notice."""
@@ -110,6 +111,7 @@ class Handovers:
                 clause=CLAUSE,
             )
         self._must_be_named(naming)
+        naming = replace(naming, named_by=self._head(naming.named_by.strip()))
         entry = self._directory.entry(mailbox.mailbox_id)
         person, own = self._authorising.person(naming.successor)
         now_running = running(entry.facts)
@@ -131,7 +133,7 @@ class Handovers:
             "from_holder": before.holder if before is not None else None,
             "witness": naming.witness.strip(),
         }
-        data: dict[str, Detail] = {"person": person.person_id, "holder": own.address, "named_by": naming.named_by.strip()}
+        data: dict[str, Detail] = {"person": person.person_id, "holder": own.address, "named_by": naming.named_by}
         data |= {name: value for name, value in details.items() if value}
         account = self._account(mailbox)
         account.rescan()  # what other tools have put there is to be counted
@@ -239,10 +241,20 @@ class Handovers:
             raise NotAllowed(
                 Text("Phải ghi thủ trưởng đã phân công.", "The head of the unit who named the successor is needed."),
                 clause=CLAUSE,
-                remedy=Text('Thêm --named-by "HỌ TÊN, CHỨC VỤ".', 'Add --named-by "NAME, POSITION".'),
+                remedy=Text(
+                    'Thêm --named-by: địa chỉ của thủ trưởng, hoặc "HỌ TÊN, CHỨC VỤ".',
+                    'Add --named-by: the head\'s address, or "NAME, POSITION".',
+                ),
             )
         if naming.named_on is not None:
             not_to_come(naming.named_on, self._clock, Text("Ngày văn bản", "The day of the document"), clause=CLAUSE)
+
+    def _head(self, named_by: str) -> str:
+        """Name and position of who named the successor, by the directory where that person is on record."""
+        if not (named_by.isdecimal() or "@" in named_by):
+            return named_by
+        person = self._authorising.person(named_by)[0]
+        return f"{person.full_name}, {person.position}"
 
     def _predecessor(self, entry: Entry) -> Grant | None:
         """Who is in charge, or was last."""
@@ -277,7 +289,7 @@ class Handovers:
 def _must_be_the_same(address: str, known: Handover, person_id: int, naming: Naming, origin: Origin) -> None:
     """Begun again with the same words a handover is only counted anew; for other words the running one has to be cancelled."""
     as_begun = (known.successor_id, known.begun.text("named_by"), known.named_on, known.until, known.begun.document)
-    if as_begun != (person_id, naming.named_by.strip(), naming.named_on, naming.until, origin.document):
+    if as_begun != (person_id, naming.named_by, naming.named_on, naming.until, origin.document):
         raise BeingHandedOver(address)
 
 

@@ -108,7 +108,7 @@ class Minutes:
                 Signature("Bên giao", gives.name),
                 Signature("Bên nhận", takes.name),
                 *([Signature("Người chứng kiến", witness)] if witness else []),
-                Signature("Thủ trưởng đơn vị"),
+                Signature("Thủ trưởng đơn vị", (begun.text("named_by") or "").partition(",")[0]),
                 Signature("Trung tâm Thông tin"),
             ],
             check=digest or "",
