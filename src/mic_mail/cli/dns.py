@@ -22,9 +22,10 @@ from mic_mail.policy.roles import Right
 from mic_mail.services.operations import dnscheck, dnsrecords
 from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.services.operations.dnscheck import Finding, Verdict
-from mic_mail.services.operations.dnsrecords import OWN_ADDRESS, Need, Wanted
+from mic_mail.services.operations.dnsrecords import OWN_ADDRESS, REVERSED, SENDERS_OF, Need, Wanted
 
-_OWN_ADDRESS = Text("<địa chỉ của máy chủ này>", OWN_ADDRESS)
+_TO_FILL_IN = ((OWN_ADDRESS, "<địa chỉ của máy chủ này>"), (SENDERS_OF, "<các địa chỉ gửi thư của "), (REVERSED, "<địa chỉ>"))
+"""What people have to put in the place of, by how a value of `dnsrecords` says it."""
 
 app = typer.Typer(help=say("Bản ghi tên miền (DNS) của máy chủ.", "What the DNS says of this server."), no_args_is_help=True)
 
@@ -109,11 +110,19 @@ def _key_digest(here: Frame) -> bytes | None:
     return hashlib.sha256(key).digest()
 
 
+def _value(value: str) -> Text:
+    """A name or value of a record; what stands in it for people to fill in is told in their language."""
+    vi = value
+    for english, vietnamese in _TO_FILL_IN:
+        vi = vi.replace(english, vietnamese)
+    return Text(vi, value)
+
+
 def _row(wanted: Wanted) -> Row:
     return {
-        "name": wanted.name,
+        "name": output.told(_value(wanted.name)),
         "type": wanted.type,
-        "value": output.told(_OWN_ADDRESS) if wanted.value == OWN_ADDRESS else wanted.value,
+        "value": output.told(_value(wanted.value)),
         "need": wanted.need.value,
         "why": output.told(wanted.why),
     }

@@ -96,11 +96,7 @@ def init(
 ) -> None:
     here = frame(ctx)
     path = here.config_path
-    if os.path.exists(path):
-        raise Refused(
-            Text(f"Đã có {path}.", f"There is {in_ascii(path)} already."),
-            remedy=Text("Sửa tệp đó, hoặc chọn tệp khác bằng --config.", "Edit that file, or name another one with --config."),
-        )
+    _must_be_new(path)
     asking = not yes and sys.stdin.isatty()
     account = user or DEFAULTS.server.user
     answers: dict[str, str | None] = {
@@ -126,11 +122,16 @@ def init(
     if first is not None and not has_officers:
         enter(here, first, Origin(here.actor(), "", first.document))
         has_officers = True
-    output.note(Text("Việc tiếp theo:", "Next:"))
-    for number, step in enumerate(_next_steps(here.program, path, has_officers=has_officers), 1):
-        output.note(Text(f"  {number}. {step.vi}", f"  {number}. {step.en}"))
-    if not has_officers:
-        output.note(no_officer_yet())
+    _tell_next(here.program, path, has_officers=has_officers)
+
+
+def _must_be_new(path: Path) -> None:
+    """Refuse a configuration file that is there already."""
+    if os.path.exists(path):
+        raise Refused(
+            Text(f"Đã có {path}.", f"There is {in_ascii(path)} already."),
+            remedy=Text("Sửa tệp đó, hoặc chọn tệp khác bằng --config.", "Edit that file, or name another one with --config."),
+        )
 
 
 def _first_officer(login: str, name: str | None, document: str | None, now: datetime, account: str) -> Officer:
@@ -163,6 +164,15 @@ def _ask_first_officer(now: datetime, account: str) -> Officer | None:
 
 def _ask(question: Text, default: str = "") -> str:
     return str(typer.prompt(output.told(question), default=default, show_default=bool(default)))
+
+
+def _tell_next(program: str, path: Path, *, has_officers: bool) -> None:
+    """Print what is still to be done, and who may administer until then."""
+    output.note(Text("Việc tiếp theo:", "Next:"))
+    for number, step in enumerate(_next_steps(program, path, has_officers=has_officers), 1):
+        output.note(Text(f"  {number}. {step.vi}", f"  {number}. {step.en}"))
+    if not has_officers:
+        output.note(no_officer_yet())
 
 
 def _next_steps(program: str, path: Path, *, has_officers: bool) -> Iterator[Text]:

@@ -172,7 +172,7 @@ def _type(original: Any, ctx: typer.Context) -> str:
     if output.language() is not Language.VI:
         return label
     bare = _LIST.sub(r"\1", label.strip("<>"))
-    return "" if bare == "bool" else f"<{_TYPES.get(bare, bare)}>"
+    return "" if bare in {"", "bool"} else f"<{_TYPES.get(bare, bare)}>"
 
 
 def _take_keywords(parameter: Any, codes: Sequence[Enum]) -> None:

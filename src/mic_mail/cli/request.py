@@ -5,7 +5,7 @@ What is decided about a request stands in `requestacts`; main.NOUNS joins the tw
 
 import sys
 from collections import Counter
-from datetime import date, datetime
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +21,7 @@ from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.paperfile import read_file, write_file
 from mic_mail.cli.record import on_record
+from mic_mail.cli.requestmany import asked_for
 from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.i18n.citations import clause as cite
@@ -75,7 +76,6 @@ ROWS = (
     Column("refused", "Từ chối vì", "Refused because"),
     Column("clause", "Căn cứ", "Clause", cites=True),
 )
-DAYS = frozenset({Item.DAY, Item.CONTRACT_FROM, Item.CONTRACT_UNTIL})
 TARGET = Text("mục tiêu của Trung tâm", "the Centre's own target")
 
 Number = Annotated[int, typer.Argument(metavar="NUMBER", help=say("Số yêu cầu.", "Number of the request."))]
@@ -282,7 +282,7 @@ def one(here: Frame, due: Due) -> dict[str, Cell]:
     return {
         **_cells(due, _symbols(here)),
         "document_date": request.filing.document_date,
-        "items": {item.value: _item(item, value) for item, value in request.filing.items.items()},
+        "items": asked_for(request.filing),
         "opened_by": request.opened_by,
         "opened_at": request.opened_at,
         "handler": request.handler,
@@ -294,11 +294,6 @@ def one(here: Frame, due: Due) -> dict[str, Cell]:
         "batch": request.batch,
         "row": request.row,
     }
-
-
-def _item(item: Item, value: str) -> str | date:
-    """A day as one, so that the table writes it as people do; JSON has it as it is kept."""
-    return date.fromisoformat(value) if item in DAYS else value
 
 
 def _census_line(here: Frame, request: Request) -> Text | None:
@@ -325,7 +320,7 @@ def _cells(due: Due, units: dict[int, str]) -> dict[str, Cell]:
         "kind": request.kind.value,
         "kind_name": KINDS[request.kind],
         "unit": units[filing.unit_id],
-        "subject": filing.subject,
+        "subject": filing.subject or units[filing.unit_id],
         "asker": filing.asker,
         "channel": filing.channel.value,
         "channel_name": CHANNELS[filing.channel],

@@ -5,26 +5,30 @@ other back; whatever ends the command in the midst, the rows so far are shown, s
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 
 import typer
 
 from mic_mail.cli import output
+from mic_mail.cli.codes import REQUEST_ITEMS
 from mic_mail.cli.output import Cell, Column, Row
 from mic_mail.errors import BadInput, MicMailError, Text, in_ascii
-from mic_mail.policy.requests import KINDS, STATES, Request
+from mic_mail.policy.requests import KINDS, STATES, Filing, Item, Request
 
 _ONE = (
     Column("request_id", "Số", "No", right=True),
     Column("kind", "Loại", "Kind", json_only=True),
     Column("kind_name", "Loại", "Kind"),
     Column("subject", "Về", "About"),
+    Column("items", "Nội dung", "Content", names=REQUEST_ITEMS),
     Column("state", "Trạng thái", "State", json_only=True),
 )
 _WHY = (Column("refused", "Không thực hiện được vì", "Not done because"), Column("clause", "Căn cứ", "Clause", cites=True))
 _MAILBOX = Column("address", "Hộp thư", "Mailbox")
 DECIDED = (*_ONE, Column("state_name", "Trạng thái", "State"), *_WHY)
 APPROVED = (
-    *DECIDED[:6],
+    *_ONE,
+    Column("state_name", "Trạng thái", "State"),
     _MAILBOX,
     Column("password", "Mật khẩu mới", "New password"),
     Column("before", "Đã thực hiện từ trước", "Done before"),
@@ -37,6 +41,7 @@ REHEARSED = (
     Column("before", "Đã thực hiện từ trước", "Done before"),
     *_WHY,
 )
+_DAYS = frozenset({Item.DAY, Item.CONTRACT_FROM, Item.CONTRACT_UNTIL})
 Act = Callable[[int], Row]
 """What is done with the request of this number; the row that tells it."""
 
@@ -80,13 +85,19 @@ def decide(numbers: Sequence[int], act: Act, columns: Sequence[Column], *, as_js
         raise typer.Exit(1)
 
 
+def asked_for(filing: Filing) -> dict[str, str | date]:
+    """What a request asks for; a day is one, so that a table writes it as people do, and JSON as it is kept."""
+    return {item.value: date.fromisoformat(value) if item in _DAYS else value for item, value in filing.items.items()}
+
+
 def told(request: Request) -> dict[str, Cell]:
     """A request as it is now."""
     return {
         "request_id": request.request_id,
         "kind": request.kind.value,
         "kind_name": KINDS[request.kind],
-        "subject": request.filing.subject,
+        "subject": request.filing.subject or None,  # what asks for nobody by name is about the unit itself
+        "items": asked_for(request.filing),
         "state": request.state.value,
         "state_name": STATES[request.state],
     }

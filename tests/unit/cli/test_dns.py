@@ -140,6 +140,10 @@ def test_a_smarthost_sends_in_the_name_of_the_domain(console: Console) -> None:
     (row,) = [row for row in console.json("dns", "records") if row["value"].startswith('"v=spf1')]
     assert row["value"] == '"v=spf1 mx <senders of relay.example.vn> -all"'
     assert "relay.example.vn too" in row["why"]
+    assert console.run("--lang", "vi", "dns", "records") == 0
+    assert "<các địa chỉ gửi thư của relay.example.vn>" in " ".join(console.out.split())
+    assert "senders of" not in console.out
+    assert "<địa chỉ>.in-addr.arpa" in console.out
     assert console.run("dns", "records", "--zone") == 0
     (line,) = [line for line in console.out.splitlines() if "v=spf1" in line]
     assert line.startswith("; ")

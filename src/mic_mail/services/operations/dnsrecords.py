@@ -18,6 +18,9 @@ PREFERENCE = 10
 TTL_SECONDS = 3600
 
 OWN_ADDRESS = "<address of this server>"
+REVERSED = "<address>"
+SENDERS_OF = "<senders of "
+"""Before the name of a relay and `>`."""
 """What stands for it: the server does not know how others reach it."""
 
 
@@ -110,7 +113,7 @@ def wanted(config: Config, domains: Sequence[str], key_digest: bytes | None, key
     host = config.server.hostname
     found = [
         _record(Kind.HOST, host, "A", OWN_ADDRESS),
-        _record(Kind.REVERSE, "<address>.in-addr.arpa", "PTR", f"{host}."),
+        _record(Kind.REVERSE, f"{REVERSED}.in-addr.arpa", "PTR", f"{host}."),
     ]
     if key_digest is not None:
         found.append(_record(Kind.DANE, f"_25._tcp.{host}", "TLSA", f"3 1 1 {key_digest.hex()}", Need.RECOMMENDED))
@@ -150,7 +153,7 @@ def _senders(config: Config, domain: str) -> Wanted:
         f"máy nào được gửi thư của tên miền (RFC 7208); thêm cả {relay}: hỏi nơi quản lý máy đó (include: hoặc ip4:)",
         f"who may send mail of the domain (RFC 7208); {relay} too: whoever runs it knows how (include: or ip4:)",
     )
-    return Wanted(Kind.SPF, domain, "TXT", f'"v=spf1 mx <senders of {relay}> -all"', Need.REQUIRED, why)
+    return Wanted(Kind.SPF, domain, "TXT", f'"v=spf1 mx {SENDERS_OF}{relay}> -all"', Need.REQUIRED, why)
 
 
 def _record(kind: Kind, name: str, type_: str, value: str, need: Need = Need.REQUIRED) -> Wanted:
