@@ -24,6 +24,7 @@ NAMES: Mapping[str, Text] = {
     "inactivity": Text("sắp bị tạm khóa do không sử dụng", "suspension coming for want of use"),
     "suspended": Text("hộp thư bị tạm khóa", "mailbox suspended"),
     "restored": Text("hộp thư được khôi phục", "mailbox restored"),
+    "notices_void": Text("đính chính thông báo gửi do đồng hồ sai", "correction of notices sent by a wrong clock"),
     "not_sent": Text("thư chưa được gửi", "message not sent"),
     "absence_noted": Text("đã ghi nhận vắng mặt", "absence recorded"),
     "password_ending": Text("mật khẩu sắp hết hạn", "password expires soon"),
