@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from harness import ProcessServer
 
 PASSWORD = "mat khau 2026 dung de thu"
 MESSAGES, WRITERS, KILLS = 240, 4, 10
+QUEUED, ENDED = ("message_queued",), ("message_sent", "message_not_sent")
 
 
 def write(server: ProcessServer, numbers: range, accepted: set[int]) -> None:
@@ -38,6 +40,11 @@ def write(server: ProcessServer, numbers: range, accepted: set[int]) -> None:
             except (OSError, smtplib.SMTPException):
                 smtp = None
                 time.sleep(0.1)
+
+
+def traces(events: list[dict[str, Any]], *names: str) -> set[str]:
+    """The messages of which one of these is told."""
+    return {each["trace"] for each in events if each["event"] in names}
 
 
 def reports_in(server: ProcessServer) -> int:
@@ -76,17 +83,16 @@ def test_mail_leaves_whoever_is_killed(serve_processes: Callable[..., ProcessSer
         while time.monotonic() < limit and (any(live.iterdir()) or any((server.config.spool_dir / "live").iterdir())):
             time.sleep(0.2)
         assert not any(live.iterdir())
+        while time.monotonic() < limit and not traces(events := server.events(), *QUEUED) <= traces(events, *ENDED):
+            time.sleep(0.1)  # a process writes an event a moment after it
         events, letters = server.events(), reports_in(server)
     assert accepted == set(range(MESSAGES))
     arrived = Counter(int(found[1]) for octets in other.messages if (found := re.search(rb"Subject: m(\d+)\.", octets)))
     assert {number for number in range(MESSAGES) if number % 20} <= arrived.keys()
     # Twice, where an acknowledgement was not heard on one way or the other; hardly ever more.
     assert sum(arrived.values()) <= MESSAGES + KILLS * 12
-    queued = {each["trace"] for each in events if each["event"] == "message_queued"}
-    ended = {each["trace"] for each in events if each["event"] in ("message_sent", "message_not_sent")}
-    assert queued <= ended, "each is in the log to its end"
-    reported = {each["trace"] for each in events if each["event"] == "report_sent"}
-    failed = {each["trace"] for each in events if each["event"] == "message_not_sent"}
+    assert traces(events, *QUEUED) <= traces(events, *ENDED), "each is in the log to its end"
+    reported, failed = traces(events, "report_sent"), traces(events, "message_not_sent")
     assert letters == len(failed), "each is reported once, whoever is killed"
     assert reported <= failed
     assert len(failed - reported) <= KILLS, "what the log's thread had not written yet dies with its process"
