@@ -161,7 +161,7 @@ def kill_in_the_middle(server: ProcessServer, present: str, new: str, after: flo
 
 
 @pytest.mark.timeout(400)  # the pauses before a restart grow to five seconds
-@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.campaign)])
 def test_killed_in_the_middle_of_a_change(server: ProcessServer, kills: int) -> None:
     """Old or new, never both and never none; what was acknowledged holds; chain and number of facts agree with it."""
     chance = random.Random(7)
