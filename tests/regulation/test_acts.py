@@ -516,6 +516,42 @@ def test_lock_by_hand(centre):
     assert centre.states(mailbox) == {State.ACTIVE}
 
 
+@pytest.mark.clause("7.3.b", "10.2")
+@pytest.mark.parametrize(
+    ("do", "undo", "state"),
+    [
+        (
+            lambda accounts, mailbox: accounts.suspend(mailbox, Cause.COMPROMISED, WHY),
+            lambda accounts, mailbox: accounts.restore(mailbox, ASKED, Credential(0, "new"), WHY),
+            State.SUSPENDED,
+        ),
+        (
+            lambda accounts, mailbox: accounts.lock_sending(mailbox, WHY),
+            lambda accounts, mailbox: accounts.unlock_sending(mailbox, WHY),
+            State.SEND_LOCKED,
+        ),
+    ],
+    ids=["suspended", "locked"],
+)
+def test_what_a_clock_that_was_ahead_recorded_is_taken_back(centre, do, undo, state):
+    """An act of 19 days ahead comes into force by itself, and once the clock is right the Centre takes it back before; one of
+    today is undone by itself, and no act beside it is."""
+    mailbox, other = centre.mailbox(), centre.mailbox("Trần Thị Lan")
+    today, ahead = centre.clock.now(), centre.clock.now() + timedelta(days=19)
+    centre.clock.move_to(ahead)
+    do(centre.accounts, mailbox)
+    do(centre.accounts, other)
+    centre.clock.move_to(today)
+    assert centre.states(mailbox) == centre.states(other) == {State.ACTIVE}
+    undo(centre.accounts, mailbox)
+    centre.chosen(mailbox)
+    with pytest.raises(NotAllowed):
+        undo(centre.accounts, mailbox)
+    centre.clock.move_to(ahead + timedelta(days=1))
+    assert centre.states(mailbox) == {State.ACTIVE}
+    assert centre.states(other) == {state}
+
+
 def test_explanation_then_and_now(centre):
     """A notice that came late shows as hindsight: active then, locked as known now, each with the facts it rests on."""
     mailbox = centre.mailbox()

@@ -28,14 +28,28 @@ def decided(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
             continue
         cause = Cause(fact.text("cause") or Cause.COMPROMISED)
         until = min((r.effective_at for r in _restores(facts, fact, cause, settings)), default=None)
+        if until is not None and until < fact.effective_at:
+            continue  # taken back before its time came
         spans.append(Span(State.SUSPENDED, f"7.2.{cause}", (fact.seq,), fact.effective_at, until, fact.data))
     return spans
 
 
+def ahead(facts: Sequence[Fact], spans: Sequence[Span], now: datetime) -> list[Span]:
+    """The spans that are still to come since a clock that was ahead recorded their facts."""
+    from_ahead = {fact.seq for fact in facts if fact.clocked_at > now}
+    return [span for span in spans if span.since > now and from_ahead & set(span.fact_seqs)]
+
+
+def _takes_back(undo: Fact, act: Fact) -> bool:
+    """Whether `undo` was recorded after `act` and in force since `act` was, or recorded at an earlier time by the clock: that
+    was ahead at `act`, which would else come into force by itself."""
+    return undo.seq > act.seq and (undo.effective_at >= act.effective_at or undo.clocked_at < act.clocked_at)
+
+
 def _restores(facts: Sequence[Fact], suspended: Fact, cause: Cause, settings: LifecycleSettings) -> Iterator[Fact]:
-    """The restores that lift `suspended`: recorded after it, in force since it was, with the document that a breach needs."""
+    """The restores that lift `suspended`: recorded after it, with the document that a breach needs."""
     for fact in facts:
-        if fact.kind is FactKind.RESTORED and fact.seq > suspended.seq and fact.effective_at >= suspended.effective_at:
+        if fact.kind is FactKind.RESTORED and _takes_back(fact, suspended):
             if cause is Cause.BREACH and settings.breach_document and not fact.document:
                 continue
             yield fact
@@ -47,8 +61,10 @@ def locked_by_hand(facts: Sequence[Fact]) -> list[Span]:
     for fact in facts:
         if fact.kind is not FactKind.SENDING_LOCKED:
             continue
-        unlocks = (f.effective_at for f in facts if f.kind is FactKind.SENDING_UNLOCKED and f.seq > fact.seq)
-        until = min((instant for instant in unlocks if instant >= fact.effective_at), default=None)
+        unlocks = (f.effective_at for f in facts if f.kind is FactKind.SENDING_UNLOCKED and _takes_back(f, fact))
+        until = min(unlocks, default=None)
+        if until is not None and until < fact.effective_at:
+            continue  # taken back before its time came
         spans.append(Span(State.SEND_LOCKED, fact.text("clause") or "10.2", (fact.seq,), fact.effective_at, until))
     return spans
 

@@ -25,7 +25,7 @@ from mic_mail.policy.ranks import level_of
 from mic_mail.policy.reclaiming import is_empty, lies_in_archive
 from mic_mail.policy.signatories import must_sign
 from mic_mail.policy.states import Span
-from mic_mail.policy.suspension import absent_until
+from mic_mail.policy.suspension import absent_until, ahead, decided, locked_by_hand
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.quota import check_quota
 from mic_mail.services.settings.readings import lifecycle_settings
@@ -148,7 +148,8 @@ class Accounts:
         if asked.received_on is not None:
             not_to_come(asked.received_on, self._clock, RECEIVED, clause="7.3.b")
         entry, decision = self._look(mailbox)
-        suspensions = _suspensions(decision)
+        to_come = ahead(entry.facts, decided(entry.facts, self._settings), self._clock.now())
+        suspensions = _suspensions(decision) or to_come
         if not suspensions:
             raise NotAllowed(Text("Hộp thư không bị tạm khóa.", "The mailbox is not suspended."), clause="7.3")
         breach = any(reason.clause == "7.2.b" for reason in suspensions)
@@ -322,7 +323,8 @@ class Accounts:
         """Lift the locks by hand; what Reg. 6.4.c locks stays locked."""
         entry, decision = self._look(mailbox)
         by_hand = {fact.seq for fact in entry.facts if fact.kind is FactKind.SENDING_LOCKED}
-        if not any(by_hand & set(reason.fact_seqs) for reason in decision.reasons):
+        to_come = ahead(entry.facts, locked_by_hand(entry.facts), self._clock.now())
+        if not any(by_hand & set(span.fact_seqs) for span in (*decision.reasons, *to_come)):
             raise NotAllowed(Text("Không có khóa gửi bằng tay.", "Sending is not locked by hand."), clause="10.2")
         return self._append(entry, self._draft(FactKind.SENDING_UNLOCKED, origin))
 
