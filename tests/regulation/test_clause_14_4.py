@@ -87,7 +87,7 @@ def test_clause_8_2_the_whole_life_of_a_message(desk: Desk) -> None:
     desk.server.housekeep()
     assert [step["event"] for step in desk.json("log", "trace", str(trace))] == [step["event"] for step in steps]
     assert desk.run("--lang", "vi", "log", "trace", str(trace)) == 0
-    assert "đăng nhập từ 127.0.0.1 qua submissions" in desk.out
+    assert "đăng nhập từ 127.0.0.1 qua SMTP gửi thư (TLS)" in desk.out
     assert f"Message-ID <{MESSAGE_ID}>" in desk.out
     desk.server.stop()
     assert [step["event"] for step in desk.json("log", "trace", f"<{MESSAGE_ID}>")] == [step["event"] for step in steps]
