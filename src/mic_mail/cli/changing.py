@@ -5,7 +5,7 @@ directory, where one for a day to come is carried out at once, and changes nothi
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Annotated, Any
 
@@ -99,7 +99,7 @@ def order(here: Frame, act: str, subject: str, terms: Terms, give: Give, **detai
             entry = give(DirectoryChanges(copy, here.config, here.clock), origin)
             if entry.is_pending:
                 entry = copy.changes.carry_out(entry.number, entry.order.effective_at)
-            _show(copy, entry, as_json=terms.as_json)
+            _show(copy, replace(entry, applied_at=None), as_json=terms.as_json)
         output.note(Text("Chỉ là thử: không có gì thay đổi.", "A dry run: nothing has changed."))
         return
     with on_record(here, act, subject, origin, day=terms.day, **details):

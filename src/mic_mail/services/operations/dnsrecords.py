@@ -18,10 +18,11 @@ PREFERENCE = 10
 TTL_SECONDS = 3600
 
 OWN_ADDRESS = "<address of this server>"
+"""What stands for it: the server does not know how others reach it."""
 REVERSED = "<address>"
+"""Likewise, in the name of its PTR record."""
 SENDERS_OF = "<senders of "
 """Before the name of a relay and `>`."""
-"""What stands for it: the server does not know how others reach it."""
 
 
 class Need(StrEnum):
