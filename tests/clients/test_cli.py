@@ -591,7 +591,7 @@ def test_status_of_real_processes(command: Command, serve_processes: Callable[..
     told = command("--config", server.file, "status", "--json").json
     assert told["ready"]
     assert len(told["processes"]) >= 2
-    assert "worker0" in command("--config", server.file, "status").out
+    assert "worker 0" in command("--config", server.file, "status").out
     server.terminate()
     assert command("--config", server.file, "status").code == 3
 

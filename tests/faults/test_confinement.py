@@ -245,7 +245,7 @@ def test_where_the_kernel_has_neither_everything_goes_on(server: ProcessServer) 
     assert (told["in_force"][0], told["missing"][-2:]) == ("no_new_privs", ["landlock", "seccomp"])
     processes = [{"name": name, "protection": told} for name in ("worker0", "web")]
     [words] = _confinement({"processes": processes})
-    assert "worker0, web" in words.en
+    assert "worker 0, web" in words.en
     assert words.en.endswith("landlock, seccomp)")
     assert "WARNING, without" in words.en
     assert "CẢNH BÁO, không có" in words.vi

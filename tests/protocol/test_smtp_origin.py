@@ -439,14 +439,14 @@ def test_names_that_are_not_answered(server: MailServer) -> None:
             "en",
             (
                 "Origin: SPF fail (two.example), DKIM -, DMARC fail (two.example), ARC none, iprev permerror;",
-                "; junk, rule dmarc",
+                "; filed as junk, rule DMARC",
             ),
         ),
         (
             "vi",
             (
                 "Nguồn gốc thư: SPF fail (two.example), DKIM -, DMARC fail (two.example), ARC none, iprev permerror;",
-                "kết quả junk, quy tắc dmarc",
+                "kết quả xếp vào thư rác, quy tắc DMARC không đạt",
             ),
         ),
     ],
