@@ -29,6 +29,7 @@ from mic_mail.app.in_process import RunningServer, start_in_process
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.config.document import write
 from mic_mail.config.model import Config
+from mic_mail.errors import Trouble
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process import status
@@ -233,19 +234,18 @@ class ProcessServer:
     def wait_for(self, wanted: Any, seconds: float = 60) -> dict[str, Any]:
         """Until the status is as wanted."""
         assert self.process is not None
-        limit = time.monotonic() + seconds
+        limit, state = time.monotonic() + seconds, None
         while time.monotonic() < limit:
             assert self.process.poll() is None, f"the server ended with {self.process.returncode}"
-            state = status.read(self.config.run_dir)
-            if state is not None and wanted(state):
-                return dict(state)
+            with contextlib.suppress(Trouble):  # it is busy beside others
+                state = status.read(self.config.run_dir)
+                if state is not None and wanted(state):
+                    return dict(state)
             time.sleep(0.05)
         raise AssertionError(f"not within {seconds} s: {state}")
 
     def status(self) -> dict[str, Any]:
-        state = status.read(self.config.run_dir)
-        assert state is not None
-        return dict(state)
+        return self.wait_for(lambda _: True)
 
     def workers(self) -> list[int]:
         """Process ids of the workers that live now."""
