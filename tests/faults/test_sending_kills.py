@@ -4,6 +4,7 @@ As a program (`python -m faults.test_sending_kills QUEUE NAMESERVER PORT REPORTS
 """
 
 import asyncio
+import json
 import os
 import random
 import re
@@ -51,7 +52,8 @@ class Sink(Server):
 
 
 def test_every_message_arrives_whoever_is_killed(tmp_path: Path) -> None:
-    """Three hundred to ten domains, one recipient in ten unknown; twelve kills, while some are being sent."""
+    """Three hundred to ten domains, one recipient in ten unknown; twelve kills, while some are being sent. Each recipient's end
+    is in the log."""
     queue, chance = Queue(tmp_path / "queue"), random.Random(4)
     for number in range(MESSAGES):
         message = tmp_path / f"m{number}"
@@ -93,6 +95,15 @@ def test_every_message_arrives_whoever_is_killed(tmp_path: Path) -> None:
     told = Counter((tmp_path / "reports").read_text().split())
     assert set(told) == {f"E{number:03}" for number in range(0, MESSAGES, 10)}
     assert kills > KILLS
+    events = [json.loads(line) for path in (tmp_path / "log").iterdir() for line in path.read_bytes().splitlines()]
+    ended = {(event["trace"], event["recipient"]) for event in events if event["event"] in ("message_sent", "message_not_sent")}
+    missing = [
+        (f"E{number:03}", address)
+        for number in range(MESSAGES)
+        for address in (f"{'unknown' if number % 10 == 0 else 'known'}@d{number % 7}.example", f"also@d{number % 10}.example")
+        if (f"E{number:03}", address) not in ended
+    ]
+    assert missing == []
 
 
 async def _send(queue: Path, nameserver: str, port: int, reports: Path) -> None:

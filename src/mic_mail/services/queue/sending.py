@@ -393,10 +393,12 @@ class Senders:
             self._telling.log_try(entry, place, standing, heard, status=status, reply=text)
 
         def write_down() -> None:
-            if {standing for standing, _ in groups} == {Standing.DELIVERED}:
+            standings = {standing for standing, _ in groups}
+            if standings != {Standing.OPEN}:  # what has ended is not tried again, so nobody would tell it after a kill
                 self._log.flush()
-                if entry.delivered_to_the_last(places, next(iter(groups))[1], heard.server):
-                    return
+            reason = next(iter(groups))[1]
+            if standings == {Standing.DELIVERED} and entry.delivered_to_the_last(places, reason, heard.server):
+                return
             not_written: SpoolUnavailable | None = None
             for (standing, reason), some in groups.items():
                 due = next_try_us if standing is Standing.OPEN else 0

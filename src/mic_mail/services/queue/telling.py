@@ -7,7 +7,7 @@ to one process's loop; files are written in the io lane.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from mic_mail.log.maillog import MailLog
@@ -72,7 +72,11 @@ class Telling:
                     if (said := entry.state.dropped_by(place)) and entry.state.standings[place] is Standing.DROPPED:
                         self._event(entry, place, Standing.DROPPED, actor=said.actor, reason=said.reason, clause=said.clause)
                 await self._report(Told(entry, untold))
-                await self._lanes.io(entry.told, untold)
+                await self._lanes.io(self._write_down, entry, untold)
+
+    def _write_down(self, entry: Entry, told: Sequence[int]) -> None:
+        self._log.flush()
+        entry.told(told)
 
     def log_try(self, entry: Entry, place: int, standing: Standing, heard: Heard, *, status: str, reply: str) -> None:
         """What became of one recipient in a try."""
