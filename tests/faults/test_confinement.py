@@ -16,7 +16,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from harness import ProcessServer, config_for, open_to_others
+from faults.small_disk import small_disk
+from harness import ProcessServer, config_for, open_to_others, stopping
 from mic_mail.cli.status import _confinement
 from mic_mail.process import landlock, sandbox
 
@@ -360,3 +361,17 @@ def test_a_reload_replaces_who_is_confined_too_closely(server: ProcessServer, po
     with server.tls().wrap_socket(plain, server_hostname="localhost") as client:
         assert client.recv(4).startswith(b"* OK")
     server.file.write_text(text)
+
+
+def test_a_file_that_somebody_removes_gives_its_room_back(tmp_path: Path) -> None:
+    """A large one beside `data_dir`, there when the processes were confined: a rule would hold on to it."""
+    with small_disk(tmp_path) as disk:
+        large = disk.path / "large"
+        large.write_bytes(bytes(8 << 20))
+        server = ProcessServer(config_for(disk.path / "data", {"process": {"workers": 1}}), disk.path)
+        with stopping([server]):
+            server.start()
+            server.wait_for(lambda state: all(one["ready"] for one in state["processes"]))
+            before = disk.free
+            large.unlink()
+            assert disk.free > before + (7 << 20)

@@ -42,7 +42,8 @@ SCRATCH = "tmp"
 _DEVICES = Path("/dev")
 _READ_DEVICES = (_DEVICES / "zero", _DEVICES / "random", _DEVICES / "urandom")
 _WRITTEN_DEVICES = (_DEVICES / "null",)
-_NAME_SERVERS = Path("/etc/resolv.conf")
+_SETTINGS = Path("/etc")
+_NAME_SERVERS = _SETTINGS / "resolv.conf"
 _ASKING_NAME_SERVERS = frozenset({"worker", "sender", "housekeeper"})
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 
@@ -188,11 +189,16 @@ def _kept(config: Config) -> set[Path]:
 
 def _all_but(folder: Path, kept: Collection[Path]) -> Iterator[Path]:
     """Everything below `folder` but the paths that are kept: whole folders where nothing in them is. A link that leads to what
-    is kept, or to something above it, is left out."""
+    is kept, or to something above it, is left out.
+
+    So are single files, but those of the machine's settings: a rule holds on to its file, so one that somebody removes would
+    take its room on the disk for as long as the process lives.
+    """
     if folder in kept:
         return
     if not any(path.is_relative_to(folder) for path in kept):
-        yield folder
+        if _may_be_held(folder):
+            yield folder
         return
     try:
         entries = [folder / name for name in os.listdir(folder)]
@@ -201,5 +207,14 @@ def _all_but(folder: Path, kept: Collection[Path]) -> Iterator[Path]:
     for entry in entries:
         if not entry.is_symlink():
             yield from _all_but(entry, kept)
-        elif not any(path.is_relative_to(entry.resolve()) or entry.resolve().is_relative_to(path) for path in kept):
+        elif _may_be_held(entry) and not any(
+            path.is_relative_to(entry.resolve()) or entry.resolve().is_relative_to(path) for path in kept
+        ):
             yield entry
+
+
+def _may_be_held(path: Path) -> bool:
+    try:
+        return path.is_dir() or path.is_relative_to(_SETTINGS)
+    except OSError:
+        return False
