@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conversing import Talk, open_store
@@ -187,6 +187,11 @@ def listener(store: MailStore, model: Model, group: bytes) -> Talk:
     st.sampled_from([itself, in_box]),
     st.lists(STEP, min_size=5, max_size=50),
 )
+@example(
+    b"SELECTED",
+    itself,
+    [(0, b"SELECT Trash"), (1, b"RENAME Trash Viec"), (1, b"APPEND Viec {21+}\r\nSubject: x\r\n\r\nnoi gi")],
+)
 def test_who_listens_knows_what_there_is(group: bytes, called: Callable[[str], str], script: list[tuple[int, bytes]]) -> None:
     """At every quiet point the folders, their counts and the messages of the open one are what the client was told."""
     if called is in_box:
@@ -217,7 +222,10 @@ def test_who_listens_knows_what_there_is(group: bytes, called: Callable[[str], s
                 elif who < 3:
                     if others[who - 1].over:
                         others[who - 1] = Talk(store, boxes=[BOX]).sign_in()
-                    assert b"SERVERBUG" not in others[who - 1].say(b"o " + octets + b"\r\n")
+                    answer = others[who - 1].say(b"o " + octets + b"\r\n")
+                    assert b"SERVERBUG" not in answer
+                    if b"o OK" in answer:
+                        selected = renamed(selected, octets)
                 else:
                     model.hear(notice(talk))
                     if group != b"SELECTED" and not talk.over:
@@ -227,6 +235,15 @@ def test_who_listens_knows_what_there_is(group: bytes, called: Callable[[str], s
                 assert not talk.notes or talk.notes[-1].error is None, talk.notes[-1]
         finally:
             store.close()
+
+
+def renamed(selected: str, octets: bytes) -> str:
+    """The name of the open mailbox after a command of somebody else: a RENAME of it, or of one above it, closes nothing."""
+    command, *names = octets.decode().split()
+    if command != "RENAME" or selected == "INBOX":
+        return selected
+    old, new = names
+    return new + selected[len(old) :] if f"{selected}/".startswith(f"{old}/") else selected
 
 
 def agrees(model: Model, talk: Talk, selected: str) -> None:

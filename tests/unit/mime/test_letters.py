@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mic_mail.mime.letters import Query, fold, occurring, word_batches, words
@@ -95,11 +95,13 @@ def test_marks_without_end_take_linear_time() -> None:
 
 @pytest.mark.clause("13.1")
 @given(TEXTS, st.lists(TEXTS, max_size=5), st.integers(1, 8))
+@example("", [" "], 1)
 def test_many_queries_are_found_as_by_their_words(text: str, values: list[str], times: int) -> None:
-    """Together, and wherever a batch of the text ends: what holds of its words joined by single spaces."""
+    """Together, and wherever a batch of the text ends: what holds of its words joined by single spaces. Where there is no word
+    no space is."""
     text *= times
-    plain = " ".join(["", *words(text), ""])
-    folded = " ".join(["", *map(fold, words(text)), ""])
+    plain = " ".join(["", *words(text), ""]) if words(text) else ""
+    folded = " ".join(["", *map(fold, words(text)), ""]) if words(text) else ""
     queries = [Query.of(value) for value in values]
     expected = [query.text in (folded if query.folded else plain) for query in queries]
     with pytest.MonkeyPatch.context() as patch:
