@@ -1,9 +1,9 @@
 """What each kind of process may reach, put in force before it does anything (docs/decisions/0097).
 
 In: the role of a child, the configuration. Out: its `Rules` for Landlock, and the filter of system calls that goes with them.
-Of what the server keeps for itself a process is allowed what it needs and nothing else; of the rest of the machine it may read
-what its account may, but devices and secrets, wherever the configuration has them. Nobody binds a port, signals a process
-outside, or gains a privilege.
+Of what the server keeps for itself a process is allowed what it needs and nothing else. Of the rest of the machine it may read
+what its account may, but devices, secrets wherever the configuration has them, and single files beside what is kept, those of
+/etc excepted. Nobody binds a port, signals a process outside, or gains a privilege.
 
     worker       directory, mail, log, spool, queue, what is put aside; the keys of TLS; it starts readers of documents
     web          directory, mail, log; the keys of TLS and of second factors
@@ -79,8 +79,11 @@ def rules_of(role: str, config: Config) -> Rules:
 
 
 def held_to(role: str, config: Config) -> tuple[Rules, tuple[tuple[int, int] | None, ...]]:
-    """What a process of the role is confined to now: who was confined to something else has to make room for a new one. A rule
-    is of the file that stood there, not of the one that has taken its place."""
+    """Return what a process of the role is confined to now, to be compared.
+
+    Who was confined to something else has to make room for a new one: a rule is of the file that stood there, not of the one
+    that has taken its place.
+    """
     needed = needs_of(role, config)
     named = [*needed.read, *needed.write]
     if role in _ASKING_NAME_SERVERS:
