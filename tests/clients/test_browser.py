@@ -26,6 +26,9 @@ from unit.web.conftest import NEW, SETTINGS
 pytestmark = pytest.mark.needs_tool("chromium", "chromedriver")
 DESK, PHONE, ZOOMED = (1200, 900), (360, 740), (600, 450)
 """Zoomed: what a desk's window of 1200 pixels shows at 200 %."""
+PRESSED = "button, .actions a, .languages a, .choice label, .field input:not([type=radio], [type=checkbox], .away)"
+THUMB = 44
+"""How high at least is what is pressed, in pixels (WCAG 2.2, 2.5.5)."""
 SECONDS = 40
 
 
@@ -73,11 +76,13 @@ class Visitor:
         return self.driver.find_element(By.TAG_NAME, "body").text
 
     def is_fit_for_people(self, name: str) -> None:
-        """Nothing runs out at the side, every field has its label, the page its heading and its language."""
+        """Nothing runs out at the side, what is pressed is high enough, fields have labels, the page its heading."""
         size = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
         assert size["width"] <= self._size[0], f"{name}: {size['width']} pixels wide"
         for field in self.driver.find_elements(By.CSS_SELECTOR, "input:not([type=hidden]):not(.away)"):
             assert self.driver.find_element(By.CSS_SELECTOR, f"label[for={field.get_dom_attribute('id')}]").text
+        for pressed in self.driver.find_elements(By.CSS_SELECTOR, PRESSED):
+            assert pressed.rect["height"] >= THUMB, f"{name}: {pressed.text or pressed.get_dom_attribute('id')}"
         assert len(self.driver.find_elements(By.TAG_NAME, "h1")) == 1
         assert self.driver.find_element(By.TAG_NAME, "html").get_dom_attribute("lang") in ("vi", "en")
         if folder := os.environ.get("MIC_MAIL_SCREENSHOTS"):

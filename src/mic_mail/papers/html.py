@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from mic_mail.papers.paper import MOTTO, NATION, Paper, Table, Terms, day_of, shown
+from mic_mail.papers.paper import MOTTO, NATION, Paper, Table, Terms, day_of, shown, told
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -23,6 +23,7 @@ def write(paper: Paper) -> bytes:
             motto=MOTTO,
             day=day_of(paper),
             shown=shown,
+            told=told,
             is_table=lambda block: isinstance(block, Table),
             is_terms=lambda block: isinstance(block, Terms),
         )

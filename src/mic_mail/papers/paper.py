@@ -11,6 +11,7 @@ from unicodedata import normalize
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.errors import BadInput, Text
+from mic_mail.i18n.dates import instant
 
 Cell = str | int | float | bool | date | datetime | None
 """What stands in a field of a table; an instant is shown in Ho Chi Minh City's time."""
@@ -44,6 +45,11 @@ class Table:
     """What stands there if there are no rows."""
     chart: int | None = None
     """The column whose numbers are also drawn as bars above the rows, named by the first column."""
+
+    @property
+    def drawn(self) -> str:
+        """What the bars count: the title of their column."""
+        return "" if self.chart is None else self.columns[self.chart].title
 
     @property
     def bars(self) -> list[tuple[str, float, str]]:
@@ -124,6 +130,11 @@ def shown(cell: Cell) -> str:
             return f"{cell:%d/%m/%Y}"
         case str():
             return normalize("NFC", cell)
+
+
+def told(cell: Cell) -> str:
+    """A value beside its name, in a line of its own: an instant as offices write it, "09 giờ 05 phút ngày 26/11/2026"."""
+    return instant(cell).vi if isinstance(cell, datetime) else shown(cell)
 
 
 _VIETNAMESE_NUMBER = str.maketrans(",.", ".,")

@@ -9,7 +9,7 @@ from datetime import UTC
 from functools import cache
 from importlib.resources import files
 
-from mic_mail.papers.paper import MOTTO, NATION, Block, Paper, Table, Terms, day_of, shown
+from mic_mail.papers.paper import MOTTO, NATION, Block, Paper, Table, Terms, day_of, shown, told
 
 PREVIEW_PPI = 110
 
@@ -74,10 +74,11 @@ def _block(block: Block) -> dict[str, object]:
                 "rows": [[shown(cell) for cell in row] for row in block.rows],
                 "total": [shown(cell) for cell in block.total] if block.total is not None else [],
                 "empty": shown(block.empty),
+                "drawn": shown(block.drawn),
                 "bars": [list(bar) for bar in block.bars],
             }
         case Terms():
-            pairs = [[shown(what), shown(cell)] for what, cell in block.pairs]
+            pairs = [[shown(what), told(cell)] for what, cell in block.pairs]
             return {"is": "terms", "name": shown(block.name), "pairs": pairs}
         case str():
             return {"is": "text", "text": shown(block)}

@@ -298,3 +298,39 @@ def test_a_chart_draws_the_column_that_is_named() -> None:
     assert replace(table, chart=None).bars == []
     assert 'style="width: 50.0%"' in html.write(paper_of(table)).decode()
     assert words_of(pdf.write(paper_of(table))).count("tuần 2") == 2
+    assert words_of(pdf.write(paper_of(table))).count("Vào") == 2, "the bars say what they count"
+    assert '<p class="drawn">Vào</p>' in html.write(paper_of(table)).decode()
+
+
+def test_an_instant_beside_its_name_is_as_offices_write_it() -> None:
+    """Hour, minute and day in words beside a name; short in a table, where columns of them are compared; a day stays a day."""
+    terms = Terms([("Thời điểm kiểm kê", AT), ("Ngày", date(2026, 11, 2))])
+    table = Table("Thư", [Column("Lúc")], [[AT]])
+    for said in (words_of(pdf.write(paper_of(terms, table))), html.write(paper_of(terms, table)).decode()):
+        assert said.count("09 giờ 05 phút ngày 26/11/2026") == 1
+        assert said.count("26/11/2026 09:05") == 1
+        assert "02/11/2026" in said
+
+
+def test_names_of_those_who_sign_stand_on_one_line() -> None:
+    """However many lines an office takes, the names below are level, so that nobody signs above another."""
+    offices = ("Bên giao", "Bên nhận", "Người chứng kiến việc bàn giao", "Thủ trưởng đơn vị", "Trung tâm Thông tin")
+    paper = paper_of(signatures=[Signature(office, f"Ông{number}") for number, office in enumerate(offices)])
+    heights: dict[str, float] = {}
+
+    def visit(text: str, moved: list[float], matrix: list[float], _: object, __: object) -> None:
+        if text.strip().startswith("Ông"):
+            heights[text.strip()] = round(moved[5] + moved[3] * matrix[5])
+
+    PdfReader(io.BytesIO(pdf.write(paper))).pages[0].extract_text(visitor_text=visit)
+    assert len(heights) == 5
+    assert len(set(heights.values())) == 1
+
+
+@pytest.mark.parametrize("long", ["doanthanhnien@mic.gov.vn", "vu.phap.che.va.hop.tac.quoc.te@mic.gov.vn"])
+def test_an_address_that_has_no_room_breaks_behind_its_at(long: str) -> None:
+    """Its domain is never taken apart."""
+    for wide in range(4, 12):
+        columns = [Column("Hộp thư", wide=wide), *(Column(f"Cột {number}", wide=4) for number in range(5))]
+        page = PdfReader(io.BytesIO(pdf.write(paper_of(Table("Thư", columns, [[long, *"abcde"]]))))).pages[0]
+        assert "mic.gov.vn" in page.extract_text().replace("\u200b", ""), wide

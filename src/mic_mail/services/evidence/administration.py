@@ -23,7 +23,8 @@ def _officers(office: Office) -> Evidence:
     for role, name in ROLES.items():
         count = sum(officer.role is role for officer in serving)
         missing = role is Role.CENTRE and count == 0
-        yield "6.1", Finding(Text(f"cán bộ: {name.vi}", f"officers: {name.en}"), count, overdue=missing)
+        owed = Text(f"chưa ghi nhận cán bộ {name.vi}", f"no officer of the {name.en} is on record") if missing else None
+        yield "6.1", Finding(Text(f"cán bộ: {name.vi}", f"officers: {name.en}"), count, overdue=missing, owed=owed)
     units = {officer.unit_id for officer in serving if officer.role is Role.UNIT}
     yield "14.3", Finding(Text("đơn vị có quản trị viên", "units with an administrator"), len(units))
 

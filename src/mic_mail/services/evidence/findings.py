@@ -27,6 +27,8 @@ class Finding:
     """When it was last so, or last done."""
     overdue: bool = False
     """Somebody has to act on it."""
+    owed: Text | None = None
+    """What is overdue, where that is not what was counted."""
 
 
 Evidence = Iterator[tuple[str, Finding]]

@@ -1,9 +1,11 @@
 """Evidence from the log and its chain: what is kept, closed, verified, exported (Reg. 8.2, 14.4, 16.3, 17)."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from mic_mail.clock import SystemClock
 from mic_mail.errors import Text
+from mic_mail.i18n.dates import day
 from mic_mail.log import following
 from mic_mail.log.anchors import AnchorFile
 from mic_mail.log.audit import Audit
@@ -26,9 +28,14 @@ def evidence(office: Office) -> Evidence:
     known = AnchorFile(folder).known()
     at = datetime.fromisoformat(known.at) if known.at else None
     late = at is None or office.now - at > ANCHORS_LATE
-    yield "8.2", Finding(Text("lần niêm phong nhật ký", "anchors of the log"), known.count, at, overdue=late)
+    owed = _late(Text("nhật ký chưa được niêm phong", "the log is not anchored"), at) if late else None
+    yield "8.2", Finding(Text("lần niêm phong nhật ký", "anchors of the log"), known.count, at, overdue=late, owed=owed)
     done = _last_acts(office)
-    yield "8.2", _act(done, "log_verify", Text("lần kiểm tra nhật ký", "checks of the log"), overdue=_is_late(office, done))
+    verified = _act(done, "log_verify", Text("lần kiểm tra nhật ký", "checks of the log"))
+    if verified.at is None or office.now - verified.at > VERIFY_LATE:
+        owed = _late(Text("nhật ký chưa được kiểm tra", "the log is not verified"), verified.at)
+        verified = replace(verified, overdue=True, owed=owed)
+    yield "8.2", verified
     yield from _collectors(office)
     for clause in ("14.4", "16.3", "17"):
         yield clause, _act(done, "log_exported", Text("lần trích xuất nhật ký", "excerpts of the log"))
@@ -63,10 +70,13 @@ def _last_acts(office: Office) -> dict[str, tuple[int, datetime]]:
     return found
 
 
-def _act(done: dict[str, tuple[int, datetime]], name: str, what: Text, *, overdue: bool = False) -> Finding:
+def _act(done: dict[str, tuple[int, datetime]], name: str, what: Text) -> Finding:
     count, at = done.get(name, (0, None))
-    return Finding(what, count, at, overdue=overdue)
+    return Finding(what, count, at)
 
 
-def _is_late(office: Office, done: dict[str, tuple[int, datetime]]) -> bool:
-    return "log_verify" not in done or office.now - done["log_verify"][1] > VERIFY_LATE
+def _late(what: Text, last: datetime | None) -> Text:
+    if last is None:
+        return what
+    when = day(last)
+    return Text(f"{what.vi} từ ngày {when.vi}", f"{what.en} since {when.en}")

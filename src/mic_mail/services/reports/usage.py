@@ -234,7 +234,7 @@ class Usage:
         """As of today, whatever the span."""
         found = gather(Office(self._directory, self._config, self._clock))
         rows: list[list[Cell]] = [
-            [clause(clause_id).vi, finding.what.vi, finding.count]
+            [clause(clause_id).vi, *((finding.what.vi, finding.count) if finding.owed is None else (finding.owed.vi, None))]
             for clause_id, findings in found.items()
             for finding in findings
             if finding.overdue
@@ -275,8 +275,13 @@ def _by_period(days: Mapping[date, Traffic]) -> tuple[str, list[tuple[Cell, Traf
         within.append(day)
         total.add(traffic)
     if weekly:
-        return "tuần", [(f"{min(within):%d/%m} - {max(within):%d/%m/%Y}", total) for within, total in found.values()]
+        return "tuần", [(_week(within), total) for within, total in found.values()]
     return "tháng", [(f"{within[0]:%m/%Y}", total) for within, total in found.values()]
+
+
+def _week(within: Sequence[date]) -> str:
+    first, last = within[0], within[-1]
+    return f"{last:%d/%m/%Y}" if first == last else f"{first:%d/%m} - {last:%d/%m/%Y}"
 
 
 def _traffic_cells(traffic: Traffic, *, whole: bool) -> Iterator[Cell]:
