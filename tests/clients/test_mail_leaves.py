@@ -133,9 +133,11 @@ def reports(server: MailServer, local: str) -> list[EmailMessage]:
 
 
 def test_to_somebody_here_and_somebody_elsewhere(tmp_path: Path) -> None:
-    """Each has it once; what leaves has the trace and no Return-Path, and the log joins its steps under one id."""
+    """Each has it once, also who is named twice; what leaves has the trace and no Return-Path, and the log joins its steps."""
     with office(tmp_path) as (server, other):
-        assert submit(server, letter("ttlan@mic.gov.vn", "b@one.example", "c@one.example")) == {}
+        twice = "TTLan@mic.gov.vn, b@ONE.example, b@one.example"
+        message = letter("ttlan@mic.gov.vn", "b@one.example", "c@one.example", cc=twice)
+        assert submit(server, message) == {}
         (sent,) = until(lambda: other.messages)
         until(lambda: not server.running.rooms.queue.names())
         sent_events(server, 2)
@@ -145,7 +147,9 @@ def test_to_somebody_here_and_somebody_elsewhere(tmp_path: Path) -> None:
     assert b"Return-Path" not in sent
     assert b"\r\n..\r\n" in sent, "stuffed"
     assert here["Return-Path"] == "<dvbe@mic.gov.vn>"
-    assert b"MAIL FROM:<dvbe@mic.gov.vn> SIZE=" in b"".join(other.lines)
+    said = b"".join(other.lines)
+    assert b"MAIL FROM:<dvbe@mic.gov.vn> SIZE=" in said
+    assert said.count(b"RCPT TO:<b@one.example>") == said.count(b"RCPT TO:<c@one.example>") == 1
     (accepted,) = [each for each in events if each["event"] == "message_accepted"]
     of_it = [each["event"] for each in events if each.get("trace") == accepted["trace"]]
     assert of_it.count("message_sent") == 2

@@ -143,7 +143,7 @@ def _parameters(text: str, known: frozenset[str]) -> dict[str, str | None]:
     for word in filter(None, text.split(" ")):
         match = _PARAMETER.fullmatch(word)
         if match is None:
-            raise Fault("bad-parameter")
+            raise Fault("bad-parameter", ascii(word.partition("=")[0] or word)[1:-1][:40])
         keyword = match[1].upper()
         if keyword not in known:
             raise Fault("unknown-parameter", keyword[:40])

@@ -121,6 +121,20 @@ def test_wrong_mail_parameters_are_named(parameters: bytes, name: str) -> None:
     assert caught.value.name == name
 
 
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ("ORCPT=x400;/S=a/", "ORCPT"), ("ORCPT=rfc822;a=b@c", "ORCPT"), ("=x", "=x"), ("chữ=x", r"ch\u1eef"), (">X", ">X"),
+        ("é" * 90, r"\xe9" * 10),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_is_none_is_named(parameters: str, named: str) -> None:
+    """The reply says which word it was, in ASCII and short."""
+    with pytest.raises(Fault) as caught:
+        parse_rcpt(f"TO:<a@b> {parameters}".encode(), smtputf8=True)
+    assert (caught.value.name, caught.value.detail) == ("bad-parameter", named)
+
+
 def test_delivery_report_parameters_of_a_recipient() -> None:
     """RFC 3461 §4: NOTIFY as a set, ORCPT as it came; NEVER stands alone."""
     _, parameters = parse_rcpt(b"TO:<a@b> NOTIFY=SUCCESS,delay ORCPT=rfc822;Bob+40ENSI@x", smtputf8=False)

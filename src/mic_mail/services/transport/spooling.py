@@ -75,9 +75,12 @@ class Spooling:
             for mailbox_id in recipient.mailboxes
             if mailbox_id in known
         )
+        # Somebody whom a mail program names in To and in Cc gets one copy elsewhere as well as here.
         elsewhere = tuple(
-            Target(ELSEWHERE, recipient.address, None, tuple(sorted(recipient.notify)), recipient.orcpt)
-            for recipient in envelope.elsewhere
+            dict.fromkeys(
+                Target(ELSEWHERE, recipient.address, None, tuple(sorted(recipient.notify)), recipient.orcpt)
+                for recipient in envelope.elsewhere
+            )
         )
         return Slip(
             trace_id=envelope.trace_id,
