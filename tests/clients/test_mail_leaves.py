@@ -175,6 +175,21 @@ def test_what_cannot_be_delivered_comes_back(tmp_path: Path) -> None:
     assert returned.get_content_type() == "message/rfc822"
 
 
+def test_a_server_that_answers_in_other_letters(tmp_path: Path) -> None:
+    """What it said is told, in its letters to people and in ASCII to programs; no report is lost for them (Reg. 4.2)."""
+    said = "550 5.1.1 Không có hộp thư này 没有 \u0300".encode() + b"\xff\r\n"
+    with office(tmp_path, {b"RCPT TO:<unknown": said}) as (server, _):
+        submit(server, letter("unknown@one.example"))
+        (report,) = until(lambda: reports(server, "dvbe"), 90)
+        until(lambda: not server.running.rooms.queue.names())
+        assert not [each for each in server.events() if each["event"] == "sending_failed"]
+    words, status, _ = report.iter_parts()
+    assert "unknown@one.example: 550 5.1.1 Không có hộp thư này 没有" in words.get_content()
+    assert "unknown@one.example: 550 5.1.1 Khong co hop thu nay" in words.get_content()
+    assert status.get_content_type() == "message/delivery-status"
+    assert status.get_payload()[1]["Diagnostic-Code"].startswith("smtp; 550 5.1.1 Khong co hop thu nay")
+
+
 @pytest.mark.clause("7.1")
 def test_what_a_suspended_mailbox_has_sent_waits(tmp_path: Path) -> None:
     """Until it is restored; nothing is lost."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from mic_mail.i18n.spoken import unaccented
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.compose import Attachment, rfc_date
 from mic_mail.mime.line_limits import check_lines
@@ -93,7 +94,8 @@ def _per_recipient(report: Report, *, utf8: bool) -> Iterator[str]:
         yield _folded("Remote-MTA", f"dns; {report.server}")
     if report.diagnostic is not None:
         kind = "smtp" if _REPLY.match(report.diagnostic) else OUR_WORDS
-        yield _folded("Diagnostic-Code", f"{kind}; {report.diagnostic[:LONGEST_DIAGNOSTIC]}")
+        said = report.diagnostic[:LONGEST_DIAGNOSTIC]
+        yield _folded("Diagnostic-Code", f"{kind}; {said if utf8 else unaccented(said)}")
     if report.last_try is not None:
         yield _folded("Last-Attempt-Date", rfc_date(report.last_try).decode())
     if report.action is Action.DELAYED and report.retry_until is not None:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config, Server
 from mic_mail.errors import BadInput, Text
-from mic_mail.i18n.notices import leaving, mailbox
+from mic_mail.i18n.notices import leaving, mailbox, sending
 from mic_mail.i18n.notices.catalogue import CATALOGUE, find
 from mic_mail.i18n.notices.notice import READERS, Notice, Reader
 from mic_mail.policy.clauses import CLAUSES
@@ -59,6 +61,30 @@ def test_a_letter_is_in_both_languages(row: Notice[Any]) -> None:
     assert letter.body.en.endswith(".")
     assert "Quy chế" in letter.body.vi
     assert "Reg. " in letter.body.en
+
+
+OTHERS = frozenset("subject reason words addresses recipients sender by why unit_from unit_to title result file about".split())
+"""Parameters that hold what others wrote, in any letters."""
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if OTHERS & row.samples.keys()], ids=lambda row: str(row.name))
+@given(st.text(max_size=40))
+def test_what_others_wrote_is_told_in_any_letters(row: Notice[Any], text: str) -> None:
+    """No notice is lost for a subject, a reason, an address or the words of another server: its English stays ASCII."""
+
+    def written(value: object) -> object:
+        match value:
+            case str():
+                return f"{value} {text}"
+            case sending.Word():
+                return sending.Word(f"{text}{value.address}", f"{value.said} {text}")
+            case list() | tuple():
+                return [written(each) for each in value]
+        return value
+
+    letter = row.write(**{name: written(value) if name in OTHERS else value for name, value in row.samples.items()})
+    assert letter.subject.en.isascii()
+    assert letter.body.en.isascii()
 
 
 @every

@@ -158,6 +158,15 @@ def test_action_and_status_agree(action: Action, status: str, told: str) -> None
     assert fields(written(original(), Report(parsed("b@x"), action, status)))[1]["Status"] == told
 
 
+@given(st.text(max_size=300))
+def test_words_of_others_are_ascii_to_who_reads_ascii(diagnostic: str) -> None:
+    """RFC 3464 §2.1: only who reads UTF-8 gets a message/global-delivery-status."""
+    report = Report(parsed("b@example.org"), Action.FAILED, "5.0.0", None, f"550 {diagnostic}")
+    status = parts("mail.mic.gov.vn", original(), [report], utf8=False)[0]
+    assert status.content_type == "message/delivery-status"
+    assert status.content.isascii()
+
+
 @given(st.text(max_size=300), st.text(max_size=60))
 def test_words_of_others_make_no_field(diagnostic: str, server: str) -> None:
     """Whatever a server says, the report has the fields that it has, in lines that everybody takes."""

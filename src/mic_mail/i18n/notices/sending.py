@@ -1,6 +1,7 @@
 """Reports about mail to other servers: into the mailbox from whose address it was sent (Reg. 4.2: nothing ends in silence).
 
-They stand in front of the parts that programs read (RFC 3464). What another server has said is quoted as it is, in ASCII.
+They stand in front of the parts that programs read (RFC 3464). What another server has said is quoted as it is in Vietnamese,
+and without marks in English: it may be in any letters (RFC 6531 §3.7.4.2), and the report is written all the same.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.notices.mailbox import MIDNIGHT
 from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.spoken import unaccented
 
 MOST_NAMED = 50
 
@@ -200,8 +202,7 @@ def _named(addresses: Sequence[str]) -> Text:
 def _listed(words: Sequence[Word]) -> tuple[str, str]:
     """A line for each, in Vietnamese and in English."""
     named = words[:MOST_NAMED]
-    vi, en = ["\n".join(f"  {a}: {word.said}" for a, word in pairs) for pairs in (
-        [(word.address, word) for word in named], [(in_ascii(word.address), word) for word in named],
-    )]  # fmt: skip
+    vi = "\n".join(f"  {word.address}: {word.said}" for word in named)
+    en = "\n".join(f"  {in_ascii(word.address)}: {unaccented(word.said)}" for word in named)
     more = len(words) - len(named)
     return (f"{vi}\n  và {more} địa chỉ khác", f"{en}\n  and {more} more") if more else (vi, en)
