@@ -11,6 +11,7 @@ from mic_mail.directory.records import AlreadyThere, PersonRecord, Superseded, U
 from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import BadInput, Refused
 from mic_mail.policy.addresses import AddressRefused
+from mic_mail.policy.apppasswords import app_passwords
 from mic_mail.policy.directory_changes import ChangeRefused
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Cause, Departure, Draft, FactKind, Level
@@ -516,7 +517,7 @@ def test_lock_by_hand(centre):
     assert centre.states(mailbox) == {State.ACTIVE}
 
 
-@pytest.mark.clause("7.3.b", "10.2")
+@pytest.mark.clause("6.2", "7.3.b", "10.2")
 @pytest.mark.parametrize(
     ("do", "undo", "state"),
     [
@@ -530,8 +531,13 @@ def test_lock_by_hand(centre):
             lambda accounts, mailbox: accounts.unlock_sending(mailbox, WHY),
             State.SEND_LOCKED,
         ),
+        (
+            lambda accounts, mailbox: accounts.reclaim(mailbox, WHY),
+            lambda accounts, mailbox: accounts.withdraw_reclaim(mailbox, WHY),
+            State.RECLAIMED,
+        ),
     ],
-    ids=["suspended", "locked"],
+    ids=["suspended", "locked", "reclaimed"],
 )
 def test_what_a_clock_that_was_ahead_recorded_is_taken_back(centre, do, undo, state):
     """An act of 19 days ahead comes into force by itself, and once the clock is right the Centre takes it back before; one of
@@ -550,6 +556,43 @@ def test_what_a_clock_that_was_ahead_recorded_is_taken_back(centre, do, undo, st
     centre.clock.move_to(ahead + timedelta(days=1))
     assert centre.states(mailbox) == {State.ACTIVE}
     assert centre.states(other) == {state}
+
+
+@pytest.mark.clause("6.2")
+def test_a_reclaim_of_a_clock_that_was_ahead_does_not_come_after_an_issue(centre):
+    """The mailbox is reclaimed once more by the right clock and issued again: the first reclaim is of no time any more."""
+    mailbox, today, ahead = centre.mailbox(), centre.clock.now(), centre.clock.now() + timedelta(days=19)
+    centre.clock.move_to(ahead)
+    centre.accounts.reclaim(mailbox, WHY)
+    centre.clock.move_to(today)
+    centre.accounts.reclaim(mailbox, WHY)
+    centre.later(days=1)
+    centre.issuing.issue_again(mailbox, "another", Request(CENTRE))
+    centre.chosen(mailbox)
+    centre.clock.move_to(ahead + timedelta(days=1))
+    assert centre.states(mailbox) == {State.ACTIVE}
+
+
+@pytest.mark.clause("6.2", "15.2")
+def test_a_reclaim_in_force_is_not_withdrawn(centre):
+    """Only an issue undoes it; one that is withdrawn needs a reason, and ends no app password."""
+    mailbox, today, ahead = centre.mailbox(), centre.clock.now(), centre.clock.now() + timedelta(days=19)
+    data = {"name": "phone"}
+    centre.directory.append_fact(mailbox.mailbox_id, Draft(FactKind.APP_PASSWORD_ADDED, today, "person", data=data))
+    centre.clock.move_to(ahead)
+    centre.accounts.reclaim(mailbox, WHY)
+    with pytest.raises(NotAllowed, match="still to come") as refusal:
+        centre.accounts.withdraw_reclaim(mailbox, WHY)
+    assert refusal.value.remedy.en == "mic-mail mailbox restore-reclaimed"
+    centre.clock.move_to(today)
+    (ends,) = app_passwords(centre.directory.facts(mailbox.mailbox_id))
+    assert ends.ended_at == ahead
+    with pytest.raises(NotAllowed, match="reason"):
+        centre.accounts.withdraw_reclaim(mailbox, PLAIN)
+    centre.accounts.withdraw_reclaim(mailbox, WHY)
+    (stays,) = app_passwords(centre.directory.facts(mailbox.mailbox_id))
+    assert stays.ended_at is None
+    assert centre.accounts.state_of(mailbox).reclaimed_at is None
 
 
 def test_explanation_then_and_now(centre):

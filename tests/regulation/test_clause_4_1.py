@@ -383,6 +383,11 @@ def test_clause_4_1_discarded_and_expired(mail_server: MailServer, desk: Desk) -
     [record] = [record for record in store.records() if record.held_id == refs[1]]
     path = mail_server.config.held_dir / f"{refs[1]}.json"
     path.write_bytes(path.read_bytes().replace(str(record.expires_at_us).encode(), b"1"))
+    mark = mail_server.config.state_dir / "clock.mark"
+    mark.write_text("2026-01-01T00:00:00+00:00")  # so that the clock is not trusted
+    mail_server.housekeep()
+    assert list(mail_server.config.held_dir.glob("*.msg"))
+    mark.unlink()
     mail_server.housekeep()
     assert not list(mail_server.config.held_dir.glob("*.msg"))
     assert [event["trace"] for event in logged(mail_server, "held_message_expired")] == refs[1:]

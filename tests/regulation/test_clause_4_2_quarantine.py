@@ -224,6 +224,27 @@ def test_time_runs_out(houses: Callable[..., House]) -> None:
     assert list(house.quarantine.records()) == []
 
 
+def test_a_false_time_that_is_believed_ends_nothing(houses: Callable[..., House]) -> None:
+    """A clock that is ahead for more than an hour is believed, and what it says is over is kept until it is trusted."""
+    house = houses({"quarantine": {"digest": False}})
+    house.server.housekeep()
+    kept, dropped = house.keep(), house.keep()
+    assert house.console.run("quarantine", "drop", dropped, *WHY) == 0
+    house.clock.set_to(START + timedelta(days=30, minutes=1))
+    house.server.call(house.server.running.server.clock_watcher.look())
+    house.pass_(hours=2)
+    assert house.clock.is_settled()
+    house.clock.set_to(house.clock.now() + RECORD_SECONDS * timedelta(seconds=1))
+    house.clock.believe(house.clock.now())
+    house.server.housekeep()
+    assert house.state(kept) is State.HELD
+    assert len(list(house.quarantine.records())) == 2
+    house.clock.set_to(START + timedelta(hours=2))
+    house.clock.believe(house.clock.now())
+    house.pass_(days=30)
+    assert house.state(kept) is State.EXPIRED
+
+
 def test_a_message_that_is_not_what_it_was(houses: Callable[..., House]) -> None:
     """Somebody has changed the file: it is not delivered, and the log says why."""
     house = houses({"quarantine": {"digest": False}})

@@ -26,6 +26,8 @@ from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.holds import Holds
 from mic_mail.services.mailboxes.issuing import Issuing, Request
 from mic_mail.services.mailboxes.reclaiming import ASIDE, CLOCK, ArchiveDamaged, Reclaimed, Reclaiming
+from mic_mail.services.mailboxes.reclaimrounds import ReclaimRounds
+from mic_mail.services.notifications.lifenotices import LifeNotices
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import INBOX, AccountRef, StorageSettings
@@ -54,8 +56,11 @@ class Ministry:
 
     @property
     def reclaiming(self) -> Reclaiming:
-        rooms = self.server.running.rooms
-        return Reclaiming(self.server.population.directory, rooms.store, self.server.config, self.clock)
+        return Reclaiming(self.server.population.directory, self.store, self.server.config, self.clock)
+
+    @property
+    def store(self) -> MailStore:
+        return self.server.running.rooms.store
 
     def deliver(self, subject: str, to: str = "dvbe") -> None:
         with smtplib.SMTP(self.server.host, self.server.ports["smtp"]) as client:
@@ -64,10 +69,13 @@ class Ministry:
     def until(self, moment: str) -> None:
         """The clock has come to `moment` by itself, so its mark was renewed all the time; the housekeeper looks twice."""
         self.server.move_clock_to(local(moment))
-        (self.server.config.state_dir / "clock.mark").write_text(self.clock.now().isoformat())
+        self.clock_is_right()
         for _ in range(2):
             self.server.housekeep()
             self.server.refresh()
+
+    def clock_is_right(self) -> None:
+        (self.server.config.state_dir / "clock.mark").write_text(self.clock.now().isoformat())
 
     def letters(self, mailbox: Any) -> list[str]:
         """The Vietnamese subjects of what the server wrote into a mailbox, oldest first."""
@@ -241,10 +249,46 @@ def test_clause_6_4_c_a_clock_that_jumped_frees_nothing(ministry: Ministry) -> N
     assert FactKind.FREED not in ministry.facts()
     assert ministry.home.is_dir()
     assert "Đồng hồ máy chủ cần được xác nhận" in ministry.letters(ministry.support)
-    found = ministry.reclaiming.of(ministry.leaver)
-    ministry.reclaiming.free(found, CENTRE, clock_trusted=False)  # by hand, with its document
-    ministry.reclaiming.finish(found.entry)
+    command = ManualClock(ministry.clock.now())  # as of a process that begins now
+    by_hand = Reclaiming(ministry.server.population.directory, ministry.store, ministry.server.config, command)
+    found = by_hand.of(ministry.leaver)
+    by_hand.free(found, CENTRE, clock_trusted=False)  # with its document
+    by_hand.finish(found.entry)
     assert not ministry.home.exists()
+
+
+def test_clause_6_4_c_a_clock_that_jumps_within_a_round(ministry: Ministry) -> None:
+    """It was trusted when the round began: what is reclaimed, archived or due by a step after that is let be."""
+    dissolved, later = (ministry.server.issue(name, kind=MailboxKind.UNIT) for name in ("nhom", "nhom2"))
+    reclaim(ministry)
+    ministry.until("2027-03-25")
+    directory, rooms, config = ministry.server.population.directory, ministry.server.running.rooms, ministry.server.config
+    accounts = Accounts(directory, config, ministry.clock)
+    accounts.reclaim(dissolved, CENTRE)
+    ministry.server.refresh()
+    ministry.until("2027-03-25 01:00")
+    accounts.note_absence(later, date(2027, 3, 26), date(2027, 3, 27), CENTRE)
+    directory.append_fact(later.mailbox_id, Draft(FactKind.RECLAIMED, local("2027-04-20"), "test"))
+    ministry.server.move_clock_to(local("2027-04-01 01:00"))
+    ministry.clock_is_right()
+    before = [directory.facts(each.mailbox_id) for each in (dissolved, later)]
+    assert before[0][-1].kind is FactKind.ARCHIVED
+
+    async def refresh() -> None:
+        ministry.clock.set_to(local("2027-06-01"))
+
+    notices = LifeNotices(
+        directory, lambda: rooms.usage.notices, lambda: config, lambda: rooms.access.snapshot,
+        lanes=rooms.lanes, accounts=rooms.accounts, clock=ministry.clock, log=rooms.log,
+    )  # fmt: skip
+    rounds = ReclaimRounds(
+        directory, rooms.store, lambda: config, lambda: rooms.access.snapshot, notices,
+        refresh=refresh, lanes=rooms.lanes, accounts=rooms.accounts, clock=ministry.clock, log=rooms.log,
+    )  # fmt: skip
+    ministry.server.call(rounds.round())
+    assert ministry.clock.now() == local("2027-06-01")
+    assert ministry.facts()[-1] is FactKind.FREED
+    assert [directory.facts(each.mailbox_id) for each in (dissolved, later)] == before
 
 
 def test_clause_6_4_c_a_fact_from_a_clock_that_was_ahead(ministry: Ministry) -> None:

@@ -151,6 +151,20 @@ async def test_clause_9_2_nothing_is_destroyed_while_it_is_held(desk, mailbox):
     assert mailbox.kept == (0, [])
 
 
+async def test_clause_9_2_a_clock_that_is_set_within_the_round_destroys_nothing(mailbox):
+    """It was trusted when the round began; what is past keeping by a step that is not believed stays."""
+    mailbox.expunge_one()
+    mailbox.delete_a_folder()
+    before = mailbox.kept
+    mailbox.clock.set_to(mailbox.clock.now() + timedelta(days=400))
+    await mailbox.sweep()
+    assert mailbox.kept == before
+    mailbox.clock.set_to(mailbox.clock.now() - timedelta(days=400))
+    mailbox.later()
+    await mailbox.sweep()
+    assert mailbox.kept == (0, [])
+
+
 def test_clause_9_2_only_with_a_document(desk):
     """Neither begun nor ended without it, nor without a reason, nor by anybody but the Centre."""
     for command in ("hold", "release-hold"):

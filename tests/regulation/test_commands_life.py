@@ -415,6 +415,22 @@ def test_a_mailbox_that_is_freed_in_the_moment_in_which_it_is_brought_back(
     assert told["from_archive"] is True
 
 
+@pytest.mark.clause("6.2")
+def test_a_reclaim_of_a_clock_that_was_ahead_is_withdrawn(desk: Desk) -> None:
+    """By a command with its reason, before its time comes; both facts stay on record, and the chain holds."""
+    assert main(["mailbox", "reclaim", ADDRESS, "--reason", "giải thể"], desk.clock(-19)) == 0
+    (found,) = [row for row in json.loads(desk.done("clock", "records", "--json")) if row["fact"] is not None]
+    assert found["what"] == "reclaimed"
+    withdraw = ("mailbox", "reclaim", ADDRESS, "--withdraw")
+    assert desk.run(*withdraw) == 2
+    desk.done(*withdraw, "--reason", "đồng hồ chạy trước")
+    assert "is withdrawn" in desk.err
+    shown = json.loads(desk.done("mailbox", "show", ADDRESS, "--json"))
+    assert [fact["kind"] for fact in shown["facts"]][-2:] == ["reclaimed", "reclaim_withdrawn"]
+    assert desk.run(*withdraw, "--reason", "lần nữa") == 1
+    desk.done("directory", "check")
+
+
 def test_an_archive_whose_mail_is_back_is_not_dropped(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed before the mailbox was issued: neither a drop nor a deletion says that the mail is gone, which is there."""
     desk.reclaim(40, warned=False)

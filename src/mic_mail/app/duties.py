@@ -260,6 +260,7 @@ def _secrecy_cases(rooms: Rooms) -> SecrecyCases:
         snapshot=lambda: rooms.access.snapshot,
         support=lambda: rooms.config.support,
         takes_mail=rooms.access.decisions.takes_mail,
+        trusts_clock=rooms.trusts_clock,
         recover=rooms.mailflow.recover,
     )
 
@@ -276,6 +277,7 @@ def _quarantine_cases(rooms: Rooms) -> QuarantineCases:
         notices=lambda: rooms.usage.notices,
         snapshot=lambda: rooms.access.snapshot,
         takes_mail=rooms.access.decisions.takes_mail,
+        trusts_clock=rooms.trusts_clock,
         recover=rooms.mailflow.recover,
     )
 

@@ -107,7 +107,11 @@ class Rooms:
 
     async def is_clock_trusted(self) -> bool:
         """Whether the clock can be believed with what cannot be undone."""
-        return await self.lanes.io(ClockMark(self.config.state_dir, self.clock).is_trusted, self.access.snapshot)
+        return await self.lanes.io(self.trusts_clock)
+
+    def trusts_clock(self) -> bool:
+        """Likewise, for a thread. Blocking."""
+        return ClockMark(self.config.state_dir, self.clock).is_trusted(self.access.snapshot)
 
     async def does_mark_agree(self) -> bool:
         """Whether the mark says that the present time is right."""

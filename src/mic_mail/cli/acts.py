@@ -253,12 +253,34 @@ def absence(
 )
 @asks(Right.ACT)
 def reclaim(
-    ctx: typer.Context, address: Address, *, reason: ReasonOption, document: DocumentOption = None, actor: ActorOption = None
+    ctx: typer.Context,
+    address: Address,
+    *,
+    withdraw: Annotated[
+        bool,
+        typer.Option(
+            "--withdraw",
+            help=say(
+                "Hủy việc thu hồi chưa đến giờ, do đồng hồ chạy trước khi ghi.",
+                "Take back one that is still to come, as the clock was ahead when it was recorded.",
+            ),
+        ),
+    ] = False,
+    reason: ReasonOption,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
-    with on_record(here, "mailbox_reclaim", mailbox.address, origin):
-        _accounts(here).reclaim(mailbox, origin)
-    output.note(Text(f"Đã thu hồi {mailbox.address}.", f"{mailbox.address} is reclaimed."))
+    with on_record(here, "mailbox_reclaim", mailbox.address, origin, withdraw=withdraw):
+        if withdraw:
+            _accounts(here).withdraw_reclaim(mailbox, origin)
+        else:
+            _accounts(here).reclaim(mailbox, origin)
+    output.note(
+        Text(f"Đã hủy việc thu hồi {mailbox.address}.", f"The reclaim of {mailbox.address} is withdrawn.")
+        if withdraw
+        else Text(f"Đã thu hồi {mailbox.address}.", f"{mailbox.address} is reclaimed.")
+    )
 
 
 def _begin(

@@ -39,6 +39,7 @@ from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.directory_changes import Act, Change, ChangeRefused, Entry, Order, Subject
 from mic_mail.policy.facts import REQUEST, Detail, Draft, Fact, FactKind, Level, MailboxKind
 from mic_mail.policy.handover import running
+from mic_mail.policy.leaving import reclaimed_on_request
 from mic_mail.policy.ranks import Table
 from mic_mail.policy.requests import PENDING
 
@@ -305,8 +306,7 @@ def _of_units(session: Session, world: World, unit_ids: Sequence[int], at: datet
 
 def _is_reclaimed(facts: Sequence[Fact]) -> bool:
     """Of a unit's or a group's mailbox, which no term reclaims: on request (Reg. 6.2), and not issued again since."""
-    turns = [fact.kind for fact in facts if fact.kind in {FactKind.RECLAIMED, FactKind.ISSUED, FactKind.IMPORTED}]
-    return bool(turns) and turns[-1] is FactKind.RECLAIMED
+    return any(span.until is None for span in reclaimed_on_request(facts))
 
 
 def _levels(session: Session) -> dict[str, Level | None]:

@@ -27,7 +27,10 @@ MOST_A_DAY = 20
 ONE_DAY = timedelta(days=1)
 
 _LEAVES = frozenset({FactKind.LEFT, FactKind.LEAVE_CORRECTED})
-_TAKEN_BACK = frozenset({FactKind.LEFT, FactKind.LEAVE_CORRECTED, FactKind.LEAVE_WITHDRAWN})
+_TAKES_BACK = dict.fromkeys(_LEAVES, _LEAVES | {FactKind.LEAVE_WITHDRAWN}) | {
+    FactKind.RECLAIMED: frozenset({FactKind.RECLAIM_WITHDRAWN})
+}
+"""What is recorded before the day of such a fact comes, and takes it back."""
 _END_ALL = _LEAVES | {
     FactKind.SUSPENDED,
     FactKind.RESTORED,
@@ -166,7 +169,8 @@ def _ends_of_all(facts: Sequence[Fact]) -> Iterator[_End]:
 
 
 def _was_taken_back(fact: Fact, facts: Sequence[Fact]) -> bool:
-    """Whether a leave was corrected or withdrawn before its day came."""
-    return fact.kind in _LEAVES and any(
-        later.kind in _TAKEN_BACK and later.seq > fact.seq and later.clocked_at < fact.effective_at for later in facts
+    """Whether a leave was corrected, or it or a reclaim was withdrawn, before its day came."""
+    takes_back = _TAKES_BACK.get(fact.kind)
+    return takes_back is not None and any(
+        later.kind in takes_back and later.seq > fact.seq and later.clocked_at < fact.effective_at for later in facts
     )

@@ -1,7 +1,8 @@
 """What happened to a mailbox: an append-only list of facts, each bound to the one before it by a hash.
 
 In: drafts of facts from the use cases, stored facts from the directory. Out: immutable `Fact`s and a verdict on a chain.
-A fact never changes and never goes: a mistake is put right by a later fact (`LEAVE_CORRECTED`, `LEAVE_WITHDRAWN`, `RESTORED`).
+A fact never changes and never goes: a mistake is put right by a later fact (`LEAVE_CORRECTED`, `LEAVE_WITHDRAWN`,
+`RESTORED`, `RECLAIM_WITHDRAWN`).
 
 Two times stand in each: `effective_at`, when it counts in law, and `recorded_at`, when the server learned of it. Facts are
 numbered from 1 in the order of recording; `recorded_at` never decreases along the chain. What is recorded while the clock is
@@ -105,6 +106,8 @@ class FactKind(StrEnum):
     """[address, led_to?: the mailbox of the unit's successor that has it since]; the address stays taken."""
     RECLAIMED = "reclaimed"
     """Reg. 6.1, 6.2: reclaimed on request, any kind of mailbox (a unit is dissolved, a working group ends)."""
+    RECLAIM_WITHDRAWN = "reclaim_withdrawn"
+    """Every reclaim on request that is still to come was never so: a clock that was ahead has recorded it."""
     ARCHIVED = "archived"
     """A reclaimed mailbox was copied into the archive, and is meant to be freed. [archive, messages, octets, modseq, clause,
     keep_until: last day on which it can be had back at once]"""

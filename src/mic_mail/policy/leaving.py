@@ -123,8 +123,19 @@ def reclaimed_on_request(facts: Sequence[Fact]) -> list[Span]:
     return [
         Span(State.RECLAIMED, "6.2", (fact.seq,), fact.effective_at, _issued_again(facts, fact.effective_at, after=fact.seq))
         for fact in facts
-        if fact.kind is FactKind.RECLAIMED
+        if fact.kind is FactKind.RECLAIMED and not _was_taken_back(fact, facts)
     ]
+
+
+def _was_taken_back(reclaimed: Fact, facts: Sequence[Fact]) -> bool:
+    """Whether a reclaim, which is in force from when it is recorded, was still to come when it was withdrawn, or the mailbox
+    was issued again: the clock was ahead."""
+    return any(
+        later.kind in {FactKind.RECLAIM_WITHDRAWN, FactKind.ISSUED}
+        and later.seq > reclaimed.seq
+        and later.effective_at < reclaimed.effective_at
+        for later in facts
+    )
 
 
 def stays_reclaimed(facts: Sequence[Fact], spans: Sequence[Span]) -> list[Span]:

@@ -100,6 +100,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_second_factor.py",
     ),
     "6.2": (
+        "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_4_2_reclaimed.py",
         "tests/regulation/test_clause_6_2.py",
         "tests/regulation/test_clause_6_2_mail.py",
@@ -109,6 +110,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_6_2_reorganised.py",
         "tests/regulation/test_clause_7_3_b.py",
         "tests/regulation/test_commands.py",
+        "tests/regulation/test_commands_life.py",
     ),
     "6.3": (
         "tests/regulation/test_acts.py",
@@ -330,6 +332,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "15.2": (
         "tests/clients/test_app_passwords.py",
         "tests/clients/test_browser.py",
+        "tests/regulation/test_acts.py",
         "tests/regulation/test_app_passwords.py",
         "tests/regulation/test_clause_15_2.py",
         "tests/regulation/test_clause_6_2.py",

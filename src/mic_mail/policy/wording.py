@@ -88,6 +88,7 @@ FACTS: Mapping[FactKind, Text] = {
     FactKind.HANDOVER_FINISHED: Text("hoàn thành bàn giao", "handover finished"),
     FactKind.HANDOVER_CANCELLED: Text("hủy việc bàn giao", "handover cancelled"),
     FactKind.RECLAIMED: Text("thu hồi theo yêu cầu", "reclaimed on request"),
+    FactKind.RECLAIM_WITHDRAWN: Text("hủy việc thu hồi ghi sai giờ", "reclaim withdrawn"),
     FactKind.ARCHIVED: Text("lưu trữ hộp thư đã thu hồi", "archived"),
     FactKind.FREED: Text("xóa khỏi máy chủ sau khi lưu trữ", "freed"),
     FactKind.UNARCHIVED: Text("lấy lại từ bản lưu trữ", "brought back from the archive"),

@@ -61,7 +61,7 @@ def sweep(store: Store, *, keep: bool, trusted: bool) -> None:
     with contextlib.suppress(DiskFull):  # they stay due; what follows makes room
         flush_names(store, None)
     if trusted:
-        _drop(store, store.clock.now_us(), keep=keep)
+        _drop(store, store.clock.steady_us(), keep=keep)
     checkpoint(store)
 
 

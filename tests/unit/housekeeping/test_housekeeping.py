@@ -109,6 +109,23 @@ def test_clause_8_2_the_housekeeper_removes_the_mail_log_that_is_past_keeping(se
     assert (told["months"], told["count"], told["octets"], told["segments"]) == (6, 1, 3, [old])
 
 
+async def test_a_clock_that_has_just_been_set_removes_no_segment(tmp_path: Path) -> None:
+    """It was trusted a moment ago; the months count by the steady time."""
+    (tmp_path / "2026-11-01.worker0.1.1.jsonl").touch()
+    clock, lanes = ManualClock(datetime(2026, 11, 24, tzinfo=UTC)), Lanes(io_threads=2, hash_threads=1)
+    (tmp_path / "log").mkdir()
+    log = MailLog(tmp_path / "log", "house", clock=clock, threaded=False)
+    retention = LogRetention(tmp_path, lambda: 6, clock=clock, lanes=lanes, log=log)
+    clock.set_to(datetime(2027, 12, 24, tzinfo=UTC))
+    await retention.remove()
+    assert list(tmp_path.glob("*.jsonl"))
+    clock.believe(clock.now())
+    await retention.remove()
+    assert not list(tmp_path.glob("*.jsonl"))
+    log.close()
+    lanes.close()
+
+
 async def test_more_segments_than_one_event_names_and_some_that_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every removed name is told, in several events; so is every failure, and no error leaves the duty."""
     names = [f"2020-01-01.worker0.{pid}.1.jsonl" for pid in range(450)]

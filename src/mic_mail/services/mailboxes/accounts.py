@@ -19,7 +19,7 @@ from mic_mail.i18n import dates
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Cause, Departure, Detail, Draft, Fact, FactKind, Level, MailboxKind, record
 from mic_mail.policy.handover import BeingHandedOver, running
-from mic_mail.policy.leaving import Leave, leaves, reclaim_at
+from mic_mail.policy.leaving import Leave, leaves, reclaim_at, reclaimed_on_request
 from mic_mail.policy.lifecycle import Decision, Reason, State, decide, timeline
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.reclaiming import is_empty, lies_in_archive
@@ -340,6 +340,19 @@ class Accounts:
         if running(entry.facts) is not None:
             raise BeingHandedOver(mailbox.address)
         return self._append(entry, self._draft(FactKind.RECLAIMED, origin))
+
+    def withdraw_reclaim(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
+        """Take back a reclaim on request that is still to come, as a clock that was ahead has recorded it."""
+        _needs_reason(origin, "6.2")
+        entry, decision = self._look(mailbox)
+        if not ahead(entry.facts, reclaimed_on_request(entry.facts), self._clock.now()):
+            issue = Text("mic-mail mailbox restore-reclaimed", "mic-mail mailbox restore-reclaimed")
+            raise NotAllowed(
+                Text("Không có việc thu hồi theo yêu cầu nào chưa đến giờ.", "No reclaim on request is still to come."),
+                clause="6.2",
+                remedy=issue if State.RECLAIMED in decision.states else None,
+            )
+        return self._append(entry, self._draft(FactKind.RECLAIM_WITHDRAWN, origin))
 
     # ------------------------------------------------------------ Reg. 15.2
 

@@ -13,7 +13,7 @@ ACTOR = "clock"
 
 def carry_out_due(directory: Directory, clock: Clock, log: MailLog) -> bool:
     """Do what is due; whether anything has changed."""
-    now, is_changed = clock.now(), False
+    now, is_changed = clock.steady_now(), False
     for entry in directory.changes.pending():
         if entry.order.effective_at > now:
             break

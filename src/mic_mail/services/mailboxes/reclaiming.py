@@ -123,7 +123,9 @@ class Reclaiming:
     def look(self, entry: Entry, settings: LifecycleSettings) -> Reclaimed | None:
         """How far a mailbox has come; None for one that is not reclaimed."""
         try:
-            decision = decide(entry.kind, entry.facts, self._clock.now(), last_activity=entry.last_activity, settings=settings)
+            decision = decide(
+                entry.kind, entry.facts, self._clock.steady_now(), last_activity=entry.last_activity, settings=settings
+            )
         except FactsUnreadable:
             return None
         reason = decision.reason(State.RECLAIMED)
@@ -134,7 +136,9 @@ class Reclaiming:
         entry = found.entry
         keys = recorded_warnings(entry.mailbox_id, entry.facts, found.reason, found.way)
         warned = all(self._directory.sent.known(alternatives) for alternatives in keys)
-        return obstacles(found.way, self._clock.now(), held=self._is_held(entry), warned=warned, clock_trusted=clock_trusted)
+        return obstacles(
+            found.way, self._clock.steady_now(), held=self._is_held(entry), warned=warned, clock_trusted=clock_trusted
+        )
 
     def _is_held(self, entry: Entry) -> bool:
         """Reg. 9.2, 12.3.d: by a legal hold or a running handover, on record or by the store's own mark."""
@@ -144,7 +148,7 @@ class Reclaiming:
 
     def archive(self, found: Reclaimed) -> Fact:
         """Copy the mailbox into the archive and record until when it is kept here."""
-        entry, now = found.entry, self._clock.now()
+        entry, now = found.entry, self._clock.steady_now()
         seq = entry.facts[-1].seq
         name = f"{entry.home}/{local_day(now):%Y%m%d}-{seq + 1}"
         target, partial = self.root / name, self.root / f"{name}.partial"
@@ -358,7 +362,7 @@ class Reclaiming:
 
     def _append(self, entry: Entry, kind: FactKind, origin: Origin, data: dict[str, Detail]) -> Fact:
         """Only if nobody has recorded anything since this was decided."""
-        draft = Draft(kind, self._clock.now(), origin.actor, origin.reason, origin.document, data)
+        draft = Draft(kind, self._clock.steady_now(), origin.actor, origin.reason, origin.document, data)
         return self._directory.append_fact(entry.mailbox_id, draft, after=entry.facts[-1].seq)
 
 

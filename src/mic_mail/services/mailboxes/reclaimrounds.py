@@ -71,20 +71,19 @@ class ReclaimRounds:
         """Everything that can be done now."""
         snapshot, config = self._snapshot(), self._config()
         mark = ClockMark(config.state_dir, self._clock)
-        trusted = await self._lanes.io(mark.renew, snapshot)
-        if not trusted:
+        if not await self._lanes.io(mark.renew, snapshot):
             await self._tell_clock(mark)
         reclaiming = Reclaiming(self._directory, self._store, config, self._clock)
         settings = await self._lanes.io(reclaiming.settings)
         for entry in [entry for entry in snapshot if any(fact.kind in _CONCERNS for fact in entry.facts)]:
             try:
-                await self._visit(reclaiming, entry, settings, trusted)
+                await self._visit(reclaiming, entry, settings, mark)
             except Superseded:  # somebody recorded something meanwhile: the next round sees it
                 continue
             except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the round for the others
                 self._log.event("visit_failed", visit="reclaim", mailbox=entry.address, **failure(error))
 
-    async def _visit(self, reclaiming: Reclaiming, entry: Entry, settings: LifecycleSettings, trusted: bool) -> None:
+    async def _visit(self, reclaiming: Reclaiming, entry: Entry, settings: LifecycleSettings, mark: ClockMark) -> None:
         found = await self._lanes.io(reclaiming.look, entry, settings)
         if found is not None and is_empty(entry.facts):
             await self._finish(reclaiming, found, _LEFT)
@@ -92,19 +91,24 @@ class ReclaimRounds:
             await self._lanes.io(reclaiming.tidy, entry)
         if found is None:
             return
-        if found.way.stage is Stage.RECLAIMED and trusted:
+        if found.way.stage is Stage.RECLAIMED and await self._is_trusted(mark):
             await self._archive(reclaiming, found)
         elif found.way.stage is Stage.ARCHIVED:
-            await self._free(reclaiming, found, trusted)
+            await self._free(reclaiming, found, mark)
+
+    async def _is_trusted(self, mark: ClockMark) -> bool:
+        """Asked before each deed: a round is long, and the clock may be set meanwhile."""
+        return await self._lanes.io(mark.is_trusted, self._snapshot())
 
     async def _archive(self, reclaiming: Reclaiming, found: Reclaimed) -> None:
         fact = await self._lanes.io(reclaiming.archive, found)
         self._log.event("mailbox_archived", mailbox=found.entry.address, **dict(fact.data))
 
-    async def _free(self, reclaiming: Reclaiming, found: Reclaimed, trusted: bool) -> None:
+    async def _free(self, reclaiming: Reclaiming, found: Reclaimed, mark: ClockMark) -> None:
         due = found.way.due_at
-        if due is None or self._clock.now() < due:
+        if due is None or self._clock.steady_now() < due:
             return
+        trusted = await self._is_trusted(mark)
         against = await self._lanes.io(lambda: reclaiming.obstacles(found, clock_trusted=trusted))
         if against:
             await self._tell_obstacles(found, against)

@@ -199,7 +199,7 @@ class LogRetention:
 
     async def remove(self) -> None:
         """Remove what is past keeping."""
-        months, now = self._months(), self._clock.now()
+        months, now = self._months(), self._clock.steady_now()
 
         def announce(names: Sequence[str]) -> None:
             Anchoring(self._folder).announce_removal(names, months, now)

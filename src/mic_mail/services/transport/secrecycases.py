@@ -39,9 +39,11 @@ class SecrecyCases:
         snapshot: Callable[[], Snapshot],
         support: Callable[[], str],
         takes_mail: Callable[[Entry], bool],
+        trusts_clock: Callable[[], bool],
         recover: Callable[[], Awaitable[object]],
     ) -> None:
-        """`takes_mail`: whether a mailbox can be told anything, asked in a thread; `recover` takes up what is in the spool."""
+        """`takes_mail`: whether a mailbox can be told anything, and `trusts_clock`: whether anything is over by the clock, both
+        asked in a thread; `recover` takes up what is in the spool."""
         self._held = held
         self._spool = spool
         self._lanes = lanes
@@ -51,6 +53,7 @@ class SecrecyCases:
         self._snapshot = snapshot
         self._support = support
         self._takes_mail = takes_mail
+        self._trusts_clock = trusts_clock
         self._recover = recover
 
     async def look(self) -> None:
@@ -77,7 +80,7 @@ class SecrecyCases:
         elif record.state is State.DISCARDED and not record.told:
             self._tell_sender(record, letters.held_discarded(record.held_id))
             self._held.settled(record)
-        elif record.expires_at_us <= self._clock.steady_us():
+        elif record.expires_at_us <= self._clock.steady_us() and self._trusts_clock():
             self._held.forget(record)
             if record.state in OPEN:
                 self._log.event("held_message_expired", trace=record.held_id, sender=record.sender, degree=record.degree)

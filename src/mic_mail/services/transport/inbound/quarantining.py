@@ -51,9 +51,11 @@ class QuarantineCases:
         notices: Callable[[], Notices],
         snapshot: Callable[[], Snapshot],
         takes_mail: Callable[[Entry], bool],
+        trusts_clock: Callable[[], bool],
         recover: Callable[[], Awaitable[object]],
     ) -> None:
-        """`takes_mail`: whether a mailbox can be told anything, asked in a thread; `recover` takes up what is in the spool."""
+        """`takes_mail`: whether a mailbox can be told anything, and `trusts_clock`: whether anything is over by the clock, both
+        asked in a thread; `recover` takes up what is in the spool."""
         self._quarantine = quarantine
         self._lessons = lessons
         self._spool = spool
@@ -64,6 +66,7 @@ class QuarantineCases:
         self._notices = notices
         self._snapshot = snapshot
         self._takes_mail = takes_mail
+        self._trusts_clock = trusts_clock
         self._recover = recover
         self._waits: dict[str, str] = {}
         self._waited: dict[str, str] = {}
@@ -105,11 +108,12 @@ class QuarantineCases:
     def _one(self, record: Record, now_us: int) -> bool:
         if record.state is State.RELEASED:
             return self._deliver(record, now_us)
-        if record.state is State.HELD:
-            if record.expires_at_us <= now_us:
+        over_at_us = record.expires_at_us if record.state is State.HELD else _over_at_us(record)
+        if over_at_us <= now_us and self._trusts_clock():
+            if record.state is State.HELD:
                 self._expire(record)
-        elif _over_at_us(record) <= now_us:
-            self._quarantine.forget(record)
+            else:
+                self._quarantine.forget(record)
         return False
 
     def _deliver(self, record: Record, now_us: int) -> bool:
