@@ -10,6 +10,7 @@ between a distant one and here anybody could set it (RFC 7672 §2.2.1).
 """
 
 import asyncio
+import copy
 import ipaddress
 import time
 from collections import OrderedDict
@@ -115,9 +116,9 @@ class Resolver:
         """Whether what it calls validated is believed."""
 
     def forget(self) -> None:
-        """Ask the name servers anew, whatever time their answers had left."""
-        assert self._resolver.cache is not None, "there is one from the beginning"
-        self._resolver.cache.flush()
+        """Ask the name servers anew, whatever time their answers had left; those that are under way are not kept."""
+        self._resolver = copy.copy(self._resolver)
+        self._resolver.cache = _Answers()
 
     async def mx(self, domain: str) -> Found[Mx]:
         """Mail exchangers, best first."""

@@ -139,7 +139,7 @@ class Connections:
         try:
             session = await peer.start_tls(context, terms.asked_for(address), terms.by)
             if terms.by is By.DANE:
-                dane.check(dane.usable(terms.tlsa), _chain(session), terms.known_as, self._clock.now())
+                dane.check(dane.usable(terms.tlsa), _chain(session), terms.known_as, self._clock.steady_now())
         except dane.NotAuthentic as error:
             await peer.close()
             raise PeerTrouble(Step.TLS, str(error), lasting="5.7.10") from error

@@ -78,11 +78,12 @@ class Ways:
         kept = self._kept.get(destination)
         if kept is not None and now < kept[0]:
             return kept[1]
+        here = self._kept
         found = await self._look_up(destination)
-        self._kept.pop(destination, None)
-        self._kept[destination] = now + ROUTE_SECONDS, found
-        while (oldest := next(iter(self._kept))) != destination and self._kept[oldest][0] <= now:
-            del self._kept[oldest]
+        here.pop(destination, None)
+        here[destination] = now + ROUTE_SECONDS, found
+        while (oldest := next(iter(here))) != destination and here[oldest][0] <= now:
+            del here[oldest]
         return found
 
     def forget(self, destination: str) -> None:
@@ -90,8 +91,9 @@ class Ways:
         self._kept.pop(destination, None)
 
     def forget_all(self) -> None:
-        """Likewise for all destinations: others are asked now."""
-        self._kept.clear()
+        """Likewise for all destinations, and the name servers, too: others are asked now, or answers were believed by dates."""
+        self._kept = {}  # whoever still asks keeps what is found in the one before
+        self._resolver.forget()
 
     async def _look_up(self, destination: str) -> Way:
         if self._smarthost is None:

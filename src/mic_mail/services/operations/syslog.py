@@ -3,7 +3,8 @@
 In: the log's folder, the setting `log.syslog`. Out: messages to each collector; a file for each that says how far it has come;
 events when one cannot be reached, is back, or has missed what retention took away. The housekeeper's, in threads of its own:
 no worker and no loop does anything for it, and a collector that is dead or hangs holds up nobody but itself. What it could not
-be given stays in the log and comes when it is back.
+be given stays in the log and comes when it is back. Segments are looked for by the steady time, by which they are written. A
+clock that is set ends the connection and the wait: the certificate was looked at by another time.
 
 A message is given again if the housekeeper is killed between a batch and the word that it went (`id` tells the two apart).
 """
@@ -38,6 +39,8 @@ ROUND_SECONDS = 0.2
 """A round does not wait longer for a collector; it goes on by itself."""
 AGAIN_SECONDS = (1.0, 60.0)
 """After how long a collector that failed is tried again: doubled each time, between these."""
+_STEP_SECONDS = 0.5
+"""Changes of the wall clock against the time since boot, from one look to the next, that are no step."""
 
 
 class Forwarding:
@@ -55,11 +58,14 @@ class Forwarding:
         self._cursor: Cursor | None = None
         self._failures = 0
         self._not_before = 0.0
+        self._ahead_of_boot = 0.0
+        """The wall clock less the time since boot, at the last look."""
         self._kept = True
         """Whether the file says how far it has come."""
 
     def pass_on(self) -> int:
         """Give the collector what it does not have; how many messages that were. Never raises what a network can do."""
+        self._notice_step()
         if time.monotonic() < self._not_before:
             return 0
         passed, ends = 0, time.monotonic() + PASS_SECONDS
@@ -76,8 +82,14 @@ class Forwarding:
     def close(self) -> None:
         self._collector.close()
 
+    def _notice_step(self) -> None:
+        before, self._ahead_of_boot = self._ahead_of_boot, self._clock.now().timestamp() - self._clock.boottime()
+        if abs(self._ahead_of_boot - before) > _STEP_SECONDS:
+            self._not_before = 0.0
+            self._collector.close()
+
     def _pass_batch(self) -> tuple[int, bool]:
-        today = self._clock.now().astimezone(UTC).date()
+        today = self._clock.steady_now().astimezone(UTC).date()
         cursor = self._cursor = self._cursor or self._begin(today)
         batch = following.read_on(self._log_dir, cursor, today, most_lines=MOST_LINES)
         messages = [octets for line in batch.lines if (octets := self._message(line)) is not None]
