@@ -43,11 +43,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each test's report says which clauses it proves. The year, the longest of all, goes first."""
+    """Each test's report says which clauses it proves. The year, the longest of all, goes first. Campaigns may take long."""
     items.sort(key=lambda item: item.path.name != "test_year.py")
     for item in items:
+        if item.get_closest_marker("campaign"):
+            item.add_marker(pytest.mark.timeout(CAMPAIGN_SECONDS), append=False)
         item.user_properties += [(clauses.PROVEN, clause) for clause in sorted(clauses.of_item(item))]
 
+
+CAMPAIGN_SECONDS = 2 * 60 * 60
+"""Ends a campaign that hangs. One that does not takes minutes, and several times that beside other work: it is no failure."""
 
 UMASK = 0o022
 """A command that runs in this process makes it the server's; what a test makes may be for other users to read."""

@@ -202,7 +202,6 @@ def test_killed_six_times(trial: Trial) -> None:
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("trial", range(1, 11), indirect=True)
 def test_killed_two_hundred_times(trial: Trial) -> None:
     """Ten servers, each killed twenty times."""

@@ -32,7 +32,7 @@ def make(size: int) -> list[int]:
     return list(range(size))
 
 
-@pytest.mark.parametrize("times", [3, pytest.param(20, marks=[pytest.mark.campaign, pytest.mark.timeout(600)])])
+@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.campaign)])
 def test_linear_work_passes_and_quadratic_work_does_not(load: None, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """Each time, beside two processes that compute, though less is measured than elsewhere."""
     monkeypatch.setattr(growth, "LEAST_SECONDS", growth.LEAST_SECONDS / 10)

@@ -41,7 +41,6 @@ def test_a_year_of_few() -> None:
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(1200)
 def test_a_year() -> None:
     """Three thousand people, looked at every day."""
     with founded(3_000, seed=2026, without=VISITS) as year:
