@@ -14,13 +14,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One sentence for people, in both languages; `en` is ASCII, so that it can stand in any protocol reply."""
+    """One sentence for people, in both languages; `en` is ASCII, so that it can stand in any protocol reply.
+
+    It may name what others wrote, as a folder, a unit or a server's answer: what of that is no ASCII is escaped here, so that
+    no answer is lost for a letter.
+    """
 
     vi: str
     en: str
 
     def __post_init__(self) -> None:
-        assert self.en.isascii(), self.en
+        if not self.en.isascii():
+            object.__setattr__(self, "en", self.en.encode("ascii", "backslashreplace").decode("ascii"))
 
     def __str__(self) -> str:
         return self.en

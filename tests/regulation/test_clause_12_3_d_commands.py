@@ -20,13 +20,15 @@ pytestmark = pytest.mark.clause("12.3.d")
 NAMED = ("--to", "2", "--named-by", "Nguyễn Văn An, Vụ trưởng", "--dated", "20/11/2026", "--document", "45/QĐ-CNTT")
 
 
-def fill(folder: Path, desk: object) -> Path:
-    """Some mail in cntt@; where its INBOX lies."""
+def fill(folder: Path, desk: object, name: str = "INBOX") -> Path:
+    """Some mail in cntt@, in this folder; where its INBOX lies."""
     directory = desk.directory()
     mailbox = directory.mailbox(CNTT)
     store = MailStore(folder / "data" / "mail", clock=SystemClock(), host="mail.mic.gov.vn")
     account = store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
-    deliver(account, account.folder("INBOX").folder_id, ["một", "hai", "ba"])
+    if name != "INBOX":
+        account.create(name)
+    deliver(account, account.folder(name).folder_id, ["một", "hai", "ba"])
     store.close()
     directory.close()
     return folder / "data" / "mail" / mailbox.home / "Maildir" / "cur"
@@ -129,6 +131,9 @@ def test_clause_12_3_d_from_begin_to_verify(tmp_path: Path) -> None:
     assert (lost["folder"], lost["uid"], lost["fate"], lost["message_id"]) == ("INBOX", 2, "missing", "<một@mic.gov.vn>")
     assert desk.by("kiem", "handover", "verify", CNTT) == 1
     assert "<một@mic.gov.vn>" in desk.out
+    fill(tmp_path, desk, "Công văn mới")
+    assert desk.by("kiem", "handover", "verify", CNTT) == 1
+    assert "A folder made since: C" in desk.err
 
     acts = {act["act"]: act for act in desk.acts}
     assert acts["handover_begin"]["document"] == "45/QĐ-CNTT"
