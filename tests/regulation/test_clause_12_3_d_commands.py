@@ -20,7 +20,7 @@ pytestmark = pytest.mark.clause("12.3.d")
 NAMED = ("--to", "2", "--named-by", "Nguyễn Văn An, Vụ trưởng", "--dated", "20/11/2026", "--document", "45/QĐ-CNTT")
 
 
-def fill(folder: Path, desk: object, name: str = "INBOX") -> Path:
+def fill(folder: Path, desk: object, *subjects: str, name: str = "INBOX") -> Path:
     """Some mail in cntt@, in this folder; where its INBOX lies."""
     directory = desk.directory()
     mailbox = directory.mailbox(CNTT)
@@ -28,7 +28,7 @@ def fill(folder: Path, desk: object, name: str = "INBOX") -> Path:
     account = store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
     if name != "INBOX":
         account.create(name)
-    deliver(account, account.folder(name).folder_id, ["một", "hai", "ba"])
+    deliver(account, account.folder(name).folder_id, subjects)
     store.close()
     directory.close()
     return folder / "data" / "mail" / mailbox.home / "Maildir" / "cur"
@@ -74,7 +74,7 @@ def test_clause_12_3_d_the_head_is_a_person_on_record(tmp_path: Path) -> None:
 def test_clause_12_3_d_from_begin_to_verify(tmp_path: Path) -> None:
     """The whole course by commands; every act is on record with its document, the inventory's digest among them."""
     desk = furnish(tmp_path)
-    cur = fill(tmp_path, desk)
+    cur = fill(tmp_path, desk, "một", "hai", "ba")
     assert desk.by("mai", "mailbox", "grant", CNTT, "1", "--as", "keeper", "--document", "1/QĐ") == 0, desk.err
     assert desk.by("mai", "handover", "begin", CNTT, *NAMED[:-2]) == 1  # no document
     assert desk.by("mai", "handover", "begin", CNTT, *NAMED) == 0, desk.err
@@ -131,7 +131,7 @@ def test_clause_12_3_d_from_begin_to_verify(tmp_path: Path) -> None:
     assert (lost["folder"], lost["uid"], lost["fate"], lost["message_id"]) == ("INBOX", 2, "missing", "<một@mic.gov.vn>")
     assert desk.by("kiem", "handover", "verify", CNTT) == 1
     assert "<một@mic.gov.vn>" in desk.out
-    fill(tmp_path, desk, "Công văn mới")
+    fill(tmp_path, desk, "bốn", name="Công văn mới")
     assert desk.by("kiem", "handover", "verify", CNTT) == 1
     assert "A folder made since: C" in desk.err
 
