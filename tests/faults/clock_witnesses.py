@@ -1,4 +1,5 @@
-"""What a moved clock must not touch beside the states: the queue, totals, guesses, a page with its second factor.
+"""What a moved clock must not touch beside the states: the queue, totals, guesses, the warning of a certificate, a page
+with its second factor.
 
 Each witness knows by the time that really passed what has to be so. `before` and `after` stand around a set of the clock, in
 which no time passes; `wrong` says what is not as it has to be once the clock is right again.
@@ -7,10 +8,12 @@ which no time passes; `wrong` says what is not as it has to be once the clock is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mic_mail.auth import totp
+from mic_mail.net.tls import SELF_SIGNED_DAYS, self_signed, write_pair
 from mic_mail.outbound.queue import Queue
 from mic_mail.policy.facts import FactKind
 from mic_mail.process.sentcounts import SentCounts
@@ -145,6 +148,32 @@ class Guesses:
 
     def after(self) -> None:
         assert self.wait() == self._before
+
+
+class Ending:
+    """A certificate of the doors that ends: the Centre is told 21, 7 and 1 days ahead and when it has ended, never before."""
+
+    def __init__(self, folder: Path, ends_at: datetime) -> None:
+        self.ends_at = ends_at
+        self.pair = folder / "ending.pem", folder / "ending.key"
+        write_pair(*self.pair, self_signed(["ending.mic.gov.vn"], ends_at - timedelta(days=SELF_SIGNED_DAYS)))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Clients are shown another one: their clock is the machine's."""
+        return {"tls": {"warn_days": 21, "more": [{"certificate": str(self.pair[0]), "key": str(self.pair[1])}]}}
+
+    def wrong(self, office: Office, *, housekept: bool = False) -> Iterator[str]:
+        """What was told before its time; and where the housekeeper has come since, what is due and was not told."""
+        base = f"certificate:{self.pair[0]}:{self.ends_at.isoformat()}:"
+        sent = office.server.population.directory.sent
+        due = [days for days in (21, 7, 1, 0) if self.ends_at - timedelta(days=days) <= office.clock.right]
+        for key in sent.beginning(base):
+            days = int(key.removeprefix(base))
+            if self.ends_at - timedelta(days=days) > office.clock.right + timedelta(seconds=SLACK):
+                yield f"told {days} days ahead of the certificate's end, and too early"
+        if housekept and due and not sent.known([f"{base}{due[-1]}"]):
+            yield f"not told {due[-1]} days ahead of the certificate's end"
 
 
 class Page:

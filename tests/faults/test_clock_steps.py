@@ -25,7 +25,7 @@ from typing import Any
 
 import pytest
 
-from faults.clock_witnesses import Guesses, Leaving, Page, Totals
+from faults.clock_witnesses import Ending, Guesses, Leaving, Page, Totals
 from harness import MailServer, config_for, left_in_staging
 from ldapwords import bind, codes
 from mic_mail.auth.totp import STEP_SECONDS
@@ -65,12 +65,14 @@ class Office:
 
     def __init__(self, folder: Path) -> None:
         self.clock = TrueClock(BEGIN)
-        self.config = config_for(folder / "data", SETTINGS)
+        self.ending = Ending(folder, BEGIN + timedelta(days=22, hours=12))
+        self.config = config_for(folder / "data", SETTINGS | self.ending.settings)
         self.server = MailServer(self.config, self.clock)
         directory = self.server.population.directory
         mailboxes = {local: self.issue(local, days=1 if local == "ndan" else 200) for local in PEOPLE}
         self.mailboxes = mailboxes
         mailboxes[CODED] = self.issue(CODED, days=200)
+        self.issue("support", days=1)
         unit = self.issue("cntt", days=200, kind=MailboxKind.UNIT)
         self.server.allow(unit, mailboxes["dvbe"], "keeper")
         self.server.allow(unit, mailboxes["ttlan"], "substitute", until=local_day(BEGIN + timedelta(days=3)).isoformat())
@@ -204,6 +206,7 @@ class Office:
         fresh, present = self.server.call(self._anew()), self.server.call(answers(self.server.running.rooms.access))
         wrong += [f"{key}: {present.get(key)}, and anew {fresh[key]}" for key in fresh if present.get(key) != fresh[key]]
         wrong += [*(self.leaving.wrong() if written else self.leaving.wrong_at_any_time()), *self.totals.wrong()]
+        wrong += self.ending.wrong(self)
         return wrong + list(self._ahead()) + (list(self._written_ahead()) if written else [])
 
     @property
@@ -244,7 +247,7 @@ class Office:
             if int(path.name.partition(".")[0]) > self._late.timestamp():
                 yield f"a message: {path.name}"
         with contextlib.closing(sqlite3.connect(self.config.directory_dir / "directory.sqlite")) as base:
-            for (key,) in base.execute("SELECT key FROM sent_notice WHERE key LIKE 'void:%' OR key LIKE 'told:%'"):
+            for (key,) in base.execute("SELECT key FROM void_notice"):
                 yield f"a notice that was taken back: {key}"
         for event in self.server.events():
             if event["at"] > self._late.isoformat():
@@ -396,7 +399,7 @@ def test_notices_of_a_believed_false_time_are_void(tmp_path: Path) -> None:
     """20 days ahead for so long that it is believed: a warning that is sent then is taken back once the clock is right, to its
     mailbox and the Centre, once; in 20 days it comes again, and whoever has no notice from ahead hears nothing."""
     office, void = Office(tmp_path), "Correction: notices sent by a wrong clock"
-    office.issue("support", days=1)
+    ending = "The certificate of ending.mic.gov.vn ends soon"
     try:
         office.set_clock(office.clock.right + timedelta(days=20))
         office.server.call(office.server.running.server.clock_watcher.look())
@@ -416,6 +419,23 @@ def test_notices_of_a_believed_false_time_are_void(tmp_path: Path) -> None:
         office.pass_seconds(20 * DAY)
         office.server.housekeep()
         assert office.notices("idle") == [void, warning, warning]
+        assert office.notices("support").count(ending) == 2
+        assert not list(office.ending.wrong(office, housekept=True))
+    finally:
+        office.stop()
+
+
+def test_a_clock_that_is_set_back_takes_no_notice_back(tmp_path: Path) -> None:
+    """What was sent in the half hour before was sent by the right time."""
+    office = Office(tmp_path)
+    try:
+        office.server.housekeep()
+        office.set_clock(office.clock.right - timedelta(minutes=30))
+        office.server.call(office.server.running.server.clock_watcher.look())
+        for _ in range(3):
+            office.server.housekeep()
+        office.put_right()
+        office.check()
     finally:
         office.stop()
 
@@ -519,6 +539,8 @@ def simulate(folder: Path, seed: int, steps: int) -> None:
         office.check()
         office.sessions_go_on()
         assert office.page.sign_in()
+        office.server.housekeep()
+        assert not list(office.ending.wrong(office, housekept=True))
         for local in PEOPLE:
             signs_in, sends = office.may(local)
             for door in office.doors:

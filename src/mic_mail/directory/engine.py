@@ -18,7 +18,7 @@ from mic_mail.directory.looking import BRING_BACK
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 
 BUSY_MILLISECONDS = 10_000
-HEAD = "0011"
+HEAD = "0012"
 """The newest revision in `migrations/versions`."""
 IN_MEMORY = "mode=memory"
 """In the URL of an SQLite database that no file has: connections share it, as they do a file."""

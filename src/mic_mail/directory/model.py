@@ -189,6 +189,18 @@ class SentNotice(Base):
     sent_at: Mapped[datetime] = mapped_column(Instant)
 
 
+class VoidNotice(Base):
+    """A notice that a clock that was ahead has sent: it counts as not sent."""
+
+    __tablename__ = "void_notice"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    void_id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), index=True)
+    told: Mapped[bool] = mapped_column(default=False)
+    """Whether those who have read it have heard that it is void."""
+
+
 class DowntimeRow(Base):
     """A span in which the service is down (Reg. 10.3), or an incident was (10.1)."""
 

@@ -408,7 +408,7 @@ class Directory:
             apps = list(session.scalars(select(AppPasswordRow).where(AppPasswordRow.used_at > late)))
             for app in apps:
                 app.used_at = now
-            return Mended(len(used), len(apps), void_ahead(session, now, late))
+            return Mended(len(used), len(apps), void_ahead(session, late))
 
         return self._change(work)
 

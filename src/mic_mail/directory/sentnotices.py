@@ -10,10 +10,10 @@ under another key, and whoever has read it hears of that.
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from mic_mail.directory.model import SentNotice
+from mic_mail.directory.model import SentNotice, VoidNotice
 from mic_mail.directory.tables import Tables
 
 
@@ -57,21 +57,21 @@ class SentNotices:
 
     def origin(self, key: str) -> str:
         """Return the key under which a mailbox shall know the notice: another one after each time that it was void."""
-        times = self._tables.read(lambda session: _times_void(session, key))
+        wanted = select(func.count()).where(VoidNotice.key == key)
+        times = self._tables.read(lambda session: session.scalar(wanted))
         return f"{key}:again{times}" if times else key
 
-    def void(self) -> dict[str, str]:
-        """Return the void notices of which nobody has been told: the row of each, and its key."""
-        wanted = select(SentNotice.key).where(SentNotice.key.startswith(_VOID))
-        return {row: _key_in(row) for row in self._tables.read(lambda session: sorted(session.scalars(wanted)))}
+    def void(self) -> dict[int, str]:
+        """Return the void notices of which nobody has been told: the number of each, and its key."""
+        wanted = select(VoidNotice.void_id, VoidNotice.key).where(~VoidNotice.told).order_by(VoidNotice.void_id)
+        return self._tables.read(lambda session: {row.void_id: row.key for row in session.execute(wanted)})
 
-    def told_void(self, rows: Collection[str]) -> None:
-        """Put on record that people have been told of these rows."""
+    def told_void(self, numbers: Collection[int]) -> None:
+        """Put on record that people have been told of these."""
 
         def work(session: Session, _version: int) -> None:
-            for row in rows:
-                if (known := session.get(SentNotice, row)) is not None:
-                    known.key = _TOLD + row.removeprefix(_VOID)
+            for number in numbers:
+                session.get_one(VoidNotice, number).told = True
 
         self._tables.change(work)
 
@@ -86,30 +86,16 @@ class SentNotices:
         self._tables.change(work)
 
 
-def void_ahead(session: Session, now: datetime, late: datetime) -> int:
+def void_ahead(session: Session, late: datetime) -> int:
     """Make every notice void that was sent after `late`; return how many there are."""
     ahead = list(session.scalars(select(SentNotice).where(SentNotice.sent_at > late)))
     for notice in ahead:
-        if notice.key.startswith((_VOID, _TOLD)):
-            notice.sent_at = now
-            continue
         if notice.key != _BEGUN:
-            session.add(SentNotice(key=f"{_VOID}{_times_void(session, notice.key) + 1}:{notice.key}", sent_at=now))
+            session.add(VoidNotice(key=notice.key))
         session.delete(notice)
     return len(ahead)
 
 
-def _times_void(session: Session, key: str) -> int:
-    rows = session.scalars(select(SentNotice.key).where(SentNotice.key.startswith(_VOID) | SentNotice.key.startswith(_TOLD)))
-    return sum(_key_in(row) == key for row in rows)
-
-
-def _key_in(row: str) -> str:
-    return row.split(":", 2)[2]
-
-
-_VOID, _TOLD = "void:", "told:"
-"""What the rows of void notices begin with, before and after people have been told; then a number, and the notice's key."""
 _BEGUN = "notices-begun"
 """The key under which the beginning itself is on record."""
 MOST_ASKED = 500

@@ -95,6 +95,7 @@ def test_tables_of_the_version_before_are_brought_up(url, clock, directory, issu
     with database.writing(directory._engine) as connection:
         for table in (
             "app_password", "second_factor", "recovery_code", "directory_change", "change_order", "position_level", "signatory",
+            "void_notice",
         ):  # fmt: skip
             connection.execute(text(f"drop table {table}"))
         for column in ("address drop column until", "unit drop column ended_on", "unit drop column successor_id"):

@@ -168,7 +168,7 @@ class SignInWatch:
                 "sign_in_anomaly", mailbox=entry.address, clause="7.2.c", rule=rule.value, network=network, count=count,
                 signed_in_at=at, suspended=suspends,
             )  # fmt: skip
-            await self._lanes.io(self._directory.sent.put, [once], self._clock.now())
+            await self._lanes.io(self._directory.sent.put, [once], self._clock.steady_now())
         await self._notices.tell_owner(f"{key}:owner", entry, mailbox.sign_in_anomaly(entry.address, at, network))
         letter = centre.sign_in_anomaly_found(entry.address, at, network, rule.value, count, suspended=suspends)
         await self._notices.tell_centre(f"{key}:centre", letter)

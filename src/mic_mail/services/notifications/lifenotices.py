@@ -88,7 +88,7 @@ class LifeNotices:
 
     async def look(self) -> None:
         """Send what is due now and was not sent."""
-        config, snapshot, now = self._config(), self._snapshot(), self._clock.now()
+        config, snapshot, now = self._config(), self._snapshot(), self._clock.steady_now()
         if self._read_by != (config, snapshot.working_days):
             self._read_by = (config, snapshot.working_days)
             self._next.clear()
@@ -127,7 +127,7 @@ class LifeNotices:
         return done
 
     async def _send_one(self, entry: Entry, notable: Notable, settings: LifecycleSettings) -> None:
-        now = self._clock.now()
+        now = self._clock.steady_now()
         decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
         for posted in self._letters(entry, notable):
             if notable.is_late(now):
@@ -158,7 +158,7 @@ class LifeNotices:
         """Something that the Centre has to know, once under its key; whether it was told now."""
         if await self._lanes.io(self._directory.sent.known, [key]):
             return False
-        config, now = self._config(), self._clock.now()
+        config, now = self._config(), self._clock.steady_now()
         reader = self._centre(lifecycle_settings(config, self._snapshot().working_days), now)
         await self._publish(reader, Posted(Reader.CENTRE, letter), key)
         await self._lanes.io(self._directory.sent.put, [key], now)
@@ -169,7 +169,7 @@ class LifeNotices:
         if await self._lanes.io(self._directory.sent.known, [key]):
             return False
         await self._publish(entry, Posted(Reader.OWNER, letter), key)
-        await self._lanes.io(self._directory.sent.put, [key], self._clock.now())
+        await self._lanes.io(self._directory.sent.put, [key], self._clock.steady_now())
         return True
 
     async def tell_unit(
@@ -182,7 +182,7 @@ class LifeNotices:
         """
         if await self._lanes.io(self._directory.sent.known, [key]):
             return False
-        now, settings = self._clock.now(), lifecycle_settings(self._config(), self._snapshot().working_days)
+        now, settings = self._clock.steady_now(), lifecycle_settings(self._config(), self._snapshot().working_days)
         unit_id = await self._lanes.io(self._directory.successor, unit_id)
         reader = self._snapshot().resolve(asked_from)
         if reader is None or reader.owner.unit_id != unit_id or not _receives(reader, settings, now):
@@ -208,7 +208,7 @@ class LifeNotices:
         void = await self._lanes.io(self._directory.sent.void)
         if not void:
             return
-        config, snapshot, now = self._config(), self._snapshot(), self._clock.now()
+        config, snapshot, now = self._config(), self._snapshot(), self._clock.steady_now()
         settings, about = lifecycle_settings(config, snapshot.working_days), {_mailbox_of(key) for key in void.values()}
         entries = [entry for entry in snapshot if entry.mailbox_id in about]
         batch = f"correction:{next(iter(void))}"

@@ -176,7 +176,7 @@ class DowntimeNotices:
         return told
 
     async def _put_down(self, key: str, mailboxes: Sequence[int]) -> None:
-        await self._lanes.io(self._directory.sent.put, [f"{key}:{each}" for each in mailboxes], self._clock.now())
+        await self._lanes.io(self._directory.sent.put, [f"{key}:{each}" for each in mailboxes], self._clock.steady_now())
         self._told[key].update(mailboxes)
         self._log.event("notices_sent", notice=key, count=len(mailboxes))
 

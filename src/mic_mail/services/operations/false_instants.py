@@ -50,7 +50,8 @@ class FalseInstants:
         if self._mended_at is not None and abs(offset - self._mended_at) <= _UNCHANGED_SECONDS:
             return
         self._mended_at = None  # a clock that is set back to where it was has been somewhere else meanwhile
-        if not await self._is_trusted() or abs(self._now()[1] - offset) > _UNCHANGED_SECONDS:  # set meanwhile: the next round
+        is_trusted = await self._is_trusted() and self._clock.is_settled()  # a clock that is half an hour behind is the first
+        if not is_trusted or abs(self._now()[1] - offset) > _UNCHANGED_SECONDS:  # set meanwhile: the next round
             return
         mended = await self._lanes.io(self._directory.mend_instants_ahead, now, timedelta(seconds=STEP_SECONDS))
         factors = await self._lanes.io(self._mend_second_factors, now)

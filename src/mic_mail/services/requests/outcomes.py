@@ -162,7 +162,7 @@ class Outcomes:
 
     async def _give_up(self, each: Owed) -> None:
         self._log.event("notice_given_up", notice=each.key, mailbox=self._whose(each), since=each.since)
-        await self._lanes.io(self._directory.sent.put, [each.given_up], self._clock.now())
+        await self._lanes.io(self._directory.sent.put, [each.given_up], self._clock.steady_now())
 
 
 def _recorded(incident: Incident, symbol: str) -> Letter:

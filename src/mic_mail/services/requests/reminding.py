@@ -36,7 +36,7 @@ def remind(directory: Directory, store: MailStore, config: Config, clock: Clock,
     Notices(store, config, clock).deliver(
         support, texts.requests_overdue(len(late), texts.listed(*lines)), origin=directory.sent.origin(key)
     )
-    directory.sent.put({key}, clock.now())
+    directory.sent.put({key}, clock.steady_now())
     return True
 
 
