@@ -90,12 +90,7 @@ class Load:
 
     def __call__(self, server: Server, sessions: int, count: int, octets: int, users: int = 10) -> dict[str, float]:
         command = [str(self._program), "127.0.0.1", str(server.smtp), server.protocol, str(sessions), str(count), str(octets)]
-        try:
-            done = subprocess.run([*command, server.user, str(users)], capture_output=True, text=True, timeout=300, check=False)
-        except subprocess.TimeoutExpired as error:
-            raise SystemExit(f"{server.name}: {count} messages of {octets} octets are not sent after 300 s") from error
-        if not done.stdout:  # it tells of messages that were refused
-            raise SystemExit(f"{server.name}: the SMTP driver has failed ({done.returncode}): {done.stderr.strip()}")
+        done = subprocess.run([*command, server.user, str(users)], capture_output=True, text=True, timeout=300, check=False)
         result: dict[str, float] = json.loads(done.stdout)
         return result
 
@@ -297,14 +292,14 @@ def main() -> int:
         servers.append(peers.start_ours(arguments.folder / "ours", workers=arguments.workers))
         if arguments.no_index:
             servers.append(peers.start_ours(arguments.folder / "unindexed", 17000, arguments.workers, index=False))
-        if not arguments.no_peers and works != {"lag"} and shutil.which("dovecot"):
+        if not arguments.no_peers and shutil.which("dovecot"):
             servers.append(dovecot := peers.start_dovecot(arguments.folder / "dovecot"))
             if arguments.flatcurve:
                 servers.append(peers.start_dovecot(arguments.folder / "flatcurve", 16000, flatcurve=True))
             if shutil.which("postfix") and not works <= {"imap", "search", "select", "idle"}:
                 servers.append(peers.start_postfix(arguments.folder / "postfix", dovecot))
         missing = {"dovecot", "postfix+dovecot"} - {server.name for server in servers}
-        if missing and works != {"lag"}:  # which our server alone tells
+        if missing:
             print(f"without {' and '.join(sorted(missing))}: not installed, or left out by --no-peers", file=sys.stderr)
         with_imap = [server for server in servers if server.imap]
         time.sleep(SETTLE_SECONDS)

@@ -134,10 +134,12 @@ def lack(*things: str) -> NoReturn:
 
 @cache
 def _can_be_another() -> bool:
-    """Not without root, nor where Python lies in a folder that is root's own."""
+    """Not without root, nor where Python or this tree lies in a folder that is root's own."""
     how = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
     try:
-        return bool(how) and not subprocess.run([sys.executable, "-c", ""], check=False, cwd="/", **how).returncode
+        return (
+            bool(how) and not subprocess.run([sys.executable, "-c", "import mic_mail"], check=False, cwd="/", **how).returncode
+        )
     except OSError:
         return False
 

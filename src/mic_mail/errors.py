@@ -9,6 +9,7 @@ Each carries its text in Vietnamese and English, the clause that it rests on (if
 temporary is its class, never its text. Subclasses live beside the code that raises them.
 """
 
+import re
 from dataclasses import dataclass
 
 
@@ -32,8 +33,27 @@ class Text:
 
 
 def in_ascii(value: object) -> str:
-    """A name or a path for the English half of a `Text`: other letters, and what a terminal obeys, as Python escapes them."""
+    """A name or a path for the English half of a `Text`: other letters, and what a terminal obeys, as Python escapes them.
+
+    Who shows the sentence where every letter can be shown gives it to `as_written`.
+    """
     return ascii(str(value))[1:-1]
+
+
+_ESCAPED = re.compile(r"\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
+
+
+def as_written(english: str) -> str:
+    """`english` with the letters that `in_ascii` took out of its names; what shows nothing, or is obeyed, stays escaped."""
+    return _ESCAPED.sub(_letter, english)
+
+
+def _letter(escaped: re.Match[str]) -> str:
+    code = escaped[1] or escaped[2] or escaped[3]
+    if code is None:
+        return "\\"
+    letter = chr(int(code, 16))
+    return letter if letter.isprintable() else escaped[0]
 
 
 class MicMailError(Exception):

@@ -133,6 +133,33 @@ def test_the_version_is_told(command: Command) -> None:
     assert re.fullmatch(r"mic-mail \d+\.\d+\.\d+ \(Python 3\.\d+\.\d+, SQLite 3\.\d+\.\d+\)\n", run.out)
 
 
+@pytest.mark.parametrize("noun", ["init", "mailbox", "request", "secrecy"])
+def test_help_is_in_the_language_of_each_run(noun: str, command: Command) -> None:
+    """Whoever asked first in this process: the same help as for a first reader, of each command below."""
+    first = {lang: command("--lang", lang, noun, "--help").out for lang in ("vi", "en")}
+    assert first["vi"] != first["en"]
+    assert "\x1e" not in "".join(first.values())
+    for lang in ("en", "vi", "vi", "en"):
+        assert command("--lang", lang, noun, "--help").out == first[lang]
+    (line, *_) = first["vi"].splitlines()[3:4]
+    assert line not in first["en"].splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("lang", ["vi", "en"])
+def test_help_breaks_no_word(lang: str, width: int, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even the words of a long choice: at a usual width help has the words that it has on a very wide page."""
+
+    def words() -> set[str]:
+        told = command("--lang", lang, "request", "add", "--help").out + command("--lang", lang, "dkim", "--help").out
+        return set(re.findall(r"[^\s│|<>]+", told.replace("─", "")))
+
+    monkeypatch.setenv("COLUMNS", "500")
+    whole = words()
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert words() == whole
+
+
 @pytest.mark.parametrize("noun", NOUNS)
 def test_every_noun_has_help_in_both_languages(noun: str, command: Command) -> None:
     """Each command explains itself, without a configuration on the machine."""
@@ -283,6 +310,18 @@ def test_a_terminal_without_vietnamese_letters_is_spoken_to_in_english(environme
     assert unit["name"] == "Cục Công nghệ thông tin"
 
 
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("utf-8", "Tổ rà soát Đặng Ê"), ("ascii", "To ra soat Dang E"), ("latin-1", "To rà soát Dang Ê")]
+)
+def test_english_sentences_have_names_in_their_letters(encoding: str, shown: str, made: Path) -> None:
+    """As they are written where they can be shown, else without their marks; never as numbers of letters."""
+    asked = ("--lang", "en", "--config", made, "unit", "show", "Tổ rà soát Đặng Ê")
+    told = program(*asked, environment={"PYTHONIOENCODING": encoding})
+    assert told.returncode == 2
+    assert shown in told.stderr.decode(encoding)
+    assert "\\" not in told.stderr.decode(encoding)
+
+
 @pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}])
 @pytest.mark.parametrize("arguments", [("unit", "list"), ("unit", "list", "--json"), ("config", "show", "--json")])
 def test_a_result_that_cannot_be_written_is_trouble(
@@ -372,14 +411,57 @@ def test_what_the_system_answers_is_in_the_language_of_the_run(command: Command,
     assert "Không tạo được /proc/x: không có tệp hoặc thư mục này." in command("--lang", "vi", *nowhere).err
 
 
+@pytest.mark.parametrize("lang", ["vi", "en"])
+def test_hints_name_the_configuration_of_the_run(lang: str, command: Command, made: Path, tmp_path: Path) -> None:
+    """A command that a sentence tells to type finds the server that it is about, whoever wrote the sentence."""
+    given = f"mic-mail --config {made}"
+    other = tmp_path / "other.toml"
+    told = command("--lang", lang, "--config", other, "init", "--yes", "--data-dir", tmp_path / "other").err
+    assert f"mic-mail --config {other} officer add" in told
+    assert not re.search(r"mic-mail (?!--config)[a-z]", told)
+    assert f"`mic-mail --config {tmp_path}/none.toml init`" in command("--config", tmp_path / "none.toml", "unit", "list").err
+    wrong = tmp_path / "2026.toml"
+    wrong.write_text("year = ")
+    assert f"{given} calendar prefill" in command("--lang", lang, "--config", made, "calendar", "set", wrong).err
+
+
+def test_a_file_that_is_not_there_is_named(command: Command, made: Path, tmp_path: Path) -> None:
+    """Exit 2 in every command that reads one, with its name and why."""
+    none = tmp_path / "none" / "2026.toml"
+    for arguments in (
+        ("calendar", "set", none),
+        ("request", "import", none),
+        ("import", "mbox", "cntt@mic.gov.vn", none, "--document", "1/CV"),
+        ("import", "accounts", none, "--host", "imap.example", "--document", "1/CV"),
+        ("--config", none, "unit", "list"),
+    ):
+        run = command("--config", made, *arguments)
+        assert (run.code, str(none) in run.err, "No such file or directory" in run.err) == (2, True, True), run.err
+
+
+def test_a_document_that_is_missing_is_asked_for_alike(command: Command, made: Path) -> None:
+    """Exit 2 and how to name it, in every command that always needs one; nothing is done."""
+    cntt = "cntt@mic.gov.vn"
+    for arguments in (
+        ("unit", "change", "CNTT", "--name", "Cục CNTT"),
+        ("mailbox", "export", cntt, "/tmp/a-folder-of-nobody"),
+        ("content", "ask", cntt, "--reason", "x"),
+        ("mailbox", "grant", cntt, cntt, "--as", "keeper"),
+        ("calendar", "confirm", "2026"),
+        ("import", "mbox", cntt, "/tmp"),
+    ):
+        run = command("--config", made, *arguments, "--actor", "root")
+        assert (run.code, "--document" in run.err) == (2, True), (arguments, run.err)
+
+
 def test_a_missing_server_names_the_remedy(command: Command, tmp_path: Path) -> None:
     """Without a configuration, or without a directory behind it, the message says what to run."""
     missing = command("--config", tmp_path / "nowhere.toml", "mailbox", "list")
-    assert (missing.code, "mic-mail init" in missing.err) == (2, True)
+    assert (missing.code, f"mic-mail --config {tmp_path}/nowhere.toml init" in missing.err) == (2, True)
     path = tmp_path / "half.toml"
     path.write_text(f'[server]\ndata_dir = "{tmp_path / "empty"}"\n')
     half = command("--config", path, "mailbox", "list")
-    assert (half.code, "mic-mail init" in half.err) == (3, True)
+    assert (half.code, f"mic-mail --config {path} init" in half.err) == (3, True)
     assert not (tmp_path / "empty" / "directory" / "directory.sqlite").exists(), "looking makes nothing"
 
 

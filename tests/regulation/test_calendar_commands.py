@@ -126,6 +126,33 @@ def test_an_expected_year_is_confirmed_by_its_document(console: Console) -> None
     assert json.loads(console.out) == [before | {"provisional": False, "document": "12/TB-BNV"}]
 
 
+def test_the_days_of_a_year_are_listed(console: Console) -> None:
+    """Each day off and each one worked instead, what it is called, and whether the calendar is expected or announced."""
+
+    def days() -> dict[str, dict[str, object]]:
+        assert console.run("calendar", "list", "2028", "--json") == 0, console.err
+        return {row["day"]: row for row in json.loads(console.out)}
+
+    path = console.folder / "2028.toml"
+    path.write_text('year = 2028\nprovisional = true\noff = ["01/05/2028", "02/05/2028"]\nworked = ["06/05/2028"]\n')
+    assert console.run("calendar", "list", "2028") == 2
+    assert "calendar set 2028.toml" in console.err
+    assert console.run("calendar", "set", str(path)) == 0, console.err
+    assert [(day, row["kind"], row["state"], row["document"]) for day, row in days().items()] == [
+        ("2028-05-01", "off", "expected", None),
+        ("2028-05-02", "off", "expected", None),
+        ("2028-05-06", "worked", "expected", None),
+    ]
+    assert days()["2028-05-01"]["name"] == {"vi": "Ngày Quốc tế Lao động", "en": "International Labor Day"}
+    assert "calendar confirm" in console.err
+    assert console.run("calendar", "confirm", "2028", "--document", "7/TB") == 0, console.err
+    assert {(row["state"], row["document"]) for row in days().values()} == {("confirmed", "7/TB")}
+    assert "calendar confirm" not in console.err
+    assert console.run("--lang", "vi", "calendar", "list", "2028") == 0
+    for word in ("01/05/2028", "thứ hai", "nghỉ", "làm bù", "chính thức", "7/TB"):
+        assert word in console.out
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

@@ -143,7 +143,7 @@ def test_clause_11_4_on_whose_request(desk, tmp_path):
         ("hoa", (CNTT, target, *ASKED), "6.1"),
         ("kiem", (CNTT, target, *ASKED), "6.1"),
     ):
-        assert desk.by(login, "mailbox", "export", *words) == 1, (login, words)
+        assert desk.by(login, "mailbox", "export", *words) == (2 if " " in words else 1), (login, words)
         assert f"Reg. {clause}" in desk.err, (login, desk.err)
     assert desk.by("mai", "officer", "add", "be", "Đỗ Văn Bê", "--role", "centre", "--person", "1", "--no-login", *WHY) == 0, (
         desk.err

@@ -42,7 +42,8 @@ class Desk:
 
     def run(self, *words: str, clock: Clock | None = None) -> int:
         out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setenv("COLUMNS", "1000")  # each row on a line of its own
             code = main(["--config", str(self.file), *words], clock)
         self.out, self.err = out.getvalue(), err.getvalue()
         assert "Traceback" not in self.out + self.err

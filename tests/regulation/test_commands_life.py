@@ -49,6 +49,7 @@ class Desk:
         self.file = folder / "mic-mail.toml"
         for name, value in {"MIC_MAIL_CONFIG": str(self.file), "LC_ALL": "C.UTF-8", "XDG_STATE_HOME": str(folder)}.items():
             patch.setenv(name, value)
+        patch.setenv("COLUMNS", "1000")  # each row and each sentence on a line of its own
         self.err = ""
         self.out = ""
         self.done("init", "--yes", "--data-dir", str(folder / "data"), "--user", "")
@@ -279,7 +280,7 @@ def test_a_contract_that_ended_while_its_request_waited(desk: Desk) -> None:
     known = len(json.loads(desk.done("person", "list", "--json")))
     assert desk.run("request", "approve", "1") == 1
     assert "The contract ended on" in desk.err
-    assert "mic-mail request refuse 1" in desk.err
+    assert "mic-mail.toml request refuse 1" in desk.err
     assert len(json.loads(desk.done("person", "list", "--json"))) == known
     assert desk.run("--lang", "vi", "request", "approve", "1") == 1
     assert "ghi yêu cầu mới" in desk.err

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import mic_mail
-from mic_mail.errors import Text, in_ascii
+from mic_mail.errors import Text, as_written, in_ascii
 
 
 @given(st.text(alphabet=st.characters()))
@@ -39,3 +39,17 @@ def test_our_own_english_is_written_in_ascii() -> None:
         if isinstance(part, ast.Constant) and isinstance(part.value, str) and not part.value.isascii()
     ]
     assert not wrong
+
+
+@given(st.text())
+def test_a_name_comes_back_as_it_was_written(name: str) -> None:
+    """Each letter that shows something; what a terminal would obey stays escaped, and a backslash is one."""
+    told = in_ascii(name)
+    assert told.isascii()
+    shown = as_written(f"No unit {told} here.").removeprefix("No unit ").removesuffix(" here.")
+    assert shown == "".join(letter if letter.isprintable() else in_ascii(letter) for letter in name)
+
+
+def test_sentences_without_names_stay_as_they_are() -> None:
+    """A flag of IMAP is no escape."""
+    assert as_written(r"\Seen and \Deleted are flags; %d octets") == r"\Seen and \Deleted are flags; %d octets"

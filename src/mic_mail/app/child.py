@@ -19,7 +19,7 @@ from mic_mail.app.confinement import confine, held_to, prepare
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
-from mic_mail.log.failures import where
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.process import privileges
 from mic_mail.process.channel import Channel, ChildSpec
@@ -76,7 +76,7 @@ def _failed(spec: ChildSpec, error: Exception) -> int:
     sys.stderr.write(f"mic-mail {spec.name}: {error if known else type(error).__name__}\n")
     with contextlib.suppress(OSError):
         log = MailLog(Config.model_validate_json(spec.config).log_dir, spec.name, clock=SystemClock(), threaded=False)
-        log.event("process_failed", error=f"{type(error).__name__}: {error}", where=None if known else where(error))
+        log.event("process_failed", **failure(error))
         log.close()
     return 3
 

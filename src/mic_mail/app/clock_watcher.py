@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError
+from mic_mail.log.failures import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.reclaiming import CLOCK_STEP
 from mic_mail.services.mailboxes.clockmark import ClockMark
@@ -64,7 +65,7 @@ class ClockWatcher:
             try:
                 await self.look()
             except (MicMailError, OSError) as error:  # the mark cannot be read now: the next look asks again
-                self._log.event("errand_failed", error=str(error))
+                self._log.event("errand_failed", error=described(error))
 
     async def look(self) -> None:
         """Notice a step, and believe one where that may be."""

@@ -23,6 +23,7 @@ from mic_mail.imap.server import ImapServer, ImapServices
 from mic_mail.ldap.answers import Code, farewell
 from mic_mail.ldap.server import LdapServer, LdapServices
 from mic_mail.ldap.tree import Tree
+from mic_mail.log.failures import described
 from mic_mail.net.accepting import Acceptor
 from mic_mail.net.admission import Admission, Gate
 from mic_mail.net.listeners import Listener
@@ -112,7 +113,7 @@ class Doors:
                 tls=(lambda: self.tls.context) if listener.implicit_tls else None,
                 handshake_seconds=HANDSHAKE_SECONDS,
                 may_begin=self._may_begin(listener.door),
-                exhausted=lambda error: log.event("connections_exhausted", error=str(error)),
+                exhausted=lambda error: log.event("connections_exhausted", error=described(error)),
                 make_room=self.evictor.drop,
             )
             if listener.implicit_tls:

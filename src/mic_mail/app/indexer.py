@@ -12,6 +12,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import EMPTY
 from mic_mail.errors import MicMailError
+from mic_mail.log.failures import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.lanes import Lane
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing, stand_back
@@ -43,7 +44,7 @@ class Indexer:
                 self._snapshot = await self._lane.submit(self._directory.load_snapshot, self._snapshot)
                 await self._indexing.round()
             except MicMailError as error:  # a directory that cannot be read now
-                self.log.event("duty_failed", duty="index", error=str(error))
+                self.log.event("duty_failed", duty="index", error=described(error))
             await asyncio.sleep(ROUND_SECONDS)
 
     def configure(self, config: Config) -> None:

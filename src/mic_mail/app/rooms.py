@@ -18,7 +18,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import MicMailError
-from mic_mail.log.failures import failure
+from mic_mail.log.failures import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.outbound.news import QueueNews
@@ -96,14 +96,14 @@ class Rooms:
         try:
             await errand
         except (MicMailError, OSError) as error:
-            self.log.event("errand_failed", error=str(error))
+            self.log.event("errand_failed", error=described(error))
 
     async def prepare_journal(self) -> None:
         """Before messages arrive. Where there can be none each is durable by itself: slower, which is said once."""
         try:
             await self.lanes.io(self.store.prepare_journal)
         except Unavailable as error:
-            self.log.event("journal_unavailable", error=str(error))
+            self.log.event("journal_unavailable", error=described(error))
 
     async def is_clock_trusted(self) -> bool:
         """Whether the clock can be believed with what cannot be undone."""
@@ -362,7 +362,7 @@ def _tell_replay(log: MailLog, replay: Replay) -> None:
     if replay.mended or replay.homeless:
         log.event("journal_replayed", messages=replay.mended, without_mailbox=replay.homeless)
     for place, error in replay.failed.items():
-        log.event("journal_not_replayed", place=place, error=str(error))
+        log.event("journal_not_replayed", place=place, error=described(error))
 
 
 def prepare_directory(directory: Directory, domains: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from mic_mail.app.rooms import Rooms
 from mic_mail.config.section import smarthost_place
 from mic_mail.config.sending import Sending
+from mic_mail.log.failures import described
 from mic_mail.net.dns import DnsUnavailable, Resolver
 from mic_mail.outbound.connections import ConnectionSettings
 from mic_mail.outbound.dkimkeys import KeyFolder
@@ -87,7 +88,7 @@ class SendingMail:
         try:
             self._resolver.configure(names.nameservers, names.seconds)
         except DnsUnavailable as error:  # the former ones go on being asked
-            self._rooms.log.event("resolver_missing", error=str(error))
+            self._rooms.log.event("resolver_missing", error=described(error))
         else:
             self._senders.forget_ways()
         self._senders.wake()

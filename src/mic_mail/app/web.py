@@ -21,7 +21,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import MicMailError
-from mic_mail.log.failures import failure
+from mic_mail.log.failures import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.net.accepting import Acceptor
@@ -107,7 +107,7 @@ class WebDoors:
                 tls=(lambda: tls.context) if listener.implicit_tls else None,
                 handshake_seconds=HANDSHAKE_SECONDS,
                 may_begin=partial(may_begin, listener),
-                exhausted=lambda error: services.log.event("connections_exhausted", error=str(error)),
+                exhausted=lambda error: services.log.event("connections_exhausted", error=described(error)),
                 make_room=evictor.drop,
             )
             for listener in listeners
@@ -267,7 +267,7 @@ class WebProcess:
             try:
                 await self._lanes.io(self._store.rest, REST_SECONDS)
             except (MicMailError, OSError) as error:
-                self.log.event("duty_failed", duty="rest", error=str(error))
+                self.log.event("duty_failed", duty="rest", error=described(error))
 
     async def _renew_tls(self) -> None:
         while True:

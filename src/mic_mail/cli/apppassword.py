@@ -16,6 +16,7 @@ from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.apppasswords import CLAUSE, Door
+from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.roles import Right
 from mic_mail.policy.wording import FACTS, doors_named
 from mic_mail.services.mailboxes.credentials import Origin
@@ -81,8 +82,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    if not document.strip():
-        raise BadInput(Text("Cần số văn bản đề nghị.", "The number of the request is needed."), clause=CLAUSE)
+    must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "The number of the request is needed."))
     mailbox = here.directory.mailbox(address)
     origin = Origin(here.actor(actor), reason, document.strip())
     with on_record(here, "app_password_add", mailbox.address, origin, name=name, doors=sorted(doors or ()) or None):

@@ -9,7 +9,7 @@ from mic_mail.cli import output
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, YesOption
-from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.output import Cell, Column, say, spoken
 from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
@@ -58,7 +58,7 @@ def drop(
     mailbox = here.directory.mailbox(address)
     name = archive or _only(here, mailbox.mailbox_id)
     if not yes:
-        typer.confirm(say(f"Xóa hẳn bản lưu trữ {name}?", f"Delete the archive {name} for good?"), abort=True)
+        typer.confirm(spoken(f"Xóa hẳn bản lưu trữ {name}?", f"Delete the archive {name} for good?"), abort=True)
     origin = Origin(here.actor(actor), reason, document)
     with on_record(here, "archive_drop", mailbox.address, origin, archive=name):
         _reclaiming(here).drop(mailbox, name, origin)

@@ -29,7 +29,7 @@ from mic_mail.cli import output
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, JsonOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.output import Column, Row, say, spoken
 from mic_mail.cli.record import on_record
 from mic_mail.cli.store import Addresses, account_of, chosen
 from mic_mail.directory.records import MailboxRecord
@@ -120,7 +120,7 @@ def _copy(here: Frame, mailboxes: list[MailboxRecord], target: Path, earlier: Pa
     """What was copied of each mailbox."""
     rows: list[Row] = []
     with output.progress() as bar:
-        overall = bar.add_task(say("Hộp thư", "Mailboxes"), total=len(mailboxes))
+        overall = bar.add_task(spoken("Hộp thư", "Mailboxes"), total=len(mailboxes))
         current = bar.add_task("", total=None)
         for mailbox in mailboxes:
             place = target / mailbox.home

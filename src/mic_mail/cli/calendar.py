@@ -1,10 +1,11 @@
-"""`mic-mail calendar prefill|set|confirm|show|count`: the working calendar, by which deadlines count (Reg. 7.3.b, 10.3, 12.4).
+"""`mic-mail calendar prefill|set|confirm|show|list|count`: the working calendar, by which terms count (Reg. 7.3.b, 10.3, 12.4).
 
 A fresh server has the expected calendar of the years around today on record. The authority is what the Centre confirms or
 enters by a file for each year; `prefill` writes down what is expected, to be mended.
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -17,15 +18,17 @@ from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks, open_to_all
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.paperfile import not_readable, read_file
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import NotFound
-from mic_mail.errors import BadInput, Text
+from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.policy import yearfile
 from mic_mail.policy.calendar import Year, local_day
+from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.operations.working_calendar import expected_year
+from mic_mail.services.operations.working_calendar import day_names, expected_year
 
 app = typer.Typer(help=say("Lịch làm việc.", "The working calendar."), no_args_is_help=True)
 
@@ -36,6 +39,26 @@ COLUMNS = (
     Column("worked", "Ngày làm bù", "Worked"),
     Column("document", "Văn bản", "Document"),
 )
+DAYS = (
+    Column("day", "Ngày", "Day"),
+    Column("weekday", "Thứ", "Weekday"),
+    Column("kind", "Loại", "Kind", names={"off": Text("nghỉ", "off"), "worked": Text("làm bù", "worked")}),
+    Column("name", "Tên gọi", "Name"),
+    Column(
+        "state",
+        "Lịch",
+        "Calendar",
+        names={"expected": Text("dự kiến", "expected"), "confirmed": Text("chính thức", "confirmed")},
+    ),
+    Column("document", "Văn bản", "Document"),
+)
+_WEEKDAYS = tuple(
+    map(
+        Text,
+        ("thứ hai", "thứ ba", "thứ tư", "thứ năm", "thứ sáu", "thứ bảy", "chủ nhật"),
+        ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
+    )
+)
 COUNTED = (
     Column("start", "Từ ngày", "From"),
     Column("days", "Ngày làm việc", "Working days", right=True),
@@ -43,6 +66,8 @@ COUNTED = (
     Column("known", "Đã có lịch", "Calendar entered"),
     Column("expected", "Lịch dự kiến", "Calendar expected"),
 )
+LONGEST_FILE = 100_000
+"""Octets of a year's file that are read: a year has 366 days."""
 YearNumber = Annotated[int, typer.Argument(metavar="YEAR", min=yearfile.FIRST_YEAR, max=yearfile.LAST_YEAR)]
 
 
@@ -66,9 +91,10 @@ def set_year(
 ) -> None:
     here = frame(ctx)
     try:
-        year = yearfile.read(file.read_text("utf-8"), document)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(Text(f"Không đọc được tệp {file}.", "The file cannot be read.")) from error
+        text = read_file(here, file, LONGEST_FILE).decode()
+    except UnicodeDecodeError as error:
+        raise not_readable(file, Text("không phải UTF-8", "it is not UTF-8")) from error
+    year = yearfile.read(text, document)
     _put(here, year, Origin(here.actor(actor), reason, year.document))
 
 
@@ -89,21 +115,17 @@ def confirm(
 ) -> None:
     here = frame(ctx)
     origin = Origin(here.actor(actor), reason, document)
-    if origin.document is None:
-        raise BadInput(
-            Text("Thiếu số văn bản công bố lịch.", "The document that announced the calendar is missing."),
-            remedy=Text("Thêm --document.", "Add --document."),
-        )
-    on_record_now = {each.year: each for each in here.directory.years.all()}
-    if year not in on_record_now:
-        raise NotFound(
-            Text(f"Chưa có lịch năm {year}.", f"No calendar of {year} is on record."),
-            remedy=Text(
-                f"mic-mail calendar prefill {year} > {year}.toml; mic-mail calendar set {year}.toml",
-                f"mic-mail calendar prefill {year} > {year}.toml; mic-mail calendar set {year}.toml",
-            ),
-        )
-    _put(here, replace(on_record_now[year], document=origin.document, provisional=False), origin)
+    missing = Text("Thiếu số văn bản công bố lịch.", "The document that announced the calendar is missing.")
+    document = must_have_document(origin.document, "12.4", missing)
+    _put(here, replace(_on_record(here, year), document=document, provisional=False), origin)
+
+
+def _on_record(here: Frame, number: int) -> Year:
+    for year in here.directory.years.all():
+        if year.year == number:
+            return year
+    how = f"mic-mail calendar prefill {number} > {number}.toml; mic-mail calendar set {number}.toml"
+    raise NotFound(Text(f"Chưa có lịch năm {number}.", f"No calendar of {number} is on record."), remedy=Text(how, how))
 
 
 def _put(here: Frame, year: Year, origin: Origin) -> None:
@@ -147,13 +169,7 @@ def show(
     soon = (this_year, this_year + 1)
     expected = [number for number in soon if number in calendar.expected]
     if expected and year is None:
-        named = ", ".join(map(str, expected))
-        output.note(
-            Text(
-                f"Lịch năm {named} là dự kiến; khi có thông báo chính thức: mic-mail calendar confirm NĂM --document SỐ",
-                f"The calendar of {named} is expected; once announced: mic-mail calendar confirm YEAR --document NUMBER",
-            )
-        )
+        _tell_expected(expected)
     missing = [number for number in soon if number not in calendar.known]
     if missing and year is None:
         named = ", ".join(map(str, missing))
@@ -163,6 +179,48 @@ def show(
                 f"No calendar of {named} yet: only Saturdays and Sundays count as days of rest.",
             )
         )
+
+
+@app.command(
+    "list",
+    help=say(
+        "Các ngày nghỉ và ngày làm bù của một năm; mặc định năm nay.", "The days off and worked of a year; default: this one."
+    ),
+)
+@asks(Right.READ)
+def list_days(
+    ctx: typer.Context,
+    year: Annotated[int | None, typer.Argument(metavar="[YEAR]")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    found = _on_record(here, year if year is not None else local_day(here.clock.now()).year)
+    names = day_names(found.year)
+    rows: list[dict[str, Cell]] = [
+        {
+            "day": day,
+            "weekday": _WEEKDAYS[day.weekday()],
+            "kind": "off" if day in found.off else "worked",
+            "name": names.get(day) if day in found.off else None,
+            "state": "expected" if found.provisional else "confirmed",
+            "document": found.document,
+        }
+        for day in sorted(found.off | found.worked)
+    ]
+    output.listing(DAYS, rows, as_json=as_json)
+    if found.provisional:
+        _tell_expected([found.year])
+
+
+def _tell_expected(years: Sequence[int]) -> None:
+    """Say how an expected calendar becomes the announced one."""
+    named = ", ".join(map(str, years))
+    output.note(
+        Text(
+            f"Lịch năm {named} là dự kiến; khi có thông báo chính thức: mic-mail calendar confirm NĂM --document SỐ",
+            f"The calendar of {named} is expected; once announced: mic-mail calendar confirm YEAR --document NUMBER",
+        )
+    )
 
 
 @app.command(help=say("Tính hạn theo ngày làm việc.", "Count working days from a day."))

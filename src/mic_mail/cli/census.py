@@ -14,13 +14,14 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.paperfile import write_file
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import UnitRecord
-from mic_mail.errors import BadInput, Text
+from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
 from mic_mail.papers import pdf, sheets
 from mic_mail.papers.paper import Paper
 from mic_mail.policy import census as rules
 from mic_mail.policy.addresses import AddressRefused, unit_local_part
 from mic_mail.policy.census import Line, Standing
+from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.roles import Right
 from mic_mail.policy.states import State
 from mic_mail.policy.wording import state_names
@@ -173,15 +174,9 @@ def confirm(
     which, censuses = here.directory.unit(unit), _censuses(here)
     origin = Origin(here.actor(actor), reason, document)
     with on_record(here, "census_confirm", which.symbol, origin):
-        if document is None or not document.strip():
-            raise BadInput(
-                Text("Xác nhận phải có số văn bản.", "A confirmation needs the number of its document."),
-                clause=rules.CLAUSE,
-                remedy=Text("Dùng --document.", "Use --document."),
-            )
-        found = here.directory.censuses.confirm(
-            which.unit_id, censuses.period, origin.actor, document.strip(), here.clock.now()
-        )
+        missing = Text("Xác nhận phải có số văn bản.", "A confirmation needs the number of its document.")
+        number = must_have_document(document, rules.CLAUSE, missing)
+        found = here.directory.censuses.confirm(which.unit_id, censuses.period, origin.actor, number, here.clock.now())
     output.note(
         Text(
             f"Đơn vị {which.symbol} đã xác nhận kỳ {found.period:%m/%Y} bằng văn bản {found.document}.",

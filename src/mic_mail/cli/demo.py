@@ -16,7 +16,7 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
 from mic_mail.cli.gate import open_to_all
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.output import Column, Row, say, spoken
 from mic_mail.clock import Clock
 from mic_mail.config import document
 from mic_mail.config.load import load
@@ -167,7 +167,7 @@ def prepare(config: Config, clock: Clock, bench_users: int) -> None:
     store = open_mail_store(config, clock, open_accounts=OPEN_BY_COMMANDS)
     try:
         with output.progress() as bar:
-            task = bar.add_task(say("Đang tạo hộp thư mẫu", "Making the mailboxes"), total=None)
+            task = bar.add_task(spoken("Đang tạo hộp thư mẫu", "Making the mailboxes"), total=None)
             for address in Population(config, store, clock).fill(bench_users):
                 bar.update(task, advance=1, description=address)
     finally:
@@ -196,15 +196,15 @@ def show(config: Config, path: Path, clock: Clock, ports: dict[str, int]) -> Non
     rows: list[Row] = [
         {"service": service, "server": HOST, "port": ports[door], "security": security}
         for door, service, security in (
-            ("imaps", say("Nhận (IMAP)", "Incoming (IMAP)"), "SSL/TLS"),
-            ("imap", say("hoặc (IMAP)", "or (IMAP)"), "STARTTLS"),
-            ("pop3s", say("hoặc (POP3)", "or (POP3)"), "SSL/TLS"),
-            ("pop3", say("hoặc (POP3)", "or (POP3)"), "STARTTLS"),
-            ("submissions", say("Gửi (SMTP)", "Outgoing (SMTP)"), "SSL/TLS"),
-            ("submission", say("hoặc (SMTP)", "or (SMTP)"), "STARTTLS"),
-            ("smtp", say("Từ máy chủ khác", "From other servers"), "STARTTLS"),
-            ("ldaps", say("Danh bạ (LDAP)", "Address book (LDAP)"), "SSL/TLS"),
-            ("ldap", say("hoặc (LDAP)", "or (LDAP)"), "STARTTLS"),
+            ("imaps", spoken("Nhận (IMAP)", "Incoming (IMAP)"), "SSL/TLS"),
+            ("imap", spoken("hoặc (IMAP)", "or (IMAP)"), "STARTTLS"),
+            ("pop3s", spoken("hoặc (POP3)", "or (POP3)"), "SSL/TLS"),
+            ("pop3", spoken("hoặc (POP3)", "or (POP3)"), "STARTTLS"),
+            ("submissions", spoken("Gửi (SMTP)", "Outgoing (SMTP)"), "SSL/TLS"),
+            ("submission", spoken("hoặc (SMTP)", "or (SMTP)"), "STARTTLS"),
+            ("smtp", spoken("Từ máy chủ khác", "From other servers"), "STARTTLS"),
+            ("ldaps", spoken("Danh bạ (LDAP)", "Address book (LDAP)"), "SSL/TLS"),
+            ("ldap", spoken("hoặc (LDAP)", "or (LDAP)"), "STARTTLS"),
         )
         if door in ports
     ]

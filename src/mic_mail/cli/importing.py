@@ -21,6 +21,7 @@ from mic_mail.cli.record import on_record
 from mic_mail.cli.spread import spread
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
+from mic_mail.policy import grounds
 from mic_mail.policy.roles import Right
 from mic_mail.services.importing.eml import EmlSource
 from mic_mail.services.importing.importer import Choice
@@ -260,9 +261,5 @@ def choice_of(
 
 def must_have_document(origin: Origin) -> None:
     """Whose mail is moved by the Centre was asked for by somebody (Reg. 4.3)."""
-    if not origin.document:
-        raise BadInput(
-            Text("Nhập thư vào hộp thư của người khác phải có căn cứ.", "Moving somebody's mail rests on a document."),
-            clause=CLAUSE,
-            remedy=Text("Thêm --document: số văn bản hoặc yêu cầu.", "Add --document: its number, or the request's."),
-        )
+    missing = Text("Nhập thư vào hộp thư của người khác phải có căn cứ.", "Moving somebody's mail rests on a document.")
+    grounds.must_have_document(origin.document, CLAUSE, missing)

@@ -26,7 +26,8 @@ from mic_mail.cli.gate import asks
 from mic_mail.cli.importing import DryOption, Task, Wanted, WithoutOption, choice_of, moving_of, must_have_document
 from mic_mail.cli.importreport import REPORT, Watch, record_end, rows_of, summary
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.output import Column, Row, say, spoken
+from mic_mail.cli.paperfile import not_readable
 from mic_mail.cli.record import on_record
 from mic_mail.cli.spread import spread
 from mic_mail.directory.snapshot import Entry
@@ -275,8 +276,7 @@ def _lines(path: Path) -> list[_Line]:
             rows = [[field.strip() for field in row] for row in csv.reader(file) if any(field.strip() for field in row)]
             mode = os.fstat(file.fileno()).st_mode
     except OSError as error:
-        why = system_reason(error)
-        raise BadInput(Text(f"Không đọc được {path}: {why.vi}.", f"{in_ascii(path)} cannot be read: {why.en}.")) from error
+        raise not_readable(path, system_reason(error)) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadInput(Text(f"{path} không phải tệp CSV UTF-8.", "The file is no CSV in UTF-8.")) from error
     if rows and [field.lower() for field in rows[0][:2]] == ["user", "address"]:
@@ -320,7 +320,7 @@ def _secret(path: Path | None, variable: str | None) -> str:
             Text("Thiếu mật khẩu của nguồn.", "The source's password is missing."),
             remedy=Text("Dùng --password-file hoặc --password-env.", "Use --password-file or --password-env."),
         )
-    return _given(typer.prompt(say("Mật khẩu ở hệ thống cũ", "Password at the old system"), hide_input=True, err=True))
+    return _given(typer.prompt(spoken("Mật khẩu ở hệ thống cũ", "Password at the old system"), hide_input=True, err=True))
 
 
 def _given(secret: str) -> str:

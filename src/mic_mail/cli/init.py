@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -24,12 +24,12 @@ from mic_mail.cli.identity import knows_login
 from mic_mail.cli.officer import enter, no_officer_yet
 from mic_mail.cli.options import YesOption
 from mic_mail.cli.output import say
+from mic_mail.cli.spread import spread
 from mic_mail.clock import Clock
 from mic_mail.config import document as manual
 from mic_mail.config.doors import DOORS
 from mic_mail.config.load import ConfigErrors, Mistake, load, parse
 from mic_mail.config.model import Config
-from mic_mail.directory import migrating  # noqa: F401  # loaded as root: it may lie where the server's account cannot read
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason as system_reason
@@ -47,28 +47,26 @@ app = typer.Typer()
 DEFAULTS = Config()
 
 
-@app.command(
-    help=say(
-        "Tạo máy chủ mới: cấu hình, thư mục, danh bạ, chứng thư số.",
-        "Make a server: configuration, folders, directory, certificate.",
-    )
-)
-@open_to_all
-def init(
-    ctx: typer.Context,
-    *,
+PORTS = "listen"
+"""The answer that names ports; each becomes a setting of `[listen]`."""
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """What the options say of the server."""
+
     domain: Annotated[
         str | None, typer.Option("--domain", help=say("Tên miền của địa chỉ thư.", "Domain of the addresses."))
-    ] = None,
-    hostname: Annotated[str | None, typer.Option("--hostname", help=say("Tên máy chủ.", "Name of the server."))] = None,
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", help=say("Thư mục dữ liệu.", "Folder of all data."))] = None,
+    ] = None
+    hostname: Annotated[str | None, typer.Option("--hostname", help=say("Tên máy chủ.", "Name of the server."))] = None
+    data_dir: Annotated[Path | None, typer.Option("--data-dir", help=say("Thư mục dữ liệu.", "Folder of all data."))] = None
     support: Annotated[
         str | None, typer.Option("--support", help=say("Hộp thư hỗ trợ của Trung tâm.", "The Centre's help desk address."))
-    ] = None,
-    ministry: Annotated[
-        str | None, typer.Option("--ministry", help=say("Tên cơ quan chủ quản.", "Name of the ministry."))
-    ] = None,
-    user: Annotated[str | None, typer.Option("--user", help=say("Tài khoản chạy máy chủ.", "Account to run as."))] = None,
+    ] = None
+    ministry: Annotated[str | None, typer.Option("--ministry", help=say("Tên cơ quan chủ quản.", "Name of the ministry."))] = (
+        None
+    )
+    user: Annotated[str | None, typer.Option("--user", help=say("Tài khoản chạy máy chủ.", "Account to run as."))] = None
     port: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,7 +74,30 @@ def init(
             metavar=say("CỔNG=SỐ", "NAME=NUMBER"),
             help=say("Số hiệu cổng khác thông lệ, ví dụ https=8443.", "A port other than the usual one, as https=8443."),
         ),
-    ] = None,
+    ] = None
+
+    @property
+    def account(self) -> str:
+        """The account to run as."""
+        return self.user or DEFAULTS.server.user
+
+    def answers(self) -> dict[str, str | None]:
+        """The answer to each question; None: still to be asked."""
+        return {
+            "server.domain": self.domain,
+            "server.hostname": self.hostname,
+            "server.data_dir": None if self.data_dir is None else str(self.data_dir),
+            "regulation.support": self.support,
+            "regulation.ministry": self.ministry,
+            "server.user": self.account,
+            PORTS: " ".join(self.port) if self.port else None,
+        }
+
+
+@dataclass(frozen=True)
+class OfficerOptions:
+    """What the options say of the first officer."""
+
     officer: Annotated[
         str | None,
         typer.Option(
@@ -84,45 +105,39 @@ def init(
             metavar="LOGIN",
             help=say("Tài khoản của cán bộ quản trị đầu tiên.", "Login of the first officer."),
         ),
-    ] = None,
+    ] = None
     officer_name: Annotated[
         str | None, typer.Option("--officer-name", help=say("Họ và tên cán bộ đó.", "The officer's full name."))
-    ] = None,
+    ] = None
     document: Annotated[
         str | None,
         typer.Option("--document", help=say("Quyết định phân công cán bộ đó.", "The decision that appoints the officer.")),
-    ] = None,
-    yes: YesOption = False,
-) -> None:
+    ] = None
+
+
+@app.command(
+    help=say(
+        "Tạo máy chủ mới: cấu hình, thư mục, danh bạ, chứng thư số.",
+        "Make a server: configuration, folders, directory, certificate.",
+    )
+)
+@open_to_all
+@spread
+def init(ctx: typer.Context, *, server: ServerOptions, appointed: OfficerOptions, yes: YesOption = False) -> None:
     here = frame(ctx)
-    path = here.config_path
+    path, now = here.config_path, here.clock.now()
     _must_be_new(path)
     asking = not yes and sys.stdin.isatty()
-    account = user or DEFAULTS.server.user
-    answers: dict[str, str | None] = {
-        "server.domain": domain,
-        "server.hostname": hostname,
-        "server.data_dir": None if data_dir is None else str(data_dir),
-        "regulation.support": support,
-        "regulation.ministry": ministry,
-        "server.user": account,
-        PORTS: " ".join(port) if port else None,
-    }
-    first = _first_officer(officer, officer_name, document, here.clock.now(), account) if officer else None
-    config = _settled(answers, path, asking=asking)
+    first = _named_officer(appointed, now, server.account)
+    config = _settled(server.answers(), path, asking=asking)
     if asking and first is None:
-        first = _ask_first_officer(here.clock.now(), config.server.user)
+        first = _ask_first_officer(now, config.server.user)
     has_officers = make(config, path, here.clock)
-    output.note(
-        Text(
-            f"Đã tạo {path} và {config.server.data_dir}.",
-            f"Made {in_ascii(path)} and {in_ascii(config.server.data_dir)}.",
-        )
-    )
+    _tell_made(config, path)
     if first is not None and not has_officers:
         enter(here, first, Origin(here.actor(), "", first.document))
         has_officers = True
-    _tell_next(here.program, path, has_officers=has_officers)
+    _tell_next(path, has_officers=has_officers)
 
 
 def _must_be_new(path: Path) -> None:
@@ -132,6 +147,13 @@ def _must_be_new(path: Path) -> None:
             Text(f"Đã có {path}.", f"There is {in_ascii(path)} already."),
             remedy=Text("Sửa tệp đó, hoặc chọn tệp khác bằng --config.", "Edit that file, or name another one with --config."),
         )
+
+
+def _named_officer(options: OfficerOptions, now: datetime, account: str) -> Officer | None:
+    """The officer of the options, if they name one."""
+    if not options.officer:
+        return None
+    return _first_officer(options.officer, options.officer_name, options.document, now, account)
 
 
 def _first_officer(login: str, name: str | None, document: str | None, now: datetime, account: str) -> Officer:
@@ -166,33 +188,37 @@ def _ask(question: Text, default: str = "") -> str:
     return str(typer.prompt(output.told(question), default=default, show_default=bool(default)))
 
 
-def _tell_next(program: str, path: Path, *, has_officers: bool) -> None:
+def _tell_made(config: Config, path: Path) -> None:
+    output.note(
+        Text(
+            f"Đã tạo {path} và {config.server.data_dir}.",
+            f"Made {in_ascii(path)} and {in_ascii(config.server.data_dir)}.",
+        )
+    )
+
+
+def _tell_next(path: Path, *, has_officers: bool) -> None:
     """Print what is still to be done, and who may administer until then."""
     output.note(Text("Việc tiếp theo:", "Next:"))
-    for number, step in enumerate(_next_steps(program, path, has_officers=has_officers), 1):
+    for number, step in enumerate(_next_steps(path, has_officers=has_officers), 1):
         output.note(Text(f"  {number}. {step.vi}", f"  {number}. {step.en}"))
     if not has_officers:
         output.note(no_officer_yet())
 
 
-def _next_steps(program: str, path: Path, *, has_officers: bool) -> Iterator[Text]:
+def _next_steps(path: Path, *, has_officers: bool) -> Iterator[Text]:
     """What is still to be done, in this order, before people can use the server."""
     yield Text(f"Xem lại {path}.", f"Read {in_ascii(path)}.")
     if not has_officers:
-        add = f"{program} officer add"
         yield Text(
-            f'Ghi nhận cán bộ đầu tiên: {add} TÊN-ĐĂNG-NHẬP "HỌ TÊN" --role centre --document SỐ-QUYẾT-ĐỊNH',
-            f'Enter the first officer: {in_ascii(add)} LOGIN "NAME" --role centre --document NUMBER',
+            'Ghi nhận cán bộ đầu tiên: mic-mail officer add TÊN-ĐĂNG-NHẬP "HỌ TÊN" --role centre --document SỐ-QUYẾT-ĐỊNH',
+            'Enter the first officer: mic-mail officer add LOGIN "NAME" --role centre --document NUMBER',
         )
-    yield Text(
-        f"Kiểm tra máy và các cổng: {program} config check", f"Check machine and ports: {in_ascii(program)} config check"
-    )
-    yield Text(f"Chạy: {program} serve", f"Run: {in_ascii(program)} serve")
-    yield Text(f"Khai báo tên miền: {program} dns records", f"Publish in the DNS: {in_ascii(program)} dns records")
+    yield Text("Kiểm tra máy và các cổng: mic-mail config check", "Check machine and ports: mic-mail config check")
+    yield Text("Chạy: mic-mail serve", "Run: mic-mail serve")
+    yield Text("Khai báo tên miền: mic-mail dns records", "Publish in the DNS: mic-mail dns records")
 
 
-PORTS = "listen"
-"""The answer that names ports; each becomes a setting of `[listen]`."""
 QUESTIONS: Mapping[str, tuple[str, Text]] = {
     "server.domain": ("--domain", Text("Tên miền", "Domain")),
     "server.hostname": ("--hostname", Text("Tên máy chủ", "Host name")),
@@ -282,23 +308,14 @@ def make(config: Config, path: Path, clock: Clock) -> bool:
     """
     umask = os.umask(privileges.UMASK)
     try:
+        owner = privileges.account(config.server.user, config.server.group)
         with contextlib.suppress(FileNotFoundError):
             os.lstat(path)  # a name that no file can have is told before anything is made
-        owner = privileges.account(config.server.user, config.server.group)
+        privileges.must_enter(owner, [path.parent])
         make_folders(config, owner)
-        with _acting_as(owner):
+        with privileges.acting_as(owner):
             has_officers = _fill(config, clock)
-        if not path.parent.is_dir():
-            path.parent.mkdir(parents=True)
-            if owner is not None:  # root's to change, the server's to enter
-                os.chown(path.parent, -1, owner.gid)
-                path.parent.chmod(0o750)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(descriptor, 0o640)
-            if owner is not None:  # root's to change, the server's to read
-                os.fchown(descriptor, -1, owner.gid)
-            file.write(manual.write(config, output.language()))
+        _write(config, path, owner)
     except OSError as error:
         where, why = str(error.filename), system_reason(error)
         raise Trouble(Text(f"Không tạo được {where}: {why.vi}.", f"{in_ascii(where)} cannot be made: {why.en}.")) from error
@@ -306,6 +323,21 @@ def make(config: Config, path: Path, clock: Clock) -> bool:
         os.umask(umask)
     load(path)
     return has_officers
+
+
+def _write(config: Config, path: Path, owner: privileges.Account | None) -> None:
+    """The file, and its folder where there is none: root's to change, the server's to read."""
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True)
+        if owner is not None:
+            os.chown(path.parent, -1, owner.gid)
+            path.parent.chmod(0o750)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, 0o640)
+        if owner is not None:
+            os.fchown(descriptor, -1, owner.gid)
+        file.write(manual.write(config, output.language()))
 
 
 def _fill(config: Config, clock: Clock) -> bool:
@@ -321,19 +353,3 @@ def _fill(config: Config, clock: Clock) -> bool:
     if not (config.certificate.exists() and config.key.exists()):
         write_pair(config.certificate, config.key, self_signed([config.server.hostname], clock.now()))
     return has_officers
-
-
-@contextlib.contextmanager
-def _acting_as(owner: privileges.Account | None) -> Iterator[None]:
-    """Be the server's account for a while, so that what is made is its own; then root again, who writes into /etc."""
-    if owner is None:
-        yield
-        return
-    uid, gid = os.geteuid(), os.getegid()
-    os.setegid(owner.gid)
-    os.seteuid(owner.uid)
-    try:
-        yield
-    finally:
-        os.seteuid(uid)
-        os.setegid(gid)

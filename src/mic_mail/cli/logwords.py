@@ -23,7 +23,10 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "The machine's clock was set by {seconds} seconds; believed: {settled}",
     ),
     "false_instants_mended": (
-        "Sửa giờ ghi sai: {uses} hộp thư, {app_passwords} mật khẩu ứng dụng, {notices} thông báo, {second_factors} mã hai bước",
+        (
+            "Sửa giờ ghi sai: {uses} hộp thư, {app_passwords} mật khẩu ứng dụng, {notices} thông báo, "
+            "{second_factors} mã xác thực hai bước"
+        ),
         "Mended false times: {uses} mailboxes, {app_passwords} app passwords, {notices} notices, {second_factors} codes",
     ),
     "signed_in": (
@@ -120,7 +123,7 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "Not yet delivered to {recipient}: {reason}, try {attempts}, next at {next_try}",
     ),
     "delivery_given_up": (
-        "Thôi chuyển cho {recipient}: {reason}, sau {attempts} lần thử",
+        "Ngừng chuyển cho {recipient}: {reason}, sau {attempts} lần thử",
         "Given up for {recipient}: {reason}, after {attempts} tries",
     ),
     "delivery_held": (
@@ -209,7 +212,7 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "What was seen of sign-ins cannot be put down: {error}",
     ),
     "notice_given_up": (
-        "Không gửi được thông báo “{notice}” cho {mailbox} từ {since}; thôi thử lại, cần báo bằng cách khác",
+        "Không gửi được thông báo “{notice}” cho {mailbox} từ {since}; không thử lại nữa, cần báo bằng cách khác",
         'Notice "{notice}" could not be told to {mailbox} since {since}; given up, to be told by other ways',
     ),
     "directory_changed": (
@@ -233,7 +236,7 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "The mail of {mailbox} to the Centre (UID {uid}) cannot be read yet and is tried again: {error}",
     ),
     "request_mail_given_up": (
-        "Thôi thử đọc thư UID {uid} của hộp thư hỗ trợ, chưa đọc được từ {since}; còn trong Hộp thư đến: {found}",
+        "Không thử đọc nữa thư UID {uid} của hộp thư hỗ trợ, chưa đọc được từ {since}; còn trong Hộp thư đến: {found}",
         "UID {uid} of the help desk's mailbox, unreadable since {since}, is given up; still in INBOX: {found}",
     ),
     "mailbox_suspended": (
@@ -244,7 +247,10 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "Không gửi được tới máy chủ thu nhật ký {collector}: {error}",
         "Collector {collector} cannot be reached: {error}",
     ),
-    "syslog_back": ("Máy thu {collector} nhận lại sau {tries} lần thử", "Collector {collector} is back after {tries} tries"),
+    "syslog_back": (
+        "Máy chủ thu nhật ký {collector} nhận lại sau {tries} lần thử",
+        "Collector {collector} is back after {tries} tries",
+    ),
     "syslog_cursor_lost": (
         "Tệp ghi chỗ dừng của máy chủ thu nhật ký {collector} hỏng; gửi lại từ ngày {since}",
         "How far collector {collector} has come is lost; sent again from {since} on",

@@ -119,9 +119,15 @@ class LazyNouns(TyperGroup):
         return load_noun(noun) if noun else None
 
 
-@cache
 def load_noun(noun: Noun) -> TyperGroup | TyperCommand:
-    """The command of `noun`, its modules joined; in the language of its first use, as its modules' texts are."""
+    """The command of `noun`, its modules joined, in the language of this run."""
+    command = _made(noun)
+    phrasing.speak(command)
+    return command
+
+
+@cache
+def _made(noun: Noun) -> TyperGroup | TyperCommand:
     apps = [importlib.import_module(f"mic_mail.cli.{module}").app for module in noun.modules]
     joined = apps[0]
     for more in apps[1:]:
@@ -139,7 +145,7 @@ def load_noun(noun: Noun) -> TyperGroup | TyperCommand:
 
 
 def build() -> typer.Typer:
-    """The root command, its help in the language that is settled now."""
+    """The root command."""
     say = output.say
     app = typer.Typer(
         cls=LazyNouns,
@@ -190,6 +196,7 @@ def build() -> typer.Typer:
         ] = False,
     ) -> None:
         ctx.obj = Frame(config_path=config, clock=ctx.obj, named=actor, code=code)
+        output.name_program(ctx.obj.program)
         ctx.call_on_close(ctx.obj.close)
 
     return app
@@ -206,6 +213,7 @@ def root_command() -> TyperGroup | TyperCommand:
     command = typer.main.get_command(build())
     assert isinstance(command, (TyperGroup, TyperCommand))
     phrasing.dress(command)
+    phrasing.speak(command)
     return command
 
 
@@ -243,7 +251,7 @@ def main(arguments: list[str], clock: Clock | None = None) -> int:
 
 
 def _stopped(code: int) -> int:
-    output.note(output.say("Đã dừng theo yêu cầu.", "Stopped as asked."))
+    output.note(output.spoken("Đã dừng theo yêu cầu.", "Stopped as asked."))
     return code
 
 
@@ -269,9 +277,9 @@ def _usage(error: TyperException) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # typed without a command: the help is the answer
         sys.stderr.write(error.format_message() + "\n")
         return EXIT_USAGE
-    output.note(f"{output.say('Lệnh chưa đúng', 'Wrong command')}: {phrasing.in_our_words(error.format_message())}")
+    output.note(f"{output.spoken('Lệnh chưa đúng', 'Wrong command')}: {phrasing.in_our_words(error.format_message())}")
     path = context.command_path if context is not None else "mic-mail"
-    output.note(output.say(f"Xem hướng dẫn: {path} --help", f"See: {path} --help"))
+    output.note(output.spoken(f"Xem hướng dẫn: {path} --help", f"See: {path} --help"))
     return EXIT_USAGE
 
 
@@ -280,7 +288,7 @@ def _unexpected() -> int:
     reference = trace_id(SystemClock().now_us())
     details = _keep_traceback(reference)
     output.note(
-        output.say(
+        output.spoken(
             f"Lỗi ngoài dự kiến, mã {reference}. Chi tiết: {details}",
             f"Unexpected error, reference {reference}. Details: {details}",
         )

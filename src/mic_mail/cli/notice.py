@@ -20,20 +20,20 @@ from mic_mail.services.notifications.notices import Notices
 
 app = typer.Typer(help=say("Thông báo của máy chủ.", "Notices."), no_args_is_help=True)
 
-COLUMNS = (
+_NOTICE = (
     Column("number", "Số", "No", right=True),
     Column("name", "Tên", "Name", json_only=True),
     Column("clause", "Theo", "By", cites=True),
     Column("reader", "Gửi tới", "To", json_only=True),
     Column("reader_name", "Gửi tới", "To"),
     Column("about", "Thông báo", "Notice"),
-    Column("subject", "Chủ đề", "Subject", json_only=True),
-    Column("means", "Khi nào", "When", json_only=True),
 )
+_WHEN = Column("means", "Khi nào", "When", json_only=True)
+COLUMNS = (*_NOTICE, Column("subject", "Chủ đề", "Subject", json_only=True), _WHEN)
 ONE = (
-    *COLUMNS[:6],
+    *_NOTICE,
     Column("subject", "Chủ đề", "Subject"),
-    COLUMNS[7],
+    _WHEN,
     Column("vi", "Tiếng Việt", "Vietnamese"),
     Column("en", "Tiếng Anh", "English"),
 )

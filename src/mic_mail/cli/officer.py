@@ -23,6 +23,7 @@ from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.policy.authority import after_day
 from mic_mail.policy.calendar import local_day, start_of
+from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.names import tidy
 from mic_mail.policy.roles import (
     CLAUSE,
@@ -98,8 +99,9 @@ def add(
         raise BadInput(
             Text("--unit đi cùng vai trò “đơn vị”.", "--unit belongs to --role unit, and that needs one."), clause=CLAUSE
         )
-    if not document.strip():
-        raise BadInput(Text("Cần số quyết định phân công.", "The number of the decision is needed."), clause=CLAUSE)
+    document = must_have_document(
+        document, CLAUSE, Text("Cần số quyết định phân công.", "The number of the decision is needed.")
+    )
     now = here.clock.now()
     officer = Officer(
         login=tidy_login(login),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mic_mail.cli.output import say
+from mic_mail.cli.output import spoken
 from mic_mail.errors import Text, Trouble
 from mic_mail.policy.roles import NotAuthorised, Officer
 
@@ -76,7 +76,7 @@ def show_code(here: "Frame", factor: "Factor") -> None:
 
 def typed() -> str:
     """What the officer reads from the device."""
-    return str(typer.prompt(say("Mã xác thực", "Code"), err=True))
+    return str(typer.prompt(spoken("Mã xác thực", "Code"), err=True))
 
 
 def is_right(here: "Frame", factor: "Factor", code: str) -> bool:

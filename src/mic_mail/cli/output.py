@@ -6,6 +6,7 @@ and the JSON are made from the same rows, so they cannot say different things. V
 bool, None, str, tuple): the table shows them in Vietnamese form, JSON as ISO 8601 in UTC and plain numbers.
 """
 
+import codecs
 import contextlib
 import io
 import json
@@ -26,10 +27,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mic_mail.errors import MicMailError, Text, Trouble
+from mic_mail.cli import prose
+from mic_mail.errors import MicMailError, Text, Trouble, as_written
 from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.language import Language, in_language, language_of
+from mic_mail.i18n.spoken import unaccented
 from mic_mail.i18n.system import reason as system_reason
 from mic_mail.i18n.unseen import UNSEEN
 
@@ -40,8 +43,8 @@ Thing = Mapping[str, object]
 Cell = str | int | float | bool | datetime | date | Text | None | Sequence[str] | Thing | Sequence[Thing]
 Row = Mapping[str, Cell]
 
-# A pipe has no width of its own: a table that is cut there loses what `grep` looks for.
-_PIPE_WIDTH = 1 << 16
+_PIPE_WIDTH = 100
+"""Of a table where neither COLUMNS nor a terminal says how wide it may be; for programs there is JSON."""
 
 _BORDER, _PADDING = 1, 3  # of a table: its left edge; what each column adds to its content
 
@@ -50,13 +53,27 @@ _VIETNAMESE_LETTERS = "ĐđẾếỘộƯư"
 
 
 class _Speech:
-    """The language of this run, settled once by `settle` before any command module is imported."""
+    """The language of this run, and this program as its reader types it."""
 
     language = language_of(os.environ)
+    program = prose.PROGRAM
+
+
+_UNACCENTED = "unaccented"
+"""The handler of letters that a stream cannot hold, as `codecs` knows it."""
+
+
+def _without_marks(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return unaccented(error.object[error.start : error.end]) or "?", error.end
+
+
+codecs.register_error(_UNACCENTED, _without_marks)
 
 
 def settle_streams() -> None:
-    """A letter that the terminal or the file cannot hold is shown as `?`, and never the end of a command.
+    """A letter that the terminal or the file cannot hold is shown without its marks, and never the end of a command.
 
     A stream that is closed (`>&-`) gets a place that takes everything, before a file of ours is opened under its number.
     """
@@ -64,16 +81,22 @@ def settle_streams() -> None:
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open to the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors=_UNACCENTED)
 
 
 def settle(language: Language) -> None:
-    """Fix the language; called by `main.main` before the first command module is imported (help texts are read then).
+    """Fix the language of a run; called by `main.main` before anything is said.
 
     Where the letters of Vietnamese cannot be shown it is English, which is ASCII; tables are drawn in ASCII there by rich.
     """
     shows = all(_holds_vietnamese(stream) for stream in (sys.stdout, sys.stderr))
     _Speech.language = language if shows else Language.EN
+    _Speech.program = prose.PROGRAM
+
+
+def name_program(program: str) -> None:
+    """Say how this program is called with the configuration of this run, for the commands that sentences name."""
+    _Speech.program = program
 
 
 def _holds_vietnamese(stream: TextIO) -> bool:
@@ -89,14 +112,24 @@ def language() -> Language:
     return _Speech.language
 
 
+BETWEEN = "\x1e"
+"""Between the two sides of a help text."""
+
+
 def say(vi: str, en: str) -> str:
-    """The side of a sentence that this person reads; for help texts and headings that exist nowhere else."""
+    """A help text as Typer takes it, which is one string: with both sides, until `phrasing.speak` shows one."""
+    return f"{vi}{BETWEEN}{en}"
+
+
+def spoken(vi: str, en: str) -> str:
+    """The side of a phrase that this person reads; for headings and questions that exist nowhere else."""
     return vi if _Speech.language is Language.VI else en
 
 
 def told(text: Text) -> str:
-    """`text` in the language of this run."""
-    return in_language(text, _Speech.language)
+    """`text` in the language of this run, its names in their own letters."""
+    side = in_language(text, _Speech.language)
+    return side if _Speech.language is Language.VI else as_written(side)
 
 
 _RAW = re.compile(f"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{UNSEEN}]")
@@ -115,17 +148,20 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\x{octet:02x}" if octet <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
-def _markup(text: Text | str) -> str:
-    """A sentence as a console takes it."""
-    return escape(visible(told(text) if isinstance(text, Text) else text))
+def _sentence(text: Text | str) -> str:
+    """A sentence as this person can use it: visible, and its commands complete."""
+    return prose.completed(visible(told(text) if isinstance(text, Text) else text), _Speech.program)
+
+
+def _columns() -> int | None:
+    """COLUMNS where it is set."""
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() and int(columns) > 0 else None
 
 
 def _width_of(stream: TextIO) -> int | None:
-    """COLUMNS where it is set, also of a pipe; else None for a terminal, which rich asks, and no limit for anything else."""
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns) > 0:
-        return int(columns)
-    return None if stream.isatty() else _PIPE_WIDTH
+    """COLUMNS, also of a pipe; else None for a terminal, which rich asks, and what a page has for anything else."""
+    return _columns() or (None if stream.isatty() else _PIPE_WIDTH)
 
 
 def console_of(*, stderr: bool = False) -> Console:
@@ -171,31 +207,45 @@ def _result() -> Iterator[None]:
         raise unwritable(error) from error
 
 
-def line(sentence: Text | str) -> None:
-    """One line of result."""
+def line(result: Text | str) -> None:
+    """One line of result: a sentence, broken at spaces where it is wider than a terminal; anything else just as it is."""
     with _result():
-        console_of().print(_markup(sentence), soft_wrap=True)
+        if isinstance(result, Text):
+            _print_sentence(console_of(), result)
+        else:
+            console_of().print(escape(visible(result)), soft_wrap=True)
 
 
 def note(sentence: Text | str) -> None:
-    """One line beside the result: what was done, what to do next."""
-    console_of(stderr=True).print(_markup(sentence), soft_wrap=True)
+    """One sentence beside the result: what was done, what to do next."""
+    _print_sentence(console_of(stderr=True), sentence)
 
 
 def failure(error: MicMailError) -> None:
     """An error as a person needs it: what, by which clause, and what to do; of a configuration each of its mistakes."""
     console = console_of(stderr=True)
-    console.print(f"[bold red]{say('Lỗi', 'Error')}:[/] {_markup(error.text)}", soft_wrap=True)
+    _print_sentence(console, error.text, label=spoken("Lỗi", "Error"), style="bold red")
     mistakes: Sequence[Mistake] = getattr(error, "mistakes", ())
     for mistake in mistakes:
         reason = f"{told(mistake.reason)} ({told(clause(mistake.clause))})" if mistake.clause else told(mistake.reason)
-        console.print(f"  {_markup(f'{mistake.place}: {reason}. {told(mistake.remedy)}')}", soft_wrap=True)
+        _print_sentence(console, f"  {mistake.place}: {reason}. {told(mistake.remedy)}")
     if error.clause and not mistakes:
-        console.print(f"  {say('Căn cứ', 'Clause')}: {_markup(clause(error.clause))}", soft_wrap=True)
+        _print_sentence(console, clause(error.clause), label=spoken("  Căn cứ", "  Clause"))
     if isinstance(error, Trouble) and error.detail:
-        console.print(f"  {say('Chi tiết', 'Details')}: {_markup(error.detail)}", soft_wrap=True)
+        _print_sentence(console, error.detail, label=spoken("  Chi tiết", "  Details"))
     if error.remedy:
-        console.print(f"  {say('Cách xử lý', 'Remedy')}: {_markup(error.remedy)}", soft_wrap=True)
+        _print_sentence(console, error.remedy, label=spoken("  Cách xử lý", "  Remedy"))
+
+
+def _print_sentence(console: Console, sentence: Text | str, *, label: str = "", style: str = "") -> None:
+    """A sentence behind its label, in lines that fit COLUMNS or the terminal; whole in one line where nobody says how wide."""
+    text = f"{label}: {_sentence(sentence)}" if label else _sentence(sentence)
+    is_bounded = _columns() is not None or console.file.isatty()
+    for printed in prose.wrapped(text, console.width) if is_bounded else [text]:
+        shown = escape(printed)
+        if style and printed.startswith(f"{label}:"):
+            shown = f"[{style}]{label}:[/]{escape(printed.removeprefix(f'{label}:'))}"
+        console.print(shown, soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +298,7 @@ def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, ti
         print_json([{c.key: row.get(c.key) for c in columns} for row in rows])
         return
     shown = [c for c in columns if not c.json_only]
-    headings = [say(c.vi, c.en) for c in shown]
+    headings = [spoken(c.vi, c.en) for c in shown]
     cells = [[visible(c.shown(row)) for c in shown] for row in rows]
     console = console_of()
     widths = _widths([headings, *cells], console.width)
@@ -256,22 +306,22 @@ def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, ti
         if widths is None:
             _print_records(console, headings, cells, title)
             return
-        table = Table(title=_markup(title) if title else None, title_justify="left", header_style="bold")
+        table = Table(title=escape(_sentence(title)) if title else None, title_justify="left", header_style="bold")
         for column, heading, width in zip(shown, headings, widths, strict=True):
             table.add_column(escape(heading), justify="right" if column.right else "left", width=width)
         for each in cells:
-            table.add_row(*map(escape, each))
+            table.add_row(*(escape("\n".join(prose.wrapped(text, width))) for text, width in zip(each, widths, strict=True)))
         console.print(table)
 
 
 def _widths(rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
     """The width of each column of a table that is at most `room` wide and breaks lines at spaces alone; None: there is none.
 
-    Every column gets its longest word, so that an address is never broken; what is left goes to those that lack least.
+    Every column gets its longest word, so that no address and no command is broken; what is left goes to those that lack least.
     """
     columns = list(zip(*rows, strict=True))
     whole = [max(_widest(text.splitlines()) for text in column) for column in columns]
-    widths = [max(_widest(text.split()) for text in column) for column in columns]
+    widths = [max(_widest(prose.words(text)) for text in column) for column in columns]
     spare = room - _BORDER - sum(width + _PADDING for width in widths)
     if spare < 0:
         return None
@@ -290,7 +340,7 @@ def _widest(texts: Iterable[str]) -> int:
 def _print_records(console: Console, headings: Sequence[str], rows: Sequence[Sequence[str]], title: Text | None) -> None:
     """Each row as lines of heading and value, with an empty line between two rows."""
     if title:
-        console.print(f"[italic]{_markup(title)}[/]", soft_wrap=True)
+        console.print(f"[italic]{escape(_sentence(title))}[/]", soft_wrap=True)
     for number, row in enumerate(rows):
         if number:
             console.print()
@@ -302,29 +352,14 @@ def _print_record(console: Console, headings: Sequence[str], values: Sequence[st
     left = min(_widest(headings), max(console.width // 2 - 2, 1))
     for heading, value in zip(headings, values, strict=True):
         room = console.width - left - 2
-        names = _wrapped(heading, left)
-        beside = _widest(value.split()) <= room and _widest(names) <= left
-        texts = _wrapped(value, room if beside else console.width - 2)
+        names = prose.wrapped(heading, left)
+        beside = _widest(prose.words(value)) <= room and _widest(names) <= left
+        texts = prose.wrapped(value, room if beside else console.width - 2)
         if not beside:
             names, texts = [*names, *[""] * len(texts)], [*[""] * len(names), *texts]
         for name, text in zip_longest(names, texts, fillvalue=""):
             gap = " " * (left - cell_len(name) + 2) if beside else "" if name else "  "
             console.print(f"[bold]{escape(name)}[/]{gap}{escape(text)}" if text else f"[bold]{escape(name)}[/]", soft_wrap=True)
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    """`text` in lines of at most `width`, broken at spaces alone; at least one line."""
-    lines = []
-    for paragraph in text.splitlines() or [""]:
-        current = ""
-        for word in paragraph.split(" "):
-            if current and cell_len(current) + 1 + cell_len(word) > width:
-                lines.append(current)
-                current = word
-            else:
-                current = f"{current} {word}" if current else word
-        lines.append(current)
-    return lines
 
 
 def stream(columns: Sequence[Column], rows: Iterable[Row]) -> None:
@@ -350,7 +385,7 @@ def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | 
         print_json({c.key: row.get(c.key) for c in columns})
         return
     shown = [column for column in columns if not column.json_only]
-    headings, values = [say(c.vi, c.en) for c in shown], [visible(c.shown(row)) for c in shown]
+    headings, values = [spoken(c.vi, c.en) for c in shown], [visible(c.shown(row)) for c in shown]
     with _result():
         _print_records(console_of(), headings, [values], title)
 
@@ -361,7 +396,7 @@ def cell(value: object) -> str:
         case None:
             return "-"
         case bool():
-            return say("có", "yes") if value else say("không", "no")
+            return spoken("có", "yes") if value else spoken("không", "no")
         case Text():
             return told(value)
         case datetime():

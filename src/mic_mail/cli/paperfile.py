@@ -5,7 +5,9 @@ server's own files, and only the Centre's people replace a file that is there.
 """
 
 import contextlib
+import errno
 import os
+import shlex
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,12 +83,19 @@ def read_file(here: Frame, path: Path, most: int) -> bytes:
         with open(fd, "rb") as file:
             kind = os.fstat(fd).st_mode
             if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):
-                raise IsADirectoryError
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             _must_not_be_the_servers(here, path, Path(os.path.realpath(f"/proc/self/fd/{fd}")))
             os.set_blocking(fd, True)
             return file.read(most + 1)
-    except (OSError, ValueError) as error:
-        raise BadInput(Text(f"Không đọc được tệp {path}.", f"The file cannot be read: {in_ascii(path)}.")) from error
+    except OSError as error:
+        raise not_readable(path, reason(error)) from error
+    except ValueError as error:
+        raise not_readable(path, Text("tên không hợp lệ", "no file can have this name")) from error
+
+
+def not_readable(path: Path, why: Text) -> BadInput:
+    """The error for a file that was named in a command and cannot be read."""
+    return BadInput(Text(f"Không đọc được tệp {path}: {why.vi}.", f"The file {in_ascii(path)} cannot be read: {why.en}."))
 
 
 def must_be_a_place_for_files(here: Frame, path: Path) -> None:
@@ -144,14 +153,10 @@ def write_paper(here: Frame, path: Path, paper: Paper) -> list[Path]:
 def tell_written(files: Sequence[Path]) -> None:
     """Say which files were written."""
     names = ", ".join(map(str, files))
-    output.note(Text(f"Đã ghi {names}.", f"{len(files)} files are written." if len(files) > 1 else "The file is written."))
+    output.note(Text(f"Đã ghi {names}.", f"Written: {in_ascii(names)}."))
 
 
 def tell_how_to_verify(target: Path) -> None:
     """Say how the sums of an export are checked."""
-    output.note(
-        Text(
-            f"Kiểm tra lại: cd “{target}” && sha256sum -c SHA256SUMS",
-            f"To verify: cd '{in_ascii(target)}' && sha256sum -c SHA256SUMS",
-        )
-    )
+    command = f"`cd {shlex.quote(str(target))} && sha256sum -c SHA256SUMS`"
+    output.note(Text(f"Kiểm tra lại: {command}", f"To verify: {in_ascii(command)}"))

@@ -10,7 +10,7 @@ from mic_mail.cli import output
 from mic_mail.cli.frame import frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
-from mic_mail.cli.output import Column, say
+from mic_mail.cli.output import Column, say, spoken
 from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.roles import Right
@@ -103,5 +103,7 @@ def _typed(from_stdin: bool) -> str:
             remedy=Text("Dùng --stdin.", "Use --stdin."),
         )
     return str(
-        typer.prompt(say("Mật khẩu mới", "New password"), hide_input=True, confirmation_prompt=say("Nhập lại", "Once more"))
+        typer.prompt(
+            spoken("Mật khẩu mới", "New password"), hide_input=True, confirmation_prompt=spoken("Nhập lại", "Once more")
+        )
     )

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from mic_mail.cli import output
-from mic_mail.cli.output import say
+from mic_mail.cli.output import spoken
 from mic_mail.errors import Text
 from mic_mail.i18n.keywords import code_of, keyword
 from mic_mail.i18n.language import Language
@@ -101,6 +101,7 @@ _ARGUMENTS = {
     "COUNT": "SỐ-NGÀY",
     "PLACE": "NƠI-GHI",
     "CLAUSE": "KHOẢN",
+    "WHAT=SYMBOL;...": "AI=ĐƠN-VỊ;...",
 }
 _QUOTED = re.compile(r"'([A-Z_|-]+)'")
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -148,8 +149,7 @@ def dress(command: TyperGroup | TyperCommand) -> None:
     for parameter in command.params:
         _replace(parameter, "process_value", _legible)
         if isinstance(parameter, TyperArgument | TyperOption):
-            codes = [each for each in parameter.type_descriptor.choices or () if isinstance(each, Enum)]
-            if codes:
+            if codes := _choices(parameter):
                 _take_keywords(parameter, codes)
             else:
                 _replace(parameter, "display_type", _type)
@@ -162,6 +162,47 @@ def dress(command: TyperGroup | TyperCommand) -> None:
         dress(inner)
 
 
+def speak(command: TyperGroup | TyperCommand) -> None:
+    """Show the help of `command`, and of each command in it, in the language of this run: commands are made once a process."""
+    _show_side(command, "help")
+    for parameter in command.params:
+        _show_side(parameter, "help")
+        _show_side(parameter, "metavar")
+        if isinstance(parameter, TyperArgument | TyperOption):
+            _name_value(parameter)
+            _tell_default(parameter)
+    for inner in getattr(command, "commands", {}).values():
+        speak(inner)
+
+
+def _show_side(thing: Any, name: str) -> None:
+    """Put one side of a text with two in its place; `thing` keeps the whole of it for the next run."""
+    whole = vars(thing).setdefault(f"_whole_{name}", getattr(thing, name, None))
+    if isinstance(whole, str) and output.BETWEEN in whole:
+        setattr(thing, name, spoken(*whole.split(output.BETWEEN)))
+
+
+def _name_value(parameter: TyperArgument | TyperOption) -> None:
+    """Call what is to be put in as this language does."""
+    english: str = vars(parameter).setdefault("_english_metavar", parameter.metavar or "")
+    if english in _ARGUMENTS:
+        parameter.metavar = spoken(_ARGUMENTS[english], english)
+
+
+def _tell_default(parameter: TyperArgument | TyperOption) -> None:
+    """Of a choice that has one: in Vietnamese by its keyword."""
+    shown = vars(parameter).setdefault("_shown_default", parameter.show_default)
+    parameter.show_default = shown
+    if isinstance(parameter.default, Enum) and output.language() is Language.VI and _choices(parameter):
+        parameter.show_default = False
+        parameter.help = f"{parameter.help} Mặc định: {_keyword(parameter.default)}."
+
+
+def _choices(parameter: TyperArgument | TyperOption) -> list[Enum]:
+    """The codes among which a value is chosen; none where it may be anything."""
+    return [each for each in parameter.type_descriptor.choices or () if isinstance(each, Enum)]
+
+
 _TYPES = {"str": "chữ", "int": "số", "int range": "số", "float": "số", "path": "tệp", "file": "tệp", "dir": "thư mục"}
 _LIST = re.compile(r"list\[(.*)\]")
 
@@ -169,21 +210,17 @@ _LIST = re.compile(r"list\[(.*)\]")
 def _type(original: Any, ctx: typer.Context) -> str:
     """What a value is, in help: `<str>` is `<chữ>`; of a flag nothing is to be said."""
     label: str = original(ctx)
-    if output.language() is not Language.VI:
-        return label
     bare = _LIST.sub(r"\1", label.strip("<>"))
-    return "" if bare in {"", "bool"} else f"<{_TYPES.get(bare, bare)}>"
+    if bare in {"", "bool"}:
+        return ""
+    return f"<{_TYPES.get(bare, bare)}>" if output.language() is Language.VI else label
 
 
 def _take_keywords(parameter: Any, codes: Sequence[Enum]) -> None:
     """Let a choice among `codes` take their names as well, and show those of this language."""
-    offered = "|".join(map(_keyword, codes))
     _replace(parameter, "process_value", lambda process, ctx, value: process(ctx, _codes(parameter, codes, ctx, value)))
-    parameter.display_type = lambda _ctx: f"<{offered}>"
-    parameter.get_missing_message = lambda ctx: f"{say('Chọn', 'Choose from')}: {offered.replace('|', ', ')}"
-    if isinstance(parameter.default, Enum) and output.language() is Language.VI:
-        parameter.show_default = False
-        parameter.help = f"{parameter.help} Mặc định: {_keyword(parameter.default)}."
+    parameter.display_type = lambda _ctx: f"<{' | '.join(map(_keyword, codes))}>"  # a line may end at a space
+    parameter.get_missing_message = lambda ctx: f"{spoken('Chọn', 'Choose from')}: {', '.join(map(_keyword, codes))}"
 
 
 def _codes(parameter: Any, codes: Sequence[Enum], ctx: typer.Context, value: Any) -> Any:
@@ -196,7 +233,7 @@ def _codes(parameter: Any, codes: Sequence[Enum], ctx: typer.Context, value: Any
     if code is None:
         offered = ", ".join(map(_keyword, codes))
         raise typer.BadParameter(
-            say(f"“{value}” không thuộc: {offered}.", f"'{value}' is not one of: {offered}."), ctx=ctx, param=parameter
+            spoken(f"“{value}” không thuộc: {offered}.", f"'{value}' is not one of: {offered}."), ctx=ctx, param=parameter
         )
     return code
 
@@ -212,12 +249,11 @@ def _legible(original: Any, ctx: typer.Context, value: Any) -> Any:
     read = original(ctx, value)
     words = read if isinstance(read, list | tuple) else (read,)
     if any(isinstance(word, str) and any("\ud800" <= letter <= "\udfff" for letter in word) for word in words):
-        raise typer.BadParameter(say("không phải UTF-8.", "this is not UTF-8."), ctx=ctx, param=original.__self__)
+        raise typer.BadParameter(spoken("không phải UTF-8.", "this is not UTF-8."), ctx=ctx, param=original.__self__)
     return read
 
 
 def _usage(original: Any, ctx: typer.Context) -> str:
-    _name_arguments(ctx)
     usage: str = original(ctx)
     if output.language() is Language.VI:
         for english, vietnamese in (
@@ -230,18 +266,10 @@ def _usage(original: Any, ctx: typer.Context) -> str:
     return usage
 
 
-def _name_arguments(ctx: typer.Context) -> None:
-    """Call the arguments of a command as this language does; the command may have been made in the other one."""
-    for parameter in ctx.command.params:
-        if isinstance(parameter, TyperArgument):
-            english: str = vars(parameter).setdefault("english_metavar", parameter.metavar or "")
-            parameter.metavar = say(_ARGUMENTS.get(english, english), english)
-
-
 def _help_option(original: Any, ctx: typer.Context) -> Any:
     option = original(ctx)
     if option is not None:
-        option.help = say("Xem hướng dẫn này.", "Show this message and exit.")
+        option.help = spoken("Xem hướng dẫn này.", "Show this message and exit.")
         _replace(option, "display_type", _type)
     return option
 
@@ -250,6 +278,5 @@ def _format_help(original: Any, ctx: typer.Context, formatter: Any) -> None:
     from typer import rich_utils  # only now: it takes longer to import than a short command to run
 
     for name, (vi, en) in _HELP_STRINGS.items():
-        setattr(rich_utils, name, say(vi, en))
-    _name_arguments(ctx)
+        setattr(rich_utils, name, spoken(vi, en))
     original(ctx, formatter)

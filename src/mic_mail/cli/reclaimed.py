@@ -13,7 +13,7 @@ from mic_mail.cli import output
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, YesOption
-from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.output import Cell, Column, say, spoken
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text, in_ascii
@@ -134,7 +134,7 @@ def free(
     here = frame(ctx)
     mailbox = here.directory.mailbox(address)
     if not yes:
-        typer.confirm(say(f"Xóa {mailbox.address} khỏi máy chủ?", f"Delete {mailbox.address} from the server?"), abort=True)
+        typer.confirm(spoken(f"Xóa {mailbox.address} khỏi máy chủ?", f"Delete {mailbox.address} from the server?"), abort=True)
     origin = Origin(here.actor(actor), reason, document)
     with on_record(here, "mailbox_free", mailbox.address, origin):
         reclaiming = _reclaiming(here)

@@ -19,6 +19,7 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.record import on_record
 from mic_mail.directory.secondfactors import Factor, officer_holder
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
+from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.roles import Right
 from mic_mail.policy.secondfactor import CLAUSE, second_factor
 from mic_mail.services.mailboxes.credentials import Origin
@@ -117,9 +118,7 @@ def withdraw(
 
 
 def _named(document: str) -> str:
-    if not document.strip():
-        raise BadInput(Text("Cần số văn bản đề nghị.", "The number of the request is needed."), clause=CLAUSE)
-    return document.strip()
+    return must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "The number of the request is needed."))
 
 
 def _shown() -> str:

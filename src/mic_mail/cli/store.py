@@ -20,7 +20,7 @@ from mic_mail.cli.days import read_instant
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, Address, JsonOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.output import Column, Row, say, spoken
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text
@@ -143,7 +143,7 @@ class _ByKind:
 
 def _by_kind(here: Frame, addresses: list[str] | None, look: Look, totals: _Totals) -> Iterator[Row]:
     """One row for each mailbox, folder and kind of finding."""
-    for mailbox in one_by_one(chosen(here, addresses), say("Đang kiểm tra", "Looking")):
+    for mailbox in one_by_one(chosen(here, addresses), spoken("Đang kiểm tra", "Looking")):
         found = _ByKind(mailbox.address)
         totals.add(look(account_of(here, mailbox), found.tell))
         totals.findings += found.counts.total()
@@ -155,7 +155,7 @@ def _each(here: Frame, addresses: list[str] | None, look: Look, totals: _Totals)
 
     They are kept in a file until the mailbox is unlocked again: it must not stay locked for as long as somebody reads the list.
     """
-    for mailbox in one_by_one(chosen(here, addresses), say("Đang kiểm tra", "Looking")):
+    for mailbox in one_by_one(chosen(here, addresses), spoken("Đang kiểm tra", "Looking")):
         with tempfile.TemporaryFile("w+", encoding="ascii") as kept:
             report = look(account_of(here, mailbox), partial(_keep, kept))
             kept.seek(0)

@@ -60,7 +60,7 @@ from mic_mail.directory.signatories import Signatories
 from mic_mail.directory.snapshot import EMPTY, Credential, Entry, Snapshot
 from mic_mail.directory.tables import Tables
 from mic_mail.directory.years import Years
-from mic_mail.errors import Text
+from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.calendar import FIRST_INSTANT, local_day
 from mic_mail.policy.directory_changes import Subject
 from mic_mail.policy.facts import REQUEST, Draft, Fact, MailboxKind, record
@@ -151,7 +151,7 @@ class Directory:
             had = self._former_symbols().get(wanted)
             found = next((unit for unit in units if unit.unit_id == had), None)
         if found is None:
-            raise NotFound(Text(f"Không có đơn vị {symbol}.", f"There is no unit {_ascii(symbol)}."))
+            raise NotFound(Text(f"Không có đơn vị {symbol}.", f"There is no unit {in_ascii(symbol)}."))
         return found
 
     def living_unit(self, symbol: str) -> UnitRecord:
@@ -162,7 +162,7 @@ class Directory:
             raise UnitEnded(
                 Text(
                     f"Đơn vị {unit.symbol} không còn{f', nay là {after}' if after else ''}.",
-                    f"Unit {_ascii(unit.symbol)} has ended{f', its successor is {_ascii(after)}' if after else ''}.",
+                    f"Unit {in_ascii(unit.symbol)} has ended{f', its successor is {in_ascii(after)}' if after else ''}.",
                 ),
                 clause="6.5",
             )
@@ -220,7 +220,7 @@ class Directory:
         leads = select(Address.mailbox_id).where(Address.address == address, Address.role != Role.FORMER)
         found = self._mailboxes(Mailbox.mailbox_id.in_(leads))
         if not found:
-            raise NotFound(Text(f"Không có hộp thư {address}.", f"There is no mailbox {_ascii(address)}."))
+            raise NotFound(Text(f"Không có hộp thư {address}.", f"There is no mailbox {in_ascii(address)}."))
         return found[0]
 
     def entry(self, mailbox_id: int) -> Entry:
@@ -267,11 +267,11 @@ class Directory:
             above = session.get(Unit, unit.parent_id) if unit.parent_id is not None else None
             if above is not None and above.ended_on is not None:
                 raise UnitEnded(
-                    Text(f"Đơn vị {above.symbol} không còn.", f"Unit {_ascii(above.symbol)} has ended."), clause="6.5"
+                    Text(f"Đơn vị {above.symbol} không còn.", f"Unit {in_ascii(above.symbol)} has ended."), clause="6.5"
                 )
             if any(symbol.casefold() == wanted for symbol in session.scalars(select(Unit.symbol))):
                 raise AlreadyThere(
-                    Text(f"Đã có đơn vị {unit.symbol}.", f"There is a unit {_ascii(unit.symbol)} already."), clause="5.1"
+                    Text(f"Đã có đơn vị {unit.symbol}.", f"There is a unit {in_ascii(unit.symbol)} already."), clause="5.1"
                 )
             row = Unit(symbol=unit.symbol, name=unit.name, parent_id=unit.parent_id, document=unit.document)
             session.add(row)
@@ -332,7 +332,7 @@ class Directory:
             row = session.get(Address, address.lower())
             if row is None or row.mailbox_id != mailbox_id or row.role != Role.ALIAS:
                 raise NotFound(
-                    Text(f"{address} không phải là bí danh của hộp thư.", f"{_ascii(address)} is no alias of the mailbox.")
+                    Text(f"{address} không phải là bí danh của hộp thư.", f"{in_ascii(address)} is no alias of the mailbox.")
                 )
             row.role = Role.FORMER
             self._append(session, version, mailbox_id, [draft])
@@ -469,7 +469,7 @@ def _must_have_none(session: Session, mailbox: MailboxRecord) -> None:
     primary = (Address.mailbox_id == Mailbox.mailbox_id) & (Address.role == Role.PRIMARY)
     wanted = select(Address.address).join(Mailbox, primary).where(owned, Mailbox.kind == mailbox.kind)
     if (there := session.scalars(wanted).first()) is not None:
-        raise AlreadyThere(Text(f"Đã có hộp thư {there}.", f"There is the mailbox {_ascii(there)} already."), clause=clause)
+        raise AlreadyThere(Text(f"Đã có hộp thư {there}.", f"There is the mailbox {in_ascii(there)} already."), clause=clause)
 
 
 def _take(session: Session, address: str, mailbox_id: int, role: Role) -> None:
@@ -487,7 +487,7 @@ def _take(session: Session, address: str, mailbox_id: int, role: Role) -> None:
 
 def _taken(address: str) -> AlreadyThere:
     return AlreadyThere(
-        Text(f"Địa chỉ {address} đã được sử dụng.", f"The address {_ascii(address)} is or was in use."), clause="5.4.a"
+        Text(f"Địa chỉ {address} đã được sử dụng.", f"The address {in_ascii(address)} is or was in use."), clause="5.4.a"
     )
 
 
@@ -531,7 +531,3 @@ def _fact_row(fact: Fact) -> FactRow:
         data=json.dumps(dict(fact.data), ensure_ascii=False, sort_keys=True, separators=(",", ":")),
         digest=fact.digest,
     )
-
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "replace").decode()

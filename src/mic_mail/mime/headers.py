@@ -140,9 +140,14 @@ _ODD = re.compile(rb"\"(?:[^\"\\]++|\\.)*+\"?|\\.?|[^;\"\\(]++|\(|;", re.DOTALL)
 
 
 def _odd_parameter(value: bytes, pos: int) -> tuple[bytes, bytes, int]:
-    """One parameter that is not written by the book: comments, spaces around `=`, spaces in the value, missing quotes."""
+    """One parameter that is not written by the book: comments, spaces around `=`, spaces in the value, missing quotes.
+
+    A value is one token or one quoted string (RFC 2045 §5.1): what stands between a quoted string and the semicolon is no part
+    of it, and is dropped, as Dovecot and Thunderbird do.
+    """
     pieces: list[bytes] = []
-    seen_sign = has_begun = is_escaped = False  # the last two: the value has, and with a quote behind a backslash
+    seen_sign = has_begun = False  # the latter: the value has
+    is_escaped = is_quoted = False  # how it begins: with a quote behind a backslash, with a quote
     while match := _ODD.match(value, pos):
         piece = match[0]
         if piece == b";":
@@ -151,9 +156,11 @@ def _odd_parameter(value: bytes, pos: int) -> tuple[bytes, bytes, int]:
             pos = end_of_comment(value, match.end())
             continue
         pos = match.end()
+        if is_quoted:
+            continue
         pieces.append(unquote(piece) if seen_sign and piece.startswith(b'"') else piece)
         if seen_sign and not has_begun:
-            is_escaped = piece == b'\\"'
+            is_escaped, is_quoted = piece == b'\\"', piece.startswith(b'"')
         has_begun = has_begun or bool((piece if seen_sign else piece.partition(b"=")[2]).strip(_SPACE))
         seen_sign = seen_sign or b"=" in piece
     name, sign, text = b"".join(pieces).partition(b"=")

@@ -14,6 +14,7 @@ from pathlib import Path
 from weakref import WeakSet
 
 from mic_mail.clock import Clock
+from mic_mail.log.failures import described
 from mic_mail.outbound import dane
 from mic_mail.outbound.assurance import CHECKED_BY_NAME, By, Terms
 from mic_mail.outbound.peer import Patience, Peer, PeerTrouble, Step
@@ -157,7 +158,7 @@ class Connections:
             await peer.sign_in(smarthost.login, password)
         except NoPassword as error:
             await peer.close()
-            self._tell("smarthost_without_password", smarthost=smarthost.place, error=str(error))
+            self._tell("smarthost_without_password", smarthost=smarthost.place, error=described(error))
             raise PeerTrouble(Step.AUTH, "there is no password for the smarthost") from error
         except PeerTrouble as error:
             await peer.close()

@@ -23,7 +23,7 @@ from typing import Any
 
 from mic_mail.clock import Clock
 from mic_mail.domain_name import NotAName
-from mic_mail.log.failures import failure
+from mic_mail.log.failures import described, failure
 from mic_mail.net import https
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.net.https import Bounds, NotFetched
@@ -195,7 +195,7 @@ class Policies:
         except (NotFetched, NotAPolicy, NoSuchName, NotAName, DnsUnavailable, OSError) as error:
             if is_settled and self._clock.is_settled():
                 self._failed.note(domain, policy_id, self._clock.monotonic())
-            self._tell("tls_policy_not_fetched", domain=domain, policy=policy_id, error=str(error))
+            self._tell("tls_policy_not_fetched", domain=domain, policy=policy_id, error=described(error))
             return None
         if is_settled and self._clock.is_settled():
             await self._keep(domain, _Kept(policy, policy_id, self._clock.steady_us()))
@@ -231,7 +231,7 @@ class Policies:
         try:
             await self._lanes.io(self._write, domain, kept, gone)
         except OSError as error:
-            self._tell("tls_policy_not_kept", domain=domain, error=str(error))
+            self._tell("tls_policy_not_kept", domain=domain, error=described(error))
         if before is None or before.policy != kept.policy:
             told = kept.policy
             self._tell("tls_policy", domain=domain, policy=kept.policy_id, mode=told.mode, max_age=told.max_age_seconds)

@@ -12,6 +12,7 @@ from datetime import date
 from mic_mail.errors import Refused, Text
 from mic_mail.policy.access import CLAUSE as CONTENT_CLAUSE
 from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.two_persons import Hand, must_be_two
 
 CLAUSE = "11.4"
@@ -49,12 +50,8 @@ def must_be_exportable(kind: MailboxKind, document: str) -> None:
             clause=CONTENT_CLAUSE,
             remedy=Text("Dùng mic-mail content ask.", "Use mic-mail content ask."),
         )
-    if not document.strip():
-        raise ExportRefused(
-            Text("Phải có văn bản đề nghị của đơn vị.", "The document by which the unit asks for it is needed."),
-            clause=CLAUSE,
-            remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
-        )
+    asked = Text("Phải có văn bản đề nghị của đơn vị.", "The document by which the unit asks for it is needed.")
+    must_have_document(document, CLAUSE, asked)
 
 
 def must_be_asked_for(asker: int, holders: Sequence[Hand], officer: Hand) -> None:

@@ -98,7 +98,14 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "9.2": ("mailbox hold", "mailbox release-hold", "mailbox show", "log trace"),
     "10.1": ("status", "backup", "restore", "maintenance report", "incident open", "incident close"),
     "10.2": ("mailbox lock-sending", "mailbox unlock-sending"),
-    "10.3": ("maintenance announce", "maintenance list", "maintenance cancel", "calendar set", "calendar show"),
+    "10.3": (
+        "maintenance announce",
+        "maintenance list",
+        "maintenance cancel",
+        "calendar set",
+        "calendar show",
+        "calendar list",
+    ),
     "10.4": (
         "import imap",
         "import accounts",

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 
-from mic_mail.errors import BadInput, Text
+from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy.calendar import SATURDAY, Year
 
 FIRST_YEAR, LAST_YEAR = 1945, 2199
@@ -36,9 +36,7 @@ def read(text: str, document: str | None) -> Year:
         raise BadYearFile(Text("không phải TOML", "it is not TOML")) from error
     unknown = sorted(set(told) - _KEYS)
     if unknown:
-        raise BadYearFile(
-            Text(f"không có mục {unknown[0]}", f"there is no key {unknown[0].encode('ascii', 'replace').decode()}")
-        )
+        raise BadYearFile(Text(f"không có mục {unknown[0]}", f"there is no key {in_ascii(unknown[0])}"))
     number = told.get("year")
     if type(number) is not int or not FIRST_YEAR <= number <= LAST_YEAR:
         raise BadYearFile(Text("thiếu year", "year is missing"))

@@ -9,13 +9,17 @@ import grp
 import os
 import pwd
 import resource
-from collections.abc import Iterable
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mic_mail.errors import BadInput, Text, in_ascii
+import mic_mail
+from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 
 UMASK = 0o077
+_LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +32,86 @@ class Account:
 
 
 def account(user: str, group: str) -> Account | None:
-    """The account of these settings; None where the one that started the program stays."""
+    """The account of these settings; None where the one that started the program stays.
+
+    `BadInput` where there is none, and where it cannot read this program: it would end at the first module that it needs.
+    """
     if not user or os.geteuid() != 0:
         return None
     try:
         found = pwd.getpwnam(user)
-        return Account(found.pw_uid, grp.getgrnam(group).gr_gid if group else found.pw_gid, user)
+        owner = Account(found.pw_uid, grp.getgrnam(group).gr_gid if group else found.pw_gid, user)
     except (KeyError, ValueError) as error:  # the latter for what no name can be
         raise BadInput(
             Text(f"Không có tài khoản hệ thống {user}:{group}.", f"No such system account: {in_ascii(user + ':' + group)}."),
             remedy=Text("Tạo bằng: useradd --system mic-mail", "Make it with: useradd --system mic-mail"),
         ) from error
+    closed = _closed_to(owner, _program())
+    if closed is not None:
+        raise BadInput(
+            Text(
+                f"Tài khoản {user} không đọc được {closed}, nơi cài đặt chương trình này.",
+                f"The account {in_ascii(user)} cannot read {in_ascii(closed)}, where this program is installed.",
+            ),
+            remedy=Text(
+                "Cài đặt chương trình vào nơi mọi tài khoản đọc được, ví dụ /opt/mic-mail, hoặc chọn tài khoản khác.",
+                "Install it where every account can read it, as /opt/mic-mail, or choose another account.",
+            ),
+        )
+    return owner
+
+
+def must_enter(owner: Account | None, folders: Iterable[Path]) -> None:
+    """Refuse folders that `owner` could not come to; what is missing will be made and be its own."""
+    closed = _closed_to(owner, folders) if owner is not None else None
+    if owner is not None and closed is not None:
+        raise Trouble(
+            Text(
+                f"Tài khoản {owner.name} không vào được {closed}.",
+                f"The account {in_ascii(owner.name)} cannot enter {in_ascii(closed)}.",
+            ),
+            remedy=Text(
+                "Chọn thư mục khác, hoặc cho tài khoản đó vào thư mục này (chmod o+x, chown).",
+                "Choose another folder, or let the account enter this one (chmod o+x, chown).",
+            ),
+        )
+
+
+@contextlib.contextmanager
+def acting_as(owner: Account | None) -> Iterator[None]:
+    """Be the server's account for a while, and then root again; only before there are threads, who would be it as well."""
+    if owner is None:
+        yield
+        return
+    uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
+    os.setgroups([])
+    os.setegid(owner.gid)
+    os.seteuid(owner.uid)
+    try:
+        yield
+    finally:
+        os.seteuid(uid)
+        os.setegid(gid)
+        os.setgroups(groups)
+
+
+def _closed_to(owner: Account, paths: Iterable[Path]) -> Path | None:
+    """The first folder, or file, on the way to one of `paths` that is there and that `owner` cannot enter or run."""
+    with acting_as(owner):
+        for path in paths:
+            for step in (*reversed(path.absolute().parents), path):
+                if os.access(step.parent, os.X_OK, effective_ids=True) and not step.exists():
+                    break
+                if not os.access(step, os.X_OK, effective_ids=True):
+                    return step
+    return None
+
+
+def _program() -> Iterator[Path]:
+    """Where this program, its libraries and Python lie."""
+    yield Path(mic_mail.__file__).parent
+    yield from (Path(sysconfig.get_path(name)) for name in _LIBRARIES)
+    yield Path(sys.executable)
 
 
 def make_folders(folders: Iterable[Path], owner: Account | None) -> None:

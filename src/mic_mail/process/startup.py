@@ -31,6 +31,7 @@ def make_folders(config: Config, owner: Account | None = None) -> None:
         config.server.data_dir, config.run_dir, config.log_dir, config.mail_root, config.spool_dir, config.queue_dir,
         config.sent_dir, config.state_dir, config.dkim_dir, config.directory_dir,
     )  # fmt: skip
+    privileges.must_enter(owner, folders)
     with explaining_folders():
         privileges.make_folders(folders, owner)
 

@@ -29,6 +29,7 @@ from mic_mail.config.changes import changes
 from mic_mail.config.load import ConfigErrors
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError, Text
+from mic_mail.log.failures import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.net import listeners as net
 from mic_mail.net.listeners import WEB_DOORS, Listener
@@ -224,7 +225,7 @@ class Supervisor:
     def _put_off(self, child: Child, error: OSError) -> None:
         """No descriptor, no memory, no process: the others go on serving, and so must who would start the missing one."""
         self._wait_before_restart(child)
-        self._log.event("process_not_started", process=child.name, error=str(error), restart_in=child.pause)
+        self._log.event("process_not_started", process=child.name, error=described(error), restart_in=child.pause)
         self._go_on_without(child)
 
     # Running

@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP
 
 from mic_mail.connection import peer
 from mic_mail.ids import trace_id
-from mic_mail.log.failures import where
+from mic_mail.log.failures import failure
 from mic_mail.net.acknowledging import acknowledge
 from mic_mail.net.connections import Changed, OpenConnections
 from mic_mail.services.signin.identity import Peer
@@ -156,7 +156,7 @@ class SmtpConnection(SMTP):
             if self.transport is not None:
                 raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the peer hears 421 and the log has the rest
-            self._services.log.event("session_failed", error=repr(error), where=where(error), session=self._session_id)
+            self._services.log.event("session_failed", **failure(error), session=self._session_id)
             self.expire("failed")
         finally:
             if self.transport is not None and not self.over:

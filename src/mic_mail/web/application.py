@@ -37,7 +37,7 @@ from mic_mail.directory.records import Superseded
 from mic_mail.errors import MicMailError, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
 from mic_mail.i18n.language import Language
-from mic_mail.log.failures import where
+from mic_mail.log.failures import described, where
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.policy.names import one_line
@@ -405,7 +405,7 @@ class Application:
         except Refused as refused:
             return self._change_page(visit, refused.text, status=403)
         except Trouble as trouble:
-            self.event("web_password_failed", visit.request, mailbox=confirmed.address, error=str(trouble))
+            self.event("web_password_failed", visit.request, mailbox=confirmed.address, error=described(trouble))
             return self._change_page(visit, messages.unavailable(), status=503)
         finally:
             self._changing.discard(confirmed.mailbox_id)

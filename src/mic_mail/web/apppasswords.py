@@ -15,6 +15,7 @@ from starlette.routing import Route
 from mic_mail.directory.records import Superseded
 from mic_mail.errors import BadInput, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
+from mic_mail.log.failures import described
 from mic_mail.policy.apppasswords import LONGEST_NAME, Door, living
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.signin.apppasswords import Listed
@@ -138,7 +139,7 @@ class AppPasswordPages:
         except Refused as refused:
             return await self._page(visit, refused.text, name=name, status=403)
         except Trouble as trouble:
-            application.event("web_app_password_failed", visit.request, mailbox=confirmed.address, error=str(trouble))
+            application.event("web_app_password_failed", visit.request, mailbox=confirmed.address, error=described(trouble))
             return await self._page(visit, messages.unavailable(), name=name, status=503)
         application.event("app_password_added", visit.request, mailbox=confirmed.address, number=added.fact.seq, scope=scope)
         await services.directory_changed()

@@ -41,6 +41,6 @@ def test_a_sender_that_sends_no_more_ends(tmp_path: Path) -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr) == (3, "mic-mail sender: KeyError\n")
     events = {event["event"]: event for event in read_events(config.log_dir)}
-    assert events["process_failed"]["error"] == "KeyError: 'two.example'"
+    assert events["process_failed"]["error"] == "KeyError('two.example')"
     assert "in run" in events["process_failed"]["where"]
     assert "process_draining" in events

@@ -32,4 +32,4 @@ def test_what_the_disk_said_to_the_journal_is_told(serve: Callable[..., MailServ
     server.stop()
     told = [event["error"] for event in server.events() if event["event"] == "journal_failed"]
     assert told
-    assert os.strerror(errno.EIO) in told[0]
+    assert os.strerror(errno.EIO) in told[0]["en"]

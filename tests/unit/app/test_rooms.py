@@ -28,4 +28,4 @@ def test_that_there_can_be_no_journal_is_told_once(serve: Callable[..., MailServ
     server.stop()
     (told,) = (event for event in server.events() if "journal" in str(event))
     assert told["event"] == "journal_unavailable"
-    assert "0x65735546" in told["error"]
+    assert "0x65735546" in told["error"]["en"]

@@ -1,5 +1,6 @@
 """`mic-mail log` tells a sentence, in both languages, for all that the program can write into its logs."""
 
+import ast
 import re
 from enum import StrEnum
 from string import Formatter
@@ -245,3 +246,15 @@ def test_what_nobody_foresaw_is_shown_whole() -> None:
     """A log of a later version, or a line that somebody put in: its name and its fields."""
     text = told({"event": "unheard_of", "mailbox": "a@b.vn", "count": 3})
     assert text.vi == "unheard_of: mailbox=a@b.vn, count=3"
+
+
+def test_no_event_takes_one_side_of_an_error() -> None:
+    """`str(error)` is English alone: what goes wrong is written by `log.failures`, which knows both languages."""
+    found = [
+        str(place)
+        for called in ("event", "_tell")
+        for place in program().called(called)
+        for keyword in place.call.keywords
+        if keyword.arg == "error" and ast.unparse(keyword.value).startswith(("str(", "repr(", "f'", '"', "'"))
+    ]
+    assert not found

@@ -337,7 +337,7 @@ def test_a_full_journal_that_cannot_be_settled_says_why(office: Office, monkeypa
     office.server.call(office.rooms.mailflow._delivering.settle())
     office.server.stop()
     (told,) = [event["error"] for event in office.server.events() if event["event"] == "journal_failed"]
-    assert os.strerror(errno.EIO) in told
+    assert os.strerror(errno.EIO) in told["en"]
     assert len(office.inbox("dvbe")) == 4
 
 

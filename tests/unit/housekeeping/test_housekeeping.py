@@ -222,8 +222,8 @@ def test_the_log_says_what_keeps_a_mailbox_closed(serve: Callable[..., MailServe
     told = {event["visit"]: event["error"] for event in server.events() if event["event"] == "visit_failed"}
     assert told.keys() == {"sweep", "rescan"}
     for error in told.values():
-        assert "a file lies where a folder must be" in error
-        assert str(home) in error
+        assert "a file lies where a folder must be" in error["en"]
+        assert str(home) in error["en"]
 
 
 def test_what_lies_in_the_way_of_a_mailbox_is_told_once(serve: Callable[..., MailServer]) -> None:

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mic_mail.clock import ManualClock
-from mic_mail.errors import Text, Trouble
-from mic_mail.log.failures import failure
+from mic_mail.errors import Text, Trouble, in_ascii
+from mic_mail.log.failures import described, failure
 from mic_mail.log.maillog import HIDDEN, MailLog
+from mic_mail.storage.errors import DiskFull
 
 
 def logged(tmp_path: Path, error: BaseException) -> dict[str, object]:
@@ -41,6 +42,16 @@ def test_of_a_defect_the_log_has_the_line_however_long_the_way_there(tmp_path: P
     assert 'raise KeyError("x" * 100) from error' in where
     assert HIDDEN not in where
     assert event["error"] == f"KeyError('{'x' * 100}')"
+
+
+def test_this_programs_own_errors_are_told_in_both_languages() -> None:
+    """With the detail that the machine gave; what a library says stays as it is."""
+    assert described(DiskFull("mail: /srv/thư: ENOSPC")) == Text(
+        f"{DiskFull.TOLD.vi} (mail: /srv/thư: ENOSPC)", f"{DiskFull.TOLD.en} ({in_ascii('mail: /srv/thư: ENOSPC')})"
+    )
+    assert described(Trouble(Text("Bận.", "Busy."))) == Text("Bận.", "Busy.")
+    assert described(KeyError("x")) == "'x'"
+    assert described(TimeoutError()) == "TimeoutError"
 
 
 def test_what_explains_itself_needs_no_line(tmp_path: Path) -> None:

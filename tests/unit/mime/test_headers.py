@@ -117,7 +117,7 @@ PARAMETERS = {
     b"a; b*0*=utf-8'vi'%C4%91; b*1=%20; b*2*=%20": (b"a", [(b"b*", b"utf-8''%C4%91%2520%20")]),
     b"a; b*=%C4%91": (b"a", [(b"b*", b"''%C4%91")]),
     b'a; b=""': (b"a", [(b"b", b"")]),
-    b'a; b="c" d; e=f': (b"a", [(b"b", b"c d"), (b"e", b"f")]),
+    b'a; b="c" d; e=f': (b"a", [(b"b", b"c"), (b"e", b"f")]),
     b"a; b=\xc4\x91": (b"a", [(b"b", b"\xc4\x91")]),
 }
 
@@ -175,6 +175,24 @@ def test_parameters_as_people_mean_them(value: bytes, kind: bytes, parameters: d
     """Parentheses in a file name without quotes are letters of it, comments elsewhere (RFC 2045 §5.1); quotes that were escaped
     although nothing quotes them are quotes."""
     assert parse_parameters(value) == (kind, list(parameters.items()))
+
+
+@pytest.mark.parametrize(
+    ("value", "parameters"),
+    [
+        (b'text/plain; charset="us-ascii" foo', {b"charset": b"us-ascii"}),
+        (b'text/plain; charset="us-ascii"foo; format=flowed', {b"charset": b"us-ascii", b"format": b"flowed"}),
+        (b'text/plain; charset="us-ascii" "x"; format=flowed', {b"charset": b"us-ascii", b"format": b"flowed"}),
+        (b'text/plain; charset="us-ascii" a=b', {b"charset": b"us-ascii"}),
+        (b'text/plain; charset = (c) "us-ascii" (d) e (f; g); format=flowed', {b"charset": b"us-ascii", b"format": b"flowed"}),
+        (b'attachment; filename="a;b.pdf".exe; size=3', {b"filename": b"a;b.pdf", b"size": b"3"}),
+        (b'attachment; filename=""x; size=3', {b"filename": b"", b"size": b"3"}),
+        (b'attachment; filename=a "b" c; size=3', {b"filename": b"a b c", b"size": b"3"}),
+    ],
+)
+def test_what_follows_a_quoted_string_is_no_part_of_it(value: bytes, parameters: dict[bytes, bytes]) -> None:
+    """A value is one token or one quoted string (RFC 2045 §5.1): the rest up to the semicolon is dropped, the next is read."""
+    assert parse_parameters(value)[1] == list(parameters.items())
 
 
 @pytest.mark.parametrize("piece", [b"(", b"()", b" (", b"(;", b"a(b)", b'\\"', b"name=("])

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.errors import BadInput
-from mic_mail.process.privileges import Account, account, make_folders
+import mic_mail
+from mic_mail.errors import BadInput, Trouble
+from mic_mail.process.privileges import Account, account, acting_as, make_folders, must_enter
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up root")
 
 CHILD = """
-import json, os, sys
-from mic_mail.process.privileges import account, become
-become(account("nobody", ""))
+import json, os, pwd, sys
+from mic_mail.process.privileges import Account, become
+nobody = pwd.getpwnam("nobody")
+become(Account(nobody.pw_uid, nobody.pw_gid, "nobody"))
 try:
     os.seteuid(0)
     back = True
@@ -74,6 +76,62 @@ def test_an_account_that_does_not_exist_is_told_before_anything_happens() -> Non
     with pytest.raises(BadInput) as caught:
         account("nobody-of-that-name", "")
     assert caught.value.remedy is not None
+
+
+@needs_root
+@pytest.mark.parametrize("arguments", [("init", "--yes", "--user", "nobody"), ("serve",), ("unit", "list")])
+def test_an_account_that_cannot_read_the_program_is_told_before_anything_happens(arguments: tuple[str, ...]) -> None:
+    """Where it lies, and what to do, in both languages; no data, no configuration, no process."""
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o755)
+        closed, data, file = Path(place) / "closed", Path(place) / "data", Path(place) / "mic-mail.toml"
+        closed.mkdir(mode=0o700)
+        (closed / "mic_mail").symlink_to(Path(mic_mail.__file__).parent)
+        if arguments[0] == "init":
+            arguments = (*arguments, "--data-dir", str(data))
+        else:
+            file.write_text(f'[server]\ndata_dir = "{data}"\nuser = "nobody"\n')
+        before = sorted(os.listdir(place))
+        for lang, words in (("vi", "không đọc được"), ("en", "cannot read")):
+            done = subprocess.run(
+                [sys.executable, "-m", "mic_mail", "--lang", lang, "--config", str(file), *arguments],
+                env={**os.environ, "PYTHONPATH": str(closed), "PYTHONIOENCODING": "utf-8"},
+                capture_output=True,
+                check=False,
+                cwd="/",
+                encoding="utf-8",
+            )
+            assert (done.returncode, f"nobody {words} {closed}" in done.stderr) == (2, True), done.stderr
+            assert "/opt/mic-mail" in done.stderr
+        assert sorted(os.listdir(place)) == before
+
+
+@needs_root
+def test_a_folder_that_the_account_cannot_enter_is_named() -> None:
+    """The one on the way that is closed to it; what is missing below an open one is nobody's trouble."""
+    nobody = pwd.getpwnam("nobody")
+    owner = Account(nobody.pw_uid, nobody.pw_gid, "nobody")
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o755)
+        closed = Path(place) / "closed"
+        closed.mkdir(mode=0o700)
+        must_enter(owner, [Path(place) / "new" / "deep", Path(place)])
+        must_enter(None, [closed / "data"])
+        with pytest.raises(Trouble, match=f"cannot enter {closed}"):
+            must_enter(owner, [Path(place), closed / "data" / "deep"])
+        assert os.listdir(place) == ["closed"]
+
+
+@needs_root
+def test_to_act_as_the_account_ends() -> None:
+    """No group of root's is kept meanwhile, and all of root is back afterwards."""
+    nobody = pwd.getpwnam("nobody")
+    before = os.getresuid(), os.getresgid(), os.getgroups()
+    with pytest.raises(FileNotFoundError), acting_as(Account(nobody.pw_uid, nobody.pw_gid, "nobody")):
+        os.stat(f"/{os.geteuid()}-{os.getegid()}-{os.getgroups()}")
+    with acting_as(Account(nobody.pw_uid, nobody.pw_gid, "nobody")):
+        assert (os.geteuid(), os.getegid(), os.getgroups()) == (nobody.pw_uid, nobody.pw_gid, [])
+    assert (os.getresuid(), os.getresgid(), os.getgroups()) == before
 
 
 def test_without_a_name_the_account_stays() -> None:

@@ -23,6 +23,7 @@ from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.errors import MicMailError, Text, Trouble
+from mic_mail.log.failures import described
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.notifications.lifenotices import SERVER
@@ -134,7 +135,7 @@ class Exposure:
             self._is_told = False
         except BadList as error:  # nobody is kept out by a list that is gone; it is said once
             if not self._is_told:
-                self._log.event("leaked_passwords_unreadable", error=str(error))
+                self._log.event("leaked_passwords_unreadable", error=described(error))
             self._is_told = True
             return None
         except MicMailError:  # the lane is full: next time
@@ -165,7 +166,7 @@ class Exposure:
         except Superseded:
             return
         except MicMailError as error:
-            self._log.event("password_change_not_demanded", mailbox=entry.address, error=str(error))
+            self._log.event("password_change_not_demanded", mailbox=entry.address, error=described(error))
             raise NotRecorded from error
 
 

@@ -14,6 +14,7 @@ from mic_mail.clock import Clock
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import MicMailError
+from mic_mail.log.failures import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import Cause, Detail, Draft, FactKind
 from mic_mail.policy.states import State
@@ -93,5 +94,5 @@ class Runaways:
                     return True
                 await self._access.refresh()
         except MicMailError as error:
-            self._log.event("suspension_failed", mailbox_id=mailbox_id, error=str(error))
+            self._log.event("suspension_failed", mailbox_id=mailbox_id, error=described(error))
         return False

@@ -14,7 +14,6 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.access import (
     CLAUSE,
     Access,
-    ContentRefused,
     Decision,
     Scope,
     Verdict,
@@ -22,6 +21,7 @@ from mic_mail.policy.access import (
     must_be_refusable,
     must_be_undecided,
 )
+from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.roles import Officer
 from mic_mail.policy.two_persons import Hand, must_be_two
 from mic_mail.services.mailboxes.credentials import Origin
@@ -57,8 +57,7 @@ class Content:
 
     def approve(self, access_id: int, hand: Hand, origin: Origin) -> Access:
         """The second person's yes, with the document that it rests on; it holds for `content.expires_after`."""
-        if not origin.document:
-            raise _needs_document()
+        must_have_document(origin.document, CLAUSE)
         now = self._clock.now()
         access = self._directory.content.get(access_id)
         readers = self._readers(access)
@@ -104,18 +103,9 @@ class Content:
 
 def _must_have_basis(origin: Origin) -> None:
     if not origin.reason:
-        raise ContentRefused(
+        raise BadInput(
             Text("Phải nêu lý do.", "A reason is needed."),
             clause=CLAUSE,
             remedy=Text('Thêm --reason "…".', 'Add --reason "...".'),
         )
-    if not origin.document:
-        raise _needs_document()
-
-
-def _needs_document() -> ContentRefused:
-    return ContentRefused(
-        Text("Phải có văn bản làm căn cứ.", "The document that it rests on is needed."),
-        clause=CLAUSE,
-        remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
-    )
+    must_have_document(origin.document, CLAUSE)

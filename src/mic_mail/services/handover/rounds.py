@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
+from mic_mail.log.failures import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import running
@@ -44,7 +45,7 @@ class HandoverMarks:
             try:
                 settled = await self._accounts.write(_ref(entry), self._handovers().settle, entry)
             except (MicMailError, OSError) as error:
-                self._log.event("visit_failed", visit="handover", mailbox=entry.address, error=str(error))
+                self._log.event("visit_failed", visit="handover", mailbox=entry.address, error=described(error))
                 continue
             if settled:
                 self._log.event("handover_settled", mailbox=entry.address)

@@ -18,9 +18,10 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AppCredential, Credential, Entry, ScramKeys
-from mic_mail.errors import BadInput, Text
+from mic_mail.errors import Text
 from mic_mail.policy.apppasswords import ENDS, living
 from mic_mail.policy.facts import REQUEST, Detail, Draft, FactKind
+from mic_mail.policy.grounds import must_have_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,7 @@ class Origin:
 
     def must_have_document(self, clause: str) -> None:
         """Raise BadInput where the act does not name the document that it rests on."""
-        if self.document is None:
-            raise BadInput(
-                Text("Thiếu số văn bản làm căn cứ.", "The number of the document that this rests on is missing."),
-                clause=clause,
-                remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
-            )
+        must_have_document(self.document, clause)
 
     def details(self) -> dict[str, Detail]:
         """What a fact says of the request."""

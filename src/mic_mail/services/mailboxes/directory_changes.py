@@ -19,6 +19,7 @@ from mic_mail.policy.calendar import add_days, local_day, start_of
 from mic_mail.policy.directory_changes import Act, ChangeRefused, Entry, Json, Order
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Level, MailboxKind
+from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.names import tidy, words
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.issuing import address_settings
@@ -276,12 +277,8 @@ class DirectoryChanges:
         return self._directory.changes.cancel(number, self._clock.now())
 
     def _order(self, act: Act, details: Mapping[str, Json], origin: Origin, on: date | None) -> Entry:
-        if not origin.document:
-            raise ChangeRefused(
-                Text("Thay đổi danh bạ phải có văn bản.", "A change of the directory needs its document."),
-                clause="6.2",
-                remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
-            )
+        missing = Text("Thay đổi danh bạ phải có văn bản.", "A change of the directory needs its document.")
+        document = must_have_document(origin.document, "6.2", missing)
         now = self._clock.now()
         order = Order(
             act=act,
@@ -289,7 +286,7 @@ class DirectoryChanges:
             effective_at=now if on is None else start_of(on),
             actor=origin.actor,
             reason=origin.reason,
-            document=origin.document,
+            document=document,
             request=origin.request,
         )
         return self._directory.changes.give(order, now)

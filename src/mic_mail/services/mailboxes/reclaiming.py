@@ -29,6 +29,7 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
+from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.handover import nothing_may_go
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
 from mic_mail.policy.reclaiming import (
@@ -367,12 +368,7 @@ class Reclaiming:
 
 
 def _needs_document(origin: Origin) -> None:
-    if not origin.document:
-        raise NotAllowed(
-            Text("Việc xóa phải có văn bản.", "A deletion needs a document."),
-            clause="6.4.c",
-            remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
-        )
+    must_have_document(origin.document, "6.4.c", Text("Việc xóa phải có văn bản.", "A deletion needs a document."))
 
 
 def _make_private(folder: Path, root: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Protocol
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.errors import Text
+from mic_mail.errors import Text, as_written
 from mic_mail.i18n import dates, messages
 from mic_mail.i18n.notices import mailbox as letters
 from mic_mail.i18n.notices.notice import Letter
@@ -188,10 +188,10 @@ class Notices:
         message = compose(
             sender=Mailbox(centre.vi, MailboxAddress.parse(support)),
             to=[Mailbox(name, address)],
-            subject=f"{letter.subject.vi} / {letter.subject.en}",
+            subject=f"{letter.subject.vi} / {as_written(letter.subject.en)}",
             text=bilingual(
                 f"Kính gửi: {to}\n\n{letter.body.vi}\n\nMọi vướng mắc đề nghị liên hệ {support}.\n\n{centre.vi}",
-                f"Dear {name},\n\n{letter.body.en}\n\nFor help, please write to {support}.\n\n{centre.en}",
+                f"Dear {name},\n\n{as_written(letter.body.en)}\n\nFor help, please write to {support}.\n\n{centre.en}",
             ),
             date=dates.local(self._clock.steady_now()),
             message_id=f"{trace_id(self._clock.steady_us())}@{self._config.server.hostname}",

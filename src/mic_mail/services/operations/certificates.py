@@ -14,7 +14,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices import centre
-from mic_mail.log.failures import failure
+from mic_mail.log.failures import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import COMPATIBLE, MODERN, BadCertificate, Served, TlsFront, key_is_open
 from mic_mail.process.lanes import Lanes
@@ -51,7 +51,7 @@ def renewed(fronts: dict[bool, TlsFront], config: Config, log: MailLog, *, silen
         for for_servers, front in fronts.items():
             _renew(front, config, for_servers=for_servers)
     except BadCertificate as error:
-        log.event("certificate_refused", error=str(error))
+        log.event("certificate_refused", error=described(error))
         return
     if not silent:
         front = fronts[False]

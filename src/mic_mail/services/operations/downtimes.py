@@ -23,6 +23,7 @@ from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy import downtime as rules
 from mic_mail.policy.downtime import Count, Downtime, announced
+from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.incidents import Kind, Severity, Told, still_open
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.mailboxes.credentials import Origin
@@ -73,16 +74,12 @@ def cancel(directory: Directory, downtime_id: int, now: datetime) -> Downtime:
 
 def report(directory: Directory, downtime_id: int, document: str | None, now: datetime) -> Downtime:
     """Put on record which document reports an incident (Reg. 10.1)."""
-    if document is None or not document.strip():
-        raise BadInput(
-            Text("Báo cáo phải có số văn bản.", "A report needs the number of its document."),
-            clause=rules.INCIDENT_CLAUSE,
-            remedy=Text("Dùng --document.", "Use --document."),
-        )
+    missing = Text("Báo cáo phải có số văn bản.", "A report needs the number of its document.")
+    number = must_have_document(document, rules.INCIDENT_CLAUSE, missing)
     found = directory.downtimes.one(downtime_id)
     if found.cancelled_at is not None:
         raise Refused(Text(f"Đợt tạm ngừng số {downtime_id} đã hủy.", f"Downtime {downtime_id} was called off."))
-    return directory.downtimes.report(downtime_id, document.strip(), now)
+    return directory.downtimes.report(downtime_id, number, now)
 
 
 # ---------------------------------------------------------------- shown

@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 
 from mic_mail.directory.repository import Directory
+from mic_mail.errors import Text, in_ascii
 from mic_mail.policy import yearfile
 from mic_mail.policy.calendar import SATURDAY, Year
 
@@ -28,6 +29,21 @@ def expected_year(number: int) -> tuple[Year, Mapping[date, str]]:
     names |= dict.fromkeys(exchanged.off - names.keys(), "Ngày nghỉ hoán đổi")
     worked = frozenset(day for day in named.weekend_workdays if day.year == number) | exchanged.worked
     return Year(number, frozenset(names) - exchanged.worked, worked - exchanged.off, provisional=True), names
+
+
+@cache
+def day_names(number: int) -> Mapping[date, Text]:
+    """Return what the days off of a year are called, as far as they are expected."""
+    from holidays import country_holidays
+
+    _, names = expected_year(number)
+    english = country_holidays("VN", years=number, language="en_US")
+    return {day: Text(name, _in_english(english.get(day, ""))) for day, name in names.items()}
+
+
+def _in_english(name: str) -> str:
+    """The library's name; of an exchanged day it tells the other one as Americans write it."""
+    return "Exchanged day off" if not name or any(map(str.isdigit, name)) else in_ascii(name)
 
 
 def _exchanged(number: int) -> Year:

@@ -23,7 +23,8 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from mic_mail.clock import Clock
-from mic_mail.log.failures import failure
+from mic_mail.errors import Text
+from mic_mail.log.failures import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
 from mic_mail.outbound.connections import Connections, ConnectionSettings
@@ -186,7 +187,7 @@ class Senders:
                 self._is_swept = True
             await self.look()
         except OSError as error:
-            self._log.event("queue_not_read", error=str(error))
+            self._log.event("queue_not_read", error=described(error))
 
     async def look(self) -> None:
         """There may be new entries, or decisions of which no word came."""
@@ -238,7 +239,7 @@ class Senders:
                 await self.decided(*heard.union(await self._lanes.io(self._queue.decided)))
                 await self._take(heard - {""})
         except OSError as error:  # the next look comes to it
-            self._log.event("queue_not_read", error=str(error))
+            self._log.event("queue_not_read", error=described(error))
         finally:
             self._hearing = False
 
@@ -442,7 +443,8 @@ class Senders:
     def _take_leave_of(self, entry: Entry) -> None:
         """Its envelope is gone, which only the end of an entry removes here. Who brings it back sees it planned anew."""
         if entry.state.open and not entry.has_ended:
-            self._log.event("queue_entry_damaged", trace=entry.entry_id, error="somebody has removed its envelope")
+            gone = Text("có người đã xóa tệp phong bì của thư này", "somebody has removed its envelope")
+            self._log.event("queue_entry_damaged", trace=entry.entry_id, error=gone)
         self._entries.pop(entry.entry_id, None)
         self._telling.forget(entry)
         self._kept_back.forget(entry)

@@ -16,6 +16,7 @@ from mic_mail.papers.paper import Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.policy import elsewhere as rules
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.elsewhere import Plan, Standing
+from mic_mail.policy.grounds import must_have_document
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.reports.papers import paper
 
@@ -63,13 +64,9 @@ class Register:
 
     def finish(self, plan_id: int, origin: Origin) -> Plan:
         """The unit has left the system, as a document says."""
-        if origin.document is None:
-            raise BadInput(
-                Text("Kết thúc phải có số văn bản.", "The end needs the number of its document."),
-                clause=rules.CLAUSE,
-                remedy=Text("Dùng --document.", "Use --document."),
-            )
-        return self._directory.elsewhere.finish(plan_id, origin.actor, origin.document, self._now)
+        missing = Text("Kết thúc phải có số văn bản.", "The end needs the number of its document.")
+        document = must_have_document(origin.document, rules.CLAUSE, missing)
+        return self._directory.elsewhere.finish(plan_id, origin.actor, document, self._now)
 
     def known(self, *, all_of_them: bool = False) -> list[Known]:
         """Open plans, the most urgent first; or all, as they came."""

@@ -23,7 +23,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.requests import ReadMail
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.errors import MicMailError
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime import encodings, headers
 from mic_mail.mime.scanner import Scanner
@@ -136,8 +136,8 @@ class Intake:
         try:
             return self._open(account, folder_id, mail)
         except Exception as error:  # noqa: BLE001 - the message stays where people see it, and is tried again
-            told = str(error) if isinstance(error, MicMailError | OSError) else f"{type(error).__name__}: {error}"
-            self._log.event("request_mail_failed", mailbox=mail.sender.address, message=mail.key, uid=mail.uid, error=told)
+            about = {"mailbox": mail.sender.address, "message": mail.key, "uid": mail.uid}
+            self._log.event("request_mail_failed", **about, **failure(error))
             return None
 
     def _open(self, account: Account, folder_id: int, mail: _Mail) -> bool:

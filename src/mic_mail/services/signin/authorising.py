@@ -32,6 +32,7 @@ from mic_mail.policy.authority import (
 )
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
+from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.handover import CLAUSE as HANDOVER_CLAUSE
 from mic_mail.policy.handover import BeingHandedOver, running, withheld
 from mic_mail.policy.leaving import leaves
@@ -322,12 +323,10 @@ def _personal() -> NotAllowed:
 
 
 def _must_have_document(origin: Origin) -> None:
-    if not origin.document:
-        raise NotAllowed(
-            Text("Phải có văn bản phân công của thủ trưởng.", "The document by which the head of the unit decided is needed."),
-            clause=CLAUSE,
-            remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
-        )
+    by_the_head = Text(
+        "Phải có văn bản phân công của thủ trưởng.", "The document by which the head of the unit decided is needed."
+    )
+    must_have_document(origin.document, CLAUSE, by_the_head)
 
 
 def _overlapping(known: Sequence[Grant], wanted: Grant) -> Grant | None:

@@ -17,6 +17,7 @@ from mic_mail.directory.apppasswords import Use
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Trouble
+from mic_mail.log.failures import described
 from mic_mail.policy.calendar import local_day
 from mic_mail.process.lanes import Lanes
 
@@ -26,7 +27,7 @@ LOOK_AGAIN_SECONDS = 1.0
 class Events(Protocol):
     """The part of the mail log that is needed here."""
 
-    def event(self, name: str, /, **fields: str | int | float | bool | None) -> None:
+    def event(self, name: str, /, **fields: object) -> None:
         """One line of the log."""
 
 
@@ -104,11 +105,11 @@ class Uses:
         try:
             await self._lanes.io(self._directory.touch_activity, mailbox_id, now)
         except Trouble as trouble:  # tomorrow's use tells it again; a day more or less in six months is nothing
-            self._log.event("activity_not_recorded", mailbox_id=mailbox_id, error=str(trouble))
+            self._log.event("activity_not_recorded", mailbox_id=mailbox_id, error=described(trouble))
 
     async def _tell_used_app(self, mailbox_id: int, number: int, use: Use) -> None:
         try:
             await self._lanes.io(self._directory.app_passwords.used, mailbox_id, number, use)
         except Trouble as trouble:
             self._used_apps.pop((mailbox_id, number), None)
-            self._log.event("activity_not_recorded", mailbox_id=mailbox_id, app_password=number, error=str(trouble))
+            self._log.event("activity_not_recorded", mailbox_id=mailbox_id, app_password=number, error=described(trouble))

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
-from mic_mail.log.failures import failure
+from mic_mail.log.failures import described, failure
 from mic_mail.log.maillog import MailLog, stamp
 from mic_mail.mime.render import Answers, answers, most_octets
 from mic_mail.mime.scanner import Scanner
@@ -374,7 +374,7 @@ async def settle_journal(store: MailStore, lanes: Lanes, log: MailLog) -> None:
     try:
         await lanes.io(store.settle_journal)
     except Unavailable as error:  # from now on each message is durable by its own file
-        log.event("journal_failed", error=str(error))
+        log.event("journal_failed", error=described(error))
 
 
 def _take(queue: deque[Waiting], discard: Callable[[Sequence[Waiting]], None] = lambda gone: None) -> list[Waiting]:

@@ -17,6 +17,7 @@ from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.errors import MicMailError
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.policy.addresses import candidates
@@ -132,7 +133,7 @@ class Recipients:
         except MicMailError:
             return False
         except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the sender's connection
-            self._log.event("usage_unknown", mailbox=mailbox.address, error=f"{type(error).__name__}: {error}")
+            self._log.event("usage_unknown", mailbox=mailbox.address, **failure(error))
             return False
         self._usage[mailbox.mailbox_id] = _Usage(used, now)
         return full

@@ -32,6 +32,7 @@ from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError, Refused, Trouble
 from mic_mail.i18n import messages
 from mic_mail.ids import trace_id
+from mic_mail.log.failures import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime.render import Answers, answers_of
 from mic_mail.net.admission import network_of
@@ -219,7 +220,7 @@ class Secrecy:
         try:
             record = await self._lanes.io(lambda: self._held.keep(record, source, room_octets=self._settings.hold_space))
         except (MicMailError, OSError) as error:
-            self._tell("message_not_held", passage, error=str(error))
+            self._tell("message_not_held", passage, error=described(error))
             return {"held": False}
         return {"held": True, "digest": record.digest, "octets": record.octets}
 
@@ -229,7 +230,7 @@ class Secrecy:
         try:
             await self._lanes.io(self._held.flag, record)
         except (MicMailError, OSError) as error:
-            self._tell("message_not_flagged", passage, error=str(error))
+            self._tell("message_not_flagged", passage, error=described(error))
         self._tell("marked_message_flagged", passage, degree=found.marking.degree, where=where, digest=record.digest)
 
     def _record(self, passage: Passage, found: Found, where: list[str], state: State) -> Record:

@@ -17,6 +17,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices import secrecy as letters
 from mic_mail.i18n.notices.notice import Letter
+from mic_mail.log.failures import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.held import OPEN, Held, Record, State
 from mic_mail.outbound.spool import Spool
@@ -68,7 +69,7 @@ class SecrecyCases:
             try:
                 submitted += self._one(record)
             except (MicMailError, OSError) as error:  # it comes again; the others must not wait for it
-                self._log.event("secrecy_case_waits", trace=record.held_id, state=record.state, error=str(error))
+                self._log.event("secrecy_case_waits", trace=record.held_id, state=record.state, error=described(error))
         self._held.sweep(self._clock.steady_now().timestamp())
         return submitted
 

@@ -16,6 +16,7 @@ from mic_mail.checks.origin.authresults import may_stand_in, without_forged
 from mic_mail.checks.spamfields import without_foreign
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
+from mic_mail.log.failures import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import DnsUnavailable, Resolver
 from mic_mail.net.networks import Networks
@@ -70,7 +71,7 @@ class Judging:
         try:
             return Resolver(config.dns.nameservers, seconds=config.dns.seconds)
         except DnsUnavailable as error:
-            self._log.event("resolver_missing", error=str(error))
+            self._log.event("resolver_missing", error=described(error))
             return Resolver((LOCAL_RESOLVER,), seconds=config.dns.seconds)
 
     def _tell_unusable(self, zone: str, why: str) -> None:

@@ -24,7 +24,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import MicMailError
-from mic_mail.log.failures import failure
+from mic_mail.log.failures import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.smarthost import NoPassword, read_password
 from mic_mail.process.lanes import AccountLanes, Lanes
@@ -186,7 +186,7 @@ class Teaching:
                     self._unwilling[lesson.path] += 1
                     if self._unwilling[lesson.path] < TRIES:
                         continue
-                    self._log.event("lesson_failed", mailbox=self._name(lesson.mailbox_id), error=str(error))
+                    self._log.event("lesson_failed", mailbox=self._name(lesson.mailbox_id), error=described(error))
                 except NotScored as error:
                     self._wait(len(waiting), error)
                     break
@@ -200,7 +200,7 @@ class Teaching:
     def _wait(self, lessons: int, error: Exception) -> None:
         """Said once, not each few seconds."""
         if not self._is_waiting:
-            self._log.event("teaching_waits", lessons=lessons, error=str(error))
+            self._log.event("teaching_waits", lessons=lessons, error=described(error))
         self._is_waiting = True
 
     def _has_taught_enough(self, mailbox_id: int, most: int, now: float) -> bool:

@@ -23,6 +23,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError, Refused
 from mic_mail.i18n import dates
 from mic_mail.i18n.notices.quarantine import kept_back
+from mic_mail.log.failures import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.quarantine import RECORD_SECONDS, Quarantine, Record, State
 from mic_mail.outbound.spool import Spool
@@ -103,7 +104,7 @@ class QuarantineCases:
         """Said once, not each few seconds."""
         self._waits[key] = str(error)
         if self._waited.get(key) != str(error):
-            self._log.event("quarantine_waits", error=str(error), **what)
+            self._log.event("quarantine_waits", error=described(error), **what)
 
     def _one(self, record: Record, now_us: int) -> bool:
         if record.state is State.RELEASED:

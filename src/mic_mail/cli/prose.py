@@ -1,0 +1,71 @@
+"""Sentences for a terminal: commands that they name are complete, and lines end at spaces alone. Pure.
+
+A sentence names a command as the usual configuration takes it, `mic-mail officer add`: rules do not know the command line.
+Who reads it has to be able to copy it, so it gets the options that this run was given, and stands in one line.
+"""
+
+import re
+from collections.abc import Iterable
+
+from rich.cells import cell_len
+
+PROGRAM = "mic-mail"
+
+_QUOTED = r"\"[^\"]*\"|'[^']*'"
+_COMMAND = re.compile(
+    rf"""`[^`]*`                                            # whatever is marked as one
+    | {PROGRAM}
+      (?:[ ]--config[ ](?:{_QUOTED}|[^\s;,`]+))?
+      (?:[ ][a-z][a-z-]*(?![\w@/=]|\.\w)){{1,3}}             # what is to be done
+      (?:[ ](?:--[a-z-]+(?:[ =](?:{_QUOTED}|[^\s;,`")]+))?  # options with their values
+         | {_QUOTED}
+         | [A-ZĐÀ-Ý0-9][^\sa-z;,`]*(?=[\s;,`]|$)            # what is to be put in
+         | [^\s;,`(]*[/@][^\s;,`]*                          # paths and addresses
+      ))*
+    """,
+    re.VERBOSE,
+)
+_NAMED = re.compile(rf"\b{PROGRAM}(?= (?!--)[a-z][a-z-]*(?!\w))(?![^;,`\n]* --help)")
+_INDENT = re.compile(r"\s*(?:\d+\. )?")
+_BOUND = "\0"
+"""Stands for a space at which no line may end; `output.visible` leaves none in a sentence."""
+
+
+def completed(text: str, program: str) -> str:
+    """`text` with `program` in each command that it names: the name with the options that find this configuration."""
+    return text if program == PROGRAM else _NAMED.sub(lambda _: program, text)
+
+
+def words(text: str) -> list[str]:
+    """What `wrapped` keeps in one line."""
+    return [word.replace(_BOUND, " ") for word in _bound(text).split()]
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """`text` in lines of at most `width`; at least one.
+
+    A line ends at a space, and never within a command. Only a word or a command that is wider than `width` makes a wider line:
+    a terminal breaks it where it likes, and gives it back whole to who copies it. Further lines are indented like the first.
+    """
+    lines: list[str] = []
+    for paragraph in _bound(text).splitlines() or [""]:
+        lines += _paragraph(paragraph, width)
+    return [line.replace(_BOUND, " ") for line in lines]
+
+
+def _bound(text: str) -> str:
+    return _COMMAND.sub(lambda found: found[0].replace(" ", _BOUND), text)
+
+
+def _paragraph(text: str, width: int) -> Iterable[str]:
+    found = _INDENT.match(text)
+    first = found[0] if found else ""
+    indent, current = " " * len(first), ""
+    for word in text[len(first) :].split(" "):
+        longer = f"{current} {word}" if current else word
+        if current and len(indent) + cell_len(longer.replace(_BOUND, " ")) > width:
+            yield f"{first}{current}"
+            first, current = indent, word
+        else:
+            current = longer
+    yield f"{first}{current}"
