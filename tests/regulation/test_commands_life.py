@@ -291,7 +291,8 @@ def test_a_contract_that_ended_while_its_request_waited(desk: Desk) -> None:
     contract = ("--employment", "contract", "--contract-from", old[0], "--contract-until", old[1])
     desk.done("person", "add", "Lê Thị Cúc", "--unit", "CNTT", *contract)
     assert desk.run("request", "approve", "2") == 1
-    assert "mic-mail person employment 2, mic-mail request approve 2 --person 2; none: mic-mail request refuse 2" in desk.err
+    ours = f"mic-mail --config {desk.file}"
+    assert f"{ours} person employment 2, {ours} request approve 2 --person 2; none: {ours} request refuse 2" in desk.err
     ends = add_days(today, 500)
     new = ("--contract-from", f"{today:%d/%m/%Y}", "--contract-until", f"{ends:%d/%m/%Y}")
     desk.done("person", "employment", "2", "contract", *new, "--document", "5/HĐ")
