@@ -151,7 +151,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
 
     saved: list[tuple[str, str]] = []
 
-    async def known_networks() -> None:
+    async def save_known_networks() -> None:
         known = rooms.access.known_networks()
         names = [(mailbox, network) for mailbox, network, _ in known]
         if names != saved:  # also their order, which moves with each that is heard of
@@ -189,7 +189,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         *_weekly_duties(rooms),
         Duty("notices", NOTICES_SECONDS, life.look, by_clock=True),
         Duty("sign_ins", SIGN_INS_SECONDS, _sign_in_watch(rooms, life).round, by_clock=True),
-        Duty("known_networks", knownnetworks.SAVED_SECONDS, known_networks),
+        Duty("known_networks", knownnetworks.SAVED_SECONDS, save_known_networks),
         Duty("outcomes", NOTICES_SECONDS, _outcomes(rooms, life).round, by_clock=True),
         Duty("handovers", HANDOVER_SECONDS, _handover_marks(rooms).round),
         Duty("directory_changes", CHANGES_SECONDS, directory_changes),
