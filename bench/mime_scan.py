@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import corpus
 from messages.hard import HEAD, HTML, PDF, PLAIN, SENTENCE, crlf, lines_of_base64, multipart, part, uuencoded
 from mic_mail.mime.headers import cut
-from mic_mail.mime.parts import Sections
-from mic_mail.mime.render import answers, answers_of
+from mic_mail.mime.imap_structure import answers, answers_of
+from mic_mail.mime.part_table import Sections
 from mic_mail.mime.scanner import Scanner
 
 TRACE = (

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from mic_mail.clock import SystemClock
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef, Delivery
 

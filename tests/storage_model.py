@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TypeVar
 
 from mic_mail.clock import Clock, SystemClock
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.journalframes import Journaled
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef, Delivery, Published, StorageSettings

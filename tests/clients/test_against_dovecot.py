@@ -15,7 +15,7 @@ import pytest
 from clients.dovecot import Dovecot, dovecot
 from messages.hard import HARD
 from messages.structures import Value, parse_value
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.mime.scanner import MAX_PARTS
 
 __all__ = ["dovecot"]

@@ -19,7 +19,7 @@ from messages.hard import HARD
 from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.dates import parse_date
 from mic_mail.mime.headers import fields, unfold
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.types import Delivery
 
 __all__ = ["dovecot"]

@@ -25,7 +25,7 @@ from harness import ProcessServer, config_for, files_in, left_in_staging, read_e
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.directory.snapshot import EMPTY
 from mic_mail.log.maillog import MailLog
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.reserve import Reserve, ReserveState

@@ -11,7 +11,7 @@ import pytest
 
 from harness import ProcessServer
 from mic_mail.clock import SystemClock
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.types import AccountRef, Delivery, TextTest
 from population import PASSWORD

@@ -17,7 +17,7 @@ from faults.wire import Imap, uid_set
 from harness import ProcessServer
 from mic_mail.clock import SystemClock
 from mic_mail.directory.records import MailboxRecord
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef, Delivery
 from population import PASSWORD

@@ -10,7 +10,7 @@ import pytest
 from addresses import parsed
 from faults.wire import Imap
 from harness import MailServer, ProcessServer, files_in
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.outbound.spool import Slip, Target
 from mic_mail.storage.types import AccountRef, Delivery
 from population import PASSWORD

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import programs
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage import replacing, section, sidecars
 from mic_mail.storage.errors import DiskFull, Unavailable
 from mic_mail.storage.locking import AccountLock

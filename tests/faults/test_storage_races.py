@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage import section, sweep
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.intent import NOTHING, Intent, clear_intent, read_intent, write_intent

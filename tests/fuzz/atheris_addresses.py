@@ -25,9 +25,9 @@ import atheris
 sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(include=["mic_mail.mime", "mic_mail.smtp.grammar", "mic_mail.policy.addresses"]):
     from mic_mail.mailbox_address import quoted_if_needed
-    from mic_mail.mime import addresses, dates, headers, html, letters, words
-    from mic_mail.mime.mailboxes import MAX_OCTETS, Ambiguous, addresses_in, read_mailboxes
-    from mic_mail.mime.stuffing import Stuffing
+    from mic_mail.mime import addresses, dates, encoded_words, headers, html, text_folding
+    from mic_mail.mime.dot_stuffing import Stuffing
+    from mic_mail.mime.strict_addresses import MAX_OCTETS, Ambiguous, addresses_in, read_mailboxes
     from mic_mail.mime.xtext import decode_xtext
     from mic_mail.policy.addresses import AddressRefused, candidates, check_form
     from mic_mail.smtp.data import DotDecoder
@@ -117,24 +117,24 @@ def fuzz_envelope(octets: bytes) -> None:
 def fuzz_words(octets: bytes) -> None:
     text = octets.decode("utf-8", "replace")
     for always in (False, True):
-        written = words.encode_words(text, always=always)
+        written = encoded_words.encode_words(text, always=always)
         assert written.isascii()
         assert b"\n" not in written
         if always or not (text.isascii() and text.isprintable()):
             assert all(len(word) <= MOST_WORD for word in written.split(b" ")), written
-            assert words.decode_text(written) == words.compose_letters(text), (text, written)
-    read = words.decode_text(octets)
-    assert words.compose_letters(read) == read or len(read) > 256, octets
+            assert encoded_words.decode_text(written) == encoded_words.compose_letters(text), (text, written)
+    read = encoded_words.decode_text(octets)
+    assert encoded_words.compose_letters(read) == read or len(read) > 256, octets
     if len(read) <= 256:
         assert unicodedata.is_normalized("NFC", read), octets
-    beginning = words.decode_beginning(octets, "utf-8")
-    assert words.decode_octets(octets + b"tail", "utf-8").startswith(beginning)
+    beginning = encoded_words.decode_beginning(octets, "utf-8")
+    assert encoded_words.decode_octets(octets + b"tail", "utf-8").startswith(beginning)
 
 
 def fuzz_charsets(octets: bytes) -> None:
     charset, _, raw = octets.partition(b"\n")
-    words.decode_octets(raw, charset.decode("latin-1"))
-    words.decode_text(b"=?" + charset + b"?Q?" + raw + b"?= =?" + charset + b"?B?" + raw + b"?=")
+    encoded_words.decode_octets(raw, charset.decode("latin-1"))
+    encoded_words.decode_text(b"=?" + charset + b"?Q?" + raw + b"?= =?" + charset + b"?B?" + raw + b"?=")
 
 
 def fuzz_parameters(octets: bytes) -> None:
@@ -164,10 +164,10 @@ def fuzz_fields(octets: bytes) -> None:
 
 def fuzz_texts(octets: bytes) -> None:
     text = octets.decode("utf-8", "replace")
-    composed = words.compose_letters(text)
+    composed = encoded_words.compose_letters(text)
     if len(text) <= 256:
         assert composed == unicodedata.normalize("NFC", text)
-    asked = letters.Query.of(text)
+    asked = text_folding.Query.of(text)
     assert asked.occurs_in(text) or not text.isascii() or not text.strip() or text != text.strip()
     html.visible_lines(text)
     when = dates.parse_date(octets)

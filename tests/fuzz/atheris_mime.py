@@ -21,13 +21,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 with atheris.instrument_imports(include=["mic_mail.mime"]):
     from mic_mail.mailbox_address import quoted_if_needed
-    from mic_mail.mime import addresses, dates, headers, preview, words  # noqa: F401 - instrumented
+    from mic_mail.mime import addresses, dates, encoded_words, headers, preview  # noqa: F401 - instrumented
+    from mic_mail.mime.dsn_mdn import MOST_RECIPIENTS, DeliveryReport, DispositionReport, read_report
     from mic_mail.mime.encodings import decode
-    from mic_mail.mime.mailboxes import Ambiguous, addresses_in, read_mailboxes
-    from mic_mail.mime.parts import Sections, encode
-    from mic_mail.mime.render import answers
-    from mic_mail.mime.reports import MOST_RECIPIENTS, DeliveryReport, DispositionReport, read_report
+    from mic_mail.mime.imap_structure import answers
+    from mic_mail.mime.part_table import Sections, encode
     from mic_mail.mime.scanner import Scanner
+    from mic_mail.mime.strict_addresses import Ambiguous, addresses_in, read_mailboxes
     from mic_mail.mime.structure import Scan
 
 from messages.answers import check

@@ -48,8 +48,8 @@ from running import pieces, run
 
 from mic_mail.mailbox_address import MailboxAddress, NotAnAddress
 from mic_mail.mime.compose import Mailbox, compose
+from mic_mail.mime.dsn_mdn import Action, DeliveryReport, read_report
 from mic_mail.mime.original_recipient import NotAnOriginalRecipient, OriginalRecipient
-from mic_mail.mime.reports import Action, DeliveryReport, read_report
 from mic_mail.smtp.grammar import Fault, parse_mail, parse_rcpt
 
 LOOP = asyncio.new_event_loop()

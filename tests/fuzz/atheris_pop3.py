@@ -15,7 +15,7 @@ import atheris
 sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(include=["mic_mail.pop3"]):
     from conversing import Pop3Talk, Talk, open_store
-    from mic_mail.mime.stuffing import Stuffing
+    from mic_mail.mime.dot_stuffing import Stuffing
     from mic_mail.pop3.lines import Lines, Trouble
     from mic_mail.pop3.top import Top
 

@@ -44,7 +44,7 @@ class Sample:
 
 def in_old_charset(text: str, charset: str) -> bytes:
     """Text in VISCII or TCVN 5712, by the tables of the program's decoder turned round."""
-    from mic_mail.mime.words import _TABLES
+    from mic_mail.mime.encoded_words import _TABLES
 
     table = {letter: code for code, letter in reversed(list(enumerate(_TABLES[charset])))}
     return bytes(table[letter] for letter in text)

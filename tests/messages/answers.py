@@ -1,7 +1,7 @@
 """What must hold of all answers, whatever the message: the grammar of RFC 9051 §9 and the fields that clients rely on."""
 
 from messages.structures import Value, parse_value
-from mic_mail.mime.render import Answers
+from mic_mail.mime.imap_structure import Answers
 
 
 def check_body(value: Value, *, extended: bool) -> None:

@@ -15,7 +15,7 @@ from clients.test_smtp_states import letter as mail
 from clients.test_smtp_states import submission
 from harness import MailServer
 from messages.reports import GMAIL, POSTFIX, THUNDERBIRD
-from mic_mail.mime.reports import DeliveryReport, read_report
+from mic_mail.mime.dsn_mdn import DeliveryReport, read_report
 from mic_mail.policy.correspondence import Fate, Handover, Heard, Reported, Submission, Word, lines
 from mic_mail.policy.spans import Span
 from mic_mail.services.unitmail.correspondence import Correspondences

@@ -20,7 +20,7 @@ from clients.test_smtp_states import submission
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.config.document import write
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.replies import Addressed, Incoming, ReplySettings, due_at, is_automatic, owes_answer, unanswered

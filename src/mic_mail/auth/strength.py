@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from mic_mail.auth.passwords import MAX_PASSWORD_OCTETS, UNUSABLE, WeakPassword
 from mic_mail.auth.sasl import saslprep
 from mic_mail.errors import Text
-from mic_mail.mime.letters import fold
+from mic_mail.mime.text_folding import fold
 
 MIN_LENGTH = 10
 FEWEST_GUESSES = 10**9

@@ -14,7 +14,7 @@ from mic_mail.checks import office
 from mic_mail.checks.bounds import CannotRead
 from mic_mail.checks.looking import Look
 from mic_mail.checks.verdict import Unread
-from mic_mail.mime.words import decode_octets
+from mic_mail.mime.encoded_words import decode_octets
 
 _ENCRYPTED = 0x1
 _UTF8 = 0x800

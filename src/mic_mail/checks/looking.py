@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from mic_mail.checks.bounds import Bounds, Budget, CannotRead
 from mic_mail.checks.verdict import Found, Missed, Unread, Verdict
-from mic_mail.mime.words import compose_letters
+from mic_mail.mime.encoded_words import compose_letters
 from mic_mail.policy import markings
 from mic_mail.policy.hints import may_mark
 from mic_mail.policy.lookalikes import as_seen

@@ -12,13 +12,13 @@ from functools import cached_property
 from itertools import chain, islice
 
 from mic_mail.checks.looking import Look
+from mic_mail.mime.encoded_words import compose_letters, decode_as_written, decode_text
 from mic_mail.mime.encodings import decode
 from mic_mail.mime.headers import fields, parse_parameters, unfold
 from mic_mail.mime.html import declared_charset, visible_lines
-from mic_mail.mime.parts import LEAF, MESSAGE, Section, Sections, encode
+from mic_mail.mime.part_table import LEAF, MESSAGE, Section, Sections, encode
 from mic_mail.mime.scanner import Scanner
-from mic_mail.mime.searchtext import MAX_TEXT_OCTETS, file_names
-from mic_mail.mime.words import compose_letters, decode_as_written, decode_text
+from mic_mail.mime.search_text import MAX_TEXT_OCTETS, file_names
 from mic_mail.policy.hints import octets_may_mark
 from mic_mail.policy.lookalikes import as_seen
 from mic_mail.policy.markings import Place

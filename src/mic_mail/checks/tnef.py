@@ -9,7 +9,7 @@ from struct import Struct, error
 from mic_mail.checks.bounds import CannotRead
 from mic_mail.checks.looking import Look
 from mic_mail.checks.verdict import Unread
-from mic_mail.mime.words import decode_octets
+from mic_mail.mime.encoded_words import decode_octets
 from mic_mail.policy.markings import Place
 
 _HEAD = 6

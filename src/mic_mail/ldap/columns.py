@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from itertools import accumulate, chain
 
-from mic_mail.mime.letters import Query, fold, words
+from mic_mail.mime.text_folding import Query, fold, words
 
 Hunt = Generator[None, None, int]
 """Yields to let others have their turn; returns the entries that were found."""

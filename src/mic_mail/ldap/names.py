@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 from mic_mail.ldap import schema
-from mic_mail.mime.letters import words
+from mic_mail.mime.text_folding import words
 
 MAX_OCTETS: Final = 4096
 MAX_PARTS: Final = 64

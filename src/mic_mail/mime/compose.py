@@ -13,9 +13,9 @@ from datetime import datetime
 from hashlib import sha256
 
 from mic_mail.mailbox_address import MailboxAddress
+from mic_mail.mime.encoded_words import compose_letters, encode_words
 from mic_mail.mime.headers import percent_encode
-from mic_mail.mime.lineends import has_bare
-from mic_mail.mime.words import compose_letters, encode_words
+from mic_mail.mime.line_endings import has_bare
 
 _COLUMNS = 76
 _LONGEST_ID = 900

@@ -9,7 +9,7 @@ import re
 
 import pybase64
 
-from mic_mail.mime.lineends import line_ends
+from mic_mail.mime.line_endings import line_ends
 
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _WORTH_IT = 512

@@ -7,9 +7,9 @@ Linear in what it is given (the scanner keeps 16 KiB at most); never raises.
 import html
 import re
 
+from mic_mail.mime.encoded_words import decode_beginning, decode_octets
 from mic_mail.mime.encodings import Decoder, decode
 from mic_mail.mime.structure import Part
-from mic_mail.mime.words import decode_beginning, decode_octets
 
 LIMIT = 200
 """Characters (RFC 8970 §3.1: at most 200 unless there is a reason for more)."""

@@ -17,8 +17,8 @@ passed over faster: it has no hyphens, so no delimiter is looked for, and where 
 import re
 from enum import Enum
 
-from mic_mail.mime.lineends import LineEnds, line_ends
-from mic_mail.mime.meter import UUENCODE, Meter, UuMeter, meter_for
+from mic_mail.mime.attachment_size import UUENCODE, Meter, UuMeter, meter_for
+from mic_mail.mime.line_endings import LineEnds, line_ends
 from mic_mail.mime.structure import IDENTITY, Part, Scan, read_header
 
 WINDOW = 65_536

@@ -15,10 +15,10 @@ from datetime import datetime
 from mic_mail.i18n.spoken import unaccented
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.compose import Attachment, rfc_date
+from mic_mail.mime.dsn_mdn import Action
+from mic_mail.mime.line_endings import has_bare
 from mic_mail.mime.line_limits import check_lines
-from mic_mail.mime.lineends import has_bare
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.mime.reports import Action
 from mic_mail.mime.xtext import decode_xtext
 
 LONGEST_DIAGNOSTIC = 800

@@ -21,7 +21,7 @@ from enum import StrEnum
 from typing import cast
 
 from mic_mail.errors import in_ascii
-from mic_mail.mime.stuffing import Stuffing
+from mic_mail.mime.dot_stuffing import Stuffing
 from mic_mail.outbound import commands, signin
 from mic_mail.outbound.assurance import IN_THE_OPEN, By, Secured
 from mic_mail.outbound.commands import NOTHING, Addressee, CannotSend, Offer, Sending

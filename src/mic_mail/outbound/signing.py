@@ -19,7 +19,7 @@ from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime import dkim
-from mic_mail.mime.mailboxes import Ambiguous, read_mailboxes
+from mic_mail.mime.strict_addresses import Ambiguous, read_mailboxes
 from mic_mail.outbound.dkimkeys import Key, KeyFolder, KeyUnusable, Private, State, signature
 from mic_mail.outbound.queue import Entry
 

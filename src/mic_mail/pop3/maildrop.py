@@ -10,7 +10,7 @@ Functions that take an `Account` block and run in a lane; each call of `pull` co
 from typing import Protocol
 
 from mic_mail.errors import Refused, Text, Trouble
-from mic_mail.mime.stuffing import END, Stuffing
+from mic_mail.mime.dot_stuffing import END, Stuffing
 from mic_mail.pop3.top import Top
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.reader import MessageFile

@@ -16,7 +16,7 @@ from io import FileIO
 from sqlalchemy import bindparam, select
 
 from mic_mail.clock import within_calendar
-from mic_mail.mime.render import Answers, answers
+from mic_mail.mime.imap_structure import Answers, answers
 from mic_mail.mime.scanner import Scanner
 from mic_mail.storage import schema, seen
 from mic_mail.storage.expunge import add_refs

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from mic_mail.mime.render import Answers
+from mic_mail.mime.imap_structure import Answers
 from mic_mail.storage import reader, readers, seen
 from mic_mail.storage.maildir import beginning_of
 from mic_mail.storage.section import writing

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sqlalchemy import bindparam, insert, select
 
-from mic_mail.mime import ordering
+from mic_mail.mime import sort_keys
 from mic_mail.mime.scanner import MAX_HEADER
 from mic_mail.storage import schema
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
@@ -78,7 +78,7 @@ def orderings(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered
 
 def _make(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
     return [
-        ordered(uid, sent_at, received_us, ordering.ordering(header or _long_header(store, folder_id, uid)))
+        ordered(uid, sent_at, received_us, sort_keys.ordering(header or _long_header(store, folder_id, uid)))
         for uid, header, sent_at, received_us in rows(store, folder_id, uids, ("uid", "header", "sent_at", "internaldate_us"))
     ]
 
@@ -91,7 +91,7 @@ def ordered(uid: int, sent_at: int | None, received_us: int, value: bytes) -> Or
 
 def value_of(header: bytes | None, octets: bytes) -> bytes:
     """The value of a message that was read, of which the index has this header: none of one that is too long for it."""
-    return ordering.ordering(header or octets[:MAX_HEADER])
+    return sort_keys.ordering(header or octets[:MAX_HEADER])
 
 
 def _long_header(store: Store, folder_id: int, uid: int) -> bytes:

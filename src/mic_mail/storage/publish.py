@@ -38,7 +38,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import bindparam, insert, select
 
-from mic_mail.mime.render import Answers
+from mic_mail.mime.imap_structure import Answers
 from mic_mail.storage import schema, seen
 from mic_mail.storage.errors import OverQuota
 from mic_mail.storage.index import Statement

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
-from mic_mail.mime.render import Answers
+from mic_mail.mime.imap_structure import Answers
 
 ANSWERED = 1
 FLAGGED = 2

@@ -17,7 +17,7 @@ from mic_mail.errors import BadInput, MicMailError, Text
 from mic_mail.i18n.notices.catalogue import CATALOGUE, NAMES
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import plain
-from mic_mail.mime.reports import Action
+from mic_mail.mime.dsn_mdn import Action
 from mic_mail.outbound.quarantine import Reason
 from mic_mail.policy import anomalies, apppasswords, authority, facts, incidents, reclaiming, requests, roles, warnings
 from mic_mail.policy.markings import Place

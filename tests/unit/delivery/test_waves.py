@@ -15,7 +15,7 @@ import pytest
 from addresses import parsed
 from harness import MailServer
 from mic_mail.clock import ManualClock
-from mic_mail.mime.render import most_octets
+from mic_mail.mime.imap_structure import most_octets
 from mic_mail.services.transport import delivery, posting
 from mic_mail.services.transport.delivery import Delivering
 from mic_mail.services.transport.envelope import Recipient

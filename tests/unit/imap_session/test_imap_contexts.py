@@ -12,7 +12,7 @@ from conversing import Talk, open_store
 from memory import folder_in_memory
 from mic_mail.imap.selected.followed import MAX_CONTEXTS
 from mic_mail.imap.selected.shelf import Shelf
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Delivery
 

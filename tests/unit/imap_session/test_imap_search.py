@@ -7,7 +7,7 @@ import pytest
 
 from conversing import REF, Talk, open_store
 from mic_mail.imap.finding import hunt
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.types import Column, Delivery, TextTest
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from conversing import REF, Talk, open_store
 from memory import folder_in_memory
 from mic_mail.imap.selected.orders import sorted_in_runs
-from mic_mail.mime.basesubject import base_subject
+from mic_mail.mime.base_subject import base_subject
 from mic_mail.mime.collation import casemap
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.types import Delivery
 

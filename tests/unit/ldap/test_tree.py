@@ -12,7 +12,7 @@ from mic_mail.addressbook.entries import all_entries
 from mic_mail.ldap.columns import bits, members
 from mic_mail.ldap.filters import And, Approx, AtLeast, AtMost, Equal, Filter, Matches, Not, Or, Present, Substrings
 from mic_mail.ldap.tree import Place, Tree
-from mic_mail.mime.letters import Query, fold, words
+from mic_mail.mime.text_folding import Query, fold, words
 
 TREE = Tree(small_book())
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.mime.basesubject import base_subject
+from mic_mail.mime.base_subject import base_subject
 from mic_mail.mime.collation import MAX_KEY, casemap, sort_key
 
 LONG = 60 << 10

@@ -17,7 +17,7 @@ from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.compose import Attachment, Mailbox, bilingual, compose
 from mic_mail.mime.headers import fields
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 
 CENTRE = Mailbox("Trung tâm Thông tin", parsed("support@mic.gov.vn"))
 READER = Mailbox("Đỗ Văn Bê", parsed("dvbe@mic.gov.vn"))

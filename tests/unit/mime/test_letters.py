@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mic_mail.mime.letters import Query, fold, occurring, word_batches, words
+from mic_mail.mime.text_folding import Query, fold, occurring, word_batches, words
 
 LETTERS = "aăâbcdđeêghiklmnoôơpqrstuưvxyàáảãạằắẳẵặầấẩẫậèéẻẽẹềếểễệìíỉĩịòóỏõọồốổỗộờớởỡợùúủũụừứửữựỳýỷỹỵ"
 TEXTS = st.text(st.sampled_from(LETTERS + LETTERS.upper() + " \r\n\t\xa0\xad\u200b\u0301\u0323.,-đĐ가ñท้й字"), max_size=40)
@@ -105,6 +105,6 @@ def test_many_queries_are_found_as_by_their_words(text: str, values: list[str], 
     queries = [Query.of(value) for value in values]
     expected = [query.text in (folded if query.folded else plain) for query in queries]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mic_mail.mime.letters._BATCH", 7)
+        patch.setattr("mic_mail.mime.text_folding._BATCH", 7)
         assert occurring(queries, text) == expected
     assert occurring(queries, text) == expected

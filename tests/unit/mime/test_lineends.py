@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.mime.lineends import even_lines, has_bare, line_ends
+from mic_mail.mime.line_endings import even_lines, has_bare, line_ends
 
 PIECES = [b"\r", b"\n", b"\r\n", b"a", b"abc\r\n", b"\0", b"\xff", b"x" * 90 + b"\r\n", b"\r\n" * 1_200, b"y" * 2_500]
 OCTETS = st.lists(st.sampled_from(PIECES), max_size=20).map(b"".join)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mic_mail.mailbox_address import quoted_if_needed
 from mic_mail.mime.addresses import parse_addresses
-from mic_mail.mime.mailboxes import MAX_OCTETS, Ambiguous, addresses_in, read_mailboxes
+from mic_mail.mime.strict_addresses import MAX_OCTETS, Ambiguous, addresses_in, read_mailboxes
 
 BE = "dvbe@mic.gov.vn"
 READ = {

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from messages.hard import HARD, HEAD, HTML, IMAGE, PDF, PLAIN, crlf, lines_of_base64, multipart, part, uuencoded
 from messages.scans import cut_at, leaves, scan
-from mic_mail.mime import meter as meter_module
-from mic_mail.mime.meter import Base64Meter, UuMeter, meter_for
+from mic_mail.mime import attachment_size as meter_module
+from mic_mail.mime.attachment_size import Base64Meter, UuMeter, meter_for
 from mic_mail.mime.scanner import Scanner
 
 FILE = os.urandom(10_000)

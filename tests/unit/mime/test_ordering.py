@@ -3,7 +3,7 @@
 import pytest
 
 from mic_mail.mime.headers import fields
-from mic_mail.mime.ordering import ID_OCTETS, MAX_REFERENCES, NOTHING, Ordering, decode, keys, message_ids, ordering, thread_of
+from mic_mail.mime.sort_keys import ID_OCTETS, MAX_REFERENCES, NOTHING, Ordering, decode, keys, message_ids, ordering, thread_of
 
 
 def ordered(header: str) -> Ordering:

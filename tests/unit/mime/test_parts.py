@@ -6,7 +6,7 @@ from hypothesis import given
 from messages import strategies
 from messages.hard import HARD, HEAD, PDF, PLAIN, multipart, part
 from messages.scans import scan
-from mic_mail.mime.parts import Kind, Sections, encode
+from mic_mail.mime.part_table import Kind, Sections, encode
 
 INNER = b"Subject: inner\r\n" + multipart("in", PLAIN, PDF)
 TEXT_INNER = b"Subject: text\r\n" + PLAIN

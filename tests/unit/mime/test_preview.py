@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from messages import strategies
 from messages.hard import HARD, HEAD, HTML, PLAIN, SENTENCE, crlf, multipart, part
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 
 
 def preview(message: bytes) -> str:

@@ -12,7 +12,7 @@ from messages.answers import check
 from messages.hard import HARD, HEAD, PLAIN, crlf, multipart, part
 from messages.scans import cut_at
 from messages.structures import parse_value
-from mic_mail.mime.render import answers, answers_of
+from mic_mail.mime.imap_structure import answers, answers_of
 from mic_mail.mime.scanner import Scanner
 
 NIL = None

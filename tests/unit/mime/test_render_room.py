@@ -7,7 +7,7 @@ import pytest
 from growth import assert_linear
 from messages.answers import check
 from messages.structures import Value, parse_value
-from mic_mail.mime.render import BARE_PART_OCTETS, MOST_OCTETS, Answers, answers_of, most_octets
+from mic_mail.mime.imap_structure import BARE_PART_OCTETS, MOST_OCTETS, Answers, answers_of, most_octets
 from mic_mail.mime.scanner import MAX_PARTS
 
 HEAD = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"

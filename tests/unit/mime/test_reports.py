@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messages.reports import EXCHANGE, GMAIL, INTERNATIONAL, OUTLOOK, POSTFIX, REPORTS, THUNDERBIRD
-from mic_mail.mime.reports import MOST_RECIPIENTS, Action, DeliveryReport, DispositionReport, read_report
+from mic_mail.mime.dsn_mdn import MOST_RECIPIENTS, Action, DeliveryReport, DispositionReport, read_report
 
 SENT = "<42.7@mail.mic.gov.vn>"
 

@@ -11,7 +11,7 @@ from messages.hard import HARD, HEAD, PDF, PLAIN, crlf, multipart, part
 from messages.scans import cut_at, everything, leaves, scan
 from mic_mail.mime import scanner as limits
 from mic_mail.mime.encodings import decode
-from mic_mail.mime.render import answers
+from mic_mail.mime.imap_structure import answers
 from mic_mail.mime.scanner import Scanner, with_head
 
 

@@ -5,9 +5,9 @@ import quopri
 
 import pytest
 
-from mic_mail.mime.letters import Query
-from mic_mail.mime.render import answers_of
-from mic_mail.mime.searchtext import ZONES, Zone, pieces
+from mic_mail.mime.imap_structure import answers_of
+from mic_mail.mime.search_text import ZONES, Zone, pieces
+from mic_mail.mime.text_folding import Query
 
 TEXT = "Quyết định về hóa đơn điện tử"
 

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mic_mail.mime.words import _NOT_TEXT, _codec, compose_letters, decode_beginning, decode_octets, decode_text, encode_words
+from mic_mail.mime.encoded_words import (
+    _NOT_TEXT,
+    _codec,
+    compose_letters,
+    decode_beginning,
+    decode_octets,
+    decode_text,
+    encode_words,
+)
 
 NAME = "Đỗ Văn Bê"
 

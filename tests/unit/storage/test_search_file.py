@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from mic_mail.clock import ManualClock
-from mic_mail.mime.render import answers_of
-from mic_mail.mime.searchtext import Zone
+from mic_mail.mime.imap_structure import answers_of
+from mic_mail.mime.search_text import Zone
 from mic_mail.storage.mailstore import Account, Visited
 from mic_mail.storage.store import Store
 from mic_mail.storage.textindex import segment

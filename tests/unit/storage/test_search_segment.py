@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mic_mail.mime.letters import Query
-from mic_mail.mime.searchtext import Zone
+from mic_mail.mime.search_text import Zone
+from mic_mail.mime.text_folding import Query
 from mic_mail.storage.textindex import segment
 from mic_mail.storage.textindex.segment import (
     Document,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.clock import ManualClock
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage import reader
 from mic_mail.storage.errors import FolderExists, NameNotAllowed, NoSuchFolder, NoSuchMessage, NotPermitted, OverQuota, TooMany
 from mic_mail.storage.mailstore import Account

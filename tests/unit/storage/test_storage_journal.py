@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from memory import folder_in_memory
 from mic_mail.clock import ManualClock
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage import filesystems, journal, replay
 from mic_mail.storage import publish as publishing
 from mic_mail.storage.errors import Busy, DiskFull, Unavailable

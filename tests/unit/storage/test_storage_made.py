@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, Delivery, FlagOperation, FolderView, Made
 from storage_model import REF, Root, deliver, message

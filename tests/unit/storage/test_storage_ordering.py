@@ -9,8 +9,8 @@ import pytest
 
 from conversing import REF, open_store
 from mic_mail.clock import ManualClock
-from mic_mail.mime.ordering import decode
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
+from mic_mail.mime.sort_keys import decode
 from mic_mail.storage import ordering
 from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.types import Delivery

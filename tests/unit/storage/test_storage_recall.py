@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.imap.selected.view import claim_recent
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage import made
 from mic_mail.storage.errors import OverQuota
 from mic_mail.storage.mailstore import Account, MailStore

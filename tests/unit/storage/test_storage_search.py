@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from memory import folder_in_memory
 from mic_mail.clock import ManualClock
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.mailstore import Account, Visited
 from mic_mail.storage.ordering import Ordered
 from mic_mail.storage.textsearch import filling

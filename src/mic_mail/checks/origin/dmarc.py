@@ -16,7 +16,7 @@ from mic_mail.checks.origin.domains import organizational
 from mic_mail.checks.origin.signatures import Dkim
 from mic_mail.checks.origin.spf import Spf, SpfResult
 from mic_mail.domain_name import NotAName, to_ascii
-from mic_mail.mime.mailboxes import Ambiguous, read_mailboxes
+from mic_mail.mime.strict_addresses import Ambiguous, read_mailboxes
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 
 SECONDS = 20.0

@@ -25,7 +25,7 @@ from mic_mail.imap.mailboxes import folders
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import allowed_flags
 from mic_mail.imap.replies import Reply, refusal, refuse
-from mic_mail.mime.render import Answers, answers, answers_of
+from mic_mail.mime.imap_structure import Answers, answers, answers_of
 from mic_mail.mime.scanner import Scanner
 from mic_mail.storage.errors import NoSuchFolder, OverQuota
 from mic_mail.storage.mailstore import Account

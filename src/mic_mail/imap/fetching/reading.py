@@ -17,7 +17,7 @@ from mic_mail.imap.grammar.fetchitems import Binary, Section
 from mic_mail.imap.numbering import ranges
 from mic_mail.imap.selected.shelf import AnswerShelf
 from mic_mail.imap.selected.view import View
-from mic_mail.mime.render import most_octets
+from mic_mail.mime.imap_structure import most_octets
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Column

@@ -15,7 +15,7 @@ from mic_mail.imap.actions import SLICE_OCTETS
 from mic_mail.imap.grammar.fetchitems import Binary, BinarySize, Section, Text
 from mic_mail.mime.encodings import Decoder
 from mic_mail.mime.headers import cut, whole
-from mic_mail.mime.parts import Kind, Sections
+from mic_mail.mime.part_table import Kind, Sections
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.reader import MessageFile

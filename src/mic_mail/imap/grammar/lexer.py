@@ -17,7 +17,7 @@ from unicodedata import category
 
 from mic_mail.imap.grammar.mutf7 import decode_leniently
 from mic_mail.imap.grammar.sequence import MAX_NUMBER, Partial, SequenceError, SequenceSet, parse_set
-from mic_mail.mime.words import compose_letters
+from mic_mail.mime.encoded_words import compose_letters
 from mic_mail.storage.types import DELIMITER, INBOX, is_inbox
 
 MAX_NUMBER64 = (1 << 63) - 1

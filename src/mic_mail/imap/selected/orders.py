@@ -19,8 +19,8 @@ from typing import Any
 
 from mic_mail.imap.grammar.searchcommands import Criterion, SortKey, ThreadAlgorithm
 from mic_mail.imap.selected.view import View
-from mic_mail.mime import ordering
-from mic_mail.mime.ordering import NOTHING
+from mic_mail.mime import sort_keys
+from mic_mail.mime.sort_keys import NOTHING
 from mic_mail.storage.ordering import Ordered
 
 SHELF_OCTETS = 64 << 20
@@ -178,7 +178,7 @@ class FolderOrder:
             case SortKey.ARRIVAL:
                 return self._received
             case _:
-                return ordering.keys(self._values, _PLACES[key])
+                return sort_keys.keys(self._values, _PLACES[key])
 
     def order(self, criteria: tuple[Criterion, ...], sizes: Sequence[int]) -> array[int]:
         """All positions, sorted."""
@@ -197,9 +197,9 @@ class FolderOrder:
             return order.tolist()
         return list(compress(order, map(_mask(found, len(order)).__getitem__, order)))
 
-    def details(self, positions: Iterable[int]) -> list[ordering.Ordering]:
+    def details(self, positions: Iterable[int]) -> list[sort_keys.Ordering]:
         """Everything that is known of these messages."""
-        return [ordering.decode(self._values[at]) for at in positions]
+        return [sort_keys.decode(self._values[at]) for at in positions]
 
 
 def sort(positions: Sequence[int], columns: Sequence[tuple[Sequence[int] | Sequence[bytes], bool]]) -> list[int]:

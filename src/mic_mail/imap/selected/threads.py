@@ -8,7 +8,7 @@ REFERENCES pauses as it goes, so that a large mailbox is threaded in slices.
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
-from mic_mail.mime.ordering import ID_OCTETS
+from mic_mail.mime.sort_keys import ID_OCTETS
 
 SLICE_MESSAGES = 2000
 

@@ -20,7 +20,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.compose import Attachment, Mailbox, compose
-from mic_mail.mime.render import Answers, answers_of
+from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.policy.authority import Part
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.eligibility import Employment

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
-from mic_mail.mime.render import Answers, answers, answers_of
+from mic_mail.mime.imap_structure import Answers, answers, answers_of
 from mic_mail.mime.scanner import Scanner
 from mic_mail.services.importing.source import Chunks
 from mic_mail.storage.mailstore import Account

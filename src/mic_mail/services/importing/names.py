@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
-from mic_mail.mime.letters import fold, words
+from mic_mail.mime.text_folding import fold, words
 from mic_mail.storage.errors import NameNotAllowed
 from mic_mail.storage.foldernames import canonical
 from mic_mail.storage.types import DEFAULT_FOLDERS, DELIMITER, INBOX

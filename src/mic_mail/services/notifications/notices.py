@@ -29,7 +29,7 @@ from mic_mail.i18n.notices.notice import Letter
 from mic_mail.ids import trace_id
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.compose import Attachment, Mailbox, bilingual, compose
-from mic_mail.mime.render import answers_of
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import INBOX, AccountRef, Delivery, Published

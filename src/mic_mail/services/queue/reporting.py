@@ -22,7 +22,7 @@ from mic_mail.i18n.notices.sending import Word
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.compose import Mailbox
-from mic_mail.mime.reports import Action
+from mic_mail.mime.dsn_mdn import Action
 from mic_mail.outbound import dsn
 from mic_mail.outbound.progress import NOBODY, Said, Standing
 from mic_mail.outbound.queue import Entry

@@ -13,7 +13,7 @@ from mic_mail.i18n.notices.notice import Letter
 from mic_mail.mailbox_address import ReversePath
 from mic_mail.mime import headers
 from mic_mail.mime.compose import Mailbox
-from mic_mail.mime.words import decode_text
+from mic_mail.mime.encoded_words import decode_text
 from mic_mail.outbound import dsn
 from mic_mail.outbound.transaction import Transaction
 from mic_mail.policy.addresses import candidates

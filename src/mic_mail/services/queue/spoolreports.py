@@ -28,7 +28,7 @@ from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import NULL_PATH, MailboxAddress, ReversePath
 from mic_mail.mime.compose import Mailbox
-from mic_mail.mime.reports import MOST_OCTETS, Action, DeliveryReport, read_report
+from mic_mail.mime.dsn_mdn import MOST_OCTETS, Action, DeliveryReport, read_report
 from mic_mail.outbound import dsn
 from mic_mail.outbound.owed import Owed, name_of
 from mic_mail.outbound.queue import Envelope, Queue, Recipient

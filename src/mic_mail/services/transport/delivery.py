@@ -16,7 +16,7 @@ from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
 from mic_mail.log.failures import described, failure
 from mic_mail.log.maillog import MailLog, stamp
-from mic_mail.mime.render import Answers, answers, most_octets
+from mic_mail.mime.imap_structure import Answers, answers, most_octets
 from mic_mail.mime.scanner import Scanner
 from mic_mail.outbound.spool import ELSEWHERE, Slip, Target
 from mic_mail.outbound.spool import Entry as SpoolEntry

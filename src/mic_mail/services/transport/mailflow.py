@@ -17,8 +17,8 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
+from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.mime.render import Answers, answers_of
 from mic_mail.outbound.files import SpoolFull
 from mic_mail.outbound.queue import Queue
 from mic_mail.outbound.spool import Draft, Scratch, Spool

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import ReversePath
-from mic_mail.mime.render import Answers, answers_of
+from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.services.transport.envelope import Recipient
 from mic_mail.services.transport.filing import Arrival, Placement, place
 from mic_mail.storage.errors import Busy, NoSuchFolder, OverQuota

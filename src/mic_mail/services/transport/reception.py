@@ -19,9 +19,9 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from mic_mail.mime.imap_structure import Answers, answers
+from mic_mail.mime.line_endings import has_bare
 from mic_mail.mime.line_limits import LineCheck
-from mic_mail.mime.lineends import has_bare
-from mic_mail.mime.render import Answers, answers
 from mic_mail.mime.scanner import Scanner, with_head
 from mic_mail.mime.structure import Scan
 from mic_mail.process.lanes import Lanes

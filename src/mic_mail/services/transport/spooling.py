@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.log.maillog import MailLog, stamp
-from mic_mail.mime.render import Answers
+from mic_mail.mime.imap_structure import Answers
 from mic_mail.outbound.queue import Envelope as QueueEnvelope
 from mic_mail.outbound.queue import Queue, Recipient
 from mic_mail.outbound.spool import ELSEWHERE, Draft, Entry, Slip, Spool, Target

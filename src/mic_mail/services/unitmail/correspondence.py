@@ -14,8 +14,8 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.log.query import Fields, Query
 from mic_mail.log.searching import Search
-from mic_mail.mime.reports import MOST_OCTETS, Action, DeliveryReport, DispositionReport, read_report
-from mic_mail.mime.words import decode_text
+from mic_mail.mime.dsn_mdn import MOST_OCTETS, Action, DeliveryReport, DispositionReport, read_report
+from mic_mail.mime.encoded_words import decode_text
 from mic_mail.policy import authority, correspondence
 from mic_mail.policy.calendar import add_days, start_of
 from mic_mail.policy.correspondence import Fate, Handover, Heard, Line, Reported, Submission, Word

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.i18n.notices import unitmail
-from mic_mail.mime.words import decode_text
+from mic_mail.mime.encoded_words import decode_text
 from mic_mail.policy import passedon as rules
 from mic_mail.policy.names import excerpt
 from mic_mail.policy.passedon import Arrival, Mark

@@ -13,7 +13,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.i18n.notices import duties
-from mic_mail.mime.words import decode_text
+from mic_mail.mime.encoded_words import decode_text
 from mic_mail.policy import authority, replies
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.names import excerpt

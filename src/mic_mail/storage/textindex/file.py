@@ -41,7 +41,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 
 from mic_mail.clock import Clock
-from mic_mail.mime.searchtext import ZONES, Zone
+from mic_mail.mime.search_text import ZONES, Zone
 from mic_mail.storage.index import SQLITE_ERRORS, Index, Statement, is_damage
 from mic_mail.storage.textindex.segment import Packed
 

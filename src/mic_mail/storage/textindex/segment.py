@@ -25,8 +25,8 @@ from itertools import accumulate, pairwise, product
 from math import prod
 from struct import Struct
 
-from mic_mail.mime.letters import Query, fold, word_batches
-from mic_mail.mime.searchtext import ZONES, Zone
+from mic_mail.mime.search_text import ZONES, Zone
+from mic_mail.mime.text_folding import Query, fold, word_batches
 
 MAX_WORDS = 500_000
 """Of one document: a message with more is no letter, and is read anew for each question. Of different ones in all its documents

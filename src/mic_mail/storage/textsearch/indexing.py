@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from sqlalchemy import bindparam, select
 
-from mic_mail.mime.searchtext import pieces
+from mic_mail.mime.search_text import pieces
 from mic_mail.storage import schema
 from mic_mail.storage.index import PRIMARY, Statement, among, translated, uid_list
 from mic_mail.storage.ordering import value_of

@@ -14,8 +14,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mic_mail.mime.letters import Query
-from mic_mail.mime.searchtext import FIELD_ZONES, Zone
+from mic_mail.mime.search_text import FIELD_ZONES, Zone
+from mic_mail.mime.text_folding import Query
 from mic_mail.storage.aligned import aligned
 from mic_mail.storage.index import translated
 from mic_mail.storage.reader import rows

@@ -1,8 +1,8 @@
 """SEARCH over text by reading the messages: the scan that is always right (RFC 9051 §6.4.4), and what it leaves behind.
 
-What counts as text says mime/searchtext.py, what counts as equal mime/letters.py: exact substrings, in order and adjacent, at
-any length, without case; a value without diacritics finds text with and without them, one with any finds only its like.
-`search.sqlite` answers the same questions without reading a message (lookup.py); this here reads what that does not know,
+What counts as text says mime/search_text.py, what counts as equal mime/text_folding.py: exact substrings, in order and
+adjacent, at any length, without case; a value without diacritics finds text with and without them, one with any finds only its
+like. `search.sqlite` answers the same questions without reading a message (lookup.py); this here reads what that does not know,
 and what was read for BODY or TEXT is left there, so that the second search is quick.
 """
 
@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 
 from mic_mail.errors import MicMailError
 from mic_mail.mime.headers import fields
-from mic_mail.mime.letters import Query, occurring
-from mic_mail.mime.parts import Sections
-from mic_mail.mime.searchtext import Zone, field_texts, pieces
+from mic_mail.mime.part_table import Sections
+from mic_mail.mime.search_text import Zone, field_texts, pieces
+from mic_mail.mime.text_folding import Query, occurring
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.ordering import value_of
 from mic_mail.storage.reader import open_message, rows

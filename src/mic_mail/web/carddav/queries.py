@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mic_mail.addressbook.cards import Card, Kind, Ministry, Person
-from mic_mail.mime.letters import Query, fold, words
+from mic_mail.mime.text_folding import Query, fold, words
 from mic_mail.web.carddav.xml import CARD, BadXml, Element
 
 COLLATIONS = ("default", "i;unicode-casemap", "i;ascii-casemap")

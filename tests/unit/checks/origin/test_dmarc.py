@@ -24,7 +24,7 @@ from mic_mail.checks.origin.dmarc import (
 from mic_mail.checks.origin.domains import organizational
 from mic_mail.checks.origin.signatures import Dkim
 from mic_mail.checks.origin.spf import Identity, Spf, SpfResult
-from mic_mail.mime.mailboxes import Mailbox, read_mailboxes
+from mic_mail.mime.strict_addresses import Mailbox, read_mailboxes
 from mic_mail.net.dns import Resolver
 
 ZONE = {

@@ -10,7 +10,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime import headers
-from mic_mail.mime.words import decode_text
+from mic_mail.mime.encoded_words import decode_text
 from mic_mail.outbound.quarantine import Quarantine, Reason, Record, State
 from mic_mail.outbound.spool import Slip
 from mic_mail.policy.names import excerpt

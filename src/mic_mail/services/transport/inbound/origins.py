@@ -23,9 +23,9 @@ from mic_mail.config.model import Config
 from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.addresses import parse_addresses
+from mic_mail.mime.encoded_words import decode_text
 from mic_mail.mime.headers import canonical, strip_comments, unfold, written_fields
-from mic_mail.mime.mailboxes import MAX_OCTETS, Ambiguous, Mailbox, addresses_in, as_seen, read_mailboxes
-from mic_mail.mime.words import decode_text
+from mic_mail.mime.strict_addresses import MAX_OCTETS, Ambiguous, Mailbox, addresses_in, as_seen, read_mailboxes
 from mic_mail.process.lanes import Lane
 from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
 from mic_mail.services.transport.inbound.enquiries import Enquiry

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from mic_mail.mime import headers
 from mic_mail.mime.addresses import Address, first_address
-from mic_mail.mime.basesubject import base_subject
+from mic_mail.mime.base_subject import base_subject
 from mic_mail.mime.collation import digest, sort_key
+from mic_mail.mime.encoded_words import decode_text
 from mic_mail.mime.headers import unfold, unquote
-from mic_mail.mime.words import decode_text
 
 ID_OCTETS = 8
 MAX_REFERENCES = 128

@@ -14,7 +14,7 @@ import re
 import pybase64
 
 from mic_mail.mime.encodings import BASE64, Base64, QuotedPrintable
-from mic_mail.mime.lineends import LineEnds, even_lines
+from mic_mail.mime.line_endings import LineEnds, even_lines
 
 _PADDING = b"="[0]
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mic_mail.mime.words import compose_letters, decompose_letters
+from mic_mail.mime.encoded_words import compose_letters, decompose_letters
 
 _NOTHING = dict.fromkeys([0xAD, 0x34F, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), 0xFEFF])
 _HAS_NOTHING = re.compile(f"[{''.join(map(chr, _NOTHING))}]")

@@ -14,8 +14,8 @@ import unicodedata
 from dataclasses import dataclass
 
 from mic_mail.mailbox_address import quoted_if_needed
+from mic_mail.mime.encoded_words import decode_text
 from mic_mail.mime.headers import unfold
-from mic_mail.mime.words import decode_text
 
 MAX_OCTETS = 8_192
 """Of a field; sixteen authors with long names take a third of it."""

@@ -17,11 +17,11 @@ from typing import Literal, get_args
 from urllib.parse import unquote_to_bytes
 
 from mic_mail.mime.addresses import parse_addresses
+from mic_mail.mime.encoded_words import decode_octets, decode_text
 from mic_mail.mime.encodings import decode
 from mic_mail.mime.headers import fields, parse_parameters, unfold
 from mic_mail.mime.html import declared_charset, visible_text
-from mic_mail.mime.parts import LEAF, Section, Sections
-from mic_mail.mime.words import decode_octets, decode_text
+from mic_mail.mime.part_table import LEAF, Section, Sections
 
 FieldZone = Literal["subject", "from", "to", "cc", "bcc"]
 Zone = Literal["subject", "from", "to", "cc", "bcc", "header", "body"]

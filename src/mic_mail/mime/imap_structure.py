@@ -18,13 +18,13 @@ from unicodedata import normalize
 
 from mic_mail.mime.addresses import Address, parse_addresses
 from mic_mail.mime.dates import parse_date
+from mic_mail.mime.encoded_words import decode_octets, decode_text, encode_words
 from mic_mail.mime.headers import percent_encode, unfold
-from mic_mail.mime.ordering import thread_of
-from mic_mail.mime.parts import encode
+from mic_mail.mime.part_table import encode
 from mic_mail.mime.preview import preview
 from mic_mail.mime.scanner import Scanner
+from mic_mail.mime.sort_keys import thread_of
 from mic_mail.mime.structure import Parameters, Part, Scan
-from mic_mail.mime.words import decode_octets, decode_text, encode_words
 
 MOST_OCTETS = 1 << 20
 """Of all that a message's headers say in its answers, beyond the bare parts: a list of 4,000 recipients, twice."""
