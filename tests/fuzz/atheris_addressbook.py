@@ -35,8 +35,8 @@ import plistlib
 
 from running import run
 
+from mic_mail.documents import csv_writer
 from mic_mail.i18n.language import Language
-from mic_mail.papers import plain
 
 MINISTRY = Ministry("Bộ Thông tin", "mic.gov.vn")
 ONCE = ("BEGIN", "VERSION", "UID", "PRODID", "FN", "END")
@@ -93,7 +93,7 @@ def fuzz_ldif(octets: bytes) -> None:
 
 def fuzz_table(octets: bytes) -> None:
     card = card_of(octets)
-    written = plain.write(table(Book.of(MINISTRY, [card]), Language.EN))
+    written = csv_writer.write(table(Book.of(MINISTRY, [card]), Language.EN))
     rows = list(csv.reader(io.StringIO(written.decode("utf-8-sig"), newline="")))
     assert len(rows) == 2, (octets, rows)
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in rows[1])

@@ -19,11 +19,11 @@ from unicodedata import normalize
 import atheris
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-with atheris.instrument_imports(include=["mic_mail.config", "mic_mail.papers.plain"]):
+with atheris.instrument_imports(include=["mic_mail.config", "mic_mail.documents.csv_writer"]):
     from mic_mail.config import document, load
     from mic_mail.config.load import ConfigErrors
-    from mic_mail.papers import plain, sheets
-    from mic_mail.papers.paper import Column, Sheet, Table, UnreadableSheet
+    from mic_mail.documents import csv_writer, xlsx
+    from mic_mail.documents.document import Column, Sheet, Table, UnreadableSheet
 
 from running import run
 
@@ -79,15 +79,15 @@ def fuzz_value(octets: bytes) -> None:
 def fuzz_csv(octets: bytes) -> None:
     octets = octets[:600]
     try:
-        sheet = plain.read(octets)
+        sheet = csv_writer.read(octets)
     except UnreadableSheet:
         return
     assert all(len(fields) == len(sheet.heading) for _, fields in sheet.rows)
     table = Table("x", [Column(f"c{n}") for n in range(len(sheet.heading))], [fields for _, fields in sheet.rows])
-    written = plain.write(table)
+    written = csv_writer.write(table)
     for row in csv.reader(io.StringIO(written.decode("utf-8-sig"), newline="")):
         assert not any(cell.startswith(RUN) for cell in row), (octets, row)
-    again = plain.read(written)
+    again = csv_writer.read(written)
     kept = [tuple(normalize("NFC", cell) for cell in fields) for _, fields in sheet.rows if any(fields)]
     if isinstance(again, Sheet) and not any(cell.startswith("'") or cell != cell.strip() for fields in kept for cell in fields):
         assert [fields for _, fields in again.rows] == kept, (octets, written)
@@ -95,7 +95,7 @@ def fuzz_csv(octets: bytes) -> None:
 
 def fuzz_xlsx(octets: bytes) -> None:
     try:
-        sheet = sheets.read(octets)
+        sheet = xlsx.read(octets)
     except UnreadableSheet:
         return
     assert all(len(fields) == len(sheet.heading) for _, fields in sheet.rows)
@@ -113,7 +113,7 @@ def packed() -> bytes:
     """A workbook as a unit sends it in."""
     from datetime import UTC, datetime
 
-    return sheets.form(Table("x", [Column("Họ tên"), Column("Đơn vị")], [("Bê", "CNTT")]), datetime(2026, 11, 26, tzinfo=UTC))
+    return xlsx.form(Table("x", [Column("Họ tên"), Column("Đơn vị")], [("Bê", "CNTT")]), datetime(2026, 11, 26, tzinfo=UTC))
 
 
 SEEDS: dict[Callable[[bytes], None], tuple[bytes, ...]] = {

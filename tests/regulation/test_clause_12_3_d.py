@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from mic_mail.clock import ManualClock, SystemClock
+from mic_mail.documents.document import Terms
 from mic_mail.errors import BadInput, Trouble
 from mic_mail.log.maillog import MailLog
-from mic_mail.papers.paper import Terms
 from mic_mail.policy.authority import Part
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind

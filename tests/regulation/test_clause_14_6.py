@@ -14,7 +14,7 @@ from pypdf import PdfReader
 from harness import config_for
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.directory.records import NotFound, UnitRecord
-from mic_mail.papers import pdf, sheets
+from mic_mail.documents import pdf, xlsx
 from mic_mail.policy.calendar import add_months
 from mic_mail.policy.census import (
     Census,
@@ -199,7 +199,7 @@ def test_half_a_year_on_paper(ministry: Ministry) -> None:
         assert words_there in text
     assert paper.issuer == (ministry.config.regulation.ministry, ministry.unit.name), "the unit signs it"
     assert "đã thu hồi" not in text
-    book = load_workbook(io.BytesIO(sheets.write(paper)))
+    book = load_workbook(io.BytesIO(xlsx.write(paper)))
     assert [sheet.title for sheet in book][1:] == [
         "II. Hộp thư của đơn vị và nhóm",
         "III. Thay đổi so với kỳ trước",

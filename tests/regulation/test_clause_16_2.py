@@ -18,11 +18,11 @@ from pypdf import PdfReader
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.config.document import write
+from mic_mail.documents import pdf
+from mic_mail.documents.document import Table
 from mic_mail.errors import BadInput
 from mic_mail.log.counting import Traffic, count
 from mic_mail.log.maillog import MailLog
-from mic_mail.papers import pdf
-from mic_mail.papers.paper import Table
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.reports.usage import Span, Usage
 from population import PASSWORD

@@ -14,8 +14,8 @@ import pytest
 
 from mic_mail.directory.records import DoneBefore, MailboxRecord, UnitRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.papers import sheets
-from mic_mail.papers.paper import Column, Table
+from mic_mail.documents import xlsx
+from mic_mail.documents.document import Column, Table
 from mic_mail.policy.facts import REQUEST, Draft, FactKind, MailboxKind
 from mic_mail.services.requests.form import empty_form, is_form, read_table
 from regulation.test_clause_6_1_commands import furnish
@@ -373,7 +373,7 @@ def test_the_form_comes_back_as_it_was_sent(console: Console) -> None:
     }
     row = [filled.get(title.partition(" (")[0]) for title in heading]
     path = console.folder / "nghỉ.xlsx"
-    path.write_bytes(sheets.form(Table("Yêu cầu", [Column(title) for title in heading], [row]), made_at))
+    path.write_bytes(xlsx.form(Table("Yêu cầu", [Column(title) for title in heading], [row]), made_at))
     words = ("request", "import", str(path), "--unit", "CNTT", "--asked-by", HOA, "--channel", "letter")
     (entered,) = console.json(*words)
     shown = console.json("request", "show", str(entered["request_id"]))

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.directory.requests import ReadMail
-from mic_mail.papers import sheets
-from mic_mail.papers.paper import Column, Table
+from mic_mail.documents import xlsx
+from mic_mail.documents.document import Column, Table
 from mic_mail.policy.calendar import Year
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
@@ -53,7 +53,7 @@ def an_xlsx(*rows: tuple[str, ...]) -> bytes:
     cells = [
         [next((v for k, v in zip(HEADING, row, strict=True) if at[k] == n), "") for n in range(len(titles))] for row in rows
     ]
-    return sheets.form(Table("Yêu cầu", [Column(title) for title in titles], cells), NOW)
+    return xlsx.form(Table("Yêu cầu", [Column(title) for title in titles], cells), NOW)
 
 
 class Desk:

@@ -5,9 +5,9 @@ formula. The English headings are those that Outlook and Thunderbird know by the
 """
 
 from mic_mail.addressbook.cards import Book, Card, Kind, Person
+from mic_mail.documents.document import Column, Table
 from mic_mail.errors import Text
 from mic_mail.i18n.language import Language, in_language
-from mic_mail.papers.paper import Column, Table
 
 HEADINGS = (
     Text("Họ và tên", "E-mail Display Name"),

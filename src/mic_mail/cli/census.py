@@ -14,10 +14,10 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.paperfile import write_file
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import UnitRecord
+from mic_mail.documents import pdf, xlsx
+from mic_mail.documents.document import Paper
 from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
-from mic_mail.papers import pdf, sheets
-from mic_mail.papers.paper import Paper
 from mic_mail.policy import census as rules
 from mic_mail.policy.addresses import AddressRefused, unit_local_part
 from mic_mail.policy.census import Line, Standing
@@ -192,7 +192,7 @@ def _censuses(here: Frame) -> Censuses:
 def _write(here: Frame, folder: Path, name: str, paper: Paper) -> list[Path]:
     return [
         write_file(here, folder / f"{name}.{kind}", octets(paper))
-        for kind, octets in (("pdf", pdf.write), ("xlsx", sheets.write))
+        for kind, octets in (("pdf", pdf.write), ("xlsx", xlsx.write))
     ]
 
 

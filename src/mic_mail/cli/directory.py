@@ -19,9 +19,9 @@ from mic_mail.cli.output import Column, say
 from mic_mail.cli.paperfile import write_file
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import UnitRecord
+from mic_mail.documents import csv_writer
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.plurals import counted
-from mic_mail.papers import plain
 from mic_mail.policy.roles import Right, units_below
 from mic_mail.services.mailboxes.addressbook import make_book
 from mic_mail.services.mailboxes.credentials import Origin
@@ -132,7 +132,7 @@ def _written(book: Book, form: Format) -> bytes:
         case Format.LDIF:
             return ldif.write(book)
         case Format.CSV:
-            return plain.write(table.table(book, output.language()))
+            return csv_writer.write(table.table(book, output.language()))
         case _:
             version = vcard.Version.V3 if form is Format.VCARD3 else vcard.Version.V4
             return vcard.write(book.for_people(), book.ministry, version)

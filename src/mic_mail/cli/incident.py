@@ -19,10 +19,10 @@ from mic_mail.cli.paperfile import check_kind, must_be_a_place_for_files, write_
 from mic_mail.cli.record import on_record
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.directory.records import UnitRecord
+from mic_mail.documents import pdf
 from mic_mail.errors import BadInput, Text
 from mic_mail.log.exporting import export as write_export
 from mic_mail.log.searching import Search
-from mic_mail.papers import pdf
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.incidents import KINDS, SEVERITIES, STATES, Change, Incident, Kind, Severity, State, Told
 from mic_mail.policy.requests import CHANNELS, Channel

@@ -15,10 +15,10 @@ from secrets import token_hex
 
 from mic_mail.cli import output
 from mic_mail.cli.frame import Frame
+from mic_mail.documents import csv_writer, html, pdf, xlsx
+from mic_mail.documents.document import Paper
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason
-from mic_mail.papers import html, pdf, plain, sheets
-from mic_mail.papers.paper import Paper
 
 KINDS = (".pdf", ".xlsx", ".html", ".csv")
 
@@ -140,12 +140,12 @@ def write_paper(here: Frame, path: Path, paper: Paper) -> list[Path]:
         case ".pdf":
             return [write_file(here, path, pdf.write(paper))]
         case ".xlsx":
-            return [write_file(here, path, sheets.write(paper))]
+            return [write_file(here, path, xlsx.write(paper))]
         case ".html":
             return [write_file(here, path, html.write(paper))]
         case _:
             return [
-                write_file(here, path.with_name(f"{path.stem}-{number}{path.suffix}"), plain.write(table))
+                write_file(here, path.with_name(f"{path.stem}-{number}{path.suffix}"), csv_writer.write(table))
                 for number, table in enumerate(paper.tables, 1)
             ]
 

@@ -18,8 +18,8 @@ from mic_mail.cli.paperfile import check_kind, tell_written, write_paper
 from mic_mail.cli.record import on_record
 from mic_mail.cli.unitchoice import PaperOption, is_in_use
 from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.documents import document as papers
 from mic_mail.errors import BadInput, Text
-from mic_mail.papers import paper as papers
 from mic_mail.policy import replies as rules
 from mic_mail.policy.reclaiming import must_be_there
 from mic_mail.policy.roles import Right

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from openpyxl import Workbook, load_workbook
 from pypdf import PdfReader
 
-from mic_mail.papers import html, pdf, plain, sheets
-from mic_mail.papers.paper import Column, Paper, Signature, Table, Terms, UnreadableSheet, day_of, shown
+from mic_mail.documents import csv_writer, html, pdf, xlsx
+from mic_mail.documents.document import Column, Paper, Signature, Table, Terms, UnreadableSheet, day_of, shown
 
 AT = datetime(2026, 11, 26, 2, 5, tzinfo=UTC)
 HOSTILE = "=1+1 <b>đậm</b> #strong[x] $a$ \\ \"nháy\" 'đơn' & {{ 7*7 }}"
@@ -116,7 +116,7 @@ def test_html_runs_nothing() -> None:
 
 def test_a_workbook_keeps_numbers_and_days() -> None:
     """Numbers can be summed and days sorted; no text is a formula."""
-    book = load_workbook(io.BytesIO(sheets.write(paper_of(FOLDERS, Table("Thư mục", [Column("A")], [[HOSTILE]])))))
+    book = load_workbook(io.BytesIO(xlsx.write(paper_of(FOLDERS, Table("Thư mục", [Column("A")], [[HOSTILE]])))))
     assert book.sheetnames == ["Thư mục", "Thư mục 2"]
     rows = list(book["Thư mục"].iter_rows(values_only=True))
     assert ("INBOX", 1234, datetime(2026, 11, 2)) in rows
@@ -128,9 +128,9 @@ def test_a_workbook_keeps_numbers_and_days() -> None:
 
 def test_csv_is_harmless() -> None:
     """Formulas get an apostrophe, which reading takes away; numbers below nought stay numbers."""
-    written = plain.write(Table("", [Column("A"), Column("B")], [[HOSTILE, -5], ["-x", 2.5]]))
+    written = csv_writer.write(Table("", [Column("A"), Column("B")], [[HOSTILE, -5], ["-x", 2.5]]))
     assert written.startswith(b"\xef\xbb\xbfA,B\r\n\"'=1+1")
-    assert plain.read(written).rows == ((2, (HOSTILE, "-5")), (3, ("-x", "2.5")))
+    assert csv_writer.read(written).rows == ((2, (HOSTILE, "-5")), (3, ("-x", "2.5")))
 
 
 @pytest.mark.parametrize(
@@ -151,8 +151,8 @@ def test_csv_is_harmless() -> None:
 )
 def test_formulas_of_any_separator(text: str, written: str) -> None:
     """Of another region it splits at semicolons and lines, whatever is quoted: the apostrophe stands before the sign."""
-    assert plain.harmless(text) == written
-    ((_, (_, read)),) = plain.read(plain.write(Table("", [Column("A"), Column("B")], [["x", text]]))).rows
+    assert csv_writer.harmless(text) == written
+    ((_, (_, read)),) = csv_writer.read(csv_writer.write(Table("", [Column("A"), Column("B")], [["x", text]]))).rows
     assert read.strip() == text.strip()
 
 
@@ -161,7 +161,7 @@ def test_formulas_of_any_separator(text: str, written: str) -> None:
 )
 def test_ordinary_fields_stay(text: str) -> None:
     """As they are."""
-    assert plain.harmless(text) == text
+    assert csv_writer.harmless(text) == text
 
 
 def test_a_table_that_does_not_fit_is_a_mistake() -> None:
@@ -184,11 +184,11 @@ CELLS = st.text(st.sampled_from("'=+-@;\"\t\r\n ,x\u200b\uff1d"), max_size=8) | 
 @example("'\t=")
 def test_what_is_written_is_read(cell: str) -> None:
     """Any cell comes back, but for blanks at its ends, and no part of what is written can run."""
-    ((_, (_, read)),) = plain.read(plain.write(Table("", [Column("A"), Column("B")], [["x", cell + "x"]]))).rows
+    ((_, (_, read)),) = csv_writer.read(csv_writer.write(Table("", [Column("A"), Column("B")], [["x", cell + "x"]]))).rows
     assert read == shown(cell + "x").strip()
     assert not any(
         part.lstrip(' \u200b"').startswith(("=", "+", "-", "@", "\uff1d"))
-        for part in re.split("[;\t\r\n]", plain.harmless(cell))
+        for part in re.split("[;\t\r\n]", csv_writer.harmless(cell))
     )
 
 
@@ -202,20 +202,22 @@ def test_what_was_filled_in_is_read(rows: list[tuple[str, str]]) -> None:
     table = Table("Mẫu", [Column("Họ và tên"), Column("Đơn vị")], rows)
     tidy = [tuple(" ".join(normalize("NFC", field).split()) for field in row) for row in rows]
     wanted = [row for row in tidy if any(row)]
-    assert [row for _, row in sheets.read(sheets.form(table, AT)).rows] == wanted
-    read = [tuple(" ".join(field.split()) for field in row) for _, row in plain.read(plain.write(table)).rows]
+    assert [row for _, row in xlsx.read(xlsx.form(table, AT)).rows] == wanted
+    read = [tuple(" ".join(field.split()) for field in row) for _, row in csv_writer.read(csv_writer.write(table)).rows]
     assert [row for row in read if any(row)] == wanted
 
 
 def test_files_of_excel_in_vietnam() -> None:
     """Semicolons, a byte order mark, days as days, numbers as floats, empty rows and columns behind."""
-    assert plain.read("\ufeffHọ tên;Ngày\r\nĐỗ Văn Bê;24/11/2026\r\n;\r\n".encode()).rows == ((2, ("Đỗ Văn Bê", "24/11/2026")),)
+    assert csv_writer.read("\ufeffHọ tên;Ngày\r\nĐỗ Văn Bê;24/11/2026\r\n;\r\n".encode()).rows == (
+        (2, ("Đỗ Văn Bê", "24/11/2026")),
+    )
     book = Workbook()
     for row in ([], ["Số", "Ngày"], [5.0, datetime(2026, 11, 24)], [None, None], [1.5, datetime(2026, 11, 24, 8, 30)]):
         book.active.append(row)
     out = io.BytesIO()
     book.save(out)
-    assert sheets.read(out.getvalue()).rows == ((3, ("5", "24/11/2026")), (5, ("1.5", "24/11/2026 08:30")))
+    assert xlsx.read(out.getvalue()).rows == ((3, ("5", "24/11/2026")), (5, ("1.5", "24/11/2026 08:30")))
 
 
 def bomb() -> bytes:
@@ -231,7 +233,7 @@ def bomb() -> bytes:
 def test_other_files_are_no_workbooks(octets: bytes) -> None:
     """They are refused with a sentence, not an accident; a bomb before it is unpacked."""
     with pytest.raises(UnreadableSheet):
-        sheets.read(octets)
+        xlsx.read(octets)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +244,7 @@ def test_other_files_are_no_workbooks(octets: bytes) -> None:
 def test_other_files_are_no_csv(octets: bytes) -> None:
     """Nothing in them, not UTF-8, an open quotation, a row longer than the heading, too much."""
     with pytest.raises(UnreadableSheet):
-        plain.read(octets)
+        csv_writer.read(octets)
 
 
 @pytest.mark.parametrize(
@@ -257,14 +259,14 @@ def test_other_files_are_no_csv(octets: bytes) -> None:
 def test_a_workbook_of_nothing_but_tags_is_refused(part: str, around: str, content: str) -> None:
     """100 kB that unpack to 60 MB would take minutes and gigabytes; a form of a thousand rows is read."""
     table = Table("x", [Column(str(n)) for n in range(14)], [[f"ô {n} {row}" for n in range(14)] for row in range(1_000)])
-    form = sheets.form(table, AT)
-    assert len(sheets.read(form).rows) == 1_000
+    form = xlsx.form(table, AT)
+    assert len(xlsx.read(form).rows) == 1_000
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(form)) as given, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
         for name in dict.fromkeys((*given.namelist(), part)):
             made.writestr(name, given.read(name) if name != part else around % (content * 600_000))
     with pytest.raises(UnreadableSheet) as refused:
-        sheets.read(out.getvalue())
+        xlsx.read(out.getvalue())
     assert "too large" in refused.value.text.en
 
 
@@ -272,10 +274,10 @@ def test_a_workbook_of_nothing_but_tags_is_refused(part: str, around: str, conte
 @given(st.integers(0, 4_000), st.binary(max_size=40))
 def test_a_damaged_workbook_is_refused_or_read(at: int, junk: bytes) -> None:
     """Whatever is wrong with it."""
-    whole = sheets.form(FOLDERS, AT)
+    whole = xlsx.form(FOLDERS, AT)
     damaged = whole[:at] + junk + whole[at + len(junk) :]
     try:
-        sheets.read(damaged)
+        xlsx.read(damaged)
     except UnreadableSheet:
         pass
 

@@ -13,7 +13,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.papers.paper import Block, Cell, Column, Paper, Signature, Table, Terms
+from mic_mail.documents.document import Block, Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.policy import census as rules
 from mic_mail.policy.authority import serving
 from mic_mail.policy.calendar import ONE_DAY, local_day

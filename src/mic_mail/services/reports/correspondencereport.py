@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from mic_mail.config.model import Config
+from mic_mail.documents.document import Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.errors import Text
-from mic_mail.papers.paper import Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.policy.correspondence import CLAUSE, Fate, Line
 from mic_mail.policy.spans import Span
 from mic_mail.services.reports.papers import paper

@@ -11,8 +11,8 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.repository import Directory
+from mic_mail.documents.document import Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.errors import BadInput, Text
-from mic_mail.papers.paper import Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.policy import elsewhere as rules
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.elsewhere import Plan, Standing

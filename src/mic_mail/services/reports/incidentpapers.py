@@ -8,7 +8,7 @@ from datetime import datetime
 
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
-from mic_mail.papers.paper import Block, Cell, Column, Paper, Signature, Table, Terms
+from mic_mail.documents.document import Block, Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.policy import incidents as rules
 from mic_mail.policy.incidents import KINDS, SEVERITIES, STATES, Incident
 from mic_mail.policy.requests import CHANNELS

@@ -6,8 +6,8 @@ from itertools import groupby
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.model import Config
+from mic_mail.documents.document import Block, Cell, Column, Paper, Signature, Table
 from mic_mail.errors import Text
-from mic_mail.papers.paper import Block, Cell, Column, Paper, Signature, Table
 from mic_mail.policy import openings
 from mic_mail.policy.openings import Opening, Shut, Verdict
 from mic_mail.policy.spans import Span

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
+from mic_mail.documents.document import Block, Paper, Signature
 from mic_mail.i18n.citations import clause
-from mic_mail.papers.paper import Block, Paper, Signature
 
 
 def paper(

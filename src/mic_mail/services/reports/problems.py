@@ -14,7 +14,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.papers.paper import Cell, Column, Paper, Signature, Table, Terms
+from mic_mail.documents.document import Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.policy.requests import CHANNELS, KINDS, PENDING, STATES, Item, Kind, State
 from mic_mail.policy.spans import Span
 from mic_mail.services.reports.papers import paper

@@ -14,11 +14,11 @@ from mic_mail.clock import HO_CHI_MINH, Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
+from mic_mail.documents import csv_writer, xlsx
+from mic_mail.documents.document import Column, Sheet, Table, UnreadableSheet
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.keywords import normalized
-from mic_mail.papers import plain, sheets
-from mic_mail.papers.paper import Column, Sheet, Table, UnreadableSheet
 from mic_mail.policy import incidents
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
@@ -109,12 +109,12 @@ def empty_form(made_at: datetime, *, as_csv: bool) -> bytes:
     """The form to be filled in: a heading, with what may stand below it in brackets."""
     titles = (f"{HEADINGS[key].vi} ({_HINTS[key]})" if key in _HINTS else HEADINGS[key].vi for key in IN_THE_FORM)
     table = Table("Yêu cầu", [Column(title) for title in titles], [])
-    return plain.write(table) if as_csv else sheets.form(table, made_at)
+    return csv_writer.write(table) if as_csv else xlsx.form(table, made_at)
 
 
 def read_table(octets: bytes) -> Sheet:
     """XLSX, or else CSV: by the first octets, whatever the file is called. `UnreadableSheet`."""
-    return sheets.read(octets) if octets.startswith(b"PK") else plain.read(octets)
+    return xlsx.read(octets) if octets.startswith(b"PK") else csv_writer.read(octets)
 
 
 def is_form(sheet: Sheet) -> bool:

@@ -23,12 +23,12 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.requests import ReadMail
 from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.documents.document import Sheet, UnreadableSheet
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime import encodings, headers
 from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.structure import Part
-from mic_mail.papers.paper import Sheet, UnreadableSheet
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.requests import Channel

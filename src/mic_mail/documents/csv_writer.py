@@ -11,8 +11,8 @@ import io
 import re
 from collections.abc import Iterator
 
+from mic_mail.documents.document import Cell, Sheet, Table, UnreadableSheet, shown
 from mic_mail.errors import Text
-from mic_mail.papers.paper import Cell, Sheet, Table, UnreadableSheet, shown
 
 MOST_ROWS = 20_000
 MOST_OCTETS = 20 << 20

@@ -9,7 +9,7 @@ from datetime import UTC
 from functools import cache
 from importlib.resources import files
 
-from mic_mail.papers.paper import MOTTO, NATION, Block, Paper, Table, Terms, day_of, shown, told
+from mic_mail.documents.document import MOTTO, NATION, Block, Paper, Table, Terms, day_of, shown, told
 
 PREVIEW_PPI = 110
 
@@ -42,7 +42,7 @@ def pictures(paper: Paper) -> list[bytes]:
 
 @cache
 def _template() -> bytes:
-    return files("mic_mail.papers").joinpath("paper.typ").read_bytes()
+    return files("mic_mail.documents").joinpath("paper.typ").read_bytes()
 
 
 def _data(paper: Paper) -> str:

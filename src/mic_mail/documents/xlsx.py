@@ -14,9 +14,9 @@ from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
 from mic_mail.clock import HO_CHI_MINH
+from mic_mail.documents.csv_writer import MOST_OCTETS, MOST_ROWS, sheet_of
+from mic_mail.documents.document import Block, Cell, Paper, Sheet, Table, Terms, UnreadableSheet, shown
 from mic_mail.errors import Text
-from mic_mail.papers.paper import Block, Cell, Paper, Sheet, Table, Terms, UnreadableSheet, shown
-from mic_mail.papers.plain import MOST_OCTETS, MOST_ROWS, sheet_of
 
 if TYPE_CHECKING:
     from openpyxl import Workbook

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from mic_mail.papers.paper import MOTTO, NATION, Paper, Table, Terms, day_of, shown, told
+from mic_mail.documents.document import MOTTO, NATION, Paper, Table, Terms, day_of, shown, told
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -35,5 +35,5 @@ def write(paper: Paper) -> bytes:
 def _template() -> "Template":
     from jinja2 import Environment, StrictUndefined
 
-    source = files("mic_mail.papers").joinpath("paper.html").read_text("utf-8")
+    source = files("mic_mail.documents").joinpath("paper.html").read_text("utf-8")
     return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(source)
