@@ -34,7 +34,7 @@ from mic_mail.cli.record import on_record
 from mic_mail.cli.store import Addresses, account_of, chosen
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
-from mic_mail.i18n.system import reason as system_reason
+from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.outbound.quarantine import Quarantine
 from mic_mail.policy.reclaiming import archives
 from mic_mail.policy.roles import Right

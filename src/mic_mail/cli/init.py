@@ -32,7 +32,7 @@ from mic_mail.config.load import ConfigErrors, Mistake, load, parse
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, Trouble, in_ascii
-from mic_mail.i18n.system import reason as system_reason
+from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.names import tidy

@@ -10,7 +10,7 @@ from mic_mail.cli.act_names import ACTS, DETAILS, REFUSED
 from mic_mail.cli.log_codes import OF_ACTS, OF_EVENTS, SUBJECTS, YES_NO, Codes, in_words
 from mic_mail.cli.server_events import SERVER_EVENTS
 from mic_mail.errors import Text, in_ascii
-from mic_mail.i18n.citations import clause
+from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.dates import readable, size
 from mic_mail.log.checking import Finding, Wrong
 

@@ -30,11 +30,11 @@ from rich.table import Table
 from mic_mail.cli import prose
 from mic_mail.errors import MicMailError, Text, Trouble, as_written
 from mic_mail.i18n import dates
-from mic_mail.i18n.citations import clause
+from mic_mail.i18n.clause_names import clause
+from mic_mail.i18n.invisible_chars import UNSEEN
 from mic_mail.i18n.language import Language, in_language, language_of
+from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.i18n.spoken import unaccented
-from mic_mail.i18n.system import reason as system_reason
-from mic_mail.i18n.unseen import UNSEEN
 
 if TYPE_CHECKING:  # imported by the commands that read a configuration: `--help` needs none
     from mic_mail.config.load import Mistake

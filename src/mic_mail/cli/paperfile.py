@@ -18,7 +18,7 @@ from mic_mail.cli.frame import Frame
 from mic_mail.documents import csv_writer, html, pdf, xlsx
 from mic_mail.documents.document import Paper
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
-from mic_mail.i18n.system import reason
+from mic_mail.i18n.os_errors import reason
 
 KINDS = (".pdf", ".xlsx", ".html", ".csv")
 

@@ -19,7 +19,7 @@ from mic_mail.cli.paperfile import must_be_a_place_for_files, tell_how_to_verify
 from mic_mail.cli.record import on_record
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
-from mic_mail.i18n.notices import unitmail
+from mic_mail.i18n.notices import unit_mail
 from mic_mail.i18n.plurals import counted
 from mic_mail.policy import passedon
 from mic_mail.policy.facts import MailboxKind
@@ -142,7 +142,7 @@ def _must_be_asked_for(here: Frame, entry: Entry, origin: Origin, asked_by: str)
 def _tell_keeper(here: Frame, entry: Entry, origin: Origin, keeper: str, done: Exported) -> None:
     """A notice to the keeper in whose name it was asked, so that nobody's name is used in silence."""
     officer = officer_now(here, origin.actor)
-    letter = unitmail.exported(entry.address, origin.document or "", officer.full_name, done.messages, done.digest)
+    letter = unit_mail.exported(entry.address, origin.document or "", officer.full_name, done.messages, done.digest)
     own = here.directory.mailbox(keeper)
     Notices(here.store, here.config, here.clock).deliver(own, letter, origin=f"records:{entry.mailbox_id}:{done.digest}")
 

@@ -14,7 +14,7 @@ from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import MicMailError, Text, in_ascii
 from mic_mail.i18n import dates
-from mic_mail.i18n.citations import clause as cite
+from mic_mail.i18n.clause_names import clause as cite
 from mic_mail.policy.catalogue import Clause, Standing
 from mic_mail.policy.clauses import CLAUSES, clause
 from mic_mail.policy.proofs import PROOFS

@@ -24,7 +24,7 @@ from mic_mail.config.section import About, Section
 from mic_mail.config.units import Unit, show_octets, show_seconds
 from mic_mail.config.vietnamese import MEANINGS, UNITS
 from mic_mail.errors import Text
-from mic_mail.i18n.citations import clause
+from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.language import Language, in_language
 
 _HEADS = {

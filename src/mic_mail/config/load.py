@@ -22,8 +22,8 @@ from mic_mail.config.model import Config
 from mic_mail.config.section import About
 from mic_mail.config.units import Unit, show_octets, show_seconds
 from mic_mail.errors import BadInput, Text, in_ascii
-from mic_mail.i18n.citations import clause
-from mic_mail.i18n.system import reason as system_reason
+from mic_mail.i18n.clause_names import clause
+from mic_mail.i18n.os_errors import reason as system_reason
 
 LARGEST_FILE = 1 << 20
 LONGEST_SHOWN = 60

@@ -3,14 +3,14 @@
 One function per sentence, its parameters typed: a missing parameter is an error of mypy, not a broken notice. That is why
 this is a plain module and not gettext: two languages, a hundred sentences, both sides always needed together (Vietnamese
 above, English below), and no catalogue to compile. Never quoted here: what a person wrote, a password, a secret marking.
-The wording follows official letters: "Ông/Bà", "đề nghị", the clause named from the smallest part up (citations.py).
+The wording follows official letters: "Ông/Bà", "đề nghị", the clause named from the smallest part up (clause_names.py).
 """
 
 from datetime import datetime
 
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
-from mic_mail.i18n.citations import clause
+from mic_mail.i18n.clause_names import clause
 
 # ---------------------------------------------------------------- sign-in refused
 

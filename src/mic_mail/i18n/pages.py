@@ -8,7 +8,7 @@ from datetime import datetime
 
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
-from mic_mail.i18n.citations import clause
+from mic_mail.i18n.clause_names import clause
 
 # ---------------------------------------------------------------- every page
 

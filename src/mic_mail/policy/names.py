@@ -13,7 +13,7 @@ from unicodedata import category, combining, normalize
 from unidecode import unidecode
 
 from mic_mail.errors import BadInput, Text
-from mic_mail.i18n.unseen import UNSEEN
+from mic_mail.i18n.invisible_chars import UNSEEN
 
 LONGEST_EXCERPT = 200
 """Characters."""

@@ -15,7 +15,7 @@ from mic_mail.config.model import Config
 from mic_mail.config.problems import Problem
 from mic_mail.directory.looking import trouble_with
 from mic_mail.errors import Text, Trouble, in_ascii
-from mic_mail.i18n.system import reason as system_reason
+from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.net import listeners as net
 from mic_mail.net.listeners import CannotListen, Listener
 from mic_mail.process import privileges

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
-from mic_mail.i18n.citations import clause
+from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.messages import where_to_turn
 from mic_mail.i18n.spoken import spoken
 from mic_mail.services.transport.envelope import Accepted, Cause, Refusal

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse
 from mic_mail.config.model import Config
 from mic_mail.errors import Text
 from mic_mail.i18n import pages
-from mic_mail.i18n.citations import clause
+from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.dates import day, instant
 from mic_mail.i18n.language import Language, in_language
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config, Server
 from mic_mail.errors import BadInput, Text
-from mic_mail.i18n.notices import leaving, mailbox, sending
+from mic_mail.i18n.notices import delivery_reports, leavers, mailbox
 from mic_mail.i18n.notices.catalogue import CATALOGUE, find
 from mic_mail.i18n.notices.notice import READERS, Notice, Reader
 from mic_mail.policy.clauses import CLAUSES
@@ -76,8 +76,8 @@ def test_what_others_wrote_is_told_in_any_letters(row: Notice[Any], text: str) -
         match value:
             case str():
                 return f"{value} {text}"
-            case sending.Word():
-                return sending.Word(f"{text}{value.address}", f"{value.said} {text}")
+            case delivery_reports.Word():
+                return delivery_reports.Word(f"{text}{value.address}", f"{value.said} {text}")
             case list() | tuple():
                 return [written(each) for each in value]
         return value
@@ -123,14 +123,14 @@ def test_one_is_told_as_one(row: Notice[Any]) -> None:
             ),
         ),
         (
-            leaving.send_locked("dvbe@mic.gov.vn", leaving.LEFT_AT, "6.4.c", mailbox.MIDNIGHT),
+            leavers.send_locked("dvbe@mic.gov.vn", leavers.LEFT_AT, "6.4.c", mailbox.MIDNIGHT),
             (
                 "Chức năng gửi thư của hộp thư dvbe@mic.gov.vn bị khóa từ ngày 31/08/2026 theo điểm c khoản 4 "
                 "Điều 6 Quy chế; Ông/Bà vẫn đọc và nhận được thư đến hết ngày 28/02/2027."
             ),
         ),
         (
-            leaving.reclaim_coming("dvbe@mic.gov.vn", mailbox.MIDNIGHT),
+            leavers.reclaim_coming("dvbe@mic.gov.vn", mailbox.MIDNIGHT),
             (
                 "Hộp thư dvbe@mic.gov.vn sẽ tự động bị thu hồi sau khi kết thúc ngày 28/02/2027 theo điểm c khoản"
                 " 4 Điều 6 Quy chế; đề nghị sao lưu dữ liệu cần thiết trước thời điểm này."

@@ -9,7 +9,7 @@ import pytest
 
 from mic_mail.errors import Text
 from mic_mail.i18n import dates, messages
-from mic_mail.i18n.citations import clause
+from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.language import Language, in_language, language_of
 
 AT = datetime(2026, 11, 23, 17, 5, tzinfo=UTC)  # five past midnight on the 24th in Ha Noi

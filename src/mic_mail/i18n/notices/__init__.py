@@ -2,8 +2,8 @@
 
     notice.py      what a notice and its letter are
     mailbox.py     to the owner of a mailbox: issue, quota, suspension, restoration, passwords, absence, transfer
-    leaving.py     of leavers: locks, reclaims, archives
-    duties.py      downtime to everybody, mail that waits for an answer
+    leavers.py     of leavers: locks, reclaims, archives
+    announcements.py      downtime to everybody, mail that waits for an answer
     requests.py    of requests: what became of a form, what is overdue
     centre.py      to the Information Centre
     catalogue.py   all of them by name; a new module is named there

@@ -5,10 +5,32 @@ from types import ModuleType
 from typing import Any
 
 from mic_mail.errors import BadInput, Text
-from mic_mail.i18n.notices import centre, duties, keepers, leaving, mailbox, quarantine, requests, secrecy, sending, unitmail
+from mic_mail.i18n.notices import (
+    announcements,
+    centre,
+    delegation,
+    delivery_reports,
+    leavers,
+    mailbox,
+    quarantine,
+    requests,
+    secrecy,
+    unit_mail,
+)
 from mic_mail.i18n.notices.notice import Notice
 
-MODULES: tuple[ModuleType, ...] = (mailbox, leaving, requests, duties, keepers, unitmail, secrecy, quarantine, sending, centre)
+MODULES: tuple[ModuleType, ...] = (
+    mailbox,
+    leavers,
+    requests,
+    announcements,
+    delegation,
+    unit_mail,
+    secrecy,
+    quarantine,
+    delivery_reports,
+    centre,
+)
 
 CATALOGUE: Mapping[str, Notice[Any]] = {
     row.name: row for module in MODULES for row in vars(module).values() if isinstance(row, Notice)

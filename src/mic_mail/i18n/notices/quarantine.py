@@ -1,7 +1,7 @@
 """The notice of mail that was taken and not delivered (Reg. 4.2): who it is for hears of it, in one letter a day at most."""
 
 from mic_mail.errors import Text
-from mic_mail.i18n.citations import clause
+from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.notices.notice import Letter, Reader, notice
 from mic_mail.i18n.plurals import counted
 

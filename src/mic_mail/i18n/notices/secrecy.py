@@ -1,7 +1,7 @@
 """Notices of marked messages (Reg. 4.1): to the Centre of what came from outside, to senders of what two people decided."""
 
 from mic_mail.errors import Text, in_ascii
-from mic_mail.i18n.citations import clause
+from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.messages import DEGREES
 from mic_mail.i18n.notices.notice import Letter, Reader, notice
 from mic_mail.i18n.plurals import counted

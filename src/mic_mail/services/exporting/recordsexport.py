@@ -29,7 +29,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.model import from_microseconds
 from mic_mail.documents.csv_writer import harmless
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
-from mic_mail.i18n.system import reason as system_reason
+from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.recordsexport import Selection
 from mic_mail.services.exporting.emlfiles import (

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mic_mail.errors import Text, Trouble
-from mic_mail.i18n.system import reason as system_reason
+from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
 from mic_mail.storage.maildir import make_durable
 from mic_mail.storage.mailstore import Account

@@ -12,7 +12,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, NotFound
 from mic_mail.directory.repository import Directory
 from mic_mail.documents.document import Block, Column, Paper, Signature, Table, Terms
-from mic_mail.i18n.citations import clause
+from mic_mail.i18n.clause_names import clause
 from mic_mail.policy.handover import CLAUSE, Handover, Standing
 from mic_mail.services.handover.inventory import Folder, Inventory
 from mic_mail.services.reports.papers import paper

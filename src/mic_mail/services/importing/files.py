@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mic_mail.errors import Text, in_ascii
-from mic_mail.i18n.system import reason as system_reason
+from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.services.importing.content import parts_with_crlf, with_crlf
 from mic_mail.services.importing.source import CHUNK_OCTETS, Chunks, FolderClosed, Skip, SourceFailed, unreadable
 

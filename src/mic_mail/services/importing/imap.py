@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from mic_mail.errors import MicMailError, Text, in_ascii
-from mic_mail.i18n.system import reason as system_reason
+from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.mime.dates import parse_date
 from mic_mail.services.importing.imapanswers import fetched, flags, number, sequence
 from mic_mail.services.importing.imapfolders import list_folders

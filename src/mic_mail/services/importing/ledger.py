@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from mic_mail.errors import Refused, Text, Trouble
-from mic_mail.i18n.system import reason as system_reason
+from mic_mail.i18n.os_errors import reason as system_reason
 
 _ORIGIN_OCTETS = 16
 

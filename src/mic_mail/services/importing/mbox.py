@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mic_mail.errors import Text
-from mic_mail.i18n.system import reason as system_reason
+from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.mime.dates import parse_date
 from mic_mail.mime.headers import field
 from mic_mail.services.importing import files

@@ -24,7 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mic_mail.errors import Text, Trouble
-from mic_mail.i18n.system import reason as system_reason
+from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.services.importing import files
 from mic_mail.services.importing.eml import EmlSource
 from mic_mail.services.importing.source import Item, SourceFolder, SourceWrong

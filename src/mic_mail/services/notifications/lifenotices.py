@@ -18,7 +18,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError, Text
-from mic_mail.i18n.notices import centre, keepers, leaving, mailbox
+from mic_mail.i18n.notices import centre, delegation, leavers, mailbox
 from mic_mail.i18n.notices.notice import Letter, Reader
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
@@ -269,7 +269,7 @@ class LifeNotices:
         assert span is not None
         match kind:
             case Kind.RECLAIM_COMING:
-                yield Posted(Reader.OWNER, leaving.reclaim_coming(address, span.since))
+                yield Posted(Reader.OWNER, leavers.reclaim_coming(address, span.since))
             case Kind.INACTIVITY:
                 yield Posted(Reader.OWNER, mailbox.inactivity(address, span.since))
             case Kind.PASSWORD_ENDING:
@@ -278,9 +278,9 @@ class LifeNotices:
                 yield Posted(Reader.OWNER, mailbox.password_ended(address, span.since, renew))
             case Kind.SEND_LOCKED:
                 until = self._reclaimed_at(entry)
-                yield Posted(Reader.OWNER, leaving.send_locked(address, span.since, span.clause, until))
+                yield Posted(Reader.OWNER, leavers.send_locked(address, span.since, span.clause, until))
             case Kind.RECLAIMED:
-                yield Posted(Reader.UNIT, leaving.reclaimed(address, span.since, span.clause))
+                yield Posted(Reader.UNIT, leavers.reclaimed(address, span.since, span.clause))
             case Kind.SUSPENDED:
                 yield Posted(Reader.OWNER, mailbox.suspended(address, span.since, span.clause))
                 if notable.fact is not None and notable.fact.actor == SERVER:
@@ -301,7 +301,7 @@ def _mailbox_of(key: str) -> int | None:
 
 def _of_vacancy(address: str, vacancy: Vacancy, *, is_over: bool) -> Iterator[Posted]:
     """Into the mailbox, where its unit reads it, and to the Centre."""
-    letter = (keepers.term_ended if is_over else keepers.term_ending)(address, vacancy.last.holder, vacancy.since)
+    letter = (delegation.term_ended if is_over else delegation.term_ending)(address, vacancy.last.holder, vacancy.since)
     yield Posted(Reader.OWNER, letter)
     yield Posted(Reader.CENTRE, letter)
 
@@ -337,9 +337,9 @@ def _of_fact(entry: Entry, kind: Kind, fact: Fact, by: str) -> Posted:
             held = fact.data.get("messages")
             last = _day(fact, "keep_until") or local_day(fact.effective_at)
             clause = fact.text("clause") or "6.4.c"
-            return Posted(Reader.UNIT, leaving.archived(address, clause, held if isinstance(held, int) else 0, last))
+            return Posted(Reader.UNIT, leavers.archived(address, clause, held if isinstance(held, int) else 0, last))
         case Kind.FREED:
-            return Posted(Reader.UNIT, leaving.freed(address, fact.text("clause") or "6.4.c", fact.effective_at))
+            return Posted(Reader.UNIT, leavers.freed(address, fact.text("clause") or "6.4.c", fact.effective_at))
         case _:
             raise AssertionError(kind)
 

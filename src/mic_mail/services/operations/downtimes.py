@@ -17,7 +17,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, MicMailError, Refused, Text
 from mic_mail.i18n import messages
-from mic_mail.i18n.notices import duties as letters
+from mic_mail.i18n.notices import announcements as letters
 from mic_mail.i18n.notices.notice import Letter
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog

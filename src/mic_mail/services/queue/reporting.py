@@ -15,10 +15,10 @@ from functools import partial
 from hashlib import sha256
 
 from mic_mail.directory.snapshot import Entry as Owner
+from mic_mail.i18n.notices import delivery_reports as letters
 from mic_mail.i18n.notices import mailbox as about_mailboxes
-from mic_mail.i18n.notices import sending as letters
+from mic_mail.i18n.notices.delivery_reports import Word
 from mic_mail.i18n.notices.notice import Letter
-from mic_mail.i18n.notices.sending import Word
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.compose import Mailbox

@@ -22,7 +22,7 @@ from functools import partial
 
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError
-from mic_mail.i18n.notices import sending as letters
+from mic_mail.i18n.notices import delivery_reports as letters
 from mic_mail.i18n.notices.notice import Letter
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog

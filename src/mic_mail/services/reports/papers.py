@@ -6,7 +6,7 @@ from datetime import datetime
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.documents.document import Block, Paper, Signature
-from mic_mail.i18n.citations import clause
+from mic_mail.i18n.clause_names import clause
 
 
 def paper(

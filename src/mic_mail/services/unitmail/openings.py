@@ -14,7 +14,7 @@ from pathlib import Path
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.i18n.notices import unitmail
+from mic_mail.i18n.notices import unit_mail
 from mic_mail.log.files import first_instant, log_files
 from mic_mail.log.query import Query
 from mic_mail.log.searching import Search
@@ -176,7 +176,7 @@ def opening_reminders(downtimes: Callable[[], Iterable[Downtime]], clock: Clock)
         def find(entry: Entry) -> Reminder | None:
             attended = missed[entry.mailbox_id]
             cells = attended.missed
-            letter = unitmail.not_opened(entry.address, span.first, span.last, len(cells), _listed(cells))
+            letter = unit_mail.not_opened(entry.address, span.first, span.last, len(cells), _listed(cells))
             return Reminder(len(cells), letter)
 
         def readers(entry: Entry) -> Sequence[Entry]:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.i18n.notices import unitmail
+from mic_mail.i18n.notices import unit_mail
 from mic_mail.mime.encoded_words import decode_text
 from mic_mail.policy import passedon as rules
 from mic_mail.policy.names import excerpt
@@ -128,7 +128,7 @@ def passed_on_reminders(store: MailStore) -> Prepare:
 
         def find(entry: Entry) -> Reminder | None:
             late = [each for each in finder.pending(entry, snapshot, now) if each.due_at <= now]
-            return Reminder(len(late), unitmail.not_passed_on(len(late), listed(late))) if late else None
+            return Reminder(len(late), unit_mail.not_passed_on(len(late), listed(late))) if late else None
 
         return Round(unit_mailboxes(snapshot), lambda decision: not decision.states & set(FINAL), find)
 

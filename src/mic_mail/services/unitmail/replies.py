@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.i18n.notices import duties
+from mic_mail.i18n.notices import announcements
 from mic_mail.mime.encoded_words import decode_text
 from mic_mail.policy import authority, replies
 from mic_mail.policy.facts import MailboxKind
@@ -132,7 +132,7 @@ def reply_reminders(store: MailStore, directory: Directory) -> Prepare:
 
         def find(entry: Entry) -> Reminder | None:
             late = [each for each in finder.waiting(entry, snapshot, now, units(entry)) if each.due_at <= now]
-            return Reminder(len(late), duties.replies_late(len(late), listed(late))) if late else None
+            return Reminder(len(late), announcements.replies_late(len(late), listed(late))) if late else None
 
         return Round(tuple(snapshot), lambda decision: decision.sends, find)
 

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 from mic_mail.errors import Text
 from mic_mail.i18n import dates, messages
-from mic_mail.i18n.citations import clause
+from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.notices.mailbox import ADDRESS, MIDNIGHT
 from mic_mail.i18n.notices.notice import Letter, Reader, notice
 from mic_mail.i18n.plurals import counted

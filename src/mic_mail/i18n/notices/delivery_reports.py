@@ -12,7 +12,7 @@ from unidecode import unidecode
 
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
-from mic_mail.i18n.citations import clause
+from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.notices.mailbox import MIDNIGHT
 from mic_mail.i18n.notices.notice import Letter, Reader, notice
 from mic_mail.i18n.spoken import unaccented

@@ -3,7 +3,7 @@
 from datetime import date
 
 from mic_mail.errors import Text, in_ascii
-from mic_mail.i18n.citations import clause
+from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.notices.notice import Letter, Reader, notice
 from mic_mail.i18n.plurals import counted
 
