@@ -1,7 +1,7 @@
 """Which tests prove which clause, read from the tests themselves; and whether each of them passed.
 
 A test proves a clause by its name (`test_clause_6_4_c_...`), by that of its module (`test_clause_7_2_a.py`), or by
-`@pytest.mark.clause("10.3", ...)`. `python tests/clauses.py` writes what it finds to `policy/proofs.py`, from which
+`@pytest.mark.clause("10.3", ...)`. `python tests/clauses.py` writes what it finds to `policy/clause_tests.py`, from which
 `mic-mail regulation` tells it. Under `--clauses` (`make test`) the run fails where a clause that this server obeys had no
 test that passed.
 """
@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.policy.catalogue import ROWS, Standing
+from mic_mail.policy.clause_rows import ROWS, Standing
 
 TESTS = Path(__file__).parent
-PROOFS = TESTS.parent / "src/mic_mail/policy/proofs.py"
+PROOFS = TESTS.parent / "src/mic_mail/policy/clause_tests.py"
 _IDS = {row.id: row.id.replace(".", "_") for row in ROWS}
 _NAMED = re.compile(r"test_clause_(\d+(?:_\d+)?(?:_[a-z](?![a-z]))?)")
 PROVEN = "clause"

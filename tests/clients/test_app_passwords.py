@@ -18,7 +18,7 @@ from clients.test_ldap_programs import names
 from harness import MailServer, config_for, stopping
 from ldapwords import BASE
 from mic_mail.auth import totp
-from mic_mail.policy.apppasswords import Door
+from mic_mail.policy.app_passwords import Door
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.signin.apppasswords import Added, AppPasswords
 from mic_mail.services.signin.secondfactors import SecondFactors

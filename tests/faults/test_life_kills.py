@@ -17,8 +17,8 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.calendar import add_months, local_day, start_of
+from mic_mail.policy.due_notices import recorded_key
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.policy.warnings import recorded_key
 from mic_mail.services.mailboxes.reclaiming import Reclaiming
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore

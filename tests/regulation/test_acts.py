@@ -11,7 +11,7 @@ from mic_mail.directory.records import AlreadyThere, PersonRecord, Superseded, U
 from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import BadInput, Refused
 from mic_mail.policy.addresses import AddressRefused
-from mic_mail.policy.apppasswords import app_passwords
+from mic_mail.policy.app_passwords import app_passwords
 from mic_mail.policy.directory_changes import ChangeRefused
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Cause, Departure, Draft, FactKind, Level

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.directory.repository import Directory
-from mic_mail.policy import yearfile
+from mic_mail.policy import calendar_file
 from mic_mail.policy.calendar import SATURDAY, Year
 from mic_mail.services.operations.working_calendar import prefill
 from regulation.test_commands import Console
@@ -188,7 +188,7 @@ def test_a_file_says_what_was_written(days: set[date], document: str | None) -> 
     """Any days, any document."""
     off = frozenset(day for day in days if day.weekday() < SATURDAY)
     year = Year(2026, off, frozenset(days - off), document or None, provisional=not document)
-    assert yearfile.read(yearfile.write(year, {day: str(day) for day in days}), None) == year
+    assert calendar_file.read(calendar_file.write(year, {day: str(day) for day in days}), None) == year
 
 
 def test_files_that_cannot_be_read(console: Console, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.config.model import Config, Server
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.errors import BadInput, MicMailError
-from mic_mail.policy.authority import Part
 from mic_mail.policy.calendar import start_of
+from mic_mail.policy.delegation import Part
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.services.mailboxes.accounts import Accounts, NotAllowed

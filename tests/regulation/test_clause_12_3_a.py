@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from harness import MailServer
 from mic_mail.directory.snapshot import Entry
 from mic_mail.policy.calendar import WorkingDays
+from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.policy.openings import (
+from mic_mail.policy.opening_windows import (
     Charge,
     Circumstances,
     Closure,
@@ -27,7 +28,6 @@ from mic_mail.policy.openings import (
     counts,
     working_days,
 )
-from mic_mail.policy.spans import Span
 from mic_mail.services.unitmail.openings import Openings, unit_mailboxes
 from regulation.test_clause_10_3 import letters
 from regulation.unitmail import CNTT, DVBE, MONDAY, TTLAN, Desk, at, shown

@@ -11,7 +11,7 @@ import pytest
 from clients.test_shared_mailboxes import told
 from harness import MailServer
 from mic_mail.directory.repository import Directory
-from mic_mail.policy.authority import Part, grants
+from mic_mail.policy.delegation import Part, grants
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.services.handover.checking import Fate
 from mic_mail.services.handover.handing import Handovers

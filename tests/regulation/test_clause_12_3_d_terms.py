@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from clients.test_shared_mailboxes import told
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
-from mic_mail.policy.agenda import Deed
-from mic_mail.policy.authority import after_day, grants
 from mic_mail.policy.calendar import start_of
+from mic_mail.policy.delegation import after_day, grants
+from mic_mail.policy.due_items import Deed
+from mic_mail.policy.due_notices import Kind, WarnDays, outlook
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.policy.succession import vacancies
-from mic_mail.policy.warnings import Kind, WarnDays, outlook
+from mic_mail.policy.keeper_succession import vacancies
 from mic_mail.services.evidence.findings import Office as Evidence
 from mic_mail.services.evidence.handovers import evidence
 from mic_mail.services.mailboxes.reclaiming import Reclaiming

@@ -9,7 +9,7 @@ import pytest
 from openpyxl import load_workbook
 from pypdf import PdfReader
 
-from mic_mail.policy.elsewhere import Plan, Standing, standing
+from mic_mail.policy.migration_plans import Plan, Standing, standing
 from regulation.test_clause_6_1_commands import furnish
 from regulation.test_commands import Console
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.policy.authority import Part, grants
+from mic_mail.policy.delegation import Part, grants
 from mic_mail.policy.facts import FactKind, MailboxKind
 from mic_mail.services.mailboxes.accounts import NotAllowed
 from regulation.test_clause_12_3 import HEAD, Office

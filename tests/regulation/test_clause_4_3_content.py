@@ -14,7 +14,7 @@ import pytest
 
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.model import Config
-from mic_mail.policy.access import ContentRefused, Scope, Stage
+from mic_mail.policy.content_access import ContentRefused, Scope, Stage
 from mic_mail.policy.roles import Officer, Role
 from mic_mail.policy.two_persons import Hand
 from mic_mail.services.exporting.content import Content

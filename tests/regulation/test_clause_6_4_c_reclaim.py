@@ -19,7 +19,7 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Draft, Fact, FactKind, Level, MailboxKind
 from mic_mail.policy.lifecycle import LifecycleSettings, State, decide
-from mic_mail.policy.reclaiming import Stage, course
+from mic_mail.policy.reclamation import Stage, course
 from mic_mail.services.mailboxes.accounts import Accounts, BringBack, InArchive, NotAllowed
 from mic_mail.services.mailboxes.clockmark import ClockMark
 from mic_mail.services.mailboxes.credentials import Origin

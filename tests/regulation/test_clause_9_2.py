@@ -12,7 +12,7 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.errors import BadInput
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import FactKind
-from mic_mail.policy.holds import Held, holds, must_keep, the_hold
+from mic_mail.policy.legal_holds import Held, holds, must_keep, the_hold
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.holds import Holds

@@ -21,10 +21,10 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.notices.catalogue import CATALOGUE
 from mic_mail.log.audit import Audit
 from mic_mail.policy.calendar import add_days, local_day
+from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.due_notices import recorded_key
 from mic_mail.policy.facts import Draft, Fact, FactKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
-from mic_mail.policy.spans import Span
-from mic_mail.policy.warnings import recorded_key
 from mic_mail.services.evidence.findings import Office
 from mic_mail.services.evidence.gathering import gather
 from mic_mail.services.mailboxes.credentials import Origin

@@ -20,9 +20,9 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.load import load
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.secondfactors import officer_holder
-from mic_mail.policy.apppasswords import living
+from mic_mail.policy.app_passwords import living
 from mic_mail.policy.facts import FactKind
-from mic_mail.policy.secondfactor import second_factor
+from mic_mail.policy.second_factor import second_factor
 from mic_mail.services.mailboxes.credentials import Origin, set_password
 from mic_mail.services.signin.apppasswords import AppPasswords
 from mic_mail.services.signin.secondfactors import SecondFactors, key_path

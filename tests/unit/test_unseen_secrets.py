@@ -10,7 +10,7 @@ from mic_mail.smtp.actions import Authenticate
 
 SECRET = {"password", "secret", "present", "recovery", "enrolment", "stored_key", "server_key", "argon2", "cookie", "proof"}
 HARMLESS = {
-    ("mic_mail.policy.warnings", "WarnDays", "password"),  # days
+    ("mic_mail.policy.due_notices", "WarnDays", "password"),  # days
     ("mic_mail.services.signin.ownpassword", "OwnState", "password"),  # its age
     ("mic_mail.web.sessions", "Session", "secret"),  # hides its value
     ("mic_mail.web.shown", "ShownApp", "token"),  # of a form, good with the session's cookie alone

@@ -18,7 +18,7 @@ from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError
 from mic_mail.log.failures import described
 from mic_mail.log.maillog import MailLog
-from mic_mail.policy.reclaiming import CLOCK_STEP
+from mic_mail.policy.reclamation import CLOCK_STEP
 from mic_mail.services.mailboxes.clockmark import ClockMark
 
 LOOK_SECONDS = 1.0

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from mic_mail.checks.bounds import Bounds, Budget, CannotRead
 from mic_mail.checks.verdict import Found, Missed, Unread, Verdict
 from mic_mail.mime.encoded_words import compose_letters
-from mic_mail.policy import markings
-from mic_mail.policy.hints import may_mark
-from mic_mail.policy.lookalikes import as_seen
-from mic_mail.policy.markings import Marking, Place
+from mic_mail.policy import secrecy_markings
+from mic_mail.policy.confusables import as_seen
+from mic_mail.policy.marking_prefilter import may_mark
+from mic_mail.policy.secrecy_markings import Marking, Place
 
 Reader = Callable[["Look", bytes, str, str], None]
 """Reads one document: its octets, its name and its content type, as far as anybody has told."""
@@ -54,16 +54,16 @@ class Look:
         if may_mark(text):
             self.budget.take_work(text.count("\n"))
             seen = compose_letters(as_seen(text))
-            self.budget.take_hints(markings.hints_in(seen, self.budget.bounds.hints + 1))
-            self._note(markings.in_text(seen, margin=margin))
+            self.budget.take_hints(secrecy_markings.hints_in(seen, self.budget.bounds.hints + 1))
+            self._note(secrecy_markings.in_text(seen, margin=margin))
 
     def title(self, text: str, place: Place = Place.TITLE) -> None:
         """A subject, a title, the name of a sheet."""
-        self._note(markings.in_title(compose_letters(as_seen(text[: markings.MAX_TITLE])), place))
+        self._note(secrecy_markings.in_title(compose_letters(as_seen(text[: secrecy_markings.MAX_TITLE])), place))
 
     def name(self, name: str) -> None:
         """The name of a file."""
-        self._note(markings.in_file_name(compose_letters(as_seen(name[: markings.MAX_TITLE]))))
+        self._note(secrecy_markings.in_file_name(compose_letters(as_seen(name[: secrecy_markings.MAX_TITLE]))))
 
     def document(self, content: bytes, name: str = "", kind: str = "") -> None:
         """Something within: an attachment, a member of an archive, an embedded object."""

@@ -16,7 +16,7 @@ from pypdf.generic import DictionaryObject
 from mic_mail.checks.bounds import CannotRead
 from mic_mail.checks.looking import Look
 from mic_mail.checks.verdict import Unread
-from mic_mail.policy.hints import may_mark
+from mic_mail.policy.marking_prefilter import may_mark
 
 _LAID_OVER = ("/FreeText", "/Stamp", "/Text", "/Watermark")
 _MOST_NOTES = 500

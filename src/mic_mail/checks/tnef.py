@@ -10,7 +10,7 @@ from mic_mail.checks.bounds import CannotRead
 from mic_mail.checks.looking import Look
 from mic_mail.checks.verdict import Unread
 from mic_mail.mime.encoded_words import decode_octets
-from mic_mail.policy.markings import Place
+from mic_mail.policy.secrecy_markings import Place
 
 _HEAD = 6
 _STEPS_OF_AN_ATTRIBUTE = 6

@@ -22,12 +22,12 @@ from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
-from mic_mail.policy.agenda import DEEDS, follows_leaving
+from mic_mail.policy.due_items import DEEDS, follows_leaving
 from mic_mail.policy.facts import Cause, Departure, Fact, Level
+from mic_mail.policy.labels import state_names
 from mic_mail.policy.requests import Channel
 from mic_mail.policy.roles import Right
 from mic_mail.policy.states import Span
-from mic_mail.policy.wording import state_names
 from mic_mail.services.mailboxes.accounts import Accounts, Asked, Conclusion
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.issuing import make_verifiers

@@ -15,10 +15,10 @@ from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.apppasswords import CLAUSE, Door
+from mic_mail.policy.app_passwords import CLAUSE, Door
 from mic_mail.policy.grounds import must_have_document
+from mic_mail.policy.labels import FACTS, doors_named
 from mic_mail.policy.roles import Right
-from mic_mail.policy.wording import FACTS, doors_named
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.signin.apppasswords import AppPasswords, Listed
 

@@ -13,7 +13,7 @@ from mic_mail.cli.output import Cell, Column, say, spoken
 from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
-from mic_mail.policy.reclaiming import archives
+from mic_mail.policy.reclamation import archives
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.reclaiming import Reclaiming

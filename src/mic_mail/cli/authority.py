@@ -20,10 +20,10 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError, Text
 from mic_mail.i18n import dates
-from mic_mail.policy.authority import Part
+from mic_mail.policy.delegation import Part
 from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.labels import PARTS
 from mic_mail.policy.roles import Right
-from mic_mail.policy.wording import PARTS
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.signin.authorising import Authorising, Holder, Term, show_in
 from mic_mail.services.signin.sharing import shared_folder, shared_name

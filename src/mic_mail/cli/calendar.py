@@ -23,7 +23,7 @@ from mic_mail.cli.record import on_record
 from mic_mail.directory.records import NotFound
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
-from mic_mail.policy import yearfile
+from mic_mail.policy import calendar_file
 from mic_mail.policy.calendar import Year, local_day
 from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.roles import Right
@@ -68,13 +68,13 @@ COUNTED = (
 )
 LONGEST_FILE = 100_000
 """Octets of a year's file that are read: a year has 366 days."""
-YearNumber = Annotated[int, typer.Argument(metavar="YEAR", min=yearfile.FIRST_YEAR, max=yearfile.LAST_YEAR)]
+YearNumber = Annotated[int, typer.Argument(metavar="YEAR", min=calendar_file.FIRST_YEAR, max=calendar_file.LAST_YEAR)]
 
 
 @app.command(help=say("In lịch dự kiến của một năm, để sửa rồi nhập.", "Print the expected calendar of a year, to be mended."))
 @open_to_all
 def prefill(year: YearNumber) -> None:
-    sys.stdout.write(yearfile.write(*expected_year(year)))
+    sys.stdout.write(calendar_file.write(*expected_year(year)))
 
 
 @app.command(
@@ -94,7 +94,7 @@ def set_year(
         text = read_file(here, file, LONGEST_FILE).decode()
     except UnicodeDecodeError as error:
         raise not_readable(file, Text("không phải UTF-8", "it is not UTF-8")) from error
-    year = yearfile.read(text, document)
+    year = calendar_file.read(text, document)
     _put(here, year, Origin(here.actor(actor), reason, year.document))
 
 

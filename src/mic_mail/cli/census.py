@@ -22,9 +22,9 @@ from mic_mail.policy import census as rules
 from mic_mail.policy.addresses import AddressRefused, unit_local_part
 from mic_mail.policy.census import Line, Standing
 from mic_mail.policy.grounds import must_have_document
+from mic_mail.policy.labels import state_names
 from mic_mail.policy.roles import Right
 from mic_mail.policy.states import State
-from mic_mail.policy.wording import state_names
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.issuing import address_settings
 from mic_mail.services.reports.census import Censuses

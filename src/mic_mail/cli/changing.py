@@ -22,7 +22,7 @@ from mic_mail.directory.rehearsing import rehearsal
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import Text
 from mic_mail.policy.directory_changes import ACTS, FIELDS, SUBJECTS, Change, Entry, Subject
-from mic_mail.policy.wording import EMPLOYMENTS, KINDS, LEVELS
+from mic_mail.policy.labels import EMPLOYMENTS, KINDS, LEVELS
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.directory_changes import DirectoryChanges
 

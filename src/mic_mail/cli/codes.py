@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from mic_mail.errors import Text
 from mic_mail.policy.directory_changes import FIELDS
+from mic_mail.policy.labels import EMPLOYMENTS, LEVELS, PARTS
 from mic_mail.policy.requests import ITEMS
-from mic_mail.policy.wording import EMPLOYMENTS, LEVELS, PARTS
 
 FINDINGS: Mapping[str, Text] = {
     "index-damaged": Text("chỉ mục hỏng", "index damaged"),

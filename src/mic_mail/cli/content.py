@@ -20,10 +20,10 @@ from mic_mail.cli.record import on_record
 from mic_mail.cli.store import account_of
 from mic_mail.directory.contentaccess import Export
 from mic_mail.errors import Text
-from mic_mail.policy.access import Access, Scope
+from mic_mail.policy.content_access import Access, Scope
+from mic_mail.policy.labels import STAGES
 from mic_mail.policy.roles import Right
 from mic_mail.policy.two_persons import Hand
-from mic_mail.policy.wording import STAGES
 from mic_mail.services.exporting.content import Content
 from mic_mail.services.exporting.contentexport import ContentExport
 from mic_mail.services.mailboxes.credentials import Origin

@@ -23,7 +23,7 @@ from mic_mail.config.load import load
 from mic_mail.config.model import Config
 from mic_mail.errors import BadInput, Refused, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
-from mic_mail.policy.wording import KINDS, STATES
+from mic_mail.policy.labels import KINDS, STATES
 
 DEFAULT_DATA = Path("demo-data")
 DEFAULT_PORTS_FROM = 2000

@@ -24,10 +24,10 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.log.exporting import export as write_export
 from mic_mail.log.searching import Search
 from mic_mail.policy.calendar import local_day
+from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.incidents import KINDS, SEVERITIES, STATES, Change, Incident, Kind, Severity, State, Told
 from mic_mail.policy.requests import CHANNELS, Channel
 from mic_mail.policy.roles import Right
-from mic_mail.policy.spans import Span
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.operations.incidents import Incidents
 from mic_mail.services.operations.logbook import anchor_now

@@ -12,8 +12,8 @@ from mic_mail.cli.codes import FACT_DATA, FINDINGS, PLACES, QUARANTINED, QUEUED,
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.notices.catalogue import NAMES
 from mic_mail.policy import incidents, requests
-from mic_mail.policy.reclaiming import OBSTACLES
-from mic_mail.policy.wording import DOORS, PARTS, ROLES
+from mic_mail.policy.labels import DOORS, PARTS, ROLES
+from mic_mail.policy.reclamation import OBSTACLES
 
 Codes = Mapping[Any, Text]
 """The words of codes, by the code or by the member of its enumeration."""

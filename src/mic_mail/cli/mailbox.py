@@ -31,11 +31,11 @@ from mic_mail.log.failures import failure
 from mic_mail.policy.addresses import is_bound
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.handover import running
-from mic_mail.policy.holds import holds
+from mic_mail.policy.labels import FACTS, KINDS, STATES, state_names
+from mic_mail.policy.legal_holds import holds
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, NextChange, Reason, State, decide
 from mic_mail.policy.roles import Right
 from mic_mail.policy.states import BEGINNING
-from mic_mail.policy.wording import FACTS, KINDS, STATES, state_names
 from mic_mail.process.sentcounts import SentCounts
 from mic_mail.services.abuse.rates import DAY, HOUR, Use, uses
 from mic_mail.services.mailboxes.accounts import Accounts

@@ -14,7 +14,7 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.paperfile import check_kind, write_paper
 from mic_mail.cli.record import on_record
 from mic_mail.errors import Text
-from mic_mail.policy.elsewhere import Standing
+from mic_mail.policy.migration_plans import Standing
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.reports.elsewhere import STANDINGS, Register

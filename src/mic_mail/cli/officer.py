@@ -21,10 +21,10 @@ from mic_mail.cli.record import on_record
 from mic_mail.directory.records import NotFound, UnitRecord
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n import dates
-from mic_mail.policy.authority import after_day
 from mic_mail.policy.calendar import local_day, start_of
+from mic_mail.policy.delegation import after_day
 from mic_mail.policy.grounds import must_have_document
-from mic_mail.policy.names import tidy
+from mic_mail.policy.labels import ROLES
 from mic_mail.policy.roles import (
     CLAUSE,
     Officer,
@@ -37,7 +37,7 @@ from mic_mail.policy.roles import (
     must_leave_a_way,
     tidy_login,
 )
-from mic_mail.policy.wording import ROLES
+from mic_mail.policy.transliteration import tidy
 from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(help=say("Cán bộ quản trị.", "Officers who administer this server."), no_args_is_help=True)

@@ -12,7 +12,7 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.paperfile import check_kind, tell_written, write_paper
 from mic_mail.cli.record import on_record
 from mic_mail.cli.unitchoice import MailboxOption, PaperOption, SinceOption, UnitOption, UntilOption, chosen, span_of
-from mic_mail.policy.openings import Verdict
+from mic_mail.policy.opening_windows import Verdict
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.reports.openingreport import SHUT, VERDICTS, openings_paper, share

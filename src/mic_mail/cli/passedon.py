@@ -19,7 +19,7 @@ from mic_mail.cli.record import on_record
 from mic_mail.cli.unitchoice import MailboxOption, PaperOption, UnitOption, chosen, is_in_use
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.documents import document as papers
-from mic_mail.policy import passedon as rules
+from mic_mail.policy import document_handoff as rules
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.reports.papers import paper

@@ -18,10 +18,10 @@ from mic_mail.directory.records import PersonRecord
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.eligibility import Employment, why_not
 from mic_mail.policy.facts import Level
-from mic_mail.policy.names import by_given_name, tidy, words
+from mic_mail.policy.labels import EMPLOYMENTS, LEVELS
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.roles import Right
-from mic_mail.policy.wording import EMPLOYMENTS, LEVELS
+from mic_mail.policy.transliteration import by_given_name, tidy, words
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.directory_changes import Contract, PersonChange, check_contract
 

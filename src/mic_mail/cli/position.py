@@ -16,10 +16,10 @@ from mic_mail.cli.phrasing import name_choices
 from mic_mail.cli.spread import spread
 from mic_mail.errors import Text
 from mic_mail.policy.facts import Level
-from mic_mail.policy.names import alphabetical
+from mic_mail.policy.labels import LEVELS
 from mic_mail.policy.ranks import BUILT_IN, title_of
 from mic_mail.policy.roles import Right
-from mic_mail.policy.wording import LEVELS
+from mic_mail.policy.transliteration import alphabetical
 
 app = typer.Typer(help=say("Cấp của chức danh (6.4.c).", "Levels of positions (6.4.c)."), no_args_is_help=True)
 

@@ -18,7 +18,7 @@ from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
-from mic_mail.policy.agenda import DEEDS
+from mic_mail.policy.due_items import DEEDS
 from mic_mail.policy.facts import Fact
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin

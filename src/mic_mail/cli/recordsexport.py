@@ -21,10 +21,10 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n.notices import unit_mail
 from mic_mail.i18n.plurals import counted
-from mic_mail.policy import passedon
+from mic_mail.policy import document_handoff
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.reclaiming import must_be_there
-from mic_mail.policy.recordsexport import Selection, must_be_asked_for, must_be_exportable
+from mic_mail.policy.reclamation import must_be_there
+from mic_mail.policy.records_export import Selection, must_be_asked_for, must_be_exportable
 from mic_mail.policy.roles import Right
 from mic_mail.policy.two_persons import Hand
 from mic_mail.services.exporting.recordsexport import Exported, RecordsExport
@@ -168,13 +168,13 @@ def mark_passed_on(
     if entry.kind is not MailboxKind.UNIT:
         raise BadInput(
             Text(f"{entry.address} không phải hộp thư đơn vị.", f"{entry.address} is no unit's mailbox."),
-            clause=passedon.CLAUSE,
+            clause=document_handoff.CLAUSE,
         )
     must_be_there(entry.address, entry.facts)
     if not here.config.unit.passed_on.keywords:
         raise BadInput(
             Text("Cấu hình không có từ khóa nào để đánh dấu.", "The configuration has no keyword to mark with."),
-            clause=passedon.CLAUSE,
+            clause=document_handoff.CLAUSE,
             remedy=Text("Xem unit.passed_on.keywords.", "See unit.passed_on.keywords."),
         )
     with on_record(here, "mailbox_mark_passed_on", entry.address, origin, message_ids=message_ids):

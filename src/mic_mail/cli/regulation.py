@@ -15,12 +15,12 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import MicMailError, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.clause_names import clause as cite
-from mic_mail.policy.catalogue import Clause, Standing
+from mic_mail.policy.clause_commands import COMMANDS
+from mic_mail.policy.clause_rows import Clause, Standing
+from mic_mail.policy.clause_tests import PROOFS
 from mic_mail.policy.clauses import CLAUSES, clause
-from mic_mail.policy.proofs import PROOFS
+from mic_mail.policy.labels import STANDINGS
 from mic_mail.policy.roles import Right
-from mic_mail.policy.serving import COMMANDS
-from mic_mail.policy.wording import STANDINGS
 from mic_mail.services.evidence.findings import Finding, Office
 from mic_mail.services.evidence.gathering import gather
 

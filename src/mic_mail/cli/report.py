@@ -14,9 +14,9 @@ from mic_mail.cli.output import say
 from mic_mail.cli.paperfile import check_kind, tell_written, write_paper
 from mic_mail.cli.record import on_record
 from mic_mail.policy.calendar import ONE_DAY, add_months, local_day
+from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.requests import Kind
 from mic_mail.policy.roles import Right
-from mic_mail.policy.spans import Span
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.reports.problems import Problems
 from mic_mail.services.reports.usage import Usage

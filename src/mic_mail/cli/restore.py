@@ -16,7 +16,7 @@ from mic_mail.cli.record import on_record
 from mic_mail.cli.store import account_of
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.access import CLAUSE, ContentRefused, Scope
+from mic_mail.policy.content_access import CLAUSE, ContentRefused, Scope
 from mic_mail.policy.roles import Right
 from mic_mail.policy.two_persons import Hand
 from mic_mail.services.exporting.content import Content

@@ -21,7 +21,7 @@ from mic_mail.directory.secondfactors import Factor, officer_holder
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.roles import Right
-from mic_mail.policy.secondfactor import CLAUSE, second_factor
+from mic_mail.policy.second_factor import CLAUSE, second_factor
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.signin.secondfactors import SecondFactors, key_path, must_fit
 

@@ -20,7 +20,7 @@ from mic_mail.cli.record import on_record
 from mic_mail.cli.store import account_of
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Refused, Text
-from mic_mail.policy.authority import PERSONAL_CLAUSE
+from mic_mail.policy.delegation import PERSONAL_CLAUSE
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin

@@ -13,9 +13,9 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.names import tidy
 from mic_mail.policy.roles import Right
 from mic_mail.policy.signatories import CLAUSE, Signatory, check
+from mic_mail.policy.transliteration import tidy
 from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(help=say("Người ký kết luận của Lãnh đạo Bộ (7.2.b).", "Signatories (7.2.b)."), no_args_is_help=True)

@@ -25,7 +25,7 @@ from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
-from mic_mail.policy.reclaiming import is_empty, must_be_there
+from mic_mail.policy.reclamation import is_empty, must_be_there
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.storage.mailstore import Account

@@ -20,8 +20,8 @@ from mic_mail.cli.unitchoice import PaperOption, is_in_use
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.documents import document as papers
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy import replies as rules
-from mic_mail.policy.reclaiming import must_be_there
+from mic_mail.policy import reply_deadlines as rules
+from mic_mail.policy.reclamation import must_be_there
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.reports.papers import paper

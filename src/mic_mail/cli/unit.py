@@ -15,8 +15,8 @@ from mic_mail.cli.spread import spread
 from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.addresses import AddressRefused, unit_local_part
-from mic_mail.policy.names import alphabetical, by_given_name, tidy
 from mic_mail.policy.roles import Right
+from mic_mail.policy.transliteration import alphabetical, by_given_name, tidy
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.directory_changes import Move, UnitChange
 from mic_mail.services.mailboxes.issuing import address_settings

@@ -15,10 +15,10 @@ from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.calendar import ONE_DAY, local_day
+from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, decide
-from mic_mail.policy.reclaiming import must_be_there
-from mic_mail.policy.spans import Span
+from mic_mail.policy.reclamation import must_be_there
 from mic_mail.services.settings.readings import lifecycle_settings
 from mic_mail.services.unitmail.openings import unit_mailboxes
 

@@ -34,12 +34,12 @@ from mic_mail.directory.model import (
 from mic_mail.directory.records import AddressRecord, DoneBefore, MailboxRecord, NotFound, UnitRecord
 from mic_mail.directory.tables import Tables
 from mic_mail.errors import BadInput, Refused, Text
-from mic_mail.policy.authority import Part, grants
 from mic_mail.policy.calendar import local_day, start_of
+from mic_mail.policy.delegation import Part, grants
 from mic_mail.policy.directory_changes import Act, Change, ChangeRefused, Entry, Order, Subject
 from mic_mail.policy.facts import REQUEST, Detail, Draft, Fact, FactKind, Level, MailboxKind
 from mic_mail.policy.handover import running
-from mic_mail.policy.leaving import reclaimed_on_request
+from mic_mail.policy.leavers import reclaimed_on_request
 from mic_mail.policy.ranks import Table
 from mic_mail.policy.requests import PENDING
 

@@ -9,7 +9,7 @@ from mic_mail.directory.model import ElsewhereRow
 from mic_mail.directory.records import NotFound
 from mic_mail.directory.tables import Tables
 from mic_mail.errors import Refused, Text
-from mic_mail.policy.elsewhere import CLAUSE, Plan
+from mic_mail.policy.migration_plans import CLAUSE, Plan
 
 IDS_END = 1 << 31
 

@@ -27,7 +27,7 @@ from mic_mail.directory.model import (
     from_microseconds,
 )
 from mic_mail.directory.snapshot import AppCredential, Credential, Entry, Owner, ScramKeys, Snapshot
-from mic_mail.policy.apppasswords import living
+from mic_mail.policy.app_passwords import living
 from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mic_mail.policy import authority
+from mic_mail.policy import delegation
 from mic_mail.policy.calendar import WEEKENDS, WorkingDays
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import Fact, MailboxKind
@@ -182,7 +182,7 @@ def assemble(
         for alias in entry.aliases:
             addresses[alias] = AliasEntry(alias, entry.mailbox_id, alias in entry.former_own)
         if entry.kind is not MailboxKind.PERSONAL:
-            for person in authority.names(entry.facts):
+            for person in delegation.names(entry.facts):
                 named_in[person] = named_in.get(person, frozenset()) | {entry.mailbox_id}
         elif entry.owner.person_id is not None:
             own[entry.owner.person_id] = entry.mailbox_id

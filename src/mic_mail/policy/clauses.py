@@ -7,7 +7,7 @@ id (`Reg. 6.4.c`), and the test that holds it there is named `test_clause_6_4_c`
 from collections.abc import Mapping
 
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.catalogue import ROWS, Clause
+from mic_mail.policy.clause_rows import ROWS, Clause
 
 CLAUSES: Mapping[str, Clause] = {row.id: row for row in ROWS}
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.policy.facts import Fact, FactKind
-from mic_mail.policy.holds import must_keep
+from mic_mail.policy.legal_holds import must_keep
 
 CLAUSE = "12.3.d"
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from mic_mail.errors import Text
 from mic_mail.i18n import keywords
-from mic_mail.policy import catalogue, incidents, requests
-from mic_mail.policy.apppasswords import Door
-from mic_mail.policy.authority import Part
+from mic_mail.policy import clause_rows, incidents, requests
+from mic_mail.policy.app_passwords import Door
+from mic_mail.policy.delegation import Part
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Level, MailboxKind
+from mic_mail.policy.labels import DEPARTURES, DOORS, EMPLOYMENTS, KINDS, LEVELS, PARTS, ROLES, STANDINGS, STATES
 from mic_mail.policy.roles import Role
 from mic_mail.policy.states import State
-from mic_mail.policy.wording import DEPARTURES, DOORS, EMPLOYMENTS, KINDS, LEVELS, PARTS, ROLES, STANDINGS, STATES
 
 NAMES: Mapping[type[Enum], Mapping[Any, Text]] = {
     requests.Kind: requests.KINDS,
@@ -22,7 +22,7 @@ NAMES: Mapping[type[Enum], Mapping[Any, Text]] = {
     incidents.Kind: incidents.KINDS,
     incidents.Severity: incidents.SEVERITIES,
     incidents.State: incidents.STATES,
-    catalogue.Standing: STANDINGS,
+    clause_rows.Standing: STANDINGS,
     Departure: DEPARTURES,
     Door: DOORS,
     Employment: EMPLOYMENTS,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mic_mail.errors import Text, Trouble
-from mic_mail.policy.credentials import password_due
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
-from mic_mail.policy.leaving import leaving, reclaimed_on_request, stays_reclaimed
+from mic_mail.policy.leavers import leaving, reclaimed_on_request, stays_reclaimed
+from mic_mail.policy.password_change import password_due
 from mic_mail.policy.states import BEGINNING, DOORS, FINAL, LifecycleSettings, Reason, Span, State
 from mic_mail.policy.suspension import decided, inactivity, locked_by_hand
 

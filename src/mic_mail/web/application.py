@@ -40,7 +40,7 @@ from mic_mail.i18n.language import Language
 from mic_mail.log.failures import described, where
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import FactsUnreadable, State
-from mic_mail.policy.names import one_line
+from mic_mail.policy.transliteration import one_line
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.mailboxes.addressbook import Kept
 from mic_mail.services.operations.downtimes import announcements

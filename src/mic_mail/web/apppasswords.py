@@ -16,7 +16,7 @@ from mic_mail.directory.records import Superseded
 from mic_mail.errors import BadInput, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
 from mic_mail.log.failures import described
-from mic_mail.policy.apppasswords import LONGEST_NAME, Door, living
+from mic_mail.policy.app_passwords import LONGEST_NAME, Door, living
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.signin.apppasswords import Listed
 from mic_mail.services.signin.identity import SignedIn

@@ -10,9 +10,9 @@ from datetime import datetime
 from mic_mail.config.model import Config
 from mic_mail.errors import Text
 from mic_mail.i18n import messages, pages
-from mic_mail.policy.apppasswords import AppPassword
+from mic_mail.policy.app_passwords import AppPassword
+from mic_mail.policy.labels import FACTS, KINDS, PARTS, STATES, doors_named, state_names
 from mic_mail.policy.lifecycle import Decision, Reason, State
-from mic_mail.policy.wording import FACTS, KINDS, PARTS, STATES, doors_named, state_names
 from mic_mail.services.signin.apppasswords import Listed
 from mic_mail.services.signin.kept import Kept
 from mic_mail.services.signin.ownpassword import OwnState, PasswordAge

@@ -19,7 +19,7 @@ from memory import folder_in_memory
 from mic_mail.clock import ManualClock
 from mic_mail.config.document import write
 from mic_mail.policy.facts import FactKind
-from mic_mail.policy.reclaiming import is_empty
+from mic_mail.policy.reclamation import is_empty
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.year.desk import Desk
 from regulation.year.doors import Doors

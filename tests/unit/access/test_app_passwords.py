@@ -11,7 +11,7 @@ from growth import assert_linear
 from mic_mail.auth import totp
 from mic_mail.directory.records import MailboxRecord, Superseded
 from mic_mail.errors import BadInput, MicMailError
-from mic_mail.policy.apppasswords import NUMBER, Door, living
+from mic_mail.policy.app_passwords import NUMBER, Door, living
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
 from mic_mail.services.mailboxes.accounts import NotAllowed
 from mic_mail.services.mailboxes.credentials import Origin, set_password

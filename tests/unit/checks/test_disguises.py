@@ -21,7 +21,7 @@ from mic_mail.checks.bounds import Bounds
 from mic_mail.checks.clear import is_clear
 from mic_mail.checks.reading import look_into
 from mic_mail.checks.verdict import Unread
-from mic_mail.policy.lookalikes import as_seen
+from mic_mail.policy.confusables import as_seen
 from mic_mail.services.transport.secrecy import glance_at
 
 LETTER = ["BỘ THÔNG TIN VÀ TRUYỀN THÔNG", "Số: 12/BC", "MẬT", "Nội dung báo cáo"]

@@ -10,7 +10,7 @@ from mic_mail.checks.reading import look_into
 from mic_mail.checks.verdict import NOTHING
 from mic_mail.mime.html import visible_lines
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.policy.markings import in_text
+from mic_mail.policy.secrecy_markings import in_text
 from mic_mail.services.transport.secrecy import glance_at
 
 SIZES = (32 << 10, 128 << 10)

@@ -19,8 +19,8 @@ from mic_mail.log.failures import failure
 from mic_mail.log.maillog import plain
 from mic_mail.mime.dsn_mdn import Action
 from mic_mail.outbound.quarantine import Reason
-from mic_mail.policy import anomalies, apppasswords, authority, facts, incidents, reclaiming, requests, roles, warnings
-from mic_mail.policy.markings import Place
+from mic_mail.policy import anomalies, app_passwords, delegation, due_notices, facts, incidents, reclamation, requests, roles
+from mic_mail.policy.secrecy_markings import Place
 from mic_mail.process.protection import Protection
 from mic_mail.services.mailboxes.reclaiming import Finished
 from mic_mail.services.mailboxes.restoring import Waiting
@@ -83,10 +83,10 @@ def _event_codes() -> dict[str, set[str]]:
         "in_force": set(Protection(True, True, 4, True).in_force),
         "kind": set(LEFT_TO_PEOPLE),
         "missing": set(Protection().missing),
-        "notice": {*CATALOGUE, *warnings.Kind},
+        "notice": {*CATALOGUE, *due_notices.Kind},
         "of": {"worker0", *program().first_fields("Child", at=1)},
         "process": {"worker12", *program().first_fields("Child", at=1)},
-        "reason": {*Cause, *RefusalKind, *Reason, *reclaiming.Obstacle, Finished.NOT_IN_ARCHIVE, *_storage_errors()},
+        "reason": {*Cause, *RefusalKind, *Reason, *reclamation.Obstacle, Finished.NOT_IN_ARCHIVE, *_storage_errors()},
         "reasons": {f"{unread}/pdf" for unread in Unread},
         "result": set(rspamd.Taught),
         "rule": {
@@ -102,10 +102,10 @@ def _event_codes() -> dict[str, set[str]]:
 ACT_CODES: dict[str, set[str]] = {
     "cause": set(facts.Cause),
     "channel": set(requests.Channel),
-    "doors": set(apppasswords.Door),
+    "doors": set(app_passwords.Door),
     "kind": {*requests.Kind, *incidents.Kind},
     "kinds": set(requests.Kind),
-    "part": set(authority.Part),
+    "part": set(delegation.Part),
     "queued": set(Waiting),
     "role": set(roles.Role),
     "severity": set(incidents.Severity),

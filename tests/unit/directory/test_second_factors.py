@@ -10,7 +10,7 @@ from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.secondfactors import mailbox_holder, officer_holder
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.policy.secondfactor import second_factor
+from mic_mail.policy.second_factor import second_factor
 
 
 @pytest.fixture

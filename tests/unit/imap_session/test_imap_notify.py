@@ -14,7 +14,7 @@ from memory import folder_in_memory
 from mic_mail.connection.actions import Action, Send
 from mic_mail.imap.actions import Overhear, Waiting, Work
 from mic_mail.imap.names.nameevents import NameEvent, Renamed, name_events
-from mic_mail.policy.authority import RIGHTS
+from mic_mail.policy.delegation import RIGHTS
 from mic_mail.services.signin.sharing import Shared, shared_folder
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore

@@ -9,7 +9,7 @@ from memory import folder_in_memory
 from mic_mail.imap.names import places
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import OWNER, NoPermission, allowed_flags, reads_only, shown
-from mic_mail.policy.authority import RIGHTS
+from mic_mail.policy.delegation import RIGHTS
 from mic_mail.services.signin.sharing import Shared, shared_name
 from mic_mail.storage.errors import NameNotAllowed, NoSuchFolder
 from mic_mail.storage.foldernames import canonical, encode_directory

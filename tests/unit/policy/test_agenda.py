@@ -2,8 +2,8 @@
 
 import pytest
 
-from mic_mail.policy.agenda import Deed, follows_leaving
 from mic_mail.policy.calendar import local_day
+from mic_mail.policy.due_items import Deed, follows_leaving
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind, record
 from mic_mail.policy.lifecycle import timeline
 from unit.policy.test_warnings import local

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mic_mail.policy.authority import PARTS, RIGHTS, Part, after_day, grants, judge
 from mic_mail.policy.calendar import local_day
+from mic_mail.policy.delegation import PARTS, RIGHTS, Part, after_day, grants, judge
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind, record
 from mic_mail.policy.lifecycle import State, decide
 

@@ -11,13 +11,13 @@ import clauses
 import mic_mail
 from mic_mail.cli.main import NOUNS, load_noun
 from mic_mail.config.load import settings
-from mic_mail.policy.catalogue import ROWS, Standing
+from mic_mail.policy.clause_commands import COMMANDS
+from mic_mail.policy.clause_rows import ROWS, Standing
+from mic_mail.policy.clause_tests import PROOFS
 from mic_mail.policy.clauses import CLAUSES, UnknownClause, clause
 from mic_mail.policy.facts import FactKind, Level, MailboxKind
-from mic_mail.policy.proofs import PROOFS
-from mic_mail.policy.serving import COMMANDS
+from mic_mail.policy.labels import FACTS, KINDS, LEVELS, STATES
 from mic_mail.policy.states import State
-from mic_mail.policy.wording import FACTS, KINDS, LEVELS, STATES
 
 
 def test_ids_are_unique():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.policy.calendar import ONE_DAY, add_months, local_day, start_of
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind, first_broken, known_at, record
-from mic_mail.policy.leaving import TERMS, leaves
+from mic_mail.policy.leavers import TERMS, leaves
 from mic_mail.policy.lifecycle import LifecycleSettings, State, decide, timeline
 from mic_mail.policy.states import DOORS
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.clock import HO_CHI_MINH
+from mic_mail.policy.due_notices import USEFUL, Kind, Outlook, WarnDays, outlook, warned_keys
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind, record
 from mic_mail.policy.lifecycle import LifecycleSettings, timeline
 from mic_mail.policy.states import State
-from mic_mail.policy.warnings import USEFUL, Kind, Outlook, WarnDays, outlook, warned_keys
 
 SETTINGS = LifecycleSettings(password_days=92)
 DAYS = WarnDays()

@@ -6,7 +6,7 @@ is not its own to say (Reg. 12.3: the head names, the Centre records), so SETACL
 
 from mic_mail.errors import Refused, Text
 from mic_mail.imap.grammar.commands import DELETED, SEEN
-from mic_mail.policy.authority import RIGHTS
+from mic_mail.policy.delegation import RIGHTS
 from mic_mail.storage.types import ALL_FLAGS
 
 OWNER = RIGHTS + "a"

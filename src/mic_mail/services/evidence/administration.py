@@ -1,11 +1,11 @@
 """Evidence from the officers, the requests to open content, and holds: 4.3, 6.1, 9.2, 14.3, 16.5."""
 
 from mic_mail.errors import Text
-from mic_mail.policy.access import Stage
+from mic_mail.policy.content_access import Stage
 from mic_mail.policy.facts import FactKind
-from mic_mail.policy.holds import holds
+from mic_mail.policy.labels import ROLES
+from mic_mail.policy.legal_holds import holds
 from mic_mail.policy.roles import Role
-from mic_mail.policy.wording import ROLES
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 
 

@@ -5,11 +5,11 @@ from collections import Counter
 from mic_mail.config.limits import QUOTA_FLOOR
 from mic_mail.errors import Text
 from mic_mail.policy.addresses import is_bound
-from mic_mail.policy.authority import Part, serving
 from mic_mail.policy.calendar import local_day
+from mic_mail.policy.delegation import Part, serving
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
+from mic_mail.policy.labels import KINDS
 from mic_mail.policy.lifecycle import State
-from mic_mail.policy.wording import KINDS
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 
 _KIND_CLAUSES = {MailboxKind.PERSONAL: "2.4", MailboxKind.UNIT: "2.5", MailboxKind.GROUP: "5.2"}

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from mic_mail.errors import Text
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.elsewhere import CLAUSE, HELP_CLAUSE, Standing, standing
+from mic_mail.policy.migration_plans import CLAUSE, HELP_CLAUSE, Standing, standing
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 from mic_mail.services.importing.ledger import taken
 

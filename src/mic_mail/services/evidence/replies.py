@@ -1,7 +1,7 @@
 """Evidence of answers (Reg. 12.4): whom this week's round had to remind. Mailboxes themselves are not read for it."""
 
 from mic_mail.errors import Text
-from mic_mail.policy.replies import CLAUSE
+from mic_mail.policy.reply_deadlines import CLAUSE
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 from mic_mail.services.unitmail.replies import DUTY
 from mic_mail.services.unitmail.weekly import week_of

@@ -6,11 +6,11 @@ from datetime import datetime
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Text
 from mic_mail.log.audit import Audit
-from mic_mail.policy import correspondence, passedon, recordsexport
-from mic_mail.policy import openings as rules
+from mic_mail.policy import correspondence, document_handoff, records_export
+from mic_mail.policy import opening_windows as rules
 from mic_mail.policy.calendar import ONE_DAY, local_day
-from mic_mail.policy.openings import Verdict
-from mic_mail.policy.spans import Span
+from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.opening_windows import Verdict
 from mic_mail.policy.states import FINAL
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 from mic_mail.services.unitmail.openings import Openings, unit_mailboxes
@@ -32,7 +32,7 @@ def evidence(office: Office) -> Evidence:
         yield clause, Finding(Text("báo cáo gửi nhận đã lập", "correspondence reports made"), len(reports), _last(reports))
     exports = _of(acts, "mailbox_exported")
     yield (
-        recordsexport.CLAUSE,
+        records_export.CLAUSE,
         Finding(Text("lần xuất thư để lưu trữ", "exports for the records"), len(exports), _last(exports)),
     )
 
@@ -62,7 +62,7 @@ def _passed_on(office: Office) -> Evidence:
     """How many mailboxes this week's round had to remind, by the register of notices; no mailbox is read for it."""
     reminded = len(office.directory.sent.beginning(f"{week_of(DUTY, office.now)}:"))
     what = Text("hộp thư có thư quá hạn chuyển, đã nhắc tuần này", "mailboxes late in passing on, reminded this week")
-    yield passedon.CLAUSE, Finding(what, reminded, overdue=reminded > 0)
+    yield document_handoff.CLAUSE, Finding(what, reminded, overdue=reminded > 0)
 
 
 def _of(acts: Iterable[Mapping[str, object]], name: str) -> list[Mapping[str, object]]:

@@ -11,7 +11,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.access import (
+from mic_mail.policy.content_access import (
     CLAUSE,
     Access,
     Decision,

@@ -15,8 +15,8 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.handover import running
+from mic_mail.policy.labels import state_names
 from mic_mail.policy.lifecycle import decide
-from mic_mail.policy.wording import state_names
 from mic_mail.services.importing.comparing import Compared, compare
 from mic_mail.services.importing.dryrun import dry_run
 from mic_mail.services.importing.importer import Choice, Import, Into, Progress

@@ -18,10 +18,10 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.rolls import Roll
 from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.policy.directory_visibility import Shown, shown
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
-from mic_mail.policy.names import one_line
-from mic_mail.policy.publishing import Shown, shown
+from mic_mail.policy.transliteration import one_line
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.settings.readings import lifecycle_settings
 

@@ -20,7 +20,7 @@ from mic_mail.policy.directory_changes import Act, ChangeRefused, Entry, Json, O
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Level, MailboxKind
 from mic_mail.policy.grounds import must_have_document
-from mic_mail.policy.names import tidy, words
+from mic_mail.policy.transliteration import tidy, words
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.issuing import address_settings
 

@@ -20,7 +20,7 @@ from mic_mail.policy.addresses import is_bound, is_of_name
 from mic_mail.policy.directory_changes import Entry as Order
 from mic_mail.policy.facts import MailboxKind, first_broken
 from mic_mail.policy.handover import running
-from mic_mail.policy.holds import must_keep
+from mic_mail.policy.legal_holds import must_keep
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, State, decide
 from mic_mail.policy.roles import NotAuthorised, Officer, must_keep_centre
 from mic_mail.storage.replacing import set_aside

@@ -23,9 +23,9 @@ from mic_mail.policy.addresses import AddressSettings
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.lifecycle import Decision, State, decide
-from mic_mail.policy.names import tidy
-from mic_mail.policy.reclaiming import lies_in_archive
+from mic_mail.policy.reclamation import lies_in_archive
 from mic_mail.policy.requests import Item, earlier
+from mic_mail.policy.transliteration import tidy
 from mic_mail.services.mailboxes.accounts import RECEIVED, InArchive, NotAllowed, not_to_come
 from mic_mail.services.mailboxes.credentials import Origin, hashing, verifiers
 from mic_mail.services.mailboxes.quota import check_quota

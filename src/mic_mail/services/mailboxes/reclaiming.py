@@ -32,7 +32,7 @@ from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
 from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.handover import nothing_may_go
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
-from mic_mail.policy.reclaiming import (
+from mic_mail.policy.reclamation import (
     ANSWERED_FOR,
     OBSTACLES,
     Course,

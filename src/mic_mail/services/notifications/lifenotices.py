@@ -23,11 +23,11 @@ from mic_mail.i18n.notices.notice import Letter, Reader
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day
+from mic_mail.policy.due_notices import Kind, Notable, Outlook, WarnDays, outlook
 from mic_mail.policy.facts import Fact, MailboxKind
+from mic_mail.policy.keeper_succession import Vacancy
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide, timeline
 from mic_mail.policy.states import State
-from mic_mail.policy.succession import Vacancy
-from mic_mail.policy.warnings import Kind, Notable, Outlook, WarnDays, outlook
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.notifications.succession import basis, vacancies_on

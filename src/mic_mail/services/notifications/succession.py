@@ -6,9 +6,9 @@ In: the directory's snapshot, a mailbox. Out: its vacancies (`policy.succession`
 from collections.abc import Mapping, Sequence
 
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.policy.authority import names
+from mic_mail.policy.delegation import names
 from mic_mail.policy.facts import Fact, MailboxKind
-from mic_mail.policy.succession import Vacancy, vacancies
+from mic_mail.policy.keeper_succession import Vacancy, vacancies
 
 
 def basis(entry: Entry, snapshot: Snapshot) -> tuple[Entry, ...]:

@@ -12,7 +12,7 @@ from importlib.resources import files
 
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import Text, in_ascii
-from mic_mail.policy import yearfile
+from mic_mail.policy import calendar_file
 from mic_mail.policy.calendar import SATURDAY, Year
 
 _EXCHANGED = files(__package__) / "exchanged_days"
@@ -48,11 +48,11 @@ def _in_english(name: str) -> str:
 
 def _exchanged(number: int) -> Year:
     file = _EXCHANGED / f"{number}.toml"
-    return yearfile.read(file.read_text("utf-8"), None) if file.is_file() else Year(number)
+    return calendar_file.read(file.read_text("utf-8"), None) if file.is_file() else Year(number)
 
 
 def prefill(directory: Directory, today: date) -> list[int]:
     """Put the expected calendar of last year, this year and the next on record where none is; return the years put."""
-    around = range(max(today.year - 1, yearfile.FIRST_YEAR), min(today.year + 1, yearfile.LAST_YEAR) + 1)
+    around = range(max(today.year - 1, calendar_file.FIRST_YEAR), min(today.year + 1, calendar_file.LAST_YEAR) + 1)
     on_record = directory.years.working_days().known
     return [number for number in around if number not in on_record and directory.years.add(expected_year(number)[0])]

@@ -18,7 +18,7 @@ from mic_mail.outbound import dsn
 from mic_mail.outbound.transaction import Transaction
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.names import excerpt
+from mic_mail.policy.transliteration import excerpt
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.signin.access import Access
 

@@ -12,12 +12,12 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.policy.agenda import Deed, Item, aftermath, coming, unsent, vacant, waits
+from mic_mail.policy.due_items import Deed, Item, aftermath, coming, unsent, vacant, waits
+from mic_mail.policy.due_notices import Outlook, outlook
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, timeline
 from mic_mail.policy.requests import CLAUSE
 from mic_mail.policy.states import FINAL
-from mic_mail.policy.warnings import Outlook, outlook
 from mic_mail.services.mailboxes.clockmark import ClockMark
 from mic_mail.services.mailboxes.reclaiming import Reclaiming
 from mic_mail.services.notifications.succession import vacancies_of

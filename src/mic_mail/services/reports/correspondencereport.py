@@ -7,7 +7,7 @@ from mic_mail.config.model import Config
 from mic_mail.documents.document import Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.errors import Text
 from mic_mail.policy.correspondence import CLAUSE, Fate, Line
-from mic_mail.policy.spans import Span
+from mic_mail.policy.date_ranges import Span
 from mic_mail.services.reports.papers import paper
 from mic_mail.services.unitmail.correspondence import Correspondence
 

@@ -10,9 +10,9 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.documents.document import Block, Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.policy import incidents as rules
+from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.incidents import KINDS, SEVERITIES, STATES, Incident
 from mic_mail.policy.requests import CHANNELS
-from mic_mail.policy.spans import Span
 from mic_mail.services.operations.incidents import Incidents
 from mic_mail.services.reports.papers import paper
 from mic_mail.services.reports.usage import counted_incidents

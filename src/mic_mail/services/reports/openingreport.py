@@ -8,9 +8,9 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.model import Config
 from mic_mail.documents.document import Block, Cell, Column, Paper, Signature, Table
 from mic_mail.errors import Text
-from mic_mail.policy import openings
-from mic_mail.policy.openings import Opening, Shut, Verdict
-from mic_mail.policy.spans import Span
+from mic_mail.policy import opening_windows
+from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.opening_windows import Opening, Shut, Verdict
 from mic_mail.services.reports.papers import paper
 from mic_mail.services.unitmail.openings import Attended
 
@@ -43,7 +43,7 @@ def openings_paper(config: Config, attended: Sequence[Attended], span: Span, who
         f"{whose}, từ ngày {span.first:%d/%m/%Y} đến ngày {span.last:%d/%m/%Y}",
         now,
         blocks,
-        clause_id=openings.CLAUSE,
+        clause_id=opening_windows.CLAUSE,
         signatures=[Signature("Người lập"), Signature("Thủ trưởng đơn vị")],
     )
 
@@ -87,7 +87,7 @@ def _days(name: str, attended: Attended) -> Table:
     return Table(name, columns, rows, empty="Không có ngày làm việc.")
 
 
-def _told(cell: openings.Cell) -> str:
+def _told(cell: opening_windows.Cell) -> str:
     if cell.first is not None:
         return opened_by(cell.first)
     return SHUT[cell.shut].vi if cell.shut is not None else VERDICTS[cell.verdict].vi

@@ -16,14 +16,14 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.documents.document import Block, Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.i18n.clause_names import clause
 from mic_mail.log.counting import Traffic, count
+from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.facts import FactKind, MailboxKind, known_at
 from mic_mail.policy.incidents import KINDS as INCIDENTS
 from mic_mail.policy.incidents import SEVERITIES, Incident, Severity
 from mic_mail.policy.incidents import State as Stage
+from mic_mail.policy.labels import KINDS, STATES
 from mic_mail.policy.lifecycle import FactsUnreadable, State, decide
-from mic_mail.policy.reclaiming import is_empty
-from mic_mail.policy.spans import Span
-from mic_mail.policy.wording import KINDS, STATES
+from mic_mail.policy.reclamation import is_empty
 from mic_mail.services.evidence.findings import Office
 from mic_mail.services.evidence.gathering import gather
 from mic_mail.services.reports.elsewhere import Register, short_table

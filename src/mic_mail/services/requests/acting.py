@@ -26,9 +26,9 @@ from mic_mail.policy.directory_changes import Entry
 from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
 from mic_mail.policy.eligibility import why_not
 from mic_mail.policy.facts import REQUEST, Departure, Fact, Level, MailboxKind
-from mic_mail.policy.names import tidy
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.requests import RULES, Item, Kind, Request, RequestRefused, State, acts, is_of_a_person
+from mic_mail.policy.transliteration import tidy
 from mic_mail.services.mailboxes.accounts import Accounts, Asked
 from mic_mail.services.mailboxes.credentials import Origin, set_password
 from mic_mail.services.mailboxes.directory_changes import Contract, DirectoryChanges, PersonChange, UnitChange

@@ -21,11 +21,12 @@ from mic_mail.i18n import dates
 from mic_mail.i18n.keywords import normalized
 from mic_mail.policy import incidents
 from mic_mail.policy.calendar import local_day
+from mic_mail.policy.calendar_file import FIRST_YEAR, LAST_YEAR
 from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
 from mic_mail.policy.eligibility import Employment, why_not
 from mic_mail.policy.facts import Departure, Level
 from mic_mail.policy.keywords import NAMES, code_of
-from mic_mail.policy.names import one_line, tidy, words
+from mic_mail.policy.labels import DEPARTURES, EMPLOYMENTS
 from mic_mail.policy.requests import (
     CLAUSE,
     ITEMS,
@@ -41,8 +42,7 @@ from mic_mail.policy.requests import (
     check,
 )
 from mic_mail.policy.roles import units_above
-from mic_mail.policy.wording import DEPARTURES, EMPLOYMENTS
-from mic_mail.policy.yearfile import FIRST_YEAR, LAST_YEAR
+from mic_mail.policy.transliteration import one_line, tidy, words
 from mic_mail.services.mailboxes.directory_changes import Move
 
 MOST_ROWS = 1_000

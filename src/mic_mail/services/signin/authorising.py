@@ -16,7 +16,8 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
-from mic_mail.policy.authority import (
+from mic_mail.policy.calendar import local_day, start_of
+from mic_mail.policy.delegation import (
     CLAUSE,
     PARTS,
     PERSONAL_CLAUSE,
@@ -30,14 +31,13 @@ from mic_mail.policy.authority import (
     judge,
     names,
 )
-from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.handover import CLAUSE as HANDOVER_CLAUSE
 from mic_mail.policy.handover import BeingHandedOver, running, withheld
-from mic_mail.policy.leaving import leaves
+from mic_mail.policy.keeper_succession import owing
+from mic_mail.policy.leavers import leaves
 from mic_mail.policy.lifecycle import State
-from mic_mail.policy.succession import owing
 from mic_mail.services.mailboxes.accounts import Accounts, NotAllowed
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.signin.sharing import shared_folder, shared_name

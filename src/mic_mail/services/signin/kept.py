@@ -9,7 +9,7 @@ from datetime import datetime
 
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError
-from mic_mail.policy.authority import Part
+from mic_mail.policy.delegation import Part
 from mic_mail.policy.handover import running
 from mic_mail.policy.lifecycle import Decision
 from mic_mail.services.signin.access import Access

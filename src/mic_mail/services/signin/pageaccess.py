@@ -16,7 +16,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.policy.facts import Fact
-from mic_mail.policy.secondfactor import latest_change
+from mic_mail.policy.second_factor import latest_change
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.signin.access import Access
 from mic_mail.services.signin.codes import Codes

@@ -17,9 +17,9 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.secondfactors import Factor, mailbox_holder
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.apppasswords import ENDS, ONE_DAY, living
+from mic_mail.policy.app_passwords import ENDS, ONE_DAY, living
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
-from mic_mail.policy.secondfactor import CLAUSE, second_factor
+from mic_mail.policy.second_factor import CLAUSE, second_factor
 from mic_mail.services.mailboxes.accounts import NotAllowed
 from mic_mail.services.mailboxes.credentials import Origin, must_still_be
 

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from mic_mail.clock import Clock, TimedCache, Validity
 from mic_mail.directory.snapshot import Snapshot
-from mic_mail.policy.authority import NOTHING, PARTS, Holding, grants, judge
+from mic_mail.policy.delegation import NOTHING, PARTS, Holding, grants, judge
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import withheld
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable

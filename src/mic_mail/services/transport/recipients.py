@@ -22,7 +22,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.leaving import CLAUSE as LEAVING
+from mic_mail.policy.leavers import CLAUSE as LEAVING
 from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.process.lanes import AccountLanes
 from mic_mail.services.signin.access import Access

@@ -16,12 +16,12 @@ from mic_mail.log.query import Fields, Query
 from mic_mail.log.searching import Search
 from mic_mail.mime.dsn_mdn import MOST_OCTETS, Action, DeliveryReport, DispositionReport, read_report
 from mic_mail.mime.encoded_words import decode_text
-from mic_mail.policy import authority, correspondence
+from mic_mail.policy import correspondence, delegation
 from mic_mail.policy.calendar import add_days, start_of
 from mic_mail.policy.correspondence import Fate, Handover, Heard, Line, Reported, Submission, Word
-from mic_mail.policy.names import excerpt
-from mic_mail.policy.reclaiming import is_empty
-from mic_mail.policy.spans import Span
+from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.reclamation import is_empty
+from mic_mail.policy.transliteration import excerpt
 from mic_mail.services.unitmail.letters import DRAFTS, NOT_INCOMING, SENT, Letter, letters_since
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef, FolderInfo
@@ -169,7 +169,7 @@ class Correspondences:
 
     def _of_holders(self, entry: Entry, since: datetime) -> Iterator[tuple[str, Letter]]:
         """What those who use the mailbox have sent from their own: only what answers a message of this one is used."""
-        for person in authority.names(entry.facts):
+        for person in delegation.names(entry.facts):
             holder = self._snapshot.entries.get(self._snapshot.own.get(person, 0))
             if holder is None or is_empty(holder.facts):
                 continue

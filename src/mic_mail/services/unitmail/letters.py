@@ -14,8 +14,8 @@ from mic_mail.errors import MicMailError
 from mic_mail.mailbox_address import quoted_if_needed
 from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.headers import fields, unfold
-from mic_mail.policy import replies
-from mic_mail.policy.replies import Incoming
+from mic_mail.policy import reply_deadlines
+from mic_mail.policy.reply_deadlines import Incoming
 from mic_mail.services.requests.submitted import was_submitted
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import ANSWERED, KEYWORD_SHIFT, Column, FolderInfo
@@ -122,7 +122,7 @@ def _letter(uid: int, flags: int, header: bytes, received_us: int, *, is_marked:
         cc=frozenset(_addresses(found.get(b"cc", b""))),
         received_at=datetime.fromtimestamp(received_us // 1_000_000, UTC),
         is_marked=is_marked,
-        is_automatic=replies.is_automatic(plain, sender),
+        is_automatic=reply_deadlines.is_automatic(plain, sender),
         is_foreign=is_foreign,
     )
     is_report = plain.get("content-type", "").startswith("multipart/report")

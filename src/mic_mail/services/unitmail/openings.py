@@ -18,13 +18,14 @@ from mic_mail.i18n.notices import unit_mail
 from mic_mail.log.files import first_instant, log_files
 from mic_mail.log.query import Query
 from mic_mail.log.searching import Search
-from mic_mail.policy import authority
-from mic_mail.policy.authority import Part
+from mic_mail.policy import delegation
 from mic_mail.policy.calendar import FIRST_INSTANT, ONE_DAY, add_days, local_day, start_of
+from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.delegation import Part
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, timeline
-from mic_mail.policy.openings import (
+from mic_mail.policy.opening_windows import (
     Cell,
     Charge,
     Circumstances,
@@ -38,7 +39,6 @@ from mic_mail.policy.openings import (
     counts,
     working_days,
 )
-from mic_mail.policy.spans import Span
 from mic_mail.policy.states import FINAL, State
 from mic_mail.services.settings.readings import lifecycle_settings
 from mic_mail.services.unitmail.weekly import Prepare, Reminder, Round
@@ -115,12 +115,12 @@ class Openings:
     def _charges(self, entry: Entry) -> list[Charge]:
         """Keepers and substitutes, each under every address of theirs, while they serve in the unit."""
         found = []
-        for grant in authority.grants(entry.kind, entry.facts):
+        for grant in delegation.grants(entry.kind, entry.facts):
             if grant.part is Part.MEMBER:
                 continue
             person = self._snapshot.entry(self._snapshot.own.get(grant.person_id, 0))
             names = dict.fromkeys((*(person.addresses if person is not None else ()), grant.holder))
-            served = authority.in_service(grant, person.facts if person is not None else ())
+            served = delegation.in_service(grant, person.facts if person is not None else ())
             if served is not None:
                 found += [Charge(name, served.since, served.until) for name in names if name]
         return found

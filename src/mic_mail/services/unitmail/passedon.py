@@ -12,10 +12,10 @@ from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.i18n.notices import unit_mail
 from mic_mail.mime.encoded_words import decode_text
-from mic_mail.policy import passedon as rules
-from mic_mail.policy.names import excerpt
-from mic_mail.policy.passedon import Arrival, Mark
+from mic_mail.policy import document_handoff as rules
+from mic_mail.policy.document_handoff import Arrival, Mark
 from mic_mail.policy.states import FINAL
+from mic_mail.policy.transliteration import excerpt
 from mic_mail.services.unitmail.letters import DRAFTS, NOT_INCOMING, SENT, bits_of, letters_since
 from mic_mail.services.unitmail.openings import unit_mailboxes
 from mic_mail.services.unitmail.weekly import Prepare, Reminder, Round, listed

@@ -14,11 +14,11 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.i18n.notices import announcements
 from mic_mail.mime.encoded_words import decode_text
-from mic_mail.policy import authority, replies
+from mic_mail.policy import delegation, reply_deadlines
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.names import excerpt
-from mic_mail.policy.reclaiming import is_empty
-from mic_mail.policy.replies import Addressed, ReplySettings
+from mic_mail.policy.reclamation import is_empty
+from mic_mail.policy.reply_deadlines import Addressed, ReplySettings
+from mic_mail.policy.transliteration import excerpt
 from mic_mail.services.unitmail.letters import DRAFTS, NOT_INCOMING, SENT, Letter, letters_since
 from mic_mail.services.unitmail.submitted_answers import SubmittedAnswers
 from mic_mail.services.unitmail.weekly import Prepare, Reminder, Round, listed
@@ -57,7 +57,7 @@ class Replies:
 
     def waiting(self, entry: Entry, snapshot: Snapshot, now: datetime, unit: Collection[str] = ()) -> list[Waiting]:
         """All that waits in one mailbox, oldest first; `unit`: the addresses of its unit. Blocking."""
-        since = now - timedelta(days=replies.DAYS_BACK)
+        since = now - timedelta(days=reply_deadlines.DAYS_BACK)
         own = frozenset(entry.addresses)
         incoming: dict[int, Letter] = {}
         named: set[str] = set()
@@ -70,19 +70,19 @@ class Replies:
                     named |= row.refers
                 elif folder.special_use not in NOT_INCOMING and not row.is_junk:
                     incoming[id(row.incoming)] = row
-        found = replies.unanswered((row.incoming for row in incoming.values()), own, unit, named, self._settings)
+        found = reply_deadlines.unanswered((row.incoming for row in incoming.values()), own, unit, named, self._settings)
         if found:
             named |= self._submitted.named_by(entry.addresses, since)
             if entry.kind is not MailboxKind.PERSONAL:
                 named |= self._named_by_holders(entry, snapshot, since)
-            found = [each for each in found if not replies.is_answered(each, named)]
+            found = [each for each in found if not reply_deadlines.is_answered(each, named)]
         calendar = snapshot.working_days
         return [
             Waiting(
                 each.sender,
                 excerpt(decode_text(incoming[id(each)].subject)),
                 each.received_at,
-                replies.due_at(each, calendar, self._settings.closes),
+                reply_deadlines.due_at(each, calendar, self._settings.closes),
             )
             for each in found
         ]
@@ -93,7 +93,7 @@ class Replies:
     def _named_by_holders(self, entry: Entry, snapshot: Snapshot, since: datetime) -> set[str]:
         """What those who use a unit's or group's mailbox have answered from their own (Reg. 12.3)."""
         named: set[str] = set()
-        for person in authority.names(entry.facts):
+        for person in delegation.names(entry.facts):
             holder = snapshot.entries.get(snapshot.own.get(person, 0))
             if holder is None or is_empty(holder.facts):
                 continue

@@ -23,7 +23,7 @@ from enum import StrEnum
 
 from mic_mail.policy.calendar import add_days, start_of
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
-from mic_mail.policy.leaving import leaves
+from mic_mail.policy.leavers import leaves
 from mic_mail.policy.lifecycle import Decision, State
 
 CLAUSE = "12.3"

@@ -20,9 +20,9 @@ from enum import StrEnum
 
 from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.policy.calendar import FIRST_INSTANT, ONE_DAY, add_days, local_day, start_of
+from mic_mail.policy.due_notices import recorded_key, warned_keys
 from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.policy.states import Span
-from mic_mail.policy.warnings import recorded_key, warned_keys
 
 
 class Stage(StrEnum):

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mic_mail.policy.authority import Grant, Part, grants, in_service
+from mic_mail.policy.delegation import Grant, Part, grants, in_service
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.policy.handover import running
 

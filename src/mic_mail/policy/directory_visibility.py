@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mic_mail.policy.facts import Fact
-from mic_mail.policy.leaving import leaves
+from mic_mail.policy.leavers import leaves
 from mic_mail.policy.lifecycle import Decision
 
 

@@ -19,8 +19,8 @@ from enum import StrEnum
 from mic_mail.policy.calendar import LAST_INSTANT, local_day
 from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.policy.handover import CLAUSE as HANDOVER
+from mic_mail.policy.keeper_succession import Vacancy
 from mic_mail.policy.states import FINAL, Span, State
-from mic_mail.policy.succession import Vacancy
 
 USEFUL = timedelta(days=7)
 """The age up to which a notice is sent of what happened before the server began to send notices."""

@@ -11,11 +11,11 @@ from enum import StrEnum
 
 from mic_mail.errors import Text
 from mic_mail.policy.calendar import LAST_INSTANT, add_days, start_of
+from mic_mail.policy.due_notices import Notable
 from mic_mail.policy.handover import CLAUSE as HANDOVER
-from mic_mail.policy.reclaiming import OBSTACLES, Course, Obstacle, Stage, keeps_until
+from mic_mail.policy.keeper_succession import Vacancy
+from mic_mail.policy.reclamation import OBSTACLES, Course, Obstacle, Stage, keeps_until
 from mic_mail.policy.states import FINAL, Span, State
-from mic_mail.policy.succession import Vacancy
-from mic_mail.policy.warnings import Notable
 
 LEAVING = "6.4.c"
 SLACK = timedelta(hours=1)

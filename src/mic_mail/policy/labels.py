@@ -3,10 +3,10 @@
 from collections.abc import Collection, Mapping
 
 from mic_mail.errors import Text
-from mic_mail.policy.access import Stage
-from mic_mail.policy.apppasswords import Door
-from mic_mail.policy.authority import Part
-from mic_mail.policy.catalogue import Standing
+from mic_mail.policy.app_passwords import Door
+from mic_mail.policy.clause_rows import Standing
+from mic_mail.policy.content_access import Stage
+from mic_mail.policy.delegation import Part
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, FactKind, Level, MailboxKind
 from mic_mail.policy.roles import Role
