@@ -19,9 +19,9 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(include=["mic_mail.addressbook", "mic_mail.web.carddav", "mic_mail.web.autosetup"]):
-    from mic_mail.addressbook import entries, ldif, vcard
+    from mic_mail.addressbook import ldap_entries, ldif, vcard
     from mic_mail.addressbook.cards import Book, Card, Kind, Ministry, UnitName
-    from mic_mail.addressbook.table import table
+    from mic_mail.addressbook.csv_listing import table
     from mic_mail.addressbook.vcard import Version
     from mic_mail.web.autosetup import autoconfig, autodiscover, mobileconfig
     from mic_mail.web.autosetup.autodiscover import NotAsked
@@ -86,7 +86,7 @@ def fuzz_ldif(octets: bytes) -> None:
         found.append(read)
     expected = [
         {"dn": [entry.dn], **{name: list(values) for name, values in entry.attributes.items() if values}}
-        for entry in entries.all_entries(book)
+        for entry in ldap_entries.all_entries(book)
     ]
     assert found == expected, octets
 

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 
 from mic_mail.addressbook.cards import Book
-from mic_mail.addressbook.entries import Entry, all_entries
+from mic_mail.addressbook.ldap_entries import Entry, all_entries
 
 LINE_OCTETS = 76
 

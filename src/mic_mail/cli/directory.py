@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.addressbook import ldif, table, vcard
+from mic_mail.addressbook import csv_listing, ldif, vcard
 from mic_mail.addressbook.cards import Book
 from mic_mail.cli import output
 from mic_mail.cli.frame import Frame, frame
@@ -132,7 +132,7 @@ def _written(book: Book, form: Format) -> bytes:
         case Format.LDIF:
             return ldif.write(book)
         case Format.CSV:
-            return csv_writer.write(table.table(book, output.language()))
+            return csv_writer.write(csv_listing.table(book, output.language()))
         case _:
             version = vcard.Version.V3 if form is Format.VCARD3 else vcard.Version.V4
             return vcard.write(book.for_people(), book.ministry, version)

@@ -8,8 +8,8 @@ the entries of which it is true, and those for which it is undefined.
 from collections.abc import Generator, Iterable, Mapping
 
 from mic_mail.addressbook.cards import Card, Ministry
-from mic_mail.addressbook.entries import Entry
-from mic_mail.addressbook.entries import entry as entry_of
+from mic_mail.addressbook.ldap_entries import Entry
+from mic_mail.addressbook.ldap_entries import entry as entry_of
 from mic_mail.ldap import schema
 from mic_mail.ldap.columns import Column, Hunt
 from mic_mail.ldap.filters import And, Approx, AtLeast, AtMost, Equal, Filter, Matches, Not, Or, Present, Substrings

@@ -9,9 +9,9 @@ from bisect import bisect_right
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
-from mic_mail.addressbook import entries as book_entries
+from mic_mail.addressbook import ldap_entries as book_entries
 from mic_mail.addressbook.cards import Book, Card
-from mic_mail.addressbook.entries import BRANCHES, Entry
+from mic_mail.addressbook.ldap_entries import BRANCHES, Entry
 from mic_mail.ldap import schema
 from mic_mail.ldap.columns import members
 from mic_mail.ldap.filters import Filter

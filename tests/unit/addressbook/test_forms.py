@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addresses import spellings
-from mic_mail.addressbook import ldif, table, vcard
+from mic_mail.addressbook import csv_listing, ldif, vcard
 from mic_mail.addressbook.cards import Book, Card, Kind, Ministry, Person, UnitName
-from mic_mail.addressbook.entries import all_entries, dn, escaped
+from mic_mail.addressbook.ldap_entries import all_entries, dn, escaped
 from mic_mail.addressbook.vcard import Version
 from mic_mail.documents import csv_writer
 from mic_mail.i18n.language import Language
@@ -181,7 +181,7 @@ def test_a_person_without_a_mailbox_takes_nobodys_name() -> None:
 @given(st.lists(cards, max_size=5, unique_by=lambda card: card.key))
 def test_no_field_of_a_csv_runs(several: list[Card]) -> None:
     """Each card is a row; a spreadsheet that reads the file finds no formula, and Excel sees that it is UTF-8."""
-    octets = csv_writer.write(table.table(Book.of(MINISTRY, several), Language.VI))
+    octets = csv_writer.write(csv_listing.table(Book.of(MINISTRY, several), Language.VI))
     assert octets.startswith("\ufeffHọ và tên,".encode())
     rows = list(csv.reader(io.StringIO(octets.decode("utf-8-sig"), newline="")))
     assert len(rows) == 1 + len(several)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ldapwords import BASE, CNTT, MINISTRY, small_book, written
 from mic_mail.addressbook.cards import Book, Card, Kind, UnitName
-from mic_mail.addressbook.entries import all_entries
+from mic_mail.addressbook.ldap_entries import all_entries
 from mic_mail.ldap.columns import bits, members
 from mic_mail.ldap.filters import And, Approx, AtLeast, AtMost, Equal, Filter, Matches, Not, Or, Present, Substrings
 from mic_mail.ldap.tree import Place, Tree
