@@ -27,7 +27,7 @@ import uvloop
 
 from mic_mail.app.in_process import RunningServer, start_in_process
 from mic_mail.clock import Clock, SystemClock
-from mic_mail.config.document import write
+from mic_mail.config.manual import write
 from mic_mail.config.model import Config
 from mic_mail.errors import Trouble
 from mic_mail.net.tls import self_signed, write_pair

@@ -17,7 +17,7 @@ import pytest
 
 from clamdserver import EICAR, NAME, ClamDaemon
 from harness import MailServer, english, left_in_staging
-from mic_mail.config.document import write
+from mic_mail.config.manual import write
 from mic_mail.outbound.quarantine import Quarantine
 from mic_mail.policy.facts import Cause, FactKind, MailboxKind
 from population import PASSWORD

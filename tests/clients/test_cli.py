@@ -75,7 +75,7 @@ def made(command: Command, tmp_path: Path) -> Path:
 @pytest.fixture
 def running(serve: Callable[..., "MailServer"], tmp_path: Path) -> tuple["MailServer", Path]:
     """A running server with one mailbox, and its configuration file."""
-    from mic_mail.config.document import write
+    from mic_mail.config.manual import write
 
     server = serve()
     server.issue("dvbe", name="Đỗ Văn Bê")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clients.terminal import A_LOGIN, Terminal
-from mic_mail.config.doors import DOORS
+from mic_mail.config.listeners import DOORS
 from mic_mail.config.load import load
 from mic_mail.directory.repository import Directory
 

@@ -17,7 +17,7 @@ from addresses import parsed
 from clients.test_mail_leaves import PASSWORD, ZONE, elsewhere, letter, office, reports, submit, until
 from dnsserver import name_server
 from harness import MailServer, ProcessServer, config_for
-from mic_mail.config.document import write
+from mic_mail.config.manual import write
 from mic_mail.outbound.news import tell_decided
 from mic_mail.outbound.queue import Envelope, Queue, Recipient
 from mic_mail.policy.facts import Draft, FactKind

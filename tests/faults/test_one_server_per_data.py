@@ -14,7 +14,7 @@ from pathlib import Path
 from clients.test_mail_leaves import ZONE, elsewhere, letter
 from dnsserver import name_server
 from harness import ProcessServer
-from mic_mail.config.document import write
+from mic_mail.config.manual import write
 from mic_mail.config.model import Config
 from mic_mail.process import status
 

@@ -27,7 +27,7 @@ import pytest
 
 from harness import NAMES, ProcessServer, Standing, config_for, stopping
 from mic_mail.clock import SystemClock
-from mic_mail.config.document import write
+from mic_mail.config.manual import write
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process.data_locks import LOCK_FILE
 from population import PASSWORD

@@ -20,7 +20,7 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(include=["mic_mail.config", "mic_mail.documents.csv_writer"]):
-    from mic_mail.config import document, load
+    from mic_mail.config import load, manual
     from mic_mail.config.load import ConfigErrors
     from mic_mail.documents import csv_writer, xlsx
     from mic_mail.documents.document import Column, Sheet, Table, UnreadableSheet
@@ -54,7 +54,7 @@ def fuzz_config(octets: bytes) -> None:
         must_be_for_people(errors, octets)
         return
     for language in Language:
-        again = load.parse(document.write(config, language).encode(), FILE)
+        again = load.parse(manual.write(config, language).encode(), FILE)
         assert again == config, octets
 
 
@@ -72,8 +72,8 @@ def fuzz_setting(octets: bytes) -> None:
 def fuzz_value(octets: bytes) -> None:
     """A text as TOML: what is written is that text again."""
     text = octets.decode("utf-8", "replace")
-    assert tomllib.loads(f"x = {document.value(text)}")["x"] == text, text
-    assert tomllib.loads(f"x = {document.value((text, len(octets), True))}")["x"] == [text, len(octets), True]
+    assert tomllib.loads(f"x = {manual.value(text)}")["x"] == text, text
+    assert tomllib.loads(f"x = {manual.value((text, len(octets), True))}")["x"] == [text, len(octets), True]
 
 
 def fuzz_csv(octets: bytes) -> None:

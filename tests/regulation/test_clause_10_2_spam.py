@@ -13,7 +13,7 @@ import pytest
 
 from dnsserver import name_server
 from harness import MailServer, config_for
-from mic_mail.config.document import write
+from mic_mail.config.manual import write
 from mic_mail.outbound.quarantine import Quarantine, Reason, State
 from mic_mail.policy.facts import FactKind, MailboxKind
 from mic_mail.storage.types import AccountRef

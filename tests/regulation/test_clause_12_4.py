@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from clients.test_smtp_states import submission
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
-from mic_mail.config.document import write
+from mic_mail.config.manual import write
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.facts import MailboxKind

@@ -23,7 +23,7 @@ import pytest
 from harness import MailServer
 from mic_mail.cli.main import main
 from mic_mail.clock import Clock, ManualClock
-from mic_mail.config.document import write
+from mic_mail.config.manual import write
 from mic_mail.i18n.language import Language
 from mic_mail.policy.roles import Officer, Role
 

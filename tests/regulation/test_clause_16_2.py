@@ -17,7 +17,7 @@ from pypdf import PdfReader
 
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
-from mic_mail.config.document import write
+from mic_mail.config.manual import write
 from mic_mail.documents import pdf
 from mic_mail.documents.document import Table
 from mic_mail.errors import BadInput

@@ -21,7 +21,7 @@ from markings.documents import docx, encrypted_zip, zipped
 from markings.large import LARGE
 from mic_mail.checks.readers import Readers
 from mic_mail.cli.main import main
-from mic_mail.config.document import write
+from mic_mail.config.manual import write
 from mic_mail.outbound.held import Held, Record, State
 from mic_mail.services.transport.reception import SMALL_OCTETS
 from population import PASSWORD

@@ -14,7 +14,7 @@ import pytest
 
 from harness import ProcessServer
 from mic_mail.clock import ManualClock, SystemClock
-from mic_mail.config.document import write
+from mic_mail.config.manual import write
 from mic_mail.directory.repository import Directory
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind

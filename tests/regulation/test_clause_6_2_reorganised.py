@@ -12,7 +12,7 @@ import pytest
 from harness import MailServer
 from mic_mail.cli.main import main
 from mic_mail.clock import ManualClock
-from mic_mail.config.document import write
+from mic_mail.config.manual import write
 from mic_mail.policy.facts import Level, MailboxKind
 from mic_mail.policy.requests import State
 from mic_mail.services.mailboxes.addressbook import make_book

@@ -19,7 +19,7 @@ import pytest
 from harness import MailServer, ProcessServer, english
 from mic_mail.cli.main import main
 from mic_mail.clock import ManualClock
-from mic_mail.config.document import write
+from mic_mail.config.manual import write
 from mic_mail.errors import Text
 from mic_mail.outbound.files import SpoolFull
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind

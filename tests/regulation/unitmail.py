@@ -12,7 +12,7 @@ from typing import Any
 
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock, SystemClock
-from mic_mail.config.document import write
+from mic_mail.config.manual import write
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.policy.calendar import at_time, local_day

@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from mic_mail.cli.main import NOUNS, load_noun
 from mic_mail.config.model import Config
-from mic_mail.config.section import Section
+from mic_mail.config.schema import Section
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from mic_mail.auth.passwords import DECOY_KEY, load_secret
 from mic_mail.config.model import Config
-from mic_mail.config.section import smarthost_place
+from mic_mail.config.schema import smarthost_place
 from mic_mail.directory.looking import file_of
 from mic_mail.net import collectors, dns
 from mic_mail.outbound.policies import HTTPS_PORT

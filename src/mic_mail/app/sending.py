@@ -8,7 +8,7 @@ import asyncio
 from datetime import timedelta
 
 from mic_mail.app.rooms import Rooms
-from mic_mail.config.section import smarthost_place
+from mic_mail.config.schema import smarthost_place
 from mic_mail.config.sending import Sending
 from mic_mail.log.failures import described
 from mic_mail.net.dns import DnsUnavailable, Resolver

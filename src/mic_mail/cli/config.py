@@ -13,9 +13,9 @@ from mic_mail.cli.frame import frame
 from mic_mail.cli.gate import open_to_all
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
-from mic_mail.config import document
+from mic_mail.config import manual
 from mic_mail.config.load import ConfigErrors, Mistake, Setting, load, values
-from mic_mail.config.problems import Problem, problems
+from mic_mail.config.preflight import Problem, problems
 from mic_mail.config.vietnamese import UNITS
 from mic_mail.errors import Text
 
@@ -38,7 +38,7 @@ REFERENCE = (
     Column("key", "Mục", "Setting"),
     Column("default", "Mặc định", "Default"),
     Column("bounds", "Giới hạn", "Bounds"),
-    Column("unit", "Đơn vị", "Unit", names={unit: document.unit_name(unit) for unit in UNITS}),
+    Column("unit", "Đơn vị", "Unit", names={unit: manual.unit_name(unit) for unit in UNITS}),
     Column("meaning", "Ý nghĩa", "Meaning"),
     Column("clause", "Điều khoản", "Clause", cites=True),
     Column("reload", "Nạp lại được", "Reloads"),
@@ -114,7 +114,7 @@ def show(
 @app.command(help=say("In ý nghĩa của mọi mục cấu hình.", "Print the meaning of every setting."))
 @open_to_all
 def reference(as_json: JsonOption = False) -> None:
-    rows: list[Row] = [asdict(row) for row in document.reference(output.language())]
+    rows: list[Row] = [asdict(row) for row in manual.reference(output.language())]
     output.listing(REFERENCE, rows, as_json=as_json)
 
 
@@ -124,4 +124,4 @@ def _value_row(setting: Setting, value: object) -> Row:
 
 def _shown(setting: Setting, value: object) -> str | None:
     """A value as the file would write it; what is derived from another setting has none."""
-    return None if value is None or value is PydanticUndefined else document.value(value, setting.unit)
+    return None if value is None or value is PydanticUndefined else manual.value(value, setting.unit)

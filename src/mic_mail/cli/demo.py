@@ -18,7 +18,7 @@ from mic_mail.cli.frame import frame
 from mic_mail.cli.gate import open_to_all
 from mic_mail.cli.output import Column, Row, say, spoken
 from mic_mail.clock import Clock
-from mic_mail.config import document
+from mic_mail.config import manual
 from mic_mail.config.load import load
 from mic_mail.config.model import Config
 from mic_mail.errors import BadInput, Refused, Text, Trouble, in_ascii
@@ -88,7 +88,7 @@ def demo(
     config = configuration(path, ports_from=ports_from, workers=workers, cleartext=cleartext)
 
     def begin() -> None:  # only once it is sure that no other demonstration runs here
-        path.write_text(document.write(config, output.language()), encoding="utf-8")
+        path.write_text(manual.write(config, output.language()), encoding="utf-8")
         prepare(config, clock, bench_users)
 
     def announce(ports: dict[str, int]) -> None:

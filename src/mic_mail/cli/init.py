@@ -26,8 +26,8 @@ from mic_mail.cli.options import YesOption
 from mic_mail.cli.output import say
 from mic_mail.cli.spread import spread
 from mic_mail.clock import Clock
-from mic_mail.config import document as manual
-from mic_mail.config.doors import DOORS
+from mic_mail.config import manual
+from mic_mail.config.listeners import DOORS
 from mic_mail.config.load import ConfigErrors, Mistake, load, parse
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory

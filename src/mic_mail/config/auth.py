@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mic_mail.config.readings import WarnDays
-from mic_mail.config.section import About, Distinct, Section
+from mic_mail.config.regulation import WarnDays
+from mic_mail.config.schema import About, Distinct, Section
 from mic_mail.config.units import DAY, GIB, HOUR, MIB, MINUTE, Location, Octets, Seconds, Unit
 
 FORMER_PASSWORDS = 24  # as many as the directory keeps verifiers of

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mic_mail.config.section import About, Distinct, DomainName, NetworkName, Section
+from mic_mail.config.schema import About, Distinct, DomainName, NetworkName, Section
 from mic_mail.config.units import MINUTE, Seconds
 
 MOST_LISTS = 8

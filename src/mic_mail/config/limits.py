@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from mic_mail.config.section import About, Distinct, MailboxName, NetworkName, Rising, Section
+from mic_mail.config.schema import About, Distinct, MailboxName, NetworkName, Rising, Section
 from mic_mail.config.units import GIB, KIB, MIB, Octets, Unit
 
 ATTACHMENT_OCTETS = 20 * MIB  # Reg. 8.3.b, read as 20 x 2^20 decoded octets, summed over a message

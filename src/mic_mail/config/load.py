@@ -17,9 +17,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mic_mail.config.limits import ATTACHMENT_OCTETS
-from mic_mail.config.lines import Place, line_of, locate
 from mic_mail.config.model import Config
-from mic_mail.config.section import About
+from mic_mail.config.schema import About
+from mic_mail.config.toml_lines import Place, line_of, locate
 from mic_mail.config.units import Unit, show_octets, show_seconds
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n.clause_names import clause

@@ -14,10 +14,10 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from mic_mail.config.auth import Auth
-from mic_mail.config.doors import Dns, Imap, Ldap, Listen, Pop3, Smtp, Tls, Web
 from mic_mail.config.inbound import Inbound
 from mic_mail.config.limits import Limits, Quota
-from mic_mail.config.readings import (
+from mic_mail.config.listeners import Dns, Imap, Ldap, Listen, Pop3, Smtp, Tls, Web
+from mic_mail.config.regulation import (
     Address,
     Census,
     Content,
@@ -35,7 +35,7 @@ from mic_mail.config.readings import (
     Terms,
     UnitMailboxes,
 )
-from mic_mail.config.section import About, Distinct, DomainName, Section
+from mic_mail.config.schema import About, Distinct, DomainName, Section
 from mic_mail.config.security import Anomaly, Malware, Quarantine, Rspamd, Syslog
 from mic_mail.config.sending import Sending
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit

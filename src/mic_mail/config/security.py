@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from mic_mail.config.section import About, CollectorName, Distinct, ScannerName, Section
+from mic_mail.config.schema import About, CollectorName, Distinct, ScannerName, Section
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
 

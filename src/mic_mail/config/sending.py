@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from mic_mail.config.doors import Port
-from mic_mail.config.section import About, Section, SmarthostName
+from mic_mail.config.listeners import Port
+from mic_mail.config.schema import About, Section, SmarthostName
 from mic_mail.config.units import DAY, HOUR, MINUTE, Location, Seconds, Unit
 
 

@@ -10,9 +10,9 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from mic_mail.config import problems
+from mic_mail.config import preflight
 from mic_mail.config.model import Config
-from mic_mail.config.problems import Problem
+from mic_mail.config.preflight import Problem
 from mic_mail.directory.looking import trouble_with
 from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
@@ -76,7 +76,7 @@ def certificate_problems(config: Config) -> list[Problem]:
     later would have the remains in its memory, also those that may not have a key (docs/decisions/0097)."""
 
     def look() -> bytes:
-        return json.dumps([asdict(problem) for problem in problems.certificate(config)]).encode()
+        return json.dumps([asdict(problem) for problem in preflight.certificate(config)]).encode()
 
     found = json.loads(run_apart(look))
     return [Problem(each["key"], Text(**each["reason"]), Text(**each["remedy"])) for each in found]

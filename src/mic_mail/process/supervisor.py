@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mic_mail.clock import Clock
-from mic_mail.config.changes import changes
+from mic_mail.config.diff import changes
 from mic_mail.config.load import ConfigErrors
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError, Text

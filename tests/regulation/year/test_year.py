@@ -17,7 +17,7 @@ import pytest
 from harness import MailServer, config_for
 from memory import folder_in_memory
 from mic_mail.clock import ManualClock
-from mic_mail.config.document import write
+from mic_mail.config.manual import write
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.reclamation import is_empty
 from mic_mail.storage.types import INBOX, AccountRef

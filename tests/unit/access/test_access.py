@@ -13,7 +13,7 @@ import pytest
 
 from mic_mail.auth import passwords
 from mic_mail.clock import HO_CHI_MINH
-from mic_mail.config.doors import Listen
+from mic_mail.config.listeners import Listen
 from mic_mail.directory.snapshot import Entry
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process.fairturns import Suspicion

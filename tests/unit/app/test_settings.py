@@ -12,7 +12,7 @@ import mic_mail
 from harness import config_for
 from mic_mail.app import settings
 from mic_mail.config.model import Config
-from mic_mail.config.section import Section
+from mic_mail.config.schema import Section
 
 SOURCES = Path(mic_mail.__file__).parent
 ROOMS = (

@@ -12,7 +12,7 @@ from mic_mail.checks.verdict import Unread
 from mic_mail.cli.act_names import ACTS, DETAILS, REFUSED
 from mic_mail.cli.log_codes import OF_ACTS, OF_EVENTS, SUBJECTS, in_words
 from mic_mail.cli.logwords import EVENTS, told
-from mic_mail.config.doors import DOORS
+from mic_mail.config.listeners import DOORS
 from mic_mail.errors import BadInput, MicMailError, Text
 from mic_mail.i18n.notices.catalogue import CATALOGUE, NAMES
 from mic_mail.log.failures import failure

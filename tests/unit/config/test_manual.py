@@ -5,11 +5,11 @@ from typing import get_args
 
 import pytest
 
-from mic_mail.config.changes import changes
-from mic_mail.config.document import reference, write
-from mic_mail.config.lines import locate
+from mic_mail.config.diff import changes
 from mic_mail.config.load import parse, settings
+from mic_mail.config.manual import reference, write
 from mic_mail.config.model import Config
+from mic_mail.config.toml_lines import locate
 from mic_mail.config.units import MIB, parse_octets, parse_seconds, show_octets, show_seconds
 from mic_mail.config.vietnamese import MEANINGS, UNITS
 from mic_mail.i18n.language import Language

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.config.model import Config
-from mic_mail.config.problems import certificate, problems
+from mic_mail.config.preflight import certificate, problems
 from mic_mail.net.tls import self_signed, write_pair
 
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.clock import ManualClock
-from mic_mail.config.doors import Listen
+from mic_mail.config.listeners import Listen
 from mic_mail.config.model import Config, Server
-from mic_mail.config.readings import Regulation
+from mic_mail.config.regulation import Regulation
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.notifications.notices import HYSTERESIS, Notices, level_of

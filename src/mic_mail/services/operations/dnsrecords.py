@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mic_mail.config.model import Config
-from mic_mail.config.section import smarthost_place
+from mic_mail.config.schema import smarthost_place
 from mic_mail.errors import Text
 from mic_mail.mime.dkim import strings_of
 from mic_mail.outbound.dkimkeys import Key, State

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from mic_mail.config.section import About, Distinct, MailboxName, PageName, Rising, Section
+from mic_mail.config.schema import About, Distinct, MailboxName, PageName, Rising, Section
 from mic_mail.config.units import DAY, GIB, HOUR, MIB, LocalTime, Octets, Seconds, Unit
 
 Keyword = Annotated[str, StringConstraints(pattern=r"^[!#$&'+,./0-9:;<=>?@A-Z^_`a-z|~-]{1,60}$")]

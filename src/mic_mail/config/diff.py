@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from mic_mail.config.model import Config
-from mic_mail.config.section import About, Section
+from mic_mail.config.schema import About, Section
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
-from mic_mail.config.section import About, AddressName, Distinct, DomainName, NameserverName, NetworkName, Section
+from mic_mail.config.schema import About, AddressName, Distinct, DomainName, NameserverName, NetworkName, Section
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
 DoorName = Literal["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "ldap", "ldaps", "http", "https"]

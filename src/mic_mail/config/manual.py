@@ -20,7 +20,7 @@ from pydantic_core import PydanticUndefined
 
 from mic_mail.config.load import settings
 from mic_mail.config.model import Config
-from mic_mail.config.section import About, Section
+from mic_mail.config.schema import About, Section
 from mic_mail.config.units import Unit, show_octets, show_seconds
 from mic_mail.config.vietnamese import MEANINGS, UNITS
 from mic_mail.errors import Text
