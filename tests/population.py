@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from mic_mail.auth.passwords import HashSettings
+from mic_mail.auth.password_hash import HashSettings
 from mic_mail.clock import Clock, ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import Employment, MailboxRecord, NotFound, PersonRecord, UnitRecord

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from harness import MailServer, config_for
-from mic_mail.auth.guard import Claim
 from mic_mail.auth.sasl import CheckPassword
+from mic_mail.auth.verifier import Claim
 from mic_mail.config.load import load
 from mic_mail.config.manual import write
 from population import PASSWORD, credential

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import MailServer, config_for
-from mic_mail.auth import passwords
+from mic_mail.auth import password_hash
 from mic_mail.clock import SystemClock
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import MailboxKind
@@ -81,7 +81,7 @@ class Office:
         return self.handovers.of(self.unit)
 
     def finish(self) -> str:
-        password = passwords.generate()
+        password = password_hash.generate()
         assert self.handovers.finish(self.unit, password, HEAD)
         self.server.refresh()
         return password

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from harness import MailServer
-from mic_mail.auth.passwords import WeakPassword
+from mic_mail.auth.password_hash import WeakPassword
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
 from mic_mail.directory import engine

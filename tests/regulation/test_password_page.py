@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mic_mail.auth.passwords import WeakPassword
+from mic_mail.auth.password_hash import WeakPassword
 from mic_mail.config.model import Config
 from mic_mail.directory.records import Superseded
 from mic_mail.policy.calendar import local_day

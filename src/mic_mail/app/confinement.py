@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mic_mail.auth.passwords import DECOY_KEY, load_secret
+from mic_mail.auth.password_hash import DECOY_KEY, load_secret
 from mic_mail.config.model import Config
 from mic_mail.config.schema import smarthost_place
 from mic_mail.directory.looking import file_of

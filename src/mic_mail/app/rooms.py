@@ -13,7 +13,7 @@ from functools import partial
 
 from mic_mail.app.clock_watcher import begin_by_the_mark
 from mic_mail.app.settings import flow_settings
-from mic_mail.auth.passwords import DECOY_KEY, load_secret
+from mic_mail.auth.password_hash import DECOY_KEY, load_secret
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from mic_mail.auth.passwords import LEGIBLE
+from mic_mail.auth.password_hash import LEGIBLE
 
 SECRET_OCTETS = 20
 """RFC 4226 §4, R6."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.auth import passwords
+from mic_mail.auth import password_hash
 from mic_mail.cli import output
 from mic_mail.cli.codes import QUEUED
 from mic_mail.cli.days import read_day
@@ -107,7 +107,7 @@ def restore(
     as_json: JsonOption = False,
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
-    password = passwords.generate()
+    password = password_hash.generate()
     asked = Asked(asked_by, channel.value, read_day(received) if received is not None else None)
     with on_record(here, "mailbox_restore", mailbox.address, origin, asked_by=asked_by, channel=channel.value, queued=queued):
         verifiers = make_verifiers(here.config)(password)

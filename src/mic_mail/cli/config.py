@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from pydantic_core import PydanticUndefined
 
-from mic_mail.auth import leaked
+from mic_mail.auth import breached_passwords
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
 from mic_mail.cli.gate import open_to_all
@@ -63,8 +63,8 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
         found.append(Problem("directory.url", trouble.text, trouble.remedy or Text("", "")))
     if config.auth.leaked_passwords is not None:
         try:
-            leaked.check(config.auth.leaked_passwords)
-        except leaked.BadList as error:
+            breached_passwords.check(config.auth.leaked_passwords)
+        except breached_passwords.BadList as error:
             found.append(Problem("auth.leaked_passwords", error.text, error.remedy or Text("", "")))
     if found or as_json:
         output.listing(MISTAKES, [_problem_row(path, problem) for problem in found], as_json=as_json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.auth import passwords
+from mic_mail.auth import password_hash
 from mic_mail.cli import output
 from mic_mail.cli.authority import begin_anew, subscribe
 from mic_mail.cli.days import read_day
@@ -126,7 +126,7 @@ def finish(
 ) -> None:  # fmt: skip
     here = frame(ctx)
     mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
-    password = passwords.generate()
+    password = password_hash.generate()
     with on_record(here, "handover_finish", mailbox.address, origin):
         is_new = use_cases(here).finish(mailbox, password, origin)
     handover = use_cases(here).of(mailbox)

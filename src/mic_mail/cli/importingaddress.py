@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.auth import passwords
+from mic_mail.auth import password_hash
 from mic_mail.cli.days import read_day
 from mic_mail.cli.frame import frame
 from mic_mail.cli.gate import asks
@@ -48,7 +48,7 @@ def address(
     origin = Origin(here.actor(actor), reason, document)
     must_have_document(origin)
     kept = Old(old, read_day(created) if created is not None else None, octets_of(quota) if quota is not None else None)
-    password = passwords.generate()
+    password = password_hash.generate()
     addresses = OldAddresses(here.directory, here.config, here.clock)
     with on_record(here, "mailbox_import_address", old, origin, person=person, unit=unit):
         if person is not None and unit is None:

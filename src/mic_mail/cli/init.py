@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.auth import passwords
+from mic_mail.auth import password_hash
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
 from mic_mail.cli.gate import open_to_all
@@ -349,7 +349,7 @@ def _fill(config: Config, clock: Clock) -> bool:
     prefill(directory, local_day(clock.now()))
     has_officers = bool(directory.officers.all())
     directory.close()
-    passwords.load_secret(config.server.data_dir / passwords.DECOY_KEY)
+    password_hash.load_secret(config.server.data_dir / password_hash.DECOY_KEY)
     if not (config.certificate.exists() and config.key.exists()):
         write_pair(config.certificate, config.key, self_signed([config.server.hostname], clock.now()))
     return has_officers

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.auth import passwords
+from mic_mail.auth import password_hash
 from mic_mail.cli import events, output
 from mic_mail.cli.authority import COLUMNS as AUTHORITY_COLUMNS
 from mic_mail.cli.authority import authority_rows
@@ -133,7 +133,7 @@ def issue(
     request = Request(Origin(here.actor(actor), reason, document), read_day(received) if received is not None else None)
     request.origin.must_have_document("6.2")
     issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
-    password = passwords.generate()
+    password = password_hash.generate()
     with on_record(here, "mailbox_issue", str(person or unit or group), request.origin, chosen=address):
         if person is not None:
             owner = here.directory.person(person)

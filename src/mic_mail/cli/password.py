@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.auth import passwords
+from mic_mail.auth import password_hash
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
 from mic_mail.cli.gate import asks
@@ -82,7 +82,7 @@ def reset(
         # Reg. 15.2: by letter or from the unit's mailbox; never by telephone.
         raise BadInput(Text("Cần số văn bản đề nghị.", "The number of the request is needed."), clause="15.2")
     mailbox = here.directory.mailbox(address)
-    password = passwords.generate()
+    password = password_hash.generate()
     origin = Origin(here.actor(actor), reason, document.strip())
     accounts = Accounts(here.directory, here.config, here.clock)
     with on_record(here, "password_reset", mailbox.address, origin):

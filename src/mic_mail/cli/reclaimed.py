@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.auth import passwords
+from mic_mail.auth import password_hash
 from mic_mail.cli import output
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
@@ -100,7 +100,7 @@ def restore_reclaimed(
     here = frame(ctx)
     mailbox = here.directory.mailbox(address)
     origin = Origin(here.actor(actor), reason, document)
-    password = passwords.generate()
+    password = password_hash.generate()
     with on_record(here, "mailbox_restore_reclaimed", mailbox.address, origin):
         brought = brought_back(here, mailbox, origin)
         issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))

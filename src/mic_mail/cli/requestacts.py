@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.auth import passwords
+from mic_mail.auth import password_hash
 from mic_mail.cli import output
 from mic_mail.cli.acts import QueuedOption
 from mic_mail.cli.frame import Frame, frame
@@ -212,7 +212,7 @@ def _rehearse_approvals(here: Frame, numbers: Sequence[int], actor: str, choices
     """What would be done, found out on a copy of the directory: one after the other, as namesakes need it (Reg. 5.4.a)."""
     if choices.queued is Waiting.DROP:  # what waits is not in the copy; whether something has to be said of it is the same
         choices = replace(choices, queued=Waiting.SEND)
-    same = make_verifiers(here.config)(passwords.generate())  # nobody signs in there, and each would cost as a sign-in does
+    same = make_verifiers(here.config)(password_hash.generate())  # nobody signs in there, and each would cost as a sign-in does
     with rehearsal(here.directory) as copy:
         approving = _approving(here, copy, lambda _: same, lambda mailbox, origin: None)
 

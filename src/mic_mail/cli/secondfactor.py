@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mic_mail.auth import totp
-from mic_mail.auth.passwords import load_secret
+from mic_mail.auth.password_hash import load_secret
 from mic_mail.cli import officercode, output
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks

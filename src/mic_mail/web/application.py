@@ -30,7 +30,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 
-from mic_mail.auth.passwords import WeakPassword
+from mic_mail.auth.password_hash import WeakPassword
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import Superseded

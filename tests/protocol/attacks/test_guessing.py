@@ -13,7 +13,7 @@ import pytest
 
 from faults.wire import Cut, Line, Smtp
 from harness import MailServer, config_for, stopping
-from mic_mail.auth import passwords
+from mic_mail.auth import password_hash
 from population import PASSWORD
 
 SETTINGS = {
@@ -84,8 +84,8 @@ def test_an_old_telephone_harms_nobody(server: MailServer, monkeypatch: pytest.M
     server.issue("nvan")
     server.issue("lthoa")
     hashed: list[str] = []
-    verify = passwords.verify
-    monkeypatch.setattr(passwords, "verify", lambda encoded, password: hashed.append(password) or verify(encoded, password))
+    verify = password_hash.verify
+    monkeypatch.setattr(password_hash, "verify", lambda encoded, password: hashed.append(password) or verify(encoded, password))
     for number in range(200):
         assert by_imap(server, "nvan@mic.gov.vn", "mat khau cu", "127.3.0.1")[0] == WRONG, number
     assert hashed == ["mat khau cu"]

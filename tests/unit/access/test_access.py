@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mic_mail.auth import passwords
+from mic_mail.auth import password_hash
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.listeners import Listen
 from mic_mail.directory.snapshot import Entry
@@ -334,13 +334,13 @@ async def test_costs_that_were_raised_tell_nobody_who_has_a_mailbox(world: World
     """Passwords keep the costs with which they were made: a name that nobody has costs what those cost, and what new ones cost
     once everybody has a new one."""
     asked: list[str] = []
-    original = passwords.verify
+    original = password_hash.verify
 
     def verifying(encoded: str, password: str) -> bool:
         asked.append(encoded.split("$")[3])
         return original(encoded, password)
 
-    monkeypatch.setattr(passwords, "verify", verifying)
+    monkeypatch.setattr(password_hash, "verify", verifying)
     mailbox = world.add("dvbe")
     auth = world.config.auth.model_copy(update={"argon2_memory": 9 << 20, "argon2_time": 2, "scram_iterations": 70_000})
     raised = world.config.model_copy(update={"auth": auth})

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from mic_mail.auth.guard import Claim, Crowded, Guard, HashLane, HashLanes, Outcome, Wait
-from mic_mail.auth.hearsay import SharedThrottle
-from mic_mail.auth.passwords import Decoys, HashSettings
+from mic_mail.auth.password_hash import Decoys, HashSettings
+from mic_mail.auth.shared_throttle import SharedThrottle
+from mic_mail.auth.verifier import Claim, Crowded, Guard, HashLane, HashLanes, Outcome, Wait
 
 ADDRESS, HOME, ABROAD, HOTEL = "dvbe@mic.gov.vn", "192.0.2.1", "198.51.100.1", "203.0.113.9"
 
@@ -151,8 +151,8 @@ async def test_who_stands_in_line_for_answers_to_others_may_go_and_nobody_waits_
 
     code = asyncio.create_task(world.guard.check_code("code@mic.gov.vn", HOME, look))
     await asyncio.sleep(0)
-    monkeypatch.setattr("mic_mail.auth.guard.MOST_WAITING", 42)
-    monkeypatch.setattr("mic_mail.auth.guard.PATIENCE", 0.01)
+    monkeypatch.setattr("mic_mail.auth.verifier.MOST_WAITING", 42)
+    monkeypatch.setattr("mic_mail.auth.verifier.PATIENCE", 0.01)
     with pytest.raises(Crowded):
         await world.check("right", HOME, "too-long@mic.gov.vn")
     for task in tasks[100:120]:

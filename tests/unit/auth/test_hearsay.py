@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.auth.hearsay import LONGEST, SharedThrottle
+from mic_mail.auth.shared_throttle import LONGEST, SharedThrottle
 from mic_mail.auth.throttle import Answer, Throttle, ThrottleSettings
 
 SETTINGS = ThrottleSettings(per_pair=3, per_mailbox=5, per_network=6, window_seconds=100.0, capacity=50)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mic_mail.auth import leaked
-from mic_mail.auth.leaked import SMALL_OCTETS, BadList, check, is_leaked
+from mic_mail.auth import breached_passwords
+from mic_mail.auth.breached_passwords import SMALL_OCTETS, BadList, check, is_leaked
 
 
 def sha1(word: str) -> str:
@@ -74,10 +74,10 @@ def test_a_large_file_is_searched_on_the_disk(tmp_path: Path, form: Writer) -> N
     def counting(fd: int, octets: int, at: int) -> bytes:
         nonlocal reads
         reads += 1
-        assert octets <= leaked.BLOCK_OCTETS
+        assert octets <= breached_passwords.BLOCK_OCTETS
         return real(fd, octets, at)
 
-    leaked.os.pread = counting  # type: ignore[attr-defined]
+    breached_passwords.os.pread = counting  # type: ignore[attr-defined]
     try:
         for word in (words[0], words[-1], words[77_777], words[1]):
             reads = 0
@@ -85,7 +85,7 @@ def test_a_large_file_is_searched_on_the_disk(tmp_path: Path, form: Writer) -> N
             assert not is_leaked(file, word + "!")
             assert reads < 1_200
     finally:
-        leaked.os.pread = real  # type: ignore[attr-defined]
+        breached_passwords.os.pread = real  # type: ignore[attr-defined]
 
 
 def test_the_form_in_which_it_was_typed(tmp_path: Path) -> None:
@@ -145,13 +145,13 @@ def test_bisection_finds_what_a_scan_finds(tmp_path: Path, lines: set[bytes], ot
     file = tmp_path / "lines"
     content = b"".join(line + b"\n" for line in sorted(lines))
     file.write_bytes(content)
-    known, leaked.BLOCK_OCTETS = leaked.BLOCK_OCTETS, block  # type: ignore[misc]
+    known, breached_passwords.BLOCK_OCTETS = breached_passwords.BLOCK_OCTETS, block  # type: ignore[misc]
     fd = os.open(file, os.O_RDONLY)
     try:
         for line in [*lines, other]:
             wanted = line.replace(b"\n", b"")
             if wanted and not wanted.endswith(b"\r"):
-                assert leaked._search(fd, len(content), wanted, is_hashed=False) == (wanted in lines)
+                assert breached_passwords._search(fd, len(content), wanted, is_hashed=False) == (wanted in lines)
     finally:
         os.close(fd)
-        leaked.BLOCK_OCTETS = known  # type: ignore[misc]
+        breached_passwords.BLOCK_OCTETS = known  # type: ignore[misc]

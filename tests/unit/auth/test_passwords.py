@@ -8,8 +8,8 @@ from pathlib import Path
 import argon2
 import pytest
 
-from mic_mail.auth import passwords
-from mic_mail.auth.passwords import Decoys, HashSettings, VerifiedCache
+from mic_mail.auth import password_hash
+from mic_mail.auth.password_hash import Decoys, HashSettings, VerifiedCache
 from mic_mail.errors import Trouble
 
 CHEAP = HashSettings(memory_kib=8, passes=1)
@@ -19,41 +19,41 @@ ADDRESS = "dvbe@mic.gov.vn"
 def test_a_password_is_right_in_either_normal_form() -> None:
     """A password typed on a Mac (NFD) is the one that was set on Windows (NFC)."""
     word = "Mật khẩu của Bê"
-    made = passwords.make(unicodedata.normalize("NFC", word), CHEAP)
-    assert passwords.verify(made.argon2, unicodedata.normalize("NFD", word))
-    assert passwords.make(unicodedata.normalize("NFD", word), CHEAP, salt=made.scram.salt).scram == made.scram
+    made = password_hash.make(unicodedata.normalize("NFC", word), CHEAP)
+    assert password_hash.verify(made.argon2, unicodedata.normalize("NFD", word))
+    assert password_hash.make(unicodedata.normalize("NFD", word), CHEAP, salt=made.scram.salt).scram == made.scram
 
 
 @pytest.mark.parametrize("wrong", ["", "right passwor", "Right password", "right password ", "\0", "\u0007", "x" * 5000])
 def test_wrong_passwords_are_wrong(wrong: str) -> None:
     """Near, empty, forbidden and absurd passwords are refused without an exception."""
-    assert not passwords.verify(passwords.make("right password", CHEAP).argon2, wrong)
+    assert not password_hash.verify(password_hash.make("right password", CHEAP).argon2, wrong)
 
 
 @pytest.mark.parametrize("damaged", ["", "x", "$argon2id$v=19$m=8,t=1,p=1$", "{PLAIN}right password", "{PLAIN}đúng"])
 def test_a_damaged_hash_fits_nothing(damaged: str) -> None:
     """A verifier that is no argon2 hash lets nobody in."""
-    assert not passwords.verify(damaged, "right password")
+    assert not password_hash.verify(damaged, "right password")
 
 
 def test_without_memory_nobody_knows() -> None:
     """A password that could not be looked at is not wrong: it would be known as that for an hour."""
     with pytest.raises(Trouble):
-        passwords.verify(f"$argon2id$v=19$m=4294967295,t=1,p=1$c2FsdHNhbHRzYWx0${'A' * 43}", "x")
+        password_hash.verify(f"$argon2id$v=19$m=4294967295,t=1,p=1$c2FsdHNhbHRzYWx0${'A' * 43}", "x")
 
 
 def test_scram_never_has_fewer_rounds_than_the_floor() -> None:
     """65,536 rounds at least: who steals the directory takes the weaker verifier."""
     with pytest.raises(AssertionError):
         HashSettings(scram_iterations=65_535)
-    assert passwords.make("right password", CHEAP).scram.iterations >= passwords.SCRAM_ITERATIONS_FLOOR
+    assert password_hash.make("right password", CHEAP).scram.iterations >= password_hash.SCRAM_ITERATIONS_FLOOR
 
 
 def test_decoys_look_like_users() -> None:
     """A user who does not exist has a salt that stays the same, in every process, and rounds like everybody's."""
     one, other = Decoys(b"key", CHEAP, dict), Decoys(b"key", CHEAP, dict)
     assert one.scram("ghost").salt == other.scram("ghost").salt != one.scram("spook").salt
-    assert one.scram("ghost").iterations == passwords.make("right password", CHEAP).scram.iterations
+    assert one.scram("ghost").iterations == password_hash.make("right password", CHEAP).scram.iterations
     assert Decoys(b"other key", CHEAP, dict).scram("ghost").salt != one.scram("ghost").salt
     assert one.refuse("ghost", "anything") is False
 
@@ -110,7 +110,7 @@ def test_a_decoy_is_hashed_by_argon2(stored: dict[tuple[str, int | None], int], 
 
     monkeypatch.setattr(argon2.PasswordHasher, "verify", verifying)
     assert not Decoys(b"key", CHEAP, lambda: stored).refuse("ghost", "anything")
-    made = passwords.make("right password", CHEAP).argon2
+    made = password_hash.make("right password", CHEAP).argon2
     assert [len(part) for part in seen[0].split("$")[-2:]] == [len(part) for part in made.split("$")[-2:]]
     assert seen[0].startswith(OLD if stored else made.rpartition("$")[0].rpartition("$")[0])
 
@@ -118,7 +118,7 @@ def test_a_decoy_is_hashed_by_argon2(stored: dict[tuple[str, int | None], int], 
 def test_the_secret_is_made_once_and_private(tmp_path: Path) -> None:
     """Every process reads the same key; nobody else can."""
     path = tmp_path / "decoy.key"
-    assert passwords.load_secret(path) == passwords.load_secret(path)
+    assert password_hash.load_secret(path) == password_hash.load_secret(path)
     assert path.stat().st_mode & 0o077 == 0
     assert list(tmp_path.iterdir()) == [path]
 
@@ -130,7 +130,7 @@ def test_of_many_who_make_the_secret_all_have_the_same(tmp_path: Path) -> None:
 
         def load(path: Path = path, together: threading.Barrier = together) -> bytes:
             together.wait()
-            return passwords.load_secret(path)
+            return password_hash.load_secret(path)
 
         with ThreadPoolExecutor(8) as threads:
             assert len({done.result() for done in [threads.submit(load) for _ in range(8)]}) == 1
@@ -141,8 +141,8 @@ def test_half_a_secret_is_none(tmp_path: Path, octets: bytes) -> None:
     """Of a disk that was full, or of a power cut: a key that everybody can guess seals nothing."""
     path = tmp_path / "second-factor.key"
     path.write_bytes(octets)
-    with pytest.raises(passwords.BadSecret, match="damaged"):
-        passwords.load_secret(path)
+    with pytest.raises(password_hash.BadSecret, match="damaged"):
+        password_hash.load_secret(path)
 
 
 def test_the_cache_forgets_by_version_by_time_and_by_room() -> None:
@@ -167,7 +167,7 @@ def test_the_cache_of_one_process_means_nothing_to_another() -> None:
 
 def test_secrets_stay_out_of_reprs() -> None:
     """No verifier shows in a repr."""
-    made = passwords.make("right password", CHEAP)
+    made = password_hash.make("right password", CHEAP)
     assert "argon2id" not in repr(made)
     assert made.scram.stored_key.hex() not in repr(made)
     assert repr(made.scram.stored_key) not in repr(made)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.auth import passwords, sasl
+from mic_mail.auth import password_hash, sasl
 from mic_mail.auth.sasl import Challenge, CheckPassword, Done, Failed, Failure, NeedKeys
 
-CHEAP = passwords.HashSettings(memory_kib=8, passes=1)
+CHEAP = password_hash.HashSettings(memory_kib=8, passes=1)
 BINDINGS = {"tls-server-end-point": hashlib.sha256(b"a certificate").digest(), "tls-unique": b"finished"}
 
 
@@ -47,7 +47,7 @@ class Client:
 
 
 def converse(
-    client: Client, keys: passwords.Scram, mechanism: str = "SCRAM-SHA-256", bindings: sasl.Bindings = sasl.NO_BINDING
+    client: Client, keys: password_hash.Scram, mechanism: str = "SCRAM-SHA-256", bindings: sasl.Bindings = sasl.NO_BINDING
 ) -> sasl.Step:
     """Run one exchange to its end."""
     exchange = sasl.begin(mechanism, bindings=bindings, nonce=lambda: "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
@@ -69,7 +69,7 @@ def test_the_example_of_rfc_7677() -> None:
     salt = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
     salted = hashlib.pbkdf2_hmac("sha256", b"pencil", salt, 4096)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-    keys = passwords.Scram(salt, 4096, stored, hmac.digest(salted, b"Server Key", "sha256"))
+    keys = password_hash.Scram(salt, 4096, stored, hmac.digest(salted, b"Server Key", "sha256"))
     exchange = sasl.Scram(plus=False, bindings={}, nonce=lambda: "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
     assert exchange.step(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO") == NeedKeys("user")
     assert exchange.keys(keys) == Challenge(
@@ -83,7 +83,7 @@ def test_the_example_of_rfc_7677() -> None:
 @pytest.mark.parametrize("user", ["dvbe@mic.gov.vn", "a,b=c@mic.gov.vn", "đỗ@mic.gov.vn"])
 def test_scram_proves_a_password(user: str) -> None:
     """Any name, also with the signs that SCRAM escapes, proves its password, and the server proves its own."""
-    keys = passwords.make("mật khẩu dài", CHEAP).scram
+    keys = password_hash.make("mật khẩu dài", CHEAP).scram
     assert converse(Client(user, "mật khẩu dài"), keys) == Done(user)
     wrong = converse(Client(user, "mật khẩu khác"), keys)
     assert isinstance(wrong, Failed)
@@ -93,7 +93,7 @@ def test_scram_proves_a_password(user: str) -> None:
 @pytest.mark.parametrize("kind", BINDINGS)
 def test_plus_binds_to_the_connection(kind: str) -> None:
     """-PLUS succeeds with the octets of the type that the client names, and fails with those of a man in the middle."""
-    keys = passwords.make("the right password", CHEAP).scram
+    keys = password_hash.make("the right password", CHEAP).scram
     ours = Client("u", "the right password", flag=f"p={kind}", binding=BINDINGS[kind])
     assert converse(ours, keys, "SCRAM-SHA-256-PLUS", BINDINGS) == Done("u")
     theirs = Client("u", "the right password", flag=f"p={kind}", binding=bytes(32))
@@ -146,7 +146,7 @@ def test_mandatory_extensions_are_refused() -> None:
 @pytest.mark.parametrize("spoil", [lambda m: m.replace(b"r=", b"r=z"), lambda m: m[:-2], lambda m: b"", lambda m: m + b",x=1"])
 def test_spoiled_final_messages(spoil: object) -> None:
     """A final message with another nonce, a cut proof or nothing never signs in."""
-    keys = passwords.make("the right password", CHEAP).scram
+    keys = password_hash.make("the right password", CHEAP).scram
     client = Client("u", "the right password")
     exchange = sasl.begin("SCRAM-SHA-256", nonce=lambda: "x")
     assert exchange is not None
@@ -252,7 +252,7 @@ def test_no_input_raises(responses: list[bytes | None], mechanism: str) -> None:
     for response in responses:
         step = exchange.step(response)
         if isinstance(step, NeedKeys):
-            step = exchange.keys(passwords.Scram(b"salt", 4096, os.urandom(32), os.urandom(32)))
+            step = exchange.keys(password_hash.Scram(b"salt", 4096, os.urandom(32), os.urandom(32)))
         assert not isinstance(step, Done)
 
 

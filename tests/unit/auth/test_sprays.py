@@ -1,6 +1,6 @@
 """Passwords that are tried at many mailboxes."""
 
-from mic_mail.auth.sprays import MOST_ADDRESSES, Sprays
+from mic_mail.auth.password_spray import MOST_ADDRESSES, Sprays
 
 HOUR = 3_600.0
 

@@ -5,9 +5,9 @@ import random
 import pytest
 
 from growth import calls_of
-from mic_mail.auth import passwords
-from mic_mail.auth.passwords import WeakPassword
-from mic_mail.auth.strength import MOST_WORK, _looked_at, check_strength
+from mic_mail.auth import password_hash
+from mic_mail.auth.password_hash import WeakPassword
+from mic_mail.auth.password_policy import MOST_WORK, _looked_at, check_strength
 
 ADDRESS = "dvbe@mic.gov.vn"
 NAMES = ("Đỗ Văn Bê",)
@@ -34,7 +34,7 @@ def test_good_passwords(good: str) -> None:
 
 def test_generated_passwords_are_strong_and_different() -> None:
     """A first password passes the rules, is legible on paper, and never comes twice."""
-    made = {passwords.generate() for _ in range(50)}
+    made = {password_hash.generate() for _ in range(50)}
     assert len(made) == 50
     for password in made:
         check_strength(password, ADDRESS)

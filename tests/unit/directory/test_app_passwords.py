@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from mic_mail.auth import apppasswords
+from mic_mail.auth import app_passwords
 from mic_mail.directory import engine as database
 from mic_mail.directory.apppasswords import Use
 from mic_mail.directory.records import Superseded
@@ -17,7 +17,7 @@ from mic_mail.policy.facts import Draft, FactKind, first_broken
 
 def made():
     """What is kept of a new one, in the directory's words."""
-    kept = apppasswords.make(apppasswords.generate(), None, 4096)
+    kept = app_passwords.make(app_passwords.generate(), None, 4096)
     scram = kept.scram
     return AppCredential(0, kept.salt, kept.digest, ScramKeys(scram.salt, scram.iterations, scram.stored_key, scram.server_key))
 

@@ -13,8 +13,8 @@ import pytest
 
 from harness import MailServer, config_for, stopping
 from mic_mail.auth import totp
-from mic_mail.auth.guard import Wait
 from mic_mail.auth.throttle import ThrottleSettings
+from mic_mail.auth.verifier import Wait
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.policy.facts import FactKind

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
-from mic_mail.auth.leaked import BadList, is_leaked
-from mic_mail.auth.passwords import VerifiedCache
-from mic_mail.auth.sprays import Sprays
+from mic_mail.auth.breached_passwords import BadList, is_leaked
+from mic_mail.auth.password_hash import VerifiedCache
+from mic_mail.auth.password_spray import Sprays
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import Superseded

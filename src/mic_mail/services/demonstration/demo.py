@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from mic_mail.auth.passwords import HashSettings
+from mic_mail.auth.password_hash import HashSettings
 from mic_mail.clock import Clock, ManualClock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, NotFound, PersonRecord, UnitRecord

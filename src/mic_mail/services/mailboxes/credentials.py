@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from mic_mail.auth import passwords
-from mic_mail.auth.leaked import BadList, is_leaked
-from mic_mail.auth.passwords import SCRAM_ITERATIONS_FLOOR, HashSettings, WeakPassword
-from mic_mail.auth.strength import check_strength
+from mic_mail.auth import password_hash
+from mic_mail.auth.breached_passwords import BadList, is_leaked
+from mic_mail.auth.password_hash import SCRAM_ITERATIONS_FLOOR, HashSettings, WeakPassword
+from mic_mail.auth.password_policy import check_strength
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, Superseded
 from mic_mail.directory.repository import Directory
@@ -62,7 +62,7 @@ def verifiers(password: str, settings: HashSettings, *, beside: Sequence[AppCred
     if beside:
         kept = beside[0].scram
         salt, settings = kept.salt, replace(settings, scram_iterations=max(kept.iterations, SCRAM_ITERATIONS_FLOOR))
-    made = passwords.make(password, settings, salt)
+    made = password_hash.make(password, settings, salt)
     scram = ScramKeys(made.scram.salt, made.scram.iterations, made.scram.stored_key, made.scram.server_key)
     return Credential(0, made.argon2, scram)
 
@@ -113,13 +113,13 @@ def check_new(directory: Directory, config: Config, mailbox: MailboxRecord | Ent
     if not chosen:
         return
     present = directory.entry(mailbox.mailbox_id).credential
-    if present is not None and passwords.verify(present.argon2, password):
+    if present is not None and password_hash.verify(present.argon2, password):
         raise WeakPassword(
             Text("Mật khẩu mới phải khác mật khẩu đang dùng.", "The new password must differ from the present one."),
             clause="15.2",
         )
     if any(
-        passwords.verify(hashed, password) for hashed in directory.former_verifiers(mailbox.mailbox_id, auth.password_reuse)
+        password_hash.verify(hashed, password) for hashed in directory.former_verifiers(mailbox.mailbox_id, auth.password_reuse)
     ):
         raise WeakPassword(
             Text(

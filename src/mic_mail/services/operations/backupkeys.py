@@ -11,7 +11,7 @@ the certificate's key, nor the password for a smarthost: both are put in anew wi
 import contextlib
 from pathlib import Path
 
-from mic_mail.auth.passwords import DECOY_KEY
+from mic_mail.auth.password_hash import DECOY_KEY
 from mic_mail.config.model import Config
 from mic_mail.outbound.dkimkeys import KeyFolder
 from mic_mail.services.signin.secondfactors import key_path

@@ -14,7 +14,7 @@ from datetime import date
 from functools import partial
 from typing import Protocol
 
-from mic_mail.auth import passwords
+from mic_mail.auth import password_hash
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, PersonRecord, Superseded
@@ -197,7 +197,7 @@ class Approving:
         plain = f"{personal_local_part(person.full_name)}@{self._config.server.domain}"
         if chosen in {plain, plain.partition("@")[0]}:
             chosen = None  # the plain form of the name (Reg. 5.3) is nobody's choice
-        password = passwords.generate()
+        password = password_hash.generate()
         back = partial(self._bring_back, origin=origin)
         ground = _ground(request, origin)
         mailbox = self._issuing.issue_personal(employed, password, ground, chosen=chosen, bring_back=back)
@@ -285,7 +285,7 @@ class Approving:
 
     def _group(self, request: Request, origin: Origin, choices: Choices) -> Done:
         sponsor = next(u.symbol for u in self._directory.units() if u.unit_id == request.filing.unit_id)
-        password, chosen = passwords.generate(), _chosen(request, choices)
+        password, chosen = password_hash.generate(), _chosen(request, choices)
         name, ground = request.item(Item.NAME) or "", _ground(request, origin)
         back = partial(self._bring_back, origin=origin)
         mailbox = self._issuing.issue_group(name, sponsor, password, ground, chosen=chosen, bring_back=back)
@@ -357,7 +357,7 @@ class Approving:
         return Done(mailbox)
 
     def _restore(self, request: Request, origin: Origin, choices: Choices) -> Done:
-        filing, mailbox, password = request.filing, self._mailbox(request), passwords.generate()
+        filing, mailbox, password = request.filing, self._mailbox(request), password_hash.generate()
         asked = Asked(filing.asker, filing.channel, local_day(filing.received_at))
         breach = any(reason.clause == "7.2.b" for reason in self._accounts.state_of(mailbox).reasons)
         document = choices.document or (None if breach else filing.document)
@@ -366,7 +366,7 @@ class Approving:
         return Done(mailbox, password)
 
     def _reset(self, request: Request, origin: Origin, choices: Choices) -> Done:
-        mailbox, password = self._mailbox(request), passwords.generate()
+        mailbox, password = self._mailbox(request), password_hash.generate()
         known = self._accounts.may_change_password(mailbox, origin).fact_seq
         set_password(
             self._directory, self._config, mailbox, password,

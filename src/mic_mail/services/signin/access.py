@@ -20,10 +20,10 @@ from functools import partial
 from typing import Protocol
 
 from mic_mail.auth import sasl
-from mic_mail.auth.guard import ByApp, Claim, Guard, HashLanes, Outcome, Wait
-from mic_mail.auth.hearsay import SharedThrottle
-from mic_mail.auth.passwords import Decoys
+from mic_mail.auth.password_hash import Decoys
+from mic_mail.auth.shared_throttle import SharedThrottle
 from mic_mail.auth.throttle import ThrottleSettings, network
+from mic_mail.auth.verifier import ByApp, Claim, Guard, HashLanes, Outcome, Wait
 from mic_mail.clock import Clock, Validity
 from mic_mail.config.model import Config
 from mic_mail.directory.apppasswords import Use

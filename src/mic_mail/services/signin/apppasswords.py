@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mic_mail.auth import apppasswords
+from mic_mail.auth import app_passwords
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.apppasswords import Use
@@ -83,7 +83,7 @@ class AppPasswords:
         if doors:
             data["doors"] = " ".join(sorted(doors))
         draft = Draft(FactKind.APP_PASSWORD_ADDED, now, origin.actor, origin.reason, origin.document, data)
-        password = apppasswords.generate()
+        password = app_passwords.generate()
         made = self._verifiers(password, entry, now)
         fact = self._directory.app_passwords.add(mailbox_id, draft, made, after=entry.facts[-1].seq)
         return Added(fact, called, password)
@@ -167,6 +167,6 @@ class AppPasswords:
         own = entry.credential.scram if entry.credential is not None else None
         known = own or (beside[0] if beside else None)
         salt, iterations = (known.salt, known.iterations) if known else (None, hashing(self._config).scram_iterations)
-        made = apppasswords.make(password, salt, iterations)
+        made = app_passwords.make(password, salt, iterations)
         scram = ScramKeys(made.scram.salt, made.scram.iterations, made.scram.stored_key, made.scram.server_key)
         return AppCredential(0, made.salt, made.digest, scram)

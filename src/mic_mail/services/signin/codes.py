@@ -4,7 +4,7 @@ In: who has shown the password, what was typed. Out: a refusal, or None for a ri
 guard's limits, the use case and the log. Belongs to the event loop; the directory is asked in the lane.
 """
 
-from mic_mail.auth.guard import Guard, Wait
+from mic_mail.auth.verifier import Guard, Wait
 from mic_mail.errors import Trouble
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.signin.identity import Peer, SignedIn

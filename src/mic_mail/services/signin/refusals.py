@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mic_mail.auth import sasl
-from mic_mail.auth.guard import Wait
+from mic_mail.auth.verifier import Wait
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.errors import Text

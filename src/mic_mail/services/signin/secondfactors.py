@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from mic_mail.auth import totp
-from mic_mail.auth.passwords import BadSecret, load_secret
+from mic_mail.auth.password_hash import BadSecret, load_secret
 from mic_mail.clock import Clock
 from mic_mail.config.auth import Auth
 from mic_mail.config.model import Config

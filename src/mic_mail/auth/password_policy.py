@@ -11,7 +11,7 @@ Blocking for some milliseconds, 0.2 s where somebody makes it so (`MOST_WORK`): 
 import threading
 from collections.abc import Iterator, Sequence
 
-from mic_mail.auth.passwords import MAX_PASSWORD_OCTETS, UNUSABLE, WeakPassword
+from mic_mail.auth.password_hash import MAX_PASSWORD_OCTETS, UNUSABLE, WeakPassword
 from mic_mail.auth.sasl import saslprep
 from mic_mail.errors import Text
 from mic_mail.mime.text_folding import fold

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol
 
-from mic_mail.auth import passwords
-from mic_mail.auth.apppasswords import Recognisable, recognised
-from mic_mail.auth.hearsay import SharedThrottle
-from mic_mail.auth.passwords import Decoys, VerifiedCache
+from mic_mail.auth import password_hash
+from mic_mail.auth.app_passwords import Recognisable, recognised
+from mic_mail.auth.password_hash import Decoys, VerifiedCache
+from mic_mail.auth.shared_throttle import SharedThrottle
 from mic_mail.auth.throttle import Answer, Verdict, neighbourhood, network
 from mic_mail.errors import Text, Trouble
 
@@ -285,7 +285,7 @@ class Guard:
         if credential is None:
             return lambda: decoys.refuse(claim.address, password)
         encoded = credential.argon2
-        return lambda: passwords.verify(encoded, password)
+        return lambda: password_hash.verify(encoded, password)
 
     async def check_code(self, address: str, peer: str, look: Callable[[], Awaitable[bool]]) -> bool | Wait:
         """Whether a code of a second factor is right, which `look` finds out; may be tried as often as a password.
@@ -323,7 +323,7 @@ class Guard:
         verdict = await self._settled(address, peer, None)
         return Wait(verdict.seconds, verdict.rule) if verdict.answer is Answer.WAIT else None
 
-    def decoy_keys(self, address: str) -> passwords.Scram:
+    def decoy_keys(self, address: str) -> password_hash.Scram:
         """Keys of a user who does not exist."""
         return self._decoys.scram(address)
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from mic_mail.auth.passwords import LEGIBLE, Scram, scram_keys
+from mic_mail.auth.password_hash import LEGIBLE, Scram, scram_keys
 
 GROUPS = 7
 GROUP = 4
