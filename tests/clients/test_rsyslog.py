@@ -15,7 +15,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.log import following
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.syslog import Header
-from mic_mail.net.collectors import Collector, place
+from mic_mail.net.syslog_transport import Collector, place
 from mic_mail.services.operations.syslog import Forwarding
 
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)

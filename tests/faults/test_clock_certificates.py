@@ -23,8 +23,8 @@ from mic_mail.app.clock_watcher import ClockWatcher
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.log import following
 from mic_mail.log.maillog import MailLog
-from mic_mail.net.collectors import Collector, place
 from mic_mail.net.dns import Resolver
+from mic_mail.net.syslog_transport import Collector, place
 from mic_mail.outbound.ways import Ways
 from mic_mail.services.operations.syslog import Forwarding
 from regulation.test_clause_16_3_syslog import HEADER, Listener

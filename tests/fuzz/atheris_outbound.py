@@ -26,13 +26,13 @@ import h11
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(
-    include=["mic_mail.outbound", "mic_mail.net.https", "mic_mail.checks.clamd", "mic_mail.checks.rspamd"]
+    include=["mic_mail.outbound", "mic_mail.net.https_fetch", "mic_mail.checks.clamd", "mic_mail.checks.rspamd"]
 ):
     from mic_mail.checks.clamd import LONGEST_NAME, Clamd, NotScanned, _whole
     from mic_mail.checks.rspamd import About, NotScored, Scored, read_scored
-    from mic_mail.net import https
+    from mic_mail.net import https_fetch
     from mic_mail.net.dns import Tlsa
-    from mic_mail.net.https import NotFetched
+    from mic_mail.net.https_fetch import NotFetched
     from mic_mail.outbound import commands, dane, dsn, policies, signin, sts
     from mic_mail.outbound.commands import Addressee, CannotSend, Offer, Sending
     from mic_mail.outbound.dane import NotAuthentic
@@ -206,7 +206,7 @@ def fuzz_https(octets: bytes) -> None:
             reader.feed_data(part)
         reader.feed_eof()
         try:
-            return await https._answer("x.example", http, reader, 1_000)
+            return await https_fetch._answer("x.example", http, reader, 1_000)
         except (NotFetched, h11.ProtocolError):
             return None
 

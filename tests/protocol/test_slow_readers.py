@@ -11,7 +11,7 @@ from harness import MailServer
 from mic_mail.connection.shell import HIGH_WATER_OCTETS
 from mic_mail.imap.server import ImapConnection
 from mic_mail.ldap.server import LdapConnection
-from mic_mail.net.acknowledging import outstanding
+from mic_mail.net.tcp_ack import outstanding
 from mic_mail.pop3.server import Pop3Connection
 from population import PASSWORD
 

@@ -100,8 +100,8 @@ async def _serve(spec: ChildSpec, config: Config, protection: Protection) -> Non
 async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
     """From ready to drained."""
     from mic_mail.app.server import open_server
+    from mic_mail.net.connection_balancer import Tally
     from mic_mail.net.listeners import Listener
-    from mic_mail.net.sharing import Tally
 
     gc.collect()  # what the imports have left; later it would keep the loop waiting
     listeners = [Listener(door, socket.socket(fileno=fd)) for door, fd in spec.listeners]

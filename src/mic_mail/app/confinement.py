@@ -26,7 +26,7 @@ from mic_mail.auth.password_hash import DECOY_KEY, load_secret
 from mic_mail.config.model import Config
 from mic_mail.config.schema import smarthost_place
 from mic_mail.directory.looking import file_of
-from mic_mail.net import collectors, dns
+from mic_mail.net import dns, syslog_transport
 from mic_mail.outbound.policies import HTTPS_PORT
 from mic_mail.process import denied_calls, landlock
 from mic_mail.process.forking import run_apart
@@ -147,7 +147,7 @@ def _ports(role: str, config: Config) -> frozenset[int] | None:
             ports.add(smarthost_place(config.sending.smarthost)[1])
     if role == "housekeeper":
         ports |= _ports_of((config.rspamd.controller,))
-        ports |= {place.port for place in map(collectors.place, config.log.syslog.collectors) if place.is_stream}
+        ports |= {place.port for place in map(syslog_transport.place, config.log.syslog.collectors) if place.is_stream}
     return frozenset(ports)
 
 

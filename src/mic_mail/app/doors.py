@@ -24,10 +24,10 @@ from mic_mail.ldap.answers import Code, farewell
 from mic_mail.ldap.server import LdapServer, LdapServices
 from mic_mail.ldap.tree import Tree
 from mic_mail.log.failures import described
-from mic_mail.net.accepting import Acceptor
-from mic_mail.net.admission import Admission, Gate
+from mic_mail.net.acceptor import Acceptor
+from mic_mail.net.connection_balancer import Tally
+from mic_mail.net.connection_limits import Admission, Gate
 from mic_mail.net.listeners import Listener
-from mic_mail.net.sharing import Tally
 from mic_mail.net.tls import TlsFront
 from mic_mail.pop3.server import Pop3Server, Pop3Services
 from mic_mail.services.mailboxes.addressbook import Kept

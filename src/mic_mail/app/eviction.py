@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from mic_mail.log.maillog import MailLog
+from mic_mail.net.connection_balancer import Tally
 from mic_mail.net.eviction import Evictor
-from mic_mail.net.sharing import Tally
 from mic_mail.services.signin.access import Access
 
 

@@ -12,7 +12,7 @@ from mic_mail.app.server import Server, open_server
 from mic_mail.clock import Clock, ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.net import listeners as net
-from mic_mail.net.sharing import Tally
+from mic_mail.net.connection_balancer import Tally
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process.startup import make_folders
 

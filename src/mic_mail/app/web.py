@@ -24,11 +24,11 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.failures import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
-from mic_mail.net.accepting import Acceptor
-from mic_mail.net.admission import Admission, Gate
+from mic_mail.net.acceptor import Acceptor
+from mic_mail.net.connection_balancer import Tally
+from mic_mail.net.connection_limits import Admission, Gate
 from mic_mail.net.eviction import Evictor
 from mic_mail.net.listeners import Listener
-from mic_mail.net.sharing import Tally
 from mic_mail.net.tls import TlsFront
 from mic_mail.process.feed import Feed, tell_directory_changed
 from mic_mail.process.lag import LoopLag, lag_report

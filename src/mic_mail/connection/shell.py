@@ -39,8 +39,8 @@ from mic_mail.errors import Text
 from mic_mail.ids import trace_id
 from mic_mail.log import failures
 from mic_mail.log.maillog import MailLog
-from mic_mail.net.acknowledging import acknowledge, acknowledged, outstanding, reset
-from mic_mail.net.connections import Changed, OpenConnections
+from mic_mail.net.connection_registry import Changed, OpenConnections
+from mic_mail.net.tcp_ack import acknowledge, acknowledged, outstanding, reset
 from mic_mail.net.tls import TlsFront
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import withheld

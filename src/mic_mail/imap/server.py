@@ -36,7 +36,7 @@ from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.deflate import Damaged, Deflate
 from mic_mail.imap.selected.shelf import Shelf
 from mic_mail.imap.session import Session
-from mic_mail.net.connections import Changed
+from mic_mail.net.connection_registry import Changed
 from mic_mail.process.feed import Feed, Subscription
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.operations.downtimes import announcements

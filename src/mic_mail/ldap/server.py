@@ -12,7 +12,7 @@ from mic_mail.ldap.conversation import SessionSettings
 from mic_mail.ldap.session import Session
 from mic_mail.ldap.tree import Tree
 from mic_mail.ldap.turns import Turns
-from mic_mail.net.networks import Networks
+from mic_mail.net.cidr import Networks
 from mic_mail.services.mailboxes.addressbook import Kept
 from mic_mail.services.signin.refusals import RefusalKind
 

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol, TypeVar
 
-from mic_mail.net.admission import network_of
-from mic_mail.net.connections import OpenConnections
-from mic_mail.net.sharing import Tally
+from mic_mail.net.connection_balancer import Tally
+from mic_mail.net.connection_limits import network_of
+from mic_mail.net.connection_registry import OpenConnections
 
 KNOWN_WEIGHT: Final = 8
 """So many connections of a network from which people sign in count as one of another."""

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mic_mail.errors import BadInput, Text, in_ascii
-from mic_mail.net.reading import PLACE_OCTETS, TlsReader
+from mic_mail.net.tls_reader import PLACE_OCTETS, TlsReader
 
 SELF_SIGNED_DAYS = 825
 MODERN = "ECDHE+AESGCM:ECDHE+CHACHA20"

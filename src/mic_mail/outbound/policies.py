@@ -24,9 +24,9 @@ from typing import Any
 from mic_mail.clock import Clock
 from mic_mail.domain_name import NotAName
 from mic_mail.log.failures import described, failure
-from mic_mail.net import https
+from mic_mail.net import https_fetch
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
-from mic_mail.net.https import Bounds, NotFetched
+from mic_mail.net.https_fetch import Bounds, NotFetched
 from mic_mail.outbound import sts
 from mic_mail.outbound.files import unlink, write_all
 from mic_mail.outbound.routing import MOST_ADDRESSES
@@ -188,7 +188,7 @@ class Policies:
             addresses = (await self._resolver.addresses(name)).values[: 2 * MOST_ADDRESSES]
             context = await self._lanes.io(_context, settings.authorities)
             bounds = Bounds(sts.POLICY_OCTETS, settings.seconds)
-            octets = await https.text(
+            octets = await https_fetch.text(
                 name, "/.well-known/mta-sts.txt", addresses=addresses, port=settings.port, context=context, bounds=bounds
             )
             policy = sts.parse(octets)

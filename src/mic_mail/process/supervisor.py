@@ -32,8 +32,8 @@ from mic_mail.errors import MicMailError, Text
 from mic_mail.log.failures import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.net import listeners as net
+from mic_mail.net.connection_balancer import new_page
 from mic_mail.net.listeners import WEB_DOORS, Listener
-from mic_mail.net.sharing import new_page
 from mic_mail.process.channel import Channel, ChildSpec, Message
 from mic_mail.process.feed import PREFIX
 from mic_mail.process.forking import Forked, fork

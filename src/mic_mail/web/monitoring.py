@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mic_mail.config.model import Config
 from mic_mail.errors import Trouble
-from mic_mail.net.networks import Networks
+from mic_mail.net.cidr import Networks
 from mic_mail.process import metrics
 from mic_mail.process.lanes import Lanes
 from mic_mail.process.status import read

@@ -6,7 +6,7 @@ In: services, listening sockets with what accepts on them. Out: protocols for th
 import asyncio
 
 from mic_mail.ids import trace_id
-from mic_mail.net.connections import Changed, OpenConnections
+from mic_mail.net.connection_registry import Changed, OpenConnections
 from mic_mail.web.application import Application, WebServices
 from mic_mail.web.http import Http, HttpConnection
 

@@ -14,11 +14,11 @@ import pytest
 import uvloop
 
 from mic_mail.clock import SystemClock
-from mic_mail.net import accepting
-from mic_mail.net.accepting import Acceptor
-from mic_mail.net.connections import OpenConnections
+from mic_mail.net import acceptor
+from mic_mail.net.acceptor import Acceptor
+from mic_mail.net.connection_balancer import Share, Tally, new_page
+from mic_mail.net.connection_registry import OpenConnections
 from mic_mail.net.listeners import Listener, open_listeners
-from mic_mail.net.sharing import Share, Tally, new_page
 from mic_mail.net.tls import self_signed, write_pair
 
 
@@ -142,7 +142,7 @@ async def test_workers_that_wait_for_one_another_do_so_no_longer_than_they_have_
     listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One waits since the other had fewer, then that one has more and would wait too: the first takes what comes."""
-    monkeypatch.setattr(accepting, "COURTESY_SECONDS", 60)
+    monkeypatch.setattr(acceptor, "COURTESY_SECONDS", 60)
     one, two = shares(2)
     workers = [Worker("one", listener, one), Worker("two", listener, two)]
     one.change(+10)

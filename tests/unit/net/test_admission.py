@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mic_mail.net.admission import Admission, AdmissionLimits, network_of
+from mic_mail.net.connection_limits import Admission, AdmissionLimits, network_of
 
 
 class Door:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.net.connections import OpenConnections
+from mic_mail.net.connection_balancer import Tally, new_page
+from mic_mail.net.connection_registry import OpenConnections
 from mic_mail.net.eviction import KNOWN_WEIGHT, PLANNED_SHARE, Evictor, eviction_order
-from mic_mail.net.sharing import Tally, new_page
 
 LIMIT = 40
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mic_mail.net.networks import Networks
+from mic_mail.net.cidr import Networks
 
 OFFICE = Networks(["10.1.0.0/16", "192.0.2.7", "fe80::/10", "2001:db8::1/64"])
 

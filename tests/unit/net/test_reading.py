@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from mic_mail.net.reading import PLACE_OCTETS
 from mic_mail.net.tls import TlsFront, self_signed, write_pair
+from mic_mail.net.tls_reader import PLACE_OCTETS
 
 Run = Callable[[Coroutine[None, None, None]], None]
 

@@ -5,7 +5,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.net.sharing import COLUMNS, SLACK, Share, Tally, new_page
+from mic_mail.net.connection_balancer import COLUMNS, SLACK, Share, Tally, new_page
 
 
 def tallies(workers: int) -> list[Tally]:

@@ -25,7 +25,7 @@ from mic_mail.log import following
 from mic_mail.log.failures import failure
 from mic_mail.log.following import Cursor, Line
 from mic_mail.log.maillog import MailLog
-from mic_mail.net.networks import Networks
+from mic_mail.net.cidr import Networks
 from mic_mail.policy.anomalies import NOBODY, Anomaly, Attempt, Limits, Watch, network_of
 from mic_mail.policy.calendar import local_day
 from mic_mail.process.lanes import Lanes

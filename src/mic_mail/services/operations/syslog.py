@@ -25,7 +25,7 @@ from mic_mail.log.failures import failure
 from mic_mail.log.following import Cursor, Line
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.syslog import FACILITIES, LONGEST, LONGEST_DATAGRAM, Header, framed, message
-from mic_mail.net.collectors import Collector, place
+from mic_mail.net.syslog_transport import Collector, place
 
 FOLDER = "syslog"
 THREADS = 8

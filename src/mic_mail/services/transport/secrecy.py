@@ -35,7 +35,7 @@ from mic_mail.ids import trace_id
 from mic_mail.log.failures import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime.imap_structure import Answers, answers_of
-from mic_mail.net.admission import network_of
+from mic_mail.net.connection_limits import network_of
 from mic_mail.outbound.held import Held, Record, State
 from mic_mail.outbound.spool import Slip
 from mic_mail.process import sandbox

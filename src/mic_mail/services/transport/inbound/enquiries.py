@@ -17,7 +17,7 @@ from mic_mail.checks.origin.spf import Client, Identity, Spf, SpfResult
 from mic_mail.clock import Clock
 from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
-from mic_mail.net.admission import network_of
+from mic_mail.net.connection_limits import network_of
 from mic_mail.net.dns import Resolver
 from mic_mail.process.lanes import Turns
 from mic_mail.storage.errors import Unavailable

@@ -18,8 +18,8 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.log.failures import described
 from mic_mail.log.maillog import MailLog
+from mic_mail.net.cidr import Networks
 from mic_mail.net.dns import DnsUnavailable, Resolver
-from mic_mail.net.networks import Networks
 from mic_mail.services.transport.envelope import Envelope
 from mic_mail.services.transport.inbound.enquiries import Enquiries, Enquiry
 from mic_mail.services.transport.inbound.judgement import Arrived, Check, Judgement, Source

@@ -14,9 +14,9 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
-from mic_mail.net.connections import OpenConnections
+from mic_mail.net.connection_balancer import Share
+from mic_mail.net.connection_registry import OpenConnections
 from mic_mail.net.listeners import Listener
-from mic_mail.net.sharing import Share
 
 COURTESY_SECONDS: Final = 0.005
 GLANCE_SECONDS: Final = 0.001

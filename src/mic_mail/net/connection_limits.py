@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from mic_mail.net.networks import Networks
+from mic_mail.net.cidr import Networks
 
 MINUTE = 60.0
 
