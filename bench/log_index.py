@@ -17,13 +17,13 @@ from pathlib import Path
 
 from mic_mail.clock import SystemClock
 from mic_mail.ids import trace_id
-from mic_mail.log.anchoring import Anchoring
-from mic_mail.log.anchors import AnchorFile
+from mic_mail.log.anchor_chain import AnchorFile
+from mic_mail.log.anchor_writer import Anchoring
 from mic_mail.log.index import months_on_disk, path_of
-from mic_mail.log.loading import load_some
+from mic_mail.log.index_loader import load_some
 from mic_mail.log.maillog import MailLog, encode
 from mic_mail.log.query import Query
-from mic_mail.log.searching import Search
+from mic_mail.log.search import Search
 
 WORKERS = 2
 MAILBOXES = 3_000

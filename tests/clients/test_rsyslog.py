@@ -12,7 +12,7 @@ import pytest
 
 import programs
 from mic_mail.clock import ManualClock
-from mic_mail.log import following
+from mic_mail.log import tail
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.syslog import Header
 from mic_mail.net.syslog_transport import Collector, place
@@ -84,7 +84,7 @@ def test_rsyslog_reads_what_we_say(rsyslog: tuple[int, Path], tmp_path: Path, wa
     log.event("message_delivered", mailbox="dvbe@mic.gov.vn")
     log.event("mailbox_suspended", mailbox="dvbe@mic.gov.vn", clause="7.2.c")
     log.close()
-    following.save(folder / "cursor", following.Cursor(date(2026, 11, 26)))
+    tail.save(folder / "cursor", tail.Cursor(date(2026, 11, 26)))
     header = Header("mail.mic.gov.vn", 10, "32473")
     own = MailLog(None, "housekeeper", clock=clock)
     where = f"unix:{tmp_path / 'log'}" if way == "unix" else f"{way}://127.0.0.1:{port}"

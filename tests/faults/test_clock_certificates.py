@@ -21,7 +21,7 @@ from authorities import Authority
 from dnsserver import NameServer, Zone
 from mic_mail.app.clock_watcher import ClockWatcher
 from mic_mail.clock import ManualClock, SystemClock
-from mic_mail.log import following
+from mic_mail.log import tail
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
 from mic_mail.net.syslog_transport import Collector, place
@@ -109,7 +109,7 @@ def test_a_collector_behind_tls(tmp_path: Path) -> None:
     log, own = MailLog(tmp_path / "log", "worker0", clock=clock), MailLog(tmp_path / "own", "housekeeper", clock=clock)
     where = Collector(place(f"tls://localhost:{collector.port}"), authority.file, patience=20)
     forwarding = Forwarding(where, HEADER, tmp_path / "log", tmp_path / "cursor", clock=clock, log=own)
-    following.save(tmp_path / "cursor", following.at_the_end(tmp_path / "log", clock.now().date()))
+    tail.save(tmp_path / "cursor", tail.at_the_end(tmp_path / "log", clock.now().date()))
     written = 0
 
     def pass_on() -> int:

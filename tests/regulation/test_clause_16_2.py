@@ -21,8 +21,8 @@ from mic_mail.config.manual import write
 from mic_mail.documents import pdf
 from mic_mail.documents.document import Table
 from mic_mail.errors import BadInput
-from mic_mail.log.counting import Traffic, count
 from mic_mail.log.maillog import MailLog
+from mic_mail.log.traffic import Traffic, count
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.reports.usage import Span, Usage
 from population import PASSWORD

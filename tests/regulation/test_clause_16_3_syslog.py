@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from harness import config_for
 from mic_mail.clock import ManualClock
 from mic_mail.directory.repository import Directory
-from mic_mail.log import following
-from mic_mail.log.following import read_on
+from mic_mail.log import tail
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.syslog import BOM, LONGEST_DATAGRAM, SECURITY, Header, framed, message, visible
+from mic_mail.log.tail import read_on
 from mic_mail.net.syslog_transport import Collector, place
 from mic_mail.services.evidence import logs
 from mic_mail.services.evidence.findings import Office
@@ -133,7 +133,7 @@ def test_each_line_is_read_once_in_its_order(steps: list[tuple[int, int]], most:
     """Whatever is written in between, also half a line; files that are over are forgotten when they are read."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        cursor = following.at_the_end(folder, TODAY)
+        cursor = tail.at_the_end(folder, TODAY)
         written: dict[str, int] = {}
         read: dict[str, list[int]] = {}
         for file, count in [*steps, *((n, 0) for n in range(3))] * 2:
@@ -147,8 +147,8 @@ def test_each_line_is_read_once_in_its_order(steps: list[tuple[int, int]], most:
             for line in batch.lines:
                 read.setdefault(line.name, []).append(int(str(line.fields["k"])))
             cursor = batch.cursor
-            following.save(folder / "cursor", cursor)
-            assert following.load(folder / "cursor") == cursor
+            tail.save(folder / "cursor", cursor)
+            assert tail.load(folder / "cursor") == cursor
         while (batch := read_on(folder, cursor, TODAY)).lines:
             for line in batch.lines:
                 read.setdefault(line.name, []).append(int(str(line.fields["k"])))
@@ -161,7 +161,7 @@ def test_each_line_is_read_once_in_its_order(steps: list[tuple[int, int]], most:
 def test_what_was_taken_away_unread_is_said(tmp_path: Path) -> None:
     """How much of it is known; half a line is none, damaged ones are passed over."""
     segment = tmp_path / "2026-11-26.worker0.1.1.jsonl"
-    cursor = following.at_the_end(tmp_path, TODAY)
+    cursor = tail.at_the_end(tmp_path, TODAY)
     segment.write_bytes(b'{"a":1}\nnonsense\n[1]\n{"a":2}\n{"a":')
     batch = read_on(tmp_path, cursor, TODAY, most_lines=1)
     assert [line.fields for line in batch.lines] == [{"a": 1}]
@@ -174,7 +174,7 @@ def test_what_was_taken_away_unread_is_said(tmp_path: Path) -> None:
 
 def test_a_clock_that_runs_back_loses_nothing(tmp_path: Path) -> None:
     """What is written under an earlier day is read, if need be twice; so is what came while nobody read for days."""
-    cursor = following.at_the_end(tmp_path, TODAY)
+    cursor = tail.at_the_end(tmp_path, TODAY)
     (tmp_path / "2026-11-20.worker0.9.1.jsonl").write_bytes(b'{"a":1}\n')
     back = read_on(tmp_path, cursor, date(2026, 11, 20)).cursor
     assert [line.fields for line in read_on(tmp_path, back, date(2026, 11, 20)).lines] == [{"a": 1}]
@@ -367,7 +367,7 @@ def forwarding(folder: Path, where: str, cursor: str = "cursor", ca: Path | None
     clock = ManualClock(NOW)
     log = MailLog(folder / "own", "housekeeper", clock=clock)
     made = Forwarding(Collector(place(where), ca, patience=patience), HEADER, folder, folder / cursor, clock=clock, log=log)
-    following.save(folder / cursor, following.Cursor(TODAY))
+    tail.save(folder / cursor, tail.Cursor(TODAY))
     return made
 
 
@@ -377,7 +377,7 @@ def test_clause_16_3_one_that_hangs_is_given_up_and_given_everything_later(tmp_p
     hanging = listen(reads=False)
     stuck = forwarding(tmp_path, f"tcp://127.0.0.1:{hanging.port}", patience=0.3)
     stuck.pass_on()
-    reached = following.load(tmp_path / "cursor")
+    reached = tail.load(tmp_path / "cursor")
     assert sum(reached.offsets.values()) < sum(path.stat().st_size for path in tmp_path.glob("2026*"))  # type: ignore[union-attr]
     stuck.close()
     hanging.close()
@@ -398,7 +398,7 @@ def test_clause_16_3_what_only_this_machine_holds_has_not_gone(tmp_path: Path, l
     hanging = listen(reads=False)
     stuck = forwarding(tmp_path, f"tcp://127.0.0.1:{hanging.port}", patience=0.3)
     assert stuck.pass_on() == 0
-    assert following.load(tmp_path / "cursor") == following.Cursor(TODAY)
+    assert tail.load(tmp_path / "cursor") == tail.Cursor(TODAY)
     stuck.close()
 
 
@@ -471,7 +471,7 @@ def test_clause_16_3_a_cursor_that_says_nothing_skips_nothing(tmp_path: Path, li
 
 def test_clause_16_3_a_full_disk_makes_no_flood(tmp_path: Path, listen: Any) -> None:
     """Where the cursor cannot be put down each message goes once all the same; told once, and not as the collector's fault."""
-    following.save(tmp_path / "cursor", following.Cursor(TODAY))
+    tail.save(tmp_path / "cursor", tail.Cursor(TODAY))
     (tmp_path / "cursor.new").mkdir()
     collector = listen()
     forward = bare(tmp_path, f"tcp://127.0.0.1:{collector.port}")
@@ -490,7 +490,7 @@ def test_clause_16_3_a_full_disk_makes_no_flood(tmp_path: Path, listen: Any) -> 
 def test_clause_16_3_a_slow_line_gets_everything_once(tmp_path: Path, listen: Any) -> None:
     """It takes what was sent, and not all of it within anybody's patience: each message comes, and none over and over."""
     fill(tmp_path, 2_000)
-    following.save(tmp_path / "cursor", following.Cursor(TODAY))
+    tail.save(tmp_path / "cursor", tail.Cursor(TODAY))
     slow = Listener(reads=False, pace=(16_384, 0.02))
     passed, limit = 0, time.monotonic() + 60
     forward = bare(tmp_path, f"tcp://127.0.0.1:{slow.port}")
@@ -508,7 +508,7 @@ def test_clause_16_3_a_name_that_cannot_be_is_a_collector_that_is_not_there(tmp_
     for number, name in enumerate(("a..b", "x" * 70, ".x")):
         folder = tmp_path / str(number)
         fill(folder, 1)
-        following.save(folder / "cursor", following.Cursor(TODAY))
+        tail.save(folder / "cursor", tail.Cursor(TODAY))
         forward = bare(folder, f"tcp://{name}:9")
         assert forward.pass_on() == 0
         assert told_of(folder, forward) == ["syslog_unreachable"]
@@ -516,7 +516,7 @@ def test_clause_16_3_a_name_that_cannot_be_is_a_collector_that_is_not_there(tmp_
 
 def test_no_process_s_lines_wait_for_another_s(tmp_path: Path) -> None:
     """One that writes more than a batch holds leaves room for the others'; that there is more is known."""
-    cursor = following.at_the_end(tmp_path, TODAY)
+    cursor = tail.at_the_end(tmp_path, TODAY)
     (tmp_path / "2026-11-26.worker0.1.1.jsonl").write_bytes(b'{"a":1}\n' * 100)
     (tmp_path / "2026-11-26.worker1.1.1.jsonl").write_bytes(b'{"b":1}\n')
     batch = read_on(tmp_path, cursor, TODAY, most_lines=10)
@@ -555,7 +555,7 @@ def test_clause_16_3_the_evidence_names_a_collector_that_is_behind(tmp_path: Pat
     fill(config.log_dir, 3)
     clock, own = ManualClock(datetime.now(UTC)), MailLog(tmp_path / "own", "housekeeper", clock=ManualClock(NOW))
     for name in places:
-        following.save(cursor_file(config, name), following.Cursor(TODAY))
+        tail.save(cursor_file(config, name), tail.Cursor(TODAY))
         one = Forwarding(
             Collector(place(name)), HEADER, config.log_dir, cursor_file(config, name), clock=ManualClock(NOW), log=own
         )

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.log.anchors import NAME, AnchorFile
-from mic_mail.log.checking import Verdict, Wrong
+from mic_mail.log.anchor_chain import NAME, AnchorFile
 from mic_mail.log.files import segment_day
 from mic_mail.log.index import discard
 from mic_mail.log.retention import remove_expired
+from mic_mail.log.verify import Verdict, Wrong
 from unit.log.logs import Logs, copy, made
 
 FIRST, LAST = "2026-11-20", "2026-11-23"

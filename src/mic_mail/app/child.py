@@ -19,7 +19,7 @@ from mic_mail.app.confinement import confine, held_to, prepare
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
-from mic_mail.log.failures import failure
+from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.process import privileges
 from mic_mail.process.channel import Channel, ChildSpec

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError
-from mic_mail.log.failures import described
+from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.reclamation import CLOCK_STEP
 from mic_mail.services.mailboxes.clockmark import ClockMark

@@ -23,7 +23,7 @@ from mic_mail.imap.server import ImapServer, ImapServices
 from mic_mail.ldap.answers import Code, farewell
 from mic_mail.ldap.server import LdapServer, LdapServices
 from mic_mail.ldap.tree import Tree
-from mic_mail.log.failures import described
+from mic_mail.log.error_fields import described
 from mic_mail.net.acceptor import Acceptor
 from mic_mail.net.connection_balancer import Tally
 from mic_mail.net.connection_limits import Admission, Gate

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
 from mic_mail.app.rooms import Rooms
 from mic_mail.errors import MicMailError
-from mic_mail.log.failures import failure
+from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.storage.types import AccountRef
 

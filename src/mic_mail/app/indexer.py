@@ -12,7 +12,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import EMPTY
 from mic_mail.errors import MicMailError
-from mic_mail.log.failures import described
+from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.lanes import Lane
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing, stand_back

@@ -10,7 +10,7 @@ from datetime import timedelta
 from mic_mail.app.rooms import Rooms
 from mic_mail.config.schema import smarthost_place
 from mic_mail.config.sending import Sending
-from mic_mail.log.failures import described
+from mic_mail.log.error_fields import described
 from mic_mail.net.dns import DnsUnavailable, Resolver
 from mic_mail.outbound.connections import ConnectionSettings
 from mic_mail.outbound.dkimkeys import KeyFolder

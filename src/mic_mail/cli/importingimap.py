@@ -33,7 +33,7 @@ from mic_mail.cli.spread import spread
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
-from mic_mail.log.failures import failure
+from mic_mail.log.error_fields import failure
 from mic_mail.policy.roles import Right
 from mic_mail.services.importing.imap import ImapSource, Server
 from mic_mail.services.importing.importer import Choice

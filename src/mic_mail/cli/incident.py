@@ -21,8 +21,8 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.directory.records import UnitRecord
 from mic_mail.documents import pdf
 from mic_mail.errors import BadInput, Text
-from mic_mail.log.exporting import export as write_export
-from mic_mail.log.searching import Search
+from mic_mail.log.export import export as write_export
+from mic_mail.log.search import Search
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.incidents import KINDS, SEVERITIES, STATES, Change, Incident, Kind, Severity, State, Told

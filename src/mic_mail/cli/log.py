@@ -25,11 +25,11 @@ from mic_mail.cli.record import on_record
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n import dates
-from mic_mail.log.anchors import AnchorFile
-from mic_mail.log.checking import Verdict
-from mic_mail.log.exporting import export as write_export
+from mic_mail.log.anchor_chain import AnchorFile
+from mic_mail.log.export import export as write_export
 from mic_mail.log.query import Query
-from mic_mail.log.searching import Found, Search
+from mic_mail.log.search import Found, Search
+from mic_mail.log.verify import Verdict
 from mic_mail.policy.calendar import start_of
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin

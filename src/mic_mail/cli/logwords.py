@@ -12,7 +12,7 @@ from mic_mail.cli.server_events import SERVER_EVENTS
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.dates import readable, size
-from mic_mail.log.checking import Finding, Wrong
+from mic_mail.log.verify import Finding, Wrong
 
 _BEFORE_A_SUBJECT = re.compile(r" (của|về|cho|vào|trong|of|for|to|in|into|on)$")
 _SHOWN_ELSEWHERE = frozenset({"at", "n", "event", "act", "trace", "prev"})

@@ -27,7 +27,7 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.clause_names import clause as cite
-from mic_mail.log.failures import failure
+from mic_mail.log.error_fields import failure
 from mic_mail.policy.addresses import is_bound
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.handover import running

@@ -37,7 +37,7 @@ from mic_mail.connection.actions import (
 from mic_mail.connection.session import Session
 from mic_mail.errors import Text
 from mic_mail.ids import trace_id
-from mic_mail.log import failures
+from mic_mail.log import error_fields
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.connection_registry import Changed, OpenConnections
 from mic_mail.net.tcp_ack import acknowledge, acknowledged, outstanding, reset
@@ -526,5 +526,5 @@ class Connection(asyncio.Protocol, ABC):
         own = self._signed_in.address if self._signed_in is not None else None
         mailbox = note.fields.get("mailbox", own)
         fields = {**note.fields, "mailbox": mailbox, "actor": own if mailbox != own else None}
-        where = failures.where(note.error) if note.error is not None else None
+        where = error_fields.where(note.error) if note.error is not None else None
         self._services.log.event(note.event, **fields, peer=self._peer.address, session=self._session_id, where=where)

@@ -14,7 +14,7 @@ from pathlib import Path
 from weakref import WeakSet
 
 from mic_mail.clock import Clock
-from mic_mail.log.failures import described
+from mic_mail.log.error_fields import described
 from mic_mail.outbound import dane
 from mic_mail.outbound.assurance import CHECKED_BY_NAME, By, Terms
 from mic_mail.outbound.peer import Patience, Peer, PeerTrouble, Step

@@ -23,7 +23,7 @@ from typing import Any
 
 from mic_mail.clock import Clock
 from mic_mail.domain_name import NotAName
-from mic_mail.log.failures import described, failure
+from mic_mail.log.error_fields import described, failure
 from mic_mail.net import https_fetch
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.net.https_fetch import Bounds, NotFetched

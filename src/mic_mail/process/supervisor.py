@@ -29,7 +29,7 @@ from mic_mail.config.diff import changes
 from mic_mail.config.load import ConfigErrors
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError, Text
-from mic_mail.log.failures import described
+from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.net import listeners as net
 from mic_mail.net.connection_balancer import new_page

@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP
 
 from mic_mail.connection import peer
 from mic_mail.ids import trace_id
-from mic_mail.log.failures import failure
+from mic_mail.log.error_fields import failure
 from mic_mail.net.connection_registry import Changed, OpenConnections
 from mic_mail.net.tcp_ack import acknowledge
 from mic_mail.services.signin.identity import Peer

@@ -37,7 +37,7 @@ from mic_mail.directory.records import Superseded
 from mic_mail.errors import MicMailError, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
 from mic_mail.i18n.language import Language
-from mic_mail.log.failures import described, where
+from mic_mail.log.error_fields import described, where
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.policy.transliteration import one_line

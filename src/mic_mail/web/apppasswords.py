@@ -15,7 +15,7 @@ from starlette.routing import Route
 from mic_mail.directory.records import Superseded
 from mic_mail.errors import BadInput, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
-from mic_mail.log.failures import described
+from mic_mail.log.error_fields import described
 from mic_mail.policy.app_passwords import LONGEST_NAME, Door, living
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.signin.apppasswords import Listed

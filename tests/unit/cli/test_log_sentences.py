@@ -15,7 +15,7 @@ from mic_mail.cli.logwords import EVENTS, told
 from mic_mail.config.listeners import DOORS
 from mic_mail.errors import BadInput, MicMailError, Text
 from mic_mail.i18n.notices.catalogue import CATALOGUE, NAMES
-from mic_mail.log.failures import failure
+from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import plain
 from mic_mail.mime.dsn_mdn import Action
 from mic_mail.outbound.quarantine import Reason

@@ -12,7 +12,7 @@ from mic_mail.directory.engine import DirectoryUnavailable, connect
 from mic_mail.directory.records import AlreadyThere, MailboxRecord, NotFound, PersonRecord, Superseded, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AliasEntry, Credential, ScramKeys
-from mic_mail.log.failures import failure
+from mic_mail.log.error_fields import failure
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Draft, FactKind, Level, first_broken
 from mic_mail.policy.lifecycle import FactsUnreadable, decide

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mic_mail.clock import ManualClock
-from mic_mail.log.anchoring import Anchoring
-from mic_mail.log.anchors import Head
+from mic_mail.log.anchor_chain import Head
+from mic_mail.log.anchor_writer import Anchoring
 from mic_mail.log.audit import Audit
-from mic_mail.log.checking import Finding, Verdict, verify
 from mic_mail.log.files import digest
-from mic_mail.log.loading import load_some
+from mic_mail.log.index_loader import load_some
 from mic_mail.log.maillog import MailLog
+from mic_mail.log.verify import Finding, Verdict, verify
 
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 HEADS = [Head(1, 3, "ab" * 32), Head(2, 1, "cd" * 32)]

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from mic_mail.errors import Trouble
-from mic_mail.log import anchoring as room
-from mic_mail.log.anchoring import Anchoring
-from mic_mail.log.anchors import NAME, Anchor, AnchorFile, Head, Kind, digest_of_heads
-from mic_mail.log.checking import Wrong
+from mic_mail.log import anchor_writer as room
+from mic_mail.log.anchor_chain import NAME, Anchor, AnchorFile, Head, Kind, digest_of_heads
+from mic_mail.log.anchor_writer import Anchoring
+from mic_mail.log.verify import Wrong
 from unit.log.logs import HEADS, START, Logs
 
 ANCHORER = """
@@ -22,7 +22,7 @@ ANCHORER = """
     from datetime import datetime
     from pathlib import Path
     from mic_mail.log import anchoring
-    from mic_mail.log.anchors import Head
+    from mic_mail.log.anchor_chain import Head
     anchoring.MOST_OCTETS = 500
     for number in range(10_000):
         keeper = anchoring.Anchoring(Path(sys.argv[1]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Text, Trouble, in_ascii
-from mic_mail.log.failures import described, failure
+from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import HIDDEN, MailLog
 from mic_mail.storage.errors import DiskFull
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from mic_mail.log.files import microseconds
 from mic_mail.log.index import Block, Damaged, Month, Stretch, discard, months_on_disk, path_of
-from mic_mail.log.loading import drop_empty_months, load_some
+from mic_mail.log.index_loader import drop_empty_months, load_some
 from mic_mail.log.query import Query, key_of, pairs_of
-from mic_mail.log.searching import Search
+from mic_mail.log.search import Search
 from unit.log.logs import Logs, copy, made
 
 ALL = 1 << 40
@@ -129,7 +129,7 @@ def test_any_order_of_writing_and_loading_loads_each_line_once(
 LOADER = """
     import sys, time
     from pathlib import Path
-    from mic_mail.log.loading import load_some
+    from mic_mail.log.index_loader import load_some
     while True:
         load_some(Path(sys.argv[1]), most_octets=2000)
 """

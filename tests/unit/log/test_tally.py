@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mic_mail.clock import ManualClock
-from mic_mail.log import tally as module
+from mic_mail.log import counters as module
+from mic_mail.log.counters import Tally, tally
 from mic_mail.log.maillog import MailLog
-from mic_mail.log.tally import Tally, tally
 
 MIDNIGHT = datetime(2026, 11, 23, 17, tzinfo=UTC)
 """00:00 of 24/11 in Ho Chi Minh City."""

@@ -14,7 +14,7 @@ from mic_mail.clock import Clock
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import MicMailError
-from mic_mail.log.failures import described
+from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import Cause, Detail, Draft, FactKind
 from mic_mail.policy.states import State

@@ -21,10 +21,10 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices import centre, mailbox
-from mic_mail.log import following
-from mic_mail.log.failures import failure
-from mic_mail.log.following import Cursor, Line
+from mic_mail.log import tail
+from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
+from mic_mail.log.tail import Cursor, Line
 from mic_mail.net.cidr import Networks
 from mic_mail.policy.anomalies import NOBODY, Anomaly, Attempt, Limits, Watch, network_of
 from mic_mail.policy.calendar import local_day
@@ -116,7 +116,7 @@ class SignInWatch:
         exempt = Networks(config.limits.exempt_networks)
         attempts: list[Attempt] = []
         for _ in range(BATCHES):
-            batch = following.read_on(config.log_dir, state.cursor, today)
+            batch = tail.read_on(config.log_dir, state.cursor, today)
             state.cursor = batch.cursor
             attempts += _attempts(batch.lines, exempt)
             self._exposed.update(_exposed(batch.lines))
@@ -129,9 +129,9 @@ class SignInWatch:
     def _load(self, config: Config, today: date, limits: Limits) -> _State:
         try:
             kept = json.loads(_file(config).read_bytes())
-            return _State(following.decoded(kept["cursor"]), Watch.of(kept["watch"], limits))
+            return _State(tail.decoded(kept["cursor"]), Watch.of(kept["watch"], limits))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return _State(following.at_the_end(config.log_dir, today), Watch(limits))
+            return _State(tail.at_the_end(config.log_dir, today), Watch(limits))
 
     def _save(self, config: Config, found: bool) -> None:
         """After something was found, and now and then."""
@@ -140,7 +140,7 @@ class SignInWatch:
         if state is None or (recent and not found):
             return
         state.watch.forget(now)
-        kept = {"cursor": following.encoded(state.cursor), "watch": state.watch.kept()}
+        kept = {"cursor": tail.encoded(state.cursor), "watch": state.watch.kept()}
         path = _file(config)
         fresh = path.with_suffix(".new")
         self._saved_at = now  # on a full disk it is tried again when it is next due, and the watch goes on

@@ -11,7 +11,7 @@ from mic_mail.directory.records import PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import Text
-from mic_mail.log.tally import Tally, tally
+from mic_mail.log.counters import Tally, tally
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, decide
 from mic_mail.services.settings.readings import lifecycle_settings

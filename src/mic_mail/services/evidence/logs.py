@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from mic_mail.clock import SystemClock
 from mic_mail.errors import Text
 from mic_mail.i18n.dates import day
-from mic_mail.log import following
-from mic_mail.log.anchors import AnchorFile
+from mic_mail.log import tail
+from mic_mail.log.anchor_chain import AnchorFile
 from mic_mail.log.audit import Audit
 from mic_mail.log.files import log_files
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
@@ -53,11 +53,11 @@ def _collectors(office: Office) -> Evidence:
 
 def _is_behind(office: Office, collector: str) -> bool:
     path = cursor_file(office.config, collector)
-    cursor = following.load(path)
+    cursor = tail.load(path)
     if cursor is None:
         return True
     moved = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return office.now - moved > BEHIND_LATE and following.unread_octets(office.config.log_dir, cursor) > 0
+    return office.now - moved > BEHIND_LATE and tail.unread_octets(office.config.log_dir, cursor) > 0
 
 
 def _last_acts(office: Office) -> dict[str, tuple[int, datetime]]:

@@ -10,7 +10,7 @@ from mic_mail.clock import instant_of
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.log.query import Query
-from mic_mail.log.searching import Search
+from mic_mail.log.search import Search
 from mic_mail.outbound import spool
 from mic_mail.outbound.progress import Hold
 from mic_mail.outbound.queue import Entry, Queue

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mic_mail.log.query import Query
-from mic_mail.log.searching import Found, Search
+from mic_mail.log.search import Found, Search
 from mic_mail.storage.types import DELIMITER
 
 _MOST = 100_000

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
-from mic_mail.log.failures import described
+from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import running

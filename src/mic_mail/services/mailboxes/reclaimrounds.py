@@ -15,7 +15,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import Text
 from mic_mail.i18n.notices import centre
-from mic_mail.log.failures import failure
+from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.lifecycle import LifecycleSettings

@@ -20,7 +20,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError, Text
 from mic_mail.i18n.notices import centre, delegation, leavers, mailbox
 from mic_mail.i18n.notices.notice import Letter, Reader
-from mic_mail.log.failures import failure
+from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.due_notices import Kind, Notable, Outlook, WarnDays, outlook

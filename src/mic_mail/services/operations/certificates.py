@@ -14,7 +14,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices import centre
-from mic_mail.log.failures import described, failure
+from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import COMPATIBLE, MODERN, BadCertificate, Served, TlsFront, key_is_open
 from mic_mail.process.lanes import Lanes

@@ -19,7 +19,7 @@ from mic_mail.errors import BadInput, MicMailError, Refused, Text
 from mic_mail.i18n import messages
 from mic_mail.i18n.notices import announcements as letters
 from mic_mail.i18n.notices.notice import Letter
-from mic_mail.log.failures import failure
+from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy import downtime as rules
 from mic_mail.policy.downtime import Count, Downtime, announced

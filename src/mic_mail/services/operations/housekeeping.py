@@ -14,9 +14,9 @@ from typing import TypeVar
 
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.log.anchoring import Anchoring
-from mic_mail.log.failures import failure
-from mic_mail.log.loading import drop_empty_months
+from mic_mail.log.anchor_writer import Anchoring
+from mic_mail.log.error_fields import failure
+from mic_mail.log.index_loader import drop_empty_months
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.retention import remove_expired
 from mic_mail.policy.facts import MailboxKind

@@ -14,7 +14,7 @@ from mic_mail.directory.records import NotFound
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Text
 from mic_mail.log.query import Query
-from mic_mail.log.searching import Found, Search
+from mic_mail.log.search import Found, Search
 from mic_mail.policy import incidents as rules
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import Cause, Fact, FactKind

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry
-from mic_mail.log.failures import failure
+from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.storage.errors import DiskFull
 from mic_mail.storage.mailstore import MailStore, Visited

@@ -13,14 +13,14 @@ from pathlib import Path
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import BadInput, Text
-from mic_mail.log.anchoring import Anchoring
-from mic_mail.log.anchors import Anchor, AnchorFile, Head
-from mic_mail.log.checking import Finding, Verdict, Wrong, verify
+from mic_mail.log.anchor_chain import Anchor, AnchorFile, Head
+from mic_mail.log.anchor_writer import Anchoring
 from mic_mail.log.files import digest, oldest_line
-from mic_mail.log.loading import load_some
+from mic_mail.log.index_loader import load_some
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.query import Query
-from mic_mail.log.searching import Found, Search
+from mic_mail.log.search import Found, Search
+from mic_mail.log.verify import Finding, Verdict, Wrong, verify
 from mic_mail.policy.facts import first_broken
 from mic_mail.process.lanes import Lanes
 

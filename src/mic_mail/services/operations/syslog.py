@@ -20,11 +20,11 @@ from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.log import following
-from mic_mail.log.failures import failure
-from mic_mail.log.following import Cursor, Line
+from mic_mail.log import tail
+from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.syslog import FACILITIES, LONGEST, LONGEST_DATAGRAM, Header, framed, message
+from mic_mail.log.tail import Cursor, Line
 from mic_mail.net.syslog_transport import Collector, place
 
 FOLDER = "syslog"
@@ -91,7 +91,7 @@ class Forwarding:
     def _pass_batch(self) -> tuple[int, bool]:
         today = self._clock.steady_now().astimezone(UTC).date()
         cursor = self._cursor = self._cursor or self._begin(today)
-        batch = following.read_on(self._log_dir, cursor, today, most_lines=MOST_LINES)
+        batch = tail.read_on(self._log_dir, cursor, today, most_lines=MOST_LINES)
         messages = [octets for line in batch.lines if (octets := self._message(line)) is not None]
         if messages:
             self._collector.send(messages)
@@ -106,11 +106,11 @@ class Forwarding:
     def _begin(self, today: date) -> Cursor:
         """Where it stopped. One that is named for the first time gets what happens from now on; one whose file says nothing
         any more gets the last days again."""
-        known = following.load(self._cursor_file)
+        known = tail.load(self._cursor_file)
         if known is not None:
             return known
         is_lost = os.path.lexists(self._cursor_file)
-        begins = following.once_more(today) if is_lost else following.at_the_end(self._log_dir, today)
+        begins = tail.once_more(today) if is_lost else tail.at_the_end(self._log_dir, today)
         if is_lost:
             self._log.event("syslog_cursor_lost", collector=str(self._collector.where), since=begins.floor.isoformat())
         self._keep(begins)
@@ -119,7 +119,7 @@ class Forwarding:
     def _keep(self, cursor: Cursor) -> None:
         """Put down how far it has come. What this process has given is not given again because a disk is full; told once."""
         try:
-            following.save(self._cursor_file, cursor)
+            tail.save(self._cursor_file, cursor)
         except OSError as error:
             if self._kept:
                 self._log.event("syslog_cursor_not_kept", collector=str(self._collector.where), **failure(error))

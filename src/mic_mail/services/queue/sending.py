@@ -24,7 +24,7 @@ from random import Random
 
 from mic_mail.clock import Clock
 from mic_mail.errors import Text
-from mic_mail.log.failures import described, failure
+from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
 from mic_mail.outbound.connections import Connections, ConnectionSettings

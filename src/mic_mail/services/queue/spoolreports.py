@@ -24,7 +24,7 @@ from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices import delivery_reports as letters
 from mic_mail.i18n.notices.notice import Letter
-from mic_mail.log.failures import failure
+from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import NULL_PATH, MailboxAddress, ReversePath
 from mic_mail.mime.compose import Mailbox

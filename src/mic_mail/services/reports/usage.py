@@ -15,7 +15,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.documents.document import Block, Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.i18n.clause_names import clause
-from mic_mail.log.counting import Traffic, count
+from mic_mail.log.traffic import Traffic, count
 from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.facts import FactKind, MailboxKind, known_at
 from mic_mail.policy.incidents import KINDS as INCIDENTS

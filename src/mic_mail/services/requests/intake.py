@@ -24,7 +24,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.requests import ReadMail
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.documents.document import Sheet, UnreadableSheet
-from mic_mail.log.failures import failure
+from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime import encodings, headers
 from mic_mail.mime.scanner import Scanner

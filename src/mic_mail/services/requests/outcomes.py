@@ -23,7 +23,7 @@ from mic_mail.errors import Text
 from mic_mail.i18n.notices import centre as to_centre
 from mic_mail.i18n.notices import requests as to_units
 from mic_mail.i18n.notices.notice import Letter
-from mic_mail.log.failures import failure
+from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.incidents import SEVERITIES, Incident
 from mic_mail.policy.requests import KINDS, Kind, Request, State

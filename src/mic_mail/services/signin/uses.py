@@ -17,7 +17,7 @@ from mic_mail.directory.apppasswords import Use
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Trouble
-from mic_mail.log.failures import described
+from mic_mail.log.error_fields import described
 from mic_mail.policy.calendar import local_day
 from mic_mail.process.lanes import Lanes
 

@@ -17,7 +17,7 @@ from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.errors import MicMailError
-from mic_mail.log.failures import failure
+from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.policy.addresses import candidates

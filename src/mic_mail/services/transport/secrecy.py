@@ -32,7 +32,7 @@ from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError, Refused, Trouble
 from mic_mail.i18n import messages
 from mic_mail.ids import trace_id
-from mic_mail.log.failures import described
+from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.net.connection_limits import network_of

@@ -17,7 +17,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices import secrecy as letters
 from mic_mail.i18n.notices.notice import Letter
-from mic_mail.log.failures import described
+from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.held import OPEN, Held, Record, State
 from mic_mail.outbound.spool import Spool

@@ -13,7 +13,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.log.query import Fields, Query
-from mic_mail.log.searching import Search
+from mic_mail.log.search import Search
 from mic_mail.mime.dsn_mdn import MOST_OCTETS, Action, DeliveryReport, DispositionReport, read_report
 from mic_mail.mime.encoded_words import decode_text
 from mic_mail.policy import correspondence, delegation

@@ -17,7 +17,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.i18n.notices import unit_mail
 from mic_mail.log.files import first_instant, log_files
 from mic_mail.log.query import Query
-from mic_mail.log.searching import Search
+from mic_mail.log.search import Search
 from mic_mail.policy import delegation
 from mic_mail.policy.calendar import FIRST_INSTANT, ONE_DAY, add_days, local_day, start_of
 from mic_mail.policy.date_ranges import Span

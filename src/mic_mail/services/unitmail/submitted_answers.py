@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mic_mail.log.query import Query
-from mic_mail.log.searching import Search
+from mic_mail.log.search import Search
 
 
 class SubmittedAnswers:

@@ -16,7 +16,7 @@ from mic_mail.checks.origin.authresults import may_stand_in, without_forged
 from mic_mail.checks.spamfields import without_foreign
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.log.failures import described
+from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.cidr import Networks
 from mic_mail.net.dns import DnsUnavailable, Resolver

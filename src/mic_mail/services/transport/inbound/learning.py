@@ -24,7 +24,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import MicMailError
-from mic_mail.log.failures import described, failure
+from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.smarthost import NoPassword, read_password
 from mic_mail.process.lanes import AccountLanes, Lanes

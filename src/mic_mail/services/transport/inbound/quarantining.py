@@ -23,7 +23,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError, Refused
 from mic_mail.i18n import dates
 from mic_mail.i18n.notices.quarantine import kept_back
-from mic_mail.log.failures import described
+from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.quarantine import RECORD_SECONDS, Quarantine, Record, State
 from mic_mail.outbound.spool import Spool

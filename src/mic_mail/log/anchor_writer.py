@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mic_mail.log.anchors import Anchor, AnchorFile, Extent, Head, Kind, Known, Writing, digest_of_heads
+from mic_mail.log.anchor_chain import Anchor, AnchorFile, Extent, Head, Kind, Known, Writing, digest_of_heads
 from mic_mail.log.files import LogFile, log_files, pieces
 from mic_mail.log.maillog import stamp
 

@@ -18,12 +18,12 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from mic_mail.log import lines as log_lines
-from mic_mail.log.anchors import Anchor, AnchorFile, Kind, Known
+from mic_mail.log import segment_check as log_lines
+from mic_mail.log.anchor_chain import Anchor, AnchorFile, Kind, Known
 from mic_mail.log.files import GENESIS, LogFile, digest, log_files, microseconds, segment_day
 from mic_mail.log.index import Block, Damaged, Month, Unavailable, months_on_disk
-from mic_mail.log.lines import Seen
 from mic_mail.log.retention import kept_until
+from mic_mail.log.segment_check import Seen
 from mic_mail.policy.calendar import add_months, local_day
 
 FLOOR_MONTHS = 6

@@ -28,9 +28,9 @@ from pathlib import Path
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
-from mic_mail.log.anchors import Anchor, AnchorFile
+from mic_mail.log.anchor_chain import Anchor, AnchorFile
 from mic_mail.log.files import pieces
-from mic_mail.log.searching import Found
+from mic_mail.log.search import Found
 
 READ_ME = """\
 TRÍCH XUẤT NHẬT KÝ HỆ THỐNG THƯ ĐIỆN TỬ
