@@ -18,9 +18,9 @@ from mic_mail.cli.gate import Gate, gate_of
 from mic_mail.cli.identity import Caller
 from mic_mail.cli.main import NOUNS, load_noun
 from mic_mail.clock import ManualClock, SystemClock
-from mic_mail.directory.partial import PartialDirectory
 from mic_mail.directory.records import NotFound, UnitRecord
 from mic_mail.directory.repository import Directory
+from mic_mail.directory.scoped import PartialDirectory
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.roles import NotAuthorised, Officer, Right, Role, must_keep_centre, units_below
 from regulation.test_commands import Console

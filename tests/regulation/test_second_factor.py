@@ -19,7 +19,7 @@ from mic_mail.cli.main import main
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.load import load
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.secondfactors import officer_holder
+from mic_mail.directory.second_factors import officer_holder
 from mic_mail.policy.app_passwords import living
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.second_factor import second_factor

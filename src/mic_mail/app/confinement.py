@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from mic_mail.auth.password_hash import DECOY_KEY, load_secret
 from mic_mail.config.model import Config
 from mic_mail.config.schema import smarthost_place
-from mic_mail.directory.looking import file_of
+from mic_mail.directory.preflight import file_of
 from mic_mail.net import dns, syslog_transport
 from mic_mail.outbound.policies import HTTPS_PORT
 from mic_mail.process import denied_calls, landlock

@@ -18,7 +18,7 @@ from mic_mail.cli.frame import Frame
 from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
-from mic_mail.directory.rehearsing import rehearsal
+from mic_mail.directory.dry_run import rehearsal
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import Text
 from mic_mail.policy.directory_changes import ACTS, FIELDS, SUBJECTS, Change, Entry, Subject

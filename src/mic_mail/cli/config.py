@@ -48,7 +48,7 @@ REFERENCE = (
 @app.command(help=say("Kiểm tra tệp cấu hình, nêu mọi lỗi một lần.", "Check the file; all mistakes at once."))
 @open_to_all
 def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
-    from mic_mail.directory.looking import trouble_with
+    from mic_mail.directory.preflight import trouble_with
 
     path = frame(ctx).config_path
     try:

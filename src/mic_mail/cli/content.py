@@ -18,7 +18,7 @@ from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.paperfile import must_be_a_place_for_files, tell_how_to_verify
 from mic_mail.cli.record import on_record
 from mic_mail.cli.store import account_of
-from mic_mail.directory.contentaccess import Export
+from mic_mail.directory.content_access import Export
 from mic_mail.errors import Text
 from mic_mail.policy.content_access import Access, Scope
 from mic_mail.policy.labels import STAGES

@@ -72,7 +72,7 @@ class Frame:
     @cached_property
     def directory(self) -> "Directory":
         """The directory, as far as who acts may see it: a unit's administrator finds the own unit in it and nothing else."""
-        from mic_mail.directory.partial import PartialDirectory
+        from mic_mail.directory.scoped import PartialDirectory
         from mic_mail.policy.roles import Right, Role, units_below
 
         if not self._entered:  # a command that asks nobody reads nothing that is not everybody's
@@ -86,7 +86,7 @@ class Frame:
     @cached_property
     def whole_directory(self) -> "Directory":
         """All of it; refuses tables of another version. For what a unit may know and cannot be told from its part alone."""
-        from mic_mail.directory.looking import BRING_BACK
+        from mic_mail.directory.preflight import BRING_BACK
         from mic_mail.directory.repository import Directory
 
         directory = Directory(self._as_the_server().directory_url, clock=self.clock)

@@ -22,7 +22,7 @@ from mic_mail.policy.roles import NotAuthorised, Officer
 
 if TYPE_CHECKING:
     from mic_mail.cli.frame import Frame
-    from mic_mail.directory.secondfactors import Factor
+    from mic_mail.directory.second_factors import Factor
 
 REMEMBERED = timedelta(minutes=10)
 TRIES = 3
@@ -36,7 +36,7 @@ class CodeRefused(NotAuthorised):
 
 def must_show_code(here: "Frame", officer: Officer | None) -> None:
     """Refuse who has a second factor and shows no code of it, or has none where the setting wants one."""
-    from mic_mail.directory.secondfactors import officer_holder
+    from mic_mail.directory.second_factors import officer_holder
 
     setting = here.config.auth.second_factor
     if setting == "off" or officer is None or officer.login != here.login:

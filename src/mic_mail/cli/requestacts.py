@@ -25,7 +25,7 @@ from mic_mail.cli.request import Number, unit_of
 from mic_mail.cli.requestmany import APPROVED as APPROVED_MANY
 from mic_mail.cli.requestmany import DECIDED, REHEARSED, decide, each_once, must_be_one
 from mic_mail.cli.requestmany import told as as_row
-from mic_mail.directory.rehearsing import rehearsal
+from mic_mail.directory.dry_run import rehearsal
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import Text
 from mic_mail.policy.facts import Level

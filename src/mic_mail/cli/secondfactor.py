@@ -17,7 +17,7 @@ from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.record import on_record
-from mic_mail.directory.secondfactors import Factor, officer_holder
+from mic_mail.directory.second_factors import Factor, officer_holder
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.roles import Right

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import CensusDispute, CensusRow
 from mic_mail.directory.records import NotFound
-from mic_mail.directory.tables import Tables
+from mic_mail.directory.transactions import Tables
 from mic_mail.errors import Text
 from mic_mail.policy.census import Census, Dispute, decode, encode, meant
 from mic_mail.policy.requests import Filing, Item

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, Select, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from mic_mail.directory import loading, people
+from mic_mail.directory import person_rows, snapshot_loader
 from mic_mail.directory.change_plan import Plan, World, plan
 from mic_mail.directory.model import (
     Address,
@@ -32,7 +32,7 @@ from mic_mail.directory.model import (
     Unit,
 )
 from mic_mail.directory.records import AddressRecord, DoneBefore, MailboxRecord, NotFound, UnitRecord
-from mic_mail.directory.tables import Tables
+from mic_mail.directory.transactions import Tables
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.delegation import Part, grants
@@ -237,10 +237,12 @@ def _world(session: Session, order: Order) -> World:
     match order.act:
         case Act.PERSON:
             person = details["person"]
-            found, own = people.read(session, Person.person_id == person), _mailboxes(session, Mailbox.person_id == person)
+            found, own = person_rows.read(session, Person.person_id == person), _mailboxes(session, Mailbox.person_id == person)
             return replace(world, people=found, mailboxes=own, addresses=_addresses(session, own))
         case Act.LEVEL:
-            return replace(world, people=people.read(session), mailboxes=_mailboxes(session, Mailbox.person_id.is_not(None)))
+            return replace(
+                world, people=person_rows.read(session), mailboxes=_mailboxes(session, Mailbox.person_id.is_not(None))
+            )
         case Act.ADDRESS:
             mailboxes = [
                 each
@@ -264,8 +266,8 @@ def _world(session: Session, order: Order) -> World:
 
 def _of_units(session: Session, world: World, unit_ids: Sequence[int], at: datetime) -> World:
     mailboxes = _mailboxes(session, Mailbox.unit_id.in_(unit_ids))
-    persons = people.read(session, Person.unit_id.in_(unit_ids))
-    chains = {each.mailbox_id: loading.facts_of(session.connection(), each.mailbox_id) for each in mailboxes}
+    persons = person_rows.read(session, Person.unit_id.in_(unit_ids))
+    chains = {each.mailbox_id: snapshot_loader.facts_of(session.connection(), each.mailbox_id) for each in mailboxes}
     of_units = {each.mailbox_id for each in mailboxes if each.kind is MailboxKind.UNIT}
     keepers = {
         mailbox_id: [

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from mic_mail.directory import incidents
 from mic_mail.directory.model import DowntimeRow, IncidentDowntime
 from mic_mail.directory.records import NotFound
-from mic_mail.directory.tables import Tables
+from mic_mail.directory.transactions import Tables
 from mic_mail.errors import Text
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.incidents import Told

@@ -14,7 +14,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from mic_mail.directory.looking import BRING_BACK
+from mic_mail.directory.preflight import BRING_BACK
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 
 BUSY_MILLISECONDS = 10_000
@@ -104,7 +104,7 @@ def migrate(engine: Engine, *, must_exist: bool = False) -> None:
                     "Run the mic-mail that upgraded it, or restore the backup from before.",
                 ),
             )
-        from mic_mail.directory.migrating import upgrade  # Alembic is a tenth of what a process loads to start
+        from mic_mail.directory.migrate import upgrade  # Alembic is a tenth of what a process loads to start
 
         upgrade(connection)
 

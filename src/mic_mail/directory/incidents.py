@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import DowntimeRow, IncidentDowntime, IncidentNote, IncidentRow
 from mic_mail.directory.records import NotFound, Superseded
-from mic_mail.directory.tables import Tables
+from mic_mail.directory.transactions import Tables
 from mic_mail.errors import Text
 from mic_mail.policy.incidents import Change, Incident, Kind, Note, Severity, Told, changed
 from mic_mail.policy.requests import Channel

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import OfficerRow
-from mic_mail.directory.tables import Tables
+from mic_mail.directory.transactions import Tables
 from mic_mail.policy.roles import Officer, Role
 
 Check = Callable[[Sequence[Officer], Sequence[Officer]], None]

@@ -17,15 +17,16 @@ from sqlalchemy.orm import Session
 
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.config.auth import FORMER_PASSWORDS
+from mic_mail.directory import address_book_rows, person_rows, snapshot_loader
 from mic_mail.directory import engine as database
-from mic_mail.directory import loading, people, rolls
-from mic_mail.directory.apppasswords import AppPasswords
+from mic_mail.directory.app_passwords import AppPasswords
+from mic_mail.directory.calendar_years import Years
 from mic_mail.directory.censuses import Censuses
 from mic_mail.directory.changes import Changes, address_record, mailbox_record, unit_record
-from mic_mail.directory.contentaccess import ContentRegister
+from mic_mail.directory.content_access import ContentRegister
 from mic_mail.directory.downtimes import Downtimes
-from mic_mail.directory.elsewhere import Elsewhere
 from mic_mail.directory.incidents import Incidents
+from mic_mail.directory.migration_plans import Elsewhere
 from mic_mail.directory.model import (
     Activity,
     Address,
@@ -54,12 +55,11 @@ from mic_mail.directory.records import (
     UnitRecord,
 )
 from mic_mail.directory.requests import Requests
-from mic_mail.directory.secondfactors import SecondFactors
-from mic_mail.directory.sentnotices import SentNotices, void_ahead
+from mic_mail.directory.second_factors import SecondFactors
+from mic_mail.directory.sent_notices import SentNotices, void_ahead
 from mic_mail.directory.signatories import Signatories
 from mic_mail.directory.snapshot import EMPTY, Credential, Entry, Snapshot
-from mic_mail.directory.tables import Tables
-from mic_mail.directory.years import Years
+from mic_mail.directory.transactions import Tables
 from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.calendar import FIRST_INSTANT, local_day
 from mic_mail.policy.directory_changes import Subject
@@ -113,7 +113,7 @@ class Directory:
     def version(self) -> int:
         """Grows with every change; cheap enough to be asked every two seconds."""
         with database.reading(self._engine) as connection:
-            return loading.version(connection)
+            return snapshot_loader.version(connection)
 
     def newest_fact(self) -> datetime:
         """When the last fact was recorded, by the clock of then; before all time where there is none."""
@@ -123,17 +123,17 @@ class Directory:
     def load_snapshot(self, previous: Snapshot = EMPTY) -> Snapshot:
         """The whole directory; reads only what changed since `previous`, and gives that back if nothing did."""
         with database.reading(self._engine) as connection:
-            return loading.load(connection, previous)
+            return snapshot_loader.load(connection, previous)
 
-    def roll(self) -> rolls.Roll:
+    def roll(self) -> address_book_rows.Roll:
         """All units and people, for an address book."""
         with database.reading(self._engine) as connection:
-            return rolls.load(connection)
+            return address_book_rows.load(connection)
 
     def facts(self, mailbox_id: int) -> list[Fact]:
         """A mailbox's chain, in order."""
         with database.reading(self._engine) as connection:
-            return loading.facts_of(connection, mailbox_id)
+            return snapshot_loader.facts_of(connection, mailbox_id)
 
     def domains(self) -> list[str]:
         return self._read(lambda session: list(session.scalars(select(Domain.name).order_by(Domain.name))))
@@ -189,11 +189,11 @@ class Directory:
     def people(self, unit_id: int | None = None) -> list[PersonRecord]:
         """All, or those of a unit, by name."""
         wanted = [] if unit_id is None else [Person.unit_id == unit_id]
-        return self._read(lambda session: people.read(session, *wanted))
+        return self._read(lambda session: person_rows.read(session, *wanted))
 
     def person(self, person_id: int) -> PersonRecord:
         known = 0 < person_id < IDS_END
-        found = self._read(lambda session: people.read(session, Person.person_id == person_id)) if known else []
+        found = self._read(lambda session: person_rows.read(session, Person.person_id == person_id)) if known else []
         if not found:
             raise NotFound(Text(f"Không có cá nhân mã {person_id}.", f"There is no person {person_id}."))
         return found[0]
@@ -226,7 +226,7 @@ class Directory:
     def entry(self, mailbox_id: int) -> Entry:
         """The mailbox with its facts, its verifiers and its last use, as of now."""
         with database.reading(self._engine) as connection:
-            found = loading.entry_of(connection, mailbox_id)
+            found = snapshot_loader.entry_of(connection, mailbox_id)
         if found is None:
             raise NotFound(Text(f"Không có hộp thư mã {mailbox_id}.", f"There is no mailbox {mailbox_id}."))
         return found
@@ -284,7 +284,7 @@ class Directory:
         """A new person; the id is given here."""
 
         def work(session: Session, _version: int) -> PersonRecord:
-            return people.record(people.enter(session, person))
+            return person_rows.record(person_rows.enter(session, person))
 
         return self._change(work)
 
@@ -427,9 +427,9 @@ class Directory:
         self, session: Session, version: int, mailbox_id: int, drafts: Sequence[Draft], after: int | None = None
     ) -> list[Fact]:
         _existing(session, mailbox_id).changed_version = version
-        newest = loading.FACTS.where(FactRow.mailbox_id == mailbox_id).order_by(FactRow.seq.desc()).limit(1)
+        newest = snapshot_loader.FACTS.where(FactRow.mailbox_id == mailbox_id).order_by(FactRow.seq.desc()).limit(1)
         row = session.execute(newest).first()
-        previous = loading.to_fact(row) if row is not None else None
+        previous = snapshot_loader.to_fact(row) if row is not None else None
         if after is not None and after != (previous.seq if previous else 0):
             raise Superseded(
                 Text("Hồ sơ hộp thư vừa thay đổi; đề nghị xem lại.", "The mailbox's record has just changed; look again.")

@@ -15,10 +15,10 @@ from typing import Any
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
-from mic_mail.directory import censuses, incidents, people
+from mic_mail.directory import censuses, incidents, person_rows
 from mic_mail.directory.model import ReadingDebt, ReadingMark, RequestMail, RequestRow
 from mic_mail.directory.records import NotFound, PersonRecord, Superseded
-from mic_mail.directory.tables import Tables
+from mic_mail.directory.transactions import Tables
 from mic_mail.errors import Text
 from mic_mail.policy.incidents import number as incident_number
 from mic_mail.policy.incidents import of_request
@@ -141,7 +141,7 @@ class Requests:
             if row.person_id is None and person.person_id:
                 row.person_id = person.person_id
             elif row.person_id is None:
-                row.person_id = people.enter(session, person).person_id
+                row.person_id = person_rows.enter(session, person).person_id
             return row.person_id
 
         return self._tables.change(work)

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import SignatoryRow
 from mic_mail.directory.records import NotFound
-from mic_mail.directory.tables import Tables
+from mic_mail.directory.transactions import Tables
 from mic_mail.errors import Refused, Text
 from mic_mail.policy.signatories import CLAUSE, Signatory
 

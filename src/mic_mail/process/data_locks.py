@@ -22,7 +22,7 @@ from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.directory.looking import file_of
+from mic_mail.directory.preflight import file_of
 from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.process.privileges import Account

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from mic_mail.config import preflight
 from mic_mail.config.model import Config
 from mic_mail.config.preflight import Problem
-from mic_mail.directory.looking import trouble_with
+from mic_mail.directory.preflight import trouble_with
 from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.net import listeners as net

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from mic_mail.auth import app_passwords
 from mic_mail.directory import engine as database
-from mic_mail.directory.apppasswords import Use
+from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AppCredential, ScramKeys

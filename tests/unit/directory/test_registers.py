@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 from mic_mail.clock import ManualClock
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.sentnotices import MOST_ASKED
+from mic_mail.directory.sent_notices import MOST_ASKED
 from mic_mail.policy.calendar import Year
 from mic_mail.policy.roles import Officer, Role
 

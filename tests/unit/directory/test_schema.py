@@ -5,7 +5,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 
 from mic_mail.directory import engine as database
-from mic_mail.directory import migrating
+from mic_mail.directory import migrate
 from mic_mail.directory.model import Base
 
 
@@ -20,7 +20,7 @@ def test_migrated_schema_is_the_declared_one(url):
 
 def test_a_directory_is_current_at_the_newest_revision_that_is_shipped(url):
     """What a process compares with at its start, without loading the migrations, is what they lead to."""
-    assert migrating.head() == database.HEAD
+    assert migrate.head() == database.HEAD
     engine = database.connect(url)
     assert not database.is_current(engine)
     database.migrate(engine)

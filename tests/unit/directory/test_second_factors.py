@@ -8,7 +8,7 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.secondfactors import mailbox_holder, officer_holder
+from mic_mail.directory.second_factors import mailbox_holder, officer_holder
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.policy.second_factor import second_factor
 

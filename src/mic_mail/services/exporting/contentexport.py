@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from mic_mail.clock import Clock
-from mic_mail.directory.contentaccess import Export
+from mic_mail.directory.content_access import Export
 from mic_mail.directory.model import from_microseconds
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii

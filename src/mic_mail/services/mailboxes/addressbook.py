@@ -15,8 +15,8 @@ from typing import Generic, TypeVar
 from mic_mail.addressbook.cards import Book, Card, Kind, Ministry, UnitName, key_of
 from mic_mail.clock import Clock, TimedCache, Validity
 from mic_mail.config.model import Config
+from mic_mail.directory.address_book_rows import Roll
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.rolls import Roll
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.policy.directory_visibility import Shown, shown
 from mic_mail.policy.facts import MailboxKind

@@ -17,7 +17,7 @@ from functools import partial
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.sentnotices import MOST_ASKED
+from mic_mail.directory.sent_notices import MOST_ASKED
 from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import Text
 from mic_mail.i18n.notices import centre as to_centre

@@ -26,7 +26,7 @@ from mic_mail.auth.throttle import ThrottleSettings, network
 from mic_mail.auth.verifier import ByApp, Claim, Guard, HashLanes, Outcome, Wait
 from mic_mail.clock import Clock, Validity
 from mic_mail.config.model import Config
-from mic_mail.directory.apppasswords import Use
+from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AliasEntry, AppCredential, Credential, Entry, Snapshot
 from mic_mail.errors import Trouble

@@ -12,7 +12,7 @@ from datetime import datetime
 from mic_mail.auth import app_passwords
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.directory.apppasswords import Use
+from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AppCredential, Entry, ScramKeys
 from mic_mail.errors import BadInput, Text, in_ascii

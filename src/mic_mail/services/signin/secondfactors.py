@@ -15,7 +15,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.auth import Auth
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.secondfactors import Factor, mailbox_holder
+from mic_mail.directory.second_factors import Factor, mailbox_holder
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.app_passwords import ENDS, ONE_DAY, living
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind

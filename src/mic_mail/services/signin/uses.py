@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from mic_mail.clock import Clock
-from mic_mail.directory.apppasswords import Use
+from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Trouble

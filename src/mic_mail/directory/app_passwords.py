@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import AppPasswordRow
 from mic_mail.directory.snapshot import AppCredential, ScramKeys
-from mic_mail.directory.tables import Tables
+from mic_mail.directory.transactions import Tables
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Draft, Fact
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import NoReturn
 
 from mic_mail.directory import snapshot as snapshots
+from mic_mail.directory.address_book_rows import Roll
 from mic_mail.directory.records import AddressRecord, MailboxRecord, NotFound, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.rolls import Roll
 from mic_mail.directory.snapshot import EMPTY, Entry, Snapshot
 from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.facts import Fact

@@ -11,9 +11,9 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from mic_mail.directory.apppasswords import Append
+from mic_mail.directory.app_passwords import Append
 from mic_mail.directory.model import RecoveryCodeRow, SecondFactorRow
-from mic_mail.directory.tables import Tables
+from mic_mail.directory.transactions import Tables
 from mic_mail.policy.facts import Draft, Fact
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import BigInteger, ColumnElement, Connection, func, select, type_coerce
 from sqlalchemy.orm import Session
 
-from mic_mail.directory import downtimes, snapshot, years
-from mic_mail.directory.apppasswords import credential
+from mic_mail.directory import calendar_years, downtimes, snapshot
+from mic_mail.directory.app_passwords import credential
 from mic_mail.directory.model import (
     Activity,
     Address,
@@ -82,7 +82,7 @@ def load(connection: Connection, previous: Snapshot) -> Snapshot:
     fact_seq = connection.scalars(select(func.max(FactRow.fact_id))).one() or 0
     domains = connection.scalars(select(Domain.name)).all()
     with Session(connection) as session:
-        working_days = WorkingDays.of(years.of_session(session))
+        working_days = WorkingDays.of(calendar_years.of_session(session))
         newest = downtimes.newest_of_session(session)
     changed = _entries(connection, Mailbox.changed_version > previous.version)
     return snapshot.assemble(

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import Address, ContentAccessRow, ContentExportRow, Role
 from mic_mail.directory.records import NotFound
-from mic_mail.directory.tables import Tables
+from mic_mail.directory.transactions import Tables
 from mic_mail.errors import Text
 from mic_mail.policy.content_access import Access, Decision, Scope, Verdict
 
