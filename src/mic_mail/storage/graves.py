@@ -1,7 +1,7 @@
 """`.expunged/`: what can be brought back, and how it is.
 
 An expunged message comes back under a new UID, since clients have been told that the old one vanished. A deleted folder comes
-back as it was. What a rebuilt index finds here becomes tombstones again; when each was expunged is then the file's change time.
+back as it was.
 """
 
 import os
@@ -9,15 +9,14 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
 
 from mic_mail.storage import schema, seen
-from mic_mail.storage.adopt import Contents, arrival_of, is_readable
 from mic_mail.storage.errors import FolderExists, NoSuchFolder
-from mic_mail.storage.foldernames import encode_directory, is_text
+from mic_mail.storage.foldernames import encode_directory
 from mic_mail.storage.folders import canonical_name
 from mic_mail.storage.index import Statement, among, translated, uid_list
-from mic_mail.storage.maildir import format_name, locate, names_in, parse_name
+from mic_mail.storage.maildir import format_name, locate, parse_name
 from mic_mail.storage.publish import insert_message
 from mic_mail.storage.quota import recount_folder
 from mic_mail.storage.rows import FolderRow, read_all_folders
@@ -35,8 +34,6 @@ _SELECT_KEPT = Statement(
     .where(_T.account_id == bindparam("account"), _T.name.is_not(None), _T.expunged_us >= bindparam("since"))
     .order_by(_T.folder_id, _T.uid)
 )
-_SELECT_BURIED = Statement(select(_T.uid).where(_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder")))
-_BURY = Statement(insert(schema.tombstone), [column.name for column in schema.tombstone.c])
 _FORGET = Statement(
     update(schema.tombstone)
     .where(_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"), _T.uid == bindparam("at"))
@@ -205,47 +202,3 @@ def _exhume(write: Write, name: str | None, since_us: int, wanted: set[int] | No
         if row.flags & SEEN:
             seen.bring(write, folder, [uid])
     return len(risen)
-
-
-def adopt_tombstones(write: Write, contents: Contents) -> None:
-    """Rows for the files in `.expunged/` that have none: `<mailbox id>.<name with UID>`."""
-    place = write.store.place
-    account = write.store.account_id
-    folders = {row.mailbox_id: row for row in read_all_folders(write.connection, account)}
-    buried = {
-        row.folder_id: {uid for (uid,) in _SELECT_BURIED.on(write.connection, account=account, folder=row.folder_id)}
-        for row in folders.values()
-    }
-    for file_name in sorted(names_in(place.expunged)):
-        mailbox_id, _, name = file_name.partition(".")
-        folder = folders.get(mailbox_id)
-        parsed = parse_name(name)
-        if folder is None or not is_text(file_name) or not parsed.uid or parsed.uid in buried[folder.folder_id]:
-            continue
-        path = f"{place.expunged}/{file_name}"
-        if not is_readable(path):
-            continue
-        buried[folder.folder_id].add(parsed.uid)
-        found = os.stat(path)
-        received_us = arrival_of(found)
-        content = contents.of(parsed.base, found.st_size, path)
-        email_pk = contents.refer(content, path, received_us)
-        kept = write.any_folder(folder.folder_id)
-        kept.uidnext = max(kept.uidnext, parsed.uid + 1)
-        write.touch(kept)
-        _BURY.on(
-            write.connection,
-            account_id=account,
-            folder_id=folder.folder_id,
-            uid=parsed.uid,
-            modseq=write.modseq,
-            created_modseq=write.modseq,
-            expunged_us=found.st_ctime_ns // 1000,
-            flags=parsed.flags,
-            size=found.st_size,
-            saved_us=received_us,
-            email_pk=email_pk,
-            name=file_name,
-            moved_folder_id=None,
-            moved_uid=None,
-        )

@@ -19,13 +19,13 @@ from sqlalchemy import bindparam, update
 
 from mic_mail.storage import dovecot, schema, seen
 from mic_mail.storage.adopt import Contents, Stranger, adopt, is_readable
+from mic_mail.storage.adopttombstones import adopt_tombstones
 from mic_mail.storage.annotations import from_sidecar
 from mic_mail.storage.errors import NameNotAllowed
 from mic_mail.storage.expunge import MessageRow, bury, bury_lost, read_messages
 from mic_mail.storage.flags import take_foreign_name
 from mic_mail.storage.foldernames import EXPUNGED, decode_directory, encode_directory, is_text
 from mic_mail.storage.folders import canonical_name, make_folder, new_folder_row
-from mic_mail.storage.graves import adopt_tombstones
 from mic_mail.storage.index import Statement
 from mic_mail.storage.maildir import (
     FOLDER_MODE,

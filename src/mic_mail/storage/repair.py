@@ -1,6 +1,6 @@
 """`mailbox repair`, `mailbox repair --check` and `mailbox rescan`: one pass over everything, in one critical section."""
 
-from mic_mail.storage.graves import adopt_tombstones
+from mic_mail.storage.adopttombstones import adopt_tombstones
 from mic_mail.storage.index import translated
 from mic_mail.storage.reconcile import Comparison
 from mic_mail.storage.section import writing
