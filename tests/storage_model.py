@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.journalframes import Journaled
+from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef, Delivery, Published, StorageSettings
 

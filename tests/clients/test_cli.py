@@ -18,8 +18,8 @@ import pytest
 import programs
 from mic_mail.cli.main import NOUNS, main
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.storage import readers
-from mic_mail.storage.sidecars import AccountSidecar
+from mic_mail.storage.index import reader_seen_rows
+from mic_mail.storage.maildir.sidecars import AccountSidecar
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 
@@ -791,7 +791,7 @@ def test_read_marks_of_each(command: Command, running: tuple["MailServer", Path]
 
 def _begun(account: "Account", person: str) -> int:
     with account._store.index.reading() as connection:
-        reader = readers.find(connection, account.ref.account_id, person)
+        reader = reader_seen_rows.find(connection, account.ref.account_id, person)
         assert reader is not None
         return reader.begun_modseq
 

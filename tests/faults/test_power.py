@@ -21,8 +21,8 @@ from faults.actors import Appender, Company, Sender, Site
 from faults.ledger import identify
 from harness import ProcessServer
 from mic_mail.clock import SystemClock
-from mic_mail.storage.journal import FOLDER, LOCK
-from mic_mail.storage.journalframes import Journaled, arrivals_in
+from mic_mail.storage.journal.frames import Journaled, arrivals_in
+from mic_mail.storage.journal.journal import FOLDER, LOCK
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef, StorageSettings
 from storage_model import flag_names

@@ -15,12 +15,13 @@ import pytest
 
 import programs
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage import replacing, section, sidecars
+from mic_mail.storage.changes import transaction
 from mic_mail.storage.errors import DiskFull, Unavailable
-from mic_mail.storage.locking import AccountLock
+from mic_mail.storage.maildir import sidecars, swap_store
+from mic_mail.storage.maildir.account_lock import AccountLock
+from mic_mail.storage.maildir.group_fsync import SharedSync
+from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
-from mic_mail.storage.syncing import SharedSync
 from mic_mail.storage.types import DELETED, FLAGGED, Delivery
 from storage_model import REF, Root, deliver, killed_at, message, observe
 
@@ -220,7 +221,7 @@ def test_a_restore_that_is_killed_leaves_one_store_or_the_other(
 ) -> None:
     """Between any two steps of the replacement, also where the file system cannot do it in one: never an empty mailbox."""
     if not exchanging:
-        monkeypatch.setattr(replacing, "_renameat2", None)
+        monkeypatch.setattr(swap_store, "_renameat2", None)
     ends: set[bool] = set()
     for line in range(60):
         root = Root(tmp_path / str(line))
@@ -231,7 +232,7 @@ def test_a_restore_that_is_killed_leaves_one_store_or_the_other(
         ended = killed_at(
             line,
             lambda: root.use(lambda account: account.restore(tmp_path / f"backup{line}", replace=True)),  # noqa: B023 - likewise
-            within="replacing.py",
+            within="swap_store.py",
         )
         after = root.use(observe)
         tokens = [token for token, _ in after["INBOX"].messages.values()]
@@ -249,7 +250,7 @@ def test_a_restore_that_is_killed_leaves_one_store_or_the_other(
 
 def test_whoever_opens_between_the_two_renames_finishes_the_restore(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process that makes its directories meanwhile must not keep the restored store out."""
-    monkeypatch.setattr(replacing, "_renameat2", None)
+    monkeypatch.setattr(swap_store, "_renameat2", None)
     root.use(lambda account: deliver(account, inbox(account), ["kept"]))
     root.use(lambda account: account.backup(root.path / "backup"))
     rename = os.rename
@@ -413,7 +414,7 @@ def test_what_was_refused_after_a_mark_was_written_is_not_believed_by_the_next_b
 ) -> None:
     """A change that takes a MODSEQ above the mark writes the account's sidecar in its midst, with what it promises. Where that
     fails once the new name stands, and the change with it, the sidecar says again what the index says."""
-    monkeypatch.setattr(section, "MARK_STEP", 0)
+    monkeypatch.setattr(transaction, "MARK_STEP", 0)
     place = root.store()
     account = place.account(REF)
     account.subscribe("Goo", True)
@@ -475,7 +476,7 @@ def test_what_is_owed_outlives_a_record_that_finds_no_room(root: Root, monkeypat
 
 def test_the_next_mark_finds_its_room_on_a_full_disk(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever number an EXPUNGE takes, it makes room; and none that was taken is ever given again."""
-    monkeypatch.setattr(section, "MARK_STEP", 0)
+    monkeypatch.setattr(transaction, "MARK_STEP", 0)
     store = root.store()
     account = store.account(REF)
     uids = deliver(account, inbox(account), ["a", "b", "c"])
@@ -512,7 +513,7 @@ def test_a_mark_is_written_in_place_only_where_it_fits(tmp_path: Path) -> None:
 
 def test_what_sidecars_alone_know_outlives_an_epoch_that_finds_no_room(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """A power loss took commits, and the disk is full when the next boot compares: nothing is made of the old index then."""
-    monkeypatch.setattr(section, "MARK_STEP", 0)
+    monkeypatch.setattr(transaction, "MARK_STEP", 0)
     root.use(lambda account: deliver(account, inbox(account), ["a"]))
     old = root.index_copy()
 

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage import section, sweep
+from mic_mail.storage.changes import transaction
 from mic_mail.storage.errors import Unavailable
-from mic_mail.storage.intent import NOTHING, Intent, clear_intent, read_intent, write_intent
+from mic_mail.storage.maildir.intent_record import NOTHING, Intent, clear_intent, read_intent, write_intent
+from mic_mail.storage.maildir.sidecars import FolderSidecar
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.sidecars import FolderSidecar
+from mic_mail.storage.maintenance import sweep
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, Delivery
 from storage_model import REF, Root, deliver, message, observe
 
@@ -360,7 +361,7 @@ def test_a_record_of_an_earlier_boot_takes_back_nothing_that_was_acknowledged(
 ) -> None:
     """The disk had the record when the power failed, but not that it was cleared; and the index is lost or damaged."""
     records: list[bytes] = []
-    write_intent = section.write_intent
+    write_intent = transaction.write_intent
 
     def noting(fd: int, *rest: object) -> object:
         written = write_intent(fd, *rest)
@@ -368,7 +369,7 @@ def test_a_record_of_an_earlier_boot_takes_back_nothing_that_was_acknowledged(
         return written
 
     root.use(lambda account: [account.create("Target"), deliver(account, inbox(account), ["a", "b"], flags=DELETED)])
-    monkeypatch.setattr(section, "write_intent", noting)
+    monkeypatch.setattr(transaction, "write_intent", noting)
 
     def run(account: Account) -> None:
         match act:
@@ -382,7 +383,7 @@ def test_a_record_of_an_earlier_boot_takes_back_nothing_that_was_acknowledged(
                 account.expunge(inbox(account), [1])
 
     root.use(run)
-    monkeypatch.setattr(section, "write_intent", write_intent)
+    monkeypatch.setattr(transaction, "write_intent", write_intent)
     wanted = {name: seen.messages for name, seen in root.use(observe).items()}
     (root.home / "account.lock").write_bytes(records[-1])
     root.power_loss({})

@@ -34,7 +34,7 @@ with atheris.instrument_imports(include=["mic_mail.services.importing"]):
 from running import pieces, run
 
 from mic_mail.imap.grammar.sequence import parse_set, ranges_of
-from mic_mail.storage.foldernames import canonical
+from mic_mail.storage.maildir.folder_names import canonical
 
 LOOP = asyncio.new_event_loop()
 FOLDER = tempfile.mkdtemp()

@@ -7,8 +7,8 @@ import pytest
 
 from harness import MailServer
 from mic_mail.imap import server as shell
-from mic_mail.storage.locking import AccountLock
-from mic_mail.storage.maildir import Place
+from mic_mail.storage.maildir.account_lock import AccountLock
+from mic_mail.storage.maildir.maildir import Place
 from protocol.test_imap_hostile import answer, sign_in
 
 

@@ -27,7 +27,7 @@ from mic_mail.process.lanes import Turns
 from mic_mail.process.sentcounts import SentCounts
 from mic_mail.services.transport.mailflow import MailFlow
 from mic_mail.services.transport.posting import account_ref
-from mic_mail.storage.section import writing
+from mic_mail.storage.changes.transaction import writing
 from population import PASSWORD
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)

@@ -34,7 +34,7 @@ from mic_mail.services.mailboxes.reclaiming import Finished, Reclaimed, Reclaimi
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.reports.usage import Usage
 from mic_mail.storage.account import Account
-from mic_mail.storage.backup import examine
+from mic_mail.storage.backup.backup import examine
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import RepairReport
 from population import credential

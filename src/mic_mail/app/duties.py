@@ -43,7 +43,7 @@ from mic_mail.services.unitmail.passedon import passed_on_reminders
 from mic_mail.services.unitmail.replies import DUTY as REPLIES
 from mic_mail.services.unitmail.replies import reply_reminders
 from mic_mail.services.unitmail.weekly import Prepare, WeeklyReminders
-from mic_mail.storage.journal import SETTLE_SECONDS
+from mic_mail.storage.journal.journal import SETTLE_SECONDS
 
 REST_SECONDS = 2.0
 IDLE_SECONDS = 10.0

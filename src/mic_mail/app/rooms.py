@@ -50,8 +50,8 @@ from mic_mail.services.transport.mailflow import MailFlow
 from mic_mail.services.transport.malware import Malware
 from mic_mail.services.transport.secrecy import Secrecy
 from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.journal.replay import Replay
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.storage.replay import Replay
 
 CLOSE_SECONDS = 1.0
 """For each store. Only who waits for a lock of another process takes so long; the supervisor's patience is 3 s."""

@@ -43,8 +43,8 @@ from mic_mail.services.importing.ledger import folder_of, ledgers
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.reclaiming import FOLDER as ARCHIVES
 from mic_mail.services.operations.backupkeys import copy_keys
-from mic_mail.storage.copies import FOLDER_MODE, copy_file, copy_tree, make_folder
-from mic_mail.storage.maildir import make_durable
+from mic_mail.storage.backup.files import FOLDER_MODE, copy_file, copy_tree, make_folder
+from mic_mail.storage.maildir.maildir import make_durable
 
 COLUMNS = (
     Column("address", "Hộp thư", "Mailbox"),

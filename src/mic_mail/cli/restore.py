@@ -23,7 +23,7 @@ from mic_mail.services.exporting.content import Content
 from mic_mail.services.importing.ledger import put_back
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.holds import Holds
-from mic_mail.storage.backup import numbers_of, owner_of
+from mic_mail.storage.backup.backup import numbers_of, owner_of
 
 COLUMNS = (
     Column("address", "Hộp thư", "Mailbox"),

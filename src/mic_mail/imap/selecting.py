@@ -28,8 +28,8 @@ from mic_mail.imap.numbering import meet, uids_of
 from mic_mail.imap.replies import Reply, bad
 from mic_mail.imap.selected.view import View, claim_recent
 from mic_mail.storage.errors import Frozen, Unavailable
+from mic_mail.storage.index.open_folders import Presence
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.presence import Presence
 from mic_mail.storage.types import DELIMITER, Changes, ExpungeResult, FolderView
 
 

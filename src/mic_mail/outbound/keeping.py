@@ -33,8 +33,8 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from mic_mail.errors import BadInput, Text, Trouble
 from mic_mail.outbound.spool import Slip, Spool
 from mic_mail.policy.two_persons import Hand
-from mic_mail.storage.copies import copy_file, make_folder
-from mic_mail.storage.maildir import make_durable
+from mic_mail.storage.backup.files import copy_file, make_folder
+from mic_mail.storage.maildir.maildir import make_durable
 
 FORMAT = 1
 MODE = 0o600

@@ -39,7 +39,7 @@ from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.outbound.files import trouble, unlink, write_all
 from mic_mail.outbound.schedule import is_due, pause_us
 from mic_mail.outbound.transaction import Transaction, addressed, as_json
-from mic_mail.storage.copying import copy_rest
+from mic_mail.storage.maildir.copy_range import copy_rest
 from mic_mail.storage.reserve import Reserves
 
 MESSAGE: Final = ".msg"

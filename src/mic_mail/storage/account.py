@@ -12,40 +12,27 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from mic_mail.storage import (
-    annotating,
-    exchange,
-    expunge,
-    foldernews,
-    folders,
-    freeing,
-    graves,
-    hold,
-    quota,
-    reader,
-    repair,
-    seen,
-    staging,
-    sweep,
-    transfer,
-)
-from mic_mail.storage import backup as copies
+from mic_mail.storage.backup import backup as copies
+from mic_mail.storage.backup import delete_account
+from mic_mail.storage.changes import copy_move, expunge, folders, legal_hold, metadata, quota, replace, seen, staging, undelete
+from mic_mail.storage.changes.expunge import Grave
+from mic_mail.storage.changes.flags import flush_names, store_flags
+from mic_mail.storage.changes.legal_hold import Mark
+from mic_mail.storage.changes.publish import publish
+from mic_mail.storage.changes.undelete import Fate
 from mic_mail.storage.errors import Unavailable
-from mic_mail.storage.expunge import Grave
-from mic_mail.storage.flags import flush_names, store_flags
-from mic_mail.storage.foreign import despite_loss
-from mic_mail.storage.graves import Fate
-from mic_mail.storage.hold import Mark
-from mic_mail.storage.journal import GRAVE_OCTETS, Journal, TakeBack
-from mic_mail.storage.journalframes import Berth, Departed, Journaled
-from mic_mail.storage.lending import Lent, lend
-from mic_mail.storage.ordering import Ordered, orderings
-from mic_mail.storage.presence import Presence
-from mic_mail.storage.publish import publish
-from mic_mail.storage.reader import MessageFile
+from mic_mail.storage.index.open_folders import Presence
+from mic_mail.storage.journal.frames import Berth, Departed, Journaled
+from mic_mail.storage.journal.journal import GRAVE_OCTETS, Journal, TakeBack
+from mic_mail.storage.maintenance import repair, sweep
+from mic_mail.storage.maintenance.external_changes import despite_loss
+from mic_mail.storage.reads import folder_changes, reader
+from mic_mail.storage.reads.cross_account import Lent, lend
+from mic_mail.storage.reads.reader import MessageFile
+from mic_mail.storage.reads.sort_keys import Ordered, orderings
+from mic_mail.storage.search import indexer, lookup, scan, sort_values
+from mic_mail.storage.search.indexer import Visited
 from mic_mail.storage.store import Store
-from mic_mail.storage.textsearch import indexing, lookup, orders, scan
-from mic_mail.storage.textsearch.indexing import Visited
 from mic_mail.storage.types import (
     ALL_FLAGS,
     AccountRef,
@@ -158,7 +145,7 @@ class Account:
     @despite_full_disk
     def folder_news(self, since: int, own: Collection[int] = (), *, subscriptions: bool = False) -> FolderNews:
         """What happened to folders after MODSEQ `since`; `own`: MODSEQs of the caller's changes (`noting`)."""
-        return foldernews.folder_news(self._store, since, own, subscriptions=subscriptions, person=self._person)
+        return folder_changes.folder_news(self._store, since, own, subscriptions=subscriptions, person=self._person)
 
     def create(self, name: str, special_use: str | None = None) -> FolderInfo:
         """Make a folder and its missing parents (RFC 9051 §6.3.4)."""
@@ -249,7 +236,7 @@ class Account:
 
     def indexed_orderings(self, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
         """What `orderings` would say of those messages for which `search.sqlite` has it ready; 3 us each."""
-        return orders.indexed(self._store, folder_id, uids)
+        return sort_values.indexed(self._store, folder_id, uids)
 
     def find_text(self, folder_id: int, uids: Iterable[int], tests: Sequence[TextTest]) -> list[tuple[int, tuple[bool, ...]]]:
         """For each UID that can be read, which of the tests it passes. Reads whole messages: hand it slices.
@@ -265,21 +252,21 @@ class Account:
         `Unavailable`, `DiskFull`: come again later.
         """
         store = self._store
-        if not indexing.needs_visit(store, visited):
+        if not indexer.needs_visit(store, visited):
             return 0
         try:
-            return indexing.visit(store, visited, go_on)
+            return indexer.visit(store, visited, go_on)
         finally:
             store.search.close()
 
     # Annotations (RFC 5464)
     def annotations(self, folder_id: int | None, holders: Collection[str]) -> list[Annotation]:
         """Of a folder or (None) of the account: what these holders have, "" being everybody, in order of names."""
-        return annotating.annotations(self._store, folder_id, holders)
+        return metadata.annotations(self._store, folder_id, holders)
 
     def annotations_of_folders(self, holders: Collection[str]) -> dict[int, list[Annotation]]:
         """The same of every folder that has any, by `folder_id`."""
-        return annotating.annotations_of_folders(self._store, holders)
+        return metadata.annotations_of_folders(self._store, holders)
 
     def annotate(
         self, folder_id: int | None, changes: Sequence[tuple[str, str, bytes | None]], uses: Sequence[str | None] = ()
@@ -288,13 +275,13 @@ class Account:
 
         `AnnotationTooLong`, `TooManyAnnotations`, `UseNotAllowed`.
         """
-        despite_loss(self._store, lambda: annotating.annotate(self._store, folder_id, changes, uses))
+        despite_loss(self._store, lambda: metadata.annotate(self._store, folder_id, changes, uses))
 
     def annotations_changed(
         self, since_modseq: int, holders: Collection[str], own: Collection[int] = (), *, until: int | None = None
     ) -> list[tuple[str, str]]:
         """(folder, entry) of what was set or removed after a MODSEQ, and not after `until`; the folder "" is the account."""
-        return annotating.changed_since(self._store, since_modseq, holders, own, until=until)
+        return metadata.changed_since(self._store, since_modseq, holders, own, until=until)
 
     # Writing
     def stage(self) -> Staged:
@@ -391,7 +378,7 @@ class Account:
         """Those that are there; with `every`, all or `NoSuchMessage`. Only `allowed` flags go along."""
         return despite_loss(
             self._store,
-            lambda: transfer.copy(
+            lambda: copy_move.copy(
                 self._store, folder_id, uids, target_id, limit_octets, every=every, allowed=allowed, person=self._person
             ),
         )
@@ -400,13 +387,13 @@ class Account:
     def move(self, folder_id: int, uids: Iterable[int], target_id: int, *, allowed: int = ALL_FLAGS) -> CopyResult:
         return despite_loss(
             self._store,
-            lambda: transfer.move(self._store, folder_id, uids, target_id, allowed=allowed, person=self._person),
+            lambda: copy_move.move(self._store, folder_id, uids, target_id, allowed=allowed, person=self._person),
         )
 
     def lend(
         self, to: AccountRef, folder_id: int, uids: Sequence[int], *, every: bool = False, allowed: int = ALL_FLAGS
     ) -> list[Lent]:
-        """These messages staged in the account `to`, which publishes them: COPY and MOVE between accounts (lending.py)."""
+        """These messages staged in the account `to`, which publishes them: COPY and MOVE between accounts (cross_account.py)."""
         target = self._mailstore.store(to)
         return despite_loss(
             self._store,
@@ -419,7 +406,7 @@ class Account:
         """REPLACE: publish a finished delivery and expunge a message, both or neither; `NoSuchMessage` if that is gone."""
         return despite_loss(
             self._store,
-            lambda: exchange.exchange(
+            lambda: replace.exchange(
                 self._store, folder_id, uid, target_id, delivery, limit_octets=limit_octets, person=self._person
             ),
         )
@@ -468,36 +455,36 @@ class Account:
         sweep.sweep(self._store, keep=keep, trusted=trusted)
 
     def is_held(self) -> bool:
-        """Whether nothing here may be destroyed (hold.py)."""
-        return hold.is_held(self._store)
+        """Whether nothing here may be destroyed (legal_hold.py)."""
+        return legal_hold.is_held(self._store)
 
     def has_hold_mark(self) -> bool:
         """Whether that is so by `keep_everything`."""
-        return hold.is_on(self._store, Mark.HOLD)
+        return legal_hold.is_on(self._store, Mark.HOLD)
 
     def keep_everything(self, record: Callable[[], T]) -> T:
         """From now on nothing is destroyed; `record` puts that on record, under the account's lock."""
-        return hold.put_on(self._store, Mark.HOLD, record)
+        return legal_hold.put_on(self._store, Mark.HOLD, record)
 
     def let_go(self, record: Callable[[], tuple[T, bool]]) -> T:
         """What `record` gives first; the mark goes, unless it says second that something is still to be kept."""
-        return hold.take_off(self._store, Mark.HOLD, record)
+        return legal_hold.take_off(self._store, Mark.HOLD, record)
 
     def is_frozen(self) -> bool:
-        """Whether nothing may be expunged, moved, renamed or deleted here (hold.py)."""
-        return hold.is_on(self._store, Mark.FROZEN)
+        """Whether nothing may be expunged, moved, renamed or deleted here (legal_hold.py)."""
+        return legal_hold.is_on(self._store, Mark.FROZEN)
 
     def must_not_be_frozen(self) -> None:
         """`Frozen` if that is so, before anything is done that ends in it; whoever then does it is asked again."""
-        hold.must_not_be_frozen(self._store)
+        legal_hold.must_not_be_frozen(self._store)
 
     def freeze(self, record: Callable[[], T]) -> T:
         """From now on it is so; `record` puts that on record, under the account's lock."""
-        return hold.put_on(self._store, Mark.FROZEN, record)
+        return legal_hold.put_on(self._store, Mark.FROZEN, record)
 
     def thaw(self, record: Callable[[], tuple[T, bool]]) -> T:
         """As `let_go`."""
-        return hold.take_off(self._store, Mark.FROZEN, record)
+        return legal_hold.take_off(self._store, Mark.FROZEN, record)
 
     @despite_full_disk
     def checkpoint(self) -> None:
@@ -505,15 +492,15 @@ class Account:
         sweep.checkpoint(self._store)
 
     def tombstones(self, folder_id: int | None = None) -> list[Tombstone]:
-        return graves.tombstones(self._store, folder_id)
+        return undelete.tombstones(self._store, folder_id)
 
     def fates(self, mailbox_id: str, uids: Iterable[int]) -> dict[int, Fate]:
         """What became of messages that are in this folder no more, as far as the index knows."""
-        return graves.fates(self._store, mailbox_id, uids)
+        return undelete.fates(self._store, mailbox_id, uids)
 
     def undelete(self, *, folder: str | None = None, since_us: int = 0, uids: Iterable[int] | None = None) -> int:
         """Bring expunged messages back into their folders (under new UIDs); how many came."""
-        return graves.undelete(self._store, folder=folder, since_us=since_us, uids=uids)
+        return undelete.undelete(self._store, folder=folder, since_us=since_us, uids=uids)
 
     def rescan(self, *, tell: TellFinding | None = None) -> RepairReport:
         """Compare every folder with its files and take in what other tools did; `tell` hears of each finding at once."""
@@ -552,4 +539,4 @@ class Account:
 
     def free(self, still: Callable[[], bool]) -> bool:
         """Delete everything, unless `still`, asked under the lock, says no; True if nothing is left. Repeatable."""
-        return freeing.free(self._store, still)
+        return delete_account.free(self._store, still)

@@ -55,7 +55,7 @@ class TooManyAnnotations(Refused):
 
 
 class Frozen(Refused):
-    """IMAP INUSE (RFC 5530 §3): the mailbox is being handed over, and nothing of it may be taken away (hold.py)."""
+    """IMAP INUSE (RFC 5530 §3): the mailbox is being handed over, and nothing of it may be taken away (legal_hold.py)."""
 
     def __init__(self) -> None:
         super().__init__(

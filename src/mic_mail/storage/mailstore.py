@@ -16,24 +16,24 @@ from pathlib import Path
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError
 from mic_mail.storage.account import Account
-from mic_mail.storage.changemarks import CHANGE_MARKS, ChangeMarks
-from mic_mail.storage.flags import flush_names
-from mic_mail.storage.index import translated
-from mic_mail.storage.journal import Journal, TakeBack
-from mic_mail.storage.journalframes import Journaled
-from mic_mail.storage.maildir import NameSource
-from mic_mail.storage.opening import open_store
-from mic_mail.storage.polling import poll, unmoved
-from mic_mail.storage.presence import Presences
-from mic_mail.storage.replacing import drop_unfinished
-from mic_mail.storage.replay import Replay, recover, settle_left_behind
+from mic_mail.storage.changes.flags import flush_names
+from mic_mail.storage.fulltext.cache import SearchCache
+from mic_mail.storage.index.change_marks import CHANGE_MARKS, ChangeMarks
+from mic_mail.storage.index.connection import translated
+from mic_mail.storage.index.open_folders import Presences
+from mic_mail.storage.index.view_cache import ViewCache
+from mic_mail.storage.journal.frames import Journaled
+from mic_mail.storage.journal.journal import Journal, TakeBack
+from mic_mail.storage.journal.replay import Replay, recover, settle_left_behind
+from mic_mail.storage.maildir.group_fsync import SharedSync
+from mic_mail.storage.maildir.maildir import NameSource
+from mic_mail.storage.maildir.swap_store import drop_unfinished
+from mic_mail.storage.maintenance.open import open_store
+from mic_mail.storage.reads.modseq_poll import poll, unmoved
 from mic_mail.storage.reserve import Reserves
+from mic_mail.storage.search.indexer import Visited
 from mic_mail.storage.store import OnChange, Shared, Store
-from mic_mail.storage.syncing import SharedSync
-from mic_mail.storage.textindex.cache import SearchCache
-from mic_mail.storage.textsearch.indexing import Visited
 from mic_mail.storage.types import AccountRef, News, StorageSettings
-from mic_mail.storage.views import ViewCache
 
 
 def _boot_id() -> str:

@@ -21,7 +21,7 @@ import os
 from pathlib import Path
 
 from mic_mail.storage.errors import Busy, DiskFull, Unavailable
-from mic_mail.storage.maildir import make_durable
+from mic_mail.storage.maildir.maildir import make_durable
 
 FILE = ".reserve"
 """In the mail root, and in the folder of a domain that lies on a file system of its own."""

@@ -10,24 +10,24 @@ from dataclasses import dataclass
 from functools import partial
 
 from mic_mail.clock import Clock
-from mic_mail.storage.changemarks import ChangeMarks
-from mic_mail.storage.index import Index
-from mic_mail.storage.locking import AccountLock
-from mic_mail.storage.maildir import NameSource, Place
-from mic_mail.storage.presence import Presences
+from mic_mail.storage.fulltext.cache import SearchCache
+from mic_mail.storage.fulltext.file import SearchFile
+from mic_mail.storage.index.change_marks import ChangeMarks
+from mic_mail.storage.index.connection import Index
+from mic_mail.storage.index.open_folders import Presences
+from mic_mail.storage.index.view_cache import ViewCache
+from mic_mail.storage.maildir.account_lock import AccountLock
+from mic_mail.storage.maildir.group_fsync import SharedSync
+from mic_mail.storage.maildir.maildir import NameSource, Place
 from mic_mail.storage.reserve import Reserve, Reserves
-from mic_mail.storage.syncing import SharedSync
-from mic_mail.storage.textindex.cache import SearchCache
-from mic_mail.storage.textindex.file import SearchFile
 from mic_mail.storage.types import StorageSettings
-from mic_mail.storage.views import ViewCache
 
 OnChange = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """The account's MODSEQ, and how its files looked then (polling.py)."""
+    """The account's MODSEQ, and how its files looked then (modseq_poll.py)."""
 
     modseq: int
     watched: tuple[str, ...]
@@ -53,7 +53,7 @@ class Shared:
     process; raises OSError where that failed."""
     reserves: Reserves
     open_store: Callable[["Store"], None]
-    """Makes, migrates, rebuilds or reconciles a store at its first use (opening.py); called without the lock."""
+    """Makes, migrates, rebuilds or reconciles a store at its first use (open.py); called without the lock."""
 
 
 class Store:
@@ -74,7 +74,7 @@ class Store:
         self.index = Index(self.place.index, synchronous=shared.settings.synchronous, clock=shared.clock)
         self.search = SearchFile(self.place.search, account_id, shared.clock)
         self.mark_to_come = 0
-        """For the holder of the lock: the account's change mark from when the lock is given back (changemarks.py)."""
+        """For the holder of the lock: the account's change mark from when the lock is given back (change_marks.py)."""
         self.opening = threading.Lock()
         self.opened_identity: int | None = None
         """Inode of the index that was found good; None before the first use."""

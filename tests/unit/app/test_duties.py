@@ -8,7 +8,7 @@ import pytest
 
 from harness import MailServer
 from mic_mail.app.duties import for_itself
-from mic_mail.storage.journal import SETTLE_SECONDS
+from mic_mail.storage.journal.journal import SETTLE_SECONDS
 
 
 def test_the_journal_is_settled_in_time_whatever_the_configuration(serve: Callable[..., MailServer]) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from harness import MailServer
-from mic_mail.storage import filesystems
-from mic_mail.storage.journal import FOLDER
+from mic_mail.storage.journal.journal import FOLDER
+from mic_mail.storage.maildir import syncfs
 
 
 def test_what_the_journal_could_not_give_back_is_told(serve: Callable[..., MailServer]) -> None:
@@ -22,7 +22,7 @@ def test_what_the_journal_could_not_give_back_is_told(serve: Callable[..., MailS
 
 def test_that_there_can_be_no_journal_is_told_once(serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch) -> None:
     """On a file system whose syncfs proves nothing: mail is received all the same."""
-    monkeypatch.setattr(filesystems, "file_system_type", lambda fd: 0x65735546)
+    monkeypatch.setattr(syncfs, "file_system_type", lambda fd: 0x65735546)
     server = serve()
     server.housekeep()
     server.stop()

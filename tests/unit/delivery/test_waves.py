@@ -21,12 +21,12 @@ from mic_mail.services.transport.delivery import Delivering
 from mic_mail.services.transport.envelope import Recipient
 from mic_mail.services.transport.filing import Arrival, Placement
 from mic_mail.services.transport.posting import Parcel, account_ref
-from mic_mail.storage import journal
+from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Busy, OverQuota, Unavailable
-from mic_mail.storage.journal import FOLDER, LOCK
-from mic_mail.storage.journalframes import arrivals_in
-from mic_mail.storage.locking import AccountLock
-from mic_mail.storage.section import writing
+from mic_mail.storage.journal import journal
+from mic_mail.storage.journal.frames import arrivals_in
+from mic_mail.storage.journal.journal import FOLDER, LOCK
+from mic_mail.storage.maildir.account_lock import AccountLock
 from mic_mail.storage.types import AccountRef, Published
 
 NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from conversing import REF, Talk, open_store
 from memory import folder_in_memory
-from mic_mail.storage.foldernames import canonical
+from mic_mail.storage.maildir.folder_names import canonical
 from mic_mail.storage.mailstore import MailStore
 
 HOME = REF.home

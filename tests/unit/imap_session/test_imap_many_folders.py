@@ -8,7 +8,7 @@ import pytest
 
 from conversing import START, Talk
 from mic_mail.clock import ManualClock
-from mic_mail.storage import section
+from mic_mail.storage.changes import transaction
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import StorageSettings
 
@@ -134,12 +134,12 @@ def test_what_a_rename_writes_down_grows_with_the_tree_alone(talk: Talk, monkeyp
     for number in range(50):
         talk.say(b"c CREATE a/%d\r\n" % number)
     written: list[int] = []
-    write_intent = section.write_intent
+    write_intent = transaction.write_intent
 
-    def noting(fd: int, intent: section.Intent, *before: section.Written) -> section.Written:
+    def noting(fd: int, intent: transaction.Intent, *before: transaction.Written) -> transaction.Written:
         written.append(len(json.dumps(intent.renames)))
         return write_intent(fd, intent, *before)
 
-    monkeypatch.setattr(section, "write_intent", noting)
+    monkeypatch.setattr(transaction, "write_intent", noting)
     assert talk.say(b"r RENAME a b\r\n").startswith(b"r OK")
     assert len(written) < 5

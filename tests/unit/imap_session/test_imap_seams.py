@@ -16,9 +16,9 @@ from mic_mail.imap.notify import Listening
 from mic_mail.imap.selected.view import Glance, View
 from mic_mail.policy.delegation import RIGHTS
 from mic_mail.services.signin.sharing import Shared
+from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.section import writing
 from mic_mail.storage.types import AccountRef, Made
 from storage_model import deliver
 

@@ -99,7 +99,7 @@ def test_what_a_search_has_read_is_left_for_the_next(
     store: MailStore, read: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From a certain number on; the next search reads nothing."""
-    monkeypatch.setattr("mic_mail.storage.textsearch.scan.SMALLEST_LEFT", 12)
+    monkeypatch.setattr("mic_mail.storage.search.scan.SMALLEST_LEFT", 12)
     account = store.account(REF)
     view = account.view(account.folder("INBOX").folder_id)
     assert answers(store) == read
@@ -179,7 +179,7 @@ def test_keys_that_are_asked_together_answer_as_one_by_one(store: MailStore, mon
 @pytest.mark.parametrize("key", ["SENTSINCE 7-Feb-2026", "SINCE 1-Jan-2026"])
 def test_days_are_read_in_slices_and_kept(store: MailStore, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     """No list of all envelopes at once; a message that comes later is asked for alone."""
-    monkeypatch.setattr("mic_mail.storage.aligned.SLICE_MESSAGES", 5)
+    monkeypatch.setattr("mic_mail.storage.reads.aligned_column.SLICE_MESSAGES", 5)
     asked: list[int] = []
     rows = Account.rows
 

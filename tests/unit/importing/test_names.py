@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.services.importing.names import is_virtual, target
-from mic_mail.storage.foldernames import canonical, encode_directory
+from mic_mail.storage.maildir.folder_names import canonical, encode_directory
 
 USES = {"\\Sent": "Sent", "\\Drafts": "Drafts", "\\Junk": "Junk", "\\Trash": "Trash", "\\Archive": "Archive"}
 

@@ -12,7 +12,7 @@ import email.generator, email.utils, sqlite3, tempfile, uuid
 import dns.entropy, dns.message
 from mic_mail.auth import apppasswords, passwords, totp
 from mic_mail.ids import trace_id
-from mic_mail.storage.maildir import NameSource
+from mic_mail.storage.maildir.maildir import NameSource
 
 NAMES = NameSource("mail.mic.gov.vn")  # as if one were made for all
 

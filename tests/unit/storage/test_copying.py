@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.storage.copying import copy_rest
+from mic_mail.storage.maildir.copy_range import copy_rest
 
 OCTETS = bytes(range(256)) * 10_000
 

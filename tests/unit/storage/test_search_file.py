@@ -13,12 +13,12 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.mime.search_text import Zone
+from mic_mail.storage.fulltext import segment
+from mic_mail.storage.fulltext.file import SearchFile
+from mic_mail.storage.fulltext.segment import Document
 from mic_mail.storage.mailstore import Account, Visited
+from mic_mail.storage.search.writer import leave
 from mic_mail.storage.store import Store
-from mic_mail.storage.textindex import segment
-from mic_mail.storage.textindex.file import SearchFile
-from mic_mail.storage.textindex.segment import Document
-from mic_mail.storage.textsearch.filling import leave
 from mic_mail.storage.types import Delivery, TextTest
 from storage_model import REF, Root, deliver
 
@@ -123,7 +123,7 @@ def test_logs_in_place_of_letters_fill_segments_of_their_own(root: Root) -> None
 def test_a_long_log_is_left_by_who_reads_it_and_found(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the indexer and by a search: what is packed at once is bounded by its words, not by its messages alone."""
     for module in ("filling", "indexing", "scan"):
-        monkeypatch.setattr(f"mic_mail.storage.textsearch.{module}.MOST_WORDS", 150)
+        monkeypatch.setattr(f"mic_mail.storage.search.{module}.MOST_WORDS", 150)
     store = root.store()
     account = store.account(REF)
     publish(account, *(" ".join(f"w{number}x{word}" for word in range(100)) for number in range(6)))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mic_mail.mime.search_text import Zone
 from mic_mail.mime.text_folding import Query
-from mic_mail.storage.textindex import segment
-from mic_mail.storage.textindex.segment import (
+from mic_mail.storage.fulltext import segment
+from mic_mail.storage.fulltext.segment import (
     Document,
     Flow,
     Packed,

@@ -14,11 +14,11 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage import reader
 from mic_mail.storage.errors import FolderExists, NameNotAllowed, NoSuchFolder, NoSuchMessage, NotPermitted, OverQuota, TooMany
+from mic_mail.storage.index.rows import FolderRow
+from mic_mail.storage.maildir.sidecars import AccountSidecar
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.rows import FolderRow
-from mic_mail.storage.sidecars import AccountSidecar
+from mic_mail.storage.reads import reader
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN, AccountRef, Delivery, Quota
 from storage_model import REF, Root, deliver, message, observe

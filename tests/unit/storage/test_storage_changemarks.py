@@ -1,12 +1,12 @@
-"""The number by which a session knows without a look that nothing has changed (changemarks.py)."""
+"""The number by which a session knows without a look that nothing has changed (change_marks.py)."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from mic_mail.storage.changemarks import CHANGE_MARKS, ChangeMarks
 from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.index.change_marks import CHANGE_MARKS, ChangeMarks
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DELETED, SEEN
 from storage_model import REF, Root, deliver

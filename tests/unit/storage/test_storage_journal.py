@@ -20,14 +20,15 @@ from hypothesis import strategies as st
 from memory import folder_in_memory
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage import filesystems, journal, replay
-from mic_mail.storage import publish as publishing
+from mic_mail.storage.changes import publish as publishing
+from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Busy, DiskFull, Unavailable
-from mic_mail.storage.journal import FOLDER, LOCK, locked
-from mic_mail.storage.journalframes import Departed, Journaled, arrivals_in, frames_in
-from mic_mail.storage.maildir import Place
+from mic_mail.storage.journal import journal, replay
+from mic_mail.storage.journal.frames import Departed, Journaled, arrivals_in, frames_in
+from mic_mail.storage.journal.journal import FOLDER, LOCK, locked
+from mic_mail.storage.maildir import syncfs
+from mic_mail.storage.maildir.maildir import Place
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.section import writing
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, AccountRef, Delivery
 from storage_model import REF, Root, Seen, append, deliver, killed_at, message, observe
 
@@ -1002,7 +1003,7 @@ def test_after_a_failed_sync_nothing_counts_as_settled(
 
 def test_no_journal_where_syncfs_proves_nothing(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """FUSE answers it at once: told at the start, no segment is left, and each message is durable by itself."""
-    monkeypatch.setattr(filesystems, "file_system_type", lambda fd: 0x65735546)
+    monkeypatch.setattr(syncfs, "file_system_type", lambda fd: 0x65735546)
     store = root.store()
     with pytest.raises(Unavailable) as told:
         store.prepare_journal()
@@ -1022,7 +1023,7 @@ def test_no_journal_for_a_mailbox_where_syncfs_proves_nothing(
     (root.path / "mic.gov.vn/here/Maildir").mkdir(parents=True)
     (root.path / "mic.gov.vn/there").mkdir()
     here = os.stat(root.path).st_dev
-    monkeypatch.setattr(filesystems, "file_system_type", lambda fd: 0xEF53 if os.fstat(fd).st_dev == here else 0x65735546)
+    monkeypatch.setattr(syncfs, "file_system_type", lambda fd: 0xEF53 if os.fstat(fd).st_dev == here else 0x65735546)
     with TemporaryDirectory(dir=OTHER_DISK) as elsewhere:
         (root.path / "mic.gov.vn/there/Maildir").symlink_to(elsewhere)
         answers = []
@@ -1037,7 +1038,7 @@ def test_the_type_of_a_file_system() -> None:
     for path, number in (("/proc", 0x9FA0), ("/dev/shm", 0x01021994)):
         fd = os.open(path, os.O_RDONLY)
         try:
-            assert filesystems.file_system_type(fd) == number
+            assert syncfs.file_system_type(fd) == number
         finally:
             os.close(fd)
 

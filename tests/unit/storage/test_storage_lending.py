@@ -1,4 +1,4 @@
-"""Messages on their way into another account (lending.py)."""
+"""Messages on their way into another account (cross_account.py)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.storage import lending
+from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.section import Write, writing
+from mic_mail.storage.reads import cross_account
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import AccountRef
 from storage_model import REF, Root, deliver, observe
@@ -34,7 +34,7 @@ def test_what_is_expunged_behind_the_lending_is_lent_all_the_same(tmp_path: Path
         unit = own._mailstore.account(UNIT)
         inbox, there = own.folder("INBOX").folder_id, unit.folder("INBOX").folder_id
         deliver(own, inbox, TOKENS)
-        monkeypatch.setattr(lending, "writing", before_an_expunge)
+        monkeypatch.setattr(cross_account, "writing", before_an_expunge)
         lent = own.lend(UNIT, inbox, [1, 2, 3])
         monkeypatch.undo()
         assert own.folder("INBOX").messages == 0

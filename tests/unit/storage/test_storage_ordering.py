@@ -11,8 +11,8 @@ from conversing import REF, open_store
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.mime.sort_keys import decode
-from mic_mail.storage import ordering
 from mic_mail.storage.mailstore import Account, MailStore, Visited
+from mic_mail.storage.reads import sort_keys
 from mic_mail.storage.types import Delivery
 
 SENT_AT = 1_767_225_600  # 1 January 2026
@@ -58,13 +58,13 @@ def subjects(account: Account, inbox: int, uids: list[int]) -> dict[int, bytes]:
 
 def test_it_is_made_when_first_asked_for_and_kept(tmp_path: Path, account: Account) -> None:
     """Delivery makes nothing; a few that are missing are made and forgotten, many are kept."""
-    inbox = deliver(account, letters(ordering.KEEP_AT))
+    inbox = deliver(account, letters(sort_keys.KEEP_AT))
     assert kept(tmp_path) == 0
     assert subjects(account, inbox, [1, 2]) == {1: b"0", 2: b"1"}
     assert kept(tmp_path) == 0
-    uids = list(range(1, ordering.KEEP_AT + 1))
+    uids = list(range(1, sort_keys.KEEP_AT + 1))
     first = sorted(account.orderings(inbox, uids))
-    assert kept(tmp_path) == ordering.KEEP_AT
+    assert kept(tmp_path) == sort_keys.KEEP_AT
     assert sorted(account.orderings(inbox, uids)) == first
     assert first[0][:3] == (1, SENT_AT, 1_000_000_000)
 
@@ -78,8 +78,8 @@ def test_without_a_date_the_time_of_arrival_counts(account: Account) -> None:
 
 def test_it_goes_with_the_content(tmp_path: Path, store: MailStore, account: Account) -> None:
     """Expunged messages that are still kept have theirs, what is swept away has none, a copy shares that of its source."""
-    inbox = deliver(account, letters(ordering.KEEP_AT))
-    uids = list(range(1, ordering.KEEP_AT + 1))
+    inbox = deliver(account, letters(sort_keys.KEEP_AT))
+    uids = list(range(1, sort_keys.KEEP_AT + 1))
     account.orderings(inbox, uids)
     archive = account.folder("Archive").folder_id
     account.copy(inbox, [1], archive, every=True)
@@ -125,7 +125,7 @@ def test_a_header_that_is_too_long_for_the_index(account: Account) -> None:
 
 def test_what_the_indexer_has_read_is_not_made(tmp_path: Path, account: Account) -> None:
     """SORT and THREAD of an indexed mailbox: all keys from `search.sqlite`, and nothing is made that would be kept."""
-    messages = letters(ordering.KEEP_AT + 1, more="From: Lan <lan@x.vn>\r\nMessage-ID: <a@b>\r\n")
+    messages = letters(sort_keys.KEEP_AT + 1, more="From: Lan <lan@x.vn>\r\nMessage-ID: <a@b>\r\n")
     messages[-1] = letters(1, more="X-Long: " + "x" * 300_000 + "\r\n")[0]  # too long for the index
     inbox = deliver(account, messages)
     uids = list(range(1, len(messages) + 1))
@@ -158,14 +158,14 @@ def test_keys_that_are_damaged_are_made_again(tmp_path: Path, account: Account) 
 
 def test_a_backup_keeps_only_what_it_holds(tmp_path: Path, account: Account) -> None:
     """What can still be brought back is not backed up, nor what was made of it."""
-    inbox = deliver(account, letters(ordering.KEEP_AT))
-    account.orderings(inbox, list(range(1, ordering.KEEP_AT + 1)))
+    inbox = deliver(account, letters(sort_keys.KEEP_AT))
+    account.orderings(inbox, list(range(1, sort_keys.KEEP_AT + 1)))
     account.store_flags(inbox, [1], "+", 4)
     account.expunge(inbox)
     account.backup(tmp_path / "copy")
     (path,) = (tmp_path / "copy").rglob("index.sqlite")
     with sqlite3.connect(path) as index:
-        assert index.execute("SELECT count(*) FROM ordering").fetchone() == (ordering.KEEP_AT - 1,)
+        assert index.execute("SELECT count(*) FROM ordering").fetchone() == (sort_keys.KEEP_AT - 1,)
 
 
 def test_threads_have_one_id(account: Account) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from mic_mail.imap.selected.view import claim_recent
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage import made
+from mic_mail.storage.changes import change_result
 from mic_mail.storage.errors import OverQuota
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, Delivery, FlagOperation, FolderView
@@ -207,7 +207,7 @@ def test_a_delivery_that_fails_claims_nothing(two: Two) -> None:
 
 def test_a_delivery_copies_no_large_folder_for_who_may_listen(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     """A look takes in many deliveries at once; each of them would copy all there is."""
-    monkeypatch.setattr(made, "MANY_MESSAGES", 2)
+    monkeypatch.setattr(change_result, "MANY_MESSAGES", 2)
     presence = two.here.enter(two.folder_id, claims=False)
     known = two.here.view(two.folder_id).info.highest_modseq
     deliver(two.here, two.folder_id, ["a", "b"])

@@ -17,9 +17,9 @@ from memory import folder_in_memory
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.mailstore import Account, Visited
-from mic_mail.storage.ordering import Ordered
-from mic_mail.storage.textsearch import filling
-from mic_mail.storage.textsearch.scan import _Fields, _Test
+from mic_mail.storage.reads.sort_keys import Ordered
+from mic_mail.storage.search import writer
+from mic_mail.storage.search.scan import _Fields, _Test
 from mic_mail.storage.types import Delivery, TextTest
 from storage_model import REF, Root
 
@@ -352,8 +352,8 @@ def sqlite_of(root: Root) -> Iterator[sqlite3.Connection | None]:
 
 def test_any_history_answers_as_the_scan_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deliveries, copies, moves, expunges, indexers, damage: never an error, never another answer than from reading all."""
-    monkeypatch.setattr(filling, "DEAD_US", 1)
-    monkeypatch.setattr("mic_mail.storage.textsearch.scan.SMALLEST_LEFT", 2)
+    monkeypatch.setattr(writer, "DEAD_US", 1)
+    monkeypatch.setattr("mic_mail.storage.search.scan.SMALLEST_LEFT", 2)
 
     run_state_machine_as_test(
         Searching,

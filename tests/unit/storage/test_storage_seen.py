@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mic_mail.storage.errors import NoSuchFolder
+from mic_mail.storage.maildir.sidecars import AccountSidecar, SeenSidecar
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.sidecars import AccountSidecar, SeenSidecar
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN
 from storage_model import REF, Root, deliver
 

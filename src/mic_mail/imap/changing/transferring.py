@@ -11,8 +11,8 @@ from mic_mail.imap.conversation import Conversation
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import NoPermission, allowed_flags
 from mic_mail.imap.selected.view import View
-from mic_mail.storage.lending import Lent
 from mic_mail.storage.mailstore import Account
+from mic_mail.storage.reads.cross_account import Lent
 from mic_mail.storage.types import CopyResult
 
 

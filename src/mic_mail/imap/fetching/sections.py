@@ -18,7 +18,7 @@ from mic_mail.mime.headers import cut, whole
 from mic_mail.mime.part_table import Kind, Sections
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.reader import MessageFile
+from mic_mail.storage.reads.reader import MessageFile
 
 MOST_HEADER_OCTETS = 1 << 20
 """Of a header block longer than the index keeps, fields are looked for in so much."""

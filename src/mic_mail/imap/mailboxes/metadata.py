@@ -18,8 +18,8 @@ from mic_mail.imap.grammar.metadata import GetMetadata, SetMetadata
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import NoPermission
 from mic_mail.imap.replies import Reply, refusal, refuse
-from mic_mail.storage.annotations import SHARED
 from mic_mail.storage.errors import AnnotationTooLong, TooManyAnnotations
+from mic_mail.storage.index.metadata_format import SHARED
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import SPECIAL_USES, Annotation, FolderInfo
 

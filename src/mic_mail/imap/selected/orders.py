@@ -21,7 +21,7 @@ from mic_mail.imap.grammar.searchcommands import Criterion, SortKey, ThreadAlgor
 from mic_mail.imap.selected.view import View
 from mic_mail.mime import sort_keys
 from mic_mail.mime.sort_keys import NOTHING
-from mic_mail.storage.ordering import Ordered
+from mic_mail.storage.reads.sort_keys import Ordered
 
 SHELF_OCTETS = 64 << 20
 ORDERS_KEPT = 8

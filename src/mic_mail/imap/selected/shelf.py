@@ -14,8 +14,8 @@ from threading import Lock
 
 from mic_mail.imap.selected.orders import OrderShelf
 from mic_mail.imap.selected.view import View
-from mic_mail.storage.aligned import aligned
 from mic_mail.storage.mailstore import Account
+from mic_mail.storage.reads.aligned_column import aligned
 from mic_mail.storage.types import FolderInfo
 
 ANSWER_OCTETS = 64 << 20

@@ -25,10 +25,10 @@ from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import allowed_flags
 from mic_mail.imap.selected.flagnames import flag_names
 from mic_mail.imap.selected.followed import Contexts
+from mic_mail.storage.index.open_folders import Presence
+from mic_mail.storage.index.view_cache import before_uid
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.presence import Presence
 from mic_mail.storage.types import KEYWORD_FLAGS, MAX_KEYWORDS, Changes, FolderInfo, FolderView, Made, News
-from mic_mail.storage.views import before_uid
 
 _AT_ONCE, _MOVED_AT_ONCE = 50, 20_000
 """Changes that are told without a thread; and messages in a mailbox whose arrays have to be copied for that."""

@@ -12,7 +12,7 @@ from unicodedata import normalize
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.storage.errors import NoSuchFolder
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.reader import MessageFile
+from mic_mail.storage.reads.reader import MessageFile
 from mic_mail.storage.types import FolderInfo
 
 CHUNK_OCTETS = 1 << 20

@@ -30,7 +30,7 @@ from typing import Any, BinaryIO
 from mic_mail.errors import Text, Trouble
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
-from mic_mail.storage.maildir import make_durable
+from mic_mail.storage.maildir.maildir import make_durable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELETED, Column, FolderView
 

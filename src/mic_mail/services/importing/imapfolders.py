@@ -12,7 +12,7 @@ from aioimaplib import aioimaplib
 from mic_mail.services.importing.imapanswers import Value, flags, number, values
 from mic_mail.services.importing.imapwire import Answer, Overlong, Wire
 from mic_mail.services.importing.source import Skip, SourceFolder
-from mic_mail.storage.foldernames import decode_mutf7
+from mic_mail.storage.maildir.folder_names import decode_mutf7
 from mic_mail.storage.types import INBOX, SPECIAL_USES
 
 MOST_FOLDERS = 10_000

@@ -13,8 +13,8 @@ from mic_mail.errors import Text
 from mic_mail.services.importing import files
 from mic_mail.services.importing.flags import of_letters
 from mic_mail.services.importing.source import FolderClosed, Item, Skip, SourceFolder, SourceWrong
-from mic_mail.storage.dovecot import read_keywords, read_subscriptions
-from mic_mail.storage.foldernames import decode_mutf7
+from mic_mail.storage.maildir.dovecot import read_keywords, read_subscriptions
+from mic_mail.storage.maildir.folder_names import decode_mutf7
 
 _OWN = frozenset({"cur", "new", "tmp"})
 _DEEPEST = 50

@@ -20,7 +20,7 @@ from mic_mail.errors import Text, Trouble
 from mic_mail.policy.calendar import FIRST_INSTANT
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.reclamation import CLOCK_STEP, is_trusted
-from mic_mail.storage.maildir import replace_durably
+from mic_mail.storage.maildir.maildir import replace_durably
 
 RENEWED_SECONDS = 600.0
 _BOOT, _AGES = "boot=", "ages="

@@ -23,7 +23,7 @@ from mic_mail.policy.handover import running
 from mic_mail.policy.legal_holds import must_keep
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, State, decide
 from mic_mail.policy.roles import NotAuthorised, Officer, must_keep_centre
-from mic_mail.storage.replacing import set_aside
+from mic_mail.storage.maildir.swap_store import set_aside
 
 
 class Severity(StrEnum):

@@ -49,9 +49,9 @@ from mic_mail.policy.states import Reason, State
 from mic_mail.services.mailboxes.accounts import NotAllowed
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.settings.readings import lifecycle_settings
-from mic_mail.storage.backup import examine
-from mic_mail.storage.freeing import is_left
-from mic_mail.storage.maildir import make_durable
+from mic_mail.storage.backup.backup import examine
+from mic_mail.storage.backup.delete_account import is_left
+from mic_mail.storage.maildir.maildir import make_durable
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 

@@ -2,7 +2,7 @@
 
 Nobody waits for it. In a server of several processes it has one of its own, of the lowest priority (app.indexer): on a busy
 machine deliveries and clients leave it nothing, and it catches up later; what it has not reached is read by the search
-itself. It holds nothing that others wait for (storage/textsearch/indexing.py), so it may be killed at any time.
+itself. It holds nothing that others wait for (storage/search/indexer.py), so it may be killed at any time.
 """
 
 import os

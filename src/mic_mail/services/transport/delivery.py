@@ -25,7 +25,7 @@ from mic_mail.services.queue.spoolreports import SpoolReports, Weighed
 from mic_mail.services.transport.envelope import Cause
 from mic_mail.services.transport.posting import Outcome, Parcel, Posting, Waiting, account_ref
 from mic_mail.storage.errors import Busy, Unavailable
-from mic_mail.storage.journal import CLOSE_SECONDS
+from mic_mail.storage.journal.journal import CLOSE_SECONDS
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Published, Staged
 

@@ -16,7 +16,7 @@ from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.services.transport.envelope import Recipient
 from mic_mail.services.transport.filing import Arrival, Placement, place
 from mic_mail.storage.errors import Busy, NoSuchFolder, OverQuota
-from mic_mail.storage.journalframes import Journaled
+from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DEFAULT_FOLDERS, INBOX, AccountRef, Delivery, Published, Staged
 

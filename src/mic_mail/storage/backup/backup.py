@@ -1,0 +1,373 @@
+"""Backup and restore of one mailbox.
+
+    <target>/manifest.json    version, account, home, instant, counts; written last: a backup without it is not one
+    <target>/index.sqlite     the index as of one instant, by SQLite's backup API
+    <target>/Maildir/         the messages that this index names, under their names in it, and the sidecars
+
+A backup runs beside everything else: it takes no lock, and opens each message like any reader. What was expunged before it
+is not in it. A message is written once, so one that an earlier backup has is linked from there (`earlier`): each backup is
+whole by itself, and only new mail takes time and room. A restore puts the whole store in the place of what is there, which is
+kept as `<home>.replaced-<instant>` (swap_store.py); the next opening starts a new epoch, so that clients ask again. UIDs given
+out since the backup must not mean other messages: numbering goes on above the marks of the store that is replaced, or, where
+those are gone, every folder gets a new UIDVALIDITY.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import bindparam, delete, exists, func, literal_column, select, update
+
+from mic_mail.errors import BadInput, Text
+from mic_mail.storage.backup.files import copy_out, linked
+from mic_mail.storage.changes.legal_hold import Mark, is_on, must_not_be_frozen
+from mic_mail.storage.changes.quota import quota
+from mic_mail.storage.changes.seen import sidecar as seen_sidecar
+from mic_mail.storage.changes.sidecar_rows import account_sidecar, folder_sidecar
+from mic_mail.storage.errors import NoSuchMessage, NotPermitted
+from mic_mail.storage.index import schema
+from mic_mail.storage.index.connection import SQLITE_ERRORS, Statement, is_damage, translated
+from mic_mail.storage.index.reader_seen_rows import all_readers
+from mic_mail.storage.index.rows import read_account, read_all_folders, read_folders, write_account, write_folder
+from mic_mail.storage.maildir.maildir import (
+    FOLDER_MODE,
+    MESSAGE_MODE,
+    Place,
+    email_id,
+    make_durable,
+    make_folder_tree,
+    replace_durably,
+)
+from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
+from mic_mail.storage.maildir.swap_store import finish, replaced, restoring
+from mic_mail.storage.maildir.swap_store import replace as put_in_place
+from mic_mail.storage.reads.reader import open_message
+from mic_mail.storage.store import Store
+
+_VERSION = 1
+_KEPT_MODE = 0o640
+"""Of what is written to again: the index and the sidecars. (Root can write to any file, so only others miss it.)"""
+
+_M = schema.message.c
+_T = schema.tombstone.c
+_MESSAGES = Statement(
+    select(_M.uid, _M.name, _M.size)
+    .where(_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
+    .order_by(_M.uid)
+)
+_E = schema.email.c
+_F = schema.folder.c
+_O = schema.ordering.c
+_DELETED_FOLDERS = select(_F.folder_id).where(_F.deleted_at_us.is_not(None))
+_REFERRING = select(func.count()).where(_M.account_id == _E.account_id, _M.email_pk == _E.email_pk).scalar_subquery()
+_ONLY_WHAT_IS_COPIED = (
+    Statement(delete(schema.message).where(_M.folder_id.in_(_DELETED_FOLDERS))),
+    Statement(delete(schema.tombstone).where(_T.folder_id.in_(_DELETED_FOLDERS))),
+    *(
+        Statement(delete(table).where(table.c.folder_id.in_(_DELETED_FOLDERS)))
+        for table in (schema.seen, schema.seen_tally, schema.seen_unwritten)
+    ),
+    Statement(delete(schema.folder).where(_F.deleted_at_us.is_not(None))),
+    Statement(update(schema.tombstone).values(email_pk=None, name=None)),
+    Statement(update(schema.email).values(refs=_REFERRING)),
+    Statement(delete(schema.email).where(_E.refs == literal_column("0"))),
+    Statement(delete(schema.ordering).where(~exists().where(_E.account_id == _O.account_id, _E.email_pk == _O.email_pk))),
+)
+"""What can still be brought back is not backed up: neither messages expunged nor folders deleted."""
+_ADOPT_ROWS = tuple(
+    Statement(update(table).where(table.c.account_id == bindparam("old")).values(account_id=bindparam("new")))
+    for table in schema.metadata.sorted_tables
+)
+
+
+Progress = Callable[[int, int], None]
+"""Told how many messages are done, and of how many."""
+Ready = Callable[[str], None]
+"""Called under the lock when the restored store is whole and is about to change places: where the one there now will lie."""
+
+
+def backup(store: Store, target: Path, progress: Progress, earlier: Path | None = None) -> None:
+    """Write a backup into `target`, a folder that does not exist yet; `earlier`: one of the same mailbox, if there is one."""
+    store.ready()
+    if target.exists():
+        raise BadInput(Text(f"“{target}” đã có.", "The backup's folder exists already."))
+    with translated("backup"):
+        place = Place(str(target))
+        os.makedirs(place.maildir, mode=FOLDER_MODE)
+        _copy_index(store, place.index)
+        index = sqlite3.connect(place.index, isolation_level=None)
+        try:
+            account = read_account(index, store.account_id)
+            assert account is not None
+            messages = 0
+            known = _messages_of(earlier) if earlier is not None else {}
+            for row in read_folders(index, store.account_id):
+                for _ in _copy_folder(store, index, row.folder_id, place.folder(row.directory), known):
+                    messages += 1
+                    progress(messages, account.messages)
+            _write_sidecars(store, index, place)
+        finally:
+            index.close()
+        manifest = {
+            "version": _VERSION,
+            "account_id": store.account_id,
+            "made_at_us": store.clock.steady_us(),
+            "messages": messages,
+        }
+        replace_durably(f"{place.home}/manifest.json", json.dumps(manifest, indent=1).encode() + b"\n")
+        make_durable(os.path.dirname(place.home) or ".")
+
+
+def _copy_index(store: Store, path: str) -> None:
+    copy = sqlite3.connect(path, isolation_level=None)
+    try:
+        with store.index.reading() as connection:
+            connection.backup(copy)  # in one step: between two it would begin anew whenever somebody has written
+        copy.execute("PRAGMA journal_mode = DELETE")  # one file, whole in itself
+        copy.execute("CREATE INDEX backup_refs ON message (account_id, email_pk)")
+        for statement in _ONLY_WHAT_IS_COPIED:
+            statement.on(copy)
+        copy.execute("DROP INDEX backup_refs")
+    finally:
+        copy.close()
+
+
+def _messages_of(backup: Path) -> dict[str, str]:
+    """Base name -> file of each message of a backup; none of what is no finished one."""
+    if not os.path.isfile(backup / "manifest.json"):
+        return {}
+    found: dict[str, str] = {}
+    for folder, _, names in os.walk(Place(str(backup)).maildir):
+        if os.path.basename(folder) == "cur":
+            found |= {_base(name): f"{folder}/{name}" for name in names}
+    return found
+
+
+def _base(name: str) -> str:
+    """What stays with a message wherever it goes (EMAILID): the name without size, UID and flags."""
+    return name.partition(",")[0].partition(":")[0]
+
+
+def _copy_folder(store: Store, index: sqlite3.Connection, folder_id: int, path: str, known: Mapping[str, str]) -> Iterator[int]:
+    """Each UID once its message is in the backup."""
+    make_folder_tree(path)
+    for uid, name, _ in _MESSAGES.on(index, account=store.account_id, folder=folder_id).fetchall():
+        try:
+            with open_message(store, folder_id, uid) as file:
+                earlier = known.get(_base(name))
+                if earlier is None or not linked(earlier, file.fd, f"{path}/cur/{name}"):
+                    copy_out(file.fd, f"{path}/cur/{name}", MESSAGE_MODE)
+        except NoSuchMessage:
+            continue  # expunged and past keeping since the index was copied: the restore's epoch finds it gone
+        yield uid
+    make_durable(f"{path}/cur")
+
+
+def _write_sidecars(store: Store, index: sqlite3.Connection, place: Place) -> None:
+    account = read_account(index, store.account_id)
+    assert account is not None
+    for row in read_folders(index, store.account_id):
+        folder_sidecar(row).write(place.folder(row.directory))
+        for reader in all_readers(index, store.account_id):
+            seen_sidecar(index, row, reader).write(place.folder(row.directory))
+    account_sidecar(index, account).write(place.maildir)
+
+
+def examine(source: Path) -> tuple[int, int]:
+    """Messages and octets of a backup whose index is sound and whose every message lies there in its full size; `BadInput` of
+    any other."""
+    expected = _read_manifest(source)
+    place = Place(str(source))
+    messages = octets = 0
+    with translated("examining"):
+        index = sqlite3.connect(f"file:{quote(place.index)}?mode=ro&immutable=1", uri=True, isolation_level=None)
+        try:
+            _must_be_sound(index, source)
+            for folder in read_folders(index, _old_account(index)):
+                path = f"{place.folder(folder.directory)}/cur"
+                for _, name, size in _MESSAGES.on(index, account=folder.account_id, folder=folder.folder_id).fetchall():
+                    if _size(f"{path}/{name}") == size:
+                        messages, octets = messages + 1, octets + size
+        finally:
+            index.close()
+    if messages < expected:
+        raise BadInput(Text(f"“{source}” thiếu thư.", "The backup lacks messages."))
+    return messages, octets
+
+
+def _must_be_sound(index: sqlite3.Connection, source: Path) -> None:
+    try:
+        told = index.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except SQLITE_ERRORS as error:
+        if not is_damage(error):
+            raise
+        told = str(error)
+    if told != "ok":
+        raise BadInput(Text(f"“{source}” bị hỏng: không đọc được chỉ mục.", "The backup is damaged: its index cannot be read."))
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return -1
+
+
+def restore(store: Store, source: Path, *, replace: bool, progress: Progress, ready: Ready) -> None:
+    """Put the backup in `source` in the place of the account's store; of one that holds mail only if `replace`."""
+    messages = _read_manifest(source)
+    with translated("restore"):
+        finish(store.place.home)
+    if not replace and os.path.isdir(store.place.maildir) and quota(store).messages:
+        raise NotPermitted(Text("Hộp thư đang có thư.", "The mailbox holds mail."))
+    done = 0
+
+    def copy_file(source: str, target: str) -> str:
+        nonlocal done
+        _copy_file(source, target)
+        if os.path.basename(os.path.dirname(target)) == "cur":
+            done += 1
+            progress(done, messages)
+        return target
+
+    home = store.place.home
+    instant = store.clock.steady_us()
+    staging = restoring(home, instant)
+    with translated("restore"):
+        try:
+            shutil.copytree(source, staging, copy_function=copy_file)
+            os.unlink(f"{staging}/manifest.json")
+            os.makedirs(home, mode=FOLDER_MODE, exist_ok=True)
+            with store.lock.held():
+                _raise_numbers(store, Place(staging), store.place)  # nobody goes on giving out numbers any more
+                must_not_be_frozen(store)
+                if is_on(store, Mark.HOLD):
+                    replace_durably(Place(staging).mark(Mark.HOLD), b"")
+                ready(replaced(home, instant))
+                store.index.close_writer()
+                put_in_place(home, instant)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        store.index.close_readers()
+
+
+def numbers_of(source: Path) -> dict[str, tuple[int, int]]:
+    """MAILBOXID -> UIDVALIDITY and the next UID of each folder when the backup was made, deleted ones too; of older programs'
+    backups as well."""
+    with translated("examining"), contextlib.closing(_opened(source)) as index:
+        columns = schema.folder.c
+        rows = index.execute(str(select(columns.mailbox_id, columns.uidvalidity, columns.uidnext))).fetchall()
+        return {mailbox_id: (uidvalidity, uidnext) for mailbox_id, uidvalidity, uidnext in rows}
+
+
+def has_more(store: Store, source: Path) -> bool:
+    """Whether the store holds a message, by its EMAILID, that the backup in `source` does not have."""
+    store.ready()
+    with translated("examining"):
+        with contextlib.closing(_opened(source)) as index:
+            known = set(_held(index))
+        with store.index.reading() as connection:
+            return any(number not in known for number in _held(connection))
+
+
+def has_all(store: Store, source: Path) -> bool:
+    """Whether the store holds every message, by its EMAILID, that lies in the backup in `source`, of which no index is read."""
+    store.ready()
+    with translated("examining"), store.index.reading() as connection:
+        held = set(_held(connection))
+        return all(email_id(base) in held for base in _messages_of(source))
+
+
+def _held(index: sqlite3.Connection) -> Iterator[str]:
+    """The EMAILIDs of what is in any folder."""
+    return (number for (number,) in index.execute(str(select(_E.email_id).where(_E.refs > literal_column("0")))))
+
+
+def _opened(source: Path) -> sqlite3.Connection:
+    path = Path(Place(str(source)).index).absolute()
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+
+
+def owner_of(source: Path) -> int:
+    """The number of the mailbox of which `source` is a backup, as its index says."""
+    path = Path(Place(str(source)).index).absolute()
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as index:
+            return _old_account(index)
+    except (sqlite3.Error, TypeError) as error:
+        raise BadInput(Text(f"“{source}” không phải bản sao lưu trọn vẹn.", "That is no complete backup.")) from error
+
+
+def _read_manifest(source: Path) -> int:
+    """How many messages the backup holds."""
+    try:
+        manifest = json.loads((source / "manifest.json").read_bytes())
+        if manifest["version"] != _VERSION:
+            raise ValueError(manifest["version"])
+        return int(manifest["messages"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(Text(f"“{source}” không phải bản sao lưu trọn vẹn.", "That is no complete backup.")) from error
+
+
+def _copy_file(source: str, target: str) -> None:
+    is_message = os.path.basename(os.path.dirname(target)) == "cur"
+    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        copy_out(fd, target, MESSAGE_MODE if is_message else _KEPT_MODE)
+    finally:
+        os.close(fd)
+
+
+def _raise_numbers(store: Store, staged: Place, live: Place) -> None:
+    """Make the restored index go on above everything that was given out, and start a new epoch at its next opening."""
+    index = sqlite3.connect(staged.index, isolation_level=None)
+    try:
+        schema.bring_up(index)  # the backup may be an older program's
+        index.execute("BEGIN")
+        old_account = _old_account(index)
+        for statement in _ADOPT_ROWS:  # the mailbox may have another number in the directory by now
+            statement.on(index, old=old_account, new=store.account_id)
+        account = read_account(index, store.account_id)
+        assert account is not None
+        known = AccountSidecar.read(live.maildir)
+        if known is not None:
+            account.modseq_mark = max(account.modseq_mark, known.modseq_mark)
+            account.uidvalidity_next = max(account.uidvalidity_next, known.uidvalidity_next)
+        marks = _live_marks(live) if known is not None else {}
+        for folder in read_all_folders(index, store.account_id):
+            sidecar = marks.get(folder.mailbox_id)
+            if sidecar is not None and sidecar.uidvalidity == folder.uidvalidity:
+                folder.uidnext_mark = max(folder.uidnext_mark, sidecar.uidnext_mark)
+            else:
+                folder.uidvalidity = max(account.uidvalidity_next, store.clock.steady_us() // 1_000_000)
+                account.uidvalidity_next = folder.uidvalidity + 1
+            write_folder(index, folder)
+            if folder.deleted_at_us is None:
+                folder_sidecar(folder).write(staged.folder(folder.directory))
+        account.boot_id = "restored"
+        write_account(index, account)
+        account_sidecar(index, account).write(staged.maildir)
+        index.execute("COMMIT")
+        index.execute("PRAGMA journal_mode = WAL")
+    finally:
+        index.close()
+
+
+def _old_account(index: sqlite3.Connection) -> int:
+    (number,) = index.execute(str(select(schema.account.c.account_id))).fetchone()
+    return int(number)
+
+
+def _live_marks(live: Place) -> dict[str, FolderSidecar]:
+    """By mailbox id, deleted folders too."""
+    paths = [live.folder(directory) for directory in live.directories()]
+    if os.path.isdir(live.expunged):
+        paths += [entry.path for entry in os.scandir(live.expunged) if entry.is_dir(follow_symlinks=False)]
+    found = [sidecar for path in paths if (sidecar := FolderSidecar.read(path)) is not None]
+    return {sidecar.mailbox_id: sidecar for sidecar in found}

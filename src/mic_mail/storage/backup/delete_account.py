@@ -1,0 +1,45 @@
+"""Deleting one account's store from the disk, in two steps of which the first is the deed and the second can be repeated.
+
+    set aside    under the account's lock, if `still` says so then: <home> becomes <home>.freed-<instant>
+    remove       every <home>.freed-*
+
+Who asks for it has recorded why, and has an archive. A kill between the two leaves a folder that nobody opens; the housekeeper
+removes it. A writer that waited for the lock finds another file in its place and makes a new, empty store.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+
+from mic_mail.storage.index.connection import translated
+from mic_mail.storage.maildir.maildir import make_durable
+from mic_mail.storage.maildir.swap_store import freed, freed_beside
+from mic_mail.storage.store import Store
+
+
+def free(store: Store, still: Callable[[], bool]) -> bool:
+    """Delete the store unless `still`, asked under the lock, says no; True if nothing of it is left."""
+    home = store.place.home
+    with translated("freeing"):
+        if os.path.isdir(home):
+            with store.lock.held():
+                if not still():
+                    return False
+                store.index.close_writer()
+                os.rename(home, freed(home, store.clock.steady_us()))
+                make_durable(os.path.dirname(home))
+        store.search.close()
+        store.index.close_readers()
+        store.opened_identity = None
+        store.shared.views.forget(store.account_id)
+        store.shared.searched.forget(store.account_id)
+        for path in freed_beside(home):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(path)
+    return True
+
+
+def is_left(home: str) -> bool:
+    """Whether anything of a store that was to be deleted lies on the disk."""
+    return os.path.isdir(home) or bool(freed_beside(home))

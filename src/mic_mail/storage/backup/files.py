@@ -1,0 +1,68 @@
+"""Copies of files for a backup: durable under their names, with mode and time of the original, or linked from an earlier copy.
+
+A folder that a copy lies in is durable once `make_durable` was called for it; `copy_tree` does that for all of its own.
+"""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mic_mail.storage.maildir.copy_range import copy_rest
+from mic_mail.storage.maildir.maildir import make_durable
+
+FOLDER_MODE = 0o700
+
+
+def make_folder(path: Path) -> None:
+    """With those above it that are not there yet, durably, for this account alone."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        make_durable(str(path.parent))
+
+
+def copy_out(source: int, path: str, mode: int) -> None:
+    """What the open file holds, into a new one."""
+    times = os.fstat(source)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        copy_rest(source, 0, fd)
+        os.utime(fd, ns=(times.st_mtime_ns, times.st_mtime_ns))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def linked(earlier: str, source: int, path: str) -> bool:
+    """Whether a file that is written once could be linked from an earlier copy: that one has the same size and time."""
+    try:
+        there, here = os.lstat(earlier), os.fstat(source)
+        if not stat.S_ISREG(there.st_mode) or (there.st_size, there.st_mtime_ns) != (here.st_size, here.st_mtime_ns):
+            return False
+        os.link(earlier, path)
+    except OSError:  # gone, on another disk, or linked too often
+        return False
+    return True
+
+
+def copy_file(source: str | Path, target: str | Path, earlier: Path | None = None) -> str:
+    """One file, or a link to its earlier copy; its path."""
+    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if earlier is None or not linked(str(earlier), fd, str(target)):
+            copy_out(fd, str(target), stat.S_IMODE(os.fstat(fd).st_mode))
+    finally:
+        os.close(fd)
+    return str(target)
+
+
+def copy_tree(source: Path, target: Path, ignore: Callable[[Any, list[str]], set[str]] | None = None) -> None:
+    """A folder with all that is in it, into one that is not there yet. `OSError`, or `shutil.Error` of several."""
+    make_folder(target.parent)
+    shutil.copytree(source, target, ignore=ignore, copy_function=copy_file)
+    for folder, _, _ in os.walk(target):
+        make_durable(folder)
+    make_durable(str(target.parent))

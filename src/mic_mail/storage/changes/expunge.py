@@ -1,0 +1,208 @@
+"""EXPUNGE: files go to `.expunged/`, rows become tombstones that can still be read, and undone, while they are kept.
+
+A tombstone carries the answers (`email_pk`) and the file's name below `.expunged/` until the sweep takes both away; what
+stays then is the history of UIDs for QRESYNC, and when that goes too, `expunge_floor` says from where on it is whole. A
+MOVE leaves a tombstone that points to where the message went. Expunged mail does not count against the quota.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from sqlalchemy import bindparam, delete, exists, insert, literal_column, select, update
+
+from mic_mail.storage.changes.change_result import made
+from mic_mail.storage.changes.legal_hold import must_not_be_frozen
+from mic_mail.storage.changes.transaction import Write, writing
+from mic_mail.storage.index import reader_seen_rows, schema
+from mic_mail.storage.index.connection import Statement, among, uid_list
+from mic_mail.storage.index.rows import FolderRow
+from mic_mail.storage.maildir.maildir import MAX_NAME_OCTETS, expunged_name, format_name, locate, parse_name
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import DELETED, ExpungeResult
+
+_M = schema.message.c
+_HERE = (_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
+_COLUMNS = (_M.uid, _M.flags, _M.size, _M.created_modseq, _M.email_pk, _M.saved_us, _M.name, _M.name_dirty)
+_SELECT_AMONG = Statement(select(*_COLUMNS).where(*_HERE, among(_M.uid)).order_by(_M.uid))
+_SELECT_ALL = Statement(select(*_COLUMNS).where(*_HERE).order_by(_M.uid))
+_SELECT_DELETED = Statement(
+    select(*_COLUMNS).where(*_HERE, _M.flags.op("&")(literal_column(str(DELETED))) != 0).order_by(_M.uid)
+)
+_DELETE_AMONG = Statement(delete(schema.message).where(*_HERE, among(_M.uid)))
+_BURY = Statement(insert(schema.tombstone), [column.name for column in schema.tombstone.c])
+_E = schema.email.c
+_ADD_REFS = Statement(
+    update(schema.email)
+    .where(_E.account_id == bindparam("account"), _E.email_pk == bindparam("email"))
+    .values(refs=_E.refs + bindparam("more"))
+)
+
+_DROP_UNREFERENCED = Statement(
+    delete(schema.email).where(
+        _E.account_id == bindparam("account"), _E.email_pk == bindparam("email"), _E.refs <= literal_column("0")
+    )
+)
+_O = schema.ordering.c
+_DROP_ORDERING = Statement(
+    delete(schema.ordering).where(
+        _O.account_id == bindparam("account"),
+        among(_O.email_pk),
+        ~exists().where(_E.account_id == _O.account_id, _E.email_pk == _O.email_pk),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """A message of a folder as the rooms that move files need it."""
+
+    uid: int
+    flags: int
+    size: int
+    created_modseq: int
+    email_pk: int
+    saved_us: int
+    name: str
+    name_dirty: int
+
+
+def read_messages(write: Write, folder_id: int, uids: Iterable[int] | None) -> list[MessageRow]:
+    """These messages of a folder, or all, ascending by UID."""
+    account = write.store.account_id
+    if uids is None:
+        rows = _SELECT_ALL.on(write.connection, account=account, folder=folder_id)
+    else:
+        rows = _SELECT_AMONG.on(write.connection, account=account, folder=folder_id, uids=uid_list(uids))
+    return [MessageRow(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Grave:
+    """Where the file of an expunged message was, and where it is."""
+
+    mailbox_id: str
+    name: str
+    """In the folder's `cur`."""
+    buried: str
+    """In `.expunged/`."""
+
+
+Remember = Callable[[Sequence[Grave]], bool]
+"""Makes it durable that these files have moved, after they have; False: it cannot."""
+
+
+def expunge(
+    store: Store, folder_id: int, uids: Iterable[int] | None, remember: Remember = lambda graves: False
+) -> ExpungeResult:
+    """Those with \\Deleted, of `uids` only where given."""
+    with writing(store, folder_id) as write:
+        if uids is None:
+            rows = _SELECT_DELETED.on(write.connection, account=store.account_id, folder=folder_id)
+            going = [MessageRow(*row) for row in rows]
+        else:
+            going = [row for row in read_messages(write, folder_id, uids) if row.flags & DELETED]
+        folder = write.folder(folder_id)
+        result = bury_files(write, folder, going, remember)
+    return replace(result, made=made(write, folder, vanished=result.uids))
+
+
+def remove(store: Store, folder_id: int, uids: Iterable[int]) -> ExpungeResult:
+    """Whatever their flags."""
+    with writing(store, folder_id) as write:
+        return bury_files(write, write.folder(folder_id), read_messages(write, folder_id, uids))
+
+
+def bury_files(write: Write, folder: FolderRow, going: list[MessageRow], remember: Remember | None = None) -> ExpungeResult:
+    """Expunge these messages as part of a change; with `remember`, of one that does nothing else to names."""
+    if not going:
+        return ExpungeResult([], write.account.modseq)
+    must_not_be_frozen(write.store)
+    place = write.store.place
+    cur = place.cur(folder.directory)
+    present = locate(cur, (row.name for row in going))
+    kept = {row.uid: _buried_name(folder, row, present[row.name]) for row in going if row.name in present}
+    write.rename([(f"{cur}/{present[row.name]}", f"{place.expunged}/{kept[row.uid]}") for row in going if row.uid in kept])
+    graves = [Grave(folder.mailbox_id, present[row.name], kept[row.uid]) for row in going if row.uid in kept]
+    if remember is not None and all(parse_name(grave.name).uid for grave in graves):  # else another may come under the name
+        write.remember = partial(remember, graves)
+    bury(write, folder, going, kept=kept)
+    return ExpungeResult([row.uid for row in going], write.modseq)
+
+
+def _buried_name(folder: FolderRow, row: MessageRow, name: str) -> str:
+    """As the file is called; where another tool has made that too long for the folder's id beside it, without what it added."""
+    buried = expunged_name(folder.mailbox_id, name)
+    if _fits(buried):
+        return buried
+    base = parse_name(name).base
+    buried = expunged_name(folder.mailbox_id, format_name(base, row.size, row.uid, row.flags))
+    return buried if _fits(buried) else expunged_name(folder.mailbox_id, format_name(base, row.size, row.uid, 0))
+
+
+def _fits(name: str) -> bool:
+    return len(name.encode()) <= MAX_NAME_OCTETS
+
+
+def bury_lost(write: Write, folder: FolderRow, going: list[MessageRow]) -> None:
+    """Messages whose files another tool has removed: nothing is left to read."""
+    bury(write, folder, going, lost=True)
+    drop_refs(write, (row.email_pk for row in going))
+
+
+def bury(
+    write: Write,
+    folder: FolderRow,
+    going: list[MessageRow],
+    *,
+    kept: dict[int, str] | None = None,
+    moved_to: dict[int, tuple[int, int]] | None = None,
+    lost: bool = False,
+) -> None:
+    """Turn rows into tombstones. `kept`: names in `.expunged/` by UID; `moved_to`: (folder, uid) by UID; `lost`: no content."""
+    if not going:
+        return
+    write.touch(folder)
+    now_us = write.store.clock.steady_us()
+    account = write.store.account_id
+    _DELETE_AMONG.on(write.connection, account=account, folder=folder.folder_id, uids=uid_list(row.uid for row in going))
+    if write.account.seen_each:
+        reader_seen_rows.drop_states(write.connection, account, folder.folder_id, (row.uid for row in going))
+    _BURY.on_each(
+        write.connection,
+        (
+            {
+                "account_id": account,
+                "folder_id": folder.folder_id,
+                "uid": row.uid,
+                "modseq": write.modseq,
+                "created_modseq": row.created_modseq,
+                "expunged_us": now_us,
+                "flags": row.flags,
+                "size": row.size,
+                "saved_us": row.saved_us,
+                "email_pk": None if lost else row.email_pk,
+                "name": kept.get(row.uid) if kept else None,
+                "moved_folder_id": moved_to[row.uid][0] if moved_to else None,
+                "moved_uid": moved_to[row.uid][1] if moved_to else None,
+            }
+            for row in going
+        ),
+    )
+    for row in going:
+        write.count(folder, row.flags, row.size, -1)
+
+
+def add_refs(write: Write, email_pks: Iterable[int], more: int) -> None:
+    """One more (or less) row refers to each of these contents."""
+    account = write.store.account_id
+    _ADD_REFS.on_each(write.connection, ({"account": account, "email": email_pk, "more": more} for email_pk in email_pks))
+
+
+def drop_refs(write: Write, email_pks: Iterable[int]) -> None:
+    """One row less for each of these contents; what nothing refers to goes."""
+    gone = list(email_pks)
+    add_refs(write, gone, -1)
+    account = write.store.account_id
+    _DROP_UNREFERENCED.on_each(write.connection, ({"account": account, "email": email_pk} for email_pk in gone))
+    _DROP_ORDERING.on(write.connection, account=account, uids=uid_list(gone))

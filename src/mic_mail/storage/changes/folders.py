@@ -1,0 +1,328 @@
+"""Folders: make, rename, delete, bring back, list, subscribe (RFC 9051 §6.3.4 to §6.3.9).
+
+A folder is made complete under a name of ours and then renamed into place; renaming and deleting are renames of directories
+as well, so each is one entry in the intent record and wholly done or not at all. A deleted folder lies in
+`.expunged/<mailbox id>/` with its rows untouched until the sweep takes it: sessions that have it selected go on reading,
+and `undelete` is one rename.
+"""
+
+import os
+import secrets
+import sqlite3
+
+from sqlalchemy import bindparam, func, literal_column, select
+
+from mic_mail.errors import Text
+from mic_mail.storage.changes import seen
+from mic_mail.storage.changes.copy_move import move_within
+from mic_mail.storage.changes.legal_hold import must_not_be_frozen
+from mic_mail.storage.changes.sidecar_rows import folder_sidecar, subscribed_names
+from mic_mail.storage.changes.transaction import Write, writing
+from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted, TooMany, Unavailable, UseNotAllowed
+from mic_mail.storage.index import reader_seen_rows, schema
+from mic_mail.storage.index.connection import Statement, translated
+from mic_mail.storage.index.reader_seen_rows import Reader
+from mic_mail.storage.index.rows import FolderRow, read_folder, read_folder_named, read_folders
+from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX, ancestors, canonical, encode_directory
+from mic_mail.storage.maildir.maildir import make_folder_tree
+from mic_mail.storage.maildir.sidecars import MARK_STEP
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import DELIMITER, INBOX, SPECIAL_USES, FolderInfo
+
+_F = schema.folder.c
+_COUNT = Statement(select(func.count(), func.count(_F.deleted_at_us)).where(_F.account_id == bindparam("account")))
+_DELETED_TOO = 2
+"""So many times `max_folders`, deleted ones that are kept included: else CREATE and DELETE in turn make files without end."""
+_ID_NAMED = Statement(
+    select(_F.folder_id).where(_F.account_id == bindparam("account"), _F.name == bindparam("name"), _F.deleted_at_us.is_(None))
+)
+_ANY_BELOW = Statement(
+    select(literal_column("1"))
+    .where(
+        _F.account_id == bindparam("account"),
+        _F.name > bindparam("low"),
+        _F.name < bindparam("high"),
+        _F.deleted_at_us.is_(None),
+    )
+    .limit(literal_column("1"))
+)
+
+
+def canonical_name(store: Store, name: str) -> str:
+    settings = store.settings
+    return canonical(name, max_octets=settings.max_folder_name_octets, max_depth=settings.max_folder_depth)
+
+
+# Reading
+
+
+def list_folders(store: Store, person: str | None = None) -> tuple[list[FolderInfo], set[str]]:
+    """By name, as the person sees them; names that only have children come as `folder_id` 0. And all names subscribed to."""
+    store.ready()
+    seen.meet(store, person)
+    with translated("reading the index"), store.index.snapshot() as connection:
+        rows = read_folders(connection, store.account_id)
+        subscribed = set(subscribed_names(connection, store.account_id))
+        reader = reader_seen_rows.find(connection, store.account_id, person)
+        tallies = {} if reader is None else reader_seen_rows.tallies(connection, reader)
+    parents = {parent for row in rows for parent in ancestors(row.name)}
+    infos = [row.info(subscribed=row.name in subscribed, has_children=row.name in parents) for row in rows]
+    if reader is not None:
+        infos = [reader_seen_rows.with_tally(info, tallies.get(info.folder_id), reader) for info in infos]
+    phantoms = parents - {row.name for row in rows}
+    infos += [_phantom(name, subscribed=name in subscribed) for name in phantoms]
+    return sorted(infos, key=lambda info: (info.name != INBOX, info.name)), subscribed
+
+
+def _phantom(name: str, *, subscribed: bool) -> FolderInfo:
+    return FolderInfo(
+        folder_id=0, name=name, uidvalidity=0, uidnext=0, highest_modseq=0, expunge_floor=0, mailbox_id="", special_use=None,
+        subscribed=subscribed, keywords=(), messages=0, unseen=0, deleted=0, size=0, deleted_size=0, recent_from=0,
+        selectable=False, has_children=True,
+    )  # fmt: skip
+
+
+def folder_info(store: Store, *, name: str | None = None, folder_id: int = 0, person: str | None = None) -> FolderInfo:
+    store.ready()
+    seen.meet(store, person)
+    with translated("reading the index"), store.index.snapshot() as connection:
+        if name is not None:
+            row = read_folder_named(connection, store.account_id, name)
+        else:
+            row = read_folder(connection, store.account_id, folder_id)
+        if row is None or row.deleted_at_us is not None:
+            raise NoSuchFolder(name or f"#{folder_id}")
+        return info_of(store, connection, row, reader_seen_rows.find(connection, store.account_id, person))
+
+
+def folder_id(store: Store, name: str) -> int:
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        row = _ID_NAMED.on(connection, account=store.account_id, name=name).fetchone()
+    if row is None:
+        raise NoSuchFolder(name)
+    return int(row[0])
+
+
+def info_of(store: Store, connection: sqlite3.Connection, row: FolderRow, reader: Reader | None = None) -> FolderInfo:
+    info = row.info(
+        subscribed=row.name in subscribed_names(connection, store.account_id),
+        has_children=_has_children(store, connection, row.name),
+    )
+    return info if reader is None else reader_seen_rows.info_as_seen(connection, reader, info)
+
+
+def _has_children(store: Store, connection: sqlite3.Connection, name: str) -> bool:
+    low = name + DELIMITER
+    high = name + chr(ord(DELIMITER) + 1)
+    return _ANY_BELOW.on(connection, account=store.account_id, low=low, high=high).fetchone() is not None
+
+
+# Writing
+
+
+def create(store: Store, name: str, special_use: str | None) -> FolderInfo:
+    name = canonical_name(store, name)
+    with writing(store, adds=True) as write:
+        if write.folder_named(name) is not None:
+            raise FolderExists(name)
+        _check_use(write, special_use)
+        for parent in ancestors(name):
+            if write.folder_named(parent) is None:
+                _make_another(write, parent)
+        _make_another(write, name, special_use=special_use)
+    return folder_info(store, name=name)
+
+
+def _check_use(write: Write, special_use: str | None) -> None:
+    """A second \\Sent would split a client's mail, and a folder without its use is not what was asked (RFC 6154 §3, §4)."""
+    if special_use is None:
+        return
+    if special_use not in SPECIAL_USES:
+        raise UseNotAllowed(Text("Công dụng thư mục không biết.", "Unknown special use."))
+    if any(row.special_use == special_use for row in read_folders(write.connection, write.store.account_id)):
+        raise UseNotAllowed(Text("Thư mục khác đã có công dụng này.", "Another folder has that use."))
+
+
+def give_use(write: Write, folder: FolderRow, special_use: str | None) -> None:
+    """Another special use, or none, as part of a change that writes the folder and its sidecar."""
+    if special_use != folder.special_use:
+        _check_use(write, special_use)
+        folder.special_use, folder.modseq = special_use, write.modseq
+
+
+def _make_another(write: Write, name: str, *, special_use: str | None = None, metadata: str | None = None) -> FolderRow:
+    """The same where somebody asks for it, within the limits."""
+    store = write.store
+    count, deleted = _COUNT.on(write.connection, account=store.account_id).fetchone()
+    if count - deleted >= store.settings.max_folders:
+        raise TooMany(Text("Hộp thư đã có quá nhiều thư mục.", "The mailbox has too many folders."))
+    if count >= store.settings.max_folders * _DELETED_TOO:
+        raise TooMany(
+            Text(
+                "Hộp thư còn giữ quá nhiều thư mục đã xoá; hãy thử lại sau vài ngày.",
+                "Too many deleted folders are kept; try again in a few days.",
+            )
+        )
+    return make_folder(write, name, special_use=special_use, metadata=metadata)
+
+
+def make_folder(write: Write, name: str, *, special_use: str | None = None, metadata: str | None = None) -> FolderRow:
+    """A new folder as part of a larger change; takes an existing directory of that name as it is."""
+    store = write.store
+    folder = new_folder_row(write, name, encode_directory(name), special_use)
+    folder.metadata = metadata
+    final = store.place.folder(folder.directory)
+    if os.path.isdir(final):
+        make_folder_tree(final)
+        folder_sidecar(folder).write(final)
+    else:
+        staging = f"{store.place.maildir}/{OWN_PREFIX}new-{secrets.token_hex(8)}"
+        make_folder_tree(staging)
+        with open(f"{staging}/maildirfolder", "wb"):
+            pass  # Maildir++: "this is a folder, not an account"
+        folder_sidecar(folder).write(staging)
+        write.rename([(staging, final)])
+    write.add_folder(folder)
+    if write.account.seen_each:
+        reader_seen_rows.owe(write.connection, store.account_id, folder.folder_id)
+        store.names_due = True
+    return folder
+
+
+def new_folder_row(write: Write, name: str, directory: str, special_use: str | None = None) -> FolderRow:
+    """A row with numbers of its own; not written yet."""
+    folder_id = write.account.folder_next
+    write.account.folder_next += 1
+    return FolderRow(
+        account_id=write.store.account_id,
+        folder_id=folder_id,
+        name=name,
+        directory=directory,
+        mailbox_id=f"F{secrets.token_hex(10)}",
+        uidvalidity=write.take_uidvalidity(),
+        uidnext=1,
+        uidnext_mark=1 + MARK_STEP,
+        highest_modseq=write.modseq,
+        modseq=write.modseq,
+        created_modseq=write.modseq,
+        expunge_floor=write.modseq,
+        messages=0,
+        unseen=0,
+        deleted=0,
+        octets=0,
+        deleted_octets=0,
+        recent_from=1,
+        special_use=special_use,
+        keywords="[]",
+        new_mtime_ns=0,
+        deleted_at_us=None,
+    )
+
+
+def rename(store: Store, old: str, new: str) -> None:
+    """With its children. INBOX stays and gives its messages to the new folder, its children stay (RFC 9051 §6.3.6)."""
+    old, new = canonical_name(store, old), canonical_name(store, new)
+    if new == INBOX:
+        raise FolderExists(new)
+    if new == old or (new.startswith(old + DELIMITER) and old != INBOX):
+        raise NotPermitted(Text("Không thể chuyển thư mục vào chính nó.", "A folder cannot go below itself."))
+    with writing(store) as write:
+        must_not_be_frozen(store)
+        rows = read_folders(write.connection, store.account_id)
+        names = {row.name for row in rows}
+        if new in names or any(name.startswith(new + DELIMITER) for name in names):
+            raise FolderExists(new)
+        for parent in ancestors(new):
+            if parent not in names:
+                _make_another(write, parent)
+        if old == INBOX:
+            inbox = write.folder_named(INBOX)
+            assert inbox is not None
+            # RFC 5464 §4.1: INBOX keeps its annotations, and the new folder gets them too.
+            move_within(write, inbox, _make_another(write, new, metadata=inbox.metadata), None)
+            return
+        going = [row for row in rows if row.name == old or row.name.startswith(old + DELIMITER)]
+        if not going:
+            raise NoSuchFolder(old)
+        names_now = {row.folder_id: canonical_name(store, new + row.name[len(old) :]) for row in going}
+        _give_names(write, [(write.folder(folder_id), name) for folder_id, name in names_now.items()])
+
+
+def _give_names(write: Write, going: list[tuple[FolderRow, str]]) -> None:
+    """All at once: what is intended is written down whole, which one after the other is quadratic in a tree of thousands."""
+    place = write.store.place
+    pairs: list[tuple[str, str]] = []
+    for folder, name in going:
+        directory = encode_directory(name)
+        if os.path.lexists(place.folder(directory)):
+            raise FolderExists(name)
+        pairs.append((place.folder(folder.directory), place.folder(directory)))
+        folder.name, folder.directory, folder.modseq = name, directory, write.modseq
+        write.keep(folder)
+    write.intend(sidecars=[folder.folder_id for folder, _ in going])
+    write.rename(pairs)
+
+
+def delete(store: Store, name: str) -> None:
+    name = canonical_name(store, name)
+    if name == INBOX:
+        raise NotPermitted(Text("Không thể xoá INBOX.", "INBOX cannot be deleted."))
+    with writing(store) as write:
+        folder = write.folder_named(name)
+        if folder is None:
+            raise NoSuchFolder(name)
+        must_not_be_frozen(store)
+        place = write.store.place
+        directory = f"{EXPUNGED}/{folder.mailbox_id}"
+        write.rename([(place.folder(folder.directory), place.folder(directory))])
+        folder.directory, folder.modseq = directory, write.modseq
+        folder.deleted_at_us = store.clock.steady_us()
+        write.keep(folder)
+        write.account.messages -= folder.messages
+        write.account.octets -= folder.octets
+
+
+def subscribe(store: Store, name: str, subscribed: bool) -> None:
+    name = canonical_name(store, name)
+    with writing(store, adds=subscribed) as write:
+        names = subscribed_names(write.connection, store.account_id)
+        if (name in names) != subscribed:
+            if subscribed:
+                _must_have_room(store, [*names, name])
+            write.subscribe(name, subscribed)
+            write.announce()
+
+
+def _must_have_room(store: Store, names: list[str]) -> None:
+    """All of them are written down at each change."""
+    settings = store.settings
+    octets = sum(len(name.encode()) for name in names)
+    if len(names) > settings.max_subscriptions or octets > settings.max_subscriptions_octets:
+        raise TooMany(Text("Hộp thư đã theo dõi quá nhiều thư mục.", "The mailbox has too many subscriptions."))
+
+
+def subscriptions(store: Store) -> list[str]:
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        return list(subscribed_names(connection, store.account_id))
+
+
+def take_recent(store: Store, folder_id: int, until: int | None = None) -> int:
+    """The UID from which on messages are recent for this session alone (RFC 3501 §2.3.2), those below `until` where given: what
+    has come since the caller looked is for who is told of it.
+
+    Where nothing can be written now (a full disk), they are recent for the next session too: reading must go on.
+    """
+    info = folder_info(store, folder_id=folder_id)
+    if info.recent_from >= (info.uidnext if until is None else until):
+        return info.recent_from
+    try:
+        with writing(store) as write:
+            folder = write.folder(folder_id)
+            first = folder.recent_from
+            folder.recent_from = folder.uidnext if until is None else max(first, until)
+            write.keep(folder)
+            return first
+    except Unavailable:
+        return info.recent_from

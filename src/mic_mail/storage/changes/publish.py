@@ -1,0 +1,276 @@
+"""Publishing a message: its states, the legal orders of its steps, and why.
+
+    state     where                                     who sees it
+    STAGED    `tmp/<base>`, content fsynced             nobody; swept away after a day and a half
+    RECORDED  the same, and the record in the lock file nobody
+    NAMED     `cur/<base>,S=,U=:2,`, no committed row   only tools that read Maildirs without asking us
+    VISIBLE   the row is committed                      every session; its UID is above all that were visible before
+    DURABLE   the folder is fsynced                     its sender: now `250` or `OK` may be said
+
+    step                     from -> to               a kill here leaves            the next holder
+    write, fsync             -> STAGED                a file in tmp/                lets the sweep drop it
+    lock, BEGIN, UID, record STAGED -> RECORDED       record without a name         rolls back: nothing to do
+    rename                   RECORDED -> NAMED        a name without a row          rolls back: the file returns to tmp/
+    INSERT, COMMIT           NAMED -> VISIBLE         the record, all done          rolls forward: clears it
+    clear, unlock            VISIBLE                  -                             -
+    fsync of the folder      VISIBLE -> DURABLE       a message not acknowledged    -
+
+Legal orders. (1) fsync of the content before its name: a name never leads to half a message. (2) UID, rename, INSERT and
+COMMIT inside one section: UIDs taken in one transaction and published in another become visible out of order, and a client
+never looks back below UIDNEXT. (3) Record before rename, clear after COMMIT: else a kill between them loses or doubles a
+UID. (4) fsync of the folder after COMMIT, outside the lock, before the return: it may cover many deliveries (group_fsync.py); a
+power loss in between costs only what nobody was told. (5) Observers are told last: what they fetch is durable. MOVE, COPY,
+EXPUNGE and folder operations keep the same orders with other names. REPLACE (replace.py) is a publication and an expunging
+under one record and one COMMIT: both are RECORDED and NAMED one after the other, and VISIBLE together.
+
+Messages that arrive together are made durable by the journal (journal.py) instead: it holds their octets before they are
+RECORDED, and neither their files nor INBOX is fsynced. APPENDs that follow one another are held by it inside the section,
+between UID and record, with folder, name and date: neither their files nor their folder is fsynced (decision 0037). EXPUNGEs
+that follow one another are held by it after their COMMIT, in place of step (4) (decision 0041).
+
+A marked UID (sidecars.py) is never reused, even if the power loss takes the COMMIT: numbering goes on above the mark.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+from sqlalchemy import bindparam, insert, select
+
+from mic_mail.mime.imap_structure import Answers
+from mic_mail.storage.changes import seen
+from mic_mail.storage.changes.change_result import made
+from mic_mail.storage.changes.transaction import Write, writing
+from mic_mail.storage.errors import OverQuota
+from mic_mail.storage.index import schema
+from mic_mail.storage.index.connection import Statement
+from mic_mail.storage.index.rows import FolderRow, read_folder
+from mic_mail.storage.journal.frames import Berth
+from mic_mail.storage.journal.journal import TakeBack
+from mic_mail.storage.maildir.maildir import email_id, format_name, thread_id
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import SEEN, Delivery, Published
+
+Hold = Callable[[Sequence[tuple[Berth, bytes]], Callable[[], None]], AbstractContextManager[TakeBack | None]]
+"""Makes messages durable that are about to be named, while the block names them; None: it cannot. The function handed to it
+is called before the block is entered; the one that it gives takes it back, if they are not published after all."""
+
+
+def unheld(messages: Sequence[tuple[Berth, bytes]], meanwhile: Callable[[], None]) -> AbstractContextManager[TakeBack | None]:
+    """Each by its own file and folder."""
+    meanwhile()
+    return nullcontext(None)
+
+
+INSERT_EMAIL = Statement(insert(schema.email), [column.name for column in schema.email.c])
+INSERT_MESSAGE = Statement(insert(schema.message), [column.name for column in schema.message.c])
+
+_D = schema.delivery.c
+_SEEN_ORIGIN = Statement(
+    select(_D.folder_id, _D.uidvalidity, _D.uid, _D.modseq, _D.email_id).where(
+        _D.account_id == bindparam("account"), _D.origin == bindparam("origin")
+    )
+)
+_REMEMBER_ORIGIN = Statement(insert(schema.delivery), [column.name for column in schema.delivery.c])
+
+
+def publish(
+    store: Store,
+    folder_id: int,
+    deliveries: Sequence[Delivery],
+    limit_octets: int | None,
+    *,
+    patience: float | None = None,
+    journaled: bool = False,
+    hold: Hold = unheld,
+    claim: bool = False,
+    tell: bool = False,
+    person: str | None = None,
+) -> list[Published]:
+    """Make deliveries visible in order, all or none; DURABLE on return, by the journal if `journaled` or if `hold` says so.
+
+    `claim`: they are \\Recent for the caller, if nothing before them waits to be. `tell`: the last one has what was made of
+    the folder, if any was published now. Where sessions of this process have it open, that is kept for them, and the messages
+    are \\Recent for the first of them that hears (open_folders.py). `person`: who brings them and has seen those with \\Seen,
+    where each reader has their own.
+    """
+    with writing(store, folder_id, patience=patience, sync=not journaled, adds=True) as write:
+        folder = write.folder(folder_id)
+        known: dict[str, Published | Delivery] = {}
+        for delivery in deliveries:
+            if delivery.origin is not None and delivery.origin not in known:
+                known[delivery.origin] = _published_before(write, delivery.origin) or delivery
+        fresh = [delivery for delivery in deliveries if delivery.origin is None or known[delivery.origin] is delivery]
+        check_quota(write, sum(delivery.staged.size for delivery in fresh), limit_octets)
+        claims = claim and folder.recent_from == folder.uidnext
+        present = None if claims else store.shared.presences.claimant(store.account_id, folder_id)
+        recent_from = folder.recent_from
+        placed = publish_within(write, folder, fresh, hold, person)
+        if placed and (claims or present is not None):
+            folder.recent_from = folder.uidnext
+        if claims:
+            placed = [replace(each, recent=True) for each in placed]
+    if placed and present is not None:
+        present.claim(recent_from, folder.uidnext - 1)
+    if placed and (tell or store.shared.presences.is_open(store.account_id, folder_id)):
+        done = made(write, folder, changed=write.came, asked=tell)
+        placed[-1] = replace(placed[-1], made=done) if tell else placed[-1]
+    new = {id(delivery): published for delivery, published in zip(fresh, placed, strict=True)}
+    return [new.get(id(delivery)) or _repeated(delivery, known, new) for delivery in deliveries]
+
+
+def check_quota(write: Write, more_octets: int, limit_octets: int | None) -> None:
+    if limit_octets is not None and more_octets and write.account.octets + more_octets > limit_octets:
+        raise OverQuota(write.account.octets, limit_octets)
+
+
+def _published_before(write: Write, origin: str) -> Published | None:
+    row = _SEEN_ORIGIN.on(write.connection, account=write.store.account_id, origin=origin).fetchone()
+    if row is None:
+        return None
+    folder_id, uidvalidity, uid, modseq, email = row
+    published = Published(folder_id, uidvalidity, uid, modseq, email, duplicate=True)
+    folder = read_folder(write.connection, write.store.account_id, published.folder_id)
+    if folder is not None and folder.deleted_at_us is None:
+        # Whoever published it may have been killed before the fsync; this caller is about to acknowledge it.
+        write.durable[write.store.place.cur(folder.directory)] = None
+    return published
+
+
+def _repeated(delivery: Delivery, known: dict[str, Published | Delivery], new: dict[int, Published]) -> Published:
+    delivery.staged.discard()
+    before = known[delivery.origin or ""]
+    return replace(new[id(before)], duplicate=True) if isinstance(before, Delivery) else before
+
+
+def publish_within(
+    write: Write, folder: FolderRow, deliveries: Sequence[Delivery], hold: Hold = unheld, person: str | None = None
+) -> list[Published]:
+    """The publication as part of a change, which has looked at origins and quota."""
+    if not deliveries:
+        return []
+    cur = write.store.place.cur(folder.directory)
+    now_us = write.store.clock.steady_us()
+    write.touch(folder)
+    placed = [_place(write, folder, delivery) for delivery in deliveries]
+    renames = [(each.delivery.staged.path, f"{cur}/{each.name}") for each in placed]
+    unfinished = [(each.berth(folder, now_us), octets) for each in placed if (octets := each.delivery.octets) is not None]
+    answers: list[Answers] = []
+    with (hold if unfinished else unheld)(unfinished, lambda: answers.extend(map(_answers_of, deliveries))) as held:
+        if held is not None:
+            write.undoing.append(held)
+        else:
+            for delivery in deliveries:
+                if delivery.octets is not None:
+                    delivery.staged.finish()
+        if held is None or len(unfinished) < len(placed):
+            write.durable[cur] = None
+        write.intend(renames=renames)
+        for delivery, (old, new) in zip(deliveries, renames, strict=True):
+            if delivery.received_at_us is not None:  # the file's time says INTERNALDATE once the index is lost
+                os.utime(old, ns=(delivery.received_at_us * 1000, delivery.received_at_us * 1000))
+            os.rename(old, new)
+    published = [_insert(write, folder, each, now_us, answered) for each, answered in zip(placed, answers, strict=True)]
+    if write.account.seen_each:
+        seen.bring(write, folder, (each.uid for each in placed if each.flags & SEEN), person)
+    return published
+
+
+def _answers_of(delivery: Delivery) -> Answers:
+    return delivery.answers() if callable(delivery.answers) else delivery.answers
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A delivery and what it will be called."""
+
+    delivery: Delivery
+    base: str
+    uid: int
+    flags: int
+    name: str
+
+    def berth(self, folder: FolderRow, now_us: int) -> Berth:
+        received_us = self.delivery.received_at_us
+        return Berth(folder.mailbox_id, self.name, now_us if received_us is None else received_us)
+
+
+def _place(write: Write, folder: FolderRow, delivery: Delivery) -> _Placed:
+    flags = delivery.flags | write.keyword_bits(folder, delivery.keywords)
+    uid = write.take_uid(folder)
+    base = delivery.staged.base
+    return _Placed(delivery, base, uid, flags, format_name(base, delivery.staged.size, uid, flags))
+
+
+def _insert(write: Write, folder: FolderRow, placed: _Placed, now_us: int, answers: Answers) -> Published:
+    delivery = placed.delivery
+    size = delivery.staged.size
+    published = Published(folder.folder_id, folder.uidvalidity, placed.uid, write.modseq, email_id(placed.base))
+    received_us = now_us if delivery.received_at_us is None else delivery.received_at_us
+    email_pk = insert_email(write, placed.base, size, received_us, answers)
+    insert_message(
+        write, folder, uid=placed.uid, flags=placed.flags, size=size, email_pk=email_pk, name=placed.name, saved_us=now_us
+    )
+    if delivery.origin is not None:
+        _REMEMBER_ORIGIN.on(
+            write.connection,
+            account_id=write.store.account_id,
+            origin=delivery.origin,
+            published_us=now_us,
+            folder_id=published.folder_id,
+            uidvalidity=published.uidvalidity,
+            uid=published.uid,
+            modseq=published.modseq,
+            email_id=published.email_id,
+        )
+    return published
+
+
+def insert_email(write: Write, base: str, size: int, received_us: int, answers: Answers) -> int:
+    """The row of a message's content, with one reference; its `email_pk`."""
+    email_pk = write.take_email_pk()
+    INSERT_EMAIL.on(
+        write.connection,
+        account_id=write.store.account_id,
+        email_pk=email_pk,
+        refs=1,
+        size=size,
+        received_us=received_us,
+        sent_at=answers.sent_at,
+        attachment_octets=answers.attachment_octets,
+        base=base,
+        email_id=email_id(base),
+        thread_id=thread_id(base, answers.thread),
+        envelope=answers.envelope,
+        envelope_utf8=answers.envelope_utf8,
+        bodystructure=answers.bodystructure,
+        body=answers.body,
+        message_id=answers.message_id,
+        preview=answers.preview,
+        parts=answers.parts,
+        header=answers.header,
+    )
+    return email_pk
+
+
+def insert_message(
+    write: Write, folder: FolderRow, *, uid: int, flags: int, size: int, email_pk: int, name: str, saved_us: int
+) -> None:
+    """The row of a message in a folder, and its place in the counters."""
+    INSERT_MESSAGE.on(
+        write.connection,
+        account_id=write.store.account_id,
+        folder_id=folder.folder_id,
+        uid=uid,
+        flags=flags,
+        modseq=write.modseq,
+        size=size,
+        created_modseq=write.modseq,
+        email_pk=email_pk,
+        saved_us=saved_us,
+        name_dirty=0,
+        name=name,
+    )
+    write.came.append((uid, flags, write.modseq, size))
+    write.count(folder, flags, size)

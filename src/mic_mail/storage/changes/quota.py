@@ -1,0 +1,95 @@
+"""Quota counts index rows, never inodes: exact, incremental, and checkable by a recount from the rows."""
+
+import os
+
+from sqlalchemy import bindparam, case, func, literal_column, select
+
+from mic_mail.storage.changes.transaction import Write, writing
+from mic_mail.storage.index import schema
+from mic_mail.storage.index.connection import SQLITE_ERRORS, Statement, translated
+from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import DELETED, SEEN, Quota
+
+_M = schema.message.c
+_UNSEEN = _M.flags.op("&")(literal_column(str(SEEN))) == literal_column("0")
+_DELETED = _M.flags.op("&")(literal_column(str(DELETED))) != literal_column("0")
+_COUNT = Statement(
+    select(
+        func.count(),
+        func.coalesce(func.sum(case((_UNSEEN, literal_column("1")), else_=literal_column("0"))), literal_column("0")),
+        func.coalesce(func.sum(case((_DELETED, literal_column("1")), else_=literal_column("0"))), literal_column("0")),
+        func.coalesce(func.sum(_M.size), literal_column("0")),
+        func.coalesce(func.sum(case((_DELETED, _M.size), else_=literal_column("0"))), literal_column("0")),
+    ).where(_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
+)
+
+
+def quota(store: Store) -> Quota:
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        row = read_account(connection, store.account_id)
+    return Quota(row.octets, row.messages) if row else Quota(0, 0)
+
+
+def quota_at_rest(store: Store) -> Quota:
+    """The same for who looks at thousands of accounts once, as a report does: a sound index is read without opening the store,
+    which costs five times as much, and what has no store yet gets none."""
+    return (None if store.is_ready else _glance(store)) or quota(store)
+
+
+def _glance(store: Store) -> Quota | None:
+    """None: only an opened store can tell."""
+    if store.index.identity() is None:
+        return None if os.path.isdir(store.place.maildir) else Quota(0, 0)
+    try:
+        with store.index.reading() as connection:
+            if not schema.is_current(connection):
+                return None
+            row = read_account(connection, store.account_id)
+    except SQLITE_ERRORS:
+        return None
+    finally:
+        store.index.close_readers()
+    return Quota(row.octets, row.messages) if row is not None and row.boot_id == store.shared.boot_id else None
+
+
+def recount(store: Store) -> Quota:
+    """Count anew from the rows and put the counters right."""
+    with writing(store) as write:
+        recount_within(write)
+        return Quota(write.account.octets, write.account.messages)
+
+
+def recount_within(write: Write, *, fix: bool = True) -> list[str]:
+    """The names of folders whose counters are wrong ("": the account's); all are right afterwards if `fix`."""
+    wrong: list[str] = []
+    octets = messages = 0
+    for row in read_all_folders(write.connection, write.store.account_id):
+        folder = write.any_folder(row.folder_id)
+        counted = counts(write, folder)
+        if counted != (folder.messages, folder.unseen, folder.deleted, folder.octets, folder.deleted_octets):
+            wrong.append(folder.name)
+            if fix:
+                recount_folder(write, folder)
+                write.keep(folder)
+        if folder.deleted_at_us is None:
+            messages += counted[0]
+            octets += counted[3]
+    if (write.account.messages, write.account.octets) != (messages, octets):
+        wrong.append("")
+        if fix:
+            write.account.messages, write.account.octets = messages, octets
+    return wrong
+
+
+def recount_folder(write: Write, folder: FolderRow) -> None:
+    """Put the counters of a row right; the caller writes it, and knows what it means for the account's."""
+    folder.messages, folder.unseen, folder.deleted, folder.octets, folder.deleted_octets = counts(write, folder)
+
+
+def counts(write: Write, folder: FolderRow) -> tuple[int, int, int, int, int]:
+    """messages, unseen, deleted, octets, deleted octets by the rows."""
+    row = _COUNT.on(write.connection, account=folder.account_id, folder=folder.folder_id).fetchone()
+    messages, unseen, deleted, octets, deleted_octets = row
+    return messages, unseen, deleted, octets, deleted_octets

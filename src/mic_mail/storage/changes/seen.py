@@ -1,0 +1,263 @@
+"""\\Seen of each reader: where a mailbox of several people says so, reading by one does not mark a message as read for another.
+
+The flag in `message` stays what it is in every account, the *common state*: here it is what \\Seen would be if it were one for
+all. Nobody is shown it, so it changes without a MODSEQ; who begins to read starts from it, and so does everybody where the
+setting is taken back, or where an index is made anew and a sidecar is missing.
+
+    switch        each of those who may read now begins with the common state; back: everybody has it again
+    begin         another person's first look (or the first one after `forget`): has read what the common state says by then
+    STORE         of \\Seen: the reader's row with the MODSEQ of the change, of which nobody else hears; and the common
+                  state. Of other flags: the message's row, as ever
+    new messages  nobody has seen them but who brought them with \\Seen; what no reader brought so (a delivery that is filed as
+                  read, another tool's file), everybody has
+    COPY, MOVE    within the account: each reader has seen of the copy what of the source. Into another: as who moves saw it
+    expunged      the rows go; what is brought back is seen for all if the common state said so
+
+What a reader sees of a message has the larger MODSEQ of the two rows, and none below `Reader.begun_modseq`; so has a folder.
+So a reader's own change raises HIGHESTMODSEQ for that reader alone (RFC 7162 §3.1.2).
+
+The rows are the truth, as with all flags. Sidecars (`SeenSidecar`) follow in the background, one a folder and reader, under the
+account's lock, unsynced; `seen_unwritten` remembers over a kill which lag behind. Who the readers are stands in `.mic-account`,
+durable before they are answered. An account without the setting has no such rows, and pays with no statement.
+"""
+
+import contextlib
+import glob
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+
+from sqlalchemy import bindparam, update
+
+from mic_mail.storage.changes.transaction import Write, writing
+from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.index import reader_seen_rows, schema
+from mic_mail.storage.index.connection import Statement, translated
+from mic_mail.storage.index.reader_seen_rows import Reader
+from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders, read_folder
+from mic_mail.storage.maildir.sidecars import SEEN_SIDECAR, SeenSidecar, seen_path
+from mic_mail.storage.store import Store
+
+SIDECARS_AT_ONCE = 4
+"""In one critical section: one of 10,000 messages takes 4 ms."""
+
+_M = schema.message.c
+_RESTAMP = Statement(update(schema.message).where(_M.account_id == bindparam("account")).values(modseq=bindparam("new_modseq")))
+
+
+# The setting
+
+
+def is_each(store: Store) -> bool:
+    """Whether each reader has a \\Seen of their own."""
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        account = read_account(connection, store.account_id)
+    return account is not None and bool(account.seen_each)
+
+
+def switch(store: Store, *, each: bool, persons: Collection[str]) -> bool:
+    """Let each have their own, or all have one again; False if it was so. `persons`: who may read now, and whoever signs in as
+    the mailbox itself."""
+    with writing(store) as write:
+        if bool(write.account.seen_each) == each:
+            return False
+        if each:
+            write.account.seen_each = 1
+            for person in sorted(set(persons)):
+                _begin(write, person, 0)
+        else:
+            _end(write)
+        write.rewrite_account_sidecar()
+        write.announce()
+    with contextlib.suppress(Unavailable):  # they stay owed
+        write_out(store)
+    return True
+
+
+def _end(write: Write) -> None:
+    """One for all again: what each was told may differ from it in any message, so all have changed."""
+    account_id = write.store.account_id
+    for reader in reader_seen_rows.all_readers(write.connection, account_id):
+        _drop(write, reader)
+    write.account.seen_each = 0
+    _RESTAMP.on(write.connection, account=account_id, new_modseq=write.modseq)
+    for row in read_all_folders(write.connection, account_id):
+        folder = write.any_folder(row.folder_id)
+        write.touch(folder)
+        write.intend(leftovers=glob.glob(f"{glob.escape(write.store.place.folder(folder.directory))}/{SEEN_SIDECAR}*"))
+
+
+def forget(store: Store, person: str) -> None:
+    """Who comes back after a while begins anew, at the next look."""
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        known = reader_seen_rows.find(connection, store.account_id, person)
+    if known is None:
+        return
+    with writing(store) as write:
+        reader = reader_seen_rows.find(write.connection, store.account_id, person)
+        if reader is not None:
+            _drop(write, reader)
+            write.rewrite_account_sidecar()
+
+
+def forget_all_but(store: Store, persons: Collection[str]) -> list[str]:
+    """Forget every reader who is none of these; who they were. Nothing where \\Seen is one for all."""
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        known = [reader.person for reader in reader_seen_rows.all_readers(connection, store.account_id)]
+    if not set(known) - set(persons):
+        return []
+    with writing(store) as write:
+        gone = [each for each in reader_seen_rows.all_readers(write.connection, store.account_id) if each.person not in persons]
+        for reader in gone:
+            _drop(write, reader)
+        write.rewrite_account_sidecar()
+    return [reader.person for reader in gone]
+
+
+def _drop(write: Write, reader: Reader) -> None:
+    reader_seen_rows.drop_reader(write.connection, reader)
+    folders = read_all_folders(write.connection, write.store.account_id)
+    write.intend(leftovers=[seen_path(write.store.place.folder(row.directory), reader.person) for row in folders])
+
+
+# Readers
+
+
+def meet(store: Store, person: str | None) -> bool:
+    """Before a person's look: it may be the first. False where that cannot be written now, and the common state has to do."""
+    if person is None:
+        return True
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        if not reader_seen_rows.has_to_begin(connection, store.account_id, person):
+            return True
+    with contextlib.suppress(Unavailable), writing(store) as write:
+        within(write, person)
+        return True
+    return False
+
+
+def within(write: Write, person: str | None) -> Reader | None:
+    """The reader inside a change, who begins there if need be; None: the common state is the person's."""
+    if person is None or not write.account.seen_each:
+        return None
+    reader = reader_seen_rows.find(write.connection, write.store.account_id, person)
+    return reader if reader is not None else _begin(write, person, write.modseq)
+
+
+def _begin(write: Write, person: str, modseq: int) -> Reader:
+    account_id = write.store.account_id
+    reader = reader_seen_rows.add_reader(write.connection, account_id, person, modseq)
+    for row in read_all_folders(write.connection, account_id):
+        reader_seen_rows.owe(write.connection, account_id, row.folder_id, [reader])
+    write.store.names_due = True
+    write.rewrite_account_sidecar()
+    return reader
+
+
+# What becomes seen, inside a change
+
+
+def set_own(write: Write, folder: FolderRow, reader: Reader, changes: Sequence[tuple[int, int]]) -> None:
+    """(uid, seen) of what a reader has changed."""
+    reader_seen_rows.set_states(write.connection, [reader], folder.folder_id, changes, write.modseq)
+    write.store.names_due = True
+
+
+def bring(write: Write, folder: FolderRow, uids: Iterable[int], person: str | None = None) -> None:
+    """New messages that have \\Seen: the person who brought them has seen them, or (None) everybody has."""
+    known = list(uids) if write.account.seen_each else []
+    if not known:
+        return
+    own = within(write, person)
+    of = reader_seen_rows.all_readers(write.connection, write.store.account_id) if own is None else [own]
+    reader_seen_rows.set_states(write.connection, of, folder.folder_id, [(uid, 1) for uid in known], write.modseq)
+    write.store.names_due = True
+
+
+def carry(
+    write: Write,
+    source: FolderRow,
+    target: FolderRow,
+    pairs: Sequence[tuple[int, int]],
+    *,
+    person: str | None,
+    marks: bool,
+) -> None:
+    """(old UID, new UID) of copies within the account, before the old ones go: each keeps their own.
+
+    `marks`: whether the person who copies may set \\Seen there (RFC 4314 §4).
+    """
+    if not write.account.seen_each:
+        return
+    own = within(write, person)
+    reader_seen_rows.carry(write.connection, write.store.account_id, source.folder_id, target.folder_id, pairs)
+    if own is not None and not marks:
+        unset = [(new, 0) for _, new in pairs]
+        reader_seen_rows.set_states(write.connection, [own], target.folder_id, unset, write.modseq)
+    write.store.names_due = True
+
+
+# Sidecars
+
+
+def write_out(store: Store) -> None:
+    """Let the sidecars follow that lag behind."""
+    while True:
+        with translated("reading the index"), store.index.reading() as connection:
+            due = reader_seen_rows.owed(connection, store.account_id, 1)
+        if not due:
+            return
+        with writing(store) as write:
+            known = {reader.reader_id: reader for reader in reader_seen_rows.all_readers(write.connection, store.account_id)}
+            for folder_id, reader_id in reader_seen_rows.owed(write.connection, store.account_id, SIDECARS_AT_ONCE):
+                folder = read_folder(write.connection, store.account_id, folder_id)
+                if folder is not None and reader_id in known:
+                    path = store.place.folder(folder.directory)
+                    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # whoever looks next finds it gone
+                        sidecar(write.connection, folder, known[reader_id]).write(path)
+                reader_seen_rows.paid(write.connection, store.account_id, folder_id, reader_id)
+
+
+def sidecar(connection: sqlite3.Connection, folder: FolderRow, reader: Reader) -> SeenSidecar:
+    """What one reader has seen of a folder. Ranges go over UIDs that are no more, since that makes fewer."""
+    return SeenSidecar(
+        reader.person, folder.mailbox_id, _ranges(reader_seen_rows.seen_uids(connection, reader, folder.folder_id))
+    )
+
+
+def _ranges(uids: Iterable[int]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for uid in uids:
+        if found and found[-1][1] == uid - 1:
+            found[-1] = (found[-1][0], uid)
+        else:
+            found.append((uid, uid))
+    return found
+
+
+def believe(write: Write, persons: Collection[str] | None) -> None:
+    """Make the readers those of `.mic-account`; before a MODSEQ is taken, which may write that anew."""
+    account_id = write.store.account_id
+    known = {reader.person: reader for reader in reader_seen_rows.all_readers(write.connection, account_id)}
+    for person in known.keys() - set(persons or ()):
+        reader_seen_rows.drop_reader(write.connection, known[person])
+    write.account.seen_each = int(persons is not None)
+    for person in sorted(set(persons or ()) - known.keys()):
+        reader_seen_rows.add_reader(write.connection, account_id, person, 0)
+
+
+def believe_sidecars(write: Write) -> None:
+    """After the messages of a lost index were taken in: what the readers had seen. Who has no sidecar of a folder has seen what
+    the common state says."""
+    account_id = write.store.account_id
+    for reader in reader_seen_rows.all_readers(write.connection, account_id):
+        for folder in read_all_folders(write.connection, account_id):
+            found = SeenSidecar.read(write.store.place.folder(folder.directory), reader.person)
+            if found is not None and found.mailbox_id == folder.mailbox_id:
+                reader_seen_rows.take_ranges(write.connection, reader, folder.folder_id, found.seen)
+            else:
+                reader_seen_rows.owe(write.connection, account_id, folder.folder_id, [reader])
+    write.store.names_due = write.store.names_due or bool(write.account.seen_each)

@@ -1,0 +1,89 @@
+"""What sidecars have to say: made of the rows of the index, and written from them.
+
+In: rows, a connection. Out: `FolderSidecar`, `AccountSidecar`, and their files; when that is done is decided in transaction.py.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable
+
+from sqlalchemy import bindparam, select
+
+from mic_mail.storage.index import reader_seen_rows, schema
+from mic_mail.storage.index.connection import Statement
+from mic_mail.storage.index.metadata_format import to_sidecar
+from mic_mail.storage.index.rows import AccountRow, FolderRow, read_account, read_folder
+from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
+from mic_mail.storage.store import Store
+
+ACCOUNT = 0
+"""In `Intent.sidecars`, beside folders: the account's own."""
+_S = schema.subscription.c
+_SUBSCRIPTIONS = Statement(select(_S.name).where(_S.account_id == bindparam("account")).order_by(_S.name))
+
+
+def rewritten(store: Store, connection: sqlite3.Connection, folder_ids: Iterable[int]) -> list[int]:
+    """Sidecars from the index as it is; which of them could not be written. None of an index that may have lost commits: an
+    epoch follows, which believes sidecars."""
+    try:
+        account = read_account(connection, store.account_id)
+    except sqlite3.Error:
+        return list(folder_ids)
+    if account is None or account.boot_id != store.shared.boot_id:
+        return []
+    owed: list[int] = []
+    for folder_id in folder_ids:
+        try:
+            rewrite_sidecar(store, connection, folder_id)
+        except (OSError, sqlite3.Error):
+            owed.append(folder_id)
+    return owed
+
+
+def rewrite_sidecar(store: Store, connection: sqlite3.Connection, folder_id: int) -> None:
+    """One of them; OSError as the file system gave it."""
+    if folder_id == ACCOUNT:
+        if (account := read_account(connection, store.account_id)) is not None:
+            write_account_sidecar(store, connection, account)
+    elif (folder := read_folder(connection, store.account_id, folder_id)) is not None:
+        with contextlib.suppress(FileNotFoundError):  # another tool has removed the folder: whoever looks next sees that
+            folder_sidecar(folder).write(store.place.folder(folder.directory))
+
+
+def folder_sidecar(folder: FolderRow) -> FolderSidecar:
+    return FolderSidecar(
+        name=folder.name,
+        mailbox_id=folder.mailbox_id,
+        uidvalidity=folder.uidvalidity,
+        uidnext_mark=folder.uidnext_mark,
+        keywords=folder.keyword_names(),
+        special_use=folder.special_use,
+        metadata=to_sidecar(folder.metadata),
+        folder_id=folder.folder_id,
+    )
+
+
+def account_sidecar(connection: sqlite3.Connection, row: AccountRow) -> AccountSidecar:
+    return AccountSidecar(
+        account_id=row.account_id,
+        modseq_mark=row.modseq_mark,
+        uidvalidity_next=row.uidvalidity_next,
+        subscriptions=subscribed_names(connection, row.account_id),
+        metadata=to_sidecar(row.metadata),
+        readers=readers_of(connection, row),
+    )
+
+
+def readers_of(connection: sqlite3.Connection, row: AccountRow) -> tuple[str, ...] | None:
+    """Who has a \\Seen of their own, by address; None: it is one for all."""
+    return (
+        tuple(reader.person for reader in reader_seen_rows.all_readers(connection, row.account_id)) if row.seen_each else None
+    )
+
+
+def write_account_sidecar(store: Store, connection: sqlite3.Connection, row: AccountRow) -> None:
+    account_sidecar(connection, row).write(store.place.maildir)
+
+
+def subscribed_names(connection: sqlite3.Connection, account_id: int) -> tuple[str, ...]:
+    return tuple(name for (name,) in _SUBSCRIPTIONS.on(connection, account=account_id))

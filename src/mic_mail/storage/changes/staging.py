@@ -1,0 +1,173 @@
+"""Messages on their way in: files in the account's `tmp/`, named already as they will be called for ever.
+
+Staging needs no lock and no index. The content is fsynced by `finish`; the name only counts once it stands in a `cur`
+(publish.py). A file that is never published is discarded by its writer, or by the sweep after `ABANDONED_SECONDS`
+(Maildir's own 36 hours).
+"""
+
+import errno
+import os
+from collections.abc import Callable
+
+from mic_mail.storage.changes.transaction import writing
+from mic_mail.storage.errors import of_os_error
+from mic_mail.storage.maildir.copy_range import copy_rest
+from mic_mail.storage.maildir.maildir import MESSAGE_MODE, make_tmp
+from mic_mail.storage.reserve import Reserve
+from mic_mail.storage.store import Store
+
+ABANDONED_SECONDS = 36 * 3_600
+NO_LINK = frozenset({errno.EMLINK, errno.EXDEV, errno.EPERM, errno.ENOTSUP})
+"""ext4 ends at 65,000 links; another file system, or one without links; a file of another owner (fs.protected_hardlinks)."""
+_COPY_OCTETS = 1 << 20
+
+
+class StagedFile:
+    """A message being written; `types.Staged` says what is promised."""
+
+    __slots__ = ("_fd", "_is_durable", "_reserve", "path", "size")
+
+    def __init__(self, path: str, fd: int, reserve: Reserve, size: int = 0, *, durable: bool = False) -> None:
+        """`fd` is -1 for a file that is whole already. Nothing is written while `reserve` is given up."""
+        self.path = path
+        self._reserve = reserve
+        self.size = size
+        self._fd = fd
+        self._is_durable = durable
+
+    @property
+    def base(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    def write(self, octets: bytes | bytearray | memoryview) -> None:
+        view = memoryview(octets)
+        try:
+            self._reserve.require_whole()
+            while view:
+                written = os.write(self._fd, view)
+                self.size += written
+                view = view[written:]
+        except OSError as error:
+            self.discard()
+            raise of_os_error("staging", error) from error
+
+    def append_rest(self, source: int, offset: int) -> None:
+        try:
+            self._reserve.require_whole()
+            self.size += copy_rest(source, offset, self._fd)
+        except OSError as error:
+            self.discard()
+            raise of_os_error("staging", error) from error
+
+    def finish(self) -> None:
+        if self._is_durable:
+            return
+        try:
+            if self._fd < 0:
+                self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            os.fsync(self._fd)
+        except OSError as error:
+            self.discard()
+            raise of_os_error("staging", error) from error
+        self._close()
+        self._is_durable = True
+
+    def finish_later(self) -> None:
+        """The content is whole, and durable only by the journal; `finish` may still follow."""
+        self._close()
+
+    def discard(self) -> None:
+        self._close()
+        unlink_quietly(self.path)
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def stage(store: Store) -> StagedFile:
+    # Only this descriptor can ever write: the mode is the final one from the start.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    return _in_tmp(store, lambda path: StagedFile(path, os.open(path, flags, MESSAGE_MODE), store.reserve))
+
+
+def stage_link(store: Store, source: str, *, durable: bool = True) -> StagedFile:
+    """The file `source` as a staged message: finished if it is `durable`, else `finish` has to follow."""
+
+    def linked(path: str) -> StagedFile:
+        link_or_copy(source, path)
+        return StagedFile(path, -1, store.reserve, os.stat(path).st_size, durable=durable)
+
+    return _in_tmp(store, linked)
+
+
+def _in_tmp(store: Store, make: Callable[[str], StagedFile]) -> StagedFile:
+    """What `make` makes under a new name in `tmp/`, which is made again if it is gone."""
+    store.made()
+    path = _new_path(store)
+    try:
+        store.reserve.require_whole()
+        try:
+            return make(path)
+        except FileNotFoundError:
+            make_tmp(store.place)
+            return make(path)
+    except OSError as error:
+        raise of_os_error("staging", error) from error
+
+
+def has_link(store: Store, source: str) -> bool:
+    """Whether the durable file `source` is a message of this account already, under whatever name, expunged ones included.
+
+    The index knows deliveries by their origin; this answers when the index was lost in between. Asked in the critical
+    section, where no name is half way and no rename hides one from the listing. What was copied, not linked, is not known.
+    """
+    wanted = os.stat(source)
+    if wanted.st_nlink == 1 or not os.path.isdir(store.place.maildir):  # a store that was deleted is not made anew for this
+        return False
+    with writing(store) as write:
+        for directory, _, _ in os.walk(store.place.maildir):
+            if os.path.basename(directory) in ("tmp", "new") or os.stat(directory).st_dev != wanted.st_dev:
+                continue
+            with os.scandir(directory) as entries:
+                if any(entry.inode() == wanted.st_ino for entry in entries):
+                    write.durable[directory] = None
+                    return True
+    return False
+
+
+def _new_path(store: Store) -> str:
+    return f"{store.place.tmp}/{store.shared.names.base(store.clock.steady_us())}"
+
+
+def link_or_copy(source: str, target: str) -> bool:
+    """A second name for a message; where the file system gives none, a durable copy (True). Never leaves half a file."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in NO_LINK:
+            raise
+    else:
+        return False
+    with open(source, "rb", buffering=0) as reading:
+        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
+        try:
+            while chunk := reading.read(_COPY_OCTETS):
+                view = memoryview(chunk)
+                while view:
+                    view = view[os.write(fd, view) :]
+            os.fsync(fd)
+        except BaseException:
+            unlink_quietly(target)
+            raise
+        finally:
+            os.close(fd)
+    return True
+
+
+def unlink_quietly(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

@@ -1,0 +1,474 @@
+"""The critical section: the one way in which anything in an account changes.
+
+    lock -> finish what a killed holder began -> BEGIN IMMEDIATE -> [record -> names -> rows]* -> open folders -> sidecars
+         -> COMMIT -> leftovers -> clear the record -> unlock -> fsync folders -> tell the observers
+
+Inside it the rooms take MODSEQ and UIDs, say what they are about to do to names before they do it, and change rows. Any
+exception before the COMMIT undoes names and rows; nobody has seen them. publish.py says why the order is this one.
+
+A sidecar that cannot be written fails the change that promises it, and no other: what may differ from the index then stays in
+the record, is *owed*, and each change tries again (a full disk must not stop what makes room).
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from sqlalchemy import bindparam, delete, insert
+
+from mic_mail.errors import Text
+from mic_mail.storage.changes.sidecar_rows import ACCOUNT, folder_sidecar, rewrite_sidecar, rewritten, write_account_sidecar
+from mic_mail.storage.errors import NO_ROOM, Busy, NoSuchFolder, TooMany
+from mic_mail.storage.index import schema
+from mic_mail.storage.index.connection import Statement, translated
+from mic_mail.storage.index.rows import (
+    FolderRow,
+    read_account,
+    read_account_and_folder,
+    read_all_folders,
+    read_folder,
+    read_folder_named,
+    read_folders,
+    write_account,
+    write_counters,
+    write_folder,
+)
+from mic_mail.storage.maildir.intent_record import (
+    NOTHING,
+    Intent,
+    Written,
+    clear_intent,
+    read_intent,
+    roll_back,
+    roll_forward,
+    write_intent,
+)
+from mic_mail.storage.maildir.maildir import make_durable
+from mic_mail.storage.maildir.sidecars import MARK_STEP, FolderSidecar, write_mark_in_place
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import KEYWORD_SHIFT, MAX_KEYWORDS
+
+_S = schema.subscription.c
+_SUBSCRIBE = Statement(insert(schema.subscription).prefix_with("OR IGNORE"), ("account_id", "name"))
+_UNSUBSCRIBE = Statement(delete(schema.subscription).where(_S.account_id == bindparam("account"), _S.name == bindparam("name")))
+
+_MAX_OPENED = 16
+"""Folders that one change holds open."""
+
+
+@contextlib.contextmanager
+def writing(
+    store: Store, folder_id: int = 0, *, patience: float | None = None, sync: bool = True, adds: bool = False
+) -> Iterator["Write"]:
+    """One change of one account: all or nothing, durable and told to the observers when the block has been left.
+
+    `folder_id`: the folder that it is most about, read together with the account.
+    `Busy` where somebody else is writing for longer than `patience` seconds, or the store would have to be opened first.
+    Without `sync`, folders are not fsynced: the journal answers for what happens to names (journal.py).
+    A change that `adds` to the account is refused, `DiskFull`, while what room there is serves removals (reserve.py).
+    """
+    folders: list[int] = []
+    try:
+        with translated(f"account {store.account_id}"):
+            if adds:
+                store.reserve.require_whole()
+            with _locked(store, patience) as fd:
+                try:
+                    owed = finish_interrupted(store, fd, store.index.writer())
+                    with transaction(store, fd, folder_id=folder_id, owed=owed) as write:
+                        yield write
+                        if sync:
+                            write.open_durable(folders)
+                except BaseException as error:
+                    store.index.suspect(error)
+                    raise
+            if sync and not (write.remember is not None and write.remember()):
+                for folder in folders:
+                    store.shared.syncs.make_durable(folder)
+    finally:
+        for folder in folders:
+            os.close(folder)
+    if write.took_modseq:
+        store.shared.on_change(store.account_id, write.account.modseq)
+
+
+@contextlib.contextmanager
+def _locked(store: Store, patience: float | None) -> Iterator[int]:
+    """The account's lock, with the index open that lies there now: while we waited somebody may have put another in its place
+    (a restore, an index made anew), and what is written to the old one is seen by nobody."""
+    while True:
+        if patience is None:
+            store.ready()
+        elif store.opened_identity is None:
+            raise Busy(f"account {store.account_id} is not open")
+        with store.lock.held(patience) as fd:
+            if store.is_ready:
+                yield fd
+                return
+        if patience is not None:
+            raise Busy(f"account {store.account_id} has another index")
+
+
+@contextlib.contextmanager
+def transaction(
+    store: Store,
+    fd: int,
+    prepare: Callable[[sqlite3.Connection], None] = lambda connection: None,
+    *,
+    folder_id: int = 0,
+    owed: Sequence[int] = (),
+) -> Iterator["Write"]:
+    """The part between lock and unlock; `fd` is the locked file. `prepare` comes first, where there are no tables yet."""
+    connection = store.index.writer()
+    connection.execute("BEGIN IMMEDIATE")
+    write: Write | None = None
+    try:
+        prepare(connection)
+        write = Write(store, connection, fd, folder_id, owed)
+        yield write
+        write.save_rows()
+        write.write_sidecars()
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")  # first: where names cannot be undone now, the next holder must find no open change
+        if write is not None:
+            write.undo()
+            for undo in write.undoing:
+                undo()
+        raise
+    write.settle()
+
+
+def finish_interrupted(store: Store, fd: int, connection: sqlite3.Connection) -> Sequence[int]:
+    """Bring a change that a killed holder left half done to its end or its beginning; what sidecars are owed still."""
+    intent = read_intent(fd)
+    if intent is None:
+        return ()
+    owed: list[int] = []
+    if intent.boot_id == store.shared.boot_id:
+        account = read_account(connection, store.account_id)
+        if account is not None and account.serial >= intent.serial:
+            roll_forward(intent)
+        else:
+            roll_back(intent)
+        owed = rewritten(store, connection, dict.fromkeys(intent.sidecars))
+    _leave_owed(fd, intent, owed)
+    return owed
+
+
+def _leave_owed(fd: int, intent: Intent, owed: Sequence[int], written: Written = NOTHING) -> None:
+    """Nothing of the record stays but for these sidecars."""
+    if owed:
+        write_intent(fd, Intent(intent.serial, intent.boot_id, sidecars=list(owed)))
+    else:
+        clear_intent(fd, written)
+
+
+class Write:
+    """What a room may do inside the critical section."""
+
+    def __init__(
+        self, store: Store, connection: sqlite3.Connection, fd: int, folder_id: int = 0, owed: Sequence[int] = ()
+    ) -> None:
+        account, folder = read_account_and_folder(connection, store.account_id, folder_id)
+        assert account is not None, "opened without an account row"
+        self.store = store
+        self.connection = connection
+        self.account = account
+        self._account_before = account.values
+        self.mark = store.mark_to_come
+        """The account's change mark once this change is over: while it stands, nothing has changed since."""
+        self.took_modseq = False
+        self.came: list[tuple[int, int, int, int]] = []
+        """(uid, flags, modseq, size) of the messages that this change put into folders."""
+        self.durable: dict[str, None] = {}
+        """Directories to fsync before the change may be acknowledged."""
+        self.remember: Callable[[], bool] | None = None
+        """Makes durable in another way what was done to them; False: it cannot."""
+        self.undoing: list[Callable[[], None]] = []
+        """What takes back the rest, if all of it is to be undone."""
+        self.is_comparison = False
+        """It takes folders as they are: a sidecar that may not be written, as the folder is another user's now, stays owed."""
+        self._fd = fd
+        self._folders: dict[int, FolderRow] = {}
+        self._keys: dict[int, tuple[str, int | None, str | None]] = {}
+        """`FolderRow.key` of each as it was read."""
+        self._modseqs: dict[int, int] = {}
+        """`highest_modseq` of each as it was read."""
+        self._dirty_folders: dict[int, FolderRow] = {}
+        self._intent: Intent | None = None
+        self._written = NOTHING
+        self._owed = dict.fromkeys(owed)
+        """Sidecars that may differ from the index as it is without this change."""
+        self._promised: dict[int, None] = {}
+        """Those that this change writes."""
+        self._written_early: dict[int, None] = {}
+        """Those that were written for a mark, with whatever the change had made of them by then."""
+        if folder is not None:
+            self._known(folder)
+
+    # Numbers
+
+    @property
+    def modseq(self) -> int:
+        """The one MODSEQ of this change."""
+        if not self.took_modseq:
+            self.took_modseq = True
+            self.account.modseq += 1
+            if self.account.modseq > self.account.modseq_mark:
+                self._write_next_mark()
+        return self.account.modseq
+
+    def _write_next_mark(self) -> None:
+        """Where a full disk has no room for the sidecar, the mark alone in its place: no EXPUNGE must fail by its number."""
+        self.account.modseq_mark = self.account.modseq + MARK_STEP
+        self._written_early[ACCOUNT] = None
+        try:
+            write_account_sidecar(self.store, self.connection, self.account)
+        except OSError as error:
+            if error.errno not in NO_ROOM or not write_mark_in_place(self.store.place.maildir, self.account.modseq_mark):
+                raise
+
+    def announce(self) -> None:
+        """Take this change's MODSEQ where no row carries it: who watches the account hears that something moved."""
+        self.took_modseq = self.modseq > 0
+
+    def take_uid(self, folder: FolderRow) -> int:
+        """The folder's next UID; the caller also `touch`es the folder."""
+        uid = folder.uidnext
+        if uid >= folder.uidnext_mark:
+            before, folder.uidnext_mark = folder.uidnext_mark, uid + MARK_STEP
+            self._written_early[folder.folder_id] = None
+            try:
+                folder_sidecar(folder).write(self.store.place.folder(folder.directory))
+            except OSError:  # a comparison goes on
+                folder.uidnext_mark = before
+                raise
+        folder.uidnext = uid + 1
+        return uid
+
+    def take_email_pk(self) -> int:
+        self.account.email_next += 1
+        return self.account.email_next - 1
+
+    def take_uidvalidity(self) -> int:
+        """Never given before in this account (RFC 9051 §2.3.1.1), also not after a restore: at least the time in seconds."""
+        value = max(self.account.uidvalidity_next, self.store.clock.steady_us() // 1_000_000)
+        self.account.uidvalidity_next = value + 1
+        self._written_early[ACCOUNT] = None
+        write_account_sidecar(self.store, self.connection, self.account)
+        return value
+
+    def count(self, folder: FolderRow, flags: int, size: int, times: int = 1) -> None:
+        """Take a message into the folder's and the account's counters, or out of them (`times` -1)."""
+        folder.count(flags, size, times)
+        if folder.deleted_at_us is not None:
+            return
+        self.account.messages += times
+        self.account.octets += times * size
+
+    # Folders
+
+    def folder(self, folder_id: int) -> FolderRow:
+        """A folder that is not deleted."""
+        folder = self.any_folder(folder_id)
+        if folder.deleted_at_us is not None:
+            raise NoSuchFolder(folder.name)
+        return folder
+
+    def any_folder(self, folder_id: int) -> FolderRow:
+        """The same, deleted or not."""
+        folder = self._folders.get(folder_id) or read_folder(self.connection, self.store.account_id, folder_id)
+        if folder is None:
+            raise NoSuchFolder(f"#{folder_id}")
+        return self._known(folder)
+
+    def folder_named(self, name: str) -> FolderRow | None:
+        folder = read_folder_named(self.connection, self.store.account_id, name)
+        return folder and self._known(folder)
+
+    def _known(self, folder: FolderRow) -> FolderRow:
+        """The row that this change works on; `folder` if it is the first."""
+        if (known := self._folders.get(folder.folder_id)) is not None:
+            return known
+        self._keys[folder.folder_id], self._modseqs[folder.folder_id] = folder.key, folder.highest_modseq
+        self._folders[folder.folder_id] = folder
+        return folder
+
+    def modseq_before(self, folder: FolderRow) -> int:
+        """The folder's HIGHESTMODSEQ before this change."""
+        return self._modseqs.get(folder.folder_id, 0)
+
+    def add_folder(self, folder: FolderRow) -> None:
+        self._folders[folder.folder_id] = folder
+        write_folder(self.connection, folder, new=True)
+
+    def touch(self, folder: FolderRow) -> None:
+        """The folder's messages change under this change's MODSEQ."""
+        folder.highest_modseq = self.modseq
+        self.keep(folder)
+
+    def keep(self, folder: FolderRow) -> None:
+        """Write the row back at the end."""
+        self._dirty_folders[folder.folder_id] = folder
+
+    def save(self, folder: FolderRow) -> None:
+        """Write the row now, since its name is looked for later in the same change."""
+        write_folder(self.connection, folder)
+
+    def keyword_bits(self, folder: FolderRow, names: Sequence[str], *, add: bool = True) -> int:
+        """The bits of keywords; unknown ones are added to the folder's table, or left out."""
+        if not names:
+            return 0
+        known = list(folder.keyword_names())
+        places = {name.lower(): place for place, name in enumerate(known)}  # RFC 9051 §2.3.2: flags are case-insensitive
+        bits = 0
+        for name in names:
+            place = places.get(name.lower())
+            if place is None:
+                if not add:
+                    continue
+                if len(known) >= MAX_KEYWORDS:
+                    raise TooMany(Text("Thư mục đã có quá nhiều nhãn.", "The folder has too many keywords."))
+                place = places[name.lower()] = len(known)
+                known.append(name)
+            bits |= 1 << (KEYWORD_SHIFT + place)
+        if len(known) > len(folder.keyword_names()):
+            folder.set_keywords(known)
+            self.intend(sidecars=[folder.folder_id])
+            self.keep(folder)
+        return bits
+
+    def subscribe(self, name: str, subscribed: bool) -> None:
+        if subscribed:
+            _SUBSCRIBE.on(self.connection, account_id=self.store.account_id, name=name)
+        else:
+            _UNSUBSCRIBE.on(self.connection, account=self.store.account_id, name=name)
+        self.rewrite_account_sidecar()
+
+    def count_folders(self) -> int:
+        return len(read_folders(self.connection, self.store.account_id))
+
+    def rewrite_account_sidecar(self) -> None:
+        self.intend(sidecars=[ACCOUNT])
+
+    def rewrite_sidecars_that_differ(self) -> None:
+        """After a comparison with the files, when the index has learnt all that sidecars know."""
+        differing = [ACCOUNT]
+        for row in read_all_folders(self.connection, self.store.account_id):
+            folder = self.any_folder(row.folder_id)
+            path = self.store.place.folder(folder.directory)
+            if os.path.isdir(path) and FolderSidecar.read(path) != folder_sidecar(folder):
+                differing.append(folder.folder_id)
+        self.intend(sidecars=differing)
+
+    # Names
+
+    def intend(
+        self,
+        *,
+        renames: Iterable[tuple[str, str]] = (),
+        links: Iterable[str] = (),
+        leftovers: Iterable[str] = (),
+        sidecars: Iterable[int] = (),
+    ) -> None:
+        """Record what is about to happen to names; only then may it happen."""
+        first = self._intent is None
+        self.account.serial += first
+        promised = dict.fromkeys(sidecars)
+        part = Intent(
+            self.account.serial,
+            self.store.shared.boot_id,
+            list(renames),
+            list(links),
+            list(leftovers),
+            [*self._owed, *promised] if first else list(promised),
+        )
+        try:
+            self._written = write_intent(self._fd, part, self._written)
+        except OSError:
+            if first and self._owed:  # its record was written over
+                _leave_owed(self._fd, part, list(self._owed))
+            raise
+        self._promised |= promised
+        if self._intent is None:
+            self._intent = part
+        else:
+            self._intent.add(part)
+
+    def rename(self, pairs: Sequence[tuple[str, str]], *, durable: bool = True) -> None:
+        """Record and do renames of files or directories whose sources exist."""
+        if not pairs:
+            return
+        self.intend(renames=pairs)
+        if not durable:
+            for old, new in pairs:
+                os.rename(old, new)
+            return
+        for old, new in pairs:
+            os.rename(old, new)
+            self.durable[os.path.dirname(new)] = None
+        for old, _ in pairs:
+            self.durable.setdefault(os.path.dirname(old))
+
+    def rename_those_there(self, pairs: Sequence[tuple[str, str]]) -> set[str]:
+        """The same for files that another tool may rename or remove in this moment; which of the targets came to be."""
+        self.intend(renames=pairs)
+        came: set[str] = set()
+        for old, new in pairs:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(old, new)
+                came.add(new)
+        self.durable |= dict.fromkeys(os.path.dirname(path) for pair in pairs for path in reversed(pair))
+        return came
+
+    # End
+
+    def undo(self) -> None:
+        """Names are as they were before, and so are sidecars; those that cannot be written now the next holder writes."""
+        if self._intent is not None:
+            roll_back(self._intent)
+        if self._intent is not None or self._written_early:
+            owed = rewritten(self.store, self.connection, self._owed | self._written_early)
+            intent = self._intent or Intent(self.account.serial, self.store.shared.boot_id)
+            _leave_owed(self._fd, intent, owed, self._written)
+
+    def open_durable(self, opened: list[int]) -> None:
+        """Descriptors of what is to be fsynced after the COMMIT, while the names still lead there: once the lock is given back
+        others rename folders, and what has been committed must not fail by that, since it would be done again.
+
+        Where they are many (a comparison of a whole account) the first are fsynced now: what comes before the others stays so.
+        """
+        now = len(self.durable) - _MAX_OPENED
+        for place, path in enumerate(self.durable):
+            if place < now:
+                make_durable(path)
+            else:
+                opened.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+
+    def save_rows(self) -> None:
+        for folder_id, folder in self._dirty_folders.items():
+            write = write_counters if self._keys.get(folder_id) == folder.key else write_folder
+            write(self.connection, folder)
+        if self.account.values != self._account_before:
+            write_account(self.connection, self.account)
+
+    def write_sidecars(self) -> None:
+        """From the rows, before they are committed: what is promised can be kept then, or nothing has happened."""
+        for folder_id in list(self._promised):
+            self._owed[folder_id] = None
+            try:
+                rewrite_sidecar(self.store, self.connection, folder_id)
+            except PermissionError:
+                if not self.is_comparison or folder_id == ACCOUNT:
+                    raise
+                del self._promised[folder_id]
+
+    def settle(self) -> None:
+        """After the COMMIT, still under the lock."""
+        if self._intent is not None:
+            roll_forward(self._intent)
+            owed = [folder_id for folder_id in self._owed if folder_id not in self._promised]
+            _leave_owed(self._fd, self._intent, owed, self._written)

@@ -1,0 +1,205 @@
+"""`.expunged/`: what can be brought back, and how it is.
+
+An expunged message comes back under a new UID, since clients have been told that the old one vanished. A deleted folder comes
+back as it was.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, select, update
+
+from mic_mail.storage.changes import seen
+from mic_mail.storage.changes.folders import canonical_name
+from mic_mail.storage.changes.publish import insert_message
+from mic_mail.storage.changes.quota import recount_folder
+from mic_mail.storage.changes.transaction import Write, writing
+from mic_mail.storage.errors import FolderExists, NoSuchFolder
+from mic_mail.storage.index import schema
+from mic_mail.storage.index.connection import Statement, among, translated, uid_list
+from mic_mail.storage.index.rows import FolderRow, read_all_folders
+from mic_mail.storage.maildir.folder_names import encode_directory
+from mic_mail.storage.maildir.maildir import format_name, locate, parse_name
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import DELETED, SEEN, Tombstone
+
+_T = schema.tombstone.c
+_E = schema.email.c
+_F = schema.folder.c
+_SELECT_KEPT = Statement(
+    select(_F.name, _T.uid, _T.size, _T.flags, _T.expunged_us, _E.email_id, _E.envelope, _T.folder_id, _T.email_pk, _T.name)
+    .join_from(schema.tombstone, schema.email, (_E.account_id == _T.account_id) & (_E.email_pk == _T.email_pk))
+    .join(schema.folder, (_F.account_id == _T.account_id) & (_F.folder_id == _T.folder_id))
+    .where(_T.account_id == bindparam("account"), _T.name.is_not(None), _T.expunged_us >= bindparam("since"))
+    .order_by(_T.folder_id, _T.uid)
+)
+_FORGET = Statement(
+    update(schema.tombstone)
+    .where(_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"), _T.uid == bindparam("at"))
+    .values(email_pk=None, name=None, moved_folder_id=bindparam("to_folder"), moved_uid=bindparam("to_uid"))
+)
+
+
+_FATES = Statement(
+    select(_T.uid, _T.expunged_us, _T.name, _T.moved_folder_id, _T.moved_uid).where(
+        _T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"), among(_T.uid)
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grave:
+    """A row of `_SELECT_KEPT`."""
+
+    folder: str
+    uid: int
+    size: int
+    flags: int
+    expunged_us: int
+    email_id: str
+    envelope: bytes
+    folder_id: int
+    email_pk: int
+    name: str
+
+
+def tombstones(store: Store, folder_id: int | None) -> list[Tombstone]:
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        rows = _SELECT_KEPT.on(connection, account=store.account_id, since=0).fetchall()
+    return [
+        Tombstone(row.folder, row.uid, row.size, row.flags, row.expunged_us, row.email_id, row.envelope)
+        for row in (_Grave(*row) for row in rows)
+        if folder_id is None or row.folder_id == folder_id
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What the index knows of a message that left its folder."""
+
+    gone_at_us: int
+    folder: str
+    uid: int
+    """Where it was last."""
+    can_come_back: bool
+    """It was expunged, by itself or with its folder, and is kept still. Else it is past keeping, or its file was taken away by
+    another tool, or it was moved to where it is now."""
+
+
+def fates(store: Store, mailbox_id: str, uids: Iterable[int]) -> dict[int, Fate]:
+    """Of these UIDs those that are gone from the folder that has this id, a deleted one too, after all their moves.
+
+    What is past history, or was in a folder that is, is not among them.
+    """
+    store.ready()
+    wanted = list(uids)
+    with translated("reading the index"), store.index.snapshot() as connection:
+        folders = {row.folder_id: row for row in read_all_folders(connection, store.account_id)}
+        folder = next((row for row in folders.values() if row.mailbox_id == mailbox_id), None)
+        if folder is None:
+            return {}
+        here = {"account": store.account_id, "folder": folder.folder_id}
+        rows = {row[0]: row for row in _FATES.on(connection, **here, uids=uid_list(wanted))}
+        found = {uid: _fate(store, connection, folders, (folder, uid), rows.get(uid)) for uid in wanted}
+    return {uid: fate for uid, fate in found.items() if fate is not None}
+
+
+def _fate(
+    store: Store,
+    connection: sqlite3.Connection,
+    folders: Mapping[int, FolderRow],
+    at: tuple[FolderRow, int],
+    row: tuple[int, int, str | None, int | None, int | None] | None,
+) -> Fate | None:
+    fate: Fate | None = None
+    while row is not None:
+        _, gone_at_us, name, moved_folder_id, moved_uid = row
+        fate = Fate(gone_at_us, at[0].name, at[1], can_come_back=name is not None)
+        moved_to = folders.get(moved_folder_id or 0)
+        if moved_to is None:
+            return fate
+        at = moved_to, moved_uid or 0
+        here = {"account": store.account_id, "folder": at[0].folder_id}
+        row = _FATES.on(connection, **here, uids=uid_list([at[1]])).fetchone()
+    deleted_at_us = at[0].deleted_at_us  # there it lies still, unless it is deleted as a whole
+    return fate if deleted_at_us is None else Fate(deleted_at_us, at[0].name, at[1], can_come_back=True)
+
+
+def undelete(store: Store, *, folder: str | None, since_us: int, uids: Iterable[int] | None) -> int:
+    """Messages expunged since then, of one folder or all, and folders deleted since then; how many messages came back."""
+    name = None if folder is None else canonical_name(store, folder)
+    wanted = None if uids is None else set(uids)
+    with writing(store) as write:
+        came = 0
+        if wanted is None:
+            came = sum(_revive(write, row) for row in _deleted_folders(write, name, since_us))
+        if name is not None and write.folder_named(name) is None:
+            raise NoSuchFolder(name)
+        return came + _exhume(write, name, since_us, wanted)
+
+
+def _deleted_folders(write: Write, name: str | None, since_us: int) -> list[FolderRow]:
+    """The newest deleted folder of each name that is free now."""
+    newest: dict[str, FolderRow] = {}
+    for row in read_all_folders(write.connection, write.store.account_id):
+        if row.deleted_at_us is not None and row.deleted_at_us >= since_us and name in (None, row.name):
+            newest[row.name] = max(newest.get(row.name, row), row, key=lambda row: row.deleted_at_us or 0)
+    return [row for row in newest.values() if write.folder_named(row.name) is None]
+
+
+def _revive(write: Write, row: FolderRow) -> int:
+    place = write.store.place
+    directory = encode_directory(row.name)
+    if not os.path.isdir(place.folder(row.directory)):
+        return 0
+    if os.path.lexists(place.folder(directory)):
+        raise FolderExists(row.name)
+    folder = write.any_folder(row.folder_id)
+    write.rename([(place.folder(folder.directory), place.folder(directory))])
+    folder.directory, folder.deleted_at_us, folder.modseq = directory, None, write.modseq
+    recount_folder(write, folder)  # the sweep may have begun to let go of it
+    write.save(folder)
+    write.account.messages += folder.messages
+    write.account.octets += folder.octets
+    return folder.messages
+
+
+def _exhume(write: Write, name: str | None, since_us: int, wanted: set[int] | None) -> int:
+    store = write.store
+    account = store.account_id
+    rows = [_Grave(*row) for row in _SELECT_KEPT.on(write.connection, account=account, since=since_us)]
+    rows = [row for row in rows if name in (None, row.folder) and (wanted is None or row.uid in wanted)]
+    present = locate(store.place.expunged, (row.name for row in rows))
+    risen: list[tuple[_Grave, FolderRow, int, str]] = []
+    for row in rows:
+        folder = write.any_folder(row.folder_id)
+        if folder.deleted_at_us is None and row.name in present:
+            write.touch(folder)
+            uid = write.take_uid(folder)
+            base = parse_name(row.name.removeprefix(f"{folder.mailbox_id}.")).base
+            risen.append((row, folder, uid, format_name(base, row.size, uid, row.flags & ~DELETED)))
+    write.rename(
+        [
+            (f"{store.place.expunged}/{present[row.name]}", f"{store.place.cur(folder.directory)}/{new_name}")
+            for row, folder, _, new_name in risen
+        ]
+    )
+    now_us = store.clock.steady_us()
+    for row, folder, uid, new_name in risen:
+        _FORGET.on(write.connection, account=account, folder=row.folder_id, at=row.uid, to_folder=row.folder_id, to_uid=uid)
+        insert_message(
+            write,
+            folder,
+            uid=uid,
+            flags=row.flags & ~DELETED,
+            size=row.size,
+            email_pk=row.email_pk,
+            name=new_name,
+            saved_us=now_us,
+        )
+        if row.flags & SEEN:
+            seen.bring(write, folder, [uid])
+    return len(risen)

@@ -1,0 +1,389 @@
+"""`search.sqlite`: the packed text of an account's messages beside its index, and the one place that opens it.
+
+    segment   some messages that were packed together: their keys, in the order of their places, and a value for each
+    zone      by segment and zone: the blob of words and the blob of flows (segment.py), each with its checksum
+
+A segment never changes: it is added, and later replaced by another, under a number that is never used again; so what was read
+once may be kept in memory, and a reader needs no lock. The file holds nothing that the messages do not: whoever finds it
+damaged, of another version or of another machine's octet order throws it away, and it is made again. Its transactions only
+write ready blobs (a segment of 1,000 messages: 4 ms), and never while the account's lock is held.
+
+A message is known by `key_of`: its base name and size, which its content keeps through COPY, MOVE, a rebuilt index, a restore.
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import sqlite3
+import sys
+import threading
+import zlib
+from array import array
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateTable
+
+from mic_mail.clock import Clock
+from mic_mail.mime.search_text import ZONES, Zone
+from mic_mail.storage.fulltext.segment import Packed
+from mic_mail.storage.index.connection import SQLITE_ERRORS, Index, Statement, is_damage
+
+VERSION = 3 if sys.byteorder == "little" else 4
+"""Of the text (what counts as words), of the values and of the blobs; another one is thrown away."""
+APPLICATION_ID = 0x6D6D6973
+"""SQLite's `application_id`: "mmis"."""
+BUSY_SECONDS = 0.25
+"""Who waits longer does without: a search reads the messages, an indexer comes again."""
+FREED_PAGES = 2_000
+"""Given back to the file system in one transaction: 8 MB."""
+
+metadata = MetaData()
+
+segment = Table(
+    "segment",
+    metadata,
+    Column("account_id", Integer, nullable=False),
+    Column("segment_id", BigInteger, nullable=False),
+    Column("dead_since_us", BigInteger),
+    Column("octets", BigInteger, nullable=False),
+    Column("checksum", BigInteger, nullable=False),
+    Column("messages", LargeBinary, nullable=False),
+    Column("values_checksum", BigInteger, nullable=False),
+    Column("values_blob", LargeBinary, nullable=False),  # last, as below
+    PrimaryKeyConstraint("account_id", "segment_id"),
+)
+zone = Table(
+    "zone",
+    metadata,
+    Column("account_id", Integer, nullable=False),
+    Column("segment_id", BigInteger, nullable=False),
+    Column("zone", Integer, nullable=False),
+    Column("words_checksum", BigInteger, nullable=False),
+    Column("flow_checksum", BigInteger, nullable=False),
+    Column("words", LargeBinary, nullable=False),
+    Column("flow", LargeBinary, nullable=False),  # last: whoever reads the words never touches its pages
+    PrimaryKeyConstraint("account_id", "segment_id", "zone"),
+)
+_S, _Z = segment.c, zone.c
+_THIS = (_S.account_id == bindparam("account"), _S.segment_id == bindparam("at"))
+_THIS_ZONE = (_Z.account_id == bindparam("account"), _Z.segment_id == bindparam("at"))
+_LIVE = Statement(select(_S.segment_id, _S.octets, _S.dead_since_us).where(_S.account_id == bindparam("account")))
+_KEYS = Statement(select(_S.checksum, _S.messages).where(*_THIS))
+_VALUES = Statement(select(_S.values_checksum, _S.values_blob).where(*_THIS))
+_WORDS = Statement(select(_Z.words_checksum, _Z.words).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
+_FLOW = Statement(select(_Z.flow_checksum, _Z.flow).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
+_ADD = Statement(insert(segment), [column.name for column in _S])
+_ADD_ZONE = Statement(insert(zone), [column.name for column in _Z])
+_DROP = Statement(delete(segment).where(*_THIS))
+_DROP_ZONES = Statement(delete(zone).where(*_THIS_ZONE))
+_MARK_DEAD = Statement(update(segment).where(*_THIS).values(dead_since_us=bindparam("since")))
+
+
+class Damaged(Exception):
+    """The file does not hold what was written to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A segment that is there."""
+
+    segment_id: int
+    octets: int
+    dead_since_us: int | None
+    """When it was first seen to hold a message that is gone."""
+
+
+def key_of(email_id: str, size: int) -> int:
+    """By what a message is known here: 60 bits of its EMAILID, mixed with its size. Among a million messages of one account two
+    are the same with a probability of 4 in ten million."""
+    return int(email_id[1:16], 16) ^ size
+
+
+class SearchFile:
+    """One account's file in one process; safe from several threads. Nothing is opened before it is needed."""
+
+    def __init__(self, path: str, account_id: int, clock: Clock) -> None:
+        self._path = path
+        self._account_id = account_id
+        # Never synced: each fsync would be one more that deliveries wait for, and what a power loss leaves is found damaged.
+        self._index = Index(path, synchronous="off", clock=clock, busy_seconds=BUSY_SECONDS)
+        self._writing = threading.Lock()
+        self._identity: int | None = None
+        """The inode that our readers are on: somebody else may have thrown the file away."""
+        self._written: int | None = None
+        """The inode that our writer is on."""
+        self._suspect: int | None = None
+        """The inode of the file that was found damaged."""
+
+    @property
+    def identity(self) -> int:
+        """The inode of the file that lies there; 0 if none does."""
+        return self._index.identity() or 0
+
+    def live(self) -> list[Live]:
+        """The segments, as of now; none where there is no file."""
+        with self._reading() as connection:
+            rows = _LIVE.on(connection, account=self._account_id).fetchall() if connection is not None else []
+        return [Live(*row) for row in rows]
+
+    def keys(self, segment_id: int) -> "array[int]":
+        """The messages of a segment; `KeyError` if it is gone, as with all that follow."""
+        keys = array("q")
+        keys.frombytes(self._blob(_KEYS, at=segment_id))
+        return keys
+
+    def words(self, segment_id: int, zone: Zone) -> bytes:
+        return self._blob(_WORDS, at=segment_id, place=ZONES.index(zone))
+
+    def flow(self, segment_id: int, zone: Zone) -> bytes:
+        return self._blob(_FLOW, at=segment_id, place=ZONES.index(zone))
+
+    def values(self, segment_id: int) -> bytes:
+        """For `segment.unpack_values`."""
+        return self._blob(_VALUES, at=segment_id)
+
+    def packed(self, segment_id: int, documents: int) -> Packed:
+        """The whole segment."""
+        zones = {zone: (self.words(segment_id, zone), self.flow(segment_id, zone)) for zone in ZONES}
+        return Packed(documents, zones, self.values(segment_id))
+
+    def _blob(self, statement: Statement, **at: int) -> bytes:
+        with self._reading() as connection:
+            row = None if connection is None else statement.on(connection, account=self._account_id, **at).fetchone()
+            if (
+                row is None
+                and connection is not None
+                and _KEYS.on(connection, account=self._account_id, at=at["at"]).fetchone()
+            ):
+                raise self._damaged(f"segment {at['at']} lacks a part")  # segments come and go as a whole
+        if row is None:
+            raise KeyError(at["at"])
+        checksum, blob = row
+        if zlib.crc32(blob) != checksum:
+            raise self._damaged(f"segment {at['at']}")
+        return bytes(blob)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        """A connection to the file that lies there now; None if there is none. `Damaged` if it is not what it should be."""
+        if self._follow() is None:
+            yield None
+            return
+        try:
+            with self._index.reading() as connection:
+                yield connection
+        except SQLITE_ERRORS as error:
+            if is_damage(error) or "no such" in str(error):
+                raise self._damaged(error) from error
+            raise
+
+    def _damaged(self, what: object) -> Damaged:
+        self._suspect = self._index.identity()
+        return Damaged(f"{self._path}: {what}")
+
+    def _follow(self) -> int | None:
+        """Let go of a file that has been thrown away; the inode of the one that is there."""
+        identity = self._index.identity()
+        if identity != self._identity:
+            self._index.close_readers()
+            if identity is not None:
+                self._check()
+            self._identity = identity
+        return identity
+
+    def _check(self) -> None:
+        """Once for each file: whether it is of this version."""
+        try:
+            with self._index.reading() as connection:
+                told = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+        except SQLITE_ERRORS as error:
+            if is_damage(error):
+                raise self._damaged(error) from error
+            raise
+        if told != [APPLICATION_ID, VERSION]:
+            raise self._damaged(f"version {told[1]}")
+
+    # Writing
+
+    def add(
+        self,
+        packed: Packed | None,
+        keys: Collection[int],
+        *,
+        known: Collection[int],
+        instead_of: Collection[int] = (),
+    ) -> bool:
+        """Put a segment into the file, and take those out that it replaces.
+
+        False, and nothing has happened, unless the file's segments are just those in `known`: another process was faster.
+        """
+        rows = [] if packed is None else _rows(packed)
+        octets = 0 if packed is None else packed.octets
+        values = b"" if packed is None else packed.values
+        messages = array("q", keys).tobytes()
+        at = {"account_id": self._account_id, "segment_id": secrets.randbits(62)}
+        with self._transaction() as connection:
+            live = {row[0] for row in _LIVE.on(connection, account=self._account_id)}
+            if live != set(known):
+                return False
+            for old in instead_of:
+                _DROP.on(connection, account=self._account_id, at=old)
+                _DROP_ZONES.on(connection, account=self._account_id, at=old)
+            if rows:
+                row = {"checksum": zlib.crc32(messages), "messages": messages}
+                row |= {"values_checksum": zlib.crc32(values), "values_blob": values}
+                _ADD.on(connection, **at, dead_since_us=None, octets=octets, **row)
+                _ADD_ZONE.on_each(connection, (at | row for row in rows))
+            return True
+
+    def mark_dead(self, since: Mapping[int, int | None]) -> None:
+        """Note since when segments hold messages that are gone."""
+        with self._transaction() as connection:
+            for segment_id, instant in since.items():
+                _MARK_DEAD.on(connection, account=self._account_id, at=segment_id, since=instant)
+
+    def tidy(self) -> None:
+        """Give what was freed back to the file system, and move the log into the file, as far as nobody is in the way."""
+        if self._follow() is None:
+            return
+        with self._writing:
+            connection = self._writer()
+            connection.execute(f"PRAGMA incremental_vacuum({FREED_PAGES})").fetchall()
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._writing:
+            connection = self._writer()
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                finally:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+            except SQLITE_ERRORS as error:
+                if is_damage(error) or "no such" in str(error):
+                    raise self._damaged(error) from error
+                raise
+
+    def _writer(self) -> sqlite3.Connection:
+        """The writer, on a file that is made if there is none."""
+        if self._follow() is None:
+            self._make()
+        if self._identity != self._written:
+            self._index.close_writer()
+            self._written = self._identity
+        return self._index.writer()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else makes the file or throws it away."""
+        folder = os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+    def _make(self) -> None:
+        """Beside its place, then put there whole: nobody ever sees half of it."""
+        with self._alone():
+            if self._index.identity() is None:
+                making = f"{self._path}.new"
+                _remove(making)
+                _remove(self._path)  # a log without its file, left by who was killed while throwing it away
+                _fill(making)
+                os.rename(making, self._path)
+        self._identity = self._index.identity()
+
+    def discard(self) -> None:
+        """Throw away the file that was found damaged. Who has it open goes on with what nobody else sees, until its next
+        question; if somebody else was faster, what lies there now stays."""
+        with self._writing, self._alone():
+            self._index.close_writer()
+            self._index.close_readers()
+            if self._index.identity() == self._suspect:
+                _remove(self._path)
+            self._identity = self._written = None
+
+    def damage(self) -> list[str]:
+        """What is wrong with the file, looking at every octet."""
+        try:
+            if self._follow() is None:
+                return []
+            if told := self._index.damage():
+                raise self._damaged("; ".join(told))
+            for each in self.live():
+                with contextlib.suppress(KeyError):  # packed anew meanwhile
+                    self.packed(each.segment_id, len(self.keys(each.segment_id)))
+        except Damaged as error:
+            return [str(error)]
+        return []
+
+    def rest(self, before: float) -> None:
+        """Close what nobody has used since."""
+        self._index.rest_readers(before)
+        if self._index.writer_rests(before) and self._writing.acquire(blocking=False):
+            try:
+                self._index.close_writer()
+            finally:
+                self._writing.release()
+
+    def close(self) -> None:
+        with self._writing:
+            self._index.close_writer()
+        self._index.close_readers()
+
+
+def _fill(path: str) -> None:
+    """The empty tables."""
+    dialect = sqlite.dialect()
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        for table in metadata.sorted_tables:
+            connection.execute(str(CreateTable(table).compile(dialect=dialect)))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    finally:
+        connection.close()
+
+
+def _remove(path: str) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path + suffix)
+
+
+def _rows(packed: Packed) -> list[dict[str, object]]:
+    """By zone, with the checksums."""
+    return [
+        {
+            "zone": place,
+            "words_checksum": zlib.crc32(packed.zones[name][0]),
+            "flow_checksum": zlib.crc32(packed.zones[name][1]),
+            "words": packed.zones[name][0],
+            "flow": packed.zones[name][1],
+        }
+        for place, name in enumerate(ZONES)
+    ]

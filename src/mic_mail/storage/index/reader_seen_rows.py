@@ -1,0 +1,336 @@
+"""Who has a \\Seen of their own in an account, and what each has seen: the rows, and what they make of a folder's.
+
+In: a connection in a transaction or snapshot. Out: a `Reader`, or None where the common state is what the person sees; rows of
+a folder as that reader sees them. How these rows come and go, and why: seen.py.
+"""
+
+import json
+import sqlite3
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import and_, bindparam, delete, func, literal_column, select
+from sqlalchemy.dialects.sqlite import Insert, insert
+
+from mic_mail.storage.index import schema
+from mic_mail.storage.index.connection import Statement, among, uid_list
+from mic_mail.storage.types import SEEN, FolderInfo, FolderView, Row
+
+State = tuple[int, int]
+"""Whether it is seen, and the MODSEQ under which it became so; no state is the same as `NEVER`."""
+NEVER: State = (0, 0)
+
+_A = schema.account.c
+_R = schema.reader.c
+_S = schema.seen.c
+_M = schema.message.c
+_U = schema.seen_unwritten.c
+_L = schema.seen_tally.c
+_OF_READER = (_S.account_id == bindparam("account"), _S.reader_id == bindparam("reader"))
+_HERE = (*_OF_READER, _S.folder_id == bindparam("folder"))
+_ALL_READERS = select(_R.reader_id).where(_R.account_id == bindparam("account"))
+_OF_ALL = (_S.account_id == bindparam("account"), _S.reader_id.in_(_ALL_READERS), _S.folder_id == bindparam("folder"))
+
+_FIND = Statement(
+    select(_A.seen_each, _R.reader_id, _R.person, _R.begun_modseq)
+    .select_from(
+        schema.account.outerjoin(schema.reader, and_(_R.account_id == _A.account_id, _R.person == bindparam("person")))
+    )
+    .where(_A.account_id == bindparam("account"))
+)
+_READERS = Statement(
+    select(_R.reader_id, _R.person, _R.begun_modseq).where(_R.account_id == bindparam("account")).order_by(_R.person)
+)
+_STATES_AMONG = Statement(select(_S.uid, _S.seen, _S.modseq).where(*_HERE, among(_S.uid)))
+_STATES_SINCE = Statement(select(_S.uid, _S.seen, _S.modseq).where(*_HERE, _S.modseq > bindparam("since")))
+_SEEN_UIDS = Statement(select(func.json_group_array(_S.uid)).where(*_HERE, _S.seen == literal_column("1")))
+"""As JSON: a third of the time that rows take (reader.py)."""
+_TALLIES = Statement(
+    select(_L.folder_id, _L.seen, _L.modseq).where(_L.account_id == bindparam("account"), _L.reader_id == bindparam("reader"))
+)
+_TALLY_HERE = Statement(
+    select(_L.seen, _L.modseq).where(
+        _L.account_id == bindparam("account"), _L.reader_id == bindparam("reader"), _L.folder_id == bindparam("folder")
+    )
+)
+_DROP_TALLIES = Statement(
+    delete(schema.seen_tally).where(_L.account_id == bindparam("account"), _L.reader_id == bindparam("reader"))
+)
+_DROP_TALLIES_IN_FOLDER = Statement(
+    delete(schema.seen_tally).where(
+        _L.account_id == bindparam("account"), _L.reader_id.in_(_ALL_READERS), _L.folder_id == bindparam("folder")
+    )
+)
+_ALL_TALLIES = Statement(select(_L.reader_id, _L.folder_id, _L.seen, _L.modseq).where(_L.account_id == bindparam("account")))
+_COUNTED = Statement(
+    select(_S.reader_id, _S.folder_id, func.sum(_S.seen), func.max(_S.modseq))
+    .where(_S.account_id == bindparam("account"))
+    .group_by(_S.reader_id, _S.folder_id)
+)
+_SET_TALLY = Statement(insert(schema.seen_tally).prefix_with("OR REPLACE"), [column.name for column in schema.seen_tally.c])
+_ADD_READER = Statement(insert(schema.reader), [column.name for column in schema.reader.c])
+_COLUMNS = [column.name for column in schema.seen.c]
+_KEY = ["account_id", "reader_id", "folder_id", "uid"]
+
+
+def _or_changed(statement: Insert) -> Insert:
+    """No OR REPLACE: see the triggers in schema.py."""
+    new = statement.excluded
+    return statement.on_conflict_do_update(index_elements=_KEY, set_={"seen": new.seen, "modseq": new.modseq})
+
+
+_SET = Statement(_or_changed(insert(schema.seen)), _COLUMNS)
+_TAKE_COMMON = Statement(
+    insert(schema.seen).from_select(
+        _COLUMNS,
+        select(_M.account_id, bindparam("reader"), _M.folder_id, _M.uid, literal_column("1"), literal_column("0")).where(
+            _M.account_id == bindparam("account"), _M.flags.op("&")(literal_column(str(SEEN))) != 0
+        ),
+    )
+)
+_SET_THOSE_THERE = Statement(
+    _or_changed(
+        insert(schema.seen).from_select(
+            _COLUMNS,
+            select(_M.account_id, bindparam("reader"), _M.folder_id, _M.uid, literal_column("1"), literal_column("0")).where(
+                _M.account_id == bindparam("account"),
+                _M.folder_id == bindparam("folder"),
+                _M.uid.between(bindparam("low"), bindparam("high")),
+            ),
+        )
+    )
+)
+_CARRY = Statement(
+    insert(schema.seen).from_select(
+        _COLUMNS,
+        select(_S.account_id, _S.reader_id, bindparam("target"), bindparam("new"), _S.seen, literal_column("0")).where(
+            *_OF_ALL, _S.uid == bindparam("old"), _S.seen == literal_column("1")
+        ),
+    )
+)
+_DROP_AMONG = Statement(delete(schema.seen).where(*_OF_ALL, among(_S.uid)))
+_DROP_IN_FOLDER = Statement(delete(schema.seen).where(*_OF_ALL))
+_DROP_HERE = Statement(delete(schema.seen).where(*_HERE))
+_DROP_OF_READER = Statement(delete(schema.seen).where(*_OF_READER))
+_DROP_READER = Statement(
+    delete(schema.reader).where(_R.account_id == bindparam("account"), _R.reader_id == bindparam("reader"))
+)
+_OWE = Statement(insert(schema.seen_unwritten).prefix_with("OR IGNORE"), ("account_id", "folder_id", "reader_id"))
+_OWED = Statement(select(_U.folder_id, _U.reader_id).where(_U.account_id == bindparam("account")).limit(bindparam("most")))
+_PAID = Statement(
+    delete(schema.seen_unwritten).where(
+        _U.account_id == bindparam("account"), _U.folder_id == bindparam("folder"), _U.reader_id == bindparam("reader")
+    )
+)
+_PAID_OF_READER = Statement(
+    delete(schema.seen_unwritten).where(_U.account_id == bindparam("account"), _U.reader_id == bindparam("reader"))
+)
+_PAID_IN_FOLDER = Statement(
+    delete(schema.seen_unwritten).where(_U.account_id == bindparam("account"), _U.folder_id == bindparam("folder"))
+)
+_STRAY = Statement(
+    select(_S.folder_id, _S.uid)
+    .select_from(
+        schema.seen.outerjoin(
+            schema.message,
+            and_(_M.account_id == _S.account_id, _M.folder_id == _S.folder_id, _M.uid == _S.uid),
+        )
+    )
+    .where(_S.account_id == bindparam("account"), _M.uid.is_(None))
+    .distinct()
+    .order_by(_S.folder_id, _S.uid)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A person with a \\Seen of their own in one account."""
+
+    account_id: int
+    reader_id: int
+    person: str
+    """The address with which the person signs in; of the mailbox's own sign-in its address."""
+    begun_modseq: int
+    """No message is older for this reader: what a mail program remembers from before counts for nothing (RFC 7162 §3.1)."""
+
+
+def find(connection: sqlite3.Connection, account_id: int, person: str | None) -> Reader | None:
+    """The reader, None where the common state is what the person sees."""
+    row = None if person is None else _FIND.on(connection, account=account_id, person=person).fetchone()
+    return None if row is None or not row[0] or row[1] is None else Reader(account_id, *row[1:])
+
+
+def has_to_begin(connection: sqlite3.Connection, account_id: int, person: str) -> bool:
+    """Whether each has their own here, and this person has none yet."""
+    row = _FIND.on(connection, account=account_id, person=person).fetchone()
+    return row is not None and bool(row[0]) and row[1] is None
+
+
+def all_readers(connection: sqlite3.Connection, account_id: int) -> list[Reader]:
+    """By address."""
+    return [Reader(account_id, *row) for row in _READERS.on(connection, account=account_id)]
+
+
+# What a reader sees
+
+
+def states(connection: sqlite3.Connection, reader: Reader, folder_id: int, uids: Iterable[int]) -> dict[int, State]:
+    """By UID, of these messages; those that are not there were never seen."""
+    here = {"account": reader.account_id, "reader": reader.reader_id, "folder": folder_id}
+    rows = _STATES_AMONG.on(connection, **here, uids=uid_list(uids))
+    return {uid: (seen, modseq) for uid, seen, modseq in rows}
+
+
+def states_since(connection: sqlite3.Connection, reader: Reader, folder_id: int, since: int) -> dict[int, State]:
+    """Those that the reader has changed after a MODSEQ."""
+    rows = _STATES_SINCE.on(connection, account=reader.account_id, reader=reader.reader_id, folder=folder_id, since=since)
+    return {uid: (seen, modseq) for uid, seen, modseq in rows}
+
+
+def seen_uids(connection: sqlite3.Connection, reader: Reader, folder_id: int) -> list[int]:
+    """Ascending."""
+    here = {"account": reader.account_id, "reader": reader.reader_id, "folder": folder_id}
+    (uids,) = _SEEN_UIDS.on(connection, **here).fetchone()
+    return sorted(json.loads(uids))
+
+
+def as_seen(rows: Iterable[Row], known: Mapping[int, State], reader: Reader) -> list[Row]:
+    """Rows of the index as the reader sees them."""
+    begun = reader.begun_modseq
+    found: list[Row] = []
+    for uid, flags, modseq, size in rows:
+        seen, own_modseq = known.get(uid, NEVER)
+        found.append((uid, (flags & ~SEEN) | SEEN * seen, max(modseq, own_modseq, begun), size))
+    return found
+
+
+def view_as_seen(connection: sqlite3.Connection, reader: Reader, common: FolderView) -> FolderView:
+    """All of a folder as the reader sees it."""
+    here = {"account": reader.account_id, "reader": reader.reader_id, "folder": common.info.folder_id}
+    seen = set(seen_uids(connection, reader, common.info.folder_id))
+    flags = array(
+        "Q", [bits | SEEN if uid in seen else bits & ~SEEN for uid, bits in zip(common.uids, common.flags, strict=True)]
+    )
+    modseqs = array("Q", [max(modseq, reader.begun_modseq) for modseq in common.modseqs])
+    for uid, _, modseq in _STATES_SINCE.on(connection, **here, since=reader.begun_modseq):
+        at = bisect_left(common.uids, uid)
+        modseqs[at] = max(modseqs[at], modseq)
+    return FolderView(common.info, common.uids, flags, modseqs, common.sizes)
+
+
+def info_as_seen(connection: sqlite3.Connection, reader: Reader, info: FolderInfo) -> FolderInfo:
+    """A folder as the reader sees it."""
+    row = _TALLY_HERE.on(connection, account=reader.account_id, reader=reader.reader_id, folder=info.folder_id).fetchone()
+    return with_tally(info, row, reader)
+
+
+def tallies(connection: sqlite3.Connection, reader: Reader) -> dict[int, State]:
+    """How many messages of each folder the reader has seen, and the MODSEQ of the last change; folders without are left out."""
+    rows = _TALLIES.on(connection, account=reader.account_id, reader=reader.reader_id)
+    return {folder_id: (seen, modseq) for folder_id, seen, modseq in rows}
+
+
+def with_tally(info: FolderInfo, tally: State | None, reader: Reader) -> FolderInfo:
+    """The same with what `tallies` gave for it."""
+    seen, modseq = tally or NEVER
+    highest = max(info.highest_modseq, modseq, reader.begun_modseq)
+    return info._replace(unseen=info.messages - seen, highest_modseq=highest, own_seen=True)
+
+
+# Changes
+
+
+def add_reader(connection: sqlite3.Connection, account_id: int, person: str, begun_modseq: int) -> Reader:
+    """One who has seen what the common state says."""
+    highest = max((reader.reader_id for reader in all_readers(connection, account_id)), default=0)
+    reader = Reader(account_id, highest + 1, person, begun_modseq)
+    _ADD_READER.on(connection, account_id=account_id, reader_id=reader.reader_id, person=person, begun_modseq=begun_modseq)
+    _TAKE_COMMON.on(connection, account=reader.account_id, reader=reader.reader_id)
+    return reader
+
+
+def drop_reader(connection: sqlite3.Connection, reader: Reader) -> None:
+    for statement in (_DROP_OF_READER, _DROP_TALLIES, _PAID_OF_READER, _DROP_READER):
+        statement.on(connection, account=reader.account_id, reader=reader.reader_id)
+
+
+def set_states(
+    connection: sqlite3.Connection,
+    readers: Iterable[Reader],
+    folder_id: int,
+    changes: Collection[tuple[int, int]],
+    modseq: int,
+) -> None:
+    """(uid, seen) of these readers, and that their sidecars lag behind."""
+    if not changes:
+        return
+    for reader in readers:
+        here = {"account_id": reader.account_id, "reader_id": reader.reader_id, "folder_id": folder_id}
+        _SET.on_each(connection, ({**here, "uid": uid, "seen": seen, "modseq": modseq} for uid, seen in changes))
+        _OWE.on(connection, **here)
+
+
+def take_ranges(connection: sqlite3.Connection, reader: Reader, folder_id: int, seen: Iterable[tuple[int, int]]) -> None:
+    """Exactly the messages of the folder that lie in these ranges of UIDs are seen."""
+    here = {"account": reader.account_id, "reader": reader.reader_id, "folder": folder_id}
+    _DROP_HERE.on(connection, **here)
+    _SET_THOSE_THERE.on_each(connection, ({**here, "low": low, "high": high} for low, high in seen))
+
+
+def carry(
+    connection: sqlite3.Connection, account_id: int, folder_id: int, target_id: int, pairs: Iterable[tuple[int, int]]
+) -> None:
+    """Who has seen a message (old UID) has seen its copy in the target (new UID)."""
+    here = {"account": account_id, "folder": folder_id, "target": target_id}
+    _CARRY.on_each(connection, ({**here, "old": old, "new": new} for old, new in pairs))
+    owe(connection, account_id, target_id)
+
+
+def drop_states(connection: sqlite3.Connection, account_id: int, folder_id: int, uids: Iterable[int] | None) -> None:
+    """Of messages that are gone, or (None) of a folder that is."""
+    if uids is None:
+        _DROP_IN_FOLDER.on(connection, account=account_id, folder=folder_id)
+        _DROP_TALLIES_IN_FOLDER.on(connection, account=account_id, folder=folder_id)
+        _PAID_IN_FOLDER.on(connection, account=account_id, folder=folder_id)
+    else:
+        _DROP_AMONG.on(connection, account=account_id, folder=folder_id, uids=uid_list(uids))
+
+
+def stray(connection: sqlite3.Connection, account_id: int) -> list[tuple[int, int]]:
+    """(folder, uid) of states without a message."""
+    return _STRAY.on(connection, account=account_id).fetchall()
+
+
+def put_right(connection: sqlite3.Connection, account_id: int, *, check: bool) -> int:
+    """How many tallies differ from a recount; they are right afterwards unless `check`."""
+    counted = {(reader, folder): (seen, at) for reader, folder, seen, at in _COUNTED.on(connection, account=account_id)}
+    known = {(reader, folder): (seen, at) for reader, folder, seen, at in _ALL_TALLIES.on(connection, account=account_id)}
+    wrong = 0
+    for key in counted.keys() | known.keys():
+        (seen, newest), (told, told_at) = counted.get(key, NEVER), known.get(key, NEVER)
+        if seen != told or newest > told_at:
+            wrong += 1
+            if not check:
+                numbers = {"account_id": account_id, "reader_id": key[0], "folder_id": key[1]}
+                _SET_TALLY.on(connection, **numbers, seen=seen, modseq=max(newest, told_at))
+    return wrong
+
+
+# Sidecars that lag behind
+
+
+def owe(connection: sqlite3.Connection, account_id: int, folder_id: int, readers: Iterable[Reader] | None = None) -> None:
+    """The sidecars of these readers, or of all, have to be written anew."""
+    for reader in all_readers(connection, account_id) if readers is None else readers:
+        _OWE.on(connection, account_id=account_id, folder_id=folder_id, reader_id=reader.reader_id)
+
+
+def owed(connection: sqlite3.Connection, account_id: int, most: int) -> list[tuple[int, int]]:
+    """(folder, reader) of sidecars that lag behind."""
+    return _OWED.on(connection, account=account_id, most=most).fetchall()
+
+
+def paid(connection: sqlite3.Connection, account_id: int, folder_id: int, reader_id: int) -> None:
+    _PAID.on(connection, account=account_id, folder=folder_id, reader=reader_id)

@@ -1,0 +1,212 @@
+"""Rows of the index as values, and the statements that several rooms of the store share."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, update
+
+from mic_mail.storage.index import schema
+from mic_mail.storage.index.connection import RowStatement, Statement
+from mic_mail.storage.types import DELETED, SEEN, FolderInfo
+
+
+@lru_cache(maxsize=512)
+def _names(keywords: str) -> tuple[str, ...]:
+    return tuple(json.loads(keywords))
+
+
+@dataclass(slots=True)
+class AccountRow:
+    """The account's counters; changed only inside a critical section."""
+
+    account_id: int
+    serial: int
+    modseq: int
+    modseq_mark: int
+    uidvalidity_next: int
+    folder_next: int
+    email_next: int
+    octets: int
+    messages: int
+    boot_id: str
+    metadata: str | None = None
+    """Annotations as `annotations.pack` writes them."""
+    seen_each: int = 0
+    """1: every reader has a \\Seen of their own (seen.py); the flag in `message` is then the common state beside."""
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """All of it, to see whether anything has changed."""
+        values: tuple[Any, ...] = _ACCOUNT_VALUES(self)
+        return values
+
+
+@dataclass(slots=True)
+class FolderRow:
+    """One folder; `directory` is below `Maildir/`, also when the folder lies in `.expunged/`."""
+
+    account_id: int
+    folder_id: int
+    name: str
+    directory: str
+    mailbox_id: str
+    uidvalidity: int
+    uidnext: int
+    uidnext_mark: int
+    highest_modseq: int
+    modseq: int
+    created_modseq: int
+    expunge_floor: int
+    messages: int
+    unseen: int
+    deleted: int
+    octets: int
+    deleted_octets: int
+    recent_from: int
+    special_use: str | None
+    keywords: str
+    new_mtime_ns: int
+    deleted_at_us: int | None
+    metadata: str | None = None
+    """Annotations as `annotations.pack` writes them."""
+
+    @property
+    def key(self) -> tuple[str, int | None, str | None]:
+        """What is seldom changed and dear to write (`_KEYED_FIELDS`)."""
+        return self.name, self.deleted_at_us, self.metadata
+
+    def count(self, flags: int, size: int, times: int = 1) -> None:
+        """Take a message with these flags into the counters, or out of them (`times` -1)."""
+        self.messages += times
+        self.octets += times * size
+        if not flags & SEEN:
+            self.unseen += times
+        if flags & DELETED:
+            self.deleted += times
+            self.deleted_octets += times * size
+
+    def keyword_names(self) -> tuple[str, ...]:
+        return _names(self.keywords)
+
+    def set_keywords(self, names: Sequence[str]) -> None:
+        self.keywords = json.dumps(list(names), ensure_ascii=False)
+
+    def info(self, *, subscribed: bool, has_children: bool) -> FolderInfo:
+        return FolderInfo(
+            folder_id=self.folder_id,
+            name=self.name,
+            uidvalidity=self.uidvalidity,
+            uidnext=self.uidnext,
+            highest_modseq=self.highest_modseq,
+            expunge_floor=self.expunge_floor,
+            mailbox_id=self.mailbox_id,
+            special_use=self.special_use,
+            subscribed=subscribed,
+            keywords=self.keyword_names(),
+            recent_from=self.recent_from,
+            messages=self.messages,
+            unseen=self.unseen,
+            deleted=self.deleted,
+            size=self.octets,
+            deleted_size=self.deleted_octets,
+            selectable=True,
+            has_children=has_children,
+        )
+
+
+_A = schema.account.c
+_F = schema.folder.c
+_ACCOUNT_FIELDS = tuple(field.name for field in fields(AccountRow))
+_ACCOUNT_VALUES = attrgetter(*_ACCOUNT_FIELDS)
+_FOLDER_FIELDS = tuple(field.name for field in fields(FolderRow))
+_FOLDER_COLUMNS = [_F[name] for name in _FOLDER_FIELDS]
+
+_SELECT_ACCOUNT = Statement(select(*(_A[name] for name in _ACCOUNT_FIELDS)).where(_A.account_id == bindparam("account")))
+_UPDATE_ACCOUNT = RowStatement(update(schema.account).where(_A.account_id == bindparam("account_id")), _ACCOUNT_FIELDS[1:])
+_INSERT_ACCOUNT = RowStatement(insert(schema.account), _ACCOUNT_FIELDS)
+_SELECT_FOLDER = Statement(
+    select(*_FOLDER_COLUMNS).where(_F.account_id == bindparam("account"), _F.folder_id == bindparam("folder"))
+)
+_SELECT_BOTH = Statement(
+    select(*(_A[name] for name in _ACCOUNT_FIELDS), *_FOLDER_COLUMNS)
+    .select_from(
+        schema.account.outerjoin(schema.folder, (_F.account_id == _A.account_id) & (_F.folder_id == bindparam("folder")))
+    )
+    .where(_A.account_id == bindparam("account"))
+)
+_SELECT_LIVE = Statement(
+    select(*_FOLDER_COLUMNS).where(_F.account_id == bindparam("account"), _F.deleted_at_us.is_(None)).order_by(_F.name)
+)
+_SELECT_ALL = Statement(select(*_FOLDER_COLUMNS).where(_F.account_id == bindparam("account")).order_by(_F.folder_id))
+_SELECT_NAMED = Statement(
+    select(*_FOLDER_COLUMNS).where(
+        _F.account_id == bindparam("account"), _F.name == bindparam("name"), _F.deleted_at_us.is_(None)
+    )
+)
+_UPDATE_FOLDER = RowStatement(
+    update(schema.folder).where(_F.account_id == bindparam("account_id"), _F.folder_id == bindparam("folder_id")),
+    _FOLDER_FIELDS[2:],
+)
+_KEYED_FIELDS = ("name", "deleted_at_us", "metadata")
+"""What the index of names is made of: SQLite writes its page anew whenever one of them is set, changed or not; and annotations,
+which may be long."""
+_UPDATE_COUNTERS = RowStatement(
+    update(schema.folder).where(_F.account_id == bindparam("account_id"), _F.folder_id == bindparam("folder_id")),
+    [name for name in _FOLDER_FIELDS[2:] if name not in _KEYED_FIELDS],
+)
+_INSERT_FOLDER = RowStatement(insert(schema.folder), _FOLDER_FIELDS)
+
+
+def read_account(connection: sqlite3.Connection, account_id: int) -> AccountRow | None:
+    row = _SELECT_ACCOUNT.on(connection, account=account_id).fetchone()
+    return AccountRow(*row) if row else None
+
+
+def read_account_and_folder(
+    connection: sqlite3.Connection, account_id: int, folder_id: int
+) -> tuple[AccountRow | None, FolderRow | None]:
+    """Both at once; the folder may be a deleted one."""
+    row = _SELECT_BOTH.on(connection, account=account_id, folder=folder_id).fetchone()
+    if row is None:
+        return None, None
+    of_folder = row[len(_ACCOUNT_FIELDS) :]
+    return AccountRow(*row[: len(_ACCOUNT_FIELDS)]), FolderRow(*of_folder) if of_folder[0] is not None else None
+
+
+def write_account(connection: sqlite3.Connection, row: AccountRow, *, new: bool = False) -> None:
+    (_INSERT_ACCOUNT if new else _UPDATE_ACCOUNT).on(connection, row)
+
+
+def read_folder(connection: sqlite3.Connection, account_id: int, folder_id: int) -> FolderRow | None:
+    """The folder, a deleted one included."""
+    row = _SELECT_FOLDER.on(connection, account=account_id, folder=folder_id).fetchone()
+    return FolderRow(*row) if row else None
+
+
+def read_folder_named(connection: sqlite3.Connection, account_id: int, name: str) -> FolderRow | None:
+    row = _SELECT_NAMED.on(connection, account=account_id, name=name).fetchone()
+    return FolderRow(*row) if row else None
+
+
+def read_folders(connection: sqlite3.Connection, account_id: int) -> list[FolderRow]:
+    """All folders that are not deleted, by name."""
+    return [FolderRow(*row) for row in _SELECT_LIVE.on(connection, account=account_id)]
+
+
+def read_all_folders(connection: sqlite3.Connection, account_id: int) -> list[FolderRow]:
+    """Deleted ones too, by age."""
+    return [FolderRow(*row) for row in _SELECT_ALL.on(connection, account=account_id)]
+
+
+def write_counters(connection: sqlite3.Connection, row: FolderRow) -> None:
+    """A folder that is called as before and has not been deleted or brought back: one page less than `write_folder`."""
+    _UPDATE_COUNTERS.on(connection, row)
+
+
+def write_folder(connection: sqlite3.Connection, row: FolderRow, *, new: bool = False) -> None:
+    (_INSERT_FOLDER if new else _UPDATE_FOLDER).on(connection, row)

@@ -1,0 +1,284 @@
+"""What the journal gives back after a power loss, and what becomes of the segments of processes that were killed.
+
+Plain files only, before any store is opened: a message whose name survived gets its content back. One whose name is lost gets
+that again in the folder where it was, if the journal knows it (`Berth`): with its UID and flags, and INTERNALDATE as the
+file's time. Else it is put into INBOX's `cur` as one of ours with an unknown UID, where the comparison that follows under the
+new boot id (reconcile.py) gives it the UID of the row that may have survived, or else the next above the mark. What was moved
+or expunged since is found by its base name wherever it lies, and stays there. What was expunged and lies in its folder again
+goes back to `.expunged/`, once all that is given back lies where it belongs: a message and its end may be in the segments of
+two processes, so none is removed before all have been replayed. Idempotent: a kill anywhere in it leaves the segments, and the
+next opening does the same again.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import chain, groupby
+from operator import attrgetter
+
+from mic_mail.storage.journal.frames import Departed, Frame, Journaled, frames_in, mark_replayed
+from mic_mail.storage.journal.journal import FAILED, FOLDER, LOCK, locked
+from mic_mail.storage.maildir.folder_names import EXPUNGED, encode_directory
+from mic_mail.storage.maildir.maildir import (
+    FOLDER_MODE,
+    MESSAGE_MODE,
+    UNKNOWN_UID,
+    Place,
+    format_name,
+    make_durable,
+    make_tmp,
+    parse_name,
+)
+from mic_mail.storage.maildir.sidecars import FolderSidecar
+from mic_mail.storage.maildir.syncfs import note_device, sync_file_system
+from mic_mail.storage.types import SYSTEM_FLAGS
+
+_CAME = re.compile(r"([0-9]+)\.M([0-9]+)P")
+"""Seconds and microseconds in a base name of ours."""
+
+
+@dataclass(slots=True)
+class Replay:
+    """What came of it."""
+
+    mended: int = 0
+    homeless: int = 0
+    """Messages of mailboxes that are gone."""
+    failed: dict[str, OSError] = field(default_factory=dict)
+    """Homes that must not be opened before another replay, as their messages wait in a segment; and segments that could not be
+    read, of whose messages nothing is known."""
+
+
+def recover(mail_root: str, boot_id: str) -> Replay:
+    """Give back what segments of earlier boots hold; one stat where there is no journal. What fails for one stops no other."""
+    result = Replay()
+    read: list[tuple[str, int, list[Frame]]] = []
+    with _segments(mail_root, boot_id, result.failed, of_this_boot=False) as segments:
+        for path, segment in segments:
+            try:
+                read.append((path, segment, list(frames_in(segment))))
+            except OSError as error:
+                result.failed[path] = error
+        frames = sorted(chain.from_iterable(frames for _, _, frames in read), key=attrgetter("home"))
+        failed: dict[str, OSError] = {}
+        for home, group in groupby(frames, key=attrgetter("home")):
+            try:
+                _replay_account(Place(f"{mail_root}/{home}"), list(group), result)
+            except OSError as error:
+                failed[home] = error
+        for path, segment, frames in read:
+            failed |= _let_go(path, segment, frames, failed)
+    result.failed |= {f"{mail_root}/{home}": error for home, error in failed.items()}
+    return result
+
+
+def settle_left_behind(mail_root: str, boot_id: str) -> None:
+    """Sync what processes of this boot have left in segments when they were killed.
+
+    The file systems and not the messages: others are at work there, and a listing hides what they rename (maildir.names_in).
+    """
+    failed: dict[str, OSError] = {}
+    with _segments(mail_root, boot_id, failed, of_this_boot=True) as segments:
+        for path, segment in segments:
+            devices: dict[int, int] = {}
+            try:
+                for home in {frame.home for frame in frames_in(segment)}:
+                    note_device(devices, mail_root, home)
+                for fd in devices.values():
+                    sync_file_system(fd)
+                os.unlink(path)
+            except OSError as error:
+                failed[path] = error
+                os.rename(path, path + FAILED)
+            finally:
+                for fd in devices.values():
+                    os.close(fd)
+    for trouble in failed.values():
+        raise trouble
+
+
+@contextmanager
+def _segments(
+    mail_root: str, boot_id: str, failed: dict[str, OSError], *, of_this_boot: bool
+) -> Iterator[list[tuple[str, int]]]:
+    """Paths and descriptors of those that no living process holds; the folder and each of them is locked meanwhile."""
+    folder = f"{mail_root}/{FOLDER}"
+    found: list[tuple[str, int]] = []
+    if not os.path.isdir(folder):
+        yield found
+        return
+    with locked(folder, fcntl.LOCK_EX), ExitStack() as opened:
+        for name in sorted(os.listdir(folder)):
+            path = f"{folder}/{name}"
+            if name == LOCK or name.startswith(f"{boot_id}.") is not of_this_boot or (of_this_boot and name.endswith(FAILED)):
+                continue
+            try:
+                segment = opened.enter_context(open(path, "r+b"))
+                fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (FileNotFoundError, BlockingIOError):
+                continue  # its process has just ended, or lives
+            except OSError as error:
+                failed[path] = error
+                continue
+            if os.fstat(segment.fileno()).st_nlink:
+                found.append((path, segment.fileno()))
+        yield found
+
+
+def _let_go(path: str, segment: int, frames: list[Frame], failed: Collection[str]) -> dict[str, OSError]:
+    """Remove a segment that was replayed, or mark what of it was, lest it is done again to an account in use."""
+    done = [frame for frame in frames if frame.home not in failed]
+    try:
+        if len(done) < len(frames):
+            mark_replayed(segment, done)
+        else:
+            os.unlink(path)
+            make_durable(os.path.dirname(path))
+    except OSError as error:
+        return {frame.home: error for frame in done}
+    return {}
+
+
+def _replay_account(place: Place, frames: list[Frame], result: Replay) -> None:
+    """What is whole was read from the disk, so only names may have to be fsynced: those that a killed replay has given."""
+    arrivals = [frame for frame in frames if isinstance(frame, Journaled)]
+    try:
+        os.stat(place.cur(""))
+    except (FileNotFoundError, NotADirectoryError):
+        result.homeless += len(arrivals)
+        return
+    make_tmp(place)
+    present = _files_by_base(place)
+    folders = _Folders(place)
+    touched = {os.path.dirname(path) for paths in present.values() for path in paths} | {place.cur("")}
+    for arrival in arrivals:
+        for path in present.get(arrival.base) or [_lost_name(place, arrival, folders)]:
+            if not _holds(path, arrival.octets):
+                _put(place, path, arrival)
+                result.mended += 1
+            elif arrival.berth is not None:
+                _date(path, arrival.berth.received_us)
+            touched.add(os.path.dirname(path))
+    touched |= _bury(place, [frame for frame in frames if isinstance(frame, Departed)], folders)
+    for directory in touched:
+        make_durable(directory)
+
+
+def _bury(place: Place, departed: list[Departed], folders: "_Folders") -> set[str]:
+    """Expunge again what lies in its folder; the directories that had to do with it, since a killed replay may have done it."""
+    touched: set[str] = set()
+    for mailbox_id, group in groupby(sorted(departed, key=attrgetter("mailbox_id")), key=attrgetter("mailbox_id")):
+        cur = folders.cur(mailbox_id)
+        if cur is None:
+            continue
+        there = {(parsed.base, parsed.uid): name for name in os.listdir(cur) for parsed in (parse_name(name),)}
+        for each in group:
+            named = parse_name(each.name)
+            for uid in (named.uid, UNKNOWN_UID):  # flags may have renamed it; its name may be one that was given back just now
+                name = there.pop((named.base, uid), None)
+                if name is not None:
+                    os.makedirs(place.expunged, mode=FOLDER_MODE, exist_ok=True)
+                    os.rename(f"{cur}/{name}", f"{place.expunged}/{each.buried}")
+        touched |= {cur, place.expunged}
+    return {directory for directory in touched if os.path.isdir(directory)}
+
+
+class _Folders:
+    """Where the folders of an account lie now, by their mailbox ids; looked for when one is asked for."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._by_id: dict[str, str] | None = None
+
+    def cur(self, mailbox_id: str) -> str | None:
+        """The `cur` of a folder, a deleted one included; None where it is gone for good."""
+        if self._by_id is None:
+            self._by_id = {}
+            for directory in (*self._place.directories(), *self._buried()):
+                sidecar = FolderSidecar.read(self._place.folder(directory))
+                # Of a directory that somebody has copied, sidecar and all, one is called as it says.
+                if sidecar is not None and (
+                    sidecar.mailbox_id not in self._by_id or directory == encode_directory(sidecar.name)
+                ):
+                    self._by_id[sidecar.mailbox_id] = directory
+        found = self._by_id.get(mailbox_id)
+        return None if found is None else self._place.cur(found)
+
+    def _buried(self) -> list[str]:
+        try:
+            entries = sorted(os.listdir(self._place.expunged))
+        except FileNotFoundError:
+            return []
+        return [f"{EXPUNGED}/{entry}" for entry in entries if os.path.isdir(self._place.cur(f"{EXPUNGED}/{entry}"))]
+
+
+def _lost_name(place: Place, arrival: Journaled, folders: _Folders) -> str:
+    """What a message whose name is lost is to be called."""
+    berth, flags = arrival.berth, 0
+    if berth is not None:
+        cur = folders.cur(berth.mailbox_id)
+        if cur is not None:
+            return f"{cur}/{berth.name}"
+        flags = parse_name(berth.name).flags & SYSTEM_FLAGS  # keywords have other letters in another folder
+    return f"{place.cur('')}/{format_name(arrival.base, len(arrival.octets), UNKNOWN_UID, flags)}"
+
+
+def _date(path: str, received_us: int) -> None:
+    """The file's time says INTERNALDATE once the index is lost."""
+    if os.stat(path).st_mtime_ns == received_us * 1000:
+        return
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.utime(fd, ns=(received_us * 1000, received_us * 1000))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _files_by_base(place: Place) -> dict[str, list[str]]:
+    """Every message of the account, expunged ones and those of deleted folders included."""
+    found: dict[str, list[str]] = {}
+    for directory, _, names in os.walk(place.maildir, onerror=_raise):
+        if os.path.basename(directory) == "tmp":
+            continue  # staged and not published, or being put here by a replay that was killed
+        buried = directory == place.expunged  # there each name begins with the id of its folder (maildir.expunged_name)
+        for name in names:
+            found.setdefault(parse_name(name.partition(".")[2] if buried else name).base, []).append(f"{directory}/{name}")
+    return found
+
+
+def _raise(error: OSError) -> None:
+    """What a listing lacks is given back, so it has to be whole."""
+    raise error
+
+
+def _holds(path: str, octets: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(octets) + 1) == octets
+    except FileNotFoundError:
+        return False
+
+
+def _put(place: Place, path: str, arrival: Journaled) -> None:
+    """The message under this name, whole or not at all; the file's time, which says the order of new UIDs, is when it came."""
+    staging = f"{place.tmp}/{arrival.base}.replayed"
+    with suppress(FileNotFoundError):
+        os.unlink(staging)  # of a replay that was killed: nobody may open it for writing any more
+    fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
+    try:
+        view = memoryview(arrival.octets)
+        while view:
+            view = view[os.write(fd, view) :]
+        if arrival.berth is not None:
+            os.utime(fd, ns=(arrival.berth.received_us * 1000, arrival.berth.received_us * 1000))
+        elif came := _CAME.match(arrival.base):
+            ns = (int(came[1]) * 1_000_000 + int(came[2])) * 1000
+            os.utime(fd, ns=(ns, ns))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(staging, path)

@@ -1,0 +1,275 @@
+"""The files of an account: where they lie, what their names say, how they are listed.
+
+    <home>/account.lock              flock of all writers, and what the present one is about to do (intent_record.py)
+    <home>/index.sqlite              the index (schema.py)
+    <home>/search.sqlite             the text of the messages, packed (fulltext/file.py); whoever misses it makes it again
+    <home>/hold, <home>/frozen       nothing is destroyed, or even expunged, while it is there (legal_hold.py)
+    <home>/Maildir/                  INBOX: cur new tmp .mic-folder; also .mic-account, .expunged/
+    <home>/Maildir/.Sub.Folder/      a folder (folder_names.py): cur new tmp .mic-folder maildirfolder
+    <home>/Maildir/.expunged/        <mailbox id>.<name> of each expunged message, <mailbox id>/ of each deleted folder
+
+A message of ours is `<sec>.M<usec>P<pid>Q<n>.<host>,S=<size>,U=<uid>:2,<letters>`. The part before the first comma is the base
+name: it never changes, COPY and MOVE keep it, and EMAILID is made from it. Any other Maildir name can be parsed too.
+Only system calls here, no rules about when: those are in publish.py.
+"""
+
+import contextlib
+import itertools
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX, is_text
+from mic_mail.storage.types import ANSWERED, DELETED, DRAFT, FLAGGED, KEYWORD_SHIFT, SEEN
+
+MAX_NAME_OCTETS = 255
+"""Of a file, as file systems have it."""
+MESSAGE_MODE = 0o440
+FOLDER_MODE = 0o700
+
+_LETTERS = (("D", DRAFT), ("F", FLAGGED), ("R", ANSWERED), ("S", SEEN), ("T", DELETED))
+NAMED_KEYWORDS = 26
+"""Keywords that a file name can hold, as a to z; the rest live in the index only."""
+NAMED_FLAGS = sum(bit for _, bit in _LETTERS) | (((1 << NAMED_KEYWORDS) - 1) << KEYWORD_SHIFT)
+_BIT_OF_LETTER = dict(_LETTERS) | {chr(ord("a") + i): 1 << (KEYWORD_SHIFT + i) for i in range(NAMED_KEYWORDS)}
+
+
+UNKNOWN_UID = (1 << 32) - 1
+"""In the name of a message of ours whose own name was lost (replay.py): no folder ever comes to give it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageName:
+    """What a file name says. `size` and `uid` are 0 where it does not say."""
+
+    base: str
+    size: int
+    uid: int
+    flags: int
+
+    def format(self) -> str:
+        return format_name(self.base, self.size, self.uid, self.flags)
+
+
+def format_name(base: str, size: int, uid: int, flags: int) -> str:
+    return f"{base},S={size},U={uid}:2,{letters(flags)}"
+
+
+def parse_name(name: str) -> MessageName:
+    """Never fails: a stranger's name has at least a base."""
+    front, _, info = name.partition(":2,")
+    base, *extras = front.split(",")
+    numbers = {extra[:2]: int(extra[2:]) for extra in extras if _NUMBER.fullmatch(extra)}
+    flags = 0
+    for letter in info.partition(",")[0]:
+        flags |= _BIT_OF_LETTER.get(letter, 0)
+    uid = numbers.get("U=", 0)
+    return MessageName(base, numbers.get("S=", 0), uid if uid < 1 << 32 else 0, flags)
+
+
+_NUMBER = re.compile(r"[SU]=[0-9]{1,18}")
+
+
+def letters(flags: int) -> str:
+    """Maildir's letters in ASCII order, as its specification asks."""
+    return _LETTERS_OF_FLAGS.get(flags) or "".join(letter for letter, bit in _BIT_OF_LETTER.items() if flags & bit)
+
+
+_LETTERS_OF_FLAGS = {
+    flags: text for flags in range(1, 32) if (text := "".join(letter for letter, bit in _BIT_OF_LETTER.items() if flags & bit))
+}
+
+
+def email_id(base: str) -> str:
+    """RFC 8474 §5.1: 1 to 255 of letters, digits, "_" and "-". Made from the base name, so a rebuilt index says the same."""
+    return "E" + blake2b(base.encode(errors="surrogateescape"), digest_size=15).hexdigest()
+
+
+def thread_id(base: str, beginning: bytes) -> str:
+    """RFC 8474 §5.2: made of what began the thread, or of the base name where a message says nothing of that.
+
+    So it never changes, is the same in all folders, and EMAILIDs that are equal have equal ones.
+    """
+    return "T" + (beginning or blake2b(base.encode(errors="surrogateescape"), digest_size=8).digest()).hex()
+
+
+def beginning_of(thread: str) -> bytes:
+    """What a THREADID was made of: a copy in another account stays in its thread."""
+    return bytes.fromhex(thread[1:])
+
+
+class NameSource:
+    """Base names that no one else makes: time, process, counter and host (Maildir's own recipe)."""
+
+    def __init__(self, host: str) -> None:
+        self._host = re.sub(r"[^A-Za-z0-9.-]", "-", host)[:64].strip(".") or "localhost"
+        self._count = itertools.count(1)
+
+    def base(self, now_us: int) -> str:
+        return f"{now_us // 1_000_000}.M{now_us % 1_000_000}P{os.getpid()}Q{next(self._count)}.{self._host}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The paths of one account."""
+
+    home: str
+
+    @property
+    def maildir(self) -> str:
+        return f"{self.home}/Maildir"
+
+    @property
+    def index(self) -> str:
+        return f"{self.home}/index.sqlite"
+
+    @property
+    def search(self) -> str:
+        return f"{self.home}/search.sqlite"
+
+    @property
+    def lock(self) -> str:
+        return f"{self.home}/account.lock"
+
+    def mark(self, name: str) -> str:
+        """One of `hold.Mark`."""
+        return f"{self.home}/{name}"
+
+    @property
+    def tmp(self) -> str:
+        return f"{self.home}/Maildir/tmp"
+
+    @property
+    def expunged(self) -> str:
+        return f"{self.home}/Maildir/{EXPUNGED}"
+
+    def folder(self, directory: str) -> str:
+        return f"{self.home}/Maildir/{directory}" if directory else self.maildir
+
+    def cur(self, directory: str) -> str:
+        return f"{self.folder(directory)}/cur"
+
+    def new(self, directory: str) -> str:
+        return f"{self.folder(directory)}/new"
+
+    def directories(self) -> Iterator[str]:
+        """All directories that are folders, INBOX's "" first. A directory without `cur` is none."""
+        if os.path.isdir(f"{self.maildir}/cur"):
+            yield ""
+        with os.scandir(self.maildir) as entries:
+            names = sorted(
+                entry.name for entry in entries if entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+            )
+        for name in names:
+            if name != EXPUNGED and not name.startswith(OWN_PREFIX) and os.path.isdir(f"{self.maildir}/{name}/cur"):
+                yield name
+
+
+def is_directory(path: str) -> bool:
+    """Whether a directory lies there. OSError where that cannot be told: what we may not look at is not gone."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def expunged_name(mailbox_id: str, name: str) -> str:
+    """Where an expunged message lies in `.expunged/`: the id tells its folder after the index is lost."""
+    return f"{mailbox_id}.{name}"
+
+
+def make_folder_tree(path: str) -> None:
+    """The three directories of a Maildir folder; those that exist stay."""
+    for part in ("cur", "new", "tmp"):
+        os.makedirs(f"{path}/{part}", mode=FOLDER_MODE, exist_ok=True)
+
+
+def make_tmp(place: Place) -> None:
+    """Another tool may have removed it beside us. Only `tmp/`: where the Maildir itself is gone, nothing is to be delivered."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(place.tmp, mode=FOLDER_MODE)
+
+
+def make_durable(path: str) -> None:
+    """fsync a directory."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def names_in(path: str) -> set[str]:
+    """The message files of a `cur` or `new`. A listing never proves absence: a concurrent rename hides live files."""
+    return _entries(path)[0]
+
+
+def others_in(path: str) -> set[str]:
+    """What in a `cur` or `new` is no message, being no regular file: a directory, a link, a pipe, a socket."""
+    return _entries(path)[1]
+
+
+def _entries(path: str) -> tuple[set[str], set[str]]:
+    """Regular files, and the rest; the listing says which is which, without a look at each."""
+    files: set[str] = set()
+    others: set[str] = set()
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    (files if entry.is_file(follow_symlinks=False) else others).add(entry.name)
+    except FileNotFoundError:
+        pass
+    return files, others
+
+
+def locate(cur: str, names: Iterable[str]) -> dict[str, str]:
+    """What each of these files is called now; those that are gone are left out. Only under the account's lock.
+
+    Another tool may have renamed a file to set its flags. It is gone only if its own name fails and two full listings lack its
+    base name: during renames a listing hides live files (181 of 182 scans of 20,000 files did). A name that is no text cannot
+    stand in the index: under it the file is a stranger's.
+    """
+    found: dict[str, str] = {}
+    missing: list[str] = []
+    for name in names:
+        if os.path.lexists(f"{cur}/{name}"):
+            found[name] = name
+        else:
+            missing.append(name)
+    for _ in range(2):
+        if not missing:
+            break
+        by_base: dict[tuple[str, int], str] = {}
+        for present in filter(is_text, names_in(cur)):
+            parsed = parse_name(present)
+            by_base[parsed.base, parsed.uid] = present
+        for name in missing:
+            parsed = parse_name(name)
+            for uid in (parsed.uid, 0, UNKNOWN_UID):
+                if (now := by_base.get((parsed.base, uid))) is not None:
+                    found[name] = now
+                    break
+        missing = [name for name in missing if name not in found]
+    return found
+
+
+def replace_durably(path: str, content: bytes) -> None:
+    """Write a small file so that a reader and a power loss see the old or the new one: tmp, fsync, rename, directory fsync."""
+    staging = f"{path}.{os.getpid()}.tmp"
+    fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fsync(fd)
+    except BaseException:
+        os.unlink(staging)
+        raise
+    finally:
+        os.close(fd)
+    os.rename(staging, path)
+    make_durable(os.path.dirname(path))

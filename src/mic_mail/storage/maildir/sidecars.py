@@ -1,0 +1,201 @@
+"""What no file name can hold: `.mic-folder` in every folder, `.mic-account` once an account (JSON, replaced durably).
+
+Where each reader has a \\Seen of their own, `.mic-seen.<address>` beside `.mic-folder` holds one reader's; like flags in file
+names it follows the index and is not synced (seen.py).
+
+With these, the names and the messages, `repair` makes the index anew. The marks are high-water marks, written *before* a number
+above them is used, in steps of `MARK_STEP`; after a power loss or a lost index numbering goes on above the mark, so no UID and
+no MODSEQ ever means two things. Where a full disk has no room for a new `.mic-account`, its MODSEQ mark is written in place.
+A damaged sidecar is None, and `repair` says so; OSError only where the process has no descriptor or memory left now: to go on
+without what a good sidecar knows would be to write a new one over it.
+"""
+
+import errno
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from typing import Self
+from urllib.parse import quote
+
+from mic_mail.storage.maildir.maildir import make_durable, replace_durably
+
+MARK_STEP = 1_000
+FOLDER_SIDECAR = ".mic-folder"
+ACCOUNT_SIDECAR = ".mic-account"
+SEEN_SIDECAR = ".mic-seen."
+_MAX_PERSON_OCTETS = 160
+_PASSES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_SECTOR_OCTETS = 512
+_MARK = re.compile(rb'\{\n "account_id": [0-9]+,\n "modseq_mark":( ?[0-9]+),\n')
+_OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSidecar:
+    name: str
+    mailbox_id: str
+    uidvalidity: int
+    uidnext_mark: int
+    keywords: tuple[str, ...] = ()
+    special_use: str | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    folder_id: int = 0
+    """Its number in the index, by which sessions that have it open go on asking once the index was made anew; 0: not told."""
+    version: int = 1
+
+    @classmethod
+    def read(cls, folder_path: str) -> Self | None:
+        fields = _read(f"{folder_path}/{FOLDER_SIDECAR}")
+        try:
+            return cls(
+                name=str(fields["name"]),
+                mailbox_id=_object_id(fields["mailbox_id"]),
+                uidvalidity=_number(fields["uidvalidity"]),
+                uidnext_mark=_number(fields["uidnext_mark"]),
+                keywords=_strings(fields["keywords"]),
+                special_use=None if fields["special_use"] is None else str(fields["special_use"]),
+                metadata=_mapping(fields.get("metadata")),
+                folder_id=_number(fields.get("folder_id", 0)),
+            )
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def write(self, folder_path: str) -> None:
+        _write(f"{folder_path}/{FOLDER_SIDECAR}", asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSidecar:
+    account_id: int
+    modseq_mark: int
+    uidvalidity_next: int
+    subscriptions: tuple[str, ...] = ()
+    acl: Mapping[str, object] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    readers: tuple[str, ...] | None = None
+    """Who has a \\Seen of their own; None: it is one for all."""
+    version: int = 1
+
+    @classmethod
+    def read(cls, maildir_path: str) -> Self | None:
+        fields = _read(f"{maildir_path}/{ACCOUNT_SIDECAR}")
+        try:
+            return cls(
+                account_id=_number(fields["account_id"]),
+                modseq_mark=_number(fields["modseq_mark"]),
+                uidvalidity_next=_number(fields["uidvalidity_next"]),
+                subscriptions=_strings(fields["subscriptions"]),
+                acl=_mapping(fields.get("acl")),
+                metadata=_mapping(fields.get("metadata")),
+                readers=None if fields.get("readers") is None else _strings(fields["readers"]),
+            )
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def write(self, maildir_path: str) -> None:
+        _write(f"{maildir_path}/{ACCOUNT_SIDECAR}", asdict(self))
+
+
+def write_mark_in_place(maildir_path: str, mark: int) -> bool:
+    """The account's MODSEQ mark, durable, over the digits of the one before, which takes no room; False where it does not fit.
+
+    A power loss leaves the old number or the new one, since they lie in a first sector, which a disk writes whole. The name is
+    synced too: whoever found no room to replace the file may have come as far as that.
+    """
+    try:
+        fd = os.open(f"{maildir_path}/{ACCOUNT_SIDECAR}", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        found = _MARK.match(os.pread(fd, _SECTOR_OCTETS, 0))
+        if found is None or len(str(mark)) > len(found[1]):
+            return False
+        os.pwrite(fd, b"%*d" % (len(found[1]), mark), found.start(1))
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+    make_durable(maildir_path)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class SeenSidecar:
+    """What one reader has seen of one folder; `mailbox_id` is the folder, since UIDs of another one mean nothing."""
+
+    person: str
+    mailbox_id: str
+    seen: Sequence[tuple[int, int]]
+    """Ranges of UIDs, ascending. A UID that is no more may be in one."""
+    version: int = 1
+
+    @classmethod
+    def read(cls, folder_path: str, person: str) -> Self | None:
+        fields = _read(seen_path(folder_path, person))
+        try:
+            ranges = fields["seen"]
+            if not isinstance(ranges, list) or fields["person"] != person:
+                return None
+            pairs = [(_number(low), _number(high)) for low, high in ranges]
+            return cls(person, _object_id(fields["mailbox_id"]), pairs)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def write(self, folder_path: str) -> None:
+        """Readers see the old or the new one; a power loss may leave neither."""
+        path = seen_path(folder_path, self.person)
+        staging = f"{path}.{os.getpid()}.tmp"
+        with open(staging, "wb") as file:
+            file.write(json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        os.rename(staging, path)
+
+
+def seen_path(folder_path: str, person: str) -> str:
+    """An address may hold anything but the end of a string."""
+    name = quote(person, safe="@+")
+    if len(name) > _MAX_PERSON_OCTETS:
+        name = sha256(person.encode()).hexdigest()
+    return f"{folder_path}/{SEEN_SIDECAR}{name}"
+
+
+def _read(path: str) -> dict[str, object]:
+    try:
+        with open(path, "rb") as file:
+            value = json.loads(file.read())
+        json.dumps(value, ensure_ascii=False).encode()  # an escaped half of a character passes for text until it is stored
+    except OSError as error:
+        if error.errno in _PASSES:
+            raise
+        return {}
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _write(path: str, fields: dict[str, object]) -> None:
+    replace_durably(path, json.dumps(fields, ensure_ascii=False, indent=1).encode() + b"\n")
+
+
+def _object_id(value: object) -> str:
+    """RFC 8474 §4.1. It names a directory, and goes to clients: whoever can write a sidecar must not choose it freely."""
+    if not isinstance(value, str) or _OBJECT_ID.fullmatch(value) is None:
+        raise ValueError(value)
+    return value
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
+        raise ValueError(value)
+    return value
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(value)
+    return tuple(value)
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,301 @@
+"""Files that we did not put where they lie, taken in as messages.
+
+They come from other Maildir tools (`new/`), from a stranger's Maildir, or from ourselves when the index was lost. Each
+becomes a file of ours: named as maildir.py says, lines ended by CRLF unless we had published it (Maildir tools store bare
+LF; what IMAP sends and counts is CRLF, RFC 5322 §2.1), scanned for its answers, INTERNALDATE from the file's time. A UID
+that the name claims is believed only where we may have given it ourselves and nobody else has it; all others take new ones
+in order of their file times.
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import FileIO
+
+from sqlalchemy import bindparam, select
+
+from mic_mail.clock import within_calendar
+from mic_mail.mime.imap_structure import Answers, answers
+from mic_mail.mime.scanner import Scanner
+from mic_mail.storage.changes import seen
+from mic_mail.storage.changes.expunge import add_refs
+from mic_mail.storage.changes.publish import insert_email, insert_message
+from mic_mail.storage.changes.transaction import Write
+from mic_mail.storage.index import schema
+from mic_mail.storage.index.connection import Statement
+from mic_mail.storage.index.rows import FolderRow
+from mic_mail.storage.maildir.maildir import MESSAGE_MODE, MessageName, format_name, make_tmp, parse_name
+from mic_mail.storage.types import SEEN
+
+_READ_OCTETS = 1 << 20
+_MAX_BASE = 180
+
+_M = schema.message.c
+_T = schema.tombstone.c
+_E = schema.email.c
+_UIDS = Statement(select(_M.uid).where(_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder")))
+_GONE_UIDS = Statement(select(_T.uid).where(_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder")))
+_CONTENTS = Statement(select(_E.base, _E.size, _E.email_pk).where(_E.account_id == bindparam("account")))
+_F = schema.folder.c
+_FILES = Statement(
+    select(_M.email_pk, _F.directory, _M.name)
+    .join_from(schema.message, schema.folder, (_F.account_id == _M.account_id) & (_F.folder_id == _M.folder_id))
+    .where(_M.account_id == bindparam("account"))
+)
+_BURIED_FILES = Statement(
+    select(_T.email_pk, _T.name).where(_T.account_id == bindparam("account"), _T.email_pk.is_not(None), _T.name.is_not(None))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A file to take in; `name` holds what its name, or a list beside it, says of it."""
+
+    path: str
+    name: MessageName
+
+
+@dataclass(frozen=True, slots=True)
+class _Guest:
+    """The same after a look at the file."""
+
+    path: str
+    ready: str
+    """Where content lies that can be published as it is: `path`, or a converted file in `tmp/`."""
+    base: str
+    size: int
+    mtime_us: int
+    uid: int
+    flags: int
+
+
+@dataclass(slots=True)
+class Content:
+    """What one or more files hold; `email_pk` is None until its row is written."""
+
+    base: str
+    size: int
+    email_pk: int | None
+    paths: list[str]
+
+
+class Contents:
+    """The contents that the index knows, by base name: copies of one message share their answers.
+
+    A name is only a claim: who shares is the same file or has the same octets. Another message under a base name that is taken
+    gets one of its own, since EMAILID is made from it. Where no file is left to compare with, the name is believed (a message
+    that was moved), the answers are not.
+    """
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+        self._rows: dict[str, list[tuple[int, int]]] | None = None
+        self._files: dict[int, list[str]] | None = None
+        self._known: dict[str, list[Content]] = {}
+
+    def of(self, base: str, size: int, path: str) -> Content:
+        """What the file at `path` holds, which is called `base`; a new content may have another base name."""
+        known = self._known.get(base)
+        if known is None:
+            known = self._known[base] = [Content(base, size, pk, self._paths(pk)) for size, pk in self._indexed(base)]
+        taken = False
+        for content in known:
+            evidence = [same for there in content.paths if (same := _same(content, there, size, path)) is not None]
+            if any(evidence):
+                return content
+            taken = taken or bool(evidence)
+        if taken:
+            base = self._write.store.shared.names.base(self._write.store.clock.steady_us())
+        content = Content(base, size, None, [path])
+        self._known.setdefault(base, []).append(content)
+        return content
+
+    def refer(self, content: Content, path: str, received_us: int) -> int:
+        """The content's row, with one reference more; `path` is a file that holds it."""
+        if content.email_pk is None:
+            content.email_pk = insert_email(self._write, content.base, content.size, received_us, scan_file(path))
+            content.paths = [path]
+        else:
+            add_refs(self._write, [content.email_pk], 1)
+        return content.email_pk
+
+    def _indexed(self, base: str) -> list[tuple[int, int]]:
+        if self._rows is None:
+            self._rows = {}
+            for known, size, email_pk in _CONTENTS.on(self._write.connection, account=self._write.store.account_id):
+                self._rows.setdefault(known, []).append((size, email_pk))
+        return self._rows.get(base, [])
+
+    def _paths(self, email_pk: int) -> list[str]:
+        """Where the index says that it lies: asked for only where a base name is met again."""
+        if self._files is None:
+            self._files = {}
+            place, account = self._write.store.place, self._write.store.account_id
+            for known, directory, name in _FILES.on(self._write.connection, account=account):
+                self._files.setdefault(known, []).append(f"{place.cur(directory)}/{name}")
+            for known, name in _BURIED_FILES.on(self._write.connection, account=account):
+                self._files.setdefault(known, []).append(f"{place.expunged}/{name}")
+        return self._files.get(email_pk, [])
+
+
+def _same(content: Content, there: str, size: int, path: str) -> bool | None:
+    """Whether the file at `path` holds this content, by the file `there`; None if that does not hold it any more."""
+    try:
+        found = os.stat(there)
+        if found.st_size != content.size or not stat.S_ISREG(found.st_mode):
+            return None
+        if size != content.size or os.path.samestat(found, os.stat(path)):
+            return size == content.size
+        with open(there, "rb", buffering=0) as one, open(path, "rb", buffering=0) as other:
+            while chunk := one.read(_READ_OCTETS):
+                if chunk != other.read(_READ_OCTETS):
+                    return False
+    except (FileNotFoundError, PermissionError):
+        return None
+    return True
+
+
+def scan_file(path: str) -> Answers:
+    """The answers about a message on disk."""
+    scanner = Scanner()
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(_READ_OCTETS):
+            scanner.feed(chunk)
+    return answers(scanner.finish())
+
+
+def adopt(write: Write, folder: FolderRow, strangers: Iterable[Stranger], contents: Contents, *, believe_uids: bool) -> int:
+    """Take files into a folder; how many came. What is no regular file, cannot be read, or has gone meanwhile, is left."""
+    guests = [guest for stranger in strangers if (guest := _look_at(write, stranger)) is not None]
+    if not guests:
+        return 0
+    write.touch(folder)
+    cur = write.store.place.cur(folder.directory)
+    placed: list[tuple[_Guest, int, Content, str]] = []
+    for guest, given in _with_uids(write, folder, guests, believe=believe_uids):
+        content, uid = contents.of(guest.base, guest.size, guest.ready), given
+        target = f"{cur}/{format_name(content.base, guest.size, uid, guest.flags)}"
+        while target != guest.ready and os.path.lexists(target):  # another stranger claims that UID, and waits to be renamed
+            uid = write.take_uid(folder)
+            target = f"{cur}/{format_name(content.base, guest.size, uid, guest.flags)}"
+        placed.append((guest, uid, content, target))
+    came = write.rename_those_there([(guest.ready, target) for guest, _, _, target in placed if guest.ready != target])
+    placed = [each for each in placed if each[3] in came or each[0].ready == each[3]]
+    write.intend(leftovers=[guest.path for guest, *_ in placed if guest.ready != guest.path])
+    write.durable[cur] = None
+    for guest, uid, content, target in placed:
+        try:
+            email_pk = contents.refer(content, target, guest.mtime_us)
+        except FileNotFoundError:  # renamed already: under its new name it is a stranger again
+            continue
+        insert_message(
+            write,
+            folder,
+            uid=uid,
+            flags=guest.flags,
+            size=guest.size,
+            email_pk=email_pk,
+            name=os.path.basename(target),
+            saved_us=guest.mtime_us,
+        )
+        if guest.flags & SEEN:
+            seen.bring(write, folder, [uid])
+    return len(placed)
+
+
+def _look_at(write: Write, stranger: Stranger) -> _Guest | None:
+    try:
+        found = os.lstat(stranger.path)
+        if not stat.S_ISREG(found.st_mode) or not is_readable(stranger.path):
+            return None
+        ready = stranger.path if _is_ours(stranger.path, found) else _with_crlf(write, stranger.path, found)
+        size = os.stat(ready).st_size
+    except FileNotFoundError:
+        return None
+    mtime_us = arrival_of(found)
+    return _Guest(stranger.path, ready, _base_of(write, stranger.name), size, mtime_us, stranger.name.uid, stranger.name.flags)
+
+
+def is_readable(path: str) -> bool:
+    """False where the server may not read the file: it is another user's, and waits until it is given to the server's."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except PermissionError:
+        return False
+    except FileNotFoundError:
+        pass  # gone meanwhile: whoever takes it in will see that
+    return True
+
+
+def arrival_of(found: os.stat_result) -> int:
+    """INTERNALDATE by the file's time, which another tool may have set to anything."""
+    return within_calendar(found.st_mtime_ns // 1000)
+
+
+def _is_ours(path: str, found: os.stat_result) -> bool:
+    """Published by us: the name has a UID and the file's size. Such a file is as it came and stays so (Reg. 9.1)."""
+    name = parse_name(os.path.basename(path))
+    return name.uid > 0 and name.size == found.st_size
+
+
+def _base_of(write: Write, name: MessageName) -> str:
+    """The stranger's base name, or one of ours where it could not stand in a name or an index."""
+    base = name.base
+    if not base or len(base) > _MAX_BASE or not base.isprintable() or not base.isascii() or ":" in base or base.startswith("."):
+        return write.store.shared.names.base(write.store.clock.steady_us())
+    return base
+
+
+def _with_uids(write: Write, folder: FolderRow, guests: list[_Guest], *, believe: bool) -> list[tuple[_Guest, int]]:
+    taken: set[int] = set()
+    kept: list[tuple[_Guest, int]] = []
+    rest: list[_Guest] = []
+    if believe:
+        here = {"account": write.store.account_id, "folder": folder.folder_id}
+        taken = {uid for statement in (_UIDS, _GONE_UIDS) for (uid,) in statement.on(write.connection, **here)}
+    for guest in sorted(guests, key=lambda guest: (guest.mtime_us, guest.base)):
+        if believe and 0 < guest.uid < folder.uidnext_mark and guest.uid not in taken:
+            taken.add(guest.uid)
+            kept.append((guest, guest.uid))
+        else:
+            rest.append(guest)
+    folder.uidnext = max([folder.uidnext, *(uid + 1 for _, uid in kept)])
+    return sorted(kept, key=lambda pair: pair[1]) + [(guest, write.take_uid(folder)) for guest in rest]
+
+
+def _with_crlf(write: Write, path: str, found: os.stat_result) -> str:
+    """`path`, or a durable copy of it in `tmp/` with every bare LF made CRLF."""
+    with open(path, "rb", buffering=0) as source:
+        if not _has_bare_lf(source):
+            return path
+        source.seek(0)
+        make_tmp(write.store.place)
+        target = f"{write.store.place.tmp}/{write.store.shared.names.base(write.store.clock.steady_us())}"
+        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
+        with open(fd, "wb", buffering=0) as copy:
+            last = b""
+            while chunk := source.read(_READ_OCTETS):
+                converted = (last + chunk).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+                # A CR at the end may belong to the next chunk's LF.
+                last = b"\r" if converted.endswith(b"\r") else b""
+                _write_all(copy, converted[: len(converted) - len(last)])
+            _write_all(copy, last)
+            os.utime(copy.fileno(), ns=(found.st_mtime_ns, found.st_mtime_ns))
+            os.fsync(copy.fileno())
+    return target
+
+
+def _has_bare_lf(file: FileIO) -> bool:
+    last = b""
+    while chunk := file.read(_READ_OCTETS):
+        if chunk.count(b"\n") != (last + chunk).count(b"\r\n"):
+            return True
+        last = chunk[-1:]
+    return False
+
+
+def _write_all(file: FileIO, octets: bytes) -> None:
+    view = memoryview(octets)
+    while view:
+        view = view[file.write(view) :]

@@ -1,0 +1,64 @@
+"""Tombstones for the files in `.expunged/` of which a rebuilt index knows nothing.
+
+A message was expunged at its file's change time then: no other record of it is left.
+"""
+
+import os
+
+from sqlalchemy import bindparam, insert, select
+
+from mic_mail.storage.changes.transaction import Write
+from mic_mail.storage.index import schema
+from mic_mail.storage.index.connection import Statement
+from mic_mail.storage.index.rows import read_all_folders
+from mic_mail.storage.maildir.folder_names import is_text
+from mic_mail.storage.maildir.maildir import names_in, parse_name
+from mic_mail.storage.maintenance.adopt import Contents, arrival_of, is_readable
+
+_T = schema.tombstone.c
+_SELECT_BURIED = Statement(select(_T.uid).where(_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder")))
+_BURY = Statement(insert(schema.tombstone), [column.name for column in schema.tombstone.c])
+
+
+def adopt_tombstones(write: Write, contents: Contents) -> None:
+    """Rows for the files in `.expunged/` that have none: `<mailbox id>.<name with UID>`."""
+    place = write.store.place
+    account = write.store.account_id
+    folders = {row.mailbox_id: row for row in read_all_folders(write.connection, account)}
+    buried = {
+        row.folder_id: {uid for (uid,) in _SELECT_BURIED.on(write.connection, account=account, folder=row.folder_id)}
+        for row in folders.values()
+    }
+    for file_name in sorted(names_in(place.expunged)):
+        mailbox_id, _, name = file_name.partition(".")
+        folder = folders.get(mailbox_id)
+        parsed = parse_name(name)
+        if folder is None or not is_text(file_name) or not parsed.uid or parsed.uid in buried[folder.folder_id]:
+            continue
+        path = f"{place.expunged}/{file_name}"
+        if not is_readable(path):
+            continue
+        buried[folder.folder_id].add(parsed.uid)
+        found = os.stat(path)
+        received_us = arrival_of(found)
+        content = contents.of(parsed.base, found.st_size, path)
+        email_pk = contents.refer(content, path, received_us)
+        kept = write.any_folder(folder.folder_id)
+        kept.uidnext = max(kept.uidnext, parsed.uid + 1)
+        write.touch(kept)
+        _BURY.on(
+            write.connection,
+            account_id=account,
+            folder_id=folder.folder_id,
+            uid=parsed.uid,
+            modseq=write.modseq,
+            created_modseq=write.modseq,
+            expunged_us=found.st_ctime_ns // 1000,
+            flags=parsed.flags,
+            size=found.st_size,
+            saved_us=received_us,
+            email_pk=email_pk,
+            name=file_name,
+            moved_folder_id=None,
+            moved_uid=None,
+        )

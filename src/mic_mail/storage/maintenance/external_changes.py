@@ -1,0 +1,117 @@
+"""Mail that other Maildir tools put into our folders, and folders that they removed beside us.
+
+We publish into `cur/`, so only others change `new/`: its modification time is the whole test, one stat a folder. A time is only
+remembered once it is older than the clock's grain, since a file can come in the same instant as the one that was seen.
+Changes in `cur/` are looked for at the first opening after a boot, after a file is not found, and by `rescan`. A directory that
+is not found starts the comparison that `rescan` is: the folder is gone then, and whoever asks for it hears so.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from mic_mail.storage.changes.transaction import writing
+from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.index.connection import translated
+from mic_mail.storage.index.rows import FolderRow, read_folder, read_folders
+from mic_mail.storage.maildir.maildir import FOLDER_MODE, is_directory, names_in, parse_name
+from mic_mail.storage.maintenance.adopt import Contents, Stranger, adopt
+from mic_mail.storage.maintenance.repair import rescan
+from mic_mail.storage.store import Store
+
+T = TypeVar("T")
+
+_SETTLED_US = 2_000_000
+_LOST = -1
+_TRIES = 5
+"""Of a change, while other tools rename the same files."""
+
+
+def look(store: Store, folder_id: int | None = None) -> bool:
+    """Take in what came into `new/`; True if anything did."""
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        if folder_id is None:
+            folders = read_folders(connection, store.account_id)
+        else:
+            row = read_folder(connection, store.account_id, folder_id)
+            folders = [row] if row is not None and row.deleted_at_us is None else []
+    came = [_has_come(store, folder) for folder in folders]  # every one, not only up to the first that has something
+    return any(came)
+
+
+def new_changed(store: Store, folder: FolderRow) -> int:
+    """The time of `new/` if it is not the one that was last seen, else 0; `_LOST` if there is none; 0 where we may not look."""
+    try:
+        mtime_ns = os.stat(store.place.new(folder.directory)).st_mtime_ns
+    except FileNotFoundError:
+        return _LOST
+    except PermissionError:
+        return 0
+    return mtime_ns if mtime_ns != folder.new_mtime_ns else 0
+
+
+def _has_come(store: Store, folder: FolderRow) -> bool:
+    """Nothing where that folder may not be used now, being another user's: what came waits, and what was there is read."""
+    try:
+        return _look_into(store, folder)
+    except (PermissionError, Unavailable) as error:
+        if not isinstance(error.__cause__ or error, PermissionError):
+            raise
+        return False
+
+
+def _look_into(store: Store, folder: FolderRow) -> bool:
+    new = store.place.new(folder.directory)
+    mtime_ns = new_changed(store, folder)
+    if not mtime_ns:
+        return False
+    if mtime_ns == _LOST:
+        return compare_if_lost(store)
+    settled = mtime_ns // 1000 < store.clock.now_us() - _SETTLED_US
+    if not names_in(new) and not settled:
+        return False
+    with writing(store) as write:
+        kept = write.any_folder(folder.folder_id)
+        if kept.deleted_at_us is not None or kept.directory != folder.directory:
+            return False
+        strangers = [Stranger(f"{new}/{name}", parse_name(name)) for name in sorted(names_in(new))]
+        came = adopt(write, kept, strangers, Contents(write), believe_uids=False)
+        kept.new_mtime_ns = mtime_ns if settled and not came else 0
+        write.keep(kept)
+    return came > 0
+
+
+def compare_if_lost(store: Store) -> bool:
+    """Compare index and files if a directory has been removed; whether one had. A `new/` alone is only made again."""
+    with translated("reading the index"), store.index.reading() as connection:
+        folders = read_folders(connection, store.account_id)
+    if all(map(_cannot_be_lost, (store.place.expunged, *(store.place.cur(folder.directory) for folder in folders)))):
+        for folder in folders:
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
+                os.mkdir(store.place.new(folder.directory), mode=FOLDER_MODE)
+        return False
+    rescan(store)
+    return True
+
+
+def _cannot_be_lost(path: str) -> bool:
+    try:
+        return is_directory(path)
+    except PermissionError:
+        return True
+
+
+def despite_loss(store: Store, act: Callable[[], T]) -> T:
+    """What `act` gives. Where it failed since another tool had removed a directory or renamed a file in that moment, again:
+    the index knows of the directory then, and the file is looked for anew. What is committed does not fail so
+    (transaction.py)."""
+    for _ in range(_TRIES - 1):
+        try:
+            return act()
+        except Unavailable as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            compare_if_lost(store)
+    return act()

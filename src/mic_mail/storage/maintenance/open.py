@@ -1,0 +1,110 @@
+"""The first use of a store in a process: make it, or see that what lies there is good.
+
+    no index, or one of another version or damaged    set aside if there is one; make the index from the Maildir (reconcile.py);
+                                                      a new account is an empty Maildir, a stranger's is taken over (dovecot.py)
+    another boot                                      a power loss may have taken commits: compare, start a new epoch
+    (reconcile.py)
+
+Idempotent: a kill anywhere in it leaves something that the next opening brings to the same end.
+"""
+
+import os
+
+from mic_mail.storage.changes.transaction import finish_interrupted
+from mic_mail.storage.errors import NotOurs, of_os_error
+from mic_mail.storage.index import schema
+from mic_mail.storage.index.connection import SQLITE_ERRORS, is_damage, translated
+from mic_mail.storage.index.rows import read_account
+from mic_mail.storage.maildir.intent_record import clear_intent, read_intent, roll_back
+from mic_mail.storage.maildir.maildir import FOLDER_MODE, make_durable, make_folder_tree
+from mic_mail.storage.maildir.swap_store import finish
+from mic_mail.storage.maintenance import reconcile
+from mic_mail.storage.store import Store
+
+
+def open_store(store: Store) -> None:
+    """Called when the store is not open, or its index is not the file that it was, or not as it was written."""
+    with store.opening:
+        identity = store.index.identity()
+        if identity is not None and identity == store.opened_identity and not store.index.doubtful:
+            return
+        store.index.close_readers()
+        store.shared.views.forget(store.account_id)
+        store.shared.searched.forget(store.account_id)
+        with translated(f"account {store.account_id}"):
+            store.shared.recover(store.place.home)
+            _make_directories(store)
+            with store.lock.held() as fd:
+                store.index.close_writer()
+                _open_locked(store, fd)
+                store.index.doubtful = False
+                store.opened_identity = store.index.identity()
+
+
+def _make_directories(store: Store) -> None:
+    place = store.place
+    if os.path.isdir(place.expunged) and os.path.isdir(place.tmp):
+        return
+    try:
+        finish(place.home)
+        make_folder_tree(place.maildir)
+        os.makedirs(place.expunged, mode=FOLDER_MODE, exist_ok=True)
+        for path in (place.maildir, place.home, os.path.dirname(place.home)):
+            make_durable(path)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotOurs(f"a file lies where a folder must be: {error}") from error
+    except OSError as error:
+        raise of_os_error("making the store", error) from error
+
+
+def _open_locked(store: Store, fd: int) -> None:
+    if not _is_sound(store):
+        # Whoever was killed with a record was not answered, so undoing it is right whatever had been committed. One of an
+        # earlier boot may only not have been cleared on the disk, and its change be acknowledged: names are believed then.
+        if (intent := read_intent(fd)) is not None:
+            if intent.boot_id == store.shared.boot_id:
+                roll_back(intent)
+            clear_intent(fd)
+        _set_aside(store)
+        store.index.make()
+        reconcile.rebuild(store, fd)
+        return
+    connection = store.index.writer()
+    finish_interrupted(store, fd, connection)
+    account = read_account(connection, store.account_id)
+    assert account is not None, "a sound index has its account"
+    if account.boot_id != store.shared.boot_id:
+        reconcile.start_epoch(store, fd)
+
+
+def _is_sound(store: Store) -> bool:
+    """An index of this version, for this account, which SQLite can read: wholly, where it has met damage."""
+    if store.index.identity() is None:
+        return False
+    try:
+        connection = store.index.writer()
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application_id != schema.APPLICATION_ID:
+            return False
+        if version > schema.INDEX_VERSION:
+            raise NotOurs(f"index version {version} is newer than this program's {schema.INDEX_VERSION}")
+        if schema.bring_up(connection) < schema.INDEX_VERSION:
+            return False
+        return read_account(connection, store.account_id) is not None and not (store.index.doubtful and store.index.damage())
+    except SQLITE_ERRORS as error:
+        if is_damage(error) or "no such" in str(error):
+            return False
+        raise
+
+
+def _set_aside(store: Store) -> None:
+    """Keep what cannot be used for whoever wants to look at it; a half-made index is only removed.
+
+    The index itself first: without its log it would be a sound one that lacks the last commits, to whoever comes after a kill.
+    """
+    store.index.close_writer()
+    for suffix in ("", "-shm", "-wal"):
+        path = store.place.index + suffix
+        if os.path.exists(path):
+            os.rename(path, f"{store.place.index}.broken{suffix}")

@@ -1,0 +1,49 @@
+"""`mailbox repair`, `mailbox repair --check` and `mailbox rescan`: one pass over everything, in one critical section."""
+
+from mic_mail.storage.changes.transaction import writing
+from mic_mail.storage.index.connection import translated
+from mic_mail.storage.maintenance.adopt_tombstones import adopt_tombstones
+from mic_mail.storage.maintenance.reconcile import Comparison
+from mic_mail.storage.maintenance.verify import verify
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import Finding, RepairReport, TellFinding
+
+
+def repair(store: Store, *, check: bool, tell: TellFinding | None = None) -> RepairReport:
+    """Compare index, names and sidecars, put right what differs unless `check`.
+
+    An index that SQLite finds damaged is made anew first; with `check` nothing else is said, as nothing can be believed.
+    `tell` is called with each finding, inside the critical section; without it the report holds them all.
+    """
+    findings: list[Finding] = []
+    tell = tell or findings.append
+    store.ready()
+    with translated("reading the index"):
+        damage = [Finding("index-damaged", "", text) for text in store.index.damage()]
+    for finding in damage:
+        tell(finding)
+    if damage and check:
+        return RepairReport(findings, 0, 0, 0)
+    store.index.doubtful = bool(damage)
+    with translated("reading the search file"):
+        damage = [Finding("search-damaged", "", text) for text in store.search.damage()]
+        if damage and not check:
+            store.search.discard()  # the indexer makes it anew
+    for finding in damage:
+        tell(finding)
+    with writing(store) as write:
+        comparison = Comparison(write, check=check, tell=tell)
+        comparison.run()
+        if not check:
+            adopt_tombstones(write, comparison.contents)
+        for finding in verify(write, check=check):
+            tell(finding)
+        return RepairReport(findings, write.count_folders(), write.account.messages, write.account.octets)
+
+
+def rescan(store: Store, tell: TellFinding | None = None) -> RepairReport:
+    """Take in what other Maildir tools did; `tell` as for `repair`."""
+    with writing(store) as write:
+        comparison = Comparison(write, tell=tell)
+        comparison.run()
+        return RepairReport(comparison.findings, write.count_folders(), write.account.messages, write.account.octets)

@@ -1,0 +1,161 @@
+"""What the housekeeper does to an account: let go what is past keeping, and keep the index small.
+
+Each effect is idempotent and a short critical section of its own, so that deliveries come in between; a kill in the middle
+leaves less to do next time. `keep` (legal hold, a running handover) keeps everything that could be brought back, and so does
+the mark of a hold (legal_hold.py), which may have come a moment ago: each section that destroys looks for it.
+"""
+
+import contextlib
+import os
+import shutil
+
+from sqlalchemy import bindparam, delete, func, select, update
+
+from mic_mail.storage.changes.expunge import drop_refs
+from mic_mail.storage.changes.flags import flush_names
+from mic_mail.storage.changes.legal_hold import is_held
+from mic_mail.storage.changes.staging import ABANDONED_SECONDS, unlink_quietly
+from mic_mail.storage.changes.transaction import writing
+from mic_mail.storage.errors import DiskFull
+from mic_mail.storage.index import reader_seen_rows, schema
+from mic_mail.storage.index.connection import Statement, among, translated, uid_list
+from mic_mail.storage.index.rows import read_all_folders
+from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX
+from mic_mail.storage.maildir.maildir import make_tmp
+from mic_mail.storage.store import Store
+
+_AT_ONCE = 500
+"""Messages in one critical section."""
+
+_T = schema.tombstone.c
+_M = schema.message.c
+_D = schema.delivery.c
+_F = schema.folder.c
+_HERE = (_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"))
+_EXPIRED = Statement(
+    select(_T.folder_id, _T.uid, _T.email_pk, _T.name)
+    .where(_T.account_id == bindparam("account"), _T.email_pk.is_not(None), _T.expunged_us < bindparam("before"))
+    .limit(_AT_ONCE)
+)
+_FORGET = Statement(update(schema.tombstone).where(*_HERE, _T.uid == bindparam("at")).values(email_pk=None, name=None))
+_HISTORY = Statement(
+    select(_T.folder_id, func.max(_T.modseq))
+    .where(_T.account_id == bindparam("account"), _T.email_pk.is_(None), _T.expunged_us < bindparam("before"))
+    .group_by(_T.folder_id)
+)
+_DROP_HISTORY = Statement(delete(schema.tombstone).where(*_HERE, _T.email_pk.is_(None), _T.expunged_us < bindparam("before")))
+_DROP_ORIGINS = Statement(
+    delete(schema.delivery).where(_D.account_id == bindparam("account"), _D.published_us < bindparam("before"))
+)
+_IN_FOLDER = (_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
+_SOME_MESSAGES = Statement(select(_M.uid, _M.email_pk).where(*_IN_FOLDER).limit(_AT_ONCE))
+_DROP_MESSAGES = Statement(delete(schema.message).where(*_IN_FOLDER, among(_M.uid)))
+_SOME_GRAVES = Statement(select(_T.uid, _T.email_pk, _T.name).where(*_HERE).limit(_AT_ONCE))
+_DROP_GRAVES = Statement(delete(schema.tombstone).where(*_HERE, among(_T.uid)))
+_DROP_FOLDER = Statement(
+    delete(schema.folder).where(_F.account_id == bindparam("account"), _F.folder_id == bindparam("folder"))
+)
+
+
+def sweep(store: Store, *, keep: bool, trusted: bool) -> None:
+    with contextlib.suppress(DiskFull):  # they stay due; what follows makes room
+        flush_names(store, None)
+    if trusted:
+        _drop(store, store.clock.steady_us(), keep=keep)
+    checkpoint(store)
+
+
+def _drop(store: Store, now_us: int, *, keep: bool) -> None:
+    """Everything that is past its time at `now_us`; of messages nothing where they are to be kept."""
+    if not keep:
+        before = now_us - store.settings.expunge_keep_seconds * 1_000_000
+        while _let_go_messages(store, before):
+            pass
+        for row in _expired_folders(store, before):
+            _let_go_folder(store, row)
+    _let_go_history(store, now_us - store.settings.history_keep_seconds * 1_000_000)
+    _drop_abandoned(store, now_us // 1_000_000 - ABANDONED_SECONDS)
+
+
+def checkpoint(store: Store) -> None:
+    """Move the write-ahead log into the index as far as readers allow."""
+    store.ready()
+    with translated("checkpoint"), store.lock.held():
+        store.index.writer().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _let_go_messages(store: Store, before_us: int) -> bool:
+    """A slice of expunged messages whose time is over; True if there may be more."""
+    with writing(store) as write:
+        if is_held(store):
+            return False
+        rows = _EXPIRED.on(write.connection, account=store.account_id, before=before_us).fetchall()
+        write.intend(leftovers=[f"{store.place.expunged}/{name}" for _, _, _, name in rows if name])
+        for folder_id, uid, _, _ in rows:
+            _FORGET.on(write.connection, account=store.account_id, folder=folder_id, at=uid)
+        drop_refs(write, (email_pk for _, _, email_pk, _ in rows))
+    return len(rows) == _AT_ONCE
+
+
+def _expired_folders(store: Store, before_us: int) -> list[int]:
+    with translated("reading the index"), store.index.reading() as connection:
+        rows = read_all_folders(connection, store.account_id)
+    return [row.folder_id for row in rows if row.deleted_at_us is not None and row.deleted_at_us < before_us]
+
+
+def _let_go_folder(store: Store, folder_id: int) -> None:
+    """Rows first, slice by slice, the folder's own last; then the directory, which means nothing without it."""
+    while True:
+        with writing(store) as write:
+            folder = write.any_folder(folder_id)
+            if folder.deleted_at_us is None or is_held(store):
+                return  # brought back meanwhile, or to be kept
+            here = {"account": store.account_id, "folder": folder_id}
+            messages = _SOME_MESSAGES.on(write.connection, **here).fetchall()
+            graves = _SOME_GRAVES.on(write.connection, **here).fetchall()
+            drop_refs(write, [email_pk for _, email_pk in messages])
+            drop_refs(write, [email_pk for _, email_pk, _ in graves if email_pk is not None])
+            write.intend(leftovers=[f"{store.place.expunged}/{name}" for _, _, name in graves if name])
+            _DROP_MESSAGES.on(write.connection, **here, uids=uid_list(uid for uid, _ in messages))
+            _DROP_GRAVES.on(write.connection, **here, uids=uid_list(uid for uid, _, _ in graves))
+            done = not messages and not graves
+            if done:
+                _DROP_FOLDER.on(write.connection, **here)
+                reader_seen_rows.drop_states(write.connection, store.account_id, folder_id, None)
+        if done:
+            break
+    if folder.directory == f"{EXPUNGED}/{folder.mailbox_id}":
+        shutil.rmtree(store.place.folder(folder.directory), ignore_errors=True)
+
+
+def _let_go_history(store: Store, before_us: int) -> None:
+    """Old vanished UIDs go, and the floor says so (RFC 7162 §3.2.5.2); origins of deliveries as old go too."""
+    with writing(store) as write:
+        for folder_id, modseq in _HISTORY.on(write.connection, account=store.account_id, before=before_us).fetchall():
+            folder = write.any_folder(folder_id)
+            folder.expunge_floor = max(folder.expunge_floor, modseq)
+            write.keep(folder)
+            _DROP_HISTORY.on(write.connection, account=store.account_id, folder=folder_id, before=before_us)
+        _DROP_ORIGINS.on(write.connection, account=store.account_id, before=before_us)
+
+
+def _drop_abandoned(store: Store, before_seconds: int) -> None:
+    """Staged files that nobody published, folders that were never put into place."""
+    make_tmp(store.place)
+    with os.scandir(store.place.tmp) as entries:
+        staged = [entry.path for entry in entries]
+    for path in filter(lambda path: _is_older(path, before_seconds), staged):
+        unlink_quietly(path)
+    with os.scandir(store.place.maildir) as entries:
+        made = [entry.path for entry in entries if entry.name.startswith(f"{OWN_PREFIX}new-")]
+    for path in filter(lambda path: _is_older(path, before_seconds), made):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_older(path: str, before_seconds: int) -> bool:
+    """By when it came there: a staged link has the time of the message that it is a link to. False too for what is published,
+    or put into its place, in this moment."""
+    try:
+        return os.lstat(path).st_ctime < before_seconds
+    except FileNotFoundError:
+        return False

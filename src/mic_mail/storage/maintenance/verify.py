@@ -1,0 +1,213 @@
+"""What must hold in a store, checked one by one and put right where it can be.
+
+    numbers   uid < uidnext <= mark; a message's MODSEQ <= its folder's <= the account's <= mark; counters equal a recount
+    contents  `refs` of each content equals the rows that point to it
+    names     each row's name says its UID, size and (unless dirty) flags; the file has that size
+    sidecars  say what the index says, and no smaller marks
+    readers   have seen only messages that there are
+    graves    each tombstone's file lies in `.expunged/`
+
+Whether SQLite finds its file whole, and files and rows match at all, is repair.py's and reconcile.py's: `repair` asks first.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+
+from sqlalchemy import bindparam, func, literal_column, select, update
+
+from mic_mail.storage.changes.expunge import MessageRow, bury_lost, drop_refs, read_messages
+from mic_mail.storage.changes.quota import recount_within
+from mic_mail.storage.changes.sidecar_rows import folder_sidecar, readers_of, subscribed_names
+from mic_mail.storage.changes.transaction import Write
+from mic_mail.storage.index import reader_seen_rows, schema
+from mic_mail.storage.index.connection import Statement
+from mic_mail.storage.index.metadata_format import to_sidecar
+from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders, read_folder
+from mic_mail.storage.maildir.maildir import NAMED_FLAGS, locate, parse_name
+from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
+from mic_mail.storage.maintenance.adopt import Contents, Stranger, adopt
+from mic_mail.storage.types import Finding
+
+_M = schema.message.c
+_T = schema.tombstone.c
+_E = schema.email.c
+_MAXIMA = Statement(
+    select(func.max(_M.uid), func.max(_M.modseq)).where(
+        _M.account_id == bindparam("account"), _M.folder_id == bindparam("folder")
+    )
+)
+_BURIED_MAXIMA = Statement(
+    select(func.max(_T.uid), func.max(_T.modseq)).where(
+        _T.account_id == bindparam("account"), _T.folder_id == bindparam("folder")
+    )
+)
+_MESSAGE_REFS = Statement(select(_M.email_pk, func.count()).where(_M.account_id == bindparam("account")).group_by(_M.email_pk))
+_GRAVE_REFS = Statement(
+    select(_T.email_pk, func.count())
+    .where(_T.account_id == bindparam("account"), _T.email_pk.is_not(None))
+    .group_by(_T.email_pk)
+)
+_REFS = Statement(select(_E.email_pk, _E.refs).where(_E.account_id == bindparam("account")))
+_SET_REFS = Statement(
+    update(schema.email)
+    .where(_E.account_id == bindparam("account"), _E.email_pk == bindparam("at"))
+    .values(refs=bindparam("new_refs"))
+)
+_SET_DIRTY = Statement(
+    update(schema.message)
+    .where(_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"), _M.uid == bindparam("at"))
+    .values(name_dirty=literal_column("1"))
+)
+_GRAVES = Statement(
+    select(_T.folder_id, _T.uid, _T.email_pk, _T.name).where(_T.account_id == bindparam("account"), _T.name.is_not(None))
+)
+_FORGET_GRAVE = Statement(
+    update(schema.tombstone)
+    .where(_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"), _T.uid == bindparam("at"))
+    .values(email_pk=None, name=None)
+)
+
+
+def verify(write: Write, *, check: bool) -> Iterator[Finding]:
+    """All findings; each is put right before the next is looked for, unless `check`."""
+    folders = [write.any_folder(row.folder_id) for row in read_all_folders(write.connection, write.store.account_id)]
+    for folder in folders:
+        yield from _names(write, folder, check=check)
+    yield from _graves(write, check=check)
+    yield from _contents(write, check=check)
+    for folder in folders:
+        yield from _numbers(write, folder, check=check)
+        yield from _folder_sidecar(write, folder, check=check)
+    yield from _readers(write, check=check)
+    yield from _account_sidecar(write, check=check)
+    yield from _counters(write, check=check)
+
+
+def _names(write: Write, folder: FolderRow, *, check: bool) -> Iterator[Finding]:
+    cur = write.store.place.cur(folder.directory)
+    changed: list[MessageRow] = []
+    for row in read_messages(write, folder.folder_id, None):
+        said = parse_name(row.name)
+        if (said.uid, said.size) != (row.uid, row.size):
+            yield Finding("name-differs", folder.name, f"uid {row.uid} size {row.size}: {row.name}")
+            changed.append(row)
+        elif not row.name_dirty and said.flags != row.flags & NAMED_FLAGS:
+            yield Finding("name-flags", folder.name, row.name)
+            if not check:
+                _SET_DIRTY.on(write.connection, account=write.store.account_id, folder=folder.folder_id, at=row.uid)
+                write.store.names_due = True
+        elif _size_of(f"{cur}/{row.name}") not in (row.size, None):
+            yield Finding("content-changed", folder.name, row.name)
+            changed.append(row)
+    if changed and not check:
+        # Another content under the same UID would be a lie to every client's cache: it is a new message.
+        bury_lost(write, folder, changed)
+        strangers = [Stranger(f"{cur}/{row.name}", replace(parse_name(row.name), uid=0, flags=row.flags)) for row in changed]
+        adopt(write, folder, strangers, Contents(write), believe_uids=False)
+
+
+def _size_of(path: str) -> int | None:
+    """None where it is gone, or the folder another user's now."""
+    try:
+        return os.stat(path).st_size
+    except (FileNotFoundError, PermissionError):
+        return None
+
+
+def _graves(write: Write, *, check: bool) -> Iterator[Finding]:
+    account = write.store.account_id
+    rows = _GRAVES.on(write.connection, account=account).fetchall()
+    present = locate(write.store.place.expunged, (name for _, _, _, name in rows))
+    for folder_id, uid, email_pk, name in rows:
+        if name not in present:
+            yield Finding("expunged-gone", write.any_folder(folder_id).name, name)
+            if not check:
+                _FORGET_GRAVE.on(write.connection, account=account, folder=folder_id, at=uid)
+                drop_refs(write, [email_pk])
+
+
+def _contents(write: Write, *, check: bool) -> Iterator[Finding]:
+    account = write.store.account_id
+    counted: dict[int, int] = {}
+    for statement in (_MESSAGE_REFS, _GRAVE_REFS):
+        for email_pk, count in statement.on(write.connection, account=account):
+            counted[email_pk] = counted.get(email_pk, 0) + count
+    known = dict(_REFS.on(write.connection, account=account).fetchall())
+    for email_pk in counted.keys() - known.keys():
+        yield Finding("content-missing", "", str(email_pk))
+    for email_pk, refs in known.items():
+        if refs != counted.get(email_pk, 0):
+            yield Finding("content-refs", "", f"{email_pk}: {refs}, counted {counted.get(email_pk, 0)}")
+            if not check:
+                _SET_REFS.on(write.connection, account=account, at=email_pk, new_refs=counted.get(email_pk, 0) + 1)
+                drop_refs(write, [email_pk])
+
+
+def _numbers(write: Write, folder: FolderRow, *, check: bool) -> Iterator[Finding]:
+    here = {"account": write.store.account_id, "folder": folder.folder_id}
+    maxima = [_MAXIMA.on(write.connection, **here).fetchone(), _BURIED_MAXIMA.on(write.connection, **here).fetchone()]
+    uid = max(row[0] or 0 for row in maxima)
+    modseq = max(row[1] or 0 for row in maxima)
+    if not uid < folder.uidnext <= folder.uidnext_mark:
+        yield Finding("uidnext", folder.name, f"{uid} < {folder.uidnext} <= {folder.uidnext_mark}")
+        if not check:
+            folder.uidnext = max(folder.uidnext, folder.uidnext_mark, uid + 1)
+            folder.uidnext_mark = folder.uidnext
+            write.keep(folder)
+    if not modseq <= folder.highest_modseq <= write.account.modseq <= write.account.modseq_mark:
+        yield Finding("modseq", folder.name, f"{modseq} <= {folder.highest_modseq} <= {write.account.modseq}")
+        if not check:
+            write.account.modseq = max(write.account.modseq, write.account.modseq_mark, folder.highest_modseq, modseq)
+            write.touch(folder)
+
+
+def _folder_sidecar(write: Write, folder: FolderRow, *, check: bool) -> Iterator[Finding]:
+    path = write.store.place.folder(folder.directory)
+    if folder.deleted_at_us is not None and not os.path.isdir(path):
+        return
+    wanted = folder_sidecar(folder)
+    found = FolderSidecar.read(path)
+    if found is not None and found.uidnext_mark >= folder.uidnext_mark:
+        said = found.folder_id or wanted.folder_id  # one that was written before the number stood in it says the rest
+        if replace(found, folder_id=said) == replace(wanted, uidnext_mark=found.uidnext_mark):
+            return
+    yield Finding("folder-sidecar", folder.name, "differs from the index" if found else "missing or damaged")
+    if not check:
+        write.intend(sidecars=[folder.folder_id])
+
+
+def _readers(write: Write, *, check: bool) -> Iterator[Finding]:
+    account = write.store.account_id
+    for folder_id, uid in reader_seen_rows.stray(write.connection, account):
+        folder = read_folder(write.connection, account, folder_id)
+        yield Finding("seen-stray", folder.name if folder else "", f"uid {uid}")
+        if not check:
+            reader_seen_rows.drop_states(write.connection, account, folder_id, [uid])
+    if reader_seen_rows.put_right(write.connection, account, check=check):
+        yield Finding("counters", "", "differ from a recount")
+
+
+def _account_sidecar(write: Write, *, check: bool) -> Iterator[Finding]:
+    found = AccountSidecar.read(write.store.place.maildir)
+    row = read_account(write.connection, write.store.account_id)
+    subscriptions = subscribed_names(write.connection, write.store.account_id)
+    if (
+        found is not None
+        and row is not None
+        and found.account_id == row.account_id
+        and found.subscriptions == subscriptions
+        and found.metadata == to_sidecar(row.metadata)
+        and found.readers == readers_of(write.connection, row)
+        and found.modseq_mark >= row.modseq_mark
+        and found.uidvalidity_next >= row.uidvalidity_next
+    ):
+        return
+    yield Finding("account-sidecar", "", "differs from the index" if found else "missing or damaged")
+    if not check:
+        write.rewrite_account_sidecar()
+
+
+def _counters(write: Write, *, check: bool) -> Iterator[Finding]:
+    for name in recount_within(write, fix=not check):
+        yield Finding("counters", name, "differ from a recount")

@@ -1,0 +1,90 @@
+"""Messages of one account on their way into another: staged there as second names of their files, with what the index knows.
+
+In: two stores, a folder of the first, UIDs. Out: `Lent` messages, durable and seen by nobody until the other account publishes
+them (publish.py). The first account is only read; whatever happens in between, its messages stay where they are. A copy in
+another account is a message of its own there: another base name, hence another EMAILID (RFC 8474 §5.1 asks for the same one
+within an account only).
+
+Two accounts are never locked at once. So a move between accounts is a publication there and then an expunge here: a kill in
+between leaves the message in both, never in neither.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from mic_mail.mime.imap_structure import Answers
+from mic_mail.storage.changes import seen
+from mic_mail.storage.changes.copy_move import keywords_of, present_rows
+from mic_mail.storage.changes.staging import StagedFile, stage_link
+from mic_mail.storage.changes.transaction import writing
+from mic_mail.storage.index import reader_seen_rows
+from mic_mail.storage.maildir.maildir import beginning_of
+from mic_mail.storage.reads import reader
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import KEYWORD_FLAGS, SEEN, SYSTEM_FLAGS, Column, Delivery
+
+_ANSWERS: tuple[Column, ...] = (
+    "size", "header", "envelope", "envelope_utf8", "bodystructure", "body", "parts", "sent_at", "attachment_octets",
+    "message_id", "preview", "thread_id",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """One message and the delivery that publishes it elsewhere; `discard` the staged file of what is not published."""
+
+    uid: int
+    delivery: Delivery
+
+
+def lend(
+    store: Store,
+    target: Store,
+    folder_id: int,
+    uids: Sequence[int],
+    *,
+    every: bool,
+    allowed: int,
+    person: str | None = None,
+) -> list[Lent]:
+    """Stage these messages in `target`, ascending by UID, with those of their flags that are `allowed`, as `person` sees them.
+
+    Those that are there; with `every`, `NoSuchMessage` and nothing is staged unless all are.
+    """
+    target.made()  # before the lock: to open a store takes its own
+    linked: list[tuple[int, StagedFile, int, tuple[str, ...]]] = []
+    try:
+        with writing(store) as write:
+            folder = write.folder(folder_id)
+            cur = store.place.cur(folder.directory)
+            rows, present = present_rows(write, folder, uids, every=every)
+            own = seen.within(write, person)
+            known = {} if own is None else reader_seen_rows.states(write.connection, own, folder_id, uids)
+            for row in rows:
+                flags = row.flags if own is None else (row.flags & ~SEEN) | SEEN * known.get(row.uid, reader_seen_rows.NEVER)[0]
+                staged = stage_link(target, f"{cur}/{present[row.name]}", durable=False)
+                keywords = tuple(keywords_of(folder, row.flags)) if allowed & KEYWORD_FLAGS else ()
+                linked.append((row.uid, staged, flags & SYSTEM_FLAGS & allowed, keywords))
+            # Under the lock: what is expunged behind it may be kept for no time at all (`storage.expunge_keep`).
+            wanted = [uid for uid, *_ in linked]
+            kept = {row[0]: row[1:] for row in reader.rows(store, folder_id, wanted, ("uid", "internaldate_us", *_ANSWERS))}
+        for _, staged, _, _ in linked:
+            staged.finish()  # outside the lock; the journal may still be all that answers for the content (journal.py)
+        return [
+            Lent(uid, Delivery(staged, _answers(kept[uid][1:]), flags, keywords, kept[uid][0]))
+            for uid, staged, flags, keywords in linked
+        ]
+    except BaseException:
+        for _, staged, _, _ in linked:
+            staged.discard()
+        raise
+
+
+def _answers(values: tuple[object, ...]) -> Answers:
+    """What the index keeps, as it was rendered; bare line ends were judged when the message arrived."""
+    found = dict(zip(_ANSWERS, values, strict=True))
+    found["preview"] = found["preview"] or ""
+    thread = cast("str | None", found.pop("thread_id"))
+    beginning = beginning_of(thread) if thread else b""
+    return Answers(**cast("dict[str, object]", found), thread=beginning, has_bare_line_ends=False)  # type: ignore[arg-type]

@@ -1,0 +1,440 @@
+"""Reading: the list of a folder, what changed in it, the answers about messages, the messages themselves.
+
+Needs no lock. No read transaction outlives a call. A message is opened by the path that its row gave a while ago (`paths`),
+or by the name in its row; where that fails, the row is read again (names follow flags), then again under the lock, then the
+file is looked for by its base name: only then is it gone.
+"""
+
+import json
+import os
+import sqlite3
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
+from operator import itemgetter
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import ColumnElement, Select, bindparam, func, select
+
+from mic_mail.storage.changes import seen
+from mic_mail.storage.changes.expunge import bury_lost, read_messages
+from mic_mail.storage.changes.flags import take_foreign_name
+from mic_mail.storage.changes.folders import info_of
+from mic_mail.storage.changes.transaction import writing
+from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
+from mic_mail.storage.index import reader_seen_rows, schema
+from mic_mail.storage.index.connection import Statement, among, translated, uid_list
+from mic_mail.storage.index.reader_seen_rows import Reader
+from mic_mail.storage.index.rows import FolderRow, read_folder
+from mic_mail.storage.index.view_cache import with_changes
+from mic_mail.storage.maildir.maildir import locate
+from mic_mail.storage.maintenance.external_changes import look, new_changed
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import Changes, Column, FolderInfo, FolderView, News
+
+_M = schema.message.c
+_T = schema.tombstone.c
+_E = schema.email.c
+_HERE = (_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
+_GONE_HERE = (_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"))
+
+_ALL = Statement(select(*(func.json_group_array(column) for column in (_M.uid, _M.flags, _M.modseq, _M.size))).where(*_HERE))
+"""Four arrays as JSON, 100,000 messages in 45 ms, 20 of them in SQLite without Python's lock; rows took 92
+(bench/storage_publish)."""
+_CHANGED = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(*_HERE, _M.modseq > bindparam("since")))
+_AMONG = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(*_HERE, among(_M.uid)))
+_VANISHED = Statement(select(_T.uid).where(*_GONE_HERE, _T.modseq > bindparam("since")).order_by(_T.uid))
+_NAME = Statement(select(_M.name).where(*_HERE, _M.uid == bindparam("at")))
+_BURIED = Statement(select(_T.name, _T.moved_folder_id, _T.moved_uid).where(*_GONE_HERE, _T.uid == bindparam("at")))
+_DIRECTORY = Statement(
+    select(schema.folder.c.directory).where(
+        schema.folder.c.account_id == bindparam("account"), schema.folder.c.folder_id == bindparam("folder")
+    )
+)
+_MODSEQ = Statement(select(schema.account.c.modseq).where(schema.account.c.account_id == bindparam("account")))
+_STATE = Statement(
+    select(schema.account.c.modseq, schema.account.c.seen_each).where(schema.account.c.account_id == bindparam("account"))
+)
+
+_MOVES_FOLLOWED = 16
+
+
+class MessageFile:
+    """An open message: stays readable whatever happens to its name. Use as a context manager or `close` it; any thread may
+    read."""
+
+    __slots__ = ("fd", "size")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.size = os.fstat(fd).st_size
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """As many octets as there are, up to `length`."""
+        with translated("reading a message"):
+            return os.pread(self.fd, length, offset)
+
+    def close(self) -> None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+# The list
+
+
+def highest_modseq(store: Store) -> int:
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        row = _MODSEQ.on(connection, account=store.account_id).fetchone()
+        return int(row[0]) if row else 0
+
+
+def view(store: Store, folder_id: int, person: str | None = None) -> tuple[int, FolderView]:
+    """The account's MODSEQ and the folder, of one instant, as the person sees it; the same object for everybody who sees the
+    same while nothing changes. Takes in what other tools put into `new/`."""
+    store.ready()
+    is_met = seen.meet(store, person)
+    for settled in (False, True):
+        kept = _kept(store, folder_id, person, is_met=is_met)
+        with translated("reading the index"), store.index.snapshot() as connection:
+            folder = _live_folder(store, connection, folder_id)
+            if settled or not new_changed(store, folder):
+                (modseq,) = _MODSEQ.on(connection, account=store.account_id).fetchone() or (0,)
+                return modseq, _view(
+                    store, connection, folder, reader_seen_rows.find(connection, store.account_id, person), kept
+                )
+        look(store, folder_id)
+    raise AssertionError("the second time it is settled")
+
+
+_Kept = dict[str, FolderView | None]
+"""By whose it is."""
+
+
+def _kept(store: Store, folder_id: int, person: str | None, *, is_met: bool) -> _Kept | None:
+    """The views that may be built upon. Asked for before a snapshot is taken: one that is newer than it has flags of which no
+    change tells. None: no MODSEQ tells what is common to who has not been met; that view is made anew, and not kept."""
+    return (
+        {whose: store.shared.views.get(store.account_id, folder_id, whose) for whose in ("", person or "")} if is_met else None
+    )
+
+
+def _view(
+    store: Store, connection: sqlite3.Connection, folder: FolderRow, reader: Reader | None, kept: _Kept | None
+) -> FolderView:
+    """The view of a snapshot: the one that was kept, or the next one made from it."""
+    whose = "" if reader is None else reader.person
+    known = None if kept is None else kept.get(whose)
+    if known is None or known.info.highest_modseq < folder.expunge_floor:
+        fresh = _load(store, connection, info_of(store, connection, folder, reader))
+        if reader is not None:
+            fresh = reader_seen_rows.view_as_seen(connection, reader, fresh)
+    else:
+        # What LIST alone asks for is as it was: those who look at messages do not.
+        info = folder.info(subscribed=known.info.subscribed, has_children=known.info.has_children)
+        if reader is not None:
+            info = reader_seen_rows.info_as_seen(connection, reader, info)
+        if known.info == info:
+            return known
+        changed, vanished = _changes_since(store, connection, folder.folder_id, known.info.highest_modseq, reader)
+        fresh = with_changes(known, info, changed, vanished)
+        store.shared.views.put(
+            store.account_id, folder.folder_id, fresh, whose, after=known, changed=changed, vanished=vanished
+        )
+        return fresh
+    if kept is not None:
+        store.shared.views.put(store.account_id, folder.folder_id, fresh, whose)
+    return fresh
+
+
+def news(store: Store, folder_id: int, since_modseq: int, looked: int, person: str | None = None) -> News:
+    """The account's MODSEQ; if that is not `looked`, the folder's view, and if that is not as of `since_modseq`, its changes
+    since, all of one instant, as the person sees them. From memory, where another session of the process has just looked."""
+    mark = store.shared.marks.read(store.account_id)
+    if (known := store.shared.views.recall(store.account_id, folder_id, since_modseq, mark)) is not None:
+        return known
+    store.ready()
+    is_met = seen.meet(store, person)
+    for settled in (False, True):
+        kept = _kept(store, folder_id, person, is_met=is_met)
+        with translated("reading the index"), store.index.snapshot() as connection:
+            modseq, seen_each = _STATE.on(connection, account=store.account_id).fetchone() or (0, 0)
+            if modseq == looked:
+                return News(modseq, None, None, mark)
+            folder = _live_folder(store, connection, folder_id)
+            if settled or not new_changed(store, folder):
+                reader = reader_seen_rows.find(connection, store.account_id, person)
+                fresh = _view(store, connection, folder, reader, kept)
+                if not seen_each:
+                    store.shared.views.vouch(store.account_id, folder_id, fresh, modseq, mark)
+                if fresh.info.highest_modseq == since_modseq:
+                    return News(modseq, fresh, None, mark)
+                changes = None if seen_each else store.shared.views.changes(store.account_id, folder_id, since_modseq, fresh)
+                return News(modseq, fresh, changes or _changes(store, connection, folder, since_modseq, reader), mark)
+        look(store, folder_id)
+    raise AssertionError("the second time it is settled")
+
+
+def _load(store: Store, connection: sqlite3.Connection, info: FolderInfo) -> FolderView:
+    columns = _ALL.on(connection, account=store.account_id, folder=info.folder_id).fetchone()
+    uids, flags, modseqs, sizes = (json.loads(column) for column in columns)
+    if uids != sorted(uids):  # SQLite walks the primary key, but an aggregate promises no order
+        uids, flags, modseqs, sizes = zip(*sorted(zip(uids, flags, modseqs, sizes, strict=True)), strict=True)
+    return FolderView(info, array("I", uids), array("Q", flags), array("Q", modseqs), array("Q", sizes))
+
+
+def changes(store: Store, folder_id: int, since_modseq: int, person: str | None = None) -> Changes:
+    store.ready()
+    seen.meet(store, person)
+    with translated("reading the index"), store.index.snapshot() as connection:
+        folder = _live_folder(store, connection, folder_id)
+        return _changes(store, connection, folder, since_modseq, reader_seen_rows.find(connection, store.account_id, person))
+
+
+def _changes(
+    store: Store, connection: sqlite3.Connection, folder: FolderRow, since_modseq: int, reader: Reader | None
+) -> Changes:
+    highest = folder.highest_modseq
+    if reader is not None:
+        highest = info_of(store, connection, folder, reader).highest_modseq
+    changed: list[tuple[int, int, int, int]] = []
+    vanished: list[int] = []
+    if highest > since_modseq:
+        changed, vanished = _changes_since(store, connection, folder.folder_id, since_modseq, reader)
+    return Changes(highest, folder.keyword_names(), changed, vanished, since_modseq >= folder.expunge_floor)
+
+
+def _changes_since(
+    store: Store, connection: sqlite3.Connection, folder_id: int, since: int, reader: Reader | None = None
+) -> tuple[list[tuple[int, int, int, int]], list[int]]:
+    here = {"account": store.account_id, "folder": folder_id}
+    if reader is None:
+        changed = sorted(_CHANGED.on(connection, **here, since=since))
+    else:
+        changed = _changed_for(store, connection, folder_id, since, reader)
+    vanished = [uid for (uid,) in _VANISHED.on(connection, **here, since=since)]
+    return changed, vanished
+
+
+def _changed_for(
+    store: Store, connection: sqlite3.Connection, folder_id: int, since: int, reader: Reader
+) -> list[tuple[int, int, int, int]]:
+    """What changed for one reader: messages, and what the reader has seen of others; all there are from before it began."""
+    here = {"account": store.account_id, "folder": folder_id}
+    told = since if since >= reader.begun_modseq else 0
+    rows = {row[0]: row for row in _CHANGED.on(connection, **here, since=told)}
+    states = reader_seen_rows.states_since(connection, reader, folder_id, told)
+    others = states.keys() - rows.keys()
+    rows.update((row[0], row) for row in _AMONG.on(connection, **here, uids=uid_list(others)) if others)
+    unknown = rows.keys() - states.keys()
+    states.update(reader_seen_rows.states(connection, reader, folder_id, unknown))
+    return reader_seen_rows.as_seen(sorted(rows.values()), states, reader)
+
+
+def _live_folder(store: Store, connection: sqlite3.Connection, folder_id: int) -> FolderRow:
+    folder = read_folder(connection, store.account_id, folder_id)
+    if folder is None or folder.deleted_at_us is not None:
+        raise NoSuchFolder(f"#{folder_id}")
+    return folder
+
+
+# Answers
+
+_OF_MESSAGE: Mapping[Column, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
+    "uid": (_M.uid, _T.uid),
+    "flags": (_M.flags, _T.flags),
+    "modseq": (_M.modseq, _T.modseq),
+    "size": (_M.size, _T.size),
+    "savedate_us": (_M.saved_us, _T.saved_us),
+    "name": (_M.name, _T.name),
+}
+"""Columns of the narrow table, and of a tombstone; all others are of the content."""
+_OF_EMAIL: Mapping[Column, ColumnElement[Any]] = {
+    "internaldate_us": _E.received_us,
+    "email_id": _E.email_id,
+    "thread_id": _E.thread_id,
+    "envelope": _E.envelope,
+    "envelope_utf8": _E.envelope_utf8,
+    "body": _E.body,
+    "bodystructure": _E.bodystructure,
+    "header": _E.header,
+    "parts": _E.parts,
+    "sent_at": _E.sent_at,
+    "preview": _E.preview,
+    "message_id": _E.message_id,
+    "attachment_octets": _E.attachment_octets,
+}
+_SPARSE = 4
+"""A range is read whole where at least one in so many of its UIDs is asked for."""
+
+
+class _Answers:
+    """The statements that answer one set of columns, the first of them the UID; each is compiled (1 ms) when it is needed."""
+
+    def __init__(self, columns: tuple[Column, ...]) -> None:
+        self._columns = columns
+
+    def _live(self) -> Select[Any]:
+        columns = [_OF_MESSAGE[name][0] if name in _OF_MESSAGE else _OF_EMAIL[name] for name in self._columns]
+        live = select(*columns).where(*_HERE).order_by(_M.uid)
+        if any(name in _OF_EMAIL for name in self._columns):
+            live = live.join_from(schema.message, schema.email, (_E.account_id == _M.account_id) & (_E.email_pk == _M.email_pk))
+        return live
+
+    @cached_property
+    def of_range(self) -> Statement:
+        return Statement(self._live().where(_M.uid.between(bindparam("low"), bindparam("high"))))
+
+    @cached_property
+    def of_some(self) -> Statement:
+        return Statement(self._live().where(among(_M.uid)))
+
+    @cached_property
+    def of_buried(self) -> Statement:
+        columns = [_OF_MESSAGE[name][1] if name in _OF_MESSAGE else _OF_EMAIL[name] for name in self._columns]
+        joined = (_E.account_id == _T.account_id) & (_E.email_pk == _T.email_pk)
+        buried = select(*columns).join_from(schema.tombstone, schema.email, joined)
+        return Statement(buried.where(*_GONE_HERE, among(_T.uid)).order_by(_T.uid))
+
+
+@lru_cache(maxsize=256)
+def _answers(columns: tuple[Column, ...]) -> _Answers:
+    return _Answers(columns)
+
+
+def rows(store: Store, folder_id: int, uids: Iterable[int], columns: Sequence[Column]) -> list[tuple[Any, ...]]:
+    """One tuple for each UID that exists, or that can still be read as a tombstone, ascending by UID. Cheapest where "uid" is
+    the first of the columns."""
+    if tuple(columns[:1]) != ("uid",):
+        return [row[1:] for row in rows(store, folder_id, uids, ("uid", *columns))]
+    wanted = sorted(set(uids))
+    if not wanted:
+        return []
+    store.ready()
+    with translated("reading the index"), store.index.snapshot() as connection:
+        return _rows(store, connection, folder_id, wanted, columns)
+
+
+def _rows(
+    store: Store, connection: sqlite3.Connection, folder_id: int, wanted: Sequence[int], columns: Sequence[Column]
+) -> list[tuple[Any, ...]]:
+    """`wanted`: at least one, ascending."""
+    statements = _answers(tuple(columns))
+    here = {"account": store.account_id, "folder": folder_id}
+    low, high = wanted[0], wanted[-1]
+    if high - low < _SPARSE * len(wanted):
+        found = statements.of_range.on(connection, **here, low=low, high=high).fetchall()
+        if len(found) > len(wanted) or high - low + 1 != len(wanted):
+            asked = set(wanted)
+            found = [row for row in found if row[0] in asked]
+    else:
+        found = statements.of_some.on(connection, **here, uids=uid_list(wanted)).fetchall()
+    if len(found) < len(wanted):
+        missing = set(wanted).difference(row[0] for row in found)
+        buried = statements.of_buried.on(connection, **here, uids=uid_list(missing)).fetchall()
+        found = sorted(found + buried, key=itemgetter(0)) if buried else found
+    return found
+
+
+# The messages
+
+
+def paths(store: Store, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
+    """Where the files of messages lie that are not expunged: hints for `open_message`, since names follow flags."""
+    wanted = sorted(set(uids))
+    if not wanted:
+        return {}
+    store.ready()
+    with translated("reading the index"), store.index.snapshot() as connection:
+        row = _DIRECTORY.on(connection, account=store.account_id, folder=folder_id).fetchone()
+        if row is None:
+            return {}
+        named = _rows(store, connection, folder_id, wanted, ("uid", "name"))
+    cur = store.place.cur(row[0])
+    return {uid: f"{cur}/{name}" for uid, name in named}
+
+
+def read_message(hint: str, size: int) -> bytes | None:
+    """All octets of a message, where `paths` and the index are right about its place and size; else None.
+
+    Three system calls in place of four: that there is no octet behind the last one the read itself tells.
+    """
+    with translated("reading a message"):
+        try:
+            fd = os.open(hint, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            octets = os.pread(fd, size + 1, 0)
+        finally:
+            os.close(fd)
+    return octets if len(octets) == size else None
+
+
+def open_message(store: Store, folder_id: int, uid: int, hint: str | None = None) -> MessageFile:
+    """An open file, also of an expunged message while it is kept; else `NoSuchMessage`. `hint`: see `paths`."""
+    with translated("opening a message"):
+        if hint is not None and (file := _try_open(hint)) is not None:
+            return file
+        store.ready()
+        for _ in range(2):  # the second time under the name that flags gave it in between
+            path = _path_of(store, folder_id, uid)
+            if path is not None and (file := _try_open(path)) is not None:
+                return file
+        found = _open_under_lock(store, folder_id, uid)
+        if found is None:
+            raise NoSuchMessage(folder_id, uid)
+        return found
+
+
+def _path_of(store: Store, folder_id: int, uid: int) -> str | None:
+    with store.index.snapshot() as connection:
+        for _ in range(_MOVES_FOLLOWED):
+            here = {"account": store.account_id, "folder": folder_id, "at": uid}
+            folder = read_folder(connection, store.account_id, folder_id)
+            if folder is None:
+                return None
+            row = _NAME.on(connection, **here).fetchone()
+            if row is not None:
+                return f"{store.place.cur(folder.directory)}/{row[0]}"
+            row = _BURIED.on(connection, **here).fetchone()
+            if row is None:
+                return None
+            name, folder_id, uid = row
+            if folder_id is None:
+                return f"{store.place.expunged}/{name}" if name else None
+    return None
+
+
+def _try_open(path: str) -> MessageFile | None:
+    try:
+        return MessageFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return None
+
+
+def _open_under_lock(store: Store, folder_id: int, uid: int) -> MessageFile | None:
+    """Nobody renames now: the row's name is right, or another tool changed it, or the file is gone and so is the message."""
+    with writing(store) as write:
+        folder = read_folder(write.connection, store.account_id, folder_id)
+        rows = read_messages(write, folder_id, [uid])
+        if folder is None or not rows:
+            path = _path_of(store, folder_id, uid)
+            return _try_open(path) if path else None
+        cur = store.place.cur(folder.directory)
+        name = locate(cur, [rows[0].name]).get(rows[0].name)
+        if name is None:
+            if folder.deleted_at_us is None:
+                bury_lost(write, folder, rows)
+            return None
+        if name != rows[0].name:
+            take_foreign_name(write, folder, rows[0], name)
+        return _try_open(f"{cur}/{name}")

@@ -1,0 +1,110 @@
+"""What SORT and THREAD compare of the messages of a folder: kept beside the index's answers, made where it is missing.
+
+Nothing is made when a message arrives: most mail programs never sort on a server. What the indexer has read needs no making
+(`textsearch.orders`); of the others who asks first pays for a folder once (25 us a message), and what was made is kept in
+`ordering`, many in one critical section, and goes with the content. Keeping is a courtesy to later processes: where it fails (a
+full disk, somebody else writes), the answer is none the worse. Decisions 0025, 0045.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, insert, select
+
+from mic_mail.mime import sort_keys
+from mic_mail.mime.scanner import MAX_HEADER
+from mic_mail.storage.changes.transaction import writing
+from mic_mail.storage.errors import NoSuchMessage, Unavailable
+from mic_mail.storage.index import schema
+from mic_mail.storage.index.connection import Statement, among, translated, uid_list
+from mic_mail.storage.reads.reader import open_message, rows
+from mic_mail.storage.store import Store
+
+KEEP_AT = 64
+"""So many that were missing are worth a critical section."""
+
+PATIENCE_SECONDS = 0.5
+"""For whoever writes the account now."""
+
+_M = schema.message.c
+_E = schema.email.c
+_O = schema.ordering.c
+_KEPT = Statement(
+    select(_M.uid, _O.sent_at, _O.received_at, _O.value)
+    .join_from(schema.message, schema.ordering, (_O.account_id == _M.account_id) & (_O.email_pk == _M.email_pk))
+    .where(_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"), among(_M.uid))
+)
+_COLUMNS = ("account_id", "email_pk", "sent_at", "received_at", "value")
+_KEEP = Statement(
+    insert(schema.ordering)
+    .prefix_with("OR IGNORE")
+    .from_select(
+        _COLUMNS,
+        select(_M.account_id, _M.email_pk, bindparam("sent"), bindparam("received"), bindparam("value")).where(
+            _M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"), _M.uid == bindparam("at")
+        ),
+    )
+)
+"""By way of the message's row: what was expunged meanwhile is not kept."""
+
+
+class Ordered(NamedTuple):
+    """One message: `value` is for `mime.ordering.decode`, the instants are seconds since the epoch."""
+
+    uid: int
+    sent_at: int
+    """The Date field, or when the message was received (RFC 5256 §2.2)."""
+    received_at: int
+    value: bytes
+
+
+def orderings(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
+    """One for each UID that exists or can still be read as a tombstone, in no order. Hand it slices."""
+    wanted = set(uids)
+    store.ready()
+    with translated("reading the index"), store.index.snapshot() as connection:
+        found = _KEPT.on(connection, account=store.account_id, folder=folder_id, uids=uid_list(wanted)).fetchall()
+    known = [Ordered(*row) for row in found]
+    missing = wanted.difference(ordered.uid for ordered in known)
+    if missing:
+        made = _make(store, folder_id, missing)
+        if len(made) >= KEEP_AT:
+            with suppress(Unavailable):
+                _keep(store, folder_id, made)
+        known += made
+    return known
+
+
+def _make(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
+    return [
+        ordered(uid, sent_at, received_us, sort_keys.ordering(header or _long_header(store, folder_id, uid)))
+        for uid, header, sent_at, received_us in rows(store, folder_id, uids, ("uid", "header", "sent_at", "internaldate_us"))
+    ]
+
+
+def ordered(uid: int, sent_at: int | None, received_us: int, value: bytes) -> Ordered:
+    """From what the index has of a message."""
+    received_at = received_us // 1_000_000
+    return Ordered(uid, received_at if sent_at is None else sent_at, received_at, value)
+
+
+def value_of(header: bytes | None, octets: bytes) -> bytes:
+    """The value of a message that was read, of which the index has this header: none of one that is too long for it."""
+    return sort_keys.ordering(header or octets[:MAX_HEADER])
+
+
+def _long_header(store: Store, folder_id: int, uid: int) -> bytes:
+    """The beginning of a header that is too long for the index."""
+    with suppress(NoSuchMessage), open_message(store, folder_id, uid) as file:
+        return file.pread(0, MAX_HEADER)
+    return b""
+
+
+def _keep(store: Store, folder_id: int, made: Sequence[Ordered]) -> None:
+    here = {"account": store.account_id, "folder": folder_id}
+    with writing(store, patience=PATIENCE_SECONDS, sync=False, adds=True) as write:
+        _KEEP.on_each(
+            write.connection,
+            (here | {"at": each.uid, "sent": each.sent_at, "received": each.received_at, "value": each.value} for each in made),
+        )

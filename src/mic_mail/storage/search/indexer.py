@@ -1,0 +1,229 @@
+"""Bringing an account's `search.sqlite` up to date, in the background and at any pace.
+
+In: an account, and where the last visit stopped. It reads the index through connections of its own that can neither write nor
+checkpoint, opens messages by the names in their rows, and never takes the account's lock or anything else that a delivery
+could wait for: whoever does this may be stopped at any instant for any time, or killed. What cannot be read now (a file that
+is being renamed, an index that is being made) is left for the next visit.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from sqlalchemy import bindparam, select
+
+from mic_mail.mime.search_text import pieces
+from mic_mail.storage.fulltext.file import Damaged, key_of
+from mic_mail.storage.fulltext.segment import Document, TooLong
+from mic_mail.storage.index import schema
+from mic_mail.storage.index.connection import PRIMARY, Statement, among, translated, uid_list
+from mic_mail.storage.index.rows import read_folders
+from mic_mail.storage.reads.sort_keys import value_of
+from mic_mail.storage.search.lookup import known_keys
+from mic_mail.storage.search.writer import MOST_WORDS, drop_dead, leave
+from mic_mail.storage.store import Store
+
+BATCH_DOCUMENTS = 256
+BATCH_OCTETS = 16 << 20
+"""Of messages read, before what they hold is written: some 30 MB of memory."""
+DROP_SECONDS = 3_600.0
+IDLE_DROP_SECONDS = 86_400.0
+"""Between two looks for text of messages that are gone: where the index has been written since, and where it has not."""
+
+_M = schema.message.c
+_E = schema.email.c
+_A = schema.account.c
+_HERE = (_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
+_WITH_CONTENT = (_E.account_id == _M.account_id) & (_E.email_pk == _M.email_pk)
+_FRESH = Statement(
+    select(_M.uid, _E.email_id, _E.size)
+    .join_from(schema.message, schema.email, _WITH_CONTENT)
+    .where(*_HERE, _M.modseq > bindparam("since"))
+    .order_by(_M.uid)
+)
+_TO_READ = Statement(
+    select(_E.email_id, _E.size, _E.parts, _M.name, _E.header)
+    .join_from(schema.message, schema.email, _WITH_CONTENT)
+    .where(*_HERE, among(_M.uid))
+)
+_ALIVE = Statement(select(_E.email_id, _E.size).where(_E.account_id == bindparam("account")))
+_MODSEQ = Statement(select(_A.modseq).where(_A.account_id == bindparam("account")))
+
+
+_PASSING = {
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CANTOPEN,
+}  # fmt: skip
+"""Somebody writes, or makes the file, in this moment."""
+
+
+@dataclass(slots=True)
+class Visited:
+    """How far the visits to an account have come; of one process, lost with it."""
+
+    modseq: int = -1
+    trace: tuple[int, ...] = ()
+    """Of the index and its log, when the last visit began."""
+    dropped_at: float = -IDLE_DROP_SECONDS
+    written: bool = True
+    """The index has been written since text was last dropped."""
+    known: int = 0
+    """Messages that the file held at the end of the last visit; fewer now means that somebody threw it away."""
+    unfit: set[int] = field(default_factory=set)
+    """Messages with more words than a segment takes."""
+
+
+def needs_visit(store: Store, visited: Visited) -> bool:
+    """Whether the index has been written, or the file thrown away, since the last visit: three stats."""
+    return visited.trace != (*_trace(store), store.search.identity) or _owes_drop(store, visited)
+
+
+def _owes_drop(store: Store, visited: Visited) -> bool:
+    pause = DROP_SECONDS if visited.written else IDLE_DROP_SECONDS
+    return store.clock.monotonic() - visited.dropped_at >= pause
+
+
+def visit(store: Store, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
+    """Index what is new and drop what is gone; how many messages were indexed. Between two batches `go_on` is asked.
+
+    `Unavailable`, `DiskFull`: what was read could not be written, or not be read, and a moment later it would be no better.
+    """
+    trace = _trace(store)
+    if not trace[0]:
+        return 0  # nobody has opened the account yet
+    try:
+        store.reserve.require_whole()
+        done = _visit(store, visited, go_on)
+    except Damaged:
+        store.search.discard()
+        visited.modseq, visited.trace = -1, ()
+        return 0
+    except KeyError:
+        return 0  # packed anew in this moment
+    except (sqlite3.Error, OSError) as error:
+        if getattr(error, "sqlite_errorcode", -1) & PRIMARY in _PASSING:
+            return 0
+        with translated("indexing"):
+            raise
+    visited.trace = () if done is None else (*trace, store.search.identity)
+    return done or 0
+
+
+def _visit(store: Store, visited: Visited, go_on: Callable[[], bool]) -> int | None:
+    done, whole = 0, True
+    with _reading(store) as connection:
+        row = _MODSEQ.on(connection, account=store.account_id).fetchone()
+        modseq = row[0] if row else -1
+        known = known_keys(store, [each.segment_id for each in store.search.live()])
+        if modseq < visited.modseq or len(known) < visited.known:  # another index, another file
+            visited.modseq = -1
+        known |= visited.unfit
+        folders = read_folders(connection, store.account_id)
+    for folder in folders:
+        cur = store.place.cur(folder.directory)
+        for batch in _batches(store, folder.folder_id, visited.modseq, known):
+            if not go_on():
+                return None
+            reading = _Reading(store, visited)
+            done += reading.index(folder.folder_id, cur, batch)
+            whole = whole and reading.whole
+    if done:
+        store.search.tidy()
+    visited.written = visited.written or visited.modseq != modseq or visited.trace[:2] != _trace(store)
+    if _owes_drop(store, visited):
+        drop_dead(store, lambda: _alive(store))
+        visited.dropped_at, visited.written = store.clock.monotonic(), False
+    visited.known = len(known_keys(store, [each.segment_id for each in store.search.live()]))
+    if not whole:
+        return None
+    visited.modseq = modseq
+    return done
+
+
+def _batches(store: Store, folder_id: int, since: int, known: set[int]) -> Iterator[list[int]]:
+    """UIDs of messages that are not known, as many as are read at once; `known` grows."""
+    with _reading(store) as connection:
+        fresh = _FRESH.on(connection, account=store.account_id, folder=folder_id, since=since).fetchall()
+    batch: list[int] = []
+    octets = 0
+    for uid, email_id, size in fresh:
+        key = key_of(email_id, size)
+        if key in known:
+            continue
+        known.add(key)
+        batch.append(uid)
+        octets += size
+        if len(batch) >= BATCH_DOCUMENTS or octets >= BATCH_OCTETS:
+            yield batch
+            batch, octets = [], 0
+    if batch:
+        yield batch
+
+
+class _Reading:
+    """Messages on their way into the file."""
+
+    def __init__(self, store: Store, visited: Visited) -> None:
+        self._store = store
+        self._visited = visited
+        self.whole = True
+        """All could be read."""
+
+    def index(self, folder_id: int, cur: str, uids: list[int]) -> int:
+        """How many are in the file now that were not."""
+        with _reading(self._store) as connection:
+            found = _TO_READ.on(connection, account=self._store.account_id, folder=folder_id, uids=uid_list(uids)).fetchall()
+        done = words = 0
+        read: dict[int, Document] = {}
+        for email_id, size, parts, name, header in found:
+            key = key_of(email_id, size)
+            document = self._document(key, f"{cur}/{name}", parts, header)
+            if document is None:
+                continue
+            read[key] = document
+            words += document.different_words
+            if words > MOST_WORDS:
+                done += leave(self._store, read)
+                read, words = {}, 0
+        return done + leave(self._store, read)
+
+    def _document(self, key: int, path: str, parts: bytes, header: bytes | None) -> Document | None:
+        try:
+            with open(path, "rb") as file:
+                octets = file.read()
+        except OSError:
+            self.whole = False
+            return None
+        try:
+            return Document.of(pieces(octets, parts), value_of(header, octets))
+        except TooLong:
+            self._visited.unfit.add(key)
+            return None
+
+
+def _alive(store: Store) -> set[int]:
+    with _reading(store) as connection:
+        return {key_of(*row) for row in _ALIVE.on(connection, account=store.account_id)}
+
+
+@contextlib.contextmanager
+def _reading(store: Store) -> Iterator[sqlite3.Connection]:
+    """The index, for a moment. Such a connection moves no log into the index when it is the last to close."""
+    connection = sqlite3.connect(f"file:{quote(store.place.index)}?mode=ro", uri=True, timeout=1.0, isolation_level=None)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _trace(store: Store) -> tuple[int, int]:
+    return _written_at(store.place.index), _written_at(f"{store.place.index}-wal")
+
+
+def _written_at(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except FileNotFoundError:
+        return 0

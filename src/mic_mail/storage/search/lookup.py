@@ -1,0 +1,255 @@
+"""SEARCH by `search.sqlite`: which messages of a folder it knows, and which of those pass a test.
+
+In: a folder's UIDs, positions among them, one test. Out: `LookedUp`, exactly what a scan of the same messages would say
+(scan.py); what is not known is left to the scan. Never an error: a file that is damaged is thrown away, one that
+cannot be had now knows nothing.
+
+Three things are worked out once and kept (fulltext/cache.py): the keys of a folder's messages, where in the segments they lie,
+and the segments themselves as far as questions have needed them.
+"""
+
+import contextlib
+import sqlite3
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mic_mail.mime.search_text import FIELD_ZONES, Zone
+from mic_mail.mime.text_folding import Query
+from mic_mail.storage.fulltext.file import Damaged, key_of
+from mic_mail.storage.fulltext.segment import Flow, Phrase, Words, needle
+from mic_mail.storage.index.connection import translated
+from mic_mail.storage.index.rows import read_folder
+from mic_mail.storage.reads.aligned_column import aligned
+from mic_mail.storage.reads.reader import rows
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import LookedUp, TextTest
+
+_ATTEMPTS = 3
+"""Segments may be packed anew between two looks at the file."""
+
+
+def look_up(store: Store, folder_id: int, uids: Sequence[int], wanted: Sequence[int], test: TextTest) -> LookedUp:
+    """What is known of the messages at the positions `wanted` of `uids`."""
+    query = Query.of(test.value)
+    if not query.text or not store.settings.search_file:
+        return LookedUp((), ())  # an empty value asks whether a field is there, or nothing at all
+    store.ready()  # an index made anew makes what was known of it void
+    looked_up = _LookedUp(store, test, query)
+    try:
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(KeyError):
+                places = _places_of(store, folder_id, _keys_of(store, folder_id, uids))
+                left = None if len(wanted) == len(uids) and not looked_up.known else set(wanted).difference(looked_up.known)
+                if looked_up.ask(places, left):
+                    break
+    except Damaged:
+        throw_away(store)
+        return LookedUp((), ())
+    except (sqlite3.Error, OSError):
+        pass  # what is known by now stays true
+    return LookedUp(looked_up.known, looked_up.found)
+
+
+def throw_away(store: Store) -> None:
+    """The file is damaged."""
+    with contextlib.suppress(sqlite3.Error, OSError):  # whoever comes next finds it as damaged as we did
+        store.search.discard()
+
+
+class _LookedUp:
+    """What the segments have said so far, by position."""
+
+    def __init__(self, store: Store, test: TextTest, query: Query) -> None:
+        self._store = store
+        self._test = test
+        self._query = query
+        self._decides = test.kind != "HEADER" or test.field.lower() in FIELD_ZONES  # else it may stand in another field
+        self.known: list[int] = []
+        self.found: list[int] = []
+
+    def ask(self, places: "Places", wanted: set[int] | None) -> bool:
+        """Ask of the positions `wanted`, or of all; False if a segment was packed anew meanwhile: some have no answer."""
+        whole = True
+        least, most = (min(wanted), max(wanted)) if wanted else (0, len(places.keys.uids))
+        for segment_id, (low, high), (in_segment, positions) in zip(places.segments, places.spans, places.lists, strict=True):
+            if high < least or low > most:
+                continue
+            if wanted is not None:
+                chosen = [at for at, position in enumerate(positions) if position in wanted]
+                if not chosen:
+                    continue
+                in_segment = array("H", [in_segment[at] for at in chosen])  # noqa: PLW2901 - what is left of it
+                positions = array("I", [positions[at] for at in chosen])  # noqa: PLW2901
+            try:
+                hits = _Segment(self._store, segment_id).having(self._test, self._query, in_segment)
+            except KeyError:
+                whole = False
+                continue
+            self._take(hits, in_segment, positions)
+        return whole
+
+    def _take(self, hits: set[int], in_segment: "array[int]", positions: "array[int]") -> None:
+        pairs = zip(in_segment, positions, strict=True)
+        if self._decides:
+            self.known.extend(positions)
+            self.found += [position for place, position in pairs if place in hits] if hits else []
+        else:
+            self.known += [position for place, position in pairs if place not in hits]
+
+
+class _Segment:
+    """One segment as far as it is needed."""
+
+    def __init__(self, store: Store, segment_id: int) -> None:
+        self._store = store
+        self._segment_id = segment_id
+
+    def having(self, test: TextTest, query: Query, wanted: Iterable[int]) -> set[int]:
+        """The documents that pass the test; `wanted` has those that matter."""
+        found: set[int] = set()
+        for zone in _zones_of(test):
+            words = self._words(zone)
+            if " " not in query.text.strip(" "):
+                found |= words.having(words.numbers(needle(query.text), folded=query.folded))
+                continue
+            phrase = Phrase(query, words)
+            candidates = phrase.candidates.intersection(wanted) - found
+            if candidates:
+                found |= phrase.among(candidates, self._flow(zone))
+        return found
+
+    def _words(self, zone: Zone) -> Words:
+        search, at = self._store.search, self._segment_id
+        return self._store.shared.searched.of(Words, (at, zone), lambda: Words.unpack(search.words(at, zone)))
+
+    def _flow(self, zone: Zone) -> Flow:
+        search, at = self._store.search, self._segment_id
+        return self._store.shared.searched.of(Flow, (at, zone), lambda: Flow.unpack(search.flow(at, zone)))
+
+
+def _zones_of(test: TextTest) -> tuple[Zone, ...]:
+    if test.kind == "BODY":
+        return ("body",)
+    if test.kind == "TEXT":
+        return ("header", "body")
+    return next(((zone,) for zone in FIELD_ZONES if zone == test.field.lower()), ("header",))
+
+
+# ------------------------------------------------------------------ where messages lie
+
+
+@dataclass(slots=True)
+class FolderKeys:
+    """The keys of a folder's messages, aligned with its UIDs; -1 where nothing is left of one."""
+
+    uids: "array[int]"
+    keys: "array[int]"
+
+    @property
+    def octets(self) -> int:
+        return 12 * len(self.uids)
+
+
+@dataclass(slots=True)
+class SegmentKeys:
+    """The keys of a segment's messages, in their places."""
+
+    keys: "array[int]"
+
+    @property
+    def octets(self) -> int:
+        return 8 * len(self.keys)
+
+
+@dataclass(slots=True)
+class Places:
+    """For each segment that holds messages of a folder: their places in it, and their positions in the folder."""
+
+    keys: FolderKeys
+    live: tuple[int, ...]
+    segments: list[int]
+    lists: "list[tuple[array[int], array[int]]]"
+    spans: list[tuple[int, int]]
+    """The first and the last of these positions: most segments hold what came at one time."""
+
+    @property
+    def octets(self) -> int:
+        return 6 * sum(len(places) for places, _ in self.lists)
+
+
+def _keys_of(store: Store, folder_id: int, uids: Sequence[int]) -> FolderKeys:
+    mailbox = _mailbox_of(store, folder_id)
+    at = (store.account_id, *mailbox)
+    known = store.shared.searched.get(FolderKeys, at)
+    if known is not None and (known.uids is uids or known.uids == uids):
+        return known
+    listed = uids if isinstance(uids, array) else array("I", uids)
+
+    def ask(some: Sequence[int]) -> dict[int, int]:
+        told = rows(store, folder_id, some, ("uid", "email_id", "size"))
+        return {uid: key_of(email_id, size) for uid, email_id, size in told}
+
+    old = known or FolderKeys(array("I"), array("q"))
+    making = aligned(listed, old.uids, old.keys, ask, missing=-1)
+    while True:
+        try:
+            next(making)
+        except StopIteration as end:
+            made = FolderKeys(listed, end.value)
+            is_same = _mailbox_of(store, folder_id) == mailbox  # else another index was put there meanwhile
+            return store.shared.searched.put(at, made) if is_same else made
+
+
+def _mailbox_of(store: Store, folder_id: int) -> tuple[str, int]:
+    """MAILBOXID and UIDVALIDITY: what a UID stands for under both it stands for whatever becomes of the index, in which the
+    folders may have changed numbers (and the index may have its predecessor's inode: `Store.rest`)."""
+    with translated("reading the index"), store.index.reading() as connection:
+        folder = read_folder(connection, store.account_id, folder_id)
+    return ("", 0) if folder is None else (folder.mailbox_id, folder.uidvalidity)
+
+
+def _places_of(store: Store, folder_id: int, keys: FolderKeys) -> Places:
+    live = tuple(sorted(each.segment_id for each in store.search.live()))
+    at = (store.account_id, folder_id)
+    known = store.shared.searched.get(Places, at)
+    if known is not None and known.keys is keys and known.live == live:
+        return known
+    first, more = positions_by_key(keys.keys) if live else ({}, {})
+    segments: list[int] = []
+    lists: list[tuple[array[int], array[int]]] = []
+    for segment_id in live:
+        pairs: list[tuple[int, int]] = []
+        for place, key in enumerate(keys_in(store, segment_id)):
+            # Taken out as it is found: large dictionaries would keep the interpreter when they go as a whole.
+            if (position := first.pop(key, None)) is not None:
+                pairs += [(place, each) for each in (position, *more.pop(key, ()))]
+        if pairs:
+            segments.append(segment_id)
+            lists.append((array("H", [place for place, _ in pairs]), array("I", [position for _, position in pairs])))
+    return store.shared.searched.put(
+        at, Places(keys, live, segments, lists, [(min(positions), max(positions)) for _, positions in lists])
+    )
+
+
+def positions_by_key(keys: Iterable[int]) -> tuple[dict[int, int], dict[int, list[int]]]:
+    """Where a key stands first, and where else: copies within a folder share it."""
+    first: dict[int, int] = {}
+    more: dict[int, list[int]] = {}
+    for position, key in enumerate(keys):
+        if first.setdefault(key, position) != position:
+            more.setdefault(key, []).append(position)
+    return first, more
+
+
+def keys_in(store: Store, segment_id: int) -> "array[int]":
+    """The messages of a segment."""
+    return store.shared.searched.of(SegmentKeys, segment_id, lambda: SegmentKeys(store.search.keys(segment_id))).keys
+
+
+def known_keys(store: Store, live: Iterable[int]) -> set[int]:
+    """All messages of these segments."""
+    known: set[int] = set()
+    for segment_id in live:
+        known.update(keys_in(store, segment_id))
+    return known

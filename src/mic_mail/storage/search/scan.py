@@ -1,0 +1,114 @@
+"""SEARCH over text by reading the messages: the scan that is always right (RFC 9051 §6.4.4), and what it leaves behind.
+
+What counts as text says mime/search_text.py, what counts as equal mime/text_folding.py: exact substrings, in order and
+adjacent, at any length, without case; a value without diacritics finds text with and without them, one with any finds only its
+like. `search.sqlite` answers the same questions without reading a message (lookup.py); this here reads what that does not know,
+and what was read for BODY or TEXT is left there, so that the second search is quick.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from mic_mail.errors import MicMailError
+from mic_mail.mime.headers import fields
+from mic_mail.mime.part_table import Sections
+from mic_mail.mime.search_text import Zone, field_texts, pieces
+from mic_mail.mime.text_folding import Query, occurring
+from mic_mail.storage.errors import NoSuchMessage
+from mic_mail.storage.fulltext.file import Damaged, key_of
+from mic_mail.storage.fulltext.segment import Document, TooLong
+from mic_mail.storage.reads.reader import open_message, rows
+from mic_mail.storage.reads.sort_keys import value_of
+from mic_mail.storage.search.writer import MOST_WORDS, SMALLEST_LEFT, leave
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import Column, TextTest
+
+Texts = Sequence[tuple[Zone, str]]
+
+
+def find_text(
+    store: Store, folder_id: int, uids: Iterable[int], tests: Sequence[TextTest]
+) -> list[tuple[int, tuple[bool, ...]]]:
+    """For each UID that can be read, which of the tests it passes."""
+    wanted = [_Test(test) for test in tests]
+    headers_suffice = all(test.kind == "HEADER" for test in wanted)
+    found: list[tuple[int, tuple[bool, ...]]] = []
+    read: dict[int, Document] = {}
+    words = 0
+    columns: tuple[Column, ...] = ("uid", "email_id", "size", "header", "parts")
+    for uid, email_id, size, header, parts in rows(store, folder_id, uids, columns):
+        if headers_suffice and header:
+            named = _Fields(header)
+            found.append((uid, tuple(test.in_header(named) for test in wanted)))
+            continue
+        try:
+            with open_message(store, folder_id, uid) as file:
+                octets = file.pread(0, file.size)
+        except NoSuchMessage:
+            continue
+        texts = list(pieces(octets, parts))
+        found.append((uid, _passes(wanted, _Fields(header or octets[: Sections(parts).root.body_start]), texts)))
+        if store.settings.search_file:
+            try:
+                document = Document.of(texts, value_of(header, octets))
+            except TooLong:
+                continue  # it will be read again
+            read[key_of(email_id, size)] = document
+            words += document.different_words
+            if words > MOST_WORDS:
+                _leave(store, read)
+                read, words = {}, 0
+    if len(read) >= SMALLEST_LEFT:
+        _leave(store, read)
+    return found
+
+
+def _leave(store: Store, read: dict[int, Document]) -> None:
+    """For the next search; one that cannot have the file now loses nothing."""
+    try:
+        leave(store, read)
+    except Damaged:
+        store.search.discard()
+    except (sqlite3.Error, OSError, KeyError, MicMailError):
+        pass
+
+
+class _Fields:
+    """The fields of a header, each read once for all tests that ask for it."""
+
+    def __init__(self, header: bytes) -> None:
+        self._values: dict[bytes, list[bytes]] = {}
+        for name, value in fields(header):
+            self._values.setdefault(name, []).append(value)
+        self._texts: dict[bytes, list[list[str]]] = {}
+
+    def texts(self, name: bytes) -> Sequence[Sequence[str]]:
+        """What each field of a name says."""
+        if name not in self._texts:
+            self._texts[name] = [list(field_texts(name, value)) for value in self._values.get(name, ())]
+        return self._texts[name]
+
+
+class _Test:
+    """A search key, its value made ready once."""
+
+    def __init__(self, test: TextTest) -> None:
+        self.kind = test.kind
+        self.query = Query.of(test.value)
+        self.zones = ("body",) if self.kind == "BODY" else ("header", "body")
+        self._field = test.field.lower().encode(errors="replace")
+
+    def in_header(self, named: _Fields) -> bool:
+        """An empty value asks whether the field is there at all (RFC 9051 §6.4.4)."""
+        query = self.query
+        return any(not query.text or any(map(query.occurs_in, texts)) for texts in named.texts(self._field))
+
+
+def _passes(tests: Sequence[_Test], named: _Fields, texts: Texts) -> tuple[bool, ...]:
+    """Which of them a message passes; every message holds the empty string."""
+    passed = [test.in_header(named) if test.kind == "HEADER" else not test.query.text for test in tests]
+    for zone, text in texts:
+        asking = [at for at, test in enumerate(tests) if not passed[at] and test.kind != "HEADER" and zone in test.zones]
+        for at, occurs in zip(asking, occurring([tests[at].query for at in asking], text), strict=True):
+            passed[at] = occurs
+    return tuple(passed)

@@ -1,0 +1,64 @@
+"""What SORT and THREAD compare, from `search.sqlite`: whoever reads a message for its text leaves it there (decision 0045).
+
+In: UIDs of a folder. Out: what `storage.ordering` would make of those messages that the file knows; of the others nothing.
+Never an error, as with text (lookup.py). The instants are the index's own: one that is made anew may have others.
+"""
+
+import sqlite3
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mic_mail.storage.fulltext.file import Damaged, key_of
+from mic_mail.storage.fulltext.segment import unpack_values
+from mic_mail.storage.reads.reader import rows
+from mic_mail.storage.reads.sort_keys import Ordered, ordered
+from mic_mail.storage.search.lookup import keys_in, positions_by_key, throw_away
+from mic_mail.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentValues:
+    """The values of a segment's messages, in their places; empty where there is none."""
+
+    values: list[bytes]
+    octets: int
+
+
+def indexed(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
+    """Of these messages those that the file knows, in no order."""
+    if not store.settings.search_file:
+        return []
+    store.ready()
+    found: list[Ordered] = []
+    try:
+        segments = [each.segment_id for each in store.search.live()]
+        if segments:
+            _find(store, folder_id, uids, segments, found)
+    except Damaged:
+        throw_away(store)
+    except (KeyError, sqlite3.Error, OSError):
+        pass  # packed anew, or not to be had now: what is known by now stays true
+    return found
+
+
+def _find(store: Store, folder_id: int, uids: Iterable[int], segments: Iterable[int], found: list[Ordered]) -> None:
+    told = rows(store, folder_id, uids, ("uid", "email_id", "size", "sent_at", "internaldate_us"))
+    first, more = positions_by_key(key_of(email_id, size) for _, email_id, size, _, _ in told)
+    for segment_id in segments:
+        keys = keys_in(store, segment_id)
+        if first.keys().isdisjoint(keys):
+            continue
+        for key, value in zip(keys, _values_in(store, segment_id, keys), strict=True):
+            if value and (position := first.pop(key, None)) is not None:
+                for at in (position, *more.pop(key, ())):
+                    uid, _, _, sent_at, received_us = told[at]
+                    found.append(ordered(uid, sent_at, received_us, value))
+
+
+def _values_in(store: Store, segment_id: int, keys: "array[int]") -> list[bytes]:
+    def read() -> SegmentValues:
+        blob = store.search.values(segment_id)
+        return SegmentValues(unpack_values(blob, len(keys)), len(blob) + 40 * len(keys))
+
+    return store.shared.searched.of(SegmentValues, segment_id, read).values

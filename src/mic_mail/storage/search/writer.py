@@ -1,0 +1,135 @@
+"""Filling `search.sqlite`: documents in, as few segments as can be, and the text of messages that are gone out again.
+
+New documents are packed together with the segments that are no larger than they, so that a mailbox has a few dozen segments
+at most and a message is packed about ten times in its life. Everything is worked out before the file's own lock is taken;
+whoever finds that another process was faster begins anew with what is left to do. Raises what `SearchFile` raises,
+and OSError where the disk is full and its reserve serves removals (reserve.py).
+"""
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from mic_mail.storage.fulltext.file import Live
+from mic_mail.storage.fulltext.segment import Document, Packed, pack, unpack
+from mic_mail.storage.search.lookup import keys_in, known_keys
+from mic_mail.storage.store import Store
+
+MOST_DOCUMENTS = 1_024
+MOST_OCTETS = 3 << 20
+"""Of a segment, unless one batch alone is larger: it is written in one transaction, which others wait for."""
+MOST_WORDS = 300_000
+"""Different ones, counted anew for each message, of what is packed at once: 50 MB of memory. Logs and lists in place of letters
+have so many; one message alone may have more (segment.MAX_WORDS)."""
+SMALLEST_LEFT = 32
+"""Documents that a search leaves; fewer are read again until the indexer comes, and make no segment of their own."""
+_ATTEMPTS = 3
+DEAD_SHARE = 8
+"""A segment is packed anew at once when one in so many of its messages is gone,"""
+DEAD_US = 7 * 86_400 * 1_000_000
+"""and after a week when any is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A segment that is there, and its messages."""
+
+    live: Live
+    keys: Collection[int]
+
+
+def leave(store: Store, read: Mapping[int, Document]) -> int:
+    """Put documents by key into the file, those that it does not hold; how many."""
+    return sum(_leave_at_last(store, some) for some in _at_once(read))
+
+
+def _at_once(read: Mapping[int, Document]) -> Iterator[dict[int, Document]]:
+    """What one segment takes."""
+    some: dict[int, Document] = {}
+    words = 0
+    for key, document in read.items():
+        words += document.different_words
+        if some and words > MOST_WORDS:
+            yield some
+            some, words = {}, document.different_words
+        some[key] = document
+    if some:
+        yield some
+
+
+def _leave_at_last(store: Store, read: Mapping[int, Document]) -> int:
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(KeyError):  # a segment went between two looks
+            done = _leave(store, read)
+            if done is not None:
+                return done
+    return 0
+
+
+def _leave(store: Store, read: Mapping[int, Document]) -> int | None:
+    """None where another process was faster."""
+    store.reserve.require_whole()
+    live = store.search.live()
+    known = known_keys(store, [each.segment_id for each in live])
+    new = {key: document for key, document in read.items() if key not in known}
+    if not new:
+        return 0
+    is_one_long = sum(document.different_words for document in new.values()) > MOST_WORDS
+    joined = [] if is_one_long else _small_enough(store, live, len(new))
+    keys, documents = list(new), list(new.values())
+    for each in joined:
+        keys += each.keys
+        documents += unpack(_packed(store, each), range(len(each.keys)))
+    instead_of = [each.live.segment_id for each in joined]
+    added = store.search.add(pack(documents), keys, known=[each.segment_id for each in live], instead_of=instead_of)
+    return len(new) if added else None
+
+
+def _small_enough(store: Store, live: list[Live], documents: int) -> list[_Segment]:
+    """The segments that the next one takes in: from the smallest, each no larger than all before it together."""
+    segments = [_Segment(each, keys_in(store, each.segment_id)) for each in live]
+    taken: list[_Segment] = []
+    octets = 0
+    for each in sorted(segments, key=lambda segment: len(segment.keys)):
+        octets += each.live.octets
+        if len(each.keys) > documents or documents + len(each.keys) > MOST_DOCUMENTS or octets > MOST_OCTETS:
+            break
+        taken.append(each)
+        documents += len(each.keys)
+    return taken
+
+
+def _packed(store: Store, each: _Segment) -> Packed:
+    return store.search.packed(each.live.segment_id, len(each.keys))
+
+
+def drop_dead(store: Store, all_keys: Callable[[], Collection[int]]) -> int:
+    """Take out what is no message's text any more; how many segments were packed anew."""
+    now_us = store.clock.now_us()
+    live = store.search.live()
+    alive = all_keys()  # after the segments: none of them holds a message that came later
+    marks: dict[int, int | None] = {}
+    done = 0
+    for each in live:
+        keys = keys_in(store, each.segment_id)
+        kept = [place for place, key in enumerate(keys) if key in alive]
+        dead = len(keys) - len(kept)
+        since = each.dead_since_us
+        if dead and (dead * DEAD_SHARE >= len(keys) or (since is not None and now_us - since > DEAD_US)):
+            done += _pack_anew(store, each, kept)
+        elif (since is None) != (dead == 0):
+            marks[each.segment_id] = now_us if dead else None
+    if marks:
+        store.search.mark_dead(marks)
+    if done:
+        store.search.tidy()
+    return done
+
+
+def _pack_anew(store: Store, each: Live, kept: list[int]) -> bool:
+    """A segment without those that are gone."""
+    keys = keys_in(store, each.segment_id)
+    packed = store.search.packed(each.segment_id, len(keys))
+    fresh = pack(unpack(packed, kept)) if kept else None
+    known = [one.segment_id for one in store.search.live()]
+    return store.search.add(fresh, [keys[place] for place in kept], known=known, instead_of=[each.segment_id])
