@@ -33,7 +33,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.operations.false_instants import FalseInstants
 from mic_mail.services.signin.access import Access
 from population import Population

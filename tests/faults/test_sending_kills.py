@@ -26,7 +26,7 @@ from mic_mail.net.dns import Resolver
 from mic_mail.outbound.connections import ConnectionSettings
 from mic_mail.outbound.peer import Patience
 from mic_mail.outbound.queue import Envelope, Queue, Recipient
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.queue.sending import Senders, SendingSettings
 from mic_mail.services.queue.telling import Told
 from unit.outbound.test_peer import Server

@@ -18,7 +18,7 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.delegation import Part
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.handover import WITHHELD, BeingHandedOver, Standing, handovers, nothing_may_go, running, withheld
-from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.process.executors import AccountLanes, Lanes
 from mic_mail.services.handover.checking import Fate
 from mic_mail.services.handover.handing import Naming
 from mic_mail.services.handover.inventory import InventoryDamaged, digest_of, read_folders

@@ -23,7 +23,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory import engine
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.abuse import exposure
 from mic_mail.services.abuse.exposure import Exposure
 from mic_mail.services.mailboxes.credentials import Origin, set_password

@@ -13,7 +13,7 @@ from mic_mail.errors import BadInput
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.legal_holds import Held, holds, must_keep, the_hold
-from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.process.executors import AccountLanes, Lanes
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.holds import Holds
 from mic_mail.services.operations.housekeeping import Visits

@@ -22,8 +22,8 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.process import privileges
-from mic_mail.process.channel import Channel, ChildSpec
-from mic_mail.process.cores import share_core
+from mic_mail.process.control_channel import Channel, ChildSpec
+from mic_mail.process.cpu_affinity import share_core
 from mic_mail.process.protection import Protection
 
 REPORT_SECONDS = 1.0

@@ -29,7 +29,7 @@ from mic_mail.directory.preflight import file_of
 from mic_mail.net import dns, syslog_transport
 from mic_mail.outbound.policies import HTTPS_PORT
 from mic_mail.process import denied_calls, landlock
-from mic_mail.process.forking import run_apart
+from mic_mail.process.fork import run_apart
 from mic_mail.process.landlock import Rules
 from mic_mail.process.protection import Protection
 from mic_mail.services.handover import inventory

@@ -14,7 +14,7 @@ from mic_mail.directory.snapshot import EMPTY
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.lanes import Lane
+from mic_mail.process.executors import Lane
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing, stand_back
 from mic_mail.services.settings.stores import open_mail_store
 

@@ -25,10 +25,10 @@ from mic_mail.outbound.news import QueueNews
 from mic_mail.outbound.owed import Owed
 from mic_mail.outbound.queue import Queue
 from mic_mail.outbound.spool import Spool
-from mic_mail.process.feed import Feed, tell_directory_changed
-from mic_mail.process.lag import LoopLag
-from mic_mail.process.lanes import AccountLanes, Lanes
-from mic_mail.process.sentcounts import SentCounts
+from mic_mail.process.change_feed import Feed, tell_directory_changed
+from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.process.loop_lag import LoopLag
+from mic_mail.process.send_counters import SentCounts
 from mic_mail.services.abuse.exposure import Exposure
 from mic_mail.services.abuse.rates import Rates
 from mic_mail.services.abuse.runaways import Runaways

@@ -30,9 +30,9 @@ from mic_mail.net.connection_limits import Admission, Gate
 from mic_mail.net.eviction import Evictor
 from mic_mail.net.listeners import Listener
 from mic_mail.net.tls import TlsFront
-from mic_mail.process.feed import Feed, tell_directory_changed
-from mic_mail.process.lag import LoopLag, lag_report
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.change_feed import Feed, tell_directory_changed
+from mic_mail.process.executors import Lanes
+from mic_mail.process.loop_lag import LoopLag, lag_report
 from mic_mail.services.abuse.exposure import Exposure
 from mic_mail.services.abuse.runaways import Runaways
 from mic_mail.services.mailboxes.addressbook import Kept

@@ -21,8 +21,8 @@ from typing import NamedTuple
 from mic_mail.checks.bounds import Bounds
 from mic_mail.checks.reading import ANSWER, FILE, OCTETS, REQUEST
 from mic_mail.checks.verdict import Missed, Unread, Verdict
-from mic_mail.process.fairturns import FairTurns
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
+from mic_mail.process.fair_queue import FairTurns
 from mic_mail.process.protection import Protection
 from mic_mail.storage.errors import Unavailable
 

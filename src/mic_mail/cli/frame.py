@@ -121,7 +121,7 @@ class Frame:
     @cached_property
     def store(self) -> "MailStore":
         """The mailboxes' store; safe beside a running server (its locks are between processes)."""
-        from mic_mail.process.feed import tell_account_changed
+        from mic_mail.process.change_feed import tell_account_changed
         from mic_mail.services.settings.stores import OPEN_BY_COMMANDS, open_mail_store
 
         config = self._as_the_server()
@@ -135,7 +135,7 @@ class Frame:
 
     def tell_server(self) -> None:
         """Hint to a running server that the directory changed; without it the workers see it within two seconds."""
-        from mic_mail.process.feed import tell_directory_changed
+        from mic_mail.process.change_feed import tell_directory_changed
 
         tell_directory_changed(self.config.run_dir)
 

@@ -36,7 +36,7 @@ from mic_mail.policy.legal_holds import holds
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, NextChange, Reason, State, decide
 from mic_mail.policy.roles import Right
 from mic_mail.policy.states import BEGINNING
-from mic_mail.process.sentcounts import SentCounts
+from mic_mail.process.send_counters import SentCounts
 from mic_mail.services.abuse.rates import DAY, HOUR, Use, uses
 from mic_mail.services.mailboxes.accounts import Accounts
 from mic_mail.services.mailboxes.credentials import Origin

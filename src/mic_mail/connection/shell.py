@@ -44,7 +44,7 @@ from mic_mail.net.tcp_ack import acknowledge, acknowledged, outstanding, reset
 from mic_mail.net.tls import TlsFront
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import withheld
-from mic_mail.process.lanes import AccountLanes
+from mic_mail.process.executors import AccountLanes
 from mic_mail.services.signin.access import Access
 from mic_mail.services.signin.dialog import Dialog
 from mic_mail.services.signin.identity import Peer, SignedIn

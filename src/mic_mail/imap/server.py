@@ -37,8 +37,8 @@ from mic_mail.imap.deflate import Damaged, Deflate
 from mic_mail.imap.selected.shelf import Shelf
 from mic_mail.imap.session import Session
 from mic_mail.net.connection_registry import Changed
-from mic_mail.process.feed import Feed, Subscription
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.change_feed import Feed, Subscription
+from mic_mail.process.executors import Lanes
 from mic_mail.services.operations.downtimes import announcements
 from mic_mail.services.signin.identity import SignedIn
 from mic_mail.services.signin.refusals import Refusal, RefusalKind

@@ -6,7 +6,7 @@ A word may be lost; whoever sends looks at the queue every few seconds all the s
 from collections.abc import Callable
 from pathlib import Path
 
-from mic_mail.process.feed import Feed, tell_word
+from mic_mail.process.change_feed import Feed, tell_word
 
 _WORD = b"queue "
 

@@ -31,7 +31,7 @@ from mic_mail.outbound import sts
 from mic_mail.outbound.files import unlink, write_all
 from mic_mail.outbound.routing import MOST_ADDRESSES
 from mic_mail.outbound.sts import Mode, NotAPolicy, Policy
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 
 FORMAT = 1
 HTTPS_PORT = 443

@@ -28,7 +28,7 @@ from mic_mail.outbound.peer import Fate, Peer, PeerTrouble, Result, Step
 from mic_mail.outbound.queue import Entry, Envelope
 from mic_mail.outbound.routing import NoRoute
 from mic_mail.outbound.ways import Ways
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 
 PIECE_OCTETS = 64 << 10
 _STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5", Step.AUTH: "4.7.8"}

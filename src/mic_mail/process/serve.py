@@ -14,7 +14,7 @@ from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.process import privileges
-from mic_mail.process.channel import ChildSpec
+from mic_mail.process.control_channel import ChildSpec
 from mic_mail.process.data_locks import only_server
 from mic_mail.process.startup import look_ahead, make_folders, open_doors, workers
 from mic_mail.process.supervisor import DRAIN_MARGIN, Supervisor

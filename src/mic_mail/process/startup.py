@@ -19,7 +19,7 @@ from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.net import listeners as net
 from mic_mail.net.listeners import CannotListen, Listener
 from mic_mail.process import privileges
-from mic_mail.process.forking import run_apart
+from mic_mail.process.fork import run_apart
 from mic_mail.process.privileges import Account
 
 BIND_ATTEMPTS = 10

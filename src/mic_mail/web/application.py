@@ -41,7 +41,7 @@ from mic_mail.log.error_fields import described, where
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.policy.transliteration import one_line
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.mailboxes.addressbook import Kept
 from mic_mail.services.operations.downtimes import announcements
 from mic_mail.services.signin.access import Access

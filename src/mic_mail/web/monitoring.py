@@ -13,7 +13,7 @@ from mic_mail.config.model import Config
 from mic_mail.errors import Trouble
 from mic_mail.net.cidr import Networks
 from mic_mail.process import metrics
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.process.status import read
 from mic_mail.web.http import STATE_PEER
 

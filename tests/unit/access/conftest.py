@@ -13,7 +13,7 @@ from mic_mail.config.model import Config, Server
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.mailboxes.credentials import Origin, set_password
 from mic_mail.services.signin.access import Access
 from mic_mail.services.signin.identity import Peer, TlsInfo

@@ -16,8 +16,8 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.listeners import Listen
 from mic_mail.directory.snapshot import Entry
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.process.fairturns import Suspicion
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
+from mic_mail.process.fair_queue import Suspicion
 from mic_mail.services.mailboxes.credentials import Origin, set_password
 from mic_mail.services.signin.access import Access
 from mic_mail.services.signin.identity import Challenge, SignedIn

@@ -15,7 +15,7 @@ import asyncio, socket, sys
 from pathlib import Path
 from mic_mail.app.child import make_ready, run_child
 from mic_mail.config.model import Config
-from mic_mail.process.channel import ChildSpec
+from mic_mail.process.control_channel import ChildSpec
 from mic_mail.services.queue.sending import Senders
 
 async def run(senders):

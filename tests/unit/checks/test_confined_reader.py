@@ -22,7 +22,7 @@ from mic_mail.checks.readers import Readers
 from mic_mail.checks.verdict import Unread, Verdict
 from mic_mail.cli.status import _readers
 from mic_mail.process import sandbox
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.process.protection import Protection
 
 MARKED = ["Số: 12/BC", "TỐI MẬT"]

@@ -20,7 +20,7 @@ from mic_mail.checks.bounds import Bounds
 from mic_mail.checks.readers import Readers, ReadingCosts
 from mic_mail.checks.reading import look_into
 from mic_mail.checks.verdict import Missed, Unread
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 
 MARKED = txt(["MẬT"])
 SMALL = Bounds(seconds=20, part_octets=1 << 20, unpacked_octets=4 << 20, depth=4, parts=60)

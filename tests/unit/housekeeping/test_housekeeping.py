@@ -16,7 +16,7 @@ from harness import MailServer, read_events
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.errors import Trouble
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.operations.housekeeping import Duties, Duty, LogRetention
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD

@@ -19,7 +19,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.net.dns import Resolver
 from mic_mail.outbound.policies import Policies, PolicySettings
 from mic_mail.outbound.sts import Mode
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 
 DAY = timedelta(days=1)
 

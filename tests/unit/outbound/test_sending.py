@@ -29,7 +29,7 @@ from mic_mail.outbound.policies import Policies, PolicySettings
 from mic_mail.outbound.progress import Hold, Said, Standing
 from mic_mail.outbound.queue import Entry, Envelope, Queue, Recipient
 from mic_mail.outbound.smarthost import Smarthost
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.queue.sending import Senders, SendingSettings
 from mic_mail.services.queue.telling import Told
 from unit.outbound.test_peer import PLAIN, Server

@@ -2,7 +2,7 @@
 
 import socket
 
-from mic_mail.process.channel import LONGEST_LINE, Channel, ChildSpec
+from mic_mail.process.control_channel import LONGEST_LINE, Channel, ChildSpec
 
 
 def pair() -> tuple[Channel, Channel]:

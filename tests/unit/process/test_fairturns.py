@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mic_mail.process.fairturns import FairLine, FairTurns, Waiting
+from mic_mail.process.fair_queue import FairLine, FairTurns, Waiting
 from mic_mail.storage.errors import Unavailable
 
 FLOOD, OTHER, HOME = "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.process.feed import Feed, tell_account_changed, tell_directory_changed
+from mic_mail.process.change_feed import Feed, tell_account_changed, tell_directory_changed
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ import os
 import subprocess
 import sys
 
-from mic_mail.process.forking import EXIT_UNFORESEEN, HEAP
+from mic_mail.process.fork import EXIT_UNFORESEEN, HEAP
 
 # Each test forks from a process of its own: pytest has threads and what not.
 SETUP = """\
 import ctypes, gc, os, signal, socket, sys, time
 from pathlib import Path
-from mic_mail.process.forking import fork, run_apart
+from mic_mail.process.fork import fork, run_apart
 
 def end(child):
     while child.poll() is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.lag import BOUNDS_MS, HEARTBEAT_SECONDS, LoopLag, quantile_ms
+from mic_mail.process.loop_lag import BOUNDS_MS, HEARTBEAT_SECONDS, LoopLag, quantile_ms
 
 
 async def test_a_pause_is_logged_with_the_commands_that_ran(tmp_path: Path) -> None:

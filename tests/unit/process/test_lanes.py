@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from mic_mail.process.lanes import AccountLanes, Lanes, Turns
+from mic_mail.process.executors import AccountLanes, Lanes, Turns
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.types import AccountRef
 

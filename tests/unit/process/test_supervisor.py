@@ -16,7 +16,7 @@ from mic_mail.config.model import Config
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process import status
-from mic_mail.process.channel import Channel
+from mic_mail.process.control_channel import Channel
 from mic_mail.process.supervisor import Child, Supervisor
 
 base = Path(sys.argv[1])
@@ -70,7 +70,7 @@ def be(spec):
     return 0
 go = os.pipe()
 os.set_blocking(go[0], True)
-import mic_mail.process.channel as made
+import mic_mail.process.control_channel as made
 plain = made.ChildSpec.descriptors
 made.ChildSpec.descriptors = lambda self: (*plain(self), go[0])
 supervisor = supervise(be)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mic_mail.process.sentcounts import Amounts, SentCounts
+from mic_mail.process.send_counters import Amounts, SentCounts
 from mic_mail.services.abuse.rates import Full, Rates, uses
 from mic_mail.services.settings.ceilings import Ceilings
 

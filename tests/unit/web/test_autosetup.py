@@ -15,7 +15,7 @@ import pytest
 
 from harness import MailServer, config_for, stopping
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.storage.errors import Unavailable
 from unit.web.conftest import Browser
 

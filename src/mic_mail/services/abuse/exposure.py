@@ -25,7 +25,7 @@ from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.errors import MicMailError, Text, Trouble
 from mic_mail.log.error_fields import described
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.notifications.lifenotices import SERVER
 
 LEAKED: Final = "leaked"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from mic_mail.process.sentcounts import NAMES, Amounts, SentCounts, Sums
+from mic_mail.process.send_counters import NAMES, Amounts, SentCounts, Sums
 from mic_mail.services.settings.ceilings import Ceilings
 
 HOUR: Final = "hour"

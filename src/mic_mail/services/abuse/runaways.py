@@ -18,7 +18,7 @@ from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import Cause, Detail, Draft, FactKind
 from mic_mail.policy.states import State
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.notifications.lifenotices import MALWARE, SERVER, SPAM
 from mic_mail.services.signin.access import Access
 

@@ -28,7 +28,7 @@ from mic_mail.log.tail import Cursor, Line
 from mic_mail.net.cidr import Networks
 from mic_mail.policy.anomalies import NOBODY, Anomaly, Attempt, Limits, Watch, network_of
 from mic_mail.policy.calendar import local_day
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.abuse.exposure import LEAKED, SPRAYED
 from mic_mail.services.abuse.runaways import Runaways
 from mic_mail.services.notifications.lifenotices import AGAIN, LifeNotices

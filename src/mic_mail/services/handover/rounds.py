@@ -12,7 +12,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import running
 from mic_mail.policy.reclamation import is_empty
-from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.process.executors import AccountLanes, Lanes
 from mic_mail.services.handover.handing import Handovers
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef

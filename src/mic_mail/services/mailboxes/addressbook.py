@@ -22,7 +22,7 @@ from mic_mail.policy.directory_visibility import Shown, shown
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
 from mic_mail.policy.transliteration import one_line
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.settings.readings import lifecycle_settings
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.lifecycle import LifecycleSettings
 from mic_mail.policy.reclamation import OBSTACLES, Obstacle, Stage, is_empty
-from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.process.executors import AccountLanes, Lanes
 from mic_mail.services.mailboxes.clockmark import ClockMark
 from mic_mail.services.mailboxes.reclaiming import Finished, Reclaimed, Reclaiming
 from mic_mail.services.notifications.lifenotices import LifeNotices, NobodyToTell

@@ -28,7 +28,7 @@ from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.keeper_succession import Vacancy
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide, timeline
 from mic_mail.policy.states import State
-from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.process.executors import AccountLanes, Lanes
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.notifications.succession import basis, vacancies_on
 from mic_mail.services.settings.readings import lifecycle_settings, warn_days

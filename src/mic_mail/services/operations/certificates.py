@@ -17,7 +17,7 @@ from mic_mail.i18n.notices import centre
 from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import COMPATIBLE, MODERN, BadCertificate, Served, TlsFront, key_is_open
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.notifications.lifenotices import LifeNotices
 
 RENEWED_SECONDS = 86_400.0

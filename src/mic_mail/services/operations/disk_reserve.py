@@ -5,7 +5,7 @@ room to set it aside; the state of each for `mic-mail status`. The housekeeper's
 """
 
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.storage.reserve import Reserve, Reserves, ReserveState
 
 EVENTS = {

@@ -33,7 +33,7 @@ from mic_mail.outbound.dkimkeys import (
     is_selector,
     record_of,
 )
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 
 RETIRED_FOR = timedelta(days=7)
 """So long the record of a key that signs no more stays: others try again for five days, and look at it late."""

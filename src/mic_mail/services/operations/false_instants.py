@@ -14,7 +14,7 @@ from mic_mail.auth import totp
 from mic_mail.clock import STEP_SECONDS, Clock
 from mic_mail.directory.repository import Directory
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 
 _UNCHANGED_SECONDS = 0.5
 

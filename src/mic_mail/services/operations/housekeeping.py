@@ -22,7 +22,7 @@ from mic_mail.log.retention import remove_expired
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import nothing_may_go
 from mic_mail.policy.reclamation import is_empty
-from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.process.executors import AccountLanes, Lanes
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import LEFT_TO_PEOPLE, AccountRef

@@ -22,7 +22,7 @@ from mic_mail.log.query import Query
 from mic_mail.log.search import Found, Search
 from mic_mail.log.verify import Finding, Verdict, Wrong, verify
 from mic_mail.policy.facts import first_broken
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 
 MOST_TRACES = 20
 """Messages that one Message-ID may name: a mail program that sends a message again uses it again."""

@@ -26,7 +26,7 @@ from mic_mail.mime.dsn_mdn import Action
 from mic_mail.outbound import dsn
 from mic_mail.outbound.progress import NOBODY, Said, Standing
 from mic_mail.outbound.queue import Entry
-from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.process.executors import AccountLanes, Lanes
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.queue.reportwriting import READ_OCTETS, Original, accepted, if_it_receives, reader, write
 from mic_mail.services.queue.telling import SUCCESS, Told

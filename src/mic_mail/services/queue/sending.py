@@ -37,7 +37,7 @@ from mic_mail.outbound.queue import Entry, Queue
 from mic_mail.outbound.smarthost import Smarthost
 from mic_mail.outbound.transmission import Heard, Transmission
 from mic_mail.outbound.ways import Ways
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.queue.keptback import KeptBack, Watching, watch_nothing
 from mic_mail.services.queue.telling import SUCCESS, Reporting, Telling
 

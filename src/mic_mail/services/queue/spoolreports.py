@@ -34,7 +34,7 @@ from mic_mail.outbound.owed import Owed, name_of
 from mic_mail.outbound.queue import Envelope, Queue, Recipient
 from mic_mail.outbound.spool import ELSEWHERE, Entry, Slip, Spool, Target
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.process.executors import AccountLanes, Lanes
 from mic_mail.services.notifications.notices import RETURN_PATH, Notices
 from mic_mail.services.queue.reportwriting import READ_OCTETS, Original, accepted, owner_of, reader, write
 from mic_mail.services.signin.access import Access

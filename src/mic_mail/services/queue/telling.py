@@ -14,7 +14,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.progress import Standing
 from mic_mail.outbound.queue import Entry
 from mic_mail.outbound.transmission import Heard
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 
 SUCCESS = "SUCCESS"
 """What NOTIFY says of who wants to hear of a delivery too."""

@@ -27,7 +27,7 @@ from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.incidents import SEVERITIES, Incident
 from mic_mail.policy.requests import KINDS, Kind, Request, State
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.notifications.lifenotices import LifeNotices
 from mic_mail.services.requests.answering import answer_to
 from mic_mail.services.requests.patience import is_due

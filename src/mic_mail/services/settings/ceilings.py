@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mic_mail.process.sentcounts import Amounts
+from mic_mail.process.send_counters import Amounts
 
 
 @dataclass(frozen=True, slots=True)

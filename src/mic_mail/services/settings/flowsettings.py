@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mic_mail.process.sentcounts import Amounts
+from mic_mail.process.send_counters import Amounts
 from mic_mail.services.settings.ceilings import Ceilings
 
 CEILINGS = Ceilings(Amounts(1_000, 2_000, 2 << 30), Amounts(3_000, 10_000, 8 << 30))

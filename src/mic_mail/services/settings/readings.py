@@ -5,7 +5,7 @@ from mic_mail.config.units import DAY
 from mic_mail.policy.calendar import TermEnd, WorkingDays
 from mic_mail.policy.due_notices import WarnDays
 from mic_mail.policy.lifecycle import LifecycleSettings
-from mic_mail.process.sentcounts import Amounts
+from mic_mail.process.send_counters import Amounts
 from mic_mail.services.settings.ceilings import Ceilings
 
 

@@ -32,7 +32,7 @@ from mic_mail.directory.snapshot import AliasEntry, AppCredential, Credential, E
 from mic_mail.errors import Trouble
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.mailboxes.credentials import hashing
 from mic_mail.services.settings.readings import delivery_is_use, lifecycle_settings
 from mic_mail.services.signin.decisions import KEPT_BACK, Decisions

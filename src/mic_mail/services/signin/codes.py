@@ -6,7 +6,7 @@ guard's limits, the use case and the log. Belongs to the event loop; the directo
 
 from mic_mail.auth.verifier import Guard, Wait
 from mic_mail.errors import Trouble
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.signin.identity import Peer, SignedIn
 from mic_mail.services.signin.refusals import Refusal, Refusals
 from mic_mail.services.signin.secondfactors import KEY, Checked, SecondFactors

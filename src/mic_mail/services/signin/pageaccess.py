@@ -17,7 +17,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.policy.facts import Fact
 from mic_mail.policy.second_factor import latest_change
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.signin.access import Access
 from mic_mail.services.signin.codes import Codes
 from mic_mail.services.signin.identity import Answered, Peer, SignedIn

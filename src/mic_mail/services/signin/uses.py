@@ -19,7 +19,7 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Trouble
 from mic_mail.log.error_fields import described
 from mic_mail.policy.calendar import local_day
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 
 LOOK_AGAIN_SECONDS = 1.0
 

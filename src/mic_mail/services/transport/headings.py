@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from mic_mail.clock import Clock
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.settings.flowsettings import FlowSettings
 from mic_mail.services.transport import authorship, trace
 from mic_mail.services.transport.envelope import Cause, Envelope, Refusal, Role

@@ -23,7 +23,7 @@ from mic_mail.outbound.files import SpoolFull
 from mic_mail.outbound.queue import Queue
 from mic_mail.outbound.spool import Draft, Scratch, Spool
 from mic_mail.outbound.spool import Entry as SpoolEntry
-from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.process.executors import AccountLanes, Lanes
 from mic_mail.services.abuse.rates import Rates
 from mic_mail.services.queue.spoolreports import SpoolReports
 from mic_mail.services.settings.flowsettings import FlowSettings

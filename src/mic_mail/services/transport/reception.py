@@ -24,7 +24,7 @@ from mic_mail.mime.line_endings import has_bare
 from mic_mail.mime.line_limits import LineCheck
 from mic_mail.mime.scanner import Scanner, with_head
 from mic_mail.mime.structure import Scan
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.transport.envelope import BINARYMIME, Cause, Envelope, Outcome, Refusal, Role
 
 T = TypeVar("T")

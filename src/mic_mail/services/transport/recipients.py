@@ -24,7 +24,7 @@ from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.leavers import CLAUSE as LEAVING
 from mic_mail.policy.lifecycle import FactsUnreadable, State
-from mic_mail.process.lanes import AccountLanes
+from mic_mail.process.executors import AccountLanes
 from mic_mail.services.signin.access import Access
 from mic_mail.services.transport.envelope import Cause, Role
 from mic_mail.storage.mailstore import MailStore

@@ -39,7 +39,7 @@ from mic_mail.net.connection_limits import network_of
 from mic_mail.outbound.held import Held, Record, State
 from mic_mail.outbound.spool import Slip
 from mic_mail.process import sandbox
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.process.protection import Protection
 
 CLAUSE = "4.1"

@@ -21,7 +21,7 @@ from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.held import OPEN, Held, Record, State
 from mic_mail.outbound.spool import Spool
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.notifications.notices import Notices
 
 

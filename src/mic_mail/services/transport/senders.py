@@ -14,7 +14,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import ReversePath
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.send_as import check_envelope
-from mic_mail.process.sentcounts import Amounts
+from mic_mail.process.send_counters import Amounts
 from mic_mail.services.abuse.rates import HOUR, Full, Rates
 from mic_mail.services.settings.ceilings import Ceilings
 from mic_mail.services.settings.flowsettings import FlowSettings

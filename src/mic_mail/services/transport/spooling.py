@@ -16,7 +16,7 @@ from mic_mail.outbound.queue import Envelope as QueueEnvelope
 from mic_mail.outbound.queue import Queue, Recipient
 from mic_mail.outbound.spool import ELSEWHERE, Draft, Entry, Slip, Spool, Target
 from mic_mail.outbound.transaction import Transaction
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.queue.spoolreports import SpoolReports
 from mic_mail.services.signin.access import Access
 from mic_mail.services.transport import trace

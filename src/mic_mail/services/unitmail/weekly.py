@@ -19,7 +19,7 @@ from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.lifecycle import Decision
-from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.process.executors import AccountLanes, Lanes
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.signin.access import Access
 from mic_mail.storage.types import AccountRef

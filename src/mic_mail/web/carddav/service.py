@@ -30,7 +30,7 @@ from mic_mail.addressbook.vcard import Version, vcard
 from mic_mail.clock import Clock
 from mic_mail.errors import Text, Trouble
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.mailboxes.addressbook import Kept
 from mic_mail.services.signin.access import Access
 from mic_mail.services.signin.identity import Peer, SignedIn

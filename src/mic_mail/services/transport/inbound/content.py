@@ -18,7 +18,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.quarantine import Reason
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
 from mic_mail.services.transport.inbound.judgement import JUNK, Arrived, Judgement, Source
 from mic_mail.services.transport.inbound.pieces import pieces_of

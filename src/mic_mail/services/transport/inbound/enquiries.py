@@ -19,7 +19,7 @@ from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.net.connection_limits import network_of
 from mic_mail.net.dns import Resolver
-from mic_mail.process.lanes import Turns
+from mic_mail.process.executors import Turns
 from mic_mail.storage.errors import Unavailable
 
 T = TypeVar("T")

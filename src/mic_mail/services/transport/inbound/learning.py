@@ -27,7 +27,7 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.smarthost import NoPassword, read_password
-from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.process.executors import AccountLanes, Lanes
 from mic_mail.services.transport.inbound.pieces import pieces_of
 from mic_mail.services.transport.inbound.saying import said_by_move
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage

@@ -26,7 +26,7 @@ from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.encoded_words import decode_text
 from mic_mail.mime.headers import canonical, strip_comments, unfold, written_fields
 from mic_mail.mime.strict_addresses import MAX_OCTETS, Ambiguous, Mailbox, addresses_in, as_seen, read_mailboxes
-from mic_mail.process.lanes import Lane
+from mic_mail.process.executors import Lane
 from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
 from mic_mail.services.transport.inbound.enquiries import Enquiry
 from mic_mail.services.transport.inbound.judgement import JUNK, Arrived, Judgement, Source

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 
 PIECE_OCTETS = 256 << 10
 

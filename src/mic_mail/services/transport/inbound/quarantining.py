@@ -28,7 +28,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.quarantine import RECORD_SECONDS, Quarantine, Record, State
 from mic_mail.outbound.spool import Spool
 from mic_mail.policy.calendar import local_day
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 from mic_mail.services.notifications.notices import Notices
 
 MOST_LISTED = 50

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
-from mic_mail.process.fairturns import FairTurns, Suspicion, not_suspected
+from mic_mail.process.fair_queue import FairTurns, Suspicion, not_suspected
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.types import AccountRef
 

@@ -8,7 +8,7 @@ interpreter, for password hashes and the log's disk, stay free.
 
 import os
 
-from mic_mail.process.lanes import Lanes
+from mic_mail.process.executors import Lanes
 
 
 def share_core(lanes: Lanes, row: int) -> int | None:
