@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )  # fmt: skip
 
 from dkimcorpus import messages
-from mic_mail.checks.origin.signatures import Field
+from mic_mail.mailauth.dkim_header import Field
 from mic_mail.mime.dkim import RelaxedBody, record, split_written, strings_of
 
 DOMAIN = "mic.gov.vn"

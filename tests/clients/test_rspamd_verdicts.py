@@ -10,15 +10,15 @@ import pytest
 import arrivals
 import rspamdserver
 from dnsserver import BROKEN, NameServer, name_server
-from mic_mail.checks.origin.arc import Arc
-from mic_mail.checks.origin.dmarc import Dmarc
-from mic_mail.checks.origin.examining import examine
-from mic_mail.checks.origin.reading import read
-from mic_mail.checks.origin.signatures import Dkim
-from mic_mail.checks.origin.spf import Client, Spf
-from mic_mail.checks.origin.verdict import Origin
-from mic_mail.checks.rspamd import About, Rspamd, Scored
 from mic_mail.clock import SystemClock
+from mic_mail.filters.rspamd import About, Rspamd, Scored
+from mic_mail.mailauth.arc import Arc
+from mic_mail.mailauth.authenticate import examine
+from mic_mail.mailauth.dkim_header import Dkim
+from mic_mail.mailauth.dmarc import Dmarc
+from mic_mail.mailauth.message_digest import read
+from mic_mail.mailauth.result import Origin
+from mic_mail.mailauth.spf import Client, Spf
 from mic_mail.mailbox_address import parse_reverse_path
 from mic_mail.net.dns import Resolver
 from unit.checks.origin.test_arc import BROKEN as BROKEN_CHAINS

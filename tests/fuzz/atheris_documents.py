@@ -18,13 +18,13 @@ from pathlib import Path
 import atheris
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-with atheris.instrument_imports(include=["mic_mail.checks", "mic_mail.mime.html", "striprtf"]):
-    from mic_mail.checks import archives, cms, compound, messages, office, tnef
-    from mic_mail.checks.bounds import Bounds, CannotRead
-    from mic_mail.checks.documents import open_document
-    from mic_mail.checks.looking import Look
-    from mic_mail.checks.reading import look_into
-    from mic_mail.checks.verdict import Verdict
+with atheris.instrument_imports(include=["mic_mail.textextract", "mic_mail.mime.html", "striprtf"]):
+    from mic_mail.textextract import cms, compound, messages, office, tnef, zip_files
+    from mic_mail.textextract.detect import open_document
+    from mic_mail.textextract.extraction import Look
+    from mic_mail.textextract.limits import Bounds, CannotRead
+    from mic_mail.textextract.result import Verdict
+    from mic_mail.textextract.worker import look_into
 
 from running import run
 
@@ -99,7 +99,7 @@ def fuzz_message(octets: bytes) -> None:
 
 
 def fuzz_zip(octets: bytes) -> None:
-    must_read(archives.read, octets)
+    must_read(zip_files.read, octets)
 
 
 def _stored(members: Mapping[str, bytes]) -> bytes:
@@ -124,7 +124,7 @@ def fuzz_office(octets: bytes) -> None:
         return
     members = dict((DOCX, XLSX, ODT)[octets[0] % 3])
     members[sorted(members)[octets[1] % len(members)]] = octets[2:]
-    must_read(archives.read, _stored(members))
+    must_read(zip_files.read, _stored(members))
 
 
 def fuzz_flat(octets: bytes) -> None:

@@ -27,19 +27,19 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(
-    include=["mic_mail.checks.origin", "mic_mail.services.transport.inbound", "mic_mail.mime.dkim", "mic_mail.net"]
+    include=["mic_mail.mailauth", "mic_mail.services.transport.inbound", "mic_mail.mime.dkim", "mic_mail.net"]
 ):
-    from mic_mail.checks.origin import arc, authresults, dkimcheck, dmarc, spfterms
-    from mic_mail.checks.origin.arc import Arc, ArcResult, check_arc
-    from mic_mail.checks.origin.dkimcheck import DkimResult, check_dkim
-    from mic_mail.checks.origin.dmarc import Dmarc, DmarcResult, NoAuthor, Policy, ask_policy, judge_dmarc
-    from mic_mail.checks.origin.keys import MOST_NAMES
-    from mic_mail.checks.origin.reading import Reading, read
-    from mic_mail.checks.origin.signatures import Dkim, Field, Signature, Unusable, parse_key, parse_signature, unsigned
-    from mic_mail.checks.origin.spf import LONGEST_EXPLANATION, Client, Identity, Spf, SpfResult, check_mail_from
-    from mic_mail.checks.origin.spfterms import BadRecord, Mechanism, Record, parse_record
-    from mic_mail.checks.origin.verdict import Origin
     from mic_mail.domain_name import NotAName
+    from mic_mail.mailauth import arc, authentication_results, dkim_verify, dmarc, spf_record
+    from mic_mail.mailauth.arc import Arc, ArcResult, check_arc
+    from mic_mail.mailauth.dkim_dns import MOST_NAMES
+    from mic_mail.mailauth.dkim_header import Dkim, Field, Signature, Unusable, parse_key, parse_signature, unsigned
+    from mic_mail.mailauth.dkim_verify import DkimResult, check_dkim
+    from mic_mail.mailauth.dmarc import Dmarc, DmarcResult, NoAuthor, Policy, ask_policy, judge_dmarc
+    from mic_mail.mailauth.message_digest import Reading, read
+    from mic_mail.mailauth.result import Origin
+    from mic_mail.mailauth.spf import LONGEST_EXPLANATION, Client, Identity, Spf, SpfResult, check_mail_from
+    from mic_mail.mailauth.spf_record import BadRecord, Mechanism, Record, parse_record
     from mic_mail.mailbox_address import MailboxAddress
     from mic_mail.mime.dkim import NotAHeader, split_written
     from mic_mail.net.dns import DnsUnavailable, NoSuchName
@@ -88,16 +88,16 @@ def fuzz_spf_record(octets: bytes) -> None:
     try:
         record = parse_record(f"v=spf1 {text}")
         again = written(record)
-        assert len(again) > spfterms.LONGEST_RECORD or parse_record(again) == record, (text, again)
+        assert len(again) > spf_record.LONGEST_RECORD or parse_record(again) == record, (text, again)
         for each in record.mechanisms:
-            name = spfterms.expand(each.target, VALUES)
-            short = spfterms.shortened(name)
-            assert len(short) <= spfterms.LONGEST_NAME
+            name = spf_record.expand(each.target, VALUES)
+            short = spf_record.shortened(name)
+            assert len(short) <= spf_record.LONGEST_NAME
             assert name.removesuffix(".").endswith(short)
     except BadRecord:
         pass
     try:
-        explained = spfterms.expand(spfterms.check_explanation(text), VALUES)
+        explained = spf_record.expand(spf_record.check_explanation(text), VALUES)
     except BadRecord:
         return
     assert len(explained) <= 30 * len(text)
@@ -166,8 +166,8 @@ def is_mail(message: bytes) -> bool:
 def fuzz_message(octets: bytes) -> None:
     reading = read(octets)
     now = CLOCK.now_us() // 1_000_000
-    assert len(dkimcheck.key_names(reading)) <= MOST_NAMES
-    signed = check_dkim(reading, {name: KEYS.get(name, NONE) for name in dkimcheck.key_names(reading)}, now)
+    assert len(dkim_verify.key_names(reading)) <= MOST_NAMES
+    signed = check_dkim(reading, {name: KEYS.get(name, NONE) for name in dkim_verify.key_names(reading)}, now)
     sealed = check_arc(reading, {name: KEYS.get(name, NONE) for name in arc.key_names(reading)}, now)
     assert (sealed.result is Arc.NONE) == (reading.chain is None)
     check_fields(octets, reading)
@@ -255,22 +255,22 @@ def fuzz_results(octets: bytes) -> None:
         DmarcResult(Dmarc.FAIL, author, author, Policy.REJECT, Policy.REJECT, reason=reason),
         ArcResult(Arc.FAIL, reason=reason),
     )  # fmt: skip
-    field = authresults.field(origin, ours or OURS)
+    field = authentication_results.field(origin, ours or OURS)
     assert field.isascii()
     assert field.endswith(b"\r\n")
     parsed = email.message_from_bytes(field + b"\r\n", policy=email.policy.SMTP)
-    assert parsed.keys() == [authresults.NAME], field
+    assert parsed.keys() == [authentication_results.NAME], field
     assert not parsed.defects, field
     assert not parsed.get_payload()
     assert field.count(b"\n") == field.count(b"\r") == field.count(b"\r\n")
-    if (ours or OURS).isascii() and (ours or OURS).isprintable() and len(ours) <= authresults.LONGEST_VALUE:
-        assert authresults.without_forged(field, [ours or OURS]) == b"", field
+    if (ours or OURS).isascii() and (ours or OURS).isprintable() and len(ours) <= authentication_results.LONGEST_VALUE:
+        assert authentication_results.without_forged(field, [ours or OURS]) == b"", field
 
 
 def fuzz_forged(octets: bytes) -> None:
     header = octets.replace(b"~", OURS.encode()).replace(b"^", b"Authentication-Results:")
-    left = authresults.without_forged(header, [OURS])
-    assert authresults.without_forged(left, [OURS]) == left, header
+    left = authentication_results.without_forged(header, [OURS])
+    assert authentication_results.without_forged(left, [OURS]) == left, header
     assert [line for line in header.splitlines(True) if line in left.splitlines(True)] or not left
     if header.count(b"\n") != header.count(b"\r\n") or header.count(b"\r") != header.count(b"\r\n"):
         return

@@ -26,10 +26,10 @@ import h11
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(
-    include=["mic_mail.outbound", "mic_mail.net.https_fetch", "mic_mail.checks.clamd", "mic_mail.checks.rspamd"]
+    include=["mic_mail.outbound", "mic_mail.net.https_fetch", "mic_mail.filters.clamd", "mic_mail.filters.rspamd"]
 ):
-    from mic_mail.checks.clamd import LONGEST_NAME, Clamd, NotScanned, _whole
-    from mic_mail.checks.rspamd import About, NotScored, Scored, read_scored
+    from mic_mail.filters.clamd import LONGEST_NAME, Clamd, NotScanned, _whole
+    from mic_mail.filters.rspamd import About, NotScored, Scored, read_scored
     from mic_mail.net import https_fetch
     from mic_mail.net.dns import Tlsa
     from mic_mail.net.https_fetch import NotFetched

@@ -15,9 +15,9 @@ import sys
 import threading
 import types
 
-from mic_mail.checks import documents, reading
-from mic_mail.checks.bounds import Bounds
-from mic_mail.checks.looking import Look
+from mic_mail.textextract import detect, worker
+from mic_mail.textextract.extraction import Look
+from mic_mail.textextract.limits import Bounds
 
 LENT = {module.__name__: module for module in (ctypes, mmap, os, resource, signal, socket, sys, threading)}
 
@@ -29,13 +29,13 @@ def run(look: Look, content: bytes) -> None:
 
 
 if __name__ == "__main__":
-    hole = types.ModuleType("mic_mail.checks.hole")
+    hole = types.ModuleType("mic_mail.textextract.hole")
     hole.read = run  # type: ignore[attr-defined]
     sys.modules[hole.__name__] = hole
-    reading.load()
-    documents.READERS["zip"] = "hole"
+    worker.load()
+    detect.READERS["zip"] = "hole"
     if account := os.environ.get("PYTHON_HOLE_ACCOUNT"):
         os.setgroups([])
         os.setresgid(int(account), int(account), int(account))
         os.setresuid(int(account), int(account), int(account))
-    reading.main(int(sys.argv[1]), int(sys.argv[2]), Bounds(**json.loads(sys.argv[3])))
+    worker.main(int(sys.argv[1]), int(sys.argv[2]), Bounds(**json.loads(sys.argv[3])))

@@ -15,8 +15,8 @@ import arrivals
 from clients.test_smtp_states import submission
 from dnsserver import BROKEN, SILENT, NameServer, name_server
 from harness import MailServer, config_for
-from mic_mail.checks.origin.reading import MOST_SIGNATURES
 from mic_mail.config.manual import write
+from mic_mail.mailauth.message_digest import MOST_SIGNATURES
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD

@@ -19,11 +19,11 @@ import pytest
 from harness import MailServer
 from markings.documents import docx, encrypted_zip, zipped
 from markings.large import LARGE
-from mic_mail.checks.readers import Readers
 from mic_mail.cli.main import main
 from mic_mail.config.manual import write
 from mic_mail.outbound.held import Held, Record, State
 from mic_mail.services.transport.reception import SMALL_OCTETS
+from mic_mail.textextract.worker_pool import Readers
 from population import PASSWORD
 
 STAMPED = docx(["BỘ THÔNG TIN VÀ TRUYỀN THÔNG", "Số: 12/BC-BTTTT", "TỐI MẬT", "Kính gửi: Lãnh đạo Bộ"])

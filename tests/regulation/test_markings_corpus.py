@@ -2,9 +2,9 @@
 
 from markings import allowed, forbidden, holdout
 from markings.sample import Sample
-from mic_mail.checks.bounds import Bounds
-from mic_mail.checks.reading import look_into
-from mic_mail.checks.verdict import Found
+from mic_mail.textextract.limits import Bounds
+from mic_mail.textextract.result import Found
+from mic_mail.textextract.worker import look_into
 
 BOUNDS = Bounds(seconds=60)
 

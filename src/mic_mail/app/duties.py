@@ -4,7 +4,7 @@ from functools import partial
 
 from mic_mail.app.doors import Doors
 from mic_mail.app.rooms import Rooms
-from mic_mail.checks.lessons import Lessons
+from mic_mail.filters.training_queue import Lessons
 from mic_mail.net.dns import Resolver
 from mic_mail.outbound.dkimkeys import KeyFolder
 from mic_mail.outbound.held import Held

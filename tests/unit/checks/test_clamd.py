@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.checks.clamd import LONGEST_NAME, Clamd, NotScanned
+from mic_mail.filters.clamd import LONGEST_NAME, Clamd, NotScanned
 
 Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from markings import forbidden, holdout
-from mic_mail.checks.clear import is_clear
-from mic_mail.checks.messages import may_hide
 from mic_mail.mime.html import visible_lines
 from mic_mail.policy.marking_prefilter import may_mark
 from mic_mail.policy.secrecy_markings import in_text
+from mic_mail.textextract.messages import may_hide
+from mic_mail.textextract.prefilter import is_clear
 
 WORDS = ("MẬT", "TỐI MẬT", "TUYỆT MẬT", "M Ậ T", "Độ mật: Mật", "TUYET MAT", "MËT", "MAÄT", "_MẬT_")
 

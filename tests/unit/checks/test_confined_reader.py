@@ -17,13 +17,13 @@ from pypdf import PdfWriter
 from harness import MailServer
 from markings.documents import FORMATS
 from markings.sample import Sample
-from mic_mail.checks.bounds import Bounds
-from mic_mail.checks.readers import Readers
-from mic_mail.checks.verdict import Unread, Verdict
 from mic_mail.cli.status import _readers
 from mic_mail.process import sandbox
 from mic_mail.process.executors import Lanes
 from mic_mail.process.protection import Protection
+from mic_mail.textextract.limits import Bounds
+from mic_mail.textextract.result import Unread, Verdict
+from mic_mail.textextract.worker_pool import Readers
 
 MARKED = ["Số: 12/BC", "TỐI MẬT"]
 TESTS = Path(__file__).parents[2]
@@ -98,7 +98,7 @@ async def test_nothing_can_be_reached(
     is not plainly refused ends it, and the message counts as one on which it crashed."""
     monkeypatch.setenv("PYTHON_HOLE_ACCOUNT", account)
     monkeypatch.setenv("PYTHONPATH", str(TESTS / "hole"), prepend=os.pathsep)
-    monkeypatch.setattr("mic_mail.checks.readers.MODULE", "reader_with_a_hole")
+    monkeypatch.setattr("mic_mail.textextract.worker_pool.MODULE", "reader_with_a_hole")
     key = tmp_path / "key.pem"
     key.write_text("a secret")
     if account:
@@ -161,8 +161,8 @@ LOADS_NOTHING = """
 import sys
 from pathlib import Path
 from typing import cast
-from mic_mail.checks import reading
-from mic_mail.checks.bounds import Bounds
+from mic_mail.textextract import reading
+from mic_mail.textextract.limits import Bounds
 reading.load()
 messages = [path.read_bytes() for path in Path(sys.argv[1]).iterdir()]
 touched = []

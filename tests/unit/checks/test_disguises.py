@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from markings.documents import docx, pdf, rtf, txt, xlsx, zipped
-from mic_mail.checks.bounds import Bounds
-from mic_mail.checks.clear import is_clear
-from mic_mail.checks.reading import look_into
-from mic_mail.checks.verdict import Unread
 from mic_mail.policy.confusables import as_seen
 from mic_mail.services.transport.secrecy import glance_at
+from mic_mail.textextract.limits import Bounds
+from mic_mail.textextract.prefilter import is_clear
+from mic_mail.textextract.result import Unread
+from mic_mail.textextract.worker import look_into
 
 LETTER = ["BỘ THÔNG TIN VÀ TRUYỀN THÔNG", "Số: 12/BC", "MẬT", "Nội dung báo cáo"]
 PLAIN = ["BỘ THÔNG TIN VÀ TRUYỀN THÔNG", "Số: 12/BC", "Nội dung báo cáo"]

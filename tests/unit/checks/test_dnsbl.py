@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from dnsserver import BROKEN, SILENT, NameServer, name_server
-from mic_mail.checks.dnsbl import Listings, look_up, question
+from mic_mail.filters.dnsbl import Listings, look_up, question
 from mic_mail.net.dns import Resolver
 
 SIX = "2001:db8::1:2"

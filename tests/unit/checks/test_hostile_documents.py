@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from markings.documents import FORMATS, docx, pdf, rtf, tnef, txt, zipped
 from markings.sample import Sample
-from mic_mail.checks.bounds import Bounds
-from mic_mail.checks.readers import Readers, ReadingCosts
-from mic_mail.checks.reading import look_into
-from mic_mail.checks.verdict import Missed, Unread
 from mic_mail.process.executors import Lanes
+from mic_mail.textextract.limits import Bounds
+from mic_mail.textextract.result import Missed, Unread
+from mic_mail.textextract.worker import look_into
+from mic_mail.textextract.worker_pool import Readers, ReadingCosts
 
 MARKED = txt(["MẬT"])
 SMALL = Bounds(seconds=20, part_octets=1 << 20, unpacked_octets=4 << 20, depth=4, parts=60)
@@ -278,7 +278,7 @@ async def test_senders_take_turns(lanes: Lanes) -> None:
 
 async def test_a_reader_that_starts_late_is_for_the_next(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message does not wait for a start beyond its patience, and the reader is not lost."""
-    monkeypatch.setattr("mic_mail.checks.readers.ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr("mic_mail.textextract.worker_pool.ANSWER_SECONDS", 0.0)
     readers = await readers_of(lanes, seconds=0)
     assert (await readers.look(mail("a.txt", MARKED))).missed == (Missed(Unread.UNAVAILABLE, "message"),)
     readers.bounds = Bounds(seconds=20)

@@ -5,13 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from growth import assert_linear, calls_of
-from mic_mail.checks.bounds import Bounds
-from mic_mail.checks.reading import look_into
-from mic_mail.checks.verdict import NOTHING
 from mic_mail.mime.html import visible_lines
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.policy.secrecy_markings import in_text
 from mic_mail.services.transport.secrecy import glance_at
+from mic_mail.textextract.limits import Bounds
+from mic_mail.textextract.result import NOTHING
+from mic_mail.textextract.worker import look_into
 
 SIZES = (32 << 10, 128 << 10)
 """In octets."""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.checks import lessons
-from mic_mail.checks.lessons import Lessons, key_of
+from mic_mail.filters import training_queue
+from mic_mail.filters.training_queue import Lessons, key_of
 
 
 def message(folder: Path, name: str, octets: bytes = b"Subject: x\r\n\r\n") -> Path:
@@ -50,7 +50,7 @@ def test_what_is_gone_is_passed_over(kept: Lessons, tmp_path: Path) -> None:
 
 def test_no_more_than_so_many_wait(kept: Lessons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody fills the disk by moving mail about."""
-    monkeypatch.setattr(lessons, "MOST", 5)
+    monkeypatch.setattr(training_queue, "MOST", 5)
     paths = [message(tmp_path, f"{number}.x") for number in range(20)]
     assert kept.note(7, paths[:3], spam=True, now_us=5) == 3
     assert kept.note(7, paths, spam=True, now_us=50) == 2
@@ -58,7 +58,7 @@ def test_no_more_than_so_many_wait(kept: Lessons, tmp_path: Path, monkeypatch: p
 
 
 def test_nobody_keeps_others_from_saying_something(kept: Lessons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lessons, "MOST_OF_ONE", 5)
+    monkeypatch.setattr(training_queue, "MOST_OF_ONE", 5)
     paths = [message(tmp_path, f"{number}.x") for number in range(20)]
     assert kept.note(7, paths, spam=True, now_us=5) == 5
     assert kept.note(7, paths[10:], spam=True, now_us=50) == 0

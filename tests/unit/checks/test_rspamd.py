@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mic_mail.checks import rspamd
-from mic_mail.checks.rspamd import About, Action, Denied, NotScored, Rspamd, Scored, Symbol, Taught, Unwilling, read_scored
+from mic_mail.filters import rspamd
+from mic_mail.filters.rspamd import About, Action, Denied, NotScored, Rspamd, Scored, Symbol, Taught, Unwilling, read_scored
 from unit.checks.test_clamd import Behave, listening, pieces
 
 SAID: dict[str, Any] = {

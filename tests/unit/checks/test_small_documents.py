@@ -11,11 +11,11 @@ from markings.bombs import SMALL, mail
 from markings.documents import docx, rtf, txt, zipped
 from markings.large import LARGE
 from markings.sample import Sample
-from mic_mail.checks import reading
-from mic_mail.checks.bounds import Bounds
-from mic_mail.checks.reading import look_into
-from mic_mail.checks.verdict import Missed, Unread
 from mic_mail.config.limits import ATTACHMENT_OCTETS
+from mic_mail.textextract import worker
+from mic_mail.textextract.limits import Bounds
+from mic_mail.textextract.result import Missed, Unread
+from mic_mail.textextract.worker import look_into
 
 PATIENT = Bounds(seconds=1e6)
 """Seconds end nothing here: what bounds the cost is counted."""
@@ -28,7 +28,7 @@ MOST_ALLOCATED = 24 << 20
 @pytest.fixture(autouse=True, scope="module")
 def loaded() -> None:
     """What is imported is no cost of a document."""
-    reading.load()
+    worker.load()
 
 
 @pytest.mark.parametrize("what", SMALL)

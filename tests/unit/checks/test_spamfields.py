@@ -6,8 +6,8 @@ import email.policy
 import pytest
 
 from growth import assert_linear
-from mic_mail.checks.rspamd import LONGEST_NAME, Action, Scored, Symbol
-from mic_mail.checks.spamfields import MOST_TESTS, scored_field, unscored_field, without_foreign
+from mic_mail.filters.rspamd import LONGEST_NAME, Action, Scored, Symbol
+from mic_mail.filters.spam_headers import MOST_TESTS, scored_field, unscored_field, without_foreign
 
 
 def test_spam() -> None:

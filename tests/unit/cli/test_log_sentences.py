@@ -7,13 +7,12 @@ from string import Formatter
 
 import pytest
 
-from mic_mail.checks import rspamd
-from mic_mail.checks.verdict import Unread
 from mic_mail.cli.act_names import ACTS, DETAILS, REFUSED
 from mic_mail.cli.log_codes import OF_ACTS, OF_EVENTS, SUBJECTS, in_words
 from mic_mail.cli.logwords import EVENTS, told
 from mic_mail.config.listeners import DOORS
 from mic_mail.errors import BadInput, MicMailError, Text
+from mic_mail.filters import rspamd
 from mic_mail.i18n.notices.catalogue import CATALOGUE, NAMES
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import plain
@@ -29,6 +28,7 @@ from mic_mail.services.transport.envelope import Cause
 from mic_mail.services.transport.inbound import content, rules
 from mic_mail.storage import errors
 from mic_mail.storage.types import LEFT_TO_PEOPLE
+from mic_mail.textextract.result import Unread
 from source_names import act_codes, act_members, event_codes, program, recorded_acts, written_events
 
 NO_CODES = {

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from addresses import parsed
-from mic_mail.checks.origin.iprev import Iprev
-from mic_mail.checks.origin.spf import Spf
 from mic_mail.clock import SystemClock
+from mic_mail.mailauth.iprev import Iprev
+from mic_mail.mailauth.spf import Spf
 from mic_mail.net.dns import Resolver
 from mic_mail.services.transport.inbound import enquiries
 from mic_mail.services.transport.inbound.enquiries import AT_ONCE, AT_ONCE_OF_NETWORK, Enquiries, FairTurns

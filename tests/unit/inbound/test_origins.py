@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.checks.origin.reading import read
+from mic_mail.mailauth.message_digest import read
 from mic_mail.services.signin.identity import Peer
 from mic_mail.services.transport.envelope import Client, Envelope, Role
 from mic_mail.services.transport.inbound.origins import _Thread, shown

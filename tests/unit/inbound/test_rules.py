@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from mic_mail.checks.origin.arc import Arc, ArcResult
-from mic_mail.checks.origin.dkimcheck import DkimResult
-from mic_mail.checks.origin.dmarc import Dmarc, DmarcResult, Policy
-from mic_mail.checks.origin.signatures import Dkim
-from mic_mail.checks.origin.spf import Identity, Spf, SpfResult
-from mic_mail.checks.origin.verdict import Origin
+from mic_mail.mailauth.arc import Arc, ArcResult
+from mic_mail.mailauth.dkim_header import Dkim
+from mic_mail.mailauth.dkim_verify import DkimResult
+from mic_mail.mailauth.dmarc import Dmarc, DmarcResult, Policy
+from mic_mail.mailauth.result import Origin
+from mic_mail.mailauth.spf import Identity, Spf, SpfResult
 from mic_mail.services.transport.envelope import Cause
 from mic_mail.services.transport.inbound.rules import Act, Rules, Shown, decide
 

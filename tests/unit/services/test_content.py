@@ -2,7 +2,7 @@
 
 import pytest
 
-from mic_mail.checks.rspamd import Action
+from mic_mail.filters.rspamd import Action
 from mic_mail.services.transport.inbound.content import Act, act_on, act_on_submitted
 
 

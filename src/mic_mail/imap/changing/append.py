@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from mic_mail.checks.clear import is_clear
 from mic_mail.clock import within_calendar
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.imap import responses
@@ -30,6 +29,7 @@ from mic_mail.mime.scanner import Scanner
 from mic_mail.storage.errors import NoSuchFolder, OverQuota
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_FLAGS, Delivery, Published, Staged
+from mic_mail.textextract.prefilter import is_clear
 
 MOST_MESSAGES = 1000
 """Of one MULTIAPPEND: each is a temporary file, and what the scanner knows of it, until the last has come."""

@@ -21,12 +21,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from mic_mail.checks.bounds import Bounds, CannotRead
-from mic_mail.checks.clear import is_clear
-from mic_mail.checks.looking import Look
-from mic_mail.checks.messages import glance
-from mic_mail.checks.readers import Readers
-from mic_mail.checks.verdict import NOTHING, Found, Unread, Verdict
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError, Refused, Trouble
@@ -41,6 +35,12 @@ from mic_mail.outbound.spool import Slip
 from mic_mail.process import sandbox
 from mic_mail.process.executors import Lanes
 from mic_mail.process.protection import Protection
+from mic_mail.textextract.extraction import Look
+from mic_mail.textextract.limits import Bounds, CannotRead
+from mic_mail.textextract.messages import glance
+from mic_mail.textextract.prefilter import is_clear
+from mic_mail.textextract.result import NOTHING, Found, Unread, Verdict
+from mic_mail.textextract.worker_pool import Readers
 
 CLAUSE = "4.1"
 NICE_INSIDE, NICE_OUTSIDE = 5, 10

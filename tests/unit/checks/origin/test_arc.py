@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 import arrivals
 from growth import assert_linear
-from mic_mail.checks.origin import arc, signatures
-from mic_mail.checks.origin.arc import MOST_OLDER, Arc, ArcResult, check_arc
-from mic_mail.checks.origin.dkimcheck import check_dkim
-from mic_mail.checks.origin.reading import read
-from mic_mail.checks.origin.signatures import Dkim, Unusable, parse_key
+from mic_mail.mailauth import arc, dkim_header
+from mic_mail.mailauth.arc import MOST_OLDER, Arc, ArcResult, check_arc
+from mic_mail.mailauth.dkim_header import Dkim, Unusable, parse_key
+from mic_mail.mailauth.dkim_verify import check_dkim
+from mic_mail.mailauth.message_digest import read
 from mic_mail.mime.dkim import relaxed_field
 
 PLAIN = b"From: a@mic.gov.vn\r\nTo: b@x.example\r\nSubject: Hello\r\n\r\nbody\r\n"
@@ -93,7 +93,7 @@ def test_a_large_field_that_all_have_signed_is_made_canonical_once(monkeypatch: 
     for _ in range(3):
         message = arrivals.sign(message, include_headers=[b"from", b"x-large"])
     reading = read(message)
-    monkeypatch.setattr(signatures, "relaxed_field", counted)
+    monkeypatch.setattr(dkim_header, "relaxed_field", counted)
     assert [each.result for each in check_dkim(reading, KEYS, int(time.time()))] == [Dkim.PASS] * 3
     assert check_arc(reading, KEYS, int(time.time())).sealers == (arrivals.DOMAIN,) * 3
     assert made.count(b"X-Large") == 1

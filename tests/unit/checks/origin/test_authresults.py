@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mic_mail.checks.origin.arc import Arc, ArcResult
-from mic_mail.checks.origin.authresults import field, may_stand_in, value, without_forged
-from mic_mail.checks.origin.dkimcheck import DkimResult
-from mic_mail.checks.origin.dmarc import Dmarc, DmarcResult, Policy
-from mic_mail.checks.origin.signatures import Dkim
-from mic_mail.checks.origin.spf import Identity, Spf, SpfResult
-from mic_mail.checks.origin.verdict import Origin
+from mic_mail.mailauth.arc import Arc, ArcResult
+from mic_mail.mailauth.authentication_results import field, may_stand_in, value, without_forged
+from mic_mail.mailauth.dkim_header import Dkim
+from mic_mail.mailauth.dkim_verify import DkimResult
+from mic_mail.mailauth.dmarc import Dmarc, DmarcResult, Policy
+from mic_mail.mailauth.result import Origin
+from mic_mail.mailauth.spf import Identity, Spf, SpfResult
 
 OURS = "mx.mic.gov.vn"
 GOOD = Origin(

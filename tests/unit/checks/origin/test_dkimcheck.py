@@ -22,10 +22,10 @@ import arrivals
 import programs
 from dnsserver import BROKEN, name_server
 from growth import assert_linear
-from mic_mail.checks.origin.dkimcheck import DkimResult, check_dkim, key_names
-from mic_mail.checks.origin.keys import fetch_keys
-from mic_mail.checks.origin.reading import MOST_FIELDS, MOST_HEADER_OCTETS, MOST_SIGNATURES, read
-from mic_mail.checks.origin.signatures import Dkim, PublicKey, Unusable, parse_key
+from mic_mail.mailauth.dkim_dns import fetch_keys
+from mic_mail.mailauth.dkim_header import Dkim, PublicKey, Unusable, parse_key
+from mic_mail.mailauth.dkim_verify import DkimResult, check_dkim, key_names
+from mic_mail.mailauth.message_digest import MOST_FIELDS, MOST_HEADER_OCTETS, MOST_SIGNATURES, read
 from mic_mail.mime.dkim import RelaxedBody, SimpleBody, relaxed_field, strings_of
 from mic_mail.net.dns import Resolver
 

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsserver import BROKEN, NameServer, name_server
-from mic_mail.checks.origin import dmarc
-from mic_mail.checks.origin.dkimcheck import DkimResult
-from mic_mail.checks.origin.dmarc import (
+from mic_mail.mailauth import dmarc
+from mic_mail.mailauth.dkim_header import Dkim
+from mic_mail.mailauth.dkim_verify import DkimResult
+from mic_mail.mailauth.dmarc import (  # fmt: skip
     Dmarc,
     DmarcRecord,
     DmarcResult,
@@ -20,10 +21,9 @@ from mic_mail.checks.origin.dmarc import (
     author_domain,
     judge_dmarc,
     parse_dmarc,
-)  # fmt: skip
-from mic_mail.checks.origin.domains import organizational
-from mic_mail.checks.origin.signatures import Dkim
-from mic_mail.checks.origin.spf import Identity, Spf, SpfResult
+)
+from mic_mail.mailauth.public_suffix import organizational
+from mic_mail.mailauth.spf import Identity, Spf, SpfResult
 from mic_mail.mime.strict_addresses import Mailbox, read_mailboxes
 from mic_mail.net.dns import Resolver
 

@@ -8,14 +8,14 @@ import pytest
 
 import arrivals
 from dnsserver import BROKEN, NameServer, name_server
-from mic_mail.checks.origin.arc import Arc
-from mic_mail.checks.origin.authresults import field
-from mic_mail.checks.origin.dmarc import Dmarc, Policy
-from mic_mail.checks.origin.examining import examine
-from mic_mail.checks.origin.reading import MOST_HEADER_OCTETS, read
-from mic_mail.checks.origin.spf import Client, Spf
-from mic_mail.checks.origin.verdict import Origin
 from mic_mail.clock import SystemClock
+from mic_mail.mailauth.arc import Arc
+from mic_mail.mailauth.authenticate import examine
+from mic_mail.mailauth.authentication_results import field
+from mic_mail.mailauth.dmarc import Dmarc, Policy
+from mic_mail.mailauth.message_digest import MOST_HEADER_OCTETS, read
+from mic_mail.mailauth.result import Origin
+from mic_mail.mailauth.spf import Client, Spf
 from mic_mail.mailbox_address import parse_reverse_path
 from mic_mail.net.dns import Resolver
 

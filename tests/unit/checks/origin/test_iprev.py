@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from dnsserver import BROKEN, NameServer, name_server
-from mic_mail.checks.origin.iprev import MOST_ADDRESSES, MOST_NAMES, Iprev, check_iprev
+from mic_mail.mailauth.iprev import MOST_ADDRESSES, MOST_NAMES, Iprev, check_iprev
 from mic_mail.net.dns import Resolver
 
 MANY = [f"n{number}.example." for number in range(MOST_NAMES + 5)]

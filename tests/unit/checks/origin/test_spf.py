@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from addresses import parsed
 from dnsserver import BROKEN, SILENT, NameServer, name_server
 from growth import assert_linear
-from mic_mail.checks.origin import spf, spfterms
-from mic_mail.checks.origin.spf import MOST_ADDRESSES, Client, Identity, Spf, SpfResult, check_helo, check_mail_from
-from mic_mail.checks.origin.spfterms import BadRecord, check_explanation, expand, parse_record, shortened
 from mic_mail.clock import SystemClock
+from mic_mail.mailauth import spf, spf_record
+from mic_mail.mailauth.spf import MOST_ADDRESSES, Client, Identity, Spf, SpfResult, check_helo, check_mail_from
+from mic_mail.mailauth.spf_record import BadRecord, check_explanation, expand, parse_record, shortened
 from mic_mail.mailbox_address import NULL_PATH, MailboxAddress
 from mic_mail.net.dns import Resolver
 
@@ -318,7 +318,7 @@ def test_records_are_read_in_linear_time(head: str, unit: str, end: str) -> None
 def test_macros_of_all_kinds_in_linear_time() -> None:
     """As many as a record may hold, no two alike, of a value of which each letter is quoted."""
     value = "!#$%&'*+-/=?^_`{|}~" * 15 + "@" + "a." * 120 + "example"
-    macros = "".join(f"%{{S{number}r{sign}}}" for number in range(1, 50) for sign in ".-+,/_=")[: spfterms.LONGEST_RECORD]
+    macros = "".join(f"%{{S{number}r{sign}}}" for number in range(1, 50) for sign in ".-+,/_=")[: spf_record.LONGEST_RECORD]
     whole = macros[: macros.rindex("}") + 1]
     few = macros[: macros.rindex("}", 0, len(whole) // 16) + 1]
     sizes = (len(few), len(whole))

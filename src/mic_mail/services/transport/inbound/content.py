@@ -12,10 +12,10 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
-from mic_mail.checks.rspamd import About, Action, NotScored, Rspamd, Scored
-from mic_mail.checks.spamfields import scored_field, unscored_field
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
+from mic_mail.filters.rspamd import About, Action, NotScored, Rspamd, Scored
+from mic_mail.filters.spam_headers import scored_field, unscored_field
 from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.quarantine import Reason
 from mic_mail.process.executors import Lanes

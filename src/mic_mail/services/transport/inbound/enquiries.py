@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from mic_mail.checks import dnsbl
-from mic_mail.checks.dnsbl import Listings, look_up
-from mic_mail.checks.origin.examining import ClientResults, examine_client
-from mic_mail.checks.origin.iprev import Iprev, IprevResult, check_iprev
-from mic_mail.checks.origin.spf import Client, Identity, Spf, SpfResult
 from mic_mail.clock import Clock
 from mic_mail.domain_name import NotAName, to_ascii
+from mic_mail.filters import dnsbl
+from mic_mail.filters.dnsbl import Listings, look_up
+from mic_mail.mailauth.authenticate import ClientResults, examine_client
+from mic_mail.mailauth.iprev import Iprev, IprevResult, check_iprev
+from mic_mail.mailauth.spf import Client, Identity, Spf, SpfResult
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.net.connection_limits import network_of
 from mic_mail.net.dns import Resolver

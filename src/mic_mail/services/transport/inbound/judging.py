@@ -12,12 +12,12 @@ of people who have signed in, is never judged; fields that claim to be ours are 
 from collections import Counter
 from collections.abc import Sequence
 
-from mic_mail.checks.origin.authresults import may_stand_in, without_forged
-from mic_mail.checks.spamfields import without_foreign
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
+from mic_mail.filters.spam_headers import without_foreign
 from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
+from mic_mail.mailauth.authentication_results import may_stand_in, without_forged
 from mic_mail.net.cidr import Networks
 from mic_mail.net.dns import DnsUnavailable, Resolver
 from mic_mail.services.transport.envelope import Envelope

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from os import SEEK_END
 from pathlib import Path
 
-from mic_mail.checks.lessons import Lesson, Lessons
-from mic_mail.checks.rspamd import NotScored, Rspamd, Taught, Unwilling
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import MicMailError
+from mic_mail.filters.rspamd import NotScored, Rspamd, Taught, Unwilling
+from mic_mail.filters.training_queue import Lesson, Lessons
 from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.smarthost import NoPassword, read_password

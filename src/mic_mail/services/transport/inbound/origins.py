@@ -13,14 +13,14 @@ from pathlib import Path
 from random import randrange
 from typing import TypeVar
 
-from mic_mail.checks.origin import authresults
-from mic_mail.checks.origin.dmarc import is_aligned
-from mic_mail.checks.origin.examining import examine_message
-from mic_mail.checks.origin.iprev import IprevResult
-from mic_mail.checks.origin.reading import Reading, read
-from mic_mail.checks.origin.verdict import Origin
 from mic_mail.config.model import Config
 from mic_mail.domain_name import NotAName, to_ascii
+from mic_mail.mailauth import authentication_results
+from mic_mail.mailauth.authenticate import examine_message
+from mic_mail.mailauth.dmarc import is_aligned
+from mic_mail.mailauth.iprev import IprevResult
+from mic_mail.mailauth.message_digest import Reading, read
+from mic_mail.mailauth.result import Origin
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.encoded_words import decode_text
@@ -85,7 +85,7 @@ class Origins:
             verdict=JUNK if ruling.act is Act.JUNK else "",
             rule=ruling.rule,
             authenticates_sender=origin.authenticates(seen.sender_domain),
-            fields=authresults.field(origin, hostname, (iprev, enquiry.address)),
+            fields=authentication_results.field(origin, hostname, (iprev, enquiry.address)),
             told={**origin.event(), "iprev": iprev.result},
         )
 

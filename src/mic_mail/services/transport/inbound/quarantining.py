@@ -15,12 +15,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 from hashlib import sha256
 
-from mic_mail.checks.lessons import Lessons
 from mic_mail.clock import Clock, instant_of
 from mic_mail.config.model import Config
 from mic_mail.config.units import DAY
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError, Refused
+from mic_mail.filters.training_queue import Lessons
 from mic_mail.i18n import dates
 from mic_mail.i18n.notices.quarantine import kept_back
 from mic_mail.log.error_fields import described

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from mic_mail.checks.origin.arc import Arc
-from mic_mail.checks.origin.dmarc import Dmarc, Policy, is_aligned
-from mic_mail.checks.origin.spf import Spf
-from mic_mail.checks.origin.verdict import Origin
+from mic_mail.mailauth.arc import Arc
+from mic_mail.mailauth.dmarc import Dmarc, Policy, is_aligned
+from mic_mail.mailauth.result import Origin
+from mic_mail.mailauth.spf import Spf
 from mic_mail.services.transport.envelope import Cause
 
 REPORTERS = frozenset({"mailer-daemon", "postmaster"})

@@ -6,11 +6,11 @@ needed of the format is a list of attributes with their lengths. Rich text that 
 
 from struct import Struct, error
 
-from mic_mail.checks.bounds import CannotRead
-from mic_mail.checks.looking import Look
-from mic_mail.checks.verdict import Unread
 from mic_mail.mime.encoded_words import decode_octets
 from mic_mail.policy.secrecy_markings import Place
+from mic_mail.textextract.extraction import Look
+from mic_mail.textextract.limits import CannotRead
+from mic_mail.textextract.result import Unread
 
 _HEAD = 6
 _STEPS_OF_AN_ATTRIBUTE = 6

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
 
-from mic_mail.checks.looking import Look
 from mic_mail.mime.encoded_words import compose_letters, decode_as_written, decode_text
 from mic_mail.mime.encodings import decode
 from mic_mail.mime.headers import fields, parse_parameters, unfold
@@ -22,6 +21,7 @@ from mic_mail.mime.search_text import MAX_TEXT_OCTETS, file_names
 from mic_mail.policy.confusables import as_seen
 from mic_mail.policy.marking_prefilter import octets_may_mark
 from mic_mail.policy.secrecy_markings import Place
+from mic_mail.textextract.extraction import Look
 
 TITLES = frozenset({b"subject", b"thread-topic", b"keywords", b"comments", b"content-description"})
 _UNREADABLE = (b"image/", b"audio/", b"video/", b"font/")

@@ -5,7 +5,7 @@ verdicts. It is an own process because documents come from anybody: what makes a
 and nothing else. It has limits on memory, processor and descriptors of its own, writes no file, and keeps no text. Before the
 first request it closes itself in (`process.sandbox`): whoever takes it over by a document reaches no file, socket or process.
 
-    python -P -m mic_mail.checks.reading FD NICE BOUNDS(JSON)
+    python -P -m mic_mail.textextract.worker FD NICE BOUNDS(JSON)
 """
 
 import contextlib
@@ -22,11 +22,11 @@ from dataclasses import asdict
 from importlib import import_module
 from struct import Struct
 
-from mic_mail.checks.bounds import Bounds
-from mic_mail.checks.documents import READERS, open_document
-from mic_mail.checks.looking import Look
-from mic_mail.checks.verdict import Verdict
 from mic_mail.process import sandbox
+from mic_mail.textextract.detect import READERS, open_document
+from mic_mail.textextract.extraction import Look
+from mic_mail.textextract.limits import Bounds
+from mic_mail.textextract.result import Verdict
 
 REQUEST = Struct("<BQd")
 """Where the message is (`OCTETS`: it follows; `FILE`: a descriptor comes along, by SCM_RIGHTS), how long it is, and how many
@@ -78,7 +78,7 @@ def load() -> None:
     """Import whatever a document may need. Nothing can be loaded later."""
     import_module("array")  # `socket.recv_fds` does at its first call
     for reader in READERS.values():
-        import_module(f"mic_mail.checks.{reader}")
+        import_module(f"mic_mail.textextract.{reader}")
     for package in _LOADED_WHOLE:
         for module in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
             with contextlib.suppress(ImportError):  # of another system, or for a library that is not installed

@@ -8,8 +8,8 @@ import re
 
 from striprtf.striprtf import rtf_to_text
 
-from mic_mail.checks.looking import Look
-from mic_mail.checks.verdict import Unread
+from mic_mail.textextract.extraction import Look
+from mic_mail.textextract.result import Unread
 
 _SENT_AWAY = re.compile(
     r"(?:\\\*)?\\(?:header[lrf]?|footer[lrf]?|shpinst|shpgrp|shptxt|shp|dptxbxtext|do|footnote|annotation)(?![a-z])"

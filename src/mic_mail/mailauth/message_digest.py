@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import BinaryIO
 
-from mic_mail.checks.origin.arcsets import Chain, parse_chain
-from mic_mail.checks.origin.signatures import BodyForm, Field, Signature, Unusable, parse_signature
+from mic_mail.mailauth.arc_headers import Chain, parse_chain
+from mic_mail.mailauth.dkim_header import BodyForm, Field, Signature, Unusable, parse_signature
 from mic_mail.mime.dkim import Digest, NotAHeader, RelaxedBody, SimpleBody, split_written
 
 PIECE_OCTETS = 64 << 10

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mic_mail.checks.origin.signatures import (
+from mic_mail.mailauth.dkim_header import (  # fmt: skip
     Dkim,
     Field,
     Signature,
@@ -17,7 +17,7 @@ from mic_mail.checks.origin.signatures import (
     names_of_key,
     parse_message_signature,
     tags,
-)  # fmt: skip
+)
 
 MOST_SETS = 50
 _INSTANCE = re.compile(rb"[ \t\r\n]*+i[ \t\r\n]*+=[ \t\r\n]*+([0-9]{1,2})[ \t\r\n]*+;")

@@ -6,10 +6,10 @@ What a stranger wrote stands in it as names of the DNS, selectors and the letter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mic_mail.checks.origin.arc import Arc, ArcResult
-from mic_mail.checks.origin.dkimcheck import DkimResult
-from mic_mail.checks.origin.dmarc import Dmarc, DmarcResult
-from mic_mail.checks.origin.spf import Identity, Spf, SpfResult
+from mic_mail.mailauth.arc import Arc, ArcResult
+from mic_mail.mailauth.dkim_verify import DkimResult
+from mic_mail.mailauth.dmarc import Dmarc, DmarcResult
+from mic_mail.mailauth.spf import Identity, Spf, SpfResult
 
 LONGEST_NAMES = 500
 """Letters of all names of a kind, in the log."""

@@ -7,15 +7,15 @@ Out: `Origin`, always; of the DNS nothing is waited for longer than asked, and n
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from mic_mail.checks.origin import arc, dkimcheck
-from mic_mail.checks.origin.arc import ArcResult, check_arc
-from mic_mail.checks.origin.dkimcheck import DkimResult, check_dkim
-from mic_mail.checks.origin.dmarc import SECONDS, Asked, Dmarc, DmarcResult, ask_policy, judge_dmarc
-from mic_mail.checks.origin.keys import Keys, fetch_keys
-from mic_mail.checks.origin.reading import Reading
-from mic_mail.checks.origin.spf import Client, SpfResult, check_helo, check_mail_from
-from mic_mail.checks.origin.verdict import Origin
 from mic_mail.clock import Clock
+from mic_mail.mailauth import arc, dkim_verify
+from mic_mail.mailauth.arc import ArcResult, check_arc
+from mic_mail.mailauth.dkim_dns import Keys, fetch_keys
+from mic_mail.mailauth.dkim_verify import DkimResult, check_dkim
+from mic_mail.mailauth.dmarc import SECONDS, Asked, Dmarc, DmarcResult, ask_policy, judge_dmarc
+from mic_mail.mailauth.message_digest import Reading
+from mic_mail.mailauth.result import Origin
+from mic_mail.mailauth.spf import Client, SpfResult, check_helo, check_mail_from
 from mic_mail.mailbox_address import ReversePath
 from mic_mail.net.dns import Resolver
 
@@ -45,7 +45,7 @@ async def examine_message(
 ) -> Origin:
     """Likewise, where the client is asked about already; `seconds`: for what is asked here."""
     client = asyncio.ensure_future(about_client)
-    fetching = asyncio.ensure_future(fetch_keys(resolver, [*dkimcheck.key_names(reading), *arc.key_names(reading)], seconds))
+    fetching = asyncio.ensure_future(fetch_keys(resolver, [*dkim_verify.key_names(reading), *arc.key_names(reading)], seconds))
     asking = asyncio.ensure_future(_policy(resolver, reading, seconds))
     try:
         (mail_from, helo), keys, policy = await asyncio.gather(client, fetching, asking)

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from mic_mail.checks.origin.dkimcheck import DkimResult
-from mic_mail.checks.origin.domains import organizational
-from mic_mail.checks.origin.signatures import Dkim
-from mic_mail.checks.origin.spf import Spf, SpfResult
 from mic_mail.domain_name import NotAName, to_ascii
+from mic_mail.mailauth.dkim_header import Dkim
+from mic_mail.mailauth.dkim_verify import DkimResult
+from mic_mail.mailauth.public_suffix import organizational
+from mic_mail.mailauth.spf import Spf, SpfResult
 from mic_mail.mime.strict_addresses import Ambiguous, read_mailboxes
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 

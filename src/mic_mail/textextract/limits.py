@@ -10,7 +10,7 @@ In: bounds and a clock. Out: `CannotRead` where one is passed. What was found un
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mic_mail.checks.verdict import Unread
+from mic_mail.textextract.result import Unread
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ is encrypted. There is no kept library that gives the content; what is needed of
 
 from collections.abc import Iterator
 
-from mic_mail.checks.bounds import CannotRead
-from mic_mail.checks.looking import Look
-from mic_mail.checks.verdict import Unread
+from mic_mail.textextract.extraction import Look
+from mic_mail.textextract.limits import CannotRead
+from mic_mail.textextract.result import Unread
 
 _PKCS7 = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07"
 _DATA, _SIGNED, _ENVELOPED = (_PKCS7 + bytes((number,)) for number in (1, 2, 3))

@@ -8,13 +8,13 @@ string of printable ASCII: so none of it can end the field, a value or a comment
 import re
 from collections.abc import Collection
 
-from mic_mail.checks.origin.arc import Arc
-from mic_mail.checks.origin.dmarc import Dmarc
-from mic_mail.checks.origin.iprev import IprevResult
-from mic_mail.checks.origin.signatures import Dkim
-from mic_mail.checks.origin.spf import Identity
-from mic_mail.checks.origin.verdict import Origin
 from mic_mail.domain_name import NotAName, to_ascii
+from mic_mail.mailauth.arc import Arc
+from mic_mail.mailauth.dkim_header import Dkim
+from mic_mail.mailauth.dmarc import Dmarc
+from mic_mail.mailauth.iprev import IprevResult
+from mic_mail.mailauth.result import Origin
+from mic_mail.mailauth.spf import Identity
 from mic_mail.mime.headers import strip_comments, unquote
 
 NAME = "Authentication-Results"

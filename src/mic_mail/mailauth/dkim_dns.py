@@ -6,9 +6,9 @@ In: names. Out: for each the keys of its records, or why there are none: `temper
 import asyncio
 from collections.abc import Iterable, Mapping
 
-from mic_mail.checks.origin.reading import MOST_SIGNATURES
-from mic_mail.checks.origin.signatures import Dkim, PublicKey, Unusable, parse_key
 from mic_mail.domain_name import NotAName
+from mic_mail.mailauth.dkim_header import Dkim, PublicKey, Unusable, parse_key
+from mic_mail.mailauth.message_digest import MOST_SIGNATURES
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 
 SECONDS = 20.0

@@ -5,9 +5,8 @@ In: a `Reading`, the keys that `key_names` named, the time. Out: a `DkimResult` 
 
 from dataclasses import dataclass
 
-from mic_mail.checks.origin.keys import Keys
-from mic_mail.checks.origin.reading import Reading
-from mic_mail.checks.origin.signatures import (
+from mic_mail.mailauth.dkim_dns import Keys
+from mic_mail.mailauth.dkim_header import (  # fmt: skip
     Dkim,
     Field,
     PublicKey,
@@ -17,7 +16,8 @@ from mic_mail.checks.origin.signatures import (
     must_have_made,
     signed_digest,
     tags,
-)  # fmt: skip
+)
+from mic_mail.mailauth.message_digest import Reading
 
 
 @dataclass(frozen=True, slots=True)

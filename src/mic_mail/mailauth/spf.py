@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from mic_mail.checks.origin.spfterms import (
+from mic_mail.clock import Clock
+from mic_mail.domain_name import NotAName, to_ascii
+from mic_mail.mailauth.spf_record import (  # fmt: skip
     LOOKS_UP,
     VERSION,
     BadRecord,
@@ -25,9 +27,7 @@ from mic_mail.checks.origin.spfterms import (
     letters_of,
     parse_record,
     shortened,
-)  # fmt: skip
-from mic_mail.clock import Clock
-from mic_mail.domain_name import NotAName, to_ascii
+)
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.net.dns import DnsUnavailable, Found, NoSuchName, Resolver
 

@@ -8,9 +8,9 @@ encrypted is a compound file too, and Word says in its first octets that it has 
 
 import re
 
-from mic_mail.checks.bounds import CannotRead
-from mic_mail.checks.looking import CHARS_A_STEP, Look
-from mic_mail.checks.verdict import Unread
+from mic_mail.textextract.extraction import CHARS_A_STEP, Look
+from mic_mail.textextract.limits import CannotRead
+from mic_mail.textextract.result import Unread
 
 _WIDE = re.compile(rb"(?:[\x07\x09\x0b-\x0d\x20-\x7e\xa0-\xff]\x00|[\x00-\xff][\x01\x03\x1e]|[\x10-\x3a]\x20){3,}+")
 _NARROW = re.compile(rb"[\x07\x09\x0b-\x0d\x20-\x7e\xa0-\xff]{6,}")

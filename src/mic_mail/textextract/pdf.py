@@ -13,10 +13,10 @@ from pypdf import PdfReader, apply_configuration
 from pypdf.errors import LimitReachedError, PyPdfError
 from pypdf.generic import DictionaryObject
 
-from mic_mail.checks.bounds import CannotRead
-from mic_mail.checks.looking import Look
-from mic_mail.checks.verdict import Unread
 from mic_mail.policy.marking_prefilter import may_mark
+from mic_mail.textextract.extraction import Look
+from mic_mail.textextract.limits import CannotRead
+from mic_mail.textextract.result import Unread
 
 _LAID_OVER = ("/FreeText", "/Stamp", "/Text", "/Watermark")
 _MOST_NOTES = 500

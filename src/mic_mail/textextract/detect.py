@@ -10,11 +10,11 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import cast
 
-from mic_mail.checks.bounds import CannotRead
-from mic_mail.checks.cms import is_cms
-from mic_mail.checks.looking import Look
-from mic_mail.checks.messages import pages, readings, show
-from mic_mail.checks.verdict import Unread
+from mic_mail.textextract.cms import is_cms
+from mic_mail.textextract.extraction import Look
+from mic_mail.textextract.limits import CannotRead
+from mic_mail.textextract.messages import pages, readings, show
+from mic_mail.textextract.result import Unread
 
 _MAGIC = (
     (b"PK\x03\x04", "zip"),
@@ -110,7 +110,7 @@ def _read(look: Look, found: str, content: bytes) -> None:
         case "archive":
             raise CannotRead(Unread.UNKNOWN_ARCHIVE)
         case _:
-            reader = import_module(f"mic_mail.checks.{READERS[found]}")
+            reader = import_module(f"mic_mail.textextract.{READERS[found]}")
             cast("Callable[[Look, bytes], None]", reader.read)(look, content)
 
 

@@ -10,15 +10,15 @@ import re
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
-from mic_mail.checks.bounds import CannotRead
-from mic_mail.checks.looking import Look
-from mic_mail.checks.verdict import Unread
 from mic_mail.mime.html import CELL_END, ROW_END, rows_as_lines
+from mic_mail.textextract.extraction import Look
+from mic_mail.textextract.limits import CannotRead
+from mic_mail.textextract.result import Unread
 
 if TYPE_CHECKING:
     from zipfile import ZipInfo
 
-    from mic_mail.checks.archives import Members
+    from mic_mail.textextract.zip_files import Members
 
 _PIECE = 1 << 16
 MEMBER_STEPS = 50

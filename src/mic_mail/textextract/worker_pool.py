@@ -18,15 +18,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from mic_mail.checks.bounds import Bounds
-from mic_mail.checks.reading import ANSWER, FILE, OCTETS, REQUEST
-from mic_mail.checks.verdict import Missed, Unread, Verdict
 from mic_mail.process.executors import Lanes
 from mic_mail.process.fair_queue import FairTurns
 from mic_mail.process.protection import Protection
 from mic_mail.storage.errors import Unavailable
+from mic_mail.textextract.limits import Bounds
+from mic_mail.textextract.result import Missed, Unread, Verdict
+from mic_mail.textextract.worker import ANSWER, FILE, OCTETS, REQUEST
 
-MODULE = "mic_mail.checks.reading"
+MODULE = "mic_mail.textextract.worker"
 WAIT_SHARE = 0.7
 """Patience for a turn, as a share of `Bounds.seconds`."""
 MOST_WAITING = 1_000

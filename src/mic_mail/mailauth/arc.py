@@ -8,11 +8,11 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mic_mail.checks.origin.arcsets import ArcSet, Chain
-from mic_mail.checks.origin.dkimcheck import verify
-from mic_mail.checks.origin.keys import Keys
-from mic_mail.checks.origin.reading import Reading
-from mic_mail.checks.origin.signatures import Dkim, Signature, Unusable, check_times, must_have_made, unsigned
+from mic_mail.mailauth.arc_headers import ArcSet, Chain
+from mic_mail.mailauth.dkim_dns import Keys
+from mic_mail.mailauth.dkim_header import Dkim, Signature, Unusable, check_times, must_have_made, unsigned
+from mic_mail.mailauth.dkim_verify import verify
+from mic_mail.mailauth.message_digest import Reading
 
 MOST_OLDER = 10
 """Signatures of the message below the last one that are tried, which nobody has to (§5.2 step 5)."""

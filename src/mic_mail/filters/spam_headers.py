@@ -9,7 +9,7 @@ none. What was not looked at begins with neither. Pure.
 
 import re
 
-from mic_mail.checks.rspamd import Scored
+from mic_mail.filters.rspamd import Scored
 
 NAME = "X-Spam-Status"
 FOREIGN = (b"x-spam-status", b"x-spam-flag", b"x-spam-level", b"x-spam-score", b"x-spam")

@@ -10,11 +10,11 @@ import zlib
 from collections.abc import Iterator
 from io import BytesIO
 
-from mic_mail.checks import office
-from mic_mail.checks.bounds import CannotRead
-from mic_mail.checks.looking import Look
-from mic_mail.checks.verdict import Unread
 from mic_mail.mime.encoded_words import decode_octets
+from mic_mail.textextract import office
+from mic_mail.textextract.extraction import Look
+from mic_mail.textextract.limits import CannotRead
+from mic_mail.textextract.result import Unread
 
 _ENCRYPTED = 0x1
 _UTF8 = 0x800

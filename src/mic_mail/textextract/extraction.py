@@ -6,13 +6,13 @@ the `Look`; whatever one raises is noted as unread and ends that document only. 
 
 from collections.abc import Callable
 
-from mic_mail.checks.bounds import Bounds, Budget, CannotRead
-from mic_mail.checks.verdict import Found, Missed, Unread, Verdict
 from mic_mail.mime.encoded_words import compose_letters
 from mic_mail.policy import secrecy_markings
 from mic_mail.policy.confusables import as_seen
 from mic_mail.policy.marking_prefilter import may_mark
 from mic_mail.policy.secrecy_markings import Marking, Place
+from mic_mail.textextract.limits import Bounds, Budget, CannotRead
+from mic_mail.textextract.result import Found, Missed, Unread, Verdict
 
 Reader = Callable[["Look", bytes, str, str], None]
 """Reads one document: its octets, its name and its content type, as far as anybody has told."""
