@@ -218,7 +218,7 @@ class Ours:
 
     def __init__(self, folder: Path, messages: int, domains: int, connections: int) -> None:
         from mic_mail.mailbox_address import MailboxAddress
-        from mic_mail.outbound.queue import Envelope, Queue, Recipient
+        from mic_mail.queue.queue import Envelope, Queue, Recipient
 
         data = folder / "data"
         folder.mkdir(parents=True, exist_ok=True)

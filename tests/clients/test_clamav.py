@@ -18,8 +18,8 @@ import pytest
 from clamdserver import EICAR, NAME, ClamDaemon
 from harness import MailServer, english, left_in_staging
 from mic_mail.config.manual import write
-from mic_mail.outbound.quarantine import Quarantine
 from mic_mail.policy.facts import Cause, FactKind, MailboxKind
+from mic_mail.quarantine.quarantine import Quarantine
 from population import PASSWORD
 from regulation.test_clause_7_2_c import subjects, submission, suspensions
 from regulation.test_commands import Console

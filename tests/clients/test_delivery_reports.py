@@ -12,8 +12,8 @@ import pytest
 from clients.test_mail_leaves import PASSWORD, inbox, letter, office, reports, submit, until
 from harness import MailServer
 from mic_mail.clock import ManualClock
-from mic_mail.outbound.spool import Slip
 from mic_mail.policy.facts import FactKind
+from mic_mail.queue.spool import Slip
 from mic_mail.storage.types import AccountRef
 from population import draft
 from unit.outbound.test_peer import Server

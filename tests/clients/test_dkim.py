@@ -15,9 +15,9 @@ from dkimcorpus import messages
 from dnsserver import NameServer, name_server
 from harness import MailServer, config_for
 from mic_mail.mime.dkim import strings_of
-from mic_mail.outbound.dkimkeys import Algorithm, Key, KeyFolder, State
-from mic_mail.outbound.news import tell_decided
+from mic_mail.queue.notifications import tell_decided
 from mic_mail.services.operations.dkim import DkimKeys
+from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, State
 from unit.outbound.test_peer import Server
 
 DOMAIN = "mic.gov.vn"

@@ -15,9 +15,9 @@ import programs
 from harness import MailServer
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.dkim import strings_of
-from mic_mail.outbound.dkimkeys import Algorithm, KeyFolder
-from mic_mail.outbound.news import tell_decided
+from mic_mail.queue.notifications import tell_decided
 from mic_mail.services.operations.dkim import DkimKeys
+from mic_mail.smtpclient.dkim_keys import Algorithm, KeyFolder
 from peers.foreign import until
 from peers.letters import ODD, PASSWORD, Inbox, message, per_recipient, statuses, submit
 from peers.neighbours import EACH, Neighbours, neighbours

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import programs
-from mic_mail.outbound.queue import Ended
+from mic_mail.queue.queue import Ended
 from peers.badline import BACK, CLOSE, HANG, RESET, THERE, BadLine, Fault
 from peers.foreign import until
 from peers.letters import PASSWORD, Inbox, message

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mic_mail.outbound.progress import Said
-from mic_mail.outbound.smarthost import Smarthost
+from mic_mail.queue.recipient_log import Said
+from mic_mail.smtpclient.smarthost import Smarthost
 from peers.exim import LOGIN, PASSWORD
 from peers.foreign import until
 from peers.neighbours import Neighbours, neighbours

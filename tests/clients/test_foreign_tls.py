@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 
 from harness import read_events
 from httpsserver import WebServer, answer, web
-from mic_mail.outbound.progress import Said
+from mic_mail.queue.recipient_log import Said
 from peers.neighbours import ADDRESSES, EACH, Neighbours, neighbours
 from unit.outbound.test_policies import policy
 from unit.outbound.test_sending import HEAD, Office

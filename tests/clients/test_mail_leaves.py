@@ -21,9 +21,9 @@ from authorities import Authority
 from dnsserver import name_server
 from harness import MailServer, config_for
 from mic_mail.clock import Clock
-from mic_mail.outbound.news import tell_decided
-from mic_mail.outbound.progress import Standing
-from mic_mail.outbound.queue import Envelope, Recipient
+from mic_mail.queue.notifications import tell_decided
+from mic_mail.queue.queue import Envelope, Recipient
+from mic_mail.queue.recipient_log import Standing
 from unit.outbound.test_peer import Server
 from unit.outbound.test_smarthost import PASSWORD as RELAY_PASSWORD
 from unit.outbound.test_smarthost import Relay

@@ -14,8 +14,8 @@ import pytest
 import programs
 from addresses import parsed
 from harness import MailServer
-from mic_mail.outbound.commands import Addressee, Sending
-from mic_mail.outbound.peer import Fate, Patience, Peer, Result
+from mic_mail.smtpclient.client import Fate, Patience, Peer, Result
+from mic_mail.smtpclient.commands import Addressee, Sending
 from mic_mail.storage.types import INBOX, AccountRef
 
 PATIENCE = Patience(5, 10, 10, 10, 10, 20, 2)

@@ -18,9 +18,9 @@ from clients.test_mail_leaves import PASSWORD, ZONE, elsewhere, letter, office, 
 from dnsserver import name_server
 from harness import MailServer, ProcessServer, config_for
 from mic_mail.config.manual import write
-from mic_mail.outbound.news import tell_decided
-from mic_mail.outbound.queue import Envelope, Queue, Recipient
 from mic_mail.policy.facts import Draft, FactKind
+from mic_mail.queue.notifications import tell_decided
+from mic_mail.queue.queue import Envelope, Queue, Recipient
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.test_commands import Console
 from unit.outbound.test_peer import Server

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from mic_mail.auth import totp
 from mic_mail.net.tls import SELF_SIGNED_DAYS, self_signed, write_pair
-from mic_mail.outbound.queue import Queue
 from mic_mail.policy.facts import FactKind
 from mic_mail.process.send_counters import SentCounts
+from mic_mail.queue.queue import Queue
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.signin.secondfactors import SecondFactors
 from unit.web.conftest import Browser

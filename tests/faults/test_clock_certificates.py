@@ -25,8 +25,8 @@ from mic_mail.log import tail
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
 from mic_mail.net.syslog_transport import Collector, place
-from mic_mail.outbound.ways import Ways
 from mic_mail.services.operations.syslog import Forwarding
+from mic_mail.smtpclient.routing import Ways
 from regulation.test_clause_16_3_syslog import HEADER, Listener
 from unit.outbound.test_peer import Server
 from unit.outbound.test_sending import STUFFED, offices

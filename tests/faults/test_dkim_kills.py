@@ -18,8 +18,8 @@ import pytest
 
 from mic_mail.clock import SystemClock, instant_of
 from mic_mail.errors import Refused
-from mic_mail.outbound.dkimkeys import Algorithm, KeyFolder, State
 from mic_mail.services.operations.dkim import DkimKeys
+from mic_mail.smtpclient.dkim_keys import Algorithm, KeyFolder, State
 
 TESTS = Path(__file__).parents[1]
 DOMAINS = ["mic.gov.vn", "mard.example"]

@@ -12,9 +12,9 @@ import pytest
 from addresses import parsed
 from mic_mail.clock import SystemClock
 from mic_mail.errors import MicMailError
-from mic_mail.outbound.held import Held, Record, State
-from mic_mail.outbound.keeping import NoRoom, Word
-from mic_mail.outbound.spool import Slip, Spool, Target
+from mic_mail.quarantine.held_messages import Held, Record, State
+from mic_mail.quarantine.message_store import NoRoom, Word
+from mic_mail.queue.spool import Slip, Spool, Target
 
 ID = "01KILLED"
 MESSAGE = b"Return-Path: <dvbe@mic.gov.vn>\r\nSubject: a\r\n\r\nmessage\r\n" * 1000

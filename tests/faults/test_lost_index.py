@@ -11,7 +11,7 @@ from addresses import parsed
 from faults.wire import Imap
 from harness import MailServer, ProcessServer, files_in
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.outbound.spool import Slip, Target
+from mic_mail.queue.spool import Slip, Target
 from mic_mail.storage.types import AccountRef, Delivery
 from population import PASSWORD
 

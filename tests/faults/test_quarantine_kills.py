@@ -9,9 +9,9 @@ from addresses import parsed
 from faults.test_held_kills import each_kill
 from mic_mail.clock import SystemClock
 from mic_mail.errors import MicMailError, Refused
-from mic_mail.outbound.keeping import NoRoom, Word
-from mic_mail.outbound.quarantine import Quarantine, Reason, Record, State
-from mic_mail.outbound.spool import Slip, Spool, Target
+from mic_mail.quarantine.message_store import NoRoom, Word
+from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
+from mic_mail.queue.spool import Slip, Spool, Target
 
 ID = "01KILLED"
 MESSAGE = b"Return-Path: <a@example.org>\r\nSubject: a\r\n\r\nmessage\r\n" * 1000

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.outbound.progress import Hold, Said, Standing
-from mic_mail.outbound.queue import Ended
+from mic_mail.queue.queue import Ended
+from mic_mail.queue.recipient_log import Hold, Said, Standing
 from unit.outbound.test_peer import Server
 from unit.outbound.test_sending import OPEN, Office, offices
 

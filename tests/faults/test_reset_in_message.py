@@ -15,7 +15,7 @@ import pytest
 
 from faults.wire import Smtp
 from harness import MailServer
-from mic_mail.outbound.spool import Scratch
+from mic_mail.queue.spool import Scratch
 
 LINE = b"x" * 76 + b"\r\n"
 NO_WAIT = struct.pack("ii", 1, 0)

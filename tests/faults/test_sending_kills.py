@@ -23,12 +23,12 @@ from dnsserver import name_server
 from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
-from mic_mail.outbound.connections import ConnectionSettings
-from mic_mail.outbound.peer import Patience
-from mic_mail.outbound.queue import Envelope, Queue, Recipient
 from mic_mail.process.executors import Lanes
+from mic_mail.queue.queue import Envelope, Queue, Recipient
 from mic_mail.services.queue.sending import Senders, SendingSettings
 from mic_mail.services.queue.telling import Told
+from mic_mail.smtpclient.client import Patience
+from mic_mail.smtpclient.pool import ConnectionSettings
 from unit.outbound.test_peer import Server
 
 TESTS = Path(__file__).parents[1]

@@ -26,19 +26,20 @@ import h11
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(
-    include=["mic_mail.outbound", "mic_mail.net.https_fetch", "mic_mail.filters.clamd", "mic_mail.filters.rspamd"]
+    include=["mic_mail.smtpclient", "mic_mail.net.https_fetch", "mic_mail.filters.clamd", "mic_mail.filters.rspamd"]
 ):
     from mic_mail.filters.clamd import LONGEST_NAME, Clamd, NotScanned, _whole
     from mic_mail.filters.rspamd import About, NotScored, Scored, read_scored
     from mic_mail.net import https_fetch
     from mic_mail.net.dns import Tlsa
     from mic_mail.net.https_fetch import NotFetched
-    from mic_mail.outbound import commands, dane, dsn, policies, signin, sts
-    from mic_mail.outbound.commands import Addressee, CannotSend, Offer, Sending
-    from mic_mail.outbound.dane import NotAuthentic
-    from mic_mail.outbound.replies import LONGEST_LINE, MOST_LINES, BadReply, Replies, Reply
-    from mic_mail.outbound.signin import SignInFailed
-    from mic_mail.outbound.sts import Mode, NotAPolicy
+    from mic_mail.queue import dsn
+    from mic_mail.smtpclient import auth, commands, dane, mta_sts, mta_sts_cache
+    from mic_mail.smtpclient.auth import SignInFailed
+    from mic_mail.smtpclient.commands import Addressee, CannotSend, Offer, Sending
+    from mic_mail.smtpclient.dane import NotAuthentic
+    from mic_mail.smtpclient.mta_sts import Mode, NotAPolicy
+    from mic_mail.smtpclient.replies import LONGEST_LINE, MOST_LINES, BadReply, Replies, Reply
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -119,17 +120,17 @@ def fuzz_commands(octets: bytes) -> None:
 def fuzz_signin(octets: bytes) -> None:
     """Challenges, one a line."""
     lines = octets.split(b"\n")
-    offered = signin.way(lines[0].decode("latin-1")) or "LOGIN"
+    offered = auth.way(lines[0].decode("latin-1")) or "LOGIN"
     if b"i=" in octets and any(len(part) > 6 for part in octets.split(b"i=")):
         return  # rounds, which take their time
-    talk = signin.talk(offered, "who", "secret", NONCE)
+    talk = auth.talk(offered, "who", "secret", NONCE)
     next(talk)
     try:
         for line in lines[1:]:
             with contextlib.suppress(SignInFailed):
-                signin.decoded(line.decode("utf-8", "replace"))
-            assert b"secret" not in signin.answer(talk, line) or offered in ("PLAIN", "LOGIN")
-        signin.finish(talk)
+                auth.decoded(line.decode("utf-8", "replace"))
+            assert b"secret" not in auth.answer(talk, line) or offered in ("PLAIN", "LOGIN")
+        auth.finish(talk)
         assert offered != "SCRAM-SHA-256", "who does not know the password has shown that he does"
     except SignInFailed:
         pass
@@ -140,14 +141,14 @@ def fuzz_signin(octets: bytes) -> None:
 
 def fuzz_sts(octets: bytes) -> None:
     records = [each.decode("ascii", "surrogateescape") for each in octets.split(b"\n")]
-    policy_id = sts.policy_id(records)
+    policy_id = mta_sts.policy_id(records)
     assert policy_id is None or (policy_id.isascii() and policy_id.isalnum() and len(policy_id) <= 32)
     try:
-        policy = sts.parse(octets)
+        policy = mta_sts.parse(octets)
     except NotAPolicy:
         return
     assert policy.mode is Mode.NONE or policy.patterns
-    assert 0 <= policy.max_age_seconds <= sts.LONGEST_SECONDS
+    assert 0 <= policy.max_age_seconds <= mta_sts.LONGEST_SECONDS
     for pattern in policy.patterns:
         host = pattern.replace("*.", "mx.", 1)
         assert policy.allows(host)
@@ -155,16 +156,16 @@ def fuzz_sts(octets: bytes) -> None:
         alone = replace(policy, patterns=(pattern,))
         assert not pattern.startswith("*.") or not alone.allows(pattern[2:])
     assert not policy.allows("evil.example.invalid") or any("invalid" in pattern for pattern in policy.patterns)
-    kept = policies._Kept(policy, policy_id or "x", 7)
-    assert policies._decoded(policies._encoded(kept)) == kept
+    kept = mta_sts_cache._Kept(policy, policy_id or "x", 7)
+    assert mta_sts_cache._decoded(mta_sts_cache._encoded(kept)) == kept
 
 
 def fuzz_kept_policy(octets: bytes) -> None:
     try:
-        kept = policies._decoded(octets)
+        kept = mta_sts_cache._decoded(octets)
     except ValueError:
         return
-    assert kept.policy.max_age_seconds <= sts.LONGEST_SECONDS
+    assert kept.policy.max_age_seconds <= mta_sts.LONGEST_SECONDS
 
 
 KEY = ec.derive_private_key(7, ec.SECP256R1())

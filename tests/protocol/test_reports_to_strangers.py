@@ -14,7 +14,7 @@ import arrivals
 from dnsserver import BROKEN, NameServer, name_server
 from harness import MailServer, config_for
 from mic_mail.clock import ManualClock
-from mic_mail.outbound.queue import Entry
+from mic_mail.queue.queue import Entry
 from mic_mail.storage.types import AccountRef
 
 pytestmark = pytest.mark.clause("4.2")

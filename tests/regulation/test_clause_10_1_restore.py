@@ -18,13 +18,13 @@ from mic_mail.config.load import load
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.log.maillog import MailLog
-from mic_mail.outbound.dkimkeys import KeyFolder, KeyUnusable
-from mic_mail.outbound.keeping import Word
-from mic_mail.outbound.quarantine import WITH_MESSAGE, Quarantine, State
-from mic_mail.outbound.queue import Envelope, Queue, Recipient
-from mic_mail.outbound.signing import Signer
+from mic_mail.quarantine.message_store import Word
+from mic_mail.quarantine.quarantine import WITH_MESSAGE, Quarantine, State
+from mic_mail.queue.queue import Envelope, Queue, Recipient
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.signin.secondfactors import Checked, SecondFactors
+from mic_mail.smtpclient.dkim_keys import KeyFolder, KeyUnusable
+from mic_mail.smtpclient.dkim_sign import Signer
 from regulation.test_clause_4_2_quarantine import MESSAGE, WHY, House
 from regulation.test_commands import Console
 

@@ -14,8 +14,8 @@ import pytest
 from dnsserver import name_server
 from harness import MailServer, config_for
 from mic_mail.config.manual import write
-from mic_mail.outbound.quarantine import Quarantine, Reason, State
 from mic_mail.policy.facts import FactKind, MailboxKind
+from mic_mail.quarantine.quarantine import Quarantine, Reason, State
 from mic_mail.storage.types import AccountRef
 from regulation.test_clause_7_2_c import submission, suspensions
 from regulation.test_commands import Console

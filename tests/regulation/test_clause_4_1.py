@@ -21,7 +21,7 @@ from markings.documents import docx, encrypted_zip, zipped
 from markings.large import LARGE
 from mic_mail.cli.main import main
 from mic_mail.config.manual import write
-from mic_mail.outbound.held import Held, Record, State
+from mic_mail.quarantine.held_messages import Held, Record, State
 from mic_mail.services.transport.reception import SMALL_OCTETS
 from mic_mail.textextract.worker_pool import Readers
 from population import PASSWORD

@@ -15,8 +15,8 @@ from addresses import parsed
 from harness import MailServer, config_for
 from mic_mail.clock import ManualClock
 from mic_mail.config.manual import write
-from mic_mail.outbound.quarantine import RECORD_SECONDS, Quarantine, Reason, Record, State
-from mic_mail.outbound.spool import Slip, Target
+from mic_mail.quarantine.quarantine import RECORD_SECONDS, Quarantine, Reason, Record, State
+from mic_mail.queue.spool import Slip, Target
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.test_commands import Console
 

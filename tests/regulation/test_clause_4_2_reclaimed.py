@@ -18,9 +18,9 @@ from addresses import parsed
 from harness import MailServer, without_reference
 from mic_mail.clock import ManualClock
 from mic_mail.mailbox_address import parse_reverse_path
-from mic_mail.outbound.spool import Slip, Target
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.policy.lifecycle import FactsUnreadable
+from mic_mail.queue.spool import Slip, Target
 from mic_mail.services.transport.reception import SMALL_OCTETS
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.test_clause_4_1 import MARKED, Desk, reference, submit

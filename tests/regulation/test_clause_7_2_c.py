@@ -15,10 +15,10 @@ from addresses import parsed
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Trouble
-from mic_mail.outbound.queue import Envelope, Queue, Recipient
-from mic_mail.outbound.spool import ELSEWHERE, Slip, Spool, Target
 from mic_mail.policy.facts import Cause, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
+from mic_mail.queue.queue import Envelope, Queue, Recipient
+from mic_mail.queue.spool import ELSEWHERE, Slip, Spool, Target
 from mic_mail.services.mailboxes.accounts import NotAllowed
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.issuing import make_verifiers

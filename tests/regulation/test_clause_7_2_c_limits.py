@@ -21,10 +21,10 @@ from mic_mail.cli.main import main
 from mic_mail.clock import ManualClock
 from mic_mail.config.manual import write
 from mic_mail.errors import Text
-from mic_mail.outbound.files import SpoolFull
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.executors import Turns
 from mic_mail.process.send_counters import SentCounts
+from mic_mail.queue.files import SpoolFull
 from mic_mail.services.transport.mailflow import MailFlow
 from mic_mail.services.transport.posting import account_ref
 from mic_mail.storage.changes.transaction import writing

@@ -17,11 +17,11 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import self_signed, write_pair
-from mic_mail.outbound.progress import Hold, Said
-from mic_mail.outbound.queue import Envelope, Queue, Recipient
-from mic_mail.outbound.spool import Slip, Spool, Target
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import FactKind, Level, MailboxKind
+from mic_mail.queue.queue import Envelope, Queue, Recipient
+from mic_mail.queue.recipient_log import Hold, Said
+from mic_mail.queue.spool import Slip, Spool, Target
 from mic_mail.services.evidence import traffic
 from mic_mail.services.evidence.findings import Office
 from mic_mail.services.evidence.gathering import gather

@@ -27,7 +27,6 @@ from mic_mail.config.model import Config
 from mic_mail.config.schema import smarthost_place
 from mic_mail.directory.preflight import file_of
 from mic_mail.net import dns, syslog_transport
-from mic_mail.outbound.policies import HTTPS_PORT
 from mic_mail.process import denied_calls, landlock
 from mic_mail.process.fork import run_apart
 from mic_mail.process.landlock import Rules
@@ -36,6 +35,7 @@ from mic_mail.services.handover import inventory
 from mic_mail.services.mailboxes import reclaiming
 from mic_mail.services.notifications import notices
 from mic_mail.services.signin import secondfactors
+from mic_mail.smtpclient.mta_sts_cache import HTTPS_PORT
 
 SCRATCH = "tmp"
 """Below data_dir: where SQLite may put what a sort does not hold in memory. Nobody writes to /tmp."""

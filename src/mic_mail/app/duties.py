@@ -6,10 +6,9 @@ from mic_mail.app.doors import Doors
 from mic_mail.app.rooms import Rooms
 from mic_mail.filters.training_queue import Lessons
 from mic_mail.net.dns import Resolver
-from mic_mail.outbound.dkimkeys import KeyFolder
-from mic_mail.outbound.held import Held
-from mic_mail.outbound.quarantine import Quarantine
 from mic_mail.policy.calendar import local_day
+from mic_mail.quarantine.held_messages import Held
+from mic_mail.quarantine.quarantine import Quarantine
 from mic_mail.services.abuse.signinwatch import SignInWatch
 from mic_mail.services.exporting.contentexport import ContentExport
 from mic_mail.services.handover.handing import Handovers
@@ -43,6 +42,7 @@ from mic_mail.services.unitmail.passedon import passed_on_reminders
 from mic_mail.services.unitmail.replies import DUTY as REPLIES
 from mic_mail.services.unitmail.replies import reply_reminders
 from mic_mail.services.unitmail.weekly import Prepare, WeeklyReminders
+from mic_mail.smtpclient.dkim_keys import KeyFolder
 from mic_mail.storage.journal.journal import SETTLE_SECONDS
 
 REST_SECONDS = 2.0

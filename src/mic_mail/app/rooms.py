@@ -21,14 +21,14 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
-from mic_mail.outbound.news import QueueNews
-from mic_mail.outbound.owed import Owed
-from mic_mail.outbound.queue import Queue
-from mic_mail.outbound.spool import Spool
 from mic_mail.process.change_feed import Feed, tell_directory_changed
 from mic_mail.process.executors import AccountLanes, Lanes
 from mic_mail.process.loop_lag import LoopLag
 from mic_mail.process.send_counters import SentCounts
+from mic_mail.queue.notifications import QueueNews
+from mic_mail.queue.pending_reports import Owed
+from mic_mail.queue.queue import Queue
+from mic_mail.queue.spool import Spool
 from mic_mail.services.abuse.exposure import Exposure
 from mic_mail.services.abuse.rates import Rates
 from mic_mail.services.abuse.runaways import Runaways

@@ -12,13 +12,13 @@ from mic_mail.config.schema import smarthost_place
 from mic_mail.config.sending import Sending
 from mic_mail.log.error_fields import described
 from mic_mail.net.dns import DnsUnavailable, Resolver
-from mic_mail.outbound.connections import ConnectionSettings
-from mic_mail.outbound.dkimkeys import KeyFolder
-from mic_mail.outbound.policies import Policies, PolicySettings
-from mic_mail.outbound.signing import Signer
-from mic_mail.outbound.smarthost import IMPLICIT_PORT, Smarthost
 from mic_mail.services.queue.reporting import Reports
 from mic_mail.services.queue.sending import Senders, SendingSettings
+from mic_mail.smtpclient.dkim_keys import KeyFolder
+from mic_mail.smtpclient.dkim_sign import Signer
+from mic_mail.smtpclient.mta_sts_cache import Policies, PolicySettings
+from mic_mail.smtpclient.pool import ConnectionSettings
+from mic_mail.smtpclient.smarthost import IMPLICIT_PORT, Smarthost
 
 
 class SendingMail:

@@ -35,9 +35,9 @@ from mic_mail.cli.store import Addresses, account_of, chosen
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
-from mic_mail.outbound.quarantine import Quarantine
 from mic_mail.policy.reclamation import archives
 from mic_mail.policy.roles import Right
+from mic_mail.quarantine.quarantine import Quarantine
 from mic_mail.services.handover.inventory import FOLDER as INVENTORIES
 from mic_mail.services.importing.ledger import folder_of, ledgers
 from mic_mail.services.mailboxes.credentials import Origin

@@ -20,10 +20,10 @@ from mic_mail.domain_name import to_ascii
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.mime.dkim import strings_of
 from mic_mail.net.dns import Resolver
-from mic_mail.outbound.dkimkeys import Algorithm, Key, KeyFolder, State
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.operations.dkim import DkimKeys, Said, said_of
+from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, State
 
 app = typer.Typer(
     help=say("Chữ ký DKIM của thư gửi ra ngoài.", "DKIM signatures of mail to other domains."), no_args_is_help=True

@@ -17,12 +17,12 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
 from mic_mail.net.dns import Resolver
-from mic_mail.outbound.dkimkeys import KeyFolder
 from mic_mail.policy.roles import Right
 from mic_mail.services.operations import dnscheck, dnsrecords
 from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.services.operations.dnscheck import Finding, Verdict
 from mic_mail.services.operations.dnsrecords import OWN_ADDRESS, REVERSED, SENDERS_OF, Need, Wanted
+from mic_mail.smtpclient.dkim_keys import KeyFolder
 
 _TO_FILL_IN = ((OWN_ADDRESS, "<địa chỉ của máy chủ này>"), (SENDERS_OF, "<các địa chỉ gửi thư của "), (REVERSED, "<địa chỉ>"))
 """What people have to put in the place of, by how a value of `dnsrecords` says it."""

@@ -21,9 +21,9 @@ from mic_mail.cli.phrasing import name_choices
 from mic_mail.cli.record import on_record
 from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, MicMailError, Refused, Text
-from mic_mail.outbound.keeping import Word
-from mic_mail.outbound.quarantine import Quarantine, Reason, Record, State
 from mic_mail.policy.roles import Right
+from mic_mail.quarantine.message_store import Word
+from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
 from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(

@@ -22,9 +22,9 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.record import on_record
 from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
-from mic_mail.outbound.progress import Decision, Hold, Standing
-from mic_mail.outbound.queue import Damaged, Entry, Queue
 from mic_mail.policy.roles import Right
+from mic_mail.queue.queue import Damaged, Entry, Queue
+from mic_mail.queue.recipient_log import Decision, Hold, Standing
 from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(

@@ -21,10 +21,10 @@ from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n.plurals import counted
 from mic_mail.mailbox_address import MailboxAddress
-from mic_mail.outbound.news import tell_decided
-from mic_mail.outbound.progress import Hold, Said
-from mic_mail.outbound.queue import Ended, Entry, Queue
 from mic_mail.policy.roles import Right
+from mic_mail.queue.notifications import tell_decided
+from mic_mail.queue.queue import Ended, Entry, Queue
+from mic_mail.queue.recipient_log import Hold, Said
 from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer()

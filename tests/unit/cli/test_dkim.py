@@ -20,9 +20,9 @@ from mic_mail.errors import Refused, Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime.dkim import says_the_same, strings_of
 from mic_mail.net.dns import Resolver
-from mic_mail.outbound.dkimkeys import Algorithm, Key, KeyFolder, KeyUnusable, State
 from mic_mail.process.executors import Lanes
 from mic_mail.services.operations.dkim import DkimKeys
+from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, KeyUnusable, State
 from regulation.test_commands import Console
 from unit.cli.test_dns import DOMAIN, write_settings
 

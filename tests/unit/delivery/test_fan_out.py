@@ -16,8 +16,8 @@ from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.log.maillog import stamp
 from mic_mail.mailbox_address import NULL_PATH
-from mic_mail.outbound.spool import Entry, Slip, Spool, Target
 from mic_mail.policy.facts import FactKind
+from mic_mail.queue.spool import Entry, Slip, Spool, Target
 from population import draft
 
 NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from addresses import Spelling, parsed, spellings
 from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.outbound.commands import NOTHING, Addressee, CannotSend, Offer, Sending, mail, rcpt
-from mic_mail.outbound.replies import Reply
 from mic_mail.smtp.grammar import parse_mail, parse_rcpt
+from mic_mail.smtpclient.commands import NOTHING, Addressee, CannotSend, Offer, Sending, mail, rcpt
+from mic_mail.smtpclient.replies import Reply
 
 OFFERED = "PIPELINING/SIZE 1000/8BITMIME/smtputf8/CHUNKING/BINARYMIME/DSN/AUTH PLAIN"
 ALL = Offer.of(Reply(250, ("mx.example Hello", *OFFERED.split("/"))))

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mic_mail.net.dns import Tlsa
-from mic_mail.outbound.dane import NotAuthentic, check, usable
+from mic_mail.smtpclient.dane import NotAuthentic, check, usable
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 HOST = "mx.example"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.outbound.destinations import (
+from mic_mail.queue.scheduler import (  # fmt: skip
     FIRST_PAUSE,
     FIRST_SILENCE,
     HOUR,
@@ -21,7 +21,7 @@ from mic_mail.outbound.destinations import (
     Job,
     Schedule,
     pause,
-)  # fmt: skip
+)
 
 
 def middle() -> float:

@@ -13,7 +13,7 @@ from addresses import Spelling, parsed, spellings
 from mic_mail.mime.compose import Mailbox, compose
 from mic_mail.mime.dsn_mdn import Action, DeliveryReport, read_report
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.outbound.dsn import RETURNED_OCTETS, Original, Report, parts
+from mic_mail.queue.dsn import RETURNED_OCTETS, Original, Report, parts
 
 AT = datetime(2026, 11, 26, 7, 30, tzinfo=UTC)
 MESSAGE = b"From: a@mic.gov.vn\r\nMessage-ID: <1@mic.gov.vn>\r\nSubject: x\r\n\r\nbody\r\n"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.outbound import keeping
-from mic_mail.outbound.held import Word
-from mic_mail.outbound.keeping import NoRoom
-from mic_mail.outbound.quarantine import Quarantine, Reason, Record, State
+from mic_mail.quarantine import message_store
+from mic_mail.quarantine.held_messages import Word
+from mic_mail.quarantine.message_store import NoRoom
+from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
 
 
 def record(number: int) -> Record:
@@ -34,12 +34,12 @@ def test_what_has_not_changed_is_not_read_again(tmp_path: Path) -> None:
 
 def test_small_ones_are_not_without_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else who sends a million messages of some words has a million files made, and looked through every few seconds."""
-    monkeypatch.setattr(keeping, "ALWAYS_KEPT", 2)
+    monkeypatch.setattr(message_store, "ALWAYS_KEPT", 2)
     quarantine = Quarantine(tmp_path)
     for number in range(2):
         quarantine.keep(record(number), b"x", room_octets=100)
     with pytest.raises(NoRoom):
         quarantine.keep(record(2), b"x", room_octets=100)
-    quarantine.keep(record(2), b"x", room_octets=3 * keeping.SMALLEST_OCTETS)
+    quarantine.keep(record(2), b"x", room_octets=3 * message_store.SMALLEST_OCTETS)
     with pytest.raises(NoRoom):
-        quarantine.keep(record(3), b"x", room_octets=3 * keeping.SMALLEST_OCTETS)
+        quarantine.keep(record(3), b"x", room_octets=3 * message_store.SMALLEST_OCTETS)

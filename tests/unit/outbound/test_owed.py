@@ -7,10 +7,10 @@ import pytest
 from addresses import parsed
 from mic_mail.cli.queue import named
 from mic_mail.mailbox_address import NULL_PATH
-from mic_mail.outbound.files import SpoolUnavailable
-from mic_mail.outbound.owed import Owed, name_of
-from mic_mail.outbound.queue import Envelope, Queue, Recipient
-from mic_mail.outbound.spool import Entry, Slip, Spool, Target
+from mic_mail.queue.files import SpoolUnavailable
+from mic_mail.queue.pending_reports import Owed, name_of
+from mic_mail.queue.queue import Envelope, Queue, Recipient
+from mic_mail.queue.spool import Entry, Slip, Spool, Target
 
 ENVELOPE = Envelope(
     trace_id="ID",

@@ -17,9 +17,9 @@ from dnsserver import BROKEN, NameServer, name_server
 from httpsserver import PATH, WebServer, answer, web
 from mic_mail.clock import ManualClock
 from mic_mail.net.dns import Resolver
-from mic_mail.outbound.policies import Policies, PolicySettings
-from mic_mail.outbound.sts import Mode
 from mic_mail.process.executors import Lanes
+from mic_mail.smtpclient.mta_sts import Mode
+from mic_mail.smtpclient.mta_sts_cache import Policies, PolicySettings
 
 DAY = timedelta(days=1)
 
@@ -372,7 +372,7 @@ async def test_nothing_is_remembered_of_certificates_at_a_false_time(tmp_path: P
 
 async def test_what_goes_wrong_within_us_as_they_are_fetched_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log says so, and the next round comes: mail goes by what is known."""
-    monkeypatch.setattr("mic_mail.outbound.policies.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("mic_mail.smtpclient.mta_sts_cache.LOOK_SECONDS", 0.01)
     again = asyncio.Event()
 
     async with desks(tmp_path) as desk:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from addresses import parsed
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.outbound.files import SpoolUnavailable
-from mic_mail.outbound.progress import Hold, Said, Standing, State
-from mic_mail.outbound.queue import Ended, Entry, Envelope, Queue, Recipient
-from mic_mail.outbound.spool import ELSEWHERE, Slip, Spool, Target
+from mic_mail.queue.files import SpoolUnavailable
+from mic_mail.queue.queue import Ended, Entry, Envelope, Queue, Recipient
+from mic_mail.queue.recipient_log import Hold, Said, Standing, State
+from mic_mail.queue.spool import ELSEWHERE, Slip, Spool, Target
 
 MESSAGE = b"Return-Path: <a@mic.gov.vn>\r\nSubject: x\r\n\r\nx\r\n"
 

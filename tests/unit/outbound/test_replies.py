@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.outbound.replies import MOST_LINES, MOST_UNREAD, BadReply, Replies, Reply
+from mic_mail.smtpclient.replies import MOST_LINES, MOST_UNREAD, BadReply, Replies, Reply
 
 
 def read(octets: bytes) -> list[Reply]:

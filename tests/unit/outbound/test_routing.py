@@ -7,8 +7,8 @@ import pytest
 
 from dnsserver import BROKEN, DENIED, SILENT, NameServer, name_server
 from mic_mail.net.dns import DnsUnavailable, Resolver, Tlsa
-from mic_mail.outbound import routing
-from mic_mail.outbound.routing import Host, NoRoute, Route
+from mic_mail.smtpclient import mx
+from mic_mail.smtpclient.mx import Host, NoRoute, Route
 
 OWN = {"mail.mic.gov.vn"}
 KEY = "3 1 1 " + "ab" * 32
@@ -76,7 +76,7 @@ def server() -> Iterator[NameServer]:
 
 
 async def way(server: NameServer, domain: str, seed: int = 1) -> Route:
-    return await routing.route(domain, Resolver([server.place], seconds=1), OWN, random.Random(seed).shuffle)
+    return await mx.route(domain, Resolver([server.place], seconds=1), OWN, random.Random(seed).shuffle)
 
 
 async def names(server: NameServer, domain: str) -> list[str]:
@@ -142,7 +142,7 @@ async def test_a_null_among_others_is_none(server: NameServer) -> None:
 async def test_of_one_preference_in_any_order_and_not_too_many(server: NameServer) -> None:
     orders = {tuple(host.name for host in (await way(server, "same.example", seed)).hosts) for seed in range(5)}
     assert len(orders) == 5
-    assert {len(order) for order in orders} == {routing.MOST_HOSTS}
+    assert {len(order) for order in orders} == {mx.MOST_HOSTS}
 
 
 async def test_addresses_of_both_kinds_in_turn(server: NameServer) -> None:
@@ -207,7 +207,7 @@ async def test_a_name_that_is_denied_to_who_asks_for_the_other_kind(server: Name
     server.ttl = 0
     try:
         for _ in range(2):
-            (host,) = (await routing.route("one-kind.example", resolver, OWN, random.Random(1).shuffle)).hosts
+            (host,) = (await mx.route("one-kind.example", resolver, OWN, random.Random(1).shuffle)).hosts
             assert host.addresses == ("192.0.2.10",)
         server.troubles[asked_for] = BROKEN
         with pytest.raises(DnsUnavailable):

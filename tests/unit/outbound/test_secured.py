@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from authorities import Authority
 from httpsserver import WebServer, answer, web
 from mic_mail.mailbox_address import NULL_PATH
-from mic_mail.outbound.progress import Standing
+from mic_mail.queue.recipient_log import Standing
 from unit.outbound.test_peer import ALL, HANG, PLAIN, Server
 from unit.outbound.test_policies import policy
 from unit.outbound.test_sending import STUFFED, Office, offices

@@ -22,16 +22,16 @@ from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
 from mic_mail.net.tls import self_signed, write_pair
-from mic_mail.outbound.assurance import Terms
-from mic_mail.outbound.connections import ConnectionSettings
-from mic_mail.outbound.peer import Patience
-from mic_mail.outbound.policies import Policies, PolicySettings
-from mic_mail.outbound.progress import Hold, Said, Standing
-from mic_mail.outbound.queue import Entry, Envelope, Queue, Recipient
-from mic_mail.outbound.smarthost import Smarthost
 from mic_mail.process.executors import Lanes
+from mic_mail.queue.queue import Entry, Envelope, Queue, Recipient
+from mic_mail.queue.recipient_log import Hold, Said, Standing
 from mic_mail.services.queue.sending import Senders, SendingSettings
 from mic_mail.services.queue.telling import Told
+from mic_mail.smtpclient.client import Patience
+from mic_mail.smtpclient.mta_sts_cache import Policies, PolicySettings
+from mic_mail.smtpclient.pool import ConnectionSettings
+from mic_mail.smtpclient.smarthost import Smarthost
+from mic_mail.smtpclient.tls_policy import Terms
 from unit.outbound.test_peer import PLAIN, Server
 
 HEAD = b"Return-Path: <a@mic.gov.vn>\r\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import read_events
-from mic_mail.outbound.progress import Standing
-from mic_mail.outbound.queue import Entry
+from mic_mail.queue.queue import Entry
+from mic_mail.queue.recipient_log import Standing
 from unit.outbound.test_peer import PLAIN, Server
 from unit.outbound.test_sending import SENDER, STUFFED, ZONE, offices
 
@@ -70,7 +70,7 @@ async def test_a_clock_that_was_set_back(tmp_path: Path) -> None:
 
 async def test_files_that_somebody_has_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At its next try the entry is forgotten, and not tried again and again; the log says so once. Brought back it is sent."""
-    monkeypatch.setattr("mic_mail.outbound.destinations.FIRST_PAUSE", 0.2)
+    monkeypatch.setattr("mic_mail.queue.scheduler.FIRST_PAUSE", 0.2)
     server = Server(PLAIN, answers={b"RCPT": b"450 4.2.1 later\r\n"})
     live, away = tmp_path / "queue" / "live", tmp_path / "away"
     away.mkdir()

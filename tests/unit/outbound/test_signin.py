@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from mic_mail.auth import sasl
-from mic_mail.outbound import signin
-from mic_mail.outbound.signin import SignInFailed
+from mic_mail.smtpclient import auth
+from mic_mail.smtpclient.auth import SignInFailed
 
 
 @dataclass
@@ -29,22 +29,22 @@ def keys(password: str) -> Keys:
 
 def test_the_example_of_the_rfc() -> None:
     """RFC 7677 §3."""
-    exchange = signin.talk("SCRAM-SHA-256", "user", "pencil", "rOprNGfwEbeRWgbNEkqO")
+    exchange = auth.talk("SCRAM-SHA-256", "user", "pencil", "rOprNGfwEbeRWgbNEkqO")
     assert next(exchange) == b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO"
     challenge = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
-    assert signin.answer(exchange, challenge) == (
+    assert auth.answer(exchange, challenge) == (
         b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
     )
-    assert signin.answer(exchange, b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=") == b""
-    signin.finish(exchange)
+    assert auth.answer(exchange, b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=") == b""
+    auth.finish(exchange)
 
 
 @pytest.mark.parametrize("password", ["pencil", "mật khẩu, =dài", "a\u00adb"])
 @pytest.mark.parametrize("login", ["relay", "trạm,=1"])
-@pytest.mark.parametrize("name", signin.WAYS)
+@pytest.mark.parametrize("name", auth.WAYS)
 def test_with_the_servers_side(name: str, login: str, password: str) -> None:
     """Each way, with letters that have to be escaped or prepared."""
-    server, exchange = sasl.begin(name, nonce=lambda: "server"), signin.talk(name, login, password, "client")
+    server, exchange = sasl.begin(name, nonce=lambda: "server"), auth.talk(name, login, password, "client")
     assert server is not None
     said = next(exchange)
     step = server.step(said or None)
@@ -52,12 +52,12 @@ def test_with_the_servers_side(name: str, login: str, password: str) -> None:
         if isinstance(step, sasl.NeedKeys):
             step = server.keys(keys(sasl.saslprep(password) or ""))
         else:
-            step = server.step(signin.answer(exchange, step.data))
+            step = server.step(auth.answer(exchange, step.data))
     assert not isinstance(step, sasl.Failed)
     assert step.user == login
     if isinstance(step, sasl.CheckPassword):
         assert step.password == password
-    signin.finish(exchange)
+    auth.finish(exchange)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_with_the_servers_side(name: str, login: str, password: str) -> None:
     ],
 )
 def test_the_best_that_is_offered(offered: str, chosen: str | None) -> None:
-    assert signin.way(offered) == chosen
+    assert auth.way(offered) == chosen
 
 
 @pytest.mark.parametrize(
@@ -83,23 +83,23 @@ def test_the_best_that_is_offered(offered: str, chosen: str | None) -> None:
 )  # fmt: skip
 def test_challenges_without_sense(challenge: bytes) -> None:
     """Nothing is said of the password to somebody who begins so; who knows it less, or asks for hours of work, is none."""
-    exchange = signin.talk("SCRAM-SHA-256", "user", "pencil", "client")
+    exchange = auth.talk("SCRAM-SHA-256", "user", "pencil", "client")
     next(exchange)
     with pytest.raises(SignInFailed):
-        signin.answer(exchange, challenge)
+        auth.answer(exchange, challenge)
 
 
-def scram_until(last: Callable[[signin.Talk], object]) -> None:
-    exchange = signin.talk("SCRAM-SHA-256", "user", "pencil", "client")
+def scram_until(last: Callable[[auth.Talk], object]) -> None:
+    exchange = auth.talk("SCRAM-SHA-256", "user", "pencil", "client")
     next(exchange)
-    signin.answer(exchange, b"r=client1,s=c2FsdA==,i=4096")
+    auth.answer(exchange, b"r=client1,s=c2FsdA==,i=4096")
     last(exchange)
 
 
 @pytest.mark.parametrize("proof", [b"", b"v=", b"v=AAAA", b"e=other-error", b"v=!!"])
 def test_a_server_that_does_not_know_the_password(proof: bytes) -> None:
     with pytest.raises(SignInFailed):
-        scram_until(lambda exchange: signin.answer(exchange, proof))
+        scram_until(lambda exchange: auth.answer(exchange, proof))
 
 
 @pytest.mark.parametrize(
@@ -113,15 +113,15 @@ def test_a_server_that_does_not_know_the_password(proof: bytes) -> None:
 )
 def test_what_was_told_is_shown_nowhere(text: str, shown: str) -> None:
     """The password, its base64 alone, and parts of what was sent that stand in a longer word."""
-    said = [signin.encoded(b"\0relay\0mat-khau-dai-1")]
-    assert signin.without_secrets(text, "mat-khau-dai-1", said) == shown
+    said = [auth.encoded(b"\0relay\0mat-khau-dai-1")]
+    assert auth.without_secrets(text, "mat-khau-dai-1", said) == shown
 
 
 def test_content_too_early_or_never() -> None:
     """235 before the server has proved itself; questions without end."""
     with pytest.raises(SignInFailed):
-        scram_until(signin.finish)
-    exchange = signin.talk("PLAIN", "user", "pencil", "")
+        scram_until(auth.finish)
+    exchange = auth.talk("PLAIN", "user", "pencil", "")
     next(exchange)
     with pytest.raises(SignInFailed):
-        signin.answer(exchange, b"")
+        auth.answer(exchange, b"")

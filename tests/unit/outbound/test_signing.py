@@ -22,10 +22,10 @@ from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import NULL_PATH, ReversePath
 from mic_mail.mime import dkim
-from mic_mail.outbound.dkimkeys import Algorithm, Key, KeyFolder, KeyUnusable, State
-from mic_mail.outbound.queue import Entry, Envelope, Queue, Recipient
-from mic_mail.outbound.signing import MOST_HEADER_OCTETS, Signer
+from mic_mail.queue.queue import Entry, Envelope, Queue, Recipient
 from mic_mail.services.operations.dkim import DkimKeys
+from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, KeyUnusable, State
+from mic_mail.smtpclient.dkim_sign import MOST_HEADER_OCTETS, Signer
 
 DOMAIN = "mic.gov.vn"
 DVBE = parsed("dvbe@mic.gov.vn")

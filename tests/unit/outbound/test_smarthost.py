@@ -16,8 +16,8 @@ import pytest
 
 from authorities import Authority
 from mic_mail.auth import sasl
-from mic_mail.outbound.progress import Standing
-from mic_mail.outbound.smarthost import NoPassword, Smarthost, read_password
+from mic_mail.queue.recipient_log import Standing
+from mic_mail.smtpclient.smarthost import NoPassword, Smarthost, read_password
 from unit.outbound.test_peer import Server
 from unit.outbound.test_sending import STUFFED, Office, offices
 from unit.outbound.test_signin import keys

@@ -17,7 +17,7 @@ import pytest
 
 from authorities import Authority
 from dnsserver import name_server
-from mic_mail.outbound.progress import Said, Standing
+from mic_mail.queue.recipient_log import Said, Standing
 from unit.outbound.test_peer import message_of
 from unit.outbound.test_sending import STUFFED, Office
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mic_mail.outbound import sts
-from mic_mail.outbound.sts import LONGEST_SECONDS, Mode, NotAPolicy, Policy
+from mic_mail.smtpclient import mta_sts
+from mic_mail.smtpclient.mta_sts import LONGEST_SECONDS, Mode, NotAPolicy, Policy
 
 GOOD = b"version: STSv1\nmode: enforce\nmx: mail.example.com\nmx: *.example.net\nmx: backupmx.example.com\nmax_age: 604800\n"
 
@@ -32,18 +32,18 @@ GOOD = b"version: STSv1\nmode: enforce\nmx: mail.example.com\nmx: *.example.net\
     ],
 )
 def test_records(records: list[str], found: str | None) -> None:
-    assert sts.policy_id(records) == found
+    assert mta_sts.policy_id(records) == found
 
 
 def test_a_policy() -> None:
     """The example of §3.2, with either end of line, fields of others, and fields twice."""
     policy = Policy(Mode.ENFORCE, ("mail.example.com", "*.example.net", "backupmx.example.com"), 604_800)
     for octets in (GOOD, GOOD.replace(b"\n", b"\r\n"), GOOD.rstrip(), GOOD + b"x_y.z: a b\xc3\xa9\n", GOOD + b"mode: none\n"):
-        assert sts.parse(octets) == policy
-    assert sts.parse(GOOD.replace(b": ", b":")) == policy
-    assert sts.parse(GOOD.replace(b"604800", b"9999999999")).max_age_seconds == LONGEST_SECONDS
-    assert sts.parse(b"version: STSv1\nmode: none\nmax_age: 0\n") == Policy(Mode.NONE, (), 0)
-    assert sts.parse(GOOD.replace(b"mail", b"MAIL")) == policy
+        assert mta_sts.parse(octets) == policy
+    assert mta_sts.parse(GOOD.replace(b": ", b":")) == policy
+    assert mta_sts.parse(GOOD.replace(b"604800", b"9999999999")).max_age_seconds == LONGEST_SECONDS
+    assert mta_sts.parse(b"version: STSv1\nmode: none\nmax_age: 0\n") == Policy(Mode.NONE, (), 0)
+    assert mta_sts.parse(GOOD.replace(b"mail", b"MAIL")) == policy
 
 
 @pytest.mark.parametrize(
@@ -62,15 +62,15 @@ def test_a_policy() -> None:
 def test_what_is_no_policy(was: bytes, becomes: bytes) -> None:
     assert was in GOOD
     with pytest.raises(NotAPolicy):
-        sts.parse(GOOD.replace(was, becomes, 1))
+        mta_sts.parse(GOOD.replace(was, becomes, 1))
 
 
 def test_without_servers() -> None:
     """§3.2: only a policy that is none needs none."""
     with pytest.raises(NotAPolicy):
-        sts.parse(b"version: STSv1\nmode: testing\nmax_age: 1\n")
+        mta_sts.parse(b"version: STSv1\nmode: testing\nmax_age: 1\n")
     with pytest.raises(NotAPolicy):
-        sts.parse(b"version: STSv1\nmode: testing\nmax_age: 1\n" + b"mx: a.b\n" * 2_000)
+        mta_sts.parse(b"version: STSv1\nmode: testing\nmax_age: 1\n" + b"mx: a.b\n" * 2_000)
 
 
 @pytest.mark.parametrize(
@@ -83,4 +83,4 @@ def test_without_servers() -> None:
 )  # fmt: skip
 def test_servers(host: str, allowed: bool) -> None:
     """§4.1: a star stands for one label, the first."""
-    assert sts.parse(GOOD).allows(host) is allowed
+    assert mta_sts.parse(GOOD).allows(host) is allowed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.outbound.spool import Spool
+from mic_mail.queue.spool import Spool
 
 
 @pytest.mark.parametrize("has_nameless", [True, False])

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from addresses import Spelling, parsed, spellings
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.outbound.files import SpoolFull, SpoolUnavailable
-from mic_mail.outbound.spool import Slip, Spool, Target
+from mic_mail.queue.files import SpoolFull, SpoolUnavailable
+from mic_mail.queue.spool import Slip, Spool, Target
 
 MESSAGE = b"Return-Path: <a@a.example>\r\nSubject: x\r\n\r\nx\r\n"
 

@@ -2,7 +2,7 @@
 
 from mic_mail.clock import instant_of
 from mic_mail.errors import Text
-from mic_mail.outbound.held import OPEN, Held, Record, State
+from mic_mail.quarantine.held_messages import OPEN, Held, Record, State
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 
 _FIGURES = (

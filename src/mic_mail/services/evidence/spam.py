@@ -6,8 +6,8 @@ from mic_mail.clock import instant_of
 from mic_mail.errors import Text
 from mic_mail.log.query import Query
 from mic_mail.log.search import Search
-from mic_mail.outbound.quarantine import Quarantine, Record, State
 from mic_mail.policy.calendar import local_day, start_of
+from mic_mail.quarantine.quarantine import Quarantine, Record, State
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 
 _ENDS = {

@@ -11,11 +11,11 @@ from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.log.query import Query
 from mic_mail.log.search import Search
-from mic_mail.outbound import spool
-from mic_mail.outbound.progress import Hold
-from mic_mail.outbound.queue import Entry, Queue
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import MailboxKind
+from mic_mail.queue import spool
+from mic_mail.queue.queue import Entry, Queue
+from mic_mail.queue.recipient_log import Hold
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 from mic_mail.services.signin.decisions import KEPT_BACK
 

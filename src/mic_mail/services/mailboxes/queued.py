@@ -16,11 +16,11 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.i18n.notices import mailbox as letters
 from mic_mail.log.maillog import MailLog
-from mic_mail.outbound.news import tell_decided
-from mic_mail.outbound.progress import Said
-from mic_mail.outbound.queue import Damaged, Ended, Queue
-from mic_mail.outbound.queue import Entry as QueueEntry
-from mic_mail.outbound.spool import ELSEWHERE, Entry, Spool
+from mic_mail.queue.notifications import tell_decided
+from mic_mail.queue.queue import Damaged, Ended, Queue
+from mic_mail.queue.queue import Entry as QueueEntry
+from mic_mail.queue.recipient_log import Said
+from mic_mail.queue.spool import ELSEWHERE, Entry, Spool
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.notifications.notices import Notices
 

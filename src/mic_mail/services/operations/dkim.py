@@ -20,7 +20,8 @@ from mic_mail.i18n import dates
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime.dkim import says_the_same
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
-from mic_mail.outbound.dkimkeys import (
+from mic_mail.process.executors import Lanes
+from mic_mail.smtpclient.dkim_keys import (
     LEAST_BITS,
     MOST_BITS,
     Algorithm,
@@ -33,7 +34,6 @@ from mic_mail.outbound.dkimkeys import (
     is_selector,
     record_of,
 )
-from mic_mail.process.executors import Lanes
 
 RETIRED_FOR = timedelta(days=7)
 """So long the record of a key that signs no more stays: others try again for five days, and look at it late."""

@@ -12,7 +12,7 @@ from mic_mail.config.model import Config
 from mic_mail.config.schema import smarthost_place
 from mic_mail.errors import Text
 from mic_mail.mime.dkim import strings_of
-from mic_mail.outbound.dkimkeys import Key, State
+from mic_mail.smtpclient.dkim_keys import Key, State
 
 PREFERENCE = 10
 TTL_SECONDS = 3600

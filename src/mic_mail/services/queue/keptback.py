@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mic_mail.log.maillog import MailLog
-from mic_mail.outbound.queue import Entry
+from mic_mail.queue.queue import Entry
 
 Watching = Callable[[int, Callable[[], None]], Callable[[], None]]
 """Call back, on the loop, when the word on this mailbox may have changed, until what is returned is called."""

@@ -23,10 +23,10 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.compose import Mailbox
 from mic_mail.mime.dsn_mdn import Action
-from mic_mail.outbound import dsn
-from mic_mail.outbound.progress import NOBODY, Said, Standing
-from mic_mail.outbound.queue import Entry
 from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.queue import dsn
+from mic_mail.queue.queue import Entry
+from mic_mail.queue.recipient_log import NOBODY, Said, Standing
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.queue.reportwriting import READ_OCTETS, Original, accepted, if_it_receives, reader, write
 from mic_mail.services.queue.telling import SUCCESS, Told

@@ -27,19 +27,19 @@ from mic_mail.errors import Text
 from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
-from mic_mail.outbound.connections import Connections, ConnectionSettings
-from mic_mail.outbound.destinations import End, Job, Schedule, pause, remaining
-from mic_mail.outbound.files import SpoolUnavailable
-from mic_mail.outbound.peer import Fate, Result
-from mic_mail.outbound.policies import Policies
-from mic_mail.outbound.progress import Hold, Standing
-from mic_mail.outbound.queue import Entry, Queue
-from mic_mail.outbound.smarthost import Smarthost
-from mic_mail.outbound.transmission import Heard, Transmission
-from mic_mail.outbound.ways import Ways
 from mic_mail.process.executors import Lanes
+from mic_mail.queue.files import SpoolUnavailable
+from mic_mail.queue.queue import Entry, Queue
+from mic_mail.queue.recipient_log import Hold, Standing
+from mic_mail.queue.scheduler import End, Job, Schedule, pause, remaining
 from mic_mail.services.queue.keptback import KeptBack, Watching, watch_nothing
 from mic_mail.services.queue.telling import SUCCESS, Reporting, Telling
+from mic_mail.smtpclient.attempt import Heard, Transmission
+from mic_mail.smtpclient.client import Fate, Result
+from mic_mail.smtpclient.mta_sts_cache import Policies
+from mic_mail.smtpclient.pool import Connections, ConnectionSettings
+from mic_mail.smtpclient.routing import Ways
+from mic_mail.smtpclient.smarthost import Smarthost
 
 LOOK_SECONDS = 20.0
 """The queue is looked at so often, hint or no hint."""

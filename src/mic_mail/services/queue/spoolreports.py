@@ -29,12 +29,12 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import NULL_PATH, MailboxAddress, ReversePath
 from mic_mail.mime.compose import Mailbox
 from mic_mail.mime.dsn_mdn import MOST_OCTETS, Action, DeliveryReport, read_report
-from mic_mail.outbound import dsn
-from mic_mail.outbound.owed import Owed, name_of
-from mic_mail.outbound.queue import Envelope, Queue, Recipient
-from mic_mail.outbound.spool import ELSEWHERE, Entry, Slip, Spool, Target
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.queue import dsn
+from mic_mail.queue.pending_reports import Owed, name_of
+from mic_mail.queue.queue import Envelope, Queue, Recipient
+from mic_mail.queue.spool import ELSEWHERE, Entry, Slip, Spool, Target
 from mic_mail.services.notifications.notices import RETURN_PATH, Notices
 from mic_mail.services.queue.reportwriting import READ_OCTETS, Original, accepted, owner_of, reader, write
 from mic_mail.services.signin.access import Access

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from mic_mail.log.maillog import MailLog
-from mic_mail.outbound.progress import Standing
-from mic_mail.outbound.queue import Entry
-from mic_mail.outbound.transmission import Heard
 from mic_mail.process.executors import Lanes
+from mic_mail.queue.queue import Entry
+from mic_mail.queue.recipient_log import Standing
+from mic_mail.smtpclient.attempt import Heard
 
 SUCCESS = "SUCCESS"
 """What NOTIFY says of who wants to hear of a delivery too."""

@@ -18,9 +18,9 @@ from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog, stamp
 from mic_mail.mime.imap_structure import Answers, answers, most_octets
 from mic_mail.mime.scanner import Scanner
-from mic_mail.outbound.spool import ELSEWHERE, Slip, Target
-from mic_mail.outbound.spool import Entry as SpoolEntry
 from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.queue.spool import ELSEWHERE, Slip, Target
+from mic_mail.queue.spool import Entry as SpoolEntry
 from mic_mail.services.queue.spoolreports import SpoolReports, Weighed
 from mic_mail.services.transport.envelope import Cause
 from mic_mail.services.transport.posting import Outcome, Parcel, Posting, Waiting, account_ref

@@ -19,11 +19,11 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.outbound.files import SpoolFull
-from mic_mail.outbound.queue import Queue
-from mic_mail.outbound.spool import Draft, Scratch, Spool
-from mic_mail.outbound.spool import Entry as SpoolEntry
 from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.queue.files import SpoolFull
+from mic_mail.queue.queue import Queue
+from mic_mail.queue.spool import Draft, Scratch, Spool
+from mic_mail.queue.spool import Entry as SpoolEntry
 from mic_mail.services.abuse.rates import Rates
 from mic_mail.services.queue.spoolreports import SpoolReports
 from mic_mail.services.settings.flowsettings import FlowSettings

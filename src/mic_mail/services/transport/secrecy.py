@@ -30,11 +30,11 @@ from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.net.connection_limits import network_of
-from mic_mail.outbound.held import Held, Record, State
-from mic_mail.outbound.spool import Slip
 from mic_mail.process import sandbox
 from mic_mail.process.executors import Lanes
 from mic_mail.process.protection import Protection
+from mic_mail.quarantine.held_messages import Held, Record, State
+from mic_mail.queue.spool import Slip
 from mic_mail.textextract.extraction import Look
 from mic_mail.textextract.limits import Bounds, CannotRead
 from mic_mail.textextract.messages import glance

@@ -19,9 +19,9 @@ from mic_mail.i18n.notices import secrecy as letters
 from mic_mail.i18n.notices.notice import Letter
 from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
-from mic_mail.outbound.held import OPEN, Held, Record, State
-from mic_mail.outbound.spool import Spool
 from mic_mail.process.executors import Lanes
+from mic_mail.quarantine.held_messages import OPEN, Held, Record, State
+from mic_mail.queue.spool import Spool
 from mic_mail.services.notifications.notices import Notices
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from mic_mail.clock import Clock
 from mic_mail.log.maillog import MailLog, stamp
 from mic_mail.mime.imap_structure import Answers
-from mic_mail.outbound.queue import Envelope as QueueEnvelope
-from mic_mail.outbound.queue import Queue, Recipient
-from mic_mail.outbound.spool import ELSEWHERE, Draft, Entry, Slip, Spool, Target
-from mic_mail.outbound.transaction import Transaction
 from mic_mail.process.executors import Lanes
+from mic_mail.queue.esmtp_options import Transaction
+from mic_mail.queue.queue import Envelope as QueueEnvelope
+from mic_mail.queue.queue import Queue, Recipient
+from mic_mail.queue.spool import ELSEWHERE, Draft, Entry, Slip, Spool, Target
 from mic_mail.services.queue.spoolreports import SpoolReports
 from mic_mail.services.signin.access import Access
 from mic_mail.services.transport import trace

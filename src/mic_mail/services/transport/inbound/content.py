@@ -17,8 +17,8 @@ from mic_mail.config.model import Config
 from mic_mail.filters.rspamd import About, Action, NotScored, Rspamd, Scored
 from mic_mail.filters.spam_headers import scored_field, unscored_field
 from mic_mail.log.maillog import MailLog
-from mic_mail.outbound.quarantine import Reason
 from mic_mail.process.executors import Lanes
+from mic_mail.quarantine.quarantine import Reason
 from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
 from mic_mail.services.transport.inbound.judgement import JUNK, Arrived, Judgement, Source
 from mic_mail.services.transport.inbound.pieces import pieces_of

@@ -11,9 +11,9 @@ from mic_mail.config.model import Config
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime import headers
 from mic_mail.mime.encoded_words import decode_text
-from mic_mail.outbound.quarantine import Quarantine, Reason, Record, State
-from mic_mail.outbound.spool import Slip
 from mic_mail.policy.transliteration import excerpt
+from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
+from mic_mail.queue.spool import Slip
 from mic_mail.services.transport.envelope import Envelope
 
 HEADER_OCTETS = 262_144

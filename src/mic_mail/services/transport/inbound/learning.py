@@ -26,10 +26,10 @@ from mic_mail.filters.rspamd import NotScored, Rspamd, Taught, Unwilling
 from mic_mail.filters.training_queue import Lesson, Lessons
 from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
-from mic_mail.outbound.smarthost import NoPassword, read_password
 from mic_mail.process.executors import AccountLanes, Lanes
 from mic_mail.services.transport.inbound.pieces import pieces_of
 from mic_mail.services.transport.inbound.saying import said_by_move
+from mic_mail.smtpclient.smarthost import NoPassword, read_password
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef

@@ -17,18 +17,18 @@ from functools import partial
 from mic_mail.errors import Text
 from mic_mail.mime.line_limits import LineCheck
 from mic_mail.net.dns import DnsUnavailable
-from mic_mail.outbound import commands
-from mic_mail.outbound.assurance import By, Secured, Terms
-from mic_mail.outbound.binary_domains import BinaryDomains
-from mic_mail.outbound.commands import BINARYMIME, Addressee, Sending
-from mic_mail.outbound.connections import Connections
-from mic_mail.outbound.destinations import End
-from mic_mail.outbound.dkimkeys import KeyUnusable
-from mic_mail.outbound.peer import Fate, Peer, PeerTrouble, Result, Step
-from mic_mail.outbound.queue import Entry, Envelope
-from mic_mail.outbound.routing import NoRoute
-from mic_mail.outbound.ways import Ways
 from mic_mail.process.executors import Lanes
+from mic_mail.queue.binary_domains import BinaryDomains
+from mic_mail.queue.queue import Entry, Envelope
+from mic_mail.queue.scheduler import End
+from mic_mail.smtpclient import commands
+from mic_mail.smtpclient.client import Fate, Peer, PeerTrouble, Result, Step
+from mic_mail.smtpclient.commands import BINARYMIME, Addressee, Sending
+from mic_mail.smtpclient.dkim_keys import KeyUnusable
+from mic_mail.smtpclient.mx import NoRoute
+from mic_mail.smtpclient.pool import Connections
+from mic_mail.smtpclient.routing import Ways
+from mic_mail.smtpclient.tls_policy import By, Secured, Terms
 
 PIECE_OCTETS = 64 << 10
 _STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5", Step.AUTH: "4.7.8"}

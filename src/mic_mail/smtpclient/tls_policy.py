@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mic_mail.net.dns import Tlsa
-from mic_mail.outbound.smarthost import Smarthost
+from mic_mail.smtpclient.smarthost import Smarthost
 
 
 class By(StrEnum):

@@ -43,10 +43,10 @@ from typing import Any, Final
 from mic_mail.errors import Refused, Text
 from mic_mail.mailbox_address import MailboxAddress, parse_reverse_path
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.outbound.binary_domains import BinaryDomains
-from mic_mail.outbound.files import trouble, unlink, write_all
-from mic_mail.outbound.progress import NOBODY, Hold, Said, Standing, State
-from mic_mail.outbound.transaction import Transaction, addressed, as_json
+from mic_mail.queue.binary_domains import BinaryDomains
+from mic_mail.queue.esmtp_options import Transaction, addressed, as_json
+from mic_mail.queue.files import trouble, unlink, write_all
+from mic_mail.queue.recipient_log import NOBODY, Hold, Said, Standing, State
 
 FORMAT: Final = 1
 MESSAGE: Final = ".msg"

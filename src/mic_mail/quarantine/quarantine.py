@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
-from mic_mail.outbound.keeping import Keeping, Word, decoded
-from mic_mail.outbound.spool import Slip, Spool
+from mic_mail.quarantine.message_store import Keeping, Word, decoded
+from mic_mail.queue.spool import Slip, Spool
 
 RECORD_SECONDS = 30 * 86_400
 """How long one reads here what became of a message; the logs know it for longer."""

@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.mime import dkim
-from mic_mail.outbound.files import unlink, write_all
+from mic_mail.queue.files import unlink, write_all
 
 FOLDER: Final = "dkim"
 FORMAT: Final = 1

@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
-from mic_mail.outbound.keeping import Keeping, Word, decoded
-from mic_mail.outbound.spool import Slip, Spool
 from mic_mail.policy.two_persons import Hand, must_be_two
+from mic_mail.quarantine.message_store import Keeping, Word, decoded
+from mic_mail.queue.spool import Slip, Spool
 
 
 class State(StrEnum):

@@ -20,8 +20,8 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime import dkim
 from mic_mail.mime.strict_addresses import Ambiguous, read_mailboxes
-from mic_mail.outbound.dkimkeys import Key, KeyFolder, KeyUnusable, Private, State, signature
-from mic_mail.outbound.queue import Entry
+from mic_mail.queue.queue import Entry
+from mic_mail.smtpclient.dkim_keys import Key, KeyFolder, KeyUnusable, Private, State, signature
 
 PIECE_OCTETS = 64 << 10
 MOST_HEADER_OCTETS = 1 << 20

@@ -36,9 +36,9 @@ from typing import Final
 
 from mic_mail.mailbox_address import MailboxAddress, parse_reverse_path
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.outbound.files import trouble, unlink, write_all
-from mic_mail.outbound.schedule import is_due, pause_us
-from mic_mail.outbound.transaction import Transaction, addressed, as_json
+from mic_mail.queue.esmtp_options import Transaction, addressed, as_json
+from mic_mail.queue.files import trouble, unlink, write_all
+from mic_mail.queue.retry_schedule import is_due, pause_us
 from mic_mail.storage.maildir.copy_range import copy_rest
 from mic_mail.storage.reserve import Reserves
 

@@ -22,10 +22,10 @@ from typing import cast
 
 from mic_mail.errors import in_ascii
 from mic_mail.mime.dot_stuffing import Stuffing
-from mic_mail.outbound import commands, signin
-from mic_mail.outbound.assurance import IN_THE_OPEN, By, Secured
-from mic_mail.outbound.commands import NOTHING, Addressee, CannotSend, Offer, Sending
-from mic_mail.outbound.replies import BadReply, Replies, Reply, shortened
+from mic_mail.smtpclient import auth, commands
+from mic_mail.smtpclient.commands import NOTHING, Addressee, CannotSend, Offer, Sending
+from mic_mail.smtpclient.replies import BadReply, Replies, Reply, shortened
+from mic_mail.smtpclient.tls_policy import IN_THE_OPEN, By, Secured
 
 SLICE_OCTETS = 64 << 10
 
@@ -251,22 +251,22 @@ class Peer:
     async def sign_in(self, login: str, password: str) -> None:
         """As `login`, by the best way that is offered. Never in the open."""
         assert self.secured.by in (By.NAME, By.DANE, By.STS), "a password goes to whom it was meant for alone"
-        name = signin.way(self.offer.extensions.get("AUTH", ""))
+        name = auth.way(self.offer.extensions.get("AUTH", ""))
         if name is None:
             raise PeerTrouble(Step.AUTH, "no way of signing in is offered that is known here (SCRAM-SHA-256, PLAIN, LOGIN)")
-        exchange = signin.talk(name, login, password, secrets.token_hex(18))
-        said = [signin.encoded(next(exchange))]
+        exchange = auth.talk(name, login, password, secrets.token_hex(18))
+        said = [auth.encoded(next(exchange))]
         self._knows_secret = True
         try:
             reply = await self._ask_to_sign_in(name, said[0])
             while reply.code == 334:
-                challenge = signin.decoded(" ".join(reply.lines))
-                said.append(signin.encoded(await asyncio.to_thread(signin.answer, exchange, challenge)))
+                challenge = auth.decoded(" ".join(reply.lines))
+                said.append(auth.encoded(await asyncio.to_thread(auth.answer, exchange, challenge)))
                 reply = await self._ask(said[-1] + b"\r\n", Step.AUTH)
             if reply.code != 235:
-                raise PeerTrouble(Step.AUTH, shortened(signin.without_secrets(reply.whole, password, said)))
-            signin.finish(exchange)
-        except signin.SignInFailed as error:
+                raise PeerTrouble(Step.AUTH, shortened(auth.without_secrets(reply.whole, password, said)))
+            auth.finish(exchange)
+        except auth.SignInFailed as error:
             if reply.code == 334:
                 with contextlib.suppress(PeerTrouble):
                     await self._ask(b"*\r\n", Step.AUTH)  # RFC 4954 §4: so an exchange is given up

@@ -27,11 +27,11 @@ from mic_mail.log.error_fields import described, failure
 from mic_mail.net import https_fetch
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.net.https_fetch import Bounds, NotFetched
-from mic_mail.outbound import sts
-from mic_mail.outbound.files import unlink, write_all
-from mic_mail.outbound.routing import MOST_ADDRESSES
-from mic_mail.outbound.sts import Mode, NotAPolicy, Policy
 from mic_mail.process.executors import Lanes
+from mic_mail.queue.files import unlink, write_all
+from mic_mail.smtpclient import mta_sts
+from mic_mail.smtpclient.mta_sts import Mode, NotAPolicy, Policy
+from mic_mail.smtpclient.mx import MOST_ADDRESSES
 
 FORMAT = 1
 HTTPS_PORT = 443
@@ -176,7 +176,7 @@ class Policies:
     async def _announced(self, domain: str) -> tuple[str | None, bool]:
         """The id in the domain's record, and whether that is certain; without one what is kept counts (§3.3)."""
         try:
-            return sts.policy_id((await self._resolver.txt(f"_mta-sts.{domain}")).values), True
+            return mta_sts.policy_id((await self._resolver.txt(f"_mta-sts.{domain}")).values), True
         except (NoSuchName, NotAName):
             return None, True
         except DnsUnavailable:
@@ -187,11 +187,11 @@ class Policies:
         try:
             addresses = (await self._resolver.addresses(name)).values[: 2 * MOST_ADDRESSES]
             context = await self._lanes.io(_context, settings.authorities)
-            bounds = Bounds(sts.POLICY_OCTETS, settings.seconds)
+            bounds = Bounds(mta_sts.POLICY_OCTETS, settings.seconds)
             octets = await https_fetch.text(
                 name, "/.well-known/mta-sts.txt", addresses=addresses, port=settings.port, context=context, bounds=bounds
             )
-            policy = sts.parse(octets)
+            policy = mta_sts.parse(octets)
         except (NotFetched, NotAPolicy, NoSuchName, NotAName, DnsUnavailable, OSError) as error:
             if is_settled and self._clock.is_settled():
                 self._failed.note(domain, policy_id, self._clock.monotonic())
@@ -288,7 +288,7 @@ def _decoded(octets: bytes) -> _Kept:
         told: dict[str, Any] = json.loads(octets)
         if told["format"] != FORMAT:
             raise ValueError("unknown format")
-        policy = Policy(Mode(told["mode"]), tuple(map(str, told["mx"])), min(int(told["max_age"]), sts.LONGEST_SECONDS))
+        policy = Policy(Mode(told["mode"]), tuple(map(str, told["mx"])), min(int(told["max_age"]), mta_sts.LONGEST_SECONDS))
         return _Kept(policy, str(told["id"]), int(told["fetched_at_us"]))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a policy: {error}") from error

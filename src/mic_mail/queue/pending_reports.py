@@ -20,9 +20,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
-from mic_mail.outbound.files import trouble, unlink, write_all
-from mic_mail.outbound.queue import ENVELOPE, MESSAGE, Envelope, Queue
-from mic_mail.outbound.spool import Spool
+from mic_mail.queue.files import trouble, unlink, write_all
+from mic_mail.queue.queue import ENVELOPE, MESSAGE, Envelope, Queue
+from mic_mail.queue.spool import Spool
 
 FRESH: Final = ".new"
 

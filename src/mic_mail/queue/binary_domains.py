@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mic_mail.domain_name import NotAName, to_ascii
-from mic_mail.outbound.files import unlink
+from mic_mail.queue.files import unlink
 
 
 class BinaryDomains:

@@ -20,14 +20,14 @@ from dataclasses import dataclass, replace
 
 from mic_mail.clock import Clock
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
-from mic_mail.outbound import dane
-from mic_mail.outbound.assurance import By, Terms
-from mic_mail.outbound.peer import PeerTrouble, Result, Step
-from mic_mail.outbound.policies import Policies
-from mic_mail.outbound.routing import Host, Route, Shuffle, route, straight
-from mic_mail.outbound.smarthost import Smarthost
-from mic_mail.outbound.sts import Mode, Policy
-from mic_mail.outbound.transaction import REQUIRETLS, Transaction
+from mic_mail.queue.esmtp_options import REQUIRETLS, Transaction
+from mic_mail.smtpclient import dane
+from mic_mail.smtpclient.client import PeerTrouble, Result, Step
+from mic_mail.smtpclient.mta_sts import Mode, Policy
+from mic_mail.smtpclient.mta_sts_cache import Policies
+from mic_mail.smtpclient.mx import Host, Route, Shuffle, route, straight
+from mic_mail.smtpclient.smarthost import Smarthost
+from mic_mail.smtpclient.tls_policy import By, Terms
 
 ROUTE_SECONDS = 600.0
 """How long a route is believed; its answers may say less, and then the resolver asks again."""

@@ -19,8 +19,8 @@ from mic_mail.domain_name import NotAName
 from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.mailbox_address import MailboxAddress, NotAnAddress, ReversePath
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.outbound.replies import Reply
-from mic_mail.outbound.transaction import REQUIRETLS
+from mic_mail.queue.esmtp_options import REQUIRETLS
+from mic_mail.smtpclient.replies import Reply
 
 LONGEST_LINE = 512
 """RFC 5321 §4.5.3.1.4: of a command without parameters that some extension has made longer."""

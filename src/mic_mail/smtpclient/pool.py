@@ -15,11 +15,11 @@ from weakref import WeakSet
 
 from mic_mail.clock import Clock
 from mic_mail.log.error_fields import described
-from mic_mail.outbound import dane
-from mic_mail.outbound.assurance import CHECKED_BY_NAME, By, Terms
-from mic_mail.outbound.peer import Patience, Peer, PeerTrouble, Step
-from mic_mail.outbound.routing import SMTP_PORT
-from mic_mail.outbound.smarthost import NoPassword, Smarthost, read_password
+from mic_mail.smtpclient import dane
+from mic_mail.smtpclient.client import Patience, Peer, PeerTrouble, Step
+from mic_mail.smtpclient.mx import SMTP_PORT
+from mic_mail.smtpclient.smarthost import NoPassword, Smarthost, read_password
+from mic_mail.smtpclient.tls_policy import CHECKED_BY_NAME, By, Terms
 
 _DER = 2
 """`_ssl.ENCODING_DER`."""
