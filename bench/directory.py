@@ -28,7 +28,7 @@ from mic_mail.addressbook import ldif
 from mic_mail.directory.model import Address, FactRow, Mailbox, Person, Unit
 from mic_mail.ldap.ber import head
 from mic_mail.policy.facts import Draft, FactKind, record
-from mic_mail.services.mailboxes.addressbook import make_book
+from mic_mail.services.mailboxes.address_book import make_book
 from population import PASSWORD
 
 FAMILIES = "Nguyễn Trần Lê Phạm Hoàng Huỳnh Phan Vũ Võ Đặng Bùi Đỗ Hồ Ngô Dương Lý".split()

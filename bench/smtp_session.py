@@ -31,7 +31,7 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.startup import make_folders
-from mic_mail.services.signin.identity import Peer
+from mic_mail.services.authentication.identity import Peer
 from mic_mail.services.transport.envelope import Role
 from mic_mail.smtp.conversation import Conversation, SmtpServices
 from mic_mail.smtp.server import SmtpServer

@@ -22,9 +22,9 @@ from mic_mail.ldap.tree import Tree
 from mic_mail.policy.lifecycle import Decision
 from mic_mail.pop3.conversation import SessionSettings as Pop3Settings
 from mic_mail.pop3.session import Session as Pop3Session
-from mic_mail.services.signin.identity import Answered, Challenge, SignedIn
-from mic_mail.services.signin.refusals import Refusal, RefusalKind
-from mic_mail.services.signin.sharing import Shared
+from mic_mail.services.authentication.identity import Answered, Challenge, SignedIn
+from mic_mail.services.authentication.refusals import Refusal, RefusalKind
+from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef, News
 

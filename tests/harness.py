@@ -35,7 +35,7 @@ from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process import status
 from mic_mail.process.data_locks import LOCK_FILE
 from mic_mail.process.startup import make_folders
-from mic_mail.services.mailboxes.clockmark import ClockMark
+from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.storage.types import AccountRef
 from population import Population
 

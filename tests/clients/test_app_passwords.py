@@ -19,9 +19,9 @@ from harness import MailServer, config_for, stopping
 from ldapwords import BASE
 from mic_mail.auth import totp
 from mic_mail.policy.app_passwords import Door
+from mic_mail.services.authentication.app_passwords import Added, AppPasswords
+from mic_mail.services.authentication.second_factors import SecondFactors
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.signin.apppasswords import Added, AppPasswords
-from mic_mail.services.signin.secondfactors import SecondFactors
 
 OWN = "mat khau 2026 dung de thu"
 """In ASCII: smtplib and imaplib send nothing else."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import MailServer, ProcessServer, config_for
-from mic_mail.services.signin import knownnetworks
+from mic_mail.services.authentication import known_networks
 from population import PASSWORD
 
 LIMITS = {"auth": {"failures_per_mailbox": 3, "failures_per_network": 100}}
@@ -39,7 +39,7 @@ def test_after_a_restart(tmp_path: Path) -> None:
         first.housekeep()
     finally:
         first.stop()
-    kept = config.state_dir / knownnetworks.FILE
+    kept = config.state_dir / known_networks.FILE
     assert kept.stat().st_mode & 0o027 == 0
     again = MailServer(config)
     try:
@@ -59,15 +59,15 @@ def test_after_a_restart(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_file_that_is_none(tmp_path: Path, octets: bytes) -> None:
     """Whatever lies there is no error, and what is in it is no network of tomorrow."""
-    (tmp_path / knownnetworks.FILE).write_bytes(octets)
-    assert all(ago >= 0 for _, _, ago in knownnetworks.load(tmp_path, 1_000.0))
+    (tmp_path / known_networks.FILE).write_bytes(octets)
+    assert all(ago >= 0 for _, _, ago in known_networks.load(tmp_path, 1_000.0))
 
 
 def test_what_is_kept_is_read_back(tmp_path: Path) -> None:
     """To the second; a clock that was set back makes nothing younger than now."""
-    knownnetworks.save(tmp_path, [("dvbe@mic.gov.vn", "127.0.0.1", 30.0)], 1_000.0)
-    assert list(knownnetworks.load(tmp_path, 1_010.0)) == [("dvbe@mic.gov.vn", "127.0.0.1", 40.0)]
-    assert list(knownnetworks.load(tmp_path, 10.0)) == [("dvbe@mic.gov.vn", "127.0.0.1", 0.0)]
+    known_networks.save(tmp_path, [("dvbe@mic.gov.vn", "127.0.0.1", 30.0)], 1_000.0)
+    assert list(known_networks.load(tmp_path, 1_010.0)) == [("dvbe@mic.gov.vn", "127.0.0.1", 40.0)]
+    assert list(known_networks.load(tmp_path, 10.0)) == [("dvbe@mic.gov.vn", "127.0.0.1", 0.0)]
 
 
 @pytest.mark.slow
@@ -77,7 +77,7 @@ def test_after_a_kill_of_everything(serve_processes: Callable[..., ProcessServer
     server.population.issue("dvbe")
     server.start()
     assert b"a OK" in sign_in(server, PASSWORD, "127.8.1.1")
-    kept = server.config.state_dir / knownnetworks.FILE
+    kept = server.config.state_dir / known_networks.FILE
     server.wait_for(lambda _: kept.exists() and b"127.8.1.1" in kept.read_bytes(), 50)
     server.kill()
     server.start()

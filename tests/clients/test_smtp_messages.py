@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import MailServer
-from mic_mail.services.transport.reception import SMALL_OCTETS
+from mic_mail.services.transport.incoming_message import SMALL_OCTETS
 
 LIMIT = 20_971_520
 

@@ -14,8 +14,8 @@ from harness import MailServer, english
 from mic_mail.clock import ManualClock
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.lifecycle import LifecycleSettings
-from mic_mail.services.mailboxes.inspection import inspect
-from mic_mail.services.transport.reception import SMALL_OCTETS, Reception
+from mic_mail.services.mailboxes.consistency_check import inspect
+from mic_mail.services.transport.incoming_message import SMALL_OCTETS, Reception
 from population import PASSWORD, credential, draft
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)

@@ -11,7 +11,7 @@ import pytest
 from clients.thunderbird import Login, ScriptFailed, Thunderbird
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.policy.facts import FactKind, MailboxKind
-from mic_mail.services.signin.authorising import show_in
+from mic_mail.services.authentication.delegation import show_in
 from population import PASSWORD, draft
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from mic_mail.net.tls import SELF_SIGNED_DAYS, self_signed, write_pair
 from mic_mail.policy.facts import FactKind
 from mic_mail.process.send_counters import SentCounts
 from mic_mail.queue.queue import Queue
+from mic_mail.services.authentication.second_factors import SecondFactors
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.signin.secondfactors import SecondFactors
 from unit.web.conftest import Browser
 
 if TYPE_CHECKING:

@@ -34,8 +34,8 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.executors import Lanes
+from mic_mail.services.authentication.sign_in import Access
 from mic_mail.services.operations.false_instants import FalseInstants
-from mic_mail.services.signin.access import Access
 from population import Population
 
 BEGIN = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)

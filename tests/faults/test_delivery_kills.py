@@ -21,7 +21,7 @@ from mic_mail.app.rooms import Rooms, open_rooms
 from mic_mail.clock import SystemClock
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process.startup import make_folders
-from mic_mail.services.signin.identity import Peer
+from mic_mail.services.authentication.identity import Peer
 from mic_mail.services.transport.envelope import Accepted, Client, Envelope, Recipient, Role
 from mic_mail.storage.types import AccountRef
 from population import Population

@@ -19,7 +19,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.policy.calendar import add_months, local_day, start_of
 from mic_mail.policy.due_notices import recorded_key
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.services.mailboxes.reclaiming import Reclaiming
+from mic_mail.services.mailboxes.reclamation import Reclaiming
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import INBOX, AccountRef

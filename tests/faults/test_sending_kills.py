@@ -25,8 +25,8 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
 from mic_mail.process.executors import Lanes
 from mic_mail.queue.queue import Envelope, Queue, Recipient
-from mic_mail.services.queue.sending import Senders, SendingSettings
-from mic_mail.services.queue.telling import Told
+from mic_mail.services.queue.delivery_log import Told
+from mic_mail.services.queue.queue_manager import Senders, SendingSettings
 from mic_mail.smtpclient.client import Patience
 from mic_mail.smtpclient.pool import ConnectionSettings
 from unit.outbound.test_peer import Server

@@ -16,7 +16,7 @@ from conversing import REF, Talk
 from faults.test_processes import message, sign_in, stored
 from harness import ProcessServer, Standing, config_for, stopping
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.services.signin.sharing import Shared
+from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import SEEN, AccountRef
 from storage_model import REF as OWN

@@ -21,15 +21,15 @@ from pathlib import Path
 import atheris
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-with atheris.instrument_imports(include=["mic_mail.services.importing"]):
-    from mic_mail.services.importing import imapanswers, imapwire, mbox, pst
-    from mic_mail.services.importing.content import mark_of, parts_with_crlf, with_crlf
-    from mic_mail.services.importing.eml import EmlSource
-    from mic_mail.services.importing.flags import of_header, read_flags
-    from mic_mail.services.importing.imapwire import Asked, Wire
-    from mic_mail.services.importing.mbox import Mailbox, MboxSource
-    from mic_mail.services.importing.names import is_virtual, target
-    from mic_mail.services.importing.source import Item, SourceFailed, SourceWrong
+with atheris.instrument_imports(include=["mic_mail.services.importers"]):
+    from mic_mail.services.importers import imap_connection, imap_responses, mbox, pst
+    from mic_mail.services.importers.content import mark_of, parts_with_crlf, with_crlf
+    from mic_mail.services.importers.eml import EmlSource
+    from mic_mail.services.importers.flags import of_header, read_flags
+    from mic_mail.services.importers.folder_mapping import is_virtual, target
+    from mic_mail.services.importers.imap_connection import Asked, Wire
+    from mic_mail.services.importers.mbox import Mailbox, MboxSource
+    from mic_mail.services.importers.source import Item, SourceFailed, SourceWrong
 
 from running import pieces, run
 
@@ -135,7 +135,7 @@ def fuzz_text(octets: bytes) -> None:
         bits, keywords = read_flags(found)
         assert 0 <= bits < 32
         assert all(keyword.isascii() and keyword.isprintable() and " " not in keyword for keyword in keywords)
-    read_flags(imapanswers.flags([octets]))
+    read_flags(imap_responses.flags([octets]))
     mbox.written_at(octets)
     for step in (1, 7):
         if BARE.search(octets):
@@ -154,15 +154,15 @@ def fuzz_text(octets: bytes) -> None:
 def fuzz_answers(octets: bytes) -> None:
     """Lines and literals, parted by NUL."""
     parts = octets.split(b"\0")
-    told = imapanswers.values(parts)
+    told = imap_responses.values(parts)
     json.dumps(told, default=repr) if _depth(parts) < 500 else None
-    if (found := imapanswers.fetched(parts)) is not None:
+    if (found := imap_responses.fetched(parts)) is not None:
         for value in found.values():
-            assert 0 <= imapanswers.number(value) < 1 << 63
-            assert "\\recent" not in {flag.lower() for flag in imapanswers.flags(value)}
+            assert 0 <= imap_responses.number(value) < 1 << 63
+            assert "\\recent" not in {flag.lower() for flag in imap_responses.flags(value)}
     uids = sorted({octet + 1 for octet in octets})
     if uids:
-        assert parse_set(imapanswers.sequence(uids).encode()).ranges == ranges_of(uids)
+        assert parse_set(imap_responses.sequence(uids).encode()).ranges == ranges_of(uids)
 
 
 def _depth(parts: list[bytes]) -> int:
@@ -194,7 +194,7 @@ async def _heard(parts: list[bytes]) -> tuple[object, ...]:
     for part in parts:
         if not transport.aborted:
             wire.data_received(part)
-            assert len(wire._held) <= max(imapwire.MAX_LINE, 4_096)
+            assert len(wire._held) <= max(imap_connection.MAX_LINE, 4_096)
     asked._timer.cancel()
     greeting = wire._greeting
     said = greeting.result() if greeting.done() and greeting.exception() is None else None

@@ -43,8 +43,8 @@ with atheris.instrument_imports(
     from mic_mail.mailbox_address import MailboxAddress
     from mic_mail.mime.dkim import NotAHeader, split_written
     from mic_mail.net.dns import DnsUnavailable, NoSuchName
-    from mic_mail.services.transport.inbound.origins import shown
-    from mic_mail.services.transport.inbound.rules import Act, Rules, decide
+    from mic_mail.services.transport.inbound.origin_check import shown
+    from mic_mail.services.transport.inbound.origin_rules import Act, Rules, decide
 
 import dkim as dkimpy
 from running import run

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from harness import MailServer
-from mic_mail.services.transport.headings import Headings
-from mic_mail.services.transport.mailflow import MailFlow
+from mic_mail.services.transport.pipeline import MailFlow
+from mic_mail.services.transport.trace_and_headers import Headings
 from mic_mail.smtp.server import SmtpConnection
 from mic_mail.storage.errors import Unavailable
 

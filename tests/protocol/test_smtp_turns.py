@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from harness import MailServer
-from mic_mail.services.transport import authorship
-from mic_mail.services.transport.mailflow import MailFlow
+from mic_mail.services.transport import author_check
+from mic_mail.services.transport.pipeline import MailFlow
 from population import PASSWORD
 
 PAIRS = 1_500
@@ -80,13 +80,13 @@ def test_thousands_of_pipelined_commands_leave_others_their_turn(
 def test_a_header_of_very_many_fields_is_read_beside_the_loop(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever has signed in may write 65,000 of them; a usual header is not worth the way to a thread."""
     readers: list[str] = []
-    read: Callable[..., authorship.Reading] = authorship.read
+    read: Callable[..., author_check.Reading] = author_check.read
 
-    def watched(*given: Any, **named: Any) -> authorship.Reading:
+    def watched(*given: Any, **named: Any) -> author_check.Reading:
         readers.append(threading.current_thread().name)
         return read(*given, **named)
 
-    monkeypatch.setattr(authorship, "read", watched)
+    monkeypatch.setattr(author_check, "read", watched)
     with smtplib.SMTP_SSL("localhost", mail_server.ports["submissions"], context=mail_server.tls()) as client:
         client.ehlo()
         signed_in = client.docmd("AUTH PLAIN", base64.b64encode(f"\0dvbe@mic.gov.vn\0{PASSWORD}".encode()).decode())

@@ -13,8 +13,8 @@ from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import Handover
 from mic_mail.process.startup import make_folders
-from mic_mail.services.handover.checking import Fate, Verification
-from mic_mail.services.handover.handing import Handovers, Naming
+from mic_mail.services.handover.transfer import Handovers, Naming
+from mic_mail.services.handover.verify import Fate, Verification
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef

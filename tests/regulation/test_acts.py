@@ -17,12 +17,12 @@ from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Cause, Departure, Draft, FactKind, Level
 from mic_mail.policy.lifecycle import LifecycleSettings, State
 from mic_mail.policy.signatories import Signatory
-from mic_mail.services.importing.addresses import Old, OldAddresses
-from mic_mail.services.mailboxes.accounts import Accounts, Asked, Conclusion, NotAllowed
+from mic_mail.services.importers.addresses import Old, OldAddresses
+from mic_mail.services.mailboxes.consistency_check import Severity, inspect
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.explain import explain
-from mic_mail.services.mailboxes.inspection import Severity, inspect
-from mic_mail.services.mailboxes.issuing import ChoiceNeeded, Issuing, NotEligible, Request
+from mic_mail.services.mailboxes.explanation import explain
+from mic_mail.services.mailboxes.issue import ChoiceNeeded, Issuing, NotEligible, Request
+from mic_mail.services.mailboxes.lifecycle_actions import Accounts, Asked, Conclusion, NotAllowed
 from mic_mail.services.mailboxes.quota import QUOTA_CEILING, QuotaRefused
 from population import migrated, transfer
 

@@ -21,8 +21,8 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.quarantine.message_store import Word
 from mic_mail.quarantine.quarantine import WITH_MESSAGE, Quarantine, State
 from mic_mail.queue.queue import Envelope, Queue, Recipient
+from mic_mail.services.authentication.second_factors import Checked, SecondFactors
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.signin.secondfactors import Checked, SecondFactors
 from mic_mail.smtpclient.dkim_keys import KeyFolder, KeyUnusable
 from mic_mail.smtpclient.dkim_sign import Signer
 from regulation.test_clause_4_2_quarantine import MESSAGE, WHY, House

@@ -26,15 +26,15 @@ from harness import MailServer, config_for
 from mic_mail.clock import SystemClock
 from mic_mail.errors import Refused, Trouble
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.services.importing.eml import EmlSource
-from mic_mail.services.importing.imap import ImapSource
-from mic_mail.services.importing.importer import Choice
-from mic_mail.services.importing.ledger import Ledger, ledgers, taken
-from mic_mail.services.importing.maildir import MaildirSource
-from mic_mail.services.importing.mbox import MboxSource
-from mic_mail.services.importing.moving import Moving, Outcome
-from mic_mail.services.importing.pst import PstSource
-from mic_mail.services.importing.source import Item, Source, SourceFolder, SourceWrong
+from mic_mail.services.importers.eml import EmlSource
+from mic_mail.services.importers.imap import ImapSource
+from mic_mail.services.importers.import_job import Moving, Outcome
+from mic_mail.services.importers.importer import Choice
+from mic_mail.services.importers.ledger import Ledger, ledgers, taken
+from mic_mail.services.importers.maildir import MaildirSource
+from mic_mail.services.importers.mbox import MboxSource
+from mic_mail.services.importers.pst import PstSource
+from mic_mail.services.importers.source import Item, Source, SourceFolder, SourceWrong
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
@@ -516,7 +516,7 @@ def test_the_program_that_reads_a_pst_ends_with_who_asked(tmp_path: Path) -> Non
     path = tmp_path / "old.pst"
     path.write_bytes(b"!BDN" + b"\0" * 100)
     script = (
-        "import sys\nfrom pathlib import Path\nfrom mic_mail.services.importing.pst import PstSource\n"
+        "import sys\nfrom pathlib import Path\nfrom mic_mail.services.importers.pst import PstSource\n"
         "PstSource(sys.argv[1], Path(sys.argv[2]))\n"
     )
     environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
@@ -549,8 +549,8 @@ def test_a_large_mbox_in_little_memory(tmp_path: Path) -> None:
             file.write((b"y" * 1023 + b"\n") * 1024)
     script = (
         "import re, sys\n"
-        "from mic_mail.services.importing.mbox import MboxSource\n"
-        "from mic_mail.services.importing.content import digest_of\n"
+        "from mic_mail.services.importers.mbox import MboxSource\n"
+        "from mic_mail.services.importers.content import digest_of\n"
         "source = MboxSource(sys.argv[1])\n"
         "count = sum(bool(digest_of(item.content)) for item in source.messages(source.folders()[0], ()))\n"
         # Its own peak: what getrusage says has that of the process which started it.

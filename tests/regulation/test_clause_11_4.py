@@ -15,8 +15,8 @@ from mic_mail.clock import SystemClock
 from mic_mail.config.load import load
 from mic_mail.errors import BadInput, MicMailError
 from mic_mail.policy.records_export import Selection
-from mic_mail.services.exporting import recordsexport
-from mic_mail.services.exporting.recordsexport import JOURNAL, RecordsExport
+from mic_mail.services.exports import records_export
+from mic_mail.services.exports.records_export import JOURNAL, RecordsExport
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import SEEN, AccountRef
 from regulation.test_clause_6_1_commands import WHY, furnish
@@ -202,7 +202,7 @@ def _killed(desk, target, step):
 
             for name in ("fsync", "mkdir", "rename", "unlink"):
                 setattr(os, name, dying(getattr(os, name)))
-            recordsexport._encoded = dying(recordsexport._encoded)
+            records_export._encoded = dying(records_export._encoded)
             run(desk, target)
         finally:
             os._exit(0)

@@ -15,9 +15,9 @@ from mic_mail.policy.calendar import start_of
 from mic_mail.policy.delegation import Part
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
-from mic_mail.services.mailboxes.accounts import Accounts, NotAllowed
+from mic_mail.services.authentication.delegation import Authorising, Term
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.signin.authorising import Authorising, Term
+from mic_mail.services.mailboxes.lifecycle_actions import Accounts, NotAllowed
 from population import migrated, transfer
 
 START = datetime(2026, 11, 24, 9, tzinfo=HO_CHI_MINH)

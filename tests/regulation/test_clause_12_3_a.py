@@ -28,7 +28,7 @@ from mic_mail.policy.opening_windows import (
     counts,
     working_days,
 )
-from mic_mail.services.unitmail.openings import Openings, unit_mailboxes
+from mic_mail.services.unit_mail.openings import Openings, unit_mailboxes
 from regulation.test_clause_10_3 import letters
 from regulation.unitmail import CNTT, DVBE, MONDAY, TTLAN, Desk, at, shown
 

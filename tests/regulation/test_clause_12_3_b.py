@@ -18,7 +18,7 @@ from messages.reports import GMAIL, POSTFIX, THUNDERBIRD
 from mic_mail.mime.dsn_mdn import DeliveryReport, read_report
 from mic_mail.policy.correspondence import Fate, Handover, Heard, Reported, Submission, Word, lines
 from mic_mail.policy.date_ranges import Span
-from mic_mail.services.unitmail.correspondence import Correspondences
+from mic_mail.services.unit_mail.correspondence import Correspondences
 from regulation.test_clause_6_1_commands import WHY
 from regulation.test_clause_6_1_commands import Desk as Officers
 from regulation.unitmail import CNTT, DVBE, MONDAY, TTLAN, Desk, at, letter, shown

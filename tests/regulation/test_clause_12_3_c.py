@@ -16,7 +16,7 @@ from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.document_handoff import Arrival, Mark, age, due_at, waiting
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.policy.reply_deadlines import Incoming
-from mic_mail.services.unitmail.passedon import PassedOn, Pending
+from mic_mail.services.unit_mail.document_handoff import PassedOn, Pending
 from mic_mail.storage.maildir.folder_names import encode_mutf7
 from regulation.test_clause_10_3 import letters
 from regulation.unitmail import CNTT, DVBE, MONDAY, Desk, at, letter

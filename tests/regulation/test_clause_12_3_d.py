@@ -19,15 +19,15 @@ from mic_mail.policy.delegation import Part
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.handover import WITHHELD, BeingHandedOver, Standing, handovers, nothing_may_go, running, withheld
 from mic_mail.process.executors import AccountLanes, Lanes
-from mic_mail.services.handover.checking import Fate
-from mic_mail.services.handover.handing import Naming
+from mic_mail.services.authentication.delegation import Authorising, Term
 from mic_mail.services.handover.inventory import InventoryDamaged, digest_of, read_folders
 from mic_mail.services.handover.minutes import Minutes
-from mic_mail.services.mailboxes.accounts import Accounts, NotAllowed
+from mic_mail.services.handover.transfer import Naming
+from mic_mail.services.handover.verify import Fate
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.holds import Holds
-from mic_mail.services.operations.housekeeping import Visits
-from mic_mail.services.signin.authorising import Authorising, Term
+from mic_mail.services.mailboxes.legal_holds import Holds
+from mic_mail.services.mailboxes.lifecycle_actions import Accounts, NotAllowed
+from mic_mail.services.operations.jobs import Visits
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from population import transfer

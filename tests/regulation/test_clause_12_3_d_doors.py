@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from clients.test_shared_mailboxes import heard, told
 from clients.test_smtp_states import letter
 from harness import MailServer
-from mic_mail.services.handover.checking import Fate
+from mic_mail.services.handover.verify import Fate
 from mic_mail.storage.errors import Frozen
 from mic_mail.storage.types import DELETED, SEEN
 from regulation.handing import BE, CNTT, HEAD, LAN, NAMING, Office, open_office

@@ -13,8 +13,8 @@ from harness import MailServer
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.delegation import Part, grants
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.services.handover.checking import Fate
-from mic_mail.services.handover.handing import Handovers
+from mic_mail.services.handover.transfer import Handovers
+from mic_mail.services.handover.verify import Fate
 from regulation.handing import BE, HEAD, LAN, NAMING, Office, afresh, open_office, still_office
 from storage_model import killed_at
 

@@ -17,10 +17,10 @@ from mic_mail.policy.due_items import Deed
 from mic_mail.policy.due_notices import Kind, WarnDays, outlook
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.policy.keeper_succession import vacancies
-from mic_mail.services.evidence.findings import Office as Evidence
-from mic_mail.services.evidence.handovers import evidence
-from mic_mail.services.mailboxes.reclaiming import Reclaiming
-from mic_mail.services.reports.agenda import due
+from mic_mail.services.compliance.finding import Office as Evidence
+from mic_mail.services.compliance.handovers import evidence
+from mic_mail.services.mailboxes.reclamation import Reclaiming
+from mic_mail.services.reports.due_items import due
 from regulation.conftest import History, local
 from regulation.handing import BE, CNTT, LAN
 from regulation.test_life_notices import Told

@@ -11,7 +11,7 @@ from harness import MailServer
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.policy.reclamation import Freed
-from mic_mail.services.handover.checking import Fate
+from mic_mail.services.handover.verify import Fate
 from mic_mail.storage.errors import Frozen
 from regulation.handing import LAN, Office, open_office, still_office
 

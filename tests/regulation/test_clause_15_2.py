@@ -6,7 +6,7 @@ import pytest
 
 from mic_mail.policy.delegation import Part, grants
 from mic_mail.policy.facts import FactKind, MailboxKind
-from mic_mail.services.mailboxes.accounts import NotAllowed
+from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from regulation.test_clause_12_3 import HEAD, Office
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness import MailServer, config_for
-from mic_mail.services.transport.inbound.learning import Said
+from mic_mail.services.transport.inbound.spam_training import Said
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from rspamdserver import Pretender

@@ -27,8 +27,8 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.log.syslog import BOM, LONGEST_DATAGRAM, SECURITY, Header, framed, message, visible
 from mic_mail.log.tail import read_on
 from mic_mail.net.syslog_transport import Collector, place
-from mic_mail.services.evidence import logs
-from mic_mail.services.evidence.findings import Office
+from mic_mail.services.compliance import logs
+from mic_mail.services.compliance.finding import Office
 from mic_mail.services.operations.syslog import Forwarding, cursor_file
 
 HEADER = Header("mail.mic.gov.vn", 10, "32473")

@@ -9,7 +9,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.directory.records import Employment, MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
 from mic_mail.process.executors import Lanes
-from mic_mail.services.mailboxes.addressbook import Kept, make_book
+from mic_mail.services.mailboxes.address_book import Kept, make_book
 from regulation.test_clause_6_1_commands import furnish
 
 

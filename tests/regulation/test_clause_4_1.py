@@ -22,7 +22,7 @@ from markings.large import LARGE
 from mic_mail.cli.main import main
 from mic_mail.config.manual import write
 from mic_mail.quarantine.held_messages import Held, Record, State
-from mic_mail.services.transport.reception import SMALL_OCTETS
+from mic_mail.services.transport.incoming_message import SMALL_OCTETS
 from mic_mail.textextract.worker_pool import Readers
 from population import PASSWORD
 

@@ -19,7 +19,7 @@ from mic_mail.policy.roles import Officer, Role
 from mic_mail.policy.two_persons import Hand, NotTwo
 from mic_mail.quarantine.held_messages import Held, Record, State
 from mic_mail.quarantine.message_store import Word
-from mic_mail.services.exporting.content import Content
+from mic_mail.services.exports.content_requests import Content
 from mic_mail.services.mailboxes.credentials import Origin
 from population import migrated
 

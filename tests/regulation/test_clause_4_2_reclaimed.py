@@ -21,7 +21,7 @@ from mic_mail.mailbox_address import parse_reverse_path
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.policy.lifecycle import FactsUnreadable
 from mic_mail.queue.spool import Slip, Target
-from mic_mail.services.transport.reception import SMALL_OCTETS
+from mic_mail.services.transport.incoming_message import SMALL_OCTETS
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.test_clause_4_1 import MARKED, Desk, reference, submit
 from regulation.test_clause_4_2_quarantine import WHY, House

@@ -17,7 +17,7 @@ from mic_mail.config.model import Config
 from mic_mail.policy.content_access import ContentRefused, Scope, Stage
 from mic_mail.policy.roles import Officer, Role
 from mic_mail.policy.two_persons import Hand
-from mic_mail.services.exporting.content import Content
+from mic_mail.services.exports.content_requests import Content
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
@@ -278,7 +278,7 @@ import sys
 from pathlib import Path
 from mic_mail.clock import SystemClock
 from mic_mail.directory.repository import Directory
-from mic_mail.services.exporting.contentexport import ContentExport
+from mic_mail.services.exports.content_export import ContentExport
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 

@@ -24,8 +24,8 @@ from mic_mail.policy.calendar import Year
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
 from mic_mail.services.requests.form import empty_form, read_table
-from mic_mail.services.requests.submitted import submitted_from
-from mic_mail.services.transport import trace
+from mic_mail.services.requests.submitted_by import submitted_from
+from mic_mail.services.transport import trace_headers
 from mic_mail.storage.types import INBOX, AccountRef
 
 SECRET = "mat khau 2026 de thu"
@@ -244,7 +244,7 @@ def test_only_our_own_first_lines_count(rest: bytes, protocol: str) -> None:
     """Whatever follows them; and whatever stands before them makes them nobody's."""
     own = (
         f"Return-Path: <cntt@mic.gov.vn>\r\nReceived: from pc ([10.0.0.1])\r\n\tby {HOST} with {protocol} (TLSv1.3 X)\r\n"
-        f"\tid 01ABC;\r\n\t{trace.date(1_790_000_000_000_000)}\r\n"
+        f"\tid 01ABC;\r\n\t{trace_headers.date(1_790_000_000_000_000)}\r\n"
     ).encode()
     expected = "cntt@mic.gov.vn" if protocol.endswith("A") else None
     assert submitted_from(own + rest, HOST) == expected

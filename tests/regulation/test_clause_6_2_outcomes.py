@@ -9,7 +9,7 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.directory.records import UnitRecord
 from mic_mail.policy.requests import Channel, Filing, Item, Kind, State
-from mic_mail.services.requests.outcomes import WINDOW
+from mic_mail.services.requests.outcome_notices import WINDOW
 from mic_mail.services.requests.register import Register
 from regulation.test_clause_6_2_mail import HEADING, NOW, Desk, a_csv
 

@@ -19,7 +19,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.services.requests.intake import MARK, TRIED_FOR, Intake
-from mic_mail.services.requests.outcomes import WINDOW
+from mic_mail.services.requests.outcome_notices import WINDOW
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import DELETED, INBOX, AccountRef
 from regulation.test_clause_6_2_mail import HEADING, NOW, SECRET, Desk, a_csv

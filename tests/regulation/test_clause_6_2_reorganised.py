@@ -15,8 +15,8 @@ from mic_mail.clock import ManualClock
 from mic_mail.config.manual import write
 from mic_mail.policy.facts import Level, MailboxKind
 from mic_mail.policy.requests import State
-from mic_mail.services.mailboxes.addressbook import make_book
-from mic_mail.services.mailboxes.inspection import Severity, inspect
+from mic_mail.services.mailboxes.address_book import make_book
+from mic_mail.services.mailboxes.consistency_check import Severity, inspect
 from mic_mail.services.settings.readings import lifecycle_settings
 from regulation.test_clause_6_2_mail import SECRET, a_csv
 

@@ -20,14 +20,14 @@ from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Draft, Fact, FactKind, Level, MailboxKind
 from mic_mail.policy.lifecycle import LifecycleSettings, State, decide
 from mic_mail.policy.reclamation import Stage, course
-from mic_mail.services.mailboxes.accounts import Accounts, BringBack, InArchive, NotAllowed
-from mic_mail.services.mailboxes.clockmark import ClockMark
+from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.holds import Holds
-from mic_mail.services.mailboxes.issuing import Issuing, Request
-from mic_mail.services.mailboxes.reclaiming import ASIDE, CLOCK, ArchiveDamaged, Reclaimed, Reclaiming
-from mic_mail.services.mailboxes.reclaimrounds import ReclaimRounds
-from mic_mail.services.notifications.lifenotices import LifeNotices
+from mic_mail.services.mailboxes.issue import Issuing, Request
+from mic_mail.services.mailboxes.legal_holds import Holds
+from mic_mail.services.mailboxes.lifecycle_actions import Accounts, BringBack, InArchive, NotAllowed
+from mic_mail.services.mailboxes.reclamation import ASIDE, CLOCK, ArchiveDamaged, Reclaimed, Reclaiming
+from mic_mail.services.mailboxes.reclamation_job import ReclaimRounds
+from mic_mail.services.notifications.lifecycle_notices import LifeNotices
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import INBOX, AccountRef, StorageSettings

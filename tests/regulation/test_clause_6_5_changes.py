@@ -24,7 +24,7 @@ from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.lifecycle import State
 from mic_mail.policy.requests import Channel, Filing, Kind
-from mic_mail.services.mailboxes.accounts import Accounts
+from mic_mail.services.mailboxes.consistency_check import inspect
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.directory_changes import (
     Contract,
@@ -33,8 +33,8 @@ from mic_mail.services.mailboxes.directory_changes import (
     PersonChange,
     UnitChange,
 )
-from mic_mail.services.mailboxes.inspection import inspect
-from mic_mail.services.mailboxes.issuing import Issuing, Request
+from mic_mail.services.mailboxes.issue import Issuing, Request
+from mic_mail.services.mailboxes.lifecycle_actions import Accounts
 from mic_mail.services.settings.readings import lifecycle_settings
 from population import credential, migrated
 

@@ -19,13 +19,13 @@ from mic_mail.policy.facts import Cause, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
 from mic_mail.queue.queue import Envelope, Queue, Recipient
 from mic_mail.queue.spool import ELSEWHERE, Slip, Spool, Target
-from mic_mail.services.mailboxes.accounts import NotAllowed
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.issuing import make_verifiers
-from mic_mail.services.mailboxes.queued import Queued
-from mic_mail.services.mailboxes.reclaiming import Reclaiming
-from mic_mail.services.mailboxes.restoring import Waiting
-from mic_mail.services.requests.acting import Approving, Choices
+from mic_mail.services.mailboxes.issue import make_verifiers
+from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
+from mic_mail.services.mailboxes.pending_mail import Queued
+from mic_mail.services.mailboxes.reclamation import Reclaiming
+from mic_mail.services.mailboxes.restore import Waiting
+from mic_mail.services.requests.approve import Approving, Choices
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import INBOX, AccountRef
 from population import PASSWORD

@@ -25,8 +25,8 @@ from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.executors import Turns
 from mic_mail.process.send_counters import SentCounts
 from mic_mail.queue.files import SpoolFull
-from mic_mail.services.transport.mailflow import MailFlow
-from mic_mail.services.transport.posting import account_ref
+from mic_mail.services.transport.delivery_worker import account_ref
+from mic_mail.services.transport.pipeline import MailFlow
 from mic_mail.storage.changes.transaction import writing
 from population import PASSWORD
 

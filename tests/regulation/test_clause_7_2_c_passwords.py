@@ -24,8 +24,8 @@ from mic_mail.directory import engine
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.process.executors import Lanes
-from mic_mail.services.abuse import exposure
-from mic_mail.services.abuse.exposure import Exposure
+from mic_mail.services.abuse import breached_password_check
+from mic_mail.services.abuse.breached_password_check import Exposure
 from mic_mail.services.mailboxes.credentials import Origin, set_password
 from population import PASSWORD
 
@@ -126,12 +126,12 @@ def test_or_is_told_alone(serve: Callable[..., MailServer], leaked: Path) -> Non
     """`tell`: the person once, the Centre once a day; mail goes on. The list is asked once for each verified password."""
     server = with_list(serve, leaked, "tell")
     asked = []
-    real = exposure.is_leaked
-    exposure.is_leaked = lambda path, password: asked.append(password) or real(path, password)  # type: ignore[assignment,func-returns-value]
+    real = breached_password_check.is_leaked
+    breached_password_check.is_leaked = lambda path, password: asked.append(password) or real(path, password)  # type: ignore[assignment,func-returns-value]
     try:
         assert {"a OK" in sign_in(server) for _ in range(5)} == {True}
     finally:
-        exposure.is_leaked = real
+        breached_password_check.is_leaked = real
     assert asked == [PASSWORD]
     for _ in range(2):
         server.housekeep()

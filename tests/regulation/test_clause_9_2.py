@@ -15,8 +15,8 @@ from mic_mail.policy.facts import FactKind
 from mic_mail.policy.legal_holds import Held, holds, must_keep, the_hold
 from mic_mail.process.executors import AccountLanes, Lanes
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.holds import Holds
-from mic_mail.services.operations.housekeeping import Visits
+from mic_mail.services.mailboxes.legal_holds import Holds
+from mic_mail.services.operations.jobs import Visits
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from regulation.conftest import History

@@ -21,9 +21,9 @@ from mic_mail.config.load import load
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.calendar import add_months, local_day
 from mic_mail.policy.facts import Departure, Draft, FactKind
-from mic_mail.services.mailboxes.accounts import Accounts
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.issuing import Issuing, Request, make_verifiers
+from mic_mail.services.mailboxes.issue import Issuing, Request, make_verifiers
+from mic_mail.services.mailboxes.lifecycle_actions import Accounts
 from mic_mail.services.notifications.notices import Notices
 
 PROGRAM = Path(sys.executable).with_name("mic-mail")

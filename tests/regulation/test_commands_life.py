@@ -25,12 +25,12 @@ from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.due_notices import recorded_key
 from mic_mail.policy.facts import Draft, Fact, FactKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
-from mic_mail.services.evidence.findings import Office
-from mic_mail.services.evidence.gathering import gather
+from mic_mail.services.compliance.collect import gather
+from mic_mail.services.compliance.finding import Office
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.holds import Holds
-from mic_mail.services.mailboxes.issuing import Issuing, Request
-from mic_mail.services.mailboxes.reclaiming import Finished, Reclaimed, Reclaiming
+from mic_mail.services.mailboxes.issue import Issuing, Request
+from mic_mail.services.mailboxes.legal_holds import Holds
+from mic_mail.services.mailboxes.reclamation import Finished, Reclaimed, Reclaiming
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.reports.usage import Usage
 from mic_mail.storage.account import Account

@@ -22,9 +22,9 @@ from mic_mail.policy.facts import FactKind, Level, MailboxKind
 from mic_mail.queue.queue import Envelope, Queue, Recipient
 from mic_mail.queue.recipient_log import Hold, Said
 from mic_mail.queue.spool import Slip, Spool, Target
-from mic_mail.services.evidence import traffic
-from mic_mail.services.evidence.findings import Office
-from mic_mail.services.evidence.gathering import gather
+from mic_mail.services.compliance import traffic
+from mic_mail.services.compliance.collect import gather
+from mic_mail.services.compliance.finding import Office
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.settings.stores import open_mail_store
 from population import PASSWORD, Population, draft

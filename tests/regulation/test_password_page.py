@@ -11,10 +11,10 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Cause, Departure, FactKind, Level
 from mic_mail.policy.lifecycle import State
 from mic_mail.policy.states import DOORS
-from mic_mail.services.mailboxes.accounts import NotAllowed
+from mic_mail.services.authentication.own_password import OwnPassword, own_state
 from mic_mail.services.mailboxes.credentials import Origin, hashing, set_password, verifiers
-from mic_mail.services.mailboxes.issuing import Request
-from mic_mail.services.signin.ownpassword import OwnPassword, own_state
+from mic_mail.services.mailboxes.issue import Request
+from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from regulation.test_acts import ASKED, CENTRE, GIB, Centre
 
 FIRST, SECOND = "con mèo trèo cây cau", "bảy con vịt xiêm bơi ngang"

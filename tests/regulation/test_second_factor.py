@@ -23,9 +23,9 @@ from mic_mail.directory.second_factors import officer_holder
 from mic_mail.policy.app_passwords import living
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.second_factor import second_factor
+from mic_mail.services.authentication.app_passwords import AppPasswords
+from mic_mail.services.authentication.second_factors import SecondFactors, key_path
 from mic_mail.services.mailboxes.credentials import Origin, set_password
-from mic_mail.services.signin.apppasswords import AppPasswords
-from mic_mail.services.signin.secondfactors import SecondFactors, key_path
 from regulation.test_clause_6_1_commands import WHY, Desk, furnish
 
 DVBE = "dvbe@mic.gov.vn"

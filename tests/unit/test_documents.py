@@ -79,7 +79,7 @@ def test_decisions_that_the_code_names() -> None:
 
 
 def modules_named(text: str) -> set[str]:
-    """`storage.publish`, `imap.grammar`, `services/mailboxes/accounts.py`: what begins with the name of a room."""
+    """`storage.publish`, `imap.grammar`, `services/mailboxes/lifecycle_actions.py`: what begins with the name of a room."""
     rooms = {path.stem for path in (ROOT / "src/mic_mail").iterdir()}
     dotted = re.findall(r"(?:`|^ {4})([a-z]\w*(?:\.[a-z_]\w*)+)", text, re.MULTILINE)
     files = [path.replace("/", ".") for path in re.findall(r"`([a-z_]+(?:/[a-z_]+)+)(?:\.py|/)`", text)]

@@ -19,7 +19,7 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.reclamation import CLOCK_STEP
-from mic_mail.services.mailboxes.clockmark import ClockMark
+from mic_mail.services.mailboxes.clock_trust import ClockMark
 
 LOOK_SECONDS = 1.0
 NOTICED_SECONDS = 0.5

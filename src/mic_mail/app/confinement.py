@@ -31,10 +31,10 @@ from mic_mail.process import denied_calls, landlock
 from mic_mail.process.fork import run_apart
 from mic_mail.process.landlock import Rules
 from mic_mail.process.protection import Protection
+from mic_mail.services.authentication import second_factors
 from mic_mail.services.handover import inventory
-from mic_mail.services.mailboxes import reclaiming
+from mic_mail.services.mailboxes import reclamation
 from mic_mail.services.notifications import notices
-from mic_mail.services.signin import secondfactors
 from mic_mail.smtpclient.mta_sts_cache import HTTPS_PORT
 
 SCRATCH = "tmp"
@@ -60,7 +60,7 @@ def confine(role: str, config: Config) -> Protection:
 
 def prepare(config: Config) -> None:
     """Make, before anybody is confined, what processes are allowed by name: a file that comes later is nobody's."""
-    for key in (config.server.data_dir / DECOY_KEY, config.server.data_dir / secondfactors.KEY):
+    for key in (config.server.data_dir / DECOY_KEY, config.server.data_dir / second_factors.KEY):
         if not key.exists():
             run_apart(partial(load_secret, key))  # no key in the memory of whoever is forked later
     for folder in (config.server.data_dir / SCRATCH, config.policies_dir, *_put_aside(config), *_kept_for_long(config)):
@@ -113,7 +113,7 @@ def needs_of(role: str, config: Config) -> Rules:
     if role in ("worker", "web"):
         read += sorted(set(_places_of_keys(config)))
     if role == "web":
-        read.append(data / secondfactors.KEY)
+        read.append(data / second_factors.KEY)
     if role == "sender":
         read += [sending.smarthost_password, sending.smarthost_ca]
         write += [config.dkim_dir, config.policies_dir]
@@ -177,7 +177,7 @@ def _put_aside(config: Config) -> tuple[Path, ...]:
 
 
 def _kept_for_long(config: Config) -> tuple[Path, ...]:
-    return (config.server.data_dir / reclaiming.FOLDER, config.server.data_dir / inventory.FOLDER)
+    return (config.server.data_dir / reclamation.FOLDER, config.server.data_dir / inventory.FOLDER)
 
 
 def _kept(config: Config) -> set[Path]:

@@ -30,7 +30,7 @@ from mic_mail.net.connection_limits import Admission, Gate
 from mic_mail.net.listeners import Listener
 from mic_mail.net.tls import TlsFront
 from mic_mail.pop3.server import Pop3Server, Pop3Services
-from mic_mail.services.mailboxes.addressbook import Kept
+from mic_mail.services.mailboxes.address_book import Kept
 from mic_mail.services.operations.certificates import open_front, renewed
 from mic_mail.smtp.replies import Voice, reply
 from mic_mail.smtp.server import SmtpServer, SmtpServices

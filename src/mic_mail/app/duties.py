@@ -9,39 +9,39 @@ from mic_mail.net.dns import Resolver
 from mic_mail.policy.calendar import local_day
 from mic_mail.quarantine.held_messages import Held
 from mic_mail.quarantine.quarantine import Quarantine
-from mic_mail.services.abuse.signinwatch import SignInWatch
-from mic_mail.services.exporting.contentexport import ContentExport
-from mic_mail.services.handover.handing import Handovers
-from mic_mail.services.handover.rounds import HandoverMarks
-from mic_mail.services.mailboxes.clockmark import RENEWED_SECONDS
+from mic_mail.services.abuse.sign_in_anomalies import SignInWatch
+from mic_mail.services.authentication import known_networks
+from mic_mail.services.exports.content_export import ContentExport
+from mic_mail.services.handover.marks_job import HandoverMarks
+from mic_mail.services.handover.transfer import Handovers
+from mic_mail.services.mailboxes.clock_trust import RENEWED_SECONDS
 from mic_mail.services.mailboxes.due_changes import carry_out_due
-from mic_mail.services.mailboxes.reclaimrounds import ReclaimRounds
-from mic_mail.services.notifications.lifenotices import LifeNotices
+from mic_mail.services.mailboxes.reclamation_job import ReclaimRounds
+from mic_mail.services.notifications.lifecycle_notices import LifeNotices
 from mic_mail.services.operations.certificates import RENEWED_SECONDS as RENEWED_SECONDS_OF_TLS
 from mic_mail.services.operations.certificates import CertificateWatch
 from mic_mail.services.operations.dkim import SWITCH_SECONDS, DkimKeys
 from mic_mail.services.operations.downtimes import DowntimeNotices
 from mic_mail.services.operations.false_instants import FalseInstants
-from mic_mail.services.operations.housekeeping import Duties, Duty, LogRetention, Visits
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing
-from mic_mail.services.operations.logbook import LogKeeping
+from mic_mail.services.operations.jobs import Duties, Duty, LogRetention, Visits
+from mic_mail.services.operations.log_maintenance import LogKeeping
 from mic_mail.services.operations.syslog import Syslog
 from mic_mail.services.operations.working_calendar import prefill
 from mic_mail.services.requests.intake import Intake
-from mic_mail.services.requests.outcomes import Outcomes
-from mic_mail.services.requests.reminding import remind
-from mic_mail.services.signin import knownnetworks
+from mic_mail.services.requests.outcome_notices import Outcomes
+from mic_mail.services.requests.overdue import remind
 from mic_mail.services.transport.delivery import settle_journal
-from mic_mail.services.transport.inbound.learning import Teaching
-from mic_mail.services.transport.inbound.quarantining import QuarantineCases
-from mic_mail.services.transport.secrecycases import SecrecyCases
-from mic_mail.services.unitmail.openings import DUTY as OPENINGS
-from mic_mail.services.unitmail.openings import opening_reminders
-from mic_mail.services.unitmail.passedon import DUTY as PASSED_ON
-from mic_mail.services.unitmail.passedon import passed_on_reminders
-from mic_mail.services.unitmail.replies import DUTY as REPLIES
-from mic_mail.services.unitmail.replies import reply_reminders
-from mic_mail.services.unitmail.weekly import Prepare, WeeklyReminders
+from mic_mail.services.transport.inbound.quarantine_jobs import QuarantineCases
+from mic_mail.services.transport.inbound.spam_training import Teaching
+from mic_mail.services.transport.secrecy_release import SecrecyCases
+from mic_mail.services.unit_mail.document_handoff import DUTY as PASSED_ON
+from mic_mail.services.unit_mail.document_handoff import passed_on_reminders
+from mic_mail.services.unit_mail.openings import DUTY as OPENINGS
+from mic_mail.services.unit_mail.openings import opening_reminders
+from mic_mail.services.unit_mail.unanswered import DUTY as REPLIES
+from mic_mail.services.unit_mail.unanswered import reply_reminders
+from mic_mail.services.unit_mail.weekly_reminders import Prepare, WeeklyReminders
 from mic_mail.smtpclient.dkim_keys import KeyFolder
 from mic_mail.storage.journal.journal import SETTLE_SECONDS
 
@@ -156,7 +156,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         names = [(mailbox, network) for mailbox, network, _ in known]
         if names != saved:  # also their order, which moves with each that is heard of
             now = rooms.clock.steady_now().timestamp()
-            await rooms.lanes.io(knownnetworks.save, rooms.config.state_dir, known, now)
+            await rooms.lanes.io(known_networks.save, rooms.config.state_dir, known, now)
             saved[:] = names
 
     async def working_calendar() -> None:
@@ -189,7 +189,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         *_weekly_duties(rooms),
         Duty("notices", NOTICES_SECONDS, life.look, by_clock=True),
         Duty("sign_ins", SIGN_INS_SECONDS, _sign_in_watch(rooms, life).round, by_clock=True),
-        Duty("known_networks", knownnetworks.SAVED_SECONDS, save_known_networks),
+        Duty("known_networks", known_networks.SAVED_SECONDS, save_known_networks),
         Duty("outcomes", NOTICES_SECONDS, _outcomes(rooms, life).round, by_clock=True),
         Duty("handovers", HANDOVER_SECONDS, _handover_marks(rooms).round),
         Duty("directory_changes", CHANGES_SECONDS, directory_changes),

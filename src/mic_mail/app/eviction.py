@@ -5,7 +5,7 @@ from collections.abc import Callable
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.connection_balancer import Tally
 from mic_mail.net.eviction import Evictor
-from mic_mail.services.signin.access import Access
+from mic_mail.services.authentication.sign_in import Access
 
 
 def open_evictor(access: Access, log: MailLog, tally: Tally, ask: Callable[[], None] = lambda: None) -> Evictor:

@@ -29,25 +29,25 @@ from mic_mail.queue.notifications import QueueNews
 from mic_mail.queue.pending_reports import Owed
 from mic_mail.queue.queue import Queue
 from mic_mail.queue.spool import Spool
-from mic_mail.services.abuse.exposure import Exposure
-from mic_mail.services.abuse.rates import Rates
-from mic_mail.services.abuse.runaways import Runaways
-from mic_mail.services.mailboxes.clockmark import ClockMark
+from mic_mail.services.abuse.auto_suspend import Runaways
+from mic_mail.services.abuse.breached_password_check import Exposure
+from mic_mail.services.abuse.send_limits import Rates
+from mic_mail.services.authentication import known_networks
+from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.disk_reserve import DiskReserve
-from mic_mail.services.operations.housekeeping import ChangedAccounts
-from mic_mail.services.queue.spoolreports import ReportSettings, SpoolReports
+from mic_mail.services.operations.jobs import ChangedAccounts
+from mic_mail.services.queue.local_dsn import ReportSettings, SpoolReports
 from mic_mail.services.settings.stores import open_mail_store
-from mic_mail.services.signin import knownnetworks
-from mic_mail.services.signin.access import Access
-from mic_mail.services.transport.inbound.content import Content
-from mic_mail.services.transport.inbound.holding import Holding
-from mic_mail.services.transport.inbound.judging import Judging
-from mic_mail.services.transport.inbound.learning import Learning
-from mic_mail.services.transport.inbound.listed import Listed
-from mic_mail.services.transport.inbound.origins import Origins
-from mic_mail.services.transport.mailflow import MailFlow
+from mic_mail.services.transport.inbound.dnsbl_check import Listed
+from mic_mail.services.transport.inbound.message_checks import Judging
+from mic_mail.services.transport.inbound.origin_check import Origins
+from mic_mail.services.transport.inbound.quarantine_put import Holding
+from mic_mail.services.transport.inbound.rspamd_check import Content
+from mic_mail.services.transport.inbound.spam_training import Learning
 from mic_mail.services.transport.malware import Malware
+from mic_mail.services.transport.pipeline import MailFlow
 from mic_mail.services.transport.secrecy import Secrecy
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.journal.replay import Replay
@@ -250,7 +250,7 @@ async def _open_access(ground: _Ground, directory: Directory, secret: bytes) -> 
         tell=ground.feed.say,
     )
     now = ground.clock.steady_now().timestamp()
-    access.remember(await lanes.io(lambda: list(knownnetworks.load(config.state_dir, now))))
+    access.remember(await lanes.io(lambda: list(known_networks.load(config.state_dir, now))))
     ground.feed.listen(access.hear)
     return access
 

@@ -20,7 +20,7 @@ from mic_mail.net.connection_balancer import Tally
 from mic_mail.net.listeners import WEB_DOORS, Listener
 from mic_mail.process.loop_lag import lag_report
 from mic_mail.services.operations.certificates import shown
-from mic_mail.services.operations.housekeeping import Duties
+from mic_mail.services.operations.jobs import Duties
 from mic_mail.storage.types import AccountRef
 
 if TYPE_CHECKING:  # only a server of one process has the pages and the sender beside all else

@@ -33,18 +33,18 @@ from mic_mail.net.tls import TlsFront
 from mic_mail.process.change_feed import Feed, tell_directory_changed
 from mic_mail.process.executors import Lanes
 from mic_mail.process.loop_lag import LoopLag, lag_report
-from mic_mail.services.abuse.exposure import Exposure
-from mic_mail.services.abuse.runaways import Runaways
-from mic_mail.services.mailboxes.addressbook import Kept
-from mic_mail.services.mailboxes.clockmark import ClockMark
+from mic_mail.services.abuse.auto_suspend import Runaways
+from mic_mail.services.abuse.breached_password_check import Exposure
+from mic_mail.services.authentication import known_networks
+from mic_mail.services.authentication.app_passwords import AppPasswords
+from mic_mail.services.authentication.own_password import OwnPassword
+from mic_mail.services.authentication.second_factors import SecondFactors
+from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.web_sign_in import PageAccess
+from mic_mail.services.mailboxes.address_book import Kept
+from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.operations.certificates import RENEWED_SECONDS, open_front, renewed, shown
 from mic_mail.services.settings.stores import open_mail_store
-from mic_mail.services.signin import knownnetworks
-from mic_mail.services.signin.access import Access
-from mic_mail.services.signin.apppasswords import AppPasswords
-from mic_mail.services.signin.ownpassword import OwnPassword
-from mic_mail.services.signin.pageaccess import PageAccess
-from mic_mail.services.signin.secondfactors import SecondFactors
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web.application import WebServices
 from mic_mail.web.carddav.collection import Shelf
@@ -209,7 +209,7 @@ class WebProcess:
             tell=self._feed.say,
         )
         now = self._clock.steady_now().timestamp()
-        self._access.remember(await self._lanes.io(lambda: list(knownnetworks.load(self._config.state_dir, now))))
+        self._access.remember(await self._lanes.io(lambda: list(known_networks.load(self._config.state_dir, now))))
         self._access.exposure = self._exposure()
         self._feed.listen(self._access.hear)
         self._follow()

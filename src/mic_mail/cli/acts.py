@@ -28,10 +28,10 @@ from mic_mail.policy.labels import state_names
 from mic_mail.policy.requests import Channel
 from mic_mail.policy.roles import Right
 from mic_mail.policy.states import Span
-from mic_mail.services.mailboxes.accounts import Accounts, Asked, Conclusion
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.issuing import make_verifiers
-from mic_mail.services.mailboxes.restoring import Restoring, Waiting
+from mic_mail.services.mailboxes.issue import make_verifiers
+from mic_mail.services.mailboxes.lifecycle_actions import Accounts, Asked, Conclusion
+from mic_mail.services.mailboxes.restore import Restoring, Waiting
 
 app = typer.Typer()
 

@@ -15,7 +15,7 @@ from mic_mail.directory.model import Role
 from mic_mail.errors import Text
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.issuing import Issuing, make_verifiers
+from mic_mail.services.mailboxes.issue import Issuing, make_verifiers
 
 app = typer.Typer(help=say("Bí danh.", "Aliases."), no_args_is_help=True)
 

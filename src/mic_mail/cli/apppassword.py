@@ -19,8 +19,8 @@ from mic_mail.policy.app_passwords import CLAUSE, Door
 from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.labels import FACTS, doors_named
 from mic_mail.policy.roles import Right
+from mic_mail.services.authentication.app_passwords import AppPasswords, Listed
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.signin.apppasswords import AppPasswords, Listed
 
 app = typer.Typer(help=say("Mật khẩu ứng dụng (15.2).", "App passwords (15.2)."), no_args_is_help=True)
 

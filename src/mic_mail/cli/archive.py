@@ -16,7 +16,7 @@ from mic_mail.i18n import dates
 from mic_mail.policy.reclamation import archives
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.reclaiming import Reclaiming
+from mic_mail.services.mailboxes.reclamation import Reclaiming
 
 app = typer.Typer(help=say("Bản lưu trữ của hộp thư đã thu hồi.", "Archives of reclaimed mailboxes."), no_args_is_help=True)
 

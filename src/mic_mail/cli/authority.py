@@ -24,9 +24,9 @@ from mic_mail.policy.delegation import Part
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.labels import PARTS
 from mic_mail.policy.roles import Right
+from mic_mail.services.authentication.delegation import Authorising, Holder, Term, show_in
+from mic_mail.services.authentication.shared_mailboxes import shared_folder, shared_name
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.signin.authorising import Authorising, Holder, Term, show_in
-from mic_mail.services.signin.sharing import shared_folder, shared_name
 from mic_mail.storage.types import INBOX
 
 app = typer.Typer()

@@ -39,10 +39,10 @@ from mic_mail.policy.reclamation import archives
 from mic_mail.policy.roles import Right
 from mic_mail.quarantine.quarantine import Quarantine
 from mic_mail.services.handover.inventory import FOLDER as INVENTORIES
-from mic_mail.services.importing.ledger import folder_of, ledgers
+from mic_mail.services.importers.ledger import folder_of, ledgers
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.reclaiming import FOLDER as ARCHIVES
-from mic_mail.services.operations.backupkeys import copy_keys
+from mic_mail.services.mailboxes.reclamation import FOLDER as ARCHIVES
+from mic_mail.services.operations.backup_keys import copy_keys
 from mic_mail.storage.backup.files import FOLDER_MODE, copy_file, copy_tree, make_folder
 from mic_mail.storage.maildir.maildir import make_durable
 

@@ -26,7 +26,7 @@ from mic_mail.policy.labels import state_names
 from mic_mail.policy.roles import Right
 from mic_mail.policy.states import State
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.issuing import address_settings
+from mic_mail.services.mailboxes.issue import address_settings
 from mic_mail.services.reports.census import Censuses
 
 app = typer.Typer(help=say("Thống kê người dùng thư điện tử.", "The census of mailboxes."), no_args_is_help=True)

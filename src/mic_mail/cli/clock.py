@@ -14,7 +14,7 @@ from mic_mail.i18n import dates
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.labels import FACTS
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.clockmark import ClockMark
+from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.operations.false_records import FalseRecord, false_records
 

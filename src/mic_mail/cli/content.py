@@ -24,8 +24,8 @@ from mic_mail.policy.content_access import Access, Scope
 from mic_mail.policy.labels import STAGES
 from mic_mail.policy.roles import Right
 from mic_mail.policy.two_persons import Hand
-from mic_mail.services.exporting.content import Content
-from mic_mail.services.exporting.contentexport import ContentExport
+from mic_mail.services.exports.content_export import ContentExport
+from mic_mail.services.exports.content_requests import Content
 from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(help=say("Mở nội dung hộp thư có căn cứ (4.3).", "Open content, with a basis (4.3)."), no_args_is_help=True)

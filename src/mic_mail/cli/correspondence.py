@@ -20,8 +20,8 @@ from mic_mail.errors import Refused, Text
 from mic_mail.policy.correspondence import CLAUSE
 from mic_mail.policy.roles import Right, Role
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.reports.correspondencereport import FATES, correspondence_paper, figures
-from mic_mail.services.unitmail.correspondence import Correspondence, Correspondences
+from mic_mail.services.reports.correspondence_report import FATES, correspondence_paper, figures
+from mic_mail.services.unit_mail.correspondence import Correspondence, Correspondences
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -103,7 +103,7 @@ def demo(
 
 def claim(data: Path) -> None:
     """Make `data` a demonstration's folder; one that holds anything else is refused and left as it is."""
-    from mic_mail.services.demonstration.demo import MARKER as POPULATED
+    from mic_mail.services.demo.population import MARKER as POPULATED
 
     shown = in_ascii(data)
     try:
@@ -160,7 +160,7 @@ def _beginning() -> dict[str, Any]:
 
 def prepare(config: Config, clock: Clock, bench_users: int) -> None:
     """Certificate and population, where they are missing."""
-    from mic_mail.services.demonstration.demo import Population
+    from mic_mail.services.demo.population import Population
     from mic_mail.services.settings.stores import OPEN_BY_COMMANDS, open_mail_store
 
     certify(config, clock)
@@ -189,7 +189,7 @@ def certify(config: Config, clock: Clock) -> None:
 
 def show(config: Config, path: Path, clock: Clock, ports: dict[str, int]) -> None:
     """What a person needs to try it: who there is, and what to type into a mail program."""
-    from mic_mail.services.demonstration.demo import PASSWORD
+    from mic_mail.services.demo.population import PASSWORD
 
     title = Text(f"Hộp thư mẫu, mật khẩu chung: {PASSWORD}", f"Mailboxes; all have the password {PASSWORD}")
     output.listing(MAILBOXES, mailbox_rows(config, clock), as_json=False, title=title)
@@ -230,7 +230,7 @@ def mailbox_rows(config: Config, clock: Clock) -> list[Row]:
     """The demonstration's mailboxes as they stand now."""
     from mic_mail.directory.repository import Directory
     from mic_mail.policy.lifecycle import decide
-    from mic_mail.services.demonstration.demo import DEMO
+    from mic_mail.services.demo.population import DEMO
     from mic_mail.services.settings.readings import lifecycle_settings
     from mic_mail.services.settings.stores import OPEN_BY_COMMANDS, open_mail_store
     from mic_mail.storage.types import AccountRef

@@ -23,9 +23,9 @@ from mic_mail.documents import csv_writer
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.plurals import counted
 from mic_mail.policy.roles import Right, units_below
-from mic_mail.services.mailboxes.addressbook import make_book
+from mic_mail.services.mailboxes.address_book import make_book
+from mic_mail.services.mailboxes.consistency_check import Severity, inspect
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.inspection import Severity, inspect
 from mic_mail.services.settings.readings import lifecycle_settings
 
 app = typer.Typer(help=say("Danh bạ điện tử.", "The directory."), no_args_is_help=True)

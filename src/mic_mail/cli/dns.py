@@ -18,10 +18,10 @@ from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
 from mic_mail.net.dns import Resolver
 from mic_mail.policy.roles import Right
-from mic_mail.services.operations import dnscheck, dnsrecords
+from mic_mail.services.operations import dns_check, dns_records
 from mic_mail.services.operations.dkim import DkimKeys
-from mic_mail.services.operations.dnscheck import Finding, Verdict
-from mic_mail.services.operations.dnsrecords import OWN_ADDRESS, REVERSED, SENDERS_OF, Need, Wanted
+from mic_mail.services.operations.dns_check import Finding, Verdict
+from mic_mail.services.operations.dns_records import OWN_ADDRESS, REVERSED, SENDERS_OF, Need, Wanted
 from mic_mail.smtpclient.dkim_keys import KeyFolder
 
 _TO_FILL_IN = ((OWN_ADDRESS, "<địa chỉ của máy chủ này>"), (SENDERS_OF, "<các địa chỉ gửi thư của "), (REVERSED, "<địa chỉ>"))
@@ -85,7 +85,7 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
 
     async def look() -> list[Finding]:
         resolver = Resolver(settings.nameservers, seconds=settings.seconds)
-        return await dnscheck.check(resolver, _wanted(here), here.config.server.hostname)
+        return await dns_check.check(resolver, _wanted(here), here.config.server.hostname)
 
     findings = asyncio.run(look())
     output.listing(FINDINGS, [_finding_row(each) for each in findings], as_json=as_json)
@@ -97,7 +97,7 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
 
 def _wanted(here: Frame) -> list[Wanted]:
     keys = DkimKeys(KeyFolder(here.config.server.data_dir), here.clock).published()
-    return dnsrecords.wanted(here.config, here.directory.domains(), _key_digest(here), keys)
+    return dns_records.wanted(here.config, here.directory.domains(), _key_digest(here), keys)
 
 
 def _key_digest(here: Frame) -> bytes | None:

@@ -22,10 +22,10 @@ from mic_mail.errors import Refused, Text
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import CLAUSE, STANDINGS, Handover, handovers
 from mic_mail.policy.roles import Right
-from mic_mail.services.handover.checking import FATES, Fate, FolderCheck, Found, Verification
-from mic_mail.services.handover.handing import Handovers
 from mic_mail.services.handover.inventory import Folder, Inventory
 from mic_mail.services.handover.minutes import Minutes
+from mic_mail.services.handover.transfer import Handovers
+from mic_mail.services.handover.verify import FATES, Fate, FolderCheck, Found, Verification
 from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer(

@@ -17,7 +17,7 @@ from mic_mail.cli.record import on_record
 from mic_mail.errors import Text
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.holds import Holds
+from mic_mail.services.mailboxes.legal_holds import Holds
 
 app = typer.Typer()
 

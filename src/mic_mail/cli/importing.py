@@ -23,16 +23,16 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy import grounds
 from mic_mail.policy.roles import Right
-from mic_mail.services.importing.eml import EmlSource
-from mic_mail.services.importing.importer import Choice
-from mic_mail.services.importing.ledger import taken
-from mic_mail.services.importing.maildir import MaildirSource
-from mic_mail.services.importing.mbox import MboxSource
-from mic_mail.services.importing.moving import CLAUSE, Moving
-from mic_mail.services.importing.pst import PstSource
-from mic_mail.services.importing.source import Source
-from mic_mail.services.mailboxes.accounts import Accounts
+from mic_mail.services.importers.eml import EmlSource
+from mic_mail.services.importers.import_job import CLAUSE, Moving
+from mic_mail.services.importers.importer import Choice
+from mic_mail.services.importers.ledger import taken
+from mic_mail.services.importers.maildir import MaildirSource
+from mic_mail.services.importers.mbox import MboxSource
+from mic_mail.services.importers.pst import PstSource
+from mic_mail.services.importers.source import Source
 from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.lifecycle_actions import Accounts
 
 app = typer.Typer(
     help=say("Nhập thư từ hệ thống khác (10.4).", "Bring mail in from other systems (10.4)."), no_args_is_help=True

@@ -18,7 +18,7 @@ from mic_mail.cli.output import say
 from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.roles import Right
-from mic_mail.services.importing.addresses import Old, OldAddresses
+from mic_mail.services.importers.addresses import Old, OldAddresses
 from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer()

@@ -35,9 +35,9 @@ from mic_mail.errors import BadInput, MicMailError, Refused, Text, Trouble, in_a
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.log.error_fields import failure
 from mic_mail.policy.roles import Right
-from mic_mail.services.importing.imap import ImapSource, Server
-from mic_mail.services.importing.importer import Choice
-from mic_mail.services.importing.moving import Moving, Outcome
+from mic_mail.services.importers.imap import ImapSource, Server
+from mic_mail.services.importers.import_job import Moving, Outcome
+from mic_mail.services.importers.importer import Choice
 from mic_mail.services.mailboxes.credentials import Origin
 
 app = typer.Typer()

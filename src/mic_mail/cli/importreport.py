@@ -17,10 +17,10 @@ from mic_mail.cli.frame import Frame
 from mic_mail.cli.output import Column, Row
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
-from mic_mail.services.importing.comparing import Compared
-from mic_mail.services.importing.ledger import Taken
-from mic_mail.services.importing.moving import Outcome
-from mic_mail.services.importing.source import Skip, SourceFolder, Tally
+from mic_mail.services.importers.import_job import Outcome
+from mic_mail.services.importers.ledger import Taken
+from mic_mail.services.importers.source import Skip, SourceFolder, Tally
+from mic_mail.services.importers.verify import Compared
 from mic_mail.services.mailboxes.credentials import Origin
 
 EVERY_SECONDS = 10.0

@@ -30,8 +30,8 @@ from mic_mail.policy.requests import CHANNELS, Channel
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.operations.incidents import Incidents
-from mic_mail.services.operations.logbook import anchor_now
-from mic_mail.services.reports.incidentpapers import IncidentPapers
+from mic_mail.services.operations.log_maintenance import anchor_now
+from mic_mail.services.reports.incident_documents import IncidentPapers
 
 app = typer.Typer(help=say("Sổ sự cố (14.4, 16.3).", "The register of incidents (14.4, 16.3)."), no_args_is_help=True)
 

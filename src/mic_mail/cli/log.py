@@ -33,7 +33,7 @@ from mic_mail.log.verify import Verdict
 from mic_mail.policy.calendar import start_of
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.operations.logbook import anchor_now, excerpt, lives, verify_all
+from mic_mail.services.operations.log_maintenance import anchor_now, excerpt, lives, verify_all
 
 app = typer.Typer(
     help=say("Nhật ký thư và nhật ký quản trị (8.2, 14.4).", "The mail log and the acts (8.2, 14.4)."), no_args_is_help=True

@@ -37,11 +37,11 @@ from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettin
 from mic_mail.policy.roles import Right
 from mic_mail.policy.states import BEGINNING
 from mic_mail.process.send_counters import SentCounts
-from mic_mail.services.abuse.rates import DAY, HOUR, Use, uses
-from mic_mail.services.mailboxes.accounts import Accounts
+from mic_mail.services.abuse.send_limits import DAY, HOUR, Use, uses
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.explain import Explanation, Side, explain
-from mic_mail.services.mailboxes.issuing import Issuing, Request, make_verifiers
+from mic_mail.services.mailboxes.explanation import Explanation, Side, explain
+from mic_mail.services.mailboxes.issue import Issuing, Request, make_verifiers
+from mic_mail.services.mailboxes.lifecycle_actions import Accounts
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.settings.readings import ceilings_of, lifecycle_settings
 

@@ -17,7 +17,7 @@ from mic_mail.errors import Text
 from mic_mail.policy.migration_plans import Standing
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.reports.elsewhere import STANDINGS, Register
+from mic_mail.services.reports.migration_register import STANDINGS, Register
 
 app = typer.Typer(
     help=say("Đơn vị còn dùng hệ thống thư khác (14.5).", "Units on other mail systems (14.5)."), no_args_is_help=True

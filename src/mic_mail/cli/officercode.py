@@ -83,7 +83,7 @@ def is_right(here: "Frame", factor: "Factor", code: str) -> bool:
     """Whether it is a code of now that nobody has used; counted if not, and closed after too many."""
     from mic_mail.auth import totp
     from mic_mail.auth.password_hash import load_secret
-    from mic_mail.services.signin.secondfactors import KEY, MOST_WRONG, key_path, taken_step
+    from mic_mail.services.authentication.second_factors import KEY, MOST_WRONG, key_path, taken_step
 
     factors = here.whole_directory.second_factors
     known = factors.of(factor.holder)

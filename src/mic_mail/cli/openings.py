@@ -15,8 +15,8 @@ from mic_mail.cli.unitchoice import MailboxOption, PaperOption, SinceOption, Uni
 from mic_mail.policy.opening_windows import Verdict
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.reports.openingreport import SHUT, VERDICTS, openings_paper, share
-from mic_mail.services.unitmail.openings import Attended, Openings
+from mic_mail.services.reports.opening_report import SHUT, VERDICTS, openings_paper, share
+from mic_mail.services.unit_mail.openings import Attended, Openings
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -22,8 +22,8 @@ from mic_mail.documents import document as papers
 from mic_mail.policy import document_handoff as rules
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.reports.papers import paper
-from mic_mail.services.unitmail.passedon import PassedOn
+from mic_mail.services.reports.document_header import paper
+from mic_mail.services.unit_mail.document_handoff import PassedOn
 
 app = typer.Typer(no_args_is_help=True)
 

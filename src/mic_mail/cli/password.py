@@ -14,8 +14,8 @@ from mic_mail.cli.output import Column, say, spoken
 from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.accounts import Accounts
 from mic_mail.services.mailboxes.credentials import Origin, set_password
+from mic_mail.services.mailboxes.lifecycle_actions import Accounts
 
 app = typer.Typer(help=say("Mật khẩu.", "Passwords."), no_args_is_help=True)
 

@@ -237,8 +237,8 @@ HeldBecause = Callable[[Entry], str | None]
 
 def held_because(here: Frame) -> HeldBecause:
     """Why an entry waits though it may be due (a key of HELD); None: it is not held."""
-    from mic_mail.services.mailboxes.accounts import Accounts
-    from mic_mail.services.signin.decisions import KEPT_BACK
+    from mic_mail.services.authentication.decision_cache import KEPT_BACK
+    from mic_mail.services.mailboxes.lifecycle_actions import Accounts
 
     directory = here.whole_directory
     accounts = Accounts(directory, here.config, here.clock)

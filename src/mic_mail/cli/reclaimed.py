@@ -22,9 +22,9 @@ from mic_mail.policy.due_items import DEEDS
 from mic_mail.policy.facts import Fact
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.issuing import Issuing, Request, make_verifiers
-from mic_mail.services.mailboxes.reclaiming import ASIDE, Finished, Reclaiming
-from mic_mail.services.reports.agenda import Due, due
+from mic_mail.services.mailboxes.issue import Issuing, Request, make_verifiers
+from mic_mail.services.mailboxes.reclamation import ASIDE, Finished, Reclaiming
+from mic_mail.services.reports.due_items import Due, due
 
 app = typer.Typer()
 

@@ -14,7 +14,7 @@ from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.clockmark import ClockMark
+from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.mailboxes.credentials import Origin
 
 CONFIRMS_CLOCK = "clock_confirm"

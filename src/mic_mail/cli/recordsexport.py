@@ -27,11 +27,11 @@ from mic_mail.policy.reclamation import must_be_there
 from mic_mail.policy.records_export import Selection, must_be_asked_for, must_be_exportable
 from mic_mail.policy.roles import Right
 from mic_mail.policy.two_persons import Hand
-from mic_mail.services.exporting.recordsexport import Exported, RecordsExport
+from mic_mail.services.authentication.delegation import Authorising
+from mic_mail.services.exports.records_export import Exported, RecordsExport
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.notifications.notices import Notices
-from mic_mail.services.signin.authorising import Authorising
-from mic_mail.services.unitmail.passedon import PassedOn
+from mic_mail.services.unit_mail.document_handoff import PassedOn
 from mic_mail.storage.types import AccountRef
 
 app = typer.Typer()

@@ -21,8 +21,8 @@ from mic_mail.policy.clause_tests import PROOFS
 from mic_mail.policy.clauses import CLAUSES, clause
 from mic_mail.policy.labels import STANDINGS
 from mic_mail.policy.roles import Right
-from mic_mail.services.evidence.findings import Finding, Office
-from mic_mail.services.evidence.gathering import gather
+from mic_mail.services.compliance.collect import gather
+from mic_mail.services.compliance.finding import Finding, Office
 
 app = typer.Typer(help=say("Quy chế và việc thi hành.", "The regulation and how it is obeyed."), no_args_is_help=True)
 

@@ -32,9 +32,9 @@ from mic_mail.policy.facts import Level
 from mic_mail.policy.requests import KINDS, STATES, Kind, Request
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.issuing import HashPassword, make_verifiers
-from mic_mail.services.mailboxes.restoring import Waiting
-from mic_mail.services.requests.acting import Approved, Approving, BringBack, Choices, told
+from mic_mail.services.mailboxes.issue import HashPassword, make_verifiers
+from mic_mail.services.mailboxes.restore import Waiting
+from mic_mail.services.requests.approve import Approved, Approving, BringBack, Choices, told
 from mic_mail.services.requests.register import Register
 
 app = typer.Typer()

@@ -19,10 +19,10 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.content_access import CLAUSE, ContentRefused, Scope
 from mic_mail.policy.roles import Right
 from mic_mail.policy.two_persons import Hand
-from mic_mail.services.exporting.content import Content
-from mic_mail.services.importing.ledger import put_back
+from mic_mail.services.exports.content_requests import Content
+from mic_mail.services.importers.ledger import put_back
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.holds import Holds
+from mic_mail.services.mailboxes.legal_holds import Holds
 from mic_mail.storage.backup.backup import numbers_of, owner_of
 
 COLUMNS = (

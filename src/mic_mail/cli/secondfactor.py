@@ -22,8 +22,8 @@ from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.roles import Right
 from mic_mail.policy.second_factor import CLAUSE, second_factor
+from mic_mail.services.authentication.second_factors import SecondFactors, key_path, must_fit
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.signin.secondfactors import SecondFactors, key_path, must_fit
 
 app = typer.Typer(help=say("Xác thực hai bước (15.2).", "Second factors (15.2)."), no_args_is_help=True)
 

@@ -179,7 +179,7 @@ def _outgoing(held: Held, reference: str) -> Record:
 
 def _may_still_send(here: Frame, record: Record) -> Hand:
     """Whose mailbox it came from; one that is suspended or send-locked by now sends nothing (Reg. 6.4.c, 7.1)."""
-    from mic_mail.services.mailboxes.accounts import Accounts
+    from mic_mail.services.mailboxes.lifecycle_actions import Accounts
 
     mailbox = here.directory.mailbox(record.login or record.sender)
     decision = Accounts(here.directory, here.config, here.clock).state_of(mailbox)

@@ -24,8 +24,8 @@ from mic_mail.policy import reply_deadlines as rules
 from mic_mail.policy.reclamation import must_be_there
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.reports.papers import paper
-from mic_mail.services.unitmail.replies import Replies, addresses_of_units
+from mic_mail.services.reports.document_header import paper
+from mic_mail.services.unit_mail.unanswered import Replies, addresses_of_units
 
 app = typer.Typer(no_args_is_help=True)
 

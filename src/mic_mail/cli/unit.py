@@ -19,7 +19,7 @@ from mic_mail.policy.roles import Right
 from mic_mail.policy.transliteration import alphabetical, by_given_name, tidy
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.mailboxes.directory_changes import Move, UnitChange
-from mic_mail.services.mailboxes.issuing import address_settings
+from mic_mail.services.mailboxes.issue import address_settings
 
 app = typer.Typer(help=say("Cơ quan, đơn vị.", "Units."), no_args_is_help=True)
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from mic_mail.services.signin.identity import SignedIn
+from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef
 

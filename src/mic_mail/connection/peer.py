@@ -4,7 +4,7 @@ import asyncio
 import ssl
 
 from mic_mail.net.tls import TlsFront
-from mic_mail.services.signin.identity import Peer, TlsInfo
+from mic_mail.services.authentication.identity import Peer, TlsInfo
 
 
 def describe(transport: asyncio.BaseTransport, door: str, tls: TlsFront | None, session_id: str) -> Peer:

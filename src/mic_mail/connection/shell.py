@@ -45,11 +45,11 @@ from mic_mail.net.tls import TlsFront
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import withheld
 from mic_mail.process.executors import AccountLanes
-from mic_mail.services.signin.access import Access
-from mic_mail.services.signin.dialog import Dialog
-from mic_mail.services.signin.identity import Peer, SignedIn
-from mic_mail.services.signin.refusals import Refusal, RefusalKind
-from mic_mail.services.signin.watching import Watch
+from mic_mail.services.authentication.identity import Peer, SignedIn
+from mic_mail.services.authentication.refusals import Refusal, RefusalKind
+from mic_mail.services.authentication.sasl_exchange import Dialog
+from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.watches import Watch
 from mic_mail.storage.mailstore import Account, MailStore
 
 UNUSED_INPUT_OCTETS = 64 << 10

@@ -28,8 +28,8 @@ from mic_mail.imap.replies import Reply
 from mic_mail.imap.responses import continuation, in_progress, ok, status_line
 from mic_mail.imap.selected.shelf import Shelf
 from mic_mail.imap.selected.view import View
-from mic_mail.services.signin.identity import SignedIn
-from mic_mail.services.signin.sharing import Shared
+from mic_mail.services.authentication.identity import SignedIn
+from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.errors import NoSuchFolder
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from mic_mail.errors import Text
-from mic_mail.services.signin.sharing import Shared
+from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.types import News
 
 

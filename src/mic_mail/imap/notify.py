@@ -36,7 +36,7 @@ from mic_mail.imap.numbering import ranges
 from mic_mail.imap.pictures import Coming, Learned, Manner, Picture
 from mic_mail.imap.replies import Reply, refuse
 from mic_mail.imap.selected.view import Glance, View
-from mic_mail.services.signin.sharing import ROOT, Shared, shared_folder
+from mic_mail.services.authentication.shared_mailboxes import ROOT, Shared, shared_folder
 from mic_mail.storage.errors import NoSuchFolder, Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, INBOX, AccountRef

@@ -21,7 +21,7 @@ from mic_mail.imap.mailboxes.metadata import may_annotate
 from mic_mail.imap.names.listing import Tree, described
 from mic_mail.imap.names.nameevents import NameEvent, Renamed, name_events
 from mic_mail.imap.names.places import find_box, shown_in, shown_own
-from mic_mail.services.signin.sharing import Shared
+from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, INBOX, AccountRef, FolderNews, FolderState
 

@@ -39,12 +39,12 @@ from mic_mail.imap.session import Session
 from mic_mail.net.connection_registry import Changed
 from mic_mail.process.change_feed import Feed, Subscription
 from mic_mail.process.executors import Lanes
+from mic_mail.services.authentication.identity import SignedIn
+from mic_mail.services.authentication.refusals import Refusal, RefusalKind
+from mic_mail.services.authentication.shared_mailboxes import Pair, Shared
+from mic_mail.services.authentication.watches import Watch
 from mic_mail.services.operations.downtimes import announcements
-from mic_mail.services.signin.identity import SignedIn
-from mic_mail.services.signin.refusals import Refusal, RefusalKind
-from mic_mail.services.signin.sharing import Pair, Shared
-from mic_mail.services.signin.watching import Watch
-from mic_mail.services.transport.inbound.learning import Learning, Said
+from mic_mail.services.transport.inbound.spam_training import Learning, Said
 from mic_mail.services.transport.malware import Malware
 from mic_mail.services.transport.secrecy import Passage, Secrecy, Way
 from mic_mail.storage.mailstore import Account

@@ -29,8 +29,8 @@ from mic_mail.imap.grammar.commands import (
 from mic_mail.imap.grammar.commands import StartTls as StartTlsCommand
 from mic_mail.imap.grammar.reader import Limits, Line, decode_base64
 from mic_mail.imap.replies import Reply, bad, refuse
-from mic_mail.services.signin.identity import Challenge, SignedIn
-from mic_mail.services.signin.refusals import Refusal, RefusalKind
+from mic_mail.services.authentication.identity import Challenge, SignedIn
+from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 
 SIGN_IN_CODES = {
     RefusalKind.WRONG_CREDENTIALS: b"AUTHENTICATIONFAILED",

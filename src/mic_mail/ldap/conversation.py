@@ -16,7 +16,7 @@ from mic_mail.ldap.actions import Consult, Steps, Turn
 from mic_mail.ldap.answers import Code
 from mic_mail.ldap.requests import Envelope
 from mic_mail.ldap.tree import Tree
-from mic_mail.services.signin.identity import SignedIn
+from mic_mail.services.authentication.identity import SignedIn
 
 T = TypeVar("T")
 

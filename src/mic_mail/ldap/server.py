@@ -13,8 +13,8 @@ from mic_mail.ldap.session import Session
 from mic_mail.ldap.tree import Tree
 from mic_mail.ldap.turns import Turns
 from mic_mail.net.cidr import Networks
-from mic_mail.services.mailboxes.addressbook import Kept
-from mic_mail.services.signin.refusals import RefusalKind
+from mic_mail.services.authentication.refusals import RefusalKind
+from mic_mail.services.mailboxes.address_book import Kept
 
 TOLD_SECONDS = 300.0
 """So often the log has what a connection that goes on searching has asked: some last for days, and a process may be killed."""

@@ -14,8 +14,8 @@ from mic_mail.ldap.ber import string
 from mic_mail.ldap.conversation import Conversation, Ended
 from mic_mail.ldap.names import BadName
 from mic_mail.ldap.requests import Envelope
-from mic_mail.services.signin.identity import Challenge, SignedIn
-from mic_mail.services.signin.refusals import Refusal, RefusalKind
+from mic_mail.services.authentication.identity import Challenge, SignedIn
+from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 
 START_TLS = "1.3.6.1.4.1.1466.20037"
 WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"

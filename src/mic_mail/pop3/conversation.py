@@ -20,7 +20,7 @@ from mic_mail.i18n.spoken import spoken_on_one_line
 from mic_mail.pop3.actions import Steps
 from mic_mail.pop3.lines import Lines, Trouble
 from mic_mail.pop3.maildrop import LongAnswer, Maildrop
-from mic_mail.services.signin.identity import SignedIn
+from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import INBOX
 

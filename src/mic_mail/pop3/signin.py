@@ -15,8 +15,8 @@ from mic_mail.i18n import messages
 from mic_mail.pop3.actions import Steps
 from mic_mail.pop3.conversation import Conversation, Ended, Reply, State, bad, refuse
 from mic_mail.pop3.lines import Trouble
-from mic_mail.services.signin.identity import Challenge, SignedIn
-from mic_mail.services.signin.refusals import Refusal, RefusalKind
+from mic_mail.services.authentication.identity import Challenge, SignedIn
+from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 
 SIGN_IN_CODES = {
     RefusalKind.WRONG_CREDENTIALS: b"AUTH",

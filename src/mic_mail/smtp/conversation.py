@@ -18,14 +18,14 @@ from mic_mail.ids import TokenSource, trace_id
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import ReversePath
 from mic_mail.net.tls import TlsFront
-from mic_mail.services.signin.access import Access
-from mic_mail.services.signin.identity import Challenge, Peer, SignedIn
-from mic_mail.services.signin.refusals import Refusal
-from mic_mail.services.signin.watching import Watch
+from mic_mail.services.authentication.identity import Challenge, Peer, SignedIn
+from mic_mail.services.authentication.refusals import Refusal
+from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.watches import Watch
 from mic_mail.services.transport.envelope import BINARYMIME, Accepted, Cause, Client, Envelope, Role
-from mic_mail.services.transport.inbound.enquiries import Enquiry
-from mic_mail.services.transport.mailflow import MailFlow
-from mic_mail.services.transport.reception import Reception
+from mic_mail.services.transport.inbound.client_lookups import Enquiry
+from mic_mail.services.transport.incoming_message import Reception
+from mic_mail.services.transport.pipeline import MailFlow
 from mic_mail.smtp import actions, replies
 from mic_mail.smtp.actions import Close
 from mic_mail.smtp.data import ChunkDecoder, DotDecoder

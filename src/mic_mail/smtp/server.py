@@ -21,7 +21,7 @@ from mic_mail.ids import trace_id
 from mic_mail.log.error_fields import failure
 from mic_mail.net.connection_registry import Changed, OpenConnections
 from mic_mail.net.tcp_ack import acknowledge
-from mic_mail.services.signin.identity import Peer
+from mic_mail.services.authentication.identity import Peer
 from mic_mail.services.transport.envelope import Role
 from mic_mail.smtp import replies
 from mic_mail.smtp.conversation import Conversation, SmtpServices

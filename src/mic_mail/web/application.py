@@ -42,16 +42,16 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.policy.transliteration import one_line
 from mic_mail.process.executors import Lanes
-from mic_mail.services.mailboxes.addressbook import Kept
+from mic_mail.services.authentication.app_passwords import AppPasswords
+from mic_mail.services.authentication.delegated_mailboxes import kept_by, measured
+from mic_mail.services.authentication.identity import Peer, SignedIn
+from mic_mail.services.authentication.own_password import OwnPassword, own_state
+from mic_mail.services.authentication.refusals import Refusal, RefusalKind
+from mic_mail.services.authentication.second_factors import SecondFactors
+from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.web_sign_in import PageAccess
+from mic_mail.services.mailboxes.address_book import Kept
 from mic_mail.services.operations.downtimes import announcements
-from mic_mail.services.signin.access import Access
-from mic_mail.services.signin.apppasswords import AppPasswords
-from mic_mail.services.signin.identity import Peer, SignedIn
-from mic_mail.services.signin.kept import kept_by, measured
-from mic_mail.services.signin.ownpassword import OwnPassword, own_state
-from mic_mail.services.signin.pageaccess import PageAccess
-from mic_mail.services.signin.refusals import Refusal, RefusalKind
-from mic_mail.services.signin.secondfactors import SecondFactors
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web import cookies, forms
 from mic_mail.web.apppasswords import AppPasswordPages

@@ -17,10 +17,10 @@ from mic_mail.errors import BadInput, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
 from mic_mail.log.error_fields import described
 from mic_mail.policy.app_passwords import LONGEST_NAME, Door, living
+from mic_mail.services.authentication.app_passwords import Listed
+from mic_mail.services.authentication.identity import SignedIn
+from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.signin.apppasswords import Listed
-from mic_mail.services.signin.identity import SignedIn
-from mic_mail.services.signin.refusals import Refusal, RefusalKind
 from mic_mail.web import forms
 from mic_mail.web.sessions import Secret
 from mic_mail.web.shown import STATUS, ShownApp, shown_app

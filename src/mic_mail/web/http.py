@@ -23,7 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from mic_mail.net.connection_registry import Changed, OpenConnections
-from mic_mail.services.signin.identity import Peer, TlsInfo
+from mic_mail.services.authentication.identity import Peer, TlsInfo
 from mic_mail.web.guarding import HEAD_OCTETS
 
 HIGH_WATER_OCTETS = 64 << 10

@@ -17,9 +17,9 @@ from mic_mail.directory.records import Superseded
 from mic_mail.errors import BadInput, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
 from mic_mail.policy.facts import Fact
+from mic_mail.services.authentication.identity import SignedIn
+from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.signin.identity import SignedIn
-from mic_mail.services.signin.refusals import Refusal, RefusalKind
 from mic_mail.web import forms
 from mic_mail.web.shown import STATUS
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from mic_mail.errors import Text
-from mic_mail.services.signin.identity import SignedIn
+from mic_mail.services.authentication.identity import SignedIn
 
 MOST = 10_000
 MOST_PER_MAILBOX = 8

@@ -13,10 +13,10 @@ from mic_mail.i18n import messages, pages
 from mic_mail.policy.app_passwords import AppPassword
 from mic_mail.policy.labels import FACTS, KINDS, PARTS, STATES, doors_named, state_names
 from mic_mail.policy.lifecycle import Decision, Reason, State
-from mic_mail.services.signin.apppasswords import Listed
-from mic_mail.services.signin.kept import Kept
-from mic_mail.services.signin.ownpassword import OwnState, PasswordAge
-from mic_mail.services.signin.refusals import RefusalKind
+from mic_mail.services.authentication.app_passwords import Listed
+from mic_mail.services.authentication.delegated_mailboxes import Kept
+from mic_mail.services.authentication.own_password import OwnState, PasswordAge
+from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.web.autosetup.servers import Servers
 
 STATUS = {

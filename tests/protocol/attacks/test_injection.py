@@ -17,7 +17,7 @@ import pytest
 
 from faults.wire import Cut, Imap, Line, Smtp
 from harness import MailServer, config_for, stopping
-from mic_mail.services.signin import knownnetworks
+from mic_mail.services.authentication import known_networks
 from population import PASSWORD
 
 USER = "dvbe@mic.gov.vn"
@@ -272,7 +272,7 @@ def test_names_lead_nowhere_else(server: MailServer, mailbox: str) -> None:
         assert response[0].startswith((b"A1 OK", b"A1 NO", b"A1 BAD"))
     client.close()
     after = {path for path in home.parent.parent.rglob("*") if "dvbe" not in path.parts}
-    made = after - before - {server.config.state_dir / knownnetworks.FILE}
+    made = after - before - {server.config.state_dir / known_networks.FILE}
     assert {path for path in made if not path.suffix.startswith((".jsonl", ".sqlite"))} == set()
 
 

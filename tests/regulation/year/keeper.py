@@ -17,7 +17,7 @@ from mic_mail.app.duties import for_itself, for_the_server
 from mic_mail.app.rooms import Rooms, open_rooms
 from mic_mail.clock import ManualClock
 from mic_mail.config.load import load
-from mic_mail.services.operations.housekeeping import Duties
+from mic_mail.services.operations.jobs import Duties
 
 VISITS = ("sweep", "rescan", "replies", "passed_on", "openings")
 """Duties that open every mailbox. They have tests of their own; for thousands of people they would take most of the year."""

@@ -17,7 +17,7 @@ from mic_mail.directory.records import PersonRecord, UnitRecord
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Draft, FactKind
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.issuing import Issuing, Request
+from mic_mail.services.mailboxes.issue import Issuing, Request
 from population import PASSWORD
 from population import credential as credential_of
 from regulation.year.desk import DOCUMENT, REASON, SIGNATORY, Desk

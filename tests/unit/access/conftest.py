@@ -14,11 +14,11 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.executors import Lanes
+from mic_mail.services.authentication.identity import Peer, TlsInfo
+from mic_mail.services.authentication.second_factors import SecondFactors
+from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.web_sign_in import PageAccess
 from mic_mail.services.mailboxes.credentials import Origin, set_password
-from mic_mail.services.signin.access import Access
-from mic_mail.services.signin.identity import Peer, TlsInfo
-from mic_mail.services.signin.pageaccess import PageAccess
-from mic_mail.services.signin.secondfactors import SecondFactors
 from population import migrated
 
 PASSWORD = "con mèo trèo cây cau"

@@ -18,10 +18,10 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process.executors import Lanes
 from mic_mail.process.fair_queue import Suspicion
+from mic_mail.services.authentication.identity import Challenge, SignedIn
+from mic_mail.services.authentication.refusals import Refusal, RefusalKind
+from mic_mail.services.authentication.sign_in import Access
 from mic_mail.services.mailboxes.credentials import Origin, set_password
-from mic_mail.services.signin.access import Access
-from mic_mail.services.signin.identity import Challenge, SignedIn
-from mic_mail.services.signin.refusals import Refusal, RefusalKind
 
 from .conftest import PASSWORD, START, World, peer
 

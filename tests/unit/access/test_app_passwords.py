@@ -13,13 +13,13 @@ from mic_mail.directory.records import MailboxRecord, Superseded
 from mic_mail.errors import BadInput, MicMailError
 from mic_mail.policy.app_passwords import NUMBER, Door, living
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
-from mic_mail.services.mailboxes.accounts import NotAllowed
+from mic_mail.services.authentication.app_passwords import Added, AppPasswords
+from mic_mail.services.authentication.identity import SignedIn
+from mic_mail.services.authentication.own_password import OwnPassword
+from mic_mail.services.authentication.refusals import Refusal, RefusalKind
+from mic_mail.services.authentication.second_factors import SecondFactors
 from mic_mail.services.mailboxes.credentials import Origin, set_password
-from mic_mail.services.signin.apppasswords import Added, AppPasswords
-from mic_mail.services.signin.identity import SignedIn
-from mic_mail.services.signin.ownpassword import OwnPassword
-from mic_mail.services.signin.refusals import Refusal, RefusalKind
-from mic_mail.services.signin.secondfactors import SecondFactors
+from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 
 from .conftest import PASSWORD, START, World, peer
 from .test_access import kind_of, login, scram

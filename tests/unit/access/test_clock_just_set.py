@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.services.signin.identity import Answered
-from mic_mail.services.signin.refusals import Refusal, RefusalKind
+from mic_mail.services.authentication.identity import Answered
+from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 
 from .conftest import PASSWORD, START, World, peer
 from .test_access import LEFT, RECLAIMED, RESET, SUSPENDED, login, scram

@@ -4,10 +4,10 @@ import asyncio
 from datetime import datetime, timedelta
 
 from mic_mail.auth import totp
+from mic_mail.services.authentication.identity import Peer, SignedIn
+from mic_mail.services.authentication.refusals import RefusalKind
+from mic_mail.services.authentication.second_factors import SecondFactors
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.signin.identity import Peer, SignedIn
-from mic_mail.services.signin.refusals import RefusalKind
-from mic_mail.services.signin.secondfactors import SecondFactors
 
 from .conftest import PASSWORD, START, World, peer
 from .test_access import RECLAIMED, RESET, SUSPENDED, kind_of

@@ -16,7 +16,7 @@ from pathlib import Path
 from mic_mail.app.child import make_ready, run_child
 from mic_mail.config.model import Config
 from mic_mail.process.control_channel import ChildSpec
-from mic_mail.services.queue.sending import Senders
+from mic_mail.services.queue.queue_manager import Senders
 
 async def run(senders):
     await asyncio.sleep(0.1)

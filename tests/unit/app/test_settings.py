@@ -29,17 +29,17 @@ READ_BY = {
     "web/monitoring.py": ("web.monitor_networks",),
     "web/rendering.py": ("web.ministry_en",),
     "web/server.py": ("web.request_seconds",),
-    "services/abuse/exposure.py": ("auth.leaked_passwords", "auth.leaked_action"),
+    "services/abuse/breached_password_check.py": ("auth.leaked_passwords", "auth.leaked_action"),
     "services/mailboxes/credentials.py": (
         "auth.scram_iterations", "auth.argon2_time", "auth.argon2_memory", "auth.password_length", "auth.password_reuse",
     ),
     "services/settings/readings.py": ("auth.password_age", "auth.password_warn_days"),
-    "services/signin/access.py": (
+    "services/authentication/sign_in.py": (
         "auth.cleartext", "auth.channel_binding", "auth.scram_in_tls13", "auth.cache_seconds", "auth.failures_per_network",
         "auth.failures_per_mailbox", "auth.failure_window", "auth.app_passwords_only",
     ),
-    "services/signin/apppasswords.py": ("auth.app_passwords",),
-    "services/signin/secondfactors.py": ("auth.second_factor",),
+    "services/authentication/app_passwords.py": ("auth.app_passwords",),
+    "services/authentication/second_factors.py": ("auth.second_factor",),
 }  # fmt: skip
 """Those that no room of `app.settings` takes, by the module that reads them."""
 

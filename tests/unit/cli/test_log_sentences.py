@@ -21,11 +21,11 @@ from mic_mail.policy import anomalies, app_passwords, delegation, due_notices, f
 from mic_mail.policy.secrecy_markings import Place
 from mic_mail.process.protection import Protection
 from mic_mail.quarantine.quarantine import Reason
-from mic_mail.services.mailboxes.reclaiming import Finished
-from mic_mail.services.mailboxes.restoring import Waiting
-from mic_mail.services.signin.refusals import RefusalKind
+from mic_mail.services.authentication.refusals import RefusalKind
+from mic_mail.services.mailboxes.reclamation import Finished
+from mic_mail.services.mailboxes.restore import Waiting
 from mic_mail.services.transport.envelope import Cause
-from mic_mail.services.transport.inbound import content, rules
+from mic_mail.services.transport.inbound import origin_rules, rspamd_check
 from mic_mail.storage import errors
 from mic_mail.storage.types import LEFT_TO_PEOPLE
 from mic_mail.textextract.result import Unread
@@ -91,8 +91,8 @@ def _event_codes() -> dict[str, set[str]]:
         "result": set(rspamd.Taught),
         "rule": {
             *anomalies.Rule,
-            *(f"rspamd-{act}" for act in content.Act if act is not content.Act.PASS),
-            *(each.__name__.replace("_", "-") for each in rules.RULES),
+            *(f"rspamd-{act}" for act in rspamd_check.Act if act is not rspamd_check.Act.PASS),
+            *(each.__name__.replace("_", "-") for each in origin_rules.RULES),
         },
         "spam": {*rspamd.Action, "true", "false"},
         "where": set(Place),

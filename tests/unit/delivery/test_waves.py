@@ -16,11 +16,11 @@ from addresses import parsed
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import most_octets
-from mic_mail.services.transport import delivery, posting
+from mic_mail.services.transport import delivery, delivery_worker
 from mic_mail.services.transport.delivery import Delivering
+from mic_mail.services.transport.delivery_worker import Parcel, account_ref
 from mic_mail.services.transport.envelope import Recipient
-from mic_mail.services.transport.filing import Arrival, Placement
-from mic_mail.services.transport.posting import Parcel, account_ref
+from mic_mail.services.transport.folder_placement import Arrival, Placement
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Busy, OverQuota, Unavailable
 from mic_mail.storage.journal import journal
@@ -247,14 +247,14 @@ def test_a_store_that_was_replaced_holds_no_wave_up(office: Office) -> None:
 
 def test_what_cannot_be_filed_is_one_messages_trouble(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """A defect in the filing of one leaves the others of its wave alone, and no file behind."""
-    place = posting.place
+    place = delivery_worker.place
 
     def fails_for_two(arrival: Arrival) -> Placement:
         if arrival.trace_id == "T2":
             raise RuntimeError("a defect")
         return place(arrival)
 
-    monkeypatch.setattr(posting, "place", fails_for_two)
+    monkeypatch.setattr(delivery_worker, "place", fails_for_two)
     outcomes = office.deliver(*(("dvbe", message(number)) for number in range(4)))
     assert [isinstance(outcome, Published) for outcome in outcomes] == [True, True, False, True]
     assert office.inbox("dvbe") == [message(0), message(1), message(3)]
@@ -307,8 +307,8 @@ def test_what_was_refused_in_its_turn_comes_by_no_replay(
     office.rooms.store.account(office.ref("full")).folders()
     with contextlib.ExitStack() as busy:
         busy.enter_context(AccountLock(str(server.config.mail_root / full.home / "account.lock"), 30).held())
-        alone = posting.Posting.alone
-        monkeypatch.setattr(posting.Posting, "alone", lambda self, batch: (busy.close(), alone(self, batch))[1])
+        alone = delivery_worker.Posting.alone
+        monkeypatch.setattr(delivery_worker.Posting, "alone", lambda self, batch: (busy.close(), alone(self, batch))[1])
         refused, published = office.deliver(("full", large), ("dvbe", message(1)))
     assert isinstance(refused, OverQuota)
     assert isinstance(published, Published)

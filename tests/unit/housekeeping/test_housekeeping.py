@@ -17,7 +17,7 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.errors import Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Lanes
-from mic_mail.services.operations.housekeeping import Duties, Duty, LogRetention
+from mic_mail.services.operations.jobs import Duties, Duty, LogRetention
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from storage_model import deliver

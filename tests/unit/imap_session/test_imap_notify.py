@@ -15,7 +15,7 @@ from mic_mail.connection.actions import Action, Send
 from mic_mail.imap.actions import Overhear, Waiting, Work
 from mic_mail.imap.names.nameevents import NameEvent, Renamed, name_events
 from mic_mail.policy.delegation import RIGHTS
-from mic_mail.services.signin.sharing import Shared, shared_folder
+from mic_mail.services.authentication.shared_mailboxes import Shared, shared_folder
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore

@@ -10,7 +10,7 @@ from mic_mail.imap.names import places
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import OWNER, NoPermission, allowed_flags, reads_only, shown
 from mic_mail.policy.delegation import RIGHTS
-from mic_mail.services.signin.sharing import Shared, shared_name
+from mic_mail.services.authentication.shared_mailboxes import Shared, shared_name
 from mic_mail.storage.errors import NameNotAllowed, NoSuchFolder
 from mic_mail.storage.maildir.folder_names import canonical, encode_directory
 from mic_mail.storage.types import ALL_FLAGS, DELETED, SEEN, AccountRef

@@ -10,7 +10,7 @@ from conversing import Talk
 from mic_mail.connection.actions import Action
 from mic_mail.imap.actions import Work
 from mic_mail.policy.delegation import RIGHTS
-from mic_mail.services.signin.sharing import Shared
+from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 

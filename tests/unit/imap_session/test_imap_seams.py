@@ -15,7 +15,7 @@ from mic_mail.imap.grammar.sequence import Ranges
 from mic_mail.imap.notify import Listening
 from mic_mail.imap.selected.view import Glance, View
 from mic_mail.policy.delegation import RIGHTS
-from mic_mail.services.signin.sharing import Shared
+from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account, MailStore

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.services.importing.imapanswers import fetched, flags, number, sequence, values
+from mic_mail.services.importers.imap_responses import fetched, flags, number, sequence, values
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ import aioimaplib
 import pytest
 from aioimaplib import aioimaplib as library
 
-from mic_mail.services.importing import imap, imapfolders, imapwire
-from mic_mail.services.importing.imap import ImapSource, Server
-from mic_mail.services.importing.imapwire import Lost, Overlong, Wire
-from mic_mail.services.importing.source import Skip, SourceFailed, SourceWrong
+from mic_mail.services.importers import imap, imap_connection, imap_folders
+from mic_mail.services.importers.imap import ImapSource, Server
+from mic_mail.services.importers.imap_connection import Lost, Overlong, Wire
+from mic_mail.services.importers.source import Skip, SourceFailed, SourceWrong
 
 Answer = Callable[[str, str], bytes | Iterator[bytes] | None]
 """Tag and command to octets, or to pieces of them; None ends the connection."""
@@ -215,8 +215,8 @@ def test_a_server_that_sends_too_much(
     lie: Callable[..., Liar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bytes
 ) -> None:
     """Is not listened to any longer."""
-    monkeypatch.setattr(imapwire, "MAX_LINE", 1 << 15)
-    monkeypatch.setattr(imapwire, "MAX_ANSWER", 1 << 17)
+    monkeypatch.setattr(imap_connection, "MAX_LINE", 1 << 15)
+    monkeypatch.setattr(imap_connection, "MAX_ANSWER", 1 << 17)
     with pytest.raises(Overlong):
         everything(lie(instead("BODY", told)), tmp_path)
 
@@ -268,8 +268,8 @@ def test_no_answer_takes_much_memory(tmp_path: Path, when: str, told: bytes) -> 
             time.sleep(0.01)
         script = (
             "import re, sys, pathlib\n"
-            "from mic_mail.services.importing.imap import ImapSource, Server\n"
-            "from mic_mail.services.importing.source import SourceFailed\n"
+            "from mic_mail.services.importers.imap import ImapSource, Server\n"
+            "from mic_mail.services.importers.source import SourceFailed\n"
             "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
             "server, before = Server('127.0.0.1', int(sys.argv[1]), None, 'u', 'p'), peak()\n"
             "try:\n"
@@ -451,7 +451,7 @@ def test_more_folders_than_are_taken_are_told(
     lie: Callable[..., Liar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holders: int
 ) -> None:
     """One too many ends the import with a word; those that hold no messages count for nothing, and hide none that do."""
-    monkeypatch.setattr(imapfolders, "MOST_FOLDERS", 20)
+    monkeypatch.setattr(imap_folders, "MOST_FOLDERS", 20)
     empty = b"".join(b'* LIST (\\Noselect) "/" e%d\r\n' % number for number in range(holders))
 
     def listing(count: int) -> Answer:

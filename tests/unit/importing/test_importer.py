@@ -16,15 +16,15 @@ import pytest
 from mic_mail.cli.importreport import report_of_comparison
 from mic_mail.clock import SystemClock
 from mic_mail.errors import Text
-from mic_mail.services.importing import importer
-from mic_mail.services.importing.comparing import compare
-from mic_mail.services.importing.dryrun import dry_run
-from mic_mail.services.importing.eml import EmlSource
-from mic_mail.services.importing.importer import Choice, Import, Into, QuotaReached
-from mic_mail.services.importing.ledger import Entry, ImportRuns, Ledger, Run, put_back, taken
-from mic_mail.services.importing.maildir import MaildirSource
-from mic_mail.services.importing.mbox import MboxSource
-from mic_mail.services.importing.source import FolderClosed, Item, Skip, Source, SourceFolder, SourceWrong, Tally
+from mic_mail.services.importers import importer
+from mic_mail.services.importers.dry_run import dry_run
+from mic_mail.services.importers.eml import EmlSource
+from mic_mail.services.importers.importer import Choice, Import, Into, QuotaReached
+from mic_mail.services.importers.ledger import Entry, ImportRuns, Ledger, Run, put_back, taken
+from mic_mail.services.importers.maildir import MaildirSource
+from mic_mail.services.importers.mbox import MboxSource
+from mic_mail.services.importers.source import FolderClosed, Item, Skip, Source, SourceFolder, SourceWrong, Tally
+from mic_mail.services.importers.verify import compare
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import ANSWERED, FLAGGED, SEEN, AccountRef
 

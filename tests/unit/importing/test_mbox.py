@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mic_mail.services.importing import content, files, mbox
-from mic_mail.services.importing.mbox import Mailbox, MboxSource, written_at
-from mic_mail.services.importing.source import Skip
+from mic_mail.services.importers import content, files, mbox
+from mic_mail.services.importers.mbox import Mailbox, MboxSource, written_at
+from mic_mail.services.importers.source import Skip
 
 FROM = b"From a@b.vn Tue Oct  1 10:00:00 2019\n"
 

@@ -9,8 +9,8 @@ from mic_mail.clock import SystemClock
 from mic_mail.mailauth.iprev import Iprev
 from mic_mail.mailauth.spf import Spf
 from mic_mail.net.dns import Resolver
-from mic_mail.services.transport.inbound import enquiries
-from mic_mail.services.transport.inbound.enquiries import AT_ONCE, AT_ONCE_OF_NETWORK, Enquiries, FairTurns
+from mic_mail.services.transport.inbound import client_lookups
+from mic_mail.services.transport.inbound.client_lookups import AT_ONCE, AT_ONCE_OF_NETWORK, Enquiries, FairTurns
 from mic_mail.storage.errors import Unavailable
 
 
@@ -67,7 +67,7 @@ async def test_nothing_passes_because_many_ask() -> None:
 
 async def test_whoever_gets_a_late_turn_has_not_been_answered_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A turn that comes just before the time is over leaves nothing to ask in: that is not the DNS's silence either."""
-    monkeypatch.setattr(enquiries, "MOST_WAITED_SECONDS", 0.05)
+    monkeypatch.setattr(client_lookups, "MOST_WAITED_SECONDS", 0.05)
     owner, slow = Enquiries(Resolver(["127.0.0.1:9"], seconds=5), SystemClock(), "mail.mic.gov.vn", authenticates=True), Slow()
     tasks = [asyncio.create_task(owner.clients.within("192.0.2", slow.ask)) for _ in range(AT_ONCE_OF_NETWORK)]
     await asyncio.sleep(0)
@@ -84,7 +84,7 @@ async def test_whoever_gets_a_late_turn_has_not_been_answered_by_nobody(monkeypa
 
 async def test_so_many_at_once_of_all_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then who comes waits, and hears that it was too long; whoever is cancelled gives his turn back."""
-    monkeypatch.setattr(enquiries, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(client_lookups, "PATIENCE_SECONDS", 0.05)
     turns, slow = FairTurns(), Slow()
     tasks = [asyncio.create_task(turns.within(f"192.0.{number}", slow.ask)) for number in range(AT_ONCE)]
     await asyncio.sleep(0)

@@ -3,7 +3,7 @@
 import pytest
 
 from mic_mail.services.transport.envelope import Cause, Refusal
-from mic_mail.services.transport.inbound.judgement import JUNK, Judgement
+from mic_mail.services.transport.inbound.check_result import JUNK, Judgement
 
 PASSED = Judgement(rule="unsettled", fields=b"A: 1\r\n", told={"a": 1})
 NOTHING = Judgement(fields=b"B: 2\r\n", told={"b": 2})

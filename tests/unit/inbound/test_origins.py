@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.mailauth.message_digest import read
-from mic_mail.services.signin.identity import Peer
+from mic_mail.services.authentication.identity import Peer
 from mic_mail.services.transport.envelope import Client, Envelope, Role
-from mic_mail.services.transport.inbound.origins import _Thread, shown
+from mic_mail.services.transport.inbound.origin_check import _Thread, shown
 from mic_mail.storage.errors import Unavailable
 
 OURS = frozenset({"mic.gov.vn", "x.example"})

@@ -3,8 +3,8 @@
 from annotated_types import Le
 
 from mic_mail.config.model import Config
-from mic_mail.services.transport.inbound.enquiries import PATIENCE_SECONDS
-from mic_mail.services.transport.inbound.origins import MOST_LARGE
+from mic_mail.services.transport.inbound.client_lookups import PATIENCE_SECONDS
+from mic_mail.services.transport.inbound.origin_check import MOST_LARGE
 
 SENDERS_PATIENCE = 600.0
 SLOWEST_READING = 1.8

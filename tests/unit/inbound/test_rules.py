@@ -11,7 +11,7 @@ from mic_mail.mailauth.dmarc import Dmarc, DmarcResult, Policy
 from mic_mail.mailauth.result import Origin
 from mic_mail.mailauth.spf import Identity, Spf, SpfResult
 from mic_mail.services.transport.envelope import Cause
-from mic_mail.services.transport.inbound.rules import Act, Rules, Shown, decide
+from mic_mail.services.transport.inbound.origin_rules import Act, Rules, Shown, decide
 
 OURS = "mic.gov.vn"
 RULES = Rules(own_domains=frozenset({OURS, "more.example"}), trusted_sealers=frozenset({"lists.example"}))

@@ -25,8 +25,8 @@ from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process.executors import Lanes
 from mic_mail.queue.queue import Entry, Envelope, Queue, Recipient
 from mic_mail.queue.recipient_log import Hold, Said, Standing
-from mic_mail.services.queue.sending import Senders, SendingSettings
-from mic_mail.services.queue.telling import Told
+from mic_mail.services.queue.delivery_log import Told
+from mic_mail.services.queue.queue_manager import Senders, SendingSettings
 from mic_mail.smtpclient.client import Patience
 from mic_mail.smtpclient.mta_sts_cache import Policies, PolicySettings
 from mic_mail.smtpclient.pool import ConnectionSettings

@@ -17,7 +17,7 @@ from unit.outbound.test_sending import SENDER, STUFFED, ZONE, offices
 @pytest.mark.parametrize("folder", ["said", "ended", "live"])
 async def test_a_folder_that_cannot_be_read_for_a_while(tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the beginning, or while it runs: it is looked at again, and nothing waits for a restart."""
-    monkeypatch.setattr("mic_mail.services.queue.sending.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("mic_mail.services.queue.queue_manager.LOOK_SECONDS", 0.05)
     server = Server(PLAIN)
     async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
         queue = tmp_path / "queue"

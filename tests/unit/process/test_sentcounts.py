@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.process.send_counters import RECORD_OCTETS, VERSION, Amounts, SentCounts
-from mic_mail.services.abuse.rates import Rates
+from mic_mail.services.abuse.send_limits import Rates
 from mic_mail.services.settings.ceilings import Ceilings
 
 NOW = 1_764_000_000.0

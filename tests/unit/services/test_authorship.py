@@ -3,7 +3,7 @@
 import pytest
 
 from mic_mail.mime import headers
-from mic_mail.services.transport import authorship
+from mic_mail.services.transport import author_check
 from mic_mail.services.transport.envelope import Cause
 
 
@@ -11,8 +11,8 @@ from mic_mail.services.transport.envelope import Cause
 def test_a_circle_is_seen_however_its_lines_are_written(name: bytes) -> None:
     """RFC 5322 §1.2.2: names of fields are not case-sensitive; §4.5: old writers left a space before the colon."""
     line = name + b" from a by b; x\r\n"
-    assert authorship.goes_in_a_circle(line * 101)
-    assert not authorship.goes_in_a_circle(line * 100)
+    assert author_check.goes_in_a_circle(line * 101)
+    assert not author_check.goes_in_a_circle(line * 100)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_a_circle_is_seen_however_its_lines_are_written(name: bytes) -> None:
 )
 def test_what_only_looks_like_a_trace_does_not_count(line: bytes) -> None:
     """Only fields of that very name are hops: X-Received of forwarders, text and folded lines are none."""
-    assert not authorship.goes_in_a_circle(line * 300)
+    assert not author_check.goes_in_a_circle(line * 300)
 
 
 OWN = ("dvbe@mic.gov.vn", "be.do@mic.gov.vn")
@@ -34,7 +34,7 @@ ME = b"From: dvbe@mic.gov.vn\r\n"
 
 
 def objection(header: bytes) -> Cause | None:
-    found = authorship.objection_to_author(header, headers.fields(header), OWN, "+")
+    found = author_check.objection_to_author(header, headers.fields(header), OWN, "+")
     return found.cause if found else None
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mic_mail.filters.rspamd import Action
-from mic_mail.services.transport.inbound.content import Act, act_on, act_on_submitted
+from mic_mail.services.transport.inbound.rspamd_check import Act, act_on, act_on_submitted
 
 
 @pytest.mark.clause("4.2", "10.2")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mic_mail.clock import SystemClock
-from mic_mail.services.abuse.exposure import Exposure
+from mic_mail.services.abuse.breached_password_check import Exposure
 
 pytestmark = pytest.mark.clause("7.2.c")
 OLD, NEW = Path("old"), Path("new")

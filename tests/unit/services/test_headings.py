@@ -9,8 +9,8 @@ import pytest
 
 from addresses import parsed
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusal, Role
-from mic_mail.services.transport.headings import SMALL_HEADER_OCTETS, Headings
-from mic_mail.services.transport.senders import Senders
+from mic_mail.services.transport.sender_policy import Senders
+from mic_mail.services.transport.trace_and_headers import SMALL_HEADER_OCTETS, Headings
 
 UNIT, PERSON = 7, 1
 

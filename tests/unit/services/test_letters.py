@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.clock import SystemClock
-from mic_mail.services.unitmail.letters import letters_since
+from mic_mail.services.unit_mail.message_facts import letters_since
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from storage_model import deliver, message

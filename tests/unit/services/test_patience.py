@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.services.requests.patience import LONGEST, is_due
+from mic_mail.services.requests.backoff import LONGEST, is_due
 
 SINCE = datetime(2026, 11, 26, 3, tzinfo=UTC)
 spans = st.timedeltas(timedelta(0), timedelta(days=40))

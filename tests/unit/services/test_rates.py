@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mic_mail.process.send_counters import Amounts, SentCounts
-from mic_mail.services.abuse.rates import Full, Rates, uses
+from mic_mail.services.abuse.send_limits import Full, Rates, uses
 from mic_mail.services.settings.ceilings import Ceilings
 
 NOW = 1_764_000_000.0

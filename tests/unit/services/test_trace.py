@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.services.transport.trace import LONGEST_MESSAGE_ID, message_id
+from mic_mail.services.transport.trace_headers import LONGEST_MESSAGE_ID, message_id
 
 
 @pytest.mark.parametrize(

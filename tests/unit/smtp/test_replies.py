@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mic_mail.errors import Text
 from mic_mail.i18n.spoken import unaccented
-from mic_mail.services.signin.refusals import RefusalKind
+from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.services.transport.envelope import TEMPORARY, Cause, Refusal
 from mic_mail.smtp import replies
 from mic_mail.smtp.replies import Reply, Voice

@@ -14,9 +14,9 @@ import pytest
 
 from harness import MailServer
 from mic_mail.policy.facts import FactKind
-from mic_mail.services.signin.identity import Answered, Peer, SignedIn
-from mic_mail.services.signin.ownpassword import OwnPassword
-from mic_mail.services.signin.pageaccess import PageAccess
+from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
+from mic_mail.services.authentication.own_password import OwnPassword
+from mic_mail.services.authentication.web_sign_in import PageAccess
 from population import PASSWORD, draft
 from unit.web.conftest import NEW, Browser, Open, logged
 from unit.web.test_pages import imap

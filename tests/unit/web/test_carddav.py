@@ -257,7 +257,7 @@ def test_clause_2_6_a_telephone_follows_the_directory(site: MailServer, phone: P
 
 def test_tokens_are_the_same_in_every_process(site: MailServer, phone: Phone) -> None:
     """Made of what they stand for: a process that has just begun knows those of all others."""
-    from mic_mail.services.mailboxes.addressbook import make_book
+    from mic_mail.services.mailboxes.address_book import make_book
     from mic_mail.web.carddav.collection import Shelf
 
     token, _, _ = phone.sync()

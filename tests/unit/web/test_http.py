@@ -10,7 +10,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from conversing import decision
-from mic_mail.services.signin.identity import SignedIn
+from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.storage.types import AccountRef
 from mic_mail.web.forms import Tokens
 from mic_mail.web.guarding import name_of

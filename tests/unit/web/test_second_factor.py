@@ -18,8 +18,8 @@ from mic_mail.auth.verifier import Wait
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.policy.facts import FactKind
+from mic_mail.services.authentication.second_factors import MOST_WRONG, Checked, SecondFactors, key_path
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.signin.secondfactors import MOST_WRONG, Checked, SecondFactors, key_path
 from mic_mail.web.sessions import ENROLMENT_SECONDS
 from population import PASSWORD
 from unit.web.conftest import NEW, SETTINGS, Browser, Open, logged

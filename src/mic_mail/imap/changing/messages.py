@@ -23,7 +23,7 @@ from mic_mail.imap.names.rights import allowed_flags
 from mic_mail.imap.numbering import meet, uids_of
 from mic_mail.imap.replies import Reply, refusal, refuse
 from mic_mail.imap.selected.view import View
-from mic_mail.services.transport.inbound.saying import said_by
+from mic_mail.services.transport.inbound.junk_signals import said_by
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import ALL_FLAGS, DELETED, KEYWORD_FLAGS, KEYWORD_SHIFT, CopyResult, StoreResult

@@ -36,7 +36,7 @@ from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import shown
 from mic_mail.imap.replies import Reply, refuse
 from mic_mail.imap.selected.shelf import LISTED_FOLDERS, Listing
-from mic_mail.services.signin.sharing import Shared
+from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, INBOX, SPECIAL_USES, Annotation, FolderInfo, Quota

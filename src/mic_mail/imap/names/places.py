@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from mic_mail.errors import Refused, Text
 from mic_mail.imap.names.rights import OWNER, NoPermission
-from mic_mail.services.signin.sharing import ROOT, Shared, shared_folder
+from mic_mail.services.authentication.shared_mailboxes import ROOT, Shared, shared_folder
 from mic_mail.storage.errors import Frozen, NameNotAllowed, NoSuchFolder
 from mic_mail.storage.types import DELIMITER, INBOX, AccountRef, FolderInfo, is_inbox
 

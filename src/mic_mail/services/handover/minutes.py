@@ -15,7 +15,7 @@ from mic_mail.documents.document import Block, Column, Paper, Signature, Table, 
 from mic_mail.i18n.clause_names import clause
 from mic_mail.policy.handover import CLAUSE, Handover, Standing
 from mic_mail.services.handover.inventory import Folder, Inventory
-from mic_mail.services.reports.papers import paper
+from mic_mail.services.reports.document_header import paper
 
 BLANK = "................................"
 _HOW_DIGESTED = (

@@ -22,7 +22,7 @@ from mic_mail.policy.facts import Level, MailboxKind
 from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.transliteration import tidy, words
 from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.issuing import address_settings
+from mic_mail.services.mailboxes.issue import address_settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import COMPATIBLE, MODERN, BadCertificate, Served, TlsFront, key_is_open
 from mic_mail.process.executors import Lanes
-from mic_mail.services.notifications.lifenotices import LifeNotices
+from mic_mail.services.notifications.lifecycle_notices import LifeNotices
 
 RENEWED_SECONDS = 86_400.0
 """How old the keys of tickets become."""

@@ -26,9 +26,9 @@ from mic_mail.policy.downtime import Count, Downtime, announced
 from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.incidents import Kind, Severity, Told, still_open
 from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.services.authentication.sign_in import Access
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.services.notifications.notices import Notices
-from mic_mail.services.signin.access import Access
 from mic_mail.storage.types import AccountRef
 
 PART = 100

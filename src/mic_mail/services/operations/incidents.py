@@ -19,7 +19,7 @@ from mic_mail.policy import incidents as rules
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import Cause, Fact, FactKind
 from mic_mail.policy.incidents import Change, Incident, Note, Told
-from mic_mail.services.operations.logbook import excerpt
+from mic_mail.services.operations.log_maintenance import excerpt
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from mic_mail.policy.requests import PENDING, Item, Request
 from mic_mail.policy.requests import STATES as REQUEST_STATES
 from mic_mail.policy.states import State
 from mic_mail.policy.transliteration import alphabetical, by_given_name
-from mic_mail.services.reports.elsewhere import Register
-from mic_mail.services.reports.papers import paper
+from mic_mail.services.reports.document_header import paper
+from mic_mail.services.reports.migration_register import Register
 from mic_mail.services.settings.readings import lifecycle_settings
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef

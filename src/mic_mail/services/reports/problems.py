@@ -17,7 +17,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.documents.document import Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.requests import CHANNELS, KINDS, PENDING, STATES, Item, Kind, State
-from mic_mail.services.reports.papers import paper
+from mic_mail.services.reports.document_header import paper
 from mic_mail.services.requests.register import Due, Register
 
 CLAUSE = "18"

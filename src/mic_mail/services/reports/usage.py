@@ -24,10 +24,10 @@ from mic_mail.policy.incidents import State as Stage
 from mic_mail.policy.labels import KINDS, STATES
 from mic_mail.policy.lifecycle import FactsUnreadable, State, decide
 from mic_mail.policy.reclamation import is_empty
-from mic_mail.services.evidence.findings import Office
-from mic_mail.services.evidence.gathering import gather
-from mic_mail.services.reports.elsewhere import Register, short_table
-from mic_mail.services.reports.papers import paper
+from mic_mail.services.compliance.collect import gather
+from mic_mail.services.compliance.finding import Office
+from mic_mail.services.reports.document_header import paper
+from mic_mail.services.reports.migration_register import Register, short_table
 from mic_mail.services.settings.readings import lifecycle_settings
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef

@@ -33,9 +33,9 @@ from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.requests import Channel
 from mic_mail.services.requests import form as forms
+from mic_mail.services.requests.backoff import is_due
 from mic_mail.services.requests.form import Known, Reader, Row
-from mic_mail.services.requests.patience import is_due
-from mic_mail.services.requests.submitted import submitted_from
+from mic_mail.services.requests.submitted_by import submitted_from
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import INBOX, AccountRef
 

@@ -3,7 +3,7 @@
 In: messages with their trace header in front, and whose they are. Out: each is durable and visible, or the store's error.
 Small messages go in waves: what has come while the last wave was written is published together, whatever its mailboxes, by one
 thread. A mailbox that somebody else is writing, or whose index has to be read from the disk first, holds no wave up: its
-messages wait for its turn, together. Nobody waits for ever. What happens in the threads is in posting.py.
+messages wait for its turn, together. Nobody waits for ever. What happens in the threads is in delivery_worker.py.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from mic_mail.mime.scanner import Scanner
 from mic_mail.process.executors import AccountLanes, Lanes
 from mic_mail.queue.spool import ELSEWHERE, Slip, Target
 from mic_mail.queue.spool import Entry as SpoolEntry
-from mic_mail.services.queue.spoolreports import SpoolReports, Weighed
+from mic_mail.services.queue.local_dsn import SpoolReports, Weighed
+from mic_mail.services.transport.delivery_worker import Outcome, Parcel, Posting, Waiting, account_ref
 from mic_mail.services.transport.envelope import Cause
-from mic_mail.services.transport.posting import Outcome, Parcel, Posting, Waiting, account_ref
 from mic_mail.storage.errors import Busy, Unavailable
 from mic_mail.storage.journal.journal import CLOSE_SECONDS
 from mic_mail.storage.mailstore import MailStore

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from mic_mail.errors import Text
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.services.signin.identity import Peer, SignedIn
+from mic_mail.services.authentication.identity import Peer, SignedIn
 
 if TYPE_CHECKING:
-    from mic_mail.services.transport.inbound.enquiries import Enquiry
+    from mic_mail.services.transport.inbound.client_lookups import Enquiry
 
 
 class Role(StrEnum):

@@ -11,9 +11,9 @@ from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Callable
 
-from mic_mail.services.signin.access import Access
-from mic_mail.services.signin.identity import Answered, Peer, SignedIn
-from mic_mail.services.signin.refusals import Refusal
+from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
+from mic_mail.services.authentication.refusals import Refusal
+from mic_mail.services.authentication.sign_in import Access
 
 MOST = 2_000
 REMEMBERED_SECONDS = 600.0

@@ -31,10 +31,10 @@ from mic_mail.clock import Clock
 from mic_mail.errors import Text, Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Lanes
-from mic_mail.services.mailboxes.addressbook import Kept
-from mic_mail.services.signin.access import Access
-from mic_mail.services.signin.identity import Peer, SignedIn
-from mic_mail.services.signin.refusals import RefusalKind
+from mic_mail.services.authentication.identity import Peer, SignedIn
+from mic_mail.services.authentication.refusals import RefusalKind
+from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.mailboxes.address_book import Kept
 from mic_mail.web.bodies import BodyRefused, Sliced, read_body
 from mic_mail.web.carddav import properties, queries
 from mic_mail.web.carddav.callers import Callers

@@ -1,0 +1,98 @@
+"""Suspending a mailbox by itself: it sends far too much, malware or spam, or its password looks stolen (Reg. 7.2.c).
+
+In: a mailbox and what was noticed. Out: a suspension as a fact, an event, and the other processes told;
+the Centre hears of it by a notice that follows from the fact (`services.notifications.lifenotices`). Belongs to the event loop;
+the fact is written in the lane. Asked for again and again while the sender goes on: only what is not suspended yet is.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from functools import partial
+
+from mic_mail.clock import Clock
+from mic_mail.directory.records import Superseded
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import MicMailError
+from mic_mail.log.error_fields import described
+from mic_mail.log.maillog import MailLog
+from mic_mail.policy.facts import Cause, Detail, Draft, FactKind
+from mic_mail.policy.states import State
+from mic_mail.process.executors import Lanes
+from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.notifications.lifecycle_notices import MALWARE, SERVER, SPAM
+
+TRIES = 3
+"""How often a suspension is tried where others record something of the mailbox at the same time."""
+WHY = {
+    "recipients": "gửi tới quá nhiều người nhận trong một giờ",
+    "messages": "gửi quá nhiều thư trong một giờ",
+}
+WHY_INFECTED = "gửi thư có mã độc"
+WHY_SPAM = "gửi nhiều thư rác"
+
+
+class Runaways:
+    """The suspensions by one process."""
+
+    def __init__(
+        self,
+        access: Access,
+        directory: Directory,
+        *,
+        tell: Callable[[], None],
+        lanes: Lanes,
+        clock: Clock,
+        log: MailLog,
+    ) -> None:
+        """`tell` hints to the other processes that the directory has changed; without it they see it within two seconds."""
+        self._access = access
+        self._directory = directory
+        self._tell = tell
+        self._lanes = lanes
+        self._clock = clock
+        self._log = log
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+
+    def noticed(self, mailbox_id: int, what: str, count: int) -> None:
+        """A mailbox sends too many `messages`, or to too many `recipients`."""
+        self._begin(mailbox_id, "outbound-rate", WHY[what], **{what: count})
+
+    def infected(self, mailbox_id: int) -> None:
+        """Somebody signed in as this mailbox sends malware."""
+        self._begin(mailbox_id, MALWARE, WHY_INFECTED)
+
+    def spamming(self, mailbox_id: int, messages: int) -> None:
+        """Somebody signed in as this mailbox sends what the filter rejects as spam, again and again."""
+        self._begin(mailbox_id, SPAM, WHY_SPAM, messages=messages)
+
+    def _begin(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> None:
+        if mailbox_id not in self._under_way:
+            errand = self._once(mailbox_id, trigger, why, **figures)
+            self._under_way[mailbox_id] = asyncio.get_running_loop().create_task(errand, name=f"suspend {mailbox_id}")
+
+    async def _once(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> None:
+        try:
+            await self.suspend(mailbox_id, trigger, why, **figures)
+        finally:
+            del self._under_way[mailbox_id]
+
+    async def suspend(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> bool:
+        """Suspend it, unless it is; tried again where others recorded something meanwhile. Whether it is suspended now."""
+        try:
+            for _ in range(TRIES):
+                entry, decision = self._access.snapshot.entry(mailbox_id), self._access.decide(mailbox_id)
+                if entry is None or decision is None or State.SUSPENDED in decision.states:
+                    return entry is not None and decision is not None
+                data: dict[str, Detail] = {"cause": Cause.COMPROMISED.value, "trigger": trigger, **figures}
+                fact = Draft(FactKind.SUSPENDED, self._clock.steady_now(), SERVER, why, None, data)
+                with contextlib.suppress(Superseded):
+                    await self._lanes.io(partial(self._directory.append_fact, mailbox_id, fact, after=decision.fact_seq))
+                    self._log.event("mailbox_suspended", mailbox=entry.address, clause="7.2.c", trigger=trigger, **figures)
+                    await self._access.refresh()
+                    await self._lanes.io(self._tell)
+                    return True
+                await self._access.refresh()
+        except MicMailError as error:
+            self._log.event("suspension_failed", mailbox_id=mailbox_id, error=described(error))
+        return False

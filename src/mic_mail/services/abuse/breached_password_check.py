@@ -1,0 +1,174 @@
+"""A right password that others have: it stands in a list of leaked ones, or somebody tries it at many mailboxes (Reg. 7.2.c).
+
+In: right and wrong passwords as `access` sees them, settings `auth.leaked_*`, `anomaly.sprayed`. Out: an event, and by
+`auth.leaked_action` nothing more (the letters are `signinwatch`'s), a fact that the password has to be changed, or a
+suspension, in force before the sign-in is answered. The list is looked up in the io lane, once for each verified password; a
+SCRAM proof shows no password and is not looked at. Wrong passwords are told to the other processes as marks under a key that
+dies with the server. Belongs to the event loop; never keeps a password.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol
+
+from mic_mail.auth.breached_passwords import BadList, is_leaked
+from mic_mail.auth.password_hash import VerifiedCache
+from mic_mail.auth.password_spray import Sprays
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import Superseded
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Credential, Entry
+from mic_mail.errors import MicMailError, Text, Trouble
+from mic_mail.log.error_fields import described
+from mic_mail.policy.facts import Draft, FactKind
+from mic_mail.process.executors import Lanes
+from mic_mail.services.notifications.lifecycle_notices import SERVER
+
+LEAKED: Final = "leaked"
+SPRAYED: Final = "sprayed"
+WHY: Final = {LEAKED: "mật khẩu có trong danh sách bị lộ", SPRAYED: "mật khẩu đang bị dò trên nhiều hộp thư"}
+TRIGGERS: Final = {LEAKED: "leaked-password", SPRAYED: "sprayed-password"}
+_WORD: Final = "spray"
+_MARK_OCTETS: Final = 16
+
+
+class Events(Protocol):
+    """The part of the log that is needed here."""
+
+    def event(self, name: str, /, **fields: object) -> None: ...
+
+
+class NotRecorded(Trouble):
+    """What follows from a password that others have could not be recorded: nobody gets in by it meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__(Text("Chưa ghi được việc tạm khóa.", "What follows from the password could not be recorded."))
+
+
+class Suspending(Protocol):
+    """The part of `runaways` that is needed here."""
+
+    async def suspend(self, mailbox_id: int, trigger: str, why: str) -> bool: ...
+
+
+class Exposure:
+    """The look of one process."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        key: bytes,
+        directory: Directory,
+        suspending: Suspending,
+        changed: Callable[[], object],
+        tell: Callable[[bytes], None],
+        lanes: Lanes,
+        clock: Clock,
+        log: Events,
+    ) -> None:
+        """`key` is the same in all processes of a server; `changed` hints to them that the directory has; `tell` reaches their
+        `hear`."""
+        self._key = hmac.digest(key, b"exposure", "sha256")
+        self._directory = directory
+        self._suspending = suspending
+        self._changed = changed
+        self._tell = tell
+        self._lanes = lanes
+        self._clock = clock
+        self._log = log
+        self._sprays = Sprays()
+        self._clean = VerifiedCache(self._key)
+        self._is_told = False
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Take over what a reload has changed; every password is looked up once more, as the list may be another one."""
+        self._config = config
+        self._clean = VerifiedCache(self._key)
+
+    # ------------------------------------------------------------ wrong ones
+
+    def wrong(self, address: str, password: str) -> None:
+        """This password was wrong here; the others are told."""
+        mark, where = self._mark(password), self._mark(address)
+        self._sprays.wrong(mark, where, self._clock.monotonic())
+        self._tell(json.dumps([_WORD, where.hex(), "", mark.hex()]).encode())
+
+    def hear(self, told: bytes) -> None:
+        """What another process has told; nonsense counts nothing."""
+        try:
+            what, where, _, mark = map(str, json.loads(told))
+            if what == _WORD:
+                self._sprays.wrong(bytes.fromhex(mark), bytes.fromhex(where), self._clock.monotonic())
+        except (ValueError, TypeError):
+            return
+
+    def _mark(self, text: str) -> bytes:
+        return hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), hashlib.sha256)[:_MARK_OCTETS]
+
+    # ------------------------------------------------------------ right ones
+
+    async def look(self, entry: Entry, credential: Credential, password: str) -> bool:
+        """Act on a right password that others have; whether the word on the mailbox may be another one now. `NotRecorded`."""
+        how = self._tried_elsewhere(entry, password) or await self._leaked(entry, credential.version, password)
+        return how is not None and await self._act(entry, how)
+
+    def _tried_elsewhere(self, entry: Entry, password: str) -> str | None:
+        anomaly, now = self._config.anomaly, self._clock.monotonic()
+        count = self._sprays.count(self._mark(password), self._mark(entry.address), now, anomaly.window)
+        return SPRAYED if count >= anomaly.sprayed else None
+
+    async def _leaked(self, entry: Entry, version: int, password: str) -> str | None:
+        auth, clean = self._config.auth, self._clean  # a reload meanwhile has others, and another list
+        if auth.leaked_passwords is None:
+            return None
+        digest, now = clean.digest(entry.address, version, password), self._clock.monotonic()
+        if clean.holds(digest, now):
+            return None
+        try:
+            found = await self._lanes.io(is_leaked, auth.leaked_passwords, password)
+            self._is_told = False
+        except BadList as error:  # nobody is kept out by a list that is gone; it is said once
+            if not self._is_told:
+                self._log.event("leaked_passwords_unreadable", error=described(error))
+            self._is_told = True
+            return None
+        except MicMailError:  # the lane is full: next time
+            return None
+        if found and auth.leaked_action != "tell":
+            return LEAKED
+        clean.add(digest, now + auth.cache_seconds)
+        return LEAKED if found else None
+
+    async def _act(self, entry: Entry, how: str) -> bool:
+        action = self._config.auth.leaked_action
+        self._log.event(
+            "password_exposed", mailbox=entry.address, clause="7.2.c", detail=how, action=action, seq=_newest(entry)
+        )
+        if action == "suspend":
+            if not await self._suspending.suspend(entry.mailbox_id, TRIGGERS[how], WHY[how]):
+                raise NotRecorded
+        elif action == "change":
+            await self._demand(entry, how)
+        return action != "tell"
+
+    async def _demand(self, entry: Entry, how: str) -> None:
+        """Put on record that the password has to be changed; where something else comes between, the next sign-in does."""
+        fact = Draft(FactKind.PASSWORD_EXPOSED, self._clock.steady_now(), SERVER, WHY[how], None, {"trigger": TRIGGERS[how]})
+        try:
+            await self._lanes.io(partial(self._directory.append_fact, entry.mailbox_id, fact, after=_newest(entry)))
+            await self._lanes.io(self._changed)
+        except Superseded:
+            return
+        except MicMailError as error:
+            self._log.event("password_change_not_demanded", mailbox=entry.address, error=described(error))
+            raise NotRecorded from error
+
+
+def _newest(entry: Entry) -> int:
+    return entry.facts[-1].seq if entry.facts else 0

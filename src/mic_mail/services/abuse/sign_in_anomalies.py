@@ -1,0 +1,236 @@
+"""Sign-ins that look like a stolen password are told to the person and the Centre, and may suspend the mailbox (Reg. 7.2.c).
+
+In: the mail log, read behind its writers; settings `anomaly.*`. Out: an event; a letter to the mailbox and one to the Centre,
+once a day for each mailbox and rule; with `anomaly.suspend` a suspension, for the one rule that is strong enough. The
+housekeeper's: a sign-in costs nothing more than the line of the log that it always wrote.
+
+What was seen, and how far the log was read, are one file that is replaced whole: whoever is killed reads the same lines again
+from the same knowledge. What follows from an anomaly is done under keys, so twice is once.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Snapshot
+from mic_mail.errors import MicMailError
+from mic_mail.i18n.notices import centre, mailbox
+from mic_mail.log import tail
+from mic_mail.log.error_fields import failure
+from mic_mail.log.maillog import MailLog
+from mic_mail.log.tail import Cursor, Line
+from mic_mail.net.cidr import Networks
+from mic_mail.policy.anomalies import NOBODY, Anomaly, Attempt, Limits, Watch, network_of
+from mic_mail.policy.calendar import local_day
+from mic_mail.process.executors import Lanes
+from mic_mail.services.abuse.auto_suspend import Runaways
+from mic_mail.services.abuse.breached_password_check import LEAKED, SPRAYED
+from mic_mail.services.notifications.lifecycle_notices import AGAIN, LifeNotices
+
+FILE = "sign-ins.json"
+BATCHES = 20
+"""Of 2,000 lines, in one round."""
+SAVED_EVERY = timedelta(minutes=5)
+_WRONG = "wrong-credentials"
+_PROOF = "proof"
+_COUNTED = frozenset({"password", "user", _PROOF})
+"""Details of a refusal that tell of a password that was not tried just before; of a SCRAM proof nobody knows."""
+TRIGGER = "sign-in-anomaly"
+WHY = "đăng nhập bất thường"
+
+
+@dataclass(slots=True)
+class _State:
+    """What is in the file."""
+
+    cursor: Cursor
+    watch: Watch
+
+
+class SignInWatch:
+    """The housekeeper's round. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        config: Callable[[], Config],
+        snapshot: Callable[[], Snapshot],
+        directory: Directory,
+        notices: LifeNotices,
+        runaways: Runaways,
+        *,
+        lanes: Lanes,
+        clock: Clock,
+        log: MailLog,
+    ) -> None:
+        self._config = config
+        self._snapshot = snapshot
+        self._directory = directory
+        self._notices = notices
+        self._runaways = runaways
+        self._lanes = lanes
+        self._clock = clock
+        self._log = log
+        self._state: _State | None = None
+        self._saved_at: datetime | None = None
+        self._exposed: dict[str, str] = {}
+        """Mailboxes whose password others have, and how that was found; to be told of."""
+        self._resting: dict[Anomaly, datetime] = {}
+        """Of which nobody could be told: when that is tried next."""
+        self._alone = asyncio.Lock()
+
+    async def round(self) -> None:
+        """Read on, and do what follows; what could not be done is tried again after a while."""
+        async with self._alone:
+            config, now = self._config(), self._clock.now()
+            found = await self._lanes.io(self._read_on, config)
+            state = self._state
+            assert state is not None
+            for anomaly in found:
+                if self._resting.get(anomaly, now) > now:
+                    state.watch.again(anomaly)
+                    continue
+                try:
+                    await self._act(anomaly, config)
+                    self._resting.pop(anomaly, None)
+                except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it must not keep back the others'
+                    self._log.event("notice_failed", notice=TRIGGER, mailbox=anomaly.mailbox, **failure(error))
+                    self._resting[anomaly] = now + AGAIN
+                    state.watch.again(anomaly)
+            await self._tell_exposed(config)
+            await self._lanes.io(self._save, config, bool(found))
+
+    # ------------------------------------------------------------ the log, in a thread
+
+    def _read_on(self, config: Config) -> list[Anomaly]:
+        now = self._clock.now()
+        today = now.astimezone(UTC).date()
+        limits = _limits(config)
+        state = self._state = self._state or self._load(config, today, limits)
+        state.watch.limits = limits
+        exempt = Networks(config.limits.exempt_networks)
+        attempts: list[Attempt] = []
+        for _ in range(BATCHES):
+            batch = tail.read_on(config.log_dir, state.cursor, today)
+            state.cursor = batch.cursor
+            attempts += _attempts(batch.lines, exempt)
+            self._exposed.update(_exposed(batch.lines))
+            if not batch.is_full:
+                break
+        for attempt in sorted(attempts, key=lambda each: each.at):  # each process has written its own
+            state.watch.take(attempt)
+        return state.watch.due(now)
+
+    def _load(self, config: Config, today: date, limits: Limits) -> _State:
+        try:
+            kept = json.loads(_file(config).read_bytes())
+            return _State(tail.decoded(kept["cursor"]), Watch.of(kept["watch"], limits))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return _State(tail.at_the_end(config.log_dir, today), Watch(limits))
+
+    def _save(self, config: Config, found: bool) -> None:
+        """After something was found, and now and then."""
+        now, state = self._clock.now(), self._state
+        recent = self._saved_at is not None and abs(now - self._saved_at) < SAVED_EVERY  # a clock may be set back
+        if state is None or (recent and not found):
+            return
+        state.watch.forget(now)
+        kept = {"cursor": tail.encoded(state.cursor), "watch": state.watch.kept()}
+        path = _file(config)
+        fresh = path.with_suffix(".new")
+        self._saved_at = now  # on a full disk it is tried again when it is next due, and the watch goes on
+        try:
+            fresh.write_text(json.dumps(kept, ensure_ascii=False))
+            fresh.chmod(0o600)
+            fresh.replace(path)
+        except OSError as error:
+            self._log.event("sign_in_watch_not_kept", **failure(error))
+
+    # ------------------------------------------------------------ what follows
+
+    async def _act(self, anomaly: Anomaly, config: Config) -> None:
+        entry = self._snapshot().resolve(anomaly.mailbox)
+        if entry is None:
+            return
+        key = f"sign-in:{entry.mailbox_id}:{anomaly.rule}:{local_day(anomaly.at).isoformat()}"
+        suspends = config.anomaly.suspend and anomaly.rule.is_strong
+        rule, at, network, count = anomaly.rule, anomaly.at, anomaly.network, anomaly.count
+        once = f"{key}:{anomaly.at.isoformat()}"  # the letters come once a day; a mailbox may have been restored in between
+        if not await self._lanes.io(self._directory.sent.known, [once]):
+            if suspends and not await self._runaways.suspend(entry.mailbox_id, TRIGGER, WHY):
+                raise NotSuspended  # nobody is told that it was; it comes again
+            self._log.event(
+                "sign_in_anomaly", mailbox=entry.address, clause="7.2.c", rule=rule.value, network=network, count=count,
+                signed_in_at=at, suspended=suspends,
+            )  # fmt: skip
+            await self._lanes.io(self._directory.sent.put, [once], self._clock.steady_now())
+        await self._notices.tell_owner(f"{key}:owner", entry, mailbox.sign_in_anomaly(entry.address, at, network))
+        letter = centre.sign_in_anomaly_found(entry.address, at, network, rule.value, count, suspended=suspends)
+        await self._notices.tell_centre(f"{key}:centre", letter)
+
+    async def _tell_exposed(self, config: Config) -> None:
+        """Of passwords that others have: each owner once for each password, the Centre once a day."""
+        today, told = local_day(self._clock.now()), dict(self._exposed)
+        for address, how in told.items():
+            entry = self._snapshot().resolve(address)
+            if entry is not None and entry.credential is not None:
+                key = f"exposed:{entry.mailbox_id}:{entry.credential.version}"
+                letter = mailbox.password_exposed(entry.address, self._notices.renew, sprayed=how == SPRAYED)
+                try:
+                    await self._notices.tell_owner(key, entry, letter)
+                except Exception as error:  # noqa: BLE001 - as above: tried again with the next round
+                    self._log.event("notice_failed", notice="password_exposed", mailbox=address, **failure(error))
+                    continue
+            del self._exposed[address]
+        if told:
+            counts = [sum(how == each for how in told.values()) for each in (LEAKED, SPRAYED)]
+            try:
+                await self._notices.tell_centre(f"exposed:{today.isoformat()}", centre.passwords_exposed(today, *counts))
+            except MicMailError as error:
+                self._log.event("notice_failed", notice="passwords_exposed", mailbox=config.support, **failure(error))
+
+
+class NotSuspended(MicMailError):
+    """The suspension could not be recorded."""
+
+    def __init__(self) -> None:
+        super().__init__("the mailbox could not be suspended")
+
+
+def _attempts(lines: Iterable[Line], exempt: Networks) -> Iterable[Attempt]:
+    for line in lines:
+        fields = line.fields
+        ok = fields.get("event") == "signed_in"
+        wrong = fields.get("reason") == _WRONG and fields.get("detail") in _COUNTED
+        if not ok and not (fields.get("event") == "sign_in_refused" and wrong):
+            continue
+        peer, who = fields.get("peer"), fields.get("mailbox")
+        network = network_of(peer) if isinstance(peer, str) else None
+        if network is None or not isinstance(who, str) or str(peer) in exempt:
+            continue
+        if who.startswith(NOBODY):
+            who = f"{who} {fields.get('name_mark', '')}"
+        at, differs = datetime.fromisoformat(str(fields["at"])), fields.get("detail") != _PROOF
+        yield Attempt(at, who, network, ok, differs)
+
+
+def _exposed(lines: Iterable[Line]) -> Iterable[tuple[str, str]]:
+    """Of those that were suspended for it letters follow from the fact."""
+    for line in lines:
+        fields = line.fields
+        if fields.get("event") == "password_exposed" and fields.get("action") != "suspend":
+            yield str(fields.get("mailbox")), str(fields.get("detail"))
+
+
+def _limits(config: Config) -> Limits:
+    anomaly = config.anomaly
+    return Limits(timedelta(seconds=anomaly.window), anomaly.sprayed, anomaly.guesses, anomaly.networks)
+
+
+def _file(config: Config) -> Path:
+    return config.state_dir / FILE

@@ -1,0 +1,172 @@
+"""App passwords: a password of its own for each device or program of a mailbox (docs/decisions/0082).
+
+In: a mailbox, a name, who asks. Out: a generated password, which is told once and kept as verifiers; the facts that it was
+added, or revoked; which there were, and where each was used last. Blocking (PBKDF2): lanes and commands only. Never: whether
+the present password is right, which `access` finds out; a password in a log or in a fact.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mic_mail.auth import app_passwords
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.app_passwords import Use
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import AppCredential, Entry, ScramKeys
+from mic_mail.errors import BadInput, Text, in_ascii
+from mic_mail.policy import app_passwords as policy
+from mic_mail.policy.app_passwords import CLAUSE, LONGEST_NAME, MOST_A_DAY, NUMBER, AppPassword, Door
+from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
+from mic_mail.policy.lifecycle import decide
+from mic_mail.policy.states import DOORS
+from mic_mail.policy.transliteration import one_line
+from mic_mail.services.mailboxes.credentials import Origin, hashing, must_still_be
+from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
+from mic_mail.services.settings.readings import lifecycle_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A new one. Whoever is told `password` is the only one who ever knows it."""
+
+    fact: Fact
+    name: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One that was ever added, and its last use."""
+
+    app: AppPassword
+    use: Use | None
+
+
+class AppPasswords:
+    """The use cases of one directory."""
+
+    def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
+        self._directory = directory
+        self._config = config
+        self._clock = clock
+
+    def listed(self, mailbox_id: int) -> list[Listed]:
+        """All that were ever added to the mailbox, in order."""
+        uses = self._directory.app_passwords.uses(mailbox_id)
+        found = policy.app_passwords(self._directory.facts(mailbox_id))
+        return [Listed(app, uses.get(app.number)) for app in found]
+
+    def add(
+        self,
+        mailbox_id: int,
+        name: str,
+        doors: Collection[Door],
+        origin: Origin,
+        *,
+        confirmed_version: int | None = None,
+    ) -> Added:
+        """Another one, for `doors` alone or for all; refused where the mailbox may not be used, or has as many as it may.
+
+        `confirmed_version`: of the password by which its person asks; None: the Centre does. `Superseded` where that is not
+        the mailbox's any more, and where anything was recorded of the mailbox meanwhile.
+        """
+        now = self._clock.steady_now()
+        entry = self._directory.entry(mailbox_id)
+        if confirmed_version is not None:
+            must_still_be(entry, confirmed_version)
+        called = self._called(name, entry, now)
+        self._must_be_usable(entry, now)
+        self._must_have_room(entry, now)
+        data: dict[str, Detail] = {"name": called, **origin.details()}
+        if doors:
+            data["doors"] = " ".join(sorted(doors))
+        draft = Draft(FactKind.APP_PASSWORD_ADDED, now, origin.actor, origin.reason, origin.document, data)
+        password = app_passwords.generate()
+        made = self._verifiers(password, entry, now)
+        fact = self._directory.app_passwords.add(mailbox_id, draft, made, after=entry.facts[-1].seq)
+        return Added(fact, called, password)
+
+    def revoke(self, mailbox_id: int, numbers: Collection[int] | None, origin: Origin) -> list[AppPassword]:
+        """These open nothing any more (None: all); whoever asks for one that has ended already changes nothing."""
+        now = self._clock.steady_now()
+        facts = self._directory.facts(mailbox_id)
+        known = policy.app_passwords(facts)
+        if numbers is not None and (unknown := sorted(set(numbers) - {app.number for app in known})):
+            which = unknown[0]
+            raise BadInput(Text(f"Không có mật khẩu ứng dụng số {which}.", f"There is no app password {which}."))
+        ending = [app for app in known if app.lives(now) and (numbers is None or app.number in numbers)]
+        drafts = [
+            Draft(
+                FactKind.APP_PASSWORD_REVOKED, now, origin.actor, origin.reason, origin.document,
+                {NUMBER: app.number, **origin.details()},
+            )
+            for app in ending
+        ]  # fmt: skip
+        if drafts:
+            self._directory.app_passwords.revoke(mailbox_id, drafts, [app.number for app in ending], after=facts[-1].seq)
+        return ending
+
+    # ------------------------------------------------------------ how
+
+    def _called(self, name: str, entry: Entry, now: datetime) -> str:
+        called = one_line(name)
+        if not called or len(called) > LONGEST_NAME:
+            raise BadInput(
+                Text(
+                    f"Mật khẩu ứng dụng cần có tên, nhiều nhất {LONGEST_NAME} ký tự.",
+                    f"An app password needs a name of at most {LONGEST_NAME} characters.",
+                )
+            )
+        if any(app.name.casefold() == called.casefold() for app in policy.living(entry.facts, now)):
+            raise BadInput(
+                Text(
+                    f"Đã có mật khẩu ứng dụng tên “{called}”.", f"There is an app password named '{in_ascii(called)}' already."
+                ),
+                remedy=Text("Chọn tên khác, hoặc thu hồi mật khẩu cũ.", "Choose another name, or revoke the old one."),
+            )
+        return called
+
+    def _must_be_usable(self, entry: Entry, now: datetime) -> None:
+        settings = lifecycle_settings(self._config, self._directory.years.working_days())
+        decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+        if not decision.signs_in:
+            raise NotAllowed(
+                Text(
+                    "Hộp thư hiện không được sử dụng, nên không tạo được mật khẩu ứng dụng.",
+                    "The mailbox may not be used now, so it gets no app password.",
+                ),
+                clause=next(reason.clause for reason in decision.reasons if not DOORS[reason.state].signs_in),
+            )
+        if entry.credential is None:
+            raise NotAllowed(Text("Hộp thư chưa có mật khẩu.", "The mailbox has no password yet."), clause=CLAUSE)
+
+    def _must_have_room(self, entry: Entry, now: datetime) -> None:
+        most = self._config.auth.app_passwords
+        if len(policy.living(entry.facts, now)) >= most:
+            raise NotAllowed(
+                Text(
+                    f"Mỗi hộp thư có nhiều nhất {most} mật khẩu ứng dụng; đề nghị thu hồi mật khẩu không còn dùng.",
+                    f"A mailbox has at most {most} app passwords; revoke those that are not in use.",
+                ),
+                clause=CLAUSE,
+            )
+        if policy.added_within_a_day(entry.facts, now) >= MOST_A_DAY:
+            raise NotAllowed(
+                Text(
+                    "Hôm nay đã tạo quá nhiều mật khẩu ứng dụng; đề nghị tạo vào ngày mai.",
+                    "Too many app passwords were made today; make the next one tomorrow.",
+                ),
+                clause=CLAUSE,
+            )
+
+    def _verifiers(self, password: str, entry: Entry, now: datetime) -> AppCredential:
+        alive = {app.number for app in policy.living(entry.facts, now)}
+        beside = [each.scram for each in entry.app_passwords if each.number in alive]
+        own = entry.credential.scram if entry.credential is not None else None
+        known = own or (beside[0] if beside else None)
+        salt, iterations = (known.salt, known.iterations) if known else (None, hashing(self._config).scram_iterations)
+        made = app_passwords.make(password, salt, iterations)
+        scram = ScramKeys(made.scram.salt, made.scram.iterations, made.scram.stored_key, made.scram.server_key)
+        return AppCredential(0, made.salt, made.digest, scram)

@@ -1,0 +1,62 @@
+"""What policy says of each mailbox now, kept until its record, its use or the clock can change it.
+
+In: an entry of the directory's snapshot, the clock. Out: a `Decision`; raises `FactsUnreadable`. Belongs to the event loop, but
+for `is_stopped` and `takes_mail`.
+"""
+
+from datetime import datetime
+
+from mic_mail.clock import Clock, TimedCache, Validity
+from mic_mail.directory.snapshot import Entry
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, State, decide
+from mic_mail.services.authentication.last_use import Uses
+
+KEPT_BACK = frozenset({State.SEND_LOCKED, State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED})
+"""States in which nothing of a mailbox leaves that it has submitted before."""
+
+
+class Decisions:
+    """Those of one process, by the last use that it knows of."""
+
+    def __init__(self, clock: Clock, uses: Uses) -> None:
+        self._clock = clock
+        self._uses = uses
+        self._settings = LifecycleSettings()
+        self._known = TimedCache[int, Decision]()
+
+    def configure(self, settings: LifecycleSettings) -> None:
+        """Count by these settings from now on."""
+        self._settings = settings
+        self._known.clear()
+
+    def of(self, entry: Entry, now: datetime | None = None) -> Decision:
+        """What may be done with a mailbox now, by the steady time, or at another instant that may be the present one."""
+        now = now or self._clock.steady_now()
+        known = self._known.get(entry.mailbox_id, (entry,), now)
+        if known is not None:
+            return known
+        decision = decide(entry.kind, entry.facts, now, last_activity=self._uses.last(entry, now), settings=self._settings)
+        return self._known.put(entry.mailbox_id, (entry,), Validity(now, decision.valid_until), decision)
+
+    def forget(self, mailbox_id: int) -> None:
+        """The mailbox was used: that may change what is said of it."""
+        self._known.forget(mailbox_id)
+
+    def is_stopped(self, entry: Entry) -> bool:
+        """Whether nobody may use the mailbox now. From any thread: nothing is kept, and no use since the snapshot is known."""
+        try:
+            return bool(self._anew(entry).states & {State.SUSPENDED, State.RECLAIMED})
+        except FactsUnreadable:
+            return True
+
+    def takes_mail(self, entry: Entry) -> bool:
+        """Whether something may be put into the mailbox now; a record that cannot be read says nothing against it. As above."""
+        try:
+            return self._anew(entry).receives
+        except FactsUnreadable:
+            return True
+
+    def _anew(self, entry: Entry) -> Decision:
+        return decide(
+            entry.kind, entry.facts, self._clock.steady_now(), last_activity=entry.last_activity, settings=self._settings
+        )

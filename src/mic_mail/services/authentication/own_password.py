@@ -1,0 +1,114 @@
+"""A person's own password and the state of the own mailbox, as the password page asks for them (Reg. 7.3.c, 15.2).
+
+In: who is signed in. Out: `OwnState` to be shown; a changed password with the fact that its person chose it, or a refusal with
+its clause. Blocking: lanes only. Never: whether the present password is right, which `access` finds out; a password in a text.
+
+Reg. 15.2 lets nobody reset what was lost but by a letter or the unit's mail; who knows the present password has lost nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Credential, Entry, Snapshot
+from mic_mail.errors import Text
+from mic_mail.policy.app_passwords import ENDS, living
+from mic_mail.policy.facts import Draft, Fact, FactKind
+from mic_mail.policy.lifecycle import Decision, Reason, State, decide, timeline
+from mic_mail.policy.states import DOORS
+from mic_mail.services.mailboxes.credentials import check_new, hashing, must_still_be, verifiers
+from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
+from mic_mail.services.settings.readings import lifecycle_settings
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordAge:
+    """How old the password is and how long it may be used. `set_at` is None for one that was taken over (Reg. 5.5)."""
+
+    set_at: datetime | None
+    days: int
+    due_at: datetime | None
+    """From when on it has to be changed; None: never."""
+    is_ending: bool
+    """Whether that is so near that its person should be told (`auth.password_warn_days`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnState:
+    """What a person sees of the own mailbox."""
+
+    entry: Entry
+    decision: Decision
+    upcoming: tuple[Reason, ...]
+    """What the clock alone will do, in order, up to the end of the mailbox."""
+    password: PasswordAge
+
+
+def own_state(
+    snapshot: Snapshot, entry: Entry, decision: Decision, *, used: datetime | None, config: Config, now: datetime
+) -> OwnState:
+    """Everything that follows from the facts, the last use and the calendar; pure."""
+    settings = lifecycle_settings(config, snapshot.working_days)
+    spans = timeline(entry.kind, entry.facts, last_activity=used, settings=settings)
+    upcoming: list[Reason] = []
+    for span in spans:
+        if span.since <= now or (upcoming and upcoming[-1].state is State.RECLAIMED):
+            continue
+        upcoming.append(span)
+    return OwnState(entry, decision, tuple(upcoming), _password_age(entry, upcoming, config, now))
+
+
+def _password_age(entry: Entry, upcoming: list[Reason], config: Config, now: datetime) -> PasswordAge:
+    kinds = {FactKind.PASSWORD_SET, FactKind.PASSWORD_RESET, FactKind.RESTORED, FactKind.ISSUED}
+    last: Fact | None = max((fact for fact in entry.facts if fact.kind in kinds), key=_turn, default=None)
+    due_at = next((span.since for span in upcoming if span.state is State.PASSWORD_DUE), None)
+    first = max(config.auth.password_warn_days, default=0)
+    warned_from = None if due_at is None else due_at - timedelta(days=first)
+    return PasswordAge(
+        set_at=last.effective_at if last else None,
+        days=max(0, (now - last.effective_at).days) if last else 0,
+        due_at=due_at,
+        is_ending=warned_from is not None and warned_from <= now,
+    )
+
+
+def _turn(fact: Fact) -> tuple[datetime, int]:
+    return fact.effective_at, fact.seq
+
+
+class OwnPassword:
+    """The use case of a person who knows the present password."""
+
+    def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
+        self._directory = directory
+        self._config = config
+        self._clock = clock
+
+    def change(self, mailbox_id: int, confirmed_version: int, password: str, *, ends_apps: bool = False) -> Credential:
+        """Give the mailbox this password, chosen by its person, who has just proved the one of `confirmed_version`.
+
+        App passwords stay, unless the person says so (`ends_apps`) or the change was due.
+
+        `Superseded` where anything was recorded of the mailbox meanwhile: of several changes at once one is made. WeakPassword
+        where the rules do not allow it, `NotAllowed` where the mailbox's state does not.
+        """
+        entry = self._directory.entry(mailbox_id)
+        known = entry.facts[-1].seq if entry.facts else 0
+        must_still_be(entry, confirmed_version)
+        now = self._clock.steady_now()
+        settings = lifecycle_settings(self._config, self._directory.years.working_days())
+        decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+        if not decision.changes_password:
+            raise NotAllowed(
+                Text("Hộp thư không được phép đổi mật khẩu lúc này.", "The mailbox may not change its password now."),
+                clause=next(reason.clause for reason in decision.reasons if not DOORS[reason.state].password_page),
+            )
+        check_new(self._directory, self._config, entry, password, chosen=True)
+        apps = {each.number for each in living(entry.facts, now)}
+        ends = bool(apps) and (ends_apps or decision.password_change_due)
+        beside = () if ends else tuple(each for each in entry.app_passwords if each.number in apps)
+        fact = Draft(FactKind.PASSWORD_SET, now, entry.address, data={ENDS: True} if ends else {})
+        made = verifiers(password, hashing(self._config), beside=beside)
+        return self._directory.set_credential(mailbox_id, made, fact, after=known)

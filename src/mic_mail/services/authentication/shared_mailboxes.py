@@ -1,0 +1,207 @@
+"""Which mailboxes of units and groups a person uses with the own password (Reg. 12.3, 5.2), and with which rights, now.
+
+In: the directory in memory and the decisions on mailboxes. Out: `Shared`, one for each mailbox and person; and a call back when
+the word on one may have changed. Answers are kept until a fact or the clock can change them, so asking costs a look.
+Whoever asks has signed in before, so the steady time counts: a step of the clock that is not believed takes nothing from an
+open session.
+A record that cannot be read gives nobody anything.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from mic_mail.clock import Clock, TimedCache, Validity
+from mic_mail.directory.snapshot import Snapshot
+from mic_mail.policy.delegation import NOTHING, PARTS, Holding, grants, judge
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.handover import withheld
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable
+from mic_mail.services.authentication.watches import Watch, Watches
+from mic_mail.storage.types import DELIMITER, INBOX, AccountRef
+
+ROOT = "Shared"
+"""Below it people see the mailboxes of units and groups."""
+
+Pair = tuple[int, int]
+"""Who uses, and what: the person's own mailbox, and the other one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A mailbox as one person may use it now; `rights` are never empty."""
+
+    name: str
+    """What it is called below `Shared/`: unique for each mailbox."""
+    address: str
+    account: AccountRef
+    rights: str
+    quota_octets: int
+
+
+def shared_name(address: str, domain: str) -> str:
+    """The local part; at any other domain than the server's the whole address, as both may have the same unit."""
+    return address.removesuffix(f"@{domain}")
+
+
+def shared_folder(name: str, folder: str) -> str:
+    """What a folder of the mailbox called `name` is called below ROOT."""
+    return f"{ROOT}{DELIMITER}{name}" if folder == INBOX else f"{ROOT}{DELIMITER}{name}{DELIMITER}{folder}"
+
+
+class Sharing:
+    """The answers of one process; belongs to the event loop."""
+
+    def __init__(
+        self, clock: Clock, snapshot: Callable[[], Snapshot], decide: Callable[[int, datetime], Decision | None]
+    ) -> None:
+        self._clock = clock
+        self._snapshot = snapshot
+        self._decide = decide
+        self._domain = ""
+        self._known = TimedCache[Pair, Holding]()
+        self._watches = Watches[Pair](clock)
+        self._watches_of_all = Watches[int](clock)
+
+    def configure(self, domain: str) -> None:
+        """The server's own domain, and readings that may have changed."""
+        self._domain = domain
+        self._known.clear()
+        self._watches.changed(lambda _: True)
+        self._watches_of_all.changed(lambda _: True)
+
+    def of(self, actor_id: int) -> Mapping[str, Shared]:
+        """What the owner of the mailbox `actor_id` may use beside it, by name."""
+        snapshot = self._snapshot()
+        actor = snapshot.entry(actor_id)
+        if actor is None or actor.owner.person_id is None:
+            return {}
+        found: dict[str, Shared] = {}
+        for mailbox_id in snapshot.named_in.get(actor.owner.person_id, ()):
+            if holding := self.holding(actor_id, mailbox_id):
+                entry = snapshot.entries[mailbox_id]
+                name = shared_name(entry.address, self._domain)
+                ref = AccountRef(mailbox_id, entry.home)
+                found[name] = Shared(name, entry.address, ref, holding.rights, entry.quota_octets)
+        return found
+
+    def holding(self, actor_id: int, mailbox_id: int, now: datetime | None = None) -> Holding:
+        """What the owner of `actor_id` holds of another mailbox, also where that is nothing."""
+        snapshot, now = self._snapshot(), now or self._clock.steady_now()
+        actor, entry = snapshot.entry(actor_id), snapshot.entry(mailbox_id)
+        if actor is None or entry is None or actor.owner.person_id is None or actor.kind is not MailboxKind.PERSONAL:
+            return NOTHING
+        known = self._known.get((actor_id, mailbox_id), (actor, entry), now)
+        if known is not None:
+            return known
+        try:
+            mailbox, person = self._decide(mailbox_id, now), self._decide(actor_id, now)
+        except FactsUnreadable:
+            return NOTHING
+        assert mailbox is not None
+        assert person is not None
+        named = grants(entry.kind, entry.facts)
+        holding = judge(
+            named, actor.owner.person_id, actor.facts, now,
+            mailbox=mailbox, person=person, withheld=withheld(entry.facts),
+        )  # fmt: skip
+        return self._known.put((actor_id, mailbox_id), (actor, entry), Validity(now, holding.valid_until), holding)
+
+    def holders(self, mailbox_id: int) -> Mapping[str, str]:
+        """Who may use this mailbox now beside its own password: rights by address."""
+        snapshot = self._snapshot()
+        entry = snapshot.entry(mailbox_id)
+        if entry is None or not PARTS[entry.kind]:
+            return {}
+        found: dict[str, str] = {}
+        for person in {grant.person_id for grant in grants(entry.kind, entry.facts)}:
+            actor = snapshot.entry(snapshot.own.get(person, 0))
+            if actor is not None and (holding := self.holding(actor.mailbox_id, mailbox_id)):
+                found[actor.address] = holding.rights
+        return found
+
+    def readers(self, mailbox_id: int) -> frozenset[str] | None:
+        """Who may have read marks of their own there: the mailbox itself, and everybody whose naming is in force now.
+
+        Also where a state leaves them nothing of it for a while. None where the record, or a person's, cannot be read.
+        """
+        snapshot, now = self._snapshot(), self._clock.steady_now()
+        entry = snapshot.entry(mailbox_id)
+        if entry is None:
+            return None
+        found = {entry.address}
+        try:
+            self._decide(mailbox_id, now)
+            for person in {grant.person_id for grant in grants(entry.kind, entry.facts)}:
+                actor = snapshot.entry(snapshot.own.get(person, 0))
+                if (
+                    actor is not None
+                    and self._decide(actor.mailbox_id, now)
+                    and self.holding(actor.mailbox_id, mailbox_id).grants
+                ):
+                    found.add(actor.address)
+        except FactsUnreadable:
+            return None
+        return frozenset(found)
+
+    def writes_as(self, actor_id: int) -> Mapping[str, int]:
+        """Every address that is not the own one and that the person may write as now, with its mailbox."""
+        snapshot = self._snapshot()
+        return {
+            address: shared.account.account_id
+            for shared in self.of(actor_id).values()
+            if "p" in shared.rights
+            for address in snapshot.entries[shared.account.account_id].addresses
+        }
+
+    # ------------------------------------------------------------ open sessions
+
+    def watch(self, actor_id: int, mailbox_id: int, callback: Callable[[], None]) -> Watch[Pair]:
+        """Call back (on the loop) when what a person holds of a mailbox may have changed; close the watch at the end.
+
+        Whoever is called back asks `holding`, and then `renew`s the watch.
+        """
+        return self._watches.add((actor_id, mailbox_id), callback, self._validity(actor_id, mailbox_id))
+
+    def renew(self, actor_id: int, mailbox_id: int) -> None:
+        """The word was asked anew."""
+        self._watches.renew((actor_id, mailbox_id), self._validity(actor_id, mailbox_id))
+
+    def _validity(self, actor_id: int, mailbox_id: int) -> Validity:
+        now = self._clock.steady_now()
+        return Validity(now, self.holding(actor_id, mailbox_id, now).valid_until)
+
+    def watch_all(self, actor_id: int, callback: Callable[[], None]) -> Watch[int]:
+        """Like `watch`, of all that a person uses or comes to use; whoever is called back asks `of`, and `renew_all`s."""
+        return self._watches_of_all.add(actor_id, callback, self._validity_of_all(actor_id))
+
+    def renew_all(self, actor_id: int) -> None:
+        """The word was asked anew."""
+        self._watches_of_all.renew(actor_id, self._validity_of_all(actor_id))
+
+    def _validity_of_all(self, actor_id: int) -> Validity:
+        now = self._clock.steady_now()
+        named = self._named_in(self._snapshot(), actor_id)
+        ends = [until for mailbox_id in named if (until := self.holding(actor_id, mailbox_id, now).valid_until) is not None]
+        return Validity(now, min(ends, default=None))
+
+    def _named_in(self, snapshot: Snapshot, actor_id: int) -> frozenset[int]:
+        """The mailboxes in whose record the owner of this one was ever named."""
+        actor = snapshot.entry(actor_id)
+        person = None if actor is None else actor.owner.person_id
+        return frozenset() if person is None else snapshot.named_in.get(person, frozenset())
+
+    def changed(self, old: Snapshot, new: Snapshot) -> None:
+        """The directory moved from `old` to `new`."""
+        self._known.retain(lambda pair, made_of: all(each is new.entry(key) for each, key in zip(made_of, pair, strict=True)))
+        self._watches.changed(lambda pair: any(old.entry(each) is not new.entry(each) for each in pair))
+
+        def moved(actor_id: int) -> bool:
+            return any(old.entry(each) is not new.entry(each) for each in (actor_id, *self._named_in(new, actor_id)))
+
+        self._watches_of_all.changed(moved)
+
+    def look(self) -> None:
+        """The clock was set."""
+        self._watches.look()
+        self._watches_of_all.look()

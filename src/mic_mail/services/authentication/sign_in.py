@@ -1,0 +1,564 @@
+"""Signing in: who is it, and may this mailbox be used through this door now?
+
+In: what a client said (a SASL exchange or a user name and password) and who it is (`identity.Peer`). Out: `SignedIn`, or a
+`Refusal` (`refusals`). Joins the directory's snapshot, the policy's decision (`decisions`), the guard over passwords, and the
+log (`signinlog`); all doors ask here, the password page by way of `pageaccess`.
+
+Rules:
+- The state of a mailbox is told only after the right password; a stranger learns nothing of suspensions.
+- A user who does not exist costs the same time and gets the same answer as a wrong password.
+- No password travels in the open unless `auth.cleartext` says so.
+- Nothing here waits for a database: the snapshot answers; only a refusal looks first whether a newer one exists.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import partial
+from typing import Protocol
+
+from mic_mail.auth import sasl
+from mic_mail.auth.password_hash import Decoys
+from mic_mail.auth.shared_throttle import SharedThrottle
+from mic_mail.auth.throttle import ThrottleSettings, network
+from mic_mail.auth.verifier import ByApp, Claim, Guard, HashLanes, Outcome, Wait
+from mic_mail.clock import Clock, Validity
+from mic_mail.config.model import Config
+from mic_mail.directory.app_passwords import Use
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import AliasEntry, AppCredential, Credential, Entry, Snapshot
+from mic_mail.errors import Trouble
+from mic_mail.policy.addresses import candidates
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State
+from mic_mail.process.executors import Lanes
+from mic_mail.services.authentication.active_app_passwords import LivingApps
+from mic_mail.services.authentication.decision_cache import KEPT_BACK, Decisions
+from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
+from mic_mail.services.authentication.last_use import Events, Uses
+from mic_mail.services.authentication.refusals import MAY_BE_STALE, Refusal, RefusalKind, Refusals
+from mic_mail.services.authentication.sasl_exchange import Dialog
+from mic_mail.services.authentication.second_factors import asked_factor
+from mic_mail.services.authentication.shared_mailboxes import Sharing
+from mic_mail.services.authentication.sign_in_log import SignInLog
+from mic_mail.services.authentication.watches import Watch, Watches
+from mic_mail.services.mailboxes.credentials import hashing
+from mic_mail.services.settings.readings import delivery_is_use, lifecycle_settings
+from mic_mail.storage.types import AccountRef
+
+MAX_USER_OCTETS = 320  # RFC 5321 §4.5.3.1: 64 + 1 + 255
+_OF_THE_BOOK = frozenset({"ldap", "ldaps", "carddav"})
+"""Doors at which nobody sends or retrieves mail: a telephone that looks up names does not use the mailbox (Reg. 7.2.a)."""
+
+
+class Looking(Protocol):
+    """The part of `exposure` that is needed here."""
+
+    def configure(self, config: Config) -> None: ...
+    def hear(self, told: bytes) -> None: ...
+    def wrong(self, address: str, password: str) -> None: ...
+    async def look(self, entry: Entry, credential: Credential, password: str) -> bool: ...
+
+
+Admit = Callable[[Entry, Credential, str], Answered]
+"""What becomes of who has shown the own password of a mailbox, to act under this address."""
+Judge = Callable[[Decision, str], Refusal | None]
+"""Why a state of a mailbox keeps out who has shown the password of this address; None: it does not."""
+CLOCK = "clock"
+"""Why nobody can be answered, for the log."""
+
+
+class Access:
+    """The sign-in of one process. All methods belong to the event loop; hashing and reading happen in `lanes`."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        directory: Directory,
+        snapshot: Snapshot,
+        lanes: Lanes,
+        log: Events,
+        clock: Clock,
+        decoy_key: bytes,
+        digest_key: bytes,
+        tell: Callable[[bytes], None],
+    ) -> None:
+        """`digest_key` marks passwords in memory, and is the same in all processes of a server; `tell` reaches their `hear`."""
+        self._config = config
+        self._directory = directory
+        self._snapshot = snapshot
+        self._lanes = lanes
+        self._log = log
+        self._clock = clock
+        self._decoy_key = decoy_key
+        self._digest_key = digest_key
+        self._throttle = SharedThrottle(tell)
+        self.guard = Guard(
+            digest_key,
+            throttle=self._throttle,
+            decoys=self._decoys(config),
+            cache_seconds=config.auth.cache_seconds,
+            lanes=HashLanes(known=lanes.hash_ahead, others=lanes.hash),
+            monotonic=clock.monotonic,
+        )
+        self._apps = LivingApps(clock)
+        self._uses = Uses(directory, lanes=lanes, log=log, clock=clock)
+        self.decisions = Decisions(clock, self._uses)
+        self._refreshing = asyncio.Lock()
+        self._watches = Watches[int](clock)
+        self.exposure: Looking | None = None
+        """What looks at passwords that others may have; None: nobody does."""
+        self.sharing = Sharing(clock, lambda: self._snapshot, self.decide)
+        """The mailboxes of units and groups that people use with their own password."""
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Take the settings of `config`, at the start and at a reload, and let every open session ask anew; wrong passwords
+        counted so far stay counted, and right ones known, unless they shall be forgotten sooner."""
+        auth = config.auth
+        self._config = config
+        self._apps.are_open = auth.app_passwords > 0
+        self.refusals = Refusals(config, self._clock)
+        self.signins = SignInLog(self._log, lambda: self._snapshot, key=self._digest_key)
+        self.decisions.configure(lifecycle_settings(config, self._snapshot.working_days))
+        self._delivery_is_use = delivery_is_use(config)
+        self.sharing.configure(config.server.domain)
+        if self.exposure is not None:
+            self.exposure.configure(config)
+        self._throttle.configure(
+            ThrottleSettings(
+                per_pair=auth.failures_per_mailbox,
+                per_mailbox=5 * auth.failures_per_mailbox,
+                per_network=auth.failures_per_network,
+                window_seconds=auth.failure_window,
+                stale_seconds=max(auth.failure_window, config.anomaly.window),  # what comes again is no anomaly (0072)
+            )
+        )
+        self.guard.configure(decoys=self._decoys(config), cache_seconds=auth.cache_seconds)
+        self._watches.changed(lambda _: True)  # what was open by the former settings may be closed by these
+
+    def _decoys(self, config: Config) -> Decoys:
+        return Decoys(self._decoy_key, hashing(config), lambda: self._snapshot.costs)
+
+    def hear(self, told: bytes) -> None:
+        """What another process tells of passwords that were tried there."""
+        self.guard.hear(told)
+        if self.exposure is not None:
+            self.exposure.hear(told)
+
+    def known_networks(self) -> list[tuple[str, str, float]]:
+        """From where mailboxes were signed in to: mailbox, network, seconds ago."""
+        return self._throttle.known(self._clock.monotonic())
+
+    def is_home(self, address: str) -> bool:
+        """Whether people have signed in from the network of an address."""
+        return self._throttle.is_home(address)
+
+    def remember(self, known: Iterable[tuple[str, str, float]]) -> None:
+        """Likewise from before a restart."""
+        now = self._clock.monotonic()
+        for mailbox, net, ago in known:
+            self._throttle.remember(mailbox, net, now - ago)
+
+    # ------------------------------------------------------------ the directory as this worker knows it
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The directory in memory."""
+        return self._snapshot
+
+    async def refresh(self) -> bool:
+        """Load a newer snapshot if there is one, and tell the watches of mailboxes that changed; at hints and every 2 s."""
+        async with self._refreshing:
+            old = self._snapshot
+            if await self._lanes.io(self._directory.version) == old.version:
+                return False
+            new = await self._lanes.io(self._directory.load_snapshot, old)
+            self._snapshot = new
+        recounted = old.working_days != new.working_days
+        if recounted:  # a term may end on another day (`terms.roll`)
+            self.decisions.configure(lifecycle_settings(self._config, new.working_days))
+        self._watches.changed(lambda mailbox_id: recounted or old.entry(mailbox_id) is not new.entry(mailbox_id))
+        self.sharing.changed(old, new)
+        return True
+
+    def decide(self, mailbox_id: int, now: datetime | None = None) -> Decision | None:
+        """What policy says of a mailbox now; None for one that the directory does not hold. Cached until it can change."""
+        entry = self._snapshot.entry(mailbox_id)
+        return None if entry is None else self.decisions.of(entry, now)
+
+    def is_stopped(self, mailbox_id: int) -> bool:
+        """Whether nobody may use the mailbox now (Reg. 7.1, 6.4.c), so that what waits in the spool from it stays there.
+
+        From any thread: nothing is kept here. A record that cannot be read may hold a suspension.
+        """
+        entry = self._snapshot.entry(mailbox_id)
+        return entry is None or self.decisions.is_stopped(entry)
+
+    def may_be_sent(self, mailbox_id: int) -> bool:
+        """Whether what the mailbox has submitted may leave now (Reg. 7.1, 6.4.c): it may send still. On the loop."""
+        try:
+            decision = self.decide(mailbox_id)
+        except FactsUnreadable:
+            return False
+        return decision is not None and not decision.states & KEPT_BACK
+
+    def last_use(self, entry: Entry) -> datetime | None:
+        """When its person last used the mailbox (Reg. 7.2.a), also where the directory does not know it yet."""
+        return self._uses.last(entry, self._clock.steady_now())
+
+    # ------------------------------------------------------------ open sessions
+
+    def watch(self, mailbox_id: int, callback: Callable[[], None], seen: Decision | None = None) -> Watch[int]:
+        """Call back (on the loop) when facts, password or clock may have changed the word on a mailbox.
+
+        The session then asks `recheck`, and closes the watch at its end; mail that waits asks `may_be_sent`. `seen`: by which
+        decision a session was let in; if that is not the present one it is called back now.
+        """
+        now = self._clock.steady_now()
+        try:
+            decision = self.decide(mailbox_id, now)
+        except FactsUnreadable:  # a newer directory may have them
+            decision = None
+        entry = self._snapshot.entry(mailbox_id)
+        validity = self._validity(entry, decision, now) if entry and decision else Validity(now)
+        watch = self._watches.add(mailbox_id, callback, validity)
+        if seen is not None and decision is not seen:
+            callback()
+        return watch
+
+    def recheck(self, signed_in: SignedIn, peer: Peer) -> Answered:
+        """Whether a session that is open may go on, and with which decision.
+
+        By the steady time: it was let in before the clock was set, and is not cut by a step that is not believed.
+        """
+        now = self._clock.steady_now()
+        found = self.find_again(signed_in)
+        if isinstance(found, Refusal):
+            return self.signins.cut(found, signed_in, peer)
+        answer = self._admit(*found, signed_in.actor, now, door=peer.protocol, app=signed_in.app_password)
+        if isinstance(answer, Refusal):
+            return self.signins.cut(answer, signed_in, peer)
+        self._watches.renew(signed_in.mailbox_id, self._validity(found[0], answer.decision, now))
+        return answer
+
+    def _validity(self, entry: Entry, decision: Decision, now: datetime) -> Validity:
+        """How long the clock alone changes nothing for the sessions of a mailbox: its state, and which app passwords live."""
+        return Validity(now, min(filter(None, (decision.valid_until, *self._apps.ends(entry, now))), default=None))
+
+    def recheck_shared(self, signed_in: SignedIn, mailbox_id: int, peer: Peer) -> str | Refusal:
+        """The rights of an open session in a mailbox that is not its own, or why it may not even read it any more."""
+        self.sharing.renew(signed_in.mailbox_id, mailbox_id)
+        holding = self.sharing.holding(signed_in.mailbox_id, mailbox_id)
+        if "r" in holding.rights:
+            return holding.rights
+        entry = self._snapshot.entries[mailbox_id]
+        try:
+            decision = self.decide(mailbox_id)
+        except FactsUnreadable as trouble:
+            return self.signins.cut(self.refusals.unavailable(str(trouble)), signed_in, peer)
+        # Who is still named is kept out by what happened to the mailbox: that is what has to be told, not the naming.
+        state = self.refusals.of_shared(decision, entry.address) if holding.grants and decision is not None else None
+        return self.signins.cut(state or self.refusals.authority_ended(entry.address), signed_in, peer)
+
+    def check_send(self, signed_in: SignedIn, peer: Peer) -> Refusal | None:
+        """Whether this session may send now (Reg. 4.3, 6.4.c); submission asks at MAIL and at the end of the message.
+
+        A state is told before a changed password: a restore, a reset and a new password end the session all the same.
+        """
+        try:
+            decision = self.decide(signed_in.mailbox_id)
+        except FactsUnreadable as trouble:
+            return self.refusals.unavailable(str(trouble))
+        if decision is not None and not decision.sends:
+            address = signed_in.address
+            refusal = self.refusals.of_state(decision, address) or self.refusals.of_sending(decision, address)
+        else:
+            found = self.find_again(signed_in)
+            if isinstance(found, Refusal):
+                refusal = found
+            elif self._needs_app(found[0], signed_in.app_password):
+                refusal = self.refusals.app_password_needed()
+            else:
+                return None
+        self.signins.refused("sending_refused", refusal, signed_in.address, peer)
+        return refusal
+
+    def check_send_as(self, signed_in: SignedIn, address: str, separator: str) -> Refusal | None:
+        """Of an address that a session may not write as: the state that forbids it, where nothing else does (Reg. 12.3)."""
+        found = (self._snapshot.resolve(known) for known in candidates(address, separator))
+        entry = next(filter(None, found), None)
+        if entry is None or not self.sharing.holding(signed_in.mailbox_id, entry.mailbox_id).grants:
+            return None
+        decision = self.decide(entry.mailbox_id)
+        if decision is None or not decision.states & {State.SUSPENDED, State.SEND_LOCKED}:
+            return None
+        return self.refusals.of_state(decision, entry.address) or self.refusals.of_sending(decision, entry.address)
+
+    def clock_moved(self) -> None:
+        """The clock was set, or a step of it is believed now: call the watches whose word does not hold, and set their timers
+        anew."""
+        self._watches.look()
+        self.sharing.look()
+        self._uses.tell_what_waits()
+
+    def used(self, mailbox_id: int) -> None:
+        """The person used the mailbox now (Reg. 7.2.a). Cheap: the directory is told once a day at most, in the background."""
+        if self._uses.used(mailbox_id, self._snapshot.entry(mailbox_id)):
+            self.decisions.forget(mailbox_id)
+
+    def arrived(self, mailbox_id: int) -> None:
+        """A message came into the mailbox: use only by the other reading of Reg. 7.2.a, and only while it is not suspended.
+
+        Mail comes to a suspended mailbox too (Reg. 7.1), and what lifts the suspension is a restore (7.3). The Centre's own
+        notices do not come this way.
+        """
+        if self._delivery_is_use and (decision := self.decide(mailbox_id)) and State.SUSPENDED not in decision.states:
+            self.used(mailbox_id)
+
+    # ------------------------------------------------------------ signing in
+
+    def mechanisms(self, peer: Peer) -> tuple[str, ...]:
+        """The SASL mechanisms to announce on this connection, strongest first; empty where TLS has to come first."""
+        plus, cleartext = bool(self._bindings(peer)), self._config.auth.cleartext
+        # Programs of GNU SASL bind by tls-exporter there, which no library gives, and try nothing else (decision 0012).
+        scram = peer.tls is None or peer.tls.version != "TLSv1.3" or self._config.auth.scram_in_tls13
+        return sasl.offered(tls=peer.tls is not None, plus=plus, cleartext=cleartext, scram=scram)
+
+    def _bindings(self, peer: Peer) -> sasl.Bindings:
+        """What -PLUS can bind to on this connection, where it is offered."""
+        if peer.tls is None or not self._config.auth.channel_binding:
+            return sasl.NO_BINDING
+        return peer.tls.bindings
+
+    def begin(self, mechanism: str, peer: Peer) -> Dialog:
+        """A SASL exchange by `mechanism`; one that is not offered here is refused at its first step."""
+        offered = mechanism.upper() in self.mechanisms(peer)
+        exchange = (
+            sasl.begin(mechanism, bindings=self._bindings(peer), nonce=lambda: secrets.token_urlsafe(18)) if offered else None
+        )
+        return Dialog(self, exchange, mechanism.upper()[:20], peer)
+
+    def bad_mechanism(self, peer: Peer) -> Refusal:
+        """The mechanism is not spoken here, or not before TLS."""
+        return self.refusals.bad_mechanism() if self.mechanisms(peer) else self.refusals.tls_required()
+
+    async def login(self, user: str, password: str, peer: Peer, mechanism: str = "password") -> Answered:
+        """A user name and password as they are (IMAP LOGIN, POP3 PASS, web)."""
+        if peer.tls is None and not self._config.auth.cleartext:
+            return self.signins.answered(self.refusals.tls_required(), self.address_of(user), peer, mechanism)
+        return await self.claim(sasl.CheckPassword(user, password), peer, mechanism)
+
+    async def claim(self, claim: sasl.CheckPassword, peer: Peer, mechanism: str) -> Answered:
+        """The answer to a claimed password, in the log."""
+        return self.signins.answered(await self.answer(claim, peer), self.address_of(claim.user), peer, mechanism)
+
+    async def answer(self, claim: sasl.CheckPassword, peer: Peer, *, own: Admit | None = None) -> Answered:
+        """The answer to a claimed password, which the log does not have yet.
+
+        With `own` the mailbox's own password alone is one, and that is what becomes of it.
+        """
+        seen = self._snapshot
+        answer = await self._attempt(claim, peer, own)
+        # A password reset or a restoration a second ago must not be refused for it: the snapshot follows within 2 s.
+        if isinstance(answer, Refusal) and answer.kind in MAY_BE_STALE and await self._newer_than(seen):
+            anew = await self._attempt(claim, peer, own)
+            # The same password once more is no second wrong one: the log says of it what was said first.
+            is_wrong = isinstance(anew, Refusal) and anew.kind is answer.kind is RefusalKind.WRONG_CREDENTIALS
+            answer = answer if is_wrong else anew
+        return answer
+
+    async def _attempt(self, claim: sasl.CheckPassword, peer: Peer, own: Admit | None) -> Answered:
+        address = self.address_of(claim.user)
+        if claim.authorize_as and self.address_of(claim.authorize_as) != address:
+            return self.refusals.wrong_credentials("authorization-identity")
+        found = self._find(address)
+        others = () if own is not None or found is None else self._apps.living(found[0])
+        try:
+            said = Claim(address, found[1] if found else None, claim.password, others)
+            outcome = await self.guard.check(said, peer.address)
+        except Trouble as trouble:
+            return self.refusals.unavailable(str(trouble))
+        if isinstance(outcome, Wait):
+            return self.refusals.waiting(outcome)
+        if isinstance(outcome, ByApp):
+            return self._by_app(address, outcome.number, peer)
+        if outcome is not Outcome.RIGHT or found is None:
+            again = "-again" if outcome is Outcome.WRONG_AGAIN else ""
+            if self.exposure is not None and not again:
+                self.exposure.wrong(address, claim.password)
+            return self.refusals.wrong_credentials(f"{'password' if found else 'user'}{again}")
+        try:
+            await self._look_whether_others_have_it(*found, claim.password)
+        except Trouble as trouble:
+            return self.refusals.unavailable(str(trouble))
+        current = self._find(address)  # others may have recorded something while this waited for its hash
+        if current is None or current[1].version != found[1].version:
+            return self.refusals.wrong_credentials("credential-changed")
+        admit = own or partial(self._admit, door=peer.protocol)
+        return admit(*current, address)
+
+    def _by_app(self, address: str, number: int, peer: Peer) -> Answered:
+        """The door after a right app password; others may have recorded something while this waited for its turn."""
+        current = self._find(address)
+        if current is None or not self._apps.lives(current[0], number):
+            return self.refusals.wrong_credentials("credential-changed")
+        return self._admit(*current, address, door=peer.protocol, app=number, network=network(peer.address))
+
+    async def _look_whether_others_have_it(self, entry: Entry, credential: Credential, password: str) -> None:
+        """What follows from that is known here afterwards. Raises Trouble where it could not be recorded."""
+        if self.exposure is not None and self._is_in_use(entry) and await self.exposure.look(entry, credential, password):
+            await self._newer_than(self._snapshot)
+
+    def _is_in_use(self, entry: Entry) -> bool:
+        """Whether the mailbox may be used with its present password, so that it matters who else has that."""
+        try:
+            return self.decisions.of(entry).signs_in
+        except FactsUnreadable:
+            return False
+
+    async def _newer_than(self, seen: Snapshot) -> bool:
+        """Whether the directory has changed since, also where somebody else has noticed it meanwhile."""
+        with contextlib.suppress(Trouble):
+            await self.refresh()
+        return self._snapshot is not seen
+
+    def address_of(self, user: str) -> str:
+        """A user name as an address of the directory: prepared, lower case, the server's domain where none was typed."""
+        name = (sasl.saslprep(user) or "").strip().lower()
+        if not name or len(name.encode()) > MAX_USER_OCTETS:
+            return ""
+        address = name if "@" in name else f"{name}@{self._config.server.domain}"
+        entry = self._of_own(address)
+        return entry.address if entry is not None else address
+
+    def _of_own(self, address: str) -> Entry | None:
+        """The mailbox whose own address this is, or was until lately: mail programs know it by that for a time."""
+        found = self._snapshot.find(address)
+        if isinstance(found, AliasEntry):
+            return self._snapshot.entry(found.mailbox_id) if found.was_own else None
+        return found
+
+    def _find(self, address: str) -> tuple[Entry, Credential] | None:
+        """The mailbox that signs in as `address` (Reg. 2.3: by its own address, not by an alias) and its verifiers."""
+        entry = self._of_own(address)
+        return (entry, entry.credential) if isinstance(entry, Entry) and entry.credential is not None else None
+
+    def find_again(self, signed_in: SignedIn) -> tuple[Entry, Credential] | Refusal:
+        """The mailbox of an open session and its verifiers, unless the password is worth nothing now that opened it.
+
+        Of an app password that fell with the state of the mailbox the state is told.
+        """
+        found = self._find(signed_in.address)
+        if found is None or (signed_in.app_password is None and found[1].version != signed_in.credential_version):
+            return self.refusals.password_changed()
+        now = self._clock.steady_now()
+        if signed_in.app_password is None or self._apps.lives(found[0], signed_in.app_password, now):
+            return found
+        with contextlib.suppress(FactsUnreadable):
+            if refusal := self.refusals.of_state(self.decisions.of(found[0], now), signed_in.address):
+                return refusal
+        return self.refusals.app_password_ended()
+
+    # ------------------------------------------------------------ SCRAM, on behalf of `Dialog`
+
+    async def scram_keys(self, user: str, peer: Peer) -> tuple[sasl.ScramKeys, tuple[AppCredential, ...]] | Refusal:
+        """The SCRAM keys of `user`, or decoys that look the same, and those of the app passwords that go by the same salt."""
+        address = self.address_of(user)
+        try:
+            wait = await self.guard.may_try(address, peer.address)
+        except Trouble as trouble:
+            return self.refusals.unavailable(str(trouble))
+        if wait is not None:
+            return self.refusals.waiting(wait)
+        found = self._find(address)
+        apps = self._apps.living(found[0]) if found else ()
+        keys = (found[1].scram if found else None) or (apps[0].scram if apps else self.guard.decoy_keys(address))
+        alike = (each for each in apps if (each.scram.salt, each.scram.iterations) == (keys.salt, keys.iterations))
+        return keys, tuple(alike)
+
+    def scram_failed(self, failed: sasl.Failed, peer: Peer) -> Refusal:
+        """What to say to an exchange that failed; a wrong proof counts as a wrong password."""
+        if failed.failure is sasl.Failure.WRONG_PROOF:
+            self.guard.proof_was_wrong(self.address_of(failed.user), peer.address)
+        return self.refusals.failed_exchange(failed.failure)
+
+    async def scram_proved(self, done: sasl.Done, peer: Peer) -> Answered:
+        """The client proved the password that belongs to the stored key in `done`."""
+        seen = self._snapshot
+        answer = self._proved(done, peer)
+        if isinstance(answer, Refusal) and answer.kind in MAY_BE_STALE and await self._newer_than(seen):
+            answer = self._proved(done, peer)
+        return answer
+
+    def _proved(self, done: sasl.Done, peer: Peer) -> Answered:
+        address = self.address_of(done.user)
+        found = self._find(address)
+        scram = found[1].scram if found else None
+        is_own = scram is not None and scram.stored_key == done.stored_key
+        apps = self._apps.living(found[0]) if found else ()
+        app = next((each.number for each in apps if each.stored_key == done.stored_key), None)
+        # The password may have been changed while the exchange went on: then what was proved is worth nothing.
+        if found is None or not (is_own or app):
+            return self.refusals.wrong_credentials("credential-changed")
+        if done.authorize_as and self.address_of(done.authorize_as) != address:
+            return self.refusals.wrong_credentials("authorization-identity")
+        self.guard.proof_was_right(address, peer.address, by_app=not is_own)
+        if is_own:
+            return self._admit(*found, address, door=peer.protocol)
+        return self._admit(*found, address, door=peer.protocol, app=app, network=network(peer.address))
+
+    # ------------------------------------------------------------ answers
+
+    def _admit(
+        self,
+        entry: Entry,
+        credential: Credential,
+        actor: str,
+        now: datetime | None = None,
+        *,
+        door: str,
+        app: int | None = None,
+        network: str | None = None,
+    ) -> Answered:
+        """A door after the right password: in, or the state that forbids it.
+
+        `app`: the number of the app password that it was; `network`: from where, at a sign-in.
+        """
+        decision = self.judged(entry, self.refusals.of_state, now)
+        if isinstance(decision, Refusal):
+            return decision
+        if self._needs_app(entry, app):
+            return self.refusals.app_password_needed()
+        if app is not None and not self._apps.surely_lives(entry, app):
+            return self.refusals.unavailable(CLOCK)
+        if app is not None and not self._apps.opens(entry, app, door):
+            return self.refusals.app_password_elsewhere()
+        if app is not None and network is not None:
+            self._uses.used_app(entry.mailbox_id, app, Use(self._clock.now(), door, network))
+        if door not in _OF_THE_BOOK:
+            self.used(entry.mailbox_id)
+        account = AccountRef(entry.mailbox_id, entry.home)
+        return SignedIn(entry.mailbox_id, entry.address, account, decision, actor, credential.version, app)
+
+    def judged(self, entry: Entry, judge: Judge, now: datetime | None = None) -> Decision | Refusal:
+        """Return what may be done with a mailbox, or why `judge` keeps somebody out; by the instant `now` alone, if given.
+
+        Nobody is let in or kept out by a clock that was just set: while nobody knows what time it is and it depends on that,
+        they come again (docs/decisions/0094).
+        """
+        try:
+            decisions = [self.decisions.of(entry, at) for at in ((now,) if now is not None else self._clock.readings())]
+        except FactsUnreadable as trouble:
+            return self.refusals.unavailable(str(trouble))
+        refusals = [judge(decision, entry.address) for decision in decisions]
+        if len({refusal and refusal.kind for refusal in refusals}) > 1:
+            return self.refusals.unavailable(CLOCK)
+        return refusals[-1] or decisions[-1]
+
+    def _needs_app(self, entry: Entry, app: int | None) -> bool:
+        """Whether the mailbox's own password is not enough, since this door cannot ask for a code."""
+        auth = self._config.auth
+        return app is None and auth.app_passwords_only and asked_factor(auth, entry.facts) is not None

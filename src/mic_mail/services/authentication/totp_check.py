@@ -1,0 +1,55 @@
+"""A code at the page, after the right password: may it be tried, is it right, and in which words it is refused.
+
+In: who has shown the password, what was typed. Out: a refusal, or None for a right code, which is used up by that. Joins the
+guard's limits, the use case and the log. Belongs to the event loop; the directory is asked in the lane.
+"""
+
+from mic_mail.auth.verifier import Guard, Wait
+from mic_mail.errors import Trouble
+from mic_mail.process.executors import Lanes
+from mic_mail.services.authentication.identity import Peer, SignedIn
+from mic_mail.services.authentication.last_use import Events
+from mic_mail.services.authentication.refusals import Refusal, Refusals
+from mic_mail.services.authentication.second_factors import KEY, Checked, SecondFactors
+
+
+class _Unreadable(Exception):
+    """The secret cannot be unsealed: nobody has guessed."""
+
+
+class Codes:
+    """The codes that one process is asked about."""
+
+    def __init__(self, factors: SecondFactors, guard: Guard, refusals: Refusals, *, lanes: Lanes, log: Events) -> None:
+        self._factors = factors
+        self._guard = guard
+        self._refusals = refusals
+        self._lanes = lanes
+        self._log = log
+
+    async def refused(self, half: SignedIn, code: str, peer: Peer) -> Refusal | None:
+        """Why not; None: it is right."""
+        checked = Checked.WRONG
+
+        async def look() -> bool:
+            nonlocal checked
+            checked = await self._lanes.io(self._factors.check, half.mailbox_id, code)
+            if checked is Checked.UNREADABLE:
+                raise _Unreadable
+            return checked in {Checked.RIGHT, Checked.RECOVERY}
+
+        try:
+            right = await self._guard.check_code(half.address, peer.address, look)
+        except _Unreadable:
+            self._log.event("second_factor_unreadable", mailbox=half.address, file=KEY)
+            return self._refusals.unavailable("second-factor-key")
+        except Trouble as trouble:
+            return self._refusals.unavailable(str(trouble))
+        if isinstance(right, Wait):
+            return self._refusals.waiting(right)
+        if checked is Checked.CLOSED:
+            self._log.event("second_factor_closed", mailbox=half.address, peer=peer.address)
+            return self._refusals.code_closed()
+        if checked is Checked.RECOVERY:
+            self._log.event("recovery_code_used", mailbox=half.address, peer=peer.address)
+        return None if right else self._refusals.code_wrong()

@@ -1,0 +1,128 @@
+"""Signing in at the page where passwords are changed: another rule than that of the doors, and a code besides the password.
+
+In: what was typed, who is signed in there. Out: `SignedIn` or a `Refusal`, in the log like every sign-in's. Passwords are
+looked at by `access`, under the same limits; codes by `codes`, under limits of their own. Belongs to the event loop.
+
+Rules:
+- A password that is due keeps nobody out (Reg. 6.4.a, 7.3.c, 15.2); app passwords open nothing here.
+- Who has a second factor has shown the password alone until the code is right: that is no use of the mailbox, and no sign-in.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from mic_mail.auth import sasl
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.snapshot import Credential, Entry
+from mic_mail.policy.facts import Fact
+from mic_mail.policy.second_factor import latest_change
+from mic_mail.process.executors import Lanes
+from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
+from mic_mail.services.authentication.last_use import Events
+from mic_mail.services.authentication.refusals import Refusal
+from mic_mail.services.authentication.second_factors import SecondFactors, asked_factor
+from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.totp_check import Codes
+from mic_mail.storage.types import AccountRef
+
+
+class PageAccess:
+    """The page's sign-in by one configuration: made anew at a reload, once `access` has taken that over."""
+
+    def __init__(
+        self, access: Access, config: Config, factors: SecondFactors, *, lanes: Lanes, log: Events, clock: Clock
+    ) -> None:
+        self._access = access
+        self._clock = clock
+        self._auth = config.auth
+        self._log = log
+        self._codes = Codes(factors, access.guard, access.refusals, lanes=lanes, log=log)
+
+    # ------------------------------------------------------------ signing in
+
+    async def enter(self, user: str, password: str, peer: Peer) -> Answered:
+        """`Access.login` at the page; a code follows where `asks_for_code` says so."""
+        answer = await self._access.answer(sasl.CheckPassword(user, password), peer, own=self._admit)
+        if isinstance(answer, SignedIn) and self.asks_for_code(answer):
+            self._log.event("second_factor_asked", mailbox=answer.address, peer=peer.address, session=peer.session_id)
+            return answer
+        return self._access.signins.answered(answer, self._access.address_of(user), peer, "password")
+
+    def factor_of(self, entry: Entry) -> Fact | None:
+        """The second factor of a mailbox, where the setting asks for it."""
+        return asked_factor(self._auth, entry.facts)
+
+    def asks_for_code(self, signed_in: SignedIn) -> bool:
+        """Whether the page wants a code of who has shown the password."""
+        factor = self._factor_now(signed_in)
+        return factor is not None and factor != signed_in.factor
+
+    def has_shown_enough(self, signed_in: SignedIn) -> bool:
+        """Return whether a session at the page was opened by what is asked for now; a change of the factor since ends it."""
+        entry = self._access.snapshot.entry(signed_in.mailbox_id)
+        changed = entry is not None and signed_in.factor_change != latest_change(entry.facts)
+        return not changed and signed_in.factor == self._factor_now(signed_in)
+
+    def _factor_now(self, signed_in: SignedIn) -> int | None:
+        entry = self._access.snapshot.entry(signed_in.mailbox_id)
+        factor = self.factor_of(entry) if entry is not None else None
+        return factor.seq if factor is not None else None
+
+    async def enter_code(self, half: SignedIn, code: str, peer: Peer) -> Answered:
+        """The second step, of who has shown the password: in, or a refusal."""
+        answer = await self.check_code(half, code, peer)
+        if isinstance(answer, SignedIn):
+            if answer.decision.signs_in:
+                self._access.used(answer.mailbox_id)
+            return self._access.signins.answered(answer, answer.address, peer, "password+code")
+        self._access.signins.refused("second_factor_refused", answer, half.address, peer)
+        return answer
+
+    # ------------------------------------------------------------ open sessions
+
+    async def check_code(self, signed_in: SignedIn, code: str, peer: Peer) -> Answered:
+        """Whether this is a code of the mailbox's second factor, used up by that."""
+        found = self._access.find_again(signed_in)
+        if isinstance(found, Refusal):
+            return found
+        refusal = await self._codes.refused(signed_in, code, peer)
+        if refusal is not None:
+            return refusal
+        found = self._access.find_again(signed_in)  # others may have recorded something while this waited
+        if isinstance(found, Refusal):
+            return found
+        answer = self._admit(*found, signed_in.actor)
+        factor = self.factor_of(found[0])
+        return answer if isinstance(answer, Refusal) else replace(answer, factor=factor.seq if factor else None)
+
+    async def confirm(self, signed_in: SignedIn, password: str, peer: Peer) -> Answered:
+        """Who is signed in types the present password once more: under a sign-in's limits, and decided anew."""
+        claim = sasl.CheckPassword(signed_in.address, password)
+        answer = await self._access.answer(claim, peer, own=self._admit)
+        if isinstance(answer, Refusal):
+            self._access.signins.refused("password_not_confirmed", answer, signed_in.address, peer)
+        return answer
+
+    def recheck(self, signed_in: SignedIn, peer: Peer) -> Answered:
+        """Whether a session may go on, and with which decision; asked at each of its requests."""
+        found = self._access.find_again(signed_in)
+        now = self._clock.steady_now()  # as at the other doors: a step of the clock that is not believed ends no session
+        answer = found if isinstance(found, Refusal) else self._admit(*found, signed_in.actor, now)
+        if isinstance(answer, Refusal):
+            return self._access.signins.cut(answer, signed_in, peer)
+        return replace(answer, factor=signed_in.factor, factor_change=signed_in.factor_change)
+
+    def _admit(self, entry: Entry, credential: Credential, actor: str, now: datetime | None = None) -> Answered:
+        """The page after the right password: in, or the state that forbids it."""
+        decision = self._access.judged(entry, self._access.refusals.of_page, now)
+        if isinstance(decision, Refusal):
+            return decision
+        asks = self.factor_of(entry) is not None  # for a code, which comes after this or came before it
+        if decision.signs_in and not asks:  # who may only choose a password has not used the mailbox yet
+            self._access.used(entry.mailbox_id)
+        account = AccountRef(entry.mailbox_id, entry.home)
+        return SignedIn(
+            entry.mailbox_id, entry.address, account, decision, actor, credential.version,
+            factor_change=latest_change(entry.facts),
+        )  # fmt: skip

@@ -1,0 +1,281 @@
+"""Messages as files, with a list that proves them: what an approved request opens (Reg. 4.3, 11.4, 16.5).
+
+In: an open request, the mailbox's store, a folder that does not exist yet. Out: that folder, whole or not at all:
+
+    <target>/001-INBOX/17.eml           octet for octet as stored, named by UID
+    <target>/001-INBOX/expunged/9.eml   what was expunged and is still kept, where that was asked for too
+    <target>/manifest.json              the request, its basis, and of each message folder, UID, size, SHA-256, Message-ID ...
+    <target>/SHA256SUMS                 of all of these; `sha256sum -c SHA256SUMS` verifies; its own digest is on record
+
+Everything is private to the account that runs (0700, 0600), written beside the target under a hidden name, fsynced, then
+renamed. A kill leaves the hidden folder, which nobody holds locked any more: the housekeeper or the next export removes it.
+Messages are read a megabyte at a time, as by any reader; no flag of the mailbox changes, nothing is marked as read.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from mic_mail.clock import Clock
+from mic_mail.directory.content_access import Export
+from mic_mail.directory.model import from_microseconds
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import BadInput, Text, Trouble, in_ascii
+from mic_mail.i18n.os_errors import reason as system_reason
+from mic_mail.policy.calendar import local_day
+from mic_mail.policy.content_access import Access, Scope
+from mic_mail.services.exports.eml_files import (
+    ROWS_AT_ONCE,
+    Progress,
+    Summed,
+    copy_message,
+    folders_of,
+    iso,
+    private_file,
+    safe_name,
+    shown_id,
+    sync,
+)
+from mic_mail.storage.errors import NoSuchMessage
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import FolderInfo
+
+_STAGED = re.compile(r"\..+\.exporting-[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export gave."""
+
+    folders: int
+    messages: int
+    octets: int
+    digest: str
+    """SHA-256 of SHA256SUMS, hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    uid: int
+    arrived_us: int
+    message_id: str | None
+    expunged_us: int | None
+
+
+class ContentExport:
+    """Exports under the requests of one directory."""
+
+    def __init__(self, directory: Directory, clock: Clock) -> None:
+        self._register = directory.content
+        self._clock = clock
+
+    def run(
+        self,
+        access: Access,
+        officer: str,
+        account: Account,
+        target: Path,
+        *,
+        still_open: Callable[[], object],
+        progress: Progress = lambda done: None,
+    ) -> Exported:
+        """Write the export of `access` to `target`. `still_open` raises where the request was closed in the meantime."""
+        self.settle()
+        target = target.absolute()
+        if os.path.lexists(target):
+            raise BadInput(Text(f"“{target}” đã có.", f"{in_ascii(target)} exists already."))
+        now = self._clock.now()
+        staging = target.with_name(f".{target.name}.exporting-{self._clock.now_us()}")
+        export_id = self._register.begin_export(access.access_id, officer, now, str(staging), str(target))
+        try:
+            with _Folder(staging) as folder:
+                exported = _fill(folder, access.scope, account, _opening(access, officer, now), progress)
+                still_open()
+                if os.path.lexists(target):  # a rename would replace an empty folder
+                    raise BadInput(Text(f"“{target}” đã có.", f"{in_ascii(target)} exists already."))
+                self._register.fill_export(export_id, exported.messages, exported.octets, exported.digest)
+                folder.publish(target)
+        except OSError as error:
+            why = system_reason(error)
+            raise Trouble(
+                Text(f"Không ghi được “{target}”: {why.vi}.", f"{in_ascii(target)} cannot be written: {why.en}."),
+                remedy=Text(
+                    "Chọn thư mục mà tài khoản của máy chủ được ghi, còn đủ chỗ.",
+                    "Name a folder where the server's account may write, with room enough.",
+                ),
+            ) from error
+        self._register.finish_export(export_id, self._clock.now())
+        return exported
+
+    def settle(self) -> None:
+        """What killed exports have left: one that came to its place is finished, of the others nothing stays.
+
+        Those that still run are left alone.
+        """
+        for export in self._register.exports():
+            if export.finished_at is None and not _remove(Path(export.staging)) and _lies_there(export):
+                self._register.finish_export(export.export_id, self._clock.now())
+
+
+def _lies_there(export: Export) -> bool:
+    """Whether the whole export is at its target."""
+    try:
+        return sha256((Path(export.target) / "SHA256SUMS").read_bytes()).hexdigest() == export.digest
+    except OSError:
+        return False
+
+
+def _remove(staging: Path) -> bool:
+    """Whether something was there that nobody is writing any more."""
+    if not _STAGED.fullmatch(staging.name):
+        return False
+    try:
+        fd = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(staging, ignore_errors=True)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+class _Folder:
+    """A folder being made: private, locked while it is, and gone again unless it is published."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = -1
+        self._published = False
+
+    def __enter__(self) -> Self:
+        os.mkdir(self.path, 0o700)
+        self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if not self._published:
+            shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._fd)
+
+    @contextlib.contextmanager
+    def file(self, name: str) -> Iterator[BinaryIO]:
+        """A new file, durable when the block has been left."""
+        path = self.path / name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with private_file(path) as file:
+            yield file
+
+    def publish(self, target: Path) -> None:
+        """Make it appear under its own name, whole."""
+        for folder, _, _ in os.walk(self.path, topdown=False):
+            sync(Path(folder))
+        os.rename(self.path, target)
+        self._published = True
+        sync(target.parent)
+
+
+def _fill(folder: _Folder, scope: Scope, account: Account, opening: bytes, progress: Progress) -> Exported:
+    """All messages, the manifest, the sums; in this order, each line as soon as its message is written."""
+    messages = octets = 0
+    chosen = folders_of(account, scope.folder)
+    with folder.file("SHA256SUMS") as sums_file, folder.file("manifest.json") as manifest_file:
+        sums, manifest = Summed(sums_file), Summed(manifest_file)
+        manifest.write(opening)
+        for number, info in enumerate(chosen, start=1):
+            for message in _messages(account, info, scope):
+                below = "" if message.expunged_us is None else "expunged/"
+                name = f"{number:03d}-{safe_name(info.name)}/{below}{message.uid}.eml"
+                copy = _copied(folder, name, account, info.folder_id, message.uid)
+                if copy is None:
+                    continue
+                manifest.write((b",\n" if messages else b"\n") + _line(info, message, name, copy))
+                sums.write(f"{copy.digest}  {name}\n".encode())
+                messages, octets = messages + 1, octets + copy.octets
+                progress(messages)
+        manifest.write(b"\n]}\n")
+        sums.write(f"{manifest.digest}  manifest.json\n".encode())
+        return Exported(len(chosen), messages, octets, sums.digest)
+
+
+def _messages(account: Account, info: FolderInfo, scope: Scope) -> Iterator[_Message]:
+    """Those of a folder that were asked for, ascending by UID, then the expunged ones."""
+    expunged: dict[int, int] = {}
+    if scope.expunged:
+        expunged = {grave.uid: grave.expunged_at_us for grave in account.tombstones(info.folder_id)}
+    for uids in (list(account.view(info.folder_id).uids), sorted(expunged)):
+        for start in range(0, len(uids), ROWS_AT_ONCE):
+            part = uids[start : start + ROWS_AT_ONCE]
+            for uid, arrived_us, message_id in account.rows(info.folder_id, part, ("uid", "internaldate_us", "message_id")):
+                if _is_wanted(scope, arrived_us):
+                    yield _Message(uid, arrived_us, shown_id(message_id), expunged.get(uid))
+
+
+def _is_wanted(scope: Scope, arrived_us: int) -> bool:
+    if scope.since is None and scope.until is None:
+        return True
+    day = local_day(from_microseconds(arrived_us))
+    return (scope.since is None or scope.since <= day) and (scope.until is None or day <= scope.until)
+
+
+def _copied(folder: _Folder, name: str, account: Account, folder_id: int, uid: int) -> Summed | None:
+    """One message in its file; None if it was expunged and past keeping before it could be opened."""
+    try:
+        message = account.open_message(folder_id, uid)
+    except NoSuchMessage:
+        return None
+    with message, folder.file(name) as file:
+        return copy_message(message, file)
+
+
+def _opening(access: Access, officer: str, now: datetime) -> bytes:
+    """The manifest up to the first message."""
+    scope, decision = access.scope, access.decision
+    told = {
+        "request": access.access_id,
+        "mailbox": access.address,
+        "folder": scope.folder,
+        "since": iso(scope.since),
+        "until": iso(scope.until),
+        "with_expunged": scope.expunged,
+        "asked_by": access.officer,
+        "asked_at": iso(access.asked_at),
+        "reason": access.reason,
+        "document": access.document,
+        "approved_by": decision.officer if decision else None,
+        "approved_at": iso(decision.at) if decision else None,
+        "approval_document": decision.document if decision else None,
+        "expires_at": iso(access.expires_at),
+        "exported_by": officer,
+        "exported_at": iso(now),
+    }
+    text = json.dumps(told, ensure_ascii=False, indent=1)
+    return text.removesuffix("\n}").encode() + b',\n "messages": ['
+
+
+def _line(info: FolderInfo, message: _Message, name: str, copy: Summed) -> bytes:
+    told = {
+        "file": name,
+        "folder": info.name,
+        "uidvalidity": info.uidvalidity,
+        "uid": message.uid,
+        "size": copy.octets,
+        "sha256": copy.digest,
+        "message_id": message.message_id,
+        "arrived_at": iso(from_microseconds(message.arrived_us)),
+        "expunged_at": None if message.expunged_us is None else iso(from_microseconds(message.expunged_us)),
+    }
+    return json.dumps(told, ensure_ascii=False).encode("utf-8", "backslashreplace")

@@ -1,0 +1,111 @@
+"""Reg. 4.3: the one lawful way to the content of a mailbox that is not one's own: ask with a basis, a second person, export.
+
+In: officers as they are on record, a mailbox, the register. Out: a request and what became of it, or a refusal with its clause.
+What an export writes stands in `contentexport`. Never here: content.
+"""
+
+from datetime import timedelta
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import BadInput, Text
+from mic_mail.policy.content_access import (
+    CLAUSE,
+    Access,
+    Decision,
+    Scope,
+    Verdict,
+    must_be_open,
+    must_be_refusable,
+    must_be_undecided,
+)
+from mic_mail.policy.grounds import must_have_document
+from mic_mail.policy.roles import Officer
+from mic_mail.policy.two_persons import Hand, must_be_two
+from mic_mail.services.authentication.delegation import Authorising
+from mic_mail.services.mailboxes.credentials import Origin
+
+
+class Content:
+    """The requests to open somebody's content."""
+
+    def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
+        self._directory = directory
+        self._authorising = Authorising(directory, config, clock)
+        self._valid = timedelta(seconds=config.content.expires_after)
+        self._clock = clock
+
+    def ask(self, mailbox: MailboxRecord, scope: Scope, hand: Hand, origin: Origin) -> Access:
+        """A request, with reason and document; somebody else decides."""
+        if scope.since is not None and scope.until is not None and scope.until < scope.since:
+            raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The last day comes before the first one."))
+        _must_have_basis(origin)
+        access = Access(
+            access_id=0,
+            mailbox_id=mailbox.mailbox_id,
+            address=mailbox.address,
+            scope=scope,
+            officer=hand.officer,
+            login=hand.login,
+            asked_at=self._clock.now(),
+            reason=origin.reason,
+            document=origin.document or "",
+        )
+        return self._directory.content.ask(access)
+
+    def approve(self, access_id: int, hand: Hand, origin: Origin) -> Access:
+        """The second person's yes, with the document that it rests on; it holds for `content.expires_after`."""
+        must_have_document(origin.document, CLAUSE)
+        now = self._clock.now()
+        access = self._directory.content.get(access_id)
+        readers = self._readers(access)
+        asker = Hand.of(self._as_on_record(access), access.officer, access.login)
+
+        def check(known: Access) -> None:
+            must_be_undecided(known, now)
+            must_be_two(asker, hand, others=readers, clause=CLAUSE)
+
+        decision = Decision(Verdict.APPROVED, hand.officer, hand.login, now, origin.reason, origin.document)
+        return self._directory.content.decide(access_id, decision, check, now + self._valid)
+
+    def refuse(self, access_id: int, hand: Hand, origin: Origin) -> Access:
+        """No; also of who asked, and of an approval that still holds."""
+        now = self._clock.now()
+        decision = Decision(Verdict.REFUSED, hand.officer, hand.login, now, origin.reason, origin.document)
+        return self._directory.content.decide(access_id, decision, lambda known: must_be_refusable(known, now))
+
+    def opened(self, access_id: int, hand: Hand) -> Access:
+        """The request under which this officer may export now, or a refusal."""
+        access = self._directory.content.get(access_id)
+        must_be_open(access, hand.officer, self._clock.now())
+        return access
+
+    def _readers(self, access: Access) -> list[Hand]:
+        """Who reads the mailbox as its own: its person, or everybody who is authorised in it now."""
+        entry = self._directory.entry(access.mailbox_id)
+        if entry.owner.person_id is not None:
+            return [Hand(full_name=entry.owner.name, person_id=entry.owner.person_id)]
+        holders = self._authorising.holders(entry, self._clock.now())
+        return [
+            Hand(full_name=holder.person.owner.name, person_id=holder.grant.person_id)
+            for holder in holders
+            if holder.holding and holder.person is not None
+        ]
+
+    def _as_on_record(self, access: Access) -> Officer:
+        """Who asked, as the officer that he or she was then."""
+        terms = [each for each in self._directory.officers.all() if each.login == access.officer]
+        then = [each for each in terms if each.serves(access.asked_at)]
+        return (then or terms)[-1]
+
+
+def _must_have_basis(origin: Origin) -> None:
+    if not origin.reason:
+        raise BadInput(
+            Text("Phải nêu lý do.", "A reason is needed."),
+            clause=CLAUSE,
+            remedy=Text('Thêm --reason "…".', 'Add --reason "...".'),
+        )
+    must_have_document(origin.document, CLAUSE)

@@ -1,0 +1,341 @@
+"""A unit's mail as files for the records system, with a list that proves them; begun anew where it was broken off (Reg. 11.4).
+
+In: an account, a selection, a folder that does not exist yet, or one in which this very export was broken off. Out:
+
+    <target>/INBOX-1700000000/17.eml   octet for octet as stored: folder, its UIDVALIDITY, UID
+    <target>/manifest.json, .csv       of each message file, folder, UID, day of arrival, size, SHA-256, flags, Message-ID
+    <target>/SHA256SUMS                of all of these; `sha256sum -c SHA256SUMS` verifies; its own digest is on record
+
+While it runs, `<target>/.export` holds what is done, a line for each message, written after the message is durable. Whoever
+calls again with the same basis and selection goes on after the last line; a file without a line is a torn one and is made anew.
+Nothing else that exists is ever written over. Everything is private (0700, 0600). Messages are read a megabyte at a time; no
+flag changes. Memory is that of the numbers of the messages that are done.
+"""
+
+import csv
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from io import StringIO
+from pathlib import Path
+from typing import BinaryIO
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.model import from_microseconds
+from mic_mail.documents.csv_writer import harmless
+from mic_mail.errors import BadInput, Text, Trouble, in_ascii
+from mic_mail.i18n.os_errors import reason as system_reason
+from mic_mail.policy.calendar import local_day
+from mic_mail.policy.records_export import Selection
+from mic_mail.services.exports.eml_files import (
+    ROWS_AT_ONCE,
+    Progress,
+    Summed,
+    copy_message,
+    folders_of,
+    iso,
+    private_file,
+    safe_name,
+    shown_id,
+    sync,
+)
+from mic_mail.services.unit_mail.document_handoff import PassedOn
+from mic_mail.storage.errors import NoSuchMessage
+from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.types import ANSWERED, DELETED, DRAFT, FLAGGED, KEYWORD_SHIFT, SEEN, FolderInfo
+
+JOURNAL = ".export"
+_SYSTEM = ((ANSWERED, "\\Answered"), (FLAGGED, "\\Flagged"), (DELETED, "\\Deleted"), (SEEN, "\\Seen"), (DRAFT, "\\Draft"))
+_COLUMNS = ("file", "folder", "uidvalidity", "uid", "arrived_at", "size", "sha256", "message_id", "flags", "passed_on")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export gave."""
+
+    messages: int
+    octets: int
+    digest: str
+    """SHA-256 of SHA256SUMS, hexadecimal."""
+    resumed: int
+    """Messages that an earlier run, which was broken off, had written."""
+
+
+@dataclass(slots=True)
+class _Done:
+    """What the journal says."""
+
+    heading: Mapping[str, object]
+    keys: set[tuple[str, int]] = field(default_factory=set)
+    """Places and UIDs."""
+    places: dict[tuple[str, int], str] = field(default_factory=dict)
+    """What a folder is called in the export, by its MAILBOXID and UIDVALIDITY: it may be renamed before the export goes on, and
+    folders that another server has left may have one UIDVALIDITY in common."""
+    octets: int = 0
+
+    def place_of(self, info: FolderInfo) -> str:
+        """Where the messages of a folder go: nobody else's place."""
+        known = self.places.get((info.mailbox_id, info.uidvalidity))
+        if known is not None:
+            return known
+        taken, number = set(self.places.values()), 2
+        place = wanted = f"{safe_name(info.name)}-{info.uidvalidity}"
+        while place in taken:
+            place, number = f"{wanted}-{number}", number + 1
+        self.places[info.mailbox_id, info.uidvalidity] = place
+        return place
+
+
+class RecordsExport:
+    """Exports out of one store."""
+
+    def __init__(self, store: MailStore, config: Config, clock: Clock) -> None:
+        self._passed_on = PassedOn(store, config)
+        self._clock = clock
+
+    def run(
+        self,
+        account: Account,
+        selection: Selection,
+        target: Path,
+        basis: Mapping[str, str],
+        *,
+        progress: Progress = lambda done: None,
+        whole: Callable[[Exported], None] = lambda exported: None,
+    ) -> Exported:
+        """Write the export, or go on with it; `basis` stands in the manifest, and has to be the same to go on.
+
+        `whole` is called when everything is there, and before the export counts as finished: what it puts on record is there
+        at least once, whatever is killed.
+        """
+        target = target.absolute()
+        folders_of(account, selection.folder)  # refused before anything is made
+        heading = {**basis, **{name: iso(v) if hasattr(v, "isoformat") else v for name, v in asdict(selection).items()}}
+        try:
+            with _opened(target, heading, self._clock.now()) as journal:
+                done = _read(target, journal)
+                resumed = len(done.keys)
+                for copied in self._copies(account, selection, target, done):
+                    journal.write(_encoded(copied) + b"\n")
+                    journal.flush()
+                    progress(len(done.keys))
+                exported = Exported(len(done.keys), done.octets, _lists(target, done, journal), resumed)
+                whole(exported)
+                _finish(target)
+                return exported
+        except OSError as error:
+            why = system_reason(error)
+            raise Trouble(
+                Text(f"Không ghi được “{target}”: {why.vi}.", f"{in_ascii(target)} cannot be written: {why.en}."),
+                remedy=Text(
+                    "Chọn nơi mà tài khoản của máy chủ được ghi, còn đủ chỗ; chạy lại lệnh để làm tiếp.",
+                    "Name a place where the server's account may write, with room enough; the same command goes on.",
+                ),
+            ) from error
+
+    def _copies(self, account: Account, selection: Selection, target: Path, done: _Done) -> Iterator[Mapping[str, object]]:
+        """Copy what is not done yet; each message as the manifest tells of it, once its file is durable."""
+        for info in folders_of(account, selection.folder):
+            is_marked = self._passed_on.is_marked(info)
+            place = done.place_of(info)
+            for uid, flags, arrived_us, message_id in _rows(account, info, selection, is_marked):
+                if (place, uid) in done.keys:
+                    continue
+                file = f"{place}/{uid}.eml"
+                copy = _copied(target / file, account, info.folder_id, uid)
+                if copy is None:
+                    continue
+                done.keys.add((place, uid))
+                done.octets += copy.octets
+                yield {
+                    "file": file,
+                    "folder": info.name,
+                    "mailbox_id": info.mailbox_id,
+                    "uidvalidity": info.uidvalidity,
+                    "uid": uid,
+                    "arrived_at": iso(from_microseconds(arrived_us)),
+                    "size": copy.octets,
+                    "sha256": copy.digest,
+                    "message_id": shown_id(message_id),
+                    "flags": " ".join(_flag_names(info, flags)),
+                    "passed_on": is_marked(flags),
+                }
+
+
+def _opened(target: Path, heading: Mapping[str, object], now: datetime) -> BinaryIO:
+    """The journal of this export, locked, at its end: a new one, or that of the same export where it was broken off."""
+    path = target / JOURNAL
+    goes_on = os.path.lexists(path) and not target.is_symlink()
+    if not goes_on:
+        _must_be_free(target)
+        target.mkdir(mode=0o700, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if goes_on else os.O_CREAT | os.O_EXCL), 0o600)
+    journal = os.fdopen(fd, "r+b")
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        first = journal.readline()
+        if not first.endswith(b"\n"):  # new, or broken off before its first line was whole
+            journal.seek(0)
+            journal.truncate()
+            journal.write(_encoded({"export": dict(heading), "begun_at": iso(now)}) + b"\n")
+            journal.flush()
+        elif _heading(first) != json.loads(json.dumps(dict(heading))):
+            raise _another(target)
+    except BlockingIOError:
+        journal.close()
+        raise BadInput(Text(f"“{target}” đang được xuất.", f"{in_ascii(target)} is being exported to.")) from None
+    except ValueError:
+        journal.close()
+        raise _another(target) from None
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
+def _heading(line: bytes) -> object:
+    """What the first line says that this export is; `ValueError` for none of ours."""
+    told = json.loads(line)
+    return told.get("export") if isinstance(told, dict) else None
+
+
+def _must_be_free(target: Path) -> None:
+    """Refuse what exists, but for an empty folder: what a kill at the very beginning leaves."""
+    if os.path.lexists(target) and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
+        raise BadInput(Text(f"“{target}” đã có.", f"{in_ascii(target)} exists already."))
+
+
+def _another(target: Path) -> BadInput:
+    return BadInput(
+        Text(f"“{target}” chứa một lần xuất khác.", f"{in_ascii(target)} holds another export."),
+        remedy=Text("Chọn thư mục mới.", "Name a new folder."),
+    )
+
+
+def _read(target: Path, journal: BinaryIO) -> _Done:
+    """What is done; a last line that is torn, and lines whose file is not there as it says, are taken back."""
+    journal.seek(0)
+    done = _Done(json.loads(journal.readline()))
+    end = journal.tell()
+    while (line := journal.readline()).endswith(b"\n"):
+        try:
+            told = json.loads(line)
+            place, uid, folder = told["file"].partition("/")[0], told["uid"], (told["mailbox_id"], told["uidvalidity"])
+            if (target / told["file"]).stat().st_size != told["size"]:
+                break
+        except (ValueError, KeyError, TypeError, OSError):
+            break
+        end = journal.tell()
+        done.keys.add((place, uid))
+        done.places[folder] = place
+        done.octets += told["size"]
+    journal.seek(end)
+    journal.truncate()
+    return done
+
+
+def _rows(
+    account: Account, info: FolderInfo, selection: Selection, is_marked: Callable[[int], bool]
+) -> Iterator[tuple[int, int, int, object]]:
+    """The messages of a folder that are asked for, ascending by UID."""
+    uids = list(account.view(info.folder_id).uids)
+    for start in range(0, len(uids), ROWS_AT_ONCE):
+        part = uids[start : start + ROWS_AT_ONCE]
+        for uid, flags, arrived_us, message_id in account.rows(
+            info.folder_id, part, ("uid", "flags", "internaldate_us", "message_id")
+        ):
+            if selection.has(local_day(from_microseconds(arrived_us))) and selection.passed_on in {None, is_marked(flags)}:
+                yield uid, flags, arrived_us, message_id
+
+
+def _copied(path: Path, account: Account, folder_id: int, uid: int) -> Summed | None:
+    """One message in its file, durable; None if it was expunged and past keeping before it could be opened."""
+    try:
+        message = account.open_message(folder_id, uid)
+    except NoSuchMessage:
+        return None
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.unlink(missing_ok=True)  # what has no line was torn
+    with message, private_file(path) as file:
+        return copy_message(message, file)
+
+
+def _flag_names(info: FolderInfo, flags: int) -> Iterator[str]:
+    yield from (name for bit, name in _SYSTEM if flags & bit)
+    yield from (name for place, name in enumerate(info.keywords) if flags & (1 << (KEYWORD_SHIFT + place)))
+
+
+# ------------------------------------------------------------ at the end
+
+
+def _lists(target: Path, done: _Done, journal: BinaryIO) -> str:
+    """Write lists and sums from the journal, durable with all names, the same if written again; the digest of SHA256SUMS."""
+    with (
+        _fresh(target / "manifest.json") as lists,
+        _fresh(target / "manifest.csv") as table,
+        _fresh(target / "SHA256SUMS") as sums,
+    ):
+        manifest, rows, summary = Summed(lists), Summed(table), Summed(sums)
+        manifest.write(json.dumps(done.heading, ensure_ascii=False, indent=1).removesuffix("\n}").encode())
+        manifest.write(b',\n "messages": [')
+        rows.write(b"\xef\xbb\xbf" + _csv_row(_COLUMNS))
+        comma = b"\n"
+        for told in _lines(journal):
+            manifest.write(comma + _encoded(told))
+            rows.write(_csv_row([told[name] for name in _COLUMNS]))
+            summary.write(f"{told['sha256']}  {told['file']}\n".encode())
+            comma = b",\n"
+        manifest.write(b"\n]}\n")
+        summary.write(f"{manifest.digest}  manifest.json\n{rows.digest}  manifest.csv\n".encode())
+    for folder in {target / name for name in done.places.values()}:
+        if folder.is_dir():
+            sync(folder)
+    sync(target)
+    sync(target.parent)
+    return summary.digest
+
+
+def _finish(target: Path) -> None:
+    """The journal goes last."""
+    (target / JOURNAL).unlink()
+    sync(target)
+
+
+@contextmanager
+def _fresh(path: Path) -> Iterator[BinaryIO]:
+    """A list of this export, made anew and whole: what an earlier try has left of it goes."""
+    staged = path.with_name(f".{path.name}")
+    staged.unlink(missing_ok=True)
+    with private_file(staged) as file:
+        yield file
+    staged.rename(path)
+
+
+def _lines(journal: BinaryIO) -> Iterator[dict[str, object]]:
+    journal.seek(0)
+    journal.readline()
+    for line in journal:
+        told: dict[str, object] = json.loads(line)
+        yield told
+
+
+def _encoded(told: Mapping[str, object]) -> bytes:
+    return json.dumps(told, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _csv_row(cells: Sequence[object]) -> bytes:
+    out = StringIO(newline="")
+    csv.writer(out).writerow([_csv_cell(cell) for cell in cells])
+    return out.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _csv_cell(cell: object) -> str:
+    """Another program reads it: `true` and `false` as JSON has them; no spreadsheet runs it."""
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    return harmless(cell if isinstance(cell, str | int) else None)

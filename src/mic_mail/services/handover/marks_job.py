@@ -1,0 +1,64 @@
+"""The housekeeper's look at marks of handovers: what a kill or a restore has parted from the record is put right (Reg. 12.3.d).
+
+In: the directory's snapshot. Out: marks as the record has them, an event for each that was not. Belongs to the event loop.
+"""
+
+from collections.abc import Callable
+
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.errors import MicMailError
+from mic_mail.log.error_fields import described
+from mic_mail.log.maillog import MailLog
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.handover import running
+from mic_mail.policy.reclamation import is_empty
+from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.services.handover.transfer import Handovers
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import AccountRef
+
+
+class HandoverMarks:
+    """The rounds of one server."""
+
+    def __init__(
+        self,
+        handovers: Callable[[], Handovers],
+        store: MailStore,
+        snapshot: Callable[[], Snapshot],
+        *,
+        lanes: Lanes,
+        accounts: AccountLanes,
+        log: MailLog,
+    ) -> None:
+        self._handovers = handovers
+        self._store = store
+        self._snapshot = snapshot
+        self._lanes = lanes
+        self._accounts = accounts
+        self._log = log
+
+    async def round(self) -> None:
+        """Every mailbox of a unit; one that cannot be had now comes again."""
+        units = [each for each in self._snapshot() if each.kind is MailboxKind.UNIT and not is_empty(each.facts)]
+        for entry in await self._lanes.io(self._differing, units):
+            try:
+                settled = await self._accounts.write(_ref(entry), self._handovers().settle, entry)
+            except (MicMailError, OSError) as error:
+                self._log.event("visit_failed", visit="handover", mailbox=entry.address, error=described(error))
+                continue
+            if settled:
+                self._log.event("handover_settled", mailbox=entry.address)
+
+    def _differing(self, units: list[Entry]) -> list[Entry]:
+        return [each for each in units if self._differs(each)]
+
+    def _differs(self, entry: Entry) -> bool:
+        try:
+            return self._store.account(_ref(entry)).is_frozen() != (running(entry.facts) is not None)
+        except OSError:  # told when it is its turn; the others are looked at
+            return True
+
+
+def _ref(entry: Entry) -> AccountRef:
+    return AccountRef(entry.mailbox_id, entry.home)

@@ -1,0 +1,301 @@
+"""Handing a unit's mailbox over: begun, counted, finished or cancelled (Reg. 12.3.d, 12.3, 10.2).
+
+In: whom the head of the unit names, on which document. Out: facts in the mailbox's chain, the store's mark by which nothing is
+expunged, an inventory in a file, a new password. Blocking. Every step can be the last before a kill:
+
+    begin     the mark, then HANDOVER_BEGUN, both under the store's lock: an EXPUNGE is wholly before the inventory, or refused
+    count     the inventory, whole or not at all; then HANDOVER_COUNTED with its digest. Begun again, it is taken anew
+    finish    in one transaction: the naming of the successor, the end of every substitution, the new password,
+              HANDOVER_FINISHED; then the mark goes. A kill between leaves the mark, which only keeps: the next `finish`
+              removes it, and so does the housekeeper (`settle`)
+    cancel    HANDOVER_CANCELLED, then the mark goes; likewise
+
+Whoever was in charge loses the mailbox with the naming, at every door within seconds; sessions under the mailbox's own password
+end with the password.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Entry
+from mic_mail.errors import BadInput, Text
+from mic_mail.policy.delegation import Grant, Part, grants, in_service
+from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
+from mic_mail.policy.handover import CLAUSE, BeingHandedOver, Handover, Standing, handovers, running
+from mic_mail.policy.lifecycle import State
+from mic_mail.policy.reclamation import must_be_there
+from mic_mail.services.authentication.delegation import Authorising, Term
+from mic_mail.services.handover.inventory import FOLDER, Inventory, Progress, file_name, no_progress, read_head, take, tidy
+from mic_mail.services.handover.removals import Removals
+from mic_mail.services.handover.verify import Verification, verify
+from mic_mail.services.mailboxes.credentials import Origin, check_new, hashing, verifiers
+from mic_mail.services.mailboxes.lifecycle_actions import Accounts, NotAllowed, not_to_come
+from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.types import AccountRef
+
+SUSPENDED_CLAUSE = "7.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """Whom the head of the unit named, and how; the document is the origin's."""
+
+    successor: str
+    """Id of the person, or the address of the own mailbox."""
+    named_by: str
+    """The head who did: id or own address of a person on record, or name and position in words."""
+    named_on: date | None = None
+    until: date | None = None
+    """The last day of the term; None: until further notice."""
+    witness: str = ""
+
+
+class Handovers:
+    """The use cases."""
+
+    def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
+        self._directory = directory
+        self._store = store
+        self._config = config
+        self._clock = clock
+        self._accounts = Accounts(directory, config, clock)
+        self._authorising = Authorising(directory, config, clock)
+
+    # ------------------------------------------------------------ what there is
+
+    def of(self, mailbox: MailboxRecord, number: int | None = None) -> Handover:
+        """The handover of this number, or the newest one."""
+        found = handovers(self._directory.facts(mailbox.mailbox_id))
+        chosen = next((each for each in reversed(found) if number is None or each.seq == number), None)
+        if chosen is None:
+            raise BadInput(
+                Text(f"{mailbox.address} chưa có lần bàn giao này.", "There is no such handover of the mailbox."),
+                remedy=Text("Xem: mic-mail handover list", "See: mic-mail handover list"),
+            )
+        return chosen
+
+    def path_of(self, home: str, handover: Handover) -> Path:
+        """Where its inventory lies, once it is counted."""
+        digest = handover.counted.text("digest") if handover.counted is not None else None
+        return self._place(home) / file_name(handover.seq, digest or "")
+
+    def _place(self, home: str) -> Path:
+        return self._config.server.data_dir / FOLDER / home
+
+    def inventory(self, mailbox: MailboxRecord, handover: Handover) -> Inventory | None:
+        """What was counted; None: it is not counted yet. `InventoryDamaged` where the file is not what was recorded."""
+        if handover.counted is None:
+            return None
+        return read_head(self.path_of(mailbox.home, handover), handover.counted.text("digest") or "")
+
+    def verify(self, mailbox: MailboxRecord, handover: Handover, progress: Progress = no_progress) -> Verification:
+        """What became of everything that was counted."""
+        if handover.counted is None:
+            raise _not_counted()
+        must_be_there(mailbox.address, self._directory.facts(mailbox.mailbox_id))
+        removals = Removals(self._config.log_dir, mailbox.address, handover.since)
+        return verify(self._account(mailbox), self.path_of(mailbox.home, handover), handover, removals, progress)
+
+    # ------------------------------------------------------------ the acts
+
+    def begin(self, mailbox: MailboxRecord, naming: Naming, origin: Origin) -> Handover:
+        """From now on nothing is expunged; of one that runs for the same successor nothing changes."""
+        if mailbox.kind is not MailboxKind.UNIT:
+            raise NotAllowed(
+                Text("Chỉ hộp thư đơn vị có người quản lý để bàn giao.", "A unit's mailbox alone has a keeper who hands over."),
+                clause=CLAUSE,
+            )
+        self._must_be_named(naming)
+        naming = replace(naming, named_by=self._head(naming.named_by.strip()))
+        entry = self._directory.entry(mailbox.mailbox_id)
+        person, own = self._authorising.person(naming.successor)
+        now_running = running(entry.facts)
+        if now_running is not None:
+            _must_be_the_same(entry.address, now_running, person.person_id, naming, origin)
+            return now_running
+        term = Term(None, naming.until)
+        self._naming(mailbox, naming.successor, term, origin)  # refused now rather than at the end
+        before = self._predecessor(entry)
+        if before is not None and before.person_id == person.person_id and self._serves(before, own):
+            raise NotAllowed(
+                Text(f"{own.address} đang quản lý hộp thư này.", f"{own.address} is its keeper already."),
+                clause=CLAUSE,
+                remedy=Text("Gia hạn: mic-mail mailbox grant --as keeper.", "A longer term: mailbox grant --as keeper."),
+            )
+        details = {
+            "named_on": naming.named_on and naming.named_on.isoformat(),
+            "until": naming.until and naming.until.isoformat(),
+            "from_holder": before.holder if before is not None else None,
+            "witness": naming.witness.strip(),
+        }
+        data: dict[str, Detail] = {"person": person.person_id, "holder": own.address, "named_by": naming.named_by}
+        data |= {name: value for name, value in details.items() if value}
+        account = self._account(mailbox)
+        account.rescan()  # what other tools have put there is to be counted
+        draft = Draft(FactKind.HANDOVER_BEGUN, self._clock.now(), origin.actor, origin.reason, origin.document, data)
+        account.freeze(lambda: self._append(entry, draft))
+        return self.of(mailbox)
+
+    def count(self, mailbox: MailboxRecord, origin: Origin, progress: Progress = no_progress) -> tuple[Inventory, Fact]:
+        """Read every message, write the inventory and put its digest on record; taken again, the newest counts."""
+        entry, handover = self._running(mailbox)
+        self.settle(entry)
+        place = self._place(mailbox.home)
+        inventory, digest = take(
+            self._account(mailbox), place,
+            mailbox=mailbox.address, handover=handover.seq, now=self._clock.now(), progress=progress,
+        )  # fmt: skip
+        data: dict[str, Detail] = {
+            "handover": handover.seq,
+            "digest": digest,
+            "folders": len(inventory.folders),
+            "messages": inventory.messages,
+            "octets": inventory.octets,
+            "unreadable": inventory.unreadable,
+        }
+        return inventory, self._directory.append_fact(mailbox.mailbox_id, self._draft(FactKind.HANDOVER_COUNTED, origin, data))
+
+    def finish(self, mailbox: MailboxRecord, password: str, origin: Origin) -> bool:
+        """Move the rights, set the password that has to be changed, and let expunging go on; False: that was done before."""
+        entry = self._directory.entry(mailbox.mailbox_id)
+        known = handovers(entry.facts)
+        if known and known[-1].standing is Standing.FINISHED:
+            self.settle(entry)
+            return False
+        _, handover = self._running(mailbox)
+        if self.inventory(mailbox, handover) is None:
+            raise _not_counted()
+        drafts = self._drafts_of_end(mailbox, entry, handover, origin)
+        check_new(self._directory, self._config, mailbox, password, chosen=False)
+        made = verifiers(password, hashing(self._config))
+        after = entry.facts[-1].seq
+        self._account(mailbox).thaw(
+            lambda: (self._directory.set_credential(mailbox.mailbox_id, made, *drafts, after=after), False)
+        )
+        tidy(self._place(mailbox.home))
+        return True
+
+    def cancel(self, mailbox: MailboxRecord, origin: Origin) -> Handover:
+        """It was not to be: nothing has moved, and expunging goes on."""
+        if not origin.reason:
+            raise BadInput(Text("Hủy bàn giao phải có lý do.", "To cancel a handover needs a reason."), clause=CLAUSE)
+        entry, handover = self._running(mailbox)
+        draft = self._draft(FactKind.HANDOVER_CANCELLED, origin, {"handover": handover.seq})
+        self._account(mailbox).thaw(lambda: (self._append(entry, draft), False))
+        return self.of(mailbox, handover.seq)
+
+    def settle(self, entry: Entry) -> bool:
+        """Make the store's mark what the record says, where a kill or a restore has parted them; whether it was not."""
+        account = self._store.account(AccountRef(entry.mailbox_id, entry.home))
+
+        def runs() -> bool:
+            return running(self._directory.facts(entry.mailbox_id)) is not None
+
+        if account.is_frozen() == (running(entry.facts) is not None):
+            return False
+        if running(entry.facts) is not None:
+            account.freeze(lambda: None)
+        account.thaw(lambda: (None, runs()))  # asked anew: somebody may begin or end one in this moment
+        return True
+
+    # ------------------------------------------------------------ how
+
+    def _drafts_of_end(self, mailbox: MailboxRecord, entry: Entry, handover: Handover, origin: Origin) -> list[Draft]:
+        now, begun = self._clock.now(), handover.begun
+        named = Origin(origin.actor, begun.reason, begun.document)
+        naming = self._naming(mailbox, str(handover.successor_id), Term(None, handover.until), named)
+        ends = [
+            self._draft(
+                FactKind.AUTHORITY_REVOKED, named,
+                {"person": grant.person_id, "holder": grant.holder, "part": Part.SUBSTITUTE.value},
+            )
+            for grant in grants(entry.kind, entry.facts)
+            if grant.part is Part.SUBSTITUTE and (grant.until is None or grant.until > now)
+        ]  # fmt: skip
+        return [
+            *ends,
+            naming,
+            self._draft(FactKind.PASSWORD_RESET, named, {}),
+            self._draft(FactKind.HANDOVER_FINISHED, origin, {"handover": handover.seq}),
+        ]
+
+    def _naming(self, mailbox: MailboxRecord, successor: str, term: Term, origin: Origin) -> Draft:
+        """The naming of the successor, who is told the mailbox's password: nobody whom Reg. 7.1 keeps out of the own one."""
+        draft = self._authorising.naming(mailbox, successor, Part.KEEPER, term, origin)
+        own = self._directory.entry(self._authorising.person(successor)[1].mailbox_id)
+        if State.SUSPENDED in self._accounts.decide(own).states:
+            raise NotAllowed(
+                Text(f"{own.address} đang bị tạm khóa.", f"{own.address} is suspended."),
+                clause=SUSPENDED_CLAUSE,
+                remedy=Text("Trước hết: mic-mail mailbox restore.", "First: mic-mail mailbox restore."),
+            )
+        return draft
+
+    def _must_be_named(self, naming: Naming) -> None:
+        if not naming.named_by.strip():
+            raise NotAllowed(
+                Text("Phải ghi thủ trưởng đã phân công.", "The head of the unit who named the successor is needed."),
+                clause=CLAUSE,
+                remedy=Text(
+                    'Thêm --named-by: địa chỉ của thủ trưởng, hoặc "HỌ TÊN, CHỨC VỤ".',
+                    'Add --named-by: the head\'s address, or "NAME, POSITION".',
+                ),
+            )
+        if naming.named_on is not None:
+            not_to_come(naming.named_on, self._clock, Text("Ngày văn bản", "The day of the document"), clause=CLAUSE)
+
+    def _head(self, named_by: str) -> str:
+        """Name and position of who named the successor, by the directory where that person is on record."""
+        if not (named_by.isdecimal() or "@" in named_by):
+            return named_by
+        person = self._authorising.person(named_by)[0]
+        return f"{person.full_name}, {person.position}"
+
+    def _predecessor(self, entry: Entry) -> Grant | None:
+        """Who is in charge, or was last."""
+        now = self._clock.now()
+        keepers = [grant for grant in grants(entry.kind, entry.facts) if grant.part is Part.KEEPER and grant.since <= now]
+        return max(keepers, key=lambda grant: (grant.holds(now), grant.since), default=None)
+
+    def _serves(self, grant: Grant, own: MailboxRecord) -> bool:
+        """Whether its person is in charge now: neither the clock, nor a leave, nor a transfer has ended it."""
+        left = in_service(grant, self._directory.facts(own.mailbox_id))
+        return left is not None and left.holds(self._clock.now())
+
+    def _running(self, mailbox: MailboxRecord) -> tuple[Entry, Handover]:
+        entry = self._directory.entry(mailbox.mailbox_id)
+        found = running(entry.facts)
+        if found is None:
+            raise NotAllowed(
+                Text(f"{mailbox.address} không đang bàn giao.", f"{mailbox.address} is not being handed over."), clause=CLAUSE
+            )
+        return entry, found
+
+    def _account(self, mailbox: MailboxRecord) -> Account:
+        return self._store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+
+    def _append(self, entry: Entry, draft: Draft) -> Fact:
+        return self._directory.append_fact(entry.mailbox_id, draft, after=entry.facts[-1].seq if entry.facts else 0)
+
+    def _draft(self, kind: FactKind, origin: Origin, data: dict[str, Detail]) -> Draft:
+        return Draft(kind, self._clock.now(), origin.actor, origin.reason, origin.document, data)
+
+
+def _must_be_the_same(address: str, known: Handover, person_id: int, naming: Naming, origin: Origin) -> None:
+    """Begun again with the same words a handover is only counted anew; for other words the running one has to be cancelled."""
+    as_begun = (known.successor_id, known.begun.text("named_by"), known.named_on, known.until, known.begun.document)
+    if as_begun != (person_id, naming.named_by, naming.named_on, naming.until, origin.document):
+        raise BeingHandedOver(address)
+
+
+def _not_counted() -> NotAllowed:
+    return NotAllowed(
+        Text("Chưa kiểm kê xong hộp thư.", "The inventory of the mailbox is not complete."),
+        clause=CLAUSE,
+        remedy=Text("Chạy lại: mic-mail handover begin.", "Run mic-mail handover begin again."),
+    )

@@ -1,0 +1,105 @@
+"""A mailbox under the address that its owner had at another system (Reg. 5.5): kept as it is, marked as imported.
+
+In: whose it is, the old address, the request. Out: a mailbox whose first fact is IMPORTED, with a first password that has to be
+changed. The forms of Reg. 5.1 to 5.4 bind only what is issued after the regulation, so none of them is asked for here; only
+what no mail system could deliver to, or what somebody else has, is refused; and to a person what belongs to a function.
+Blocking: commands only.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import date
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import BadInput, Refused, Text, in_ascii
+from mic_mail.policy.addresses import MAX_LOCAL_PART, must_be_a_persons
+from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
+from mic_mail.services.mailboxes.credentials import Origin, hashing, verifiers
+from mic_mail.services.mailboxes.lifecycle_actions import not_to_come
+from mic_mail.services.mailboxes.quota import check_quota
+
+CLAUSE = "5.5"
+_CREATED = Text("Ngày lập hộp thư cũ", "The day of the old mailbox")
+_LOCAL = re.compile(r"[a-z0-9_](?:[a-z0-9_+-]|\.(?!\.))*[a-z0-9_]|[a-z0-9_]")
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """What is known of the old mailbox."""
+
+    address: str
+    created_on: date | None = None
+    """None: older than the regulation, as far as anybody knows (`policy.addresses.is_bound`)."""
+    quota_octets: int | None = None
+
+
+class OldAddresses:
+    """The use case, for one server."""
+
+    def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
+        self._directory = directory
+        self._config = config
+        self._clock = clock
+
+    def of_person(self, person: PersonRecord, old: Old, password: str, origin: Origin) -> MailboxRecord:
+        """A personal mailbox; a person has one."""
+        if any(one.kind is MailboxKind.PERSONAL for one in self._directory.mailboxes_of(person_id=person.person_id)):
+            raise Refused(Text("Cá nhân này đã có hộp thư.", "This person has a mailbox already."), clause="5.3")
+        record = self._record(MailboxKind.PERSONAL, old, person.full_name)
+        must_be_a_persons(record.address.partition("@")[0], self._config.address.reserved)
+        return self._take(record, old, password, origin, person_id=person.person_id)
+
+    def of_unit(self, unit: UnitRecord, old: Old, password: str, origin: Origin) -> MailboxRecord:
+        """A unit's mailbox; a unit has one."""
+        if any(one.kind is MailboxKind.UNIT for one in self._directory.mailboxes_of(unit_id=unit.unit_id)):
+            raise Refused(Text("Đơn vị này đã có hộp thư.", "This unit has a mailbox already."), clause="5.1")
+        record = self._record(MailboxKind.UNIT, old, unit.name)
+        return self._take(record, old, password, origin, unit_id=unit.unit_id)
+
+    def _record(self, kind: MailboxKind, old: Old, name: str) -> MailboxRecord:
+        local, domain = self._parts(old.address)
+        quota = self._config.quota.default if old.quota_octets is None else old.quota_octets
+        return MailboxRecord(0, kind, f"{local}@{domain}", f"{domain}/{local}", name, quota)
+
+    def _parts(self, address: str) -> tuple[str, str]:
+        """Local part and domain of an address that can be kept."""
+        local, at, domain = address.strip().lower().rpartition("@")
+        if not at or not _LOCAL.fullmatch(local) or len(local) > MAX_LOCAL_PART:
+            raise BadInput(
+                Text(f"“{address}” không phải địa chỉ thư.", f"{in_ascii(address)} is no address."),
+                clause=CLAUSE,
+            )
+        if domain not in {*self._config.domains, *self._directory.domains()}:
+            raise BadInput(
+                Text(f"Tên miền {domain} không thuộc hệ thống.", f"The domain {in_ascii(domain)} is not local."),
+                clause=CLAUSE,
+                remedy=Text(f"mic-mail domain add {domain}", f"mic-mail domain add {in_ascii(domain)}"),
+            )
+        return local, domain
+
+    def _take(
+        self,
+        record: MailboxRecord,
+        old: Old,
+        password: str,
+        origin: Origin,
+        *,
+        person_id: int | None = None,
+        unit_id: int | None = None,
+    ) -> MailboxRecord:
+        check_quota(record.quota_octets, None, origin)
+        self._directory.add_domain(record.address.partition("@")[2])
+        now = self._clock.now()
+        details: dict[str, Detail] = {"address": record.address, **origin.details()}
+        if old.created_on is not None:
+            not_to_come(old.created_on, self._clock, _CREATED, clause=CLAUSE)
+            details["created_on"] = old.created_on.isoformat()
+        drafts = [
+            Draft(FactKind.IMPORTED, now, origin.actor, origin.reason, origin.document, details),
+            Draft(FactKind.PASSWORD_RESET, now, origin.actor, origin.reason, origin.document, origin.details()),
+        ]
+        owned = replace(record, person_id=person_id, unit_id=unit_id)
+        return self._directory.issue_mailbox(owned, *drafts, credential=verifiers(password, hashing(self._config)))

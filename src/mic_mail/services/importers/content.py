@@ -1,0 +1,109 @@
+"""The content of one message on its way in: its octets as they will be stored, their digest, what the index says of them.
+
+In: octets or parts of them, as the source has them. Out: a staged file, finished or held in memory for the journal. Nothing of
+a message is changed but line ends: one that has a bare LF (an mbox, a Maildir, a file from Unix) gets CRLF at every LF, as the
+adoption of a Maildir does it. What IMAP sends is kept octet for octet.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+
+from mic_mail.mime.imap_structure import Answers, answers, answers_of
+from mic_mail.mime.scanner import Scanner
+from mic_mail.services.importers.source import Chunks
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import Staged
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message that lies in the account's `tmp/`, seen by nobody."""
+
+    staged: Staged
+    answers: Answers
+    digest: bytes
+    mark: bytes
+    """The digest without what programs note in a file of messages (`_NOTES`)."""
+    octets: bytes | None
+    """What is small is held, so that many can be made durable together; None: it is durable."""
+
+
+def take(account: Account, content: bytes | Chunks) -> Incoming | None:
+    """Stage a message; None: there is nothing in it."""
+    if isinstance(content, bytes):
+        if not content:
+            return None
+        staged = account.stage()
+        try:
+            staged.write(content)
+            staged.finish_later()
+            return Incoming(staged, answers_of(content), sha256(content).digest(), mark_of(content), content)
+        except BaseException:
+            staged.discard()
+            raise
+    staged, scanner, digest, mark = account.stage(), Scanner(), sha256(), sha256()
+    try:
+        for part in content():
+            mark.update(part if staged.size else _without_notes(part))
+            staged.write(part)
+            scanner.feed(part)
+            digest.update(part)
+        if not staged.size:
+            staged.discard()
+            return None
+        staged.finish()
+        return Incoming(staged, answers(scanner.finish()), digest.digest(), mark.digest(), None)
+    except BaseException:
+        staged.discard()
+        raise
+
+
+def digest_of(content: bytes | Chunks) -> bytes:
+    """SHA-256 of what would be stored."""
+    found = sha256()
+    for part in (content,) if isinstance(content, bytes) else content():
+        found.update(part)
+    return found.digest()
+
+
+def mark_of(content: bytes | Chunks) -> bytes:
+    """SHA-256 of what stays of a message in a file while its reader reads, answers and tags it there."""
+    found, is_first = sha256(), True
+    for part in (content,) if isinstance(content, bytes) else content():
+        found.update(_without_notes(part) if is_first else part)
+        is_first = False
+    return found.digest()
+
+
+_NOTES = re.compile(
+    rb"^(?:x-mozilla-(?:status2?|keys)|x-status|x-keywords|x-uid|x-imap(?:base)?|status|content-length|lines)[ \t]*:"
+    rb"[^\n]*\n(?:[ \t][^\n]*\n)*",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""Fields that Thunderbird, mutt, pine and Dovecot write into an mbox long after the message came."""
+
+
+def _without_notes(beginning: bytes) -> bytes:
+    ends = beginning.find(b"\r\n\r\n") + 2
+    return _NOTES.sub(b"", beginning[:ends]) + beginning[ends:] if ends >= 2 else beginning
+
+
+def with_crlf(octets: bytes) -> bytes:
+    """Every LF as CRLF, if any is bare."""
+    if octets.count(b"\n") == octets.count(b"\r\n"):
+        return octets
+    return octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+def parts_with_crlf(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """Likewise for a message that comes in parts and is known to have a bare LF."""
+    held = b""
+    for part in parts:
+        octets = held + part
+        # A CR at the end may belong to the next part's LF.
+        held = b"\r" if octets.endswith(b"\r") else b""
+        yield octets[: len(octets) - len(held)].replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    if held:
+        yield held

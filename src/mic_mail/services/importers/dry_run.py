@@ -1,0 +1,53 @@
+"""What an import would do: counts, and where each folder would go. Changes nothing, creates no folder, publishes nothing."""
+
+from collections.abc import Sequence
+
+from mic_mail.services.importers.content import mark_of
+from mic_mail.services.importers.importer import Choice, Progress, special_uses
+from mic_mail.services.importers.ledger import Ledger, counted_key
+from mic_mail.services.importers.source import FolderClosed, Skip, Source, SourceFolder, Tally
+from mic_mail.storage.mailstore import Account
+
+
+class _Everything:
+    """Known keys, so that no content is fetched."""
+
+    def __contains__(self, key: object) -> bool:
+        return key is not None
+
+
+def dry_run(
+    account: Account, source: Source, ledger: Ledger, choice: Choice, progress: Progress = lambda tally: None
+) -> Sequence[Tally]:
+    """`imported` is how many would come, `already` how many came before; what came by other ways is not looked for."""
+    uses = special_uses(account)
+    tallies: list[Tally] = []
+    for folder in source.folders():
+        tally = Tally(folder.name)
+        tallies.append(tally)
+        if (why := choice.skips(folder)) is not None:
+            tally.skip(why)
+            continue
+        tally.target = choice.target(folder, uses)
+        try:
+            _count(source, folder, ledger, tally, progress)
+        except FolderClosed:
+            tally.skip(Skip.UNREADABLE)
+    return tallies
+
+
+def _count(source: Source, folder: SourceFolder, ledger: Ledger, tally: Tally, progress: Progress) -> None:
+    met: dict[str, int] = {}
+    for item in source.messages(folder, _Everything()):
+        if item.skip is not None:
+            tally.skip(item.skip)
+            continue
+        tally.found += 1
+        key = item.key
+        if key is None and item.content is not None:
+            key = counted_key(folder.name, mark_of(item.content).hex(), met)
+        if key is not None and key in ledger:
+            tally.already += 1
+        else:
+            tally.imported += 1
+        progress(tally)

@@ -1,0 +1,176 @@
+"""Files with one message each as a source: `.eml` in folders, also as `content export` and `mailbox export` write them.
+
+In: a folder. Out: its folders and messages; a message's key is its content. Where there is a manifest, its folders' names,
+flags and days of arrival hold, what it calls expunged is left out, and a file that is not what it says is skipped: it was
+altered since. Without one a folder of files is a folder of the mailbox, and files at the top are INBOX.
+"""
+
+import json
+import os
+import stat
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from mic_mail.errors import Text
+from mic_mail.services.importers import files
+from mic_mail.services.importers.flags import of_header
+from mic_mail.services.importers.source import Chunks, FolderClosed, Item, Skip, SourceFolder, SourceWrong
+
+MANIFEST = "manifest.json"
+_MOST_MANIFEST = 256 << 20
+_DEEPEST = 50
+_HEADER_OCTETS = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a manifest says of a file."""
+
+    folder: str
+    sha256: str
+    arrived_at: str | None
+    expunged: bool
+    flags: frozenset[str] | None
+    """None: it does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    paths: tuple[str, ...]
+    """Below the source."""
+    closed: tuple[FolderClosed, ...] = ()
+    """Folders that cannot be read, each with its reason."""
+
+
+class EmlSource:
+    """One folder of message files."""
+
+    def __init__(self, path: str, *, identity: str = "", seen: bool = True) -> None:
+        """`seen`: messages of which nothing says whether they were read count as read; `identity`: instead of the path."""
+        self._path = os.path.realpath(path)
+        files.must_be_readable(self._path, folder=True)
+        self._identity = identity or f"eml:{files.text_of(self._path)}"
+        self._unsaid = frozenset({"\\Seen"}) if seen else frozenset[str]()
+        self._told = _manifest(self._path)
+        self._folders = self._look()
+
+    @property
+    def identity(self) -> str:
+        return self._identity
+
+    def folders(self) -> Sequence[SourceFolder]:
+        return self._folders
+
+    def _look(self) -> list[SourceFolder]:
+        found: dict[tuple[str, ...], list[str]] = {}
+        closed: dict[tuple[str, ...], FolderClosed] = {}
+        for levels, path in _below(self._path, "", (), _DEEPEST):
+            if isinstance(path, FolderClosed):
+                closed[levels] = path
+                found.setdefault(levels, [])
+                continue
+            told = self._told.get(path)
+            own = tuple(told.folder.split("/")) if told is not None else levels
+            found.setdefault(() if own == ("INBOX",) else own, []).append(path)
+        return [
+            SourceFolder(levels, _Files(tuple(paths), (closed[levels],) if levels in closed else ()), count=len(paths))
+            for levels, paths in sorted(found.items())
+        ]
+
+    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
+        """By name of file; `FolderClosed` behind them: others cannot be read."""
+        assert isinstance(folder.place, _Files)
+        for path in folder.place.paths:
+            yield self._item(path)
+        for why in folder.place.closed:
+            raise why
+
+    def _item(self, path: str) -> Item:
+        told, name = self._told.get(path), files.text_of(path)
+        if told is not None and told.expunged:
+            return Item(skip=Skip.DELETED, name=name)
+        try:
+            found = files.read(self._path, f"{self._path}/{path}")
+        except FileNotFoundError:
+            found = Skip.GONE
+        if isinstance(found, Skip):
+            return Item(skip=found, name=name)
+        try:
+            if told is not None and told.sha256 != _raw_digest(self._path, path):
+                return Item(skip=Skip.ALTERED, name=name)
+        except OSError:  # it was there a moment ago
+            return Item(skip=Skip.GONE, name=name)
+        flags = told.flags if told is not None and told.flags is not None else of_header(_beginning(found.content))[0]
+        return Item(None, found.content, self._unsaid if flags is None else flags, _instant(told))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _below(root: str, path: str, above: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str | FolderClosed]]:
+    try:
+        found = files.entries(f"{root}/{path}")
+    except FolderClosed as closed:
+        yield above, closed
+        return
+    for entry in found:
+        below = f"{path}/{entry.name}" if path else entry.name
+        if files.is_folder(entry):
+            if depth and not entry.name.startswith("."):
+                yield from _below(root, below, (*above, files.text_of(entry.name)), depth - 1)
+        elif entry.name.lower().endswith(".eml"):
+            yield above, below
+
+
+def _beginning(content: bytes | Chunks) -> bytes:
+    start = content if isinstance(content, bytes) else next(content(), b"")
+    header, _, _ = start[:_HEADER_OCTETS].partition(b"\r\n\r\n")
+    return header + b"\r\n"
+
+
+def _raw_digest(root: str, path: str) -> str:
+    found = sha256()
+    with open(files.open_below(root, f"{root}/{path}"), "rb") as file:
+        while part := file.read(1 << 20):
+            found.update(part)
+    return found.hexdigest()
+
+
+def _instant(told: _Told | None) -> int | None:
+    if told is None or told.arrived_at is None:
+        return None
+    try:
+        return int(datetime.fromisoformat(told.arrived_at).timestamp() * 1_000_000)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _manifest(root: str) -> Mapping[str, _Told]:
+    """By the name of the file; empty where there is none."""
+    try:
+        with open(files.open_below(root, f"{root}/{MANIFEST}"), "rb") as file:
+            found = os.fstat(file.fileno())
+            if found.st_size > _MOST_MANIFEST or not stat.S_ISREG(found.st_mode):
+                raise ValueError
+            messages = json.load(file)["messages"]
+        return {
+            str(each["file"]): _Told(
+                str(each["folder"]),
+                str(each["sha256"]),
+                str(each.get("arrived_at") or "") or None,
+                each.get("expunged_at") is not None,
+                frozenset(each["flags"].split()) if isinstance(each.get("flags"), str) else None,
+            )
+            for each in messages
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SourceWrong(
+            Text(f"Không đọc được {MANIFEST} của nguồn.", "The source's manifest cannot be read."),
+            remedy=Text(
+                "Sao lại nguồn, hoặc bỏ tệp này nếu nó không phải của mic-mail.", "Copy it again, or remove that file."
+            ),
+        ) from error

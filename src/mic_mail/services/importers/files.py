@@ -1,0 +1,151 @@
+"""Files of a source on this machine's disk: opened so that no link leads out of it, read in parts.
+
+In: paths below a folder that the administrator named. Out: contents, small ones whole. A link, a pipe, a device is no message;
+what cannot be read is skipped and told, never the end of an import. The source may be its owner's to change while it is read,
+so where an open file really lies is asked of the kernel: a folder that became a link a moment ago leads to nobody else's mail.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from mic_mail.errors import Text, in_ascii
+from mic_mail.i18n.os_errors import reason as system_reason
+from mic_mail.services.importers.content import parts_with_crlf, with_crlf
+from mic_mail.services.importers.source import CHUNK_OCTETS, Chunks, FolderClosed, Skip, SourceFailed, unreadable
+
+HELD_OCTETS = 1 << 20
+"""Messages up to this size are read whole."""
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that was read."""
+
+    content: bytes | Chunks
+    changed_at_us: int
+
+
+class LedAway(OSError):
+    """A path that leads out of its source."""
+
+
+def open_below(root: str, path: str) -> int:
+    """A descriptor of a file that lies below `root`, which is a real path; OSError where there is none."""
+    fd = os.open(path, _OPEN)
+    real = os.readlink(f"/proc/self/fd/{fd}")
+    if real != root and not real.startswith(f"{root.rstrip('/')}/"):
+        os.close(fd)
+        raise LedAway(errno.ELOOP, os.strerror(errno.ELOOP))
+    return fd
+
+
+def read(root: str, path: str) -> Found | Skip:
+    """The file as a message with CRLF line ends, or why it is none. `FileNotFoundError`: it is gone, or called otherwise."""
+    try:
+        fd = open_below(root, path)
+    except FileNotFoundError:
+        raise
+    except LedAway:
+        return Skip.NOT_A_FILE
+    except OSError:
+        return Skip.NOT_A_FILE if os.path.islink(path) else Skip.UNREADABLE
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            return Skip.NOT_A_FILE
+        changed = found.st_mtime_ns // 1000
+        if found.st_size <= HELD_OCTETS:
+            return Found(with_crlf(_whole(fd, found.st_size)), changed)
+        even = _ends_are_even(partial(os.pread, fd))
+        return Found(partial(_parts, root, path, even=even), changed)
+    except OSError:
+        return Skip.UNREADABLE
+    finally:
+        os.close(fd)
+
+
+def _whole(fd: int, size: int) -> bytes:
+    parts: list[bytes] = []
+    at = 0
+    while at <= size and (part := os.pread(fd, CHUNK_OCTETS, at)):
+        parts.append(part)
+        at += len(part)
+    return b"".join(parts)
+
+
+def _parts(root: str, path: str, *, even: bool) -> Iterator[bytes]:
+    try:
+        fd = open_below(root, path)
+        try:
+            octets = _raw(partial(os.pread, fd))
+            yield from octets if even else parts_with_crlf(octets)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        why = system_reason(error)
+        raise SourceFailed(
+            Text(f"Nguồn không đọc được nữa: {why.vi}.", f"The source cannot be read any more: {why.en}.")
+        ) from error
+
+
+def _raw(pread: Callable[[int, int], bytes]) -> Iterator[bytes]:
+    at = 0
+    while part := pread(CHUNK_OCTETS, at):
+        yield part
+        at += len(part)
+
+
+def _ends_are_even(pread: Callable[[int, int], bytes]) -> bool:
+    """Whether every LF ends a CRLF."""
+    last = b""
+    for part in _raw(pread):
+        if part.count(b"\n") != (last + part).count(b"\r\n"):
+            return False
+        last = part[-1:]
+    return True
+
+
+def entries(path: str) -> list[os.DirEntry[str]]:
+    """What lies in a folder, by name; nothing where there is none. `FolderClosed`: it cannot be read, and may hold mail."""
+    try:
+        with os.scandir(path) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise closed(path, error) from error
+
+
+def closed(path: str, error: OSError) -> FolderClosed:
+    """Why one folder of a source does not come; the others do."""
+    shown, why = text_of(path), system_reason(error)
+    return FolderClosed(Text(f"Không đọc được “{shown}”: {why.vi}.", f"{in_ascii(shown)} cannot be read: {why.en}."))
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """A folder itself, no link to one."""
+    return entry.is_dir(follow_symlinks=False)
+
+
+def must_be_readable(path: str, *, folder: bool) -> None:
+    """Refuse a source that is not there, or that the server's account may not read."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_DIRECTORY if folder else os.O_NONBLOCK))
+        try:
+            is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise unreadable(path, system_reason(error)) from error
+    if not (folder or is_file):
+        raise unreadable(path, Text("không phải tệp", "no file"))
+
+
+def text_of(name: str) -> str:
+    """A name on disk as text: what is not UTF-8 is shown as it can be."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

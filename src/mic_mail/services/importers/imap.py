@@ -1,0 +1,438 @@
+"""An IMAP account as a source: fetched over TLS, folder by folder, as much at a time as memory holds well.
+
+In: where, who, how to sign in. Out: folders of the person's own namespace, messages by UIDVALIDITY and UID, octet for octet as
+the server gives them. Nothing changes there: folders are only examined, bodies peeked at. While one batch is published the next
+is fetched. A connection that breaks is made again three times; then the run ends, and the next one goes on where it stopped.
+"""
+
+import asyncio
+import contextlib
+import re
+import ssl
+import tempfile
+import threading
+from array import array
+from collections.abc import Callable, Container, Coroutine, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from mic_mail.errors import MicMailError, Text, in_ascii
+from mic_mail.i18n.os_errors import reason as system_reason
+from mic_mail.mime.dates import parse_date
+from mic_mail.services.importers.imap_connection import Lost, NotNow, Overlong, Wire, connect
+from mic_mail.services.importers.imap_folders import list_folders
+from mic_mail.services.importers.imap_responses import fetched, flags, number, sequence
+from mic_mail.services.importers.source import (
+    CHUNK_OCTETS,
+    Chunks,
+    FolderClosed,
+    Item,
+    Skip,
+    SourceFailed,
+    SourceFolder,
+    SourceWrong,
+)
+
+T = TypeVar("T")
+
+SECONDS = 120.0
+"""How long a server may keep silent."""
+LISTED_TOGETHER = 1_000
+FETCHED_TOGETHER = 100
+FETCHED_OCTETS = 4 << 20
+"""By what the server says of sizes; larger ones come in slices of as much."""
+MOST_OCTETS = 2 << 30
+"""Of one message, whatever the server says: what is too large for memory is held on our disk."""
+_PAUSES = (1.0, 5.0, 15.0)
+_LISTED = "(UID FLAGS INTERNALDATE RFC822.SIZE)"
+_LATER = ("[UNAVAILABLE]", "[INUSE]", "[LIMIT]", "[SERVERBUG]")
+"""RFC 5530: what a refused sign-in that may be tried again begins with."""
+_LIES_TIMES, _LIES_OCTETS = 2, 16 << 20
+"""How much longer than said messages may be."""
+_WORD = re.compile(rb"[^ \t]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where an account is, and how it is signed in to."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    """None: in clear."""
+    user: str
+    secret: str
+    token: bool = False
+    """The secret is an OAuth token."""
+    admin: str | None = None
+    """Who signs in, in the user's name."""
+
+    def __repr__(self) -> str:
+        return f"Server({self.host}:{self.port}, {self.user})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A message as the server lists it."""
+
+    uid: int
+    flags: frozenset[str]
+    received_at_us: int | None
+    size: int
+
+
+class ImapSource:
+    """One account of an IMAP server."""
+
+    def __init__(
+        self,
+        server: Server,
+        work: Path,
+        *,
+        seconds: float = SECONDS,
+        pauses: Sequence[float] = _PAUSES,
+        begun: Callable[["ImapSource"], None] = lambda source: None,
+    ) -> None:
+        """Sign in. `work`: a folder for messages that are too large for memory; `begun`: whoever may close it from another
+        thread is told before a word is said to the server."""
+        self._server = server
+        self._work = work
+        self._seconds = seconds
+        self._pauses = pauses
+        self._wire: Wire | None = None
+        self._examined: str | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="imap-source", daemon=True)
+        self._thread.start()
+        self._closing = threading.Lock()
+        try:
+            begun(self)
+            self._call(self._first())
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def identity(self) -> str:
+        return f"imap://{self._server.user}@{self._server.host.lower()}:{self._server.port}"
+
+    def folders(self) -> Sequence[SourceFolder]:
+        return self._call(self._again(list_folders))
+
+    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
+        """Ascending by UID."""
+        name = str(folder.place)
+        validity, uids = self._call(self._again(lambda wire: self._uids(wire, name)))
+        for start in range(0, len(uids), LISTED_TOGETHER):
+            some = uids[start : start + LISTED_TOGETHER]
+            listed = self._call(self._again(partial(self._details, name=name, validity=validity, uids=some)))
+            wanted: list[_Listed] = []
+            for uid in some:
+                key, each = _key(folder, validity, uid), listed.get(uid)
+                if each is None:
+                    yield Item(key, skip=Skip.GONE, name=f"UID {uid}", generation=validity)
+                elif key is not None and key in known:
+                    yield Item(key, None, each.flags, each.received_at_us, generation=validity)
+                else:
+                    wanted.append(each)
+            yield from self._fetched(folder, name, validity, wanted)
+
+    def _fetched(self, folder: SourceFolder, name: str, validity: int, wanted: list[_Listed]) -> Iterator[Item]:
+        """The contents, the next batch being fetched while its caller works with one."""
+        batches = _batches(wanted)
+        ahead: Future[dict[int, bytes | Chunks]] | None = None
+        for place, batch in enumerate(batches):
+            coming, ahead = ahead or self._submit(self._contents(name, validity, batch)), None
+            try:
+                contents = _result(coming)
+            except Overlong:  # they are longer than the server said: one by one, in slices
+                for each in batch:
+                    sliced = self._call(self._sliced(name, validity, each))
+                    yield _item(_key(folder, validity, each.uid), validity, each, sliced.get(each.uid))
+                continue
+            if place + 1 < len(batches) and batches[place + 1][0].size <= FETCHED_OCTETS >= batch[0].size:
+                ahead = self._submit(self._contents(name, validity, batches[place + 1]))
+            for each in batch:
+                yield _item(_key(folder, validity, each.uid), validity, each, contents.get(each.uid))
+
+    def close(self) -> None:
+        """Say good-bye, as far as the server listens; whoever waits for it meanwhile is told that it is lost."""
+        if not self._closing.acquire(blocking=False):
+            return
+        with contextlib.suppress(Exception):
+            self._call(self._leave())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    # ------------------------------------------------------------ the loop
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError as error:  # somebody closed it
+            work.close()
+            raise _closed() from error
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return _result(self._submit(work))
+
+    # ------------------------------------------------------------ the connection
+
+    async def _connected(self) -> Wire:
+        if self._wire is not None and self._wire.lost is None:
+            return self._wire
+        server = self._server
+        self._examined = None
+        try:
+            wire = await connect(server.host, server.port, server.tls, self._seconds)
+        except ssl.SSLCertVerificationError as error:
+            raise _untrusted(server, error) from error
+        except ssl.SSLError as error:
+            why = error.reason or str(error)
+            raise Lost(
+                Text(f"{server.host}:{server.port} không nói TLS: {why}.", f"{in_ascii(server.host)}: no TLS: {in_ascii(why)}.")
+            ) from error
+        except UnicodeError as error:
+            raise SourceWrong(
+                Text(f"“{server.host}” không phải tên máy chủ.", f"{in_ascii(server.host)} is no name of a server.")
+            ) from error
+        except (OSError, TimeoutError) as error:
+            told = system_reason(error) if isinstance(error, OSError) and error.errno else Text("không trả lời", "no answer")
+            raise Lost(
+                Text(
+                    f"Không kết nối được {server.host}:{server.port}: {told.vi}.",
+                    f"{in_ascii(server.host)}:{server.port}: {told.en}.",
+                )
+            ) from error
+        try:
+            answer = await wire.sign_in(server.user, server.secret, token=server.token, admin=server.admin)
+        except ValueError as error:
+            wire.transport.abort()
+            raise SourceWrong(
+                Text("Tên hoặc mật khẩu có ký tự điều khiển.", "Name or password has control characters.")
+            ) from error
+        if not answer.is_ok:
+            wire.transport.abort()
+            if answer.text.upper().startswith(_LATER):
+                raise NotNow(Text("Máy chủ nguồn tạm thời không cho đăng nhập.", "The source's server takes no sign-in now."))
+            raise SourceWrong(
+                Text(
+                    f"Máy chủ nguồn không cho {server.user} đăng nhập: {answer.text}",
+                    f"The source's server refuses {in_ascii(server.user)}: {in_ascii(answer.text)}",
+                )
+            )
+        self._wire = wire
+        return wire
+
+    async def _first(self) -> None:
+        """A wrong name is told at once; a server that is busy is asked again."""
+        for pause in self._pauses:
+            try:
+                await self._connected()
+            except NotNow:
+                await asyncio.sleep(pause)
+            else:
+                return
+        await self._connected()
+
+    async def _again(self, work: Callable[[Wire], Coroutine[Any, Any, T]]) -> T:
+        """Do it, on another connection where one breaks."""
+        for pause in self._pauses:
+            try:
+                return await work(await self._connected())
+            except Lost:
+                await asyncio.sleep(pause)
+        return await work(await self._connected())
+
+    async def _leave(self) -> None:
+        at_work = asyncio.all_tasks() - {asyncio.current_task()}
+        for each in at_work:  # what was fetched ahead is wanted no more
+            each.cancel()
+        await asyncio.gather(*at_work, return_exceptions=True)
+        if self._wire is not None and self._wire.lost is None and not at_work:
+            await asyncio.wait_for(self._wire.ask("LOGOUT"), 5)
+        if self._wire is not None:
+            self._wire.transport.abort()
+            await asyncio.sleep(0)
+
+    # ------------------------------------------------------------ messages
+
+    async def _examine(self, wire: Wire, name: str) -> int:
+        """Open the folder; its UIDVALIDITY, 0 where the server tells none."""
+        self._examined = None  # RFC 9051 §6.3.2: none is open where this is refused
+        answer = await wire.examine(name)
+        if not answer.is_ok:
+            raise FolderClosed(
+                Text(f"Không mở được thư mục “{name}” của nguồn: {answer.text}", f"{in_ascii(name)}: {in_ascii(answer.text)}")
+            )
+        self._examined = name
+        for parts in answer.untagged:
+            _, found, rest = parts[0].upper().partition(b"[UIDVALIDITY ")
+            if found:
+                return number(rest.partition(b"]")[0])
+        return 0
+
+    async def _uids(self, wire: Wire, name: str) -> tuple[int, Sequence[int]]:
+        validity = await self._examine(wire, name)
+        answer = await wire.ask("SEARCH", "ALL", prefix="UID")
+        _must_be_ok(answer.is_ok, answer.text)
+        found = array("I")  # millions of them take little so
+        for parts in answer.untagged:
+            if parts[0][2:8].upper() == b"SEARCH":
+                found.extend(number(word[0], 0xFFFFFFFF) for word in _WORD.finditer(parts[0], 8))
+        answer.untagged.clear()
+        found = array("I", sorted(found))
+        return validity, array("I", (uid for uid, _ in groupby(found) if uid))
+
+    async def _in_folder(self, wire: Wire, name: str, validity: int) -> None:
+        """Open the folder again where the connection is another one."""
+        if self._examined != name and await self._examine(wire, name) != validity:
+            raise SourceFailed(
+                Text("UIDVALIDITY của nguồn vừa đổi; hãy nhập lại.", "UIDVALIDITY changed at the source; run again.")
+            )
+
+    async def _details(self, wire: Wire, name: str, validity: int, uids: Sequence[int]) -> dict[int, _Listed]:
+        await self._in_folder(wire, name, validity)
+        answer = await wire.ask("FETCH", sequence(uids), _LISTED, prefix="UID")
+        _must_be_ok(answer.is_ok, answer.text)
+        asked = frozenset(uids)
+        found: dict[int, _Listed] = {}
+        for parts in answer.untagged:
+            told = fetched(parts)
+            if told is None or b"RFC822.SIZE" not in told or b"UID" not in told:
+                continue  # somebody else sets flags there meanwhile
+            uid, date = number(told[b"UID"]), told.get(b"INTERNALDATE")
+            if uid not in asked:
+                continue
+            seconds = parse_date(date) if isinstance(date, bytes) else None
+            received = None if seconds is None else seconds * 1_000_000
+            found[uid] = _Listed(uid, flags(told.get(b"FLAGS")), received, number(told[b"RFC822.SIZE"], MOST_OCTETS))
+        return found
+
+    async def _contents(self, name: str, validity: int, batch: Sequence[_Listed]) -> dict[int, bytes | Chunks]:
+        if len(batch) == 1 and batch[0].size > FETCHED_OCTETS:
+            return await self._sliced(name, validity, batch[0])
+        return await self._again(lambda wire: self._small(wire, name, validity, batch))
+
+    async def _sliced(self, name: str, validity: int, each: _Listed) -> dict[int, bytes | Chunks]:
+        try:
+            return await self._again(lambda wire: self._large(wire, name, validity, each))
+        except OSError as error:
+            why = system_reason(error)
+            raise SourceFailed(
+                Text(f"Không giữ tạm được thư lớn: {why.vi}.", f"A large message cannot be held for now: {why.en}.")
+            ) from error
+
+    async def _small(self, wire: Wire, name: str, validity: int, batch: Sequence[_Listed]) -> dict[int, bytes | Chunks]:
+        await self._in_folder(wire, name, validity)
+        uids, most = sequence([each.uid for each in batch]), _most(sum(each.size for each in batch))
+        answer = await wire.ask("FETCH", uids, "(UID BODY.PEEK[])", prefix="UID", most=most)
+        _must_be_ok(answer.is_ok, answer.text)
+        found: dict[int, bytes | Chunks] = {}
+        for parts in answer.untagged:
+            told = fetched(parts)
+            content = told.get(b"BODY[]") if told is not None else None
+            if told is not None and isinstance(content, bytes):
+                found[number(told.get(b"UID"))] = content
+        return found
+
+    async def _large(self, wire: Wire, name: str, validity: int, each: _Listed) -> dict[int, bytes | Chunks]:
+        await self._in_folder(wire, name, validity)
+        self._work.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = tempfile.TemporaryFile(dir=self._work)  # noqa: SIM115 - closed with its reader, at the latest at the end
+        at = 0
+        while True:
+            wanted = f"(UID BODY.PEEK[]<{at}.{FETCHED_OCTETS}>)"
+            answer = await wire.ask("FETCH", str(each.uid), wanted, prefix="UID", most=_most(FETCHED_OCTETS))
+            _must_be_ok(answer.is_ok, answer.text)
+            part = _slice(answer.untagged, each.uid)
+            file.write(part)
+            at += len(part)
+            if len(part) < FETCHED_OCTETS:
+                break
+            if at > _most(each.size):
+                raise SourceFailed(
+                    Text("Máy chủ nguồn gửi mãi một thư không hết.", "The source's server sends one message without end.")
+                )
+        return {each.uid: _reader(file)} if at else {}
+
+
+def _result(future: "Future[T]") -> T:
+    try:
+        return future.result()
+    except CancelledError as error:
+        raise _closed() from error
+
+
+def _closed() -> Lost:
+    return Lost(Text("Đã dừng.", "Stopped."))
+
+
+def _most(said: int) -> int:
+    """Octets that a server may send where it said so many."""
+    return _LIES_TIMES * said + _LIES_OCTETS
+
+
+def _slice(untagged: Sequence[Sequence[bytes]], uid: int) -> bytes:
+    for parts in untagged:
+        told = fetched(parts)
+        if told is not None and number(told.get(b"UID")) == uid:
+            for attribute, value in told.items():
+                if attribute.startswith(b"BODY[]<") and isinstance(value, bytes):
+                    return value
+    return b""
+
+
+def _reader(file: IO[bytes]) -> Chunks:
+    def parts() -> Iterator[bytes]:
+        file.seek(0)
+        while part := file.read(CHUNK_OCTETS):
+            yield part
+
+    return parts
+
+
+def _key(folder: SourceFolder, validity: int, uid: int) -> str | None:
+    """None where UIDs say nothing from one session to the next."""
+    return f"{folder.name}\0{validity}\0{uid}" if validity else None
+
+
+def _item(key: str | None, validity: int, each: _Listed, content: bytes | Chunks | None) -> Item:
+    if content is None:
+        return Item(key, skip=Skip.GONE, name=f"UID {each.uid}", generation=validity)
+    return Item(key, content, each.flags, each.received_at_us, generation=validity)
+
+
+def _batches(wanted: Sequence[_Listed]) -> list[list[_Listed]]:
+    """So many as go together; a large one alone."""
+    found: list[list[_Listed]] = []
+    octets = 0
+    for each in wanted:
+        if not found or octets + each.size > FETCHED_OCTETS or len(found[-1]) >= FETCHED_TOGETHER:
+            found.append([])
+            octets = 0
+        found[-1].append(each)
+        octets += each.size
+    return found
+
+
+def _must_be_ok(is_ok: bool, text: str) -> None:
+    if not is_ok:
+        raise SourceFailed(Text(f"Máy chủ nguồn từ chối: {text}", f"The source's server refuses: {in_ascii(text)}"))
+
+
+def _untrusted(server: Server, error: ssl.SSLCertVerificationError) -> MicMailError:
+    return SourceWrong(
+        Text(
+            f"Chứng thư số của {server.host} không được tin cậy: {error.verify_message}.",
+            f"The certificate of {in_ascii(server.host)} is not trusted: {in_ascii(error.verify_message)}.",
+        ),
+        remedy=Text(
+            "Nêu chứng thư số gốc của hệ thống cũ: --ca TỆP.", "Name the root certificate of the old system: --ca FILE."
+        ),
+    )

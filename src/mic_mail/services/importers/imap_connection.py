@@ -1,0 +1,286 @@
+"""One connection to an IMAP server that mail is fetched from: aioimaplib's protocol, with a reader of our own.
+
+In: commands. Out: their untagged responses as lines and literals, or `Lost`, `Overlong`. TLS, tags, states and the order of
+commands are aioimaplib's. Its reader is not used (decision 0070): it calls itself once for each line, so that some 900
+lines that come together end in RecursionError, looks through all lines of a FETCH again at each new one, and has no bound. This
+one goes through each octet once, and bounds lines and literals. A canary test names what of aioimaplib is touched.
+"""
+
+import asyncio
+import re
+import ssl
+from base64 import b64encode
+from dataclasses import dataclass, field
+
+from aioimaplib import aioimaplib
+
+from mic_mail.errors import Text
+from mic_mail.services.importers.source import SourceFailed
+
+MAX_LINE = 16 << 20
+"""The answer to UID SEARCH ALL is one line: two million messages."""
+MAX_LITERAL = 32 << 20
+MAX_ANSWER = 40 << 20
+"""Of one command, unless its asker knows better."""
+_EACH_OCTETS = 100
+"""What keeping one line or literal costs beside its octets: a server may send millions that are empty."""
+_SILENCES = 10
+"""How many times as long as it may keep silent a server may take for one answer: one octet now and then is none."""
+_LITERAL = re.compile(rb"\{(\d{1,19})\+?\}\Z")
+
+
+class Lost(SourceFailed):
+    """The connection ended, or the server keeps silent: another one may go on."""
+
+
+class NotNow(Lost):
+    """The server refuses a sign-in for now (RFC 5530)."""
+
+
+class Overlong(SourceFailed):
+    """The server sends more than anybody needs."""
+
+    def __init__(self) -> None:
+        super().__init__(Text("Máy chủ nguồn gửi quá nhiều dữ liệu trong một trả lời.", "The source's server sends too much."))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command was answered."""
+
+    result: str
+    """OK, NO, BAD."""
+    text: str
+    untagged: list[list[bytes]] = field(default_factory=list)
+
+    @property
+    def is_ok(self) -> bool:
+        return self.result == "OK"
+
+
+class Asked(aioimaplib.Command):  # type: ignore[misc]  # aioimaplib has no types
+    """A command whose untagged responses are kept whole."""
+
+    def __init__(
+        self, name: str, tag: str, *args: str, prefix: str = "", timeout: float, replies: list[bytes] | None = None
+    ) -> None:
+        super().__init__(name, tag, *args, prefix=prefix or None, timeout=timeout)
+        self.untagged: list[list[bytes]] = []
+        self.replies = list(replies or ())
+        """What is sent to each "+"."""
+        self._octets = 0
+        self._until = self._loop.time() + _SILENCES * timeout
+        self.most = MAX_ANSWER
+        """Octets of all untagged responses together."""
+
+    def took(self, parts: list[bytes], octets: int) -> None:
+        """One untagged response, which takes so much memory."""
+        self._octets += octets
+        if self._octets > self.most:
+            raise Overlong
+        self.untagged.append(parts)
+
+    def breathe(self) -> None:
+        """Something came: the server is not silent."""
+        if self._loop.time() > self._until:
+            raise _silent()
+        self._reset_timer()
+
+    def fail(self, error: Exception) -> None:
+        """It will not be answered."""
+        self._exception = error
+        self._timer.cancel()
+        self._event.set()
+
+
+class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib has no types
+    """The protocol of one connection."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        super().__init__(loop)
+        self._seconds = seconds
+        self._held = bytearray()
+        self._searched = 0
+        self._parts: list[bytes] = []
+        self._octets = 0
+        self._literal: bytearray | None = None
+        self._literal_left = 0
+        self._running: Asked | None = None
+        self._greeting: asyncio.Future[bytes] = loop.create_future()
+        self.lost: Exception | None = None
+
+    # ------------------------------------------------------------ what comes
+
+    def data_received(self, data: bytes) -> None:
+        self._held += data
+        try:
+            if self._running is not None:
+                self._running.breathe()
+            while self._step():
+                pass
+        except Exception as error:  # noqa: BLE001 - a stranger's octets: the connection is given up, whatever they broke
+            self._fail(error if isinstance(error, SourceFailed) else _nonsense(error))
+            self.transport.abort()
+
+    def _step(self) -> bool:
+        """Go on by one line or one literal; False: more has to come."""
+        if self._literal is not None:
+            taken = self._held[: self._literal_left]
+            del self._held[: self._literal_left]
+            self._literal += taken
+            self._literal_left -= len(taken)
+            if self._literal_left:
+                return False
+            self._keep(bytes(self._literal))
+            self._literal = None
+            return True
+        at = self._held.find(b"\r\n", self._searched)
+        if at < 0:
+            self._searched = max(0, len(self._held) - 1)
+            if len(self._held) > MAX_LINE:
+                raise Overlong
+            return False
+        line = bytes(self._held[:at])
+        del self._held[: at + 2]
+        self._searched = 0
+        self._keep(line)
+        if (match := _LITERAL.search(line)) is not None:
+            self._literal_left = int(match[1])
+            if self._literal_left > MAX_LITERAL:
+                raise Overlong
+            self._literal = bytearray()
+            return True
+        parts, octets, self._parts, self._octets = self._parts, self._octets, [], 0
+        self._respond(parts, octets)
+        return True
+
+    def _keep(self, part: bytes) -> None:
+        """A line or a literal of the response that is coming."""
+        self._parts.append(part)
+        self._octets += len(part) + _EACH_OCTETS
+        if self._octets > (MAX_ANSWER if self._running is None else self._running.most):
+            raise Overlong
+
+    def _respond(self, parts: list[bytes], octets: int) -> None:
+        line = parts[0]
+        if not self._greeting.done():
+            self._greeting.set_result(line)
+        elif line.startswith(b"* "):
+            if line[2:5].upper() == b"BYE" and self.state != aioimaplib.LOGOUT:
+                self.lost = Lost(Text("Máy chủ nguồn ngắt kết nối.", "The source's server said BYE."))
+            if self._running is not None:
+                self._running.took(parts, octets)
+        elif line.startswith(b"+"):
+            if self._running is not None and self._running.replies:
+                self.transport.write(self._running.replies.pop(0))
+        elif aioimaplib.tagged_status_response_re.match(line):
+            self._response_done(line)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(Lost(Text("Mất kết nối với máy chủ nguồn.", "The connection to the source's server is lost.")))
+
+    def _fail(self, error: Exception) -> None:
+        self.lost = self.lost or error
+        if not self._greeting.done():
+            self._greeting.set_exception(self.lost)
+            self._greeting.exception()  # it may be that nobody waits any more
+        if self._running is not None:
+            self._running.fail(self.lost)
+
+    # ------------------------------------------------------------ what is asked
+
+    async def greet(self) -> None:
+        """Wait for the greeting, and learn what the server can do."""
+        line = await asyncio.wait_for(asyncio.shield(self._greeting), self._seconds)
+        if line[:9].upper() == b"* PREAUTH":
+            self.state = aioimaplib.AUTH
+        elif line[:4].upper() == b"* OK":
+            self.state = aioimaplib.NONAUTH
+        else:
+            raise Lost(Text("Máy chủ nguồn không nhận kết nối.", "The source's server takes no connection."))
+        await self.learn()
+
+    async def learn(self) -> None:
+        """Ask for the capabilities; a sign-in may change them."""
+        answer = await self.ask("CAPABILITY")
+        self.capabilities = {
+            word.decode("ascii", "replace").upper()
+            for parts in answer.untagged
+            if parts[0][2:12].upper() == b"CAPABILITY"
+            for word in parts[0].split()[2:]
+        }
+
+    async def ask(
+        self, name: str, *args: str, prefix: str = "", replies: list[bytes] | None = None, most: int | None = None
+    ) -> Answer:
+        """Send a command and wait for its end; one at a time. `most`: octets of the answer. `Lost`, `Overlong`."""
+        if self.lost is not None:
+            raise self.lost
+        command = Asked(name, self.new_tag(), *args, prefix=prefix, timeout=self._seconds, replies=replies)
+        if most is not None:
+            command.most = min(most, MAX_ANSWER)
+        self._running = command
+        try:
+            response = await self.execute(command)
+        except aioimaplib.CommandTimeout as silence:
+            self.lost = _silent()
+            raise self.lost from silence
+        except aioimaplib.AioImapException as error:
+            raise _nonsense(error) from error
+        finally:
+            self._running = None
+        text = bytes(response.lines[-1]) if response.lines else b""
+        return Answer(response.result.upper(), text.decode("utf-8", "replace"), command.untagged)
+
+    async def sign_in(self, user: str, secret: str, *, token: bool = False, admin: str | None = None) -> Answer:
+        """Unless the greeting was PREAUTH: by password, as `admin` in the user's name (RFC 4616 authzid), or by a token."""
+        if self.state == aioimaplib.AUTH:
+            return Answer("OK", "")
+        if token:
+            answer = await self._authenticate("XOAUTH2", f"user={user}\1auth=Bearer {secret}\1\1".encode())
+        elif admin is not None:
+            answer = await self._authenticate("PLAIN", f"{user}\0{admin}\0{secret}".encode())
+        elif "AUTH=PLAIN" in self.capabilities:
+            answer = await self._authenticate("PLAIN", f"\0{user}\0{secret}".encode())
+        else:
+            answer = await self.ask("LOGIN", aioimaplib.quoted(user), aioimaplib.quoted(secret))
+        if answer.is_ok:
+            self.state = aioimaplib.AUTH
+            await self.learn()
+        return answer
+
+    async def _authenticate(self, mechanism: str, response: bytes) -> Answer:
+        encoded = b64encode(response)
+        if "SASL-IR" in self.capabilities:
+            return await self.ask("AUTHENTICATE", mechanism, encoded.decode(), replies=[b"\r\n"])
+        return await self.ask("AUTHENTICATE", mechanism, replies=[encoded + b"\r\n", b"\r\n"])
+
+    async def examine(self, name: str) -> Answer:
+        """Open a folder to read."""
+        answer = await self.ask("EXAMINE", aioimaplib.quoted(name))
+        if answer.is_ok:
+            self.state = aioimaplib.SELECTED
+        return answer
+
+
+async def connect(host: str, port: int, context: ssl.SSLContext | None, seconds: float) -> Wire:
+    """A connection that was greeted; OSError and `ssl.SSLError` where there is none."""
+    loop = asyncio.get_running_loop()
+    wire = Wire(loop, seconds)
+    await asyncio.wait_for(loop.create_connection(lambda: wire, host, port, ssl=context), seconds)
+    try:
+        await wire.greet()
+    except BaseException:
+        wire.transport.abort()
+        raise
+    return wire
+
+
+def _silent() -> Lost:
+    return Lost(Text("Máy chủ nguồn không trả lời.", "The source's server does not answer."))
+
+
+def _nonsense(error: Exception) -> SourceFailed:
+    return SourceFailed(
+        Text("Máy chủ nguồn trả lời sai giao thức.", f"The source's server does not speak IMAP: {type(error).__name__}.")
+    )

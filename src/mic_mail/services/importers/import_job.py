@@ -1,0 +1,123 @@
+"""One import as the Centre does it: the mailbox must be one that takes mail, the ledger is opened, the run is written down.
+
+In: a mailbox, a source, what is chosen of it. Out: an `Outcome`: tallies, and why it ended early, if so. Blocks:
+commands only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Entry
+from mic_mail.errors import MicMailError, Refused, Text
+from mic_mail.policy.calendar import WorkingDays
+from mic_mail.policy.handover import running
+from mic_mail.policy.labels import state_names
+from mic_mail.policy.lifecycle import decide
+from mic_mail.services.importers.dry_run import dry_run
+from mic_mail.services.importers.importer import Choice, Import, Into, Progress
+from mic_mail.services.importers.ledger import Ledger, Run, folder_of, path_of
+from mic_mail.services.importers.source import Source, Tally
+from mic_mail.services.importers.verify import Compared, compare
+from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.types import AccountRef
+
+CLAUSE = "10.4"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an import went."""
+
+    tallies: Sequence[Tally] = field(default=())
+    error: MicMailError | None = None
+    """Why it ended early; what came until then stays."""
+
+    @property
+    def imported(self) -> int:
+        return sum(tally.imported for tally in self.tallies)
+
+
+class Moving:
+    """Imports into the mailboxes of one server; safe from several threads."""
+
+    def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock, working_days: WorkingDays) -> None:
+        self._directory = directory
+        self._store = store
+        self._config = config
+        self._clock = clock
+        self._working_days = working_days
+
+    @property
+    def work(self) -> Path:
+        """Where sources unpack, and hold what is too large for memory."""
+        return folder_of(self._config.server.data_dir) / "work"
+
+    def check(self, entry: Entry) -> None:
+        """Refuse a mailbox that takes no mail (reclaimed, Reg. 6.4.c), or is handed over as it stands (Reg. 12.3.d)."""
+        if running(entry.facts) is not None:
+            raise Refused(
+                Text(f"Hộp thư {entry.address} đang được bàn giao.", f"{entry.address} is being handed over."),
+                clause="12.3.d",
+                remedy=Text("Nhập sau khi bàn giao xong.", "Import after the handover."),
+            )
+        settings = lifecycle_settings(self._config, self._working_days)
+        now = self._clock.now()
+        decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+        if not decision.receives:
+            shown = state_names(decision.states)
+            raise Refused(
+                Text(f"Hộp thư {entry.address} không nhận thư: {shown.vi}.", f"{entry.address} takes no mail: {shown.en}."),
+                clause=decision.reasons[0].clause if decision.reasons else CLAUSE,
+            )
+
+    def run(self, entry: Entry, source: Source, choice: Choice, progress: Progress) -> Outcome:
+        """Import what was not imported yet; it ends where the mailbox may take no more, as if it had been full."""
+        self.check(entry)
+        with self._ledger(entry, source) as ledger:
+            into = Into(
+                self._store, self._account(entry), ledger, entry.quota_octets, self._clock.now_us(),
+                may_go_on=lambda: self.check(self._directory.entry(entry.mailbox_id)),
+            )  # fmt: skip
+            run, error, complete = Import(into, source, choice, progress), None, False
+            try:
+                run.run()
+                complete = True
+            except MicMailError as trouble:
+                error = trouble
+            finally:  # also of a run that somebody stops
+                ledger.ended(_told(run.tallies, self._clock, complete=complete))
+            return Outcome(run.tallies, error)
+
+    def rehearse(self, entry: Entry, source: Source, choice: Choice, progress: Progress) -> Outcome:
+        """Count what `run` would do."""
+        self.check(entry)
+        with self._ledger(entry, source, only_look=True) as ledger:
+            return Outcome(dry_run(self._account(entry), source, ledger, choice, progress))
+
+    def verify(self, entry: Entry, source: Source, choice: Choice, progress: Progress) -> Sequence[Compared]:
+        """Compare the source with the mailbox."""
+        with self._ledger(entry, source, only_look=True) as ledger:
+            return compare(self._account(entry), source, ledger, choice, progress)
+
+    def _account(self, entry: Entry) -> Account:
+        return self._store.account(AccountRef(entry.mailbox_id, entry.home))
+
+    def _ledger(self, entry: Entry, source: Source, *, only_look: bool = False) -> Ledger:
+        path = path_of(self._config.server.data_dir, entry.mailbox_id, source.identity)
+        return Ledger(path, entry.mailbox_id, source.identity, only_look=only_look)
+
+
+def _told(tallies: Sequence[Tally], clock: Clock, *, complete: bool) -> Run:
+    return Run(
+        at=clock.now().isoformat(),
+        found=sum(tally.found for tally in tallies),
+        imported=sum(tally.imported for tally in tallies),
+        already=sum(tally.already for tally in tallies),
+        skipped=sum(sum(tally.skipped.values()) for tally in tallies),
+        complete=complete,
+    )

@@ -1,0 +1,401 @@
+"""An import: every message of a source into a mailbox that its person may be using meanwhile (Reg. 10.4).
+
+In: an account, a source, its ledger. Out: messages in the account's folders, as any delivery would put them there, and a tally
+of each folder. Blocking: commands only. Messages are published in batches under the account's lock, so that sessions see them
+arrive and nobody waits longer than for another delivery.
+
+What a message of the source is here is asked in this order, and the first answer holds:
+    its key is in the ledger                      it was taken before, whatever its reader did with it since
+    the ledger has its digest under a void key    UIDVALIDITY changed at the source: it is the same message under another key
+    the folder holds the same octets, unclaimed   somebody copied it here by other means: it is kept, and claimed
+    the store has seen its origin                 a run was killed after publishing it and before writing it down
+    else                                          it is published
+So a kill at any instant leaves nothing that comes twice, and nothing that is left out. A message that has other flags at the
+source than at the last run gets what changed there, where it still lies where it was put.
+"""
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from mic_mail.errors import Refused, Text
+from mic_mail.i18n import dates
+from mic_mail.mime.dates import parse_date
+from mic_mail.mime.headers import fields
+from mic_mail.services.importers import folder_mapping
+from mic_mail.services.importers.content import Incoming, take
+from mic_mail.services.importers.existing_messages import Unclaimed
+from mic_mail.services.importers.flags import read_flags
+from mic_mail.services.importers.ledger import Entry, Ledger, counted_key
+from mic_mail.services.importers.source import FolderClosed, Item, Skip, Source, SourceFolder, Tally
+from mic_mail.storage.errors import FolderExists, NoSuchFolder, OverQuota, TooMany, Unavailable
+from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.types import Delivery, FlagOperation, FolderInfo, Published
+
+TOGETHER = 50
+"""Messages in one publication."""
+OCTETS_TOGETHER = 4 << 20
+_SYNCS = 8
+"""Files that are made durable at the same time, where the journal does not hold them."""
+_DAY_US = 86_400_000_000
+_FIRST_US = 0
+"""INTERNALDATEs before 1970 are clocks that were not set."""
+
+Progress = Callable[[Tally], None]
+
+
+class QuotaReached(Refused):
+    """The mailbox takes no more; what was imported stays, and a later run goes on."""
+
+    def __init__(self, used: int, limit: int) -> None:
+        vi, en = dates.size(used), dates.size(limit)
+        super().__init__(
+            Text(
+                f"Hộp thư đã đầy ({vi.vi} trên {en.vi}); phần đã nhập được giữ, nhập lại sẽ tiếp tục.",
+                f"The mailbox is full ({vi.en} of {en.en}); what came is kept, and a later run goes on.",
+            ),
+            clause="8.3.a",
+            remedy=Text("Tăng dung lượng: mic-mail mailbox quota.", "Raise it: mailbox quota."),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of the source comes along, and where to."""
+
+    folders: Collection[str] = ()
+    """Names of the source's folders; none: all."""
+    without: Collection[str] = ()
+    """Those that are left out."""
+    virtual: bool = False
+    """Also folders that only show what lies in others."""
+    below: str | None = None
+    """Everything goes under this folder."""
+    renamed: tuple[tuple[str, str], ...] = ()
+    """(folder of the source, folder here)."""
+
+    def target(self, folder: SourceFolder, uses: dict[str, str]) -> str:
+        """Where a folder goes."""
+        chosen = dict(self.renamed).get(folder.name)
+        return chosen if chosen is not None else folder_mapping.target(folder.levels, folder.use, uses, self.below)
+
+    def skips(self, folder: SourceFolder) -> Skip | None:
+        """Why a folder is left out."""
+        if folder.skip is not None:
+            return folder.skip
+        if (self.folders and folder.name not in self.folders) or folder.name in self.without:
+            return Skip.NOT_CHOSEN
+        if not self.virtual and folder_mapping.is_virtual(folder.levels, folder.use):
+            return Skip.VIRTUAL
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Into:
+    """Where to: a mailbox, how much it may hold, what was taken into it before."""
+
+    store: MailStore
+    account: Account
+    ledger: Ledger
+    limit_octets: int
+    now_us: int
+    may_go_on: Callable[[], None] = lambda: None
+    """Asked before anything is put there: raises why not, where the mailbox has been handed over or reclaimed meanwhile."""
+
+
+class Import:
+    """One run of one source into one mailbox."""
+
+    def __init__(
+        self, into: Into, source: Source, choice: Choice | None = None, progress: Progress = lambda tally: None
+    ) -> None:
+        self._into = into
+        self._source = source
+        self._choice = choice or Choice()
+        self._progress = progress
+        self.tallies: list[Tally] = []
+
+    def run(self) -> Sequence[Tally]:
+        """Import; what was reached before an error stands in `tallies`."""
+        uses = special_uses(self._into.account)
+        closed: FolderClosed | None = None
+        with ThreadPoolExecutor(_SYNCS) as syncs:
+            for folder in self._source.folders():
+                tally = Tally(folder.name)
+                self.tallies.append(tally)
+                if (why := self._choice.skips(folder)) is not None:
+                    tally.skip(why)
+                    continue
+                tally.target = self._choice.target(folder, uses)
+                try:
+                    _FolderRun(self._into, folder, tally, syncs).run(self._source, self._progress)
+                except FolderClosed as error:  # the others come first
+                    tally.skip(Skip.UNREADABLE)
+                    closed = error
+        if closed is not None:
+            raise closed
+        return self.tallies
+
+
+def special_uses(account: Account) -> dict[str, str]:
+    """Which folder has which special use."""
+    return {info.special_use: info.name for info in account.folders() if info.special_use}
+
+
+@dataclass(slots=True)
+class _Ready:
+    """A message that is about to be published."""
+
+    key: str
+    item: Item
+    incoming: Incoming
+    delivery: Delivery
+
+
+class _FolderRun:
+    """One folder of a run."""
+
+    def __init__(self, into: Into, folder: SourceFolder, tally: Tally, syncs: ThreadPoolExecutor) -> None:
+        self._store = into.store
+        self._account = account = into.account
+        self._ledger = ledger = into.ledger
+        self._folder = folder
+        self._tally = tally
+        self._limit = into.limit_octets
+        self._now_us = into.now_us
+        self._may_go_on = into.may_go_on
+        self._syncs = syncs
+        self._may_go_on()
+        self._info = _folder_made(account, tally.target, subscribe=folder.subscribed)
+        self._here = Unclaimed(account, self._info, ledger)
+        self._void: dict[str, list[str]] | None = None
+        self._met: dict[str, int] = {}
+        self._ready: list[_Ready] = []
+        self._octets = 0
+        self._reflagged: list[tuple[Entry, Item]] = []
+
+    def run(self, source: Source, progress: Progress) -> None:
+        """Every message of the folder."""
+        try:
+            for item in source.messages(self._folder, self._ledger):
+                if item.skip is not None:
+                    self._tally.found += item.skip is not Skip.NOT_A_FILE
+                    self._tally.skip(item.skip)
+                    continue
+                self._tally.found += 1
+                self._take(item)
+                if len(self._ready) >= TOGETHER or self._octets >= OCTETS_TOGETHER:
+                    self._publish()
+                    progress(self._tally)
+            self._publish()
+            self._reflag()
+            progress(self._tally)
+        finally:
+            for ready in self._ready:
+                ready.incoming.staged.discard()
+
+    # ------------------------------------------------------------ one message
+
+    def _take(self, item: Item) -> None:
+        if item.key is not None and (entry := self._ledger.entry(item.key)) is not None:
+            self._is_there(entry, item)
+            return
+        assert item.content is not None, "what is not known has its content"
+        incoming = take(self._account, item.content)
+        if incoming is None:
+            self._tally.skip(Skip.EMPTY)
+            return
+        digest = incoming.digest.hex()
+        key = item.key
+        if key is None:
+            key = counted_key(self._folder.name, incoming.mark.hex(), self._met)
+            if (entry := self._ledger.entry(key)) is not None:
+                incoming.staged.discard()
+                self._is_there(entry, item)
+                return
+        if (entry := self._under_void_key(key, digest, item)) is not None:
+            incoming.staged.discard()
+            self._is_there(entry, item)
+            return
+        uid = self._here.claim(incoming)
+        if uid is not None:
+            incoming.staged.discard()
+            entry = self._entry(key, item, digest, self._info.uidvalidity, uid)
+            self._ledger.add([entry])
+            self._is_there(entry, item)
+            return
+        self._ready.append(_Ready(key, item, incoming, self._delivery(key, item, incoming)))
+        self._octets += incoming.staged.size
+
+    def _is_there(self, entry: Entry, item: Item) -> None:
+        self._tally.already += 1
+        self._tally.there(bytes.fromhex(entry.digest))
+        if frozenset(entry.flags) != item.flags:
+            self._reflagged.append((entry, item))
+
+    def _under_void_key(self, key: str, digest: str, item: Item) -> Entry | None:
+        """What the ledger has of this very message under a key that is void since the folder's generation changed."""
+        if self._void is None:
+            self._void = {}
+            for entry in self._ledger.entries():
+                if entry.folder == self._folder.name and entry.generation != item.generation:
+                    self._void.setdefault(entry.digest, []).append(entry.key)
+        old_keys = self._void.get(digest)
+        if not old_keys:
+            return None
+        old = self._ledger.entry(old_keys.pop(0))
+        assert old is not None
+        entry = Entry(key, old.folder, item.generation, old.mailbox, old.uidvalidity, old.uid, digest, old.flags)
+        self._ledger.add([entry], gone=[old.key])
+        return entry
+
+    def _entry(self, key: str, item: Item, digest: str, uidvalidity: int, uid: int) -> Entry:
+        flags = tuple(sorted(item.flags))
+        return Entry(key, self._folder.name, item.generation, self._info.mailbox_id, uidvalidity, uid, digest, flags)
+
+    def _delivery(self, key: str, item: Item, incoming: Incoming) -> Delivery:
+        flags, keywords = read_flags(item.flags)
+        return Delivery(
+            incoming.staged,
+            incoming.answers,
+            flags=flags,
+            keywords=keywords,
+            received_at_us=self._arrival(item, incoming),
+            origin=self._ledger.origin(key),
+            octets=incoming.octets,
+        )
+
+    def _arrival(self, item: Item, incoming: Incoming) -> int:
+        """When it came to its old mailbox; by its header where nothing else tells, and never in the future."""
+        known = item.received_at_us
+        if known is None:
+            known = arrival_by_header(incoming.answers.header)
+        if known is None or known < _FIRST_US:
+            return self._now_us
+        return min(known, self._now_us + _DAY_US)
+
+    # ------------------------------------------------------------ many messages
+
+    def _publish(self) -> None:
+        batch, octets = self._ready, self._octets
+        if not batch:
+            return
+        self._may_go_on()
+        if not self._account.journal_takes(octets):
+            list(self._syncs.map(lambda ready: ready.incoming.staged.finish(), batch))
+            for ready in batch:
+                ready.delivery = _finished(ready.delivery)
+        try:
+            self._settle(batch, self._published(batch))
+        except OverQuota as full:
+            if len(batch) == 1:
+                raise QuotaReached(full.used_octets, full.limit_octets) from full
+            for ready in batch:  # all or none: as many as there is room for
+                try:
+                    self._settle([ready], self._published([ready]))
+                except OverQuota as still:
+                    raise QuotaReached(still.used_octets, still.limit_octets) from still
+        self._ready, self._octets = [], 0
+        if self._store.journal_is_full:
+            with contextlib.suppress(Unavailable):  # without a journal each message is durable by its own file
+                self._store.settle_journal()
+
+    def _published(self, batch: list[_Ready]) -> list[Published]:
+        deliveries = [ready.delivery for ready in batch]
+        try:
+            return self._account.publish(self._info.folder_id, deliveries, limit_octets=self._limit)
+        except NoSuchFolder:  # its person has deleted it meanwhile
+            self._info = _folder_made(self._account, self._tally.target, subscribe=self._folder.subscribed)
+            return self._account.publish(self._info.folder_id, deliveries, limit_octets=self._limit)
+        except TooMany:  # keywords: a folder has room for 58
+            bare = [_without_keywords(delivery) for delivery in deliveries]
+            return self._account.publish(self._info.folder_id, bare, limit_octets=self._limit)
+
+    def _settle(self, batch: list[_Ready], published: list[Published]) -> None:
+        self._ledger.add(
+            self._entry(ready.key, ready.item, ready.incoming.digest.hex(), where.uidvalidity, where.uid)
+            for ready, where in zip(batch, published, strict=True)
+        )
+        for ready, where in zip(batch, published, strict=True):
+            self._tally.there(ready.incoming.digest)
+            if where.duplicate:
+                self._tally.already += 1
+            else:
+                self._tally.imported += 1
+                self._tally.octets += ready.incoming.staged.size
+
+    def _reflag(self) -> None:
+        """What changed at the source since the last run, where the message still lies where it was put."""
+        at = {(info.mailbox_id, info.uidvalidity): info.folder_id for info in self._account.folders()}
+        groups: dict[tuple[int, frozenset[str], frozenset[str]], list[tuple[Entry, Item]]] = {}
+        for entry, item in self._reflagged:
+            folder_id = at.get((entry.mailbox, entry.uidvalidity), 0)
+            old = frozenset(entry.flags)
+            groups.setdefault((folder_id, item.flags - old, old - item.flags), []).append((entry, item))
+        for (folder_id, come, gone), members in groups.items():
+            self._may_go_on()
+            if folder_id:
+                uids = [entry.uid for entry, _ in members]
+                for operation, names_of in (("+", come), ("-", gone)):
+                    if names_of:
+                        flags, keywords = read_flags(names_of)
+                        self._store_flags(folder_id, uids, "+" if operation == "+" else "-", flags, keywords)
+                self._tally.reflagged += len(members)
+            self._ledger.add(
+                Entry(e.key, e.folder, e.generation, e.mailbox, e.uidvalidity, e.uid, e.digest, tuple(sorted(item.flags)))
+                for e, item in members
+            )
+
+    def _store_flags(
+        self, folder_id: int, uids: Sequence[int], operation: FlagOperation, flags: int, keywords: Sequence[str]
+    ) -> None:
+        try:
+            self._account.store_flags(folder_id, uids, operation, flags, keywords)
+        except TooMany:  # as when they are published
+            self._account.store_flags(folder_id, uids, operation, flags)
+
+
+def arrival_by_header(header: bytes) -> int | None:
+    """By the newest Received field, else by Date; microseconds since the epoch."""
+    told = fields(header)
+    received = next((value for name, value in told if name == b"received"), None)
+    candidates: Iterator[bytes] = (
+        value for value in ((received or b"").rpartition(b";")[2], dict(told).get(b"date", b"")) if value.strip()
+    )
+    for value in candidates:
+        seconds = parse_date(value.strip())
+        if seconds is not None:
+            return seconds * 1_000_000
+    return None
+
+
+def _folder_made(account: Account, name: str, *, subscribe: bool) -> FolderInfo:
+    try:
+        info = account.folder(name)
+    except NoSuchFolder:
+        try:
+            info = account.create(name)
+        except FolderExists:
+            info = account.folder(name)
+    if subscribe and not info.subscribed:
+        with contextlib.suppress(TooMany):  # the messages come all the same
+            account.subscribe(info.name, True)
+    return info
+
+
+def _finished(delivery: Delivery) -> Delivery:
+    return Delivery(
+        delivery.staged, delivery.answers, delivery.flags, delivery.keywords, delivery.received_at_us, delivery.origin
+    )
+
+
+def _without_keywords(delivery: Delivery) -> Delivery:
+    return Delivery(
+        delivery.staged,
+        delivery.answers,
+        delivery.flags,
+        received_at_us=delivery.received_at_us,
+        origin=delivery.origin,
+        octets=delivery.octets,
+    )

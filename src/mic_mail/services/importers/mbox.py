@@ -1,0 +1,309 @@
+"""mbox files as a source: one file, a folder of them, or a Thunderbird profile (files beside `.msf`, children in `.sbd`).
+
+In: files in any of the forms that are about (mboxo, mboxrd, mboxcl2). Out: messages, whatever the size of the file: only places
+are kept, and a message over a megabyte is read in parts. What is a message's begin is decided so:
+
+    a line "From " at the start of the file or behind an empty line, that has a time and a year like those which mail programs
+    write, or names a sender alone, and is followed by a header field (or by another "From " line, or an empty header)
+
+so that "From Monday on we meet at 10:30" in a letter stays where it is, also in files of programs that quote nothing. Where the
+first message has a Content-Length that leads exactly to the next "From " line (mboxcl2), lengths are believed as often as they
+do so, and nothing is unquoted. Else one ">" is taken from ">From ", ">>From " and so on (mboxrd; mboxo quotes only the first
+kind, and is the same but where somebody had written ">From " himself). The empty line before the next "From " is no message's.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from mic_mail.errors import Text
+from mic_mail.i18n.os_errors import reason as system_reason
+from mic_mail.mime.dates import parse_date
+from mic_mail.mime.headers import field
+from mic_mail.services.importers import files
+from mic_mail.services.importers.content import parts_with_crlf, with_crlf
+from mic_mail.services.importers.flags import of_header
+from mic_mail.services.importers.source import CHUNK_OCTETS, FolderClosed, Item, Skip, SourceFailed, SourceFolder, SourceWrong
+
+HEADER_OCTETS = 256 << 10
+"""Where flags and lengths are looked for."""
+_LINE_OCTETS = 1_000
+_MARK = b"\nFrom "
+_WRITTEN_AT = re.compile(
+    rb"From (?:.*?[ \t])??[ \t]*(?P<date>(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),?[ \t]|\d{1,4}[- \t]).*\d{1,2}:\d{2}.*)"
+)
+_SENDER = re.compile(rb"From [^ \t\r\n]+[ \t]*")
+_FIELD = re.compile(rb"[!-9;-~]+[ \t]*:|>?From |\r?\n")
+_QUOTED = re.compile(rb"^>(?=>*From )", re.MULTILINE)
+_DEEPEST = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A message in a file: its "From " line, where its header begins, and where it ends."""
+
+    from_line: bytes
+    begins: int
+    ends: int
+
+
+class Mailbox:
+    """One open mbox file."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._size = os.fstat(fd).st_size
+        self.has_lengths = False
+        """Whether lengths are believed, and nothing is quoted."""
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it begins with a message."""
+        return self._begins_at(self._first())
+
+    def _first(self) -> int:
+        """Behind empty lines."""
+        start = 0
+        while (blank := self._at(start, 2)) and blank[:1] in b"\r\n":
+            start += 2 if blank == b"\r\n" else 1
+        return start
+
+    def places(self) -> Iterator[Place]:
+        """Every message in order; nothing where the file does not begin with one."""
+        start = self._first()
+        if not self._begins_at(start):
+            return
+        first = True
+        while start < self._size:
+            line = self._line(start)
+            begins = start + len(line)
+            believes = first or self.has_lengths
+            told = self._end_by_length(begins, self.header(begins, self._size)) if believes else None
+            self.has_lengths = told is not None if first else self.has_lengths
+            first = False
+            next_one = self._next(begins) if told is None else told[1]
+            ends = self._without_blank(begins, next_one) if told is None else told[0]
+            yield Place(line, begins, ends)
+            start = next_one
+
+    def header(self, begins: int, ends: int) -> bytes:
+        """The header, as far as it is looked into."""
+        octets = self._at(begins, min(4096, ends - begins))
+        if not _header_ends(octets):
+            octets = self._at(begins, min(HEADER_OCTETS, ends - begins))
+        end = _header_ends(octets)
+        return octets[:end] if end else octets
+
+    def octets(self, place: Place) -> bytes:
+        """A message as a whole, unquoted, with CRLF."""
+        return with_crlf(b"".join(self.parts(place)))
+
+    def parts(self, place: Place) -> Iterator[bytes]:
+        """A message in parts, line ends as they are; no part ends within a line that could be a quoted "From "."""
+        at, held, at_line = place.begins, b"", True
+        while at < place.ends:
+            part = self._at(at, min(CHUNK_OCTETS, place.ends - at))
+            if not part:
+                break
+            at += len(part)
+            octets = held + part
+            cut = octets.rfind(b"\n") + 1 if len(octets) - octets.rfind(b"\n") < CHUNK_OCTETS else len(octets)
+            held = octets[cut:]
+            yield self._unquoted(octets[:cut], at_line=at_line)
+            at_line = octets[:cut].endswith(b"\n") if cut else at_line
+        if held:
+            yield self._unquoted(held, at_line=at_line)
+
+    def _unquoted(self, octets: bytes, *, at_line: bool) -> bytes:
+        """`at_line`: a line begins with them."""
+        if self.has_lengths:
+            return octets
+        rest = 0 if at_line else octets.find(b"\n") + 1 or len(octets)
+        return octets[:rest] + _QUOTED.sub(b"", octets[rest:])
+
+    # ------------------------------------------------------------ places
+
+    def _at(self, offset: int, length: int) -> bytes:
+        return os.pread(self._fd, length, offset)
+
+    def _line(self, start: int) -> bytes:
+        """The whole line: of the one that separates messages nothing may be left over."""
+        line, at = b"", start
+        while b"\n" not in line and (part := self._at(at, _LINE_OCTETS)):
+            line, at = line + part, at + len(part)
+            if len(line) > HEADER_OCTETS:
+                break
+        return line[: line.find(b"\n") + 1] or line
+
+    def _begins_at(self, start: int) -> bool:
+        head = self._at(start, 2 * _LINE_OCTETS)
+        line, end, rest = head.partition(b"\n")
+        if not line.startswith(b"From ") or not end:
+            return False
+        known = written_at(line) is not None or _SENDER.fullmatch(line.rstrip()) is not None
+        return known and (not rest or _FIELD.match(rest) is not None)
+
+    def _next(self, begins: int) -> int:
+        """Where the next message's "From " line begins; the end of the file where there is none."""
+        at = begins - 1  # the line end of the "From " line itself may be the first of the empty line
+        while at < self._size:
+            part = self._at(at, CHUNK_OCTETS)
+            found = part.find(_MARK)
+            while found >= 0:
+                start = at + found + 1
+                if self._is_blank_before(start, begins) and self._begins_at(start):
+                    return start
+                found = part.find(_MARK, found + 1)
+            if len(part) < CHUNK_OCTETS:
+                break
+            at += len(part) - len(_MARK) + 1
+        return self._size
+
+    def _is_blank_before(self, start: int, begins: int) -> bool:
+        if start == begins:  # an empty message: the next "From " line follows at once
+            return True
+        before = self._at(max(begins, start - 4), start - max(begins, start - 4))
+        return before.endswith((b"\n\n", b"\n\r\n")) or before in (b"\n", b"\r\n")
+
+    def _without_blank(self, begins: int, ends: int) -> int:
+        """The end of a message whose separator, or the end of the file, comes at `ends`."""
+        tail = self._at(max(begins, ends - 4), ends - max(begins, ends - 4))
+        for blank in (b"\n\r\n", b"\n\n"):
+            if tail.endswith(blank):
+                return ends - len(blank) + 1
+        return begins if tail in (b"\n", b"\r\n") else ends
+
+    def _end_by_length(self, begins: int, header: bytes) -> tuple[int, int] | None:
+        """Where the message ends and the next begins, by Content-Length; None unless a "From " line or the end stands there."""
+        told = (field(header, b"content-length") or b"").strip()
+        if not told.isdigit() or len(told) > 15 or not _header_ends(header):
+            return None
+        ends = begins + len(header) + int(told)
+        if ends > self._size:
+            return None
+        gap = self._at(ends, 2)
+        for blank in (b"\r\n", b"\n", b""):
+            if gap.startswith(blank):
+                start = ends + len(blank)
+                if start == self._size or self._begins_at(start):
+                    return ends, start
+        return None
+
+
+def _header_ends(octets: bytes) -> int:
+    """Behind the empty line; 0 where there is none."""
+    ends = [found + len(blank) for blank in (b"\n\r\n", b"\n\n") if (found := octets.find(blank)) >= 0]
+    if octets.startswith((b"\n", b"\r\n")):
+        return octets.find(b"\n") + 1
+    return min(ends, default=0)
+
+
+def written_at(from_line: bytes) -> int | None:
+    """When a "From " line says that the message came, in microseconds; its clock is taken for UTC."""
+    match = _WRITTEN_AT.match(from_line)
+    seconds = parse_date(match["date"].strip()) if match else None
+    return None if seconds is None else seconds * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: str
+
+
+class MboxSource:
+    """One mbox file, or a folder of them."""
+
+    def __init__(self, path: str) -> None:
+        self._path = os.path.realpath(path)
+        self._is_tree = os.path.isdir(self._path)
+        files.must_be_readable(self._path, folder=self._is_tree)
+        if not self.folders():
+            raise SourceWrong(Text(f"“{path}” không có tệp mbox nào.", "There is no mbox file."))
+
+    @property
+    def identity(self) -> str:
+        return f"mbox:{files.text_of(self._path)}"
+
+    def folders(self) -> Sequence[SourceFolder]:
+        """One for each file that begins as an mbox does; a single file is called as it is, without its ending."""
+        if not self._is_tree:
+            if not _is_mbox(self._path, self._path):
+                return []
+            return [SourceFolder((_name(os.path.basename(self._path)),), _File(self._path))]
+        return [SourceFolder(levels, _File(path)) for levels, path in _below(self._path, self._path, (), _DEEPEST)]
+
+    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
+        """In the order of the file; a message's key is its content."""
+        assert isinstance(folder.place, _File)
+        try:
+            fd = files.open_below(self._path, folder.place.path)
+        except OSError as error:
+            raise files.closed(folder.place.path, error) from error
+        try:
+            box = Mailbox(fd)
+            for place in box.places():
+                yield _item(box, place)
+        except OSError as error:
+            why = system_reason(error)
+            raise SourceFailed(
+                Text(f"Tệp mbox không đọc được nữa: {why.vi}.", f"The mbox cannot be read: {why.en}.")
+            ) from error
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _item(box: Mailbox, place: Place) -> Item:
+    header = box.header(place.begins, place.ends)
+    flags, deleted = of_header(header)
+    if deleted:
+        return Item(skip=Skip.DELETED)
+    content = box.octets(place) if place.ends - place.begins <= files.HELD_OCTETS else partial(_crlf_parts, box, place)
+    return Item(None, content, flags or frozenset(), written_at(place.from_line))
+
+
+def _crlf_parts(box: Mailbox, place: Place) -> Iterator[bytes]:
+    """A large message: all LF become CRLF if one in its parts is bare."""
+    last, even = b"", True
+    for part in box.parts(place):
+        even = even and part.count(b"\n") == (last + part).count(b"\r\n")
+        last = part[-1:]
+    return box.parts(place) if even else parts_with_crlf(box.parts(place))
+
+
+def _below(root: str, path: str, above: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str]]:
+    try:
+        found = files.entries(path)
+    except FolderClosed:  # said when its messages are asked for
+        yield above, path
+        return
+    for entry in found:
+        if files.is_folder(entry):
+            if depth and not entry.name.startswith("."):
+                level = entry.name.removesuffix(".sbd") if entry.name.endswith(".sbd") else entry.name
+                yield from _below(root, entry.path, (*above, files.text_of(level)), depth - 1)
+        elif entry.is_file(follow_symlinks=False) and _is_mbox(root, entry.path):
+            yield (*above, _name(entry.name)), entry.path
+
+
+def _name(file_name: str) -> str:
+    return files.text_of(file_name.removesuffix(".mbox") or file_name)
+
+
+def _is_mbox(root: str, path: str) -> bool:
+    """Thunderbird's `.msf`, `.dat` and others beside its mailboxes do not begin so; what cannot be read may be one."""
+    try:
+        fd = files.open_below(root, path)
+    except OSError as error:
+        return error.errno in (errno.EACCES, errno.EPERM, errno.EIO)
+    try:
+        return Mailbox(fd).is_one
+    except OSError:
+        return True
+    finally:
+        os.close(fd)

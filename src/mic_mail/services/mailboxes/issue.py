@@ -1,0 +1,386 @@
+"""Issuing mailboxes and their further addresses: only the Centre does, and by the rules of Reg. 5 and 6.
+
+In: who asks for what on which document. Out: a mailbox in the directory with its first facts and verifiers, or a refusal with
+its clause. Blocking. Hashing is a function that is handed in; the password is never stored, logged or returned.
+
+A personal address follows from the name (5.3); where it is taken, the person chooses among suggestions (5.4.b) and the choice
+is recorded as theirs. An address that anybody has or had is never given to another (5.4.a). A mailbox that was reclaimed goes
+back to its own person, unit or group, under its old address.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import AlreadyThere, MailboxRecord, PersonRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Credential
+from mic_mail.errors import BadInput, Refused, Text, in_ascii
+from mic_mail.policy import addresses, eligibility
+from mic_mail.policy.addresses import AddressSettings
+from mic_mail.policy.calendar import local_day, start_of
+from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
+from mic_mail.policy.lifecycle import Decision, State, decide
+from mic_mail.policy.reclamation import lies_in_archive
+from mic_mail.policy.requests import Item, earlier
+from mic_mail.policy.transliteration import tidy
+from mic_mail.services.mailboxes.credentials import Origin, hashing, verifiers
+from mic_mail.services.mailboxes.lifecycle_actions import RECEIVED, InArchive, NotAllowed, not_to_come
+from mic_mail.services.mailboxes.quota import check_quota
+from mic_mail.services.settings.readings import lifecycle_settings
+
+HashPassword = Callable[[str], Credential]
+BringBack = Callable[[MailboxRecord], Fact | None]
+"""Puts the mail of a mailbox that was deleted from the server back into its place (`services.mailboxes.reclaiming`)."""
+
+
+class NotEligible(Refused):
+    """The person may not be given a new personal mailbox (Reg. 6.3)."""
+
+
+TAKEN = Text("đã có người dùng", "is taken")
+RESERVED = Text("dành cho chức năng hệ thống", "is kept for a function")
+TOO_SHORT = Text("quá ngắn", "is too short")
+TOO_LONG = Text("quá dài", "is too long")
+
+
+class ChoiceNeeded(Refused):
+    """The plain form of the name cannot be had: the person chooses one of `suggestions` (Reg. 5.4.b)."""
+
+    def __init__(self, plain: str, suggestions: Sequence[str], why: Text = TAKEN) -> None:
+        self.suggestions = tuple(suggestions)
+        offered = ", ".join(suggestions)
+        some = Text(f"; cá nhân chọn một trong: {offered}.", f"; to choose: {offered}.")
+        none = Text(". Không có gợi ý nào từ họ tên này.", ". The name suggests no other.")
+        end = some if suggestions else none
+        super().__init__(
+            Text(f"Địa chỉ {plain} {why.vi}{end.vi}", f"{plain} {why.en}{end.en}"),
+            clause="5.4.b",
+            remedy=Text("Hỏi cá nhân rồi cấp lại với --address.", "Ask the person, then issue again with --address."),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who issues on which ground, and when the request was received (Reg. 5.4.a, 6.2)."""
+
+    origin: Origin
+    received_on: date | None = None
+
+
+def make_verifiers(config: Config) -> HashPassword:
+    """Hashing at the configured cost."""
+    costs = hashing(config)
+    return lambda password: verifiers(password, costs)
+
+
+def address_settings(config: Config) -> AddressSettings:
+    """The configured readings of Reg. 5."""
+    address = config.address
+    return AddressSettings(
+        unit_collapse=address.unit.collapse,
+        unit_keep=address.unit.keep,
+        permute_letters=address.namesake.permute == "letters",
+        shortest=address.shortest,
+        reserved=frozenset(address.reserved),
+    )
+
+
+class Issuing:
+    """The use cases that give out addresses."""
+
+    def __init__(self, directory: Directory, config: Config, clock: Clock, hash_password: HashPassword) -> None:
+        self._directory = directory
+        self._config = config
+        self._clock = clock
+        self._hash = hash_password
+        self._rules = address_settings(config)
+        self._domain = config.server.domain
+
+    def suggest(self, person: PersonRecord, *, given_words: int = 1) -> list[str]:
+        """Reg. 5.3, 5.4: the local parts that this person can have now, best first."""
+        return addresses.suggestions(
+            person.full_name, self._unit_local(person), self._taken(), settings=self._rules, given_words=given_words
+        )
+
+    def issue_personal(
+        self,
+        person: PersonRecord,
+        password: str,
+        request: Request,
+        *,
+        chosen: str | None = None,
+        given_words: int | None = None,
+        quota_octets: int | None = None,
+        bring_back: BringBack | None = None,
+    ) -> MailboxRecord:
+        """Reg. 6.4.a: a personal mailbox; `chosen` is the address or local part that the person picked."""
+        today = local_day(self._clock.now())
+        why_not = eligibility.why_not(person.employment, person.contract_from, person.contract_until, today)
+        if why_not is not None:
+            raise NotEligible(
+                why_not,
+                clause=eligibility.CLAUSE,
+                remedy=Text("Có hợp đồng mới: mic-mail person employment.", "A new contract: mic-mail person employment."),
+            )
+        chosen, domain = self._split(chosen)
+        before = self._mailbox_of(person)
+        if before is not None:
+            wanted = chosen
+            if wanted is None and given_words is not None:
+                wanted = addresses.personal_local_part(person.full_name, given_words=given_words)
+            return self.issue_again(before, password, request, wanted=wanted, quota_octets=quota_octets, bring_back=bring_back)
+        if chosen is not None:
+            addresses.check_choice(chosen, person.full_name, self._unit_local(person), settings=self._rules)
+            local = chosen
+        else:
+            local = self._plain_form(person, given_words or 1)
+        self._must_be_first(local, person, request)
+        record = self._record(
+            MailboxKind.PERSONAL, f"{local}@{domain}", person.full_name, quota_octets, person_id=person.person_id
+        )
+        details: dict[str, Detail] = {"chosen_by": "person"} if chosen is not None else {}
+        return self._issue(record, password, request, details)
+
+    def issue_unit(self, symbol: str, password: str, request: Request, *, quota_octets: int | None = None) -> MailboxRecord:
+        """Reg. 5.1: the mailbox of a unit, its address made from the registered symbol."""
+        unit = self._directory.living_unit(symbol)
+        before = next(iter(self._of_unit(MailboxKind.UNIT, unit.unit_id)), None)
+        if before is not None:
+            return self.issue_again(before, password, request, quota_octets=quota_octets)
+        local = addresses.unit_local_part(unit.symbol, self._rules)
+        address = f"{local}@{self._domain}"
+        record = self._record(MailboxKind.UNIT, address, unit.name, quota_octets, unit_id=unit.unit_id)
+        return self._issue(record, password, request, {"symbol": unit.symbol})
+
+    def issue_group(
+        self,
+        name: str,
+        sponsor: str,
+        password: str,
+        request: Request,
+        *,
+        chosen: str | None = None,
+        quota_octets: int | None = None,
+        bring_back: BringBack | None = None,
+    ) -> MailboxRecord:
+        """Reg. 5.2: a group's mailbox at the address that the Centre chose, sponsored by a unit."""
+        name = tidy(name)
+        unit = self._directory.living_unit(sponsor)
+        chosen, domain = self._split(chosen)
+        before = self._reclaimed_group(name, unit.unit_id, chosen)
+        if before is not None:
+            return self.issue_again(before, password, request, quota_octets=quota_octets, bring_back=bring_back)
+        if chosen is None:
+            offered = [local for local in addresses.group_suggestions(name, self._rules) if not self._taken()(local)]
+            if not offered:
+                raise AlreadyThere(
+                    Text("Không có địa chỉ gợi ý nào dùng được.", "No address that the name suggests can be had."),
+                    clause="5.2",
+                    remedy=Text("Chọn địa chỉ với --address.", "Choose one with --address."),
+                )
+            chosen = offered[0]
+        addresses.check_form(chosen)
+        record = self._record(MailboxKind.GROUP, f"{chosen}@{domain}", name, quota_octets, unit_id=unit.unit_id)
+        return self._issue(record, password, request, {})
+
+    def add_alias(self, mailbox: MailboxRecord, address: str, origin: Origin) -> None:
+        """Another address for a mailbox; the Centre decides (Reg. 6.1)."""
+        address = address.lower()
+        local, _, domain = address.rpartition("@")
+        addresses.check_form(local)
+        self._must_be_local(domain)
+        reclaimed = self._state_of(mailbox).reason(State.RECLAIMED)
+        if reclaimed is not None:
+            raise NotAllowed(
+                Text(
+                    "Hộp thư đã thu hồi; bí danh không nhận được thư.",
+                    "The mailbox is reclaimed; an alias leads nowhere.",
+                ),
+                clause=reclaimed.clause,
+            )
+        if mailbox.kind is MailboxKind.PERSONAL:
+            addresses.must_be_a_persons(local, self._rules.reserved)
+        self._directory.add_alias(mailbox.mailbox_id, address, self._draft(FactKind.ALIAS_ADDED, origin, address=address))
+
+    def remove_alias(self, mailbox: MailboxRecord, address: str, origin: Origin) -> None:
+        """The alias leads nowhere any more, and stays taken."""
+        draft = self._draft(FactKind.ALIAS_REMOVED, origin, address=address.lower())
+        self._directory.remove_alias(mailbox.mailbox_id, address, draft)
+
+    # ------------------------------------------------------------ how
+
+    def _must_be_first(self, local: str, person: PersonRecord, request: Request) -> None:
+        """Reg. 5.4.a, `address.namesake.first_by`: an address is kept for whose request was received before."""
+        if self._config.address.namesake.first_by != "received":
+            return
+        number, register = request.origin.request, self._directory.requests
+        received = self._clock.now()
+        if number is not None:
+            received = register.get(number).filing.received_at
+        elif request.received_on is not None:
+            received = start_of(request.received_on)
+        for other in earlier(register.pending(), received, number):
+            name, chosen = other.item(Item.NAME) or "", other.item(Item.CHOSEN)
+            wanted = chosen.partition("@")[0] if chosen else addresses.personal_local_part(name)
+            same = (name, other.filing.unit_id) == (person.full_name, person.unit_id)
+            his = other.person_id == person.person_id or (number is None and same)
+            if not his and wanted == local:
+                raise NotAllowed(
+                    Text(
+                        f"Yêu cầu số {other.request_id} về địa chỉ {local} được nhận trước.",
+                        f"Request {other.request_id}, for the address {local} too, was received before.",
+                    ),
+                    clause="5.4.a",
+                    remedy=Text(
+                        f"Giải quyết yêu cầu số {other.request_id} trước.", f"Settle request {other.request_id} first."
+                    ),
+                )
+
+    def _plain_form(self, person: PersonRecord, given_words: int) -> str:
+        plain = addresses.personal_local_part(person.full_name, given_words=given_words)
+        offered = self.suggest(person, given_words=given_words)
+        if offered[:1] != [plain]:
+            raise ChoiceNeeded(plain, offered, self._why_not(plain))
+        return plain
+
+    def _why_not(self, plain: str) -> Text:
+        if plain in self._rules.reserved:
+            return RESERVED
+        if len(plain) < self._rules.shortest:
+            return TOO_SHORT
+        return TOO_LONG if len(plain) > addresses.MAX_LOCAL_PART else TAKEN
+
+    def _mailbox_of(self, person: PersonRecord) -> MailboxRecord | None:
+        personal = self._directory.mailboxes_of(person_id=person.person_id)
+        return next((m for m in personal if m.kind is MailboxKind.PERSONAL), None)
+
+    def _of_unit(self, kind: MailboxKind, unit_id: int) -> list[MailboxRecord]:
+        return [m for m in self._directory.mailboxes_of(unit_id=unit_id) if m.kind is kind]
+
+    def _reclaimed_group(self, name: str, unit_id: int, chosen: str | None) -> MailboxRecord | None:
+        """The reclaimed mailbox of this group: the same name and sponsor, and the chosen address where one was chosen."""
+        for mailbox in self._of_unit(MailboxKind.GROUP, unit_id):
+            local = mailbox.address.partition("@")[0]
+            same = mailbox.display_name.casefold() == name.casefold() and chosen in {None, local}
+            if same and State.RECLAIMED in self._state_of(mailbox).states:
+                return mailbox
+        return None
+
+    def _state_of(self, mailbox: MailboxRecord) -> Decision:
+        entry = self._directory.entry(mailbox.mailbox_id)
+        now = self._clock.now()
+        settings = lifecycle_settings(self._config, self._directory.years.working_days())
+        return decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+
+    def issue_again(
+        self,
+        mailbox: MailboxRecord,
+        password: str,
+        request: Request,
+        *,
+        wanted: str | None = None,
+        quota_octets: int | None = None,
+        bring_back: BringBack | None = None,
+    ) -> MailboxRecord:
+        """A mailbox that was reclaimed goes back to its owner under its old address, with its old quota or another.
+
+        One whose mail lies in the archive has it brought back before, or is refused: it would begin empty, its mail out of
+        reach.
+        """
+        decision = self._state_of(mailbox)
+        if State.RECLAIMED not in decision.states:
+            raise AlreadyThere(
+                Text(f"Đã có hộp thư {mailbox.address}.", f"There is the mailbox {mailbox.address} already."),
+                clause="5.1" if mailbox.kind is MailboxKind.UNIT else "5.3",
+            )
+        local = mailbox.address.partition("@")[0]
+        if wanted is not None and wanted != local:
+            raise addresses.AddressRefused(
+                Text(
+                    f"Hộp thư đã thu hồi được cấp lại với địa chỉ cũ {mailbox.address}.",
+                    f"A reclaimed mailbox is issued again under its old address {mailbox.address}.",
+                ),
+                clause="5.4.a",
+                remedy=Text("Bỏ --address; thêm bí danh nếu cần.", "Leave out the address; add an alias where needed."),
+            )
+        seq = decision.fact_seq
+        if lies_in_archive(self._directory.facts(mailbox.mailbox_id)):
+            if bring_back is None:
+                raise InArchive(mailbox.address)
+            brought = bring_back(mailbox)
+            seq = max(seq, brought.seq if brought is not None else 0)
+        if quota_octets is not None and quota_octets != mailbox.quota_octets:
+            check_quota(quota_octets, mailbox.quota_octets, request.origin)
+            data: dict[str, Detail] = {"octets": quota_octets, "previous": mailbox.quota_octets}
+            draft = self._draft(FactKind.QUOTA_SET, request.origin, **data)
+            self._directory.set_quota(mailbox.mailbox_id, quota_octets, draft, after=seq)
+            mailbox, seq = replace(mailbox, quota_octets=quota_octets), seq + 1
+        draft = self._issued(request, {"address": mailbox.address})
+        self._directory.set_credential(mailbox.mailbox_id, self._hash(password), draft, after=seq)
+        return mailbox
+
+    def _record(
+        self,
+        kind: MailboxKind,
+        address: str,
+        display_name: str,
+        quota_octets: int | None,
+        *,
+        person_id: int | None = None,
+        unit_id: int | None = None,
+    ) -> MailboxRecord:
+        local, _, domain = address.rpartition("@")
+        return MailboxRecord(
+            mailbox_id=0,
+            kind=kind,
+            address=address,
+            home=f"{domain}/{local}",
+            display_name=display_name,
+            quota_octets=self._config.quota.default if quota_octets is None else quota_octets,
+            person_id=person_id,
+            unit_id=unit_id,
+        )
+
+    def _issue(self, record: MailboxRecord, password: str, request: Request, details: dict[str, Detail]) -> MailboxRecord:
+        check_quota(record.quota_octets, None, request.origin)
+        credential = self._hash(password)
+        self._directory.add_domain(record.address.rpartition("@")[2])
+        return self._directory.issue_mailbox(
+            record, self._issued(request, {"address": record.address, **details}), credential=credential
+        )
+
+    def _issued(self, request: Request, details: dict[str, Detail]) -> Draft:
+        if request.received_on is not None:
+            not_to_come(request.received_on, self._clock, RECEIVED, clause="5.4.a")
+            details["received_on"] = request.received_on.isoformat()  # Reg. 5.4.a: first received, first served
+        return self._draft(FactKind.ISSUED, request.origin, **details)
+
+    def _draft(self, kind: FactKind, origin: Origin, **data: Detail) -> Draft:
+        return Draft(kind, self._clock.now(), origin.actor, origin.reason, origin.document, {**data, **origin.details()})
+
+    def _unit_local(self, person: PersonRecord) -> str:
+        unit = next(unit for unit in self._directory.units() if unit.unit_id == person.unit_id)
+        return addresses.unit_local_part(unit.symbol, self._rules)
+
+    def _taken(self) -> Callable[[str], bool]:
+        """Whether a local part is or was anybody's under any local domain: nobody tells two people apart by the domain."""
+        domains = {self._domain, *self._directory.domains()}
+        return lambda local: any(self._directory.is_taken(f"{local}@{domain}") for domain in domains)
+
+    def _split(self, chosen: str | None) -> tuple[str | None, str]:
+        """The local part and the domain of what was chosen."""
+        local, _, domain = (chosen or "").lower().partition("@")
+        if domain:
+            self._must_be_local(domain)
+        return local or None, domain or self._domain
+
+    def _must_be_local(self, domain: str) -> None:
+        if domain not in {*self._config.domains, *self._directory.domains()}:
+            raise BadInput(
+                Text(f"Tên miền {domain} không thuộc hệ thống.", f"The domain {in_ascii(domain)} is not local."),
+                clause="3.2",
+                remedy=Text(f"mic-mail domain add {domain}", f"mic-mail domain add {in_ascii(domain)}"),
+            )

@@ -1,0 +1,83 @@
+"""Reg. 9.2: keep a mailbox whole because an authority demands it, and end that again; both only with a document.
+
+In: a mailbox, who acts, on which document. Out: a fact in its chain, and the mark by which the store destroys nothing from that
+moment on (storage.hold), both under the account's lock. Whoever frees a reclaimed mailbox asks `must_not_be_held` first.
+"""
+
+from mic_mail.clock import Clock
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Entry
+from mic_mail.errors import Text
+from mic_mail.policy.facts import Draft, Fact, FactKind
+from mic_mail.policy.handover import BeingHandedOver, running
+from mic_mail.policy.legal_holds import CLAUSE, Held, Hold, holds, must_keep, the_hold
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
+from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.types import AccountRef
+
+
+class Holds:
+    """The use cases of a legal hold."""
+
+    def __init__(self, directory: Directory, store: MailStore, clock: Clock) -> None:
+        self._directory = directory
+        self._store = store
+        self._clock = clock
+
+    def on(self, mailbox: MailboxRecord) -> tuple[Hold, ...]:
+        """The holds that are on."""
+        return holds(self._directory.facts(mailbox.mailbox_id))
+
+    def hold(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
+        """From now on everything is kept, in any state of the mailbox; several demands hold beside one another."""
+        _must_have_basis(origin)
+        draft = Draft(FactKind.HELD, self._clock.now(), origin.actor, origin.reason, origin.document)
+        return self._account(mailbox).keep_everything(lambda: self._directory.append_fact(mailbox.mailbox_id, draft))
+
+    def release(self, mailbox: MailboxRecord, origin: Origin, seq: int | None = None) -> Hold:
+        """One hold ends; what is past keeping goes with the next sweep if it was the last one."""
+        _must_have_basis(origin)
+
+        def record() -> tuple[Hold, bool]:
+            facts = self._directory.facts(mailbox.mailbox_id)
+            ended = the_hold(holds(facts), seq)
+            draft = Draft(
+                FactKind.HOLD_RELEASED, self._clock.now(), origin.actor, origin.reason, origin.document, {"hold": ended.seq}
+            )
+            self._directory.append_fact(mailbox.mailbox_id, draft, after=facts[-1].seq)
+            return ended, must_keep(self._directory.facts(mailbox.mailbox_id))
+
+        return self._account(mailbox).let_go(record)
+
+    def drop_stray_mark(self, mailbox: MailboxRecord) -> bool:
+        """Remove the mark of a hold that never came on record, or whose release was killed; whether there was one."""
+
+        def record() -> tuple[bool, bool]:
+            return account.has_hold_mark(), must_keep(self._directory.facts(mailbox.mailbox_id))
+
+        account = self._account(mailbox)
+        return account.let_go(record)
+
+    def must_not_be_held(self, entry: Entry) -> None:
+        """Refuse to destroy what has to be kept, by the record or by the store's own mark."""
+        if running(entry.facts) is not None:
+            raise BeingHandedOver(entry.address)
+        if must_keep(entry.facts) or self._store.account(AccountRef(entry.mailbox_id, entry.home)).is_held():
+            raise Held(entry.address)
+
+    def _account(self, mailbox: MailboxRecord) -> Account:
+        return self._store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+
+
+def _must_have_basis(origin: Origin) -> None:
+    if not origin.document or not origin.reason:
+        raise NotAllowed(
+            Text(
+                "Lưu giữ theo yêu cầu phải có văn bản của cơ quan có thẩm quyền và lý do.",
+                "A hold needs the authority's document, and the reason.",
+            ),
+            clause=CLAUSE,
+            remedy=Text('Thêm --document SỐ --reason "…".', 'Add --document NUMBER --reason "...".'),
+        )

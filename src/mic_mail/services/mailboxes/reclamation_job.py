@@ -1,0 +1,149 @@
+"""The housekeeper's round of reclaimed mailboxes: archived, freed when their days are over, finished where a kill came.
+
+In: the directory's snapshot, whether the clock is trusted. Out: what `services.mailboxes.reclaiming` does, events in the log,
+and a word to the Centre, once, about each mailbox that is due and may not be freed. One mailbox that fails keeps no other back;
+it comes again with the next round. Belongs to the event loop; everything that blocks is done in the I/O lane.
+"""
+
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import Superseded
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.errors import Text
+from mic_mail.i18n.notices import centre
+from mic_mail.log.error_fields import failure
+from mic_mail.log.maillog import MailLog
+from mic_mail.policy.facts import FactKind
+from mic_mail.policy.lifecycle import LifecycleSettings
+from mic_mail.policy.reclamation import OBSTACLES, Obstacle, Stage, is_empty
+from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.services.mailboxes.clock_trust import ClockMark
+from mic_mail.services.mailboxes.reclamation import Finished, Reclaimed, Reclaiming
+from mic_mail.services.notifications.lifecycle_notices import LifeNotices, NobodyToTell
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import AccountRef
+
+_CONCERNS = {FactKind.LEFT, FactKind.RECLAIMED, FactKind.ARCHIVED}
+"""No mailbox is reclaimed without one of them."""
+_LEFT = {
+    Finished.NOT_IN_ARCHIVE: Text("có thư không nằm trong bản lưu trữ", "it holds messages that its archive does not have")
+}
+_STAYS = _LEFT | {Finished.HELD: OBSTACLES[Obstacle.HELD]}
+"""What the Centre hears in the moment of the deletion; a hold that comes later stands on an empty place."""
+_TOLD = (Obstacle.HELD, Obstacle.NOT_WARNED)
+"""What the Centre hears of a mailbox; of the clock it hears once for all."""
+
+
+class ReclaimRounds:
+    """The rounds of one server."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        store: MailStore,
+        config: Callable[[], Config],
+        snapshot: Callable[[], Snapshot],
+        notices: LifeNotices,
+        *,
+        refresh: Callable[[], Awaitable[object]],
+        lanes: Lanes,
+        accounts: AccountLanes,
+        clock: Clock,
+        log: MailLog,
+    ) -> None:
+        """`config` is asked at each round; `refresh` reads the directory anew."""
+        self._directory = directory
+        self._store = store
+        self._config = config
+        self._snapshot = snapshot
+        self._notices = notices
+        self._refresh = refresh
+        self._lanes = lanes
+        self._accounts = accounts
+        self._clock = clock
+        self._log = log
+
+    async def round(self) -> None:
+        """Everything that can be done now."""
+        snapshot, config = self._snapshot(), self._config()
+        mark = ClockMark(config.state_dir, self._clock)
+        if not await self._lanes.io(mark.renew, snapshot):
+            await self._tell_clock(mark)
+        reclaiming = Reclaiming(self._directory, self._store, config, self._clock)
+        settings = await self._lanes.io(reclaiming.settings)
+        for entry in [entry for entry in snapshot if any(fact.kind in _CONCERNS for fact in entry.facts)]:
+            try:
+                await self._visit(reclaiming, entry, settings, mark)
+            except Superseded:  # somebody recorded something meanwhile: the next round sees it
+                continue
+            except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the round for the others
+                self._log.event("visit_failed", visit="reclaim", mailbox=entry.address, **failure(error))
+
+    async def _visit(self, reclaiming: Reclaiming, entry: Entry, settings: LifecycleSettings, mark: ClockMark) -> None:
+        found = await self._lanes.io(reclaiming.look, entry, settings)
+        if found is not None and is_empty(entry.facts):
+            await self._finish(reclaiming, found, _LEFT)
+        if any(fact.kind is FactKind.ARCHIVE_DROPPED for fact in entry.facts):
+            await self._lanes.io(reclaiming.tidy, entry)
+        if found is None:
+            return
+        if found.way.stage is Stage.RECLAIMED and await self._is_trusted(mark):
+            await self._archive(reclaiming, found)
+        elif found.way.stage is Stage.ARCHIVED:
+            await self._free(reclaiming, found, mark)
+
+    async def _is_trusted(self, mark: ClockMark) -> bool:
+        """Asked before each deed: a round is long, and the clock may be set meanwhile."""
+        return await self._lanes.io(mark.is_trusted, self._snapshot())
+
+    async def _archive(self, reclaiming: Reclaiming, found: Reclaimed) -> None:
+        fact = await self._lanes.io(reclaiming.archive, found)
+        self._log.event("mailbox_archived", mailbox=found.entry.address, **dict(fact.data))
+
+    async def _free(self, reclaiming: Reclaiming, found: Reclaimed, mark: ClockMark) -> None:
+        due = found.way.due_at
+        if due is None or self._clock.steady_now() < due:
+            return
+        trusted = await self._is_trusted(mark)
+        against = await self._lanes.io(lambda: reclaiming.obstacles(found, clock_trusted=trusted))
+        if against:
+            await self._tell_obstacles(found, against)
+            return
+        fact = await self._lanes.io(lambda: reclaiming.free(found, clock_trusted=trusted))
+        told = "mailbox_archived_anew" if fact is None else "mailbox_freed"
+        self._log.event(told, mailbox=found.entry.address, archive=found.way.archive)
+        if fact is not None:
+            await self._refresh()  # so that no visit of this process makes the store anew
+            await self._finish(reclaiming, found, _STAYS)
+
+    async def _finish(self, reclaiming: Reclaiming, found: Reclaimed, told: Mapping[Finished, Text]) -> None:
+        """In the mailbox's turn: a visit that has begun ends before."""
+        entry = found.entry
+        ended = await self._accounts.write(AccountRef(entry.mailbox_id, entry.home), reclaiming.finish, entry)
+        if ended in told:
+            await self._tell_not_freed(found, ended, told[ended])
+
+    async def _tell_obstacles(self, found: Reclaimed, against: list[Obstacle]) -> None:
+        """Once for each obstacle of each archive."""
+        for obstacle in (each for each in _TOLD if each in against):
+            await self._tell_not_freed(found, obstacle, OBSTACLES[obstacle])
+
+    async def _tell_not_freed(self, found: Reclaimed, reason: str, why: Text) -> None:
+        archived, last = found.way.archived, found.way.keep_until
+        assert archived is not None
+        assert last is not None
+        key = f"not_freed:{found.entry.mailbox_id}:{archived.seq}:{reason}"
+        letter = centre.not_freed(found.entry.address, found.reason.clause, last, why)
+        if await self._notices.tell_centre(key, letter):
+            self._log.event("mailbox_not_freed", mailbox=found.entry.address, reason=reason)
+
+    async def _tell_clock(self, mark: ClockMark) -> None:
+        marked, now = await self._lanes.io(mark.read), self._clock.now()
+        letter = centre.clock_untrusted(now, marked)
+        self._log.event("clock_untrusted", marked=marked, now=now)
+        with contextlib.suppress(NobodyToTell):
+            await self._notices.tell_centre(f"clock_untrusted:{marked.isoformat() if marked else '-'}", letter)

@@ -1,0 +1,68 @@
+"""Restoring a suspended mailbox (Reg. 7.3) together with what it has sent and what still waits in spool and queue (7.2.c).
+
+In: who asked, the new verifiers, what becomes of waiting messages. Out: the decision after it, or a refusal that has changed
+nothing. What a hijacked mailbox has sent may be spam: whether it goes out is asked for, never guessed, by whichever way the
+mailbox is restored. Blocking; commands only.
+"""
+
+from enum import StrEnum
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Credential
+from mic_mail.errors import Text
+from mic_mail.i18n.plurals import counted
+from mic_mail.log.maillog import MailLog
+from mic_mail.policy.lifecycle import Decision
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.lifecycle_actions import Accounts, Asked, NotAllowed
+from mic_mail.services.mailboxes.pending_mail import Queued
+from mic_mail.services.notifications.notices import Notices
+from mic_mail.storage.mailstore import MailStore
+
+
+class Waiting(StrEnum):
+    """What becomes of the messages that a suspended mailbox had sent and that were not delivered."""
+
+    SEND = "send"
+    DROP = "drop"
+
+
+class Restoring:
+    """The use case."""
+
+    def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
+        self._accounts = Accounts(directory, config, clock)
+        self._notices = Notices(store, config, clock)
+        self._config = config
+        self._clock = clock
+
+    def restore(
+        self, mailbox: MailboxRecord, asked: Asked, verifiers: Credential, origin: Origin, queued: Waiting | None
+    ) -> Decision:
+        """Settle what waits, then restore; nothing is dropped for a restore that is refused."""
+        before = self._accounts.may_restore(mailbox, asked, origin)
+        if any(reason.clause == "7.2.c" for reason in before.reasons):
+            self._settle(mailbox, queued, origin)
+        return self._accounts.restore(mailbox, asked, verifiers, origin)
+
+    def _settle(self, mailbox: MailboxRecord, queued: Waiting | None, origin: Origin) -> None:
+        waiting = Queued(self._config, self._clock, mailbox)
+        count = waiting.count()
+        if count and queued is None:
+            raise NotAllowed(
+                Text(
+                    f"Còn {count} thư chờ gửi từ khi bị tạm khóa.",
+                    f"{counted(count, 'message waits', 'messages wait')} since it was suspended.",
+                ),
+                clause="7.2.c",
+                remedy=Text("Thêm --queued send hoặc --queued drop.", "Add --queued send or --queued drop."),
+            )
+        if count and queued is Waiting.DROP:
+            log = MailLog(self._config.log_dir, "cli", clock=self._clock, threaded=False)
+            try:
+                waiting.drop(self._notices, origin, log)
+            finally:
+                log.close()

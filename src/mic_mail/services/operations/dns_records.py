@@ -1,0 +1,161 @@
+"""What the DNS has to say about the mail domains of this server. Pure.
+
+In: the configuration, the domains, the public key of the certificate that is served. Out: `Wanted`, one for each record, with
+why. What it does say, and whether that will do, is found out in dns_check.py.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mic_mail.config.model import Config
+from mic_mail.config.schema import smarthost_place
+from mic_mail.errors import Text
+from mic_mail.mime.dkim import strings_of
+from mic_mail.smtpclient.dkim_keys import Key, State
+
+PREFERENCE = 10
+TTL_SECONDS = 3600
+
+OWN_ADDRESS = "<address of this server>"
+"""What stands for it: the server does not know how others reach it."""
+REVERSED = "<address>"
+"""Likewise, in the name of its PTR record."""
+SENDERS_OF = "<senders of "
+"""Before the name of a relay and `>`."""
+
+
+class Need(StrEnum):
+    """How much depends on a record."""
+
+    REQUIRED = "required"
+    """Without it mail is lost, refused or suspected."""
+    RECOMMENDED = "recommended"
+
+
+class Kind(StrEnum):
+    """What a record is for; each is checked in a way of its own."""
+
+    HOST = "host"
+    REVERSE = "reverse"
+    MX = "mx"
+    SPF = "spf"
+    DMARC = "dmarc"
+    DKIM = "dkim"
+    TLS_REPORTS = "tls-reports"
+    DANE = "dane"
+    SERVICE = "service"
+    ALIAS = "alias"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One record."""
+
+    kind: Kind
+    name: str
+    type: str
+    value: str
+    """As in a zone file; what only others know is said in words, `<so>`."""
+    need: Need
+    why: Text
+    key: Key | None = None
+    """Whose record it is."""
+
+    def line(self) -> str:
+        """As in a zone file; a comment where some of it is not ours to know."""
+        line = f"{self.name}. {TTL_SECONDS} IN {self.type} {self.value}"
+        return f"; {line}" if "<" in line else line
+
+
+_WHY = {
+    Kind.HOST: Text("tên của máy chủ này (RFC 5321 §4.1.1.1)", "the name of this server (RFC 5321 section 4.1.1.1)"),
+    Kind.REVERSE: Text(
+        "nhiều nơi từ chối thư từ địa chỉ không có tên ngược (RFC 1912 §2.1)",
+        "many refuse mail from an address without a name (RFC 1912 section 2.1)",
+    ),
+    Kind.MX: Text("nơi nhận thư của tên miền (RFC 5321 §5.1)", "where mail for the domain goes (RFC 5321 section 5.1)"),
+    Kind.SPF: Text("máy nào được gửi thư của tên miền (RFC 7208)", "who may send mail of the domain (RFC 7208)"),
+    Kind.DMARC: Text("xử lý thư mạo danh tên miền (RFC 7489)", "what becomes of forged mail (RFC 7489)"),
+    Kind.DKIM: Text("khóa kiểm tra chữ ký trên thư gửi đi (RFC 6376)", "the key of signatures on mail sent out (RFC 6376)"),
+    Kind.TLS_REPORTS: Text("nơi nhận báo cáo về TLS (RFC 8460)", "where reports about TLS go (RFC 8460)"),
+    Kind.DANE: Text(
+        "khóa của chứng thư số, nơi có DNSSEC (RFC 7672)", "the certificate's key, where there is DNSSEC (RFC 7672)"
+    ),
+    Kind.ALIAS: Text(
+        "Thunderbird, Outlook tự tìm cấu hình; chứng thư số phải có cả tên này",
+        "Thunderbird and Outlook find their settings; the certificate has to hold this name too",
+    ),
+    Kind.SERVICE: Text(
+        "phần mềm thư và điện thoại tự cấu hình (RFC 6186, 8314, 6764)",
+        "mail programs and phones find their way (RFC 6186, 8314, 6764)",
+    ),
+}
+
+_SERVICES: Sequence[tuple[str, str, str]] = (
+    ("_submissions._tcp", "submissions", "submissions"),
+    ("_submission._tcp", "submission", "submission"),
+    ("_imaps._tcp", "imaps", "imaps"),
+    ("_imap._tcp", "imap", "imap"),
+    ("_pop3s._tcp", "pop3s", "pop3s"),
+    ("_pop3._tcp", "pop3", "pop3"),
+    ("_carddavs._tcp", "https", "https"),
+    ("_autodiscover._tcp", "https", "https"),
+    ("_ldap._tcp", "ldap", "ldap"),
+)
+"""Name, door, and whose port."""
+
+
+def wanted(config: Config, domains: Sequence[str], key_digest: bytes | None, keys: Sequence[Key] = ()) -> list[Wanted]:
+    """Every record; `key_digest`: SHA-256 of the certificate's SubjectPublicKeyInfo, None where nobody may read it here.
+
+    `keys`: those of DKIM that have to be published.
+    """
+    host = config.server.hostname
+    found = [
+        _record(Kind.HOST, host, "A", OWN_ADDRESS),
+        _record(Kind.REVERSE, f"{REVERSED}.in-addr.arpa", "PTR", f"{host}."),
+    ]
+    if key_digest is not None:
+        found.append(_record(Kind.DANE, f"_25._tcp.{host}", "TLSA", f"3 1 1 {key_digest.hex()}", Need.RECOMMENDED))
+    for domain in domains:
+        found += _of_domain(config, domain, host)
+    return found + [_of_key(key) for key in keys]
+
+
+def _of_key(key: Key) -> Wanted:
+    """What waits for its record signs nothing yet."""
+    need = Need.RECOMMENDED if key.state is State.ANNOUNCED else Need.REQUIRED
+    return Wanted(Kind.DKIM, key.name, "TXT", strings_of(key.record), need, _WHY[Kind.DKIM], key)
+
+
+def _of_domain(config: Config, domain: str, host: str) -> Iterator[Wanted]:
+    yield _record(Kind.MX, domain, "MX", f"{PREFERENCE} {host}.")
+    yield _senders(config, domain)
+    yield _record(Kind.DMARC, f"_dmarc.{domain}", "TXT", f'"v=DMARC1; p=quarantine; rua=mailto:{config.support}"')
+    yield _record(
+        Kind.TLS_REPORTS, f"_smtp._tls.{domain}", "TXT", f'"v=TLSRPTv1; rua=mailto:{config.support}"', Need.RECOMMENDED
+    )
+    if "https" in config.listen.doors:
+        for label in ("autoconfig", "autodiscover"):
+            yield _record(Kind.ALIAS, f"{label}.{domain}", "CNAME", f"{host}.", Need.RECOMMENDED)
+    for label, door, port in _SERVICES:
+        is_open = door in config.listen.doors and (label != "_carddavs._tcp" or config.web.carddav)
+        value = f"0 1 {getattr(config.listen, port)} {host}." if is_open else "0 0 0 ."
+        yield _record(Kind.SERVICE, f"{label}.{domain}", "SRV", value, Need.RECOMMENDED)
+
+
+def _senders(config: Config, domain: str) -> Wanted:
+    """With a smarthost others see its addresses, which often are not those of the name that we know."""
+    if not config.sending.smarthost:
+        return _record(Kind.SPF, domain, "TXT", '"v=spf1 mx -all"')
+    relay, _ = smarthost_place(config.sending.smarthost)
+    why = Text(
+        f"máy nào được gửi thư của tên miền (RFC 7208); thêm cả {relay}: hỏi nơi quản lý máy đó (include: hoặc ip4:)",
+        f"who may send mail of the domain (RFC 7208); {relay} too: whoever runs it knows how (include: or ip4:)",
+    )
+    return Wanted(Kind.SPF, domain, "TXT", f'"v=spf1 mx {SENDERS_OF}{relay}> -all"', Need.REQUIRED, why)
+
+
+def _record(kind: Kind, name: str, type_: str, value: str, need: Need = Need.REQUIRED) -> Wanted:
+    return Wanted(kind, name, type_, value, need, _WHY[kind])

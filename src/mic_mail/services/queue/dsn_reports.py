@@ -1,0 +1,212 @@
+"""What a sender hears of mail that has left, or has not: delivery reports into the mailbox of its envelope sender (RFC 3464).
+
+In: what became of recipients of a queue entry. Out: one message in that mailbox, durable when `report` returns; asked again for
+the same, none more. Mail that leaves has a sender from here (decision 0005), so no report of it does. What becomes of mail for
+mailboxes here `services.queue.spoolreports` tells. The null sender gets none (RFC 5321 §4.5.5, RFC 3461 §5).
+
+NOTIFY decides what is reported of whom (RFC 3461 §4.1): nothing asked for means failures and delays. Of what the Centre has
+dropped the sender hears whatever he asked for (Reg. 4.2), with the reason; after a suspension by Reg. 7.2.c the mailbox that
+submitted it hears, without a word of what may be a stranger's mail.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import sha256
+
+from mic_mail.directory.snapshot import Entry as Owner
+from mic_mail.i18n.notices import delivery_reports as letters
+from mic_mail.i18n.notices import mailbox as about_mailboxes
+from mic_mail.i18n.notices.delivery_reports import Word
+from mic_mail.i18n.notices.notice import Letter
+from mic_mail.log.maillog import MailLog
+from mic_mail.mailbox_address import MailboxAddress, ReversePath
+from mic_mail.mime.compose import Mailbox
+from mic_mail.mime.dsn_mdn import Action
+from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.queue import dsn
+from mic_mail.queue.queue import Entry
+from mic_mail.queue.recipient_log import NOBODY, Said, Standing
+from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.notifications.notices import Notices
+from mic_mail.services.queue.delivery_log import SUCCESS, Told
+from mic_mail.services.queue.dsn_writer import READ_OCTETS, Original, accepted, if_it_receives, reader, write
+from mic_mail.storage.types import AccountRef
+
+DROPPED = "dropped"
+"""What a report about it is called in the log."""
+_NOTIFY = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY", Action.RELAYED: SUCCESS}
+"""What NOTIFY has to hold; the first two also where it holds nothing."""
+
+
+class Reports:
+    """The reports of one process."""
+
+    def __init__(
+        self,
+        notices: Callable[[], Notices],
+        *,
+        hostname: str,
+        separator: Callable[[], str],
+        give_up: timedelta,
+        access: Access,
+        lanes: Lanes,
+        accounts: AccountLanes,
+        log: MailLog,
+    ) -> None:
+        self._notices = notices
+        self._hostname = hostname
+        self._separator = separator
+        self._give_up = give_up
+        self._access = access
+        self._lanes = lanes
+        self._accounts = accounts
+        self._log = log
+
+    async def report(self, told: Told) -> None:
+        """Tell the sender, as far as he wants to hear it; when this returns he is told, or there is nobody to be told."""
+        entry = told.entry
+        for said, places in _dropped(told).items():
+            await self._tell_dropped(entry, said, places)
+        groups = (
+            (Action.FAILED, [place for place in told.ended if entry.state.standings[place] is Standing.FAILED]),
+            (Action.RELAYED, [place for place in told.ended if entry.state.standings[place] is Standing.RELAYED]),
+            (Action.DELAYED, list(told.late)),
+        )
+        for action, places in groups:
+            wanted = [place for place in places if _is_wanted(action, entry.envelope.recipients[place].notify)]
+            if wanted:
+                await self._send(entry, action, wanted)
+
+    async def _send(self, entry: Entry, action: Action, places: Sequence[int]) -> None:
+        mailbox = self._reader(entry.envelope.sender)
+        compose = partial(self._compose, entry, action, places, partial(_letter, action))
+        await self._put(entry, mailbox, places, str(action), compose)
+
+    async def _tell_dropped(self, entry: Entry, said: Said, places: Sequence[int]) -> None:
+        envelope = entry.envelope
+        submitter = self._access.snapshot.entry(envelope.submitted_by) if envelope.submitted_by else None
+        if said.clause == "7.2.c" and submitter is not None:
+            recipients = [envelope.recipients[place].address for place in places]
+            letter = about_mailboxes.not_sent(submitter.address, accepted(envelope), [str(each) for each in recipients])
+            plain = partial(self._plain, letter)
+            await self._put(entry, self._if_it_receives(submitter), places, DROPPED, plain)
+            return
+        mailbox = self._reader(envelope.sender) or self._if_it_receives(submitter)
+        compose = partial(self._compose, entry, Action.FAILED, places, partial(_dropped_letter, said.reason))
+        await self._put(entry, mailbox, places, DROPPED, compose)
+
+    def _plain(self, letter: Letter, mailbox: Owner) -> bytes:
+        return self._notices().compose(mailbox.display_name, MailboxAddress.parse(mailbox.address), letter, kind=mailbox.kind)
+
+    async def _put(
+        self,
+        entry: Entry,
+        mailbox: Owner | None,
+        places: Sequence[int],
+        action: str,
+        compose: Callable[[Owner], bytes],
+    ) -> None:
+        """`action`: an `Action`, or DROPPED."""
+        envelope = entry.envelope
+        recipients = [envelope.recipients[place].address for place in places]
+        if mailbox is None:
+            self._log.event(
+                "report_without_reader", trace=envelope.trace_id, sender=envelope.sender, action=action, recipients=recipients
+            )
+            return
+        message = await self._lanes.io(compose, mailbox)
+        origin = f"dsn:{entry.entry_id}:{action}:{sha256(repr(sorted(places)).encode()).hexdigest()[:16]}"
+        ref = AccountRef(mailbox.mailbox_id, mailbox.home)
+        published = await self._accounts.write(ref, partial(self._notices().put, mailbox, message, origin=origin))
+        # Also where the mailbox had it already: whoever put it there was killed before the entry knew, and the log perhaps.
+        self._log.event(
+            "report_sent",
+            trace=envelope.trace_id,
+            mailbox=mailbox.address,
+            action=action,
+            recipients=recipients,
+            uid=published.uid,
+        )
+
+    def _reader(self, sender: ReversePath) -> Owner | None:
+        return reader(self._access, sender, self._separator())
+
+    def _if_it_receives(self, mailbox: Owner | None) -> Owner | None:
+        return if_it_receives(self._access, mailbox)
+
+    def _compose(self, entry: Entry, action: Action, places: Sequence[int], letter: "_Wording", mailbox: Owner) -> bytes:
+        envelope, state = entry.envelope, entry.state
+        accepted_at = accepted(envelope)
+        until = datetime.fromtimestamp(entry.free_since_us // 1_000_000, UTC) + self._give_up
+        words = [Word(str(envelope.recipients[place].address), _last_word(entry, place)[1] or "-") for place in places]
+        reports = []
+        for place in places:
+            recipient = envelope.recipients[place]
+            status, said = _last_word(entry, place)
+            reports.append(
+                dsn.Report(
+                    recipient.address,
+                    action,
+                    status,
+                    recipient.orcpt,
+                    said or None,
+                    state.servers[place],
+                    retry_until=until if action is Action.DELAYED else None,
+                )
+            )
+        return write(
+            self._notices(),
+            Mailbox(mailbox.display_name, envelope.sender or MailboxAddress.parse(mailbox.address)),
+            Original(self._hostname, envelope, _beginning(entry)),
+            lambda subject: letter(subject, accepted_at, until, words),
+            reports,
+            kind=mailbox.kind,
+        )
+
+
+def _beginning(entry: Entry) -> bytes:
+    """Nothing where the message cannot be read: that is perhaps why it was not sent, and its sender hears so all the same."""
+    try:
+        return entry.beginning(READ_OCTETS)
+    except OSError:
+        return b""
+
+
+def _is_wanted(action: Action, notify: Sequence[str]) -> bool:
+    return _NOTIFY[action] in notify or (not notify and action is not Action.RELAYED)
+
+
+_Wording = Callable[[str, datetime, datetime, Sequence[Word]], Letter]
+"""Subject, when it was accepted, until when it is tried, the last word on each."""
+
+
+def _last_word(entry: Entry, place: int) -> tuple[str, str]:
+    """Enhanced code (RFC 3463) and text; of what was dropped none: its reason is in the letter, and no server said it."""
+    if entry.state.standings[place] is Standing.DROPPED:
+        return "5.7.1", ""
+    status, _, text = entry.state.reasons[place].partition(" ")
+    return status, text
+
+
+def _dropped(told: Told) -> dict[Said, list[int]]:
+    """Who has dropped which recipients."""
+    found: dict[Said, list[int]] = {}
+    for place in told.ended:
+        if told.entry.state.standings[place] is Standing.DROPPED:
+            found.setdefault(told.entry.state.dropped_by(place) or NOBODY, []).append(place)
+    return found
+
+
+def _dropped_letter(reason: str, subject: str, accepted_at: datetime, _until: datetime, words: Sequence[Word]) -> Letter:
+    return letters.dropped(subject, accepted_at, [word.address for word in words], reason)
+
+
+def _letter(action: Action, subject: str, accepted_at: datetime, until: datetime, words: Sequence[Word]) -> Letter:
+    match action:
+        case Action.FAILED:
+            return letters.not_delivered(subject, accepted_at, words)
+        case Action.DELAYED:
+            return letters.not_delivered_yet(subject, accepted_at, until, words)
+        case _:
+            return letters.relayed(subject, accepted_at, words)

@@ -1,0 +1,83 @@
+"""How a delivery report (RFC 3464) is written, and whether there is a mailbox here that gets it.
+
+In: what is kept of the transaction, the beginning of the message, the words for people, what became of each recipient. Out: the
+octets of a message with the null sender. Pure but for the directory in memory.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mic_mail.directory.snapshot import Entry as Owner
+from mic_mail.i18n.notices.notice import Letter
+from mic_mail.mailbox_address import ReversePath
+from mic_mail.mime import headers
+from mic_mail.mime.compose import Mailbox
+from mic_mail.mime.encoded_words import decode_text
+from mic_mail.policy.addresses import candidates
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.transliteration import excerpt
+from mic_mail.queue import dsn
+from mic_mail.queue.esmtp_options import Transaction
+from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.notifications.notices import Notices
+
+READ_OCTETS = dsn.RETURNED_OCTETS + 1
+"""Of the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The message that is reported on."""
+
+    hostname: str
+    """Ours."""
+    transaction: Transaction
+    content: bytes
+    """Its first READ_OCTETS, without Return-Path."""
+
+
+def accepted(transaction: Transaction) -> datetime:
+    return datetime.fromtimestamp(transaction.accepted_at_us // 1_000_000, UTC)
+
+
+def write(
+    notices: Notices,
+    to: Mailbox,
+    original: Original,
+    letter: Callable[[str], Letter],
+    reports: Sequence[dsn.Report],
+    *,
+    kind: MailboxKind | None,
+) -> bytes:
+    """`letter` is given the message's subject; `kind`: of the mailbox `to`, None where it is not ours."""
+    transaction = original.transaction
+    header = original.content.partition(b"\r\n\r\n")[0]
+    subject = excerpt(decode_text(headers.field(header, b"subject") or b"")) or "-"
+    ret = "HDRS" if transaction.requires_tls else transaction.ret  # RFC 8689 §5
+    reported = dsn.Original(transaction.envid, accepted(transaction), original.content, ret)
+    message_id = headers.field(header, b"message-id")
+    return notices.compose(
+        to.name,
+        to.address,
+        letter(subject),
+        kind=kind,
+        in_reply_to=message_id.strip().strip(b"<>").decode("ascii", "replace") if message_id else None,
+        report=dsn.parts(original.hostname, reported, reports, utf8=transaction.smtputf8),
+    )
+
+
+def reader(access: Access, sender: ReversePath, separator: str) -> Owner | None:
+    """The mailbox of the sender's address, if it takes mail still."""
+    return if_it_receives(access, owner_of(access, sender, separator))
+
+
+def owner_of(access: Access, address: ReversePath, separator: str) -> Owner | None:
+    """The mailbox that has the address, whatever state it is in."""
+    found = (access.snapshot.resolve(known) for known in candidates(str(address), separator) if known)
+    return next((entry for entry in found if entry is not None), None)
+
+
+def if_it_receives(access: Access, mailbox: Owner | None) -> Owner | None:
+    decision = access.decide(mailbox.mailbox_id) if mailbox is not None else None
+    return mailbox if decision is not None and decision.receives else None

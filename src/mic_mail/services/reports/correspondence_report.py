@@ -1,0 +1,112 @@
+"""The report of a unit mailbox's correspondence as a paper, for the keeper to give to the head (Reg. 12.3.b)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from mic_mail.config.model import Config
+from mic_mail.documents.document import Cell, Column, Paper, Signature, Table, Terms
+from mic_mail.errors import Text
+from mic_mail.policy.correspondence import CLAUSE, Fate, Line
+from mic_mail.policy.date_ranges import Span
+from mic_mail.services.reports.document_header import paper
+from mic_mail.services.unit_mail.correspondence import Correspondence
+
+FATES: Mapping[Fate, Text] = {
+    Fate.ACCEPTED: Text("đã nhận chuyển", "accepted"),
+    Fate.DEFERRED: Text("đang chờ chuyển", "deferred"),
+    Fate.DELIVERED: Text("đã vào hộp thư", "delivered"),
+    Fate.REPORTED_FAILED: Text("báo không chuyển được", "reported as failed"),
+    Fate.REPORTED_DELAYED: Text("báo chậm", "reported as delayed"),
+    Fate.REPORTED_DELIVERED: Text("báo đã nhận", "reported as delivered"),
+    Fate.REPORTED_RELAYED: Text("báo đã chuyển tiếp", "reported as relayed"),
+}
+
+
+def correspondence_paper(
+    config: Config, mailbox: str, found: Correspondence, span: Span, now: datetime, *, subjects: bool
+) -> Paper:
+    """The paper; with `subjects`, what each message was about."""
+    return paper(
+        config,
+        "Báo cáo tình hình gửi, nhận thư điện tử",
+        f"{mailbox}, từ ngày {span.first:%d/%m/%Y} đến ngày {span.last:%d/%m/%Y}",
+        now,
+        [_figures(found), _sent(found, subjects=subjects), _received(found, subjects=subjects), NOTE],
+        clause_id=CLAUSE,
+        signatures=[Signature("Người quản lý hộp thư"), Signature("Thủ trưởng đơn vị")],
+    )
+
+
+NOTE = (
+    "“Báo” là theo thông báo của máy chủ hoặc chương trình thư của người nhận, máy chủ này không tự kiểm chứng được; "
+    "người nhận có thể đã đọc mà không gửi xác nhận."
+)
+
+
+def figures(found: Correspondence) -> dict[str, int]:
+    """What adds up, by name."""
+    sent = {line.submission.trace for line in found.sent}
+    return {
+        "sent": len(sent),
+        "recipients": len(found.sent),
+        "delivered": sum(line.fate in {Fate.DELIVERED, Fate.REPORTED_DELIVERED} for line in found.sent),
+        "failed": sum(line.fate is Fate.REPORTED_FAILED for line in found.sent),
+        "read": sum(line.read_at is not None for line in found.sent),
+        "answered": sum(line.answered_at is not None for line in found.sent),
+        "received": found.delivered,
+        "received_answered": sum(each.answered_at is not None or each.is_marked for each in found.received),
+    }
+
+
+def _figures(found: Correspondence) -> Terms:
+    count = figures(found)
+    return Terms(
+        [
+            ("Số thư đã gửi", count["sent"]),
+            ("Số lượt người nhận", count["recipients"]),
+            ("Lượt đã đến (vào hộp thư hoặc được báo)", count["delivered"]),
+            ("Lượt được báo không chuyển được", count["failed"]),
+            ("Lượt có xác nhận đã đọc", count["read"]),
+            ("Lượt có trả lời", count["answered"]),
+            ("Số thư đã nhận (theo nhật ký)", count["received"]),
+            ("Số thư nhận còn trong hộp thư đã được trả lời", count["received_answered"]),
+        ]
+    )
+
+
+def _sent(found: Correspondence, *, subjects: bool) -> Table:
+    columns = [
+        Column("Gửi lúc", wide=2),
+        *([Column("Chủ đề", wide=3)] if subjects else []),
+        Column("Người nhận", wide=3),
+        Column("Tình trạng", wide=2),
+        Column("Lúc", wide=2),
+        Column("Xác nhận đọc", wide=2),
+        Column("Trả lời", wide=2),
+    ]
+    rows: list[list[Cell]] = []
+    for line in found.sent:
+        about = [found.subjects.get(line.submission.message_id, "")] if subjects else []
+        rows.append([line.submission.at, *about, line.recipient, fate_of(line), line.fate_at, line.read_at, line.answered_at])
+    return Table("I. Thư đã gửi", columns, rows)
+
+
+def fate_of(line: Line) -> str:
+    """In words: "báo không chuyển được (5.1.1)"."""
+    return f"{FATES[line.fate].vi} ({line.status})" if line.status else FATES[line.fate].vi
+
+
+def _received(found: Correspondence, *, subjects: bool) -> Table:
+    columns = [
+        Column("Nhận lúc", wide=2),
+        Column("Người gửi", wide=3),
+        *([Column("Chủ đề", wide=3)] if subjects else []),
+        Column("Trả lời lúc", wide=2),
+        Column("Người trả lời", wide=3),
+    ]
+    rows: list[list[Cell]] = []
+    for each in found.received:
+        about = [each.subject] if subjects else []
+        by = each.answered_by or ("đánh dấu đã trả lời" if each.is_marked else "thư tự động" if each.automatic else "")
+        rows.append([each.at, each.sender, *about, each.answered_at, by])
+    return Table("II. Thư đã nhận", columns, rows)

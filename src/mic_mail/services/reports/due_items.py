@@ -1,0 +1,77 @@
+"""The list of what is due, over all mailboxes: joins the directory, the policy and what is on record of notices and clock.
+
+In: the directory, the configuration, how many days to look ahead. Out: items, overdue ones first, then by instant and address.
+Reads only; blocking; for commands and reports.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.policy.due_items import Deed, Item, aftermath, coming, unsent, vacant, waits
+from mic_mail.policy.due_notices import Outlook, outlook
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.lifecycle import FactsUnreadable, timeline
+from mic_mail.policy.requests import CLAUSE
+from mic_mail.policy.states import FINAL
+from mic_mail.services.mailboxes.clock_trust import ClockMark
+from mic_mail.services.mailboxes.reclamation import Reclaiming
+from mic_mail.services.notifications.succession import vacancies_of
+from mic_mail.services.requests.intake import MARK
+from mic_mail.services.requests.outcome_notices import WINDOW, untold
+from mic_mail.services.settings.readings import warn_days
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One item, and whose mailbox it is."""
+
+    entry: Entry
+    item: Item
+
+
+def due(directory: Directory, config: Config, clock: Clock, reclaiming: Reclaiming, within: timedelta) -> list[Due]:
+    """What the clock will do within that time, and what is overdue."""
+    snapshot, now = directory.load_snapshot(), clock.now()
+    settings, days, begun = reclaiming.settings(), warn_days(config), directory.sent.begun()
+    trusted = ClockMark(config.state_dir, clock).is_trusted(snapshot)
+    found: list[Due] = []
+    looks: dict[int, Outlook] = {}
+    for entry in snapshot:
+        try:
+            spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
+        except FactsUnreadable:  # `directory check` names it
+            continue
+        found += [Due(entry, item) for item in coming(spans, now, now + within)]
+        vacancies = vacancies_of(entry, snapshot)
+        looks[entry.mailbox_id] = outlook(entry.mailbox_id, entry.facts, spans, now, days, vacancies=vacancies, begun=begun)
+        if not any(span.state in FINAL and span.holds(now) for span in spans):
+            found += [Due(entry, item) for item in vacant(vacancies, now, now + within)]
+        if (reclaimed := reclaiming.look(entry, settings)) is not None:
+            against = reclaiming.obstacles(reclaimed, clock_trusted=trusted)
+            items = aftermath(reclaimed.reason, reclaimed.way, against, now, now + within, clock_trusted=trusted)
+            found += [Due(entry, item) for item in items]
+    sent = directory.sent.known([notable.key for look in looks.values() for notable in look.due])
+    for entry in snapshot:
+        if look := looks.get(entry.mailbox_id):
+            found += [Due(entry, item) for item in unsent(look.due, sent, now)]
+    found += _about_requests(directory, config, clock, snapshot)
+    return sorted(found, key=lambda one: (not one.item.overdue, one.item.at, one.entry.address))
+
+
+def _about_requests(directory: Directory, config: Config, clock: Clock, snapshot: Snapshot) -> Iterator[Due]:
+    """Answers that reached nobody yet, under the mailbox that asked or its unit's; mail that could not be read (Reg. 6.2)."""
+    now = clock.now()
+    for each in untold(directory, config, clock):
+        entry = snapshot.resolve(each.asked_from) or next(
+            (one for one in snapshot if one.kind is MailboxKind.UNIT and one.owner.unit_id == each.unit_id), None
+        )
+        if entry is not None and now - each.since < WINDOW:
+            yield from (Due(entry, item) for item in waits(each.since, Deed.ANSWER, CLAUSE, each.key, now))
+    if (support := snapshot.resolve(config.support)) is not None:
+        for debt in directory.requests.debts(MARK):
+            yield from (Due(support, item) for item in waits(debt.since, Deed.READING, CLAUSE, f"UID {debt.uid}", now))

@@ -1,0 +1,160 @@
+"""The register of units that still use another mail system, as lists and as a paper for the leadership (Reg. 14.5).
+
+In: the directory, as far as who asks may see it. Out: plans with their units, a paper. Blocking: commands only.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import UnitRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.documents.document import Cell, Column, Paper, Signature, Table, Terms
+from mic_mail.errors import BadInput, Text
+from mic_mail.policy import migration_plans as rules
+from mic_mail.policy.calendar import local_day
+from mic_mail.policy.grounds import must_have_document
+from mic_mail.policy.migration_plans import Plan, Standing
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.reports.document_header import paper
+
+STANDINGS: Mapping[str, Text] = {
+    Standing.PLANNED: Text("trong hạn", "planned"),
+    Standing.OVERDUE: Text("quá hạn", "overdue"),
+    Standing.DONE: Text("đã chuyển xong", "done"),
+    Standing.REPLACED: Text("đã lùi ngày", "replaced"),
+}
+_MOST_MAILBOXES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A plan as it stands today."""
+
+    plan: Plan
+    unit: UnitRecord
+    standing: Standing
+    times_replaced: int
+    """How often the unit has put it off."""
+
+
+class Register:
+    """Plans of the units in a directory, today."""
+
+    def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
+        self._directory = directory
+        self._config = config
+        self._now = clock.now()
+
+    def plan(self, unit: UnitRecord, origin: Origin, *, system: str, mailboxes: int, planned_on: date, contact: str) -> Plan:
+        """Put a unit's plan on record."""
+        if not system.strip() or len(system) > 200 or not 0 <= mailboxes <= _MOST_MAILBOXES or len(contact) > 200:
+            raise BadInput(
+                Text(
+                    "Tên hệ thống, số hộp thư hoặc đầu mối không hợp lệ.",
+                    "System, number or contact make no sense.",
+                )
+            )
+        draft = Plan(
+            0, unit.unit_id, system.strip(), mailboxes, planned_on, contact.strip(), self._now, origin.actor, origin.document
+        )
+        return self._directory.elsewhere.add(draft)
+
+    def finish(self, plan_id: int, origin: Origin) -> Plan:
+        """The unit has left the system, as a document says."""
+        missing = Text("Kết thúc phải có số văn bản.", "The end needs the number of its document.")
+        document = must_have_document(origin.document, rules.CLAUSE, missing)
+        return self._directory.elsewhere.finish(plan_id, origin.actor, document, self._now)
+
+    def known(self, *, all_of_them: bool = False) -> list[Known]:
+        """Open plans, the most urgent first; or all, as they came."""
+        units = {unit.unit_id: unit for unit in self._directory.units()}
+        today = local_day(self._now)
+        plans = [plan for plan in self._directory.elsewhere.all() if plan.unit_id in units]
+        found = [
+            Known(plan, units[plan.unit_id], rules.standing(plan, today), _put_off(plan, plans))
+            for plan in plans
+            if all_of_them or plan.is_open
+        ]
+        return found if all_of_them else sorted(found, key=lambda each: (each.plan.planned_on, each.unit.symbol))
+
+    def of_unit(self, unit: UnitRecord) -> Sequence[Known]:
+        """What a unit still has elsewhere."""
+        return [each for each in self.known() if each.unit.unit_id == unit.unit_id]
+
+    def paper(self) -> Paper:
+        """The register, to be handed to the leadership."""
+        found = self.known()
+        done = [each for each in self.known(all_of_them=True) if each.standing is Standing.DONE]
+        overdue = sum(each.standing is Standing.OVERDUE for each in found)
+        return paper(
+            self._config,
+            "Sổ theo dõi đơn vị còn dùng hệ thống thư điện tử khác",
+            f"Tính đến ngày {local_day(self._now):%d/%m/%Y}",
+            self._now,
+            [
+                Terms(
+                    [
+                        ("Đơn vị còn dùng hệ thống khác", len({each.unit.unit_id for each in found})),
+                        ("Hộp thư ở hệ thống khác", sum(each.plan.mailboxes for each in found)),
+                        ("Kế hoạch quá hạn", overdue),
+                        ("Kế hoạch đã hoàn thành", len(done)),
+                    ]
+                ),
+                _table(found, "I. Chưa chuyển xong", _LONG),
+                _done_table(done),
+            ],
+            clause_id=rules.CLAUSE,
+            signatures=[Signature("Người lập"), Signature("Giám đốc Trung tâm")],
+        )
+
+
+_SHORT: Sequence[tuple[Column, Callable[[Known], Cell]]] = (
+    (Column("Ký hiệu", wide=0), lambda each: each.unit.symbol),
+    (Column("Đơn vị", wide=4), lambda each: each.unit.name),
+    (Column("Hệ thống", wide=3), lambda each: each.plan.system),
+    (Column("Hộp thư", right=True, wide=0), lambda each: each.plan.mailboxes),
+    (Column("Hạn", wide=0), lambda each: each.plan.planned_on),
+    (Column("Tình trạng", wide=2), lambda each: STANDINGS[each.standing].vi),
+)
+_LONG: Sequence[tuple[Column, Callable[[Known], Cell]]] = (
+    *_SHORT,
+    (Column("Số lần lùi", right=True, wide=0), lambda each: each.times_replaced),
+    (Column("Đầu mối", wide=3), lambda each: each.plan.contact),
+    (Column("Văn bản", wide=2), lambda each: each.plan.document),
+)
+
+
+def short_table(found: Sequence[Known], name: str) -> Table:
+    """Open plans among other things: who, where, until when."""
+    return _table(found, name, _SHORT)
+
+
+def _table(found: Sequence[Known], name: str, columns: Sequence[tuple[Column, Callable[[Known], Cell]]]) -> Table:
+    rows = [[cell(each) for _, cell in columns] for each in found]
+    return Table(name, [column for column, _ in columns], rows, empty="Không đơn vị nào.")
+
+
+def _done_table(found: Sequence[Known]) -> Table:
+    columns = [
+        Column("Ký hiệu", wide=0),
+        Column("Đơn vị", wide=4),
+        Column("Hệ thống", wide=3),
+        Column("Hộp thư", right=True, wide=0),
+        Column("Xong lúc", wide=2),
+        Column("Văn bản", wide=2),
+    ]
+    rows: list[list[Cell]] = [
+        [each.unit.symbol, each.unit.name, each.plan.system, each.plan.mailboxes, each.plan.ended_at, each.plan.end_document]
+        for each in found
+    ]
+    return Table("II. Đã chuyển xong", columns, rows)
+
+
+def _put_off(plan: Plan, plans: Sequence[Plan]) -> int:
+    return sum(
+        other.plan_id < plan.plan_id and not other.is_open and not other.done and other.same_system(plan.unit_id, plan.system)
+        for other in plans
+    )

@@ -1,0 +1,98 @@
+"""The report of openings as a paper: figures for each mailbox and, of one mailbox or unit, each day (Reg. 12.3.a)."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+
+from mic_mail.clock import HO_CHI_MINH
+from mic_mail.config.model import Config
+from mic_mail.documents.document import Block, Cell, Column, Paper, Signature, Table
+from mic_mail.errors import Text
+from mic_mail.policy import opening_windows
+from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.opening_windows import Opening, Shut, Verdict
+from mic_mail.services.reports.document_header import paper
+from mic_mail.services.unit_mail.openings import Attended
+
+VERDICTS: Mapping[Verdict, Text] = {
+    Verdict.OPENED: Text("đã mở", "opened"),
+    Verdict.MISSED: Text("không mở", "not opened"),
+    Verdict.SHUT: Text("không thể mở", "could not be opened"),
+    Verdict.PENDING: Text("chưa hết giờ", "not over yet"),
+}
+SHUT: Mapping[Shut, Text] = {
+    Shut.NOT_ISSUED: Text("chưa cấp", "not issued yet"),
+    Shut.SUSPENDED: Text("tạm khóa", "suspended"),
+    Shut.RECLAIMED: Text("đã thu hồi", "reclaimed"),
+    Shut.DOWNTIME: Text("ngừng dịch vụ", "service down"),
+    Shut.UNREADABLE: Text("hồ sơ hộp thư bị hỏng", "record damaged"),
+    Shut.UNLOGGED: Text("không có nhật ký", "no log"),
+}
+MOST_DETAILED = 20
+"""Mailboxes whose days a paper lists; of more it has the figures alone."""
+
+
+def openings_paper(config: Config, attended: Sequence[Attended], span: Span, whose: str, now: datetime) -> Paper:
+    """The paper; `whose`: the mailbox, the unit or the ministry."""
+    blocks: list[Block] = [_figures(attended, now)]
+    if len(attended) <= MOST_DETAILED:
+        blocks += [_days(f"II.{number}. {each.entry.address}", each) for number, each in enumerate(attended, 1)]
+    return paper(
+        config,
+        "Báo cáo mở hộp thư đơn vị",
+        f"{whose}, từ ngày {span.first:%d/%m/%Y} đến ngày {span.last:%d/%m/%Y}",
+        now,
+        blocks,
+        clause_id=opening_windows.CLAUSE,
+        signatures=[Signature("Người lập"), Signature("Thủ trưởng đơn vị")],
+    )
+
+
+def share(attended: Attended) -> float | None:
+    """Of the windows in which the mailbox had to be opened, in how many of a hundred it was; None: there was none."""
+    opened, missed = attended.count(Verdict.OPENED), attended.count(Verdict.MISSED)
+    return 100 * opened / (opened + missed) if opened + missed else None
+
+
+def _figures(attended: Sequence[Attended], now: datetime) -> Table:
+    columns = [
+        Column("Hộp thư", wide=2),
+        Column("Người quản lý", wide=2),
+        *(Column(title, right=True) for title in ("Phải mở", "Đã mở", "Không mở", "Không thể mở", "Tỷ lệ (%)")),
+    ]
+    rows: list[list[Cell]] = []
+    sums = [0, 0, 0, 0]
+    for each in attended:
+        opened, missed, shut = (each.count(verdict) for verdict in (Verdict.OPENED, Verdict.MISSED, Verdict.SHUT))
+        figures = [opened + missed, opened, missed, shut]
+        sums = [total + figure for total, figure in zip(sums, figures, strict=True)]
+        rows.append([each.entry.address, ", ".join(each.in_charge(now)) or "chưa phân công", *figures, share(each)])
+    whole = 100 * sums[1] / sums[0] if sums[0] else None
+    return Table("I. Số khung giờ", columns, rows, total=["Tổng", None, *sums, whole])
+
+
+def _days(name: str, attended: Attended) -> Table:
+    """A row for each working day, a column for each window."""
+    days = [(day, list(cells)) for day, cells in groupby(attended.cells, key=lambda cell: cell.day)]
+    windows = [cell.window for cell in days[0][1]] if days else []
+    columns = [
+        Column("Ngày", wide=1),
+        *(Column(f"{window.start:%H:%M} - {window.end:%H:%M}", wide=2) for window in windows),
+        Column("Người khác", wide=2),
+    ]
+    rows: list[list[Cell]] = []
+    for day, cells in days:
+        others = sorted({opening.actor for cell in cells for opening in cell.others})
+        rows.append([day, *(_told(cell) for cell in cells), ", ".join(others)])
+    return Table(name, columns, rows, empty="Không có ngày làm việc.")
+
+
+def _told(cell: opening_windows.Cell) -> str:
+    if cell.first is not None:
+        return opened_by(cell.first)
+    return SHUT[cell.shut].vi if cell.shut is not None else VERDICTS[cell.verdict].vi
+
+
+def opened_by(opening: Opening) -> str:
+    """When and by whom: "07:41 dvbe@mic.gov.vn"."""
+    return f"{opening.at.astimezone(HO_CHI_MINH):%H:%M} {opening.actor}"

@@ -1,0 +1,459 @@
+"""Approving a request: the act that it asks for, through the same use cases as the commands, and what became of it (Reg. 6.2).
+
+In: a request on record, who approves, what the person chose. Out: the request as it is then, the mailbox, a new password where
+there is one; or the refusal of the rule that forbids the act, and then the request stays as it is and says why. Blocking.
+
+An act is done once. Its fact carries the request's number, and the directory takes no second fact of one kind and number into a
+mailbox's record. Whoever was killed between the act and the word in the register, or came at the same time, finds the fact and
+puts down what is missing; the password of then is not to be had any more, and another one needs a reset.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import partial
+from typing import Protocol
+
+from mic_mail.auth import password_hash
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import MailboxRecord, PersonRecord, Superseded
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.policy.addresses import personal_local_part
+from mic_mail.policy.calendar import local_day
+from mic_mail.policy.directory_changes import Entry
+from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
+from mic_mail.policy.eligibility import why_not
+from mic_mail.policy.facts import REQUEST, Departure, Fact, Level, MailboxKind
+from mic_mail.policy.ranks import level_of
+from mic_mail.policy.requests import RULES, Item, Kind, Request, RequestRefused, State, acts, is_of_a_person
+from mic_mail.policy.transliteration import tidy
+from mic_mail.services.mailboxes.credentials import Origin, set_password
+from mic_mail.services.mailboxes.directory_changes import Contract, DirectoryChanges, PersonChange, UnitChange
+from mic_mail.services.mailboxes.issue import HashPassword, Issuing
+from mic_mail.services.mailboxes.issue import Request as Ground
+from mic_mail.services.mailboxes.lifecycle_actions import Accounts, Asked
+from mic_mail.services.mailboxes.restore import Restoring, Waiting
+from mic_mail.services.requests.form import Reader, contract_of
+from mic_mail.services.requests.register import Register, still_pending
+from mic_mail.storage.mailstore import MailStore
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the one who approves adds to what the request says."""
+
+    address: str | None = None
+    """The local part that the person chose (Reg. 5.4.b)."""
+    level: Level | None = None
+    """The rank of Reg. 6.4.c."""
+    person_id: int | None = None
+    """Of an issue: who is in the directory already."""
+    same_person: bool = False
+    """Of `person_id`: it is who the request names, although under another name."""
+    queued: Waiting | None = None
+    """Of a restore: what becomes of messages that wait (Reg. 7.2.c)."""
+    document: str | None = None
+    """Of a restore after a breach: what lifts it (Reg. 7.2.b); a letter that asks for it does not."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """What became of it."""
+
+    request: Request
+    mailbox: MailboxRecord | None = None
+    password: str | None = field(default=None, repr=False)
+    """To be shown once."""
+    before: bool = False
+    """It had been done already."""
+
+
+class BringBack(Protocol):
+    """Puts the mail of a mailbox that was deleted from the server back into its place, before it is issued again."""
+
+    def __call__(self, mailbox: MailboxRecord, origin: Origin) -> Fact | None:
+        """The fact that says so; None: nothing had to come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What an act led to: a mailbox, and its new password, or something else of the directory."""
+
+    mailbox: MailboxRecord | None = None
+    password: str | None = field(default=None, repr=False)
+    result: str = ""
+    """What the register says of it; of a mailbox its address."""
+    before: bool = False
+    """It had been done already."""
+
+    @property
+    def told(self) -> str:
+        """The result as the register keeps it."""
+        return self.result or (self.mailbox.address if self.mailbox is not None else "")
+
+
+class Approving:
+    """The use case."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        store: MailStore,
+        config: Config,
+        clock: Clock,
+        hash_password: HashPassword,
+        *,
+        bring_back: BringBack,
+    ) -> None:
+        self._directory = directory
+        self._config = config
+        self._clock = clock
+        self._hash = hash_password
+        self._bring_back = bring_back
+        self._register = Register(directory, config, clock)
+        self._accounts = Accounts(directory, config, clock)
+        self._changes = DirectoryChanges(directory, config, clock)
+        self._restoring = Restoring(directory, store, config, clock)
+        self._issuing = Issuing(directory, config, clock, hash_password)
+        self._acts: Mapping[Kind, Callable[[Request, Origin, Choices], Done]] = {
+            Kind.ISSUE: self._issue,
+            Kind.GROUP: self._group,
+            Kind.TRANSFER: self._transfer,
+            Kind.LEAVE: self._leave,
+            Kind.RESTORE: self._restore,
+            Kind.RESET: self._reset,
+            Kind.ALIAS: self._alias,
+            Kind.CHANGE: self._change,
+            Kind.CORRECTION: self._change,
+        }
+
+    def approve(self, request: Request, actor: str, choices: Choices) -> Approved:
+        """Do what it asks for; approved twice, it is done once."""
+        still_pending(request)
+        act = self._acts.get(request.kind) if acts(request.filing) else None
+        if act is None:
+            before = request.state is not State.OPEN
+            return Approved(self._register.agree(request, actor, choices.note), before=before)
+        if request.state is State.DONE:
+            found = self._acted_on(request)
+            return Approved(request, found.mailbox if found else None, before=True)
+        done = self._once(request, partial(act, request, _origin(request, actor, choices), choices))
+        return Approved(self._close(request, actor, done), done.mailbox, done.password, done.before)
+
+    def _once(self, request: Request, act: Callable[[], Done]) -> Done:
+        found = self._acted_on(request)
+        if found is not None:
+            return found
+        try:
+            self._reader().must_fit(request.filing)
+            return act()
+        except (Refused, BadInput) as refusal:
+            found = self._acted_on(self._directory.requests.get(request.request_id))
+            if found is not None:  # somebody approved it at the same time
+                return found
+            self._directory.requests.hinder(request, refusal.text)
+            raise
+
+    def _close(self, request: Request, actor: str, done: Done) -> Request:
+        mailbox_id = done.mailbox.mailbox_id if done.mailbox is not None else None
+        try:
+            return self._directory.requests.step(
+                request, State.DONE, actor, self._clock.now(), result=done.told, mailbox_id=mailbox_id
+            )
+        except Superseded:
+            return self._directory.requests.get(request.request_id)
+
+    def _acted_on(self, request: Request) -> Done | None:
+        """What was done already: an order of the register of changes, or a fact in a mailbox's record says so."""
+        if request.kind in BY_ORDER:
+            entry = self._directory.changes.of_request(request.request_id)
+            return None if entry is None else self._ordered(request, entry, before=True)
+        for mailbox in self._candidates(request):
+            if any(fact.data.get(REQUEST) == request.request_id for fact in self._directory.facts(mailbox.mailbox_id)):
+                return Done(mailbox, before=True)
+        return None
+
+    def _candidates(self, request: Request) -> list[MailboxRecord]:
+        if request.kind is Kind.ISSUE:
+            return [] if request.person_id is None else self._directory.mailboxes_of(person_id=request.person_id)
+        if request.kind is Kind.GROUP:
+            sponsored = self._directory.mailboxes_of(unit_id=request.filing.unit_id)
+            return [mailbox for mailbox in sponsored if mailbox.kind is MailboxKind.GROUP]
+        return [self._mailbox(request)]
+
+    # ------------------------------------------------------------ the acts
+
+    def _issue(self, request: Request, origin: Origin, choices: Choices) -> Done:
+        wanted = self._person(request, choices)
+        self._must_be_employed(request, wanted)
+        person = self._directory.person(self._directory.requests.person(request, wanted))
+        if wanted.person_id not in {0, person.person_id} and choices.person_id is not None:
+            raise _for_another(request, person)
+        employed = self._employed(person, request)
+        chosen = _chosen(request, choices)
+        plain = f"{personal_local_part(person.full_name)}@{self._config.server.domain}"
+        if chosen in {plain, plain.partition("@")[0]}:
+            chosen = None  # the plain form of the name (Reg. 5.3) is nobody's choice
+        password = password_hash.generate()
+        back = partial(self._bring_back, origin=origin)
+        ground = _ground(request, origin)
+        mailbox = self._issuing.issue_personal(employed, password, ground, chosen=chosen, bring_back=back)
+        if employed != person:
+            contract = Contract(employed.employment, employed.contract_from, employed.contract_until)
+            self._changes.person(person, PersonChange(contract=contract), replace(origin, request=None))
+        return Done(mailbox, password)
+
+    def _employed(self, person: PersonRecord, request: Request) -> PersonRecord:
+        """Reg. 6.3: as the request says, where by the directory the person would have none: that is an older contract then.
+        Else it may know of something newer than the request."""
+        if self._why_not(person) is None:
+            return person
+        employment, begins, ends = contract_of(request.filing)
+        return replace(person, employment=employment, contract_from=begins, contract_until=ends)
+
+    def _must_be_employed(self, request: Request, wanted: PersonRecord) -> None:
+        """Reg. 6.3, before anybody is entered: contracts end while requests wait."""
+        person = wanted if request.person_id is None else self._directory.person(request.person_id)
+        why = self._why_not(self._employed(person, request))
+        if why is not None:
+            raise RequestRefused(why, clause=ELIGIBLE, remedy=_for_a_new_contract(request, person))
+
+    def _why_not(self, person: PersonRecord) -> Text | None:
+        return why_not(person.employment, person.contract_from, person.contract_until, local_day(self._clock.now()))
+
+    def _person(self, request: Request, choices: Choices) -> PersonRecord:
+        """For whom: as named, or the one of this name in the unit who has no mailbox, or somebody new.
+
+        Of two requests for people of one name each has its own: whom another one is for is nobody else's (Reg. 5.4.a).
+        """
+        if choices.person_id is not None:
+            return self._known_person(request, choices.person_id, same=choices.same_person)
+        filing, name = request.filing, request.item(Item.NAME) or ""
+        others = {one.person_id for one in self._directory.requests.pending() if one.request_id != request.request_id}
+        for person in self._directory.people(filing.unit_id):
+            if (
+                person.full_name == name
+                and person.person_id not in others
+                and not self._directory.mailboxes_of(person_id=person.person_id)
+            ):
+                return person
+        position = request.item(Item.POSITION) or ""
+        level = request.item(Item.LEVEL)
+        employment, begins, ends = contract_of(filing)
+        return PersonRecord(
+            person_id=0,
+            full_name=name,
+            unit_id=filing.unit_id,
+            position=position,
+            level=choices.level or (Level(level) if level else level_of(position, self._directory.changes.levels())),
+            employment=employment,
+            contract_from=begins,
+            contract_until=ends,
+        )
+
+    def _known_person(self, request: Request, person_id: int, *, same: bool) -> PersonRecord:
+        """Who is in the directory: the one that the request names, of the unit that asks (Reg. 6.4.a, 6.4.b)."""
+        person, named = self._directory.person(person_id), request.item(Item.NAME) or ""
+        if not same and tidy(person.full_name).casefold() != tidy(named).casefold():
+            raise RequestRefused(
+                Text(
+                    f"Yêu cầu ghi “{named}”, cá nhân mã {person_id} là “{person.full_name}”.",
+                    f"The request names somebody else than person {person_id} of the directory.",
+                ),
+                clause=RULES[request.kind].clause,
+                remedy=Text(
+                    "Kiểm tra mã; đúng là một người thì thêm --same-person.",
+                    "Look at the id; if they are one person, add --same-person.",
+                ),
+            )
+        if not self._reader().is_within(person.unit_id, request.filing.unit_id):
+            raise RequestRefused(
+                Text(
+                    f"Cá nhân mã {person_id} thuộc đơn vị khác, không thuộc đơn vị đề nghị.",
+                    f"Person {person_id} belongs to another unit than the one that asks.",
+                ),
+                clause="6.4.b",
+                remedy=Text("Cập nhật đơn vị: mic-mail person move.", "Bring the unit up to date: mic-mail person move."),
+            )
+        return person
+
+    def _reader(self) -> Reader:
+        return Reader(self._directory, self._config, self._clock)
+
+    def _group(self, request: Request, origin: Origin, choices: Choices) -> Done:
+        sponsor = next(u.symbol for u in self._directory.units() if u.unit_id == request.filing.unit_id)
+        password, chosen = password_hash.generate(), _chosen(request, choices)
+        name, ground = request.item(Item.NAME) or "", _ground(request, origin)
+        back = partial(self._bring_back, origin=origin)
+        mailbox = self._issuing.issue_group(name, sponsor, password, ground, chosen=chosen, bring_back=back)
+        return Done(mailbox, password)
+
+    def _transfer(self, request: Request, origin: Origin, choices: Choices) -> Done:
+        """Reg. 6.4.b: with the new position, which decides when a leaver's mailbox is locked (6.4.c)."""
+        person = self._directory.person(self._mailbox(request).person_id or 0)
+        to = next(unit for unit in self._directory.units() if unit.unit_id == request.filing.unit_id)
+        entry = self._changes.person(person, replace(_of_person(request, choices), unit=to), origin, _day(request))
+        return self._ordered(request, entry)
+
+    def _change(self, request: Request, origin: Origin, choices: Choices) -> Done:
+        """Reg. 6.2: a person, a mailbox's address, or the asking unit is another thing from some day on."""
+        filing, on = request.filing, _day(request)
+        if is_of_a_person(filing):
+            return self._ordered(request, self._change_person(request, origin, choices, on))
+        unit = next(each for each in self._directory.units() if each.unit_id == filing.unit_id)
+        if (into := request.item(Item.INTO)) is not None:
+            return self._ordered(request, self._changes.merge([unit], self._directory.living_unit(into), origin, on))
+        rest, closes = request.item(Item.REST), request.item(Item.CLOSES)
+        if rest is not None or request.item(Item.GIVES) is not None:
+            moves = self._reader().moves(filing)
+            left = self._directory.living_unit(rest) if rest is not None else None
+            return self._ordered(request, self._changes.split(unit, moves, left, origin, on))
+        if closes is not None:
+            return self._ordered(request, self._changes.close(self._directory.living_unit(closes), origin, on))
+        parent = request.item(Item.PARENT)
+        wanted = UnitChange(
+            request.item(Item.NEW_NAME), request.item(Item.NEW_SYMBOL), self._directory.living_unit(parent) if parent else None
+        )
+        return self._ordered(request, self._changes.unit(unit, wanted, origin, on, domain=request.item(Item.DOMAIN)))
+
+    def _change_person(self, request: Request, origin: Origin, choices: Choices, on: date | None) -> Entry:
+        address, wanted = request.item(Item.CHOSEN), _of_person(request, choices)
+        if request.item(Item.ADDRESS) is None:
+            return self._changes.person(self._reader().person_named(request.filing), wanted, origin, on, address=address)
+        mailbox = self._mailbox(request)
+        if mailbox.person_id is not None:
+            person = self._directory.person(mailbox.person_id)
+            return self._changes.person(person, wanted, origin, on, address=address)
+        if address is None or wanted != PersonChange():
+            raise RequestRefused(
+                Text("Hộp thư đơn vị, nhóm chỉ đổi được địa chỉ.", "Of a unit's or group's mailbox only the address changes."),
+                clause="6.2",
+            )
+        return self._changes.address(mailbox, address, origin, on)
+
+    def _ordered(self, request: Request, entry: Entry, *, before: bool = False) -> Done:
+        """What an order on a request led to, or will on its day."""
+        mailbox = None
+        if request.item(Item.ADDRESS) is not None:
+            mailbox = self._directory.mailbox(request.item(Item.ADDRESS) or "")
+        told = f"thay đổi số {entry.number}"
+        if entry.is_pending:
+            told = f"{told}, có hiệu lực từ {local_day(entry.order.effective_at):%d/%m/%Y}"
+        return Done(mailbox, result=mailbox.address if mailbox is not None and not entry.is_pending else told, before=before)
+
+    def _leave(self, request: Request, origin: Origin, choices: Choices) -> Done:
+        mailbox = self._mailbox(request)
+        level, cause = request.item(Item.LEVEL), request.item(Item.CAUSE)
+        self._accounts.leave(
+            mailbox,
+            date.fromisoformat(request.item(Item.DAY) or ""),
+            choices.level or (Level(level) if level else None),
+            Departure(cause) if cause else None,
+            origin,
+        )
+        return Done(mailbox)
+
+    def _restore(self, request: Request, origin: Origin, choices: Choices) -> Done:
+        filing, mailbox, password = request.filing, self._mailbox(request), password_hash.generate()
+        asked = Asked(filing.asker, filing.channel, local_day(filing.received_at))
+        breach = any(reason.clause == "7.2.b" for reason in self._accounts.state_of(mailbox).reasons)
+        document = choices.document or (None if breach else filing.document)
+        origin = Origin(origin.actor, origin.reason, document, origin.request)
+        self._restoring.restore(mailbox, asked, self._hash(password), origin, choices.queued)
+        return Done(mailbox, password)
+
+    def _reset(self, request: Request, origin: Origin, choices: Choices) -> Done:
+        mailbox, password = self._mailbox(request), password_hash.generate()
+        known = self._accounts.may_change_password(mailbox, origin).fact_seq
+        set_password(
+            self._directory, self._config, mailbox, password,
+            at=self._clock.now(), origin=origin, must_change=True, after=known,
+        )  # fmt: skip
+        return Done(mailbox, password)
+
+    def _alias(self, request: Request, origin: Origin, choices: Choices) -> Done:
+        mailbox = self._mailbox(request)
+        self._issuing.add_alias(mailbox, request.item(Item.CHOSEN) or "", origin)
+        return Done(mailbox)
+
+    def _mailbox(self, request: Request) -> MailboxRecord:
+        return self._directory.mailbox(request.item(Item.ADDRESS) or "")
+
+
+def told(approved: Approved) -> Text:
+    """What an officer is told beside the result."""
+    number, mailbox = approved.request.request_id, approved.mailbox
+    if not approved.before:
+        return Text(f"Đã chấp thuận yêu cầu số {number}.", f"Request {number} is approved.")
+    if mailbox is None or approved.request.kind not in WITH_PASSWORD:
+        return Text(f"Yêu cầu số {number} đã được chấp thuận từ trước.", f"Request {number} had been approved before.")
+    again = f"mic-mail password reset {mailbox.address} --document YC-{number}"
+    return Text(
+        f"Yêu cầu số {number} đã được thực hiện từ trước; mật khẩu khi đó không hiện lại. Nếu chưa giao được: {again}",
+        f"Request {number} had been done before; its password is not shown again. If it never arrived: {again}",
+    )
+
+
+BY_ORDER = frozenset({Kind.TRANSFER, Kind.CHANGE, Kind.CORRECTION})
+"""Kinds whose act is an order that changes the directory."""
+WITH_PASSWORD = frozenset({Kind.ISSUE, Kind.GROUP, Kind.RESTORE, Kind.RESET})
+"""Kinds whose act makes a password."""
+
+
+def _for_another(request: Request, person: PersonRecord) -> RequestRefused:
+    """An earlier approval, which a rule refused, settled for whom it is: another one could have two mailboxes come of it."""
+    number = request.request_id
+    return RequestRefused(
+        Text(
+            f"Yêu cầu số {number} đã được ghi cho cá nhân mã {person.person_id} (“{person.full_name}”).",
+            f"Request {number} is on record as for person {person.person_id}.",
+        ),
+        clause=RULES[request.kind].clause,
+        remedy=Text(
+            f"Nếu không phải người này: mic-mail request refuse {number}, rồi ghi yêu cầu mới.",
+            f"If it is for somebody else: mic-mail request refuse {number}, and enter another one.",
+        ),
+    )
+
+
+def _for_a_new_contract(request: Request, person: PersonRecord) -> Text:
+    """What to do with a request whose contract is over: what it says is never altered, what the directory says may be."""
+    number, known, refuse = request.request_id, person.person_id, f"mic-mail request refuse {request.request_id}"
+    if not known:
+        return Text(f"{refuse}; có hợp đồng mới thì ghi yêu cầu mới.", f"{refuse}; of a new contract enter another request.")
+    steps = f"mic-mail person employment {known}, mic-mail request approve {number} --person {known}"
+    return Text(f"Có hợp đồng mới: {steps}; không có: {refuse}.", f"A new contract: {steps}; none: {refuse}.")
+
+
+def _of_person(request: Request, choices: Choices) -> PersonChange:
+    """What of the person a request wants to be another thing."""
+    level, employment = request.item(Item.LEVEL), request.item(Item.EMPLOYMENT)
+    return PersonChange(
+        full_name=request.item(Item.NEW_NAME),
+        position=request.item(Item.POSITION),
+        level=choices.level or (Level(level) if level else None),
+        contract=Contract(*contract_of(request.filing)) if employment else None,
+    )
+
+
+def _day(request: Request) -> date | None:
+    """From which day on a change holds; None: from now on."""
+    day = request.item(Item.DAY)
+    return None if day is None else date.fromisoformat(day)
+
+
+def _origin(request: Request, actor: str, choices: Choices) -> Origin:
+    reason = choices.note or f"Yêu cầu số {request.request_id} của {request.filing.asker}"
+    return Origin(actor, reason, request.basis, request.request_id)
+
+
+def _ground(request: Request, origin: Origin) -> Ground:
+    return Ground(origin, local_day(request.filing.received_at))
+
+
+def _chosen(request: Request, choices: Choices) -> str | None:
+    wanted = choices.address or request.item(Item.CHOSEN)
+    return None if wanted is None else wanted.lower()

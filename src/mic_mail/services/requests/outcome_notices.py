@@ -1,0 +1,175 @@
+"""Who asked or told is answered: a unit of its mail with requests, of what became of these and of incidents, the Centre of
+incidents (Reg. 6.2, 14.4, 18).
+
+In: the registers, whenever the directory has changed. Out: one letter each, under a key of its own, so that whoever is killed
+or comes twice tells nobody twice. What is owed follows from the registers, so nothing is forgotten by who is killed. Belongs to
+the event loop; reads and writes go through the lanes.
+
+A mailbox that cannot take its letter keeps nobody else's back: that one is tried again (`patience`), stands in `mailbox due`,
+and is given up `WINDOW` after it was owed (`notice_given_up`). A server that was away for longer has told it by other ways.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.sent_notices import MOST_ASKED
+from mic_mail.directory.snapshot import Snapshot
+from mic_mail.errors import Text
+from mic_mail.i18n.notices import centre as to_centre
+from mic_mail.i18n.notices import requests as to_units
+from mic_mail.i18n.notices.notice import Letter
+from mic_mail.log.error_fields import failure
+from mic_mail.log.maillog import MailLog
+from mic_mail.policy.incidents import SEVERITIES, Incident
+from mic_mail.policy.requests import KINDS, Kind, Request, State
+from mic_mail.process.executors import Lanes
+from mic_mail.services.notifications.lifecycle_notices import LifeNotices
+from mic_mail.services.requests.backoff import is_due
+from mic_mail.services.requests.mail_reply import answer_to
+
+WINDOW = timedelta(days=30)
+ENDING = timedelta(days=7)
+"""So long after `WINDOW` it is still said that a letter was given up: a server that was off at its end says it later."""
+GIVEN_UP = "given-up:"
+"""In the register of notices, before the key of a letter that nobody got."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A letter and whose it is; `unit_id` None: the Centre's."""
+
+    key: str
+    since: datetime
+    unit_id: int | None
+    letter: Callable[[], Letter]
+    """Blocking: may read the directory."""
+    asked_from: str = ""
+    in_reply_to: str | None = None
+
+    @property
+    def given_up(self) -> str:
+        """The key under which the register knows that nobody got it."""
+        return f"{GIVEN_UP}{self.key}"
+
+
+def owed(directory: Directory, config: Config, clock: Clock) -> Iterator[Owed]:
+    """Everything that somebody is or was to be told, of `WINDOW` and a little more. Blocking."""
+    since = clock.now() - WINDOW - ENDING
+    for mail in directory.requests.mail_read(since):
+        answer = partial(answer_to, mail.key, directory, config, clock)
+        yield Owed(f"request-mail:{mail.key}", mail.read_at, mail.unit_id, answer, mail.sender, mail.message_id)
+    for request in directory.requests.decided(since):
+        if request.kind is not Kind.INCIDENT:  # it went into the register of incidents, which answers
+            decided = partial(_of_request, request)
+            key, at = f"request-decided:{request.request_id}", request.handled_at or since
+            yield Owed(key, at, request.filing.unit_id, decided, request.opened_by)
+    symbols = {unit.unit_id: unit.symbol for unit in directory.units()}
+    for incident in directory.incidents.recent(since):
+        unit_id = incident.told.unit_id
+        if unit_id is None:  # the Centre's own
+            continue
+        if incident.opened_at >= since:
+            recorded = partial(_recorded, incident, symbols[unit_id])
+            yield Owed(f"incident:{incident.incident_id}", incident.opened_at, None, recorded)
+        if incident.closed_at is not None and incident.closed_at >= since:
+            closed = partial(to_units.incident_closed, incident.number, incident.told.title, incident.result or "")
+            key = f"incident-closed:{incident.incident_id}"
+            yield Owed(key, incident.closed_at, unit_id, closed, incident.opened_by)
+
+
+def untold(directory: Directory, config: Config, clock: Clock) -> list[Owed]:
+    """What of it nobody was told yet, and was not given up. Blocking."""
+    found = list(owed(directory, config, clock))
+    told = _known(directory, [each.key for each in found])
+    rest = [each for each in found if each.key not in told]
+    gone = _known(directory, [each.given_up for each in rest])
+    return [each for each in rest if each.given_up not in gone]
+
+
+def _known(directory: Directory, keys: Sequence[str]) -> set[str]:
+    """In parts, so that never all of the register is read: it holds a line for every notice in every mailbox."""
+    parts = (keys[start : start + MOST_ASKED] for start in range(0, len(keys), MOST_ASKED))
+    return set().union(*(directory.sent.known(part) for part in parts))
+
+
+class Outcomes:
+    """The housekeeper's round."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        notices: LifeNotices,
+        config: Callable[[], Config],
+        snapshot: Callable[[], Snapshot],
+        *,
+        lanes: Lanes,
+        clock: Clock,
+        log: MailLog,
+    ) -> None:
+        self._directory = directory
+        self._notices = notices
+        self._config = config
+        self._snapshot = snapshot
+        self._lanes = lanes
+        self._clock = clock
+        self._log = log
+        self._seen = -1
+        """The version of the directory after which everything was told, but for what follows."""
+        self._tried: dict[str, tuple[datetime, datetime]] = {}
+        """Letters that reached nobody, by key: since when they are owed, when they were tried last."""
+
+    async def round(self) -> None:
+        """Tell what was not told; a directory that has not changed costs nothing while no letter waits."""
+        version, now = self._snapshot().version, self._clock.now()
+        if version == self._seen and not any(is_due(*tried, now) for tried in self._tried.values()):
+            return
+        waiting = await self._lanes.io(untold, self._directory, self._config(), self._clock)
+        before, self._tried = self._tried, {}
+        for each in waiting:
+            tried = before.get(each.key)
+            if now - each.since >= WINDOW:
+                await self._give_up(each)
+            elif tried is not None and not is_due(*tried, now):
+                self._tried[each.key] = tried
+            elif not await self._tell(each):
+                self._tried[each.key] = each.since, now
+        self._seen = version
+
+    async def _tell(self, each: Owed) -> bool:
+        """Whether nothing stood in the way; a unit without a mailbox is asked for again when the directory changes."""
+        try:
+            letter = await self._lanes.io(each.letter)
+            if each.unit_id is None:
+                await self._notices.tell_centre(each.key, letter)
+            else:
+                await self._notices.tell_unit(
+                    each.key, each.unit_id, letter, asked_from=each.asked_from, in_reply_to=each.in_reply_to
+                )
+        except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it now must not keep back the others'
+            self._log.event("notice_failed", notice=each.key, mailbox=self._whose(each), **failure(error))
+            return False
+        return True
+
+    def _whose(self, each: Owed) -> str | None:
+        """The mailbox in which it would be read, as far as that is known: a letter was entered by somebody of the Centre."""
+        found = self._snapshot().resolve(self._config().support if each.unit_id is None else each.asked_from)
+        return found.address if found is not None else None
+
+    async def _give_up(self, each: Owed) -> None:
+        self._log.event("notice_given_up", notice=each.key, mailbox=self._whose(each), since=each.since)
+        await self._lanes.io(self._directory.sent.put, [each.given_up], self._clock.steady_now())
+
+
+def _recorded(incident: Incident, symbol: str) -> Letter:
+    return to_centre.incident_recorded(incident.number, symbol, incident.told.title, SEVERITIES[incident.told.severity])
+
+
+def _of_request(request: Request) -> Letter:
+    kind = KINDS[request.kind]
+    about = Text(f"{kind.vi}: {request.filing.subject}" if request.filing.subject else kind.vi, kind.en)
+    return to_units.request_decided(request.request_id, about, request.state is State.DONE, request.result or "")

@@ -1,0 +1,226 @@
+"""What is in a message, by Rspamd (Reg. 10.2, 15.5; decision 0080): whether it is taken, where it goes, what is written on it.
+
+In: a message that has arrived, from another server or from somebody who has signed in. Out: a `Judgement`, or a `Refusal`. What
+Rspamd's actions come to stands in `RULES`; nothing is rewritten, nothing dropped. `greylist` passes: Rspamd's own module makes
+`soft reject` of it while a message is to wait, so what still says `greylist` has waited, or nobody remembers it.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.filters.rspamd import About, Action, NotScored, Rspamd, Scored
+from mic_mail.filters.spam_headers import scored_field, unscored_field
+from mic_mail.log.maillog import MailLog
+from mic_mail.process.executors import Lanes
+from mic_mail.quarantine.quarantine import Reason
+from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
+from mic_mail.services.transport.inbound.check_result import JUNK, Arrived, Judgement, Source
+from mic_mail.services.transport.inbound.message_chunks import pieces_of
+from mic_mail.storage.errors import Unavailable
+
+HOUR = 3_600.0
+MOST_IN_LOG = 30
+"""Symbols in a line of the log."""
+
+
+class Act(StrEnum):
+    """What becomes of a message."""
+
+    PASS = "pass"  # noqa: S105 - the name of an act
+    JUNK = "junk"
+    LATER = "later"
+    HOLD = "quarantine"
+    REFUSE = "refuse"
+
+
+RULES = {
+    Action.NONE: Act.PASS,
+    Action.GREYLIST: Act.PASS,
+    Action.ADD_HEADER: Act.JUNK,
+    Action.REWRITE_SUBJECT: Act.JUNK,
+    Action.SOFT_REJECT: Act.LATER,
+    Action.QUARANTINE: Act.HOLD,
+}
+"""`reject` and `discard` are what `rspamd.reject` says: a message that is discarded would be gone in silence (Reg. 4.2)."""
+
+
+def act_on(action: Action, reject: str) -> Act:
+    """Of mail from other servers."""
+    return RULES.get(action) or Act(reject)
+
+
+def act_on_submitted(action: Action) -> Act:
+    """Of mail from inside: there is no Junk to put it into, and nobody who would send again by himself after a greylisting."""
+    match act_on(action, Act.REFUSE):
+        case Act.HOLD:
+            return Act.REFUSE
+        case Act.JUNK:
+            return Act.PASS
+        case act:
+            return act
+
+
+class Content:
+    """The check of one process; belongs to the loop."""
+
+    def __init__(
+        self, config: Config, *, lanes: Lanes, log: MailLog, clock: Clock, spamming: Callable[[int, int], None]
+    ) -> None:
+        """`spamming` hears of a mailbox of whose mail too much was rejected, and how much."""
+        self._lanes = lanes
+        self._log = log
+        self._clock = clock
+        self._spamming = spamming
+        self._rejected: dict[int, deque[float]] = {}
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """A reload; questions that are under way are answered as they were asked."""
+        settings = self._settings = config.rspamd
+        self._rspamd = (
+            Rspamd(settings.url, seconds=settings.seconds, connections=settings.connections) if settings.url else None
+        )
+
+    def close(self) -> None:
+        """Nothing is judged any more."""
+
+    # ------------------------------------------------------------ from other servers
+
+    async def judge(self, arrived: Arrived) -> Judgement:
+        envelope = arrived.envelope
+        try:
+            scored = await self._score(envelope, arrived.source)
+        except NotScored as error:
+            return self._not_scored(envelope, str(error))
+        if scored is None:
+            return Judgement()
+        if isinstance(scored, int):
+            return Judgement(fields=unscored_field("too large to be looked at"), told={"spam": "too-large", "octets": scored})
+        act = act_on(scored.action, self._settings.reject)
+        refusals = {Act.REFUSE: Cause.SPAM, Act.LATER: Cause.PUT_OFF}
+        return Judgement(
+            refusal=Refusal(refusals[act], envelope.trace_id) if act in refusals else None,
+            verdict=JUNK if act is Act.JUNK else "",
+            held_for=Reason.SPAM if act is Act.HOLD else "",
+            said=f"{scored.action} {scored.score:g}/{scored.required:g}" if act is Act.HOLD else "",
+            symbols=_symbols(scored) if act is Act.HOLD else (),
+            rule="" if act is Act.PASS else f"rspamd-{act}",
+            fields=b"" if act is Act.HOLD else scored_field(scored, spam=act is Act.JUNK),
+            told=_told(scored),
+        )
+
+    def _not_scored(self, envelope: Envelope, error: str) -> Judgement:
+        told = {"spam": "not-scored", "spam_error": error}
+        if self._settings.absent == "refuse":
+            return Judgement(Refusal(Cause.NOT_SCORED, envelope.trace_id), rule="rspamd-absent", told=told)
+        return Judgement(fields=unscored_field("not looked at"), told=told)
+
+    # ------------------------------------------------------------ from inside
+
+    async def check_submitted(self, envelope: Envelope, source: Source) -> Refusal | None:
+        """Why a message does not leave (Reg. 7.2.c); it is never changed. Who goes on and on is suspended."""
+        signed_in = envelope.client.signed_in
+        if not self._settings.outgoing or signed_in is None:
+            return None
+        refusal: Refusal | None = None
+        told: dict[str, object]
+        try:
+            scored = await self._score(envelope, source)
+            if not isinstance(scored, Scored):
+                return None
+            told = _told(scored)
+            act = act_on_submitted(scored.action)
+            if act is Act.PASS:
+                return None
+            refusal = Refusal(Cause.SPAM_SENT if act is Act.REFUSE else Cause.PUT_OFF, envelope.trace_id)
+            if act is Act.REFUSE:
+                self._count(signed_in.mailbox_id)
+        except NotScored as error:
+            told = {"spam": "not-scored", "spam_error": str(error)}
+            if self._settings.absent == "refuse":
+                refusal = Refusal(Cause.NOT_SCORED, envelope.trace_id)
+        self._log.event(
+            "submitted_judged",
+            trace=envelope.trace_id,
+            clause="7.2.c",
+            action="refused" if refusal is not None else "passed",
+            sender=envelope.sender,
+            login=signed_in.address,
+            recipients=len(envelope.recipients),
+            message_id=envelope.header.message_id,
+            peer=envelope.client.peer.address,
+            session=envelope.client.peer.session_id,
+            **told,
+        )
+        return refusal
+
+    def _count(self, mailbox_id: int) -> None:
+        """One more of its messages was rejected; of those that are remembered none is older than an hour."""
+        now, most = self._clock.monotonic(), self._settings.suspend_beyond
+        times = self._rejected.setdefault(mailbox_id, deque())
+        times.append(now)
+        while times[0] <= now - HOUR or len(times) > most + 1:
+            times.popleft()
+        if most and len(times) > most:
+            self._spamming(mailbox_id, len(times))
+        for silent in [one for one, each in self._rejected.items() if each[-1] <= now - HOUR]:
+            del self._rejected[silent]
+
+    # ------------------------------------------------------------ asking
+
+    async def _score(self, envelope: Envelope, source: Source) -> Scored | int | None:
+        """What Rspamd says; the size of what is too large to be shown to it; None where it is not asked."""
+        if self._rspamd is None:
+            return None
+        try:
+            octets = len(source) if isinstance(source, bytes) else (await self._lanes.io(Path(source).stat)).st_size
+        except OSError as error:
+            raise NotScored(str(error)) from error
+        if octets > self._settings.largest:
+            return octets
+        told = about(envelope, await _hostname(envelope))
+        return await self._rspamd.check(told, pieces_of(self._lanes, source), octets)
+
+
+async def _hostname(envelope: Envelope) -> str:
+    """What the client's address is called in the DNS, as far as that is known by now: without it Rspamd suspects everybody."""
+    enquiry = envelope.enquiry
+    if enquiry is not None and enquiry.authenticates:
+        with contextlib.suppress(Unavailable):
+            return (await enquiry.iprev(asyncio.get_running_loop().time())).name
+    return ""
+
+
+def about(envelope: Envelope, hostname: str = "") -> About:
+    """The envelope, as Rspamd is told it."""
+    client = envelope.client
+    return About(
+        peer=client.peer.address,
+        helo=client.helo,
+        hostname=hostname,
+        sender=str(envelope.sender),
+        recipients=[str(recipient.address) for recipient in envelope.recipients],
+        user=client.signed_in.address if client.signed_in is not None else "",
+        queue_id=envelope.trace_id,
+        tls=client.peer.tls.version if client.peer.tls else "",
+    )
+
+
+def _told(scored: Scored) -> dict[str, object]:
+    """For the log, and for who decides about it later."""
+    return {
+        "spam": scored.unknown_action or scored.action.value,
+        "score": scored.score,
+        "required": scored.required,
+        "symbols": list(_symbols(scored)),
+    }
+
+
+def _symbols(scored: Scored) -> tuple[str, ...]:
+    return tuple(f"{symbol.name}={symbol.score:g}" for symbol in scored.symbols[:MOST_IN_LOG])

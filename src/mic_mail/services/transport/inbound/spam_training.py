@@ -1,0 +1,241 @@
+"""Moving to and from Junk teaches Rspamd (Reg. 15.5): noted where it happens, taught by the housekeeper.
+
+    into Junk by COPY or MOVE, `$Junk` set           spam
+    out of Junk to anything but Trash, `$NotJunk`    no spam
+
+In: what an IMAP session has done, and by whom. Out: lessons on the disk (`checks.lessons`), then what Rspamd made of them, as
+events. The session does not wait for any of it and hears of no failure. One mailbox teaches `rspamd.taught_per_hour` messages
+in an hour: neither a stolen password nor somebody who tidies up ten years decides what spam is for the ministry. APPEND teaches
+nothing: by it archives are brought in.
+"""
+
+import asyncio
+import os
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from os import SEEK_END
+from pathlib import Path
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.snapshot import Snapshot
+from mic_mail.errors import MicMailError
+from mic_mail.filters.rspamd import NotScored, Rspamd, Taught, Unwilling
+from mic_mail.filters.training_queue import Lesson, Lessons
+from mic_mail.log.error_fields import described, failure
+from mic_mail.log.maillog import MailLog
+from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.services.transport.inbound.junk_signals import said_by_move
+from mic_mail.services.transport.inbound.message_chunks import pieces_of
+from mic_mail.smtpclient.smarthost import NoPassword, read_password
+from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
+from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.types import AccountRef
+
+MOST_A_ROUND = 200
+TOO_OLD_SECONDS = 7 * 86_400.0
+HOUR = 3_600.0
+LOOKS = 3
+"""For a file that is not where it was said to be: names follow flags, and flags change as one looks."""
+TRIES = 20
+"""Of a message that Rspamd answers for, and has no use for: it holds up no other, and is let go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Messages, and what was done with them."""
+
+    at: AccountRef
+    """In whose mailbox they lie now."""
+    folder: str
+    uids: Sequence[int]
+    came_from: tuple[AccountRef, str] | None = None
+    """By what they were moved; None: `spam` says it."""
+    spam: bool = False
+    login: str = ""
+    session: str = ""
+
+
+class Learning:
+    """The notes of one process; belongs to the loop."""
+
+    def __init__(
+        self, config: Config, *, store: MailStore, lanes: Lanes, accounts: AccountLanes, log: MailLog, clock: Clock
+    ) -> None:
+        self._store = store
+        self._lanes = lanes
+        self._accounts = accounts
+        self._log = log
+        self._clock = clock
+        self._lessons = Lessons(config.lessons_dir)
+        self._errands: set[asyncio.Task[None]] = set()
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """A reload."""
+        self._most = config.rspamd.taught_per_hour
+        self.teaches = bool(config.rspamd.controller)
+
+    def note(self, said: Said) -> None:
+        """Beside whatever the session does next."""
+        task = asyncio.get_running_loop().create_task(self._note(said))
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    async def settle(self) -> None:
+        """Wait until all is noted: the end of a drain."""
+        while self._errands:
+            await asyncio.wait(list(self._errands))
+
+    async def _note(self, said: Said) -> None:
+        try:
+            spam = said.spam
+            if said.came_from is not None:
+                source, folder = said.came_from
+                uses = [await self._use(source, folder), await self._use(said.at, said.folder)]
+                decided = said_by_move(*uses)
+                if decided is None:
+                    return
+                spam = decided
+            noted = await self._accounts.read(said.at, self._take, said, spam)
+        except NoSuchFolder:  # deleted meanwhile
+            return
+        except (MicMailError, OSError) as error:
+            self._log.event("lesson_failed", mailbox_id=said.at.account_id, **failure(error))
+            return
+        entry = {"messages": noted, "of": len(said.uids), "spam": spam, "login": said.login, "session": said.session}
+        self._log.event("junk_reported", mailbox_id=said.at.account_id, folder=said.folder, clause="15.5", **entry)
+
+    async def _use(self, at: AccountRef, folder: str) -> str | None:
+        account = self._store.account(at)
+        return (await self._accounts.read(at, account.folder, folder)).special_use
+
+    def _take(self, said: Said, spam: bool) -> int:
+        account: Account = self._store.account(said.at)
+        folder_id, left, noted = account.folder(said.folder).folder_id, said.uids[: self._most], 0
+        for _ in range(LOOKS):
+            paths = sorted(account.paths(folder_id, left).items())
+            sources = [Path(path) for _, path in paths]
+            noted += self._lessons.note(said.at.account_id, sources, spam=spam, now_us=self._clock.steady_us())
+            left = [uid for uid, path in paths if not os.path.lexists(path)]
+            for uid in left:
+                with suppress(NoSuchMessage), account.open_message(folder_id, uid):
+                    pass  # found under its other name, which the index knows by now
+            if not left:
+                break
+        return noted
+
+
+class Teaching:
+    """The duty of the housekeeper."""
+
+    def __init__(
+        self,
+        lessons: Lessons,
+        config: Callable[[], Config],
+        snapshot: Callable[[], Snapshot],
+        *,
+        lanes: Lanes,
+        log: MailLog,
+        clock: Clock,
+    ) -> None:
+        self._lessons = lessons
+        self._config = config
+        self._snapshot = snapshot
+        self._lanes = lanes
+        self._log = log
+        self._clock = clock
+        self._taught: defaultdict[int, deque[float]] = defaultdict(deque)
+        """When each mailbox has taught something, within an hour."""
+        self._unwilling: Counter[Path] = Counter()
+        self._is_waiting = False
+        self._turn = asyncio.Lock()
+
+    async def round(self) -> None:
+        """Teach what waits; what Rspamd does not answer for comes again."""
+        async with self._turn:
+            await self._round()
+
+    async def _round(self) -> None:
+        waiting = await self._lanes.io(self._lessons.waiting)
+        if not waiting:
+            return
+        now = self._clock.now().timestamp()
+        await self._lanes.io(self._lessons.sweep, now - 3600)
+        waiting = await self._without_old(waiting, now - TOO_OLD_SECONDS)
+        self._unwilling &= Counter({lesson.path: TRIES for lesson in waiting})  # others are gone, by another word or by age
+        settings = self._config().rspamd
+        if not settings.controller or not waiting:
+            return
+        try:
+            password = await self._lanes.io(read_password, settings.password) if settings.password else ""
+        except NoPassword as error:
+            self._wait(len(waiting), error)
+            return
+        rspamd = Rspamd(settings.controller, seconds=settings.seconds, connections=1)
+        left_out: Counter[int] = Counter()
+        for lesson in waiting[:MOST_A_ROUND]:
+            if self._has_taught_enough(lesson.mailbox_id, settings.taught_per_hour, now):
+                left_out[lesson.mailbox_id] += 1
+            else:
+                try:
+                    await self._teach(rspamd, lesson, password, settings.largest)
+                except Unwilling as error:
+                    self._unwilling[lesson.path] += 1
+                    if self._unwilling[lesson.path] < TRIES:
+                        continue
+                    self._log.event("lesson_failed", mailbox=self._name(lesson.mailbox_id), error=described(error))
+                except NotScored as error:
+                    self._wait(len(waiting), error)
+                    break
+                self._taught[lesson.mailbox_id].append(now)
+                self._is_waiting = False
+            self._unwilling.pop(lesson.path, None)
+            await self._lanes.io(self._lessons.forget, lesson)
+        for mailbox_id, messages in left_out.items():
+            self._log.event("lessons_left_out", mailbox=self._name(mailbox_id), messages=messages, clause="15.5")
+
+    def _wait(self, lessons: int, error: Exception) -> None:
+        """Said once, not each few seconds."""
+        if not self._is_waiting:
+            self._log.event("teaching_waits", lessons=lessons, error=described(error))
+        self._is_waiting = True
+
+    def _has_taught_enough(self, mailbox_id: int, most: int, now: float) -> bool:
+        taught = self._taught[mailbox_id]
+        while taught and taught[0] <= now - HOUR:
+            taught.popleft()
+        return len(taught) >= most
+
+    async def _without_old(self, waiting: list[Lesson], before: float) -> list[Lesson]:
+        old = [lesson for lesson in waiting if lesson.at_us < before * 1_000_000]
+        for lesson in old:
+            await self._lanes.io(self._lessons.forget, lesson)
+        if old:
+            self._log.event("lessons_expired", messages=len(old))
+        return waiting[len(old) :]
+
+    async def _teach(self, rspamd: Rspamd, lesson: Lesson, password: str, largest: int) -> None:
+        try:
+            octets = await self._lanes.io(_size_of, lesson.path)
+        except FileNotFoundError:  # its like was said anew meanwhile
+            return
+        except OSError as error:
+            self._log.event("lesson_failed", mailbox=self._name(lesson.mailbox_id), **failure(error))
+            return
+        taught = Taught.UNFIT
+        if octets <= largest:
+            taught = await rspamd.teach(pieces_of(self._lanes, lesson.path), octets, spam=lesson.spam, password=password)
+        self._log.event("message_taught", mailbox=self._name(lesson.mailbox_id), spam=lesson.spam, result=taught, clause="15.5")
+
+    def _name(self, mailbox_id: int) -> str:
+        entry = self._snapshot().entry(mailbox_id)
+        return entry.address if entry is not None else str(mailbox_id)
+
+
+def _size_of(path: Path) -> int:
+    """Of a file that can be read."""
+    with path.open("rb") as file:
+        return file.seek(0, SEEK_END)

@@ -1,0 +1,145 @@
+"""Where an address leads: the mailbox that receives for it, or why there is none.
+
+In: an address. Out: a mailbox, `Elsewhere` or a `Cause`. Answered from the directory in memory and
+the cached decision of the policy; only a mailbox that may be full is asked about on disk, and it is refused only where that is
+certain.
+
+The domain alone decides whether an address is ours. Whatever the local part looks like (`user%elsewhere`, `host!user`,
+`"user@elsewhere"`), it is looked up as it is and never taken apart into another address: no form of writing relays.
+An address literal is nobody's domain, not even for postmaster: RFC 5321 §4.5.1 asks for postmaster at the domains that are
+served, and behind a translating router or a balancer the address that a connection came in on is not the one that was written.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mic_mail.clock import Clock
+from mic_mail.directory.snapshot import Entry as Mailbox
+from mic_mail.domain_name import NotAName, to_ascii
+from mic_mail.errors import MicMailError
+from mic_mail.log.error_fields import failure
+from mic_mail.log.maillog import MailLog
+from mic_mail.mailbox_address import MailboxAddress
+from mic_mail.policy.addresses import candidates
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.leavers import CLAUSE as LEAVING
+from mic_mail.policy.lifecycle import FactsUnreadable, State
+from mic_mail.process.executors import AccountLanes
+from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.transport.envelope import Cause, Role
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import AccountRef
+
+USAGE_SECONDS = 10.0
+"""How old a usage may be that lets a recipient pass; a refusal asks anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Another server's address, for somebody who may send there."""
+
+
+def _elsewhere(domain: str) -> Elsewhere | Cause:
+    """Whether there could be such a domain: what the DNS cannot hold is refused now rather than by a report."""
+    try:
+        name = to_ascii(domain)
+    except NotAName:
+        return Cause.BAD_DOMAIN
+    return Elsewhere() if "." in name and not domain.startswith("[") else Cause.BAD_DOMAIN
+
+
+@dataclass(slots=True)
+class _Usage:
+    octets: int
+    """What the store said, and what was delivered since."""
+    known_at: float
+
+
+class Recipients:
+    """The recipients of one process."""
+
+    def __init__(self, access: Access, store: MailStore, accounts: AccountLanes, log: MailLog, clock: Clock) -> None:
+        self._access = access
+        self._store = store
+        self._accounts = accounts
+        self._log = log
+        self._clock = clock
+        self._usage: dict[int, _Usage] = {}
+
+    def find(
+        self, address: MailboxAddress, role: Role, *, separator: str, home: str, support: str
+    ) -> Mailbox | Elsewhere | Cause:
+        """Who receives for `address`; `home` is the domain, `support` the address, that stand in for a postmaster's."""
+        snapshot, domain = self._access.snapshot, address.domain
+        if domain not in snapshot.domains:
+            return _elsewhere(domain) if role is Role.SUBMISSION else Cause.RELAY_DENIED
+        if address.local_part.lower() == "postmaster":
+            return self._postmaster(domain, home, support)
+        mailbox = snapshot.resolve(address.folded())
+        if mailbox is None and separator in address.local_part:
+            known = candidates(str(address), separator)
+            mailbox = next(filter(None, map(snapshot.resolve, known)), None)
+            if mailbox is None and f"postmaster@{domain}" in known:
+                return self._postmaster(domain, home, support)
+        return Cause.NO_SUCH_MAILBOX if mailbox is None else self.why_not(mailbox) or mailbox
+
+    def why_not(self, mailbox: Mailbox) -> Cause | None:
+        """Reg. 7.1: a suspended mailbox receives; 6.2, 6.4.c: a reclaimed one does not; one not issued yet does not exist.
+
+        Asked at RCPT, and again when the message is there, which may be long after: what came into a mailbox that was
+        reclaimed and freed meanwhile would be deleted with what is left of it. While nobody knows what time it is and it
+        depends on that, the sender comes again.
+        """
+        causes = {self._why_not(mailbox, now) for now in self._clock.readings()}
+        return causes.pop() if len(causes) == 1 else Cause.UNAVAILABLE
+
+    def _why_not(self, mailbox: Mailbox, now: datetime) -> Cause | None:
+        try:
+            decision = self._access.decide(mailbox.mailbox_id, now)
+        except FactsUnreadable:
+            return Cause.UNAVAILABLE
+        if decision is None or State.NOT_ISSUED in decision.states:
+            return Cause.NO_SUCH_MAILBOX
+        if decision.receives:
+            return None
+        leavers = any(reason.clause == LEAVING for reason in decision.reasons)
+        return Cause.RECLAIMED if leavers else Cause.RECLAIMED_ON_REQUEST
+
+    def _postmaster(self, domain: str, home: str, support: str) -> Mailbox | Cause:
+        """RFC 5321 §4.5.1: postmaster always receives: the one who is named, else the oldest unit, else the oldest mailbox."""
+        snapshot = self._access.snapshot
+        for address in (f"postmaster@{domain}", f"postmaster@{home}", support):
+            mailbox = snapshot.resolve(address)
+            if mailbox is not None and self.why_not(mailbox) is None:
+                return mailbox
+        receiving = (mailbox for mailbox in snapshot if self.why_not(mailbox) is None)
+        oldest = min(receiving, key=lambda mailbox: (mailbox.kind is not MailboxKind.UNIT, mailbox.mailbox_id), default=None)
+        return oldest or Cause.UNAVAILABLE
+
+    def has_room(self, mailbox: Mailbox, more_octets: int) -> bool:
+        """Whether `more_octets` fit, by a usage that is known and not old. False says only that one has to ask."""
+        known = self._usage.get(mailbox.mailbox_id)
+        if known is None or self._clock.monotonic() - known.known_at >= USAGE_SECONDS:
+            return False
+        return known.octets + more_octets <= mailbox.quota_octets
+
+    async def is_full(self, mailbox: Mailbox, more_octets: int) -> bool:
+        """Whether `more_octets` certainly do not fit. What is not certain is decided when the message is published."""
+        now = self._clock.monotonic()
+        ref = AccountRef(mailbox.mailbox_id, mailbox.home)
+        try:
+            used = (await self._accounts.read(ref, self._store.account(ref).quota)).octets
+            full = used + more_octets > mailbox.quota_octets
+        except MicMailError:
+            return False
+        except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the sender's connection
+            self._log.event("usage_unknown", mailbox=mailbox.address, **failure(error))
+            return False
+        self._usage[mailbox.mailbox_id] = _Usage(used, now)
+        return full
+
+    def grew(self, mailbox_id: int, octets: int) -> None:
+        """What was just delivered counts at once, until the store is asked again."""
+        known = self._usage.get(mailbox_id)
+        if known is not None:
+            known.octets += octets

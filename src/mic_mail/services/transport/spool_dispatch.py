@@ -1,0 +1,204 @@
+"""From an envelope to an entry of the spool, and from there to the mailboxes, in this process or after a restart.
+
+In: envelopes and whom they reach; the spool and the queue. Out: slips, entries that are being delivered or sent
+on. What a mailbox sent that is suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision 0061).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from itertools import islice
+from pathlib import Path
+
+from mic_mail.clock import Clock
+from mic_mail.log.maillog import MailLog, stamp
+from mic_mail.mime.imap_structure import Answers
+from mic_mail.process.executors import Lanes
+from mic_mail.queue.esmtp_options import Transaction
+from mic_mail.queue.queue import Envelope as QueueEnvelope
+from mic_mail.queue.queue import Queue, Recipient
+from mic_mail.queue.spool import ELSEWHERE, Draft, Entry, Slip, Spool, Target
+from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.queue.local_dsn import SpoolReports
+from mic_mail.services.transport import trace_headers
+from mic_mail.services.transport.delivery import Delivering
+from mic_mail.services.transport.delivery_worker import Parcel
+from mic_mail.services.transport.envelope import Envelope
+from mic_mail.services.transport.envelope import Recipient as LocalRecipient
+
+MAX_RECOVERED = 500
+"""Entries taken up at once: each keeps a file open until it is delivered."""
+
+
+class Spooling:
+    """The spool of one process, and what comes of its entries."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        queue: Queue,
+        *,
+        lanes: Lanes,
+        access: Access,
+        delivering: Delivering,
+        reports: SpoolReports,
+        queued: Callable[[str], None],
+        log: MailLog,
+        clock: Clock,
+    ) -> None:
+        """`queued` hears, on the loop, of each entry that is in the queue now."""
+        self._spool = spool
+        self._queue = queue
+        self._queued = queued
+        self._lanes = lanes
+        self._access = access
+        self._delivering = delivering
+        self._reports = reports
+        self._log = log
+        self._clock = clock
+        self._has_looked = False
+        self._held: set[str] = set()
+        """The entries that wait because their sender is suspended, as last seen."""
+        self._unreadable: set[str] = set()
+        """The files that could not be opened, as last seen."""
+
+    def draft(self, spool_id: str) -> Draft:
+        """Begin an entry. Blocks."""
+        return self._spool.draft(spool_id)
+
+    def slip(self, envelope: Envelope, parcels: Sequence[Parcel]) -> Slip:
+        """What an entry keeps of the envelope."""
+        known = {parcel.mailbox.mailbox_id for parcel in parcels}
+        # The address that came first files the message; whoever wrote the others wants to hear of them too.
+        targets = tuple(
+            Target(mailbox_id, recipient.address, recipient.detail, tuple(sorted(recipient.notify)), recipient.orcpt)
+            for recipient in envelope.recipients
+            for mailbox_id in recipient.mailboxes
+            if mailbox_id in known
+        )
+        # Somebody whom a mail program names in To and in Cc gets one copy elsewhere as well as here.
+        elsewhere = tuple(
+            dict.fromkeys(
+                Target(ELSEWHERE, recipient.address, None, tuple(sorted(recipient.notify)), recipient.orcpt)
+                for recipient in envelope.elsewhere
+            )
+        )
+        return Slip(
+            trace_id=envelope.trace_id,
+            sender=envelope.sender,
+            targets=targets + elsewhere,
+            accepted_at_us=self._clock.steady_us(),
+            return_path_octets=len(trace_headers.return_path(envelope)),
+            smtputf8=envelope.smtputf8,
+            body=envelope.body,
+            ret="HDRS" if envelope.is_strange else envelope.ret,
+            envid=envelope.envid,
+            requires_tls=envelope.requires_tls,
+            tls_optional=envelope.header.tls_optional and not envelope.requires_tls,  # RFC 8689 §4.1
+            submitted_by=envelope.client.signed_in.mailbox_id if envelope.client.signed_in else 0,
+            verdict=envelope.judged.verdict,
+            may_be_reported=envelope.may_be_reported,
+        )
+
+    def fan_out(self, entry: Entry, answered: Answers | None, *, doubtful: bool = False) -> None:
+        """Deliver what is not settled. `doubtful`: some of it may have been, by whoever was killed."""
+        self._delivering.fan_out(entry, self._parcels_of(entry), answered, send_on=self._send_on, doubtful=doubtful)
+
+    async def _send_on(self, entry: Entry) -> None:
+        """Into the queue, once, for all targets elsewhere."""
+        slip = entry.slip
+        targets = [target for target in entry.open_targets if target.mailbox_id == ELSEWHERE]
+        recipients = tuple(Recipient(target.address, target.notify, target.orcpt) for target in targets)
+        kept = {each.name: getattr(slip, each.name) for each in fields(Transaction)}
+        await self._lanes.io(self._queue.put, entry.spool_id, entry.path, QueueEnvelope(recipients=recipients, **kept))
+        addresses = [recipient.address for recipient in recipients]
+        self._log.event("message_queued", trace=slip.trace_id, sender=slip.sender, recipients=addresses)
+        self._queued(entry.spool_id)
+
+    async def take_up(self) -> int:
+        """Take up what earlier processes acknowledged and did not finish, and what could not be delivered then.
+
+        The first time everything, since what was in the way may be why somebody restarted us; after that what is due. What a
+        mailbox sent that is suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision 0061).
+        """
+        await self._reports.look()
+        now_us = self._clock.steady_us() if self._has_looked else None
+        held: list[Slip] = []
+        unreadable: list[tuple[Path, OSError]] = []
+        entries = await self._lanes.io(self._recovered, now_us, held, unreadable)
+        self._has_looked = True
+        self._tell_held(held)
+        self._tell_unreadable(unreadable)
+        for entry in entries:
+            slip = entry.slip
+            self._log.event(
+                "message_taken_up",
+                trace=slip.trace_id,
+                sender=slip.sender,
+                recipients=[target.address for target in entry.open_targets],
+                attempts=slip.attempts,
+                accepted_at=stamp(slip.accepted_at_us),
+            )
+            self.fan_out(entry, None, doubtful=True)
+        return len(entries)
+
+    def _recovered(self, now_us: int | None, held: list[Slip], unreadable: list[tuple[Path, OSError]]) -> list[Entry]:
+        """As many as are taken up at once, or none: who fails owns nothing. In a thread."""
+        entries: list[Entry] = []
+        try:
+            found = self._spool.recover(now_us, self._waits(held), lambda path, error: unreadable.append((path, error)))
+            entries.extend(islice(found, MAX_RECOVERED))
+        except BaseException:
+            for entry in entries:
+                entry.release()
+            raise
+        return entries
+
+    def _tell_unreadable(self, unreadable: Sequence[tuple[Path, OSError]]) -> None:
+        """Once for each file and process."""
+        for path, error in unreadable:
+            if str(path) not in self._unreadable:
+                self._log.event("spool_entry_unreadable", file=str(path), error=error.strerror)
+        self._unreadable = {str(path) for path, _ in unreadable}
+
+    def _waits(self, held: list[Slip]) -> Callable[[Slip], bool]:
+        """Whether an entry's sender may not send now, asked once for each; those that wait are noted. In a thread."""
+        stopped: dict[int, bool] = {}
+
+        def waits(slip: Slip) -> bool:
+            sender = slip.submitted_by
+            if sender and sender not in stopped:
+                stopped[sender] = self._access.is_stopped(sender)
+            if sender and stopped[sender]:
+                held.append(slip)
+            return bool(sender) and stopped[sender]
+
+        return waits
+
+    def _tell_held(self, held: Sequence[Slip]) -> None:
+        """Once for each entry and process: that it waits (Reg. 4.2)."""
+        for slip in held:
+            if slip.trace_id not in self._held:
+                recipients = [target.address for target in slip.targets if not target.settled]
+                self._log.event("delivery_held", trace=slip.trace_id, sender=slip.sender, recipients=recipients)
+        self._held = {slip.trace_id for slip in held}
+
+    def _parcels_of(self, entry: Entry) -> list[Parcel]:
+        slip = entry.slip
+        parcels: dict[int, Parcel] = {}
+        for target in entry.open_targets:
+            mailbox = self._access.snapshot.entry(target.mailbox_id)
+            if mailbox is not None and mailbox.mailbox_id not in parcels:
+                recipient = LocalRecipient(
+                    target.address, (target.mailbox_id,), target.detail, frozenset(target.notify), target.orcpt
+                )
+                origin, arrived = entry.origin(target.mailbox_id), slip.arrived_at_us or None
+                parcels[mailbox.mailbox_id] = Parcel(
+                    slip.trace_id,
+                    slip.sender,
+                    recipient,
+                    mailbox,
+                    origin,
+                    arrived_at_us=arrived,
+                    verdict=slip.verdict,
+                )
+        return list(parcels.values())

@@ -1,0 +1,135 @@
+"""What of a unit's mail was not passed on to the document system, and marking what was (Reg. 12.3.c).
+
+In: unit mailboxes as their indexes have them (`letters`), the settings. Out: what waits, with deadlines; a mark on messages
+that are named by Message-ID; a weekly reminder into the mailbox. Others see who wrote when, and never a subject (Reg. 4.3).
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mic_mail.config.model import Config
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.i18n.notices import unit_mail
+from mic_mail.mime.encoded_words import decode_text
+from mic_mail.policy import document_handoff as rules
+from mic_mail.policy.document_handoff import Arrival, Mark
+from mic_mail.policy.states import FINAL
+from mic_mail.policy.transliteration import excerpt
+from mic_mail.services.unit_mail.message_facts import DRAFTS, NOT_INCOMING, SENT, bits_of, letters_since
+from mic_mail.services.unit_mail.openings import unit_mailboxes
+from mic_mail.services.unit_mail.weekly_reminders import Prepare, Reminder, Round, listed
+from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.types import AccountRef, FolderInfo
+
+DUTY = "passedon"
+"""In the register of notices."""
+_PIECE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """One message that was not passed on."""
+
+    sender: str
+    subject: str
+    """For the mailbox's own people alone."""
+    message_id: str
+    received_at: datetime
+    due_at: datetime
+    age: int
+    """Working days since it came."""
+
+
+def mark_of(config: Config) -> Mark:
+    """What says that a message was passed on, here."""
+    settings = config.unit.passed_on
+    return Mark(frozenset(keyword.lower() for keyword in settings.keywords), settings.folder)
+
+
+class PassedOn:
+    """The marks in the unit mailboxes of one store."""
+
+    def __init__(self, store: MailStore, config: Config) -> None:
+        self._store = store
+        self._config = config
+        self._mark = mark_of(config)
+
+    def pending(self, entry: Entry, snapshot: Snapshot, now: datetime) -> list[Pending]:
+        """What was not passed on in one mailbox, oldest first. Blocking."""
+        own, subjects, arrivals = frozenset(entry.addresses), {}, []
+        for arrival, subject in self._arrivals(self._account(entry), now - timedelta(days=rules.DAYS_BACK)):
+            arrivals.append(arrival)
+            subjects[id(arrival.message)] = subject
+        calendar, closes, days = snapshot.working_days, self._config.office.closes, self._config.unit.passed_on.days
+        return [
+            Pending(
+                each.sender,
+                excerpt(decode_text(subjects[id(each)])),
+                each.message_id,
+                each.received_at,
+                rules.due_at(each, calendar, days, closes),
+                rules.age(each.received_at, now, calendar),
+            )
+            for each in rules.waiting(arrivals, own)
+        ]
+
+    def is_marked(self, folder: FolderInfo) -> Callable[[int], bool]:
+        """Tells by the flags of a message of this folder whether it was passed on."""
+        if self._mark.is_folder(folder.name):
+            return lambda flags: True
+        bits = bits_of(folder, self._mark.keywords)
+        return lambda flags: bool(flags & bits)
+
+    def _arrivals(self, account: Account, since: datetime) -> Iterator[tuple[Arrival, bytes]]:
+        for folder in account.folders():
+            if not folder.selectable or folder.special_use in {SENT, DRAFTS}:
+                continue
+            is_marked, counts = self.is_marked(folder), folder.special_use not in NOT_INCOMING
+            for letter in letters_since(account, folder, since, self._config.server.hostname):
+                yield Arrival(letter.incoming, is_marked(letter.flags), counts and not letter.is_junk), letter.subject
+
+    def mark(self, entry: Entry, message_ids: Collection[str]) -> list[str]:
+        """Mark every copy of these messages (Message-IDs without brackets or with them); those that were not found. Durable."""
+        wanted = {f"<{each.strip().removeprefix('<').removesuffix('>')}>" for each in message_ids}
+        keyword = next(iter(self._config.unit.passed_on.keywords), None)
+        account, found = self._account(entry), set[str]()
+        for folder in account.folders() if keyword is not None else ():
+            if not folder.selectable:
+                continue
+            uids = list(account.view(folder.folder_id).uids)
+            for start in range(0, len(uids), _PIECE):
+                rows = account.rows(folder.folder_id, uids[start : start + _PIECE], ("uid", "message_id"))
+                marked = {uid: name for uid, octets in rows if (name := _name(octets)) in wanted}
+                if marked and keyword is not None:
+                    account.store_flags(folder.folder_id, sorted(marked), "+", 0, (keyword,))
+                    found.update(marked.values())
+        return sorted(wanted - found)
+
+    def _account(self, entry: Entry) -> Account:
+        return self._store.account(AccountRef(entry.mailbox_id, entry.home))
+
+
+def _name(message_id: object) -> str:
+    text = message_id.decode("utf-8", "replace") if isinstance(message_id, bytes) else str(message_id or "")
+    return text.strip()
+
+
+# ---------------------------------------------------------------- reminders
+
+
+def passed_on_reminders(store: MailStore) -> Prepare:
+    """The weekly round (`weekly`): each unit mailbox in which something is overdue hears so."""
+
+    def prepare(config: Config, snapshot: Snapshot, now: datetime) -> Round | None:
+        if not config.unit.passed_on.remind:
+            return None
+        finder = PassedOn(store, config)
+
+        def find(entry: Entry) -> Reminder | None:
+            late = [each for each in finder.pending(entry, snapshot, now) if each.due_at <= now]
+            return Reminder(len(late), unit_mail.not_passed_on(len(late), listed(late))) if late else None
+
+        return Round(unit_mailboxes(snapshot), lambda decision: not decision.states & set(FINAL), find)
+
+    return prepare

@@ -1,0 +1,137 @@
+"""What the messages of a mailbox say of themselves, for the duties of Article 12: read from its index.
+
+In: an account, a folder, an instant. Out: a `Letter` for each message that came since then: whom it is from and to, whether
+that is known to be so, its Message-ID, what it refers to, whether a machine wrote it. No file is opened but for a header that
+is too long for the index. A folder is read from its newest message backwards as far as is asked. Blocking.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from mic_mail.errors import MicMailError
+from mic_mail.mailbox_address import quoted_if_needed
+from mic_mail.mime.addresses import parse_addresses
+from mic_mail.mime.headers import fields, unfold
+from mic_mail.policy import reply_deadlines
+from mic_mail.policy.reply_deadlines import Incoming
+from mic_mail.services.requests.submitted_by import was_submitted
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import ANSWERED, KEYWORD_SHIFT, Column, FolderInfo
+
+_COLUMNS: Sequence[Column] = ("uid", "flags", "internaldate_us", "header")
+_PIECE = 500
+"""Messages that are looked at together."""
+_LONG_HEADER = 256 << 10
+_MESSAGE_ID = re.compile(r"<[^<>\s]+>")
+SENT, DRAFTS = "\\Sent", "\\Drafts"
+NOT_INCOMING = frozenset({SENT, DRAFTS, "\\Trash", "\\Junk"})
+"""Special uses (RFC 6154) of folders in which no mail waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message."""
+
+    uid: int
+    flags: int
+    """As `Account.rows` gives them: the common state."""
+    incoming: Incoming
+    subject: bytes
+    """As it stands in the header."""
+    refers: frozenset[str]
+    """What In-Reply-To and References name."""
+    is_report: bool
+    """A multipart/report: of delivery or of reading (RFC 6522)."""
+    is_junk: bool = False
+    """Marked so, by the checks or by its reader: then it waits for nobody, also outside of Junk."""
+
+    def is_from(self, own: Collection[str], folder: FolderInfo) -> bool:
+        """Whether one of these addresses wrote it; into Sent nobody delivers, its people alone put something there."""
+        return self.incoming.sender in own if folder.special_use == SENT else self.incoming.is_from(own)
+
+
+def bits_of(folder: FolderInfo, keywords: Collection[str]) -> int:
+    """The flags of these keywords (in lower case) in a folder; 0 where it has none of them."""
+    bits = 0
+    for place, keyword in enumerate(folder.keywords):
+        if keyword.lower() in keywords:
+            bits |= 1 << (KEYWORD_SHIFT + place)
+    return bits
+
+
+def letters_since(account: Account, folder: FolderInfo, since: datetime, hostname: str) -> Iterator[Letter]:
+    """The messages of a folder that came since then. They are numbered in the order in which they were saved, and nothing is
+    saved before it has come, so a piece that was saved earlier ends the search: a whole one, as where the index was made of
+    files alone (a mailbox of another server, a lost index) one that was moved is as old as its file, whatever its number.
+
+    `hostname`: of this server, as its trace lines have it."""
+    answered, junk = ANSWERED | bits_of(folder, ("$answered",)), bits_of(folder, ("$junk",))
+    since_us = int(since.timestamp() * 1_000_000)
+    uids = account.view(folder.folder_id).uids
+    for end in range(len(uids), 0, -_PIECE):
+        piece = uids[max(0, end - _PIECE) : end]
+        young = [uid for uid, saved in account.rows(folder.folder_id, piece, ("uid", "savedate_us")) if saved >= since_us]
+        for uid, flags, received_us, header in account.rows(folder.folder_id, young, _COLUMNS):
+            if received_us >= since_us:
+                octets = header or _read_header(account, folder.folder_id, uid)
+                is_foreign = _was_delivered(octets) and not was_submitted(octets, hostname)
+                letter = _letter(uid, flags, octets, received_us, is_marked=bool(flags & answered), is_foreign=is_foreign)
+                yield replace(letter, is_junk=True) if flags & junk else letter
+        if not young:
+            return
+
+
+def _read_header(account: Account, folder_id: int, uid: int) -> bytes:
+    try:
+        with account.open_message(folder_id, uid) as message:
+            return message.pread(0, _LONG_HEADER).partition(b"\r\n\r\n")[0]
+    except MicMailError:  # expunged meanwhile, or not to be read: the others are told
+        return b""
+
+
+_DELIVERED = re.compile(rb"^(?:return-path|received)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+"""What every server on the way puts in front (RFC 5321 §4.4), and no mail program into a copy that it keeps."""
+
+
+def _was_delivered(header: bytes) -> bool:
+    return _DELIVERED.search(header) is not None
+
+
+_WANTED = frozenset(
+    b"message-id from to cc subject in-reply-to references auto-submitted precedence list-id list-post list-unsubscribe "
+    b"content-type return-path".split()
+)
+_PLAIN = ("auto-submitted", "precedence", "list-id", "list-post", "list-unsubscribe", "content-type", "return-path")
+
+
+def _letter(uid: int, flags: int, header: bytes, received_us: int, *, is_marked: bool, is_foreign: bool) -> Letter:
+    found: dict[bytes, bytes] = {}
+    for name, value in fields(header):
+        if name in _WANTED and name not in found:
+            found[name] = unfold(value)
+    sender = next(iter(_addresses(found.get(b"from", b""))), "")
+    plain = {name: found[name.encode()].decode("ascii", "replace").lower() for name in _PLAIN if name.encode() in found}
+    ids = _MESSAGE_ID.findall(found.get(b"message-id", b"").decode("utf-8", "replace"))
+    refers = (found.get(b"in-reply-to", b"") + b" " + found.get(b"references", b"")).decode("utf-8", "replace")
+    incoming = Incoming(
+        message_id=ids[0] if ids else "",
+        sender=sender,
+        to=frozenset(_addresses(found.get(b"to", b""))),
+        cc=frozenset(_addresses(found.get(b"cc", b""))),
+        received_at=datetime.fromtimestamp(received_us // 1_000_000, UTC),
+        is_marked=is_marked,
+        is_automatic=reply_deadlines.is_automatic(plain, sender),
+        is_foreign=is_foreign,
+    )
+    is_report = plain.get("content-type", "").startswith("multipart/report")
+    return Letter(uid, flags, incoming, found.get(b"subject", b""), frozenset(_MESSAGE_ID.findall(refers)), is_report)
+
+
+def _addresses(value: bytes) -> list[str]:
+    return [
+        f"{quoted_if_needed(each.mailbox.decode('utf-8', 'replace'))}@{each.host.decode('utf-8', 'replace')}".lower()
+        for each in (parse_addresses(value) if value else ())
+        if each.mailbox and each.host
+    ]

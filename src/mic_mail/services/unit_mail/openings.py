@@ -1,0 +1,199 @@
+"""Who opened which unit mailbox in which window of which working day (Reg. 12.3.a), from the mail log and the record.
+
+In: the log's folder (`mailbox_opened`, found by its index), the directory, a span of days. Out: for each mailbox its cells
+(`policy.openings`). Of the log only the first opening of each person in a window is kept, so memory follows mailboxes and days,
+not events. Blocking; for commands and the io lane.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from itertools import groupby, pairwise
+from pathlib import Path
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.i18n.notices import unit_mail
+from mic_mail.log.files import first_instant, log_files
+from mic_mail.log.query import Query
+from mic_mail.log.search import Search
+from mic_mail.policy import delegation
+from mic_mail.policy.calendar import FIRST_INSTANT, ONE_DAY, add_days, local_day, start_of
+from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.delegation import Part
+from mic_mail.policy.downtime import Downtime
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.lifecycle import FactsUnreadable, timeline
+from mic_mail.policy.opening_windows import (
+    Cell,
+    Charge,
+    Circumstances,
+    Closure,
+    Counts,
+    Opening,
+    Shut,
+    Tally,
+    Verdict,
+    Window,
+    counts,
+    working_days,
+)
+from mic_mail.policy.states import FINAL, State
+from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.unit_mail.weekly_reminders import Prepare, Reminder, Round
+
+EVENT = "mailbox_opened"
+DUTY = "openings"
+"""In the register of notices."""
+_SHUT = {State.NOT_ISSUED: Shut.NOT_ISSUED, State.SUSPENDED: Shut.SUSPENDED, State.RECLAIMED: Shut.RECLAIMED}
+
+
+@dataclass(frozen=True, slots=True)
+class Attended:
+    """How one mailbox was attended to over a span."""
+
+    entry: Entry
+    charges: tuple[Charge, ...]
+    cells: tuple[Cell, ...]
+
+    def count(self, verdict: Verdict) -> int:
+        return sum(cell.verdict is verdict for cell in self.cells)
+
+    @property
+    def missed(self) -> list[Cell]:
+        return [cell for cell in self.cells if cell.verdict is Verdict.MISSED]
+
+    def in_charge(self, instant: datetime) -> list[str]:
+        """The addresses of the keeper and of who stands in."""
+        return list(dict.fromkeys(charge.holder for charge in self.charges if charge.holds(instant)))
+
+
+class Openings:
+    """The openings of unit mailboxes."""
+
+    def __init__(self, snapshot: Snapshot, downtimes: Iterable[Downtime], config: Config, clock: Clock) -> None:
+        self._snapshot = snapshot
+        self._downtimes = [each for each in downtimes if each.cancelled_at is None]
+        self._config = config
+        self._now = clock.now()
+        self._unlogged = list(_unlogged(config.log_dir, self._now))
+        openings = config.unit.openings
+        self._counts = Counts(openings.counts)
+        self._windows = tuple(Window(window.start, window.end) for window in openings.windows)
+
+    def of(self, entries: Sequence[Entry], span: Span) -> list[Attended]:
+        """Each of these mailboxes over the span, which is cut at today; in their order."""
+        days = list(working_days(span.first, span.last, self._snapshot.working_days))
+        known: dict[str, Tally] = {}
+        found: list[tuple[Entry, Circumstances, Tally]] = []
+        for entry in entries:
+            circumstances = self._circumstances(entry)
+            tally = Tally(days, self._windows, circumstances)
+            found.append((entry, circumstances, tally))
+            known.update(dict.fromkeys(entry.addresses, tally))
+        for address, opening in self._logged(entries, span):
+            if (tally_of := known.get(address)) is not None:
+                tally_of.add(opening)
+        return [Attended(entry, tuple(facts.charges), tuple(tally.cells(self._now))) for entry, facts, tally in found]
+
+    def _logged(self, entries: Sequence[Entry], span: Span) -> Iterator[tuple[str, Opening]]:
+        """Openings that count by the setting, in any order: of one mailbox by its name, of several all there are."""
+        begins, ends = start_of(span.first), start_of(add_days(span.last, 1))
+        since_us, until_us = (int(edge.timestamp()) * 1_000_000 for edge in (begins, ends))
+        names: Sequence[str | None] = entries[0].addresses if len(entries) == 1 else (None,)
+        for name in names if entries else ():
+            query = Query(mailbox=name, event=EVENT, since_us=since_us, until_us=until_us)
+            for at_us, fields in Search(self._config.log_dir).each(query):
+                if counts(str(fields.get("how")), self._counts):
+                    at = datetime.fromtimestamp(at_us // 1_000_000, UTC)
+                    yield str(fields.get("mailbox")), Opening(at, str(fields.get("actor")))
+
+    def _circumstances(self, entry: Entry) -> Circumstances:
+        return Circumstances(frozenset(entry.addresses), self._charges(entry), self._closures(entry))
+
+    def _charges(self, entry: Entry) -> list[Charge]:
+        """Keepers and substitutes, each under every address of theirs, while they serve in the unit."""
+        found = []
+        for grant in delegation.grants(entry.kind, entry.facts):
+            if grant.part is Part.MEMBER:
+                continue
+            person = self._snapshot.entry(self._snapshot.own.get(grant.person_id, 0))
+            names = dict.fromkeys((*(person.addresses if person is not None else ()), grant.holder))
+            served = delegation.in_service(grant, person.facts if person is not None else ())
+            if served is not None:
+                found += [Charge(name, served.since, served.until) for name in names if name]
+        return found
+
+    def _closures(self, entry: Entry) -> list[Closure]:
+        settings = lifecycle_settings(self._config, self._snapshot.working_days)
+        try:
+            spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
+        except FactsUnreadable:  # nobody can sign in, and since when is not known
+            return [Closure(Shut.UNREADABLE, FIRST_INSTANT, None)]
+        closed = [Closure(_SHUT[span.state], span.since, span.until) for span in spans if span.state in _SHUT]
+        down = (Closure(Shut.DOWNTIME, each.starts_at, each.ends_at) for each in self._downtimes)
+        return [*closed, *down, *self._unlogged]
+
+
+def _unlogged(log_dir: Path, now: datetime) -> Iterator[Closure]:
+    """The time before the log begins, and days of which there is no line, though a server that runs writes some each hour.
+
+    Where neither today nor yesterday has any the server is down: of what came since its last day nobody knows either.
+    """
+    files = list(log_files(log_dir))
+    yield Closure(Shut.UNLOGGED, FIRST_INSTANT, first_instant(log_dir, files) or now)
+    days = sorted({file.day for file in files if file.day is not None})
+    if days and now.astimezone(UTC).date() - days[-1] > ONE_DAY:
+        yield Closure(Shut.UNLOGGED, datetime.combine(days[-1] + ONE_DAY, time.min, UTC), None)
+    for day, following in pairwise(days):
+        if following - day > ONE_DAY:
+            yield Closure(Shut.UNLOGGED, *(datetime.combine(edge, time.min, UTC) for edge in (day + ONE_DAY, following)))
+
+
+def unit_mailboxes(entries: Iterable[Entry]) -> list[Entry]:
+    """Those for which there are openings to report, by address."""
+    return sorted((entry for entry in entries if entry.kind is MailboxKind.UNIT), key=lambda entry: entry.address)
+
+
+# ---------------------------------------------------------------- reminders
+
+
+def opening_reminders(downtimes: Callable[[], Iterable[Downtime]], clock: Clock) -> Prepare:
+    """The weekly round (`weekly`): who is in charge hears in which windows of last week the mailbox was not opened.
+
+    Where nobody is, it is told in the mailbox itself: whoever comes to open it finds it.
+    """
+
+    def prepare(config: Config, snapshot: Snapshot, now: datetime) -> Round | None:
+        if not config.unit.openings.remind:
+            return None
+        monday = local_day(now) - timedelta(days=local_day(now).weekday())
+        span = Span(monday - timedelta(days=7), monday - timedelta(days=1))
+        found = Openings(snapshot, downtimes(), config, clock).of(unit_mailboxes(snapshot), span)
+        missed = {each.entry.mailbox_id: each for each in found if each.missed}
+
+        def find(entry: Entry) -> Reminder | None:
+            attended = missed[entry.mailbox_id]
+            cells = attended.missed
+            letter = unit_mail.not_opened(entry.address, span.first, span.last, len(cells), _listed(cells))
+            return Reminder(len(cells), letter)
+
+        def readers(entry: Entry) -> Sequence[Entry]:
+            holders = [snapshot.resolve(address) for address in missed[entry.mailbox_id].in_charge(now)]
+            people = {holder.mailbox_id: holder for holder in holders if holder is not None}
+            return list(people.values()) or [entry]
+
+        entries = [each.entry for each in found if each.missed]
+        return Round(entries, lambda decision: not decision.states & set(FINAL), find, readers)
+
+    return prepare
+
+
+def _listed(cells: Sequence[Cell]) -> str:
+    """The windows, a line for each day."""
+    lines = []
+    for day, of_day in groupby(cells, key=lambda cell: cell.day):
+        windows = ", ".join(f"{cell.window.start:%H:%M} - {cell.window.end:%H:%M}" for cell in of_day)
+        lines.append(f"- {day:%d/%m/%Y}: {windows}")
+    return ";\n".join(lines) + "."

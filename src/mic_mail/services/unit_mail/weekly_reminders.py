@@ -1,0 +1,191 @@
+"""Reminders that go out once a week: on its first working day on which the housekeeper runs, about each mailbox once.
+
+In: what a duty has to say this week (`Round`), the register of notices. Out: letters. A key names duty, week and mailbox, and
+the letter is published under it before it comes on record; so whatever is restarted or killed, nobody is told twice in a week.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from mic_mail.clock import HO_CHI_MINH, Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.errors import MicMailError
+from mic_mail.i18n.notices.notice import Letter
+from mic_mail.log.error_fields import failure
+from mic_mail.log.maillog import MailLog
+from mic_mail.policy.calendar import local_day, start_of
+from mic_mail.policy.lifecycle import Decision
+from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.notifications.notices import Notices
+from mic_mail.storage.types import AccountRef
+
+MORNING = timedelta(hours=6)
+"""Not before this time of day, so that people find it when they come."""
+AGAIN = timedelta(hours=1)
+"""After which a round in which a mailbox could not be read, or written to, is made once more."""
+LISTED = 30
+"""Messages that a reminder names; it says how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """What there is to say about one mailbox."""
+
+    count: int
+    letter: Letter
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One week's round of one duty."""
+
+    entries: Sequence[Entry]
+    may: Callable[[Decision], bool]
+    """Whether a mailbox in this state is asked at all."""
+    find: Callable[[Entry], Reminder | None]
+    """None: there is nothing to say. Blocking; the account's lane."""
+    readers: Callable[[Entry], Sequence[Entry]] = lambda entry: (entry,)
+    """Into whose mailboxes the letter goes, if they can open them."""
+
+
+Prepare = Callable[[Config, Snapshot, datetime], Round | None]
+"""What a duty does this week; None: it is switched off. Blocking; the io lane."""
+
+
+class WeeklyReminders:
+    """The housekeeper's weekly round of one duty. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        duty: str,
+        prepare: Prepare,
+        *,
+        notices: Callable[[], Notices],
+        config: Callable[[], Config],
+        directory: Directory,
+        access: Access,
+        accounts: AccountLanes,
+        lanes: Lanes,
+        log: MailLog,
+        clock: Clock,
+    ) -> None:
+        self._duty = duty
+        self._prepare = prepare
+        self._notices = notices
+        self._config = config
+        self._directory = directory
+        self._access = access
+        self._accounts = accounts
+        self._lanes = lanes
+        self._log = log
+        self._clock = clock
+        self._done = ""
+        """The week whose round has ended."""
+        self._seen_to: set[str] = set()
+        """The keys of this week's mailboxes that need no look any more while others are tried again: told, or with nothing to
+        say."""
+        self._not_before: datetime | None = None
+
+    async def round(self) -> None:
+        """Nothing but a look at the clock, unless a round is due."""
+        now = self._clock.now()
+        week = week_of(self._duty, now)
+        if week == self._done or not self._is_time(now):
+            return
+        if self._not_before is not None and self._not_before - AGAIN <= now < self._not_before:  # unless the clock was put back
+            return
+        told = await self._lanes.io(self._directory.sent.beginning, f"{week}:")
+        self._seen_to = {key for key in self._seen_to if key.startswith(f"{week}:")}.union(told)
+        prepared = await self._lanes.io(self._prepare, self._config(), self._access.snapshot, now)
+        are_told = True
+        for entry in prepared.entries if prepared is not None else ():
+            key = f"{week}:{entry.mailbox_id}"
+            if prepared is not None and key not in self._seen_to and self._is(entry, prepared.may):
+                if await self._remind(entry, key, prepared, now):
+                    self._seen_to.add(key)
+                else:
+                    are_told = False
+        if are_told:
+            self._done = week
+            self._seen_to.clear()
+        else:
+            self._not_before = now + AGAIN
+
+    def forget(self) -> None:
+        """As after a restart: the register alone knows who was told."""
+        self._done, self._not_before = "", None
+        self._seen_to.clear()
+
+    def _is_time(self, now: datetime) -> bool:
+        today = local_day(now)
+        return not self._access.snapshot.working_days.is_rest(today) and now >= start_of(today) + MORNING
+
+    def _is(self, entry: Entry, such: Callable[[Decision], bool]) -> bool:
+        try:
+            decision = self._access.decide(entry.mailbox_id)
+        except MicMailError:
+            return False
+        return decision is not None and such(decision)
+
+    def _readers(self, entry: Entry, prepared: Round) -> Sequence[Entry]:
+        """Who can open the own mailbox; where nobody can, it is told in the mailbox that it is about."""
+        return [each for each in prepared.readers(entry) if each is entry or self._is(each, _is_open)] or [entry]
+
+    async def _remind(self, entry: Entry, key: str, prepared: Round, now: datetime) -> bool:
+        """Whether that is done."""
+        try:
+            reminder = await self._accounts.read(_ref(entry), prepared.find, entry)
+            if reminder is None:
+                return True
+            for reader in self._readers(entry, prepared):
+                await self._accounts.write(_ref(reader), self._tell, reader, reminder.letter, key)
+            await self._lanes.io(self._directory.sent.put, [key], now)
+        except Exception as error:  # noqa: BLE001 - one mailbox that cannot be read must not end the round for the others
+            self._log.event("reminder_failed", mailbox=entry.address, **failure(error))
+            return False
+        self._log.event("reminder_sent", mailbox=entry.address, duty=self._duty, count=reminder.count)
+        return True
+
+    def _tell(self, reader: Entry, letter: Letter, key: str) -> None:
+        self._notices().deliver(reader, letter, origin=self._directory.sent.origin(key))
+
+
+def _is_open(decision: Decision) -> bool:
+    return decision.signs_in or decision.changes_password
+
+
+def week_of(duty: str, now: datetime) -> str:
+    """The first part of this week's keys, by the ISO calendar of Ho Chi Minh City."""
+    year, week, _ = now.astimezone(HO_CHI_MINH).isocalendar()
+    return f"{duty}:{year}-W{week:02}"
+
+
+class Late(Protocol):
+    """A message that a reminder names."""
+
+    @property
+    def sender(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def received_at(self) -> datetime: ...
+
+
+def listed(late: Sequence[Late]) -> str:
+    """The list below the letter, in Vietnamese: its readers are the mailbox's own people."""
+    lines = [
+        f"- {each.received_at.astimezone(HO_CHI_MINH):%d/%m/%Y %H:%M}, từ {each.sender}: {each.subject or '(không có chủ đề)'}"
+        for each in late[:LISTED]
+    ]
+    if len(late) > LISTED:
+        lines.append(f"... và {len(late) - LISTED} thư khác")
+    return ";\n".join(lines) + "."
+
+
+def _ref(entry: Entry) -> AccountRef:
+    return AccountRef(entry.mailbox_id, entry.home)
