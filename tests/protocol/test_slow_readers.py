@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from harness import MailServer
-from mic_mail.connection.shell import HIGH_WATER_OCTETS
+from mic_mail.connection.connection import HIGH_WATER_OCTETS
 from mic_mail.imap.server import ImapConnection
 from mic_mail.ldap.server import LdapConnection
 from mic_mail.net.tcp_ack import outstanding

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, cast
 
-from mic_mail.connection import actions, shell
+from mic_mail.connection import actions, connection
 from mic_mail.connection.actions import Action, Send
 from mic_mail.errors import MicMailError, Text
 from mic_mail.imap.actions import (
@@ -55,7 +55,7 @@ INLINE_DEFLATE_OCTETS = 32 << 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImapServices(shell.Services):
+class ImapServices(connection.Services):
     """What the composition root gives the door."""
 
     lanes: Lanes
@@ -68,7 +68,7 @@ class ImapServices(shell.Services):
     """Told after each change of an account: the journal may be full."""
 
 
-class ImapConnection(shell.Connection):
+class ImapConnection(connection.Connection):
     """One connection."""
 
     __slots__ = (
@@ -106,10 +106,10 @@ class ImapConnection(shell.Connection):
         self._unanswered = True
         if self._waiting is None:
             self._deflate.hold(data)
-            if self._deflate.waiting_octets > shell.UNUSED_INPUT_OCTETS:
+            if self._deflate.waiting_octets > connection.UNUSED_INPUT_OCTETS:
                 self._stop_reading()
         elif self._inflate(data):
-            if self._session.buffered > shell.UNUSED_INPUT_OCTETS:
+            if self._session.buffered > connection.UNUSED_INPUT_OCTETS:
                 self._stop_reading()
             self._pump()
 
@@ -376,7 +376,7 @@ class ImapConnection(shell.Connection):
         return self._services.access.sharing.holders(mailbox_id)
 
 
-class ImapServer(shell.Server):
+class ImapServer(connection.Server):
     """The door of one process."""
 
     connection = ImapConnection

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mic_mail.clock import Clock
-from mic_mail.connection import session
+from mic_mail.connection import session_core
 from mic_mail.connection.actions import COMMANDS_AT_ONCE, OCTETS_AT_ONCE, Hangup, Note, Pause, Send
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
@@ -102,7 +102,7 @@ _WRONG_STATE = {  # before sign-in the reader takes nothing else
 }
 
 
-class Session(session.Session):
+class Session(session_core.Session):
     """One connection."""
 
     __slots__ = ("_errors", "_tokens")

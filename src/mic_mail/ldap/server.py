@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from mic_mail.connection import shell
+from mic_mail.connection import connection
 from mic_mail.connection.actions import Action, Enter
 from mic_mail.ldap.actions import Consult, Leave, Turn
 from mic_mail.ldap.answers import Code
@@ -21,7 +21,7 @@ TOLD_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LdapServices(shell.Services):
+class LdapServices(connection.Services):
     """What the composition root gives the door."""
 
     settings: SessionSettings
@@ -31,7 +31,7 @@ class LdapServices(shell.Services):
     turns: Turns = field(default_factory=Turns)
 
 
-class LdapConnection(shell.Connection):
+class LdapConnection(connection.Connection):
     """One connection."""
 
     __slots__ = ("_told_at",)
@@ -94,7 +94,7 @@ class LdapConnection(shell.Connection):
             )  # fmt: skip
 
 
-class LdapServer(shell.Server):
+class LdapServer(connection.Server):
     """The door of one process."""
 
     connection = LdapConnection

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 
 from mic_mail.clock import Clock
-from mic_mail.connection import session
+from mic_mail.connection import session_core
 from mic_mail.connection.actions import Hangup, Note, Send
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
@@ -58,7 +58,7 @@ HANDLERS: dict[int, Handler] = {
 }
 
 
-class Session(session.Session):
+class Session(session_core.Session):
     """One connection."""
 
     __slots__ = ("_errors", "_tokens")

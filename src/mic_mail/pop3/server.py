@@ -2,20 +2,20 @@
 
 from dataclasses import dataclass
 
-from mic_mail.connection import shell
+from mic_mail.connection import connection
 from mic_mail.pop3.conversation import SessionSettings
 from mic_mail.pop3.session import Session
 from mic_mail.pop3.signin import SIGN_IN_CODES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pop3Services(shell.Services):
+class Pop3Services(connection.Services):
     """What the composition root gives the door."""
 
     settings: SessionSettings
 
 
-class Pop3Connection(shell.Connection):
+class Pop3Connection(connection.Connection):
     """One connection."""
 
     __slots__ = ()
@@ -30,7 +30,7 @@ class Pop3Connection(shell.Connection):
         return Session(self._services.settings, clock=self._services.clock, desk=self._desk(), tls=self._peer.tls is not None)
 
 
-class Pop3Server(shell.Server):
+class Pop3Server(connection.Server):
     """The door of one process."""
 
     connection = Pop3Connection

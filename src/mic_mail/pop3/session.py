@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mic_mail.clock import Clock
-from mic_mail.connection import session
+from mic_mail.connection import session_core
 from mic_mail.connection.actions import COMMANDS_AT_ONCE, Hangup, Note, Pause, Send
 from mic_mail.errors import BadInput, MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
@@ -157,7 +157,7 @@ VERBS: dict[bytes, Verb] = {
 _WRONG_STATE = {State.AUTHORIZATION: "Sign in first.", State.TRANSACTION: "You are signed in already."}
 
 
-class Session(session.Session):
+class Session(session_core.Session):
     """One connection."""
 
     __slots__ = ("_errors", "_tokens")

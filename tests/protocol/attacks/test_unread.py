@@ -9,7 +9,7 @@ import pytest
 
 from harness import MailServer, config_for, stopping
 from ldapwords import search
-from mic_mail.connection import shell
+from mic_mail.connection import connection
 from mic_mail.ldap.server import LdapConnection
 
 SIGN_IN_SECONDS = 4.0
@@ -62,7 +62,7 @@ def wait_for_the_end(server: MailServer, seconds: float, meanwhile: Callable[[],
 
 def test_who_has_said_all_and_reads_nothing(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half closed while the session waits for more: what is unread is waited for no longer than behind a goodbye."""
-    monkeypatch.setattr(shell, "CLOSING_SECONDS", 0.5)
+    monkeypatch.setattr(connection, "CLOSING_SECONDS", 0.5)
     with asking(server, lambda one: one._waiting is not None and one._transport.get_write_buffer_size() > 0) as client:
         client.shutdown(socket.SHUT_WR)
         wait_for_the_end(server, 2 * SIGN_IN_SECONDS, lambda: None)

@@ -34,7 +34,7 @@ from mic_mail.connection.actions import (
     Used,
     Work,
 )
-from mic_mail.connection.session import Session
+from mic_mail.connection.session_core import Session
 from mic_mail.errors import Text
 from mic_mail.ids import trace_id
 from mic_mail.log import error_fields
