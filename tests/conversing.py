@@ -20,7 +20,7 @@ from mic_mail.ldap.conversation import SessionSettings as LdapSettings
 from mic_mail.ldap.session import Session as LdapSession
 from mic_mail.ldap.tree import Tree
 from mic_mail.policy.lifecycle import Decision
-from mic_mail.pop3.conversation import SessionSettings as Pop3Settings
+from mic_mail.pop3.context import SessionSettings as Pop3Settings
 from mic_mail.pop3.session import Session as Pop3Session
 from mic_mail.services.authentication.identity import Answered, Challenge, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind

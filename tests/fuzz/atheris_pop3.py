@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(include=["mic_mail.pop3"]):
     from conversing import Pop3Talk, Talk, open_store
     from mic_mail.mime.dot_stuffing import Stuffing
-    from mic_mail.pop3.lines import Lines, Trouble
+    from mic_mail.pop3.line_buffer import Lines, Trouble
     from mic_mail.pop3.top import Top
 
 FOLDER = TemporaryDirectory()

@@ -10,7 +10,7 @@ from mic_mail.imap.conversation import SessionSettings as ImapSettings
 from mic_mail.ldap.conversation import SessionSettings as LdapSettings
 from mic_mail.net.cidr import Networks
 from mic_mail.net.connection_limits import AdmissionLimits
-from mic_mail.pop3.conversation import SessionSettings as Pop3Settings
+from mic_mail.pop3.context import SessionSettings as Pop3Settings
 from mic_mail.services.settings.flowsettings import FlowSettings
 from mic_mail.services.settings.readings import bulk_senders, ceilings
 from mic_mail.smtp.session import Limits as SmtpLimits

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from mic_mail.connection import connection
-from mic_mail.pop3.conversation import SessionSettings
+from mic_mail.pop3.auth import SIGN_IN_CODES
+from mic_mail.pop3.context import SessionSettings
 from mic_mail.pop3.session import Session
-from mic_mail.pop3.signin import SIGN_IN_CODES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

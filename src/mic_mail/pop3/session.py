@@ -17,10 +17,10 @@ from mic_mail.connection import session_core
 from mic_mail.connection.actions import COMMANDS_AT_ONCE, Hangup, Note, Pause, Send
 from mic_mail.errors import BadInput, MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
-from mic_mail.pop3 import signin
+from mic_mail.pop3 import auth
 from mic_mail.pop3.actions import Steps
-from mic_mail.pop3.conversation import Conversation, Desk, Ended, Reply, SessionSettings, State, bad, refusal, refuse
-from mic_mail.pop3.lines import Trouble
+from mic_mail.pop3.context import Conversation, Desk, Ended, Reply, SessionSettings, State, bad, refusal, refuse
+from mic_mail.pop3.line_buffer import Trouble
 from mic_mail.pop3.maildrop import Listing, Message, NoSuchNumber
 from mic_mail.storage.errors import Frozen
 
@@ -63,7 +63,7 @@ def _listing(talk: Conversation, arguments: list[bytes], *, unique_ids: bool) ->
     if arguments:
         place = drop.place(_number(arguments[0]))
         return Reply((drop.unique_id if unique_ids else drop.scan)(place).decode("ascii"))
-    yield from talk.answer_at_length(signin.size_of(talk), Listing(drop, unique_ids=unique_ids))
+    yield from talk.answer_at_length(auth.size_of(talk), Listing(drop, unique_ids=unique_ids))
     return None
 
 
@@ -101,7 +101,7 @@ def noop(talk: Conversation, arguments: list[bytes]) -> Reply:
 
 def rset(talk: Conversation, arguments: list[bytes]) -> Reply:
     talk.maildrop.reset()
-    return signin.size_of(talk)
+    return auth.size_of(talk)
 
 
 def quit_(talk: Conversation, arguments: list[bytes]) -> Steps[Reply]:
@@ -136,12 +136,12 @@ def _number(argument: bytes) -> int:
 
 
 VERBS: dict[bytes, Verb] = {
-    b"CAPA": Verb(State.AUTHORIZATION | State.TRANSACTION, signin.capabilities),
-    b"USER": Verb(State.AUTHORIZATION, signin.user, 1, 1, raw=True),
-    b"PASS": Verb(State.AUTHORIZATION, signin.password, 1, 1, raw=True),
-    b"AUTH": Verb(State.AUTHORIZATION, signin.authenticate, 0, 1, raw=True),
-    b"STLS": Verb(State.AUTHORIZATION, signin.start_tls),
-    b"UTF8": Verb(State.AUTHORIZATION, signin.use_utf8),
+    b"CAPA": Verb(State.AUTHORIZATION | State.TRANSACTION, auth.capabilities),
+    b"USER": Verb(State.AUTHORIZATION, auth.user, 1, 1, raw=True),
+    b"PASS": Verb(State.AUTHORIZATION, auth.password, 1, 1, raw=True),
+    b"AUTH": Verb(State.AUTHORIZATION, auth.authenticate, 0, 1, raw=True),
+    b"STLS": Verb(State.AUTHORIZATION, auth.start_tls),
+    b"UTF8": Verb(State.AUTHORIZATION, auth.use_utf8),
     b"STAT": Verb(State.TRANSACTION, stat),
     b"LIST": Verb(State.TRANSACTION, list_, 0, 1),
     b"UIDL": Verb(State.TRANSACTION, uidl, 0, 1),

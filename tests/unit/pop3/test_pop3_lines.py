@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.mime.dot_stuffing import Stuffing
-from mic_mail.pop3.lines import MAX_LINE_OCTETS, MAX_SKIPPED_OCTETS, Lines, Trouble
+from mic_mail.pop3.line_buffer import MAX_LINE_OCTETS, MAX_SKIPPED_OCTETS, Lines, Trouble
 from mic_mail.pop3.top import Top
 
 OCTETS = st.one_of(

@@ -15,7 +15,7 @@ from conversing import START, Desk, Pop3Talk, Talk, open_store
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Text
 from mic_mail.pop3 import maildrop
-from mic_mail.pop3.conversation import Conversation, SessionSettings, refuse
+from mic_mail.pop3.context import Conversation, SessionSettings, refuse
 from mic_mail.pop3.session import VERBS
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore

@@ -13,8 +13,8 @@ from mic_mail.connection.actions import Answer, Begin, Enter, SignIn, StartTls
 from mic_mail.errors import Text
 from mic_mail.i18n import messages
 from mic_mail.pop3.actions import Steps
-from mic_mail.pop3.conversation import Conversation, Ended, Reply, State, bad, refuse
-from mic_mail.pop3.lines import Trouble
+from mic_mail.pop3.context import Conversation, Ended, Reply, State, bad, refuse
+from mic_mail.pop3.line_buffer import Trouble
 from mic_mail.services.authentication.identity import Challenge, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 

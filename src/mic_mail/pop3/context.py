@@ -18,7 +18,7 @@ from mic_mail.errors import MicMailError, Text
 from mic_mail.errors import Trouble as Temporary
 from mic_mail.i18n.spoken import spoken_on_one_line
 from mic_mail.pop3.actions import Steps
-from mic_mail.pop3.lines import Lines, Trouble
+from mic_mail.pop3.line_buffer import Lines, Trouble
 from mic_mail.pop3.maildrop import LongAnswer, Maildrop
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.storage.mailstore import Account
