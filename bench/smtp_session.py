@@ -33,7 +33,7 @@ from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.startup import make_folders
 from mic_mail.services.authentication.identity import Peer
 from mic_mail.services.transport.envelope import Role
-from mic_mail.smtp.conversation import Conversation, SmtpServices
+from mic_mail.smtp.connection_handler import Conversation, SmtpServices
 from mic_mail.smtp.server import SmtpServer
 from mic_mail.smtp.session import Door, Limits
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from harness import MailServer
-from mic_mail.smtp.pace import Pace
 from mic_mail.smtp.session import Limits
+from mic_mail.smtp.transfer_rate import Pace
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ with atheris.instrument_imports(include=["mic_mail.smtp"]):
     from mic_mail.smtp.actions import Close
     from mic_mail.smtp.data import ChunkDecoder, DotDecoder
     from mic_mail.smtp.grammar import Fault, parse_bdat, parse_helo, parse_mail, parse_rcpt
-    from mic_mail.smtp.lines import LineBuffer, Trouble
+    from mic_mail.smtp.line_buffer import LineBuffer, Trouble
     from mic_mail.smtp.replies import Reply
     from mic_mail.smtp.session import Door, Limits, Session
 

@@ -95,7 +95,7 @@ def preview(
 def _replies() -> dict[str, dict[str, Cell]]:
     """What SMTP says to people, by name; values that come in later stand as `{names}`."""
     from mic_mail.smtp.replies import for_people
-    from mic_mail.smtp.replytable import TABLE
+    from mic_mail.smtp.reply_table import TABLE
 
     rows = {str(name): row for name, row in TABLE.items()}
     return {

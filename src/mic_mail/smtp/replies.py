@@ -19,7 +19,7 @@ from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.messages import where_to_turn
 from mic_mail.i18n.spoken import spoken
 from mic_mail.services.transport.envelope import Accepted, Cause, Refusal
-from mic_mail.smtp.replytable import SIGN_IN, SILENT, TABLE
+from mic_mail.smtp.reply_table import SIGN_IN, SILENT, TABLE
 
 MAX_LINE_OCTETS = 512
 MAX_SHOWN_CHARS = 100

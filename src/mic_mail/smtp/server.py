@@ -1,10 +1,10 @@
 """The SMTP door on the network: connections, their time limits, TLS, and their end.
 
 The only module that imports aiosmtpd. From `aiosmtpd.smtp.SMTP` come the life of a connection (transport, session object, the
-task that serves it, its end) and its timer; the conversation itself is ours (conversation.py), because the one inherited reads
-a message line by line, answers in many small writes, parses addresses with the standard library, and cuts whoever takes long
-without a word. So are reading and writing: what arrives goes to its reader as it is, where a stream would copy it twice and
-wake a chain of coroutines. Every member of aiosmtpd that is not public and that we touch is named in a canary test.
+task that serves it, its end) and its timer; the conversation itself is ours (connection_handler.py), because the one inherited
+reads a message line by line, answers in many small writes, parses addresses with the standard library, and cuts whoever takes
+long without a word. So are reading and writing: what arrives goes to its reader as it is, where a stream would copy it twice
+and wake a chain of coroutines. Every member of aiosmtpd that is not public and that we touch is named in a canary test.
 
 One shell serves mail servers (25), submission (587, STARTTLS) and submissions (465, TLS from the first octet).
 """
@@ -24,7 +24,7 @@ from mic_mail.net.tcp_ack import acknowledge
 from mic_mail.services.authentication.identity import Peer
 from mic_mail.services.transport.envelope import Role
 from mic_mail.smtp import replies
-from mic_mail.smtp.conversation import Conversation, SmtpServices
+from mic_mail.smtp.connection_handler import Conversation, SmtpServices
 from mic_mail.smtp.session import Door
 
 __all__ = ["SmtpServer", "SmtpServices"]

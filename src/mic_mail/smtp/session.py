@@ -25,7 +25,7 @@ from mic_mail.smtp.actions import (
     StartTls,
 )
 from mic_mail.smtp.grammar import Fault, MailParameters
-from mic_mail.smtp.lines import Trouble
+from mic_mail.smtp.line_buffer import Trouble
 from mic_mail.smtp.replies import Reply, Voice
 
 MAX_LINE_OCTETS = 12_288

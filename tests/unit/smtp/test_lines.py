@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.smtp.lines import LineBuffer, Trouble
+from mic_mail.smtp.line_buffer import LineBuffer, Trouble
 
 
 def lines_of(pieces: list[bytes], *, max_octets: int = 20, repair_lf: bool = False) -> list[bytes | Trouble]:

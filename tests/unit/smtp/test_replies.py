@@ -13,7 +13,7 @@ from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.services.transport.envelope import TEMPORARY, Cause, Refusal
 from mic_mail.smtp import replies
 from mic_mail.smtp.replies import Reply, Voice
-from mic_mail.smtp.replytable import SIGN_IN, TABLE
+from mic_mail.smtp.reply_table import SIGN_IN, TABLE
 
 WORDS = {
     "domain",

@@ -30,10 +30,10 @@ from mic_mail.smtp import actions, replies
 from mic_mail.smtp.actions import Close
 from mic_mail.smtp.data import ChunkDecoder, DotDecoder
 from mic_mail.smtp.grammar import MailParameters
-from mic_mail.smtp.lines import LineBuffer, Trouble
-from mic_mail.smtp.pace import Pace
+from mic_mail.smtp.line_buffer import LineBuffer, Trouble
 from mic_mail.smtp.replies import Reply
 from mic_mail.smtp.session import DATA, MAX_LINE_OCTETS, Door, Limits, Session
+from mic_mail.smtp.transfer_rate import Pace
 
 READ_OCTETS: Final = 262_144
 LINE_READ_OCTETS: Final = 65_536
