@@ -16,9 +16,9 @@ from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.selected.shelf import Shelf
 from mic_mail.imap.session import Session
 from mic_mail.ldap.actions import Consult
-from mic_mail.ldap.conversation import SessionSettings as LdapSettings
+from mic_mail.ldap.context import SessionSettings as LdapSettings
+from mic_mail.ldap.dit import Tree
 from mic_mail.ldap.session import Session as LdapSession
-from mic_mail.ldap.tree import Tree
 from mic_mail.policy.lifecycle import Decision
 from mic_mail.pop3.context import SessionSettings as Pop3Settings
 from mic_mail.pop3.session import Session as Pop3Session

@@ -16,10 +16,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(include=["mic_mail.ldap"]):
     from conversing import LdapTalk
     from ldapwords import bind, heard, search, small_book
-    from mic_mail.ldap import filters, names, requests
+    from mic_mail.ldap import dn, filters, requests
     from mic_mail.ldap.ber import BadBer, Reader
+    from mic_mail.ldap.dit import Tree
     from mic_mail.ldap.filters import TooLarge
-    from mic_mail.ldap.tree import Tree
 
 TREE = Tree(small_book())
 READERS = (requests.bind, requests.search, requests.compare, requests.extended, requests.abandoned, filters.read)
@@ -31,8 +31,8 @@ def fuzz_pure(octets: bytes) -> None:
             read(Reader(octets))
     with contextlib.suppress(BadBer):
         requests.envelope(octets)
-    with contextlib.suppress(names.BadName):
-        names.normal(octets.decode("utf-8", "replace"))
+    with contextlib.suppress(dn.BadName):
+        dn.normal(octets.decode("utf-8", "replace"))
 
 
 def fuzz_session(octets: bytes, cuts: list[int]) -> None:

@@ -20,9 +20,9 @@ from mic_mail.app.settings import (
 )
 from mic_mail.i18n.spoken import spoken_on_one_line
 from mic_mail.imap.server import ImapServer, ImapServices
-from mic_mail.ldap.answers import Code, farewell
+from mic_mail.ldap.dit import Tree
+from mic_mail.ldap.responses import Code, farewell
 from mic_mail.ldap.server import LdapServer, LdapServices
-from mic_mail.ldap.tree import Tree
 from mic_mail.log.error_fields import described
 from mic_mail.net.acceptor import Acceptor
 from mic_mail.net.connection_balancer import Tally

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from mic_mail.config.model import Config
 from mic_mail.imap.conversation import SessionSettings as ImapSettings
-from mic_mail.ldap.conversation import SessionSettings as LdapSettings
+from mic_mail.ldap.context import SessionSettings as LdapSettings
 from mic_mail.net.cidr import Networks
 from mic_mail.net.connection_limits import AdmissionLimits
 from mic_mail.pop3.context import SessionSettings as Pop3Settings

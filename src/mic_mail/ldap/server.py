@@ -7,11 +7,11 @@ from typing import ClassVar
 from mic_mail.connection import connection
 from mic_mail.connection.actions import Action, Enter
 from mic_mail.ldap.actions import Consult, Leave, Turn
-from mic_mail.ldap.answers import Code
-from mic_mail.ldap.conversation import SessionSettings
+from mic_mail.ldap.context import SessionSettings
+from mic_mail.ldap.dit import Tree
+from mic_mail.ldap.responses import Code
+from mic_mail.ldap.search_scheduler import Turns
 from mic_mail.ldap.session import Session
-from mic_mail.ldap.tree import Tree
-from mic_mail.ldap.turns import Turns
 from mic_mail.net.cidr import Networks
 from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.services.mailboxes.address_book import Kept

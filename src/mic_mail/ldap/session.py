@@ -13,13 +13,13 @@ from mic_mail.connection import session_core
 from mic_mail.connection.actions import Hangup, Note, Send
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
-from mic_mail.ldap import answers, requests, searching, signin
+from mic_mail.ldap import bind, requests, responses, search
 from mic_mail.ldap.actions import Steps
-from mic_mail.ldap.answers import Code
 from mic_mail.ldap.ber import BadBer
-from mic_mail.ldap.conversation import CANCEL, Conversation, Desk, Ended, GivenUp, SessionSettings
+from mic_mail.ldap.context import CANCEL, Conversation, Desk, Ended, GivenUp, SessionSettings
 from mic_mail.ldap.requests import ANSWERS, WRITES, Envelope
-from mic_mail.ldap.searching import MANAGE_DSA_IT
+from mic_mail.ldap.responses import Code
+from mic_mail.ldap.search import MANAGE_DSA_IT
 
 READ_ONLY = Text("Danh bạ chỉ để đọc qua LDAP.", "The directory is read-only by LDAP.")
 
@@ -29,10 +29,10 @@ Handler = Callable[[Conversation, Envelope], Steps[None] | None]
 def extended(talk: Conversation, request: Envelope) -> Steps[None]:
     """RFC 4511 §4.12."""
     asked = requests.extended(request.body)
-    if asked.oid == signin.START_TLS:
-        yield from signin.start_tls(talk, request)
-    elif asked.oid == signin.WHO_AM_I:
-        signin.who_am_i(talk, request)
+    if asked.oid == bind.START_TLS:
+        yield from bind.start_tls(talk, request)
+    elif asked.oid == bind.WHO_AM_I:
+        bind.who_am_i(talk, request)
     elif asked.oid == CANCEL:  # one that is still going on is given up where it goes on
         talk.result(request, Code.NO_SUCH_OPERATION)
     else:
@@ -50,9 +50,9 @@ def nothing(talk: Conversation, request: Envelope) -> None:
 
 
 HANDLERS: dict[int, Handler] = {
-    requests.BIND: signin.bind,
-    requests.SEARCH: searching.search,
-    requests.COMPARE: searching.compare,
+    requests.BIND: bind.bind,
+    requests.SEARCH: search.search,
+    requests.COMPARE: search.compare,
     requests.EXTENDED: extended,
     requests.ABANDON: nothing,
 }
@@ -110,9 +110,9 @@ class Session(session_core.Session):
                 yield from talk.take_turns()
         except Ended as ended:
             if ended.text:
-                talk.say(answers.farewell(ended.code, ended.text))
+                talk.say(responses.farewell(ended.code, ended.text))
         except BadBer:
-            talk.say(answers.farewell(Code.PROTOCOL_ERROR, "That is no LDAP message."))
+            talk.say(responses.farewell(Code.PROTOCOL_ERROR, "That is no LDAP message."))
         yield Hangup()
 
     def _patience(self) -> float:
@@ -127,7 +127,7 @@ class Session(session_core.Session):
         except GivenUp as given_up:
             if given_up.by is not None:
                 talk.result(request, Code.CANCELED)
-                talk.say(answers.result(given_up.by, requests.EXTENDED, Code.SUCCESS))
+                talk.say(responses.result(given_up.by, requests.EXTENDED, Code.SUCCESS))
         except BadBer:
             self._errors += 1
             if request.tag in ANSWERS:
@@ -155,7 +155,7 @@ class Session(session_core.Session):
             talk.result(request, Code.UNWILLING, READ_ONLY.vi)
             return
         if request.tag == requests.BIND:
-            yield from signin.leave(talk)
+            yield from bind.leave(talk)
         if request.tag in ANSWERS and request.tag != requests.SEARCH and _asks_too_much(request):
             talk.dialog_mechanism = ""
             talk.result(request, Code.UNAVAILABLE_CRITICAL_EXTENSION)

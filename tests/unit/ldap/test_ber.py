@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ldapwords import ask, bind, number, search, text, tlv, written
-from mic_mail.ldap import ber, filters, names, requests
+from mic_mail.ldap import ber, dn, filters, requests
 from mic_mail.ldap.ber import BadBer, Reader
 from mic_mail.ldap.filters import TooLarge
 
@@ -170,22 +170,22 @@ def test_a_filter_is_what_was_written() -> None:
 )
 def test_names_in_one_form(name: str, parts: tuple[str, ...]) -> None:
     """Names that are equal (RFC 4514, with the blanks of RFC 2253) have the same form."""
-    assert names.normal(name) == parts
+    assert dn.normal(name) == parts
 
 
 @pytest.mark.parametrize(
     "name", ["x", "=x", "cn=a,", ",cn=a", "cn=a\\", "cn=\\ff", 'cn="a"', "cn=a<b", "cn=a," * 100 + "cn=a", "c" * 5000]
 )
 def test_what_is_no_name(name: str) -> None:
-    with pytest.raises(names.BadName):
-        names.normal(name)
+    with pytest.raises(dn.BadName):
+        dn.normal(name)
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_name_or_not(name: str) -> None:
     """No other exception, and the form of the form is the form."""
     try:
-        parts = names.normal(name)
-    except names.BadName:
+        parts = dn.normal(name)
+    except dn.BadName:
         return
     assert all("=" in part for part in parts)

@@ -26,8 +26,8 @@ from ldapwords import (
 )
 from mic_mail.connection.actions import Send
 from mic_mail.errors import Text
-from mic_mail.ldap.conversation import SessionSettings
-from mic_mail.ldap.tree import Tree
+from mic_mail.ldap.context import SessionSettings
+from mic_mail.ldap.dit import Tree
 
 TREE = Tree(small_book())
 

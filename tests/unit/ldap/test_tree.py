@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from ldapwords import BASE, CNTT, MINISTRY, small_book, written
 from mic_mail.addressbook.cards import Book, Card, Kind, UnitName
 from mic_mail.addressbook.ldap_entries import all_entries
-from mic_mail.ldap.columns import bits, members
+from mic_mail.ldap.attribute_index import bits, members
+from mic_mail.ldap.dit import Place, Tree
 from mic_mail.ldap.filters import And, Approx, AtLeast, AtMost, Equal, Filter, Matches, Not, Or, Present, Substrings
-from mic_mail.ldap.tree import Place, Tree
 from mic_mail.mime.text_folding import Query, fold, words
 
 TREE = Tree(small_book())
@@ -228,7 +228,7 @@ def test_a_tree_that_follows_another_finds_the_same(before: Book, book: Book, wa
 
 def test_what_has_not_changed_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """A new person makes one stretch anew; what stands behind a place is the same in either tree."""
-    monkeypatch.setattr("mic_mail.ldap.tree.STRETCH", 2)
+    monkeypatch.setattr("mic_mail.ldap.dit.STRETCH", 2)
     book = small_book()
     first = Tree(book)
     second = Tree(Book.of(MINISTRY, [*book.cards, Card(Kind.PERSON, 5, "Lê Mới", CNTT)]), first)

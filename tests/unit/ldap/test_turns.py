@@ -10,10 +10,10 @@ from ldapwords import ask, codes, large_book, search, small_book, text, tlv
 from mic_mail.clock import ManualClock
 from mic_mail.connection.actions import Action
 from mic_mail.ldap.actions import Turn
-from mic_mail.ldap.columns import Column
-from mic_mail.ldap.conversation import SLICE_SECONDS, WORK_SECONDS
-from mic_mail.ldap.tree import Tree
-from mic_mail.ldap.turns import HALF_LIFE_SECONDS, Turns
+from mic_mail.ldap.attribute_index import Column
+from mic_mail.ldap.context import SLICE_SECONDS, WORK_SECONDS
+from mic_mail.ldap.dit import Tree
+from mic_mail.ldap.search_scheduler import HALF_LIFE_SECONDS, Turns
 
 TREE = Tree(small_book())
 

@@ -13,10 +13,10 @@ from mic_mail.addressbook import ldap_entries as book_entries
 from mic_mail.addressbook.cards import Book, Card
 from mic_mail.addressbook.ldap_entries import BRANCHES, Entry
 from mic_mail.ldap import schema
-from mic_mail.ldap.columns import members
+from mic_mail.ldap.attribute_index import members
+from mic_mail.ldap.dn import normal, same
+from mic_mail.ldap.entry_block import SUBSCHEMA, Stretch
 from mic_mail.ldap.filters import Filter
-from mic_mail.ldap.names import normal, same
-from mic_mail.ldap.stretch import SUBSCHEMA, Stretch
 
 __all__ = ["SUBSCHEMA", "Found", "Place", "Tree"]
 

@@ -11,9 +11,9 @@ from mic_mail.addressbook.cards import Card, Ministry
 from mic_mail.addressbook.ldap_entries import Entry
 from mic_mail.addressbook.ldap_entries import entry as entry_of
 from mic_mail.ldap import schema
-from mic_mail.ldap.columns import Column, Hunt
+from mic_mail.ldap.attribute_index import Column, Hunt
+from mic_mail.ldap.dn import BadName, normal, same
 from mic_mail.ldap.filters import And, Approx, AtLeast, AtMost, Equal, Filter, Matches, Not, Or, Present, Substrings
-from mic_mail.ldap.names import BadName, normal, same
 from mic_mail.ldap.schema import Syntax
 
 Truth = tuple[int, int]

@@ -11,11 +11,11 @@ from typing import Protocol, TypeVar
 
 from mic_mail.clock import Clock
 from mic_mail.connection.actions import NeedInput, Send, Step
-from mic_mail.ldap import answers, ber, requests
+from mic_mail.ldap import ber, requests, responses
 from mic_mail.ldap.actions import Consult, Steps, Turn
-from mic_mail.ldap.answers import Code
+from mic_mail.ldap.dit import Tree
 from mic_mail.ldap.requests import Envelope
-from mic_mail.ldap.tree import Tree
+from mic_mail.ldap.responses import Code
 from mic_mail.services.authentication.identity import SignedIn
 
 T = TypeVar("T")
@@ -203,7 +203,7 @@ class Conversation:
         self._octets += len(octets)
 
     def result(self, request: Envelope, code: int, text: str = "", *, matched: str = "", controls: bytes = b"") -> None:
-        self.say(answers.result(request.number, request.tag, code, text, matched=matched, controls=controls))
+        self.say(responses.result(request.number, request.tag, code, text, matched=matched, controls=controls))
 
     @property
     def has_much_to_say(self) -> bool:

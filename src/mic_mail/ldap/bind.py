@@ -7,13 +7,13 @@ Standards: RFC 4511 §4.2, §4.14; RFC 4513; RFC 4532.
 
 from mic_mail.connection.actions import Answer, Begin, Enter, SignIn, StartTls
 from mic_mail.i18n import messages
-from mic_mail.ldap import answers, requests
+from mic_mail.ldap import requests, responses
 from mic_mail.ldap.actions import Leave, Steps
-from mic_mail.ldap.answers import Code
 from mic_mail.ldap.ber import string
-from mic_mail.ldap.conversation import Conversation, Ended
-from mic_mail.ldap.names import BadName
+from mic_mail.ldap.context import Conversation, Ended
+from mic_mail.ldap.dn import BadName
 from mic_mail.ldap.requests import Envelope
+from mic_mail.ldap.responses import Code
 from mic_mail.services.authentication.identity import Challenge, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 
@@ -92,7 +92,7 @@ def _admit(talk: Conversation, request: Envelope, answer: object, mechanism: str
     if isinstance(answer, Challenge):
         talk.dialog_mechanism = mechanism
         said = string(answer.data, 0x87)
-        talk.say(answers.result(request.number, request.tag, Code.SASL_BIND_IN_PROGRESS, more=said))
+        talk.say(responses.result(request.number, request.tag, Code.SASL_BIND_IN_PROGRESS, more=said))
         return
     talk.dialog_mechanism = ""
     if isinstance(answer, Refusal):
@@ -115,7 +115,7 @@ def start_tls(talk: Conversation, request: Envelope) -> Steps[None]:
         talk.result(request, Code.OPERATIONS_ERROR, "TLS is on already." if talk.tls else "A sign-in is going on.")
         return
     yield from leave(talk)
-    talk.say(answers.result(request.number, request.tag, Code.SUCCESS, more=string(START_TLS, 0x8A)))
+    talk.say(responses.result(request.number, request.tag, Code.SUCCESS, more=string(START_TLS, 0x8A)))
     yield StartTls()
     talk.tls = True
 
@@ -123,4 +123,4 @@ def start_tls(talk: Conversation, request: Envelope) -> Steps[None]:
 def who_am_i(talk: Conversation, request: Envelope) -> None:
     """The authorization identity (RFC 4513 §5.2.1.8); empty: nobody."""
     name = f"u:{talk.signed_in.address}" if talk.signed_in is not None else ""
-    talk.say(answers.result(request.number, request.tag, Code.SUCCESS, more=string(name, 0x8B)))
+    talk.say(responses.result(request.number, request.tag, Code.SUCCESS, more=string(name, 0x8B)))

@@ -10,16 +10,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from mic_mail.ldap import answers, requests, schema
+from mic_mail.ldap import requests, responses, schema
 from mic_mail.ldap.actions import Steps
-from mic_mail.ldap.answers import PAGED, Code
 from mic_mail.ldap.ber import BadBer, Reader
-from mic_mail.ldap.conversation import CANCEL, WORK_SECONDS, Conversation
+from mic_mail.ldap.bind import START_TLS, WHO_AM_I
+from mic_mail.ldap.context import CANCEL, WORK_SECONDS, Conversation
+from mic_mail.ldap.dit import SUBSCHEMA, Found, Place, Tree
+from mic_mail.ldap.dn import BadName, normal
 from mic_mail.ldap.filters import TooLarge
-from mic_mail.ldap.names import BadName, normal
 from mic_mail.ldap.requests import Control, Envelope, Search
-from mic_mail.ldap.signin import START_TLS, WHO_AM_I
-from mic_mail.ldap.tree import SUBSCHEMA, Found, Place, Tree
+from mic_mail.ldap.responses import PAGED, Code
 
 Attributes = Mapping[str, tuple[str, ...]]
 MANAGE_DSA_IT = "2.16.840.1.113730.3.4.2"
@@ -81,10 +81,10 @@ def _about_itself(talk: Conversation, request: Envelope, wanted: Search, tree: T
     base = normal(wanted.base)
     if not base and wanted.scope == 0:
         shown = Selection(wanted).of({"objectClass": ("top",)}, root_dse(talk, tree))
-        talk.say(answers.entry(request.number, "", shown))
+        talk.say(responses.entry(request.number, "", shown))
     elif base == _OWN_NAME:
         if wanted.scope != 1:
-            talk.say(answers.entry(request.number, SUBSCHEMA, Selection(wanted).of(subschema(), {})))
+            talk.say(responses.entry(request.number, SUBSCHEMA, Selection(wanted).of(subschema(), {})))
     else:
         return False
     talk.result(request, Code.SUCCESS)
@@ -124,7 +124,7 @@ def _among_cards(talk: Conversation, request: Envelope, wanted: Search, tree: Tr
     talk.searches += 1
     most = min(wanted.size_limit or talk.settings.entries, talk.settings.entries)
     if page is not None and page.place is not None and page.size == 0:  # RFC 2696 §3: the client wants no more of them
-        talk.result(request, Code.SUCCESS, controls=answers.page(b""))
+        talk.result(request, Code.SUCCESS, controls=responses.page(b""))
         return
     if page is not None:
         most = min(page.size, talk.settings.entries)
@@ -137,7 +137,7 @@ def _among_cards(talk: Conversation, request: Envelope, wanted: Search, tree: Tr
         whole = page.sent + sent
         more = code is Code.SIZE_LIMIT and (not wanted.size_limit or whole < wanted.size_limit)
         code = Code.SUCCESS if more or code is Code.SUCCESS else Code.SIZE_LIMIT
-        controls = answers.page(_cookie(wanted, last or page.place or _NOWHERE, whole) if more else b"")
+        controls = responses.page(_cookie(wanted, last or page.place or _NOWHERE, whole) if more else b"")
     talk.result(request, code, controls=controls)
 
 
@@ -153,7 +153,7 @@ def _tell(
                 return Code.SIZE_LIMIT, sent, last
             entry = found.entry
             shown = selection.of(entry.attributes, found.operational if selection.operational else {})
-            talk.say(answers.entry(request.number, entry.dn, shown))
+            talk.say(responses.entry(request.number, entry.dn, shown))
             talk.entries += 1  # at once: who has heard of it and goes away has heard of it
             sent, last = sent + 1, found.place
             if talk.has_much_to_say:
