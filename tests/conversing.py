@@ -12,8 +12,8 @@ from mic_mail.connection import actions
 from mic_mail.connection.actions import Action, Answer, Enter, Hangup, NeedInput, Note, Send, SignIn, Used
 from mic_mail.errors import Text
 from mic_mail.imap.actions import Attend, ClearAway, Decode, Overhear, StartCompression, Work
-from mic_mail.imap.conversation import SessionSettings
-from mic_mail.imap.selected.shelf import Shelf
+from mic_mail.imap.context import SessionSettings
+from mic_mail.imap.selected.shared_cache import Shelf
 from mic_mail.imap.session import Session
 from mic_mail.ldap.actions import Consult
 from mic_mail.ldap.context import SessionSettings as LdapSettings

@@ -16,9 +16,9 @@ import atheris
 
 with atheris.instrument_imports(include=["mic_mail.imap"]):
     from mic_mail.imap import responses
-    from mic_mail.imap.grammar import commands, mailboxcommands
-    from mic_mail.imap.grammar.fetchitems import Binary, Section
-    from mic_mail.imap.grammar.reader import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, LongCommand, Reader
+    from mic_mail.imap.parser import commands, mailbox_commands
+    from mic_mail.imap.parser.fetch_items import Binary, Section
+    from mic_mail.imap.parser.reader import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, LongCommand, Reader
 
 LIMITS = (Limits.signed_in(), Limits.before_sign_in(), Limits(64, 48, 256, patient=True))
 SEEDS = (
@@ -83,7 +83,7 @@ def check(event: Event) -> None:
         for item in event.items:
             if isinstance(item, Section | Binary):
                 assert not set(item.label) & set(b"\r\n\0")
-    elif isinstance(event, mailboxcommands.Select | mailboxcommands.Create | AppendMessage):
+    elif isinstance(event, mailbox_commands.Select | mailbox_commands.Create | AppendMessage):
         assert responses.mailbox_name(event.mailbox).isascii()
 
 

@@ -33,7 +33,7 @@ with atheris.instrument_imports(include=["mic_mail.services.importers"]):
 
 from running import pieces, run
 
-from mic_mail.imap.grammar.sequence import parse_set, ranges_of
+from mic_mail.imap.parser.number_set import parse_set, ranges_of
 from mic_mail.storage.maildir.folder_names import canonical
 
 LOOP = asyncio.new_event_loop()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import MailServer, config_for
-from mic_mail.imap.deflate import MOST_ADVANCE, TEXT_FOR_OCTET
+from mic_mail.imap.compress import MOST_ADVANCE, TEXT_FOR_OCTET
 from population import PASSWORD
 from protocol.dialog import Connection
 

@@ -10,7 +10,7 @@ from conversing import LdapTalk, Pop3Talk, Talk, open_store
 from ldapwords import search, small_book
 from mic_mail.connection.actions import COMMANDS_AT_ONCE, NeedInput, Pause
 from mic_mail.imap.actions import Decode
-from mic_mail.imap.grammar.reader import NEED_INPUT, Limits, Reader
+from mic_mail.imap.parser.reader import NEED_INPUT, Limits, Reader
 from mic_mail.ldap.dit import Tree
 from mic_mail.storage.mailstore import MailStore
 

@@ -6,7 +6,7 @@ In: a `Config` that holds together. Out: frozen settings. Pure; called at the st
 from collections.abc import Callable
 
 from mic_mail.config.model import Config
-from mic_mail.imap.conversation import SessionSettings as ImapSettings
+from mic_mail.imap.context import SessionSettings as ImapSettings
 from mic_mail.ldap.context import SessionSettings as LdapSettings
 from mic_mail.net.cidr import Networks
 from mic_mail.net.connection_limits import AdmissionLimits

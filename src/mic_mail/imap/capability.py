@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mic_mail.imap.grammar.rules import ConnectionState
+from mic_mail.imap.parser.command_rules import ConnectionState
 
 
 @dataclass(frozen=True, slots=True)

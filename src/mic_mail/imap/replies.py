@@ -9,7 +9,7 @@ Standards: RFC 9051 §7.1, RFC 5530.
 from dataclasses import dataclass
 
 from mic_mail.errors import MicMailError, Text, Trouble
-from mic_mail.imap.names.rights import NoPermission
+from mic_mail.imap.mailbox_names.acl_rights import NoPermission
 from mic_mail.storage.errors import (
     FolderExists,
     Frozen,

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 
-from mic_mail.imap.grammar.mutf7 import encode
-from mic_mail.imap.grammar.sequence import Ranges, format_in_order, format_ranges, format_set
+from mic_mail.imap.parser.number_set import Ranges, format_in_order, format_ranges, format_set
+from mic_mail.imap.parser.utf7 import encode
 
 MAX_QUOTED = 1024
 """Longer strings go out as literals: some clients read quoted strings into small buffers."""

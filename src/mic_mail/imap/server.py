@@ -32,9 +32,9 @@ from mic_mail.imap.actions import (
     Waiting,
     Work,
 )
-from mic_mail.imap.conversation import SessionSettings
-from mic_mail.imap.deflate import Damaged, Deflate
-from mic_mail.imap.selected.shelf import Shelf
+from mic_mail.imap.compress import Damaged, Deflate
+from mic_mail.imap.context import SessionSettings
+from mic_mail.imap.selected.shared_cache import Shelf
 from mic_mail.imap.session import Session
 from mic_mail.net.connection_registry import Changed
 from mic_mail.process.change_feed import Feed, Subscription

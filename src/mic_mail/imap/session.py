@@ -19,77 +19,89 @@ from mic_mail.connection import session_core
 from mic_mail.connection.actions import COMMANDS_AT_ONCE, OCTETS_AT_ONCE, Hangup, Note, Pause, Send
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
-from mic_mail.imap import batches, notify, responses, selecting, signin
+from mic_mail.imap import responses
 from mic_mail.imap.actions import ClearAway, Steps
-from mic_mail.imap.changing import append, messages, replace
-from mic_mail.imap.conversation import Conversation, Ended, SessionSettings
-from mic_mail.imap.desk import Desk
-from mic_mail.imap.enabled import Enabled
-from mic_mail.imap.fetching import fetch
-from mic_mail.imap.fetching.sections import UnknownEncoding
-from mic_mail.imap.finding import contexts, multisearch, searching
-from mic_mail.imap.grammar import aclcommands, commands, mailboxcommands, notifycommands, searchcommands
-from mic_mail.imap.grammar.commands import Command
-from mic_mail.imap.grammar.metadata import GetMetadata, SetMetadata
-from mic_mail.imap.grammar.reader import AppendMessage, BadLine, Event, Line
-from mic_mail.imap.grammar.rules import ConnectionState
-from mic_mail.imap.grammar.sequence import NoSuchNumber
-from mic_mail.imap.mailboxes import acl, folders, metadata
+from mic_mail.imap.commands import (
+    acl,
+    append,
+    auth,
+    esearch,
+    fetch,
+    mailboxes,
+    metadata,
+    notify,
+    replace,
+    search,
+    search_context,
+    select,
+    store_copy_move,
+    uidbatches,
+)
+from mic_mail.imap.commands.body_sections import UnknownEncoding
+from mic_mail.imap.context import Conversation, Ended, SessionSettings
+from mic_mail.imap.enabled_extensions import Enabled
+from mic_mail.imap.host import Desk
+from mic_mail.imap.parser import acl_commands, commands, mailbox_commands, notify_commands, search_commands
+from mic_mail.imap.parser.command_rules import ConnectionState
+from mic_mail.imap.parser.commands import Command
+from mic_mail.imap.parser.metadata import GetMetadata, SetMetadata
+from mic_mail.imap.parser.number_set import NoSuchNumber
+from mic_mail.imap.parser.reader import AppendMessage, BadLine, Event, Line
 from mic_mail.imap.replies import Reply, bad, refusal, refuse
-from mic_mail.imap.selected.shelf import Shelf
-from mic_mail.imap.selected.view import OutOfStep
+from mic_mail.imap.selected.mailbox_view import OutOfStep
+from mic_mail.imap.selected.shared_cache import Shelf
 
 Handler = Callable[[Conversation, Any], Steps[Reply] | Steps[Reply | None]]
 """Carries out one kind of command; the argument is the class that HANDLERS has it under, which is why it is `Any` here."""
 
 HANDLERS: dict[type[Command], Handler] = {
-    commands.Capability: signin.tell_capability,
-    commands.Noop: signin.noop,
-    commands.Check: signin.noop,
-    commands.Logout: signin.logout,
-    commands.Id: signin.identify,
-    commands.StartTls: signin.start_tls,
-    commands.Login: signin.login,
-    commands.Authenticate: signin.authenticate,
-    commands.Enable: signin.enable,
-    commands.Compress: signin.compress,
-    commands.Unauthenticate: signin.unauthenticate,
-    mailboxcommands.List: folders.list_,
-    mailboxcommands.Lsub: folders.lsub,
-    mailboxcommands.Xlist: folders.xlist,
-    mailboxcommands.Namespace: folders.namespace,
-    mailboxcommands.Status: folders.status,
-    mailboxcommands.Create: folders.create,
-    mailboxcommands.Delete: folders.delete,
-    mailboxcommands.Rename: folders.rename,
-    mailboxcommands.Subscribe: folders.subscribe,
-    mailboxcommands.Unsubscribe: folders.unsubscribe,
-    mailboxcommands.GetQuota: folders.get_quota,
-    mailboxcommands.GetQuotaRoot: folders.get_quota_root,
-    mailboxcommands.SetQuota: folders.set_quota,
+    commands.Capability: auth.tell_capability,
+    commands.Noop: auth.noop,
+    commands.Check: auth.noop,
+    commands.Logout: auth.logout,
+    commands.Id: auth.identify,
+    commands.StartTls: auth.start_tls,
+    commands.Login: auth.login,
+    commands.Authenticate: auth.authenticate,
+    commands.Enable: auth.enable,
+    commands.Compress: auth.compress,
+    commands.Unauthenticate: auth.unauthenticate,
+    mailbox_commands.List: mailboxes.list_,
+    mailbox_commands.Lsub: mailboxes.lsub,
+    mailbox_commands.Xlist: mailboxes.xlist,
+    mailbox_commands.Namespace: mailboxes.namespace,
+    mailbox_commands.Status: mailboxes.status,
+    mailbox_commands.Create: mailboxes.create,
+    mailbox_commands.Delete: mailboxes.delete,
+    mailbox_commands.Rename: mailboxes.rename,
+    mailbox_commands.Subscribe: mailboxes.subscribe,
+    mailbox_commands.Unsubscribe: mailboxes.unsubscribe,
+    mailbox_commands.GetQuota: mailboxes.get_quota,
+    mailbox_commands.GetQuotaRoot: mailboxes.get_quota_root,
+    mailbox_commands.SetQuota: mailboxes.set_quota,
     GetMetadata: metadata.get_metadata,
     SetMetadata: metadata.set_metadata,
-    mailboxcommands.Select: selecting.select,
-    commands.Close: selecting.close,
-    commands.Unselect: selecting.unselect,
-    commands.Expunge: selecting.expunge,
-    commands.Idle: selecting.idle,
+    mailbox_commands.Select: select.select,
+    commands.Close: select.close,
+    commands.Unselect: select.unselect,
+    commands.Expunge: select.expunge,
+    commands.Idle: select.idle,
     commands.Fetch: fetch.fetch,
-    commands.Store: messages.store,
-    commands.Copy: messages.copy,
-    commands.Move: messages.move,
-    commands.Search: searching.search,
-    searchcommands.Sort: searching.sort,
-    searchcommands.Thread: searching.thread,
-    searchcommands.MultiSearch: multisearch.multi_search,
-    searchcommands.CancelUpdate: contexts.cancel_update,
-    aclcommands.SetAcl: acl.set_acl,
-    aclcommands.DeleteAcl: acl.delete_acl,
-    aclcommands.GetAcl: acl.get_acl,
-    aclcommands.ListRights: acl.list_rights,
-    aclcommands.MyRights: acl.my_rights,
-    notifycommands.Notify: notify.notify,
-    commands.UidBatches: batches.uid_batches,
+    commands.Store: store_copy_move.store,
+    commands.Copy: store_copy_move.copy,
+    commands.Move: store_copy_move.move,
+    commands.Search: search.search,
+    search_commands.Sort: search.sort,
+    search_commands.Thread: search.thread,
+    search_commands.MultiSearch: esearch.multi_search,
+    search_commands.CancelUpdate: search_context.cancel_update,
+    acl_commands.SetAcl: acl.set_acl,
+    acl_commands.DeleteAcl: acl.delete_acl,
+    acl_commands.GetAcl: acl.get_acl,
+    acl_commands.ListRights: acl.list_rights,
+    acl_commands.MyRights: acl.my_rights,
+    notify_commands.Notify: notify.notify,
+    commands.UidBatches: uidbatches.uid_batches,
 }
 """Every command but APPEND and REPLACE, which begin before they are complete (`append.append`, `replace.replace`)."""
 
@@ -207,7 +219,7 @@ class Session(session_core.Session):
 
     def _run(self) -> Steps[None]:
         talk, commands, used = self._talk, 0, 0
-        talk.say(signin.greeting(talk))
+        talk.say(auth.greeting(talk))
         try:
             while not talk.severed:
                 before = talk.reader.used
@@ -293,8 +305,8 @@ class Session(session_core.Session):
             reply = yield from HANDLERS[type(command)](talk, command)
             if reply is None:  # it has said its tagged line itself
                 return
-            if talk.view is not None and type(command) is not mailboxcommands.Select:
-                yield from contexts.tell_news(talk, talk.line(command.tag, reply), expunge=command.may_expunge)
+            if talk.view is not None and type(command) is not mailbox_commands.Select:
+                yield from search_context.tell_news(talk, talk.line(command.tag, reply), expunge=command.may_expunge)
         self._count(bad=reply.status == b"BAD")
         if talk.view is not None and talk.view.has_ghosts and Enabled.QRESYNC in talk.enabled:
             talk.say(talk.view.hold_line())

@@ -4,14 +4,16 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
-from mic_mail.imap.grammar import commands as c
-from mic_mail.imap.grammar import mailboxcommands as m
-from mic_mail.imap.grammar import metadata as d
-from mic_mail.imap.grammar.commands import AppendOptions, FlagChange, FlagList
-from mic_mail.imap.grammar.fetchitems import Binary, BinarySize, Datum, Preview, Section, Text
-from mic_mail.imap.grammar.reader import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, LongCommand, Reader
-from mic_mail.imap.grammar.rules import RULES, ConnectionState
-from mic_mail.imap.grammar.searchkeys import (
+from mic_mail.imap.parser import commands as c
+from mic_mail.imap.parser import mailbox_commands as m
+from mic_mail.imap.parser import metadata as d
+from mic_mail.imap.parser.command_rules import RULES, ConnectionState
+from mic_mail.imap.parser.command_table import SYNTAX
+from mic_mail.imap.parser.commands import AppendOptions, FlagChange, FlagList
+from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Datum, Preview, Section, Text
+from mic_mail.imap.parser.number_set import SAVED_RESULT, SequenceSet, parse_set
+from mic_mail.imap.parser.reader import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, LongCommand, Reader
+from mic_mail.imap.parser.search_keys import (
     Age,
     All,
     And,
@@ -34,8 +36,6 @@ from mic_mail.imap.grammar.searchkeys import (
     TextKey,
     ThreadId,
 )
-from mic_mail.imap.grammar.sequence import SAVED_RESULT, SequenceSet, parse_set
-from mic_mail.imap.grammar.syntax import SYNTAX
 from mic_mail.storage import types as store_types
 
 ONE = parse_set(b"1")

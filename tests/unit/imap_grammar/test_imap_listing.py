@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.imap.grammar.mailboxcommands import List, Lsub, Xlist
-from mic_mail.imap.grammar.reader import Limits, Reader
-from mic_mail.imap.names.listing import Folder, Listed, Pattern, Tree, list_folders, lsub_folders, xlist_folders
+from mic_mail.imap.mailbox_names.list_match import Folder, Listed, Pattern, Tree, list_folders, lsub_folders, xlist_folders
+from mic_mail.imap.parser.mailbox_commands import List, Lsub, Xlist
+from mic_mail.imap.parser.reader import Limits, Reader
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mic_mail.clock import HO_CHI_MINH
-from mic_mail.imap.finding.matching import Answer, Columns, TextScan, Verdict, mask_of, match, positions, text_keys
-from mic_mail.imap.grammar.searchkeys import (
+from mic_mail.imap.commands.search_match import Answer, Columns, TextScan, Verdict, mask_of, match, positions, text_keys
+from mic_mail.imap.parser.number_set import SAVED_RESULT, parse_set
+from mic_mail.imap.parser.search_keys import (
     Age,
     All,
     And,
@@ -36,7 +37,6 @@ from mic_mail.imap.grammar.searchkeys import (
     TextKey,
     ThreadId,
 )
-from mic_mail.imap.grammar.sequence import SAVED_RESULT, parse_set
 
 NOW = 1_700_000_000
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mic_mail.imap.grammar import commands as c
-from mic_mail.imap.grammar import syntax
-from mic_mail.imap.grammar.reader import (
+from mic_mail.imap.parser import command_table
+from mic_mail.imap.parser import commands as c
+from mic_mail.imap.parser.number_set import parse_set
+from mic_mail.imap.parser.reader import (
     NEED_INPUT,
     AppendChunk,
     AppendMessage,
@@ -25,7 +26,6 @@ from mic_mail.imap.grammar.reader import (
     Reader,
     decode_base64,
 )
-from mic_mail.imap.grammar.sequence import parse_set
 
 STREAM = (
     b"a LOGIN {4+}\r\ndvbe \"x\"\r\n"
@@ -206,7 +206,7 @@ def test_strangers_are_kept_short() -> None:
 def test_of_strangers_only_what_they_may_say_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The arguments of other commands cost nothing, and no literal or message of theirs is waited for."""
     reader = Reader(Limits.before_sign_in())
-    monkeypatch.setattr(syntax, "Cursor", lambda *given, **named: pytest.fail("arguments were read"))
+    monkeypatch.setattr(command_table, "Cursor", lambda *given, **named: pytest.fail("arguments were read"))
     for command in (b"SEARCH " + b"SEEN " * 6000, b"NOTIFY (", b"SELECT {4}", b"SELECT {4+}\r\nx\r\ny", b"APPEND x {4}"):
         reader.feed(b"a " + command + b"\r\n")
         assert drain(reader) == [BadLine(b"a", b"Sign in first.")], command
@@ -236,8 +236,8 @@ def test_an_id_of_too_many_fields() -> None:
 def test_the_head_of_a_command_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not again at each literal, with all that stands before it; of the next command it is another."""
     heads = []
-    check = syntax.check_head
-    monkeypatch.setattr(syntax, "check_head", lambda data, **named: (heads.append(data), check(data, **named))[1])
+    check = command_table.check_head
+    monkeypatch.setattr(command_table, "check_head", lambda data, **named: (heads.append(data), check(data, **named))[1])
     reader = Reader(Limits.signed_in())
     reader.feed(b"a SEARCH" + b" BODY {1+}\r\nx" * 1000 + b"\r\nb SELECT {1}\r\n")
     search, asked = drain(reader)

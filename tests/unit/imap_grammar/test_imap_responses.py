@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from mic_mail.imap import responses as r
 from mic_mail.imap.capability import TABLE, Offer, capabilities, enable
-from mic_mail.imap.grammar.lexer import Cursor
-from mic_mail.imap.grammar.rules import ConnectionState
+from mic_mail.imap.parser.command_rules import ConnectionState
+from mic_mail.imap.parser.lexer import Cursor
 
 ANSWERS: list[tuple[bytes, bytes]] = [
     (r.ok(b"a", "Done."), b"a OK Done.\r\n"),

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mic_mail.imap.grammar import mutf7
-from mic_mail.imap.grammar.sequence import (
+from mic_mail.imap.parser import utf7
+from mic_mail.imap.parser.number_set import (
     SAVED_RESULT,
     STAR,
     Ranges,
@@ -156,27 +156,27 @@ def test_bounded_by_what_exists() -> None:
 )
 def test_mutf7_examples(name: str, octets: bytes) -> None:
     """Both ways (RFC 3501 §5.1.3)."""
-    assert mutf7.encode(name) == octets
-    assert mutf7.decode(octets) == name
+    assert utf7.encode(name) == octets
+    assert utf7.decode(octets) == name
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_mutf7_round_trip(name: str) -> None:
     """Every name comes back, and its form is printable ASCII."""
-    octets = mutf7.encode(name)
+    octets = utf7.encode(name)
     assert octets.isascii()
     assert octets.decode().isprintable()
-    assert mutf7.decode(octets) == name
+    assert utf7.decode(octets) == name
 
 
 @given(st.binary(max_size=40).map(lambda octets: octets.replace(b"\n", b"&")))
 def test_mutf7_strict_is_one_to_one(octets: bytes) -> None:
     """What is decoded is encoded to the same octets: no name has two forms; nothing but NotModifiedUtf7 is raised."""
     try:
-        name = mutf7.decode(octets)
-    except mutf7.NotModifiedUtf7:
+        name = utf7.decode(octets)
+    except utf7.NotModifiedUtf7:
         return
-    assert mutf7.encode(name) == octets
+    assert utf7.encode(name) == octets
 
 
 @pytest.mark.parametrize(
@@ -186,12 +186,12 @@ def test_mutf7_strict_is_one_to_one(octets: bytes) -> None:
 )  # fmt: skip
 def test_mutf7_refuses_other_forms(octets: bytes) -> None:
     """Superfluous shifts, shifted ASCII, stray bits, lone surrogates, padding, 8 bits: not modified UTF-7."""
-    with pytest.raises(mutf7.NotModifiedUtf7):
-        mutf7.decode(octets)
+    with pytest.raises(utf7.NotModifiedUtf7):
+        utf7.decode(octets)
 
 
 def test_mutf7_lenient() -> None:
     """A name that is no modified UTF-7 is what it looks like; a lone surrogate cannot break an answer."""
-    assert mutf7.decode_leniently(b"Tom & Jerry") == "Tom & Jerry"
-    assert mutf7.decode_leniently("văn".encode()) == "văn"
-    assert mutf7.decode(mutf7.encode("a\ud800b")) == "a\ufffdb"
+    assert utf7.decode_leniently(b"Tom & Jerry") == "Tom & Jerry"
+    assert utf7.decode_leniently("văn".encode()) == "văn"
+    assert utf7.decode(utf7.encode("a\ud800b")) == "a\ufffdb"

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.imap.grammar.commands import Command, Fetch, Search
-from mic_mail.imap.grammar.fetchitems import Datum
-from mic_mail.imap.grammar.reader import BadLine, Event, Limits, Reader
-from mic_mail.imap.grammar.searchcommands import (
+from mic_mail.imap.parser.commands import Command, Fetch, Search
+from mic_mail.imap.parser.fetch_items import Datum
+from mic_mail.imap.parser.number_set import Partial, format_in_order, parse_set
+from mic_mail.imap.parser.reader import BadLine, Event, Limits, Reader
+from mic_mail.imap.parser.search_commands import (
     CancelUpdate,
     Criterion,
     MultiSearch,
@@ -18,8 +19,7 @@ from mic_mail.imap.grammar.searchcommands import (
     Thread,
     ThreadAlgorithm,
 )
-from mic_mail.imap.grammar.searchkeys import All, And, Fuzzy, HasFlag, HeaderKey, InSet, Not, TextKey
-from mic_mail.imap.grammar.sequence import Partial, format_in_order, parse_set
+from mic_mail.imap.parser.search_keys import All, And, Fuzzy, HasFlag, HeaderKey, InSet, Not, TextKey
 
 SUBJECT = (Criterion(SortKey.SUBJECT),)
 

@@ -3,7 +3,7 @@
 import random
 import zlib
 
-from mic_mail.imap.deflate import ADVANCE_A_SECOND, MOST_ADVANCE, TEXT_FOR_OCTET, Credit, Deflate
+from mic_mail.imap.compress import ADVANCE_A_SECOND, MOST_ADVANCE, TEXT_FOR_OCTET, Credit, Deflate
 
 COMMANDS = [
     "NOOP", "IDLE", "CHECK", "SELECT INBOX", "UID FETCH {n}:* (FLAGS)",

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from conversing import Talk, open_store
 from memory import folder_in_memory
-from mic_mail.imap.selected.followed import MAX_CONTEXTS
-from mic_mail.imap.selected.shelf import Shelf
+from mic_mail.imap.selected.followed_searches import MAX_CONTEXTS
+from mic_mail.imap.selected.shared_cache import Shelf
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Delivery

@@ -15,10 +15,10 @@ from messages.hard import HARD
 from mic_mail.clock import ManualClock
 from mic_mail.connection.actions import NeedInput, Send
 from mic_mail.imap.actions import SLICE_OCTETS
-from mic_mail.imap.fetching import fetch, reading
-from mic_mail.imap.fetching.reading import WHOLE_OCTETS
-from mic_mail.imap.selected import shelf
-from mic_mail.imap.selected.shelf import KeptAnswers
+from mic_mail.imap.commands import fetch, fetch_reader
+from mic_mail.imap.commands.fetch_reader import WHOLE_OCTETS
+from mic_mail.imap.selected import shared_cache
+from mic_mail.imap.selected.shared_cache import KeptAnswers
 from mic_mail.storage.mailstore import Account, MailStore
 from storage_model import deliver
 
@@ -243,8 +243,8 @@ def test_no_more_of_the_index_is_in_memory_than_a_batch_may_hold(
     talk: Talk, monkeypatch: pytest.MonkeyPatch, recipients: int, calls: int
 ) -> None:
     """A client that reads slowly keeps a batch here: hostile messages are fewer in one, ordinary ones are not."""
-    monkeypatch.setattr(reading, "BATCH_OCTETS", 1 << 17)
-    monkeypatch.setattr(reading, "_LIGHT_OCTETS", 1 << 14)
+    monkeypatch.setattr(fetch_reader, "BATCH_OCTETS", 1 << 17)
+    monkeypatch.setattr(fetch_reader, "_LIGHT_OCTETS", 1 << 14)
     read: list[int] = []
     rows = Account.rows
 
@@ -428,7 +428,7 @@ def test_what_is_kept_of_a_folder_is_never_walked_through(talk: Talk, monkeypatc
 
         keys = values = items = __iter__  # type: ignore[assignment]
 
-    monkeypatch.setattr(shelf, "KeptAnswers", Unwalkable)
+    monkeypatch.setattr(shared_cache, "KeptAnswers", Unwalkable)
     for word in (b"mot", b"hai", b"ba"):
         append(talk, b"Subject: %b\r\n\r\n" % word)
     talk.say(b"s SELECT INBOX\r\n")

@@ -8,7 +8,7 @@ import pytest
 
 from conversing import Talk
 from growth import assert_linear
-from mic_mail.imap.finding import hunt
+from mic_mail.imap.commands import search_run
 from mic_mail.storage.errors import NoSuchFolder
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import FolderView
@@ -22,8 +22,8 @@ def fill(talk: Talk, folder: bytes, count: int) -> None:
 
 def test_progress_is_that_of_all_mailboxes(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     """RFC 9585: so many of so many messages, of those mailboxes too that have yet to be searched; and it can be cut."""
-    monkeypatch.setattr(hunt, "BODY_SCAN_MESSAGES", 1)
-    monkeypatch.setattr(hunt, "READING_SECONDS", 0.0)
+    monkeypatch.setattr(search_run, "BODY_SCAN_MESSAGES", 1)
+    monkeypatch.setattr(search_run, "READING_SECONDS", 0.0)
     fill(talk, b"Archive", 3)
     fill(talk, b"INBOX", 3)
     slow = Account.find_text

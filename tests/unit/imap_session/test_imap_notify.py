@@ -13,7 +13,7 @@ from conversing import Talk, open_store
 from memory import folder_in_memory
 from mic_mail.connection.actions import Action, Send
 from mic_mail.imap.actions import Overhear, Waiting, Work
-from mic_mail.imap.names.nameevents import NameEvent, Renamed, name_events
+from mic_mail.imap.mailbox_names.name_events import NameEvent, Renamed, name_events
 from mic_mail.policy.delegation import RIGHTS
 from mic_mail.services.authentication.shared_mailboxes import Shared, shared_folder
 from mic_mail.storage.changes.transaction import writing

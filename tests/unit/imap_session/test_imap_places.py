@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from conversing import REF, Talk, open_store
 from memory import folder_in_memory
-from mic_mail.imap.names import places
-from mic_mail.imap.names.places import Place
-from mic_mail.imap.names.rights import OWNER, NoPermission, allowed_flags, reads_only, shown
+from mic_mail.imap.mailbox_names import resolve
+from mic_mail.imap.mailbox_names.acl_rights import OWNER, NoPermission, allowed_flags, reads_only, shown
+from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.policy.delegation import RIGHTS
 from mic_mail.services.authentication.shared_mailboxes import Shared, shared_name
 from mic_mail.storage.errors import NameNotAllowed, NoSuchFolder
@@ -33,40 +33,40 @@ names = st.lists(levels, min_size=1, max_size=4).map("/".join)
 @given(names)
 def test_what_the_own_account_has_is_found_under_the_name_it_is_shown_by(name: str) -> None:
     """`find` undoes `shown_own`, and no own folder is shown where a unit's is."""
-    told = places.shown_own(name, BOXES)
-    assert places.find(told, BOXES) == Place(name)
-    assert places.find(told, {}) in (Place(name), Place(told))
+    told = resolve.shown_own(name, BOXES)
+    assert resolve.find(told, BOXES) == Place(name)
+    assert resolve.find(told, {}) in (Place(name), Place(told))
 
 
 @given(names, st.sampled_from(list(BOXES.values())))
 def test_what_a_unit_has_is_found_under_the_name_it_is_shown_by(name: str, box: Shared) -> None:
     """`find` undoes `shown_in`."""
-    assert places.find(places.shown_in(box, name), BOXES) == Place(name, box)
+    assert resolve.find(resolve.shown_in(box, name), BOXES) == Place(name, box)
 
 
 @given(names)
 def test_no_folder_has_two_names(name: str) -> None:
     """Whatever a name leads to is shown under that name, but for the one spelling that is refused."""
     try:
-        place = places.find(name, BOXES)
+        place = resolve.find(name, BOXES)
     except NoSuchFolder:
         assert name in {"Shared/cntt/INBOX", "Shared/cntt@else.vn/INBOX"}
         return
-    assert places.shown(place, BOXES) == name
+    assert resolve.shown(place, BOXES) == name
 
 
 @pytest.mark.parametrize("name", ["Shared/cntt/", "Shared/cntt/INBOX", "Shared/cntt/inbox", "Shared/cntt@else.vn/"])
 def test_other_spellings_of_an_inbox_are_nobodys(name: str) -> None:
     """Not the unit's INBOX, and not the own account's either: SELECT, DELETE, SUBSCRIBE know one name of each folder."""
     with pytest.raises(NoSuchFolder):
-        places.find(name, BOXES)
+        resolve.find(name, BOXES)
 
 
 @given(names)
 def test_nothing_personal_is_made_below_shared(name: str) -> None:
     """A new name leads into a unit's account, or does not begin with Shared."""
     try:
-        place = places.find_new(name, BOXES)
+        place = resolve.find_new(name, BOXES)
     except (NameNotAllowed, NoSuchFolder):
         assert name.partition("/")[0] == "Shared"
     else:
@@ -77,7 +77,7 @@ def test_nothing_personal_is_made_below_shared(name: str) -> None:
 def test_no_name_leads_out_of_its_maildir(rest: str) -> None:
     """The directory of whatever stands behind a unit's name is one entry of its Maildir."""
     try:
-        place = places.find(f"Shared/cntt/{rest}", BOXES)
+        place = resolve.find(f"Shared/cntt/{rest}", BOXES)
         directory = encode_directory(canonical(place.name, max_octets=700, max_depth=20))
     except (NameNotAllowed, NoSuchFolder):
         return

@@ -10,10 +10,10 @@ import pytest
 from conversing import Talk
 from mic_mail.connection.actions import Action
 from mic_mail.imap.actions import Waiting, Work
-from mic_mail.imap.finding.contexts import MANY_MESSAGES
-from mic_mail.imap.grammar.sequence import Ranges
-from mic_mail.imap.notify import Listening
-from mic_mail.imap.selected.view import Glance, View
+from mic_mail.imap.commands.notify import Listening
+from mic_mail.imap.commands.search_context import MANY_MESSAGES
+from mic_mail.imap.parser.number_set import Ranges
+from mic_mail.imap.selected.mailbox_view import Glance, View
 from mic_mail.policy.delegation import RIGHTS
 from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.changes.transaction import writing

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from conversing import REF, Talk, open_store
-from mic_mail.imap.finding import hunt
+from mic_mail.imap.commands import search_run
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.types import Column, Delivery, TextTest
@@ -82,8 +82,8 @@ def test_the_answers_are_the_same_when_all_is_ready(
 @pytest.mark.parametrize("at_once", [1, 5, 20_000])
 def test_the_answers_are_the_same_when_some_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     """What the indexer has not reached is read; in slices of any size."""
-    monkeypatch.setattr(hunt, "LOOK_UP_MESSAGES", at_once)
-    monkeypatch.setattr(hunt, "BODY_SCAN_MESSAGES", at_once)
+    monkeypatch.setattr(search_run, "LOOK_UP_MESSAGES", at_once)
+    monkeypatch.setattr(search_run, "BODY_SCAN_MESSAGES", at_once)
     plain, store = open_store(tmp_path / "plain"), open_store(tmp_path / "indexed")
     for each in (plain, store):
         deliver(each.account(REF), range(1, 8))
@@ -103,7 +103,7 @@ def test_what_a_search_has_read_is_left_for_the_next(
     account = store.account(REF)
     view = account.view(account.folder("INBOX").folder_id)
     assert answers(store) == read
-    known = account.look_up_text(view.info.folder_id, view.uids, range(12), hunt._test(hunt.BodyKey("pho"))).known
+    known = account.look_up_text(view.info.folder_id, view.uids, range(12), search_run._test(search_run.BodyKey("pho"))).known
     assert sorted(known) == list(range(12))
 
 
@@ -126,7 +126,7 @@ def test_a_tree_of_many_keys_is_worked_through_in_hops(store: MailStore, monkeyp
     talk.say(b"n NOOP\r\n")
     hops = []
     for at_once in (10_000, 120):
-        monkeypatch.setattr(hunt, "EVALUATED_MESSAGES", at_once)
+        monkeypatch.setattr(search_run, "EVALUATED_MESSAGES", at_once)
         before = talk.work
         assert talk.say(command) == b"* SEARCH 2\r\nc OK Searched.\r\n"
         hops.append(talk.work - before)
@@ -152,7 +152,7 @@ def test_thousands_of_text_keys_are_asked_together(store: MailStore, monkeypatch
     keys = " ".join(f"NOT {key.format(number)}" for number in range(640))
     assert talk.say(f"c SEARCH {keys} 2:3\r\n".encode()) == b"* SEARCH 2 3\r\nc OK Searched.\r\n"
     assert talk.work - before < 100
-    assert read <= 2 * (hunt.KEYS_ONE_BY_ONE + 640 / hunt.KEYS_AT_ONCE + 2)
+    assert read <= 2 * (search_run.KEYS_ONE_BY_ONE + 640 / search_run.KEYS_AT_ONCE + 2)
 
 
 def test_keys_that_are_asked_together_answer_as_one_by_one(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,8 +171,8 @@ def test_keys_that_are_asked_together_answer_as_one_by_one(store: MailStore, mon
     ]
     alone = [talk.say(f"c SEARCH {tree}\r\n".encode()) for tree in trees]
     for one_by_one, at_once in ((0, 2), (0, 64), (1, 3)):
-        monkeypatch.setattr(hunt, "KEYS_ONE_BY_ONE", one_by_one)
-        monkeypatch.setattr(hunt, "KEYS_AT_ONCE", at_once)
+        monkeypatch.setattr(search_run, "KEYS_ONE_BY_ONE", one_by_one)
+        monkeypatch.setattr(search_run, "KEYS_AT_ONCE", at_once)
         assert [talk.say(f"c SEARCH {tree}\r\n".encode()) for tree in trees] == alone
 
 

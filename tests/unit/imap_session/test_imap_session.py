@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from conversing import Talk, open_store
 from mic_mail.connection.actions import Action
 from mic_mail.errors import Text
-from mic_mail.imap import numbering
 from mic_mail.imap.actions import Waiting, Work
-from mic_mail.imap.conversation import SessionSettings
-from mic_mail.imap.grammar import aclcommands, commands, mailboxcommands, metadata, notifycommands, searchcommands
-from mic_mail.imap.grammar.commands import Command
-from mic_mail.imap.grammar.mailboxcommands import Namespace
-from mic_mail.imap.mailboxes import folders
-from mic_mail.imap.selected import shelf
+from mic_mail.imap.commands import mailboxes, message_set
+from mic_mail.imap.context import SessionSettings
+from mic_mail.imap.parser import acl_commands, commands, mailbox_commands, metadata, notify_commands, search_commands
+from mic_mail.imap.parser.commands import Command
+from mic_mail.imap.parser.mailbox_commands import Namespace
+from mic_mail.imap.selected import shared_cache
 from mic_mail.imap.session import HANDLERS, Session
 from mic_mail.storage.mailstore import Account, MailStore
 
@@ -45,7 +44,7 @@ def test_what_is_expunged_once_the_index_was_made_anew_is_of_the_open_folder(tal
 
 def test_every_command_has_a_handler() -> None:
     """What the grammar can make, the session can do; APPEND (and REPLACE) alone is begun before it is complete."""
-    modules = (commands, mailboxcommands, metadata, aclcommands, notifycommands, searchcommands)
+    modules = (commands, mailbox_commands, metadata, acl_commands, notify_commands, search_commands)
     values = [value for module in modules for value in vars(module).values()]
     kinds = {kind for kind in values if isinstance(kind, type) and issubclass(kind, Command) and kind.verb}
     assert kinds - {commands.Append} == set(HANDLERS)
@@ -94,7 +93,7 @@ def test_a_bug_costs_one_command_and_is_logged(talk: Talk, monkeypatch: pytest.M
     assert str(note.fields["ref"]).encode() in answer
     assert b"secret" not in answer
     assert b"o OK" in answer
-    assert folders.namespace is not broken
+    assert mailboxes.namespace is not broken
 
 
 def test_a_failing_store_is_said_to_be_unavailable(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +195,7 @@ def test_a_saved_result_of_many_is_met_in_a_lane(talk: Talk, monkeypatch: pytest
     talk.say(b"x EXPUNGE\r\n")
     work = {}
     for most in (100, 2):
-        monkeypatch.setattr(numbering, "MANY_SAVED", most)
+        monkeypatch.setattr(message_set, "MANY_SAVED", most)
         before = talk.work
         assert re.findall(rb"UID (\d+)", talk.say(b"f FETCH $ UID\r\n")) == [b"2", b"4", b"5"]
         work[most] = talk.work - before
@@ -341,20 +340,20 @@ def test_folders_are_read_again_when_something_has_changed(tmp_path: Path, store
 
 def test_listings_are_bounded(talk: Talk) -> None:
     """The longest unused account goes first; one that is read again counts once."""
-    listings = shelf.Listings()
+    listings = shared_cache.Listings()
     few = [talk.account.folder("INBOX")] * 256
     for _ in range(2):
         for account in range(128):
-            listings.put((account, account), shelf.Listing(2, few, set()))
+            listings.put((account, account), shared_cache.Listing(2, few, set()))
     assert listings.get((0, 0)) is not None
-    listings.put((128, 128), shelf.Listing(2, few, set()))
+    listings.put((128, 128), shared_cache.Listing(2, few, set()))
     assert listings.get((0, 0)) is not None
     assert listings.get((1, 1)) is None
 
 
 def test_folders_that_are_many_are_read_in_a_lane(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """To list them is not work for the loop."""
-    monkeypatch.setattr(shelf, "LISTED_FOLDERS", 3)
+    monkeypatch.setattr(shared_cache, "LISTED_FOLDERS", 3)
     talk = Talk(store).sign_in()
     before = talk.work
     talk.say(b'l LIST "" *\r\nl LIST "" *\r\nt STATUS Sent (MESSAGES)\r\n')

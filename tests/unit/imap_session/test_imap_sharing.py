@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from conversing import Talk
 from growth import assert_linear
-from mic_mail.imap.deflate import INFLATE_OCTETS, Damaged, Deflate
-from mic_mail.imap.finding import hunt
-from mic_mail.imap.selected.shelf import AnswerShelf, Instants
+from mic_mail.imap.commands import search_run
+from mic_mail.imap.compress import INFLATE_OCTETS, Damaged, Deflate
+from mic_mail.imap.selected.shared_cache import AnswerShelf, Instants
 from mic_mail.storage.mailstore import Account
 
 
@@ -152,8 +152,8 @@ def test_what_is_no_deflate_is_said_to_be_damaged() -> None:
 
 def test_a_long_search_tells_of_its_progress_and_can_be_cut(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Text is scanned in slices: after ten seconds INPROGRESS (RFC 9585), and BYE needs not wait for the last message."""
-    monkeypatch.setattr(hunt, "BODY_SCAN_MESSAGES", 1)
-    monkeypatch.setattr(hunt, "READING_SECONDS", 0.0)
+    monkeypatch.setattr(search_run, "BODY_SCAN_MESSAGES", 1)
+    monkeypatch.setattr(search_run, "READING_SECONDS", 0.0)
     for number in range(6):
         octets = b"Subject: x\r\n\r\nso %d\r\n" % number
         talk.say(b"p APPEND INBOX {%d+}\r\n%b\r\n" % (len(octets), octets))

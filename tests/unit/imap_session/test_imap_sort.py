@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from conversing import REF, Talk, open_store
 from memory import folder_in_memory
-from mic_mail.imap.selected.orders import sorted_in_runs
+from mic_mail.imap.selected.sort_cache import sorted_in_runs
 from mic_mail.mime.base_subject import base_subject
 from mic_mail.mime.collation import casemap
 from mic_mail.mime.imap_structure import answers_of
@@ -137,7 +137,7 @@ def test_sort_beside_a_model(letters: list[Letter], asked: list[list[tuple[str, 
 @given(st.lists(st.integers(0, 20), max_size=200), st.booleans(), st.integers(1, 9))
 def test_sorting_in_runs_is_sorting(monkeypatch_module: pytest.MonkeyPatch, column: list[int], reverse: bool, run: int) -> None:
     """Runs that are merged give the order of one sort, ties included, however long they are."""
-    monkeypatch_module.setattr("mic_mail.imap.selected.orders._RUN", run)
+    monkeypatch_module.setattr("mic_mail.imap.selected.sort_cache._RUN", run)
     positions = list(range(len(column)))
     assert sorted_in_runs(positions, column, reverse=reverse) == sorted(positions, key=column.__getitem__, reverse=reverse)
 
@@ -182,8 +182,8 @@ def test_as_many_criteria_as_fit_in_a_command(talk: Talk) -> None:
 
 def test_sort_and_thread_answer_alike_whatever_is_indexed(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of none, some and all messages the keys lie in `search.sqlite`; of none they are made."""
-    monkeypatch.setattr("mic_mail.imap.finding.ordering.INDEXED_FROM", 1)
-    monkeypatch.setattr("mic_mail.imap.finding.ordering.INDEXED_MESSAGES", 2)
+    monkeypatch.setattr("mic_mail.imap.commands.sort_order.INDEXED_FROM", 1)
+    monkeypatch.setattr("mic_mail.imap.commands.sort_order.INDEXED_MESSAGES", 2)
     made: list[int] = []
     make = Account.orderings
 
@@ -214,7 +214,7 @@ def test_sort_and_thread_answer_alike_whatever_is_indexed(store: MailStore, monk
 
 def test_the_first_sort_of_a_large_mailbox_tells_of_its_progress(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     """RFC 9585: what is compared is made in slices, and who waits for it hears how far it is."""
-    monkeypatch.setattr("mic_mail.imap.finding.ordering.SLICE_MESSAGES", 1)
+    monkeypatch.setattr("mic_mail.imap.commands.sort_order.SLICE_MESSAGES", 1)
     fill(talk.account, [Letter(subject, "a", "", "", "", 0, 0, 0, flagged=False) for subject in "cab"])
     talk.say(b"a SELECT INBOX\r\n")
     make = Account.orderings

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversing import Talk
-from mic_mail.imap.selected.threads import Forest, Messages, ordered_subject, references, write
+from mic_mail.imap.selected.threading import Forest, Messages, ordered_subject, references, write
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.types import Delivery
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mic_mail.imap.enabled import Enabled
-from mic_mail.imap.grammar.mailboxcommands import QResync
-from mic_mail.imap.selected.flagnames import flag_names
-from mic_mail.imap.selected.view import Glance, View
-from mic_mail.imap.selecting import missed
+from mic_mail.imap.commands.select import missed
+from mic_mail.imap.enabled_extensions import Enabled
+from mic_mail.imap.parser.mailbox_commands import QResync
+from mic_mail.imap.selected.flag_names import flag_names
+from mic_mail.imap.selected.mailbox_view import Glance, View
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Changes, FolderInfo, FolderView, Made
 

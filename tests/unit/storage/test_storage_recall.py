@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.imap.selected.view import claim_recent
+from mic_mail.imap.selected.mailbox_view import claim_recent
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import change_result
 from mic_mail.storage.errors import OverQuota

@@ -1,0 +1,368 @@
+"""The folders of one account as a client that listens was told of them (RFC 5465), and what makes news of what there is now.
+
+In: the account, and what was asked for. Out: the lines of one look. A picture is of the own account, or of a unit's or group's
+below `Shared/` (`box`); it decides nothing about when to look.
+
+    messages, flags   STATUS            `r` (RFC 4314 §4); a mailbox that may be seen and not read is \\NoAccess (§3.1, §5.9)
+    names             LIST              `l`; what may not be seen any more is gone (§5.4), and \\NoAccess (§5.9)
+    annotations       METADATA          as GETMETADATA
+
+Where an account comes into sight (a naming, a right) all its folders are new; what the client knew of them before is not kept.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from mic_mail.imap import responses
+from mic_mail.imap.commands.metadata import may_annotate
+from mic_mail.imap.enabled_extensions import Enabled
+from mic_mail.imap.mailbox_names.list_match import Tree, described
+from mic_mail.imap.mailbox_names.name_events import NameEvent, Renamed, name_events
+from mic_mail.imap.mailbox_names.resolve import find_box, shown_in, shown_own
+from mic_mail.imap.parser.notify_commands import Events, Watch
+from mic_mail.services.authentication.shared_mailboxes import Shared
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import DELIMITER, INBOX, AccountRef, FolderNews, FolderState
+
+_NOT_TOLD = -1
+_MESSAGES_OR_FLAGS = Events.MESSAGES | Events.FLAGS
+_ANNOTATED = Events.METADATA | Events.SERVER_METADATA
+_LISTED = Events.NAMES | Events.SUBSCRIPTIONS
+_NO_ACCESS = "\\NoAccess"
+
+
+class Coming(Enum):
+    """How a picture is begun."""
+
+    ASKED = auto()
+    """The client has asked for it: it knows what it knows, and nothing is told but what may not be read."""
+    ALLOWED = auto()
+    """The mailbox was not the client's to see: its folders are new."""
+    ALLOWED_AGAIN = auto()
+    """The same, and the client was told that they are \\NoAccess."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What one look has to tell; `elsewhere`: names whose subscription changed and that lie in another account."""
+
+    lines: list[bytes]
+    elsewhere: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How lines are to be written to this client now."""
+
+    boxes: Mapping[str, Shared]
+    enabled: Enabled
+    utf8: bool
+
+
+class Picture:
+    """One account; `begin` it, then `look` whenever it moved."""
+
+    __slots__ = (
+        "_folders", "_holders", "_modseq", "_needs_subscriptions", "_pending", "_watch", "box", "coming", "has_begun",
+        "looked", "retry_at", "selected", "subscriptions",
+    )  # fmt: skip
+
+    def __init__(
+        self, watch: Watch, holders: Collection[str], box: Shared | None = None, coming: Coming = Coming.ASKED
+    ) -> None:
+        """`holders`: whose annotations the client sees (`metadata.holders`)."""
+        self._watch = watch
+        self._holders = holders
+        self._needs_subscriptions = box is None and bool(watch.subscribed or watch.all_others & _LISTED)
+        self._folders: dict[str, FolderState] = {}
+        """As of `_modseq`, by mailbox id."""
+        self._pending: dict[str, FolderState] = {}
+        """Folders that changed while they were selected, as the client was told of them before."""
+        self._modseq = 0
+        self.box = box
+        self.coming = coming
+        self.has_begun = False
+        self.subscriptions: frozenset[str] = frozenset()
+        """The person's, of whatever account; kept by the own picture, lent to the others."""
+        self.selected: str | None = None
+        """The folder of this account that the client has open."""
+        self.looked = 0
+        """The account's MODSEQ at the last look."""
+        self.retry_at = 0.0
+        """Of another account than the own: not to be asked before (monotonic seconds)."""
+
+    @property
+    def at(self) -> AccountRef | None:
+        """Whose account; None: the own one."""
+        return None if self.box is None else self.box.account
+
+    @property
+    def box_rights(self) -> str:
+        """What the person may do there, as it was known last; of the own account nothing."""
+        return "" if self.box is None else self.box.rights
+
+    @property
+    def hears_of_subscriptions(self) -> bool:
+        """Whether it matters what the person has subscribed."""
+        return self._needs_subscriptions
+
+    def is_behind(self, modseq: int) -> bool:
+        """Whether there is something to look for, if the account has reached `modseq`."""
+        return not self.has_begun or modseq > self.looked or any(key != self.selected for key in self._pending)
+
+    # ------------------------------------------------------------ what is asked for
+
+    def events_of(self, name: str) -> Events:
+        """What the client wants to hear of a mailbox (its name as clients write it)."""
+        return self._watch.of(name, subscribed=name in self.subscriptions, personal=self.box is None)
+
+    def _told_of(self, name: str) -> Events:
+        """The part of it that the rights allow."""
+        events = self.events_of(name)
+        if self.box is None:
+            return events
+        if "r" not in self.box.rights:
+            events &= ~_MESSAGES_OR_FLAGS
+        return events if may_annotate(self.box.rights) else events & ~Events.METADATA
+
+    def _is_closed(self, name: str) -> bool:
+        """Whether the client wants to hear of messages that it may not read (RFC 5465 §3.1)."""
+        return self.box is not None and "r" not in self.box.rights and bool(self.events_of(name) & _MESSAGES_OR_FLAGS)
+
+    # ------------------------------------------------------------ the beginning and the end
+
+    def begin(self, account: Account, manner: Manner) -> list[bytes]:
+        """The account as it is now, from which on is told; the lines that have to be said of that. Blocks."""
+        news = self._as_shown(account.folder_news(0, subscriptions=self._needs_subscriptions), manner.boxes)
+        self._folders = {state.mailbox_id: state for state in news.folders}
+        if self.box is None:
+            self.subscriptions = news.subscriptions
+        self._modseq = self.looked = news.modseq
+        self.has_begun = True
+        return self._first_lines(manner)
+
+    def _first_lines(self, manner: Manner) -> list[bytes]:
+        if self.box is None:
+            return []
+        names = sorted(state.name for state in self._folders.values())
+        is_new = self.coming is not Coming.ASKED
+        told_before = self.coming is Coming.ALLOWED_AGAIN
+
+        def is_listed(name: str) -> bool:
+            events = self.events_of(name)
+            return self._is_closed(name) or (is_new and (Events.NAMES in events or (told_before and bool(events))))
+
+        listed = filter(is_listed, names)
+        lines = self._list_lines([NameEvent(name) for name in listed], utf8=manner.utf8)
+        if is_new:
+            nothing = (replace(state, uidnext=1, messages=0, unseen=0) for state in self._folders.values())
+            with_modseq = Enabled.CONDSTORE in manner.enabled
+            for state, base in zip(self._folders.values(), nothing, strict=True):
+                items = _changed_items(base, state, self._told_of(state.name), with_modseq=with_modseq)
+                if items and state.mailbox_id != self.selected:
+                    lines.append(_status(state, items, utf8=manner.utf8))
+        return lines
+
+    def lost_lines(self, *, utf8: bool) -> list[bytes]:
+        """What is to be said when the account may not be seen any more: its folders are none, and nobody's to ask for."""
+        names = sorted(state.name for state in self._folders.values() if self.events_of(state.name))
+        subscribed = [("\\Subscribed",) if name in self.subscriptions else () for name in names]
+        attributes = ("\\NonExistent", _NO_ACCESS, "\\HasNoChildren")
+        return [
+            responses.listed(b"LIST", name, (*attributes, *also), DELIMITER, utf8=utf8)
+            for name, also in zip(names, subscribed, strict=True)
+        ]
+
+    def closed_lines(self, *, utf8: bool) -> list[bytes]:
+        """What is to be said when its messages may not be read any more."""
+        names = sorted(state.name for state in self._folders.values() if self._is_closed(state.name))
+        return self._list_lines([NameEvent(name) for name in names], utf8=utf8)
+
+    def describe_all(self, *, utf8: bool) -> Iterator[bytes]:
+        """STATUS of each mailbox whose messages are watched, the selected one excepted (RFC 5465 §3.1)."""
+        for state in self._folders.values():
+            events = self._told_of(state.name)
+            if not events & _MESSAGES_OR_FLAGS or state.mailbox_id == self.selected:
+                continue
+            items = ["MESSAGES", "UIDNEXT", "UIDVALIDITY"] if Events.MESSAGES in events else []
+            if Events.FLAGS in events:
+                items = [*(items or ["UIDVALIDITY"]), "UNSEEN", "HIGHESTMODSEQ"]
+            yield _status(state, items, utf8=utf8)
+
+    # ------------------------------------------------------------ the selected mailbox
+
+    def keep_selected(self) -> None:
+        """The client changes something: what the view tells of the open mailbox is known when that is left."""
+        if self.selected in self._folders:
+            self._pending.setdefault(self.selected, self._folders[self.selected])
+
+    def known_of(self, mailbox_id: str) -> FolderState | None:
+        """The folder as the client was told of it, or None if nothing is to be told when it is left."""
+        return self._pending.get(mailbox_id) or self._folders.get(mailbox_id)
+
+    def is_pending(self, mailbox_id: str) -> bool:
+        """Whether something is to be told of it when it is not selected any more."""
+        return mailbox_id in self._pending
+
+    def left(self, known: FolderState) -> None:
+        """It is selected no more, and the client knows so much; how many are unseen it was not told."""
+        self._pending[known.mailbox_id] = replace(known, unseen=_NOT_TOLD)
+
+    # ------------------------------------------------------------ one look
+
+    def look(self, account: Account, own: Collection[int], manner: Manner) -> Learned:
+        """What happened since the last look, `own` being MODSEQs of the client's changes. Blocks."""
+        since, news = self._modseq, self._ask(account, own, manner.boxes)
+        learned = self._learn(news, manner)
+        if self._watch.all_others & _ANNOTATED:
+            # What came after the folders were looked at is for the next look, else it is told twice.
+            changed = account.annotations_changed(since, self._holders, own, until=self._modseq)
+            learned.lines.extend(self._metadata_lines(changed, manner))
+        return learned
+
+    def _ask(self, account: Account, own: Collection[int], boxes: Mapping[str, Shared]) -> FolderNews:
+        """What happened to folders; all of them compared where a row is missing (an index made anew, a restore)."""
+        news = account.folder_news(self._modseq, own, subscriptions=self._needs_subscriptions)
+        if len(self._folders) + _more(news, self._folders) == news.live:
+            return self._as_shown(news, boxes)
+        news = account.folder_news(0, own, subscriptions=self._needs_subscriptions)
+        there = {state.mailbox_id for state in news.folders}
+        gone = [mailbox_id for mailbox_id in self._folders if mailbox_id not in there]
+        return replace(self._as_shown(news, boxes), gone=gone)
+
+    def _as_shown(self, news: FolderNews, boxes: Mapping[str, Shared]) -> FolderNews:
+        """With the names that the client sees (`places`); what a unit's folders are used for is not told (`box_folders`)."""
+        if self.box is not None:
+            box = self.box
+            return replace(
+                news, folders=[replace(state, name=shown_in(box, state.name), special_use=None) for state in news.folders]
+            )
+        if not boxes:
+            return news
+        return replace(news, folders=[replace(state, name=shown_own(state.name, boxes)) for state in news.folders])
+
+    def _learn(self, news: FolderNews, manner: Manner) -> Learned:
+        """Adopt these news and give the lines that tell them."""
+        before, subscribed = dict(self._folders), self.subscriptions
+        gone = [before[mailbox_id] for mailbox_id in news.gone if mailbox_id in before]
+        for state in gone:
+            del self._folders[state.mailbox_id]
+            self._pending.pop(state.mailbox_id, None)
+        for state in news.folders:
+            self._folders[state.mailbox_id] = state
+        if self.box is None:
+            self.subscriptions = news.subscriptions
+        self._modseq = news.modseq
+        events = self._name_events(before, gone, news)
+        listed = {event.name for event in events if not event.gone}
+        moved = [
+            name
+            for name in sorted(subscribed ^ self.subscriptions)
+            if name not in listed and Events.SUBSCRIPTIONS in self._watch.of(name, subscribed=True)
+        ]
+        elsewhere = [name for name in moved if find_box(name, manner.boxes)]
+        events += [NameEvent(name) for name in moved if not find_box(name, manner.boxes)]
+        lines = self._list_lines(events, utf8=manner.utf8) if events else []
+        lines += self._status_lines(before, {state.name: state for state in gone}, news, manner)
+        return Learned(lines, elsewhere)
+
+    def _name_events(self, before: dict[str, FolderState], gone: list[FolderState], news: FolderNews) -> list[NameEvent]:
+        if Events.NAMES not in self._watch.all_others:
+            return []
+        own = news.own_names
+        renamed = [
+            Renamed(before[state.mailbox_id].name, state.name, told=state.mailbox_id in own)
+            for state in news.folders
+            if state.mailbox_id in before and before[state.mailbox_id].name != state.name
+        ]
+        made = [
+            (state.name, self._inbox if state.mailbox_id in news.from_inbox else None)
+            for state in news.folders
+            if state.mailbox_id not in before and state.mailbox_id not in own
+        ]
+        went = [state.name for state in gone if state.mailbox_id not in own]
+        if not (renamed or made or went):
+            return []
+        kept = (state.name for key, state in self._folders.items() if key in before and before[key].name == state.name)
+        return name_events(went, renamed, made, kept, lambda name: Events.NAMES in self.events_of(name))
+
+    @property
+    def _inbox(self) -> str:
+        return INBOX if self.box is None else shown_in(self.box, INBOX)
+
+    def _list_lines(self, events: Iterable[NameEvent], *, utf8: bool) -> list[bytes]:
+        tree = Tree(self._folders.values(), self.subscriptions, DELIMITER)
+        lines: list[bytes] = []
+        for event in events:
+            attributes = described(tree, event.name, gone=event.gone).attributes
+            if self._is_closed(event.name) and not event.gone:
+                attributes = (_NO_ACCESS, *attributes)
+            lines.append(responses.listed(b"LIST", event.name, attributes, DELIMITER, utf8=utf8, old_name=event.old_name))
+        return lines
+
+    def _metadata_lines(self, changed: list[tuple[str, str]], manner: Manner) -> list[bytes]:
+        """METADATA with the names of what changed, one line a mailbox (RFC 5465 §5.6, §5.7)."""
+        entries: dict[str, list[str]] = {}
+        for mailbox, entry in changed:
+            if self.box is None:
+                entries.setdefault(shown_own(mailbox, manner.boxes), []).append(entry)
+            elif mailbox:  # what a person keeps of the server is kept in the own account
+                entries.setdefault(shown_in(self.box, mailbox), []).append(entry)
+        lines: list[bytes] = []
+        for mailbox, names in entries.items():
+            wanted = self._told_of(mailbox) & Events.METADATA if mailbox else self._watch.all_others & Events.SERVER_METADATA
+            if wanted:
+                lines.append(responses.metadata_changed(mailbox, names, utf8=manner.utf8))
+        return lines
+
+    def _status_lines(
+        self, before: dict[str, FolderState], gone: dict[str, FolderState], news: FolderNews, manner: Manner
+    ) -> list[bytes]:
+        """STATUS of each folder whose messages changed; what happens in the selected one is kept for later."""
+        waiting, self._pending = self._pending, {}
+        with_modseq = Enabled.CONDSTORE in manner.enabled
+        lines: list[bytes] = []
+        for key in dict.fromkeys((*waiting, *(state.mailbox_id for state in news.folders))):
+            state, known = self._folders[key], waiting.get(key) or before.get(key)
+            if key == self.selected:
+                self._pending[key] = known or state
+                continue
+            if key in news.own_messages and key not in waiting and known is not None:
+                continue
+            base = known or gone.get(state.name) or replace(state, uidnext=1, messages=0, unseen=0)
+            items = _changed_items(base, state, self._told_of(state.name), with_modseq=with_modseq)
+            if items:
+                lines.append(_status(state, items, utf8=manner.utf8))
+        return lines
+
+
+def _more(news: FolderNews, known: dict[str, FolderState]) -> int:
+    """By how much these news change the number of folders."""
+    new = sum(state.mailbox_id not in known for state in news.folders)
+    return new - sum(mailbox_id in known for mailbox_id in news.gone)
+
+
+def _changed_items(base: FolderState, state: FolderState, events: Events, *, with_modseq: bool) -> list[str]:
+    """What STATUS has to say (RFC 5465 §5.1-5.3), nothing if nothing that was asked for has happened.
+
+    With FlagChange UNSEEN too, whenever messages came or went: some of them may be the client's own, which `base` lacks.
+    """
+    moved = (base.uidnext, base.messages, base.uidvalidity) != (state.uidnext, state.messages, state.uidvalidity)
+    flags, modseq = Events.FLAGS in events, ["HIGHESTMODSEQ"] if with_modseq else []
+    if moved and Events.MESSAGES in events:
+        return ["MESSAGES", "UIDNEXT", "UIDVALIDITY", *(["UNSEEN"] if flags else []), *modseq]
+    if flags and (base.unseen != state.unseen or (with_modseq and base.highest_modseq != state.highest_modseq)):
+        return ["UIDVALIDITY", "UNSEEN", *modseq]
+    return []
+
+
+def _status(state: FolderState, items: list[str], *, utf8: bool) -> bytes:
+    values = {
+        "MESSAGES": state.messages,
+        "UIDNEXT": state.uidnext,
+        "UIDVALIDITY": state.uidvalidity,
+        "UNSEEN": state.unseen,
+        "HIGHESTMODSEQ": max(state.highest_modseq, 1),
+    }
+    return responses.status(state.name, [(item, values[item]) for item in items], utf8=utf8)

@@ -1,0 +1,82 @@
+"""SETACL, DELETEACL, GETACL, LISTRIGHTS, MYRIGHTS: who may do what (RFC 4314).
+
+In: commands. Out: steps. Rights follow from what the Centre recorded (Reg. 12.3, 5.2) and are the same in every folder of a
+mailbox. They are read here and never changed: whom the head of a unit names is recorded by `mic-mail mailbox grant`, and a
+personal mailbox is nobody else's (Reg. 15.2). Who signed in as the mailbox itself may ask who else holds what; a keeper asks
+for itself.
+"""
+
+from mic_mail.auth.sasl import saslprep
+from mic_mail.errors import Text
+from mic_mail.imap import responses
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.context import Conversation
+from mic_mail.imap.mailbox_names import resolve
+from mic_mail.imap.mailbox_names.acl_rights import may_ask, shown
+from mic_mail.imap.mailbox_names.resolve import Place
+from mic_mail.imap.parser.acl_commands import DeleteAcl, GetAcl, ListRights, MyRights, SetAcl
+from mic_mail.imap.replies import Reply, bad, refuse
+from mic_mail.storage.errors import NoSuchFolder
+
+PERSONAL = Text(
+    "Hộp thư cá nhân không chia sẻ được (khoản 2 Điều 15 Quy chế).", "A personal mailbox cannot be shared (Reg. 15.2)."
+)
+NAMED = Text(
+    "Thủ trưởng đơn vị phân công, Trung tâm Thông tin ghi nhận (khoản 3 Điều 12 Quy chế).",
+    "The head of the unit names who may, and the Centre records it (Reg. 12.3).",
+)
+NO_IDENTIFIER = "That names nobody."
+
+
+def set_acl(talk: Conversation, command: SetAcl | DeleteAcl) -> Steps[Reply]:
+    """Refused for everybody, with the clause."""
+    if not saslprep(command.identifier):
+        return bad(NO_IDENTIFIER)
+    place = yield from _existing(talk, command.mailbox)
+    common = place.box is not None or talk.desk.on_record(talk.mailbox_id)
+    return refuse(NAMED if common else PERSONAL, b"NOPERM")
+
+
+delete_acl = set_acl
+
+
+def get_acl(talk: Conversation, command: GetAcl) -> Steps[Reply]:
+    """The own mailbox, with everybody who may use it beside; needs `a` (RFC 4314 §4)."""
+    place = yield from _existing(talk, command.mailbox, "a")
+    holders = {_me(talk): place.rights, **talk.desk.holders(talk.mailbox_id)}
+    acl = {who: shown(rights) for who, rights in holders.items()}
+    talk.say(responses.acl(resolve.shown(place, talk.boxes), acl, utf8=talk.utf8))
+    return Reply("These.")
+
+
+def list_rights(talk: Conversation, command: ListRights) -> Steps[Reply]:
+    """What somebody always has here; nothing can be granted to anybody. The identifier comes back as written (§3.4)."""
+    who = saslprep(command.identifier)
+    if not who:
+        return bad(NO_IDENTIFIER)
+    place = yield from _existing(talk, command.mailbox, "a")
+    required = shown(place.rights) if who.lower() == _me(talk) else b""
+    talk.say(responses.list_rights(resolve.shown(place, talk.boxes), command.identifier, required, utf8=talk.utf8))
+    return Reply("These.")
+
+
+def my_rights(talk: Conversation, command: MyRights) -> Steps[Reply]:
+    """Any right lets ask (RFC 4314 §4)."""
+    place = yield from _existing(talk, command.mailbox)
+    talk.say(responses.my_rights(resolve.shown(place, talk.boxes), shown(place.rights), utf8=talk.utf8))
+    return Reply("These.")
+
+
+def _existing(talk: Conversation, name: str, letters: str = "") -> Steps[Place]:
+    """A mailbox that is there and may be known of; whoever may not see it hears that it is not (RFC 4314 §6)."""
+    place = talk.place(name)
+    if not may_ask(place.rights):
+        raise NoSuchFolder(name)
+    yield from talk.ask(lambda account: account.folder(place.name), place)
+    place.need(letters)
+    return place
+
+
+def _me(talk: Conversation) -> str:
+    assert talk.signed_in is not None
+    return talk.signed_in.address

@@ -1,0 +1,409 @@
+"""APPEND: a message streams from the client through the MIME scanner into the store, and is published when all is durable.
+
+In: the reader's events (`AppendMessage`, `AppendChunk`..., `Append`). Out: steps. Octets are held up to one slice; OK is said
+after the publication of all messages of the command, or none of them (RFC 3502 §3). Whatever ends the command earlier (a
+refusal, a lost connection, an error) leaves nothing behind.
+Standards: RFC 9051 §6.3.12, RFC 3502 (MULTIAPPEND), RFC 4315 (APPENDUID), RFC 7889 (APPENDLIMIT); attachments: Reg. 8.3.b.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from mic_mail.clock import within_calendar
+from mic_mail.errors import MicMailError, Refused, Text
+from mic_mail.imap import responses
+from mic_mail.imap.actions import Inspect, Scan, Steps
+from mic_mail.imap.commands import mailboxes
+from mic_mail.imap.commands.search_context import tell_news
+from mic_mail.imap.context import Conversation, Landing
+from mic_mail.imap.enabled_extensions import Enabled
+from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
+from mic_mail.imap.mailbox_names.resolve import Place
+from mic_mail.imap.parser.commands import Append
+from mic_mail.imap.parser.reader import AppendChunk, AppendMessage, BadLine, Event
+from mic_mail.imap.replies import Reply, refusal, refuse
+from mic_mail.mime.imap_structure import Answers, answers, answers_of
+from mic_mail.mime.scanner import Scanner
+from mic_mail.storage.errors import NoSuchFolder, OverQuota
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import KEYWORD_FLAGS, Delivery, Published, Staged
+from mic_mail.textextract.prefilter import is_clear
+
+MOST_MESSAGES = 1000
+"""Of one MULTIAPPEND: each is a temporary file, and what the scanner knows of it, until the last has come."""
+
+HELD_OCTETS = 256 << 10
+"""Of a command's messages in memory; more is written to temporary files."""
+SENT = "\\Sent"
+"""RFC 6154."""
+LANDED_SECONDS = 10.0
+"""How long after an APPEND the next one to the same folder is told to go on without a look whether the folder is there."""
+
+
+class TooBig(Refused):
+    """More than a message, or all its attachments together, may have."""
+
+
+def attachments_too_big(limit: int) -> TooBig:
+    """The refusal of Reg. 8.3.b."""
+    megabytes = limit / (1 << 20)
+    text = Text(
+        f"Tổng dung lượng tệp đính kèm vượt quá {megabytes:g} MB (Quy chế, điểm b khoản 3 Điều 8).",
+        f"The attachments exceed {megabytes:g} MB in all (Regulation, 8.3.b).",
+    )
+    return TooBig(text, clause="8.3.b")
+
+
+class Incoming:
+    """One message on its way in. Every method blocks and belongs into a lane, but `hold`, which only collects."""
+
+    def __init__(self, message: AppendMessage, attachment_limit: int) -> None:
+        self._options = message.options
+        self._size = message.size
+        self._attachment_limit = attachment_limit
+        self._scanner = Scanner()
+        self._staged: Staged | None = None
+        self._held: list[bytes] = []
+
+    @property
+    def binary(self) -> bool:
+        """It comes as a literal8, which may hold NUL."""
+        return self._options.binary
+
+    @property
+    def is_staged(self) -> bool:
+        """Some of it is in a file."""
+        return self._staged is not None
+
+    @property
+    def needs_no_look(self) -> bool:
+        """What is held is less than attachments may have."""
+        return sum(map(len, self._held)) <= self._attachment_limit
+
+    def hold(self, data: bytes) -> None:
+        """Keep octets until there are enough of them to be worth a hop."""
+        self._held.append(data)
+
+    @property
+    def source(self) -> bytes | Path:
+        """The message, once it is complete: as it is held, or the file that holds it."""
+        return b"".join(self._held) if self._staged is None else Path(self._staged.path)
+
+    def write(self, account: Account) -> None:
+        """Write and scan what is held; `TooBig` as soon as the attachments are. A file that is whole is not kept open."""
+        self._write(account)
+        if self._staged is not None and self._staged.size == self._size:
+            self._staged.finish_later()
+
+    def _write(self, account: Account) -> None:
+        if self._held and self._staged is None:
+            self._staged = account.stage()
+        for data in self._held:
+            self._scanner.feed(data)
+            self._check_attachments(self._scanner.attachment_octets)
+            assert self._staged is not None
+            self._staged.write(data)
+        self._held.clear()
+
+    def finish(self, account: Account, allowed: int, *, journaled: bool = False) -> Delivery:
+        """The message is complete: its file is written, its answers are rendered; with `allowed` flags (RFC 4314 §4).
+
+        The file is durable, unless the message is to be `journaled`, which has to be held as a whole then.
+        """
+        answered: Answers | Callable[[], Answers]
+        octets: bytes | None = None
+        if journaled:
+            octets = b"".join(self._held)
+            answered = partial(answers_of, octets)
+            self._staged = account.stage()
+            self._staged.write(octets)
+            self._staged.finish_later()
+        else:
+            self._write(account)
+            assert self._staged is not None, "an empty message is refused when it is announced"
+            scan = self._scanner.finish()
+            self._check_attachments(scan.attachment_octets)
+            self._staged.finish()
+            answered = answers(scan)
+        received_at = self._options.received_at
+        return Delivery(
+            self._staged,
+            answered,
+            flags=self._options.flags.system & allowed,
+            keywords=self._options.flags.keywords if allowed & KEYWORD_FLAGS else (),
+            received_at_us=None if received_at is None else within_calendar(int(received_at.timestamp()) * 1_000_000),
+            octets=octets,
+        )
+
+    def _check_attachments(self, octets: int) -> None:
+        if octets > self._attachment_limit:
+            raise attachments_too_big(self._attachment_limit)
+
+    def discard(self) -> None:
+        """Forget it; harmless after publication."""
+        self._held.clear()
+        if self._staged is not None:
+            self._staged.discard()
+
+
+class Intake:
+    """All messages of one APPEND."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.messages: list[Incoming] = []
+        self.held_octets = 0
+        self.used_octets: int | None = None
+        """What the mailbox held when the folder was looked for; None: it was not."""
+        self.is_sent: bool | None = None
+        """Whether messages that were sent are kept in the folder; None: nobody has asked."""
+        self._is_held = True
+        """Nothing of it has been written yet."""
+
+    def write(self, account: Account) -> None:
+        """Write what is held of any of them."""
+        self._is_held = False
+        for message in self.messages:
+            message.write(account)
+
+    def look_at_use(self, account: Account) -> None:
+        """Whether messages that were sent are kept in the folder (RFC 6154 \\Sent)."""
+        self.is_sent = account.folder(self.place.name).special_use == SENT
+
+    def check(self, account: Account, size: int, limit_octets: int | None) -> None:
+        """Whether a message of so many octets has a folder to go to, and room; asked before they come."""
+        account.folder_id(self.place.name)
+        self.used_octets = account.quota().octets if limit_octets is not None else 0
+        if size and limit_octets is not None and self.used_octets + size > limit_octets:
+            raise OverQuota(self.used_octets, limit_octets)
+
+    def publish(
+        self, account: Account, limit_octets: int | None, open_id: int = 0, *, claims: bool = False, is_it: bool = False
+    ) -> list[Published]:
+        """Make all of them durable and visible, in order.
+
+        `open_id` is the folder that this client has open: if they go there, the last one tells what was made of it, and if it
+        `claims`, they are \\Recent for this client alone. `is_it`: they do, the name is known to be its.
+        """
+        folder_id = open_id if is_it else account.folder_id(self.place.name)
+        allowed = allowed_flags(self.place.rights)
+        journaled = (
+            self._is_held
+            and all(message.needs_no_look for message in self.messages)
+            and account.journal_takes(self.held_octets)
+        )
+        deliveries = [message.finish(account, allowed, journaled=journaled) for message in self.messages]
+        is_open = folder_id == open_id
+        published = account.publish(folder_id, deliveries, limit_octets=limit_octets, claim=claims and is_open, tell=is_open)
+        if self.used_octets is not None:
+            self.used_octets += sum(delivery.staged.size for delivery in deliveries)
+        self.messages.clear()
+        return published
+
+    def leave(self, talk: Conversation) -> None:
+        """Have what was not published discarded; runs where the connection ends too."""
+        if self.messages:
+            talk.leave_behind(self._discard)
+
+    def _discard(self) -> None:
+        for message in self.messages:
+            message.discard()
+
+
+def append(talk: Conversation, first: AppendMessage) -> Steps[None]:
+    """A whole APPEND, to its tagged line, which is said here: the reader may have refused the command itself."""
+    place, refused = target_of(talk, first.mailbox)
+    intake = Intake(place)
+    yield from take(talk, first, intake, partial(_publish, talk, first.mailbox, intake), refused)
+
+
+def take(
+    talk: Conversation, first: AppendMessage, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None
+) -> Steps[None]:
+    """What APPEND and REPLACE are: messages come, `publish` makes something of them, and the tagged line says what.
+
+    `refused`: the command cannot be done; only the octets that come with it are got out of the way.
+    """
+    try:
+        reply = yield from _receive(talk, first, intake, publish, refused)
+    finally:
+        intake.leave(talk)
+    if reply is not None:
+        if reply.status == b"OK":
+            yield from mailboxes.tell_name(talk, intake.place, first.written)
+        last = talk.line(first.tag, reply)
+        yield from tell_news(talk, last, expunge=True)
+        talk.say(last)
+
+
+def target_of(talk: Conversation, mailbox: str) -> tuple[Place, Reply | None]:
+    """Where a message is to go, and why it may not (RFC 4314 §4: `i`)."""
+    try:
+        return talk.place(mailbox, "i"), None
+    except MicMailError as error:
+        return Place(mailbox), refusal(error)
+
+
+def target_again(talk: Conversation, mailbox: str, before: Place) -> tuple[Place, Reply | None]:
+    """The same once the message is there: an authority may have ended meanwhile, and what is staged lies in its account."""
+    place, refused = target_of(talk, mailbox)
+    if refused is None and place.account != before.account:
+        refused = refusal(NoSuchFolder(mailbox))
+    return place, refused
+
+
+def _receive(
+    talk: Conversation, event: Event, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None
+) -> Steps[Reply | None]:
+    """Take messages until the command ends, then publish them. None: the reader refused the rest, and its answer was said."""
+    while True:
+        match event:
+            case AppendMessage():
+                refused = refused or (yield from _announced(talk, event, intake))
+                if refused is not None:
+                    talk.reader.refuse(refused.status, talk.words(refused.text), refused.code or None)
+                else:
+                    intake.messages.append(Incoming(event, talk.settings.attachment_limit))
+                    talk.reader.accept()
+                    if event.sync:
+                        talk.say(responses.continuation())
+            case AppendChunk(data) if refused is None and b"\0" in data and not intake.messages[-1].binary:
+                refused = refuse(
+                    Text("Thư có ký tự NUL phải được gửi dưới dạng literal8.", "A message with NUL needs a literal8."),
+                    b"CANNOT",
+                )  # RFC 9051 §4.3.1, RFC 3516 §4.4
+            case AppendChunk() if refused is None:
+                intake.messages[-1].hold(event.data)
+                intake.held_octets += len(event.data)
+                if intake.held_octets >= HELD_OCTETS:
+                    refused = yield from tried(talk.ask(intake.write, intake.place), intake.place)
+                    intake.held_octets = 0
+            case Append():
+                return refused or (yield from publish())
+            case BadLine():
+                talk.say(responses.status_line(event.tag, event.status, event.text, event.code))
+                return None
+            case _:
+                pass  # the rest of a message that is refused already
+        event = yield from talk.event(talk.now() + talk.settings.idle_seconds)
+
+
+def _announced(talk: Conversation, message: AppendMessage, intake: Intake) -> Steps[Reply | None]:
+    """Why the message may not come, if so; the folder is looked for before a client that waits sends its megabytes."""
+    limit = talk.settings.append_limit
+    if message.options.utf8 and Enabled.UTF8 not in talk.enabled:
+        return refuse(
+            Text("Phải bật UTF8=ACCEPT trước.", "ENABLE UTF8=ACCEPT comes first."), b"CANNOT"
+        )  # RFC 6855 §4; 8-bit in other messages: decision 0003
+    if message.size > limit:
+        return refuse(Text(f"Thư không được quá {limit} byte.", f"A message may have {limit} octets."), b"TOOBIG")
+    if message.size == 0:  # RFC 3502 §4: it takes the APPEND back
+        return refuse(Text("Không lưu thư nào.", "Nothing is stored."))
+    if message.index >= MOST_MESSAGES:
+        return refuse(
+            Text(f"Mỗi lần thêm nhiều nhất {MOST_MESSAGES} thư.", f"One APPEND may have {MOST_MESSAGES} messages."), b"LIMIT"
+        )
+    if message.index > 0 or not (message.sync or message.size > HELD_OCTETS):
+        return None
+    place = intake.place
+    limit_octets = talk.quota_octets(place.box)
+    landed = talk.landed
+    if landed is not None and (landed.account, landed.name) == (place.account, place.name) and talk.now() < landed.until:
+        has_room = limit_octets is None or landed.used_octets + message.size <= limit_octets
+        if has_room and message.size <= HELD_OCTETS:  # whether that is still so is found out before OK
+            intake.used_octets = landed.used_octets
+            intake.is_sent = landed.is_sent
+            return None
+    return (yield from tried(talk.ask(lambda account: intake.check(account, message.size, limit_octets), place), place))
+
+
+def _publish(talk: Conversation, mailbox: str, intake: Intake) -> Steps[Reply]:
+    place, refused = target_again(talk, mailbox, intake.place)
+    if refused is not None:
+        return refused
+    intake.place = place
+    if (refused := (yield from objected(talk, intake))) is not None:
+        return refused
+    limit = talk.quota_octets(place.box)
+    view, enabled = talk.view, talk.enabled
+    is_open = view is not None and (view.place.account, view.name) == (place.account, place.name) and talk.is_current(view)
+    published: list[Published] = []
+    lines: list[bytes] = []
+
+    def publish(account: Account) -> None:
+        if view is None or view.place.account != place.account:
+            published.extend(intake.publish(account, limit))
+            return
+        published.extend(intake.publish(account, limit, view.folder_id, claims=view.claims, is_it=is_open))
+        claimed = tuple((each.uid, each.uid) for each in published if each.recent)
+        lines.extend(view.look_behind(account, enabled, claimed=claimed, made=published[-1].made))
+
+    talk.landed = None
+    refused = yield from tried(talk.change(publish, place), place)
+    if refused is not None:
+        return refused
+    if intake.used_octets is not None:
+        talk.landed = Landing(place.account, place.name, intake.used_octets, talk.now() + LANDED_SECONDS, intake.is_sent)
+    talk.say_all(lines)
+    code = responses.append_uid(published[0].uidvalidity, [each.uid for each in published])
+    return Reply("Stored.", code=code)
+
+
+def objected(talk: Conversation, intake: Intake) -> Steps[Reply | None]:
+    """Why these messages are not stored: for what is in them, or for what they are marked as."""
+    return (yield from _infected(talk, intake)) or (yield from marked(talk, intake))
+
+
+def _infected(talk: Conversation, intake: Intake) -> Steps[Reply | None]:
+    """Reg. 10.2: no malware is put where others, or this person on another machine, may open it."""
+    if not talk.settings.scans:
+        return None
+    for message in intake.messages:
+        if message.is_staged:  # the end of it may be held still
+            refused = yield from tried(talk.ask(message.write, intake.place), intake.place)
+            if refused is not None:
+                return refused
+        why = cast("Text | None", (yield Scan(message.source)))
+        if why is not None:
+            return refuse(why, b"CANNOT")
+    return None
+
+
+def marked(talk: Conversation, intake: Intake) -> Steps[Reply | None]:
+    """Reg. 4.1: what is kept as sent must not be marked as secret. Most messages show by themselves that they are not.
+
+    Drafts and all other folders take what they are given: nothing leaves from there.
+    """
+    for message in intake.messages:
+        source = message.source
+        if isinstance(source, bytes) and is_clear(source):
+            continue
+        if intake.is_sent is None:
+            refused = yield from tried(talk.ask(intake.look_at_use, intake.place), intake.place)
+            if refused is not None:
+                return refused
+        if not intake.is_sent:
+            return None
+        if message.is_staged:  # the end of it may be held still
+            refused = yield from tried(talk.ask(message.write, intake.place), intake.place)
+            if refused is not None:
+                return refused
+        why = cast("MicMailError | None", (yield Inspect(source)))
+        if why is not None:
+            return refusal(why)
+    return None
+
+
+def tried(work: Steps[None], place: Place) -> Steps[Reply | None]:
+    """The refusal that a piece of work ends with, if any; CREATE would help where it is `place` that is missing."""
+    try:
+        yield from work
+    except NoSuchFolder as error:
+        return refuse(error.text, b"TRYCREATE") if error.name == place.name and place.can_be_made else refusal(error)
+    except TooBig as error:
+        return refuse(error.text, b"TOOBIG")
+    except MicMailError as error:
+        return refusal(error)
+    return None

@@ -1,0 +1,245 @@
+"""Parts of one message for FETCH: finding them by the part table, reading them from the file piece by piece.
+
+In: a section as asked and a `Message` (opened when first needed). Out: a `Piece`: what stands before the octets, and the octets
+as an iterator of slices. A body is never decoded for BODY[], but no literal may hold NUL; BINARY undoes the transfer encoding
+while it streams, and gives every octet.
+Standards: RFC 9051 §6.4.5.1; RFC 3516 §4.2-4.3 (BINARY, BINARY.SIZE, UNKNOWN-CTE).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mic_mail.errors import Refused, Trouble
+from mic_mail.imap import responses
+from mic_mail.imap.actions import SLICE_OCTETS
+from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Section, Text
+from mic_mail.mime.encodings import Decoder
+from mic_mail.mime.headers import cut, whole
+from mic_mail.mime.part_table import Kind, Sections
+from mic_mail.storage.errors import NoSuchMessage
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.reads.reader import MessageFile
+
+MOST_HEADER_OCTETS = 1 << 20
+"""Of a header block longer than the index keeps, fields are looked for in so much."""
+
+SMALL_OCTETS = 8 << 10
+"""A decoded part up to here is looked at before it is announced; one FETCH may ask for some thousand of them."""
+
+_KINDS: dict[Text, Kind] = {
+    Text.ALL: "",
+    Text.HEADER: "HEADER",
+    Text.HEADER_FIELDS: "HEADER",
+    Text.HEADER_FIELDS_NOT: "HEADER",
+    Text.TEXT: "TEXT",
+    Text.MIME: "MIME",
+}
+
+
+class UnknownEncoding(Refused):
+    """BINARY of a part whose transfer encoding we do not know (RFC 9051 §6.4.5.1)."""
+
+    def __init__(self) -> None:
+        super().__init__("The transfer encoding of that part is not known.")
+
+
+class Message:
+    """A message that is being answered: its part table and, opened at first use, its file."""
+
+    __slots__ = ("_account", "_file", "_folder_id", "_parts", "_path", "_sections", "header", "uid")
+
+    def __init__(
+        self, account: Account, folder_id: int, uid: int, parts: bytes, header: bytes, *, path: str | None = None
+    ) -> None:
+        """`path`: where its file probably is."""
+        self._account = account
+        self._folder_id = folder_id
+        self.uid = uid
+        self._path = path
+        self._parts = parts
+        self._sections: Sections | None = None
+        self.header = header
+        """The header block where the index keeps it; empty for one that is too long."""
+        self._file: MessageFile | None = None
+
+    @property
+    def sections(self) -> Sections:
+        if self._sections is None:
+            self._sections = Sections(self._parts)
+        return self._sections
+
+    @property
+    def file(self) -> MessageFile:
+        """The open file, or `NoSuchMessage`."""
+        if self._file is None:
+            self._file = self._account.open_message(self._folder_id, self.uid, self._path)
+        return self._file
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def read(self, offset: int, octets: int) -> Iterator[bytes]:
+        """That much of the file, in slices; a file that ends before its time is damaged, not short."""
+        while octets > 0:
+            data = self.file.pread(offset, min(SLICE_OCTETS, octets))
+            if not data:
+                raise Trouble("The message is shorter on disk than it was.")
+            offset += len(data)
+            octets -= len(data)
+            yield data
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """`head` ends with the announcement of a literal of exactly the octets that follow, or with a space before what announces
+    itself, or is complete and nothing follows. Made while it is sent; `b""` is a moment in which others may have their turn."""
+
+    head: bytes
+    octets: Iterator[bytes]
+
+
+def piece_of(item: Section | Binary, message: Message) -> Piece:
+    """One item of one message. Raises before the first octet: `NoSuchMessage`, `UnknownEncoding`."""
+    return _binary(item, message) if isinstance(item, Binary) else _section(item, message)
+
+
+def _section(item: Section, message: Message) -> Piece:
+    if item.text in (Text.HEADER_FIELDS, Text.HEADER_FIELDS_NOT):
+        return _fields(item, message)
+    if item.text is Text.HEADER and not item.part and message.header:
+        return Piece(item.label + b" ", _literal(item, message.header))
+    if item.text is Text.ALL and not item.part:
+        found: tuple[int, int] | None = (0, message.file.size)
+    else:
+        found = message.sections.locate(item.part, _KINDS[item.text])
+    if found is None:
+        return Piece(item.label + b" NIL", iter(()))
+    offset, octets = found
+    if item.partial is not None:
+        first, most = item.partial
+        first = min(first, octets)
+        offset, octets = offset + first, min(most, octets - first)
+    message.file  # noqa: B018 - opened now, while nothing of the line is out
+    return Piece(b"%b {%d}\r\n" % (item.label, octets), map(responses.without_nul, message.read(offset, octets)))
+
+
+def _fields(item: Section, message: Message) -> Piece:
+    """Header fields of the message or of a message within it."""
+    header = message.header if not item.part else b""
+    found = None
+    if not header:
+        found = message.sections.locate(item.part, "HEADER")
+        if found is None:
+            return Piece(item.label + b" NIL", iter(()))
+        message.file  # noqa: B018 - opened now, while nothing of the line is out
+
+    def pieces() -> Iterator[bytes]:
+        read = header if found is None else _header_of(message, *found)
+        yield from _literal(item, cut(read, item.fields, others=item.text is Text.HEADER_FIELDS_NOT))
+
+    return Piece(item.label + b" ", pieces())
+
+
+def _header_of(message: Message, offset: int, octets: int) -> bytes:
+    """The header block that lies there, or a block of the fields that it begins with."""
+    if octets <= MOST_HEADER_OCTETS:
+        return b"".join(message.read(offset, octets))
+    return whole(b"".join(message.read(offset, MOST_HEADER_OCTETS)))
+
+
+def _literal(item: Section, octets: bytes) -> Iterator[bytes]:
+    if item.partial is not None:
+        first, most = item.partial
+        octets = octets[first : first + most]
+    yield responses.literal(octets)
+    yield b""
+
+
+# ------------------------------------------------------------------ BINARY
+
+
+def _binary(item: Binary, message: Message) -> Piece:
+    """A literal8 where NUL may occur (RFC 3516 §4.2); a small part, and the beginning of one, is looked at, and a literal says
+    that there is none."""
+    if not item.part:  # the message as it is: it has no transfer encoding of its own
+        part, found = None, (0, message.file.size)
+    else:
+        part = message.sections.part(item.part)
+        located = message.sections.locate(item.part)
+        if part is None or located is None:
+            return Piece(item.label + b" NIL", iter(()))
+        found = located
+        if part.encoding == "unknown":
+            raise UnknownEncoding
+    encoding = part.encoding if part is not None and not part.children else "binary"
+    octets = part.decoded_octets if part is not None and encoding in _ENCODED else found[1]
+    first, most = item.partial or (0, octets)
+    first = min(first, octets)
+    most = min(most, octets - first)
+    message.file  # noqa: B018 - opened now, while nothing of the line is out
+    pieces = _window(_decoded(message, found, encoding), first, most)
+    if most and first + most > SMALL_OCTETS:
+        return Piece(b"%b ~{%d}\r\n" % (item.label, most), pieces)
+    return Piece(item.label + b" ", _looked_at(pieces))
+
+
+def _looked_at(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    whole = b"".join(pieces)
+    yield responses.literal8(whole) if b"\0" in whole else responses.literal(whole)
+    yield b""
+
+
+_ENCODED = frozenset({"base64", "quoted-printable"})
+
+
+def _decoded(message: Message, found: tuple[int, int], encoding: str) -> Iterator[bytes]:
+    if encoding not in _ENCODED:
+        yield from message.read(*found)
+        return
+    decoder = Decoder(encoding)
+    for raw in message.read(*found):
+        yield decoder.feed(raw)
+    yield decoder.finish()
+
+
+def _window(pieces: Iterator[bytes], first: int, most: int) -> Iterator[bytes]:
+    """Exactly `most` octets of a stream, from `first` on."""
+    for piece in pieces:
+        if most == 0:
+            return
+        if first >= len(piece):
+            first -= len(piece)
+            yield b""
+            continue
+        here = piece[first : first + most]
+        first = 0
+        most -= len(here)
+        yield here
+    if most:
+        raise Trouble("The part is shorter than its table says.")
+
+
+def binary_size(item: BinarySize, parts: bytes, size: int) -> int:
+    """BINARY.SIZE of a part; 0 where there is none (RFC 3516 §4.3)."""
+    if not item.part:
+        return size
+    part = Sections(parts).part(item.part)
+    if part is None:
+        return 0
+    if part.encoding == "unknown":
+        raise UnknownEncoding
+    return part.decoded_octets if part.encoding in _ENCODED and not part.children else part.body_octets
+
+
+def long_header(account: Account, folder_id: int, uid: int, parts: bytes) -> bytes | None:
+    """The header block of a message whose header is longer than the index keeps; None if the message is gone."""
+    message = Message(account, folder_id, uid, parts, b"")
+    try:
+        found = message.sections.locate((), "HEADER")
+        return _header_of(message, *found) if found else b""
+    except NoSuchMessage:
+        return None
+    finally:
+        message.close()

@@ -1,0 +1,66 @@
+"""COPY and MOVE between the own account and that of a unit or group: lent by the one, published in the other.
+
+In: UIDs of the selected mailbox, a place in another account. Out: steps. The other account's quota and rights count. A copy is
+durable before a move takes anything away: a kill in between leaves a message in both accounts, never in neither. An authority
+that ends in between leaves what was done by then: nothing is published in what may not be written any more, nor expunged.
+Standards: RFC 9051 §6.4.7-6.4.8, RFC 6851 §3.3, RFC 4314 §4.
+"""
+
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.context import Conversation
+from mic_mail.imap.mailbox_names.acl_rights import NoPermission, allowed_flags
+from mic_mail.imap.mailbox_names.resolve import Place
+from mic_mail.imap.selected.mailbox_view import View
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.reads.cross_account import Lent
+from mic_mail.storage.types import CopyResult
+
+
+def copy(talk: Conversation, view: View, uids: list[int], target: Place, *, every: bool) -> Steps[CopyResult]:
+    """Copies of these messages: those that are there, or with `every` all or none."""
+    destination, allowed = talk.account_of(target), allowed_flags(target.rights)
+    folder = yield from talk.ask(lambda account: account.folder(target.name), target)
+    lent: list[Lent] = []
+
+    def borrow(account: Account) -> None:
+        lent.extend(account.lend(destination, view.folder_id, uids, every=every, allowed=allowed))
+
+    def publish(account: Account) -> CopyResult:
+        try:
+            published = account.publish(folder.folder_id, [each.delivery for each in lent], limit_octets=limit)
+            pairs = [(each.uid, new.uid) for each, new in zip(lent, published, strict=True)]
+            return CopyResult(published[0].uidvalidity, pairs, published[0].modseq)
+        finally:
+            give_back()
+
+    def give_back() -> None:
+        """What was not published; nothing is left of what was."""
+        while lent:
+            lent.pop().delivery.staged.discard()
+
+    try:
+        yield from talk.change(borrow, view.place)
+        if not lent:
+            return CopyResult(folder.uidvalidity, [], 0)
+        if "r" not in view.rights:
+            raise NoPermission
+        limit = talk.quota_octets(talk.place_now(target, "i").box)
+        return (yield from talk.change(publish, target))
+    finally:
+        if lent:  # the connection was lost in between, no turn was to be had, or an authority ended
+            talk.leave_behind(give_back)
+
+
+def move(talk: Conversation, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
+    """The same, and then they are expunged here; with the lines that tell the client so."""
+    yield from talk.ask(lambda account: account.must_not_be_frozen(), view.place)
+    copied = yield from copy(talk, view, uids, target, every=False)
+    talk.must_hold(view, "te")
+    gone, enabled = [uid for uid, _ in copied.pairs], talk.enabled
+
+    def work(account: Account) -> tuple[CopyResult, bytes]:
+        removed = account.remove(view.folder_id, gone)
+        told = b"".join(view.look_behind(account, enabled, own=gone))
+        return CopyResult(copied.uidvalidity, copied.pairs, removed.modseq), told
+
+    return (yield from talk.change(work, view.place))

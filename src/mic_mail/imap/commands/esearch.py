@@ -1,0 +1,142 @@
+"""ESEARCH: one search over several mailboxes (RFC 7377). None of them is selected by it, and none is locked.
+
+In: the command. Out: steps. Mailboxes are searched one after the other by the code of SEARCH, in slices; no limit is needed,
+since the work is that of the same searches one by one. Those of units and groups are searched where they are named and may be
+read (RFC 4314 §4). A mailbox that is not there, or goes meanwhile, is passed over; so is one that may not be read any more when
+its turn comes, or when its answer is ready.
+"""
+
+from collections.abc import Sequence
+
+from mic_mail.errors import Text
+from mic_mail.imap import responses
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.commands.mailboxes import seen_folders
+from mic_mail.imap.commands.search import answer, begin, find_scored
+from mic_mail.imap.commands.search_response import tell
+from mic_mail.imap.commands.search_run import Progress
+from mic_mail.imap.context import Conversation
+from mic_mail.imap.enabled_extensions import Enabled
+from mic_mail.imap.mailbox_names import resolve
+from mic_mail.imap.mailbox_names.acl_rights import NoPermission
+from mic_mail.imap.mailbox_names.resolve import Place
+from mic_mail.imap.parser.search_commands import MultiSearch, Reach, Source
+from mic_mail.imap.replies import Reply, bad, refuse
+from mic_mail.imap.selected.mailbox_view import View
+from mic_mail.storage.errors import NoSuchFolder
+from mic_mail.storage.types import DELIMITER, FolderInfo
+
+Mailbox = tuple[FolderInfo, Place]
+"""Under the name that its client sees, and where it lies."""
+
+
+def multi_search(talk: Conversation, command: MultiSearch) -> Steps[Reply]:
+    """ESEARCH. The selected mailbox is searched as its client knows it, the others as they are."""
+    selected, saved, returns = talk.view, talk.saved, command.returns or frozenset()
+    if selected is None and (command.searches_selected or "UPDATE" in returns):
+        return bad("No mailbox is selected.")  # RFC 7377 §2.2
+    refused = yield from begin(talk, command)
+    if refused is not None:
+        return refused
+    mailboxes = yield from _named(talk, command.sources)
+    progress = Progress(talk, command.tag)
+    progress.after = sum(folder.messages for folder, _ in mailboxes)
+    reply = Reply("Searched.")
+    followed = False
+    for folder, place in mailboxes:
+        progress.after -= folder.messages
+        name = responses.mailbox_name(folder.name, utf8=talk.utf8)
+        if selected is not None and _is_selected(talk, folder, place):
+            found = yield from find_scored(talk, command, selected, saved, progress)
+            reply = yield from answer(talk, command, found, mailbox=name)
+            followed = True
+        else:
+            yield from _elsewhere(talk, command, (folder, place), name, progress)
+        progress.before += folder.messages
+        yield from talk.breathe()
+    if "UPDATE" in returns and not followed:  # it applies to the selected mailbox, which was not asked for
+        talk.say(
+            talk.line(
+                b"*",
+                refuse(
+                    Text("Chỉ theo dõi được kết quả tìm trong thư mục đang mở.", "Only the selected mailbox can be followed."),
+                    responses.no_update(command.tag),
+                ),
+            )
+        )
+    return reply
+
+
+def _elsewhere(talk: Conversation, command: MultiSearch, mailbox: Mailbox, name: bytes, progress: Progress) -> Steps[None]:
+    """One mailbox that is not selected."""
+    folder, place = mailbox
+    try:
+        talk.place_now(place, "lr")
+        fresh = yield from talk.ask(lambda account: account.view(folder.folder_id), place)
+        view = View(fresh, looked=0, account_id=talk.account_of(place).account_id, place=place, read_only=True)
+        found = yield from find_scored(talk, command, view, (), progress)
+        talk.place_now(place, "lr")
+    except (NoSuchFolder, NoPermission):
+        return
+    rev2 = Enabled.REV2 in talk.enabled
+    talk.say((yield from talk.ask(lambda account: tell(view, command, found, rev2=rev2, mailbox=name), place)))
+
+
+# ------------------------------------------------------------------ which mailboxes
+
+
+def _named(talk: Conversation, sources: Sequence[Source]) -> Steps[list[Mailbox]]:
+    """The mailboxes of these sources that may be read, each once, in the order of LIST; others are not spoken of (§2.2)."""
+    boxes = talk.boxes
+
+    def choose(folders: list[FolderInfo], subscribed: list[str]) -> list[Mailbox]:
+        readable = [
+            (folder, place)
+            for folder in folders
+            if folder.selectable and "r" in (place := resolve.find(folder.name, boxes)).rights
+        ]
+        wanted = _Wanted(sources, subscribed)
+        return [
+            (folder, place)
+            for folder, place in readable
+            if wanted.names(folder.name, personal=place.box is None) or (wanted.selected and _is_selected(talk, folder, place))
+        ]
+
+    return (yield from seen_folders(talk, choose))
+
+
+def _is_selected(talk: Conversation, folder: FolderInfo, place: Place) -> bool:
+    view = talk.view
+    return view is not None and (folder.folder_id, talk.account_of(place).account_id) == (view.folder_id, view.account_id)
+
+
+class _Wanted:
+    """All sources as one: a folder is held against them once, however many they name.
+
+    RFC 5465 §6 and RFC 7377 §2.2. Mail may be filed into any folder, so `inboxes` are all of them (RFC 5465 §6.3).
+    """
+
+    def __init__(self, sources: Sequence[Source], subscribed: Sequence[str]) -> None:
+        named: dict[Reach, set[str]] = {}
+        for source in sources:
+            named.setdefault(source.reach, set()).update(source.mailboxes)
+        self.selected = Reach.SELECTED in named
+        self._personal = Reach.PERSONAL in named or Reach.INBOXES in named
+        self._mailboxes = named.get(Reach.MAILBOXES, set())
+        if Reach.SUBSCRIBED in named:
+            self._mailboxes = self._mailboxes.union(subscribed)
+        self._tops = {name.rstrip(DELIMITER) for name in named.get(Reach.SUBTREE, ())}
+        self._parents = {name.rstrip(DELIMITER) for name in named.get(Reach.SUBTREE_ONE, ())} - {""}
+
+    def names(self, name: str, *, personal: bool) -> bool:
+        """Whether a mailbox is asked for by its name, or as one of the own (`personal`)."""
+        if (self._personal and personal) or name in self._mailboxes:
+            return True
+        if name in self._parents or name.rpartition(DELIMITER)[0] in self._parents:
+            return True
+        cut = len(name) if self._tops else 0
+        while cut > 0:
+            if name[:cut] in self._tops:
+                return True
+            cut = name.rfind(DELIMITER, 0, cut)
+        return False

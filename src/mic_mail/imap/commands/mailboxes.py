@@ -1,0 +1,368 @@
+"""Folders: LIST and its kin, STATUS, CREATE, DELETE, RENAME, SUBSCRIBE, NAMESPACE and the quota of the mailbox.
+
+In: commands. Out: steps. Which names a LIST shows is `listing`'s, where a name leads is `places`'; here the stores are
+asked and the lines are made.
+Standards: RFC 9051 §6.3.4-6.3.11, RFC 5258, RFC 5819 (LIST-STATUS), RFC 6154, RFC 2342, RFC 8438, RFC 9208 (QUOTA).
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TypeVar
+
+from mic_mail.errors import Text
+from mic_mail.imap import responses
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.commands import metadata
+from mic_mail.imap.context import Conversation
+from mic_mail.imap.enabled_extensions import Enabled
+from mic_mail.imap.mailbox_names import resolve
+from mic_mail.imap.mailbox_names.acl_rights import shown
+from mic_mail.imap.mailbox_names.list_match import Listed, describe, list_folders, lsub_folders, xlist_folders
+from mic_mail.imap.mailbox_names.resolve import Place
+from mic_mail.imap.parser.mailbox_commands import (
+    Create,
+    Delete,
+    GetQuota,
+    GetQuotaRoot,
+    List,
+    Lsub,
+    Namespace,
+    Rename,
+    SetQuota,
+    Status,
+    Subscribe,
+    Unsubscribe,
+    Xlist,
+)
+from mic_mail.imap.replies import Reply, refuse
+from mic_mail.imap.selected.shared_cache import LISTED_FOLDERS, Listing
+from mic_mail.services.authentication.shared_mailboxes import Shared
+from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import DELIMITER, INBOX, SPECIAL_USES, Annotation, FolderInfo, Quota
+
+T = TypeVar("T")
+
+QUOTA_ROOT = ""
+"""That of the own account."""
+OWN = Place("")
+"""Anywhere in the own account."""
+
+MOST_MESSAGES = 0xFFFF_FFFF
+"""No limit is set on messages but that of their UIDs, which are numbers of 32 bits (RFC 9051 §2.3.1.1)."""
+
+
+# ------------------------------------------------------------------ listing
+
+
+def _key(talk: Conversation, place: Place) -> tuple[int, int]:
+    return talk.account_of(place).account_id, talk.mailbox_id
+
+
+def _kept_listing(talk: Conversation, place: Place) -> Listing | None:
+    """The folders of the account that `place` is in, if they were read before and nothing has changed there since."""
+    kept = talk.shelf.listings.get(_key(talk, place))
+    return kept if kept is not None and kept.mark == talk.desk.change_mark(talk.account_of(place).account_id) else None
+
+
+def _listing(talk: Conversation, place: Place) -> Steps[Listing]:
+    """The same, read if need be."""
+    listing = _kept_listing(talk, place)
+    if listing is None:
+        listing = yield from talk.ask(Listing.read, place)
+        talk.shelf.listings.put(_key(talk, place), listing)
+    return listing
+
+
+def seen_folders(talk: Conversation, make: Callable[[list[FolderInfo], list[str]], T]) -> Steps[T]:
+    """What `make` makes of everything that the person sees (RFC 4314 §4, `l`) and of its subscriptions, under their names here.
+
+    One hop at most for who has the own mailbox alone. A unit's account that cannot be read now is left out: the rest is there
+    all the same. So are subscriptions to what may not be used now (§4, LSUB).
+    """
+    boxes = talk.boxes
+    others: list[FolderInfo] = []
+    for box in boxes.values():
+        if "l" in box.rights:
+            try:
+                others += resolve.box_folders((yield from _listing(talk, Place("", box))).folders, box)
+            except Unavailable:
+                continue
+
+    def made(own: Listing) -> T:
+        seen = resolve.own_folders(own.folders, boxes) + others
+        there = {info.name for info in seen}
+        return make(seen, [name for name in own.subscribed if not resolve.leads_nowhere(name, there, boxes)])
+
+    def work(account: Account) -> tuple[Listing, T]:
+        own = Listing.read(account)
+        return own, made(own)
+
+    kept = _kept_listing(talk, OWN)
+    if kept is not None and len(others) <= LISTED_FOLDERS:
+        return made(kept)
+    own, result = yield from talk.ask(work)
+    talk.shelf.listings.put(_key(talk, OWN), own)
+    return result
+
+
+def list_(talk: Conversation, command: List) -> Steps[Reply]:
+    """LIST; each folder's STATUS, METADATA and rights follow its line where asked for (RFC 5819 §2, 9590 §3, 8440 §3)."""
+    if "HIGHESTMODSEQ" in command.status:
+        talk.use_condstore()
+
+    def work(infos: list[FolderInfo], subscribed: list[str]) -> tuple[list[Listed], dict[str, FolderInfo]]:
+        return list_folders(command, infos, subscribed), {info.name: info for info in infos}
+
+    boxes = talk.boxes
+    lines, by_name = yield from seen_folders(talk, work)
+    annotated = (yield from _annotated(talk)) if command.metadata else {}
+    for line in lines:
+        box = resolve.find_box(line.name, boxes)
+        rights = _rights_now(talk, box)
+        if "l" not in rights:
+            continue  # the authority has ended since the folders were looked at
+        info = by_name.get(line.name) if line.folder is not None else None
+        closed = info is not None and command.status and "r" not in rights
+        _say_listed(talk, b"LIST", [_closed(line) if closed else line])
+        if info is not None and command.status and "r" in rights:
+            talk.say(responses.status(info.name, _status_items(talk, info, command.status), utf8=talk.utf8))
+            yield from talk.polling(Place("", box))
+        if command.metadata and info is not None and metadata.may_annotate(rights):  # RFC 9590 §3
+            annotations = annotated.get(box, {}).get(info.folder_id, ())
+            known = metadata.of_folder(info, annotations)
+            talk.say(responses.metadata(info.name, metadata.chosen(known, command.metadata), utf8=talk.utf8))
+        if info is not None and "MYRIGHTS" in command.returns and not _only_above(line):
+            talk.say(responses.my_rights(line.name, shown(rights), utf8=talk.utf8))
+        yield from talk.breathe()
+    return Reply("Listed.")
+
+
+def _rights_now(talk: Conversation, box: Shared | None) -> str:
+    """In the own account, or in this one."""
+    if box is None:
+        return talk.own_rights
+    now = talk.boxes.get(box.name)
+    return now.rights if now is not None and now.account == box.account else ""
+
+
+def _annotated(talk: Conversation) -> Steps[dict[Shared | None, dict[int, list[Annotation]]]]:
+    """The entries of all folders, by account; one that cannot be read now is left out."""
+    seen = metadata.holders(talk)
+    found: dict[Shared | None, dict[int, list[Annotation]]] = {}
+    for box in (None, *talk.boxes.values()):
+        try:
+            found[box] = yield from talk.ask(lambda account: account.annotations_of_folders(seen), Place("", box))
+        except Unavailable:
+            if box is None:
+                raise
+    return found
+
+
+def _closed(line: Listed) -> Listed:
+    """A mailbox that may be seen and not opened: its STATUS cannot be told, and why not has to be (RFC 9051 §6.3.9.8)."""
+    return replace(line, attributes=(*line.attributes, "\\Noselect"))
+
+
+def _only_above(line: Listed) -> bool:
+    """Whether a line is there for what lies below it alone (RFC 8440 §4, the second example)."""
+    return bool(line.child_info) and "\\Subscribed" not in line.attributes
+
+
+def lsub(talk: Conversation, command: Lsub) -> Steps[Reply]:
+    lines = yield from seen_folders(talk, lambda infos, subscribed: lsub_folders(command, infos, subscribed))
+    _say_listed(talk, b"LSUB", lines)
+    return Reply("Listed.")
+
+
+def xlist(talk: Conversation, command: Xlist) -> Steps[Reply]:
+    lines = yield from seen_folders(talk, lambda infos, subscribed: xlist_folders(command, infos))
+    _say_listed(talk, b"XLIST", lines)
+    return Reply("Listed.")
+
+
+def listing_of(talk: Conversation, place: Place) -> Steps[Listed]:
+    """The line of one mailbox with all its attributes."""
+    boxes = talk.boxes
+    found = (yield from _listing(talk, place)).folders
+    seen = resolve.own_folders(found, boxes) if place.box is None else resolve.box_folders(found, place.box)
+    subscribed = (yield from _listing(talk, OWN)).subscribed
+    return describe(resolve.shown(place, boxes), seen, subscribed)
+
+
+def tell_name(talk: Conversation, place: Place, written: str) -> Steps[None]:
+    """A client of IMAP4rev2 that spells a name otherwise than we do learns ours; OLDNAME is its own (RFC 9051 §6.3.9.7)."""
+    if written and Enabled.REV2 in talk.enabled:
+        try:
+            line = yield from listing_of(talk, place)
+        except Unavailable:
+            return  # what was asked is done, and the answer says so
+        talk.say(responses.listed(b"LIST", line.name, line.attributes, DELIMITER, utf8=talk.utf8, old_name=written))
+
+
+def _say_listed(talk: Conversation, word: bytes, lines: Iterable[Listed]) -> None:
+    utf8 = talk.utf8
+    for line in lines:
+        talk.say(responses.listed(word, line.name, line.attributes, DELIMITER, utf8=utf8, child_info=line.child_info))
+
+
+def namespace(talk: Conversation, command: Namespace) -> Steps[Reply]:
+    """RFC 2342: the own mailbox, and those of units and groups for who may use one. Nobody has another person's (Reg. 15.2)."""
+    talk.say(responses.namespace([""], [], [resolve.PREFIX] if talk.boxes else [], DELIMITER, utf8=talk.utf8))
+    return Reply("That is all.")
+    yield  # a handler is a generator
+
+
+# ------------------------------------------------------------------ status
+
+STATUS_ITEMS: dict[str, Callable[[FolderInfo], int | str | None]] = {
+    "MESSAGES": lambda info: info.messages,
+    "RECENT": lambda info: min(info.messages, info.uidnext - info.recent_from),  # RFC 3501; by UIDs, so it may count gaps
+    "UIDNEXT": lambda info: info.uidnext,
+    "UIDVALIDITY": lambda info: info.uidvalidity,
+    "UNSEEN": lambda info: info.unseen,
+    "DELETED": lambda info: info.deleted,
+    "SIZE": lambda info: info.size,
+    "HIGHESTMODSEQ": lambda info: max(info.highest_modseq, 1),
+    "MAILBOXID": lambda info: info.mailbox_id,
+    "DELETED-STORAGE": lambda info: info.deleted_size >> 10,  # RFC 9208 §5.1: in units of 1024 octets
+}
+
+
+def _status_items(talk: Conversation, info: FolderInfo, items: Iterable[str]) -> list[tuple[str, int | str | None]]:
+    answers: list[tuple[str, int | str | None]] = []
+    for item in items:
+        if item == "APPENDLIMIT":
+            answers.append((item, talk.settings.append_limit))
+        else:
+            answers.append((item, STATUS_ITEMS[item](info)))
+    return answers
+
+
+def _folder(talk: Conversation, place: Place) -> Steps[FolderInfo]:
+    """One folder. Who asks for one often asks for all, one by one; so where they are few all are read."""
+    if talk.shelf.listings.get(_key(talk, place)) is not None:
+        info = (yield from _listing(talk, place)).by_name.get(place.name)
+        if info is not None and info.selectable:
+            return info
+    return (yield from talk.ask(lambda account: account.folder(place.name), place))
+
+
+def status(talk: Conversation, command: Status) -> Steps[Reply]:
+    place = talk.place(command.mailbox, "r")
+    if "HIGHESTMODSEQ" in command.items:
+        talk.use_condstore()  # RFC 7162 §3.1.7
+    info = yield from _folder(talk, place)
+    name = resolve.shown(replace(place, name=info.name), talk.boxes)
+    talk.say(responses.status(name, _status_items(talk, info, command.items), utf8=talk.utf8))
+    yield from talk.polling(place)
+    return Reply("Counted.")
+
+
+# ------------------------------------------------------------------ making and unmaking
+
+
+def create(talk: Conversation, command: Create) -> Steps[Reply]:
+    """CREATE; MAILBOXID in the answer (RFC 8474 §4.1), special use as asked (RFC 6154 §3)."""
+    uses = [use for use in command.use if use in SPECIAL_USES]
+    place = talk.place_of_new(command.mailbox.removesuffix(DELIMITER), "k")
+    if len(uses) != len(command.use) or len(uses) > 1 or (uses and place.box is not None):
+        return refuse(Text("Không thư mục nào được dùng vào việc đó.", "No folder can have that use."), b"USEATTR")
+    use = uses[0] if uses else None
+    info = yield from talk.change(lambda account: account.create(place.name, use), place)
+    made = replace(place, name=info.name)
+    yield from talk.on_record("folder_created", made)
+    yield from tell_name(talk, made, command.written)
+    return Reply("Created.", code=responses.mailbox_id(info.mailbox_id))
+
+
+def delete(talk: Conversation, command: Delete) -> Steps[Reply]:
+    """DELETE. A mailbox that this session has open is left first (RFC 9051 §6.3.5 leaves the choice)."""
+    place = talk.place(command.mailbox, "x")
+
+    def work(account: Account) -> int:
+        folder_id = account.folder_id(place.name)
+        account.delete(place.name)
+        return folder_id
+
+    deleted = yield from talk.change(work, place)
+    yield from talk.on_record("folder_deleted", place)
+    yield from tell_name(talk, place, command.written)
+    view = talk.view
+    if view is not None and (view.place.account, view.folder_id) == (place.account, deleted):
+        talk.leave()
+    return Reply("Deleted.")
+
+
+def rename(talk: Conversation, command: Rename) -> Steps[Reply]:
+    """RENAME: `x` for the old name, `k` for the new one (RFC 4314 §4); not from one account into another."""
+    old = talk.place(command.mailbox, "x")
+    new = talk.place_of_new(command.new_name.removesuffix(DELIMITER), "k")
+    if old.account != new.account:
+        return refuse(
+            Text(
+                "Thư mục không chuyển sang hộp thư khác được; hãy chuyển các thư trong đó.",
+                "A mailbox stays with its owner; move its messages.",
+            ),
+            b"CANNOT",
+        )
+    yield from talk.change(lambda account: account.rename(old.name, new.name), old)
+    yield from talk.on_record("folder_renamed", old, to=new.name)
+    yield from tell_name(talk, new, command.written)
+    return Reply("Renamed.")
+
+
+def subscribe(talk: Conversation, command: Subscribe) -> Steps[Reply]:
+    """The person's own list of names, also of what lies elsewhere; whether a name leads anywhere is not asked."""
+    yield from talk.change(lambda account: account.subscribe(command.mailbox, True))
+    if talk.notifier is not None:
+        yield from talk.notifier.subscribed(talk, command.mailbox, True)
+    return Reply("Subscribed.")
+
+
+def unsubscribe(talk: Conversation, command: Unsubscribe) -> Steps[Reply]:
+    yield from talk.change(lambda account: account.subscribe(command.mailbox, False))
+    if talk.notifier is not None:
+        yield from talk.notifier.subscribed(talk, command.mailbox, False)
+    return Reply("Unsubscribed.")
+
+
+# ------------------------------------------------------------------ quota
+
+
+def _say_quota(talk: Conversation, quota: Quota, box: Shared | None) -> None:
+    """STORAGE counts units of 1024 octets (RFC 9208 §5.1), rounded up, so that a full mailbox looks full."""
+    limit = talk.quota_octets(box)
+    storage = [("STORAGE", -(-quota.octets // 1024), limit // 1024)] if limit is not None else []
+    resources = [*storage, ("MESSAGE", quota.messages, MOST_MESSAGES)]
+    talk.say(responses.quota(_root(box), resources))
+
+
+def _root(box: Shared | None) -> str:
+    """The one quota root of an account: everything in it counts (RFC 9208 §3.1)."""
+    return QUOTA_ROOT if box is None else resolve.shown_in(box, INBOX)
+
+
+def get_quota(talk: Conversation, command: GetQuota) -> Steps[Reply]:
+    """No right is needed (RFC 9208 §6), but who may not see the mailbox does not learn that it is there."""
+    root = resolve.find(command.root, talk.boxes) if command.root.startswith(resolve.PREFIX) else Place(command.root)
+    if command.root != _root(root.box) or "l" not in root.rights:
+        return refuse(Text("Không có mục dung lượng đó.", "There is no such quota root."), b"NONEXISTENT")
+    quota = yield from talk.ask(Account.quota, root)
+    _say_quota(talk, quota, root.box)
+    return Reply("That much.")
+
+
+def get_quota_root(talk: Conversation, command: GetQuotaRoot) -> Steps[Reply]:
+    """The root of a folder and its quota; also of a name that does not exist yet (RFC 9208 §4.1.2); `r` (§6)."""
+    place = talk.place(command.mailbox, "r")
+    quota = yield from talk.ask(Account.quota, place)
+    talk.say(responses.quota_root(command.mailbox, [_root(place.box)], utf8=talk.utf8))
+    _say_quota(talk, quota, place.box)
+    return Reply("That much.")
+
+
+def set_quota(talk: Conversation, command: SetQuota) -> Steps[Reply]:
+    """Quotas are granted by the administrators (Reg. 8.3.b)."""
+    return refuse(Text("Dung lượng do Trung tâm Thông tin quy định.", "Quotas are set by the administrators."), b"NOPERM")
+    yield  # a handler is a generator

@@ -1,0 +1,81 @@
+"""Which messages a command names: sequence numbers, UIDs or the saved result, as positions in the client's view.
+
+Standards: RFC 9051 §9 (sequence-set), RFC 5182 (`$`).
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.context import Conversation
+from mic_mail.imap.parser.number_set import NoSuchNumber, Partial, SequenceSet
+from mic_mail.storage.mailstore import Account
+
+MANY_SAVED = 2_000
+"""UIDs of a saved result that are looked up in a thread: half a microsecond each."""
+
+
+def meet(talk: Conversation, messages: SequenceSet, *, by_uid: bool) -> Steps[list[range]]:
+    """Ascending, disjoint ranges of positions; UIDs that do not exist are passed over, a number that does not is an error.
+
+    After a look if one is due: a UID may be one that only another session was told of.
+    """
+    yield from talk.sync(expunge=False)
+    view, saved = talk.view, talk.saved
+    assert view is not None
+    if messages.saved:
+
+        def positions_of_saved(account: Account | None = None) -> list[range]:
+            return ranges(at for uid in saved if (at := view.position(uid)) is not None)
+
+        return (yield from talk.ask(positions_of_saved)) if len(saved) > MANY_SAVED else positions_of_saved()
+    if by_uid:
+        return messages.positions_of_uids(view.uids)
+    places = messages.positions_of_numbers(view.messages)
+    if places is None:
+        raise NoSuchNumber
+    return places
+
+
+def uids_of(talk: Conversation, places: Iterable[range]) -> list[int]:
+    """The UIDs at these positions."""
+    assert talk.view is not None
+    uids: list[int] = []
+    for place in places:
+        uids += talk.view.uids[place.start : place.stop]
+    return uids
+
+
+def ranges(positions: Iterable[int]) -> list[range]:
+    """Ascending positions as ranges."""
+    found: list[range] = []
+    start = stop = -1
+    for at in positions:
+        if at != stop:
+            if start >= 0:
+                found.append(range(start, stop))
+            start = at
+        stop = at + 1
+    if start >= 0:
+        found.append(range(start, stop))
+    return found
+
+
+def part_of(places: list[range], partial: Partial) -> list[range]:
+    """Of these positions a part, counted from the first or from the last (RFC 9394 §3.3)."""
+    wanted = partial.within(sum(map(len, places)))
+    found: list[range] = []
+    passed = 0
+    for place in places:
+        some = place[max(0, wanted.start - passed) : max(0, wanted.stop - passed)]
+        if some:
+            found.append(some)
+        passed += len(place)
+    return found
+
+
+def intersect(places: list[range], positions: list[int]) -> list[int]:
+    """Those of the ascending `positions` that lie in `places`."""
+    return [
+        at for place in places for at in positions[bisect_left(positions, place.start) : bisect_left(positions, place.stop)]
+    ]

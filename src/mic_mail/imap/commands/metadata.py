@@ -1,0 +1,151 @@
+"""METADATA (RFC 5464) and LIST-METADATA (RFC 9590): annotations of mailboxes and of the server.
+
+In: commands. Out: steps. /private entries belong to who is signed in, /shared ones to the mailbox: two people who use one
+mailbox share the second kind and not the first. Of the server, /shared/comment and /shared/admin are told and nobody's to
+change; /private entries are kept for each person.
+
+Changes by others are not told unasked (RFC 5464 §4.1 leaves that open), so ENABLE METADATA turns nothing on.
+"""
+
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote
+
+from mic_mail.errors import Text
+from mic_mail.imap import responses
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.context import Conversation
+from mic_mail.imap.mailbox_names.acl_rights import NoPermission
+from mic_mail.imap.mailbox_names.resolve import Place
+from mic_mail.imap.parser.metadata import GetMetadata, SetMetadata
+from mic_mail.imap.replies import Reply, refusal, refuse
+from mic_mail.storage.errors import AnnotationTooLong, TooManyAnnotations
+from mic_mail.storage.index.metadata_format import SHARED
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import SPECIAL_USES, Annotation, FolderInfo
+
+SERVER = ""
+"""The mailbox name that stands for the server (RFC 5464 §4.1)."""
+SPECIAL_USE = "/private/specialuse"
+"""RFC 6154 §4: the use that LIST tells, which can be changed by this entry."""
+
+Entry = tuple[str, bytes | None]
+"""A name, and its value or None where there is none."""
+
+
+def holders(talk: Conversation) -> tuple[str, str]:
+    """Whose entries this session sees."""
+    assert talk.signed_in is not None
+    return SHARED, talk.signed_in.actor
+
+
+def get_metadata(talk: Conversation, command: GetMetadata) -> Steps[Reply]:
+    """GETMETADATA; LONGENTRIES tells the largest value that MAXSIZE kept back (RFC 5464 §4.2.1)."""
+    seen, place = holders(talk), _place(talk, command.mailbox)
+
+    def work(account: Account) -> list[Entry]:
+        if command.mailbox == SERVER:
+            return [*_of_server(talk), *((each.name, each.value) for each in account.annotations(None, seen))]
+        info = account.folder(place.name)
+        return of_folder(info, account.annotations(info.folder_id, seen), told=place.box is None)
+
+    known = yield from talk.ask(work, place)
+    found = chosen(known, command.entries, command.depth)
+    limit = command.max_octets
+    too_long = [len(value) for _, value in found if value is not None and limit is not None and len(value) > limit]
+    if limit is not None:
+        found = [(name, value) for name, value in found if value is None or len(value) <= limit]
+    talk.say(responses.metadata(command.mailbox, found, utf8=talk.utf8))
+    return Reply("That is all.", code=b"METADATA LONGENTRIES %d" % max(too_long) if too_long else b"")
+
+
+def _of_server(talk: Conversation) -> list[Entry]:
+    """What the server says of itself: `text/plain; charset=utf-8`, and a URI (RFC 5464 §6.2)."""
+    host, support = talk.settings.host, talk.settings.support
+    comment = f"Thư điện tử, máy chủ {host}" if talk.utf8 else f"Mail, server {host}"
+    entries: list[Entry] = [("/shared/comment", comment.encode())]
+    if support:
+        entries.append(("/shared/admin", f"mailto:{quote(support, safe='@')}".encode("ascii")))
+    return entries
+
+
+def _place(talk: Conversation, mailbox: str) -> Place:
+    """The mailbox, if the person may have to do with its entries: `l` and one of r, s, w, i, p (RFC 5464 §3.3)."""
+    place = Place(mailbox) if mailbox == SERVER else talk.place(mailbox)
+    if not may_annotate(place.rights):
+        place.need("lr")
+    return place
+
+
+def may_annotate(rights: str) -> bool:
+    """RFC 5464 §3.3."""
+    return "l" in rights and bool(set("rswip") & set(rights))
+
+
+def of_folder(info: FolderInfo, annotations: Iterable[Annotation], *, told: bool = True) -> list[Entry]:
+    """What can be asked of a folder: its special use, where that is `told`, is an entry too (RFC 6154 §4)."""
+    use: list[Entry] = [] if info.special_use is None or not told else [(SPECIAL_USE, info.special_use.encode("ascii"))]
+    return [*use, *((each.name, each.value) for each in annotations)]
+
+
+def chosen(known: Sequence[Entry], asked: Iterable[str], depth: int | None = 0) -> list[Entry]:
+    """The entries asked for, and with `depth` (1, or None for all levels) those below them (RFC 5464 §4.2.2).
+
+    An entry that was asked for itself is NIL where there is none, under the name that the client gave it.
+    """
+    by_name = {name.lower(): (name, value) for name, value in known}
+    found: dict[str, Entry] = {}
+    for name in asked:
+        key = name.lower()
+        if key in by_name:
+            found[key] = (name, by_name[key][1])
+        elif depth == 0:
+            found[key] = (name, None)
+        if depth != 0:
+            below = key + "/"
+            for other, entry in by_name.items():
+                if other.startswith(below) and (depth is None or "/" not in other[len(below) :]):
+                    found.setdefault(other, entry)
+    return list(found.values())
+
+
+def set_metadata(talk: Conversation, command: SetMetadata) -> Steps[Reply]:
+    """SETMETADATA: all of it or nothing, durable before OK (RFC 5464 §4.3)."""
+    shared, person = holders(talk)
+    on_server, place = command.mailbox == SERVER, _place(talk, command.mailbox)
+    uses = [_use(value) for name, value in command.changes if name.lower() == SPECIAL_USE and not on_server]
+    changes = [
+        (person if _is_private(name) else shared, name, value)
+        for name, value in command.changes
+        if on_server or name.lower() != SPECIAL_USE
+    ]
+    if on_server and any(holder == shared for holder, _, _ in changes):
+        return refuse(
+            Text(
+                "Thông tin của máy chủ do người quản trị quy định.",
+                "What the server says of itself is set by its administrators.",
+            ),
+            b"NOPERM",
+        )
+    if (uses and place.box is not None) or (any(holder == shared for holder, _, _ in changes) and "w" not in place.rights):
+        return refusal(NoPermission())
+
+    def work(account: Account) -> None:
+        account.annotate(None if on_server else account.folder(place.name).folder_id, changes, uses)
+
+    try:
+        yield from talk.change(work, place)
+    except AnnotationTooLong as error:
+        return refuse(error.text, b"METADATA MAXSIZE %d" % error.limit_octets)
+    except TooManyAnnotations as error:
+        return refuse(error.text, b"METADATA TOOMANY")
+    return Reply("Set.")
+
+
+def _use(value: bytes | None) -> str | None:
+    """A special use as we spell it; the store refuses what is none."""
+    word = None if value is None else value.decode("ascii", "replace").strip()
+    return next((use for use in SPECIAL_USES if word is not None and use.lower() == word.lower()), word or None)
+
+
+def _is_private(name: str) -> bool:
+    return name.lower().startswith("/private/")

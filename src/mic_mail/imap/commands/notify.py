@@ -1,0 +1,468 @@
+"""NOTIFY (RFC 5465): a client is told what happens in all its mailboxes, whether or not a command is in progress.
+
+In: the command, then the hint of the change feed that the account has moved. Out: lines. What is told is the difference between
+the account as the client was told of it and as it is now, asked from the store by MODSEQ: however much happened in between, a
+mailbox costs one STATUS line, a name one LIST line, and a client that does not read costs nothing. What one look finds beyond
+MOST_EVENTS is not told at all: NOTIFICATIONOVERFLOW, and from there on it is as after NOTIFY NONE (§5.8).
+
+    selected mailbox   the view tells, as SELECTED says: at once (EXPUNGE too), with EXPUNGE delayed, or not at all: then the
+                       client keeps the messages that it has, but for its own changes (§3.1; `View.withhold`)
+    other mailboxes    STATUS for messages and flags, LIST for names (`nameevents`) and subscriptions, METADATA for annotations:
+                       a `Picture` of the own account, and one of each account below `Shared/` in which something is asked for
+    own changes        are known by their MODSEQs and not told (§5), unless somebody else changed the same mailbox
+    rights             that end, or begin, in the midst: §5.9, §5.4
+
+Notifications never set \\Seen, whatever they fetch. A turn of the feed that told of changes in an account costs a hop to its
+store for the folders, and one for the selected mailbox if that is there. Only accounts that were asked for wake a session.
+"""
+
+from bisect import bisect_right
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from mic_mail.errors import Text
+from mic_mail.imap import responses
+from mic_mail.imap.actions import Overhear, Steps
+from mic_mail.imap.commands.account_tracker import Coming, Learned, Manner, Picture
+from mic_mail.imap.commands.fetch import send_unasked
+from mic_mail.imap.commands.mailboxes import OWN, listing_of
+from mic_mail.imap.commands.message_set import ranges
+from mic_mail.imap.commands.metadata import holders
+from mic_mail.imap.commands.search_context import tell_updates
+from mic_mail.imap.context import Conversation, Ended
+from mic_mail.imap.enabled_extensions import Enabled
+from mic_mail.imap.mailbox_names.list_match import Tree, described
+from mic_mail.imap.mailbox_names.resolve import PREFIX, Place, find
+from mic_mail.imap.parser.notify_commands import Events, Notify, Watch
+from mic_mail.imap.replies import Reply, refuse
+from mic_mail.imap.selected.mailbox_view import Glance, View
+from mic_mail.services.authentication.shared_mailboxes import ROOT, Shared, shared_folder
+from mic_mail.storage.errors import NoSuchFolder, Unavailable
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import DELIMITER, INBOX, AccountRef
+
+MOST_EVENTS = 10_000
+"""Of one look: messages of the selected mailbox that changed, mailboxes and names to tell."""
+MOST_ACCOUNTS = 32
+"""Below `Shared/`, of one session; each holds a subscription of the feed and some 300 octets a folder."""
+RETRY_SECONDS = 1.0
+"""After a look that the store could not answer."""
+
+_NEVER = float("inf")
+
+
+def notify(talk: Conversation, command: Notify) -> Steps[Reply]:
+    """NOTIFY SET, which is a NOOP too, and NOTIFY NONE (RFC 5465 §3.1)."""
+    if command.none:
+        yield from _listen_to_nothing(talk)
+        return Reply("Nothing will be told.")
+    before = talk.notifier
+    if before is not None:  # what the list before asked for and was not told yet
+        yield from before.tell(talk, expunge=True)
+    listening = Listening(command.watch, holders(talk))
+    if not (yield from listening.begin(talk)):
+        return refuse(
+            Text("Yêu cầu theo dõi hộp thư của quá nhiều đơn vị, nhóm.", "Those are mailboxes of too many units and groups."),
+            b"NOTIFICATIONOVERFLOW",
+        )
+    if talk.view is not None:
+        talk.view.release()
+        yield from talk.sync(expunge=True)
+    talk.enabled |= Enabled.NOTIFY
+    talk.notifier = listening
+    if talk.view is not None:
+        listening.attend(talk.view)
+    yield from listening.describe(talk, status=command.status)
+    return Reply("It will be told.")
+
+
+def tell_all(talk: Conversation, *, expunge: bool = False) -> Steps[None]:
+    """What the client asked to hear, and what that makes of the searches that it follows, until nothing has moved since."""
+    while (notifier := talk.notifier) is not None:
+        yield from notifier.tell(talk, expunge=expunge)
+        try:
+            yield from tell_updates(talk)
+        except Unavailable as error:
+            if talk.severed:
+                raise Ended(error.text) from error
+            notifier.put_off(talk)
+        if notifier is talk.notifier and not notifier.is_due(talk, expunge=expunge):
+            return
+
+
+def _listen_to_nothing(talk: Conversation) -> Steps[None]:
+    talk.notifier = Listening(Watch(), ())
+    if talk.view is not None:
+        talk.notifier.attend(talk.view)
+    yield from talk.overhear(Overhear())
+
+
+def _overflow(talk: Conversation) -> Steps[None]:
+    talk.say(responses.ok(b"*", "Too much has happened; nothing more is told.", b"NOTIFICATIONOVERFLOW"))
+    yield from _listen_to_nothing(talk)
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """The INBOX of an account below `Shared/`, as a name that is there (`listing.Folder`)."""
+
+    name: str
+    special_use: None = None
+    selectable: bool = True
+
+
+class Listening:
+    """What one client asked to hear, and what it has heard; the session's `Notifier`."""
+
+    __slots__ = (
+        "_barred", "_fetched", "_hears_of_folders", "_holders", "_own", "_pictures", "_retry_at", "_seen",
+        "_selected", "_selected_at", "_view", "_watch",
+    )  # fmt: skip
+
+    def __init__(self, watch: Watch, holders: Collection[str]) -> None:
+        """`holders`: whose annotations the client sees (`metadata.holders`)."""
+        self._watch = watch
+        self._holders = holders
+        self._hears_of_folders = bool(watch.all_others)
+        self._pictures: dict[AccountRef | None, Picture] = {}
+        """By account, the own one (None) first; empty if the client wants to hear of no folders."""
+        self._seen: frozenset[AccountRef] = frozenset()
+        """Accounts below `Shared/` that the person could see when it was asked last."""
+        self._barred: set[AccountRef] = set()
+        """Those that the client was told are \\NoAccess."""
+        self._own: dict[AccountRef | None, set[int]] = {}
+        """MODSEQs of the client's changes that were not looked at yet, by account."""
+        self._view: View | None = None
+        self._selected: str | None = None
+        self._selected_at: AccountRef | None = None
+        self._fetched = 0
+        """Messages of the selected mailbox up to this UID need no FETCH."""
+        self._retry_at = 0.0
+
+    # ------------------------------------------------------------ the beginning
+
+    def begin(self, talk: Conversation) -> Steps[bool]:
+        """Take the pictures from which on is told; False if those are too many. What the former list follows goes on."""
+        if not self._hears_of_folders:
+            yield from talk.overhear(Overhear())
+            return True
+        own, manner = Picture(self._watch, self._holders), _manner(talk)
+        yield from talk.ask(lambda account: own.begin(account, manner), OWN)
+        self._pictures[None] = own
+        talk.boxes_moved = False
+        boxes = talk.boxes
+        asked, self._seen = self._asked(boxes), _visible(boxes)
+        if len(asked) > MOST_ACCOUNTS:
+            return False
+        yield from self._follow(talk, asked, at_once=True)
+        return True
+
+    def describe(self, talk: Conversation, *, status: bool) -> Steps[None]:
+        """What has to be said before the OK: \\NoAccess, and STATUS where that was asked for."""
+        yield from self._begin_others(talk)
+        for picture in tuple(self._pictures.values()) if status else ():
+            for line in picture.describe_all(utf8=talk.utf8):
+                talk.say(line)
+                yield from talk.breathe()
+
+    def _begin_others(self, talk: Conversation) -> Steps[None]:
+        """The pictures of accounts that are followed and were not looked at yet."""
+        for picture in [each for each in self._pictures.values() if not each.has_begun]:
+            if talk.notifier is not self or (yield from self._tell_of(talk, picture, ())):
+                continue
+            if picture.coming is Coming.ASKED:
+                picture.coming = Coming.ALLOWED  # it is told when it can be read
+
+    # ------------------------------------------------------------ accounts below Shared/
+
+    def _asked(self, boxes: Mapping[str, Shared]) -> dict[AccountRef, Shared]:
+        """The accounts in which something is asked for that the person may see.
+
+        PERSONAL and INBOXES are the own namespace (RFC 5465 §6.2, §6.3).
+        """
+        if not (boxes and self._hears_of_folders):
+            return {}
+        subtrees = [name for name, events in self._watch.subtrees.items() if events]
+        names = [*subtrees, *(name for name, events in self._watch.mailboxes.items() if events)]
+        if self._watch.subscribed:
+            names += self._pictures[None].subscriptions
+        if ROOT in subtrees:
+            wanted = set(boxes)
+        else:
+            wanted = {name.removeprefix(PREFIX).partition(DELIMITER)[0] for name in names if name.startswith(PREFIX)}
+        return {box.account: box for name, box in boxes.items() if name in wanted and "l" in box.rights}
+
+    def _reaches_beyond(self) -> bool:
+        """Whether an account that comes into sight later could be asked for."""
+        names = [*self._watch.subtrees, *self._watch.mailboxes]
+        if self._watch.subscribed:
+            names += self._pictures[None].subscriptions
+        return any(name == ROOT or name.startswith(PREFIX) for name in names)
+
+    def _follow(self, talk: Conversation, asked: dict[AccountRef, Shared], *, at_once: bool = False) -> Steps[None]:
+        """Follow these accounts, and forget the others; `at_once`: by a NOTIFY SET. What it takes to look comes later."""
+        yield from talk.overhear(Overhear(frozenset(asked), rights=self._reaches_beyond()))
+        for at in [at for at in self._pictures if at is not None and at not in asked]:
+            del self._pictures[at]
+            if at != self._selected_at:
+                self._own.pop(at, None)
+        for at, box in asked.items():
+            picture = self._pictures.get(at)
+            if picture is not None and ("r" in picture.box_rights or "r" not in box.rights):
+                picture.box = box
+                continue
+            coming = Coming.ASKED
+            if not at_once and (picture is not None or at not in self._seen):
+                coming = Coming.ALLOWED_AGAIN if picture is not None or at in self._barred else Coming.ALLOWED
+            self._pictures[at] = fresh = Picture(self._watch, self._holders, box, coming)
+            fresh.subscriptions = self._pictures[None].subscriptions
+            fresh.selected = self._selected if at == self._selected_at else None
+            self._barred.discard(at)
+
+    def _follow_anew(self, talk: Conversation) -> Steps[None]:
+        """Rights have moved, or a subscription: stop or begin to watch, and say so (RFC 5465 §5.9, §6.4)."""
+        talk.boxes_moved = False
+        if not self._hears_of_folders:
+            return
+        boxes = talk.boxes
+        asked, seen = self._asked(boxes), _visible(boxes)
+        if len(asked) > MOST_ACCOUNTS:
+            yield from _overflow(talk)
+            return
+        lines: list[bytes] = []
+        for at, picture in self._pictures.items():
+            if at is None:
+                continue
+            if at not in seen:
+                lines += picture.lost_lines(utf8=talk.utf8)
+                self._barred.add(at)
+            elif at in asked and "r" in picture.box_rights and "r" not in asked[at].rights:
+                picture.box = asked[at]
+                lines += picture.closed_lines(utf8=talk.utf8)
+        if seen != self._seen and Events.NAMES in self._events_of_root():
+            lines.append(self._root_line(boxes, utf8=talk.utf8))
+        yield from self._follow(talk, asked)
+        self._seen = seen
+        for line in lines:
+            talk.say(line)
+            yield from talk.breathe()
+
+    def _events_of_root(self) -> Events:
+        own = self._pictures[None]
+        return self._watch.of(ROOT, subscribed=ROOT in own.subscriptions, personal=False)
+
+    def _root_line(self, boxes: Mapping[str, Shared], *, utf8: bool) -> bytes:
+        """The parent of what has come or gone (RFC 5465 §5.4)."""
+        own = self._pictures[None]
+        there = [_Root(shared_folder(name, INBOX)) for name, box in boxes.items() if "l" in box.rights]
+        attributes = described(Tree(there, own.subscriptions, DELIMITER), ROOT).attributes
+        return responses.listed(b"LIST", ROOT, attributes, DELIMITER, utf8=utf8)
+
+    # ------------------------------------------------------------ the session's side
+
+    def attend(self, view: View) -> None:
+        self._view = view
+        self._selected, self._selected_at = view.info.mailbox_id, view.place.account
+        for at, picture in self._pictures.items():
+            picture.selected = self._selected if at == self._selected_at else None
+        self._fetched = view.uids[-1] if view.uids else 0
+        view.quiet = Events.FLAGS not in self._watch.selected
+        if Events.MESSAGES in self._watch.selected:
+            view.release()
+        else:
+            view.withhold()
+
+    def leave(self, view: View) -> None:
+        """What the client was told while the mailbox was open needs no STATUS afterwards; how many are unseen it was not."""
+        self._view = self._selected = self._selected_at = None
+        picture = self._pictures.get(view.place.account)
+        if picture is None:
+            self._own.pop(view.place.account, None)
+            return
+        picture.selected = None
+        info = view.info
+        known, pending = picture.known_of(info.mailbox_id), picture.is_pending(info.mailbox_id)
+        if known is None or (info.highest_modseq == known.highest_modseq and not pending):
+            return
+        if view.is_whole and view.uids and view.uids[-1] + 1 == info.uidnext:
+            modseq = known.highest_modseq if view.quiet else info.highest_modseq
+            known = replace(
+                known, uidvalidity=info.uidvalidity, uidnext=info.uidnext, messages=info.messages, highest_modseq=modseq
+            )
+        picture.left(known)
+
+    def own(self, at: AccountRef | None, modseqs: list[int]) -> None:
+        picture = self._pictures.get(at)
+        is_open = self._view is not None and at == self._selected_at and bool(self._watch.selected)
+        if picture is not None or is_open:  # of what is not looked at they would be kept for ever
+            self._own.setdefault(at, set()).update(modseqs)
+        if picture is not None:
+            picture.keep_selected()
+
+    def subscribed(self, talk: Conversation, name: str, is_so: bool) -> Steps[None]:
+        own = self._pictures.get(None)
+        if own is not None and own.hears_of_subscriptions:
+            yield from self._subscribe(talk, own.subscriptions | {name} if is_so else own.subscriptions - {name})
+
+    def _subscribe(self, talk: Conversation, names: frozenset[str]) -> Steps[None]:
+        """From here on is told what happens in those: before the client hears that it has subscribed, since from then on it
+        relies on that."""
+        for picture in self._pictures.values():
+            picture.subscriptions = names
+        if self._watch.subscribed:
+            yield from self._follow_anew(talk)
+            yield from self._begin_others(talk)
+
+    def pause(self) -> float:
+        again = [self._retry_at, *(picture.retry_at for picture in self._pictures.values())]
+        return min((at for at in again if at), default=_NEVER)
+
+    def tell(self, talk: Conversation, *, expunge: bool = False) -> Steps[None]:
+        """Say what is new, until nothing is. EXPUNGE may be said between commands too, unless it is to be delayed (§6.1)."""
+        if talk.now() >= self._retry_at:  # also where nothing is due any more: who has looked meanwhile was a command
+            self._retry_at = 0.0
+        for picture in self._pictures.values():
+            if talk.now() >= picture.retry_at:
+                picture.retry_at = 0.0
+        try:
+            while self.is_due(talk, expunge=expunge):
+                yield from self._tell(talk, expunge=expunge or not self._watch.delayed)
+            self._forget_own()
+        except Unavailable as error:
+            if talk.severed:
+                raise Ended(error.text) from error
+            self.put_off(talk)
+
+    def _forget_own(self) -> None:
+        """The client's own changes that have been looked at."""
+        for at, modseqs in list(self._own.items()):
+            looked = [self._pictures[at].looked] if at in self._pictures else []
+            looked += [self._view.looked] if self._view is not None and at == self._selected_at else []
+            left = {modseq for modseq in modseqs if looked and modseq > min(looked)}
+            if left:
+                self._own[at] = left
+            else:
+                del self._own[at]
+
+    def put_off(self, talk: Conversation) -> None:
+        self._retry_at = talk.now() + RETRY_SECONDS
+
+    # ------------------------------------------------------------ one look
+
+    def is_due(self, talk: Conversation, *, expunge: bool = False) -> bool:
+        if talk.notifier is not self or talk.now() < self._retry_at:
+            return False
+        if talk.boxes_moved or self._due(talk):
+            return True
+        return self._owes_selected(talk, expunge=expunge or not self._watch.delayed)
+
+    def _due(self, talk: Conversation) -> list[Picture]:
+        now = talk.now()
+        return [each for each in self._pictures.values() if now >= each.retry_at and each.is_behind(talk.modseq_of(each.at))]
+
+    def _owes_selected(self, talk: Conversation, *, expunge: bool) -> bool:
+        view = talk.view
+        if view is None or not self._watch.selected:
+            return False
+        moved = talk.known_modseq > view.looked or view.rights_moved
+        return moved or (expunge and view.owes_expunges) or self._unfetched(view) > 0
+
+    def _unfetched(self, view: View) -> int:
+        """How many new messages are to be fetched."""
+        return view.messages - bisect_right(view.uids, self._fetched) if self._watch.items else 0
+
+    def _tell(self, talk: Conversation, *, expunge: bool) -> Steps[None]:
+        if talk.boxes_moved:
+            yield from self._follow_anew(talk)
+        view = talk.view
+        at = None if view is None else view.place.account
+        due = self._due(talk)
+        own = {key: frozenset(self._own.get(key, ())) for key in (at, *(picture.at for picture in due))}
+        together = False  # the client's own changes are new to the picture and to the view
+        for picture in due:
+            if talk.notifier is self and (yield from self._tell_of(talk, picture, own[picture.at])):
+                together = together or (picture.at == at and bool(self._watch.selected))
+        if talk.notifier is self and view is not None and (together or self._owes_selected(talk, expunge=expunge)):
+            yield from self._tell_selected(talk, view, own[at], expunge=expunge)
+
+    def _tell_of(self, talk: Conversation, picture: Picture, own: Collection[int]) -> Steps[bool]:
+        """STATUS, LIST and METADATA of what happened in one account; whether it could be read, which the own one has to be."""
+        reached, manner, subscribed = talk.modseq_of(picture.at), _manner(talk), picture.subscriptions
+
+        def look(account: Account) -> Learned:
+            if picture.has_begun:
+                return picture.look(account, own, manner)
+            return Learned(picture.begin(account, manner), [])
+
+        try:
+            learned = yield from talk.ask(look, Place("", picture.box))
+        except Unavailable:
+            if picture.box is None or talk.severed:
+                raise
+            picture.retry_at = talk.now() + RETRY_SECONDS
+            return False
+        picture.looked = max(picture.looked, reached)
+        if picture.box is None and picture.subscriptions != subscribed:
+            yield from self._subscribe(talk, picture.subscriptions)
+        if len(learned.lines) + len(learned.elsewhere) > MOST_EVENTS:
+            yield from _overflow(talk)
+            return True
+        if talk.notifier is not self or self._pictures.get(picture.at) is not picture:
+            return True
+        for line in learned.lines:
+            talk.say(line)
+            yield from talk.breathe()
+        for name in learned.elsewhere:
+            place = find(name, manner.boxes)
+            if "l" in place.rights:
+                listed = yield from listing_of(talk, place)
+                talk.say(responses.listed(b"LIST", listed.name, listed.attributes, DELIMITER, utf8=talk.utf8))
+        return True
+
+    def _tell_selected(self, talk: Conversation, view: View, own: Collection[int], *, expunge: bool) -> Steps[None]:
+        """What happened in the selected mailbox, in whichever account it is; then FETCH for new messages."""
+        enabled = talk.enabled
+
+        def look(account: Account) -> list[bytes] | None:
+            glance = view.look(account)
+            if _changes(glance) > MOST_EVENTS:
+                return None
+            lines = view.catch_up(glance, enabled, expunge=expunge)
+            if lines and view.has_ghosts and Enabled.QRESYNC in enabled:
+                lines.append(view.hold_line())
+            return lines
+
+        try:
+            lines = yield from talk.ask(look, view.place)
+        except NoSuchFolder as error:
+            raise Ended(Text("Thư mục đang mở đã bị xóa.", "The mailbox has been deleted.")) from error
+        if lines is None or self._unfetched(view) > MOST_EVENTS:
+            yield from _overflow(talk)
+            return
+        for line in lines:
+            talk.say(line)
+            yield from talk.breathe()
+        if self._unfetched(view):
+            yield from self._fetch_new(talk, view, own)
+
+    def _fetch_new(self, talk: Conversation, view: View, own: Collection[int]) -> Steps[None]:
+        """FETCH for new messages, but those that the client has put there itself (RFC 5465 §5.2)."""
+        first, last = bisect_right(view.uids, self._fetched), view.uids[-1]
+        places = ranges(at for at in range(first, view.messages) if view.modseqs[at] not in own)
+        yield from send_unasked(talk, view, self._watch.items, places)
+        self._fetched = last
+
+
+def _visible(boxes: Mapping[str, Shared]) -> frozenset[AccountRef]:
+    return frozenset(box.account for box in boxes.values() if "l" in box.rights)
+
+
+def _manner(talk: Conversation) -> Manner:
+    return Manner(talk.boxes, talk.enabled, talk.utf8)
+
+
+def _changes(glance: Glance) -> int:
+    """Messages of the selected mailbox to tell something of."""
+    if glance.changes is None:
+        return 0
+    return len(glance.changes.changed) + len(glance.changes.vanished)

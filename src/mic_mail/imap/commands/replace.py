@@ -1,0 +1,124 @@
+"""REPLACE and UID REPLACE (RFC 8508): APPEND of a new message and expunging of an old one as a single action.
+
+The message streams in as in APPEND. What is replaced is settled when the command begins and looked for again in the critical
+section of the store: if it is gone then, nothing is stored. APPENDUID goes out before the EXPUNGE or VANISHED (§4.3), nothing
+of \\Deleted is told (§3.4), and the quota is judged by what the mailbox grows by.
+"""
+
+import dataclasses
+from functools import partial
+
+from mic_mail.errors import Text
+from mic_mail.imap import responses
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.commands.append import Intake, objected, take, target_again, target_of, tried
+from mic_mail.imap.commands.message_set import meet, uids_of
+from mic_mail.imap.context import Conversation
+from mic_mail.imap.enabled_extensions import Enabled
+from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
+from mic_mail.imap.mailbox_names.resolve import Place
+from mic_mail.imap.parser.number_set import NoSuchNumber
+from mic_mail.imap.parser.reader import AppendMessage
+from mic_mail.imap.replies import Reply, bad, refusal, refuse
+from mic_mail.imap.selected.mailbox_view import View
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import Published
+
+
+class Replacement(Intake):
+    """The new message, and which one it replaces."""
+
+    def __init__(self, place: Place, folder_id: int = 0, uid: int = 0, size: int = 0) -> None:
+        super().__init__(place)
+        self._folder_id = folder_id
+        self.uid = uid
+        self._size = size
+
+    def check(self, account: Account, size: int, limit_octets: int | None) -> None:
+        super().check(account, max(0, size - self._size), limit_octets)
+
+    def exchange(self, account: Account, limit_octets: int | None) -> Published:
+        """Publish the new message and expunge the old one, both or neither."""
+        target = account.folder(self.place.name)
+        [message] = self.messages
+        delivery = message.finish(account, allowed_flags(self.place.rights))
+        published = account.exchange(self._folder_id, self.uid, target.folder_id, delivery, limit_octets=limit_octets)
+        self.messages.clear()
+        return published
+
+
+def replace(talk: Conversation, message: AppendMessage) -> Steps[None]:
+    """A whole REPLACE, to its tagged line."""
+    chosen = yield from _replaced(talk, message)
+    place, refused = target_of(talk, message.mailbox)
+    if isinstance(chosen, Reply):
+        intake, refused = Replacement(place), chosen
+    else:
+        view, uid = chosen
+        at = view.position(uid)
+        assert at is not None
+        intake = Replacement(place, view.folder_id, uid, view.sizes[at])
+        if refused is None and place.account != view.place.account:
+            refused = refuse(
+                Text(
+                    "Chỉ thay được thư trong cùng một hộp thư; hãy thêm thư mới rồi xóa thư cũ.",
+                    "A message is replaced within one account; append and delete it.",
+                ),
+                b"CANNOT",
+            )
+    yield from take(talk, message, intake, partial(_exchange, talk, message.mailbox, intake), refused)
+
+
+def _replaced(talk: Conversation, message: AppendMessage) -> Steps[tuple[View, int] | Reply]:
+    """The selected mailbox and the UID that is to go, or why there is none."""
+    assert message.replaces is not None
+    view = talk.view
+    if view is None:
+        return bad("No mailbox is selected.")  # RFC 8508 §3.5
+    if Enabled.UIDONLY in talk.enabled and not message.by_uid:
+        return bad("UIDONLY is on: there are no message numbers.", b"UIDREQUIRED")  # RFC 9586 §3
+    if view.read_only:
+        return refuse(Text("Thư mục chỉ được mở để đọc.", "The mailbox is open for reading only."), b"READ-ONLY")
+    if not {"t", "e"} <= set(view.rights):
+        return refusal(talk.lacks(view, "te"))  # what STORE and EXPUNGE would need
+    try:
+        uids = uids_of(talk, (yield from meet(talk, message.replaces, by_uid=message.by_uid)))
+    except NoSuchNumber:
+        return bad("There is no message with that number.")
+    return (
+        (view, uids[0])
+        if uids
+        else refuse(Text("Không có thư nào mang UID đó.", "There is no message with that UID."), b"NONEXISTENT")
+    )
+
+
+def _exchange(talk: Conversation, mailbox: str, intake: Replacement) -> Steps[Reply]:
+    view, enabled = talk.view, talk.enabled
+    assert view is not None
+    place, refused = target_again(talk, mailbox, intake.place)
+    if refused is not None:
+        return refused
+    if not {"t", "e"} <= set(view.rights):  # they may have gone while the message came
+        return refusal(talk.lacks(view, "te"))
+    intake.place = place
+    if (refused := (yield from objected(talk, intake))) is not None:
+        return refused
+    limit = talk.quota_octets(place.box)
+    done: list[tuple[Published, list[bytes]]] = []
+
+    def work(account: Account) -> None:
+        published = intake.exchange(account, limit)
+        done.append((published, view.look_behind(account, enabled, own=[intake.uid])))
+
+    refused = yield from tried(talk.change(work, place), place)
+    if refused is not None:
+        yield from talk.sync(expunge=True)  # it may have been expunged meanwhile: that is told before what it means
+        return refused
+    published, lines = done[0]
+    replaced = dataclasses.replace(view.place, name=view.name)
+    yield from talk.on_record("message_replaced", replaced, uid=intake.uid, to=place.name)
+    stored = responses.append_uid(published.uidvalidity, [published.uid])
+    talk.say(talk.line(b"*", Reply("The new message is stored.", code=stored)))
+    talk.say_all(lines)
+    # RFC 8508 §4.5, RFC 7162 §3.2.7: as with UID EXPUNGE.
+    return Reply("Replaced.", code=b"HIGHESTMODSEQ %d" % published.modseq if Enabled.CONDSTORE in enabled else b"")

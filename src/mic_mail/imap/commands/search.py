@@ -1,0 +1,204 @@
+"""SEARCH, SORT and THREAD in the selected mailbox: what is asked, how it is ordered, how it is answered and followed.
+
+In: commands. Out: steps. `hunt` finds, `orders` and `threads` order, `telling` writes, `contexts` follows.
+Standards: RFC 9051 §6.4.4, RFC 5256 §3, RFC 5267, RFC 6203, RFC 6855 §3.
+"""
+
+from collections.abc import Generator, Sequence
+
+from mic_mail.errors import Text
+from mic_mail.imap import responses
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.commands import fuzzy, search_context
+from mic_mail.imap.commands.search_response import Found, kept, tell
+from mic_mail.imap.commands.search_run import Progress, find
+from mic_mail.imap.commands.sort_order import order_of
+from mic_mail.imap.context import Conversation
+from mic_mail.imap.enabled_extensions import Enabled
+from mic_mail.imap.parser.commands import Search
+from mic_mail.imap.parser.number_set import SequenceSet, ranges_of
+from mic_mail.imap.parser.search_commands import Criterion, Sort, SortKey, Thread, ThreadAlgorithm
+from mic_mail.imap.parser.search_keys import CHARSETS, And, InSet, ModSeq, has_fuzzy, leaves
+from mic_mail.imap.replies import Reply, bad, refuse
+from mic_mail.imap.selected import sort_cache, threading
+from mic_mail.imap.selected.mailbox_view import View
+from mic_mail.imap.selected.sort_cache import FolderOrder, Scores
+from mic_mail.storage.mailstore import Account
+
+LONG_ANSWER = 2000
+"""Numbers; a longer answer is made in a lane."""
+
+
+def search(talk: Conversation, command: Search) -> Steps[Reply]:
+    """SEARCH and UID SEARCH."""
+    view, saved = talk.view, talk.saved
+    assert view is not None
+    refused = yield from begin(talk, command)
+    if refused is not None:
+        return refused
+    found = yield from find_scored(talk, command, view, saved)
+    return (yield from answer(talk, command, found))
+
+
+def sort(talk: Conversation, command: Sort) -> Steps[Reply]:
+    """SORT and UID SORT."""
+    view, saved = talk.view, talk.saved
+    assert view is not None
+    refused = yield from begin(talk, command)
+    if refused is not None:
+        return refused
+    by_relevancy, progress = any(each.key is SortKey.RELEVANCY for each in command.criteria), Progress(talk, command.tag)
+    found = yield from find_scored(talk, command, view, saved, progress, scored=by_relevancy)
+    order = yield from order_of(talk, view, progress)
+
+    def work(account: Account) -> list[int]:
+        if by_relevancy:
+            assert found.scores is not None
+            return _sorted_by_relevancy(order, view, command.criteria, found.positions, found.scores)
+        return order.pick(found.positions, command.criteria, view.sizes)
+
+    positions = yield from talk.ask(work, view.place)
+    return (yield from answer(talk, command, found._replace(positions=positions)))
+
+
+def _sorted_by_relevancy(
+    order: FolderOrder, view: View, criteria: Sequence[Criterion], found: Sequence[int], scores: Scores
+) -> list[int]:
+    """RFC 6203 §6: the highest score comes first."""
+    columns = [
+        ([-scores.get(at, 0) for at in range(view.messages)], each.reverse)
+        if each.key is SortKey.RELEVANCY
+        else (order.column(each.key, view.sizes), each.reverse)
+        for each in criteria
+    ]
+    return sort_cache.sort(found, columns)
+
+
+def thread(talk: Conversation, command: Thread) -> Steps[Reply]:
+    """THREAD and UID THREAD. The threads of all messages are kept for whoever asks next."""
+    view, saved = talk.view, talk.saved
+    assert view is not None
+    refused = yield from begin(talk, command)
+    if refused is not None:
+        return refused
+    progress = Progress(talk, command.tag)
+    found = yield from find_scored(talk, command, view, saved, progress)
+    order = yield from order_of(talk, view, progress)
+    positions, key = found.positions, (command.algorithm, command.by_uid)
+    known = order.forests.get(key) if len(positions) == view.messages else None
+    if known is None:
+        job = _thread(command, view, order, positions)
+        while known is None:
+            known = yield from talk.ask(lambda account: next(job), view.place)
+            yield from talk.breathe()
+        if len(positions) == view.messages:
+            order.forests.put(key, known)
+    talk.say(known)
+    return Reply("Threaded.")
+
+
+def _thread(command: Thread, view: View, order: FolderOrder, positions: Sequence[int]) -> Generator[bytes | None, None, None]:
+    """The THREAD response, in the end; before it a None for each slice."""
+    messages = threading.Messages()
+    for start in range(0, len(positions), threading.SLICE_MESSAGES):
+        for each in order.details(positions[start : start + threading.SLICE_MESSAGES]):
+            messages.add(each.message_id, each.references, each.subject, is_reply=each.is_reply)
+        yield None
+    places = {at: place for place, at in enumerate(positions)}
+    messages.by_date.extend([places[at] for at in order.pick(positions, (Criterion(SortKey.DATE),), view.sizes)])
+    yield None
+    if command.algorithm is ThreadAlgorithm.ORDEREDSUBJECT:
+        forest = threading.ordered_subject(messages)
+    else:
+        work = threading.references(messages, by_subject=command.algorithm is ThreadAlgorithm.REFERENCES)
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                forest = end.value
+                break
+            yield None
+    yield None
+    yield threading.write(forest, [view.uids[at] for at in positions] if command.by_uid else [at + 1 for at in positions])
+
+
+# ------------------------------------------------------------------ what they share
+
+
+def begin(talk: Conversation, command: Search) -> Steps[Reply | None]:
+    """What comes before any search: why it may not be, and a look at what is new in the selected mailbox."""
+    if command.foreign_charset and Enabled.UTF8 in talk.enabled:  # RFC 6855 §3; by name UTF-8 says the same and is let through
+        return bad("No charset may be given after ENABLE UTF8=ACCEPT.")
+    returns = command.returns or frozenset()
+    if "UPDATE" in returns and talk.view is not None and command.tag in talk.view.contexts:
+        return bad("Tag reuse: another search is followed under it.")  # RFC 5267 §4.3
+    if "SAVE" in returns:
+        talk.saved = ()  # stays so if this ends in NO (RFC 5182 §2.1)
+    if command.key is None:
+        return refuse(
+            Text("Không biết bộ mã ký tự đó.", "Unknown charset."), b"BADCHARSET (%b)" % b" ".join(CHARSETS)
+        )  # RFC 9051 §6.4.4
+    if asks_modseq(command):
+        talk.use_condstore()
+    yield from talk.sync(expunge=False)
+    return None
+
+
+def asks_modseq(command: Search) -> bool:
+    """MODSEQ is among the keys (RFC 7162 §3.1.5)."""
+    return command.key is not None and any(isinstance(key, ModSeq) for key in leaves(command.key))
+
+
+def find_scored(
+    talk: Conversation,
+    command: Search,
+    view: View,
+    saved: Sequence[int],
+    progress: Progress | None = None,
+    *,
+    scored: bool = False,
+) -> Steps[Found]:
+    """What a command finds in a mailbox, `$` being `saved`; with relevancy where it is asked for (RFC 6203 §4)."""
+    progress, key = progress or Progress(talk, command.tag), command.key
+    assert key is not None
+    positions = yield from find(talk, view, fuzzy.widened(key) if has_fuzzy(key) else key, saved, progress=progress)
+    found = Found(positions, saved, asks_modseq(command))
+    if not scored and "RELEVANCY" not in (command.returns or ()):
+        return found
+    among = InSet(SequenceSet(ranges_of(view.uids[at] for at in positions)), by_uid=True)
+    tiers: list[list[int]] = []
+    for tier in fuzzy.tiers(key):
+        tiers.append((yield from find(talk, view, And((among, tier)), saved, progress=progress)))  # noqa: PERF401 - it yields
+    return found._replace(scores=fuzzy.scores(positions, tiers))
+
+
+def answer(talk: Conversation, command: Search, found: Found, *, mailbox: bytes | None = None) -> Steps[Reply]:
+    """Tell what was found in the selected mailbox, keep it for SAVE, follow it for UPDATE.
+
+    `mailbox` is its name for ESEARCH, ready to send.
+    """
+    view, rev2, returns = talk.view, Enabled.REV2 in talk.enabled, command.returns or frozenset()
+    assert view is not None
+
+    def make(account: Account | None = None) -> tuple[bytes, tuple[int, ...]]:
+        saved = tuple(view.uids[at] for at in kept(command, found.positions)) if "SAVE" in returns else ()
+        return tell(view, command, found, rev2=rev2, mailbox=mailbox), saved
+
+    told, saved = (yield from talk.ask(make, view.place)) if len(found.positions) > LONG_ANSWER else make()
+    if "SAVE" in returns:
+        talk.saved = saved
+    talk.say(told)
+    if "UPDATE" not in returns:
+        return Reply("Searched.")
+    if search_context.follow(view, command, found, mailbox=mailbox):
+        return Reply("Searched; will tell of changes.")
+    talk.say(
+        talk.line(
+            b"*",
+            refuse(
+                Text("Không theo dõi được kết quả của lần tìm này.", "This search cannot be followed."),
+                responses.no_update(command.tag),
+            ),
+        )
+    )
+    return Reply("Searched; will not tell of changes.")

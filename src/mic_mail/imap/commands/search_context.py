@@ -1,0 +1,159 @@
+"""CONTEXT: which searches are followed, and what their clients are told of changes (RFC 5267 §4.3, RFC 5465 §7).
+
+Whether messages match that are new or have changed is found out by the code that answers a search, over these messages only, in
+slices, after the view has caught up and before the tagged response, or in IDLE at once.
+
+Not followed, with NOUPDATE (§4.3.1): more than MAX_CONTEXTS; SORT by RELEVANCY, where each new message moves the others; text
+together with keys whose answer moves by itself (OLDER, YOUNGER, `*`), since all text would have to be read at each look.
+"""
+
+from array import array
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.commands import fuzzy
+from mic_mail.imap.commands.fetch import send_unasked
+from mic_mail.imap.commands.message_set import ranges
+from mic_mail.imap.commands.search_match import text_keys
+from mic_mail.imap.commands.search_response import Found
+from mic_mail.imap.commands.search_run import find
+from mic_mail.imap.commands.sort_order import order_of
+from mic_mail.imap.context import Conversation, Ended
+from mic_mail.imap.parser.commands import Search
+from mic_mail.imap.parser.number_set import SequenceSet, ranges_of
+from mic_mail.imap.parser.search_commands import CancelUpdate, Sort, SortKey
+from mic_mail.imap.parser.search_keys import Age, And, InSet, Not, Or, SearchKey, leaves
+from mic_mail.imap.replies import Reply
+from mic_mail.imap.selected.followed_searches import MAX_CONTEXTS, Context
+from mic_mail.imap.selected.mailbox_view import OutOfStep, View
+from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.mailstore import Account
+
+T = TypeVar("T")
+
+MANY_MESSAGES = 1000
+"""What is about more of them is not worked out in the loop."""
+
+
+def follow(view: View, command: Search, found: Found, *, mailbox: bytes | None) -> bool:
+    """Follow a search that was just answered; False if it cannot be."""
+    assert command.key is not None
+    criteria = command.criteria if isinstance(command, Sort) else ()
+    key = fixed(fuzzy.widened(command.key), view, found.saved)
+    moves = any(isinstance(leaf, Age) or (isinstance(leaf, InSet) and leaf.messages.has_star) for leaf in leaves(key))
+    by_relevancy = any(each.key is SortKey.RELEVANCY for each in criteria)
+    if len(view.contexts) >= MAX_CONTEXTS or by_relevancy or (moves and text_keys(key)):
+        return False
+    view.contexts.add(
+        Context(
+            command.tag,
+            key,
+            criteria,
+            command.by_uid,
+            None if mailbox is None else (mailbox, view.uidvalidity),
+            command.update_items,
+            moves,
+            array("I", [view.uids[at] for at in found.positions]),
+        )
+    )
+    return True
+
+
+def fixed(key: SearchKey, view: View, saved: Sequence[int]) -> SearchKey:
+    """The tree with message numbers and `$` as the UIDs that they stand for now."""
+    match key:
+        case InSet(messages, by_uid):
+            if messages.saved:
+                uids: Sequence[int] = saved
+            elif not by_uid:
+                uids = [view.uids[at] for place in messages.positions_within(view.messages) for at in place]
+            else:
+                return key
+            return InSet(SequenceSet(ranges_of(uids)), by_uid=True)
+        case And(keys):
+            return And(tuple(fixed(each, view, saved) for each in keys))
+        case Or(keys):
+            return Or(tuple(fixed(each, view, saved) for each in keys))
+        case Not(inner):
+            return Not(fixed(inner, view, saved))
+        case _:
+            return key
+
+
+def tell_news(talk: Conversation, last: bytes, *, expunge: bool) -> Steps[None]:
+    """What has happened in the selected mailbox, between the work of a command and `last`, its tagged line.
+
+    Nothing of it takes back what was done: what the store cannot say now it is asked again with the next command, and where the
+    session has to end here, `last` is said before.
+    """
+    try:
+        yield from talk.sync(expunge=expunge)
+        yield from tell_updates(talk)
+    except Unavailable as error:
+        if talk.severed:
+            raise Ended(error.text) from error
+    except (Ended, OutOfStep):
+        talk.say(last)
+        raise
+
+
+def tell_updates(talk: Conversation) -> Steps[None]:
+    """ADDTO and REMOVEFROM for what has changed since the last look; the view has told of the changes themselves."""
+    view = talk.view
+    if view is None or not view.contexts.due:
+        return
+    changed = frozenset(view.contexts.changed)
+
+    def look() -> View:
+        known = [at for uid in sorted(changed) if (at := view.position(uid)) is not None and not view.is_ghost(uid)]
+        return view.excerpt(known)
+
+    some = yield from _aside(talk, view, look, len(changed))
+    for context in view.contexts:
+        yield from _update(talk, view, context, some)
+    view.contexts.settle(changed)
+
+
+def _update(talk: Conversation, view: View, context: Context, some: View) -> Steps[None]:
+    """Look at `some` messages for one context, or at all where nothing else will do."""
+    looked_at = view if context.moves else some
+    places = yield from find(talk, looked_at, context.key)
+
+    def compare() -> tuple[set[int], set[int]]:
+        matching = {uid for at in places if not view.is_ghost(uid := looked_at.uids[at])}
+        listed = set(context.uids)
+        lacking = listed.difference(matching)
+        return lacking if context.moves else lacking.intersection(some.uids), matching.difference(listed)
+
+    gone, new = yield from _aside(talk, view, compare, len(places) + len(context.uids))
+    if not gone and not new:
+        return
+    if context.items:
+        arrived = ranges(sorted(at for uid in new & view.contexts.arrived if (at := view.position(uid)) is not None))
+        yield from send_unasked(talk, view, context.items, arrived)  # behind EXISTS and before ADDTO (RFC 5465 §7)
+    order = (yield from order_of(talk, view)) if context.criteria and new else None
+
+    def work(account: Account) -> bytes:
+        removed = context.without(gone)
+        uids = sorted([*context.uids, *new])
+        if order is not None:
+            positions = [at for uid in uids if (at := view.position(uid)) is not None]
+            uids = [view.uids[at] for at in order.pick(positions, context.criteria, view.sizes)]
+        return context.tell(removed, context.become(uids), view.position)
+
+    talk.say((yield from talk.ask(work, view.place)))
+
+
+def _aside(talk: Conversation, view: View, run: Callable[[], T], messages: int) -> Steps[T]:
+    """In a lane where it is about many messages: each takes the loop up to 4 us."""
+    return (yield from talk.ask(lambda account: run(), view.place)) if messages > MANY_MESSAGES else run()
+
+
+def cancel_update(talk: Conversation, command: CancelUpdate) -> Steps[Reply]:
+    """CANCELUPDATE (RFC 5267 §4.3.5). A tag that is not followed is none to be told of either."""
+    assert talk.view is not None
+    for tag in command.tags:
+        talk.view.contexts.cancel(tag)
+    return Reply("No further updates.")
+    yield  # a handler is a generator

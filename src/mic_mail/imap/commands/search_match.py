@@ -1,0 +1,247 @@
+"""The part of SEARCH that needs no text: a tree of keys against the columns that a selected mailbox has at hand.
+
+In: a `SearchKey` tree, columns in the order of the messages, and the answers that text scans gave so far. Out: which messages
+match for certain and which may still match, as masks: integers with one byte of 0 or 1 per message, so that AND, OR and NOT are
+single operations on all messages at once (100,000 messages: 4 ms per flag key, 0.1 ms per operator).
+
+Text keys are undecided until they are answered. The caller asks `text_keys` for them, cheapest first, scans only the messages
+that are still `undecided`, puts the answer in, and asks again; when nothing is undecided it is done. A tree may have
+thousands of keys: it is evaluated with pauses, and never holds more masks than it is deep.
+
+Standards: RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 5032 (WITHIN), RFC 7162 §3.1.5, RFC 8514 §4.3, RFC 8474 §6, RFC 5182 (`$`).
+"""
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from itertools import compress
+
+from mic_mail.imap.parser.search_keys import (
+    Age,
+    All,
+    And,
+    BodyKey,
+    DateKey,
+    DateOf,
+    EmailId,
+    HasFlag,
+    HasKeyword,
+    HeaderKey,
+    InSet,
+    Larger,
+    ModSeq,
+    Not,
+    Or,
+    Order,
+    Recent,
+    SaveDateSupported,
+    SearchKey,
+    Smaller,
+    TextKey,
+    ThreadId,
+)
+
+Mask = int
+"""One byte per message, 0 or 1, the first message in the lowest byte."""
+
+TextScan = HeaderKey | BodyKey | TextKey
+_COST = {HeaderKey: 0, BodyKey: 1, TextKey: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the messages are, position by position; what the tree does not ask for is not there. `zone` is where days begin."""
+
+    uids: Sequence[int]
+    flags: Sequence[int]
+    modseqs: Sequence[int]
+    sizes: Sequence[int]
+    keywords: Mapping[str, int]
+    """The flag bit of each keyword, by its name in lower case."""
+    recent: Mask
+    saved_uids: Sequence[int]
+    """The result of the last SEARCH RETURN (SAVE), ascending."""
+    now: int
+    zone: tzinfo
+    instants: Mapping[DateOf, Sequence[int | None]]
+    """Seconds since the epoch, None where there is no such instant; of SENT the midnight (UTC) of the day as it is written."""
+    identifiers: Mapping[type[EmailId] | type[ThreadId], Sequence[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a text scan found: of the messages in `asked`, those in `found` match."""
+
+    asked: Mask
+    found: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`certain` match; `possible` contains them and those that text has yet to decide."""
+
+    certain: Mask
+    possible: Mask
+
+    @property
+    def undecided(self) -> Mask:
+        """What text has yet to decide."""
+        return self.possible ^ self.certain
+
+
+def match(key: SearchKey, columns: Columns, answers: Mapping[TextScan, Answer]) -> Generator[None, None, Verdict]:
+    """Evaluate the tree with what is known; a pause for each key that looked at all messages."""
+    return _Evaluation(columns, answers).of(key)
+
+
+def text_keys(key: SearchKey) -> list[TextScan]:
+    """The keys of the tree that need text, each once, header fields first, since they are the cheapest to look at."""
+    found: dict[TextScan, None] = {}
+    pending = [key]
+    while pending:
+        at = pending.pop()
+        if isinstance(at, HeaderKey | BodyKey | TextKey):
+            found.setdefault(at)
+        elif isinstance(at, And | Or):
+            pending += reversed(at.keys)
+        elif isinstance(at, Not):
+            pending.append(at.key)
+    return sorted(found, key=lambda scan: _COST[type(scan)])
+
+
+def positions(mask: Mask, count: int) -> list[int]:
+    """The positions that a mask holds, ascending."""
+    return list(compress(range(count), mask.to_bytes(count, "little"))) if count else []
+
+
+def mask_of(chosen: Iterable[int], count: int) -> Mask:
+    """The mask of these positions."""
+    octets = bytearray(count)
+    for position in chosen:
+        octets[position] = 1
+    return int.from_bytes(octets, "little")
+
+
+def everything(count: int) -> Mask:
+    """The mask of all messages."""
+    return int.from_bytes(b"\x01" * count, "little")
+
+
+class _Evaluation:
+    """One run over one tree; every key type has its row in `rows`."""
+
+    def __init__(self, columns: Columns, answers: Mapping[TextScan, Answer]) -> None:
+        self._columns = columns
+        self._answers = answers
+        self._count = len(columns.uids)
+        self._all = everything(self._count)
+
+    def of(self, key: SearchKey) -> Generator[None, None, Verdict]:
+        if isinstance(key, Not):
+            verdict = yield from self.of(key.key)
+            return Verdict(self._all ^ verdict.possible, self._all ^ verdict.certain)
+        if isinstance(key, And):
+            return (yield from self._all_of(key.keys))
+        if isinstance(key, Or):
+            return (yield from self._any_of(key.keys))
+        if isinstance(key, HeaderKey | BodyKey | TextKey):
+            answer = self._answers.get(key, Answer(0, 0))
+            return Verdict(answer.found, answer.found | (self._all ^ answer.asked))
+        mask = self._leaf(key)
+        yield
+        return Verdict(mask, mask)
+
+    def _all_of(self, keys: Iterable[SearchKey]) -> Generator[None, None, Verdict]:
+        certain = possible = self._all
+        for key in keys:
+            verdict = yield from self.of(key)
+            certain &= verdict.certain
+            possible &= verdict.possible
+            if not possible:
+                break
+        return Verdict(certain, possible)
+
+    def _any_of(self, keys: Iterable[SearchKey]) -> Generator[None, None, Verdict]:
+        certain = possible = 0
+        for key in keys:
+            verdict = yield from self.of(key)
+            certain |= verdict.certain
+            possible |= verdict.possible
+            if certain == self._all:
+                break
+        return Verdict(certain, possible)
+
+    def _leaf(self, key: SearchKey) -> Mask:
+        columns = self._columns
+        match key:
+            case All() | SaveDateSupported():
+                return self._all
+            case HasFlag(bit):
+                return self._bit(bit)
+            case HasKeyword(keyword):
+                return self._bit(columns.keywords.get(keyword.lower(), 0))
+            case Recent():
+                return columns.recent
+            case Larger(octets):
+                return _mask([size > octets for size in columns.sizes])
+            case Smaller(octets):
+                return _mask([size < octets for size in columns.sizes])
+            case ModSeq(modseq):
+                return _mask([value >= modseq for value in columns.modseqs])
+            case InSet():
+                return self._in_set(key)
+            case DateKey():
+                return self._date(key)
+            case Age(older, seconds):
+                return self._age(older, seconds)
+            case EmailId(value) | ThreadId(value):
+                return _mask([identifier == value for identifier in columns.identifiers[type(key)]])
+            case _:
+                raise AssertionError(key)
+
+    def _bit(self, bit: int) -> Mask:
+        return _mask([flags & bit != 0 for flags in self._columns.flags]) if bit else 0
+
+    def _in_set(self, key: InSet) -> Mask:
+        columns = self._columns
+        if key.messages.saved:
+            saved = set(columns.saved_uids)
+            return _mask([uid in saved for uid in columns.uids])
+        wanted = key.messages
+        ranges = wanted.positions_of_uids(columns.uids) if key.by_uid else wanted.positions_within(self._count)
+        octets = bytearray(self._count)
+        for span in ranges:
+            octets[span.start : span.stop] = b"\x01" * len(span)
+        return int.from_bytes(octets, "little")
+
+    def _date(self, key: DateKey) -> Mask:
+        """Whole days: of SENT as they are written, else in the server's zone (RFC 9051 §6.4.4)."""
+        begin, end = _day(key.day, UTC if key.of is DateOf.SENT else self._columns.zone)
+        instants = self._columns.instants[key.of]
+        match key.order:
+            case Order.BEFORE:
+                return _mask([instant is not None and instant < begin for instant in instants])
+            case Order.SINCE:
+                return _mask([instant is not None and instant >= begin for instant in instants])
+            case Order.ON:
+                return _mask([instant is not None and begin <= instant < end for instant in instants])
+
+    def _age(self, older: bool, seconds: int) -> Mask:
+        """RFC 5032 §3: by INTERNALDATE; YOUNGER and OLDER both include the boundary."""
+        boundary = self._columns.now - seconds
+        instants = self._columns.instants[DateOf.INTERNAL]
+        if older:
+            return _mask([instant is not None and instant <= boundary for instant in instants])
+        return _mask([instant is not None and instant >= boundary for instant in instants])
+
+
+def _day(day: date, zone: tzinfo) -> tuple[int, int]:
+    """The first second of the day and of the next one; days at the ends of the calendar count as 24 hours."""
+    begin = (day - date(1970, 1, 1)).days * 86_400
+    offset = datetime.combine(day, time(12), zone).utcoffset() if 1 < day.year < 9999 else None
+    begin -= int((offset or timedelta()).total_seconds())
+    return begin, begin + 86_400
+
+
+def _mask(truths: list[bool]) -> Mask:
+    return int.from_bytes(bytes(truths), "little")

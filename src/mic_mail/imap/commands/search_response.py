@@ -1,0 +1,79 @@
+"""What a searching command answers: SEARCH, SORT and ESEARCH responses from positions in the requested order.
+
+In: a view, the command, what was found. Out: octets. Pure.
+Standards: RFC 4731 §3, RFC 5182 §2.1, RFC 5267 §3 and §4.4, RFC 9394 §3, RFC 7162 §3.1.5 and §3.1.9, RFC 6203 §4, RFC 7377.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from mic_mail.imap import responses
+from mic_mail.imap.parser.commands import Search
+from mic_mail.imap.parser.search_commands import Sort
+from mic_mail.imap.selected.mailbox_view import View
+from mic_mail.imap.selected.sort_cache import Scores
+
+_ITEMS = frozenset({"MIN", "MAX", "ALL", "COUNT", "PARTIAL", "RELEVANCY"})
+"""The return options that ask for an item of the answer."""
+
+
+class Found(NamedTuple):
+    """The result of a search: positions in the requested order, which is the mailbox's but for SORT."""
+
+    positions: Sequence[int]
+    saved: Sequence[int] = ()
+    """The UIDs that `$` stood for."""
+    with_modseq: bool = False
+    """MODSEQ was among the keys."""
+    scores: Scores | None = None
+
+
+def tell(view: View, command: Search, found: Found, *, rev2: bool, mailbox: bytes | None = None) -> bytes:
+    """The untagged response; an empty one is also told, since clients wait for it. Nothing for SAVE alone (RFC 5182 §2.1).
+
+    `mailbox` is the name for ESEARCH, ready to send; its answers tell nothing of a mailbox in which nothing was found.
+    """
+    name: Callable[[int], int] = view.uids.__getitem__ if command.by_uid else (1).__add__
+    numbers = [name(at) for at in found.positions]
+    if mailbox is not None and not numbers:
+        return b""
+    is_sort = isinstance(command, Sort)
+    if command.returns is None and (is_sort or not rev2):
+        modseq = _highest(view, found.positions) if found.with_modseq else None
+        return responses.sort(numbers, modseq) if is_sort else responses.search(numbers, modseq)
+    asked = frozenset({"ALL"}) if command.returns is None else command.returns & _ITEMS
+    if command.returns == frozenset({"SAVE"}):
+        return b""
+    partial = command.partial
+    shown = found.positions if partial is None else found.positions[partial.within(len(numbers))]
+    counted = kept(command, found.positions)
+    return responses.esearch(
+        command.tag,
+        by_uid=command.by_uid,
+        mailbox=None if mailbox is None else (mailbox, view.uidvalidity),
+        minimum=numbers[0] if numbers and "MIN" in asked else None,
+        maximum=numbers[-1] if numbers and "MAX" in asked else None,
+        found=numbers if "ALL" in asked else None,
+        partial=None if partial is None else (bytes(partial), [name(at) for at in shown]),
+        ascending=not is_sort,
+        relevancy=None if "RELEVANCY" not in asked or found.scores is None else [found.scores[at] for at in shown],
+        count=len(numbers) if "COUNT" in asked else None,
+        modseq=_highest(view, counted) if found.with_modseq and counted else None,
+    )
+
+
+def kept(command: Search, found: Sequence[int]) -> list[int]:
+    """What `$` and MODSEQ are about, ascending: what is told of, where only ends or a part were asked for, else all.
+
+    RFC 5182 §2.1, RFC 4731 §3.2, RFC 9394 §3.2 (table 1).
+    """
+    asked = (command.returns or frozenset()) & _ITEMS
+    if not asked & {"MIN", "MAX", "PARTIAL"} or asked & {"ALL", "COUNT"}:
+        return sorted(found)
+    part = found[command.partial.within(len(found))] if command.partial is not None else ()
+    return sorted({*part, *(found[:1] if "MIN" in asked else ()), *(found[-1:] if "MAX" in asked else ())})
+
+
+def _highest(view: View, positions: Sequence[int]) -> int:
+    """The MODSEQ of an answer is that of its newest message (RFC 7162 §3.1.5)."""
+    return max((view.modseqs[at] for at in positions), default=0)

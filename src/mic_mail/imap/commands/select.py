@@ -1,0 +1,269 @@
+"""SELECT, EXAMINE, CLOSE, UNSELECT, EXPUNGE and IDLE: opening a mailbox, leaving it, waiting in it.
+
+In: commands. Out: steps. HIGHESTMODSEQ is told on every SELECT, whether or not the client spoke of CONDSTORE (RFC 7162
+§3.1.2.1).
+Standards: RFC 9051 §6.3.2, §6.3.13, §6.4.1-6.4.3; RFC 7162 §3.2.5 (QRESYNC); RFC 4315 (UID EXPUNGE); RFC 8474 (MAILBOXID).
+"""
+
+from dataclasses import dataclass, replace
+
+from mic_mail.connection.actions import Used, opening_stretch
+from mic_mail.errors import Text
+from mic_mail.imap import responses
+from mic_mail.imap.actions import Attend, DropCompressor, Steps, Waiting
+from mic_mail.imap.commands.fetch import vanished_of
+from mic_mail.imap.commands.mailboxes import listing_of
+from mic_mail.imap.commands.message_set import meet, uids_of
+from mic_mail.imap.commands.notify import RETRY_SECONDS, tell_all
+from mic_mail.imap.commands.search_context import tell_updates
+from mic_mail.imap.context import Conversation, Ended
+from mic_mail.imap.enabled_extensions import Enabled
+from mic_mail.imap.mailbox_names.acl_rights import reads_only
+from mic_mail.imap.mailbox_names.list_match import Listed
+from mic_mail.imap.mailbox_names.resolve import Place
+from mic_mail.imap.parser.commands import SEEN, Close, Expunge, Idle, Unselect
+from mic_mail.imap.parser.mailbox_commands import QResync, Select
+from mic_mail.imap.parser.number_set import MAX_NUMBER, Ranges, SequenceSet, format_set
+from mic_mail.imap.parser.reader import NEED_INPUT, Line
+from mic_mail.imap.replies import Reply, bad
+from mic_mail.imap.selected.mailbox_view import View, claim_recent
+from mic_mail.storage.errors import Frozen, Unavailable
+from mic_mail.storage.index.open_folders import Presence
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import DELIMITER, Changes, ExpungeResult, FolderView
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What SELECT asked the store, in one go; `mark` was read first, so that nothing later is missed."""
+
+    mark: int
+    looked: int
+    """The account's MODSEQ when `fresh` was so."""
+    fresh: FolderView
+    recent: Ranges
+    first_unseen: int | None
+    """Its position."""
+    changes: Changes | None
+    presence: Presence
+
+
+def _open(account: Account, command: Select, name: str, *, read_only: bool, claims: bool) -> Opened:
+    """`name` is the folder's in its account; `claims`: new messages can be \\Recent to this session."""
+    mark = account.change_mark()
+    looked, fresh = account.opened(name)
+    info = fresh.info
+    presence = account.enter(info.folder_id, claims=claims)
+    recent = ((info.recent_from, MAX_NUMBER),) if read_only else claim_recent(account, fresh)
+    resync = command.qresync
+    known = resync is not None and resync.uidvalidity == info.uidvalidity
+    changes = account.changes(info.folder_id, resync.modseq) if resync is not None and known else None
+    first_unseen = next((at for at, flags in enumerate(fresh.flags) if not flags & SEEN), None) if fresh.info.unseen else None
+    return Opened(mark, looked, fresh, recent, first_unseen, changes, presence)
+
+
+def select(talk: Conversation, command: Select) -> Steps[Reply]:
+    """SELECT and EXAMINE. A SELECT that fails leaves no mailbox selected (RFC 9051 §6.3.2)."""
+    if command.qresync is not None and Enabled.QRESYNC not in talk.enabled:
+        return bad("ENABLE QRESYNC comes first.")  # RFC 7162 §3.2.5
+    _leave(talk)
+    if command.condstore:
+        talk.use_condstore()
+    rev2 = Enabled.REV2 in talk.enabled
+    place = talk.place(command.mailbox, "r")
+    yield from _attend(talk, place)
+    read_only = command.read_only or reads_only(place.rights)
+    claims = not (read_only or rev2)
+    opened = yield from talk.ask(lambda account: _open(account, command, place.name, read_only=read_only, claims=claims), place)
+    listed = (yield from listing_of(talk, place)) if rev2 else None
+    place = talk.place(command.mailbox, "r")  # an authority may have ended while the store was asked
+    account_id = talk.mailbox_id if place.account is None else place.account.account_id
+    view = View(
+        opened.fresh,
+        looked=opened.looked,
+        mark=opened.mark,
+        account_id=account_id,
+        place=place,
+        read_only=read_only,
+        recent=None if rev2 else opened.recent,
+        presence=opened.presence,
+        on_record=talk.desk.on_record(account_id),
+    )
+    talk.view = view
+    if talk.notifier is not None:
+        talk.notifier.attend(view)
+    talk.say_all(_description(view, opened, listed, command.written, talk.enabled, utf8=talk.utf8))
+    if opened.changes is not None and command.qresync is not None:
+        known, changes, enabled = command.qresync, opened.changes, talk.enabled
+        talk.say((yield from talk.ask(lambda account: b"".join(missed(view, known, changes, enabled)), place)))
+    talk.opened[account_id] = opening_stretch(talk.clock.now_us())
+    yield Used(place.account, "select")
+    # RFC 4314 §5.2: only rights over flags that are shared make it READ-WRITE. \Seen may be set all the same.
+    shared = place.rights.replace("s", "") if opened.fresh.info.own_seen else place.rights
+    return Reply("Opened.", code=b"READ-ONLY" if read_only or reads_only(shared) else b"READ-WRITE")
+
+
+def _attend(talk: Conversation, place: Place) -> Steps[None]:
+    """Be told of the changes in the account of the mailbox that is opened, from before it is looked at."""
+    if talk.attending != place.account:
+        yield Attend(place.account)
+        talk.attending, talk.known_modseq = place.account, 0
+
+
+def _description(
+    view: View, opened: Opened, listed: Listed | None, written: str, enabled: Enabled, *, utf8: bool
+) -> list[bytes]:
+    """The untagged lines of SELECT (RFC 9051 §6.3.2; RECENT and UNSEEN are RFC 3501's).
+
+    `listed` for IMAP4rev2, whose SELECT tells the mailbox's attributes; `written`: the client's spelling.
+    """
+    info = opened.fresh.info
+    lines = [*view.keyword_lines(), responses.exists(view.messages)]
+    if listed is None:
+        lines.append(responses.recent(view.recent_count))
+        if opened.first_unseen is not None and Enabled.UIDONLY not in enabled:  # it is a message number
+            lines.append(responses.ok(b"*", "The first unseen one.", b"UNSEEN %d" % (opened.first_unseen + 1)))
+    lines.append(responses.ok(b"*", "UIDs are valid.", b"UIDVALIDITY %d" % info.uidvalidity))
+    lines.append(responses.ok(b"*", "The next UID.", b"UIDNEXT %d" % info.uidnext))
+    lines.append(responses.ok(b"*", "The newest change.", b"HIGHESTMODSEQ %d" % max(info.highest_modseq, 1)))
+    lines.append(responses.ok(b"*", "This mailbox.", responses.mailbox_id(info.mailbox_id)))
+    if listed is not None:
+        old_name = written or None
+        lines.append(responses.listed(b"LIST", listed.name, listed.attributes, DELIMITER, utf8=utf8, old_name=old_name))
+    return lines
+
+
+def missed(view: View, known: QResync, changes: Changes, enabled: Enabled) -> list[bytes]:
+    """What a returning client missed: VANISHED (EARLIER), then FETCH for what changed (RFC 7162 §3.2.5.1).
+
+    Below the expunge floor the log has holes: then every UID of the client's set that does not exist has vanished (§3.2.5.2).
+    """
+    asked = known.known_uids or SequenceSet(((1, MAX_NUMBER),))  # only these are to be reported
+    lines = [responses.vanished(vanished_of(changes, asked, view), earlier=True)]
+    # Also what was expunged after the view was taken: it has its number still, and HIGHESTMODSEQ covers its flags.
+    for uid in sorted([*(uid for uid, _, _, _ in changes.changed), *changes.vanished]):
+        at = view.position(uid)
+        if at is not None and view.modseqs[at] > known.modseq and asked.contains(uid, view.uids[-1]):
+            lines.append(view.fetch_line(at, enabled))
+    return lines
+
+
+def _leave(talk: Conversation) -> None:
+    """The mailbox that was selected is so no more (RFC 9051 §7.1, CLOSED)."""
+    if talk.view is not None:
+        talk.say(responses.ok(b"*", "The mailbox before is closed.", b"CLOSED"))
+    talk.leave()
+
+
+def close(talk: Conversation, command: Close) -> Steps[Reply]:
+    """CLOSE expunges silently and leaves (RFC 9051 §6.4.1); who may not expunge only leaves (RFC 4314 §4).
+
+    Neither does who asks for it while the mailbox is handed over: a NO would leave a client in a mailbox that it has left.
+    """
+    view = talk.view
+    assert view is not None
+    is_clean = not view.info.deleted and talk.is_current(view)
+    text: Text | str = "Closed."
+    if not view.read_only and "e" in view.rights and not is_clean:
+        try:
+            result = yield from talk.change(lambda account: account.expunge(view.folder_id))
+            yield from _tell_expunged(talk, view, result)
+        except Frozen as frozen:
+            text = frozen.text
+    elif view.info.deleted and "e" in talk.desk.withheld(view.account_id):
+        text = Frozen().text
+    talk.leave()
+    return Reply(text)
+
+
+def unselect(talk: Conversation, command: Unselect) -> Steps[Reply]:
+    """RFC 3691: leaves and expunges nothing."""
+    talk.leave()
+    return Reply("Left.")
+    yield  # a handler is a generator
+
+
+def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
+    """EXPUNGE, UID EXPUNGE. The client is told by the look that follows; HIGHESTMODSEQ in the answer: RFC 7162 §3.2.7.
+
+    Many clients say it without having marked anything: a look tells whether there is anything to expunge, and costs less than
+    the turn of a writer.
+    """
+    view = talk.view
+    assert view is not None
+    if "e" not in talk.desk.withheld(view.account_id):
+        talk.must_hold(view, "e")
+    uids: list[int] | None = None
+    if command.uids is not None:
+        uids = uids_of(talk, (yield from meet(talk, command.uids, by_uid=True)))
+        if not uids:
+            return Reply("Nothing to expunge.")
+    if not view.info.deleted:
+        yield from talk.sync(expunge=True)
+        if not view.info.deleted:
+            return Reply("Expunged.")
+    talk.must_hold(view, "e")
+    enabled = talk.enabled
+
+    def work(account: Account) -> tuple[ExpungeResult, bytes]:
+        result = account.expunge(view.folder_id, uids)
+        lines = view.catch_up(view.look(account, made=result.made), enabled, expunge=True, own=result.uids)
+        return result, b"".join(lines)
+
+    result, told = yield from talk.change(work)
+    talk.say(told)
+    yield from _tell_expunged(talk, view, result)
+    code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in talk.enabled and result.uids else b""
+    return Reply("Expunged.", code=code)
+
+
+def _tell_expunged(talk: Conversation, view: View, result: ExpungeResult) -> Steps[None]:
+    if result.uids:
+        uids = format_set(result.uids).decode("ascii")
+        yield from talk.on_record("messages_expunged", replace(view.place, name=view.name), uids=uids)
+
+
+def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
+    """RFC 2177: tell changes as they come, until DONE; a line every two minutes keeps middleboxes (and Outlook) awake."""
+    settings = talk.settings
+    talk.reader.expect_line()
+    talk.say(responses.continuation("Idling."))
+    yield from talk.polling(None if talk.view is None else talk.view.place)
+    owes = yield from _owes_after_look(talk)
+    if talk.compressed:
+        yield DropCompressor()
+    until = talk.now() + settings.idle_seconds
+    still_here = talk.now() + settings.still_here_seconds
+    look_at = talk.now() + RETRY_SECONDS
+    while talk.ending is None:
+        if talk.notifier is not None:
+            yield from tell_all(talk, expunge=True)  # RFC 5465 §4: the events that NOTIFY asked for, and no others
+        event = talk.hear()
+        if event is not NEED_INPUT:
+            done = isinstance(event, Line) and event.data.upper() == b"DONE"
+            return Reply("No more idling.") if done else bad("DONE is what ends IDLE.")
+        if talk.notifier is None and talk.view is not None and talk.known_modseq > talk.view.looked and not owes:
+            owes, look_at = True, 0.0
+        if owes and talk.now() >= look_at:
+            owes, look_at = (yield from _owes_after_look(talk)), talk.now() + RETRY_SECONDS
+            continue
+        if talk.now() >= until:
+            raise Ended(Text("Kết nối bị đóng vì quá lâu không hoạt động.", "Too long without a word."))
+        if talk.now() >= still_here:
+            talk.say(responses.ok(b"*", "Still here"))
+            still_here = talk.now() + settings.still_here_seconds
+        wake_at = min(until, still_here, look_at) if owes else min(until, still_here)
+        yield Waiting(wake_at if talk.notifier is None else min(wake_at, talk.notifier.pause()))
+    raise talk.ending
+
+
+def _owes_after_look(talk: Conversation) -> Steps[bool]:
+    """Tell what is new. True: the store cannot say it now. NO would end IDLE at a client that goes on to send DONE."""
+    try:
+        yield from talk.sync(expunge=True)
+        yield from tell_updates(talk)
+    except Unavailable as error:
+        if talk.severed:
+            raise Ended(error.text) from error
+        return True
+    return False

@@ -1,0 +1,240 @@
+"""STORE, COPY and MOVE: changing what is in the selected mailbox.
+
+In: commands. Out: steps. Each is one piece of work: the change and a look at what it made, so that the client hears of its own
+change and of everybody else's in the same way, exactly once. Between two accounts: `transferring`.
+Standards: RFC 9051 §6.4.6-6.4.8, RFC 7162 §3.1.3 (UNCHANGEDSINCE), RFC 4315 (COPYUID), RFC 6851 (MOVE).
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from mic_mail.errors import Text
+from mic_mail.imap import responses
+from mic_mail.imap.actions import Steps, Teach
+from mic_mail.imap.commands import cross_account_copy
+from mic_mail.imap.commands.message_set import meet, uids_of
+from mic_mail.imap.context import Conversation
+from mic_mail.imap.enabled_extensions import Enabled
+from mic_mail.imap.mailbox_names import resolve
+from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
+from mic_mail.imap.mailbox_names.resolve import Place
+from mic_mail.imap.parser.commands import Copy, FlagChange, Move, Store
+from mic_mail.imap.parser.number_set import format_set
+from mic_mail.imap.replies import Reply, refusal, refuse
+from mic_mail.imap.selected.mailbox_view import View
+from mic_mail.services.transport.inbound.junk_signals import said_by
+from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import ALL_FLAGS, DELETED, KEYWORD_FLAGS, KEYWORD_SHIFT, CopyResult, StoreResult
+
+
+def store(talk: Conversation, command: Store) -> Steps[Reply]:
+    """STORE. With .SILENT the client is told only what it cannot work out by itself (RFC 9051 §6.4.6).
+
+    What UNCHANGEDSINCE held back is told as it is now, which saves the client a FETCH (RFC 7162 §3.1.3).
+    """
+    view = talk.view
+    assert view is not None
+    if not _may_change(view, command):
+        raise talk.lacks(view, "t" if command.flags.system & DELETED else "w")
+    if command.unchanged_since is not None:
+        talk.use_condstore()
+    known = view.uids, view.flags
+    uids = uids_of(talk, (yield from meet(talk, command.messages, by_uid=command.by_uid)))
+    if not uids:
+        return Reply("No such messages.")
+    enabled, allowed = talk.enabled, view.allowed
+    says_something = _says(talk, command) is not None
+
+    def work(account: Account) -> tuple[list[int], list[int], bool, bytes]:
+        before = {uid: view.flags[at] for uid in uids if (at := view.position(uid)) is not None} if command.silent else {}
+        retold = tuple(_retold(*known, view, uids)) if command.silent else ()
+        since = account.highest_modseq() if says_something else 0
+        result = account.store_flags(
+            view.folder_id,
+            uids,
+            command.change.value,
+            command.flags.system,
+            command.flags.keywords,
+            unchanged_since=command.unchanged_since,
+            allowed=allowed,
+        )
+        lines = view.catch_up(
+            view.look(account, made=result.made),
+            enabled,
+            expunge=command.by_uid,
+            expected=_expected(command, before, result) if command.silent else None,
+            asked={*result.failed, *(retold if command.silent else (uid for uid, _, _ in result.changed))},
+            with_uid=command.by_uid,
+        )
+        failed = result.failed
+        if not command.by_uid:
+            failed = [at + 1 for uid in failed if (at := view.position(uid)) is not None]
+        new = [uid for uid, _, modseq in result.changed if modseq > since] if says_something else []
+        # the rest is much to let go of in the loop
+        return failed, new, len(result.changed) < len(uids), b"".join(lines)
+
+    failed, changed, some_gone, told = yield from talk.change(work)
+    talk.say(told)
+    if _marks_passed_on(talk, command):
+        named = format_set(uids).decode("ascii")
+        yield from talk.on_record("messages_passed_on", replace(view.place, name=view.name), uids=named)
+    yield from _taught_by_keywords(talk, view, command, changed)
+    if failed:
+        return Reply("Some have changed meanwhile.", code=responses.modified(failed))
+    # Another session's EXPUNGE is no failure of this client: OK, and the code says why not all were told (RFC 5530 §3).
+    return Reply("Stored.", code=b"EXPUNGEISSUED" if some_gone else b"")
+
+
+def _marks_passed_on(talk: Conversation, command: Store) -> bool:
+    """Whether messages are said to be passed on to the document system: that is on record (Reg. 12.3.c)."""
+    if command.change is FlagChange.REMOVE:
+        return False
+    return any(keyword.lower() in talk.settings.passed_on for keyword in command.flags.keywords)
+
+
+def _says(talk: Conversation, command: Store) -> bool | None:
+    """Whether the keywords that are set say that messages are spam, or are none; None: neither, or nobody wants to know."""
+    if not talk.settings.teaches or command.change is FlagChange.REMOVE:
+        return None
+    return said_by(command.flags.keywords)
+
+
+def _taught_by_keywords(talk: Conversation, view: View, command: Store, uids: Sequence[int]) -> Steps[None]:
+    spam = _says(talk, command)
+    if spam is not None and uids:
+        yield Teach(view.place.account, view.name, uids, spam=spam)
+
+
+def _taught_by_move(talk: Conversation, view: View, target: Place, result: CopyResult) -> Steps[None]:
+    """Into Junk or out of it: which folder that is, whoever notes it looks up (Reg. 15.5)."""
+    if talk.settings.teaches and result.pairs:
+        new = [uid for _, uid in result.pairs]
+        yield Teach(target.account, target.name, new, came_from=(view.place.account, view.name))
+
+
+def _retold(uids: Sequence[int], flags: Sequence[int], view: View, wanted: Iterable[int]) -> Iterator[int]:
+    """Those whose flags were told a moment ago, in this command, and were others before (`uids`, `flags`).
+
+    The client cannot know whether what it was told is older or newer than its own change: it is told once more at the end, so
+    that its flags are determinate (RFC 9051 §6.4.6).
+    """
+    if flags is view.flags:
+        return
+    for uid in wanted:
+        at, now = bisect_left(uids, uid), view.position(uid)
+        if at < len(uids) and uids[at] == uid and now is not None and flags[at] != view.flags[now]:
+            yield uid
+
+
+def _may_change(view: View, command: Store) -> bool:
+    """Whether at least one of the flags that are named may be changed; a STORE that names none replaces all (RFC 4314 §4)."""
+    named = command.flags.system | (KEYWORD_FLAGS if command.flags.keywords else 0)
+    return bool(view.allowed & (named or ALL_FLAGS))
+
+
+def _expected(command: Store, before: Mapping[int, int], result: StoreResult) -> dict[int, int]:
+    """The flags that a client assumes after its own STORE with .SILENT."""
+    names = {name.lower(): 1 << (KEYWORD_SHIFT + place) for place, name in enumerate(result.keywords)}
+    bits = command.flags.system
+    for keyword in command.flags.keywords:
+        bits |= names.get(keyword.lower(), 0)
+    match command.change:
+        case FlagChange.ADD:
+            return {uid: before[uid] | bits for uid, _, _ in result.changed}
+        case FlagChange.REMOVE:
+            return {uid: before[uid] & ~bits for uid, _, _ in result.changed}
+        case FlagChange.REPLACE:
+            return {uid: bits for uid, _, _ in result.changed}
+
+
+def copy(talk: Conversation, command: Copy) -> Steps[Reply]:
+    """COPY: all or nothing; COPYUID tells where they lie (RFC 4315 §3).
+
+    The number of a message that is gone fails the whole (RFC 9051 §6.4.7); UIDs that are no more are passed over (§6.4.9).
+    """
+    view = talk.view
+    assert view is not None
+    target = talk.place(command.mailbox, "i")
+    uids = uids_of(talk, (yield from meet(talk, command.messages, by_uid=command.by_uid)))
+    if not uids:
+        return Reply("Nothing to copy.")
+    every, allowed = not command.by_uid, allowed_flags(target.rights)
+    try:
+        if target.account != view.place.account:
+            result = yield from cross_account_copy.copy(talk, view, uids, target, every=every)
+        else:
+            folder_id, limit = view.folder_id, talk.quota_octets(target.box)
+
+            def work(account: Account) -> CopyResult:
+                target_id = account.folder_id(target.name)
+                return account.copy(folder_id, uids, target_id, limit_octets=limit, every=every, allowed=allowed)
+
+            result = yield from talk.change(work)
+    except NoSuchFolder as error:
+        return _no_folder(error, target)
+    except NoSuchMessage:
+        return _gone(by_uid=False)
+    yield from _taught_by_move(talk, view, target, result)
+    return Reply("Copied.", code=_copyuid(result)) if result.pairs else _gone(by_uid=True)
+
+
+def move(talk: Conversation, command: Move) -> Steps[Reply]:
+    """MOVE: COPYUID goes out before the EXPUNGE or VANISHED that takes the messages away (RFC 6851 §4.3).
+
+    It needs what STORE \\Deleted, COPY and EXPUNGE need (RFC 6851 §4.2).
+    """
+    view = talk.view
+    assert view is not None
+    talk.must_hold(view, "te")
+    target = talk.place(command.mailbox, "i")
+    uids = uids_of(talk, (yield from meet(talk, command.messages, by_uid=command.by_uid)))
+    if not uids:
+        return Reply("Nothing to move.")
+    try:
+        if target.account != view.place.account:
+            result, told = yield from cross_account_copy.move(talk, view, uids, target)
+        else:
+            result, told = yield from _move_within(talk, view, uids, target)
+    except NoSuchFolder as error:
+        return _no_folder(error, target)
+    if result.pairs:
+        talk.say(talk.line(b"*", Reply("Moved.", code=_copyuid(result))))
+    talk.say(told)  # also where nothing was left to move: the view has caught up, so its client must (RFC 9051 §7.5.1)
+    if not result.pairs:
+        return _gone(by_uid=command.by_uid)
+    moved = format_set([old for old, _ in result.pairs]).decode("ascii")
+    source = replace(view.place, name=view.name)
+    yield from _taught_by_move(talk, view, target, result)
+    yield from talk.on_record("messages_moved", source, uids=moved, to=resolve.shown(target, talk.boxes))
+    code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in talk.enabled else b""  # RFC 7162 §3.2.9
+    return Reply("Moved.", code=code)
+
+
+def _move_within(talk: Conversation, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
+    """Within one account a move is one rename a message."""
+    enabled, allowed = talk.enabled, allowed_flags(target.rights)
+
+    def work(account: Account) -> tuple[CopyResult, bytes]:
+        result = account.move(view.folder_id, uids, account.folder_id(target.name), allowed=allowed)
+        own = [uid for uid, _ in result.pairs]
+        return result, b"".join(view.look_behind(account, enabled, own=own, made=result.made))
+
+    return (yield from talk.change(work))
+
+
+def _copyuid(result: CopyResult) -> bytes:
+    return responses.copy_uid(result.uidvalidity, [old for old, _ in result.pairs], [new for _, new in result.pairs])
+
+
+def _no_folder(error: NoSuchFolder, target: Place) -> Reply:
+    """TRYCREATE says that CREATE would help (RFC 9051 §6.4.7): not where the selected mailbox is what is missing."""
+    return refuse(error.text, b"TRYCREATE") if error.name == target.name and target.can_be_made else refusal(error)
+
+
+def _gone(*, by_uid: bool) -> Reply:
+    """What was named is expunged: no error where UIDs were given (RFC 9051 §6.4.9)."""
+    return (
+        Reply("No such messages.") if by_uid else refuse(Text("Các thư này đã bị xóa.", "They are expunged."), b"EXPUNGEISSUED")
+    )

@@ -1,0 +1,39 @@
+"""UIDBATCHES (RFC 10022): ranges of UIDs that cut the selected mailbox into batches of equal size, newest first.
+
+In: the command. Out: one UIDBATCHES line, also where there is no batch. A batch begins with the UID of its newest message and
+ends with that of its oldest, the last one with 1; ranges cost the server nothing but their octets, so it sets no upper limit.
+"""
+
+from collections.abc import Sequence
+
+from mic_mail.errors import Text
+from mic_mail.imap import responses
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.context import Conversation
+from mic_mail.imap.parser.commands import UidBatches
+from mic_mail.imap.replies import Reply, refuse
+
+LEAST_MESSAGES = 500
+"""Of a batch: smaller ones would give message numbers back to those who have agreed to do without."""
+
+
+def uid_batches(talk: Conversation, command: UidBatches) -> Steps[Reply]:
+    view = talk.view
+    assert view is not None
+    if command.size < LEAST_MESSAGES:
+        return refuse(
+            Text(f"Mỗi đợt có ít nhất {LEAST_MESSAGES} thư.", f"A batch has {LEAST_MESSAGES} messages at least."), b"TOOFEW"
+        )
+    yield from talk.sync(expunge=True)
+    talk.say(responses.uid_batches(command.tag, batches(view.uids, command.size, command.first, command.last)))
+    return Reply("That many.")
+
+
+def batches(uids: Sequence[int], size: int, first: int, last: int | None) -> list[tuple[int, int]]:
+    """Batches `first` to `last` (counted from 1; None: all that follow) of ascending `uids`, as (highest UID, lowest UID)."""
+    count = -(-len(uids) // size)
+    found: list[tuple[int, int]] = []
+    for number in range(first, min(count, last or count) + 1):
+        newest, oldest = len(uids) - (number - 1) * size - 1, len(uids) - number * size
+        found.append((uids[newest], uids[oldest] if oldest > 0 else 1))
+    return found

@@ -1,0 +1,494 @@
+"""The state of one IMAP connection, and the small steps from which every command is made.
+
+A command's handler is a generator: it yields actions, is sent their results, says untagged lines and returns a `Reply`, the
+tagged line. Nothing here does I/O: `say` collects octets, `Session.next` hands them out before anything else happens.
+
+    handler(talk, command) -> Steps[Reply]        in signin, selecting, notify, batches and the rooms mailboxes to changing
+
+Errors: a `MicMailError` becomes NO (`replies.refusal`); `Ended` means that the connection is to end with BYE.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar, cast
+
+from mic_mail.clock import Clock
+from mic_mail.connection.actions import NeedInput, Note, Send, Used, opening_stretch
+from mic_mail.errors import Refused, Text
+from mic_mail.i18n.spoken import spoken_on_one_line
+from mic_mail.imap.actions import SLICE_OCTETS, Decode, Overhear, Steps, Waiting, Work
+from mic_mail.imap.compress import Credit
+from mic_mail.imap.enabled_extensions import Enabled
+from mic_mail.imap.host import Desk
+from mic_mail.imap.mailbox_names import resolve
+from mic_mail.imap.mailbox_names.resolve import Place
+from mic_mail.imap.parser.command_rules import ConnectionState
+from mic_mail.imap.parser.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, LongCommand, Reader
+from mic_mail.imap.replies import Reply
+from mic_mail.imap.responses import continuation, in_progress, ok, status_line
+from mic_mail.imap.selected.mailbox_view import View
+from mic_mail.imap.selected.shared_cache import Shelf
+from mic_mail.services.authentication.identity import SignedIn
+from mic_mail.services.authentication.shared_mailboxes import Shared
+from mic_mail.storage.errors import NoSuchFolder
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import AccountRef
+
+T = TypeVar("T")
+
+PACKET_OCTETS = 4096
+"""Answers of pipelined commands gather up to so much."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """Limits and times of a session; the shell fills them from the configuration."""
+
+    host: str = "localhost"
+    append_limit: int = 29 << 20
+    """Octets of one message (APPENDLIMIT, RFC 7889)."""
+    attachment_limit: int = 20 << 20
+    """Decoded octets of all attachments of one message (Reg. 8.3.b)."""
+    command_octets: int = 64 << 10
+    """Longest command of a signed-in session, messages of APPEND excepted."""
+    sign_in_seconds: float = 180.0
+    idle_seconds: float = 1860.0
+    still_here_seconds: float = 120.0
+    errors: int = 20
+    sign_in_tries: int = 5
+    starttls: bool = True
+    support: str = ""
+    """The help desk's address, told as METADATA's /shared/admin."""
+    hidden: frozenset[str] = frozenset()
+    """Capabilities that this server does not offer, in capitals."""
+    passed_on: frozenset[str] = frozenset()
+    """Keywords, in lower case, that say that a message was passed on to the document system (Reg. 12.3.c): set on record."""
+    scans: bool = False
+    """What is to be stored is looked at for malware (Reg. 10.2)."""
+    teaches: bool = False
+    """What people do with Junk is told to the filter against spam (Reg. 15.5)."""
+    polls_open: bool = False
+    """A program that looks for new mail by itself opens a unit's mailbox too (`unit.openings.counts`, Reg. 12.3.a)."""
+
+
+class Ended(Exception):
+    """The connection ends: `* BYE` with this text; octets that are still pending are written first."""
+
+    def __init__(self, text: Text, code: bytes = b"") -> None:
+        super().__init__(str(text))
+        self.text = text
+        self.code = code
+
+
+class Notifier(Protocol):
+    """What the client asked to be told without asking (`notify.Listening`)."""
+
+    def tell(self, talk: "Conversation", *, expunge: bool = False) -> Steps[None]:
+        """Say what is new, if anything is; `expunge`: a command is in progress that allows EXPUNGE."""
+        ...
+
+    def is_due(self, talk: "Conversation", *, expunge: bool = False) -> bool:
+        """Whether `tell` would look."""
+        ...
+
+    def put_off(self, talk: "Conversation") -> None:
+        """The store cannot answer now: ask it again in a while."""
+        ...
+
+    def pause(self) -> float:
+        """When to try again what could not be told (monotonic seconds)."""
+        ...
+
+    def attend(self, view: View) -> None:
+        """A mailbox was selected."""
+        ...
+
+    def leave(self, view: View) -> None:
+        """It is so no more."""
+        ...
+
+    def own(self, at: AccountRef | None, modseqs: list[int]) -> None:
+        """The client itself has made these changes, in this account (None: the own one)."""
+        ...
+
+    def subscribed(self, talk: "Conversation", name: str, is_so: bool) -> Steps[None]:
+        """The client itself has subscribed, or the opposite, and is about to hear so."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """Where an APPEND went: whether the folder is there and has room need not be looked up again at once."""
+
+    account: AccountRef | None
+    name: str
+    used_octets: int
+    """What the mailbox held then, as far as this session knows."""
+    until: float
+    is_sent: bool | None = None
+    """Whether messages that were sent are kept there; None: it was not asked."""
+
+
+class Conversation:
+    """What a connection knows between two commands."""
+
+    __slots__ = (
+        "_octets", "_overhearing", "at", "attending", "boxes_moved", "clock", "credit", "desk", "enabled", "ending",
+        "introductions", "known_modseq", "landed", "leftovers", "notifier", "opened", "out", "overheard", "own_modseq",
+        "reader", "saved", "settings", "severed", "shelf", "sign_in_until", "signed_in", "tag", "tls", "tries", "view",
+    )  # fmt: skip
+
+    def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: Shelf, desk: Desk, tls: bool) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.shelf = shelf
+        self.desk = desk
+        self.tls = tls
+        self.sign_in_until = clock.monotonic() + settings.sign_in_seconds
+        self.credit: Credit | None = None  # of a client whose octets come compressed
+        self.reader = Reader(Limits.before_sign_in())
+        self.signed_in: SignedIn | None = None
+        self.view: View | None = None
+        self.opened: dict[int, int] = {}
+        """In which stretch of time each account was last said to be opened (`opening_stretch`)."""
+        self.at: AccountRef | None = None
+        """Whose store the command in hand is about (None: the own one): of the selected mailbox, where it is about that."""
+        self.attending: AccountRef | None = None
+        """Whose changes are told."""
+        self.enabled = Enabled.NOTHING
+        self.saved: tuple[int, ...] = ()
+        """UIDs of the last SEARCH RETURN (SAVE) (RFC 5182)."""
+        self.known_modseq = 0
+        """The MODSEQ of the account that is attended, as the change feed told it."""
+        self.own_modseq = 0
+        """The same of the own account."""
+        self._overhearing = Overhear()
+        self.overheard: dict[int, int] = {}
+        """The same of accounts that NOTIFY follows beside it, by account id."""
+        self.boxes_moved = False
+        """NOTIFY follows what the person may use, and that may have changed."""
+        self.notifier: Notifier | None = None
+        self.landed: Landing | None = None
+        """Where the last APPEND went, if that went well."""
+        self.leftovers: list[Callable[[], None]] = []
+        """Staged files that nobody will publish, to be discarded in a thread."""
+        self.ending: Ended | None = None
+        """Set from outside: the connection is to end at the next chance."""
+        self.severed = False
+        """A literal that was announced cannot be filled: whatever is said now would be taken for its octets."""
+        self.tag = b""
+        """Of the command in progress."""
+        self.tries = 0
+        self.introductions = 0
+        """How often the client has said what it is."""
+        self.out: list[bytes] = []
+        self._octets = 0
+
+    # ------------------------------------------------------------ what is so
+
+    @property
+    def state(self) -> ConnectionState:
+        if self.view is not None:
+            return ConnectionState.SELECTED
+        return ConnectionState.NOT_AUTHENTICATED if self.signed_in is None else ConnectionState.AUTHENTICATED
+
+    @property
+    def utf8(self) -> bool:
+        """Strings may be UTF-8: UTF8=ACCEPT or IMAP4rev2 is on (RFC 6855 §3, RFC 9051 §4.3)."""
+        return Enabled.UTF8 in self.enabled or Enabled.REV2 in self.enabled  # `&` of a Flag takes ten times as long
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """Capabilities that are neither named nor enabled."""
+        own = self.desk.hidden(self.signed_in.mailbox_id) if self.signed_in else frozenset()
+        return self.settings.hidden | own if own else self.settings.hidden
+
+    def quota_octets(self, box: Shared | None = None) -> int | None:
+        """How much a mailbox may hold; None: the own one."""
+        return self.desk.quota_octets(self.mailbox_id) if box is None else box.quota_octets
+
+    @property
+    def mailbox_id(self) -> int:
+        """The own mailbox."""
+        assert self.signed_in is not None
+        return self.signed_in.mailbox_id
+
+    @property
+    def boxes(self) -> Mapping[str, Shared]:
+        """What may be used beside the own mailbox now."""
+        return self.desk.shared(self.mailbox_id)
+
+    def account_of(self, place: Place) -> AccountRef:
+        """Whose store a place is in."""
+        assert self.signed_in is not None
+        return place.account or self.signed_in.account
+
+    def place(self, name: str, letters: str = "") -> Place:
+        """Where a name leads now; `NoPermission` or `NoSuchFolder` unless these rights are held there."""
+        place = self._as_it_is_now(resolve.find(name, self.boxes))
+        place.need(letters)
+        return place
+
+    def place_now(self, place: Place, letters: str) -> Place:
+        """The same place as it may be used by now: in the midst of a command an authority may have ended, or come to less."""
+        if place.box is None:
+            return place
+        box = self.boxes.get(place.box.name)
+        if box is None or box.account != place.box.account:
+            raise NoSuchFolder(resolve.shown_in(place.box, place.name))
+        now = self._as_it_is_now(replace(place, box=box))
+        now.need(letters)
+        return now
+
+    def place_of_new(self, name: str, letters: str = "") -> Place:
+        """The same for a name that is to be made."""
+        place = self._as_it_is_now(resolve.find_new(name, self.boxes))
+        place.need(letters)
+        return place
+
+    def _as_it_is_now(self, place: Place) -> Place:
+        withheld = self.desk.withheld(self.mailbox_id if place.account is None else place.account.account_id)
+        return place if withheld == place.withheld else replace(place, withheld=withheld)
+
+    @property
+    def own_rights(self) -> str:
+        """What may be done in the own mailbox now."""
+        return self._as_it_is_now(Place("")).rights
+
+    def must_hold(self, view: View, letters: str) -> None:
+        """`NoPermission`, or `Frozen`, unless the client holds all of these rights in the mailbox that it has selected."""
+        if not set(letters) <= set(view.rights):
+            raise self.lacks(view, letters)
+
+    def lacks(self, view: View, letters: str) -> Refused:
+        """Why it does not."""
+        return replace(view.place, withheld=self.desk.withheld(view.account_id)).lacks(letters)
+
+    def use_condstore(self) -> None:
+        """The client shows that it knows MODSEQ: it is told where the mailbox stands (RFC 7162 §3.1)."""
+        if Enabled.CONDSTORE not in self.enabled:
+            self.enabled |= Enabled.CONDSTORE
+            if self.view is not None:
+                self.say(ok(b"*", "The newest change.", b"HIGHESTMODSEQ %d" % max(self.view.told_modseq, 1)))
+
+    def leave(self) -> None:
+        """No mailbox is selected any more; what was found in it is forgotten."""
+        if self.view is not None:
+            if self.notifier is not None:
+                self.notifier.leave(self.view)
+            self.view.let_go()
+        self.view = None
+        self.saved = ()
+
+    def forget_person(self) -> None:
+        """Nobody is signed in any more; what remains is the connection's: TLS, how often ID was said, attempts to sign in."""
+        self.notifier = None
+        self.leave()
+        self.signed_in = None
+        self.opened = {}
+        self.enabled = Enabled.NOTHING
+        self.known_modseq = self.own_modseq = 0
+        self._overhearing, self.overheard, self.boxes_moved = Overhear(), {}, False
+        self.at = self.attending = self.landed = None
+        self.reader.limits = Limits.before_sign_in()
+        self.reader.utf8 = False
+        self.sign_in_until = self.now() + self.settings.sign_in_seconds
+
+    @property
+    def must_sign_in_by(self) -> float | None:
+        return self.sign_in_until if self.signed_in is None else None
+
+    def now(self) -> float:
+        return self.clock.monotonic()
+
+    @property
+    def compressed(self) -> bool:
+        """Both directions are DEFLATE (RFC 4978)."""
+        return self.credit is not None
+
+    def pay(self, text: int) -> None:
+        """Count a command of so many octets; a client that says far more than it sends is ended."""
+        if self.credit is not None and not self.credit.spend(text, self.now()):
+            raise Ended(Text("Dữ liệu nén chứa quá nhiều lệnh.", "The compressed data holds too many commands."), b"LIMIT")
+
+    # ------------------------------------------------------------ saying
+
+    def say(self, line: bytes) -> None:
+        """Untagged octets, complete with CRLF, or none."""
+        if line and not self.severed:
+            self.out.append(line)
+            self._octets += len(line)
+
+    def say_all(self, lines: list[bytes]) -> None:
+        """Joined first: 300,000 lines said one by one keep the loop for a tenth of a second."""
+        self.say(b"".join(lines))
+
+    @property
+    def has_much_to_say(self) -> bool:
+        return self._octets > PACKET_OCTETS
+
+    def take_output(self) -> bytes:
+        """What was said since the last time, a slice of it if it is much; what is left is not copied again for each slice."""
+        data, rest = b"", self.out
+        if self._octets <= 2 * SLICE_OCTETS:
+            data, rest = b"".join(rest), []
+        else:
+            taken = 0
+            for count, piece in enumerate(rest, 1):
+                taken += len(piece)
+                if taken >= SLICE_OCTETS:
+                    data, rest = b"".join(rest[:count]), rest[count:]
+                    break
+        if len(data) > 2 * SLICE_OCTETS:
+            rest[:0] = [data[at : at + SLICE_OCTETS] for at in range(SLICE_OCTETS, len(data), SLICE_OCTETS)]
+            data = data[:SLICE_OCTETS]
+        self.out = rest
+        self._octets -= len(data)
+        return data
+
+    def breathe(self) -> Steps[None]:
+        """In a long answer: hand out what is there once it is a slice, and end if the session was cut meanwhile."""
+        while self._octets >= SLICE_OCTETS:
+            yield Send(self.take_output())
+        if self.ending is not None:
+            raise self.ending
+
+    def words(self, text: Text | str) -> bytes:
+        """A text for people on one line (RFC 9051 §7.1, resp-text): Vietnamese in UTF-8, else both languages in ASCII."""
+        if isinstance(text, str):
+            return text.encode("ascii", "replace")
+        return spoken_on_one_line(text, utf8=self.utf8)
+
+    def line(self, tag: bytes, reply: Reply) -> bytes:
+        """A status line, tagged or (`*`) not."""
+        return status_line(tag, reply.status, self.words(reply.text), reply.code or None)
+
+    # ------------------------------------------------------------ steps
+
+    def hear(self) -> Event:
+        """What the reader has next. Behind a line that it could not pass over it is deaf: that is the end, wherever it came."""
+        event = self.reader.next()
+        if isinstance(event, BadLine) and event.fatal:
+            self.say(status_line(event.tag, event.status, event.text, event.code))
+            raise Ended(Text("Kết nối bị đóng vì dữ liệu gửi đến quá lớn.", "That is too much."))
+        return event
+
+    def event(self, until: float, meanwhile: Callable[[], Steps[None]] | None = None) -> Steps[Event]:
+        """The next event that the reader makes of the client's octets; `Ended` when `until` passes or the session is cut.
+
+        Between commands `meanwhile` speaks for the notifier, whenever the account has moved.
+        """
+        while True:
+            if self.ending is not None:
+                raise self.ending
+            if self.notifier is not None and meanwhile is not None:
+                yield from meanwhile()
+            if self.signed_in is None and self.now() >= self.sign_in_until:  # however much has come
+                raise Ended(Text("Kết nối bị đóng vì quá lâu chưa đăng nhập.", "Too long without a sign-in."))
+            event = self.hear()
+            if isinstance(event, LiteralRequested):
+                self.say(continuation())
+            elif isinstance(event, LongCommand):
+                event = cast("Event", (yield Decode(event.read)))
+                if self.ending is not None:  # meanwhile
+                    raise self.ending
+                return event
+            elif event is not NEED_INPUT:
+                return event
+            elif self.now() >= until:
+                raise Ended(Text("Kết nối bị đóng vì quá lâu không có lệnh.", "Too long without a command."))
+            elif self.notifier is not None and meanwhile is not None:
+                yield Waiting(min(until, self.notifier.pause()))
+            else:
+                yield NeedInput(until)
+
+    def ask(self, run: Callable[[Account], T], place: Place | None = None) -> Steps[T]:
+        """Read from the store at `place`, else from the one that the command is about."""
+        return cast("T", (yield Work(run, at=self.at if place is None else place.account)))
+
+    def change(self, run: Callable[[Account], T], place: Place | None = None) -> Steps[T]:
+        """Write to it. What takes long is one piece, so all that can be told meanwhile is that it goes on (RFC 9585)."""
+        at = self.at if place is None else place.account
+        alive = b"" if "INPROGRESS" in self.hidden else ok(b"*", "Still at it.", in_progress(self.tag))
+        if self.notifier is None:
+            return cast("T", (yield Work(run, writes=True, at=at, meanwhile=alive)))
+        work = Work(lambda account: account.noting(run), writes=True, at=at, meanwhile=alive)
+        result, modseqs = cast("tuple[T, list[int]]", (yield work))
+        self.notifier.own(at, modseqs)
+        return result
+
+    def leave_behind(self, discard: Callable[[], None]) -> None:
+        """Have something cleared away in a thread; also where the connection is gone, and nothing can be waited for."""
+        self.leftovers.append(discard)
+
+    def take_leftovers(self) -> Callable[[], None]:
+        """All of it, to be run once."""
+        left, self.leftovers = self.leftovers, []
+
+        def clear_away() -> None:
+            for discard in left:
+                discard()
+
+        return clear_away
+
+    def overhear(self, wanted: Overhear) -> Steps[None]:
+        """Be told of changes in these accounts from here on, and of no others but the own and the attended one."""
+        if wanted != self._overhearing:
+            yield wanted
+            self._overhearing = wanted
+            there = {at.account_id for at in wanted.accounts}
+            self.overheard = {account_id: modseq for account_id, modseq in self.overheard.items() if account_id in there}
+
+    def modseq_of(self, at: AccountRef | None) -> int:
+        """How far an account that NOTIFY follows has come, as the change feed told (None: the own one)."""
+        return self.own_modseq if at is None else self.overheard.get(at.account_id, 0)
+
+    def reading(self) -> Steps[None]:
+        """Somebody reads on in the selected mailbox: that is on record, where it has to be (Reg. 12.3.a)."""
+        if self.view is not None and self.view.on_record:
+            yield from self._opening(self.view.place.account, "fetch")
+
+    def polling(self, place: Place | None) -> Steps[None]:
+        """A program looks whether anything is new there: an opening where the settings say so (`unit.openings.counts`)."""
+        if self.settings.polls_open and place is not None:
+            account_id = self.mailbox_id if place.account is None else place.account.account_id
+            if self.desk.on_record(account_id):
+                yield from self._opening(place.account, "poll")
+
+    def _opening(self, account: AccountRef | None, how: str) -> Steps[None]:
+        account_id = self.mailbox_id if account is None else account.account_id
+        stretch = opening_stretch(self.clock.now_us())
+        if self.opened.get(account_id) != stretch:
+            self.opened[account_id] = stretch
+            yield Used(account, how)
+
+    def on_record(self, event: str, place: Place, **fields: object) -> Steps[None]:
+        """Who did this in a mailbox that several people use."""
+        if self.desk.on_record(self.mailbox_id if place.account is None else place.account.account_id):
+            address = {} if place.box is None else {"mailbox": place.box.address}
+            yield Note(event, {**address, "folder": place.name, **fields})
+
+    def is_current(self, view: View) -> bool:
+        """Whether nothing has changed in its account since its last look."""
+        mark = self.desk.change_mark(view.account_id)
+        return mark != 0 and mark == view.mark
+
+    def sync(self, *, expunge: bool) -> Steps[None]:
+        """Tell what happened to the selected mailbox since the last look; look, if anything can have."""
+        if (view := self.view) is not None:
+            mark = self.desk.change_mark(view.account_id)
+            if mark != 0 and mark == view.mark and not view.owes(expunge=expunge):
+                view.looked = max(view.looked, self.known_modseq)
+                return
+            enabled = self.enabled
+            news = self.desk.recall(view.account_id, view.folder_id, view.modseq, mark)
+            if news is not None and (glance := view.glance_of(news)) is not None:
+                self.say(b"".join(view.catch_up(glance, enabled, expunge=expunge)))
+                return
+            try:
+                told = yield from self.ask(
+                    lambda account: b"".join(view.catch_up(view.look(account), enabled, expunge=expunge)), view.place
+                )
+            except NoSuchFolder as error:  # deleted by another session: no number means anything any more
+                raise Ended(Text("Thư mục đang mở đã bị xóa.", "The mailbox has been deleted.")) from error
+            self.say(told)

@@ -1,1 +1,0 @@
-"""SEARCH, SORT, THREAD, ESEARCH: finding, ordering, answering, and following what changes."""

@@ -1,0 +1,246 @@
+"""Which folders LIST, LSUB and XLIST show, and with which attributes (RFC 9051 §6.3.9, RFC 5258, RFC 3501 §6.3.9, RFC 6154).
+
+In: an account's folders, its subscriptions, one query. Out: the lines to send as `Listed` values, INBOX first, parents before
+children. Parents that nobody made but that have children appear as `\\NonExistent` (`\\Noselect` in the basic forms, which do
+not know the word). Patterns are matched in time bound by name and pattern, whatever wildcards they hold. Pure.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from mic_mail.imap.parser.mailbox_commands import List, Lsub, Xlist
+from mic_mail.storage.types import INBOX, is_inbox
+
+_XLIST_NAMES = {"\\Junk": "\\Spam", "\\Flagged": "\\Starred", "\\All": "\\AllMail"}
+
+
+class Folder(Protocol):
+    """What has to be known of a folder; the store's FolderInfo fits. `selectable` is false where only children exist."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def special_use(self) -> str | None: ...
+    @property
+    def selectable(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One line. `folder` is the folder itself, to ask for its STATUS, where it can be selected and is meant itself."""
+
+    name: str
+    attributes: tuple[str, ...]
+    child_info: tuple[str, ...] = ()
+    folder: Folder | None = None
+
+
+# ------------------------------------------------------------------ patterns
+
+
+class Pattern:
+    """A mailbox pattern: `*` is anything, `%` anything within one level.
+
+    The pattern runs over a name as a set of places at once (bits of an integer), never back: `*%*%*%...` costs what letters do.
+    """
+
+    def __init__(self, text: str, delimiter: str) -> None:
+        # INBOX is the same in any case of letters (RFC 9051 §5.1), so it is folded where it can only be meant.
+        if is_inbox(text[:5]) and (len(text) == 5 or text[5] in f"{delimiter}*%"):
+            text = INBOX + text[5:]
+        self._delimiter = delimiter
+        signs = _without_runs(text)
+        self._literal = text if "*" not in text and "%" not in text else None
+        self._everything = signs == "*"
+        self._least = sum(sign not in "*%" for sign in signs)
+        self._places: dict[str, int] = {}
+        self._stars = self._percents = 0
+        for i, sign in enumerate(signs):
+            if sign == "*":
+                self._stars |= 1 << i
+            elif sign == "%":
+                self._percents |= 1 << i
+            else:
+                self._places[sign] = self._places.get(sign, 0) | 1 << i
+        self._goal = 1 << len(signs)
+
+    def matches(self, name: str) -> bool:
+        """Whether the whole of `name` fits."""
+        if self._everything:
+            return True
+        if self._literal is not None:
+            return name == self._literal
+        if self._least > len(name):
+            return False
+        wild = self._stars | self._percents
+        reached = self._settle(1, wild)
+        for letter in name:
+            staying = self._stars if letter == self._delimiter else wild
+            reached = self._settle(((reached & self._places.get(letter, 0)) << 1) | (reached & staying), wild)
+            if not reached:
+                return False
+        return bool(reached & self._goal)
+
+    @staticmethod
+    def _settle(reached: int, wild: int) -> int:
+        """A wildcard may stand for nothing; two never stand side by side."""
+        return reached | (reached & wild) << 1
+
+
+def _without_runs(text: str) -> str:
+    """Side by side, `*` swallows its neighbours and `%%` is `%`."""
+    result: list[str] = []
+    for sign in text:
+        if sign in "*%" and result and result[-1] in "*%":
+            if sign == "*":
+                result[-1] = "*"
+        else:
+            result.append(sign)
+    return "".join(result)
+
+
+# ------------------------------------------------------------------ selection
+
+
+class Tree:
+    """An account's names: folders, their implied parents, and subscriptions, with what hangs below each."""
+
+    def __init__(self, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str) -> None:
+        self.delimiter = delimiter
+        self.folders = {folder.name: folder for folder in folders}
+        self.subscribed = frozenset(subscribed)
+        self.existing = set(self.folders)
+        for name in self.folders:
+            self.existing.update(self.parents(name))
+        self.parents_of_folders = {parent for name in self.folders for parent in self.parents(name)}
+
+    def parents(self, name: str) -> Iterable[str]:
+        """The names above `name`, nearest first."""
+        cut = name.rfind(self.delimiter)
+        while cut > 0:
+            yield name[:cut]
+            cut = name.rfind(self.delimiter, 0, cut)
+
+    def ordered(self, names: Iterable[str]) -> list[str]:
+        """INBOX first, then level by level, so that a parent comes before its children."""
+        return sorted(names, key=lambda name: (name != INBOX, name.split(self.delimiter)))
+
+    def selectable(self, name: str) -> Folder | None:
+        """The folder, if it is one that can be opened."""
+        folder = self.folders.get(name)
+        return folder if folder is not None and folder.selectable else None
+
+    def child_attribute(self, name: str) -> str:
+        """RFC 5258 §4."""
+        return "\\HasChildren" if name in self.parents_of_folders else "\\HasNoChildren"
+
+    def special_use(self, name: str) -> str | None:
+        """The folder's attribute of RFC 6154, if any."""
+        folder = self.folders.get(name)
+        return None if folder is None else folder.special_use
+
+
+def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str = "/") -> list[Listed]:
+    """The answer to LIST in all its forms."""
+    if not query.extended and query.patterns == ("",):
+        # RFC 9051 §6.3.9: an empty pattern asks for the delimiter and the root of the reference; ours have none.
+        return [Listed(delimiter if query.reference.startswith(delimiter) else "", ("\\Noselect",))]
+    tree = Tree(folders, subscribed, delimiter)
+    # RFC 9051 §6.3.9: in the extended form an empty pattern means nothing, whatever the reference.
+    patterns = [Pattern(query.reference + pattern, delimiter) for pattern in query.patterns if pattern]
+    selected = _selected(query, tree)
+    names = tree.existing | selected | {parent for name in selected for parent in tree.parents(name)}
+    matching = {name for name in names if any(pattern.matches(name) for pattern in patterns)}
+    shown = matching & selected
+    child_info = _child_info(query, tree, selected, matching)
+    wants_subscribed = "SUBSCRIBED" in query.returns or "SUBSCRIBED" in query.selection
+    lines = []
+    for name in tree.ordered(shown | child_info.keys()):
+        attributes = _attributes(tree, name, "\\NonExistent" if query.extended else "\\Noselect")
+        if wants_subscribed and name in tree.subscribed:
+            attributes.append("\\Subscribed")
+        itself = tree.selectable(name) if name in shown else None  # RFC 5819 §2: not where it is shown for what is below it
+        lines.append(Listed(name, tuple(attributes), child_info.get(name, ()), itself))
+    return lines
+
+
+def describe(name: str, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str = "/") -> Listed:
+    """The line of one mailbox, with all its attributes (RFC 9051 §6.3.2: they MUST be accurate)."""
+    return described(Tree(folders, subscribed, delimiter), name)
+
+
+def described(tree: Tree, name: str, *, gone: bool = False) -> Listed:
+    """The same from a tree that is there; `gone`: the name as one that is no mailbox."""
+    attributes = _attributes(tree, name, "\\NonExistent")
+    if gone and attributes[0] != "\\NonExistent":
+        attributes.insert(0, "\\NonExistent")
+    if name in tree.subscribed:
+        attributes.append("\\Subscribed")
+    return Listed(name, tuple(attributes))
+
+
+def _selected(query: List, tree: Tree) -> set[str]:
+    """The names that meet the selection options, whatever the pattern; REMOTE adds nothing where nothing is remote."""
+    selected = set(tree.existing)
+    if "SUBSCRIBED" in query.selection:
+        selected = set(tree.subscribed)  # RFC 5258 §3.1: also names that do not exist
+    if "SPECIAL-USE" in query.selection:
+        selected = {name for name in selected if tree.special_use(name)}
+    return selected
+
+
+def _child_info(query: List, tree: Tree, selected: set[str], matching: set[str]) -> dict[str, tuple[str, ...]]:
+    """CHILDINFO for RECURSIVEMATCH (RFC 5258 §3.5).
+
+    A name that is selected itself tells of every selected descendant; one that is not is shown only for descendants that the
+    pattern does not show (§3.3, rule 2.B).
+    """
+    if "RECURSIVEMATCH" not in query.selection:
+        return {}
+    criteria = tuple(sorted(query.selection - {"RECURSIVEMATCH", "REMOTE"}))
+    above_selected = {parent for name in selected for parent in tree.parents(name)}
+    above_hidden = {parent for name in selected - matching for parent in tree.parents(name)}
+    return {name: criteria for name in matching if name in (above_selected if name in selected else above_hidden)}
+
+
+def _attributes(tree: Tree, name: str, nonexistent: str) -> list[str]:
+    folder = tree.folders.get(name)
+    attributes = []
+    if name not in tree.folders or (folder is not None and not folder.selectable):
+        attributes.append(nonexistent)
+    attributes.append(tree.child_attribute(name))
+    special_use = tree.special_use(name)
+    if special_use:
+        attributes.append(special_use)  # also in the basic forms: Outlook looks for it there
+    return attributes
+
+
+def lsub_folders(query: Lsub, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str = "/") -> list[Listed]:
+    """The answer to LSUB: subscribed names; with `%`, also parents of such, as `\\Noselect` (RFC 3501 §6.3.9)."""
+    if query.pattern == "":
+        return [Listed("", ("\\Noselect",))]
+    tree = Tree(folders, subscribed, delimiter)
+    pattern = Pattern(query.reference + query.pattern, delimiter)
+    shown = {name for name in tree.subscribed if pattern.matches(name)}
+    hidden = tree.subscribed - shown
+    parents = {parent for name in hidden for parent in tree.parents(name) if pattern.matches(parent)} - tree.subscribed
+    lines = []
+    for name in tree.ordered(shown | parents):
+        attributes = [] if name in shown and tree.selectable(name) else ["\\Noselect"]
+        special_use = tree.special_use(name)
+        if special_use:
+            attributes.append(special_use)  # Outlook 2013 looks for it here
+        lines.append(Listed(name, tuple(attributes)))
+    return lines
+
+
+def xlist_folders(query: Xlist, folders: Iterable[Folder], delimiter: str = "/") -> list[Listed]:
+    """The answer to XLIST: as LIST, with the old names of special uses and `\\Inbox`."""
+    listed = list_folders(List(query.tag, query.reference, (query.pattern,)), folders, (), delimiter)
+    return [Listed(line.name, _in_old_words(line)) for line in listed]
+
+
+def _in_old_words(line: Listed) -> tuple[str, ...]:
+    words = [_XLIST_NAMES.get(word, word) for word in line.attributes]
+    return tuple([*words, "\\Inbox"] if line.name == INBOX else words)

@@ -1,0 +1,142 @@
+"""GETMETADATA and SETMETADATA (RFC 5464): their values, and how they are read from octets.
+
+The mailbox "" is the server. Names of entries are kept as the client wrote them; one that RFC 5464 §3.2 does not allow is BAD.
+Tolerated, since examples of RFC 5464 §4 have it so: the options behind the mailbox, and several entries without parentheses.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mic_mail.imap.parser.commands import Command
+from mic_mail.imap.parser.lexer import Cursor, Fault
+
+MAX_ENTRIES = 100
+"""Of one command: each may be answered for every mailbox of a LIST."""
+MAX_NAME_OCTETS = 255
+
+_NAME = re.compile(rb"/(?i:shared|private)(?:/[^\x00-\x1f/%*\x7f-\xff]++)*+")
+_OPTIONS = re.compile(rb"\( *+[A-Za-z]")
+"""An option begins with a letter, an entry with a slash, quoted or not."""
+_LITERAL8 = re.compile(rb"~\{([0-9]{1,19})\+?\}\r?\n")
+_DEPTHS: dict[bytes, int | None] = {b"0": 0, b"1": 1, b"INFINITY": None}
+
+
+@dataclass(frozen=True, slots=True)
+class GetMetadata(Command):
+    """RFC 5464 §4.2. `depth` is 0, 1 or None for all levels below; `max_octets` is MAXSIZE."""
+
+    verb: ClassVar[str] = "GETMETADATA"
+    mailbox: str
+    entries: tuple[str, ...]
+    depth: int | None = 0
+    max_octets: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetMetadata(Command):
+    """RFC 5464 §4.3. The value None removes."""
+
+    verb: ClassVar[str] = "SETMETADATA"
+    mailbox: str
+    changes: tuple[tuple[str, bytes | None], ...]
+
+
+def get_metadata(tag: bytes, cursor: Cursor) -> Command:
+    """`getmetadata` of RFC 5464 §5."""
+    cursor.space()
+    depth: int | None = 0
+    max_octets: int | None = None
+    options = cursor.at(b"(")
+    if options:
+        depth, max_octets = _options(cursor)
+        cursor.space()
+    mailbox = cursor.reference()
+    cursor.space()
+    if not options and _OPTIONS.match(cursor.data, cursor.position):
+        depth, max_octets = _options(cursor)
+        cursor.space()
+    names = entries(cursor, below=depth != 0)
+    cursor.end()
+    return GetMetadata(tag, mailbox, names, depth, max_octets)
+
+
+def _options(cursor: Cursor) -> tuple[int | None, int | None]:
+    depth: int | None = 0
+    max_octets: int | None = None
+    for _ in cursor.listed():
+        name = cursor.word()
+        cursor.space()
+        if name == b"DEPTH":
+            value = cursor.word()
+            if value not in _DEPTHS:
+                raise Fault(b"Unknown depth")
+            depth = _DEPTHS[value]
+        elif name == b"MAXSIZE":
+            max_octets = cursor.number()
+        else:
+            raise Fault(b"Unknown option")
+    return depth, max_octets
+
+
+def entries(cursor: Cursor, *, below: bool = False) -> tuple[str, ...]:
+    """One entry or a list of them, each once. `below`: what lies below them is asked for too, so they may be roots."""
+    names: dict[str, str] = {}
+    if cursor.at(b"("):
+        for _ in cursor.listed():
+            _add(names, _entry(cursor, below=below))
+        if not names:
+            raise Fault(b"No entry")
+    else:
+        _add(names, _entry(cursor, below=below))
+        while not cursor.at_end():
+            cursor.space()
+            _add(names, _entry(cursor, below=below))
+    return tuple(names.values())
+
+
+def _add(names: dict[str, str], name: str) -> None:
+    names.setdefault(name.lower(), name)
+    if len(names) > MAX_ENTRIES:
+        raise Fault(b"Too many entries")
+
+
+def _entry(cursor: Cursor, *, below: bool = False) -> str:
+    """RFC 5464 §3.2: at least two components, four below a vendor."""
+    name = cursor.astring()
+    if _NAME.fullmatch(name) is None or len(name) > MAX_NAME_OCTETS:
+        raise Fault(b"Invalid entry name")
+    components = name.lower().split(b"/")[1:]
+    if not below and len(components) < (4 if components[1:2] == [b"vendor"] else 2):
+        raise Fault(b"Invalid entry name")
+    return name.decode("ascii")
+
+
+def set_metadata(tag: bytes, cursor: Cursor) -> Command:
+    """`setmetadata` of RFC 5464 §5."""
+    cursor.space()
+    mailbox = cursor.reference()
+    cursor.space()
+    changes: list[tuple[str, bytes | None]] = []
+    for _ in cursor.listed():
+        name = _entry(cursor)
+        cursor.space()
+        changes.append((name, _value(cursor)))
+        if len(changes) > MAX_ENTRIES:
+            raise Fault(b"Too many entries")
+    cursor.end()
+    if not changes:
+        raise Fault(b"No entry")
+    return SetMetadata(tag, mailbox, tuple(changes))
+
+
+def _value(cursor: Cursor) -> bytes | None:
+    """nstring / literal8, which may hold NUL."""
+    literal = _LITERAL8.match(cursor.data, cursor.position)
+    if literal is None:
+        return cursor.nstring()
+    stop = literal.end() + int(literal[1])
+    if stop > len(cursor.data):
+        raise Fault(b"Unfinished literal")
+    cursor.position = stop
+    return cursor.data[literal.end() : stop]

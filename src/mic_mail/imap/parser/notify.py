@@ -1,0 +1,160 @@
+"""From octets to a NOTIFY value (RFC 5465 §8). Called by the table in `syntax`.
+
+Events that are not supported are refused with NO and the list of those that are (§3.1), whatever else the group says.
+The parentheses around a group's events, which the ABNF has and the examples of §3.1 have not, may be missing.
+"""
+
+from dataclasses import dataclass, field
+
+from mic_mail.imap.parser.commands import Command
+from mic_mail.imap.parser.fetch import fetch_items
+from mic_mail.imap.parser.fetch_items import Datum, FetchItem
+from mic_mail.imap.parser.lexer import Cursor, Fault
+from mic_mail.imap.parser.notify_commands import Events, Notify, Watch
+
+EVENTS: dict[bytes, Events] = {
+    b"MessageNew": Events.MESSAGES,
+    b"MessageExpunge": Events.MESSAGES,
+    b"FlagChange": Events.FLAGS,
+    b"MailboxName": Events.NAMES,
+    b"SubscriptionChange": Events.SUBSCRIPTIONS,
+    b"MailboxMetadataChange": Events.METADATA,
+    b"ServerMetadataChange": Events.SERVER_METADATA,
+}
+"""Every event that is supported, as BADEVENT lists them. AnnotationChange is not: it needs ANNOTATE (RFC 5257)."""
+
+_BY_NAME = {name.upper(): (name, event) for name, event in EVENTS.items()}
+_OF_MESSAGES = {b"MessageNew", b"MessageExpunge", b"FlagChange"}
+_BADEVENT = b"BADEVENT (" + b" ".join(EVENTS) + b")"
+
+
+def notify(tag: bytes, cursor: Cursor) -> Command:
+    """NOTIFY SET [STATUS] (mailboxes events)... and NOTIFY NONE."""
+    cursor.space()
+    word = cursor.word()
+    if word == b"NONE":
+        cursor.end()
+        return Notify(tag, Watch(), none=True)
+    if word != b"SET":
+        raise Fault(b"Syntax error: SET or NONE expected")
+    cursor.space()
+    status = False
+    if not cursor.at(b"("):
+        if cursor.word() != b"STATUS":
+            raise Fault(b"Syntax error: event group expected")
+        status = True
+        cursor.space()
+    groups = _Groups()
+    while True:
+        groups.read(cursor)
+        if cursor.at_end():
+            return Notify(tag, groups.watch(), status)
+        cursor.space()
+
+
+@dataclass(slots=True)
+class _Groups:
+    """The groups read so far."""
+
+    selected: Events | None = None
+    delayed: bool = False
+    items: tuple[FetchItem, ...] = ()
+    personal: Events = Events.NOTHING
+    subscribed: Events = Events.NOTHING
+    mailboxes: dict[str, Events] = field(default_factory=dict)
+    subtrees: dict[str, Events] = field(default_factory=dict)
+
+    def watch(self) -> Watch:
+        return Watch(
+            self.selected or Events.NOTHING,
+            self.delayed,
+            self.items,
+            self.personal,
+            self.subscribed,
+            self.mailboxes,
+            self.subtrees,
+        )
+
+    def read(self, cursor: Cursor) -> None:
+        """One group: which mailboxes, which events."""
+        if not cursor.take(b"("):
+            raise Fault(b"Syntax error: event group expected")
+        cursor.skip_spaces()
+        kind = cursor.word()
+        cursor.space()
+        if kind in {b"SELECTED", b"SELECTED-DELAYED"}:
+            self._read_selected(cursor, delayed=kind == b"SELECTED-DELAYED")
+        elif kind in {b"MAILBOXES", b"SUBTREE"}:
+            names = _names(cursor)
+            cursor.space()
+            events, _ = _events(cursor, selected=False)
+            known = self.mailboxes if kind == b"MAILBOXES" else self.subtrees
+            for name in names:
+                known[name] = known.get(name, Events.NOTHING) | events
+        elif kind == b"SUBSCRIBED":
+            self.subscribed |= _events(cursor, selected=False)[0]
+        elif kind in {b"PERSONAL", b"INBOXES"}:  # filters may deliver anywhere, so one is as the other (RFC 5465 §6.3)
+            self.personal |= _events(cursor, selected=False)[0]
+        else:
+            raise Fault(b"Unknown mailbox filter")
+        cursor.skip_spaces()
+        if not cursor.take(b")"):
+            raise Fault(b"Syntax error in event group")
+
+    def _read_selected(self, cursor: Cursor, *, delayed: bool) -> None:
+        if self.selected is not None:
+            raise Fault(b"Only one SELECTED or SELECTED-DELAYED")  # RFC 5465 §6.1
+        self.selected, self.items = _events(cursor, selected=True)
+        self.delayed = delayed
+
+
+def _names(cursor: Cursor) -> list[str]:
+    """One mailbox or a list of them; wildcards are letters like others (RFC 5465 §6.6)."""
+    if not cursor.at(b"("):
+        return [cursor.mailbox()]
+    names = [cursor.mailbox() for _ in cursor.listed()]
+    if not names:
+        raise Fault(b"No mailbox")
+    return names
+
+
+def _events(cursor: Cursor, *, selected: bool) -> tuple[Events, tuple[FetchItem, ...]]:
+    """The events of a group, and what is fetched of new messages."""
+    named: set[bytes] = set()
+    items: tuple[FetchItem, ...] = ()
+    if cursor.at(b"("):
+        for _ in cursor.listed():
+            items = _event(cursor, named, selected=selected) or items
+        if not named:
+            raise Fault(b"No event")
+    else:
+        items = _event(cursor, named, selected=selected)
+        if named == {b"NONE"}:
+            return Events.NOTHING, ()
+        while not cursor.at(b")"):
+            cursor.space()
+            if not cursor.at(b")"):
+                items = _event(cursor, named, selected=selected) or items
+    events = Events.NOTHING
+    for name in named:
+        if name not in EVENTS:
+            raise Fault(b"Event not supported", _BADEVENT, b"NO")
+        events |= EVENTS[name]
+    # RFC 5465 §5: the one with the other, and flags only with both.
+    if (named & _OF_MESSAGES) and not {b"MessageNew", b"MessageExpunge"} <= named:
+        raise Fault(b"MessageNew and MessageExpunge go together, FlagChange with both")
+    if selected and not named <= _OF_MESSAGES:
+        raise Fault(b"Only message events of the selected mailbox")  # RFC 5465 §6.1
+    return events, items
+
+
+def _event(cursor: Cursor, named: set[bytes], *, selected: bool) -> tuple[FetchItem, ...]:
+    """One event, added to `named` in our spelling; what is to be fetched if it is a MessageNew that says so."""
+    word = cursor.word()
+    name = _BY_NAME[word][0] if word in _BY_NAME else word
+    named.add(name)
+    if name != b"MessageNew" or not cursor.another(b"("):
+        return ()
+    if not selected:
+        raise Fault(b"Fetch items are for the selected mailbox alone")  # RFC 5465 §8
+    return tuple(dict.fromkeys((Datum.UID, *fetch_items(cursor))))

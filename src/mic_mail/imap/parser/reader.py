@@ -1,0 +1,467 @@
+"""The reader: from octets as they arrive to commands, one at a time. Sans-IO; the same code is run, tested and fuzzed.
+
+In: `feed(octets)`. Out: `next()`, one event per call:
+
+    NEED_INPUT         nothing more to say until `feed`
+    commands.Command   a whole command, its arguments decoded
+    LongCommand        one that takes long to decode: `read()` gives the command, or the BadLine, in whatever thread
+    LiteralRequested   the client waits for `+ ` before it sends an argument; write it and call `next` again
+    Line               the one line that `expect_line` asked for: an answer of SASL, or DONE
+    AppendMessage      a message is announced: answer with `accept()` or `refuse(...)` before the next `next`
+    AppendChunk        octets of the accepted message, as they come; their sum is exactly the announced size
+    BadLine            what cannot be taken, with its answer; `fatal` means BYE and close
+
+A command is collected up to `Limits.command_octets`, literals included; more is never kept: it is passed over to its end, as
+RFC 7888 §4 wants for literals that nobody waits for, and then answered. Messages of an APPEND or a REPLACE are handed on, never
+collected.
+Every octet is looked at once by the search for line ends and once by the parser: time is linear, however the input is cut.
+
+Line ends are CRLF; a bare LF counts as one, as in Dovecot: nothing is relayed from here, so there is nobody to smuggle past,
+and what people type by hand works. CR anywhere else is a syntax error. Empty lines are passed over: old clients send one
+after a literal.
+
+Standards: RFC 9051 §2.2, §4.3, §6.3.12, §9; RFC 3502 (MULTIAPPEND); RFC 7888 (LITERAL+).
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from mic_mail.imap.parser import command_table
+from mic_mail.imap.parser.commands import Append, AppendOptions, Command
+from mic_mail.imap.parser.lexer import Cursor, Fault, UnfinishedLiteral
+from mic_mail.imap.parser.number_set import SequenceSet
+from mic_mail.storage.types import MAX_ANNOTATION_OCTETS
+
+_LITERAL_AT_END = re.compile(rb"~?\{([0-9]{1,19})(\+?)\}\Z")
+_BLANK_LINES = re.compile(rb"(?:\r?\n)*+")  # some programs send one behind a literal; 160,000 are passed over in 5 ms
+_LITERAL_MAX = 24  # octets of the longest announcement
+_COMPACT_ABOVE = 64 * 1024
+_CHUNK_OCTETS = 256 * 1024
+_NOT_YET, _TOO_LONG = -1, -2
+_SKIPPED_AT_LEAST = 256  # what a literal counts that is passed over: one of no octets costs what others do
+_WITH_MESSAGES = (b"APPEND", b"REPLACE")
+_LONG_OCTETS = 8 * 1024  # 64 KiB of SEARCH or of ASCII names take 30 ms, of names in modified UTF-7 90 ms
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a connection may cost. `skip_octets` of a refused command are read past; beyond that the connection is closed."""
+
+    command_octets: int
+    """Of one command, literals included."""
+    literal_octets: int
+    """Of one literal that is an argument."""
+    skip_octets: int
+    patient: bool
+    """False: a command beyond its limit ends the connection, True: it is answered and the next one is read."""
+    literals: int = 1_000
+    """In one command."""
+    stranger: bool = False
+    """Only commands that need no sign-in are read."""
+
+    @classmethod
+    def before_sign_in(cls) -> "Limits":
+        """A stranger: names and passwords, and an ID of at most 30 pairs of 30 and 1,024 octets (RFC 2971 §3.3)."""
+        return cls(36 * 1024, literal_octets=8 * 1024, skip_octets=16 * 1024, patient=False, literals=64, stranger=True)
+
+    @classmethod
+    def signed_in(cls, command_octets: int = 64 * 1024) -> "Limits":
+        """64 KiB as in Dovecot (imap_max_line_length): clients write sets of some thousand UIDs in one line."""
+        return cls(command_octets, command_octets, skip_octets=256 * 1024 * 1024, patient=True)
+
+
+# ------------------------------------------------------------------ events
+
+
+@dataclass(frozen=True, slots=True)
+class NeedInput:
+    """Feed more."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiteralRequested:
+    """A synchronising literal within the limits: the client waits for `+ ` (RFC 9051 §4.3)."""
+
+    tag: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that is no command, without its line end."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AppendMessage:
+    """A message literal is announced; with `sync` the client waits for `+ `. `index` counts within one APPEND, from 0."""
+
+    tag: bytes
+    mailbox: str
+    index: int
+    options: AppendOptions
+    size: int
+    sync: bool
+    written: str = ""
+    """The name of the mailbox as the client wrote it, where we write it otherwise."""
+    replaces: SequenceSet | None = None
+    """REPLACE (RFC 8508): the one message that is to go."""
+    by_uid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AppendChunk:
+    """Octets of the message that was accepted last."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """The answer to what could not be taken: `tag status [code] text`. After `fatal` the reader is deaf."""
+
+    tag: bytes
+    text: bytes
+    code: bytes | None = None
+    status: bytes = b"BAD"
+    fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LongCommand:
+    """A whole command that was not looked at yet."""
+
+    data: bytes = field(repr=False)
+    utf8: bool
+
+    def read(self) -> Command | BadLine:
+        """What it says; takes long, needs nothing but itself."""
+        return _parsed(self.data, utf8=self.utf8, stranger=False)
+
+
+Event = NeedInput | LiteralRequested | Line | AppendMessage | AppendChunk | BadLine | LongCommand | Command
+NEED_INPUT = NeedInput()
+
+
+# ------------------------------------------------------------------ the reader
+
+
+def _nothing_more() -> Event:
+    return NEED_INPUT
+
+
+class Reader:
+    """One connection's input. Set `limits` after sign-in and `utf8` after ENABLE; both count from the next command on."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.utf8 = False
+        self.used = 0
+        """Octets that events were made of, since the connection began."""
+        self._buffer = bytearray()
+        self._start = 0  # where the command begins
+        self._line = 0  # where its present line begins: behind its last literal
+        self._scan = 0  # up to here there is no line end
+        self._literals = 0  # of the command so far
+        self._begun = b"*", b""  # the tag and the name of a command that has some
+        self._step: Callable[[], Event | None] = self._read_command
+        self._refusal: BadLine | None = None  # what to answer when the rest of a refused command has been passed over
+        self._skipped = 0
+        self._left = 0  # octets of a literal yet to come: of a message, or to be passed over
+        self._message: AppendMessage | None = None
+
+    @property
+    def buffered(self) -> int:
+        """Octets that no event has used yet."""
+        return len(self._buffer) - self._start
+
+    def feed(self, data: bytes) -> None:
+        """Take what arrived."""
+        if self._step != self._deaf:
+            self._buffer += data
+
+    def close(self) -> None:
+        """Nothing more comes: it leads to itself no longer, and is free with the last who knows it."""
+        self._step = _nothing_more
+        self._buffer = bytearray()
+
+    def next(self) -> Event:
+        """The next event; never raises, whatever was fed."""
+        while True:
+            event = self._step()
+            if event is not None:
+                return event
+
+    def expect_line(self) -> None:
+        """The next line is no command: call this when `+ ` is sent for AUTHENTICATE or IDLE."""
+        self._step = self._read_line
+
+    def accept(self) -> None:
+        """Take the announced message: its octets follow as AppendChunk."""
+        self._step = self._read_message
+
+    def refuse(self, status: bytes, text: bytes, code: bytes | None = None) -> None:
+        """Do not take the announced message; the BadLine comes from `next` once the client's octets are out of the way."""
+        assert self._message is not None
+        self._turn_away(BadLine(self._message.tag, text, code, status), None if self._message.sync else self._message.size)
+
+    def discard_input(self) -> None:
+        """Forget what is buffered: octets sent in clear behind STARTTLS must not be read as commands (RFC 9051 §6.2.1)."""
+        self.take_input()
+
+    def take_input(self) -> bytes:
+        """Hand over what is buffered: behind COMPRESS it is compressed data (RFC 4978 §3)."""
+        rest = bytes(self._buffer[self._start :])
+        self._buffer.clear()
+        self._start = self._line = self._scan = self._literals = 0
+        return rest
+
+    # -------------------------------------------------------------- commands
+
+    def _read_command(self) -> Event | None:
+        stop = self._line_end()
+        if stop == _NOT_YET:
+            return NEED_INPUT
+        if stop == _TOO_LONG:
+            return self._overlong()
+        buffer = self._buffer
+        end = stop - 1 if stop > self._line and buffer[stop - 1] == 0x0D else stop
+        if end > self._line and buffer[end - 1] == 0x7D:  # }
+            literal = _LITERAL_AT_END.search(buffer[max(self._line, end - _LITERAL_MAX) : end])
+            if literal is not None:
+                return self._meet_literal(stop + 1, int(literal[1]), sync=not literal[2])
+        data = bytes(buffer[self._start : end])
+        self._consume(stop + 1)
+        if not data:
+            blank = _BLANK_LINES.match(self._buffer, self._start)
+            assert blank is not None
+            self._consume(blank.end())
+            return None
+        if len(data) > _LONG_OCTETS and not self.limits.stranger:
+            return LongCommand(data, self.utf8)
+        return _parsed(data, utf8=self.utf8, stranger=self.limits.stranger)
+
+    def _meet_literal(self, begin: int, size: int, *, sync: bool) -> Event | None:
+        """A line ended with `{size}`: the literal is an argument to wait for, a message to hand on, or more than we take."""
+        self._literals += 1
+        if self._literals == 1 or self._begun[1] in _WITH_MESSAGES:  # the head is copied once, not for each literal
+            head = bytes(self._buffer[self._start : begin])
+            tag = command_table.tag_of(head)
+            try:
+                name = command_table.check_head(head, stranger=self.limits.stranger)
+                if name in _WITH_MESSAGES:
+                    message = self._append_message(head, tag, name)
+                    if message is not None:
+                        return self._announce(begin, message)
+            except Fault as fault:
+                self._consume(begin)
+                self._turn_away(_answer(tag, fault), None if sync else size)
+                return None
+            self._begun = tag, name
+        tag, name = self._begun
+        if self._literals > self.limits.literals:
+            self._consume(begin)
+            too_many = BadLine(tag, b"Too many literals", b"LIMIT", fatal=not self.limits.patient)
+            self._turn_away(too_many, None if sync else size)
+            return None
+        if size > self.limits.literal_octets or begin - self._start + size > self.limits.command_octets:
+            self._consume(begin)
+            too_large = BadLine(tag, b"Literal too large", b"TOOBIG")
+            if name == b"SETMETADATA" and self.limits.patient:  # RFC 5464 §4.3: this is NO, and tells how much may come
+                too_large = replace(too_large, code=b"METADATA MAXSIZE %d" % MAX_ANNOTATION_OCTETS, status=b"NO")
+            self._turn_away(too_large, None if sync else size)
+            return None
+        self._line = self._scan = begin + size
+        return LiteralRequested(tag, size) if sync else None
+
+    def _line_end(self) -> int:
+        """Where the next line feed stands; _NOT_YET, or _TOO_LONG where the command would pass its limit."""
+        stop = self._buffer.find(b"\n", self._scan)
+        if stop < 0:
+            self._scan = max(self._scan, len(self._buffer))
+        reach = self._scan if stop < 0 else stop
+        if reach - self._start > self.limits.command_octets:
+            return _TOO_LONG
+        return _NOT_YET if stop < 0 else stop
+
+    def _overlong(self, tag: bytes | None = None) -> Event | None:
+        """More than a command may have: pass over it to the end of its line."""
+        if tag is None:
+            tag = command_table.tag_of(bytes(self._buffer[self._start : self._start + self.limits.command_octets]))
+        self._start = max(self._start, self._line)
+        self._turn_away(BadLine(tag, b"Command too long", b"LIMIT", fatal=not self.limits.patient), 0)
+        return None
+
+    # -------------------------------------------------------------- APPEND
+
+    def _append_message(self, head: bytes, tag: bytes, name: bytes) -> AppendMessage | None:
+        """The message that `head` announces; None if its literal is the name of the mailbox."""
+        found = command_table.head_of(head)
+        cursor = Cursor(head, found.end(), utf8=self.utf8)
+        replaces = command_table.replaced(cursor) if name == b"REPLACE" else None
+        try:
+            mailbox = command_table.append_mailbox(cursor)
+        except UnfinishedLiteral:
+            return None
+        written = cursor.written
+        return AppendMessage(tag, mailbox, 0, *command_table.append_options(cursor), written, replaces, found[2] is not None)
+
+    def _announce(self, begin: int, message: AppendMessage) -> AppendMessage:
+        self._consume(begin)
+        self._message = message
+        self._left = message.size
+        self._step = self._await_verdict
+        return message
+
+    def _await_verdict(self) -> Event | None:
+        return NEED_INPUT
+
+    def _read_message(self) -> Event | None:
+        if self._left == 0:
+            self._step = self._read_after_message
+            return None
+        stop = min(len(self._buffer), self._start + min(self._left, _CHUNK_OCTETS))
+        if stop == self._start:
+            return NEED_INPUT
+        chunk = AppendChunk(bytes(self._buffer[self._start : stop]))
+        self._left -= stop - self._start
+        self._consume(stop)
+        return chunk
+
+    def _read_after_message(self) -> Event | None:
+        """The rest of the line behind a message: its end, or the announcement of the next one (RFC 3502)."""
+        assert self._message is not None
+        message = self._message
+        stop = self._line_end()
+        if stop == _NOT_YET:
+            return NEED_INPUT
+        if stop == _TOO_LONG:
+            return self._overlong(message.tag)
+        cursor = Cursor(bytes(self._buffer[self._start : stop + 1]))
+        self._consume(stop + 1)
+        try:
+            return self._after_message(cursor, message)
+        except Fault as fault:
+            literal = _LITERAL_AT_END.search(cursor.data.rstrip(b"\r\n"))
+            size = int(literal[1]) if literal and literal[2] else None
+            self._turn_away(_answer(message.tag, fault), size)
+            return None
+
+    def _after_message(self, cursor: Cursor, message: AppendMessage) -> Event:
+        if message.options.utf8 and not cursor.take(b")"):
+            raise Fault(b"Syntax error: parenthesis expected")
+        if not cursor.data[cursor.position :].strip(b" \r\n"):
+            self._message = None
+            self._step = self._read_command
+            return Append(message.tag, message.mailbox, message.index + 1)
+        if message.replaces is not None:
+            raise Fault(b"One message replaces one")  # RFC 8508 §4.7
+        following = AppendMessage(message.tag, message.mailbox, message.index + 1, *command_table.append_options(cursor))
+        return self._announce(self._start, following)
+
+    # -------------------------------------------------------------- lines that are no commands
+
+    def _read_line(self) -> Event | None:
+        stop = self._line_end()
+        if stop == _NOT_YET:
+            return NEED_INPUT
+        if stop == _TOO_LONG:
+            return self._overlong(b"*")
+        data = bytes(self._buffer[self._start : stop])
+        self._consume(stop + 1)
+        self._step = self._read_command
+        return Line(data.removesuffix(b"\r"))
+
+    # -------------------------------------------------------------- what is refused is passed over
+
+    def _turn_away(self, refusal: BadLine, size: int | None) -> None:
+        """Answer at once if the client waits for us (`size` None), else behind the `size` octets and the line that follow."""
+        self._message = None
+        self._refusal = refusal
+        if refusal.fatal or (size or 0) > self.limits.skip_octets:
+            self._give_up()
+        elif size is None:
+            self._step = self._answer_refusal
+        else:
+            self._left = self._skipped = size
+            self._step = self._skip_literal
+
+    def _give_up(self) -> None:
+        """There is more to pass over than we are ready to read: the connection ends with the answer."""
+        assert self._refusal is not None
+        self._refusal = replace(self._refusal, fatal=True)
+        self.take_input()
+        self._step = self._answer_refusal
+
+    def _answer_refusal(self) -> Event | None:
+        assert self._refusal is not None
+        refusal, self._refusal = self._refusal, None
+        self._step = self._deaf if refusal.fatal else self._read_command
+        return refusal
+
+    def _skip_literal(self) -> Event | None:
+        stop = min(len(self._buffer), self._start + self._left)
+        self._left -= stop - self._start
+        self._consume(stop)
+        if self._left:
+            return NEED_INPUT
+        self._step = self._skip_line
+        return None
+
+    def _skip_line(self) -> Event | None:
+        """To the end of the line; `{n+}` there belongs to the same command (RFC 7888 §3), behind `{n}` the client waits."""
+        stop = self._buffer.find(b"\n", self._scan)
+        tail_at = max(self._start, (len(self._buffer) if stop < 0 else stop) - _LITERAL_MAX - 1)
+        self._skipped += tail_at - self._start
+        if self._skipped > self.limits.skip_octets:
+            self._give_up()
+            return None
+        if stop < 0:
+            self._consume(tail_at)
+            self._scan = len(self._buffer)
+            return NEED_INPUT
+        literal = _LITERAL_AT_END.search(bytes(self._buffer[tail_at:stop]).removesuffix(b"\r"))
+        self._consume(stop + 1)
+        self._step = self._answer_refusal
+        if literal is not None and literal[2]:
+            self._left = int(literal[1])
+            self._skipped += max(self._left, _SKIPPED_AT_LEAST)
+            self._step = self._skip_literal
+            if self._skipped > self.limits.skip_octets:
+                self._give_up()
+        return None
+
+    def _deaf(self) -> Event | None:
+        return NEED_INPUT
+
+    # -------------------------------------------------------------- the buffer
+
+    def _consume(self, stop: int) -> None:
+        """Octets before `stop` are used; they leave the buffer in large steps."""
+        self.used += stop - self._start
+        self._literals = 0
+        if stop == len(self._buffer):
+            self._buffer.clear()
+            stop = 0
+        elif stop > _COMPACT_ABOVE:
+            del self._buffer[:stop]
+            stop = 0
+        self._start = self._line = self._scan = stop
+
+
+def decode_base64(data: bytes) -> bytes | None:
+    """The octets of a SASL response, None if it is no base64 (RFC 9051 §9)."""
+    return command_table.decode_base64(data)
+
+
+def _parsed(data: bytes, *, utf8: bool, stranger: bool) -> Command | BadLine:
+    try:
+        return command_table.parse(data, utf8=utf8, stranger=stranger)
+    except Fault as fault:
+        return _answer(command_table.tag_of(data), fault)
+
+
+def _answer(tag: bytes, fault: Fault) -> BadLine:
+    return BadLine(tag, fault.text, fault.code, fault.status)

@@ -1,0 +1,346 @@
+"""The arguments of SEARCH (RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 7162 §3.1.5, RFC 8474 §6, RFC 8514 §4.3,
+RFC 5267 §4, RFC 5465 §7, RFC 9394 §4, RFC 6203 §7).
+
+`program` reads `[CHARSET c] key *(SP key)`; SORT and THREAD (`sortsyntax`) share what is behind the charset. One row of KEYS
+per search key. Chains of OR and of NOT, of any length, are read in a loop and come out flat; what nests otherwise (parentheses,
+OR below a NOT) costs stack, here and for who evaluates the tree, and is refused beyond MAX_DEPTH.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from mic_mail.imap.parser import commands
+from mic_mail.imap.parser.commands import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+from mic_mail.imap.parser.fetch import fetch_items
+from mic_mail.imap.parser.fetch_items import FetchItem
+from mic_mail.imap.parser.lexer import Cursor, Fault
+from mic_mail.imap.parser.number_set import Partial
+from mic_mail.imap.parser.search_keys import (
+    CHARSETS,
+    Age,
+    All,
+    And,
+    BodyKey,
+    DateKey,
+    DateOf,
+    EmailId,
+    Fuzzy,
+    HasFlag,
+    HasKeyword,
+    HeaderKey,
+    InSet,
+    Larger,
+    ModSeq,
+    Not,
+    Or,
+    Order,
+    Recent,
+    SaveDateSupported,
+    SearchKey,
+    Smaller,
+    TextKey,
+    ThreadId,
+    has_fuzzy,
+)
+
+MAX_DEPTH = 64
+"""Of parentheses, and of ORs behind a NOT or FUZZY, in each other."""
+_RETURNS = {b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE", b"CONTEXT", b"UPDATE", b"RELEVANCY", b"PARTIAL"}
+"""RFC 4731 §3.1, RFC 5182, RFC 5267 §4, RFC 6203 §4."""
+
+KeyParser = Callable[[Cursor, str], SearchKey]
+
+
+def search(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
+    """SEARCH and UID SEARCH."""
+    cursor.space()
+    returns, partial, items = return_options(cursor)
+    key, charset = program(cursor)
+    if key is not None:
+        cursor.end()
+        check_relevancy(key, returns)
+    foreign = charset != "utf-8"
+    return commands.Search(tag, by_uid, key, returns, foreign_charset=foreign, partial=partial, update_items=items)
+
+
+class Returns(NamedTuple):
+    """The options of RETURN (None: it is not there), and the arguments of PARTIAL and UPDATE."""
+
+    options: frozenset[str] | None = None
+    partial: Partial | None = None
+    update_items: tuple[FetchItem, ...] = ()
+
+
+def return_options(cursor: Cursor) -> Returns:
+    """`RETURN (...)` and the space behind it, if that stands here."""
+    if not word_is(cursor, b"RETURN"):
+        return Returns()
+    cursor.space()
+    found = _return_options(cursor)
+    cursor.space()
+    return found
+
+
+def check_relevancy(key: SearchKey, returns: frozenset[str] | None, *, sorted_by_it: bool = False) -> None:
+    """RFC 6203 §4, §6: not without a FUZZY key."""
+    if (sorted_by_it or "RELEVANCY" in (returns or ())) and not has_fuzzy(key):
+        raise Fault(b"RELEVANCY needs a FUZZY key")
+
+
+def program(cursor: Cursor) -> tuple[SearchKey | None, str | None]:
+    """The keys and the codec of their texts; None for both if the charset is unknown, so that the keys cannot be read.
+
+    Without a charset text is UTF-8, which US-ASCII is part of (RFC 9051 §6.4.4).
+    """
+    if not word_is(cursor, b"CHARSET"):
+        return _all_of(cursor, "utf-8", 0, cursor.at_end), "utf-8"
+    cursor.space()
+    return program_in_charset(cursor)
+
+
+def program_in_charset(cursor: Cursor) -> tuple[SearchKey | None, str | None]:
+    """`charset key *(SP key)`, as SORT and THREAD have it (RFC 5256 §5, search-criteria)."""
+    charset = _charset(cursor)
+    if charset is None:
+        return None, None
+    cursor.space()
+    return _all_of(cursor, charset, 0, cursor.at_end), charset
+
+
+def word_is(cursor: Cursor, word: bytes) -> bool:
+    """Pass over `word` if it stands here."""
+    stop = cursor.position + len(word)
+    if cursor.data[cursor.position : stop].upper() != word or cursor.data[stop : stop + 1] not in {b" ", b""}:
+        return False
+    cursor.position = stop
+    return True
+
+
+def _return_options(cursor: Cursor) -> Returns:
+    """RFC 4731 §3.1: an empty list means ALL. One PARTIAL or ALL at most (RFC 5267 §4.4).
+
+    CONTEXT says that more will be asked of these keys (RFC 5267 §4.2): nothing is faster for it here, so it is passed over.
+    """
+    options: set[str] = set()
+    partial: Partial | None = None
+    items: tuple[FetchItem, ...] = ()
+    for _ in cursor.listed():
+        name = cursor.word()
+        if name not in _RETURNS:
+            raise Fault(b"Unknown option")
+        if name == b"PARTIAL":
+            cursor.space()
+            if partial is not None:
+                raise Fault(b"One PARTIAL only")
+            partial = cursor.partial()
+        if name == b"UPDATE" and (cursor.at(b"(") or cursor.another(b"(")):  # RFC 5465 §7; in its grammar there is no space
+            items = fetch_items(cursor)
+        if name != b"CONTEXT":
+            options.add(name.decode("ascii"))
+    if {"PARTIAL", "ALL"} <= options:
+        raise Fault(b"PARTIAL and ALL exclude each other")
+    return Returns(frozenset(options or {"ALL"}), partial, items)
+
+
+def _charset(cursor: Cursor) -> str | None:
+    """The codec of a charset, None for an unknown one."""
+    codec = CHARSETS.get(cursor.astring().upper())
+    return "utf-8" if codec == "ascii" else codec
+
+
+# ------------------------------------------------------------------ the tree
+
+
+def _all_of(cursor: Cursor, charset: str, depth: int, finished: Callable[[], bool]) -> SearchKey:
+    keys = [_key(cursor, charset, depth)]
+    while not finished():
+        cursor.space()
+        if finished():
+            break
+        keys.append(_key(cursor, charset, depth))
+    different = tuple(dict.fromkeys(keys))
+    return different[0] if len(different) == 1 else And(different)
+
+
+def _key(cursor: Cursor, charset: str, depth: int) -> SearchKey:
+    """One key, with the NOTs and FUZZYs in front of it; NOT NOT is nothing, FUZZY in front of a NOT belongs behind it."""
+    negated = fuzzy = False
+    while True:
+        if word_is(cursor, b"NOT"):
+            negated = not negated
+        elif word_is(cursor, b"FUZZY"):
+            fuzzy = True
+        else:
+            break
+        cursor.space()
+    key = _positive(cursor, charset, depth)
+    if fuzzy:
+        key = Fuzzy(key)
+    return Not(key) if negated else key
+
+
+def _positive(cursor: Cursor, charset: str, depth: int) -> SearchKey:
+    octet = cursor.data[cursor.position : cursor.position + 1]
+    if octet == b"(":
+        return _group(cursor, charset, depth)
+    if octet and octet in b"0123456789*$":
+        return InSet(cursor.sequence_set(), by_uid=False)
+    name = cursor.word()
+    if name == b"OR":
+        return _either(cursor, charset, depth)
+    known = KEYS.get(name)
+    if known is None:
+        raise Fault(b"Unknown search key")
+    return known(cursor, charset)
+
+
+def _group(cursor: Cursor, charset: str, depth: int) -> SearchKey:
+    cursor.take(b"(")
+    cursor.skip_spaces()
+    key = _all_of(cursor, charset, _deeper(depth), lambda: cursor.at(b")"))
+    if not cursor.take(b")"):
+        raise Fault(b"Syntax error: parenthesis expected")
+    return key
+
+
+def _deeper(depth: int) -> int:
+    if depth == MAX_DEPTH:
+        raise Fault(b"Search keys are nested too deeply")
+    return depth + 1
+
+
+def _either(cursor: Cursor, charset: str, depth: int) -> SearchKey:
+    """`OR a OR b OR c d`, and `OR OR a b c`: one OR of all operands, whatever the shape of the tree."""
+    keys: list[SearchKey] = []
+    depth, wanted = _deeper(depth), 2
+    while wanted:
+        cursor.space()
+        if word_is(cursor, b"OR"):
+            wanted += 1
+        else:
+            keys.append(_key(cursor, charset, depth))
+            wanted -= 1
+    return Or(tuple(dict.fromkeys(keys)))
+
+
+# ------------------------------------------------------------------ keys
+
+
+def _fixed(key: SearchKey, _cursor: Cursor, _charset: str) -> SearchKey:
+    return key
+
+
+def _keyword(cursor: Cursor, _charset: str, *, has: bool) -> SearchKey:
+    cursor.space()
+    key = HasKeyword(cursor.atom().decode("ascii"))
+    return key if has else Not(key)
+
+
+def _day(of: DateOf, order: Order, cursor: Cursor, _charset: str) -> SearchKey:
+    cursor.space()
+    return DateKey(of, order, cursor.date())
+
+
+def _size(kind: type[Larger] | type[Smaller], cursor: Cursor, _charset: str) -> SearchKey:
+    cursor.space()
+    return kind(cursor.number64())
+
+
+def _age(cursor: Cursor, _charset: str, *, older: bool) -> SearchKey:
+    """RFC 5032 §3: seconds, not zero."""
+    cursor.space()
+    return Age(older, cursor.number(at_least=1))
+
+
+def _uids(cursor: Cursor, _charset: str) -> SearchKey:
+    cursor.space()
+    return InSet(cursor.sequence_set(), by_uid=True)
+
+
+def _string(cursor: Cursor, charset: str) -> str:
+    """A text in the charset that the client named."""
+    cursor.space()
+    octets = cursor.astring()
+    try:
+        return octets.decode(charset)
+    except UnicodeDecodeError:
+        raise Fault(b"Text is not in its charset") from None
+
+
+def _field(name: str, cursor: Cursor, charset: str) -> SearchKey:
+    return HeaderKey(name, _string(cursor, charset))
+
+
+def _header(cursor: Cursor, charset: str) -> SearchKey:
+    cursor.space()
+    name = cursor.astring().decode("utf-8", "replace").lower()
+    return HeaderKey(name, _string(cursor, charset))
+
+
+def _string_key(kind: type[BodyKey] | type[TextKey], cursor: Cursor, charset: str) -> SearchKey:
+    return kind(_string(cursor, charset))
+
+
+def _object(kind: type[EmailId] | type[ThreadId], cursor: Cursor, _charset: str) -> SearchKey:
+    """RFC 8474 §7; case matters. An identifier of the wrong shape matches nothing."""
+    cursor.space()
+    return kind(cursor.astring().decode("utf-8", "replace"))
+
+
+def _modseq(cursor: Cursor, _charset: str) -> SearchKey:
+    """RFC 7162 §3.1.5: MODSEQ [entry-name entry-type] value."""
+    cursor.space()
+    entry = ""
+    if cursor.at(b'"'):
+        entry = cursor.astring().decode("utf-8", "replace")
+        if not entry.startswith("/flags/"):
+            raise Fault(b"Unknown metadata entry")
+        cursor.space()
+        if cursor.word() not in {b"PRIV", b"SHARED", b"ALL"}:
+            raise Fault(b"Unknown metadata type")
+        cursor.space()
+    return ModSeq(cursor.number64(), entry)
+
+
+def _flag_keys() -> dict[bytes, KeyParser]:
+    keys: dict[bytes, KeyParser] = {}
+    bits = {b"ANSWERED": ANSWERED, b"DELETED": DELETED, b"DRAFT": DRAFT, b"FLAGGED": FLAGGED, b"SEEN": SEEN}
+    for name, bit in bits.items():
+        keys[name] = partial(_fixed, HasFlag(bit))
+        keys[b"UN" + name] = partial(_fixed, Not(HasFlag(bit)))
+    return keys
+
+
+def _date_keys() -> dict[bytes, KeyParser]:
+    prefixes = {b"": DateOf.INTERNAL, b"SENT": DateOf.SENT, b"SAVED": DateOf.SAVED}
+    return {prefix + order.name.encode("ascii"): partial(_day, of, order) for prefix, of in prefixes.items() for order in Order}
+
+
+KEYS: dict[bytes, KeyParser] = {
+    b"ALL": partial(_fixed, All()),
+    b"RECENT": partial(_fixed, Recent()),
+    b"NEW": partial(_fixed, And((Recent(), Not(HasFlag(SEEN))))),  # RFC 3501 §6.4.4
+    b"OLD": partial(_fixed, Not(Recent())),
+    **_flag_keys(),
+    b"KEYWORD": partial(_keyword, has=True),
+    b"UNKEYWORD": partial(_keyword, has=False),
+    **_date_keys(),
+    b"SAVEDATESUPPORTED": partial(_fixed, SaveDateSupported()),
+    b"LARGER": partial(_size, Larger),
+    b"SMALLER": partial(_size, Smaller),
+    b"OLDER": partial(_age, older=True),
+    b"YOUNGER": partial(_age, older=False),
+    b"UID": _uids,
+    b"MODSEQ": _modseq,
+    b"HEADER": _header,
+    b"FROM": partial(_field, "from"),
+    b"TO": partial(_field, "to"),
+    b"CC": partial(_field, "cc"),
+    b"BCC": partial(_field, "bcc"),
+    b"SUBJECT": partial(_field, "subject"),
+    b"BODY": partial(_string_key, BodyKey),
+    b"TEXT": partial(_string_key, TextKey),
+    b"EMAILID": partial(_object, EmailId),
+    b"THREADID": partial(_object, ThreadId),
+}

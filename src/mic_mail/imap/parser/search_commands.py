@@ -1,0 +1,102 @@
+"""The commands that search as SEARCH does and answer in another way: SORT, THREAD, ESEARCH; and CANCELUPDATE.
+
+Standards: RFC 5256, RFC 5957 (SORT=DISPLAY), RFC 5267 (ESORT, CONTEXT), RFC 7377 (MULTISEARCH), RFC 6203 (RELEVANCY).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+from mic_mail.imap.parser.commands import Command, Search
+
+
+class SortKey(Enum):
+    """What SORT compares (RFC 5256 §3, RFC 5957 §4, RFC 6203 §6)."""
+
+    ARRIVAL = b"ARRIVAL"
+    CC = b"CC"
+    DATE = b"DATE"
+    DISPLAYFROM = b"DISPLAYFROM"
+    DISPLAYTO = b"DISPLAYTO"
+    FROM = b"FROM"
+    RELEVANCY = b"RELEVANCY"
+    SIZE = b"SIZE"
+    SUBJECT = b"SUBJECT"
+    TO = b"TO"
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One sort key, and whether its order is reversed; ties stay in the order of the mailbox either way."""
+
+    key: SortKey
+    reverse: bool = False
+
+
+class ThreadAlgorithm(Enum):
+    """How THREAD finds threads: RFC 5256 §3, and REFS, which does not look at subjects."""
+
+    ORDEREDSUBJECT = b"ORDEREDSUBJECT"
+    REFERENCES = b"REFERENCES"
+    REFS = b"REFS"
+
+
+@dataclass(frozen=True, slots=True)
+class Sort(Search):
+    """RFC 5256 §3; with `returns` it is the extended SORT of RFC 5267 §3. No key of `criteria` comes twice."""
+
+    verb: ClassVar[str] = "SORT"
+    criteria: tuple[Criterion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Thread(Search):
+    """RFC 5256 §3."""
+
+    verb: ClassVar[str] = "THREAD"
+    algorithm: ThreadAlgorithm = ThreadAlgorithm.REFERENCES
+
+
+class Reach(Enum):
+    """Which mailboxes a source of ESEARCH names (RFC 5465 §6, RFC 7377 §2.2); the last three are followed by names."""
+
+    SELECTED = b"SELECTED"
+    INBOXES = b"INBOXES"
+    PERSONAL = b"PERSONAL"
+    SUBSCRIBED = b"SUBSCRIBED"
+    SUBTREE = b"SUBTREE"
+    SUBTREE_ONE = b"SUBTREE-ONE"
+    MAILBOXES = b"MAILBOXES"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One source, with its mailboxes where it names some."""
+
+    reach: Reach
+    mailboxes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MultiSearch(Search):
+    """RFC 7377: `by_uid` is always set; without sources it searches the selected mailbox."""
+
+    verb: ClassVar[str] = "ESEARCH"
+    sources: tuple[Source, ...] = (Source(Reach.SELECTED),)
+
+    @property
+    def name(self) -> str:
+        return self.verb
+
+    @property
+    def searches_selected(self) -> bool:
+        """`selected` is among the sources, so there must be such a mailbox."""
+        return any(source.reach is Reach.SELECTED for source in self.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class CancelUpdate(Command):
+    """RFC 5267 §4.3.5: no more updates for the searches with these tags."""
+
+    verb: ClassVar[str] = "CANCELUPDATE"
+    tags: tuple[bytes, ...]

@@ -1,0 +1,232 @@
+"""What SEARCH asks for, as a tree (RFC 9051 §6.4.4): values that the grammar makes and `matching` and the search code evaluate.
+
+Depth is bounded by the grammar: ORs come flattened, NOT NOT cancels, parentheses nest to a limit. Texts are `str`, decoded
+from the charset that the client named.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+
+from mic_mail.imap.parser.number_set import SequenceSet
+
+CHARSETS = {
+    b"US-ASCII": "ascii",
+    b"UTF-8": "utf-8",
+    b"ISO-8859-1": "latin-1",
+    b"WINDOWS-1252": "cp1252",
+    b"WINDOWS-1258": "cp1258",  # Vietnamese, in old Windows programs
+}
+"""What a client may write its texts in, and Python's names for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every message."""
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All of the keys hold."""
+
+    keys: "tuple[SearchKey, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """At least one of the keys holds; nested ORs come flattened."""
+
+    keys: "tuple[SearchKey, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The key does not hold."""
+
+    key: "SearchKey"
+
+
+@dataclass(frozen=True, slots=True)
+class HasFlag:
+    """A system flag, by its bit."""
+
+    bit: int
+
+
+@dataclass(frozen=True, slots=True)
+class HasKeyword:
+    """A keyword; compared without regard to case."""
+
+    keyword: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """RECENT of RFC 3501 §6.4.4; NEW comes as And(Recent, Not \\Seen), OLD as Not(Recent)."""
+
+
+class DateOf(Enum):
+    """Which instant a date key looks at; only the calendar date counts (RFC 9051 §6.4.4)."""
+
+    INTERNAL = "internal"
+    SENT = "sent"
+    SAVED = "saved"  # RFC 8514 §4.3
+
+
+class Order(Enum):
+    """How a date key compares."""
+
+    BEFORE = "before"
+    ON = "on"
+    SINCE = "since"
+
+
+@dataclass(frozen=True, slots=True)
+class DateKey:
+    """BEFORE, ON, SINCE, SENTBEFORE..., SAVEDBEFORE..."""
+
+    of: DateOf
+    order: Order
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """OLDER (age >= seconds) and YOUNGER (age <= seconds), RFC 5032."""
+
+    older: bool
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Larger:
+    """RFC822.SIZE above this many octets."""
+
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Smaller:
+    """RFC822.SIZE below this many octets."""
+
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class InSet:
+    """A sequence set, or UID and a set; `$` is a set with `saved`."""
+
+    messages: SequenceSet
+    by_uid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModSeq:
+    """MODSEQ of at least this (RFC 7162 §3.1.5); `entry` is kept as written: one MODSEQ per message serves for all entries."""
+
+    modseq: int
+    entry: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderKey:
+    """HEADER, and FROM TO CC BCC SUBJECT as the field they mean; `name` in lower case; an empty value asks for presence."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class BodyKey:
+    """BODY: the text of the message without its header."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextKey:
+    """TEXT: header or body."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmailId:
+    """RFC 8474 §6."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadId:
+    """RFC 8474 §6."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveDateSupported:
+    """RFC 8514 §4.3: every message, where the mailbox keeps save dates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fuzzy:
+    """RFC 6203 §3: the key, matched as `imap.fuzzy` understands it."""
+
+    key: "SearchKey"
+
+
+SearchKey = (
+    All
+    | And
+    | Or
+    | Not
+    | HasFlag
+    | HasKeyword
+    | Recent
+    | DateKey
+    | Age
+    | Larger
+    | Smaller
+    | InSet
+    | ModSeq
+    | HeaderKey
+    | BodyKey
+    | TextKey
+    | EmailId
+    | ThreadId
+    | SaveDateSupported
+    | Fuzzy
+)
+
+
+def leaves(key: SearchKey) -> Iterator[SearchKey]:
+    """The keys of a tree that are not AND, OR, NOT or FUZZY."""
+    pending = [key]
+    while pending:
+        at = pending.pop()
+        match at:
+            case And(keys) | Or(keys):
+                pending += keys
+            case Not(inner) | Fuzzy(inner):
+                pending.append(inner)
+            case _:
+                yield at
+
+
+def has_fuzzy(key: SearchKey) -> bool:
+    """Whether FUZZY stands somewhere in a tree."""
+    pending = [key]
+    while pending:
+        at = pending.pop()
+        match at:
+            case Fuzzy():
+                return True
+            case And(keys) | Or(keys):
+                pending += keys
+            case Not(inner):
+                pending.append(inner)
+            case _:
+                pass
+    return False

@@ -1,0 +1,116 @@
+"""The arguments of SORT, THREAD, ESEARCH and CANCELUPDATE (RFC 5256 §5, RFC 5957 §5, RFC 5267 §5, RFC 7377 §4, RFC 6203 §7)."""
+
+from mic_mail.imap.parser.lexer import Cursor, Fault
+from mic_mail.imap.parser.search import check_relevancy, program, program_in_charset, return_options, word_is
+from mic_mail.imap.parser.search_commands import (
+    CancelUpdate,
+    Criterion,
+    MultiSearch,
+    Reach,
+    Sort,
+    SortKey,
+    Source,
+    Thread,
+    ThreadAlgorithm,
+)
+
+MAX_CANCELLED = 100
+_SORT_KEYS = {key.value: key for key in SortKey}
+_ALGORITHMS = {algorithm.value: algorithm for algorithm in ThreadAlgorithm}
+_REACHES = {reach.value: reach for reach in Reach}
+_NAMING = {Reach.SUBTREE, Reach.SUBTREE_ONE, Reach.MAILBOXES}
+
+
+def sort(tag: bytes, cursor: Cursor, *, by_uid: bool) -> Sort:
+    """SORT and UID SORT."""
+    cursor.space()
+    returns, partial, items = return_options(cursor)
+    criteria = _criteria(cursor)
+    cursor.space()
+    key, charset = program_in_charset(cursor)
+    if key is not None:
+        cursor.end()
+        check_relevancy(key, returns, sorted_by_it=any(criterion.key is SortKey.RELEVANCY for criterion in criteria))
+    foreign = charset != "utf-8"
+    return Sort(tag, by_uid, key, returns, foreign_charset=foreign, partial=partial, update_items=items, criteria=criteria)
+
+
+def _criteria(cursor: Cursor) -> tuple[Criterion, ...]:
+    """In their order; where a key comes again it decides nothing, since only equals of the first are left to it."""
+    found: dict[SortKey, Criterion] = {}
+    for _ in cursor.listed():
+        name = cursor.word()
+        reverse = name == b"REVERSE"
+        if reverse:
+            cursor.space()
+            name = cursor.word()
+        key = _SORT_KEYS.get(name)
+        if key is None:
+            raise Fault(b"Unknown sort criterion")
+        found.setdefault(key, Criterion(key, reverse))
+    if not found:
+        raise Fault(b"No sort criterion")
+    return tuple(found.values())
+
+
+def thread(tag: bytes, cursor: Cursor, *, by_uid: bool) -> Thread:
+    """THREAD and UID THREAD."""
+    cursor.space()
+    algorithm = _ALGORITHMS.get(cursor.word())
+    if algorithm is None:
+        raise Fault(b"Unknown threading algorithm")
+    cursor.space()
+    key, charset = program_in_charset(cursor)
+    if key is not None:
+        cursor.end()
+    return Thread(tag, by_uid, key, foreign_charset=charset != "utf-8", algorithm=algorithm)
+
+
+def multi_search(tag: bytes, cursor: Cursor) -> MultiSearch:
+    """ESEARCH. Without result options it is as with ALL (RFC 7377 §2.1)."""
+    cursor.space()
+    sources: tuple[Source, ...] = (Source(Reach.SELECTED),)
+    if word_is(cursor, b"IN"):
+        cursor.space()
+        sources = _sources(cursor)
+        cursor.space()
+    returns, partial, items = return_options(cursor)
+    returns = frozenset({"ALL"}) if returns is None else returns
+    if "SAVE" in returns and any(source.reach is not Reach.SELECTED for source in sources):
+        raise Fault(b"SAVE is for the selected mailbox only")  # RFC 7377 §2.2
+    key, charset = program(cursor)
+    if key is not None:
+        cursor.end()
+        check_relevancy(key, returns)
+    foreign = charset != "utf-8"
+    return MultiSearch(tag, True, key, returns, foreign_charset=foreign, partial=partial, update_items=items, sources=sources)
+
+
+def _sources(cursor: Cursor) -> tuple[Source, ...]:
+    """`(mailboxes "a" subtree ("b" "c") personal)`; no scope options are defined."""
+    found: dict[Source, None] = {}
+    for _ in cursor.listed():
+        reach = _REACHES.get(cursor.word())
+        if reach is None:
+            raise Fault(b"Unknown source")
+        names: list[str] = []
+        if reach in _NAMING:
+            cursor.space()
+            names = [cursor.mailbox() for _ in cursor.listed()] if cursor.at(b"(") else [cursor.mailbox()]
+            if not names:
+                raise Fault(b"No mailbox")
+        found.setdefault(Source(reach, tuple(dict.fromkeys(names))))
+    if not found:
+        raise Fault(b"No source")
+    return tuple(found)
+
+
+def cancel_update(tag: bytes, cursor: Cursor) -> CancelUpdate:
+    """CANCELUPDATE; unquoted tags are taken too."""
+    tags: list[bytes] = []
+    while not tags or not cursor.at_end():
+        cursor.space()
+        if len(tags) == MAX_CANCELLED:
+            raise Fault(b"Too many tags")
+        tags.append(cursor.astring())
+    return CancelUpdate(tag, tuple(tags))

@@ -1,0 +1,467 @@
+"""What one client has been told about its selected mailbox, apart from what the store holds.
+
+A client numbers messages by what it was told; so a session keeps the UIDs (and flags, MODSEQs, sizes) as of its last look and
+learns the rest by `look`, in a lane. `View.catch_up` turns the difference into untagged lines and adopts the new state. Where
+EXPUNGE is not allowed (RFC 9051 §7.5.1) messages that are gone stay numbered as *ghosts* until it is.
+
+The arrays are the store's own `FolderView`, shared by every session that is at the same MODSEQ; a session has arrays of its own
+only while it has ghosts. An idle session so costs a few hundred octets here, whatever the size of its mailbox.
+
+In: a `Glance`. Out: lines, ready to send. Pure but for `look`, which asks the store. Both run in a lane, where a mailbox of
+100,000 messages holds nobody up: while a command is in progress nobody else touches its view.
+Standards: RFC 9051 §7.4-7.5, RFC 7162 §3.2.10 (VANISHED), RFC 3501 §2.3.2 (\\Recent).
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from mic_mail.errors import MicMailError, Trouble
+from mic_mail.imap.enabled_extensions import Enabled, unsolicited
+from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
+from mic_mail.imap.mailbox_names.resolve import Place
+from mic_mail.imap.parser.number_set import Ranges, format_set, merged
+from mic_mail.imap.selected.flag_names import flag_names
+from mic_mail.imap.selected.followed_searches import Contexts
+from mic_mail.storage.index.open_folders import Presence
+from mic_mail.storage.index.view_cache import before_uid
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import KEYWORD_FLAGS, MAX_KEYWORDS, Changes, FolderInfo, FolderView, Made, News
+
+_AT_ONCE, _MOVED_AT_ONCE = 50, 20_000
+"""Changes that are told without a thread; and messages in a mailbox whose arrays have to be copied for that."""
+
+
+class OutOfStep(Trouble):
+    """The mailbox has become one that the client's numbering cannot follow: another UIDVALIDITY, or an older UID came back."""
+
+    def __init__(self) -> None:
+        super().__init__("The mailbox was rebuilt; please connect again.")
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """A look at a folder: the account's MODSEQ then, and, if it had moved, the folder and (if they had) its messages' changes.
+
+    `recent` are the UIDs that became \\Recent for this session alone; `mark` is the account's change mark from before the look.
+    """
+
+    account_modseq: int
+    fresh: FolderView | None = None
+    changes: Changes | None = None
+    recent: Ranges = ()
+    mark: int = 0
+
+
+def claim_recent(account: Account, fresh: FolderView) -> Ranges:
+    """Messages that nobody was told of yet are \\Recent for who takes them first (RFC 3501 §2.3.2)."""
+    info = fresh.info
+    if info.recent_from >= info.uidnext:
+        return ()
+    first = account.take_recent(info.folder_id, info.uidnext)
+    return ((first, info.uidnext - 1),) if first < info.uidnext else ()
+
+
+class View:
+    """The selected mailbox as its client knows it."""
+
+    __slots__ = (
+        "_claims", "_fresh", "_ghosts", "_hold_is_known", "_presence", "_told", "_told_before_ghosts", "_withheld",
+        "account_id", "contexts", "flags", "folder_id", "is_excerpt", "keywords", "looked", "mark", "modseq", "modseqs",
+        "name", "names", "on_record", "place", "quiet", "read_only", "recent", "rights", "sizes", "uids",
+        "uidvalidity",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        fresh: FolderView,
+        *,
+        looked: int,
+        mark: int = 0,
+        account_id: int,
+        place: Place | None = None,
+        read_only: bool = False,
+        recent: Ranges | None = None,
+        presence: Presence | None = None,
+        on_record: bool = False,
+    ) -> None:
+        self.account_id = account_id
+        self.place = place or Place(fresh.info.name)
+        self.rights = self._told = self.place.rights
+        """What its client may do here now; the last ones that it was told."""
+        self.on_record = on_record
+        """When reading in it was put on record last (monotonic)."""
+        self.folder_id = fresh.info.folder_id
+        self.uidvalidity = fresh.info.uidvalidity
+        self.read_only = read_only
+        self.recent = recent or ()
+        """UIDs that are \\Recent here (RFC 3501); `recent` is None in IMAP4rev2, which has no such flag."""
+        self._claims = recent is not None and not read_only
+        self._presence = presence
+        self.looked = looked
+        """The account's MODSEQ at the last look."""
+        self.mark = mark
+        """The account's change mark from before it: while it stands there is nothing to be seen."""
+        self._ghosts: list[int] = []
+        self._withheld: int | None = None  # messages from this UID on do not exist for the client
+        self.quiet = False
+        """Flags that others change are not told (NOTIFY without FlagChange); they are known here all the same."""
+        self._told_before_ghosts = 0
+        self._hold_is_known = False  # to the client: it is told when there is none any more
+        self.is_excerpt = False
+        """It has some messages of its folder only, so nobody else has the same ones in hand."""
+        self.contexts = Contexts()
+        """The searches that are followed here (RFC 5267)."""
+        self.uids: array[int]
+        self.flags: array[int]
+        self.modseqs: array[int]
+        self.sizes: array[int]
+        self.modseq: int
+        self.keywords: tuple[str, ...]
+        self.name: str
+        self._fresh: FolderView
+        self._adopt(fresh)
+
+    @property
+    def rights_moved(self) -> bool:
+        """Whether its client may do less or more than it was told."""
+        return self.rights != self._told
+
+    @property
+    def allowed(self) -> int:
+        """The flags that its client may set or clear."""
+        return allowed_flags(self.rights)
+
+    @property
+    def marks_seen(self) -> bool:
+        """Whether what is read becomes \\Seen by it (RFC 4314 §4: not without `s`)."""
+        return not self.read_only and "s" in self.rights
+
+    @property
+    def messages(self) -> int:
+        return len(self.uids)
+
+    @property
+    def uidnext(self) -> int:
+        return self._fresh.info.uidnext
+
+    @property
+    def recent_places(self) -> list[range]:
+        """Where the \\Recent messages stand."""
+        return [range(bisect_left(self.uids, low), bisect_right(self.uids, high)) for low, high in self.recent]
+
+    @property
+    def recent_count(self) -> int:
+        return sum(map(len, self.recent_places))
+
+    def is_recent(self, uid: int) -> bool:
+        return any(low <= uid <= high for low, high in self.recent)
+
+    @property
+    def claims(self) -> bool:
+        """Whether new messages are \\Recent here, if nobody has had them before."""
+        return self._claims and self._withheld is None
+
+    def look(self, account: Account, claimed: Ranges = (), *, made: Made | None = None) -> Glance:
+        """The look that this client needs next. Blocks. `claimed`: new messages that it has claimed already; `made`: what its
+        own change made of the folder, which is all there is to see if the folder was before as it is known here."""
+        if made is not None and made.since_modseq == self.modseq:
+            news = News(made.account_modseq, made.fresh, made.changes, made.mark)
+        else:
+            news = account.news(self.folder_id, self.modseq, self.looked)
+        recent = (*self._taken(), *claimed)
+        if self.claims and news.fresh is not None:
+            recent += claim_recent(account, news.fresh)
+        return Glance(news.account_modseq, news.fresh, news.changes, merged(recent) if recent else (), news.mark)
+
+    def glance_of(self, news: News) -> Glance | None:
+        """The look for which the process has everything in memory, and which takes no longer than an event loop may; else None,
+        and the store has to be asked."""
+        fresh, changes = news.fresh, news.changes
+        if fresh is not None and changes is not None:
+            if self.claims and fresh.info.recent_from < fresh.info.uidnext:
+                return None
+            moves = self.has_ghosts or changes.vanished or self._withheld is not None
+            if len(changes.changed) + len(changes.vanished) > _AT_ONCE or (moves and len(fresh.uids) > _MOVED_AT_ONCE):
+                return None
+        return Glance(news.account_modseq, fresh, changes, self._taken(), news.mark)
+
+    def let_go(self) -> None:
+        """Its client has left the mailbox, or hears of no new messages: none is claimed for it any more, whatever else holds on
+        to the view (a connection is a ring of references, which goes when the collector comes by)."""
+        self._presence = None
+
+    def _taken(self) -> Ranges:
+        """New messages that were claimed for who has the folder open here and hears first."""
+        return self._presence.take() if self._presence is not None and self.claims else ()
+
+    def look_behind(
+        self,
+        account: Account,
+        enabled: Enabled,
+        *,
+        claimed: Ranges = (),
+        own: Collection[int] = (),
+        made: Made | None = None,
+    ) -> list[bytes]:
+        """`look` and `catch_up` behind a change that cannot be done twice. Blocks. What goes wrong here the next look tells: to
+        raise it would take back the answer to what is done."""
+        with suppress(MicMailError):
+            return self.catch_up(self.look(account, claimed, made=made), enabled, expunge=True, own=own)
+        return []
+
+    @property
+    def has_ghosts(self) -> bool:
+        return bool(self._ghosts)
+
+    @property
+    def owes_expunges(self) -> bool:
+        """There are ghosts of which the client will be told as soon as it can be."""
+        return bool(self._ghosts) and self._withheld is None
+
+    def owes(self, *, expunge: bool) -> bool:
+        """Whether `catch_up` would have something to say even if nothing has changed."""
+        if self.rights_moved or (expunge and (self._ghosts or self._hold_is_known)):
+            return True
+        return self._withheld is None and len(self._fresh.uids) + len(self._ghosts) != len(self.uids)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the client knows which messages there are, as of `info`."""
+        return self._withheld is None and not self._ghosts
+
+    @property
+    def info(self) -> FolderInfo:
+        """The folder at the last look."""
+        return self._fresh.info
+
+    def withhold(self) -> None:
+        """From here on the client keeps the messages that it has, whatever others put there or take away (RFC 5465 §3.1)."""
+        if self._withheld is None:
+            self.let_go()  # new messages are \Recent for who is told of them; `look` claims what is left once it is released
+            self._withheld = max(self.uidnext, self.uids[-1] + 1 if self.uids else 1)
+
+    def release(self) -> None:
+        """The opposite: what was kept back is told by the next `catch_up`."""
+        self._withheld = None
+
+    @property
+    def told_modseq(self) -> int:
+        """Up to here the client has been told everything, expunges included."""
+        return self._told_before_ghosts if self._ghosts else self.modseq
+
+    def hold_line(self) -> bytes:
+        """MODSEQs were told and older expunges were not: a client that is cut off now must ask from before them
+        (RFC 7162 §3.2, §6)."""
+        self._hold_is_known = True
+        return b"* OK [HIGHESTMODSEQ %d] Expunges are held back.\r\n" % max(self.told_modseq, 1)
+
+    def is_ghost(self, uid: int) -> bool:
+        """Whether the message is gone, which the client has not been told."""
+        return _has(self._ghosts, uid)
+
+    def excerpt(self, positions: Sequence[int]) -> "View":
+        """The same mailbox as if it held these messages only, to search among them; it does not catch up."""
+        columns = [
+            array(column.typecode, [column[at] for at in positions])
+            for column in (self.uids, self.flags, self.modseqs, self.sizes)
+        ]
+        fresh = FolderView(self._fresh.info, *columns)
+        some = View(fresh, looked=self.looked, account_id=self.account_id, place=self.place, read_only=True)
+        some.recent = self.recent
+        some.is_excerpt = True
+        return some
+
+    def position(self, uid: int) -> int | None:
+        """The place of a UID (sequence number less one), None if the client does not know it."""
+        at = bisect_left(self.uids, uid)
+        return at if at < len(self.uids) and self.uids[at] == uid else None
+
+    def flags_text(self, position: int) -> bytes:
+        """The flags of one message, without parentheses."""
+        text = self.names[self.flags[position]]
+        if self.recent and self.is_recent(self.uids[position]):
+            return b"\\Recent " + text if text else b"\\Recent"
+        return text
+
+    def fetch_line(self, position: int, enabled: Enabled, *, with_uid: bool = False, with_flags: bool = True) -> bytes:
+        """The unsolicited FETCH that tells the flags of one message; it has the UID also in the answer to a UID command
+        (RFC 9051 §6.4.9)."""
+        has_uid, has_modseq, uid_only = unsolicited(enabled)
+        data: list[bytes] = []
+        if has_uid or (with_uid and not uid_only):
+            data.append(b"UID %d" % self.uids[position])
+        if has_modseq:
+            data.append(b"MODSEQ (%d)" % self.modseqs[position])
+        if with_flags:
+            data.append(b"FLAGS (%b)" % self.flags_text(position))
+        if uid_only:
+            return b"* %d UIDFETCH (%b)\r\n" % (self.uids[position], b" ".join(data))
+        return b"* %d FETCH (%b)\r\n" % (position + 1, b" ".join(data))
+
+    def catch_up(
+        self,
+        glance: Glance,
+        enabled: Enabled,
+        *,
+        expunge: bool,
+        expected: Mapping[int, int] | None = None,
+        asked: Collection[int] = (),
+        own: Collection[int] = (),
+        with_uid: bool = False,
+    ) -> list[bytes]:
+        """Adopt what `glance` saw and give the lines that tell the client.
+
+        expunge    EXPUNGE or VANISHED may be sent now
+        expected   UID -> flags that the client knows without being told: its own STORE with .SILENT
+        asked      UIDs whose flags are told even if they did not change: its own STORE
+        own        UIDs that the client itself has expunged: they go also where others' are withheld
+        with_uid   the lines answer a UID command
+        """
+        last = self.uids[-1] if self.uids else 0
+        keywords = self.keywords
+        before: dict[int, int] = {}
+        if glance.fresh is not None and glance.changes is not None:
+            before = self._take(glance.fresh, glance.changes)
+        elif self._withheld is None and len(self._fresh.uids) + len(self._ghosts) != len(self.uids):
+            self._adopt(self._fresh)  # what was withheld
+        if glance.fresh is not None and glance.fresh.info.name != self.name:  # a RENAME changes no message
+            self.name = glance.fresh.info.name
+            self._fresh = replace(self._fresh, info=self._fresh.info._replace(name=self.name))
+        self.looked = max(self.looked, glance.account_modseq)
+        self.mark = glance.mark
+        self.contexts.note(before, self.uids[bisect_right(self.uids, last) :])
+        lines = self.contexts.expunged(self._ghosts, self.position) if self._ghosts else []
+        recent = self.recent_count if self.recent else 0
+        lines += self._tell_expunged(enabled, own) if expunge and self._ghosts else []
+        rights_moved, self._told = self.rights_moved, self.rights
+        self.recent = merged([*self.recent, *glance.recent]) if glance.recent else self.recent
+        if self.uids and self.uids[-1] > last:
+            lines += self._tell_new(enabled)
+        elif recent and self.recent_count != recent and Enabled.REV2 not in enabled:  # RFC 3501 §7.3.2
+            lines.append(b"* %d RECENT\r\n" % self.recent_count)
+        if self.keywords != keywords or rights_moved:  # RFC 4314 §5.1.1
+            lines += self.keyword_lines()
+        lines += self._tell_flags(before, enabled, expected or {}, asked, with_uid=with_uid)
+        if expunge and self._hold_is_known and not self._ghosts:
+            self._hold_is_known = False
+            lines.append(b"* OK [HIGHESTMODSEQ %d] Nothing is held back any more.\r\n" % self.modseq)
+        return lines
+
+    def keyword_lines(self) -> list[bytes]:
+        """FLAGS and PERMANENTFLAGS as they are now (RFC 9051 §7.3.5, §7.1): those that the client's rights let it change."""
+        names = self.names.all_names
+        allowed = 0 if self.read_only else self.allowed
+        mine = [name for bit, name in enumerate(names) if allowed >> bit & 1]
+        new_ones = [b"\\*"] if allowed & KEYWORD_FLAGS and len(self.keywords) < MAX_KEYWORDS else []
+        permanent = b" ".join([*mine, *new_ones])
+        return [b"* FLAGS (%b)\r\n" % b" ".join(names), b"* OK [PERMANENTFLAGS (%b)] Flags that stay.\r\n" % permanent]
+
+    def _take(self, fresh: FolderView, changes: Changes) -> dict[int, int]:
+        """Move to `fresh`; the flags that known messages had, for those that changed since.
+
+        `OutOfStep` leaves everything as it is: the next look meets the same.
+        """
+        if fresh.info.uidvalidity != self.uidvalidity:
+            raise OutOfStep
+        known, last = len(self.uids), self.uids[-1] if self.uids else 0
+        if changes.complete:
+            gone = [
+                uid for uid in changes.vanished if uid <= last and self.position(uid) is not None and not _has(fresh.uids, uid)
+            ]
+        else:
+            gone = sorted(set(self.uids).difference(fresh.uids))
+        ghosts = sorted({*self._ghosts, *gone}) if gone else self._ghosts
+        if bisect_right(fresh.uids, last) + len(ghosts) != known:
+            raise OutOfStep
+        if gone:
+            self._told_before_ghosts = self.told_modseq
+            self._ghosts = ghosts
+        before: dict[int, int] = {}
+        for uid, _, modseq, _ in changes.changed:
+            if uid > last:
+                break
+            if modseq <= fresh.info.highest_modseq and (at := self.position(uid)) is not None:
+                before[uid] = self.flags[at]
+        self._adopt(fresh)
+        return before
+
+    def _adopt(self, fresh: FolderView) -> None:
+        """Share the arrays of `fresh`, or make own ones that keep the ghosts at their places."""
+        self._fresh = fresh
+        if self._withheld is not None:
+            fresh = before_uid(fresh, self._withheld)
+        self.modseq = fresh.info.highest_modseq
+        self.keywords = fresh.info.keywords
+        self.names = flag_names(self.keywords)
+        self.name = fresh.info.name
+        if not self._ghosts:
+            self.uids, self.flags, self.modseqs, self.sizes = fresh.uids, fresh.flags, fresh.modseqs, fresh.sizes
+            return
+        before = (self.uids, self.flags, self.modseqs, self.sizes)
+        after = (fresh.uids, fresh.flags, fresh.modseqs, fresh.sizes)
+        kept = tuple(array(column.typecode) for column in after)
+        start = 0
+        for uid in self._ghosts:  # run by run: what stays is copied as it is, however much it is
+            at, was = bisect_left(fresh.uids, uid, start), bisect_left(self.uids, uid)
+            for target, new, old in zip(kept, after, before, strict=True):
+                target.extend(new[start:at])
+                target.append(old[was])
+            start = at
+        for target, new in zip(kept, after, strict=True):
+            target.extend(new[start:])
+        self.uids, self.flags, self.modseqs, self.sizes = kept
+
+    def _tell_expunged(self, enabled: Enabled, own: Collection[int]) -> list[bytes]:
+        """Say that the ghosts are gone and number them no more: VANISHED (RFC 7162 §3.2.10), or EXPUNGE, last one first."""
+        ghosts, self._ghosts = self._ghosts, []
+        if self._withheld is not None:
+            mine = set(own)
+            self._ghosts = [uid for uid in ghosts if uid not in mine]
+            ghosts = [uid for uid in ghosts if uid in mine]
+            if not ghosts:
+                return []
+        lines = (
+            [b"* VANISHED %b\r\n" % format_set(ghosts)]
+            if enabled & (Enabled.QRESYNC | Enabled.UIDONLY)
+            else [b"* %d EXPUNGE\r\n" % (bisect_left(self.uids, uid) + 1) for uid in reversed(ghosts)]
+        )
+        self._adopt(self._fresh)
+        return lines
+
+    def _tell_new(self, enabled: Enabled) -> list[bytes]:
+        lines = [b"* %d EXISTS\r\n" % len(self.uids)]
+        if Enabled.REV2 not in enabled:
+            lines.append(b"* %d RECENT\r\n" % self.recent_count)
+        return lines
+
+    def _tell_flags(
+        self,
+        before: Mapping[int, int],
+        enabled: Enabled,
+        expected: Mapping[int, int],
+        asked: Collection[int],
+        *,
+        with_uid: bool,
+    ) -> list[bytes]:
+        """FETCH lines for what changed (`before`: the flags that the client knows) and for what was asked."""
+        lines: list[bytes] = []
+        for uid in sorted({*before, *asked}):
+            at = self.position(uid)
+            if at is None:
+                continue
+            known = expected.get(uid, before.get(uid)) == self.flags[at]
+            if self.quiet and uid not in asked and uid not in expected:
+                continue
+            if uid in asked or not known:
+                lines.append(self.fetch_line(at, enabled, with_uid=with_uid))
+            elif Enabled.CONDSTORE in enabled:  # also after .SILENT: the new MODSEQ must be told (RFC 7162 §3.1.3)
+                lines.append(self.fetch_line(at, enabled, with_uid=with_uid, with_flags=False))
+        return lines
+
+
+def _has(uids: Sequence[int], uid: int) -> bool:
+    at = bisect_left(uids, uid)
+    return at < len(uids) and uids[at] == uid
