@@ -54,20 +54,20 @@ from mic_mail.services.mailboxes.address_book import Kept
 from mic_mail.services.operations.downtimes import announcements
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web import cookies, forms
-from mic_mail.web.apppasswords import AppPasswordPages
+from mic_mail.web.app_passwords import AppPasswordPages
 from mic_mail.web.autosetup import mobileconfig
+from mic_mail.web.autosetup.app import AutoSetup
 from mic_mail.web.autosetup.servers import servers
-from mic_mail.web.autosetup.service import AutoSetup
+from mic_mail.web.carddav.app import AddressBooks
 from mic_mail.web.carddav.collection import Shelf
-from mic_mail.web.carddav.service import AddressBooks
 from mic_mail.web.forms import BadForm, Tokens
-from mic_mail.web.guarding import KEPT_FOR_EVER, Guard
 from mic_mail.web.http import caller_of, peer_of
+from mic_mail.web.middleware import KEPT_FOR_EVER, Guard
 from mic_mail.web.monitoring import Monitor
-from mic_mail.web.rendering import ICON, STYLE, STYLE_PATH, Pages
-from mic_mail.web.secondfactor import CODE, FACTOR, SecondFactorPages
+from mic_mail.web.second_factor import CODE, FACTOR, SecondFactorPages
 from mic_mail.web.sessions import TRIES, Patience, Session, Sessions, new_token
-from mic_mail.web.shown import STATUS, shown_kept, shown_programs, shown_state
+from mic_mail.web.templating import ICON, STYLE, STYLE_PATH, Pages
+from mic_mail.web.view_models import STATUS, shown_kept, shown_programs, shown_state
 
 YEAR = 365 * 86_400
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from mic_mail.errors import Text
 from mic_mail.i18n import pages
-from mic_mail.web.bodies import BodyRefused, read_body
+from mic_mail.web.request_body import BodyRefused, read_body
 
 BODY_OCTETS = 16 << 10
 """Three passwords of the longest kind, percent-encoded, and the rest."""

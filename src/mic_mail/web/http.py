@@ -24,7 +24,7 @@ from uvicorn.server import ServerState
 
 from mic_mail.net.connection_registry import Changed, OpenConnections
 from mic_mail.services.authentication.identity import Peer, TlsInfo
-from mic_mail.web.guarding import HEAD_OCTETS
+from mic_mail.web.middleware import HEAD_OCTETS
 
 HIGH_WATER_OCTETS = 64 << 10
 """Of an answer that is not sent yet; what comes in slices (`bodies.Sliced`) goes on below it."""

@@ -27,7 +27,7 @@ READ_BY = {
     "app/settings.py": ("smtp.repair_line_ends", "ldap.anonymous_networks"),
     "web/application.py": ("web.more_names", "web.idle_seconds", "web.session_seconds", "web.carddav"),
     "web/monitoring.py": ("web.monitor_networks",),
-    "web/rendering.py": ("web.ministry_en",),
+    "web/templating.py": ("web.ministry_en",),
     "web/server.py": ("web.request_seconds",),
     "services/abuse/breached_password_check.py": ("auth.leaked_passwords", "auth.leaked_action"),
     "services/mailboxes/credentials.py": (

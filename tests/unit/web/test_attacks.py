@@ -18,7 +18,7 @@ import pytest
 from growth import assert_linear
 from harness import MailServer, config_for, stopping
 from mic_mail.services.mailboxes import credentials
-from mic_mail.web.guarding import HEADERS
+from mic_mail.web.middleware import HEADERS
 from population import PASSWORD
 from unit.web.conftest import NEW, SETTINGS, Browser, Open, logged
 

@@ -22,7 +22,7 @@ from growth import assert_linear
 from harness import MailServer, config_for, stopping
 from mic_mail.directory.records import Employment, PersonRecord, UnitRecord
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
-from mic_mail.web.carddav import requests, service
+from mic_mail.web.carddav import app, requests
 from population import PASSWORD
 from unit.web.conftest import SETTINGS, logged
 
@@ -385,7 +385,7 @@ def test_reports_that_want_harm(phone: Phone) -> None:
 
 def test_who_asks_for_much_at_once_makes_nobody_wait(site: MailServer) -> None:
     """A hundred long answers of one mailbox are made one after the other; another mailbox's is made beside the first."""
-    books = service.AddressBooks(Any, b"key", lanes=Any, clock=site.clock, log=Any)  # type: ignore[arg-type]  # not asked here
+    books = app.AddressBooks(Any, b"key", lanes=Any, clock=site.clock, log=Any)  # type: ignore[arg-type]  # not asked here
 
     async def order() -> list[str]:
         told, first_may_end = list[str](), asyncio.Event()
@@ -410,7 +410,7 @@ def test_who_asks_for_much_at_once_makes_nobody_wait(site: MailServer) -> None:
 def test_no_answer_is_longer_than_can_be_held(phone: Phone, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks for all of it in one piece is told so, at each way to ask (RFC 6578 §3.6); the next request is served."""
     cards_only = "<d:prop><c:address-data/></d:prop>"
-    monkeypatch.setattr(service, "ANSWER_LETTERS", 1_000)
+    monkeypatch.setattr(app, "ANSWER_LETTERS", 1_000)
     for answer in (
         phone.ask("PROPFIND", BOOK, f"<d:propfind {XMLNS}>{cards_only}</d:propfind>", depth="1"),
         phone.report("c:addressbook-query", cards_only),
@@ -424,7 +424,7 @@ def test_no_answer_is_longer_than_can_be_held(phone: Phone, monkeypatch: pytest.
 def long_answer(serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float], bytes]:
     """Asks for four megabytes, with pauses before and while reading them; what came of the answer."""
     monkeypatch.setattr(requests, "MAX_NAMES", 200_000)
-    monkeypatch.setattr(service, "PROPFIND_OCTETS", 200_000)
+    monkeypatch.setattr(app, "PROPFIND_OCTETS", 200_000)
     server = serve({**SETTINGS, "web": {"request_seconds": 1}})
     server.issue("dvbe")
     directory = server.population.directory
@@ -472,7 +472,7 @@ def test_nobody_is_kept_more_for_than_can_be_held(
 ) -> None:
     """Who asks for long answers by many connections and reads none has so much waiting, and is then told to come later."""
     with ThreadPoolExecutor(8) as pool:
-        monkeypatch.setattr(service, "ANSWER_LETTERS", 8 << 20)
+        monkeypatch.setattr(app, "ANSWER_LETTERS", 8 << 20)
         heard = list(pool.map(lambda _: long_answer(0, 0.02), range(8)))
         held = [one for one in heard if one.startswith(b"HTTP/1.1 207 ")]
         assert len(held) == 2

@@ -13,7 +13,7 @@ from conversing import decision
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.storage.types import AccountRef
 from mic_mail.web.forms import Tokens
-from mic_mail.web.guarding import name_of
+from mic_mail.web.middleware import name_of
 from mic_mail.web.sessions import MOST_PER_MAILBOX, Patience, Sessions
 
 PATIENCE = Patience(idle=600, whole=3600)

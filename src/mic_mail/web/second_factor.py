@@ -21,7 +21,7 @@ from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.web import forms
-from mic_mail.web.shown import STATUS
+from mic_mail.web.view_models import STATUS
 
 if TYPE_CHECKING:
     from mic_mail.web.application import Application, Visit

@@ -21,7 +21,7 @@ from mic_mail.config.model import Config
 from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.web.autosetup import autoconfig, autodiscover
 from mic_mail.web.autosetup.servers import servers
-from mic_mail.web.bodies import BodyRefused, read_body
+from mic_mail.web.request_body import BodyRefused, read_body
 
 AUTOCONFIG = frozenset({"/mail/config-v1.1.xml", "/.well-known/autoconfig/mail/config-v1.1.xml"})
 AUTODISCOVER = "/autodiscover/autodiscover.xml"

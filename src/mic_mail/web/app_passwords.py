@@ -23,7 +23,7 @@ from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.mailboxes.credentials import Origin
 from mic_mail.web import forms
 from mic_mail.web.sessions import Secret
-from mic_mail.web.shown import STATUS, ShownApp, shown_app
+from mic_mail.web.view_models import STATUS, ShownApp, shown_app
 
 if TYPE_CHECKING:
     from mic_mail.web.application import Application, Visit

@@ -35,9 +35,8 @@ from mic_mail.services.authentication.identity import Peer, SignedIn
 from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.services.authentication.sign_in import Access
 from mic_mail.services.mailboxes.address_book import Kept
-from mic_mail.web.bodies import BodyRefused, Sliced, read_body
 from mic_mail.web.carddav import properties, queries
-from mic_mail.web.carddav.callers import Callers
+from mic_mail.web.carddav.basic_auth import Callers
 from mic_mail.web.carddav.collection import BadToken, Collection, Shelf
 from mic_mail.web.carddav.properties import HOME, PRINCIPALS, ROOT, Properties, principal_path
 from mic_mail.web.carddav.queries import BadFilter
@@ -54,6 +53,7 @@ from mic_mail.web.carddav.requests import (
 )
 from mic_mail.web.carddav.xml import BODY_OCTETS, CARD, DAV, BadXml, Name
 from mic_mail.web.http import caller_of, peer_of
+from mic_mail.web.request_body import BodyRefused, Sliced, read_body
 
 READS = ("OPTIONS", "GET", "HEAD", "PROPFIND", "REPORT")
 WRITES = ("PUT", "DELETE", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "POST", "PATCH", "ACL", "MKCALENDAR")
