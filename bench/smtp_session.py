@@ -23,7 +23,7 @@ from time import thread_time
 
 import uvloop
 
-from mic_mail.app.rooms import Rooms, open_rooms
+from mic_mail.app.context import Rooms, open_rooms
 from mic_mail.app.settings import flow_settings
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config

@@ -17,7 +17,7 @@ import pytest
 
 from addresses import parsed
 from harness import config_for, files_in, read_events
-from mic_mail.app.rooms import Rooms, open_rooms
+from mic_mail.app.context import Rooms, open_rooms
 from mic_mail.clock import SystemClock
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process.startup import make_folders

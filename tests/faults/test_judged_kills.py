@@ -17,7 +17,7 @@ from dnsserver import NameServer, name_server
 from faults.test_delivery_kills import PEER, kill_before, prepare, real_write
 from faults.test_report_kills import killed
 from harness import config_for, files_in
-from mic_mail.app.rooms import Rooms, open_rooms
+from mic_mail.app.context import Rooms, open_rooms
 from mic_mail.clock import SystemClock
 from mic_mail.services.transport.envelope import Accepted, Client, Envelope, Recipient, Role
 from mic_mail.storage.types import AccountRef

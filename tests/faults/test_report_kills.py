@@ -22,7 +22,7 @@ import pytest
 from addresses import parsed
 from faults.test_delivery_kills import MESSAGE, PEER, kill_before, prepare, real_write
 from harness import ProcessServer, files_in
-from mic_mail.app.rooms import Rooms, open_rooms
+from mic_mail.app.context import Rooms, open_rooms
 from mic_mail.clock import SystemClock
 from mic_mail.services.transport.envelope import Accepted, Client, Envelope, Recipient, Role
 from mic_mail.storage.types import AccountRef

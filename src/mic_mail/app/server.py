@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mic_mail.app.clock_watcher import ClockWatcher
-from mic_mail.app.doors import TOO_MANY, Doors
-from mic_mail.app.duties import duties_of
-from mic_mail.app.following import follow_the_directory
-from mic_mail.app.rooms import Rooms, open_rooms
+from mic_mail.app.context import Rooms, open_rooms
+from mic_mail.app.directory_watcher import follow_the_directory
+from mic_mail.app.protocol_servers import TOO_MANY, Doors
+from mic_mail.app.scheduled_jobs import duties_of
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.net.connection_balancer import Tally
@@ -24,8 +24,8 @@ from mic_mail.services.operations.jobs import Duties
 from mic_mail.storage.types import AccountRef
 
 if TYPE_CHECKING:  # only a server of one process has the pages and the sender beside all else
-    from mic_mail.app.sending import SendingMail
-    from mic_mail.app.web import WebDoors
+    from mic_mail.app.queue_runner import SendingMail
+    from mic_mail.app.web_process import WebDoors
     from mic_mail.web.application import WebServices
 
 NAMES_LEFT_SECONDS = 60.0
@@ -144,7 +144,7 @@ async def open_server(
 
 
 def _begin_sending(rooms: Rooms) -> "SendingMail":
-    from mic_mail.app.sending import SendingMail
+    from mic_mail.app.queue_runner import SendingMail
 
     sending = SendingMail(rooms)
     sending.start()
@@ -155,14 +155,14 @@ def _open_web(rooms: Rooms, listeners: Sequence[Listener], secret: bytes, tally:
     """The pages in this process, where it has their doors."""
     if not listeners:
         return None
-    from mic_mail.app.web import WebDoors
+    from mic_mail.app.web_process import WebDoors
 
     services = _web_services(rooms, secret)
     return WebDoors(services, doors.tls, listeners, tally, column=len(TOO_MANY), evictor=doors.evictor)
 
 
 def _web_services(rooms: Rooms, secret: bytes) -> "WebServices":
-    from mic_mail.app.web import web_services
+    from mic_mail.app.web_process import web_services
 
     return web_services(
         rooms.config, access=rooms.access, directory=rooms.directory, store=rooms.store, lanes=rooms.lanes, clock=rooms.clock,

@@ -79,7 +79,7 @@ def demo(
         int, typer.Option("--bench-users", min=0, max=100_000, help=say("Thêm u0.. tại bench.test.", "Add u0.. at bench.test."))
     ] = 0,
 ) -> None:
-    from mic_mail.app.child import make_ready, run_child
+    from mic_mail.app.child_process import make_ready, run_child
     from mic_mail.process.serve import run_supervisor
 
     clock = frame(ctx).clock

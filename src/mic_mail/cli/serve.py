@@ -23,7 +23,7 @@ def serve(
         bool, typer.Option("--show-log", help=say("In nhật ký ra màn hình.", "Print the log on the terminal as well."))
     ] = False,
 ) -> None:
-    from mic_mail.app.child import make_ready, run_child
+    from mic_mail.app.child_process import make_ready, run_child
     from mic_mail.config.load import load
     from mic_mail.process.serve import run_supervisor
 

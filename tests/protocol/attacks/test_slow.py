@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from harness import MailServer, config_for, stopping
-from mic_mail.app import doors as app_doors
-from mic_mail.app import web as app_web
+from mic_mail.app import protocol_servers as app_doors
+from mic_mail.app import web_process as app_web
 from mic_mail.config.model import Config
 from mic_mail.connection import connection
 from mic_mail.smtp import server as smtp_server

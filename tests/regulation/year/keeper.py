@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from random import Random
 
-from mic_mail.app.duties import for_itself, for_the_server
-from mic_mail.app.rooms import Rooms, open_rooms
+from mic_mail.app.context import Rooms, open_rooms
+from mic_mail.app.scheduled_jobs import for_itself, for_the_server
 from mic_mail.clock import ManualClock
 from mic_mail.config.load import load
 from mic_mail.services.operations.jobs import Duties

@@ -13,7 +13,7 @@ from population import Population
 CODE = """\
 import asyncio, socket, sys
 from pathlib import Path
-from mic_mail.app.child import make_ready, run_child
+from mic_mail.app.child_process import make_ready, run_child
 from mic_mail.config.model import Config
 from mic_mail.process.control_channel import ChildSpec
 from mic_mail.services.queue.queue_manager import Senders

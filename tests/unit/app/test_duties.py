@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from harness import MailServer
-from mic_mail.app.duties import for_itself
+from mic_mail.app.scheduled_jobs import for_itself
 from mic_mail.storage.journal.journal import SETTLE_SECONDS
 
 

@@ -20,7 +20,7 @@ ROOMS = (
 )  # fmt: skip
 SECTIONS = ("imap", "smtp", "pop3", "ldap", "web", "auth")
 READ_BY = {
-    "app/doors.py": (
+    "app/protocol_servers.py": (
         "imap.sessions_per_mailbox", "pop3.sessions_per_mailbox", "ldap.sessions_per_mailbox",
         "smtp.binarymime", "smtp.confirms",
     ),

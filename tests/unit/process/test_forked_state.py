@@ -3,7 +3,7 @@
 from unit.process.test_forking import run
 
 LOADED = """
-from mic_mail.app.child import preload
+from mic_mail.app.child_process import preload
 preload()
 """
 

@@ -167,7 +167,7 @@ print([len(set(column)) for column in zip(*map(eval, rows))])
 def test_no_module_has_dice_of_its_own() -> None:
     """What a module makes when it is loaded, each child would throw alike: the ids of messages, DMARC's percentages."""
     code = """
-from mic_mail.app.child import preload
+from mic_mail.app.child_process import preload
 preload()
 import random
 print([one for one in gc.get_objects() if type(one) is random.Random and one is not random._inst])
@@ -181,7 +181,7 @@ def test_what_is_loaded_for_all_starts_no_thread_and_opens_nothing() -> None:
     code = """
 from mic_mail.process import serve
 before = set(os.listdir("/proc/self/fd"))
-from mic_mail.app.child import preload
+from mic_mail.app.child_process import preload
 preload()
 print(len(os.listdir("/proc/self/task")), sorted(set(os.listdir("/proc/self/fd")) - before))
 unwanted = {"starlette", "uvicorn", "jinja2", "pypdf", "striprtf", "zxcvbn"}

@@ -45,7 +45,7 @@ def preload() -> None:
     which one process needs, and whose programs shall be in no other (docs/decisions/0056)."""
     gc.disable()  # code is no garbage
     import mic_mail.app.indexer
-    import mic_mail.app.sending
+    import mic_mail.app.queue_runner
     import mic_mail.app.server  # noqa: F401 - all three for the children
 
     gc.enable()
@@ -143,7 +143,7 @@ async def _index(spec: ChildSpec, config: Config, orders: "Orders") -> None:
 
 
 async def _pages(spec: ChildSpec, config: Config, orders: "Orders") -> None:
-    from mic_mail.app.web import WebProcess
+    from mic_mail.app.web_process import WebProcess
     from mic_mail.net.listeners import Listener
 
     gc.collect()

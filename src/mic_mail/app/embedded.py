@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-from mic_mail.app.rooms import Rooms
+from mic_mail.app.context import Rooms
 from mic_mail.app.server import Server, open_server
 from mic_mail.clock import Clock, ManualClock, SystemClock
 from mic_mail.config.model import Config

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
-from mic_mail.app.rooms import Rooms
+from mic_mail.app.context import Rooms
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog

@@ -7,7 +7,7 @@ which mailbox gets a report) it takes from the same directory as the others, whi
 import asyncio
 from datetime import timedelta
 
-from mic_mail.app.rooms import Rooms
+from mic_mail.app.context import Rooms
 from mic_mail.config.schema import smarthost_place
 from mic_mail.config.sending import Sending
 from mic_mail.log.error_fields import described

@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from mic_mail.app.doors import Doors
-from mic_mail.app.rooms import Rooms
+from mic_mail.app.context import Rooms
+from mic_mail.app.protocol_servers import Doors
 from mic_mail.filters.training_queue import Lessons
 from mic_mail.net.dns import Resolver
 from mic_mail.policy.calendar import local_day

@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from mic_mail.app.context import Rooms
 from mic_mail.app.eviction import open_evictor, room_was_made
-from mic_mail.app.rooms import Rooms
 from mic_mail.app.settings import (
     admission_limits,
     imap_settings,

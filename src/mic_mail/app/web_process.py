@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from mic_mail.app.clock_watcher import ClockWatcher, begin_by_the_mark
+from mic_mail.app.directory_watcher import DirectoryFollower
 from mic_mail.app.eviction import open_evictor, room_was_made
-from mic_mail.app.following import DirectoryFollower
 from mic_mail.app.settings import admission_limits
 from mic_mail.auth.password_hash import DECOY_KEY, load_secret
 from mic_mail.clock import Clock
