@@ -1,5 +1,5 @@
 """`python -m mic_mail` is the command `mic-mail`."""
 
-from mic_mail.cli.start import run
+from mic_mail.cli.entrypoint import run
 
 run()

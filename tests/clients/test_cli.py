@@ -278,7 +278,7 @@ class Interrupt:
         if name == {module!r}:
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Interrupt())
-from mic_mail.cli.start import run
+from mic_mail.cli.entrypoint import run
 run()
 """
 
@@ -287,7 +287,7 @@ def test_ctrl_c_is_never_a_traceback() -> None:
     """While the program is still being read it just ends; later it says so and exits with 130."""
     early = program("status", code=INTERRUPTED.format(module="mic_mail.cli.main"))
     assert (early.returncode, early.stderr) == (-signal.SIGINT, b"")
-    later = program("status", code=INTERRUPTED.format(module="mic_mail.cli.status"))
+    later = program("status", code=INTERRUPTED.format(module="mic_mail.cli.commands.status"))
     assert (later.returncode, later.stderr) == (130, b"Stopped as asked.\n")
 
 

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from harness import config_for, open_to_others
-from mic_mail.cli.demo import MARKER, certify, claim, configuration
+from mic_mail.cli.commands.demo import MARKER, certify, claim, configuration
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.net.tls import TlsFront
 from mic_mail.services.demo.population import DEMO, PASSWORD

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from faults.small_disk import small_disk
 from harness import ProcessServer, config_for, open_to_others, stopping
-from mic_mail.cli.status import _confinement
+from mic_mail.cli.commands.status import _confinement
 from mic_mail.process import landlock, sandbox
 
 pytestmark = pytest.mark.skipif(

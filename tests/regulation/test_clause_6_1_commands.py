@@ -12,10 +12,10 @@ import pytest
 from typer.core import TyperGroup
 
 from clients.terminal import A_LOGIN
-from mic_mail.cli import identity
-from mic_mail.cli.frame import Frame
-from mic_mail.cli.gate import Gate, gate_of
-from mic_mail.cli.identity import Caller
+from mic_mail.cli import caller
+from mic_mail.cli.authorization import Gate, gate_of
+from mic_mail.cli.caller import Caller
+from mic_mail.cli.context import Frame
 from mic_mail.cli.main import NOUNS, load_noun
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.directory.records import NotFound, UnitRecord
@@ -33,7 +33,7 @@ class Desk(Console):
 
     def _main(self, words):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(identity, "LOGIN_ID", Path("/nonexistent"))
+            patch.setattr(caller, "LOGIN_ID", Path("/nonexistent"))
             patch.delenv("SUDO_USER", raising=False)
             return super()._main(words)
 
@@ -428,7 +428,7 @@ def test_clause_6_1_sudo_with_a_configuration_of_ones_own(desk, tmp_path):
 
 def test_clause_6_1_variables_name_nobody(monkeypatch, tmp_path):
     """LOGNAME and USER are anybody's to set."""
-    monkeypatch.setattr(identity, "LOGIN_ID", Path("/nonexistent"))
+    monkeypatch.setattr(caller, "LOGIN_ID", Path("/nonexistent"))
     monkeypatch.delenv("SUDO_USER", raising=False)
     before = Frame(tmp_path / "none.toml").login
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):

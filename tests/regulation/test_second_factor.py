@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.auth import totp
-from mic_mail.cli import identity, officercode
+from mic_mail.cli import caller, officer_totp
 from mic_mail.cli.main import main
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.load import load
@@ -57,7 +57,7 @@ class Timed(Desk):
     def _main(self, words):  # type: ignore[no-untyped-def]
         out, err = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            patch.setattr(identity, "LOGIN_ID", Path("/nonexistent"))
+            patch.setattr(caller, "LOGIN_ID", Path("/nonexistent"))
             patch.delenv("SUDO_USER", raising=False)
             for name, value in self.env.items():
                 patch.setenv(name, value)
@@ -81,7 +81,7 @@ def enrol(desk: Desk, login: str, *words: str) -> bytes:
 
 def forget(desk: Desk) -> None:
     """Ten minutes pass, as it were: nobody is remembered."""
-    shutil.rmtree(desk.folder / "data" / "run" / officercode.FOLDER, ignore_errors=True)
+    shutil.rmtree(desk.folder / "data" / "run" / officer_totp.FOLDER, ignore_errors=True)
 
 
 def reset(desk: Desk, login: str) -> None:
@@ -147,7 +147,7 @@ def test_what_is_remembered_ends_and_is_of_one_session(desk: Desk, monkeypatch: 
     enrol(desk, "mai")
     reset(desk, "minh")
     assert desk.by("minh", "--code", code(secret), *CHANGE, "m1") == 0, desk.err
-    (stamp,) = (desk.folder / "data" / "run" / officercode.FOLDER).iterdir()
+    (stamp,) = (desk.folder / "data" / "run" / officer_totp.FOLDER).iterdir()
     assert stamp.stat().st_mode & 0o777 == 0o600
     shown = CLOCK.now()
     assert desk.by("mai", *CHANGE, "m2") == 1

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mic_mail.cli.codes import FACT_DATA, FINDINGS, PLACES, QUARANTINED, QUEUED, SEEN
+from mic_mail.cli.labels import FACT_DATA, FINDINGS, PLACES, QUARANTINED, QUEUED, SEEN
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.notices.catalogue import NAMES
 from mic_mail.policy import incidents, requests

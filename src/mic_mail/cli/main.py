@@ -24,9 +24,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
-from mic_mail.cli import gate as gates
-from mic_mail.cli import output, phrasing
-from mic_mail.cli.frame import ACTOR_VARIABLE, CODE_VARIABLE, CONFIG_VARIABLE, DEFAULT_CONFIG, Frame
+from mic_mail.cli import authorization as gates
+from mic_mail.cli import output, typer_i18n
+from mic_mail.cli.context import ACTOR_VARIABLE, CODE_VARIABLE, CONFIG_VARIABLE, DEFAULT_CONFIG, Frame
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.language import Language, language_of
@@ -122,7 +122,7 @@ class LazyNouns(TyperGroup):
 def load_noun(noun: Noun) -> TyperGroup | TyperCommand:
     """The command of `noun`, its modules joined, in the language of this run."""
     command = _made(noun)
-    phrasing.speak(command)
+    typer_i18n.speak(command)
     return command
 
 
@@ -139,7 +139,7 @@ def _made(noun: Noun) -> TyperGroup | TyperCommand:
         command = typer.main.get_group(joined)
     assert isinstance(command, (TyperGroup, TyperCommand))
     command.name = noun.name
-    phrasing.dress(command)
+    typer_i18n.dress(command)
     gates.guard(command)
     return command
 
@@ -212,8 +212,8 @@ def root_command() -> TyperGroup | TyperCommand:
     """`mic-mail` itself."""
     command = typer.main.get_command(build())
     assert isinstance(command, (TyperGroup, TyperCommand))
-    phrasing.dress(command)
-    phrasing.speak(command)
+    typer_i18n.dress(command)
+    typer_i18n.speak(command)
     return command
 
 
@@ -277,7 +277,7 @@ def _usage(error: TyperException) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # typed without a command: the help is the answer
         sys.stderr.write(error.format_message() + "\n")
         return EXIT_USAGE
-    output.note(f"{output.spoken('Lệnh chưa đúng', 'Wrong command')}: {phrasing.in_our_words(error.format_message())}")
+    output.note(f"{output.spoken('Lệnh chưa đúng', 'Wrong command')}: {typer_i18n.in_our_words(error.format_message())}")
     path = context.command_path if context is not None else "mic-mail"
     output.note(output.spoken(f"Xem hướng dẫn: {path} --help", f"See: {path} --help"))
     return EXIT_USAGE

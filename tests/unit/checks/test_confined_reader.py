@@ -17,7 +17,7 @@ from pypdf import PdfWriter
 from harness import MailServer
 from markings.documents import FORMATS
 from markings.sample import Sample
-from mic_mail.cli.status import _readers
+from mic_mail.cli.commands.status import _readers
 from mic_mail.process import sandbox
 from mic_mail.process.executors import Lanes
 from mic_mail.process.protection import Protection

@@ -9,7 +9,8 @@ from importlib import resources
 
 import pytest
 
-from mic_mail.cli import alias, codes, directory, output, regulation
+from mic_mail.cli import labels, output
+from mic_mail.cli.commands import alias, directory, regulation
 from mic_mail.cli.main import main
 from mic_mail.cli.output import Column
 from mic_mail.directory.model import Role
@@ -44,7 +45,7 @@ def test_every_finding_of_the_store_has_a_word() -> None:
     """`mailbox repair` reports no code that its table cannot say in Vietnamese."""
     sources = (file.read_text() for file in resources.files("mic_mail.storage").iterdir() if file.name.endswith(".py"))
     reported = {code for source in sources for found in _CODE.finditer(source) for code in found.groups() if code}
-    assert reported == set(codes.FINDINGS)
+    assert reported == set(labels.FINDINGS)
 
 
 @pytest.mark.parametrize("words", [("regulation", "list"), ("regulation", "show", "10.1"), ("regulation", "show", "3.3")])
@@ -61,7 +62,7 @@ def test_the_standing_of_a_clause_is_told_in_vietnamese(words: tuple[str, ...], 
 
 def test_the_data_of_a_fact_are_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     """Members and coded values; what a person wrote stays as it was written."""
-    column = Column("data", "Chi tiết", "Details", names=codes.FACT_DATA)
+    column = Column("data", "Chi tiết", "Details", names=labels.FACT_DATA)
     row = {"data": {"cause": "retired", "level": "division", "signatory": "cause"}}
     assert column.shown(row) == "nguyên nhân=nghỉ hưu, cấp=cấp phòng, ban trở xuống, người ký=cause"
     output.listing([column], [row], as_json=True)
@@ -78,7 +79,7 @@ def test_every_member_of_a_fact_has_a_word() -> None:
     }
     members = {member for member in members if member}
     assert {"address", "received_on", "symbol", "chosen_by"} <= members
-    assert members <= set(codes.FACT_DATA)
+    assert members <= set(labels.FACT_DATA)
 
 
 @pytest.mark.parametrize(

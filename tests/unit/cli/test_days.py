@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from mic_mail.cli.days import read_day, read_instant
+from mic_mail.cli.date_args import read_day, read_instant
 from mic_mail.errors import BadInput
 
 

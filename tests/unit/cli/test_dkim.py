@@ -162,7 +162,7 @@ def test_ten_at_once(console: Console) -> None:
     """One of them makes the key; the others hear that it waits."""
     console.json("dkim", "key", "add", "--selector", "s1")
     assert console.run("dkim", "key", "use", "s1", "--now") == 0
-    code = "import sys; from mic_mail.cli.start import run; sys.argv = ['mic-mail', 'dkim', 'key', 'rotate']; run()"
+    code = "import sys; from mic_mail.cli.entrypoint import run; sys.argv = ['mic-mail', 'dkim', 'key', 'rotate']; run()"
     env = {**os.environ, **console.env}
     running = [subprocess.Popen([sys.executable, "-c", code], env=env, stderr=subprocess.PIPE, text=True) for _ in range(10)]
     told = [each.communicate(timeout=100)[1] for each in running]

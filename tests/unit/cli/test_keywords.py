@@ -13,7 +13,7 @@ import pytest
 from typer.core import TyperGroup
 
 from mic_mail.cli.main import NOUNS, load_noun
-from mic_mail.cli.phrasing import _names
+from mic_mail.cli.typer_i18n import _names
 from mic_mail.i18n.keywords import keyword, normalized
 from mic_mail.i18n.spoken import unaccented
 from mic_mail.policy.keywords import NAMES, SHORT

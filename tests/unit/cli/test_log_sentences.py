@@ -9,7 +9,7 @@ import pytest
 
 from mic_mail.cli.act_names import ACTS, DETAILS, REFUSED
 from mic_mail.cli.log_codes import OF_ACTS, OF_EVENTS, SUBJECTS, in_words
-from mic_mail.cli.logwords import EVENTS, told
+from mic_mail.cli.log_messages import EVENTS, told
 from mic_mail.config.listeners import DOORS
 from mic_mail.errors import BadInput, MicMailError, Text
 from mic_mail.filters import rspamd

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mic_mail.cli import output
+from mic_mail.cli.commands.mailbox_store import FINDINGS, _ByKind
 from mic_mail.cli.output import Row
-from mic_mail.cli.store import FINDINGS, _ByKind
 from mic_mail.storage.types import Finding
 from regulation.test_commands import Console, made
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.cli.importreport import report_of_comparison
+from mic_mail.cli.import_report import report_of_comparison
 from mic_mail.clock import SystemClock
 from mic_mail.errors import Text
 from mic_mail.services.importers import importer

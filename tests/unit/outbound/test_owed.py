@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from addresses import parsed
-from mic_mail.cli.queue import named
+from mic_mail.cli.commands.queue import named
 from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.queue.files import SpoolUnavailable
 from mic_mail.queue.pending_reports import Owed, name_of

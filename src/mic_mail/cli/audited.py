@@ -1,0 +1,72 @@
+"""An administrative act on record: what was begun, and what a rule refused (Reg. 4.3, 6.1, 8.2).
+
+The line is durable before the act begins, so that nothing happens that is not on record; a refusal is a second line. Whether
+the actor's role allows the act is asked here for the unit that it concerns; the command's gate has asked for the role alone.
+Who named another one as the actor stands beside it as `login`. While the machine's clock certainly is wrong nothing is begun.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mic_mail.cli.context import Frame
+from mic_mail.directory.records import UnitRecord
+from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.i18n import dates
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.clock_trust import ClockMark
+from mic_mail.services.mailboxes.credentials import Origin
+
+CONFIRMS_CLOCK = "clock_confirm"
+
+
+class ClockIsWrong(Refused):
+    """The machine's clock was set to a time that it cannot be."""
+
+
+def _must_be_the_time(here: Frame) -> None:
+    differs = ClockMark(here.config.state_dir, here.clock).contradiction()
+    if differs is None:
+        return
+    now, right = dates.instant(here.clock.now()), dates.instant(here.clock.now() - differs)
+    raise ClockIsWrong(
+        Text(
+            f"Đồng hồ máy là {now.vi}, còn theo mốc đã ghi thì bây giờ là {right.vi}; chưa thực hiện và chưa ghi gì.",
+            f"The machine's clock says {now.en}, but by the mark on record it is {right.en}; nothing was done or recorded.",
+        ),
+        remedy=Text(
+            "chỉnh lại đồng hồ máy, hoặc nếu đồng hồ đúng: mic-mail clock confirm",
+            "set the clock right, or if it is right: mic-mail clock confirm",
+        ),
+    )
+
+
+@contextmanager
+def on_record(
+    here: Frame,
+    act: str,
+    subject: str,
+    origin: Origin,
+    *,
+    right: Right = Right.ACT,
+    concerns: UnitRecord | None = None,
+    **details: object,
+) -> Iterator[None]:
+    """Do one act that asks for `right`, for one unit or the whole ministry; a running server then looks at the directory."""
+    if act != CONFIRMS_CLOCK:
+        _must_be_the_time(here)
+    details = {**details, **here.behind(origin.actor)}
+    here.audit.record(actor=origin.actor, act=act, subject=subject, reason=origin.reason, document=origin.document, **details)
+    try:
+        here.authorise(origin.actor, right, concerns)
+        yield
+    except (Refused, BadInput) as refusal:
+        of_message: dict[str, Any] = {
+            key: details[key] for key in ("trace",) if key in details
+        }  # whoever traces it sees that it was refused
+        here.audit.record(
+            actor=origin.actor, act=f"{act}_refused", subject=subject, clause=refusal.clause, answer=refusal.text.en,
+            **of_message,
+        )  # fmt: skip
+        raise
+    here.tell_server()

@@ -1,0 +1,98 @@
+"""`mic-mail alias add|list|remove`: further addresses of mailboxes; a removed one stays taken (Reg. 5.4.a)."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.output import Column, say
+from mic_mail.directory.model import Role
+from mic_mail.errors import Text
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.issue import Issuing, make_verifiers
+
+app = typer.Typer(help=say("Bí danh.", "Aliases."), no_args_is_help=True)
+
+ROLES: Mapping[str, Text] = {
+    Role.PRIMARY: Text("địa chỉ chính", "primary"),
+    Role.ALIAS: Text("bí danh", "alias"),
+    Role.FORMER: Text("địa chỉ cũ", "former"),
+}
+COLUMNS = (
+    Column("address", "Địa chỉ", "Address"),
+    Column("mailbox", "Hộp thư", "Mailbox"),
+    Column("role", "Vai trò", "Role", names=ROLES),
+)
+
+Mailbox = Annotated[str, typer.Argument(metavar="MAILBOX", help=say("Địa chỉ hộp thư.", "The mailbox's address."))]
+Alias = Annotated[str, typer.Argument(metavar="ALIAS", help=say("Địa chỉ thêm.", "The further address."))]
+
+
+@app.command(help=say("Thêm bí danh.", "Add an alias."))
+@asks(Right.ACT)
+def add(
+    ctx: typer.Context,
+    mailbox: Mailbox,
+    alias: Alias,
+    *,
+    reason: WhyOption = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    target, address = here.directory.mailbox(mailbox), _whole(here, alias)
+    origin = Origin(here.actor(actor), reason, document)
+    with on_record(here, "alias_add", target.address, origin, alias=address):
+        _issuing(here).add_alias(target, address, origin)
+    output.note(Text(f"{address} dẫn đến {target.address}.", f"{address} leads to {target.address}."))
+
+
+@app.command("list", help=say("Liệt kê bí danh, kể cả địa chỉ cũ.", "List aliases, former addresses included."))
+@asks(Right.READ)
+def list_aliases(
+    ctx: typer.Context,
+    mailbox: Annotated[
+        str | None, typer.Argument(metavar="[MAILBOX]", help=say("Chỉ hộp thư này.", "Only this mailbox."))
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    mailboxes = {m.mailbox_id: m.address for m in here.directory.mailboxes()}
+    only = here.directory.mailbox(mailbox).mailbox_id if mailbox else None
+    found = [address for address in here.directory.addresses(only) if address.role != "primary"]
+    rows = ({"address": a.address, "mailbox": mailboxes[a.mailbox_id], "role": a.role} for a in found)
+    output.listing(COLUMNS, rows, as_json=as_json)
+
+
+@app.command(help=say("Bỏ bí danh; địa chỉ không cấp cho ai khác.", "Remove an alias; nobody else will get the address."))
+@asks(Right.ACT)
+def remove(
+    ctx: typer.Context,
+    mailbox: Mailbox,
+    alias: Alias,
+    *,
+    reason: WhyOption = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    target, address = here.directory.mailbox(mailbox), _whole(here, alias)
+    origin = Origin(here.actor(actor), reason, document)
+    with on_record(here, "alias_remove", target.address, origin, alias=address):
+        _issuing(here).remove_alias(target, address, origin)
+    output.note(Text(f"{address} không còn dẫn đến đâu.", f"{address} leads nowhere any more."))
+
+
+def _whole(here: Frame, alias: str) -> str:
+    """An alias without a domain belongs to the domain of new addresses."""
+    return alias.lower() if "@" in alias else f"{alias.lower()}@{here.config.server.domain}"
+
+
+def _issuing(here: Frame) -> Issuing:
+    return Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))

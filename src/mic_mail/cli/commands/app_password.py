@@ -1,0 +1,143 @@
+"""`mic-mail app-password list|add|revoke`: a password of its own for each device of a mailbox (docs/decisions/0082).
+
+A person makes and revokes them on the password page. The Centre does it on a document for who cannot; the owner is told of what
+others have added, since it is a way into the mailbox (Reg. 4.3).
+"""
+
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
+from mic_mail.cli.output import Cell, Column, Row, say
+from mic_mail.errors import BadInput, Text
+from mic_mail.policy.app_passwords import CLAUSE, Door
+from mic_mail.policy.grounds import must_have_document
+from mic_mail.policy.labels import FACTS, doors_named
+from mic_mail.policy.roles import Right
+from mic_mail.services.authentication.app_passwords import AppPasswords, Listed
+from mic_mail.services.mailboxes.credentials import Origin
+
+app = typer.Typer(help=say("Mật khẩu ứng dụng (15.2).", "App passwords (15.2)."), no_args_is_help=True)
+
+COLUMNS = (
+    Column("number", "Số", "Number", right=True),
+    Column("name", "Tên", "Name"),
+    Column("doors_named", "Dùng cho", "Opens"),
+    Column("doors", "Dùng cho", "Opens", json_only=True),
+    Column("added_at", "Tạo lúc", "Added"),
+    Column("added_by", "Người tạo", "By"),
+    Column("used_at", "Lần sử dụng gần nhất", "Last used"),
+    Column("used_door", "Dịch vụ", "Service"),
+    Column("used_network", "Mạng", "Network"),
+    Column("ended_at", "Hết hiệu lực", "Ended"),
+    Column("ended_because", "Do", "Because"),
+    Column("ended_by", "Người ghi", "By whom"),
+)
+ADDED = (
+    Column("address", "Địa chỉ", "Address"),
+    Column("number", "Số", "Number"),
+    Column("name", "Tên", "Name"),
+    Column("password", "Mật khẩu ứng dụng", "App password"),
+)
+
+
+@app.command(
+    "list",
+    help=say("Liệt kê mật khẩu ứng dụng của hộp thư.", "List a mailbox's app passwords, also those that have ended."),
+)
+@asks(Right.READ)
+def list_them(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    mailbox = here.directory.mailbox(address)
+    found = _app_passwords(here).listed(mailbox.mailbox_id)
+    output.listing(COLUMNS, map(_row, found), as_json=as_json)
+
+
+@app.command(
+    help=say(
+        "Tạo mật khẩu ứng dụng theo văn bản đề nghị; chủ hộp thư được báo.",
+        "Make one on a written request; the mailbox's owner is told.",
+    )
+)
+@asks(Right.ACT)
+def add(
+    ctx: typer.Context,
+    address: Address,
+    name: Annotated[str, typer.Argument(metavar="NAME", help=say("Tên thiết bị hoặc phần mềm.", "The device or program."))],
+    *,
+    document: Annotated[
+        str,
+        typer.Option("--document", help=say("Số văn bản hoặc thư đề nghị.", "Number of the letter or mail that asks for it.")),
+    ],
+    doors: Annotated[
+        list[Door] | None, typer.Option("--door", help=say("Chỉ dùng cho; có thể lặp lại.", "Opens this alone; repeatable."))
+    ] = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "The number of the request is needed."))
+    mailbox = here.directory.mailbox(address)
+    origin = Origin(here.actor(actor), reason, document.strip())
+    with on_record(here, "app_password_add", mailbox.address, origin, name=name, doors=sorted(doors or ()) or None):
+        added = _app_passwords(here).add(mailbox.mailbox_id, name, doors or (), origin)
+    row: dict[str, Cell] = {
+        "address": mailbox.address, "number": added.fact.seq, "name": added.name, "password": added.password,
+    }  # fmt: skip
+    output.record(ADDED, row, as_json=as_json)
+
+
+@app.command(
+    help=say("Thu hồi một hoặc tất cả mật khẩu ứng dụng; phiên đang mở kết thúc.", "Revoke one or all; open sessions end.")
+)
+@asks(Right.ACT)
+def revoke(
+    ctx: typer.Context,
+    address: Address,
+    number: Annotated[
+        int | None, typer.Argument(metavar="[NUMBER]", min=1, help=say("Số, xem list.", "Its number, see list."))
+    ] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help=say("Tất cả.", "All of them."))] = False,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    if everything == (number is not None):
+        raise BadInput(Text("Nêu số, hoặc --all.", "Name its number, or --all."))
+    here = frame(ctx)
+    mailbox = here.directory.mailbox(address)
+    origin = Origin(here.actor(actor), reason)
+    with on_record(here, "app_password_revoke", mailbox.address, origin, number=number):
+        ended = _app_passwords(here).revoke(mailbox.mailbox_id, None if number is None else [number], origin)
+    if not ended:
+        output.note(Text("Không có mật khẩu ứng dụng nào còn hiệu lực.", "None of them was valid any more."))
+    for each in ended:
+        output.note(Text(f"Đã thu hồi số {each.number}: {each.name}.", f"Revoked: number {each.number}."))
+
+
+def _app_passwords(here: Frame) -> AppPasswords:
+    return AppPasswords(here.directory, here.config, here.clock)
+
+
+def _row(listed: Listed) -> Row:
+    one, use, ended = listed.app, listed.use, listed.app.ended_by
+    return {
+        "number": one.number,
+        "name": one.name,
+        "doors_named": doors_named(one.doors),
+        "doors": sorted(one.doors),
+        "added_at": one.added_at,
+        "added_by": one.added_by,
+        "used_at": use.at if use else None,
+        "used_door": use.door if use else None,
+        "used_network": use.network if use else None,
+        "ended_at": one.ended_at,
+        "ended_because": FACTS[ended.kind] if ended else None,
+        "ended_by": ended.actor if ended else None,
+    }

@@ -1,0 +1,100 @@
+"""`mic-mail archive list|drop`: archives of reclaimed mailboxes; each stays until a document says that it goes (Reg. 6.4.c)."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, YesOption
+from mic_mail.cli.output import Cell, Column, say, spoken
+from mic_mail.errors import BadInput, Text
+from mic_mail.i18n import dates
+from mic_mail.policy.reclamation import archives
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.reclamation import Reclaiming
+
+app = typer.Typer(help=say("Bản lưu trữ của hộp thư đã thu hồi.", "Archives of reclaimed mailboxes."), no_args_is_help=True)
+
+COLUMNS = (
+    Column("archive", "Bản lưu trữ", "Archive"),
+    Column("address", "Hộp thư", "Mailbox"),
+    Column("archived_at", "Lưu trữ lúc", "Archived at"),
+    Column("messages", "Số thư", "Messages", right=True),
+    Column("size", "Cỡ", "Size", right=True),
+    Column("octets", "Cỡ", "Size", json_only=True),
+    Column("stage", "Hộp thư ở bước", "Mailbox is at", json_only=True),
+    Column("keep_until", "Giữ trên máy chủ đến hết", "On the server until"),
+    Column("path", "Thư mục", "Folder", json_only=True),
+)
+
+
+@app.command("list", help=say("Liệt kê các bản lưu trữ.", "List the archives."))
+@asks(Right.READ, whole=True)
+def list_archives(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    output.listing(COLUMNS, _rows(here), as_json=as_json)
+
+
+@app.command(help=say("Xóa một bản lưu trữ theo văn bản.", "Delete an archive, by a document."))
+@asks(Right.ACT)
+def drop(
+    ctx: typer.Context,
+    address: Address,
+    archive: Annotated[
+        str | None, typer.Argument(metavar="[ARCHIVE]", help=say("Bản lưu trữ, nếu có nhiều.", "Which, if there are several."))
+    ] = None,
+    *,
+    document: DocumentOption = None,
+    reason: Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))] = "",
+    actor: ActorOption = None,
+    yes: YesOption = False,
+) -> None:
+    here = frame(ctx)
+    mailbox = here.directory.mailbox(address)
+    name = archive or _only(here, mailbox.mailbox_id)
+    if not yes:
+        typer.confirm(spoken(f"Xóa hẳn bản lưu trữ {name}?", f"Delete the archive {name} for good?"), abort=True)
+    origin = Origin(here.actor(actor), reason, document)
+    with on_record(here, "archive_drop", mailbox.address, origin, archive=name):
+        _reclaiming(here).drop(mailbox, name, origin)
+    output.note(Text(f"Đã xóa bản lưu trữ {name}.", "The archive is deleted."))
+
+
+def _only(here: Frame, mailbox_id: int) -> str:
+    found = [fact.text("archive") or "" for fact in archives(here.directory.facts(mailbox_id))]
+    if len(found) != 1:
+        raise BadInput(
+            Text(f"Hộp thư có {len(found)} bản lưu trữ.", f"The mailbox has {len(found)} archives."),
+            remedy=Text("Xem: mic-mail archive list", "See: mic-mail archive list"),
+        )
+    return found[0]
+
+
+def _rows(here: Frame) -> Iterator[dict[str, Cell]]:
+    reclaiming = _reclaiming(here)
+    settings = reclaiming.settings()
+    for entry in sorted(here.directory.load_snapshot(), key=lambda entry: entry.address):
+        found = reclaiming.look(entry, settings)
+        for fact in archives(entry.facts):
+            octets = fact.data.get("octets")
+            current = found is not None and found.way.archived is fact
+            yield {
+                "archive": fact.text("archive"),
+                "address": entry.address,
+                "archived_at": fact.effective_at,
+                "messages": fact.data.get("messages"),
+                "octets": octets,
+                "size": dates.size(octets) if isinstance(octets, int) else None,
+                "stage": found.way.stage.value if found is not None and current else "issued-again",
+                "keep_until": found.way.keep_until if found is not None and current else None,
+                "path": str(reclaiming.path_of(fact)),
+            }
+
+
+def _reclaiming(here: Frame) -> Reclaiming:
+    return Reclaiming(here.directory, here.store, here.config, here.clock)

@@ -1,0 +1,221 @@
+"""`mic-mail backup`: copy mailboxes into a folder, beside a running server.
+
+    <target>/<domain>/<local part>/    one mailbox each (storage.backup)
+    <target>/archive/                  archives of reclaimed mailboxes (Reg. 6.4.c); of a freed one there is nothing else
+    <target>/handovers/                what was counted when mailboxes were handed over (Reg. 12.3.d)
+    <target>/imports/                  what was taken from which source (Reg. 10.4)
+    <target>/quarantine/               what is in quarantine, with its records (Reg. 4.2)
+    <target>/keys/                     keys that a restored server needs (services.operations.backupkeys)
+    <target>/directory.sqlite          the directory, where it is an SQLite file
+    <target>/mic-mail.toml             the configuration
+
+Quarantine and keys are only in a backup of all mailboxes. All of it is durable when the command ends. The certificate's key and
+the log are not in it (docs/decisions/0087).
+
+In this order: the quarantine before the mail, so that what is released meanwhile is in the one or the other, or in both, of
+which a mailbox takes one; the keys after the directory, so that there is the key of every secret in it.
+"""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.commands.mailbox_store import Addresses, account_of, chosen
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import ActorOption, JsonOption
+from mic_mail.cli.output import Column, Row, say, spoken
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.errors import BadInput, Text, Trouble, in_ascii
+from mic_mail.i18n.os_errors import reason as system_reason
+from mic_mail.policy.reclamation import archives
+from mic_mail.policy.roles import Right
+from mic_mail.quarantine.quarantine import Quarantine
+from mic_mail.services.handover.inventory import FOLDER as INVENTORIES
+from mic_mail.services.importers.ledger import folder_of, ledgers
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.reclamation import FOLDER as ARCHIVES
+from mic_mail.services.operations.backup_keys import copy_keys
+from mic_mail.storage.backup.files import FOLDER_MODE, copy_file, copy_tree, make_folder
+from mic_mail.storage.maildir.maildir import make_durable
+
+COLUMNS = (
+    Column("address", "Hộp thư", "Mailbox"),
+    Column("messages", "Số thư", "Messages", right=True),
+    Column("octets", "Kích cỡ", "Size", right=True, size=True),
+    Column("target", "Nơi lưu", "Target"),
+)
+
+app = typer.Typer()
+
+
+@app.command(
+    help=say(
+        "Sao lưu hộp thư vào thư mục mới (toàn bộ: kèm khóa và thư cách ly); máy chủ vẫn chạy.",
+        "Copy mailboxes into a new folder (all of them: with keys and quarantine); the server keeps running.",
+    )
+)
+@asks(Right.ACT)
+def backup(
+    ctx: typer.Context,
+    target: Annotated[Path, typer.Argument(help=say("Thư mục sao lưu, chưa có.", "The backup's folder, not there yet."))],
+    addresses: Addresses = None,
+    *,
+    earlier: Annotated[
+        Path | None,
+        typer.Option(
+            "--earlier",
+            metavar="BACKUP",
+            help=say(
+                "Bản sao lưu trước, trên cùng đĩa: thư đã có ở đó được liên kết, không chép lại.",
+                "A backup from before, on the same disk: what it has is linked and not copied.",
+            ),
+        ),
+    ] = None,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    mailboxes = chosen(here, addresses)
+    subject = " ".join(addresses or ["*"])
+    if earlier is not None and not (earlier / "mic-mail.toml").is_file():
+        raise BadInput(Text(f"“{earlier}” không phải bản sao lưu.", f"{in_ascii(earlier)} is no backup."))
+    whole = not addresses
+    with on_record(here, "backup", subject, Origin(here.actor(actor)), target=str(target.absolute()), keys=whole):
+        _make(target)
+        if whole:
+            _copy_quarantine(here, target, earlier)
+        rows = _copy(here, mailboxes, target, earlier)
+        for mailbox in mailboxes if addresses else here.directory.mailboxes():  # of freed ones there is that much still
+            _copy_inventories(here, mailbox, target)
+            _copy_archives(here, mailbox, target)
+        if whole:  # last: of a key that cannot be used all else has to be there
+            _copy_keys(here, target)
+    output.listing(COLUMNS, rows, as_json=as_json)
+
+
+def _make(target: Path) -> None:
+    """The backup's folder, which is there by no other's doing."""
+    try:
+        make_folder(target.parent)
+        target.mkdir(mode=FOLDER_MODE)
+        make_durable(str(target.parent))
+    except FileExistsError as error:
+        raise BadInput(Text(f"“{target}” đã có.", "The backup's folder exists already.")) from error
+    except OSError as error:
+        why = system_reason(error)
+        raise Trouble(
+            Text(f"Không tạo được “{target}”: {why.vi}.", f"The backup's folder cannot be made: {why.en}.")
+        ) from error
+
+
+def _copy(here: Frame, mailboxes: list[MailboxRecord], target: Path, earlier: Path | None) -> list[Row]:
+    """What was copied of each mailbox."""
+    rows: list[Row] = []
+    with output.progress() as bar:
+        overall = bar.add_task(spoken("Hộp thư", "Mailboxes"), total=len(mailboxes))
+        current = bar.add_task("", total=None)
+        for mailbox in mailboxes:
+            place = target / mailbox.home
+            make_folder(place.parent)
+            bar.reset(current, description=mailbox.address, total=None)
+            _copy_ledgers(here, mailbox, target)  # before the mail: what comes meanwhile is known by its origin
+            account = account_of(here, mailbox)
+            before = earlier / mailbox.home if earlier is not None else None
+            account.backup(place, earlier=before, progress=lambda done, of: bar.update(current, completed=done, total=of))
+            usage = account.quota()
+            rows.append({"address": mailbox.address, "messages": usage.messages, "octets": usage.octets, "target": str(place)})
+            bar.advance(overall)
+    _copy_directory(here, target)
+    return rows
+
+
+def _copy_inventories(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
+    inventories = here.config.server.data_dir / INVENTORIES / mailbox.home
+    if inventories.is_dir():
+        half = shutil.ignore_patterns(".*")  # of somebody who counts now
+        with _copying(Text("bảng kiểm kê bàn giao", "The inventories of handovers")):
+            copy_tree(inventories, target / INVENTORIES / mailbox.home, half)
+
+
+def _copy_ledgers(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
+    for ledger in ledgers(here.config.server.data_dir, mailbox.mailbox_id):
+        kept = folder_of(target)
+        with _copying(Text("sổ nhập thư", "The ledgers of imports")):
+            make_folder(kept)
+            copy_file(ledger, kept / ledger.name)
+            make_durable(str(kept))
+
+
+def _copy_archives(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
+    """Those on record now, after the mailbox: one that is archived and freed meanwhile is in the one place or the other."""
+    root = here.config.server.data_dir / ARCHIVES
+    for fact in archives(here.directory.facts(mailbox.mailbox_id)):
+        name = fact.text("archive") or ""
+        try:
+            with _copying(Text(f"bản lưu trữ {name}", f"The archive {in_ascii(name)}")):
+                copy_tree(root / name, target / ARCHIVES / name)
+        except Trouble:
+            if fact in archives(here.directory.facts(mailbox.mailbox_id)):
+                raise
+            shutil.rmtree(target / ARCHIVES / name, ignore_errors=True)  # dropped meanwhile
+
+
+def _copy_directory(here: Frame, target: Path) -> None:
+    """The configuration and, through SQLite, the directory; another database is backed up by its own tools."""
+    with _copying(Text("tệp cấu hình", "The configuration")):
+        copy_file(here.config_path, target / "mic-mail.toml")
+        make_durable(str(target))
+    source = here.config.directory_url.removeprefix("sqlite:///")
+    if source == here.config.directory_url:
+        output.note(
+            Text(
+                "Danh bạ nằm trong CSDL riêng: sao lưu bằng công cụ của nó.",
+                "The directory is in a database of its own: back it up with its tools.",
+            )
+        )
+        return
+    with (
+        _copying(Text("danh bạ", "The directory")),
+        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as live,
+        closing(sqlite3.connect(target / "directory.sqlite")) as copy,
+    ):
+        live.backup(copy)
+        make_durable(str(target))
+
+
+def _copy_quarantine(here: Frame, target: Path, earlier: Path | None) -> None:
+    source = here.config.quarantine_dir
+    with _copying(Text("thư cách ly", "What is in quarantine")):
+        Quarantine(source).copy_into(target / source.name, earlier / source.name if earlier is not None else None)
+
+
+def _copy_keys(here: Frame, target: Path) -> None:
+    with _copying(Text("các khóa", "The keys")):
+        copy_keys(here.config, target)
+
+
+@contextmanager
+def _copying(what: Text) -> Iterator[None]:
+    """What goes wrong in the block is `Trouble` that names what could not be copied, and why."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _not_copied(what, Text(str(error), in_ascii(error))) from error
+    except shutil.Error as error:  # of a folder: a list of what failed, of which the first is told
+        failed = error.args[0]
+        why = str(failed[0][2] if isinstance(failed, list) else failed)
+        raise _not_copied(what, Text(why, in_ascii(why))) from error
+    except OSError as error:
+        raise _not_copied(what, system_reason(error)) from error
+
+
+def _not_copied(what: Text, why: Text) -> Trouble:
+    return Trouble(Text(f"Không sao lưu được {what.vi}: {why.vi}.", f"{what.en} cannot be backed up: {why.en}."))

@@ -1,0 +1,245 @@
+"""`mic-mail calendar prefill|set|confirm|show|list|count`: the working calendar, by which terms count (Reg. 7.3.b, 10.3, 12.4).
+
+A fresh server has the expected calendar of the years around today on record. The authority is what the Centre confirms or
+enters by a file for each year; `prefill` writes down what is expected, to be mended.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks, open_to_all
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.date_args import read_day
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.output_files import not_readable, read_file
+from mic_mail.directory.records import NotFound
+from mic_mail.errors import Text
+from mic_mail.i18n import dates
+from mic_mail.policy import calendar_file
+from mic_mail.policy.calendar import Year, local_day
+from mic_mail.policy.grounds import must_have_document
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.operations.working_calendar import day_names, expected_year
+
+app = typer.Typer(help=say("Lịch làm việc.", "The working calendar."), no_args_is_help=True)
+
+COLUMNS = (
+    Column("year", "Năm", "Year", right=True),
+    Column("provisional", "Dự kiến", "Provisional"),
+    Column("off", "Ngày nghỉ", "Off"),
+    Column("worked", "Ngày làm bù", "Worked"),
+    Column("document", "Văn bản", "Document"),
+)
+DAYS = (
+    Column("day", "Ngày", "Day"),
+    Column("weekday", "Thứ", "Weekday"),
+    Column("kind", "Loại", "Kind", names={"off": Text("nghỉ", "off"), "worked": Text("làm bù", "worked")}),
+    Column("name", "Tên gọi", "Name"),
+    Column(
+        "state",
+        "Lịch",
+        "Calendar",
+        names={"expected": Text("dự kiến", "expected"), "confirmed": Text("chính thức", "confirmed")},
+    ),
+    Column("document", "Văn bản", "Document"),
+)
+_WEEKDAYS = tuple(
+    map(
+        Text,
+        ("thứ hai", "thứ ba", "thứ tư", "thứ năm", "thứ sáu", "thứ bảy", "chủ nhật"),
+        ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
+    )
+)
+COUNTED = (
+    Column("start", "Từ ngày", "From"),
+    Column("days", "Ngày làm việc", "Working days", right=True),
+    Column("due", "Hạn", "Due"),
+    Column("known", "Đã có lịch", "Calendar entered"),
+    Column("expected", "Lịch dự kiến", "Calendar expected"),
+)
+LONGEST_FILE = 100_000
+"""Octets of a year's file that are read: a year has 366 days."""
+YearNumber = Annotated[int, typer.Argument(metavar="YEAR", min=calendar_file.FIRST_YEAR, max=calendar_file.LAST_YEAR)]
+
+
+@app.command(help=say("In lịch dự kiến của một năm, để sửa rồi nhập.", "Print the expected calendar of a year, to be mended."))
+@open_to_all
+def prefill(year: YearNumber) -> None:
+    sys.stdout.write(calendar_file.write(*expected_year(year)))
+
+
+@app.command(
+    "set", help=say("Nhập lịch của một năm; thay lịch đã nhập.", "Enter the calendar of a year; replaces the old one.")
+)
+@asks(Right.ACT)
+def set_year(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help=say("Tệp theo mẫu của prefill.", "A file as prefill writes it."))],
+    *,
+    document: DocumentOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    try:
+        text = read_file(here, file, LONGEST_FILE).decode()
+    except UnicodeDecodeError as error:
+        raise not_readable(file, Text("không phải UTF-8", "it is not UTF-8")) from error
+    year = calendar_file.read(text, document)
+    _put(here, year, Origin(here.actor(actor), reason, year.document))
+
+
+@app.command(
+    help=say(
+        "Xác nhận lịch dự kiến của một năm theo văn bản đã ban hành; ngày sai thì sửa tệp và dùng set.",
+        "Confirm the expected calendar of a year by what was announced; mend wrong days in a file and use set.",
+    )
+)
+@asks(Right.ACT)
+def confirm(
+    ctx: typer.Context,
+    year: YearNumber,
+    *,
+    document: DocumentOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    origin = Origin(here.actor(actor), reason, document)
+    missing = Text("Thiếu số văn bản công bố lịch.", "The document that announced the calendar is missing.")
+    document = must_have_document(origin.document, "12.4", missing)
+    _put(here, replace(_on_record(here, year), document=document, provisional=False), origin)
+
+
+def _on_record(here: Frame, number: int) -> Year:
+    for year in here.directory.years.all():
+        if year.year == number:
+            return year
+    how = f"mic-mail calendar prefill {number} > {number}.toml; mic-mail calendar set {number}.toml"
+    raise NotFound(Text(f"Chưa có lịch năm {number}.", f"No calendar of {number} is on record."), remedy=Text(how, how))
+
+
+def _put(here: Frame, year: Year, origin: Origin) -> None:
+    with on_record(
+        here, "calendar_set", str(year.year), origin,
+        off=sorted(year.off), worked=sorted(year.worked), provisional=year.provisional,
+    ):  # fmt: skip
+        here.directory.years.put(year)
+    output.note(
+        Text(
+            f"Đã nhập lịch năm {year.year}{' (dự kiến)' if year.provisional else ''}: "
+            f"{len(year.off)} ngày nghỉ, {len(year.worked)} ngày làm bù.",
+            f"The calendar of {year.year} is entered{' (expected)' if year.provisional else ''}: "
+            f"{len(year.off)} days off, {len(year.worked)} days worked.",
+        )
+    )
+
+
+@app.command(help=say("Xem lịch đã nhập.", "Show what was entered."))
+@asks(Right.READ)
+def show(
+    ctx: typer.Context,
+    year: Annotated[int | None, typer.Argument(metavar="[YEAR]")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    years = [each for each in here.directory.years.all() if year in {None, each.year}]
+    rows: list[dict[str, Cell]] = [
+        {
+            "year": each.year,
+            "provisional": each.provisional,
+            "off": [output.told(dates.day(day)) if not as_json else day.isoformat() for day in sorted(each.off)],
+            "worked": [output.told(dates.day(day)) if not as_json else day.isoformat() for day in sorted(each.worked)],
+            "document": each.document,
+        }
+        for each in years
+    ]
+    output.listing(COLUMNS, rows, as_json=as_json)
+    this_year = local_day(here.clock.now()).year
+    calendar = here.directory.years.working_days()
+    soon = (this_year, this_year + 1)
+    expected = [number for number in soon if number in calendar.expected]
+    if expected and year is None:
+        _tell_expected(expected)
+    missing = [number for number in soon if number not in calendar.known]
+    if missing and year is None:
+        named = ", ".join(map(str, missing))
+        output.note(
+            Text(
+                f"Chưa có lịch năm {named}: chỉ thứ bảy, chủ nhật được tính là ngày nghỉ.",
+                f"No calendar of {named} yet: only Saturdays and Sundays count as days of rest.",
+            )
+        )
+
+
+@app.command(
+    "list",
+    help=say(
+        "Các ngày nghỉ và ngày làm bù của một năm; mặc định năm nay.", "The days off and worked of a year; default: this one."
+    ),
+)
+@asks(Right.READ)
+def list_days(
+    ctx: typer.Context,
+    year: Annotated[int | None, typer.Argument(metavar="[YEAR]")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    found = _on_record(here, year if year is not None else local_day(here.clock.now()).year)
+    names = day_names(found.year)
+    rows: list[dict[str, Cell]] = [
+        {
+            "day": day,
+            "weekday": _WEEKDAYS[day.weekday()],
+            "kind": "off" if day in found.off else "worked",
+            "name": names.get(day) if day in found.off else None,
+            "state": "expected" if found.provisional else "confirmed",
+            "document": found.document,
+        }
+        for day in sorted(found.off | found.worked)
+    ]
+    output.listing(DAYS, rows, as_json=as_json)
+    if found.provisional:
+        _tell_expected([found.year])
+
+
+def _tell_expected(years: Sequence[int]) -> None:
+    """Say how an expected calendar becomes the announced one."""
+    named = ", ".join(map(str, years))
+    output.note(
+        Text(
+            f"Lịch năm {named} là dự kiến; khi có thông báo chính thức: mic-mail calendar confirm NĂM --document SỐ",
+            f"The calendar of {named} is expected; once announced: mic-mail calendar confirm YEAR --document NUMBER",
+        )
+    )
+
+
+@app.command(help=say("Tính hạn theo ngày làm việc.", "Count working days from a day."))
+@asks(Right.READ)
+def count(
+    ctx: typer.Context,
+    start: Annotated[str, typer.Argument(metavar="DAY", help=say("Ngày nhận, không tính.", "Day of receipt, not counted."))],
+    days: Annotated[int, typer.Argument(min=0, max=366, help=say("Số ngày làm việc.", "Working days."))],
+    as_json: JsonOption = False,
+) -> None:
+    calendar = frame(ctx).directory.years.working_days()
+    first = read_day(start)
+    due = calendar.after(first, days)
+    years = set(range(first.year, due.year + 1))
+    row: dict[str, Cell] = {
+        "start": first,
+        "days": days,
+        "due": due,
+        "known": years <= calendar.known,
+        "expected": bool(years & calendar.expected),
+    }
+    output.record(COUNTED, row, as_json=as_json)

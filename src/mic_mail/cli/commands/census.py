@@ -1,0 +1,217 @@
+"""`mic-mail census make|show|list|confirm`: who uses mailboxes, every 6 months, signed by each unit (Reg. 14.6, 14.3)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.output_files import write_file
+from mic_mail.directory.records import UnitRecord
+from mic_mail.documents import pdf, xlsx
+from mic_mail.documents.document import Paper
+from mic_mail.errors import Text
+from mic_mail.i18n.plurals import counted
+from mic_mail.policy import census as rules
+from mic_mail.policy.addresses import AddressRefused, unit_local_part
+from mic_mail.policy.census import Line, Standing
+from mic_mail.policy.grounds import must_have_document
+from mic_mail.policy.labels import state_names
+from mic_mail.policy.roles import Right
+from mic_mail.policy.states import State
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.issue import address_settings
+from mic_mail.services.reports.census import Censuses
+
+app = typer.Typer(help=say("Thống kê người dùng thư điện tử.", "The census of mailboxes."), no_args_is_help=True)
+
+STANDINGS: Mapping[str, Text] = {
+    Standing.CONFIRMED: Text("đã xác nhận", "confirmed"),
+    Standing.WAITING: Text("trong hạn", "within its time"),
+    Standing.OVERDUE: Text("quá hạn", "overdue"),
+    Standing.NOT_YET: Text("chưa đến kỳ", "not yet due"),
+}
+UNITS = (
+    Column("unit", "Ký hiệu", "Symbol"),
+    Column("name", "Đơn vị", "Unit"),
+    Column("period", "Kỳ", "Period"),
+    Column("standing", "Tình trạng", "State", names=STANDINGS),
+    Column("made_at", "Lập lúc", "Made"),
+    Column("confirmed_at", "Xác nhận lúc", "Confirmed"),
+    Column("document", "Văn bản", "Document"),
+)
+LINES = (
+    Column("group", "Nhóm", "Group", names={"person": Text("cá nhân", "person"), "mailbox": Text("hộp thư", "mailbox")}),
+    Column("name", "Tên", "Name"),
+    Column("position", "Chức vụ, loại", "Position, kind"),
+    Column("address", "Hộp thư", "Mailbox"),
+    Column("states", "Tình trạng", "State"),
+    Column("keepers", "Người quản lý", "Keepers"),
+    Column("quota_octets", "Dung lượng", "Quota", right=True, size=True),
+    Column("used_octets", "Đã dùng", "Used", right=True, size=True),
+    Column("requests", "Yêu cầu sửa", "Disputed by"),
+)
+CHANGES = (
+    Column(
+        "what",
+        "Thay đổi",
+        "Change",
+        names={"came": Text("thêm", "came"), "went": Text("bớt", "went"), "altered": Text("thay đổi", "altered")},
+    ),
+    Column("name", "Tên", "Name"),
+    Column("fields", "Nội dung", "What"),
+)
+UnitOption = Annotated[str | None, typer.Option("--unit", help=say("Ký hiệu đơn vị; mặc định: tất cả.", "One unit; else all."))]
+UnitName = Annotated[str, typer.Argument(metavar="UNIT", help=say("Ký hiệu đơn vị.", "The unit's symbol."))]
+
+
+@app.command(help=say("Lập danh sách của kỳ này: XLSX và PDF cho từng đơn vị, một bản tổng hợp.", "Make this period's lists."))
+@asks(Right.ACT)
+def make(
+    ctx: typer.Context,
+    *,
+    unit: UnitOption = None,
+    out: Annotated[Path, typer.Option("--out", help=say("Thư mục để ghi các tệp.", "The folder for the files."))] = Path(),
+    document: DocumentOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    censuses = _censuses(here)
+    origin = Origin(here.actor(actor), reason, document)
+    wanted = [here.directory.unit(unit)] if unit else censuses.units()
+    prefix = f"{censuses.period:%Y-%m}"
+    written: list[Path] = []
+    with on_record(here, "census_make", f"{censuses.period:%m/%Y}", origin, units=[each.symbol for each in wanted]):
+        for each in wanted:
+            made = censuses.make(each, origin.actor)
+            written += _write(here, out, f"{prefix}-{_file_name(here, each)}", censuses.paper_of(each, made))
+        if unit is None:
+            written += _write(here, out, f"{prefix}-tong-hop", censuses.roll_up())
+    output.note(
+        Text(
+            f"Đã lập {len(wanted)} danh sách, ghi {len(written)} tệp vào {out}.",
+            f"{counted(len(wanted), 'list is', 'lists are')} made, {counted(len(written), 'file', 'files')} written.",
+        )
+    )
+
+
+@app.command(help=say("Xem danh sách hiện nay của một đơn vị.", "Show the list of a unit as it is now."))
+@asks(Right.READ)
+def show(
+    ctx: typer.Context,
+    unit: UnitName,
+    *,
+    changes: Annotated[
+        bool,
+        typer.Option(
+            "--changes", help=say("Chỉ thay đổi so với danh sách đã ký gần nhất.", "Only changes since the last signed list.")
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    censuses, which = _censuses(here), here.directory.unit(unit)
+    lines = censuses.lines(which)
+    if not changes:
+        disputed: dict[str, list[str]] = {}
+        for line, request in censuses.disputed(which):
+            disputed.setdefault(line.key, []).append(str(request.request_id))
+        rows = ({**_line(line, as_json=as_json), "requests": disputed.get(line.key)} for line in lines)
+        output.listing(LINES, rows, as_json=as_json)
+        return
+    before = censuses.last_signed(which) or censuses.before(which)
+    changed: list[Row] = [
+        {
+            "what": each.what,
+            "name": each.line.name,
+            "fields": [f"{name}: {old or '-'} -> {new or '-'}" for name, old, new in each.fields] or each.line.address,
+        }
+        for each in (rules.changes(before.lines, lines) if before else ())
+    ]
+    output.listing(CHANGES, changed, as_json=as_json)
+    if before is None:
+        output.note(
+            Text(
+                "Đơn vị chưa xác nhận danh sách nào để so sánh.",
+                "No list of the unit is signed yet that this could be compared with.",
+            )
+        )
+
+
+@app.command("list", help=say("Đơn vị nào đã xác nhận, đơn vị nào quá hạn.", "Which units have confirmed, which are overdue."))
+@asks(Right.READ)
+def list_units(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    censuses = _censuses(frame(ctx))
+
+    def row(unit: UnitRecord) -> Row:
+        newest = censuses.newest(unit)
+        return {
+            "unit": unit.symbol,
+            "name": unit.name,
+            "period": f"{censuses.period:%Y-%m}",
+            "standing": censuses.standing(unit).value,
+            "made_at": newest.made_at if newest else None,
+            "confirmed_at": newest.confirmed_at if newest else None,
+            "document": newest.document if newest else None,
+        }
+
+    output.listing(UNITS, map(row, censuses.units()), as_json=as_json)
+
+
+@app.command(help=say("Ghi văn bản xác nhận danh sách của một đơn vị.", "Record that a unit has signed its list."))
+@asks(Right.ACT)
+def confirm(
+    ctx: typer.Context, unit: UnitName, *, document: DocumentOption = None, reason: WhyOption = "", actor: ActorOption = None
+) -> None:
+    here = frame(ctx)
+    which, censuses = here.directory.unit(unit), _censuses(here)
+    origin = Origin(here.actor(actor), reason, document)
+    with on_record(here, "census_confirm", which.symbol, origin):
+        missing = Text("Xác nhận phải có số văn bản.", "A confirmation needs the number of its document.")
+        number = must_have_document(document, rules.CLAUSE, missing)
+        found = here.directory.censuses.confirm(which.unit_id, censuses.period, origin.actor, number, here.clock.now())
+    output.note(
+        Text(
+            f"Đơn vị {which.symbol} đã xác nhận kỳ {found.period:%m/%Y} bằng văn bản {found.document}.",
+            f"The unit has confirmed the census of {found.period:%m/%Y}.",
+        )
+    )
+
+
+def _censuses(here: Frame) -> Censuses:
+    return Censuses(here.directory, here.store, here.config, here.clock)
+
+
+def _write(here: Frame, folder: Path, name: str, paper: Paper) -> list[Path]:
+    return [
+        write_file(here, folder / f"{name}.{kind}", octets(paper))
+        for kind, octets in (("pdf", pdf.write), ("xlsx", xlsx.write))
+    ]
+
+
+def _file_name(here: Frame, unit: UnitRecord) -> str:
+    """The symbol in the form that Reg. 5.1 gives it in addresses; the unit's number where it has none."""
+    try:
+        return unit_local_part(unit.symbol, address_settings(here.config))
+    except AddressRefused:
+        return str(unit.unit_id)
+
+
+def _line(line: Line, *, as_json: bool) -> Row:
+    return {
+        "group": line.group.value,
+        "name": line.name,
+        "position": line.position,
+        "address": line.address or None,
+        "states": line.states if as_json else state_names([State(state) for state in line.states]),
+        "keepers": line.keepers or None,
+        "quota_octets": line.quota_octets,
+        "used_octets": line.used_octets,
+    }

@@ -1,0 +1,92 @@
+"""`mic-mail clock show|confirm|records`: whether the machine's clock is trusted with what cannot be undone (Reg. 6.4.c), and
+what was put on record while it was wrong."""
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import CONFIRMS_CLOCK, on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import ActorOption, JsonOption, ReasonOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.errors import Text
+from mic_mail.i18n import dates
+from mic_mail.policy.facts import FactKind
+from mic_mail.policy.labels import FACTS
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.clock_trust import ClockMark
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.operations.false_records import FalseRecord, false_records
+
+app = typer.Typer(help=say("Đồng hồ máy chủ.", "The machine's clock."), no_args_is_help=True)
+
+ONE = (
+    Column("now", "Bây giờ", "Now"),
+    Column("marked", "Mốc gần nhất", "Last on record"),
+    Column("trusted", "Tin cậy", "Trusted"),
+)
+
+
+@app.command(help=say("Xem đồng hồ và mốc gần nhất.", "Show the clock and the last instant on record."))
+@asks(Right.READ, whole=True)
+def show(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    mark = _mark(here)
+    trusted = mark.is_trusted(here.directory.load_snapshot())
+    output.record(ONE, {"now": here.clock.now(), "marked": mark.read(), "trusted": trusted}, as_json=as_json)
+
+
+@app.command(
+    help=say(
+        "Xác nhận đồng hồ đúng, sau khi máy chủ ngừng lâu hoặc đồng hồ được chỉnh.",
+        "Confirm that the clock is right, after the server was down or the clock was set.",
+    )
+)
+@asks(Right.ACT)
+def confirm(ctx: typer.Context, *, reason: ReasonOption, actor: ActorOption = None) -> None:
+    here = frame(ctx)
+    now = here.clock.now()
+    with on_record(here, CONFIRMS_CLOCK, now.isoformat(), Origin(here.actor(actor), reason)):
+        _mark(here).confirm(here.directory.newest_fact())
+    shown = dates.instant(now)
+    output.note(Text(f"Đã xác nhận: {shown.vi}. Đồng hồ được tin cậy.", f"Confirmed: {shown.en}. The clock is trusted."))
+
+
+RECORDS = (
+    Column("recorded_at", "Giờ đã ghi", "Recorded as of"),
+    Column("subject", "Đối tượng", "Subject"),
+    Column("what", "Mã việc", "Code", json_only=True),
+    Column("what_name", "Nội dung", "What"),
+    Column("actor", "Người thực hiện", "Actor"),
+    Column("fact", "Số trong hồ sơ", "Fact"),
+    Column("effective_at", "Có hiệu lực từ", "In force from"),
+)
+
+
+@app.command(
+    help=say(
+        "Liệt kê việc đã ghi với giờ sai: đi trước bây giờ, hoặc đi trước việc ghi sau nó.",
+        "List what is on record with a false time: ahead of now, or of what was recorded after it.",
+    )
+)
+@asks(Right.READ, whole=True)
+def records(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    found = false_records(here.directory.load_snapshot(), here.audit, here.clock.now())
+    output.listing(RECORDS, map(_row, found), as_json=as_json)
+
+
+def _row(found: FalseRecord) -> Row:
+    return {
+        "recorded_at": found.recorded_at,
+        "subject": found.subject,
+        "what": found.what,
+        "what_name": found.what if found.seq is None else FACTS[FactKind(found.what)],
+        "actor": found.actor,
+        "fact": found.seq,
+        "effective_at": found.effective_at,
+    }
+
+
+def _mark(here: Frame) -> ClockMark:
+    return ClockMark(here.config.state_dir, here.clock)

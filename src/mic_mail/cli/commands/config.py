@@ -1,0 +1,127 @@
+"""`mic-mail config check|show|reference`: is the file right, what holds, and what could be set."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic_core import PydanticUndefined
+
+from mic_mail.auth import breached_passwords
+from mic_mail.cli import output
+from mic_mail.cli.authorization import open_to_all
+from mic_mail.cli.context import frame
+from mic_mail.cli.options import JsonOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.config import manual
+from mic_mail.config.load import ConfigErrors, Mistake, Setting, load, values
+from mic_mail.config.preflight import Problem, problems
+from mic_mail.config.vietnamese import UNITS
+from mic_mail.errors import Text
+
+app = typer.Typer(help=say("Cấu hình.", "The configuration."), no_args_is_help=True)
+
+MISTAKES = (
+    Column("file", "Tệp", "File"),
+    Column("line", "Dòng", "Line", right=True),
+    Column("key", "Mục", "Setting"),
+    Column("reason", "Lỗi", "Mistake"),
+    Column("remedy", "Cách xử lý", "Remedy"),
+    Column("clause", "Điều khoản", "Clause", cites=True),
+)
+VALUES = (
+    Column("key", "Mục", "Setting"),
+    Column("value", "Giá trị", "Value"),
+    Column("default", "Mặc định", "Default"),
+)
+REFERENCE = (
+    Column("key", "Mục", "Setting"),
+    Column("default", "Mặc định", "Default"),
+    Column("bounds", "Giới hạn", "Bounds"),
+    Column("unit", "Đơn vị", "Unit", names={unit: manual.unit_name(unit) for unit in UNITS}),
+    Column("meaning", "Ý nghĩa", "Meaning"),
+    Column("clause", "Điều khoản", "Clause", cites=True),
+    Column("reload", "Nạp lại được", "Reloads"),
+)
+
+
+@app.command(help=say("Kiểm tra tệp cấu hình, nêu mọi lỗi một lần.", "Check the file; all mistakes at once."))
+@open_to_all
+def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
+    from mic_mail.directory.preflight import trouble_with
+
+    path = frame(ctx).config_path
+    try:
+        config = load(path)
+    except ConfigErrors as errors:
+        output.listing(MISTAKES, [_mistake_row(mistake) for mistake in errors.mistakes], as_json=as_json)
+        output.note(errors.text)
+        return errors.exit_code
+    found = problems(config)
+    trouble = trouble_with(config.directory_url, thorough=True)
+    if trouble is not None:
+        found.append(Problem("directory.url", trouble.text, trouble.remedy or Text("", "")))
+    if config.auth.leaked_passwords is not None:
+        try:
+            breached_passwords.check(config.auth.leaked_passwords)
+        except breached_passwords.BadList as error:
+            found.append(Problem("auth.leaked_passwords", error.text, error.remedy or Text("", "")))
+    if found or as_json:
+        output.listing(MISTAKES, [_problem_row(path, problem) for problem in found], as_json=as_json)
+    if found:
+        return 1
+    output.note(Text("Cấu hình đúng.", "The configuration is right."))
+    return 0
+
+
+def _mistake_row(mistake: Mistake) -> Row:
+    return {
+        "file": str(mistake.file),
+        "line": mistake.line or None,
+        "key": mistake.key,
+        "reason": mistake.reason,
+        "remedy": mistake.remedy,
+        "clause": mistake.clause,
+    }
+
+
+def _problem_row(path: Path, problem: Problem) -> Row:
+    return {
+        "file": str(path),
+        "line": None,
+        "key": problem.key,
+        "reason": problem.reason,
+        "remedy": problem.remedy,
+        "clause": None,
+    }
+
+
+@app.command(help=say("In mọi giá trị đang có hiệu lực.", "Print every value that holds."))
+@open_to_all
+def show(
+    ctx: typer.Context,
+    *,
+    changed: Annotated[
+        bool, typer.Option("--changed", help=say("Chỉ những mục khác mặc định.", "Only what differs from its default."))
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    config = frame(ctx).config
+    rows = [_value_row(setting, value) for setting, value in values(config) if not changed or value != setting.default]
+    output.listing(VALUES, rows, as_json=as_json)
+
+
+@app.command(help=say("In ý nghĩa của mọi mục cấu hình.", "Print the meaning of every setting."))
+@open_to_all
+def reference(as_json: JsonOption = False) -> None:
+    rows: list[Row] = [asdict(row) for row in manual.reference(output.language())]
+    output.listing(REFERENCE, rows, as_json=as_json)
+
+
+def _value_row(setting: Setting, value: object) -> Row:
+    return {"key": setting.key, "value": _shown(setting, value), "default": _shown(setting, setting.default)}
+
+
+def _shown(setting: Setting, value: object) -> str | None:
+    """A value as the file would write it; what is derived from another setting has none."""
+    return None if value is None or value is PydanticUndefined else manual.value(value, setting.unit)

@@ -1,0 +1,273 @@
+"""`mic-mail content ask|approve|refuse|export|list|show`: open the content of a mailbox with a basis and a second person (4.3).
+
+There is no other way: no command shows a message. Each step is an act on record and an event of the mail log.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import log_event, output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.commands.mailbox_store import account_of
+from mic_mail.cli.commands.officer import officer_now
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.date_args import read_day
+from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, WhyOption
+from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.output_files import must_be_a_place_for_files, tell_how_to_verify
+from mic_mail.directory.content_access import Export
+from mic_mail.errors import Text
+from mic_mail.policy.content_access import Access, Scope
+from mic_mail.policy.labels import STAGES
+from mic_mail.policy.roles import Right
+from mic_mail.policy.two_persons import Hand
+from mic_mail.services.exports.content_export import ContentExport
+from mic_mail.services.exports.content_requests import Content
+from mic_mail.services.mailboxes.credentials import Origin
+
+app = typer.Typer(help=say("Mở nội dung hộp thư có căn cứ (4.3).", "Open content, with a basis (4.3)."), no_args_is_help=True)
+
+COLUMNS = (
+    Column("id", "Số", "Id", right=True),
+    Column("address", "Hộp thư", "Mailbox"),
+    Column("stage", "Trạng thái", "State", json_only=True),
+    Column("stage_name", "Trạng thái", "State"),
+    Column("folder", "Thư mục", "Folder"),
+    Column("since", "Thư từ ngày", "Mail from"),
+    Column("until", "Đến ngày", "Mail until"),
+    Column("expunged", "Cả thư đã xóa", "Expunged too"),
+    Column("asked_by", "Người đề nghị", "Asked by"),
+    Column("asked_at", "Lúc", "At"),
+    Column("document", "Văn bản", "Document"),
+    Column("decided_by", "Người quyết định", "Decided by"),
+    Column("expires_at", "Hết hạn", "Expires"),
+    Column("exports", "Lần xuất", "Exports", right=True),
+)
+ONE = (
+    *COLUMNS,
+    Column("reason", "Lý do", "Reason"),
+    Column("asked_login", "Đăng nhập khi đề nghị", "Asker's login"),
+    Column("decided_at", "Quyết định lúc", "Decided at"),
+    Column("decided_login", "Đăng nhập khi quyết định", "Decider's login"),
+    Column("decision_document", "Văn bản quyết định", "Decision's document"),
+    Column("decision_reason", "Lý do quyết định", "Decision's reason"),
+)
+EXPORTS = (
+    Column("export_id", "Lần", "Export", right=True),
+    Column("officer", "Người xuất", "By"),
+    Column("begun_at", "Bắt đầu", "Begun"),
+    Column("finished_at", "Xong", "Finished"),
+    Column("messages", "Số thư", "Messages", right=True),
+    Column("octets", "Kích cỡ", "Size", right=True, size=True),
+    Column("target", "Nơi lưu", "Target"),
+    Column("digest", "SHA-256 của SHA256SUMS", "SHA-256 of SHA256SUMS"),
+)
+DONE = (
+    Column("id", "Số", "Id"),
+    Column("address", "Hộp thư", "Mailbox"),
+    Column("target", "Nơi lưu", "Target"),
+    Column("folders", "Thư mục", "Folders"),
+    Column("messages", "Số thư", "Messages"),
+    Column("octets", "Kích cỡ", "Size", size=True),
+    Column("digest", "SHA-256 của SHA256SUMS", "SHA-256 of SHA256SUMS"),
+)
+
+Id = Annotated[int, typer.Argument(metavar="ID", help=say("Số của đề nghị.", "The request's number."))]
+
+
+@app.command(help=say("Đề nghị mở nội dung một hộp thư.", "Ask to open the content of a mailbox."))
+@asks(Right.ACT)
+def ask(
+    ctx: typer.Context,
+    address: Address,
+    *,
+    reason: ReasonOption,
+    document: Annotated[str, typer.Option("--document", help=say("Văn bản làm căn cứ.", "The document it rests on."))],
+    folder: Annotated[str | None, typer.Option("--folder", help=say("Chỉ thư mục này.", "Only this folder."))] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help=say("Thư đến từ ngày.", "Mail that came from this day on."))
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help=say("Đến hết ngày.", "Until the end of this day."))] = None,
+    expunged: Annotated[
+        bool, typer.Option("--expunged", help=say("Cả thư đã xóa còn giữ.", "Also what is expunged and still kept."))
+    ] = False,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
+    scope = Scope(
+        folder,
+        read_day(since) if since is not None else None,
+        read_day(until) if until is not None else None,
+        expunged,
+    )
+    with on_record(here, "content_ask", mailbox.address, origin, folder=folder, since=since, until=until, expunged=expunged):
+        access = _content(here).ask(mailbox, scope, _hand(here, origin.actor), origin)
+    _tell_log(here, "content_asked", access, officer=access.officer, document=access.document)
+    output.record(COLUMNS, _row(here, access, []), as_json=as_json)
+    output.note(
+        Text(
+            f"Đề nghị {access.access_id} chờ một cán bộ khác của Trung tâm phê duyệt.",
+            f"Request {access.access_id} waits for another officer of the Centre to approve it.",
+        )
+    )
+
+
+@app.command(help=say("Phê duyệt, do người thứ hai.", "Approve, as the second person."))
+@asks(Right.ACT)
+def approve(
+    ctx: typer.Context,
+    access_id: Id,
+    *,
+    document: Annotated[str, typer.Option("--document", help=say("Văn bản phê duyệt.", "The document that approves."))],
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    origin = Origin(here.actor(actor), reason, document)
+    with on_record(here, "content_approve", _subject(here, access_id), origin, request=access_id):
+        access = _content(here).approve(access_id, _hand(here, origin.actor), origin)
+    _tell_log(here, "content_approved", access, officer=origin.actor, document=document, until=access.expires_at)
+    output.record(COLUMNS, _row(here, access, []), as_json=as_json)
+
+
+@app.command(help=say("Từ chối, hoặc thu lại phê duyệt.", "Refuse, or take an approval back."))
+@asks(Right.ACT)
+def refuse(
+    ctx: typer.Context, access_id: Id, *, reason: ReasonOption, document: DocumentOption = None, actor: ActorOption = None
+) -> None:
+    here = frame(ctx)
+    origin = Origin(here.actor(actor), reason, document)
+    with on_record(here, "content_refuse", _subject(here, access_id), origin, request=access_id):
+        access = _content(here).refuse(access_id, _hand(here, origin.actor), origin)
+    _tell_log(here, "content_refused", access, officer=origin.actor)
+    output.note(Text(f"Đề nghị {access_id} bị từ chối.", f"Request {access_id} is refused."))
+
+
+@app.command(help=say("Xuất thư theo đề nghị đã phê duyệt.", "Export what an approved request opens."))
+@asks(Right.ACT)
+def export(
+    ctx: typer.Context,
+    access_id: Id,
+    target: Annotated[Path, typer.Argument(metavar="FOLDER", help=say("Thư mục mới, chưa có.", "A folder not there yet."))],
+    *,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    target, origin = target.absolute(), Origin(here.actor(actor))
+    subject = _subject(here, access_id)
+    with on_record(here, "content_export", subject, origin, request=access_id, target=str(target)):
+        must_be_a_place_for_files(here, target)
+        content, hand = _content(here), _hand(here, origin.actor)
+        access = content.opened(access_id, hand)
+        mailbox = here.directory.mailbox(access.address)
+        _tell_log(here, "content_opened", access, officer=origin.actor, target=target)
+        with output.progress() as bar:
+            task = bar.add_task(access.address, total=None)
+            done = ContentExport(here.directory, here.clock).run(
+                access,
+                origin.actor,
+                account_of(here, mailbox),
+                target,
+                still_open=lambda: content.opened(access_id, hand),
+                progress=lambda count: bar.update(task, completed=count),
+            )
+    here.audit.record(
+        actor=origin.actor, act="content_exported", subject=subject, request=access_id,
+        messages=done.messages, octets=done.octets, sums=done.digest,
+    )  # fmt: skip
+    _tell_log(here, "content_exported", access, officer=origin.actor, target=target, messages=done.messages, sums=done.digest)
+    row: dict[str, Cell] = {
+        "id": access_id,
+        "address": access.address,
+        "target": str(target),
+        "folders": done.folders,
+        "messages": done.messages,
+        "octets": done.octets,
+        "digest": done.digest,
+    }
+    output.record(DONE, row, as_json=as_json)
+    if not as_json:
+        tell_how_to_verify(target)
+
+
+@app.command("list", help=say("Liệt kê các đề nghị.", "List the requests."))
+@asks(Right.READ, whole=True)
+def list_requests(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    exports = here.directory.content.exports()
+    rows = [_row(here, access, exports) for access in here.directory.content.all()]
+    output.listing(COLUMNS, rows, as_json=as_json)
+
+
+@app.command(help=say("Xem một đề nghị và các lần xuất.", "Show a request and its exports."))
+@asks(Right.READ, whole=True)
+def show(ctx: typer.Context, access_id: Id, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    access, exports = here.directory.content.get(access_id), here.directory.content.exports(access_id)
+    decision = access.decision
+    row: dict[str, Cell] = {
+        **_row(here, access, exports),
+        "reason": access.reason,
+        "asked_login": access.login,
+        "decided_at": decision.at if decision else None,
+        "decided_login": decision.login if decision else None,
+        "decision_document": decision.document if decision else None,
+        "decision_reason": decision.reason if decision else None,
+    }
+    if as_json:
+        output.print_json({**{c.key: row.get(c.key) for c in ONE}, "exports": [_export(export) for export in exports]})
+        return
+    output.record(ONE, row, as_json=False)
+    output.listing(EXPORTS, map(_export, exports), as_json=False, title=Text("Các lần xuất", "Exports"))
+
+
+# ------------------------------------------------------------ how
+
+
+def _content(here: Frame) -> Content:
+    return Content(here.directory, here.config, here.clock)
+
+
+def _hand(here: Frame, actor: str) -> Hand:
+    """Two persons need two names on record: nobody opens content while the server knows no officer."""
+    return Hand.of(officer_now(here, actor), actor, here.login)
+
+
+def _subject(here: Frame, access_id: int) -> str:
+    return here.directory.content.get(access_id).address
+
+
+def _tell_log(here: Frame, event: str, access: Access, **details: object) -> None:
+    """The step as an event of the mail log."""
+    log_event.tell(here, event, mailbox=access.address, request=access.access_id, **details)
+
+
+def _row(here: Frame, access: Access, exports: list[Export]) -> dict[str, Cell]:
+    stage = access.stage(here.clock.now())
+    return {
+        "id": access.access_id,
+        "address": access.address,
+        "stage": stage.value,
+        "stage_name": STAGES[stage],
+        "folder": access.scope.folder,
+        "since": access.scope.since,
+        "until": access.scope.until,
+        "expunged": access.scope.expunged,
+        "asked_by": access.officer,
+        "asked_at": access.asked_at,
+        "document": access.document,
+        "decided_by": access.decision.officer if access.decision else None,
+        "expires_at": access.expires_at,
+        "exports": sum(each.access_id == access.access_id and each.finished_at is not None for each in exports),
+    }
+
+
+def _export(export: Export) -> dict[str, Cell]:
+    return {column.key: getattr(export, column.key) for column in EXPORTS}

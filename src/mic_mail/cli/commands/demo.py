@@ -1,0 +1,259 @@
+"""`mic-mail demo`: a whole server on this machine, with people, mail and one mailbox in each state, for trying out.
+
+Everything lies in one folder, which later starts find as they left it; the folder has a configuration file like any other
+server's, so `mic-mail --config demo-data/mic-mail.toml mailbox list` works beside it. Listens on loopback only.
+
+The password of its mailboxes is public, so it never touches a folder that holds anything else: `MARKER` is the first file that
+it makes, and a folder with files and without the marker is refused. What somebody changed in the configuration stays.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.authorization import open_to_all
+from mic_mail.cli.context import frame
+from mic_mail.cli.output import Column, Row, say, spoken
+from mic_mail.clock import Clock
+from mic_mail.config import manual
+from mic_mail.config.load import load
+from mic_mail.config.model import Config
+from mic_mail.errors import BadInput, Refused, Text, Trouble, in_ascii
+from mic_mail.i18n.os_errors import reason as system_reason
+from mic_mail.policy.labels import KINDS, STATES
+
+DEFAULT_DATA = Path("demo-data")
+DEFAULT_PORTS_FROM = 2000
+STANDARD_PORTS = {
+    "smtp": 25,
+    "submission": 587,
+    "submissions": 465,
+    "imap": 143,
+    "imaps": 993,
+    "pop3": 110,
+    "pop3s": 995,
+    "ldap": 389,
+    "ldaps": 636,
+    "https": 443,
+}
+HOST = "127.0.0.1"
+MARKER = "mic-mail-demo"
+"""Names a folder as a demonstration's."""
+
+MAILBOXES = (
+    Column("address", "Địa chỉ", "Address"),
+    Column("name", "Tên", "Name"),
+    Column("kind", "Loại", "Kind"),
+    Column("state", "Trạng thái", "State"),
+    Column("clauses", "Điều khoản", "Clause", cites=True),
+    Column("usage_percent", "Đã dùng (%)", "Used (%)", right=True),
+)
+CONNECTIONS = (
+    Column("service", "Dịch vụ", "Service"),
+    Column("server", "Máy chủ", "Server"),
+    Column("port", "Cổng", "Port", right=True),
+    Column("security", "Bảo mật", "Security"),
+)
+
+app = typer.Typer()
+
+
+@app.command(help=say("Chạy thử một máy chủ đầy đủ trên máy này.", "Run a whole server on this machine, to try it out."))
+@open_to_all
+def demo(
+    ctx: typer.Context,
+    *,
+    data: Annotated[Path, typer.Option("--data", help=say("Thư mục dữ liệu.", "Where everything is kept."))] = DEFAULT_DATA,
+    ports_from: Annotated[
+        int,
+        typer.Option("--ports-from", min=0, max=64_000, help=say("Cộng thêm vào số cổng chuẩn.", "Added to the usual ports.")),
+    ] = DEFAULT_PORTS_FROM,
+    workers: Annotated[int, typer.Option("--workers", min=0, max=64, help=say("0: một cho mỗi lõi.", "0: one per core."))] = 0,
+    cleartext: Annotated[
+        bool, typer.Option("--cleartext", help=say("Cho đăng nhập không mã hóa.", "Allow sign-in without TLS."))
+    ] = False,
+    bench_users: Annotated[
+        int, typer.Option("--bench-users", min=0, max=100_000, help=say("Thêm u0.. tại bench.test.", "Add u0.. at bench.test."))
+    ] = 0,
+) -> None:
+    from mic_mail.app.child_process import make_ready, run_child
+    from mic_mail.process.serve import run_supervisor
+
+    clock = frame(ctx).clock
+    claim(data)
+    path = data / "mic-mail.toml"
+    config = configuration(path, ports_from=ports_from, workers=workers, cleartext=cleartext)
+
+    def begin() -> None:  # only once it is sure that no other demonstration runs here
+        path.write_text(manual.write(config, output.language()), encoding="utf-8")
+        prepare(config, clock, bench_users)
+
+    def announce(ports: dict[str, int]) -> None:
+        show(config, path, clock, ports)
+
+    raise typer.Exit(
+        run_supervisor(
+            config, lambda: load(path), load=lambda: make_ready(config), be=run_child, tee=True, begin=begin, announce=announce
+        )
+    )
+
+
+def claim(data: Path) -> None:
+    """Make `data` a demonstration's folder; one that holds anything else is refused and left as it is."""
+    from mic_mail.services.demo.population import MARKER as POPULATED
+
+    shown = in_ascii(data)
+    try:
+        if data.exists() and not data.is_dir():
+            raise BadInput(
+                Text(f"{data} không phải thư mục.", f"{shown} is no folder."),
+                remedy=Text("Chọn thư mục khác bằng --data.", "Name a folder with --data."),
+            )
+        data.mkdir(mode=0o750, parents=True, exist_ok=True)
+        there = set(os.listdir(data))
+        if there and not there & {MARKER, POPULATED}:
+            raise Refused(
+                Text(
+                    f"{data} có dữ liệu không phải của máy chủ chạy thử.",
+                    f"{shown} holds something else than a demonstration.",
+                ),
+                remedy=Text(
+                    "Chọn thư mục chưa có hoặc trống bằng --data; hộp thư mẫu có mật khẩu công khai.",
+                    "Name an empty folder with --data, or one to be made: the demonstration's passwords are public.",
+                ),
+            )
+        (data / MARKER).touch()
+    except OSError as error:
+        why = system_reason(error)
+        raise Trouble(
+            Text(f"Không tạo được {data}: {why.vi}.", f"{shown} cannot be made: {why.en}."),
+            remedy=Text("Chọn thư mục khác bằng --data.", "Name another folder with --data."),
+        ) from error
+
+
+def configuration(path: Path, *, ports_from: int, workers: int, cleartext: bool) -> Config:
+    """What was asked for this time, over what the file of an earlier start says."""
+    known = load(path).model_dump() if path.exists() else _beginning()
+    known["server"]["data_dir"] = path.parent.absolute()
+    known["listen"].update({door: port + ports_from for door, port in STANDARD_PORTS.items()})
+    known["process"]["workers"] = workers
+    known["auth"]["cleartext"] = cleartext
+    known["regulation"]["password_page"] = f"https://{HOST}:{STANDARD_PORTS['https'] + ports_from}/"
+    return Config.model_validate(known)
+
+
+def _beginning() -> dict[str, Any]:
+    """The settings of a first start."""
+    return {
+        "server": {},
+        "listen": {"addresses": (HOST,), "doors": tuple(STANDARD_PORTS)},
+        "process": {},
+        "auth": {},
+        "regulation": {},
+        "limits": {"exempt_networks": ("127.0.0.0/8", "::1/128")},
+        "sending": {"paused": True},  # nobody outside hears from a demonstration
+    }
+
+
+def prepare(config: Config, clock: Clock, bench_users: int) -> None:
+    """Certificate and population, where they are missing."""
+    from mic_mail.services.demo.population import Population
+    from mic_mail.services.settings.stores import OPEN_BY_COMMANDS, open_mail_store
+
+    certify(config, clock)
+    store = open_mail_store(config, clock, open_accounts=OPEN_BY_COMMANDS)
+    try:
+        with output.progress() as bar:
+            task = bar.add_task(spoken("Đang tạo hộp thư mẫu", "Making the mailboxes"), total=None)
+            for address in Population(config, store, clock).fill(bench_users):
+                bar.update(task, advance=1, description=address)
+    finally:
+        store.close()
+
+
+def certify(config: Config, clock: Clock) -> None:
+    """A self-signed certificate that holds today; one that does is kept, since somebody may have accepted it."""
+    from mic_mail.net.tls import BadCertificate, TlsFront, self_signed, write_pair
+
+    try:
+        holds = not TlsFront(config.certificate, config.key).ends_within(clock.now(), 1)
+    except BadCertificate:
+        holds = False
+    if not holds:
+        names = ["localhost", HOST, "::1", config.server.hostname]
+        write_pair(config.certificate, config.key, self_signed(names, clock.now()))
+
+
+def show(config: Config, path: Path, clock: Clock, ports: dict[str, int]) -> None:
+    """What a person needs to try it: who there is, and what to type into a mail program."""
+    from mic_mail.services.demo.population import PASSWORD
+
+    title = Text(f"Hộp thư mẫu, mật khẩu chung: {PASSWORD}", f"Mailboxes; all have the password {PASSWORD}")
+    output.listing(MAILBOXES, mailbox_rows(config, clock), as_json=False, title=title)
+    rows: list[Row] = [
+        {"service": service, "server": HOST, "port": ports[door], "security": security}
+        for door, service, security in (
+            ("imaps", spoken("Nhận (IMAP)", "Incoming (IMAP)"), "SSL/TLS"),
+            ("imap", spoken("hoặc (IMAP)", "or (IMAP)"), "STARTTLS"),
+            ("pop3s", spoken("hoặc (POP3)", "or (POP3)"), "SSL/TLS"),
+            ("pop3", spoken("hoặc (POP3)", "or (POP3)"), "STARTTLS"),
+            ("submissions", spoken("Gửi (SMTP)", "Outgoing (SMTP)"), "SSL/TLS"),
+            ("submission", spoken("hoặc (SMTP)", "or (SMTP)"), "STARTTLS"),
+            ("smtp", spoken("Từ máy chủ khác", "From other servers"), "STARTTLS"),
+            ("ldaps", spoken("Danh bạ (LDAP)", "Address book (LDAP)"), "SSL/TLS"),
+            ("ldap", spoken("hoặc (LDAP)", "or (LDAP)"), "STARTTLS"),
+        )
+        if door in ports
+    ]
+    output.listing(CONNECTIONS, rows, as_json=False, title=Text("Cấu hình phần mềm thư", "Settings for a mail program"))
+    if config.password_page is not None:
+        output.line(Text(f"Trang mật khẩu: {config.password_page}", f"Password page: {config.password_page}"))
+        output.line(
+            Text(
+                f"Danh bạ cho điện thoại, Thunderbird (CardDAV): {config.password_page}",
+                f"Address book for telephones, Thunderbird (CardDAV): {config.password_page}",
+            )
+        )
+    output.line(
+        Text(
+            "Tên đăng nhập là địa chỉ đầy đủ; xác thực bằng mật khẩu thông thường; chấp nhận chứng thư số tự ký một lần.",
+            "User name: the full address. Authentication: normal password. Accept the self-signed certificate once.",
+        )
+    )
+    output.line(Text(f"Cấu hình: {path}. Dừng bằng Ctrl-C.", f"Configuration: {in_ascii(path)}. Stop with Ctrl-C."))
+
+
+def mailbox_rows(config: Config, clock: Clock) -> list[Row]:
+    """The demonstration's mailboxes as they stand now."""
+    from mic_mail.directory.repository import Directory
+    from mic_mail.policy.lifecycle import decide
+    from mic_mail.services.demo.population import DEMO
+    from mic_mail.services.settings.readings import lifecycle_settings
+    from mic_mail.services.settings.stores import OPEN_BY_COMMANDS, open_mail_store
+    from mic_mail.storage.types import AccountRef
+
+    directory = Directory(config.directory_url, clock=clock)
+    store = open_mail_store(config, clock, open_accounts=OPEN_BY_COMMANDS)
+    snapshot, rows = directory.load_snapshot(), []
+    settings = lifecycle_settings(config, snapshot.working_days)
+    for member in DEMO:
+        entry = snapshot.resolve(member.address)
+        if entry is None:
+            continue
+        decision = decide(entry.kind, entry.facts, clock.now(), last_activity=entry.last_activity, settings=settings)
+        used = store.account(AccountRef(entry.mailbox_id, entry.home)).quota().octets if decision.receives else 0
+        row: Row = {
+            "address": entry.address,
+            "name": entry.display_name,
+            "kind": KINDS[entry.kind],
+            "state": [output.told(STATES[state]) for state in sorted(decision.states)],
+            "clauses": sorted({reason.clause for reason in decision.reasons}),
+            "usage_percent": round(100 * used / entry.quota_octets),
+        }
+        rows.append(row)
+    store.close()
+    directory.close()
+    return rows

@@ -1,0 +1,138 @@
+"""`mic-mail directory check|export`: where the directory and the mailboxes in operation disagree (Reg. 6.5), and the directory
+as an address book (2.6), which names people: who takes it out of the server is on record."""
+
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.addressbook import csv_listing, ldif, vcard
+from mic_mail.addressbook.cards import Book
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
+from mic_mail.cli.output import Column, say
+from mic_mail.cli.output_files import write_file
+from mic_mail.directory.records import UnitRecord
+from mic_mail.documents import csv_writer
+from mic_mail.errors import Text, in_ascii
+from mic_mail.i18n.plurals import counted
+from mic_mail.policy.roles import Right, units_below
+from mic_mail.services.mailboxes.address_book import make_book
+from mic_mail.services.mailboxes.consistency_check import Severity, inspect
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.settings.readings import lifecycle_settings
+
+app = typer.Typer(help=say("Danh bạ điện tử.", "The directory."), no_args_is_help=True)
+
+SEVERITIES: Mapping[str, Text] = {
+    Severity.ERROR: Text("lỗi", "error"),
+    Severity.WARNING: Text("cảnh báo", "warning"),
+    Severity.NOTE: Text("lưu ý", "note"),
+}
+COLUMNS = (
+    Column("severity", "Mức", "Severity", names=SEVERITIES),
+    Column("kind", "Loại", "Kind", json_only=True),
+    Column("subject", "Đối tượng", "Subject", names={"officer": Text("cán bộ quản trị", "officer")}),
+    Column("text", "Không khớp", "Disagreement"),
+)
+
+
+class Format(StrEnum):
+    """What other programs read; the numbers are vCard's versions."""
+
+    VCARD = "vcard"
+    VCARD3 = "vcard3"
+    LDIF = "ldif"
+    CSV = "csv"
+
+
+@app.command(
+    help=say("Đối chiếu danh bạ với hộp thư; mã thoát 1 nếu có lỗi.", "Compare with the mailboxes; exit code 1 on errors.")
+)
+@asks(Right.READ, whole=True)
+def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
+    here = frame(ctx)
+    config = here.config
+    snapshot = here.directory.load_snapshot()
+    settings = lifecycle_settings(config, snapshot.working_days)
+    found = inspect(
+        snapshot,
+        config.mail_root,
+        here.clock.now(),
+        settings,
+        config.support,
+        officers=here.directory.officers.all(),
+        issued_on=config.regulation.issued_on,
+        units=here.directory.units(),
+        people=here.directory.people(),
+        pending=here.directory.changes.pending(),
+    )
+    rows = ({"severity": d.severity.value, "kind": d.kind, "subject": d.subject, "text": d.text} for d in found)
+    output.listing(COLUMNS, rows, as_json=as_json)
+    if not found:
+        output.note(Text("Danh bạ khớp với hộp thư.", "The directory and the mailboxes agree."))
+    return int(any(d.severity is Severity.ERROR for d in found))
+
+
+@app.command(help=say("Xuất danh bạ: vCard, LDIF hoặc CSV.", "Write the directory as vCard, LDIF or CSV."))
+@asks(Right.READ)
+def export(
+    ctx: typer.Context,
+    *,
+    form: Annotated[
+        Format,
+        typer.Option("--format", help=say("vcard3: vCard 3.0 cho phần mềm cũ.", "vcard3: vCard 3.0 for older programs.")),
+    ] = Format.VCARD,
+    unit: Annotated[
+        str | None,
+        typer.Option("--unit", help=say("Đơn vị này và đơn vị trực thuộc.", "This unit and those below it."), metavar="SYMBOL"),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help=say("Tệp; - là đầu ra chuẩn.", "The file; - is standard output."))] = Path(
+        "-"
+    ),
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    of = _whose(here, unit)
+    units = None if of is None else units_below({one.unit_id: one.parent_id for one in here.directory.units()}, of.unit_id)
+    origin = Origin(here.actor(actor), reason, None)
+    subject = "*" if of is None else of.symbol
+    with on_record(here, "directory_export", subject, origin, right=Right.READ, concerns=of, format=form.value, file=str(out)):
+        book = make_book(here.directory, here.config, here.clock.now(), units)
+        octets = _written(book, form)
+        if str(out) == "-":
+            sys.stdout.buffer.write(octets)
+            return
+        write_file(here, out, octets)
+    output.note(
+        Text(
+            f"Đã xuất {len(book)} mục của danh bạ: {out}",
+            f"{counted(len(book), 'entry of the directory is', 'entries of the directory are')} written: {in_ascii(out)}",
+        )
+    )
+
+
+def _whose(here: Frame, symbol: str | None) -> UnitRecord | None:
+    """The unit that was asked for; None: the whole ministry, or for a unit's administrator the own unit."""
+    if symbol is not None:
+        return here.directory.unit(symbol)
+    own = here.officer.unit_id if here.officer is not None else None
+    return next((one for one in here.directory.units() if one.unit_id == own), None)
+
+
+def _written(book: Book, form: Format) -> bytes:
+    match form:
+        case Format.LDIF:
+            return ldif.write(book)
+        case Format.CSV:
+            return csv_writer.write(csv_listing.table(book, output.language()))
+        case _:
+            version = vcard.Version.V3 if form is Format.VCARD3 else vcard.Version.V4
+            return vcard.write(book.for_people(), book.ministry, version)

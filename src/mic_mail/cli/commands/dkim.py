@@ -1,0 +1,231 @@
+"""`mic-mail dkim key add|rotate|use|list|remove`: the keys that sign mail to other domains, and their records.
+
+A new key signs once the DNS has its record: a running server looks every ten minutes. `use` looks at once.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import ActorOption, JsonOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.domain_name import to_ascii
+from mic_mail.errors import BadInput, Refused, Text, in_ascii
+from mic_mail.mime.dkim import strings_of
+from mic_mail.net.dns import Resolver
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.operations.dkim import DkimKeys, Said, said_of
+from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, State
+
+app = typer.Typer(
+    help=say("Chữ ký DKIM của thư gửi ra ngoài.", "DKIM signatures of mail to other domains."), no_args_is_help=True
+)
+key_app = typer.Typer(help=say("Khóa ký: tạo, thay, hủy.", "The keys that sign: make, replace, destroy."), no_args_is_help=True)
+app.add_typer(key_app, name="key")
+
+STATES: Mapping[str, Text] = {
+    State.ANNOUNCED: Text("chờ có trong DNS", "waits for the DNS"),
+    State.SIGNING: Text("đang ký", "signs"),
+    State.RETIRED: Text("đã thôi ký", "retired"),
+}
+RECORDS = (Column("name", "Tên", "Name"), Column("type", "Loại", "Type"), Column("value", "Giá trị", "Value"))
+KEYS = (
+    Column("domain", "Tên miền", "Domain"),
+    Column("selector", "Bộ chọn", "Selector"),
+    Column("algorithm", "Thuật toán", "Algorithm"),
+    Column("bits", "Bit", "Bits", right=True),
+    Column("state", "Trạng thái", "State", names=STATES),
+    Column("since", "Từ lúc", "Since"),
+    Column("trouble", "Trục trặc", "Trouble"),
+    *(Column(each.key, each.vi, each.en, json_only=True) for each in RECORDS),
+)
+SAID = {
+    Said.NOTHING: Text("DNS chưa có bản ghi của khóa này", "The DNS does not have its record yet"),
+    Said.OTHER: Text("DNS có bản ghi khác, hoặc nhiều bản ghi", "The DNS says something else, or has several records"),
+    Said.UNKNOWN: Text("Chưa tra được DNS", "The DNS does not answer"),
+}
+
+DomainOption = Annotated[
+    str | None,
+    typer.Option(
+        "--domain", help=say("Chỉ tên miền này; mặc định là mọi tên miền.", "This domain alone; default: all domains.")
+    ),
+]
+Selector = Annotated[str, typer.Argument(metavar="SELECTOR", help=say("Bộ chọn của khóa.", "The key's selector."))]
+
+
+@key_app.command(help=say("Tạo khóa mới và in bản ghi DNS của nó.", "Make a key, and print its record for the DNS."))
+@asks(Right.ACT)
+def add(
+    ctx: typer.Context,
+    *,
+    selector: Annotated[
+        str | None,
+        typer.Option("--selector", help=say("Bộ chọn; mặc định theo loại và ngày.", "Its selector; default: kind and day.")),
+    ] = None,
+    algorithm: Annotated[
+        Algorithm, typer.Option("--algorithm", help=say("Thuật toán: rsa hoặc ed25519.", "Algorithm: rsa or ed25519."))
+    ] = Algorithm.RSA,
+    bits: Annotated[int, typer.Option("--bits", help=say("Độ dài khóa RSA.", "Length of an RSA key."))] = 2048,
+    domain: DomainOption = None,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    with on_record(here, "dkim_key_add", domain or "*", Origin(here.actor(actor)), selector=selector, algorithm=algorithm):
+        made = _keys(here).add(_domains(here, domain), algorithm, bits, selector)
+    _tell_made(made, as_json=as_json)
+
+
+@key_app.command(
+    help=say("Tạo khóa mới cùng loại, thay cho khóa đang ký.", "Make keys of the same kind, to follow those that sign now.")
+)
+@asks(Right.ACT)
+def rotate(ctx: typer.Context, *, domain: DomainOption = None, actor: ActorOption = None, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    with on_record(here, "dkim_key_rotate", domain or "*", Origin(here.actor(actor))):
+        made = _keys(here).rotate(_domains(here, domain))
+    _tell_made(made, as_json=as_json)
+
+
+@key_app.command(
+    help=say("Ký bằng khóa này ngay, nếu DNS đã có bản ghi của nó.", "Sign with this key at once, if the DNS has its record.")
+)
+@asks(Right.ACT)
+def use(
+    ctx: typer.Context,
+    selector: Selector,
+    *,
+    now: Annotated[
+        bool,
+        typer.Option("--now", help=say("Dù DNS chưa có: nơi nhận sẽ coi chữ ký là sai.", "Even if the DNS has it not.")),
+    ] = False,
+    domain: DomainOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    keys, domains = _keys(here), _domains(here, domain)
+    with on_record(here, "dkim_key_use", selector, Origin(here.actor(actor)), domain=domain, now=now):
+        if not now:
+            _must_be_published(here, [key for key in keys.all() if key.selector == selector and key.domain in domains])
+        changed = keys.use(selector, domains)
+    for key in changed:
+        output.note(Text(f"{key.name} ký từ bây giờ.", f"{key.name} signs from now on."))
+    if not changed:
+        output.note(Text("Khóa này đang ký rồi.", "It signs already."))
+
+
+@key_app.command(
+    "list", help=say("Các khóa, trạng thái và trục trặc của chúng.", "The keys, their states, and what is wrong with them.")
+)
+@asks(Right.READ)
+def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    domains = _domains(here, None)
+    keys = _keys(here)
+    found = keys.all()
+    output.listing(KEYS, [_row(keys, key) for key in found], as_json=as_json)
+    signing = {key.domain for key in found if key.state is State.SIGNING}
+    for domain in domains:
+        if domain not in signing:
+            output.note(Text(f"Thư của {domain} gửi đi chưa được ký.", f"Mail of {domain} leaves without a signature."))
+    for key in found:
+        if key.state is State.RETIRED and not keys.has_to_stay(key):
+            output.note(
+                Text(
+                    f"{key.name} không cần nữa: `mic-mail dkim key remove {key.selector}`, rồi bỏ bản ghi khỏi DNS.",
+                    f"{key.name} is needed no more: `mic-mail dkim key remove {key.selector}`, then take it out of the DNS.",
+                )
+            )
+
+
+@key_app.command(help=say("Hủy khóa đã thôi ký ít nhất bảy ngày.", "Destroy a key that has been retired for seven days."))
+@asks(Right.ACT)
+def remove(
+    ctx: typer.Context,
+    selector: Selector,
+    *,
+    now: Annotated[
+        bool, typer.Option("--now", help=say("Hủy ngay, kể cả khóa đang ký.", "At once, even one that signs."))
+    ] = False,
+    domain: DomainOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    domains = _domains(here, domain)
+    with on_record(here, "dkim_key_remove", selector, Origin(here.actor(actor)), domain=domain, now=now):
+        removed = _keys(here).remove(selector, domains, now=now)
+    for key in removed:
+        output.note(
+            Text(f"Đã hủy {key.name}; bỏ bản ghi khỏi DNS.", f"{key.name} is destroyed; take its record out of the DNS.")
+        )
+
+
+def _keys(here: Frame) -> DkimKeys:
+    return DkimKeys(KeyFolder(here.config.server.data_dir), here.clock)
+
+
+def _domains(here: Frame, chosen: str | None) -> list[str]:
+    """As the DNS has them: the chosen one, or all that are local."""
+    local = [to_ascii(domain) for domain in dict.fromkeys((*here.config.domains, *here.directory.domains()))]
+    if chosen is None:
+        return local
+    if (asked := to_ascii(chosen)) not in local:
+        raise BadInput(
+            Text(f"“{chosen}” không phải tên miền của máy chủ này.", f'"{in_ascii(chosen)}" is no domain of this server.')
+        )
+    return [asked]
+
+
+def _must_be_published(here: Frame, keys: list[Key]) -> None:
+    names = here.config.dns
+
+    async def look() -> list[Said]:
+        resolver = Resolver(names.nameservers, seconds=names.seconds)
+        return await asyncio.gather(*(said_of(resolver, key) for key in keys))
+
+    for key, said in zip(keys, asyncio.run(look()), strict=True):
+        if said is not Said.THIS:
+            raise Refused(
+                Text(f"{key.name}: {SAID[said].vi}.", f"{key.name}: {SAID[said].en}."),
+                remedy=Text(
+                    "Công bố bản ghi (`mic-mail dns records`) rồi làm lại; hoặc --now.",
+                    "Publish it (`mic-mail dns records`) and ask again; or --now.",
+                ),
+            )
+
+
+def _tell_made(made: list[Key], *, as_json: bool) -> None:
+    output.listing(
+        RECORDS, [{"name": key.name, "type": "TXT", "value": strings_of(key.record)} for key in made], as_json=as_json
+    )
+    output.note(
+        Text(
+            "Công bố bản ghi trên DNS; máy chủ tra mỗi mười phút (hoặc `mic-mail dkim key use`) và ký khi thấy bản ghi.",
+            "Publish it in the DNS; the server looks every ten minutes (or at `mic-mail dkim key use`), then signs.",
+        )
+    )
+
+
+def _row(keys: DkimKeys, key: Key) -> Row:
+    trouble = keys.trouble(key)
+    return {
+        "domain": key.domain,
+        "selector": key.selector,
+        "algorithm": key.algorithm.value,
+        "bits": key.bits,
+        "state": key.state.value,
+        "since": datetime.fromtimestamp(key.since_us // 1_000_000, UTC),
+        "trouble": output.told(trouble) if trouble is not None else None,
+        "name": key.name,
+        "type": "TXT",
+        "value": strings_of(key.record),
+    }

@@ -1,0 +1,133 @@
+"""`mic-mail dns records|check`: what the DNS has to say about this server's domains, and whether it does."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from mic_mail.cli import output
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import JsonOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.errors import Text
+from mic_mail.i18n.plurals import counted
+from mic_mail.net.dns import Resolver
+from mic_mail.policy.roles import Right
+from mic_mail.services.operations import dns_check, dns_records
+from mic_mail.services.operations.dkim import DkimKeys
+from mic_mail.services.operations.dns_check import Finding, Verdict
+from mic_mail.services.operations.dns_records import OWN_ADDRESS, REVERSED, SENDERS_OF, Need, Wanted
+from mic_mail.smtpclient.dkim_keys import KeyFolder
+
+_TO_FILL_IN = ((OWN_ADDRESS, "<địa chỉ của máy chủ này>"), (SENDERS_OF, "<các địa chỉ gửi thư của "), (REVERSED, "<địa chỉ>"))
+"""What people have to put in the place of, by how a value of `dnsrecords` says it."""
+
+app = typer.Typer(help=say("Bản ghi tên miền (DNS) của máy chủ.", "What the DNS says of this server."), no_args_is_help=True)
+
+NEEDS: Mapping[str, Text] = {
+    Need.REQUIRED: Text("bắt buộc", "required"),
+    Need.RECOMMENDED: Text("nên có", "recommended"),
+}
+VERDICTS: Mapping[str, Text] = {
+    Verdict.OK: Text("đúng", "ok"),
+    Verdict.MISSING: Text("thiếu", "missing"),
+    Verdict.DIFFERS: Text("khác", "differs"),
+    Verdict.SEVERAL: Text("nhiều hơn một", "several"),
+    Verdict.INSECURE: Text("chưa ký DNSSEC", "not signed"),
+    Verdict.UNKNOWN: Text("chưa tra được", "no answer"),
+}
+_RECORD = (
+    Column("name", "Tên", "Name"),
+    Column("type", "Loại", "Type"),
+    Column("value", "Giá trị", "Value"),
+    Column("need", "Mức", "Need", names=NEEDS),
+)
+RECORDS = (*_RECORD, Column("why", "Để làm gì", "What for"))
+FINDINGS = (
+    Column("verdict", "Kết quả", "Verdict", names=VERDICTS),
+    *_RECORD,
+    Column("found", "DNS hiện có", "Found"),
+    Column("remark", "Ghi chú", "Remark"),
+)
+EXIT_FOUND = 1
+
+
+@app.command(help=say("In các bản ghi mà tên miền cần có.", "Print the records that the domains need."))
+@asks(Right.READ)
+def records(
+    ctx: typer.Context,
+    *,
+    zone: Annotated[bool, typer.Option("--zone", help=say("In theo dạng tệp vùng.", "As lines of a zone file."))] = False,
+    as_json: JsonOption = False,
+) -> None:
+    found = _wanted(frame(ctx))
+    if zone:
+        for each in found:
+            output.line(each.line())
+        return
+    output.listing(RECORDS, [_row(each) for each in found], as_json=as_json)
+
+
+@app.command(
+    help=say(
+        "Tra DNS và so với các bản ghi cần có; mã thoát 1 nếu phải sửa.", "Look them up and judge; exit code 1 if one is wrong."
+    )
+)
+@asks(Right.READ)
+def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
+    here = frame(ctx)
+    settings = here.config.dns
+
+    async def look() -> list[Finding]:
+        resolver = Resolver(settings.nameservers, seconds=settings.seconds)
+        return await dns_check.check(resolver, _wanted(here), here.config.server.hostname)
+
+    findings = asyncio.run(look())
+    output.listing(FINDINGS, [_finding_row(each) for each in findings], as_json=as_json)
+    faults = sum(each.is_fault for each in findings)
+    if faults:
+        output.note(Text(f"{faults} bản ghi phải sửa.", f"{counted(faults, 'record has', 'records have')} to be put right."))
+    return EXIT_FOUND if faults else 0
+
+
+def _wanted(here: Frame) -> list[Wanted]:
+    keys = DkimKeys(KeyFolder(here.config.server.data_dir), here.clock).published()
+    return dns_records.wanted(here.config, here.directory.domains(), _key_digest(here), keys)
+
+
+def _key_digest(here: Frame) -> bytes | None:
+    """SHA-256 of the public key of the certificate that is served (RFC 6698 §2.1.2); None where it cannot be read."""
+    try:
+        certificate = x509.load_pem_x509_certificate(here.config.certificate.read_bytes())
+    except (OSError, ValueError):
+        return None
+    key = certificate.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(key).digest()
+
+
+def _value(value: str) -> Text:
+    """A name or value of a record; what stands in it for people to fill in is told in their language."""
+    vi = value
+    for english, vietnamese in _TO_FILL_IN:
+        vi = vi.replace(english, vietnamese)
+    return Text(vi, value)
+
+
+def _row(wanted: Wanted) -> Row:
+    return {
+        "name": output.told(_value(wanted.name)),
+        "type": wanted.type,
+        "value": output.told(_value(wanted.value)),
+        "need": wanted.need.value,
+        "why": output.told(wanted.why),
+    }
+
+
+def _finding_row(finding: Finding) -> Row:
+    remark = output.told(finding.remark) if finding.remark is not None else None
+    return {**_row(finding.wanted), "verdict": finding.verdict.value, "found": finding.found, "remark": remark}

@@ -1,0 +1,85 @@
+"""`mic-mail domain list|add|move|end`: the domains whose addresses are local (Reg. 3.2)."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import frame
+from mic_mail.cli.directory_orders import KeepOption, Terms, day_of, order
+from mic_mail.cli.option_groups import spread
+from mic_mail.cli.options import JsonOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.directory.model import Role
+from mic_mail.policy.roles import Right
+
+app = typer.Typer(help=say("Tên miền của hệ thống (3.2).", "The domains of the system (3.2)."), no_args_is_help=True)
+
+COLUMNS = (
+    Column("domain", "Tên miền", "Domain"),
+    Column("configured", "Khai báo trong tệp cấu hình", "In the configuration"),
+    Column("primary", "Địa chỉ chính", "Primary addresses", right=True),
+    Column("alias", "Bí danh", "Aliases", right=True),
+)
+Name = Annotated[str, typer.Argument(metavar="DOMAIN", help=say("Tên miền.", "The domain."))]
+
+
+@app.command("list", help=say("Liệt kê tên miền và số địa chỉ.", "List the domains and how many addresses each has."))
+@asks(Right.READ)
+def list_domains(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    counts = Counter((each.address.rpartition("@")[2], each.role) for each in here.directory.addresses())
+    rows: Iterator[Row] = (
+        {
+            "domain": name,
+            "configured": name in here.config.domains,
+            "primary": counts[name, Role.PRIMARY],
+            "alias": counts[name, Role.ALIAS],
+        }
+        for name in here.directory.domains()
+    )
+    output.listing(COLUMNS, rows, as_json=as_json)
+
+
+@app.command(help=say("Thêm tên miền: địa chỉ của nó thuộc hệ thống ngay.", "Add a domain: its addresses are local at once."))
+@asks(Right.ACT)
+@spread
+def add(ctx: typer.Context, name: Name, *, terms: Terms) -> None:
+    order(
+        frame(ctx), "domain_add", name, terms, lambda changes, origin: changes.domain(name, origin, is_local=True)
+    )  # fmt: skip
+
+
+@app.command(
+    help=say(
+        "Chuyển mọi hộp thư sang tên miền khác; địa chỉ cũ còn là bí danh.",
+        "Give all mailboxes their addresses under another domain; the old ones stay aliases.",
+    )
+)
+@asks(Right.ACT)
+@spread
+def move(
+    ctx: typer.Context,
+    old: Annotated[str, typer.Argument(metavar="OLD", help=say("Tên miền hiện nay.", "The present domain."))],
+    new: Annotated[str, typer.Argument(metavar="NEW", help=say("Tên miền mới, đã thêm.", "The new one, added before."))],
+    *,
+    keep_days: KeepOption = None,
+    terms: Terms,
+) -> None:
+    order(
+        frame(ctx), "domain_move", old, terms,
+        lambda changes, origin: changes.move_domain(old, new, origin, day_of(terms), keep_days=keep_days),
+        new=new,
+    )  # fmt: skip
+
+
+@app.command(help=say("Bỏ tên miền không còn địa chỉ nào.", "End a domain under which no address is left."))
+@asks(Right.ACT)
+@spread
+def end(ctx: typer.Context, name: Name, *, terms: Terms) -> None:
+    order(
+        frame(ctx), "domain_end", name, terms, lambda changes, origin: changes.domain(name, origin, is_local=False)
+    )  # fmt: skip

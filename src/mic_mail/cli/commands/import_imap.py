@@ -1,0 +1,355 @@
+"""`mic-mail import imap|accounts`: mail of an IMAP server (Zimbra, Exchange, Dovecot, Gmail) into one mailbox, or into many.
+
+Joined into the group `import` by main.NOUNS. Passwords come from a file, a variable or a prompt, never from the command line,
+which everybody on the machine can read. In clear only over this machine itself (a tunnel).
+"""
+
+import csv
+import ipaddress
+import os
+import ssl
+import stat
+import sys
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import log_event, output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.commands.import_files import DryOption, Task, Wanted, WithoutOption, choice_of, moving_of, must_have_document
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.import_report import REPORT, Watch, record_end, rows_of, summary
+from mic_mail.cli.option_groups import spread
+from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.output import Column, Row, say, spoken
+from mic_mail.cli.output_files import not_readable
+from mic_mail.directory.snapshot import Entry
+from mic_mail.errors import BadInput, MicMailError, Refused, Text, Trouble, in_ascii
+from mic_mail.i18n.os_errors import reason as system_reason
+from mic_mail.log.error_fields import failure
+from mic_mail.policy.roles import Right
+from mic_mail.services.importers.imap import ImapSource, Server
+from mic_mail.services.importers.import_job import Moving, Outcome
+from mic_mail.services.importers.importer import Choice
+from mic_mail.services.mailboxes.credentials import Origin
+
+app = typer.Typer()
+
+IMAPS_PORT = 993
+_MOST_SECRET = 16 << 10
+HostOption = Annotated[str, typer.Option("--host", help=say("Tên máy chủ cũ.", "The old server's name."))]
+PortOption = Annotated[
+    int, typer.Option("--port", min=1, max=65535, help=say("Cổng, mặc định 993.", "Port; 993 unless named."))
+]
+AdminOption = Annotated[
+    str | None,
+    typer.Option(
+        "--admin", help=say("Tài khoản quản trị đăng nhập thay người dùng.", "An administrator who signs in for the user.")
+    ),
+]
+PasswordFileOption = Annotated[
+    Path | None,
+    typer.Option("--password-file", help=say("Tệp có mật khẩu ở dòng đầu.", "A file with the password in its first line.")),
+]
+PasswordEnvOption = Annotated[
+    str | None, typer.Option("--password-env", help=say("Biến môi trường có mật khẩu.", "A variable with the password."))
+]
+TokenOption = Annotated[
+    bool, typer.Option("--oauth", help=say("Mật khẩu là mã OAuth (XOAUTH2).", "The password is an OAuth token (XOAUTH2)."))
+]
+CaOption = Annotated[
+    Path | None,
+    typer.Option("--ca", help=say("Chứng thư số gốc của hệ thống cũ (PEM).", "Root certificate of the old system (PEM).")),
+]
+PlainOption = Annotated[
+    bool, typer.Option("--plain", help=say("Không TLS; chỉ với 127.0.0.1 hoặc ::1.", "Without TLS; only to 127.0.0.1 or ::1."))
+]
+VirtualOption = Annotated[
+    bool, typer.Option("--virtual", help=say("Cả thư mục ảo như “Tất cả thư”.", "Also virtual folders like 'All Mail'."))
+]
+
+
+@dataclass(frozen=True, slots=True)
+class OldSystem:
+    """Where mail comes from, and how it is signed in to."""
+
+    host: HostOption
+    port: PortOption = IMAPS_PORT
+    admin: AdminOption = None
+    password_file: PasswordFileOption = None
+    password_env: PasswordEnvOption = None
+    ca: CaOption = None
+    plain: PlainOption = False
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Which certificates are trusted there; None: no TLS, which is refused except to this machine itself."""
+        return _tls(self.host, self.ca, plain=self.plain)
+
+    def server(self, context: ssl.SSLContext | None, user: str, secret: str, *, token: bool = False) -> Server:
+        """One account there."""
+        return Server(self.host, self.port, context, user, secret, token=token, admin=self.admin)
+
+    def secret(self) -> str:
+        """The password of whoever signs in."""
+        return _secret(self.password_file, self.password_env)
+
+
+ACCOUNTS = (Column("address", "Hộp thư", "Mailbox"), *REPORT)
+RESULTS = (
+    Column("user", "Tài khoản cũ", "Old account"),
+    Column("address", "Hộp thư", "Mailbox"),
+    Column("result", "Kết quả", "Result"),
+)
+
+
+@app.command(help=say("Nhập từ máy chủ IMAP vào một hộp thư.", "Import from an IMAP server into one mailbox."))
+@asks(Right.ACT)
+@spread
+def imap(
+    ctx: typer.Context,
+    address: Address,
+    *,
+    old: OldSystem,
+    user: Annotated[str, typer.Option("--user", help=say("Tên đăng nhập ở hệ thống cũ.", "The user's name there."))],
+    oauth: TokenOption = False,
+    virtual: VirtualOption = False,
+    wanted: Wanted,
+) -> None:
+    task = Task(frame(ctx), address, wanted, virtual=virtual)
+    server = old.server(old.tls(), user, old.secret(), token=oauth)
+    task.carry_out(lambda work: ImapSource(server, work))
+
+
+@app.command(
+    help=say(
+        "Nhập nhiều hộp thư theo tệp CSV: tài khoản,địa chỉ[,mật khẩu].",
+        "Import many, from a CSV file: user,address[,password].",
+    )
+)
+@asks(Right.ACT)
+@spread
+def accounts(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=say("Tệp CSV (UTF-8).", "The CSV file (UTF-8)."))],
+    *,
+    old: OldSystem,
+    parallel: Annotated[
+        int, typer.Option("--parallel", min=1, max=16, help=say("Số hộp thư cùng lúc.", "Mailboxes at a time."))
+    ] = 4,
+    virtual: VirtualOption = False,
+    without: WithoutOption = None,
+    dry_run: DryOption = False,
+    document: DocumentOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    origin = Origin(here.actor(actor), reason, document)
+    if not dry_run:
+        must_have_document(origin)
+    lines, context = _lines(file), old.tls()
+    shared = old.secret() if any(line.secret is None for line in lines) else ""
+    many = _Many(here, origin, choice_of(None, without, None, None, virtual=virtual), dry_run=dry_run)
+    jobs = [(here.entry(line.address), old.server(context, line.user, line.secret or shared)) for line in lines]
+    counts = Counter(entry.address for entry, _ in jobs)
+    twice = [address for address, count in counts.items() if count > 1]
+    if twice:
+        raise BadInput(
+            Text(f"{twice[0]} có hai lần, dưới hai địa chỉ.", f"{twice[0]} is there twice, by two of its addresses.")
+        )
+    act = "mailbox_import_rehearse" if dry_run else "mailbox_import"
+    with (
+        on_record(
+            here, act, str(file), origin, mailboxes=[entry.address for entry, _ in jobs], source=f"imap://{old.host}:{old.port}"
+        ),
+        ThreadPoolExecutor(parallel) as workers,
+    ):
+        try:
+            outcomes = list(workers.map(lambda job: many.one(*job), jobs))
+        except BaseException:  # Ctrl-C: nobody waits hours for the others
+            many.stop()
+            raise
+    here.store.close()
+    _report(jobs, outcomes, rehearsed=dry_run, as_json=as_json)
+    if any(outcome.error is not None for outcome in outcomes):
+        raise Trouble(
+            Text(
+                f"{sum(outcome.error is not None for outcome in outcomes)} hộp thư chưa xong; chạy lại để tiếp tục.",
+                f"{sum(outcome.error is not None for outcome in outcomes)} mailboxes are not done; run again to go on.",
+            )
+        )
+
+
+class _Many:
+    """Imports of several accounts, each on its own."""
+
+    def __init__(self, here: Frame, origin: Origin, choice: Choice, *, dry_run: bool) -> None:
+        self._here = here
+        self._origin = origin
+        self._choice = choice
+        self._dry_run = dry_run
+        self._moving: Moving = moving_of(here)
+        self._sources: list[ImapSource] = []
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Those that run end with what they have."""
+        with self._lock:
+            self._stopped = True
+        for source in self._sources:
+            source.close()
+
+    def _begun(self, source: ImapSource) -> None:
+        with self._lock:
+            if self._stopped:
+                raise Trouble(Text("Đã dừng.", "Stopped."))
+            self._sources.append(source)
+
+    def one(self, entry: Entry, server: Server) -> Outcome:
+        """One account's; what fails here ends no other's."""
+        try:
+            source = ImapSource(server, self._moving.work, begun=self._begun)
+            try:
+                with Watch((), entry.address, shows=False) as watch:
+                    work = self._moving.rehearse if self._dry_run else self._moving.run
+                    outcome = work(entry, source, self._choice, watch.told)
+            finally:
+                source.close()
+        except MicMailError as error:
+            outcome = Outcome((), error)
+        except Exception as error:  # noqa: BLE001 - a defect that this account's mail shows: the others come
+            told = repr(error)
+            outcome = Outcome((), Trouble(Text(f"Lỗi ngoài dự kiến: {told}", f"Unexpected error: {in_ascii(told)}")))
+            log_event.tell(self._here, "import_failed", mailbox=entry.address, **failure(error))
+        if not self._dry_run:
+            record_end(self._here, entry.address, self._origin, outcome)
+        said = summary(outcome, rehearsed=self._dry_run) if outcome.error is None else outcome.error.text
+        output.note(f"{entry.address}: {output.told(said)}")
+        return outcome
+
+
+def _report(jobs: Sequence[tuple[Entry, Server]], outcomes: Sequence[Outcome], *, rehearsed: bool, as_json: bool) -> None:
+    """A line for each mailbox; as JSON also for each folder."""
+    if as_json:
+        rows = [row for (entry, _), done in zip(jobs, outcomes, strict=True) for row in rows_of(done, address=entry.address)]
+        output.listing(ACCOUNTS, rows, as_json=True)
+        return
+    told: list[Row] = [
+        {
+            "user": server.user,
+            "address": entry.address,
+            "result": summary(done, rehearsed=rehearsed) if done.error is None else done.error.text,
+        }
+        for (entry, server), done in zip(jobs, outcomes, strict=True)
+    ]
+    output.listing(RESULTS, told, as_json=False)
+
+
+# ------------------------------------------------------------ arguments
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One account of the file."""
+
+    user: str
+    address: str
+    secret: str | None
+
+    def __repr__(self) -> str:
+        return f"_Line({self.user}, {self.address})"
+
+
+def _lines(path: Path) -> list[_Line]:
+    """The accounts; every line has two fields or three, and no mailbox occurs twice."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [[field.strip() for field in row] for row in csv.reader(file) if any(field.strip() for field in row)]
+            mode = os.fstat(file.fileno()).st_mode
+    except OSError as error:
+        raise not_readable(path, system_reason(error)) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(Text(f"{path} không phải tệp CSV UTF-8.", "The file is no CSV in UTF-8.")) from error
+    if rows and [field.lower() for field in rows[0][:2]] == ["user", "address"]:
+        rows = rows[1:]
+    found: dict[str, _Line] = {}
+    for number, row in enumerate(rows, 1):
+        if len(row) not in {2, 3} or not row[0] or not row[1] or row[1].lower() in found:
+            raise BadInput(
+                Text(
+                    f"Dòng {number} của {path.name} không đúng hoặc trùng hộp thư.",
+                    f"Account {number} is malformed or there twice.",
+                ),
+                remedy=Text("Mỗi dòng: tài khoản,địa chỉ[,mật khẩu].", "Each line: user,address[,password]."),
+            )
+        found[row[1].lower()] = _Line(row[0], row[1], row[2] if len(row) == 3 and row[2] else None)
+    if any(line.secret for line in found.values()) and mode & (stat.S_IRWXO | stat.S_IWGRP):
+        raise Refused(
+            Text(f"{path.name} có mật khẩu mà người khác đọc được.", "The file holds passwords and others can read it."),
+            remedy=Text(f"chmod 600 {path}", f"chmod 600 {in_ascii(path)}"),
+        )
+    if not found:
+        raise BadInput(Text(f"{path.name} không có tài khoản nào.", "The file names no account."))
+    return list(found.values())
+
+
+def _secret(path: Path | None, variable: str | None) -> str:
+    """The password, from where it was said to be, else from who types the command."""
+    if path is not None:
+        try:
+            with path.open(encoding="utf-8") as file:
+                return _given(file.readline(_MOST_SECRET).rstrip("\r\n"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(
+                Text(f"Không đọc được tệp mật khẩu {path}.", f"The password file {in_ascii(path)} cannot be read."),
+                remedy=Text("Tài khoản của máy chủ phải đọc được tệp đó.", "The server's account must be able to read it."),
+            ) from error
+    if variable is not None:
+        return _given(os.environ.get(variable, ""))
+    if not sys.stdin.isatty():
+        raise BadInput(
+            Text("Thiếu mật khẩu của nguồn.", "The source's password is missing."),
+            remedy=Text("Dùng --password-file hoặc --password-env.", "Use --password-file or --password-env."),
+        )
+    return _given(typer.prompt(spoken("Mật khẩu ở hệ thống cũ", "Password at the old system"), hide_input=True, err=True))
+
+
+def _given(secret: str) -> str:
+    if not secret:
+        raise BadInput(Text("Mật khẩu của nguồn để trống.", "The source's password is empty."))
+    return secret
+
+
+def _tls(host: str, ca: Path | None, *, plain: bool) -> ssl.SSLContext | None:
+    if plain:
+        if not _is_here(host):
+            raise Refused(
+                Text(
+                    "Không TLS thì chỉ được nối tới chính máy này.", "Without TLS only this machine itself may be the source."
+                ),
+                clause="4.3",
+                remedy=Text("Bỏ --plain, hoặc dùng đường hầm tới 127.0.0.1.", "Leave out --plain, or tunnel to 127.0.0.1."),
+            )
+        return None
+    try:
+        return ssl.create_default_context(cafile=None if ca is None else str(ca))
+    except (OSError, ssl.SSLError) as error:
+        raise BadInput(
+            Text(f"Không đọc được chứng thư số gốc {ca}.", f"The root certificate {in_ascii(ca)} cannot be read.")
+        ) from error
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,357 @@
+"""`mic-mail incident open|show|list|note|close|export`: the register of incidents (Reg. 14.4, 16.3, 10.1).
+
+A unit's administrator records the unit's incidents and adds to them; what they are in the end, and how they ended, is the
+Centre's to say. A unit also records one by mail, with the request form.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.date_args import read_day, read_instant
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
+from mic_mail.cli.output import Cell, Column, Row, say
+from mic_mail.cli.output_files import check_kind, must_be_a_place_for_files, write_paper
+from mic_mail.clock import HO_CHI_MINH
+from mic_mail.directory.records import UnitRecord
+from mic_mail.documents import pdf
+from mic_mail.errors import BadInput, Text
+from mic_mail.log.export import export as write_export
+from mic_mail.log.search import Search
+from mic_mail.policy.calendar import local_day
+from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.incidents import KINDS, SEVERITIES, STATES, Change, Incident, Kind, Severity, State, Told
+from mic_mail.policy.requests import CHANNELS, Channel
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.operations.incidents import Incidents
+from mic_mail.services.operations.log_maintenance import anchor_now
+from mic_mail.services.reports.incident_documents import IncidentPapers
+
+app = typer.Typer(help=say("Sổ sự cố (14.4, 16.3).", "The register of incidents (14.4, 16.3)."), no_args_is_help=True)
+
+COLUMNS = (
+    Column("incident_id", "Số", "No.", right=True),
+    Column("state", "Tình trạng", "State", names={state.value: name for state, name in STATES.items()}),
+    Column("kind", "Loại", "Kind", names={kind.value: name for kind, name in KINDS.items()}),
+    Column("severity", "Mức độ", "Severity", names={severity.value: name for severity, name in SEVERITIES.items()}),
+    Column("title", "Nội dung", "What"),
+    Column("began_at", "Từ", "From"),
+    Column("ended_at", "Đến", "Until"),
+    Column("unit", "Đơn vị báo", "Told by unit"),
+    Column("mailboxes", "Hộp thư", "Mailboxes"),
+    Column("report", "Báo cáo", "Report"),
+)
+ONE = (
+    *COLUMNS,
+    Column("reporter", "Người báo", "Told by"),
+    Column("channel", "Kênh", "Channel", names={channel.value: name for channel, name in CHANNELS.items()}),
+    Column("document", "Văn bản", "Document"),
+    Column("units", "Đơn vị liên quan", "Units concerned"),
+    Column("request_id", "Yêu cầu số", "Request no."),
+    Column("opened_at", "Ghi sổ lúc", "Recorded"),
+    Column("opened_by", "Người ghi", "Recorded by"),
+    Column("suspensions", "Tạm khóa theo 7.2.c", "Suspended by 7.2.c"),
+    Column("downtimes", "Đợt tạm ngừng", "Downtimes"),
+    Column("closed_at", "Kết thúc lúc", "Closed"),
+    Column("closed_by", "Người kết thúc", "Closed by"),
+    Column("result", "Kết quả", "Result"),
+    Column("notes", "Diễn biến", "Notes", json_only=True),
+)
+NOTES = (
+    Column("at", "Lúc", "At"),
+    Column("actor", "Người ghi", "By"),
+    Column("measure", "Biện pháp", "Measure"),
+    Column("text", "Nội dung", "What"),
+)
+EXPORTED = (
+    Column("file", "Tệp", "File"),
+    Column("sha256", "SHA-256", "SHA-256"),
+    Column("octets", "Kích cỡ", "Size", size=True),
+    Column("events", "Sự kiện", "Events"),
+    Column("acts", "Việc quản trị", "Acts"),
+)
+
+Number = Annotated[int, typer.Argument(metavar="NUMBER", help=say("Số sự cố.", "Number of the incident."))]
+MailboxesOption = Annotated[
+    list[str] | None,
+    typer.Option("--mailbox", help=say("Hộp thư liên quan; lặp lại được.", "A mailbox concerned; repeatable.")),
+]
+ConcernsOption = Annotated[
+    list[str] | None, typer.Option("--concerns", help=say("Đơn vị khác liên quan; lặp lại được.", "Another unit; repeatable."))
+]
+EndOption = Annotated[str | None, typer.Option("--until", help=say("Sự cố kết thúc lúc.", "When it was over."))]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help=say("Ghi ra tệp .pdf, .xlsx, .html, .csv.", "Write a .pdf, .xlsx, .html, .csv."))
+]
+
+
+@app.command("open", help=say("Ghi một sự cố vào sổ.", "Record an incident."))
+@asks(Right.REQUEST)
+def open_incident(
+    ctx: typer.Context,
+    kind: Annotated[Kind, typer.Argument(help=say("Loại sự cố.", "What happened."))],
+    title: Annotated[str, typer.Argument(metavar="WHAT", help=say("Nội dung, một câu.", "In one sentence."))],
+    *,
+    severity: Annotated[Severity, typer.Option("--severity", help=say("Mức độ.", "How grave."))] = Severity.SERIOUS,
+    unit: Annotated[
+        str | None,
+        typer.Option("--unit", help=say("Đơn vị báo; bỏ trống: Trung tâm.", "The unit that tells; else the Centre.")),
+    ] = None,
+    reporter: Annotated[str | None, typer.Option("--told-by", help=say("Họ tên người báo.", "Name of who tells."))] = None,
+    channel: Annotated[Channel | None, typer.Option("--channel", help=say("Báo qua kênh nào.", "How it was told."))] = None,
+    began: Annotated[
+        str | None, typer.Option("--from", help=say("Bắt đầu lúc; mặc định: bây giờ.", "Began; else now."))
+    ] = None,
+    ended: EndOption = None,
+    mailboxes: MailboxesOption = None,
+    concerns: ConcernsOption = None,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    origin = Origin(here.actor(actor), title, document)
+    of = here.directory.unit(unit) if unit else None
+    with on_record(here, "incident_open", kind.value, origin, right=Right.REQUEST, concerns=of, mailboxes=mailboxes):
+        told = Told(
+            kind,
+            severity,
+            title.strip(),
+            (reporter or origin.actor).strip()[:255],
+            of.unit_id if of else None,
+            read_instant(began) if began else here.clock.now(),
+            read_instant(ended) if ended else None,
+            channel,
+            document,
+            _units(here, concerns),
+            tuple(mailboxes or ()),
+        )
+        found = _incidents(here).open(told, origin.actor)
+    output.record(ONE, _one(here, found), as_json=as_json)
+
+
+@app.command(help=say("Xem một sự cố, hoặc lập báo cáo sự cố.", "Show an incident, or write its paper."))
+@asks(Right.READ)
+def show(
+    ctx: typer.Context, number: Number, *, out: OutOption = None, actor: ActorOption = None, as_json: JsonOption = False
+) -> None:
+    here = frame(ctx)
+    incident = here.directory.incidents.one(number)
+    if out is not None:
+        check_kind(out)
+        _told_of(write_paper(here, out, _papers(here).one(incident)))
+        return
+    output.record(ONE, _one(here, incident), as_json=as_json)
+    if not as_json and incident.notes:
+        output.listing(NOTES, _notes(incident), as_json=False)
+
+
+@app.command("list", help=say("Sổ sự cố.", "The register of incidents."))
+@asks(Right.READ)
+def list_incidents(
+    ctx: typer.Context,
+    *,
+    state: Annotated[State | None, typer.Option("--state", help=say("Chỉ tình trạng này.", "Only this state."))] = None,
+    kind: Annotated[Kind | None, typer.Option("--kind", help=say("Chỉ loại này.", "Only this kind."))] = None,
+    first: Annotated[str | None, typer.Option("--from", help=say("Từ ngày.", "From this day."))] = None,
+    last: Annotated[str | None, typer.Option("--until", help=say("Đến hết ngày.", "To the end of this day."))] = None,
+    out: OutOption = None,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    span = _span(here, first, last)
+    wanted = [
+        each
+        for each in here.directory.incidents.all()
+        if state in {None, each.state} and kind in {None, each.told.kind} and (span is None or each.within(*span.instants))
+    ]
+    if out is not None:
+        check_kind(out)
+        _told_of(write_paper(here, out, _papers(here).register(wanted, span)))
+        return
+    units = _symbols(here)
+    output.listing(COLUMNS, (_cells(each, units) for each in wanted), as_json=as_json)
+
+
+@app.command(help=say("Ghi diễn biến hoặc biện pháp.", "Add what was found out, or done."))
+@asks(Right.REQUEST)
+def note(
+    ctx: typer.Context,
+    number: Number,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help=say("Nội dung.", "What it is."))],
+    *,
+    measure: Annotated[bool, typer.Option("--measure", help=say("Là biện pháp đã làm.", "It is a measure taken."))] = False,
+    kind: Annotated[
+        Kind | None, typer.Option("--kind", help=say("Xác định lại loại (Trung tâm).", "The kind is another."))
+    ] = None,
+    severity: Annotated[
+        Severity | None, typer.Option("--severity", help=say("Xác định lại mức độ (Trung tâm).", "It is as grave as this."))
+    ] = None,
+    ended: EndOption = None,
+    mailboxes: MailboxesOption = None,
+    concerns: ConcernsOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    incident = here.directory.incidents.one(number)
+    change = Change(kind, severity, read_instant(ended) if ended else None, _units(here, concerns), tuple(mailboxes or ()))
+    right = Right.ACT if change.assesses else Right.REQUEST
+    with on_record(
+        here, "incident_note", incident.number, Origin(here.actor(actor), text), right=right, concerns=_teller(here, incident),
+        kind=kind, severity=severity, mailboxes=mailboxes,
+    ):  # fmt: skip
+        found = _incidents(here).note(incident, here.actor(actor), text, change, measure=measure)
+    output.note(Text(f"Đã ghi vào sự cố {found.number}.", f"It is on record with incident {found.number}."))
+
+
+@app.command(help=say("Kết thúc một sự cố.", "Close an incident."))
+@asks(Right.ACT)
+def close(
+    ctx: typer.Context,
+    number: Number,
+    *,
+    result: Annotated[str, typer.Option("--result", help=say("Kết quả xử lý.", "What became of it."))],
+    ended: EndOption = None,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    incident = here.directory.incidents.one(number)
+    origin = Origin(here.actor(actor), result, document)
+    with on_record(here, "incident_close", incident.number, origin):
+        ends = read_instant(ended) if ended else None
+        found = _incidents(here).close(incident, origin.actor, result, document, ends)
+    output.note(Text(f"Sự cố {found.number} đã kết thúc.", f"Incident {found.number} is closed."))
+
+
+@app.command(help=say("Trích xuất nhật ký của sự cố thành một tệp (14.4, 16.3).", "The log of an incident as one file."))
+@asks(Right.READ_LOG, whole=True)
+def export(
+    ctx: typer.Context,
+    number: Number,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=say("Tệp ZIP sẽ ghi.", "The ZIP file to write."))],
+    *,
+    began: Annotated[str | None, typer.Option("--from", help=say("Từ lúc khác.", "From another instant."))] = None,
+    ended: Annotated[str | None, typer.Option("--until", help=say("Đến lúc khác.", "Until another instant."))] = None,
+    reason: ReasonOption,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Its mailboxes from beginning to end, or the span and the whole log where none is named; the paper lies beside."""
+    here = frame(ctx)
+    must_be_a_place_for_files(here, file)
+    incident, incidents = here.directory.incidents.one(number), _incidents(here)
+    since, until = incidents.span(incident)
+    span = read_instant(began) if began else since, read_instant(ended) if ended else until
+    if span[1] < span[0]:
+        raise BadInput(Text("Thời gian kết thúc trước thời gian bắt đầu.", "The end is before the start."))
+    origin = Origin(here.actor(actor), reason, document)
+    asked: dict[str, object] = {
+        "incident": incident.number,
+        "actor": origin.actor,
+        "reason": reason,
+        "document": document,
+        "mailboxes": list(incident.told.mailboxes),
+        "from": span[0].astimezone(HO_CHI_MINH).isoformat(),
+        "until": span[1].astimezone(HO_CHI_MINH).isoformat(),
+        "server": here.config.server.hostname,
+    }
+    folder = here.config.log_dir
+    details = {name: asked[name] for name in ("mailboxes", "from", "until")}
+    with on_record(here, "log_export", incident.number, origin, right=Right.READ_LOG, concerns=None, file=str(file), **details):
+        found = incidents.log(Search(folder), incident, span)
+        anchor_now(folder, here.directory.load_snapshot(), here.clock.now())  # it holds each line that goes out
+        papers = {f"{incident.number}.pdf": pdf.write(_papers(here).one(incident))}
+        done = write_export(folder, file, found, asked, here.clock.now(), papers=papers)
+    with on_record(here, "log_exported", incident.number, origin, right=Right.READ_LOG, file=str(file), sha256=done.sha256):
+        pass
+    row: dict[str, Cell] = {
+        "file": str(file), "sha256": done.sha256, "octets": done.octets, "events": done.events, "acts": done.acts,
+    }  # fmt: skip
+    output.record(EXPORTED, row, as_json=as_json)
+
+
+# ------------------------------------------------------------ rows
+
+
+def _cells(incident: Incident, units: dict[int, str]) -> dict[str, Cell]:
+    told = incident.told
+    return {
+        "incident_id": incident.incident_id,
+        "state": incident.state.value,
+        "kind": told.kind.value,
+        "severity": told.severity.value,
+        "title": told.title,
+        "began_at": told.began_at,
+        "ended_at": told.ended_at,
+        "unit": units.get(told.unit_id) if told.unit_id is not None else None,
+        "mailboxes": list(told.mailboxes) or None,
+        "report": incident.report,
+    }
+
+
+def _one(here: Frame, incident: Incident) -> Row:
+    told, units, incidents = incident.told, _symbols(here), _incidents(here)
+    return {
+        **_cells(incident, units),
+        "reporter": told.reporter,
+        "channel": told.channel.value if told.channel else None,
+        "document": told.document,
+        "units": sorted(units[unit] for unit in told.units if unit in units) or None,
+        "request_id": incident.request_id,
+        "opened_at": incident.opened_at,
+        "opened_by": incident.opened_by,
+        "suspensions": [each.address for each in incidents.suspensions(incident)] or None,
+        "downtimes": [str(number) for number in incident.downtimes] or None,
+        "closed_at": incident.closed_at,
+        "closed_by": incident.closed_by,
+        "result": incident.result,
+        "notes": _notes(incident),
+    }
+
+
+def _notes(incident: Incident) -> list[dict[str, Cell]]:
+    return [{"at": each.at, "actor": each.actor, "measure": each.measure, "text": each.text} for each in incident.notes]
+
+
+def _units(here: Frame, symbols: list[str] | None) -> frozenset[int]:
+    return frozenset(here.directory.unit(symbol).unit_id for symbol in symbols or ())
+
+
+def _symbols(here: Frame) -> dict[int, str]:
+    return {unit.unit_id: unit.symbol for unit in here.directory.units()}
+
+
+def _teller(here: Frame, incident: Incident) -> UnitRecord | None:
+    """The unit that told of it; None: it is the Centre's."""
+    units = here.whole_directory.units()
+    return next((unit for unit in units if unit.unit_id == incident.told.unit_id), None)
+
+
+def _span(here: Frame, first: str | None, last: str | None) -> Span | None:
+    if first is None and last is None:
+        return None
+    today = local_day(here.clock.now())
+    ends = read_day(last) if last else today
+    return Span(read_day(first) if first else ends.replace(month=1, day=1), ends)
+
+
+def _incidents(here: Frame) -> Incidents:
+    return Incidents(here.directory, here.clock)
+
+
+def _papers(here: Frame) -> IncidentPapers:
+    return IncidentPapers(here.directory, here.config, _incidents(here), here.clock.now())
+
+
+def _told_of(written: list[Path]) -> None:
+    names = ", ".join(map(str, written))
+    output.note(Text(f"Đã ghi {names}.", f"{len(written)} files are written." if len(written) > 1 else "The file is written."))

@@ -1,0 +1,355 @@
+"""`mic-mail init`: make a server: configuration file, folders, directory, certificate.
+
+Asks a person at a terminal for what was not given as an option; with `--yes`, or where nobody sits, takes the defaults. Never
+overwrites: a file that is there is refused, a directory or certificate that is there stays, so running it again after a
+mishap finishes what was begun.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.auth import password_hash
+from mic_mail.cli import output
+from mic_mail.cli.authorization import open_to_all
+from mic_mail.cli.caller import knows_login
+from mic_mail.cli.commands.officer import enter, no_officer_yet
+from mic_mail.cli.context import frame
+from mic_mail.cli.option_groups import spread
+from mic_mail.cli.options import YesOption
+from mic_mail.cli.output import say
+from mic_mail.clock import Clock
+from mic_mail.config import manual
+from mic_mail.config.listeners import DOORS
+from mic_mail.config.load import ConfigErrors, Mistake, load, parse
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import BadInput, MicMailError, Refused, Text, Trouble, in_ascii
+from mic_mail.i18n.os_errors import reason as system_reason
+from mic_mail.net.tls import self_signed, write_pair
+from mic_mail.policy.calendar import local_day
+from mic_mail.policy.roles import CLAUSE, Officer, Role, must_be_a_persons, must_be_known, tidy_login
+from mic_mail.policy.transliteration import tidy
+from mic_mail.process import privileges
+from mic_mail.process.startup import make_folders
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.operations.working_calendar import prefill
+
+app = typer.Typer()
+
+DEFAULTS = Config()
+
+
+PORTS = "listen"
+"""The answer that names ports; each becomes a setting of `[listen]`."""
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """What the options say of the server."""
+
+    domain: Annotated[
+        str | None, typer.Option("--domain", help=say("Tên miền của địa chỉ thư.", "Domain of the addresses."))
+    ] = None
+    hostname: Annotated[str | None, typer.Option("--hostname", help=say("Tên máy chủ.", "Name of the server."))] = None
+    data_dir: Annotated[Path | None, typer.Option("--data-dir", help=say("Thư mục dữ liệu.", "Folder of all data."))] = None
+    support: Annotated[
+        str | None, typer.Option("--support", help=say("Hộp thư hỗ trợ của Trung tâm.", "The Centre's help desk address."))
+    ] = None
+    ministry: Annotated[str | None, typer.Option("--ministry", help=say("Tên cơ quan chủ quản.", "Name of the ministry."))] = (
+        None
+    )
+    user: Annotated[str | None, typer.Option("--user", help=say("Tài khoản chạy máy chủ.", "Account to run as."))] = None
+    port: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--port",
+            metavar=say("CỔNG=SỐ", "NAME=NUMBER"),
+            help=say("Số hiệu cổng khác thông lệ, ví dụ https=8443.", "A port other than the usual one, as https=8443."),
+        ),
+    ] = None
+
+    @property
+    def account(self) -> str:
+        """The account to run as."""
+        return self.user or DEFAULTS.server.user
+
+    def answers(self) -> dict[str, str | None]:
+        """The answer to each question; None: still to be asked."""
+        return {
+            "server.domain": self.domain,
+            "server.hostname": self.hostname,
+            "server.data_dir": None if self.data_dir is None else str(self.data_dir),
+            "regulation.support": self.support,
+            "regulation.ministry": self.ministry,
+            "server.user": self.account,
+            PORTS: " ".join(self.port) if self.port else None,
+        }
+
+
+@dataclass(frozen=True)
+class OfficerOptions:
+    """What the options say of the first officer."""
+
+    officer: Annotated[
+        str | None,
+        typer.Option(
+            "--officer",
+            metavar="LOGIN",
+            help=say("Tài khoản của cán bộ quản trị đầu tiên.", "Login of the first officer."),
+        ),
+    ] = None
+    officer_name: Annotated[
+        str | None, typer.Option("--officer-name", help=say("Họ và tên cán bộ đó.", "The officer's full name."))
+    ] = None
+    document: Annotated[
+        str | None,
+        typer.Option("--document", help=say("Quyết định phân công cán bộ đó.", "The decision that appoints the officer.")),
+    ] = None
+
+
+@app.command(
+    help=say(
+        "Tạo máy chủ mới: cấu hình, thư mục, danh bạ, chứng thư số.",
+        "Make a server: configuration, folders, directory, certificate.",
+    )
+)
+@open_to_all
+@spread
+def init(ctx: typer.Context, *, server: ServerOptions, appointed: OfficerOptions, yes: YesOption = False) -> None:
+    here = frame(ctx)
+    path, now = here.config_path, here.clock.now()
+    _must_be_new(path)
+    asking = not yes and sys.stdin.isatty()
+    first = _named_officer(appointed, now, server.account)
+    config = _settled(server.answers(), path, asking=asking)
+    if asking and first is None:
+        first = _ask_first_officer(now, config.server.user)
+    has_officers = make(config, path, here.clock)
+    _tell_made(config, path)
+    if first is not None and not has_officers:
+        enter(here, first, Origin(here.actor(), "", first.document))
+        has_officers = True
+    _tell_next(path, has_officers=has_officers)
+
+
+def _must_be_new(path: Path) -> None:
+    """Refuse a configuration file that is there already."""
+    if os.path.exists(path):
+        raise Refused(
+            Text(f"Đã có {path}.", f"There is {in_ascii(path)} already."),
+            remedy=Text("Sửa tệp đó, hoặc chọn tệp khác bằng --config.", "Edit that file, or name another one with --config."),
+        )
+
+
+def _named_officer(options: OfficerOptions, now: datetime, account: str) -> Officer | None:
+    """The officer of the options, if they name one."""
+    if not options.officer:
+        return None
+    return _first_officer(options.officer, options.officer_name, options.document, now, account)
+
+
+def _first_officer(login: str, name: str | None, document: str | None, now: datetime, account: str) -> Officer:
+    """The officer whom the options name; refused before anything is made where nobody could sign in as that one."""
+    if not (name and name.strip() and document and document.strip()):
+        raise BadInput(
+            Text("--officer cần --officer-name và --document.", "--officer needs --officer-name and --document."), clause=CLAUSE
+        )
+    login = tidy_login(login)
+    must_be_a_persons(login, account)
+    must_be_known(login, knows_login)
+    return Officer(login, tidy(name), Role.CENTRE, None, since=now, document=document.strip())
+
+
+def _ask_first_officer(now: datetime, account: str) -> Officer | None:
+    """Ask who the first officer is until the answer makes sense; None: later, by `officer add`."""
+    while True:
+        login = _ask(
+            Text("Tài khoản của cán bộ quản trị đầu tiên (để trống: ghi nhận sau)", "Login of the first officer (empty: later)")
+        )
+        if not login.strip():
+            return None
+        name = _ask(Text("Họ và tên cán bộ", "The officer's full name"))
+        document = _ask(Text("Quyết định phân công số", "Number of the decision that appoints the officer"))
+        try:
+            return _first_officer(login.strip(), name, document, now, account)
+        except MicMailError as error:
+            output.failure(error)
+
+
+def _ask(question: Text, default: str = "") -> str:
+    return str(typer.prompt(output.told(question), default=default, show_default=bool(default)))
+
+
+def _tell_made(config: Config, path: Path) -> None:
+    output.note(
+        Text(
+            f"Đã tạo {path} và {config.server.data_dir}.",
+            f"Made {in_ascii(path)} and {in_ascii(config.server.data_dir)}.",
+        )
+    )
+
+
+def _tell_next(path: Path, *, has_officers: bool) -> None:
+    """Print what is still to be done, and who may administer until then."""
+    output.note(Text("Việc tiếp theo:", "Next:"))
+    for number, step in enumerate(_next_steps(path, has_officers=has_officers), 1):
+        output.note(Text(f"  {number}. {step.vi}", f"  {number}. {step.en}"))
+    if not has_officers:
+        output.note(no_officer_yet())
+
+
+def _next_steps(path: Path, *, has_officers: bool) -> Iterator[Text]:
+    """What is still to be done, in this order, before people can use the server."""
+    yield Text(f"Xem lại {path}.", f"Read {in_ascii(path)}.")
+    if not has_officers:
+        yield Text(
+            'Ghi nhận cán bộ đầu tiên: mic-mail officer add TÊN-ĐĂNG-NHẬP "HỌ TÊN" --role centre --document SỐ-QUYẾT-ĐỊNH',
+            'Enter the first officer: mic-mail officer add LOGIN "NAME" --role centre --document NUMBER',
+        )
+    yield Text("Kiểm tra máy và các cổng: mic-mail config check", "Check machine and ports: mic-mail config check")
+    yield Text("Chạy: mic-mail serve", "Run: mic-mail serve")
+    yield Text("Khai báo tên miền: mic-mail dns records", "Publish in the DNS: mic-mail dns records")
+
+
+QUESTIONS: Mapping[str, tuple[str, Text]] = {
+    "server.domain": ("--domain", Text("Tên miền", "Domain")),
+    "server.hostname": ("--hostname", Text("Tên máy chủ", "Host name")),
+    "server.data_dir": ("--data-dir", Text("Thư mục dữ liệu", "Data folder")),
+    "regulation.support": ("--support", Text("Hộp thư hỗ trợ", "Help desk")),
+    "regulation.ministry": ("--ministry", Text("Tên cơ quan chủ quản", "Name of the ministry")),
+    "server.user": ("--user", Text("Tài khoản chạy máy chủ", "Account to run as")),
+    PORTS: (
+        "--port",
+        Text("Cổng cần đổi, ví dụ https=8443 (để trống: như trên)", "Ports to change, as https=8443 (empty: as above)"),
+    ),
+}
+
+
+def _settled(answers: dict[str, str | None], path: Path, *, asking: bool) -> Config:
+    """The configuration that follows from the answers; who sits at a terminal is asked again for what is wrong."""
+    while True:
+        for key, answer in answers.items():
+            if answer is None:
+                if asking and key == PORTS:
+                    usual = ", ".join(f"{door} {DEFAULTS.listen.port(door)}" for door in DOORS)
+                    output.note(Text(f"Các cổng: {usual}.", f"Ports: {usual}."))
+                default = _default(key)
+                answers[key] = _ask(QUESTIONS[key][1], default) if asking else default
+        try:
+            return _parsed(answers, path)
+        except ConfigErrors as errors:
+            wrong = {_question(mistake.key) for mistake in errors.mistakes}
+            if not asking or not wrong <= answers.keys():
+                raise
+            output.failure(errors)
+            answers.update(dict.fromkeys(wrong))
+
+
+def _question(key: str) -> str:
+    """Under which answer a setting stands."""
+    return PORTS if key.startswith(f"{PORTS}.") else key
+
+
+def _default(key: str) -> str:
+    if key == PORTS:
+        return ""
+    node: object = DEFAULTS
+    for name in key.split("."):
+        node = getattr(node, name)
+    return str(node)
+
+
+def _parsed(answers: Mapping[str, str | None], path: Path) -> Config:
+    """The same checks and the same words as for a file; a mistake has the option for its place."""
+    lines = [f"{key} = {manual.value(answer)}" for key, answer in answers.items() if key != PORTS]
+    try:
+        ports = dict(_named_port(word, path) for word in (answers[PORTS] or "").replace(",", " ").split())
+        lines += [f"{PORTS}.{door} = {number}" for door, number in ports.items()]
+        return parse("\n".join(lines).encode(errors="surrogateescape"), path)
+    except ConfigErrors as errors:
+        placed = [
+            replace(m, option=QUESTIONS[question][0]) if (question := _question(m.key)) in QUESTIONS else m
+            for m in errors.mistakes
+        ]
+        raise ConfigErrors(placed) from errors
+
+
+def _named_port(word: str, path: Path) -> tuple[str, int]:
+    """A port as it is typed: `https=8443`."""
+    door, _, number = word.partition("=")
+    if door not in DOORS or not (number.isascii() and number.isdigit()):
+        known = ", ".join(DOORS)
+        raise ConfigErrors(
+            [
+                Mistake(
+                    path,
+                    0,
+                    PORTS,
+                    Text(f"“{word}” không phải là cổng", f"{in_ascii(word)!r} is no port"),
+                    Text(f"Viết như https=8443. Tên các cổng: {known}.", f"Write it as https=8443. The names: {known}."),
+                )
+            ]
+        )
+    return door, int(number)
+
+
+def make(config: Config, path: Path, clock: Clock) -> bool:
+    """Everything that `serve` needs; the configuration file last, so that its presence means that all is there.
+
+    Whether officers are on record: a directory that was there already stays.
+    """
+    umask = os.umask(privileges.UMASK)
+    try:
+        owner = privileges.account(config.server.user, config.server.group)
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(path)  # a name that no file can have is told before anything is made
+        privileges.must_enter(owner, [path.parent])
+        make_folders(config, owner)
+        with privileges.acting_as(owner):
+            has_officers = _fill(config, clock)
+        _write(config, path, owner)
+    except OSError as error:
+        where, why = str(error.filename), system_reason(error)
+        raise Trouble(Text(f"Không tạo được {where}: {why.vi}.", f"{in_ascii(where)} cannot be made: {why.en}.")) from error
+    finally:
+        os.umask(umask)
+    load(path)
+    return has_officers
+
+
+def _write(config: Config, path: Path, owner: privileges.Account | None) -> None:
+    """The file, and its folder where there is none: root's to change, the server's to read."""
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True)
+        if owner is not None:
+            os.chown(path.parent, -1, owner.gid)
+            path.parent.chmod(0o750)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, 0o640)
+        if owner is not None:
+            os.fchown(descriptor, -1, owner.gid)
+        file.write(manual.write(config, output.language()))
+
+
+def _fill(config: Config, clock: Clock) -> bool:
+    """What lies in the data folder from the first day; what is there already stays. Whether officers are on record."""
+    directory = Directory(config.directory_url, clock=clock)
+    directory.migrate()
+    for name in config.domains:
+        directory.add_domain(name)
+    prefill(directory, local_day(clock.now()))
+    has_officers = bool(directory.officers.all())
+    directory.close()
+    password_hash.load_secret(config.server.data_dir / password_hash.DECOY_KEY)
+    if not (config.certificate.exists() and config.key.exists()):
+        write_pair(config.certificate, config.key, self_signed([config.server.hostname], clock.now()))
+    return has_officers

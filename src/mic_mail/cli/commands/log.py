@@ -1,0 +1,355 @@
+"""`mic-mail log`: the mail log and the acts as an administrator asks them: search, trace, verify, anchor, export.
+
+Reading others' traffic is an act (Reg. 4.3): each of these commands is on record before it answers, with who asked and
+for what. They work beside a running server and without one. Days are those of Ho Chi Minh City; the files' names are UTC.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.date_args import read_day, read_instant
+from mic_mail.cli.log_messages import told, wrong
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption, WhyOption
+from mic_mail.cli.output import Cell, Column, Row, say
+from mic_mail.cli.output_files import must_be_a_place_for_files
+from mic_mail.clock import HO_CHI_MINH
+from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
+from mic_mail.i18n import dates
+from mic_mail.log.anchor_chain import AnchorFile
+from mic_mail.log.export import export as write_export
+from mic_mail.log.query import Query
+from mic_mail.log.search import Found, Search
+from mic_mail.log.verify import Verdict
+from mic_mail.policy.calendar import start_of
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.operations.log_maintenance import anchor_now, excerpt, lives, verify_all
+
+app = typer.Typer(
+    help=say("Nhật ký thư và nhật ký quản trị (8.2, 14.4).", "The mail log and the acts (8.2, 14.4)."), no_args_is_help=True
+)
+
+LINES = (
+    Column("time", "Thời gian", "Time"),
+    Column("at", "Thời gian", "Time", json_only=True),
+    Column("event", "Sự kiện", "Event", json_only=True),
+    Column("trace", "Mã thư", "Trace id"),
+    Column("told", "Nội dung", "What happened"),
+    Column("file", "Tệp", "File", json_only=True),
+    Column("offset", "Vị trí", "Offset", json_only=True),
+    Column("fields", "Dữ liệu", "Fields", json_only=True),
+)
+STEPS = tuple(column for column in LINES if column.key not in ("trace", "event"))
+FINDINGS = (
+    Column("wrong", "Mã", "Code", json_only=True),
+    Column("fault", "Lỗi", "Fault"),
+    Column("file", "Tệp", "File"),
+    Column("told", "Vấn đề", "What is wrong"),
+    Column("place", "Vị trí", "Place", json_only=True),
+    Column("detail", "Chi tiết", "Detail", json_only=True),
+)
+ANCHOR = (
+    Column("number", "Bản ghi số", "Record no."),
+    Column("at", "Lúc", "At"),
+    Column("head", "Mã niêm phong", "Head"),
+    Column("closed_until", "Đã đóng đến ngày (UTC)", "Days closed until (UTC)"),
+)
+
+MailboxOption = Annotated[str | None, typer.Option("--mailbox", help=say("Địa chỉ, ở bất kỳ vai trò nào.", "In any part."))]
+FromOption = Annotated[str | None, typer.Option("--from", help=say("Từ ngày, giờ.", "From this day or instant."))]
+UntilOption = Annotated[
+    str | None, typer.Option("--until", help=say("Đến hết ngày, hoặc đến giờ.", "To the end of this day, or an instant."))
+]
+
+
+@app.command(help=say("Tìm trong nhật ký.", "Search the log."))
+@asks(Right.READ_LOG, whole=True)
+def search(
+    ctx: typer.Context,
+    *,
+    mailbox: MailboxOption = None,
+    message_id: Annotated[str | None, typer.Option("--message-id", help="Message-ID.")] = None,
+    trace: Annotated[str | None, typer.Option("--trace", help=say("Mã thư, hoặc mã lỗi.", "Trace id, or a reference."))] = None,
+    session: Annotated[str | None, typer.Option("--session", help=say("Mã phiên.", "Session id."))] = None,
+    event: Annotated[str | None, typer.Option("--event", help=say("Tên sự kiện hoặc việc.", "Name of event or act."))] = None,
+    since: FromOption = None,
+    until: UntilOption = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=100_000, help=say("Số dòng mới nhất.", "The latest so many."))
+    ] = 100,
+    reason: WhyOption = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    query = Query(mailbox, message_id, trace, session, event, _since(since), _until(until))
+    asked_at = _microseconds(here.clock.now())
+    with _looking(here, "log_search", mailbox or "*", Origin(here.actor(actor), reason, document), **_asked(query)):
+        if query.until_us is None:
+            query = replace(query, until_us=asked_at)  # the act of asking is not among the answers
+        found = Search(here.config.log_dir).newest(query, limit)
+    output.listing(LINES, (_row(one) for one in found), as_json=as_json)
+    if len(found) == limit:
+        output.note(Text(f"Chỉ {limit} dòng mới nhất; xem thêm: --limit.", f"Only the latest {limit}; see --limit."))
+
+
+@app.command(help=say("Toàn bộ đường đi của một thư.", "The whole life of one message."))
+@asks(Right.READ_LOG, whole=True)
+def trace(
+    ctx: typer.Context,
+    message: Annotated[str, typer.Argument(metavar="ID", help=say("Mã thư hoặc Message-ID.", "Trace id or Message-ID."))],
+    *,
+    reason: WhyOption = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    with _looking(here, "log_trace", message, Origin(here.actor(actor), reason, document)):
+        found = lives(Search(here.config.log_dir), message)
+    if not found:
+        raise BadInput(
+            Text(f"Nhật ký không có thư {message}.", f"The log has no message {in_ascii(message)}."),
+            remedy=Text("Tìm theo hộp thư: mic-mail log search --mailbox.", "Look by mailbox: mic-mail log search --mailbox."),
+        )
+    if as_json:
+        shown = [{column.key: row.get(column.key) for column in LINES} for life in found for row in map(_row, life.lines)]
+        output.print_json(shown)
+        return
+    for life in found:
+        output.listing(STEPS, map(_row, life.lines), as_json=False, title=Text(f"Thư {life.trace}", f"Message {life.trace}"))
+
+
+@app.command(help=say("Kiểm tra nhật ký có nguyên vẹn.", "Check that the log is whole."))
+@asks(Right.READ_LOG, whole=True)
+def verify(
+    ctx: typer.Context,
+    *,
+    head: Annotated[
+        str | None, typer.Option("--head", help=say("Mã niêm phong đã ghi lại trước đây.", "A head noted earlier."))
+    ] = None,
+    reason: WhyOption = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    if head is not None and (len(head.strip()) < 16 or not set(head.strip().lower()) <= set("0123456789abcdef")):
+        raise BadInput(Text("--head: ít nhất 16 chữ số thập lục phân.", "--head: at least 16 hexadecimal digits."))
+    config, noted = here.config, head and head.strip()
+    with _looking(here, "log_verify", "*", Origin(here.actor(actor), reason, document), head=head):
+        snapshot, months = here.directory.load_snapshot(), config.log.retain_months
+        verdict = verify_all(config.log_dir, snapshot, months=months, now=here.clock.now(), noted_head=noted)
+    if as_json:
+        output.print_json({**_summary(verdict), "findings": _findings(verdict)})
+    else:
+        if verdict.findings:
+            output.listing(FINDINGS, _findings(verdict), as_json=False)
+        _tell(verdict)
+    if not verdict.holds:
+        raise typer.Exit(1)
+
+
+@app.command(help=say("In mã niêm phong để ghi lại nơi khác.", "Print the head, to be noted elsewhere."))
+@asks(Right.READ_LOG, whole=True)
+def anchor(
+    ctx: typer.Context,
+    *,
+    now: Annotated[bool, typer.Option("--now", help=say("Niêm phong ngay.", "Put what is new into the chain first."))] = False,
+    reason: WhyOption = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    with _looking(here, "log_anchor", "*", Origin(here.actor(actor), reason, document)):
+        if now:
+            anchor_now(here.config.log_dir, here.directory.load_snapshot(), here.clock.now())
+        known = AnchorFile(here.config.log_dir).known()
+    if not known.count:
+        raise Refused(
+            Text("Nhật ký chưa được niêm phong lần nào.", "The log has no anchor yet."),
+            remedy=Text("Chạy mic-mail log anchor --now.", "Run mic-mail log anchor --now."),
+        )
+    row: dict[str, Cell] = {
+        "number": known.count,
+        "at": datetime.fromisoformat(known.at),
+        "head": known.head,
+        "closed_until": known.closed,
+    }
+    output.record(ANCHOR, row, as_json=as_json)
+
+
+@app.command(help=say("Trích xuất phục vụ xử lý sự cố (14.4, 16.3).", "An excerpt for an incident (14.4, 16.3)."))
+@asks(Right.READ_LOG, whole=True)
+def export(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=say("Tệp ZIP sẽ ghi.", "The ZIP file to write."))],
+    *,
+    since: Annotated[str, typer.Option("--from", help=say("Từ ngày, giờ.", "From this day or instant."))],
+    until: Annotated[
+        str, typer.Option("--until", help=say("Đến hết ngày, hoặc đến giờ.", "To the end of this day, or an instant."))
+    ],
+    mailbox: MailboxOption = None,
+    reason: ReasonOption,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    must_be_a_place_for_files(here, file)
+    query = Query(mailbox=mailbox, since_us=_since(since), until_us=_until(until))
+    origin = Origin(here.actor(actor), reason, document)
+    asked = {
+        "actor": origin.actor,
+        "reason": reason,
+        "document": document,
+        "mailbox": mailbox,
+        "from": _instant(query.since_us),
+        "until": _instant(query.until_us),
+        "server": here.config.server.hostname,
+    }
+    with _looking(here, "log_export", mailbox or "*", origin, **_asked(query), file=str(file)):
+        found = excerpt(Search(here.config.log_dir), query)
+        anchor_now(here.config.log_dir, here.directory.load_snapshot(), here.clock.now())  # it holds each line that goes out
+        done = write_export(here.config.log_dir, file, found, asked, here.clock.now())
+    with _looking(here, "log_exported", mailbox or "*", origin, file=str(file), sha256=done.sha256):
+        pass
+    columns = (
+        Column("file", "Tệp", "File"),
+        Column("sha256", "SHA-256", "SHA-256"),
+        Column("octets", "Kích cỡ", "Size", size=True),
+        Column("events", "Sự kiện", "Events"),
+        Column("acts", "Việc quản trị", "Acts"),
+    )
+    row: dict[str, Cell] = {
+        "file": str(file), "sha256": done.sha256, "octets": done.octets, "events": done.events, "acts": done.acts,
+    }  # fmt: skip
+    output.record(columns, row, as_json=as_json)
+
+
+# ------------------------------------------------------------ who looked for what
+
+
+def _looking(here: Frame, act: str, subject: str, origin: Origin, **details: object) -> AbstractContextManager[None]:
+    """On record before the answer, and only for whose role allows it."""
+    return on_record(here, act, subject, origin, right=Right.READ_LOG, concerns=None, **details)
+
+
+def _asked(query: Query) -> dict[str, object]:
+    """What was looked for, as the act names it: under names of its own, so that no search finds it as a message."""
+    asked = {
+        "message": query.message_id,
+        "looked_for": query.trace or query.session,
+        "event_looked_for": query.event,
+        "from": _instant(query.since_us),
+        "until": _instant(query.until_us),
+    }
+    return {key: value for key, value in asked.items() if value}
+
+
+# ------------------------------------------------------------ spans
+
+
+def _since(text: str | None) -> int | None:
+    return None if text is None else _microseconds(read_instant(text))
+
+
+def _until(text: str | None) -> int | None:
+    """A day alone means to its end."""
+    if text is None:
+        return None
+    try:
+        day = read_day(text)
+    except MicMailError:
+        return _microseconds(read_instant(text))
+    return _microseconds(start_of(day + timedelta(days=1)))
+
+
+def _microseconds(instant: datetime) -> int:
+    return int(instant.timestamp()) * 1_000_000 + instant.microsecond
+
+
+def _instant(at_us: int | None) -> str | None:
+    return None if at_us is None else datetime.fromtimestamp(at_us / 1_000_000, HO_CHI_MINH).isoformat()
+
+
+# ------------------------------------------------------------ rows
+
+
+def _row(found: Found) -> Row:
+    at = datetime.fromtimestamp(found.at_us / 1_000_000, HO_CHI_MINH)
+    fields = found.fields
+    trace_id = fields.get("trace", fields.get("ref"))
+    return {
+        "time": f"{at:%d/%m/%Y %H:%M:%S}",
+        "at": at,
+        "event": found.what,
+        "trace": str(trace_id) if trace_id else None,
+        "told": told(fields),
+        "file": found.name,
+        "offset": found.start,
+        "fields": dict(fields),
+    }
+
+
+def _findings(verdict: Verdict) -> Sequence[Row]:
+    return [
+        {
+            "wrong": finding.wrong.value,
+            "fault": finding.is_fault,
+            "file": finding.file or None,
+            "told": wrong(finding),
+            "place": finding.place or None,
+            "detail": finding.detail or None,
+        }
+        for finding in verdict.findings
+    ]
+
+
+def _summary(verdict: Verdict) -> dict[str, Cell]:
+    return {
+        "holds": verdict.holds,
+        "since": verdict.since,
+        "closed_until": verdict.closed,
+        "files": verdict.files,
+        "lines": verdict.lines,
+        "octets": verdict.octets,
+        "expired": verdict.expired,
+        "anchors": verdict.anchors,
+        "head": verdict.head,
+    }
+
+
+def _tell(verdict: Verdict) -> None:
+    octets = dates.size(verdict.octets)
+    output.line(
+        Text(
+            f"Đã kiểm tra {verdict.files} tệp, {verdict.lines} dòng, {octets.vi}; {verdict.anchors} bản ghi niêm phong; "
+            f"{verdict.expired} tệp đã hết hạn lưu.",
+            f"{verdict.files} files, {verdict.lines} lines, {octets.en}; {verdict.anchors} anchors; "
+            f"{verdict.expired} files past keeping.",
+        )
+    )
+    if verdict.since is not None and verdict.closed is not None and verdict.closed >= verdict.since:
+        first, last = dates.day(verdict.since), dates.day(verdict.closed)
+        output.line(
+            Text(f"Các ngày (UTC) từ {first.vi} đến {last.vi} đã đóng, liên tục.",
+                 f"All days (UTC) from {first.en} to {last.en} are closed, without a gap.")
+        )  # fmt: skip
+    if verdict.holds:
+        output.line(Text("Nhật ký nguyên vẹn (khoản 2 Điều 8 Quy chế).", "The log is whole (Reg. 8.2)."))
+    else:
+        count = sum(finding.is_fault for finding in verdict.findings)
+        output.note(Text(f"NHẬT KÝ KHÔNG NGUYÊN VẸN: {count} lỗi.", f"THE LOG IS NOT WHOLE: {count} faults."))

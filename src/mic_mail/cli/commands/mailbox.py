@@ -1,0 +1,493 @@
+"""`mic-mail mailbox issue|list|show|explain|quota`: give out mailboxes, look at them, account for their states.
+
+What changes a mailbox's state stands in `acts`, who else may use it in `authority`, what looks after its store in `store`;
+main.NOUNS joins the four.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Annotated
+
+import typer
+
+from mic_mail.auth import password_hash
+from mic_mail.cli import log_event, output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.commands.mailbox_delegation import COLUMNS as AUTHORITY_COLUMNS
+from mic_mail.cli.commands.mailbox_delegation import authority_rows
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.date_args import read_day, read_instant
+from mic_mail.cli.labels import FACT_DATA
+from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.output import Cell, Column, say
+from mic_mail.config.units import parse_octets
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.directory.snapshot import Entry
+from mic_mail.errors import BadInput, Text, in_ascii
+from mic_mail.i18n import dates
+from mic_mail.i18n.clause_names import clause as cite
+from mic_mail.log.error_fields import failure
+from mic_mail.policy.addresses import is_bound
+from mic_mail.policy.facts import Fact, MailboxKind
+from mic_mail.policy.handover import running
+from mic_mail.policy.labels import FACTS, KINDS, STATES, state_names
+from mic_mail.policy.legal_holds import holds
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, NextChange, Reason, State, decide
+from mic_mail.policy.roles import Right
+from mic_mail.policy.states import BEGINNING
+from mic_mail.process.send_counters import SentCounts
+from mic_mail.services.abuse.send_limits import DAY, HOUR, Use, uses
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.explanation import Explanation, Side, explain
+from mic_mail.services.mailboxes.issue import Issuing, Request, make_verifiers
+from mic_mail.services.mailboxes.lifecycle_actions import Accounts
+from mic_mail.services.notifications.notices import Notices
+from mic_mail.services.settings.readings import ceilings_of, lifecycle_settings
+
+app = typer.Typer(help=say("Hộp thư.", "Mailboxes."), no_args_is_help=True)
+
+ISSUED = (
+    Column("address", "Địa chỉ", "Address"),
+    Column("password", "Mật khẩu lần đầu", "First password"),
+    Column("mailbox_id", "Mã", "Id"),
+    Column("quota", "Dung lượng", "Quota"),
+    Column("quota_octets", "Dung lượng", "Quota", json_only=True),
+)
+COLUMNS = (
+    Column("mailbox_id", "Mã", "Id", right=True),
+    Column("address", "Địa chỉ", "Address"),
+    Column("kind", "Loại", "Kind", json_only=True),
+    Column("kind_name", "Loại", "Kind"),
+    Column("owner", "Chủ", "Owner"),
+    Column("state_names", "Trạng thái", "State"),
+    Column("states", "Trạng thái", "State", json_only=True),
+    Column("clauses", "Theo", "By"),
+    Column("next_change_at", "Thay đổi tới", "Next change"),
+    Column("last_used_at", "Lần sử dụng gần nhất", "Last used"),
+    Column("quota_octets", "Dung lượng", "Quota", json_only=True),
+)
+ONE = (
+    *COLUMNS,
+    Column("display_name", "Tên hiển thị", "Display name"),
+    Column("aliases", "Bí danh", "Aliases"),
+    Column("older_address", "Địa chỉ có trước Quy chế (5.5)", "Older than the rules (5.5)"),
+    Column("home", "Thư mục", "Folder"),
+    Column("quota", "Dung lượng", "Quota"),
+    Column("receives", "Nhận thư", "Receives"),
+    Column("signs_in", "Đăng nhập", "Signs in"),
+    Column("sends", "Gửi thư", "Sends"),
+    Column("held_by", "Lưu giữ (9.2)", "Held (9.2)"),
+    Column("handed_over_to", "Đang bàn giao cho (12.3.d)", "Being handed over to (12.3.d)"),
+    Column("sent_in_hour", "Đã gửi trong một giờ", "Sent within an hour"),
+    Column("sent_in_day", "Đã gửi trong 24 giờ", "Sent within 24 hours"),
+    Column("sent", "Đã gửi", "Sent", json_only=True),
+)
+FACT_COLUMNS = (
+    Column("seq", "Mục", "Fact", right=True),
+    Column("what", "Sự kiện", "What"),
+    Column("kind", "Loại", "Kind", json_only=True),
+    Column("effective_at", "Hiệu lực", "In force"),
+    Column("recorded_at", "Ghi nhận", "Recorded"),
+    Column("document", "Văn bản", "Document"),
+    Column("reason", "Lý do", "Reason"),
+    Column("actor", "Người ghi", "By"),
+    Column("data", "Chi tiết", "Details", names=FACT_DATA),
+)
+UNREADABLE = Text("hồ sơ không đọc được", "facts cannot be read")
+
+
+@app.command(help=say("Cấp hộp thư cho cá nhân, đơn vị hoặc nhóm (Điều 5, 6).", "Issue a mailbox (Reg. 5, 6)."))
+@asks(Right.ACT)
+def issue(
+    ctx: typer.Context,
+    *,
+    person: Annotated[int | None, typer.Option("--person", help=say("Mã cá nhân.", "Id of the person."))] = None,
+    unit: Annotated[str | None, typer.Option("--unit", help=say("Ký hiệu đơn vị.", "Symbol of the unit."))] = None,
+    group: Annotated[str | None, typer.Option("--group", help=say("Tên nhóm.", "Name of the group."))] = None,
+    sponsor: Annotated[
+        str | None, typer.Option("--sponsor", help=say("Đơn vị bảo trợ nhóm.", "The unit that sponsors the group."))
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help=say("Phần tên được chọn, trước @.", "The chosen local part, before the @."))
+    ] = None,
+    given_words: Annotated[
+        int | None, typer.Option("--given-words", min=1, max=4, help=say("Số chữ của tên gọi.", "Words of the given name."))
+    ] = None,
+    quota: Annotated[str | None, typer.Option("--quota", help=say("Dung lượng, ví dụ “2 GiB”.", "E.g. '2 GiB'."))] = None,
+    received: Annotated[
+        str | None, typer.Option("--received", help=say("Ngày nhận yêu cầu.", "The day the request was received."))
+    ] = None,
+    document: DocumentOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    if sum(choice is not None for choice in (person, unit, group)) != 1:
+        raise BadInput(Text("Chọn đúng một: --person, --unit hoặc --group.", "Name exactly one of --person, --unit, --group."))
+    _must_fit("--address", given=address is not None, fits=unit is None)  # Reg. 5.1: a unit's follows from its symbol
+    _must_fit("--given-words", given=given_words is not None, fits=person is not None and address is None)
+    _must_fit("--sponsor", given=sponsor is not None, fits=group is not None)
+    here = frame(ctx)
+    octets = octets_of(quota) if quota is not None else None
+    request = Request(Origin(here.actor(actor), reason, document), read_day(received) if received is not None else None)
+    request.origin.must_have_document("6.2")
+    issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
+    password = password_hash.generate()
+    with on_record(here, "mailbox_issue", str(person or unit or group), request.origin, chosen=address):
+        if person is not None:
+            owner = here.directory.person(person)
+            mailbox = issuing.issue_personal(
+                owner, password, request, chosen=address, given_words=given_words, quota_octets=octets
+            )
+        elif unit is not None:
+            mailbox = issuing.issue_unit(unit, password, request, quota_octets=octets)
+        else:
+            mailbox = issuing.issue_group(group or "", _needed(sponsor), password, request, chosen=address, quota_octets=octets)
+    show_issued(mailbox, password, as_json=as_json)
+    welcome(here, mailbox)
+
+
+def show_issued(mailbox: MailboxRecord, password: str, *, as_json: bool) -> None:
+    """The new mailbox with its password, which nobody sees again."""
+    row: dict[str, Cell] = {
+        "address": mailbox.address,
+        "password": password,
+        "mailbox_id": mailbox.mailbox_id,
+        "quota": dates.size(mailbox.quota_octets),
+        "quota_octets": mailbox.quota_octets,
+    }
+    output.record(ISSUED, row, as_json=as_json)
+
+
+def welcome(here: Frame, mailbox: MailboxRecord) -> None:
+    """The notice; the mailbox is issued and its password shown once, so what fails now may not hide either."""
+    try:
+        Notices(here.store, here.config, here.clock).welcome(mailbox)
+    except Exception as error:  # noqa: BLE001  whatever the store meets, the issue stands
+        output.note(
+            Text(
+                f"Đã cấp hộp thư, nhưng chưa ghi được thư chào mừng: {error}",
+                f"The mailbox is issued, but the welcome could not be delivered: {in_ascii(error)}",
+            )
+        )
+        log_event.tell(here, "notice_failed", notice="welcome", mailbox=mailbox.address, **failure(error))
+
+
+@app.command("list", help=say("Liệt kê hộp thư và trạng thái.", "List mailboxes and their states."))
+@asks(Right.READ)
+def list_mailboxes(
+    ctx: typer.Context,
+    *,
+    state: Annotated[State | None, typer.Option("--state", help=say("Chỉ trạng thái này.", "Only this state."))] = None,
+    kind: Annotated[MailboxKind | None, typer.Option("--kind", help=say("Chỉ loại này.", "Only this kind."))] = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    entries = sorted(here.directory.load_snapshot(), key=lambda entry: entry.address)
+    wanted = (entry for entry in entries if kind is None or entry.kind is kind)
+    output.listing(COLUMNS, _rows(here, wanted, state), as_json=as_json)
+
+
+@app.command(help=say("Xem một hộp thư và hồ sơ của nó.", "Show a mailbox and its facts."))
+@asks(Right.READ)
+def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    entry = here.entry(address)
+    decision = _decide(here, entry, _settings(here))
+    more: dict[str, Cell] = {
+        "display_name": entry.display_name,
+        "aliases": entry.aliases,
+        "older_address": bool(entry.facts) and not is_bound(entry.facts, here.config.regulation.issued_on),
+        "home": entry.home,
+        "quota": dates.size(entry.quota_octets),
+        "receives": decision.receives,
+        "signs_in": decision.signs_in,
+        "sends": decision.sends,
+        "held_by": [hold.document for hold in holds(entry.facts)] or None,
+        "handed_over_to": handover.successor if (handover := running(entry.facts)) is not None else None,
+        **_sent(here, entry),
+    }
+    row = {**_row(entry, decision), **more}
+    if as_json:
+        output.print_json({**{c.key: row.get(c.key) for c in ONE}, "facts": [_fact(fact) for fact in entry.facts]})
+        return
+    output.record(ONE, row, as_json=False)
+    output.listing(FACT_COLUMNS, map(_fact, entry.facts), as_json=False, title=Text("Hồ sơ", "Facts"))
+
+
+@app.command("explain", help=say("Giải thích trạng thái: điều khoản, sự kiện, thay đổi tới.", "Account for the state."))
+@asks(Right.READ)
+def explain_state(
+    ctx: typer.Context,
+    address: Address,
+    at: Annotated[
+        str | None, typer.Option("--at", help=say("Thời điểm, ví dụ “31/08/2026 10:00”.", "Instant, e.g. '31/08/2026 10:00'."))
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    entry = here.entry(address)
+    instant = read_instant(at) if at is not None else here.clock.now()
+    explanation = explain(entry, instant, _settings(here))
+    authority = authority_rows(here, entry, instant)
+    if as_json:
+        output.print_json({**_explanation(explanation), "authority": authority})
+        return
+    _tell(explanation)
+    if authority:
+        output.listing(AUTHORITY_COLUMNS, authority, as_json=False, title=Text("Ủy quyền (12.3, 5.2)", "Authority (12.3, 5.2)"))
+
+
+@app.command(help=say("Điều chỉnh dung lượng; giảm phải có lý do (8.3).", "Set the quota; a decrease needs a reason (8.3)."))
+@asks(Right.ACT)
+def quota(
+    ctx: typer.Context,
+    address: Address,
+    size: Annotated[str, typer.Argument(metavar="SIZE", help=say("Ví dụ “2 GiB”.", "E.g. '2 GiB'."))],
+    *,
+    reason: WhyOption = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    mailbox, octets = here.directory.mailbox(address), octets_of(size)
+    origin = Origin(here.actor(actor), reason, document)
+    with on_record(here, "mailbox_quota", mailbox.address, origin, octets=octets):
+        Accounts(here.directory, here.config, here.clock).set_quota(mailbox, octets, origin)
+    shown = dates.size(octets)
+    output.note(Text(f"Dung lượng của {mailbox.address}: {shown.vi}.", f"Quota of {mailbox.address}: {shown.en}."))
+
+
+# ------------------------------------------------------------ rows
+
+
+def _sent(here: Frame, entry: Entry) -> dict[str, Cell]:
+    """What the mailbox has sent lately, of its limits (Reg. 7.2.c); nothing where this account may not read that."""
+    ceilings = ceilings_of(here.config, entry.address)
+    counts = SentCounts(here.config.sent_dir, None)
+    try:
+        found = list(uses(counts.sums(entry.mailbox_id, here.clock.now().timestamp()), ceilings))
+    except OSError:
+        return {}
+    finally:
+        counts.close()
+    return {
+        "sent_in_hour": _used([use for use in found if use.span == HOUR]),
+        "sent_in_day": _used([use for use in found if use.span == DAY]),
+        "sent": {f"{use.what}_{use.span}": {"taken": use.taken, "limit": use.limit} for use in found},
+    }
+
+
+def _used(found: list[Use]) -> Text:
+    """`3/1000 messages, 5/2000 recipients, 1.2 MB/2 GB`."""
+    messages, recipients, octets = found
+    taken, limit = dates.size(octets.taken), dates.size(octets.limit)
+    return Text(
+        f"{messages.taken}/{messages.limit} thư, {recipients.taken}/{recipients.limit} người nhận, {taken.vi}/{limit.vi}",
+        f"{messages.taken}/{messages.limit} messages, {recipients.taken}/{recipients.limit} recipients, {taken.en}/{limit.en}",
+    )
+
+
+def _settings(here: Frame) -> LifecycleSettings:
+    return lifecycle_settings(here.config, here.directory.years.working_days())
+
+
+def _decide(here: Frame, entry: Entry, settings: LifecycleSettings) -> Decision:
+    return decide(entry.kind, entry.facts, here.clock.now(), last_activity=entry.last_activity, settings=settings)
+
+
+def _rows(here: Frame, entries: Iterator[Entry], state: State | None) -> Iterator[dict[str, Cell]]:
+    settings = _settings(here)
+    for entry in entries:
+        try:
+            decision = _decide(here, entry, settings)
+        except FactsUnreadable:  # one record that makes no sense is one line, not the end of the list
+            if state is None:
+                yield {**_entry(entry), "state_names": UNREADABLE, "states": [], "clauses": [], "next_change_at": None}
+            continue
+        if state is None or state in decision.states:
+            yield _row(entry, decision)
+
+
+def _row(entry: Entry, decision: Decision) -> dict[str, Cell]:
+    return {
+        **_entry(entry),
+        "state_names": state_names(decision.states),
+        "states": sorted(decision.states),
+        "clauses": sorted({reason.clause for reason in decision.reasons}),
+        "next_change_at": decision.valid_until,
+    }
+
+
+def _entry(entry: Entry) -> dict[str, Cell]:
+    return {
+        "mailbox_id": entry.mailbox_id,
+        "address": entry.address,
+        "kind": entry.kind.value,
+        "kind_name": KINDS[entry.kind],
+        "owner": entry.owner.name,
+        "last_used_at": entry.last_activity,
+        "quota_octets": entry.quota_octets,
+    }
+
+
+def _fact(fact: Fact) -> dict[str, Cell]:
+    return {
+        "seq": fact.seq,
+        "what": FACTS[fact.kind],
+        "kind": fact.kind.value,
+        "effective_at": fact.effective_at,
+        "recorded_at": fact.clocked_at,
+        "document": fact.document,
+        "reason": fact.reason,
+        "actor": fact.actor,
+        "data": dict(fact.data),
+    }
+
+
+# ------------------------------------------------------------ explaining
+
+
+def _tell(explanation: Explanation) -> None:
+    entry, when = explanation.entry, dates.instant(explanation.at)
+    output.line(f"{entry.address} ({entry.owner.name}), {output.told(when)}")  # a name has its letters in either language
+    _tell_side(explanation.known_now, entry)
+    if explanation.hindsight:
+        output.line(
+            Text(
+                "Theo hồ sơ đã có tại thời điểm đó thì khác:",
+                "As known then, by the facts that were on record, it was different:",
+            )
+        )
+        _tell_side(explanation.known_then, entry)
+    if explanation.chain_broken_at is not None:
+        output.note(
+            Text(
+                f"Cảnh báo: hồ sơ bị sửa từ mục {explanation.chain_broken_at}.",
+                f"Warning: the record was tampered with from fact {explanation.chain_broken_at} on.",
+            )
+        )
+
+
+def _tell_side(side: Side, entry: Entry) -> None:
+    decision = side.decision
+    states = state_names(decision.states)
+    output.line(Text(f"Trạng thái: {states.vi}", f"State: {states.en}"))
+    doors = [
+        (decision.receives, Text("nhận thư", "receives")),
+        (decision.signs_in, Text("đăng nhập", "signs in")),
+        (decision.sends, Text("gửi thư", "sends")),
+    ]
+    yes, no = Text("có", "yes"), Text("không", "no")
+    told = [Text(f"{name.vi}: {(yes if opens else no).vi}", f"{name.en}: {(yes if opens else no).en}") for opens, name in doors]
+    output.line(Text("  " + "; ".join(t.vi for t in told), "  " + "; ".join(t.en for t in told)))
+    for reason in decision.reasons:
+        output.line(_because(reason))
+        _tell_use(reason, entry)
+    output.line(_next(decision.next_change))
+    for reason in decision.next_change.begins if decision.next_change else ():
+        _tell_use(reason, entry)
+    if side.cited:
+        output.listing(FACT_COLUMNS, map(_fact, side.cited), as_json=False, title=Text("Căn cứ vào", "It follows from"))
+
+
+def _because(reason: Reason) -> Text:
+    name, cited = STATES[reason.state], cite(reason.clause)
+    since = dates.short(reason.since) if reason.since != BEGINNING else ""
+    facts = ", ".join(map(str, reason.fact_seqs))
+    return Text(
+        f"  {name.vi}{since and f' từ {since}'} theo {cited.vi}{facts and f' (mục {facts})'}",
+        f"  {name.en}{since and f' since {since}'} by {cited.en}{facts and f' (fact {facts})'}",
+    )
+
+
+def _tell_use(reason: Reason, entry: Entry) -> None:
+    """What a suspension by disuse (Reg. 7.2.a) follows from: no fact says it, only the last use and the day of counting."""
+    counted_from = reason.params.get("counted_from")
+    if not isinstance(counted_from, str):
+        return
+    start, used = dates.day(date.fromisoformat(counted_from)), entry.last_activity
+    told = Text(f"tính từ ngày {start.vi}", f"counted from {start.en}")
+    if used is None:
+        told = Text(f"chưa sử dụng lần nào; {told.vi}", f"never used; {told.en}")
+    elif used < reason.since:  # a later use says nothing of a suspension before it
+        told = Text(f"lần sử dụng gần nhất {dates.short(used)}; {told.vi}", f"last used {dates.short(used)}; {told.en}")
+    output.line(Text(f"    {told.vi}", f"    {told.en}"))
+
+
+def _next(change: NextChange | None) -> Text:
+    if change is None:
+        return Text("Không có thay đổi nào theo thời gian.", "Nothing changes by the clock alone.")
+    states, cited, at = state_names(change.states), cite(change.clause), dates.short(change.at)
+    return Text(f"Thay đổi tới: {at}, {states.vi}, theo {cited.vi}", f"Next change: {at}, {states.en}, by {cited.en}")
+
+
+def _explanation(explanation: Explanation) -> dict[str, object]:
+    return {
+        "address": explanation.entry.address,
+        "owner": explanation.entry.owner.name,
+        "last_used_at": explanation.entry.last_activity,
+        "at": explanation.at,
+        "as_known_now": _side(explanation.known_now),
+        "as_known_then": _side(explanation.known_then),
+        "course": [_reason(span) for span in explanation.course],
+        "chain_broken_at": explanation.chain_broken_at,
+    }
+
+
+def _side(side: Side) -> dict[str, object]:
+    decision, change = side.decision, side.decision.next_change
+    return {
+        "states": sorted(decision.states),
+        "receives": decision.receives,
+        "signs_in": decision.signs_in,
+        "sends": decision.sends,
+        "reasons": [_reason(reason) for reason in decision.reasons],
+        "next_change": None
+        if change is None
+        else {
+            "at": change.at,
+            "states": sorted(change.states),
+            "clause": change.clause,
+            "begins": [_reason(reason) for reason in change.begins],
+        },
+        "facts": [_fact(fact) for fact in side.cited],
+    }
+
+
+def _reason(reason: Reason) -> dict[str, object]:
+    return {
+        "state": reason.state.value,
+        "clause": reason.clause,
+        "since": None if reason.since == BEGINNING else reason.since,
+        "until": reason.until,
+        "facts": reason.fact_seqs,
+        "details": dict(reason.params),
+    }
+
+
+# ------------------------------------------------------------ arguments
+
+
+def octets_of(text: str) -> int:
+    """A size as the configuration writes it."""
+    try:
+        return parse_octets(text)
+    except ValueError:
+        raise BadInput(
+            Text(f"Không hiểu dung lượng “{text}”.", "This is not a size."),
+            remedy=Text("Viết “2 GiB”.", "Write '2 GiB'."),
+        ) from None
+
+
+def _must_fit(option: str, *, given: bool, fits: bool) -> None:
+    """An option that would be passed over is refused: its author expects something of it."""
+    if given and not fits:
+        raise BadInput(Text(f"{option} không dùng được ở đây.", f"{option} has no meaning here."))
+
+
+def _needed(sponsor: str | None) -> str:
+    if sponsor is None:
+        raise BadInput(Text("Thiếu --sponsor: đơn vị bảo trợ nhóm.", "--sponsor is missing: the unit that sponsors it."))
+    return sponsor

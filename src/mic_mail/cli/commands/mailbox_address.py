@@ -1,0 +1,41 @@
+"""`mic-mail mailbox address`: another address for a mailbox; the old one stays an alias for a time (Reg. 5, 6.2).
+
+Joined into the group `mailbox` by main.NOUNS.
+"""
+
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import frame
+from mic_mail.cli.directory_orders import KeepOption, Terms, day_of, order
+from mic_mail.cli.option_groups import spread
+from mic_mail.cli.options import Address
+from mic_mail.cli.output import say
+from mic_mail.policy.roles import Right
+
+app = typer.Typer()
+
+
+@app.command(
+    "address",
+    help=say("Đổi địa chỉ; địa chỉ cũ còn là bí danh một thời gian (6.2).", "Change the address; the old one stays an alias."),
+)
+@asks(Right.ACT)
+@spread
+def readdress(
+    ctx: typer.Context,
+    address: Address,
+    new: Annotated[str, typer.Argument(metavar="NEW", help=say("Địa chỉ mới.", "The new address."))],
+    *,
+    keep_days: KeepOption = None,
+    terms: Terms,
+) -> None:
+    here = frame(ctx)
+    mailbox = here.directory.mailbox(address)
+    order(
+        here, "mailbox_address", mailbox.address, terms,
+        lambda changes, origin: changes.address(mailbox, new, origin, day_of(terms), keep_days=keep_days),
+        new=new, keep_days=keep_days,
+    )  # fmt: skip

@@ -1,0 +1,87 @@
+"""`mic-mail mailbox capability`: hide an IMAP capability from one mailbox, for the sake of a mail program that breaks on it.
+
+Joined into the group `mailbox` by main.NOUNS. It holds from the next sign-in on; open sessions keep what they were told.
+"""
+
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import frame
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
+from mic_mail.cli.output import Column, say
+from mic_mail.errors import BadInput, Text
+from mic_mail.imap.capability import HIDEABLE
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin
+
+app = typer.Typer()
+
+COLUMNS = (Column("address", "Địa chỉ", "Address"), Column("hidden", "Tính năng bị ẩn", "Hidden capabilities"))
+NOTHING = Text("không có", "none")
+
+Address = Annotated[
+    str | None,
+    typer.Argument(metavar="[ADDRESS]", help=say("Địa chỉ hộp thư; bỏ trống: liệt kê.", "A mailbox; none: list all.")),
+]
+NAME = "NAME"
+
+
+@app.command(help=say("Ẩn hoặc hiện tính năng IMAP của một hộp thư.", "Hide an IMAP capability from a mailbox, or show it."))
+@asks(Right.READ)
+def capability(
+    ctx: typer.Context,
+    address: Address = None,
+    *,
+    hide: Annotated[
+        list[str] | None, typer.Option("--hide", metavar=NAME, help=say("Ẩn, ví dụ NOTIFY.", "Hide it, e.g. NOTIFY."))
+    ] = None,
+    show: Annotated[list[str] | None, typer.Option("--show", metavar=NAME, help=say("Hiện lại.", "Show it again."))] = None,
+    reason: Annotated[str, typer.Option("--reason", help=say("Lý do, được ghi vào hồ sơ.", "Why; it is recorded."))] = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    if not (hide or show):
+        found = here.directory.mailboxes() if address is None else [here.directory.mailbox(address)]
+        rows = ({"address": m.address, "hidden": sorted(m.capabilities_hidden)} for m in found)
+        output.listing(COLUMNS, (row for row in rows if row["hidden"] or address is not None), as_json=as_json)
+        return
+    if address is None:
+        raise BadInput(Text("Thiếu địa chỉ hộp thư.", "The mailbox's address is missing."))
+    if not reason.strip():
+        raise BadInput(Text("Thiếu --reason.", "--reason is missing."))
+    hidden, shown = _known(hide or []), _known(show or [])
+    if both := hidden & shown:
+        name = min(both)
+        raise BadInput(Text(f"{name} vừa ẩn vừa hiện.", f"{name} cannot be hidden and shown at once."))
+    mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
+    names = (mailbox.capabilities_hidden | hidden) - shown
+    with on_record(here, "mailbox_capability", mailbox.address, origin, hide=sorted(hidden), show=sorted(shown)):
+        here.directory.hide_capabilities(mailbox.mailbox_id, names)
+    if as_json:
+        output.record(COLUMNS, {"address": mailbox.address, "hidden": sorted(names)}, as_json=True)
+        return
+    listed = ", ".join(sorted(names))
+    output.note(
+        Text(
+            f"{mailbox.address}, từ lần đăng nhập sau, tính năng bị ẩn: {listed or NOTHING.vi}.",
+            f"{mailbox.address}, from the next sign-in on, hidden: {listed or NOTHING.en}.",
+        )
+    )
+
+
+def _known(names: list[str]) -> frozenset[str]:
+    """Names in capitals; one that is never announced would hide nothing, which its author would not notice."""
+    known = frozenset(name.upper() for name in names)
+    if strange := known - set(HIDEABLE):
+        name, all_names = min(strange), " ".join(HIDEABLE)
+        raise BadInput(
+            Text(f"Không ẩn được “{name}”.", f"{name} cannot be hidden."),
+            remedy=Text(f"Có thể ẩn: {all_names}.", f"These can: {all_names}."),
+        )
+    return known

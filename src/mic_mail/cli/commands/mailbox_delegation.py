@@ -1,0 +1,219 @@
+"""Who may use a unit's or group's mailbox with their own password: `mic-mail mailbox grant|revoke|rights` (Reg. 12.3, 5.2).
+
+Joined into the group `mailbox` by main.NOUNS. The head of the unit names, the Centre records it here with the document.
+"""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.commands.mailbox_store import account_of
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.date_args import read_day, read_instant
+from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.output import Cell, Column, say
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.directory.snapshot import Entry
+from mic_mail.errors import MicMailError, Text
+from mic_mail.i18n import dates
+from mic_mail.policy.delegation import Part
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.labels import PARTS
+from mic_mail.policy.roles import Right
+from mic_mail.services.authentication.delegation import Authorising, Holder, Term, show_in
+from mic_mail.services.authentication.shared_mailboxes import shared_folder, shared_name
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.storage.types import INBOX
+
+app = typer.Typer()
+
+COLUMNS = (
+    Column("mailbox", "Hộp thư", "Mailbox"),
+    Column("holder", "Người được ủy quyền", "Who"),
+    Column("name", "Họ tên", "Name"),
+    Column("part", "Vai trò", "Part", json_only=True),
+    Column("part_name", "Vai trò", "Part"),
+    Column("rights", "Quyền", "Rights"),
+    Column("holds", "Có hiệu lực", "In force"),
+    Column("since", "Từ", "From"),
+    Column("until", "Đến", "Until"),
+    Column("document", "Văn bản", "Document"),
+    Column("facts", "Mục", "Fact"),
+)
+
+Person = Annotated[
+    str,
+    typer.Argument(metavar="PERSON", help=say("Mã cá nhân hoặc địa chỉ hộp thư cá nhân.", "Id or own address of the person.")),
+]
+FromOption = Annotated[str | None, typer.Option("--from", help=say("Từ ngày; mặc định: ngay.", "First day; default: now."))]
+
+
+@app.command(help=say("Phân công sử dụng hộp thư đơn vị, nhóm (12.3).", "Let a person use a unit's or group's mailbox (12.3)."))
+@asks(Right.ACT)
+def grant(
+    ctx: typer.Context,
+    address: Address,
+    person: Person,
+    *,
+    part: Annotated[
+        Part,
+        typer.Option(
+            "--as", help=say("Đơn vị: quản lý, thay thế; nhóm: thành viên.", "Unit: keeper, substitute; group: member.")
+        ),
+    ],
+    begins: FromOption = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", help=say("Đến hết ngày; bắt buộc với người thay thế.", "Last day; a substitute needs one.")),
+    ] = None,
+    rights: Annotated[
+        str | None,
+        typer.Option(
+            "--rights", help=say("Chỉ các quyền này (RFC 4314), ví dụ lrs.", "These rights only (RFC 4314), e.g. lrs.")
+        ),
+    ] = None,
+    document: DocumentOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
+    term = Term(
+        read_day(begins) if begins is not None else None,
+        read_day(until) if until is not None else None,
+    )
+    authorising = use_cases(here)
+    before = authorising.holders(here.directory.entry(mailbox.mailbox_id), here.clock.now())
+    with on_record(here, "mailbox_grant", mailbox.address, origin, person=person, part=part.value, until=until, rights=rights):
+        authorising.grant(mailbox, person, part, term, origin, rights=rights)
+    own = authorising.person(person)[1]
+    shown = shared_folder(shared_name(mailbox.address, here.config.server.domain), INBOX)
+    name = PARTS[part]
+    output.note(
+        Text(
+            f"{own.address} là {name.vi} của {mailbox.address}; thấy ở {shown} trong phần mềm thư.",
+            f"{own.address} is {name.en} of {mailbox.address}; mail programs show it as {shown}.",
+        )
+    )
+    subscribe(here, own, mailbox)
+    if not any(holder.holding for holder in before if holder.person is not None and holder.person.address == own.address):
+        begin_anew(here, own, mailbox)
+
+
+def begin_anew(here: Frame, own: MailboxRecord, mailbox: MailboxRecord) -> None:
+    """Where each has their own read marks: who comes back after a while takes over as things stand then (decision 0035)."""
+    try:
+        account_of(here, mailbox).forget_reader(own.address)
+    except MicMailError as error:
+        output.note(
+            Text(
+                f"{own.address} vẫn giữ đánh dấu đã đọc của lần trước: {error.text.vi}",
+                f"{own.address} still has the read marks of the last time: {error.text.en}",
+            )
+        )
+
+
+def subscribe(here: Frame, own: MailboxRecord, mailbox: MailboxRecord) -> None:
+    """The authority stands whatever becomes of this."""
+    try:
+        show_in(here.store, own, mailbox, here.config.server.domain)
+    except MicMailError as error:
+        output.note(
+            Text(
+                f"Chưa đăng ký được thư mục cho {own.address}; người dùng tự đăng ký trong phần mềm thư: {error.text.vi}",
+                f"The folders could not be subscribed for {own.address}; do it in the mail program: {error.text.en}",
+            )
+        )
+
+
+@app.command(help=say("Chấm dứt ủy quyền trước hạn (12.3).", "End an authority before its term (12.3)."))
+@asks(Right.ACT)
+def revoke(
+    ctx: typer.Context,
+    address: Address,
+    person: Person,
+    *,
+    part: Annotated[Part | None, typer.Option("--as", help=say("Chỉ vai trò này.", "In this part only."))] = None,
+    begins: FromOption = None,
+    document: DocumentOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
+    day = read_day(begins) if begins is not None else None
+    authorising = use_cases(here)
+    with on_record(here, "mailbox_revoke", mailbox.address, origin, person=person, part=part and part.value):
+        fact = authorising.revoke(mailbox, person, origin, begins=day, part=part)
+    own, when = authorising.person(person)[1], dates.short(fact.effective_at)
+    output.note(
+        Text(
+            f"{own.address} không còn sử dụng {mailbox.address} từ {when}.",
+            f"{own.address} does not use {mailbox.address} any more from {when} on.",
+        )
+    )
+    owing = authorising.owing(here.directory.entry(mailbox.mailbox_id))
+    if owing is not None and owing.holder == own.address:
+        warn_of_password(mailbox)
+
+
+def warn_of_password(mailbox: MailboxRecord) -> None:
+    """Whoever was in charge may know it, and it does not end with the authority (12.3.d)."""
+    output.note(
+        Text(
+            f"Mật khẩu của {mailbox.address} chưa đổi, người quản lý có thể còn biết: bàn giao bằng “mic-mail handover begin”, "
+            "hoặc đặt lại bằng “mic-mail password reset” (12.3.d).",
+            f"The password of {mailbox.address} is the same, and its keeper may know it: hand over by 'handover begin', "
+            "or set a new one by 'password reset' (12.3.d).",
+        )
+    )
+
+
+@app.command(help=say("Ai được sử dụng hộp thư, với quyền gì, đến khi nào.", "Who may use a mailbox, how far and until when."))
+@asks(Right.READ)
+def rights(
+    ctx: typer.Context,
+    address: Address,
+    at: Annotated[str | None, typer.Option("--at", help=say("Thời điểm; mặc định: bây giờ.", "Instant; default: now."))] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Of a person's mailbox: what that person may use elsewhere."""
+    here = frame(ctx)
+    entry = here.entry(address)
+    instant = read_instant(at) if at is not None else here.clock.now()
+    output.listing(COLUMNS, authority_rows(here, entry, instant), as_json=as_json)
+
+
+def authority_rows(here: Frame, entry: Entry, at: datetime) -> list[dict[str, Cell]]:
+    """Everybody who was, is or will be authorised; of a person, everything that it was, is or will be authorised for.
+
+    In a unit's own mailbox its administrator sees those of other units too, of a person the mailboxes of the own unit alone.
+    """
+    if entry.kind is MailboxKind.PERSONAL:
+        return [_row(holder) for holder in use_cases(here).held_by(entry, at)]
+    return [_row(holder) for holder in Authorising(here.whole_directory, here.config, here.clock).holders(entry, at)]
+
+
+def _row(holder: Holder) -> dict[str, Cell]:
+    grant = holder.grant
+    return {
+        "mailbox": holder.mailbox.address,
+        "holder": holder.person.address if holder.person else grant.holder,
+        "name": holder.person.owner.name if holder.person else None,
+        "part": grant.part.value,
+        "part_name": PARTS[grant.part],
+        "rights": holder.holding.rights or None,
+        "holds": bool(holder.holding),
+        "since": grant.since,
+        "until": grant.until,
+        "document": holder.document,
+        "facts": ", ".join(map(str, grant.fact_seqs)),
+    }
+
+
+def use_cases(here: Frame) -> Authorising:
+    return Authorising(here.directory, here.config, here.clock)

@@ -1,0 +1,189 @@
+"""`mic-mail mailbox export|mark-passed-on`: a unit's mail on its way to the records system (Reg. 11.4, 12.3.c).
+
+Joined into the group `mailbox` by main.NOUNS. An export goes on where it was broken off: the same command again.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.commands.officer import officer_now
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.date_args import read_day
+from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
+from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.output_files import must_be_a_place_for_files, tell_how_to_verify
+from mic_mail.directory.snapshot import Entry
+from mic_mail.errors import BadInput, Text, in_ascii
+from mic_mail.i18n.notices import unit_mail
+from mic_mail.i18n.plurals import counted
+from mic_mail.policy import document_handoff
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.reclamation import must_be_there
+from mic_mail.policy.records_export import Selection, must_be_asked_for, must_be_exportable
+from mic_mail.policy.roles import Right
+from mic_mail.policy.two_persons import Hand
+from mic_mail.services.authentication.delegation import Authorising
+from mic_mail.services.exports.records_export import Exported, RecordsExport
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.notifications.notices import Notices
+from mic_mail.services.unit_mail.document_handoff import PassedOn
+from mic_mail.storage.types import AccountRef
+
+app = typer.Typer()
+
+DONE = (
+    Column("mailbox", "Hộp thư", "Mailbox"),
+    Column("target", "Nơi lưu", "Target"),
+    Column("messages", "Số thư", "Messages"),
+    Column("octets", "Kích cỡ", "Size", size=True),
+    Column("resumed", "Đã có từ lần trước", "Written before"),
+    Column("digest", "SHA-256 của SHA256SUMS", "SHA-256 of SHA256SUMS"),
+)
+DocumentOption = Annotated[str, typer.Option("--document", help=say("Văn bản đề nghị của đơn vị.", "The unit's request."))]
+
+
+@app.command(help=say("Xuất thư đơn vị thành tệp EML kèm mã băm (11.4).", "A unit's mail as EML files with digests (11.4)."))
+@asks(Right.ACT)
+def export(
+    ctx: typer.Context,
+    address: Address,
+    target: Annotated[Path, typer.Argument(metavar="FOLDER", help=say("Thư mục mới, chưa có.", "A folder not there yet."))],
+    *,
+    document: DocumentOption,
+    asked_by: Annotated[
+        str, typer.Option("--asked-by", help=say("Người quản lý hộp thư đề nghị.", "The keeper who asks for it."))
+    ],
+    folder: Annotated[str | None, typer.Option("--folder", help=say("Chỉ thư mục này.", "Only this folder."))] = None,
+    since: Annotated[str | None, typer.Option("--since", help=say("Thư đến từ ngày.", "Mail from this day on."))] = None,
+    until: Annotated[str | None, typer.Option("--until", help=say("Đến hết ngày.", "Until the end of this day."))] = None,
+    passed: Annotated[
+        bool | None,
+        typer.Option(
+            "--only-passed-on/--only-not-passed-on",
+            help=say("Chỉ thư đã chuyển, hoặc chưa chuyển.", "Only what was passed on, or was not."),
+        ),
+    ] = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    entry, target, origin = here.entry(address), target.absolute(), Origin(here.actor(actor), reason, document)
+    selection = _selection(folder, since, until, passed)
+    with on_record(
+        here, "mailbox_export", entry.address, origin,
+        target=str(target), asked_by=asked_by, folder=folder, since=since, until=until, passed_on=passed,
+    ):  # fmt: skip
+        must_be_there(entry.address, entry.facts)
+        must_be_a_place_for_files(here, target)
+        keeper = _must_be_asked_for(here, entry, origin, asked_by)
+        done = _write(here, entry, selection, target, origin, keeper=keeper)
+    row: dict[str, Cell] = {
+        "mailbox": entry.address,
+        "target": str(target),
+        "messages": done.messages,
+        "octets": done.octets,
+        "resumed": done.resumed,
+        "digest": done.digest,
+    }
+    output.record(DONE, row, as_json=as_json)
+    if not as_json:
+        tell_how_to_verify(target)
+
+
+def _selection(folder: str | None, since: str | None, until: str | None, passed_on: bool | None) -> Selection:
+    """What was typed of folder, days and marks; `BadInput` for days that are none or stand the wrong way round."""
+    selection = Selection(folder, read_day(since) if since else None, read_day(until) if until else None, passed_on)
+    if selection.since is not None and selection.until is not None and selection.until < selection.since:
+        raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The last day comes before the first one."))
+    return selection
+
+
+def _write(here: Frame, entry: Entry, selection: Selection, target: Path, origin: Origin, *, keeper: str) -> Exported:
+    """Write the files, or go on with them; once they are whole the audit log has them and the keeper is told."""
+    document = origin.document or ""
+    basis = {"mailbox": entry.address, "asked_by": keeper, "document": document, "exported_by": origin.actor}
+    account = here.store.account(AccountRef(entry.mailbox_id, entry.home))
+
+    def whole(done: Exported) -> None:
+        here.audit.record(
+            actor=origin.actor, act="mailbox_exported", subject=entry.address, target=str(target), document=document,
+            asked_by=keeper, messages=done.messages, octets=done.octets, sums=done.digest,
+        )  # fmt: skip
+        _tell_keeper(here, entry, origin, keeper, done)
+
+    with output.progress() as bar:
+        task = bar.add_task(entry.address, total=None)
+        return RecordsExport(here.store, here.config, here.clock).run(
+            account, selection, target, basis, progress=lambda count: bar.update(task, completed=count), whole=whole
+        )
+
+
+def _must_be_asked_for(here: Frame, entry: Entry, origin: Origin, asked_by: str) -> str:
+    """The address of the keeper on whose request it is done; refused where that is nobody who may ask (Reg. 4.3, 11.4)."""
+    must_be_exportable(entry.kind, origin.document or "")
+    officer = officer_now(here, origin.actor)
+    authorising = Authorising(here.directory, here.config, here.clock)
+    person, own = authorising.person(asked_by)
+    holders = [
+        Hand(full_name=holder.person.owner.name, person_id=holder.grant.person_id)
+        for holder in authorising.holders(entry, here.clock.now())
+        if holder.holding and holder.person is not None
+    ]
+    must_be_asked_for(person.person_id, holders, Hand.of(officer, origin.actor, here.login))
+    return own.address
+
+
+def _tell_keeper(here: Frame, entry: Entry, origin: Origin, keeper: str, done: Exported) -> None:
+    """A notice to the keeper in whose name it was asked, so that nobody's name is used in silence."""
+    officer = officer_now(here, origin.actor)
+    letter = unit_mail.exported(entry.address, origin.document or "", officer.full_name, done.messages, done.digest)
+    own = here.directory.mailbox(keeper)
+    Notices(here.store, here.config, here.clock).deliver(own, letter, origin=f"records:{entry.mailbox_id}:{done.digest}")
+
+
+@app.command(
+    "mark-passed-on",
+    help=say("Đánh dấu thư đã chuyển vào hệ thống văn bản (12.3.c).", "Mark mail as passed on to the records (12.3.c)."),
+)
+@asks(Right.ACT)
+def mark_passed_on(
+    ctx: typer.Context,
+    address: Address,
+    message_ids: Annotated[
+        list[str], typer.Argument(metavar="MESSAGE-ID...", help=say("Message-ID của các thư.", "Of the messages."))
+    ],
+    *,
+    document: DocumentOption,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    entry, origin = here.entry(address), Origin(here.actor(actor), reason, document)
+    if entry.kind is not MailboxKind.UNIT:
+        raise BadInput(
+            Text(f"{entry.address} không phải hộp thư đơn vị.", f"{entry.address} is no unit's mailbox."),
+            clause=document_handoff.CLAUSE,
+        )
+    must_be_there(entry.address, entry.facts)
+    if not here.config.unit.passed_on.keywords:
+        raise BadInput(
+            Text("Cấu hình không có từ khóa nào để đánh dấu.", "The configuration has no keyword to mark with."),
+            clause=document_handoff.CLAUSE,
+            remedy=Text("Xem unit.passed_on.keywords.", "See unit.passed_on.keywords."),
+        )
+    with on_record(here, "mailbox_mark_passed_on", entry.address, origin, message_ids=message_ids):
+        missing = PassedOn(here.store, here.config).mark(entry, message_ids)
+    if missing:
+        raise BadInput(
+            Text(f"Không thấy trong hộp thư: {', '.join(missing)}.", f"Not in the mailbox: {in_ascii(', '.join(missing))}."),
+            remedy=Text("Các thư khác đã được đánh dấu.", "The others are marked."),
+        )
+    output.note(
+        Text(f"Đã đánh dấu {len(message_ids)} thư.", f"{counted(len(message_ids), 'message is', 'messages are')} marked.")
+    )

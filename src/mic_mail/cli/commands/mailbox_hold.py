@@ -1,0 +1,80 @@
+"""`mic-mail mailbox hold|release-hold`: keep everything of a mailbox because an authority demands it (Reg. 9.2).
+
+Joined into the group `mailbox` by main.NOUNS. It is a fact with its document, and holds in the store at once: nothing that is
+expunged goes, whatever `storage.expunge_keep` says.
+"""
+
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import ActorOption, Address, ReasonOption
+from mic_mail.cli.output import say
+from mic_mail.errors import Text
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.legal_holds import Holds
+
+app = typer.Typer()
+
+Document = Annotated[
+    str, typer.Option("--document", help=say("Văn bản của cơ quan có thẩm quyền.", "The authority's document."))
+]
+
+
+@app.command(help=say("Lưu giữ nguyên trạng theo yêu cầu (9.2).", "Keep everything, on an authority's demand (9.2)."))
+@asks(Right.ACT)
+def hold(ctx: typer.Context, address: Address, *, document: Document, reason: ReasonOption, actor: ActorOption = None) -> None:
+    here = frame(ctx)
+    mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
+    with on_record(here, "mailbox_hold", mailbox.address, origin):
+        fact = _holds(here).hold(mailbox, origin)
+    output.note(
+        Text(
+            f"{mailbox.address} được lưu giữ nguyên trạng (mục {fact.seq}); không thư nào bị hủy cho đến khi chấm dứt.",
+            f"{mailbox.address} is held (fact {fact.seq}); nothing of it is destroyed until that is released.",
+        )
+    )
+
+
+@app.command("release-hold", help=say("Chấm dứt lưu giữ (9.2).", "End a hold (9.2)."))
+@asks(Right.ACT)
+def release_hold(
+    ctx: typer.Context,
+    address: Address,
+    *,
+    document: Document,
+    reason: ReasonOption,
+    seq: Annotated[
+        int | None, typer.Option("--hold", metavar="FACT", help=say("Mục lưu giữ, nếu có nhiều.", "Which, of several."))
+    ] = None,
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
+    holds = _holds(here)
+    with on_record(here, "mailbox_release_hold", mailbox.address, origin, hold=seq):
+        if seq is None and not holds.on(mailbox) and holds.drop_stray_mark(mailbox):
+            output.note(
+                Text(
+                    f"{mailbox.address}: hồ sơ không còn lưu giữ nào; đã bỏ dấu còn sót.",
+                    f"{mailbox.address}: no hold is on record; a mark that was left is removed.",
+                )
+            )
+            return
+        ended = holds.release(mailbox, origin, seq)
+    left = ", ".join(str(each.seq) for each in holds.on(mailbox))
+    output.note(
+        Text(
+            f"{mailbox.address}: đã chấm dứt lưu giữ mục {ended.seq}." + (f" Còn: mục {left}." if left else ""),
+            f"{mailbox.address}: hold {ended.seq} is released." + (f" Still on: {left}." if left else ""),
+        )
+    )
+
+
+def _holds(here: Frame) -> Holds:
+    return Holds(here.directory, here.store, here.clock)

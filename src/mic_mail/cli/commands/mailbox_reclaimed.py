@@ -1,0 +1,178 @@
+"""`mic-mail mailbox due|restore-reclaimed|free`: what the clock is about to do, and reclaimed mailboxes (Reg. 6.4.c, 6.2).
+
+Joined into the group `mailbox` by main.NOUNS.
+"""
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from mic_mail.auth import password_hash
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, YesOption
+from mic_mail.cli.output import Cell, Column, say, spoken
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.errors import Text, in_ascii
+from mic_mail.i18n import dates
+from mic_mail.policy.due_items import DEEDS
+from mic_mail.policy.facts import Fact
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.issue import Issuing, Request, make_verifiers
+from mic_mail.services.mailboxes.reclamation import ASIDE, Finished, Reclaiming
+from mic_mail.services.reports.due_items import Due, due
+
+app = typer.Typer()
+
+AGENDA = (
+    Column("at", "Thời điểm", "At"),
+    Column("overdue", "Quá hạn", "Overdue"),
+    Column("deed", "Việc", "What", json_only=True),
+    Column("deed_name", "Việc", "What"),
+    Column("address", "Hộp thư", "Mailbox"),
+    Column("owner", "Chủ", "Owner"),
+    Column("clause", "Theo", "By", cites=True),
+    Column("why", "Ghi chú", "Note"),
+)
+_STAYS = {
+    Finished.NOT_IN_ARCHIVE: Text("có thư không nằm trong bản lưu trữ", "holds messages that its archive does not have"),
+    Finished.HELD: Text(
+        "vừa được giữ hoặc bàn giao, xong mới xóa", "is held, or handed over, since this moment, and goes after it"
+    ),
+    Finished.OPENED: Text("vừa được cấp lại hoặc lấy lại thư", "was issued again, or brought back, in the same moment"),
+}
+AGAIN = (
+    Column("address", "Địa chỉ", "Address"),
+    Column("password", "Mật khẩu lần đầu", "First password"),
+    Column("from_archive", "Lấy lại từ bản lưu trữ", "Brought back from the archive"),
+)
+
+
+@app.command("due", help=say("Những việc sắp tự động xảy ra; quá hạn ở trên.", "What happens by itself soon; overdue first."))
+@asks(Right.READ, whole=True)
+def list_due(
+    ctx: typer.Context,
+    within: Annotated[
+        int, typer.Option("--within", min=0, max=3660, help=say("Trong số ngày này.", "Within so many days."))
+    ] = 30,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    found = due(here.directory, here.config, here.clock, _reclaiming(here), timedelta(days=within))
+    output.listing(AGENDA, map(_row, found), as_json=as_json)
+
+
+def _row(found: Due) -> dict[str, Cell]:
+    item = found.item
+    return {
+        "at": item.at,
+        "overdue": item.overdue,
+        "deed": item.deed.value,
+        "deed_name": DEEDS[item.deed],
+        "address": found.entry.address,
+        "owner": found.entry.owner.name,
+        "clause": item.clause or None,
+        "why": item.why,
+    }
+
+
+@app.command(
+    "restore-reclaimed",
+    help=say(
+        "Cấp lại hộp thư đã thu hồi cho chủ cũ, cùng thư trong đó.",
+        "Give a reclaimed mailbox back to its owner, with its mail.",
+    ),
+)
+@asks(Right.ACT)
+def restore_reclaimed(
+    ctx: typer.Context,
+    address: Address,
+    *,
+    reason: ReasonOption,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    mailbox = here.directory.mailbox(address)
+    origin = Origin(here.actor(actor), reason, document)
+    password = password_hash.generate()
+    with on_record(here, "mailbox_restore_reclaimed", mailbox.address, origin):
+        brought = brought_back(here, mailbox, origin)
+        issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
+
+        def bring_back(freed_meanwhile: MailboxRecord) -> Fact | None:
+            nonlocal brought
+            brought = brought or brought_back(here, freed_meanwhile, origin)
+            return brought
+
+        issuing.issue_again(mailbox, password, Request(origin), bring_back=bring_back)
+    row: dict[str, Cell] = {"address": mailbox.address, "password": password, "from_archive": brought is not None}
+    output.record(AGAIN, row, as_json=as_json)
+
+
+@app.command(
+    help=say(
+        "Xóa khỏi máy chủ hộp thư đã thu hồi và lưu trữ, khi đã hết thời gian giữ nhưng máy chủ không tự xóa.",
+        "Delete a reclaimed, archived mailbox whose days are over and which the server does not delete by itself.",
+    )
+)
+@asks(Right.ACT)
+def free(
+    ctx: typer.Context,
+    address: Address,
+    *,
+    document: Annotated[str, typer.Option("--document", help=say("Văn bản cho phép.", "The document that allows it."))],
+    reason: ReasonOption,
+    actor: ActorOption = None,
+    yes: YesOption = False,
+) -> None:
+    here = frame(ctx)
+    mailbox = here.directory.mailbox(address)
+    if not yes:
+        typer.confirm(spoken(f"Xóa {mailbox.address} khỏi máy chủ?", f"Delete {mailbox.address} from the server?"), abort=True)
+    origin = Origin(here.actor(actor), reason, document)
+    with on_record(here, "mailbox_free", mailbox.address, origin):
+        reclaiming = _reclaiming(here)
+        found = reclaiming.of(mailbox)
+        reclaiming.free(found, origin, clock_trusted=False)
+        ended = reclaiming.finish(found.entry)
+    if ended is not Finished.GONE:
+        why = _STAYS[ended]
+        output.note(
+            Text(
+                f"{mailbox.address} đã ghi là xóa khỏi máy chủ, nhưng {why.vi}: hộp thư còn nguyên.",
+                f"{mailbox.address} is deleted on record, but {why.en}: it stays as it is.",
+            )
+        )
+        raise typer.Exit(1)
+    shown = dates.instant(here.clock.now())
+    output.note(
+        Text(
+            f"Đã xóa {mailbox.address} khỏi máy chủ lúc {shown.vi}; bản lưu trữ vẫn còn.",
+            f"{mailbox.address} was deleted from the server on {shown.en}; its archive remains.",
+        )
+    )
+
+
+def brought_back(here: Frame, mailbox: MailboxRecord, origin: Origin) -> Fact | None:
+    """`Reclaiming.bring_back`; whoever asks for it is told where that lies which was not to be deleted."""
+    fact = _reclaiming(here).bring_back(mailbox, origin)
+    aside = None if fact is None else fact.text(ASIDE)
+    if aside is not None:
+        path = here.config.mail_root / aside
+        output.note(
+            Text(
+                f"Những gì còn trong {mailbox.address} trước đó được để riêng tại {path}.",
+                f"What was still in {mailbox.address} lies aside in {in_ascii(path)}.",
+            )
+        )
+    return fact
+
+
+def _reclaiming(here: Frame) -> Reclaiming:
+    return Reclaiming(here.directory, here.store, here.config, here.clock)

@@ -1,0 +1,109 @@
+"""`mic-mail mailbox seen`: whether reading by one person marks a message of a unit's or group's mailbox as read for all.
+
+Joined into the group `mailbox` by main.NOUNS. It holds at once, in open sessions too; what it means stands in `storage.seen`.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.commands.mailbox_delegation import use_cases
+from mic_mail.cli.commands.mailbox_store import account_of
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.labels import SEEN
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
+from mic_mail.cli.output import Column, say
+from mic_mail.cli.typer_i18n import name_choices
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.policy.delegation import PERSONAL_CLAUSE
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin
+
+app = typer.Typer()
+
+
+class Kept(StrEnum):
+    """How \\Seen is kept."""
+
+    ONE = "one"
+    EACH = "each"
+
+
+name_choices(Kept, SEEN)
+COLUMNS = (
+    Column("address", "Địa chỉ", "Address"),
+    Column("seen", "Đã đọc", "Read marks", json_only=True),
+    Column("seen_name", "Đã đọc", "Read marks"),
+)
+
+Address = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[ADDRESS]", help=say("Hộp thư đơn vị, nhóm; bỏ trống: liệt kê.", "Of a unit or group; none: list.")
+    ),
+]
+Wanted = Annotated[
+    Kept | None,
+    typer.Argument(
+        metavar="[one|each]", help=say("Chung cho mọi người, hoặc riêng từng người.", "one: for all; each: each person's own.")
+    ),
+]
+
+
+@app.command(help=say("Đánh dấu đã đọc chung hay riêng từng người.", "Read marks of a unit's or group's mailbox: one or each."))
+@asks(Right.READ)
+def seen(
+    ctx: typer.Context,
+    address: Address = None,
+    kept: Wanted = None,
+    *,
+    reason: Annotated[str, typer.Option("--reason", help=say("Lý do, được ghi vào nhật ký.", "Why; it is recorded."))] = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Without `one` or `each`, say how it is."""
+    here = frame(ctx)
+    if address is None:
+        common = [mailbox for mailbox in here.directory.mailboxes() if mailbox.kind is not MailboxKind.PERSONAL]
+        output.listing(COLUMNS, (_row(mailbox, _now(here, mailbox)) for mailbox in common), as_json=as_json)
+        return
+    mailbox = here.directory.mailbox(address)
+    if mailbox.kind is MailboxKind.PERSONAL:
+        raise Refused(
+            Text("Hộp thư cá nhân chỉ có một người đọc.", "A personal mailbox has one reader only."), clause=PERSONAL_CLAUSE
+        )
+    if kept is None:
+        output.listing(COLUMNS, [_row(mailbox, _now(here, mailbox))], as_json=as_json)
+        return
+    if not reason.strip():
+        raise BadInput(Text("Thiếu --reason.", "--reason is missing."))
+    origin = Origin(here.actor(actor), reason, document)
+    with on_record(here, "mailbox_seen", mailbox.address, origin, seen=kept.value):
+        account_of(here, mailbox).keep_seen(each=kept is Kept.EACH, persons=_readers(here, mailbox))
+    if as_json:
+        output.record(COLUMNS, _row(mailbox, kept), as_json=True)
+        return
+    name = SEEN[kept]
+    output.note(Text(f"{mailbox.address}, đánh dấu đã đọc: {name.vi}.", f"{mailbox.address}, read marks: {name.en}."))
+
+
+def _now(here: Frame, mailbox: MailboxRecord) -> Kept:
+    return Kept.EACH if account_of(here, mailbox).seen_is_each() else Kept.ONE
+
+
+def _row(mailbox: MailboxRecord, kept: Kept) -> dict[str, output.Cell]:
+    return {"address": mailbox.address, "seen": kept.value, "seen_name": SEEN[kept]}
+
+
+def _readers(here: Frame, mailbox: MailboxRecord) -> list[str]:
+    """Who may read now, and the mailbox's own sign-in."""
+    entry = here.directory.entry(mailbox.mailbox_id)
+    holders = use_cases(here).holders(entry, here.clock.now())
+    return [mailbox.address, *(holder.person.address for holder in holders if holder.person is not None and holder.holding)]

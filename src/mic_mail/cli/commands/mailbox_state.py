@@ -1,0 +1,294 @@
+"""What changes what a mailbox may do: `mic-mail mailbox suspend|restore|leave|return|lock-sending|absence|reclaim` and so on.
+
+Joined into the group `mailbox` by main.NOUNS. Each act is a fact with its reason and document; the state follows by itself.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from mic_mail.auth import password_hash
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.commands.mailbox_reclaimed import brought_back
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.date_args import read_day
+from mic_mail.cli.labels import QUEUED
+from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, WhyOption
+from mic_mail.cli.output import Cell, Column, Row, say
+from mic_mail.cli.typer_i18n import name_choices
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.errors import BadInput, Text
+from mic_mail.i18n import dates
+from mic_mail.policy.due_items import DEEDS, follows_leaving
+from mic_mail.policy.facts import Cause, Departure, Fact, Level
+from mic_mail.policy.labels import state_names
+from mic_mail.policy.requests import Channel
+from mic_mail.policy.roles import Right
+from mic_mail.policy.states import Span
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.issue import make_verifiers
+from mic_mail.services.mailboxes.lifecycle_actions import Accounts, Asked, Conclusion
+from mic_mail.services.mailboxes.restore import Restoring, Waiting
+
+app = typer.Typer()
+
+
+RESTORED = (
+    Column("address", "Địa chỉ", "Address"),
+    Column("password", "Mật khẩu mới", "New password"),
+    Column("state_names", "Trạng thái", "State"),
+    Column("states", "Trạng thái", "State", json_only=True),
+)
+
+DATES = (
+    Column("day", "Ngày", "Day"),
+    Column("deed", "Việc", "What happens"),
+    Column("clauses", "Điều khoản", "Clause", cites=True),
+)
+
+name_choices(Waiting, QUEUED)
+QueuedOption = Annotated[
+    Waiting | None,
+    typer.Option("--queued", help=say("Thư đang chờ gửi: gửi hay hủy.", "Messages that wait to be sent: send or drop.")),
+]
+LevelOption = Annotated[
+    Level | None,
+    typer.Option("--level", help=say("Phòng, ban trở xuống; Vụ trở lên.", "Rank of 6.4.c.")),
+]
+Official = Annotated[str, typer.Argument(metavar="DAY", help=say("Ngày chính thức, 31/08/2026.", "Official day, 31/08/2026."))]
+
+
+@app.command(help=say("Tạm khóa (7.2): nguyên nhân a, b hoặc c.", "Suspend (7.2): cause a, b or c."))
+@asks(Right.ACT)
+def suspend(
+    ctx: typer.Context,
+    address: Address,
+    *,
+    cause: Annotated[
+        Cause, typer.Option("--cause", help=say("a: không dùng; b: vi phạm Điều 4; c: mất an toàn.", "Point of 7.2."))
+    ],
+    reason: ReasonOption,
+    conclusion: Annotated[str, typer.Option("--conclusion", help=say("b: số kết luận.", "b: the conclusion's number."))] = "",
+    concluded_on: Annotated[str | None, typer.Option("--concluded-on", help=say("b: ngày kết luận.", "b: its date."))] = None,
+    signatory: Annotated[
+        str,
+        typer.Option("--signatory", help=say("b: người ký.", "b: a signatory.")),
+    ] = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    resting_on = Conclusion(conclusion, read_day(concluded_on), signatory) if concluded_on is not None else None
+    with on_record(here, "mailbox_suspend", mailbox.address, origin, cause=cause.value):
+        _accounts(here).suspend(mailbox, cause, origin, resting_on)
+    output.note(Text(f"Đã tạm khóa {mailbox.address}.", f"{mailbox.address} is suspended."))
+
+
+@app.command(help=say("Khôi phục và đặt lại mật khẩu (7.3).", "Restore, with a new password (7.3)."))
+@asks(Right.ACT)
+def restore(
+    ctx: typer.Context,
+    address: Address,
+    *,
+    asked_by: Annotated[str, typer.Option("--asked-by", help=say("Người hoặc đơn vị yêu cầu.", "Who asked for it."))],
+    channel: Annotated[
+        Channel, typer.Option("--channel", help=say("Văn bản, fax, điện thoại, thư.", "Letter, fax, telephone, mail."))
+    ] = Channel.LETTER,
+    received: Annotated[
+        str | None, typer.Option("--received", help=say("Ngày nhận yêu cầu.", "The day it was received."))
+    ] = None,
+    queued: QueuedOption = None,
+    document: DocumentOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    password = password_hash.generate()
+    asked = Asked(asked_by, channel.value, read_day(received) if received is not None else None)
+    with on_record(here, "mailbox_restore", mailbox.address, origin, asked_by=asked_by, channel=channel.value, queued=queued):
+        verifiers = make_verifiers(here.config)(password)
+        restoring = Restoring(here.directory, here.store, here.config, here.clock)
+        decision = restoring.restore(mailbox, asked, verifiers, origin, queued)
+    row: dict[str, Cell] = {
+        "address": mailbox.address,
+        "password": password,
+        "state_names": state_names(decision.states),
+        "states": sorted(decision.states),
+    }
+    output.record(RESTORED, row, as_json=as_json)
+
+
+@app.command(help=say("Ghi ngày chính thức nghỉ, chuyển công tác (6.4.c).", "Record the official day of leaving (6.4.c)."))
+@asks(Right.ACT)
+def leave(
+    ctx: typer.Context,
+    address: Address,
+    day: Annotated[
+        str | None, typer.Argument(metavar="[DAY]", help=say("Ngày chính thức, 31/08/2026.", "Official day, 31/08/2026."))
+    ] = None,
+    *,
+    level: LevelOption = None,
+    cause: Annotated[
+        Departure | None,
+        typer.Option("--cause", help=say("Nguyên nhân: nghỉ hưu, nghỉ việc, chuyển đi.", "Why the person leaves.")),
+    ] = None,
+    correct: Annotated[bool, typer.Option("--correct", help=say("Đính chính lần ghi trước.", "Correct the last one."))] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help=say("Hủy lần ghi nhầm.", "It was never so."))] = False,
+    reason: WhyOption = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    if withdraw == (day is not None) or (withdraw and (correct or level or cause)):
+        raise BadInput(Text("Nêu ngày, hoặc chỉ --withdraw.", "Name the day, or --withdraw alone."))
+    accounts = _accounts(here)
+    before = accounts.state_of(mailbox)
+
+    def bring_back() -> Fact | None:
+        return brought_back(here, mailbox, origin)
+
+    with on_record(here, "mailbox_leave", mailbox.address, origin, day=day, withdraw=withdraw):
+        if day is None:
+            accounts.withdraw_leave(mailbox, origin, bring_back=bring_back)
+        elif correct:
+            accounts.correct_leave(mailbox, read_day(day), level, cause, origin, bring_back=bring_back)
+        else:
+            accounts.leave(mailbox, read_day(day), level, cause, origin)
+    output.note(Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}."))
+    _show_dates(here, accounts.timeline_of(mailbox))
+    after = accounts.state_of(mailbox)
+    if after.receives and not before.receives:
+        # A longer term gives back what the shorter one took (Reg. 6.4.c): nobody should find out by chance.
+        shown = state_names(after.states)
+        output.note(
+            Text(
+                f"Lưu ý: hộp thư {mailbox.address} đã bị thu hồi nay được mở lại: {shown.vi}.",
+                f"Note: {mailbox.address} had been reclaimed and is open again: {shown.en}.",
+            )
+        )
+
+
+def _show_dates(here: Frame, spans: Sequence[Span]) -> None:
+    """Every date that follows from the leave, in order."""
+    found = follows_leaving(spans, here.config.reclaim.warn_days, here.config.reclaim.keep_days)
+    rows: list[Row] = [
+        {"day": output.told(dates.day(item.at)), "deed": output.told(DEEDS[item.deed]), "clauses": [item.clause]}
+        for item in sorted(found, key=lambda item: item.at)
+    ]
+    if rows:
+        output.listing(DATES, rows, as_json=False)
+
+
+@app.command("return", help=say("Người đã nghỉ trở lại công tác.", "The leaver is back."))
+@asks(Right.ACT)
+def come_back(
+    ctx: typer.Context,
+    address: Address,
+    day: Official,
+    *,
+    reason: WhyOption = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    with on_record(here, "mailbox_return", mailbox.address, origin, day=day):
+        _accounts(here).come_back(mailbox, read_day(day), origin)
+    output.note(Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}."))
+
+
+@app.command("lock-sending", help=say("Khóa chức năng gửi bằng tay (10.2).", "Lock sending by hand (10.2)."))
+@asks(Right.ACT)
+def lock_sending(
+    ctx: typer.Context, address: Address, *, reason: ReasonOption, document: DocumentOption = None, actor: ActorOption = None
+) -> None:
+    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    with on_record(here, "mailbox_lock_sending", mailbox.address, origin):
+        _accounts(here).lock_sending(mailbox, origin)
+    output.note(Text(f"Đã khóa gửi của {mailbox.address}.", f"Sending from {mailbox.address} is locked."))
+
+
+@app.command("unlock-sending", help=say("Mở khóa gửi đã khóa bằng tay.", "Lift a lock by hand."))
+@asks(Right.ACT)
+def unlock_sending(
+    ctx: typer.Context, address: Address, *, reason: WhyOption = "", document: DocumentOption = None, actor: ActorOption = None
+) -> None:
+    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    with on_record(here, "mailbox_unlock_sending", mailbox.address, origin):
+        _accounts(here).unlock_sending(mailbox, origin)
+    output.note(Text(f"Đã mở khóa gửi của {mailbox.address}.", f"Sending from {mailbox.address} is unlocked."))
+
+
+@app.command(help=say("Ghi vắng mặt đã thông báo lý do (7.2.a).", "Record a notified absence (7.2.a)."))
+@asks(Right.ACT)
+def absence(
+    ctx: typer.Context,
+    address: Address,
+    *,
+    begins: Annotated[str | None, typer.Option("--from", help=say("Ngày đầu.", "First day."))] = None,
+    until: Annotated[str | None, typer.Option("--until", help=say("Ngày cuối.", "Last day."))] = None,
+    ended: Annotated[bool, typer.Option("--ended", help=say("Đã trở lại sớm.", "Back early."))] = False,
+    reason: WhyOption = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    if (begins is None) != (until is None) or ended == (begins is not None):
+        raise BadInput(Text("Nêu --from và --until, hoặc chỉ --ended.", "Name --from and --until, or --ended alone."))
+    with on_record(here, "mailbox_absence", mailbox.address, origin, begins=begins, until=until):
+        if begins is not None and until is not None:
+            _accounts(here).note_absence(mailbox, read_day(begins), read_day(until), origin)
+        else:
+            _accounts(here).end_absence(mailbox, origin)
+    output.note(Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}."))
+
+
+@app.command(
+    help=say(
+        "Thu hồi theo yêu cầu của đơn vị (6.2); thư được lưu trữ.", "Reclaim on the unit's request (6.2); mail is archived."
+    )
+)
+@asks(Right.ACT)
+def reclaim(
+    ctx: typer.Context,
+    address: Address,
+    *,
+    withdraw: Annotated[
+        bool,
+        typer.Option(
+            "--withdraw",
+            help=say(
+                "Hủy việc thu hồi chưa đến giờ, do đồng hồ chạy trước khi ghi.",
+                "Take back one that is still to come, as the clock was ahead when it was recorded.",
+            ),
+        ),
+    ] = False,
+    reason: ReasonOption,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    with on_record(here, "mailbox_reclaim", mailbox.address, origin, withdraw=withdraw):
+        if withdraw:
+            _accounts(here).withdraw_reclaim(mailbox, origin)
+        else:
+            _accounts(here).reclaim(mailbox, origin)
+    output.note(
+        Text(f"Đã hủy việc thu hồi {mailbox.address}.", f"The reclaim of {mailbox.address} is withdrawn.")
+        if withdraw
+        else Text(f"Đã thu hồi {mailbox.address}.", f"{mailbox.address} is reclaimed.")
+    )
+
+
+def _begin(
+    ctx: typer.Context, address: str, actor: str | None, reason: str, document: str | None
+) -> tuple[Frame, MailboxRecord, Origin]:
+    here = frame(ctx)
+    return here, here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
+
+
+def _accounts(here: Frame) -> Accounts:
+    return Accounts(here.directory, here.config, here.clock)

@@ -1,0 +1,261 @@
+"""`mic-mail mailbox repair|rescan|undelete`: look after the mailboxes' store; safe beside a running server.
+
+Joined into the group `mailbox` by main.NOUNS. Without an address a command goes over all mailboxes, with a progress bar.
+"""
+
+import contextlib
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import IO, Annotated
+
+import typer
+
+from mic_mail.cli import labels, output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.date_args import read_instant
+from mic_mail.cli.options import ActorOption, Address, JsonOption
+from mic_mail.cli.output import Column, Row, say, spoken
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.errors import Text
+from mic_mail.i18n.plurals import counted
+from mic_mail.policy.reclamation import is_empty, must_be_there
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import AccountRef, Finding, RepairReport, TellFinding
+
+app = typer.Typer()
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+Addresses = Annotated[
+    list[str] | None,
+    typer.Argument(help=say("Địa chỉ hộp thư; không ghi: tất cả.", "Mailbox addresses; none: all."), metavar="[ADDRESS]..."),
+]
+FINDINGS = (
+    Column("address", "Hộp thư", "Mailbox"),
+    Column("folder", "Thư mục", "Folder"),
+    Column("kind", "Phát hiện", "Finding", names=labels.FINDINGS),
+    Column("detail", "Chi tiết", "Detail", names=labels.FINDING_DETAILS),
+)
+COUNTS = (
+    *FINDINGS[:3],
+    Column("count", "Số lượng", "Count", right=True),
+    Column("example", "Ví dụ", "Example", names=labels.FINDING_DETAILS),
+)
+Look = Callable[[Account, TellFinding], RepairReport]
+ListOption = Annotated[
+    bool,
+    typer.Option(
+        "--list", help=say("Liệt kê từng phát hiện, không chỉ số lượng.", "List each finding, not only how many there are.")
+    ),
+]
+TOMBSTONES = (
+    Column("folder", "Thư mục", "Folder"),
+    Column("uid", "UID", "UID", right=True),
+    Column("size", "Cỡ", "Size", right=True),
+    Column("expunged_at", "Xóa lúc", "Expunged at"),
+)
+
+
+def chosen(here: Frame, addresses: list[str] | None) -> list[MailboxRecord]:
+    """The mailboxes named, or all but those that were freed, of which there is nothing."""
+    if not addresses:
+        freed = {entry.mailbox_id for entry in here.directory.load_snapshot() if is_empty(entry.facts)}
+        return [mailbox for mailbox in here.directory.mailboxes() if mailbox.mailbox_id not in freed]
+    return [here.directory.mailbox(address) for address in addresses]
+
+
+def account_of(here: Frame, mailbox: MailboxRecord) -> Account:
+    """The store of a mailbox; `Freed` where it has none any more."""
+    must_be_there(mailbox.address, here.directory.facts(mailbox.mailbox_id))
+    return here.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+
+
+def one_by_one(mailboxes: list[MailboxRecord], title: str) -> Iterator[MailboxRecord]:
+    """Each mailbox, with a bar while somebody watches."""
+    with output.progress() as bar:
+        task = bar.add_task(title, total=len(mailboxes))
+        for mailbox in mailboxes:
+            bar.update(task, description=mailbox.address)
+            yield mailbox
+            bar.advance(task)
+
+
+@dataclass(slots=True)
+class _Totals:
+    """The sum over all mailboxes that were looked at."""
+
+    mailboxes: int = 0
+    messages: int = 0
+    octets: int = 0
+    findings: int = 0
+
+    def add(self, report: RepairReport) -> None:
+        self.mailboxes += 1
+        self.messages += report.messages
+        self.octets += report.octets
+
+
+def _report(here: Frame, addresses: list[str] | None, look: Look, *, listed: bool, as_json: bool) -> int:
+    """Run `look` over mailboxes and print its findings: how many of each kind, or with `listed` each; returns how many."""
+    totals = _Totals()
+    if listed:
+        rows = _each(here, addresses, look, totals)
+        output.stream(FINDINGS, rows) if as_json else output.lines(FINDINGS, rows)
+    else:
+        counted_rows = list(_by_kind(here, addresses, look, totals))
+        if counted_rows or as_json:
+            output.listing(COUNTS, counted_rows, as_json=as_json)
+    output.note(
+        Text(
+            f"{totals.mailboxes} hộp thư, {totals.messages} thư, {totals.octets} byte; {totals.findings} phát hiện.",
+            f"{totals.mailboxes} mailboxes, {totals.messages} messages, {totals.octets} octets; {totals.findings} findings.",
+        )
+    )
+    return totals.findings
+
+
+class _ByKind:
+    """The findings of one mailbox, counted by folder and kind, with the first of each as an example."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self._examples: dict[tuple[str, str], str] = {}
+
+    def tell(self, finding: Finding) -> None:
+        self.counts[finding.folder, finding.kind] += 1
+        self._examples.setdefault((finding.folder, finding.kind), finding.detail)
+
+    def rows(self) -> Iterator[Row]:
+        for (folder, kind), count in self.counts.items():
+            example = self._examples[folder, kind]
+            yield {"address": self.address, "folder": folder, "kind": kind, "count": count, "example": example}
+
+
+def _by_kind(here: Frame, addresses: list[str] | None, look: Look, totals: _Totals) -> Iterator[Row]:
+    """One row for each mailbox, folder and kind of finding."""
+    for mailbox in one_by_one(chosen(here, addresses), spoken("Đang kiểm tra", "Looking")):
+        found = _ByKind(mailbox.address)
+        totals.add(look(account_of(here, mailbox), found.tell))
+        totals.findings += found.counts.total()
+        yield from found.rows()
+
+
+def _each(here: Frame, addresses: list[str] | None, look: Look, totals: _Totals) -> Iterator[Row]:
+    """One row for each finding.
+
+    They are kept in a file until the mailbox is unlocked again: it must not stay locked for as long as somebody reads the list.
+    """
+    for mailbox in one_by_one(chosen(here, addresses), spoken("Đang kiểm tra", "Looking")):
+        with tempfile.TemporaryFile("w+", encoding="ascii") as kept:
+            report = look(account_of(here, mailbox), partial(_keep, kept))
+            kept.seek(0)
+            for line in kept:
+                totals.findings += 1
+                folder, kind, detail = json.loads(line)
+                yield {"address": mailbox.address, "folder": folder, "kind": kind, "detail": detail}
+            totals.add(report)
+
+
+def _keep(kept: IO[str], finding: Finding) -> None:
+    kept.write(json.dumps([finding.folder, finding.kind, finding.detail]) + "\n")
+
+
+@app.command(
+    help=say(
+        "So chỉ mục với tệp và sửa chỗ sai lệch; --check chỉ xem (mã thoát 1 nếu có sai lệch).",
+        "Compare index and files and put right what differs; --check only looks (exit 1 if anything differs).",
+    )
+)
+@asks(Right.ACT)
+def repair(
+    ctx: typer.Context,
+    addresses: Addresses = None,
+    *,
+    check: Annotated[bool, typer.Option("--check", help=say("Chỉ xem, không sửa.", "Look, change nothing."))] = False,
+    listed: ListOption = False,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    subject = " ".join(addresses or ["*"])
+    with contextlib.nullcontext() if check else on_record(here, "mailbox_repair", subject, Origin(here.actor(actor))):
+        found = _report(
+            here, addresses, lambda account, tell: account.repair(check=check, tell=tell), listed=listed, as_json=as_json
+        )
+    if check and found:
+        raise typer.Exit(1)
+
+
+@app.command(
+    help=say("Nhận những thay đổi do công cụ Maildir khác tạo ra.", "Take in what other Maildir tools did."),
+)
+@asks(Right.ACT)
+def rescan(
+    ctx: typer.Context,
+    addresses: Addresses = None,
+    *,
+    listed: ListOption = False,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    with on_record(here, "mailbox_rescan", " ".join(addresses or ["*"]), Origin(here.actor(actor))):
+        _report(here, addresses, lambda account, tell: account.rescan(tell=tell), listed=listed, as_json=as_json)
+
+
+@app.command(
+    help=say(
+        "Khôi phục thư đã xóa còn được giữ; --list chỉ liệt kê.",
+        "Bring back expunged messages that are still kept; --list only shows them.",
+    )
+)
+@asks(Right.ACT)
+def undelete(
+    ctx: typer.Context,
+    address: Address,
+    *,
+    folder: Annotated[str | None, typer.Option("--folder", help=say("Chỉ thư mục này.", "Only this folder."))] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help=say("Xóa từ lúc này, “24/11/2026 08:30”.", "Expunged since then, '24/11/2026 08:30'.")),
+    ] = None,
+    uids: Annotated[list[int] | None, typer.Option("--uid", help=say("Chỉ những UID này.", "Only these UIDs."))] = None,
+    only_list: Annotated[bool, typer.Option("--list", help=say("Chỉ liệt kê.", "Only show."))] = False,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    mailbox = here.directory.mailbox(address)
+    account = account_of(here, mailbox)
+    since_us = _micros(read_instant(since)) if since is not None else 0
+    if only_list:
+        rows: list[Row] = [
+            {"folder": t.folder, "uid": t.uid, "size": t.size, "expunged_at": _at(t.expunged_at_us)}
+            for t in account.tombstones()
+            if folder in (None, t.folder) and t.expunged_at_us >= since_us and (not uids or t.uid in uids)
+        ]
+        output.listing(TOMBSTONES, rows, as_json=as_json)
+        return
+    with on_record(here, "mailbox_undelete", mailbox.address, Origin(here.actor(actor)), folder=folder, since=since):
+        count = account.undelete(folder=folder, since_us=since_us, uids=uids or None)
+    if as_json:
+        output.print_json({"address": mailbox.address, "restored": count})
+    output.note(Text(f"Đã khôi phục {count} thư.", f"{counted(count, 'message is', 'messages are')} back."))
+
+
+def _micros(instant: datetime) -> int:
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+def _at(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)

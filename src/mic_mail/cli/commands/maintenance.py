@@ -1,0 +1,144 @@
+"""`mic-mail maintenance announce|list|cancel|report`: technical downtime, announced 3 working days ahead (Reg. 10.3).
+
+The notices themselves are the housekeeper's: within half a minute each mailbox has one, and IMAP says it at sign-in.
+"""
+
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.date_args import read_instant
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.errors import Text
+from mic_mail.i18n import dates
+from mic_mail.policy.downtime import Downtime
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.operations import downtimes
+
+app = typer.Typer(help=say("Tạm ngừng có báo trước.", "Announced downtime."), no_args_is_help=True)
+
+COLUMNS = (
+    Column("id", "Số", "No.", right=True),
+    Column("starts_at", "Từ", "From"),
+    Column("ends_at", "Đến", "Until"),
+    Column("state", "Tình trạng", "State"),
+    Column("incident", "Sự cố", "Incident"),
+    Column("incident_id", "Sự cố số", "Incident no.", right=True),
+    Column("reason", "Lý do", "Reason"),
+    Column("document", "Văn bản", "Document"),
+    Column("announced_at", "Thông báo lúc", "Announced"),
+    Column("report", "Báo cáo", "Report"),
+    Column("overdue", "Thiếu báo cáo", "Report owed"),
+)
+Number = Annotated[int, typer.Argument(metavar="ID", help=say("Số của đợt, như list in.", "Its number, as list prints it."))]
+
+
+@app.command(
+    help=say("Thông báo một đợt tạm ngừng, trước ít nhất 03 ngày làm việc.", "Announce downtime, 3 working days ahead.")
+)
+@asks(Right.ACT)
+def announce(
+    ctx: typer.Context,
+    *,
+    starts: Annotated[str, typer.Option("--from", help=say("Từ, ví dụ 24/02/2026 08:00.", "Start, e.g. 24/02/2026 08:00."))],
+    ends: Annotated[str, typer.Option("--until", help=say("Đến.", "End."))],
+    incident: Annotated[
+        bool,
+        typer.Option("--incident", help=say("Sự cố: không cần báo trước, phải báo cáo.", "No notice needed, but a report.")),
+    ] = False,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            "--for", help=say("Sự cố số, trong sổ sự cố; bỏ trống: ghi mới.", "The incident on record; else a new one.")
+        ),
+    ] = None,
+    document: DocumentOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    origin = Origin(here.actor(actor), reason.strip(), document)
+    starts_at, ends_at = read_instant(starts), read_instant(ends)
+    with on_record(here, "maintenance_announce", starts_at.isoformat(), origin, until=ends_at, incident=incident):
+        now = here.clock.now()
+        drafted = downtimes.draft(here.config, here.directory, (starts_at, ends_at), origin, now, incident=incident)
+        found = downtimes.announce(here.directory, drafted, number)
+    begins, ends_text = dates.instant(found.starts_at), dates.instant(found.ends_at)
+    output.note(
+        Text(
+            f"Đã ghi đợt tạm ngừng số {found.downtime_id}: từ {begins.vi} đến {ends_text.vi}.",
+            f"Downtime {found.downtime_id} is on record: from {begins.en} to {ends_text.en}.",
+        )
+    )
+    if found.incident:
+        no = _incidents(here)[found.downtime_id]
+        output.note(
+            Text(
+                f"Sự cố số {no}. Sau sự cố phải báo cáo: incident close {no} --result ... --document SỐ.",
+                f"Incident {no}. Afterwards it has to be reported: incident close {no} --result ... --document NO.",
+            )
+        )
+
+
+@app.command("list", help=say("Liệt kê các đợt tạm ngừng.", "List the downtimes."))
+@asks(Right.READ)
+def list_downtimes(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    now, incidents = here.clock.now(), _incidents(here)
+
+    def row(each: Downtime) -> Row:
+        if each.cancelled_at is not None:
+            state = Text("đã hủy", "called off")
+        elif now < each.starts_at:
+            state = Text("sắp tới", "ahead")
+        else:
+            state = Text("đang diễn ra", "running") if now < each.ends_at else Text("đã qua", "over")
+        return {
+            "id": each.downtime_id,
+            "starts_at": each.starts_at,
+            "ends_at": each.ends_at,
+            "state": state,
+            "incident": each.incident,
+            "incident_id": incidents.get(each.downtime_id),
+            "reason": each.reason,
+            "document": each.document,
+            "announced_at": each.announced_at,
+            "report": each.report,
+            "overdue": each.owes_report(now),
+        }
+
+    output.listing(COLUMNS, map(row, here.directory.downtimes.all()), as_json=as_json)
+
+
+@app.command(help=say("Hủy một đợt chưa qua; ai đã được báo sẽ được báo lại.", "Call one off; who was told is told so."))
+@asks(Right.ACT)
+def cancel(
+    ctx: typer.Context, number: Number, *, document: DocumentOption = None, reason: WhyOption = "", actor: ActorOption = None
+) -> None:
+    here = frame(ctx)
+    with on_record(here, "maintenance_cancel", str(number), Origin(here.actor(actor), reason, document)):
+        downtimes.cancel(here.directory, number, here.clock.now())
+    output.note(Text(f"Đã hủy đợt tạm ngừng số {number}.", f"Downtime {number} is called off."))
+
+
+@app.command(help=say("Ghi số văn bản báo cáo một sự cố.", "Record the document that reports an incident."))
+@asks(Right.ACT)
+def report(
+    ctx: typer.Context, number: Number, *, document: DocumentOption = None, reason: WhyOption = "", actor: ActorOption = None
+) -> None:
+    here = frame(ctx)
+    with on_record(here, "maintenance_report", str(number), Origin(here.actor(actor), reason, document)):
+        downtimes.report(here.directory, number, document, here.clock.now())
+    output.note(Text(f"Đã ghi báo cáo của đợt số {number}.", f"The report of downtime {number} is on record."))
+
+
+def _incidents(here: Frame) -> dict[int, int]:
+    """Because of which incident each downtime was taken; those of the whole ministry concern everybody."""
+    found = here.whole_directory.incidents.all()
+    return {downtime_id: incident.incident_id for incident in found for downtime_id in incident.downtimes}

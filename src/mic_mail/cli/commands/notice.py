@@ -1,0 +1,130 @@
+"""`mic-mail notice list|preview`: what the server writes to people by itself, by which clause, and how each letter looks."""
+
+import re
+import sys
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import frame
+from mic_mail.cli.options import JsonOption
+from mic_mail.cli.output import Cell, Column, say
+from mic_mail.errors import BadInput, Text
+from mic_mail.i18n.notices.catalogue import CATALOGUE, NAMES, find
+from mic_mail.i18n.notices.notice import READERS, Notice
+from mic_mail.mailbox_address import MailboxAddress
+from mic_mail.policy.roles import Right
+from mic_mail.services.notifications.notices import Notices
+
+app = typer.Typer(help=say("Thông báo của máy chủ.", "Notices."), no_args_is_help=True)
+
+_NOTICE = (
+    Column("number", "Số", "No", right=True),
+    Column("name", "Tên", "Name", json_only=True),
+    Column("clause", "Theo", "By", cites=True),
+    Column("reader", "Gửi tới", "To", json_only=True),
+    Column("reader_name", "Gửi tới", "To"),
+    Column("about", "Thông báo", "Notice"),
+)
+_WHEN = Column("means", "Khi nào", "When", json_only=True)
+COLUMNS = (*_NOTICE, Column("subject", "Chủ đề", "Subject", json_only=True), _WHEN)
+ONE = (
+    *_NOTICE,
+    Column("subject", "Chủ đề", "Subject"),
+    _WHEN,
+    Column("vi", "Tiếng Việt", "Vietnamese"),
+    Column("en", "Tiếng Anh", "English"),
+)
+REPLIES = (
+    Column("name", "Tên", "Name", json_only=True),
+    Column("clause", "Theo", "By", cites=True),
+    Column("code", "Mã", "Code"),
+    Column("said", "Câu trả lời", "Reply"),
+    Column("vi", "Tiếng Việt", "Vietnamese", json_only=True),
+    Column("en", "Tiếng Anh", "English", json_only=True),
+)
+_PLACE = re.compile(r"\{[^}]*\}")
+SAMPLE_READER = ("Đỗ Văn Bê", MailboxAddress.parse("dvbe@mic.gov.vn"))
+
+
+@app.command("list", help=say("Liệt kê mọi thông báo.", "List every notice."))
+@asks(Right.READ)
+def list_notices(
+    replies: Annotated[
+        bool,
+        typer.Option("--replies", help=say("Các câu từ chối khi gửi thư (SMTP).", "What a refused sender reads (SMTP).")),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    if replies:
+        output.listing(REPLIES, _replies().values(), as_json=as_json)
+    else:
+        output.listing(COLUMNS, map(_row, CATALOGUE.values()), as_json=as_json)
+
+
+@app.command(help=say("Xem một thông báo với số liệu mẫu.", "Show a notice with sample values."))
+@asks(Right.READ)
+def preview(
+    ctx: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="NOTICE", help=say("Số của thông báo, xem list.", "Its number, see list; or its name."))
+    ],
+    *,
+    eml: Annotated[bool, typer.Option("--eml", help=say("In cả thư, để mở bằng phần mềm thư.", "Print the message."))] = False,
+    as_json: JsonOption = False,
+) -> None:
+    if (answer := _replies().get(name)) is not None:
+        if eml:
+            raise BadInput(Text("Câu này không phải là thư.", "This is said on the connection; there is no message."))
+        output.record(REPLIES, answer, as_json=as_json)
+        return
+    found = _find(name)
+    letter = found.sample()
+    if eml:
+        here = frame(ctx)
+        message = Notices(here.store, here.config, here.clock).compose(*SAMPLE_READER, letter)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(message)
+        return
+    row: dict[str, Cell] = {**_row(found), "vi": letter.body.vi, "en": letter.body.en}
+    output.record(ONE, row, as_json=as_json)
+
+
+def _replies() -> dict[str, dict[str, Cell]]:
+    """What SMTP says to people, by name; values that come in later stand as `{names}`."""
+    from mic_mail.smtp.replies import for_people
+    from mic_mail.smtp.reply_table import TABLE
+
+    rows = {str(name): row for name, row in TABLE.items()}
+    return {
+        f"smtp.{name}": {
+            "name": f"smtp.{name}",
+            "clause": rows[name].clause,
+            "code": f"{rows[name].code} {rows[name].enhanced}",
+            "said": Text(_PLACE.sub("…", said.vi), _PLACE.sub("...", said.en)),
+            "vi": said.vi,
+            "en": said.en,
+        }
+        for name, said in for_people().items()
+    }
+
+
+def _find(name: str) -> Notice[...]:
+    """A notice by its number in the list, or by its name."""
+    named = list(CATALOGUE)
+    return find(named[int(name) - 1] if name.isdecimal() and 0 < int(name) <= len(named) else name)
+
+
+def _row(found: Notice[...]) -> dict[str, Cell]:
+    return {
+        "number": list(CATALOGUE).index(found.name) + 1,
+        "name": found.name,
+        "clause": found.clause,
+        "reader": found.reader.value,
+        "reader_name": READERS[found.reader],
+        "about": NAMES[found.name],
+        "subject": found.sample().subject,
+        "means": found.means,
+    }

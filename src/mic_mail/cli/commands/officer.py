@@ -1,0 +1,277 @@
+"""`mic-mail officer add|end|list`: who administers this server, in which role, from when until when (Reg. 6.1).
+
+The first one is of the Centre; from then on nobody else acts, and at every time one of the Centre remains.
+"""
+
+import shlex
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.caller import knows_login
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.date_args import read_day, read_instant
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.output import Cell, Column, say
+from mic_mail.directory.records import NotFound, UnitRecord
+from mic_mail.errors import BadInput, Text, in_ascii
+from mic_mail.i18n import dates
+from mic_mail.policy.calendar import local_day, start_of
+from mic_mail.policy.delegation import after_day
+from mic_mail.policy.grounds import must_have_document
+from mic_mail.policy.labels import ROLES
+from mic_mail.policy.roles import (
+    CLAUSE,
+    Officer,
+    Right,
+    Role,
+    must_be_a_persons,
+    must_be_known,
+    must_fit,
+    must_keep_centre,
+    must_leave_a_way,
+    tidy_login,
+)
+from mic_mail.policy.transliteration import tidy
+from mic_mail.services.mailboxes.credentials import Origin
+
+app = typer.Typer(help=say("Cán bộ quản trị.", "Officers who administer this server."), no_args_is_help=True)
+
+COLUMNS = (
+    Column("login", "Tên đăng nhập", "Login"),
+    Column("full_name", "Họ và tên", "Name"),
+    Column("role", "Vai trò", "Role", json_only=True),
+    Column("role_name", "Vai trò", "Role"),
+    Column("unit", "Đơn vị", "Unit"),
+    Column("serves", "Có hiệu lực", "In force"),
+    Column("since", "Từ", "From"),
+    Column("until", "Đến", "Until"),
+    Column("document", "Văn bản", "Document"),
+    Column("person_id", "Mã cá nhân", "Person"),
+)
+
+Login = Annotated[str, typer.Argument(metavar="LOGIN", help=say("Tài khoản trên máy chủ này.", "Login on this machine."))]
+FromOption = Annotated[str | None, typer.Option("--from", help=say("Từ ngày; mặc định: ngay.", "First day; default: now."))]
+
+
+@app.command(help=say("Ghi nhận cán bộ quản trị (6.1).", "Enter an officer (6.1)."))
+@asks(Right.ACT)
+def add(
+    ctx: typer.Context,
+    login: Login,
+    name: Annotated[str, typer.Argument(metavar="NAME", help=say("Họ và tên đầy đủ.", "Full name."))],
+    *,
+    role: Annotated[
+        Role,
+        typer.Option("--role", help=say("Trung tâm, đơn vị, kiểm tra.", "Of the Centre, a unit, or an auditor.")),
+    ],
+    document: Annotated[
+        str, typer.Option("--document", help=say("Quyết định phân công.", "The decision that appoints the officer."))
+    ],
+    unit: Annotated[
+        str | None, typer.Option("--unit", help=say("Vai trò đơn vị: ký hiệu đơn vị.", "unit: the unit's symbol."))
+    ] = None,
+    person: Annotated[
+        int | None, typer.Option("--person", help=say("Mã trong danh bạ; phân biệt người trùng tên.", "Id in the directory."))
+    ] = None,
+    begins: FromOption = None,
+    until: Annotated[str | None, typer.Option("--until", help=say("Đến hết ngày.", "Last day."))] = None,
+    no_login: Annotated[
+        bool,
+        typer.Option(
+            "--no-login",
+            help=say(
+                "Tài khoản chưa có trên máy này, hoặc cán bộ không có (container).",
+                "The login is not on this machine yet, or never will be (container).",
+            ),
+        ),
+    ] = False,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    if (role is Role.UNIT) != (unit is not None):
+        raise BadInput(
+            Text("--unit đi cùng vai trò “đơn vị”.", "--unit belongs to --role unit, and that needs one."), clause=CLAUSE
+        )
+    document = must_have_document(
+        document, CLAUSE, Text("Cần số quyết định phân công.", "The number of the decision is needed.")
+    )
+    now = here.clock.now()
+    officer = Officer(
+        login=tidy_login(login),
+        full_name=tidy(name),
+        role=role,
+        unit_id=here.directory.living_unit(unit).unit_id if unit is not None else None,
+        since=_beginning(begins, now),
+        until=after_day(read_day(until)) if until is not None else None,
+        document=document.strip(),
+        person_id=here.directory.person(person).person_id if person is not None else None,
+    )
+    if officer.until is not None and officer.until <= max(now, officer.since):
+        raise BadInput(Text("Thời hạn kết thúc trước khi bắt đầu.", "The term ends before it begins."))
+    enter(here, officer, Origin(here.actor(actor), reason, officer.document), unit=unit, no_login=no_login)
+
+
+def enter(here: Frame, officer: Officer, origin: Origin, *, unit: str | None = None, no_login: bool = False) -> None:
+    """Enter an officer as whom somebody can act: of the machine's logins, unless it is said that the officer has none."""
+    now = here.clock.now()
+    is_first = not here.whole_directory.officers.all()
+
+    def check(before: Sequence[Officer], after: Sequence[Officer]) -> None:
+        must_be_a_persons(officer.login, here.config.server.user)
+        must_fit(before, officer)
+        must_keep_centre(after, now)
+        if not no_login:
+            must_be_known(officer.login, knows_login)
+        _must_leave_a_way(here, before, after, now)
+
+    with on_record(
+        here, "officer_add", officer.login, origin, role=officer.role.value, unit=unit, since=officer.since, until=officer.until
+    ):
+        here.directory.officers.add(officer, check)
+    _tell_added(here, officer, is_first=is_first)
+
+
+def _must_leave_a_way(here: Frame, before: Sequence[Officer], after: Sequence[Officer], now: datetime) -> None:
+    if not here.is_automatic:  # root names an officer by --actor, whoever that is
+        must_leave_a_way(before, after, now, knows_login)
+
+
+def _tell_added(here: Frame, officer: Officer, *, is_first: bool) -> None:
+    named, since = ROLES[officer.role], officer.since
+    output.note(
+        Text(
+            f"{officer.login} ({officer.full_name}): {named.vi}, từ {dates.short(since)}.",
+            f"{in_ascii(officer.login)}: {named.en}, from {dates.short(since)} on.",
+        )
+    )
+    if is_first:
+        output.note(
+            Text(
+                "Từ nay chỉ cán bộ đã ghi nhận được thực hiện lệnh quản trị.",
+                "From now on nobody but officers on record runs administrative commands.",
+            )
+        )
+        if here.login != officer.login:
+            output.note(_how_to_go_on(here, officer))
+
+
+def _how_to_go_on(here: Frame, officer: Officer) -> Text:
+    """What the person who entered the first officer does from now on, as no officer."""
+    acting = f"{here.program} --actor {shlex.quote(officer.login)}"
+    if here.is_automatic:
+        return Text(
+            f"Tài khoản {here.login} không phải cán bộ, vì vậy phải nêu tên cán bộ: {acting} ...",
+            f"{in_ascii(here.login)} is no officer, and names one from now on: {in_ascii(acting)} ...",
+        )
+    return Text(
+        f"Ông/Bà ({here.login}) không phải cán bộ: từ nay {officer.login} đăng nhập vào máy này, chạy sudo {here.program} ... "
+        "và ghi nhận thêm cán bộ khác nếu cần. Khi không cán bộ nào đăng nhập được, root chạy: "
+        f"systemd-run --pipe --wait {acting} ...",
+        f"You ({in_ascii(here.login)}) are no officer: from now on {in_ascii(officer.login)} signs in to this machine, runs "
+        f"sudo {in_ascii(here.program)} ... and enters further officers. When no officer can sign in, root runs: "
+        f"systemd-run --pipe --wait {in_ascii(acting)} ...",
+    )
+
+
+@app.command(help=say("Chấm dứt nhiệm vụ quản trị.", "End an officer's term."))
+@asks(Right.ACT)
+def end(
+    ctx: typer.Context,
+    login: Login,
+    *,
+    begins: Annotated[
+        str | None, typer.Option("--from", help=say("Thôi từ ngày; mặc định: ngay.", "First day without; default: now."))
+    ] = None,
+    document: DocumentOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    now = here.clock.now()
+    at = _beginning(begins, now)
+    login, origin = tidy_login(login), Origin(here.actor(actor), reason, document)
+
+    def check(before: Sequence[Officer], after: Sequence[Officer]) -> None:
+        if list(before) == list(after):
+            raise NotFound(
+                Text(f"{login} không phải là cán bộ vào lúc đó.", f"{in_ascii(login)} is no officer then."), clause=CLAUSE
+            )
+        must_keep_centre(after, now)
+        _must_leave_a_way(here, before, after, now)
+
+    with on_record(here, "officer_end", login, origin, until=at):
+        here.directory.officers.end(login, at, check)
+    when = dates.short(at)
+    output.note(Text(f"{login} thôi nhiệm vụ từ {when}.", f"{in_ascii(login)} is no officer from {when} on."))
+
+
+@app.command("list", help=say("Liệt kê cán bộ quản trị.", "List the officers."))
+@asks(Right.READ, whole=True)
+def list_officers(
+    ctx: typer.Context,
+    at: Annotated[
+        str | None, typer.Option("--at", help=say("Chỉ ai có hiệu lực lúc đó.", "Only those who serve at that time."))
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Without --at everybody who was, is or will be one."""
+    here = frame(ctx)
+    officers = here.directory.officers.all()
+    instant = here.clock.now() if at is None else read_instant(at)
+    units = {unit.unit_id: unit for unit in here.directory.units()}
+    rows = [_row(officer, units, instant) for officer in officers if at is None or officer.serves(instant)]
+    output.listing(COLUMNS, rows, as_json=as_json)
+    if not officers:
+        output.note(no_officer_yet())
+
+
+def no_officer_yet() -> Text:
+    """What a server says on which nobody is named yet."""
+    return Text(
+        "Chưa ghi nhận cán bộ quản trị nào: ai chạy được lệnh trên máy này đều được coi là Trung tâm Thông tin. "
+        "Ghi nhận bằng `mic-mail officer add`.",
+        "No officer is on record yet: whoever runs commands on this machine counts as the Centre. "
+        "Enter the first by `mic-mail officer add`.",
+    )
+
+
+def _beginning(day: str | None, now: datetime) -> datetime:
+    """Now, or the first instant of a day to come: who acted as what is never changed afterwards."""
+    if day is None:
+        return now
+    named = read_day(day)
+    if named < local_day(now):
+        raise BadInput(Text("Ngày đã qua.", "That day is past."), clause=CLAUSE)
+    return max(now, start_of(named))
+
+
+def _row(officer: Officer, units: dict[int, UnitRecord], at: datetime) -> dict[str, Cell]:
+    return {
+        "login": officer.login,
+        "full_name": officer.full_name,
+        "role": officer.role.value,
+        "role_name": ROLES[officer.role],
+        "unit": units[officer.unit_id].symbol if officer.unit_id is not None else None,
+        "serves": officer.serves(at),
+        "since": officer.since,
+        "until": officer.until,
+        "document": officer.document,
+        "person_id": officer.person_id,
+    }
+
+
+def officer_now(here: Frame, actor: str) -> Officer:
+    """The officer as whom somebody acts, where one has to be on record."""
+    from mic_mail.policy.roles import NotAuthorised
+
+    officer = here.authorise(actor, Right.ACT)
+    if officer is None:
+        raise NotAuthorised(no_officer_yet(), clause=CLAUSE)
+    return officer

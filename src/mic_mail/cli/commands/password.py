@@ -1,0 +1,109 @@
+"""`mic-mail password set|reset`: give a mailbox a password, with the fact and the audit line that say who did and why."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from mic_mail.auth import password_hash
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import frame
+from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.output import Column, say, spoken
+from mic_mail.errors import BadInput, Text
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin, set_password
+from mic_mail.services.mailboxes.lifecycle_actions import Accounts
+
+app = typer.Typer(help=say("Mật khẩu.", "Passwords."), no_args_is_help=True)
+
+RESET = (
+    Column("address", "Địa chỉ", "Address"),
+    Column("password", "Mật khẩu", "Password"),
+)
+LONGEST_LINE = 4096
+
+
+@app.command(
+    "set",
+    help=say(
+        "Đặt mật khẩu do người dùng chọn; cần văn bản nếu chưa đến lúc phải đổi (15.2).",
+        "Set a password that its person chose; needs a document unless a change is due (15.2).",
+    ),
+)
+@asks(Right.ACT)
+def set_chosen(
+    ctx: typer.Context,
+    address: Address,
+    *,
+    from_stdin: Annotated[
+        bool, typer.Option("--stdin", help=say("Đọc mật khẩu từ đầu vào chuẩn.", "Read the password from standard input."))
+    ] = False,
+    document: DocumentOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    mailbox = here.directory.mailbox(address)
+    origin = Origin(here.actor(actor), reason, document)
+    accounts = Accounts(here.directory, here.config, here.clock)
+    with on_record(here, "password_set", mailbox.address, origin):
+        known = accounts.may_change_password(mailbox, origin).fact_seq
+        password = _typed(from_stdin)
+        set_password(
+            here.directory, here.config, mailbox, password, at=here.clock.now(), origin=origin, must_change=False, after=known
+        )
+    output.note(Text(f"Đã đặt mật khẩu của {mailbox.address}.", f"The password of {mailbox.address} is set."))
+
+
+@app.command(
+    help=say(
+        "Khởi tạo lại mật khẩu theo văn bản đề nghị; người dùng phải đổi khi đăng nhập (15.2).",
+        "Make a new password on a written request; its person has to change it (15.2).",
+    )
+)
+@asks(Right.ACT)
+def reset(
+    ctx: typer.Context,
+    address: Address,
+    *,
+    document: Annotated[
+        str,
+        typer.Option("--document", help=say("Số văn bản hoặc thư đề nghị.", "Number of the letter or mail that asks for it.")),
+    ],
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    if not document.strip():
+        # Reg. 15.2: by letter or from the unit's mailbox; never by telephone.
+        raise BadInput(Text("Cần số văn bản đề nghị.", "The number of the request is needed."), clause="15.2")
+    mailbox = here.directory.mailbox(address)
+    password = password_hash.generate()
+    origin = Origin(here.actor(actor), reason, document.strip())
+    accounts = Accounts(here.directory, here.config, here.clock)
+    with on_record(here, "password_reset", mailbox.address, origin):
+        known = accounts.may_change_password(mailbox, origin).fact_seq
+        set_password(
+            here.directory, here.config, mailbox, password, at=here.clock.now(), origin=origin, must_change=True, after=known
+        )
+    output.record(RESET, {"address": mailbox.address, "password": password}, as_json=as_json)
+
+
+def _typed(from_stdin: bool) -> str:
+    """The new password, typed twice where nobody sees it, or one line of standard input."""
+    if from_stdin:
+        return sys.stdin.readline(LONGEST_LINE).rstrip("\r\n")
+    if not sys.stdin.isatty():  # nobody could type unseen: the prompt would echo, with a warning
+        raise BadInput(
+            Text("Không có màn hình để gõ mật khẩu.", "There is no terminal to type the password on."),
+            remedy=Text("Dùng --stdin.", "Use --stdin."),
+        )
+    return str(
+        typer.prompt(
+            spoken("Mật khẩu mới", "New password"), hide_input=True, confirmation_prompt=spoken("Nhập lại", "Once more")
+        )
+    )

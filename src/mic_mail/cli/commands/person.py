@@ -1,0 +1,230 @@
+"""`mic-mail person add|list|show|change|move|employment`: the people of the directory, with or without a mailbox (Reg. 2.6,
+6.2, 6.3, 6.4.b)."""
+
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.date_args import read_day
+from mic_mail.cli.directory_orders import KeepOption, Terms, day_of, order
+from mic_mail.cli.option_groups import spread
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
+from mic_mail.cli.output import Cell, Column, say
+from mic_mail.directory.records import PersonRecord
+from mic_mail.policy.calendar import local_day
+from mic_mail.policy.eligibility import Employment, why_not
+from mic_mail.policy.facts import Level
+from mic_mail.policy.labels import EMPLOYMENTS, LEVELS
+from mic_mail.policy.ranks import level_of
+from mic_mail.policy.roles import Right
+from mic_mail.policy.transliteration import by_given_name, tidy, words
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.directory_changes import Contract, PersonChange, check_contract
+
+app = typer.Typer(help=say("Cá nhân.", "People."), no_args_is_help=True)
+
+COLUMNS = (
+    Column("person_id", "Mã", "Id", right=True),
+    Column("full_name", "Họ và tên", "Name"),
+    Column("unit", "Đơn vị", "Unit"),
+    Column("position", "Chức danh", "Position"),
+    Column("level", "Cấp (6.4.c)", "Rank (6.4.c)", json_only=True),
+    Column("level_name", "Cấp (6.4.c)", "Rank (6.4.c)"),
+    Column("employment", "Diện", "Employment", json_only=True),
+    Column("employment_name", "Diện", "Employment"),
+    Column("mailbox", "Hộp thư", "Mailbox"),
+)
+ONE = (
+    *COLUMNS,
+    Column("contract_from", "Hợp đồng từ", "Contract from"),
+    Column("contract_until", "Hợp đồng đến", "Contract until"),
+    Column("eligible", "Đủ điều kiện cấp (6.3)", "Eligible (6.3)"),
+)
+
+PersonId = Annotated[int, typer.Argument(help=say("Mã cá nhân.", "The person's id."))]
+LevelOption = Annotated[
+    Level | None,
+    typer.Option("--level", help=say("Cấp theo 6.4.c: phòng hoặc vụ.", "Rank of 6.4.c: division or department.")),
+]
+
+PositionOption = Annotated[
+    str | None,
+    typer.Option("--position", help=say("Chức danh mới; cấp theo bảng chức danh.", "New position; its level by the table.")),
+]
+FromOption = Annotated[str | None, typer.Option("--contract-from", help=say("Ngày bắt đầu hợp đồng.", "First day."))]
+UntilOption = Annotated[str | None, typer.Option("--contract-until", help=say("Ngày hết hợp đồng.", "Last day."))]
+
+
+@app.command(help=say("Thêm cá nhân.", "Add a person."))
+@asks(Right.ACT)
+def add(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help=say("Họ và tên đầy đủ, có dấu.", "Full name, with diacritics."))],
+    *,
+    unit: Annotated[str, typer.Option("--unit", help=say("Ký hiệu đơn vị.", "The unit's symbol."))],
+    position: Annotated[str, typer.Option("--position", help=say("Chức danh.", "Position."))] = "Chuyên viên",
+    level: LevelOption = None,
+    employment: Annotated[
+        Employment, typer.Option("--employment", help=say("Diện tuyển dụng.", "How employed."))
+    ] = Employment.CIVIL_SERVANT,
+    contract_from: FromOption = None,
+    contract_until: UntilOption = None,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    contract = _contract(employment, contract_from, contract_until)
+    name = tidy(name)
+    words(name)  # refuses what no address can be made from, before it spreads
+    person = PersonRecord(
+        person_id=0,
+        full_name=name,
+        unit_id=here.directory.living_unit(unit).unit_id,
+        position=position,
+        level=level or level_of(position, here.directory.changes.levels()),
+        employment=employment,
+        contract_from=contract.begins,
+        contract_until=contract.ends,
+    )
+    with on_record(here, "person_add", person.full_name, Origin(here.actor(actor), "", document), unit=unit):
+        stored = here.directory.add_person(person)
+    output.record(ONE, _row(here, stored), as_json=as_json)
+
+
+@app.command("list", help=say("Liệt kê cá nhân.", "List people."))
+@asks(Right.READ)
+def list_people(
+    ctx: typer.Context,
+    unit: Annotated[str | None, typer.Option("--unit", help=say("Chỉ đơn vị này.", "Only this unit."))] = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    people = here.directory.people(here.directory.unit(unit).unit_id if unit else None)
+    people.sort(key=lambda person: by_given_name(person.full_name))
+    units = {u.unit_id: u.symbol for u in here.directory.units()}
+    mailboxes = {m.person_id: m.address for m in here.directory.mailboxes() if m.person_id is not None}
+    output.listing(COLUMNS, (_cells(person, units, mailboxes) for person in people), as_json=as_json)
+
+
+@app.command(help=say("Xem một cá nhân.", "Show a person."))
+@asks(Right.READ)
+def show(ctx: typer.Context, person_id: PersonId, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    output.record(ONE, _row(here, here.directory.person(person_id)), as_json=as_json)
+
+
+@app.command(help=say("Thay đổi họ tên, chức danh, cấp (6.2).", "Change name, position or level (6.2)."))
+@asks(Right.ACT)
+@spread
+def change(
+    ctx: typer.Context,
+    person_id: PersonId,
+    *,
+    name: Annotated[str | None, typer.Option("--name", help=say("Họ và tên mới.", "The new name."))] = None,
+    position: PositionOption = None,
+    level: LevelOption = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help=say("Địa chỉ mới của hộp thư cá nhân.", "New address of the mailbox."))
+    ] = None,
+    keep_days: KeepOption = None,
+    terms: Terms,
+) -> None:
+    here = frame(ctx)
+    person, wanted = here.directory.person(person_id), PersonChange(name, position, level)
+    order(
+        here, "person_change", person.full_name, terms,
+        lambda changes, origin: changes.person(
+            person, wanted, origin, day_of(terms), address=address, keep_days=keep_days
+        ),
+        person_id=person_id, name=name, position=position, level=level, address=address,
+    )  # fmt: skip
+
+
+@app.command(
+    help=say("Thuyên chuyển theo thông báo của đơn vị tiếp nhận (6.4.b).", "Transfer on the receiving unit's notice (6.4.b).")
+)
+@asks(Right.ACT)
+@spread
+def move(
+    ctx: typer.Context,
+    person_id: PersonId,
+    unit: Annotated[str, typer.Argument(help=say("Ký hiệu đơn vị tiếp nhận.", "Symbol of the receiving unit."))],
+    *,
+    position: PositionOption = None,
+    level: LevelOption = None,
+    terms: Terms,
+) -> None:
+    here = frame(ctx)
+    person, to = here.directory.person(person_id), here.directory.living_unit(unit)
+    wanted = PersonChange(position=position, level=level, unit=to)
+    order(
+        here, "person_move", person.full_name, terms,
+        lambda changes, origin: changes.person(person, wanted, origin, day_of(terms)),
+        unit=to.symbol, position=position, level=level,
+    )  # fmt: skip
+
+
+@app.command(
+    "employment",
+    help=say(
+        "Ghi diện tuyển dụng hoặc hợp đồng mới của cá nhân (6.3).",
+        "Record how a person is employed by now, or a contract (6.3).",
+    ),
+)
+@asks(Right.ACT)
+@spread
+def employ(
+    ctx: typer.Context,
+    person_id: PersonId,
+    employment: Annotated[Employment, typer.Argument(help=say("Diện tuyển dụng.", "How employed."))],
+    *,
+    contract_from: FromOption = None,
+    contract_until: UntilOption = None,
+    terms: Terms,
+) -> None:
+    here = frame(ctx)
+    contract, person = _contract(employment, contract_from, contract_until), here.directory.person(person_id)
+    order(
+        here, "person_employment", person.full_name, terms,
+        lambda changes, origin: changes.person(person, PersonChange(contract=contract), origin, day_of(terms)),
+        person_id=person_id, employment=employment.value, contract_from=contract.begins, contract_until=contract.ends,
+    )  # fmt: skip
+
+
+def _contract(employment: Employment, begins: str | None, ends: str | None) -> Contract:
+    """How somebody is employed, or a refusal of a contract that is none."""
+    first, last = (read_day(day) if day is not None else None for day in (begins, ends))
+    contract = Contract(employment, first, last)
+    check_contract(contract)
+    return contract
+
+
+def _row(here: Frame, person: PersonRecord) -> dict[str, Cell]:
+    units = {u.unit_id: u.symbol for u in here.directory.units()}
+    mailboxes = {m.person_id: m.address for m in here.directory.mailboxes_of(person_id=person.person_id) if m.person_id}
+    today = local_day(here.clock.now())
+    return {
+        **_cells(person, units, mailboxes),
+        "contract_from": person.contract_from,
+        "contract_until": person.contract_until,
+        "eligible": why_not(person.employment, person.contract_from, person.contract_until, today) is None,
+    }
+
+
+def _cells(person: PersonRecord, units: dict[int, str], mailboxes: dict[int, str]) -> dict[str, Cell]:
+    return {
+        "person_id": person.person_id,
+        "full_name": person.full_name,
+        "unit": units[person.unit_id],
+        "position": person.position,
+        "level": person.level.value if person.level else None,
+        "level_name": LEVELS[person.level] if person.level else None,
+        "employment": person.employment.value,
+        "employment_name": EMPLOYMENTS[person.employment],
+        "mailbox": mailboxes.get(person.person_id),
+    }

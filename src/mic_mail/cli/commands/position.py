@@ -1,0 +1,89 @@
+"""`mic-mail position list|set`: the table from which the level of a position follows (Reg. 6.4.c)."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import frame
+from mic_mail.cli.directory_orders import Terms, order
+from mic_mail.cli.option_groups import spread
+from mic_mail.cli.options import JsonOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.typer_i18n import name_choices
+from mic_mail.errors import Text
+from mic_mail.policy.facts import Level
+from mic_mail.policy.labels import LEVELS
+from mic_mail.policy.ranks import BUILT_IN, title_of
+from mic_mail.policy.roles import Right
+from mic_mail.policy.transliteration import alphabetical
+
+app = typer.Typer(help=say("Cấp của chức danh (6.4.c).", "Levels of positions (6.4.c)."), no_args_is_help=True)
+
+UNKNOWN = "unknown"
+ASKED_FOR = Text("hỏi từng trường hợp", "asked for")
+COLUMNS = (
+    Column("title", "Chức danh", "Position"),
+    Column(
+        "level", "Cấp", "Level",
+        names={**{each.value: name for each, name in LEVELS.items()}, UNKNOWN: ASKED_FOR},
+    ),
+    Column("entered", "Do Trung tâm ghi", "Entered by the Centre"),
+    Column("people", "Số người", "People", right=True),
+)  # fmt: skip
+
+
+class Wanted(StrEnum):
+    """A level, or that there is none to be had from the title."""
+
+    DIVISION = Level.DIVISION.value
+    DEPARTMENT = Level.DEPARTMENT.value
+    UNKNOWN = UNKNOWN
+
+
+name_choices(Wanted, {**{Wanted(each.value): name for each, name in LEVELS.items()}, Wanted.UNKNOWN: ASKED_FOR})
+
+
+@app.command("list", help=say("Liệt kê chức danh và cấp.", "List the positions and their levels."))
+@asks(Right.READ)
+def list_positions(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    entered = here.directory.changes.levels()
+    table = {**BUILT_IN, **entered}
+    held = [f"{title_of(person.position)} " for person in here.directory.people()]
+    rows: Iterator[Row] = (
+        {
+            "title": title,
+            "level": level.value if level is not None else UNKNOWN,
+            "entered": title in entered,
+            "people": sum(position.startswith(f"{title} ") for position in held),
+        }
+        for title, level in sorted(table.items(), key=lambda each: alphabetical(each[0]))
+    )
+    output.listing(COLUMNS, rows, as_json=as_json)
+
+
+@app.command(
+    "set",
+    help=say(
+        "Ghi cấp của chức danh; cũng áp dụng cho chức danh bắt đầu như vậy, dài hơn được ưu tiên.",
+        "Set the level of a title; it covers positions that begin with it, a longer title first.",
+    ),
+)
+@asks(Right.ACT)
+@spread
+def set_level(
+    ctx: typer.Context,
+    title: Annotated[str, typer.Argument(help=say("Chức danh, ví dụ “Giám đốc Trung tâm”.", "E.g. 'Giám đốc Trung tâm'."))],
+    level: Annotated[Wanted, typer.Argument(help=say("Cấp; hoặc hỏi từng trường hợp.", "unknown: is asked for."))],
+    *,
+    terms: Terms,
+) -> None:
+    here = frame(ctx)
+    named = None if level is Wanted.UNKNOWN else Level(level.value)
+    order(
+        here, "position_set", title, terms, lambda changes, origin: changes.level(title, named, origin), level=level.value
+    )  # fmt: skip

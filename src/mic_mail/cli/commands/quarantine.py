@@ -1,0 +1,239 @@
+"""`mic-mail quarantine list|show|release|drop`: mail that was taken and not delivered (Reg. 4.2).
+
+Decided by officers of the Centre, on record before it happens; the running server does it within seconds. What is shown is the
+envelope, a few fields of the header and what the filters said: what a message says nobody reads here (Reg. 4.3). Whoever has to
+see more releases it and takes the way of `content`, with a second person.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.labels import QUARANTINED
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.typer_i18n import name_choices
+from mic_mail.clock import instant_of
+from mic_mail.errors import BadInput, MicMailError, Refused, Text
+from mic_mail.policy.roles import Right
+from mic_mail.quarantine.message_store import Word
+from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
+from mic_mail.services.mailboxes.credentials import Origin
+
+app = typer.Typer(
+    help=say("Khu cách ly (4.2): danh sách, cho chuyển, hủy thư.", "Quarantine (4.2): list, release, drop."),
+    no_args_is_help=True,
+)
+
+STATES: Mapping[str, Text] = {
+    State.HELD: Text("đang giữ", "held"),
+    State.RELEASED: Text("được cho chuyển", "released"),
+    State.DELIVERED: Text("đã chuyển vào hộp thư", "delivered"),
+    State.DROPPED: Text("đã hủy", "dropped"),
+    State.EXPIRED: Text("hết hạn giữ", "expired"),
+}
+name_choices(Reason, QUARANTINED)
+COLUMNS = (
+    Column("id", "Mã", "Reference"),
+    Column("at", "Lúc đến", "Came at"),
+    Column("sender", "Người gửi", "Sender"),
+    Column("to", "Người nhận", "Recipients"),
+    Column("subject", "Tiêu đề", "Subject"),
+    Column("reason", "Lý do giữ", "Because", names=QUARANTINED),
+    Column("what", "Bộ lọc nói", "The filter said"),
+    Column("state", "Trạng thái", "State", names=STATES),
+    Column("expires_at", "Giữ đến", "Kept until"),
+)
+ONE = (
+    *COLUMNS[:4],
+    Column("author", "Trường From", "From"),
+    COLUMNS[4],
+    Column("message_id", "Message-ID", "Message-ID"),
+    Column("peer", "Máy gửi", "Peer"),
+    *COLUMNS[5:7],
+    Column("symbols", "Dấu hiệu", "Symbols"),
+    Column("octets", "Kích cỡ", "Size", right=True, size=True),
+    Column("digest", "SHA-256", "SHA-256"),
+    Column("told", "Đã báo người nhận", "Recipients told"),
+    COLUMNS[7],
+    Column("decided_by", "Người quyết định", "Decided by"),
+    Column("decided_because", "Lý do quyết định", "Because"),
+    Column("document", "Văn bản", "Document"),
+    COLUMNS[8],
+)
+References = Annotated[list[str], typer.Argument(metavar="ID...", help=say("Mã thư.", "References."))]
+DryOption = Annotated[bool, typer.Option("--dry-run", help=say("Chỉ xem sẽ làm gì.", "Only show what would be done."))]
+
+
+@app.command("list", help=say("Liệt kê thư đang giữ, hoặc mọi thư (--all).", "List what is held, or all of it (--all)."))
+@asks(Right.READ_LOG, whole=True)
+def list_kept(
+    ctx: typer.Context,
+    *,
+    recipient: Annotated[
+        str | None, typer.Option("--recipient", help=say("Chỉ thư gửi tới địa chỉ này.", "Only those for this address."))
+    ] = None,
+    sender: Annotated[
+        str | None, typer.Option("--sender", help=say("Chỉ thư của địa chỉ này.", "Only those of this address."))
+    ] = None,
+    because: Annotated[
+        Reason | None, typer.Option("--because", help=say("Chỉ thư giữ vì lý do này.", "Only those held because of this."))
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help=say("Cả thư đã quyết định hoặc hết hạn.", "Also those that are decided or expired."))
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    records = [
+        record
+        for record in _quarantine(frame(ctx)).records()
+        if (everything or record.state in {State.HELD, State.RELEASED})
+        and (recipient is None or recipient.lower() in {address.lower() for address in record.recipients})
+        and (sender is None or sender.lower() == record.sender.lower())
+        and because in (None, record.reason)
+    ]
+    output.listing(COLUMNS, map(_row, records), as_json=as_json)
+
+
+@app.command(
+    help=say("Xem một thư: phong bì, tiêu đề, dấu hiệu; không có nội dung.", "Show one: envelope, symbols; no content.")
+)
+@asks(Right.READ_LOG, whole=True)
+def show(
+    ctx: typer.Context,
+    reference: Annotated[str, typer.Argument(metavar="ID", help=say("Mã thư.", "The reference."))],
+    as_json: JsonOption = False,
+) -> None:
+    output.record(ONE, _row(_quarantine(frame(ctx)).record(reference)), as_json=as_json)
+
+
+@app.command(help=say("Cho chuyển, bỏ cách ly: thư vào hộp thư đến của người nhận.", "Deliver to the recipients' INBOX."))
+@asks(Right.ACT)
+def release(
+    ctx: typer.Context,
+    references: References,
+    *,
+    learn: Annotated[
+        bool,
+        typer.Option("--learn", help=say("Dạy bộ lọc: không phải thư rác.", "Teach the filter that it is no spam.")),
+    ] = False,
+    dry_run: DryOption = False,
+    reason: ReasonOption,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+
+    def check(record: Record) -> None:
+        if record.reason is Reason.MALWARE and not (document or "").strip():
+            raise Refused(
+                Text(
+                    f"Thư {record.held_id} có mã độc ({record.what}); cần văn bản cho phép chuyển vào hộp thư.",
+                    f"{record.held_id} holds malware ({record.what}); to deliver it takes a document.",
+                ),
+                clause="10.2",
+                remedy=Text("Nêu --document.", "Give --document."),
+            )
+
+    def let_go(quarantine: Quarantine, held_id: str, word: Word) -> None:
+        quarantine.release(held_id, word, teach=learn)
+
+    origin = _origin(here, reason, document, actor)
+    done = _each(here, references, _Act("quarantine_release", origin, check, None if dry_run else let_go))
+    output.note(
+        Text(f"Sẽ chuyển {done} thư.", f"{done} would be delivered.")
+        if dry_run
+        else Text(f"{done} thư được chuyển vào hộp thư trong ít giây.", f"{done} will be delivered within seconds.")
+    )
+
+
+@app.command(help=say("Hủy thư: không ai nhận được; không báo người gửi.", "Drop it: nobody gets it, its sender is not told."))
+@asks(Right.ACT)
+def drop(
+    ctx: typer.Context,
+    references: References,
+    *,
+    dry_run: DryOption = False,
+    reason: ReasonOption,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    origin = _origin(here, reason, document, actor)
+    done = _each(here, references, _Act("quarantine_drop", origin, lambda record: None, None if dry_run else Quarantine.drop))
+    output.note(
+        Text(f"Sẽ hủy {done} thư.", f"{done} would be dropped.") if dry_run else Text(f"Đã hủy {done} thư.", f"{done} dropped.")
+    )
+
+
+def _quarantine(here: Frame) -> Quarantine:
+    return Quarantine(here.config.quarantine_dir)
+
+
+def _origin(here: Frame, reason: str, document: str | None, actor: str | None) -> Origin:
+    if not reason.strip():
+        raise BadInput(Text("Thiếu lý do.", "The reason is empty."), clause="4.2")
+    return Origin(here.actor(actor), reason, document)
+
+
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """What is done to each."""
+
+    name: str
+    origin: Origin
+    check: Callable[[Record], None]
+    do: Callable[[Quarantine, str, Word], object] | None
+    """None: only looked at."""
+
+
+def _each(here: Frame, references: Sequence[str], act: _Act) -> int:
+    """One after the other, each on record before it happens; what cannot be done is told, the others are done all the same."""
+    quarantine, origin, done = _quarantine(here), act.origin, 0
+    failed: list[MicMailError] = []
+    for reference in dict.fromkeys(references):
+        try:
+            record = quarantine.record(reference)
+            quarantine.must_be_open(record)
+            act.check(record)
+            if act.do is not None:
+                with on_record(here, act.name, reference, origin, digest=record.digest, trace=reference):
+                    act.do(quarantine, reference, Word(origin.actor, origin.reason, here.clock.now_us(), origin.document))
+            done += 1
+        except MicMailError as error:
+            failed.append(error)
+    for refusal in failed[:-1]:
+        output.failure(refusal)
+    if failed:
+        raise failed[-1]
+    return done
+
+
+def _row(record: Record) -> Row:
+    return {
+        "id": record.held_id,
+        "at": instant_of(record.at_us),
+        "sender": record.sender,
+        "to": record.recipients,
+        "author": record.author,
+        "subject": record.subject,
+        "message_id": record.message_id,
+        "peer": record.peer,
+        "reason": record.reason.value,
+        "what": record.what,
+        "symbols": record.symbols,
+        "octets": record.octets,
+        "digest": record.digest,
+        "told": len(record.told),
+        "state": record.state.value,
+        "decided_by": record.decided.actor if record.decided else None,
+        "decided_because": record.decided.reason if record.decided else None,
+        "document": record.decided.document if record.decided else None,
+        "expires_at": instant_of(record.expires_at_us),
+    }

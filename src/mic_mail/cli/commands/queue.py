@@ -1,0 +1,347 @@
+"""`mic-mail queue list|show`: mail to other domains that waits to leave: whose, where to, why it waits (Reg. 4.2).
+
+Who writes to whom is others' traffic: looking is on record (Reg. 4.3). Nothing of what a message says is shown, its subject
+neither. An entry that cannot be read is shown as damaged, whatever is asked for.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import ActorOption, JsonOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.clock import instant_of
+from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
+from mic_mail.policy.roles import Right
+from mic_mail.queue.queue import Damaged, Entry, Queue
+from mic_mail.queue.recipient_log import Decision, Hold, Standing
+from mic_mail.services.mailboxes.credentials import Origin
+
+app = typer.Typer(
+    help=say("Thư gửi ra tên miền khác đang chờ trong hàng đợi (4.2).", "Mail to other domains that waits (4.2)."),
+    no_args_is_help=True,
+)
+
+MOST_SHOWN = 500
+HELD: Mapping[str, Text] = {
+    "person": Text("Trung tâm giữ lại", "held by the Centre"),
+    "suspended": Text("hộp thư bị tạm khóa", "mailbox suspended"),
+    "send_locked": Text("hộp thư bị khóa gửi", "mailbox send-locked"),
+    "reclaimed": Text("hộp thư đã thu hồi", "mailbox reclaimed"),
+    "unknown": Text("không rõ tình trạng hộp thư", "mailbox's state unknown"),
+    "damaged": Text("HỎNG, KHÔNG ĐỌC ĐƯỢC", "DAMAGED, CANNOT BE READ"),
+}
+STANDINGS: Mapping[str, Text] = {
+    Standing.OPEN: Text("đang chờ", "waits"),
+    Standing.DELIVERED: Text("đã chuyển", "delivered"),
+    Standing.FAILED: Text("không chuyển được", "failed"),
+    Standing.DROPPED: Text("đã dừng", "dropped"),
+    Standing.RELAYED: Text("đã chuyển tiếp", "passed on"),
+}
+ACTS: Mapping[str, Text] = {
+    "hold": Text("giữ lại", "hold"),
+    "release": Text("bỏ giữ", "release"),
+    "retry": Text("gửi lại ngay", "retry"),
+    "drop": Text("dừng gửi", "drop"),
+}
+COLUMNS = (
+    Column("id", "Mã", "Id"),
+    Column("sender", "Người gửi", "Sender"),
+    Column("recipients", "Còn chờ", "Waiting", right=True),
+    Column("domains", "Tên miền", "Domains"),
+    Column("accepted_at", "Nhận lúc", "Accepted"),
+    Column("age_seconds", "Đã chờ (giây)", "Age (seconds)", json_only=True),
+    Column("age", "Đã chờ", "Age"),
+    Column("attempts", "Số lần thử", "Tries", right=True),
+    Column("next_try", "Thử lại lúc", "Next try"),
+    Column("held", "Bị giữ", "Held", names=HELD),
+    Column("reason", "Trả lời gần nhất", "Last reason"),
+)
+ONE = (
+    *COLUMNS[:2],
+    Column("submitted_by", "Hộp thư gửi", "Submitted by"),
+    Column("octets", "Kích cỡ", "Size", right=True, size=True),
+    *COLUMNS[4:7],
+    *COLUMNS[8:10],
+    Column("warned", "Đã báo người gửi là chậm", "Sender told of the delay"),
+)
+RECIPIENTS = (
+    Column("address", "Người nhận", "Recipient"),
+    Column("standing", "Tình trạng", "Standing", names=STANDINGS),
+    Column("attempts", "Số lần thử", "Tries", right=True),
+    Column("reason", "Trả lời gần nhất", "Last reason"),
+    Column("server", "Máy chủ", "Server"),
+    Column("told", "Đã báo người gửi", "Sender told"),
+)
+DECISIONS = (
+    Column("at", "Lúc", "At"),
+    Column("act", "Việc", "Act", names=ACTS),
+    Column("actor", "Người thực hiện", "By"),
+    Column("reason", "Lý do", "Reason"),
+    Column("document", "Văn bản", "Document"),
+    Column("clause", "Điều khoản", "Clause", cites=True),
+    Column("recipients", "Người nhận", "Recipients"),
+)
+
+EntryId = Annotated[str, typer.Argument(metavar="ID", help=say("Mã thư, hoặc phần đầu của mã.", "The id, or how it begins."))]
+
+
+@app.command("list", help=say("Liệt kê thư đang chờ, cũ trước.", "List what waits, the oldest first."))
+@asks(Right.READ_LOG, whole=True)
+def list_queue(
+    ctx: typer.Context,
+    *,
+    sender: Annotated[str | None, typer.Option("--sender", help=say("Chỉ của người gửi này.", "Of this sender only."))] = None,
+    domain: Annotated[str | None, typer.Option("--domain", help=say("Chỉ tới tên miền này.", "To this domain only."))] = None,
+    held: Annotated[bool, typer.Option("--held", help=say("Chỉ thư bị giữ.", "Only what is held."))] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help=say("Bảng có tối đa số dòng này.", "Rows of the table at most."))
+    ] = MOST_SHOWN,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    looking = on_record(
+        here,
+        "queue_list",
+        "*",
+        Origin(here.actor(actor)),
+        right=Right.READ_LOG,
+        of_sender=sender,
+        to_domain=domain,
+        only_held=held,
+    )
+    with looking, opened(here) as queue:
+        rows = _rows(here, queue, sender and sender.lower(), domain and in_dns(bare(domain)), held=held)
+        if as_json:
+            output.stream(COLUMNS, rows)
+            return
+        shown = list(islice(rows, limit + 1))
+        output.listing(COLUMNS, shown[:limit], as_json=False)
+        if len(shown) > limit:
+            waiting = len(queue.names())
+            output.note(
+                Text(
+                    f"Chỉ {limit} thư cũ nhất; hàng đợi có {waiting} thư. Xem thêm: --limit, --json.",
+                    f"Only the oldest {limit}; {waiting} messages wait in all. See --limit, --json.",
+                )
+            )
+
+
+@app.command(help=say("Toàn bộ về một thư; không có nội dung, tiêu đề.", "Everything of one message but what it says."))
+@asks(Right.READ_LOG, whole=True)
+def show(ctx: typer.Context, entry_id: EntryId, *, actor: ActorOption = None, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    with opened(here) as queue:
+        found = named(queue.names(), entry_id)
+        with on_record(here, "queue_show", found, Origin(here.actor(actor)), right=Right.READ_LOG):
+            entry = readable(queue, found)
+            row = _one(here, entry)
+    recipients, decisions = [_recipient(entry, place) for place in range(len(entry.envelope.recipients))], _decisions(entry)
+    if as_json:
+        one = {column.key: row.get(column.key) for column in ONE}
+        output.print_json({**one, "recipients": recipients, "decisions": decisions})
+        return
+    output.record(ONE, row, as_json=False)
+    output.listing(RECIPIENTS, recipients, as_json=False)
+    if decisions:
+        output.listing(DECISIONS, decisions, as_json=False)
+
+
+# ------------------------------------------------------------ which one
+
+
+@contextmanager
+def opened(here: Frame) -> Iterator[Queue]:
+    """The queue, beside a running server or without one."""
+    queue = Queue(here.config.queue_dir)
+    try:
+        yield queue
+    finally:
+        queue.close()
+
+
+def named(names: Sequence[str], word: str) -> str:
+    """The id that begins so, of those that there are in their order."""
+    beginning = word.strip().upper()
+    first, behind = bisect_left(names, beginning), bisect_left(names, f"{beginning}\x7f")
+    found = names[first:behind] if beginning else []
+    if found and found[0] == beginning:
+        return beginning
+    if not found:
+        raise BadInput(
+            Text(f"Hàng đợi không có thư {word}.", f"Nothing in the queue is called {in_ascii(word)}."),
+            remedy=Text(
+                f"Có thể thư đã gửi xong: mic-mail log trace {word}", f"It may have ended: mic-mail log trace {in_ascii(word)}"
+            ),
+        )
+    if len(found) > 1:
+        raise BadInput(
+            Text(f"{len(found)} thư có mã bắt đầu bằng {word}.", f"{len(found)} ids begin with {in_ascii(word)}."),
+            remedy=Text("Ghi mã dài hơn.", "Name more of it."),
+        )
+    return found[0]
+
+
+def readable(queue: Queue, entry_id: str) -> Entry:
+    """The entry as it stands; `Refused` where it has ended meanwhile or is damaged."""
+    found = queue.look_at(entry_id)
+    if isinstance(found, Damaged):
+        raise Refused(
+            Text(f"Không đọc được thư {entry_id}: {found.why}", f"{entry_id} cannot be read: {in_ascii(found.why)}"),
+            remedy=Text(
+                "Máy chủ không gửi thư này; xem các tệp của nó, lấy lại từ bản sao lưu.",
+                "The server does not send it; look at its files, bring them back from a backup.",
+            ),
+        )
+    if found is None:
+        raise Refused(
+            Text(f"Thư {entry_id} vừa kết thúc.", f"{entry_id} has just ended."),
+            remedy=Text(f"Xem: mic-mail log trace {entry_id}", f"See: mic-mail log trace {entry_id}"),
+        )
+    return found
+
+
+def bare(domain: str) -> str:
+    """A domain as people write it."""
+    return domain.strip().lower().removeprefix("@")
+
+
+@cache
+def in_dns(domain: str) -> str:
+    """As the DNS has it, where that can be said: one domain is typed in two ways (RFC 5890 §2.3.2.1)."""
+    if domain.isascii():
+        return domain.lower()
+    from mic_mail.domain_name import NotAName, to_ascii
+
+    try:
+        return to_ascii(domain)
+    except NotAName:
+        return domain.lower()
+
+
+# ------------------------------------------------------------ why it waits
+
+HeldBecause = Callable[[Entry], str | None]
+
+
+def held_because(here: Frame) -> HeldBecause:
+    """Why an entry waits though it may be due (a key of HELD); None: it is not held."""
+    from mic_mail.services.authentication.decision_cache import KEPT_BACK
+    from mic_mail.services.mailboxes.lifecycle_actions import Accounts
+
+    directory = here.whole_directory
+    accounts = Accounts(directory, here.config, here.clock)
+
+    @cache
+    def of_mailbox(mailbox_id: int) -> str | None:
+        try:
+            states = accounts.decide(directory.entry(mailbox_id)).states & KEPT_BACK
+        except MicMailError:  # what is not known may be a suspension: whoever sends holds it too
+            return "unknown"
+        wanted = (
+            state.value for state in sorted(states, key=lambda state: list(HELD).index(state.value)) if state.value in HELD
+        )
+        return next(wanted, "unknown" if states else None)
+
+    def because(entry: Entry) -> str | None:
+        if entry.state.hold is not Hold.NO:
+            return entry.state.hold.value
+        return of_mailbox(entry.envelope.submitted_by) if entry.envelope.submitted_by else None
+
+    return because
+
+
+# ------------------------------------------------------------ rows
+
+
+def _rows(here: Frame, queue: Queue, sender: str | None, domain: str | None, *, held: bool) -> Iterator[Row]:
+    """One at a time: a hundred thousand may wait."""
+    because, now_us = held_because(here), here.clock.now_us()
+    for entry_id in queue.names():
+        found = queue.look_at(entry_id)
+        if isinstance(found, Damaged):
+            yield {"id": entry_id, "held": "damaged", "reason": found.why}
+        elif found is not None and (sender is None or str(found.envelope.sender).lower() == sender):
+            domains = Counter(found.envelope.recipients[place].domain for place in found.state.open)
+            why = because(found)
+            if (domain is None or domain in map(in_dns, domains)) and (why is not None or not held):
+                yield {**_common(found, now_us), "domains": dict(domains), "held": why}
+
+
+def _common(entry: Entry, now_us: int) -> dict[str, output.Cell]:
+    envelope, state = entry.envelope, entry.state
+    age = max(0, (now_us - envelope.accepted_at_us) // 1_000_000)
+    return {
+        "id": entry.entry_id,
+        "sender": str(envelope.sender) or "<>",
+        "recipients": len(state.open),
+        "accepted_at": instant_of(envelope.accepted_at_us),
+        "age_seconds": age,
+        "age": _span(age),
+        "attempts": max((state.attempts[place] for place in state.open), default=0),
+        "next_try": instant_of(state.next_try_us) if state.next_try_us > now_us else None,
+        "reason": next((state.reasons[place] for place in state.open if state.reasons[place]), None),
+    }
+
+
+def _span(seconds: int) -> Text:
+    for length, vi, en in ((86_400, "ngày", "d"), (3_600, "giờ", "h"), (60, "phút", "min")):
+        if seconds >= 2 * length or (length == 60 and seconds >= length):
+            return Text(f"{seconds // length} {vi}", f"{seconds // length} {en}")
+    return Text(f"{seconds} giây", f"{seconds} s")
+
+
+def _one(here: Frame, entry: Entry) -> Row:
+    submitted_by: str | None = None
+    if entry.envelope.submitted_by:
+        try:
+            submitted_by = here.whole_directory.entry(entry.envelope.submitted_by).address
+        except MicMailError:
+            submitted_by = f"#{entry.envelope.submitted_by}"
+    return {
+        **_common(entry, here.clock.now_us()),
+        "submitted_by": submitted_by,
+        "octets": entry.octets,
+        "held": held_because(here)(entry),
+        "warned": entry.state.warned,
+    }
+
+
+def _recipient(entry: Entry, place: int) -> Row:
+    state = entry.state
+    return {
+        "address": str(entry.envelope.recipients[place].address),
+        "standing": state.standings[place].value,
+        "attempts": state.attempts[place],
+        "reason": state.reasons[place] or None,
+        "server": state.servers[place],
+        "told": place in state.told,
+    }
+
+
+def _decisions(entry: Entry) -> list[Row]:
+    return [_decision(entry, decision) for decision in entry.state.decisions]
+
+
+def _decision(entry: Entry, decision: Decision) -> Row:
+    said, recipients = decision.said, entry.envelope.recipients
+    return {
+        "at": instant_of(said.at_us) if said.at_us else None,
+        "act": decision.did,
+        "actor": said.actor,
+        "reason": said.reason or None,
+        "document": said.document,
+        "clause": said.clause,
+        "recipients": [str(recipients[place].address) for place in decision.places if place < len(recipients)] or None,
+    }

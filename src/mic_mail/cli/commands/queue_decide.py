@@ -1,0 +1,248 @@
+"""`mic-mail queue retry|hold|release|drop`: what the Centre decides of mail that waits to leave (Reg. 4.2).
+
+Joined into the group `queue` by main.NOUNS. Every decision is on record, and stands in the entry itself with its actor and
+reason; whoever sends does it within seconds, or when the server is started. What another server has taken by then is delivered.
+Nothing ends in silence: the sender of what is dropped gets a report with the reason.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.commands.queue import HELD, STANDINGS, bare, held_because, in_dns, named, opened, readable
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import ActorOption, DocumentOption, ReasonOption, WhyOption
+from mic_mail.cli.output import say
+from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
+from mic_mail.i18n.plurals import counted
+from mic_mail.mailbox_address import MailboxAddress
+from mic_mail.policy.roles import Right
+from mic_mail.queue.notifications import tell_decided
+from mic_mail.queue.queue import Ended, Entry, Queue
+from mic_mail.queue.recipient_log import Hold, Said
+from mic_mail.services.mailboxes.credentials import Origin
+
+app = typer.Typer()
+
+EntryIds = Annotated[
+    list[str], typer.Argument(metavar="ID...", help=say("Mã thư, hoặc phần đầu của mã.", "Ids, or how they begin."))
+]
+_WHY_HELD = {
+    "person": Text("Trung tâm đang giữ thư này.", "The Centre holds it."),
+    "unknown": Text("Không rõ tình trạng hộp thư gửi.", "The state of its mailbox is not known."),
+}
+_FREE = {
+    "person": Text("Bỏ giữ: mic-mail queue release", "Let it go: mic-mail queue release"),
+    "suspended": Text("Khôi phục: mic-mail mailbox restore", "Restore it: mic-mail mailbox restore"),
+}
+
+
+@app.command(help=say("Gửi lại ngay, không chờ đến lượt.", "Try again at once."))
+@asks(Right.ACT)
+def retry(
+    ctx: typer.Context,
+    entry_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help=say("Mã thư, hoặc phần đầu.", "Ids, or how they begin."))
+    ] = None,
+    *,
+    domain: Annotated[
+        str | None, typer.Option("--domain", help=say("Mọi thư tới tên miền này.", "All that goes to this domain."))
+    ] = None,
+    whole: Annotated[bool, typer.Option("--all", help=say("Mọi thư trong hàng đợi.", "All that waits."))] = False,
+    reason: WhyOption = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    if sum((bool(entry_ids), domain is not None, whole)) != 1:
+        raise BadInput(Text("Nêu mã thư, hoặc --domain, hoặc --all.", "Name ids, or --domain, or --all."))
+    origin = Origin(here.actor(actor), reason, document)
+    if entry_ids:
+        because = held_because(here)
+
+        def again(entry: Entry, said: Said) -> None:
+            _must_not_be_held(because(entry))
+            entry.retry(said)
+
+        _each(here, entry_ids, _Act("queue_retry", origin, again))
+        output.note(Text("Thư được gửi lại trong ít giây.", "Tried again within seconds."))
+        return
+    with opened(here) as queue, on_record(here, "queue_retry", bare(domain) if domain else "*", origin):
+        tried, held = _retry_many(here, queue, in_dns(bare(domain)) if domain else None, _said(here, origin))
+    tell_decided(here.config.run_dir)
+    output.note(
+        Text(
+            f"{tried} thư được gửi lại trong ít giây; {held} thư bị giữ thì không.",
+            f"{counted(tried, 'message is', 'messages are')} tried again within seconds; {held} that are held are not.",
+        )
+    )
+
+
+def _retry_many(here: Frame, queue: Queue, domain: str | None, said: Said) -> tuple[int, int]:
+    """How many, and how many are held."""
+    because, tried, held = held_because(here), 0, 0
+    for entry in queue.entries():
+        domains = {in_dns(entry.envelope.recipients[place].domain) for place in entry.state.open}
+        if not domains or (domain is not None and domain not in domains):
+            continue
+        if because(entry) is not None:
+            held += 1
+            continue
+        try:
+            entry.retry(said)
+        except Ended:
+            continue
+        tried += 1
+    return tried, held
+
+
+def _must_not_be_held(why: str | None) -> None:
+    if why is not None:
+        raise Refused(_WHY_HELD.get(why, Text(f"{HELD[why].vi}.", f"{HELD[why].en}.")), remedy=_FREE.get(why))
+
+
+@app.command(help=say("Giữ thư lại, chưa gửi.", "Keep it back."))
+@asks(Right.ACT)
+def hold(
+    ctx: typer.Context,
+    entry_ids: EntryIds,
+    *,
+    reason: ReasonOption,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    origin = Origin(here.actor(actor), _given(reason), document)
+    _each(here, entry_ids, _Act("queue_hold", origin, lambda entry, said: entry.hold(Hold.PERSON, said)))
+    output.note(
+        Text("Thư được giữ lại; lần gửi đang diễn ra thì không dừng được.", "Held; a try that is under way is not stopped.")
+    )
+
+
+@app.command(help=say("Bỏ giữ: thư được gửi tiếp.", "Let go what a person holds."))
+@asks(Right.ACT)
+def release(
+    ctx: typer.Context,
+    entry_ids: EntryIds,
+    *,
+    reason: WhyOption = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+
+    def let_go(entry: Entry, said: Said) -> None:
+        if entry.state.hold is Hold.NO:
+            because = held_because(here)(entry)
+            _must_not_be_held(because)
+            raise Refused(Text("Thư này không bị giữ.", "Nobody holds it."))
+        entry.hold(Hold.NO, said)
+
+    _each(here, entry_ids, _Act("queue_release", Origin(here.actor(actor), reason, document), let_go))
+    output.note(Text("Thư được gửi khi đến lượt.", "Sent when they are due."))
+
+
+@app.command(help=say("Dừng gửi; người gửi nhận thông báo kèm lý do.", "Give it up; the sender is told, with the reason."))
+@asks(Right.ACT)
+def drop(
+    ctx: typer.Context,
+    entry_ids: EntryIds,
+    *,
+    recipients: Annotated[
+        list[str] | None,
+        typer.Option("--recipient", help=say("Chỉ người nhận này; ghi được nhiều lần.", "Only this one; again for more.")),
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help=say("Lý do, được báo cho người gửi.", "Why; the sender is told."))],
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    origin = Origin(here.actor(actor), _given(reason), document)
+    wanted = [MailboxAddress.parse(address.strip()).folded() for address in recipients or ()]
+
+    def end(entry: Entry, said: Said) -> None:
+        entry.drop(_places(entry, wanted), said)
+
+    _each(here, entry_ids, _Act("queue_drop", origin, end, wanted))
+    output.note(
+        Text(
+            "Đã dừng gửi; người gửi được báo khi lần gửi đang diễn ra (nếu có) kết thúc.",
+            "Given up; the sender is told, after a try that is under way.",
+        )
+    )
+
+
+def _places(entry: Entry, wanted: Sequence[str]) -> list[int]:
+    """Which recipients are meant: all that are open, or these, which have to be."""
+    state, places = entry.state, []
+    for address in wanted:
+        meant = [place for place, each in enumerate(entry.envelope.recipients) if each.address.folded() == address]
+        if not meant:
+            raise BadInput(Text(f"Thư không gửi tới {address}.", f"{in_ascii(address)} is no recipient of it."))
+        if not set(meant) & set(state.open):
+            standing = STANDINGS[state.standings[meant[0]]]
+            raise Refused(Text(f"{address}: {standing.vi}, không dừng được.", f"{in_ascii(address)}: {standing.en} already."))
+        places += [place for place in meant if place in state.open]
+    if not (wanted or state.open):
+        raise Refused(Text("Thư không còn chờ ai.", "Nobody waits for it any more."))
+    return places or list(state.open)
+
+
+# ------------------------------------------------------------ one decision after the other
+
+
+def _given(reason: str) -> str:
+    if not reason.strip():
+        raise BadInput(Text("Thiếu lý do.", "The reason is empty."), clause="4.2")
+    return reason.strip()
+
+
+def _said(here: Frame, origin: Origin) -> Said:
+    return Said(origin.actor, origin.reason, here.clock.now_us(), origin.document)
+
+
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """One decision, of whichever entries."""
+
+    name: str
+    origin: Origin
+    decide: Callable[[Entry, Said], None]
+    only: Sequence[str] = ()
+    """These recipients, where it does not concern all."""
+
+
+def _each(here: Frame, words: Sequence[str], act: _Act) -> None:
+    """Decide of each, on record first. All have to be there before anything is decided; where one is refused then, the others
+    are done all the same, and the exit code is 1."""
+    is_refused = False
+    with opened(here) as queue:
+        names = queue.names()
+        entry_ids = list(dict.fromkeys(named(names, word) for word in words))
+        for entry_id in entry_ids:
+            try:
+                _decide(here, queue, entry_id, act)
+            except MicMailError as error:
+                if len(entry_ids) == 1:
+                    raise
+                output.note(entry_id)
+                output.failure(error)
+                is_refused = True
+    if is_refused:
+        raise typer.Exit(1)
+
+
+def _decide(here: Frame, queue: Queue, entry_id: str, act: _Act) -> None:
+    entry = readable(queue, entry_id)
+    envelope = entry.envelope
+    addresses = act.only or [str(envelope.recipients[place].address) for place in entry.state.open]
+    with on_record(
+        here, act.name, entry_id, act.origin, trace=envelope.trace_id, sender=envelope.sender, recipients=list(addresses)
+    ):
+        act.decide(entry, _said(here, act.origin))
+    tell_decided(here.config.run_dir, entry_id)

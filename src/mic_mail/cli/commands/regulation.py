@@ -1,0 +1,125 @@
+"""`mic-mail regulation list|show`: the clauses, what serves and proves each, and how it stands today."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.authorization import open_to_all
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import JsonOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.errors import MicMailError, Text, in_ascii
+from mic_mail.i18n import dates
+from mic_mail.i18n.clause_names import clause as cite
+from mic_mail.policy.clause_commands import COMMANDS
+from mic_mail.policy.clause_rows import Clause, Standing
+from mic_mail.policy.clause_tests import PROOFS
+from mic_mail.policy.clauses import CLAUSES, clause
+from mic_mail.policy.labels import STANDINGS
+from mic_mail.policy.roles import Right
+from mic_mail.services.compliance.collect import gather
+from mic_mail.services.compliance.finding import Finding, Office
+
+app = typer.Typer(help=say("Quy chế và việc thi hành.", "The regulation and how it is obeyed."), no_args_is_help=True)
+
+COLUMNS = (
+    Column("id", "Điểm, khoản", "Clause"),
+    Column("standing", "Thi hành", "Obeyed", names={each.value: name for each, name in STANDINGS.items()}),
+    Column("text", "Quy định", "What it says"),
+    Column("does", "Máy chủ làm gì", "What the server does"),
+    Column("reading", "Cách hiểu mặc định", "Default reading", json_only=True),
+    Column("settings", "Cấu hình", "Settings"),
+    Column("commands", "Lệnh", "Commands"),
+    Column("tests", "Kiểm thử", "Tests"),
+    Column("evidence", "Hiện nay", "Today"),
+)
+ONE = (
+    Column("id", "Điểm, khoản", "Clause"),
+    Column("cited_as", "Cách dẫn", "Cited as"),
+    *(replace(column, json_only=False) for column in COLUMNS[1:]),
+)
+
+
+@app.command("list", help=say("Liệt kê các điều khoản.", "List the clauses."))
+@open_to_all
+def list_clauses(
+    ctx: typer.Context,
+    standing: Annotated[
+        Standing | None, typer.Option("--standing", help=say("Chỉ mức thi hành này.", "Only those of this standing."))
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    wanted = [row for row in CLAUSES.values() if standing is None or row.standing is standing]
+    output.listing(COLUMNS, _rows(wanted, _evidence(here), as_json=as_json), as_json=as_json, title=_decision(here))
+
+
+@app.command(help=say("Xem một điều khoản, ví dụ 6.4.c.", "Show one clause, e.g. 6.4.c."))
+@open_to_all
+def show(
+    ctx: typer.Context,
+    clause_id: Annotated[str, typer.Argument(metavar="ID", help=say("Điều.Khoản.Điểm", "Article.Clause.Point"))],
+    as_json: JsonOption = False,
+) -> None:
+    rows = _rows([clause(clause_id)], _evidence(frame(ctx)), as_json=as_json)
+    output.record(ONE, next(rows), as_json=as_json)
+
+
+def _decision(here: Frame) -> Text | None:
+    """The decision that binds this server, where there is a configuration that names it."""
+    try:
+        number = here.config.regulation.decision_no
+    except MicMailError:  # the clauses can be read on a machine without a server
+        return None
+    return Text(f"Quyết định số {number}", f"Decision no. {in_ascii(number)}") if number else None
+
+
+def _evidence(here: Frame) -> Mapping[str, Sequence[Finding]]:
+    """What is on record today; nothing where there is no server yet, and for whoever may not read all of the ministry's."""
+    try:
+        here.enter(here.actor(), Right.READ, whole=True)
+        return gather(Office(here.directory, here.config, here.clock))
+    except MicMailError:
+        return {}
+
+
+def _rows(clauses: Sequence[Clause], evidence: Mapping[str, Sequence[Finding]], *, as_json: bool) -> Iterator[Row]:
+    for row in clauses:
+        findings = evidence.get(row.id, ())
+        tests = PROOFS.get(row.id, ())
+        yield {
+            "id": row.id,
+            "cited_as": cite(row.id),
+            "standing": row.standing.value,
+            "text": row.text,
+            "does": row.does,
+            "settings": row.settings or None,
+            "reading": row.reading,
+            "commands": COMMANDS.get(row.id),
+            "tests": tests if as_json else [PurePath(test).stem for test in tests] or None,
+            "evidence": [_as_data(finding) for finding in findings] if as_json else _told(findings),
+        }
+
+
+def _told(findings: Sequence[Finding]) -> Text | None:
+    """Figures as a person reads them: what is overdue first."""
+    ordered = sorted(findings, key=lambda finding: not finding.overdue)
+    told = [_sentence(finding) for finding in ordered]
+    return Text("; ".join(each.vi for each in told), "; ".join(each.en for each in told)) if told else None
+
+
+def _sentence(finding: Finding) -> Text:
+    count = "" if finding.count is None else f"{finding.count} "
+    vi, en = f"{count}{finding.what.vi}", f"{count}{finding.what.en}"
+    if finding.at is not None:
+        at = dates.short(finding.at)
+        vi, en = f"{vi} (gần nhất {at})", f"{en} (last {at})"
+    return Text(f"QUÁ HẠN: {vi}", f"OVERDUE: {en}") if finding.overdue else Text(vi, en)
+
+
+def _as_data(finding: Finding) -> dict[str, object]:
+    return {"what": finding.what, "count": finding.count, "at": finding.at, "overdue": finding.overdue}

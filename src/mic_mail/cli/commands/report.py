@@ -1,0 +1,98 @@
+"""`mic-mail report usage|problems`: what the Centre reports to the leadership, and units' statistics (Reg. 16.1, 16.2, 18)."""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.date_args import read_day
+from mic_mail.cli.options import ActorOption, WhyOption
+from mic_mail.cli.output import say
+from mic_mail.cli.output_files import check_kind, tell_written, write_paper
+from mic_mail.policy.calendar import ONE_DAY, add_months, local_day
+from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.requests import Kind
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.reports.problems import Problems
+from mic_mail.services.reports.usage import Usage
+
+app = typer.Typer(help=say("Báo cáo.", "Reports."), no_args_is_help=True)
+
+OutOption = Annotated[
+    Path, typer.Option("--out", help=say("Tệp .pdf, .xlsx, .html hoặc .csv.", "A file .pdf, .xlsx, .html or .csv."))
+]
+FirstOption = Annotated[
+    str | None, typer.Option("--from", help=say("Từ ngày; mặc định: một kỳ trước.", "First day; default: one interval ago."))
+]
+LastOption = Annotated[
+    str | None, typer.Option("--until", help=say("Đến hết ngày; mặc định: hôm qua.", "Last day; default: yesterday."))
+]
+
+UnitOption = Annotated[str | None, typer.Option("--unit", help=say("Chỉ một đơn vị.", "Of one unit alone."))]
+
+
+@app.command(help=say("Tình hình sử dụng trong một khoảng thời gian.", "How the system was used in a span of days."))
+@asks(Right.READ)
+def usage(
+    ctx: typer.Context,
+    *,
+    out: OutOption,
+    first: FirstOption = None,
+    last: LastOption = None,
+    unit: UnitOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    check_kind(out)
+    span = _span(here, first, last)
+    which = here.directory.unit(unit) if unit else None
+    with on_record(
+        here, "report_usage", which.symbol if which else "*", Origin(here.actor(actor), reason),
+        right=Right.READ, concerns=which, first=span.first, last=span.last,
+    ):  # fmt: skip
+        paper = Usage(here.directory, here.store, here.config, here.clock, span).paper(which)
+        tell_written(write_paper(here, out, paper))
+
+
+@app.command(help=say("Tổng hợp vướng mắc (Điều 18).", "What was told to the Centre, collected (18)."))
+@asks(Right.READ)
+def problems(
+    ctx: typer.Context,
+    *,
+    out: OutOption,
+    first: FirstOption = None,
+    last: LastOption = None,
+    kinds: Annotated[
+        list[Kind] | None, typer.Option("--kind", help=say("Loại yêu cầu; lặp lại được.", "Kinds of requests; repeatable."))
+    ] = None,
+    unit: UnitOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    check_kind(out)
+    span = _span(here, first, last)
+    which = here.directory.unit(unit) if unit else None
+    wanted = kinds or [Kind.PROBLEM]
+    with on_record(
+        here, "report_problems", which.symbol if which else "*", Origin(here.actor(actor), reason),
+        right=Right.READ, concerns=which, kinds=wanted, first=span.first, last=span.last,
+    ):  # fmt: skip
+        paper = Problems(here.directory, here.config, here.clock, span, wanted).paper(which)
+        tell_written(write_paper(here, out, paper))
+
+
+def _span(here: Frame, first: str | None, last: str | None) -> Span:
+    ends = read_day(last) if last else local_day(here.clock.now()) - ONE_DAY
+    return Span(read_day(first) if first else _interval_before(ends, here.config.report.usage_months), ends)
+
+
+def _interval_before(last: date, months: int) -> date:
+    """The first day of an interval that ends with `last`."""
+    return add_months(last + ONE_DAY, -months)

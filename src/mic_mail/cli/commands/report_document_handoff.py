@@ -1,0 +1,129 @@
+"""`mic-mail report passed-on`: what of units' mail was not passed on to the document system (Reg. 12.3.c).
+
+Of one mailbox: who wrote when, until when it was to be passed on, since how many working days it lies there. Of several:
+figures alone. Subjects are nobody else's (4.3); the reminder in the mailbox has them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.output_files import check_kind, tell_written, write_paper
+from mic_mail.cli.unit_options import MailboxOption, PaperOption, UnitOption, chosen, is_in_use
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.documents import document as papers
+from mic_mail.policy import document_handoff as rules
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.reports.document_header import paper
+from mic_mail.services.unit_mail.document_handoff import PassedOn
+
+app = typer.Typer(no_args_is_help=True)
+
+MESSAGES = (
+    Column("received_at", "Nhận lúc", "Received"),
+    Column("sender", "Người gửi", "Sender"),
+    Column("message_id", "Message-ID", "Message-ID", json_only=True),
+    Column("due_at", "Hạn chuyển", "Due"),
+    Column("age", "Số ngày làm việc", "Working days", right=True),
+    Column("overdue", "Quá hạn", "Overdue"),
+)
+MAILBOXES = (
+    Column("mailbox", "Hộp thư", "Mailbox"),
+    Column("name", "Tên", "Name"),
+    Column("waiting", "Chưa chuyển", "Not passed on", right=True),
+    Column("late", "Quá hạn", "Overdue", right=True),
+    Column("oldest", "Lâu nhất (ngày làm việc)", "Oldest (working days)", right=True),
+)
+
+
+@app.command("passed-on", help=say("Thư đơn vị chưa chuyển vào hệ thống văn bản.", "Units' mail not passed on to the records."))
+@asks(Right.READ)
+def passed_on(
+    ctx: typer.Context,
+    *,
+    mailbox: MailboxOption = None,
+    unit: UnitOption = None,
+    out: PaperOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    if out is not None:
+        check_kind(out)
+    choice = chosen(here, mailbox, unit, clause=rules.CLAUSE)
+    origin = Origin(here.actor(actor), reason)
+    with on_record(here, "report_passed_on", choice.subject, origin, right=Right.READ, concerns=choice.unit):
+        snapshot = here.directory.load_snapshot()
+        entries = choice.mailboxes(snapshot)
+        columns: Sequence[Column] = MESSAGES if mailbox is not None else MAILBOXES
+        rows = _of_mailbox(here, snapshot, entries[0]) if mailbox is not None else _of_mailboxes(here, snapshot, entries)
+        if out is not None:
+            tell_written(_write(here, out, choice.title, columns, rows))
+            return
+    output.listing(columns, rows, as_json=as_json)
+
+
+def _of_mailbox(here: Frame, snapshot: Snapshot, entry: Entry) -> list[Row]:
+    now = here.clock.now()
+    return [
+        {
+            "received_at": each.received_at,
+            "sender": each.sender,
+            "message_id": each.message_id or None,
+            "due_at": each.due_at,
+            "age": each.age,
+            "overdue": each.due_at <= now,
+        }
+        for each in PassedOn(here.store, here.config).pending(entry, snapshot, now)
+    ]
+
+
+def _of_mailboxes(here: Frame, snapshot: Snapshot, entries: Sequence[Entry]) -> list[Row]:
+    """Those in which anything waits, the most overdue first."""
+    now, finder = here.clock.now(), PassedOn(here.store, here.config)
+    rows: list[tuple[int, Row]] = []
+    for entry in entries:
+        if not is_in_use(here, entry, snapshot):
+            continue
+        waiting = finder.pending(entry, snapshot, now)
+        if waiting:
+            late = sum(each.due_at <= now for each in waiting)
+            row: Row = {
+                "mailbox": entry.address,
+                "name": entry.display_name,
+                "waiting": len(waiting),
+                "late": late,
+                "oldest": max(each.age for each in waiting),
+            }
+            rows.append((late, row))
+    return [row for _, row in sorted(rows, key=lambda each: -each[0])]
+
+
+_WIDE = frozenset({"mailbox", "sender", "name"})
+
+
+def _write(here: Frame, out: Path, whose: str, columns: Sequence[Column], rows: Sequence[Row]) -> list[Path]:
+    shown = [column for column in columns if not column.json_only]
+    table = papers.Table(
+        "Thư chưa được đánh dấu đã chuyển",
+        [papers.Column(column.vi, right=column.right, wide=2 if column.key in _WIDE else 1) for column in shown],
+        [[row[column.key] for column in shown] for row in rows],  # type: ignore[misc]  # of these keys each is a cell
+    )
+    made = paper(
+        here.config,
+        "Thư đến chưa chuyển vào hệ thống quản lý văn bản",
+        f"{whose}, trong {rules.DAYS_BACK} ngày gần đây",
+        here.clock.now(),
+        [table],
+        clause_id=rules.CLAUSE,
+    )
+    return write_paper(here, out, made)

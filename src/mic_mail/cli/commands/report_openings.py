@@ -1,0 +1,107 @@
+"""`mic-mail report openings`: who opened which unit mailbox in which window of each working day (Reg. 12.3.a)."""
+
+from pathlib import Path
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.output_files import check_kind, tell_written, write_paper
+from mic_mail.cli.unit_options import MailboxOption, PaperOption, SinceOption, UnitOption, UntilOption, chosen, span_of
+from mic_mail.policy.opening_windows import Verdict
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.reports.opening_report import SHUT, VERDICTS, openings_paper, share
+from mic_mail.services.unit_mail.openings import Attended, Openings
+
+app = typer.Typer(no_args_is_help=True)
+
+DAYS = 7
+"""How far back the report goes where nothing is said."""
+WINDOWS = (
+    Column("day", "Ngày", "Day"),
+    Column("window", "Khung giờ", "Window"),
+    Column("verdict", "Kết quả", "Result", names={verdict.value: name for verdict, name in VERDICTS.items()}),
+    Column("opened_at", "Mở lúc", "Opened at"),
+    Column("opened_by", "Người mở", "Opened by"),
+    Column("why", "Lý do", "Why", names={shut.value: name for shut, name in SHUT.items()}),
+    Column("others", "Người khác mở", "Others"),
+)
+MAILBOXES = (
+    Column("mailbox", "Hộp thư", "Mailbox"),
+    Column("keepers", "Người quản lý", "In charge"),
+    Column("due", "Phải mở", "Due", right=True),
+    Column("opened", "Đã mở", "Opened", right=True),
+    Column("missed", "Không mở", "Not opened", right=True),
+    Column("shut", "Không thể mở", "Shut", right=True),
+    Column("share", "Tỷ lệ (%)", "Share (%)", right=True),
+)
+
+
+@app.command(help=say("Việc mở hộp thư đơn vị ba lần mỗi ngày làm việc.", "Openings of unit mailboxes, three a working day."))
+@asks(Right.READ)
+def openings(
+    ctx: typer.Context,
+    *,
+    mailbox: MailboxOption = None,
+    unit: UnitOption = None,
+    first: SinceOption = None,
+    last: UntilOption = None,
+    out: PaperOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    if out is not None:
+        check_kind(out)
+    span = span_of(here.clock.now(), first, last, days=DAYS)
+    choice = chosen(here, mailbox, unit, clause="12.3.a")
+    with on_record(
+        here, "report_openings", choice.subject, Origin(here.actor(actor), reason),
+        right=Right.READ, concerns=choice.unit, first=span.first, last=span.last,
+    ):  # fmt: skip
+        people = here.whole_directory.load_snapshot()  # of a keeper who has moved on the unit's own part knows nothing
+        finder = Openings(people, here.directory.downtimes.all(), here.config, here.clock)
+        attended = finder.of(choice.mailboxes(here.directory.load_snapshot()), span)
+        if out is not None:
+            made = openings_paper(here.config, attended, span, choice.title, here.clock.now())
+            tell_written(write_paper(here, Path(out), made))
+            return
+    if mailbox is not None:
+        output.listing(WINDOWS, _windows(attended[0]), as_json=as_json)
+    else:
+        output.listing(MAILBOXES, [_figures(here, each) for each in attended], as_json=as_json)
+
+
+def _windows(attended: Attended) -> list[Row]:
+    return [
+        {
+            "day": cell.day,
+            "window": f"{cell.window.start:%H:%M}-{cell.window.end:%H:%M}",
+            "verdict": cell.verdict.value,
+            "opened_at": cell.first.at if cell.first else None,
+            "opened_by": cell.first.actor if cell.first else None,
+            "why": cell.shut.value if cell.shut and cell.first is None else None,
+            "others": [opening.actor for opening in cell.others],
+        }
+        for cell in attended.cells
+    ]
+
+
+def _figures(here: Frame, attended: Attended) -> Row:
+    opened, missed = attended.count(Verdict.OPENED), attended.count(Verdict.MISSED)
+    part = share(attended)
+    return {
+        "mailbox": attended.entry.address,
+        "keepers": attended.in_charge(here.clock.now()),
+        "due": opened + missed,
+        "opened": opened,
+        "missed": missed,
+        "shut": attended.count(Verdict.SHUT),
+        "share": None if part is None else round(part, 1),
+    }

@@ -1,0 +1,351 @@
+"""`mic-mail request add|list|show|form|import`: what units and people ask of the Centre (Reg. 6.2, 7.3, 15.2, 18).
+
+What is decided about a request stands in `requestacts`; main.NOUNS joins the two.
+"""
+
+import sys
+from collections import Counter
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks, open_to_all
+from mic_mail.cli.commands.request_bulk import asked_for
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.date_args import read_instant
+from mic_mail.cli.labels import REQUEST_ITEMS
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
+from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.output_files import read_file, write_file
+from mic_mail.directory.records import UnitRecord
+from mic_mail.documents.csv_writer import MOST_OCTETS
+from mic_mail.errors import Refused, Text, in_ascii
+from mic_mail.i18n.clause_names import clause as cite
+from mic_mail.policy.requests import CHANNELS, KINDS, STATES, Channel, Item, Kind, Request, State, deadline_clause
+from mic_mail.policy.roles import Right
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.requests import form as forms
+from mic_mail.services.requests.form import DOCUMENT_DATE, KIND, Known, Reader, Row
+from mic_mail.services.requests.register import Due, Register
+
+app = typer.Typer(help=say("Yêu cầu gửi Trung tâm.", "Requests to the Centre."), no_args_is_help=True)
+
+COLUMNS = (
+    Column("request_id", "Số", "No", right=True),
+    Column("kind", "Loại", "Kind", json_only=True),
+    Column("kind_name", "Loại", "Kind"),
+    Column("unit", "Đơn vị", "Unit"),
+    Column("subject", "Về", "About"),
+    Column("asker", "Người đề nghị", "Asked by"),
+    Column("channel", "Kênh", "Channel", json_only=True),
+    Column("channel_name", "Kênh", "Channel"),
+    Column("document", "Văn bản", "Document"),
+    Column("received_at", "Nhận lúc", "Received"),
+    Column("due_at", "Hạn", "Due"),
+    Column("due_by", "Hạn theo", "Due by"),
+    Column("overdue", "Quá hạn", "Overdue"),
+    Column("state", "Trạng thái", "State", json_only=True),
+    Column("state_name", "Trạng thái", "State"),
+)
+ONE = (
+    *COLUMNS,
+    Column("document_date", "Ngày văn bản", "Document date"),
+    Column("items", "Nội dung", "Content", names=REQUEST_ITEMS),
+    Column("opened_by", "Người ghi", "Entered by"),
+    Column("opened_at", "Ghi lúc", "Entered"),
+    Column("handler", "Người xử lý", "Handled by"),
+    Column("handled_at", "Xử lý lúc", "Handled"),
+    Column("result", "Kết quả", "Result"),
+    Column("hindrance", "Chưa thực hiện được vì", "Not done because"),
+    Column("mailbox", "Hộp thư", "Mailbox"),
+    Column("census_line", "Dòng thống kê", "Line of the census"),
+    Column("batch", "Cùng thư, tệp", "Mail or file"),
+    Column("row", "Dòng", "Row"),
+)
+ROWS = (
+    Column("row", "Dòng", "Row", right=True),
+    Column("request_id", "Số", "No", right=True),
+    Column("kind_name", "Loại", "Kind"),
+    Column("subject", "Về", "About"),
+    Column("due_at", "Hạn", "Due"),
+    Column("refused", "Từ chối vì", "Refused because"),
+    Column("clause", "Căn cứ", "Clause", cites=True),
+)
+TARGET = Text("mục tiêu của Trung tâm", "the Centre's own target")
+
+Number = Annotated[int, typer.Argument(metavar="NUMBER", help=say("Số yêu cầu.", "Number of the request."))]
+
+
+UnitOption = Annotated[str | None, typer.Option("--unit", help=say("Ký hiệu đơn vị đề nghị.", "Symbol of the asking unit."))]
+AskerOption = Annotated[str, typer.Option("--asked-by", help=say("Họ tên người đề nghị.", "Name of who asks."))]
+ChannelOption = Annotated[
+    Channel | None,
+    typer.Option("--channel", help=say("Văn bản, thư, fax, điện thoại, trực tiếp.", "How it came.")),
+]
+ReceivedOption = Annotated[
+    str | None, typer.Option("--received", help=say("Nhận lúc, 24/11/2026 09:00.", "When received, 24/11/2026 09:00."))
+]
+
+
+@app.command(help=say("Ghi một yêu cầu vào sổ (6.2).", "Enter a request (6.2)."))
+@asks(Right.REQUEST)
+def add(
+    ctx: typer.Context,
+    kind: Annotated[Kind, typer.Argument(help=say("Loại yêu cầu.", "What is asked for."))],
+    *,
+    unit: UnitOption,
+    asker: AskerOption,
+    channel: ChannelOption = Channel.LETTER,
+    document: DocumentOption = None,
+    dated: Annotated[str | None, typer.Option("--dated", help=say("Ngày văn bản.", "Date of the document."))] = None,
+    received: ReceivedOption = None,
+    address: Annotated[str | None, typer.Option("--address", help=say("Hộp thư liên quan.", "The mailbox concerned."))] = None,
+    name: Annotated[str | None, typer.Option("--name", help=say("Họ tên, hoặc tên nhóm.", "Name of person or group."))] = None,
+    position: Annotated[str | None, typer.Option("--position", help=say("Chức danh.", "Position."))] = None,
+    level: Annotated[str | None, typer.Option("--level", help=say("Cấp: phòng, vụ.", "Rank of 6.4.c."))] = None,
+    employment: Annotated[str | None, typer.Option("--employment", help=say("Diện tuyển dụng.", "How employed."))] = None,
+    contract_from: Annotated[str | None, typer.Option("--contract-from", help=say("Hợp đồng từ.", "First day."))] = None,
+    contract_until: Annotated[str | None, typer.Option("--contract-until", help=say("Hợp đồng đến.", "Last day."))] = None,
+    day: Annotated[str | None, typer.Option("--day", help=say("Ngày nghỉ, ngày có hiệu lực.", "Day that counts."))] = None,
+    cause: Annotated[str | None, typer.Option("--cause", help=say("Vì sao nghỉ.", "Why somebody leaves."))] = None,
+    chosen: Annotated[str | None, typer.Option("--chosen", help=say("Địa chỉ muốn có.", "The address wanted."))] = None,
+    new_name: Annotated[str | None, typer.Option("--new-name", help=say("Tên mới (thay đổi).", "New name (change)."))] = None,
+    new_symbol: Annotated[str | None, typer.Option("--new-symbol", help=say("Ký hiệu mới.", "New symbol."))] = None,
+    parent: Annotated[str | None, typer.Option("--parent", help=say("Đơn vị cấp trên mới.", "New unit above."))] = None,
+    into: Annotated[str | None, typer.Option("--into", help=say("Sáp nhập vào đơn vị.", "Unit to merge into."))] = None,
+    gives: Annotated[
+        str | None, typer.Option("--give", metavar="WHAT=SYMBOL;...", help=say("Chia, tách: ai, gì về đơn vị nào.", "Split."))
+    ] = None,
+    rest: Annotated[str | None, typer.Option("--rest", help=say("Phần còn lại về đơn vị.", "All else goes here."))] = None,
+    closes: Annotated[str | None, typer.Option("--close", help=say("Đơn vị kết thúc.", "Unit that ends."))] = None,
+    domain: Annotated[str | None, typer.Option("--domain", help=say("Tên miền mới.", "New domain."))] = None,
+    text: Annotated[str | None, typer.Option("--note", help=say("Nội dung.", "What it is about."))] = None,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    of = _unit(here, unit)
+    origin = Origin(here.actor(actor), text or "", document)
+    known = Known(of, channel, _received(here, received), asker, document)
+    options = {
+        KIND: kind.value, DOCUMENT_DATE: dated,
+        Item.ADDRESS: address, Item.NAME: name, Item.POSITION: position, Item.LEVEL: level, Item.EMPLOYMENT: employment,
+        Item.CONTRACT_FROM: contract_from, Item.CONTRACT_UNTIL: contract_until, Item.DAY: day, Item.CAUSE: cause,
+        Item.CHOSEN: chosen, Item.NEW_NAME: new_name, Item.NEW_SYMBOL: new_symbol, Item.PARENT: parent, Item.INTO: into,
+        Item.GIVES: gives, Item.REST: rest, Item.CLOSES: closes, Item.DOMAIN: domain, Item.NOTE: text,
+    }  # fmt: skip
+    said = {key: value for key, value in options.items() if value is not None}
+    with on_record(here, "request_add", kind.value, origin, right=Right.REQUEST, concerns=of, unit=of and of.symbol):
+        filing = _reader(here).filing(said, known)
+        due = _register(here).file(filing, origin.actor)
+    output.record(ONE, one(here, due), as_json=as_json)
+
+
+@app.command("list", help=say("Liệt kê yêu cầu và hạn giải quyết.", "List requests and their deadlines."))
+@asks(Right.READ)
+def list_requests(
+    ctx: typer.Context,
+    *,
+    state: Annotated[State | None, typer.Option("--state", help=say("Chỉ trạng thái này.", "Only this state."))] = None,
+    kind: Annotated[Kind | None, typer.Option("--kind", help=say("Chỉ loại này.", "Only this kind."))] = None,
+    unit: UnitOption = None,
+    late: Annotated[bool, typer.Option("--overdue", help=say("Chỉ yêu cầu quá hạn.", "Only what is overdue."))] = False,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    of = _unit(here, unit)
+    units = _symbols(here)
+    wanted = [
+        due
+        for due in _register(here).all()
+        if state in {None, due.request.state}
+        and kind in {None, due.request.kind}
+        and (of is None or due.request.filing.unit_id == of.unit_id)
+        and (due.overdue or not late)
+    ]
+    output.listing(COLUMNS, (_cells(due, units) for due in wanted), as_json=as_json)
+
+
+@app.command(help=say("Xem một yêu cầu.", "Show a request."))
+@asks(Right.READ)
+def show(ctx: typer.Context, number: Number, actor: ActorOption = None, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    request = here.directory.requests.get(number)
+    output.record(ONE, one(here, _register(here).due(request)), as_json=as_json)
+
+
+@app.command(help=say("Ghi mẫu yêu cầu ra tệp, để đơn vị điền và gửi.", "Write the form that units fill in and send."))
+@open_to_all
+def form(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help=say("Tệp; - là đầu ra chuẩn.", "The file; - is standard output."))],
+    *,
+    as_csv: Annotated[bool, typer.Option("--csv", help=say("CSV thay cho XLSX.", "CSV instead of XLSX."))] = False,
+) -> None:
+    here = frame(ctx)
+    octets = forms.empty_form(here.clock.now(), as_csv=as_csv)
+    if str(file) == "-":
+        sys.stdout.buffer.write(octets)
+        return
+    write_file(here, file, octets)
+    output.note(Text(f"Đã ghi mẫu yêu cầu: {file}", f"The form is written: {in_ascii(file)}"))
+
+
+@app.command("import", help=say("Ghi nhiều yêu cầu từ một tệp theo mẫu.", "Enter many requests from a file after the form."))
+@asks(Right.REQUEST)
+def import_file(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help=say("Tệp XLSX hoặc CSV.", "An XLSX or CSV file."))],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=say("Chỉ kiểm tra, không ghi.", "Check only."))] = False,
+    unit: UnitOption = None,
+    asker: AskerOption = "",
+    channel: ChannelOption = None,
+    document: DocumentOption = None,
+    received: ReceivedOption = None,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A result for every row; what was entered from this very file before is not entered again."""
+    here = frame(ctx)
+    of = _unit(here, unit)
+    octets = read_file(here, file, MOST_OCTETS)
+    at = _received(here, received)
+    origin = Origin(here.actor(actor), "", document)
+    # Without a unit the file may concern any: that is the Centre's to do.
+    with on_record(
+        here, "request_import", file.name, origin, right=Right.REQUEST, concerns=of, unit=of and of.symbol, dry_run=dry_run
+    ):
+        known = Known(of, channel, at, asker, document, fixed=False, by_centre=here.is_centre)
+        rows = [_own(here, row, of) for row in _reader(here).rows(forms.read_table(octets), known)]
+        wanted = [(row.number, row.filing) for row in rows if row.filing is not None]
+        batch = f"file:{sha256(octets).hexdigest()[:40]}"
+        entered = [] if dry_run else here.directory.requests.add_rows(batch, wanted, origin.actor, here.clock.now())
+    numbers = {request.row: request.request_id for request in entered}
+    register = _register(here)
+    output.listing(ROWS, (_row(row, register, numbers.get(row.number)) for row in rows), as_json=as_json)
+    counts = Counter(row.filing is not None for row in rows)
+    verb = Text("sẽ được ghi", "would be entered") if dry_run else Text("đã ghi", "entered")
+    output.note(
+        Text(
+            f"{counts[True]} yêu cầu {verb.vi}, {counts[False]} bị từ chối.",
+            f"{counts[True]} {verb.en}, {counts[False]} refused.",
+        )
+    )
+    if counts[False]:
+        raise typer.Exit(1)
+
+
+def _own(here: Frame, row: Row, of: UnitRecord | None) -> Row:
+    """A file that is filed for one unit asks for that unit alone."""
+    if of is None or row.filing is None or row.filing.unit_id == of.unit_id:
+        return row
+    refusal = Refused(Text("Đơn vị chỉ gửi yêu cầu của mình.", "A unit asks for itself alone."), clause="6.2")
+    return Row(row.number, refusal=refusal)
+
+
+def _received(here: Frame, text: str | None) -> datetime:
+    """When the Centre received what is entered; a unit's administrator enters it now, and cannot put others behind (5.4.a)."""
+    if text is None:
+        return here.clock.now()
+    if not here.is_centre:
+        raise Refused(Text("Ngày nhận do Trung tâm ghi.", "When it was received is the Centre's to say."), clause="6.2")
+    return read_instant(text)
+
+
+def _row(row: Row, register: Register, number: int | None) -> dict[str, Cell]:
+    filing, refusal = row.filing, row.refusal
+    return {
+        "row": row.number,
+        "request_id": number,
+        "kind_name": KINDS[filing.kind] if filing else None,
+        "subject": filing.subject if filing else None,
+        "due_at": register.deadline(filing) if filing else None,
+        "refused": refusal.text if refusal else None,
+        "clause": refusal.clause if refusal else None,
+    }
+
+
+# ------------------------------------------------------------ rows
+
+
+def one(here: Frame, due: Due) -> dict[str, Cell]:
+    """Everything about one request."""
+    request = due.request
+    mailboxes = {mailbox.mailbox_id: mailbox.address for mailbox in here.directory.mailboxes()}
+    return {
+        **_cells(due, _symbols(here)),
+        "document_date": request.filing.document_date,
+        "items": asked_for(request.filing),
+        "opened_by": request.opened_by,
+        "opened_at": request.opened_at,
+        "handler": request.handler,
+        "handled_at": request.handled_at,
+        "result": request.result,
+        "hindrance": request.hindrance,
+        "mailbox": mailboxes.get(request.mailbox_id or 0),
+        "census_line": _census_line(here, request),
+        "batch": request.batch,
+        "row": request.row,
+    }
+
+
+def _census_line(here: Frame, request: Request) -> Text | None:
+    """Which line of which list a correction is about (Reg. 14.3)."""
+    unit_id = request.filing.unit_id
+    link = next((each for each in here.directory.censuses.disputes(unit_id) if each.request_id == request.request_id), None)
+    census = next((each for each in here.directory.censuses.of(unit_id) if link and each.census_id == link.census_id), None)
+    if link is None or census is None:
+        return None
+    name = next(line.name for line in census.lines if line.key == link.key)
+    return Text(f"kỳ {census.period:%m/%Y}: {name}", f"{census.period:%m/%Y}: {in_ascii(name)}")
+
+
+def unit_of(here: Frame, request: Request) -> UnitRecord:
+    """The unit that asks."""
+    return next(unit for unit in here.directory.units() if unit.unit_id == request.filing.unit_id)
+
+
+def _cells(due: Due, units: dict[int, str]) -> dict[str, Cell]:
+    request, filing = due.request, due.request.filing
+    by = deadline_clause(request.kind)
+    return {
+        "request_id": request.request_id,
+        "kind": request.kind.value,
+        "kind_name": KINDS[request.kind],
+        "unit": units[filing.unit_id],
+        "subject": filing.subject or units[filing.unit_id],
+        "asker": filing.asker,
+        "channel": filing.channel.value,
+        "channel_name": CHANNELS[filing.channel],
+        "document": filing.document,
+        "received_at": filing.received_at,
+        "due_at": due.at,
+        "due_by": cite(by) if by else TARGET,
+        "overdue": due.overdue,
+        "state": request.state.value,
+        "state_name": STATES[request.state],
+    }
+
+
+def _symbols(here: Frame) -> dict[int, str]:
+    return {unit.unit_id: unit.symbol for unit in here.directory.units()}
+
+
+def _unit(here: Frame, symbol: str | None) -> UnitRecord | None:
+    return here.directory.unit(symbol) if symbol is not None else None
+
+
+def _reader(here: Frame) -> Reader:
+    """Of the whole directory: who receives somebody (Reg. 6.4.b) names a mailbox that is another unit's as yet."""
+    return Reader(here.whole_directory, here.config, here.clock)
+
+
+def _register(here: Frame) -> Register:
+    return Register(here.directory, here.config, here.clock)

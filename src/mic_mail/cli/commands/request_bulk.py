@@ -1,0 +1,112 @@
+"""Several requests decided by one command (Reg. 6.2): each by itself, on record by itself, with a result of its own.
+
+In: numbers, and what is done with one. Out: a row for each and the exit code. One that is refused, or meets a trouble, keeps no
+other back; whatever ends the command in the midst, the rows so far are shown, since a password among them is shown once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.labels import REQUEST_ITEMS
+from mic_mail.cli.output import Cell, Column, Row
+from mic_mail.errors import BadInput, MicMailError, Text, in_ascii
+from mic_mail.policy.requests import KINDS, STATES, Filing, Item, Request
+
+_ONE = (
+    Column("request_id", "Số", "No", right=True),
+    Column("kind", "Loại", "Kind", json_only=True),
+    Column("kind_name", "Loại", "Kind"),
+    Column("subject", "Về", "About"),
+    Column("items", "Nội dung", "Content", names=REQUEST_ITEMS),
+    Column("state", "Trạng thái", "State", json_only=True),
+)
+_WHY = (Column("refused", "Không thực hiện được vì", "Not done because"), Column("clause", "Căn cứ", "Clause", cites=True))
+_MAILBOX = Column("address", "Hộp thư", "Mailbox")
+DECIDED = (*_ONE, Column("state_name", "Trạng thái", "State"), *_WHY)
+APPROVED = (
+    *_ONE,
+    Column("state_name", "Trạng thái", "State"),
+    _MAILBOX,
+    Column("password", "Mật khẩu mới", "New password"),
+    Column("before", "Đã thực hiện từ trước", "Done before"),
+    *_WHY,
+)
+REHEARSED = (
+    *_ONE,
+    Column("state_name", "Sẽ là", "Would be"),
+    _MAILBOX,
+    Column("before", "Đã thực hiện từ trước", "Done before"),
+    *_WHY,
+)
+_DAYS = frozenset({Item.DAY, Item.CONTRACT_FROM, Item.CONTRACT_UNTIL})
+Act = Callable[[int], Row]
+"""What is done with the request of this number; the row that tells it."""
+
+
+def each_once(numbers: Sequence[int]) -> list[int]:
+    """In the order in which they were given; one that is named twice is decided once."""
+    return list(dict.fromkeys(numbers))
+
+
+def must_be_one(numbers: Sequence[int], options: Mapping[str, object]) -> None:
+    """Refuse, for several requests, options that say something of one person or mailbox; `options`: those by name."""
+    given = [name for name, value in options.items() if value]
+    if len(numbers) > 1 and given:
+        names = ", ".join(given)
+        raise BadInput(
+            Text(f"{names} chỉ dùng cho một yêu cầu.", f"{names}: for one request only."),
+            clause="6.2",
+            remedy=Text("Chấp thuận riêng yêu cầu đó.", "Approve that request by itself."),
+        )
+
+
+def decide(numbers: Sequence[int], act: Act, columns: Sequence[Column], *, as_json: bool, rehearsed: bool = False) -> None:
+    """Do it with each, and print what became of all; exit code 1 if any was not done."""
+    rows: list[Row] = []
+    try:
+        for number in numbers:
+            rows.append(_tried(number, act))  # noqa: PERF401 - one at a time: those before an end in the midst are shown
+    finally:
+        output.listing(columns, rows, as_json=as_json)
+    failed = sum(row.get("refused") is not None for row in rows)
+    done = len(rows) - failed
+    if rehearsed:
+        told = Text(
+            f"Chưa thay đổi gì: {done} yêu cầu sẽ được thực hiện, {failed} không thực hiện được.",
+            f"Nothing is changed: {done} would be done, {failed} would not.",
+        )
+    else:
+        told = Text(f"Đã thực hiện {done} yêu cầu, {failed} không thực hiện được.", f"{done} done, {failed} not.")
+    output.note(told)
+    if failed:
+        raise typer.Exit(1)
+
+
+def asked_for(filing: Filing) -> dict[str, str | date]:
+    """What a request asks for; a day is one, so that a table writes it as people do, and JSON as it is kept."""
+    return {item.value: date.fromisoformat(value) if item in _DAYS else value for item, value in filing.items.items()}
+
+
+def told(request: Request) -> dict[str, Cell]:
+    """A request as it is now."""
+    return {
+        "request_id": request.request_id,
+        "kind": request.kind.value,
+        "kind_name": KINDS[request.kind],
+        "subject": request.filing.subject or None,  # what asks for nobody by name is about the unit itself
+        "items": asked_for(request.filing),
+        "state": request.state.value,
+        "state_name": STATES[request.state],
+    }
+
+
+def _tried(number: int, act: Act) -> Row:
+    try:
+        return act(number)
+    except MicMailError as error:
+        return {"request_id": number, "refused": error.text, "clause": error.clause}
+    except OSError as error:
+        return {"request_id": number, "refused": Text(str(error), in_ascii(error))}

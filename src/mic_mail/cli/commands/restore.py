@@ -1,0 +1,116 @@
+"""`mic-mail restore`: put a backup of one mailbox back, into the mailbox that it came from or into another one."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.commands.mailbox_store import account_of
+from mic_mail.cli.commands.officer import officer_now
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.errors import BadInput, Text
+from mic_mail.policy.content_access import CLAUSE, ContentRefused, Scope
+from mic_mail.policy.roles import Right
+from mic_mail.policy.two_persons import Hand
+from mic_mail.services.exports.content_requests import Content
+from mic_mail.services.importers.ledger import put_back
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.legal_holds import Holds
+from mic_mail.storage.backup.backup import numbers_of, owner_of
+
+COLUMNS = (
+    Column("address", "Hộp thư", "Mailbox"),
+    Column("folders", "Thư mục", "Folders", right=True),
+    Column("messages", "Số thư", "Messages", right=True),
+    Column("octets", "Kích cỡ", "Size", right=True, size=True),
+    Column("findings", "Phát hiện", "Findings", right=True),
+)
+
+app = typer.Typer()
+
+
+@app.command(
+    help=say(
+        "Khôi phục một hộp thư từ bản sao lưu; thư hiện có được giữ riêng nếu dùng --replace.",
+        "Put one mailbox back from a backup; with --replace what is there now is kept aside.",
+    )
+)
+@asks(Right.ACT)
+def restore(
+    ctx: typer.Context,
+    address: Annotated[str, typer.Argument(help=say("Hộp thư nhận lại thư.", "The mailbox to fill."), metavar="ADDRESS")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help=say(
+                "Thư mục của lệnh backup, hoặc của một hộp thư trong đó.", "The folder of `backup`, or one mailbox's in it."
+            )
+        ),
+    ],
+    *,
+    replace: Annotated[
+        bool, typer.Option("--replace", help=say("Thay thư hiện có.", "Take the place of the mail that is there."))
+    ] = False,
+    request: Annotated[
+        int | None,
+        typer.Option(
+            "--content",
+            metavar="ID",
+            help=say("Bản sao của hộp thư khác: số đề nghị đã phê duyệt.", "Another mailbox's backup: the approved request."),
+        ),
+    ] = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    mailbox = here.directory.mailbox(address)
+    place = next((folder for folder in (source / mailbox.home, source) if os.path.exists(folder / "manifest.json")), None)
+    if place is None:
+        raise BadInput(
+            Text(f"Không có bản sao lưu của {mailbox.address} trong “{source}”.", "There is no backup of this mailbox there.")
+        )
+    origin, source = Origin(here.actor(actor), reason), place.absolute()
+    with on_record(here, "restore", mailbox.address, origin, source=str(source), replace=replace, request=request):
+        _must_be_its_own(here, origin, mailbox, place, request)
+        if replace:  # what is kept aside is easily deleted
+            Holds(here.directory, here.store, here.clock).must_not_be_held(here.directory.entry(mailbox.mailbox_id))
+        with put_back(here.config.server.data_dir, mailbox.mailbox_id, numbers_of(place)), output.progress() as bar:
+            task = bar.add_task(mailbox.address, total=None)
+            report = account_of(here, mailbox).restore(
+                place, replace=replace, progress=lambda done, of: bar.update(task, completed=done, total=of)
+            )
+    row: Row = {
+        "address": mailbox.address, "folders": report.folders, "messages": report.messages, "octets": report.octets,
+        "findings": len(report.findings),
+    }  # fmt: skip
+    output.record(COLUMNS, row, as_json=as_json)
+
+
+def _must_be_its_own(here: Frame, origin: Origin, mailbox: MailboxRecord, place: Path, request: int | None) -> None:
+    """Reg. 4.3: a backup of another mailbox would show its mail to whoever reads this one, which takes an approved request.
+
+    While no officer is on record the server is being set up, and mailboxes may have other numbers than in the backup.
+    """
+    number = owner_of(place)
+    if number == mailbox.mailbox_id or not here.directory.officers.all():
+        return
+    if request is None:
+        raise ContentRefused(
+            Text("Đây là bản sao lưu của hộp thư khác.", "This is the backup of another mailbox."),
+            clause=CLAUSE,
+            remedy=Text("mic-mail content ask, rồi --content SỐ.", "mic-mail content ask, then --content ID."),
+        )
+    hand = Hand.of(officer_now(here, origin.actor), origin.actor, here.login)
+    access = Content(here.directory, here.config, here.clock).opened(request, hand)
+    if access.mailbox_id != number or access.scope != Scope(expunged=access.scope.expunged):
+        raise ContentRefused(
+            Text("Đề nghị không cho mở toàn bộ hộp thư này.", "The request does not open all of that mailbox."), clause=CLAUSE
+        )

@@ -1,0 +1,142 @@
+"""`mic-mail second-factor list|remove|enrol|withdraw`: those of mailboxes and of officers (docs/decisions/0083).
+
+A person sets the mailbox's at the password page. The Centre removes it on a document (Reg. 15.2), with it the app passwords,
+which are on the device that was lost. An officer sets the own one here, at the terminal.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from mic_mail.auth import totp
+from mic_mail.auth.password_hash import load_secret
+from mic_mail.cli import officer_totp, output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.directory.second_factors import Factor, officer_holder
+from mic_mail.errors import BadInput, Refused, Text, in_ascii
+from mic_mail.policy.grounds import must_have_document
+from mic_mail.policy.roles import Right
+from mic_mail.policy.second_factor import CLAUSE, second_factor
+from mic_mail.services.authentication.second_factors import SecondFactors, key_path, must_fit
+from mic_mail.services.mailboxes.credentials import Origin
+
+app = typer.Typer(help=say("Xác thực hai bước (15.2).", "Second factors (15.2)."), no_args_is_help=True)
+
+COLUMNS = (
+    Column("holder", "Hộp thư, cán bộ", "Mailbox or officer"),
+    Column("set_at", "Đặt từ", "Set"),
+    Column("recovery_left", "Mã khôi phục còn", "Recovery codes left", right=True),
+    Column("wrong", "Mã sai gần đây", "Wrong of late", right=True),
+)
+Document = Annotated[
+    str, typer.Option("--document", help=say("Số văn bản hoặc thư đề nghị.", "Number of the letter or mail that asks for it."))
+]
+
+
+@app.command("list", help=say("Liệt kê hộp thư và cán bộ đã bật xác thực hai bước.", "Mailboxes and officers that have one."))
+@asks(Right.READ)
+def list_them(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    output.listing(COLUMNS, _rows(here), as_json=as_json)
+
+
+@app.command(
+    help=say(
+        "Bỏ của một hộp thư theo văn bản, cùng mọi mật khẩu ứng dụng (mất điện thoại).",
+        "Remove a mailbox's on a written request, with all its app passwords (a lost telephone).",
+    )
+)
+@asks(Right.ACT)
+def remove(
+    ctx: typer.Context, address: Address, *, document: Document, reason: WhyOption = "", actor: ActorOption = None
+) -> None:
+    here = frame(ctx)
+    mailbox = here.directory.mailbox(address)
+    origin = Origin(here.actor(actor), reason, _named(document))
+    with on_record(here, "second_factor_remove", mailbox.address, origin):
+        SecondFactors(here.directory, here.config, here.clock).remove(mailbox.mailbox_id, origin, ends_apps=True)
+    output.note(
+        Text(
+            f"Đã tắt xác thực hai bước và mật khẩu ứng dụng của {mailbox.address}.",
+            f"{mailbox.address} has no second factor and no app passwords any more.",
+        )
+    )
+
+
+@app.command(
+    help=say(
+        "Đặt cho chính mình, là cán bộ; từ đó lệnh thay đổi sẽ hỏi mã.",
+        "Set one's own as an officer; commands that change something then ask for a code.",
+    )
+)
+@asks(Right.READ)
+def enrol(ctx: typer.Context, *, reason: WhyOption = "") -> None:
+    here = frame(ctx)
+    officer, factors = here.officer, here.whole_directory.second_factors
+    if officer is None or officer.login != here.login:
+        raise Refused(
+            Text("Chỉ cán bộ, bằng tài khoản của chính mình.", "Officers alone, each by the own login."), clause="6.1"
+        )
+    origin = Origin(officer.login, reason)
+    with on_record(here, "second_factor_enrol", officer.login, origin, right=Right.READ):
+        known = factors.of(officer_holder(officer.login))
+        if known is not None:
+            officer_totp.show_code(here, known)
+        secret = totp.make_secret()
+        output.line(Text("Nhập khóa vào ứng dụng xác thực:", "Type this key into the authenticator:"))
+        output.line(f"  {totp.typed(secret)}")
+        output.line(f"  {totp.uri(secret, officer.login, here.config.server.hostname)}")
+        step = must_fit(secret, _shown(), here.clock.now().timestamp())
+        sealed = totp.seal(load_secret(key_path(here.config)), secret, officer_holder(officer.login))
+        factors.set_of_officer(officer.login, sealed, step, here.clock.now())
+    output.note(Text("Đã bật xác thực hai bước.", "The second factor is set."))
+
+
+@app.command(help=say("Bỏ của một cán bộ khác, theo văn bản (mất điện thoại).", "Remove another officer's (a lost telephone)."))
+@asks(Right.ACT)
+def withdraw(
+    ctx: typer.Context,
+    login: Annotated[str, typer.Argument(metavar="LOGIN", help=say("Tên đăng nhập của cán bộ.", "The officer's login."))],
+    *,
+    document: Document,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    origin = Origin(here.actor(actor), reason, _named(document))
+    with on_record(here, "second_factor_withdraw", login, origin):
+        if not here.directory.second_factors.remove_of_officer(login):
+            raise BadInput(
+                Text(f"{login} chưa bật xác thực hai bước.", f"{in_ascii(login)} has no second factor."), clause=CLAUSE
+            )
+    output.note(Text(f"Đã tắt xác thực hai bước của {login}.", f"{in_ascii(login)} has no second factor any more."))
+
+
+def _named(document: str) -> str:
+    return must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "The number of the request is needed."))
+
+
+def _shown() -> str:
+    """The code of the new device, typed at the terminal or brought by whoever drives it."""
+    return officer_totp.typed() if sys.stdin.isatty() else sys.stdin.readline(100)
+
+
+def _rows(here: Frame) -> list[Row]:
+    factors = SecondFactors(here.directory, here.config, here.clock)
+    found: list[Row] = []
+    for entry in sorted(here.directory.load_snapshot(), key=lambda entry: entry.address):
+        factor = factors.of(entry.mailbox_id) if second_factor(entry.facts) is not None else None
+        if factor is not None:
+            found.append(_row(entry.address, factor, factor.recovery_left))
+    if here.is_centre:
+        found += [_row(each.holder.partition("/")[2], each, None) for each in here.directory.second_factors.officers()]
+    return found
+
+
+def _row(holder: str, factor: Factor, recovery_left: int | None) -> Row:
+    return {"holder": holder, "set_at": factor.set_at, "recovery_left": recovery_left, "wrong": factor.wrong}

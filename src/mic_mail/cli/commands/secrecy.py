@@ -1,0 +1,219 @@
+"""`mic-mail secrecy list|show|ask|release|discard`: messages refused because of a marking, and marked ones that came in.
+
+Reg. 4.1: a refusal by mistake is made good by two people, each with a reason: one asks, another one releases. Every step is on
+record before it happens. The running server does what was decided within seconds; what the message says is shown to nobody.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.labels import PLACES
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.typer_i18n import name_choices
+from mic_mail.clock import instant_of
+from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.i18n.messages import DEGREES
+from mic_mail.policy.roles import Right
+from mic_mail.policy.two_persons import Hand
+from mic_mail.quarantine.held_messages import NOBODY, Held, Record, State
+from mic_mail.quarantine.message_store import Word
+from mic_mail.services.mailboxes.credentials import Origin
+
+app = typer.Typer(
+    help=say("Thư có dấu độ mật (4.1): danh sách, cho chuyển.", "Mail with a marking of secrecy (4.1): list, release."),
+    no_args_is_help=True,
+)
+
+STATES: Mapping[str, Text] = {
+    State.HELD: Text("đang giữ", "held"),
+    State.ASKED: Text("chờ người thứ hai", "waits for a second person"),
+    State.RELEASED: Text("được cho chuyển", "released"),
+    State.SUBMITTED: Text("đã chuyển đi", "submitted"),
+    State.DISCARDED: Text("giữ nguyên từ chối", "discarded"),
+    State.FLAGGED: Text("thư đến, đã báo Trung tâm", "came in, flagged"),
+}
+name_choices(State, STATES)
+COLUMNS = (
+    Column("id", "Mã", "Reference"),
+    Column("at", "Lúc", "At"),
+    Column("sender", "Người gửi", "Sender"),
+    Column("recipients", "Số người nhận", "Recipients", right=True),
+    Column("degree", "Độ mật", "Degree", names=DEGREES),
+    Column("where", "Tìm thấy ở", "Found in"),
+    Column("state", "Trạng thái", "State", names=STATES),
+    Column("expires_at", "Giữ đến", "Kept until"),
+)
+ONE = (
+    *COLUMNS[:3],
+    Column("login", "Người đăng nhập", "Signed in as"),
+    Column("to", "Người nhận", "Recipients"),
+    *COLUMNS[4:7],
+    Column("octets", "Kích cỡ", "Size", right=True, size=True),
+    Column("digest", "SHA-256", "SHA-256"),
+    Column("asked_by", "Người đề nghị", "Asked by"),
+    Column("asked_because", "Lý do đề nghị", "Because"),
+    Column("decided_by", "Người quyết định", "Decided by"),
+    Column("decided_because", "Lý do quyết định", "Because"),
+    COLUMNS[7],
+)
+Reference = Annotated[
+    str, typer.Argument(metavar="ID", help=say("Mã trong thông báo từ chối.", "The reference of the refusal."))
+]
+
+
+@app.command("list", help=say("Liệt kê thư bị từ chối, hoặc thư đến có dấu (--inbound).", "List what was refused, or came in."))
+@asks(Right.READ_LOG, whole=True)
+def list_held(
+    ctx: typer.Context,
+    *,
+    inbound: Annotated[bool, typer.Option("--inbound", help=say("Thư từ bên ngoài.", "What came from outside."))] = False,
+    state: Annotated[
+        State | None, typer.Option("--state", help=say("Chỉ trạng thái này.", "Only those in this state."))
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    records = [
+        record
+        for record in _held(frame(ctx)).records()
+        if (record.state is State.FLAGGED) is inbound and state in (None, record.state)
+    ]
+    output.listing(COLUMNS, map(_row, records), as_json=as_json)
+
+
+@app.command(
+    help=say("Xem một thư: ai, gửi ai, độ mật, ở đâu; không có nội dung.", "Show one: who, to whom, what; no content.")
+)
+@asks(Right.READ_LOG, whole=True)
+def show(ctx: typer.Context, reference: Reference, as_json: JsonOption = False) -> None:
+    output.record(ONE, _row(_held(frame(ctx)).record(reference)), as_json=as_json)
+
+
+@app.command(help=say("Đề nghị cho chuyển một thư bị từ chối nhầm.", "Say that a refusal was a mistake."))
+@asks(Right.ACT)
+def ask(
+    ctx: typer.Context,
+    reference: Reference,
+    *,
+    reason: ReasonOption,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    with _deciding(ctx, "ask", reference, (reason, document, actor)) as (_, held, _record, word):
+        held.ask(reference, word)
+    output.note(
+        Text(
+            f"Đã ghi đề nghị; người khác chạy: mic-mail secrecy release {reference} --reason ...",
+            f"Recorded; another person runs: mic-mail secrecy release {reference} --reason ...",
+        )
+    )
+
+
+@app.command(
+    help=say("Cho chuyển theo đề nghị của người khác; thư được chuyển đi.", "Agree with who asked; the message is sent.")
+)
+@asks(Right.ACT)
+def release(
+    ctx: typer.Context,
+    reference: Reference,
+    *,
+    reason: ReasonOption,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    with _deciding(ctx, "release", reference, (reason, document, actor)) as (here, held, record, word):
+        held.release(reference, word, _may_still_send(here, record))
+    output.note(Text(f"Thư {reference} được chuyển đi trong ít giây.", f"{reference} will be on its way within seconds."))
+
+
+@app.command(help=say("Giữ nguyên việc từ chối và xóa thư đang giữ.", "Uphold the refusal; the message is removed."))
+@asks(Right.ACT)
+def discard(
+    ctx: typer.Context,
+    reference: Reference,
+    *,
+    reason: ReasonOption,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    with _deciding(ctx, "discard", reference, (reason, document, actor)) as (_, held, _record, word):
+        held.discard(reference, word)
+    output.note(Text(f"Thư {reference} không được chuyển đi.", f"{reference} will not be sent."))
+
+
+def _held(here: Frame) -> Held:
+    return Held(here.config.held_dir)
+
+
+@contextmanager
+def _deciding(
+    ctx: typer.Context, act: str, reference: str, said: tuple[str, str | None, str | None]
+) -> Iterator[tuple[Frame, Held, Record, Word]]:
+    """One word about a refused message, on record before it counts; `said`: reason, document, actor."""
+    here, (reason, document, actor) = frame(ctx), said
+    if not reason.strip():
+        raise BadInput(Text("Thiếu lý do.", "The reason is empty."), clause="4.1")
+    who, held = here.actor(actor), _held(here)
+    record = _outgoing(held, reference)
+    with on_record(here, f"secrecy_{act}", reference, Origin(who, reason, document), digest=record.digest):
+        hand = Hand.of(here.officer, who, here.login)
+        yield here, held, record, Word(who, reason, here.clock.now_us(), document, hand.login, hand.full_name, hand.person_id)
+
+
+def _outgoing(held: Held, reference: str) -> Record:
+    record = held.record(reference)
+    if record.state is State.FLAGGED:
+        raise Refused(
+            Text("Thư này từ bên ngoài và đã được chuyển đến người nhận.", "This one came from outside and was delivered."),
+            clause="4.1",
+        )
+    return record
+
+
+def _may_still_send(here: Frame, record: Record) -> Hand:
+    """Whose mailbox it came from; one that is suspended or send-locked by now sends nothing (Reg. 6.4.c, 7.1)."""
+    from mic_mail.services.mailboxes.lifecycle_actions import Accounts
+
+    mailbox = here.directory.mailbox(record.login or record.sender)
+    decision = Accounts(here.directory, here.config, here.clock).state_of(mailbox)
+    if not decision.sends:
+        raise Refused(
+            Text(f"Hộp thư {mailbox.address} hiện không được gửi thư.", f"{mailbox.address} may not send now."),
+            clause=decision.reasons[0].clause if decision.reasons else "7.1",
+        )
+    if mailbox.person_id is None:
+        return NOBODY
+    return Hand(full_name=here.directory.person(mailbox.person_id).full_name, person_id=mailbox.person_id)
+
+
+def _row(record: Record) -> Row:
+    return {
+        "id": record.held_id,
+        "at": instant_of(record.at_us),
+        "sender": record.sender,
+        "login": record.login,
+        "recipients": len(record.recipients),
+        "to": record.recipients,
+        "degree": record.degree,
+        "where": [_place(where) for where in record.where],
+        "state": record.state.value,
+        "octets": record.octets,
+        "digest": record.digest,
+        "asked_by": record.asked.actor if record.asked else None,
+        "asked_because": record.asked.reason if record.asked else None,
+        "decided_by": record.decided.actor if record.decided else None,
+        "decided_because": record.decided.reason if record.decided else None,
+        "expires_at": instant_of(record.expires_at_us),
+    }
+
+
+def _place(where: str) -> str:
+    place, _, form = where.partition("/")
+    return f"{output.told(PLACES[place])} ({form})" if place in PLACES else where

@@ -1,0 +1,50 @@
+"""`mic-mail serve`: run the server until a signal ends it."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.authorization import open_to_all
+from mic_mail.cli.context import frame
+from mic_mail.cli.output import say
+from mic_mail.config.model import Config
+from mic_mail.errors import Text
+
+app = typer.Typer()
+
+
+@app.command(help=say("Chạy máy chủ cho đến khi được yêu cầu dừng.", "Run the server until it is told to stop."))
+@open_to_all
+def serve(
+    ctx: typer.Context,
+    show_log: Annotated[
+        bool, typer.Option("--show-log", help=say("In nhật ký ra màn hình.", "Print the log on the terminal as well."))
+    ] = False,
+) -> None:
+    from mic_mail.app.child_process import make_ready, run_child
+    from mic_mail.config.load import load
+    from mic_mail.process.serve import run_supervisor
+
+    here = frame(ctx)
+    config = here.config
+    raise typer.Exit(
+        run_supervisor(
+            config,
+            lambda: load(here.config_path),
+            load=lambda: make_ready(config),
+            be=run_child,
+            tee=show_log,
+            announce=lambda ports: output.note(_listening(config, ports)),
+        )
+    )
+
+
+def _listening(config: Config, ports: Mapping[str, int]) -> Text:
+    """Where the server listens: the ports as they are bound, 0 of the configuration among them."""
+    places, doors = ", ".join(map(str, config.listen.addresses)), ", ".join(f"{door} {port}" for door, port in ports.items())
+    return Text(
+        f"Đang phục vụ tại {places}, các cổng: {doors}. Dừng bằng Ctrl-C.",
+        f"Listening at {places}, ports: {doors}. Stop with Ctrl-C.",
+    )

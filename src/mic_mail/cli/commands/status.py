@@ -1,0 +1,180 @@
+"""`mic-mail status`: is the server running, and how is it?"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Annotated, cast
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.authorization import open_to_all
+from mic_mail.cli.context import frame
+from mic_mail.cli.log_codes import CONFINEMENT, PROCESSES, listed
+from mic_mail.cli.options import JsonOption
+from mic_mail.cli.output import Cell, Column, Row, say
+from mic_mail.errors import Text, Trouble
+from mic_mail.i18n.dates import size
+from mic_mail.process.status import read
+from mic_mail.storage.reserve import ReserveState
+
+LAG: Mapping[str, Text] = {"worst": Text("lâu nhất", "worst")}
+COLUMNS = (
+    Column("name", "Tiến trình", "Process"),
+    Column("pid", "PID", "PID", right=True),
+    Column("ready", "Sẵn sàng", "Ready"),
+    Column("restarts", "Khởi động lại", "Restarts", right=True),
+    Column("connections", "Kết nối", "Connections"),
+    Column("lag_ms", "Trễ (ms)", "Lag (ms)", names=LAG),
+)
+
+app = typer.Typer()
+
+
+@app.command(help=say("Tình trạng của máy chủ đang chạy.", "The state of the running server."))
+@open_to_all
+def status(
+    ctx: typer.Context,
+    *,
+    prometheus: Annotated[
+        bool,
+        typer.Option(
+            "--prometheus",
+            help=say("Các số đo theo định dạng của Prometheus.", "The metrics in the format of Prometheus."),
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    config = frame(ctx).config
+    told = read(config.run_dir)
+    if told is None:
+        raise Trouble(
+            Text("Máy chủ không chạy.", "The server is not running."),
+            remedy=Text(
+                "Chạy `mic-mail serve`, hoặc chỉ đúng tệp bằng --config.", "Run `mic-mail serve`, or name its --config."
+            ),
+        )
+    if prometheus:
+        from mic_mail.process.metrics import exposition  # its library is loaded for this alone
+
+        output.line(exposition(told, config).decode().rstrip("\n"))
+        return
+    if as_json:
+        output.print_json(told)
+        return
+    started = told.get("started_at")
+    if isinstance(started, str):
+        output.line(Text(f"Chạy từ {_short(started)}", f"Running since {_short(started)}"))
+    doors = told.get("ports")
+    if isinstance(doors, Mapping):
+        output.line(", ".join(f"{door} {port}" for door, port in doors.items()))
+    for process in _processes_told(told):
+        queued, sending = process.get("queued"), process.get("sending")
+        if queued is not None:
+            paused = Text(", tạm dừng (sending.paused)", ", paused (sending.paused)") if process.get("paused") else Text("", "")
+            output.line(
+                Text(
+                    f"Chờ gửi ra tên miền khác: {queued} thư, đang gửi {sending}{paused.vi}",
+                    f"Waiting for other domains: {queued} messages, {sending} being sent{paused.en}",
+                )
+            )
+    readers = next((process["readers"] for process in _processes_told(told) if "readers" in process), None)
+    if isinstance(readers, Mapping):
+        output.line(_readers(readers))
+    for words in _confinement(told):
+        output.line(words)
+    for process in _processes_told(told):
+        for alarm in _reserves(process):
+            output.line(alarm)
+        if process.get("failing") is True:
+            output.line(_alarm(process))
+    output.listing(COLUMNS, list(_processes(told)), as_json=False)
+
+
+def _readers(told: Mapping[str, object]) -> Text:
+    """How the processes are closed in that read documents of strangers."""
+    in_force, without = _protection(told)
+    return Text(
+        f"Tiến trình đọc tài liệu được cô lập bằng: {in_force.vi}{without.vi}",
+        f"Readers of documents are confined by {in_force.en}{without.en}",
+    )
+
+
+def _protection(told: Mapping[str, object]) -> tuple[Text, Text]:
+    """What is in force, and what is missing (`process.protection`)."""
+    in_force, missing = (
+        listed(CONFINEMENT, map(str, cast("list[object]", told.get(key, [])))) for key in ("in_force", "missing")
+    )
+    if not missing.en:
+        return in_force, Text("", "")
+    return in_force, Text(f"; CẢNH BÁO, không có: {missing.vi}", f"; WARNING, without {missing.en}")
+
+
+def _name(process: Mapping[str, object]) -> Text:
+    return listed(PROCESSES, [str(process.get("name"))])
+
+
+def _processes(told: Mapping[str, object]) -> list[Row]:
+    return [_row(process) for process in _processes_told(told)]
+
+
+def _processes_told(told: Mapping[str, object]) -> list[Mapping[str, object]]:
+    processes = told.get("processes")
+    return [process for process in processes if isinstance(process, Mapping)] if isinstance(processes, list) else []
+
+
+def _confinement(told: Mapping[str, object]) -> Iterator[Text]:
+    """By what each process is held to what it needs: one line for those that are held alike."""
+    names: dict[tuple[Text, Text], list[str]] = {}
+    for process in _processes_told(told):
+        if isinstance(protection := process.get("protection"), Mapping):
+            names.setdefault(_protection(protection), []).append(str(process.get("name")))
+    for (in_force, without), alike in names.items():
+        who = listed(PROCESSES, alike)
+        yield Text(
+            f"Chỉ truy cập được những gì cần dùng: {who.vi} (nhờ {in_force.vi}{without.vi})",
+            f"Confined to what they need: {who.en} (by {in_force.en}{without.en})",
+        )
+
+
+def _alarm(process: Mapping[str, object]) -> Text:
+    name, failures = _name(process), process.get("failures")
+    return Text(
+        f"CẢNH BÁO: tiến trình {name.vi} không khởi động được ({failures} lần liên tiếp); máy chủ vẫn phục vụ, thiếu "
+        "tiến trình này. Xem: mic-mail log search --event process_failed",
+        f"ALARM: the process {name.en} does not come up ({failures} times in a row); the server goes on without it. "
+        "See: mic-mail log search --event process_failed",
+    )
+
+
+def _reserves(process: Mapping[str, object]) -> Iterator[Text]:
+    """An alarm for each disk of mailboxes whose room for removals is not set aside (`storage.reserve`)."""
+    reserves, octets = process.get("reserves"), process.get("reserve_octets")
+    if not isinstance(reserves, Mapping) or not isinstance(octets, int):
+        return
+    need = size(2 * octets)
+    for folder, state in reserves.items():
+        if state == ReserveState.GIVEN_UP:
+            yield Text(
+                f"CẢNH BÁO: đĩa chứa {folder} đã đầy. Vẫn đọc và xóa được thư; "
+                f"thư mới bị từ chối cho đến khi đĩa còn trống {need.vi}.",
+                f"ALARM: the disk of {folder} is full. Mail can be read and deleted; "
+                f"new mail is refused until {need.en} are free.",
+            )
+        elif state == ReserveState.MISSING:
+            yield Text(
+                f"CẢNH BÁO: đĩa chứa {folder} chưa có chỗ dành sẵn để xóa thư khi đĩa đầy; cần còn trống {need.vi}.",
+                f"ALARM: the disk of {folder} has no room set aside for deleting mail when it is full; {need.en} must be free.",
+            )
+
+
+def _row(process: Mapping[str, object]) -> Row:
+    return {column.key: _cell(process.get(column.key)) for column in COLUMNS} | {"name": _name(process)}
+
+
+def _cell(value: object) -> Cell:
+    """What JSON brought, as a cell."""
+    return value if isinstance(value, str | int | float | Mapping | None) else str(value)
+
+
+def _short(instant: str) -> str:
+    return output.cell(datetime.fromisoformat(instant))

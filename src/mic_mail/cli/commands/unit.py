@@ -1,0 +1,234 @@
+"""`mic-mail unit add|list|show|change|merge|split|close`: the ministry's units and their registered symbols (Reg. 5.1, 6.5)."""
+
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.authorization import asks
+from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.directory_orders import KeepOption, Terms, day_of, order
+from mic_mail.cli.option_groups import spread
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.directory.records import UnitRecord
+from mic_mail.errors import BadInput, Text
+from mic_mail.policy.addresses import AddressRefused, unit_local_part
+from mic_mail.policy.roles import Right
+from mic_mail.policy.transliteration import alphabetical, by_given_name, tidy
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.directory_changes import Move, UnitChange
+from mic_mail.services.mailboxes.issue import address_settings
+
+app = typer.Typer(help=say("Cơ quan, đơn vị.", "Units."), no_args_is_help=True)
+
+COLUMNS = (
+    Column("unit_id", "Mã", "Id", right=True),
+    Column("symbol", "Ký hiệu", "Symbol"),
+    Column("name", "Tên", "Name"),
+    Column("parent", "Thuộc", "Below"),
+    Column("document", "Văn bản", "Document"),
+)
+ENDED = (
+    *COLUMNS,
+    Column("ended_on", "Kết thúc ngày", "Ended on"),
+    Column("successor", "Nay thuộc", "Now in"),
+)
+ONE = (
+    *ENDED,
+    Column("local_part", "Tên hộp thư theo 5.1", "Local part by 5.1"),
+    Column("people", "Cá nhân", "People"),
+    Column("mailboxes", "Hộp thư", "Mailboxes"),
+)
+
+Symbol = Annotated[str, typer.Argument(help=say("Ký hiệu đơn vị, ví dụ PTTH&TTĐT.", "The unit's symbol, e.g. PTTH&TTDT."))]
+
+
+@app.command(help=say("Thêm đơn vị theo danh mục ký hiệu.", "Add a unit as the register of symbols has it."))
+@asks(Right.ACT)
+def add(
+    ctx: typer.Context,
+    symbol: Symbol,
+    name: Annotated[str, typer.Argument(help=say("Tên đầy đủ.", "Full name."))],
+    *,
+    parent: Annotated[
+        str | None, typer.Option("--parent", help=say("Ký hiệu đơn vị cấp trên.", "Symbol of the unit above."))
+    ] = None,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    symbol, name = symbol.strip(), tidy(name)
+    unit_local_part(symbol, address_settings(here.config))  # refuses a symbol from which no address can be made
+    above = here.directory.living_unit(parent).unit_id if parent else None
+    origin = Origin(here.actor(actor), "", document)
+    origin.must_have_document("5.1")
+    with on_record(here, "unit_add", symbol, origin, name=name):
+        unit = here.directory.add_unit(UnitRecord(0, symbol, name, above, origin.document))
+    output.note(Text(f"Đã thêm đơn vị {unit.symbol}, mã {unit.unit_id}.", f"Unit {unit.unit_id} is added."))
+
+
+@app.command("list", help=say("Liệt kê đơn vị.", "List the units."))
+@asks(Right.READ)
+def list_units(
+    ctx: typer.Context,
+    *,
+    ended: Annotated[bool, typer.Option("--ended", help=say("Đơn vị đã kết thúc.", "Those that have ended."))] = False,
+    as_json: JsonOption = False,
+) -> None:
+    units = sorted(frame(ctx).directory.units(), key=lambda unit: alphabetical(unit.symbol))
+    symbols = {unit.unit_id: unit.symbol for unit in units}
+    wanted = (_row(unit, symbols) for unit in units if unit.is_living is not ended)
+    output.listing(ENDED if ended else COLUMNS, wanted, as_json=as_json)
+
+
+@app.command(help=say("Xem một đơn vị, người và hộp thư của đơn vị.", "Show a unit with its people and mailboxes."))
+@asks(Right.READ)
+def show(ctx: typer.Context, symbol: Symbol, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    unit = here.directory.unit(symbol)
+    symbols = {other.unit_id: other.symbol for other in here.directory.units()}
+    people = sorted(here.directory.people(unit.unit_id), key=lambda person: by_given_name(person.full_name))
+    ids = {person.person_id for person in people}
+    mailboxes = [m.address for m in here.directory.mailboxes() if m.unit_id == unit.unit_id or m.person_id in ids]
+    more: Row = {
+        "local_part": _local_part(here, unit),
+        "people": [person.full_name for person in people],
+        "mailboxes": mailboxes,
+    }
+    output.record(ONE, {**_row(unit, symbols), **more}, as_json=as_json)
+
+
+@app.command(help=say("Thay đổi tên, ký hiệu, đơn vị cấp trên (6.5).", "Change name, symbol or the unit above (6.5)."))
+@asks(Right.ACT)
+@spread
+def change(
+    ctx: typer.Context,
+    symbol: Symbol,
+    *,
+    name: Annotated[str | None, typer.Option("--name", help=say("Tên mới.", "The new name."))] = None,
+    new_symbol: Annotated[
+        str | None,
+        typer.Option("--symbol", help=say("Ký hiệu mới; hộp thư đổi địa chỉ theo.", "New symbol; the address follows.")),
+    ] = None,
+    parent: Annotated[
+        str | None, typer.Option("--parent", help=say("Đơn vị cấp trên mới; - nếu không có.", "New unit above; - for none."))
+    ] = None,
+    keep_days: KeepOption = None,
+    terms: Terms,
+) -> None:
+    here = frame(ctx)
+    unit = here.directory.living_unit(symbol)
+    above = here.directory.living_unit(parent) if parent not in {None, "-"} and parent else None
+    wanted = UnitChange(name, new_symbol, above, at_the_top=parent == "-")
+    order(
+        here, "unit_change", unit.symbol, terms,
+        lambda changes, origin: changes.unit(unit, wanted, origin, day_of(terms), keep_days=keep_days),
+        name=name, new_symbol=new_symbol, parent=parent,
+    )  # fmt: skip
+
+
+@app.command(
+    help=say(
+        "Sáp nhập: người, hộp thư, đơn vị trực thuộc, yêu cầu chuyển sang đơn vị kế thừa.",
+        "Merge units: people, mailboxes, parts and requests go to the successor.",
+    )
+)
+@asks(Right.ACT)
+@spread
+def merge(
+    ctx: typer.Context,
+    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...", help=say("Đơn vị bị sáp nhập.", "Units that end."))],
+    *,
+    into: Annotated[str, typer.Option("--into", help=say("Đơn vị kế thừa, đã có trong danh bạ.", "The successor."))],
+    terms: Terms,
+) -> None:
+    here = frame(ctx)
+    units, successor = [here.directory.living_unit(symbol) for symbol in symbols], here.directory.living_unit(into)
+    order(
+        here, "unit_merge", successor.symbol, terms,
+        lambda changes, origin: changes.merge(units, successor, origin, day_of(terms)),
+        units=[unit.symbol for unit in units],
+    )  # fmt: skip
+
+
+@app.command(
+    help=say(
+        "Chia, tách: người, hộp thư, đơn vị trực thuộc được nêu chuyển sang đơn vị khác.",
+        "Split a unit: the people, mailboxes and parts that are named go to other units.",
+    )
+)
+@asks(Right.ACT)
+@spread
+def split(
+    ctx: typer.Context,
+    symbol: Symbol,
+    *,
+    gives: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--give",
+            metavar="WHAT=SYMBOL",
+            help=say("Mã cá nhân, địa chỉ hoặc ký hiệu đơn vị=đơn vị nhận.", "Person's id, address or symbol=receiving unit."),
+        ),
+    ] = None,
+    rest: Annotated[
+        str | None,
+        typer.Option("--rest", help=say("Phần còn lại về đơn vị này; đơn vị kết thúc.", "All else goes here; the unit ends.")),
+    ] = None,
+    terms: Terms,
+) -> None:
+    here = frame(ctx)
+    unit, moves = here.directory.living_unit(symbol), [_move(here, give) for give in gives or ()]
+    left = here.directory.living_unit(rest) if rest is not None else None
+    order(
+        here, "unit_split", unit.symbol, terms,
+        lambda changes, origin: changes.split(unit, moves, left, origin, day_of(terms)),
+        gives=gives, rest=rest,
+    )  # fmt: skip
+
+
+@app.command(help=say("Kết thúc đơn vị không còn người và hộp thư.", "End a unit that has nobody and nothing left."))
+@asks(Right.ACT)
+@spread
+def close(ctx: typer.Context, symbol: Symbol, *, terms: Terms) -> None:
+    here = frame(ctx)
+    unit = here.directory.living_unit(symbol)
+    order(
+        here, "unit_close", unit.symbol, terms, lambda changes, origin: changes.close(unit, origin, day_of(terms))
+    )  # fmt: skip
+
+
+def _move(here: Frame, text: str) -> Move:
+    """`12=KTS`, `ptth@mic.gov.vn=KTS`, `PTTH-1=KTS`."""
+    what, sign, to = text.rpartition("=")
+    if not sign or not what.strip():
+        raise BadInput(
+            Text(f"Không hiểu “{text}”.", "This is not WHAT=SYMBOL."),
+            remedy=Text("Viết như 12=KTS hoặc ptth@mic.gov.vn=KTS.", "Write as in 12=KTS or ptth@mic.gov.vn=KTS."),
+        )
+    directory, what = here.directory, what.strip()
+    if what.isdecimal():
+        return Move(directory.person(int(what)), directory.living_unit(to))
+    return Move(directory.mailbox(what) if "@" in what else directory.living_unit(what), directory.living_unit(to))
+
+
+def _local_part(here: Frame, unit: UnitRecord) -> str | None:
+    """What Reg. 5.1 makes of the symbol; None for one from which no address can be made."""
+    try:
+        return unit_local_part(unit.symbol, address_settings(here.config))
+    except AddressRefused:
+        return None
+
+
+def _row(unit: UnitRecord, symbols: dict[int, str]) -> Row:
+    return {
+        "unit_id": unit.unit_id,
+        "symbol": unit.symbol,
+        "name": unit.name,
+        "parent": symbols[unit.parent_id] if unit.parent_id is not None else None,
+        "document": unit.document,
+        "ended_on": unit.ended_on,
+        "successor": symbols.get(unit.successor_id or 0),
+    }

@@ -1,0 +1,241 @@
+"""What every command stands in: the language, the configuration, the directory, who acts.
+
+`main` makes one `Frame` from the root options and puts it into the Typer context; a command takes it with `frame(ctx)`.
+Nothing is read before a command asks for it, so `--help` and `init` work on a bare machine.
+"""
+
+import os
+import pwd
+import shlex
+import stat
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unicodedata import normalize
+
+import typer
+
+from mic_mail.cli.caller import Caller
+from mic_mail.clock import Clock, SystemClock
+from mic_mail.errors import BadInput, MicMailError, Text, Trouble, in_ascii
+
+if TYPE_CHECKING:  # imported when a command asks: `--help` and `init` need none of them
+    from mic_mail.config.model import Config
+    from mic_mail.directory.records import UnitRecord
+    from mic_mail.directory.repository import Directory
+    from mic_mail.directory.snapshot import Entry
+    from mic_mail.log.audit import Audit
+    from mic_mail.policy.roles import Officer, Right
+    from mic_mail.storage.mailstore import MailStore
+
+DEFAULT_CONFIG = Path("/etc/mic-mail/mic-mail.toml")
+CONFIG_VARIABLE = "MIC_MAIL_CONFIG"
+ACTOR_VARIABLE = "MIC_MAIL_ACTOR"
+CODE_VARIABLE = "MIC_MAIL_CODE"
+
+
+@dataclass
+class Frame:
+    """The surroundings of one run of the program."""
+
+    config_path: Path
+    clock: Clock = field(default_factory=SystemClock)
+    named: str | None = None
+    """As whom automation acts, where a command names nobody itself."""
+    code: str | None = field(default=None, repr=False)
+    """A code of the officer's second factor, where a script brings it."""
+    caller: Caller = field(default_factory=Caller.of_this_process)
+    officer: "Officer | None" = None
+    """As whom the command was let in; None while no officer is on record."""
+    _entered: bool = field(default=False, init=False)
+    _opened: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
+
+    @property
+    def program(self) -> str:
+        """This program as the person types it: with the configuration, where that is not the usual one."""
+        return "mic-mail" if self.config_path == DEFAULT_CONFIG else f"mic-mail --config {shlex.quote(str(self.config_path))}"
+
+    def close(self) -> None:
+        """Close what the command has opened. What cannot be ended now is safe to leave."""
+        with suppress(MicMailError, OSError):
+            self._opened.close()
+
+    @cached_property
+    def config(self) -> "Config":
+        """The configuration file, read once; all its mistakes are reported together."""
+        from mic_mail.config.load import load
+
+        return load(self.config_path)
+
+    @cached_property
+    def directory(self) -> "Directory":
+        """The directory, as far as who acts may see it: a unit's administrator finds the own unit in it and nothing else."""
+        from mic_mail.directory.scoped import PartialDirectory
+        from mic_mail.policy.roles import Right, Role, units_below
+
+        if not self._entered:  # a command that asks nobody reads nothing that is not everybody's
+            self.enter(self.actor(), Right.READ, whole=True)
+        officer = self.officer
+        if officer is None or officer.role is not Role.UNIT:
+            return self.whole_directory
+        below = officer.unit_id or 0
+        return PartialDirectory(self.whole_directory, lambda parents: units_below(parents, below))
+
+    @cached_property
+    def whole_directory(self) -> "Directory":
+        """All of it; refuses tables of another version. For what a unit may know and cannot be told from its part alone."""
+        from mic_mail.directory.preflight import BRING_BACK
+        from mic_mail.directory.repository import Directory
+
+        directory = Directory(self._as_the_server().directory_url, clock=self.clock)
+        self._opened.callback(directory.close)
+        if not self._has_tables(directory):
+            raise Trouble(
+                Text(
+                    "Danh bạ chưa được tạo hoặc thuộc phiên bản khác.", "The directory is not made yet, or of another version."
+                ),
+                remedy=BRING_BACK,
+            )
+        return directory
+
+    def entry(self, address: str) -> "Entry":
+        """The mailbox of this address, with its facts."""
+        return self.directory.entry(self.directory.mailbox(address).mailbox_id)
+
+    def _as_the_server(self) -> "Config":
+        """Become the server's account where root started the command: what root writes, the server could not."""
+        from mic_mail.process import privileges
+
+        server = self.config.server
+        privileges.become(privileges.account(server.user, server.group))
+        return self.config
+
+    def _has_tables(self, directory: "Directory") -> bool:
+        # SQLite would make an empty file of a name that was only mistyped.
+        url = self.config.directory_url
+        path = url.removeprefix("sqlite:///")
+        return (path == url or os.path.exists(path)) and directory.is_current()
+
+    @cached_property
+    def store(self) -> "MailStore":
+        """The mailboxes' store; safe beside a running server (its locks are between processes)."""
+        from mic_mail.process.change_feed import tell_account_changed
+        from mic_mail.services.settings.stores import OPEN_BY_COMMANDS, open_mail_store
+
+        config = self._as_the_server()
+
+        def tell(account_id: int, modseq: int) -> None:
+            tell_account_changed(config.run_dir, account_id, modseq)
+
+        store = open_mail_store(config, self.clock, open_accounts=OPEN_BY_COMMANDS, on_change=tell)
+        self._opened.callback(store.close)
+        return store
+
+    def tell_server(self) -> None:
+        """Hint to a running server that the directory changed; without it the workers see it within two seconds."""
+        from mic_mail.process.change_feed import tell_directory_changed
+
+        tell_directory_changed(self.config.run_dir)
+
+    @cached_property
+    def audit(self) -> "Audit":
+        """The log of administrative acts."""
+        from mic_mail.log.audit import Audit
+
+        return Audit(self._as_the_server().log_dir, clock=self.clock)
+
+    # ------------------------------------------------------------ who acts
+
+    def actor(self, named: str | None = None) -> str:
+        """Who acts: as named, else the login of who sits at the machine. It is recorded for ever: a blank is nobody."""
+        named = self.named if named is None else named
+        if named is not None and not named.strip():
+            raise BadInput(Text("--actor để trống.", "--actor is empty."))
+        return self.login if named is None else normalize("NFC", named)
+
+    @cached_property
+    def login(self) -> str:
+        """As whom the person sits at the machine; root by sudo is who typed it."""
+        return normalize("NFC", self.caller.login(self._server_uid()))
+
+    @cached_property
+    def is_automatic(self) -> bool:
+        """Whether no person sits at the machine behind this command."""
+        return self.caller.is_automatic(self._server_uid())
+
+    def behind(self, actor: str) -> dict[str, str]:
+        """Who named another one as the actor, for the record."""
+        return {} if actor == self.login else {"login": self.login}
+
+    def enter(self, actor: str, right: "Right", *, whole: bool) -> None:
+        """Let the actor in for `right`, of the whole ministry or of a unit; from then on `directory` shows what is theirs."""
+        from mic_mail.policy import roles
+
+        if whole:
+            self.officer = self.authorise(actor, right)
+        else:
+            officers = self.whole_directory.officers.all()
+            roles.must_not_pose(officers, self.login, actor, automatic=self.is_automatic)
+            self.officer = roles.admit(officers, actor, right, self.clock.now(), automatic=self.is_automatic)
+        self._entered = True
+
+    def authorise(self, actor: str, right: "Right", unit: "UnitRecord | None" = None) -> "Officer | None":
+        """Refuse what the actor's role does not allow (Reg. 6.1); `unit`: the one that it concerns, None: all of them.
+
+        Who sits at the machine acts under no other name; automation names an officer by --actor.
+        """
+        from mic_mail.policy import roles
+
+        officers = self.whole_directory.officers.all()
+        roles.must_not_pose(officers, self.login, actor, automatic=self.is_automatic)
+        above = self._above(unit)
+        return roles.authorise(officers, actor, right, self.clock.now(), units=above, automatic=self.is_automatic)
+
+    @property
+    def is_centre(self) -> bool:
+        """Whether the command was let in for the Centre, or for whoever sits there while no officer is on record."""
+        from mic_mail.policy.roles import Role
+
+        return self._entered and (self.officer is None or self.officer.role is Role.CENTRE)
+
+    def must_be_the_servers(self) -> None:
+        """Refuse whoever comes by `sudo` another configuration than the server's: it says where directory and record lie."""
+        from mic_mail.policy.roles import CLAUSE, NotAuthorised
+
+        if not self.caller.is_borrowed or not os.path.exists(self.config_path):
+            return
+        found = os.stat(self.config_path)
+        if found.st_uid not in {0, self.caller.uid} or found.st_mode & stat.S_IWOTH:
+            raise NotAuthorised(
+                Text(
+                    f"Tệp cấu hình {self.config_path} không thuộc máy chủ.",
+                    f"The configuration does not belong to the server: {in_ascii(self.config_path)}.",
+                ),
+                clause=CLAUSE,
+                remedy=Text("chown root; chmod o-w.", "chown root; chmod o-w."),
+            )
+
+    def _above(self, unit: "UnitRecord | None") -> frozenset[int] | None:
+        """The unit and those that it is part of."""
+        from mic_mail.policy.roles import units_above
+
+        if unit is None:
+            return None
+        return units_above({each.unit_id: each.parent_id for each in self.whole_directory.units()}, unit.unit_id)
+
+    def _server_uid(self) -> int | None:
+        """Whose the server's data are; None where there is no server that says it."""
+        try:
+            server = self.config.server
+            return pwd.getpwnam(server.user).pw_uid if server.user else os.stat(server.data_dir).st_uid
+        except (MicMailError, OSError, KeyError):
+            return None
+
+
+def frame(ctx: typer.Context) -> Frame:
+    """The frame that `main` put into this context."""
+    found = ctx.find_object(Frame)
+    assert found is not None, "main's callback runs before every command"
+    return found

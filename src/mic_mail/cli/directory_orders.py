@@ -1,0 +1,179 @@
+"""Orders that change the directory, as commands give them: on record, or rehearsed, with every row that becomes another.
+
+In: what is ordered, as a function of the use cases. Out: the order and its rows. `--dry-run` gives the order to a copy of the
+directory, where one for a day to come is carried out at once, and changes nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Annotated, Any
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.audited import on_record
+from mic_mail.cli.commands.alias import ROLES
+from mic_mail.cli.context import Frame
+from mic_mail.cli.date_args import read_day
+from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
+from mic_mail.cli.output import Cell, Column, say
+from mic_mail.directory.dry_run import rehearsal
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import Text
+from mic_mail.policy.directory_changes import ACTS, FIELDS, SUBJECTS, Change, Entry, Subject
+from mic_mail.policy.labels import EMPLOYMENTS, KINDS, LEVELS
+from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.directory_changes import DirectoryChanges
+
+DocumentOption = Annotated[
+    str | None, typer.Option("--document", help=say("Số văn bản làm căn cứ, bắt buộc.", "Number of the document; needed."))
+]
+DayOption = Annotated[
+    str | None,
+    typer.Option("--from", help=say("Có hiệu lực từ ngày; mặc định ngay.", "Day from which it holds; default: now.")),
+]
+DryOption = Annotated[
+    bool, typer.Option("--dry-run", help=say("Chỉ in từng dòng sẽ thay đổi.", "Print every row that would change, only."))
+]
+KeepOption = Annotated[
+    int | None,
+    typer.Option(
+        "--keep-days",
+        min=0,
+        help=say("Địa chỉ cũ là bí danh trong số ngày này.", "The old address stays an alias for so many days."),
+    ),
+]
+CHANGES = (
+    Column("subject", "Đối tượng", "Subject", names={each.value: name for each, name in SUBJECTS.items()}),
+    Column("key", "Mã", "Key", json_only=True),
+    Column("name", "Của", "Of"),
+    Column("field", "Mục", "Field", names=FIELDS),
+    Column("old", "Trước", "Before"),
+    Column("new", "Sau", "After"),
+)
+ORDERS = (
+    Column("order", "Số", "No", right=True),
+    Column("act", "Loại", "Kind", names={each.value: name for each, name in ACTS.items()}),
+    Column("effective_at", "Hiệu lực từ", "Holds from"),
+    Column("recorded_at", "Ghi lúc", "Recorded"),
+    Column("applied_at", "Thực hiện lúc", "Carried out"),
+    Column("document", "Văn bản", "Document"),
+    Column("actor", "Người thực hiện", "By"),
+    Column("request", "Yêu cầu số", "Request", right=True),
+    Column("reason", "Lý do", "Reason"),
+    Column("hindrance", "Chưa thực hiện được vì", "Not carried out because"),
+)
+_DAYS = frozenset({"until", "ended_on", "contract_from", "contract_until"})
+_NAMES: Mapping[str, Mapping[str, Text]] = {
+    "level": {each.value: name for each, name in LEVELS.items()},
+    "employment": {each.value: name for each, name in EMPLOYMENTS.items()},
+    "kind": {each.value: name for each, name in KINDS.items()},
+    "role": ROLES,
+    "is_local": {"yes": Text("có", "yes"), "no": Text("không", "no")},
+}
+_UNITS = frozenset({"unit_id", "parent_id", "successor_id"})
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The options that all such commands share."""
+
+    document: DocumentOption = None
+    day: DayOption = None
+    reason: WhyOption = ""
+    dry_run: DryOption = False
+    actor: ActorOption = None
+    as_json: JsonOption = False
+
+
+Give = Callable[[DirectoryChanges, Origin], Entry]
+"""Gives the order to the use cases."""
+
+
+def order(here: Frame, act: str, subject: str, terms: Terms, give: Give, **details: Any) -> None:
+    """Give one order, or rehearse it, and print what it changes."""
+    origin = Origin(here.actor(terms.actor), terms.reason, terms.document)
+    if terms.dry_run:
+        with rehearsal(here.directory) as copy:
+            entry = give(DirectoryChanges(copy, here.config, here.clock), origin)
+            if entry.is_pending:
+                entry = copy.changes.carry_out(entry.number, entry.order.effective_at)
+            _show(copy, replace(entry, applied_at=None), as_json=terms.as_json)
+        output.note(Text("Chỉ là thử: không có gì thay đổi.", "A dry run: nothing has changed."))
+        return
+    with on_record(here, act, subject, origin, day=terms.day, **details):
+        entry = give(DirectoryChanges(here.directory, here.config, here.clock), origin)
+    _show(here.directory, entry, as_json=terms.as_json)
+    if entry.is_pending:
+        output.note(
+            Text(
+                f"Thay đổi số {entry.number} chờ đến ngày có hiệu lực; hủy: mic-mail directory cancel {entry.number}",
+                f"Change {entry.number} waits for its day; to take it back: mic-mail directory cancel {entry.number}",
+            )
+        )
+
+
+def day_of(terms: Terms) -> date | None:
+    """The day from which the order holds, as it was typed."""
+    return read_day(terms.day) if terms.day is not None else None
+
+
+def order_row(entry: Entry) -> dict[str, Cell]:
+    """An order without its changes."""
+    return {
+        "order": entry.number,
+        "act": entry.order.act.value,
+        "effective_at": entry.order.effective_at,
+        "recorded_at": entry.recorded_at,
+        "applied_at": entry.applied_at,
+        "document": entry.order.document,
+        "actor": entry.order.actor,
+        "request": entry.order.request,
+        "reason": entry.order.reason or None,
+        "hindrance": entry.hindrance,
+    }
+
+
+class Naming:
+    """What the rows of changes are called, as the directory has it now."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._units = {str(unit.unit_id): unit.symbol for unit in directory.units()}
+        self._people = {str(person.person_id): person.full_name for person in directory.people()}
+        self._mailboxes = {str(mailbox.mailbox_id): mailbox.address for mailbox in directory.mailboxes()}
+
+    def row(self, change: Change) -> dict[str, Cell]:
+        """One change for a listing."""
+        of: Mapping[Subject, Mapping[str, str]] = {
+            Subject.UNIT: self._units, Subject.PERSON: self._people, Subject.MAILBOX: self._mailboxes,
+        }  # fmt: skip
+        return {
+            "subject": change.subject.value,
+            "key": change.key,
+            "name": of.get(change.subject, {}).get(change.key, change.key),
+            "field": change.field,
+            "old": self._value(change.field, change.old),
+            "new": self._value(change.field, change.new),
+        }
+
+    def _value(self, field: str, value: str | None) -> Cell:
+        if value is None:
+            return None
+        if field in _UNITS:
+            return self._units.get(value, value)
+        if field == "mailbox_id":
+            return self._mailboxes.get(value, value)
+        if field in _DAYS:
+            return date.fromisoformat(value)
+        return _NAMES.get(field, {}).get(value, value)
+
+
+def _show(directory: Directory, entry: Entry, *, as_json: bool) -> None:
+    naming = Naming(directory)
+    rows = [naming.row(change) for change in entry.changes]
+    if as_json:
+        output.print_json({**order_row(entry), "changes": rows})
+        return
+    output.record(ORDERS, order_row(entry), as_json=False)
+    output.listing(CHANGES, rows, as_json=False, title=Text("Thay đổi", "Changes"))

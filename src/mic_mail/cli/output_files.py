@@ -1,0 +1,162 @@
+"""Files that a command writes: whole or not at all, readable by their owner and group; and those that it is given to read.
+
+A command runs with the powers of the server's account, whoever typed it (Reg. 6.1): it never writes or reads among the
+server's own files, and only the Centre's people replace a file that is there.
+"""
+
+import contextlib
+import errno
+import os
+import shlex
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from secrets import token_hex
+
+from mic_mail.cli import output
+from mic_mail.cli.context import Frame
+from mic_mail.documents import csv_writer, html, pdf, xlsx
+from mic_mail.documents.document import Paper
+from mic_mail.errors import BadInput, Text, Trouble, in_ascii
+from mic_mail.i18n.os_errors import reason
+
+KINDS = (".pdf", ".xlsx", ".html", ".csv")
+
+
+def write_file(here: Frame, path: Path, octets: bytes) -> Path:
+    """Write the file; the folder is made. `Trouble` with the system's reason, `BadInput` for a place where it may not be."""
+    must_be_a_place_for_files(here, path)
+    if os.path.exists(path) and not os.path.isfile(path):  # a file in place of /dev/stdout is not what was meant
+        raise BadInput(
+            Text(f"“{path}” không phải là tệp.", f"{in_ascii(path)} is no file."),
+            remedy=Text("Chọn tên khác.", "Choose another name."),
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        _put(here, path, octets)
+    except OSError as error:
+        why = reason(error)
+        raise Trouble(
+            Text(f"Không ghi được tệp {path}: {why.vi}.", f"The file {in_ascii(path)} cannot be written: {why.en}.")
+        ) from error
+    return path
+
+
+def _put(here: Frame, path: Path, octets: bytes) -> None:
+    """Into the folder that lies there when it is opened, under a name that nobody knows before: whoever puts a link of that
+    name, or another folder, in its place meanwhile would have the server's account write where it may and they may not."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    fresh = f".{token_hex(12)}"
+    try:
+        must_be_a_place_for_files(here, Path(os.path.realpath(f"/proc/self/fd/{folder}")) / path.name)
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        try:
+            with open(fd, "wb") as file:
+                file.write(octets)
+                os.fchmod(fd, 0o640)
+            if here.is_centre:
+                os.replace(fresh, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            else:
+                _put_where_nothing_is(folder, fresh, path.name)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(fresh, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def _put_where_nothing_is(folder: int, fresh: str, name: str) -> None:
+    """`FileExistsError` for a file that has come since it was looked for."""
+    try:
+        os.link(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except FileExistsError:
+        raise
+    except OSError:  # the file system has no links: of a stick, for one
+        os.replace(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def read_file(here: Frame, path: Path, most: int) -> bytes:
+    """What somebody's file holds, `most` octets and one more at most. `BadInput` for what is no file, cannot be read, or lies
+    among the server's own: what a command says of a file must not tell of other people's mail (Reg. 4.3)."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe that nobody writes to is empty
+        with open(fd, "rb") as file:
+            kind = os.fstat(fd).st_mode
+            if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            _must_not_be_the_servers(here, path, Path(os.path.realpath(f"/proc/self/fd/{fd}")))
+            os.set_blocking(fd, True)
+            return file.read(most + 1)
+    except OSError as error:
+        raise not_readable(path, reason(error)) from error
+    except ValueError as error:
+        raise not_readable(path, Text("tên không hợp lệ", "no file can have this name")) from error
+
+
+def not_readable(path: Path, why: Text) -> BadInput:
+    """The error for a file that was named in a command and cannot be read."""
+    return BadInput(Text(f"Không đọc được tệp {path}: {why.vi}.", f"The file {in_ascii(path)} cannot be read: {why.en}."))
+
+
+def must_be_a_place_for_files(here: Frame, path: Path) -> None:
+    """Refuse what lies among the server's own files, and, but for the Centre, what is there already."""
+    _must_not_be_the_servers(here, path, Path(os.path.realpath(path)))
+    if os.path.lexists(path) and not here.is_centre:
+        raise BadInput(
+            Text(f"Tệp {path} đã có.", f"There is a file {in_ascii(path)} already."),
+            remedy=Text("Chọn tên khác.", "Choose another name."),
+        )
+
+
+def _must_not_be_the_servers(here: Frame, path: Path, real: Path) -> None:
+    if os.path.exists(here.config_path) and _is_the_servers(here, real):
+        raise BadInput(
+            Text(f"“{path}” thuộc tệp của máy chủ.", f"{in_ascii(path)} is among the server's own files."),
+            remedy=Text("Chọn thư mục khác.", "Choose another folder."),
+        )
+
+
+def _is_the_servers(here: Frame, path: Path) -> bool:
+    config = here.config
+    folders = (config.server.data_dir, config.run_dir, config.mail_root, config.log_dir)
+    files = (here.config_path, config.certificate, config.key, config.directory_url.removeprefix("sqlite:///"))
+    within = any(path.is_relative_to(os.path.realpath(folder)) for folder in folders)
+    return within or path in {Path(os.path.realpath(file)) for file in files}
+
+
+def check_kind(path: Path) -> None:
+    """Refuse a file whose name does not say which of `KINDS` it is to be."""
+    if path.suffix.lower() not in KINDS:
+        raise BadInput(
+            Text(f"Không rõ loại tệp “{path.name}”.", "The file's name does not say what it is."),
+            remedy=Text(f"Đặt tên kết thúc bằng {', '.join(KINDS)}.", f"Let it end with {', '.join(KINDS)}."),
+        )
+
+
+def write_paper(here: Frame, path: Path, paper: Paper) -> list[Path]:
+    """The paper in the form that the name asks for; CSV holds one table, so each table gets a file: name-1.csv, name-2.csv."""
+    check_kind(path)
+    match path.suffix.lower():
+        case ".pdf":
+            return [write_file(here, path, pdf.write(paper))]
+        case ".xlsx":
+            return [write_file(here, path, xlsx.write(paper))]
+        case ".html":
+            return [write_file(here, path, html.write(paper))]
+        case _:
+            return [
+                write_file(here, path.with_name(f"{path.stem}-{number}{path.suffix}"), csv_writer.write(table))
+                for number, table in enumerate(paper.tables, 1)
+            ]
+
+
+def tell_written(files: Sequence[Path]) -> None:
+    """Say which files were written."""
+    names = ", ".join(map(str, files))
+    output.note(Text(f"Đã ghi {names}.", f"Written: {in_ascii(names)}."))
+
+
+def tell_how_to_verify(target: Path) -> None:
+    """Say how the sums of an export are checked."""
+    command = f"`cd {shlex.quote(str(target))} && sha256sum -c SHA256SUMS`"
+    output.note(Text(f"Kiểm tra lại: {command}", f"To verify: {in_ascii(command)}"))

@@ -1,0 +1,91 @@
+"""Which unit mailboxes a report is about, and over which days: options and what they come to, for the reports of Reg. 12.3."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli.context import Frame
+from mic_mail.cli.date_args import read_day
+from mic_mail.cli.output import say
+from mic_mail.directory.records import UnitRecord
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.errors import BadInput, Text
+from mic_mail.policy.calendar import ONE_DAY, local_day
+from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.lifecycle import FactsUnreadable, decide
+from mic_mail.policy.reclamation import must_be_there
+from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.unit_mail.openings import unit_mailboxes
+
+MailboxOption = Annotated[str | None, typer.Option("--mailbox", help=say("Một hộp thư đơn vị.", "One unit mailbox."))]
+UnitOption = Annotated[str | None, typer.Option("--unit", help=say("Hộp thư của một đơn vị.", "The mailboxes of one unit."))]
+SinceOption = Annotated[str | None, typer.Option("--from", help=say("Từ ngày.", "First day."))]
+UntilOption = Annotated[
+    str | None, typer.Option("--until", help=say("Đến hết ngày; mặc định: hôm qua.", "Last day; default: yesterday."))
+]
+PaperOption = Annotated[
+    Path | None, typer.Option("--out", help=say("Tệp .pdf, .xlsx, .html hoặc .csv.", "A file .pdf, .xlsx, .html or .csv."))
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The mailboxes of a report."""
+
+    subject: str
+    """For the record: an address, a unit's symbol, or `*`."""
+    title: str
+    """For the paper."""
+    unit: UnitRecord | None
+    """Whom it concerns; None: the ministry."""
+    takes: Callable[[Entry], bool]
+
+    def mailboxes(self, snapshot: Snapshot) -> list[Entry]:
+        return unit_mailboxes(entry for entry in snapshot if self.takes(entry))
+
+
+def chosen(here: Frame, mailbox: str | None, unit: str | None, *, clause: str) -> Choice:
+    """What --mailbox or --unit, one of them or none, comes to; `BadInput` for a mailbox that is no unit's."""
+    if mailbox and unit:
+        raise BadInput(Text("Chọn --mailbox hoặc --unit.", "Either --mailbox or --unit."))
+    if mailbox:
+        entry = here.entry(mailbox)
+        if entry.kind is not MailboxKind.UNIT:
+            raise BadInput(
+                Text(f"{entry.address} không phải hộp thư đơn vị.", f"{entry.address} is no unit's mailbox."), clause=clause
+            )
+        must_be_there(entry.address, entry.facts)
+        mailbox_id = entry.mailbox_id
+        concerns = unit_of(here, entry)
+        return Choice(entry.address, entry.address, concerns, lambda other: other.mailbox_id == mailbox_id)
+    if unit:
+        which = here.directory.unit(unit)
+        return Choice(which.symbol, which.name, which, lambda other: other.owner.unit_id == which.unit_id)
+    return Choice("*", "Toàn hệ thống", None, lambda other: True)
+
+
+def unit_of(here: Frame, entry: Entry) -> UnitRecord | None:
+    """The unit that a unit's mailbox belongs to."""
+    units: Sequence[UnitRecord] = here.directory.units()
+    return next((each for each in units if each.unit_id == entry.owner.unit_id), None)
+
+
+def span_of(now: datetime, first: str | None, last: str | None, *, days: int) -> Span:
+    """The days that were named, or `days` until yesterday."""
+    ends = read_day(last) if last else local_day(now) - ONE_DAY
+    return Span(read_day(first) if first else ends - timedelta(days=days - 1), ends)
+
+
+def is_in_use(here: Frame, entry: Entry, snapshot: Snapshot) -> bool:
+    """Whether the mailbox receives mail; one whose record is damaged is left out (`directory check` names it)."""
+    settings = lifecycle_settings(here.config, snapshot.working_days)
+    try:
+        decision = decide(entry.kind, entry.facts, here.clock.now(), last_activity=entry.last_activity, settings=settings)
+    except FactsUnreadable:
+        return False
+    return decision.receives
