@@ -10,7 +10,7 @@ from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.services.transport.envelope import Recipient, Role
 from mic_mail.smtp.actions import AskRecipient, AskSender
 from mic_mail.smtp.grammar import parse_mail, parse_rcpt
-from mic_mail.smtp.session import Door, Limits, Session
+from mic_mail.smtp.session import Limits, ListenerProfile, Session
 
 RUNS = 100_000
 
@@ -35,7 +35,7 @@ def main() -> None:
     print(f"MAIL, address only         {microseconds(lambda: parse_mail(plain)):6.2f} us")
     print(f"MAIL, four parameters      {microseconds(lambda: parse_mail(full)):6.2f} us")
     print(f"RCPT, address only         {microseconds(lambda: parse_rcpt(b'TO:<dvbe@mic.gov.vn>', smtputf8=False)):6.2f} us")
-    session = Session(Door("mail.example", "support@example", Role.MX, Limits(1 << 25, 20 << 20)))
+    session = Session(ListenerProfile("mail.example", "support@example", Role.MX, Limits(1 << 25, 20 << 20)))
     session.receive(b"EHLO client.example")
     print(f"MAIL, RCPT, DATA, RSET     {microseconds(lambda: envelope(session)):6.2f} us")
 

@@ -3,9 +3,9 @@
 python bench/smtp_session.py [alone | wire | profile]
 
 The message and the commands are those of smtp_load.c: 4 KiB on the MX door, MAIL, RCPT and DATA in one piece, then the body.
-Everything is real but for what follows `Delivering.small`, which answers in the next turn of the loop. `alone` hands the pieces
-over in memory; `wire` is uvloop and 8 connections of another process. Counted is the CPU of the loop's thread, the least of
-several rounds: the machine's other work makes figures larger, never smaller.
+Everything is real but for what follows `LocalDeliverer.small`, which answers in the next turn of the loop. `alone` hands the
+pieces over in memory; `wire` is uvloop and 8 connections of another process. Counted is the CPU of the loop's thread, the least
+of several rounds: the machine's other work makes figures larger, never smaller.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from time import thread_time
 
 import uvloop
 
-from mic_mail.app.context import Rooms, open_rooms
+from mic_mail.app.context import ServerContext, open_context
 from mic_mail.app.settings import flow_settings
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
@@ -33,9 +33,9 @@ from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.startup import make_folders
 from mic_mail.services.authentication.identity import Peer
 from mic_mail.services.transport.envelope import Role
-from mic_mail.smtp.connection_handler import Conversation, SmtpServices
+from mic_mail.smtp.connection_handler import SmtpHandler, SmtpServices
 from mic_mail.smtp.server import SmtpServer
-from mic_mail.smtp.session import Door, Limits
+from mic_mail.smtp.session import Limits, ListenerProfile
 
 ROUNDS, MESSAGES, SESSIONS = 12, 2_000, 8
 ADDRESS = "user0@mic.gov.vn"
@@ -111,7 +111,7 @@ class MemoryWire:
         self.over = True
 
 
-def services(rooms: Rooms) -> SmtpServices:
+def services(rooms: ServerContext) -> SmtpServices:
     config = rooms.config
     return SmtpServices(
         mailflow=rooms.mailflow,
@@ -125,19 +125,19 @@ def services(rooms: Rooms) -> SmtpServices:
     )
 
 
-async def alone(rooms: Rooms) -> float:
+async def alone(rooms: ServerContext) -> float:
     given = services(rooms)
-    door = Door(given.hostname, given.support, Role.MX, LIMITS)
+    door = ListenerProfile(given.hostname, given.support, Role.MX, LIMITS)
     wire = MemoryWire()
     began = thread_time()
-    await Conversation(wire, given, door, lambda: False).run()
+    await SmtpHandler(wire, given, door, lambda: False).run()
     spent = thread_time() - began
     # The greeting, the answer to EHLO, then two writes a message.
     assert wire.writes == 2 + 2 * MESSAGES, wire.writes
     return spent
 
 
-async def over_wire(rooms: Rooms) -> float:
+async def over_wire(rooms: ServerContext) -> float:
     """The connections of a child process, from the first to the last."""
     listening = socket.create_server(("127.0.0.1", 0))
     child = os.fork()
@@ -189,13 +189,13 @@ def profile() -> Iterator[None]:
     pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
 
 
-async def open_in(folder: Path) -> Rooms:
+async def open_in(folder: Path) -> ServerContext:
     """Real rooms over one mailbox that never fills."""
     clock = SystemClock()
     config = Config.model_validate({"server": {"data_dir": folder}})
     make_folders(config)
     write_pair(config.certificate, config.key, self_signed(["localhost"], clock.now()))
-    rooms = await open_rooms(config, clock, "bench")
+    rooms = await open_context(config, clock, "bench")
     rooms.directory.add_domain("mic.gov.vn")
     record = MailboxRecord(0, MailboxKind.PERSONAL, ADDRESS, "mic.gov.vn/user0", "user0", 1 << 50, None, None)
     issued = Draft(FactKind.ISSUED, clock.now() - timedelta(days=30), "bench", data={"address": ADDRESS})
@@ -208,7 +208,7 @@ async def open_in(folder: Path) -> Rooms:
 async def measure(what: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         rooms = await open_in(Path(folder))
-        ways: dict[str, Callable[[Rooms], object]] = {"alone": alone, "wire": over_wire}
+        ways: dict[str, Callable[[ServerContext], object]] = {"alone": alone, "wire": over_wire}
         for name, way in ways.items():
             if what in {name, "both"}:
                 least = min([await way(rooms) for _ in range(ROUNDS)])  # type: ignore[misc]  # both are coroutines

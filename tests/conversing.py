@@ -9,11 +9,11 @@ from pathlib import Path
 
 from mic_mail.clock import ManualClock
 from mic_mail.connection import actions
-from mic_mail.connection.actions import Action, Answer, Enter, Hangup, NeedInput, Note, Send, SignIn, Used
+from mic_mail.connection.actions import Action, Answer, BindAccount, Hangup, LogEvent, NeedInput, RecordActivity, Send, SignIn
 from mic_mail.errors import Text
-from mic_mail.imap.actions import Attend, ClearAway, Decode, Overhear, StartCompression, Work
+from mic_mail.imap.actions import ClearAway, Decode, StartCompression, SubscribeAccounts, WatchAccount, Work
 from mic_mail.imap.context import SessionSettings
-from mic_mail.imap.selected.shared_cache import Shelf
+from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.imap.session import Session
 from mic_mail.ldap.actions import Consult
 from mic_mail.ldap.context import SessionSettings as LdapSettings
@@ -26,7 +26,7 @@ from mic_mail.services.authentication.identity import Answered, Challenge, Signe
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import AccountRef, News
+from mic_mail.storage.types import AccountRef, FolderDelta
 
 REF = AccountRef(1, "mic.gov.vn/dvbe")
 START = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
@@ -63,7 +63,7 @@ class Desk:
             return self.mark
         return 0 if self.store is None else self.store.change_mark(mailbox_id)
 
-    def recall(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> News | None:
+    def recall(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
         if self.store is None or not self.remembers:
             return None
         return self.store.recall(mailbox_id, folder_id, since_modseq, mark)
@@ -95,7 +95,7 @@ class Talk:
         store: MailStore,
         settings: SessionSettings | None = None,
         *,
-        shelf: Shelf | None = None,
+        shelf: SharedCache | None = None,
         boxes: Iterable[Shared] = (),
     ) -> None:
         self.clock = ManualClock(START)
@@ -103,15 +103,15 @@ class Talk:
         self.desk = Desk(*boxes, store=store)
         self.actor = "dvbe@mic.gov.vn"
         self.account: Account = store.account(REF)
-        self.notes: list[Note] = []
+        self.notes: list[LogEvent] = []
         self.attended: list[AccountRef | None] = []
-        self.overheard = Overhear()
+        self.overheard = SubscribeAccounts()
         self.sent: list[bytes] = []
         self.over = False
         self.work = 0
         self.waiting: NeedInput | None = None
         self.session = Session(
-            settings or SessionSettings(), clock=self.clock, shelf=shelf or Shelf(), desk=self.desk, tls=True,
+            settings or SessionSettings(), clock=self.clock, shelf=shelf or SharedCache(), desk=self.desk, tls=True,
             tokens=lambda n: 0,
         )  # fmt: skip
         self.greeting = self.run()
@@ -154,17 +154,17 @@ class Talk:
                 result = self.answer(action)
             case Answer():
                 result = Challenge(b"")
-            case Enter():
+            case BindAccount():
                 result = True
-            case Attend():
+            case WatchAccount():
                 self.attended.append(action.at)
             case Decode():
                 result = action.run()
             case ClearAway():
                 action.run()
-            case Overhear():
+            case SubscribeAccounts():
                 self.overheard = action
-            case Note():
+            case LogEvent():
                 self.notes.append(action)
             case StartCompression():
                 pass
@@ -184,7 +184,7 @@ class Pop3Talk:
     def __init__(self, store: MailStore, settings: Pop3Settings | None = None, *, tls: bool = True) -> None:
         self.clock = ManualClock(START)
         self.account: Account = store.account(REF)
-        self.notes: list[Note] = []
+        self.notes: list[LogEvent] = []
         self.work = self.used = 0
         self.over = False
         self.session = Pop3Session(settings or Pop3Settings(), clock=self.clock, desk=Desk(), tls=tls, tokens=lambda n: 0)
@@ -225,11 +225,11 @@ class Pop3Talk:
                 return Refusal(RefusalKind.WRONG_CREDENTIALS, Text("Sai.", "Wrong."), None, "REF")
             case Answer():
                 return Challenge(b"")
-            case Enter():
+            case BindAccount():
                 return True
-            case Used():
+            case RecordActivity():
                 self.used += 1
-            case Note():
+            case LogEvent():
                 self.notes.append(action)
             case Hangup():
                 self.over = True
@@ -243,7 +243,7 @@ class LdapTalk:
         self.clock = ManualClock(START)
         self.tree = tree
         self.strangers = strangers
-        self.notes: list[Note] = []
+        self.notes: list[LogEvent] = []
         self.over = False
         self.session = LdapSession(settings or LdapSettings(), clock=self.clock, desk=self, tls=tls, tokens=lambda n: 0)
 
@@ -280,11 +280,11 @@ class LdapTalk:
                 return Refusal(RefusalKind.WRONG_CREDENTIALS, Text("Sai.", "Wrong."), None, "REF")
             case Answer():
                 return Challenge(b"")
-            case Enter():
+            case BindAccount():
                 return True
             case Consult():
                 return self.tree
-            case Note():
+            case LogEvent():
                 self.notes.append(action)
             case Hangup():
                 self.over = True

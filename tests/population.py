@@ -17,7 +17,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Detail, Draft, FactKind, Level, MailboxKind
-from mic_mail.services.mailboxes.credentials import Origin, verifiers
+from mic_mail.services.mailboxes.credentials import ActContext, verifiers
 from mic_mail.services.mailboxes.directory_changes import DirectoryChanges, PersonChange
 from mic_mail.services.operations.working_calendar import prefill
 
@@ -39,7 +39,7 @@ def draft(kind: FactKind, at: datetime, reason: str = "", document: str | None =
 def transfer(directory: Directory, person: PersonRecord, to: UnitRecord) -> None:
     """The person works for another unit from now on (Reg. 6.4.b)."""
     changes = DirectoryChanges(directory, Config(), directory.clock)
-    changes.person(person, PersonChange(unit=to), Origin("test", "", "2/QĐ-TCCB"))
+    changes.person(person, PersonChange(unit=to), ActContext("test", "", "2/QĐ-TCCB"))
 
 
 @cache

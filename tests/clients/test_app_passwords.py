@@ -18,10 +18,10 @@ from clients.test_ldap_programs import names
 from harness import MailServer, config_for, stopping
 from ldapwords import BASE
 from mic_mail.auth import totp
-from mic_mail.policy.app_passwords import Door
+from mic_mail.policy.app_passwords import AppPasswordScope
 from mic_mail.services.authentication.app_passwords import Added, AppPasswords
 from mic_mail.services.authentication.second_factors import SecondFactors
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 OWN = "mat khau 2026 dung de thu"
 """In ASCII: smtplib and imaplib send nothing else."""
@@ -35,18 +35,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
         yield server
 
 
-def make(server: MailServer, local: str, *doors: Door, name: str = "máy") -> Added:
+def make(server: MailServer, local: str, *doors: AppPasswordScope, name: str = "máy") -> Added:
     """Another one of a mailbox; the server knows it at once."""
     mailbox = server.population.directory.mailbox(f"{local}@mic.gov.vn")
     service = AppPasswords(server.population.directory, server.config, server.clock)
-    added = service.add(mailbox.mailbox_id, name, doors, Origin(mailbox.address))
+    added = service.add(mailbox.mailbox_id, name, doors, ActContext(mailbox.address))
     server.refresh()
     return added
 
 
 def revoke(server: MailServer, local: str) -> None:
     mailbox = server.population.directory.mailbox(f"{local}@mic.gov.vn")
-    AppPasswords(server.population.directory, server.config, server.clock).revoke(mailbox.mailbox_id, None, Origin("test"))
+    AppPasswords(server.population.directory, server.config, server.clock).revoke(mailbox.mailbox_id, None, ActContext("test"))
     server.refresh()
 
 
@@ -96,23 +96,31 @@ def by_carddav(server: MailServer, user: str, password: str) -> str:
     return "in" if answer.status_code == 207 else str(answer.status_code)
 
 
-WAYS: dict[Door, Callable[[MailServer, str, str], str]] = {
-    Door.IMAP: by_imap, Door.POP3: by_pop3, Door.SUBMISSION: by_smtp, Door.LDAP: by_ldap, Door.CARDDAV: by_carddav,
-}  # fmt: skip
+WAYS: dict[AppPasswordScope, Callable[[MailServer, str, str], str]] = {
+    AppPasswordScope.IMAP: by_imap,
+    AppPasswordScope.POP3: by_pop3,
+    AppPasswordScope.SUBMISSION: by_smtp,
+    AppPasswordScope.LDAP: by_ldap,
+    AppPasswordScope.CARDDAV: by_carddav,
+}
 ELSEWHERE = {
-    Door.IMAP: "another service", Door.POP3: "[AUTH]", Door.SUBMISSION: "534", Door.LDAP: "49 ", Door.CARDDAV: "401",
-}  # fmt: skip
+    AppPasswordScope.IMAP: "another service",
+    AppPasswordScope.POP3: "[AUTH]",
+    AppPasswordScope.SUBMISSION: "534",
+    AppPasswordScope.LDAP: "49 ",
+    AppPasswordScope.CARDDAV: "401",
+}
 
 
 @pytest.mark.clause("15.2")
-@pytest.mark.parametrize("door", list(Door))
-def test_it_opens_the_door_until_it_is_revoked(server: MailServer, door: Door) -> None:
+@pytest.mark.parametrize("door", list(AppPasswordScope))
+def test_it_opens_the_door_until_it_is_revoked(server: MailServer, door: AppPasswordScope) -> None:
     """Made for all, made for this door, made for the others; then revoked."""
     local, way = f"cua_{door}", WAYS[door]
     server.issue(local, password=OWN)
     user = f"{local}@mic.gov.vn"
     everywhere, here = make(server, local), make(server, local, door, name="đây")
-    others = make(server, local, *(other for other in Door if other is not door), name="khác")
+    others = make(server, local, *(other for other in AppPasswordScope if other is not door), name="khác")
     assert way(server, user, everywhere.password) == "in"
     assert way(server, user, here.password) == "in"
     assert ELSEWHERE[door] in way(server, user, others.password)
@@ -123,8 +131,8 @@ def test_it_opens_the_door_until_it_is_revoked(server: MailServer, door: Door) -
 
 
 @pytest.mark.clause("15.2")
-@pytest.mark.parametrize("door", list(Door))
-def test_with_a_second_factor_it_alone_opens_the_door(server: MailServer, door: Door) -> None:
+@pytest.mark.parametrize("door", list(AppPasswordScope))
+def test_with_a_second_factor_it_alone_opens_the_door(server: MailServer, door: AppPasswordScope) -> None:
     """The own password is refused as at a door that it was not made for; what is wrong is told to nobody."""
     local, way = f"hai_{door}", WAYS[door]
     mailbox = server.issue(local, password=OWN)
@@ -132,10 +140,14 @@ def test_with_a_second_factor_it_alone_opens_the_door(server: MailServer, door: 
     app = make(server, local)
     factors, secret = SecondFactors(server.population.directory, server.config, server.clock), totp.make_secret()
     code = totp.code(secret, int(server.clock.now().timestamp() // 30))
-    factors.enrol(mailbox.mailbox_id, 1, secret, code, Origin(user))
+    factors.enrol(mailbox.mailbox_id, 1, secret, code, ActContext(user))
     server.refresh()
     refused = way(server, user, OWN)
-    assert ("second factor" if door in {Door.IMAP, Door.POP3, Door.SUBMISSION} else ELSEWHERE[door]) in refused
+    assert (
+        "second factor"
+        if door in {AppPasswordScope.IMAP, AppPasswordScope.POP3, AppPasswordScope.SUBMISSION}
+        else ELSEWHERE[door]
+    ) in refused
     assert "second factor" not in way(server, user, "wrong")
     assert way(server, user, app.password) == "in"
 

@@ -13,7 +13,7 @@ from clients.test_mail_leaves import PASSWORD, inbox, letter, office, reports, s
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.policy.facts import FactKind
-from mic_mail.queue.spool import Slip
+from mic_mail.queue.spool import SpoolEnvelope
 from mic_mail.storage.types import AccountRef
 from population import draft
 from unit.outbound.test_peer import Server
@@ -38,9 +38,9 @@ def settled(server: MailServer) -> None:
     server.call(server.running.rooms.mailflow.settle())
 
 
-def slips(server: MailServer) -> list[Slip]:
+def slips(server: MailServer) -> list[SpoolEnvelope]:
     settled(server)
-    return [Slip.decode(path.read_bytes()) for path in server.config.spool_dir.glob("live/*.env")]
+    return [SpoolEnvelope.decode(path.read_bytes()) for path in server.config.spool_dir.glob("live/*.env")]
 
 
 def per_recipient(report: EmailMessage) -> list[dict[str, str]]:

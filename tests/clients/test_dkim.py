@@ -15,7 +15,7 @@ from dkimcorpus import messages
 from dnsserver import NameServer, name_server
 from harness import MailServer, config_for
 from mic_mail.mime.dkim import strings_of
-from mic_mail.queue.notifications import tell_decided
+from mic_mail.queue.notifications import notify_decided
 from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, State
 from unit.outbound.test_peer import Server
@@ -157,7 +157,7 @@ def test_while_a_key_cannot_be_read_mail_waits(tmp_path: Path) -> None:
         entry = here.server.running.rooms.queue.read(entry_id)
         assert entry is not None
         entry.retry()
-        tell_decided(here.server.config.run_dir, entry_id)
+        notify_decided(here.server.config.run_dir, entry_id)
         assert here.signers(here.arrived()[0]) == ["s1"]
 
 

@@ -15,7 +15,7 @@ import programs
 from harness import MailServer
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.dkim import strings_of
-from mic_mail.queue.notifications import tell_decided
+from mic_mail.queue.notifications import notify_decided
 from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.smtpclient.dkim_keys import Algorithm, KeyFolder
 from peers.foreign import until
@@ -72,7 +72,7 @@ def left(near: Neighbours) -> None:
 
 def retry(near: Neighbours, entry: Any) -> None:
     entry.retry()
-    tell_decided(near.ours.config.run_dir, entry.entry_id)
+    notify_decided(near.ours.config.run_dir, entry.entry_id)
 
 
 def signers(near: Neighbours, found: bytes) -> list[str]:

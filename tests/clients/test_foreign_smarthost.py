@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mic_mail.queue.recipient_log import Said
+from mic_mail.queue.recipient_log import AdminDecision
 from mic_mail.smtpclient.smarthost import Smarthost
 from peers.exim import LOGIN, PASSWORD
 from peers.foreign import until
@@ -42,7 +42,7 @@ async def test_signed_in(near: Neighbours, tmp_path: Path) -> None:
         assert entry.state.reasons[0].startswith("4.7.8 535"), entry.state.reasons
         assert "wrong" not in entry.state.reasons[0]
         secret.write_text(PASSWORD + "\n")
-        entry.retry(Said("mai"))
+        entry.retry(AdminDecision("mai"))
         senders.hear("A")
         await here.until()
     until(lambda: exim.stored_with(f"by-exim-{tmp_path.name}.".encode()))

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 
 from harness import read_events
 from httpsserver import WebServer, answer, web
-from mic_mail.queue.recipient_log import Said
+from mic_mail.queue.recipient_log import AdminDecision
 from peers.neighbours import ADDRESSES, EACH, Neighbours, neighbours
 from unit.outbound.test_policies import policy
 from unit.outbound.test_sending import HEAD, Office
@@ -132,7 +132,7 @@ async def test_what_a_domain_asks_for(near: Neighbours, tmp_path: Path, name: st
             for domain in ("changed", "wrongkey"):
                 entry = office.queue.read(domain)
                 assert entry is not None
-                entry.retry(Said("mai"))
+                entry.retry(AdminDecision("mai"))
                 await senders.decided(domain)
             await office.until(*sorted(set(WAITS) - {"changed", "wrongkey"}))
     office.log.close()
@@ -162,7 +162,7 @@ async def test_the_exchanger_changes_between_tries(near: Neighbours, tmp_path: P
         entry = office.queue.read("A")
         assert entry is not None
         assert entry.state.reasons[0].startswith("4.4.1 ")
-        entry.retry(Said("mai"))
+        entry.retry(AdminDecision("mai"))
         await senders.decided("A")
         await office.until()
     office.log.close()

@@ -21,7 +21,7 @@ from authorities import Authority
 from dnsserver import name_server
 from harness import MailServer, config_for
 from mic_mail.clock import Clock
-from mic_mail.queue.notifications import tell_decided
+from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import Envelope, Recipient
 from mic_mail.queue.recipient_log import Standing
 from unit.outbound.test_peer import Server
@@ -201,7 +201,7 @@ def test_what_a_suspended_mailbox_has_sent_waits(tmp_path: Path) -> None:
         server.suspend(own)
         other.answers.clear()
         server.running.rooms.queue.read(entry_id).retry()
-        tell_decided(server.config.run_dir, entry_id)
+        notify_decided(server.config.run_dir, entry_id)
         time.sleep(1)
         assert other.messages == [b".\r\n"], "what was refused at RCPT, and nothing since"
         assert server.running.rooms.queue.names() == [entry_id]
@@ -333,7 +333,7 @@ def test_a_message_that_cannot_be_read_any_more(tmp_path: Path) -> None:
             queue.read("OLD").tried([0], Standing.OPEN, "4.4.1 nobody", next_try_us=0)
         (queue._live / "OLD.msg").unlink()
         (queue._live / "OLD.msg").symlink_to("/proc/self/mem")
-        tell_decided(server.config.run_dir, "OLD")
+        notify_decided(server.config.run_dir, "OLD")
         (report,) = until(lambda: reports(server, "dvbe"))
         until(lambda: not queue.names())
     assert "Status: 5.3.0" in report.as_string()

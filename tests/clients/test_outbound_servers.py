@@ -14,7 +14,7 @@ import pytest
 import programs
 from addresses import parsed
 from harness import MailServer
-from mic_mail.smtpclient.client import Fate, Patience, Peer, Result
+from mic_mail.smtpclient.client import Patience, RecipientResult, Result, SmtpClient
 from mic_mail.smtpclient.commands import Addressee, Sending
 from mic_mail.storage.types import INBOX, AccountRef
 
@@ -30,7 +30,7 @@ async def pieces(octets: bytes, size: int) -> AsyncIterator[bytes]:
         yield octets[at : at + size]
 
 
-async def sent(peer: Peer, *to: str, octets: bytes = MESSAGE, size: int = 7) -> list[Result]:
+async def sent(peer: SmtpClient, *to: str, octets: bytes = MESSAGE, size: int = 7) -> list[Result]:
     sending = Sending(parsed("a@mic.gov.vn"), len(octets), "8BITMIME")
     return await peer.send(sending, [Addressee(parsed(address)) for address in to], pieces(octets, size))
 
@@ -74,10 +74,10 @@ def sink(tmp_path: Path) -> Iterator[Callable[..., tuple[int, Path]]]:
 @pytest.mark.parametrize("options", [(), ("-p",), ("-e",), ("-8", "-p")], ids=["all", "no pipelining", "HELO alone", "7 bits"])
 async def test_postfix_sink(sink: Callable[..., tuple[int, Path]], options: tuple[str, ...]) -> None:
     port, folder = sink(*options)
-    peer = await Peer.connect("127.0.0.1", port, "mail.mic.gov.vn", PATIENCE)
+    peer = await SmtpClient.connect("127.0.0.1", port, "mail.mic.gov.vn", PATIENCE)
     for _ in range(3):
         results = await sent(peer, "b@example.org", "c@example.org")
-        assert [result.fate for result in results] == [Fate.DELIVERED] * 2
+        assert [result.fate for result in results] == [RecipientResult.DELIVERED] * 2
     await peer.close()
     files = sorted(folder.iterdir())
     assert len(files) == 3
@@ -91,20 +91,22 @@ async def test_postfix_sink(sink: Callable[..., tuple[int, Path]], options: tupl
 @pytest.mark.parametrize(
     ("options", "fate"),
     [
-        (("-r", "MAIL"), Fate.DEFERRED),
-        (("-f", "MAIL"), Fate.FAILED),
-        (("-r", "RCPT"), Fate.DEFERRED),
-        (("-f", "RCPT"), Fate.FAILED),
-        (("-r", "DATA"), Fate.DEFERRED),
-        (("-f", "DATA"), Fate.FAILED),
-        (("-r", "."), Fate.DEFERRED),
-        (("-f", "."), Fate.FAILED),
+        (("-r", "MAIL"), RecipientResult.DEFERRED),
+        (("-f", "MAIL"), RecipientResult.FAILED),
+        (("-r", "RCPT"), RecipientResult.DEFERRED),
+        (("-f", "RCPT"), RecipientResult.FAILED),
+        (("-r", "DATA"), RecipientResult.DEFERRED),
+        (("-f", "DATA"), RecipientResult.FAILED),
+        (("-r", "."), RecipientResult.DEFERRED),
+        (("-f", "."), RecipientResult.FAILED),
     ],
 )
-async def test_postfix_sink_that_refuses(sink: Callable[..., tuple[int, Path]], options: tuple[str, ...], fate: Fate) -> None:
+async def test_postfix_sink_that_refuses(
+    sink: Callable[..., tuple[int, Path]], options: tuple[str, ...], fate: RecipientResult
+) -> None:
     """With 4xx and 5xx at each step, pipelined."""
     port, _ = sink(*options)
-    peer = await Peer.connect("127.0.0.1", port, "mail.mic.gov.vn", PATIENCE)
+    peer = await SmtpClient.connect("127.0.0.1", port, "mail.mic.gov.vn", PATIENCE)
     for _ in range(2):
         assert {result.fate for result in await sent(peer, "b@example.org", "c@example.org")} == {fate}
     await peer.close()
@@ -115,7 +117,7 @@ async def test_our_own_server_by_tls(serve: Callable[..., MailServer]) -> None:
     server = serve()
     mailbox = server.issue("dvbe", name="Đỗ Văn Bê")
     context = ssl.create_default_context(cafile=str(server.config.certificate))
-    peer = await Peer.connect("127.0.0.1", server.ports["smtp"], "other.example", PATIENCE)
+    peer = await SmtpClient.connect("127.0.0.1", server.ports["smtp"], "other.example", PATIENCE)
     await peer.start_tls(context, "localhost")
     assert peer.offer.has("PIPELINING")
     results = await sent(peer, "dvbe@mic.gov.vn", "nobody@mic.gov.vn", size=4096)
@@ -133,10 +135,10 @@ async def test_many_connections_at_once(serve: Callable[..., MailServer]) -> Non
     mailbox = server.issue("dvbe", name="Đỗ Văn Bê")
 
     async def one(number: int) -> int:
-        peer = await Peer.connect("127.0.0.1", server.ports["smtp"], f"h{number}.example", PATIENCE)
+        peer = await SmtpClient.connect("127.0.0.1", server.ports["smtp"], f"h{number}.example", PATIENCE)
         fates = [(await sent(peer, "dvbe@mic.gov.vn", size=4096))[0].fate for _ in range(10)]
         await peer.close()
-        return fates.count(Fate.DELIVERED)
+        return fates.count(RecipientResult.DELIVERED)
 
     assert await asyncio.gather(*map(one, range(20))) == [10] * 20
     account = server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))

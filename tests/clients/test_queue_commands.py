@@ -19,7 +19,7 @@ from dnsserver import name_server
 from harness import MailServer, ProcessServer, config_for
 from mic_mail.config.manual import write
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.queue.notifications import tell_decided
+from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import Envelope, Queue, Recipient
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.test_commands import Console
@@ -389,7 +389,7 @@ def test_a_suspension_and_its_end_by_commands(tmp_path: Path) -> None:
             other.answers.clear()
             for entry in queue.entries():
                 entry.retry()
-            tell_decided(config.run_dir)
+            notify_decided(config.run_dir)
             until(lambda: len(_held(server)) == 2)
             assert {row["held"] for row in console.json("queue", "list")} == {"suspended"}
             restore = ("mailbox", "restore", "dvbe@mic.gov.vn", "--asked-by", "CNTT", "--document", "1/CV")

@@ -15,7 +15,7 @@ import pytest
 
 from harness import MailServer, config_for
 from mic_mail.auth.sasl import CheckPassword
-from mic_mail.auth.verifier import Claim
+from mic_mail.auth.verifier import PasswordAttempt
 from mic_mail.config.load import load
 from mic_mail.config.manual import write
 from population import PASSWORD, credential
@@ -158,7 +158,7 @@ def test_what_values_show_of_themselves(server: MailServer, tmp_path: Path) -> N
     file.write_text(write(server.config))
     known = credential(PASSWORD)
     shown = repr([
-        Claim("dvbe@mic.gov.vn", known, WRONG), CheckPassword("dvbe@mic.gov.vn", WRONG), known, known.scram,
+        PasswordAttempt("dvbe@mic.gov.vn", known, WRONG), CheckPassword("dvbe@mic.gov.vn", WRONG), known, known.scram,
         server.config, load(file), server.running.server, server.running.rooms,
         server.population.directory.entry(server.population.directory.mailbox("dvbe@mic.gov.vn").mailbox_id),
     ])  # fmt: skip

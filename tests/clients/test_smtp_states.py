@@ -15,7 +15,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.lifecycle import LifecycleSettings
 from mic_mail.services.mailboxes.consistency_check import inspect
-from mic_mail.services.transport.incoming_message import SMALL_OCTETS, Reception
+from mic_mail.services.transport.incoming_message import SMALL_OCTETS, IncomingMessage
 from population import PASSWORD, credential, draft
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -262,15 +262,15 @@ def test_a_long_header_that_comes_in_crumbs_is_not_read_again_for_each(
 ) -> None:
     """The author has to be known before the first octet is written; looking for the header's end takes linear time."""
     joined = 0
-    take_held = Reception._take_held
+    take_held = IncomingMessage._take_held
 
-    def counted(self: Reception) -> bytes:
+    def counted(self: IncomingMessage) -> bytes:
         nonlocal joined
         octets = take_held(self)
         joined += len(octets)
         return octets
 
-    monkeypatch.setattr(Reception, "_take_held", counted)
+    monkeypatch.setattr(IncomingMessage, "_take_held", counted)
     begin = b"From: dvbe@mic.gov.vn\r\nX-Long: " + b"x" * SMALL_OCTETS
     with submission(server, "dvbe") as client:
         client.mail("dvbe@mic.gov.vn")

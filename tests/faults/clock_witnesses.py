@@ -18,7 +18,7 @@ from mic_mail.policy.facts import FactKind
 from mic_mail.process.send_counters import SentCounts
 from mic_mail.queue.queue import Queue
 from mic_mail.services.authentication.second_factors import SecondFactors
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from unit.web.conftest import Browser
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class Page:
         entry = directory.entry(mailbox_id)
         assert entry.credential is not None
         factors = SecondFactors(directory, office.config, office.clock)
-        factors.enrol(mailbox_id, entry.credential.version, self.secret, self.code(), Origin("test"))
+        factors.enrol(mailbox_id, entry.credential.version, self.secret, self.code(), ActContext("test"))
         assert any(fact.kind is FactKind.SECOND_FACTOR_SET for fact in directory.facts(mailbox_id))
         office.server.refresh()
         self.browser = Browser(office.server)

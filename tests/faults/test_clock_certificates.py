@@ -26,7 +26,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
 from mic_mail.net.syslog_transport import Collector, place
 from mic_mail.services.operations.syslog import Forwarding
-from mic_mail.smtpclient.routing import Ways
+from mic_mail.smtpclient.routing import Router
 from regulation.test_clause_16_3_syslog import HEADER, Listener
 from unit.outbound.test_peer import Server
 from unit.outbound.test_sending import STUFFED, offices
@@ -166,7 +166,7 @@ async def test_an_answer_that_is_under_way_is_not_kept() -> None:
     names = Slow(zone, signed=[name for name, _ in zone])
     names._thread.start()
     await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(names.start(), names._loop))
-    ways = Ways(Resolver([names.place]), frozenset(), random.Random(1).shuffle, MovedClock())
+    ways = Router(Resolver([names.place]), frozenset(), random.Random(1).shuffle, MovedClock())
     under_way = asyncio.create_task(ways.to("signed.example"))
     await asyncio.to_thread(names.has_read.wait, 30)
     names.zone[key] = [new]

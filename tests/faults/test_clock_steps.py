@@ -33,8 +33,8 @@ from mic_mail.clock import ManualClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.process.executors import Lanes
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.process.executors import Executors
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.operations.false_instants import FalseInstants
 from population import Population
 
@@ -216,7 +216,7 @@ class Office:
     async def _anew(self) -> dict[str, Any]:
         """What a server would say that was started now."""
         rooms = self.server.running.rooms
-        fresh = Access(
+        fresh = SignInService(
             self.config, directory=rooms.directory, snapshot=rooms.directory.load_snapshot(), lanes=rooms.lanes, log=rooms.log,
             clock=ManualClock(self.clock.right), decoy_key=b"x" * 32, digest_key=b"y" * 32, tell=lambda _: None,
         )  # fmt: skip
@@ -287,7 +287,7 @@ def instant(value: Any) -> datetime:
     )
 
 
-async def answers(access: Access) -> dict[str, Any]:
+async def answers(access: SignInService) -> dict[str, Any]:
     """What is said of each mailbox, and of what each person uses beside the own."""
     found = dict[str, Any]()
     for entry in access.snapshot:
@@ -478,7 +478,7 @@ def test_a_session_of_tls_lets_nobody_in(tmp_path: Path) -> None:
 
 async def test_a_clock_that_is_put_right_while_it_is_asked_about(tmp_path: Path) -> None:
     """What lies ahead of a false time alone is no false instant: it stays as it is."""
-    clock, lanes = TrueClock(BEGIN), Lanes(io_threads=1, hash_threads=1)
+    clock, lanes = TrueClock(BEGIN), Executors(io_threads=1, hash_threads=1)
     population = Population(config_for(tmp_path / "data").directory_url, clock)
     directory, mailbox = population.directory, population.issue("dvbe")
     directory.touch_activity(mailbox.mailbox_id, BEGIN)

@@ -17,7 +17,7 @@ import pytest
 
 from addresses import parsed
 from harness import config_for, files_in, read_events
-from mic_mail.app.context import Rooms, open_rooms
+from mic_mail.app.context import ServerContext, open_context
 from mic_mail.clock import SystemClock
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process.startup import make_folders
@@ -43,7 +43,7 @@ def prepare(folder: Path) -> Any:
     return config
 
 
-async def take_in(rooms: Rooms, octets: int) -> bool:
+async def take_in(rooms: ServerContext, octets: int) -> bool:
     """One message for both mailboxes, as the door hands it in; True: acknowledged."""
     mailboxes = {mailbox.address: mailbox.mailbox_id for mailbox in rooms.access.snapshot}
     recipients = tuple(Recipient(parsed(address), (mailbox_id,)) for address, mailbox_id in mailboxes.items())
@@ -55,7 +55,7 @@ async def take_in(rooms: Rooms, octets: int) -> bool:
 
 
 async def child(config: Any, octets: int, step: int, say: int) -> None:
-    rooms = await open_rooms(config, SystemClock(), "child", secret=b"s" * 32)
+    rooms = await open_context(config, SystemClock(), "child", secret=b"s" * 32)
     for mailbox in rooms.access.snapshot:  # the stores are made at first use: that is not what is tested here
         rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folder("INBOX")
     kill_before(step)
@@ -111,7 +111,7 @@ def look(config: Any) -> list[int]:
     """After recovery: how many messages each mailbox has; index and files agree, and nothing is left over."""
 
     async def after() -> list[int]:
-        rooms = await open_rooms(config, SystemClock(), "after", secret=b"s" * 32)
+        rooms = await open_context(config, SystemClock(), "after", secret=b"s" * 32)
         try:
             await rooms.mailflow.recover()
             await rooms.mailflow.settle()

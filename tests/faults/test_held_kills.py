@@ -13,8 +13,8 @@ from addresses import parsed
 from mic_mail.clock import SystemClock
 from mic_mail.errors import MicMailError
 from mic_mail.quarantine.held_messages import Held, Record, State
-from mic_mail.quarantine.message_store import NoRoom, Word
-from mic_mail.queue.spool import Slip, Spool, Target
+from mic_mail.quarantine.message_store import StoreFull, Word
+from mic_mail.queue.spool import Spool, SpoolEnvelope, Target
 
 ID = "01KILLED"
 MESSAGE = b"Return-Path: <dvbe@mic.gov.vn>\r\nSubject: a\r\n\r\nmessage\r\n" * 1000
@@ -25,7 +25,7 @@ ROOM = 1 << 30
 
 
 def record() -> Record:
-    slip = Slip(
+    slip = SpoolEnvelope(
         trace_id=ID,
         sender=parsed("dvbe@mic.gov.vn"),
         targets=(Target(1, parsed("ttlan@mic.gov.vn")),),
@@ -172,7 +172,7 @@ def test_room(tmp_path: Path) -> None:
     """No more than there is room for."""
     held = Held(tmp_path)
     held.keep(record(), MESSAGE, room_octets=len(MESSAGE))
-    with pytest.raises(NoRoom):
+    with pytest.raises(StoreFull):
         held.keep(record(), b"x", room_octets=len(MESSAGE))
 
 

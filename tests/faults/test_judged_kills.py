@@ -17,7 +17,7 @@ from dnsserver import NameServer, name_server
 from faults.test_delivery_kills import PEER, kill_before, prepare, real_write
 from faults.test_report_kills import killed
 from harness import config_for, files_in
-from mic_mail.app.context import Rooms, open_rooms
+from mic_mail.app.context import ServerContext, open_context
 from mic_mail.clock import SystemClock
 from mic_mail.services.transport.envelope import Accepted, Client, Envelope, Recipient, Role
 from mic_mail.storage.types import AccountRef
@@ -38,7 +38,7 @@ def names() -> Iterator[NameServer]:
         yield one
 
 
-async def take_in(rooms: Rooms, octets: int) -> bool:
+async def take_in(rooms: ServerContext, octets: int) -> bool:
     """Forged, for both; its sender wants to hear of it."""
     recipients = tuple(
         Recipient(parsed(mailbox.address), (mailbox.mailbox_id,), notify=frozenset({"SUCCESS"}))
@@ -55,7 +55,7 @@ async def take_in(rooms: Rooms, octets: int) -> bool:
 
 
 async def child(config: Any, octets: int, step: int, say: int) -> None:
-    rooms = await open_rooms(config, SystemClock(), "child", secret=SECRET)
+    rooms = await open_context(config, SystemClock(), "child", secret=SECRET)
     for mailbox in rooms.access.snapshot:
         rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folder("INBOX")
     kill_before(step)
@@ -68,7 +68,7 @@ def look(config: Any) -> list[list[tuple[str, tuple[str, ...], bytes]]]:
     """After recovery: of each mailbox its messages, by folder, with keywords and octets. Nobody was told of any."""
 
     async def after() -> list[list[tuple[str, tuple[str, ...], bytes]]]:
-        rooms = await open_rooms(config, SystemClock(), "after", secret=SECRET)
+        rooms = await open_context(config, SystemClock(), "after", secret=SECRET)
         try:
             await rooms.mailflow.recover()
             await rooms.mailflow.settle()

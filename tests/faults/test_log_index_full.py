@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.log.index import Block, Month, Stretch, path_of
+from mic_mail.log.index import Block, IndexedBlocks, Month, path_of
 
 MONTH, FILE = "2026-11", "2026-11-20.worker0.1.1.jsonl"
 
 
-def stretch(start: int, keys: int) -> Stretch:
-    return Stretch(FILE, start, [(Block(FILE, start, 90, 1, 2), {start * 1_000_000 + key for key in range(keys)})], 1)
+def stretch(start: int, keys: int) -> IndexedBlocks:
+    return IndexedBlocks(FILE, start, [(Block(FILE, start, 90, 1, 2), {start * 1_000_000 + key for key in range(keys)})], 1)
 
 
 def test_loading_the_index_of_the_log(tmp_path: Path) -> None:

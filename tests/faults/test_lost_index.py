@@ -11,7 +11,7 @@ from addresses import parsed
 from faults.wire import Imap
 from harness import MailServer, ProcessServer, files_in
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.queue.spool import Slip, Target
+from mic_mail.queue.spool import SpoolEnvelope, Target
 from mic_mail.storage.types import AccountRef, Delivery
 from population import PASSWORD
 
@@ -29,7 +29,7 @@ def test_a_delivery_that_the_index_forgot_is_not_repeated(serve: Callable[..., M
     draft = rooms.spool.draft("TRACE")
     draft.write(MESSAGE)
     entry = draft.commit(
-        Slip(trace_id="TRACE", sender=parsed("a@a.example"), targets=targets, accepted_at_us=server.clock.now_us())
+        SpoolEnvelope(trace_id="TRACE", sender=parsed("a@a.example"), targets=targets, accepted_at_us=server.clock.now_us())
     )
     first, second = (rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)) for mailbox in mailboxes)
     staged = first.stage_link(entry.path)

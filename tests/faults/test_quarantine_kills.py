@@ -9,9 +9,9 @@ from addresses import parsed
 from faults.test_held_kills import each_kill
 from mic_mail.clock import SystemClock
 from mic_mail.errors import MicMailError, Refused
-from mic_mail.quarantine.message_store import NoRoom, Word
+from mic_mail.quarantine.message_store import StoreFull, Word
 from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
-from mic_mail.queue.spool import Slip, Spool, Target
+from mic_mail.queue.spool import Spool, SpoolEnvelope, Target
 
 ID = "01KILLED"
 MESSAGE = b"Return-Path: <a@example.org>\r\nSubject: a\r\n\r\nmessage\r\n" * 1000
@@ -22,7 +22,7 @@ WORD = Word("an", "nhầm", RELEASED_US)
 
 
 def record(held_id: str = ID) -> Record:
-    slip = Slip(
+    slip = SpoolEnvelope(
         trace_id=held_id,
         sender=parsed("a@example.org"),
         targets=(Target(1, parsed("ttlan@mic.gov.vn")),),
@@ -183,7 +183,7 @@ def test_what_cannot_be_read_now_is_not_lost(tmp_path: Path) -> None:
 
 def test_room(tmp_path: Path) -> None:
     at(tmp_path).keep(record(), MESSAGE, room_octets=len(MESSAGE))
-    with pytest.raises(NoRoom):
+    with pytest.raises(StoreFull):
         at(tmp_path).keep(record("01SECOND"), b"x", room_octets=len(MESSAGE))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.queue.queue import Ended
-from mic_mail.queue.recipient_log import Hold, Said, Standing
+from mic_mail.queue.recipient_log import AdminDecision, Hold, Standing
 from unit.outbound.test_peer import Server
 from unit.outbound.test_sending import OPEN, Office, offices
 
@@ -68,7 +68,7 @@ def _decide(office: Office, chance: random.Random, loop: asyncio.AbstractEventLo
         entry = office.queue.read(chance.choice(names)) if names else None
         if entry is None:
             continue
-        said = Said("mai", "thử", office.clock.now_us())
+        said = AdminDecision("mai", "thử", office.clock.now_us())
         with contextlib.suppress(Ended):
             match chance.randrange(5):
                 case 0:
@@ -109,8 +109,8 @@ async def test_whatever_people_decide_nothing_is_doubled_or_lost(tmp_path: Path)
             for _ in range(200):
                 for entry in office.queue.entries():
                     with contextlib.suppress(Ended):
-                        entry.hold(Hold.NO, Said("mai"))
-                        entry.retry(Said("mai"))
+                        entry.hold(Hold.NO, AdminDecision("mai"))
+                        entry.retry(AdminDecision("mai"))
                 senders.hear("")
                 await asyncio.sleep(0.2)
                 if not office.queue.names():

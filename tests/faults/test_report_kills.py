@@ -22,7 +22,7 @@ import pytest
 from addresses import parsed
 from faults.test_delivery_kills import MESSAGE, PEER, kill_before, prepare, real_write
 from harness import ProcessServer, files_in
-from mic_mail.app.context import Rooms, open_rooms
+from mic_mail.app.context import ServerContext, open_context
 from mic_mail.clock import SystemClock
 from mic_mail.services.transport.envelope import Accepted, Client, Envelope, Recipient, Role
 from mic_mail.storage.types import AccountRef
@@ -30,7 +30,7 @@ from mic_mail.storage.types import AccountRef
 SECRET = b"s" * 32
 
 
-async def take_in(rooms: Rooms, sender: str) -> bool:
+async def take_in(rooms: ServerContext, sender: str) -> bool:
     """One message for ttlan, whose sender wants to hear of it."""
     (ttlan,) = (mailbox for mailbox in rooms.access.snapshot if mailbox.address.startswith("ttlan"))
     recipient = Recipient(parsed(ttlan.address), (ttlan.mailbox_id,), notify=frozenset({"SUCCESS"}))
@@ -41,7 +41,7 @@ async def take_in(rooms: Rooms, sender: str) -> bool:
 
 
 async def child(config: Any, sender: str, step: int, say: int) -> None:
-    rooms = await open_rooms(config, SystemClock(), "child", secret=SECRET)
+    rooms = await open_context(config, SystemClock(), "child", secret=SECRET)
     for mailbox in rooms.access.snapshot:
         rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folder("INBOX")
     kill_before(step)
@@ -73,7 +73,7 @@ def sent(config: Any) -> int:
     """Whoever sends is quick: how many reports were in the queue, which is empty now."""
 
     async def send() -> int:
-        rooms = await open_rooms(config, SystemClock(), "sender", secret=SECRET)
+        rooms = await open_context(config, SystemClock(), "sender", secret=SECRET)
         try:
             rooms.queue.sweep()
             entries = list(rooms.queue.entries())
@@ -89,7 +89,7 @@ def sent(config: Any) -> int:
 
 
 async def recover(config: Any, step: int = 0) -> None:
-    rooms = await open_rooms(config, SystemClock(), "after", secret=SECRET)
+    rooms = await open_context(config, SystemClock(), "after", secret=SECRET)
     try:
         if step:
             kill_before(step)

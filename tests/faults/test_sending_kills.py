@@ -23,10 +23,10 @@ from dnsserver import name_server
 from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.queue.queue import Envelope, Queue, Recipient
-from mic_mail.services.queue.delivery_log import Told
-from mic_mail.services.queue.queue_manager import Senders, SendingSettings
+from mic_mail.services.queue.delivery_log import FinishedRecipients
+from mic_mail.services.queue.queue_manager import QueueManager, SendingSettings
 from mic_mail.smtpclient.client import Patience
 from mic_mail.smtpclient.pool import ConnectionSettings
 from unit.outbound.test_peer import Server
@@ -110,15 +110,15 @@ async def _send(queue: Path, nameserver: str, port: int, reports: Path) -> None:
     clock = SystemClock()
     log = MailLog(queue.parent / "log", "sender", clock=clock)
 
-    async def report(told: Told) -> None:
+    async def report(told: FinishedRecipients) -> None:
         with reports.open("a") as file:
             file.write(f"{told.entry.entry_id}\n")
 
     patience = Patience(5, 5, 5, 5, 5, 5, 1)
     settings = SendingSettings(frozenset(), ConnectionSettings("mail.mic.gov.vn", port, patience=patience))
-    senders = Senders(
+    senders = QueueManager(
         Queue(queue), Resolver([nameserver], seconds=5), settings,
-        lanes=Lanes(io_threads=4, hash_threads=1), log=log, clock=clock,
+        lanes=Executors(io_threads=4, hash_threads=1), log=log, clock=clock,
         may_send=lambda mailbox_id: True, report=report,
     )  # fmt: skip
     print("begun", flush=True)

@@ -43,7 +43,7 @@ with atheris.instrument_imports(
     from mic_mail.mailbox_address import MailboxAddress
     from mic_mail.mime.dkim import NotAHeader, split_written
     from mic_mail.net.dns import DnsUnavailable, NoSuchName
-    from mic_mail.services.transport.inbound.origin_check import shown
+    from mic_mail.services.transport.inbound.origin_check import visible_origin
     from mic_mail.services.transport.inbound.origin_rules import Act, Rules, decide
 
 import dkim as dkimpy
@@ -237,7 +237,7 @@ def fuzz_impostor(octets: bytes) -> None:
         found = judge_dmarc(LOOP.run_until_complete(ask_policy(resolver(zone), reading.values(b"from"))), spf, (), roll=0)
     origin = Origin(spf, None, (), found, ArcResult(Arc.NONE), fault=reading.fault)
     envelope = SimpleNamespace(sender=MailboxAddress.parse("who@evil.example"))
-    told = shown(envelope, reading, header, {"mic.gov.vn"})  # type: ignore[arg-type]  # no more of it is looked at
+    told = visible_origin(envelope, reading, header, {"mic.gov.vn"})  # type: ignore[arg-type]  # no more of it is looked at
     ruling = decide(origin, told, Rules(frozenset({"mic.gov.vn"})))
     if "mic.gov.vn" in seen_by_others(header):
         assert ruling.act is not Act.PASS, (header, ruling)

@@ -19,9 +19,9 @@ with atheris.instrument_imports(include=["mic_mail.smtp"]):
     from mic_mail.smtp.grammar import Fault, parse_bdat, parse_helo, parse_mail, parse_rcpt
     from mic_mail.smtp.line_buffer import LineBuffer, Trouble
     from mic_mail.smtp.replies import Reply
-    from mic_mail.smtp.session import Door, Limits, Session
+    from mic_mail.smtp.session import Limits, ListenerProfile, Session
 
-DOOR = Door("mail.example", "support@example", Role.MX, Limits(1 << 20, 1 << 20, errors=1 << 30), binarymime=True)
+DOOR = ListenerProfile("mail.example", "support@example", Role.MX, Limits(1 << 20, 1 << 20, errors=1 << 30), binarymime=True)
 
 
 def fuzz_grammar(octets: bytes) -> None:

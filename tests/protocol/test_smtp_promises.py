@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness import MailServer
-from mic_mail.services.transport.pipeline import MailFlow
+from mic_mail.services.transport.pipeline import Pipeline
 from mic_mail.services.transport.trace_and_headers import Headings
 from mic_mail.smtp.server import SmtpConnection
 from mic_mail.storage.errors import Unavailable
@@ -20,15 +20,15 @@ class Held:
     """Something that does not come to its end before the test says so, once it was asked for the `nth` time."""
 
     def __init__(self, patch: pytest.MonkeyPatch, name: str, nth: int) -> None:
-        self._do: Callable[..., Any] = getattr(MailFlow, name)
+        self._do: Callable[..., Any] = getattr(Pipeline, name)
         self._left = nth
         self._loop: asyncio.AbstractEventLoop | None = None
         self._event = asyncio.Event()
 
-        async def held(flow: MailFlow, *given: Any, **named: Any) -> Any:
+        async def held(flow: Pipeline, *given: Any, **named: Any) -> Any:
             return await self._held(flow, *given, **named)
 
-        patch.setattr(MailFlow, name, held)
+        patch.setattr(Pipeline, name, held)
 
     async def _held(self, *given: Any, **named: Any) -> Any:
         self._left -= 1
@@ -87,7 +87,7 @@ def test_nobody_waits_for_the_next_message(mail_server: MailServer, monkeypatch:
 
 def test_what_was_answered_stands_before_421(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A defect in the second message, before anything of it was waited for."""
-    ask: Callable[..., Any] = MailFlow.check_sender
+    ask: Callable[..., Any] = Pipeline.check_sender
     asked = 0
 
     async def fails(*given: Any, **named: Any) -> Any:
@@ -96,7 +96,7 @@ def test_what_was_answered_stands_before_421(mail_server: MailServer, monkeypatc
         assert asked < 2
         return await ask(*given, **named)
 
-    monkeypatch.setattr(MailFlow, "check_sender", fails)
+    monkeypatch.setattr(Pipeline, "check_sender", fails)
     with talk(mail_server) as client:
         client.sendall(MESSAGE * 2)
         assert codes(rest(client)) == [b"250", b"250", b"250", b"421"]
@@ -148,8 +148,8 @@ def test_nothing_is_taken_behind_421(mail_server: MailServer, monkeypatch: pytes
             connection.drain()
 
     begun: list[object] = []
-    begin: Callable[..., Any] = MailFlow.begin
-    monkeypatch.setattr(MailFlow, "begin", lambda flow, envelope: (begun.append(envelope), begin(flow, envelope))[1])
+    begin: Callable[..., Any] = Pipeline.begin
+    monkeypatch.setattr(Pipeline, "begin", lambda flow, envelope: (begun.append(envelope), begin(flow, envelope))[1])
     monkeypatch.setattr(SmtpConnection, "data_received", ended_meanwhile)
     with talk(mail_server) as client:
         client.sendall(MESSAGE[: MESSAGE.index(b"BDAT")])

@@ -13,7 +13,7 @@ import pytest
 
 from harness import MailServer
 from mic_mail.services.transport import author_check
-from mic_mail.services.transport.pipeline import MailFlow
+from mic_mail.services.transport.pipeline import Pipeline
 from population import PASSWORD
 
 PAIRS = 1_500
@@ -51,14 +51,14 @@ def turns_of(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tu
         turns.stop()
 
     turns = server.call(begin())
-    ask: Callable[..., Any] = MailFlow.check_sender
+    ask: Callable[..., Any] = Pipeline.check_sender
 
     async def counted(*given: Any, **named: Any) -> Any:
         turns.count()
         return await ask(*given, **named)
 
     with monkeypatch.context() as patches:
-        patches.setattr(MailFlow, "check_sender", counted)
+        patches.setattr(Pipeline, "check_sender", counted)
         yield turns
     server.call(end())
 

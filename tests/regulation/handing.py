@@ -14,15 +14,15 @@ from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import Handover
 from mic_mail.process.startup import make_folders
 from mic_mail.services.handover.transfer import Handovers, Naming
-from mic_mail.services.handover.verify import Fate, Verification
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.handover.verify import MessageFinding, Verification
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD, Population
 from storage_model import deliver
 
 CNTT, BE, LAN = "cntt@mic.gov.vn", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"
-HEAD = Origin("mai", "phân công mới", "45/QĐ-CNTT")
+HEAD = ActContext("mai", "phân công mới", "45/QĐ-CNTT")
 NAMING = Naming(LAN, "Nguyễn Văn An, Cục trưởng")
 
 
@@ -93,10 +93,10 @@ class Office:
     def verify(self) -> Verification:
         return self.handovers.verify(self.unit, self.handovers.of(self.unit))
 
-    def fates(self) -> dict[Fate, int]:
+    def fates(self) -> dict[MessageFinding, int]:
         """How many messages are of each fate."""
         checks = self.verify().folders
-        return {fate: count for fate in Fate if (count := sum(check.fates[fate] for check in checks))}
+        return {fate: count for fate in MessageFinding if (count := sum(check.fates[fate] for check in checks))}
 
     # ------------------------------------------------------------ the clients
 

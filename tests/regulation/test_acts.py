@@ -19,17 +19,17 @@ from mic_mail.policy.lifecycle import LifecycleSettings, State
 from mic_mail.policy.signatories import Signatory
 from mic_mail.services.importers.addresses import Old, OldAddresses
 from mic_mail.services.mailboxes.consistency_check import Severity, inspect
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.explanation import explain
 from mic_mail.services.mailboxes.issue import ChoiceNeeded, Issuing, NotEligible, Request
-from mic_mail.services.mailboxes.lifecycle_actions import Accounts, Asked, Conclusion, NotAllowed
+from mic_mail.services.mailboxes.lifecycle_actions import Conclusion, MailboxLifecycle, NotAllowed, RestoreRequest
 from mic_mail.services.mailboxes.quota import QUOTA_CEILING, QuotaRefused
 from population import migrated, transfer
 
-CENTRE = Origin("quản trị", "theo đề nghị", "12/CV-CNTT")
-WHY = Origin("quản trị", "theo đề nghị")
-PLAIN = Origin("quản trị")
-ASKED = Asked("Vụ CNTT", "fax")
+CENTRE = ActContext("quản trị", "theo đề nghị", "12/CV-CNTT")
+WHY = ActContext("quản trị", "theo đề nghị")
+PLAIN = ActContext("quản trị")
+ASKED = RestoreRequest("Vụ CNTT", "fax")
 GIB = 1 << 30
 
 
@@ -43,7 +43,7 @@ class Centre:
         self.directory.add_unit(UnitRecord(0, "PTTH&TTĐT", "Cục Phát thanh"))
         self.config = Config.model_validate({"auth": {"password_age": 0}})
         self.issuing = Issuing(self.directory, self.config, self.clock, lambda password: Credential(0, f"hash of {password}"))
-        self.accounts = Accounts(self.directory, self.config, self.clock)
+        self.accounts = MailboxLifecycle(self.directory, self.config, self.clock)
         self.directory.signatories.add(Signatory(0, "Phạm Đức Long", "Thứ trưởng", date(2025, 1, 1), "1/QĐ-TTg"))
 
     def person(self, name="Đỗ Văn Bê", position="Chuyên viên", **changes):
@@ -213,7 +213,7 @@ def test_clause_7_2_b(centre):
     assert centre.states(mailbox) == {State.SUSPENDED}
     for blank in (None, "", " ", "\t\u00a0\n"):
         with pytest.raises(NotAllowed) as refusal:
-            centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), Origin("quản trị", "theo đề nghị", blank))
+            centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), ActContext("quản trị", "theo đề nghị", blank))
         assert refusal.value.clause == "7.2.b"
     decision = centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), CENTRE)
     assert decision.states == {State.ACTIVE, State.PASSWORD_DUE}
@@ -229,7 +229,7 @@ def test_clause_7_2_c_and_7_3(centre):
         centre.accounts.suspend(mailbox, Cause.COMPROMISED, PLAIN)  # no reason
     centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
     assert centre.states(mailbox) == {State.SUSPENDED}
-    for nobody in (Asked(" ", "fax"), Asked("Vụ CNTT", "\t")):
+    for nobody in (RestoreRequest(" ", "fax"), RestoreRequest("Vụ CNTT", "\t")):
         with pytest.raises(NotAllowed) as refusal:
             centre.accounts.restore(mailbox, nobody, Credential(0, "new"), PLAIN)
         assert refusal.value.clause == "7.3.a"
@@ -245,8 +245,8 @@ def test_clause_7_3_b(centre):
     mailbox = centre.mailbox()
     centre.clock.move_to(datetime(2026, 1, 10, 2, tzinfo=UTC))  # a Saturday
     centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
-    waiting = Accounts(centre.directory, patient, centre.clock)
-    asked = Asked("Vụ CNTT", "fax", date(2026, 1, 9))
+    waiting = MailboxLifecycle(centre.directory, patient, centre.clock)
+    asked = RestoreRequest("Vụ CNTT", "fax", date(2026, 1, 9))
     with pytest.raises(NotAllowed) as refusal:
         waiting.restore(mailbox, asked, Credential(0, "new"), PLAIN)
     assert refusal.value.clause == "7.3.b"
@@ -395,7 +395,7 @@ def test_days_that_have_not_come(centre):
         centre.accounts.suspend(mailbox, Cause.BREACH, WHY, Conclusion("3/KL", tomorrow, "Phạm Đức Long"))
     centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
     with pytest.raises(BadInput, match="day of receipt 6 January 2026 is still to come"):
-        centre.accounts.restore(mailbox, Asked("Vụ CNTT", "fax", tomorrow), Credential(0, "new"), PLAIN)
+        centre.accounts.restore(mailbox, RestoreRequest("Vụ CNTT", "fax", tomorrow), Credential(0, "new"), PLAIN)
 
 
 def test_no_alias_for_a_reclaimed_mailbox(centre):

@@ -9,7 +9,7 @@ from mic_mail.clock import SystemClock
 from mic_mail.config.load import load
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import FactKind
-from mic_mail.services.mailboxes.credentials import Origin, set_password
+from mic_mail.services.mailboxes.credentials import ActContext, set_password
 from regulation.test_commands import Console, made
 
 DVBE = "dvbe@mic.gov.vn"
@@ -23,7 +23,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
     directory = of(console)
     config = load(console.folder / "mic-mail.toml")
     now = SystemClock().now()
-    set_password(directory, config, directory.mailbox(DVBE), PASSWORD, at=now, origin=Origin(DVBE), must_change=False)
+    set_password(directory, config, directory.mailbox(DVBE), PASSWORD, at=now, origin=ActContext(DVBE), must_change=False)
     directory.close()
     return console
 

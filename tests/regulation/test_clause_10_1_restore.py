@@ -22,7 +22,7 @@ from mic_mail.quarantine.message_store import Word
 from mic_mail.quarantine.quarantine import WITH_MESSAGE, Quarantine, State
 from mic_mail.queue.queue import Envelope, Queue, Recipient
 from mic_mail.services.authentication.second_factors import Checked, SecondFactors
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.smtpclient.dkim_keys import KeyFolder, KeyUnusable
 from mic_mail.smtpclient.dkim_sign import Signer
 from regulation.test_clause_4_2_quarantine import MESSAGE, WHY, House
@@ -46,7 +46,7 @@ def with_device(house: House, name: str) -> bytes:
     """The mailbox has a second factor from now on; its secret, as the telephone holds it."""
     secret = totp.make_secret()
     factors = SecondFactors(house.server.population.directory, house.server.config, house.clock)
-    factors.enrol(house.people[name].mailbox_id, 1, secret, code(secret, house.clock), Origin("test"))
+    factors.enrol(house.people[name].mailbox_id, 1, secret, code(secret, house.clock), ActContext("test"))
     return secret
 
 

@@ -16,12 +16,12 @@ from mic_mail.policy.delegation import Part
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.services.authentication.delegation import Authorising, Term
-from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.lifecycle_actions import Accounts, NotAllowed
+from mic_mail.services.mailboxes.credentials import ActContext
+from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed
 from population import migrated, transfer
 
 START = datetime(2026, 11, 24, 9, tzinfo=HO_CHI_MINH)
-HEAD = Origin("centre", "phân công", "12/QĐ-CNTT")
+HEAD = ActContext("centre", "phân công", "12/QĐ-CNTT")
 KEEPER, SUBSTITUTE, MEMBER = Part
 
 
@@ -33,7 +33,7 @@ class Office:
         config = Config(server=Server(data_dir=folder))
         self.directory = migrated(config.directory_url, self.clock)
         self.authorising = Authorising(self.directory, config, self.clock)
-        self.accounts = Accounts(self.directory, config, self.clock)
+        self.accounts = MailboxLifecycle(self.directory, config, self.clock)
         self.units = {"CNTT": self.directory.add_unit(UnitRecord(0, "CNTT", "Cục CNTT"))}
         self.units["PM"] = self.directory.add_unit(UnitRecord(0, "PM", "Phòng Phần mềm", parent_id=self.units["CNTT"].unit_id))
         self.units["VP"] = self.directory.add_unit(UnitRecord(0, "VP", "Văn phòng"))
@@ -143,13 +143,13 @@ def test_who_returns_is_named_anew(office: Office) -> None:
 REFUSED: list[tuple[str, Callable[[Office], object]]] = [
     ("12.3", lambda o: o.grant("hoa", KEEPER)),  # of another unit
     ("12.3", lambda o: o.grant("be", MEMBER, mailbox=o.unit)),
-    ("12.3", lambda o: o.grant("be", KEEPER, origin=Origin("centre", "nói miệng"))),
+    ("12.3", lambda o: o.grant("be", KEEPER, origin=ActContext("centre", "nói miệng"))),
     ("12.3", lambda o: o.grant("lan", SUBSTITUTE, until=LATER)),  # there is no keeper
     ("5.2", lambda o: o.grant("be", KEEPER, mailbox=o.group)),
     ("12.3", lambda o: (o.grant("be", KEEPER), o.grant("lan", SUBSTITUTE))),  # a standing deputy
     ("12.3", lambda o: (o.grant("be", KEEPER), o.grant("be", SUBSTITUTE, until=LATER))),
     ("12.3", lambda o: o.authorising.revoke(o.unit, "be", HEAD)),
-    ("12.3", lambda o: (o.grant("be", KEEPER), o.authorising.revoke(o.unit, "be", Origin("centre")))),
+    ("12.3", lambda o: (o.grant("be", KEEPER), o.authorising.revoke(o.unit, "be", ActContext("centre")))),
     ("12.3", lambda o: o.grant("be", KEEPER, until=date(2026, 11, 23))),
     ("12.3", lambda o: o.grant("be", KEEPER, begins=LATER, until=NEXT)),
     ("12.3", lambda o: o.grant("be", KEEPER, rights="lrq")),

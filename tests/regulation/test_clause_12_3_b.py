@@ -16,7 +16,7 @@ from clients.test_smtp_states import submission
 from harness import MailServer
 from messages.reports import GMAIL, POSTFIX, THUNDERBIRD
 from mic_mail.mime.dsn_mdn import DeliveryReport, read_report
-from mic_mail.policy.correspondence import Fate, Handover, Heard, Reported, Submission, Word, lines
+from mic_mail.policy.correspondence import DeliveryStatus, Handover, MessageKnowledge, Reported, Submission, Word, lines
 from mic_mail.policy.date_ranges import Span
 from mic_mail.services.unit_mail.correspondence import Correspondences
 from regulation.test_clause_6_1_commands import WHY
@@ -272,10 +272,16 @@ submissions = st.builds(
     st.lists(names, min_size=1, max_size=3, unique=True),
 )
 ids = st.frozensets(st.integers(0, 4).map(lambda n: f"<{n}@x>"), max_size=2)
-reports = st.builds(Reported, minutes, ids, st.just(""), st.tuples(names), st.sampled_from(list(Fate)[3:]), st.just("5.0.0"))
+reports = st.builds(
+    Reported, minutes, ids, st.just(""), st.tuples(names), st.sampled_from(list(DeliveryStatus)[3:]), st.just("5.0.0")
+)
 words = st.builds(Word, minutes, ids, st.just(""), st.tuples(names))
 handovers = st.builds(
-    Handover, st.sampled_from(["T0", "T1", "T9"]), names, st.sampled_from([Fate.DELIVERED, Fate.DEFERRED]), minutes
+    Handover,
+    st.sampled_from(["T0", "T1", "T9"]),
+    names,
+    st.sampled_from([DeliveryStatus.DELIVERED, DeliveryStatus.DEFERRED]),
+    minutes,
 )
 
 
@@ -290,7 +296,7 @@ def test_reports_never_undo_what_the_server_did(
     sent: list[Submission], done: list[Handover], told: list[Reported], said: list[Word], random: Any
 ) -> None:
     """A line for each message and recipient; delivered here stays delivered; nothing is known before; order is nothing."""
-    found = lines(sent, Heard(done, told, said, said))
+    found = lines(sent, MessageKnowledge(done, told, said, said))
     assert [(line.submission.trace, line.recipient) for line in found] == [
         (each.trace, recipient) for each in sorted(sent, key=lambda s: s.at) for recipient in each.recipients
     ]
@@ -298,17 +304,17 @@ def test_reports_never_undo_what_the_server_did(
         own = [
             d for d in done if (d.trace, d.recipient) == (line.submission.trace, line.recipient) and d.at >= line.submission.at
         ]
-        if any(d.fate is Fate.DELIVERED for d in own):
-            assert (line.fate, line.status) == (Fate.DELIVERED, "")
+        if any(d.fate is DeliveryStatus.DELIVERED for d in own):
+            assert (line.fate, line.status) == (DeliveryStatus.DELIVERED, "")
         for moment in (line.fate_at, line.read_at, line.answered_at):
             assert moment is None or moment >= line.submission.at
         if not own and not any(line.submission.message_id in r.message_ids for r in told):
-            assert line.fate is Fate.ACCEPTED
+            assert line.fate is DeliveryStatus.ACCEPTED
     again = [list(each) for each in (sent, done, told, said)]
     for each in again:
         random.shuffle(each)
-    assert _told(lines(again[0], Heard(again[1], again[2], again[3], again[3]))) == _told(found)
+    assert _told(lines(again[0], MessageKnowledge(again[1], again[2], again[3], again[3]))) == _told(found)
 
 
-def _told(found: list[Any]) -> set[tuple[str, str, Fate, datetime | None, datetime | None, datetime | None]]:
+def _told(found: list[Any]) -> set[tuple[str, str, DeliveryStatus, datetime | None, datetime | None, datetime | None]]:
     return {(e.submission.trace, e.recipient, e.fate, e.fate_at, e.read_at, e.answered_at) for e in found}

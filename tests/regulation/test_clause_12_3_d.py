@@ -18,15 +18,15 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.delegation import Part
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.handover import WITHHELD, BeingHandedOver, Standing, handovers, nothing_may_go, running, withheld
-from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.process.executors import AccountExecutors, Executors
 from mic_mail.services.authentication.delegation import Authorising, Term
 from mic_mail.services.handover.inventory import InventoryDamaged, digest_of, read_folders
 from mic_mail.services.handover.minutes import Minutes
 from mic_mail.services.handover.transfer import Naming
-from mic_mail.services.handover.verify import Fate
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.handover.verify import MessageFinding
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.legal_holds import Holds
-from mic_mail.services.mailboxes.lifecycle_actions import Accounts, NotAllowed
+from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed
 from mic_mail.services.operations.jobs import Visits
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
@@ -75,7 +75,7 @@ def test_clause_12_3_d_a_handover_follows_from_its_facts() -> None:
 REFUSED: list[Callable[[Office], object]] = [
     lambda o: o.handovers.begin(o.be, NAMING, HEAD),  # a personal mailbox
     lambda o: o.handovers.begin(o.server.issue("doan", kind=MailboxKind.GROUP), NAMING, HEAD),
-    lambda o: o.handovers.begin(o.unit, NAMING, Origin("mai", "nói miệng")),
+    lambda o: o.handovers.begin(o.unit, NAMING, ActContext("mai", "nói miệng")),
     lambda o: o.handovers.begin(o.unit, Naming(LAN, " "), HEAD),
     lambda o: o.handovers.begin(o.unit, Naming(LAN, "An", date(2999, 1, 1)), HEAD),
     lambda o: o.handovers.begin(o.unit, Naming(LAN, "An", None, date(2020, 1, 1)), HEAD),
@@ -85,7 +85,7 @@ REFUSED: list[Callable[[Office], object]] = [
     lambda o: (o.begin(), o.server.issue("hoa"), o.handovers.begin(o.unit, Naming("hoa", "An"), HEAD)),
     lambda o: o.begin(Naming(LAN, NAMING.named_by, None, date(2999, 1, 1))),  # from here on one runs
     lambda o: authorise(o, o.be),
-    lambda o: o.handovers.cancel(o.unit, Origin("mai")),
+    lambda o: o.handovers.cancel(o.unit, ActContext("mai")),
     lambda o: Holds(o.directory, o.store, o.server.clock).must_not_be_held(o.directory.entry(o.unit.mailbox_id)),
     lambda o: (o.cancel(), o.cancel()),
     lambda o: (o.handovers.begin(o.unit, NAMING, HEAD), o.finish()),  # nothing is counted yet
@@ -96,7 +96,7 @@ REFUSED: list[Callable[[Office], object]] = [
 
 
 def leave(office: Office, whose: object) -> None:
-    accounts = Accounts(office.directory, office.server.config, office.server.clock)
+    accounts = MailboxLifecycle(office.directory, office.server.config, office.server.clock)
     accounts.leave(whose, SystemClock().now().date(), Level.DEPARTMENT, Departure.RETIRED, HEAD)
 
 
@@ -193,7 +193,7 @@ def test_clause_12_3_d_the_rights_move(office: Office) -> None:
     ]
     assert entry.credential.version == before.version + 1
     assert entry.credential.scram != before.scram
-    assert Accounts(office.directory, office.server.config, office.server.clock).decide(entry).password_change_due
+    assert MailboxLifecycle(office.directory, office.server.config, office.server.clock).decide(entry).password_change_due
     assert [fact.kind for fact in entry.facts[-4:]] == [
         FactKind.AUTHORITY_REVOKED, FactKind.AUTHORISED, FactKind.PASSWORD_RESET, FactKind.HANDOVER_FINISHED,
     ]  # fmt: skip
@@ -256,7 +256,7 @@ def test_clause_12_3_d_counted_again_the_newest_counts(office: Office) -> None:
         office.finish()
     office.begin()
     office.finish()
-    assert office.fates() == {Fate.SAME: 7}
+    assert office.fates() == {MessageFinding.SAME: 7}
 
 
 def test_clause_12_3_d_an_inventory_that_cannot_be_written(office: Office) -> None:
@@ -281,7 +281,7 @@ def test_clause_12_3_d_counted_by_two_at_once(office: Office) -> None:
     for thread in threads:
         thread.join()
     office.finish()
-    assert office.fates() == {Fate.SAME: 6}
+    assert office.fates() == {MessageFinding.SAME: 6}
 
 
 def test_clause_12_3_d_what_cannot_be_read_is_counted_as_that(office: Office) -> None:
@@ -293,7 +293,7 @@ def test_clause_12_3_d_what_cannot_be_read_is_counted_as_that(office: Office) ->
     assert handover.counted.data["messages"] in {5, 6}
     assert handover.counted.data["messages"] - handover.counted.data["unreadable"] == 5
     office.finish()
-    assert office.fates()[Fate.SAME] >= 5
+    assert office.fates()[MessageFinding.SAME] >= 5
 
 
 @pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, lambda path: os.symlink(path, path)], ids=["fifo", "folder", "loop"])
@@ -310,7 +310,7 @@ def test_clause_12_3_d_what_cannot_be_read_keeps_nobody_waiting(office: Office, 
     os.rmdir(path) if put is os.mkdir else os.unlink(path)
     os.rename(aside, path)
     office.finish()
-    assert office.fates() == {Fate.SAME: 6}
+    assert office.fates() == {MessageFinding.SAME: 6}
 
 
 # ------------------------------------------------------------ what would destroy
@@ -323,8 +323,8 @@ async def test_clause_12_3_d_nothing_is_swept(office: Office) -> None:
     late = ManualClock(SystemClock().now() + timedelta(days=30))
     store = MailStore(office.server.config.mail_root, clock=late, host="test")
     account = store.account(AccountRef(office.unit.mailbox_id, office.unit.home))
-    lanes, log = Lanes(), MailLog(None, "test", clock=late, threaded=False)
-    visits = Visits(store, AccountLanes(lanes), office.directory.load_snapshot, log)
+    lanes, log = Executors(), MailLog(None, "test", clock=late, threaded=False)
+    visits = Visits(store, AccountExecutors(lanes), office.directory.load_snapshot, log)
     account.sweep()  # as one whose facts are a moment old
     await visits.sweep(trusted=True)
     assert len(account.tombstones()) == 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from clients.test_shared_mailboxes import heard, told
 from clients.test_smtp_states import letter
 from harness import MailServer
-from mic_mail.services.handover.verify import Fate
+from mic_mail.services.handover.verify import MessageFinding
 from mic_mail.storage.errors import Frozen
 from mic_mail.storage.types import DELETED, SEEN
 from regulation.handing import BE, CNTT, HEAD, LAN, NAMING, Office, open_office
@@ -83,7 +83,7 @@ def test_clause_12_3_d_nothing_goes_by_imap(office: Office, who: str, root: str,
     assert b"lrswipk" in ok(client.myrights(f'"{inbox}"')).replace(b" lrswipka", b" lrswipk")
     assert client.close()[0] == "OK"
     assert office.uids() == [1, 2, 3, 4]
-    assert office.fates() == {Fate.SAME: before.counted.data["messages"]}
+    assert office.fates() == {MessageFinding.SAME: before.counted.data["messages"]}
     assert sum(check.added for check in office.verify().folders) == 5
 
 
@@ -134,7 +134,7 @@ def test_clause_12_3_d_nothing_goes_by_pop3(office: Office) -> None:
     with pytest.raises(poplib.error_proto, match=r"Some deleted messages were not removed.*12\.3\.d"):
         early.quit()
     assert office.uids() == [1, 2, 3, 4]
-    assert office.fates() == {Fate.SAME: 4}
+    assert office.fates() == {MessageFinding.SAME: 4}
 
 
 def test_clause_12_3_d_mail_comes_meanwhile(office: Office) -> None:
@@ -143,7 +143,7 @@ def test_clause_12_3_d_mail_comes_meanwhile(office: Office) -> None:
     with smtplib.SMTP(office.server.host, office.server.ports["smtp"], "client.example", timeout=10) as client:
         client.send_message(letter("a@a.example", CNTT, body="thư mới"))
     [inbox] = [check for check in office.verify().folders if check.folder.name == "INBOX"]
-    assert (inbox.folder.messages, inbox.fates[Fate.SAME], inbox.added) == (4, 4, 1)
+    assert (inbox.folder.messages, inbox.fates[MessageFinding.SAME], inbox.added) == (4, 4, 1)
 
 
 def test_clause_12_3_d_finish_ends_what_was(office: Office) -> None:
@@ -168,7 +168,7 @@ def test_clause_12_3_d_finish_ends_what_was(office: Office) -> None:
     ok(takes.store("1", "+FLAGS", r"(\Deleted)"))
     assert sorted(ok(takes.expunge()).split()) == [b"1", b"4"]  # and what was marked from before
     told(office.server, "messages_expunged", 1)
-    assert office.fates() == {Fate.SAME: 2, Fate.EXPUNGED: 2}
+    assert office.fates() == {MessageFinding.SAME: 2, MessageFinding.EXPUNGED: 2}
     assert office.verify().is_whole
     assert {found.note.en.partition(" (")[2] for found in office.verify().found} == {f"{LAN})"}
 
@@ -211,7 +211,7 @@ def test_clause_12_3_d_ten_clients_expunge_while_it_begins(office: Office) -> No
     for thread in threads:
         thread.join()
     assert inventory.messages == len(office.uids())
-    assert office.fates() == {Fate.SAME: inventory.messages}
+    assert office.fates() == {MessageFinding.SAME: inventory.messages}
     assert inventory.messages + len(office.account.tombstones()) == 204
     assert all(kind == "OK" or answer[0].startswith(b"[INUSE]") for kind, answer in answers)
 
@@ -235,7 +235,7 @@ def test_clause_12_3_d_the_store_itself_refuses(office: Office) -> None:
     assert account.store_flags(inbox, [1], "+", DELETED | SEEN).changed[0][1] == SEEN
     assert account.store_flags(inbox, [4], "=", SEEN).changed[0][1] == SEEN | DELETED
     assert [info.name for info in account.folders() if info.name.startswith("K")] == []
-    assert office.fates() == {Fate.SAME: 4}
+    assert office.fates() == {MessageFinding.SAME: 4}
 
 
 SETS = st.sampled_from(("1", "1:2", "2:*", "*", "1:*"))
@@ -257,7 +257,7 @@ COMMANDS = st.one_of(
 
 def test_clause_12_3_d_whatever_clients_do(office: Office) -> None:
     """Any sequence of commands by the mailbox and by its keeper leaves what was counted as it was, in its folder."""
-    whole = {Fate.SAME: office.begin().counted.data["messages"]}
+    whole = {MessageFinding.SAME: office.begin().counted.data["messages"]}
 
     @settings(max_examples=25, deadline=None, phases=[Phase.generate])
     @given(st.lists(st.tuples(st.booleans(), COMMANDS), min_size=4, max_size=25))

@@ -14,7 +14,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.policy.delegation import Part, grants
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.services.handover.transfer import Handovers
-from mic_mail.services.handover.verify import Fate
+from mic_mail.services.handover.verify import MessageFinding
 from regulation.handing import BE, HEAD, LAN, NAMING, Office, afresh, open_office, still_office
 from storage_model import killed_at
 
@@ -79,7 +79,7 @@ def test_clause_12_3_d_killed_at_any_step_it_is_done_once(office: Office, step: 
     kills += killed_again_and_again(office, lambda handovers: handovers.count(office.unit, HEAD), begun, step)
     counted = record_of(office)
     assert counted[0] == (*before[0], FactKind.HANDOVER_BEGUN)
-    assert office.fates() == {Fate.SAME: 6}
+    assert office.fates() == {MessageFinding.SAME: 6}
     after = (*counted[0], FactKind.AUTHORISED, FactKind.PASSWORD_RESET, FactKind.HANDOVER_FINISHED)
 
     def finished() -> None:
@@ -90,7 +90,7 @@ def test_clause_12_3_d_killed_at_any_step_it_is_done_once(office: Office, step: 
 
     kills += killed_again_and_again(office, lambda h: h.finish(office.unit, password, HEAD), finished, step)
     assert record_of(office) == (after, [LAN], False, counted[3] + 1)
-    assert office.fates() == {Fate.SAME: 6}
+    assert office.fates() == {MessageFinding.SAME: 6}
     assert kills > 5
 
 

@@ -13,8 +13,8 @@ from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.policy.calendar import start_of
 from mic_mail.policy.delegation import after_day, grants
-from mic_mail.policy.due_items import Deed
-from mic_mail.policy.due_notices import Kind, WarnDays, outlook
+from mic_mail.policy.due_items import AutomaticAct
+from mic_mail.policy.due_notices import Kind, WarnDays, due_notices
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.policy.keeper_succession import vacancies
 from mic_mail.services.compliance.finding import Office as Evidence
@@ -89,7 +89,7 @@ def test_clause_12_3_d_when_which_notice_is_due() -> None:
 
     def due_at(moment: str) -> list[tuple[Kind, str]]:
         found = vacancies(MailboxKind.UNIT, history.facts, {})
-        look = outlook(7, history.facts, (), local(moment), WarnDays(), vacancies=found)
+        look = due_notices(7, history.facts, (), local(moment), WarnDays(), vacancies=found)
         return [(each.kind, each.key.rpartition(":")[2]) for each in look.due]
 
     assert due_at("2026-01-30 23:59") == []
@@ -118,14 +118,14 @@ def test_clause_12_3_d_the_unit_and_the_centre_are_told_once(serve: Callable[...
     server.housekeep()
     server.housekeep()
     assert office.subjects(unit) == office.subjects(support) == [ENDING]
-    assert listed(server) == [(Deed.TERM_END, False, date(2026, 12, 6))]
+    assert listed(server) == [(AutomaticAct.TERM_END, False, date(2026, 12, 6))]
     server.move_clock_to(after_day(date(2026, 12, 5)))
     for _ in range(3):
         server.housekeep()
     assert office.subjects(unit) == [each for each in office.subjects(support) if CNTT in each] == [ENDING, ENDED]
     assert [(event["mailbox"], event["holder"]) for event in told(server, "keeper_missing", 1)] == [(CNTT, BE)]
     assert server.running.rooms.access.sharing.of(keeper.mailbox_id) == {}
-    assert listed(server) == [(Deed.TERM_END, True, date(2026, 12, 6))]
+    assert listed(server) == [(AutomaticAct.TERM_END, True, date(2026, 12, 6))]
     found = [finding for clause, finding in evidence(Evidence(office.directory, server.config, server.clock))]
     assert [(finding.count, finding.overdue) for finding in found] == [(0, False), (1, True)]
     server.allow(unit, server.issue("ttlan"), "keeper")
@@ -134,7 +134,7 @@ def test_clause_12_3_d_the_unit_and_the_centre_are_told_once(serve: Callable[...
     assert office.subjects(support).count(ENDED) == 1
 
 
-def listed(server: MailServer) -> list[tuple[Deed, bool, date]]:
+def listed(server: MailServer) -> list[tuple[AutomaticAct, bool, date]]:
     """What `mailbox due` says of keepers."""
     rooms, directory = server.running.rooms, server.population.directory
     reclaiming = Reclaiming(directory, rooms.store, server.config, server.clock)

@@ -11,7 +11,7 @@ from harness import MailServer
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.policy.reclamation import Freed
-from mic_mail.services.handover.verify import Fate
+from mic_mail.services.handover.verify import MessageFinding
 from mic_mail.storage.errors import Frozen
 from regulation.handing import LAN, Office, open_office, still_office
 
@@ -47,13 +47,13 @@ def test_clause_12_3_d_damage_and_loss_are_named(office: Office) -> None:
     assert not result.is_whole
     told = {(found.folder, found.message.uid): found for found in result.found}
     assert {at: found.fate for at, found in told.items()} == {
-        ("INBOX", 1): Fate.CHANGED, ("Sent", 1): Fate.CHANGED, ("INBOX", 3): Fate.MISSING,
+        ("INBOX", 1): MessageFinding.CHANGED, ("Sent", 1): MessageFinding.CHANGED, ("INBOX", 3): MessageFinding.MISSING,
     }  # fmt: skip
     assert told["INBOX", 3].message.message_id == "<ba@mic.gov.vn>"
     office.account.repair()  # gives the file of another size a new UID, and knows that the other one is gone
     again = {(found.folder, found.message.uid): found.fate for found in office.verify().found}
     assert again == {at: found.fate for at, found in told.items()}
-    assert office.fates() == {Fate.SAME: 3, Fate.CHANGED: 2, Fate.MISSING: 1}
+    assert office.fates() == {MessageFinding.SAME: 3, MessageFinding.CHANGED: 2, MessageFinding.MISSING: 1}
 
 
 def test_clause_12_3_d_of_two_that_are_alike_one_is_missed(office: Office) -> None:
@@ -61,7 +61,7 @@ def test_clause_12_3_d_of_two_that_are_alike_one_is_missed(office: Office) -> No
     office.begin()
     office.finish()
     file_of(office, "INBOX", 2).unlink()
-    assert office.fates() == {Fate.SAME: 5, Fate.MISSING: 1}
+    assert office.fates() == {MessageFinding.SAME: 5, MessageFinding.MISSING: 1}
 
 
 def test_clause_12_3_d_later_moves_and_expunges_are_told_apart_from_loss(office: Office) -> None:
@@ -74,12 +74,12 @@ def test_clause_12_3_d_later_moves_and_expunges_are_told_apart_from_loss(office:
     office.account.rename("Công văn/2026", "Lưu 2026")
     office.account.create("Mới")
     office.fill("bảy", folder="Mới")
-    assert office.fates() == {Fate.SAME: 4, Fate.MOVED: 1, Fate.EXPUNGED: 1}
+    assert office.fates() == {MessageFinding.SAME: 4, MessageFinding.MOVED: 1, MessageFinding.EXPUNGED: 1}
     result = office.verify()
     assert result.is_whole
     assert result.new_folders == [("Mới", 1)]
     office.account.delete("Lưu 2026")
-    assert office.fates() == {Fate.SAME: 3, Fate.EXPUNGED: 3}
+    assert office.fates() == {MessageFinding.SAME: 3, MessageFinding.EXPUNGED: 3}
 
 
 def test_clause_12_3_d_what_is_past_keeping_the_log_has(serve: Callable[..., MailServer]) -> None:
@@ -100,7 +100,7 @@ def test_clause_12_3_d_what_is_past_keeping_the_log_has(serve: Callable[..., Mai
     office.server.housekeep()
     assert office.account.tombstones() == []
     fates = {found.message.uid: (found.fate, found.note.en.rpartition(" ")[2]) for found in office.verify().found}
-    assert fates == {1: (Fate.EXPUNGED, f"({LAN})"), 2: (Fate.MISSING, "away")}
+    assert fates == {1: (MessageFinding.EXPUNGED, f"({LAN})"), 2: (MessageFinding.MISSING, "away")}
     office.close()
 
 
@@ -131,16 +131,16 @@ def test_clause_12_3_d_a_move_is_no_excuse_for_a_loss(serve: Callable[..., MailS
     told(office.server, "messages_moved", 1)
     told(office.server, "messages_expunged", 1)
     home = office.server.config.mail_root / office.unit.home
-    assert office.fates() == {Fate.MOVED: 1, Fate.EXPUNGED: 1}
+    assert office.fates() == {MessageFinding.MOVED: 1, MessageFinding.EXPUNGED: 1}
     file_of(office, "Archive", 1).unlink()
     office.account.rescan()
     for path in (home / "Maildir" / ".expunged").iterdir():
         path.unlink()
     office.account.repair()
     found = {each.message.uid: (each.fate, each.note.en) for each in office.verify().found}
-    assert found[1][0] is Fate.MISSING
+    assert found[1][0] is MessageFinding.MISSING
     assert found[1][1].startswith("moved to Shared/cntt/Archive ") or found[1][1].startswith("nothing says")
-    assert found[2][0] is Fate.EXPUNGED
+    assert found[2][0] is MessageFinding.EXPUNGED
     assert found[2][1].endswith(f"({LAN})")
     office.close()
 
@@ -150,10 +150,10 @@ def test_clause_12_3_d_a_message_that_went_too_early_is_missing(office: Office) 
     office.begin()
     (office.server.config.mail_root / office.unit.home / "frozen").unlink()
     office.account.remove(office.account.folder("INBOX").folder_id, [1])
-    assert office.fates() == {Fate.SAME: 5, Fate.MISSING: 1}
+    assert office.fates() == {MessageFinding.SAME: 5, MessageFinding.MISSING: 1}
     assert office.handovers.settle(office.directory.entry(office.unit.mailbox_id))  # as the housekeeper does
     office.finish()
-    assert office.fates() == {Fate.SAME: 5, Fate.MISSING: 1}
+    assert office.fates() == {MessageFinding.SAME: 5, MessageFinding.MISSING: 1}
 
 
 def test_clause_12_3_d_the_same_after_repair_lost_index_and_restore(office: Office, tmp_path: Path) -> None:
@@ -164,15 +164,15 @@ def test_clause_12_3_d_the_same_after_repair_lost_index_and_restore(office: Offi
         office.account.restore(tmp_path / "b", replace=True)
     office.finish()
     office.account.repair()
-    assert office.fates() == {Fate.SAME: 6}
+    assert office.fates() == {MessageFinding.SAME: 6}
     home = office.server.config.mail_root / office.unit.home
     for path in home.glob("index.sqlite*"):
         path.unlink()
-    assert office.fates() == {Fate.SAME: 6}
+    assert office.fates() == {MessageFinding.SAME: 6}
     office.account.remove(office.account.folder("INBOX").folder_id, [1, 2])
     office.account.restore(tmp_path / "b", replace=True)
-    assert office.fates() == {Fate.SAME: 6}
+    assert office.fates() == {MessageFinding.SAME: 6}
     for path in [*home.glob("index.sqlite*"), *home.rglob(".mic-folder")]:
         path.unlink()
     office.account.repair()  # other ids, other UIDVALIDITY
-    assert office.fates() == {Fate.SAME: 6}
+    assert office.fates() == {MessageFinding.SAME: 6}

@@ -14,7 +14,7 @@ from pypdf import PdfReader
 
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.errors import BadInput
-from mic_mail.policy.incidents import Change, Incident, Kind, Note, Severity, Told, changed, check
+from mic_mail.policy.incidents import Change, Incident, IncidentReport, Kind, Note, Severity, changed, check
 from regulation.test_clause_6_1_commands import Desk, furnish
 from regulation.test_clause_6_2_mail import Desk as MailDesk
 from regulation.test_clause_6_2_mail import a_csv
@@ -206,7 +206,7 @@ def test_clause_16_3_the_log_of_an_incident_is_one_file(log_desk: LogDesk, tmp_p
 
 # ------------------------------------------------------------ the rule itself
 
-TOLD = Told(Kind.SPAM, Severity.SERIOUS, "x", "an", 1, NOW)
+TOLD = IncidentReport(Kind.SPAM, Severity.SERIOUS, "x", "an", 1, NOW)
 
 
 @pytest.mark.clause("14.4")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness import MailServer, config_for
-from mic_mail.services.transport.inbound.spam_training import Said
+from mic_mail.services.transport.inbound.spam_training import UserVerdict
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from rspamdserver import Pretender
@@ -133,7 +133,7 @@ def test_a_file_that_gets_another_name_meanwhile_teaches_too(
     at = AccountRef(server.population.directory.mailbox(OWNER).mailbox_id, "mic.gov.vn/dvbe")
 
     async def note() -> None:
-        server.running.rooms.learning.note(Said(at, "INBOX", [uid], spam=True))
+        server.running.rooms.learning.note(UserVerdict(at, "INBOX", [uid], spam=True))
         await server.running.rooms.learning.settle()
 
     server.call(note())

@@ -8,8 +8,8 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.directory.records import Employment, MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
-from mic_mail.process.executors import Lanes
-from mic_mail.services.mailboxes.address_book import Kept, make_book
+from mic_mail.process.executors import Executors
+from mic_mail.services.mailboxes.address_book import AddressBookCache, make_book
 from regulation.test_clause_6_1_commands import furnish
 
 
@@ -146,8 +146,8 @@ def test_clause_2_6_who_leaves_goes_though_a_book_could_not_be_made_at_once(mini
         return {card.name for card in book if card.kind == "person"}
 
     async def looks():
-        lanes, snapshot = Lanes(), directory.load_snapshot()
-        kept = Kept(config, shape, directory=directory, snapshot=lambda: snapshot, lanes=lanes, clock=clock)
+        lanes, snapshot = Executors(), directory.load_snapshot()
+        kept = AddressBookCache(config, shape, directory=directory, snapshot=lambda: snapshot, lanes=lanes, clock=clock)
         try:
             seen = [await kept.current()]
             clock.move_to(clock.now() + timedelta(days=11))

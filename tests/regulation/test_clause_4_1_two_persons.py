@@ -20,11 +20,11 @@ from mic_mail.policy.two_persons import Hand, NotTwo
 from mic_mail.quarantine.held_messages import Held, Record, State
 from mic_mail.quarantine.message_store import Word
 from mic_mail.services.exports.content_requests import Content
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from population import migrated
 
 NOW = datetime(2026, 3, 2, 2, tzinfo=UTC)
-BASIS = Origin("x", "xác minh", "7/QĐ")
+BASIS = ActContext("x", "xác minh", "7/QĐ")
 PEOPLE = ("Phạm Mai", "Trần Bình")
 
 Two = Callable[[Hand, Hand], object]

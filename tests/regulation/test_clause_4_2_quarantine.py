@@ -16,7 +16,7 @@ from harness import MailServer, config_for
 from mic_mail.clock import ManualClock
 from mic_mail.config.manual import write
 from mic_mail.quarantine.quarantine import RECORD_SECONDS, Quarantine, Reason, Record, State
-from mic_mail.queue.spool import Slip, Target
+from mic_mail.queue.spool import SpoolEnvelope, Target
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.test_commands import Console
 
@@ -44,7 +44,9 @@ class House:
         held_id, now_us = f"01QUARANTINED{next(self._numbers)}", self.clock.now_us()
         boxes = [self.people[name] for name in names or ("dvbe",)]
         targets = tuple(Target(box.mailbox_id, parsed(box.address)) for box in boxes)
-        slip = Slip(trace_id=held_id, sender=parsed(sender), targets=targets, accepted_at_us=now_us, return_path_octets=30)
+        slip = SpoolEnvelope(
+            trace_id=held_id, sender=parsed(sender), targets=targets, accepted_at_us=now_us, return_path_octets=30
+        )
         record = Record(
             held_id, State.HELD, reason, now_us, now_us + 30 * 86_400_000_000, sender,
             tuple(box.address for box in boxes), tuple(box.mailbox_id for box in boxes), "192.0.2.1", "reject 20/15",

@@ -20,7 +20,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.mailbox_address import parse_reverse_path
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.policy.lifecycle import FactsUnreadable
-from mic_mail.queue.spool import Slip, Target
+from mic_mail.queue.spool import SpoolEnvelope, Target
 from mic_mail.services.transport.incoming_message import SMALL_OCTETS
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.test_clause_4_1 import MARKED, Desk, reference, submit
@@ -50,7 +50,7 @@ class Mail:
         targets = tuple(Target(mailbox.mailbox_id, parsed(mailbox.address)) for mailbox in mailboxes)
         now_us = self.server.clock.now_us()
         entry = draft.commit(
-            Slip(
+            SpoolEnvelope(
                 trace_id=name,
                 sender=parse_reverse_path(sender),
                 targets=targets,

@@ -18,7 +18,7 @@ from mic_mail.policy.content_access import ContentRefused, Scope, Stage
 from mic_mail.policy.roles import Officer, Role
 from mic_mail.policy.two_persons import Hand
 from mic_mail.services.exports.content_requests import Content
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
 from regulation.test_clause_6_1_commands import WHY, Desk, furnish
@@ -228,7 +228,7 @@ def test_clause_4_3_an_approval_expires(desk):
     directory = desk.directory(clock)
     content = Content(directory, Config(), clock)
     mai, minh = (Officer(login, login, Role.CENTRE, None, clock.now()) for login in ("mai", "minh"))
-    origin = Origin("mai", "xác minh", "7/QĐ")
+    origin = ActContext("mai", "xác minh", "7/QĐ")
     asked = content.ask(directory.mailbox(BE), Scope(), Hand.of(mai, "mai", "mai"), origin)
     granted = content.approve(asked.access_id, Hand.of(minh, "minh", "minh"), origin)
     assert granted.expires_at == clock.now() + timedelta(days=3)

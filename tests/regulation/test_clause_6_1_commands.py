@@ -13,9 +13,9 @@ from typer.core import TyperGroup
 
 from clients.terminal import A_LOGIN
 from mic_mail.cli import caller
-from mic_mail.cli.authorization import Gate, gate_of
+from mic_mail.cli.authorization import RequiredRight, gate_of
 from mic_mail.cli.caller import Caller
-from mic_mail.cli.context import Frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.main import NOUNS, load_noun
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.directory.records import NotFound, UnitRecord
@@ -122,7 +122,7 @@ def test_clause_6_1_every_command_says_what_it_asks_for():
     gates = {words: gate_of(command) for words, command in commands()}
     assert len(gates) > 50
     assert [words for words, gate in gates.items() if gate is None] == []
-    assert {words for words, gate in gates.items() if gate == Gate(None)} == OPEN
+    assert {words for words, gate in gates.items() if gate == RequiredRight(None)} == OPEN
 
 
 _NEEDED = {
@@ -207,7 +207,7 @@ def test_clause_6_1_a_stranger_runs_nothing(desk):
 def test_clause_6_1_only_the_centre_acts_by_command(desk, login):
     """A unit's administrator and an auditor are refused by each command that changes anything."""
     for words, command in commands():
-        if gate_of(command) == Gate(Right.ACT):
+        if gate_of(command) == RequiredRight(Right.ACT):
             assert desk.by(login, *_words(words)) == 1, (words, desk.err)
             assert "Reg. 6.1" in desk.err, words
     asked_twice = (
@@ -299,10 +299,10 @@ def test_clause_6_1_figures_are_not_for_everybody(desk):
 
 def test_clause_6_1_a_command_that_asks_nobody_reads_nothing(desk):
     """One that would be open by mistake does not get at the directory either."""
-    here = Frame(desk.folder / "mic-mail.toml", caller=Caller(0, None, "stranger"))
+    here = CliContext(desk.folder / "mic-mail.toml", caller=Caller(0, None, "stranger"))
     with pytest.raises(NotAuthorised):
         _ = here.directory
-    assert Frame(desk.folder / "mic-mail.toml", caller=Caller(0, None, "kiem")).directory.mailboxes()
+    assert CliContext(desk.folder / "mic-mail.toml", caller=Caller(0, None, "kiem")).directory.mailboxes()
 
 
 def test_clause_14_3_no_question_to_the_directory_is_forgotten():
@@ -430,10 +430,10 @@ def test_clause_6_1_variables_name_nobody(monkeypatch, tmp_path):
     """LOGNAME and USER are anybody's to set."""
     monkeypatch.setattr(caller, "LOGIN_ID", Path("/nonexistent"))
     monkeypatch.delenv("SUDO_USER", raising=False)
-    before = Frame(tmp_path / "none.toml").login
+    before = CliContext(tmp_path / "none.toml").login
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.setenv(name, "mai")
-    assert Frame(tmp_path / "none.toml").login == before != "mai"
+    assert CliContext(tmp_path / "none.toml").login == before != "mai"
 
 
 def test_clause_6_1_logins_beyond_ascii(desk):

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from mic_mail.policy.eligibility import Employment, why_not
+from mic_mail.policy.eligibility import Employment, refusal_reason
 
 TODAY = date(2026, 5, 1)
 
@@ -12,8 +12,8 @@ TODAY = date(2026, 5, 1)
 @pytest.mark.parametrize("employment", [e for e in Employment if e is not Employment.CONTRACT])
 def test_permanent_staff(employment):
     """Officials, civil servants and public employees may, whatever dates stand beside them."""
-    assert why_not(employment, None, None, TODAY) is None
-    assert why_not(employment, date(2020, 1, 1), date(2020, 12, 31), TODAY) is None
+    assert refusal_reason(employment, None, None, TODAY) is None
+    assert refusal_reason(employment, date(2020, 1, 1), date(2020, 12, 31), TODAY) is None
 
 
 @pytest.mark.parametrize(
@@ -32,13 +32,13 @@ def test_permanent_staff(employment):
 )
 def test_contracts(begins, ends, may):
     """A contract has to last twelve months, the full year counted from its first day to its last."""
-    assert (why_not(Employment.CONTRACT, begins, ends, TODAY) is None) is may
+    assert (refusal_reason(Employment.CONTRACT, begins, ends, TODAY) is None) is may
 
 
 def test_a_contract_that_has_ended():
     """It counts up to its last day, and the refusal says which that was."""
     contract = Employment.CONTRACT, date(2020, 1, 1), date(2020, 12, 31)
-    assert why_not(*contract, date(2020, 12, 31)) is None
-    refusal = why_not(*contract, date(2021, 1, 1))
+    assert refusal_reason(*contract, date(2020, 12, 31)) is None
+    refusal = refusal_reason(*contract, date(2021, 1, 1))
     assert "31/12/2020" in refusal.vi
     assert "ended" in refusal.en

@@ -21,10 +21,10 @@ from mic_mail.policy.facts import Draft, Fact, FactKind, Level, MailboxKind
 from mic_mail.policy.lifecycle import LifecycleSettings, State, decide
 from mic_mail.policy.reclamation import Stage, course
 from mic_mail.services.mailboxes.clock_trust import ClockMark
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Issuing, Request
 from mic_mail.services.mailboxes.legal_holds import Holds
-from mic_mail.services.mailboxes.lifecycle_actions import Accounts, BringBack, InArchive, NotAllowed
+from mic_mail.services.mailboxes.lifecycle_actions import BringBack, InArchive, MailboxLifecycle, NotAllowed
 from mic_mail.services.mailboxes.reclamation import ASIDE, CLOCK, ArchiveDamaged, Reclaimed, Reclaiming
 from mic_mail.services.mailboxes.reclamation_job import ReclaimRounds
 from mic_mail.services.notifications.lifecycle_notices import LifeNotices
@@ -33,7 +33,7 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import INBOX, AccountRef, StorageSettings
 from population import PASSWORD, credential
 
-CENTRE = Origin("quản trị", "theo đề nghị", "12/CV-CNTT")
+CENTRE = ActContext("quản trị", "theo đề nghị", "12/CV-CNTT")
 
 
 def local(moment: str) -> datetime:
@@ -263,7 +263,7 @@ def test_clause_6_4_c_a_clock_that_jumps_within_a_round(ministry: Ministry) -> N
     reclaim(ministry)
     ministry.until("2027-03-25")
     directory, rooms, config = ministry.server.population.directory, ministry.server.running.rooms, ministry.server.config
-    accounts = Accounts(directory, config, ministry.clock)
+    accounts = MailboxLifecycle(directory, config, ministry.clock)
     accounts.reclaim(dissolved, CENTRE)
     ministry.server.refresh()
     ministry.until("2027-03-25 01:00")
@@ -320,7 +320,7 @@ def test_clause_6_4_c_without_warnings_nothing_is_freed(ministry: Ministry) -> N
     assert ministry.facts()[-1] is FactKind.ARCHIVED
     assert ministry.letters(ministry.support).count("Chưa xóa được hộp thư dvbe@mic.gov.vn") == 1
     with pytest.raises(NotAllowed):
-        ministry.reclaiming.free(ministry.reclaiming.of(ministry.leaver), Origin("quản trị"), clock_trusted=True)
+        ministry.reclaiming.free(ministry.reclaiming.of(ministry.leaver), ActContext("quản trị"), clock_trusted=True)
     ministry.reclaiming.free(ministry.reclaiming.of(ministry.leaver), CENTRE, clock_trusted=True)
     assert ministry.facts()[-1] is FactKind.FREED
 
@@ -341,14 +341,14 @@ def test_clause_6_4_c_reopened_by_a_correction(ministry: Ministry) -> None:
     assert ministry.facts().count(FactKind.ARCHIVED) == 2
 
 
-def freed(ministry: Ministry) -> Accounts:
+def freed(ministry: Ministry) -> MailboxLifecycle:
     """The leaver's mailbox is deleted from the server."""
     reclaim(ministry)
     ministry.until("2027-04-01 01:00")
     assert ministry.facts()[-1] is FactKind.FREED
     assert not ministry.home.exists()
     ministry.server.population._past.move_to(ministry.clock.now())
-    return Accounts(ministry.server.population.directory, ministry.server.config, ministry.clock)
+    return MailboxLifecycle(ministry.server.population.directory, ministry.server.config, ministry.clock)
 
 
 @pytest.mark.parametrize("how", ["withdrawn", "corrected"])
@@ -594,7 +594,7 @@ def test_clause_6_4_c_archives_go_by_a_document_only(ministry: Ministry) -> None
         ministry.reclaiming.drop(ministry.leaver, name, CENTRE)
     ministry.until("2027-04-01 01:00")
     with pytest.raises(NotAllowed):
-        ministry.reclaiming.drop(ministry.leaver, name, Origin("quản trị", "hết hạn"))
+        ministry.reclaiming.drop(ministry.leaver, name, ActContext("quản trị", "hết hạn"))
     ministry.reclaiming.drop(ministry.leaver, name, CENTRE)
     assert ministry.archives == []
     with pytest.raises(NotAllowed):

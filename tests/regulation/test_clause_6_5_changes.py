@@ -25,7 +25,7 @@ from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.lifecycle import State
 from mic_mail.policy.requests import Channel, Filing, Kind
 from mic_mail.services.mailboxes.consistency_check import inspect
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import (
     Contract,
     DirectoryChanges,
@@ -34,13 +34,13 @@ from mic_mail.services.mailboxes.directory_changes import (
     UnitChange,
 )
 from mic_mail.services.mailboxes.issue import Issuing, Request
-from mic_mail.services.mailboxes.lifecycle_actions import Accounts
+from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 from mic_mail.services.settings.readings import lifecycle_settings
 from population import credential, migrated
 
 START = datetime(2026, 3, 2, 2, tzinfo=UTC)
 TODAY = date(2026, 3, 2)
-DECISION = Origin("centre", "", "12/QĐ-BTTTT")
+DECISION = ActContext("centre", "", "12/QĐ-BTTTT")
 DOMAIN = "mic.gov.vn"
 
 
@@ -52,7 +52,7 @@ class Ministry:
         self.config = Config(server=Server(data_dir=folder))
         self.directory = migrated(self.config.directory_url, self.clock)
         self.changes = DirectoryChanges(self.directory, self.config, self.clock)
-        self.accounts = Accounts(self.directory, self.config, self.clock)
+        self.accounts = MailboxLifecycle(self.directory, self.config, self.clock)
         self.issuing = Issuing(self.directory, self.config, self.clock, lambda _: credential("x"))
         self.followed = self.directory.load_snapshot()
         for symbol, parent in (("CNTT", None), ("KTS", None), ("VT", None), ("CNTT-P1", "CNTT")):
@@ -149,7 +149,7 @@ def test_a_change_without_a_document_or_without_a_change_is_refused(ministry: Mi
     """And nothing of it is on record."""
     person = ministry.named("Đỗ Văn Bê")
     refused: list[Callable[[], object]] = [
-        lambda: ministry.changes.person(person, PersonChange(position="Vụ trưởng"), Origin("centre")),
+        lambda: ministry.changes.person(person, PersonChange(position="Vụ trưởng"), ActContext("centre")),
         lambda: ministry.changes.person(person, PersonChange(position=person.position), DECISION),
         lambda: ministry.changes.address(ministry.mailbox("dvbe"), "tvde", DECISION),
         lambda: ministry.changes.address(ministry.mailbox("dvbe"), "bedv@example.com", DECISION),

@@ -2,7 +2,7 @@
 
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.lifecycle import LifecycleSettings, State
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 BREACH = {"cause": "b", "conclusion_no": "12/KL-BTTTT", "concluded_on": "2026-04-28", "signatory": "Thứ trưởng"}
 
@@ -21,7 +21,7 @@ def test_what_is_on_record_is_read_as_it_was(history):
     history.add(FactKind.SUSPENDED, "2026-05-01", **BREACH)
     history.add(FactKind.RESTORED, "2026-05-10", document=" ")
     assert State.SUSPENDED not in history.states("2026-05-11")
-    assert Origin("mai", document=" ").document is None
+    assert ActContext("mai", document=" ").document is None
 
 
 def test_restore_with_document(history):

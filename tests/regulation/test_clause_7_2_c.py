@@ -18,8 +18,8 @@ from mic_mail.errors import Trouble
 from mic_mail.policy.facts import Cause, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
 from mic_mail.queue.queue import Envelope, Queue, Recipient
-from mic_mail.queue.spool import ELSEWHERE, Slip, Spool, Target
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEnvelope, Target
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import make_verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.services.mailboxes.pending_mail import Queued
@@ -163,7 +163,7 @@ def test_clause_7_2_c_what_is_queued_is_dropped(server: MailServer) -> None:
     queued = Queued(server.config, server.clock, sender)
     assert queued.count() == 1
     assert Queued(server.config, server.clock, full).count() == 0
-    assert queued.drop(server.running.rooms.usage.notices, Origin("mai"), server.running.rooms.log) == 1
+    assert queued.drop(server.running.rooms.usage.notices, ActContext("mai"), server.running.rooms.log) == 1
     assert queued.count() == 0
     server.record(sender, Draft(FactKind.RESTORED, server.clock.now(), "test", "", "3/CV"))
     server.move_clock_to(server.clock.now() + timedelta(days=1))
@@ -181,7 +181,7 @@ def test_what_cannot_be_opened_is_neither_sent_nor_dropped_unseen(server: MailSe
     draft = spool.draft("SHUT")
     draft.write(b"From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
     kept: dict[str, Any] = {"sender": parsed(sender.address), "submitted_by": sender.mailbox_id, "accepted_at_us": 1}
-    draft.commit(Slip(trace_id="SHUT", targets=(Target(sender.mailbox_id, parsed(sender.address)),), **kept)).release()
+    draft.commit(SpoolEnvelope(trace_id="SHUT", targets=(Target(sender.mailbox_id, parsed(sender.address)),), **kept)).release()
     spool.close()
 
     def shut(spool: Spool, spool_id: str) -> object:
@@ -191,7 +191,7 @@ def test_what_cannot_be_opened_is_neither_sent_nor_dropped_unseen(server: MailSe
     queued = Queued(server.config, server.clock, sender)
     for act in (
         queued.count,
-        lambda: queued.drop(server.running.rooms.usage.notices, Origin("mai"), server.running.rooms.log),
+        lambda: queued.drop(server.running.rooms.usage.notices, ActContext("mai"), server.running.rooms.log),
     ):
         with pytest.raises(Trouble, match=r"SHUT\.msg"):
             act()
@@ -217,7 +217,7 @@ def test_what_leaves_and_cannot_be_read_is_neither_sent_nor_dropped_unseen(serve
     queued = Queued(server.config, server.clock, sender)
     for act in (
         queued.count,
-        lambda: queued.drop(notices, Origin("mai"), log),
+        lambda: queued.drop(notices, ActContext("mai"), log),
         Queued(server.config, server.clock, other).count,
     ):
         with pytest.raises(Trouble, match="SHUT of the queue cannot be read") as refusal:
@@ -226,7 +226,7 @@ def test_what_leaves_and_cannot_be_read_is_neither_sent_nor_dropped_unseen(serve
     assert [entry.entry_id for entry in queue.entries()] == ["WHOLE"]
     envelope.write_bytes(whole)
     assert (queued.count(), Queued(server.config, server.clock, other).count()) == (1, 1)
-    assert queued.drop(notices, Origin("mai"), log) == 1
+    assert queued.drop(notices, ActContext("mai"), log) == 1
     assert [bool(entry.state.open) for entry in queue.entries()] == [False, True]
     queue.close()
 
@@ -245,14 +245,14 @@ def test_what_has_left_before_a_kill_is_not_told_of_as_dropped(server: MailServe
         "accepted_at_us": server.clock.now_us(),
     }  # fmt: skip
     targets = (Target(full.mailbox_id, parsed(full.address)), Target(ELSEWHERE, parsed("b@example.org")))
-    entry = draft.commit(Slip(targets=targets, **kept))
+    entry = draft.commit(SpoolEnvelope(targets=targets, **kept))
     queue.put("KILLED", entry.path, Envelope(recipients=(Recipient(parsed("b@example.org")),), **kept))
     sent = queue.read("KILLED")
     assert sent is not None
     assert sent.delivered_to_the_last([0], "2.0.0 ok", "mx.example.org")
     entry.release()
     queued = Queued(server.config, server.clock, sender)
-    assert queued.drop(server.running.rooms.usage.notices, Origin("mai"), server.running.rooms.log) == 1
+    assert queued.drop(server.running.rooms.usage.notices, ActContext("mai"), server.running.rooms.log) == 1
     server.running.rooms.log.flush()
     (dropped,) = [event for event in server.events() if event.get("event") == "delivery_dropped"]
     assert dropped["recipients"] == [full.address]

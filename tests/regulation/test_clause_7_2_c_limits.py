@@ -26,7 +26,7 @@ from mic_mail.process.executors import Turns
 from mic_mail.process.send_counters import SentCounts
 from mic_mail.queue.files import SpoolFull
 from mic_mail.services.transport.delivery_worker import account_ref
-from mic_mail.services.transport.pipeline import MailFlow
+from mic_mail.services.transport.pipeline import Pipeline
 from mic_mail.storage.changes.transaction import writing
 from population import PASSWORD
 
@@ -174,7 +174,7 @@ def test_what_its_sender_did_not_wait_for_does_not_count(
         await asyncio.sleep(600)
 
     with monkeypatch.context() as patches:
-        patches.setattr(MailFlow, look, never_ends)
+        patches.setattr(Pipeline, look, never_ends)
         for number in range(10):
             _leave_when(server, lambda number=number: len(looks) > number)
     client = submission(server)
@@ -221,7 +221,7 @@ def test_what_is_not_stored_after_its_sender_has_left_does_not_count(
         await server.running.rooms.mailflow.settle()
 
     with monkeypatch.context() as patches:
-        patches.setattr(MailFlow, "_spool_small", fails)
+        patches.setattr(Pipeline, "_spool_small", fails)
         for number in range(10):
             _leave_when(server, lambda number=number: len(steps) > number)
         server.call(let_go())

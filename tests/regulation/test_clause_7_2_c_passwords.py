@@ -23,10 +23,10 @@ from mic_mail.config.model import Config
 from mic_mail.directory import engine
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.services.abuse import breached_password_check
-from mic_mail.services.abuse.breached_password_check import Exposure
-from mic_mail.services.mailboxes.credentials import Origin, set_password
+from mic_mail.services.abuse.breached_password_check import BreachedPasswordCheck
+from mic_mail.services.mailboxes.credentials import ActContext, set_password
 from population import PASSWORD
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
@@ -116,7 +116,7 @@ def test_or_has_to_change_it(serve: Callable[..., MailServer], leaked: Path) -> 
     assert any("dvbe" not in text and "(1)" in text for text in letters(server, "support"))
     directory = server.population.directory
     set_password(
-        directory, server.config, directory.mailbox("dvbe@mic.gov.vn"), OTHER, at=NOW, origin=Origin("x"), must_change=False
+        directory, server.config, directory.mailbox("dvbe@mic.gov.vn"), OTHER, at=NOW, origin=ActContext("x"), must_change=False
     )
     server.refresh()
     assert "a OK" in sign_in(server, "dvbe", OTHER)
@@ -175,7 +175,7 @@ def test_a_list_that_is_gone_keeps_nobody_out(serve: Callable[..., MailServer], 
         mailbox,
         "và thêm một cái nữa 5",
         at=NOW,
-        origin=Origin("x"),
+        origin=ActContext("x"),
         must_change=True,
     )
     server.stop()
@@ -190,7 +190,7 @@ def test_a_leaked_password_is_not_chosen(serve: Callable[..., MailServer], leake
     for must_change in (True, False):
         with pytest.raises(WeakPassword) as refused:
             set_password(
-                directory, server.config, directory.mailbox("ttlan@mic.gov.vn"), PASSWORD, at=NOW, origin=Origin("x"),
+                directory, server.config, directory.mailbox("ttlan@mic.gov.vn"), PASSWORD, at=NOW, origin=ActContext("x"),
                 must_change=must_change,
             )  # fmt: skip
         assert "leaked" in refused.value.text.en
@@ -227,16 +227,16 @@ def test_processes_count_together() -> None:
     """What is wrong in one process is known in the others; what is told shows neither password nor address."""
     told: list[bytes] = []
 
-    def one() -> Exposure:
+    def one() -> BreachedPasswordCheck:
         class Nobody:
             def event(self, name: str, /, **fields: object) -> None: ...
             async def suspend(self, mailbox_id: int, trigger: str, why: str) -> bool:
                 return True
 
         nobody: Any = Nobody()
-        lanes: Any = Lanes
+        lanes: Any = Executors
         directory: Any = Directory
-        return Exposure(
+        return BreachedPasswordCheck(
             Config(), key=b"k", directory=directory, suspending=nobody, changed=lambda: None, tell=told.append, lanes=lanes,
             clock=ManualClock(NOW), log=nobody,
         )  # fmt: skip

@@ -13,8 +13,8 @@ from mic_mail.errors import BadInput
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.legal_holds import Held, holds, must_keep, the_hold
-from mic_mail.process.executors import AccountLanes, Lanes
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.legal_holds import Holds
 from mic_mail.services.operations.jobs import Visits
 from mic_mail.storage.mailstore import MailStore
@@ -112,8 +112,8 @@ class Mailbox:
 
     async def sweep(self):
         """The housekeeper's way."""
-        lanes, log = Lanes(), MailLog(None, "test", clock=self.clock, threaded=False)
-        await Visits(self.store, AccountLanes(lanes), self.directory.load_snapshot, log).sweep(trusted=True)
+        lanes, log = Executors(), MailLog(None, "test", clock=self.clock, threaded=False)
+        await Visits(self.store, AccountExecutors(lanes), self.directory.load_snapshot, log).sweep(trusted=True)
         lanes.close()
 
     def close(self):
@@ -224,7 +224,7 @@ def test_clause_9_2_a_restore_does_not_replace_what_is_held(desk, mailbox, tmp_p
 
 def test_clause_9_2_hold_and_release_at_once(desk, mailbox):
     """However they meet, the mark is there exactly while a hold is on record."""
-    origin = Origin("mai", "x", "1/X")
+    origin = ActContext("mai", "x", "1/X")
 
     def work(barrier, act):
         mine = Mailbox(desk, BE)

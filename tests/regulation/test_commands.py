@@ -21,9 +21,9 @@ from mic_mail.config.load import load
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.calendar import add_months, local_day
 from mic_mail.policy.facts import Departure, Draft, FactKind
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Issuing, Request, make_verifiers
-from mic_mail.services.mailboxes.lifecycle_actions import Accounts
+from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 from mic_mail.services.notifications.notices import Notices
 
 PROGRAM = Path(sys.executable).with_name("mic-mail")
@@ -416,10 +416,10 @@ def test_a_correction_that_opens_a_reclaimed_mailbox_says_so(console):
     past = ManualClock(SystemClock().now() - timedelta(days=400))
     directory = Directory(config.directory_url, clock=past)
     person = next(person for person in directory.people() if person.full_name == "Lê Thị Hoa")
-    request = Request(Origin("t", "t", "1/CV"))
+    request = Request(ActContext("t", "t", "1/CV"))
     mailbox = Issuing(directory, config, past, make_verifiers(config)).issue_personal(person, "ngựa pin kẹp ghim", request)
     past.move_to(SystemClock().now() - timedelta(days=249))
-    Accounts(directory, config, past).leave(mailbox, left, None, Departure.RETIRED, request.origin)
+    MailboxLifecycle(directory, config, past).leave(mailbox, left, None, Departure.RETIRED, request.origin)
     assert console.json("mailbox", "show", mailbox.address)["states"] == ["reclaimed"]
     again = ("mailbox", "leave", mailbox.address, f"{left:%d/%m/%Y}", "--correct", "--document", "9/QĐ")
     assert console.run(*again) == 0, console.err

@@ -27,7 +27,7 @@ from mic_mail.policy.facts import Draft, Fact, FactKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
 from mic_mail.services.compliance.collect import gather
 from mic_mail.services.compliance.finding import Office
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Issuing, Request
 from mic_mail.services.mailboxes.legal_holds import Holds
 from mic_mail.services.mailboxes.reclamation import Finished, Reclaimed, Reclaiming
@@ -58,7 +58,7 @@ class Desk:
         self.config = load(self.file)
         directory, clock = self.directory(100), self.clock(100)
         issuing = Issuing(directory, self.config, clock, credential)
-        mailbox = issuing.issue_personal(directory.person(1), "first", Request(Origin("test", "", "12/CV")))
+        mailbox = issuing.issue_personal(directory.person(1), "first", Request(ActContext("test", "", "12/CV")))
         store = MailStore(self.config.mail_root, clock=clock, host="test")
         Notices(store, self.config, clock).welcome(mailbox)
         store.close()
@@ -86,7 +86,7 @@ class Desk:
 
     def restore(self) -> None:
         """Another administrator brings the mailbox back and issues it again."""
-        directory, clock, origin = self.directory(0), self.clock(0), Origin("mai", "x", "1/CV")
+        directory, clock, origin = self.directory(0), self.clock(0), ActContext("mai", "x", "1/CV")
         store = MailStore(self.config.mail_root, clock=clock, host="other")
         mailbox = directory.mailbox(ADDRESS)
         fact = Reclaiming(directory, store, self.config, clock).bring_back(mailbox, origin)
@@ -316,7 +316,9 @@ def test_a_mailbox_that_is_held_in_the_moment_in_which_it_is_freed(desk: Desk, m
 
     def held(self: Reclaiming, found: Reclaimed, *words: Any, **named: Any) -> Fact | None:
         fact = free(self, found, *words, **named)
-        Holds(self._directory, self._store, self._clock).hold(self._directory.mailbox(ADDRESS), Origin("mai", "x", "8/CQĐT"))
+        Holds(self._directory, self._store, self._clock).hold(
+            self._directory.mailbox(ADDRESS), ActContext("mai", "x", "8/CQĐT")
+        )
         return fact
 
     monkeypatch.setattr(Reclaiming, "free", held)

@@ -20,8 +20,8 @@ from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import FactKind, Level, MailboxKind
 from mic_mail.queue.queue import Envelope, Queue, Recipient
-from mic_mail.queue.recipient_log import Hold, Said
-from mic_mail.queue.spool import Slip, Spool, Target
+from mic_mail.queue.recipient_log import AdminDecision, Hold
+from mic_mail.queue.spool import Spool, SpoolEnvelope, Target
 from mic_mail.services.compliance import traffic
 from mic_mail.services.compliance.collect import gather
 from mic_mail.services.compliance.finding import Office
@@ -132,7 +132,9 @@ def test_what_waits_is_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> N
     entry = spool.draft("S1")
     entry.write(b"Subject: x\r\n\r\nx\r\n")
     target = Target(ttlan.mailbox_id, parsed(ttlan.address))
-    entry.commit(Slip(trace_id="S1", sender=parsed("a@example.org"), accepted_at_us=monday, targets=(target,))).release()
+    entry.commit(
+        SpoolEnvelope(trace_id="S1", sender=parsed("a@example.org"), accepted_at_us=monday, targets=(target,))
+    ).release()
     spool.close()
     message = desk.config.server.data_dir / "message"
     message.write_bytes(b"Subject: x\r\n\r\nx\r\n")
@@ -145,7 +147,7 @@ def test_what_waits_is_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> N
         queue.put(f"Q{number}", message, envelope)
     held = queue.read("Q1")
     assert held is not None
-    held.hold(Hold.PERSON, Said("mai", "xem xét", monday))
+    held.hold(Hold.PERSON, AdminDecision("mai", "xem xét", monday))
     queue.close()
     (desk.config.queue_dir / "live/Q3.env").write_bytes(b"no envelope")
     after = desk.figures("4.2")

@@ -13,12 +13,12 @@ from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.storage.types import INBOX, AccountRef
 from population import transfer
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
-CENTRE = Origin("quản trị", "theo đề nghị", "12/CV-CNTT")
+CENTRE = ActContext("quản trị", "theo đề nghị", "12/CV-CNTT")
 
 
 class Told:

@@ -12,7 +12,7 @@ from mic_mail.policy.facts import Cause, Departure, FactKind, Level
 from mic_mail.policy.lifecycle import State
 from mic_mail.policy.states import DOORS
 from mic_mail.services.authentication.own_password import OwnPassword, own_state
-from mic_mail.services.mailboxes.credentials import Origin, hashing, set_password, verifiers
+from mic_mail.services.mailboxes.credentials import ActContext, hashing, set_password, verifiers
 from mic_mail.services.mailboxes.issue import Request
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from regulation.test_acts import ASKED, CENTRE, GIB, Centre
@@ -98,7 +98,7 @@ def test_clause_15_2_no_password_comes_back_too_soon(office):
         office.change(mailbox, f"{SECOND} lần {number}")
     office.change(mailbox, SECOND)
     with pytest.raises(WeakPassword):  # at the Centre's desk too
-        set_password(office.directory, CHEAP, mailbox, SECOND, at=office.clock.now(), origin=Origin("x"), must_change=False)
+        set_password(office.directory, CHEAP, mailbox, SECOND, at=office.clock.now(), origin=ActContext("x"), must_change=False)
 
 
 def test_clause_15_2_of_two_changes_one_is_made(office):

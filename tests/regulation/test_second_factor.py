@@ -25,7 +25,7 @@ from mic_mail.policy.facts import FactKind
 from mic_mail.policy.second_factor import second_factor
 from mic_mail.services.authentication.app_passwords import AppPasswords
 from mic_mail.services.authentication.second_factors import SecondFactors, key_path
-from mic_mail.services.mailboxes.credentials import Origin, set_password
+from mic_mail.services.mailboxes.credentials import ActContext, set_password
 from regulation.test_clause_6_1_commands import WHY, Desk, furnish
 
 DVBE = "dvbe@mic.gov.vn"
@@ -234,11 +234,11 @@ def test_the_centre_removes_a_mailboxs_with_its_app_passwords(desk: Desk) -> Non
     directory, config = desk.directory(), load(desk.folder / "mic-mail.toml")
     mailbox, clock = directory.mailbox(DVBE), CLOCK
     own = set_password(
-        directory, config, mailbox, "bảy con vịt xiêm bơi ngang", at=clock.now(), origin=Origin(DVBE), must_change=False
+        directory, config, mailbox, "bảy con vịt xiêm bơi ngang", at=clock.now(), origin=ActContext(DVBE), must_change=False
     )
-    AppPasswords(directory, config, clock).add(mailbox.mailbox_id, "Điện thoại", (), Origin(DVBE))
+    AppPasswords(directory, config, clock).add(mailbox.mailbox_id, "Điện thoại", (), ActContext(DVBE))
     secret = totp.make_secret()
-    SecondFactors(directory, config, clock).enrol(mailbox.mailbox_id, own.version, secret, code(secret), Origin(DVBE))
+    SecondFactors(directory, config, clock).enrol(mailbox.mailbox_id, own.version, secret, code(secret), ActContext(DVBE))
     assert [row["recovery_left"] for row in desk.seen_by("mai", "second-factor", "list")] == [10]
     assert desk.seen_by("hoa", "second-factor", "list")[0]["holder"] == DVBE
     assert desk.by("mai", "second-factor", "remove", DVBE, "--document", " ") == 2

@@ -100,12 +100,12 @@ async def _serve(spec: ChildSpec, config: Config, protection: Protection) -> Non
 async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
     """From ready to drained."""
     from mic_mail.app.server import open_server
-    from mic_mail.net.connection_balancer import Tally
+    from mic_mail.net.connection_balancer import ConnectionCounts
     from mic_mail.net.listeners import Listener
 
     gc.collect()  # what the imports have left; later it would keep the loop waiting
     listeners = [Listener(door, socket.socket(fileno=fd)) for door, fd in spec.listeners]
-    tally = Tally.alone() if spec.tally is None else Tally(spec.tally, spec.row)
+    tally = ConnectionCounts.alone() if spec.tally is None else ConnectionCounts(spec.tally, spec.row)
     housekeeper, sender = spec.role == "housekeeper", spec.role == "sender"
     secret = bytes.fromhex(spec.secret)
     server = await open_server(
@@ -157,7 +157,7 @@ async def _pages(spec: ChildSpec, config: Config, orders: "Orders") -> None:
     await web.drain()
 
 
-class Led(Protocol):
+class ChildControl(Protocol):
     """What follows the supervisor's orders: a `Server`, the indexer, the pages."""
 
     def report(self) -> dict[str, object]: ...
@@ -182,13 +182,13 @@ class Orders:
         self._protection = {} if protection is None else {"protection": protection.told()}
         self._loop = asyncio.get_running_loop()
         self._channel = channel
-        self._server: Led | None = None
+        self._server: ChildControl | None = None
         self.over = asyncio.Event()
         """Set when this process has to end: told to, or alone in the world."""
         self._loop.add_reader(channel.fileno(), self._receive)
         self._loop.add_signal_handler(signal.SIGTERM, self.over.set)
 
-    def follow(self, server: Led) -> None:
+    def follow(self, server: ChildControl) -> None:
         """The server is ready: say so, report on it each second, let it follow reloads."""
         self._server = server
         self._channel.send({"told": "ready", **self._protection})

@@ -1,6 +1,6 @@
 """The rooms of one process: its stores, lanes and use cases, built and joined inside the running loop.
 
-In: a configuration, a clock, the process's name. Out: `Rooms`, which follow a reload and end what they have begun.
+In: a configuration, a clock, the process's name. Out: `ServerContext`, which follow a reload and end what they have begun.
 Nothing here opens a door or does anything by itself: `app.server` does.
 """
 
@@ -21,19 +21,19 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
-from mic_mail.process.change_feed import Feed, tell_directory_changed
-from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.process.change_feed import Feed, notify_directory_changed
+from mic_mail.process.executors import AccountExecutors, Executors
 from mic_mail.process.loop_lag import LoopLag
 from mic_mail.process.send_counters import SentCounts
-from mic_mail.queue.notifications import QueueNews
-from mic_mail.queue.pending_reports import Owed
+from mic_mail.queue.notifications import QueueNotifications
+from mic_mail.queue.pending_reports import PendingReports
 from mic_mail.queue.queue import Queue
 from mic_mail.queue.spool import Spool
-from mic_mail.services.abuse.auto_suspend import Runaways
-from mic_mail.services.abuse.breached_password_check import Exposure
+from mic_mail.services.abuse.auto_suspend import AutoSuspend
+from mic_mail.services.abuse.breached_password_check import BreachedPasswordCheck
 from mic_mail.services.abuse.send_limits import Rates
 from mic_mail.services.authentication import known_networks
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.disk_reserve import DiskReserve
@@ -41,13 +41,13 @@ from mic_mail.services.operations.jobs import ChangedAccounts
 from mic_mail.services.queue.local_dsn import ReportSettings, SpoolReports
 from mic_mail.services.settings.stores import open_mail_store
 from mic_mail.services.transport.inbound.dnsbl_check import Listed
-from mic_mail.services.transport.inbound.message_checks import Judging
+from mic_mail.services.transport.inbound.message_checks import MessageChecks
 from mic_mail.services.transport.inbound.origin_check import Origins
-from mic_mail.services.transport.inbound.quarantine_put import Holding
+from mic_mail.services.transport.inbound.quarantine_put import QuarantineWriter
 from mic_mail.services.transport.inbound.rspamd_check import Content
 from mic_mail.services.transport.inbound.spam_training import Learning
 from mic_mail.services.transport.malware import Malware
-from mic_mail.services.transport.pipeline import MailFlow
+from mic_mail.services.transport.pipeline import Pipeline
 from mic_mail.services.transport.secrecy import Secrecy
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.journal.replay import Replay
@@ -58,29 +58,29 @@ CLOSE_SECONDS = 1.0
 
 
 @dataclass
-class Rooms:
+class ServerContext:
     """Everything behind the doors of one process."""
 
     config: Config
     clock: Clock
     log: MailLog
-    lanes: Lanes
-    accounts: AccountLanes
+    lanes: Executors
+    accounts: AccountExecutors
     feed: Feed
     lag: LoopLag
     directory: Directory
     store: MailStore
     spool: Spool
     queue: Queue
-    queued: QueueNews
-    access: Access
+    queued: QueueNotifications
+    access: SignInService
     malware: Malware
     secrecy: Secrecy
     learning: Learning
-    judging: Judging
-    holding: Holding
-    mailflow: MailFlow
-    runaways: Runaways
+    judging: MessageChecks
+    holding: QuarantineWriter
+    mailflow: Pipeline
+    runaways: AutoSuspend
     counts: SentCounts
     usage: ChangedAccounts
     disk_reserve: DiskReserve
@@ -151,14 +151,14 @@ class Rooms:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ground:
+class Runtime:
     """What all rooms stand on."""
 
     config: Config
     clock: Clock
     log: MailLog
-    lanes: Lanes
-    accounts: AccountLanes
+    lanes: Executors
+    accounts: AccountExecutors
     feed: Feed
 
 
@@ -170,7 +170,7 @@ class _Stores:
     usage: ChangedAccounts
     spool: Spool
     queue: Queue
-    queued: QueueNews
+    queued: QueueNotifications
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +181,11 @@ class _Checks:
     secrecy: Secrecy
     learning: Learning
     content: Content
-    judging: Judging
-    holding: Holding
+    judging: MessageChecks
+    holding: QuarantineWriter
 
 
-async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False) -> Rooms:
+async def open_context(config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False) -> ServerContext:
     """Build one process's rooms inside the running loop; `secret` is the same for all processes of a server."""
     ground = _ground(config, clock, name, tee=tee)
     await ground.lanes.io(begin_by_the_mark, config.state_dir, clock)
@@ -197,7 +197,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     checks = _checks(ground, access, stores.store, runaways)
     counts = SentCounts(config.sent_dir, name)
     mailflow = await _mail_flow(ground, access, stores, checks, runaways=runaways, rates=Rates(counts))
-    return Rooms(
+    return ServerContext(
         config=config,
         clock=clock,
         log=ground.log,
@@ -224,21 +224,21 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     )
 
 
-def _ground(config: Config, clock: Clock, name: str, *, tee: bool) -> _Ground:
+def _ground(config: Config, clock: Clock, name: str, *, tee: bool) -> Runtime:
     process = config.process
     log = MailLog(
         config.log_dir, name, clock=clock, segment_octets=config.log.segment, tee=Tee(sys.stderr, name) if tee else None
     )
-    lanes = Lanes(io_threads=process.io_threads, hash_threads=process.hash_threads, patience=process.queue_seconds)
+    lanes = Executors(io_threads=process.io_threads, hash_threads=process.hash_threads, patience=process.queue_seconds)
     feed = Feed(config.run_dir, name, poll_seconds=process.poll_seconds)
-    return _Ground(config, clock, log, lanes, AccountLanes(lanes), feed)
+    return Runtime(config, clock, log, lanes, AccountExecutors(lanes), feed)
 
 
-async def _open_access(ground: _Ground, directory: Directory, secret: bytes) -> Access:
+async def _open_access(ground: Runtime, directory: Directory, secret: bytes) -> SignInService:
     """Sign-in, from the directory as it is now; hears what other processes say of wrong passwords."""
     config, lanes = ground.config, ground.lanes
     await lanes.io(prepare_directory, directory, config.domains)
-    access = Access(
+    access = SignInService(
         config,
         directory=directory,
         snapshot=await lanes.io(directory.load_snapshot),
@@ -255,28 +255,28 @@ async def _open_access(ground: _Ground, directory: Directory, secret: bytes) -> 
     return access
 
 
-async def _open_stores(ground: _Ground, access: Access) -> _Stores:
+async def _open_stores(ground: Runtime, access: SignInService) -> _Stores:
     """The mailboxes, with what the journal gives back; the spool and the queue."""
     config, clock, lanes = ground.config, ground.clock, ground.lanes
     changed: list[Callable[[int], None]] = []
     store = _store(config, clock, ground.feed, changed)
-    _tell_replay(ground.log, await lanes.io(store.recover))
+    _log_replay(ground.log, await lanes.io(store.recover))
     usage = ChangedAccounts(store, ground.accounts, Notices(store, config, clock), lambda: access.snapshot, ground.log)
     changed.append(usage.add)
     spool = await lanes.io(Spool, config.spool_dir, store.reserves)
     queue = await lanes.io(partial(Queue, config.queue_dir, comes_again=spool.has))
-    return _Stores(store, usage, spool, queue, QueueNews(ground.feed))
+    return _Stores(store, usage, spool, queue, QueueNotifications(ground.feed))
 
 
-def _watch_misuse(ground: _Ground, directory: Directory, access: Access, secret: bytes) -> Runaways:
+def _watch_misuse(ground: Runtime, directory: Directory, access: SignInService, secret: bytes) -> AutoSuspend:
     """Who suspends a mailbox that does harm; that somebody else has a mailbox's password, sign-in finds out."""
     config, clock, lanes, log = ground.config, ground.clock, ground.lanes, ground.log
 
     def changed() -> None:
-        tell_directory_changed(config.run_dir)
+        notify_directory_changed(config.run_dir)
 
-    runaways = Runaways(access, directory, tell=changed, lanes=lanes, clock=clock, log=log)
-    access.exposure = Exposure(
+    runaways = AutoSuspend(access, directory, tell=changed, lanes=lanes, clock=clock, log=log)
+    access.exposure = BreachedPasswordCheck(
         config,
         key=secret,
         directory=directory,
@@ -290,7 +290,7 @@ def _watch_misuse(ground: _Ground, directory: Directory, access: Access, secret:
     return runaways
 
 
-def _checks(ground: _Ground, access: Access, store: MailStore, runaways: Runaways) -> _Checks:
+def _checks(ground: Runtime, access: SignInService, store: MailStore, runaways: AutoSuspend) -> _Checks:
     """What they find of a mailbox of ours, `runaways` hears."""
     config, clock, lanes, log = ground.config, ground.clock, ground.lanes, ground.log
     content = Content(config, lanes=lanes, log=log, clock=clock, spamming=runaways.spamming)
@@ -299,19 +299,19 @@ def _checks(ground: _Ground, access: Access, store: MailStore, runaways: Runaway
         Secrecy(config, lanes=lanes, log=log, clock=clock),
         Learning(config, store=store, lanes=lanes, accounts=ground.accounts, log=log, clock=clock),
         content,
-        Judging(config, (Origins(config, lambda: access.snapshot.domains), Listed(), content), log, clock),
-        Holding(config, log, clock),
+        MessageChecks(config, (Origins(config, lambda: access.snapshot.domains), Listed(), content), log, clock),
+        QuarantineWriter(config, log, clock),
     )
 
 
 async def _mail_flow(
-    ground: _Ground, access: Access, stores: _Stores, checks: _Checks, *, runaways: Runaways, rates: Rates
-) -> MailFlow:
+    ground: Runtime, access: SignInService, stores: _Stores, checks: _Checks, *, runaways: AutoSuspend, rates: Rates
+) -> Pipeline:
     """From the doors through the checks into the spool, and from there into mailboxes or the queue."""
     config, sending = ground.config, ground.config.sending
     reports = SpoolReports(
         ReportSettings(config.server.hostname, timedelta(seconds=sending.warn_after), timedelta(seconds=sending.give_up)),
-        await ground.lanes.io(Owed, config.spool_dir / "owed"),
+        await ground.lanes.io(PendingReports, config.spool_dir / "owed"),
         stores.spool,
         stores.queue,
         notices=lambda: stores.usage.notices,
@@ -323,7 +323,7 @@ async def _mail_flow(
         clock=ground.clock,
         log=ground.log,
     )
-    mailflow = MailFlow(
+    mailflow = Pipeline(
         flow_settings(config),
         store=stores.store,
         spool=stores.spool,
@@ -357,7 +357,7 @@ def _store(config: Config, clock: Clock, feed: Feed, changed: Sequence[Callable[
     return open_mail_store(config, clock, on_change=on_change)
 
 
-def _tell_replay(log: MailLog, replay: Replay) -> None:
+def _log_replay(log: MailLog, replay: Replay) -> None:
     """What the journal gave back after a power loss, and to whom it could not."""
     if replay.mended or replay.homeless:
         log.event("journal_replayed", messages=replay.mended, without_mailbox=replay.homeless)

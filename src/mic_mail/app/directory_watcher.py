@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
-from mic_mail.app.context import Rooms
+from mic_mail.app.context import ServerContext
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
@@ -19,7 +19,7 @@ FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 
 
-def follow_the_directory(rooms: Rooms) -> None:
+def follow_the_directory(rooms: ServerContext) -> None:
     """Begin to ask."""
     follower = DirectoryFollower(rooms.access.refresh, rooms.spawn, rooms.log)
 

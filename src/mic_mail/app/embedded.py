@@ -7,12 +7,12 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-from mic_mail.app.context import Rooms
+from mic_mail.app.context import ServerContext
 from mic_mail.app.server import Server, open_server
 from mic_mail.clock import Clock, ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.net import listeners as net
-from mic_mail.net.connection_balancer import Tally
+from mic_mail.net.connection_balancer import ConnectionCounts
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process.startup import make_folders
 
@@ -27,7 +27,7 @@ class RunningServer:
     ports: dict[str, int]
 
     @property
-    def rooms(self) -> Rooms:
+    def rooms(self) -> ServerContext:
         return self.server.rooms
 
     async def refresh(self) -> None:
@@ -84,7 +84,7 @@ async def start_in_process(
             clock,
             "worker0",
             listeners,
-            tally=Tally.alone(),
+            tally=ConnectionCounts.alone(),
             secret=secrets.token_bytes(32),
             tee=tee,
             housekeeper=housekeeper,

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 from mic_mail.log.maillog import MailLog
-from mic_mail.net.connection_balancer import Tally
+from mic_mail.net.connection_balancer import ConnectionCounts
 from mic_mail.net.eviction import Evictor
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.sign_in import SignInService
 
 
-def open_evictor(access: Access, log: MailLog, tally: Tally, ask: Callable[[], None] = lambda: None) -> Evictor:
+def open_evictor(
+    access: SignInService, log: MailLog, tally: ConnectionCounts, ask: Callable[[], None] = lambda: None
+) -> Evictor:
     """What makes room in this process; the log has each address that lost its place."""
 
     def dropped(address: str) -> None:
@@ -17,6 +19,6 @@ def open_evictor(access: Access, log: MailLog, tally: Tally, ask: Callable[[], N
     return Evictor(tally, is_known=access.is_home, ask=ask, dropped=dropped)
 
 
-def room_was_made() -> bool:
+def record_eviction() -> bool:
     """Before the handshake (`Admission.begin_handshake`)."""
     return True

@@ -14,7 +14,7 @@ from mic_mail.directory.snapshot import EMPTY
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Lane
+from mic_mail.process.executors import Executor
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing, stand_back
 from mic_mail.services.settings.stores import open_mail_store
 
@@ -30,7 +30,7 @@ class Indexer:
         self._directory = Directory(config.directory_url, clock=clock)
         self._snapshot = EMPTY
         self._store = open_mail_store(config, clock)
-        self._lane = Lane("index", 1)
+        self._lane = Executor("index", 1)
         self._indexing = Indexing(self._store, lambda: self._snapshot, self._lane.submit, self.log, clock)
         self._task: asyncio.Task[None] | None = None
 

@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from mic_mail.app.context import Rooms
-from mic_mail.app.eviction import open_evictor, room_was_made
+from mic_mail.app.context import ServerContext
+from mic_mail.app.eviction import open_evictor, record_eviction
 from mic_mail.app.settings import (
     admission_limits,
     imap_settings,
@@ -25,12 +25,12 @@ from mic_mail.ldap.responses import Code, farewell
 from mic_mail.ldap.server import LdapServer, LdapServices
 from mic_mail.log.error_fields import described
 from mic_mail.net.acceptor import Acceptor
-from mic_mail.net.connection_balancer import Tally
-from mic_mail.net.connection_limits import Admission, Gate
+from mic_mail.net.connection_balancer import ConnectionCounts
+from mic_mail.net.connection_limits import Admission, ConnectionLimiter
 from mic_mail.net.listeners import Listener
 from mic_mail.net.tls import TlsFront
 from mic_mail.pop3.server import Pop3Server, Pop3Services
-from mic_mail.services.mailboxes.address_book import Kept
+from mic_mail.services.mailboxes.address_book import AddressBookCache
 from mic_mail.services.operations.certificates import open_front, renewed
 from mic_mail.smtp.replies import Voice, reply
 from mic_mail.smtp.server import SmtpServer, SmtpServices
@@ -59,10 +59,10 @@ _MAKE_ROOM = b'["room"]'
 """What a worker says to the others that has let somebody in and has nobody to drop for it."""
 
 
-class Doors:
+class ProtocolServers:
     """The protocol servers of one process with their TLS, and the gate in front of them."""
 
-    def __init__(self, rooms: Rooms, tally: Tally) -> None:
+    def __init__(self, rooms: ServerContext, tally: ConnectionCounts) -> None:
         """`BadCertificate`. Blocking for a moment: certificates and keys are read."""
         self._rooms = rooms
         self.tls, self.tls_for_servers = open_front(rooms.config), open_front(rooms.config, for_servers=True)
@@ -72,7 +72,7 @@ class Doors:
         self._smtp = SmtpServer(smtp_services(rooms, self.tls, self.tls_for_servers), self._shares["smtp"].change)
         self._imap = ImapServer(imap_services(rooms, self.tls), self._shares["imap"].change)
         self._pop3 = Pop3Server(pop3_services(rooms, self.tls), self._shares["pop3"].change)
-        self._book = Kept(
+        self._book = AddressBookCache(
             rooms.config,
             Tree,
             directory=rooms.directory,
@@ -131,8 +131,8 @@ class Doors:
             return TOO_MANY[protocol]
 
         reader = self.tls.reader if listener.implicit_tls else None
-        make_room = room_was_made if listener.implicit_tls else self._make_room
-        return lambda: Gate(
+        make_room = record_eviction if listener.implicit_tls else self._make_room
+        return lambda: ConnectionLimiter(
             self._admission, factory, make_room=make_room, is_open=self._is_open, refused=refused, reader=reader
         )
 
@@ -185,7 +185,7 @@ class Doors:
         return {protocol: len(server.open) for protocol, server in self._servers.items()}
 
 
-def smtp_services(rooms: Rooms, tls: TlsFront, tls_for_servers: TlsFront) -> SmtpServices:
+def smtp_services(rooms: ServerContext, tls: TlsFront, tls_for_servers: TlsFront) -> SmtpServices:
     """What the SMTP doors are given."""
     config = rooms.config
     return SmtpServices(
@@ -206,7 +206,7 @@ def smtp_services(rooms: Rooms, tls: TlsFront, tls_for_servers: TlsFront) -> Smt
     )
 
 
-def imap_services(rooms: Rooms, tls: TlsFront) -> ImapServices:
+def imap_services(rooms: ServerContext, tls: TlsFront) -> ImapServices:
     """What the IMAP doors are given."""
     return ImapServices(
         access=rooms.access,
@@ -227,7 +227,7 @@ def imap_services(rooms: Rooms, tls: TlsFront) -> ImapServices:
     )
 
 
-def pop3_services(rooms: Rooms, tls: TlsFront) -> Pop3Services:
+def pop3_services(rooms: ServerContext, tls: TlsFront) -> Pop3Services:
     """What the POP3 doors are given."""
     return Pop3Services(
         access=rooms.access,
@@ -242,7 +242,7 @@ def pop3_services(rooms: Rooms, tls: TlsFront) -> Pop3Services:
     )
 
 
-def ldap_services(rooms: Rooms, tls: TlsFront, book: Kept[Tree]) -> LdapServices:
+def ldap_services(rooms: ServerContext, tls: TlsFront, book: AddressBookCache[Tree]) -> LdapServices:
     """What the LDAP doors are given."""
     return LdapServices(
         access=rooms.access,

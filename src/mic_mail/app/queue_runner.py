@@ -7,13 +7,13 @@ which mailbox gets a report) it takes from the same directory as the others, whi
 import asyncio
 from datetime import timedelta
 
-from mic_mail.app.context import Rooms
+from mic_mail.app.context import ServerContext
 from mic_mail.config.schema import smarthost_place
 from mic_mail.config.sending import Sending
 from mic_mail.log.error_fields import described
 from mic_mail.net.dns import DnsUnavailable, Resolver
 from mic_mail.services.queue.dsn_reports import Reports
-from mic_mail.services.queue.queue_manager import Senders, SendingSettings
+from mic_mail.services.queue.queue_manager import QueueManager, SendingSettings
 from mic_mail.smtpclient.dkim_keys import KeyFolder
 from mic_mail.smtpclient.dkim_sign import Signer
 from mic_mail.smtpclient.mta_sts_cache import Policies, PolicySettings
@@ -24,7 +24,7 @@ from mic_mail.smtpclient.smarthost import IMPLICIT_PORT, Smarthost
 class SendingMail:
     """The one sender of a server."""
 
-    def __init__(self, rooms: Rooms) -> None:
+    def __init__(self, rooms: ServerContext) -> None:
         config = rooms.config
         settings = SendingSettings(
             own_names=frozenset({config.server.hostname}),
@@ -50,7 +50,7 @@ class SendingMail:
         self._policies = Policies(
             config.policies_dir, resolver, PolicySettings(), lanes=rooms.lanes, clock=rooms.clock, tell=rooms.log.event
         )
-        self._senders = Senders(
+        self._senders = QueueManager(
             rooms.queue,
             resolver,
             settings,

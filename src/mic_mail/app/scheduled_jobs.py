@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from mic_mail.app.context import Rooms
-from mic_mail.app.protocol_servers import Doors
+from mic_mail.app.context import ServerContext
+from mic_mail.app.protocol_servers import ProtocolServers
 from mic_mail.filters.training_queue import Lessons
 from mic_mail.net.dns import Resolver
 from mic_mail.policy.calendar import local_day
@@ -24,7 +24,7 @@ from mic_mail.services.operations.dkim import SWITCH_SECONDS, DkimKeys
 from mic_mail.services.operations.downtimes import DowntimeNotices
 from mic_mail.services.operations.false_instants import FalseInstants
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing
-from mic_mail.services.operations.jobs import Duties, Duty, LogRetention, Visits
+from mic_mail.services.operations.jobs import Job, JobRunner, LogRetention, Visits
 from mic_mail.services.operations.log_maintenance import LogKeeping
 from mic_mail.services.operations.syslog import Syslog
 from mic_mail.services.operations.working_calendar import prefill
@@ -75,7 +75,9 @@ FALSE_INSTANTS_SECONDS = 1.0
 """Nothing is read unless the clock was set."""
 
 
-def duties_of(rooms: Rooms, doors: Doors | None, *, housekeeper: bool, indexer: bool, sender: bool, first: bool) -> Duties:
+def duties_of(
+    rooms: ServerContext, doors: ProtocolServers | None, *, housekeeper: bool, indexer: bool, sender: bool, first: bool
+) -> JobRunner:
     """The duties of one process, not begun yet; `first`: of those that serve."""
     duties = [*for_itself(rooms), *(for_the_server(rooms) if housekeeper else ())]
     if doors is not None:
@@ -85,16 +87,16 @@ def duties_of(rooms: Rooms, doors: Doors | None, *, housekeeper: bool, indexer: 
     if sender:
         duties.append(_dkim(rooms))
     if indexer:
-        duties.append(Duty("index", ROUND_SECONDS, _indexing(rooms).round))
-    return Duties(duties, rooms.log, rooms.clock)
+        duties.append(Job("index", ROUND_SECONDS, _indexing(rooms).round))
+    return JobRunner(duties, rooms.log, rooms.clock)
 
 
-def _indexing(rooms: Rooms) -> Indexing:
+def _indexing(rooms: ServerContext) -> Indexing:
     """For a server of one process; others have a process for it (app.indexer)."""
     return Indexing(rooms.store, lambda: rooms.access.snapshot, rooms.lanes.io, rooms.log, rooms.clock)
 
 
-def for_itself(rooms: Rooms) -> list[Duty]:
+def for_itself(rooms: ServerContext) -> list[Job]:
     """What follows from what this process changed."""
     often = rooms.config.storage.names_after
 
@@ -102,29 +104,29 @@ def for_itself(rooms: Rooms) -> list[Duty]:
         await rooms.lanes.io(rooms.store.rest, IDLE_SECONDS)
 
     return [
-        Duty("names", often, lambda: rooms.lanes.io(rooms.store.flush_names)),
-        Duty("journal", SETTLE_SECONDS / 2, lambda: settle_journal(rooms.store, rooms.lanes, rooms.log)),
-        Duty("usage", often, rooms.usage.look),
-        Duty("rest", REST_SECONDS, rest),
+        Job("names", often, lambda: rooms.lanes.io(rooms.store.flush_names)),
+        Job("journal", SETTLE_SECONDS / 2, lambda: settle_journal(rooms.store, rooms.lanes, rooms.log)),
+        Job("usage", often, rooms.usage.look),
+        Job("rest", REST_SECONDS, rest),
     ]
 
 
-def _tickets(rooms: Rooms, doors: Doors) -> Duty:
+def _tickets(rooms: ServerContext, doors: ProtocolServers) -> Job:
     async def tickets() -> None:
         await rooms.lanes.io(partial(doors.renew_tls, silent=True))
 
-    return Duty("tickets", RENEWED_SECONDS_OF_TLS, tickets)
+    return Job("tickets", RENEWED_SECONDS_OF_TLS, tickets)
 
 
-def _certificate_watch(rooms: Rooms, doors: Doors) -> Duty:
+def _certificate_watch(rooms: ServerContext, doors: ProtocolServers) -> Job:
     """Of a process that has the certificates and their keys."""
     watch = CertificateWatch(
         doors.tls, lambda: rooms.config, _life_notices(rooms), lanes=rooms.lanes, clock=rooms.clock, log=rooms.log
     )
-    return Duty("certificate", CERTIFICATE_SECONDS, watch.round, by_clock=True)
+    return Job("certificate", CERTIFICATE_SECONDS, watch.round, by_clock=True)
 
 
-def _dkim(rooms: Rooms) -> Duty:
+def _dkim(rooms: ServerContext) -> Job:
     """Of the sender, which alone signs and has the keys."""
 
     async def dkim() -> None:
@@ -132,10 +134,10 @@ def _dkim(rooms: Rooms) -> Duty:
         keys = DkimKeys(KeyFolder(rooms.config.server.data_dir), rooms.clock)
         await keys.switch(lambda: Resolver(names.nameservers, seconds=names.seconds), rooms.lanes, rooms.log)
 
-    return Duty("dkim", SWITCH_SECONDS, dkim, by_clock=True)
+    return Job("dkim", SWITCH_SECONDS, dkim, by_clock=True)
 
 
-def for_the_server(rooms: Rooms) -> list[Duty]:
+def for_the_server(rooms: ServerContext) -> list[Job]:
     """What one process does for the whole server."""
     visits = Visits(rooms.store, rooms.accounts, lambda: rooms.access.snapshot, rooms.log)
     life = _life_notices(rooms)
@@ -174,31 +176,31 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
             await rooms.access.refresh()
 
     return [
-        Duty("reserve", RESERVE_SECONDS, rooms.disk_reserve.round),
-        Duty("working_calendar", CALENDAR_SECONDS, working_calendar, by_clock=True),
+        Job("reserve", RESERVE_SECONDS, rooms.disk_reserve.round),
+        Job("working_calendar", CALENDAR_SECONDS, working_calendar, by_clock=True),
         *_about_requests(rooms),
-        Duty("spool", SPOOL_SECONDS, spool),
-        Duty("secrecy", SECRECY_SECONDS, _secrecy_cases(rooms).look),
-        Duty("quarantine", SECRECY_SECONDS, _quarantine_cases(rooms).look),
-        Duty("teaching", TEACHING_SECONDS, _teaching(rooms).round, by_clock=True),
-        Duty("sweep", SWEEP_SECONDS, sweep),
-        Duty("exports", SWEEP_SECONDS, exports, by_clock=True),
-        Duty("rescan", rooms.config.storage.rescan, visits.rescan),
+        Job("spool", SPOOL_SECONDS, spool),
+        Job("secrecy", SECRECY_SECONDS, _secrecy_cases(rooms).look),
+        Job("quarantine", SECRECY_SECONDS, _quarantine_cases(rooms).look),
+        Job("teaching", TEACHING_SECONDS, _teaching(rooms).round, by_clock=True),
+        Job("sweep", SWEEP_SECONDS, sweep),
+        Job("exports", SWEEP_SECONDS, exports, by_clock=True),
+        Job("rescan", rooms.config.storage.rescan, visits.rescan),
         *_about_the_log(rooms),
-        Duty("downtimes", DOWNTIME_SECONDS, _downtime_notices(rooms).round, by_clock=True),
+        Job("downtimes", DOWNTIME_SECONDS, _downtime_notices(rooms).round, by_clock=True),
         *_weekly_duties(rooms),
-        Duty("notices", NOTICES_SECONDS, life.look, by_clock=True),
-        Duty("sign_ins", SIGN_INS_SECONDS, _sign_in_watch(rooms, life).round, by_clock=True),
-        Duty("known_networks", known_networks.SAVED_SECONDS, save_known_networks),
-        Duty("outcomes", NOTICES_SECONDS, _outcomes(rooms, life).round, by_clock=True),
-        Duty("handovers", HANDOVER_SECONDS, _handover_marks(rooms).round),
-        Duty("directory_changes", CHANGES_SECONDS, directory_changes),
-        Duty("false_instants", FALSE_INSTANTS_SECONDS, _false_instants(rooms, life).round),
-        Duty("reclaim", RENEWED_SECONDS, _reclaim_rounds(rooms, life).round),
+        Job("notices", NOTICES_SECONDS, life.look, by_clock=True),
+        Job("sign_ins", SIGN_INS_SECONDS, _sign_in_watch(rooms, life).round, by_clock=True),
+        Job("known_networks", known_networks.SAVED_SECONDS, save_known_networks),
+        Job("outcomes", NOTICES_SECONDS, _outcomes(rooms, life).round, by_clock=True),
+        Job("handovers", HANDOVER_SECONDS, _handover_marks(rooms).round),
+        Job("directory_changes", CHANGES_SECONDS, directory_changes),
+        Job("false_instants", FALSE_INSTANTS_SECONDS, _false_instants(rooms, life).round),
+        Job("reclaim", RENEWED_SECONDS, _reclaim_rounds(rooms, life).round),
     ]
 
 
-def _false_instants(rooms: Rooms, life: LifeNotices) -> FalseInstants:
+def _false_instants(rooms: ServerContext, life: LifeNotices) -> FalseInstants:
     return FalseInstants(
         rooms.directory,
         rooms.is_clock_trusted,
@@ -210,7 +212,7 @@ def _false_instants(rooms: Rooms, life: LifeNotices) -> FalseInstants:
     )
 
 
-def _about_requests(rooms: Rooms) -> list[Duty]:
+def _about_requests(rooms: ServerContext) -> list[Job]:
     async def requests() -> None:
         intake = Intake(rooms.directory, rooms.store, rooms.config, rooms.clock, rooms.log)
         if await rooms.lanes.io(intake.look, rooms.access.snapshot):
@@ -220,12 +222,12 @@ def _about_requests(rooms: Rooms) -> list[Duty]:
         await rooms.lanes.io(remind, rooms.directory, rooms.store, rooms.config, rooms.clock, rooms.access.snapshot)
 
     return [
-        Duty("requests", INTAKE_SECONDS, requests, by_clock=True),
-        Duty("overdue_requests", REMINDER_SECONDS, overdue_requests, by_clock=True),
+        Job("requests", INTAKE_SECONDS, requests, by_clock=True),
+        Job("overdue_requests", REMINDER_SECONDS, overdue_requests, by_clock=True),
     ]
 
 
-def _about_the_log(rooms: Rooms) -> list[Duty]:
+def _about_the_log(rooms: ServerContext) -> list[Job]:
     retention = LogRetention(
         rooms.config.log_dir,
         lambda: rooms.config.log.retain_months,  # a reload may change it
@@ -242,14 +244,14 @@ def _about_the_log(rooms: Rooms) -> list[Duty]:
             await retention.remove()
 
     return [
-        Duty("log_anchor", LOG_ANCHOR_SECONDS, keeping.anchor, by_clock=True),
-        Duty("log_index", LOG_INDEX_SECONDS, keeping.load),
-        Duty("syslog", SYSLOG_SECONDS, Syslog(lambda: rooms.config, rooms.clock, rooms.log).round),
-        Duty("retention", RETENTION_SECONDS, retain),
+        Job("log_anchor", LOG_ANCHOR_SECONDS, keeping.anchor, by_clock=True),
+        Job("log_index", LOG_INDEX_SECONDS, keeping.load),
+        Job("syslog", SYSLOG_SECONDS, Syslog(lambda: rooms.config, rooms.clock, rooms.log).round),
+        Job("retention", RETENTION_SECONDS, retain),
     ]
 
 
-def _secrecy_cases(rooms: Rooms) -> SecrecyCases:
+def _secrecy_cases(rooms: ServerContext) -> SecrecyCases:
     return SecrecyCases(
         Held(rooms.config.held_dir),
         rooms.spool,
@@ -265,7 +267,7 @@ def _secrecy_cases(rooms: Rooms) -> SecrecyCases:
     )
 
 
-def _quarantine_cases(rooms: Rooms) -> QuarantineCases:
+def _quarantine_cases(rooms: ServerContext) -> QuarantineCases:
     return QuarantineCases(
         Quarantine(rooms.config.quarantine_dir),
         Lessons(rooms.config.lessons_dir),
@@ -282,7 +284,7 @@ def _quarantine_cases(rooms: Rooms) -> QuarantineCases:
     )
 
 
-def _teaching(rooms: Rooms) -> Teaching:
+def _teaching(rooms: ServerContext) -> Teaching:
     return Teaching(
         Lessons(rooms.config.lessons_dir),
         lambda: rooms.config,
@@ -293,7 +295,7 @@ def _teaching(rooms: Rooms) -> Teaching:
     )
 
 
-def _life_notices(rooms: Rooms) -> LifeNotices:
+def _life_notices(rooms: ServerContext) -> LifeNotices:
     return LifeNotices(
         rooms.directory,
         lambda: rooms.usage.notices,
@@ -306,7 +308,7 @@ def _life_notices(rooms: Rooms) -> LifeNotices:
     )
 
 
-def _reclaim_rounds(rooms: Rooms, notices: LifeNotices) -> ReclaimRounds:
+def _reclaim_rounds(rooms: ServerContext, notices: LifeNotices) -> ReclaimRounds:
     return ReclaimRounds(
         rooms.directory,
         rooms.store,
@@ -321,7 +323,7 @@ def _reclaim_rounds(rooms: Rooms, notices: LifeNotices) -> ReclaimRounds:
     )
 
 
-def _sign_in_watch(rooms: Rooms, notices: LifeNotices) -> SignInWatch:
+def _sign_in_watch(rooms: ServerContext, notices: LifeNotices) -> SignInWatch:
     return SignInWatch(
         lambda: rooms.config,
         lambda: rooms.access.snapshot,
@@ -334,7 +336,7 @@ def _sign_in_watch(rooms: Rooms, notices: LifeNotices) -> SignInWatch:
     )
 
 
-def _handover_marks(rooms: Rooms) -> HandoverMarks:
+def _handover_marks(rooms: ServerContext) -> HandoverMarks:
     return HandoverMarks(
         lambda: Handovers(rooms.directory, rooms.store, rooms.config, rooms.clock),
         rooms.store,
@@ -345,7 +347,7 @@ def _handover_marks(rooms: Rooms) -> HandoverMarks:
     )
 
 
-def _outcomes(rooms: Rooms, notices: LifeNotices) -> Outcomes:
+def _outcomes(rooms: ServerContext, notices: LifeNotices) -> Outcomes:
     return Outcomes(
         rooms.directory,
         notices,
@@ -357,7 +359,7 @@ def _outcomes(rooms: Rooms, notices: LifeNotices) -> Outcomes:
     )
 
 
-def _downtime_notices(rooms: Rooms) -> DowntimeNotices:
+def _downtime_notices(rooms: ServerContext) -> DowntimeNotices:
     return DowntimeNotices(
         lambda: rooms.usage.notices,
         directory=rooms.directory,
@@ -369,17 +371,17 @@ def _downtime_notices(rooms: Rooms) -> DowntimeNotices:
     )
 
 
-def _weekly_duties(rooms: Rooms) -> list[Duty]:
+def _weekly_duties(rooms: ServerContext) -> list[Job]:
     """Reminders of Article 12, each on the first working day of a week."""
     weekly = (
         ("replies", REPLIES, reply_reminders(rooms.store, rooms.directory)),
         ("openings", OPENINGS, opening_reminders(rooms.directory.downtimes.all, rooms.clock)),
         ("passed_on", PASSED_ON, passed_on_reminders(rooms.store)),
     )
-    return [Duty(name, WEEKLY_SECONDS, _weekly(rooms, duty, prepare).round, by_clock=True) for name, duty, prepare in weekly]
+    return [Job(name, WEEKLY_SECONDS, _weekly(rooms, duty, prepare).round, by_clock=True) for name, duty, prepare in weekly]
 
 
-def _weekly(rooms: Rooms, duty: str, prepare: Prepare) -> WeeklyReminders:
+def _weekly(rooms: ServerContext, duty: str, prepare: Prepare) -> WeeklyReminders:
     return WeeklyReminders(
         duty,
         prepare,

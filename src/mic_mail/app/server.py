@@ -10,22 +10,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mic_mail.app.clock_watcher import ClockWatcher
-from mic_mail.app.context import Rooms, open_rooms
+from mic_mail.app.context import ServerContext, open_context
 from mic_mail.app.directory_watcher import follow_the_directory
-from mic_mail.app.protocol_servers import TOO_MANY, Doors
+from mic_mail.app.protocol_servers import TOO_MANY, ProtocolServers
 from mic_mail.app.scheduled_jobs import duties_of
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.net.connection_balancer import Tally
+from mic_mail.net.connection_balancer import ConnectionCounts
 from mic_mail.net.listeners import WEB_DOORS, Listener
 from mic_mail.process.loop_lag import lag_report
-from mic_mail.services.operations.certificates import shown
-from mic_mail.services.operations.jobs import Duties
+from mic_mail.services.operations.certificates import certificate_status
+from mic_mail.services.operations.jobs import JobRunner
 from mic_mail.storage.types import AccountRef
 
 if TYPE_CHECKING:  # only a server of one process has the pages and the sender beside all else
     from mic_mail.app.queue_runner import SendingMail
-    from mic_mail.app.web_process import WebDoors
+    from mic_mail.app.web_process import WebServers
     from mic_mail.web.application import WebServices
 
 NAMES_LEFT_SECONDS = 60.0
@@ -36,12 +36,12 @@ NAMES_LEFT_SECONDS = 60.0
 class Server:
     """What one process is while it serves."""
 
-    rooms: Rooms
-    doors: Doors | None
+    rooms: ServerContext
+    doors: ProtocolServers | None
     """None: it serves nobody (the housekeeper, the sender), and reads no key of TLS."""
-    duties: Duties
+    duties: JobRunner
     clock_watcher: ClockWatcher
-    web: "WebDoors | None" = None
+    web: "WebServers | None" = None
     sending: "SendingMail | None" = None
     _secret: bytes = field(default=b"", repr=False)
 
@@ -92,7 +92,7 @@ class Server:
             **self.rooms.secrecy.report(),
             **self.rooms.disk_reserve.report(),
             "directory_version": self.rooms.access.snapshot.version,
-            **({} if self.doors is None else shown(self.doors.tls)),
+            **({} if self.doors is None else certificate_status(self.doors.tls)),
             **(self.sending.report() if self.sending is not None else {}),
         }
 
@@ -103,7 +103,7 @@ async def open_server(
     name: str,
     listeners: Sequence[Listener],
     *,
-    tally: Tally,
+    tally: ConnectionCounts,
     secret: bytes,
     tee: bool = False,
     housekeeper: bool = False,
@@ -112,12 +112,12 @@ async def open_server(
     first: bool = True,
 ) -> Server:
     """Build rooms, open doors, begin to follow the others and to do the duties. `first`: of several that serve."""
-    rooms = await open_rooms(config, clock, name, secret=secret, tee=tee)
+    rooms = await open_context(config, clock, name, secret=secret, tee=tee)
     try:
         doors, web = None, None
         if listeners:
             await rooms.prepare_journal()
-            doors = Doors(rooms, tally)
+            doors = ProtocolServers(rooms, tally)
             doors.open([listener for listener in listeners if listener.door not in WEB_DOORS])
             web = _open_web(rooms, [listener for listener in listeners if listener.door in WEB_DOORS], secret, tally, doors)
     except BaseException:
@@ -143,7 +143,7 @@ async def open_server(
     return Server(rooms, doors, duties, watcher, web, sending, secret)
 
 
-def _begin_sending(rooms: Rooms) -> "SendingMail":
+def _begin_sending(rooms: ServerContext) -> "SendingMail":
     from mic_mail.app.queue_runner import SendingMail
 
     sending = SendingMail(rooms)
@@ -151,17 +151,19 @@ def _begin_sending(rooms: Rooms) -> "SendingMail":
     return sending
 
 
-def _open_web(rooms: Rooms, listeners: Sequence[Listener], secret: bytes, tally: Tally, doors: Doors) -> "WebDoors | None":
+def _open_web(
+    rooms: ServerContext, listeners: Sequence[Listener], secret: bytes, tally: ConnectionCounts, doors: ProtocolServers
+) -> "WebServers | None":
     """The pages in this process, where it has their doors."""
     if not listeners:
         return None
-    from mic_mail.app.web_process import WebDoors
+    from mic_mail.app.web_process import WebServers
 
     services = _web_services(rooms, secret)
-    return WebDoors(services, doors.tls, listeners, tally, column=len(TOO_MANY), evictor=doors.evictor)
+    return WebServers(services, doors.tls, listeners, tally, column=len(TOO_MANY), evictor=doors.evictor)
 
 
-def _web_services(rooms: Rooms, secret: bytes) -> "WebServices":
+def _web_services(rooms: ServerContext, secret: bytes) -> "WebServices":
     from mic_mail.app.web_process import web_services
 
     return web_services(

@@ -1,9 +1,9 @@
 """The pages of one server: as a child of the supervisor of their own, or beside all else in one process (tests).
 
-In: a configuration, listening sockets of the doors https and http. Out: `WebDoors`; for the child a `WebProcess`, which follows
-the supervisor's orders like a `Server`. The child has a directory, a log, a feed and the mailboxes to read; it takes no mail,
-holds no spool and no journal, and loads none of what the workers need for that. Loaded nowhere else: Starlette, uvicorn and
-the templates cost 40 MB and a quarter of a second.
+In: a configuration, listening sockets of the doors https and http. Out: `WebServers`; for the child a `WebProcess`, which
+follows the supervisor's orders like a `Server`. The child has a directory, a log, a feed and the mailboxes to read; it takes no
+mail, holds no spool and no journal, and loads none of what the workers need for that. Loaded nowhere else: Starlette, uvicorn
+and the templates cost 40 MB and a quarter of a second.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from functools import partial
 
 from mic_mail.app.clock_watcher import ClockWatcher, begin_by_the_mark
 from mic_mail.app.directory_watcher import DirectoryFollower
-from mic_mail.app.eviction import open_evictor, room_was_made
+from mic_mail.app.eviction import open_evictor, record_eviction
 from mic_mail.app.settings import admission_limits
 from mic_mail.auth.password_hash import DECOY_KEY, load_secret
 from mic_mail.clock import Clock
@@ -25,29 +25,29 @@ from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.net.acceptor import Acceptor
-from mic_mail.net.connection_balancer import Tally
-from mic_mail.net.connection_limits import Admission, Gate
+from mic_mail.net.connection_balancer import ConnectionCounts
+from mic_mail.net.connection_limits import Admission, ConnectionLimiter
 from mic_mail.net.eviction import Evictor
 from mic_mail.net.listeners import Listener
 from mic_mail.net.tls import TlsFront
-from mic_mail.process.change_feed import Feed, tell_directory_changed
-from mic_mail.process.executors import Lanes
+from mic_mail.process.change_feed import Feed, notify_directory_changed
+from mic_mail.process.executors import Executors
 from mic_mail.process.loop_lag import LoopLag, lag_report
-from mic_mail.services.abuse.auto_suspend import Runaways
-from mic_mail.services.abuse.breached_password_check import Exposure
+from mic_mail.services.abuse.auto_suspend import AutoSuspend
+from mic_mail.services.abuse.breached_password_check import BreachedPasswordCheck
 from mic_mail.services.authentication import known_networks
 from mic_mail.services.authentication.app_passwords import AppPasswords
 from mic_mail.services.authentication.own_password import OwnPassword
 from mic_mail.services.authentication.second_factors import SecondFactors
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.authentication.web_sign_in import PageAccess
-from mic_mail.services.mailboxes.address_book import Kept
+from mic_mail.services.mailboxes.address_book import AddressBookCache
 from mic_mail.services.mailboxes.clock_trust import ClockMark
-from mic_mail.services.operations.certificates import RENEWED_SECONDS, open_front, renewed, shown
+from mic_mail.services.operations.certificates import RENEWED_SECONDS, certificate_status, open_front, renewed
 from mic_mail.services.settings.stores import open_mail_store
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web.application import WebServices
-from mic_mail.web.carddav.collection import Shelf
+from mic_mail.web.carddav.collection import AddressBookCollection
 from mic_mail.web.http import NO_ROOM
 from mic_mail.web.server import WebServer
 
@@ -57,7 +57,7 @@ REST_SECONDS = 10.0
 CLOSE_SECONDS = 1.0
 
 
-class WebDoors:
+class WebServers:
     """The doors https and http of one process, and the gate in front of them."""
 
     def __init__(
@@ -65,7 +65,7 @@ class WebDoors:
         services: WebServices,
         tls: TlsFront,
         listeners: Sequence[Listener],
-        tally: Tally,
+        tally: ConnectionCounts,
         *,
         column: int = 0,
         evictor: Evictor | None = None,
@@ -82,15 +82,15 @@ class WebDoors:
         def refused(listener: Listener, address: str, why: str) -> None:
             services.log.event("connection_refused", peer=address, door=listener.door, reason=why)
 
-        def gate(listener: Listener) -> Gate:
+        def gate(listener: Listener) -> ConnectionLimiter:
             def turned_away(address: str, why: str) -> bytes:
                 refused(listener, address, why)
                 return NO_ROOM
 
-            return Gate(
+            return ConnectionLimiter(
                 self._admission,
                 self._server.connection,
-                make_room=room_was_made if listener.implicit_tls else self._make_room,
+                make_room=record_eviction if listener.implicit_tls else self._make_room,
                 is_open=is_open,
                 refused=turned_away,
             )
@@ -141,10 +141,10 @@ class WebDoors:
 def web_services(
     config: Config,
     *,
-    access: Access,
+    access: SignInService,
     directory: Directory,
     store: MailStore,
-    lanes: Lanes,
+    lanes: Executors,
     clock: Clock,
     log: MailLog,
     key: bytes,
@@ -152,14 +152,16 @@ def web_services(
     """What the pages are given."""
 
     async def directory_changed() -> None:
-        await lanes.io(tell_directory_changed, config.run_dir)
+        await lanes.io(notify_directory_changed, config.run_dir)
 
     factors = SecondFactors(directory, config, clock)
     return WebServices(
         config=config,
         access=access,
         page_access=PageAccess(access, config, factors, lanes=lanes, log=log, clock=clock),
-        book=Kept(config, Shelf.of, directory=directory, snapshot=lambda: access.snapshot, lanes=lanes, clock=clock),
+        book=AddressBookCache(
+            config, AddressBookCollection.of, directory=directory, snapshot=lambda: access.snapshot, lanes=lanes, clock=clock
+        ),
         own_password=OwnPassword(directory, config, clock),
         app_passwords=AppPasswords(directory, config, clock),
         second_factors=factors,
@@ -182,22 +184,24 @@ class WebProcess:
         shown = Tee(sys.stderr, name) if tee else None
         self.log = MailLog(config.log_dir, name, clock=clock, segment_octets=config.log.segment, tee=shown)
         process = config.process
-        self._lanes = Lanes(io_threads=process.io_threads, hash_threads=process.hash_threads, patience=process.queue_seconds)
+        self._lanes = Executors(
+            io_threads=process.io_threads, hash_threads=process.hash_threads, patience=process.queue_seconds
+        )
         self._feed = Feed(config.run_dir, name, poll_seconds=config.process.poll_seconds)
         self._lag = LoopLag(self.log, config.process.lag_seconds)
         self._tls = open_front(config)
         self._directory = Directory(config.directory_url, clock=clock)
         self._store = open_mail_store(config, clock)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._access: Access
-        self._doors: WebDoors
+        self._access: SignInService
+        self._doors: WebServers
 
     async def open(self, listeners: Sequence[Listener]) -> None:
         """Read the directory, follow it, open the doors."""
         await self._lanes.io(begin_by_the_mark, self._config.state_dir, self._clock)
         await self._lanes.io(self._directory.migrate, must_exist=True)
         snapshot = await self._lanes.io(self._directory.load_snapshot)
-        self._access = Access(
+        self._access = SignInService(
             self._config,
             directory=self._directory,
             snapshot=snapshot,
@@ -215,16 +219,18 @@ class WebProcess:
         self._follow()
         self._watch_the_clock()
         self._lag.start()
-        self._doors = WebDoors(self._services(), self._tls, listeners, Tally.alone())
+        self._doors = WebServers(self._services(), self._tls, listeners, ConnectionCounts.alone())
         self._spawn(self._rest())
         self._spawn(self._renew_tls())
 
-    def _exposure(self) -> Exposure:
+    def _exposure(self) -> BreachedPasswordCheck:
         def changed() -> None:
-            tell_directory_changed(self._config.run_dir)
+            notify_directory_changed(self._config.run_dir)
 
-        suspending = Runaways(self._access, self._directory, tell=changed, lanes=self._lanes, clock=self._clock, log=self.log)
-        return Exposure(
+        suspending = AutoSuspend(
+            self._access, self._directory, tell=changed, lanes=self._lanes, clock=self._clock, log=self.log
+        )
+        return BreachedPasswordCheck(
             self._config, key=self._key, directory=self._directory, suspending=suspending, changed=changed,
             tell=self._feed.say, lanes=self._lanes, clock=self._clock, log=self.log,
         )  # fmt: skip
@@ -295,7 +301,7 @@ class WebProcess:
             **lag_report(self._lag),
             "events": self.log.counted(),
             "directory_version": self._access.snapshot.version,
-            **shown(self._tls),
+            **certificate_status(self._tls),
         }
 
     async def drain(self) -> None:

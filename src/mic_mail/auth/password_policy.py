@@ -50,7 +50,7 @@ def check_strength(password: str, address: str, *, names: Sequence[str] = (), mi
             Text(f"Mật khẩu phải có ít nhất {min_length} ký tự.", f"The password needs at least {min_length} characters.")
         )
     folded = _folded(prepared)
-    if any(told in folded for told in _told(address, names)):
+    if any(told in folded for told in _forbidden_parts(address, names)):
         raise WeakPassword(
             Text(
                 "Mật khẩu không được chứa địa chỉ thư hoặc tên.",
@@ -73,7 +73,7 @@ def _folded(text: str) -> str:
     return fold(text.casefold())
 
 
-def _told(address: str, names: Sequence[str]) -> Iterator[str]:
+def _forbidden_parts(address: str, names: Sequence[str]) -> Iterator[str]:
     """What must stand nowhere in a password: the address, its local part, a whole name, spaced or not."""
     local = address.casefold().partition("@")[0]
     for told in (local, *(form for name in names for form in (_folded(name), _folded(name).replace(" ", "")))):

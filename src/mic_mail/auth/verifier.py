@@ -1,11 +1,11 @@
 """Is this password right, and may it be tried at all? Joins the throttle, the cache of verified passwords and the decoys.
 
-In: a claim (address, verifiers or none, what was typed) and the peer's address. Out: RIGHT, WRONG, `ByApp` or `Wait`. The hash
-runs in the lane that is passed in; everything else takes microseconds on the event loop. One password that several connections
-bring at once (a mail program opens five) is hashed once; who has to wait hears nothing of it. A network's tries that are still
-being looked at send nobody away: who comes beyond them stands in line until they are known. An app password is known by its
-digest and costs no hash; what is no right one, or was revoked, costs what every wrong password costs. Never: texts, policy, the
-log.
+In: a claim (address, verifiers or none, what was typed) and the peer's address. Out: RIGHT, WRONG, `AppPasswordMatch` or
+`Wait`. The hash runs in the lane that is passed in; everything else takes microseconds on the event loop. One password that
+several connections bring at once (a mail program opens five) is hashed once; who has to wait hears nothing of it. A network's
+tries that are still being looked at send nobody away: who comes beyond them stands in line until they are known. An app
+password is known by its digest and costs no hash; what is no right one, or was revoked, costs what every wrong password costs.
+Never: texts, policy, the log.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class ByApp:
+class AppPasswordMatch:
     """It is the app password of this number."""
 
     number: int
@@ -71,7 +71,7 @@ class Verifiable(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class PasswordAttempt:
     """Somebody says that `password` is that of `address`; `credential` is None where there is no such user."""
 
     address: str
@@ -87,7 +87,7 @@ when its queue is too long."""
 
 
 @dataclass(frozen=True, slots=True)
-class HashLanes:
+class HashExecutors:
     """Two ways to the same threads: strangers who guess must not keep those waiting who have signed in from there before.
 
     Among these each mailbox is a source of its own, so that an office does not wait for being large; strangers are told apart
@@ -106,7 +106,7 @@ class _Running:
     task: asyncio.Task[Outcome]
 
 
-class Crowded(Trouble):
+class TooManyWaiting(Trouble):
     """So many others of this network are being looked at that nobody could find out in time."""
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class Guard:
         throttle: SharedThrottle,
         decoys: Decoys,
         cache_seconds: float,
-        lanes: HashLanes,
+        lanes: HashExecutors,
         monotonic: Callable[[], float],
     ) -> None:
         """`digest_key` marks passwords in memory, and is the same in all processes of a server."""
@@ -148,13 +148,13 @@ class Guard:
         self._decoys = decoys
         self._cache_seconds = cache_seconds
 
-    async def check(self, claim: Claim, peer: str) -> Outcome | ByApp | Wait:
+    async def check(self, claim: PasswordAttempt, peer: str) -> Outcome | AppPasswordMatch | Wait:
         """The answer to a claim; raises errors.Trouble when nobody could find out in time."""
         if (app := recognised(claim.password, claim.others)) is not None:
             if (wait := await self.may_try(claim.address, peer)) is not None:
                 return wait
             self._throttle.seen(claim.address, peer, self._monotonic())
-            return ByApp(app.number)
+            return AppPasswordMatch(app.number)
         version = claim.credential.version if claim.credential else 0
         digest = self._verified.digest(claim.address, version, claim.password)
         running = self._running.get(digest)
@@ -187,13 +187,13 @@ class Guard:
         return await asyncio.shield(task)
 
     async def _settled(self, mailbox: str, peer: str, digest: bytes | None) -> Verdict:
-        """What the throttle says, once that does not depend on what is being looked at; raises `Crowded`."""
+        """What the throttle says, once that does not depend on what is being looked at; raises `TooManyWaiting`."""
         net = network(peer)
         verdict = self._verdict(mailbox, peer, digest)
         if verdict.answer is not Answer.LATER:
             return verdict
         if len(self._lines.get(net, ())) >= MOST_WAITING:
-            raise Crowded
+            raise TooManyWaiting
         ahead = False
         try:
             async with asyncio.timeout(PATIENCE):
@@ -201,7 +201,7 @@ class Guard:
                     ahead = await self._next_answer(net, ahead=ahead)
                     verdict = self._verdict(mailbox, peer, digest)
         except TimeoutError:
-            raise Crowded from None
+            raise TooManyWaiting from None
         return verdict
 
     def _verdict(self, mailbox: str, peer: str, digest: bytes | None) -> Verdict:
@@ -235,7 +235,7 @@ class Guard:
         if not line:
             self._lines.pop(net, None)
 
-    async def _joined(self, running: _Running, claim: Claim, peer: str, digest: bytes) -> Outcome | Wait:
+    async def _joined(self, running: _Running, claim: PasswordAttempt, peer: str, digest: bytes) -> Outcome | Wait:
         """The answer that another connection waits for already; to another network under its own limits, and counted there."""
         if network(peer) == running.network:
             return await asyncio.shield(running.task)
@@ -248,7 +248,7 @@ class Guard:
             self._throttle.wrong(claim.address, peer, digest, self._monotonic())
         return outcome
 
-    def _way(self, claim: Claim, peer: str, now: float) -> Callable[[], Awaitable[bool]]:
+    def _way(self, claim: PasswordAttempt, peer: str, now: float) -> Callable[[], Awaitable[bool]]:
         """To the hash of this claim, in its place among those who wait."""
         question, net = self._question(claim), network(peer)
         if self._throttle.knows(claim.address, peer, now):
@@ -259,7 +259,7 @@ class Guard:
 
         return lambda: self._lanes.others(question, neighbourhood(peer), suspicion)
 
-    async def _verify(self, claim: Claim, peer: str, digest: bytes, way: Callable[[], Awaitable[bool]]) -> Outcome:
+    async def _verify(self, claim: PasswordAttempt, peer: str, digest: bytes, way: Callable[[], Awaitable[bool]]) -> Outcome:
         try:
             right = await way()
         except BaseException:  # nobody found out, so it was not wrong either
@@ -280,7 +280,7 @@ class Guard:
         if right is not None:
             self._verified.add(right, now + self._cache_seconds)
 
-    def _question(self, claim: Claim) -> Callable[[], bool]:
+    def _question(self, claim: PasswordAttempt) -> Callable[[], bool]:
         credential, password, decoys = claim.credential, claim.password, self._decoys
         if credential is None:
             return lambda: decoys.refuse(claim.address, password)

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mic_mail.cli.context import Frame
+from mic_mail.cli.context import CliContext
 from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.clock_trust import ClockMark
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 CONFIRMS_CLOCK = "clock_confirm"
 
@@ -24,7 +24,7 @@ class ClockIsWrong(Refused):
     """The machine's clock was set to a time that it cannot be."""
 
 
-def _must_be_the_time(here: Frame) -> None:
+def _must_be_the_time(here: CliContext) -> None:
     differs = ClockMark(here.config.state_dir, here.clock).contradiction()
     if differs is None:
         return
@@ -42,11 +42,11 @@ def _must_be_the_time(here: Frame) -> None:
 
 
 @contextmanager
-def on_record(
-    here: Frame,
+def audited(
+    here: CliContext,
     act: str,
     subject: str,
-    origin: Origin,
+    origin: ActContext,
     *,
     right: Right = Right.ACT,
     concerns: UnitRecord | None = None,

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from mic_mail.cli.context import Frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.officer_totp import must_show_code
 from mic_mail.errors import MicMailError
 from mic_mail.policy.roles import NotAuthorised, Right
@@ -25,7 +25,7 @@ _MARK = "__asks__"
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class RequiredRight:
     """What a command asks for."""
 
     right: Right | None
@@ -34,24 +34,24 @@ class Gate:
     """Of the whole ministry; False: also of one unit, which then sees its own alone."""
 
 
-SHUT = Gate(Right.ACT)
+SHUT = RequiredRight(Right.ACT)
 CHANGES = frozenset({Right.ACT, Right.REQUEST})
 """What changes something: an officer who has a second factor shows a code of it."""
 
 
-def asks(right: Right, *, whole: bool = False) -> Callable[[F], F]:
+def requires(right: Right, *, whole: bool = False) -> Callable[[F], F]:
     """This command asks for `right`; with `whole`, for the whole ministry."""
-    return _marked(Gate(right, whole or right is Right.ACT))
+    return _marked(RequiredRight(right, whole or right is Right.ACT))
 
 
 def open_to_all(command: F) -> F:
     """This command shows or does nothing that the regulation gives to some only."""
-    return _marked(Gate(None))(command)
+    return _marked(RequiredRight(None))(command)
 
 
-def gate_of(command: TyperCommand) -> Gate | None:
+def gate_of(command: TyperCommand) -> RequiredRight | None:
     """What the command says that it asks for; None: nothing was said."""
-    found: Gate | None = getattr(command.callback, _MARK, None)
+    found: RequiredRight | None = getattr(command.callback, _MARK, None)
     return found
 
 
@@ -71,8 +71,8 @@ def guard(command: TyperGroup | TyperCommand) -> None:
     command.invoke = behind  # type: ignore[method-assign,assignment]  # Typer asks for this one instance's
 
 
-def _pass(gate: Gate, ctx: typer.Context) -> None:
-    here = ctx.find_object(Frame)
+def _pass(gate: RequiredRight, ctx: typer.Context) -> None:
+    here = ctx.find_object(CliContext)
     assert here is not None, "main's callback runs before every command"
     here.must_be_the_servers()  # first: what it names is not believed, nor written to, nor served
     if gate.right is None:
@@ -95,7 +95,7 @@ def _pass(gate: Gate, ctx: typer.Context) -> None:
         raise
 
 
-def _marked(gate: Gate) -> Callable[[F], F]:
+def _marked(gate: RequiredRight) -> Callable[[F], F]:
     def mark(command: F) -> F:
         setattr(command, _MARK, gate)
         return command

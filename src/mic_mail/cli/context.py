@@ -1,6 +1,6 @@
 """What every command stands in: the language, the configuration, the directory, who acts.
 
-`main` makes one `Frame` from the root options and puts it into the Typer context; a command takes it with `frame(ctx)`.
+`main` makes one `CliContext` from the root options and puts it into the Typer context; a command takes it with `frame(ctx)`.
 Nothing is read before a command asks for it, so `--help` and `init` work on a bare machine.
 """
 
@@ -37,7 +37,7 @@ CODE_VARIABLE = "MIC_MAIL_CODE"
 
 
 @dataclass
-class Frame:
+class CliContext:
     """The surroundings of one run of the program."""
 
     config_path: Path
@@ -121,13 +121,13 @@ class Frame:
     @cached_property
     def store(self) -> "MailStore":
         """The mailboxes' store; safe beside a running server (its locks are between processes)."""
-        from mic_mail.process.change_feed import tell_account_changed
+        from mic_mail.process.change_feed import notify_account_changed
         from mic_mail.services.settings.stores import OPEN_BY_COMMANDS, open_mail_store
 
         config = self._as_the_server()
 
         def tell(account_id: int, modseq: int) -> None:
-            tell_account_changed(config.run_dir, account_id, modseq)
+            notify_account_changed(config.run_dir, account_id, modseq)
 
         store = open_mail_store(config, self.clock, open_accounts=OPEN_BY_COMMANDS, on_change=tell)
         self._opened.callback(store.close)
@@ -135,9 +135,9 @@ class Frame:
 
     def tell_server(self) -> None:
         """Hint to a running server that the directory changed; without it the workers see it within two seconds."""
-        from mic_mail.process.change_feed import tell_directory_changed
+        from mic_mail.process.change_feed import notify_directory_changed
 
-        tell_directory_changed(self.config.run_dir)
+        notify_directory_changed(self.config.run_dir)
 
     @cached_property
     def audit(self) -> "Audit":
@@ -234,8 +234,8 @@ class Frame:
             return None
 
 
-def frame(ctx: typer.Context) -> Frame:
+def frame(ctx: typer.Context) -> CliContext:
     """The frame that `main` put into this context."""
-    found = ctx.find_object(Frame)
+    found = ctx.find_object(CliContext)
     assert found is not None, "main's callback runs before every command"
     return found

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
+from mic_mail.cli.audited import audited
 from mic_mail.cli.commands.alias import ROLES
-from mic_mail.cli.context import Frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
@@ -23,7 +23,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import Text
 from mic_mail.policy.directory_changes import ACTS, FIELDS, SUBJECTS, Change, Entry, Subject
 from mic_mail.policy.labels import EMPLOYMENTS, KINDS, LEVELS
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import DirectoryChanges
 
 DocumentOption = Annotated[
@@ -87,13 +87,13 @@ class Terms:
     as_json: JsonOption = False
 
 
-Give = Callable[[DirectoryChanges, Origin], Entry]
+Give = Callable[[DirectoryChanges, ActContext], Entry]
 """Gives the order to the use cases."""
 
 
-def order(here: Frame, act: str, subject: str, terms: Terms, give: Give, **details: Any) -> None:
+def order(here: CliContext, act: str, subject: str, terms: Terms, give: Give, **details: Any) -> None:
     """Give one order, or rehearse it, and print what it changes."""
-    origin = Origin(here.actor(terms.actor), terms.reason, terms.document)
+    origin = ActContext(here.actor(terms.actor), terms.reason, terms.document)
     if terms.dry_run:
         with rehearsal(here.directory) as copy:
             entry = give(DirectoryChanges(copy, here.config, here.clock), origin)
@@ -102,7 +102,7 @@ def order(here: Frame, act: str, subject: str, terms: Terms, give: Give, **detai
             _show(copy, replace(entry, applied_at=None), as_json=terms.as_json)
         output.note(Text("Chỉ là thử: không có gì thay đổi.", "A dry run: nothing has changed."))
         return
-    with on_record(here, act, subject, origin, day=terms.day, **details):
+    with audited(here, act, subject, origin, day=terms.day, **details):
         entry = give(DirectoryChanges(here.directory, here.config, here.clock), origin)
     _show(here.directory, entry, as_json=terms.as_json)
     if entry.is_pending:

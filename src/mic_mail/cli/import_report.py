@@ -13,7 +13,7 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mic_mail.cli import output
-from mic_mail.cli.context import Frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.output import Column, Row
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
@@ -21,7 +21,7 @@ from mic_mail.services.importers.import_job import Outcome
 from mic_mail.services.importers.ledger import Taken
 from mic_mail.services.importers.source import Skip, SourceFolder, Tally
 from mic_mail.services.importers.verify import Compared
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 EVERY_SECONDS = 10.0
 """Between two lines where nobody watches a bar."""
@@ -111,7 +111,7 @@ class Watch:
         if self._shows:
             rate = dates.size(int(self._octets / max(now - self._began_at, 0.1)))
             self._bar.update(
-                self._task, description=output.visible(tally.source), completed=done, rate=f"{output.told(rate)}/s"
+                self._task, description=output.visible(tally.source), completed=done, rate=f"{output.localized(rate)}/s"
             )
         elif now - self._said_at >= EVERY_SECONDS:
             self._said_at = now
@@ -203,7 +203,7 @@ def summary(outcome: Outcome, *, rehearsed: bool = False) -> Text:
     )
 
 
-def record_end(here: Frame, address: str, origin: Origin, outcome: Outcome) -> None:
+def record_end(here: CliContext, address: str, origin: ActContext, outcome: Outcome) -> None:
     """Put on record what came of it."""
     here.audit.record(
         actor=origin.actor,
@@ -219,7 +219,7 @@ def record_end(here: Frame, address: str, origin: Origin, outcome: Outcome) -> N
     )
 
 
-def told(each: Taken, address: str) -> Row:
+def source_row(each: Taken, address: str) -> Row:
     """A source on record."""
     last = each.last
     return {

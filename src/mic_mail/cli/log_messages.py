@@ -482,10 +482,10 @@ class _Words(dict[str, str]):
         return "-"
 
 
-_Told = Mapping[str, Text]
+_Message = Mapping[str, Text]
 
 
-def told(fields: Mapping[str, object]) -> Text:
+def message_for(fields: Mapping[str, object]) -> Text:
     """One line of the log as a sentence."""
     is_event = "event" in fields
     codes = OF_EVENTS if is_event else OF_ACTS
@@ -511,7 +511,7 @@ def _event(name: str, words: dict[str, Text], octets: object) -> Text:
     )
 
 
-def _act(name: str, words: _Told) -> Text:
+def _act(name: str, words: _Message) -> Text:
     refused = name not in ACTS and name.endswith(REFUSED)
     asked = name.removesuffix(REFUSED) if refused else name
     act = ACTS.get(asked)
@@ -536,7 +536,7 @@ def _act(name: str, words: _Told) -> Text:
     )
 
 
-def _bare(name: str, words: _Told) -> Text:
+def _bare(name: str, words: _Message) -> Text:
     shown = ", ".join(f"{key}={word.vi}" for key, word in words.items() if key not in _SHOWN_ELSEWHERE)
     return Text(f"{name}: {shown}", in_ascii(f"{name}: {shown}"))
 

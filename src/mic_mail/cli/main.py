@@ -26,7 +26,7 @@ from typer.exceptions import TyperException
 
 from mic_mail.cli import authorization as gates
 from mic_mail.cli import output, typer_i18n
-from mic_mail.cli.context import ACTOR_VARIABLE, CODE_VARIABLE, CONFIG_VARIABLE, DEFAULT_CONFIG, Frame
+from mic_mail.cli.context import ACTOR_VARIABLE, CODE_VARIABLE, CONFIG_VARIABLE, DEFAULT_CONFIG, CliContext
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.language import Language, language_of
@@ -38,7 +38,7 @@ EXIT_STOPPED = 130
 
 
 @dataclass(frozen=True, slots=True)
-class Noun:
+class CommandGroup:
     """One word after `mic-mail`: each module has `app: typer.Typer`; several modules join into one command group."""
 
     name: str
@@ -51,15 +51,15 @@ class Noun:
 NOUNS = {
     noun.name: noun
     for noun in (
-        Noun("init", ("init",), single=True),
-        Noun("serve", ("serve",), single=True),
-        Noun("demo", ("demo",), single=True),
-        Noun("status", ("status",), single=True),
-        Noun("config", ("config",)),
-        Noun("unit", ("unit",)),
-        Noun("person", ("person",)),
-        Noun("position", ("position",)),
-        Noun(
+        CommandGroup("init", ("init",), single=True),
+        CommandGroup("serve", ("serve",), single=True),
+        CommandGroup("demo", ("demo",), single=True),
+        CommandGroup("status", ("status",), single=True),
+        CommandGroup("config", ("config",)),
+        CommandGroup("unit", ("unit",)),
+        CommandGroup("person", ("person",)),
+        CommandGroup("position", ("position",)),
+        CommandGroup(
             "mailbox",
             (
                 "mailbox",
@@ -74,36 +74,36 @@ NOUNS = {
                 "mailbox_address",
             ),
         ),
-        Noun("handover", ("handover", "handoveracts")),
-        Noun("alias", ("alias",)),
-        Noun("domain", ("domain",)),
-        Noun("password", ("password",)),
-        Noun("app-password", ("apppassword",)),
-        Noun("second-factor", ("secondfactor",)),
-        Noun("content", ("content",)),
-        Noun("officer", ("officer",)),
-        Noun("signatory", ("signatory",)),
-        Noun("notice", ("notice",)),
-        Noun("archive", ("archive",)),
-        Noun("clock", ("clock",)),
-        Noun("request", ("request", "requestacts")),
-        Noun("directory", ("directory", "directory_changes")),
-        Noun("calendar", ("calendar",)),
-        Noun("maintenance", ("maintenance",)),
-        Noun("incident", ("incident",)),
-        Noun("import", ("importing", "importingimap", "importingaddress")),
-        Noun("migration", ("migration",)),
-        Noun("census", ("census",)),
-        Noun("report", ("report", "unanswered", "openings", "correspondence", "passedon")),
-        Noun("dns", ("dns",)),
-        Noun("dkim", ("dkim",)),
-        Noun("log", ("log",)),
-        Noun("regulation", ("regulation",)),
-        Noun("secrecy", ("secrecy",)),
-        Noun("quarantine", ("quarantine",)),
-        Noun("queue", ("queue", "queueacts")),
-        Noun("backup", ("backup",), single=True),
-        Noun("restore", ("restore",), single=True),
+        CommandGroup("handover", ("handover", "handoveracts")),
+        CommandGroup("alias", ("alias",)),
+        CommandGroup("domain", ("domain",)),
+        CommandGroup("password", ("password",)),
+        CommandGroup("app-password", ("apppassword",)),
+        CommandGroup("second-factor", ("secondfactor",)),
+        CommandGroup("content", ("content",)),
+        CommandGroup("officer", ("officer",)),
+        CommandGroup("signatory", ("signatory",)),
+        CommandGroup("notice", ("notice",)),
+        CommandGroup("archive", ("archive",)),
+        CommandGroup("clock", ("clock",)),
+        CommandGroup("request", ("request", "requestacts")),
+        CommandGroup("directory", ("directory", "directory_changes")),
+        CommandGroup("calendar", ("calendar",)),
+        CommandGroup("maintenance", ("maintenance",)),
+        CommandGroup("incident", ("incident",)),
+        CommandGroup("import", ("importing", "importingimap", "importingaddress")),
+        CommandGroup("migration", ("migration",)),
+        CommandGroup("census", ("census",)),
+        CommandGroup("report", ("report", "unanswered", "openings", "correspondence", "passedon")),
+        CommandGroup("dns", ("dns",)),
+        CommandGroup("dkim", ("dkim",)),
+        CommandGroup("log", ("log",)),
+        CommandGroup("regulation", ("regulation",)),
+        CommandGroup("secrecy", ("secrecy",)),
+        CommandGroup("quarantine", ("quarantine",)),
+        CommandGroup("queue", ("queue", "queueacts")),
+        CommandGroup("backup", ("backup",), single=True),
+        CommandGroup("restore", ("restore",), single=True),
     )
 }
 
@@ -119,7 +119,7 @@ class LazyNouns(TyperGroup):
         return load_noun(noun) if noun else None
 
 
-def load_noun(noun: Noun) -> TyperGroup | TyperCommand:
+def load_noun(noun: CommandGroup) -> TyperGroup | TyperCommand:
     """The command of `noun`, its modules joined, in the language of this run."""
     command = _made(noun)
     typer_i18n.speak(command)
@@ -127,7 +127,7 @@ def load_noun(noun: Noun) -> TyperGroup | TyperCommand:
 
 
 @cache
-def _made(noun: Noun) -> TyperGroup | TyperCommand:
+def _made(noun: CommandGroup) -> TyperGroup | TyperCommand:
     apps = [importlib.import_module(f"mic_mail.cli.{module}").app for module in noun.modules]
     joined = apps[0]
     for more in apps[1:]:
@@ -189,20 +189,20 @@ def build() -> typer.Typer:
             bool,
             typer.Option(
                 "--version",
-                callback=_tell_version,
+                callback=_print_version,
                 is_eager=True,
                 help=say("Cho biết phiên bản rồi kết thúc.", "Tell the version and exit."),
             ),
         ] = False,
     ) -> None:
-        ctx.obj = Frame(config_path=config, clock=ctx.obj, named=actor, code=code)
+        ctx.obj = CliContext(config_path=config, clock=ctx.obj, named=actor, code=code)
         output.name_program(ctx.obj.program)
         ctx.call_on_close(ctx.obj.close)
 
     return app
 
 
-def _tell_version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         output.line(f"mic-mail {version('mic-mail')} (Python {platform.python_version()}, SQLite {sqlite3.sqlite_version})")
         raise typer.Exit

@@ -21,7 +21,7 @@ from mic_mail.errors import Text, Trouble
 from mic_mail.policy.roles import NotAuthorised, Officer
 
 if TYPE_CHECKING:
-    from mic_mail.cli.context import Frame
+    from mic_mail.cli.context import CliContext
     from mic_mail.directory.second_factors import Factor
 
 REMEMBERED = timedelta(minutes=10)
@@ -34,7 +34,7 @@ class CodeRefused(NotAuthorised):
     """No code was shown, or a wrong one."""
 
 
-def must_show_code(here: "Frame", officer: Officer | None) -> None:
+def must_show_code(here: "CliContext", officer: Officer | None) -> None:
     """Refuse who has a second factor and shows no code of it, or has none where the setting wants one."""
     from mic_mail.directory.second_factors import officer_holder
 
@@ -56,7 +56,7 @@ def must_show_code(here: "Frame", officer: Officer | None) -> None:
         _remember(stamp, here.clock.now())
 
 
-def show_code(here: "Frame", factor: "Factor") -> None:
+def show_code(here: "CliContext", factor: "Factor") -> None:
     """A code of the factor, by option, environment or at the terminal; used up by that."""
     if here.code is not None:
         if not is_right(here, factor, here.code):
@@ -79,7 +79,7 @@ def typed() -> str:
     return str(typer.prompt(spoken("Mã xác thực", "Code"), err=True))
 
 
-def is_right(here: "Frame", factor: "Factor", code: str) -> bool:
+def is_right(here: "CliContext", factor: "Factor", code: str) -> bool:
     """Whether it is a code of now that nobody has used; counted if not, and closed after too many."""
     from mic_mail.auth import totp
     from mic_mail.auth.password_hash import load_secret
@@ -113,7 +113,7 @@ def _wrong() -> CodeRefused:
 # ------------------------------------------------------------ who has shown one a moment ago
 
 
-def _stamp(here: "Frame") -> Path:
+def _stamp(here: "CliContext") -> Path:
     session = os.getsid(0)
     parts = [here.login, str(session), _begun(session), _terminal()]
     name = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

@@ -10,7 +10,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_type_hints
 
 
-def spread(command: Callable[..., None]) -> Callable[..., None]:
+def expand_options(command: Callable[..., None]) -> Callable[..., None]:
     """Put the fields of every dataclass among the parameters in its place."""
     parameters: list[inspect.Parameter] = []
     gathered: dict[str, tuple[type[Any], list[str]]] = {}

@@ -126,7 +126,7 @@ def spoken(vi: str, en: str) -> str:
     return vi if _Speech.language is Language.VI else en
 
 
-def told(text: Text) -> str:
+def localized(text: Text) -> str:
     """`text` in the language of this run, its names in their own letters."""
     side = in_language(text, _Speech.language)
     return side if _Speech.language is Language.VI else as_written(side)
@@ -150,7 +150,7 @@ def _escape(match: re.Match[str]) -> str:
 
 def _sentence(text: Text | str) -> str:
     """A sentence as this person can use it: visible, and its commands complete."""
-    return prose.completed(visible(told(text) if isinstance(text, Text) else text), _Speech.program)
+    return prose.completed(visible(localized(text) if isinstance(text, Text) else text), _Speech.program)
 
 
 def _columns() -> int | None:
@@ -227,8 +227,12 @@ def failure(error: MicMailError) -> None:
     _print_sentence(console, error.text, label=spoken("Lỗi", "Error"), style="bold red")
     mistakes: Sequence[Mistake] = getattr(error, "mistakes", ())
     for mistake in mistakes:
-        reason = f"{told(mistake.reason)} ({told(clause(mistake.clause))})" if mistake.clause else told(mistake.reason)
-        _print_sentence(console, f"  {mistake.place}: {reason}. {told(mistake.remedy)}")
+        reason = (
+            f"{localized(mistake.reason)} ({localized(clause(mistake.clause))})"
+            if mistake.clause
+            else localized(mistake.reason)
+        )
+        _print_sentence(console, f"  {mistake.place}: {reason}. {localized(mistake.remedy)}")
     if error.clause and not mistakes:
         _print_sentence(console, clause(error.clause), label=spoken("  Căn cứ", "  Clause"))
     if isinstance(error, Trouble) and error.detail:
@@ -281,7 +285,7 @@ def _named(value: Cell, names: Mapping[str, Text]) -> Cell:
             return names.get(value) or dates.readable(value)
         case Mapping():
             return {
-                told(names[key]) if key in names else key: names.get(f"{key}={item}") or _readable(item)
+                localized(names[key]) if key in names else key: names.get(f"{key}={item}") or _readable(item)
                 for key, item in value.items()
             }
         case _:
@@ -398,11 +402,11 @@ def cell(value: object) -> str:
         case bool():
             return spoken("có", "yes") if value else spoken("không", "no")
         case Text():
-            return told(value)
+            return localized(value)
         case datetime():
             return dates.short(value)
         case date():
-            return told(dates.day(value))
+            return localized(dates.day(value))
         case str() | int() | float():
             return str(value)
         case Mapping():

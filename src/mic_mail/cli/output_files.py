@@ -14,16 +14,16 @@ from pathlib import Path
 from secrets import token_hex
 
 from mic_mail.cli import output
-from mic_mail.cli.context import Frame
+from mic_mail.cli.context import CliContext
 from mic_mail.documents import csv_writer, html, pdf, xlsx
-from mic_mail.documents.document import Paper
+from mic_mail.documents.document import Document
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason
 
 KINDS = (".pdf", ".xlsx", ".html", ".csv")
 
 
-def write_file(here: Frame, path: Path, octets: bytes) -> Path:
+def write_file(here: CliContext, path: Path, octets: bytes) -> Path:
     """Write the file; the folder is made. `Trouble` with the system's reason, `BadInput` for a place where it may not be."""
     must_be_a_place_for_files(here, path)
     if os.path.exists(path) and not os.path.isfile(path):  # a file in place of /dev/stdout is not what was meant
@@ -42,7 +42,7 @@ def write_file(here: Frame, path: Path, octets: bytes) -> Path:
     return path
 
 
-def _put(here: Frame, path: Path, octets: bytes) -> None:
+def _put(here: CliContext, path: Path, octets: bytes) -> None:
     """Into the folder that lies there when it is opened, under a name that nobody knows before: whoever puts a link of that
     name, or another folder, in its place meanwhile would have the server's account write where it may and they may not."""
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -75,7 +75,7 @@ def _put_where_nothing_is(folder: int, fresh: str, name: str) -> None:
         os.replace(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def read_file(here: Frame, path: Path, most: int) -> bytes:
+def read_file(here: CliContext, path: Path, most: int) -> bytes:
     """What somebody's file holds, `most` octets and one more at most. `BadInput` for what is no file, cannot be read, or lies
     among the server's own: what a command says of a file must not tell of other people's mail (Reg. 4.3)."""
     try:
@@ -98,7 +98,7 @@ def not_readable(path: Path, why: Text) -> BadInput:
     return BadInput(Text(f"Không đọc được tệp {path}: {why.vi}.", f"The file {in_ascii(path)} cannot be read: {why.en}."))
 
 
-def must_be_a_place_for_files(here: Frame, path: Path) -> None:
+def must_be_a_place_for_files(here: CliContext, path: Path) -> None:
     """Refuse what lies among the server's own files, and, but for the Centre, what is there already."""
     _must_not_be_the_servers(here, path, Path(os.path.realpath(path)))
     if os.path.lexists(path) and not here.is_centre:
@@ -108,7 +108,7 @@ def must_be_a_place_for_files(here: Frame, path: Path) -> None:
         )
 
 
-def _must_not_be_the_servers(here: Frame, path: Path, real: Path) -> None:
+def _must_not_be_the_servers(here: CliContext, path: Path, real: Path) -> None:
     if os.path.exists(here.config_path) and _is_the_servers(here, real):
         raise BadInput(
             Text(f"“{path}” thuộc tệp của máy chủ.", f"{in_ascii(path)} is among the server's own files."),
@@ -116,7 +116,7 @@ def _must_not_be_the_servers(here: Frame, path: Path, real: Path) -> None:
         )
 
 
-def _is_the_servers(here: Frame, path: Path) -> bool:
+def _is_the_servers(here: CliContext, path: Path) -> bool:
     config = here.config
     folders = (config.server.data_dir, config.run_dir, config.mail_root, config.log_dir)
     files = (here.config_path, config.certificate, config.key, config.directory_url.removeprefix("sqlite:///"))
@@ -133,7 +133,7 @@ def check_kind(path: Path) -> None:
         )
 
 
-def write_paper(here: Frame, path: Path, paper: Paper) -> list[Path]:
+def write_paper(here: CliContext, path: Path, paper: Document) -> list[Path]:
     """The paper in the form that the name asks for; CSV holds one table, so each table gets a file: name-1.csv, name-2.csv."""
     check_kind(path)
     match path.suffix.lower():
@@ -150,13 +150,13 @@ def write_paper(here: Frame, path: Path, paper: Paper) -> list[Path]:
             ]
 
 
-def tell_written(files: Sequence[Path]) -> None:
+def print_written(files: Sequence[Path]) -> None:
     """Say which files were written."""
     names = ", ".join(map(str, files))
     output.note(Text(f"Đã ghi {names}.", f"Written: {in_ascii(names)}."))
 
 
-def tell_how_to_verify(target: Path) -> None:
+def print_how_to_verify(target: Path) -> None:
     """Say how the sums of an export are checked."""
     command = f"`cd {shlex.quote(str(target))} && sha256sum -c SHA256SUMS`"
     output.note(Text(f"Kiểm tra lại: {command}", f"To verify: {in_ascii(command)}"))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.cli.context import Frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
 from mic_mail.cli.output import say
 from mic_mail.directory.records import UnitRecord
@@ -49,7 +49,7 @@ class Choice:
         return unit_mailboxes(entry for entry in snapshot if self.takes(entry))
 
 
-def chosen(here: Frame, mailbox: str | None, unit: str | None, *, clause: str) -> Choice:
+def chosen(here: CliContext, mailbox: str | None, unit: str | None, *, clause: str) -> Choice:
     """What --mailbox or --unit, one of them or none, comes to; `BadInput` for a mailbox that is no unit's."""
     if mailbox and unit:
         raise BadInput(Text("Chọn --mailbox hoặc --unit.", "Either --mailbox or --unit."))
@@ -69,7 +69,7 @@ def chosen(here: Frame, mailbox: str | None, unit: str | None, *, clause: str) -
     return Choice("*", "Toàn hệ thống", None, lambda other: True)
 
 
-def unit_of(here: Frame, entry: Entry) -> UnitRecord | None:
+def unit_of(here: CliContext, entry: Entry) -> UnitRecord | None:
     """The unit that a unit's mailbox belongs to."""
     units: Sequence[UnitRecord] = here.directory.units()
     return next((each for each in units if each.unit_id == entry.owner.unit_id), None)
@@ -81,7 +81,7 @@ def span_of(now: datetime, first: str | None, last: str | None, *, days: int) ->
     return Span(read_day(first) if first else ends - timedelta(days=days - 1), ends)
 
 
-def is_in_use(here: Frame, entry: Entry, snapshot: Snapshot) -> bool:
+def is_in_use(here: CliContext, entry: Entry, snapshot: Snapshot) -> bool:
     """Whether the mailbox receives mail; one whose record is damaged is left out (`directory check` names it)."""
     settings = lifecycle_settings(here.config, snapshot.working_days)
     try:

@@ -1,7 +1,7 @@
 """What differs between the running configuration and the file, and which of it a running server can take over.
 
-Each setting says so itself (`About.reload`). A setting that cannot be taken over keeps its running value until the restart;
-`applied` is therefore the configuration that really holds.
+Each setting says so itself (`SettingDoc.reload`). A setting that cannot be taken over keeps its running value until the
+restart; `applied` is therefore the configuration that really holds.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from mic_mail.config.model import Config
-from mic_mail.config.schema import About, Section
+from mic_mail.config.schema import Section, SettingDoc
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ def changes(running: Config, fresh: Config) -> Reload:
     )
 
 
-def _about(section: BaseModel, name: str) -> About:
-    return next(item for item in type(section).model_fields[name].metadata if isinstance(item, About))
+def _about(section: BaseModel, name: str) -> SettingDoc:
+    return next(item for item in type(section).model_fields[name].metadata if isinstance(item, SettingDoc))
 
 
-def _differences(running: Section, fresh: Section, prefix: str) -> Iterator[tuple[str, About]]:
+def _differences(running: Section, fresh: Section, prefix: str) -> Iterator[tuple[str, SettingDoc]]:
     for name in type(running).model_fields:
         old, new = getattr(running, name), getattr(fresh, name)
         if isinstance(old, Section) and isinstance(new, Section):

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from mic_mail.config.limits import ATTACHMENT_OCTETS
 from mic_mail.config.model import Config
-from mic_mail.config.schema import About
+from mic_mail.config.schema import SettingDoc
 from mic_mail.config.toml_lines import Place, line_of, locate
 from mic_mail.config.units import Unit, show_octets, show_seconds
 from mic_mail.errors import BadInput, Text, in_ascii
@@ -88,7 +88,7 @@ class Setting:
     """One field of the tree, found by its full name."""
 
     key: str
-    about: About
+    about: SettingDoc
     unit: str
     default: object
     metadata: list[Any]
@@ -98,7 +98,7 @@ class Setting:
 def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[Setting]:
     """Every setting, in the order of the tree; the fields of tables in arrays follow their array."""
     for name, info in model.model_fields.items():
-        about = next(item for item in info.metadata if isinstance(item, About))
+        about = next(item for item in info.metadata if isinstance(item, SettingDoc))
         kinds = [info.annotation, *get_args(info.annotation)]
         section = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
         if section is None or section is not info.annotation:
@@ -203,7 +203,7 @@ def _cut(loc: tuple[str | int, ...]) -> Place:
     return tuple(part for part in loc if isinstance(part, int) or "[" not in part)
 
 
-def _shown(value: object, setting: Setting | None) -> str:
+def _bound_text(value: object, setting: Setting | None) -> str:
     """A bound in the unit of its setting."""
     if setting is not None and isinstance(value, int | float):
         if setting.unit == "octets":
@@ -228,8 +228,8 @@ def _unknown(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[T
 
 def _bound(vi: str, en: str, name: str) -> Words:
     def words(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
-        bound = _shown(detail["ctx"][name], setting)
-        got = _shown(detail["input"], None)
+        bound = _bound_text(detail["ctx"][name], setting)
+        got = _bound_text(detail["input"], None)
         return Text(f"{got} không hợp lệ, {vi} {bound}", f"{got} is not allowed, {en} {bound}"), Text(
             f"Đặt {vi} {bound}.", f"Set it to {en} {bound}."
         )
@@ -268,7 +268,7 @@ def _given(value: str | float, escaped: Callable[[object], str]) -> str:
 
 def _choice(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
     expected = in_ascii(detail["ctx"]["expected"]).replace("\\'", "'")
-    got = _shown(detail["input"], None)
+    got = _bound_text(detail["input"], None)
     return Text(f"{got} không phải là một lựa chọn", f"{got} is no choice"), Text(f"Chọn {expected}.", f"Choose {expected}.")
 
 

@@ -2,7 +2,7 @@
 
 `write(config, language)` gives a file that `load` reads back as the same configuration: every setting with its meaning, unit
 and clause above it, those that have their default commented out, so that the file shows what was decided here and what was
-not. `reference(language)` gives the rows of the manual. Both are made from `About` alone.
+not. `reference(language)` gives the rows of the manual. Both are made from `SettingDoc` alone.
 """
 
 import json
@@ -20,7 +20,7 @@ from pydantic_core import PydanticUndefined
 
 from mic_mail.config.load import settings
 from mic_mail.config.model import Config
-from mic_mail.config.schema import About, Section
+from mic_mail.config.schema import Section, SettingDoc
 from mic_mail.config.units import Unit, show_octets, show_seconds
 from mic_mail.config.vietnamese import MEANINGS, UNITS
 from mic_mail.errors import Text
@@ -50,7 +50,7 @@ class Row:
     reload: bool
 
 
-def meaning(key: str, about: About, language: Language) -> str:
+def meaning(key: str, about: SettingDoc, language: Language) -> str:
     """What a setting means, in one language."""
     return MEANINGS[key] if language is Language.VI else about.en
 
@@ -120,7 +120,7 @@ def _table(section: Section, prefix: str, language: Language) -> Iterator[str]:
     inner = []
     for name, info in type(section).model_fields.items():
         content = getattr(section, name)
-        about = next(item for item in info.metadata if isinstance(item, About))
+        about = next(item for item in info.metadata if isinstance(item, SettingDoc))
         if isinstance(content, Section):
             inner.append((name, content, about))
             continue
@@ -135,7 +135,7 @@ def _table(section: Section, prefix: str, language: Language) -> Iterator[str]:
         yield from _table(content, f"{prefix}{name}.", language)
 
 
-def _comment(key: str, about: About, unit: str, language: Language) -> str:
+def _comment(key: str, about: SettingDoc, unit: str, language: Language) -> str:
     remarks = [in_language(unit_name(unit), language)] if unit else []
     if about.clause:
         remarks.append(in_language(clause(about.clause), language))

@@ -1,6 +1,6 @@
 """The configuration: one frozen tree, read once, swapped whole at a reload.
 
-`config reference`, the commented file that `init` writes and the messages of `load` are all made from the `About` of each
+`config reference`, the commented file that `init` writes and the messages of `load` are all made from the `SettingDoc` of each
 field, so the manual cannot drift from the program. A section is a class, its docstring says what it is for. Paths that are
 left out are derived from `server.data_dir` by the properties at the end.
 
@@ -35,7 +35,7 @@ from mic_mail.config.regulation import (
     Terms,
     UnitMailboxes,
 )
-from mic_mail.config.schema import About, Distinct, DomainName, Section
+from mic_mail.config.schema import Distinct, DomainName, Section, SettingDoc
 from mic_mail.config.security import Anomaly, Malware, Quarantine, Rspamd, Syslog
 from mic_mail.config.sending import Sending
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
@@ -47,24 +47,28 @@ HTTPS_PORT = 443
 class Server(Section):
     """Who this server is and where it keeps its data."""
 
-    domain: Annotated[DomainName, About("The domain of the addresses that are issued here.", "3.2", reload=False)] = (
+    domain: Annotated[DomainName, SettingDoc("The domain of the addresses that are issued here.", "3.2", reload=False)] = (
         "mic.gov.vn"
     )
-    more_domains: Annotated[tuple[DomainName, ...], Distinct, About("Further domains that are local here.", reload=False)] = ()
+    more_domains: Annotated[
+        tuple[DomainName, ...], Distinct, SettingDoc("Further domains that are local here.", reload=False)
+    ] = ()
     hostname: Annotated[
-        DomainName, About("The name under which mail programs and other servers know this machine.", "3.2", reload=False)
+        DomainName, SettingDoc("The name under which mail programs and other servers know this machine.", "3.2", reload=False)
     ] = "mail.mic.gov.vn"
-    data_dir: Annotated[Location, About("Everything that the server keeps lies below this folder.", reload=False)] = Path(
+    data_dir: Annotated[Location, SettingDoc("Everything that the server keeps lies below this folder.", reload=False)] = Path(
         "/var/lib/mic-mail"
     )
     run_dir: Annotated[
-        Location | None, About("Sockets of the running server; run/ below data_dir unless given.", reload=False)
+        Location | None, SettingDoc("Sockets of the running server; run/ below data_dir unless given.", reload=False)
     ] = None
     user: Annotated[
         str,
-        About("The account that the processes run as when started by root; empty: the account that starts them.", reload=False),
+        SettingDoc(
+            "The account that the processes run as when started by root; empty: the account that starts them.", reload=False
+        ),
     ] = ""
-    group: Annotated[str, About("Likewise the group; empty: the user's own.", reload=False)] = ""
+    group: Annotated[str, SettingDoc("Likewise the group; empty: the user's own.", reload=False)] = ""
 
     @field_validator("more_domains")
     @classmethod
@@ -78,56 +82,60 @@ class Process(Section):
     """Processes, threads and their patience."""
 
     workers: Annotated[
-        int, Field(ge=0, le=64), Unit("processes"), About("Worker processes; 0: one per core.", reload=False)
+        int, Field(ge=0, le=64), Unit("processes"), SettingDoc("Worker processes; 0: one per core.", reload=False)
     ] = 0
     pin_workers: Annotated[
         bool,
-        About("Keep each worker's event loop and its threads for mailboxes on one core, which is faster.", reload=False),
+        SettingDoc("Keep each worker's event loop and its threads for mailboxes on one core, which is faster.", reload=False),
     ] = True
     io_threads: Annotated[
-        int, Field(ge=2, le=128), Unit("threads"), About("Threads per worker that wait for the disk.", reload=False)
+        int, Field(ge=2, le=128), Unit("threads"), SettingDoc("Threads per worker that wait for the disk.", reload=False)
     ] = 4
     hash_threads: Annotated[
         int,
         Field(ge=1, le=16),
         Unit("threads"),
-        About("Threads per worker that verify passwords; each takes auth.argon2_memory.", reload=False),
+        SettingDoc("Threads per worker that verify passwords; each takes auth.argon2_memory.", reload=False),
     ] = 2
     queue_seconds: Annotated[
-        Seconds, Field(ge=0.1, le=300), About("How long a command may wait for its turn before it is answered 'try later'.")
+        Seconds,
+        Field(ge=0.1, le=300),
+        SettingDoc("How long a command may wait for its turn before it is answered 'try later'."),
     ] = 20.0
-    drain_seconds: Annotated[Seconds, Field(ge=0, le=600), About("How long running commands may take to end at shutdown.")] = (
-        10.0
-    )
+    drain_seconds: Annotated[
+        Seconds, Field(ge=0, le=600), SettingDoc("How long running commands may take to end at shutdown.")
+    ] = 10.0
     lag_seconds: Annotated[
         Seconds,
         Field(ge=0.005, le=10),
-        About("A pause of the event loop longer than this is logged with the commands that ran.", "10.1"),
+        SettingDoc("A pause of the event loop longer than this is logged with the commands that ran.", "10.1"),
     ] = 0.05
     poll_seconds: Annotated[
         Seconds,
         Field(ge=0.05, le=60),
-        About("How often watched mailboxes and the directory are looked at, should a hint have been lost.", reload=False),
+        SettingDoc("How often watched mailboxes and the directory are looked at, should a hint have been lost.", reload=False),
     ] = 2.0
 
 
 class Storage(Section):
     """Mailboxes on disk."""
 
-    mail_root: Annotated[Location | None, About("The mailboxes; mail/ below data_dir unless given.", reload=False)] = None
+    mail_root: Annotated[Location | None, SettingDoc("The mailboxes; mail/ below data_dir unless given.", reload=False)] = None
     synchronous: Annotated[
         Literal["normal", "full"],
-        About("full: also the last flag changes survive a power cut, each at the price of an fsync.", "10.1", reload=False),
+        SettingDoc(
+            "full: also the last flag changes survive a power cut, each at the price of an fsync.", "10.1", reload=False
+        ),
     ] = "normal"
     expunge_keep: Annotated[
         Seconds,
         Field(ge=0, le=366 * DAY),
-        About("How long an expunged message can be brought back; it does not count for the quota.", reload=False),
+        SettingDoc("How long an expunged message can be brought back; it does not count for the quota.", reload=False),
     ] = 7 * DAY
     reserve: Annotated[
         Octets,
         Field(ge=MIB, le=16 * GIB),
-        About(
+        SettingDoc(
             "Room set aside on each disk of mailboxes, given up so that mail can be deleted when the disk is full.",
             "10.1",
             reload=False,
@@ -137,24 +145,26 @@ class Storage(Section):
         int,
         Field(ge=10, le=100_000),
         Unit("folders"),
-        About("Folders that one mailbox may have; CREATE beyond is refused (LIMIT). Imports may make 10,000.", reload=False),
+        SettingDoc(
+            "Folders that one mailbox may have; CREATE beyond is refused (LIMIT). Imports may make 10,000.", reload=False
+        ),
     ] = 1_000
     names_after: Annotated[
-        Seconds, Field(ge=0.1, le=HOUR), About("File names follow changed flags after this time.", reload=False)
+        Seconds, Field(ge=0.1, le=HOUR), SettingDoc("File names follow changed flags after this time.", reload=False)
     ] = 2.0
     open_indexes: Annotated[
         int,
         Field(ge=8, le=4096),
         Unit("mailboxes"),
-        About("Mailboxes that one worker keeps open; six descriptors and 0.5 MB each.", reload=False),
+        SettingDoc("Mailboxes that one worker keeps open; six descriptors and 0.5 MB each.", reload=False),
     ] = 1024
     view_memory: Annotated[
-        Octets, Field(ge=MIB, le=16 * GIB), About("Memory per worker for folder lists that are kept ready.", reload=False)
+        Octets, Field(ge=MIB, le=16 * GIB), SettingDoc("Memory per worker for folder lists that are kept ready.", reload=False)
     ] = 64 * MIB
     rescan: Annotated[
         Seconds,
         Field(ge=MINUTE, le=30 * DAY),
-        About("How often each mailbox is looked through for changes by other Maildir tools.", reload=False),
+        SettingDoc("How often each mailbox is looked through for changes by other Maildir tools.", reload=False),
     ] = DAY
 
 
@@ -163,7 +173,7 @@ class Search(Section):
 
     enabled: Annotated[
         bool,
-        About(
+        SettingDoc(
             "Keep the text of all messages packed in search.sqlite beside each mailbox, about an eighth of its mail (where "
             "there are no attachments, half): searches take milliseconds then; else they read the messages.",
             reload=False,
@@ -172,7 +182,9 @@ class Search(Section):
     memory: Annotated[
         Octets,
         Field(ge=MIB, le=16 * GIB),
-        About("Memory per worker for text that was searched lately; 64 MiB hold that of some 15,000 messages.", reload=False),
+        SettingDoc(
+            "Memory per worker for text that was searched lately; 64 MiB hold that of some 15,000 messages.", reload=False
+        ),
     ] = 64 * MIB
 
 
@@ -181,7 +193,7 @@ class Directory(Section):
 
     url: Annotated[
         str | None,
-        About(
+        SettingDoc(
             "SQLAlchemy URL of the database, without a password (see ~/.pgpass); "
             "directory/directory.sqlite below data_dir unless given.",
             "6.1",
@@ -193,59 +205,61 @@ class Directory(Section):
 class Log(Section):
     """The mail log and the log of administrative acts."""
 
-    dir: Annotated[Location | None, About("log/ below data_dir unless given.", "8.2", reload=False)] = None
+    dir: Annotated[Location | None, SettingDoc("log/ below data_dir unless given.", "8.2", reload=False)] = None
     retain_months: Annotated[
         int,
         Field(ge=LOG_MONTHS_FLOOR, le=1200),
         Unit("months"),
-        About("How long the mail log is kept; administrative acts stay.", "8.2"),
+        SettingDoc("How long the mail log is kept; administrative acts stay.", "8.2"),
     ] = 12
-    segment: Annotated[Octets, Field(ge=64 * KIB, le=GIB), About("A new file begins at this size.", reload=False)] = 64 * MIB
-    syslog: Annotated[Syslog, About("Collectors.", "16.3")] = Syslog()
+    segment: Annotated[Octets, Field(ge=64 * KIB, le=GIB), SettingDoc("A new file begins at this size.", reload=False)] = (
+        64 * MIB
+    )
+    syslog: Annotated[Syslog, SettingDoc("Collectors.", "16.3")] = Syslog()
 
 
 class Config(Section):
     """All settings of one server."""
 
-    server: Annotated[Server, About("The server.")] = Server()
-    listen: Annotated[Listen, About("Doors.")] = Listen()
-    tls: Annotated[Tls, About("TLS.")] = Tls()
-    dns: Annotated[Dns, About("Names.")] = Dns()
-    process: Annotated[Process, About("Processes.")] = Process()
-    storage: Annotated[Storage, About("Storage.")] = Storage()
-    search: Annotated[Search, About("Search.")] = Search()
-    directory: Annotated[Directory, About("Directory.")] = Directory()
-    quota: Annotated[Quota, About("Quota.", "8.3.b")] = Quota()
-    limits: Annotated[Limits, About("Limits.")] = Limits()
-    auth: Annotated[Auth, About("Sign-in.")] = Auth()
-    smtp: Annotated[Smtp, About("SMTP.")] = Smtp()
-    imap: Annotated[Imap, About("IMAP.")] = Imap()
-    pop3: Annotated[Pop3, About("POP3.", "8.1")] = Pop3()
-    ldap: Annotated[Ldap, About("LDAP.", "2.6")] = Ldap()
-    web: Annotated[Web, About("The password page.", "7.3.c")] = Web()
-    sending: Annotated[Sending, About("To other servers.", "4.2")] = Sending()
-    log: Annotated[Log, About("Logs.", "8.2")] = Log()
-    inbound: Annotated[Inbound, About("From other servers.", "10.2")] = Inbound()
-    malware: Annotated[Malware, About("Malware.", "10.2")] = Malware()
-    rspamd: Annotated[Rspamd, About("Spam.", "10.2")] = Rspamd()
-    quarantine: Annotated[Quarantine, About("Mail that is kept back.", "4.2")] = Quarantine()
-    anomaly: Annotated[Anomaly, About("Sign-ins that look like a stolen password.", "7.2.c")] = Anomaly()
-    regulation: Annotated[Regulation, About("The decision.")] = Regulation()
-    address: Annotated[Address, About("Addresses.", "5")] = Address()
-    terms: Annotated[Terms, About("Terms.", "6.4.c")] = Terms()
-    leave: Annotated[Leave, About("Leavers.", "6.4.c")] = Leave()
-    reclaim: Annotated[Reclaim, About("Reclaimed mailboxes.", "6.4.c")] = Reclaim()
-    inactivity: Annotated[Inactivity, About("Inactivity.", "7.2.a")] = Inactivity()
-    restore: Annotated[Restore, About("Restoration.", "7.3")] = Restore()
-    office: Annotated[Office, About("The office day.", "7.3.b")] = Office()
-    request: Annotated[Requests, About("Requests.", "6.2")] = Requests()
-    maintenance: Annotated[Maintenance, About("Downtime.", "10.3")] = Maintenance()
-    unit: Annotated[UnitMailboxes, About("Unit mailboxes.", "12.3")] = UnitMailboxes()
-    reply: Annotated[Reply, About("Answers.", "12.4")] = Reply()
-    census: Annotated[Census, About("Census.", "14.6")] = Census()
-    report: Annotated[Report, About("Reports.", "16.2")] = Report()
-    secrecy: Annotated[Secrecy, About("Secrecy.", "4.1")] = Secrecy()
-    content: Annotated[Content, About("Content of others.", "4.3")] = Content()
+    server: Annotated[Server, SettingDoc("The server.")] = Server()
+    listen: Annotated[Listen, SettingDoc("Doors.")] = Listen()
+    tls: Annotated[Tls, SettingDoc("TLS.")] = Tls()
+    dns: Annotated[Dns, SettingDoc("Names.")] = Dns()
+    process: Annotated[Process, SettingDoc("Processes.")] = Process()
+    storage: Annotated[Storage, SettingDoc("Storage.")] = Storage()
+    search: Annotated[Search, SettingDoc("Search.")] = Search()
+    directory: Annotated[Directory, SettingDoc("Directory.")] = Directory()
+    quota: Annotated[Quota, SettingDoc("Quota.", "8.3.b")] = Quota()
+    limits: Annotated[Limits, SettingDoc("Limits.")] = Limits()
+    auth: Annotated[Auth, SettingDoc("Sign-in.")] = Auth()
+    smtp: Annotated[Smtp, SettingDoc("SMTP.")] = Smtp()
+    imap: Annotated[Imap, SettingDoc("IMAP.")] = Imap()
+    pop3: Annotated[Pop3, SettingDoc("POP3.", "8.1")] = Pop3()
+    ldap: Annotated[Ldap, SettingDoc("LDAP.", "2.6")] = Ldap()
+    web: Annotated[Web, SettingDoc("The password page.", "7.3.c")] = Web()
+    sending: Annotated[Sending, SettingDoc("To other servers.", "4.2")] = Sending()
+    log: Annotated[Log, SettingDoc("Logs.", "8.2")] = Log()
+    inbound: Annotated[Inbound, SettingDoc("From other servers.", "10.2")] = Inbound()
+    malware: Annotated[Malware, SettingDoc("Malware.", "10.2")] = Malware()
+    rspamd: Annotated[Rspamd, SettingDoc("Spam.", "10.2")] = Rspamd()
+    quarantine: Annotated[Quarantine, SettingDoc("Mail that is kept back.", "4.2")] = Quarantine()
+    anomaly: Annotated[Anomaly, SettingDoc("Sign-ins that look like a stolen password.", "7.2.c")] = Anomaly()
+    regulation: Annotated[Regulation, SettingDoc("The decision.")] = Regulation()
+    address: Annotated[Address, SettingDoc("Addresses.", "5")] = Address()
+    terms: Annotated[Terms, SettingDoc("Terms.", "6.4.c")] = Terms()
+    leave: Annotated[Leave, SettingDoc("Leavers.", "6.4.c")] = Leave()
+    reclaim: Annotated[Reclaim, SettingDoc("Reclaimed mailboxes.", "6.4.c")] = Reclaim()
+    inactivity: Annotated[Inactivity, SettingDoc("Inactivity.", "7.2.a")] = Inactivity()
+    restore: Annotated[Restore, SettingDoc("Restoration.", "7.3")] = Restore()
+    office: Annotated[Office, SettingDoc("The office day.", "7.3.b")] = Office()
+    request: Annotated[Requests, SettingDoc("Requests.", "6.2")] = Requests()
+    maintenance: Annotated[Maintenance, SettingDoc("Downtime.", "10.3")] = Maintenance()
+    unit: Annotated[UnitMailboxes, SettingDoc("Unit mailboxes.", "12.3")] = UnitMailboxes()
+    reply: Annotated[Reply, SettingDoc("Answers.", "12.4")] = Reply()
+    census: Annotated[Census, SettingDoc("Census.", "14.6")] = Census()
+    report: Annotated[Report, SettingDoc("Reports.", "16.2")] = Report()
+    secrecy: Annotated[Secrecy, SettingDoc("Secrecy.", "4.1")] = Secrecy()
+    content: Annotated[Content, SettingDoc("Content of others.", "4.3")] = Content()
 
     @property
     def run_dir(self) -> Path:

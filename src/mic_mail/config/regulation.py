@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from mic_mail.config.schema import About, Distinct, MailboxName, PageName, Rising, Section
+from mic_mail.config.schema import Distinct, MailboxName, PageName, Rising, Section, SettingDoc
 from mic_mail.config.units import DAY, GIB, HOUR, MIB, LocalTime, Octets, Seconds, Unit
 
 Keyword = Annotated[str, StringConstraints(pattern=r"^[!#$&'+,./0-9:;<=>?@A-Z^_`a-z|~-]{1,60}$")]
@@ -21,9 +21,11 @@ Keyword = Annotated[str, StringConstraints(pattern=r"^[!#$&'+,./0-9:;<=>?@A-Z^_`
 class UnitAddress(Section):
     """Unit mailboxes: symbol to address."""
 
-    collapse: Annotated[bool, About("A run of characters that are not allowed becomes one `_`; false: one each.", "5.1")] = True
+    collapse: Annotated[
+        bool, SettingDoc("A run of characters that are not allowed becomes one `_`; false: one each.", "5.1")
+    ] = True
     keep: Annotated[
-        str, StringConstraints(pattern=r"^[-._]*$"), About("Characters of a symbol that are kept as they are.", "5.1")
+        str, StringConstraints(pattern=r"^[-._]*$"), SettingDoc("Characters of a symbol that are kept as they are.", "5.1")
     ] = "-"
 
 
@@ -32,28 +34,28 @@ class Namesake(Section):
 
     first_by: Annotated[
         Literal["received", "created"],
-        About("The first is whose request was received first, or whose mailbox was created first.", "5.4.a"),
+        SettingDoc("The first is whose request was received first, or whose mailbox was created first.", "5.4.a"),
     ] = "received"
     permute: Annotated[
-        Literal["blocks", "letters"], About("Suggestions move whole blocks (bedv, vdbe) or any letters.", "5.4.b")
+        Literal["blocks", "letters"], SettingDoc("Suggestions move whole blocks (bedv, vdbe) or any letters.", "5.4.b")
     ] = "blocks"
 
 
 class Address(Section):
     """How addresses are formed."""
 
-    unit: Annotated[UnitAddress, About("Unit mailboxes.", "5.1")] = UnitAddress()
-    namesake: Annotated[Namesake, About("Namesakes.", "5.4")] = Namesake()
+    unit: Annotated[UnitAddress, SettingDoc("Unit mailboxes.", "5.1")] = UnitAddress()
+    namesake: Annotated[Namesake, SettingDoc("Namesakes.", "5.4")] = Namesake()
     shortest: Annotated[
-        int, Field(ge=1, le=16), Unit("characters"), About("Shortest local part of a personal mailbox.", "5.3")
+        int, Field(ge=1, le=16), Unit("characters"), SettingDoc("Shortest local part of a personal mailbox.", "5.3")
     ] = 2
     alias_days: Annotated[
         int,
         Field(ge=0, le=3660),
         Unit("days"),
-        About("When a mailbox gets another address, the old one stays its alias this long; nobody else gets it.", "6.2"),
+        SettingDoc("When a mailbox gets another address, the old one stays its alias this long; nobody else gets it.", "6.2"),
     ] = 90
-    reserved: Annotated[tuple[str, ...], About("Local parts that are never given to a person.", "5.3")] = (
+    reserved: Annotated[tuple[str, ...], SettingDoc("Local parts that are never given to a person.", "5.3")] = (
         "abuse", "admin", "administrator", "hostmaster", "mailer-daemon", "noreply",
         "postmaster", "root", "security", "support", "webmaster",
     )  # fmt: skip
@@ -64,9 +66,11 @@ class Terms(Section):
 
     end: Annotated[
         Literal["end_of_day", "start_of_day"],
-        About("The term ends with the end of the matching date (Civil Code 2015, Articles 147-148), or at its 00:00.", "6.4.c"),
+        SettingDoc(
+            "The term ends with the end of the matching date (Civil Code 2015, Articles 147-148), or at its 00:00.", "6.4.c"
+        ),
     ] = "end_of_day"
-    roll: Annotated[bool, About("A term that ends on a rest day moves to the next working day.", "6.4.c")] = False
+    roll: Annotated[bool, SettingDoc("A term that ends on a rest day moves to the next working day.", "6.4.c")] = False
 
 
 WarnDays = tuple[Annotated[int, Field(ge=1, le=180), Unit("days")], ...]
@@ -79,7 +83,7 @@ class Leave(Section):
         int,
         Field(ge=0, le=366),
         Unit("days"),
-        About(
+        SettingDoc(
             "When the notice comes so late that the mailbox is already due to be reclaimed, it waits this many days.", "6.4.c"
         ),
     ] = 7
@@ -88,12 +92,12 @@ class Leave(Section):
 class Reclaim(Section):
     """What becomes of reclaimed mailboxes."""
 
-    warn_days: Annotated[WarnDays, Distinct, About("The owner is warned this many days ahead.", "6.4.c")] = (30, 14, 7, 1)
+    warn_days: Annotated[WarnDays, Distinct, SettingDoc("The owner is warned this many days ahead.", "6.4.c")] = (30, 14, 7, 1)
     keep_days: Annotated[
         int,
         Field(ge=1, le=3660),
         Unit("days"),
-        About("A reclaimed mailbox stays on the server this long after it was archived, and can be had back.", "6.4.c"),
+        SettingDoc("A reclaimed mailbox stays on the server this long after it was archived, and can be had back.", "6.4.c"),
     ] = 30
 
 
@@ -101,20 +105,23 @@ class Inactivity(Section):
     """Suspension of mailboxes that nobody uses."""
 
     counts: Annotated[
-        Literal["user", "any_delivery"], About("What counts as use: only what the user does, or also any delivery.", "7.2.a")
+        Literal["user", "any_delivery"],
+        SettingDoc("What counts as use: only what the user does, or also any delivery.", "7.2.a"),
     ] = "user"
-    warn_days: Annotated[WarnDays, Distinct, About("Warnings go out this many days ahead.", "7.2.a")] = (30, 14, 7, 1)
+    warn_days: Annotated[WarnDays, Distinct, SettingDoc("Warnings go out this many days ahead.", "7.2.a")] = (30, 14, 7, 1)
 
 
 class Restore(Section):
     """Restoration of suspended mailboxes."""
 
-    breach_document: Annotated[bool, About("After a breach (7.2.b) the document that lifts it is needed.", "7.3")] = True
+    breach_document: Annotated[bool, SettingDoc("After a breach (7.2.b) the document that lifts it is needed.", "7.3")] = True
     min_wait: Annotated[
         int,
         Field(ge=0, le=30),
         Unit("working days"),
-        About("Working days that have to pass before restoration; the one day of the text is read as a deadline.", "7.3.b"),
+        SettingDoc(
+            "Working days that have to pass before restoration; the one day of the text is read as a deadline.", "7.3.b"
+        ),
     ] = 0
 
 
@@ -122,7 +129,7 @@ class Office(Section):
     """The office day."""
 
     closes: Annotated[
-        LocalTime, About("A term of working days ends at this time of its last day, in Ho Chi Minh City.", "7.3.b")
+        LocalTime, SettingDoc("A term of working days ends at this time of its last day, in Ho Chi Minh City.", "7.3.b")
     ] = time(17, 30)
 
 
@@ -133,7 +140,7 @@ class Requests(Section):
         int,
         Field(ge=1, le=60),
         Unit("working days"),
-        About(
+        SettingDoc(
             "Working days in which a request is answered: a target of our own, the regulation has one for 7.3.b only.", "6.2"
         ),
     ] = 3
@@ -144,15 +151,15 @@ class Maintenance(Section):
 
     count: Annotated[
         Literal["working_days", "hours"],
-        About("3 full working days between, the day of notice not counted, or 72 hours.", "10.3"),
+        SettingDoc("3 full working days between, the day of notice not counted, or 72 hours.", "10.3"),
     ] = "working_days"
 
 
 class Window(Section):
     """A span of a working day."""
 
-    start: Annotated[time, About("Begins; on a full five minutes.", "12.3.a")]
-    end: Annotated[time, About("Ends; on a full five minutes.", "12.3.a")]
+    start: Annotated[time, SettingDoc("Begins; on a full five minutes.", "12.3.a")]
+    end: Annotated[time, SettingDoc("Ends; on a full five minutes.", "12.3.a")]
 
     @field_validator("start", "end")
     @classmethod
@@ -175,19 +182,20 @@ class Openings(Section):
 
     counts: Annotated[
         Literal["read", "poll"],
-        About("What is an opening: the keeper reading (SELECT, FETCH), or any poll.", "12.3.a"),
+        SettingDoc("What is an opening: the keeper reading (SELECT, FETCH), or any poll.", "12.3.a"),
     ] = "read"
     windows: Annotated[
         tuple[Window, ...],
         Field(min_length=3),
-        About("When a unit mailbox has to be opened: start of morning, end of morning, end of afternoon.", "12.3.a"),
+        SettingDoc("When a unit mailbox has to be opened: start of morning, end of morning, end of afternoon.", "12.3.a"),
     ] = (
         Window(start=time(7, 30), end=time(9, 0)),
         Window(start=time(10, 30), end=time(12, 0)),
         Window(start=time(16, 0), end=time(17, 30)),
     )
     remind: Annotated[
-        bool, About("Once a week the keeper is told in which windows of the last week the mailbox was not opened.", "12.3.a")
+        bool,
+        SettingDoc("Once a week the keeper is told in which windows of the last week the mailbox was not opened.", "12.3.a"),
     ] = True
 
     @field_validator("windows")
@@ -203,42 +211,44 @@ class PassedOn(Section):
 
     keywords: Annotated[
         tuple[Keyword, ...],
-        About("Message keywords (tags) that say so; upper and lower case are alike.", "12.3.c"),
+        SettingDoc("Message keywords (tags) that say so; upper and lower case are alike.", "12.3.c"),
     ] = ("$PassedOn", "PassedOn")
     folder: Annotated[
         str,
         StringConstraints(strip_whitespace=True, max_length=200),
-        About("A folder that says so too, with those below it: for programs without tags; empty: none.", "12.3.c"),
+        SettingDoc("A folder that says so too, with those below it: for programs without tags; empty: none.", "12.3.c"),
     ] = "Đã chuyển QLVB"
     days: Annotated[
         int,
         Field(ge=0, le=30),
         Unit("working days"),
-        About("Working days after receipt by whose end it has to be passed on; our reading of 'without delay'.", "12.3.c"),
+        SettingDoc("Working days after receipt by whose end it has to be passed on; our reading of 'without delay'.", "12.3.c"),
     ] = 1
-    remind: Annotated[bool, About("Once a week the unit mailbox is told what is overdue in it.", "12.3.c")] = True
+    remind: Annotated[bool, SettingDoc("Once a week the unit mailbox is told what is overdue in it.", "12.3.c")] = True
 
 
 class UnitMailboxes(Section):
     """Unit mailboxes."""
 
-    openings: Annotated[Openings, About("Openings.", "12.3.a")] = Openings()
-    passed_on: Annotated[PassedOn, About("What is passed on to the document system.", "12.3.c")] = PassedOn()
+    openings: Annotated[Openings, SettingDoc("Openings.", "12.3.a")] = Openings()
+    passed_on: Annotated[PassedOn, SettingDoc("What is passed on to the document system.", "12.3.c")] = PassedOn()
     term_warn_days: Annotated[
         WarnDays,
         Distinct,
-        About("The unit and the Centre are warned this many days before a keeper's term ends with nobody to follow.", "12.3.d"),
+        SettingDoc(
+            "The unit and the Centre are warned this many days before a keeper's term ends with nobody to follow.", "12.3.d"
+        ),
     ] = (30, 14, 7, 1)
 
 
 class Reply(Section):
     """Mail that waits for an answer."""
 
-    addressed: Annotated[Literal["to", "to_and_cc"], About("Who owes an answer: recipients in To, or also in Cc.", "12.4")] = (
-        "to"
-    )
-    skip_bulk: Annotated[bool, About("Bulk and automatic mail needs no answer.", "12.4")] = True
-    own_unit: Annotated[bool, About("Mail of the own unit counts.", "12.4")] = True
+    addressed: Annotated[
+        Literal["to", "to_and_cc"], SettingDoc("Who owes an answer: recipients in To, or also in Cc.", "12.4")
+    ] = "to"
+    skip_bulk: Annotated[bool, SettingDoc("Bulk and automatic mail needs no answer.", "12.4")] = True
+    own_unit: Annotated[bool, SettingDoc("Mail of the own unit counts.", "12.4")] = True
 
 
 class Census(Section):
@@ -249,7 +259,7 @@ class Census(Section):
         Field(min_length=1),
         Distinct,
         Rising,
-        About("A period begins with each of these months; the list is due by the end of that month.", "14.6"),
+        SettingDoc("A period begins with each of these months; the list is due by the end of that month.", "14.6"),
     ] = (1, 7)
 
 
@@ -260,7 +270,7 @@ class Report(Section):
         int,
         Field(ge=1, le=12),
         Unit("months"),
-        About("A usage report is due when the last one ended so long ago.", "16.2"),
+        SettingDoc("A usage report is due when the last one ended so long ago.", "16.2"),
     ] = 3
 
 
@@ -268,11 +278,11 @@ class Secrecy(Section):
     """Documents with a marking of secrecy."""
 
     inbound: Annotated[
-        Literal["flag", "refuse"], About("Marked mail from outside is accepted and flagged, or refused.", "4.1")
+        Literal["flag", "refuse"], SettingDoc("Marked mail from outside is accepted and flagged, or refused.", "4.1")
     ] = "flag"
     unreadable: Annotated[
         Literal["accept", "refuse"],
-        About(
+        SettingDoc(
             "What is sent and cannot be looked into (encrypted, damaged, of an unknown format) is accepted and logged, or "
             "refused. What is beyond the bounds below is always refused; what could not be read in time is to be sent again.",
             "4.1",
@@ -281,31 +291,35 @@ class Secrecy(Section):
     hold: Annotated[
         Seconds,
         Field(ge=0, le=366 * DAY),
-        About("How long a refused message is kept so that two people can release it; 0: not at all.", "4.1"),
+        SettingDoc("How long a refused message is kept so that two people can release it; 0: not at all.", "4.1"),
     ] = 30 * DAY
     hold_space: Annotated[
-        Octets, Field(ge=0, le=1 << 50), About("Room for refused messages; beyond it they are refused and not kept.", "4.1")
+        Octets,
+        Field(ge=0, le=1 << 50),
+        SettingDoc("Room for refused messages; beyond it they are refused and not kept.", "4.1"),
     ] = 2 * GIB
     seconds: Annotated[
         Seconds,
         Field(ge=0.5, le=60),
-        About("Processor time for one message, once it is its turn; by the clock at most twice that and a second.", "4.1"),
+        SettingDoc("Processor time for one message, once it is its turn; by the clock at most twice that and a second.", "4.1"),
     ] = 5.0
     memory: Annotated[
-        Octets, Field(ge=256 * MIB, le=16 * GIB), About("Address space of a process that reads documents.", "4.1")
+        Octets, Field(ge=256 * MIB, le=16 * GIB), SettingDoc("Address space of a process that reads documents.", "4.1")
     ] = 512 * MIB
     unpacked: Annotated[
-        Octets, Field(ge=MIB, le=16 * GIB), About("How much the documents of one message may unpack to.", "4.1")
+        Octets, Field(ge=MIB, le=16 * GIB), SettingDoc("How much the documents of one message may unpack to.", "4.1")
     ] = 256 * MIB
-    depth: Annotated[int, Field(ge=1, le=20), Unit("levels"), About("Documents within documents that are opened.", "4.1")] = 5
-    parts: Annotated[int, Field(ge=10, le=100_000), Unit("parts"), About("Parts of one message that are opened.", "4.1")] = (
-        1_000
-    )
+    depth: Annotated[
+        int, Field(ge=1, le=20), Unit("levels"), SettingDoc("Documents within documents that are opened.", "4.1")
+    ] = 5
+    parts: Annotated[
+        int, Field(ge=10, le=100_000), Unit("parts"), SettingDoc("Parts of one message that are opened.", "4.1")
+    ] = 1_000
     readers: Annotated[
         int,
         Field(ge=1, le=16),
         Unit("processes"),
-        About(
+        SettingDoc(
             "Processes per worker that read documents, while there are any: so many for mail from inside, and so many for mail "
             "from outside.",
             "4.1",
@@ -320,27 +334,29 @@ class Content(Section):
     expires_after: Annotated[
         Seconds,
         Field(ge=HOUR, le=30 * DAY),
-        About("How long an approval holds by which the content of a mailbox may be exported.", "4.3"),
+        SettingDoc("How long an approval holds by which the content of a mailbox may be exported.", "4.3"),
     ] = 3 * DAY
 
 
 class Regulation(Section):
     """The decision that binds this server."""
 
-    decision_no: Annotated[str, About("Number of the decision; texts leave it out while it is empty.")] = ""
+    decision_no: Annotated[str, SettingDoc("Number of the decision; texts leave it out while it is empty.")] = ""
     issued_on: Annotated[
-        date | None, About("Date of the decision; the address rules do not bind mailboxes that are older.", "5.5")
+        date | None, SettingDoc("Date of the decision; the address rules do not bind mailboxes that are older.", "5.5")
     ] = None
-    ministry: Annotated[str, About("The superior body, in the head of reports and minutes.")] = "Bộ Thông tin và Truyền thông"
-    centre: Annotated[str, About("The operator, in the head of reports and minutes.")] = "Trung tâm Thông tin"
-    place: Annotated[str, About("The place, in the head of reports and minutes.")] = "Hà Nội"
+    ministry: Annotated[str, SettingDoc("The superior body, in the head of reports and minutes.")] = (
+        "Bộ Thông tin và Truyền thông"
+    )
+    centre: Annotated[str, SettingDoc("The operator, in the head of reports and minutes.")] = "Trung tâm Thông tin"
+    place: Annotated[str, SettingDoc("The place, in the head of reports and minutes.")] = "Hà Nội"
     support: Annotated[
         MailboxName,
-        About("Where people turn to: an address, or a local part of server.domain.", "6.2"),
+        SettingDoc("Where people turn to: an address, or a local part of server.domain.", "6.2"),
     ] = "support"
     password_page: Annotated[
         PageName | None,
-        About(
+        SettingDoc(
             "Address of the page where people change their password; the server's own where its https door is open.", "7.3.c"
         ),
     ] = None

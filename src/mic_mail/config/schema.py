@@ -1,6 +1,6 @@
 """What every table of the configuration is: frozen, strict about names and types, and its own manual.
 
-Each field is `name: Annotated[TYPE, BOUNDS, About(...)] = DEFAULT`. `About` says what the field means, which clause of the
+Each field is `name: Annotated[TYPE, BOUNDS, About(...)] = DEFAULT`. `SettingDoc` says what the field means, which clause of the
 regulation bounds it, whether a running server takes a new value at SIGHUP, and whether anything obeys it yet. A number has a
 `Unit` as well.
 """
@@ -18,7 +18,7 @@ _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1123 §2.1
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class SettingDoc:
     """What the manual says of one field; the Vietnamese is in `vietnamese.MEANINGS` under the field's full name."""
 
     en: str

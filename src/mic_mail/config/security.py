@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from mic_mail.config.schema import About, CollectorName, Distinct, ScannerName, Section
+from mic_mail.config.schema import CollectorName, Distinct, ScannerName, Section, SettingDoc
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
 
@@ -13,30 +13,30 @@ class Anomaly(Section):
 
     suspend: Annotated[
         bool,
-        About(
+        SettingDoc(
             "The server suspends a mailbox that a network got into after it had tried many others (rule `sprayed`).", "7.2.c"
         ),
     ] = False
     window: Annotated[
-        Seconds, Field(ge=10 * MINUTE, le=DAY), About("The time within which the three below count.", "7.2.c")
+        Seconds, Field(ge=10 * MINUTE, le=DAY), SettingDoc("The time within which the three below count.", "7.2.c")
     ] = HOUR
     sprayed: Annotated[
         int,
         Field(ge=10, le=2_000),
         Unit("mailboxes"),
-        About("A network that nobody else uses tried so many mailboxes in vain before it got into one.", "7.2.c"),
+        SettingDoc("A network that nobody else uses tried so many mailboxes in vain before it got into one.", "7.2.c"),
     ] = 20
     guesses: Annotated[
         int,
         Field(ge=10, le=2_000),
         Unit("passwords"),
-        About("A network that nobody else uses tried so many passwords of a mailbox in vain before it got in.", "7.2.c"),
+        SettingDoc("A network that nobody else uses tried so many passwords of a mailbox in vain before it got in.", "7.2.c"),
     ] = 15
     networks: Annotated[
         int,
         Field(ge=8, le=2_000),
         Unit("networks"),
-        About(
+        SettingDoc(
             "A mailbox was signed in to from so many networks (/24, /48), half as many of them far apart (/16, /32).", "7.2.c"
         ),
     ] = 15
@@ -47,26 +47,26 @@ class Malware(Section):
 
     clamd: Annotated[
         ScannerName,
-        About(
+        SettingDoc(
             "Where clamd listens: `unix:/run/clamav/clamd.ctl` or `tcp://127.0.0.1:3310`; empty: nothing is scanned.", "10.2"
         ),
     ] = ""
-    seconds: Annotated[Seconds, Field(ge=1, le=3 * MINUTE), About("An answer that takes longer is none.", "10.2")] = 60.0
+    seconds: Annotated[Seconds, Field(ge=1, le=3 * MINUTE), SettingDoc("An answer that takes longer is none.", "10.2")] = 60.0
     connections: Annotated[
-        int, Field(ge=1, le=100), Unit("connections"), About("To clamd at once, per worker; others wait.", "10.2")
+        int, Field(ge=1, le=100), Unit("connections"), SettingDoc("To clamd at once, per worker; others wait.", "10.2")
     ] = 8
     absent: Annotated[
         Literal["refuse", "pass", "quarantine"],
-        About(
+        SettingDoc(
             "What becomes of a message that clamd does not answer for: its sender tries again, or it passes, or, from other "
             "servers, it is taken and kept in quarantine.",
             "10.2",
         ),
     ] = "refuse"
-    suspend: Annotated[bool, About("The mailbox that sends malware is suspended.", "7.2.c")] = True
+    suspend: Annotated[bool, SettingDoc("The mailbox that sends malware is suspended.", "7.2.c")] = True
     found: Annotated[
         Literal["refuse", "quarantine"],
-        About(
+        SettingDoc(
             "Mail with malware from other servers: refused, or taken and kept in quarantine; from inside it is refused.", "10.2"
         ),
     ] = "refuse"
@@ -77,14 +77,14 @@ class Rspamd(Section):
 
     url: Annotated[
         ScannerName,
-        About(
+        SettingDoc(
             "Where Rspamd's scanner listens: `tcp://127.0.0.1:11333` or `unix:/run/rspamd/worker.sock`; empty: not asked.",
             "10.2",
         ),
     ] = ""
     controller: Annotated[
         ScannerName,
-        About(
+        SettingDoc(
             "Where Rspamd's controller listens (`tcp://127.0.0.1:11334`), which learns from what people move to Junk and out "
             "of it; empty: it is taught nothing.",
             "15.5",
@@ -92,39 +92,42 @@ class Rspamd(Section):
     ] = ""
     password: Annotated[
         Location | None,
-        About(
+        SettingDoc(
             "The file with the controller's password, on one line, readable by the server's account only; read when needed.",
             "10.2",
         ),
     ] = None
-    seconds: Annotated[Seconds, Field(ge=1, le=2 * MINUTE), About("An answer that takes longer is none.", "10.2")] = 20.0
+    seconds: Annotated[Seconds, Field(ge=1, le=2 * MINUTE), SettingDoc("An answer that takes longer is none.", "10.2")] = 20.0
     connections: Annotated[
-        int, Field(ge=1, le=100), Unit("connections"), About("To Rspamd at once, per worker; others wait.", "10.2")
+        int, Field(ge=1, le=100), Unit("connections"), SettingDoc("To Rspamd at once, per worker; others wait.", "10.2")
     ] = 8
     largest: Annotated[
         Octets,
         Field(ge=64 * KIB, le=GIB),
-        About("A larger message is not shown to Rspamd (its own `max_message` is 50 MiB): it passes, marked as such.", "10.2"),
+        SettingDoc(
+            "A larger message is not shown to Rspamd (its own `max_message` is 50 MiB): it passes, marked as such.", "10.2"
+        ),
     ] = 32 * MIB
     absent: Annotated[
         Literal["refuse", "pass"],
-        About(
+        SettingDoc(
             "What becomes of a message that Rspamd does not answer for: its sender tries again, or it passes, marked as such.",
             "10.2",
         ),
     ] = "refuse"
     reject: Annotated[
         Literal["refuse", "quarantine", "junk"],
-        About("What becomes of mail from other servers that Rspamd rejects.", "4.2"),
+        SettingDoc("What becomes of mail from other servers that Rspamd rejects.", "4.2"),
     ] = "refuse"
     outgoing: Annotated[
-        bool, About("Mail from inside is shown to Rspamd too; what it rejects is refused, the rest goes as it is.", "7.2.c")
+        bool,
+        SettingDoc("Mail from inside is shown to Rspamd too; what it rejects is refused, the rest goes as it is.", "7.2.c"),
     ] = False
     suspend_beyond: Annotated[
         int,
         Field(ge=0, le=10_000),
         Unit("messages an hour"),
-        About(
+        SettingDoc(
             "A mailbox of whose mail Rspamd rejects more than so many messages within an hour, per worker, is suspended by the "
             "server; 0: never.",
             "7.2.c",
@@ -134,7 +137,7 @@ class Rspamd(Section):
         int,
         Field(ge=1, le=10_000),
         Unit("messages an hour"),
-        About("So many messages of one mailbox teach Rspamd in an hour; more are left out, and the log says so.", "15.5"),
+        SettingDoc("So many messages of one mailbox teach Rspamd in an hour; more are left out, and the log says so.", "15.5"),
     ] = 100
 
 
@@ -144,16 +147,18 @@ class Quarantine(Section):
     keep: Annotated[
         Seconds,
         Field(ge=DAY, le=366 * DAY),
-        About("How long a message is kept; then it is removed.", "4.2"),
+        SettingDoc("How long a message is kept; then it is removed.", "4.2"),
     ] = 30 * DAY
     space: Annotated[
         Octets,
         Field(ge=MIB, le=1 << 50),
-        About("Room for it; beyond, mail that would be kept is refused for a while.", "4.2"),
+        SettingDoc("Room for it; beyond, mail that would be kept is refused for a while.", "4.2"),
     ] = 2 * GIB
     digest: Annotated[
         bool,
-        About("Whoever such a message is for hears of it, in one letter a day at most; false: the log alone knows.", "4.2"),
+        SettingDoc(
+            "Whoever such a message is for hears of it, in one letter a day at most; false: the log alone knows.", "4.2"
+        ),
     ] = True
 
 
@@ -163,20 +168,23 @@ class Syslog(Section):
     collectors: Annotated[
         tuple[CollectorName, ...],
         Distinct,
-        About(
+        SettingDoc(
             "Where security events go: `unix:/dev/log`, `udp://HOST:514`, `tcp://HOST:601`, `tls://HOST:6514`; none: nowhere.",
             "16.3",
         ),
     ] = ()
     facility: Annotated[
         Literal["auth", "authpriv", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"],
-        About("The facility of the messages.", "16.3"),
+        SettingDoc("The facility of the messages.", "16.3"),
     ] = "authpriv"
     enterprise: Annotated[
         str,
         StringConstraints(max_length=64, pattern=r"^[1-9][0-9]{0,9}(?:\.[0-9]{1,10})*$"),
-        About("The ministry's private enterprise number (IANA), for the structured data; 32473 is that of examples.", "16.3"),
+        SettingDoc(
+            "The ministry's private enterprise number (IANA), for the structured data; 32473 is that of examples.", "16.3"
+        ),
     ] = "32473"
     tls_ca: Annotated[
-        Location | None, About("Certificates (PEM) by which `tls:` collectors are known; the system's unless given.", "16.3")
+        Location | None,
+        SettingDoc("Certificates (PEM) by which `tls:` collectors are known; the system's unless given.", "16.3"),
     ] = None

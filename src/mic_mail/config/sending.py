@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from mic_mail.config.listeners import Port
-from mic_mail.config.schema import About, Section, SmarthostName
+from mic_mail.config.schema import Section, SettingDoc, SmarthostName
 from mic_mail.config.units import DAY, HOUR, MINUTE, Location, Seconds, Unit
 
 
@@ -15,28 +15,29 @@ class Sending(Section):
     """Mail to other domains."""
 
     paused: Annotated[
-        bool, About("Take mail for other domains and keep all of it in the queue; what is being sent comes to its end.", "10.3")
+        bool,
+        SettingDoc("Take mail for other domains and keep all of it in the queue; what is being sent comes to its end.", "10.3"),
     ] = False
     give_up: Annotated[
         Seconds,
         Field(ge=HOUR, le=30 * DAY),
-        About("A message that could not be delivered for so long goes back to its sender.", "4.2", reload=False),
+        SettingDoc("A message that could not be delivered for so long goes back to its sender.", "4.2", reload=False),
     ] = 5 * DAY
     warn_after: Annotated[
         Seconds,
         Field(ge=MINUTE, le=30 * DAY),
-        About("The sender is told once that a message has not been delivered for so long.", "4.2", reload=False),
+        SettingDoc("The sender is told once that a message has not been delivered for so long.", "4.2", reload=False),
     ] = 4 * HOUR
     connections: Annotated[
-        int, Field(ge=1, le=2_000), Unit("connections"), About("To all other servers at once.", reload=False)
+        int, Field(ge=1, le=2_000), Unit("connections"), SettingDoc("To all other servers at once.", reload=False)
     ] = 200
     connections_per_domain: Annotated[
-        int, Field(ge=1, le=200), Unit("connections"), About("To the servers of one domain at once.", reload=False)
+        int, Field(ge=1, le=200), Unit("connections"), SettingDoc("To the servers of one domain at once.", reload=False)
     ] = 20
-    port: Annotated[Port, About("Where other servers take mail; another one only for tests.", reload=False)] = 25
+    port: Annotated[Port, SettingDoc("Where other servers take mail; another one only for tests.", reload=False)] = 25
     smarthost: Annotated[
         SmarthostName,
-        About(
+        SettingDoc(
             "One server for all of it (`relay.example:587`; 465: TLS from the first octet); empty: each domain's own servers.",
             "4.2",
             reload=False,
@@ -44,7 +45,7 @@ class Sending(Section):
     ] = ""
     smarthost_tls: Annotated[
         Literal["required", "offered"],
-        About(
+        SettingDoc(
             "`required`: TLS with a valid certificate for that name, or the mail waits; `offered`: TLS with whoever answers.",
             "10.2",
             reload=False,
@@ -52,16 +53,16 @@ class Sending(Section):
     ] = "required"
     smarthost_ca: Annotated[
         Location | None,
-        About("Authorities whose certificates are believed there (PEM), in place of the machine's.", "10.2", reload=False),
+        SettingDoc("Authorities whose certificates are believed there (PEM), in place of the machine's.", "10.2", reload=False),
     ] = None
     smarthost_login: Annotated[
         str,
         StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$"),
-        About("The name by which this server signs in there; empty: it does not.", "10.2", reload=False),
+        SettingDoc("The name by which this server signs in there; empty: it does not.", "10.2", reload=False),
     ] = ""
     smarthost_password: Annotated[
         Location | None,
-        About(
+        SettingDoc(
             "The file with the password for it, on one line, readable by the server's account only; read at each sign-in.",
             "10.2",
             reload=False,

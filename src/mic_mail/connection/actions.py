@@ -36,7 +36,7 @@ OPENING_MINUTES = 5
 The windows in which it has to be opened begin and end with such a stretch, so whoever reads in one is on record in it."""
 
 
-def opening_stretch(now_us: int) -> int:
+def opening_slot(now_us: int) -> int:
     """The number of the stretch of `OPENING_MINUTES` in which an instant lies."""
     return now_us // (OPENING_MINUTES * 60_000_000)
 
@@ -92,7 +92,7 @@ class Answer(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class Enter(Action):
+class BindAccount(Action):
     """From here on `Work` works on this account, and the session ends when the word on it does.
 
     Gives False if the mailbox has no room for another session.
@@ -102,7 +102,7 @@ class Enter(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class Used(Action):
+class RecordActivity(Action):
     """The person uses a mailbox (Reg. 7.2.a): `at`, or the own one. Gives None.
 
     `how` says by what it was opened or read on in: of a unit's or group's that is on record (Reg. 12.3.a). None: neither.
@@ -118,7 +118,7 @@ class StartTls(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class Note(Action):
+class LogEvent(Action):
     """Tell the log; `error` is an unexpected exception, whose traceback belongs there and nowhere else. Gives None."""
 
     event: str

@@ -23,15 +23,15 @@ from mic_mail.connection.actions import (
     Action,
     Answer,
     Begin,
-    Enter,
+    BindAccount,
     Hangup,
+    LogEvent,
     NeedInput,
-    Note,
     Pause,
+    RecordActivity,
     Send,
     SignIn,
     StartTls,
-    Used,
     Work,
 )
 from mic_mail.connection.session_core import Session
@@ -44,11 +44,11 @@ from mic_mail.net.tcp_ack import acknowledge, acknowledged, outstanding, reset
 from mic_mail.net.tls import TlsFront
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import withheld
-from mic_mail.process.executors import AccountLanes
+from mic_mail.process.executors import AccountExecutors
 from mic_mail.services.authentication.identity import Peer, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
-from mic_mail.services.authentication.sasl_exchange import Dialog
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.sasl_exchange import SaslExchange
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.authentication.watches import Watch
 from mic_mail.storage.mailstore import Account, MailStore
 
@@ -81,9 +81,9 @@ GOING_DOWN = Text("Máy chủ tạm ngừng; xin kết nối lại.", "The serve
 class Services:
     """What the composition root gives every door."""
 
-    access: Access
+    access: SignInService
     store: MailStore
-    accounts: AccountLanes
+    accounts: AccountExecutors
     clock: Clock
     log: MailLog
     tls: TlsFront
@@ -146,7 +146,7 @@ class Connection(asyncio.Protocol, ABC):
         self._transport: asyncio.Transport
         self._session: Session
         self._peer: Peer
-        self._dialog: Dialog | None = None
+        self._dialog: SaslExchange | None = None
         self._signed_in: SignedIn | None = None
         self._account: Account | None = None
         self._watch: Watch[int] | None = None
@@ -324,11 +324,11 @@ class Connection(asyncio.Protocol, ABC):
         match step:
             case Send(data):
                 self._write(data)
-            case Note():
+            case LogEvent():
                 self._log(step)
             case Pause():
                 pass
-            case Used(at, how):
+            case RecordActivity(at, how):
                 if self._signed_in is not None:
                     self._used(self._signed_in, self._signed_in.mailbox_id if at is None else at.account_id, how)
             case _:
@@ -382,7 +382,7 @@ class Connection(asyncio.Protocol, ABC):
             case Answer(response):
                 assert self._dialog is not None
                 return await self._dialog.step(response)
-            case Enter(signed_in):
+            case BindAccount(signed_in):
                 return self._enter(signed_in)
             case StartTls():
                 await self._start_tls()
@@ -521,7 +521,7 @@ class Connection(asyncio.Protocol, ABC):
         entry = self._services.access.snapshot.entry(mailbox_id)
         return withheld(entry.facts) if entry is not None and entry.kind is MailboxKind.UNIT else ""
 
-    def _log(self, note: Note) -> None:
+    def _log(self, note: LogEvent) -> None:
         """Who acts in another mailbox than the own one is named as its actor."""
         own = self._signed_in.address if self._signed_in is not None else None
         mailbox = note.fields.get("mailbox", own)

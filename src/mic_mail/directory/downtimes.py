@@ -12,7 +12,7 @@ from mic_mail.directory.records import NotFound
 from mic_mail.directory.transactions import Tables
 from mic_mail.errors import Text
 from mic_mail.policy.downtime import Downtime
-from mic_mail.policy.incidents import Told
+from mic_mail.policy.incidents import IncidentReport
 
 MOST_IN_MEMORY = 50
 """Of those that were not called off, by their ends: nobody announces as many ahead."""
@@ -34,7 +34,7 @@ class Downtimes:
         """The one of this number; `NotFound`."""
         return self._tables.read(lambda session: _downtime(_existing(session, downtime_id)))
 
-    def add(self, downtime: Downtime, incident: int | Told | None = None) -> Downtime:
+    def add(self, downtime: Downtime, incident: int | IncidentReport | None = None) -> Downtime:
         """Put one on record, with the incident because of which it is taken: one of the register, or one entered now."""
 
         def work(session: Session, _version: int) -> Downtime:
@@ -51,7 +51,7 @@ class Downtimes:
             session.flush()
             if incident is not None:
                 number = incident
-                if isinstance(incident, Told):
+                if isinstance(incident, IncidentReport):
                     number = incidents.enter(session, incident, downtime.actor, downtime.announced_at).incident_id
                 session.add(IncidentDowntime(incident_id=number, downtime_id=row.downtime_id))
             return _downtime(row)

@@ -13,7 +13,7 @@ from mic_mail.directory.model import DowntimeRow, IncidentDowntime, IncidentNote
 from mic_mail.directory.records import NotFound, Superseded
 from mic_mail.directory.transactions import Tables
 from mic_mail.errors import Text
-from mic_mail.policy.incidents import Change, Incident, Kind, Note, Severity, Told, changed
+from mic_mail.policy.incidents import Change, Incident, IncidentReport, Kind, Note, Severity, changed
 from mic_mail.policy.requests import Channel
 
 IDS_END = 1 << 31
@@ -72,7 +72,7 @@ class Incidents:
             return seen
         raise _none(incident_id)
 
-    def add(self, told: Told, opened_by: str, at: datetime) -> Incident:
+    def add(self, told: IncidentReport, opened_by: str, at: datetime) -> Incident:
         """Put one on record; gives it back with its number."""
         return self._tables.change(lambda session, _version: _incident(session, enter(session, told, opened_by, at)))
 
@@ -110,7 +110,9 @@ class Incidents:
         return self._tables.change(work)
 
 
-def enter(session: Session, told: Told, opened_by: str, at: datetime, *, request_id: int | None = None) -> IncidentRow:
+def enter(
+    session: Session, told: IncidentReport, opened_by: str, at: datetime, *, request_id: int | None = None
+) -> IncidentRow:
     """A new row within a transaction of this or another register."""
     row = IncidentRow(
         kind=told.kind,
@@ -160,7 +162,7 @@ def _incident(session: Session, row: IncidentRow) -> Incident:
     linked = select(IncidentDowntime.downtime_id).where(IncidentDowntime.incident_id == row.incident_id)
     return Incident(
         row.incident_id,
-        Told(
+        IncidentReport(
             Kind(row.kind),
             Severity(row.severity),
             row.title,

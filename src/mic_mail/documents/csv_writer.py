@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Iterator
 
-from mic_mail.documents.document import Cell, Sheet, Table, UnreadableSheet, shown
+from mic_mail.documents.document import Cell, Sheet, Table, UnreadableSheet, display_text
 from mic_mail.errors import Text
 
 MOST_ROWS = 20_000
@@ -36,7 +36,7 @@ def write(table: Table) -> bytes:
 
 def harmless(cell: Cell) -> str:
     """A field that no spreadsheet runs; numbers, also negative ones, are no formulas."""
-    text = str(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else shown(cell)
+    text = str(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else display_text(cell)
     return _FORMULA.sub("'", text) if isinstance(cell, str) else text
 
 

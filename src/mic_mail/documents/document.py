@@ -61,7 +61,8 @@ class Table:
         if longest <= 0:
             return []
         return [
-            (shown(row[0]), number / longest, shown(row[self.chart])) for row, number in zip(self.rows, numbers, strict=True)
+            (display_text(row[0]), number / longest, display_text(row[self.chart]))
+            for row, number in zip(self.rows, numbers, strict=True)
         ]
 
     def __post_init__(self) -> None:
@@ -92,7 +93,7 @@ class Signature:
 
 
 @dataclass(frozen=True, slots=True)
-class Paper:
+class Document:
     """One paper."""
 
     title: str
@@ -113,7 +114,7 @@ class Paper:
         return [block for block in self.blocks if isinstance(block, Table)]
 
 
-def shown(cell: Cell) -> str:
+def display_text(cell: Cell) -> str:
     """A field as people read it: NFC, days as 24/11/2026, instants to the minute, numbers with dots between thousands."""
     match cell:
         case None:
@@ -134,13 +135,13 @@ def shown(cell: Cell) -> str:
 
 def told(cell: Cell) -> str:
     """A value beside its name, in a line of its own: an instant as offices write it, "09 giờ 05 phút ngày 26/11/2026"."""
-    return instant(cell).vi if isinstance(cell, datetime) else shown(cell)
+    return instant(cell).vi if isinstance(cell, datetime) else display_text(cell)
 
 
 _VIETNAMESE_NUMBER = str.maketrans(",.", ".,")
 
 
-def day_of(paper: Paper) -> str:
+def day_of(paper: Document) -> str:
     """The line of place and day: "Hà Nội, ngày 24 tháng 11 năm 2026"."""
     day = paper.made_at.astimezone(HO_CHI_MINH).date()
     written = f"{day.day:02}" if day.day < 10 else str(day.day)

@@ -1,19 +1,19 @@
 """Papers as HTML: one file without scripts and without anything from elsewhere, readable in a mail program and printable.
 
-In: a `Paper`. Out: UTF-8. Everything that the paper says is escaped.
+In: a `Document`. Out: UTF-8. Everything that the paper says is escaped.
 """
 
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from mic_mail.documents.document import MOTTO, NATION, Paper, Table, Terms, day_of, shown, told
+from mic_mail.documents.document import MOTTO, NATION, Document, Table, Terms, day_of, display_text, told
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 
-def write(paper: Paper) -> bytes:
+def write(paper: Document) -> bytes:
     """The file."""
     return (
         _template()
@@ -22,7 +22,7 @@ def write(paper: Paper) -> bytes:
             nation=NATION,
             motto=MOTTO,
             day=day_of(paper),
-            shown=shown,
+            shown=display_text,
             told=told,
             is_table=lambda block: isinstance(block, Table),
             is_terms=lambda block: isinstance(block, Terms),

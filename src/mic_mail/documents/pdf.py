@@ -1,6 +1,6 @@
 """Papers as PDF, A4, with every Vietnamese letter (PDF/A-2b, ISO 19005-2: readable in twenty years; typst).
 
-In: a `Paper`. Out: octets; the same paper gives the same octets, so a digest of the file says something. What the paper says
+In: a `Document`. Out: octets; the same paper gives the same octets, so a digest of the file says something. What the paper says
 goes to the template as data and never as markup: no name of a mailbox can write on the page what was not meant.
 """
 
@@ -9,12 +9,12 @@ from datetime import UTC
 from functools import cache
 from importlib.resources import files
 
-from mic_mail.documents.document import MOTTO, NATION, Block, Paper, Table, Terms, day_of, shown, told
+from mic_mail.documents.document import MOTTO, NATION, Block, Document, Table, Terms, day_of, display_text, told
 
 PREVIEW_PPI = 110
 
 
-def write(paper: Paper) -> bytes:
+def write(paper: Document) -> bytes:
     """The file."""
     import typst
 
@@ -30,7 +30,7 @@ def write(paper: Paper) -> bytes:
     return written
 
 
-def pictures(paper: Paper) -> list[bytes]:
+def page_images(paper: Document) -> list[bytes]:
     """Its pages as PNG, to be looked at."""
     import typst
 
@@ -45,20 +45,20 @@ def _template() -> bytes:
     return files("mic_mail.documents").joinpath("paper.typ").read_bytes()
 
 
-def _data(paper: Paper) -> str:
+def _data(paper: Document) -> str:
     return json.dumps(
         {
             "nation": NATION,
             "motto": MOTTO,
-            "superior": shown(paper.issuer[0].upper()),
-            "issuer": shown(paper.issuer[1].upper()),
+            "superior": display_text(paper.issuer[0].upper()),
+            "issuer": display_text(paper.issuer[1].upper()),
             "number": f"Số: {paper.number}" if paper.number else "",
             "day": day_of(paper),
-            "title": shown(paper.title),
-            "subtitle": shown(paper.subtitle),
+            "title": display_text(paper.title),
+            "subtitle": display_text(paper.subtitle),
             "blocks": [_block(block) for block in paper.blocks],
-            "signatures": [{"office": shown(each.office), "name": shown(each.name)} for each in paper.signatures],
-            "foot": shown(paper.foot),
+            "signatures": [{"office": display_text(each.office), "name": display_text(each.name)} for each in paper.signatures],
+            "foot": display_text(paper.foot),
         },
         ensure_ascii=False,
     )
@@ -69,16 +69,16 @@ def _block(block: Block) -> dict[str, object]:
         case Table():
             return {
                 "is": "table",
-                "name": shown(block.name),
-                "columns": [{"title": shown(c.title), "right": c.right, "wide": c.wide} for c in block.columns],
-                "rows": [[shown(cell) for cell in row] for row in block.rows],
-                "total": [shown(cell) for cell in block.total] if block.total is not None else [],
-                "empty": shown(block.empty),
-                "drawn": shown(block.drawn),
+                "name": display_text(block.name),
+                "columns": [{"title": display_text(c.title), "right": c.right, "wide": c.wide} for c in block.columns],
+                "rows": [[display_text(cell) for cell in row] for row in block.rows],
+                "total": [display_text(cell) for cell in block.total] if block.total is not None else [],
+                "empty": display_text(block.empty),
+                "drawn": display_text(block.drawn),
                 "bars": [list(bar) for bar in block.bars],
             }
         case Terms():
-            pairs = [[shown(what), told(cell)] for what, cell in block.pairs]
-            return {"is": "terms", "name": shown(block.name), "pairs": pairs}
+            pairs = [[display_text(what), told(cell)] for what, cell in block.pairs]
+            return {"is": "terms", "name": display_text(block.name), "pairs": pairs}
         case str():
-            return {"is": "text", "text": shown(block)}
+            return {"is": "text", "text": display_text(block)}

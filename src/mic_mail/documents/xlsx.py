@@ -1,8 +1,8 @@
 """Papers as XLSX, a sheet for each table, and tables that somebody filled in read back (ECMA-376; openpyxl).
 
-In: a `Paper`, or the octets of a file from a mail. Out: octets, or a `Sheet`. Numbers stay numbers and days stay days, so that
-people can sort and sum; text is never a formula. A file from outside is bounded before it is unpacked: a small ZIP can hold
-gigabytes.
+In: a `Document`, or the octets of a file from a mail. Out: octets, or a `Sheet`. Numbers stay numbers and days stay days, so
+that people can sort and sum; text is never a formula. A file from outside is bounded before it is unpacked: a small ZIP can
+hold gigabytes.
 """
 
 import io
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.documents.csv_writer import MOST_OCTETS, MOST_ROWS, sheet_of
-from mic_mail.documents.document import Block, Cell, Paper, Sheet, Table, Terms, UnreadableSheet, shown
+from mic_mail.documents.document import Block, Cell, Document, Sheet, Table, Terms, UnreadableSheet, display_text
 from mic_mail.errors import Text
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _WIDEST = 60
 
 
-def write(paper: Paper) -> bytes:
+def write(paper: Document) -> bytes:
     """The whole paper: what is no table stands on the first sheet, above the first one."""
     book = _book(paper.made_at)
     sheet = book.create_sheet()
@@ -74,7 +74,7 @@ def _octets(book: "Workbook") -> bytes:
     return out.getvalue()
 
 
-def _titles(sheet: "Worksheet", paper: Paper) -> None:
+def _titles(sheet: "Worksheet", paper: Document) -> None:
     from openpyxl.styles import Font
 
     for text, font in ((paper.title, Font(bold=True, size=14)), (paper.subtitle, Font(italic=True)), (paper.foot, Font())):
@@ -110,7 +110,7 @@ def _table(sheet: "Worksheet", table: Table, rows: Sequence[Sequence[Cell]]) -> 
         for field in sheet[sheet.max_row]:
             field.font = Font(bold=True)
     for number, column in enumerate(table.columns, start=1):
-        longest = max([len(column.title), *(len(shown(row[number - 1])) for row in table.rows)])
+        longest = max([len(column.title), *(len(display_text(row[number - 1])) for row in table.rows)])
         dimension = sheet.column_dimensions[get_column_letter(number)]
         dimension.width = max(dimension.width, min(_WIDEST, longest + 3))
     if table.rows:
@@ -122,11 +122,11 @@ def _value(cell: Cell) -> str | int | float | date | datetime | None:
     """What the file holds: openpyxl takes text that begins with = for a formula, unless an apostrophe goes before it."""
     match cell:
         case bool():
-            return shown(cell)
+            return display_text(cell)
         case datetime():
             return cell.astimezone(HO_CHI_MINH).replace(tzinfo=None, microsecond=0)
         case str():
-            text = _NO_XML.sub("\N{REPLACEMENT CHARACTER}", shown(cell))
+            text = _NO_XML.sub("\N{REPLACEMENT CHARACTER}", display_text(cell))
             return f"'{text}" if text.startswith("=") else text
         case _:
             return cell

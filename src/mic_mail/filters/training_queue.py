@@ -1,6 +1,6 @@
 """What people say of messages, on its way to Rspamd: second names of their files in one folder, until they have been taught.
 
-In: the file of a message, whose mailbox it is in, what was said of it. Out: `Lesson`s, oldest first. One is a file
+In: the file of a message, whose mailbox it is in, what was said of it. Out: `TrainingSample`s, oldest first. One is a file
 
     MICROSECONDS.MAILBOX.KEY.spam     or .ham; KEY is of the message, whatever it is called in its mailbox
 
@@ -30,7 +30,7 @@ _PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class TrainingSample:
     """One message, and what was said of it."""
 
     path: Path
@@ -61,7 +61,7 @@ class Lessons:
             raise Trouble(Text("Không ghi được thư để học.", "What is to be learned cannot be kept.")) from error
         return taken
 
-    def _note(self, mailbox_id: int, source: Path, waiting: Sequence[Lesson], *, spam: bool, now_us: int) -> bool:
+    def _note(self, mailbox_id: int, source: Path, waiting: Sequence[TrainingSample], *, spam: bool, now_us: int) -> bool:
         key = key_of(source.name)
         alike = [lesson for lesson in waiting if (lesson.mailbox_id, lesson.key) == (mailbox_id, key)]
         if any(lesson.spam is spam for lesson in alike):
@@ -74,7 +74,7 @@ class Lessons:
             self.forget(lesson)
         return True
 
-    def waiting(self) -> list[Lesson]:
+    def waiting(self) -> list[TrainingSample]:
         """Oldest first; what is called otherwise is nobody's."""
         try:
             names = os.listdir(self._root)
@@ -82,12 +82,12 @@ class Lessons:
             return []
         found = [(match, name) for name in names if (match := _NAME.fullmatch(name))]
         lessons = [
-            Lesson(self._root / name, int(match["at"]), int(match["mailbox"]), match["key"], match["said"] == "spam")
+            TrainingSample(self._root / name, int(match["at"]), int(match["mailbox"]), match["key"], match["said"] == "spam")
             for match, name in found
         ]
         return sorted(lessons, key=lambda lesson: (lesson.at_us, lesson.path.name))
 
-    def forget(self, lesson: Lesson) -> None:
+    def forget(self, lesson: TrainingSample) -> None:
         """It was taught, or never will be."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(lesson.path)

@@ -2,7 +2,7 @@
 
 Waiting            nothing is to be done until octets come, or the account changes
 Work               the same, on another account too, with a sign of life where it takes long
-Attend, Leave      `Enter` watches the own account for changes too; watch another beside it; it is ours no more
+Attend, Leave      `BindAccount` watches the own account for changes too; watch another beside it; it is ours no more
 Overhear           NOTIFY: watch still others, in which no mailbox is open, and what the person may use
 Decode             find out beside the loop what a long command says
 ClearAway          discard files in a thread; nothing waits for it
@@ -55,18 +55,19 @@ class Work(actions.Work[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Leave(Action):
-    """The opposite of `Enter` (RFC 8437): the account is not ours any more, the mailbox has room for another. Gives None."""
+    """The opposite of `BindAccount` (RFC 8437): the account is not ours any more, the mailbox has room for another. Gives
+    None."""
 
 
 @dataclass(frozen=True, slots=True)
-class Attend(Action):
+class WatchAccount(Action):
     """From here on changes of this account (None: of none but the own one) are told, and of the rights in it. Gives None."""
 
     at: AccountRef | None
 
 
 @dataclass(frozen=True, slots=True)
-class Overhear(Action):
+class SubscribeAccounts(Action):
     """From here on changes of these accounts are told, whichever is attended, and of no others that were; gives None.
 
     `rights`: also when what the person may use beside the own mailbox may have changed.

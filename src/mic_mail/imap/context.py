@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
-from mic_mail.connection.actions import NeedInput, Note, Send, Used, opening_stretch
+from mic_mail.connection.actions import LogEvent, NeedInput, RecordActivity, Send, opening_slot
 from mic_mail.errors import Refused, Text
 from mic_mail.i18n.spoken import spoken_on_one_line
-from mic_mail.imap.actions import SLICE_OCTETS, Decode, Overhear, Steps, Waiting, Work
+from mic_mail.imap.actions import SLICE_OCTETS, Decode, Steps, SubscribeAccounts, Waiting, Work
 from mic_mail.imap.compress import Credit
 from mic_mail.imap.enabled_extensions import Enabled
-from mic_mail.imap.host import Desk
+from mic_mail.imap.host import SessionHost
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.command_rules import ConnectionState
@@ -27,7 +27,7 @@ from mic_mail.imap.parser.reader import NEED_INPUT, BadLine, Event, Limits, Lite
 from mic_mail.imap.replies import Reply
 from mic_mail.imap.responses import continuation, in_progress, ok, status_line
 from mic_mail.imap.selected.mailbox_view import View
-from mic_mail.imap.selected.shared_cache import Shelf
+from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.errors import NoSuchFolder
@@ -71,7 +71,7 @@ class SessionSettings:
     """A program that looks for new mail by itself opens a unit's mailbox too (`unit.openings.counts`, Reg. 12.3.a)."""
 
 
-class Ended(Exception):
+class CloseConnection(Exception):
     """The connection ends: `* BYE` with this text; octets that are still pending are written first."""
 
     def __init__(self, text: Text, code: bytes = b"") -> None:
@@ -83,15 +83,15 @@ class Ended(Exception):
 class Notifier(Protocol):
     """What the client asked to be told without asking (`notify.Listening`)."""
 
-    def tell(self, talk: "Conversation", *, expunge: bool = False) -> Steps[None]:
+    def tell(self, talk: "ImapContext", *, expunge: bool = False) -> Steps[None]:
         """Say what is new, if anything is; `expunge`: a command is in progress that allows EXPUNGE."""
         ...
 
-    def is_due(self, talk: "Conversation", *, expunge: bool = False) -> bool:
+    def is_due(self, talk: "ImapContext", *, expunge: bool = False) -> bool:
         """Whether `tell` would look."""
         ...
 
-    def put_off(self, talk: "Conversation") -> None:
+    def put_off(self, talk: "ImapContext") -> None:
         """The store cannot answer now: ask it again in a while."""
         ...
 
@@ -111,13 +111,13 @@ class Notifier(Protocol):
         """The client itself has made these changes, in this account (None: the own one)."""
         ...
 
-    def subscribed(self, talk: "Conversation", name: str, is_so: bool) -> Steps[None]:
+    def subscribed(self, talk: "ImapContext", name: str, is_so: bool) -> Steps[None]:
         """The client itself has subscribed, or the opposite, and is about to hear so."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Landing:
+class AppendTarget:
     """Where an APPEND went: whether the folder is there and has room need not be looked up again at once."""
 
     account: AccountRef | None
@@ -129,7 +129,7 @@ class Landing:
     """Whether messages that were sent are kept there; None: it was not asked."""
 
 
-class Conversation:
+class ImapContext:
     """What a connection knows between two commands."""
 
     __slots__ = (
@@ -138,7 +138,7 @@ class Conversation:
         "reader", "saved", "settings", "severed", "shelf", "sign_in_until", "signed_in", "tag", "tls", "tries", "view",
     )  # fmt: skip
 
-    def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: Shelf, desk: Desk, tls: bool) -> None:
+    def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: SharedCache, desk: SessionHost, tls: bool) -> None:
         self.settings = settings
         self.clock = clock
         self.shelf = shelf
@@ -150,7 +150,7 @@ class Conversation:
         self.signed_in: SignedIn | None = None
         self.view: View | None = None
         self.opened: dict[int, int] = {}
-        """In which stretch of time each account was last said to be opened (`opening_stretch`)."""
+        """In which stretch of time each account was last said to be opened (`opening_slot`)."""
         self.at: AccountRef | None = None
         """Whose store the command in hand is about (None: the own one): of the selected mailbox, where it is about that."""
         self.attending: AccountRef | None = None
@@ -162,17 +162,17 @@ class Conversation:
         """The MODSEQ of the account that is attended, as the change feed told it."""
         self.own_modseq = 0
         """The same of the own account."""
-        self._overhearing = Overhear()
+        self._overhearing = SubscribeAccounts()
         self.overheard: dict[int, int] = {}
         """The same of accounts that NOTIFY follows beside it, by account id."""
         self.boxes_moved = False
         """NOTIFY follows what the person may use, and that may have changed."""
         self.notifier: Notifier | None = None
-        self.landed: Landing | None = None
+        self.landed: AppendTarget | None = None
         """Where the last APPEND went, if that went well."""
         self.leftovers: list[Callable[[], None]] = []
         """Staged files that nobody will publish, to be discarded in a thread."""
-        self.ending: Ended | None = None
+        self.ending: CloseConnection | None = None
         """Set from outside: the connection is to end at the next chance."""
         self.severed = False
         """A literal that was announced cannot be filled: whatever is said now would be taken for its octets."""
@@ -235,7 +235,7 @@ class Conversation:
             return place
         box = self.boxes.get(place.box.name)
         if box is None or box.account != place.box.account:
-            raise NoSuchFolder(resolve.shown_in(place.box, place.name))
+            raise NoSuchFolder(resolve.name_in_box(place.box, place.name))
         now = self._as_it_is_now(replace(place, box=box))
         now.need(letters)
         return now
@@ -288,7 +288,7 @@ class Conversation:
         self.opened = {}
         self.enabled = Enabled.NOTHING
         self.known_modseq = self.own_modseq = 0
-        self._overhearing, self.overheard, self.boxes_moved = Overhear(), {}, False
+        self._overhearing, self.overheard, self.boxes_moved = SubscribeAccounts(), {}, False
         self.at = self.attending = self.landed = None
         self.reader.limits = Limits.before_sign_in()
         self.reader.utf8 = False
@@ -309,7 +309,9 @@ class Conversation:
     def pay(self, text: int) -> None:
         """Count a command of so many octets; a client that says far more than it sends is ended."""
         if self.credit is not None and not self.credit.spend(text, self.now()):
-            raise Ended(Text("Dữ liệu nén chứa quá nhiều lệnh.", "The compressed data holds too many commands."), b"LIMIT")
+            raise CloseConnection(
+                Text("Dữ liệu nén chứa quá nhiều lệnh.", "The compressed data holds too many commands."), b"LIMIT"
+            )
 
     # ------------------------------------------------------------ saying
 
@@ -370,7 +372,7 @@ class Conversation:
         event = self.reader.next()
         if isinstance(event, BadLine) and event.fatal:
             self.say(status_line(event.tag, event.status, event.text, event.code))
-            raise Ended(Text("Kết nối bị đóng vì dữ liệu gửi đến quá lớn.", "That is too much."))
+            raise CloseConnection(Text("Kết nối bị đóng vì dữ liệu gửi đến quá lớn.", "That is too much."))
         return event
 
     def event(self, until: float, meanwhile: Callable[[], Steps[None]] | None = None) -> Steps[Event]:
@@ -384,7 +386,7 @@ class Conversation:
             if self.notifier is not None and meanwhile is not None:
                 yield from meanwhile()
             if self.signed_in is None and self.now() >= self.sign_in_until:  # however much has come
-                raise Ended(Text("Kết nối bị đóng vì quá lâu chưa đăng nhập.", "Too long without a sign-in."))
+                raise CloseConnection(Text("Kết nối bị đóng vì quá lâu chưa đăng nhập.", "Too long without a sign-in."))
             event = self.hear()
             if isinstance(event, LiteralRequested):
                 self.say(continuation())
@@ -396,7 +398,7 @@ class Conversation:
             elif event is not NEED_INPUT:
                 return event
             elif self.now() >= until:
-                raise Ended(Text("Kết nối bị đóng vì quá lâu không có lệnh.", "Too long without a command."))
+                raise CloseConnection(Text("Kết nối bị đóng vì quá lâu không có lệnh.", "Too long without a command."))
             elif self.notifier is not None and meanwhile is not None:
                 yield Waiting(min(until, self.notifier.pause()))
             else:
@@ -431,7 +433,7 @@ class Conversation:
 
         return clear_away
 
-    def overhear(self, wanted: Overhear) -> Steps[None]:
+    def overhear(self, wanted: SubscribeAccounts) -> Steps[None]:
         """Be told of changes in these accounts from here on, and of no others but the own and the attended one."""
         if wanted != self._overhearing:
             yield wanted
@@ -457,16 +459,16 @@ class Conversation:
 
     def _opening(self, account: AccountRef | None, how: str) -> Steps[None]:
         account_id = self.mailbox_id if account is None else account.account_id
-        stretch = opening_stretch(self.clock.now_us())
+        stretch = opening_slot(self.clock.now_us())
         if self.opened.get(account_id) != stretch:
             self.opened[account_id] = stretch
-            yield Used(account, how)
+            yield RecordActivity(account, how)
 
     def on_record(self, event: str, place: Place, **fields: object) -> Steps[None]:
         """Who did this in a mailbox that several people use."""
         if self.desk.on_record(self.mailbox_id if place.account is None else place.account.account_id):
             address = {} if place.box is None else {"mailbox": place.box.address}
-            yield Note(event, {**address, "folder": place.name, **fields})
+            yield LogEvent(event, {**address, "folder": place.name, **fields})
 
     def is_current(self, view: View) -> bool:
         """Whether nothing has changed in its account since its last look."""
@@ -490,5 +492,5 @@ class Conversation:
                     lambda account: b"".join(view.catch_up(view.look(account), enabled, expunge=expunge)), view.place
                 )
             except NoSuchFolder as error:  # deleted by another session: no number means anything any more
-                raise Ended(Text("Thư mục đang mở đã bị xóa.", "The mailbox has been deleted.")) from error
+                raise CloseConnection(Text("Thư mục đang mở đã bị xóa.", "The mailbox has been deleted.")) from error
             self.say(told)

@@ -5,10 +5,10 @@ from typing import Protocol
 
 from mic_mail.errors import Text
 from mic_mail.services.authentication.shared_mailboxes import Shared
-from mic_mail.storage.types import News
+from mic_mail.storage.types import FolderDelta
 
 
-class Desk(Protocol):
+class SessionHost(Protocol):
     """What a session may ask without waiting: answers that the process has in memory."""
 
     def mechanisms(self) -> tuple[str, ...]:
@@ -23,7 +23,7 @@ class Desk(Protocol):
         """A number that stands only while nothing changes in the mailbox; 0 if that cannot be said now."""
         ...
 
-    def recall(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> News | None:
+    def recall(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
         """What happened in one of its folders, while its change mark is this one; None if the store has to be asked."""
         ...
 

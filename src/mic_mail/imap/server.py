@@ -18,37 +18,37 @@ from mic_mail.connection.actions import Action, Send
 from mic_mail.errors import MicMailError, Text
 from mic_mail.imap.actions import (
     PROGRESS_SECONDS,
-    Attend,
     ClearAway,
     Decode,
     DropCompressor,
     EndCompression,
     Inspect,
     Leave,
-    Overhear,
     Scan,
     StartCompression,
+    SubscribeAccounts,
     Teach,
     Waiting,
+    WatchAccount,
     Work,
 )
 from mic_mail.imap.compress import Damaged, Deflate
 from mic_mail.imap.context import SessionSettings
-from mic_mail.imap.selected.shared_cache import Shelf
+from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.imap.session import Session
 from mic_mail.net.connection_registry import Changed
 from mic_mail.process.change_feed import Feed, Subscription
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
-from mic_mail.services.authentication.shared_mailboxes import Pair, Shared
+from mic_mail.services.authentication.shared_mailboxes import MailboxPair, Shared
 from mic_mail.services.authentication.watches import Watch
 from mic_mail.services.operations.downtimes import announcements
-from mic_mail.services.transport.inbound.spam_training import Learning, Said
+from mic_mail.services.transport.inbound.spam_training import Learning, UserVerdict
 from mic_mail.services.transport.malware import Malware
 from mic_mail.services.transport.secrecy import Passage, Secrecy, Way
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import AccountRef, News
+from mic_mail.storage.types import AccountRef, FolderDelta
 
 INLINE_DEFLATE_OCTETS = 32 << 10
 """More is compressed in the cpu lane."""
@@ -58,7 +58,7 @@ INLINE_DEFLATE_OCTETS = 32 << 10
 class ImapServices(connection.Services):
     """What the composition root gives the door."""
 
-    lanes: Lanes
+    lanes: Executors
     feed: Feed
     secrecy: Secrecy
     malware: Malware
@@ -88,7 +88,7 @@ class ImapConnection(connection.Connection):
         self._subscription: Subscription | None = None
         self._attended: AccountRef | None = None  # another account than the own one, whose changes are told
         self._shared_subscription: Subscription | None = None
-        self._shared_watch: Watch[Pair] | None = None  # of the rights in it
+        self._shared_watch: Watch[MailboxPair] | None = None  # of the rights in it
         self._overheard: dict[AccountRef, Subscription] | None = None  # accounts that NOTIFY follows; most sessions have none
         self._boxes_watch: Watch[int] | None = None  # of what the person may use at all, for NOTIFY
         self._deflate: Deflate | None = None
@@ -141,9 +141,9 @@ class ImapConnection(connection.Connection):
                 self._write(data if self._deflate is None else self._deflate.deflate(data))
             case Work():
                 return False
-            case Attend(at) if self._subscription is not None:
+            case WatchAccount(at) if self._subscription is not None:
                 self._attend(at)
-            case Overhear() if self._subscription is not None:
+            case SubscribeAccounts() if self._subscription is not None:
                 self._overhear(step)
             case Leave():
                 self._leave()
@@ -156,7 +156,7 @@ class ImapConnection(connection.Connection):
             case EndCompression() if self._deflate is not None:
                 self._session.feed(self._deflate.end())
                 self._deflate = None
-            case Attend() | Overhear() | DropCompressor() | EndCompression():
+            case WatchAccount() | SubscribeAccounts() | DropCompressor() | EndCompression():
                 pass
             case _:
                 return super()._do_now(step)
@@ -208,7 +208,7 @@ class ImapConnection(connection.Connection):
         own = self._signed_in.account
         came_from = None if step.came_from is None else (step.came_from[0] or own, step.came_from[1])
         who = {"login": self._signed_in.address, "session": self._session_id}
-        self._services.learning.note(Said(step.at or own, step.folder, step.uids, came_from, spam=step.spam, **who))
+        self._services.learning.note(UserVerdict(step.at or own, step.folder, step.uids, came_from, spam=step.spam, **who))
 
     def _work(self, work: actions.Work[object]) -> Awaitable[object]:
         """Run work on an account in its lane; who waits long hears that it goes on."""
@@ -251,7 +251,7 @@ class ImapConnection(connection.Connection):
 
     def _give_back(self) -> None:
         self._attend(None)
-        self._overhear(Overhear())
+        self._overhear(SubscribeAccounts())
         if self._subscription is not None:
             self._subscription.close()
             self._subscription = None
@@ -274,7 +274,7 @@ class ImapConnection(connection.Connection):
             sharing = self._services.access.sharing
             self._shared_watch = sharing.watch(self._signed_in.mailbox_id, at.account_id, self._rights_moved)
 
-    def _overhear(self, wanted: Overhear) -> None:
+    def _overhear(self, wanted: SubscribeAccounts) -> None:
         """Be told of changes in these accounts too, and of what the person may use, where NOTIFY asks for it."""
         overheard = self._overheard or {}
         for at in overheard.keys() - wanted.accounts:
@@ -354,7 +354,7 @@ class ImapConnection(connection.Connection):
         """A number that stands only while nothing changes in it."""
         return self._services.store.change_mark(mailbox_id)
 
-    def recall(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> News | None:
+    def recall(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
         """What happened in one of its folders, as far as this process has it in memory."""
         return self._services.store.recall(mailbox_id, folder_id, since_modseq, mark)
 
@@ -383,7 +383,7 @@ class ImapServer(connection.Server):
 
     def __init__(self, services: ImapServices, changed: Changed = lambda by, strangers: None) -> None:
         super().__init__(services, changed)
-        self.shelf = Shelf()
+        self.shelf = SharedCache()
         self._errands: set[asyncio.Task[None]] = set()
 
     def clear_away(self, run: Callable[[], None]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from mic_mail.clock import Clock
 from mic_mail.connection import session_core
-from mic_mail.connection.actions import COMMANDS_AT_ONCE, OCTETS_AT_ONCE, Hangup, Note, Pause, Send
+from mic_mail.connection.actions import COMMANDS_AT_ONCE, OCTETS_AT_ONCE, Hangup, LogEvent, Pause, Send
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.imap import responses
@@ -38,9 +38,9 @@ from mic_mail.imap.commands import (
     uidbatches,
 )
 from mic_mail.imap.commands.body_sections import UnknownEncoding
-from mic_mail.imap.context import Conversation, Ended, SessionSettings
+from mic_mail.imap.context import CloseConnection, ImapContext, SessionSettings
 from mic_mail.imap.enabled_extensions import Enabled
-from mic_mail.imap.host import Desk
+from mic_mail.imap.host import SessionHost
 from mic_mail.imap.parser import acl_commands, commands, mailbox_commands, notify_commands, search_commands
 from mic_mail.imap.parser.command_rules import ConnectionState
 from mic_mail.imap.parser.commands import Command
@@ -49,13 +49,13 @@ from mic_mail.imap.parser.number_set import NoSuchNumber
 from mic_mail.imap.parser.reader import AppendMessage, BadLine, Event, Line
 from mic_mail.imap.replies import Reply, bad, refusal, refuse
 from mic_mail.imap.selected.mailbox_view import OutOfStep
-from mic_mail.imap.selected.shared_cache import Shelf
+from mic_mail.imap.selected.shared_cache import SharedCache
 
-Handler = Callable[[Conversation, Any], Steps[Reply] | Steps[Reply | None]]
+Handler = Callable[[ImapContext, Any], Steps[Reply] | Steps[Reply | None]]
 """Carries out one kind of command; the argument is the class that HANDLERS has it under, which is why it is `Any` here."""
 
 HANDLERS: dict[type[Command], Handler] = {
-    commands.Capability: auth.tell_capability,
+    commands.Capability: auth.send_capability,
     commands.Noop: auth.noop,
     commands.Check: auth.noop,
     commands.Logout: auth.logout,
@@ -119,19 +119,19 @@ class Session(session_core.Session):
 
     __slots__ = ("_errors", "_tokens")
 
-    _talk: Conversation
+    _talk: ImapContext
 
     def __init__(
         self,
         settings: SessionSettings,
         *,
         clock: Clock,
-        shelf: Shelf,
-        desk: Desk,
+        shelf: SharedCache,
+        desk: SessionHost,
         tls: bool,
         tokens: TokenSource = secrets.randbits,
     ) -> None:
-        super().__init__(Conversation(settings, clock=clock, shelf=shelf, desk=desk, tls=tls))
+        super().__init__(ImapContext(settings, clock=clock, shelf=shelf, desk=desk, tls=tls))
         self._tokens = tokens
         self._errors = 0  # commands in a row that made no sense
 
@@ -213,7 +213,7 @@ class Session(session_core.Session):
     def end(self, text: Text, code: bytes = b"") -> None:
         """Say BYE after the command in progress, or after the slice in progress of a long one."""
         if self._talk.ending is None:
-            self._talk.ending = Ended(text, code)
+            self._talk.ending = CloseConnection(text, code)
 
     # ------------------------------------------------------------ the program
 
@@ -232,7 +232,7 @@ class Session(session_core.Session):
                 if commands >= COMMANDS_AT_ONCE or talk.reader.used - used >= OCTETS_AT_ONCE:  # what was pipelined
                     commands, used = 0, talk.reader.used
                     yield Pause()
-        except Ended as ended:
+        except CloseConnection as ended:
             talk.say(responses.bye(talk.words(ended.text), ended.code or None))
         talk.leave()
         yield Hangup()
@@ -246,15 +246,15 @@ class Session(session_core.Session):
         talk = self._talk
         assert talk.notifier is not None
         try:
-            yield from notify.tell_all(talk)
-        except (Ended, GeneratorExit):
+            yield from notify.notify_all(talk)
+        except (CloseConnection, GeneratorExit):
             raise
         except OutOfStep as error:
-            raise Ended(error.text) from error
+            raise CloseConnection(error.text) from error
         except Exception as error:
             reference = trace_id(talk.clock.now_us(), self._tokens)
-            yield Note("imap_bug", {"ref": reference}, error)
-            raise Ended(Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}.")) from error
+            yield LogEvent("imap_bug", {"ref": reference}, error)
+            raise CloseConnection(Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}.")) from error
 
     def _take(self, event: Event) -> Steps[None]:
         """One thing that the reader made of the client's octets."""
@@ -277,10 +277,10 @@ class Session(session_core.Session):
         self._talk.tag = tag
         try:
             yield from steps
-        except (Ended, GeneratorExit):
+        except (CloseConnection, GeneratorExit):
             raise
         except OutOfStep as error:
-            raise Ended(error.text) from error
+            raise CloseConnection(error.text) from error
         except NoSuchNumber:
             self._talk.say(responses.bad(tag, "There is no message with that number."))
             self._count(bad=True)
@@ -290,7 +290,7 @@ class Session(session_core.Session):
             self._talk.say(self._talk.line(tag, refusal(error)))
         except Exception as error:  # noqa: BLE001 - a bug must cost one command, not the connection, and never be silent
             reference = trace_id(self._talk.clock.now_us(), self._tokens)
-            yield Note("imap_bug", {"ref": reference}, error)
+            yield LogEvent("imap_bug", {"ref": reference}, error)
             text = Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}.")
             self._talk.say(self._talk.line(tag, refuse(text, b"SERVERBUG")))
         if self._talk.leftovers:
@@ -306,7 +306,9 @@ class Session(session_core.Session):
             if reply is None:  # it has said its tagged line itself
                 return
             if talk.view is not None and type(command) is not mailbox_commands.Select:
-                yield from search_context.tell_news(talk, talk.line(command.tag, reply), expunge=command.may_expunge)
+                yield from search_context.send_selected_changes(
+                    talk, talk.line(command.tag, reply), expunge=command.may_expunge
+                )
         self._count(bad=reply.status == b"BAD")
         if talk.view is not None and talk.view.has_ghosts and Enabled.QRESYNC in talk.enabled:
             talk.say(talk.view.hold_line())
@@ -327,4 +329,6 @@ class Session(session_core.Session):
         """A client that makes no sense for a while is ended; one mistake costs nothing."""
         self._errors = self._errors + 1 if bad else 0
         if self._errors >= self._talk.settings.errors:
-            raise Ended(Text("Kết nối bị đóng vì quá nhiều lệnh không hợp lệ.", "Too many commands that make no sense."))
+            raise CloseConnection(
+                Text("Kết nối bị đóng vì quá nhiều lệnh không hợp lệ.", "Too many commands that make no sense.")
+            )

@@ -13,7 +13,7 @@ from itertools import accumulate, chain
 
 from mic_mail.mime.text_folding import Query, fold, words
 
-Hunt = Generator[None, None, int]
+AttributeSearch = Generator[None, None, int]
 """Yields to let others have their turn; returns the entries that were found."""
 
 HITS_AT_ONCE = 500
@@ -121,14 +121,14 @@ class Column:
     def _lines(self, *, folded: bool) -> _Lines:
         return self._folded if folded else self._exact
 
-    def equal(self, value: str, *, approximately: bool = False) -> Hunt:
+    def equal(self, value: str, *, approximately: bool = False) -> AttributeSearch:
         """Whose value it is; `approximately`: whatever diacritics it has."""
         text = " ".join(words(value))
         text = fold(text) if approximately else text
         lines = self._lines(folded=fold(text) == text)
         return self._entries((yield from lines.hits(f"{text}\n", [], "")))
 
-    def containing(self, initial: str, between: Iterable[str], final: str) -> Hunt:
+    def containing(self, initial: str, between: Iterable[str], final: str) -> AttributeSearch:
         """Whose value has the pieces in this order; pieces of nothing say nothing."""
         first = Query.of(initial).text.lstrip(" ")
         last = Query.of(final).text.rstrip(" ")
@@ -144,11 +144,11 @@ class Column:
             return self.present
         return self._entries((yield from self._lines(folded=folded).hits(first, inner, last)))
 
-    def at_least(self, value: str) -> Hunt:
+    def at_least(self, value: str) -> AttributeSearch:
         """Whose value comes with or behind this one (RFC 4517 §4.2.12), diacritics apart."""
         text = fold(" ".join(words(value)))
         return self._entries((yield from self._folded.where(lambda line: line >= text)))
 
-    def at_most(self, value: str) -> Hunt:
+    def at_most(self, value: str) -> AttributeSearch:
         text = fold(" ".join(words(value)))
         return self._entries((yield from self._folded.where(lambda line: line <= text)))

@@ -5,12 +5,12 @@ is nobody and refused (RFC 4513 §5.1.2): programs take it for a sign-in. Who bi
 Standards: RFC 4511 §4.2, §4.14; RFC 4513; RFC 4532.
 """
 
-from mic_mail.connection.actions import Answer, Begin, Enter, SignIn, StartTls
+from mic_mail.connection.actions import Answer, Begin, BindAccount, SignIn, StartTls
 from mic_mail.i18n import messages
 from mic_mail.ldap import requests, responses
 from mic_mail.ldap.actions import Leave, Steps
 from mic_mail.ldap.ber import string
-from mic_mail.ldap.context import Conversation, Ended
+from mic_mail.ldap.context import CloseLdapConnection, LdapContext
 from mic_mail.ldap.dn import BadName
 from mic_mail.ldap.requests import Envelope
 from mic_mail.ldap.responses import Code
@@ -37,14 +37,14 @@ SIGN_IN_CODES = {
 """invalidCredentials makes a program ask for another password, so it is said of passwords alone."""
 
 
-def leave(talk: Conversation) -> Steps[None]:
+def leave(talk: LdapContext) -> Steps[None]:
     """Sign out: a Bind begins, whatever becomes of it (RFC 4513 §4), or TLS."""
     if talk.signed_in is not None:
         talk.is_nobody()
         yield Leave()
 
 
-def bind(talk: Conversation, request: Envelope) -> Steps[None]:
+def bind(talk: LdapContext, request: Envelope) -> Steps[None]:
     going_on, talk.dialog_mechanism = talk.dialog_mechanism, ""
     asked = requests.bind(request.body)
     if asked.version != 3:
@@ -59,7 +59,7 @@ def bind(talk: Conversation, request: Envelope) -> Steps[None]:
         yield from _admit(talk, request, (yield from talk.aside(Answer(asked.credentials))), asked.mechanism.upper())
 
 
-def _simple(talk: Conversation, request: Envelope, name: str, password: bytes) -> Steps[None]:
+def _simple(talk: LdapContext, request: Envelope, name: str, password: bytes) -> Steps[None]:
     if not password:
         if name:
             talk.result(request, Code.UNWILLING, "Chưa nhập mật khẩu.")
@@ -79,7 +79,7 @@ def _simple(talk: Conversation, request: Envelope, name: str, password: bytes) -
     yield from _admit(talk, request, (yield from talk.aside(SignIn(user, secret))), "")
 
 
-def _address(talk: Conversation, name: str) -> Steps[str]:
+def _address(talk: LdapContext, name: str) -> Steps[str]:
     """Whom a bind name names. Who asks in clear learns nothing of it: the refusal comes before anybody is looked for."""
     if "=" not in name or not talk.desk.mechanisms():
         return name
@@ -87,7 +87,7 @@ def _address(talk: Conversation, name: str) -> Steps[str]:
     return tree.address_of(name) or name[:64]  # of nobody: a wrong password like any other
 
 
-def _admit(talk: Conversation, request: Envelope, answer: object, mechanism: str) -> Steps[None]:
+def _admit(talk: LdapContext, request: Envelope, answer: object, mechanism: str) -> Steps[None]:
     """The end of a sign-in, or its next step."""
     if isinstance(answer, Challenge):
         talk.dialog_mechanism = mechanism
@@ -98,18 +98,18 @@ def _admit(talk: Conversation, request: Envelope, answer: object, mechanism: str
     if isinstance(answer, Refusal):
         talk.tries += 1
         if talk.tries >= talk.settings.sign_in_tries:
-            talk.ending = Ended("Too many attempts.")
+            talk.ending = CloseLdapConnection("Too many attempts.")
         talk.result(request, SIGN_IN_CODES[answer.kind], answer.text.vi)
         return
     assert isinstance(answer, SignedIn), answer
-    if not (yield Enter(answer)):
+    if not (yield BindAccount(answer)):
         talk.result(request, Code.BUSY, messages.too_many_sessions().vi)
         return
     talk.signed_in = answer
     talk.result(request, Code.SUCCESS)
 
 
-def start_tls(talk: Conversation, request: Envelope) -> Steps[None]:
+def start_tls(talk: LdapContext, request: Envelope) -> Steps[None]:
     """What came in clear behind it is thrown away: somebody in the middle may have written it; so is who was signed in."""
     if talk.tls or talk.dialog_mechanism:
         talk.result(request, Code.OPERATIONS_ERROR, "TLS is on already." if talk.tls else "A sign-in is going on.")
@@ -120,7 +120,7 @@ def start_tls(talk: Conversation, request: Envelope) -> Steps[None]:
     talk.tls = True
 
 
-def who_am_i(talk: Conversation, request: Envelope) -> None:
+def who_am_i(talk: LdapContext, request: Envelope) -> None:
     """The authorization identity (RFC 4513 §5.2.1.8); empty: nobody."""
     name = f"u:{talk.signed_in.address}" if talk.signed_in is not None else ""
     talk.say(responses.result(request.number, request.tag, Code.SUCCESS, more=string(name, 0x8B)))

@@ -31,7 +31,7 @@ MOST_WAITING = 64
 """Of requests that a client has sent before the one in progress is answered, looked through for what gives it up."""
 
 
-class Ended(Exception):
+class CloseLdapConnection(Exception):
     """The connection ends, after a notice of disconnection if there is a text."""
 
     def __init__(self, text: str = "", code: int = Code.UNAVAILABLE) -> None:
@@ -61,7 +61,7 @@ class SessionSettings:
     sign_in_tries: int = 5
 
 
-class Desk(Protocol):
+class LdapHost(Protocol):
     """What a session may ask without waiting."""
 
     def mechanisms(self) -> tuple[str, ...]:
@@ -73,10 +73,10 @@ class Desk(Protocol):
         ...
 
 
-class Conversation:
+class LdapContext:
     """What a connection knows between two requests."""
 
-    def __init__(self, settings: SessionSettings, *, clock: Clock, desk: Desk, tls: bool) -> None:
+    def __init__(self, settings: SessionSettings, *, clock: Clock, desk: LdapHost, tls: bool) -> None:
         self.settings = settings
         self.clock = clock
         self.desk = desk
@@ -85,7 +85,7 @@ class Conversation:
         self.signed_in: SignedIn | None = None
         self.dialog_mechanism = ""
         """Of a SASL exchange that waits for the client's next step."""
-        self.ending: Ended | None = None
+        self.ending: CloseLdapConnection | None = None
         self.tries = 0
         self.searches = self.entries = 0
         """What was asked and answered, for the log."""
@@ -159,7 +159,7 @@ class Conversation:
             if self.ending is not None:
                 raise self.ending
             if self.must_sign_in_by is not None and self.now() >= self.must_sign_in_by:  # however much has come
-                raise Ended
+                raise CloseLdapConnection
             if self._waiting:
                 return self._popped(0)
             if self._senseless:
@@ -167,7 +167,7 @@ class Conversation:
             if (found := self._take()) is not None:
                 return found
             if self.now() >= until:
-                raise Ended
+                raise CloseLdapConnection
             yield from self.aside(NeedInput(until))
 
     def _popped(self, place: int) -> Envelope:

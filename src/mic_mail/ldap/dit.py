@@ -15,7 +15,7 @@ from mic_mail.addressbook.ldap_entries import BRANCHES, Entry
 from mic_mail.ldap import schema
 from mic_mail.ldap.attribute_index import members
 from mic_mail.ldap.dn import normal, same
-from mic_mail.ldap.entry_block import SUBSCHEMA, Stretch
+from mic_mail.ldap.entry_block import SUBSCHEMA, EntryBlock
 from mic_mail.ldap.filters import Filter
 
 __all__ = ["SUBSCHEMA", "Found", "Place", "Tree"]
@@ -32,7 +32,7 @@ _FRAME = -1
 class Found:
     """An entry in its stretch."""
 
-    stretch: Stretch
+    stretch: EntryBlock
     number: int
 
     @property
@@ -57,20 +57,20 @@ class Tree:
         self.book = book
         self.suffix = book_entries.suffix(book.ministry)
         self._suffix = normal(self.suffix)
-        self._stretches: dict[tuple[int, int], Stretch] = {}
+        self._stretches: dict[tuple[int, int], EntryBlock] = {}
         self._names: dict[str, tuple[tuple[int, int], int]] = {}
         known = previous._stretches if previous is not None and previous.book.ministry == book.ministry else {}
         blocks = _blocks(book)
         frame = book_entries.frame(book.ministry)
         parents = frozenset({0, *(1 + rank for rank, _ in blocks)})
-        self._stretches[_FRAME, 0] = Stretch(frame, self._suffix, book.ministry, (), parents)
+        self._stretches[_FRAME, 0] = EntryBlock(frame, self._suffix, book.ministry, (), parents)
         for number, entry in enumerate(frame):
             self._names[self._below(normal(entry.dn))] = (_FRAME, 0), number
         for key, cards in blocks.items():
             stretch, branch = known.get(key), BRANCHES[_BRANCHES[key[0]]]
             if stretch is None or stretch.cards != cards:
                 entries = (book_entries.entry(card, book.ministry) for card in cards)
-                stretch = Stretch(entries, (branch, *self._suffix), book.ministry, cards)
+                stretch = EntryBlock(entries, (branch, *self._suffix), book.ministry, cards)
             self._stretches[key] = stretch
             for number, card in enumerate(cards):
                 attribute, value = book_entries.rdn(card, book.ministry)
@@ -130,7 +130,7 @@ class Tree:
         """Whether an entry has a value (Compare); None: it has no such attribute."""
         return found.stretch.holds(found.number, attribute, value)
 
-    def _within(self, base: Found, scope: int) -> Iterator[tuple[Stretch, int]]:
+    def _within(self, base: Found, scope: int) -> Iterator[tuple[EntryBlock, int]]:
         """The stretches in the scope, each with those of its entries that are."""
         frame = self._stretches[_FRAME, 0]
         itself = (base.stretch, 1 << base.number)
@@ -144,7 +144,7 @@ class Tree:
         below = self._of_kinds([base.number - 1])
         return iter([itself, *below] if scope == 2 else below)
 
-    def _of_kinds(self, ranks: Iterable[int]) -> list[tuple[Stretch, int]]:
+    def _of_kinds(self, ranks: Iterable[int]) -> list[tuple[EntryBlock, int]]:
         wanted = set(ranks)
         return [(stretch, (1 << stretch.size) - 1) for key, stretch in self._stretches.items() if key[0] in wanted]
 
@@ -158,7 +158,7 @@ def _blocks(book: Book) -> dict[tuple[int, int], tuple[Card, ...]]:
     return {key: tuple(cards) for key, cards in found.items()}
 
 
-def _up_to(stretch: Stretch, place: Place) -> int:
+def _up_to(stretch: EntryBlock, place: Place) -> int:
     """How many entries of a stretch stand at a place or before it."""
     if not stretch.cards:
         return place[1] + 1 if place[0] == _FRAME else stretch.size

@@ -11,19 +11,19 @@ from mic_mail.addressbook.cards import Card, Ministry
 from mic_mail.addressbook.ldap_entries import Entry
 from mic_mail.addressbook.ldap_entries import entry as entry_of
 from mic_mail.ldap import schema
-from mic_mail.ldap.attribute_index import Column, Hunt
+from mic_mail.ldap.attribute_index import AttributeSearch, Column
 from mic_mail.ldap.dn import BadName, normal, same
 from mic_mail.ldap.filters import And, Approx, AtLeast, AtMost, Equal, Filter, Matches, Not, Or, Present, Substrings
 from mic_mail.ldap.schema import Syntax
 
 Truth = tuple[int, int]
 """The entries of which a filter is true, and those for which it is undefined."""
-Reckoning = Generator[None, None, Truth]
+Evaluation = Generator[None, None, Truth]
 SUBSCHEMA = "cn=subschema"
 _ENTRIES_AT_ONCE = 100
 
 
-class Stretch:
+class EntryBlock:
     """Entries below one name; those above the cards are given, those of cards are made when they are asked for."""
 
     __slots__ = ("_above", "_all", "_columns", "_entries", "_ministry", "cards", "parents", "size")
@@ -67,12 +67,12 @@ class Stretch:
             "hasSubordinates": ("TRUE" if number in self.parents else "FALSE",),
         }
 
-    def hunt(self, wanted: Filter) -> Hunt:
+    def hunt(self, wanted: Filter) -> AttributeSearch:
         """The entries for which the filter is true."""
         true, _ = yield from self._reckon(wanted)
         return true
 
-    def _reckon(self, wanted: Filter) -> Reckoning:
+    def _reckon(self, wanted: Filter) -> Evaluation:
         match wanted:
             case And(parts):
                 true, maybe = self._all, self._all
@@ -100,7 +100,7 @@ class Stretch:
     def _undefined(self) -> Truth:
         return 0, self._all
 
-    def _present(self, description: str) -> Reckoning:
+    def _present(self, description: str) -> Evaluation:
         if description.lower() in ("name", "2.5.4.41"):
             return (yield from self._reckon(Or(tuple(Present(name) for name in schema.NAME_TYPES))))
         attribute = schema.attribute(description)
@@ -109,7 +109,7 @@ class Stretch:
         column = yield from self._column(attribute)
         return column.present, 0
 
-    def _item(self, item: Equal | Approx | Substrings | AtLeast | AtMost) -> Reckoning:
+    def _item(self, item: Equal | Approx | Substrings | AtLeast | AtMost) -> Evaluation:
         if item.attribute.lower() in ("name", "2.5.4.41"):
             alike = [_of_attribute(item, name) for name in schema.NAME_TYPES]
             return (yield from self._reckon(Or(tuple(alike))))
@@ -123,7 +123,7 @@ class Stretch:
             return self._undefined()
         return (0, self._all) if found is None else (found, 0)
 
-    def _match(self, wanted: Matches) -> Reckoning:
+    def _match(self, wanted: Matches) -> Evaluation:
         """An extensible match: by a rule, of one attribute or of all that the rule is for; `:dn:` looks at names too."""
         syntaxes = schema.RULES.get(wanted.rule.lower()) if wanted.rule is not None else None
         if wanted.rule is not None and syntaxes is None:

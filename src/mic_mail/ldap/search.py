@@ -14,7 +14,7 @@ from mic_mail.ldap import requests, responses, schema
 from mic_mail.ldap.actions import Steps
 from mic_mail.ldap.ber import BadBer, Reader
 from mic_mail.ldap.bind import START_TLS, WHO_AM_I
-from mic_mail.ldap.context import CANCEL, WORK_SECONDS, Conversation
+from mic_mail.ldap.context import CANCEL, WORK_SECONDS, LdapContext
 from mic_mail.ldap.dit import SUBSCHEMA, Found, Place, Tree
 from mic_mail.ldap.dn import BadName, normal
 from mic_mail.ldap.filters import TooLarge
@@ -51,7 +51,7 @@ class Page:
     sent: int
 
 
-def search(talk: Conversation, request: Envelope) -> Steps[None]:
+def search(talk: LdapContext, request: Envelope) -> Steps[None]:
     try:
         wanted = requests.search(request.body)
     except TooLarge:
@@ -76,7 +76,7 @@ def search(talk: Conversation, request: Envelope) -> Steps[None]:
 # ------------------------------------------------------------------ what the server says of itself
 
 
-def _about_itself(talk: Conversation, request: Envelope, wanted: Search, tree: Tree) -> bool:
+def _about_itself(talk: LdapContext, request: Envelope, wanted: Search, tree: Tree) -> bool:
     """The root DSE and the schema, which every client reads before it signs in; False: the search is for something else."""
     base = normal(wanted.base)
     if not base and wanted.scope == 0:
@@ -91,7 +91,7 @@ def _about_itself(talk: Conversation, request: Envelope, wanted: Search, tree: T
     return True
 
 
-def root_dse(talk: Conversation, tree: Tree) -> Attributes:
+def root_dse(talk: LdapContext, tree: Tree) -> Attributes:
     """RFC 4512 §5.1."""
     mechanisms = talk.desk.mechanisms()
     found = {
@@ -119,7 +119,7 @@ def subschema() -> Attributes:
 # ------------------------------------------------------------------ entries
 
 
-def _among_cards(talk: Conversation, request: Envelope, wanted: Search, tree: Tree, page: Page | None) -> Steps[None]:
+def _among_cards(talk: LdapContext, request: Envelope, wanted: Search, tree: Tree, page: Page | None) -> Steps[None]:
     base = _base(wanted, tree)
     talk.searches += 1
     most = min(wanted.size_limit or talk.settings.entries, talk.settings.entries)
@@ -131,7 +131,7 @@ def _among_cards(talk: Conversation, request: Envelope, wanted: Search, tree: Tr
         if wanted.size_limit:
             most = min(most, wanted.size_limit - page.sent)
     hunt = tree.hunt(base, wanted.scope, wanted.filter, page.place if page is not None else None)
-    code, sent, last = yield from _tell(talk, request, wanted, hunt, most)
+    code, sent, last = yield from _send_entries(talk, request, wanted, hunt, most)
     controls = b""
     if page is not None and code not in {Code.TIME_LIMIT, Code.ADMIN_LIMIT}:
         whole = page.sent + sent
@@ -141,8 +141,8 @@ def _among_cards(talk: Conversation, request: Envelope, wanted: Search, tree: Tr
     talk.result(request, code, controls=controls)
 
 
-def _tell(
-    talk: Conversation, request: Envelope, wanted: Search, hunt: Iterator[list[Found]], most: int
+def _send_entries(
+    talk: LdapContext, request: Envelope, wanted: Search, hunt: Iterator[list[Found]], most: int
 ) -> Steps[tuple[Code, int, Place | None]]:
     """Tell of entries as they are found: how it ended, of how many was told, where the last of them stands."""
     deadline = talk.now() + min(wanted.time_limit or talk.settings.search_seconds, talk.settings.search_seconds)
@@ -246,7 +246,7 @@ def _fingerprint(wanted: Search) -> bytes:
 # ------------------------------------------------------------------ Compare
 
 
-def compare(talk: Conversation, request: Envelope) -> Steps[None]:
+def compare(talk: LdapContext, request: Envelope) -> Steps[None]:
     asked = requests.compare(request.body)
     talk.searches += 1
     if not talk.may_search:

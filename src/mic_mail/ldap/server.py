@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from mic_mail.connection import connection
-from mic_mail.connection.actions import Action, Enter
+from mic_mail.connection.actions import Action, BindAccount
 from mic_mail.ldap.actions import Consult, Leave, Turn
 from mic_mail.ldap.context import SessionSettings
 from mic_mail.ldap.dit import Tree
@@ -14,7 +14,7 @@ from mic_mail.ldap.search_scheduler import Turns
 from mic_mail.ldap.session import Session
 from mic_mail.net.cidr import Networks
 from mic_mail.services.authentication.refusals import RefusalKind
-from mic_mail.services.mailboxes.address_book import Kept
+from mic_mail.services.mailboxes.address_book import AddressBookCache
 
 TOLD_SECONDS = 300.0
 """So often the log has what a connection that goes on searching has asked: some last for days, and a process may be killed."""
@@ -25,7 +25,7 @@ class LdapServices(connection.Services):
     """What the composition root gives the door."""
 
     settings: SessionSettings
-    book: Kept[Tree]
+    book: AddressBookCache[Tree]
     open_networks: Networks = field(default_factory=lambda: Networks(()))
     """From where strangers may search."""
     turns: Turns = field(default_factory=Turns)
@@ -76,7 +76,7 @@ class LdapConnection(connection.Connection):
             turns.charge(who, action.worked, now)
             await turns.take(who, now)
             return None
-        if isinstance(action, Enter):
+        if isinstance(action, BindAccount):
             self._tell_work()  # what a stranger has asked is not of who signs in now
         return await super()._perform(action)
 

@@ -10,23 +10,23 @@ from collections.abc import Callable
 
 from mic_mail.clock import Clock
 from mic_mail.connection import session_core
-from mic_mail.connection.actions import Hangup, Note, Send
+from mic_mail.connection.actions import Hangup, LogEvent, Send
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.ldap import bind, requests, responses, search
 from mic_mail.ldap.actions import Steps
 from mic_mail.ldap.ber import BadBer
-from mic_mail.ldap.context import CANCEL, Conversation, Desk, Ended, GivenUp, SessionSettings
+from mic_mail.ldap.context import CANCEL, CloseLdapConnection, GivenUp, LdapContext, LdapHost, SessionSettings
 from mic_mail.ldap.requests import ANSWERS, WRITES, Envelope
 from mic_mail.ldap.responses import Code
 from mic_mail.ldap.search import MANAGE_DSA_IT
 
 READ_ONLY = Text("Danh bạ chỉ để đọc qua LDAP.", "The directory is read-only by LDAP.")
 
-Handler = Callable[[Conversation, Envelope], Steps[None] | None]
+Handler = Callable[[LdapContext, Envelope], Steps[None] | None]
 
 
-def extended(talk: Conversation, request: Envelope) -> Steps[None]:
+def extended(talk: LdapContext, request: Envelope) -> Steps[None]:
     """RFC 4511 §4.12."""
     asked = requests.extended(request.body)
     if asked.oid == bind.START_TLS:
@@ -45,7 +45,7 @@ def _asks_too_much(request: Envelope) -> bool:
     return any(control.critical and control.oid not in known for control in request.controls)
 
 
-def nothing(talk: Conversation, request: Envelope) -> None:
+def nothing(talk: LdapContext, request: Envelope) -> None:
     """Abandon of a request that is over (RFC 4511 §4.11)."""
 
 
@@ -63,12 +63,12 @@ class Session(session_core.Session):
 
     __slots__ = ("_errors", "_tokens")
 
-    _talk: Conversation
+    _talk: LdapContext
 
     def __init__(
-        self, settings: SessionSettings, *, clock: Clock, desk: Desk, tls: bool, tokens: TokenSource = secrets.randbits
+        self, settings: SessionSettings, *, clock: Clock, desk: LdapHost, tls: bool, tokens: TokenSource = secrets.randbits
     ) -> None:
-        super().__init__(Conversation(settings, clock=clock, desk=desk, tls=tls))
+        super().__init__(LdapContext(settings, clock=clock, desk=desk, tls=tls))
         self._tokens = tokens
         self._errors = 0  # requests in a row that made no sense
 
@@ -92,7 +92,7 @@ class Session(session_core.Session):
         """End with a notice of disconnection; `code`: a result code in digits."""
         if self._talk.ending is None:
             said = text.vi if isinstance(text, Text) else text
-            self._talk.ending = Ended(said, int(code or b"%d" % Code.UNAVAILABLE))
+            self._talk.ending = CloseLdapConnection(said, int(code or b"%d" % Code.UNAVAILABLE))
 
     # ------------------------------------------------------------ the program
 
@@ -108,7 +108,7 @@ class Session(session_core.Session):
                 if talk.has_much_to_say:
                     yield from talk.aside(Send(talk.take_output()))
                 yield from talk.take_turns()
-        except Ended as ended:
+        except CloseLdapConnection as ended:
             if ended.text:
                 talk.say(responses.farewell(ended.code, ended.text))
         except BadBer:
@@ -133,14 +133,14 @@ class Session(session_core.Session):
             if request.tag in ANSWERS:
                 talk.result(request, Code.PROTOCOL_ERROR, "That makes no sense.")
             if self._errors >= talk.settings.errors:
-                raise Ended("Too many requests that make no sense.", Code.PROTOCOL_ERROR) from None
+                raise CloseLdapConnection("Too many requests that make no sense.", Code.PROTOCOL_ERROR) from None
         except MicMailError as error:
             talk.result(request, Code.UNAVAILABLE, error.text.vi)
-        except Ended:
+        except CloseLdapConnection:
             raise
         except Exception as error:  # noqa: BLE001 - a bug must cost one request, not the connection, and never be silent
             reference = trace_id(talk.clock.now_us(), self._tokens)
-            yield Note("ldap_bug", {"ref": reference}, error)
+            yield LogEvent("ldap_bug", {"ref": reference}, error)
             if request.tag in ANSWERS:
                 talk.result(request, Code.OTHER, f"Lỗi máy chủ, mã số {reference}.")
         else:
@@ -150,7 +150,7 @@ class Session(session_core.Session):
         talk = self._talk
         handler = HANDLERS.get(request.tag)
         if request.number == 0 or (handler is None and request.tag not in WRITES):
-            raise Ended("That is no LDAP request.", Code.PROTOCOL_ERROR)
+            raise CloseLdapConnection("That is no LDAP request.", Code.PROTOCOL_ERROR)
         if handler is None:
             talk.result(request, Code.UNWILLING, READ_ONLY.vi)
             return

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mic_mail.log.anchor_chain import Anchor, AnchorFile, Extent, Head, Kind, Known, Writing, digest_of_heads
-from mic_mail.log.files import LogFile, log_files, pieces
+from mic_mail.log.files import LogFile, log_files, read_chunks
 from mic_mail.log.maillog import stamp
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Anchoring:
 
 def _feed(fd: int, progress: _Progress, end: int) -> bool:
     """Read on to `end`; False where the file ends before."""
-    for piece in pieces(fd, progress.octets, end):
+    for piece in read_chunks(fd, progress.octets, end):
         progress.sha.update(piece)
         progress.lines += piece.count(b"\n")
         progress.octets += len(piece)

@@ -1,8 +1,8 @@
 """How often things happened since an instant: the mail log's events in one pass, for the figures of today.
 
-In: the folder of the log, an instant. Out: a `Tally`. Files are read in pieces of whole lines and never held; only lines of the
-events that count are looked into, so a million lines take a second. A line that is damaged or still being written is left
-out. Blocking; for commands and lanes.
+In: the folder of the log, an instant. Out: a `ConnectionCounts`. Files are read in pieces of whole lines and never held; only
+lines of the events that count are looked into, so a million lines take a second. A line that is damaged or still being written
+is left out. Blocking; for commands and lanes.
 """
 
 import re
@@ -50,7 +50,7 @@ def tally(folder: Path, since: datetime) -> Tally:
     first = since.astimezone(UTC).date()  # an event is never in a segment of a day before
     for file in log_files(folder):
         if file.day is not None and file.day >= first:
-            for piece in _pieces(folder / file.name):
+            for piece in _whole_lines(folder / file.name):
                 _count(found, piece, begins)
     return found
 
@@ -70,7 +70,7 @@ def _count(found: Tally, piece: bytes, begins: bytes) -> None:
             found.judged[action[1].decode()] += 1
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
+def _whole_lines(path: Path) -> Iterator[bytes]:
     """Whole lines; nothing of a file that retention removed meanwhile."""
     left = b""
     try:

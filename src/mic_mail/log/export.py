@@ -29,7 +29,7 @@ from pathlib import Path
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.log.anchor_chain import Anchor, AnchorFile
-from mic_mail.log.files import pieces
+from mic_mail.log.files import read_chunks
 from mic_mail.log.search import Found
 
 READ_ME = """\
@@ -128,7 +128,7 @@ def _source(folder: Path, name: str) -> dict[str, object]:
     with contextlib.suppress(FileNotFoundError):
         fd = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            for piece in pieces(fd, 0, os.fstat(fd).st_size):
+            for piece in read_chunks(fd, 0, os.fstat(fd).st_size):
                 value.update(piece)
                 octets += len(piece)
         finally:

@@ -104,7 +104,7 @@ def digest(line: bytes) -> str:
     return sha256(line).hexdigest()
 
 
-def pieces(fd: int, start: int, end: int, *, octets: int = READ_OCTETS) -> Iterator[bytes]:
+def read_chunks(fd: int, start: int, end: int, *, octets: int = READ_OCTETS) -> Iterator[bytes]:
     """What lies between two offsets, piece by piece; shorter where the file ends before."""
     while start < end and (piece := os.pread(fd, min(octets, end - start), start)):
         yield piece
@@ -114,7 +114,7 @@ def pieces(fd: int, start: int, end: int, *, octets: int = READ_OCTETS) -> Itera
 def stretches(fd: int, start: int, end: int, *, octets: int = READ_OCTETS) -> Iterator[tuple[int, bytes]]:
     """Whole lines between two offsets, about `octets` at a time, and where they begin; a line without an end is left out."""
     rest = b""
-    for piece in pieces(fd, start, end, octets=octets):
+    for piece in read_chunks(fd, start, end, octets=octets):
         whole, newline, left = (rest + piece).rpartition(b"\n")
         if newline:
             yield start, whole + newline

@@ -99,7 +99,7 @@ class Block:
 
 
 @dataclass(slots=True)
-class Stretch:
+class IndexedBlocks:
     """What one transaction adds of a file: blocks that follow one another, each with its keys."""
 
     name: str
@@ -149,7 +149,7 @@ class Month:
     def reading(cls, folder: Path, month: str) -> Iterator["Month | None"]:
         """One state of the index; None where there is none, or none that can be opened now."""
         path = path_of(folder, month)
-        with _damage_told(month):
+        with _log_damage(month):
             try:
                 connection = _connect(f"file:{quote(str(path))}?mode=ro") if path.exists() else None
             except sqlite3.OperationalError:  # gone meanwhile, or not to be read by this account
@@ -158,7 +158,7 @@ class Month:
             yield None
             return
         with closing(connection):
-            with _damage_told(month):
+            with _log_damage(month):
                 usable = _is_ours(connection)
                 connection.execute("BEGIN")
             yield cls(month, connection) if usable else None
@@ -167,7 +167,7 @@ class Month:
     @contextlib.contextmanager
     def loading(cls, folder: Path, month: str) -> Iterator["Month"]:
         """Made where there is none."""
-        with _damage_told(month), closing(_connect(f"file:{quote(str(path_of(folder, month)))}?mode=rwc")) as connection:
+        with _log_damage(month), closing(_connect(f"file:{quote(str(path_of(folder, month)))}?mode=rwc")) as connection:
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -180,7 +180,7 @@ class Month:
 
     def loaded(self) -> dict[str, int]:
         """How many octets of each file are in here."""
-        with _damage_told(self.month):
+        with _log_damage(self.month):
             return dict(self._db.execute("SELECT name, octets FROM file").fetchall())
 
     def last_block(self, name: str) -> Block | None:
@@ -188,7 +188,7 @@ class Month:
         row = self._db.execute(_LAST_OF_FILE, (name,)).fetchone()
         return Block(*row) if row else None
 
-    def add(self, stretch: Stretch) -> bool:
+    def add(self, stretch: IndexedBlocks) -> bool:
         """Load a stretch, in one transaction. False: somebody else has loaded it meanwhile, and nothing is changed."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
@@ -199,7 +199,7 @@ class Month:
                 self._db.execute("ROLLBACK")
         return done
 
-    def _add(self, stretch: Stretch) -> bool:
+    def _add(self, stretch: IndexedBlocks) -> bool:
         db = self._db
         row = db.execute("SELECT file, octets FROM file WHERE name = ?", (stretch.name,)).fetchone()
         if row is None:
@@ -214,7 +214,7 @@ class Month:
         db.execute("UPDATE file SET octets = ? WHERE file = ?", (stretch.end, file))
         return True
 
-    def _take_blocks(self, file: int, stretch: Stretch) -> list[int]:
+    def _take_blocks(self, file: int, stretch: IndexedBlocks) -> list[int]:
         """The blocks into the table; their numbers."""
         db = self._db
         ids: list[int] = []
@@ -237,13 +237,13 @@ class Month:
 
     def latest_us(self) -> int:
         """When the latest line in here is from."""
-        with _damage_told(self.month):
+        with _log_damage(self.month):
             return int(self._db.execute("SELECT max(last_us) FROM block").fetchone()[0] or 0)
 
     def candidates(self, keys: Sequence[int], since_us: int | None, until_us: int | None) -> Iterator[Block]:
         """Blocks that have all keys (the rarest first) and may reach into the span; the latest first."""
         values = {"since": _BEFORE_ALL if since_us is None else since_us, "until": _AFTER_ALL if until_us is None else until_us}
-        with _damage_told(self.month):
+        with _log_damage(self.month):
             if keys:
                 rows = self._db.execute(_BY_KEYS, {**values, "key": keys[0], "others": json.dumps(keys[1:])})
             else:
@@ -253,12 +253,12 @@ class Month:
 
     def blocks(self, name: str) -> list[Block]:
         """All of a file, in order."""
-        with _damage_told(self.month):
+        with _log_damage(self.month):
             return [Block(*row) for row in self._db.execute(_OF_FILE, (name,))]
 
     def check(self) -> None:
         """Read the whole file; `Damaged` says what is wrong with it."""
-        with _damage_told(self.month):
+        with _log_damage(self.month):
             (answer,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if answer != "ok":
             raise Damaged(self.month, str(answer))
@@ -290,7 +290,7 @@ def _marks(connection: sqlite3.Connection) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _damage_told(month: str) -> Iterator[None]:
+def _log_damage(month: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:

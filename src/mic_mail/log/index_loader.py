@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mic_mail.log.files import LogFile, log_files, microseconds, stretches
-from mic_mail.log.index import BLOCK_OCTETS, Block, Damaged, Month, Stretch, digest_of, discard, months_on_disk
+from mic_mail.log.index import BLOCK_OCTETS, Block, Damaged, IndexedBlocks, Month, digest_of, discard, months_on_disk
 from mic_mail.log.query import keys_of
 
 MOST_OCTETS = 16 << 20
@@ -57,13 +57,13 @@ def _load_month(folder: Path, month: str, files: dict[LogFile, int], most_octets
         loaded = index.loaded()
         for file, size in files.items():
             start = loaded.get(file.name, 0)
-            if size > start and (stretch := _stretch(folder, index, file, start, most_octets)):
+            if size > start and (stretch := _next_blocks(folder, index, file, start, most_octets)):
                 index.add(stretch)
                 return stretch.lines
     return 0
 
 
-def _stretch(folder: Path, index: Month, file: LogFile, start: int, most_octets: int) -> Stretch | None:
+def _next_blocks(folder: Path, index: Month, file: LogFile, start: int, most_octets: int) -> IndexedBlocks | None:
     """The next whole lines of a file, in blocks; None where there are none. A last block that is small grows first."""
     try:
         fd = os.open(folder / file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -83,7 +83,7 @@ def _stretch(folder: Path, index: Month, file: LogFile, start: int, most_octets:
         cutter.end()
     finally:
         os.close(fd)
-    return Stretch(file.name, start, blocks, lines, begin if grows else None) if lines else None
+    return IndexedBlocks(file.name, start, blocks, lines, begin if grows else None) if lines else None
 
 
 class _Cutter:

@@ -93,7 +93,7 @@ def plain(name: str, value: object) -> object:
     return HIDDEN
 
 
-def shown(fields: Mapping[str, object]) -> dict[str, object]:
+def plain_fields(fields: Mapping[str, object]) -> dict[str, object]:
     """All fields of an event, plain; never raises, whatever is among them."""
     try:
         return {
@@ -233,7 +233,7 @@ class MailLog:
                     return
             self._counts.update(name for _, name, _ in batch)
             if self._tee is not None:
-                self._tee.show([(at_us, name, shown(fields)) for at_us, name, fields in batch])
+                self._tee.show([(at_us, name, plain_fields(fields)) for at_us, name, fields in batch])
 
     def _write(self, folder: Path, batch: list[_Entry]) -> None:
         """Append a batch whole or not at all; a new segment at a new UTC day, when this one is large enough or was deleted."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from mic_mail.log.files import READ_OCTETS, digest, pieces
+from mic_mail.log.files import READ_OCTETS, digest, read_chunks
 from mic_mail.log.index import Block, digest_of
 
 _NUMBER_AT = len('{"at":"2026-11-24T09:00:00.123456Z')
@@ -33,7 +33,7 @@ class Seen:
     """Number and head of anchors that the mail log tells of, and in which line."""
 
 
-def look(path: Path, anchored: int, *, acts_after: str | None, most: int) -> Seen:
+def check_segment(path: Path, anchored: int, *, acts_after: str | None, most: int) -> Seen:
     """Read a whole file. `acts_after`: the digest that its first line has to carry; None for a segment."""
     seen = Seen(last_act=acts_after or "")
     try:
@@ -43,7 +43,7 @@ def look(path: Path, anchored: int, *, acts_after: str | None, most: int) -> See
     try:
         walk = _Acts(seen, most) if acts_after is not None else _Segment(seen, most)
         value, rest, at = sha256(), b"", 0
-        for piece in pieces(fd, 0, os.fstat(fd).st_size, octets=READ_OCTETS):
+        for piece in read_chunks(fd, 0, os.fstat(fd).st_size, octets=READ_OCTETS):
             value.update(piece[: max(0, anchored - at)])
             at += len(piece)
             whole, newline, left = piece.rpartition(b"\n")

@@ -60,11 +60,11 @@ class Tee:
         for key, value in fields.items():
             if isinstance(value, str):  # most are, and a word or a number needs no care
                 if value:
-                    told += f" {key}={value if value.isprintable() and ' ' not in value else _shown(value)}"
+                    told += f" {key}={value if value.isprintable() and ' ' not in value else _log_value(value)}"
             elif isinstance(value, int):
                 told += f" {key}={value}"
             elif value is not None and value not in _EMPTY:
-                told += f" {key}={_shown(value)}"
+                told += f" {key}={_log_value(value)}"
         return told + "\n"
 
 
@@ -78,12 +78,12 @@ def _colour_of(name: str) -> str:
     return next((colour for part, colour in _COLOURS if part in name), "")
 
 
-def _shown(value: object) -> str:
+def _log_value(value: object) -> str:
     """A value on one line: text without control characters, quoted where it has spaces; lists and mappings by commas."""
     if isinstance(value, list):
-        return ",".join(map(_shown, value))
+        return ",".join(map(_log_value, value))
     if isinstance(value, dict):
-        return ",".join([f"{_shown(key)}:{_shown(item)}" for key, item in value.items()])
+        return ",".join([f"{_log_value(key)}:{_log_value(item)}" for key, item in value.items()])
     text = str(value)
     if not text.isprintable():
         text = "".join([c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text])

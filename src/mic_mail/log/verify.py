@@ -136,7 +136,7 @@ class _Check:
         for file, size in files.items():
             extent = known.files.get(file.name)
             anchored = extent.octets if extent else 0
-            seen = log_lines.look(
+            seen = log_lines.check_segment(
                 self._folder / file.name, anchored, acts_after=last_act if file.day is None else None, most=MOST_A_FILE
             )
             last_act = seen.last_act if file.day is None else last_act

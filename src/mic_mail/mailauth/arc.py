@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from mic_mail.mailauth.arc_headers import ArcSet, Chain
 from mic_mail.mailauth.dkim_dns import Keys
-from mic_mail.mailauth.dkim_header import Dkim, Signature, Unusable, check_times, must_have_made, unsigned
+from mic_mail.mailauth.dkim_header import Dkim, Signature, Unusable, check_times, unsigned, verify_signature
 from mic_mail.mailauth.dkim_verify import verify
 from mic_mail.mailauth.message_digest import Reading
 
@@ -99,7 +99,7 @@ def _must_be_sealed(chain: Chain, keys: Keys) -> None:
         fault = Unusable(Dkim.PERMERROR, "there is no key")
         for key in found:
             try:
-                must_have_made(key, each.seal.algorithm, each.seal.signature, sealed.digest())
+                verify_signature(key, each.seal.algorithm, each.seal.signature, sealed.digest())
                 break
             except Unusable as error:
                 fault = error

@@ -1,7 +1,7 @@
 """All checks of one message in order: what can be asked at once is. Belongs to a loop; arithmetic is done in a thread.
 
 In: what was asked about the client already, a message's `Reading` (`reading.read`, blocking, in a thread of the caller's).
-Out: `Origin`, always; of the DNS nothing is waited for longer than asked, and no longer than a minute.
+Out: `ActContext`, always; of the DNS nothing is waited for longer than asked, and no longer than a minute.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """The field Authentication-Results (RFC 8601): ours in front of a message, and none that says that it is ours below it. Pure.
 
-In: an `Origin`, this server's authserv-id; or a header. Out: one folded field in ASCII; or the header without forged ones, all
-else octet by octet. Nothing that a stranger wrote stands there but names of the DNS, selectors, letters of Base64, or a quoted
-string of printable ASCII: so none of it can end the field, a value or a comment.
+In: an `ActContext`, this server's authserv-id; or a header. Out: one folded field in ASCII; or the header without forged ones,
+all else octet by octet. Nothing that a stranger wrote stands there but names of the DNS, selectors, letters of Base64, or a
+quoted string of printable ASCII: so none of it can end the field, a value or a comment.
 """
 
 import re

@@ -277,7 +277,7 @@ def parse_key(record: str) -> PublicKey:
     return PublicKey(key, "y" in flags, "s" in flags)
 
 
-def must_have_made(key: PublicKey, algorithm: str, signature: bytes, digest: bytes) -> None:
+def verify_signature(key: PublicKey, algorithm: str, signature: bytes, digest: bytes) -> None:
     """That `signature` is the key's of what has this digest (of Ed25519 too, RFC 8463 §3); raises `Unusable`."""
     try:
         if isinstance(key.key, RSAPublicKey) and algorithm == "rsa-sha256":

@@ -13,9 +13,9 @@ from mic_mail.mailauth.dkim_header import (  # fmt: skip
     Signature,
     Unusable,
     check_times,
-    must_have_made,
     signed_digest,
     tags,
+    verify_signature,
 )
 from mic_mail.mailauth.message_digest import Reading
 
@@ -94,7 +94,7 @@ def verify(signature: Signature, reading: Reading, keys: Keys) -> PublicKey:
         try:
             if key.is_strict and signature.identity != signature.domain:
                 raise Unusable(Dkim.PERMERROR, "i= is not d=, and the key wants it so")
-            must_have_made(key, signature.algorithm, signature.signature, signed)
+            verify_signature(key, signature.algorithm, signature.signature, signed)
         except Unusable as error:
             fault = error
         else:

@@ -89,7 +89,7 @@ class _Permanent(Exception):
     """permerror."""
 
 
-class _Crowded(_Permanent):
+class _TooManyAddresses(_Permanent):
     """Of a name with too many addresses; if it is that of an address, it counts for nothing (§5.5)."""
 
 
@@ -220,7 +220,7 @@ class _Host:
     async def _addresses(self, name: str) -> tuple[str, ...]:
         found = await self._found(self._resolver.ipv4 if self._ip.version == 4 else self._resolver.ipv6, name)
         if len(found) > MOST_ADDRESSES:
-            raise _Crowded("too many addresses of one name")
+            raise _TooManyAddresses("too many addresses of one name")
         return found
 
     async def _target(self, spec: str, domain: str) -> str | None:
@@ -287,7 +287,7 @@ class _Host:
     async def _leads_back(self, name: str) -> bool:
         try:
             return self._ip in map(ipaddress.ip_address, await self._addresses(name))
-        except (DnsUnavailable, _Crowded):
+        except (DnsUnavailable, _TooManyAddresses):
             return False
 
     async def _validated_name(self, domain: str) -> str:

@@ -69,7 +69,7 @@ class Answers(NamedTuple):
 def answers(scan: Scan) -> Answers:
     """Everything the index keeps about a scanned message."""
     root = scan.root
-    room = _Room(most_octets(scan.octets))
+    room = _HeaderBudget(most_octets(scan.octets))
     envelope = _envelope(root.fields, room, utf8=False)
     envelope_utf8 = None
     if room.left >= 0 and not all(map(bytes.isascii, root.fields.values())):
@@ -103,7 +103,7 @@ def answers_of(message: bytes) -> Answers:
     return answers(scanner.finish())
 
 
-class _Room:
+class _HeaderBudget:
     """What is left for what headers say; below nothing, for ever, once something did not fit."""
 
     __slots__ = ("left", "times")
@@ -186,7 +186,7 @@ def _text(value: bytes, *, utf8: bool = False) -> bytes:
 _NO_ENVELOPE = b"(%b)" % b" ".join([b"NIL"] * 10)
 
 
-def _envelope(fields: dict[bytes, bytes], room: _Room, *, utf8: bool) -> bytes:
+def _envelope(fields: dict[bytes, bytes], room: _HeaderBudget, *, utf8: bool) -> bytes:
     """All of it; the one that does not fit has its short texts, but nobody's address."""
     if room.left < 0:
         return _NO_ENVELOPE
@@ -277,16 +277,16 @@ _FREE_OCTETS = 128
 """Of most parts less is said: a bare part and a charset."""
 
 
-def _structure(part: Part, room: _Room) -> tuple[bytes, bytes]:
+def _structure(part: Part, room: _HeaderBudget) -> tuple[bytes, bytes]:
     """The part without and with extension data."""
     if part.maintype == b"multipart" and part.children:
         children = [_structure(child, room) for child in part.children]
         subtype = _word(part.subtype)
         body = b"(%b %b)" % (b"".join([child[0] for child in children]), subtype)
         extended = b"".join([child[1] for child in children])
-        return body, b"(%b %b %b)" % (extended, subtype, _said_of_multipart(part, room))
+        return body, b"(%b %b %b)" % (extended, subtype, _multipart_fields(part, room))
     fields = part.fields
-    maintype, subtype_, params = _shown_type(part)
+    maintype, subtype_, params = _type_fields(part)
     octets = part.body_end - part.body_start
     basic, more = b"", _NOTHING_MORE
     if room.left >= 0:
@@ -319,7 +319,7 @@ def _structure(part: Part, room: _Room) -> tuple[bytes, bytes]:
     return b"(%b)" % basic, b"(%b %b)" % (basic, more)
 
 
-def _said_of_multipart(part: Part, room: _Room) -> bytes:
+def _multipart_fields(part: Part, room: _HeaderBudget) -> bytes:
     """Parameters and the extension data."""
     if room.left < 0:
         return _NOTHING_MORE
@@ -327,7 +327,7 @@ def _said_of_multipart(part: Part, room: _Room) -> bytes:
     return said if room.take(len(said)) else _NOTHING_MORE
 
 
-def _shown_type(part: Part) -> tuple[bytes, bytes, Parameters]:
+def _type_fields(part: Part) -> tuple[bytes, bytes, Parameters]:
     """Type and parameters that keep the grammar whole."""
     if part.maintype == b"multipart" and not part.damaged:
         return b"text", b"plain", [(b"charset", b"us-ascii")]

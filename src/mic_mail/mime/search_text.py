@@ -40,7 +40,7 @@ _TEXT = (b"text/", b"message/", b"multipart/")
 _NAMES = (b"filename", b"name")
 
 
-def pieces(octets: bytes, parts: bytes) -> Iterator[tuple[Zone, str]]:
+def text_parts(octets: bytes, parts: bytes) -> Iterator[tuple[Zone, str]]:
     """All text of a message; `parts` is its part table (mime.parts)."""
     root = Sections(parts).root
     own = _fields(octets, root)

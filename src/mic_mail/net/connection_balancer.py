@@ -28,7 +28,7 @@ def new_page(workers: int) -> int:
     return fd
 
 
-class Tally:
+class ConnectionCounts:
     """The page as the worker of one row sees it."""
 
     def __init__(self, fd: int, row: int) -> None:
@@ -41,7 +41,7 @@ class Tally:
             self._numbers[place] = 0
 
     @classmethod
-    def alone(cls) -> "Tally":
+    def alone(cls) -> "ConnectionCounts":
         """For a process that shares nothing."""
         return cls(new_page(1), 0)
 

@@ -133,7 +133,7 @@ class Admission:
         self._open = {network: held for network, held in still.items() if held}
 
 
-class Gate(asyncio.Protocol):
+class ConnectionLimiter(asyncio.Protocol):
     """The first protocol of a connection, until its address is known."""
 
     def __init__(

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol, TypeVar
 
-from mic_mail.net.connection_balancer import Tally
+from mic_mail.net.connection_balancer import ConnectionCounts
 from mic_mail.net.connection_limits import network_of
 from mic_mail.net.connection_registry import OpenConnections
 
@@ -72,7 +72,7 @@ class Evictor:
 
     def __init__(
         self,
-        tally: Tally,
+        tally: ConnectionCounts,
         *,
         is_known: Callable[[str], bool],
         ask: Callable[[], None],

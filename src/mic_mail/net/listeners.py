@@ -48,7 +48,7 @@ def open_listeners(addresses: Iterable[str], ports: Mapping[str, int], backlog: 
     addresses = tuple(addresses)
     try:
         for door, port in ports.items():
-            listeners += (Listener(door, listening) for listening in _open_door(door, addresses, port, backlog))
+            listeners += (Listener(door, listening) for listening in _open_listener(door, addresses, port, backlog))
     except BaseException:
         close(listeners)
         raise
@@ -60,7 +60,7 @@ def close(listeners: Iterable[Listener]) -> None:
         listener.socket.close()
 
 
-def _open_door(door: str, addresses: tuple[str, ...], port: int, backlog: int) -> list[socket.socket]:
+def _open_listener(door: str, addresses: tuple[str, ...], port: int, backlog: int) -> list[socket.socket]:
     for attempt in range(_ATTEMPTS_AT_A_FREE_PORT):
         opened: list[socket.socket] = []
         number = port

@@ -41,7 +41,7 @@ _END_ALL = _LEAVES | {
 }
 
 
-class Door(StrEnum):
+class AppPasswordScope(StrEnum):
     """What an app password may open; the page where passwords change is none of these."""
 
     IMAP = "imap"
@@ -52,20 +52,20 @@ class Door(StrEnum):
 
 
 _DOORS = {
-    "imap": Door.IMAP,
-    "imaps": Door.IMAP,
-    "pop3": Door.POP3,
-    "pop3s": Door.POP3,
-    "smtp": Door.SUBMISSION,
-    "submission": Door.SUBMISSION,
-    "submissions": Door.SUBMISSION,
-    "ldap": Door.LDAP,
-    "ldaps": Door.LDAP,
-    "carddav": Door.CARDDAV,
+    "imap": AppPasswordScope.IMAP,
+    "imaps": AppPasswordScope.IMAP,
+    "pop3": AppPasswordScope.POP3,
+    "pop3s": AppPasswordScope.POP3,
+    "smtp": AppPasswordScope.SUBMISSION,
+    "submission": AppPasswordScope.SUBMISSION,
+    "submissions": AppPasswordScope.SUBMISSION,
+    "ldap": AppPasswordScope.LDAP,
+    "ldaps": AppPasswordScope.LDAP,
+    "carddav": AppPasswordScope.CARDDAV,
 }
 
 
-def door_of(protocol: str) -> Door | None:
+def scope_of_protocol(protocol: str) -> AppPasswordScope | None:
     """Which of these a listening door is; None: none, so that no app password opens it."""
     return _DOORS.get(protocol)
 
@@ -76,7 +76,7 @@ class AppPassword:
 
     number: int
     name: str
-    doors: frozenset[Door]
+    doors: frozenset[AppPasswordScope]
     """Empty: all."""
     added_at: datetime
     added_by: str
@@ -89,7 +89,7 @@ class AppPassword:
 
     def opens(self, protocol: str) -> bool:
         """Whether it is meant for this door."""
-        door = door_of(protocol)
+        door = scope_of_protocol(protocol)
         return door is not None and (not self.doors or door in self.doors)
 
 
@@ -138,7 +138,9 @@ def _app_password(added: Fact, end: _End | None) -> AppPassword:
     return AppPassword(
         number=added.seq,
         name=added.text("name") or "",
-        doors=frozenset(Door(word) for word in (added.text("doors") or "").split() if word in set(Door)),
+        doors=frozenset(
+            AppPasswordScope(word) for word in (added.text("doors") or "").split() if word in set(AppPasswordScope)
+        ),
         added_at=added.effective_at,
         added_by=added.actor,
         ended_at=end.at if end else None,

@@ -17,7 +17,7 @@ from enum import StrEnum
 CLAUSE = "12.3.b"
 
 
-class Fate(StrEnum):
+class DeliveryStatus(StrEnum):
     """How far a message has come to one recipient."""
 
     ACCEPTED = "accepted"
@@ -52,7 +52,7 @@ class Handover:
 
     trace: str
     recipient: str
-    fate: Fate
+    fate: DeliveryStatus
     at: datetime
 
 
@@ -71,7 +71,7 @@ class Word:
 class Reported(Word):
     """A delivery status of one recipient."""
 
-    fate: Fate = Fate.REPORTED_DELIVERED
+    fate: DeliveryStatus = DeliveryStatus.REPORTED_DELIVERED
     status: str = ""
 
 
@@ -81,7 +81,7 @@ class Line:
 
     submission: Submission
     recipient: str
-    fate: Fate = Fate.ACCEPTED
+    fate: DeliveryStatus = DeliveryStatus.ACCEPTED
     fate_at: datetime | None = None
     status: str = ""
     read_at: datetime | None = None
@@ -91,7 +91,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class MessageKnowledge:
     """What is known of the messages."""
 
     handovers: Sequence[Handover] = ()
@@ -109,19 +109,19 @@ class _Book:
     by_trace: dict[str, list[Line]] = field(default_factory=dict)
 
 
-_WEIGHT: Mapping[Fate, int] = {
-    Fate.ACCEPTED: 0,
-    Fate.DEFERRED: 1,
-    Fate.REPORTED_DELAYED: 2,
-    Fate.REPORTED_RELAYED: 3,
-    Fate.REPORTED_DELIVERED: 4,
-    Fate.REPORTED_FAILED: 5,
-    Fate.DELIVERED: 6,
+_WEIGHT: Mapping[DeliveryStatus, int] = {
+    DeliveryStatus.ACCEPTED: 0,
+    DeliveryStatus.DEFERRED: 1,
+    DeliveryStatus.REPORTED_DELAYED: 2,
+    DeliveryStatus.REPORTED_RELAYED: 3,
+    DeliveryStatus.REPORTED_DELIVERED: 4,
+    DeliveryStatus.REPORTED_FAILED: 5,
+    DeliveryStatus.DELIVERED: 6,
 }
 """What says more takes the place of what says less; what the server did itself stands."""
 
 
-def lines(submissions: Iterable[Submission], heard: Heard) -> list[Line]:
+def lines(submissions: Iterable[Submission], heard: MessageKnowledge) -> list[Line]:
     """A line for each message and recipient, by time."""
     found: list[Line] = []
     book = _Book()
@@ -159,7 +159,7 @@ def _meant(book: _Book, word: Word) -> list[Line]:
     return [line for line in named if line.recipient in word.recipients or len(line.submission.recipients) == 1]
 
 
-def _settle(line: Line, fate: Fate, at: datetime, status: str) -> None:
+def _settle(line: Line, fate: DeliveryStatus, at: datetime, status: str) -> None:
     if at < line.submission.at:  # nobody can know before
         return
     if _WEIGHT[fate] > _WEIGHT[line.fate] or (fate is line.fate and (line.fate_at is None or at < line.fate_at)):

@@ -1,8 +1,8 @@
 """Reg. 12.3, 5.2: who may use a unit's or a group's mailbox beside the mailbox's own password, in which part, until when.
 
 In: the mailbox's kind and facts, the facts of the person's own mailbox, both decisions of the lifecycle, an instant.
-Out: `Grant`s, and a `Holding`: the rights of one person now (letters of RFC 4314 §2.1), and until when that holds at least.
-Nothing is stored: every door asks this function, as it does `lifecycle.decide`.
+Out: `Grant`s, and a `QuarantineWriter`: the rights of one person now (letters of RFC 4314 §2.1), and until when that holds at
+least. Nothing is stored: every door asks this function, as it does `lifecycle.decide`.
 
 A unit's mailbox has one keeper, whom the head of the unit named, and at most one substitute, for days that are named too (Reg.
 12.3); a group's has members, all alike (Reg. 5.2: for common use). A personal mailbox is nobody else's, whatever its record

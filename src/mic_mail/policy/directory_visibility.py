@@ -17,7 +17,7 @@ from mic_mail.policy.lifecycle import Decision
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Visibility:
     """Whether the book has the address, and its person."""
 
     address: bool
@@ -26,7 +26,7 @@ class Shown:
     """When that may change by the clock alone; None: never."""
 
 
-def shown(facts: Sequence[Fact], decision: Decision, now: datetime) -> Shown:
+def visibility(facts: Sequence[Fact], decision: Decision, now: datetime) -> Visibility:
     """Of a personal mailbox; of a unit's or group's, whose people leave without it, only `address` counts."""
     left, instants = False, [decision.valid_until]
     for leave in leaves(facts):
@@ -34,4 +34,4 @@ def shown(facts: Sequence[Fact], decision: Decision, now: datetime) -> Shown:
         left = left or (begins <= now and (ends is None or now < ends))
         instants += [instant for instant in (begins, ends) if instant is not None and instant > now]
     until = min((instant for instant in instants if instant is not None), default=None)
-    return Shown(decision.receives and not left, not left, until)
+    return Visibility(decision.receives and not left, not left, until)

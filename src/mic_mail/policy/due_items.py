@@ -22,7 +22,7 @@ SLACK = timedelta(hours=1)
 """The housekeeper comes every ten seconds to its notices and every ten to reclaimed mailboxes; later than this it does not."""
 
 
-class Deed(StrEnum):
+class AutomaticAct(StrEnum):
     """What happens by itself."""
 
     SEND_LOCK = "send_lock"
@@ -43,23 +43,23 @@ class Deed(StrEnum):
 
 
 DEEDS = {
-    Deed.SEND_LOCK: Text("khóa chức năng gửi", "sending is locked"),
-    Deed.SUSPEND: Text("tạm khóa", "suspended"),
-    Deed.RECLAIM: Text("thu hồi", "reclaimed"),
-    Deed.PASSWORD_DUE: Text("phải đổi mật khẩu", "password change due"),
-    Deed.REOPEN: Text("hết hạn chế", "a restriction ends"),
-    Deed.NOTICE: Text("gửi thông báo", "a notice is sent"),
-    Deed.ANSWER: Text("trả lời đơn vị về yêu cầu", "a unit is answered"),
-    Deed.READING: Text("đọc thư có mẫu yêu cầu", "a mail with requests is read"),
-    Deed.ARCHIVE: Text("lưu trữ", "archived"),
-    Deed.FREE: Text("xóa khỏi máy chủ", "deleted from the server"),
-    Deed.TERM_END: Text("hết phân công, chưa có người nhận bàn giao", "the keeper's authority ends, nobody follows"),
+    AutomaticAct.SEND_LOCK: Text("khóa chức năng gửi", "sending is locked"),
+    AutomaticAct.SUSPEND: Text("tạm khóa", "suspended"),
+    AutomaticAct.RECLAIM: Text("thu hồi", "reclaimed"),
+    AutomaticAct.PASSWORD_DUE: Text("phải đổi mật khẩu", "password change due"),
+    AutomaticAct.REOPEN: Text("hết hạn chế", "a restriction ends"),
+    AutomaticAct.NOTICE: Text("gửi thông báo", "a notice is sent"),
+    AutomaticAct.ANSWER: Text("trả lời đơn vị về yêu cầu", "a unit is answered"),
+    AutomaticAct.READING: Text("đọc thư có mẫu yêu cầu", "a mail with requests is read"),
+    AutomaticAct.ARCHIVE: Text("lưu trữ", "archived"),
+    AutomaticAct.FREE: Text("xóa khỏi máy chủ", "deleted from the server"),
+    AutomaticAct.TERM_END: Text("hết phân công, chưa có người nhận bàn giao", "the keeper's authority ends, nobody follows"),
 }
 _BEGINS = {
-    State.SEND_LOCKED: Deed.SEND_LOCK,
-    State.SUSPENDED: Deed.SUSPEND,
-    State.RECLAIMED: Deed.RECLAIM,
-    State.PASSWORD_DUE: Deed.PASSWORD_DUE,
+    State.SEND_LOCKED: AutomaticAct.SEND_LOCK,
+    State.SUSPENDED: AutomaticAct.SUSPEND,
+    State.RECLAIMED: AutomaticAct.RECLAIM,
+    State.PASSWORD_DUE: AutomaticAct.PASSWORD_DUE,
 }
 
 
@@ -68,7 +68,7 @@ class Item:
     """One thing on the list."""
 
     at: datetime
-    deed: Deed
+    deed: AutomaticAct
     clause: str
     overdue: bool = False
     why: Text | None = None
@@ -81,7 +81,7 @@ def coming(spans: Sequence[Span], now: datetime, until: datetime) -> Iterator[It
         if now < span.since <= until and span.state in _BEGINS and _counts(span, spans, span.since):
             yield Item(span.since, _BEGINS[span.state], span.clause)
         if span.until is not None and span.since <= now < span.until <= until and span.state in _BEGINS:
-            yield Item(span.until, Deed.REOPEN, span.clause)
+            yield Item(span.until, AutomaticAct.REOPEN, span.clause)
 
 
 def aftermath(
@@ -90,10 +90,14 @@ def aftermath(
     """What is still to be done about a reclaimed mailbox."""
     if way.stage is Stage.RECLAIMED:
         late = now > reason.since + SLACK
-        yield Item(reason.since, Deed.ARCHIVE, reason.clause, late, None if clock_trusted else OBSTACLES[Obstacle.CLOCK])
+        yield Item(
+            reason.since, AutomaticAct.ARCHIVE, reason.clause, late, None if clock_trusted else OBSTACLES[Obstacle.CLOCK]
+        )
     elif way.stage is Stage.ARCHIVED and way.due_at is not None and way.due_at <= until:
         standing = [each for each in against if each is not Obstacle.KEPT]
-        yield Item(way.due_at, Deed.FREE, reason.clause, now > way.due_at + SLACK, OBSTACLES[standing[0]] if standing else None)
+        yield Item(
+            way.due_at, AutomaticAct.FREE, reason.clause, now > way.due_at + SLACK, OBSTACLES[standing[0]] if standing else None
+        )
 
 
 def follows_leaving(spans: Sequence[Span], warn_days: Sequence[int], keep_days: int) -> Iterator[Item]:
@@ -105,11 +109,13 @@ def follows_leaving(spans: Sequence[Span], warn_days: Sequence[int], keep_days: 
         if span.clause != LEAVING or span.since >= LAST_INSTANT:
             continue
         if span.state is State.SEND_LOCKED:
-            yield Item(span.since, Deed.SEND_LOCK, span.clause)
+            yield Item(span.since, AutomaticAct.SEND_LOCK, span.clause)
         elif span.state is State.RECLAIMED:
-            yield from (Item(span.since - timedelta(days=days), Deed.NOTICE, span.clause) for days in sorted(warn_days)[::-1])
-            yield Item(span.since, Deed.RECLAIM, span.clause)
-            yield Item(start_of(add_days(keeps_until(span.since, keep_days), 1)), Deed.FREE, span.clause)
+            yield from (
+                Item(span.since - timedelta(days=days), AutomaticAct.NOTICE, span.clause) for days in sorted(warn_days)[::-1]
+            )
+            yield Item(span.since, AutomaticAct.RECLAIM, span.clause)
+            yield Item(start_of(add_days(keeps_until(span.since, keep_days), 1)), AutomaticAct.FREE, span.clause)
 
 
 def vacant(vacancies: Iterable[Vacancy], now: datetime, until: datetime) -> Iterator[Item]:
@@ -122,17 +128,17 @@ def vacant(vacancies: Iterable[Vacancy], now: datetime, until: datetime) -> Iter
                 if vacancy.is_being_filled
                 else Text(holder, holder)
             )
-            yield Item(vacancy.since, Deed.TERM_END, HANDOVER, vacancy.holds(now), why)
+            yield Item(vacancy.since, AutomaticAct.TERM_END, HANDOVER, vacancy.holds(now), why)
 
 
 def unsent(due: Iterable[Notable], sent: Collection[str], now: datetime) -> Iterator[Item]:
     """Notices that should have gone out and did not: the housekeeper does not run, or nobody could be told."""
     for notable in due:
         if notable.key not in sent and now > notable.since + SLACK:
-            yield Item(notable.since, Deed.NOTICE, notable.clause, overdue=True, why=Text(notable.kind, notable.kind))
+            yield Item(notable.since, AutomaticAct.NOTICE, notable.clause, overdue=True, why=Text(notable.kind, notable.kind))
 
 
-def waits(since: datetime, deed: Deed, clause: str, why: str, now: datetime) -> Iterator[Item]:
+def waits(since: datetime, deed: AutomaticAct, clause: str, why: str, now: datetime) -> Iterator[Item]:
     """What something stands in the way of: the housekeeper tries again and again."""
     if now > since + SLACK:
         yield Item(since, deed, clause, overdue=True, why=Text(why, why))

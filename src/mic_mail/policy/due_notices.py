@@ -90,7 +90,7 @@ class Notable:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class DueNotices:
     """The notices of one mailbox."""
 
     due: tuple[Notable, ...]
@@ -120,7 +120,7 @@ _DECIDES = {FactKind.SUSPENDED, FactKind.SENDING_LOCKED, FactKind.RECLAIMED}
 """Facts that put a mailbox into a state by themselves; all other states come by the clock."""
 
 
-def outlook(
+def due_notices(
     mailbox_id: int,
     facts: Sequence[Fact],
     spans: Sequence[Span],
@@ -129,7 +129,7 @@ def outlook(
     *,
     vacancies: Sequence[Vacancy] = (),
     begun: datetime | None = None,
-) -> Outlook:
+) -> DueNotices:
     """The notices of a mailbox that are due at `now`; `begun`: when the server began to send notices, None: it has not yet."""
     look = _Look(mailbox_id, {fact.seq: fact for fact in facts}, spans, now, days, begun)
     due = [*look.recorded(facts)]
@@ -142,7 +142,7 @@ def outlook(
             due += look.come(span)
     if not any(_holds(final, spans, now) for final in FINAL):
         due += [notable for vacancy in vacancies for notable in look.vacant(vacancy)]
-    return Outlook(tuple(due), min(look.turns, default=None))
+    return DueNotices(tuple(due), min(look.turns, default=None))
 
 
 def warned_keys(mailbox_id: int, reclaimed_at: datetime, at_most: int = 180) -> list[str]:

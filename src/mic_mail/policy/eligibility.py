@@ -24,7 +24,7 @@ class Employment(StrEnum):
     CONTRACT = "contract"
 
 
-def why_not(employment: Employment, contract_from: date | None, contract_until: date | None, today: date) -> Text | None:
+def refusal_reason(employment: Employment, contract_from: date | None, contract_until: date | None, today: date) -> Text | None:
     """Why no new personal mailbox may be issued; None: it may."""
     if employment is not Employment.CONTRACT:
         return None

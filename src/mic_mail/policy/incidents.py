@@ -87,7 +87,7 @@ class IncidentRefused(Refused):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class IncidentReport:
     """An incident as somebody tells it, before it is on record."""
 
     kind: Kind
@@ -138,7 +138,7 @@ class Incident:
     """An incident on record."""
 
     incident_id: int
-    told: Told
+    told: IncidentReport
     """As it is known now."""
     opened_at: datetime
     opened_by: str
@@ -186,7 +186,7 @@ def number(incident_id: int) -> str:
     return f"SC-{incident_id}"
 
 
-def check(told: Told, now: datetime) -> None:
+def check(told: IncidentReport, now: datetime) -> None:
     """Refuse what says too little, or cannot be."""
     if not told.title.strip():
         raise _incomplete(Text("Thiếu nội dung sự cố.", "What happened is missing."))
@@ -217,7 +217,7 @@ def still_open(incident: Incident) -> None:
         )
 
 
-def changed(told: Told, change: Change) -> Told:
+def changed(told: IncidentReport, change: Change) -> IncidentReport:
     """What is known after a note."""
     return replace(
         told,
@@ -229,13 +229,13 @@ def changed(told: Told, change: Change) -> Told:
     )
 
 
-def of_request(filing: Filing) -> Told:
+def of_request(filing: Filing) -> IncidentReport:
     """What a unit's request tells (Reg. 14.4): serious until the Centre has looked at it."""
     day, address = filing.items.get(Item.DAY), filing.items.get(Item.ADDRESS)
     began = filing.received_at
     if day is not None and date.fromisoformat(day) != local_day(began):
         began = start_of(date.fromisoformat(day))
-    return Told(
+    return IncidentReport(
         Kind.OTHER,
         Severity.SERIOUS,
         filing.items.get(Item.NOTE, ""),

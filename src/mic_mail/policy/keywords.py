@@ -7,7 +7,7 @@ from typing import Any
 from mic_mail.errors import Text
 from mic_mail.i18n import keywords
 from mic_mail.policy import clause_rows, incidents, requests
-from mic_mail.policy.app_passwords import Door
+from mic_mail.policy.app_passwords import AppPasswordScope
 from mic_mail.policy.delegation import Part
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Level, MailboxKind
@@ -24,7 +24,7 @@ NAMES: Mapping[type[Enum], Mapping[Any, Text]] = {
     incidents.State: incidents.STATES,
     clause_rows.Standing: STANDINGS,
     Departure: DEPARTURES,
-    Door: DOORS,
+    AppPasswordScope: DOORS,
     Employment: EMPLOYMENTS,
     Level: LEVELS,
     MailboxKind: KINDS,

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from mic_mail.errors import Text
-from mic_mail.policy.app_passwords import Door
+from mic_mail.policy.app_passwords import AppPasswordScope
 from mic_mail.policy.clause_rows import Standing
 from mic_mail.policy.content_access import Stage
 from mic_mail.policy.delegation import Part
@@ -28,19 +28,19 @@ def state_names(states: Collection[State]) -> Text:
     return Text(", ".join(name.vi for name in names), ", ".join(name.en for name in names))
 
 
-DOORS: Mapping[Door, Text] = {
-    Door.IMAP: Text("IMAP", "IMAP"),
-    Door.POP3: Text("POP3", "POP3"),
-    Door.SUBMISSION: Text("gửi thư", "sending"),
-    Door.LDAP: Text("danh bạ LDAP", "LDAP address book"),
-    Door.CARDDAV: Text("danh bạ CardDAV", "CardDAV address book"),
+DOORS: Mapping[AppPasswordScope, Text] = {
+    AppPasswordScope.IMAP: Text("IMAP", "IMAP"),
+    AppPasswordScope.POP3: Text("POP3", "POP3"),
+    AppPasswordScope.SUBMISSION: Text("gửi thư", "sending"),
+    AppPasswordScope.LDAP: Text("danh bạ LDAP", "LDAP address book"),
+    AppPasswordScope.CARDDAV: Text("danh bạ CardDAV", "CardDAV address book"),
 }
 ALL_DOORS = Text("mọi dịch vụ", "every service")
 
 
-def doors_named(doors: Collection[Door]) -> Text:
+def scopes_named(doors: Collection[AppPasswordScope]) -> Text:
     """What an app password opens; none named: everything."""
-    names = [DOORS[door] for door in Door if door in doors]
+    names = [DOORS[door] for door in AppPasswordScope if door in doors]
     return Text(", ".join(name.vi for name in names), ", ".join(name.en for name in names)) if names else ALL_DOORS
 
 

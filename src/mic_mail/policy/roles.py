@@ -121,7 +121,7 @@ def must_not_pose(officers: Sequence[Officer], login: str, actor: str, *, automa
 _SIGN_IN = Text("Đăng nhập vào máy này bằng tài khoản của cán bộ.", "Sign in to the machine as an officer.")
 
 
-def _ways_in(officers: Sequence[Officer], now: datetime) -> Text:
+def _root_access(officers: Sequence[Officer], now: datetime) -> Text:
     """What root does who is no officer: it names one, and is told who there is."""
     logins = dict.fromkeys(each.login for each in officers if each.role is Role.CENTRE and each.serves(now))
     named = ", ".join(logins)
@@ -140,7 +140,7 @@ def admit(officers: Sequence[Officer], login: str, right: Right, now: datetime, 
         raise NotAuthorised(
             Text(f"{login} không phải cán bộ quản trị hệ thống.", "The actor is no officer of this server."),
             clause=CLAUSE,
-            remedy=_ways_in(officers, now) if automatic else _SIGN_IN,
+            remedy=_root_access(officers, now) if automatic else _SIGN_IN,
         )
     if right not in RIGHTS[officer.role]:
         raise NotAuthorised(

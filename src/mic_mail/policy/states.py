@@ -30,7 +30,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class AccessRights:
     """What a state leaves open: inbound mail, sign-in (IMAP, POP3, web), submission, the page where a password is changed."""
 
     receives: bool
@@ -39,17 +39,17 @@ class Doors:
     password_page: bool
 
 
-DOORS: Mapping[State, Doors] = {
-    State.ACTIVE: Doors(receives=True, signs_in=True, sends=True, password_page=True),
+DOORS: Mapping[State, AccessRights] = {
+    State.ACTIVE: AccessRights(receives=True, signs_in=True, sends=True, password_page=True),
     # Reg. 6.4.c
-    State.SEND_LOCKED: Doors(receives=True, signs_in=True, sends=False, password_page=True),
+    State.SEND_LOCKED: AccessRights(receives=True, signs_in=True, sends=False, password_page=True),
     # Reg. 7.3.c: the password page only
-    State.PASSWORD_DUE: Doors(receives=True, signs_in=False, sends=False, password_page=True),
+    State.PASSWORD_DUE: AccessRights(receives=True, signs_in=False, sends=False, password_page=True),
     # Reg. 7.1
-    State.SUSPENDED: Doors(receives=True, signs_in=False, sends=False, password_page=False),
+    State.SUSPENDED: AccessRights(receives=True, signs_in=False, sends=False, password_page=False),
     # Reg. 6.4.c
-    State.RECLAIMED: Doors(receives=False, signs_in=False, sends=False, password_page=False),
-    State.NOT_ISSUED: Doors(receives=False, signs_in=False, sends=False, password_page=False),
+    State.RECLAIMED: AccessRights(receives=False, signs_in=False, sends=False, password_page=False),
+    State.NOT_ISSUED: AccessRights(receives=False, signs_in=False, sends=False, password_page=False),
 }
 
 FINAL = (State.NOT_ISSUED, State.RECLAIMED)

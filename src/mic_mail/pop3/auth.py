@@ -9,11 +9,11 @@ Standards: RFC 1939 §4, §7; RFC 1734 and 5034 (AUTH); RFC 2449 (CAPA); RFC 259
 import binascii
 from base64 import b64decode, b64encode
 
-from mic_mail.connection.actions import Answer, Begin, Enter, SignIn, StartTls
+from mic_mail.connection.actions import Answer, Begin, BindAccount, SignIn, StartTls
 from mic_mail.errors import Text
 from mic_mail.i18n import messages
 from mic_mail.pop3.actions import Steps
-from mic_mail.pop3.context import Conversation, Ended, Reply, State, bad, refuse
+from mic_mail.pop3.context import ClosePop3Connection, Pop3Context, Reply, State, bad, refuse
 from mic_mail.pop3.line_buffer import Trouble
 from mic_mail.services.authentication.identity import Challenge, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
@@ -48,7 +48,7 @@ CAPABILITIES = (
 """Always so (RFC 2449 §6)."""
 
 
-def capabilities(talk: Conversation, arguments: list[bytes]) -> Reply | None:
+def capabilities(talk: Pop3Context, arguments: list[bytes]) -> Reply | None:
     """CAPA. What AUTHORIZATION announces stays announced (RFC 2449 §5), but for STLS (RFC 2595 §8)."""
     names = list(CAPABILITIES)
     if talk.state is State.AUTHORIZATION and not talk.tls:
@@ -59,7 +59,7 @@ def capabilities(talk: Conversation, arguments: list[bytes]) -> Reply | None:
     return None
 
 
-def _say_list(talk: Conversation, text: str, lines: list[bytes]) -> None:
+def _say_list(talk: Pop3Context, text: str, lines: list[bytes]) -> None:
     talk.say_reply(Reply(text))
     talk.say(b"".join([line + b"\r\n" for line in [*lines, b"."]]))
 
@@ -67,7 +67,7 @@ def _say_list(talk: Conversation, text: str, lines: list[bytes]) -> None:
 # ------------------------------------------------------------------ who is it
 
 
-def user(talk: Conversation, arguments: list[bytes]) -> Steps[Reply]:
+def user(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
     """USER. Everybody may be somebody: whether there is such a mailbox is told by nothing (RFC 1939 §13)."""
     name = _text(arguments[0])
     if not name:
@@ -78,7 +78,7 @@ def user(talk: Conversation, arguments: list[bytes]) -> Steps[Reply]:
     return Reply("And the password?")
 
 
-def password(talk: Conversation, arguments: list[bytes]) -> Steps[Reply]:
+def password(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
     """PASS, immediately behind USER. All behind the first space is the password, spaces too (RFC 1939 §7)."""
     name, talk.user = talk.user, None
     if name is None:
@@ -97,7 +97,7 @@ def _text(octets: bytes) -> str:
         return ""
 
 
-def authenticate(talk: Conversation, arguments: list[bytes]) -> Steps[Reply | None]:
+def authenticate(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
     """AUTH with or without initial response, `=` for an empty one (RFC 5034 §4); alone it lists, as old programs ask."""
     mechanism, *initial = [part.decode("ascii", "replace") for part in arguments[0].split()] or [""]
     if not mechanism:
@@ -131,21 +131,21 @@ def _decoded(line: bytes) -> bytes | None:
         return None
 
 
-def _admit(talk: Conversation, answer: object) -> Steps[Reply]:
+def _admit(talk: Pop3Context, answer: object) -> Steps[Reply]:
     """The end of a sign-in. Other sessions of the mailbox keep nobody out: [IN-USE] is never said."""
     if isinstance(answer, Refusal):
         talk.tries += 1
         if talk.tries >= talk.settings.sign_in_tries:
-            talk.ending = Ended(Text("Kết nối bị đóng vì đăng nhập sai quá nhiều lần.", "Too many attempts."))
+            talk.ending = ClosePop3Connection(Text("Kết nối bị đóng vì đăng nhập sai quá nhiều lần.", "Too many attempts."))
         return refuse(answer.text, SIGN_IN_CODES[answer.kind])
     assert isinstance(answer, SignedIn), answer
-    if not (yield Enter(answer)):
+    if not (yield BindAccount(answer)):
         return refuse(messages.too_many_sessions(), b"SYS/TEMP")
     yield from talk.enter(answer)
     return size_of(talk)
 
 
-def size_of(talk: Conversation) -> Reply:
+def size_of(talk: Pop3Context) -> Reply:
     """How much there is, in words."""
     drop = talk.maildrop
     return Reply(f"{drop.messages} messages ({drop.octets} octets).")
@@ -154,7 +154,7 @@ def size_of(talk: Conversation) -> Reply:
 # ------------------------------------------------------------------ what octets mean
 
 
-def start_tls(talk: Conversation, arguments: list[bytes]) -> Steps[Reply | None]:
+def start_tls(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
     """STLS. What came in clear behind the command is thrown away: somebody in the middle may have written it; so is what was
     said before (RFC 2595 §4)."""
     if talk.tls:
@@ -165,7 +165,7 @@ def start_tls(talk: Conversation, arguments: list[bytes]) -> Steps[Reply | None]
     return None
 
 
-def use_utf8(talk: Conversation, arguments: list[bytes]) -> Reply:
+def use_utf8(talk: Pop3Context, arguments: list[bytes]) -> Reply:
     """UTF8: sentences may be Vietnamese. Messages are what they are in either mode (docs/decisions/0020)."""
     talk.utf8 = True
     return Reply("UTF-8 from here on.")

@@ -13,7 +13,7 @@ from enum import Flag, auto
 from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
-from mic_mail.connection.actions import NeedInput, Note, Send, Used, Work, opening_stretch
+from mic_mail.connection.actions import LogEvent, NeedInput, RecordActivity, Send, Work, opening_slot
 from mic_mail.errors import MicMailError, Text
 from mic_mail.errors import Trouble as Temporary
 from mic_mail.i18n.spoken import spoken_on_one_line
@@ -70,7 +70,7 @@ def bad(text: Text | str) -> Reply:
     return Reply(text, ok=False, senseless=True)
 
 
-class Ended(Exception):
+class ClosePop3Connection(Exception):
     """The connection ends. With a text the client hears -ERR first: it takes it for the answer to what it says next."""
 
     def __init__(self, text: Text | None = None, code: bytes = b"") -> None:
@@ -84,7 +84,7 @@ def refusal(error: MicMailError) -> Reply:
     return refuse(error.text, b"SYS/TEMP" if isinstance(error, Temporary) else b"")
 
 
-class Desk(Protocol):
+class Pop3Host(Protocol):
     """What a session may ask without waiting: answers that the process has in memory."""
 
     def mechanisms(self) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ class Desk(Protocol):
         ...
 
 
-class Conversation:
+class Pop3Context:
     """What a connection knows between two commands."""
 
     __slots__ = (
@@ -108,7 +108,7 @@ class Conversation:
         "sign_in_until", "signed_in", "tls", "tries", "user", "utf8",
     )  # fmt: skip
 
-    def __init__(self, settings: SessionSettings, *, clock: Clock, desk: Desk, tls: bool) -> None:
+    def __init__(self, settings: SessionSettings, *, clock: Clock, desk: Pop3Host, tls: bool) -> None:
         self.settings = settings
         self.clock = clock
         self.desk = desk
@@ -120,7 +120,7 @@ class Conversation:
         """Who USER said it is, until the next command."""
         self.utf8 = False
         """UTF-8 mode (RFC 6856 §2)."""
-        self.ending: Ended | None = None
+        self.ending: ClosePop3Connection | None = None
         """Set from outside: the connection is to end at the next chance."""
         self.severed = False
         """A multi-line response cannot be completed: whatever is said now would be taken for its lines."""
@@ -189,14 +189,14 @@ class Conversation:
             if self.ending is not None:
                 raise self.ending
             if self.signed_in is None and self.now() >= self.sign_in_until:  # however much has come
-                raise Ended
+                raise ClosePop3Connection
             line = self.lines.next()
             if line is Trouble.ENDLESS:
-                raise Ended(Text("Kết nối bị đóng vì dữ liệu gửi đến quá lớn.", "That is too much."))
+                raise ClosePop3Connection(Text("Kết nối bị đóng vì dữ liệu gửi đến quá lớn.", "That is too much."))
             if line is not None:
                 return line
             if self.now() >= until:
-                raise Ended
+                raise ClosePop3Connection
             yield NeedInput(until)
 
     def ask(self, run: Callable[[Account], T]) -> Steps[T]:
@@ -213,25 +213,25 @@ class Conversation:
         self.over = True
         self._drop = yield from self.ask(Maildrop.open)
         self.over = False
-        yield Used(how="pop3")
+        yield RecordActivity(how="pop3")
 
     def reading(self) -> Steps[None]:
         """Mail is read: by the first message that is asked for, and then now and again, that is on record (Reg. 12.3.a).
 
         Programs sign in by themselves every few minutes; what they fetch tells a person who reads from one that is not there.
         """
-        stretch = opening_stretch(self.clock.now_us())
+        stretch = opening_slot(self.clock.now_us())
         if self._read_in != stretch:
             self._read_in = stretch
-            yield Used(how="retr")
+            yield RecordActivity(how="retr")
         else:
-            yield Used()
+            yield RecordActivity()
 
     def on_record(self, event: str, **fields: object) -> Steps[None]:
         """What was done in a mailbox that several people may use."""
         assert self.signed_in is not None
         if self.desk.on_record(self.signed_in.mailbox_id):
-            yield Note(event, {"folder": INBOX, **fields})
+            yield LogEvent(event, {"folder": INBOX, **fields})
 
     def answer_at_length(self, first: Reply, answer: LongAnswer) -> Steps[None]:
         """A multi-line response, as fast as the client takes it; what fails before its first line is raised."""

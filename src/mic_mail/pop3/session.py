@@ -14,12 +14,22 @@ from dataclasses import dataclass
 
 from mic_mail.clock import Clock
 from mic_mail.connection import session_core
-from mic_mail.connection.actions import COMMANDS_AT_ONCE, Hangup, Note, Pause, Send
+from mic_mail.connection.actions import COMMANDS_AT_ONCE, Hangup, LogEvent, Pause, Send
 from mic_mail.errors import BadInput, MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.pop3 import auth
 from mic_mail.pop3.actions import Steps
-from mic_mail.pop3.context import Conversation, Desk, Ended, Reply, SessionSettings, State, bad, refusal, refuse
+from mic_mail.pop3.context import (
+    ClosePop3Connection,
+    Pop3Context,
+    Pop3Host,
+    Reply,
+    SessionSettings,
+    State,
+    bad,
+    refusal,
+    refuse,
+)
 from mic_mail.pop3.line_buffer import Trouble
 from mic_mail.pop3.maildrop import Listing, Message, NoSuchNumber
 from mic_mail.storage.errors import Frozen
@@ -35,7 +45,7 @@ class Verb:
     """A row of VERBS: in which states, what it does, how many arguments; `raw`: all behind the first space is one."""
 
     states: State
-    act: Callable[[Conversation, list[bytes]], Answer]
+    act: Callable[[Pop3Context, list[bytes]], Answer]
     least: int = 0
     most: int = 0
     raw: bool = False
@@ -44,21 +54,21 @@ class Verb:
 # ------------------------------------------------------------------ TRANSACTION
 
 
-def stat(talk: Conversation, arguments: list[bytes]) -> Reply:
+def stat(talk: Pop3Context, arguments: list[bytes]) -> Reply:
     return Reply(f"{talk.maildrop.messages} {talk.maildrop.octets}")
 
 
-def list_(talk: Conversation, arguments: list[bytes]) -> Steps[Reply | None]:
+def list_(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
     """LIST: exact sizes, of all messages or of one."""
     return (yield from _listing(talk, arguments, unique_ids=False))
 
 
-def uidl(talk: Conversation, arguments: list[bytes]) -> Steps[Reply | None]:
+def uidl(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
     """UIDL: unique-ids, of all messages or of one."""
     return (yield from _listing(talk, arguments, unique_ids=True))
 
 
-def _listing(talk: Conversation, arguments: list[bytes], *, unique_ids: bool) -> Steps[Reply | None]:
+def _listing(talk: Pop3Context, arguments: list[bytes], *, unique_ids: bool) -> Steps[Reply | None]:
     drop = talk.maildrop
     if arguments:
         place = drop.place(_number(arguments[0]))
@@ -67,7 +77,7 @@ def _listing(talk: Conversation, arguments: list[bytes], *, unique_ids: bool) ->
     return None
 
 
-def retr(talk: Conversation, arguments: list[bytes]) -> Steps[Reply | None]:
+def retr(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
     """RETR: the stored octets, whatever they are."""
     drop = talk.maildrop
     place = drop.place(_number(arguments[0]))
@@ -78,7 +88,7 @@ def retr(talk: Conversation, arguments: list[bytes]) -> Steps[Reply | None]:
     return None
 
 
-def top(talk: Conversation, arguments: list[bytes]) -> Steps[Reply | None]:
+def top(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
     """TOP: the header and so many lines."""
     drop = talk.maildrop
     place, lines = drop.place(_number(arguments[0])), _number(arguments[1])
@@ -86,7 +96,7 @@ def top(talk: Conversation, arguments: list[bytes]) -> Steps[Reply | None]:
     return None
 
 
-def dele(talk: Conversation, arguments: list[bytes]) -> Reply:
+def dele(talk: Pop3Context, arguments: list[bytes]) -> Reply:
     """DELE marks; QUIT removes. While the mailbox is handed over nothing is marked that may not be removed (Reg. 12.3.d)."""
     assert talk.signed_in is not None
     if talk.desk.withheld(talk.signed_in.mailbox_id):
@@ -95,16 +105,16 @@ def dele(talk: Conversation, arguments: list[bytes]) -> Reply:
     return Reply("Marked.")
 
 
-def noop(talk: Conversation, arguments: list[bytes]) -> Reply:
+def noop(talk: Pop3Context, arguments: list[bytes]) -> Reply:
     return Reply()
 
 
-def rset(talk: Conversation, arguments: list[bytes]) -> Reply:
+def rset(talk: Pop3Context, arguments: list[bytes]) -> Reply:
     talk.maildrop.reset()
     return auth.size_of(talk)
 
 
-def quit_(talk: Conversation, arguments: list[bytes]) -> Steps[Reply]:
+def quit_(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
     """QUIT: from TRANSACTION into UPDATE (RFC 1939 §6). OK is said when what was marked is durably gone."""
     talk.over = True
     if talk.state is State.AUTHORIZATION:
@@ -162,12 +172,12 @@ class Session(session_core.Session):
 
     __slots__ = ("_errors", "_tokens")
 
-    _talk: Conversation
+    _talk: Pop3Context
 
     def __init__(
-        self, settings: SessionSettings, *, clock: Clock, desk: Desk, tls: bool, tokens: TokenSource = secrets.randbits
+        self, settings: SessionSettings, *, clock: Clock, desk: Pop3Host, tls: bool, tokens: TokenSource = secrets.randbits
     ) -> None:
-        super().__init__(Conversation(settings, clock=clock, desk=desk, tls=tls))
+        super().__init__(Pop3Context(settings, clock=clock, desk=desk, tls=tls))
         self._tokens = tokens
         self._errors = 0  # commands in a row that made no sense
 
@@ -191,7 +201,7 @@ class Session(session_core.Session):
     def end(self, text: Text, code: bytes = b"") -> None:
         """End after the command in progress, or in the midst of a long answer."""
         if self._talk.ending is None:
-            self._talk.ending = Ended(text, code)
+            self._talk.ending = ClosePop3Connection(text, code)
 
     # ------------------------------------------------------------ the program
 
@@ -207,7 +217,7 @@ class Session(session_core.Session):
                 commands += 1
                 if commands % COMMANDS_AT_ONCE == 0:  # thousands of pipelined commands
                     yield Pause()
-        except Ended as ended:
+        except ClosePop3Connection as ended:
             if ended.text:
                 talk.say_reply(refuse(ended.text, ended.code))
             yield from talk.mark_seen()
@@ -226,11 +236,11 @@ class Session(session_core.Session):
             reply = bad(error.text)
         except MicMailError as error:
             reply = refusal(error)
-        except Ended:
+        except ClosePop3Connection:
             raise
         except Exception as error:  # noqa: BLE001 - a bug must cost one command, not the connection, and never be silent
             reference = trace_id(talk.clock.now_us(), self._tokens)
-            yield Note("pop3_bug", {"ref": reference}, error)
+            yield LogEvent("pop3_bug", {"ref": reference}, error)
             reply = refuse(Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}."), b"SYS/PERM")
         if reply is not None:
             talk.say_reply(reply)
@@ -256,4 +266,6 @@ class Session(session_core.Session):
         """A client that makes no sense for a while is ended; one mistake costs nothing."""
         self._errors = self._errors + 1 if senseless else 0
         if self._errors >= self._talk.settings.errors:
-            raise Ended(Text("Kết nối bị đóng vì quá nhiều lệnh không hợp lệ.", "Too many commands that make no sense."))
+            raise ClosePop3Connection(
+                Text("Kết nối bị đóng vì quá nhiều lệnh không hợp lệ.", "Too many commands that make no sense.")
+            )

@@ -386,22 +386,22 @@ class Feed:
             self._peers = None
 
 
-def tell_directory_changed(run_dir: Path) -> None:
+def notify_directory_changed(run_dir: Path) -> None:
     """A command has changed the directory: let running servers know at once. Without any, nothing happens."""
-    _tell(run_dir, _DIRECTORY)
+    _send(run_dir, _DIRECTORY)
 
 
-def tell_account_changed(run_dir: Path, account_id: int, modseq: int) -> None:
+def notify_account_changed(run_dir: Path, account_id: int, modseq: int) -> None:
     """Likewise for a command that has changed a mailbox's mail."""
-    _tell(run_dir, _ACCOUNTS + _PAIR.pack(account_id, modseq))
+    _send(run_dir, _ACCOUNTS + _PAIR.pack(account_id, modseq))
 
 
-def tell_word(run_dir: Path, word: bytes) -> None:
+def send_word(run_dir: Path, word: bytes) -> None:
     """A command says what processes say to each other (`Feed.say`)."""
-    _tell(run_dir, _WORD + word)
+    _send(run_dir, _WORD + word)
 
 
-def _tell(run_dir: Path, datagram: bytes) -> None:
+def _send(run_dir: Path, datagram: bytes) -> None:
     if run_dir.is_dir():
         peers = Peers(run_dir, None)
         peers.send([datagram])

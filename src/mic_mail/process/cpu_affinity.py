@@ -8,10 +8,10 @@ interpreter, for password hashes and the log's disk, stay free.
 
 import os
 
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 
 
-def share_core(lanes: Lanes, row: int) -> int | None:
+def share_core(lanes: Executors, row: int) -> int | None:
     """Keep the threads of the calling loop, the delivery lane and the io lane on one core; which, or None if forbidden.
 
     `row` is the worker's number. Call it when all threads have been started: a new one inherits its maker's core.

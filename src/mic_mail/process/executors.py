@@ -3,7 +3,8 @@
 A worker has four lanes. *cpu* is one thread (with more, pure Python starves the loop: p99 of an echo 181 ms beside four
 threads, 8 ms beside one); *delivery* is one too, which publishes small messages wave by wave; *io* waits for disks; *hash*
 verifies passwords and is narrow, because each call takes megabytes.
-`AccountLanes` stands in front of the io lane: one writer and two readers per account, so one busy mailbox never fills the lane.
+`AccountExecutors` stands in front of the io lane: one writer and two readers per account, so one busy mailbox never fills the
+lane.
 
 The promises:
   - one hop per call: a result is handed back to the loop once, however many threads finish in the same loop turn;
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
-from mic_mail.process.fair_queue import FairTurns, Suspicion, not_suspected
+from mic_mail.process.fair_queue import FairQueue, Suspicion, not_suspected
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.types import AccountRef
 
@@ -39,7 +40,7 @@ _Finished = tuple["asyncio.Future[object]", object, BaseException | None, Callab
 _Call = tuple["asyncio.Future[object]", Callable[[], object], Callable[[], None] | None]
 
 
-class Lane:
+class Executor:
     """Threads that take calls in order. Belongs to the loop in which it was made."""
 
     def __init__(self, name: str, threads: int) -> None:
@@ -154,16 +155,16 @@ class Turns:
         return self._free == turns and not self._waiting
 
 
-class Lanes:
+class Executors:
     """The lanes of one worker; make it inside the running loop."""
 
     def __init__(self, *, io_threads: int = 4, hash_threads: int = 2, patience: float = 20.0) -> None:
         self.patience = patience
-        self.cpu_lane = Lane("cpu", 1)
-        self.io_lane = Lane("io", io_threads)
-        self._delivery_lane = Lane("delivery", 1)
-        self._hash_lane = Lane("hash", hash_threads)
-        self._hash_turns = FairTurns(hash_threads, WAITING_FOR_HASH)
+        self.cpu_lane = Executor("cpu", 1)
+        self.io_lane = Executor("io", io_threads)
+        self._delivery_lane = Executor("delivery", 1)
+        self._hash_lane = Executor("hash", hash_threads)
+        self._hash_turns = FairQueue(hash_threads, WAITING_FOR_HASH)
 
     async def cpu(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run pure Python work (scan, render, search) in slices of at most about 2 ms each."""
@@ -213,10 +214,10 @@ class _AccountTurns:
         return self.writers.idle(WRITERS_PER_ACCOUNT) and self.readers.idle(READERS_PER_ACCOUNT)
 
 
-class AccountLanes:
+class AccountExecutors:
     """The way to an account's store: one writer and two readers at a time, in the order they came."""
 
-    def __init__(self, lanes: Lanes) -> None:
+    def __init__(self, lanes: Executors) -> None:
         self._lanes = lanes
         self._accounts: dict[int, _AccountTurns] = {}
 

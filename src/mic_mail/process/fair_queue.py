@@ -135,7 +135,7 @@ class FairLine:
         self._count -= any(each.remove(call) for each in self._classes)
 
 
-class FairTurns:
+class FairQueue:
     """A number of turns at once; see above."""
 
     def __init__(self, turns: int, most_waiting: int) -> None:

@@ -18,10 +18,10 @@ from mic_mail.storage.reserve import ReserveState
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LATE = "+Inf"
 
-Told = Mapping[str, object]
+Snapshot = Mapping[str, object]
 
 
-def exposition(told: Told, config: Config) -> bytes:
+def exposition(told: Snapshot, config: Config) -> bytes:
     """Everything as text. Blocking: looks at the disks."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Numbers(told, config))
@@ -29,7 +29,7 @@ def exposition(told: Told, config: Config) -> bytes:
 
 
 class _Numbers:
-    def __init__(self, told: Told, config: Config) -> None:
+    def __init__(self, told: Snapshot, config: Config) -> None:
         self._told = told
         self._config = config
         processes = told.get("processes")

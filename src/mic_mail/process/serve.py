@@ -16,7 +16,7 @@ from mic_mail.log.tee import Tee
 from mic_mail.process import privileges
 from mic_mail.process.control_channel import ChildSpec
 from mic_mail.process.data_locks import only_server
-from mic_mail.process.startup import look_ahead, make_folders, open_doors, workers
+from mic_mail.process.startup import look_ahead, make_folders, open_listeners, workers
 from mic_mail.process.supervisor import DRAIN_MARGIN, Supervisor
 
 
@@ -44,10 +44,10 @@ def run_supervisor(
     make_folders(config, owner)
     privileges.allow_many_files()
     patience = config.process.drain_seconds + DRAIN_MARGIN
-    with only_server(config, clock, owner=owner, patience=patience, pause=time.sleep, tell=_tell) as locks:
+    with only_server(config, clock, owner=owner, patience=patience, pause=time.sleep, tell=_print_progress) as locks:
         if begin is not None:
             begin()
-        listeners = open_doors(config, time.sleep)
+        listeners = open_listeners(config, time.sleep)
         privileges.become(owner)
         look_ahead(config)
         shown = Tee(sys.stderr, "super") if tee else None
@@ -68,7 +68,7 @@ def run_supervisor(
     )
 
 
-def _tell(text: Text) -> None:
+def _print_progress(text: Text) -> None:
     """Explain a start that takes long, to whoever watches it."""
     sys.stderr.write(f"mic-mail: {text.vi}\nmic-mail: {text.en}\n")
     sys.stderr.flush()

@@ -87,7 +87,7 @@ def workers(config: Config) -> int:
     return config.process.workers or len(os.sched_getaffinity(0))
 
 
-def open_doors(config: Config, pause: Callable[[float], None]) -> list[Listener]:
+def open_listeners(config: Config, pause: Callable[[float], None]) -> list[Listener]:
     """The sockets that the processes get; waits a little for the workers of a supervisor that has just died to let go."""
     listen = config.listen
     ports: dict[str, int] = {door: listen.port(door) for door in listen.doors}

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.policy.two_persons import Hand, must_be_two
-from mic_mail.quarantine.message_store import Keeping, Word, decoded
-from mic_mail.queue.spool import Slip, Spool
+from mic_mail.quarantine.message_store import MessageStore, Word, decoded
+from mic_mail.queue.spool import Spool, SpoolEnvelope
 
 
 class State(StrEnum):
@@ -64,12 +64,12 @@ class Record:
     """The envelope, as the spool writes it."""
 
     @property
-    def envelope(self) -> Slip:
+    def envelope(self) -> SpoolEnvelope:
         """To whom it was going."""
-        return Slip.decode(self.slip.encode())
+        return SpoolEnvelope.decode(self.slip.encode())
 
 
-class Held(Keeping[Record]):
+class Held(MessageStore[Record]):
     """All records below one folder; several processes at once."""
 
     def __init__(self, root: Path) -> None:

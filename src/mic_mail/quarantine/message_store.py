@@ -32,7 +32,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from mic_mail.errors import BadInput, Text, Trouble
 from mic_mail.policy.two_persons import Hand
-from mic_mail.queue.spool import Slip, Spool
+from mic_mail.queue.spool import Spool, SpoolEnvelope
 from mic_mail.storage.backup.files import copy_file, make_folder
 from mic_mail.storage.maildir.maildir import make_durable
 
@@ -89,7 +89,7 @@ class Keepable(Protocol):
 R = TypeVar("R", bound=Keepable)
 
 
-class NoRoom(Trouble):
+class StoreFull(Trouble):
     """The messages that are kept take all the room that they may."""
 
 
@@ -122,7 +122,7 @@ def _field(value: Any) -> Any:
 # ------------------------------------------------------------ their folder
 
 
-class Keeping(ABC, Generic[R]):
+class MessageStore(ABC, Generic[R]):
     """All records of one kind below one folder; several processes at once."""
 
     def __init__(self, root: Path, decode: Callable[[bytes], R], with_message: Collection[StrEnum]) -> None:
@@ -140,7 +140,7 @@ class Keeping(ABC, Generic[R]):
     # ------------------------------------------------------------ writing
 
     def keep(self, record: R, source: bytes | Path, *, room_octets: int) -> R:
-        """Hold a message: durable when this returns; its record gets size and digest. `NoRoom` where there is none."""
+        """Hold a message: durable when this returns; its record gets size and digest. `StoreFull` where there is none."""
         self._make()
         self._must_have_room(source, room_octets)
         with self._locked():
@@ -153,12 +153,12 @@ class Keeping(ABC, Generic[R]):
         self._root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
 
     def _must_have_room(self, source: bytes | Path, room_octets: int) -> None:
-        """`NoRoom` if the message is one too many: of small ones too there are only so many, as all are looked through."""
+        """`StoreFull` if the message is one too many: of small ones too there are only so many, as all are looked through."""
         with os.scandir(self._root) as entries:
             sizes = [entry.stat().st_size for entry in entries if entry.name.endswith(".msg")]
         most = max(ALWAYS_KEPT, room_octets // SMALLEST_OCTETS)
         if sum(sizes) + _size(source) > room_octets or len(sizes) >= most:
-            raise NoRoom(Text("Hết chỗ giữ thư.", "No room to keep another message."))
+            raise StoreFull(Text("Hết chỗ giữ thư.", "No room to keep another message."))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -177,7 +177,7 @@ class Keeping(ABC, Generic[R]):
         fresh = f"{path}~"
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
         try:
-            for piece in _pieces(source):
+            for piece in _file_chunks(source):
                 digest.update(piece)
                 size += len(piece)
                 _write_all(fd, piece)
@@ -252,7 +252,7 @@ class Keeping(ABC, Generic[R]):
         path = self.path(record)
         digest = sha256()
         try:
-            for piece in _pieces(path):
+            for piece in _file_chunks(path):
                 digest.update(piece)
         except FileNotFoundError:
             return None
@@ -264,7 +264,7 @@ class Keeping(ABC, Generic[R]):
 
     # ------------------------------------------------------------ handing over
 
-    def _into_spool(self, record: R, spool: Spool, slip: Slip) -> bool:
+    def _into_spool(self, record: R, spool: Spool, slip: SpoolEnvelope) -> bool:
         """An entry of the spool under the record's id, with this envelope; there already, it is left alone.
 
         False: what is kept is not what came, and goes nowhere.
@@ -276,7 +276,7 @@ class Keeping(ABC, Generic[R]):
             return False
         draft = spool.draft(record.held_id)
         try:
-            for piece in _pieces(path):
+            for piece in _file_chunks(path):
                 draft.write(piece)
             draft.commit(slip).release()
         finally:
@@ -352,7 +352,7 @@ def _size(source: bytes | Path) -> int:
     return len(source) if isinstance(source, bytes) else source.stat().st_size
 
 
-def _pieces(source: bytes | Path) -> Iterator[bytes]:
+def _file_chunks(source: bytes | Path) -> Iterator[bytes]:
     if isinstance(source, bytes):
         yield source
         return
@@ -385,5 +385,5 @@ def _write_new(path: Path, octets: bytes) -> None:
 
 def _trouble(error: OSError) -> Trouble:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NoRoom(Text("Máy chủ tạm hết chỗ.", "No room on the server."))
+        return StoreFull(Text("Máy chủ tạm hết chỗ.", "No room on the server."))
     return Trouble(Text("Không ghi được thư được giữ.", "The message cannot be kept."))

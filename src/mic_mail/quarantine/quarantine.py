@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
-from mic_mail.quarantine.message_store import Keeping, Word, decoded
-from mic_mail.queue.spool import Slip, Spool
+from mic_mail.quarantine.message_store import MessageStore, Word, decoded
+from mic_mail.queue.spool import Spool, SpoolEnvelope
 
 RECORD_SECONDS = 30 * 86_400
 """How long one reads here what became of a message; the logs know it for longer."""
@@ -80,12 +80,12 @@ class Record:
     """The envelope, as the spool writes it."""
 
     @property
-    def envelope(self) -> Slip:
+    def envelope(self) -> SpoolEnvelope:
         """To whom it goes."""
-        return Slip.decode(self.slip.encode())
+        return SpoolEnvelope.decode(self.slip.encode())
 
 
-class Quarantine(Keeping[Record]):
+class Quarantine(MessageStore[Record]):
     """All records below one folder; several processes at once."""
 
     def __init__(self, root: Path) -> None:

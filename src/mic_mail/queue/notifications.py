@@ -6,12 +6,12 @@ A word may be lost; whoever sends looks at the queue every few seconds all the s
 from collections.abc import Callable
 from pathlib import Path
 
-from mic_mail.process.change_feed import Feed, tell_word
+from mic_mail.process.change_feed import Feed, send_word
 
 _WORD = b"queue "
 
 
-class QueueNews:
+class QueueNotifications:
     """One process's end."""
 
     def __init__(self, feed: Feed) -> None:
@@ -37,7 +37,7 @@ class QueueNews:
             listener(entry_id)
 
 
-def tell_decided(run_dir: Path, entry_id: str = "") -> None:
+def notify_decided(run_dir: Path, entry_id: str = "") -> None:
     """A command has decided something of an entry (empty: of many): let whoever sends know at once. Without a server nothing
     happens."""
-    tell_word(run_dir, _WORD + entry_id.encode())
+    send_word(run_dir, _WORD + entry_id.encode())

@@ -36,7 +36,7 @@ def _entry_of(name: str) -> str:
     return name.rsplit("-", 2)[0]
 
 
-class Owed:
+class PendingReports:
     """The reports below one directory. Blocking."""
 
     def __init__(self, root: Path) -> None:

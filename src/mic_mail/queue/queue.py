@@ -46,7 +46,7 @@ from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.binary_domains import BinaryDomains
 from mic_mail.queue.esmtp_options import Transaction, addressed, as_json
 from mic_mail.queue.files import trouble, unlink, write_all
-from mic_mail.queue.recipient_log import NOBODY, Hold, Said, Standing, State
+from mic_mail.queue.recipient_log import NOBODY, AdminDecision, Hold, Standing, State
 
 FORMAT: Final = 1
 MESSAGE: Final = ".msg"
@@ -350,15 +350,15 @@ class Entry:
         """Its mailbox may not send, or may again."""
         self._append({"did": "kept", "is_so": is_so, "at_us": at_us})
 
-    def hold(self, hold: Hold, said: Said = NOBODY) -> None:
+    def hold(self, hold: Hold, said: AdminDecision = NOBODY) -> None:
         """Let it wait, or not any more."""
         self._decide({"did": "hold", "hold": hold}, said)
 
-    def retry(self, said: Said = NOBODY) -> None:
+    def retry(self, said: AdminDecision = NOBODY) -> None:
         """Let it be tried at once unless it is held."""
         self._decide({"did": "retry"}, said, sync=False)
 
-    def drop(self, places: Sequence[int], said: Said) -> None:
+    def drop(self, places: Sequence[int], said: AdminDecision) -> None:
         """These recipients get nothing; whoever sends tells the sender so, and why."""
         self._decide({"did": "drop", "places": list(places)}, said)
 
@@ -383,7 +383,7 @@ class Entry:
             unlink(live / (self.entry_id + ending))
         self.has_ended = True
 
-    def _decide(self, line: dict[str, object], said: Said, *, sync: bool = True) -> None:
+    def _decide(self, line: dict[str, object], said: AdminDecision, *, sync: bool = True) -> None:
         """`Ended` where whoever sends was quicker."""
         self._append({**line, "said": asdict(said)}, sync=sync)
         if not self.queue.has(self.entry_id):

@@ -42,7 +42,7 @@ class Hold(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class AdminDecision:
     """Who has decided something, why and when."""
 
     actor: str = ""
@@ -53,7 +53,7 @@ class Said:
     """By which of the regulation, where the decision follows from one (7.2.c)."""
 
 
-NOBODY = Said()
+NOBODY = AdminDecision()
 """It is not known who, or why."""
 
 
@@ -63,7 +63,7 @@ class Decision:
 
     did: str
     """hold, release, retry or drop."""
-    said: Said
+    said: AdminDecision
     places: tuple[int, ...] = ()
     """Of whom, where it does not concern all."""
 
@@ -115,12 +115,12 @@ class State:
         return min((self.next_tries_us[place] for place in self.open), default=0)
 
     @property
-    def held_by(self) -> Said | None:
+    def held_by(self) -> AdminDecision | None:
         """Who holds it."""
         holds = (each.said for each in reversed(self.decisions) if each.did == "hold")
         return next(holds, None) if self.hold is Hold.PERSON else None
 
-    def dropped_by(self, place: int) -> Said | None:
+    def dropped_by(self, place: int) -> AdminDecision | None:
         """Who has dropped this recipient: the first one counts."""
         return next((each.said for each in self.decisions if each.did == "drop" and place in each.places), None)
 
@@ -141,7 +141,7 @@ class State:
             case "retry":
                 return replace(self._decided("retry", line), next_tries_us=(0,) * len(self.standings))
             case "drop":
-                said = Said(**line["said"])
+                said = AdminDecision(**line["said"])
                 return self._settled(line["places"], Standing.DROPPED, said.reason, None)._decided("drop", line)
             case "warned":
                 return replace(self, warned=True)
@@ -150,7 +150,7 @@ class State:
         raise ValueError("unknown line")
 
     def _decided(self, did: str, line: dict[str, Any]) -> "State":
-        decision = Decision(did, Said(**line["said"]), tuple(int(place) for place in line.get("places", ())))
+        decision = Decision(did, AdminDecision(**line["said"]), tuple(int(place) for place in line.get("places", ())))
         # Of retries that follow one another the last counts: a command may ask for them each minute.
         again = did == "retry" and self.decisions and self.decisions[-1].did == "retry"
         return replace(self, decisions=(*(self.decisions[:-1] if again else self.decisions), decision))

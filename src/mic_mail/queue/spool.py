@@ -67,7 +67,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slip(Transaction):
+class SpoolEnvelope(Transaction):
     """What an entry keeps of its envelope."""
 
     targets: tuple[Target, ...]
@@ -89,7 +89,7 @@ class Slip(Transaction):
         return as_json(self, version=FORMAT).encode()
 
     @classmethod
-    def decode(cls, octets: bytes) -> "Slip":
+    def decode(cls, octets: bytes) -> "SpoolEnvelope":
         """`ValueError` for what no version of ours has written."""
         try:
             record = json.loads(octets)
@@ -148,7 +148,7 @@ class Spool:
     def told(self, spool_id: str) -> tuple[str, ...] | None:
         """The reports of an entry that are due, whoever owns it; None: it has ended, so all are."""
         try:
-            return Slip.decode((self._live / (spool_id + ENVELOPE)).read_bytes()).told
+            return SpoolEnvelope.decode((self._live / (spool_id + ENVELOPE)).read_bytes()).told
         except FileNotFoundError:
             return None
         except (OSError, ValueError):
@@ -157,7 +157,7 @@ class Spool:
     def recover(
         self,
         now_us: int | None = None,
-        waits: Callable[[Slip], bool] = lambda slip: False,
+        waits: Callable[[SpoolEnvelope], bool] = lambda slip: False,
         unreadable: Callable[[Path, OSError], None] = lambda path, error: None,
     ) -> Iterator["Entry"]:
         """Every entry that no living process owns, owned from now on; with `now_us`, those whose next try is due by then.
@@ -212,7 +212,7 @@ class Spool:
                 unlink(envelope)
             return None
         try:
-            slip = Slip.decode(envelope.read_bytes())
+            slip = SpoolEnvelope.decode(envelope.read_bytes())
         except FileNotFoundError:  # the entry was ending, or never began
             try:
                 unlink(message)
@@ -230,7 +230,7 @@ class Spool:
     def _sync_live(self) -> None:
         os.fsync(self._live_fd)
 
-    def _write_envelope(self, spool_id: str, slip: Slip) -> Path:
+    def _write_envelope(self, spool_id: str, slip: SpoolEnvelope) -> Path:
         path = self._tmp / (spool_id + ENVELOPE)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         try:
@@ -250,10 +250,10 @@ def waiting(root: Path) -> list[str]:
     return sorted(name.removesuffix(ENVELOPE) for name in names if name.endswith(ENVELOPE))
 
 
-def slip_of(root: Path, spool_id: str) -> Slip | None:
+def read_envelope(root: Path, spool_id: str) -> SpoolEnvelope | None:
     """What an entry keeps of its envelope, for a look; None where it has ended meanwhile or cannot be read."""
     try:
-        return Slip.decode((root / "live" / (spool_id + ENVELOPE)).read_bytes())
+        return SpoolEnvelope.decode((root / "live" / (spool_id + ENVELOPE)).read_bytes())
     except (OSError, ValueError):
         return None
 
@@ -339,7 +339,7 @@ class Draft:
             self.discard()
             raise trouble(error) from error
 
-    def commit(self, slip: Slip) -> "Entry":
+    def commit(self, slip: SpoolEnvelope) -> "Entry":
         """Make the entry exist: when this returns, `250` may be said."""
         spool = self._spool
         self.finish()
@@ -370,7 +370,7 @@ class Entry:
 
     __slots__ = ("_lock", "_spool", "slip", "spool_id")
 
-    def __init__(self, spool: Spool, spool_id: str, slip: Slip, lock: int) -> None:
+    def __init__(self, spool: Spool, spool_id: str, slip: SpoolEnvelope, lock: int) -> None:
         self._spool = spool
         self.spool_id = spool_id
         self.slip = slip

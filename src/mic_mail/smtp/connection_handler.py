@@ -20,19 +20,19 @@ from mic_mail.mailbox_address import ReversePath
 from mic_mail.net.tls import TlsFront
 from mic_mail.services.authentication.identity import Challenge, Peer, SignedIn
 from mic_mail.services.authentication.refusals import Refusal
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.authentication.watches import Watch
 from mic_mail.services.transport.envelope import BINARYMIME, Accepted, Cause, Client, Envelope, Role
-from mic_mail.services.transport.inbound.client_lookups import Enquiry
-from mic_mail.services.transport.incoming_message import Reception
-from mic_mail.services.transport.pipeline import MailFlow
+from mic_mail.services.transport.inbound.client_lookups import ClientLookups
+from mic_mail.services.transport.incoming_message import IncomingMessage
+from mic_mail.services.transport.pipeline import Pipeline
 from mic_mail.smtp import actions, replies
 from mic_mail.smtp.actions import Close
 from mic_mail.smtp.data import ChunkDecoder, DotDecoder
 from mic_mail.smtp.grammar import MailParameters
 from mic_mail.smtp.line_buffer import LineBuffer, Trouble
 from mic_mail.smtp.replies import Reply
-from mic_mail.smtp.session import DATA, MAX_LINE_OCTETS, Door, Limits, Session
+from mic_mail.smtp.session import DATA, MAX_LINE_OCTETS, Limits, ListenerProfile, Session
 from mic_mail.smtp.transfer_rate import Pace
 
 READ_OCTETS: Final = 262_144
@@ -47,8 +47,8 @@ COMMANDS_AT_ONCE: Final = 64
 class SmtpServices:
     """What the composition root gives the door."""
 
-    mailflow: MailFlow
-    access: Access
+    mailflow: Pipeline
+    access: SignInService
     clock: Clock
     log: MailLog
     tls: TlsFront | None
@@ -114,10 +114,10 @@ class Wire(Protocol):
         """Let what was said leave, and close."""
 
 
-class Conversation:
+class SmtpHandler:
     """The conversation of one connection."""
 
-    def __init__(self, wire: Wire, services: SmtpServices, door: Door, draining: Callable[[], bool]) -> None:
+    def __init__(self, wire: Wire, services: SmtpServices, door: ListenerProfile, draining: Callable[[], bool]) -> None:
         self._wire = wire
         self._services = services
         self._door = door
@@ -126,11 +126,11 @@ class Conversation:
         self._peer = wire.describe()
         self._core.repair_lf = services.repairs_lf(self._peer.address)
         self._input = LineBuffer(MAX_LINE_OCTETS, repair_lf=self._core.repair_lf)
-        self._reception: Reception | None = None
+        self._reception: IncomingMessage | None = None
         self._chunks: ChunkDecoder | None = None
         self._signed_in: SignedIn | None = None
         self._watch: Watch[int] | None = None
-        self._enquiry: Enquiry | None = None
+        self._enquiry: ClientLookups | None = None
         self._client = Client(door.role, self._peer, "", "SMTP")
         self._offer()
 
@@ -268,7 +268,7 @@ class Conversation:
         )
         return self._core.recipient_answered(answer)
 
-    def _begin(self) -> Reception:
+    def _begin(self) -> IncomingMessage:
         transaction = self._core.transaction
         assert transaction is not None
         parameters = transaction.parameters
@@ -352,7 +352,7 @@ class Conversation:
         self._wire.in_message = False
         return True
 
-    async def _ended(self, reception: Reception) -> Reply | Close:
+    async def _ended(self, reception: IncomingMessage) -> Reply | Close:
         """The message is complete: 250 only for what is durable."""
         await self._keep_promise()
         if self._wire.over:

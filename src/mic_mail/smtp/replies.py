@@ -104,7 +104,7 @@ def reply(name: str, trace_id: str = "", /, **params: object) -> Reply:
     """The row called `name`; the trace id goes to the end of refusals that a person may come to see."""
     row = TABLE[name]
     cited = clause(row.clause) if row.clause else Text("", "")
-    params = {key: _shown(value) if isinstance(value, str) else value for key, value in params.items()}
+    params = {key: _printable_word(value) if isinstance(value, str) else value for key, value in params.items()}
     en = row.en.format_map({**params, "clause": cited.en}) if "{" in row.en else row.en
     vi = row.vi.format_map({**params, "clause": cited.vi}) if "{" in row.vi else row.vi
     return Reply(row.code, row.enhanced, Text(vi, _ascii(en)), "" if row.code in SILENT else trace_id)
@@ -128,7 +128,7 @@ def for_people() -> Mapping[str, Text]:
     return found
 
 
-def _shown(word: str) -> str:
+def _printable_word(word: str) -> str:
     """A word of the peer's, so that it can be neither a line of its own nor one too long."""
     return _on_one_line(word)[:MAX_SHOWN_CHARS]
 

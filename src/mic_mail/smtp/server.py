@@ -24,8 +24,8 @@ from mic_mail.net.tcp_ack import acknowledge
 from mic_mail.services.authentication.identity import Peer
 from mic_mail.services.transport.envelope import Role
 from mic_mail.smtp import replies
-from mic_mail.smtp.connection_handler import Conversation, SmtpServices
-from mic_mail.smtp.session import Door
+from mic_mail.smtp.connection_handler import SmtpHandler, SmtpServices
+from mic_mail.smtp.session import ListenerProfile
 
 __all__ = ["SmtpServer", "SmtpServices"]
 
@@ -52,9 +52,9 @@ class SmtpServer:
         self.draining = False
         self._doors = {role: self._door(role) for role in Role}
 
-    def _door(self, role: Role) -> Door:
+    def _door(self, role: Role) -> ListenerProfile:
         services = self.services
-        return Door(
+        return ListenerProfile(
             hostname=services.hostname,
             support=services.support,
             role=role,
@@ -93,7 +93,7 @@ class _NoHandler:
 class SmtpConnection(SMTP):
     """One connection: the `Wire` of its conversation."""
 
-    def __init__(self, server: SmtpServer, door: Door, door_name: str) -> None:
+    def __init__(self, server: SmtpServer, door: ListenerProfile, door_name: str) -> None:
         super().__init__(
             _NoHandler(),
             hostname=door.hostname,
@@ -149,7 +149,7 @@ class SmtpConnection(SMTP):
 
     async def _handle_client(self) -> None:
         try:
-            await Conversation(self, self._services, self._door, lambda: self._server.draining).run()
+            await SmtpHandler(self, self._services, self._door, lambda: self._server.draining).run()
         except (ConnectionError, ssl.SSLError, TimeoutError):
             pass  # the other end is gone
         except asyncio.CancelledError:

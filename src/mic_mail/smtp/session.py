@@ -52,7 +52,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class ListenerProfile:
     """Who this door is and what it offers."""
 
     hostname: str
@@ -84,7 +84,7 @@ class Transaction:
 class Session:
     """The state of one connection."""
 
-    def __init__(self, door: Door, *, tls: bool = False, repair_lf: bool = False) -> None:
+    def __init__(self, door: ListenerProfile, *, tls: bool = False, repair_lf: bool = False) -> None:
         self.door = door
         self.tls = tls
         self.repair_lf = repair_lf

@@ -17,18 +17,18 @@ from functools import partial
 from mic_mail.errors import Text
 from mic_mail.mime.line_limits import LineCheck
 from mic_mail.net.dns import DnsUnavailable
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.queue.binary_domains import BinaryDomains
 from mic_mail.queue.queue import Entry, Envelope
 from mic_mail.queue.scheduler import End
 from mic_mail.smtpclient import commands
-from mic_mail.smtpclient.client import Fate, Peer, PeerTrouble, Result, Step
+from mic_mail.smtpclient.client import PeerTrouble, RecipientResult, Result, SmtpClient, Step
 from mic_mail.smtpclient.commands import BINARYMIME, Addressee, Sending
 from mic_mail.smtpclient.dkim_keys import KeyUnusable
 from mic_mail.smtpclient.mx import NoRoute
 from mic_mail.smtpclient.pool import Connections
-from mic_mail.smtpclient.routing import Ways
-from mic_mail.smtpclient.tls_policy import By, Secured, Terms
+from mic_mail.smtpclient.routing import Router
+from mic_mail.smtpclient.tls_policy import Secured, TlsLevel, TlsRequirements
 
 PIECE_OCTETS = 64 << 10
 _STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5", Step.AUTH: "4.7.8"}
@@ -38,7 +38,7 @@ _TLS_FIRST = 530
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class AttemptResult:
     """What was said of some recipients of an entry."""
 
     results: Sequence[Result]
@@ -118,15 +118,15 @@ class _File:
         self._file.close()
 
 
-class Transmission:
+class DeliveryAttempt:
     """The tries of one process."""
 
     def __init__(
         self,
-        ways: Ways,
+        ways: Router,
         connections: Connections,
         sign: Callable[[Entry], bytes],
-        lanes: Lanes,
+        lanes: Executors,
         binary_domains: BinaryDomains,
     ) -> None:
         """`sign`: the fields in front of a message, called in the cpu lane, again for each try; raises `KeyUnusable`."""
@@ -136,23 +136,25 @@ class Transmission:
         self._sign = sign
         self._lanes = lanes
 
-    async def attempt(self, entry: Entry, destination: str, places: Sequence[int]) -> Heard:
+    async def attempt(self, entry: Entry, destination: str, places: Sequence[int]) -> AttemptResult:
         """What is said of each, by whom ever it was, or by us."""
         try:
             await self._lanes.cpu(self._sign, entry)  # before anybody is spoken to
             return await self._send(entry, destination, places)
         except KeyUnusable:  # the log has said where; a report that this comes into is for the sender
-            return Heard([Result(Fate.DEFERRED, "4.3.0", "it cannot be signed now")] * len(places), end=End.NOT_ASKED)
+            return AttemptResult(
+                [Result(RecipientResult.DEFERRED, "4.3.0", "it cannot be signed now")] * len(places), end=End.NOT_ASKED
+            )
         except NoRoute as error:
-            return Heard([Result(Fate.FAILED, error.status, error.text.en)] * len(places), end=End.NOT_ASKED)
+            return AttemptResult([Result(RecipientResult.FAILED, error.status, error.text.en)] * len(places), end=End.NOT_ASKED)
         except (PeerTrouble, DnsUnavailable) as error:
             text = error.text if isinstance(error, PeerTrouble) else error.text.en
             if entry.envelope.must_be_protected and isinstance(error, PeerTrouble) and error.lasting is not None:
-                return Heard([Result(Fate.FAILED, error.lasting, text)] * len(places))
+                return AttemptResult([Result(RecipientResult.FAILED, error.lasting, text)] * len(places))
             status = "4.4.3" if isinstance(error, DnsUnavailable) else _STATUS.get(error.step, "4.4.2")
-            return Heard([Result(Fate.DEFERRED, status, text)] * len(places), end=End.TROUBLE)
+            return AttemptResult([Result(RecipientResult.DEFERRED, status, text)] * len(places), end=End.TROUBLE)
 
-    async def _send(self, entry: Entry, destination: str, places: Sequence[int]) -> Heard:
+    async def _send(self, entry: Entry, destination: str, places: Sequence[int]) -> AttemptResult:
         """The word on each, and who said it; the last trouble where nobody could be spoken to."""
         trouble: PeerTrouble | None = None
         way = await self._ways.to(destination)
@@ -169,7 +171,7 @@ class Transmission:
         self._ways.forget(destination)  # it has perhaps moved: the next try asks, as soon as the answers have ended
         raise trouble or PeerTrouble(Step.CONNECT, "no address")
 
-    async def _send_to(self, address: str, terms: Terms, entry: Entry, places: Sequence[int]) -> Heard:
+    async def _send_to(self, address: str, terms: TlsRequirements, entry: Entry, places: Sequence[int]) -> AttemptResult:
         while (peer := self._connections.kept(address, terms)) is not None:
             try:
                 return await self._hear(address, terms, peer, entry, places)
@@ -178,7 +180,9 @@ class Transmission:
                     raise
         return await self._hear(address, terms, await self._connections.new(address, terms), entry, places)
 
-    async def _hear(self, address: str, terms: Terms, peer: Peer, entry: Entry, places: Sequence[int]) -> Heard:
+    async def _hear(
+        self, address: str, terms: TlsRequirements, peer: SmtpClient, entry: Entry, places: Sequence[int]
+    ) -> AttemptResult:
         nth = peer.sent + 1
         results = await self._in_parts(peer, entry, places)
         reports = peer.offer.has("DSN")
@@ -186,19 +190,19 @@ class Transmission:
             peer.abort()  # it would say the same of the next message
             raise trouble
         await self._connections.give_back(address, terms, peer)
-        return Heard(results, terms.host, reports, peer.secured, nth)
+        return AttemptResult(results, terms.host, reports, peer.secured, nth)
 
-    def _refusal_of_us(self, peer: Peer, results: Sequence[Result]) -> PeerTrouble | None:
+    def _refusal_of_us(self, peer: SmtpClient, results: Sequence[Result]) -> PeerTrouble | None:
         """What was said is no word on the message: we should have signed in, or come by TLS (RFC 3207 §4), which was tried."""
         if all(self._ways.asks_for_sign_in(result) for result in results):
             return PeerTrouble(Step.AUTH, results[0].text)
         wants_tls = all(result.reply is not None and result.reply.code == _TLS_FIRST for result in results)
         return peer.without_tls if wants_tls else None
 
-    async def _in_parts(self, peer: Peer, entry: Entry, places: Sequence[int]) -> list[Result]:
+    async def _in_parts(self, peer: SmtpClient, entry: Entry, places: Sequence[int]) -> list[Result]:
         """Those for whom there was no room in a transaction have the next one, at once (RFC 5321 §4.5.3.1.10)."""
         results = await self._over_peer(peer, entry, places)
-        while any(result.fate is Fate.DELIVERED for result in results) and not peer.is_over:
+        while any(result.fate is RecipientResult.DELIVERED for result in results) and not peer.is_over:
             left = [number for number, result in enumerate(results) if result.is_one_too_many]
             try:
                 more = await self._over_peer(peer, entry, [places[number] for number in left]) if left else []
@@ -210,7 +214,7 @@ class Transmission:
                 break
         return results
 
-    async def _over_peer(self, peer: Peer, entry: Entry, places: Sequence[int]) -> list[Result]:
+    async def _over_peer(self, peer: SmtpClient, entry: Entry, places: Sequence[int]) -> list[Result]:
         envelope = entry.envelope
         recipients = [envelope.recipients[place] for place in places]
         addressees = [Addressee(each.address, each.notify, each.orcpt) for each in recipients]
@@ -228,7 +232,7 @@ class Transmission:
                     envelope.ret,
                     envelope.envid,
                     why_binary=needs.why_binary,
-                    requires_tls=envelope.requires_tls and peer.secured.by is not By.NONE,
+                    requires_tls=envelope.requires_tls and peer.secured.by is not TlsLevel.NONE,
                 )
                 async with contextlib.aclosing(self._pieces(file, signature)) as pieces:
                     return await peer.send(sending, addressees, pieces)
@@ -236,14 +240,14 @@ class Transmission:
             peer.abort()
             raise
 
-    async def _note_binary(self, domains: Iterable[str], peer: Peer) -> None:
+    async def _note_binary(self, domains: Iterable[str], peer: SmtpClient) -> None:
         """Remember whether the server of these domains takes BINARYMIME."""
         takes = commands.takes_binary(peer.offer)
         for domain in domains:
             if not self._binary_domains.is_known(domain, takes=takes):
                 await self._lanes.io(partial(self._binary_domains.note, domain, takes=takes))
 
-    async def _needs(self, envelope: Envelope, file: _File, peer: Peer) -> _Needs:
+    async def _needs(self, envelope: Envelope, file: _File, peer: SmtpClient) -> _Needs:
         """What MAIL asks for, by what the message holds and not by what its program has said of it.
 
         Programs send eight bits without a word of it, and some ask for SMTPUTF8 each time: an ASCII message goes to a server

@@ -25,7 +25,7 @@ from mic_mail.mime.dot_stuffing import Stuffing
 from mic_mail.smtpclient import auth, commands
 from mic_mail.smtpclient.commands import NOTHING, Addressee, CannotSend, Offer, Sending
 from mic_mail.smtpclient.replies import BadReply, Replies, Reply, shortened
-from mic_mail.smtpclient.tls_policy import IN_THE_OPEN, By, Secured
+from mic_mail.smtpclient.tls_policy import IN_THE_OPEN, Secured, TlsLevel
 
 SLICE_OCTETS = 64 << 10
 
@@ -74,7 +74,7 @@ class PeerTrouble(Exception):
         return earlier if earlier is not None and self.lasting is not None and earlier.lasting is None else self
 
 
-class Fate(StrEnum):
+class RecipientResult(StrEnum):
     """What became of one recipient."""
 
     DELIVERED = "delivered"
@@ -87,7 +87,7 @@ class Fate(StrEnum):
 class Result:
     """What the server said about one recipient, at RCPT or at the end of the message."""
 
-    fate: Fate
+    fate: RecipientResult
     status: str
     """Enhanced code (RFC 3463)."""
     text: str
@@ -97,7 +97,7 @@ class Result:
     def is_one_too_many(self) -> bool:
         """Whether it was the number of recipients, which another transaction does not have (RFC 5321 §4.5.3.1.10)."""
         reply = self.reply
-        if self.fate is not Fate.DEFERRED or reply is None:
+        if self.fate is not RecipientResult.DEFERRED or reply is None:
             return False
         return (reply.code, reply.enhanced) in ((452, "4.5.3"), (452, None), (552, None))
 
@@ -169,7 +169,7 @@ class Wire(asyncio.Protocol):
             self._transport.abort()
 
 
-class Peer:
+class SmtpClient:
     """One connection that is open; for one message at a time."""
 
     def __init__(self, wire: Wire, hello: str, patience: Patience) -> None:
@@ -194,11 +194,11 @@ class Peer:
         patience: Patience,
         *,
         source: str | None = None,
-        tls: tuple[ssl.SSLContext, str, By] | None = None,
-    ) -> "Peer":
+        tls: tuple[ssl.SSLContext, str, TlsLevel] | None = None,
+    ) -> "SmtpClient":
         """Connected, greeted, and introduced as `hello`; `tls`: from the first octet, by that context, to that name."""
         loop = asyncio.get_running_loop()
-        context, name, by = tls or (None, None, By.NONE)
+        context, name, by = tls or (None, None, TlsLevel.NONE)
         try:
             async with asyncio.timeout(patience.connect):
                 local = (source, 0) if source is not None else None
@@ -220,7 +220,9 @@ class Peer:
             raise
         return peer
 
-    async def start_tls(self, context: ssl.SSLContext, name: str | None, by: By = By.OPPORTUNISTIC) -> ssl.SSLObject:
+    async def start_tls(
+        self, context: ssl.SSLContext, name: str | None, by: TlsLevel = TlsLevel.OPPORTUNISTIC
+    ) -> ssl.SSLObject:
         """TLS from now on; its session, for a look at the certificate. `name`: for SNI and, by `context`, the check.
 
         `by`: what the far end is known by, when the check is over. Where there is no TLS there is no connection any more.
@@ -250,7 +252,7 @@ class Peer:
 
     async def sign_in(self, login: str, password: str) -> None:
         """As `login`, by the best way that is offered. Never in the open."""
-        assert self.secured.by in (By.NAME, By.DANE, By.STS), "a password goes to whom it was meant for alone"
+        assert self.secured.by in (TlsLevel.NAME, TlsLevel.DANE, TlsLevel.STS), "a password goes to whom it was meant for alone"
         name = auth.way(self.offer.extensions.get("AUTH", ""))
         if name is None:
             raise PeerTrouble(Step.AUTH, "no way of signing in is offered that is known here (SCRAM-SHA-256, PLAIN, LOGIN)")
@@ -299,7 +301,7 @@ class Peer:
         try:
             mail = commands.mail(sending, self.offer)
         except CannotSend as refusal:
-            return [Result(Fate.FAILED, refusal.status, refusal.text.en)] * len(addressees)
+            return [Result(RecipientResult.FAILED, refusal.status, refusal.text.en)] * len(addressees)
         found: list[Result | None] = []
         lines: list[bytes] = []
         for addressee in addressees:
@@ -307,7 +309,7 @@ class Peer:
                 lines.append(commands.rcpt(addressee, self.offer, utf8=sending.smtputf8))
                 found.append(None)
             except CannotSend as refusal:
-                found.append(Result(Fate.FAILED, refusal.status, refusal.text.en))
+                found.append(Result(RecipientResult.FAILED, refusal.status, refusal.text.en))
         if lines:
             self.sent += 1
             heard = iter(await self._transact(mail, lines, pieces, by_bdat=sending.body == commands.BINARYMIME))
@@ -486,13 +488,13 @@ def _no_tls(error: Exception) -> PeerTrouble:
 
 
 def _accepted(reply: Reply) -> Result:
-    return Result(Fate.DELIVERED, reply.enhanced or "2.0.0", reply.text, reply)
+    return Result(RecipientResult.DELIVERED, reply.enhanced or "2.0.0", reply.text, reply)
 
 
 def _refused(reply: Reply, *, at_rcpt: bool = False) -> Result:
     """RFC 5321 §4.5.3.1.10: 552 to RCPT says, of old, that there are too many of them, which is temporary."""
     permanent = reply.is_permanent and not (at_rcpt and reply.code == 552 and reply.enhanced is None)
-    fate = Fate.FAILED if permanent else Fate.DEFERRED
+    fate = RecipientResult.FAILED if permanent else RecipientResult.DEFERRED
     return Result(fate, reply.enhanced or ("5.0.0" if permanent else "4.0.0"), reply.text, reply)
 
 

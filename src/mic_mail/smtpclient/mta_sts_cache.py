@@ -27,7 +27,7 @@ from mic_mail.log.error_fields import described, failure
 from mic_mail.net import https_fetch
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.net.https_fetch import Bounds, NotFetched
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.queue.files import unlink, write_all
 from mic_mail.smtpclient import mta_sts
 from mic_mail.smtpclient.mta_sts import Mode, NotAPolicy, Policy
@@ -92,7 +92,7 @@ class Policies:
         resolver: Resolver,
         settings: PolicySettings,
         *,
-        lanes: Lanes,
+        lanes: Executors,
         clock: Clock,
         tell: Callable[..., None],
     ) -> None:

@@ -1,8 +1,9 @@
 """Connections to other servers: made, secured, kept for a while, used again.
 
-In: one of a host's addresses, and the terms (`assurance`). Out: a `Peer` that is ready for a message and keeps these terms: by
-DANE, by a certificate for its name, or to whoever answers (RFC 7435), and in the open where the handshake fails. Belongs to a
-loop. Where somebody has a name there (a smarthost) each connection is signed in, and only one whose certificate was checked.
+In: one of a host's addresses, and the terms (`assurance`). Out: a `SmtpClient` that is ready for a message and keeps these
+terms: by DANE, by a certificate for its name, or to whoever answers (RFC 7435), and in the open where the handshake fails.
+Belongs to a loop. Where somebody has a name there (a smarthost) each connection is signed in, and only one whose certificate
+was checked.
 """
 
 import asyncio
@@ -16,10 +17,10 @@ from weakref import WeakSet
 from mic_mail.clock import Clock
 from mic_mail.log.error_fields import described
 from mic_mail.smtpclient import dane
-from mic_mail.smtpclient.client import Patience, Peer, PeerTrouble, Step
+from mic_mail.smtpclient.client import Patience, PeerTrouble, SmtpClient, Step
 from mic_mail.smtpclient.mx import SMTP_PORT
 from mic_mail.smtpclient.smarthost import NoPassword, Smarthost, read_password
-from mic_mail.smtpclient.tls_policy import CHECKED_BY_NAME, By, Terms
+from mic_mail.smtpclient.tls_policy import CHECKED_BY_NAME, TlsLevel, TlsRequirements
 
 _DER = 2
 """`_ssl.ENCODING_DER`."""
@@ -48,11 +49,11 @@ class ConnectionSettings:
 
 @dataclass(slots=True)
 class _Idle:
-    peer: Peer
+    peer: SmtpClient
     since: float
 
 
-_Key = tuple[str, Terms]
+_Key = tuple[str, TlsRequirements]
 
 
 class Connections:
@@ -66,12 +67,12 @@ class Connections:
         self._closing: set[asyncio.Task[None]] = set()
         self._contexts: dict[Path | None, tuple[float, ssl.SSLContext]] = {}
         self._unchecked = _unchecked()
-        self._keepable: WeakSet[Peer] = WeakSet()
+        self._keepable: WeakSet[SmtpClient] = WeakSet()
         """Those whose certificates were looked at by the clock as it is now."""
         self.used = {"new": 0, "kept": 0}
         """How often a connection was given out, by whether it had served before."""
 
-    def kept(self, address: str, terms: Terms) -> Peer | None:
+    def kept(self, address: str, terms: TlsRequirements) -> SmtpClient | None:
         """One that has served and may again; its server may have hung up without our having heard of it yet."""
         kept = self._idle.get(_key(address, terms), [])
         while kept:
@@ -85,10 +86,10 @@ class Connections:
             peer.abort()
         return None
 
-    async def new(self, address: str, terms: Terms) -> Peer:
+    async def new(self, address: str, terms: TlsRequirements) -> SmtpClient:
         """One for a message by these terms; `PeerTrouble` where there is none to be had."""
         peer = await self._assured(address, terms)
-        if terms.extension and not (peer.secured.by is not By.NONE and peer.offer.has(terms.extension)):
+        if terms.extension and not (peer.secured.by is not TlsLevel.NONE and peer.offer.has(terms.extension)):
             await peer.close()
             raise PeerTrouble(Step.TLS, f"{terms.extension} support required", lasting="5.7.30")
         if terms.smarthost is not None and terms.smarthost.login:
@@ -97,18 +98,18 @@ class Connections:
         self._keepable.add(peer)
         return peer
 
-    async def _assured(self, address: str, terms: Terms) -> Peer:
+    async def _assured(self, address: str, terms: TlsRequirements) -> SmtpClient:
         """As the terms want it; where they only wish it, as it can be had, with what there is to be said against it."""
-        if terms.by is By.OPPORTUNISTIC:
+        if terms.by is TlsLevel.OPPORTUNISTIC:
             return await self._with_whoever_answers(address, terms)
         try:
             return await self._secured(address, terms)
         except PeerTrouble as error:
             if terms.strict or error.step is not Step.TLS:
                 raise
-            return await self._with_whoever_answers(address, replace(terms, by=By.OPPORTUNISTIC, objection=error.text))
+            return await self._with_whoever_answers(address, replace(terms, by=TlsLevel.OPPORTUNISTIC, objection=error.text))
 
-    async def _with_whoever_answers(self, address: str, terms: Terms) -> Peer:
+    async def _with_whoever_answers(self, address: str, terms: TlsRequirements) -> SmtpClient:
         """RFC 7435; in the open too, unless TLS has to be."""
         try:
             peer = await self._secured(address, terms)
@@ -121,25 +122,27 @@ class Connections:
         peer.secured = replace(peer.secured, objection=terms.objection)
         return peer
 
-    async def _connect(self, address: str, terms: Terms, tls: tuple[ssl.SSLContext, str, By] | None = None) -> Peer:
+    async def _connect(
+        self, address: str, terms: TlsRequirements, tls: tuple[ssl.SSLContext, str, TlsLevel] | None = None
+    ) -> SmtpClient:
         settings = self._settings
         port = terms.smarthost.port if terms.smarthost is not None else settings.port
-        return await Peer.connect(address, port, settings.hello, settings.patience, tls=tls)
+        return await SmtpClient.connect(address, port, settings.hello, settings.patience, tls=tls)
 
-    async def _secured(self, address: str, terms: Terms) -> Peer:
+    async def _secured(self, address: str, terms: TlsRequirements) -> SmtpClient:
         """Under TLS; in the open only where TLS is neither offered nor wanted by anybody."""
         context = self._checked(terms.smarthost) if terms.by in CHECKED_BY_NAME else self._unchecked
         if terms.smarthost is not None and terms.smarthost.is_implicit:
             return await self._connect(address, terms, (context, terms.host, terms.by))
         peer = await self._connect(address, terms)
         if not peer.offer.has("STARTTLS"):
-            if not terms.strict and terms.by is By.OPPORTUNISTIC:
+            if not terms.strict and terms.by is TlsLevel.OPPORTUNISTIC:
                 return peer
             await peer.close()
             raise PeerTrouble(Step.TLS, f"TLS is not offered, which is required (by={terms.by})", lasting="5.7.10")
         try:
             session = await peer.start_tls(context, terms.asked_for(address), terms.by)
-            if terms.by is By.DANE:
+            if terms.by is TlsLevel.DANE:
                 dane.check(dane.usable(terms.tlsa), _chain(session), terms.known_as, self._clock.steady_now())
         except dane.NotAuthentic as error:
             await peer.close()
@@ -149,10 +152,10 @@ class Connections:
             raise
         return peer
 
-    async def _sign_in(self, peer: Peer, smarthost: Smarthost) -> None:
+    async def _sign_in(self, peer: SmtpClient, smarthost: Smarthost) -> None:
         """As the smarthost knows us. Its refusal is a trouble with it, and no word on any message."""
         try:
-            if peer.secured.by is not By.NAME:
+            if peer.secured.by is not TlsLevel.NAME:
                 raise PeerTrouble(Step.AUTH, "a password is sent under TLS with a certificate that was checked, or not at all")
             password = await asyncio.to_thread(read_password, smarthost.password_file)
             await peer.sign_in(smarthost.login, password)
@@ -182,7 +185,7 @@ class Connections:
         self._contexts[authorities] = now + CONTEXT_SECONDS, context
         return context
 
-    async def give_back(self, address: str, terms: Terms, peer: Peer) -> None:
+    async def give_back(self, address: str, terms: TlsRequirements, peer: SmtpClient) -> None:
         """It may serve another message; or has served enough."""
         if not peer.may_serve or peer.sent >= self._settings.messages or peer not in self._keepable:
             self._close(peer.close())
@@ -221,7 +224,7 @@ class Connections:
             await asyncio.wait(list(self._closing))
 
 
-def _key(address: str, terms: Terms) -> _Key:
+def _key(address: str, terms: TlsRequirements) -> _Key:
     """Whether a server offers more than was asked for its connection tells."""
     return address, replace(terms, extension="")
 

@@ -1,7 +1,8 @@
 """The ways that mail may take: for each domain its own servers, or one smarthost for all, and on which terms.
 
-In: a domain, a resolver, the configuration, the policies. Out: the destination under which its work is counted, its `Way` (kept
-for a while), and for each host the `Terms` of a connection. Belongs to a loop. What is asked of a host, the first that fits:
+In: a domain, a resolver, the configuration, the policies. Out: the destination under which its work is counted, its `NextHop`
+(kept for a while), and for each host the `TlsRequirements` of a connection. Belongs to a loop. What is asked of a host, the
+first that fits:
 
     the smarthost           a certificate for its name
     TLSA records            one of these keys, whatever a policy says (RFC 7672; RFC 8461 §2)
@@ -27,7 +28,7 @@ from mic_mail.smtpclient.mta_sts import Mode, Policy
 from mic_mail.smtpclient.mta_sts_cache import Policies
 from mic_mail.smtpclient.mx import Host, Route, Shuffle, route, straight
 from mic_mail.smtpclient.smarthost import Smarthost
-from mic_mail.smtpclient.tls_policy import By, Terms
+from mic_mail.smtpclient.tls_policy import TlsLevel, TlsRequirements
 
 ROUTE_SECONDS = 600.0
 """How long a route is believed; its answers may say less, and then the resolver asks again."""
@@ -36,7 +37,7 @@ _SIGN_IN_FIRST = frozenset({530, 534, 535, 538})
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class NextHop:
     """The servers of a destination, best first, and what its domain says of them."""
 
     hosts: tuple[Host, ...]
@@ -46,7 +47,7 @@ class Way:
     """Nobody was in the way of finding out."""
 
 
-class Ways:
+class Router:
     """Those of one process."""
 
     def __init__(
@@ -66,13 +67,13 @@ class Ways:
         self._clock = clock
         self._smarthost = smarthost
         self._policies = policies
-        self._kept: dict[str, tuple[float, Way]] = {}
+        self._kept: dict[str, tuple[float, NextHop]] = {}
 
     def destination(self, domain: str) -> str:
         """Whose turn it is with mail for this domain."""
         return self._smarthost.place if self._smarthost is not None else domain.lower()
 
-    async def to(self, destination: str) -> Way:
+    async def to(self, destination: str) -> NextHop:
         """Its servers; `NoRoute` where there are none and never will be, `DnsUnavailable` where nobody knows."""
         now = self._clock.monotonic()
         kept = self._kept.get(destination)
@@ -95,55 +96,55 @@ class Ways:
         self._kept = {}  # whoever still asks keeps what is found in the one before
         self._resolver.forget()
 
-    async def _look_up(self, destination: str) -> Way:
+    async def _look_up(self, destination: str) -> NextHop:
         if self._smarthost is None:
             found = await route(destination, self._resolver, self._own_names, self._shuffle)
-            return Way(found.hosts, found.names_are_sure, *await self._policy(found))
+            return NextHop(found.hosts, found.names_are_sure, *await self._policy(found))
         try:
             found = await straight(self._smarthost.name, self._resolver)
         except NoSuchName as error:  # a slip in the configuration, or in its zone: no reason to send mail back
             raise DnsUnavailable(error.text) from error
-        return Way(found.hosts, found.names_are_sure)
+        return NextHop(found.hosts, found.names_are_sure)
 
     async def _policy(self, found: Route) -> tuple[Policy | None, bool]:
         if self._policies is None or all(dane.usable(host.tlsa) for host in found.hosts):
             return None, True
         return await self._policies.ask(found.domain)
 
-    def terms(self, way: Way, host: Host, message: Transaction) -> Terms:
+    def terms(self, way: NextHop, host: Host, message: Transaction) -> TlsRequirements:
         """What a connection to this host has to be like for a message; `PeerTrouble` where none will do."""
         if message.must_be_protected:
             return self._protected(way, host)
         if message.tls_optional and self._smarthost is None:  # RFC 8689 §8.4: as if there were neither DANE nor MTA-STS
-            return Terms(host.name)
+            return TlsRequirements(host.name)
         return self._usual(way, host)
 
-    def _protected(self, way: Way, host: Host) -> Terms:
+    def _protected(self, way: NextHop, host: Host) -> TlsRequirements:
         """RFC 8689 §2, §4.2.1: the certificate has to be checked, and the name that it is checked for has to be sure."""
         usual = replace(self._usual(way, host), strict=True, extension=REQUIRETLS)
-        if usual.by is not By.OPPORTUNISTIC:
+        if usual.by is not TlsLevel.OPPORTUNISTIC:
             return usual
         if self._smarthost is not None or (way.names_are_sure and not usual.objection):
-            return replace(usual, by=By.NAME)
+            return replace(usual, by=TlsLevel.NAME)
         why = usual.objection or f"nobody vouches that {host.name} is a mail server of the domain"
         raise PeerTrouble(Step.TLS, f"{why} (REQUIRETLS)", lasting="5.7.10" if way.policy_is_certain else None)
 
-    def _usual(self, way: Way, host: Host) -> Terms:
+    def _usual(self, way: NextHop, host: Host) -> TlsRequirements:
         if self._smarthost is not None:
-            by = By.NAME if self._smarthost.needs_tls else By.OPPORTUNISTIC
-            return Terms(host.name, by, self._smarthost.needs_tls, smarthost=self._smarthost)
+            by = TlsLevel.NAME if self._smarthost.needs_tls else TlsLevel.OPPORTUNISTIC
+            return TlsRequirements(host.name, by, self._smarthost.needs_tls, smarthost=self._smarthost)
         if dane.usable(host.tlsa):
-            return Terms(host.name, By.DANE, strict=True, tlsa=host.tlsa, known_as=host.known_as)
+            return TlsRequirements(host.name, TlsLevel.DANE, strict=True, tlsa=host.tlsa, known_as=host.known_as)
         needs_tls = bool(host.tlsa)  # records that nobody can use ask for TLS all the same (RFC 7672 §2.2)
         enforced = way.policy is not None and way.policy.mode is Mode.ENFORCE
         if way.policy is None or (needs_tls and not enforced):  # a policy that is tested must not allow less
-            return Terms(host.name, strict=needs_tls)
+            return TlsRequirements(host.name, strict=needs_tls)
         if way.policy.allows(host.name):
-            return Terms(host.name, By.STS, strict=enforced)
+            return TlsRequirements(host.name, TlsLevel.STS, strict=enforced)
         objection = f"{host.name} is not among the mail servers of the domain's policy (MTA-STS)"
         if enforced:
             raise PeerTrouble(Step.TLS, objection, lasting="5.7.10")
-        return Terms(host.name, objection=objection)
+        return TlsRequirements(host.name, objection=objection)
 
     def asks_for_sign_in(self, result: Result) -> bool:
         """Whether this refusal is the smarthost's of us, and not of the message."""

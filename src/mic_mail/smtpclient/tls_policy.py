@@ -15,7 +15,7 @@ from mic_mail.net.dns import Tlsa
 from mic_mail.smtpclient.smarthost import Smarthost
 
 
-class By(StrEnum):
+class TlsLevel(StrEnum):
     """What the far end is known by."""
 
     DANE = "dane"
@@ -25,16 +25,16 @@ class By(StrEnum):
     NONE = "none"
 
 
-CHECKED_BY_NAME = frozenset({By.STS, By.NAME})
+CHECKED_BY_NAME = frozenset({TlsLevel.STS, TlsLevel.NAME})
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class TlsRequirements:
     """What a connection has to be like for a message; whoever has the same terms may use the same connection."""
 
     host: str
     """For logs and reports; by a name the certificate has to hold it. A domain that is an address literal stands here too."""
-    by: By = By.OPPORTUNISTIC
+    by: TlsLevel = TlsLevel.OPPORTUNISTIC
     strict: bool = False
     """Nothing less will do; else it is said in the log and the message goes all the same."""
     tlsa: tuple[Tlsa, ...] = ()
@@ -58,7 +58,7 @@ class Terms:
 class Secured:
     """What a connection is like."""
 
-    by: By = By.NONE
+    by: TlsLevel = TlsLevel.NONE
     version: str = ""
     cipher: str = ""
     objection: str = ""
@@ -67,10 +67,10 @@ class Secured:
     @property
     def protocol(self) -> str | None:
         """For the log: `TLSv1.3 TLS_AES_256_GCM_SHA384`."""
-        return f"{self.version} {self.cipher}" if self.by is not By.NONE else None
+        return f"{self.version} {self.cipher}" if self.by is not TlsLevel.NONE else None
 
     @classmethod
-    def of(cls, session: ssl.SSLObject, by: By) -> "Secured":
+    def of(cls, session: ssl.SSLObject, by: TlsLevel) -> "Secured":
         cipher = session.cipher()
         return cls(by, session.version() or "", cipher[0] if cipher is not None else "")
 

@@ -15,19 +15,19 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from mic_mail.storage.backup import backup as copies
 from mic_mail.storage.backup import delete_account
 from mic_mail.storage.changes import copy_move, expunge, folders, legal_hold, metadata, quota, replace, seen, staging, undelete
-from mic_mail.storage.changes.expunge import Grave
+from mic_mail.storage.changes.expunge import TombstoneRow
 from mic_mail.storage.changes.flags import flush_names, store_flags
 from mic_mail.storage.changes.legal_hold import Mark
 from mic_mail.storage.changes.publish import publish
-from mic_mail.storage.changes.undelete import Fate
+from mic_mail.storage.changes.undelete import MessageOutcome
 from mic_mail.storage.errors import Unavailable
-from mic_mail.storage.index.open_folders import Presence
-from mic_mail.storage.journal.frames import Berth, Departed, Journaled
-from mic_mail.storage.journal.journal import GRAVE_OCTETS, Journal, TakeBack
+from mic_mail.storage.index.open_folders import OpenFolder
+from mic_mail.storage.journal.frames import ExpungedFrame, Journaled, MessageLocation
+from mic_mail.storage.journal.journal import GRAVE_OCTETS, Journal, RevokeFrame
 from mic_mail.storage.maintenance import repair, sweep
 from mic_mail.storage.maintenance.external_changes import despite_loss
 from mic_mail.storage.reads import folder_changes, reader
-from mic_mail.storage.reads.cross_account import Lent, lend
+from mic_mail.storage.reads.cross_account import StagedCopy, stage_copies
 from mic_mail.storage.reads.reader import MessageFile
 from mic_mail.storage.reads.sort_keys import Ordered, orderings
 from mic_mail.storage.search import indexer, lookup, scan, sort_values
@@ -43,11 +43,11 @@ from mic_mail.storage.types import (
     Delivery,
     ExpungeResult,
     FlagOperation,
+    FolderChanges,
+    FolderDelta,
     FolderInfo,
-    FolderNews,
     FolderView,
     LookedUp,
-    News,
     Published,
     Quota,
     RepairReport,
@@ -83,7 +83,7 @@ def despite_full_disk(
     return twice
 
 
-class Keeper(Protocol):
+class StoreProvider(Protocol):
     """What an account needs of the `MailStore` that gave it."""
 
     @property
@@ -103,7 +103,7 @@ class Account:
 
     __slots__ = ("_mailstore", "_person", "ref")
 
-    def __init__(self, mailstore: Keeper, ref: AccountRef, person: str | None = None) -> None:
+    def __init__(self, mailstore: StoreProvider, ref: AccountRef, person: str | None = None) -> None:
         self._mailstore = mailstore
         self._person = person
         self.ref = ref
@@ -143,9 +143,9 @@ class Account:
         return folders.folder_id(self._store, folders.canonical_name(self._store, name))
 
     @despite_full_disk
-    def folder_news(self, since: int, own: Collection[int] = (), *, subscriptions: bool = False) -> FolderNews:
+    def folder_news(self, since: int, own: Collection[int] = (), *, subscriptions: bool = False) -> FolderChanges:
         """What happened to folders after MODSEQ `since`; `own`: MODSEQs of the caller's changes (`noting`)."""
-        return folder_changes.folder_news(self._store, since, own, subscriptions=subscriptions, person=self._person)
+        return folder_changes.folder_changes(self._store, since, own, subscriptions=subscriptions, person=self._person)
 
     def create(self, name: str, special_use: str | None = None) -> FolderInfo:
         """Make a folder and its missing parents (RFC 9051 §6.3.4)."""
@@ -167,7 +167,7 @@ class Account:
         """By name; a subscription outlives its folder (RFC 9051 §6.3.7)."""
         return folders.subscriptions(self._store)
 
-    def enter(self, folder_id: int, *, claims: bool) -> Presence:
+    def enter(self, folder_id: int, *, claims: bool) -> OpenFolder:
         """To be held by a session as long as it has the folder open; `claims`: new messages can be \\Recent to it."""
         return self._store.shared.presences.enter(self.ref.account_id, folder_id, claims=claims)
 
@@ -197,9 +197,9 @@ class Account:
         return reader.changes(self._store, folder_id, since_modseq, self._person)
 
     @despite_full_disk
-    def news(self, folder_id: int, since_modseq: int, looked: int) -> News:
+    def news(self, folder_id: int, since_modseq: int, looked: int) -> FolderDelta:
         """`highest_modseq`, where that is not `looked` `view` as well, and where that is not as of `since_modseq` `changes`."""
-        return reader.news(self._store, folder_id, since_modseq, looked, self._person)
+        return reader.folder_delta(self._store, folder_id, since_modseq, looked, self._person)
 
     @despite_full_disk
     def rows(self, folder_id: int, uids: Iterable[int], columns: Sequence[Column]) -> list[tuple[Any, ...]]:
@@ -294,7 +294,7 @@ class Account:
 
     def has_link(self, source: Path) -> bool:
         """Whether `source` is a message here already: asked for an entry whose deliveries a lost index may have forgotten."""
-        return staging.has_link(self._store, str(source))
+        return staging.is_delivered(self._store, str(source))
 
     def publish(
         self,
@@ -321,8 +321,8 @@ class Account:
         )  # fmt: skip
 
     def _hold(
-        self, messages: Sequence[tuple[Berth, bytes]], meanwhile: Callable[[], None]
-    ) -> contextlib.AbstractContextManager[TakeBack | None]:
+        self, messages: Sequence[tuple[MessageLocation, bytes]], meanwhile: Callable[[], None]
+    ) -> contextlib.AbstractContextManager[RevokeFrame | None]:
         arrivals = [Journaled.at_berth(self.ref.home, berth, octets) for berth, octets in messages]
         return self._mailstore.journal.holding(arrivals, meanwhile)
 
@@ -354,11 +354,11 @@ class Account:
         """EXPUNGE: every message with \\Deleted, of `uids` only where given (UID EXPUNGE)."""
         return despite_loss(self._store, lambda: expunge.expunge(self._store, folder_id, uids, self._remember))
 
-    def _remember(self, graves: Sequence[Grave]) -> bool:
+    def _remember(self, graves: Sequence[TombstoneRow]) -> bool:
         journal = self._mailstore.journal
         if not journal.takes(GRAVE_OCTETS * len(graves)):
             return False
-        return journal.remembers([Departed(self.ref.home, each.mailbox_id, each.name, each.buried) for each in graves])
+        return journal.remembers([ExpungedFrame(self.ref.home, each.mailbox_id, each.name, each.buried) for each in graves])
 
     @despite_full_disk
     def remove(self, folder_id: int, uids: Iterable[int]) -> ExpungeResult:
@@ -392,12 +392,13 @@ class Account:
 
     def lend(
         self, to: AccountRef, folder_id: int, uids: Sequence[int], *, every: bool = False, allowed: int = ALL_FLAGS
-    ) -> list[Lent]:
-        """These messages staged in the account `to`, which publishes them: COPY and MOVE between accounts (cross_account.py)."""
+    ) -> list[StagedCopy]:
+        """These messages staged in the account `to`, which publishes them: COPY and MOVE between accounts
+        (cross_account.py)."""
         target = self._mailstore.store(to)
         return despite_loss(
             self._store,
-            lambda: lend(self._store, target, folder_id, uids, every=every, allowed=allowed, person=self._person),
+            lambda: stage_copies(self._store, target, folder_id, uids, every=every, allowed=allowed, person=self._person),
         )
 
     def exchange(
@@ -494,9 +495,9 @@ class Account:
     def tombstones(self, folder_id: int | None = None) -> list[Tombstone]:
         return undelete.tombstones(self._store, folder_id)
 
-    def fates(self, mailbox_id: str, uids: Iterable[int]) -> dict[int, Fate]:
+    def fates(self, mailbox_id: str, uids: Iterable[int]) -> dict[int, MessageOutcome]:
         """What became of messages that are in this folder no more, as far as the index knows."""
-        return undelete.fates(self._store, mailbox_id, uids)
+        return undelete.message_outcomes(self._store, mailbox_id, uids)
 
     def undelete(self, *, folder: str | None = None, since_us: int = 0, uids: Iterable[int] | None = None) -> int:
         """Bring expunged messages back into their folders (under new UIDs); how many came."""

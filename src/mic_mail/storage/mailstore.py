@@ -23,7 +23,7 @@ from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.open_folders import Presences
 from mic_mail.storage.index.view_cache import ViewCache
 from mic_mail.storage.journal.frames import Journaled
-from mic_mail.storage.journal.journal import Journal, TakeBack
+from mic_mail.storage.journal.journal import Journal, RevokeFrame
 from mic_mail.storage.journal.replay import Replay, recover, settle_left_behind
 from mic_mail.storage.maildir.group_fsync import SharedSync
 from mic_mail.storage.maildir.maildir import NameSource
@@ -33,7 +33,7 @@ from mic_mail.storage.reads.modseq_poll import poll, unmoved
 from mic_mail.storage.reserve import Reserves
 from mic_mail.storage.search.indexer import Visited
 from mic_mail.storage.store import OnChange, Shared, Store
-from mic_mail.storage.types import AccountRef, News, StorageSettings
+from mic_mail.storage.types import AccountRef, FolderDelta, StorageSettings
 
 
 def _boot_id() -> str:
@@ -49,7 +49,7 @@ def _written_at(path: str) -> float:
         return 0.0
 
 
-class _Telling:
+class _ChangeNotifier:
     """Tells the observers of changes: at once, or all together at the end of a block; notes them for who asks."""
 
     def __init__(self, tell: OnChange) -> None:
@@ -113,7 +113,7 @@ class MailStore:
         self._recent: OrderedDict[int, Store] = OrderedDict()
         """Those that may have handles, least recently used first."""
         self._lock = threading.Lock()
-        self._telling = _Telling(on_change)
+        self._telling = _ChangeNotifier(on_change)
         self._shared = Shared(
             clock=clock,
             settings=settings,
@@ -170,7 +170,7 @@ class MailStore:
         """A number that stands only while nothing changes in the account; 0 if that cannot be said now. Does not block."""
         return self._shared.marks.read(account_id)
 
-    def recall(self, account_id: int, folder_id: int, since_modseq: int, mark: int) -> News | None:
+    def recall(self, account_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
         """What happened in a folder after its HIGHESTMODSEQ `since_modseq`, the account's change mark being `mark` now, as far
         as this process has it in memory; for everybody the same. Does not block."""
         return self._shared.views.recall(account_id, folder_id, since_modseq, mark)
@@ -232,7 +232,7 @@ class MailStore:
                 raise self._recovered.failed[home]
             return self._recovered
 
-    def journal_holding(self, arrivals: Sequence[Journaled]) -> contextlib.AbstractContextManager[TakeBack | None]:
+    def journal_holding(self, arrivals: Sequence[Journaled]) -> contextlib.AbstractContextManager[RevokeFrame | None]:
         """Staged messages are durable together while the block publishes them as `journaled`; None: each needs `finish`."""
         return self.journal.holding(arrivals)
 

@@ -171,7 +171,7 @@ class FolderState:
 
 
 @dataclass(frozen=True, slots=True)
-class FolderNews:
+class FolderChanges:
     """What happened to the folders of an account after a MODSEQ; sets hold `FolderState.mailbox_id`."""
 
     modseq: int
@@ -206,7 +206,7 @@ class Changes:
     lacks is gone (RFC 7162 §3.2.5.2)."""
 
 
-class News(NamedTuple):
+class FolderDelta(NamedTuple):
     """What a look at a folder found that was known as of an earlier state."""
 
     account_modseq: int
@@ -220,7 +220,7 @@ class News(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class ChangeResult:
     """What a change made of its folder: what `Account.news` would tell whoever knew the folder as of `since_modseq`, which is
     as it was just before. So who changed it need not look."""
 
@@ -294,7 +294,7 @@ class Published:
     duplicate: bool = False
     recent: bool = False
     """Told as \\Recent to nobody but the caller, who claimed it."""
-    made: Made | None = None
+    made: ChangeResult | None = None
     """With the last of those that were published together, for a caller who has their folder open; None: look."""
 
 
@@ -307,7 +307,7 @@ class StoreResult:
     """(uid, flags, modseq) of all that are now as asked; those that were so before keep their MODSEQ."""
     failed: list[int]
     keywords: tuple[str, ...]
-    made: Made | None = None
+    made: ChangeResult | None = None
     """None: look."""
 
 
@@ -315,7 +315,7 @@ class StoreResult:
 class ExpungeResult:
     uids: list[int]
     modseq: int
-    made: Made | None = None
+    made: ChangeResult | None = None
     """None: look."""
 
 
@@ -327,7 +327,7 @@ class CopyResult:
     pairs: list[tuple[int, int]]
     """(uid in the source, uid in the target), ascending in both."""
     modseq: int
-    made: Made | None = None
+    made: ChangeResult | None = None
     """Of the source, where MOVE took its messages away; None: look."""
 
 

@@ -28,13 +28,13 @@ def read(look: Look, content: bytes) -> None:
     if _SIGNED not in content[:_WITHIN]:
         raise CannotRead(Unread.ENCRYPTED)
     begins = content.find(_DATA)
-    within = b"".join(_pieces(look, content, begins + len(_DATA))) if begins >= 0 else b""
+    within = b"".join(_octet_string(look, content, begins + len(_DATA))) if begins >= 0 else b""
     if within:
         look.budget.take_octets(len(within))
         look.document(within, kind="message/rfc822")
 
 
-def _pieces(look: Look, content: bytes, at: int) -> Iterator[bytes]:
+def _octet_string(look: Look, content: bytes, at: int) -> Iterator[bytes]:
     """An OCTET STRING, whole or in pieces (ITU-T X.690 §8.7), as deep as it lies."""
     while at + 2 <= len(content):
         look.budget.check_time()

@@ -1,7 +1,8 @@
 """The parts of a message as the check of markings sees them: fields, names of files, texts, documents.
 
 In: the octets of a message and its part table. Out: what a `Look` is shown. Texts are judged here; what is no text goes to
-`Look.document`, or is counted where nobody reads documents (`glance`). Never raises on any message but through the budget.
+`Look.document`, or is counted where nobody reads documents (`extract_cheap_parts`). Never raises on any message but through the
+budget.
 """
 
 import binascii
@@ -143,7 +144,7 @@ def show(look: Look, octets: bytes, parts: bytes | None = None) -> None:
             look.document(content, leaf.name, leaf.kind.decode("ascii", "replace"))
 
 
-def glance(look: Look, octets: bytes, parts: bytes) -> bool:
+def extract_cheap_parts(look: Look, octets: bytes, parts: bytes) -> bool:
     """Show a look what costs little: fields, names and texts. Whether there is more, which takes a reader of documents."""
     more = False
     for leaf in leaves(look, octets, Sections(parts).root):

@@ -18,8 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from mic_mail.process.executors import Lanes
-from mic_mail.process.fair_queue import FairTurns
+from mic_mail.process.executors import Executors
+from mic_mail.process.fair_queue import FairQueue
 from mic_mail.process.protection import Protection
 from mic_mail.storage.errors import Unavailable
 from mic_mail.textextract.limits import Bounds
@@ -104,7 +104,7 @@ class _Reader:
 
 
 class ReadingCosts:
-    """Seconds of reading that each sender has caused of late, as a suspicion for `FairTurns`: a pure value."""
+    """Seconds of reading that each sender has caused of late, as a suspicion for `FairQueue`: a pure value."""
 
     HALF_LIFE_SECONDS = 60.0
     FREE_SECONDS = 1.0
@@ -138,7 +138,7 @@ class Readers:
     def __init__(
         self,
         bounds: Bounds,
-        lanes: Lanes,
+        lanes: Executors,
         *,
         most: int = 1,
         nice: int = 5,
@@ -149,7 +149,7 @@ class Readers:
         self._lanes = lanes
         self._nice = nice
         self._started = started
-        self._turns = FairTurns(most, MOST_WAITING)
+        self._turns = FairQueue(most, MOST_WAITING)
         self._costs = ReadingCosts()
         self._free: list[_Reader] = []
         self._starting: list[asyncio.Task[_Reader | None]] = []

@@ -16,22 +16,22 @@ from mic_mail.directory.records import Superseded
 from mic_mail.errors import BadInput, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
 from mic_mail.log.error_fields import described
-from mic_mail.policy.app_passwords import LONGEST_NAME, Door, living
+from mic_mail.policy.app_passwords import LONGEST_NAME, AppPasswordScope, living
 from mic_mail.services.authentication.app_passwords import Listed
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.web import forms
 from mic_mail.web.sessions import Secret
-from mic_mail.web.view_models import STATUS, ShownApp, shown_app
+from mic_mail.web.view_models import STATUS, AppPasswordRow, app_password_row
 
 if TYPE_CHECKING:
     from mic_mail.web.application import Application, Visit
 
 PATH, REVOKE = "/app-passwords", "/app-passwords/revoke"
-MAIL = frozenset({Door.IMAP, Door.POP3, Door.SUBMISSION})
-BOOK = frozenset({Door.LDAP, Door.CARDDAV})
-SCOPES: Mapping[str, frozenset[Door]] = {"all": frozenset(), "mail": MAIL, "book": BOOK}
+MAIL = frozenset({AppPasswordScope.IMAP, AppPasswordScope.POP3, AppPasswordScope.SUBMISSION})
+BOOK = frozenset({AppPasswordScope.LDAP, AppPasswordScope.CARDDAV})
+SCOPES: Mapping[str, frozenset[AppPasswordScope]] = {"all": frozenset(), "mail": MAIL, "book": BOOK}
 ENDED_SHOWN = 10
 
 
@@ -96,8 +96,8 @@ class AppPasswordPages:
             sign_out=application.tokens.mint(visit.token, "sign-out"),
         )  # fmt: skip
 
-    def _shown(self, listed: Listed, visit: "Visit") -> ShownApp:
-        return shown_app(listed, self._application.tokens.mint(visit.token, f"{REVOKE} {listed.app.number}"))
+    def _shown(self, listed: Listed, visit: "Visit") -> AppPasswordRow:
+        return app_password_row(listed, self._application.tokens.mint(visit.token, f"{REVOKE} {listed.app.number}"))
 
     async def add(self, request: Request) -> Response:
         fields = await forms.read(request)
@@ -121,7 +121,7 @@ class AppPasswordPages:
 
     async def _make(self, visit: "Visit", confirmed: SignedIn, name: str, scope: str) -> Response:
         application, services = self._application, self._application.services
-        origin = Origin(confirmed.actor)
+        origin = ActContext(confirmed.actor)
         try:
             adding = partial(
                 services.app_passwords.add,
@@ -164,7 +164,7 @@ class AppPasswordPages:
         signed_in = visit.signed_in
         try:
             ended = await services.lanes.io(
-                services.app_passwords.revoke, signed_in.mailbox_id, [int(number)], Origin(signed_in.actor)
+                services.app_passwords.revoke, signed_in.mailbox_id, [int(number)], ActContext(signed_in.actor)
             )
         except (BadInput, Refused) as refused:
             return await self._page(visit, refused.text, status=409)

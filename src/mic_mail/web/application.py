@@ -41,16 +41,16 @@ from mic_mail.log.error_fields import described, where
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.policy.transliteration import one_line
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.services.authentication.app_passwords import AppPasswords
 from mic_mail.services.authentication.delegated_mailboxes import kept_by, measured
 from mic_mail.services.authentication.identity import Peer, SignedIn
 from mic_mail.services.authentication.own_password import OwnPassword, own_state
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.second_factors import SecondFactors
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.authentication.web_sign_in import PageAccess
-from mic_mail.services.mailboxes.address_book import Kept
+from mic_mail.services.mailboxes.address_book import AddressBookCache
 from mic_mail.services.operations.downtimes import announcements
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web import cookies, forms
@@ -59,7 +59,7 @@ from mic_mail.web.autosetup import mobileconfig
 from mic_mail.web.autosetup.app import AutoSetup
 from mic_mail.web.autosetup.servers import servers
 from mic_mail.web.carddav.app import AddressBooks
-from mic_mail.web.carddav.collection import Shelf
+from mic_mail.web.carddav.collection import AddressBookCollection
 from mic_mail.web.forms import BadForm, Tokens
 from mic_mail.web.http import caller_of, peer_of
 from mic_mail.web.middleware import KEPT_FOR_EVER, Guard
@@ -67,7 +67,7 @@ from mic_mail.web.monitoring import Monitor
 from mic_mail.web.second_factor import CODE, FACTOR, SecondFactorPages
 from mic_mail.web.sessions import TRIES, Patience, Session, Sessions, new_token
 from mic_mail.web.templating import ICON, STYLE, STYLE_PATH, Pages
-from mic_mail.web.view_models import STATUS, shown_kept, shown_programs, shown_state
+from mic_mail.web.view_models import STATUS, delegated_mailbox_row, program_settings, state_text
 
 YEAR = 365 * 86_400
 
@@ -81,16 +81,16 @@ class WebServices:
     """What the pages are given."""
 
     config: Config
-    access: Access
+    access: SignInService
     page_access: PageAccess
     own_password: OwnPassword
     app_passwords: AppPasswords
     second_factors: SecondFactors
     store: MailStore
-    lanes: Lanes
+    lanes: Executors
     clock: Clock
     log: MailLog
-    book: Kept[Shelf]
+    book: AddressBookCache[AddressBookCollection]
     key: bytes = field(repr=False)
     """For the tokens of forms; a web process that is started again has the same."""
     directory_changed: DoneElsewhere
@@ -298,9 +298,9 @@ class Application:
             used = None
         kept = await services.lanes.io(measured, kept_by(services.access, entry.mailbox_id), services.store)
         return self.page(
-            "mailbox", request, news=news, state=shown_state(state, used, services.config), address=address, path="/mailbox",
-            apps=self._apps.count(visit), kept=[shown_kept(each) for each in kept],
-            programs=shown_programs(servers(services.config)), factor=self._factors.standing(visit),
+            "mailbox", request, news=news, state=state_text(state, used, services.config), address=address, path="/mailbox",
+            apps=self._apps.count(visit), kept=[delegated_mailbox_row(each) for each in kept],
+            programs=program_settings(servers(services.config)), factor=self._factors.standing(visit),
             sign_out=self.tokens.mint(visit.token, "sign-out"),
         )  # fmt: skip
 

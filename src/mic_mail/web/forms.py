@@ -2,7 +2,7 @@
 
 In: a request. Out: its fields; `BadForm` with a status where it is none. A form's token is an HMAC over what it is for and over
 the browser's secret (the session's, or the cookie of the sign-in form): a page of somebody else can know neither, and a token
-of another session or of before the sign-in fits nothing. Besides, a browser says where a form was sent from (`Origin`,
+of another session or of before the sign-in fits nothing. Besides, a browser says where a form was sent from (`ActContext`,
 `Sec-Fetch-Site`), and cookies are SameSite=Strict: each of the three would do.
 """
 

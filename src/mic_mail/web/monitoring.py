@@ -13,7 +13,7 @@ from mic_mail.config.model import Config
 from mic_mail.errors import Trouble
 from mic_mail.net.cidr import Networks
 from mic_mail.process import metrics
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.process.status import read
 from mic_mail.web.http import STATE_PEER
 
@@ -25,7 +25,7 @@ _PASSED_ON = frozenset({b"forwarded", b"x-forwarded-for", b"via"})
 class Monitor:
     """An application for these two paths; belongs to the loop."""
 
-    def __init__(self, config: Config, lanes: Lanes) -> None:
+    def __init__(self, config: Config, lanes: Executors) -> None:
         self._config = config
         self._lanes = lanes
         self._networks = Networks(config.web.monitor_networks)

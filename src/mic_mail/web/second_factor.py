@@ -19,7 +19,7 @@ from mic_mail.i18n import messages, pages
 from mic_mail.policy.facts import Fact
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.web import forms
 from mic_mail.web.view_models import STATUS
 
@@ -188,7 +188,7 @@ class SecondFactorPages:
             return await self._page(visit, pages.ENROLMENT_OVER, status=409)
         if (tired := application.counted(visit)) is not None:
             return tired
-        code, origin = fields.get("code", ""), Origin(signed_in.actor)
+        code, origin = fields.get("code", ""), ActContext(signed_in.actor)
         try:
             enrolled = await services.lanes.io(
                 services.second_factors.enrol, signed_in.mailbox_id, signed_in.credential_version, secret, code, origin
@@ -223,7 +223,7 @@ class SecondFactorPages:
             application.event("second_factor_refused", request, mailbox=signed_in.address, reason=answer.detail)
             return await self._page(visit, answer.text, at="code", status=STATUS.get(answer.kind, 403))
         try:
-            origin = Origin(signed_in.actor)
+            origin = ActContext(signed_in.actor)
             removed = await services.lanes.io(
                 lambda: services.second_factors.remove(signed_in.mailbox_id, origin, ends_apps=False)
             )

@@ -34,7 +34,7 @@ ICON = asset("icon.svg")
 
 
 @pass_context
-def _told(context: Context, text: Text) -> str:
+def _localized(context: Context, text: Text) -> str:
     language: Language = context["language"]
     return in_language(text, language)
 
@@ -48,7 +48,7 @@ class Pages:
         self._environment = Environment(
             loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        self._environment.filters.update(told=_told, clause=clause, day=day, instant=instant)
+        self._environment.filters.update(told=_localized, clause=clause, day=day, instant=instant)
         self._environment.globals.update(
             words=pages,
             style=STYLE_PATH,

@@ -11,7 +11,7 @@ from mic_mail.config.model import Config
 from mic_mail.errors import Text
 from mic_mail.i18n import messages, pages
 from mic_mail.policy.app_passwords import AppPassword
-from mic_mail.policy.labels import FACTS, KINDS, PARTS, STATES, doors_named, state_names
+from mic_mail.policy.labels import FACTS, KINDS, PARTS, STATES, scopes_named, state_names
 from mic_mail.policy.lifecycle import Decision, Reason, State
 from mic_mail.services.authentication.app_passwords import Listed
 from mic_mail.services.authentication.delegated_mailboxes import Kept
@@ -65,7 +65,7 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownApp:
+class AppPasswordRow:
     """One app password, with the token of the form that revokes it."""
 
     app: AppPassword
@@ -76,14 +76,14 @@ class ShownApp:
     token: str
 
 
-def shown_app(listed: Listed, token: str) -> ShownApp:
+def app_password_row(listed: Listed, token: str) -> AppPasswordRow:
     """An app password as its person reads it."""
     app, use = listed.app, listed.use
     used = pages.APP_NEVER_USED if use is None else pages.app_password_used(use.at, use.door, use.network)
-    return ShownApp(app, doors_named(app.doors), used, FACTS[app.ended_by.kind] if app.ended_by else None, token)
+    return AppPasswordRow(app, scopes_named(app.doors), used, FACTS[app.ended_by.kind] if app.ended_by else None, token)
 
 
-def shown_programs(servers: Servers) -> tuple[Program, ...]:
+def program_settings(servers: Servers) -> tuple[Program, ...]:
     """The best server of each kind, and the address book."""
     best = filter(None, map(servers.best, pages.PROGRAM_KINDS))
     found = [
@@ -96,7 +96,7 @@ def shown_programs(servers: Servers) -> tuple[Program, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class MailboxPage:
     """Everything on the page of the own mailbox."""
 
     name: str
@@ -113,7 +113,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownKept:
+class DelegatedMailboxRow:
     """A unit's or group's mailbox that the person uses: a row, nothing of its content."""
 
     address: str
@@ -125,14 +125,14 @@ class ShownKept:
     space: Text
 
 
-def shown_kept(kept: Kept) -> ShownKept:
+def delegated_mailbox_row(kept: Kept) -> DelegatedMailboxRow:
     """In words."""
     entry, decision = kept.entry, kept.decision
     state = (
         pages.BEING_HANDED_OVER if kept.is_handed_over else state_names(decision.states) if decision else pages.STATE_UNKNOWN
     )
     percent = 100 * kept.used // entry.quota_octets if kept.used is not None and entry.quota_octets else 0
-    return ShownKept(
+    return DelegatedMailboxRow(
         address=entry.address,
         name=entry.display_name,
         part=PARTS[kept.part],
@@ -143,10 +143,10 @@ def shown_kept(kept: Kept) -> ShownKept:
     )
 
 
-def shown_state(state: OwnState, used: int | None, config: Config) -> Shown:
+def state_text(state: OwnState, used: int | None, config: Config) -> MailboxPage:
     """In words."""
     entry, decision = state.entry, state.decision
-    return Shown(
+    return MailboxPage(
         name=entry.display_name,
         kind=KINDS[entry.kind],
         states=state_names(decision.states),

@@ -13,11 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from random import Random
 
-from mic_mail.app.context import Rooms, open_rooms
+from mic_mail.app.context import ServerContext, open_context
 from mic_mail.app.scheduled_jobs import for_itself, for_the_server
 from mic_mail.clock import ManualClock
 from mic_mail.config.load import load
-from mic_mail.services.operations.jobs import Duties
+from mic_mail.services.operations.jobs import JobRunner
 
 VISITS = ("sweep", "rescan", "replies", "passed_on", "openings")
 """Duties that open every mailbox. They have tests of their own; for thousands of people they would take most of the year."""
@@ -93,8 +93,8 @@ class Keeper:
 async def _keep(path: Path, *without: str) -> None:
     print("ready", flush=True)
     clock = ManualClock(datetime.fromisoformat(await _line()))
-    rooms = await open_rooms(load(path), clock, "housekeeper", secret=os.urandom(32))
-    duties = Duties(
+    rooms = await open_context(load(path), clock, "housekeeper", secret=os.urandom(32))
+    duties = JobRunner(
         [duty for duty in (*for_itself(rooms), *for_the_server(rooms)) if duty.name not in without], rooms.log, rooms.clock
     )
     while True:
@@ -106,7 +106,7 @@ async def _keep(path: Path, *without: str) -> None:
     await rooms.close()
 
 
-async def _round(rooms: Rooms, duties: Duties) -> None:
+async def _round(rooms: ServerContext, duties: JobRunner) -> None:
     rooms.access.clock_moved()
     await rooms.access.refresh()
     await duties.round()

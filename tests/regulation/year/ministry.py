@@ -16,7 +16,7 @@ from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.directory.records import PersonRecord, UnitRecord
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Draft, FactKind
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Issuing, Request
 from population import PASSWORD
 from population import credential as credential_of
@@ -36,7 +36,7 @@ UNITS = "CNTT VP TCCB KHTC PTTH&TTĐT XB,I&PH CB BC TTTH QHQT PC T.Tra KH&CN VT 
 credential = partial(credential_of, memory_kib=64)
 """As light as can be: thousands sign in once in many weeks, whom no cache knows."""
 
-CENTRE = Origin("lan", "theo văn bản", "15/TB-VP")
+CENTRE = ActContext("lan", "theo văn bản", "15/TB-VP")
 
 
 class Person:

@@ -13,12 +13,12 @@ from mic_mail.config.model import Config, Server
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.services.authentication.identity import Peer, TlsInfo
 from mic_mail.services.authentication.second_factors import SecondFactors
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.authentication.web_sign_in import PageAccess
-from mic_mail.services.mailboxes.credentials import Origin, set_password
+from mic_mail.services.mailboxes.credentials import ActContext, set_password
 from population import migrated
 
 PASSWORD = "con mèo trèo cây cau"
@@ -44,8 +44,8 @@ class World:
     clock: ManualClock
     directory: Directory
     log: Events
-    lanes: Lanes
-    access: Access
+    lanes: Executors
+    access: SignInService
 
     @property
     def page(self) -> PageAccess:
@@ -59,7 +59,9 @@ class World:
         record = MailboxRecord(0, MailboxKind.PERSONAL, address, f"mic.gov.vn/{local}", local, 1 << 30, None, None)
         mailbox = self.directory.issue_mailbox(record, Draft(FactKind.ISSUED, issued, "test", data={"address": address}))
         if password is not None:
-            set_password(self.directory, self.config, mailbox, password, at=issued, origin=Origin("test"), must_change=False)
+            set_password(
+                self.directory, self.config, mailbox, password, at=issued, origin=ActContext("test"), must_change=False
+            )
         self.directory.append_facts(mailbox.mailbox_id, facts)
         return mailbox
 
@@ -78,8 +80,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     clock, log = ManualClock(START), Events()
     directory = migrated(config.directory_url, clock)
     directory.add_domain("mic.gov.vn")
-    lanes = Lanes(io_threads=2, hash_threads=2)
-    access = Access(
+    lanes = Executors(io_threads=2, hash_threads=2)
+    access = SignInService(
         config,
         directory=directory,
         snapshot=directory.load_snapshot(),

@@ -16,12 +16,12 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.listeners import Listen
 from mic_mail.directory.snapshot import Entry
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.process.fair_queue import Suspicion
 from mic_mail.services.authentication.identity import Challenge, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
-from mic_mail.services.authentication.sign_in import Access
-from mic_mail.services.mailboxes.credentials import Origin, set_password
+from mic_mail.services.authentication.sign_in import SignInService
+from mic_mail.services.mailboxes.credentials import ActContext, set_password
 
 from .conftest import PASSWORD, START, World, peer
 
@@ -194,7 +194,7 @@ async def test_nobody_acts_as_another(world: World) -> None:
     assert kind_of(await world.access.begin("PLAIN", peer()).step(response)) is RefusalKind.WRONG_CREDENTIALS  # type: ignore[arg-type]
 
 
-async def scram(access: Access, user: str, password: str) -> SignedIn | Refusal:
+async def scram(access: SignInService, user: str, password: str) -> SignedIn | Refusal:
     """A SCRAM-SHA-256 client."""
     dialog = access.begin("SCRAM-SHA-256", peer())
     bare = f"n={user},r=clientnonce"
@@ -244,7 +244,7 @@ async def test_a_mailbox_that_came_while_its_password_was_hashed(world: World) -
     await asyncio.sleep(0)
     mailbox = world.directory.load_snapshot().find("dvbe@mic.gov.vn")
     assert isinstance(mailbox, Entry)
-    set_password(world.directory, world.config, mailbox, PASSWORD, at=START, origin=Origin("test"), must_change=False)
+    set_password(world.directory, world.config, mailbox, PASSWORD, at=START, origin=ActContext("test"), must_change=False)
     await known(world)
     waiting.set()
     assert isinstance(await signing_in, SignedIn)
@@ -261,7 +261,7 @@ async def hashed_while(world: World, *facts: Draft, password: str | None = None)
     mailbox = world.directory.mailbox("dvbe@mic.gov.vn")
     world.directory.append_facts(mailbox.mailbox_id, facts)
     if password is not None:
-        set_password(world.directory, world.config, mailbox, password, at=START, origin=Origin("test"), must_change=False)
+        set_password(world.directory, world.config, mailbox, password, at=START, origin=ActContext("test"), must_change=False)
     await known(world)
     waiting.set()
     await asyncio.gather(*busy)
@@ -310,15 +310,15 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What went to be hashed; to be asked for before the world."""
     went: list[object] = []
     for way in ("hash", "hash_ahead"):
-        original = getattr(Lanes, way)
+        original = getattr(Executors, way)
 
         async def counting(
-            self: Lanes, fn: Callable[[], bool], source: str, suspicion: Suspicion, original: Any = original
+            self: Executors, fn: Callable[[], bool], source: str, suspicion: Suspicion, original: Any = original
         ) -> Any:
             went.append(fn)
             return await original(self, fn, source, suspicion)
 
-        monkeypatch.setattr(Lanes, way, counting)
+        monkeypatch.setattr(Executors, way, counting)
     return went
 
 
@@ -353,7 +353,7 @@ async def test_costs_that_were_raised_tell_nobody_who_has_a_mailbox(world: World
         return int(first.data.rpartition(b"i=")[2]), asked[-1]
 
     assert await told("ghost") == await told("dvbe") == (65_536, "m=8192,t=1,p=1")
-    set_password(world.directory, raised, mailbox, "ngựa pin kẹp ghim", at=START, origin=Origin("test"), must_change=False)
+    set_password(world.directory, raised, mailbox, "ngựa pin kẹp ghim", at=START, origin=ActContext("test"), must_change=False)
     assert await told("ghost") == await told("dvbe") == (70_000, "m=9216,t=2,p=1")
 
 
@@ -373,7 +373,7 @@ async def test_a_verified_password_is_not_hashed_again(hashed: list[object], wor
     assert isinstance(await login(world, "dvbe"), SignedIn)
     assert len(hashed) == 2, "it shall be known for less long"
     set_password(
-        world.directory, world.config, mailbox, "ngựa pin kẹp ghim", at=START, origin=Origin("test"), must_change=False
+        world.directory, world.config, mailbox, "ngựa pin kẹp ghim", at=START, origin=ActContext("test"), must_change=False
     )
     assert kind_of(await login(world, "dvbe")) is RefusalKind.WRONG_CREDENTIALS
     assert isinstance(await login(world, "dvbe", "ngựa pin kẹp ghim"), SignedIn)
@@ -387,7 +387,7 @@ async def test_who_signed_in_with_a_password_that_was_changed_sends_no_more(worl
     assert isinstance(signed_in, SignedIn)
     assert world.access.check_send(signed_in, peer()) is None
     set_password(
-        world.directory, world.config, mailbox, "ngựa pin kẹp ghim", at=START, origin=Origin("test"), must_change=False
+        world.directory, world.config, mailbox, "ngựa pin kẹp ghim", at=START, origin=ActContext("test"), must_change=False
     )
     await world.access.refresh()
     assert kind_of(world.access.check_send(signed_in, peer())) is RefusalKind.WRONG_CREDENTIALS
@@ -400,7 +400,7 @@ async def test_a_password_set_a_moment_ago_is_not_refused(world: World) -> None:
     assert kind_of(await world.access.login("dvbe", PASSWORD, peer())) is RefusalKind.SUSPENDED
     world.directory.append_fact(mailbox.mailbox_id, Draft(FactKind.RESTORED, START, "test"))
     set_password(
-        world.directory, world.config, mailbox, "ngựa pin kẹp ghim", at=START, origin=Origin("test"), must_change=False
+        world.directory, world.config, mailbox, "ngựa pin kẹp ghim", at=START, origin=ActContext("test"), must_change=False
     )
     assert isinstance(await world.access.login("dvbe", "ngựa pin kẹp ghim", peer()), SignedIn)
 
@@ -479,7 +479,7 @@ async def test_an_open_session_ends_with_its_password(world: World) -> None:
     assert isinstance(signed_in, SignedIn)
     assert isinstance(world.access.recheck(signed_in, peer()), SignedIn)
     set_password(
-        world.directory, world.config, mailbox, "ngựa pin kẹp ghim", at=START, origin=Origin("test"), must_change=False
+        world.directory, world.config, mailbox, "ngựa pin kẹp ghim", at=START, origin=ActContext("test"), must_change=False
     )
     await world.access.refresh()
     assert kind_of(world.access.recheck(signed_in, peer())) is RefusalKind.WRONG_CREDENTIALS
@@ -491,7 +491,7 @@ async def test_an_open_session_sends_nothing_after_its_password(world: World) ->
     signed_in = await login(world, "dvbe", door="submission")
     assert isinstance(signed_in, SignedIn)
     set_password(
-        world.directory, world.config, mailbox, "ngựa pin kẹp ghim", at=START, origin=Origin("test"), must_change=False
+        world.directory, world.config, mailbox, "ngựa pin kẹp ghim", at=START, origin=ActContext("test"), must_change=False
     )
     await world.access.refresh()
     refusal = world.access.check_send(signed_in, peer(door="submission"))

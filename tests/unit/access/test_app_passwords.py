@@ -11,14 +11,14 @@ from growth import assert_linear
 from mic_mail.auth import totp
 from mic_mail.directory.records import MailboxRecord, Superseded
 from mic_mail.errors import BadInput, MicMailError
-from mic_mail.policy.app_passwords import NUMBER, Door, living
+from mic_mail.policy.app_passwords import NUMBER, AppPasswordScope, living
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
 from mic_mail.services.authentication.app_passwords import Added, AppPasswords
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.own_password import OwnPassword
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.second_factors import SecondFactors
-from mic_mail.services.mailboxes.credentials import Origin, set_password
+from mic_mail.services.mailboxes.credentials import ActContext, set_password
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 
 from .conftest import PASSWORD, START, World, peer
@@ -31,8 +31,8 @@ def service(world: World) -> AppPasswords:
     return AppPasswords(world.directory, world.config, world.clock)
 
 
-def add(world: World, mailbox: MailboxRecord, name: str = "Điện thoại", *doors: Door) -> Added:
-    return service(world).add(mailbox.mailbox_id, name, doors, Origin(mailbox.address))
+def add(world: World, mailbox: MailboxRecord, name: str = "Điện thoại", *doors: AppPasswordScope) -> Added:
+    return service(world).add(mailbox.mailbox_id, name, doors, ActContext(mailbox.address))
 
 
 async def test_it_opens_every_door_but_the_page(world: World) -> None:
@@ -59,7 +59,7 @@ async def test_a_right_one_waits_for_no_hash_and_a_wrong_one_does(world: World) 
     """While the hash lane is busy: in. Another mailbox's, a mistyped and a revoked one wait for argon2 as all that is wrong."""
     mailbox, other = world.add("dvbe"), world.add("ttlan")
     added, revoked, foreign = add(world, mailbox), add(world, mailbox, "cũ"), add(world, other)
-    service(world).revoke(mailbox.mailbox_id, [revoked.fact.seq], Origin("test"))
+    service(world).revoke(mailbox.mailbox_id, [revoked.fact.seq], ActContext("test"))
     await world.access.refresh()
     waiting = threading.Event()
     busy = [asyncio.ensure_future(world.lanes.hash(waiting.wait, "elsewhere")) for _ in range(2)]
@@ -89,7 +89,7 @@ async def test_one_that_is_revoked_while_it_waits_for_others_of_its_network(worl
     tries = [asyncio.ensure_future(world.access.login(user, password, peer())) for user, password in passwords]
     done, _ = await asyncio.wait(tries, timeout=0.1)
     assert not done
-    service(world).revoke(mailbox.mailbox_id, [revoked.fact.seq], Origin("test"))
+    service(world).revoke(mailbox.mailbox_id, [revoked.fact.seq], ActContext("test"))
     await world.access.refresh()
     waiting.set()
     *living, ended = await asyncio.gather(*tries)
@@ -102,7 +102,7 @@ async def test_a_revoked_one_counts_once(world: World) -> None:
     """An old telephone that goes on for days with it: one wrong password, and its office goes on signing in."""
     mailbox = world.add("dvbe")
     added = add(world, mailbox)
-    service(world).revoke(mailbox.mailbox_id, None, Origin("test"))
+    service(world).revoke(mailbox.mailbox_id, None, ActContext("test"))
     for _ in range(2 * world.config.auth.failures_per_mailbox):
         assert kind_of(await login(world, "dvbe", added.password)) is RefusalKind.WRONG_CREDENTIALS
     details = [fields["detail"] for name, fields in world.log.lines if name == "sign_in_refused"]
@@ -129,7 +129,7 @@ async def test_it_buys_no_guesses_at_the_own_password(world: World) -> None:
 
 async def test_only_the_doors_it_was_made_for(world: World) -> None:
     """Elsewhere it is refused, with a sentence that says so, and is no wrong password."""
-    added = add(world, world.add("dvbe"), "Danh bạ", Door.CARDDAV, Door.LDAP)
+    added = add(world, world.add("dvbe"), "Danh bạ", AppPasswordScope.CARDDAV, AppPasswordScope.LDAP)
     assert isinstance(await login(world, "dvbe", added.password, door="ldaps"), SignedIn)
     for _ in range(2 * world.config.auth.failures_per_mailbox):
         answer = await login(world, "dvbe", added.password, door="imaps")
@@ -151,7 +151,7 @@ async def test_scram_knows_which_password_it_was(world: World, number: int) -> N
     assert isinstance(answer, SignedIn)
     assert answer.app_password == (apps[number - 1].fact.seq if number else None)
     assert kind_of(await scram(world.access, "dvbe@mic.gov.vn", apps[0].password[:-1])) is RefusalKind.WRONG_CREDENTIALS
-    service(world).revoke(mailbox.mailbox_id, None, Origin("test"))
+    service(world).revoke(mailbox.mailbox_id, None, ActContext("test"))
     await world.access.refresh()
     assert kind_of(await scram(world.access, "dvbe@mic.gov.vn", apps[0].password)) is RefusalKind.WRONG_CREDENTIALS
     assert isinstance(await scram(world.access, "dvbe@mic.gov.vn", PASSWORD), SignedIn)
@@ -215,7 +215,7 @@ async def test_they_fall_with_what_takes_the_mailbox_out_of_use(world: World, cl
     world.clock.move_to(START + timedelta(minutes=5))
     world.directory.append_fact(mailbox.mailbox_id, Draft(FactKind.RESTORED, world.clock.now(), "test"))
     set_password(
-        world.directory, world.config, mailbox, "sáu con trâu cày ruộng", at=world.clock.now(), origin=Origin("x"),
+        world.directory, world.config, mailbox, "sáu con trâu cày ruộng", at=world.clock.now(), origin=ActContext("x"),
         must_change=False,
     )  # fmt: skip
     assert isinstance(await login(world, "dvbe", added.password), Refusal)
@@ -329,7 +329,7 @@ async def test_a_password_that_was_changed_since_it_was_shown_gets_none(world: W
     mailbox = world.add("dvbe")
     thief = await world.page.enter("dvbe", PASSWORD, peer(door="web"))
     assert isinstance(thief, SignedIn)
-    shown, origin = thief.credential_version, Origin(mailbox.address)
+    shown, origin = thief.credential_version, ActContext(mailbox.address)
     OwnPassword(world.directory, world.config, world.clock).change(mailbox.mailbox_id, shown, "bảy con vịt xiêm bơi ngang")
     with pytest.raises(Superseded, match="just been changed"):
         service(world).add(mailbox.mailbox_id, "x", (), origin, confirmed_version=shown)
@@ -347,17 +347,17 @@ async def test_their_number_is_bounded(world: World) -> None:
     config = world.config.model_copy(update={"auth": world.config.auth.model_copy(update={"app_passwords": 2})})
     apps = AppPasswords(world.directory, config, world.clock)
     for name in ("một", "hai"):
-        added = apps.add(mailbox.mailbox_id, name, (), Origin("x"))
+        added = apps.add(mailbox.mailbox_id, name, (), ActContext("x"))
     with pytest.raises(NotAllowed, match="at most 2"):
-        apps.add(mailbox.mailbox_id, "ba", (), Origin("x"))
-    apps.revoke(mailbox.mailbox_id, [added.fact.seq], Origin("x"))
+        apps.add(mailbox.mailbox_id, "ba", (), ActContext("x"))
+    apps.revoke(mailbox.mailbox_id, [added.fact.seq], ActContext("x"))
     for number in range(18):
-        again = apps.add(mailbox.mailbox_id, f"{number}", (), Origin("x"))
-        apps.revoke(mailbox.mailbox_id, [again.fact.seq], Origin("x"))
+        again = apps.add(mailbox.mailbox_id, f"{number}", (), ActContext("x"))
+        apps.revoke(mailbox.mailbox_id, [again.fact.seq], ActContext("x"))
     with pytest.raises(NotAllowed, match="Too many"):
-        apps.add(mailbox.mailbox_id, "thêm", (), Origin("x"))
+        apps.add(mailbox.mailbox_id, "thêm", (), ActContext("x"))
     world.clock.move_to(START + timedelta(days=1, seconds=1))
-    kept = apps.add(mailbox.mailbox_id, "mai", (), Origin("x"))
+    kept = apps.add(mailbox.mailbox_id, "mai", (), ActContext("x"))
     assert isinstance(await login(world, "dvbe", kept.password), SignedIn)
     closed = config.model_copy(update={"auth": config.auth.model_copy(update={"app_passwords": 0})})
     world.access.configure(closed)
@@ -368,10 +368,10 @@ async def test_who_revoked_it_is_on_record(world: World) -> None:
     """When and by whom; revoked twice it ended once; an unknown number is refused and changes nothing."""
     mailbox = world.add("dvbe")
     first, second = add(world, mailbox), add(world, mailbox, "nữa")
-    assert len(service(world).revoke(mailbox.mailbox_id, [first.fact.seq], Origin("mai", "mất máy"))) == 1
-    assert service(world).revoke(mailbox.mailbox_id, [first.fact.seq], Origin("minh")) == []
+    assert len(service(world).revoke(mailbox.mailbox_id, [first.fact.seq], ActContext("mai", "mất máy"))) == 1
+    assert service(world).revoke(mailbox.mailbox_id, [first.fact.seq], ActContext("minh")) == []
     with pytest.raises(BadInput):
-        service(world).revoke(mailbox.mailbox_id, [second.fact.seq, 99], Origin("minh"))
+        service(world).revoke(mailbox.mailbox_id, [second.fact.seq, 99], ActContext("minh"))
     one, two = service(world).listed(mailbox.mailbox_id)
     assert one.app.ended_by is not None
     assert (one.app.ended_at, one.app.ended_by.actor, one.app.ended_by.reason) == (START, "mai", "mất máy")
@@ -386,7 +386,7 @@ async def test_after_a_fact_from_a_clock_that_was_ahead(world: World) -> None:
     world.clock.move_to(START)
     for number in range(20):
         added = add(world, mailbox, f"{number}")
-        service(world).revoke(mailbox.mailbox_id, [added.fact.seq], Origin("mai"))
+        service(world).revoke(mailbox.mailbox_id, [added.fact.seq], ActContext("mai"))
         assert living(world.directory.facts(mailbox.mailbox_id), START) == []
     assert kind_of(await login(world, "dvbe", added.password)) is RefusalKind.WRONG_CREDENTIALS
     world.clock.move_to(START + timedelta(days=1, seconds=1))
@@ -434,7 +434,7 @@ async def test_with_a_second_factor_the_own_password_sends_nothing_more(world: W
     assert isinstance(by_app, SignedIn)
     factors, secret = SecondFactors(world.directory, world.config, world.clock), totp.make_secret()
     code = totp.code(secret, int(START.timestamp() // 30))
-    factors.enrol(mailbox.mailbox_id, 1, secret, code, Origin("dvbe@mic.gov.vn"))
+    factors.enrol(mailbox.mailbox_id, 1, secret, code, ActContext("dvbe@mic.gov.vn"))
     await world.access.refresh()
     refusal = world.access.check_send(by_own, peer(door="submission"))
     assert refusal is not None

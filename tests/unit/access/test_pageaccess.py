@@ -7,7 +7,7 @@ from mic_mail.auth import totp
 from mic_mail.services.authentication.identity import Peer, SignedIn
 from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.services.authentication.second_factors import SecondFactors
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 from .conftest import PASSWORD, START, World, peer
 from .test_access import RECLAIMED, RESET, SUSPENDED, kind_of
@@ -28,7 +28,7 @@ async def enrol(world: World, mailbox_id: int) -> bytes:
     """A second factor; the next code is another one."""
     secret = totp.make_secret()
     factors = SecondFactors(world.directory, world.config, world.clock)
-    factors.enrol(mailbox_id, 1, secret, code_of(world, secret), Origin("dvbe@mic.gov.vn"))
+    factors.enrol(mailbox_id, 1, secret, code_of(world, secret), ActContext("dvbe@mic.gov.vn"))
     world.clock.move_to(world.clock.now() + CODE_LATER)
     await world.access.refresh()
     return secret

@@ -8,12 +8,12 @@ import pytest
 
 from mic_mail.auth.password_hash import Decoys, HashSettings
 from mic_mail.auth.shared_throttle import SharedThrottle
-from mic_mail.auth.verifier import Claim, Crowded, Guard, HashLane, HashLanes, Outcome, Wait
+from mic_mail.auth.verifier import Guard, HashExecutors, HashLane, Outcome, PasswordAttempt, TooManyWaiting, Wait
 
 ADDRESS, HOME, ABROAD, HOTEL = "dvbe@mic.gov.vn", "192.0.2.1", "198.51.100.1", "203.0.113.9"
 
 
-def guard_of(lanes: HashLanes, said: list[bytes] | None = None, cache_seconds: float = 0) -> Guard:
+def guard_of(lanes: HashExecutors, said: list[bytes] | None = None, cache_seconds: float = 0) -> Guard:
     return Guard(
         bytes(32),
         throttle=SharedThrottle((said if said is not None else []).append),
@@ -32,7 +32,7 @@ class World:
         self.went: list[tuple[str, str, int]] = []
         self.may_end = asyncio.Event()
         self.may_end.set()
-        self.guard = guard_of(HashLanes(known=self.lane("known"), others=self.lane("others")), said, cache_seconds)
+        self.guard = guard_of(HashExecutors(known=self.lane("known"), others=self.lane("others")), said, cache_seconds)
 
     def lane(self, name: str) -> HashLane:
         async def run(_question: Callable[[], bool], source: str, suspicion: Callable[[], int]) -> bool:
@@ -44,7 +44,7 @@ class World:
         return run
 
     async def check(self, password: str, peer: str, address: str = ADDRESS) -> object:
-        return await self.guard.check(Claim(address, None, password), peer)
+        return await self.guard.check(PasswordAttempt(address, None, password), peer)
 
 
 async def test_who_signed_in_from_there_before_waits_in_a_line_of_his_own() -> None:
@@ -127,8 +127,8 @@ async def test_guesses_that_come_at_once_get_no_more_tries() -> None:
         colleagues += 1
         return colleagues % 3 == 0
 
-    mixed = guard_of(HashLanes(known=lane, others=lane))
-    found = counted(await asyncio.gather(*(mixed.check(Claim(name, None, "x"), HOME) for name in names)))
+    mixed = guard_of(HashExecutors(known=lane, others=lane))
+    found = counted(await asyncio.gather(*(mixed.check(PasswordAttempt(name, None, "x"), HOME) for name in names)))
     assert found["WRONG"] == 100
     assert 40 <= found["RIGHT"] <= 50
     assert found["Wait"] == 1_000 - found["WRONG"] - found["RIGHT"]
@@ -153,12 +153,12 @@ async def test_who_stands_in_line_for_answers_to_others_may_go_and_nobody_waits_
     await asyncio.sleep(0)
     monkeypatch.setattr("mic_mail.auth.verifier.MOST_WAITING", 42)
     monkeypatch.setattr("mic_mail.auth.verifier.PATIENCE", 0.01)
-    with pytest.raises(Crowded):
+    with pytest.raises(TooManyWaiting):
         await world.check("right", HOME, "too-long@mic.gov.vn")
     for task in tasks[100:120]:
         task.cancel()
     await asyncio.sleep(0)
-    with pytest.raises(Crowded):
+    with pytest.raises(TooManyWaiting):
         await world.check("right", HOME, "impatient@mic.gov.vn")
     assert not proof.done()
     world.may_end.set()
@@ -227,18 +227,21 @@ async def test_who_has_to_wait_does_not_hear_the_answer_to_another_connection() 
         return owner_waits.is_set() and answer
 
     answer = True
-    guard = guard_of(HashLanes(known=lane, others=lane))
+    guard = guard_of(HashExecutors(known=lane, others=lane))
     for number in range(10):
-        assert await guard.check(Claim(ADDRESS, None, f"guess {number}"), ABROAD) is Outcome.WRONG
+        assert await guard.check(PasswordAttempt(ADDRESS, None, f"guess {number}"), ABROAD) is Outcome.WRONG
     owner_waits.set()
-    owner = asyncio.ensure_future(guard.check(Claim(ADDRESS, None, "right"), HOME))
+    owner = asyncio.ensure_future(guard.check(PasswordAttempt(ADDRESS, None, "right"), HOME))
     await asyncio.sleep(0)
-    assert isinstance(await guard.check(Claim(ADDRESS, None, "right"), ABROAD), Wait)
-    both = guard.check(Claim(ADDRESS, None, "right"), HOME), guard.check(Claim(ADDRESS, None, "right"), HOTEL)
+    assert isinstance(await guard.check(PasswordAttempt(ADDRESS, None, "right"), ABROAD), Wait)
+    both = (
+        guard.check(PasswordAttempt(ADDRESS, None, "right"), HOME),
+        guard.check(PasswordAttempt(ADDRESS, None, "right"), HOTEL),
+    )
     assert await asyncio.gather(owner, *both) == [Outcome.RIGHT] * 3
     assert hashed == 11
     answer = False
-    wrong = [guard.check(Claim(ADDRESS, None, "wrong"), peer) for peer in (HOME, HOTEL)]
+    wrong = [guard.check(PasswordAttempt(ADDRESS, None, "wrong"), peer) for peer in (HOME, HOTEL)]
     assert await asyncio.gather(*wrong) == [Outcome.WRONG] * 2
     assert hashed == 12
-    assert await guard.check(Claim(ADDRESS, None, "wrong"), HOTEL) is Outcome.WRONG_AGAIN
+    assert await guard.check(PasswordAttempt(ADDRESS, None, "wrong"), HOTEL) is Outcome.WRONG_AGAIN

@@ -19,7 +19,7 @@ from markings.documents import FORMATS
 from markings.sample import Sample
 from mic_mail.cli.commands.status import _readers
 from mic_mail.process import sandbox
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.process.protection import Protection
 from mic_mail.textextract.limits import Bounds
 from mic_mail.textextract.result import Unread, Verdict
@@ -74,8 +74,8 @@ def mail(name: str, content: bytes) -> bytes:
 
 
 @pytest.fixture
-async def lanes() -> AsyncIterator[Lanes]:
-    made = Lanes(io_threads=2, hash_threads=1)
+async def lanes() -> AsyncIterator[Executors]:
+    made = Executors(io_threads=2, hash_threads=1)
     yield made
     made.close()
 
@@ -92,7 +92,7 @@ is_confined_here = pytest.mark.skipif(bool(sandbox.available().missing), reason=
 @is_confined_here
 @pytest.mark.parametrize("account", ACCOUNTS)
 async def test_nothing_can_be_reached(
-    account: str, lanes: Lanes, listening: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    account: str, lanes: Executors, listening: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader with a hole can read, write, connect, fork and signal nothing, started by root or by an ordinary account; what
     is not plainly refused ends it, and the message counts as one on which it crashed."""
@@ -143,7 +143,7 @@ SEALED: dict[str, Callable[[], bytes]] = {
 }
 
 
-async def test_confined_it_reads_all_formats(lanes: Lanes, tmp_path: Path) -> None:
+async def test_confined_it_reads_all_formats(lanes: Executors, tmp_path: Path) -> None:
     """One process, with nothing to load any more, finds the marking in each format, from memory and from a file."""
     started: list[Protection] = []
     readers = Readers(Bounds(seconds=20), lanes, started=started.append)
@@ -181,7 +181,7 @@ def test_nothing_is_loaded_for_a_document(tmp_path: Path) -> None:
     assert done.stdout.strip() == f"{len(documents)} True []"
 
 
-async def test_a_reader_hands_nothing_on_of_our_settings(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_hands_nothing_on_of_our_settings(lanes: Executors, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of a reader has no passwords of ours in it."""
     monkeypatch.setenv("MIC_MAIL_SENDING__SMARTHOST_PASSWORD", "a secret")
     readers = Readers(Bounds(seconds=20), lanes)

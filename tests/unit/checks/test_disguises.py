@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from markings.documents import docx, pdf, rtf, txt, xlsx, zipped
 from mic_mail.policy.confusables import as_seen
-from mic_mail.services.transport.secrecy import glance_at
+from mic_mail.services.transport.secrecy import visible_content
 from mic_mail.textextract.limits import Bounds
 from mic_mail.textextract.prefilter import is_clear
 from mic_mail.textextract.result import Unread
@@ -33,7 +33,7 @@ def is_found(octets: bytes) -> bool:
     """By the three steps of `services.transport.secrecy`."""
     if is_clear(octets):
         return False
-    glanced = glance_at(octets)
+    glanced = visible_content(octets)
     if glanced.verdict.found or not glanced.has_more:
         return bool(glanced.verdict.found)
     return bool(look_into(octets, Bounds(seconds=20)).found)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from markings.documents import FORMATS, docx, pdf, rtf, tnef, txt, zipped
 from markings.sample import Sample
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.textextract.limits import Bounds
 from mic_mail.textextract.result import Missed, Unread
 from mic_mail.textextract.worker import look_into
@@ -166,17 +166,17 @@ def test_messages_within_messages() -> None:
 
 
 @pytest.fixture
-async def lanes() -> AsyncIterator[Lanes]:
-    made = Lanes(io_threads=2, hash_threads=1)
+async def lanes() -> AsyncIterator[Executors]:
+    made = Executors(io_threads=2, hash_threads=1)
     yield made
     made.close()
 
 
-async def readers_of(lanes: Lanes, **bounds: float) -> Readers:
+async def readers_of(lanes: Executors, **bounds: float) -> Readers:
     return Readers(Bounds(**bounds), lanes)  # type: ignore[arg-type]
 
 
-async def test_the_process_reads(lanes: Lanes, tmp_path: Path) -> None:
+async def test_the_process_reads(lanes: Executors, tmp_path: Path) -> None:
     """From memory and from a file, one after the other, by one process."""
     readers = await readers_of(lanes, seconds=20)
     octets = mail("a.docx", docx(["TỐI MẬT"]))
@@ -190,7 +190,7 @@ async def test_the_process_reads(lanes: Lanes, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_what_takes_too_long_is_killed(lanes: Lanes) -> None:
+async def test_what_takes_too_long_is_killed(lanes: Executors) -> None:
     """A reader that does not come back is killed, the message is not looked into, and the next one is."""
     readers = await readers_of(lanes, seconds=0.5)
     slow = rtf(["a"]).replace(b"a", b"\\'41" * 2_000_000)
@@ -200,7 +200,7 @@ async def test_what_takes_too_long_is_killed(lanes: Lanes) -> None:
     await readers.close()
 
 
-async def test_who_dies_is_replaced(lanes: Lanes) -> None:
+async def test_who_dies_is_replaced(lanes: Executors) -> None:
     """A reader that is killed while it waits or reads costs one message at most."""
     readers = await readers_of(lanes, seconds=20)
     await readers.look(mail("a.txt", MARKED))
@@ -213,7 +213,7 @@ async def test_who_dies_is_replaced(lanes: Lanes) -> None:
 
 
 @pytest.mark.slow
-async def test_memory_is_bounded(lanes: Lanes) -> None:
+async def test_memory_is_bounded(lanes: Executors) -> None:
     """What wants more memory than there is for it ends there."""
     readers = await readers_of(lanes, seconds=20, memory_octets=256 << 20, part_octets=1 << 30, unpacked_octets=1 << 30)
     verdict = await readers.look(mail("a.zip", zipped({"a.txt": bytes(250 << 20)})))
@@ -237,7 +237,7 @@ def test_damage_is_no_error(form: str, cuts: list[tuple[float, bytes]]) -> None:
     look_into(mail(f"a.{form}", content), SMALL)
 
 
-async def test_turns(lanes: Lanes) -> None:
+async def test_turns(lanes: Executors) -> None:
     """Many at once wait for their turn; who waits longer than a look may take is told so."""
     readers = await readers_of(lanes, seconds=20)
     verdicts = await asyncio.gather(*(readers.look(mail("a.txt", MARKED)) for _ in range(20)))
@@ -256,7 +256,7 @@ def test_properties_that_do_not_end(tag: str, member: str) -> None:
     assert not look_into(mail("a.docx", content), SMALL).found
 
 
-async def test_senders_take_turns(lanes: Lanes) -> None:
+async def test_senders_take_turns(lanes: Executors) -> None:
     """A sender with many documents in line delays itself: the document of another sender is read after its second one."""
     readers = await readers_of(lanes, seconds=20)
     await readers.look(mail("a.txt", MARKED))
@@ -276,7 +276,7 @@ async def test_senders_take_turns(lanes: Lanes) -> None:
     await readers.close()
 
 
-async def test_a_reader_that_starts_late_is_for_the_next(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_that_starts_late_is_for_the_next(lanes: Executors, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message does not wait for a start beyond its patience, and the reader is not lost."""
     monkeypatch.setattr("mic_mail.textextract.worker_pool.ANSWER_SECONDS", 0.0)
     readers = await readers_of(lanes, seconds=0)

@@ -8,7 +8,7 @@ from growth import assert_linear, calls_of
 from mic_mail.mime.html import visible_lines
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.policy.secrecy_markings import in_text
-from mic_mail.services.transport.secrecy import glance_at
+from mic_mail.services.transport.secrecy import visible_content
 from mic_mail.textextract.limits import Bounds
 from mic_mail.textextract.result import NOTHING
 from mic_mail.textextract.worker import look_into
@@ -49,7 +49,7 @@ def line(head: str, unit: str, end: str) -> str:
 )
 def test_lines_of_a_plain_text(text: str) -> None:
     """Lines that the rules can read in many ways and that are no markings in the end."""
-    assert_linear(lambda octets: message("plain", filled(text, octets)), glance_at, SIZES)
+    assert_linear(lambda octets: message("plain", filled(text, octets)), visible_content, SIZES)
 
 
 LINES = [
@@ -63,8 +63,8 @@ def test_a_glance_at_a_text_of_nothing_but_markings_is_short(line: str) -> None:
     """However long it is: 1.9 MB of them took 2.4 s of a worker. Whoever opens documents reads it in another process."""
     lines = 30_000
     text = message("plain", f"{line}\r\n" * lines)
-    assert glance_at(text) == (NOTHING, True, answers_of(text))
-    assert calls_of(lambda: glance_at(text)) < lines
+    assert visible_content(text) == (NOTHING, True, answers_of(text))
+    assert calls_of(lambda: visible_content(text)) < lines
 
 
 @given(st.lists(st.sampled_from(LINES), min_size=1, max_size=6), st.lists(st.sampled_from(LINES), max_size=3))
@@ -72,7 +72,7 @@ def test_a_glance_at_a_text_of_nothing_but_markings_is_short(line: str) -> None:
 def test_whoever_reads_more_of_it_finds_what_a_glance_would_have_found(lines: list[str], ends: list[str]) -> None:
     """By as many hints as a glance takes, and by more."""
     once = message("plain", "\r\n".join([*lines, *ends]))
-    assert look_into(once, Bounds()) == glance_at(once).verdict
+    assert look_into(once, Bounds()) == visible_content(once).verdict
     text = "\n".join([*lines * 2_001, *ends])
     found = look_into(message("plain", text), Bounds()).found
     assert [one.marking for one in found] == [one for one in [in_text(text)] if one]
@@ -88,20 +88,20 @@ def test_a_text_of_different_lines_is_judged_in_linear_time(line: str) -> None:
 def test_pages(unit: str) -> None:
     """Tags that begin with the first letter of a marking, blocks without cells, Cyrillic letters without ours."""
     for head in ("m<b>ậ</b>t", ""):
-        assert_linear(lambda octets, head=head: message("html", head + filled(unit, octets)), glance_at, SIZES)
+        assert_linear(lambda octets, head=head: message("html", head + filled(unit, octets)), visible_content, SIZES)
 
 
 @pytest.mark.parametrize("field", ["Subject", "Keywords"])
 def test_fields(field: str) -> None:
     """As many as a message has room for."""
     line = f"{field}: Độ mật: Mật {'số ' * 300}%x\r\n"
-    assert_linear(lambda octets: filled(line, octets).encode() + b"\r\n", glance_at, SIZES)
+    assert_linear(lambda octets: filled(line, octets).encode() + b"\r\n", visible_content, SIZES)
 
 
 def test_a_title_of_the_rules_own_words() -> None:
     """The shortest mail of this kind had 174 octets."""
-    assert_linear(lambda words: message("plain", "MẬT " + "số " * words + "%x"), glance_at, (8, 32))
-    assert_linear(lambda words: f"Subject: Độ mật: Mật {'số ' * words}%x\r\n\r\n".encode(), glance_at, (8, 32))
+    assert_linear(lambda words: message("plain", "MẬT " + "số " * words + "%x"), visible_content, (8, 32))
+    assert_linear(lambda words: f"Subject: Độ mật: Mật {'số ' * words}%x\r\n\r\n".encode(), visible_content, (8, 32))
 
 
 @pytest.mark.parametrize("piece", ["<p>", " <p>", "<p></td>", "<td>", "\n"])

@@ -20,7 +20,7 @@ from mic_mail.errors import Refused, Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime.dkim import says_the_same, strings_of
 from mic_mail.net.dns import Resolver
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, KeyUnusable, State
 from regulation.test_commands import Console
@@ -188,7 +188,7 @@ class Life:
         self.log = MailLog(folder / "log", "housekeeper", clock=SystemClock(), threaded=False)
 
     async def look(self) -> None:
-        lanes = Lanes(io_threads=1, hash_threads=1)
+        lanes = Executors(io_threads=1, hash_threads=1)
         await self.keys.switch(lambda: Resolver([self.names.place], seconds=0.3), lanes, self.log)
         lanes.close()
 

@@ -9,7 +9,7 @@ import pytest
 
 from mic_mail.cli.act_names import ACTS, DETAILS, REFUSED
 from mic_mail.cli.log_codes import OF_ACTS, OF_EVENTS, SUBJECTS, in_words
-from mic_mail.cli.log_messages import EVENTS, told
+from mic_mail.cli.log_messages import EVENTS, message_for
 from mic_mail.config.listeners import DOORS
 from mic_mail.errors import BadInput, MicMailError, Text
 from mic_mail.filters import rspamd
@@ -102,7 +102,7 @@ def _event_codes() -> dict[str, set[str]]:
 ACT_CODES: dict[str, set[str]] = {
     "cause": set(facts.Cause),
     "channel": set(requests.Channel),
-    "doors": set(app_passwords.Door),
+    "doors": set(app_passwords.AppPasswordScope),
     "kind": {*requests.Kind, *incidents.Kind},
     "kinds": set(requests.Kind),
     "part": set(delegation.Part),
@@ -133,7 +133,7 @@ def test_an_event_is_told_without_its_name(name: str) -> None:
     """Whatever fields it has: no name of the program, no placeholder; both languages tell of the same fields."""
     fields = {each: "x" for side in EVENTS[name] for _, each, _, _ in Formatter().parse(side) if each}
     for given in ({}, fields, {**fields, "octets": 3_000_000, "pieces": ["a", "b"]}):
-        text = told({"at": "2026-11-24T09:00:00Z", "n": 1, "event": name, **given})
+        text = message_for({"at": "2026-11-24T09:00:00Z", "n": 1, "event": name, **given})
         for side in (text.vi, text.en):
             assert name not in side
             assert not re.search(r"[{}]", side)
@@ -178,7 +178,7 @@ def test_why_is_told_in_words(reason: StrEnum) -> None:
     words = in_words(OF_EVENTS["reason"], reason.value)
     assert words is not None
     for event in ("message_refused", "sign_in_refused"):
-        text = told({"event": event, "reason": reason.value})
+        text = message_for({"event": event, "reason": reason.value})
         assert words.vi in text.vi
         assert words.en in text.en
 
@@ -201,28 +201,28 @@ def test_why_is_told_in_words(reason: StrEnum) -> None:
 )
 def test_codes_are_told_in_words(fields: dict[str, object], vi: str, en: str) -> None:
     """Alone, in lists, and with what they are codes of."""
-    text = told(fields)
+    text = message_for(fields)
     assert vi in text.vi
     assert en in text.en
 
 
 def test_what_somebody_wrote_is_no_code() -> None:
     """The reason of an act stays as it was typed."""
-    assert "lý do: spam" in told({"act": "mailbox_hold", "reason": "spam"}).vi
+    assert "lý do: spam" in message_for({"act": "mailbox_hold", "reason": "spam"}).vi
 
 
 def test_a_sentence_is_told_in_the_language_of_its_reader() -> None:
     """An error that says what is wrong in both languages, and what stands in the way of a change."""
     text = Text("Có hộp thư.", "There is a mailbox.")
     for event, fields in (("directory_change_hindered", {"why": text}), ("duty_failed", failure(BadInput(text)))):
-        shown = told({"event": event, **{key: plain(key, value) for key, value in fields.items()}})
+        shown = message_for({"event": event, **{key: plain(key, value) for key, value in fields.items()}})
         assert (text.vi in shown.vi, text.en in shown.en, "Có" in shown.en) == (True, True, False)
     assert failure(MicMailError("no more")) == {"error": "no more"}
 
 
 def test_yes_and_no_are_words() -> None:
     """A name that happens to be a code is no reason, and stays."""
-    text = told({"event": "junk_reported", "login": "a", "messages": 1, "folder": "spam", "spam": True})
+    text = message_for({"event": "junk_reported", "login": "a", "messages": 1, "folder": "spam", "spam": True})
     assert "thư mục spam (thư rác: có)" in text.vi
     assert "folder spam (spam: yes)" in text.en
 
@@ -231,7 +231,7 @@ def test_yes_and_no_are_words() -> None:
 def test_an_act_is_told_without_its_name(name: str) -> None:
     """Who, what, to whom; why, by which document and the like behind it, under names of this language."""
     details = dict.fromkeys(DETAILS, "z")
-    text = told(
+    text = message_for(
         {"at": "2026-11-24T09:00:00Z", "act": name, "actor": "mai", "subject": "dvbe@mic.gov.vn", "prev": "0", **details}
     )
     for side in (text.vi, text.en):
@@ -244,7 +244,7 @@ def test_an_act_is_told_without_its_name(name: str) -> None:
 
 def test_what_nobody_foresaw_is_shown_whole() -> None:
     """A log of a later version, or a line that somebody put in: its name and its fields."""
-    text = told({"event": "unheard_of", "mailbox": "a@b.vn", "count": 3})
+    text = message_for({"event": "unheard_of", "mailbox": "a@b.vn", "count": 3})
     assert text.vi == "unheard_of: mailbox=a@b.vn, count=3"
 
 

@@ -17,17 +17,17 @@ from mic_mail.clock import ManualClock
 from mic_mail.log.maillog import stamp
 from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.policy.facts import FactKind
-from mic_mail.queue.spool import Entry, Slip, Spool, Target
+from mic_mail.queue.spool import Entry, Spool, SpoolEnvelope, Target
 from population import draft
 
 NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
 MESSAGE = b"From: a@a.example\r\nSubject: x\r\n\r\n" + b"0123456789\r\n" * 200
 
 
-def slips(server: MailServer) -> list[Slip]:
+def slips(server: MailServer) -> list[SpoolEnvelope]:
     """What waits in the spool when nothing is under way."""
     server.call(server.running.rooms.mailflow.settle())
-    return [Slip.decode(path.read_bytes()) for path in server.config.spool_dir.rglob("*.env")]
+    return [SpoolEnvelope.decode(path.read_bytes()) for path in server.config.spool_dir.rglob("*.env")]
 
 
 def messages(server: MailServer, local: str) -> int:
@@ -53,7 +53,7 @@ def test_a_file_of_the_spool_that_cannot_be_opened_is_told_of_once(serve: Callab
         entry.write(MESSAGE)
         target = Target(dvbe.mailbox_id, parsed("dvbe@mic.gov.vn"))
         entry.commit(
-            Slip(trace_id=spool_id, sender=NULL_PATH, targets=(target,), accepted_at_us=1, return_path_octets=0)
+            SpoolEnvelope(trace_id=spool_id, sender=NULL_PATH, targets=(target,), accepted_at_us=1, return_path_octets=0)
         ).release()
     bad = server.config.spool_dir / "live" / "a2.msg"
     bad.symlink_to(bad.name)
@@ -80,7 +80,7 @@ def test_a_first_look_that_fails_is_taken_again(serve: Callable[..., MailServer]
         target, later = Target(dvbe.mailbox_id, parsed("dvbe@mic.gov.vn")), server.clock.now_us() + 3_600_000_000
         entry = server.running.rooms.spool.draft("a1")
         entry.write(MESSAGE)
-        slip = Slip(
+        slip = SpoolEnvelope(
             trace_id="a1", sender=NULL_PATH, targets=(target,), accepted_at_us=1, return_path_octets=0, next_try_us=later
         )
         entry.commit(slip).release()

@@ -17,8 +17,8 @@ from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import most_octets
 from mic_mail.services.transport import delivery, delivery_worker
-from mic_mail.services.transport.delivery import Delivering
-from mic_mail.services.transport.delivery_worker import Parcel, account_ref
+from mic_mail.services.transport.delivery import LocalDeliverer
+from mic_mail.services.transport.delivery_worker import LocalDelivery, account_ref
 from mic_mail.services.transport.envelope import Recipient
 from mic_mail.services.transport.folder_placement import Arrival, Placement
 from mic_mail.storage.changes.transaction import writing
@@ -51,15 +51,17 @@ class Office:
     def mailbox(self, name: str):
         return next(entry for entry in self.rooms.access.snapshot if entry.address.startswith(f"{name}@"))
 
-    def parcel(self, name: str, number: int) -> Parcel:
+    def parcel(self, name: str, number: int) -> LocalDelivery:
         mailbox = self.mailbox(name)
-        return Parcel(f"T{number}", parsed("a@a.example"), Recipient(parsed(mailbox.address), (mailbox.mailbox_id,)), mailbox)
+        return LocalDelivery(
+            f"T{number}", parsed("a@a.example"), Recipient(parsed(mailbox.address), (mailbox.mailbox_id,)), mailbox
+        )
 
     def deliver(self, *wanted: tuple[str, bytes]) -> list[Published | BaseException]:
         """All at once; what became of each."""
 
         async def all_at_once() -> list[Published | BaseException]:
-            delivering: Delivering = self.rooms.mailflow._delivering
+            delivering: LocalDeliverer = self.rooms.mailflow._delivering
             calls = (delivering.small(self.parcel(name, n), octets) for n, (name, octets) in enumerate(wanted))
             return await asyncio.gather(*calls, return_exceptions=True)
 
@@ -69,7 +71,7 @@ class Office:
         """The first alone, so that a wave takes it; the others while that waits. Released once these have ended."""
 
         async def in_turn() -> list[Published | BaseException]:
-            delivering: Delivering = self.rooms.mailflow._delivering
+            delivering: LocalDeliverer = self.rooms.mailflow._delivering
             calls = [delivering.small(self.parcel(name, n), octets) for n, (name, octets) in enumerate(wanted)]
             first = asyncio.ensure_future(calls[0])
             while delivering._wave or not delivering._riding:
@@ -149,7 +151,7 @@ def test_a_mailbox_that_others_write_holds_nobody_up(office: Office) -> None:
         mine = [(name, message(number)) for number, name in enumerate(("dvbe", "ttlan", "dvbe", "pqkhanh", "ttlan"))]
 
         async def all_at_once() -> "asyncio.Future[list[Published]]":
-            delivering: Delivering = office.rooms.mailflow._delivering
+            delivering: LocalDeliverer = office.rooms.mailflow._delivering
             calls = [delivering.small(office.parcel(name, n), octets) for n, (name, octets) in enumerate(mine)]
             return asyncio.gather(*calls)
 
@@ -197,7 +199,7 @@ def test_one_whose_sender_has_gone_before_its_turn_is_not_delivered(office: Offi
     office.server.call(turns.take(1))
 
     async def send_and_leave() -> "asyncio.Task[Published]":
-        delivering: Delivering = office.rooms.mailflow._delivering
+        delivering: LocalDeliverer = office.rooms.mailflow._delivering
         staying, leaving = (asyncio.create_task(delivering.small(office.parcel("dvbe", n), message(n))) for n in range(2))
         while office.ref("dvbe").account_id not in delivering._queues:
             await asyncio.sleep(0.001)  # a wave has tried, and written both files
@@ -307,8 +309,8 @@ def test_what_was_refused_in_its_turn_comes_by_no_replay(
     office.rooms.store.account(office.ref("full")).folders()
     with contextlib.ExitStack() as busy:
         busy.enter_context(AccountLock(str(server.config.mail_root / full.home / "account.lock"), 30).held())
-        alone = delivery_worker.Posting.alone
-        monkeypatch.setattr(delivery_worker.Posting, "alone", lambda self, batch: (busy.close(), alone(self, batch))[1])
+        alone = delivery_worker.DeliveryWorker.alone
+        monkeypatch.setattr(delivery_worker.DeliveryWorker, "alone", lambda self, batch: (busy.close(), alone(self, batch))[1])
         refused, published = office.deliver(("full", large), ("dvbe", message(1)))
     assert isinstance(refused, OverQuota)
     assert isinstance(published, Published)

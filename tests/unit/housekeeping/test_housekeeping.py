@@ -16,8 +16,8 @@ from harness import MailServer, read_events
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.errors import Trouble
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Lanes
-from mic_mail.services.operations.jobs import Duties, Duty, LogRetention
+from mic_mail.process.executors import Executors
+from mic_mail.services.operations.jobs import Job, JobRunner, LogRetention
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from storage_model import deliver
@@ -35,11 +35,11 @@ async def test_a_duty_that_fails_comes_again_and_harms_no_other(tmp_path: Path) 
         done.append("work")
 
     log = MailLog(tmp_path, "house", clock=SystemClock(), threaded=False)
-    duties = Duties(
+    duties = JobRunner(
         [
-            Duty("trouble", 0.001, lambda: fail(Trouble("later"))),
-            Duty("defect", 0.001, lambda: fail(KeyError("x"))),
-            Duty("work", 0.001, work),
+            Job("trouble", 0.001, lambda: fail(Trouble("later"))),
+            Job("defect", 0.001, lambda: fail(KeyError("x"))),
+            Job("work", 0.001, work),
         ],
         log,
         SystemClock(),
@@ -112,7 +112,7 @@ def test_clause_8_2_the_housekeeper_removes_the_mail_log_that_is_past_keeping(se
 async def test_a_clock_that_has_just_been_set_removes_no_segment(tmp_path: Path) -> None:
     """It was trusted a moment ago; the months count by the steady time."""
     (tmp_path / "2026-11-01.worker0.1.1.jsonl").touch()
-    clock, lanes = ManualClock(datetime(2026, 11, 24, tzinfo=UTC)), Lanes(io_threads=2, hash_threads=1)
+    clock, lanes = ManualClock(datetime(2026, 11, 24, tzinfo=UTC)), Executors(io_threads=2, hash_threads=1)
     (tmp_path / "log").mkdir()
     log = MailLog(tmp_path / "log", "house", clock=clock, threaded=False)
     retention = LogRetention(tmp_path, lambda: 6, clock=clock, lanes=lanes, log=log)
@@ -139,7 +139,7 @@ async def test_more_segments_than_one_event_names_and_some_that_stay(tmp_path: P
         real(path)
 
     monkeypatch.setattr(os, "unlink", unlink)
-    clock, lanes = SystemClock(), Lanes(io_threads=2, hash_threads=1)
+    clock, lanes = SystemClock(), Executors(io_threads=2, hash_threads=1)
     (tmp_path / "log").mkdir()
     log = MailLog(tmp_path / "log", "house", clock=clock, threaded=False)
     await LogRetention(tmp_path, lambda: 6, clock=clock, lanes=lanes, log=log).remove()

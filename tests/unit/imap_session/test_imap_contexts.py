@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from conversing import Talk, open_store
 from memory import folder_in_memory
 from mic_mail.imap.selected.followed_searches import MAX_CONTEXTS
-from mic_mail.imap.selected.shared_cache import Shelf
+from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Delivery
@@ -148,7 +148,7 @@ def test_lists_that_are_followed(steps: list[tuple[object, ...]]) -> None:
     """Whatever two sessions do: at every quiet point the lists are those of a fresh search, position by position."""
     with folder_in_memory() as folder:
         store = open_store(folder)
-        shelf = Shelf()
+        shelf = SharedCache()
         client, other = Client(Talk(store, shelf=shelf).sign_in()), Talk(store, shelf=shelf).sign_in()
         for subject, sender in ("az", "by", "cx"):
             deliver(other, subject, sender)

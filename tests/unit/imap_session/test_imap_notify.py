@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from conversing import Talk, open_store
 from memory import folder_in_memory
 from mic_mail.connection.actions import Action, Send
-from mic_mail.imap.actions import Overhear, Waiting, Work
+from mic_mail.imap.actions import SubscribeAccounts, Waiting, Work
 from mic_mail.imap.mailbox_names.name_events import NameEvent, Renamed, name_events
 from mic_mail.policy.delegation import RIGHTS
 from mic_mail.services.authentication.shared_mailboxes import Shared, shared_folder
@@ -430,11 +430,11 @@ def test_only_what_is_asked_for_is_followed(store: MailStore) -> None:
     """A session whose NOTIFY names nothing below `Shared/` is not woken by units, nor when rights move."""
     talk = Talk(store, boxes=[BOX]).sign_in()
     talk.say(b"a NOTIFY SET (PERSONAL (MessageNew MessageExpunge)) (SUBSCRIBED (MailboxName))\r\n")
-    assert talk.overheard == Overhear()
+    assert talk.overheard == SubscribeAccounts()
     talk.say(b"b SUBSCRIBE Shared/cntt/Sent\r\n")
-    assert talk.overheard == Overhear(frozenset([BOX.account]), rights=True)
+    assert talk.overheard == SubscribeAccounts(frozenset([BOX.account]), rights=True)
     talk.say(b"c UNSUBSCRIBE Shared/cntt/Sent\r\n")
-    assert talk.overheard == Overhear()
+    assert talk.overheard == SubscribeAccounts()
 
 
 @pytest.mark.parametrize("by_itself", [True, False])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from conversing import REF, Talk, open_store
 from memory import folder_in_memory
 from mic_mail.imap.mailbox_names import resolve
-from mic_mail.imap.mailbox_names.acl_rights import OWNER, NoPermission, allowed_flags, reads_only, shown
+from mic_mail.imap.mailbox_names.acl_rights import OWNER, NoPermission, allowed_flags, reads_only, with_legacy_rights
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.policy.delegation import RIGHTS
 from mic_mail.services.authentication.shared_mailboxes import Shared, shared_name
@@ -32,16 +32,16 @@ names = st.lists(levels, min_size=1, max_size=4).map("/".join)
 
 @given(names)
 def test_what_the_own_account_has_is_found_under_the_name_it_is_shown_by(name: str) -> None:
-    """`find` undoes `shown_own`, and no own folder is shown where a unit's is."""
-    told = resolve.shown_own(name, BOXES)
+    """`find` undoes `own_name`, and no own folder is shown where a unit's is."""
+    told = resolve.own_name(name, BOXES)
     assert resolve.find(told, BOXES) == Place(name)
     assert resolve.find(told, {}) in (Place(name), Place(told))
 
 
 @given(names, st.sampled_from(list(BOXES.values())))
 def test_what_a_unit_has_is_found_under_the_name_it_is_shown_by(name: str, box: Shared) -> None:
-    """`find` undoes `shown_in`."""
-    assert resolve.find(resolve.shown_in(box, name), BOXES) == Place(name, box)
+    """`find` undoes `name_in_box`."""
+    assert resolve.find(resolve.name_in_box(box, name), BOXES) == Place(name, box)
 
 
 @given(names)
@@ -52,7 +52,7 @@ def test_no_folder_has_two_names(name: str) -> None:
     except NoSuchFolder:
         assert name in {"Shared/cntt/INBOX", "Shared/cntt@else.vn/INBOX"}
         return
-    assert resolve.shown(place, BOXES) == name
+    assert resolve.client_name(place, BOXES) == name
 
 
 @pytest.mark.parametrize("name", ["Shared/cntt/", "Shared/cntt/INBOX", "Shared/cntt/inbox", "Shared/cntt@else.vn/"])
@@ -113,10 +113,10 @@ def test_letters() -> None:
     assert allowed_flags("w") == ALL_FLAGS & ~(SEEN | DELETED)
     assert reads_only("lrpkx")
     assert not any(reads_only(letter) for letter in "iswte")
-    assert shown("lrk") == b"lrkc"
-    assert shown("lrt") == b"lrtd"
-    assert shown("lrs") == b"lrs"
-    assert shown(OWNER) == b"lrswipkxteacd"
+    assert with_legacy_rights("lrk") == b"lrkc"
+    assert with_legacy_rights("lrt") == b"lrtd"
+    assert with_legacy_rights("lrs") == b"lrs"
+    assert with_legacy_rights(OWNER) == b"lrswipkxteacd"
 
 
 def _shared(line: bytes, half: int) -> bytes:

@@ -13,13 +13,13 @@ from mic_mail.imap.actions import Waiting, Work
 from mic_mail.imap.commands.notify import Listening
 from mic_mail.imap.commands.search_context import MANY_MESSAGES
 from mic_mail.imap.parser.number_set import Ranges
-from mic_mail.imap.selected.mailbox_view import Glance, View
+from mic_mail.imap.selected.mailbox_view import FolderChange, View
 from mic_mail.policy.delegation import RIGHTS
 from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import AccountRef, Made
+from mic_mail.storage.types import AccountRef, ChangeResult
 from storage_model import deliver
 
 BOX = Shared("cntt", "cntt@mic.gov.vn", AccountRef(8, "mic.gov.vn/cntt"), RIGHTS, 1 << 30)
@@ -268,7 +268,7 @@ def test_what_cannot_be_done_twice_is_answered_so(
 
     before, look = talk.account.highest_modseq(), View.look
 
-    def busy(view: View, account: Account, *known: Ranges, made: Made | None = None) -> Glance:
+    def busy(view: View, account: Account, *known: Ranges, made: ChangeResult | None = None) -> FolderChange:
         if account.highest_modseq() > before:
             raise Unavailable("busy")
         return look(view, account, *known, made=made)

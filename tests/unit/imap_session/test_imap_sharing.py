@@ -14,7 +14,7 @@ from conversing import Talk
 from growth import assert_linear
 from mic_mail.imap.commands import search_run
 from mic_mail.imap.compress import INFLATE_OCTETS, Damaged, Deflate
-from mic_mail.imap.selected.shared_cache import AnswerShelf, Instants
+from mic_mail.imap.selected.shared_cache import AnswerCache, Instants
 from mic_mail.storage.mailstore import Account
 
 
@@ -67,7 +67,7 @@ def test_instants_forget_the_oldest_folder() -> None:
 
 def test_header_answers_stay_within_their_octets() -> None:
     """The field set that was longest unused goes first; what it held is no longer counted."""
-    shelf = AnswerShelf(max_octets=10_000)
+    shelf = AnswerCache(max_octets=10_000)
     for folder_id in range(10):
         answers = shelf.answers((1, folder_id), 1, b"BODY[HEADER.FIELDS (FROM)]")
         shelf.filled(answers, dict.fromkeys(range(10), b"x" * 280))
@@ -77,7 +77,7 @@ def test_header_answers_stay_within_their_octets() -> None:
 
 def test_answers_that_were_dropped_are_not_counted() -> None:
     """Who was still filling them goes on; else the octets would be counted for ever, and in the end nothing be kept."""
-    shelf = AnswerShelf(max_octets=10_000)
+    shelf = AnswerCache(max_octets=10_000)
     slow = shelf.answers((1, 0), 1, b"FROM")
     for folder_id in range(1, 4):
         shelf.filled(shelf.answers((1, folder_id), 1, b"FROM"), dict.fromkeys(range(10), b"x" * 500))
@@ -87,7 +87,7 @@ def test_answers_that_were_dropped_are_not_counted() -> None:
 
 def test_what_was_asked_for_is_counted_with_the_answers() -> None:
     """Many items of one message each: their labels are held, too. Very long ones are not kept at all."""
-    shelf = AnswerShelf(max_octets=100_000)
+    shelf = AnswerCache(max_octets=100_000)
     for number in range(1000):
         shelf.answers((1, 0), 1, b"%0500d" % number)
     assert sum(len(item) for _, _, item in shelf._answers) <= shelf._octets <= 100_000

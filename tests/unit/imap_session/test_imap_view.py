@@ -12,9 +12,9 @@ from mic_mail.imap.commands.select import missed
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.parser.mailbox_commands import QResync
 from mic_mail.imap.selected.flag_names import flag_names
-from mic_mail.imap.selected.mailbox_view import Glance, View
+from mic_mail.imap.selected.mailbox_view import FolderChange, View
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import Changes, FolderInfo, FolderView, Made
+from mic_mail.storage.types import ChangeResult, Changes, FolderInfo, FolderView
 
 KEYWORDS = ("$Viec", "$Forwarded")
 
@@ -92,10 +92,10 @@ class Client:
         del self.flags[place]
 
 
-def glance(mailbox: Mailbox, view: View, *, complete: bool = True) -> Glance:
+def glance(mailbox: Mailbox, view: View, *, complete: bool = True) -> FolderChange:
     if mailbox.modseq == view.modseq:
-        return Glance(mailbox.modseq)
-    return Glance(mailbox.modseq, mailbox.view(), mailbox.changes(view.modseq, complete=complete))
+        return FolderChange(mailbox.modseq)
+    return FolderChange(mailbox.modseq, mailbox.view(), mailbox.changes(view.modseq, complete=complete))
 
 
 MOVES = st.lists(
@@ -152,13 +152,13 @@ def test_sessions_that_know_the_same_share_the_store_s_arrays() -> None:
     one, other = (View(fresh, looked=mailbox.modseq, account_id=1) for _ in range(2))
     assert one.uids is other.uids is fresh.uids
     mailbox.expunge(2)
-    later = Glance(mailbox.modseq, mailbox.view(), mailbox.changes(one.modseq))
+    later = FolderChange(mailbox.modseq, mailbox.view(), mailbox.changes(one.modseq))
     one.catch_up(later, Enabled.NOTHING, expunge=True)
     other.catch_up(later, Enabled.NOTHING, expunge=False)
     assert later.fresh is not None
     assert one.uids is later.fresh.uids
     assert list(other.uids) == [1, 2, 3, 4]
-    assert b"".join(other.catch_up(Glance(mailbox.modseq), Enabled.NOTHING, expunge=True)) == b"* 2 EXPUNGE\r\n"
+    assert b"".join(other.catch_up(FolderChange(mailbox.modseq), Enabled.NOTHING, expunge=True)) == b"* 2 EXPUNGE\r\n"
     assert other.uids is later.fresh.uids
 
 
@@ -210,7 +210,7 @@ def test_what_is_expunged_while_a_mailbox_is_opened_was_told_of_before() -> None
     enabled = Enabled.QRESYNC | Enabled.CONDSTORE
     told = missed(view, QResync(3, known), mailbox.changes(known), enabled)
     assert b"".join(told) == b"* 1 FETCH (UID 1 MODSEQ (4) FLAGS (\\Deleted))\r\n"
-    glance = Glance(mailbox.modseq, mailbox.view(), mailbox.changes(view.modseq))
+    glance = FolderChange(mailbox.modseq, mailbox.view(), mailbox.changes(view.modseq))
     assert view.catch_up(glance, enabled, expunge=True) == [
         b"* VANISHED 1\r\n",
         b"* 1 FETCH (UID 2 MODSEQ (6) FLAGS (\\Seen))\r\n",
@@ -224,7 +224,7 @@ def test_who_changed_something_need_not_look() -> None:
     view = View(mailbox.view(), looked=mailbox.modseq, account_id=1)
     before = mailbox.modseq
     mailbox.flag(1, 2)
-    made = Made(mailbox.modseq, before, mailbox.view(), mailbox.changes(before), 5)
+    made = ChangeResult(mailbox.modseq, before, mailbox.view(), mailbox.changes(before), 5)
     nobody = cast("Account", None)  # to be asked is to fail
     glance = view.look(nobody, made=made)
     assert view.catch_up(glance, Enabled.NOTHING, expunge=False) == [b"* 1 FETCH (FLAGS (\\Flagged))\r\n"]

@@ -3,13 +3,13 @@
 import pytest
 
 from mic_mail.services.transport.envelope import Cause, Refusal
-from mic_mail.services.transport.inbound.check_result import JUNK, Judgement
+from mic_mail.services.transport.inbound.check_result import JUNK, CheckResult
 
-PASSED = Judgement(rule="unsettled", fields=b"A: 1\r\n", told={"a": 1})
-NOTHING = Judgement(fields=b"B: 2\r\n", told={"b": 2})
-JUNKED = Judgement(verdict=JUNK, rule="dmarc")
-HELD = Judgement(held_for="spam", said="reject", rule="rspamd-quarantine")
-REFUSED = Judgement(refusal=Refusal(Cause.SPAM, "T"), rule="rspamd-refuse")
+PASSED = CheckResult(rule="unsettled", fields=b"A: 1\r\n", told={"a": 1})
+NOTHING = CheckResult(fields=b"B: 2\r\n", told={"b": 2})
+JUNKED = CheckResult(verdict=JUNK, rule="dmarc")
+HELD = CheckResult(held_for="spam", said="reject", rule="rspamd-quarantine")
+REFUSED = CheckResult(refusal=Refusal(Cause.SPAM, "T"), rule="rspamd-refuse")
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,11 @@ REFUSED = Judgement(refusal=Refusal(Cause.SPAM, "T"), rule="rspamd-refuse")
         ((JUNKED, HELD), "rspamd-quarantine"),
         ((JUNKED, REFUSED), "rspamd-refuse"),
         ((JUNKED, PASSED), "dmarc"),
-        ((JUNKED, Judgement(verdict=JUNK, rule="list")), "dmarc"),
+        ((JUNKED, CheckResult(verdict=JUNK, rule="list")), "dmarc"),
         ((JUNKED, NOTHING), "dmarc"),
     ],
 )
-def test_the_rule_is_that_of_what_happens(checks: tuple[Judgement, Judgement], rule: str) -> None:
+def test_the_rule_is_that_of_what_happens(checks: tuple[CheckResult, CheckResult], rule: str) -> None:
     """The log names what decided, not whoever spoke first."""
     first, later = checks
     assert first.and_then(later).rule == rule

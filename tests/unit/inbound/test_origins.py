@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mic_mail.mailauth.message_digest import read
 from mic_mail.services.authentication.identity import Peer
 from mic_mail.services.transport.envelope import Client, Envelope, Role
-from mic_mail.services.transport.inbound.origin_check import _Thread, shown
+from mic_mail.services.transport.inbound.origin_check import _Thread, visible_origin
 from mic_mail.storage.errors import Unavailable
 
 OURS = frozenset({"mic.gov.vn", "x.example"})
@@ -32,7 +32,7 @@ pieces = st.lists(
 @given(st.one_of(st.binary(max_size=300), pieces), st.text(max_size=40))
 def test_nothing_raises(header: bytes, sender: str) -> None:
     message = b"From: " + header + b"\r\n\r\n"
-    found = shown(envelope(sender), read(message), message, OURS)
+    found = visible_origin(envelope(sender), read(message), message, OURS)
     assert found.is_null == (not sender)
 
 
@@ -75,12 +75,12 @@ def test_nothing_raises(header: bytes, sender: str) -> None:
 )
 def test_whether_one_of_ours_is_named(value: bytes, ours: bool) -> None:
     message = b"From: " + value + b"\r\n\r\n"
-    assert shown(envelope("a@b"), read(message), message, OURS).names_ours is ours
+    assert visible_origin(envelope("a@b"), read(message), message, OURS).names_ours is ours
 
 
 def test_who_wrote_it() -> None:
     message = b'From: "Mail of dvbe@mic.gov.vn" <MAILER-DAEMON@One.example>\r\n\r\n'
-    found = shown(envelope(""), read(message), message, OURS)
+    found = visible_origin(envelope(""), read(message), message, OURS)
     assert (found.local_part, found.has_our_name, found.names_somebody) == ("mailer-daemon", True, True)
 
 
@@ -112,4 +112,4 @@ async def test_a_thread_takes_no_more_than_it_can_do() -> None:
 def test_a_name_that_a_person_takes_for_one_of_our_addresses(name: str, is_ours: bool) -> None:
     """Programs show it in place of the address; signs that are drawn alike, or not at all, are nothing to a reader."""
     message = f'From: "{name}" <a@evil.example>\r\n\r\n'.encode()
-    assert shown(envelope("a@evil.example"), read(message), message, OURS).has_our_name is is_ours
+    assert visible_origin(envelope("a@evil.example"), read(message), message, OURS).has_our_name is is_ours

@@ -11,13 +11,13 @@ from mic_mail.mailauth.dmarc import Dmarc, DmarcResult, Policy
 from mic_mail.mailauth.result import Origin
 from mic_mail.mailauth.spf import Identity, Spf, SpfResult
 from mic_mail.services.transport.envelope import Cause
-from mic_mail.services.transport.inbound.origin_rules import Act, Rules, Shown, decide
+from mic_mail.services.transport.inbound.origin_rules import Act, Rules, VisibleOrigin, decide
 
 OURS = "mic.gov.vn"
 RULES = Rules(own_domains=frozenset({OURS, "more.example"}), trusted_sealers=frozenset({"lists.example"}))
-FOREIGN = Shown(sender_domain="one.example", local_part="lan")
-OF_OURS = Shown(sender_domain="one.example", local_part="dvbe", names_ours=True)
-NULL = Shown(local_part="mailer-daemon", is_null=True)
+FOREIGN = VisibleOrigin(sender_domain="one.example", local_part="lan")
+OF_OURS = VisibleOrigin(sender_domain="one.example", local_part="dvbe", names_ours=True)
+NULL = VisibleOrigin(local_part="mailer-daemon", is_null=True)
 
 
 def spf(result: Spf, domain: str = "one.example") -> SpfResult:
@@ -123,12 +123,12 @@ TABLE = {
     ),
     "our own bounce, passed on": (origin(PASSED, OURS, dkim_aligned=True), NULL, Act.PASS, ""),
     "a bounce without From": (
-        origin(PERMERROR, ""), Shown(is_null=True, names_somebody=False), Act.PASS, "",
+        origin(PERMERROR, ""), VisibleOrigin(is_null=True, names_somebody=False), Act.PASS, "",
     ),
     "a bounce of a name in HELO that is disowned": (origin(NONE, envelope=spf(Spf.FAIL)), NULL, Act.PASS, ""),
     # no author
     "no author": (origin(PERMERROR, ""), FOREIGN, Act.JUNK, "author"),
-    "a bounce of several authors": (origin(PERMERROR, ""), Shown(is_null=True), Act.JUNK, "author"),
+    "a bounce of several authors": (origin(PERMERROR, ""), VisibleOrigin(is_null=True), Act.JUNK, "author"),
     # the DNS
     "the policy is not known": (origin(TEMPERROR, is_unanswered=True), FOREIGN, Act.PASS, "unsettled"),
     "no policy, SPF is not known": (origin(NONE, envelope=spf(Spf.TEMPERROR)), FOREIGN, Act.PASS, "unsettled"),

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mic_mail.log.files import microseconds
-from mic_mail.log.index import Block, Damaged, Month, Stretch, discard, months_on_disk, path_of
+from mic_mail.log.index import Block, Damaged, IndexedBlocks, Month, discard, months_on_disk, path_of
 from mic_mail.log.index_loader import drop_empty_months, load_some
 from mic_mail.log.query import Query, key_of, pairs_of
 from mic_mail.log.search import Search
@@ -255,7 +255,9 @@ def test_another_program_s_database_is_damage(tmp_path: Path) -> None:
 
 def test_a_stretch_that_somebody_has_loaded_meanwhile_changes_nothing(tmp_path: Path) -> None:
     """Two loaders read the same lines; the second finds that the file stands elsewhere."""
-    stretch = Stretch("2026-11-20.worker0.1.1.jsonl", 0, [(Block("2026-11-20.worker0.1.1.jsonl", 0, 90, 1, 2), {7, 8})], 1)
+    stretch = IndexedBlocks(
+        "2026-11-20.worker0.1.1.jsonl", 0, [(Block("2026-11-20.worker0.1.1.jsonl", 0, 90, 1, 2), {7, 8})], 1
+    )
     with Month.loading(tmp_path, "2026-11") as first, Month.loading(tmp_path, "2026-11") as second:
         assert first.add(stretch)
         assert not second.add(stretch)

@@ -6,7 +6,7 @@ import quopri
 import pytest
 
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.mime.search_text import ZONES, Zone, pieces
+from mic_mail.mime.search_text import ZONES, Zone, text_parts
 from mic_mail.mime.text_folding import Query
 
 TEXT = "Quyết định về hóa đơn điện tử"
@@ -14,7 +14,7 @@ TEXT = "Quyết định về hóa đơn điện tử"
 
 def texts(octets: bytes) -> dict[Zone, list[str]]:
     found: dict[Zone, list[str]] = {zone: [] for zone in ZONES}
-    for zone, text in pieces(octets, answers_of(octets).parts):
+    for zone, text in text_parts(octets, answers_of(octets).parts):
         found[zone].append(text)
     return found
 

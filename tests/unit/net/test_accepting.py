@@ -16,7 +16,7 @@ import uvloop
 from mic_mail.clock import SystemClock
 from mic_mail.net import acceptor
 from mic_mail.net.acceptor import Acceptor
-from mic_mail.net.connection_balancer import Share, Tally, new_page
+from mic_mail.net.connection_balancer import ConnectionCounts, Share, new_page
 from mic_mail.net.connection_registry import OpenConnections
 from mic_mail.net.listeners import Listener, open_listeners
 from mic_mail.net.tls import self_signed, write_pair
@@ -81,7 +81,7 @@ def listener() -> Iterator[Listener]:
 def shares(workers: int) -> list[Share]:
     fd = new_page(workers)
     try:
-        return [Tally(os.dup(fd), row).share(0) for row in range(workers)]
+        return [ConnectionCounts(os.dup(fd), row).share(0) for row in range(workers)]
     finally:
         os.close(fd)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.net.connection_balancer import Tally, new_page
+from mic_mail.net.connection_balancer import ConnectionCounts, new_page
 from mic_mail.net.connection_registry import OpenConnections
 from mic_mail.net.eviction import KNOWN_WEIGHT, PLANNED_SHARE, Evictor, eviction_order
 
@@ -33,7 +33,7 @@ class Client:
 class Worker:
     """What a worker has: connections on a page with others, and an evictor."""
 
-    def __init__(self, tally: Tally, homes: tuple[str, ...] = ()) -> None:
+    def __init__(self, tally: ConnectionCounts, homes: tuple[str, ...] = ()) -> None:
         self.open: OpenConnections[Client] = OpenConnections(tally.share(0).change)
         self.asked = 0
         self.dropped: list[Client] = []
@@ -57,7 +57,7 @@ class Worker:
 def workers(number: int) -> list[Worker]:
     fd = new_page(number)
     try:
-        return [Worker(Tally(os.dup(fd), row)) for row in range(number)]
+        return [Worker(ConnectionCounts(os.dup(fd), row)) for row in range(number)]
     finally:
         os.close(fd)
 
@@ -79,7 +79,7 @@ def test_each_that_goes_is_the_oldest_of_the_network_that_holds_most(networks: l
 
 def test_a_network_that_has_few_keeps_them() -> None:
     """Whatever the others do: twenty networks that come again and again drop one another."""
-    worker = Worker(Tally.alone())
+    worker = Worker(ConnectionCounts.alone())
     few = [worker.connect("198.51.100.1"), worker.connect("198.51.100.2")]
     for number in range(1_000):
         assert worker.connect(f"192.0.{number % 10}.1") is not None
@@ -89,7 +89,7 @@ def test_a_network_that_has_few_keeps_them() -> None:
 
 def test_whoever_is_signed_in_is_never_dropped() -> None:
     """Where all are, nobody else gets in; who signs out may have to go."""
-    worker = Worker(Tally.alone())
+    worker = Worker(ConnectionCounts.alone())
     members = [worker.connect("192.0.2.1") for _ in range(LIMIT)]
     for member in members:
         assert member is not None
@@ -105,7 +105,7 @@ def test_whoever_is_signed_in_is_never_dropped() -> None:
 
 def test_who_is_owed_an_answer_is_passed_over() -> None:
     """The next one goes, also where all that were planned are owed one."""
-    worker = Worker(Tally.alone())
+    worker = Worker(ConnectionCounts.alone())
     for _ in range(10):
         worker.connect("192.0.2.1", is_busy=True)
     for _ in range(LIMIT - 10):
@@ -136,7 +136,7 @@ def test_a_flood_does_not_look_through_all_for_each() -> None:
     """Twice as many connections, each dropped for a new one: what is looked at for one grows no more than they."""
 
     def looked_at(strangers: int) -> float:
-        worker = Worker(Tally.alone())
+        worker = Worker(ConnectionCounts.alone())
         looks = 0
 
         def is_known(_: str) -> bool:

@@ -5,14 +5,14 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.net.connection_balancer import COLUMNS, SLACK, Share, Tally, new_page
+from mic_mail.net.connection_balancer import COLUMNS, SLACK, ConnectionCounts, Share, new_page
 
 
-def tallies(workers: int) -> list[Tally]:
+def tallies(workers: int) -> list[ConnectionCounts]:
     """One page, seen by so many workers."""
     fd = new_page(workers)
     try:
-        return [Tally(os.dup(fd), row) for row in range(workers)]
+        return [ConnectionCounts(os.dup(fd), row) for row in range(workers)]
     finally:
         os.close(fd)
 
@@ -80,10 +80,10 @@ def test_where_connections_pour_in_nearly_as_many_are_enough() -> None:
 def test_a_successor_begins_with_a_clean_row() -> None:
     """What a killed worker had open is gone with it; the rows of the others stay."""
     fd = new_page(2)
-    dead, other = Tally(os.dup(fd), 0), Tally(os.dup(fd), 1)
+    dead, other = ConnectionCounts(os.dup(fd), 0), ConnectionCounts(os.dup(fd), 1)
     take(dead.share(0), 5)
     take(other.share(0), 2)
-    successor = Tally(fd, 0)
+    successor = ConnectionCounts(fd, 0)
     assert successor.total() == 2
     assert not successor.share(0).should_wait()
     assert other.share(0).should_wait()

@@ -6,7 +6,7 @@ import pytest
 
 from mic_mail.quarantine import message_store
 from mic_mail.quarantine.held_messages import Word
-from mic_mail.quarantine.message_store import NoRoom
+from mic_mail.quarantine.message_store import StoreFull
 from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
 
 
@@ -38,8 +38,8 @@ def test_small_ones_are_not_without_number(tmp_path: Path, monkeypatch: pytest.M
     quarantine = Quarantine(tmp_path)
     for number in range(2):
         quarantine.keep(record(number), b"x", room_octets=100)
-    with pytest.raises(NoRoom):
+    with pytest.raises(StoreFull):
         quarantine.keep(record(2), b"x", room_octets=100)
     quarantine.keep(record(2), b"x", room_octets=3 * message_store.SMALLEST_OCTETS)
-    with pytest.raises(NoRoom):
+    with pytest.raises(StoreFull):
         quarantine.keep(record(3), b"x", room_octets=3 * message_store.SMALLEST_OCTETS)

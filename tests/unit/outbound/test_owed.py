@@ -8,9 +8,9 @@ from addresses import parsed
 from mic_mail.cli.commands.queue import named
 from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.queue.files import SpoolUnavailable
-from mic_mail.queue.pending_reports import Owed, name_of
+from mic_mail.queue.pending_reports import PendingReports, name_of
 from mic_mail.queue.queue import Envelope, Queue, Recipient
-from mic_mail.queue.spool import Entry, Slip, Spool, Target
+from mic_mail.queue.spool import Entry, Spool, SpoolEnvelope, Target
 
 ENVELOPE = Envelope(
     trace_id="ID",
@@ -25,7 +25,7 @@ def entry_in(spool: Spool, *mailboxes: int) -> Entry:
     draft = spool.draft("ID")
     draft.write(b"Subject: x\r\n\r\n")
     targets = tuple(Target(mailbox, parsed(f"u{mailbox}@mic.gov.vn")) for mailbox in mailboxes)
-    return draft.commit(Slip(trace_id="ID", sender=parsed("a@one.example"), targets=targets, accepted_at_us=1))
+    return draft.commit(SpoolEnvelope(trace_id="ID", sender=parsed("a@one.example"), targets=targets, accepted_at_us=1))
 
 
 def files(folder: Path) -> set[str]:
@@ -34,7 +34,7 @@ def files(folder: Path) -> set[str]:
 
 def test_due_when_its_entry_says_so(tmp_path: Path) -> None:
     """Neither before, nor of another try; and when the entry has ended."""
-    spool, owed = Spool(tmp_path / "spool"), Owed(tmp_path / "owed")
+    spool, owed = Spool(tmp_path / "spool"), PendingReports(tmp_path / "owed")
     entry = entry_in(spool, 1, 2)
     owed.keep(NAME, b"report", ENVELOPE)
     assert owed.due(spool) == []
@@ -52,7 +52,7 @@ def test_due_when_its_entry_says_so(tmp_path: Path) -> None:
 
 def test_it_comes_into_the_queue_once(tmp_path: Path) -> None:
     """Also where it has left the queue before somebody tries it again."""
-    spool, owed, queue = Spool(tmp_path / "spool"), Owed(tmp_path / "owed"), Queue(tmp_path / "queue")
+    spool, owed, queue = Spool(tmp_path / "spool"), PendingReports(tmp_path / "owed"), Queue(tmp_path / "queue")
     owed.keep(NAME, b"report", ENVELOPE)
     assert owed.due(spool) == [NAME]
     assert owed.hand_over(NAME, queue)
@@ -70,7 +70,7 @@ def test_it_comes_into_the_queue_once(tmp_path: Path) -> None:
 
 def test_leftovers_go_with_their_entry(tmp_path: Path) -> None:
     """A report that was not made to its end."""
-    spool, owed = Spool(tmp_path / "spool"), Owed(tmp_path / "owed")
+    spool, owed = Spool(tmp_path / "spool"), PendingReports(tmp_path / "owed")
     entry = entry_in(spool, 1)
     (tmp_path / "owed" / f"{NAME}.msg").write_bytes(b"rep")
     (tmp_path / "owed" / f"{NAME}.new").write_bytes(b"{")
@@ -83,7 +83,7 @@ def test_leftovers_go_with_their_entry(tmp_path: Path) -> None:
 
 def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At any call; and what cannot be moved into the queue stays."""
-    owed, queue = Owed(tmp_path / "owed"), Queue(tmp_path / "queue")
+    owed, queue = PendingReports(tmp_path / "owed"), Queue(tmp_path / "queue")
 
     def refuse(*arguments: object, **named: object) -> None:
         raise OSError(28, "No space left on device")

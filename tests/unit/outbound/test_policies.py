@@ -17,7 +17,7 @@ from dnsserver import BROKEN, NameServer, name_server
 from httpsserver import PATH, WebServer, answer, web
 from mic_mail.clock import ManualClock
 from mic_mail.net.dns import Resolver
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.smtpclient.mta_sts import Mode
 from mic_mail.smtpclient.mta_sts_cache import Policies, PolicySettings
 
@@ -48,7 +48,7 @@ class Desk:
     told: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.lanes = Lanes(io_threads=2, hash_threads=1)
+        self.lanes = Executors(io_threads=2, hash_threads=1)
         self.restart()
 
     def restart(self) -> None:

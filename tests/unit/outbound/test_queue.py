@@ -15,8 +15,8 @@ from addresses import parsed
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.files import SpoolUnavailable
 from mic_mail.queue.queue import Ended, Entry, Envelope, Queue, Recipient
-from mic_mail.queue.recipient_log import Hold, Said, Standing, State
-from mic_mail.queue.spool import ELSEWHERE, Slip, Spool, Target
+from mic_mail.queue.recipient_log import AdminDecision, Hold, Standing, State
+from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEnvelope, Target
 
 MESSAGE = b"Return-Path: <a@mic.gov.vn>\r\nSubject: x\r\n\r\nx\r\n"
 
@@ -90,7 +90,7 @@ def test_what_people_decide(queue: Queue, message: Path) -> None:
     sender.refresh()
     assert (sender.state.hold, sender.state.next_try_us) == (Hold.PERSON, 99)
     person.retry()
-    person.drop([1], Said("mai", "nhầm người nhận"))
+    person.drop([1], AdminDecision("mai", "nhầm người nhận"))
     sender.refresh()
     assert (sender.state.hold, sender.state.next_try_us, sender.state.open) == (Hold.PERSON, 0, (0,))
     assert sender.state.standings[1] is Standing.DROPPED
@@ -101,10 +101,10 @@ def test_a_retry_each_minute_leaves_one_word(queue: Queue, message: Path) -> Non
     """What stands between other decisions is kept."""
     entry = put(queue, message)
     for at_us in range(1, 4):
-        entry.retry(Said("mai", at_us=at_us))
-    entry.hold(Hold.PERSON, Said("mai", "chờ", 4))
-    entry.hold(Hold.NO, Said("lan", "xong", 5))
-    entry.retry(Said("mai", at_us=6))
+        entry.retry(AdminDecision("mai", at_us=at_us))
+    entry.hold(Hold.PERSON, AdminDecision("mai", "chờ", 4))
+    entry.hold(Hold.NO, AdminDecision("lan", "xong", 5))
+    entry.retry(AdminDecision("mai", at_us=6))
     (again,) = queue.entries()
     words = [(each.did, each.said.actor, each.said.at_us) for each in again.state.decisions]
     assert words == [("retry", "mai", 3), ("hold", "mai", 4), ("release", "lan", 5), ("retry", "mai", 6)]
@@ -117,7 +117,7 @@ def test_nothing_is_decided_of_what_has_ended(queue: Queue, message: Path) -> No
     entry = put(queue, message)
     (other,) = queue.entries()
     other.end()
-    for decide in (entry.retry, lambda: entry.hold(Hold.PERSON), lambda: entry.drop([0], Said("mai", "x"))):
+    for decide in (entry.retry, lambda: entry.hold(Hold.PERSON), lambda: entry.drop([0], AdminDecision("mai", "x"))):
         with pytest.raises(Ended):
             decide()
     assert files(queue) == set()
@@ -136,20 +136,20 @@ def test_how_long_it_was_is_not_known_of_what_has_ended(queue: Queue, message: P
 def test_what_was_dropped_and_delivered_all_the_same(queue: Queue, message: Path) -> None:
     """It has been delivered, and its sender is told nothing."""
     entry = put(queue, message, "b@example.org", "c@example.org")
-    entry.drop([0, 1], Said("mai", "x"))
+    entry.drop([0, 1], AdminDecision("mai", "x"))
     assert entry.state.untold == (0, 1)
     entry.tried([0], Standing.DELIVERED, "2.0.0 ok", next_try_us=0)
     entry.tried([1], Standing.FAILED, "5.0.0 no", next_try_us=0)
     (again,) = queue.entries()
     assert again.state.standings == (Standing.DELIVERED, Standing.DROPPED)
     assert again.state.untold == (1,)
-    assert again.state.dropped_by(1) == Said("mai", "x")
+    assert again.state.dropped_by(1) == AdminDecision("mai", "x")
 
 
 def test_what_is_settled_stays_so(queue: Queue, message: Path) -> None:
     entry = put(queue, message)
     entry.tried([0], Standing.DELIVERED, "250", next_try_us=0)
-    entry.drop([0], Said("mai", "too late"))
+    entry.drop([0], AdminDecision("mai", "too late"))
     assert entry.state.standings == (Standing.DELIVERED,)
 
 
@@ -293,7 +293,7 @@ def test_what_was_sent_is_not_put_again(tmp_path: Path, message: Path) -> None:
         queue = Queue(root / "queue", comes_again=spool.has)
         draft = spool.draft("ID")
         draft.write(MESSAGE)
-        slip = Slip(
+        slip = SpoolEnvelope(
             trace_id="ID",
             sender=parsed("a@mic.gov.vn"),
             targets=(Target(ELSEWHERE, parsed("b@example.org")),),

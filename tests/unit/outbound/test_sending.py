@@ -22,16 +22,16 @@ from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
 from mic_mail.net.tls import self_signed, write_pair
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.queue.queue import Entry, Envelope, Queue, Recipient
-from mic_mail.queue.recipient_log import Hold, Said, Standing
-from mic_mail.services.queue.delivery_log import Told
-from mic_mail.services.queue.queue_manager import Senders, SendingSettings
+from mic_mail.queue.recipient_log import AdminDecision, Hold, Standing
+from mic_mail.services.queue.delivery_log import FinishedRecipients
+from mic_mail.services.queue.queue_manager import QueueManager, SendingSettings
 from mic_mail.smtpclient.client import Patience
 from mic_mail.smtpclient.mta_sts_cache import Policies, PolicySettings
 from mic_mail.smtpclient.pool import ConnectionSettings
 from mic_mail.smtpclient.smarthost import Smarthost
-from mic_mail.smtpclient.tls_policy import Terms
+from mic_mail.smtpclient.tls_policy import TlsRequirements
 from unit.outbound.test_peer import PLAIN, Server
 
 HEAD = b"Return-Path: <a@mic.gov.vn>\r\n"
@@ -50,7 +50,7 @@ class Office:
     names: NameServer
     port: int
     stopped: set[int] = field(default_factory=set)
-    told: list[Told] = field(default_factory=list)
+    told: list[FinishedRecipients] = field(default_factory=list)
     give_up_seconds: float = 5 * 86_400.0
     warn_seconds: float = 4 * 3_600.0
     is_paused: bool = False
@@ -65,7 +65,7 @@ class Office:
         self.queue = Queue(self.folder / "queue")
         self.clock = SystemClock()
         self.log = MailLog(self.folder / "log", "sender", clock=self.clock)
-        self.lanes = Lanes(io_threads=4, hash_threads=1)
+        self.lanes = Executors(io_threads=4, hash_threads=1)
         (self.folder / "message").write_bytes(HEAD + MESSAGE)
 
     def put(self, entry_id: str, *addresses: str, age: float = 0.0, body: str = "7BIT", **more: Any) -> None:
@@ -77,10 +77,10 @@ class Office:
         )  # fmt: skip
         self.queue.put(entry_id, self.folder / "message", envelope)
 
-    async def report(self, told: Told) -> None:
+    async def report(self, told: FinishedRecipients) -> None:
         self.told.append(told)
 
-    def senders(self) -> Senders:
+    def senders(self) -> QueueManager:
         patience = Patience(*[self.seconds] * 7)
         connections = ConnectionSettings("mail.mic.gov.vn", self.port, patience=patience, authorities=self.authorities)
         resolver = Resolver([self.names.place], seconds=self.seconds)
@@ -92,7 +92,7 @@ class Office:
             frozenset({"mail.mic.gov.vn"}), connections,
             self.give_up_seconds, self.warn_seconds, smarthost=self.smarthost,
         )  # fmt: skip
-        return Senders(
+        return QueueManager(
             self.queue, resolver, settings, policies=policies if self.web_port else None,
             lanes=self.lanes, log=self.log, clock=self.clock,
             may_send=lambda mailbox_id: mailbox_id not in self.stopped, report=self.report, chance=random.Random(1),
@@ -100,7 +100,7 @@ class Office:
         )  # fmt: skip
 
     @asynccontextmanager
-    async def sending(self) -> AsyncIterator[Senders]:
+    async def sending(self) -> AsyncIterator[QueueManager]:
         senders = self.senders()
         running = asyncio.create_task(senders.run())
         try:
@@ -194,7 +194,7 @@ async def test_connections_from_before_the_clock_was_set(tmp_path: Path) -> None
         await senders.look()
         await office.until()
         assert senders.transactions == {"new": 2, "kept": 0}
-        connections, terms = senders._connections, Terms("mx1.one.example")
+        connections, terms = senders._connections, TlsRequirements("mx1.one.example")
         peer = connections.kept("127.0.0.2", terms)
         assert peer is not None
         senders.clock_moved()
@@ -412,14 +412,14 @@ async def test_what_was_held_for_longer_than_it_is_tried(tmp_path: Path, by_pers
         person = office.queue.read("A")
         assert person is not None
         if by_person:
-            person.hold(Hold.PERSON, Said("mai", "x", office.clock.now_us() - 5 * 86_400_000_000))
+            person.hold(Hold.PERSON, AdminDecision("mai", "x", office.clock.now_us() - 5 * 86_400_000_000))
         else:
             office.stopped.add(SENDER)
 
-        async def free(senders: Senders | None = None) -> None:
+        async def free(senders: QueueManager | None = None) -> None:
             await asyncio.sleep(0.3)
             if by_person:
-                person.hold(Hold.NO, Said("mai", "x", office.clock.now_us()))
+                person.hold(Hold.NO, AdminDecision("mai", "x", office.clock.now_us()))
             office.stopped.clear()
             if senders is not None:
                 senders.hear("A")
@@ -490,7 +490,7 @@ async def test_two_domains_are_late_at_once(tmp_path: Path) -> None:
         office.put("A", "b@one.example", "c@two.example", age=5 * 3_600)
         senders, report = office.senders(), office.report
 
-        async def slowly(told: Told) -> None:
+        async def slowly(told: FinishedRecipients) -> None:
             await asyncio.sleep(0.5)
             await report(told)
 
@@ -533,7 +533,7 @@ async def test_what_is_dropped_while_it_is_sent(tmp_path: Path, answer: bytes) -
             await server.reached.wait()
             person = office.queue.read("A")
             assert person is not None
-            person.drop([0], Said("mai", "x"))
+            person.drop([0], AdminDecision("mai", "x"))
             senders.hear("A")
             await asyncio.sleep(0.3)
             assert office.queue.names() == ["A"], "nothing is settled yet"
@@ -556,7 +556,7 @@ async def test_what_is_dropped_while_sending_is_paused(tmp_path: Path) -> None:
             for entry_id in ("A", "B"):
                 person = office.queue.read(entry_id)
                 assert person is not None
-                person.drop([0], Said("mai", "x"))
+                person.drop([0], AdminDecision("mai", "x"))
                 senders.hear(entry_id)
             await office.until("B")
             await office.reported(2)
@@ -578,12 +578,12 @@ async def test_a_decision_during_a_try_begins_no_second_one(tmp_path: Path) -> N
             for _ in range(3):
                 person = office.queue.read("A")
                 assert person is not None
-                person.retry(Said("mai"))
+                person.retry(AdminDecision("mai"))
                 senders.hear("A")
                 await asyncio.sleep(0.2)
             one.answers.clear()
             two.gate.set()
-            person.retry(Said("mai"))
+            person.retry(AdminDecision("mai"))
             senders.hear("A")
             await office.until()
     assert two.messages == [STUFFED]
@@ -601,7 +601,7 @@ async def test_a_decision_that_no_word_comes_of(tmp_path: Path, monkeypatch: pyt
         await office.tried("B")
         server.answers.clear()
         for entry in office.queue.entries():
-            entry.retry(Said("mai"))
+            entry.retry(AdminDecision("mai"))
         with monkeypatch.context() as patch:
             patch.setattr(Entry, "refresh", lambda _entry: (_ for _ in ()).throw(OSError(5, "Input/output error")))
             senders.hear("A")
@@ -623,7 +623,7 @@ async def test_a_retry_asks_a_destination_that_is_silent(tmp_path: Path) -> None
         server = Server(PLAIN)
         listening = await asyncio.start_server(server.serve, "127.0.0.4", office.port)
         for entry in office.queue.entries():
-            entry.retry(Said("mai"))
+            entry.retry(AdminDecision("mai"))
         senders.hear("")
         await office.until()
         listening.close()
@@ -656,7 +656,7 @@ async def test_a_retry_asks_the_name_servers_again(tmp_path: Path) -> None:
         await office.tried("A")
         office.names.zone["two.example", "MX"] = ["10 two.example."]
         for entry in office.queue.entries():
-            entry.retry(Said("mai"))
+            entry.retry(AdminDecision("mai"))
         senders.hear("A")
         await office.until()
     assert server.messages == [STUFFED]
@@ -796,7 +796,7 @@ async def test_in_the_open_where_it_may_not_be(tmp_path: Path, by_line: bytes) -
         assert entry is not None
         assert entry.state.reasons[0].startswith("4.7.5 454 ")
         server.answers.clear()
-        entry.retry(Said("mai"))
+        entry.retry(AdminDecision("mai"))
         senders.hear("A")
         await office.until()
     assert office.told == []

@@ -17,7 +17,7 @@ import pytest
 
 from authorities import Authority
 from dnsserver import name_server
-from mic_mail.queue.recipient_log import Said, Standing
+from mic_mail.queue.recipient_log import AdminDecision, Standing
 from unit.outbound.test_peer import message_of
 from unit.outbound.test_sending import STUFFED, Office
 
@@ -182,7 +182,7 @@ async def test_every_stage_in_every_way(tmp_path: Path, context: ssl.SSLContext,
             for first in firsts.values():
                 first.well = True
             for entry in office.queue.entries():
-                entry.retry(Said("mai"))
+                entry.retry(AdminDecision("mai"))
             senders.hear("")
             await office.until()
             before = {domain: len(first.messages) for domain, first in firsts.items()}

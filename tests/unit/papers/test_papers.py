@@ -14,15 +14,15 @@ from openpyxl import Workbook, load_workbook
 from pypdf import PdfReader
 
 from mic_mail.documents import csv_writer, html, pdf, xlsx
-from mic_mail.documents.document import Column, Paper, Signature, Table, Terms, UnreadableSheet, day_of, shown
+from mic_mail.documents.document import Column, Document, Signature, Table, Terms, UnreadableSheet, day_of, display_text
 
 AT = datetime(2026, 11, 26, 2, 5, tzinfo=UTC)
 HOSTILE = "=1+1 <b>đậm</b> #strong[x] $a$ \\ \"nháy\" 'đơn' & {{ 7*7 }}"
 
 
-def paper_of(*blocks: str | Table | Terms, **more: object) -> Paper:
+def paper_of(*blocks: str | Table | Terms, **more: object) -> Document:
     head = {"issuer": ("Bộ Thử nghiệm", "Trung tâm"), "place": "Hà Nội", **more}
-    return Paper("Biên bản", "theo điểm d khoản 3 Điều 12", AT, blocks, **head)  # type: ignore[arg-type]
+    return Document("Biên bản", "theo điểm d khoản 3 Điều 12", AT, blocks, **head)  # type: ignore[arg-type]
 
 
 FOLDERS = Table(
@@ -40,7 +40,7 @@ def words_of(octets: bytes) -> str:
 def test_how_fields_are_shown() -> None:
     """Numbers and days as in Vietnam, an instant in local time, letters composed."""
     cells = (1234567, 1234.56, True, None, date(2026, 2, 3), AT, normalize("NFD", "Đỗ Văn Bê"))
-    assert [shown(cell) for cell in cells] == [
+    assert [display_text(cell) for cell in cells] == [
         "1.234.567", "1.234,6", "có", "", "03/02/2026", "26/11/2026 09:05", "Đỗ Văn Bê",
     ]  # fmt: skip
 
@@ -80,7 +80,7 @@ def test_a_pdf_says_it_all_and_always_alike() -> None:
         "<b>đậm</b> #strong[x] $a$",
     ):
         assert wanted in said
-    assert pdf.pictures(paper)[0].startswith(b"\x89PNG")
+    assert pdf.page_images(paper)[0].startswith(b"\x89PNG")
 
 
 def test_days_can_be_searched_for_in_a_pdf() -> None:
@@ -185,7 +185,7 @@ CELLS = st.text(st.sampled_from("'=+-@;\"\t\r\n ,x\u200b\uff1d"), max_size=8) | 
 def test_what_is_written_is_read(cell: str) -> None:
     """Any cell comes back, but for blanks at its ends, and no part of what is written can run."""
     ((_, (_, read)),) = csv_writer.read(csv_writer.write(Table("", [Column("A"), Column("B")], [["x", cell + "x"]]))).rows
-    assert read == shown(cell + "x").strip()
+    assert read == display_text(cell + "x").strip()
     assert not any(
         part.lstrip(' \u200b"').startswith(("=", "+", "-", "@", "\uff1d"))
         for part in re.split("[;\t\r\n]", csv_writer.harmless(cell))

@@ -3,7 +3,7 @@
 import pytest
 
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.due_items import Deed, follows_leaving
+from mic_mail.policy.due_items import AutomaticAct, follows_leaving
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind, record
 from mic_mail.policy.lifecycle import timeline
 from unit.policy.test_warnings import local
@@ -23,9 +23,9 @@ def test_every_date_that_follows_from_a_leave(level: str, locked: str, reclaimed
     facts = [issued, record(left, mailbox_id=7, previous=issued, recorded_at=local("2026-08-20"))]
     found = sorted(follows_leaving(timeline(MailboxKind.PERSONAL, facts), (30, 7), 30), key=lambda item: item.at)
     days = [(item.deed, local_day(item.at).isoformat()) for item in found]
-    assert days[0] == (Deed.SEND_LOCK, locked)
-    assert [deed for deed, _ in days[1:-2]] == [Deed.NOTICE] * 2
-    assert days[-2:] == [(Deed.RECLAIM, reclaimed), (Deed.FREE, freed)]
+    assert days[0] == (AutomaticAct.SEND_LOCK, locked)
+    assert [deed for deed, _ in days[1:-2]] == [AutomaticAct.NOTICE] * 2
+    assert days[-2:] == [(AutomaticAct.RECLAIM, reclaimed), (AutomaticAct.FREE, freed)]
 
 
 def test_nothing_follows_without_a_leave() -> None:

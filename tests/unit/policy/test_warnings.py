@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.clock import HO_CHI_MINH
-from mic_mail.policy.due_notices import USEFUL, Kind, Outlook, WarnDays, outlook, warned_keys
+from mic_mail.policy.due_notices import USEFUL, DueNotices, Kind, WarnDays, due_notices, warned_keys
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind, record
 from mic_mail.policy.lifecycle import LifecycleSettings, timeline
 from mic_mail.policy.states import State
@@ -37,9 +37,9 @@ def left(day: str, recorded: str | None = None) -> tuple[FactKind, str, str, dic
     return FactKind.LEFT, day, recorded or day, {"level": "division"}
 
 
-def look(facts: list[Fact], now: datetime, used: datetime | None = None, days: WarnDays = DAYS) -> Outlook:
+def look(facts: list[Fact], now: datetime, used: datetime | None = None, days: WarnDays = DAYS) -> DueNotices:
     spans = timeline(MailboxKind.PERSONAL, facts, last_activity=used, settings=SETTINGS)
-    return outlook(7, facts, spans, now, days)
+    return due_notices(7, facts, spans, now, days)
 
 
 def keys(facts: list[Fact], now: str, used: str | None = None) -> list[str]:
@@ -202,7 +202,7 @@ def test_what_came_since_the_beginning_is_told_however_late(official: date, begu
     begun_at, now = locked + timedelta(days=begun - 200), locked + timedelta(days=later)
     spans = timeline(MailboxKind.PERSONAL, facts, last_activity=now, settings=SETTINGS)
     lock = [each for each in spans if each.state is State.SEND_LOCKED and each.holds(now)]
-    due = [each for each in outlook(7, facts, spans, now, DAYS, begun=begun_at).due if each.kind is Kind.SEND_LOCKED]
+    due = [each for each in due_notices(7, facts, spans, now, DAYS, begun=begun_at).due if each.kind is Kind.SEND_LOCKED]
     assert bool(due) == bool(lock and (begun_at <= locked or now < locked + USEFUL))
     assert all(each.is_late(now) == (later >= 1) for each in due)
 

@@ -15,7 +15,7 @@ from conversing import START, Desk, Pop3Talk, Talk, open_store
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Text
 from mic_mail.pop3 import maildrop
-from mic_mail.pop3.context import Conversation, SessionSettings, refuse
+from mic_mail.pop3.context import Pop3Context, SessionSettings, refuse
 from mic_mail.pop3.session import VERBS
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore
@@ -357,7 +357,7 @@ def test_quit_removes_many_in_groups(store: MailStore, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("utf8", [False, True])
 def test_a_first_line_has_512_octets_and_no_half_letters(utf8: bool) -> None:
     """RFC 2449 §4; what does not fit is left away, code and line end stay."""
-    talk = Conversation(SessionSettings(), clock=ManualClock(START), desk=Desk(), tls=True)
+    talk = Pop3Context(SessionSettings(), clock=ManualClock(START), desk=Desk(), tls=True)
     talk.utf8 = utf8
     for more in range(4):
         talk.say_reply(refuse(Text("x" * more + "ệ" * 700, "x" * 700), b"SYS/PERM"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mic_mail.process.fair_queue import FairLine, FairTurns, Waiting
+from mic_mail.process.fair_queue import FairLine, FairQueue, Waiting
 from mic_mail.storage.errors import Unavailable
 
 FLOOD, OTHER, HOME = "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"
@@ -16,10 +16,10 @@ LONG = 30.0
 
 
 class Queue:
-    """`FairTurns` with one turn that is taken, and the order in which others get it."""
+    """`FairQueue` with one turn that is taken, and the order in which others get it."""
 
     def __init__(self, most_waiting: int = 1_000) -> None:
-        self.turns = FairTurns(1, most_waiting)
+        self.turns = FairQueue(1, most_waiting)
         self.order: list[str] = []
         self.refused: list[str] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -110,7 +110,7 @@ async def test_a_full_line_drops_who_has_most_of_the_most_suspected() -> None:
 
 async def test_who_waits_too_long_and_who_hangs_up_leave_the_line() -> None:
     """The turn is handed to the next, and nothing is kept of who is gone."""
-    turns = FairTurns(1, 10)
+    turns = FairQueue(1, 10)
     await turns.take(LONG, FLOOD)
     with pytest.raises(Unavailable):
         await turns.take(0.01, FLOOD)

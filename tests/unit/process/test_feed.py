@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.process.change_feed import Feed, tell_account_changed, tell_directory_changed
+from mic_mail.process.change_feed import Feed, notify_account_changed, notify_directory_changed
 
 
 @pytest.fixture
@@ -302,10 +302,10 @@ async def test_commands_can_tell_a_running_server(feeds: Callable[..., Feed], tm
     account: list[int] = []
     feed.watch_directory(directory.append)
     feed.subscribe(3, account.append)
-    await asyncio.to_thread(tell_directory_changed, tmp_path)
-    await asyncio.to_thread(tell_account_changed, tmp_path, 3, 11)
+    await asyncio.to_thread(notify_directory_changed, tmp_path)
+    await asyncio.to_thread(notify_account_changed, tmp_path, 3, 11)
     await settle(lambda: directory == [-1] and account == [11])
-    tell_directory_changed(tmp_path / "nowhere")
+    notify_directory_changed(tmp_path / "nowhere")
 
 
 async def test_nonsense_on_the_socket_is_ignored(feeds: Callable[..., Feed], tmp_path: Path) -> None:

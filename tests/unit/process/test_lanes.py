@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from mic_mail.process.executors import AccountLanes, Lanes, Turns
+from mic_mail.process.executors import AccountExecutors, Executors, Turns
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.types import AccountRef
 
@@ -16,9 +16,9 @@ ONE, TWO = AccountRef(1, "mic.gov.vn/one"), AccountRef(2, "mic.gov.vn/two")
 
 
 @pytest.fixture
-async def lanes() -> AsyncIterator[Lanes]:
+async def lanes() -> AsyncIterator[Executors]:
     """Lanes of the test's own loop."""
-    made = Lanes(io_threads=8, hash_threads=1, patience=5)
+    made = Executors(io_threads=8, hash_threads=1, patience=5)
     yield made
     await asyncio.to_thread(made.close)
 
@@ -53,9 +53,9 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
-async def test_one_writer_and_two_readers_per_account(lanes: Lanes) -> None:
+async def test_one_writer_and_two_readers_per_account(lanes: Executors) -> None:
     """A busy account takes three threads of the lane at most, and another account is not held up by it."""
-    accounts = AccountLanes(lanes)
+    accounts = AccountExecutors(lanes)
     writing, reading = Gate(), Gate()
     tasks = [asyncio.create_task(accounts.write(ONE, writing)) for _ in range(5)]
     tasks += [asyncio.create_task(accounts.read(ONE, reading)) for _ in range(5)]
@@ -68,17 +68,17 @@ async def test_one_writer_and_two_readers_per_account(lanes: Lanes) -> None:
     assert not accounts._accounts  # nothing is remembered of idle accounts
 
 
-async def test_writers_of_an_account_go_in_the_order_they_came(lanes: Lanes) -> None:
+async def test_writers_of_an_account_go_in_the_order_they_came(lanes: Executors) -> None:
     """Two deliveries to one mailbox are published in the order in which they were accepted."""
-    accounts = AccountLanes(lanes)
+    accounts = AccountExecutors(lanes)
     seen: list[int] = []
     await asyncio.gather(*(accounts.write(ONE, seen.append, number) for number in range(100)))
     assert seen == list(range(100))
 
 
-async def test_a_call_that_began_ends_though_its_waiter_is_cancelled(lanes: Lanes) -> None:
+async def test_a_call_that_began_ends_though_its_waiter_is_cancelled(lanes: Executors) -> None:
     """A client that hangs up in the middle of a durable step undoes nothing, and the next writer still waits for its end."""
-    accounts = AccountLanes(lanes)
+    accounts = AccountExecutors(lanes)
     first = Gate()
     task = asyncio.create_task(accounts.write(ONE, first))
     await until(lambda: first.running == 1)
@@ -92,9 +92,9 @@ async def test_a_call_that_began_ends_though_its_waiter_is_cancelled(lanes: Lane
     assert await second == 1
 
 
-async def test_a_call_that_did_not_begin_never_begins(lanes: Lanes) -> None:
+async def test_a_call_that_did_not_begin_never_begins(lanes: Executors) -> None:
     """A cancelled waiter in the queue leaves it."""
-    accounts = AccountLanes(lanes)
+    accounts = AccountExecutors(lanes)
     first = Gate()
     ran: list[str] = []
     holding = asyncio.create_task(accounts.write(ONE, first))
@@ -109,9 +109,9 @@ async def test_a_call_that_did_not_begin_never_begins(lanes: Lanes) -> None:
     assert ran == ["after"]
 
 
-async def test_who_waits_too_long_is_told_to_try_later(lanes: Lanes) -> None:
+async def test_who_waits_too_long_is_told_to_try_later(lanes: Executors) -> None:
     """451 and [UNAVAILABLE] instead of a connection that hangs; the turn is not lost for others."""
-    accounts = AccountLanes(lanes)
+    accounts = AccountExecutors(lanes)
     lanes.patience = 0.05
     first = Gate()
     holding = asyncio.create_task(accounts.write(ONE, first))
@@ -136,7 +136,7 @@ async def test_a_full_queue_refuses_at_once() -> None:
         await task
 
 
-async def test_errors_come_back_to_the_waiter(lanes: Lanes) -> None:
+async def test_errors_come_back_to_the_waiter(lanes: Executors) -> None:
     """Whatever a call raises is raised where its result was awaited, also what a future cannot hold."""
 
     def fail(error: BaseException) -> None:
@@ -149,7 +149,7 @@ async def test_errors_come_back_to_the_waiter(lanes: Lanes) -> None:
     assert await lanes.cpu(lambda: 1) == 1
 
 
-async def test_only_so_many_hashes_run_at_once(lanes: Lanes) -> None:
+async def test_only_so_many_hashes_run_at_once(lanes: Executors) -> None:
     """The memory of password hashing is bounded by the lane's width."""
     gate = Gate()
     tasks = [asyncio.create_task(lanes.hash(gate, f"mail{n}")) for n in range(4)]
@@ -160,7 +160,7 @@ async def test_only_so_many_hashes_run_at_once(lanes: Lanes) -> None:
     assert gate.most == 1
 
 
-async def test_who_is_let_ahead_goes_first(lanes: Lanes) -> None:
+async def test_who_is_let_ahead_goes_first(lanes: Executors) -> None:
     """A person who signed in from there before is hashed for before the strangers who stand in line."""
     gate = Gate()
     order: list[object] = []
@@ -175,13 +175,13 @@ async def test_who_is_let_ahead_goes_first(lanes: Lanes) -> None:
     assert order == ["known", 0, 1, 2]
 
 
-async def test_many_results_in_one_turn_wake_the_loop_once(lanes: Lanes) -> None:
+async def test_many_results_in_one_turn_wake_the_loop_once(lanes: Executors) -> None:
     """Thousands of calls all come back, in any order of threads, and none is lost between two wake-ups."""
     results = await asyncio.gather(*(lanes.io(lambda n=n: n) for n in range(5_000)))
     assert results == list(range(5_000))
 
 
-async def test_the_cpu_lane_is_one_thread(lanes: Lanes) -> None:
+async def test_the_cpu_lane_is_one_thread(lanes: Executors) -> None:
     """Pure Python work never has more than one thread beside the loop."""
     names = await asyncio.gather(
         *(lanes.cpu(lambda: (time.sleep(0.001), threading.current_thread().name)[1]) for _ in range(20))

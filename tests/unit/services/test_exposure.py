@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mic_mail.clock import SystemClock
-from mic_mail.services.abuse.breached_password_check import Exposure
+from mic_mail.services.abuse.breached_password_check import BreachedPasswordCheck
 
 pytestmark = pytest.mark.clause("7.2.c")
 OLD, NEW = Path("old"), Path("new")
@@ -42,7 +42,7 @@ class World:
 async def test_a_list_that_comes_during_a_look_is_looked_at_with_the_next_sign_in() -> None:
     """That a password stands not in the old one says nothing of the new one."""
     world: Any = World()
-    exposure = Exposure(
+    exposure = BreachedPasswordCheck(
         settings(OLD), key=b"k" * 32, directory=world, suspending=world, changed=lambda: None, tell=lambda _: None, lanes=world,
         clock=SystemClock(), log=world,
     )  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 
 from addresses import parsed
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusal, Role
-from mic_mail.services.transport.sender_policy import Senders
+from mic_mail.services.transport.sender_policy import SenderPolicy
 from mic_mail.services.transport.trace_and_headers import SMALL_HEADER_OCTETS, Headings
 
 UNIT, PERSON = 7, 1
@@ -58,7 +58,7 @@ def test_an_authority_that_ends_while_the_header_is_read(octets: int) -> None:
     settings: Any = lambda: SimpleNamespace(separator="+", hostname="mail.mic.gov.vn")  # noqa: E731
     nothing: Any = None
     clock: Any = SimpleNamespace(now_us=lambda: 1_700_000_000_000_000, steady_us=lambda: 1_700_000_000_000_000)
-    senders = Senders(office, settings, nothing, rates=nothing, log=nothing, runaway=nothing)
+    senders = SenderPolicy(office, settings, nothing, rates=nothing, log=nothing, runaway=nothing)
     lanes: Any = Lane(office.end)
     headings = Headings(settings, senders=senders, judging=nothing, lanes=lanes, log=nothing, clock=clock)
     signed_in: Any = SimpleNamespace(mailbox_id=PERSON)

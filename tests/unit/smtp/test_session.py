@@ -11,15 +11,15 @@ from mic_mail.services.transport.envelope import Accepted, Cause, Recipient, Ref
 from mic_mail.smtp import actions
 from mic_mail.smtp.actions import Close
 from mic_mail.smtp.replies import Reply
-from mic_mail.smtp.session import OK, VERBS, Door, Limits, Session
+from mic_mail.smtp.session import OK, VERBS, Limits, ListenerProfile, Session
 
 LIMITS = Limits(message_octets=30_000_000, attachment_octets=20 << 20, recipients=3, errors=6, messages=2)
 TRACE = "0123456789ABCDEF"
 POSTMASTER = parsed("postmaster@mic.gov.vn")
 
 
-def door(role: Role = Role.MX, **changes: object) -> Door:
-    return replace(Door("mail.mic.gov.vn", "support@mic.gov.vn", role, LIMITS), **changes)
+def door(role: Role = Role.MX, **changes: object) -> ListenerProfile:
+    return replace(ListenerProfile("mail.mic.gov.vn", "support@mic.gov.vn", role, LIMITS), **changes)
 
 
 class Shell:

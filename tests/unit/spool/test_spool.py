@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from addresses import Spelling, parsed, spellings
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.files import SpoolFull, SpoolUnavailable
-from mic_mail.queue.spool import Slip, Spool, Target
+from mic_mail.queue.spool import Spool, SpoolEnvelope, Target
 
 MESSAGE = b"Return-Path: <a@a.example>\r\nSubject: x\r\n\r\nx\r\n"
 
 
-def slip(*mailboxes: int) -> Slip:
+def slip(*mailboxes: int) -> SpoolEnvelope:
     targets = tuple(Target(mailbox, parsed(f"u{mailbox}@mic.gov.vn"), notify=("DELAY",)) for mailbox in mailboxes)
-    return Slip(
+    return SpoolEnvelope(
         trace_id="ID",
         sender=parsed("a@a.example"),
         targets=targets,
@@ -76,7 +76,7 @@ def test_who_cannot_say_whether_an_entry_waits_owns_nothing(tmp_path: Path) -> N
     spool = Spool(tmp_path)
     accept(spool, 1).release()
 
-    def waits(slip: Slip) -> bool:
+    def waits(slip: SpoolEnvelope) -> bool:
         raise LookupError("the directory")
 
     before = open_files()
@@ -175,18 +175,18 @@ def test_slips_read_back_as_they_were_written(mailboxes: list[int], spelling: Sp
         Target(mailbox, sender, detail, ("DELAY", "FAILURE"), OriginalRecipient.parse("rfc822;x"), mailbox % 2 == 0)
         for mailbox in mailboxes
     )
-    written = Slip(
+    written = SpoolEnvelope(
         trace_id="ID", sender=sender, targets=targets, accepted_at_us=5, return_path_octets=3, smtputf8=True, body="8BITMIME",
         ret="FULL", envid="QQ+2B1", attempts=2, next_try_us=7, warned=True, told=("ID-1-full",),
     )  # fmt: skip
-    assert Slip.decode(written.encode()) == written
+    assert SpoolEnvelope.decode(written.encode()) == written
 
 
 def test_a_slip_of_an_earlier_version() -> None:
     """Nobody has been warned, nothing told."""
     record = json.loads(slip(1).encode())
     del record["warned"], record["told"]
-    assert Slip.decode(json.dumps(record).encode()) == slip(1)
+    assert SpoolEnvelope.decode(json.dumps(record).encode()) == slip(1)
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "rename", "open"])

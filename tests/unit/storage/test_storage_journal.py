@@ -24,7 +24,7 @@ from mic_mail.storage.changes import publish as publishing
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Busy, DiskFull, Unavailable
 from mic_mail.storage.journal import journal, replay
-from mic_mail.storage.journal.frames import Departed, Journaled, arrivals_in, frames_in
+from mic_mail.storage.journal.frames import ExpungedFrame, Journaled, arrivals_in, frames_in
 from mic_mail.storage.journal.journal import FOLDER, LOCK, locked
 from mic_mail.storage.maildir import syncfs
 from mic_mail.storage.maildir.maildir import Place
@@ -467,7 +467,7 @@ def test_a_lone_expunge_syncs_both_directories(root: Root, clock: ManualClock, m
     synced.clear()
     account.expunge(here, uids[1:2])
     assert synced == []
-    assert [type(frame) for path in segments(root) for frame in frames_in(str(path))] == [Departed]
+    assert [type(frame) for path in segments(root) for frame in frames_in(str(path))] == [ExpungedFrame]
     clock.move_to(clock.now() + timedelta(seconds=1))
     account.expunge(here, uids[2:])
     assert sorted(synced) == [".expunged", "cur"]

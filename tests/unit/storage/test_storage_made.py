@@ -11,7 +11,7 @@ import pytest
 
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import DELETED, FLAGGED, SEEN, Delivery, FlagOperation, FolderView, Made
+from mic_mail.storage.types import DELETED, FLAGGED, SEEN, ChangeResult, Delivery, FlagOperation, FolderView
 from storage_model import REF, Root, deliver, message
 
 
@@ -30,7 +30,7 @@ def accounts(root: Root) -> Iterator[tuple[Account, Account]]:
         yield stores[0].account(REF), stores[1].account(REF)
 
 
-def publish(account: Account, folder_id: int, token: str, *, tell: bool) -> Made | None:
+def publish(account: Account, folder_id: int, token: str, *, tell: bool) -> ChangeResult | None:
     octets = message(token)
     staged = account.stage()
     staged.write(octets)
@@ -38,7 +38,7 @@ def publish(account: Account, folder_id: int, token: str, *, tell: bool) -> Made
     return account.publish(folder_id, [Delivery(staged, answers_of(octets))], tell=tell)[-1].made
 
 
-def act(account: Account, folder_id: int, target_id: int, some: list[int], random: Random, token: str) -> Made | None:
+def act(account: Account, folder_id: int, target_id: int, some: list[int], random: Random, token: str) -> ChangeResult | None:
     """Any change that tells what it made."""
     match random.randrange(6):
         case 0:
@@ -62,7 +62,7 @@ def columns(view: FolderView) -> tuple[list[int], ...]:
 @pytest.mark.parametrize("seed", range(12))
 def test_it_is_what_a_look_sees(accounts: tuple[Account, Account], seed: int) -> None:
     """Flags, keywords, expunges, moves and new messages, with changes by another process in between: whenever the change tells
-    anything, it is as of the state before it, and all that `news` tells."""
+    anything, it is as of the state before it, and all that `folder_delta` tells."""
     own, other = accounts
     random = Random(seed)
     folder_id, target_id = own.folder("INBOX").folder_id, own.create("A").folder_id

@@ -15,7 +15,7 @@ import pytest
 
 from harness import MailServer, config_for, stopping
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.storage.errors import Unavailable
 from unit.web.conftest import Browser
 
@@ -228,13 +228,13 @@ def opened(profile: bytes, certificate: Path, folder: Path) -> dict[str, Any]:
 def test_apples_profile_waits_where_everybody_does(site: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too many sign in at the moment: later, and no defect. It goes before nobody: it can be asked for without end."""
 
-    async def busy(lanes: Lanes, fn: object, source: str) -> None:
+    async def busy(lanes: Executors, fn: object, source: str) -> None:
         raise Unavailable("too many are waiting")
 
     browser = Browser(site)
     try:
         browser.signed_in("dvbe")
-        monkeypatch.setattr(Lanes, "hash", busy)
+        monkeypatch.setattr(Executors, "hash", busy)
         answer = browser.get("/mailbox/apple.mobileconfig")
     finally:
         browser.close()

@@ -258,10 +258,10 @@ def test_clause_2_6_a_telephone_follows_the_directory(site: MailServer, phone: P
 def test_tokens_are_the_same_in_every_process(site: MailServer, phone: Phone) -> None:
     """Made of what they stand for: a process that has just begun knows those of all others."""
     from mic_mail.services.mailboxes.address_book import make_book
-    from mic_mail.web.carddav.collection import Shelf
+    from mic_mail.web.carddav.collection import AddressBookCollection
 
     token, _, _ = phone.sync()
-    assert Shelf(make_book(site.population.directory, site.config, site.clock.now())).whole.token == token
+    assert AddressBookCollection(make_book(site.population.directory, site.config, site.clock.now())).whole.token == token
 
 
 @pytest.mark.parametrize("token", ["x", "urn:mic-mail:sync:1:AAAA", "urn:mic-mail:sync:1:ê", "http://other.example/1"])

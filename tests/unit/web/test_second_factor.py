@@ -19,7 +19,7 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.policy.facts import FactKind
 from mic_mail.services.authentication.second_factors import MOST_WRONG, Checked, SecondFactors, key_path
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.web.sessions import ENROLMENT_SECONDS
 from population import PASSWORD
 from unit.web.conftest import NEW, SETTINGS, Browser, Open, logged
@@ -112,7 +112,7 @@ def test_none_is_asked_for_once_it_is_removed(site: MailServer, browsers: Open) 
     enrol(site, browsers(site).signed_in("giuachung"))
     showing, typing = half_in(browsers, site, "giuachung"), half_in(browsers, site, "giuachung")
     factors = SecondFactors(site.population.directory, site.config, site.clock)
-    factors.remove(mailbox.mailbox_id, Origin("centre"), ends_apps=True)
+    factors.remove(mailbox.mailbox_id, ActContext("centre"), ends_apps=True)
     site.refresh()
     assert "/sign-in" in showing.get(CODE).text
     assert "/sign-in" in typing.post(CODE, {"code": "123456"}).text
@@ -277,7 +277,7 @@ def test_a_session_ends_with_the_factor_that_opened_it(site: MailServer, browser
     enrol(site, lost)
     assert lost.get("/mailbox").status_code == 200
     factors = SecondFactors(site.population.directory, site.config, site.clock)
-    factors.remove(mailbox.mailbox_id, Origin("centre", document="7/CV"), ends_apps=True)
+    factors.remove(mailbox.mailbox_id, ActContext("centre", document="7/CV"), ends_apps=True)
     site.refresh()
     assert "Phiên làm việc đã kết thúc" in lost.get("/mailbox").text
     assert browsers(site).sign_in("matmay").headers["location"] == "/mailbox"
@@ -294,7 +294,7 @@ def test_no_session_comes_back_to_life_when_a_factor_goes(site: MailServer, brow
         assert owner.post(f"{FACTOR}/remove", {"present": PASSWORD, "code": code_of(site, secret)}).status_code == 303
     else:
         factors = SecondFactors(site.population.directory, site.config, site.clock)
-        factors.remove(mailbox.mailbox_id, Origin("centre", document="7/CV"), ends_apps=True)
+        factors.remove(mailbox.mailbox_id, ActContext("centre", document="7/CV"), ends_apps=True)
     site.refresh()
     assert "Phiên làm việc đã kết thúc" in before.get("/mailbox").text
     assert (owner.get("/mailbox").status_code == 200) == (by == "owner"), "who removed it goes on"

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from ldapwords import CNTT, KHTC, MINISTRY
 from mic_mail.addressbook.cards import Book, Card, Kind, key_of
-from mic_mail.web.carddav.collection import Collection, Shelf
+from mic_mail.web.carddav.collection import AddressBookCollection, Collection
 
 NUMBERS = range(1, 40)
 names = st.sampled_from(["Đỗ Văn Bê", "Lê Hoa", "Trần Thị Lan"])
@@ -57,10 +57,10 @@ def test_a_client_has_what_there_is(history: list[tuple[Book, bool]]) -> None:
     client = Client()
     for book, looks in [*history[:-1], (history[-1][0], True)]:
         if looks:
-            client.sync(Shelf(book).whole)
+            client.sync(AddressBookCollection(book).whole)
     assert client.cards == dict(history[-1][0].by_key)
     before = client.fetched
-    client.sync(Shelf(history[-1][0]).whole)
+    client.sync(AddressBookCollection(history[-1][0]).whole)
     assert client.fetched == before
 
 
@@ -70,7 +70,7 @@ def test_the_own_units_book_follows_its_people(history: list[Book]) -> None:
     client = Client()
     me = Card(Kind.UNIT, 1, CNTT.name, CNTT, "", ("cntt@mic.gov.vn",))
     for book in history:
-        collection = Shelf(Book.of(MINISTRY, [me, *book.cards], book.hidden)).of_unit("cntt@mic.gov.vn")
+        collection = AddressBookCollection(Book.of(MINISTRY, [me, *book.cards], book.hidden)).of_unit("cntt@mic.gov.vn")
         assert collection is not None
         client.sync(collection)
     expected = {card.key: card for card in [me, *history[-1].cards] if card.unit == CNTT}

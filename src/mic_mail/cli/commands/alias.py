@@ -6,15 +6,15 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, say
 from mic_mail.directory.model import Role
 from mic_mail.errors import Text
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Issuing, make_verifiers
 
 app = typer.Typer(help=say("Bí danh.", "Aliases."), no_args_is_help=True)
@@ -35,7 +35,7 @@ Alias = Annotated[str, typer.Argument(metavar="ALIAS", help=say("Địa chỉ th
 
 
 @app.command(help=say("Thêm bí danh.", "Add an alias."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def add(
     ctx: typer.Context,
     mailbox: Mailbox,
@@ -47,14 +47,14 @@ def add(
 ) -> None:
     here = frame(ctx)
     target, address = here.directory.mailbox(mailbox), _whole(here, alias)
-    origin = Origin(here.actor(actor), reason, document)
-    with on_record(here, "alias_add", target.address, origin, alias=address):
+    origin = ActContext(here.actor(actor), reason, document)
+    with audited(here, "alias_add", target.address, origin, alias=address):
         _issuing(here).add_alias(target, address, origin)
     output.note(Text(f"{address} dẫn đến {target.address}.", f"{address} leads to {target.address}."))
 
 
 @app.command("list", help=say("Liệt kê bí danh, kể cả địa chỉ cũ.", "List aliases, former addresses included."))
-@asks(Right.READ)
+@requires(Right.READ)
 def list_aliases(
     ctx: typer.Context,
     mailbox: Annotated[
@@ -71,7 +71,7 @@ def list_aliases(
 
 
 @app.command(help=say("Bỏ bí danh; địa chỉ không cấp cho ai khác.", "Remove an alias; nobody else will get the address."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def remove(
     ctx: typer.Context,
     mailbox: Mailbox,
@@ -83,16 +83,16 @@ def remove(
 ) -> None:
     here = frame(ctx)
     target, address = here.directory.mailbox(mailbox), _whole(here, alias)
-    origin = Origin(here.actor(actor), reason, document)
-    with on_record(here, "alias_remove", target.address, origin, alias=address):
+    origin = ActContext(here.actor(actor), reason, document)
+    with audited(here, "alias_remove", target.address, origin, alias=address):
         _issuing(here).remove_alias(target, address, origin)
     output.note(Text(f"{address} không còn dẫn đến đâu.", f"{address} leads nowhere any more."))
 
 
-def _whole(here: Frame, alias: str) -> str:
+def _whole(here: CliContext, alias: str) -> str:
     """An alias without a domain belongs to the domain of new addresses."""
     return alias.lower() if "@" in alias else f"{alias.lower()}@{here.config.server.domain}"
 
 
-def _issuing(here: Frame) -> Issuing:
+def _issuing(here: CliContext) -> Issuing:
     return Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))

@@ -9,18 +9,18 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.app_passwords import CLAUSE, Door
+from mic_mail.policy.app_passwords import CLAUSE, AppPasswordScope
 from mic_mail.policy.grounds import must_have_document
-from mic_mail.policy.labels import FACTS, doors_named
+from mic_mail.policy.labels import FACTS, scopes_named
 from mic_mail.policy.roles import Right
 from mic_mail.services.authentication.app_passwords import AppPasswords, Listed
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(help=say("Mật khẩu ứng dụng (15.2).", "App passwords (15.2)."), no_args_is_help=True)
 
@@ -50,7 +50,7 @@ ADDED = (
     "list",
     help=say("Liệt kê mật khẩu ứng dụng của hộp thư.", "List a mailbox's app passwords, also those that have ended."),
 )
-@asks(Right.READ)
+@requires(Right.READ)
 def list_them(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     mailbox = here.directory.mailbox(address)
@@ -64,7 +64,7 @@ def list_them(ctx: typer.Context, address: Address, as_json: JsonOption = False)
         "Make one on a written request; the mailbox's owner is told.",
     )
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def add(
     ctx: typer.Context,
     address: Address,
@@ -75,7 +75,8 @@ def add(
         typer.Option("--document", help=say("Số văn bản hoặc thư đề nghị.", "Number of the letter or mail that asks for it.")),
     ],
     doors: Annotated[
-        list[Door] | None, typer.Option("--door", help=say("Chỉ dùng cho; có thể lặp lại.", "Opens this alone; repeatable."))
+        list[AppPasswordScope] | None,
+        typer.Option("--door", help=say("Chỉ dùng cho; có thể lặp lại.", "Opens this alone; repeatable.")),
     ] = None,
     reason: WhyOption = "",
     actor: ActorOption = None,
@@ -84,8 +85,8 @@ def add(
     here = frame(ctx)
     must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "The number of the request is needed."))
     mailbox = here.directory.mailbox(address)
-    origin = Origin(here.actor(actor), reason, document.strip())
-    with on_record(here, "app_password_add", mailbox.address, origin, name=name, doors=sorted(doors or ()) or None):
+    origin = ActContext(here.actor(actor), reason, document.strip())
+    with audited(here, "app_password_add", mailbox.address, origin, name=name, doors=sorted(doors or ()) or None):
         added = _app_passwords(here).add(mailbox.mailbox_id, name, doors or (), origin)
     row: dict[str, Cell] = {
         "address": mailbox.address, "number": added.fact.seq, "name": added.name, "password": added.password,
@@ -96,7 +97,7 @@ def add(
 @app.command(
     help=say("Thu hồi một hoặc tất cả mật khẩu ứng dụng; phiên đang mở kết thúc.", "Revoke one or all; open sessions end.")
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def revoke(
     ctx: typer.Context,
     address: Address,
@@ -112,8 +113,8 @@ def revoke(
         raise BadInput(Text("Nêu số, hoặc --all.", "Name its number, or --all."))
     here = frame(ctx)
     mailbox = here.directory.mailbox(address)
-    origin = Origin(here.actor(actor), reason)
-    with on_record(here, "app_password_revoke", mailbox.address, origin, number=number):
+    origin = ActContext(here.actor(actor), reason)
+    with audited(here, "app_password_revoke", mailbox.address, origin, number=number):
         ended = _app_passwords(here).revoke(mailbox.mailbox_id, None if number is None else [number], origin)
     if not ended:
         output.note(Text("Không có mật khẩu ứng dụng nào còn hiệu lực.", "None of them was valid any more."))
@@ -121,7 +122,7 @@ def revoke(
         output.note(Text(f"Đã thu hồi số {each.number}: {each.name}.", f"Revoked: number {each.number}."))
 
 
-def _app_passwords(here: Frame) -> AppPasswords:
+def _app_passwords(here: CliContext) -> AppPasswords:
     return AppPasswords(here.directory, here.config, here.clock)
 
 
@@ -130,7 +131,7 @@ def _row(listed: Listed) -> Row:
     return {
         "number": one.number,
         "name": one.name,
-        "doors_named": doors_named(one.doors),
+        "doors_named": scopes_named(one.doors),
         "doors": sorted(one.doors),
         "added_at": one.added_at,
         "added_by": one.added_by,

@@ -6,16 +6,16 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, YesOption
 from mic_mail.cli.output import Cell, Column, say, spoken
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.reclamation import archives
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.reclamation import Reclaiming
 
 app = typer.Typer(help=say("Bản lưu trữ của hộp thư đã thu hồi.", "Archives of reclaimed mailboxes."), no_args_is_help=True)
@@ -34,14 +34,14 @@ COLUMNS = (
 
 
 @app.command("list", help=say("Liệt kê các bản lưu trữ.", "List the archives."))
-@asks(Right.READ, whole=True)
+@requires(Right.READ, whole=True)
 def list_archives(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     output.listing(COLUMNS, _rows(here), as_json=as_json)
 
 
 @app.command(help=say("Xóa một bản lưu trữ theo văn bản.", "Delete an archive, by a document."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def drop(
     ctx: typer.Context,
     address: Address,
@@ -59,13 +59,13 @@ def drop(
     name = archive or _only(here, mailbox.mailbox_id)
     if not yes:
         typer.confirm(spoken(f"Xóa hẳn bản lưu trữ {name}?", f"Delete the archive {name} for good?"), abort=True)
-    origin = Origin(here.actor(actor), reason, document)
-    with on_record(here, "archive_drop", mailbox.address, origin, archive=name):
+    origin = ActContext(here.actor(actor), reason, document)
+    with audited(here, "archive_drop", mailbox.address, origin, archive=name):
         _reclaiming(here).drop(mailbox, name, origin)
     output.note(Text(f"Đã xóa bản lưu trữ {name}.", "The archive is deleted."))
 
 
-def _only(here: Frame, mailbox_id: int) -> str:
+def _only(here: CliContext, mailbox_id: int) -> str:
     found = [fact.text("archive") or "" for fact in archives(here.directory.facts(mailbox_id))]
     if len(found) != 1:
         raise BadInput(
@@ -75,7 +75,7 @@ def _only(here: Frame, mailbox_id: int) -> str:
     return found[0]
 
 
-def _rows(here: Frame) -> Iterator[dict[str, Cell]]:
+def _rows(here: CliContext) -> Iterator[dict[str, Cell]]:
     reclaiming = _reclaiming(here)
     settings = reclaiming.settings()
     for entry in sorted(here.directory.load_snapshot(), key=lambda entry: entry.address):
@@ -96,5 +96,5 @@ def _rows(here: Frame) -> Iterator[dict[str, Cell]]:
             }
 
 
-def _reclaiming(here: Frame) -> Reclaiming:
+def _reclaiming(here: CliContext) -> Reclaiming:
     return Reclaiming(here.directory, here.store, here.config, here.clock)

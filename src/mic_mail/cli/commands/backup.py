@@ -26,10 +26,10 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_store import Addresses, account_of, chosen
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, JsonOption
 from mic_mail.cli.output import Column, Row, say, spoken
 from mic_mail.directory.records import MailboxRecord
@@ -40,7 +40,7 @@ from mic_mail.policy.roles import Right
 from mic_mail.quarantine.quarantine import Quarantine
 from mic_mail.services.handover.inventory import FOLDER as INVENTORIES
 from mic_mail.services.importers.ledger import folder_of, ledgers
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.reclamation import FOLDER as ARCHIVES
 from mic_mail.services.operations.backup_keys import copy_keys
 from mic_mail.storage.backup.files import FOLDER_MODE, copy_file, copy_tree, make_folder
@@ -62,7 +62,7 @@ app = typer.Typer()
         "Copy mailboxes into a new folder (all of them: with keys and quarantine); the server keeps running.",
     )
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def backup(
     ctx: typer.Context,
     target: Annotated[Path, typer.Argument(help=say("Thư mục sao lưu, chưa có.", "The backup's folder, not there yet."))],
@@ -88,7 +88,7 @@ def backup(
     if earlier is not None and not (earlier / "mic-mail.toml").is_file():
         raise BadInput(Text(f"“{earlier}” không phải bản sao lưu.", f"{in_ascii(earlier)} is no backup."))
     whole = not addresses
-    with on_record(here, "backup", subject, Origin(here.actor(actor)), target=str(target.absolute()), keys=whole):
+    with audited(here, "backup", subject, ActContext(here.actor(actor)), target=str(target.absolute()), keys=whole):
         _make(target)
         if whole:
             _copy_quarantine(here, target, earlier)
@@ -116,7 +116,7 @@ def _make(target: Path) -> None:
         ) from error
 
 
-def _copy(here: Frame, mailboxes: list[MailboxRecord], target: Path, earlier: Path | None) -> list[Row]:
+def _copy(here: CliContext, mailboxes: list[MailboxRecord], target: Path, earlier: Path | None) -> list[Row]:
     """What was copied of each mailbox."""
     rows: list[Row] = []
     with output.progress() as bar:
@@ -137,7 +137,7 @@ def _copy(here: Frame, mailboxes: list[MailboxRecord], target: Path, earlier: Pa
     return rows
 
 
-def _copy_inventories(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
+def _copy_inventories(here: CliContext, mailbox: MailboxRecord, target: Path) -> None:
     inventories = here.config.server.data_dir / INVENTORIES / mailbox.home
     if inventories.is_dir():
         half = shutil.ignore_patterns(".*")  # of somebody who counts now
@@ -145,7 +145,7 @@ def _copy_inventories(here: Frame, mailbox: MailboxRecord, target: Path) -> None
             copy_tree(inventories, target / INVENTORIES / mailbox.home, half)
 
 
-def _copy_ledgers(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
+def _copy_ledgers(here: CliContext, mailbox: MailboxRecord, target: Path) -> None:
     for ledger in ledgers(here.config.server.data_dir, mailbox.mailbox_id):
         kept = folder_of(target)
         with _copying(Text("sổ nhập thư", "The ledgers of imports")):
@@ -154,7 +154,7 @@ def _copy_ledgers(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
             make_durable(str(kept))
 
 
-def _copy_archives(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
+def _copy_archives(here: CliContext, mailbox: MailboxRecord, target: Path) -> None:
     """Those on record now, after the mailbox: one that is archived and freed meanwhile is in the one place or the other."""
     root = here.config.server.data_dir / ARCHIVES
     for fact in archives(here.directory.facts(mailbox.mailbox_id)):
@@ -168,7 +168,7 @@ def _copy_archives(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
             shutil.rmtree(target / ARCHIVES / name, ignore_errors=True)  # dropped meanwhile
 
 
-def _copy_directory(here: Frame, target: Path) -> None:
+def _copy_directory(here: CliContext, target: Path) -> None:
     """The configuration and, through SQLite, the directory; another database is backed up by its own tools."""
     with _copying(Text("tệp cấu hình", "The configuration")):
         copy_file(here.config_path, target / "mic-mail.toml")
@@ -191,13 +191,13 @@ def _copy_directory(here: Frame, target: Path) -> None:
         make_durable(str(target))
 
 
-def _copy_quarantine(here: Frame, target: Path, earlier: Path | None) -> None:
+def _copy_quarantine(here: CliContext, target: Path, earlier: Path | None) -> None:
     source = here.config.quarantine_dir
     with _copying(Text("thư cách ly", "What is in quarantine")):
         Quarantine(source).copy_into(target / source.name, earlier / source.name if earlier is not None else None)
 
 
-def _copy_keys(here: Frame, target: Path) -> None:
+def _copy_keys(here: CliContext, target: Path) -> None:
     with _copying(Text("các khóa", "The keys")):
         copy_keys(here.config, target)
 

@@ -13,9 +13,9 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks, open_to_all
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import open_to_all, requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
@@ -27,7 +27,7 @@ from mic_mail.policy import calendar_file
 from mic_mail.policy.calendar import Year, local_day
 from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.working_calendar import day_names, expected_year
 
 app = typer.Typer(help=say("Lịch làm việc.", "The working calendar."), no_args_is_help=True)
@@ -80,7 +80,7 @@ def prefill(year: YearNumber) -> None:
 @app.command(
     "set", help=say("Nhập lịch của một năm; thay lịch đã nhập.", "Enter the calendar of a year; replaces the old one.")
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def set_year(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help=say("Tệp theo mẫu của prefill.", "A file as prefill writes it."))],
@@ -95,7 +95,7 @@ def set_year(
     except UnicodeDecodeError as error:
         raise not_readable(file, Text("không phải UTF-8", "it is not UTF-8")) from error
     year = calendar_file.read(text, document)
-    _put(here, year, Origin(here.actor(actor), reason, year.document))
+    _put(here, year, ActContext(here.actor(actor), reason, year.document))
 
 
 @app.command(
@@ -104,7 +104,7 @@ def set_year(
         "Confirm the expected calendar of a year by what was announced; mend wrong days in a file and use set.",
     )
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def confirm(
     ctx: typer.Context,
     year: YearNumber,
@@ -114,13 +114,13 @@ def confirm(
     actor: ActorOption = None,
 ) -> None:
     here = frame(ctx)
-    origin = Origin(here.actor(actor), reason, document)
+    origin = ActContext(here.actor(actor), reason, document)
     missing = Text("Thiếu số văn bản công bố lịch.", "The document that announced the calendar is missing.")
     document = must_have_document(origin.document, "12.4", missing)
     _put(here, replace(_on_record(here, year), document=document, provisional=False), origin)
 
 
-def _on_record(here: Frame, number: int) -> Year:
+def _on_record(here: CliContext, number: int) -> Year:
     for year in here.directory.years.all():
         if year.year == number:
             return year
@@ -128,8 +128,8 @@ def _on_record(here: Frame, number: int) -> Year:
     raise NotFound(Text(f"Chưa có lịch năm {number}.", f"No calendar of {number} is on record."), remedy=Text(how, how))
 
 
-def _put(here: Frame, year: Year, origin: Origin) -> None:
-    with on_record(
+def _put(here: CliContext, year: Year, origin: ActContext) -> None:
+    with audited(
         here, "calendar_set", str(year.year), origin,
         off=sorted(year.off), worked=sorted(year.worked), provisional=year.provisional,
     ):  # fmt: skip
@@ -145,7 +145,7 @@ def _put(here: Frame, year: Year, origin: Origin) -> None:
 
 
 @app.command(help=say("Xem lịch đã nhập.", "Show what was entered."))
-@asks(Right.READ)
+@requires(Right.READ)
 def show(
     ctx: typer.Context,
     year: Annotated[int | None, typer.Argument(metavar="[YEAR]")] = None,
@@ -157,8 +157,8 @@ def show(
         {
             "year": each.year,
             "provisional": each.provisional,
-            "off": [output.told(dates.day(day)) if not as_json else day.isoformat() for day in sorted(each.off)],
-            "worked": [output.told(dates.day(day)) if not as_json else day.isoformat() for day in sorted(each.worked)],
+            "off": [output.localized(dates.day(day)) if not as_json else day.isoformat() for day in sorted(each.off)],
+            "worked": [output.localized(dates.day(day)) if not as_json else day.isoformat() for day in sorted(each.worked)],
             "document": each.document,
         }
         for each in years
@@ -187,7 +187,7 @@ def show(
         "Các ngày nghỉ và ngày làm bù của một năm; mặc định năm nay.", "The days off and worked of a year; default: this one."
     ),
 )
-@asks(Right.READ)
+@requires(Right.READ)
 def list_days(
     ctx: typer.Context,
     year: Annotated[int | None, typer.Argument(metavar="[YEAR]")] = None,
@@ -224,7 +224,7 @@ def _tell_expected(years: Sequence[int]) -> None:
 
 
 @app.command(help=say("Tính hạn theo ngày làm việc.", "Count working days from a day."))
-@asks(Right.READ)
+@requires(Right.READ)
 def count(
     ctx: typer.Context,
     start: Annotated[str, typer.Argument(metavar="DAY", help=say("Ngày nhận, không tính.", "Day of receipt, not counted."))],

@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.output_files import write_file
 from mic_mail.directory.records import UnitRecord
 from mic_mail.documents import pdf, xlsx
-from mic_mail.documents.document import Paper
+from mic_mail.documents.document import Document
 from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
 from mic_mail.policy import census as rules
@@ -25,7 +25,7 @@ from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.roles import Right
 from mic_mail.policy.states import State
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import address_settings
 from mic_mail.services.reports.census import Censuses
 
@@ -72,7 +72,7 @@ UnitName = Annotated[str, typer.Argument(metavar="UNIT", help=say("Ký hiệu đ
 
 
 @app.command(help=say("Lập danh sách của kỳ này: XLSX và PDF cho từng đơn vị, một bản tổng hợp.", "Make this period's lists."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def make(
     ctx: typer.Context,
     *,
@@ -84,11 +84,11 @@ def make(
 ) -> None:
     here = frame(ctx)
     censuses = _censuses(here)
-    origin = Origin(here.actor(actor), reason, document)
+    origin = ActContext(here.actor(actor), reason, document)
     wanted = [here.directory.unit(unit)] if unit else censuses.units()
     prefix = f"{censuses.period:%Y-%m}"
     written: list[Path] = []
-    with on_record(here, "census_make", f"{censuses.period:%m/%Y}", origin, units=[each.symbol for each in wanted]):
+    with audited(here, "census_make", f"{censuses.period:%m/%Y}", origin, units=[each.symbol for each in wanted]):
         for each in wanted:
             made = censuses.make(each, origin.actor)
             written += _write(here, out, f"{prefix}-{_file_name(here, each)}", censuses.paper_of(each, made))
@@ -103,7 +103,7 @@ def make(
 
 
 @app.command(help=say("Xem danh sách hiện nay của một đơn vị.", "Show the list of a unit as it is now."))
-@asks(Right.READ)
+@requires(Right.READ)
 def show(
     ctx: typer.Context,
     unit: UnitName,
@@ -146,7 +146,7 @@ def show(
 
 
 @app.command("list", help=say("Đơn vị nào đã xác nhận, đơn vị nào quá hạn.", "Which units have confirmed, which are overdue."))
-@asks(Right.READ)
+@requires(Right.READ)
 def list_units(ctx: typer.Context, as_json: JsonOption = False) -> None:
     censuses = _censuses(frame(ctx))
 
@@ -166,14 +166,14 @@ def list_units(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @app.command(help=say("Ghi văn bản xác nhận danh sách của một đơn vị.", "Record that a unit has signed its list."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def confirm(
     ctx: typer.Context, unit: UnitName, *, document: DocumentOption = None, reason: WhyOption = "", actor: ActorOption = None
 ) -> None:
     here = frame(ctx)
     which, censuses = here.directory.unit(unit), _censuses(here)
-    origin = Origin(here.actor(actor), reason, document)
-    with on_record(here, "census_confirm", which.symbol, origin):
+    origin = ActContext(here.actor(actor), reason, document)
+    with audited(here, "census_confirm", which.symbol, origin):
         missing = Text("Xác nhận phải có số văn bản.", "A confirmation needs the number of its document.")
         number = must_have_document(document, rules.CLAUSE, missing)
         found = here.directory.censuses.confirm(which.unit_id, censuses.period, origin.actor, number, here.clock.now())
@@ -185,18 +185,18 @@ def confirm(
     )
 
 
-def _censuses(here: Frame) -> Censuses:
+def _censuses(here: CliContext) -> Censuses:
     return Censuses(here.directory, here.store, here.config, here.clock)
 
 
-def _write(here: Frame, folder: Path, name: str, paper: Paper) -> list[Path]:
+def _write(here: CliContext, folder: Path, name: str, paper: Document) -> list[Path]:
     return [
         write_file(here, folder / f"{name}.{kind}", octets(paper))
         for kind, octets in (("pdf", pdf.write), ("xlsx", xlsx.write))
     ]
 
 
-def _file_name(here: Frame, unit: UnitRecord) -> str:
+def _file_name(here: CliContext, unit: UnitRecord) -> str:
     """The symbol in the form that Reg. 5.1 gives it in addresses; the unit's number where it has none."""
     try:
         return unit_local_part(unit.symbol, address_settings(here.config))

@@ -4,9 +4,9 @@ what was put on record while it was wrong."""
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import CONFIRMS_CLOCK, on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import CONFIRMS_CLOCK, audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, JsonOption, ReasonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import Text
@@ -15,7 +15,7 @@ from mic_mail.policy.facts import FactKind
 from mic_mail.policy.labels import FACTS
 from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.clock_trust import ClockMark
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.false_records import FalseRecord, false_records
 
 app = typer.Typer(help=say("Đồng hồ máy chủ.", "The machine's clock."), no_args_is_help=True)
@@ -28,7 +28,7 @@ ONE = (
 
 
 @app.command(help=say("Xem đồng hồ và mốc gần nhất.", "Show the clock and the last instant on record."))
-@asks(Right.READ, whole=True)
+@requires(Right.READ, whole=True)
 def show(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     mark = _mark(here)
@@ -42,11 +42,11 @@ def show(ctx: typer.Context, as_json: JsonOption = False) -> None:
         "Confirm that the clock is right, after the server was down or the clock was set.",
     )
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def confirm(ctx: typer.Context, *, reason: ReasonOption, actor: ActorOption = None) -> None:
     here = frame(ctx)
     now = here.clock.now()
-    with on_record(here, CONFIRMS_CLOCK, now.isoformat(), Origin(here.actor(actor), reason)):
+    with audited(here, CONFIRMS_CLOCK, now.isoformat(), ActContext(here.actor(actor), reason)):
         _mark(here).confirm(here.directory.newest_fact())
     shown = dates.instant(now)
     output.note(Text(f"Đã xác nhận: {shown.vi}. Đồng hồ được tin cậy.", f"Confirmed: {shown.en}. The clock is trusted."))
@@ -69,7 +69,7 @@ RECORDS = (
         "List what is on record with a false time: ahead of now, or of what was recorded after it.",
     )
 )
-@asks(Right.READ, whole=True)
+@requires(Right.READ, whole=True)
 def records(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     found = false_records(here.directory.load_snapshot(), here.audit, here.clock.now())
@@ -88,5 +88,5 @@ def _row(found: FalseRecord) -> Row:
     }
 
 
-def _mark(here: Frame) -> ClockMark:
+def _mark(here: CliContext) -> ClockMark:
     return ClockMark(here.config.state_dir, here.clock)

@@ -119,9 +119,9 @@ def reference(as_json: JsonOption = False) -> None:
 
 
 def _value_row(setting: Setting, value: object) -> Row:
-    return {"key": setting.key, "value": _shown(setting, value), "default": _shown(setting, setting.default)}
+    return {"key": setting.key, "value": _setting_text(setting, value), "default": _setting_text(setting, setting.default)}
 
 
-def _shown(setting: Setting, value: object) -> str | None:
+def _setting_text(setting: Setting, value: object) -> str | None:
     """A value as the file would write it; what is derived from another setting has none."""
     return None if value is None or value is PydanticUndefined else manual.value(value, setting.unit)

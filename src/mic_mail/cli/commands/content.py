@@ -9,15 +9,15 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import log_event, output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_store import account_of
 from mic_mail.cli.commands.officer import officer_now
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
-from mic_mail.cli.output_files import must_be_a_place_for_files, tell_how_to_verify
+from mic_mail.cli.output_files import must_be_a_place_for_files, print_how_to_verify
 from mic_mail.directory.content_access import Export
 from mic_mail.errors import Text
 from mic_mail.policy.content_access import Access, Scope
@@ -26,7 +26,7 @@ from mic_mail.policy.roles import Right
 from mic_mail.policy.two_persons import Hand
 from mic_mail.services.exports.content_export import ContentExport
 from mic_mail.services.exports.content_requests import Content
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(help=say("Mở nội dung hộp thư có căn cứ (4.3).", "Open content, with a basis (4.3)."), no_args_is_help=True)
 
@@ -79,7 +79,7 @@ Id = Annotated[int, typer.Argument(metavar="ID", help=say("Số của đề ngh�
 
 
 @app.command(help=say("Đề nghị mở nội dung một hộp thư.", "Ask to open the content of a mailbox."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def ask(
     ctx: typer.Context,
     address: Address,
@@ -98,16 +98,16 @@ def ask(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
+    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
     scope = Scope(
         folder,
         read_day(since) if since is not None else None,
         read_day(until) if until is not None else None,
         expunged,
     )
-    with on_record(here, "content_ask", mailbox.address, origin, folder=folder, since=since, until=until, expunged=expunged):
+    with audited(here, "content_ask", mailbox.address, origin, folder=folder, since=since, until=until, expunged=expunged):
         access = _content(here).ask(mailbox, scope, _hand(here, origin.actor), origin)
-    _tell_log(here, "content_asked", access, officer=access.officer, document=access.document)
+    _write_log_event(here, "content_asked", access, officer=access.officer, document=access.document)
     output.record(COLUMNS, _row(here, access, []), as_json=as_json)
     output.note(
         Text(
@@ -118,7 +118,7 @@ def ask(
 
 
 @app.command(help=say("Phê duyệt, do người thứ hai.", "Approve, as the second person."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def approve(
     ctx: typer.Context,
     access_id: Id,
@@ -129,28 +129,28 @@ def approve(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    origin = Origin(here.actor(actor), reason, document)
-    with on_record(here, "content_approve", _subject(here, access_id), origin, request=access_id):
+    origin = ActContext(here.actor(actor), reason, document)
+    with audited(here, "content_approve", _subject(here, access_id), origin, request=access_id):
         access = _content(here).approve(access_id, _hand(here, origin.actor), origin)
-    _tell_log(here, "content_approved", access, officer=origin.actor, document=document, until=access.expires_at)
+    _write_log_event(here, "content_approved", access, officer=origin.actor, document=document, until=access.expires_at)
     output.record(COLUMNS, _row(here, access, []), as_json=as_json)
 
 
 @app.command(help=say("Từ chối, hoặc thu lại phê duyệt.", "Refuse, or take an approval back."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def refuse(
     ctx: typer.Context, access_id: Id, *, reason: ReasonOption, document: DocumentOption = None, actor: ActorOption = None
 ) -> None:
     here = frame(ctx)
-    origin = Origin(here.actor(actor), reason, document)
-    with on_record(here, "content_refuse", _subject(here, access_id), origin, request=access_id):
+    origin = ActContext(here.actor(actor), reason, document)
+    with audited(here, "content_refuse", _subject(here, access_id), origin, request=access_id):
         access = _content(here).refuse(access_id, _hand(here, origin.actor), origin)
-    _tell_log(here, "content_refused", access, officer=origin.actor)
+    _write_log_event(here, "content_refused", access, officer=origin.actor)
     output.note(Text(f"Đề nghị {access_id} bị từ chối.", f"Request {access_id} is refused."))
 
 
 @app.command(help=say("Xuất thư theo đề nghị đã phê duyệt.", "Export what an approved request opens."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def export(
     ctx: typer.Context,
     access_id: Id,
@@ -160,14 +160,14 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    target, origin = target.absolute(), Origin(here.actor(actor))
+    target, origin = target.absolute(), ActContext(here.actor(actor))
     subject = _subject(here, access_id)
-    with on_record(here, "content_export", subject, origin, request=access_id, target=str(target)):
+    with audited(here, "content_export", subject, origin, request=access_id, target=str(target)):
         must_be_a_place_for_files(here, target)
         content, hand = _content(here), _hand(here, origin.actor)
         access = content.opened(access_id, hand)
         mailbox = here.directory.mailbox(access.address)
-        _tell_log(here, "content_opened", access, officer=origin.actor, target=target)
+        _write_log_event(here, "content_opened", access, officer=origin.actor, target=target)
         with output.progress() as bar:
             task = bar.add_task(access.address, total=None)
             done = ContentExport(here.directory, here.clock).run(
@@ -182,7 +182,9 @@ def export(
         actor=origin.actor, act="content_exported", subject=subject, request=access_id,
         messages=done.messages, octets=done.octets, sums=done.digest,
     )  # fmt: skip
-    _tell_log(here, "content_exported", access, officer=origin.actor, target=target, messages=done.messages, sums=done.digest)
+    _write_log_event(
+        here, "content_exported", access, officer=origin.actor, target=target, messages=done.messages, sums=done.digest
+    )
     row: dict[str, Cell] = {
         "id": access_id,
         "address": access.address,
@@ -194,11 +196,11 @@ def export(
     }
     output.record(DONE, row, as_json=as_json)
     if not as_json:
-        tell_how_to_verify(target)
+        print_how_to_verify(target)
 
 
 @app.command("list", help=say("Liệt kê các đề nghị.", "List the requests."))
-@asks(Right.READ, whole=True)
+@requires(Right.READ, whole=True)
 def list_requests(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     exports = here.directory.content.exports()
@@ -207,7 +209,7 @@ def list_requests(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @app.command(help=say("Xem một đề nghị và các lần xuất.", "Show a request and its exports."))
-@asks(Right.READ, whole=True)
+@requires(Right.READ, whole=True)
 def show(ctx: typer.Context, access_id: Id, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     access, exports = here.directory.content.get(access_id), here.directory.content.exports(access_id)
@@ -231,25 +233,25 @@ def show(ctx: typer.Context, access_id: Id, as_json: JsonOption = False) -> None
 # ------------------------------------------------------------ how
 
 
-def _content(here: Frame) -> Content:
+def _content(here: CliContext) -> Content:
     return Content(here.directory, here.config, here.clock)
 
 
-def _hand(here: Frame, actor: str) -> Hand:
+def _hand(here: CliContext, actor: str) -> Hand:
     """Two persons need two names on record: nobody opens content while the server knows no officer."""
     return Hand.of(officer_now(here, actor), actor, here.login)
 
 
-def _subject(here: Frame, access_id: int) -> str:
+def _subject(here: CliContext, access_id: int) -> str:
     return here.directory.content.get(access_id).address
 
 
-def _tell_log(here: Frame, event: str, access: Access, **details: object) -> None:
+def _write_log_event(here: CliContext, event: str, access: Access, **details: object) -> None:
     """The step as an event of the mail log."""
-    log_event.tell(here, event, mailbox=access.address, request=access.access_id, **details)
+    log_event.write_log_event(here, event, mailbox=access.address, request=access.access_id, **details)
 
 
-def _row(here: Frame, access: Access, exports: list[Export]) -> dict[str, Cell]:
+def _row(here: CliContext, access: Access, exports: list[Export]) -> dict[str, Cell]:
     stage = access.stage(here.clock.now())
     return {
         "id": access.access_id,

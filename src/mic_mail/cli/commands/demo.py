@@ -249,7 +249,7 @@ def mailbox_rows(config: Config, clock: Clock) -> list[Row]:
             "address": entry.address,
             "name": entry.display_name,
             "kind": KINDS[entry.kind],
-            "state": [output.told(STATES[state]) for state in sorted(decision.states)],
+            "state": [output.localized(STATES[state]) for state in sorted(decision.states)],
             "clauses": sorted({reason.clause for reason in decision.reasons}),
             "usage_percent": round(100 * used / entry.quota_octets),
         }

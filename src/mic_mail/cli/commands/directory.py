@@ -12,9 +12,9 @@ import typer
 from mic_mail.addressbook import csv_listing, ldif, vcard
 from mic_mail.addressbook.cards import Book
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, say
 from mic_mail.cli.output_files import write_file
@@ -25,7 +25,7 @@ from mic_mail.i18n.plurals import counted
 from mic_mail.policy.roles import Right, units_below
 from mic_mail.services.mailboxes.address_book import make_book
 from mic_mail.services.mailboxes.consistency_check import Severity, inspect
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.settings.readings import lifecycle_settings
 
 app = typer.Typer(help=say("Danh bạ điện tử.", "The directory."), no_args_is_help=True)
@@ -55,7 +55,7 @@ class Format(StrEnum):
 @app.command(
     help=say("Đối chiếu danh bạ với hộp thư; mã thoát 1 nếu có lỗi.", "Compare with the mailboxes; exit code 1 on errors.")
 )
-@asks(Right.READ, whole=True)
+@requires(Right.READ, whole=True)
 def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
     here = frame(ctx)
     config = here.config
@@ -81,7 +81,7 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
 
 
 @app.command(help=say("Xuất danh bạ: vCard, LDIF hoặc CSV.", "Write the directory as vCard, LDIF or CSV."))
-@asks(Right.READ)
+@requires(Right.READ)
 def export(
     ctx: typer.Context,
     *,
@@ -102,9 +102,9 @@ def export(
     here = frame(ctx)
     of = _whose(here, unit)
     units = None if of is None else units_below({one.unit_id: one.parent_id for one in here.directory.units()}, of.unit_id)
-    origin = Origin(here.actor(actor), reason, None)
+    origin = ActContext(here.actor(actor), reason, None)
     subject = "*" if of is None else of.symbol
-    with on_record(here, "directory_export", subject, origin, right=Right.READ, concerns=of, format=form.value, file=str(out)):
+    with audited(here, "directory_export", subject, origin, right=Right.READ, concerns=of, format=form.value, file=str(out)):
         book = make_book(here.directory, here.config, here.clock.now(), units)
         octets = _written(book, form)
         if str(out) == "-":
@@ -119,7 +119,7 @@ def export(
     )
 
 
-def _whose(here: Frame, symbol: str | None) -> UnitRecord | None:
+def _whose(here: CliContext, symbol: str | None) -> UnitRecord | None:
     """The unit that was asked for; None: the whole ministry, or for a unit's administrator the own unit."""
     if symbol is not None:
         return here.directory.unit(symbol)

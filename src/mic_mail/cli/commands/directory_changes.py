@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import frame
 from mic_mail.cli.directory_orders import CHANGES, ORDERS, Naming, order_row
 from mic_mail.cli.options import ActorOption, JsonOption, ReasonOption
@@ -17,7 +17,7 @@ from mic_mail.cli.output import say
 from mic_mail.errors import Text
 from mic_mail.policy.directory_changes import Subject
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import DirectoryChanges
 
 app = typer.Typer()
@@ -26,7 +26,7 @@ HISTORY = (*ORDERS[:2], *CHANGES, ORDERS[2], *ORDERS[4:7])
 
 
 @app.command(help=say("Liệt kê mọi thay đổi: trước, sau, văn bản.", "List every change: before, after, document."))
-@asks(Right.READ, whole=True)
+@requires(Right.READ, whole=True)
 def history(
     ctx: typer.Context,
     *,
@@ -60,13 +60,13 @@ def history(
 
 
 @app.command(help=say("Liệt kê thay đổi chờ đến ngày.", "List the changes that wait for their day."))
-@asks(Right.READ, whole=True)
+@requires(Right.READ, whole=True)
 def pending(ctx: typer.Context, as_json: JsonOption = False) -> None:
     output.listing(ORDERS, (order_row(entry) for entry in frame(ctx).directory.changes.pending()), as_json=as_json)
 
 
 @app.command(help=say("Hủy một thay đổi chưa thực hiện.", "Take back a change that was not carried out yet."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def cancel(
     ctx: typer.Context,
     number: Annotated[int, typer.Argument(metavar="NUMBER", help=say("Số thay đổi.", "Number of the change."))],
@@ -75,6 +75,6 @@ def cancel(
     actor: ActorOption = None,
 ) -> None:
     here = frame(ctx)
-    with on_record(here, "change_cancel", str(number), Origin(here.actor(actor), reason)):
+    with audited(here, "change_cancel", str(number), ActContext(here.actor(actor), reason)):
         DirectoryChanges(here.directory, here.config, here.clock).cancel(number)
     output.note(Text(f"Đã hủy thay đổi số {number}.", f"Change {number} is cancelled."))

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.domain_name import to_ascii
@@ -21,8 +21,8 @@ from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.mime.dkim import strings_of
 from mic_mail.net.dns import Resolver
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.operations.dkim import DkimKeys, Said, said_of
+from mic_mail.services.mailboxes.credentials import ActContext
+from mic_mail.services.operations.dkim import DkimKeys, PublishedKey, published_key
 from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, State
 
 app = typer.Typer(
@@ -48,9 +48,9 @@ KEYS = (
     *(Column(each.key, each.vi, each.en, json_only=True) for each in RECORDS),
 )
 SAID = {
-    Said.NOTHING: Text("DNS chưa có bản ghi của khóa này", "The DNS does not have its record yet"),
-    Said.OTHER: Text("DNS có bản ghi khác, hoặc nhiều bản ghi", "The DNS says something else, or has several records"),
-    Said.UNKNOWN: Text("Chưa tra được DNS", "The DNS does not answer"),
+    PublishedKey.NOTHING: Text("DNS chưa có bản ghi của khóa này", "The DNS does not have its record yet"),
+    PublishedKey.OTHER: Text("DNS có bản ghi khác, hoặc nhiều bản ghi", "The DNS says something else, or has several records"),
+    PublishedKey.UNKNOWN: Text("Chưa tra được DNS", "The DNS does not answer"),
 }
 
 DomainOption = Annotated[
@@ -63,7 +63,7 @@ Selector = Annotated[str, typer.Argument(metavar="SELECTOR", help=say("Bộ ch�
 
 
 @key_app.command(help=say("Tạo khóa mới và in bản ghi DNS của nó.", "Make a key, and print its record for the DNS."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def add(
     ctx: typer.Context,
     *,
@@ -80,26 +80,26 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    with on_record(here, "dkim_key_add", domain or "*", Origin(here.actor(actor)), selector=selector, algorithm=algorithm):
+    with audited(here, "dkim_key_add", domain or "*", ActContext(here.actor(actor)), selector=selector, algorithm=algorithm):
         made = _keys(here).add(_domains(here, domain), algorithm, bits, selector)
-    _tell_made(made, as_json=as_json)
+    _print_new_key(made, as_json=as_json)
 
 
 @key_app.command(
     help=say("Tạo khóa mới cùng loại, thay cho khóa đang ký.", "Make keys of the same kind, to follow those that sign now.")
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def rotate(ctx: typer.Context, *, domain: DomainOption = None, actor: ActorOption = None, as_json: JsonOption = False) -> None:
     here = frame(ctx)
-    with on_record(here, "dkim_key_rotate", domain or "*", Origin(here.actor(actor))):
+    with audited(here, "dkim_key_rotate", domain or "*", ActContext(here.actor(actor))):
         made = _keys(here).rotate(_domains(here, domain))
-    _tell_made(made, as_json=as_json)
+    _print_new_key(made, as_json=as_json)
 
 
 @key_app.command(
     help=say("Ký bằng khóa này ngay, nếu DNS đã có bản ghi của nó.", "Sign with this key at once, if the DNS has its record.")
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def use(
     ctx: typer.Context,
     selector: Selector,
@@ -113,7 +113,7 @@ def use(
 ) -> None:
     here = frame(ctx)
     keys, domains = _keys(here), _domains(here, domain)
-    with on_record(here, "dkim_key_use", selector, Origin(here.actor(actor)), domain=domain, now=now):
+    with audited(here, "dkim_key_use", selector, ActContext(here.actor(actor)), domain=domain, now=now):
         if not now:
             _must_be_published(here, [key for key in keys.all() if key.selector == selector and key.domain in domains])
         changed = keys.use(selector, domains)
@@ -126,7 +126,7 @@ def use(
 @key_app.command(
     "list", help=say("Các khóa, trạng thái và trục trặc của chúng.", "The keys, their states, and what is wrong with them.")
 )
-@asks(Right.READ)
+@requires(Right.READ)
 def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     domains = _domains(here, None)
@@ -148,7 +148,7 @@ def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @key_app.command(help=say("Hủy khóa đã thôi ký ít nhất bảy ngày.", "Destroy a key that has been retired for seven days."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def remove(
     ctx: typer.Context,
     selector: Selector,
@@ -161,7 +161,7 @@ def remove(
 ) -> None:
     here = frame(ctx)
     domains = _domains(here, domain)
-    with on_record(here, "dkim_key_remove", selector, Origin(here.actor(actor)), domain=domain, now=now):
+    with audited(here, "dkim_key_remove", selector, ActContext(here.actor(actor)), domain=domain, now=now):
         removed = _keys(here).remove(selector, domains, now=now)
     for key in removed:
         output.note(
@@ -169,11 +169,11 @@ def remove(
         )
 
 
-def _keys(here: Frame) -> DkimKeys:
+def _keys(here: CliContext) -> DkimKeys:
     return DkimKeys(KeyFolder(here.config.server.data_dir), here.clock)
 
 
-def _domains(here: Frame, chosen: str | None) -> list[str]:
+def _domains(here: CliContext, chosen: str | None) -> list[str]:
     """As the DNS has them: the chosen one, or all that are local."""
     local = [to_ascii(domain) for domain in dict.fromkeys((*here.config.domains, *here.directory.domains()))]
     if chosen is None:
@@ -185,15 +185,15 @@ def _domains(here: Frame, chosen: str | None) -> list[str]:
     return [asked]
 
 
-def _must_be_published(here: Frame, keys: list[Key]) -> None:
+def _must_be_published(here: CliContext, keys: list[Key]) -> None:
     names = here.config.dns
 
-    async def look() -> list[Said]:
+    async def look() -> list[PublishedKey]:
         resolver = Resolver(names.nameservers, seconds=names.seconds)
-        return await asyncio.gather(*(said_of(resolver, key) for key in keys))
+        return await asyncio.gather(*(published_key(resolver, key) for key in keys))
 
     for key, said in zip(keys, asyncio.run(look()), strict=True):
-        if said is not Said.THIS:
+        if said is not PublishedKey.THIS:
             raise Refused(
                 Text(f"{key.name}: {SAID[said].vi}.", f"{key.name}: {SAID[said].en}."),
                 remedy=Text(
@@ -203,7 +203,7 @@ def _must_be_published(here: Frame, keys: list[Key]) -> None:
             )
 
 
-def _tell_made(made: list[Key], *, as_json: bool) -> None:
+def _print_new_key(made: list[Key], *, as_json: bool) -> None:
     output.listing(
         RECORDS, [{"name": key.name, "type": "TXT", "value": strings_of(key.record)} for key in made], as_json=as_json
     )
@@ -224,7 +224,7 @@ def _row(keys: DkimKeys, key: Key) -> Row:
         "bits": key.bits,
         "state": key.state.value,
         "since": datetime.fromtimestamp(key.since_us // 1_000_000, UTC),
-        "trouble": output.told(trouble) if trouble is not None else None,
+        "trouble": output.localized(trouble) if trouble is not None else None,
         "name": key.name,
         "type": "TXT",
         "value": strings_of(key.record),

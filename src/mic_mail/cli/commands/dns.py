@@ -10,8 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from mic_mail.cli import output
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import Text
@@ -58,7 +58,7 @@ EXIT_FOUND = 1
 
 
 @app.command(help=say("In các bản ghi mà tên miền cần có.", "Print the records that the domains need."))
-@asks(Right.READ)
+@requires(Right.READ)
 def records(
     ctx: typer.Context,
     *,
@@ -78,7 +78,7 @@ def records(
         "Tra DNS và so với các bản ghi cần có; mã thoát 1 nếu phải sửa.", "Look them up and judge; exit code 1 if one is wrong."
     )
 )
-@asks(Right.READ)
+@requires(Right.READ)
 def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
     here = frame(ctx)
     settings = here.config.dns
@@ -95,12 +95,12 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
     return EXIT_FOUND if faults else 0
 
 
-def _wanted(here: Frame) -> list[Wanted]:
+def _wanted(here: CliContext) -> list[Wanted]:
     keys = DkimKeys(KeyFolder(here.config.server.data_dir), here.clock).published()
     return dns_records.wanted(here.config, here.directory.domains(), _key_digest(here), keys)
 
 
-def _key_digest(here: Frame) -> bytes | None:
+def _key_digest(here: CliContext) -> bytes | None:
     """SHA-256 of the public key of the certificate that is served (RFC 6698 §2.1.2); None where it cannot be read."""
     try:
         certificate = x509.load_pem_x509_certificate(here.config.certificate.read_bytes())
@@ -120,14 +120,14 @@ def _value(value: str) -> Text:
 
 def _row(wanted: Wanted) -> Row:
     return {
-        "name": output.told(_value(wanted.name)),
+        "name": output.localized(_value(wanted.name)),
         "type": wanted.type,
-        "value": output.told(_value(wanted.value)),
+        "value": output.localized(_value(wanted.value)),
         "need": wanted.need.value,
-        "why": output.told(wanted.why),
+        "why": output.localized(wanted.why),
     }
 
 
 def _finding_row(finding: Finding) -> Row:
-    remark = output.told(finding.remark) if finding.remark is not None else None
+    remark = output.localized(finding.remark) if finding.remark is not None else None
     return {**_row(finding.wanted), "verdict": finding.verdict.value, "found": finding.found, "remark": remark}

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import frame
 from mic_mail.cli.directory_orders import KeepOption, Terms, day_of, order
-from mic_mail.cli.option_groups import spread
+from mic_mail.cli.option_groups import expand_options
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.directory.model import Role
@@ -28,7 +28,7 @@ Name = Annotated[str, typer.Argument(metavar="DOMAIN", help=say("Tên miền.", 
 
 
 @app.command("list", help=say("Liệt kê tên miền và số địa chỉ.", "List the domains and how many addresses each has."))
-@asks(Right.READ)
+@requires(Right.READ)
 def list_domains(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     counts = Counter((each.address.rpartition("@")[2], each.role) for each in here.directory.addresses())
@@ -45,8 +45,8 @@ def list_domains(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @app.command(help=say("Thêm tên miền: địa chỉ của nó thuộc hệ thống ngay.", "Add a domain: its addresses are local at once."))
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def add(ctx: typer.Context, name: Name, *, terms: Terms) -> None:
     order(
         frame(ctx), "domain_add", name, terms, lambda changes, origin: changes.domain(name, origin, is_local=True)
@@ -59,8 +59,8 @@ def add(ctx: typer.Context, name: Name, *, terms: Terms) -> None:
         "Give all mailboxes their addresses under another domain; the old ones stay aliases.",
     )
 )
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def move(
     ctx: typer.Context,
     old: Annotated[str, typer.Argument(metavar="OLD", help=say("Tên miền hiện nay.", "The present domain."))],
@@ -77,8 +77,8 @@ def move(
 
 
 @app.command(help=say("Bỏ tên miền không còn địa chỉ nào.", "End a domain under which no address is left."))
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def end(ctx: typer.Context, name: Name, *, terms: Terms) -> None:
     order(
         frame(ctx), "domain_end", name, terms, lambda changes, origin: changes.domain(name, origin, is_local=False)

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.output_files import check_kind, write_paper
@@ -25,8 +25,8 @@ from mic_mail.policy.roles import Right
 from mic_mail.services.handover.inventory import Folder, Inventory
 from mic_mail.services.handover.minutes import Minutes
 from mic_mail.services.handover.transfer import Handovers
-from mic_mail.services.handover.verify import FATES, Fate, FolderCheck, Found, Verification
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.handover.verify import FATES, FolderCheck, Found, MessageFinding, Verification
+from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(
     help=say("Bàn giao hộp thư đơn vị (12.3.d).", "Handing over a unit's mailbox (12.3.d)."), no_args_is_help=True
@@ -65,14 +65,14 @@ FOLDERS = (
 CHECKED = (
     Column("folder", "Thư mục", "Folder"),
     Column("messages", "Bàn giao", "Handed over", right=True),
-    *(Column(fate.value, FATES[fate].vi, FATES[fate].en, right=True) for fate in Fate),
+    *(Column(fate.value, FATES[fate].vi, FATES[fate].en, right=True) for fate in MessageFinding),
     Column("added", "Thêm sau đó", "Added since", right=True),
 )
 FOUND = (
     Column("folder", "Thư mục", "Folder"),
     Column("uid", "UID", "UID", right=True),
-    Column("fate", "Kết quả", "Fate", json_only=True),
-    Column("fate_name", "Kết quả", "Fate"),
+    Column("fate", "Kết quả", "MessageFinding", json_only=True),
+    Column("fate_name", "Kết quả", "MessageFinding"),
     Column("received_at", "Nhận lúc", "Received"),
     Column("octets", "Kích cỡ", "Size", right=True, size=True),
     Column("message_id", "Message-ID", "Message-ID"),
@@ -86,7 +86,7 @@ NumberOption = Annotated[
 
 
 @app.command("list", help=say("Các lần bàn giao; đang bàn giao ở trên.", "All handovers, those that run first."))
-@asks(Right.READ)
+@requires(Right.READ)
 def list_all(
     ctx: typer.Context,
     *,
@@ -103,16 +103,16 @@ def list_all(
 
 
 @app.command(help=say("Xem một lần bàn giao và bảng kiểm kê.", "Show a handover and its inventory."))
-@asks(Right.READ)
+@requires(Right.READ)
 def show(ctx: typer.Context, address: Address, *, number: NumberOption = None, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     mailbox = here.directory.mailbox(address)
     handover = use_cases(here).of(mailbox, number)
-    tell_one(mailbox, handover, use_cases(here).inventory(mailbox, handover), as_json=as_json)
+    print_handover(mailbox, handover, use_cases(here).inventory(mailbox, handover), as_json=as_json)
 
 
 @app.command(help=say("Biên bản bàn giao để ký.", "The minutes, to be signed."))
-@asks(Right.READ, whole=True)
+@requires(Right.READ, whole=True)
 def minutes(
     ctx: typer.Context,
     address: Address,
@@ -132,7 +132,7 @@ def minutes(
     check_kind(out)
     mailbox, handed = here.directory.mailbox(address), use_cases(here)
     handover = handed.of(mailbox, number)
-    with on_record(here, "handover_minutes", mailbox.address, Origin(here.actor(actor), reason), right=Right.READ):
+    with audited(here, "handover_minutes", mailbox.address, ActContext(here.actor(actor), reason), right=Right.READ):
         inventory = handed.inventory(mailbox, handover)
         if inventory is None:
             raise Refused(Text("Chưa kiểm kê xong.", "The inventory is not complete."), clause=CLAUSE)
@@ -147,7 +147,7 @@ def minutes(
         "Compare the mailbox as it is now with the inventory: each folder, each message.",
     )
 )
-@asks(Right.READ, whole=True)
+@requires(Right.READ, whole=True)
 def verify(
     ctx: typer.Context,
     address: Address,
@@ -164,12 +164,12 @@ def verify(
     mailbox, handed = here.directory.mailbox(address), use_cases(here)
     handover = handed.of(mailbox, number)
     with (
-        on_record(here, "handover_verify", mailbox.address, Origin(here.actor(actor), reason), right=Right.READ),
+        audited(here, "handover_verify", mailbox.address, ActContext(here.actor(actor), reason), right=Right.READ),
         output.progress() as bar,
     ):
         task = bar.add_task(mailbox.address, total=None)
         result = handed.verify(mailbox, handover, lambda done, of: bar.update(task, completed=done, total=of))
-    _tell(mailbox, handover, result, every=every, as_json=as_json)
+    _print_result(mailbox, handover, result, every=every, as_json=as_json)
     if not result.is_whole:
         raise Refused(
             Text("Có thư bị thay đổi hoặc bị mất so với khi bàn giao.", "Messages are changed or missing since the handover."),
@@ -180,8 +180,8 @@ def verify(
 # ------------------------------------------------------------ rows
 
 
-def _tell(mailbox: MailboxRecord, handover: Handover, result: Verification, *, every: bool, as_json: bool) -> None:
-    named = [each for each in result.found if every or as_json or each.fate in {Fate.CHANGED, Fate.MISSING}]
+def _print_result(mailbox: MailboxRecord, handover: Handover, result: Verification, *, every: bool, as_json: bool) -> None:
+    named = [each for each in result.found if every or as_json or each.fate in {MessageFinding.CHANGED, MessageFinding.MISSING}]
     if as_json:
         output.print_json(
             {
@@ -225,7 +225,7 @@ def _found(found: Found) -> Row:
     }
 
 
-def tell_one(mailbox: MailboxRecord, handover: Handover, inventory: Inventory | None, *, as_json: bool) -> None:
+def print_handover(mailbox: MailboxRecord, handover: Handover, inventory: Inventory | None, *, as_json: bool) -> None:
     row: Row = {
         **_row(mailbox, handover),
         "named_on": handover.named_on,
@@ -270,5 +270,5 @@ def _row(mailbox: MailboxRecord | Entry, handover: Handover) -> Row:
     }
 
 
-def use_cases(here: Frame) -> Handovers:
+def use_cases(here: CliContext) -> Handovers:
     return Handovers(here.directory, here.store, here.config, here.clock)

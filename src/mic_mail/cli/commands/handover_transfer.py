@@ -9,11 +9,11 @@ import typer
 
 from mic_mail.auth import password_hash
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.commands.handover import tell_one, use_cases
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.commands.handover import print_handover, use_cases
 from mic_mail.cli.commands.mailbox_delegation import begin_anew, subscribe
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
@@ -24,7 +24,7 @@ from mic_mail.policy.roles import Right
 from mic_mail.services.authentication.delegation import Authorising
 from mic_mail.services.handover.inventory import Inventory
 from mic_mail.services.handover.transfer import Naming
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer()
 
@@ -42,7 +42,7 @@ DONE = (
         "Begin: nothing is expunged any more, everything is counted; once more counts anew.",
     )
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def begin(
     ctx: typer.Context,
     address: Address,
@@ -77,13 +77,13 @@ def begin(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
+    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
     naming = Naming(successor, named_by, read_day(named_on) if named_on else None, read_day(until) if until else None, witness)
-    with on_record(here, "handover_begin", mailbox.address, origin, to=successor, named_by=named_by, until=until):
+    with audited(here, "handover_begin", mailbox.address, origin, to=successor, named_by=named_by, until=until):
         handover = use_cases(here).begin(mailbox, naming, origin)
         here.tell_server()  # before the count, which may take minutes
         inventory = _count(here, mailbox, origin)
-    tell_one(mailbox, use_cases(here).of(mailbox, handover.seq), inventory, as_json=as_json)
+    print_handover(mailbox, use_cases(here).of(mailbox, handover.seq), inventory, as_json=as_json)
     output.note(
         Text(
             f"Không thư nào của {mailbox.address} bị xóa cho đến khi hoàn thành hoặc hủy bàn giao.",
@@ -100,7 +100,7 @@ def begin(
         )
 
 
-def _count(here: Frame, mailbox: MailboxRecord, origin: Origin) -> Inventory:
+def _count(here: CliContext, mailbox: MailboxRecord, origin: ActContext) -> Inventory:
     """The inventory, with a bar, and its digest in the record of acts (Reg. 8.2)."""
     with output.progress() as bar:
         task = bar.add_task(mailbox.address, total=None)
@@ -119,15 +119,15 @@ def _count(here: Frame, mailbox: MailboxRecord, origin: Origin) -> Inventory:
         "Finish: the rights move, the password is another one, old sessions end.",
     )
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def finish(
     ctx: typer.Context, address: Address, *, reason: WhyOption = "", document: DocumentOption = None, actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     here = frame(ctx)
-    mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
+    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
     password = password_hash.generate()
-    with on_record(here, "handover_finish", mailbox.address, origin):
+    with audited(here, "handover_finish", mailbox.address, origin):
         is_new = use_cases(here).finish(mailbox, password, origin)
     handover = use_cases(here).of(mailbox)
     own = Authorising(here.directory, here.config, here.clock).person(str(handover.successor_id))[1]
@@ -152,13 +152,13 @@ def finish(
 
 
 @app.command(help=say("Hủy bàn giao: mọi quyền giữ như cũ.", "Cancel a handover: nothing has moved."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def cancel(
     ctx: typer.Context, address: Address, *, reason: WhyOption = "", document: DocumentOption = None, actor: ActorOption = None
 ) -> None:
     here = frame(ctx)
-    mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
-    with on_record(here, "handover_cancel", mailbox.address, origin):
+    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
+    with audited(here, "handover_cancel", mailbox.address, origin):
         ended = use_cases(here).cancel(mailbox, origin)
     output.note(
         Text(

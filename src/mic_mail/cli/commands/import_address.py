@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from mic_mail.auth import password_hash
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.import_files import must_have_document
 from mic_mail.cli.commands.mailbox import octets_of, show_issued, welcome
 from mic_mail.cli.context import frame
@@ -19,7 +19,7 @@ from mic_mail.cli.output import say
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.roles import Right
 from mic_mail.services.importers.addresses import Old, OldAddresses
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer()
 
@@ -27,7 +27,7 @@ app = typer.Typer()
 @app.command(
     help=say("Cấp hộp thư với địa chỉ cũ giữ nguyên (5.5).", "A mailbox under its owner's old address, kept as it is (5.5).")
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def address(
     ctx: typer.Context,
     old: Annotated[str, typer.Argument(metavar="ADDRESS", help=say("Địa chỉ cũ.", "The old address."))],
@@ -45,12 +45,12 @@ def address(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    origin = Origin(here.actor(actor), reason, document)
+    origin = ActContext(here.actor(actor), reason, document)
     must_have_document(origin)
     kept = Old(old, read_day(created) if created is not None else None, octets_of(quota) if quota is not None else None)
     password = password_hash.generate()
     addresses = OldAddresses(here.directory, here.config, here.clock)
-    with on_record(here, "mailbox_import_address", old, origin, person=person, unit=unit):
+    with audited(here, "mailbox_import_address", old, origin, person=person, unit=unit):
         if person is not None and unit is None:
             mailbox = addresses.of_person(here.directory.person(person), kept, password, origin)
         elif unit is not None and person is None:

@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox import octets_of
-from mic_mail.cli.context import Frame, frame
-from mic_mail.cli.import_report import SOURCES, Watch, record_end, report_of, report_of_comparison, told
-from mic_mail.cli.option_groups import spread
+from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.import_report import SOURCES, Watch, record_end, report_of, report_of_comparison, source_row
+from mic_mail.cli.option_groups import expand_options
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import say
 from mic_mail.directory.snapshot import Entry
@@ -31,8 +31,8 @@ from mic_mail.services.importers.maildir import MaildirSource
 from mic_mail.services.importers.mbox import MboxSource
 from mic_mail.services.importers.pst import PstSource
 from mic_mail.services.importers.source import Source
-from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.lifecycle_actions import Accounts
+from mic_mail.services.mailboxes.credentials import ActContext
+from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 
 app = typer.Typer(
     help=say("Nhập thư từ hệ thống khác (10.4).", "Bring mail in from other systems (10.4)."), no_args_is_help=True
@@ -97,8 +97,8 @@ class Wanted:
 
 
 @app.command(help=say("Nhập một Maildir (Dovecot, Courier, Postfix).", "Import a Maildir (Dovecot, Courier, Postfix)."))
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def maildir(
     ctx: typer.Context,
     address: Address,
@@ -110,8 +110,8 @@ def maildir(
 
 
 @app.command(help=say("Nhập tệp mbox, thư mục mbox hoặc hồ sơ Thunderbird.", "Import mbox files or a Thunderbird profile."))
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def mbox(
     ctx: typer.Context,
     address: Address,
@@ -123,8 +123,8 @@ def mbox(
 
 
 @app.command(help=say("Nhập thư mục tệp .eml, cả bản của content export.", "Import .eml files, also those of content export."))
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def eml(
     ctx: typer.Context,
     address: Address,
@@ -137,8 +137,8 @@ def eml(
 
 
 @app.command(help=say("Nhập tệp PST hoặc OST của Outlook (cần pst-utils).", "Import Outlook's PST or OST (needs pst-utils)."))
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def pst(
     ctx: typer.Context,
     address: Address,
@@ -151,12 +151,14 @@ def pst(
 
 
 @app.command("list", help=say("Đã nhập từ đâu vào hộp thư nào.", "What was imported from where, into which mailbox."))
-@asks(Right.READ)
+@requires(Right.READ)
 def list_imports(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     addresses = {mailbox.mailbox_id: mailbox.address for mailbox in here.directory.mailboxes()}
     rows = [
-        told(each, addresses[each.mailbox_id]) for each in taken(here.config.server.data_dir) if each.mailbox_id in addresses
+        source_row(each, addresses[each.mailbox_id])
+        for each in taken(here.config.server.data_dir)
+        if each.mailbox_id in addresses
     ]
     output.listing(SOURCES, rows, as_json=as_json)
 
@@ -167,10 +169,10 @@ def list_imports(ctx: typer.Context, as_json: JsonOption = False) -> None:
 class Task:
     """One import as it was asked for."""
 
-    def __init__(self, here: Frame, address: str, wanted: Wanted, *, virtual: bool = False) -> None:
+    def __init__(self, here: CliContext, address: str, wanted: Wanted, *, virtual: bool = False) -> None:
         self.here = here
         self.entry: Entry = here.entry(address)
-        self.origin = Origin(here.actor(wanted.actor), wanted.reason, wanted.document)
+        self.origin = ActContext(here.actor(wanted.actor), wanted.reason, wanted.document)
         self._wanted = wanted
         self._choice = wanted.choice(virtual=virtual)
 
@@ -187,7 +189,7 @@ class Task:
         source = make(moving.work)
         try:
             _must_know(source, self._choice)
-            with on_record(self.here, act, self.entry.address, self.origin, source=source.identity):
+            with audited(self.here, act, self.entry.address, self.origin, source=source.identity):
                 if self._wanted.quota is not None and not (dry_run or verify):
                     self._raise_quota(self._wanted.quota)
                 self._work(moving, source)
@@ -218,7 +220,7 @@ class Task:
         mailbox, octets = self.here.directory.mailbox(self.entry.address), octets_of(size)
         if not self.origin.reason:
             raise BadInput(Text("Nâng dung lượng phải nêu --reason.", "Another quota needs a --reason."), clause="8.3.a")
-        Accounts(self.here.directory, self.here.config, self.here.clock).set_quota(mailbox, octets, self.origin)
+        MailboxLifecycle(self.here.directory, self.here.config, self.here.clock).set_quota(mailbox, octets, self.origin)
         self.entry = self.here.entry(self.entry.address)
 
 
@@ -236,7 +238,7 @@ def _must_know(source: Source, choice: Choice) -> None:
         )
 
 
-def moving_of(here: Frame) -> Moving:
+def moving_of(here: CliContext) -> Moving:
     """Imports of this server."""
     return Moving(here.directory, here.store, here.config, here.clock, here.directory.years.working_days())
 
@@ -259,7 +261,7 @@ def choice_of(
     return Choice(tuple(folders or ()), tuple(without or ()), virtual, below, tuple(pairs))
 
 
-def must_have_document(origin: Origin) -> None:
+def must_have_document(origin: ActContext) -> None:
     """Whose mail is moved by the Centre was asked for by somebody (Reg. 4.3)."""
     missing = Text("Nhập thư vào hộp thư của người khác phải có căn cứ.", "Moving somebody's mail rests on a document.")
     grounds.must_have_document(origin.document, CLAUSE, missing)

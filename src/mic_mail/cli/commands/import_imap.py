@@ -21,12 +21,12 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import log_event, output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.import_files import DryOption, Task, Wanted, WithoutOption, choice_of, moving_of, must_have_document
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.import_report import REPORT, Watch, record_end, rows_of, summary
-from mic_mail.cli.option_groups import spread
+from mic_mail.cli.option_groups import expand_options
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say, spoken
 from mic_mail.cli.output_files import not_readable
@@ -38,7 +38,7 @@ from mic_mail.policy.roles import Right
 from mic_mail.services.importers.imap import ImapSource, Server
 from mic_mail.services.importers.import_job import Moving, Outcome
 from mic_mail.services.importers.importer import Choice
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer()
 
@@ -110,8 +110,8 @@ RESULTS = (
 
 
 @app.command(help=say("Nhập từ máy chủ IMAP vào một hộp thư.", "Import from an IMAP server into one mailbox."))
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def imap(
     ctx: typer.Context,
     address: Address,
@@ -133,8 +133,8 @@ def imap(
         "Import many, from a CSV file: user,address[,password].",
     )
 )
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def accounts(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help=say("Tệp CSV (UTF-8).", "The CSV file (UTF-8)."))],
@@ -152,7 +152,7 @@ def accounts(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    origin = Origin(here.actor(actor), reason, document)
+    origin = ActContext(here.actor(actor), reason, document)
     if not dry_run:
         must_have_document(origin)
     lines, context = _lines(file), old.tls()
@@ -167,7 +167,7 @@ def accounts(
         )
     act = "mailbox_import_rehearse" if dry_run else "mailbox_import"
     with (
-        on_record(
+        audited(
             here, act, str(file), origin, mailboxes=[entry.address for entry, _ in jobs], source=f"imap://{old.host}:{old.port}"
         ),
         ThreadPoolExecutor(parallel) as workers,
@@ -191,7 +191,7 @@ def accounts(
 class _Many:
     """Imports of several accounts, each on its own."""
 
-    def __init__(self, here: Frame, origin: Origin, choice: Choice, *, dry_run: bool) -> None:
+    def __init__(self, here: CliContext, origin: ActContext, choice: Choice, *, dry_run: bool) -> None:
         self._here = here
         self._origin = origin
         self._choice = choice
@@ -229,11 +229,11 @@ class _Many:
         except Exception as error:  # noqa: BLE001 - a defect that this account's mail shows: the others come
             told = repr(error)
             outcome = Outcome((), Trouble(Text(f"Lỗi ngoài dự kiến: {told}", f"Unexpected error: {in_ascii(told)}")))
-            log_event.tell(self._here, "import_failed", mailbox=entry.address, **failure(error))
+            log_event.write_log_event(self._here, "import_failed", mailbox=entry.address, **failure(error))
         if not self._dry_run:
             record_end(self._here, entry.address, self._origin, outcome)
         said = summary(outcome, rehearsed=self._dry_run) if outcome.error is None else outcome.error.text
-        output.note(f"{entry.address}: {output.told(said)}")
+        output.note(f"{entry.address}: {output.localized(said)}")
         return outcome
 
 

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day, read_instant
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
 from mic_mail.cli.output import Cell, Column, Row, say
@@ -25,10 +25,10 @@ from mic_mail.log.export import export as write_export
 from mic_mail.log.search import Search
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.date_ranges import Span
-from mic_mail.policy.incidents import KINDS, SEVERITIES, STATES, Change, Incident, Kind, Severity, State, Told
+from mic_mail.policy.incidents import KINDS, SEVERITIES, STATES, Change, Incident, IncidentReport, Kind, Severity, State
 from mic_mail.policy.requests import CHANNELS, Channel
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.incidents import Incidents
 from mic_mail.services.operations.log_maintenance import anchor_now
 from mic_mail.services.reports.incident_documents import IncidentPapers
@@ -43,13 +43,13 @@ COLUMNS = (
     Column("title", "Nội dung", "What"),
     Column("began_at", "Từ", "From"),
     Column("ended_at", "Đến", "Until"),
-    Column("unit", "Đơn vị báo", "Told by unit"),
+    Column("unit", "Đơn vị báo", "IncidentReport by unit"),
     Column("mailboxes", "Hộp thư", "Mailboxes"),
     Column("report", "Báo cáo", "Report"),
 )
 ONE = (
     *COLUMNS,
-    Column("reporter", "Người báo", "Told by"),
+    Column("reporter", "Người báo", "IncidentReport by"),
     Column("channel", "Kênh", "Channel", names={channel.value: name for channel, name in CHANNELS.items()}),
     Column("document", "Văn bản", "Document"),
     Column("units", "Đơn vị liên quan", "Units concerned"),
@@ -92,7 +92,7 @@ OutOption = Annotated[
 
 
 @app.command("open", help=say("Ghi một sự cố vào sổ.", "Record an incident."))
-@asks(Right.REQUEST)
+@requires(Right.REQUEST)
 def open_incident(
     ctx: typer.Context,
     kind: Annotated[Kind, typer.Argument(help=say("Loại sự cố.", "What happened."))],
@@ -116,10 +116,10 @@ def open_incident(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    origin = Origin(here.actor(actor), title, document)
+    origin = ActContext(here.actor(actor), title, document)
     of = here.directory.unit(unit) if unit else None
-    with on_record(here, "incident_open", kind.value, origin, right=Right.REQUEST, concerns=of, mailboxes=mailboxes):
-        told = Told(
+    with audited(here, "incident_open", kind.value, origin, right=Right.REQUEST, concerns=of, mailboxes=mailboxes):
+        told = IncidentReport(
             kind,
             severity,
             title.strip(),
@@ -137,7 +137,7 @@ def open_incident(
 
 
 @app.command(help=say("Xem một sự cố, hoặc lập báo cáo sự cố.", "Show an incident, or write its paper."))
-@asks(Right.READ)
+@requires(Right.READ)
 def show(
     ctx: typer.Context, number: Number, *, out: OutOption = None, actor: ActorOption = None, as_json: JsonOption = False
 ) -> None:
@@ -145,7 +145,7 @@ def show(
     incident = here.directory.incidents.one(number)
     if out is not None:
         check_kind(out)
-        _told_of(write_paper(here, out, _papers(here).one(incident)))
+        _incident_report(write_paper(here, out, _papers(here).one(incident)))
         return
     output.record(ONE, _one(here, incident), as_json=as_json)
     if not as_json and incident.notes:
@@ -153,7 +153,7 @@ def show(
 
 
 @app.command("list", help=say("Sổ sự cố.", "The register of incidents."))
-@asks(Right.READ)
+@requires(Right.READ)
 def list_incidents(
     ctx: typer.Context,
     *,
@@ -174,14 +174,14 @@ def list_incidents(
     ]
     if out is not None:
         check_kind(out)
-        _told_of(write_paper(here, out, _papers(here).register(wanted, span)))
+        _incident_report(write_paper(here, out, _papers(here).register(wanted, span)))
         return
     units = _symbols(here)
     output.listing(COLUMNS, (_cells(each, units) for each in wanted), as_json=as_json)
 
 
 @app.command(help=say("Ghi diễn biến hoặc biện pháp.", "Add what was found out, or done."))
-@asks(Right.REQUEST)
+@requires(Right.REQUEST)
 def note(
     ctx: typer.Context,
     number: Number,
@@ -203,16 +203,23 @@ def note(
     incident = here.directory.incidents.one(number)
     change = Change(kind, severity, read_instant(ended) if ended else None, _units(here, concerns), tuple(mailboxes or ()))
     right = Right.ACT if change.assesses else Right.REQUEST
-    with on_record(
-        here, "incident_note", incident.number, Origin(here.actor(actor), text), right=right, concerns=_teller(here, incident),
-        kind=kind, severity=severity, mailboxes=mailboxes,
-    ):  # fmt: skip
+    with audited(
+        here,
+        "incident_note",
+        incident.number,
+        ActContext(here.actor(actor), text),
+        right=right,
+        concerns=_teller(here, incident),
+        kind=kind,
+        severity=severity,
+        mailboxes=mailboxes,
+    ):
         found = _incidents(here).note(incident, here.actor(actor), text, change, measure=measure)
     output.note(Text(f"Đã ghi vào sự cố {found.number}.", f"It is on record with incident {found.number}."))
 
 
 @app.command(help=say("Kết thúc một sự cố.", "Close an incident."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def close(
     ctx: typer.Context,
     number: Number,
@@ -224,15 +231,15 @@ def close(
 ) -> None:
     here = frame(ctx)
     incident = here.directory.incidents.one(number)
-    origin = Origin(here.actor(actor), result, document)
-    with on_record(here, "incident_close", incident.number, origin):
+    origin = ActContext(here.actor(actor), result, document)
+    with audited(here, "incident_close", incident.number, origin):
         ends = read_instant(ended) if ended else None
         found = _incidents(here).close(incident, origin.actor, result, document, ends)
     output.note(Text(f"Sự cố {found.number} đã kết thúc.", f"Incident {found.number} is closed."))
 
 
 @app.command(help=say("Trích xuất nhật ký của sự cố thành một tệp (14.4, 16.3).", "The log of an incident as one file."))
-@asks(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True)
 def export(
     ctx: typer.Context,
     number: Number,
@@ -253,7 +260,7 @@ def export(
     span = read_instant(began) if began else since, read_instant(ended) if ended else until
     if span[1] < span[0]:
         raise BadInput(Text("Thời gian kết thúc trước thời gian bắt đầu.", "The end is before the start."))
-    origin = Origin(here.actor(actor), reason, document)
+    origin = ActContext(here.actor(actor), reason, document)
     asked: dict[str, object] = {
         "incident": incident.number,
         "actor": origin.actor,
@@ -266,12 +273,12 @@ def export(
     }
     folder = here.config.log_dir
     details = {name: asked[name] for name in ("mailboxes", "from", "until")}
-    with on_record(here, "log_export", incident.number, origin, right=Right.READ_LOG, concerns=None, file=str(file), **details):
+    with audited(here, "log_export", incident.number, origin, right=Right.READ_LOG, concerns=None, file=str(file), **details):
         found = incidents.log(Search(folder), incident, span)
         anchor_now(folder, here.directory.load_snapshot(), here.clock.now())  # it holds each line that goes out
         papers = {f"{incident.number}.pdf": pdf.write(_papers(here).one(incident))}
         done = write_export(folder, file, found, asked, here.clock.now(), papers=papers)
-    with on_record(here, "log_exported", incident.number, origin, right=Right.READ_LOG, file=str(file), sha256=done.sha256):
+    with audited(here, "log_exported", incident.number, origin, right=Right.READ_LOG, file=str(file), sha256=done.sha256):
         pass
     row: dict[str, Cell] = {
         "file": str(file), "sha256": done.sha256, "octets": done.octets, "events": done.events, "acts": done.acts,
@@ -298,7 +305,7 @@ def _cells(incident: Incident, units: dict[int, str]) -> dict[str, Cell]:
     }
 
 
-def _one(here: Frame, incident: Incident) -> Row:
+def _one(here: CliContext, incident: Incident) -> Row:
     told, units, incidents = incident.told, _symbols(here), _incidents(here)
     return {
         **_cells(incident, units),
@@ -322,21 +329,21 @@ def _notes(incident: Incident) -> list[dict[str, Cell]]:
     return [{"at": each.at, "actor": each.actor, "measure": each.measure, "text": each.text} for each in incident.notes]
 
 
-def _units(here: Frame, symbols: list[str] | None) -> frozenset[int]:
+def _units(here: CliContext, symbols: list[str] | None) -> frozenset[int]:
     return frozenset(here.directory.unit(symbol).unit_id for symbol in symbols or ())
 
 
-def _symbols(here: Frame) -> dict[int, str]:
+def _symbols(here: CliContext) -> dict[int, str]:
     return {unit.unit_id: unit.symbol for unit in here.directory.units()}
 
 
-def _teller(here: Frame, incident: Incident) -> UnitRecord | None:
+def _teller(here: CliContext, incident: Incident) -> UnitRecord | None:
     """The unit that told of it; None: it is the Centre's."""
     units = here.whole_directory.units()
     return next((unit for unit in units if unit.unit_id == incident.told.unit_id), None)
 
 
-def _span(here: Frame, first: str | None, last: str | None) -> Span | None:
+def _span(here: CliContext, first: str | None, last: str | None) -> Span | None:
     if first is None and last is None:
         return None
     today = local_day(here.clock.now())
@@ -344,14 +351,14 @@ def _span(here: Frame, first: str | None, last: str | None) -> Span | None:
     return Span(read_day(first) if first else ends.replace(month=1, day=1), ends)
 
 
-def _incidents(here: Frame) -> Incidents:
+def _incidents(here: CliContext) -> Incidents:
     return Incidents(here.directory, here.clock)
 
 
-def _papers(here: Frame) -> IncidentPapers:
+def _papers(here: CliContext) -> IncidentPapers:
     return IncidentPapers(here.directory, here.config, _incidents(here), here.clock.now())
 
 
-def _told_of(written: list[Path]) -> None:
+def _incident_report(written: list[Path]) -> None:
     names = ", ".join(map(str, written))
     output.note(Text(f"Đã ghi {names}.", f"{len(written)} files are written." if len(written) > 1 else "The file is written."))

@@ -22,7 +22,7 @@ from mic_mail.cli.authorization import open_to_all
 from mic_mail.cli.caller import knows_login
 from mic_mail.cli.commands.officer import enter, no_officer_yet
 from mic_mail.cli.context import frame
-from mic_mail.cli.option_groups import spread
+from mic_mail.cli.option_groups import expand_options
 from mic_mail.cli.options import YesOption
 from mic_mail.cli.output import say
 from mic_mail.clock import Clock
@@ -39,7 +39,7 @@ from mic_mail.policy.roles import CLAUSE, Officer, Role, must_be_a_persons, must
 from mic_mail.policy.transliteration import tidy
 from mic_mail.process import privileges
 from mic_mail.process.startup import make_folders
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.working_calendar import prefill
 
 app = typer.Typer()
@@ -122,7 +122,7 @@ class OfficerOptions:
     )
 )
 @open_to_all
-@spread
+@expand_options
 def init(ctx: typer.Context, *, server: ServerOptions, appointed: OfficerOptions, yes: YesOption = False) -> None:
     here = frame(ctx)
     path, now = here.config_path, here.clock.now()
@@ -135,9 +135,9 @@ def init(ctx: typer.Context, *, server: ServerOptions, appointed: OfficerOptions
     has_officers = make(config, path, here.clock)
     _tell_made(config, path)
     if first is not None and not has_officers:
-        enter(here, first, Origin(here.actor(), "", first.document))
+        enter(here, first, ActContext(here.actor(), "", first.document))
         has_officers = True
-    _tell_next(path, has_officers=has_officers)
+    _print_next_steps(path, has_officers=has_officers)
 
 
 def _must_be_new(path: Path) -> None:
@@ -185,7 +185,7 @@ def _ask_first_officer(now: datetime, account: str) -> Officer | None:
 
 
 def _ask(question: Text, default: str = "") -> str:
-    return str(typer.prompt(output.told(question), default=default, show_default=bool(default)))
+    return str(typer.prompt(output.localized(question), default=default, show_default=bool(default)))
 
 
 def _tell_made(config: Config, path: Path) -> None:
@@ -197,7 +197,7 @@ def _tell_made(config: Config, path: Path) -> None:
     )
 
 
-def _tell_next(path: Path, *, has_officers: bool) -> None:
+def _print_next_steps(path: Path, *, has_officers: bool) -> None:
     """Print what is still to be done, and who may administer until then."""
     output.note(Text("Việc tiếp theo:", "Next:"))
     for number, step in enumerate(_next_steps(path, has_officers=has_officers), 1):

@@ -14,11 +14,11 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day, read_instant
-from mic_mail.cli.log_messages import told, wrong
+from mic_mail.cli.log_messages import message_for, wrong
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.cli.output_files import must_be_a_place_for_files
@@ -32,7 +32,7 @@ from mic_mail.log.search import Found, Search
 from mic_mail.log.verify import Verdict
 from mic_mail.policy.calendar import start_of
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.log_maintenance import anchor_now, excerpt, lives, verify_all
 
 app = typer.Typer(
@@ -73,7 +73,7 @@ UntilOption = Annotated[
 
 
 @app.command(help=say("Tìm trong nhật ký.", "Search the log."))
-@asks(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True)
 def search(
     ctx: typer.Context,
     *,
@@ -95,7 +95,7 @@ def search(
     here = frame(ctx)
     query = Query(mailbox, message_id, trace, session, event, _since(since), _until(until))
     asked_at = _microseconds(here.clock.now())
-    with _looking(here, "log_search", mailbox or "*", Origin(here.actor(actor), reason, document), **_asked(query)):
+    with _looking(here, "log_search", mailbox or "*", ActContext(here.actor(actor), reason, document), **_asked(query)):
         if query.until_us is None:
             query = replace(query, until_us=asked_at)  # the act of asking is not among the answers
         found = Search(here.config.log_dir).newest(query, limit)
@@ -105,7 +105,7 @@ def search(
 
 
 @app.command(help=say("Toàn bộ đường đi của một thư.", "The whole life of one message."))
-@asks(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True)
 def trace(
     ctx: typer.Context,
     message: Annotated[str, typer.Argument(metavar="ID", help=say("Mã thư hoặc Message-ID.", "Trace id or Message-ID."))],
@@ -116,7 +116,7 @@ def trace(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    with _looking(here, "log_trace", message, Origin(here.actor(actor), reason, document)):
+    with _looking(here, "log_trace", message, ActContext(here.actor(actor), reason, document)):
         found = lives(Search(here.config.log_dir), message)
     if not found:
         raise BadInput(
@@ -132,7 +132,7 @@ def trace(
 
 
 @app.command(help=say("Kiểm tra nhật ký có nguyên vẹn.", "Check that the log is whole."))
-@asks(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True)
 def verify(
     ctx: typer.Context,
     *,
@@ -148,7 +148,7 @@ def verify(
     if head is not None and (len(head.strip()) < 16 or not set(head.strip().lower()) <= set("0123456789abcdef")):
         raise BadInput(Text("--head: ít nhất 16 chữ số thập lục phân.", "--head: at least 16 hexadecimal digits."))
     config, noted = here.config, head and head.strip()
-    with _looking(here, "log_verify", "*", Origin(here.actor(actor), reason, document), head=head):
+    with _looking(here, "log_verify", "*", ActContext(here.actor(actor), reason, document), head=head):
         snapshot, months = here.directory.load_snapshot(), config.log.retain_months
         verdict = verify_all(config.log_dir, snapshot, months=months, now=here.clock.now(), noted_head=noted)
     if as_json:
@@ -156,13 +156,13 @@ def verify(
     else:
         if verdict.findings:
             output.listing(FINDINGS, _findings(verdict), as_json=False)
-        _tell(verdict)
+        _print_verdict(verdict)
     if not verdict.holds:
         raise typer.Exit(1)
 
 
 @app.command(help=say("In mã niêm phong để ghi lại nơi khác.", "Print the head, to be noted elsewhere."))
-@asks(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True)
 def anchor(
     ctx: typer.Context,
     *,
@@ -173,7 +173,7 @@ def anchor(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    with _looking(here, "log_anchor", "*", Origin(here.actor(actor), reason, document)):
+    with _looking(here, "log_anchor", "*", ActContext(here.actor(actor), reason, document)):
         if now:
             anchor_now(here.config.log_dir, here.directory.load_snapshot(), here.clock.now())
         known = AnchorFile(here.config.log_dir).known()
@@ -192,7 +192,7 @@ def anchor(
 
 
 @app.command(help=say("Trích xuất phục vụ xử lý sự cố (14.4, 16.3).", "An excerpt for an incident (14.4, 16.3)."))
-@asks(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True)
 def export(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help=say("Tệp ZIP sẽ ghi.", "The ZIP file to write."))],
@@ -210,7 +210,7 @@ def export(
     here = frame(ctx)
     must_be_a_place_for_files(here, file)
     query = Query(mailbox=mailbox, since_us=_since(since), until_us=_until(until))
-    origin = Origin(here.actor(actor), reason, document)
+    origin = ActContext(here.actor(actor), reason, document)
     asked = {
         "actor": origin.actor,
         "reason": reason,
@@ -242,9 +242,9 @@ def export(
 # ------------------------------------------------------------ who looked for what
 
 
-def _looking(here: Frame, act: str, subject: str, origin: Origin, **details: object) -> AbstractContextManager[None]:
+def _looking(here: CliContext, act: str, subject: str, origin: ActContext, **details: object) -> AbstractContextManager[None]:
     """On record before the answer, and only for whose role allows it."""
-    return on_record(here, act, subject, origin, right=Right.READ_LOG, concerns=None, **details)
+    return audited(here, act, subject, origin, right=Right.READ_LOG, concerns=None, **details)
 
 
 def _asked(query: Query) -> dict[str, object]:
@@ -297,7 +297,7 @@ def _row(found: Found) -> Row:
         "at": at,
         "event": found.what,
         "trace": str(trace_id) if trace_id else None,
-        "told": told(fields),
+        "told": message_for(fields),
         "file": found.name,
         "offset": found.start,
         "fields": dict(fields),
@@ -332,7 +332,7 @@ def _summary(verdict: Verdict) -> dict[str, Cell]:
     }
 
 
-def _tell(verdict: Verdict) -> None:
+def _print_verdict(verdict: Verdict) -> None:
     octets = dates.size(verdict.octets)
     output.line(
         Text(

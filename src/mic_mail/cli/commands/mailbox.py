@@ -12,11 +12,11 @@ import typer
 
 from mic_mail.auth import password_hash
 from mic_mail.cli import log_event, output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_delegation import COLUMNS as AUTHORITY_COLUMNS
 from mic_mail.cli.commands.mailbox_delegation import authority_rows
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day, read_instant
 from mic_mail.cli.labels import FACT_DATA
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
@@ -38,10 +38,10 @@ from mic_mail.policy.roles import Right
 from mic_mail.policy.states import BEGINNING
 from mic_mail.process.send_counters import SentCounts
 from mic_mail.services.abuse.send_limits import DAY, HOUR, Use, uses
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.explanation import Explanation, Side, explain
 from mic_mail.services.mailboxes.issue import Issuing, Request, make_verifiers
-from mic_mail.services.mailboxes.lifecycle_actions import Accounts
+from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.settings.readings import ceilings_of, lifecycle_settings
 
@@ -98,7 +98,7 @@ UNREADABLE = Text("hồ sơ không đọc được", "facts cannot be read")
 
 
 @app.command(help=say("Cấp hộp thư cho cá nhân, đơn vị hoặc nhóm (Điều 5, 6).", "Issue a mailbox (Reg. 5, 6)."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def issue(
     ctx: typer.Context,
     *,
@@ -130,11 +130,11 @@ def issue(
     _must_fit("--sponsor", given=sponsor is not None, fits=group is not None)
     here = frame(ctx)
     octets = octets_of(quota) if quota is not None else None
-    request = Request(Origin(here.actor(actor), reason, document), read_day(received) if received is not None else None)
+    request = Request(ActContext(here.actor(actor), reason, document), read_day(received) if received is not None else None)
     request.origin.must_have_document("6.2")
     issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
     password = password_hash.generate()
-    with on_record(here, "mailbox_issue", str(person or unit or group), request.origin, chosen=address):
+    with audited(here, "mailbox_issue", str(person or unit or group), request.origin, chosen=address):
         if person is not None:
             owner = here.directory.person(person)
             mailbox = issuing.issue_personal(
@@ -160,7 +160,7 @@ def show_issued(mailbox: MailboxRecord, password: str, *, as_json: bool) -> None
     output.record(ISSUED, row, as_json=as_json)
 
 
-def welcome(here: Frame, mailbox: MailboxRecord) -> None:
+def welcome(here: CliContext, mailbox: MailboxRecord) -> None:
     """The notice; the mailbox is issued and its password shown once, so what fails now may not hide either."""
     try:
         Notices(here.store, here.config, here.clock).welcome(mailbox)
@@ -171,11 +171,11 @@ def welcome(here: Frame, mailbox: MailboxRecord) -> None:
                 f"The mailbox is issued, but the welcome could not be delivered: {in_ascii(error)}",
             )
         )
-        log_event.tell(here, "notice_failed", notice="welcome", mailbox=mailbox.address, **failure(error))
+        log_event.write_log_event(here, "notice_failed", notice="welcome", mailbox=mailbox.address, **failure(error))
 
 
 @app.command("list", help=say("Liệt kê hộp thư và trạng thái.", "List mailboxes and their states."))
-@asks(Right.READ)
+@requires(Right.READ)
 def list_mailboxes(
     ctx: typer.Context,
     *,
@@ -190,7 +190,7 @@ def list_mailboxes(
 
 
 @app.command(help=say("Xem một hộp thư và hồ sơ của nó.", "Show a mailbox and its facts."))
-@asks(Right.READ)
+@requires(Right.READ)
 def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     entry = here.entry(address)
@@ -217,7 +217,7 @@ def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> N
 
 
 @app.command("explain", help=say("Giải thích trạng thái: điều khoản, sự kiện, thay đổi tới.", "Account for the state."))
-@asks(Right.READ)
+@requires(Right.READ)
 def explain_state(
     ctx: typer.Context,
     address: Address,
@@ -234,13 +234,13 @@ def explain_state(
     if as_json:
         output.print_json({**_explanation(explanation), "authority": authority})
         return
-    _tell(explanation)
+    _print_explanation(explanation)
     if authority:
         output.listing(AUTHORITY_COLUMNS, authority, as_json=False, title=Text("Ủy quyền (12.3, 5.2)", "Authority (12.3, 5.2)"))
 
 
 @app.command(help=say("Điều chỉnh dung lượng; giảm phải có lý do (8.3).", "Set the quota; a decrease needs a reason (8.3)."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def quota(
     ctx: typer.Context,
     address: Address,
@@ -252,9 +252,9 @@ def quota(
 ) -> None:
     here = frame(ctx)
     mailbox, octets = here.directory.mailbox(address), octets_of(size)
-    origin = Origin(here.actor(actor), reason, document)
-    with on_record(here, "mailbox_quota", mailbox.address, origin, octets=octets):
-        Accounts(here.directory, here.config, here.clock).set_quota(mailbox, octets, origin)
+    origin = ActContext(here.actor(actor), reason, document)
+    with audited(here, "mailbox_quota", mailbox.address, origin, octets=octets):
+        MailboxLifecycle(here.directory, here.config, here.clock).set_quota(mailbox, octets, origin)
     shown = dates.size(octets)
     output.note(Text(f"Dung lượng của {mailbox.address}: {shown.vi}.", f"Quota of {mailbox.address}: {shown.en}."))
 
@@ -262,7 +262,7 @@ def quota(
 # ------------------------------------------------------------ rows
 
 
-def _sent(here: Frame, entry: Entry) -> dict[str, Cell]:
+def _sent(here: CliContext, entry: Entry) -> dict[str, Cell]:
     """What the mailbox has sent lately, of its limits (Reg. 7.2.c); nothing where this account may not read that."""
     ceilings = ceilings_of(here.config, entry.address)
     counts = SentCounts(here.config.sent_dir, None)
@@ -289,15 +289,15 @@ def _used(found: list[Use]) -> Text:
     )
 
 
-def _settings(here: Frame) -> LifecycleSettings:
+def _settings(here: CliContext) -> LifecycleSettings:
     return lifecycle_settings(here.config, here.directory.years.working_days())
 
 
-def _decide(here: Frame, entry: Entry, settings: LifecycleSettings) -> Decision:
+def _decide(here: CliContext, entry: Entry, settings: LifecycleSettings) -> Decision:
     return decide(entry.kind, entry.facts, here.clock.now(), last_activity=entry.last_activity, settings=settings)
 
 
-def _rows(here: Frame, entries: Iterator[Entry], state: State | None) -> Iterator[dict[str, Cell]]:
+def _rows(here: CliContext, entries: Iterator[Entry], state: State | None) -> Iterator[dict[str, Cell]]:
     settings = _settings(here)
     for entry in entries:
         try:
@@ -349,10 +349,10 @@ def _fact(fact: Fact) -> dict[str, Cell]:
 # ------------------------------------------------------------ explaining
 
 
-def _tell(explanation: Explanation) -> None:
+def _print_explanation(explanation: Explanation) -> None:
     entry, when = explanation.entry, dates.instant(explanation.at)
-    output.line(f"{entry.address} ({entry.owner.name}), {output.told(when)}")  # a name has its letters in either language
-    _tell_side(explanation.known_now, entry)
+    output.line(f"{entry.address} ({entry.owner.name}), {output.localized(when)}")  # a name has its letters in either language
+    _print_access(explanation.known_now, entry)
     if explanation.hindsight:
         output.line(
             Text(
@@ -360,7 +360,7 @@ def _tell(explanation: Explanation) -> None:
                 "As known then, by the facts that were on record, it was different:",
             )
         )
-        _tell_side(explanation.known_then, entry)
+        _print_access(explanation.known_then, entry)
     if explanation.chain_broken_at is not None:
         output.note(
             Text(
@@ -370,7 +370,7 @@ def _tell(explanation: Explanation) -> None:
         )
 
 
-def _tell_side(side: Side, entry: Entry) -> None:
+def _print_access(side: Side, entry: Entry) -> None:
     decision = side.decision
     states = state_names(decision.states)
     output.line(Text(f"Trạng thái: {states.vi}", f"State: {states.en}"))
@@ -384,10 +384,10 @@ def _tell_side(side: Side, entry: Entry) -> None:
     output.line(Text("  " + "; ".join(t.vi for t in told), "  " + "; ".join(t.en for t in told)))
     for reason in decision.reasons:
         output.line(_because(reason))
-        _tell_use(reason, entry)
+        _print_last_use(reason, entry)
     output.line(_next(decision.next_change))
     for reason in decision.next_change.begins if decision.next_change else ():
-        _tell_use(reason, entry)
+        _print_last_use(reason, entry)
     if side.cited:
         output.listing(FACT_COLUMNS, map(_fact, side.cited), as_json=False, title=Text("Căn cứ vào", "It follows from"))
 
@@ -402,7 +402,7 @@ def _because(reason: Reason) -> Text:
     )
 
 
-def _tell_use(reason: Reason, entry: Entry) -> None:
+def _print_last_use(reason: Reason, entry: Entry) -> None:
     """What a suspension by disuse (Reg. 7.2.a) follows from: no fact says it, only the last use and the day of counting."""
     counted_from = reason.params.get("counted_from")
     if not isinstance(counted_from, str):

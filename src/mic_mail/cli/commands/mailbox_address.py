@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import frame
 from mic_mail.cli.directory_orders import KeepOption, Terms, day_of, order
-from mic_mail.cli.option_groups import spread
+from mic_mail.cli.option_groups import expand_options
 from mic_mail.cli.options import Address
 from mic_mail.cli.output import say
 from mic_mail.policy.roles import Right
@@ -22,8 +22,8 @@ app = typer.Typer()
     "address",
     help=say("Đổi địa chỉ; địa chỉ cũ còn là bí danh một thời gian (6.2).", "Change the address; the old one stays an alias."),
 )
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def readdress(
     ctx: typer.Context,
     address: Address,

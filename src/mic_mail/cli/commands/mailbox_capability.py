@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import frame
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Column, say
 from mic_mail.errors import BadInput, Text
 from mic_mail.imap.capability import HIDEABLE
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer()
 
@@ -31,7 +31,7 @@ NAME = "NAME"
 
 
 @app.command(help=say("Ẩn hoặc hiện tính năng IMAP của một hộp thư.", "Hide an IMAP capability from a mailbox, or show it."))
-@asks(Right.READ)
+@requires(Right.READ)
 def capability(
     ctx: typer.Context,
     address: Address = None,
@@ -59,9 +59,9 @@ def capability(
     if both := hidden & shown:
         name = min(both)
         raise BadInput(Text(f"{name} vừa ẩn vừa hiện.", f"{name} cannot be hidden and shown at once."))
-    mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
+    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
     names = (mailbox.capabilities_hidden | hidden) - shown
-    with on_record(here, "mailbox_capability", mailbox.address, origin, hide=sorted(hidden), show=sorted(shown)):
+    with audited(here, "mailbox_capability", mailbox.address, origin, hide=sorted(hidden), show=sorted(shown)):
         here.directory.hide_capabilities(mailbox.mailbox_id, names)
     if as_json:
         output.record(COLUMNS, {"address": mailbox.address, "hidden": sorted(names)}, as_json=True)

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_store import account_of
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day, read_instant
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
@@ -26,7 +26,7 @@ from mic_mail.policy.labels import PARTS
 from mic_mail.policy.roles import Right
 from mic_mail.services.authentication.delegation import Authorising, Holder, Term, show_in
 from mic_mail.services.authentication.shared_mailboxes import shared_folder, shared_name
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.storage.types import INBOX
 
 app = typer.Typer()
@@ -53,7 +53,7 @@ FromOption = Annotated[str | None, typer.Option("--from", help=say("Từ ngày; 
 
 
 @app.command(help=say("Phân công sử dụng hộp thư đơn vị, nhóm (12.3).", "Let a person use a unit's or group's mailbox (12.3)."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def grant(
     ctx: typer.Context,
     address: Address,
@@ -81,14 +81,14 @@ def grant(
     actor: ActorOption = None,
 ) -> None:
     here = frame(ctx)
-    mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
+    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
     term = Term(
         read_day(begins) if begins is not None else None,
         read_day(until) if until is not None else None,
     )
     authorising = use_cases(here)
     before = authorising.holders(here.directory.entry(mailbox.mailbox_id), here.clock.now())
-    with on_record(here, "mailbox_grant", mailbox.address, origin, person=person, part=part.value, until=until, rights=rights):
+    with audited(here, "mailbox_grant", mailbox.address, origin, person=person, part=part.value, until=until, rights=rights):
         authorising.grant(mailbox, person, part, term, origin, rights=rights)
     own = authorising.person(person)[1]
     shown = shared_folder(shared_name(mailbox.address, here.config.server.domain), INBOX)
@@ -104,7 +104,7 @@ def grant(
         begin_anew(here, own, mailbox)
 
 
-def begin_anew(here: Frame, own: MailboxRecord, mailbox: MailboxRecord) -> None:
+def begin_anew(here: CliContext, own: MailboxRecord, mailbox: MailboxRecord) -> None:
     """Where each has their own read marks: who comes back after a while takes over as things stand then (decision 0035)."""
     try:
         account_of(here, mailbox).forget_reader(own.address)
@@ -117,7 +117,7 @@ def begin_anew(here: Frame, own: MailboxRecord, mailbox: MailboxRecord) -> None:
         )
 
 
-def subscribe(here: Frame, own: MailboxRecord, mailbox: MailboxRecord) -> None:
+def subscribe(here: CliContext, own: MailboxRecord, mailbox: MailboxRecord) -> None:
     """The authority stands whatever becomes of this."""
     try:
         show_in(here.store, own, mailbox, here.config.server.domain)
@@ -131,7 +131,7 @@ def subscribe(here: Frame, own: MailboxRecord, mailbox: MailboxRecord) -> None:
 
 
 @app.command(help=say("Chấm dứt ủy quyền trước hạn (12.3).", "End an authority before its term (12.3)."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def revoke(
     ctx: typer.Context,
     address: Address,
@@ -144,10 +144,10 @@ def revoke(
     actor: ActorOption = None,
 ) -> None:
     here = frame(ctx)
-    mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
+    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
     day = read_day(begins) if begins is not None else None
     authorising = use_cases(here)
-    with on_record(here, "mailbox_revoke", mailbox.address, origin, person=person, part=part and part.value):
+    with audited(here, "mailbox_revoke", mailbox.address, origin, person=person, part=part and part.value):
         fact = authorising.revoke(mailbox, person, origin, begins=day, part=part)
     own, when = authorising.person(person)[1], dates.short(fact.effective_at)
     output.note(
@@ -174,7 +174,7 @@ def warn_of_password(mailbox: MailboxRecord) -> None:
 
 
 @app.command(help=say("Ai được sử dụng hộp thư, với quyền gì, đến khi nào.", "Who may use a mailbox, how far and until when."))
-@asks(Right.READ)
+@requires(Right.READ)
 def rights(
     ctx: typer.Context,
     address: Address,
@@ -188,7 +188,7 @@ def rights(
     output.listing(COLUMNS, authority_rows(here, entry, instant), as_json=as_json)
 
 
-def authority_rows(here: Frame, entry: Entry, at: datetime) -> list[dict[str, Cell]]:
+def authority_rows(here: CliContext, entry: Entry, at: datetime) -> list[dict[str, Cell]]:
     """Everybody who was, is or will be authorised; of a person, everything that it was, is or will be authorised for.
 
     In a unit's own mailbox its administrator sees those of other units too, of a person the mailboxes of the own unit alone.
@@ -215,5 +215,5 @@ def _row(holder: Holder) -> dict[str, Cell]:
     }
 
 
-def use_cases(here: Frame) -> Authorising:
+def use_cases(here: CliContext) -> Authorising:
     return Authorising(here.directory, here.config, here.clock)

@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.officer import officer_now
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
-from mic_mail.cli.output_files import must_be_a_place_for_files, tell_how_to_verify
+from mic_mail.cli.output_files import must_be_a_place_for_files, print_how_to_verify
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n.notices import unit_mail
@@ -29,7 +29,7 @@ from mic_mail.policy.roles import Right
 from mic_mail.policy.two_persons import Hand
 from mic_mail.services.authentication.delegation import Authorising
 from mic_mail.services.exports.records_export import Exported, RecordsExport
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.unit_mail.document_handoff import PassedOn
 from mic_mail.storage.types import AccountRef
@@ -48,7 +48,7 @@ DocumentOption = Annotated[str, typer.Option("--document", help=say("Văn bản 
 
 
 @app.command(help=say("Xuất thư đơn vị thành tệp EML kèm mã băm (11.4).", "A unit's mail as EML files with digests (11.4)."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def export(
     ctx: typer.Context,
     address: Address,
@@ -73,9 +73,9 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    entry, target, origin = here.entry(address), target.absolute(), Origin(here.actor(actor), reason, document)
+    entry, target, origin = here.entry(address), target.absolute(), ActContext(here.actor(actor), reason, document)
     selection = _selection(folder, since, until, passed)
-    with on_record(
+    with audited(
         here, "mailbox_export", entry.address, origin,
         target=str(target), asked_by=asked_by, folder=folder, since=since, until=until, passed_on=passed,
     ):  # fmt: skip
@@ -93,7 +93,7 @@ def export(
     }
     output.record(DONE, row, as_json=as_json)
     if not as_json:
-        tell_how_to_verify(target)
+        print_how_to_verify(target)
 
 
 def _selection(folder: str | None, since: str | None, until: str | None, passed_on: bool | None) -> Selection:
@@ -104,7 +104,7 @@ def _selection(folder: str | None, since: str | None, until: str | None, passed_
     return selection
 
 
-def _write(here: Frame, entry: Entry, selection: Selection, target: Path, origin: Origin, *, keeper: str) -> Exported:
+def _write(here: CliContext, entry: Entry, selection: Selection, target: Path, origin: ActContext, *, keeper: str) -> Exported:
     """Write the files, or go on with them; once they are whole the audit log has them and the keeper is told."""
     document = origin.document or ""
     basis = {"mailbox": entry.address, "asked_by": keeper, "document": document, "exported_by": origin.actor}
@@ -115,7 +115,7 @@ def _write(here: Frame, entry: Entry, selection: Selection, target: Path, origin
             actor=origin.actor, act="mailbox_exported", subject=entry.address, target=str(target), document=document,
             asked_by=keeper, messages=done.messages, octets=done.octets, sums=done.digest,
         )  # fmt: skip
-        _tell_keeper(here, entry, origin, keeper, done)
+        _notify_keeper(here, entry, origin, keeper, done)
 
     with output.progress() as bar:
         task = bar.add_task(entry.address, total=None)
@@ -124,7 +124,7 @@ def _write(here: Frame, entry: Entry, selection: Selection, target: Path, origin
         )
 
 
-def _must_be_asked_for(here: Frame, entry: Entry, origin: Origin, asked_by: str) -> str:
+def _must_be_asked_for(here: CliContext, entry: Entry, origin: ActContext, asked_by: str) -> str:
     """The address of the keeper on whose request it is done; refused where that is nobody who may ask (Reg. 4.3, 11.4)."""
     must_be_exportable(entry.kind, origin.document or "")
     officer = officer_now(here, origin.actor)
@@ -139,7 +139,7 @@ def _must_be_asked_for(here: Frame, entry: Entry, origin: Origin, asked_by: str)
     return own.address
 
 
-def _tell_keeper(here: Frame, entry: Entry, origin: Origin, keeper: str, done: Exported) -> None:
+def _notify_keeper(here: CliContext, entry: Entry, origin: ActContext, keeper: str, done: Exported) -> None:
     """A notice to the keeper in whose name it was asked, so that nobody's name is used in silence."""
     officer = officer_now(here, origin.actor)
     letter = unit_mail.exported(entry.address, origin.document or "", officer.full_name, done.messages, done.digest)
@@ -151,7 +151,7 @@ def _tell_keeper(here: Frame, entry: Entry, origin: Origin, keeper: str, done: E
     "mark-passed-on",
     help=say("Đánh dấu thư đã chuyển vào hệ thống văn bản (12.3.c).", "Mark mail as passed on to the records (12.3.c)."),
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def mark_passed_on(
     ctx: typer.Context,
     address: Address,
@@ -164,7 +164,7 @@ def mark_passed_on(
     actor: ActorOption = None,
 ) -> None:
     here = frame(ctx)
-    entry, origin = here.entry(address), Origin(here.actor(actor), reason, document)
+    entry, origin = here.entry(address), ActContext(here.actor(actor), reason, document)
     if entry.kind is not MailboxKind.UNIT:
         raise BadInput(
             Text(f"{entry.address} không phải hộp thư đơn vị.", f"{entry.address} is no unit's mailbox."),
@@ -177,7 +177,7 @@ def mark_passed_on(
             clause=document_handoff.CLAUSE,
             remedy=Text("Xem unit.passed_on.keywords.", "See unit.passed_on.keywords."),
         )
-    with on_record(here, "mailbox_mark_passed_on", entry.address, origin, message_ids=message_ids):
+    with audited(here, "mailbox_mark_passed_on", entry.address, origin, message_ids=message_ids):
         missing = PassedOn(here.store, here.config).mark(entry, message_ids)
     if missing:
         raise BadInput(

@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, Address, ReasonOption
 from mic_mail.cli.output import say
 from mic_mail.errors import Text
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.legal_holds import Holds
 
 app = typer.Typer()
@@ -27,11 +27,11 @@ Document = Annotated[
 
 
 @app.command(help=say("Lưu giữ nguyên trạng theo yêu cầu (9.2).", "Keep everything, on an authority's demand (9.2)."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def hold(ctx: typer.Context, address: Address, *, document: Document, reason: ReasonOption, actor: ActorOption = None) -> None:
     here = frame(ctx)
-    mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
-    with on_record(here, "mailbox_hold", mailbox.address, origin):
+    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
+    with audited(here, "mailbox_hold", mailbox.address, origin):
         fact = _holds(here).hold(mailbox, origin)
     output.note(
         Text(
@@ -42,7 +42,7 @@ def hold(ctx: typer.Context, address: Address, *, document: Document, reason: Re
 
 
 @app.command("release-hold", help=say("Chấm dứt lưu giữ (9.2).", "End a hold (9.2)."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def release_hold(
     ctx: typer.Context,
     address: Address,
@@ -55,9 +55,9 @@ def release_hold(
     actor: ActorOption = None,
 ) -> None:
     here = frame(ctx)
-    mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
+    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
     holds = _holds(here)
-    with on_record(here, "mailbox_release_hold", mailbox.address, origin, hold=seq):
+    with audited(here, "mailbox_release_hold", mailbox.address, origin, hold=seq):
         if seq is None and not holds.on(mailbox) and holds.drop_stray_mark(mailbox):
             output.note(
                 Text(
@@ -76,5 +76,5 @@ def release_hold(
     )
 
 
-def _holds(here: Frame) -> Holds:
+def _holds(here: CliContext) -> Holds:
     return Holds(here.directory, here.store, here.clock)

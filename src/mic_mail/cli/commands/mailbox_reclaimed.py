@@ -10,9 +10,9 @@ import typer
 
 from mic_mail.auth import password_hash
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, YesOption
 from mic_mail.cli.output import Cell, Column, say, spoken
 from mic_mail.directory.records import MailboxRecord
@@ -21,7 +21,7 @@ from mic_mail.i18n import dates
 from mic_mail.policy.due_items import DEEDS
 from mic_mail.policy.facts import Fact
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Issuing, Request, make_verifiers
 from mic_mail.services.mailboxes.reclamation import ASIDE, Finished, Reclaiming
 from mic_mail.services.reports.due_items import Due, due
@@ -53,7 +53,7 @@ AGAIN = (
 
 
 @app.command("due", help=say("Những việc sắp tự động xảy ra; quá hạn ở trên.", "What happens by itself soon; overdue first."))
-@asks(Right.READ, whole=True)
+@requires(Right.READ, whole=True)
 def list_due(
     ctx: typer.Context,
     within: Annotated[
@@ -87,7 +87,7 @@ def _row(found: Due) -> dict[str, Cell]:
         "Give a reclaimed mailbox back to its owner, with its mail.",
     ),
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def restore_reclaimed(
     ctx: typer.Context,
     address: Address,
@@ -99,9 +99,9 @@ def restore_reclaimed(
 ) -> None:
     here = frame(ctx)
     mailbox = here.directory.mailbox(address)
-    origin = Origin(here.actor(actor), reason, document)
+    origin = ActContext(here.actor(actor), reason, document)
     password = password_hash.generate()
-    with on_record(here, "mailbox_restore_reclaimed", mailbox.address, origin):
+    with audited(here, "mailbox_restore_reclaimed", mailbox.address, origin):
         brought = brought_back(here, mailbox, origin)
         issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
 
@@ -121,7 +121,7 @@ def restore_reclaimed(
         "Delete a reclaimed, archived mailbox whose days are over and which the server does not delete by itself.",
     )
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def free(
     ctx: typer.Context,
     address: Address,
@@ -135,8 +135,8 @@ def free(
     mailbox = here.directory.mailbox(address)
     if not yes:
         typer.confirm(spoken(f"Xóa {mailbox.address} khỏi máy chủ?", f"Delete {mailbox.address} from the server?"), abort=True)
-    origin = Origin(here.actor(actor), reason, document)
-    with on_record(here, "mailbox_free", mailbox.address, origin):
+    origin = ActContext(here.actor(actor), reason, document)
+    with audited(here, "mailbox_free", mailbox.address, origin):
         reclaiming = _reclaiming(here)
         found = reclaiming.of(mailbox)
         reclaiming.free(found, origin, clock_trusted=False)
@@ -159,7 +159,7 @@ def free(
     )
 
 
-def brought_back(here: Frame, mailbox: MailboxRecord, origin: Origin) -> Fact | None:
+def brought_back(here: CliContext, mailbox: MailboxRecord, origin: ActContext) -> Fact | None:
     """`Reclaiming.bring_back`; whoever asks for it is told where that lies which was not to be deleted."""
     fact = _reclaiming(here).bring_back(mailbox, origin)
     aside = None if fact is None else fact.text(ASIDE)
@@ -174,5 +174,5 @@ def brought_back(here: Frame, mailbox: MailboxRecord, origin: Origin) -> Fact | 
     return fact
 
 
-def _reclaiming(here: Frame) -> Reclaiming:
+def _reclaiming(here: CliContext) -> Reclaiming:
     return Reclaiming(here.directory, here.store, here.config, here.clock)

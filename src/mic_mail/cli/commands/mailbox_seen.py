@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_delegation import use_cases
 from mic_mail.cli.commands.mailbox_store import account_of
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.labels import SEEN
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Column, say
@@ -23,7 +23,7 @@ from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.delegation import PERSONAL_CLAUSE
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer()
 
@@ -57,7 +57,7 @@ Wanted = Annotated[
 
 
 @app.command(help=say("Đánh dấu đã đọc chung hay riêng từng người.", "Read marks of a unit's or group's mailbox: one or each."))
-@asks(Right.READ)
+@requires(Right.READ)
 def seen(
     ctx: typer.Context,
     address: Address = None,
@@ -84,8 +84,8 @@ def seen(
         return
     if not reason.strip():
         raise BadInput(Text("Thiếu --reason.", "--reason is missing."))
-    origin = Origin(here.actor(actor), reason, document)
-    with on_record(here, "mailbox_seen", mailbox.address, origin, seen=kept.value):
+    origin = ActContext(here.actor(actor), reason, document)
+    with audited(here, "mailbox_seen", mailbox.address, origin, seen=kept.value):
         account_of(here, mailbox).keep_seen(each=kept is Kept.EACH, persons=_readers(here, mailbox))
     if as_json:
         output.record(COLUMNS, _row(mailbox, kept), as_json=True)
@@ -94,7 +94,7 @@ def seen(
     output.note(Text(f"{mailbox.address}, đánh dấu đã đọc: {name.vi}.", f"{mailbox.address}, read marks: {name.en}."))
 
 
-def _now(here: Frame, mailbox: MailboxRecord) -> Kept:
+def _now(here: CliContext, mailbox: MailboxRecord) -> Kept:
     return Kept.EACH if account_of(here, mailbox).seen_is_each() else Kept.ONE
 
 
@@ -102,7 +102,7 @@ def _row(mailbox: MailboxRecord, kept: Kept) -> dict[str, output.Cell]:
     return {"address": mailbox.address, "seen": kept.value, "seen_name": SEEN[kept]}
 
 
-def _readers(here: Frame, mailbox: MailboxRecord) -> list[str]:
+def _readers(here: CliContext, mailbox: MailboxRecord) -> list[str]:
     """Who may read now, and the mailbox's own sign-in."""
     entry = here.directory.entry(mailbox.mailbox_id)
     holders = use_cases(here).holders(entry, here.clock.now())

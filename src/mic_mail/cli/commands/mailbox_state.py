@@ -10,10 +10,10 @@ import typer
 
 from mic_mail.auth import password_hash
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_reclaimed import brought_back
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day
 from mic_mail.cli.labels import QUEUED
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, WhyOption
@@ -28,9 +28,9 @@ from mic_mail.policy.labels import state_names
 from mic_mail.policy.requests import Channel
 from mic_mail.policy.roles import Right
 from mic_mail.policy.states import Span
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import make_verifiers
-from mic_mail.services.mailboxes.lifecycle_actions import Accounts, Asked, Conclusion
+from mic_mail.services.mailboxes.lifecycle_actions import Conclusion, MailboxLifecycle, RestoreRequest
 from mic_mail.services.mailboxes.restore import Restoring, Waiting
 
 app = typer.Typer()
@@ -62,7 +62,7 @@ Official = Annotated[str, typer.Argument(metavar="DAY", help=say("Ngày chính t
 
 
 @app.command(help=say("Tạm khóa (7.2): nguyên nhân a, b hoặc c.", "Suspend (7.2): cause a, b or c."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def suspend(
     ctx: typer.Context,
     address: Address,
@@ -82,13 +82,13 @@ def suspend(
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
     resting_on = Conclusion(conclusion, read_day(concluded_on), signatory) if concluded_on is not None else None
-    with on_record(here, "mailbox_suspend", mailbox.address, origin, cause=cause.value):
+    with audited(here, "mailbox_suspend", mailbox.address, origin, cause=cause.value):
         _accounts(here).suspend(mailbox, cause, origin, resting_on)
     output.note(Text(f"Đã tạm khóa {mailbox.address}.", f"{mailbox.address} is suspended."))
 
 
 @app.command(help=say("Khôi phục và đặt lại mật khẩu (7.3).", "Restore, with a new password (7.3)."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def restore(
     ctx: typer.Context,
     address: Address,
@@ -108,8 +108,8 @@ def restore(
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
     password = password_hash.generate()
-    asked = Asked(asked_by, channel.value, read_day(received) if received is not None else None)
-    with on_record(here, "mailbox_restore", mailbox.address, origin, asked_by=asked_by, channel=channel.value, queued=queued):
+    asked = RestoreRequest(asked_by, channel.value, read_day(received) if received is not None else None)
+    with audited(here, "mailbox_restore", mailbox.address, origin, asked_by=asked_by, channel=channel.value, queued=queued):
         verifiers = make_verifiers(here.config)(password)
         restoring = Restoring(here.directory, here.store, here.config, here.clock)
         decision = restoring.restore(mailbox, asked, verifiers, origin, queued)
@@ -123,7 +123,7 @@ def restore(
 
 
 @app.command(help=say("Ghi ngày chính thức nghỉ, chuyển công tác (6.4.c).", "Record the official day of leaving (6.4.c)."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def leave(
     ctx: typer.Context,
     address: Address,
@@ -151,7 +151,7 @@ def leave(
     def bring_back() -> Fact | None:
         return brought_back(here, mailbox, origin)
 
-    with on_record(here, "mailbox_leave", mailbox.address, origin, day=day, withdraw=withdraw):
+    with audited(here, "mailbox_leave", mailbox.address, origin, day=day, withdraw=withdraw):
         if day is None:
             accounts.withdraw_leave(mailbox, origin, bring_back=bring_back)
         elif correct:
@@ -172,11 +172,11 @@ def leave(
         )
 
 
-def _show_dates(here: Frame, spans: Sequence[Span]) -> None:
+def _show_dates(here: CliContext, spans: Sequence[Span]) -> None:
     """Every date that follows from the leave, in order."""
     found = follows_leaving(spans, here.config.reclaim.warn_days, here.config.reclaim.keep_days)
     rows: list[Row] = [
-        {"day": output.told(dates.day(item.at)), "deed": output.told(DEEDS[item.deed]), "clauses": [item.clause]}
+        {"day": output.localized(dates.day(item.at)), "deed": output.localized(DEEDS[item.deed]), "clauses": [item.clause]}
         for item in sorted(found, key=lambda item: item.at)
     ]
     if rows:
@@ -184,8 +184,8 @@ def _show_dates(here: Frame, spans: Sequence[Span]) -> None:
 
 
 @app.command("return", help=say("Người đã nghỉ trở lại công tác.", "The leaver is back."))
-@asks(Right.ACT)
-def come_back(
+@requires(Right.ACT)
+def return_from_leave(
     ctx: typer.Context,
     address: Address,
     day: Official,
@@ -195,35 +195,35 @@ def come_back(
     actor: ActorOption = None,
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
-    with on_record(here, "mailbox_return", mailbox.address, origin, day=day):
+    with audited(here, "mailbox_return", mailbox.address, origin, day=day):
         _accounts(here).come_back(mailbox, read_day(day), origin)
     output.note(Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}."))
 
 
 @app.command("lock-sending", help=say("Khóa chức năng gửi bằng tay (10.2).", "Lock sending by hand (10.2)."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def lock_sending(
     ctx: typer.Context, address: Address, *, reason: ReasonOption, document: DocumentOption = None, actor: ActorOption = None
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
-    with on_record(here, "mailbox_lock_sending", mailbox.address, origin):
+    with audited(here, "mailbox_lock_sending", mailbox.address, origin):
         _accounts(here).lock_sending(mailbox, origin)
     output.note(Text(f"Đã khóa gửi của {mailbox.address}.", f"Sending from {mailbox.address} is locked."))
 
 
 @app.command("unlock-sending", help=say("Mở khóa gửi đã khóa bằng tay.", "Lift a lock by hand."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def unlock_sending(
     ctx: typer.Context, address: Address, *, reason: WhyOption = "", document: DocumentOption = None, actor: ActorOption = None
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
-    with on_record(here, "mailbox_unlock_sending", mailbox.address, origin):
+    with audited(here, "mailbox_unlock_sending", mailbox.address, origin):
         _accounts(here).unlock_sending(mailbox, origin)
     output.note(Text(f"Đã mở khóa gửi của {mailbox.address}.", f"Sending from {mailbox.address} is unlocked."))
 
 
 @app.command(help=say("Ghi vắng mặt đã thông báo lý do (7.2.a).", "Record a notified absence (7.2.a)."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def absence(
     ctx: typer.Context,
     address: Address,
@@ -238,7 +238,7 @@ def absence(
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
     if (begins is None) != (until is None) or ended == (begins is not None):
         raise BadInput(Text("Nêu --from và --until, hoặc chỉ --ended.", "Name --from and --until, or --ended alone."))
-    with on_record(here, "mailbox_absence", mailbox.address, origin, begins=begins, until=until):
+    with audited(here, "mailbox_absence", mailbox.address, origin, begins=begins, until=until):
         if begins is not None and until is not None:
             _accounts(here).note_absence(mailbox, read_day(begins), read_day(until), origin)
         else:
@@ -251,7 +251,7 @@ def absence(
         "Thu hồi theo yêu cầu của đơn vị (6.2); thư được lưu trữ.", "Reclaim on the unit's request (6.2); mail is archived."
     )
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def reclaim(
     ctx: typer.Context,
     address: Address,
@@ -271,7 +271,7 @@ def reclaim(
     actor: ActorOption = None,
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
-    with on_record(here, "mailbox_reclaim", mailbox.address, origin, withdraw=withdraw):
+    with audited(here, "mailbox_reclaim", mailbox.address, origin, withdraw=withdraw):
         if withdraw:
             _accounts(here).withdraw_reclaim(mailbox, origin)
         else:
@@ -285,10 +285,10 @@ def reclaim(
 
 def _begin(
     ctx: typer.Context, address: str, actor: str | None, reason: str, document: str | None
-) -> tuple[Frame, MailboxRecord, Origin]:
+) -> tuple[CliContext, MailboxRecord, ActContext]:
     here = frame(ctx)
-    return here, here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
+    return here, here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
 
 
-def _accounts(here: Frame) -> Accounts:
-    return Accounts(here.directory, here.config, here.clock)
+def _accounts(here: CliContext) -> MailboxLifecycle:
+    return MailboxLifecycle(here.directory, here.config, here.clock)

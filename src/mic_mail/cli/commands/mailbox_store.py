@@ -16,9 +16,9 @@ from typing import IO, Annotated
 import typer
 
 from mic_mail.cli import labels, output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_instant
 from mic_mail.cli.options import ActorOption, Address, JsonOption
 from mic_mail.cli.output import Column, Row, say, spoken
@@ -27,7 +27,7 @@ from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
 from mic_mail.policy.reclamation import is_empty, must_be_there
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef, Finding, RepairReport, TellFinding
 
@@ -65,7 +65,7 @@ TOMBSTONES = (
 )
 
 
-def chosen(here: Frame, addresses: list[str] | None) -> list[MailboxRecord]:
+def chosen(here: CliContext, addresses: list[str] | None) -> list[MailboxRecord]:
     """The mailboxes named, or all but those that were freed, of which there is nothing."""
     if not addresses:
         freed = {entry.mailbox_id for entry in here.directory.load_snapshot() if is_empty(entry.facts)}
@@ -73,7 +73,7 @@ def chosen(here: Frame, addresses: list[str] | None) -> list[MailboxRecord]:
     return [here.directory.mailbox(address) for address in addresses]
 
 
-def account_of(here: Frame, mailbox: MailboxRecord) -> Account:
+def account_of(here: CliContext, mailbox: MailboxRecord) -> Account:
     """The store of a mailbox; `Freed` where it has none any more."""
     must_be_there(mailbox.address, here.directory.facts(mailbox.mailbox_id))
     return here.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
@@ -104,7 +104,7 @@ class _Totals:
         self.octets += report.octets
 
 
-def _report(here: Frame, addresses: list[str] | None, look: Look, *, listed: bool, as_json: bool) -> int:
+def _report(here: CliContext, addresses: list[str] | None, look: Look, *, listed: bool, as_json: bool) -> int:
     """Run `look` over mailboxes and print its findings: how many of each kind, or with `listed` each; returns how many."""
     totals = _Totals()
     if listed:
@@ -141,7 +141,7 @@ class _ByKind:
             yield {"address": self.address, "folder": folder, "kind": kind, "count": count, "example": example}
 
 
-def _by_kind(here: Frame, addresses: list[str] | None, look: Look, totals: _Totals) -> Iterator[Row]:
+def _by_kind(here: CliContext, addresses: list[str] | None, look: Look, totals: _Totals) -> Iterator[Row]:
     """One row for each mailbox, folder and kind of finding."""
     for mailbox in one_by_one(chosen(here, addresses), spoken("Đang kiểm tra", "Looking")):
         found = _ByKind(mailbox.address)
@@ -150,7 +150,7 @@ def _by_kind(here: Frame, addresses: list[str] | None, look: Look, totals: _Tota
         yield from found.rows()
 
 
-def _each(here: Frame, addresses: list[str] | None, look: Look, totals: _Totals) -> Iterator[Row]:
+def _each(here: CliContext, addresses: list[str] | None, look: Look, totals: _Totals) -> Iterator[Row]:
     """One row for each finding.
 
     They are kept in a file until the mailbox is unlocked again: it must not stay locked for as long as somebody reads the list.
@@ -176,7 +176,7 @@ def _keep(kept: IO[str], finding: Finding) -> None:
         "Compare index and files and put right what differs; --check only looks (exit 1 if anything differs).",
     )
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def repair(
     ctx: typer.Context,
     addresses: Addresses = None,
@@ -188,7 +188,7 @@ def repair(
 ) -> None:
     here = frame(ctx)
     subject = " ".join(addresses or ["*"])
-    with contextlib.nullcontext() if check else on_record(here, "mailbox_repair", subject, Origin(here.actor(actor))):
+    with contextlib.nullcontext() if check else audited(here, "mailbox_repair", subject, ActContext(here.actor(actor))):
         found = _report(
             here, addresses, lambda account, tell: account.repair(check=check, tell=tell), listed=listed, as_json=as_json
         )
@@ -199,7 +199,7 @@ def repair(
 @app.command(
     help=say("Nhận những thay đổi do công cụ Maildir khác tạo ra.", "Take in what other Maildir tools did."),
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def rescan(
     ctx: typer.Context,
     addresses: Addresses = None,
@@ -209,7 +209,7 @@ def rescan(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    with on_record(here, "mailbox_rescan", " ".join(addresses or ["*"]), Origin(here.actor(actor))):
+    with audited(here, "mailbox_rescan", " ".join(addresses or ["*"]), ActContext(here.actor(actor))):
         _report(here, addresses, lambda account, tell: account.rescan(tell=tell), listed=listed, as_json=as_json)
 
 
@@ -219,7 +219,7 @@ def rescan(
         "Bring back expunged messages that are still kept; --list only shows them.",
     )
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def undelete(
     ctx: typer.Context,
     address: Address,
@@ -246,7 +246,7 @@ def undelete(
         ]
         output.listing(TOMBSTONES, rows, as_json=as_json)
         return
-    with on_record(here, "mailbox_undelete", mailbox.address, Origin(here.actor(actor)), folder=folder, since=since):
+    with audited(here, "mailbox_undelete", mailbox.address, ActContext(here.actor(actor)), folder=folder, since=since):
         count = account.undelete(folder=folder, since_us=since_us, uids=uids or None)
     if as_json:
         output.print_json({"address": mailbox.address, "restored": count})

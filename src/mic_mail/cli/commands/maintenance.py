@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_instant
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
@@ -18,7 +18,7 @@ from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations import downtimes
 
 app = typer.Typer(help=say("Tạm ngừng có báo trước.", "Announced downtime."), no_args_is_help=True)
@@ -42,7 +42,7 @@ Number = Annotated[int, typer.Argument(metavar="ID", help=say("Số của đợt
 @app.command(
     help=say("Thông báo một đợt tạm ngừng, trước ít nhất 03 ngày làm việc.", "Announce downtime, 3 working days ahead.")
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def announce(
     ctx: typer.Context,
     *,
@@ -63,9 +63,9 @@ def announce(
     actor: ActorOption = None,
 ) -> None:
     here = frame(ctx)
-    origin = Origin(here.actor(actor), reason.strip(), document)
+    origin = ActContext(here.actor(actor), reason.strip(), document)
     starts_at, ends_at = read_instant(starts), read_instant(ends)
-    with on_record(here, "maintenance_announce", starts_at.isoformat(), origin, until=ends_at, incident=incident):
+    with audited(here, "maintenance_announce", starts_at.isoformat(), origin, until=ends_at, incident=incident):
         now = here.clock.now()
         drafted = downtimes.draft(here.config, here.directory, (starts_at, ends_at), origin, now, incident=incident)
         found = downtimes.announce(here.directory, drafted, number)
@@ -87,7 +87,7 @@ def announce(
 
 
 @app.command("list", help=say("Liệt kê các đợt tạm ngừng.", "List the downtimes."))
-@asks(Right.READ)
+@requires(Right.READ)
 def list_downtimes(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     now, incidents = here.clock.now(), _incidents(here)
@@ -117,28 +117,28 @@ def list_downtimes(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @app.command(help=say("Hủy một đợt chưa qua; ai đã được báo sẽ được báo lại.", "Call one off; who was told is told so."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def cancel(
     ctx: typer.Context, number: Number, *, document: DocumentOption = None, reason: WhyOption = "", actor: ActorOption = None
 ) -> None:
     here = frame(ctx)
-    with on_record(here, "maintenance_cancel", str(number), Origin(here.actor(actor), reason, document)):
+    with audited(here, "maintenance_cancel", str(number), ActContext(here.actor(actor), reason, document)):
         downtimes.cancel(here.directory, number, here.clock.now())
     output.note(Text(f"Đã hủy đợt tạm ngừng số {number}.", f"Downtime {number} is called off."))
 
 
 @app.command(help=say("Ghi số văn bản báo cáo một sự cố.", "Record the document that reports an incident."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def report(
     ctx: typer.Context, number: Number, *, document: DocumentOption = None, reason: WhyOption = "", actor: ActorOption = None
 ) -> None:
     here = frame(ctx)
-    with on_record(here, "maintenance_report", str(number), Origin(here.actor(actor), reason, document)):
+    with audited(here, "maintenance_report", str(number), ActContext(here.actor(actor), reason, document)):
         downtimes.report(here.directory, number, document, here.clock.now())
     output.note(Text(f"Đã ghi báo cáo của đợt số {number}.", f"The report of downtime {number} is on record."))
 
 
-def _incidents(here: Frame) -> dict[int, int]:
+def _incidents(here: CliContext) -> dict[int, int]:
     """Because of which incident each downtime was taken; those of the whole ministry concern everybody."""
     found = here.whole_directory.incidents.all()
     return {downtime_id: incident.incident_id for incident in found for downtime_id in incident.downtimes}

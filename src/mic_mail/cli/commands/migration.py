@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
@@ -16,7 +16,7 @@ from mic_mail.cli.output_files import check_kind, write_paper
 from mic_mail.errors import Text
 from mic_mail.policy.migration_plans import Standing
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.migration_register import STANDINGS, Register
 
 app = typer.Typer(
@@ -39,7 +39,7 @@ PLANS = (
 
 
 @app.command(help=say("Ghi kế hoạch chuyển của đơn vị; ghi lại là lùi ngày.", "Record a unit's plan; once more puts it off."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def plan(
     ctx: typer.Context,
     unit: Annotated[str, typer.Argument(metavar="UNIT", help=say("Ký hiệu đơn vị.", "The unit's symbol."))],
@@ -53,14 +53,14 @@ def plan(
     actor: ActorOption = None,
 ) -> None:
     here = frame(ctx)
-    which, day, origin = here.directory.unit(unit), read_day(by), Origin(here.actor(actor), reason, document)
-    with on_record(here, "migration_plan", which.symbol, origin, system=system, mailboxes=mailboxes, planned_on=day):
+    which, day, origin = here.directory.unit(unit), read_day(by), ActContext(here.actor(actor), reason, document)
+    with audited(here, "migration_plan", which.symbol, origin, system=system, mailboxes=mailboxes, planned_on=day):
         made = _register(here).plan(which, origin, system=system, mailboxes=mailboxes, planned_on=day, contact=contact)
     output.note(Text(f"Đã ghi kế hoạch số {made.plan_id} của {which.symbol}.", f"Plan {made.plan_id} is on record."))
 
 
 @app.command("list", help=say("Liệt kê kế hoạch; mặc định: chưa xong.", "List the plans; unless asked, open ones."))
-@asks(Right.READ)
+@requires(Right.READ)
 def list_plans(
     ctx: typer.Context,
     *,
@@ -90,7 +90,7 @@ def list_plans(
 
 
 @app.command(help=say("Ghi đơn vị đã chuyển xong.", "Record that a unit has left the system."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def done(
     ctx: typer.Context,
     number: Annotated[int, typer.Argument(metavar="NUMBER", help=say("Số của kế hoạch.", "The plan's number."))],
@@ -100,14 +100,14 @@ def done(
     actor: ActorOption = None,
 ) -> None:
     here = frame(ctx)
-    origin = Origin(here.actor(actor), reason, document)
-    with on_record(here, "migration_done", str(number), origin):
+    origin = ActContext(here.actor(actor), reason, document)
+    with audited(here, "migration_done", str(number), origin):
         ended = _register(here).finish(number, origin)
     output.note(Text(f"Kế hoạch số {number} đã hoàn thành: {ended.system}.", f"Plan {number} is done."))
 
 
 @app.command(help=say("Lập sổ theo dõi thành tệp PDF, XLSX, HTML, CSV.", "Make the register as a PDF, XLSX, HTML or CSV."))
-@asks(Right.READ)
+@requires(Right.READ)
 def paper(
     ctx: typer.Context,
     *,
@@ -119,11 +119,11 @@ def paper(
 ) -> None:
     here = frame(ctx)
     check_kind(out)
-    with on_record(here, "migration_paper", "*", Origin(here.actor(actor), reason), right=Right.READ):
+    with audited(here, "migration_paper", "*", ActContext(here.actor(actor), reason), right=Right.READ):
         written = write_paper(here, out, _register(here).paper())
     names = ", ".join(map(str, written))
     output.note(Text(f"Đã ghi {names}.", f"{len(written)} files are written." if len(written) > 1 else "The file is written."))
 
 
-def _register(here: Frame) -> Register:
+def _register(here: CliContext) -> Register:
     return Register(here.directory, here.config, here.clock)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import frame
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Cell, Column, say
@@ -50,7 +50,7 @@ SAMPLE_READER = ("Đỗ Văn Bê", MailboxAddress.parse("dvbe@mic.gov.vn"))
 
 
 @app.command("list", help=say("Liệt kê mọi thông báo.", "List every notice."))
-@asks(Right.READ)
+@requires(Right.READ)
 def list_notices(
     replies: Annotated[
         bool,
@@ -65,7 +65,7 @@ def list_notices(
 
 
 @app.command(help=say("Xem một thông báo với số liệu mẫu.", "Show a notice with sample values."))
-@asks(Right.READ)
+@requires(Right.READ)
 def preview(
     ctx: typer.Context,
     name: Annotated[

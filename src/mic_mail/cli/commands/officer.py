@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.caller import knows_login
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day, read_instant
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
@@ -38,7 +38,7 @@ from mic_mail.policy.roles import (
     tidy_login,
 )
 from mic_mail.policy.transliteration import tidy
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(help=say("Cán bộ quản trị.", "Officers who administer this server."), no_args_is_help=True)
 
@@ -60,7 +60,7 @@ FromOption = Annotated[str | None, typer.Option("--from", help=say("Từ ngày; 
 
 
 @app.command(help=say("Ghi nhận cán bộ quản trị (6.1).", "Enter an officer (6.1)."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def add(
     ctx: typer.Context,
     login: Login,
@@ -115,10 +115,10 @@ def add(
     )
     if officer.until is not None and officer.until <= max(now, officer.since):
         raise BadInput(Text("Thời hạn kết thúc trước khi bắt đầu.", "The term ends before it begins."))
-    enter(here, officer, Origin(here.actor(actor), reason, officer.document), unit=unit, no_login=no_login)
+    enter(here, officer, ActContext(here.actor(actor), reason, officer.document), unit=unit, no_login=no_login)
 
 
-def enter(here: Frame, officer: Officer, origin: Origin, *, unit: str | None = None, no_login: bool = False) -> None:
+def enter(here: CliContext, officer: Officer, origin: ActContext, *, unit: str | None = None, no_login: bool = False) -> None:
     """Enter an officer as whom somebody can act: of the machine's logins, unless it is said that the officer has none."""
     now = here.clock.now()
     is_first = not here.whole_directory.officers.all()
@@ -131,19 +131,19 @@ def enter(here: Frame, officer: Officer, origin: Origin, *, unit: str | None = N
             must_be_known(officer.login, knows_login)
         _must_leave_a_way(here, before, after, now)
 
-    with on_record(
+    with audited(
         here, "officer_add", officer.login, origin, role=officer.role.value, unit=unit, since=officer.since, until=officer.until
     ):
         here.directory.officers.add(officer, check)
-    _tell_added(here, officer, is_first=is_first)
+    _print_added(here, officer, is_first=is_first)
 
 
-def _must_leave_a_way(here: Frame, before: Sequence[Officer], after: Sequence[Officer], now: datetime) -> None:
+def _must_leave_a_way(here: CliContext, before: Sequence[Officer], after: Sequence[Officer], now: datetime) -> None:
     if not here.is_automatic:  # root names an officer by --actor, whoever that is
         must_leave_a_way(before, after, now, knows_login)
 
 
-def _tell_added(here: Frame, officer: Officer, *, is_first: bool) -> None:
+def _print_added(here: CliContext, officer: Officer, *, is_first: bool) -> None:
     named, since = ROLES[officer.role], officer.since
     output.note(
         Text(
@@ -162,7 +162,7 @@ def _tell_added(here: Frame, officer: Officer, *, is_first: bool) -> None:
             output.note(_how_to_go_on(here, officer))
 
 
-def _how_to_go_on(here: Frame, officer: Officer) -> Text:
+def _how_to_go_on(here: CliContext, officer: Officer) -> Text:
     """What the person who entered the first officer does from now on, as no officer."""
     acting = f"{here.program} --actor {shlex.quote(officer.login)}"
     if here.is_automatic:
@@ -181,7 +181,7 @@ def _how_to_go_on(here: Frame, officer: Officer) -> Text:
 
 
 @app.command(help=say("Chấm dứt nhiệm vụ quản trị.", "End an officer's term."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def end(
     ctx: typer.Context,
     login: Login,
@@ -196,7 +196,7 @@ def end(
     here = frame(ctx)
     now = here.clock.now()
     at = _beginning(begins, now)
-    login, origin = tidy_login(login), Origin(here.actor(actor), reason, document)
+    login, origin = tidy_login(login), ActContext(here.actor(actor), reason, document)
 
     def check(before: Sequence[Officer], after: Sequence[Officer]) -> None:
         if list(before) == list(after):
@@ -206,14 +206,14 @@ def end(
         must_keep_centre(after, now)
         _must_leave_a_way(here, before, after, now)
 
-    with on_record(here, "officer_end", login, origin, until=at):
+    with audited(here, "officer_end", login, origin, until=at):
         here.directory.officers.end(login, at, check)
     when = dates.short(at)
     output.note(Text(f"{login} thôi nhiệm vụ từ {when}.", f"{in_ascii(login)} is no officer from {when} on."))
 
 
 @app.command("list", help=say("Liệt kê cán bộ quản trị.", "List the officers."))
-@asks(Right.READ, whole=True)
+@requires(Right.READ, whole=True)
 def list_officers(
     ctx: typer.Context,
     at: Annotated[
@@ -267,7 +267,7 @@ def _row(officer: Officer, units: dict[int, UnitRecord], at: datetime) -> dict[s
     }
 
 
-def officer_now(here: Frame, actor: str) -> Officer:
+def officer_now(here: CliContext, actor: str) -> Officer:
     """The officer as whom somebody acts, where one has to be on record."""
     from mic_mail.policy.roles import NotAuthorised
 

@@ -7,15 +7,15 @@ import typer
 
 from mic_mail.auth import password_hash
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import frame
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, say, spoken
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin, set_password
-from mic_mail.services.mailboxes.lifecycle_actions import Accounts
+from mic_mail.services.mailboxes.credentials import ActContext, set_password
+from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 
 app = typer.Typer(help=say("Mật khẩu.", "Passwords."), no_args_is_help=True)
 
@@ -33,7 +33,7 @@ LONGEST_LINE = 4096
         "Set a password that its person chose; needs a document unless a change is due (15.2).",
     ),
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def set_chosen(
     ctx: typer.Context,
     address: Address,
@@ -47,9 +47,9 @@ def set_chosen(
 ) -> None:
     here = frame(ctx)
     mailbox = here.directory.mailbox(address)
-    origin = Origin(here.actor(actor), reason, document)
-    accounts = Accounts(here.directory, here.config, here.clock)
-    with on_record(here, "password_set", mailbox.address, origin):
+    origin = ActContext(here.actor(actor), reason, document)
+    accounts = MailboxLifecycle(here.directory, here.config, here.clock)
+    with audited(here, "password_set", mailbox.address, origin):
         known = accounts.may_change_password(mailbox, origin).fact_seq
         password = _typed(from_stdin)
         set_password(
@@ -64,7 +64,7 @@ def set_chosen(
         "Make a new password on a written request; its person has to change it (15.2).",
     )
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def reset(
     ctx: typer.Context,
     address: Address,
@@ -83,9 +83,9 @@ def reset(
         raise BadInput(Text("Cần số văn bản đề nghị.", "The number of the request is needed."), clause="15.2")
     mailbox = here.directory.mailbox(address)
     password = password_hash.generate()
-    origin = Origin(here.actor(actor), reason, document.strip())
-    accounts = Accounts(here.directory, here.config, here.clock)
-    with on_record(here, "password_reset", mailbox.address, origin):
+    origin = ActContext(here.actor(actor), reason, document.strip())
+    accounts = MailboxLifecycle(here.directory, here.config, here.clock)
+    with audited(here, "password_reset", mailbox.address, origin):
         known = accounts.may_change_password(mailbox, origin).fact_seq
         set_password(
             here.directory, here.config, mailbox, password, at=here.clock.now(), origin=origin, must_change=True, after=known

@@ -6,23 +6,23 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day
 from mic_mail.cli.directory_orders import KeepOption, Terms, day_of, order
-from mic_mail.cli.option_groups import spread
+from mic_mail.cli.option_groups import expand_options
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.directory.records import PersonRecord
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.eligibility import Employment, why_not
+from mic_mail.policy.eligibility import Employment, refusal_reason
 from mic_mail.policy.facts import Level
 from mic_mail.policy.labels import EMPLOYMENTS, LEVELS
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.roles import Right
 from mic_mail.policy.transliteration import by_given_name, tidy, words
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import Contract, PersonChange, check_contract
 
 app = typer.Typer(help=say("Cá nhân.", "People."), no_args_is_help=True)
@@ -60,7 +60,7 @@ UntilOption = Annotated[str | None, typer.Option("--contract-until", help=say("N
 
 
 @app.command(help=say("Thêm cá nhân.", "Add a person."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def add(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help=say("Họ và tên đầy đủ, có dấu.", "Full name, with diacritics."))],
@@ -91,13 +91,13 @@ def add(
         contract_from=contract.begins,
         contract_until=contract.ends,
     )
-    with on_record(here, "person_add", person.full_name, Origin(here.actor(actor), "", document), unit=unit):
+    with audited(here, "person_add", person.full_name, ActContext(here.actor(actor), "", document), unit=unit):
         stored = here.directory.add_person(person)
     output.record(ONE, _row(here, stored), as_json=as_json)
 
 
 @app.command("list", help=say("Liệt kê cá nhân.", "List people."))
-@asks(Right.READ)
+@requires(Right.READ)
 def list_people(
     ctx: typer.Context,
     unit: Annotated[str | None, typer.Option("--unit", help=say("Chỉ đơn vị này.", "Only this unit."))] = None,
@@ -112,15 +112,15 @@ def list_people(
 
 
 @app.command(help=say("Xem một cá nhân.", "Show a person."))
-@asks(Right.READ)
+@requires(Right.READ)
 def show(ctx: typer.Context, person_id: PersonId, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     output.record(ONE, _row(here, here.directory.person(person_id)), as_json=as_json)
 
 
 @app.command(help=say("Thay đổi họ tên, chức danh, cấp (6.2).", "Change name, position or level (6.2)."))
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def change(
     ctx: typer.Context,
     person_id: PersonId,
@@ -148,8 +148,8 @@ def change(
 @app.command(
     help=say("Thuyên chuyển theo thông báo của đơn vị tiếp nhận (6.4.b).", "Transfer on the receiving unit's notice (6.4.b).")
 )
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def move(
     ctx: typer.Context,
     person_id: PersonId,
@@ -176,8 +176,8 @@ def move(
         "Record how a person is employed by now, or a contract (6.3).",
     ),
 )
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def employ(
     ctx: typer.Context,
     person_id: PersonId,
@@ -204,7 +204,7 @@ def _contract(employment: Employment, begins: str | None, ends: str | None) -> C
     return contract
 
 
-def _row(here: Frame, person: PersonRecord) -> dict[str, Cell]:
+def _row(here: CliContext, person: PersonRecord) -> dict[str, Cell]:
     units = {u.unit_id: u.symbol for u in here.directory.units()}
     mailboxes = {m.person_id: m.address for m in here.directory.mailboxes_of(person_id=person.person_id) if m.person_id}
     today = local_day(here.clock.now())
@@ -212,7 +212,7 @@ def _row(here: Frame, person: PersonRecord) -> dict[str, Cell]:
         **_cells(person, units, mailboxes),
         "contract_from": person.contract_from,
         "contract_until": person.contract_until,
-        "eligible": why_not(person.employment, person.contract_from, person.contract_until, today) is None,
+        "eligible": refusal_reason(person.employment, person.contract_from, person.contract_until, today) is None,
     }
 
 

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import frame
 from mic_mail.cli.directory_orders import Terms, order
-from mic_mail.cli.option_groups import spread
+from mic_mail.cli.option_groups import expand_options
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.typer_i18n import name_choices
@@ -48,7 +48,7 @@ name_choices(Wanted, {**{Wanted(each.value): name for each, name in LEVELS.items
 
 
 @app.command("list", help=say("Liệt kê chức danh và cấp.", "List the positions and their levels."))
-@asks(Right.READ)
+@requires(Right.READ)
 def list_positions(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     entered = here.directory.changes.levels()
@@ -73,8 +73,8 @@ def list_positions(ctx: typer.Context, as_json: JsonOption = False) -> None:
         "Set the level of a title; it covers positions that begin with it, a longer title first.",
     ),
 )
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def set_level(
     ctx: typer.Context,
     title: Annotated[str, typer.Argument(help=say("Chức danh, ví dụ “Giám đốc Trung tâm”.", "E.g. 'Giám đốc Trung tâm'."))],

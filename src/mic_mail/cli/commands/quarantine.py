@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.labels import QUARANTINED
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
 from mic_mail.cli.output import Column, Row, say
@@ -24,7 +24,7 @@ from mic_mail.errors import BadInput, MicMailError, Refused, Text
 from mic_mail.policy.roles import Right
 from mic_mail.quarantine.message_store import Word
 from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(
     help=say("Khu cách ly (4.2): danh sách, cho chuyển, hủy thư.", "Quarantine (4.2): list, release, drop."),
@@ -72,7 +72,7 @@ DryOption = Annotated[bool, typer.Option("--dry-run", help=say("Chỉ xem sẽ l
 
 
 @app.command("list", help=say("Liệt kê thư đang giữ, hoặc mọi thư (--all).", "List what is held, or all of it (--all)."))
-@asks(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True)
 def list_kept(
     ctx: typer.Context,
     *,
@@ -104,7 +104,7 @@ def list_kept(
 @app.command(
     help=say("Xem một thư: phong bì, tiêu đề, dấu hiệu; không có nội dung.", "Show one: envelope, symbols; no content.")
 )
-@asks(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True)
 def show(
     ctx: typer.Context,
     reference: Annotated[str, typer.Argument(metavar="ID", help=say("Mã thư.", "The reference."))],
@@ -114,7 +114,7 @@ def show(
 
 
 @app.command(help=say("Cho chuyển, bỏ cách ly: thư vào hộp thư đến của người nhận.", "Deliver to the recipients' INBOX."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def release(
     ctx: typer.Context,
     references: References,
@@ -154,7 +154,7 @@ def release(
 
 
 @app.command(help=say("Hủy thư: không ai nhận được; không báo người gửi.", "Drop it: nobody gets it, its sender is not told."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def drop(
     ctx: typer.Context,
     references: References,
@@ -172,14 +172,14 @@ def drop(
     )
 
 
-def _quarantine(here: Frame) -> Quarantine:
+def _quarantine(here: CliContext) -> Quarantine:
     return Quarantine(here.config.quarantine_dir)
 
 
-def _origin(here: Frame, reason: str, document: str | None, actor: str | None) -> Origin:
+def _origin(here: CliContext, reason: str, document: str | None, actor: str | None) -> ActContext:
     if not reason.strip():
         raise BadInput(Text("Thiếu lý do.", "The reason is empty."), clause="4.2")
-    return Origin(here.actor(actor), reason, document)
+    return ActContext(here.actor(actor), reason, document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +187,13 @@ class _Act:
     """What is done to each."""
 
     name: str
-    origin: Origin
+    origin: ActContext
     check: Callable[[Record], None]
     do: Callable[[Quarantine, str, Word], object] | None
     """None: only looked at."""
 
 
-def _each(here: Frame, references: Sequence[str], act: _Act) -> int:
+def _each(here: CliContext, references: Sequence[str], act: _Act) -> int:
     """One after the other, each on record before it happens; what cannot be done is told, the others are done all the same."""
     quarantine, origin, done = _quarantine(here), act.origin, 0
     failed: list[MicMailError] = []
@@ -203,7 +203,7 @@ def _each(here: Frame, references: Sequence[str], act: _Act) -> int:
             quarantine.must_be_open(record)
             act.check(record)
             if act.do is not None:
-                with on_record(here, act.name, reference, origin, digest=record.digest, trace=reference):
+                with audited(here, act.name, reference, origin, digest=record.digest, trace=reference):
                     act.do(quarantine, reference, Word(origin.actor, origin.reason, here.clock.now_us(), origin.document))
             done += 1
         except MicMailError as error:

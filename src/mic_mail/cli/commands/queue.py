@@ -15,9 +15,9 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.clock import instant_of
@@ -25,7 +25,7 @@ from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.policy.roles import Right
 from mic_mail.queue.queue import Damaged, Entry, Queue
 from mic_mail.queue.recipient_log import Decision, Hold, Standing
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(
     help=say("Thư gửi ra tên miền khác đang chờ trong hàng đợi (4.2).", "Mail to other domains that waits (4.2)."),
@@ -97,7 +97,7 @@ EntryId = Annotated[str, typer.Argument(metavar="ID", help=say("Mã thư, hoặc
 
 
 @app.command("list", help=say("Liệt kê thư đang chờ, cũ trước.", "List what waits, the oldest first."))
-@asks(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True)
 def list_queue(
     ctx: typer.Context,
     *,
@@ -111,11 +111,11 @@ def list_queue(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    looking = on_record(
+    looking = audited(
         here,
         "queue_list",
         "*",
-        Origin(here.actor(actor)),
+        ActContext(here.actor(actor)),
         right=Right.READ_LOG,
         of_sender=sender,
         to_domain=domain,
@@ -139,12 +139,12 @@ def list_queue(
 
 
 @app.command(help=say("Toàn bộ về một thư; không có nội dung, tiêu đề.", "Everything of one message but what it says."))
-@asks(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True)
 def show(ctx: typer.Context, entry_id: EntryId, *, actor: ActorOption = None, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     with opened(here) as queue:
         found = named(queue.names(), entry_id)
-        with on_record(here, "queue_show", found, Origin(here.actor(actor)), right=Right.READ_LOG):
+        with audited(here, "queue_show", found, ActContext(here.actor(actor)), right=Right.READ_LOG):
             entry = readable(queue, found)
             row = _one(here, entry)
     recipients, decisions = [_recipient(entry, place) for place in range(len(entry.envelope.recipients))], _decisions(entry)
@@ -162,7 +162,7 @@ def show(ctx: typer.Context, entry_id: EntryId, *, actor: ActorOption = None, as
 
 
 @contextmanager
-def opened(here: Frame) -> Iterator[Queue]:
+def opened(here: CliContext) -> Iterator[Queue]:
     """The queue, beside a running server or without one."""
     queue = Queue(here.config.queue_dir)
     try:
@@ -235,13 +235,13 @@ def in_dns(domain: str) -> str:
 HeldBecause = Callable[[Entry], str | None]
 
 
-def held_because(here: Frame) -> HeldBecause:
+def held_because(here: CliContext) -> HeldBecause:
     """Why an entry waits though it may be due (a key of HELD); None: it is not held."""
     from mic_mail.services.authentication.decision_cache import KEPT_BACK
-    from mic_mail.services.mailboxes.lifecycle_actions import Accounts
+    from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 
     directory = here.whole_directory
-    accounts = Accounts(directory, here.config, here.clock)
+    accounts = MailboxLifecycle(directory, here.config, here.clock)
 
     @cache
     def of_mailbox(mailbox_id: int) -> str | None:
@@ -265,7 +265,7 @@ def held_because(here: Frame) -> HeldBecause:
 # ------------------------------------------------------------ rows
 
 
-def _rows(here: Frame, queue: Queue, sender: str | None, domain: str | None, *, held: bool) -> Iterator[Row]:
+def _rows(here: CliContext, queue: Queue, sender: str | None, domain: str | None, *, held: bool) -> Iterator[Row]:
     """One at a time: a hundred thousand may wait."""
     because, now_us = held_because(here), here.clock.now_us()
     for entry_id in queue.names():
@@ -302,7 +302,7 @@ def _span(seconds: int) -> Text:
     return Text(f"{seconds} giây", f"{seconds} s")
 
 
-def _one(here: Frame, entry: Entry) -> Row:
+def _one(here: CliContext, entry: Entry) -> Row:
     submitted_by: str | None = None
     if entry.envelope.submitted_by:
         try:

@@ -12,20 +12,20 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.queue import HELD, STANDINGS, bare, held_because, in_dns, named, opened, readable
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, DocumentOption, ReasonOption, WhyOption
 from mic_mail.cli.output import say
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n.plurals import counted
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.policy.roles import Right
-from mic_mail.queue.notifications import tell_decided
+from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import Ended, Entry, Queue
-from mic_mail.queue.recipient_log import Hold, Said
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.queue.recipient_log import AdminDecision, Hold
+from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer()
 
@@ -43,7 +43,7 @@ _FREE = {
 
 
 @app.command(help=say("Gửi lại ngay, không chờ đến lượt.", "Try again at once."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def retry(
     ctx: typer.Context,
     entry_ids: Annotated[
@@ -61,20 +61,20 @@ def retry(
     here = frame(ctx)
     if sum((bool(entry_ids), domain is not None, whole)) != 1:
         raise BadInput(Text("Nêu mã thư, hoặc --domain, hoặc --all.", "Name ids, or --domain, or --all."))
-    origin = Origin(here.actor(actor), reason, document)
+    origin = ActContext(here.actor(actor), reason, document)
     if entry_ids:
         because = held_because(here)
 
-        def again(entry: Entry, said: Said) -> None:
+        def again(entry: Entry, said: AdminDecision) -> None:
             _must_not_be_held(because(entry))
             entry.retry(said)
 
         _each(here, entry_ids, _Act("queue_retry", origin, again))
         output.note(Text("Thư được gửi lại trong ít giây.", "Tried again within seconds."))
         return
-    with opened(here) as queue, on_record(here, "queue_retry", bare(domain) if domain else "*", origin):
-        tried, held = _retry_many(here, queue, in_dns(bare(domain)) if domain else None, _said(here, origin))
-    tell_decided(here.config.run_dir)
+    with opened(here) as queue, audited(here, "queue_retry", bare(domain) if domain else "*", origin):
+        tried, held = _retry_many(here, queue, in_dns(bare(domain)) if domain else None, _decision(here, origin))
+    notify_decided(here.config.run_dir)
     output.note(
         Text(
             f"{tried} thư được gửi lại trong ít giây; {held} thư bị giữ thì không.",
@@ -83,7 +83,7 @@ def retry(
     )
 
 
-def _retry_many(here: Frame, queue: Queue, domain: str | None, said: Said) -> tuple[int, int]:
+def _retry_many(here: CliContext, queue: Queue, domain: str | None, said: AdminDecision) -> tuple[int, int]:
     """How many, and how many are held."""
     because, tried, held = held_because(here), 0, 0
     for entry in queue.entries():
@@ -107,7 +107,7 @@ def _must_not_be_held(why: str | None) -> None:
 
 
 @app.command(help=say("Giữ thư lại, chưa gửi.", "Keep it back."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def hold(
     ctx: typer.Context,
     entry_ids: EntryIds,
@@ -117,7 +117,7 @@ def hold(
     actor: ActorOption = None,
 ) -> None:
     here = frame(ctx)
-    origin = Origin(here.actor(actor), _given(reason), document)
+    origin = ActContext(here.actor(actor), _given(reason), document)
     _each(here, entry_ids, _Act("queue_hold", origin, lambda entry, said: entry.hold(Hold.PERSON, said)))
     output.note(
         Text("Thư được giữ lại; lần gửi đang diễn ra thì không dừng được.", "Held; a try that is under way is not stopped.")
@@ -125,7 +125,7 @@ def hold(
 
 
 @app.command(help=say("Bỏ giữ: thư được gửi tiếp.", "Let go what a person holds."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def release(
     ctx: typer.Context,
     entry_ids: EntryIds,
@@ -136,19 +136,19 @@ def release(
 ) -> None:
     here = frame(ctx)
 
-    def let_go(entry: Entry, said: Said) -> None:
+    def let_go(entry: Entry, said: AdminDecision) -> None:
         if entry.state.hold is Hold.NO:
             because = held_because(here)(entry)
             _must_not_be_held(because)
             raise Refused(Text("Thư này không bị giữ.", "Nobody holds it."))
         entry.hold(Hold.NO, said)
 
-    _each(here, entry_ids, _Act("queue_release", Origin(here.actor(actor), reason, document), let_go))
+    _each(here, entry_ids, _Act("queue_release", ActContext(here.actor(actor), reason, document), let_go))
     output.note(Text("Thư được gửi khi đến lượt.", "Sent when they are due."))
 
 
 @app.command(help=say("Dừng gửi; người gửi nhận thông báo kèm lý do.", "Give it up; the sender is told, with the reason."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def drop(
     ctx: typer.Context,
     entry_ids: EntryIds,
@@ -162,10 +162,10 @@ def drop(
     actor: ActorOption = None,
 ) -> None:
     here = frame(ctx)
-    origin = Origin(here.actor(actor), _given(reason), document)
+    origin = ActContext(here.actor(actor), _given(reason), document)
     wanted = [MailboxAddress.parse(address.strip()).folded() for address in recipients or ()]
 
-    def end(entry: Entry, said: Said) -> None:
+    def end(entry: Entry, said: AdminDecision) -> None:
         entry.drop(_places(entry, wanted), said)
 
     _each(here, entry_ids, _Act("queue_drop", origin, end, wanted))
@@ -202,8 +202,8 @@ def _given(reason: str) -> str:
     return reason.strip()
 
 
-def _said(here: Frame, origin: Origin) -> Said:
-    return Said(origin.actor, origin.reason, here.clock.now_us(), origin.document)
+def _decision(here: CliContext, origin: ActContext) -> AdminDecision:
+    return AdminDecision(origin.actor, origin.reason, here.clock.now_us(), origin.document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,13 +211,13 @@ class _Act:
     """One decision, of whichever entries."""
 
     name: str
-    origin: Origin
-    decide: Callable[[Entry, Said], None]
+    origin: ActContext
+    decide: Callable[[Entry, AdminDecision], None]
     only: Sequence[str] = ()
     """These recipients, where it does not concern all."""
 
 
-def _each(here: Frame, words: Sequence[str], act: _Act) -> None:
+def _each(here: CliContext, words: Sequence[str], act: _Act) -> None:
     """Decide of each, on record first. All have to be there before anything is decided; where one is refused then, the others
     are done all the same, and the exit code is 1."""
     is_refused = False
@@ -237,12 +237,12 @@ def _each(here: Frame, words: Sequence[str], act: _Act) -> None:
         raise typer.Exit(1)
 
 
-def _decide(here: Frame, queue: Queue, entry_id: str, act: _Act) -> None:
+def _decide(here: CliContext, queue: Queue, entry_id: str, act: _Act) -> None:
     entry = readable(queue, entry_id)
     envelope = entry.envelope
     addresses = act.only or [str(envelope.recipients[place].address) for place in entry.state.open]
-    with on_record(
+    with audited(
         here, act.name, entry_id, act.origin, trace=envelope.trace_id, sender=envelope.sender, recipients=list(addresses)
     ):
-        act.decide(entry, _said(here, act.origin))
-    tell_decided(here.config.run_dir, entry_id)
+        act.decide(entry, _decision(here, act.origin))
+    notify_decided(here.config.run_dir, entry_id)

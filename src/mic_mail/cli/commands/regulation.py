@@ -9,7 +9,7 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.authorization import open_to_all
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import MicMailError, Text, in_ascii
@@ -69,7 +69,7 @@ def show(
     output.record(ONE, next(rows), as_json=as_json)
 
 
-def _decision(here: Frame) -> Text | None:
+def _decision(here: CliContext) -> Text | None:
     """The decision that binds this server, where there is a configuration that names it."""
     try:
         number = here.config.regulation.decision_no
@@ -78,7 +78,7 @@ def _decision(here: Frame) -> Text | None:
     return Text(f"Quyết định số {number}", f"Decision no. {in_ascii(number)}") if number else None
 
 
-def _evidence(here: Frame) -> Mapping[str, Sequence[Finding]]:
+def _evidence(here: CliContext) -> Mapping[str, Sequence[Finding]]:
     """What is on record today; nothing where there is no server yet, and for whoever may not read all of the ministry's."""
     try:
         here.enter(here.actor(), Right.READ, whole=True)
@@ -101,11 +101,11 @@ def _rows(clauses: Sequence[Clause], evidence: Mapping[str, Sequence[Finding]], 
             "reading": row.reading,
             "commands": COMMANDS.get(row.id),
             "tests": tests if as_json else [PurePath(test).stem for test in tests] or None,
-            "evidence": [_as_data(finding) for finding in findings] if as_json else _told(findings),
+            "evidence": [_as_data(finding) for finding in findings] if as_json else _findings_text(findings),
         }
 
 
-def _told(findings: Sequence[Finding]) -> Text | None:
+def _findings_text(findings: Sequence[Finding]) -> Text | None:
     """Figures as a person reads them: what is overdue first."""
     ordered = sorted(findings, key=lambda finding: not finding.overdue)
     told = [_sentence(finding) for finding in ordered]

@@ -6,18 +6,18 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import ActorOption, WhyOption
 from mic_mail.cli.output import say
-from mic_mail.cli.output_files import check_kind, tell_written, write_paper
+from mic_mail.cli.output_files import check_kind, print_written, write_paper
 from mic_mail.policy.calendar import ONE_DAY, add_months, local_day
 from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.requests import Kind
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.problems import Problems
 from mic_mail.services.reports.usage import Usage
 
@@ -37,7 +37,7 @@ UnitOption = Annotated[str | None, typer.Option("--unit", help=say("Chỉ một 
 
 
 @app.command(help=say("Tình hình sử dụng trong một khoảng thời gian.", "How the system was used in a span of days."))
-@asks(Right.READ)
+@requires(Right.READ)
 def usage(
     ctx: typer.Context,
     *,
@@ -52,16 +52,16 @@ def usage(
     check_kind(out)
     span = _span(here, first, last)
     which = here.directory.unit(unit) if unit else None
-    with on_record(
-        here, "report_usage", which.symbol if which else "*", Origin(here.actor(actor), reason),
+    with audited(
+        here, "report_usage", which.symbol if which else "*", ActContext(here.actor(actor), reason),
         right=Right.READ, concerns=which, first=span.first, last=span.last,
     ):  # fmt: skip
         paper = Usage(here.directory, here.store, here.config, here.clock, span).paper(which)
-        tell_written(write_paper(here, out, paper))
+        print_written(write_paper(here, out, paper))
 
 
 @app.command(help=say("Tổng hợp vướng mắc (Điều 18).", "What was told to the Centre, collected (18)."))
-@asks(Right.READ)
+@requires(Right.READ)
 def problems(
     ctx: typer.Context,
     *,
@@ -80,15 +80,15 @@ def problems(
     span = _span(here, first, last)
     which = here.directory.unit(unit) if unit else None
     wanted = kinds or [Kind.PROBLEM]
-    with on_record(
-        here, "report_problems", which.symbol if which else "*", Origin(here.actor(actor), reason),
+    with audited(
+        here, "report_problems", which.symbol if which else "*", ActContext(here.actor(actor), reason),
         right=Right.READ, concerns=which, kinds=wanted, first=span.first, last=span.last,
     ):  # fmt: skip
         paper = Problems(here.directory, here.config, here.clock, span, wanted).paper(which)
-        tell_written(write_paper(here, out, paper))
+        print_written(write_paper(here, out, paper))
 
 
-def _span(here: Frame, first: str | None, last: str | None) -> Span:
+def _span(here: CliContext, first: str | None, last: str | None) -> Span:
     ends = read_day(last) if last else local_day(here.clock.now()) - ONE_DAY
     return Span(read_day(first) if first else _interval_before(ends, here.config.report.usage_months), ends)
 

@@ -9,17 +9,17 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
-from mic_mail.cli.output_files import check_kind, tell_written, write_paper
+from mic_mail.cli.output_files import check_kind, print_written, write_paper
 from mic_mail.cli.unit_options import PaperOption, SinceOption, UntilOption, chosen, span_of
 from mic_mail.errors import Refused, Text
 from mic_mail.policy.correspondence import CLAUSE
 from mic_mail.policy.roles import Right, Role
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.correspondence_report import FATES, correspondence_paper, figures
 from mic_mail.services.unit_mail.correspondence import Correspondence, Correspondences
 
@@ -51,7 +51,7 @@ SUBJECT = Column("subject", "Chủ đề", "Subject")
 
 
 @app.command(help=say("Thư gửi, nhận, xác nhận và trả lời của một hộp thư đơn vị.", "A unit mailbox's mail and answers."))
-@asks(Right.READ)
+@requires(Right.READ)
 def correspondence(
     ctx: typer.Context,
     *,
@@ -73,8 +73,8 @@ def correspondence(
         check_kind(out)
     span = span_of(here.clock.now(), first, last, days=DAYS)
     choice = chosen(here, mailbox, None, clause=CLAUSE)
-    with on_record(
-        here, "report_correspondence", choice.subject, Origin(here.actor(actor), reason, document),
+    with audited(
+        here, "report_correspondence", choice.subject, ActContext(here.actor(actor), reason, document),
         right=Right.READ, concerns=choice.unit, first=span.first, last=span.last, subjects=subjects,
     ):  # fmt: skip
         if subjects:
@@ -84,12 +84,12 @@ def correspondence(
         found = Correspondences(here.store, people, here.config).of(entry, span)
         if out is not None:
             made = correspondence_paper(here.config, entry.address, found, span, here.clock.now(), subjects=subjects)
-            tell_written(write_paper(here, out, made))
+            print_written(write_paper(here, out, made))
             return
     _show(found, subjects=subjects, as_json=as_json)
 
 
-def _must_have_basis(here: Frame, document: str | None) -> None:
+def _must_have_basis(here: CliContext, document: str | None) -> None:
     """Reg. 4.3: what a unit's messages are about nobody else reads but on the unit's document."""
     role = here.officer.role if here.officer is not None else Role.CENTRE
     if role is Role.UNIT or (role is Role.CENTRE and (document or "").strip()):

@@ -10,18 +10,18 @@ from pathlib import Path
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
-from mic_mail.cli.output_files import check_kind, tell_written, write_paper
+from mic_mail.cli.output_files import check_kind, print_written, write_paper
 from mic_mail.cli.unit_options import MailboxOption, PaperOption, UnitOption, chosen, is_in_use
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.documents import document as papers
 from mic_mail.policy import document_handoff as rules
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.unit_mail.document_handoff import PassedOn
 
@@ -45,7 +45,7 @@ MAILBOXES = (
 
 
 @app.command("passed-on", help=say("Thư đơn vị chưa chuyển vào hệ thống văn bản.", "Units' mail not passed on to the records."))
-@asks(Right.READ)
+@requires(Right.READ)
 def passed_on(
     ctx: typer.Context,
     *,
@@ -60,19 +60,19 @@ def passed_on(
     if out is not None:
         check_kind(out)
     choice = chosen(here, mailbox, unit, clause=rules.CLAUSE)
-    origin = Origin(here.actor(actor), reason)
-    with on_record(here, "report_passed_on", choice.subject, origin, right=Right.READ, concerns=choice.unit):
+    origin = ActContext(here.actor(actor), reason)
+    with audited(here, "report_passed_on", choice.subject, origin, right=Right.READ, concerns=choice.unit):
         snapshot = here.directory.load_snapshot()
         entries = choice.mailboxes(snapshot)
         columns: Sequence[Column] = MESSAGES if mailbox is not None else MAILBOXES
         rows = _of_mailbox(here, snapshot, entries[0]) if mailbox is not None else _of_mailboxes(here, snapshot, entries)
         if out is not None:
-            tell_written(_write(here, out, choice.title, columns, rows))
+            print_written(_write(here, out, choice.title, columns, rows))
             return
     output.listing(columns, rows, as_json=as_json)
 
 
-def _of_mailbox(here: Frame, snapshot: Snapshot, entry: Entry) -> list[Row]:
+def _of_mailbox(here: CliContext, snapshot: Snapshot, entry: Entry) -> list[Row]:
     now = here.clock.now()
     return [
         {
@@ -87,7 +87,7 @@ def _of_mailbox(here: Frame, snapshot: Snapshot, entry: Entry) -> list[Row]:
     ]
 
 
-def _of_mailboxes(here: Frame, snapshot: Snapshot, entries: Sequence[Entry]) -> list[Row]:
+def _of_mailboxes(here: CliContext, snapshot: Snapshot, entries: Sequence[Entry]) -> list[Row]:
     """Those in which anything waits, the most overdue first."""
     now, finder = here.clock.now(), PassedOn(here.store, here.config)
     rows: list[tuple[int, Row]] = []
@@ -111,7 +111,7 @@ def _of_mailboxes(here: Frame, snapshot: Snapshot, entries: Sequence[Entry]) -> 
 _WIDE = frozenset({"mailbox", "sender", "name"})
 
 
-def _write(here: Frame, out: Path, whose: str, columns: Sequence[Column], rows: Sequence[Row]) -> list[Path]:
+def _write(here: CliContext, out: Path, whose: str, columns: Sequence[Column], rows: Sequence[Row]) -> list[Path]:
     shown = [column for column in columns if not column.json_only]
     table = papers.Table(
         "Thư chưa được đánh dấu đã chuyển",

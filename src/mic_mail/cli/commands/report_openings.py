@@ -5,16 +5,16 @@ from pathlib import Path
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
-from mic_mail.cli.output_files import check_kind, tell_written, write_paper
+from mic_mail.cli.output_files import check_kind, print_written, write_paper
 from mic_mail.cli.unit_options import MailboxOption, PaperOption, SinceOption, UnitOption, UntilOption, chosen, span_of
 from mic_mail.policy.opening_windows import Verdict
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.opening_report import SHUT, VERDICTS, openings_paper, share
 from mic_mail.services.unit_mail.openings import Attended, Openings
 
@@ -43,7 +43,7 @@ MAILBOXES = (
 
 
 @app.command(help=say("Việc mở hộp thư đơn vị ba lần mỗi ngày làm việc.", "Openings of unit mailboxes, three a working day."))
-@asks(Right.READ)
+@requires(Right.READ)
 def openings(
     ctx: typer.Context,
     *,
@@ -61,8 +61,8 @@ def openings(
         check_kind(out)
     span = span_of(here.clock.now(), first, last, days=DAYS)
     choice = chosen(here, mailbox, unit, clause="12.3.a")
-    with on_record(
-        here, "report_openings", choice.subject, Origin(here.actor(actor), reason),
+    with audited(
+        here, "report_openings", choice.subject, ActContext(here.actor(actor), reason),
         right=Right.READ, concerns=choice.unit, first=span.first, last=span.last,
     ):  # fmt: skip
         people = here.whole_directory.load_snapshot()  # of a keeper who has moved on the unit's own part knows nothing
@@ -70,7 +70,7 @@ def openings(
         attended = finder.of(choice.mailboxes(here.directory.load_snapshot()), span)
         if out is not None:
             made = openings_paper(here.config, attended, span, choice.title, here.clock.now())
-            tell_written(write_paper(here, Path(out), made))
+            print_written(write_paper(here, Path(out), made))
             return
     if mailbox is not None:
         output.listing(WINDOWS, _windows(attended[0]), as_json=as_json)
@@ -93,7 +93,7 @@ def _windows(attended: Attended) -> list[Row]:
     ]
 
 
-def _figures(here: Frame, attended: Attended) -> Row:
+def _figures(here: CliContext, attended: Attended) -> Row:
     opened, missed = attended.count(Verdict.OPENED), attended.count(Verdict.MISSED)
     part = share(attended)
     return {

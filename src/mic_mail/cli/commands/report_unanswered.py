@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
-from mic_mail.cli.output_files import check_kind, tell_written, write_paper
+from mic_mail.cli.output_files import check_kind, print_written, write_paper
 from mic_mail.cli.unit_options import PaperOption, is_in_use
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.documents import document as papers
@@ -23,7 +23,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy import reply_deadlines as rules
 from mic_mail.policy.reclamation import must_be_there
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.unit_mail.unanswered import Replies, addresses_of_units
 
@@ -45,7 +45,7 @@ MAILBOXES = (
 
 
 @app.command(help=say("Thư đến chưa được trả lời, kèm thời hạn.", "Mail that waits for an answer, with deadlines."))
-@asks(Right.READ)
+@requires(Right.READ)
 def unanswered(
     ctx: typer.Context,
     *,
@@ -64,7 +64,7 @@ def unanswered(
     which = here.directory.unit(unit) if unit else None
     right = Right.READ_LOG if mailbox else Right.READ
     subject = mailbox or (which.symbol if which else "*")
-    with on_record(here, "report_unanswered", subject, Origin(here.actor(actor), reason), right=right, concerns=which):
+    with audited(here, "report_unanswered", subject, ActContext(here.actor(actor), reason), right=right, concerns=which):
         snapshot = here.directory.load_snapshot()
         columns: Sequence[Column] = MESSAGES if mailbox else MAILBOXES
         if mailbox:
@@ -76,10 +76,10 @@ def unanswered(
     if out is None:
         output.listing(columns, rows, as_json=as_json)
     else:
-        tell_written([out])
+        print_written([out])
 
 
-def _of_mailbox(here: Frame, entry: Entry, snapshot: Snapshot) -> list[Row]:
+def _of_mailbox(here: CliContext, entry: Entry, snapshot: Snapshot) -> list[Row]:
     must_be_there(entry.address, entry.facts)
     now, units = here.clock.now(), addresses_of_units(here.directory, snapshot)
     return [
@@ -88,7 +88,7 @@ def _of_mailbox(here: Frame, entry: Entry, snapshot: Snapshot) -> list[Row]:
     ]
 
 
-def _of_mailboxes(here: Frame, snapshot: Snapshot, unit_id: int | None) -> list[Row]:
+def _of_mailboxes(here: CliContext, snapshot: Snapshot, unit_id: int | None) -> list[Row]:
     """Those that have anything waiting, the most overdue first."""
     now, units, finder = here.clock.now(), addresses_of_units(here.directory, snapshot), Replies(here.store, here.config)
     persons = {person.person_id for person in here.directory.people(unit_id)} if unit_id is not None else set()
@@ -113,12 +113,12 @@ def _of_mailboxes(here: Frame, snapshot: Snapshot, unit_id: int | None) -> list[
     return [row for _, row in sorted(rows, key=lambda each: -each[0])]
 
 
-def _people(here: Frame) -> Snapshot:
+def _people(here: CliContext) -> Snapshot:
     """Everybody: who answers for a unit may be another one's by now."""
     return here.whole_directory.load_snapshot()
 
 
-def _write(here: Frame, out: Path, subject: str, columns: Sequence[Column], rows: list[Row]) -> None:
+def _write(here: CliContext, out: Path, subject: str, columns: Sequence[Column], rows: list[Row]) -> None:
     table = papers.Table(
         "Thư chưa được trả lời",
         [

@@ -13,10 +13,10 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks, open_to_all
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import open_to_all, requires
 from mic_mail.cli.commands.request_bulk import asked_for
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_instant
 from mic_mail.cli.labels import REQUEST_ITEMS
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
@@ -28,7 +28,7 @@ from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.i18n.clause_names import clause as cite
 from mic_mail.policy.requests import CHANNELS, KINDS, STATES, Channel, Item, Kind, Request, State, deadline_clause
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.requests import form as forms
 from mic_mail.services.requests.form import DOCUMENT_DATE, KIND, Known, Reader, Row
 from mic_mail.services.requests.register import Due, Register
@@ -93,7 +93,7 @@ ReceivedOption = Annotated[
 
 
 @app.command(help=say("Ghi một yêu cầu vào sổ (6.2).", "Enter a request (6.2)."))
-@asks(Right.REQUEST)
+@requires(Right.REQUEST)
 def add(
     ctx: typer.Context,
     kind: Annotated[Kind, typer.Argument(help=say("Loại yêu cầu.", "What is asked for."))],
@@ -130,7 +130,7 @@ def add(
 ) -> None:
     here = frame(ctx)
     of = _unit(here, unit)
-    origin = Origin(here.actor(actor), text or "", document)
+    origin = ActContext(here.actor(actor), text or "", document)
     known = Known(of, channel, _received(here, received), asker, document)
     options = {
         KIND: kind.value, DOCUMENT_DATE: dated,
@@ -140,14 +140,14 @@ def add(
         Item.GIVES: gives, Item.REST: rest, Item.CLOSES: closes, Item.DOMAIN: domain, Item.NOTE: text,
     }  # fmt: skip
     said = {key: value for key, value in options.items() if value is not None}
-    with on_record(here, "request_add", kind.value, origin, right=Right.REQUEST, concerns=of, unit=of and of.symbol):
+    with audited(here, "request_add", kind.value, origin, right=Right.REQUEST, concerns=of, unit=of and of.symbol):
         filing = _reader(here).filing(said, known)
         due = _register(here).file(filing, origin.actor)
     output.record(ONE, one(here, due), as_json=as_json)
 
 
 @app.command("list", help=say("Liệt kê yêu cầu và hạn giải quyết.", "List requests and their deadlines."))
-@asks(Right.READ)
+@requires(Right.READ)
 def list_requests(
     ctx: typer.Context,
     *,
@@ -173,7 +173,7 @@ def list_requests(
 
 
 @app.command(help=say("Xem một yêu cầu.", "Show a request."))
-@asks(Right.READ)
+@requires(Right.READ)
 def show(ctx: typer.Context, number: Number, actor: ActorOption = None, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     request = here.directory.requests.get(number)
@@ -198,7 +198,7 @@ def form(
 
 
 @app.command("import", help=say("Ghi nhiều yêu cầu từ một tệp theo mẫu.", "Enter many requests from a file after the form."))
-@asks(Right.REQUEST)
+@requires(Right.REQUEST)
 def import_file(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help=say("Tệp XLSX hoặc CSV.", "An XLSX or CSV file."))],
@@ -217,9 +217,9 @@ def import_file(
     of = _unit(here, unit)
     octets = read_file(here, file, MOST_OCTETS)
     at = _received(here, received)
-    origin = Origin(here.actor(actor), "", document)
+    origin = ActContext(here.actor(actor), "", document)
     # Without a unit the file may concern any: that is the Centre's to do.
-    with on_record(
+    with audited(
         here, "request_import", file.name, origin, right=Right.REQUEST, concerns=of, unit=of and of.symbol, dry_run=dry_run
     ):
         known = Known(of, channel, at, asker, document, fixed=False, by_centre=here.is_centre)
@@ -242,7 +242,7 @@ def import_file(
         raise typer.Exit(1)
 
 
-def _own(here: Frame, row: Row, of: UnitRecord | None) -> Row:
+def _own(here: CliContext, row: Row, of: UnitRecord | None) -> Row:
     """A file that is filed for one unit asks for that unit alone."""
     if of is None or row.filing is None or row.filing.unit_id == of.unit_id:
         return row
@@ -250,7 +250,7 @@ def _own(here: Frame, row: Row, of: UnitRecord | None) -> Row:
     return Row(row.number, refusal=refusal)
 
 
-def _received(here: Frame, text: str | None) -> datetime:
+def _received(here: CliContext, text: str | None) -> datetime:
     """When the Centre received what is entered; a unit's administrator enters it now, and cannot put others behind (5.4.a)."""
     if text is None:
         return here.clock.now()
@@ -275,7 +275,7 @@ def _row(row: Row, register: Register, number: int | None) -> dict[str, Cell]:
 # ------------------------------------------------------------ rows
 
 
-def one(here: Frame, due: Due) -> dict[str, Cell]:
+def one(here: CliContext, due: Due) -> dict[str, Cell]:
     """Everything about one request."""
     request = due.request
     mailboxes = {mailbox.mailbox_id: mailbox.address for mailbox in here.directory.mailboxes()}
@@ -296,7 +296,7 @@ def one(here: Frame, due: Due) -> dict[str, Cell]:
     }
 
 
-def _census_line(here: Frame, request: Request) -> Text | None:
+def _census_line(here: CliContext, request: Request) -> Text | None:
     """Which line of which list a correction is about (Reg. 14.3)."""
     unit_id = request.filing.unit_id
     link = next((each for each in here.directory.censuses.disputes(unit_id) if each.request_id == request.request_id), None)
@@ -307,7 +307,7 @@ def _census_line(here: Frame, request: Request) -> Text | None:
     return Text(f"kỳ {census.period:%m/%Y}: {name}", f"{census.period:%m/%Y}: {in_ascii(name)}")
 
 
-def unit_of(here: Frame, request: Request) -> UnitRecord:
+def unit_of(here: CliContext, request: Request) -> UnitRecord:
     """The unit that asks."""
     return next(unit for unit in here.directory.units() if unit.unit_id == request.filing.unit_id)
 
@@ -334,18 +334,18 @@ def _cells(due: Due, units: dict[int, str]) -> dict[str, Cell]:
     }
 
 
-def _symbols(here: Frame) -> dict[int, str]:
+def _symbols(here: CliContext) -> dict[int, str]:
     return {unit.unit_id: unit.symbol for unit in here.directory.units()}
 
 
-def _unit(here: Frame, symbol: str | None) -> UnitRecord | None:
+def _unit(here: CliContext, symbol: str | None) -> UnitRecord | None:
     return here.directory.unit(symbol) if symbol is not None else None
 
 
-def _reader(here: Frame) -> Reader:
+def _reader(here: CliContext) -> Reader:
     """Of the whole directory: who receives somebody (Reg. 6.4.b) names a mailbox that is another unit's as yet."""
     return Reader(here.whole_directory, here.config, here.clock)
 
 
-def _register(here: Frame) -> Register:
+def _register(here: CliContext) -> Register:
     return Register(here.directory, here.config, here.clock)

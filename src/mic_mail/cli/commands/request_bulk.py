@@ -90,7 +90,7 @@ def asked_for(filing: Filing) -> dict[str, str | date]:
     return {item.value: date.fromisoformat(value) if item in _DAYS else value for item, value in filing.items.items()}
 
 
-def told(request: Request) -> dict[str, Cell]:
+def request_row(request: Request) -> dict[str, Cell]:
     """A request as it is now."""
     return {
         "request_id": request.request_id,

@@ -13,16 +13,16 @@ import typer
 
 from mic_mail.auth import password_hash
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox import welcome
 from mic_mail.cli.commands.mailbox_reclaimed import brought_back
 from mic_mail.cli.commands.mailbox_state import QueuedOption
 from mic_mail.cli.commands.request import Number, unit_of
 from mic_mail.cli.commands.request_bulk import APPROVED as APPROVED_MANY
 from mic_mail.cli.commands.request_bulk import DECIDED, REHEARSED, decide, each_once, must_be_one
-from mic_mail.cli.commands.request_bulk import told as as_row
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.commands.request_bulk import request_row as as_row
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, JsonOption, ReasonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.directory.dry_run import rehearsal
@@ -31,10 +31,10 @@ from mic_mail.errors import Text
 from mic_mail.policy.facts import Level
 from mic_mail.policy.requests import KINDS, STATES, Kind, Request
 from mic_mail.policy.roles import Right
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import HashPassword, make_verifiers
 from mic_mail.services.mailboxes.restore import Waiting
-from mic_mail.services.requests.approve import Approved, Approving, BringBack, Choices, told
+from mic_mail.services.requests.approve import Approved, Approving, BringBack, Choices, officer_note
 from mic_mail.services.requests.register import Register
 
 app = typer.Typer()
@@ -57,7 +57,7 @@ APPROVED = (
 
 
 @app.command(help=say("Chấp thuận và thực hiện yêu cầu.", "Approve requests and do what they ask for."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def approve(
     ctx: typer.Context,
     numbers: Numbers,
@@ -105,12 +105,12 @@ def approve(
     else:
         approved = _approve(here, wanted[0], actor, choices)
         output.record(APPROVED, _row(approved), as_json=as_json)
-        output.note(told(approved))
+        output.note(officer_note(approved))
         _welcome(here, approved)
 
 
 @app.command(help=say("Từ chối yêu cầu, có lý do.", "Refuse requests, with the reason."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def refuse(
     ctx: typer.Context,
     numbers: Numbers,
@@ -133,17 +133,17 @@ def refuse(
 
 
 @app.command(help=say("Rút yêu cầu.", "Withdraw a request."))
-@asks(Right.REQUEST)
+@requires(Right.REQUEST)
 def withdraw(ctx: typer.Context, number: Number, *, reason: WhyOption = "", actor: ActorOption = None) -> None:
     here = frame(ctx)
     request, origin = _asked(here, number, actor, reason)
-    with on_record(here, "request_withdraw", f"YC-{number}", origin, right=Right.REQUEST, concerns=unit_of(here, request)):
+    with audited(here, "request_withdraw", f"YC-{number}", origin, right=Right.REQUEST, concerns=unit_of(here, request)):
         request = _register(here, here.directory).withdraw(request, origin.actor, reason)
-    _tell(request)
+    _print_request(request)
 
 
 @app.command(help=say("Ghi kết quả của yêu cầu đã chấp thuận.", "Say what became of requests that were approved."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def done(
     ctx: typer.Context,
     numbers: Numbers,
@@ -168,10 +168,10 @@ def done(
 # ------------------------------------------------------------ approvals
 
 
-def _approve(here: Frame, number: int, actor: str | None, choices: Choices) -> Approved:
+def _approve(here: CliContext, number: int, actor: str | None, choices: Choices) -> Approved:
     """One, on record."""
     request, origin = _asked(here, number, actor, choices.note)
-    with on_record(
+    with audited(
         here,
         "request_approve",
         f"YC-{number}",
@@ -187,7 +187,7 @@ def _approve(here: Frame, number: int, actor: str | None, choices: Choices) -> A
         return approving.approve(request, origin.actor, choices)
 
 
-def _approve_many(here: Frame, numbers: Sequence[int], actor: str | None, choices: Choices, *, as_json: bool) -> None:
+def _approve_many(here: CliContext, numbers: Sequence[int], actor: str | None, choices: Choices, *, as_json: bool) -> None:
     approved: list[Approved] = []
 
     def act(number: int) -> Row:
@@ -199,16 +199,16 @@ def _approve_many(here: Frame, numbers: Sequence[int], actor: str | None, choice
     finally:  # what is done is done, and what was printed has the passwords
         for each in approved:
             if each.before:
-                output.note(told(each))
+                output.note(officer_note(each))
             _welcome(here, each)
 
 
-def _welcome(here: Frame, approved: Approved) -> None:
+def _welcome(here: CliContext, approved: Approved) -> None:
     if approved.mailbox is not None and approved.request.kind in {Kind.ISSUE, Kind.GROUP}:
         welcome(here, approved.mailbox)
 
 
-def _rehearse_approvals(here: Frame, numbers: Sequence[int], actor: str, choices: Choices, *, as_json: bool) -> None:
+def _rehearse_approvals(here: CliContext, numbers: Sequence[int], actor: str, choices: Choices, *, as_json: bool) -> None:
     """What would be done, found out on a copy of the directory: one after the other, as namesakes need it (Reg. 5.4.a)."""
     if choices.queued is Waiting.DROP:  # what waits is not in the copy; whether something has to be said of it is the same
         choices = replace(choices, queued=Waiting.SEND)
@@ -223,7 +223,7 @@ def _rehearse_approvals(here: Frame, numbers: Sequence[int], actor: str, choices
         decide(numbers, act, REHEARSED, as_json=as_json, rehearsed=True)
 
 
-def _approving(here: Frame, directory: Directory, hash_password: HashPassword, bring_back: BringBack) -> Approving:
+def _approving(here: CliContext, directory: Directory, hash_password: HashPassword, bring_back: BringBack) -> Approving:
     return Approving(directory, here.store, here.config, here.clock, hash_password, bring_back=bring_back)
 
 
@@ -234,11 +234,19 @@ Step = Callable[[Register, Request, str, str], Request]
 
 
 def _decide(
-    here: Frame, numbers: Sequence[int], act: str, step: Step, *, actor: str | None, said: str, dry_run: bool, as_json: bool
+    here: CliContext,
+    numbers: Sequence[int],
+    act: str,
+    step: Step,
+    *,
+    actor: str | None,
+    said: str,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     def decided(number: int) -> Request:
         request, origin = _asked(here, number, actor, said)
-        with on_record(here, act, f"YC-{number}", origin):
+        with audited(here, act, f"YC-{number}", origin):
             return step(_register(here, here.directory), request, origin.actor, said)
 
     if dry_run:
@@ -251,19 +259,19 @@ def _decide(
     elif len(numbers) > 1 or as_json:
         decide(numbers, lambda number: as_row(decided(number)), DECIDED, as_json=as_json)
     else:
-        _tell(decided(numbers[0]))
+        _print_request(decided(numbers[0]))
 
 
-def _asked(here: Frame, number: int, actor: str | None, reason: str) -> tuple[Request, Origin]:
+def _asked(here: CliContext, number: int, actor: str | None, reason: str) -> tuple[Request, ActContext]:
     request = here.directory.requests.get(number)
-    return request, Origin(here.actor(actor), reason, request.filing.document, number)
+    return request, ActContext(here.actor(actor), reason, request.filing.document, number)
 
 
-def _register(here: Frame, directory: Directory) -> Register:
+def _register(here: CliContext, directory: Directory) -> Register:
     return Register(directory, here.config, here.clock)
 
 
-def _tell(request: Request) -> None:
+def _print_request(request: Request) -> None:
     name = STATES[request.state]
     output.note(Text(f"Yêu cầu số {request.request_id}: {name.vi}.", f"Request {request.request_id}: {name.en}."))
 

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_store import account_of
 from mic_mail.cli.commands.officer import officer_now
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.directory.records import MailboxRecord
@@ -21,7 +21,7 @@ from mic_mail.policy.roles import Right
 from mic_mail.policy.two_persons import Hand
 from mic_mail.services.exports.content_requests import Content
 from mic_mail.services.importers.ledger import put_back
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.legal_holds import Holds
 from mic_mail.storage.backup.backup import numbers_of, owner_of
 
@@ -42,7 +42,7 @@ app = typer.Typer()
         "Put one mailbox back from a backup; with --replace what is there now is kept aside.",
     )
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def restore(
     ctx: typer.Context,
     address: Annotated[str, typer.Argument(help=say("Hộp thư nhận lại thư.", "The mailbox to fill."), metavar="ADDRESS")],
@@ -77,8 +77,8 @@ def restore(
         raise BadInput(
             Text(f"Không có bản sao lưu của {mailbox.address} trong “{source}”.", "There is no backup of this mailbox there.")
         )
-    origin, source = Origin(here.actor(actor), reason), place.absolute()
-    with on_record(here, "restore", mailbox.address, origin, source=str(source), replace=replace, request=request):
+    origin, source = ActContext(here.actor(actor), reason), place.absolute()
+    with audited(here, "restore", mailbox.address, origin, source=str(source), replace=replace, request=request):
         _must_be_its_own(here, origin, mailbox, place, request)
         if replace:  # what is kept aside is easily deleted
             Holds(here.directory, here.store, here.clock).must_not_be_held(here.directory.entry(mailbox.mailbox_id))
@@ -94,7 +94,7 @@ def restore(
     output.record(COLUMNS, row, as_json=as_json)
 
 
-def _must_be_its_own(here: Frame, origin: Origin, mailbox: MailboxRecord, place: Path, request: int | None) -> None:
+def _must_be_its_own(here: CliContext, origin: ActContext, mailbox: MailboxRecord, place: Path, request: int | None) -> None:
     """Reg. 4.3: a backup of another mailbox would show its mail to whoever reads this one, which takes an approved request.
 
     While no officer is on record the server is being set up, and mailboxes may have other numbers than in the backup.

@@ -12,9 +12,9 @@ import typer
 from mic_mail.auth import totp
 from mic_mail.auth.password_hash import load_secret
 from mic_mail.cli import officer_totp, output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.directory.second_factors import Factor, officer_holder
@@ -23,7 +23,7 @@ from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.roles import Right
 from mic_mail.policy.second_factor import CLAUSE, second_factor
 from mic_mail.services.authentication.second_factors import SecondFactors, key_path, must_fit
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(help=say("Xác thực hai bước (15.2).", "Second factors (15.2)."), no_args_is_help=True)
 
@@ -39,7 +39,7 @@ Document = Annotated[
 
 
 @app.command("list", help=say("Liệt kê hộp thư và cán bộ đã bật xác thực hai bước.", "Mailboxes and officers that have one."))
-@asks(Right.READ)
+@requires(Right.READ)
 def list_them(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     output.listing(COLUMNS, _rows(here), as_json=as_json)
@@ -51,14 +51,14 @@ def list_them(ctx: typer.Context, as_json: JsonOption = False) -> None:
         "Remove a mailbox's on a written request, with all its app passwords (a lost telephone).",
     )
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def remove(
     ctx: typer.Context, address: Address, *, document: Document, reason: WhyOption = "", actor: ActorOption = None
 ) -> None:
     here = frame(ctx)
     mailbox = here.directory.mailbox(address)
-    origin = Origin(here.actor(actor), reason, _named(document))
-    with on_record(here, "second_factor_remove", mailbox.address, origin):
+    origin = ActContext(here.actor(actor), reason, _named(document))
+    with audited(here, "second_factor_remove", mailbox.address, origin):
         SecondFactors(here.directory, here.config, here.clock).remove(mailbox.mailbox_id, origin, ends_apps=True)
     output.note(
         Text(
@@ -74,7 +74,7 @@ def remove(
         "Set one's own as an officer; commands that change something then ask for a code.",
     )
 )
-@asks(Right.READ)
+@requires(Right.READ)
 def enrol(ctx: typer.Context, *, reason: WhyOption = "") -> None:
     here = frame(ctx)
     officer, factors = here.officer, here.whole_directory.second_factors
@@ -82,8 +82,8 @@ def enrol(ctx: typer.Context, *, reason: WhyOption = "") -> None:
         raise Refused(
             Text("Chỉ cán bộ, bằng tài khoản của chính mình.", "Officers alone, each by the own login."), clause="6.1"
         )
-    origin = Origin(officer.login, reason)
-    with on_record(here, "second_factor_enrol", officer.login, origin, right=Right.READ):
+    origin = ActContext(officer.login, reason)
+    with audited(here, "second_factor_enrol", officer.login, origin, right=Right.READ):
         known = factors.of(officer_holder(officer.login))
         if known is not None:
             officer_totp.show_code(here, known)
@@ -91,14 +91,14 @@ def enrol(ctx: typer.Context, *, reason: WhyOption = "") -> None:
         output.line(Text("Nhập khóa vào ứng dụng xác thực:", "Type this key into the authenticator:"))
         output.line(f"  {totp.typed(secret)}")
         output.line(f"  {totp.uri(secret, officer.login, here.config.server.hostname)}")
-        step = must_fit(secret, _shown(), here.clock.now().timestamp())
+        step = must_fit(secret, _entered_code(), here.clock.now().timestamp())
         sealed = totp.seal(load_secret(key_path(here.config)), secret, officer_holder(officer.login))
         factors.set_of_officer(officer.login, sealed, step, here.clock.now())
     output.note(Text("Đã bật xác thực hai bước.", "The second factor is set."))
 
 
 @app.command(help=say("Bỏ của một cán bộ khác, theo văn bản (mất điện thoại).", "Remove another officer's (a lost telephone)."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def withdraw(
     ctx: typer.Context,
     login: Annotated[str, typer.Argument(metavar="LOGIN", help=say("Tên đăng nhập của cán bộ.", "The officer's login."))],
@@ -108,8 +108,8 @@ def withdraw(
     actor: ActorOption = None,
 ) -> None:
     here = frame(ctx)
-    origin = Origin(here.actor(actor), reason, _named(document))
-    with on_record(here, "second_factor_withdraw", login, origin):
+    origin = ActContext(here.actor(actor), reason, _named(document))
+    with audited(here, "second_factor_withdraw", login, origin):
         if not here.directory.second_factors.remove_of_officer(login):
             raise BadInput(
                 Text(f"{login} chưa bật xác thực hai bước.", f"{in_ascii(login)} has no second factor."), clause=CLAUSE
@@ -121,12 +121,12 @@ def _named(document: str) -> str:
     return must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "The number of the request is needed."))
 
 
-def _shown() -> str:
+def _entered_code() -> str:
     """The code of the new device, typed at the terminal or brought by whoever drives it."""
     return officer_totp.typed() if sys.stdin.isatty() else sys.stdin.readline(100)
 
 
-def _rows(here: Frame) -> list[Row]:
+def _rows(here: CliContext) -> list[Row]:
     factors = SecondFactors(here.directory, here.config, here.clock)
     found: list[Row] = []
     for entry in sorted(here.directory.load_snapshot(), key=lambda entry: entry.address):

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.labels import PLACES
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
 from mic_mail.cli.output import Column, Row, say
@@ -25,7 +25,7 @@ from mic_mail.policy.roles import Right
 from mic_mail.policy.two_persons import Hand
 from mic_mail.quarantine.held_messages import NOBODY, Held, Record, State
 from mic_mail.quarantine.message_store import Word
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(
     help=say("Thư có dấu độ mật (4.1): danh sách, cho chuyển.", "Mail with a marking of secrecy (4.1): list, release."),
@@ -70,7 +70,7 @@ Reference = Annotated[
 
 
 @app.command("list", help=say("Liệt kê thư bị từ chối, hoặc thư đến có dấu (--inbound).", "List what was refused, or came in."))
-@asks(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True)
 def list_held(
     ctx: typer.Context,
     *,
@@ -91,13 +91,13 @@ def list_held(
 @app.command(
     help=say("Xem một thư: ai, gửi ai, độ mật, ở đâu; không có nội dung.", "Show one: who, to whom, what; no content.")
 )
-@asks(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True)
 def show(ctx: typer.Context, reference: Reference, as_json: JsonOption = False) -> None:
     output.record(ONE, _row(_held(frame(ctx)).record(reference)), as_json=as_json)
 
 
 @app.command(help=say("Đề nghị cho chuyển một thư bị từ chối nhầm.", "Say that a refusal was a mistake."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def ask(
     ctx: typer.Context,
     reference: Reference,
@@ -119,7 +119,7 @@ def ask(
 @app.command(
     help=say("Cho chuyển theo đề nghị của người khác; thư được chuyển đi.", "Agree with who asked; the message is sent.")
 )
-@asks(Right.ACT)
+@requires(Right.ACT)
 def release(
     ctx: typer.Context,
     reference: Reference,
@@ -134,7 +134,7 @@ def release(
 
 
 @app.command(help=say("Giữ nguyên việc từ chối và xóa thư đang giữ.", "Uphold the refusal; the message is removed."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def discard(
     ctx: typer.Context,
     reference: Reference,
@@ -148,21 +148,21 @@ def discard(
     output.note(Text(f"Thư {reference} không được chuyển đi.", f"{reference} will not be sent."))
 
 
-def _held(here: Frame) -> Held:
+def _held(here: CliContext) -> Held:
     return Held(here.config.held_dir)
 
 
 @contextmanager
 def _deciding(
     ctx: typer.Context, act: str, reference: str, said: tuple[str, str | None, str | None]
-) -> Iterator[tuple[Frame, Held, Record, Word]]:
+) -> Iterator[tuple[CliContext, Held, Record, Word]]:
     """One word about a refused message, on record before it counts; `said`: reason, document, actor."""
     here, (reason, document, actor) = frame(ctx), said
     if not reason.strip():
         raise BadInput(Text("Thiếu lý do.", "The reason is empty."), clause="4.1")
     who, held = here.actor(actor), _held(here)
     record = _outgoing(held, reference)
-    with on_record(here, f"secrecy_{act}", reference, Origin(who, reason, document), digest=record.digest):
+    with audited(here, f"secrecy_{act}", reference, ActContext(who, reason, document), digest=record.digest):
         hand = Hand.of(here.officer, who, here.login)
         yield here, held, record, Word(who, reason, here.clock.now_us(), document, hand.login, hand.full_name, hand.person_id)
 
@@ -177,12 +177,12 @@ def _outgoing(held: Held, reference: str) -> Record:
     return record
 
 
-def _may_still_send(here: Frame, record: Record) -> Hand:
+def _may_still_send(here: CliContext, record: Record) -> Hand:
     """Whose mailbox it came from; one that is suspended or send-locked by now sends nothing (Reg. 6.4.c, 7.1)."""
-    from mic_mail.services.mailboxes.lifecycle_actions import Accounts
+    from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 
     mailbox = here.directory.mailbox(record.login or record.sender)
-    decision = Accounts(here.directory, here.config, here.clock).state_of(mailbox)
+    decision = MailboxLifecycle(here.directory, here.config, here.clock).state_of(mailbox)
     if not decision.sends:
         raise Refused(
             Text(f"Hộp thư {mailbox.address} hiện không được gửi thư.", f"{mailbox.address} may not send now."),
@@ -216,4 +216,4 @@ def _row(record: Record) -> Row:
 
 def _place(where: str) -> str:
     place, _, form = where.partition("/")
-    return f"{output.told(PLACES[place])} ({form})" if place in PLACES else where
+    return f"{output.localized(PLACES[place])} ({form})" if place in PLACES else where

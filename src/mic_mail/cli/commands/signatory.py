@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import frame
 from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
@@ -16,7 +16,7 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.roles import Right
 from mic_mail.policy.signatories import CLAUSE, Signatory, check
 from mic_mail.policy.transliteration import tidy
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(help=say("Người ký kết luận của Lãnh đạo Bộ (7.2.b).", "Signatories (7.2.b)."), no_args_is_help=True)
 
@@ -33,13 +33,13 @@ Document = Annotated[str, typer.Option("--document", help=say("Số quyết đ�
 
 
 @app.command("list", help=say("Liệt kê người ký và thời hạn.", "List the signatories and their terms."))
-@asks(Right.READ, whole=True)
+@requires(Right.READ, whole=True)
 def list_signatories(ctx: typer.Context, as_json: JsonOption = False) -> None:
     output.listing(COLUMNS, map(_row, frame(ctx).directory.signatories.all()), as_json=as_json)
 
 
 @app.command(help=say("Ghi người ký: Bộ trưởng hoặc Thứ trưởng.", "Enter a signatory: the minister or a deputy."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def add(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help=say("Họ và tên đầy đủ.", "Full name."))],
@@ -56,8 +56,8 @@ def add(
     since = read_day(begins) if begins is not None else local_day(here.clock.now())
     last = read_day(until) if until is not None else None
     signatory = Signatory(0, tidy(name), tidy(position), since, document.strip(), last)
-    with on_record(
-        here, "signatory_add", signatory.full_name, Origin(here.actor(actor), reason, document),
+    with audited(
+        here, "signatory_add", signatory.full_name, ActContext(here.actor(actor), reason, document),
         position=signatory.position, since=since, until=last,
     ):  # fmt: skip
         check(signatory)
@@ -66,7 +66,7 @@ def add(
 
 
 @app.command(help=say("Kết thúc thời hạn của người ký.", "End the term of a signatory."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def end(
     ctx: typer.Context,
     number: Annotated[int, typer.Argument(metavar="NUMBER", help=say("Số trong danh sách.", "Number in the list."))],
@@ -81,7 +81,7 @@ def end(
     last = read_day(until) if until is not None else local_day(here.clock.now())
     if not document.strip():
         raise BadInput(Text("Thiếu số văn bản.", "The number of the document is missing."), clause=CLAUSE)
-    with on_record(here, "signatory_end", str(number), Origin(here.actor(actor), reason, document), until=last):
+    with audited(here, "signatory_end", str(number), ActContext(here.actor(actor), reason, document), until=last):
         ended = here.directory.signatories.end(number, last, document.strip())
     output.record(COLUMNS, _row(ended), as_json=as_json)
 

@@ -67,7 +67,7 @@ def status(
     doors = told.get("ports")
     if isinstance(doors, Mapping):
         output.line(", ".join(f"{door} {port}" for door, port in doors.items()))
-    for process in _processes_told(told):
+    for process in _process_rows(told):
         queued, sending = process.get("queued"), process.get("sending")
         if queued is not None:
             paused = Text(", tạm dừng (sending.paused)", ", paused (sending.paused)") if process.get("paused") else Text("", "")
@@ -77,12 +77,12 @@ def status(
                     f"Waiting for other domains: {queued} messages, {sending} being sent{paused.en}",
                 )
             )
-    readers = next((process["readers"] for process in _processes_told(told) if "readers" in process), None)
+    readers = next((process["readers"] for process in _process_rows(told) if "readers" in process), None)
     if isinstance(readers, Mapping):
         output.line(_readers(readers))
     for words in _confinement(told):
         output.line(words)
-    for process in _processes_told(told):
+    for process in _process_rows(told):
         for alarm in _reserves(process):
             output.line(alarm)
         if process.get("failing") is True:
@@ -114,10 +114,10 @@ def _name(process: Mapping[str, object]) -> Text:
 
 
 def _processes(told: Mapping[str, object]) -> list[Row]:
-    return [_row(process) for process in _processes_told(told)]
+    return [_row(process) for process in _process_rows(told)]
 
 
-def _processes_told(told: Mapping[str, object]) -> list[Mapping[str, object]]:
+def _process_rows(told: Mapping[str, object]) -> list[Mapping[str, object]]:
     processes = told.get("processes")
     return [process for process in processes if isinstance(process, Mapping)] if isinstance(processes, list) else []
 
@@ -125,7 +125,7 @@ def _processes_told(told: Mapping[str, object]) -> list[Mapping[str, object]]:
 def _confinement(told: Mapping[str, object]) -> Iterator[Text]:
     """By what each process is held to what it needs: one line for those that are held alike."""
     names: dict[tuple[Text, Text], list[str]] = {}
-    for process in _processes_told(told):
+    for process in _process_rows(told):
         if isinstance(protection := process.get("protection"), Mapping):
             names.setdefault(_protection(protection), []).append(str(process.get("name")))
     for (in_force, without), alike in names.items():

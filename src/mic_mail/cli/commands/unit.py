@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import on_record
-from mic_mail.cli.authorization import asks
-from mic_mail.cli.context import Frame, frame
+from mic_mail.cli.audited import audited
+from mic_mail.cli.authorization import requires
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.directory_orders import KeepOption, Terms, day_of, order
-from mic_mail.cli.option_groups import spread
+from mic_mail.cli.option_groups import expand_options
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.directory.records import UnitRecord
@@ -17,7 +17,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.addresses import AddressRefused, unit_local_part
 from mic_mail.policy.roles import Right
 from mic_mail.policy.transliteration import alphabetical, by_given_name, tidy
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import Move, UnitChange
 from mic_mail.services.mailboxes.issue import address_settings
 
@@ -46,7 +46,7 @@ Symbol = Annotated[str, typer.Argument(help=say("Ký hiệu đơn vị, ví dụ
 
 
 @app.command(help=say("Thêm đơn vị theo danh mục ký hiệu.", "Add a unit as the register of symbols has it."))
-@asks(Right.ACT)
+@requires(Right.ACT)
 def add(
     ctx: typer.Context,
     symbol: Symbol,
@@ -62,15 +62,15 @@ def add(
     symbol, name = symbol.strip(), tidy(name)
     unit_local_part(symbol, address_settings(here.config))  # refuses a symbol from which no address can be made
     above = here.directory.living_unit(parent).unit_id if parent else None
-    origin = Origin(here.actor(actor), "", document)
+    origin = ActContext(here.actor(actor), "", document)
     origin.must_have_document("5.1")
-    with on_record(here, "unit_add", symbol, origin, name=name):
+    with audited(here, "unit_add", symbol, origin, name=name):
         unit = here.directory.add_unit(UnitRecord(0, symbol, name, above, origin.document))
     output.note(Text(f"Đã thêm đơn vị {unit.symbol}, mã {unit.unit_id}.", f"Unit {unit.unit_id} is added."))
 
 
 @app.command("list", help=say("Liệt kê đơn vị.", "List the units."))
-@asks(Right.READ)
+@requires(Right.READ)
 def list_units(
     ctx: typer.Context,
     *,
@@ -84,7 +84,7 @@ def list_units(
 
 
 @app.command(help=say("Xem một đơn vị, người và hộp thư của đơn vị.", "Show a unit with its people and mailboxes."))
-@asks(Right.READ)
+@requires(Right.READ)
 def show(ctx: typer.Context, symbol: Symbol, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     unit = here.directory.unit(symbol)
@@ -101,8 +101,8 @@ def show(ctx: typer.Context, symbol: Symbol, as_json: JsonOption = False) -> Non
 
 
 @app.command(help=say("Thay đổi tên, ký hiệu, đơn vị cấp trên (6.5).", "Change name, symbol or the unit above (6.5)."))
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def change(
     ctx: typer.Context,
     symbol: Symbol,
@@ -135,8 +135,8 @@ def change(
         "Merge units: people, mailboxes, parts and requests go to the successor.",
     )
 )
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def merge(
     ctx: typer.Context,
     symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...", help=say("Đơn vị bị sáp nhập.", "Units that end."))],
@@ -159,8 +159,8 @@ def merge(
         "Split a unit: the people, mailboxes and parts that are named go to other units.",
     )
 )
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def split(
     ctx: typer.Context,
     symbol: Symbol,
@@ -190,8 +190,8 @@ def split(
 
 
 @app.command(help=say("Kết thúc đơn vị không còn người và hộp thư.", "End a unit that has nobody and nothing left."))
-@asks(Right.ACT)
-@spread
+@requires(Right.ACT)
+@expand_options
 def close(ctx: typer.Context, symbol: Symbol, *, terms: Terms) -> None:
     here = frame(ctx)
     unit = here.directory.living_unit(symbol)
@@ -200,7 +200,7 @@ def close(ctx: typer.Context, symbol: Symbol, *, terms: Terms) -> None:
     )  # fmt: skip
 
 
-def _move(here: Frame, text: str) -> Move:
+def _move(here: CliContext, text: str) -> Move:
     """`12=KTS`, `ptth@mic.gov.vn=KTS`, `PTTH-1=KTS`."""
     what, sign, to = text.rpartition("=")
     if not sign or not what.strip():
@@ -214,7 +214,7 @@ def _move(here: Frame, text: str) -> Move:
     return Move(directory.mailbox(what) if "@" in what else directory.living_unit(what), directory.living_unit(to))
 
 
-def _local_part(here: Frame, unit: UnitRecord) -> str | None:
+def _local_part(here: CliContext, unit: UnitRecord) -> str | None:
     """What Reg. 5.1 makes of the symbol; None for one from which no address can be made."""
     try:
         return unit_local_part(unit.symbol, address_settings(here.config))

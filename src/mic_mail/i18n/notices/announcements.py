@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from mic_mail.errors import Text
 from mic_mail.i18n import dates, messages
 from mic_mail.i18n.clause_names import clause
-from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.notices.notice import NoticeText, Reader, notice
 from mic_mail.i18n.plurals import counted
 
 _AT = datetime(2026, 2, 24, 1, tzinfo=UTC)
@@ -13,20 +13,20 @@ _LATER = datetime(2026, 2, 24, 5, tzinfo=UTC)
 
 
 @notice("10.3", Reader.OWNER, since=_AT, until=_LATER, clause_id="10.3", more="Lý do: nâng cấp máy chủ.")
-def downtime(since: datetime, until: datetime, clause_id: str, more: str) -> Letter:
+def downtime(since: datetime, until: datetime, clause_id: str, more: str) -> NoticeText:
     """Downtime is announced; wording 11. `more` is what the Centre typed and stands in the Vietnamese half alone."""
     told = messages.maintenance(since, until, clause_id)
-    return Letter(
+    return NoticeText(
         Text("Thông báo tạm ngừng hệ thống thư điện tử", "The mail system will be down"),
         Text(f"{told.vi}\n\n{more}" if more else told.vi, told.en),
     )
 
 
 @notice("10.3", Reader.OWNER, since=_AT, until=_LATER)
-def downtime_cancelled(since: datetime, until: datetime) -> Letter:
+def downtime_cancelled(since: datetime, until: datetime) -> NoticeText:
     """Downtime that was announced is called off."""
     begins, ends, cited = dates.instant(since), dates.instant(until), clause("10.3")
-    return Letter(
+    return NoticeText(
         Text("Hủy thông báo tạm ngừng hệ thống thư điện tử", "The mail system will not be down"),
         Text(
             f"Việc tạm ngừng Hệ thống thư điện tử công vụ từ {begins.vi} đến {ends.vi} đã được hủy; Hệ thống vẫn hoạt động "
@@ -37,10 +37,10 @@ def downtime_cancelled(since: datetime, until: datetime) -> Letter:
 
 
 @notice("12.4", Reader.OWNER, count=3, listed="- 20/11/2026 09:00, từ a@mof.gov.vn: Về việc báo cáo.")
-def replies_late(count: int, listed: str) -> Letter:
+def replies_late(count: int, listed: str) -> NoticeText:
     """Mail was not answered within 2 working days, at most once a week; wording 12, with the list below it."""
     cited = clause("12.4")
-    return Letter(
+    return NoticeText(
         Text(f"Có {count} thư đến quá hạn trả lời", f"{counted(count, 'message waits', 'messages wait')} for your answer"),
         Text(
             f"Hộp thư có {count} thư điện tử đến đã quá 02 ngày làm việc mà chưa được trả lời; đề nghị trả lời theo {cited.vi} "

@@ -6,7 +6,7 @@ from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.notices.mailbox import ADDRESS, MIDNIGHT
-from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.notices.notice import NoticeText, Reader, notice
 from mic_mail.i18n.plurals import counted
 
 
@@ -44,10 +44,10 @@ def others_have_it(trigger: str) -> Text:
 
 
 @notice("7.2.c", Reader.CENTRE, day=date(2026, 11, 24), leaked=3, sprayed=1)
-def passwords_exposed(day: date, leaked: int, sprayed: int) -> Letter:
+def passwords_exposed(day: date, leaked: int, sprayed: int) -> NoticeText:
     """Passwords that others have were used to sign in on a day; the first letter of that day counts what was seen by then."""
     cited, when, search = clause("7.2.c"), dates.day(day), "mic-mail log search --event password_exposed"
-    return Letter(
+    return NoticeText(
         Text("Có mật khẩu bị lộ đang được dùng", "Passwords in use that others have"),
         Text(
             f"Ngày {when.vi} có hộp thư đăng nhập bằng mật khẩu nằm trong danh sách bị lộ ({leaked} hộp thư) hoặc đang bị dò "
@@ -64,10 +64,10 @@ def looks_stolen() -> Text:
 
 
 @notice("7.2.c", Reader.CENTRE, address=ADDRESS, since=MIDNIGHT, why=too_many_recipients(4000))
-def suspended_by_server(address: str, since: datetime, why: Text) -> Letter:
+def suspended_by_server(address: str, since: datetime, why: Text) -> NoticeText:
     """The server suspended a mailbox by itself."""
     cited, when = clause("7.2.c"), dates.instant(since)
-    return Letter(
+    return NoticeText(
         Text(f"Máy chủ đã tạm khóa {address}", f"{address} was suspended by the server"),
         Text(
             f"Hộp thư {address} {why.vi} và bị tạm khóa tự động lúc {when.vi} theo {cited.vi}. Đề nghị kiểm tra máy tính và "
@@ -79,7 +79,7 @@ def suspended_by_server(address: str, since: datetime, why: Text) -> Letter:
 
 
 @notice("10.2", Reader.CENTRE, name="mail.mic.gov.vn", file="/etc/mic-mail/cert.pem", ends_at=MIDNIGHT, has_ended=False)
-def certificate_ending(name: str, file: str, ends_at: datetime, *, has_ended: bool) -> Letter:
+def certificate_ending(name: str, file: str, ends_at: datetime, *, has_ended: bool) -> NoticeText:
     """A certificate of the server's doors ends, or has: mail programs and browsers refuse it from then on."""
     cited, when = clause("10.2"), dates.instant(ends_at)
     head = (
@@ -87,7 +87,7 @@ def certificate_ending(name: str, file: str, ends_at: datetime, *, has_ended: bo
         if has_ended
         else Text(f"Chứng thư số của {name} sắp hết hạn", f"The certificate of {name} ends soon")
     )
-    return Letter(
+    return NoticeText(
         head,
         Text(
             f"Chứng thư số của {name} ({file}) có hiệu lực đến {when.vi}; sau đó phần mềm thư và trình duyệt từ chối kết nối "
@@ -99,10 +99,10 @@ def certificate_ending(name: str, file: str, ends_at: datetime, *, has_ended: bo
 
 
 @notice("10.2", Reader.CENTRE, count=2, mailboxes=1, at=MIDNIGHT)
-def notices_void(count: int, mailboxes: int, at: datetime) -> Letter:
+def notices_void(count: int, mailboxes: int, at: datetime) -> NoticeText:
     """So many notices were sent while the server's clock was ahead, some about mailboxes; it was right again at `at`."""
     cited, when = clause("10.2"), dates.instant(at)
-    return Letter(
+    return NoticeText(
         Text("Đính chính thông báo do đồng hồ máy chủ chạy sai", "Correction: notices sent by a wrong clock"),
         Text(
             f"Đồng hồ của máy chủ đã chạy nhanh và đã được chỉnh đúng. {count} thông báo ghi ngày sau {when.vi} không có giá "
@@ -130,7 +130,7 @@ _RULES = {
 @notice(
     "7.2.c", Reader.CENTRE, address=ADDRESS, at=MIDNIGHT, network="198.51.100.0/24", rule="sprayed", count=23, suspended=False
 )
-def sign_in_anomaly_found(address: str, at: datetime, network: str, rule: str, count: int, *, suspended: bool) -> Letter:
+def sign_in_anomaly_found(address: str, at: datetime, network: str, rule: str, count: int, *, suspended: bool) -> NoticeText:
     """A sign-in looks like a stolen password; once a day for each mailbox and rule."""
     cited, when, why = clause("7.2.c"), dates.instant(at), _RULES[rule]
     done = (
@@ -139,7 +139,7 @@ def sign_in_anomaly_found(address: str, at: datetime, network: str, rule: str, c
         else Text("Hộp thư chưa bị tạm khóa.", "The mailbox is not suspended.")
     )
     search = f"mic-mail log search --mailbox {address}"
-    return Letter(
+    return NoticeText(
         Text(f"Đăng nhập bất thường vào {address}", f"Abnormal sign-in to {address}"),
         Text(
             f"Hộp thư {address} được đăng nhập lúc {when.vi} từ mạng {network}; {why.vi.format(count=count)} ({cited.vi}). "
@@ -158,10 +158,10 @@ def sign_in_anomaly_found(address: str, at: datetime, network: str, rule: str, c
     last=date(2027, 3, 31),
     why=Text("đang bàn giao", "a handover is running"),
 )
-def not_freed(address: str, clause_id: str, last: date, why: Text) -> Letter:
+def not_freed(address: str, clause_id: str, last: date, why: Text) -> NoticeText:
     """A reclaimed mailbox is due to be deleted, and something stands against it."""
     cited, day = clause(clause_id), dates.day(last)
-    return Letter(
+    return NoticeText(
         Text(f"Chưa xóa được hộp thư {address}", f"Mailbox {address} is not deleted"),
         Text(
             f"Hộp thư {address} đã thu hồi ({cited.vi}) đến hạn xóa khỏi máy chủ sau ngày {day.vi}, nhưng chưa được xóa: "
@@ -173,11 +173,11 @@ def not_freed(address: str, clause_id: str, last: date, why: Text) -> Letter:
 
 
 @notice("6.4.c", Reader.CENTRE, now=MIDNIGHT, marked=datetime(2026, 11, 24, 2, tzinfo=UTC))
-def clock_untrusted(now: datetime, marked: datetime | None) -> Letter:
+def clock_untrusted(now: datetime, marked: datetime | None) -> NoticeText:
     """The clock is over an hour from the last instant on record: until it is confirmed nothing is archived or freed."""
     cited, shown = clause("6.4.c"), dates.instant(now)
     before = dates.instant(marked) if marked is not None else Text("không có", "none")
-    return Letter(
+    return NoticeText(
         Text("Đồng hồ máy chủ cần được xác nhận", "The machine's clock needs a confirmation"),
         Text(
             f"Đồng hồ máy chủ chỉ {shown.vi}; thời điểm ghi nhận gần nhất: {before.vi}. Việc lưu trữ và xóa hộp thư đã thu hồi "
@@ -193,10 +193,10 @@ def clock_untrusted(now: datetime, marked: datetime | None) -> Letter:
 @notice(
     "14.4", Reader.CENTRE, number="SC-5", unit="CNTT", title="máy trạm nhiễm mã độc", severity=Text("nghiêm trọng", "serious")
 )
-def incident_recorded(number: str, unit: str, title: str, severity: Text) -> Letter:
+def incident_recorded(number: str, unit: str, title: str, severity: Text) -> NoticeText:
     """A unit has recorded an incident; what it typed stands in the Vietnamese half alone."""
     cited, command = clause("14.4"), f"mic-mail incident show {number.removeprefix('SC-')}"
-    return Letter(
+    return NoticeText(
         Text(f"Đơn vị báo sự cố {number}", f"A unit tells of incident {number}"),
         Text(
             f"Đơn vị {unit} báo sự cố {number}, mức độ {severity.vi} ({cited.vi}): {title}. Xem: {command}.",

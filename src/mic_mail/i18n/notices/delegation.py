@@ -6,17 +6,17 @@ from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.notices.mailbox import MIDNIGHT
-from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.notices.notice import NoticeText, Reader, notice
 
 UNIT = "cntt@mic.gov.vn"
 HOLDER = "dvbe@mic.gov.vn"
 
 
 @notice("12.3.d", Reader.OWNER, address=UNIT, holder=HOLDER, at=MIDNIGHT)
-def term_ending(address: str, holder: str, at: datetime) -> Letter:
+def term_ending(address: str, holder: str, at: datetime) -> NoticeText:
     """A keeper's authority ends on one of the next days, and nobody is named to follow."""
     cited, last = clause("12.3.d"), dates.last_day_before(at)
-    return Letter(
+    return NoticeText(
         Text(f"Sắp hết thời hạn phân công quản lý hộp thư {address}", f"The term of the keeper of {address} ends soon"),
         Text(
             f"Thời hạn phân công {holder} quản lý hộp thư {address} đến hết ngày {last.vi}; chưa ghi nhận người nhận bàn "
@@ -30,10 +30,10 @@ def term_ending(address: str, holder: str, at: datetime) -> Letter:
 
 
 @notice("12.3.d", Reader.OWNER, address=UNIT, holder=HOLDER, at=MIDNIGHT)
-def term_ended(address: str, holder: str, at: datetime) -> Letter:
+def term_ended(address: str, holder: str, at: datetime) -> NoticeText:
     """A keeper's authority has ended, and nobody has followed: once, to the unit and the Centre."""
     cited, when = clause("12.3.d"), dates.instant(at)
-    return Letter(
+    return NoticeText(
         Text(f"Hộp thư {address} không còn người quản lý", f"Nobody is in charge of {address}"),
         Text(
             f"Thời hạn phân công {holder} quản lý hộp thư {address} đã hết từ {when.vi} mà chưa bàn giao; người đó không còn "

@@ -14,7 +14,7 @@ from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.notices.mailbox import MIDNIGHT
-from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.notices.notice import NoticeText, Reader, notice
 from mic_mail.i18n.spoken import unaccented
 
 MOST_NAMED = 50
@@ -34,10 +34,10 @@ _SAMPLE = Word("ngocanh@example.vn", "5.1.1 User unknown")
 
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, words=[_SAMPLE])
-def not_delivered(subject: str, accepted_at: datetime, words: Sequence[Word]) -> Letter:
+def not_delivered(subject: str, accepted_at: datetime, words: Sequence[Word]) -> NoticeText:
     """A message could not be delivered to some of its recipients, and is not tried any more."""
     when, vi, en = dates.instant(accepted_at), *_listed(words)
-    return Letter(
+    return NoticeText(
         Text("Thư không gửi được", "Message not delivered"),
         Text(
             f"Thư “{subject}” gửi lúc {when.vi} không chuyển được tới:\n\n{vi}\n\n"
@@ -51,10 +51,10 @@ def not_delivered(subject: str, accepted_at: datetime, words: Sequence[Word]) ->
 
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, until=MIDNIGHT, words=[_SAMPLE])
-def not_delivered_yet(subject: str, accepted_at: datetime, until: datetime, words: Sequence[Word]) -> Letter:
+def not_delivered_yet(subject: str, accepted_at: datetime, until: datetime, words: Sequence[Word]) -> NoticeText:
     """A message has not been delivered to some of its recipients for hours, and is tried on; once."""
     when, last, vi, en = dates.instant(accepted_at), dates.instant(until), *_listed(words)
-    return Letter(
+    return NoticeText(
         Text("Thư gửi chậm", "Message delayed"),
         Text(
             f"Thư “{subject}” gửi lúc {when.vi} chưa chuyển được tới:\n\n{vi}\n\n"
@@ -66,10 +66,10 @@ def not_delivered_yet(subject: str, accepted_at: datetime, until: datetime, word
 
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, words=[Word("ngocanh@example.vn", "2.0.0 OK")])
-def relayed(subject: str, accepted_at: datetime, words: Sequence[Word]) -> Letter:
+def relayed(subject: str, accepted_at: datetime, words: Sequence[Word]) -> NoticeText:
     """A message for which a report was asked for (NOTIFY=SUCCESS) was taken by a server that sends none."""
     when, vi, en = dates.instant(accepted_at), *_listed(words)
-    return Letter(
+    return NoticeText(
         Text("Thư đã chuyển đi", "Message passed on"),
         Text(
             f"Thư “{subject}” gửi lúc {when.vi} đã chuyển tới máy chủ của:\n\n{vi}\n\n"
@@ -83,11 +83,11 @@ def relayed(subject: str, accepted_at: datetime, words: Sequence[Word]) -> Lette
 @notice(
     "4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, addresses=[_SAMPLE.address], reason="sai địa chỉ"
 )
-def dropped(subject: str, accepted_at: datetime, addresses: Sequence[str], reason: str) -> Letter:
+def dropped(subject: str, accepted_at: datetime, addresses: Sequence[str], reason: str) -> NoticeText:
     """The Centre has dropped a message that waited in the queue (`queue drop`)."""
     when, named = dates.instant(accepted_at), _named(addresses)
     vi, en = named.vi, named.en
-    return Letter(
+    return NoticeText(
         Text("Thư không được gửi", "Message not sent"),
         Text(
             f"Thư “{subject}” gửi lúc {when.vi} tới {vi} chưa chuyển được; Trung tâm Thông tin đã dừng gửi.\n\n"
@@ -99,10 +99,10 @@ def dropped(subject: str, accepted_at: datetime, addresses: Sequence[str], reaso
 
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, addresses=[_SAMPLE.address])
-def delivered(subject: str, accepted_at: datetime, addresses: Sequence[str]) -> Letter:
+def delivered(subject: str, accepted_at: datetime, addresses: Sequence[str]) -> NoticeText:
     """A message for which a report was asked for (NOTIFY=SUCCESS) lies in the mailboxes of these recipients."""
     when, named = dates.instant(accepted_at), _named(addresses)
-    return Letter(
+    return NoticeText(
         Text("Thư đã tới hộp thư người nhận", "Message delivered"),
         Text(
             f"Thư “{subject}” gửi lúc {when.vi} đã được chuyển vào hộp thư của: {named.vi}. {_BY.vi}",
@@ -112,10 +112,10 @@ def delivered(subject: str, accepted_at: datetime, addresses: Sequence[str]) -> 
 
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, until=MIDNIGHT, addresses=[_SAMPLE.address])
-def mailbox_full(subject: str, accepted_at: datetime, until: datetime, addresses: Sequence[str]) -> Letter:
+def mailbox_full(subject: str, accepted_at: datetime, until: datetime, addresses: Sequence[str]) -> NoticeText:
     """A message waits because the recipient's mailbox is full (wording 9); once."""
     last, named, about = dates.instant(until), _named(addresses), _about(subject, accepted_at)
-    return Letter(
+    return NoticeText(
         Text("Thư chưa chuyển được: hộp thư đầy", "Message delayed: mailbox full"),
         Text(
             f"Thư chưa chuyển được vì hộp thư {named.vi} đã hết dung lượng; hệ thống sẽ thử lại đến {last.vi}.\n\n"
@@ -127,10 +127,10 @@ def mailbox_full(subject: str, accepted_at: datetime, until: datetime, addresses
 
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, addresses=[_SAMPLE.address])
-def mailbox_stayed_full(subject: str, accepted_at: datetime, addresses: Sequence[str]) -> Letter:
+def mailbox_stayed_full(subject: str, accepted_at: datetime, addresses: Sequence[str]) -> NoticeText:
     """A message could not be delivered because the recipient's mailbox is full, and is not tried any more (wording 9)."""
     named, about = _named(addresses), _about(subject, accepted_at)
-    return Letter(
+    return NoticeText(
         Text("Thư không chuyển được: hộp thư đầy", "Message not delivered: mailbox full"),
         Text(
             f"Thư chưa chuyển được vì hộp thư {named.vi} đã hết dung lượng. Hệ thống đã ngừng thử; đề nghị liên hệ người nhận "
@@ -142,10 +142,10 @@ def mailbox_stayed_full(subject: str, accepted_at: datetime, addresses: Sequence
 
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, until=MIDNIGHT, addresses=[_SAMPLE.address])
-def mailbox_unavailable(subject: str, accepted_at: datetime, until: datetime, addresses: Sequence[str]) -> Letter:
+def mailbox_unavailable(subject: str, accepted_at: datetime, until: datetime, addresses: Sequence[str]) -> NoticeText:
     """A message waits because the server cannot write it into the recipient's mailbox; once."""
     last, named, about = dates.instant(until), _named(addresses), _about(subject, accepted_at)
-    return Letter(
+    return NoticeText(
         Text("Thư chuyển chậm", "Message delayed"),
         Text(
             f"Thư chưa chuyển được cho {named.vi} vì lý do kỹ thuật tại máy chủ; hệ thống sẽ thử lại đến {last.vi}, Ông/Bà "
@@ -157,10 +157,10 @@ def mailbox_unavailable(subject: str, accepted_at: datetime, until: datetime, ad
 
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, addresses=[_SAMPLE.address])
-def mailbox_stayed_unavailable(subject: str, accepted_at: datetime, addresses: Sequence[str]) -> Letter:
+def mailbox_stayed_unavailable(subject: str, accepted_at: datetime, addresses: Sequence[str]) -> NoticeText:
     """A message could not be written into the recipient's mailbox, and is not tried any more."""
     named, about = _named(addresses), _about(subject, accepted_at)
-    return Letter(
+    return NoticeText(
         Text("Thư không chuyển được", "Message not delivered"),
         Text(
             f"Thư không chuyển được cho {named.vi} vì lý do kỹ thuật tại máy chủ. Hệ thống đã ngừng thử; đề nghị liên hệ người "
@@ -172,10 +172,10 @@ def mailbox_stayed_unavailable(subject: str, accepted_at: datetime, addresses: S
 
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, addresses=[_SAMPLE.address], number="6.4.c")
-def mailbox_reclaimed(subject: str, accepted_at: datetime, addresses: Sequence[str], number: str) -> Letter:
+def mailbox_reclaimed(subject: str, accepted_at: datetime, addresses: Sequence[str], number: str) -> NoticeText:
     """A message waited until the recipient's mailbox had been reclaimed, by the clause `number`."""
     named, about, cited = _named(addresses), _about(subject, accepted_at), clause(number)
-    return Letter(
+    return NoticeText(
         Text("Thư không chuyển được: hộp thư đã thu hồi", "Message not delivered: mailbox no longer in use"),
         Text(
             f"Thư không chuyển được vì hộp thư {named.vi} đã được thu hồi theo {cited.vi}. Đề nghị liên hệ người nhận bằng "

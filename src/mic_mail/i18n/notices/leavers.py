@@ -6,26 +6,26 @@ from mic_mail.errors import Text
 from mic_mail.i18n import dates, messages
 from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.notices.mailbox import ADDRESS, MIDNIGHT
-from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.notices.notice import NoticeText, Reader, notice
 from mic_mail.i18n.plurals import counted
 
 LEFT_AT = datetime(2026, 8, 30, 17, tzinfo=UTC)
 
 
 @notice("6.4.c", Reader.OWNER, address=ADDRESS, since=LEFT_AT, clause_id="6.4.c", until=MIDNIGHT)
-def send_locked(address: str, since: datetime, clause_id: str, until: datetime | None) -> Letter:
+def send_locked(address: str, since: datetime, clause_id: str, until: datetime | None) -> NoticeText:
     """Sending is locked, because the person has left or by the Centre's hand; `until`: when the mailbox is reclaimed."""
-    return Letter(
+    return NoticeText(
         Text("Chức năng gửi thư bị khóa", "Sending is locked"),
         messages.send_locked(address, since, clause_id, until),
     )
 
 
 @notice("6.4.c", Reader.OWNER, address=ADDRESS, at=MIDNIGHT)
-def reclaim_coming(address: str, at: datetime) -> Letter:
+def reclaim_coming(address: str, at: datetime) -> NoticeText:
     """The mailbox will be reclaimed; ahead by each of `reclaim.warn_days`."""
     cited, last = clause("6.4.c"), dates.last_day_before(at)
-    return Letter(
+    return NoticeText(
         Text(f"Hộp thư sẽ bị thu hồi sau ngày {last.vi}", f"Mailbox will be reclaimed after {last.en}"),
         Text(
             f"Hộp thư {address} sẽ tự động bị thu hồi sau khi kết thúc ngày {last.vi} theo {cited.vi}; đề nghị sao lưu dữ liệu "
@@ -37,10 +37,10 @@ def reclaim_coming(address: str, at: datetime) -> Letter:
 
 
 @notice("6.4.c", Reader.UNIT, address=ADDRESS, since=MIDNIGHT, clause_id="6.4.c")
-def reclaimed(address: str, since: datetime, clause_id: str) -> Letter:
+def reclaimed(address: str, since: datetime, clause_id: str) -> NoticeText:
     """The mailbox is reclaimed, by the clock (6.4.c) or on the unit's request (6.2)."""
     text = messages.reclaimed(address, since, clause_id)
-    return Letter(
+    return NoticeText(
         Text(f"Hộp thư {address} đã bị thu hồi", f"Mailbox {address} reclaimed"),
         Text(
             f"{text.vi} Thư gửi đến địa chỉ này bị từ chối; dữ liệu được lưu trữ trước khi xóa khỏi máy chủ.",
@@ -50,10 +50,10 @@ def reclaimed(address: str, since: datetime, clause_id: str) -> Letter:
 
 
 @notice("6.4.c", Reader.UNIT, address=ADDRESS, clause_id="6.4.c", held=1284, last=date(2027, 3, 31))
-def archived(address: str, clause_id: str, held: int, last: date) -> Letter:
+def archived(address: str, clause_id: str, held: int, last: date) -> NoticeText:
     """A reclaimed mailbox was archived; after the named day its place on the server is freed."""
     cited, day = clause(clause_id), dates.day(last)
-    return Letter(
+    return NoticeText(
         Text(f"Dữ liệu hộp thư {address} đã được lưu trữ", f"Mailbox {address} archived"),
         Text(
             f"Dữ liệu của hộp thư {address} đã thu hồi ({cited.vi}) đã được lưu trữ, gồm {held} thư; hộp thư sẽ được "
@@ -68,10 +68,10 @@ def archived(address: str, clause_id: str, held: int, last: date) -> Letter:
 
 
 @notice("6.4.c", Reader.UNIT, address=ADDRESS, clause_id="6.2", at=MIDNIGHT)
-def freed(address: str, clause_id: str, at: datetime) -> Letter:
+def freed(address: str, clause_id: str, at: datetime) -> NoticeText:
     """The reclaimed mailbox was deleted from the server; its archive remains."""
     cited, when = clause(clause_id), dates.instant(at)
-    return Letter(
+    return NoticeText(
         Text(f"Hộp thư {address} đã được xóa khỏi máy chủ", f"Mailbox {address} deleted from the server"),
         Text(
             f"Hộp thư {address} đã thu hồi ({cited.vi}) được xóa khỏi máy chủ lúc {when.vi}. Bản lưu trữ do Trung tâm Thông "

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates, messages
 from mic_mail.i18n.clause_names import clause
-from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.notices.notice import NoticeText, Reader, notice
 
 ADDRESS = "dvbe@mic.gov.vn"
 MIDNIGHT = datetime(2027, 2, 28, 17, tzinfo=UTC)
@@ -44,26 +44,26 @@ CHANGE = change_at_page("https://mail.mic.gov.vn/mk")
 
 
 @notice("6.4.a", Reader.OWNER, address=ADDRESS, change=CHANGE)
-def welcome(address: str, change: Text) -> Letter:
+def welcome(address: str, change: Text) -> NoticeText:
     """A personal mailbox was issued."""
     return _welcome(address, Text("Ông/Bà", "you"), "6.4.a", change)
 
 
 @notice("5.1", Reader.OWNER, address="cntt@mic.gov.vn", change=CHANGE)
-def welcome_unit(address: str, change: Text) -> Letter:
+def welcome_unit(address: str, change: Text) -> NoticeText:
     """A unit's mailbox was issued."""
     return _welcome(address, Text("đơn vị", "the unit"), "5.1", change)
 
 
 @notice("5.2", Reader.OWNER, address="doanthanhnien@mic.gov.vn", change=CHANGE)
-def welcome_group(address: str, change: Text) -> Letter:
+def welcome_group(address: str, change: Text) -> NoticeText:
     """A group's mailbox was issued."""
     return _welcome(address, Text("nhóm", "the group"), "5.2", change)
 
 
-def _welcome(address: str, to: Text, clause_id: str, change: Text) -> Letter:
+def _welcome(address: str, to: Text, clause_id: str, change: Text) -> NoticeText:
     cited = clause(clause_id)
-    return Letter(
+    return NoticeText(
         Text("Chào mừng sử dụng hộp thư điện tử công vụ", "Welcome to your official mailbox"),
         Text(
             f"Trung tâm Thông tin đã cấp hộp thư {address} cho {to.vi} theo {cited.vi}; đề nghị {change.vi}.",
@@ -73,10 +73,10 @@ def _welcome(address: str, to: Text, clause_id: str, change: Text) -> Letter:
 
 
 @notice("8.3.c", Reader.OWNER, percent=92, quota_octets=1 << 30)
-def quota(percent: int, quota_octets: int) -> Letter:
+def quota(percent: int, quota_octets: int) -> NoticeText:
     """Usage has crossed one of `quota.warn_percent` upwards."""
     cited, size = clause("8.3.c"), dates.size(quota_octets)
-    return Letter(
+    return NoticeText(
         Text(f"Hộp thư đã sử dụng {percent}% dung lượng", f"Mailbox {percent}% full"),
         Text(
             f"Hộp thư đã sử dụng {percent}% dung lượng được cấp ({size.vi}); "
@@ -91,10 +91,10 @@ def quota(percent: int, quota_octets: int) -> Letter:
 
 
 @notice("15.2", Reader.OWNER, address=ADDRESS, name="Điện thoại", at=MIDNIGHT, by=ADDRESS)
-def app_password_added(address: str, name: str, at: datetime, by: str) -> Letter:
+def app_password_added(address: str, name: str, at: datetime, by: str) -> NoticeText:
     """A way into the mailbox was added, by its person or by others: whoever did not ask for it has to hear of it."""
     cited, when = clause("15.2"), dates.instant(at)
-    return Letter(
+    return NoticeText(
         Text("Hộp thư có mật khẩu ứng dụng mới", "A new app password for the mailbox"),
         Text(
             f"Mật khẩu ứng dụng “{name}” của hộp thư {address} đã được {by} tạo lúc {when.vi}. Nếu Ông/Bà không yêu cầu, "
@@ -106,10 +106,10 @@ def app_password_added(address: str, name: str, at: datetime, by: str) -> Letter
 
 
 @notice("15.2", Reader.OWNER, address=ADDRESS, at=MIDNIGHT, by=ADDRESS)
-def factor_set(address: str, at: datetime, by: str) -> Letter:
+def factor_set(address: str, at: datetime, by: str) -> NoticeText:
     """The page asks for a code from now on: whoever did not set that is locked out by somebody who has the password."""
     cited, when = clause("15.2"), dates.instant(at)
-    return Letter(
+    return NoticeText(
         Text("Hộp thư đã bật xác thực hai bước", "The mailbox has a second factor"),
         Text(
             f"Xác thực hai bước của hộp thư {address} đã được {by} bật lúc {when.vi}. Nếu không phải Ông/Bà bật, đề nghị báo "
@@ -121,10 +121,10 @@ def factor_set(address: str, at: datetime, by: str) -> Letter:
 
 
 @notice("15.2", Reader.OWNER, address=ADDRESS, at=MIDNIGHT, by="mai")
-def factor_removed(address: str, at: datetime, by: str) -> Letter:
+def factor_removed(address: str, at: datetime, by: str) -> NoticeText:
     """The password alone is enough again."""
     cited, when = clause("15.2"), dates.instant(at)
-    return Letter(
+    return NoticeText(
         Text("Hộp thư đã tắt xác thực hai bước", "The mailbox's second factor was removed"),
         Text(
             f"Xác thực hai bước của hộp thư {address} đã được {by} tắt lúc {when.vi}; từ nay chỉ cần mật khẩu. Nếu Ông/Bà "
@@ -139,10 +139,10 @@ def factor_removed(address: str, at: datetime, by: str) -> Letter:
 
 
 @notice("7.2.a", Reader.OWNER, address=ADDRESS, at=MIDNIGHT)
-def inactivity(address: str, at: datetime) -> Letter:
+def inactivity(address: str, at: datetime) -> NoticeText:
     """The mailbox will be suspended because nobody uses it; ahead by each of `inactivity.warn_days`."""
     cited, day = clause("7.2.a"), dates.day(at)
-    return Letter(
+    return NoticeText(
         Text(f"Hộp thư sẽ bị tạm khóa từ ngày {day.vi}", f"Mailbox will be suspended on {day.en}"),
         Text(
             f"Hộp thư {address} không có hoạt động gửi, nhận thư và sẽ bị tạm khóa từ ngày {day.vi} theo {cited.vi}; đề nghị "
@@ -154,18 +154,18 @@ def inactivity(address: str, at: datetime) -> Letter:
 
 
 @notice("7.2", Reader.OWNER, address=ADDRESS, since=MIDNIGHT, clause_id="7.2.c")
-def suspended(address: str, since: datetime, clause_id: str) -> Letter:
+def suspended(address: str, since: datetime, clause_id: str) -> NoticeText:
     """The mailbox is suspended, by the clock (7.2.a) or by the Centre (7.2.b, 7.2.c)."""
-    return Letter(
+    return NoticeText(
         Text("Hộp thư bị tạm khóa", "Mailbox suspended"),
         messages.suspended(address, since, clause_id),
     )
 
 
 @notice("7.3", Reader.OWNER, address=ADDRESS)
-def restored(address: str) -> Letter:
+def restored(address: str) -> NoticeText:
     """The mailbox was restored, with a new password."""
-    return Letter(
+    return NoticeText(
         Text("Hộp thư đã được khôi phục", "Mailbox restored"),
         Text(
             f"Hộp thư {address} đã được kích hoạt lại và khởi tạo lại mật khẩu; Ông/Bà phải đổi mật khẩu trong lần truy nhập "
@@ -177,10 +177,10 @@ def restored(address: str) -> Letter:
 
 
 @notice("10.2", Reader.OWNER, address=ADDRESS, at=MIDNIGHT)
-def notices_void(address: str, at: datetime) -> Letter:
+def notices_void(address: str, at: datetime) -> NoticeText:
     """Notices about the mailbox were sent while the server's clock was ahead; it was right again at `at`."""
     cited, when = clause("10.2"), dates.instant(at)
-    return Letter(
+    return NoticeText(
         Text("Đính chính thông báo do đồng hồ máy chủ chạy sai", "Correction: notices sent by a wrong clock"),
         Text(
             f"Đồng hồ của máy chủ đã chạy nhanh và đã được chỉnh đúng. Các thông báo của Trung tâm về hộp thư {address} ghi "
@@ -192,10 +192,10 @@ def notices_void(address: str, at: datetime) -> Letter:
 
 
 @notice("7.2.c", Reader.OWNER, address=ADDRESS, accepted_at=MIDNIGHT, recipients=["ttlan@mic.gov.vn", "pqlong@mic.gov.vn"])
-def not_sent(address: str, accepted_at: datetime, recipients: Sequence[str]) -> Letter:
+def not_sent(address: str, accepted_at: datetime, recipients: Sequence[str]) -> NoticeText:
     """A message waited in the queue when its sender was suspended (7.2.c), and the Centre has dropped it."""
     cited, when, to = clause("7.2.c"), dates.instant(accepted_at), ", ".join(recipients)
-    return Letter(
+    return NoticeText(
         Text("Thư chưa được gửi", "Message not sent"),
         Text(
             f"Thư gửi từ {address} lúc {when.vi} tới {to} chưa được chuyển khi hộp thư bị tạm khóa theo {cited.vi}, và không "
@@ -207,10 +207,10 @@ def not_sent(address: str, accepted_at: datetime, recipients: Sequence[str]) -> 
 
 
 @notice("7.2.a", Reader.OWNER, address=ADDRESS, begins=date(2026, 12, 1), until=date(2027, 6, 30))
-def absence_noted(address: str, begins: date, until: date) -> Letter:
+def absence_noted(address: str, begins: date, until: date) -> NoticeText:
     """A notified absence was recorded."""
     cited, first, last = clause("7.2.a"), dates.day(begins), dates.day(until)
-    return Letter(
+    return NoticeText(
         Text("Đã ghi nhận thông báo vắng mặt", "Absence recorded"),
         Text(
             f"Trung tâm Thông tin đã ghi nhận Ông/Bà vắng mặt từ ngày {first.vi} đến hết ngày {last.vi}; trong thời gian này "
@@ -225,10 +225,10 @@ def absence_noted(address: str, begins: date, until: date) -> Letter:
 
 
 @notice("15.2", Reader.OWNER, at=MIDNIGHT, renew=renew_at("https://mail.mic.gov.vn/mk"))
-def password_ending(at: datetime, renew: Text) -> Letter:
+def password_ending(at: datetime, renew: Text) -> NoticeText:
     """The password grows too old; ahead by each of `auth.password_warn_days`."""
     cited, last = clause("15.2"), dates.last_day_before(at)
-    return Letter(
+    return NoticeText(
         Text(f"Mật khẩu sẽ hết hạn ngày {last.vi}", f"Password expires on {last.en}"),
         Text(
             f"Mật khẩu sẽ hết hạn ngày {last.vi}; đề nghị {renew.vi} theo quy định về định kỳ thay đổi mật khẩu tại "
@@ -240,10 +240,10 @@ def password_ending(at: datetime, renew: Text) -> Letter:
 
 
 @notice("15.2", Reader.OWNER, address=ADDRESS, since=MIDNIGHT, renew=renew_at("support@mic.gov.vn"))
-def password_ended(address: str, since: datetime, renew: Text) -> Letter:
+def password_ended(address: str, since: datetime, renew: Text) -> NoticeText:
     """The password has grown too old: it has to be changed before the mailbox can be used."""
     cited, day = clause("15.2"), dates.day(since)
-    return Letter(
+    return NoticeText(
         Text("Mật khẩu đã hết hạn", "Password expired"),
         Text(
             f"Mật khẩu của hộp thư {address} đã hết hạn từ ngày {day.vi}; đề nghị {renew.vi} trước khi tiếp tục sử dụng "
@@ -255,7 +255,7 @@ def password_ended(address: str, since: datetime, renew: Text) -> Letter:
 
 
 @notice("15.2", Reader.OWNER, address=ADDRESS, renew=renew_at("support@mic.gov.vn"), sprayed=False)
-def password_exposed(address: str, renew: Text, *, sprayed: bool) -> Letter:
+def password_exposed(address: str, renew: Text, *, sprayed: bool) -> NoticeText:
     """Others have the password with which the mailbox was signed in to."""
     cited = clause("15.2")
     found = (
@@ -263,7 +263,7 @@ def password_exposed(address: str, renew: Text, *, sprayed: bool) -> Letter:
         if sprayed
         else Text("có trong danh sách mật khẩu đã bị lộ", "stands in a list of leaked passwords")
     )
-    return Letter(
+    return NoticeText(
         Text("Cần đổi mật khẩu ngay", "Change your password now"),
         Text(
             f"Mật khẩu của hộp thư {address} {found.vi}: người khác có thể đã biết. Đề nghị {renew.vi} và không dùng mật khẩu "
@@ -278,10 +278,10 @@ def password_exposed(address: str, renew: Text, *, sprayed: bool) -> Letter:
 
 
 @notice("6.4.b", Reader.OWNER, address=ADDRESS, unit_from="CNTT", unit_to="PTTH&TTĐT")
-def transferred(address: str, unit_from: str, unit_to: str) -> Letter:
+def transferred(address: str, unit_from: str, unit_to: str) -> NoticeText:
     """The person works for another unit now."""
     cited = clause("6.4.b")
-    return Letter(
+    return NoticeText(
         Text("Đã cập nhật đơn vị công tác", "Unit changed"),
         Text(
             f"Theo thông báo của đơn vị tiếp nhận, danh bạ điện tử đã được cập nhật: đơn vị quản lý hộp thư {address} chuyển "
@@ -293,10 +293,10 @@ def transferred(address: str, unit_from: str, unit_to: str) -> Letter:
 
 
 @notice("6.5", Reader.OWNER, address=ADDRESS, unit_from="CNTT", unit_to="PTTH&TTĐT")
-def reorganised(address: str, unit_from: str, unit_to: str) -> Letter:
+def reorganised(address: str, unit_from: str, unit_to: str) -> NoticeText:
     """The unit was merged or split."""
     cited = clause("6.5")
-    return Letter(
+    return NoticeText(
         Text("Đã cập nhật đơn vị trong danh bạ", "Unit changed"),
         Text(
             f"Do tổ chức lại đơn vị, danh bạ điện tử đã được cập nhật: hộp thư {address} chuyển từ {unit_from} sang {unit_to} "
@@ -308,11 +308,11 @@ def reorganised(address: str, unit_from: str, unit_to: str) -> Letter:
 
 
 @notice("6.2", Reader.OWNER, address=ADDRESS, before="dovanbe@mic.gov.vn", until=date(2026, 11, 29))
-def readdressed(address: str, before: str, until: date | None) -> Letter:
+def readdressed(address: str, before: str, until: date | None) -> NoticeText:
     """The mailbox has another address; it signs in with that."""
     cited = clause("6.2")
     last = dates.day(until) if until is not None else None
-    return Letter(
+    return NoticeText(
         Text("Hộp thư có địa chỉ mới", "Your mailbox has a new address"),
         Text(
             f"Địa chỉ của hộp thư đổi từ {before} thành {address} ({cited.vi}); tên đăng nhập là địa chỉ mới, mật khẩu và thư "
@@ -326,10 +326,10 @@ def readdressed(address: str, before: str, until: date | None) -> Letter:
 
 
 @notice("6.5", Reader.OWNER, address=ADDRESS, before="ptth_ttdt@mic.gov.vn", successor="kts@mic.gov.vn")
-def led_elsewhere(address: str, before: str, successor: str) -> Letter:
+def led_elsewhere(address: str, before: str, successor: str) -> NoticeText:
     """The unit has ended: new mail goes to the mailbox of its successor, and this one holds the old mail."""
     cited = clause("6.5")
-    return Letter(
+    return NoticeText(
         Text("Thư mới đến hộp thư của đơn vị kế thừa", "New mail goes to the successor's mailbox"),
         Text(
             f"Do sáp nhập đơn vị ({cited.vi}), thư gửi đến {before} từ nay vào hộp thư {successor}. Hộp thư này giữ thư đã "
@@ -341,10 +341,10 @@ def led_elsewhere(address: str, before: str, successor: str) -> Letter:
 
 
 @notice("7.2.c", Reader.OWNER, address=ADDRESS, at=MIDNIGHT, network="198.51.100.0/24")
-def sign_in_anomaly(address: str, at: datetime, network: str) -> Letter:
+def sign_in_anomaly(address: str, at: datetime, network: str) -> NoticeText:
     """A sign-in to the mailbox looks like a stolen password; once a day for each rule."""
     when, cited = dates.instant(at), clause("15.2")
-    return Letter(
+    return NoticeText(
         Text("Đăng nhập bất thường vào hộp thư", "Abnormal sign-in to your mailbox"),
         Text(
             f"Hộp thư {address} được đăng nhập lúc {when.vi} từ mạng {network}. Nếu không phải Ông/Bà, đề nghị đổi mật khẩu "

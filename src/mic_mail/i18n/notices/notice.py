@@ -1,7 +1,7 @@
 """What a notice is: a row of the catalogue that can be called for its letter.
 
-In: typed parameters. Out: a `Letter`, subject and body in Vietnamese (NFC, as official letters are worded) and English (ASCII).
-Never here: who gets it, when, and how it becomes a message (`services.notifications.notices`). Pure.
+In: typed parameters. Out: a `NoticeText`, subject and body in Vietnamese (NFC, as official letters are worded) and English
+(ASCII). Never here: who gets it, when, and how it becomes a message (`services.notifications.notices`). Pure.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,16 +35,16 @@ READERS: Mapping[Reader, Text] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class NoticeText:
     """What a notice says this time; salutation and signature come with the message."""
 
     subject: Text
     body: Text
 
-    def sent_late(self, since: datetime) -> "Letter":
+    def sent_late(self, since: datetime) -> "NoticeText":
         """Return the letter with a last paragraph that says that it is late, and since when what it tells of has held."""
         when = dates.instant(since)
-        return Letter(
+        return NoticeText(
             self.subject,
             Text(
                 f"{self.body.vi}\n\nThông báo này được gửi chậm; nội dung trên có hiệu lực từ {when.vi}.",
@@ -61,11 +61,11 @@ class Notice(Generic[P]):
     clause: str
     """By which it is written; a letter may name a point of it."""
     reader: Reader
-    write: Callable[P, Letter]
+    write: Callable[P, NoticeText]
     samples: Mapping[str, object]
     """Parameters for a preview and for tests."""
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Letter:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> NoticeText:
         return self.write(*args, **kwargs)
 
     @property
@@ -73,11 +73,11 @@ class Notice(Generic[P]):
         """When it is sent."""
         return (self.write.__doc__ or "").strip()
 
-    def sample(self) -> Letter:
+    def sample(self) -> NoticeText:
         """The letter that the samples make."""
         return self.write(**self.samples)  # type: ignore[call-arg,arg-type]  # a test holds the samples to the signature
 
 
-def notice(clause: str, reader: Reader, **samples: object) -> Callable[[Callable[P, Letter]], Notice[P]]:
+def notice(clause: str, reader: Reader, **samples: object) -> Callable[[Callable[P, NoticeText]], Notice[P]]:
     """Make a row of the function below; its name is the notice's, its docstring says when it is sent."""
     return lambda write: Notice(write.__name__, clause, reader, write, samples)

@@ -2,7 +2,7 @@
 
 from mic_mail.errors import Text
 from mic_mail.i18n.clause_names import clause
-from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.notices.notice import NoticeText, Reader, notice
 from mic_mail.i18n.plurals import counted
 
 
@@ -14,10 +14,10 @@ from mic_mail.i18n.plurals import counted
     days=30,
     support="support@mic.gov.vn",
 )
-def kept_back(count: int, listed: str, days: int, support: str) -> Letter:
+def kept_back(count: int, listed: str, days: int, support: str) -> NoticeText:
     """Mail for the mailbox was put in quarantine; at most one letter a day, with the list: when, from whom, reference."""
     cited = clause("4.2")
-    return Letter(
+    return NoticeText(
         Text(f"Có {count} thư đến đang bị cách ly", f"{counted(count, 'message is', 'messages are')} kept in quarantine"),
         Text(
             f"Có {count} thư gửi tới hộp thư này có dấu hiệu là thư rác hoặc có mã độc nên chưa được chuyển vào hộp thư mà "

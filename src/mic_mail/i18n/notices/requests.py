@@ -6,7 +6,7 @@ from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.notices.mailbox import MIDNIGHT
-from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.notices.notice import NoticeText, Reader, notice
 from mic_mail.i18n.plurals import counted
 
 LISTED = "mic-mail request list --overdue"
@@ -70,7 +70,7 @@ def listed(*rows: Text) -> Text:
         refused_row(3, Text("Thiếu số văn bản.", "The number of the letter is missing."), "6.2"),
     ),
 )
-def requests_answered(opened: int, refused: int, rows: Text) -> Letter:
+def requests_answered(opened: int, refused: int, rows: Text) -> NoticeText:
     """A unit's mailbox sent the request form; each row with what became of it."""
     cited = clause("6.2")
     head = Text(
@@ -78,14 +78,14 @@ def requests_answered(opened: int, refused: int, rows: Text) -> Letter:
         f"The Information Centre has received your form ({cited.en}): {counted(opened, 'request', 'requests')} entered, "
         f"{counted(refused, 'row', 'rows')} refused.",
     )
-    return Letter(ANSWER, Text(f"{head.vi}\n\n{rows.vi}", f"{head.en}\n\n{rows.en}"))
+    return NoticeText(ANSWER, Text(f"{head.vi}\n\n{rows.vi}", f"{head.en}\n\n{rows.en}"))
 
 
 @notice("6.2", Reader.UNIT, why=Text("Không đọc được bảng: tệp hỏng.", "The table cannot be read: the file is damaged."))
-def request_form_unreadable(why: Text) -> Letter:
+def request_form_unreadable(why: Text) -> NoticeText:
     """A unit's mailbox sent what was meant to be the request form, and it cannot be read."""
     cited = clause("6.2")
-    return Letter(
+    return NoticeText(
         ANSWER,
         Text(
             f"Không tiếp nhận được yêu cầu nào từ tệp gửi kèm. {why.vi} Đề nghị gửi lại theo mẫu ({cited.vi}).",
@@ -95,7 +95,7 @@ def request_form_unreadable(why: Text) -> Letter:
 
 
 @notice("6.2", Reader.CENTRE, count=1, rows=listed(overdue_row(7, Text("khôi phục dvbe@mic.gov.vn", "restore"), MIDNIGHT)))
-def requests_overdue(count: int, rows: Text) -> Letter:
+def requests_overdue(count: int, rows: Text) -> NoticeText:
     """Each working day, while requests wait although their deadline is past."""
     cited, restore = clause("6.2"), clause("7.3.b")
     late = counted(count, "request is overdue", "requests are overdue")
@@ -103,19 +103,19 @@ def requests_overdue(count: int, rows: Text) -> Letter:
         f"Có {count} yêu cầu đã quá hạn giải quyết ({cited.vi}; khôi phục: {restore.vi}). Xem: {LISTED}",
         f"{late} ({cited.en}; restores: {restore.en}). See: {LISTED}",
     )
-    return Letter(
+    return NoticeText(
         Text(f"Có {count} yêu cầu quá hạn", late),
         Text(f"{head.vi}\n\n{rows.vi}", f"{head.en}\n\n{rows.en}"),
     )
 
 
 @notice("6.2", Reader.UNIT, number=12, about=Text("cấp mới: Đỗ Văn Bê", "issue"), done=True, result="dvbe@mic.gov.vn")
-def request_decided(number: int, about: Text, done: bool, result: str) -> Letter:
+def request_decided(number: int, about: Text, done: bool, result: str) -> NoticeText:
     """The Centre has done or refused what the unit asked for; `result` is typed, and stands in the Vietnamese half alone."""
     cited = clause("6.2")
     state = Text("đã được giải quyết", "is done") if done else Text("bị từ chối", "was refused")
     named = f"; {'kết quả' if done else 'lý do'}: {result}" if result else ""
-    return Letter(
+    return NoticeText(
         Text(f"Yêu cầu số {number} {state.vi}", f"Request {number} {state.en}"),
         Text(
             f"Yêu cầu số {number} của đơn vị ({about.vi}) {state.vi}{named} ({cited.vi}).",
@@ -125,10 +125,10 @@ def request_decided(number: int, about: Text, done: bool, result: str) -> Letter
 
 
 @notice("14.4", Reader.UNIT, number="SC-5", title="máy trạm nhiễm mã độc", result="đã cài lại máy, đổi mật khẩu")
-def incident_closed(number: str, title: str, result: str) -> Letter:
+def incident_closed(number: str, title: str, result: str) -> NoticeText:
     """An incident that the unit told of is closed; `title` and `result` are typed, and stand in the Vietnamese half alone."""
     cited = clause("14.4")
-    return Letter(
+    return NoticeText(
         Text(f"Sự cố {number} đã kết thúc", f"Incident {number} is closed"),
         Text(
             f"Sự cố {number} ({title}) do đơn vị báo đã được xử lý xong; kết quả: {result} ({cited.vi}).",

@@ -3,17 +3,17 @@
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.messages import DEGREES
-from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.notices.notice import NoticeText, Reader, notice
 from mic_mail.i18n.plurals import counted
 
 REFERENCE = "01JD3M6Q8V"
 
 
 @notice("4.1", Reader.CENTRE, reference=REFERENCE, sender="a@example.org", recipients=2, degree="confidential")
-def inbound_marked(reference: str, sender: str, recipients: int, degree: str) -> Letter:
+def inbound_marked(reference: str, sender: str, recipients: int, degree: str) -> NoticeText:
     """A message from outside seems to be marked as a state secret; nothing of it stands here."""
     cited, named = clause("4.1"), DEGREES[degree]
-    return Letter(
+    return NoticeText(
         Text("Có thư đến mang dấu hiệu độ mật", "Incoming mail seems to be marked"),
         Text(
             f"Hệ thống đã nhận một thư từ bên ngoài có dấu hiệu mang dấu độ mật ({named.vi}), người gửi {sender}, "
@@ -28,10 +28,10 @@ def inbound_marked(reference: str, sender: str, recipients: int, degree: str) ->
 
 
 @notice("4.1", Reader.OWNER, reference=REFERENCE)
-def held_released(reference: str) -> Letter:
+def held_released(reference: str) -> NoticeText:
     """A message of theirs that was refused is released by two people."""
     cited = clause("4.1")
-    return Letter(
+    return NoticeText(
         Text("Thư của Ông/Bà đã được chuyển đi", "Your message has been released"),
         Text(
             f"Thư mã {reference} trước đây bị từ chối theo {cited.vi} nay đã được Trung tâm Thông tin cho chuyển đến "
@@ -43,10 +43,10 @@ def held_released(reference: str) -> Letter:
 
 
 @notice("4.1", Reader.OWNER, reference=REFERENCE)
-def held_discarded(reference: str) -> Letter:
+def held_discarded(reference: str) -> NoticeText:
     """A message of theirs that was refused stays refused."""
     cited = clause("4.1")
-    return Letter(
+    return NoticeText(
         Text("Thư của Ông/Bà không được chuyển đi", "Your message will not be sent"),
         Text(
             f"Trung tâm Thông tin giữ nguyên việc từ chối thư mã {reference} theo {cited.vi}; thư không được chuyển đến người "

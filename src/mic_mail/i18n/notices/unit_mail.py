@@ -4,7 +4,7 @@ from datetime import date
 
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.clause_names import clause
-from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.notices.notice import NoticeText, Reader, notice
 from mic_mail.i18n.plurals import counted
 
 
@@ -17,10 +17,10 @@ from mic_mail.i18n.plurals import counted
     count=2,
     listed="- 17/11/2026: 10:30 - 12:00;\n- 19/11/2026: 16:00 - 17:30.",
 )
-def not_opened(address: str, first: date, last: date, count: int, listed: str) -> Letter:
+def not_opened(address: str, first: date, last: date, count: int, listed: str) -> NoticeText:
     """A unit mailbox was not opened three times each working day of last week; to who is in charge of it."""
     cited = clause("12.3.a")
-    return Letter(
+    return NoticeText(
         Text(f"Hộp thư {address} chưa được mở đủ trong tuần trước", f"{address} was not opened as often as it has to be"),
         Text(
             f"Từ ngày {first:%d/%m/%Y} đến ngày {last:%d/%m/%Y}, hộp thư {address} chưa được mở trong {count} khung giờ; đề "
@@ -35,10 +35,10 @@ def not_opened(address: str, first: date, last: date, count: int, listed: str) -
 
 
 @notice("12.3.c", Reader.OWNER, count=2, listed="- 20/11/2026 09:00, từ a@mof.gov.vn: Về việc báo cáo.")
-def not_passed_on(count: int, listed: str) -> Letter:
+def not_passed_on(count: int, listed: str) -> NoticeText:
     """Mail of a unit mailbox was not passed on to the document system in time, at most once a week; with the list below it."""
     cited = clause("12.3.c")
-    return Letter(
+    return NoticeText(
         Text(
             f"Có {count} thư đến chưa được chuyển vào hệ thống quản lý văn bản",
             f"{counted(count, 'message was', 'messages were')} not passed on to the document system",
@@ -61,10 +61,10 @@ def not_passed_on(count: int, listed: str) -> Letter:
     count=120,
     digest="5f2b...",
 )
-def exported(address: str, document: str, officer: str, count: int, digest: str) -> Letter:
+def exported(address: str, document: str, officer: str, count: int, digest: str) -> NoticeText:
     """Mail of a unit mailbox was exported as files for the records system; to the keeper who is said to have asked for it."""
     cited, secret = clause("11.4"), clause("4.3")
-    return Letter(
+    return NoticeText(
         Text(f"Thư của hộp thư {address} đã được xuất để lưu trữ", f"Mail of {address} was exported for the records"),
         Text(
             f"Theo văn bản {document} và đề nghị của Ông/Bà, ông/bà {officer}, cán bộ Trung tâm Thông tin, đã xuất {count} thư "

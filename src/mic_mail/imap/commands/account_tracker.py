@@ -19,11 +19,11 @@ from mic_mail.imap.commands.metadata import may_annotate
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.list_match import Tree, described
 from mic_mail.imap.mailbox_names.name_events import NameEvent, Renamed, name_events
-from mic_mail.imap.mailbox_names.resolve import find_box, shown_in, shown_own
+from mic_mail.imap.mailbox_names.resolve import find_box, name_in_box, own_name
 from mic_mail.imap.parser.notify_commands import Events, Watch
 from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import DELIMITER, INBOX, AccountRef, FolderNews, FolderState
+from mic_mail.storage.types import DELIMITER, INBOX, AccountRef, FolderChanges, FolderState
 
 _NOT_TOLD = -1
 _MESSAGES_OR_FLAGS = Events.MESSAGES | Events.FLAGS
@@ -32,7 +32,7 @@ _LISTED = Events.NAMES | Events.SUBSCRIPTIONS
 _NO_ACCESS = "\\NoAccess"
 
 
-class Coming(Enum):
+class AttachReason(Enum):
     """How a picture is begun."""
 
     ASKED = auto()
@@ -44,7 +44,7 @@ class Coming(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class TrackerUpdate:
     """What one look has to tell; `elsewhere`: names whose subscription changed and that lie in another account."""
 
     lines: list[bytes]
@@ -52,7 +52,7 @@ class Learned:
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class OutputOptions:
     """How lines are to be written to this client now."""
 
     boxes: Mapping[str, Shared]
@@ -60,7 +60,7 @@ class Manner:
     utf8: bool
 
 
-class Picture:
+class AccountTracker:
     """One account; `begin` it, then `look` whenever it moved."""
 
     __slots__ = (
@@ -69,7 +69,7 @@ class Picture:
     )  # fmt: skip
 
     def __init__(
-        self, watch: Watch, holders: Collection[str], box: Shared | None = None, coming: Coming = Coming.ASKED
+        self, watch: Watch, holders: Collection[str], box: Shared | None = None, coming: AttachReason = AttachReason.ASKED
     ) -> None:
         """`holders`: whose annotations the client sees (`metadata.holders`)."""
         self._watch = watch
@@ -132,7 +132,7 @@ class Picture:
 
     # ------------------------------------------------------------ the beginning and the end
 
-    def begin(self, account: Account, manner: Manner) -> list[bytes]:
+    def begin(self, account: Account, manner: OutputOptions) -> list[bytes]:
         """The account as it is now, from which on is told; the lines that have to be said of that. Blocks."""
         news = self._as_shown(account.folder_news(0, subscriptions=self._needs_subscriptions), manner.boxes)
         self._folders = {state.mailbox_id: state for state in news.folders}
@@ -142,12 +142,12 @@ class Picture:
         self.has_begun = True
         return self._first_lines(manner)
 
-    def _first_lines(self, manner: Manner) -> list[bytes]:
+    def _first_lines(self, manner: OutputOptions) -> list[bytes]:
         if self.box is None:
             return []
         names = sorted(state.name for state in self._folders.values())
-        is_new = self.coming is not Coming.ASKED
-        told_before = self.coming is Coming.ALLOWED_AGAIN
+        is_new = self.coming is not AttachReason.ASKED
+        told_before = self.coming is AttachReason.ALLOWED_AGAIN
 
         def is_listed(name: str) -> bool:
             events = self.events_of(name)
@@ -211,7 +211,7 @@ class Picture:
 
     # ------------------------------------------------------------ one look
 
-    def look(self, account: Account, own: Collection[int], manner: Manner) -> Learned:
+    def look(self, account: Account, own: Collection[int], manner: OutputOptions) -> TrackerUpdate:
         """What happened since the last look, `own` being MODSEQs of the client's changes. Blocks."""
         since, news = self._modseq, self._ask(account, own, manner.boxes)
         learned = self._learn(news, manner)
@@ -221,7 +221,7 @@ class Picture:
             learned.lines.extend(self._metadata_lines(changed, manner))
         return learned
 
-    def _ask(self, account: Account, own: Collection[int], boxes: Mapping[str, Shared]) -> FolderNews:
+    def _ask(self, account: Account, own: Collection[int], boxes: Mapping[str, Shared]) -> FolderChanges:
         """What happened to folders; all of them compared where a row is missing (an index made anew, a restore)."""
         news = account.folder_news(self._modseq, own, subscriptions=self._needs_subscriptions)
         if len(self._folders) + _more(news, self._folders) == news.live:
@@ -231,18 +231,18 @@ class Picture:
         gone = [mailbox_id for mailbox_id in self._folders if mailbox_id not in there]
         return replace(self._as_shown(news, boxes), gone=gone)
 
-    def _as_shown(self, news: FolderNews, boxes: Mapping[str, Shared]) -> FolderNews:
+    def _as_shown(self, news: FolderChanges, boxes: Mapping[str, Shared]) -> FolderChanges:
         """With the names that the client sees (`places`); what a unit's folders are used for is not told (`box_folders`)."""
         if self.box is not None:
             box = self.box
             return replace(
-                news, folders=[replace(state, name=shown_in(box, state.name), special_use=None) for state in news.folders]
+                news, folders=[replace(state, name=name_in_box(box, state.name), special_use=None) for state in news.folders]
             )
         if not boxes:
             return news
-        return replace(news, folders=[replace(state, name=shown_own(state.name, boxes)) for state in news.folders])
+        return replace(news, folders=[replace(state, name=own_name(state.name, boxes)) for state in news.folders])
 
-    def _learn(self, news: FolderNews, manner: Manner) -> Learned:
+    def _learn(self, news: FolderChanges, manner: OutputOptions) -> TrackerUpdate:
         """Adopt these news and give the lines that tell them."""
         before, subscribed = dict(self._folders), self.subscriptions
         gone = [before[mailbox_id] for mailbox_id in news.gone if mailbox_id in before]
@@ -265,9 +265,9 @@ class Picture:
         events += [NameEvent(name) for name in moved if not find_box(name, manner.boxes)]
         lines = self._list_lines(events, utf8=manner.utf8) if events else []
         lines += self._status_lines(before, {state.name: state for state in gone}, news, manner)
-        return Learned(lines, elsewhere)
+        return TrackerUpdate(lines, elsewhere)
 
-    def _name_events(self, before: dict[str, FolderState], gone: list[FolderState], news: FolderNews) -> list[NameEvent]:
+    def _name_events(self, before: dict[str, FolderState], gone: list[FolderState], news: FolderChanges) -> list[NameEvent]:
         if Events.NAMES not in self._watch.all_others:
             return []
         own = news.own_names
@@ -289,7 +289,7 @@ class Picture:
 
     @property
     def _inbox(self) -> str:
-        return INBOX if self.box is None else shown_in(self.box, INBOX)
+        return INBOX if self.box is None else name_in_box(self.box, INBOX)
 
     def _list_lines(self, events: Iterable[NameEvent], *, utf8: bool) -> list[bytes]:
         tree = Tree(self._folders.values(), self.subscriptions, DELIMITER)
@@ -301,14 +301,14 @@ class Picture:
             lines.append(responses.listed(b"LIST", event.name, attributes, DELIMITER, utf8=utf8, old_name=event.old_name))
         return lines
 
-    def _metadata_lines(self, changed: list[tuple[str, str]], manner: Manner) -> list[bytes]:
+    def _metadata_lines(self, changed: list[tuple[str, str]], manner: OutputOptions) -> list[bytes]:
         """METADATA with the names of what changed, one line a mailbox (RFC 5465 §5.6, §5.7)."""
         entries: dict[str, list[str]] = {}
         for mailbox, entry in changed:
             if self.box is None:
-                entries.setdefault(shown_own(mailbox, manner.boxes), []).append(entry)
+                entries.setdefault(own_name(mailbox, manner.boxes), []).append(entry)
             elif mailbox:  # what a person keeps of the server is kept in the own account
-                entries.setdefault(shown_in(self.box, mailbox), []).append(entry)
+                entries.setdefault(name_in_box(self.box, mailbox), []).append(entry)
         lines: list[bytes] = []
         for mailbox, names in entries.items():
             wanted = self._told_of(mailbox) & Events.METADATA if mailbox else self._watch.all_others & Events.SERVER_METADATA
@@ -317,7 +317,7 @@ class Picture:
         return lines
 
     def _status_lines(
-        self, before: dict[str, FolderState], gone: dict[str, FolderState], news: FolderNews, manner: Manner
+        self, before: dict[str, FolderState], gone: dict[str, FolderState], news: FolderChanges, manner: OutputOptions
     ) -> list[bytes]:
         """STATUS of each folder whose messages changed; what happens in the selected one is kept for later."""
         waiting, self._pending = self._pending, {}
@@ -337,7 +337,7 @@ class Picture:
         return lines
 
 
-def _more(news: FolderNews, known: dict[str, FolderState]) -> int:
+def _more(news: FolderChanges, known: dict[str, FolderState]) -> int:
     """By how much these news change the number of folders."""
     new = sum(state.mailbox_id not in known for state in news.folders)
     return new - sum(mailbox_id in known for mailbox_id in news.gone)

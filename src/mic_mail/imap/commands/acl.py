@@ -10,9 +10,9 @@ from mic_mail.auth.sasl import saslprep
 from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.context import Conversation
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.mailbox_names import resolve
-from mic_mail.imap.mailbox_names.acl_rights import may_ask, shown
+from mic_mail.imap.mailbox_names.acl_rights import may_ask, with_legacy_rights
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.acl_commands import DeleteAcl, GetAcl, ListRights, MyRights, SetAcl
 from mic_mail.imap.replies import Reply, bad, refuse
@@ -28,7 +28,7 @@ NAMED = Text(
 NO_IDENTIFIER = "That names nobody."
 
 
-def set_acl(talk: Conversation, command: SetAcl | DeleteAcl) -> Steps[Reply]:
+def set_acl(talk: ImapContext, command: SetAcl | DeleteAcl) -> Steps[Reply]:
     """Refused for everybody, with the clause."""
     if not saslprep(command.identifier):
         return bad(NO_IDENTIFIER)
@@ -40,34 +40,34 @@ def set_acl(talk: Conversation, command: SetAcl | DeleteAcl) -> Steps[Reply]:
 delete_acl = set_acl
 
 
-def get_acl(talk: Conversation, command: GetAcl) -> Steps[Reply]:
+def get_acl(talk: ImapContext, command: GetAcl) -> Steps[Reply]:
     """The own mailbox, with everybody who may use it beside; needs `a` (RFC 4314 §4)."""
     place = yield from _existing(talk, command.mailbox, "a")
     holders = {_me(talk): place.rights, **talk.desk.holders(talk.mailbox_id)}
-    acl = {who: shown(rights) for who, rights in holders.items()}
-    talk.say(responses.acl(resolve.shown(place, talk.boxes), acl, utf8=talk.utf8))
+    acl = {who: with_legacy_rights(rights) for who, rights in holders.items()}
+    talk.say(responses.acl(resolve.client_name(place, talk.boxes), acl, utf8=talk.utf8))
     return Reply("These.")
 
 
-def list_rights(talk: Conversation, command: ListRights) -> Steps[Reply]:
+def list_rights(talk: ImapContext, command: ListRights) -> Steps[Reply]:
     """What somebody always has here; nothing can be granted to anybody. The identifier comes back as written (§3.4)."""
     who = saslprep(command.identifier)
     if not who:
         return bad(NO_IDENTIFIER)
     place = yield from _existing(talk, command.mailbox, "a")
-    required = shown(place.rights) if who.lower() == _me(talk) else b""
-    talk.say(responses.list_rights(resolve.shown(place, talk.boxes), command.identifier, required, utf8=talk.utf8))
+    required = with_legacy_rights(place.rights) if who.lower() == _me(talk) else b""
+    talk.say(responses.list_rights(resolve.client_name(place, talk.boxes), command.identifier, required, utf8=talk.utf8))
     return Reply("These.")
 
 
-def my_rights(talk: Conversation, command: MyRights) -> Steps[Reply]:
+def my_rights(talk: ImapContext, command: MyRights) -> Steps[Reply]:
     """Any right lets ask (RFC 4314 §4)."""
     place = yield from _existing(talk, command.mailbox)
-    talk.say(responses.my_rights(resolve.shown(place, talk.boxes), shown(place.rights), utf8=talk.utf8))
+    talk.say(responses.my_rights(resolve.client_name(place, talk.boxes), with_legacy_rights(place.rights), utf8=talk.utf8))
     return Reply("These.")
 
 
-def _existing(talk: Conversation, name: str, letters: str = "") -> Steps[Place]:
+def _existing(talk: ImapContext, name: str, letters: str = "") -> Steps[Place]:
     """A mailbox that is there and may be known of; whoever may not see it hears that it is not (RFC 4314 §6)."""
     place = talk.place(name)
     if not may_ask(place.rights):
@@ -77,6 +77,6 @@ def _existing(talk: Conversation, name: str, letters: str = "") -> Steps[Place]:
     return place
 
 
-def _me(talk: Conversation) -> str:
+def _me(talk: ImapContext) -> str:
     assert talk.signed_in is not None
     return talk.signed_in.address

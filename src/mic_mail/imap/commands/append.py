@@ -16,8 +16,8 @@ from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Inspect, Scan, Steps
 from mic_mail.imap.commands import mailboxes
-from mic_mail.imap.commands.search_context import tell_news
-from mic_mail.imap.context import Conversation, Landing
+from mic_mail.imap.commands.search_context import send_selected_changes
+from mic_mail.imap.context import AppendTarget, ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place
@@ -202,7 +202,7 @@ class Intake:
         self.messages.clear()
         return published
 
-    def leave(self, talk: Conversation) -> None:
+    def leave(self, talk: ImapContext) -> None:
         """Have what was not published discarded; runs where the connection ends too."""
         if self.messages:
             talk.leave_behind(self._discard)
@@ -212,7 +212,7 @@ class Intake:
             message.discard()
 
 
-def append(talk: Conversation, first: AppendMessage) -> Steps[None]:
+def append(talk: ImapContext, first: AppendMessage) -> Steps[None]:
     """A whole APPEND, to its tagged line, which is said here: the reader may have refused the command itself."""
     place, refused = target_of(talk, first.mailbox)
     intake = Intake(place)
@@ -220,7 +220,7 @@ def append(talk: Conversation, first: AppendMessage) -> Steps[None]:
 
 
 def take(
-    talk: Conversation, first: AppendMessage, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None
+    talk: ImapContext, first: AppendMessage, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None
 ) -> Steps[None]:
     """What APPEND and REPLACE are: messages come, `publish` makes something of them, and the tagged line says what.
 
@@ -232,13 +232,13 @@ def take(
         intake.leave(talk)
     if reply is not None:
         if reply.status == b"OK":
-            yield from mailboxes.tell_name(talk, intake.place, first.written)
+            yield from mailboxes.send_oldname(talk, intake.place, first.written)
         last = talk.line(first.tag, reply)
-        yield from tell_news(talk, last, expunge=True)
+        yield from send_selected_changes(talk, last, expunge=True)
         talk.say(last)
 
 
-def target_of(talk: Conversation, mailbox: str) -> tuple[Place, Reply | None]:
+def target_of(talk: ImapContext, mailbox: str) -> tuple[Place, Reply | None]:
     """Where a message is to go, and why it may not (RFC 4314 §4: `i`)."""
     try:
         return talk.place(mailbox, "i"), None
@@ -246,7 +246,7 @@ def target_of(talk: Conversation, mailbox: str) -> tuple[Place, Reply | None]:
         return Place(mailbox), refusal(error)
 
 
-def target_again(talk: Conversation, mailbox: str, before: Place) -> tuple[Place, Reply | None]:
+def target_again(talk: ImapContext, mailbox: str, before: Place) -> tuple[Place, Reply | None]:
     """The same once the message is there: an authority may have ended meanwhile, and what is staged lies in its account."""
     place, refused = target_of(talk, mailbox)
     if refused is None and place.account != before.account:
@@ -255,7 +255,7 @@ def target_again(talk: Conversation, mailbox: str, before: Place) -> tuple[Place
 
 
 def _receive(
-    talk: Conversation, event: Event, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None
+    talk: ImapContext, event: Event, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None
 ) -> Steps[Reply | None]:
     """Take messages until the command ends, then publish them. None: the reader refused the rest, and its answer was said."""
     while True:
@@ -290,7 +290,7 @@ def _receive(
         event = yield from talk.event(talk.now() + talk.settings.idle_seconds)
 
 
-def _announced(talk: Conversation, message: AppendMessage, intake: Intake) -> Steps[Reply | None]:
+def _announced(talk: ImapContext, message: AppendMessage, intake: Intake) -> Steps[Reply | None]:
     """Why the message may not come, if so; the folder is looked for before a client that waits sends its megabytes."""
     limit = talk.settings.append_limit
     if message.options.utf8 and Enabled.UTF8 not in talk.enabled:
@@ -319,7 +319,7 @@ def _announced(talk: Conversation, message: AppendMessage, intake: Intake) -> St
     return (yield from tried(talk.ask(lambda account: intake.check(account, message.size, limit_octets), place), place))
 
 
-def _publish(talk: Conversation, mailbox: str, intake: Intake) -> Steps[Reply]:
+def _publish(talk: ImapContext, mailbox: str, intake: Intake) -> Steps[Reply]:
     place, refused = target_again(talk, mailbox, intake.place)
     if refused is not None:
         return refused
@@ -345,18 +345,18 @@ def _publish(talk: Conversation, mailbox: str, intake: Intake) -> Steps[Reply]:
     if refused is not None:
         return refused
     if intake.used_octets is not None:
-        talk.landed = Landing(place.account, place.name, intake.used_octets, talk.now() + LANDED_SECONDS, intake.is_sent)
+        talk.landed = AppendTarget(place.account, place.name, intake.used_octets, talk.now() + LANDED_SECONDS, intake.is_sent)
     talk.say_all(lines)
     code = responses.append_uid(published[0].uidvalidity, [each.uid for each in published])
     return Reply("Stored.", code=code)
 
 
-def objected(talk: Conversation, intake: Intake) -> Steps[Reply | None]:
+def objected(talk: ImapContext, intake: Intake) -> Steps[Reply | None]:
     """Why these messages are not stored: for what is in them, or for what they are marked as."""
     return (yield from _infected(talk, intake)) or (yield from marked(talk, intake))
 
 
-def _infected(talk: Conversation, intake: Intake) -> Steps[Reply | None]:
+def _infected(talk: ImapContext, intake: Intake) -> Steps[Reply | None]:
     """Reg. 10.2: no malware is put where others, or this person on another machine, may open it."""
     if not talk.settings.scans:
         return None
@@ -371,7 +371,7 @@ def _infected(talk: Conversation, intake: Intake) -> Steps[Reply | None]:
     return None
 
 
-def marked(talk: Conversation, intake: Intake) -> Steps[Reply | None]:
+def marked(talk: ImapContext, intake: Intake) -> Steps[Reply | None]:
     """Reg. 4.1: what is kept as sent must not be marked as secret. Most messages show by themselves that they are not.
 
     Drafts and all other folders take what they are given: nothing leaves from there.

@@ -7,13 +7,13 @@ here. Standards: RFC 9051 §6.1-6.3.1, RFC 4959 (SASL-IR), RFC 2971 (ID), RFC 51
 from base64 import b64encode
 from importlib.metadata import version
 
-from mic_mail.connection.actions import Answer, Begin, Enter, Hangup, Note, SignIn, StartTls
+from mic_mail.connection.actions import Answer, Begin, BindAccount, Hangup, LogEvent, SignIn, StartTls
 from mic_mail.errors import Text
 from mic_mail.i18n import messages
 from mic_mail.imap import capability, responses
 from mic_mail.imap.actions import EndCompression, Leave, StartCompression, Steps
 from mic_mail.imap.compress import Credit
-from mic_mail.imap.context import Conversation, Ended
+from mic_mail.imap.context import CloseConnection, ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.parser.commands import Authenticate, Capability, Command, Compress, Enable, Id, Login, Logout, Unauthenticate
 from mic_mail.imap.parser.commands import StartTls as StartTlsCommand
@@ -56,7 +56,7 @@ _LOGGED_IDS = 2
 """Of one connection: before and after sign-in. Who has not signed in may not fill the log either."""
 
 
-def capabilities(talk: Conversation) -> tuple[bytes, ...]:
+def capabilities(talk: ImapContext) -> tuple[bytes, ...]:
     """What can be done on this connection now."""
     mechanisms = () if talk.signed_in else talk.desk.mechanisms()
     offer = capability.Offer(
@@ -70,25 +70,25 @@ def capabilities(talk: Conversation) -> tuple[bytes, ...]:
     return capability.capabilities(talk.state, offer)
 
 
-def greeting(talk: Conversation) -> bytes:
+def greeting(talk: ImapContext) -> bytes:
     """The first line (RFC 9051 §7.1.1), with the capabilities, which saves clients a round trip."""
     return responses.ok(b"*", f"{talk.settings.host} is ready.", responses.capability_code(capabilities(talk)))
 
 
-def tell_capability(talk: Conversation, command: Capability) -> Steps[Reply]:
+def send_capability(talk: ImapContext, command: Capability) -> Steps[Reply]:
     talk.say(responses.capability(capabilities(talk)))
     return Reply("These.")
     yield  # a handler is a generator
 
 
-def noop(talk: Conversation, command: Command) -> Steps[Reply]:
+def noop(talk: ImapContext, command: Command) -> Steps[Reply]:
     """NOOP and CHECK: the moment to look whether something is new (RFC 9051 §6.1.2)."""
     yield from talk.sync(expunge=True)
     yield from talk.polling(None if talk.view is None else talk.view.place)
     return Reply("Nothing else.")
 
 
-def logout(talk: Conversation, command: Logout) -> Steps[Reply]:
+def logout(talk: ImapContext, command: Logout) -> Steps[Reply]:
     talk.say(responses.bye("Goodbye."))
     talk.say(talk.line(command.tag, Reply("Signed out.")))
     talk.leave()
@@ -96,12 +96,12 @@ def logout(talk: Conversation, command: Logout) -> Steps[Reply]:
     raise AssertionError("nothing comes after Hangup")
 
 
-def identify(talk: Conversation, command: Id) -> Steps[Reply]:
+def identify(talk: ImapContext, command: Id) -> Steps[Reply]:
     """RFC 2971. Always an ID line: new Outlook gives the account up without one."""
     talk.introductions += 1
     if talk.introductions <= _LOGGED_IDS:
         said = {key: value[:_LONGEST_ID_VALUE] for key, value in command.fields or () if value is not None}
-        yield Note("client_id", {"name": said.get("name"), "version": said.get("version"), "os": said.get("os")})
+        yield LogEvent("client_id", {"name": said.get("name"), "version": said.get("version"), "os": said.get("os")})
     talk.say(responses.identification({"name": "mic-mail", "version": VERSION}))
     return Reply("Pleased to meet you.")
 
@@ -109,11 +109,11 @@ def identify(talk: Conversation, command: Id) -> Steps[Reply]:
 # ------------------------------------------------------------------ who is it
 
 
-def login(talk: Conversation, command: Login) -> Steps[Reply]:
+def login(talk: ImapContext, command: Login) -> Steps[Reply]:
     return (yield from _admit(talk, (yield SignIn(command.user, command.password))))
 
 
-def authenticate(talk: Conversation, command: Authenticate) -> Steps[Reply]:
+def authenticate(talk: ImapContext, command: Authenticate) -> Steps[Reply]:
     """RFC 9051 §6.2.2: challenges and answers in base64 until it is decided; `*` cancels."""
     yield Begin(command.mechanism)
     answer = yield Answer(command.initial)
@@ -130,7 +130,7 @@ def authenticate(talk: Conversation, command: Authenticate) -> Steps[Reply]:
     return (yield from _admit(talk, answer))
 
 
-def _admit(talk: Conversation, answer: object) -> Steps[Reply]:
+def _admit(talk: ImapContext, answer: object) -> Steps[Reply]:
     """The end of a sign-in. Texts are in both languages: the client cannot have said yet that it takes UTF-8."""
     if isinstance(answer, Refusal):
         talk.tries += 1
@@ -138,10 +138,10 @@ def _admit(talk: Conversation, answer: object) -> Steps[Reply]:
             talk.say(responses.no(b"*", talk.words(answer.text), b"ALERT"))
         reply = refuse(answer.text, SIGN_IN_CODES[answer.kind])
         if talk.tries >= talk.settings.sign_in_tries:
-            talk.ending = Ended(Text("Kết nối bị đóng vì đăng nhập sai quá nhiều lần.", "Too many attempts."))
+            talk.ending = CloseConnection(Text("Kết nối bị đóng vì đăng nhập sai quá nhiều lần.", "Too many attempts."))
         return reply
     assert isinstance(answer, SignedIn), answer
-    if not (yield Enter(answer)):
+    if not (yield BindAccount(answer)):
         return refuse(messages.too_many_sessions(), b"LIMIT")
     talk.signed_in = answer
     talk.reader.limits = Limits.signed_in(talk.settings.command_octets)
@@ -153,7 +153,7 @@ def _admit(talk: Conversation, answer: object) -> Steps[Reply]:
 # ------------------------------------------------------------------ what octets mean
 
 
-def start_tls(talk: Conversation, command: StartTlsCommand) -> Steps[Reply | None]:
+def start_tls(talk: ImapContext, command: StartTlsCommand) -> Steps[Reply | None]:
     """RFC 9051 §6.2.1. What came in clear behind the command is thrown away: somebody in the middle may have written it."""
     if talk.tls:
         return bad("TLS is on already.")
@@ -165,7 +165,7 @@ def start_tls(talk: Conversation, command: StartTlsCommand) -> Steps[Reply | Non
     return None
 
 
-def compress(talk: Conversation, command: Compress) -> Steps[Reply | None]:
+def compress(talk: ImapContext, command: Compress) -> Steps[Reply | None]:
     """RFC 4978 §3: the OK is the last line in clear, what follows the command is compressed."""
     if command.mechanism != "DEFLATE" or "COMPRESS=DEFLATE" in talk.hidden:
         return refuse(Text("Chỉ hỗ trợ nén DEFLATE.", "Only DEFLATE is offered."), b"CANNOT")
@@ -177,14 +177,14 @@ def compress(talk: Conversation, command: Compress) -> Steps[Reply | None]:
     return None
 
 
-def unauthenticate(talk: Conversation, command: Unauthenticate) -> Steps[Reply | None]:
+def unauthenticate(talk: ImapContext, command: Unauthenticate) -> Steps[Reply | None]:
     """RFC 8437 §3: all state goes but TLS and what ID said; NO is not permitted, so nothing here may fail.
 
     Attempts to sign in are still counted: the limit is the connection's, whoever is behind it.
     """
     if "UNAUTHENTICATE" in talk.hidden:
         return bad("That is not offered here.")
-    yield Note("unauthenticated", {})
+    yield LogEvent("unauthenticated", {})
     compressed = talk.compressed
     talk.forget_person()
     yield Leave()
@@ -195,7 +195,7 @@ def unauthenticate(talk: Conversation, command: Unauthenticate) -> Steps[Reply |
     return None
 
 
-def enable(talk: Conversation, command: Enable) -> Steps[Reply]:
+def enable(talk: ImapContext, command: Enable) -> Steps[Reply]:
     """RFC 5161 §3.1: unknown names are passed over, ENABLED lists what this command switched on."""
     names = capability.enable(command.capabilities, talk.hidden)
     new = [name for name in names if ENABLES[name] not in talk.enabled]

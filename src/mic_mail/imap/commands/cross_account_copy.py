@@ -7,20 +7,20 @@ Standards: RFC 9051 §6.4.7-6.4.8, RFC 6851 §3.3, RFC 4314 §4.
 """
 
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.context import Conversation
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.mailbox_names.acl_rights import NoPermission, allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.reads.cross_account import Lent
+from mic_mail.storage.reads.cross_account import StagedCopy
 from mic_mail.storage.types import CopyResult
 
 
-def copy(talk: Conversation, view: View, uids: list[int], target: Place, *, every: bool) -> Steps[CopyResult]:
+def copy(talk: ImapContext, view: View, uids: list[int], target: Place, *, every: bool) -> Steps[CopyResult]:
     """Copies of these messages: those that are there, or with `every` all or none."""
     destination, allowed = talk.account_of(target), allowed_flags(target.rights)
     folder = yield from talk.ask(lambda account: account.folder(target.name), target)
-    lent: list[Lent] = []
+    lent: list[StagedCopy] = []
 
     def borrow(account: Account) -> None:
         lent.extend(account.lend(destination, view.folder_id, uids, every=every, allowed=allowed))
@@ -51,7 +51,7 @@ def copy(talk: Conversation, view: View, uids: list[int], target: Place, *, ever
             talk.leave_behind(give_back)
 
 
-def move(talk: Conversation, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
+def move(talk: ImapContext, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
     """The same, and then they are expunged here; with the lines that tell the client so."""
     yield from talk.ask(lambda account: account.must_not_be_frozen(), view.place)
     copied = yield from copy(talk, view, uids, target, every=False)

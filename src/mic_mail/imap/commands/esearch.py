@@ -13,9 +13,9 @@ from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.commands.mailboxes import seen_folders
 from mic_mail.imap.commands.search import answer, begin, find_scored
-from mic_mail.imap.commands.search_response import tell
+from mic_mail.imap.commands.search_response import format_response
 from mic_mail.imap.commands.search_run import Progress
-from mic_mail.imap.context import Conversation
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import NoPermission
@@ -30,7 +30,7 @@ Mailbox = tuple[FolderInfo, Place]
 """Under the name that its client sees, and where it lies."""
 
 
-def multi_search(talk: Conversation, command: MultiSearch) -> Steps[Reply]:
+def multi_search(talk: ImapContext, command: MultiSearch) -> Steps[Reply]:
     """ESEARCH. The selected mailbox is searched as its client knows it, the others as they are."""
     selected, saved, returns = talk.view, talk.saved, command.returns or frozenset()
     if selected is None and (command.searches_selected or "UPDATE" in returns):
@@ -67,7 +67,7 @@ def multi_search(talk: Conversation, command: MultiSearch) -> Steps[Reply]:
     return reply
 
 
-def _elsewhere(talk: Conversation, command: MultiSearch, mailbox: Mailbox, name: bytes, progress: Progress) -> Steps[None]:
+def _elsewhere(talk: ImapContext, command: MultiSearch, mailbox: Mailbox, name: bytes, progress: Progress) -> Steps[None]:
     """One mailbox that is not selected."""
     folder, place = mailbox
     try:
@@ -79,13 +79,13 @@ def _elsewhere(talk: Conversation, command: MultiSearch, mailbox: Mailbox, name:
     except (NoSuchFolder, NoPermission):
         return
     rev2 = Enabled.REV2 in talk.enabled
-    talk.say((yield from talk.ask(lambda account: tell(view, command, found, rev2=rev2, mailbox=name), place)))
+    talk.say((yield from talk.ask(lambda account: format_response(view, command, found, rev2=rev2, mailbox=name), place)))
 
 
 # ------------------------------------------------------------------ which mailboxes
 
 
-def _named(talk: Conversation, sources: Sequence[Source]) -> Steps[list[Mailbox]]:
+def _named(talk: ImapContext, sources: Sequence[Source]) -> Steps[list[Mailbox]]:
     """The mailboxes of these sources that may be read, each once, in the order of LIST; others are not spoken of (§2.2)."""
     boxes = talk.boxes
 
@@ -105,7 +105,7 @@ def _named(talk: Conversation, sources: Sequence[Source]) -> Steps[list[Mailbox]
     return (yield from seen_folders(talk, choose))
 
 
-def _is_selected(talk: Conversation, folder: FolderInfo, place: Place) -> bool:
+def _is_selected(talk: ImapContext, folder: FolderInfo, place: Place) -> bool:
     view = talk.view
     return view is not None and (folder.folder_id, talk.account_of(place).account_id) == (view.folder_id, view.account_id)
 

@@ -18,10 +18,10 @@ from time import monotonic
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS, Steps
 from mic_mail.imap.commands import fetch_plan
-from mic_mail.imap.commands.fetch_plan import Batch, Plan, from_shelf
+from mic_mail.imap.commands.fetch_plan import Batch, Plan, from_cache
 from mic_mail.imap.commands.fetch_reader import Reading
-from mic_mail.imap.commands.message_set import intersect, meet, part_of, ranges
-from mic_mail.imap.context import Conversation
+from mic_mail.imap.commands.message_set import intersect, part_of, ranges, resolve_messages
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.parser.commands import SEEN, Fetch
 from mic_mail.imap.parser.fetch_items import Datum, FetchItem
@@ -115,14 +115,14 @@ class Slices:
             close()
 
 
-def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
+def fetch(talk: ImapContext, command: Fetch) -> Steps[Reply]:
     """FETCH and UID FETCH."""
     view = talk.view
     assert view is not None
     if command.changed_since is not None or Datum.MODSEQ in command.items:
         talk.use_condstore()
     yield from talk.reading()
-    places = yield from meet(talk, command.messages, by_uid=command.by_uid)
+    places = yield from resolve_messages(talk, command.messages, by_uid=command.by_uid)
     if command.partial is not None:
         places = part_of(places, command.partial)
     if command.changed_since is not None:
@@ -146,9 +146,9 @@ def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
     return Reply("Fetched.", code=b"EXPUNGEISSUED" if gone else b"")  # OK all the same: no client can do better (RFC 5530 §3)
 
 
-def send(talk: Conversation, plan: Plan, view: View, places: list[range]) -> Steps[int]:
+def send(talk: ImapContext, plan: Plan, view: View, places: list[range]) -> Steps[int]:
     """Pull the lines of these messages through the connection; how many could not be read any more."""
-    told = from_shelf(plan, view, talk.shelf.answers, places)
+    told = from_cache(plan, view, talk.shelf.answers, places)
     if told is not None:
         talk.say(told)
         yield from talk.breathe()
@@ -176,7 +176,7 @@ def send(talk: Conversation, plan: Plan, view: View, places: list[range]) -> Ste
         slices.close()
 
 
-def send_unasked(talk: Conversation, view: View, items: tuple[FetchItem, ...], places: list[range]) -> Steps[None]:
+def send_unasked(talk: ImapContext, view: View, items: tuple[FetchItem, ...], places: list[range]) -> Steps[None]:
     """FETCH for messages that the client did not name (RFC 5465 §5.2, §7); nothing becomes \\Seen by it."""
     if Enabled.CONDSTORE in talk.enabled and Datum.FLAGS in items:
         items = tuple(dict.fromkeys((*items, Datum.MODSEQ)))  # RFC 7162 §3.2.4
@@ -200,7 +200,7 @@ def _seen_groups(view: View, places: Iterable[range]) -> Iterator[list[range]]:
         yield ranges(group)
 
 
-def _mark_seen(talk: Conversation, view: View, places: list[range], command: Fetch) -> Steps[bool]:
+def _mark_seen(talk: ImapContext, view: View, places: list[range], command: Fetch) -> Steps[bool]:
     """Set \\Seen on those that lack it; whether any has changed, which their lines say. On a full disk they stay unseen."""
     uids = [view.uids[at] for place in places for at in place if not view.flags[at] & SEEN]
     if not uids:
@@ -225,7 +225,7 @@ def _mark_seen(talk: Conversation, view: View, places: list[range], command: Fet
     return True
 
 
-def _changed_since(talk: Conversation, view: View, command: Fetch, places: list[range]) -> Steps[list[range]]:
+def _changed_since(talk: ImapContext, view: View, command: Fetch, places: list[range]) -> Steps[list[range]]:
     """CHANGEDSINCE: of `places` those that changed; with VANISHED also which asked UIDs are no more (RFC 7162 §3.2.6)."""
     since = command.changed_since
     assert since is not None

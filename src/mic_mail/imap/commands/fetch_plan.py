@@ -17,7 +17,7 @@ from mic_mail.imap.commands.body_sections import binary_size, long_header
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Datum, FetchItem, Preview, Section, Text
 from mic_mail.imap.selected.mailbox_view import View
-from mic_mail.imap.selected.shared_cache import AnswerShelf
+from mic_mail.imap.selected.shared_cache import AnswerCache
 from mic_mail.mime.headers import cut
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Column
@@ -39,7 +39,7 @@ class Batch:
         self.places = places
         self.rows: dict[str, Sequence[object]] = {}
         self.kept: dict[bytes, Sequence[bytes]] = {}
-        """Answers that the shelf has, by `Kept.key`."""
+        """Answers that the shelf has, by `AddressBookCache.key`."""
 
     @classmethod
     def cut(cls, places: Iterable[range], size: int) -> Iterator["Batch"]:
@@ -123,7 +123,7 @@ def _header_fields(item: Section) -> Kept:
     return Kept(item.label, ("header", "parts"), make)
 
 
-def _made(make: Callable[..., bytes | int], *columns: Column) -> Callable[[View, Batch], Values]:
+def _derived(make: Callable[..., bytes | int], *columns: Column) -> Callable[[View, Batch], Values]:
     """A value that is made of one or more columns."""
     return lambda view, batch: map(make, *[batch.rows[column] for column in columns])
 
@@ -163,12 +163,12 @@ _UTF8_ENVELOPE = Kept(b"ENVELOPE UTF8", ("envelope", "envelope_utf8"), lambda _,
 """For sessions that read UTF-8 (RFC 6855 §3); the index has it only where it differs."""
 
 _STORED: dict[Datum, Field] = {
-    Datum.EMAILID: Field(b"EMAILID", b"(%b)", _made(lambda value: str(value).encode(), "email_id"), ("email_id",)),
+    Datum.EMAILID: Field(b"EMAILID", b"(%b)", _derived(lambda value: str(value).encode(), "email_id"), ("email_id",)),
     Datum.THREADID: Field(
-        b"THREADID", b"%b", _made(_nil_or(lambda value: b"(%b)" % str(value).encode()), "thread_id"), ("thread_id",)
+        b"THREADID", b"%b", _derived(_nil_or(lambda value: b"(%b)" % str(value).encode()), "thread_id"), ("thread_id",)
     ),
     Datum.SAVEDATE: Field(
-        b"SAVEDATE", b"%b", _made(_nil_or(lambda value: _date_time(cast("int", value))), "savedate_us"), ("savedate_us",)
+        b"SAVEDATE", b"%b", _derived(_nil_or(lambda value: _date_time(cast("int", value))), "savedate_us"), ("savedate_us",)
     ),
 }
 
@@ -176,12 +176,12 @@ _STORED: dict[Datum, Field] = {
 def _preview(*, utf8: bool) -> Field:
     """RFC 8970. It is stored with the message, so LAZY is no slower."""
     text = _nil_or(lambda value: responses.string(str(value).encode(), utf8=utf8))
-    return Field(b"PREVIEW", b"%b", _made(text, "preview"), ("preview",))
+    return Field(b"PREVIEW", b"%b", _derived(text, "preview"), ("preview",))
 
 
 def _binary_size(item: BinarySize) -> Field:
     return Field(
-        item.label, b"%d", _made(lambda parts, size: binary_size(item, parts, size), "parts", "size"), ("parts", "size")
+        item.label, b"%d", _derived(lambda parts, size: binary_size(item, parts, size), "parts", "size"), ("parts", "size")
     )
 
 
@@ -333,7 +333,7 @@ def plan(items: tuple[FetchItem, ...], view: View, enabled: Enabled) -> Plan:
 _plan = lru_cache(maxsize=512)(Plan)
 
 
-def from_shelf(plan: Plan, view: View, shelf: AnswerShelf, places: list[range]) -> bytes | None:
+def from_cache(plan: Plan, view: View, shelf: AnswerCache, places: list[range]) -> bytes | None:
     """The lines, if the shelf has all that the view lacks: asked before, and not forgotten since. For a few messages only."""
     if plan.streams or plan.columns or sum(map(len, places)) > SHELF_MESSAGES:
         return None

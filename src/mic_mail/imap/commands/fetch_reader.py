@@ -16,7 +16,7 @@ from mic_mail.imap.commands.fetch_plan import Batch, Kept, Plan, Source
 from mic_mail.imap.commands.message_set import ranges
 from mic_mail.imap.parser.fetch_items import Binary, Section
 from mic_mail.imap.selected.mailbox_view import View
-from mic_mail.imap.selected.shared_cache import AnswerShelf
+from mic_mail.imap.selected.shared_cache import AnswerCache
 from mic_mail.mime.imap_structure import most_octets
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.mailstore import Account
@@ -34,7 +34,7 @@ _LIGHT_OCTETS = BATCH_OCTETS // 8
 class Reading:
     """One walk over messages with the store at hand. `mid_line`: octets of an unfinished line are out."""
 
-    def __init__(self, plan: Plan, view: View, shelf: AnswerShelf, places: list[range], batch_messages: int) -> None:
+    def __init__(self, plan: Plan, view: View, shelf: AnswerCache, places: list[range], batch_messages: int) -> None:
         self._plan = plan
         self._view = view
         self._shelf = shelf
@@ -166,7 +166,7 @@ class Reading:
                     mine = [row for row in rows if row[0] in lacked]
                 else:
                     mine = rows
-                made = _made_answers(kept, account, view.folder_id, names, mine)
+                made = _load_answers(kept, account, view.folder_id, names, mine)
                 self._shelf.filled(shelved[kept.key], made)
                 if len(made) < len(missing):
                     gone.update(filterfalse(made.__contains__, missing))
@@ -175,7 +175,7 @@ class Reading:
         return answers, gone
 
 
-def _made_answers(
+def _load_answers(
     kept: Kept, account: Account, folder_id: int, names: tuple[Column, ...], rows: Sequence[tuple[Any, ...]]
 ) -> dict[int, bytes]:
     """The answers of those that are not gone, from rows of the UID and the columns of these names."""

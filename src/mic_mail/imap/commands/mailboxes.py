@@ -13,10 +13,10 @@ from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.commands import metadata
-from mic_mail.imap.context import Conversation
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names import resolve
-from mic_mail.imap.mailbox_names.acl_rights import shown
+from mic_mail.imap.mailbox_names.acl_rights import with_legacy_rights
 from mic_mail.imap.mailbox_names.list_match import Listed, describe, list_folders, lsub_folders, xlist_folders
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.mailbox_commands import (
@@ -55,17 +55,17 @@ MOST_MESSAGES = 0xFFFF_FFFF
 # ------------------------------------------------------------------ listing
 
 
-def _key(talk: Conversation, place: Place) -> tuple[int, int]:
+def _key(talk: ImapContext, place: Place) -> tuple[int, int]:
     return talk.account_of(place).account_id, talk.mailbox_id
 
 
-def _kept_listing(talk: Conversation, place: Place) -> Listing | None:
+def _kept_listing(talk: ImapContext, place: Place) -> Listing | None:
     """The folders of the account that `place` is in, if they were read before and nothing has changed there since."""
     kept = talk.shelf.listings.get(_key(talk, place))
     return kept if kept is not None and kept.mark == talk.desk.change_mark(talk.account_of(place).account_id) else None
 
 
-def _listing(talk: Conversation, place: Place) -> Steps[Listing]:
+def _listing(talk: ImapContext, place: Place) -> Steps[Listing]:
     """The same, read if need be."""
     listing = _kept_listing(talk, place)
     if listing is None:
@@ -74,7 +74,7 @@ def _listing(talk: Conversation, place: Place) -> Steps[Listing]:
     return listing
 
 
-def seen_folders(talk: Conversation, make: Callable[[list[FolderInfo], list[str]], T]) -> Steps[T]:
+def seen_folders(talk: ImapContext, make: Callable[[list[FolderInfo], list[str]], T]) -> Steps[T]:
     """What `make` makes of everything that the person sees (RFC 4314 §4, `l`) and of its subscriptions, under their names here.
 
     One hop at most for who has the own mailbox alone. A unit's account that cannot be read now is left out: the rest is there
@@ -106,7 +106,7 @@ def seen_folders(talk: Conversation, make: Callable[[list[FolderInfo], list[str]
     return result
 
 
-def list_(talk: Conversation, command: List) -> Steps[Reply]:
+def list_(talk: ImapContext, command: List) -> Steps[Reply]:
     """LIST; each folder's STATUS, METADATA and rights follow its line where asked for (RFC 5819 §2, 9590 §3, 8440 §3)."""
     if "HIGHESTMODSEQ" in command.status:
         talk.use_condstore()
@@ -133,12 +133,12 @@ def list_(talk: Conversation, command: List) -> Steps[Reply]:
             known = metadata.of_folder(info, annotations)
             talk.say(responses.metadata(info.name, metadata.chosen(known, command.metadata), utf8=talk.utf8))
         if info is not None and "MYRIGHTS" in command.returns and not _only_above(line):
-            talk.say(responses.my_rights(line.name, shown(rights), utf8=talk.utf8))
+            talk.say(responses.my_rights(line.name, with_legacy_rights(rights), utf8=talk.utf8))
         yield from talk.breathe()
     return Reply("Listed.")
 
 
-def _rights_now(talk: Conversation, box: Shared | None) -> str:
+def _rights_now(talk: ImapContext, box: Shared | None) -> str:
     """In the own account, or in this one."""
     if box is None:
         return talk.own_rights
@@ -146,7 +146,7 @@ def _rights_now(talk: Conversation, box: Shared | None) -> str:
     return now.rights if now is not None and now.account == box.account else ""
 
 
-def _annotated(talk: Conversation) -> Steps[dict[Shared | None, dict[int, list[Annotation]]]]:
+def _annotated(talk: ImapContext) -> Steps[dict[Shared | None, dict[int, list[Annotation]]]]:
     """The entries of all folders, by account; one that cannot be read now is left out."""
     seen = metadata.holders(talk)
     found: dict[Shared | None, dict[int, list[Annotation]]] = {}
@@ -169,28 +169,28 @@ def _only_above(line: Listed) -> bool:
     return bool(line.child_info) and "\\Subscribed" not in line.attributes
 
 
-def lsub(talk: Conversation, command: Lsub) -> Steps[Reply]:
+def lsub(talk: ImapContext, command: Lsub) -> Steps[Reply]:
     lines = yield from seen_folders(talk, lambda infos, subscribed: lsub_folders(command, infos, subscribed))
     _say_listed(talk, b"LSUB", lines)
     return Reply("Listed.")
 
 
-def xlist(talk: Conversation, command: Xlist) -> Steps[Reply]:
+def xlist(talk: ImapContext, command: Xlist) -> Steps[Reply]:
     lines = yield from seen_folders(talk, lambda infos, subscribed: xlist_folders(command, infos))
     _say_listed(talk, b"XLIST", lines)
     return Reply("Listed.")
 
 
-def listing_of(talk: Conversation, place: Place) -> Steps[Listed]:
+def listing_of(talk: ImapContext, place: Place) -> Steps[Listed]:
     """The line of one mailbox with all its attributes."""
     boxes = talk.boxes
     found = (yield from _listing(talk, place)).folders
     seen = resolve.own_folders(found, boxes) if place.box is None else resolve.box_folders(found, place.box)
     subscribed = (yield from _listing(talk, OWN)).subscribed
-    return describe(resolve.shown(place, boxes), seen, subscribed)
+    return describe(resolve.client_name(place, boxes), seen, subscribed)
 
 
-def tell_name(talk: Conversation, place: Place, written: str) -> Steps[None]:
+def send_oldname(talk: ImapContext, place: Place, written: str) -> Steps[None]:
     """A client of IMAP4rev2 that spells a name otherwise than we do learns ours; OLDNAME is its own (RFC 9051 §6.3.9.7)."""
     if written and Enabled.REV2 in talk.enabled:
         try:
@@ -200,13 +200,13 @@ def tell_name(talk: Conversation, place: Place, written: str) -> Steps[None]:
         talk.say(responses.listed(b"LIST", line.name, line.attributes, DELIMITER, utf8=talk.utf8, old_name=written))
 
 
-def _say_listed(talk: Conversation, word: bytes, lines: Iterable[Listed]) -> None:
+def _say_listed(talk: ImapContext, word: bytes, lines: Iterable[Listed]) -> None:
     utf8 = talk.utf8
     for line in lines:
         talk.say(responses.listed(word, line.name, line.attributes, DELIMITER, utf8=utf8, child_info=line.child_info))
 
 
-def namespace(talk: Conversation, command: Namespace) -> Steps[Reply]:
+def namespace(talk: ImapContext, command: Namespace) -> Steps[Reply]:
     """RFC 2342: the own mailbox, and those of units and groups for who may use one. Nobody has another person's (Reg. 15.2)."""
     talk.say(responses.namespace([""], [], [resolve.PREFIX] if talk.boxes else [], DELIMITER, utf8=talk.utf8))
     return Reply("That is all.")
@@ -229,7 +229,7 @@ STATUS_ITEMS: dict[str, Callable[[FolderInfo], int | str | None]] = {
 }
 
 
-def _status_items(talk: Conversation, info: FolderInfo, items: Iterable[str]) -> list[tuple[str, int | str | None]]:
+def _status_items(talk: ImapContext, info: FolderInfo, items: Iterable[str]) -> list[tuple[str, int | str | None]]:
     answers: list[tuple[str, int | str | None]] = []
     for item in items:
         if item == "APPENDLIMIT":
@@ -239,7 +239,7 @@ def _status_items(talk: Conversation, info: FolderInfo, items: Iterable[str]) ->
     return answers
 
 
-def _folder(talk: Conversation, place: Place) -> Steps[FolderInfo]:
+def _folder(talk: ImapContext, place: Place) -> Steps[FolderInfo]:
     """One folder. Who asks for one often asks for all, one by one; so where they are few all are read."""
     if talk.shelf.listings.get(_key(talk, place)) is not None:
         info = (yield from _listing(talk, place)).by_name.get(place.name)
@@ -248,12 +248,12 @@ def _folder(talk: Conversation, place: Place) -> Steps[FolderInfo]:
     return (yield from talk.ask(lambda account: account.folder(place.name), place))
 
 
-def status(talk: Conversation, command: Status) -> Steps[Reply]:
+def status(talk: ImapContext, command: Status) -> Steps[Reply]:
     place = talk.place(command.mailbox, "r")
     if "HIGHESTMODSEQ" in command.items:
         talk.use_condstore()  # RFC 7162 §3.1.7
     info = yield from _folder(talk, place)
-    name = resolve.shown(replace(place, name=info.name), talk.boxes)
+    name = resolve.client_name(replace(place, name=info.name), talk.boxes)
     talk.say(responses.status(name, _status_items(talk, info, command.items), utf8=talk.utf8))
     yield from talk.polling(place)
     return Reply("Counted.")
@@ -262,7 +262,7 @@ def status(talk: Conversation, command: Status) -> Steps[Reply]:
 # ------------------------------------------------------------------ making and unmaking
 
 
-def create(talk: Conversation, command: Create) -> Steps[Reply]:
+def create(talk: ImapContext, command: Create) -> Steps[Reply]:
     """CREATE; MAILBOXID in the answer (RFC 8474 §4.1), special use as asked (RFC 6154 §3)."""
     uses = [use for use in command.use if use in SPECIAL_USES]
     place = talk.place_of_new(command.mailbox.removesuffix(DELIMITER), "k")
@@ -272,11 +272,11 @@ def create(talk: Conversation, command: Create) -> Steps[Reply]:
     info = yield from talk.change(lambda account: account.create(place.name, use), place)
     made = replace(place, name=info.name)
     yield from talk.on_record("folder_created", made)
-    yield from tell_name(talk, made, command.written)
+    yield from send_oldname(talk, made, command.written)
     return Reply("Created.", code=responses.mailbox_id(info.mailbox_id))
 
 
-def delete(talk: Conversation, command: Delete) -> Steps[Reply]:
+def delete(talk: ImapContext, command: Delete) -> Steps[Reply]:
     """DELETE. A mailbox that this session has open is left first (RFC 9051 §6.3.5 leaves the choice)."""
     place = talk.place(command.mailbox, "x")
 
@@ -287,14 +287,14 @@ def delete(talk: Conversation, command: Delete) -> Steps[Reply]:
 
     deleted = yield from talk.change(work, place)
     yield from talk.on_record("folder_deleted", place)
-    yield from tell_name(talk, place, command.written)
+    yield from send_oldname(talk, place, command.written)
     view = talk.view
     if view is not None and (view.place.account, view.folder_id) == (place.account, deleted):
         talk.leave()
     return Reply("Deleted.")
 
 
-def rename(talk: Conversation, command: Rename) -> Steps[Reply]:
+def rename(talk: ImapContext, command: Rename) -> Steps[Reply]:
     """RENAME: `x` for the old name, `k` for the new one (RFC 4314 §4); not from one account into another."""
     old = talk.place(command.mailbox, "x")
     new = talk.place_of_new(command.new_name.removesuffix(DELIMITER), "k")
@@ -308,11 +308,11 @@ def rename(talk: Conversation, command: Rename) -> Steps[Reply]:
         )
     yield from talk.change(lambda account: account.rename(old.name, new.name), old)
     yield from talk.on_record("folder_renamed", old, to=new.name)
-    yield from tell_name(talk, new, command.written)
+    yield from send_oldname(talk, new, command.written)
     return Reply("Renamed.")
 
 
-def subscribe(talk: Conversation, command: Subscribe) -> Steps[Reply]:
+def subscribe(talk: ImapContext, command: Subscribe) -> Steps[Reply]:
     """The person's own list of names, also of what lies elsewhere; whether a name leads anywhere is not asked."""
     yield from talk.change(lambda account: account.subscribe(command.mailbox, True))
     if talk.notifier is not None:
@@ -320,7 +320,7 @@ def subscribe(talk: Conversation, command: Subscribe) -> Steps[Reply]:
     return Reply("Subscribed.")
 
 
-def unsubscribe(talk: Conversation, command: Unsubscribe) -> Steps[Reply]:
+def unsubscribe(talk: ImapContext, command: Unsubscribe) -> Steps[Reply]:
     yield from talk.change(lambda account: account.subscribe(command.mailbox, False))
     if talk.notifier is not None:
         yield from talk.notifier.subscribed(talk, command.mailbox, False)
@@ -330,7 +330,7 @@ def unsubscribe(talk: Conversation, command: Unsubscribe) -> Steps[Reply]:
 # ------------------------------------------------------------------ quota
 
 
-def _say_quota(talk: Conversation, quota: Quota, box: Shared | None) -> None:
+def _say_quota(talk: ImapContext, quota: Quota, box: Shared | None) -> None:
     """STORAGE counts units of 1024 octets (RFC 9208 §5.1), rounded up, so that a full mailbox looks full."""
     limit = talk.quota_octets(box)
     storage = [("STORAGE", -(-quota.octets // 1024), limit // 1024)] if limit is not None else []
@@ -340,10 +340,10 @@ def _say_quota(talk: Conversation, quota: Quota, box: Shared | None) -> None:
 
 def _root(box: Shared | None) -> str:
     """The one quota root of an account: everything in it counts (RFC 9208 §3.1)."""
-    return QUOTA_ROOT if box is None else resolve.shown_in(box, INBOX)
+    return QUOTA_ROOT if box is None else resolve.name_in_box(box, INBOX)
 
 
-def get_quota(talk: Conversation, command: GetQuota) -> Steps[Reply]:
+def get_quota(talk: ImapContext, command: GetQuota) -> Steps[Reply]:
     """No right is needed (RFC 9208 §6), but who may not see the mailbox does not learn that it is there."""
     root = resolve.find(command.root, talk.boxes) if command.root.startswith(resolve.PREFIX) else Place(command.root)
     if command.root != _root(root.box) or "l" not in root.rights:
@@ -353,7 +353,7 @@ def get_quota(talk: Conversation, command: GetQuota) -> Steps[Reply]:
     return Reply("That much.")
 
 
-def get_quota_root(talk: Conversation, command: GetQuotaRoot) -> Steps[Reply]:
+def get_quota_root(talk: ImapContext, command: GetQuotaRoot) -> Steps[Reply]:
     """The root of a folder and its quota; also of a name that does not exist yet (RFC 9208 §4.1.2); `r` (§6)."""
     place = talk.place(command.mailbox, "r")
     quota = yield from talk.ask(Account.quota, place)
@@ -362,7 +362,7 @@ def get_quota_root(talk: Conversation, command: GetQuotaRoot) -> Steps[Reply]:
     return Reply("That much.")
 
 
-def set_quota(talk: Conversation, command: SetQuota) -> Steps[Reply]:
+def set_quota(talk: ImapContext, command: SetQuota) -> Steps[Reply]:
     """Quotas are granted by the administrators (Reg. 8.3.b)."""
     return refuse(Text("Dung lượng do Trung tâm Thông tin quy định.", "Quotas are set by the administrators."), b"NOPERM")
     yield  # a handler is a generator

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.context import Conversation
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.parser.number_set import NoSuchNumber, Partial, SequenceSet
 from mic_mail.storage.mailstore import Account
 
@@ -15,7 +15,7 @@ MANY_SAVED = 2_000
 """UIDs of a saved result that are looked up in a thread: half a microsecond each."""
 
 
-def meet(talk: Conversation, messages: SequenceSet, *, by_uid: bool) -> Steps[list[range]]:
+def resolve_messages(talk: ImapContext, messages: SequenceSet, *, by_uid: bool) -> Steps[list[range]]:
     """Ascending, disjoint ranges of positions; UIDs that do not exist are passed over, a number that does not is an error.
 
     After a look if one is due: a UID may be one that only another session was told of.
@@ -37,7 +37,7 @@ def meet(talk: Conversation, messages: SequenceSet, *, by_uid: bool) -> Steps[li
     return places
 
 
-def uids_of(talk: Conversation, places: Iterable[range]) -> list[int]:
+def uids_of(talk: ImapContext, places: Iterable[range]) -> list[int]:
     """The UIDs at these positions."""
     assert talk.view is not None
     uids: list[int] = []

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.context import Conversation
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.mailbox_names.acl_rights import NoPermission
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.metadata import GetMetadata, SetMetadata
@@ -32,13 +32,13 @@ Entry = tuple[str, bytes | None]
 """A name, and its value or None where there is none."""
 
 
-def holders(talk: Conversation) -> tuple[str, str]:
+def holders(talk: ImapContext) -> tuple[str, str]:
     """Whose entries this session sees."""
     assert talk.signed_in is not None
     return SHARED, talk.signed_in.actor
 
 
-def get_metadata(talk: Conversation, command: GetMetadata) -> Steps[Reply]:
+def get_metadata(talk: ImapContext, command: GetMetadata) -> Steps[Reply]:
     """GETMETADATA; LONGENTRIES tells the largest value that MAXSIZE kept back (RFC 5464 §4.2.1)."""
     seen, place = holders(talk), _place(talk, command.mailbox)
 
@@ -58,7 +58,7 @@ def get_metadata(talk: Conversation, command: GetMetadata) -> Steps[Reply]:
     return Reply("That is all.", code=b"METADATA LONGENTRIES %d" % max(too_long) if too_long else b"")
 
 
-def _of_server(talk: Conversation) -> list[Entry]:
+def _of_server(talk: ImapContext) -> list[Entry]:
     """What the server says of itself: `text/plain; charset=utf-8`, and a URI (RFC 5464 §6.2)."""
     host, support = talk.settings.host, talk.settings.support
     comment = f"Thư điện tử, máy chủ {host}" if talk.utf8 else f"Mail, server {host}"
@@ -68,7 +68,7 @@ def _of_server(talk: Conversation) -> list[Entry]:
     return entries
 
 
-def _place(talk: Conversation, mailbox: str) -> Place:
+def _place(talk: ImapContext, mailbox: str) -> Place:
     """The mailbox, if the person may have to do with its entries: `l` and one of r, s, w, i, p (RFC 5464 §3.3)."""
     place = Place(mailbox) if mailbox == SERVER else talk.place(mailbox)
     if not may_annotate(place.rights):
@@ -108,7 +108,7 @@ def chosen(known: Sequence[Entry], asked: Iterable[str], depth: int | None = 0) 
     return list(found.values())
 
 
-def set_metadata(talk: Conversation, command: SetMetadata) -> Steps[Reply]:
+def set_metadata(talk: ImapContext, command: SetMetadata) -> Steps[Reply]:
     """SETMETADATA: all of it or nothing, durable before OK (RFC 5464 §4.3)."""
     shared, person = holders(talk)
     on_server, place = command.mailbox == SERVER, _place(talk, command.mailbox)

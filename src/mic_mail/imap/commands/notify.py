@@ -8,7 +8,8 @@ MOST_EVENTS is not told at all: NOTIFICATIONOVERFLOW, and from there on it is as
     selected mailbox   the view tells, as SELECTED says: at once (EXPUNGE too), with EXPUNGE delayed, or not at all: then the
                        client keeps the messages that it has, but for its own changes (§3.1; `View.withhold`)
     other mailboxes    STATUS for messages and flags, LIST for names (`nameevents`) and subscriptions, METADATA for annotations:
-                       a `Picture` of the own account, and one of each account below `Shared/` in which something is asked for
+                       a `AccountTracker` of the own account, and one of each account below `Shared/` in which something is
+                       asked for
     own changes        are known by their MODSEQs and not told (§5), unless somebody else changed the same mailbox
     rights             that end, or begin, in the midst: §5.9, §5.4
 
@@ -22,20 +23,20 @@ from dataclasses import dataclass, replace
 
 from mic_mail.errors import Text
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Overhear, Steps
-from mic_mail.imap.commands.account_tracker import Coming, Learned, Manner, Picture
+from mic_mail.imap.actions import Steps, SubscribeAccounts
+from mic_mail.imap.commands.account_tracker import AccountTracker, AttachReason, OutputOptions, TrackerUpdate
 from mic_mail.imap.commands.fetch import send_unasked
 from mic_mail.imap.commands.mailboxes import OWN, listing_of
 from mic_mail.imap.commands.message_set import ranges
 from mic_mail.imap.commands.metadata import holders
-from mic_mail.imap.commands.search_context import tell_updates
-from mic_mail.imap.context import Conversation, Ended
+from mic_mail.imap.commands.search_context import send_search_updates
+from mic_mail.imap.context import CloseConnection, ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.list_match import Tree, described
 from mic_mail.imap.mailbox_names.resolve import PREFIX, Place, find
 from mic_mail.imap.parser.notify_commands import Events, Notify, Watch
 from mic_mail.imap.replies import Reply, refuse
-from mic_mail.imap.selected.mailbox_view import Glance, View
+from mic_mail.imap.selected.mailbox_view import FolderChange, View
 from mic_mail.services.authentication.shared_mailboxes import ROOT, Shared, shared_folder
 from mic_mail.storage.errors import NoSuchFolder, Unavailable
 from mic_mail.storage.mailstore import Account
@@ -51,7 +52,7 @@ RETRY_SECONDS = 1.0
 _NEVER = float("inf")
 
 
-def notify(talk: Conversation, command: Notify) -> Steps[Reply]:
+def notify(talk: ImapContext, command: Notify) -> Steps[Reply]:
     """NOTIFY SET, which is a NOOP too, and NOTIFY NONE (RFC 5465 §3.1)."""
     if command.none:
         yield from _listen_to_nothing(talk)
@@ -76,28 +77,28 @@ def notify(talk: Conversation, command: Notify) -> Steps[Reply]:
     return Reply("It will be told.")
 
 
-def tell_all(talk: Conversation, *, expunge: bool = False) -> Steps[None]:
+def notify_all(talk: ImapContext, *, expunge: bool = False) -> Steps[None]:
     """What the client asked to hear, and what that makes of the searches that it follows, until nothing has moved since."""
     while (notifier := talk.notifier) is not None:
         yield from notifier.tell(talk, expunge=expunge)
         try:
-            yield from tell_updates(talk)
+            yield from send_search_updates(talk)
         except Unavailable as error:
             if talk.severed:
-                raise Ended(error.text) from error
+                raise CloseConnection(error.text) from error
             notifier.put_off(talk)
         if notifier is talk.notifier and not notifier.is_due(talk, expunge=expunge):
             return
 
 
-def _listen_to_nothing(talk: Conversation) -> Steps[None]:
+def _listen_to_nothing(talk: ImapContext) -> Steps[None]:
     talk.notifier = Listening(Watch(), ())
     if talk.view is not None:
         talk.notifier.attend(talk.view)
-    yield from talk.overhear(Overhear())
+    yield from talk.overhear(SubscribeAccounts())
 
 
-def _overflow(talk: Conversation) -> Steps[None]:
+def _overflow(talk: ImapContext) -> Steps[None]:
     talk.say(responses.ok(b"*", "Too much has happened; nothing more is told.", b"NOTIFICATIONOVERFLOW"))
     yield from _listen_to_nothing(talk)
 
@@ -124,7 +125,7 @@ class Listening:
         self._watch = watch
         self._holders = holders
         self._hears_of_folders = bool(watch.all_others)
-        self._pictures: dict[AccountRef | None, Picture] = {}
+        self._pictures: dict[AccountRef | None, AccountTracker] = {}
         """By account, the own one (None) first; empty if the client wants to hear of no folders."""
         self._seen: frozenset[AccountRef] = frozenset()
         """Accounts below `Shared/` that the person could see when it was asked last."""
@@ -141,12 +142,12 @@ class Listening:
 
     # ------------------------------------------------------------ the beginning
 
-    def begin(self, talk: Conversation) -> Steps[bool]:
+    def begin(self, talk: ImapContext) -> Steps[bool]:
         """Take the pictures from which on is told; False if those are too many. What the former list follows goes on."""
         if not self._hears_of_folders:
-            yield from talk.overhear(Overhear())
+            yield from talk.overhear(SubscribeAccounts())
             return True
-        own, manner = Picture(self._watch, self._holders), _manner(talk)
+        own, manner = AccountTracker(self._watch, self._holders), _output_options(talk)
         yield from talk.ask(lambda account: own.begin(account, manner), OWN)
         self._pictures[None] = own
         talk.boxes_moved = False
@@ -157,7 +158,7 @@ class Listening:
         yield from self._follow(talk, asked, at_once=True)
         return True
 
-    def describe(self, talk: Conversation, *, status: bool) -> Steps[None]:
+    def describe(self, talk: ImapContext, *, status: bool) -> Steps[None]:
         """What has to be said before the OK: \\NoAccess, and STATUS where that was asked for."""
         yield from self._begin_others(talk)
         for picture in tuple(self._pictures.values()) if status else ():
@@ -165,13 +166,13 @@ class Listening:
                 talk.say(line)
                 yield from talk.breathe()
 
-    def _begin_others(self, talk: Conversation) -> Steps[None]:
+    def _begin_others(self, talk: ImapContext) -> Steps[None]:
         """The pictures of accounts that are followed and were not looked at yet."""
         for picture in [each for each in self._pictures.values() if not each.has_begun]:
             if talk.notifier is not self or (yield from self._tell_of(talk, picture, ())):
                 continue
-            if picture.coming is Coming.ASKED:
-                picture.coming = Coming.ALLOWED  # it is told when it can be read
+            if picture.coming is AttachReason.ASKED:
+                picture.coming = AttachReason.ALLOWED  # it is told when it can be read
 
     # ------------------------------------------------------------ accounts below Shared/
 
@@ -199,9 +200,9 @@ class Listening:
             names += self._pictures[None].subscriptions
         return any(name == ROOT or name.startswith(PREFIX) for name in names)
 
-    def _follow(self, talk: Conversation, asked: dict[AccountRef, Shared], *, at_once: bool = False) -> Steps[None]:
+    def _follow(self, talk: ImapContext, asked: dict[AccountRef, Shared], *, at_once: bool = False) -> Steps[None]:
         """Follow these accounts, and forget the others; `at_once`: by a NOTIFY SET. What it takes to look comes later."""
-        yield from talk.overhear(Overhear(frozenset(asked), rights=self._reaches_beyond()))
+        yield from talk.overhear(SubscribeAccounts(frozenset(asked), rights=self._reaches_beyond()))
         for at in [at for at in self._pictures if at is not None and at not in asked]:
             del self._pictures[at]
             if at != self._selected_at:
@@ -211,15 +212,15 @@ class Listening:
             if picture is not None and ("r" in picture.box_rights or "r" not in box.rights):
                 picture.box = box
                 continue
-            coming = Coming.ASKED
+            coming = AttachReason.ASKED
             if not at_once and (picture is not None or at not in self._seen):
-                coming = Coming.ALLOWED_AGAIN if picture is not None or at in self._barred else Coming.ALLOWED
-            self._pictures[at] = fresh = Picture(self._watch, self._holders, box, coming)
+                coming = AttachReason.ALLOWED_AGAIN if picture is not None or at in self._barred else AttachReason.ALLOWED
+            self._pictures[at] = fresh = AccountTracker(self._watch, self._holders, box, coming)
             fresh.subscriptions = self._pictures[None].subscriptions
             fresh.selected = self._selected if at == self._selected_at else None
             self._barred.discard(at)
 
-    def _follow_anew(self, talk: Conversation) -> Steps[None]:
+    def _follow_anew(self, talk: ImapContext) -> Steps[None]:
         """Rights have moved, or a subscription: stop or begin to watch, and say so (RFC 5465 §5.9, §6.4)."""
         talk.boxes_moved = False
         if not self._hears_of_folders:
@@ -299,12 +300,12 @@ class Listening:
         if picture is not None:
             picture.keep_selected()
 
-    def subscribed(self, talk: Conversation, name: str, is_so: bool) -> Steps[None]:
+    def subscribed(self, talk: ImapContext, name: str, is_so: bool) -> Steps[None]:
         own = self._pictures.get(None)
         if own is not None and own.hears_of_subscriptions:
             yield from self._subscribe(talk, own.subscriptions | {name} if is_so else own.subscriptions - {name})
 
-    def _subscribe(self, talk: Conversation, names: frozenset[str]) -> Steps[None]:
+    def _subscribe(self, talk: ImapContext, names: frozenset[str]) -> Steps[None]:
         """From here on is told what happens in those: before the client hears that it has subscribed, since from then on it
         relies on that."""
         for picture in self._pictures.values():
@@ -317,7 +318,7 @@ class Listening:
         again = [self._retry_at, *(picture.retry_at for picture in self._pictures.values())]
         return min((at for at in again if at), default=_NEVER)
 
-    def tell(self, talk: Conversation, *, expunge: bool = False) -> Steps[None]:
+    def tell(self, talk: ImapContext, *, expunge: bool = False) -> Steps[None]:
         """Say what is new, until nothing is. EXPUNGE may be said between commands too, unless it is to be delayed (§6.1)."""
         if talk.now() >= self._retry_at:  # also where nothing is due any more: who has looked meanwhile was a command
             self._retry_at = 0.0
@@ -330,7 +331,7 @@ class Listening:
             self._forget_own()
         except Unavailable as error:
             if talk.severed:
-                raise Ended(error.text) from error
+                raise CloseConnection(error.text) from error
             self.put_off(talk)
 
     def _forget_own(self) -> None:
@@ -344,23 +345,23 @@ class Listening:
             else:
                 del self._own[at]
 
-    def put_off(self, talk: Conversation) -> None:
+    def put_off(self, talk: ImapContext) -> None:
         self._retry_at = talk.now() + RETRY_SECONDS
 
     # ------------------------------------------------------------ one look
 
-    def is_due(self, talk: Conversation, *, expunge: bool = False) -> bool:
+    def is_due(self, talk: ImapContext, *, expunge: bool = False) -> bool:
         if talk.notifier is not self or talk.now() < self._retry_at:
             return False
         if talk.boxes_moved or self._due(talk):
             return True
         return self._owes_selected(talk, expunge=expunge or not self._watch.delayed)
 
-    def _due(self, talk: Conversation) -> list[Picture]:
+    def _due(self, talk: ImapContext) -> list[AccountTracker]:
         now = talk.now()
         return [each for each in self._pictures.values() if now >= each.retry_at and each.is_behind(talk.modseq_of(each.at))]
 
-    def _owes_selected(self, talk: Conversation, *, expunge: bool) -> bool:
+    def _owes_selected(self, talk: ImapContext, *, expunge: bool) -> bool:
         view = talk.view
         if view is None or not self._watch.selected:
             return False
@@ -371,7 +372,7 @@ class Listening:
         """How many new messages are to be fetched."""
         return view.messages - bisect_right(view.uids, self._fetched) if self._watch.items else 0
 
-    def _tell(self, talk: Conversation, *, expunge: bool) -> Steps[None]:
+    def _tell(self, talk: ImapContext, *, expunge: bool) -> Steps[None]:
         if talk.boxes_moved:
             yield from self._follow_anew(talk)
         view = talk.view
@@ -385,14 +386,14 @@ class Listening:
         if talk.notifier is self and view is not None and (together or self._owes_selected(talk, expunge=expunge)):
             yield from self._tell_selected(talk, view, own[at], expunge=expunge)
 
-    def _tell_of(self, talk: Conversation, picture: Picture, own: Collection[int]) -> Steps[bool]:
+    def _tell_of(self, talk: ImapContext, picture: AccountTracker, own: Collection[int]) -> Steps[bool]:
         """STATUS, LIST and METADATA of what happened in one account; whether it could be read, which the own one has to be."""
-        reached, manner, subscribed = talk.modseq_of(picture.at), _manner(talk), picture.subscriptions
+        reached, manner, subscribed = talk.modseq_of(picture.at), _output_options(talk), picture.subscriptions
 
-        def look(account: Account) -> Learned:
+        def look(account: Account) -> TrackerUpdate:
             if picture.has_begun:
                 return picture.look(account, own, manner)
-            return Learned(picture.begin(account, manner), [])
+            return TrackerUpdate(picture.begin(account, manner), [])
 
         try:
             learned = yield from talk.ask(look, Place("", picture.box))
@@ -419,7 +420,7 @@ class Listening:
                 talk.say(responses.listed(b"LIST", listed.name, listed.attributes, DELIMITER, utf8=talk.utf8))
         return True
 
-    def _tell_selected(self, talk: Conversation, view: View, own: Collection[int], *, expunge: bool) -> Steps[None]:
+    def _tell_selected(self, talk: ImapContext, view: View, own: Collection[int], *, expunge: bool) -> Steps[None]:
         """What happened in the selected mailbox, in whichever account it is; then FETCH for new messages."""
         enabled = talk.enabled
 
@@ -435,7 +436,7 @@ class Listening:
         try:
             lines = yield from talk.ask(look, view.place)
         except NoSuchFolder as error:
-            raise Ended(Text("Thư mục đang mở đã bị xóa.", "The mailbox has been deleted.")) from error
+            raise CloseConnection(Text("Thư mục đang mở đã bị xóa.", "The mailbox has been deleted.")) from error
         if lines is None or self._unfetched(view) > MOST_EVENTS:
             yield from _overflow(talk)
             return
@@ -445,7 +446,7 @@ class Listening:
         if self._unfetched(view):
             yield from self._fetch_new(talk, view, own)
 
-    def _fetch_new(self, talk: Conversation, view: View, own: Collection[int]) -> Steps[None]:
+    def _fetch_new(self, talk: ImapContext, view: View, own: Collection[int]) -> Steps[None]:
         """FETCH for new messages, but those that the client has put there itself (RFC 5465 §5.2)."""
         first, last = bisect_right(view.uids, self._fetched), view.uids[-1]
         places = ranges(at for at in range(first, view.messages) if view.modseqs[at] not in own)
@@ -457,11 +458,11 @@ def _visible(boxes: Mapping[str, Shared]) -> frozenset[AccountRef]:
     return frozenset(box.account for box in boxes.values() if "l" in box.rights)
 
 
-def _manner(talk: Conversation) -> Manner:
-    return Manner(talk.boxes, talk.enabled, talk.utf8)
+def _output_options(talk: ImapContext) -> OutputOptions:
+    return OutputOptions(talk.boxes, talk.enabled, talk.utf8)
 
 
-def _changes(glance: Glance) -> int:
+def _changes(glance: FolderChange) -> int:
     """Messages of the selected mailbox to tell something of."""
     if glance.changes is None:
         return 0

@@ -12,8 +12,8 @@ from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.commands.append import Intake, objected, take, target_again, target_of, tried
-from mic_mail.imap.commands.message_set import meet, uids_of
-from mic_mail.imap.context import Conversation
+from mic_mail.imap.commands.message_set import resolve_messages, uids_of
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place
@@ -47,7 +47,7 @@ class Replacement(Intake):
         return published
 
 
-def replace(talk: Conversation, message: AppendMessage) -> Steps[None]:
+def replace(talk: ImapContext, message: AppendMessage) -> Steps[None]:
     """A whole REPLACE, to its tagged line."""
     chosen = yield from _replaced(talk, message)
     place, refused = target_of(talk, message.mailbox)
@@ -69,7 +69,7 @@ def replace(talk: Conversation, message: AppendMessage) -> Steps[None]:
     yield from take(talk, message, intake, partial(_exchange, talk, message.mailbox, intake), refused)
 
 
-def _replaced(talk: Conversation, message: AppendMessage) -> Steps[tuple[View, int] | Reply]:
+def _replaced(talk: ImapContext, message: AppendMessage) -> Steps[tuple[View, int] | Reply]:
     """The selected mailbox and the UID that is to go, or why there is none."""
     assert message.replaces is not None
     view = talk.view
@@ -82,7 +82,7 @@ def _replaced(talk: Conversation, message: AppendMessage) -> Steps[tuple[View, i
     if not {"t", "e"} <= set(view.rights):
         return refusal(talk.lacks(view, "te"))  # what STORE and EXPUNGE would need
     try:
-        uids = uids_of(talk, (yield from meet(talk, message.replaces, by_uid=message.by_uid)))
+        uids = uids_of(talk, (yield from resolve_messages(talk, message.replaces, by_uid=message.by_uid)))
     except NoSuchNumber:
         return bad("There is no message with that number.")
     return (
@@ -92,7 +92,7 @@ def _replaced(talk: Conversation, message: AppendMessage) -> Steps[tuple[View, i
     )
 
 
-def _exchange(talk: Conversation, mailbox: str, intake: Replacement) -> Steps[Reply]:
+def _exchange(talk: ImapContext, mailbox: str, intake: Replacement) -> Steps[Reply]:
     view, enabled = talk.view, talk.enabled
     assert view is not None
     place, refused = target_again(talk, mailbox, intake.place)

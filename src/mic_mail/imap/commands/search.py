@@ -10,10 +10,10 @@ from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.commands import fuzzy, search_context
-from mic_mail.imap.commands.search_response import Found, kept, tell
+from mic_mail.imap.commands.search_response import Found, format_response, kept
 from mic_mail.imap.commands.search_run import Progress, find
 from mic_mail.imap.commands.sort_order import order_of
-from mic_mail.imap.context import Conversation
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.parser.commands import Search
 from mic_mail.imap.parser.number_set import SequenceSet, ranges_of
@@ -29,7 +29,7 @@ LONG_ANSWER = 2000
 """Numbers; a longer answer is made in a lane."""
 
 
-def search(talk: Conversation, command: Search) -> Steps[Reply]:
+def search(talk: ImapContext, command: Search) -> Steps[Reply]:
     """SEARCH and UID SEARCH."""
     view, saved = talk.view, talk.saved
     assert view is not None
@@ -40,7 +40,7 @@ def search(talk: Conversation, command: Search) -> Steps[Reply]:
     return (yield from answer(talk, command, found))
 
 
-def sort(talk: Conversation, command: Sort) -> Steps[Reply]:
+def sort(talk: ImapContext, command: Sort) -> Steps[Reply]:
     """SORT and UID SORT."""
     view, saved = talk.view, talk.saved
     assert view is not None
@@ -74,7 +74,7 @@ def _sorted_by_relevancy(
     return sort_cache.sort(found, columns)
 
 
-def thread(talk: Conversation, command: Thread) -> Steps[Reply]:
+def thread(talk: ImapContext, command: Thread) -> Steps[Reply]:
     """THREAD and UID THREAD. The threads of all messages are kept for whoever asks next."""
     view, saved = talk.view, talk.saved
     assert view is not None
@@ -125,7 +125,7 @@ def _thread(command: Thread, view: View, order: FolderOrder, positions: Sequence
 # ------------------------------------------------------------------ what they share
 
 
-def begin(talk: Conversation, command: Search) -> Steps[Reply | None]:
+def begin(talk: ImapContext, command: Search) -> Steps[Reply | None]:
     """What comes before any search: why it may not be, and a look at what is new in the selected mailbox."""
     if command.foreign_charset and Enabled.UTF8 in talk.enabled:  # RFC 6855 §3; by name UTF-8 says the same and is let through
         return bad("No charset may be given after ENABLE UTF8=ACCEPT.")
@@ -150,7 +150,7 @@ def asks_modseq(command: Search) -> bool:
 
 
 def find_scored(
-    talk: Conversation,
+    talk: ImapContext,
     command: Search,
     view: View,
     saved: Sequence[int],
@@ -172,7 +172,7 @@ def find_scored(
     return found._replace(scores=fuzzy.scores(positions, tiers))
 
 
-def answer(talk: Conversation, command: Search, found: Found, *, mailbox: bytes | None = None) -> Steps[Reply]:
+def answer(talk: ImapContext, command: Search, found: Found, *, mailbox: bytes | None = None) -> Steps[Reply]:
     """Tell what was found in the selected mailbox, keep it for SAVE, follow it for UPDATE.
 
     `mailbox` is its name for ESEARCH, ready to send.
@@ -182,7 +182,7 @@ def answer(talk: Conversation, command: Search, found: Found, *, mailbox: bytes 
 
     def make(account: Account | None = None) -> tuple[bytes, tuple[int, ...]]:
         saved = tuple(view.uids[at] for at in kept(command, found.positions)) if "SAVE" in returns else ()
-        return tell(view, command, found, rev2=rev2, mailbox=mailbox), saved
+        return format_response(view, command, found, rev2=rev2, mailbox=mailbox), saved
 
     told, saved = (yield from talk.ask(make, view.place)) if len(found.positions) > LONG_ANSWER else make()
     if "SAVE" in returns:

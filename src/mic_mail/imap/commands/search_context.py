@@ -19,7 +19,7 @@ from mic_mail.imap.commands.search_match import text_keys
 from mic_mail.imap.commands.search_response import Found
 from mic_mail.imap.commands.search_run import find
 from mic_mail.imap.commands.sort_order import order_of
-from mic_mail.imap.context import Conversation, Ended
+from mic_mail.imap.context import CloseConnection, ImapContext
 from mic_mail.imap.parser.commands import Search
 from mic_mail.imap.parser.number_set import SequenceSet, ranges_of
 from mic_mail.imap.parser.search_commands import CancelUpdate, Sort, SortKey
@@ -81,7 +81,7 @@ def fixed(key: SearchKey, view: View, saved: Sequence[int]) -> SearchKey:
             return key
 
 
-def tell_news(talk: Conversation, last: bytes, *, expunge: bool) -> Steps[None]:
+def send_selected_changes(talk: ImapContext, last: bytes, *, expunge: bool) -> Steps[None]:
     """What has happened in the selected mailbox, between the work of a command and `last`, its tagged line.
 
     Nothing of it takes back what was done: what the store cannot say now it is asked again with the next command, and where the
@@ -89,16 +89,16 @@ def tell_news(talk: Conversation, last: bytes, *, expunge: bool) -> Steps[None]:
     """
     try:
         yield from talk.sync(expunge=expunge)
-        yield from tell_updates(talk)
+        yield from send_search_updates(talk)
     except Unavailable as error:
         if talk.severed:
-            raise Ended(error.text) from error
-    except (Ended, OutOfStep):
+            raise CloseConnection(error.text) from error
+    except (CloseConnection, OutOfStep):
         talk.say(last)
         raise
 
 
-def tell_updates(talk: Conversation) -> Steps[None]:
+def send_search_updates(talk: ImapContext) -> Steps[None]:
     """ADDTO and REMOVEFROM for what has changed since the last look; the view has told of the changes themselves."""
     view = talk.view
     if view is None or not view.contexts.due:
@@ -115,7 +115,7 @@ def tell_updates(talk: Conversation) -> Steps[None]:
     view.contexts.settle(changed)
 
 
-def _update(talk: Conversation, view: View, context: Context, some: View) -> Steps[None]:
+def _update(talk: ImapContext, view: View, context: Context, some: View) -> Steps[None]:
     """Look at `some` messages for one context, or at all where nothing else will do."""
     looked_at = view if context.moves else some
     places = yield from find(talk, looked_at, context.key)
@@ -145,12 +145,12 @@ def _update(talk: Conversation, view: View, context: Context, some: View) -> Ste
     talk.say((yield from talk.ask(work, view.place)))
 
 
-def _aside(talk: Conversation, view: View, run: Callable[[], T], messages: int) -> Steps[T]:
+def _aside(talk: ImapContext, view: View, run: Callable[[], T], messages: int) -> Steps[T]:
     """In a lane where it is about many messages: each takes the loop up to 4 us."""
     return (yield from talk.ask(lambda account: run(), view.place)) if messages > MANY_MESSAGES else run()
 
 
-def cancel_update(talk: Conversation, command: CancelUpdate) -> Steps[Reply]:
+def cancel_update(talk: ImapContext, command: CancelUpdate) -> Steps[Reply]:
     """CANCELUPDATE (RFC 5267 §4.3.5). A tag that is not followed is none to be told of either."""
     assert talk.view is not None
     for tag in command.tags:

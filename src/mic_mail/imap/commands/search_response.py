@@ -28,7 +28,7 @@ class Found(NamedTuple):
     scores: Scores | None = None
 
 
-def tell(view: View, command: Search, found: Found, *, rev2: bool, mailbox: bytes | None = None) -> bytes:
+def format_response(view: View, command: Search, found: Found, *, rev2: bool, mailbox: bytes | None = None) -> bytes:
     """The untagged response; an empty one is also told, since clients wait for it. Nothing for SAVE alone (RFC 5182 §2.1).
 
     `mailbox` is the name for ESEARCH, ready to send; its answers tell nothing of a mailbox in which nothing was found.

@@ -18,7 +18,7 @@ from mic_mail.imap import responses
 from mic_mail.imap.actions import PROGRESS_SECONDS, Steps
 from mic_mail.imap.commands import search_match
 from mic_mail.imap.commands.search_match import Answer, Columns, Mask, TextScan, Verdict
-from mic_mail.imap.context import Conversation
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.parser.search_keys import (
     Age,
     BodyKey,
@@ -68,7 +68,7 @@ Hops = Generator[None, None, None]
 class Progress:
     """Tells those who wait how far it is (RFC 9585 §3); `before` and `after` are messages of other mailboxes."""
 
-    def __init__(self, talk: Conversation, tag: bytes) -> None:
+    def __init__(self, talk: ImapContext, tag: bytes) -> None:
         self._talk = talk
         self._tag = tag
         self._told_at = talk.now()
@@ -84,14 +84,14 @@ class Progress:
 
 
 def find(
-    talk: Conversation, view: View, key: SearchKey, saved: Sequence[int] = (), *, progress: Progress | None = None
+    talk: ImapContext, view: View, key: SearchKey, saved: Sequence[int] = (), *, progress: Progress | None = None
 ) -> Steps[list[int]]:
     """The positions of a view that match, ascending; `$` stands for `saved`.
 
     The view may be of any folder that may be read, or an excerpt.
     """
     dates = Dates() if view.is_excerpt else talk.shelf.dates  # nobody else has the same messages in hand
-    hunt = Hunt(view, key, saved, now=int(talk.clock.now().timestamp()), dates=dates)
+    hunt = SearchRun(view, key, saved, now=int(talk.clock.now().timestamp()), dates=dates)
     yield from talk.ask(hunt.go_on, view.place)
     while not hunt.is_over:
         if progress is not None and hunt.done < hunt.goal:
@@ -104,7 +104,7 @@ def find(
 # ------------------------------------------------------------------ finding
 
 
-class Hunt:
+class SearchRun:
     """One search over the messages that the client knows: `go_on` until it `is_over`."""
 
     def __init__(self, view: View, key: SearchKey, saved: Sequence[int], *, now: int, dates: Dates) -> None:
@@ -219,7 +219,7 @@ class Hunt:
         """Ask text keys of messages: first what the store has ready, then by reading the others."""
         count, asked_before = self._view.messages, self._answer(scans[0]).asked
         self.done, self.goal = asked_before.bit_count(), asked_before.bit_count() + (undecided & ~asked_before).bit_count()
-        asking = [_Asking(scan, self._answer(scan), count) for scan in scans]
+        asking = [_PendingKey(scan, self._answer(scan), count) for scan in scans]
         looked_at = 0
         for one in asking:
             for some in _slices(search_match.positions(undecided & ~self._answer(one.scan).asked, count), LOOK_UP_MESSAGES):
@@ -239,7 +239,7 @@ class Hunt:
         for one in asking:
             self._answers[one.scan] = Answer(one.asked.mask, one.hits.mask)
 
-    def _look_up(self, one: "_Asking", some: list[int]) -> None:
+    def _look_up(self, one: "_PendingKey", some: list[int]) -> None:
         """What the store has ready; the rest is left to be read."""
         view = self._view
         if view.is_excerpt:  # a few that are new, mostly: the search file would have to find out which they are
@@ -252,7 +252,7 @@ class Hunt:
         one.unread += [at for at in some if at not in known]
         self.done += len(looked_up.known)
 
-    def _read(self, reading: Sequence["_Asking"], some: list[int]) -> None:
+    def _read(self, reading: Sequence["_PendingKey"], some: list[int]) -> None:
         """The messages at these positions, for all keys that have yet to be read for."""
         uids = [self._view.uids[at] for at in some]
         passed = dict(self._account.find_text(self._view.folder_id, uids, [one.test for one in reading]))
@@ -261,7 +261,7 @@ class Hunt:
             one.hits.add([at for at in some if (passes := passed.get(self._view.uids[at])) is not None and passes[place]])
         self.done += len(some)
 
-    def _readable(self, reading: Sequence["_Asking"]) -> Iterator[list[int]]:
+    def _readable(self, reading: Sequence["_PendingKey"]) -> Iterator[list[int]]:
         """As many messages as are read together."""
         of_headers = all(isinstance(one.scan, HeaderKey) for one in reading)
         most = HEADER_SCAN_MESSAGES if of_headers else BODY_SCAN_MESSAGES
@@ -281,7 +281,7 @@ class Hunt:
 _NOTHING_ASKED = Answer(0, 0)
 
 
-class _Asking:
+class _PendingKey:
     """A text key that is being asked; `unread` are the positions of messages that have to be read for it."""
 
     __slots__ = ("asked", "hits", "scan", "test", "unread")
@@ -289,11 +289,11 @@ class _Asking:
     def __init__(self, scan: TextScan, before: Answer, count: int) -> None:
         self.scan = scan
         self.test = _test(scan)
-        self.asked, self.hits = _Marks(before.asked, count), _Marks(before.found, count)
+        self.asked, self.hits = _BitMask(before.asked, count), _BitMask(before.found, count)
         self.unread: list[int] = []
 
 
-class _Marks:
+class _BitMask:
     """A mask that grows."""
 
     __slots__ = ("_octets",)

@@ -7,16 +7,16 @@ Standards: RFC 9051 §6.3.2, §6.3.13, §6.4.1-6.4.3; RFC 7162 §3.2.5 (QRESYNC)
 
 from dataclasses import dataclass, replace
 
-from mic_mail.connection.actions import Used, opening_stretch
+from mic_mail.connection.actions import RecordActivity, opening_slot
 from mic_mail.errors import Text
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Attend, DropCompressor, Steps, Waiting
+from mic_mail.imap.actions import DropCompressor, Steps, Waiting, WatchAccount
 from mic_mail.imap.commands.fetch import vanished_of
 from mic_mail.imap.commands.mailboxes import listing_of
-from mic_mail.imap.commands.message_set import meet, uids_of
-from mic_mail.imap.commands.notify import RETRY_SECONDS, tell_all
-from mic_mail.imap.commands.search_context import tell_updates
-from mic_mail.imap.context import Conversation, Ended
+from mic_mail.imap.commands.message_set import resolve_messages, uids_of
+from mic_mail.imap.commands.notify import RETRY_SECONDS, notify_all
+from mic_mail.imap.commands.search_context import send_search_updates
+from mic_mail.imap.context import CloseConnection, ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.acl_rights import reads_only
 from mic_mail.imap.mailbox_names.list_match import Listed
@@ -28,7 +28,7 @@ from mic_mail.imap.parser.reader import NEED_INPUT, Line
 from mic_mail.imap.replies import Reply, bad
 from mic_mail.imap.selected.mailbox_view import View, claim_recent
 from mic_mail.storage.errors import Frozen, Unavailable
-from mic_mail.storage.index.open_folders import Presence
+from mic_mail.storage.index.open_folders import OpenFolder
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, Changes, ExpungeResult, FolderView
 
@@ -45,7 +45,7 @@ class Opened:
     first_unseen: int | None
     """Its position."""
     changes: Changes | None
-    presence: Presence
+    presence: OpenFolder
 
 
 def _open(account: Account, command: Select, name: str, *, read_only: bool, claims: bool) -> Opened:
@@ -62,7 +62,7 @@ def _open(account: Account, command: Select, name: str, *, read_only: bool, clai
     return Opened(mark, looked, fresh, recent, first_unseen, changes, presence)
 
 
-def select(talk: Conversation, command: Select) -> Steps[Reply]:
+def select(talk: ImapContext, command: Select) -> Steps[Reply]:
     """SELECT and EXAMINE. A SELECT that fails leaves no mailbox selected (RFC 9051 §6.3.2)."""
     if command.qresync is not None and Enabled.QRESYNC not in talk.enabled:
         return bad("ENABLE QRESYNC comes first.")  # RFC 7162 §3.2.5
@@ -71,7 +71,7 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
         talk.use_condstore()
     rev2 = Enabled.REV2 in talk.enabled
     place = talk.place(command.mailbox, "r")
-    yield from _attend(talk, place)
+    yield from _watch_account(talk, place)
     read_only = command.read_only or reads_only(place.rights)
     claims = not (read_only or rev2)
     opened = yield from talk.ask(lambda account: _open(account, command, place.name, read_only=read_only, claims=claims), place)
@@ -96,17 +96,17 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
     if opened.changes is not None and command.qresync is not None:
         known, changes, enabled = command.qresync, opened.changes, talk.enabled
         talk.say((yield from talk.ask(lambda account: b"".join(missed(view, known, changes, enabled)), place)))
-    talk.opened[account_id] = opening_stretch(talk.clock.now_us())
-    yield Used(place.account, "select")
+    talk.opened[account_id] = opening_slot(talk.clock.now_us())
+    yield RecordActivity(place.account, "select")
     # RFC 4314 §5.2: only rights over flags that are shared make it READ-WRITE. \Seen may be set all the same.
     shared = place.rights.replace("s", "") if opened.fresh.info.own_seen else place.rights
     return Reply("Opened.", code=b"READ-ONLY" if read_only or reads_only(shared) else b"READ-WRITE")
 
 
-def _attend(talk: Conversation, place: Place) -> Steps[None]:
+def _watch_account(talk: ImapContext, place: Place) -> Steps[None]:
     """Be told of the changes in the account of the mailbox that is opened, from before it is looked at."""
     if talk.attending != place.account:
-        yield Attend(place.account)
+        yield WatchAccount(place.account)
         talk.attending, talk.known_modseq = place.account, 0
 
 
@@ -148,14 +148,14 @@ def missed(view: View, known: QResync, changes: Changes, enabled: Enabled) -> li
     return lines
 
 
-def _leave(talk: Conversation) -> None:
+def _leave(talk: ImapContext) -> None:
     """The mailbox that was selected is so no more (RFC 9051 §7.1, CLOSED)."""
     if talk.view is not None:
         talk.say(responses.ok(b"*", "The mailbox before is closed.", b"CLOSED"))
     talk.leave()
 
 
-def close(talk: Conversation, command: Close) -> Steps[Reply]:
+def close(talk: ImapContext, command: Close) -> Steps[Reply]:
     """CLOSE expunges silently and leaves (RFC 9051 §6.4.1); who may not expunge only leaves (RFC 4314 §4).
 
     Neither does who asks for it while the mailbox is handed over: a NO would leave a client in a mailbox that it has left.
@@ -167,7 +167,7 @@ def close(talk: Conversation, command: Close) -> Steps[Reply]:
     if not view.read_only and "e" in view.rights and not is_clean:
         try:
             result = yield from talk.change(lambda account: account.expunge(view.folder_id))
-            yield from _tell_expunged(talk, view, result)
+            yield from _send_expunged(talk, view, result)
         except Frozen as frozen:
             text = frozen.text
     elif view.info.deleted and "e" in talk.desk.withheld(view.account_id):
@@ -176,14 +176,14 @@ def close(talk: Conversation, command: Close) -> Steps[Reply]:
     return Reply(text)
 
 
-def unselect(talk: Conversation, command: Unselect) -> Steps[Reply]:
+def unselect(talk: ImapContext, command: Unselect) -> Steps[Reply]:
     """RFC 3691: leaves and expunges nothing."""
     talk.leave()
     return Reply("Left.")
     yield  # a handler is a generator
 
 
-def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
+def expunge(talk: ImapContext, command: Expunge) -> Steps[Reply]:
     """EXPUNGE, UID EXPUNGE. The client is told by the look that follows; HIGHESTMODSEQ in the answer: RFC 7162 §3.2.7.
 
     Many clients say it without having marked anything: a look tells whether there is anything to expunge, and costs less than
@@ -195,7 +195,7 @@ def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
         talk.must_hold(view, "e")
     uids: list[int] | None = None
     if command.uids is not None:
-        uids = uids_of(talk, (yield from meet(talk, command.uids, by_uid=True)))
+        uids = uids_of(talk, (yield from resolve_messages(talk, command.uids, by_uid=True)))
         if not uids:
             return Reply("Nothing to expunge.")
     if not view.info.deleted:
@@ -212,18 +212,18 @@ def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
 
     result, told = yield from talk.change(work)
     talk.say(told)
-    yield from _tell_expunged(talk, view, result)
+    yield from _send_expunged(talk, view, result)
     code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in talk.enabled and result.uids else b""
     return Reply("Expunged.", code=code)
 
 
-def _tell_expunged(talk: Conversation, view: View, result: ExpungeResult) -> Steps[None]:
+def _send_expunged(talk: ImapContext, view: View, result: ExpungeResult) -> Steps[None]:
     if result.uids:
         uids = format_set(result.uids).decode("ascii")
         yield from talk.on_record("messages_expunged", replace(view.place, name=view.name), uids=uids)
 
 
-def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
+def idle(talk: ImapContext, command: Idle) -> Steps[Reply]:
     """RFC 2177: tell changes as they come, until DONE; a line every two minutes keeps middleboxes (and Outlook) awake."""
     settings = talk.settings
     talk.reader.expect_line()
@@ -237,7 +237,7 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
     look_at = talk.now() + RETRY_SECONDS
     while talk.ending is None:
         if talk.notifier is not None:
-            yield from tell_all(talk, expunge=True)  # RFC 5465 §4: the events that NOTIFY asked for, and no others
+            yield from notify_all(talk, expunge=True)  # RFC 5465 §4: the events that NOTIFY asked for, and no others
         event = talk.hear()
         if event is not NEED_INPUT:
             done = isinstance(event, Line) and event.data.upper() == b"DONE"
@@ -248,7 +248,7 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
             owes, look_at = (yield from _owes_after_look(talk)), talk.now() + RETRY_SECONDS
             continue
         if talk.now() >= until:
-            raise Ended(Text("Kết nối bị đóng vì quá lâu không hoạt động.", "Too long without a word."))
+            raise CloseConnection(Text("Kết nối bị đóng vì quá lâu không hoạt động.", "Too long without a word."))
         if talk.now() >= still_here:
             talk.say(responses.ok(b"*", "Still here"))
             still_here = talk.now() + settings.still_here_seconds
@@ -257,13 +257,13 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
     raise talk.ending
 
 
-def _owes_after_look(talk: Conversation) -> Steps[bool]:
+def _owes_after_look(talk: ImapContext) -> Steps[bool]:
     """Tell what is new. True: the store cannot say it now. NO would end IDLE at a client that goes on to send DONE."""
     try:
         yield from talk.sync(expunge=True)
-        yield from tell_updates(talk)
+        yield from send_search_updates(talk)
     except Unavailable as error:
         if talk.severed:
-            raise Ended(error.text) from error
+            raise CloseConnection(error.text) from error
         return True
     return False

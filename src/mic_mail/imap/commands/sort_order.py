@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.commands.search_run import Progress
-from mic_mail.imap.context import Conversation
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.selected.mailbox_view import View
-from mic_mail.imap.selected.sort_cache import FolderOrder, Told
+from mic_mail.imap.selected.sort_cache import FolderOrder, StoredSortValues
 from mic_mail.storage.mailstore import Account
 
 SLICE_MESSAGES = 1000
@@ -17,14 +17,14 @@ INDEXED_FROM = 64
 """So many are sooner found there than made."""
 
 
-def order_of(talk: Conversation, view: View, progress: Progress | None = None) -> Steps[FolderOrder]:
+def order_of(talk: ImapContext, view: View, progress: Progress | None = None) -> Steps[FolderOrder]:
     """The order that the sessions at this state of the folder share; nothing is asked where another one has asked before."""
     shelf = talk.shelf.orders
     prior = shelf.prior(view)
     if prior is not None and prior.uids == view.uids:
         return prior
     lacking = list(view.uids) if prior is None else prior.lacking(view.uids)
-    told = Told()
+    told = StoredSortValues()
     if len(lacking) >= INDEXED_FROM:
         lacking = yield from _indexed(talk, view, lacking, told)
 
@@ -41,7 +41,7 @@ def order_of(talk: Conversation, view: View, progress: Progress | None = None) -
     return order
 
 
-def _indexed(talk: Conversation, view: View, lacking: list[int], told: Told) -> Steps[list[int]]:
+def _indexed(talk: ImapContext, view: View, lacking: list[int], told: StoredSortValues) -> Steps[list[int]]:
     """Take what nobody has to make; the UIDs that are left."""
     left: list[int] = []
 

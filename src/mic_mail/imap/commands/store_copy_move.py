@@ -13,8 +13,8 @@ from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps, Teach
 from mic_mail.imap.commands import cross_account_copy
-from mic_mail.imap.commands.message_set import meet, uids_of
-from mic_mail.imap.context import Conversation
+from mic_mail.imap.commands.message_set import resolve_messages, uids_of
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
@@ -23,13 +23,13 @@ from mic_mail.imap.parser.commands import Copy, FlagChange, Move, Store
 from mic_mail.imap.parser.number_set import format_set
 from mic_mail.imap.replies import Reply, refusal, refuse
 from mic_mail.imap.selected.mailbox_view import View
-from mic_mail.services.transport.inbound.junk_signals import said_by
+from mic_mail.services.transport.inbound.junk_signals import junk_from_keywords
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import ALL_FLAGS, DELETED, KEYWORD_FLAGS, KEYWORD_SHIFT, CopyResult, StoreResult
 
 
-def store(talk: Conversation, command: Store) -> Steps[Reply]:
+def store(talk: ImapContext, command: Store) -> Steps[Reply]:
     """STORE. With .SILENT the client is told only what it cannot work out by itself (RFC 9051 §6.4.6).
 
     What UNCHANGEDSINCE held back is told as it is now, which saves the client a FETCH (RFC 7162 §3.1.3).
@@ -41,7 +41,7 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
     if command.unchanged_since is not None:
         talk.use_condstore()
     known = view.uids, view.flags
-    uids = uids_of(talk, (yield from meet(talk, command.messages, by_uid=command.by_uid)))
+    uids = uids_of(talk, (yield from resolve_messages(talk, command.messages, by_uid=command.by_uid)))
     if not uids:
         return Reply("No such messages.")
     enabled, allowed = talk.enabled, view.allowed
@@ -87,27 +87,27 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
     return Reply("Stored.", code=b"EXPUNGEISSUED" if some_gone else b"")
 
 
-def _marks_passed_on(talk: Conversation, command: Store) -> bool:
+def _marks_passed_on(talk: ImapContext, command: Store) -> bool:
     """Whether messages are said to be passed on to the document system: that is on record (Reg. 12.3.c)."""
     if command.change is FlagChange.REMOVE:
         return False
     return any(keyword.lower() in talk.settings.passed_on for keyword in command.flags.keywords)
 
 
-def _says(talk: Conversation, command: Store) -> bool | None:
+def _says(talk: ImapContext, command: Store) -> bool | None:
     """Whether the keywords that are set say that messages are spam, or are none; None: neither, or nobody wants to know."""
     if not talk.settings.teaches or command.change is FlagChange.REMOVE:
         return None
-    return said_by(command.flags.keywords)
+    return junk_from_keywords(command.flags.keywords)
 
 
-def _taught_by_keywords(talk: Conversation, view: View, command: Store, uids: Sequence[int]) -> Steps[None]:
+def _taught_by_keywords(talk: ImapContext, view: View, command: Store, uids: Sequence[int]) -> Steps[None]:
     spam = _says(talk, command)
     if spam is not None and uids:
         yield Teach(view.place.account, view.name, uids, spam=spam)
 
 
-def _taught_by_move(talk: Conversation, view: View, target: Place, result: CopyResult) -> Steps[None]:
+def _taught_by_move(talk: ImapContext, view: View, target: Place, result: CopyResult) -> Steps[None]:
     """Into Junk or out of it: which folder that is, whoever notes it looks up (Reg. 15.5)."""
     if talk.settings.teaches and result.pairs:
         new = [uid for _, uid in result.pairs]
@@ -149,7 +149,7 @@ def _expected(command: Store, before: Mapping[int, int], result: StoreResult) ->
             return {uid: bits for uid, _, _ in result.changed}
 
 
-def copy(talk: Conversation, command: Copy) -> Steps[Reply]:
+def copy(talk: ImapContext, command: Copy) -> Steps[Reply]:
     """COPY: all or nothing; COPYUID tells where they lie (RFC 4315 §3).
 
     The number of a message that is gone fails the whole (RFC 9051 §6.4.7); UIDs that are no more are passed over (§6.4.9).
@@ -157,7 +157,7 @@ def copy(talk: Conversation, command: Copy) -> Steps[Reply]:
     view = talk.view
     assert view is not None
     target = talk.place(command.mailbox, "i")
-    uids = uids_of(talk, (yield from meet(talk, command.messages, by_uid=command.by_uid)))
+    uids = uids_of(talk, (yield from resolve_messages(talk, command.messages, by_uid=command.by_uid)))
     if not uids:
         return Reply("Nothing to copy.")
     every, allowed = not command.by_uid, allowed_flags(target.rights)
@@ -180,7 +180,7 @@ def copy(talk: Conversation, command: Copy) -> Steps[Reply]:
     return Reply("Copied.", code=_copyuid(result)) if result.pairs else _gone(by_uid=True)
 
 
-def move(talk: Conversation, command: Move) -> Steps[Reply]:
+def move(talk: ImapContext, command: Move) -> Steps[Reply]:
     """MOVE: COPYUID goes out before the EXPUNGE or VANISHED that takes the messages away (RFC 6851 §4.3).
 
     It needs what STORE \\Deleted, COPY and EXPUNGE need (RFC 6851 §4.2).
@@ -189,7 +189,7 @@ def move(talk: Conversation, command: Move) -> Steps[Reply]:
     assert view is not None
     talk.must_hold(view, "te")
     target = talk.place(command.mailbox, "i")
-    uids = uids_of(talk, (yield from meet(talk, command.messages, by_uid=command.by_uid)))
+    uids = uids_of(talk, (yield from resolve_messages(talk, command.messages, by_uid=command.by_uid)))
     if not uids:
         return Reply("Nothing to move.")
     try:
@@ -207,12 +207,12 @@ def move(talk: Conversation, command: Move) -> Steps[Reply]:
     moved = format_set([old for old, _ in result.pairs]).decode("ascii")
     source = replace(view.place, name=view.name)
     yield from _taught_by_move(talk, view, target, result)
-    yield from talk.on_record("messages_moved", source, uids=moved, to=resolve.shown(target, talk.boxes))
+    yield from talk.on_record("messages_moved", source, uids=moved, to=resolve.client_name(target, talk.boxes))
     code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in talk.enabled else b""  # RFC 7162 §3.2.9
     return Reply("Moved.", code=code)
 
 
-def _move_within(talk: Conversation, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
+def _move_within(talk: ImapContext, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
     """Within one account a move is one rename a message."""
     enabled, allowed = talk.enabled, allowed_flags(target.rights)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.context import Conversation
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.parser.commands import UidBatches
 from mic_mail.imap.replies import Reply, refuse
 
@@ -17,7 +17,7 @@ LEAST_MESSAGES = 500
 """Of a batch: smaller ones would give message numbers back to those who have agreed to do without."""
 
 
-def uid_batches(talk: Conversation, command: UidBatches) -> Steps[Reply]:
+def uid_batches(talk: ImapContext, command: UidBatches) -> Steps[Reply]:
     view = talk.view
     assert view is not None
     if command.size < LEAST_MESSAGES:

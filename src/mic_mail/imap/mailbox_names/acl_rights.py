@@ -48,6 +48,6 @@ def may_ask(rights: str) -> bool:
     return bool(_ASKING.intersection(rights))
 
 
-def shown(rights: str) -> bytes:
+def with_legacy_rights(rights: str) -> bytes:
     """As ACL and MYRIGHTS show them, with the letters that older clients look for."""
     return (rights + "".join(old for old, new in VIRTUAL.items() if set(new) & set(rights))).encode("ascii")

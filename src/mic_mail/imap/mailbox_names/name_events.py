@@ -43,7 +43,7 @@ def name_events(
     kept: Iterable[str],
     wants: Wants,
 ) -> list[NameEvent]:
-    """The events to tell; `made` pairs a name with the one that it took over, if any, `kept` are called as before.
+    """The events to tell; `change_result` pairs a name with the one that it took over, if any, `kept` are called as before.
 
     A mailbox that is made or goes affects its parent too, which may be none itself (RFC 5465 §5.4).
     """
@@ -56,7 +56,7 @@ def name_events(
     return events + [NameEvent(name) for name in parents if name and name not in affected and wants(name)]
 
 
-class _Beliefs:
+class _ClientNames:
     """What the client calls the folders that were renamed, as it is told one rename after the other."""
 
     def __init__(self, renamed: list[Renamed], kept: Iterable[str], wants: Wants) -> None:
@@ -114,7 +114,7 @@ def _in_order(renamed: list[Renamed], kept: Iterable[str], wants: Wants) -> tupl
     Children that went along with a parent of which the client hears are not told (RFC 5465 §5.4).
     """
     renamed = [move for move in renamed if move.told or wants(move.old) or wants(move.new)]
-    beliefs = _Beliefs(renamed, kept, wants)
+    beliefs = _ClientNames(renamed, kept, wants)
     waiting = sorted(beliefs.names, key=lambda at: (renamed[at].old.count(DELIMITER), renamed[at].old))
     events: list[NameEvent] = []
     remade: list[str] = []

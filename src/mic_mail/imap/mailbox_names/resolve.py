@@ -57,7 +57,7 @@ class Place:
         if all(letter in self.rights for letter in letters):
             return
         if "l" not in self.rights:  # under the name that was asked for: the words are those of one that is not there
-            raise NoSuchFolder(self.name if self.box is None else shown_in(self.box, self.name))
+            raise NoSuchFolder(self.name if self.box is None else name_in_box(self.box, self.name))
         raise self.lacks(letters)
 
     def lacks(self, letters: str) -> Refused:
@@ -94,12 +94,12 @@ def find_new(name: str, boxes: Mapping[str, Shared]) -> Place:
     return place
 
 
-def shown_in(box: Shared, name: str) -> str:
+def name_in_box(box: Shared, name: str) -> str:
     """What the folder `name` of a unit's or group's account is called; the other way round of `find`."""
     return shared_folder(box.name, name)
 
 
-def shown_own(name: str, boxes: Mapping[str, Shared]) -> str:
+def own_name(name: str, boxes: Mapping[str, Shared]) -> str:
     """What the folder `name` of the own account is called."""
     if not boxes or not name.startswith(PREFIX):
         return name
@@ -107,9 +107,9 @@ def shown_own(name: str, boxes: Mapping[str, Shared]) -> str:
     return _joined(ROOT, second + _ASIDE, below) if second.rstrip(_ASIDE) in boxes else name
 
 
-def shown(place: Place, boxes: Mapping[str, Shared]) -> str:
+def client_name(place: Place, boxes: Mapping[str, Shared]) -> str:
     """What the folder at `place` is called."""
-    return shown_own(place.name, boxes) if place.box is None else shown_in(place.box, place.name)
+    return own_name(place.name, boxes) if place.box is None else name_in_box(place.box, place.name)
 
 
 def own_folders(folders: Iterable[FolderInfo], boxes: Mapping[str, Shared]) -> list[FolderInfo]:
@@ -117,7 +117,7 @@ def own_folders(folders: Iterable[FolderInfo], boxes: Mapping[str, Shared]) -> l
     if not boxes:
         return list(folders)
     return [
-        folder if (name := shown_own(folder.name, boxes)) == folder.name else folder._replace(name=name) for folder in folders
+        folder if (name := own_name(folder.name, boxes)) == folder.name else folder._replace(name=name) for folder in folders
     ]
 
 
@@ -126,7 +126,7 @@ def box_folders(folders: Iterable[FolderInfo], box: Shared) -> list[FolderInfo]:
 
     What they are used for is not told: a mail program would take the unit's Sent or Trash for its person's own.
     """
-    return [folder._replace(name=shown_in(box, folder.name), special_use=None) for folder in folders]
+    return [folder._replace(name=name_in_box(box, folder.name), special_use=None) for folder in folders]
 
 
 def leads_nowhere(name: str, folders: Collection[str], boxes: Mapping[str, Shared]) -> bool:

@@ -25,10 +25,10 @@ from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.number_set import Ranges, format_set, merged
 from mic_mail.imap.selected.flag_names import flag_names
 from mic_mail.imap.selected.followed_searches import Contexts
-from mic_mail.storage.index.open_folders import Presence
+from mic_mail.storage.index.open_folders import OpenFolder
 from mic_mail.storage.index.view_cache import before_uid
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import KEYWORD_FLAGS, MAX_KEYWORDS, Changes, FolderInfo, FolderView, Made, News
+from mic_mail.storage.types import KEYWORD_FLAGS, MAX_KEYWORDS, ChangeResult, Changes, FolderDelta, FolderInfo, FolderView
 
 _AT_ONCE, _MOVED_AT_ONCE = 50, 20_000
 """Changes that are told without a thread; and messages in a mailbox whose arrays have to be copied for that."""
@@ -42,7 +42,7 @@ class OutOfStep(Trouble):
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class FolderChange:
     """A look at a folder: the account's MODSEQ then, and, if it had moved, the folder and (if they had) its messages' changes.
 
     `recent` are the UIDs that became \\Recent for this session alone; `mark` is the account's change mark from before the look.
@@ -84,7 +84,7 @@ class View:
         place: Place | None = None,
         read_only: bool = False,
         recent: Ranges | None = None,
-        presence: Presence | None = None,
+        presence: OpenFolder | None = None,
         on_record: bool = False,
     ) -> None:
         self.account_id = account_id
@@ -164,19 +164,19 @@ class View:
         """Whether new messages are \\Recent here, if nobody has had them before."""
         return self._claims and self._withheld is None
 
-    def look(self, account: Account, claimed: Ranges = (), *, made: Made | None = None) -> Glance:
-        """The look that this client needs next. Blocks. `claimed`: new messages that it has claimed already; `made`: what its
-        own change made of the folder, which is all there is to see if the folder was before as it is known here."""
+    def look(self, account: Account, claimed: Ranges = (), *, made: ChangeResult | None = None) -> FolderChange:
+        """The look that this client needs next. Blocks. `claimed`: new messages that it has claimed already; `change_result`:
+        what its own change made of the folder, which is all there is to see if the folder was before as it is known here."""
         if made is not None and made.since_modseq == self.modseq:
-            news = News(made.account_modseq, made.fresh, made.changes, made.mark)
+            news = FolderDelta(made.account_modseq, made.fresh, made.changes, made.mark)
         else:
             news = account.news(self.folder_id, self.modseq, self.looked)
         recent = (*self._taken(), *claimed)
         if self.claims and news.fresh is not None:
             recent += claim_recent(account, news.fresh)
-        return Glance(news.account_modseq, news.fresh, news.changes, merged(recent) if recent else (), news.mark)
+        return FolderChange(news.account_modseq, news.fresh, news.changes, merged(recent) if recent else (), news.mark)
 
-    def glance_of(self, news: News) -> Glance | None:
+    def glance_of(self, news: FolderDelta) -> FolderChange | None:
         """The look for which the process has everything in memory, and which takes no longer than an event loop may; else None,
         and the store has to be asked."""
         fresh, changes = news.fresh, news.changes
@@ -186,7 +186,7 @@ class View:
             moves = self.has_ghosts or changes.vanished or self._withheld is not None
             if len(changes.changed) + len(changes.vanished) > _AT_ONCE or (moves and len(fresh.uids) > _MOVED_AT_ONCE):
                 return None
-        return Glance(news.account_modseq, fresh, changes, self._taken(), news.mark)
+        return FolderChange(news.account_modseq, fresh, changes, self._taken(), news.mark)
 
     def let_go(self) -> None:
         """Its client has left the mailbox, or hears of no new messages: none is claimed for it any more, whatever else holds on
@@ -204,7 +204,7 @@ class View:
         *,
         claimed: Ranges = (),
         own: Collection[int] = (),
-        made: Made | None = None,
+        made: ChangeResult | None = None,
     ) -> list[bytes]:
         """`look` and `catch_up` behind a change that cannot be done twice. Blocks. What goes wrong here the next look tells: to
         raise it would take back the answer to what is done."""
@@ -303,7 +303,7 @@ class View:
 
     def catch_up(
         self,
-        glance: Glance,
+        glance: FolderChange,
         enabled: Enabled,
         *,
         expunge: bool,
@@ -312,7 +312,7 @@ class View:
         own: Collection[int] = (),
         with_uid: bool = False,
     ) -> list[bytes]:
-        """Adopt what `glance` saw and give the lines that tell the client.
+        """Adopt what `extract_cheap_parts` saw and give the lines that tell the client.
 
         expunge    EXPUNGE or VANISHED may be sent now
         expected   UID -> flags that the client knows without being told: its own STORE with .SILENT

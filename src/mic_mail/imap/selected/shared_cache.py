@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from threading import Lock
 
 from mic_mail.imap.selected.mailbox_view import View
-from mic_mail.imap.selected.sort_cache import OrderShelf
+from mic_mail.imap.selected.sort_cache import SortCache
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.reads.aligned_column import aligned
 from mic_mail.storage.types import FolderInfo
@@ -40,7 +40,7 @@ class KeptAnswers(dict[int, bytes]):
         self.is_dropped = False
 
 
-class AnswerShelf:
+class AnswerCache:
     """`KeptAnswers` by folder and item, the longest unused dropped first; from any thread."""
 
     def __init__(self, max_octets: int = ANSWER_OCTETS) -> None:
@@ -172,13 +172,13 @@ class Listings:
                 self._folders -= len(dropped.folders)
 
 
-class Shelf:
+class SharedCache:
     """One per process."""
 
     __slots__ = ("answers", "dates", "listings", "orders")
 
     def __init__(self) -> None:
         self.dates = Dates()
-        self.answers = AnswerShelf()
-        self.orders = OrderShelf()
+        self.answers = AnswerCache()
+        self.orders = SortCache()
         self.listings = Listings()

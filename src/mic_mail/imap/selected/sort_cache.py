@@ -108,7 +108,7 @@ class Forests:
             self._known.popitem(last=False)
 
 
-class Told:
+class StoredSortValues:
     """What the store has told, by UID and in columns: an object for each message would keep the collector of garbage busy."""
 
     __slots__ = ("received", "sent", "values")
@@ -142,7 +142,7 @@ class FolderOrder:
         self.octets = sum(map(len, values)) + _OVERHEAD_OCTETS * len(values)
 
     @classmethod
-    def made(cls, uids: array[int], prior: FolderOrder | None, told: Told) -> FolderOrder:
+    def made(cls, uids: array[int], prior: FolderOrder | None, told: StoredSortValues) -> FolderOrder:
         """For these UIDs, of what `prior` knows and what the store has told besides."""
         first = 0
         values: list[bytes] = []
@@ -217,7 +217,7 @@ def _mask(positions: Sequence[int], count: int) -> bytearray:
     return mask
 
 
-class OrderShelf:
+class SortCache:
     """`FolderOrder` by folder, the longest unused dropped first; from any thread."""
 
     def __init__(self, max_octets: int = SHELF_OCTETS) -> None:

@@ -18,8 +18,8 @@ from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import Cause, Detail, Draft, FactKind
 from mic_mail.policy.states import State
-from mic_mail.process.executors import Lanes
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.process.executors import Executors
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.notifications.lifecycle_notices import MALWARE, SERVER, SPAM
 
 TRIES = 3
@@ -32,16 +32,16 @@ WHY_INFECTED = "gửi thư có mã độc"
 WHY_SPAM = "gửi nhiều thư rác"
 
 
-class Runaways:
+class AutoSuspend:
     """The suspensions by one process."""
 
     def __init__(
         self,
-        access: Access,
+        access: SignInService,
         directory: Directory,
         *,
         tell: Callable[[], None],
-        lanes: Lanes,
+        lanes: Executors,
         clock: Clock,
         log: MailLog,
     ) -> None:

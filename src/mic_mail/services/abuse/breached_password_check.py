@@ -25,7 +25,7 @@ from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.errors import MicMailError, Text, Trouble
 from mic_mail.log.error_fields import described
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.services.notifications.lifecycle_notices import SERVER
 
 LEAKED: Final = "leaked"
@@ -55,7 +55,7 @@ class Suspending(Protocol):
     async def suspend(self, mailbox_id: int, trigger: str, why: str) -> bool: ...
 
 
-class Exposure:
+class BreachedPasswordCheck:
     """The look of one process."""
 
     def __init__(
@@ -67,7 +67,7 @@ class Exposure:
         suspending: Suspending,
         changed: Callable[[], object],
         tell: Callable[[bytes], None],
-        lanes: Lanes,
+        lanes: Executors,
         clock: Clock,
         log: Events,
     ) -> None:

@@ -28,8 +28,8 @@ from mic_mail.log.tail import Cursor, Line
 from mic_mail.net.cidr import Networks
 from mic_mail.policy.anomalies import NOBODY, Anomaly, Attempt, Limits, Watch, network_of
 from mic_mail.policy.calendar import local_day
-from mic_mail.process.executors import Lanes
-from mic_mail.services.abuse.auto_suspend import Runaways
+from mic_mail.process.executors import Executors
+from mic_mail.services.abuse.auto_suspend import AutoSuspend
 from mic_mail.services.abuse.breached_password_check import LEAKED, SPRAYED
 from mic_mail.services.notifications.lifecycle_notices import AGAIN, LifeNotices
 
@@ -62,9 +62,9 @@ class SignInWatch:
         snapshot: Callable[[], Snapshot],
         directory: Directory,
         notices: LifeNotices,
-        runaways: Runaways,
+        runaways: AutoSuspend,
         *,
-        lanes: Lanes,
+        lanes: Executors,
         clock: Clock,
         log: MailLog,
     ) -> None:

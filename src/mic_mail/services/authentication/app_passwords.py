@@ -17,12 +17,12 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AppCredential, Entry, ScramKeys
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy import app_passwords as policy
-from mic_mail.policy.app_passwords import CLAUSE, LONGEST_NAME, MOST_A_DAY, NUMBER, AppPassword, Door
+from mic_mail.policy.app_passwords import CLAUSE, LONGEST_NAME, MOST_A_DAY, NUMBER, AppPassword, AppPasswordScope
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
 from mic_mail.policy.lifecycle import decide
 from mic_mail.policy.states import DOORS
 from mic_mail.policy.transliteration import one_line
-from mic_mail.services.mailboxes.credentials import Origin, hashing, must_still_be
+from mic_mail.services.mailboxes.credentials import ActContext, hashing, must_still_be
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.services.settings.readings import lifecycle_settings
 
@@ -62,8 +62,8 @@ class AppPasswords:
         self,
         mailbox_id: int,
         name: str,
-        doors: Collection[Door],
-        origin: Origin,
+        doors: Collection[AppPasswordScope],
+        origin: ActContext,
         *,
         confirmed_version: int | None = None,
     ) -> Added:
@@ -88,7 +88,7 @@ class AppPasswords:
         fact = self._directory.app_passwords.add(mailbox_id, draft, made, after=entry.facts[-1].seq)
         return Added(fact, called, password)
 
-    def revoke(self, mailbox_id: int, numbers: Collection[int] | None, origin: Origin) -> list[AppPassword]:
+    def revoke(self, mailbox_id: int, numbers: Collection[int] | None, origin: ActContext) -> list[AppPassword]:
         """These open nothing any more (None: all); whoever asks for one that has ended already changes nothing."""
         now = self._clock.steady_now()
         facts = self._directory.facts(mailbox_id)

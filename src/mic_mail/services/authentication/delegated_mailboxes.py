@@ -12,7 +12,7 @@ from mic_mail.errors import MicMailError
 from mic_mail.policy.delegation import Part
 from mic_mail.policy.handover import running
 from mic_mail.policy.lifecycle import Decision
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 
@@ -31,7 +31,7 @@ class Kept:
     """Octets; None: it cannot be opened now."""
 
 
-def kept_by(access: Access, mailbox_id: int) -> list[Kept]:
+def kept_by(access: SignInService, mailbox_id: int) -> list[Kept]:
     """The mailboxes that this one's owner is named in now, by address; also those that a state closes for a while."""
     snapshot = access.snapshot
     own = snapshot.entry(mailbox_id)

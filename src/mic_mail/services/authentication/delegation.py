@@ -39,8 +39,8 @@ from mic_mail.policy.keeper_succession import owing
 from mic_mail.policy.leavers import leaves
 from mic_mail.policy.lifecycle import State
 from mic_mail.services.authentication.shared_mailboxes import shared_folder, shared_name
-from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.lifecycle_actions import Accounts, NotAllowed
+from mic_mail.services.mailboxes.credentials import ActContext
+from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed
 from mic_mail.storage.errors import TooMany
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
@@ -74,7 +74,7 @@ class Authorising:
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self._directory = directory
         self._clock = clock
-        self._accounts = Accounts(directory, config, clock)
+        self._accounts = MailboxLifecycle(directory, config, clock)
         self._domain = config.server.domain
 
     def person(self, named: str) -> tuple[PersonRecord, MailboxRecord]:
@@ -92,7 +92,7 @@ class Authorising:
         return person, own
 
     def grant(
-        self, mailbox: MailboxRecord, named: str, part: Part, term: Term, origin: Origin, *, rights: str | None = None
+        self, mailbox: MailboxRecord, named: str, part: Part, term: Term, origin: ActContext, *, rights: str | None = None
     ) -> Fact:
         """Name a keeper or a substitute of a unit's mailbox, or a member of a group's."""
         entry = self._directory.entry(mailbox.mailbox_id)
@@ -104,7 +104,7 @@ class Authorising:
         return self._append(entry, draft)
 
     def naming(
-        self, mailbox: MailboxRecord, named: str, part: Part, term: Term, origin: Origin, *, rights: str | None = None
+        self, mailbox: MailboxRecord, named: str, part: Part, term: Term, origin: ActContext, *, rights: str | None = None
     ) -> Draft:
         """The fact that names somebody, if the rules allow it; not recorded yet."""
         self._must_fit(mailbox, part)
@@ -126,7 +126,7 @@ class Authorising:
         return Draft(FactKind.AUTHORISED, since, origin.actor, origin.reason, origin.document, data)
 
     def revoke(
-        self, mailbox: MailboxRecord, named: str, origin: Origin, *, begins: date | None = None, part: Part | None = None
+        self, mailbox: MailboxRecord, named: str, origin: ActContext, *, begins: date | None = None, part: Part | None = None
     ) -> Fact:
         """End what a person holds or was to hold, at once or from a day on."""
         if mailbox.kind is MailboxKind.PERSONAL:
@@ -322,7 +322,7 @@ def _personal() -> NotAllowed:
     )
 
 
-def _must_have_document(origin: Origin) -> None:
+def _must_have_document(origin: ActContext) -> None:
     by_the_head = Text(
         "Phải có văn bản phân công của thủ trưởng.", "The document by which the head of the unit decided is needed."
     )

@@ -1,7 +1,7 @@
 """Who is at the other end of a connection, and as whom they have signed in: the values that doors, sign-in and use cases share.
 
-A door describes its client as a `Peer`; `access.Access` answers it with `SignedIn`, a `Refusal`, or, in the midst of a SASL
-exchange, a `Challenge`. Values only: nothing is decided here.
+A door describes its client as a `SmtpClient`; `access.Access` answers it with `SignedIn`, a `Refusal`, or, in the midst of a
+SASL exchange, a `Challenge`. Values only: nothing is decided here.
 """
 
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Somebody is in. `actor` is who acts, in the own mailbox or in one of a unit or group (`Access.sharing`)."""
+    """Somebody is in. `actor` is who acts, in the own mailbox or in one of a unit or group (`SignInService.sharing`)."""
 
     mailbox_id: int
     address: str

@@ -19,7 +19,7 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Trouble
 from mic_mail.log.error_fields import described
 from mic_mail.policy.calendar import local_day
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 
 LOOK_AGAIN_SECONDS = 1.0
 
@@ -34,7 +34,7 @@ class Events(Protocol):
 class Uses:
     """The uses that one process has seen."""
 
-    def __init__(self, directory: Directory, *, lanes: Lanes, log: Events, clock: Clock) -> None:
+    def __init__(self, directory: Directory, *, lanes: Executors, log: Events, clock: Clock) -> None:
         self._directory = directory
         self._lanes = lanes
         self._log = log

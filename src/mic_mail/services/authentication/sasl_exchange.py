@@ -11,13 +11,13 @@ from mic_mail.services.authentication.identity import Answered, Challenge, Peer
 from mic_mail.services.authentication.refusals import Refusal
 
 if TYPE_CHECKING:
-    from mic_mail.services.authentication.sign_in import Access
+    from mic_mail.services.authentication.sign_in import SignInService
 
 
-class Dialog:
+class SaslExchange:
     """One SASL exchange on one connection: `step` with each decoded response until it is not a `Challenge`."""
 
-    def __init__(self, access: "Access", exchange: sasl.Exchange | None, mechanism: str, peer: Peer) -> None:
+    def __init__(self, access: "SignInService", exchange: sasl.Exchange | None, mechanism: str, peer: Peer) -> None:
         self._access = access
         self._exchange = exchange
         self._mechanism = mechanism

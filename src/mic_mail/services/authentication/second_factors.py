@@ -20,7 +20,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.app_passwords import ENDS, ONE_DAY, living
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
 from mic_mail.policy.second_factor import CLAUSE, second_factor
-from mic_mail.services.mailboxes.credentials import Origin, must_still_be
+from mic_mail.services.mailboxes.credentials import ActContext, must_still_be
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 
 KEY = "second-factor.key"
@@ -79,7 +79,7 @@ class SecondFactors:
         factor = self._directory.second_factors.of(mailbox_holder(mailbox_id)) if fact is not None else None
         return factor if fact is not None and factor is not None and factor.number == fact.seq else None
 
-    def enrol(self, mailbox_id: int, confirmed_version: int, secret: bytes, code: str, origin: Origin) -> Enrolled:
+    def enrol(self, mailbox_id: int, confirmed_version: int, secret: bytes, code: str, origin: ActContext) -> Enrolled:
         """The mailbox has this factor from now on, if `code` is one of its device; app passwords go on.
 
         `confirmed_version`: of the password by which its person asks. `WrongCode`; `NotAllowed` where there is one already;
@@ -106,7 +106,7 @@ class SecondFactors:
         fact = self._directory.second_factors.set_of_mailbox(mailbox_id, draft, sealed, step, digests, after=facts[-1].seq)
         return Enrolled(fact, tuple(recovery))
 
-    def remove(self, mailbox_id: int, origin: Origin, *, ends_apps: bool) -> Fact:
+    def remove(self, mailbox_id: int, origin: ActContext, *, ends_apps: bool) -> Fact:
         """The mailbox has none any more; with `ends_apps` no app password either (they are on the device that was lost)."""
         facts, now = self._directory.facts(mailbox_id), self._clock.steady_now()
         if second_factor(facts) is None:

@@ -23,7 +23,7 @@ from mic_mail.storage.types import DELIMITER, INBOX, AccountRef
 ROOT = "Shared"
 """Below it people see the mailboxes of units and groups."""
 
-Pair = tuple[int, int]
+MailboxPair = tuple[int, int]
 """Who uses, and what: the person's own mailbox, and the other one."""
 
 
@@ -59,8 +59,8 @@ class Sharing:
         self._snapshot = snapshot
         self._decide = decide
         self._domain = ""
-        self._known = TimedCache[Pair, Holding]()
-        self._watches = Watches[Pair](clock)
+        self._known = TimedCache[MailboxPair, Holding]()
+        self._watches = Watches[MailboxPair](clock)
         self._watches_of_all = Watches[int](clock)
 
     def configure(self, domain: str) -> None:
@@ -156,7 +156,7 @@ class Sharing:
 
     # ------------------------------------------------------------ open sessions
 
-    def watch(self, actor_id: int, mailbox_id: int, callback: Callable[[], None]) -> Watch[Pair]:
+    def watch(self, actor_id: int, mailbox_id: int, callback: Callable[[], None]) -> Watch[MailboxPair]:
         """Call back (on the loop) when what a person holds of a mailbox may have changed; close the watch at the end.
 
         Whoever is called back asks `holding`, and then `renew`s the watch.

@@ -23,7 +23,7 @@ from mic_mail.auth import sasl
 from mic_mail.auth.password_hash import Decoys
 from mic_mail.auth.shared_throttle import SharedThrottle
 from mic_mail.auth.throttle import ThrottleSettings, network
-from mic_mail.auth.verifier import ByApp, Claim, Guard, HashLanes, Outcome, Wait
+from mic_mail.auth.verifier import AppPasswordMatch, Guard, HashExecutors, Outcome, PasswordAttempt, Wait
 from mic_mail.clock import Clock, Validity
 from mic_mail.config.model import Config
 from mic_mail.directory.app_passwords import Use
@@ -32,13 +32,13 @@ from mic_mail.directory.snapshot import AliasEntry, AppCredential, Credential, E
 from mic_mail.errors import Trouble
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.services.authentication.active_app_passwords import LivingApps
 from mic_mail.services.authentication.decision_cache import KEPT_BACK, Decisions
 from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
 from mic_mail.services.authentication.last_use import Events, Uses
 from mic_mail.services.authentication.refusals import MAY_BE_STALE, Refusal, RefusalKind, Refusals
-from mic_mail.services.authentication.sasl_exchange import Dialog
+from mic_mail.services.authentication.sasl_exchange import SaslExchange
 from mic_mail.services.authentication.second_factors import asked_factor
 from mic_mail.services.authentication.shared_mailboxes import Sharing
 from mic_mail.services.authentication.sign_in_log import SignInLog
@@ -52,7 +52,7 @@ _OF_THE_BOOK = frozenset({"ldap", "ldaps", "carddav"})
 """Doors at which nobody sends or retrieves mail: a telephone that looks up names does not use the mailbox (Reg. 7.2.a)."""
 
 
-class Looking(Protocol):
+class BreachChecker(Protocol):
     """The part of `exposure` that is needed here."""
 
     def configure(self, config: Config) -> None: ...
@@ -69,7 +69,7 @@ CLOCK = "clock"
 """Why nobody can be answered, for the log."""
 
 
-class Access:
+class SignInService:
     """The sign-in of one process. All methods belong to the event loop; hashing and reading happen in `lanes`."""
 
     def __init__(
@@ -78,7 +78,7 @@ class Access:
         *,
         directory: Directory,
         snapshot: Snapshot,
-        lanes: Lanes,
+        lanes: Executors,
         log: Events,
         clock: Clock,
         decoy_key: bytes,
@@ -100,7 +100,7 @@ class Access:
             throttle=self._throttle,
             decoys=self._decoys(config),
             cache_seconds=config.auth.cache_seconds,
-            lanes=HashLanes(known=lanes.hash_ahead, others=lanes.hash),
+            lanes=HashExecutors(known=lanes.hash_ahead, others=lanes.hash),
             monotonic=clock.monotonic,
         )
         self._apps = LivingApps(clock)
@@ -108,7 +108,7 @@ class Access:
         self.decisions = Decisions(clock, self._uses)
         self._refreshing = asyncio.Lock()
         self._watches = Watches[int](clock)
-        self.exposure: Looking | None = None
+        self.exposure: BreachChecker | None = None
         """What looks at passwords that others may have; None: nobody does."""
         self.sharing = Sharing(clock, lambda: self._snapshot, self.decide)
         """The mailboxes of units and groups that people use with their own password."""
@@ -333,13 +333,13 @@ class Access:
             return sasl.NO_BINDING
         return peer.tls.bindings
 
-    def begin(self, mechanism: str, peer: Peer) -> Dialog:
+    def begin(self, mechanism: str, peer: Peer) -> SaslExchange:
         """A SASL exchange by `mechanism`; one that is not offered here is refused at its first step."""
         offered = mechanism.upper() in self.mechanisms(peer)
         exchange = (
             sasl.begin(mechanism, bindings=self._bindings(peer), nonce=lambda: secrets.token_urlsafe(18)) if offered else None
         )
-        return Dialog(self, exchange, mechanism.upper()[:20], peer)
+        return SaslExchange(self, exchange, mechanism.upper()[:20], peer)
 
     def bad_mechanism(self, peer: Peer) -> Refusal:
         """The mechanism is not spoken here, or not before TLS."""
@@ -377,13 +377,13 @@ class Access:
         found = self._find(address)
         others = () if own is not None or found is None else self._apps.living(found[0])
         try:
-            said = Claim(address, found[1] if found else None, claim.password, others)
+            said = PasswordAttempt(address, found[1] if found else None, claim.password, others)
             outcome = await self.guard.check(said, peer.address)
         except Trouble as trouble:
             return self.refusals.unavailable(str(trouble))
         if isinstance(outcome, Wait):
             return self.refusals.waiting(outcome)
-        if isinstance(outcome, ByApp):
+        if isinstance(outcome, AppPasswordMatch):
             return self._by_app(address, outcome.number, peer)
         if outcome is not Outcome.RIGHT or found is None:
             again = "-again" if outcome is Outcome.WRONG_AGAIN else ""
@@ -462,7 +462,7 @@ class Access:
                 return refusal
         return self.refusals.app_password_ended()
 
-    # ------------------------------------------------------------ SCRAM, on behalf of `Dialog`
+    # ------------------------------------------------------------ SCRAM, on behalf of `SaslExchange`
 
     async def scram_keys(self, user: str, peer: Peer) -> tuple[sasl.ScramKeys, tuple[AppCredential, ...]] | Refusal:
         """The SCRAM keys of `user`, or decoys that look the same, and those of the app passwords that go by the same salt."""

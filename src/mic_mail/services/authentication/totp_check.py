@@ -6,7 +6,7 @@ guard's limits, the use case and the log. Belongs to the event loop; the directo
 
 from mic_mail.auth.verifier import Guard, Wait
 from mic_mail.errors import Trouble
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.services.authentication.identity import Peer, SignedIn
 from mic_mail.services.authentication.last_use import Events
 from mic_mail.services.authentication.refusals import Refusal, Refusals
@@ -20,7 +20,7 @@ class _Unreadable(Exception):
 class Codes:
     """The codes that one process is asked about."""
 
-    def __init__(self, factors: SecondFactors, guard: Guard, refusals: Refusals, *, lanes: Lanes, log: Events) -> None:
+    def __init__(self, factors: SecondFactors, guard: Guard, refusals: Refusals, *, lanes: Executors, log: Events) -> None:
         self._factors = factors
         self._guard = guard
         self._refusals = refusals

@@ -17,12 +17,12 @@ from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.policy.facts import Fact
 from mic_mail.policy.second_factor import latest_change
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
 from mic_mail.services.authentication.last_use import Events
 from mic_mail.services.authentication.refusals import Refusal
 from mic_mail.services.authentication.second_factors import SecondFactors, asked_factor
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.authentication.totp_check import Codes
 from mic_mail.storage.types import AccountRef
 
@@ -31,7 +31,7 @@ class PageAccess:
     """The page's sign-in by one configuration: made anew at a reload, once `access` has taken that over."""
 
     def __init__(
-        self, access: Access, config: Config, factors: SecondFactors, *, lanes: Lanes, log: Events, clock: Clock
+        self, access: SignInService, config: Config, factors: SecondFactors, *, lanes: Executors, log: Events, clock: Clock
     ) -> None:
         self._access = access
         self._clock = clock
@@ -42,7 +42,7 @@ class PageAccess:
     # ------------------------------------------------------------ signing in
 
     async def enter(self, user: str, password: str, peer: Peer) -> Answered:
-        """`Access.login` at the page; a code follows where `asks_for_code` says so."""
+        """`SignInService.login` at the page; a code follows where `asks_for_code` says so."""
         answer = await self._access.answer(sasl.CheckPassword(user, password), peer, own=self._admit)
         if isinstance(answer, SignedIn) and self.asks_for_code(answer):
             self._log.event("second_factor_asked", mailbox=answer.address, peer=peer.address, session=peer.session_id)

@@ -10,7 +10,7 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError, Text
 from mic_mail.policy.addresses import personal_local_part
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.eligibility import why_not
+from mic_mail.policy.eligibility import refusal_reason
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.requests import Item, Kind
 from mic_mail.policy.states import FINAL, State
@@ -66,7 +66,9 @@ def _contracts(office: Office) -> Evidence:
     """Reg. 6.3: nothing is taken away from who has a mailbox, so none of it is overdue."""
     today = local_day(office.now)
     people = [person for _, person in _people(office)]
-    without = sum(why_not(each.employment, each.contract_from, each.contract_until, today) is not None for each in people)
+    without = sum(
+        refusal_reason(each.employment, each.contract_from, each.contract_until, today) is not None for each in people
+    )
     what = Text("người có hộp thư nay không đủ điều kiện cấp mới", "people with a mailbox who would not be given one now")
     yield "6.3", Finding(what, without)
     ends = [each.contract_until for each in people if each.contract_until is not None]

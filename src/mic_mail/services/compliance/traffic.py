@@ -28,7 +28,7 @@ _REFUSED = ("message_refused", "recipient_refused")
 def waiting(office: Office) -> Evidence:
     """Reg. 4.2: accepted, and not yet in every mailbox."""
     ids = spool.waiting(office.config.spool_dir)
-    slips = (spool.slip_of(office.config.spool_dir, each) for each in islice(ids, LOOKED_AT))
+    slips = (spool.read_envelope(office.config.spool_dir, each) for each in islice(ids, LOOKED_AT))
     oldest = min((slip.accepted_at_us for slip in slips if slip is not None), default=None)
     since = _since(None if oldest is None else instant_of(oldest))
     what = Text(f"thư chờ vào hộp thư{since.vi}", f"messages that wait for a mailbox{since.en}")

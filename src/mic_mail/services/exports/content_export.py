@@ -40,9 +40,9 @@ from mic_mail.services.exports.eml_files import (
     copy_message,
     folders_of,
     iso,
+    message_id_text,
     private_file,
     safe_name,
-    shown_id,
     sync,
 )
 from mic_mail.storage.errors import NoSuchMessage
@@ -221,7 +221,7 @@ def _messages(account: Account, info: FolderInfo, scope: Scope) -> Iterator[_Mes
             part = uids[start : start + ROWS_AT_ONCE]
             for uid, arrived_us, message_id in account.rows(info.folder_id, part, ("uid", "internaldate_us", "message_id")):
                 if _is_wanted(scope, arrived_us):
-                    yield _Message(uid, arrived_us, shown_id(message_id), expunged.get(uid))
+                    yield _Message(uid, arrived_us, message_id_text(message_id), expunged.get(uid))
 
 
 def _is_wanted(scope: Scope, arrived_us: int) -> bool:

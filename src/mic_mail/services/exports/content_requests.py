@@ -25,7 +25,7 @@ from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.roles import Officer
 from mic_mail.policy.two_persons import Hand, must_be_two
 from mic_mail.services.authentication.delegation import Authorising
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 
 class Content:
@@ -37,7 +37,7 @@ class Content:
         self._valid = timedelta(seconds=config.content.expires_after)
         self._clock = clock
 
-    def ask(self, mailbox: MailboxRecord, scope: Scope, hand: Hand, origin: Origin) -> Access:
+    def ask(self, mailbox: MailboxRecord, scope: Scope, hand: Hand, origin: ActContext) -> Access:
         """A request, with reason and document; somebody else decides."""
         if scope.since is not None and scope.until is not None and scope.until < scope.since:
             raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The last day comes before the first one."))
@@ -55,7 +55,7 @@ class Content:
         )
         return self._directory.content.ask(access)
 
-    def approve(self, access_id: int, hand: Hand, origin: Origin) -> Access:
+    def approve(self, access_id: int, hand: Hand, origin: ActContext) -> Access:
         """The second person's yes, with the document that it rests on; it holds for `content.expires_after`."""
         must_have_document(origin.document, CLAUSE)
         now = self._clock.now()
@@ -70,7 +70,7 @@ class Content:
         decision = Decision(Verdict.APPROVED, hand.officer, hand.login, now, origin.reason, origin.document)
         return self._directory.content.decide(access_id, decision, check, now + self._valid)
 
-    def refuse(self, access_id: int, hand: Hand, origin: Origin) -> Access:
+    def refuse(self, access_id: int, hand: Hand, origin: ActContext) -> Access:
         """No; also of who asked, and of an approval that still holds."""
         now = self._clock.now()
         decision = Decision(Verdict.REFUSED, hand.officer, hand.login, now, origin.reason, origin.document)
@@ -101,7 +101,7 @@ class Content:
         return (then or terms)[-1]
 
 
-def _must_have_basis(origin: Origin) -> None:
+def _must_have_basis(origin: ActContext) -> None:
     if not origin.reason:
         raise BadInput(
             Text("Phải nêu lý do.", "A reason is needed."),

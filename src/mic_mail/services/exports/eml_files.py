@@ -76,7 +76,7 @@ def safe_name(name: str) -> str:
     return _UNSAFE.sub("_", normalize("NFC", name))[:_LONGEST_NAME].strip("_") or "_"
 
 
-def shown_id(message_id: object) -> str | None:
+def message_id_text(message_id: object) -> str | None:
     """A Message-ID of the index as text."""
     if isinstance(message_id, bytes):
         return message_id.decode("utf-8", "backslashreplace")

@@ -39,9 +39,9 @@ from mic_mail.services.exports.eml_files import (
     copy_message,
     folders_of,
     iso,
+    message_id_text,
     private_file,
     safe_name,
-    shown_id,
     sync,
 )
 from mic_mail.services.unit_mail.document_handoff import PassedOn
@@ -161,7 +161,7 @@ class RecordsExport:
                     "arrived_at": iso(from_microseconds(arrived_us)),
                     "size": copy.octets,
                     "sha256": copy.digest,
-                    "message_id": shown_id(message_id),
+                    "message_id": message_id_text(message_id),
                     "flags": " ".join(_flag_names(info, flags)),
                     "passed_on": is_marked(flags),
                 }

@@ -12,7 +12,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import running
 from mic_mail.policy.reclamation import is_empty
-from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.process.executors import AccountExecutors, Executors
 from mic_mail.services.handover.transfer import Handovers
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
@@ -27,8 +27,8 @@ class HandoverMarks:
         store: MailStore,
         snapshot: Callable[[], Snapshot],
         *,
-        lanes: Lanes,
-        accounts: AccountLanes,
+        lanes: Executors,
+        accounts: AccountExecutors,
         log: MailLog,
     ) -> None:
         self._handovers = handovers

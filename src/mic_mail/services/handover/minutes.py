@@ -11,7 +11,7 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, NotFound
 from mic_mail.directory.repository import Directory
-from mic_mail.documents.document import Block, Column, Paper, Signature, Table, Terms
+from mic_mail.documents.document import Block, Column, Document, Signature, Table, Terms
 from mic_mail.i18n.clause_names import clause
 from mic_mail.policy.handover import CLAUSE, Handover, Standing
 from mic_mail.services.handover.inventory import Folder, Inventory
@@ -53,7 +53,7 @@ class Minutes:
         self._directory = directory
         self._config = config
 
-    def paper(self, mailbox: MailboxRecord, handover: Handover, inventory: Inventory, number: str = "") -> Paper:
+    def paper(self, mailbox: MailboxRecord, handover: Handover, inventory: Inventory, number: str = "") -> Document:
         """The minutes of a handover that was counted; before it is finished, as a draft that says so; of one that was cancelled
         they say that nothing has moved."""
         gives, takes = self._party(handover.predecessor), self._party(handover.successor)

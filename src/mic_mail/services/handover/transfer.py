@@ -33,8 +33,8 @@ from mic_mail.services.authentication.delegation import Authorising, Term
 from mic_mail.services.handover.inventory import FOLDER, Inventory, Progress, file_name, no_progress, read_head, take, tidy
 from mic_mail.services.handover.removals import Removals
 from mic_mail.services.handover.verify import Verification, verify
-from mic_mail.services.mailboxes.credentials import Origin, check_new, hashing, verifiers
-from mic_mail.services.mailboxes.lifecycle_actions import Accounts, NotAllowed, not_to_come
+from mic_mail.services.mailboxes.credentials import ActContext, check_new, hashing, verifiers
+from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed, must_be_past
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 
@@ -63,7 +63,7 @@ class Handovers:
         self._store = store
         self._config = config
         self._clock = clock
-        self._accounts = Accounts(directory, config, clock)
+        self._accounts = MailboxLifecycle(directory, config, clock)
         self._authorising = Authorising(directory, config, clock)
 
     # ------------------------------------------------------------ what there is
@@ -103,7 +103,7 @@ class Handovers:
 
     # ------------------------------------------------------------ the acts
 
-    def begin(self, mailbox: MailboxRecord, naming: Naming, origin: Origin) -> Handover:
+    def begin(self, mailbox: MailboxRecord, naming: Naming, origin: ActContext) -> Handover:
         """From now on nothing is expunged; of one that runs for the same successor nothing changes."""
         if mailbox.kind is not MailboxKind.UNIT:
             raise NotAllowed(
@@ -141,7 +141,7 @@ class Handovers:
         account.freeze(lambda: self._append(entry, draft))
         return self.of(mailbox)
 
-    def count(self, mailbox: MailboxRecord, origin: Origin, progress: Progress = no_progress) -> tuple[Inventory, Fact]:
+    def count(self, mailbox: MailboxRecord, origin: ActContext, progress: Progress = no_progress) -> tuple[Inventory, Fact]:
         """Read every message, write the inventory and put its digest on record; taken again, the newest counts."""
         entry, handover = self._running(mailbox)
         self.settle(entry)
@@ -160,7 +160,7 @@ class Handovers:
         }
         return inventory, self._directory.append_fact(mailbox.mailbox_id, self._draft(FactKind.HANDOVER_COUNTED, origin, data))
 
-    def finish(self, mailbox: MailboxRecord, password: str, origin: Origin) -> bool:
+    def finish(self, mailbox: MailboxRecord, password: str, origin: ActContext) -> bool:
         """Move the rights, set the password that has to be changed, and let expunging go on; False: that was done before."""
         entry = self._directory.entry(mailbox.mailbox_id)
         known = handovers(entry.facts)
@@ -180,7 +180,7 @@ class Handovers:
         tidy(self._place(mailbox.home))
         return True
 
-    def cancel(self, mailbox: MailboxRecord, origin: Origin) -> Handover:
+    def cancel(self, mailbox: MailboxRecord, origin: ActContext) -> Handover:
         """It was not to be: nothing has moved, and expunging goes on."""
         if not origin.reason:
             raise BadInput(Text("Hủy bàn giao phải có lý do.", "To cancel a handover needs a reason."), clause=CLAUSE)
@@ -205,9 +205,9 @@ class Handovers:
 
     # ------------------------------------------------------------ how
 
-    def _drafts_of_end(self, mailbox: MailboxRecord, entry: Entry, handover: Handover, origin: Origin) -> list[Draft]:
+    def _drafts_of_end(self, mailbox: MailboxRecord, entry: Entry, handover: Handover, origin: ActContext) -> list[Draft]:
         now, begun = self._clock.now(), handover.begun
-        named = Origin(origin.actor, begun.reason, begun.document)
+        named = ActContext(origin.actor, begun.reason, begun.document)
         naming = self._naming(mailbox, str(handover.successor_id), Term(None, handover.until), named)
         ends = [
             self._draft(
@@ -224,7 +224,7 @@ class Handovers:
             self._draft(FactKind.HANDOVER_FINISHED, origin, {"handover": handover.seq}),
         ]
 
-    def _naming(self, mailbox: MailboxRecord, successor: str, term: Term, origin: Origin) -> Draft:
+    def _naming(self, mailbox: MailboxRecord, successor: str, term: Term, origin: ActContext) -> Draft:
         """The naming of the successor, who is told the mailbox's password: nobody whom Reg. 7.1 keeps out of the own one."""
         draft = self._authorising.naming(mailbox, successor, Part.KEEPER, term, origin)
         own = self._directory.entry(self._authorising.person(successor)[1].mailbox_id)
@@ -247,7 +247,7 @@ class Handovers:
                 ),
             )
         if naming.named_on is not None:
-            not_to_come(naming.named_on, self._clock, Text("Ngày văn bản", "The day of the document"), clause=CLAUSE)
+            must_be_past(naming.named_on, self._clock, Text("Ngày văn bản", "The day of the document"), clause=CLAUSE)
 
     def _head(self, named_by: str) -> str:
         """Name and position of who named the successor, by the directory where that person is on record."""
@@ -282,11 +282,11 @@ class Handovers:
     def _append(self, entry: Entry, draft: Draft) -> Fact:
         return self._directory.append_fact(entry.mailbox_id, draft, after=entry.facts[-1].seq if entry.facts else 0)
 
-    def _draft(self, kind: FactKind, origin: Origin, data: dict[str, Detail]) -> Draft:
+    def _draft(self, kind: FactKind, origin: ActContext, data: dict[str, Detail]) -> Draft:
         return Draft(kind, self._clock.now(), origin.actor, origin.reason, origin.document, data)
 
 
-def _must_be_the_same(address: str, known: Handover, person_id: int, naming: Naming, origin: Origin) -> None:
+def _must_be_the_same(address: str, known: Handover, person_id: int, naming: Naming, origin: ActContext) -> None:
     """Begun again with the same words a handover is only counted anew; for other words the running one has to be cancelled."""
     as_begun = (known.successor_id, known.begun.text("named_by"), known.named_on, known.until, known.begun.document)
     if as_begun != (person_id, naming.named_by, naming.named_on, naming.until, origin.document):

@@ -38,7 +38,7 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import FolderInfo
 
 
-class Fate(StrEnum):
+class MessageFinding(StrEnum):
     """What became of a message."""
 
     SAME = "same"
@@ -48,14 +48,14 @@ class Fate(StrEnum):
     MISSING = "missing"
 
 
-FATES: Mapping[Fate, Text] = {
-    Fate.SAME: Text("nguyên vẹn", "same"),
-    Fate.MOVED: Text("chuyển thư mục", "moved"),
-    Fate.EXPUNGED: Text("xóa sau bàn giao", "expunged since"),
-    Fate.CHANGED: Text("bị thay đổi", "changed"),
-    Fate.MISSING: Text("bị mất", "missing"),
+FATES: Mapping[MessageFinding, Text] = {
+    MessageFinding.SAME: Text("nguyên vẹn", "same"),
+    MessageFinding.MOVED: Text("chuyển thư mục", "moved"),
+    MessageFinding.EXPUNGED: Text("xóa sau bàn giao", "expunged since"),
+    MessageFinding.CHANGED: Text("bị thay đổi", "changed"),
+    MessageFinding.MISSING: Text("bị mất", "missing"),
 }
-WRONG = frozenset({Fate.CHANGED, Fate.MISSING})
+WRONG = frozenset({MessageFinding.CHANGED, MessageFinding.MISSING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Found:
 
     folder: str
     message: Message
-    fate: Fate
+    fate: MessageFinding
     note: Text
 
 
@@ -73,7 +73,7 @@ class FolderCheck:
     """How one folder of the inventory stands."""
 
     folder: Folder
-    fates: dict[Fate, int] = field(default_factory=lambda: dict.fromkeys(Fate, 0))
+    fates: dict[MessageFinding, int] = field(default_factory=lambda: dict.fromkeys(MessageFinding, 0))
     added: int = 0
     """Messages that are there and are not of the inventory."""
 
@@ -179,7 +179,7 @@ class _Checking:
                 self._progress(self._done)
                 if digest == message.digest or message.digest is None:  # of what could not be read then nothing else is known
                     here.left.discard(message.uid)
-                    check.fates[Fate.SAME] += 1
+                    check.fates[MessageFinding.SAME] += 1
                     continue
                 self._digests[here.info.mailbox_id, message.uid] = digest
             open_ones.append(message)
@@ -199,10 +199,10 @@ class _Checking:
             here = self._here[at[0]]
             here.left.discard(at[1])
             if at[0] == own_id:
-                check.fates[Fate.SAME] += 1  # under another number
+                check.fates[MessageFinding.SAME] += 1  # under another number
             else:
                 now_in = f"{here.info.name}, UID {at[1]}"
-                self._tell(check, message, Fate.MOVED, Text(f"nay ở {now_in}", f"now in {in_ascii(now_in)}"))
+                self._tell(check, message, MessageFinding.MOVED, Text(f"nay ở {now_in}", f"now in {in_ascii(now_in)}"))
         return open_ones
 
     def _by_digest(self, sizes: set[int]) -> dict[str, _Places]:
@@ -234,11 +234,11 @@ class _Checking:
             here = self._here[at[0]]
             here.left.discard(at[1])
             if self._digests.get(at, "") is None:
-                self._tell(check, message, Fate.MISSING, Text("không đọc được tệp", "its file cannot be read"))
+                self._tell(check, message, MessageFinding.MISSING, Text("không đọc được tệp", "its file cannot be read"))
             else:
                 where = f"{here.info.name}, UID {at[1]}"
                 note = Text(f"mã băm khác ({where})", f"another digest ({in_ascii(where)})")
-                self._tell(check, message, Fate.CHANGED, note)
+                self._tell(check, message, MessageFinding.CHANGED, note)
         return open_ones
 
     def _taken_away(self, check: FolderCheck, messages: Sequence[Message]) -> None:
@@ -253,13 +253,13 @@ class _Checking:
             elif removal is not None:
                 at = removal.at
             else:
-                self._tell(check, message, Fate.MISSING, self._last_heard(folder, uid))
+                self._tell(check, message, MessageFinding.MISSING, self._last_heard(folder, uid))
                 continue
             in_time = self._until is not None and at >= self._until
             who = f" ({removal.actor})" if removal is not None else ""
             when = dates.short(at)
             note = Text(f"xóa lúc {when}{who}", f"expunged {when}{who}")
-            self._tell(check, message, Fate.EXPUNGED if in_time else Fate.MISSING, note)
+            self._tell(check, message, MessageFinding.EXPUNGED if in_time else MessageFinding.MISSING, note)
 
     def _last_heard(self, folder: str, uid: int) -> Text:
         """Of a message that nobody is on record to have expunged."""
@@ -272,7 +272,7 @@ class _Checking:
             f"moved to {in_ascii(to)} {when} ({moved.actor}), and not there now",
         )
 
-    def _tell(self, check: FolderCheck, message: Message, fate: Fate, note: Text) -> None:
+    def _tell(self, check: FolderCheck, message: Message, fate: MessageFinding, note: Text) -> None:
         check.fates[fate] += 1
         self._found.append(Found(check.folder.name, message, fate, note))
 

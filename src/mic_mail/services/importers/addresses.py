@@ -17,8 +17,8 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.policy.addresses import MAX_LOCAL_PART, must_be_a_persons
 from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
-from mic_mail.services.mailboxes.credentials import Origin, hashing, verifiers
-from mic_mail.services.mailboxes.lifecycle_actions import not_to_come
+from mic_mail.services.mailboxes.credentials import ActContext, hashing, verifiers
+from mic_mail.services.mailboxes.lifecycle_actions import must_be_past
 from mic_mail.services.mailboxes.quota import check_quota
 
 CLAUSE = "5.5"
@@ -44,7 +44,7 @@ class OldAddresses:
         self._config = config
         self._clock = clock
 
-    def of_person(self, person: PersonRecord, old: Old, password: str, origin: Origin) -> MailboxRecord:
+    def of_person(self, person: PersonRecord, old: Old, password: str, origin: ActContext) -> MailboxRecord:
         """A personal mailbox; a person has one."""
         if any(one.kind is MailboxKind.PERSONAL for one in self._directory.mailboxes_of(person_id=person.person_id)):
             raise Refused(Text("Cá nhân này đã có hộp thư.", "This person has a mailbox already."), clause="5.3")
@@ -52,7 +52,7 @@ class OldAddresses:
         must_be_a_persons(record.address.partition("@")[0], self._config.address.reserved)
         return self._take(record, old, password, origin, person_id=person.person_id)
 
-    def of_unit(self, unit: UnitRecord, old: Old, password: str, origin: Origin) -> MailboxRecord:
+    def of_unit(self, unit: UnitRecord, old: Old, password: str, origin: ActContext) -> MailboxRecord:
         """A unit's mailbox; a unit has one."""
         if any(one.kind is MailboxKind.UNIT for one in self._directory.mailboxes_of(unit_id=unit.unit_id)):
             raise Refused(Text("Đơn vị này đã có hộp thư.", "This unit has a mailbox already."), clause="5.1")
@@ -85,7 +85,7 @@ class OldAddresses:
         record: MailboxRecord,
         old: Old,
         password: str,
-        origin: Origin,
+        origin: ActContext,
         *,
         person_id: int | None = None,
         unit_id: int | None = None,
@@ -95,7 +95,7 @@ class OldAddresses:
         now = self._clock.now()
         details: dict[str, Detail] = {"address": record.address, **origin.details()}
         if old.created_on is not None:
-            not_to_come(old.created_on, self._clock, _CREATED, clause=CLAUSE)
+            must_be_past(old.created_on, self._clock, _CREATED, clause=CLAUSE)
             details["created_on"] = old.created_on.isoformat()
         drafts = [
             Draft(FactKind.IMPORTED, now, origin.actor, origin.reason, origin.document, details),

@@ -25,7 +25,7 @@ _HEADER_OCTETS = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _ManifestEntry:
     """What a manifest says of a file."""
 
     folder: str
@@ -138,7 +138,7 @@ def _raw_digest(root: str, path: str) -> str:
     return found.hexdigest()
 
 
-def _instant(told: _Told | None) -> int | None:
+def _instant(told: _ManifestEntry | None) -> int | None:
     if told is None or told.arrived_at is None:
         return None
     try:
@@ -147,7 +147,7 @@ def _instant(told: _Told | None) -> int | None:
         return None
 
 
-def _manifest(root: str) -> Mapping[str, _Told]:
+def _manifest(root: str) -> Mapping[str, _ManifestEntry]:
     """By the name of the file; empty where there is none."""
     try:
         with open(files.open_below(root, f"{root}/{MANIFEST}"), "rb") as file:
@@ -156,7 +156,7 @@ def _manifest(root: str) -> Mapping[str, _Told]:
                 raise ValueError
             messages = json.load(file)["messages"]
         return {
-            str(each["file"]): _Told(
+            str(each["file"]): _ManifestEntry(
                 str(each["folder"]),
                 str(each["sha256"]),
                 str(each.get("arrived_at") or "") or None,

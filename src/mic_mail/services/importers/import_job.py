@@ -90,7 +90,7 @@ class Moving:
             except MicMailError as trouble:
                 error = trouble
             finally:  # also of a run that somebody stops
-                ledger.ended(_told(run.tallies, self._clock, complete=complete))
+                ledger.ended(_job_fields(run.tallies, self._clock, complete=complete))
             return Outcome(run.tallies, error)
 
     def rehearse(self, entry: Entry, source: Source, choice: Choice, progress: Progress) -> Outcome:
@@ -112,7 +112,7 @@ class Moving:
         return Ledger(path, entry.mailbox_id, source.identity, only_look=only_look)
 
 
-def _told(tallies: Sequence[Tally], clock: Clock, *, complete: bool) -> Run:
+def _job_fields(tallies: Sequence[Tally], clock: Clock, *, complete: bool) -> Run:
     return Run(
         at=clock.now().isoformat(),
         found=sum(tally.found for tally in tallies),

@@ -167,7 +167,7 @@ class _FolderRun:
         self._may_go_on = into.may_go_on
         self._syncs = syncs
         self._may_go_on()
-        self._info = _folder_made(account, tally.target, subscribe=folder.subscribed)
+        self._info = _create_folder(account, tally.target, subscribe=folder.subscribed)
         self._here = Unclaimed(account, self._info, ledger)
         self._void: dict[str, list[str]] | None = None
         self._met: dict[str, int] = {}
@@ -306,7 +306,7 @@ class _FolderRun:
         try:
             return self._account.publish(self._info.folder_id, deliveries, limit_octets=self._limit)
         except NoSuchFolder:  # its person has deleted it meanwhile
-            self._info = _folder_made(self._account, self._tally.target, subscribe=self._folder.subscribed)
+            self._info = _create_folder(self._account, self._tally.target, subscribe=self._folder.subscribed)
             return self._account.publish(self._info.folder_id, deliveries, limit_octets=self._limit)
         except TooMany:  # keywords: a folder has room for 58
             bare = [_without_keywords(delivery) for delivery in deliveries]
@@ -370,7 +370,7 @@ def arrival_by_header(header: bytes) -> int | None:
     return None
 
 
-def _folder_made(account: Account, name: str, *, subscribe: bool) -> FolderInfo:
+def _create_folder(account: Account, name: str, *, subscribe: bool) -> FolderInfo:
     try:
         info = account.folder(name)
     except NoSuchFolder:

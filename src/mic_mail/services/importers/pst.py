@@ -132,7 +132,7 @@ def _lasting(drawn: bytes, met: dict[bytes, bytes]) -> bytes:
     return b"DTSTAMP:19700101T000000Z" if drawn.startswith(b"D") else met.setdefault(drawn, b"%d" % (len(met) + 1))
 
 
-def _must_have_room(target: str, octets: int) -> None:
+def _require_space(target: str, octets: int) -> None:
     """What readpst cannot write it leaves out without a word, so it never comes near to that."""
     found = os.statvfs(target)
     if found.f_bavail * found.f_frsize < octets or (found.f_files and found.f_favail < _SPARE_FILES):
@@ -143,7 +143,7 @@ def _unpack(program: str, path: str, target: str) -> None:
     size = os.stat(path).st_size
     seconds = 60 + SECONDS_EACH_GIB * size // (1 << 30)
     most = _WRITES_TIMES * size + _SPARE_OCTETS
-    _must_have_room(target, 2 * size + _SPARE_OCTETS)
+    _require_space(target, 2 * size + _SPARE_OCTETS)
 
     asking = os.getpid()
 
@@ -195,9 +195,9 @@ def _ended(running: "subprocess.Popen[bytes]", target: str, until: float) -> int
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = running.wait(_LOOKS_EACH_SECONDS)
-            _must_have_room(target, _SPARE_OCTETS)
+            _require_space(target, _SPARE_OCTETS)
             return code
-        _must_have_room(target, _SPARE_OCTETS)
+        _require_space(target, _SPARE_OCTETS)
         if time.monotonic() > until:
             raise SourceWrong(Text("readpst chạy quá lâu với tệp này.", "readpst takes too long with this file."))
 

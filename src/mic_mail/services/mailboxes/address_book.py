@@ -1,7 +1,7 @@
 """The address book of this server: the directory's units, people and mailboxes as cards, anew when they change (Reg. 2.6).
 
-In: the directory, the snapshot of a process. Out: a `Book`, or what a door makes of one (`Kept`). Which people and addresses
-are in it says `policy.publishing`; a mailbox whose record is damaged is left out (`directory check` names it).
+In: the directory, the snapshot of a process. Out: a `Book`, or what a door makes of one (`AddressBookCache`). Which people and
+addresses are in it says `policy.publishing`; a mailbox whose record is damaged is left out (`directory check` names it).
 
 A search waits for no database for long: where a new book takes its time, the one before answers until it is made.
 """
@@ -18,11 +18,11 @@ from mic_mail.config.model import Config
 from mic_mail.directory.address_book_rows import Roll
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.policy.directory_visibility import Shown, shown
+from mic_mail.policy.directory_visibility import Visibility, visibility
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
 from mic_mail.policy.transliteration import one_line
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.services.settings.readings import lifecycle_settings
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 0.2
 RESTS = 5
 """After a book was made, no other one is for so many times as long: 30,000 people take half a second of a core."""
-HIDDEN = Shown(address=False, person=True, until=None)
+HIDDEN = Visibility(address=False, person=True, until=None)
 
 
 def ministry(config: Config) -> Ministry:
@@ -38,12 +38,12 @@ def ministry(config: Config) -> Ministry:
     return Ministry(config.regulation.ministry, config.server.domain)
 
 
-class Making:
+class AddressBookBuilder:
     """Makes books, for one thread at a time; what it found of a mailbox it keeps until record or clock can change it."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._known = TimedCache[int, Shown]()
+        self._known = TimedCache[int, Visibility]()
         self._settings: LifecycleSettings | None = None
         self.until: datetime | None = None
         """When the last book may change by the clock alone."""
@@ -90,12 +90,12 @@ class Making:
         known |= {key_of(Kind.GROUP, entry.mailbox_id) for entry in snapshot if entry.kind is MailboxKind.GROUP}
         return Book.of(ministry(self._config), cards, known - {card.key for card in cards})
 
-    def _shown(self, entry: Entry, settings: LifecycleSettings, now: datetime) -> Shown:
+    def _shown(self, entry: Entry, settings: LifecycleSettings, now: datetime) -> Visibility:
         found = self._known.get(entry.mailbox_id, (entry,), now)
         if found is None:
             try:
                 decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
-                found = shown(entry.facts, decision, now)
+                found = visibility(entry.facts, decision, now)
             except FactsUnreadable:
                 found = HIDDEN
             self._known.put(entry.mailbox_id, (entry,), Validity(now, found.until), found)
@@ -107,10 +107,10 @@ class Making:
 def make_book(directory: Directory, config: Config, now: datetime, units: frozenset[int] | None = None) -> Book:
     """The book of a directory, or of some of its units, for who needs it once."""
     roll = directory.roll()
-    return Making(config).book(roll if units is None else roll.only(units), directory.load_snapshot(), now)
+    return AddressBookBuilder(config).book(roll if units is None else roll.only(units), directory.load_snapshot(), now)
 
 
-class Kept(Generic[T]):
+class AddressBookCache(Generic[T]):
     """The book of one process, in the shape that its door needs; belongs to the loop, made in a lane at its first use."""
 
     def __init__(
@@ -120,7 +120,7 @@ class Kept(Generic[T]):
         *,
         directory: Directory,
         snapshot: Callable[[], Snapshot],
-        lanes: Lanes,
+        lanes: Executors,
         clock: Clock,
     ) -> None:
         """`shape` makes it of a book and of what was made of the one before."""
@@ -139,7 +139,7 @@ class Kept(Generic[T]):
 
     def configure(self, config: Config) -> None:
         """New settings mean a new book."""
-        self._making = Making(config)
+        self._making = AddressBookBuilder(config)
         self._version = -1
 
     async def current(self) -> T:
@@ -185,7 +185,7 @@ class Kept(Generic[T]):
         ended = self._clock.monotonic()
         self._not_before = ended + RESTS * (ended - begun)
 
-    def _shaped(self, making: Making, roll: Roll, snapshot: Snapshot, now: datetime) -> tuple[Book, T]:
+    def _shaped(self, making: AddressBookBuilder, roll: Roll, snapshot: Snapshot, now: datetime) -> tuple[Book, T]:
         book = making.book(roll, snapshot, now)
         if self._made is not None and self._made[0] == book:
             return self._made

@@ -67,7 +67,7 @@ def inspect(
     if officers is not None:
         found.extend(_administration(officers, now))
     if support is not None:
-        found.extend(_help_desk(support, snapshot, now, settings))
+        found.extend(_check_support_address(support, snapshot, now, settings))
     found.extend(_of_units(units, people, snapshot))
     found.extend(_of_orders(pending))
     for entry in snapshot:
@@ -231,7 +231,9 @@ def _decision(entry: Entry, now: datetime, settings: LifecycleSettings) -> Decis
     return decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
 
 
-def _help_desk(support: str, snapshot: Snapshot, now: datetime, settings: LifecycleSettings) -> Iterator[Disagreement]:
+def _check_support_address(
+    support: str, snapshot: Snapshot, now: datetime, settings: LifecycleSettings
+) -> Iterator[Disagreement]:
     """Whoever is refused is told to write there (Reg. 6.2); an address elsewhere is not ours to know."""
     if support.rpartition("@")[2] not in snapshot.domains:
         return

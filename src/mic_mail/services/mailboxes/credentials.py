@@ -25,7 +25,7 @@ from mic_mail.policy.grounds import must_have_document
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ActContext:
     """Who sets a password, why, and on which document; a document of blanks is none, a reason of blanks is empty."""
 
     actor: str
@@ -83,7 +83,7 @@ def set_password(
     password: str,
     *,
     at: datetime,
-    origin: Origin,
+    origin: ActContext,
     must_change: bool,
     after: int | None = None,
 ) -> Credential:

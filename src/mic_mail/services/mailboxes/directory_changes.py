@@ -21,7 +21,7 @@ from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Level, MailboxKind
 from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.transliteration import tidy, words
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import address_settings
 
 
@@ -80,7 +80,7 @@ class DirectoryChanges:
         self,
         person: PersonRecord,
         wanted: PersonChange,
-        origin: Origin,
+        origin: ActContext,
         on: date | None = None,
         *,
         address: str | None = None,
@@ -114,14 +114,14 @@ class DirectoryChanges:
             details["until"] = self._until(on, keep_days)
         return self._order(Act.PERSON, details, origin, on)
 
-    def level(self, title: str, level: Level | None, origin: Origin) -> Entry:
+    def level(self, title: str, level: Level | None, origin: ActContext) -> Entry:
         """Reg. 6.4.c: the level of a title; None: it is not known, and asked for."""
         return self._order(Act.LEVEL, {"title": title, "level": level.value if level else None}, origin, None)
 
     # ------------------------------------------------------------ addresses
 
     def address(
-        self, mailbox: MailboxRecord, address: str, origin: Origin, on: date | None = None, *, keep_days: int | None = None
+        self, mailbox: MailboxRecord, address: str, origin: ActContext, on: date | None = None, *, keep_days: int | None = None
     ) -> Entry:
         """Another address for a mailbox, by the rules of Reg. 5; the old one stays an alias for `keep_days`."""
         return self.addresses({mailbox.mailbox_id: self._fitting(mailbox, address)}, origin, on, keep_days=keep_days)
@@ -154,13 +154,15 @@ class DirectoryChanges:
         return addresses.unit_local_part(unit.symbol, self._rules)
 
     def addresses(
-        self, moves: Mapping[int, str], origin: Origin, on: date | None = None, *, keep_days: int | None = None
+        self, moves: Mapping[int, str], origin: ActContext, on: date | None = None, *, keep_days: int | None = None
     ) -> Entry:
         """Other addresses for several mailboxes at once."""
         details: dict[str, Json] = {"moves": [[number, address] for number, address in moves.items()]}
         return self._order(Act.ADDRESS, {**details, "until": self._until(on, keep_days)}, origin, on)
 
-    def move_domain(self, old: str, new: str, origin: Origin, on: date | None = None, *, keep_days: int | None = None) -> Entry:
+    def move_domain(
+        self, old: str, new: str, origin: ActContext, on: date | None = None, *, keep_days: int | None = None
+    ) -> Entry:
         """All mailboxes whose own address is under `old` get the same local part under `new`."""
         moves = {
             each.mailbox_id: f"{each.address.partition('@')[0]}@{new.lower()}"
@@ -169,7 +171,7 @@ class DirectoryChanges:
         }
         return self.addresses(moves, origin, on, keep_days=keep_days)
 
-    def domain(self, name: str, origin: Origin, *, is_local: bool) -> Entry:
+    def domain(self, name: str, origin: ActContext, *, is_local: bool) -> Entry:
         """Reg. 3.2: addresses under a name become local beside the others, or none are any more."""
         if not is_local and name.lower() in self._config.domains:
             raise ChangeRefused(
@@ -199,7 +201,7 @@ class DirectoryChanges:
         self,
         unit: UnitRecord,
         wanted: UnitChange,
-        origin: Origin,
+        origin: ActContext,
         on: date | None = None,
         *,
         domain: str | None = None,
@@ -232,13 +234,13 @@ class DirectoryChanges:
                 moves.append([each.mailbox_id, moved])
         return self._order(Act.UNIT, {**details, "moves": moves}, origin, on)
 
-    def merge(self, units: Sequence[UnitRecord], into: UnitRecord, origin: Origin, on: date | None = None) -> Entry:
+    def merge(self, units: Sequence[UnitRecord], into: UnitRecord, origin: ActContext, on: date | None = None) -> Entry:
         """Units end, and all that is theirs goes to another one."""
         details: dict[str, Json] = {"units": [unit.unit_id for unit in units], "into": into.unit_id, "own": self._own([into])}
         return self._order(Act.MERGE, details, origin, on)
 
     def split(
-        self, unit: UnitRecord, moves: Sequence[Move], rest: UnitRecord | None, origin: Origin, on: date | None = None
+        self, unit: UnitRecord, moves: Sequence[Move], rest: UnitRecord | None, origin: ActContext, on: date | None = None
     ) -> Entry:
         """What is named goes to other units; with `rest` all else does, and the unit ends."""
         named: list[Json] = []
@@ -258,7 +260,7 @@ class DirectoryChanges:
             details["rest"] = rest.unit_id
         return self._order(Act.SPLIT, details, origin, on)
 
-    def close(self, unit: UnitRecord, origin: Origin, on: date | None = None) -> Entry:
+    def close(self, unit: UnitRecord, origin: ActContext, on: date | None = None) -> Entry:
         """A unit that has nothing left ends."""
         return self._order(Act.CLOSE, {"unit": unit.unit_id}, origin, on)
 
@@ -276,7 +278,7 @@ class DirectoryChanges:
         """Take back an order whose day is to come."""
         return self._directory.changes.cancel(number, self._clock.now())
 
-    def _order(self, act: Act, details: Mapping[str, Json], origin: Origin, on: date | None) -> Entry:
+    def _order(self, act: Act, details: Mapping[str, Json], origin: ActContext, on: date | None) -> Entry:
         missing = Text("Thay đổi danh bạ phải có văn bản.", "A change of the directory needs its document.")
         document = must_have_document(origin.document, "6.2", missing)
         now = self._clock.now()

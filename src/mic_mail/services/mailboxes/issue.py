@@ -26,8 +26,8 @@ from mic_mail.policy.lifecycle import Decision, State, decide
 from mic_mail.policy.reclamation import lies_in_archive
 from mic_mail.policy.requests import Item, earlier
 from mic_mail.policy.transliteration import tidy
-from mic_mail.services.mailboxes.credentials import Origin, hashing, verifiers
-from mic_mail.services.mailboxes.lifecycle_actions import RECEIVED, InArchive, NotAllowed, not_to_come
+from mic_mail.services.mailboxes.credentials import ActContext, hashing, verifiers
+from mic_mail.services.mailboxes.lifecycle_actions import RECEIVED, InArchive, NotAllowed, must_be_past
 from mic_mail.services.mailboxes.quota import check_quota
 from mic_mail.services.settings.readings import lifecycle_settings
 
@@ -66,7 +66,7 @@ class ChoiceNeeded(Refused):
 class Request:
     """Who issues on which ground, and when the request was received (Reg. 5.4.a, 6.2)."""
 
-    origin: Origin
+    origin: ActContext
     received_on: date | None = None
 
 
@@ -118,7 +118,7 @@ class Issuing:
     ) -> MailboxRecord:
         """Reg. 6.4.a: a personal mailbox; `chosen` is the address or local part that the person picked."""
         today = local_day(self._clock.now())
-        why_not = eligibility.why_not(person.employment, person.contract_from, person.contract_until, today)
+        why_not = eligibility.refusal_reason(person.employment, person.contract_from, person.contract_until, today)
         if why_not is not None:
             raise NotEligible(
                 why_not,
@@ -186,7 +186,7 @@ class Issuing:
         record = self._record(MailboxKind.GROUP, f"{chosen}@{domain}", name, quota_octets, unit_id=unit.unit_id)
         return self._issue(record, password, request, {})
 
-    def add_alias(self, mailbox: MailboxRecord, address: str, origin: Origin) -> None:
+    def add_alias(self, mailbox: MailboxRecord, address: str, origin: ActContext) -> None:
         """Another address for a mailbox; the Centre decides (Reg. 6.1)."""
         address = address.lower()
         local, _, domain = address.rpartition("@")
@@ -205,7 +205,7 @@ class Issuing:
             addresses.must_be_a_persons(local, self._rules.reserved)
         self._directory.add_alias(mailbox.mailbox_id, address, self._draft(FactKind.ALIAS_ADDED, origin, address=address))
 
-    def remove_alias(self, mailbox: MailboxRecord, address: str, origin: Origin) -> None:
+    def remove_alias(self, mailbox: MailboxRecord, address: str, origin: ActContext) -> None:
         """The alias leads nowhere any more, and stays taken."""
         draft = self._draft(FactKind.ALIAS_REMOVED, origin, address=address.lower())
         self._directory.remove_alias(mailbox.mailbox_id, address, draft)
@@ -354,11 +354,11 @@ class Issuing:
 
     def _issued(self, request: Request, details: dict[str, Detail]) -> Draft:
         if request.received_on is not None:
-            not_to_come(request.received_on, self._clock, RECEIVED, clause="5.4.a")
+            must_be_past(request.received_on, self._clock, RECEIVED, clause="5.4.a")
             details["received_on"] = request.received_on.isoformat()  # Reg. 5.4.a: first received, first served
         return self._draft(FactKind.ISSUED, request.origin, **details)
 
-    def _draft(self, kind: FactKind, origin: Origin, **data: Detail) -> Draft:
+    def _draft(self, kind: FactKind, origin: ActContext, **data: Detail) -> Draft:
         return Draft(kind, self._clock.now(), origin.actor, origin.reason, origin.document, {**data, **origin.details()})
 
     def _unit_local(self, person: PersonRecord) -> str:

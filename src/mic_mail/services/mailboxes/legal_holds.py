@@ -12,7 +12,7 @@ from mic_mail.errors import Text
 from mic_mail.policy.facts import Draft, Fact, FactKind
 from mic_mail.policy.handover import BeingHandedOver, running
 from mic_mail.policy.legal_holds import CLAUSE, Held, Hold, holds, must_keep, the_hold
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
@@ -30,13 +30,13 @@ class Holds:
         """The holds that are on."""
         return holds(self._directory.facts(mailbox.mailbox_id))
 
-    def hold(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
+    def hold(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
         """From now on everything is kept, in any state of the mailbox; several demands hold beside one another."""
         _must_have_basis(origin)
         draft = Draft(FactKind.HELD, self._clock.now(), origin.actor, origin.reason, origin.document)
         return self._account(mailbox).keep_everything(lambda: self._directory.append_fact(mailbox.mailbox_id, draft))
 
-    def release(self, mailbox: MailboxRecord, origin: Origin, seq: int | None = None) -> Hold:
+    def release(self, mailbox: MailboxRecord, origin: ActContext, seq: int | None = None) -> Hold:
         """One hold ends; what is past keeping goes with the next sweep if it was the last one."""
         _must_have_basis(origin)
 
@@ -71,7 +71,7 @@ class Holds:
         return self._store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
 
 
-def _must_have_basis(origin: Origin) -> None:
+def _must_have_basis(origin: ActContext) -> None:
     if not origin.document or not origin.reason:
         raise NotAllowed(
             Text(

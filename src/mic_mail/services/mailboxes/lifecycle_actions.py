@@ -26,7 +26,7 @@ from mic_mail.policy.reclamation import is_empty, lies_in_archive
 from mic_mail.policy.signatories import must_sign
 from mic_mail.policy.states import Span
 from mic_mail.policy.suspension import absent_until, ahead, decided, locked_by_hand
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.quota import check_quota
 from mic_mail.services.settings.readings import lifecycle_settings
 
@@ -49,7 +49,7 @@ class InArchive(NotAllowed):
         )
 
 
-def not_to_come(day: date, clock: Clock, what: Text, *, clause: str) -> None:
+def must_be_past(day: date, clock: Clock, what: Text, *, clause: str) -> None:
     """Refuse a day that is said to be past and has not come: a conclusion, the receipt of a request."""
     if day > local_day(clock.now()):
         shown = dates.day(day)
@@ -66,7 +66,7 @@ class Conclusion:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RestoreRequest:
     """Reg. 7.3.a: who asked for a restore, how (letter, mail, fax, telephone), and when that was received (None: today)."""
 
     by: str
@@ -79,7 +79,7 @@ BringBack = Callable[[], Fact | None]
 RECEIVED = Text("Ngày nhận yêu cầu", "The day of receipt")
 
 
-class Accounts:
+class MailboxLifecycle:
     """The use cases on existing mailboxes."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
@@ -105,7 +105,7 @@ class Accounts:
 
     # ------------------------------------------------------------ Reg. 7.2, 7.3
 
-    def suspend(self, mailbox: MailboxRecord, cause: Cause, origin: Origin, conclusion: Conclusion | None = None) -> Fact:
+    def suspend(self, mailbox: MailboxRecord, cause: Cause, origin: ActContext, conclusion: Conclusion | None = None) -> Fact:
         """Reg. 7.2: suspend from now on; a breach needs the conclusion it rests on."""
         data: dict[str, Detail] = {"cause": cause.value}
         if cause is Cause.BREACH:
@@ -117,7 +117,7 @@ class Accounts:
                     ),
                     clause="7.2.b",
                 )
-            not_to_come(
+            must_be_past(
                 conclusion.concluded_on, self._clock, Text("Ngày kết luận", "The day of the conclusion"), clause="7.2.b"
             )
             signatory = must_sign(self._directory.signatories.all(), conclusion.signatory, conclusion.concluded_on)
@@ -131,7 +131,7 @@ class Accounts:
         self._must_be_issued(decision)
         return self._append(entry, self._draft(FactKind.SUSPENDED, origin, data=data))
 
-    def restore(self, mailbox: MailboxRecord, asked: Asked, verifiers: Credential, origin: Origin) -> Decision:
+    def restore(self, mailbox: MailboxRecord, asked: RestoreRequest, verifiers: Credential, origin: ActContext) -> Decision:
         """Reg. 7.3.b: lift the suspensions and set a new password, which has to be changed at the first sign-in (7.3.c)."""
         entry, decision = self._restorable(mailbox, asked, origin)
         suspensions = _suspensions(decision)
@@ -140,13 +140,13 @@ class Accounts:
         self._directory.set_credential(entry.mailbox_id, verifiers, *drafts, after=decision.fact_seq)
         return self.decide(self._directory.entry(entry.mailbox_id))
 
-    def may_restore(self, mailbox: MailboxRecord, asked: Asked, origin: Origin) -> Decision:
+    def may_restore(self, mailbox: MailboxRecord, asked: RestoreRequest, origin: ActContext) -> Decision:
         """The word on the mailbox as it is, if `restore` would lift its suspensions; else the refusal."""
         return self._restorable(mailbox, asked, origin)[1]
 
-    def _restorable(self, mailbox: MailboxRecord, asked: Asked, origin: Origin) -> tuple[Entry, Decision]:
+    def _restorable(self, mailbox: MailboxRecord, asked: RestoreRequest, origin: ActContext) -> tuple[Entry, Decision]:
         if asked.received_on is not None:
-            not_to_come(asked.received_on, self._clock, RECEIVED, clause="7.3.b")
+            must_be_past(asked.received_on, self._clock, RECEIVED, clause="7.3.b")
         entry, decision = self._look(mailbox)
         to_come = ahead(entry.facts, decided(entry.facts, self._settings), self._clock.now())
         suspensions = _suspensions(decision) or to_come
@@ -171,7 +171,7 @@ class Accounts:
         self._must_have_waited(asked)
         return entry, decision
 
-    def _must_have_waited(self, asked: Asked) -> None:
+    def _must_have_waited(self, asked: RestoreRequest) -> None:
         """Reg. 7.3.b read as a wait (`restore.min_wait`); by default the one working day is a deadline."""
         today = local_day(self._clock.now())
         earliest = self._working_days.after(asked.received_on or today, self._min_wait)
@@ -190,7 +190,7 @@ class Accounts:
         """The suspension of Reg. 7.2.a as a fact: after the restore the last use no longer shows that it was."""
         return Draft(FactKind.SUSPENDED, reason.since, "clock", data=dict(reason.params))
 
-    def note_absence(self, mailbox: MailboxRecord, begins: date, until: date, origin: Origin) -> Fact:
+    def note_absence(self, mailbox: MailboxRecord, begins: date, until: date, origin: ActContext) -> Fact:
         """Reg. 7.2.a: the reason was notified; the mailbox is not suspended for inactivity until the absence ends."""
         if until < begins:
             raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The absence ends before it begins."), clause="7.2.a")
@@ -200,7 +200,7 @@ class Accounts:
         data: dict[str, Detail] = {"until": until.isoformat()}
         return self._append(entry, self._draft(FactKind.ABSENCE, origin, at=start_of(begins), data=data))
 
-    def end_absence(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
+    def end_absence(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
         """The person is back before the day that was notified."""
         entry, _ = self._look(mailbox)
         if absent_until(entry.facts, self._clock.now()) is None:
@@ -213,7 +213,7 @@ class Accounts:
     # ------------------------------------------------------------ Reg. 6.4
 
     def leave(
-        self, mailbox: MailboxRecord, official: date, level: Level | None, cause: Departure | None, origin: Origin
+        self, mailbox: MailboxRecord, official: date, level: Level | None, cause: Departure | None, origin: ActContext
     ) -> Fact:
         """Reg. 6.4.c: the managing unit's notice of the official day; also for a day that is past or to come.
 
@@ -249,7 +249,7 @@ class Accounts:
         official: date,
         level: Level | None,
         cause: Departure | None,
-        origin: Origin,
+        origin: ActContext,
         *,
         bring_back: BringBack | None = None,
     ) -> Fact:
@@ -263,7 +263,7 @@ class Accounts:
         data: dict[str, Detail] = {"level": (level or last.level).value, **({"cause": told} if told else {})}
         return self._reopen(entry, self._draft(FactKind.LEAVE_CORRECTED, origin, at=start_of(official), data=data), bring_back)
 
-    def withdraw_leave(self, mailbox: MailboxRecord, origin: Origin, *, bring_back: BringBack | None = None) -> Fact:
+    def withdraw_leave(self, mailbox: MailboxRecord, origin: ActContext, *, bring_back: BringBack | None = None) -> Fact:
         """The last leave was recorded by mistake."""
         entry, _ = self._look(mailbox)
         self._last_leave(entry)
@@ -292,7 +292,7 @@ class Accounts:
         then = decide(entry.kind, facts, now, last_activity=entry.last_activity, settings=self._settings)
         return State.RECLAIMED not in then.states
 
-    def come_back(self, mailbox: MailboxRecord, returned: date, origin: Origin) -> Fact:
+    def come_back(self, mailbox: MailboxRecord, returned: date, origin: ActContext) -> Fact:
         """The leaver works for the ministry again; a mailbox that is reclaimed by then has to be issued anew."""
         entry, decision = self._look(mailbox)
         last = self._last_leave(entry)
@@ -312,14 +312,14 @@ class Accounts:
             )
         return self._append(entry, self._draft(FactKind.RETURNED, origin, at=start_of(returned)))
 
-    def lock_sending(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
+    def lock_sending(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
         """The Centre locks sending by hand (Reg. 10.2), until it unlocks it."""
         _needs_reason(origin, "10.2")
         entry, decision = self._look(mailbox)
         self._must_be_issued(decision)
         return self._append(entry, self._draft(FactKind.SENDING_LOCKED, origin))
 
-    def unlock_sending(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
+    def unlock_sending(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
         """Lift the locks by hand; what Reg. 6.4.c locks stays locked."""
         entry, decision = self._look(mailbox)
         by_hand = {fact.seq for fact in entry.facts if fact.kind is FactKind.SENDING_LOCKED}
@@ -328,7 +328,7 @@ class Accounts:
             raise NotAllowed(Text("Không có khóa gửi bằng tay.", "Sending is not locked by hand."), clause="10.2")
         return self._append(entry, self._draft(FactKind.SENDING_UNLOCKED, origin))
 
-    def reclaim(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
+    def reclaim(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
         """Reg. 6.1, 6.2: reclaim on the unit's request, any kind of mailbox; what follows is in
         `services.mailboxes.reclaiming`.
 
@@ -341,7 +341,7 @@ class Accounts:
             raise BeingHandedOver(mailbox.address)
         return self._append(entry, self._draft(FactKind.RECLAIMED, origin))
 
-    def withdraw_reclaim(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
+    def withdraw_reclaim(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
         """Take back a reclaim on request that is still to come, as a clock that was ahead has recorded it."""
         _needs_reason(origin, "6.2")
         entry, decision = self._look(mailbox)
@@ -356,7 +356,7 @@ class Accounts:
 
     # ------------------------------------------------------------ Reg. 15.2
 
-    def may_change_password(self, mailbox: MailboxRecord, origin: Origin) -> Decision:
+    def may_change_password(self, mailbox: MailboxRecord, origin: ActContext) -> Decision:
         """Refuse a new password for a mailbox that is reclaimed or not issued, and one that nothing asks for.
 
         A change that is due (after an issue, a reset, a restore, by age) rests on the document of that act. Any other is what
@@ -377,7 +377,7 @@ class Accounts:
 
     # ------------------------------------------------------------ Reg. 8.3
 
-    def set_quota(self, mailbox: MailboxRecord, octets: int, origin: Origin) -> None:
+    def set_quota(self, mailbox: MailboxRecord, octets: int, origin: ActContext) -> None:
         """Reg. 8.3.a, 8.3.b: another quota."""
         entry, decision = self._look(mailbox)
         check_quota(octets, entry.quota_octets, origin)
@@ -395,7 +395,7 @@ class Accounts:
         return self._directory.append_fact(entry.mailbox_id, draft, after=entry.facts[-1].seq if entry.facts else 0)
 
     def _draft(
-        self, kind: FactKind, origin: Origin, *, at: datetime | None = None, data: dict[str, Detail] | None = None
+        self, kind: FactKind, origin: ActContext, *, at: datetime | None = None, data: dict[str, Detail] | None = None
     ) -> Draft:
         return Draft(
             kind, at or self._clock.now(), origin.actor, origin.reason, origin.document, {**(data or {}), **origin.details()}
@@ -454,7 +454,7 @@ def _suspensions(decision: Decision) -> list[Reason]:
     return [reason for reason in decision.reasons if reason.state is State.SUSPENDED]
 
 
-def _needs_reason(origin: Origin, clause: str) -> None:
+def _needs_reason(origin: ActContext, clause: str) -> None:
     if not origin.reason:
         raise NotAllowed(
             Text("Phải nêu lý do.", "A reason is needed."),

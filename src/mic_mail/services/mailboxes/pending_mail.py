@@ -16,12 +16,12 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.i18n.notices import mailbox as letters
 from mic_mail.log.maillog import MailLog
-from mic_mail.queue.notifications import tell_decided
+from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import Damaged, Ended, Queue
 from mic_mail.queue.queue import Entry as QueueEntry
-from mic_mail.queue.recipient_log import Said
+from mic_mail.queue.recipient_log import AdminDecision
 from mic_mail.queue.spool import ELSEWHERE, Entry, Spool
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.notifications.notices import Notices
 
 SECURITY = "7.2.c"
@@ -78,7 +78,7 @@ class Queued:
         with self._leaving() as leaving:
             return len(waiting.union(entry.entry_id for entry in leaving))
 
-    def drop(self, notices: Notices, origin: Origin, log: MailLog) -> int:
+    def drop(self, notices: Notices, origin: ActContext, log: MailLog) -> int:
         """End them without delivery; log and sender's mailbox say to whom each was addressed (Reg. 4.2). How many."""
         dropped = set()
         with self._queue() as queue, self._entries() as entries:
@@ -98,14 +98,14 @@ class Queued:
                     )
                 entry.settle([target.mailbox_id for target in entry.open_targets], now_us=self._clock.now_us())
                 dropped.add(entry.spool_id)
-        said = Said(origin.actor, origin.reason, self._clock.now_us(), origin.document, SECURITY)
+        said = AdminDecision(origin.actor, origin.reason, self._clock.now_us(), origin.document, SECURITY)
         with self._leaving() as leaving:  # after the spool, from which a message goes there
             for waiting in leaving:
                 with suppress(Ended):
                     waiting.drop(waiting.state.open, said)
                     dropped.add(waiting.entry_id)
         if dropped:
-            tell_decided(self._config.run_dir)
+            notify_decided(self._config.run_dir)
         return len(dropped)
 
     @contextmanager

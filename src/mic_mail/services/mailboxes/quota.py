@@ -5,14 +5,14 @@ In: octets, the quota before (None: a new mailbox), who asks. Out: nothing, or a
 
 from mic_mail.config.limits import QUOTA_CEILING, QUOTA_FLOOR
 from mic_mail.errors import BadInput, Refused, Text
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 
 
 class QuotaRefused(Refused):
     """The quota is too small, or smaller than before without a reason."""
 
 
-def check_quota(octets: int, previous: int | None, origin: Origin) -> None:
+def check_quota(octets: int, previous: int | None, origin: ActContext) -> None:
     """Reg. 8.3.a, 8.3.b: at least 1 GB; adjusted upwards, and downwards only for a reason."""
     if octets > QUOTA_CEILING:
         raise BadInput(Text("Dung lượng quá lớn, tối đa 1024 TiB.", "The quota is too large; at most 1024 TiB."))

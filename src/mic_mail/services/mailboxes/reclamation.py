@@ -46,7 +46,7 @@ from mic_mail.policy.reclamation import (
     recorded_warnings,
 )
 from mic_mail.policy.states import Reason, State
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.services.settings.readings import lifecycle_settings
 from mic_mail.storage.backup.backup import examine
@@ -58,7 +58,7 @@ from mic_mail.storage.types import AccountRef
 FOLDER = "archive"
 """Below `data_dir`."""
 ARCHIVE_MODE = 0o700
-CLOCK = Origin("clock")
+CLOCK = ActContext("clock")
 """Who acts where nobody does."""
 ASIDE = "aside"
 """In UNARCHIVED: the folder below `mail_root` that holds what lay in the mailbox's place and was not to be deleted."""
@@ -172,7 +172,7 @@ class Reclaiming:
         }
         return self._append(entry, FactKind.ARCHIVED, CLOCK, data)
 
-    def free(self, found: Reclaimed, origin: Origin = CLOCK, *, clock_trusted: bool) -> Fact | None:
+    def free(self, found: Reclaimed, origin: ActContext = CLOCK, *, clock_trusted: bool) -> Fact | None:
         """Record that the mailbox is deleted from the server; `finish` follows, and does it.
 
         None: it has changed since it was archived, and is archived anew. An operator (`origin`) answers for the clock and for
@@ -279,7 +279,7 @@ class Reclaiming:
             raise NotAllowed(Text("Hộp thư chưa bị thu hồi.", "The mailbox is not reclaimed."), clause="6.4.c")
         return found
 
-    def bring_back(self, mailbox: MailboxRecord, origin: Origin) -> Fact | None:
+    def bring_back(self, mailbox: MailboxRecord, origin: ActContext) -> Fact | None:
         """Put the content of a freed mailbox back into its place, so that it can be issued again; None: it is still there.
 
         What was not to be deleted before lies aside afterwards, in the folder that the fact names (`aside`).
@@ -323,7 +323,7 @@ class Reclaiming:
             raise ArchiveDamaged(way.archived.text("archive") or "", damage) from damage
         return fact
 
-    def drop(self, mailbox: MailboxRecord, archive: str, origin: Origin) -> Fact:
+    def drop(self, mailbox: MailboxRecord, archive: str, origin: ActContext) -> Fact:
         """Delete an archive by the document that says so; never that of a mailbox which is still to be freed, or is held.
 
         Nor one whose mail is back in the mailbox, which would be there after the deletion. If it cannot be read any more while
@@ -361,13 +361,13 @@ class Reclaiming:
     def _account(self, entry: Entry) -> Account:
         return self._store.account(AccountRef(entry.mailbox_id, entry.home))
 
-    def _append(self, entry: Entry, kind: FactKind, origin: Origin, data: dict[str, Detail]) -> Fact:
+    def _append(self, entry: Entry, kind: FactKind, origin: ActContext, data: dict[str, Detail]) -> Fact:
         """Only if nobody has recorded anything since this was decided."""
         draft = Draft(kind, self._clock.steady_now(), origin.actor, origin.reason, origin.document, data)
         return self._directory.append_fact(entry.mailbox_id, draft, after=entry.facts[-1].seq)
 
 
-def _needs_document(origin: Origin) -> None:
+def _needs_document(origin: ActContext) -> None:
     must_have_document(origin.document, "6.4.c", Text("Việc xóa phải có văn bản.", "A deletion needs a document."))
 
 

@@ -20,10 +20,10 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.lifecycle import LifecycleSettings
 from mic_mail.policy.reclamation import OBSTACLES, Obstacle, Stage, is_empty
-from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.process.executors import AccountExecutors, Executors
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.mailboxes.reclamation import Finished, Reclaimed, Reclaiming
-from mic_mail.services.notifications.lifecycle_notices import LifeNotices, NobodyToTell
+from mic_mail.services.notifications.lifecycle_notices import LifeNotices, NoRecipient
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 
@@ -50,8 +50,8 @@ class ReclaimRounds:
         notices: LifeNotices,
         *,
         refresh: Callable[[], Awaitable[object]],
-        lanes: Lanes,
-        accounts: AccountLanes,
+        lanes: Executors,
+        accounts: AccountExecutors,
         clock: Clock,
         log: MailLog,
     ) -> None:
@@ -145,5 +145,5 @@ class ReclaimRounds:
         marked, now = await self._lanes.io(mark.read), self._clock.now()
         letter = centre.clock_untrusted(now, marked)
         self._log.event("clock_untrusted", marked=marked, now=now)
-        with contextlib.suppress(NobodyToTell):
+        with contextlib.suppress(NoRecipient):
             await self._notices.tell_centre(f"clock_untrusted:{marked.isoformat() if marked else '-'}", letter)

@@ -16,8 +16,8 @@ from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import Decision
-from mic_mail.services.mailboxes.credentials import Origin
-from mic_mail.services.mailboxes.lifecycle_actions import Accounts, Asked, NotAllowed
+from mic_mail.services.mailboxes.credentials import ActContext
+from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed, RestoreRequest
 from mic_mail.services.mailboxes.pending_mail import Queued
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
@@ -34,13 +34,13 @@ class Restoring:
     """The use case."""
 
     def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
-        self._accounts = Accounts(directory, config, clock)
+        self._accounts = MailboxLifecycle(directory, config, clock)
         self._notices = Notices(store, config, clock)
         self._config = config
         self._clock = clock
 
     def restore(
-        self, mailbox: MailboxRecord, asked: Asked, verifiers: Credential, origin: Origin, queued: Waiting | None
+        self, mailbox: MailboxRecord, asked: RestoreRequest, verifiers: Credential, origin: ActContext, queued: Waiting | None
     ) -> Decision:
         """Settle what waits, then restore; nothing is dropped for a restore that is refused."""
         before = self._accounts.may_restore(mailbox, asked, origin)
@@ -48,7 +48,7 @@ class Restoring:
             self._settle(mailbox, queued, origin)
         return self._accounts.restore(mailbox, asked, verifiers, origin)
 
-    def _settle(self, mailbox: MailboxRecord, queued: Waiting | None, origin: Origin) -> None:
+    def _settle(self, mailbox: MailboxRecord, queued: Waiting | None, origin: ActContext) -> None:
         waiting = Queued(self._config, self._clock, mailbox)
         count = waiting.count()
         if count and queued is None:

@@ -19,16 +19,16 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError, Text
 from mic_mail.i18n.notices import centre, delegation, leavers, mailbox
-from mic_mail.i18n.notices.notice import Letter, Reader
+from mic_mail.i18n.notices.notice import NoticeText, Reader
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.due_notices import Kind, Notable, Outlook, WarnDays, outlook
+from mic_mail.policy.due_notices import DueNotices, Kind, Notable, WarnDays, due_notices
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.keeper_succession import Vacancy
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide, timeline
 from mic_mail.policy.states import State
-from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.process.executors import AccountExecutors, Executors
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.notifications.succession import basis, vacancies_on
 from mic_mail.services.settings.readings import lifecycle_settings, warn_days
@@ -51,7 +51,7 @@ class Posted:
     """One letter on its way to one reader."""
 
     reader: Reader
-    letter: Letter
+    letter: NoticeText
     in_reply_to: str | None = None
     """The Message-ID that it answers, without brackets."""
 
@@ -66,8 +66,8 @@ class LifeNotices:
         config: Callable[[], Config],
         snapshot: Callable[[], Snapshot],
         *,
-        lanes: Lanes,
-        accounts: AccountLanes,
+        lanes: Executors,
+        accounts: AccountExecutors,
         clock: Clock,
         log: MailLog,
     ) -> None:
@@ -112,7 +112,7 @@ class LifeNotices:
             return True
         return not known[1].holds(now)
 
-    async def _send(self, entry: Entry, found: Outlook, settings: LifecycleSettings) -> bool:
+    async def _send(self, entry: Entry, found: DueNotices, settings: LifecycleSettings) -> bool:
         """Whether each notice of the mailbox has gone out or had gone out before."""
         sent = await self._lanes.io(self._directory.sent.known, [each.key for each in found.due])
         done = True
@@ -154,7 +154,7 @@ class LifeNotices:
         """Where a password is changed, in words."""
         return self._notices().renew
 
-    async def tell_centre(self, key: str, letter: Letter) -> bool:
+    async def tell_centre(self, key: str, letter: NoticeText) -> bool:
         """Something that the Centre has to know, once under its key; whether it was told now."""
         if await self._lanes.io(self._directory.sent.known, [key]):
             return False
@@ -164,7 +164,7 @@ class LifeNotices:
         await self._lanes.io(self._directory.sent.put, [key], now)
         return True
 
-    async def tell_owner(self, key: str, entry: Entry, letter: Letter) -> bool:
+    async def tell_owner(self, key: str, entry: Entry, letter: NoticeText) -> bool:
         """Something that a mailbox's owner has to know, once under its key; whether it was told now."""
         if await self._lanes.io(self._directory.sent.known, [key]):
             return False
@@ -173,7 +173,7 @@ class LifeNotices:
         return True
 
     async def tell_unit(
-        self, key: str, unit_id: int, letter: Letter, *, asked_from: str, in_reply_to: str | None = None
+        self, key: str, unit_id: int, letter: NoticeText, *, asked_from: str, in_reply_to: str | None = None
     ) -> bool:
         """Something that a unit has to know, once under its key; False where it was told before, or has no mailbox for it.
 
@@ -246,7 +246,7 @@ class LifeNotices:
     def _centre(self, settings: LifecycleSettings, now: datetime) -> Entry:
         found = self._snapshot().resolve(self._config().support)
         if found is None or not _receives(found, settings, now):
-            raise NobodyToTell
+            raise NoRecipient
         return found
 
     # ------------------------------------------------------------ words
@@ -359,7 +359,7 @@ def _noticed(fact: Fact) -> Text:
     return centre.others_have_it(trigger) if trigger in EXPOSED else centre.looks_stolen()
 
 
-class NobodyToTell(MicMailError):
+class NoRecipient(MicMailError):
     """Neither the unit nor the Centre has a mailbox that receives."""
 
     def __init__(self) -> None:
@@ -372,20 +372,20 @@ def _outlooks(
     settings: LifecycleSettings,
     days: WarnDays,
     begun: datetime | None,
-) -> list[tuple[tuple[Entry, ...], Outlook]]:
+) -> list[tuple[tuple[Entry, ...], DueNotices]]:
     """In a thread: everything here is immutable."""
-    return [(on, _outlook(on, now, settings, days, begun)) for on in open_now]
+    return [(on, _due_notices(on, now, settings, days, begun)) for on in open_now]
 
 
-def _outlook(
+def _due_notices(
     on: tuple[Entry, ...], now: datetime, settings: LifecycleSettings, days: WarnDays, begun: datetime | None
-) -> Outlook:
+) -> DueNotices:
     entry = on[0]
     try:
         spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
     except FactsUnreadable:  # nothing is decided, so nothing is told; `directory check` names it
-        return Outlook((), None)
-    return outlook(entry.mailbox_id, entry.facts, spans, now, days, vacancies=vacancies_on(on), begun=begun)
+        return DueNotices((), None)
+    return due_notices(entry.mailbox_id, entry.facts, spans, now, days, vacancies=vacancies_on(on), begun=begun)
 
 
 def _receives(entry: Entry, settings: LifecycleSettings, now: datetime) -> bool:

@@ -25,7 +25,7 @@ from mic_mail.config.model import Config
 from mic_mail.errors import Text, as_written
 from mic_mail.i18n import dates, messages
 from mic_mail.i18n.notices import mailbox as letters
-from mic_mail.i18n.notices.notice import Letter
+from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.ids import trace_id
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.compose import Attachment, Mailbox, bilingual, compose
@@ -152,7 +152,7 @@ class Notices:
         fresh.write_text(f"{level} {crossing}\n")
         fresh.replace(path)
 
-    def deliver(self, mailbox: Addressee, letter: Letter, *, origin: str, in_reply_to: str | None = None) -> Published:
+    def deliver(self, mailbox: Addressee, letter: NoticeText, *, origin: str, in_reply_to: str | None = None) -> Published:
         """One notice into INBOX, whatever the quota says; a second one of the same `origin` keeps nothing."""
         message = self.compose(
             mailbox.display_name, MailboxAddress.parse(mailbox.address), letter, kind=mailbox.kind, in_reply_to=in_reply_to
@@ -175,7 +175,7 @@ class Notices:
         self,
         name: str,
         address: MailboxAddress,
-        letter: Letter,
+        letter: NoticeText,
         *,
         kind: MailboxKind | None = None,
         in_reply_to: str | None = None,

@@ -17,7 +17,7 @@ from mic_mail.i18n.notices import centre
 from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import COMPATIBLE, MODERN, BadCertificate, Served, TlsFront, key_is_open
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.services.notifications.lifecycle_notices import LifeNotices
 
 RENEWED_SECONDS = 86_400.0
@@ -58,7 +58,7 @@ def renewed(fronts: dict[bool, TlsFront], config: Config, log: MailLog, *, silen
         log.event("certificate_loaded", ends_at=front.ends_at, certificates=len(front.served))
 
 
-def shown(front: TlsFront) -> dict[str, object]:
+def certificate_status(front: TlsFront) -> dict[str, object]:
     """What `status` and the metrics say of the certificates: the earliest end, and each one."""
     return {
         "certificate_ends_at": front.ends_at.isoformat(),
@@ -86,7 +86,7 @@ class CertificateWatch:
         config: Callable[[], Config],
         notices: LifeNotices,
         *,
-        lanes: Lanes,
+        lanes: Executors,
         clock: Clock,
         log: MailLog,
     ) -> None:

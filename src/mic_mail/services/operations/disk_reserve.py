@@ -5,7 +5,7 @@ room to set it aside; the state of each for `mic-mail status`. The housekeeper's
 """
 
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.storage.reserve import Reserve, Reserves, ReserveState
 
 EVENTS = {
@@ -18,7 +18,7 @@ EVENTS = {
 class DiskReserve:
     """The reserves of one server."""
 
-    def __init__(self, reserves: Reserves, octets: int, lanes: Lanes, log: MailLog) -> None:
+    def __init__(self, reserves: Reserves, octets: int, lanes: Executors, log: MailLog) -> None:
         self._reserves = reserves
         self._octets = octets
         self._lanes = lanes

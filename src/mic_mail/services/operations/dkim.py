@@ -20,7 +20,7 @@ from mic_mail.i18n import dates
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime.dkim import says_the_same
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.smtpclient.dkim_keys import (
     LEAST_BITS,
     MOST_BITS,
@@ -41,7 +41,7 @@ SWITCH_SECONDS = 600.0
 _US = timedelta(microseconds=1)
 
 
-class Said(StrEnum):
+class PublishedKey(StrEnum):
     """What the DNS says of a key."""
 
     THIS = "this"
@@ -61,17 +61,17 @@ class Asked:
     bits: int
 
 
-async def said_of(resolver: Resolver, key: Key) -> Said:
+async def published_key(resolver: Resolver, key: Key) -> PublishedKey:
     """What the DNS says of it now."""
     try:
         found = (await resolver.txt(key.name)).values
     except NoSuchName:
-        return Said.NOTHING
+        return PublishedKey.NOTHING
     except DnsUnavailable:
-        return Said.UNKNOWN
+        return PublishedKey.UNKNOWN
     if not found:
-        return Said.NOTHING
-    return Said.THIS if len(found) == 1 and says_the_same(found[0], key.record) else Said.OTHER
+        return PublishedKey.NOTHING
+    return PublishedKey.THIS if len(found) == 1 and says_the_same(found[0], key.record) else PublishedKey.OTHER
 
 
 class DkimKeys:
@@ -192,13 +192,13 @@ class DkimKeys:
 
     # ------------------------------------------------------------ by the DNS
 
-    async def switch(self, resolver: Callable[[], Resolver], lanes: Lanes, log: MailLog) -> None:
+    async def switch(self, resolver: Callable[[], Resolver], lanes: Executors, log: MailLog) -> None:
         """Sign with those announced keys that the DNS has; of one that cannot be used `KeyUnusable`, once the others sign."""
         waiting = [key for key in await lanes.io(self.all) if key.state is State.ANNOUNCED]
         if not waiting:
             return
         asked = resolver()
-        there = [key for key in waiting if await said_of(asked, key) is Said.THIS]
+        there = [key for key in waiting if await published_key(asked, key) is PublishedKey.THIS]
         if not there:
             return
         switched, unusable = await lanes.io(self._switch_to, there)

@@ -18,16 +18,16 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, MicMailError, Refused, Text
 from mic_mail.i18n import messages
 from mic_mail.i18n.notices import announcements as letters
-from mic_mail.i18n.notices.notice import Letter
+from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy import downtime as rules
 from mic_mail.policy.downtime import Count, Downtime, announced
 from mic_mail.policy.grounds import must_have_document
-from mic_mail.policy.incidents import Kind, Severity, Told, still_open
-from mic_mail.process.executors import AccountLanes, Lanes
-from mic_mail.services.authentication.sign_in import Access
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.policy.incidents import IncidentReport, Kind, Severity, still_open
+from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.services.authentication.sign_in import SignInService
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.types import AccountRef
 
@@ -39,7 +39,7 @@ PART = 100
 
 
 def draft(
-    config: Config, directory: Directory, span: tuple[datetime, datetime], origin: Origin, now: datetime, *, incident: bool
+    config: Config, directory: Directory, span: tuple[datetime, datetime], origin: ActContext, now: datetime, *, incident: bool
 ) -> Downtime:
     """A downtime that may be announced now; `NoticeTooShort` with the earliest lawful start, or `BadInput`."""
     downtime = Downtime(0, *span, origin.reason, origin.document, incident, now, origin.actor)
@@ -57,7 +57,9 @@ def announce(directory: Directory, downtime: Downtime, incident: int | None) -> 
     if not downtime.incident:
         return directory.downtimes.add(downtime)
     began = min(downtime.starts_at, downtime.announced_at)
-    told = Told(Kind.OUTAGE, Severity.SERIOUS, downtime.reason, downtime.actor, None, began, document=downtime.document)
+    told = IncidentReport(
+        Kind.OUTAGE, Severity.SERIOUS, downtime.reason, downtime.actor, None, began, document=downtime.document
+    )
     return directory.downtimes.add(downtime, told)
 
 
@@ -104,9 +106,9 @@ class DowntimeNotices:
         notices: Callable[[], Notices],
         *,
         directory: Directory,
-        access: Access,
-        accounts: AccountLanes,
-        lanes: Lanes,
+        access: SignInService,
+        accounts: AccountExecutors,
+        lanes: Executors,
         log: MailLog,
         clock: Clock,
     ) -> None:
@@ -137,7 +139,7 @@ class DowntimeNotices:
         told = await self._known(_key(each))
         await self._tell_all(f"{_key(each)}:off", letters.downtime_cancelled(each.starts_at, each.ends_at), among=told)
 
-    async def _tell_all(self, key: str, letter: Letter, *, among: set[int] | None = None) -> None:
+    async def _tell_all(self, key: str, letter: NoticeText, *, among: set[int] | None = None) -> None:
         told = await self._known(key)
         fresh: list[int] = []
         for entry in tuple(self._access.snapshot):

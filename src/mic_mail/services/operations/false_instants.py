@@ -14,7 +14,7 @@ from mic_mail.auth import totp
 from mic_mail.clock import STEP_SECONDS, Clock
 from mic_mail.directory.repository import Directory
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 
 _UNCHANGED_SECONDS = 0.5
 
@@ -29,7 +29,7 @@ class FalseInstants:
         refresh: Callable[[], Awaitable[object]],
         correct: Callable[[], Awaitable[None]],
         *,
-        lanes: Lanes,
+        lanes: Executors,
         clock: Clock,
         log: MailLog,
     ) -> None:

@@ -18,7 +18,7 @@ from mic_mail.log.search import Found, Search
 from mic_mail.policy import incidents as rules
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import Cause, Fact, FactKind
-from mic_mail.policy.incidents import Change, Incident, Note, Told
+from mic_mail.policy.incidents import Change, Incident, IncidentReport, Note
 from mic_mail.services.operations.log_maintenance import excerpt
 
 
@@ -37,7 +37,7 @@ class Incidents:
         self._directory = directory
         self._clock = clock
 
-    def open(self, told: Told, actor: str) -> Incident:
+    def open(self, told: IncidentReport, actor: str) -> Incident:
         """A new incident on record; its mailboxes are known ones, under the address that is theirs."""
         told = replace(told, title=" ".join(told.title.split()), mailboxes=self._known(told.mailboxes))
         now = self._clock.now()

@@ -1,6 +1,6 @@
 """What has to be done again and again: by one housekeeper for the whole server, and by each process for itself.
 
-A `Duty` is a coroutine function with a period. `Duties` runs each in its turn, one run at a time per duty; a failure is an
+A `Job` is a coroutine function with a period. `JobRunner` runs each in its turn, one run at a time per duty; a failure is an
 event in the log and the duty comes again. Every duty is idempotent, so it does not matter who was killed in the middle of it.
 `round` does all of them at once, in order: for tests and for `drain`.
 """
@@ -22,7 +22,7 @@ from mic_mail.log.retention import remove_expired
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import nothing_may_go
 from mic_mail.policy.reclamation import is_empty
-from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.process.executors import AccountExecutors, Executors
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import LEFT_TO_PEOPLE, AccountRef
@@ -35,7 +35,7 @@ _NAMES_AN_EVENT = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Duty:
+class Job:
     """Something to do every `seconds`."""
 
     name: str
@@ -45,10 +45,10 @@ class Duty:
     """It tells people, or puts on record, what follows from the wall clock: it waits while that is not settled."""
 
 
-class Duties:
+class JobRunner:
     """A list of duties and the tasks that do them."""
 
-    def __init__(self, duties: Sequence[Duty], log: MailLog, clock: Clock) -> None:
+    def __init__(self, duties: Sequence[Job], log: MailLog, clock: Clock) -> None:
         self._duties = tuple(duties)
         self._log = log
         self._clock = clock
@@ -64,7 +64,7 @@ class Duties:
         for duty in filter(self._may_be_done, self._duties):
             await self._do(duty)
 
-    async def _repeat(self, duty: Duty) -> None:
+    async def _repeat(self, duty: Job) -> None:
         while True:
             if self._may_be_done(duty):
                 await self._do(duty)
@@ -72,10 +72,10 @@ class Duties:
             else:
                 await asyncio.sleep(UNSETTLED_SECONDS)
 
-    def _may_be_done(self, duty: Duty) -> bool:
+    def _may_be_done(self, duty: Job) -> bool:
         return not duty.by_clock or self._clock.is_settled()
 
-    async def _do(self, duty: Duty) -> None:
+    async def _do(self, duty: Job) -> None:
         try:
             await duty.run()
         except Exception as error:  # noqa: BLE001 - the next duty must not suffer from this one's defect
@@ -93,7 +93,7 @@ class ChangedAccounts:
     """The accounts that this process changed since it last looked at them: usage is warned of after any change (Reg. 8.3.c)."""
 
     def __init__(
-        self, store: MailStore, accounts: AccountLanes, notices: Notices, snapshot: Callable[[], Snapshot], log: MailLog
+        self, store: MailStore, accounts: AccountExecutors, notices: Notices, snapshot: Callable[[], Snapshot], log: MailLog
     ) -> None:
         self._store = store
         self._accounts = accounts
@@ -126,7 +126,7 @@ class ChangedAccounts:
 class Visits:
     """The housekeeper's way through all mailboxes, one at a time, giving way to everybody else."""
 
-    def __init__(self, store: MailStore, accounts: AccountLanes, snapshot: Callable[[], Snapshot], log: MailLog) -> None:
+    def __init__(self, store: MailStore, accounts: AccountExecutors, snapshot: Callable[[], Snapshot], log: MailLog) -> None:
         self._store = store
         self._accounts = accounts
         self._snapshot = snapshot
@@ -190,7 +190,7 @@ class Visits:
 class LogRetention:
     """The mail log is kept as many months as the configuration says (Reg. 8.2); what went is itself told there."""
 
-    def __init__(self, folder: Path, months: Callable[[], int], *, clock: Clock, lanes: Lanes, log: MailLog) -> None:
+    def __init__(self, folder: Path, months: Callable[[], int], *, clock: Clock, lanes: Executors, log: MailLog) -> None:
         self._folder = folder
         self._months = months
         self._clock = clock

@@ -22,7 +22,7 @@ from mic_mail.log.query import Query
 from mic_mail.log.search import Found, Search
 from mic_mail.log.verify import Finding, Verdict, Wrong, verify
 from mic_mail.policy.facts import first_broken
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 
 MOST_TRACES = 20
 """Messages that one Message-ID may name: a mail program that sends a message again uses it again."""
@@ -37,7 +37,7 @@ FIRST_STEPS = ("signed_in", "message_accepted")
 class LogKeeping:
     """The housekeeper's duties about the log."""
 
-    def __init__(self, folder: Path, snapshot: Callable[[], Snapshot], *, clock: Clock, lanes: Lanes, log: MailLog) -> None:
+    def __init__(self, folder: Path, snapshot: Callable[[], Snapshot], *, clock: Clock, lanes: Executors, log: MailLog) -> None:
         self._folder = folder
         self._snapshot = snapshot
         self._clock = clock

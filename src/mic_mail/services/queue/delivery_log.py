@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.queue.queue import Entry
 from mic_mail.queue.recipient_log import Standing
-from mic_mail.smtpclient.attempt import Heard
+from mic_mail.smtpclient.attempt import AttemptResult
 
 SUCCESS = "SUCCESS"
 """What NOTIFY says of who wants to hear of a delivery too."""
@@ -28,7 +28,7 @@ _EVENTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class FinishedRecipients:
     """What the sender of an entry has to hear of: places in its envelope, with the last word on each."""
 
     entry: Entry
@@ -37,13 +37,13 @@ class Told:
     late: tuple[int, ...] = ()
 
 
-Reporting = Callable[[Told], Awaitable[None]]
+Reporting = Callable[[FinishedRecipients], Awaitable[None]]
 
 
-class Telling:
+class DeliveryLog:
     """All that one process tells of the mail that it sends."""
 
-    def __init__(self, report: Reporting, under_way: Callable[[str], Collection[int]], lanes: Lanes, log: MailLog) -> None:
+    def __init__(self, report: Reporting, under_way: Callable[[str], Collection[int]], lanes: Executors, log: MailLog) -> None:
         """`report` returns when the word is durable; `under_way`: the places of an entry of which nothing is final."""
         self._report = report
         self._under_way = under_way
@@ -59,7 +59,7 @@ class Telling:
         """Its sender, once, of what is late (RFC 3461 §4.1, DELAY)."""
         async with self._locks[entry.entry_id]:
             if not entry.state.warned:
-                await self._report(Told(entry, (), entry.state.open))
+                await self._report(FinishedRecipients(entry, (), entry.state.open))
                 await self._lanes.io(entry.warned)
 
     async def tell_sender(self, entry: Entry) -> None:
@@ -71,18 +71,18 @@ class Telling:
                 for place in untold:
                     if (said := entry.state.dropped_by(place)) and entry.state.standings[place] is Standing.DROPPED:
                         self._event(entry, place, Standing.DROPPED, actor=said.actor, reason=said.reason, clause=said.clause)
-                await self._report(Told(entry, untold))
+                await self._report(FinishedRecipients(entry, untold))
                 await self._lanes.io(self._write_down, entry, untold)
 
     def _write_down(self, entry: Entry, told: Sequence[int]) -> None:
         self._log.flush()
         entry.told(told)
 
-    def log_try(self, entry: Entry, place: int, standing: Standing, heard: Heard, *, status: str, reply: str) -> None:
+    def log_try(self, entry: Entry, place: int, standing: Standing, heard: AttemptResult, *, status: str, reply: str) -> None:
         """What became of one recipient in a try."""
         self._event(entry, place, standing, status=status, reply=reply, server=heard.server, **_connection(heard))
 
-    def log_objection(self, entry: Entry, domain: str, heard: Heard) -> None:
+    def log_objection(self, entry: Entry, domain: str, heard: AttemptResult) -> None:
         """The recipient's policy for TLS was not met, in a try that it lets go on all the same or not."""
         if heard.secured is not None and heard.secured.objection:
             about = {"trace": entry.envelope.trace_id, "domain": domain, "server": heard.server}
@@ -98,7 +98,7 @@ class Telling:
         )
 
 
-def _connection(heard: Heard) -> dict[str, str | int | None]:
+def _connection(heard: AttemptResult) -> dict[str, str | int | None]:
     """How the message was secured on its way, and how many went that way before; where there was one."""
     if heard.secured is None:
         return {}

@@ -18,18 +18,18 @@ from mic_mail.directory.snapshot import Entry as Owner
 from mic_mail.i18n.notices import delivery_reports as letters
 from mic_mail.i18n.notices import mailbox as about_mailboxes
 from mic_mail.i18n.notices.delivery_reports import Word
-from mic_mail.i18n.notices.notice import Letter
+from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.compose import Mailbox
 from mic_mail.mime.dsn_mdn import Action
-from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.process.executors import AccountExecutors, Executors
 from mic_mail.queue import dsn
 from mic_mail.queue.queue import Entry
-from mic_mail.queue.recipient_log import NOBODY, Said, Standing
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.queue.recipient_log import NOBODY, AdminDecision, Standing
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.notifications.notices import Notices
-from mic_mail.services.queue.delivery_log import SUCCESS, Told
+from mic_mail.services.queue.delivery_log import SUCCESS, FinishedRecipients
 from mic_mail.services.queue.dsn_writer import READ_OCTETS, Original, accepted, if_it_receives, reader, write
 from mic_mail.storage.types import AccountRef
 
@@ -49,9 +49,9 @@ class Reports:
         hostname: str,
         separator: Callable[[], str],
         give_up: timedelta,
-        access: Access,
-        lanes: Lanes,
-        accounts: AccountLanes,
+        access: SignInService,
+        lanes: Executors,
+        accounts: AccountExecutors,
         log: MailLog,
     ) -> None:
         self._notices = notices
@@ -63,7 +63,7 @@ class Reports:
         self._accounts = accounts
         self._log = log
 
-    async def report(self, told: Told) -> None:
+    async def report(self, told: FinishedRecipients) -> None:
         """Tell the sender, as far as he wants to hear it; when this returns he is told, or there is nobody to be told."""
         entry = told.entry
         for said, places in _dropped(told).items():
@@ -83,7 +83,7 @@ class Reports:
         compose = partial(self._compose, entry, action, places, partial(_letter, action))
         await self._put(entry, mailbox, places, str(action), compose)
 
-    async def _tell_dropped(self, entry: Entry, said: Said, places: Sequence[int]) -> None:
+    async def _tell_dropped(self, entry: Entry, said: AdminDecision, places: Sequence[int]) -> None:
         envelope = entry.envelope
         submitter = self._access.snapshot.entry(envelope.submitted_by) if envelope.submitted_by else None
         if said.clause == "7.2.c" and submitter is not None:
@@ -96,7 +96,7 @@ class Reports:
         compose = partial(self._compose, entry, Action.FAILED, places, partial(_dropped_letter, said.reason))
         await self._put(entry, mailbox, places, DROPPED, compose)
 
-    def _plain(self, letter: Letter, mailbox: Owner) -> bytes:
+    def _plain(self, letter: NoticeText, mailbox: Owner) -> bytes:
         return self._notices().compose(mailbox.display_name, MailboxAddress.parse(mailbox.address), letter, kind=mailbox.kind)
 
     async def _put(
@@ -177,7 +177,7 @@ def _is_wanted(action: Action, notify: Sequence[str]) -> bool:
     return _NOTIFY[action] in notify or (not notify and action is not Action.RELAYED)
 
 
-_Wording = Callable[[str, datetime, datetime, Sequence[Word]], Letter]
+_Wording = Callable[[str, datetime, datetime, Sequence[Word]], NoticeText]
 """Subject, when it was accepted, until when it is tried, the last word on each."""
 
 
@@ -189,20 +189,20 @@ def _last_word(entry: Entry, place: int) -> tuple[str, str]:
     return status, text
 
 
-def _dropped(told: Told) -> dict[Said, list[int]]:
+def _dropped(told: FinishedRecipients) -> dict[AdminDecision, list[int]]:
     """Who has dropped which recipients."""
-    found: dict[Said, list[int]] = {}
+    found: dict[AdminDecision, list[int]] = {}
     for place in told.ended:
         if told.entry.state.standings[place] is Standing.DROPPED:
             found.setdefault(told.entry.state.dropped_by(place) or NOBODY, []).append(place)
     return found
 
 
-def _dropped_letter(reason: str, subject: str, accepted_at: datetime, _until: datetime, words: Sequence[Word]) -> Letter:
+def _dropped_letter(reason: str, subject: str, accepted_at: datetime, _until: datetime, words: Sequence[Word]) -> NoticeText:
     return letters.dropped(subject, accepted_at, [word.address for word in words], reason)
 
 
-def _letter(action: Action, subject: str, accepted_at: datetime, until: datetime, words: Sequence[Word]) -> Letter:
+def _letter(action: Action, subject: str, accepted_at: datetime, until: datetime, words: Sequence[Word]) -> NoticeText:
     match action:
         case Action.FAILED:
             return letters.not_delivered(subject, accepted_at, words)

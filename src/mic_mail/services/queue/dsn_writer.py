@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mic_mail.directory.snapshot import Entry as Owner
-from mic_mail.i18n.notices.notice import Letter
+from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.mailbox_address import ReversePath
 from mic_mail.mime import headers
 from mic_mail.mime.compose import Mailbox
@@ -19,7 +19,7 @@ from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.transliteration import excerpt
 from mic_mail.queue import dsn
 from mic_mail.queue.esmtp_options import Transaction
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.notifications.notices import Notices
 
 READ_OCTETS = dsn.RETURNED_OCTETS + 1
@@ -45,7 +45,7 @@ def write(
     notices: Notices,
     to: Mailbox,
     original: Original,
-    letter: Callable[[str], Letter],
+    letter: Callable[[str], NoticeText],
     reports: Sequence[dsn.Report],
     *,
     kind: MailboxKind | None,
@@ -67,17 +67,17 @@ def write(
     )
 
 
-def reader(access: Access, sender: ReversePath, separator: str) -> Owner | None:
+def reader(access: SignInService, sender: ReversePath, separator: str) -> Owner | None:
     """The mailbox of the sender's address, if it takes mail still."""
     return if_it_receives(access, owner_of(access, sender, separator))
 
 
-def owner_of(access: Access, address: ReversePath, separator: str) -> Owner | None:
+def owner_of(access: SignInService, address: ReversePath, separator: str) -> Owner | None:
     """The mailbox that has the address, whatever state it is in."""
     found = (access.snapshot.resolve(known) for known in candidates(str(address), separator) if known)
     return next((entry for entry in found if entry is not None), None)
 
 
-def if_it_receives(access: Access, mailbox: Owner | None) -> Owner | None:
+def if_it_receives(access: SignInService, mailbox: Owner | None) -> Owner | None:
     decision = access.decide(mailbox.mailbox_id) if mailbox is not None else None
     return mailbox if decision is not None and decision.receives else None

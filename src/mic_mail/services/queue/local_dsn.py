@@ -12,7 +12,8 @@ elsewhere by the queue, from the null sender. To the null sender nothing is repo
 
 Whatever NOTIFY says, the end of a target is in the log (Reg. 4.2). Nothing is told here of what was refused: whoever handed it
 in has heard so. No report is made on junk, nor on a stranger's message whose sender SPF does not authenticate
-(`Slip.may_be_reported`, decision 0100); on other messages of strangers reports return the header alone (`Slip.ret`).
+(`SpoolEnvelope.may_be_reported`, decision 0100); on other messages of strangers reports return the header alone
+(`SpoolEnvelope.ret`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -23,19 +24,19 @@ from functools import partial
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices import delivery_reports as letters
-from mic_mail.i18n.notices.notice import Letter
+from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import NULL_PATH, MailboxAddress, ReversePath
 from mic_mail.mime.compose import Mailbox
 from mic_mail.mime.dsn_mdn import MOST_OCTETS, Action, DeliveryReport, read_report
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.process.executors import AccountExecutors, Executors
 from mic_mail.queue import dsn
-from mic_mail.queue.pending_reports import Owed, name_of
+from mic_mail.queue.pending_reports import PendingReports, name_of
 from mic_mail.queue.queue import Envelope, Queue, Recipient
-from mic_mail.queue.spool import ELSEWHERE, Entry, Slip, Spool, Target
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.queue.spool import ELSEWHERE, Entry, Spool, SpoolEnvelope, Target
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.notifications.notices import RETURN_PATH, Notices
 from mic_mail.services.queue.dsn_writer import READ_OCTETS, Original, accepted, owner_of, reader, write
 from mic_mail.storage.types import AccountRef
@@ -56,7 +57,7 @@ class ReportSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class ReportDecision:
     """What the slip has to keep of a try."""
 
     given_up: tuple[Target, ...] = ()
@@ -73,7 +74,7 @@ class _Kind:
     what: str
     action: Action
     status: str
-    letter: Callable[[str, datetime, datetime, Sequence[str]], Letter]
+    letter: Callable[[str, datetime, datetime, Sequence[str]], NoticeText]
 
 
 _DELIVERED = _Kind(
@@ -119,15 +120,15 @@ class SpoolReports:
     def __init__(
         self,
         settings: ReportSettings,
-        owed: Owed,
+        owed: PendingReports,
         spool: Spool,
         queue: Queue,
         *,
         notices: Callable[[], Notices],
         separator: Callable[[], str],
-        access: Access,
-        lanes: Lanes,
-        accounts: AccountLanes,
+        access: SignInService,
+        lanes: Executors,
+        accounts: AccountExecutors,
         queued: Callable[[str], None],
         clock: Clock,
         log: MailLog,
@@ -147,7 +148,7 @@ class SpoolReports:
 
     # ------------------------------------------------------------ before a try is written down
 
-    async def weigh(self, entry: Entry, outcomes: Sequence[tuple[Target, str | None]], *, doubtful: bool) -> Weighed:
+    async def weigh(self, entry: Entry, outcomes: Sequence[tuple[Target, str | None]], *, doubtful: bool) -> ReportDecision:
         """Make the reports that this try owes; `outcomes`: what was in the way of each target, None where it is done.
 
         `doubtful`: somebody may have been killed in the midst of this.
@@ -176,7 +177,7 @@ class SpoolReports:
             wanted = []
         told = await self._keep(entry, wanted)
         given_up = [*gone, *(target for target, _ in open_now if is_over)]
-        return Weighed(tuple(given_up), told, warned=is_late and bool(open_now))
+        return ReportDecision(tuple(given_up), told, warned=is_late and bool(open_now))
 
     async def _keep(self, entry: Entry, wanted: Sequence[tuple[_Kind, list[Target]]]) -> tuple[str, ...]:
         if not wanted:
@@ -249,7 +250,7 @@ class SpoolReports:
             return
         message, envelope = found
         (recipient,) = envelope.recipients
-        action, about = _told_of(message)
+        action, about = _report_fields(message)
         if recipient.domain not in self._access.snapshot.domains:
             if await self._lanes.io(self._owed.hand_over, name, self._queue):
                 self._log.event(
@@ -275,7 +276,7 @@ class SpoolReports:
                 )
         await self._lanes.io(self._owed.done, name)
 
-    def _log_withheld(self, slip: Slip, wanted: Sequence[tuple[_Kind, list[Target]]], reason: str) -> None:
+    def _log_withheld(self, slip: SpoolEnvelope, wanted: Sequence[tuple[_Kind, list[Target]]], reason: str) -> None:
         """Log each report that its sender does not get (Reg. 4.2)."""
         for kind, targets in wanted if slip.sender else ():
             addresses = [target.address for target in targets]
@@ -286,7 +287,7 @@ class SpoolReports:
         self._log.event("report_without_reader", trace=trace, sender=sender, action=action, recipients=recipients)
 
 
-def _reason_to_be_silent(slip: Slip) -> str | None:
+def _reason_to_be_silent(slip: SpoolEnvelope) -> str | None:
     """Why the sender of a message gets no report on it: the named one has perhaps not written it (decision 0100)."""
     if not slip.may_be_reported:
         return "sender-not-authenticated"
@@ -311,7 +312,7 @@ def _beginning(entry: Entry) -> bytes:
         return b""
 
 
-def _envelope(slip: Slip, to: MailboxAddress, message: bytes, now_us: int) -> Envelope:
+def _envelope(slip: SpoolEnvelope, to: MailboxAddress, message: bytes, now_us: int) -> Envelope:
     """RFC 3461 §6.1, §7.2: the null sender, NOTIFY=NEVER; RFC 8689 §5: as well protected as what it tells of."""
     is_ascii = message.isascii()
     return Envelope(
@@ -326,7 +327,7 @@ def _envelope(slip: Slip, to: MailboxAddress, message: bytes, now_us: int) -> En
     )
 
 
-def _told_of(message: bytes) -> tuple[str, list[str]]:
+def _report_fields(message: bytes) -> tuple[str, list[str]]:
     """What a report of ours says, for the log."""
     report = read_report(message[:MOST_OCTETS])
     if not isinstance(report, DeliveryReport) or not report.recipients:

@@ -27,18 +27,18 @@ from mic_mail.errors import Text
 from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.queue.files import SpoolUnavailable
 from mic_mail.queue.queue import Entry, Queue
 from mic_mail.queue.recipient_log import Hold, Standing
 from mic_mail.queue.scheduler import End, Job, Schedule, pause, remaining
-from mic_mail.services.queue.delivery_log import SUCCESS, Reporting, Telling
-from mic_mail.services.queue.suspended_mail import KeptBack, Watching, watch_nothing
-from mic_mail.smtpclient.attempt import Heard, Transmission
-from mic_mail.smtpclient.client import Fate, Result
+from mic_mail.services.queue.delivery_log import SUCCESS, DeliveryLog, Reporting
+from mic_mail.services.queue.suspended_mail import SuspendedMail, Watching, watch_nothing
+from mic_mail.smtpclient.attempt import AttemptResult, DeliveryAttempt
+from mic_mail.smtpclient.client import RecipientResult, Result
 from mic_mail.smtpclient.mta_sts_cache import Policies
 from mic_mail.smtpclient.pool import Connections, ConnectionSettings
-from mic_mail.smtpclient.routing import Ways
+from mic_mail.smtpclient.routing import Router
 from mic_mail.smtpclient.smarthost import Smarthost
 
 LOOK_SECONDS = 20.0
@@ -58,7 +58,11 @@ OWN_TRIES = 3
 DAY = 86_400.0
 NOWHERE = ""
 """The domain of a job that sends to nobody: reports and ends, also while sending is paused."""
-_STANDINGS = {Fate.DELIVERED: Standing.DELIVERED, Fate.FAILED: Standing.FAILED, Fate.DEFERRED: Standing.OPEN}
+_STANDINGS = {
+    RecipientResult.DELIVERED: Standing.DELIVERED,
+    RecipientResult.FAILED: Standing.FAILED,
+    RecipientResult.DEFERRED: Standing.OPEN,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class _Outcome:
     """Somebody was asked, or there was nobody to be asked; else they were held, or settled already."""
 
 
-class Senders:
+class QueueManager:
     """All that one process sends."""
 
     def __init__(
@@ -96,7 +100,7 @@ class Senders:
         resolver: Resolver,
         settings: SendingSettings,
         *,
-        lanes: Lanes,
+        lanes: Executors,
         log: MailLog,
         clock: Clock,
         may_send: Callable[[int], bool],
@@ -108,30 +112,30 @@ class Senders:
         chance: Random | None = None,
     ) -> None:
         """`may_send`: whether what this mailbox has submitted may leave now; `report` returns when the word is durable; `sign`:
-        the fields in front of a message, as `Transmission` has it."""
+        the fields in front of a message, as `DeliveryAttempt` has it."""
         self._queue = queue
         self._resolver = resolver
         self._settings = settings
         self._lanes = lanes
         self._log = log
         self._clock = clock
-        self._kept_back = KeptBack(may_send, watch, self.hear, log)
+        self._kept_back = SuspendedMail(may_send, watch, self.hear, log)
         self._is_paused = is_paused
         self._chance = chance or Random()  # noqa: S311 - spreads pauses
         self._schedule = Schedule(most=settings.to_one, at_once=settings.at_once, chance=self._chance.random)
         self._entries: dict[str, Entry] = {}
         self._damaged: set[str] = set()
         """Entries that cannot be read, of which the log knows."""
-        self._ways = Ways(
+        self._ways = Router(
             resolver, settings.own_names, self._chance.shuffle, clock, smarthost=settings.smarthost, policies=policies
         )
         self._connections = Connections(settings.connections, clock, log.event)
-        self._transmission = Transmission(self._ways, self._connections, sign, lanes, queue.binary_domains)
+        self._transmission = DeliveryAttempt(self._ways, self._connections, sign, lanes, queue.binary_domains)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: set[str] = set()
         self._under_way: dict[str, set[int]] = defaultdict(set)
         """Places of each entry that are being tried: of those nothing is final."""
-        self._telling = Telling(report, lambda entry_id: self._under_way.get(entry_id, ()), lanes, log)
+        self._telling = DeliveryLog(report, lambda entry_id: self._under_way.get(entry_id, ()), lanes, log)
         self._decided_meanwhile: set[str] = set()
         """Entries of which something was decided while some of their places were being tried."""
         self._owed: set[str] = set()
@@ -362,7 +366,7 @@ class Senders:
             heard = await self._transmission.attempt(entry, job.domain, places)
         except Exception as error:  # noqa: BLE001 - a disk or a defect: a try like others, else nobody would ever hear of it
             self._log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
-            heard = Heard([Result(Fate.DEFERRED, "4.3.0", WITHIN_US)] * len(places), end=End.NOT_ASKED)
+            heard = AttemptResult([Result(RecipientResult.DEFERRED, "4.3.0", WITHIN_US)] * len(places), end=End.NOT_ASKED)
         return _Outcome(heard.end, await self._write(entry, job.domain, places, heard), was_tried=True)
 
     async def _is_held(self, entry: Entry) -> bool:
@@ -374,7 +378,7 @@ class Senders:
 
     # ------------------------------------------------------------ what became of it
 
-    async def _write(self, entry: Entry, domain: str, places: Sequence[int], heard: Heard) -> float:
+    async def _write(self, entry: Entry, domain: str, places: Sequence[int], heard: AttemptResult) -> float:
         """Into the entry's log, and the mail log; what is deferred has perhaps waited for too long, else it waits so many
         seconds."""
         self._telling.log_objection(entry, domain, heard)

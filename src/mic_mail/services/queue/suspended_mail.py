@@ -26,7 +26,7 @@ class _Mailbox:
     end_watch: Callable[[], None]
 
 
-class KeptBack:
+class SuspendedMail:
     """The entries of one process's queue whose mailbox may not send."""
 
     def __init__(self, may_send: Callable[[int], bool], watch: Watching, again: Callable[[str], None], log: MailLog) -> None:

@@ -13,7 +13,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.documents.document import Block, Cell, Column, Paper, Signature, Table, Terms
+from mic_mail.documents.document import Block, Cell, Column, Document, Signature, Table, Terms
 from mic_mail.policy import census as rules
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.census import Census, Change, Group, Line, Standing
@@ -209,7 +209,7 @@ class Censuses:
 
     # ------------------------------------------------------------ papers
 
-    def paper_of(self, unit: UnitRecord, census: Census) -> Paper:
+    def paper_of(self, unit: UnitRecord, census: Census) -> Document:
         """The list of one unit, for its head to sign."""
         people = [line for line in census.lines if line.group is Group.PERSON]
         boxes = [line for line in census.lines if line.group is Group.MAILBOX]
@@ -250,7 +250,7 @@ class Censuses:
             issued_by=unit,
         )
 
-    def roll_up(self) -> Paper:
+    def roll_up(self) -> Document:
         """All units of this period on one paper, for the Centre."""
         rows: list[list[str | int | float | date | None]] = []
         totals = [0] * 6
@@ -362,7 +362,7 @@ def _sizes(line: Line) -> tuple[float | None, float | None]:
 
 def _changes_table(found: Sequence[Change], *, first: bool) -> Table:
     columns = [Column("Thay đổi", wide=0), Column("Cá nhân, hộp thư", wide=2), Column("Nội dung", wide=3)]
-    rows = [[_CHANGES[each.what], each.line.name, _told(each)] for each in found]
+    rows = [[_CHANGES[each.what], each.line.name, _change_text(each)] for each in found]
     return Table(
         "III. Thay đổi so với kỳ trước",
         columns,
@@ -386,7 +386,7 @@ def _disputes_table(found: Sequence[tuple[Line, Request]]) -> Table:
     return Table("IV. Đề nghị sửa của đơn vị", columns, rows)
 
 
-def _told(change: Change) -> str:
+def _change_text(change: Change) -> str:
     if change.what != "altered":
         return change.line.address or "chưa có hộp thư"
     return "; ".join(f"{_FIELDS[name]}: {_value(name, old)} → {_value(name, new)}" for name, old, new in change.fields)

@@ -4,27 +4,27 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from mic_mail.config.model import Config
-from mic_mail.documents.document import Cell, Column, Paper, Signature, Table, Terms
+from mic_mail.documents.document import Cell, Column, Document, Signature, Table, Terms
 from mic_mail.errors import Text
-from mic_mail.policy.correspondence import CLAUSE, Fate, Line
+from mic_mail.policy.correspondence import CLAUSE, DeliveryStatus, Line
 from mic_mail.policy.date_ranges import Span
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.unit_mail.correspondence import Correspondence
 
-FATES: Mapping[Fate, Text] = {
-    Fate.ACCEPTED: Text("đã nhận chuyển", "accepted"),
-    Fate.DEFERRED: Text("đang chờ chuyển", "deferred"),
-    Fate.DELIVERED: Text("đã vào hộp thư", "delivered"),
-    Fate.REPORTED_FAILED: Text("báo không chuyển được", "reported as failed"),
-    Fate.REPORTED_DELAYED: Text("báo chậm", "reported as delayed"),
-    Fate.REPORTED_DELIVERED: Text("báo đã nhận", "reported as delivered"),
-    Fate.REPORTED_RELAYED: Text("báo đã chuyển tiếp", "reported as relayed"),
+FATES: Mapping[DeliveryStatus, Text] = {
+    DeliveryStatus.ACCEPTED: Text("đã nhận chuyển", "accepted"),
+    DeliveryStatus.DEFERRED: Text("đang chờ chuyển", "deferred"),
+    DeliveryStatus.DELIVERED: Text("đã vào hộp thư", "delivered"),
+    DeliveryStatus.REPORTED_FAILED: Text("báo không chuyển được", "reported as failed"),
+    DeliveryStatus.REPORTED_DELAYED: Text("báo chậm", "reported as delayed"),
+    DeliveryStatus.REPORTED_DELIVERED: Text("báo đã nhận", "reported as delivered"),
+    DeliveryStatus.REPORTED_RELAYED: Text("báo đã chuyển tiếp", "reported as relayed"),
 }
 
 
 def correspondence_paper(
     config: Config, mailbox: str, found: Correspondence, span: Span, now: datetime, *, subjects: bool
-) -> Paper:
+) -> Document:
     """The paper; with `subjects`, what each message was about."""
     return paper(
         config,
@@ -49,8 +49,8 @@ def figures(found: Correspondence) -> dict[str, int]:
     return {
         "sent": len(sent),
         "recipients": len(found.sent),
-        "delivered": sum(line.fate in {Fate.DELIVERED, Fate.REPORTED_DELIVERED} for line in found.sent),
-        "failed": sum(line.fate is Fate.REPORTED_FAILED for line in found.sent),
+        "delivered": sum(line.fate in {DeliveryStatus.DELIVERED, DeliveryStatus.REPORTED_DELIVERED} for line in found.sent),
+        "failed": sum(line.fate is DeliveryStatus.REPORTED_FAILED for line in found.sent),
         "read": sum(line.read_at is not None for line in found.sent),
         "answered": sum(line.answered_at is not None for line in found.sent),
         "received": found.delivered,
@@ -87,11 +87,21 @@ def _sent(found: Correspondence, *, subjects: bool) -> Table:
     rows: list[list[Cell]] = []
     for line in found.sent:
         about = [found.subjects.get(line.submission.message_id, "")] if subjects else []
-        rows.append([line.submission.at, *about, line.recipient, fate_of(line), line.fate_at, line.read_at, line.answered_at])
+        rows.append(
+            [
+                line.submission.at,
+                *about,
+                line.recipient,
+                delivery_status_text(line),
+                line.fate_at,
+                line.read_at,
+                line.answered_at,
+            ]
+        )
     return Table("I. Thư đã gửi", columns, rows)
 
 
-def fate_of(line: Line) -> str:
+def delivery_status_text(line: Line) -> str:
     """In words: "báo không chuyển được (5.1.1)"."""
     return f"{FATES[line.fate].vi} ({line.status})" if line.status else FATES[line.fate].vi
 

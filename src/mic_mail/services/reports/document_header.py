@@ -5,7 +5,7 @@ from datetime import datetime
 
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
-from mic_mail.documents.document import Block, Paper, Signature
+from mic_mail.documents.document import Block, Document, Signature
 from mic_mail.i18n.clause_names import clause
 
 
@@ -21,12 +21,12 @@ def paper(
     number: str = "",
     check: str = "",
     issued_by: UnitRecord | None = None,
-) -> Paper:
+) -> Document:
     """Return a paper by a clause, issued by a unit, or by the Centre; `check`: a digest to verify it by, in the foot."""
     regulation = config.regulation
     decision = f" ban hành kèm theo Quyết định số {regulation.decision_no}" if regulation.decision_no else ""
     foot = f"Lập theo {clause(clause_id).vi}{decision}."
-    return Paper(
+    return Document(
         title,
         subtitle,
         made_at,

@@ -12,8 +12,8 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.policy.due_items import Deed, Item, aftermath, coming, unsent, vacant, waits
-from mic_mail.policy.due_notices import Outlook, outlook
+from mic_mail.policy.due_items import AutomaticAct, Item, aftermath, coming, unsent, vacant, waits
+from mic_mail.policy.due_notices import DueNotices, due_notices
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, timeline
 from mic_mail.policy.requests import CLAUSE
@@ -40,7 +40,7 @@ def due(directory: Directory, config: Config, clock: Clock, reclaiming: Reclaimi
     settings, days, begun = reclaiming.settings(), warn_days(config), directory.sent.begun()
     trusted = ClockMark(config.state_dir, clock).is_trusted(snapshot)
     found: list[Due] = []
-    looks: dict[int, Outlook] = {}
+    looks: dict[int, DueNotices] = {}
     for entry in snapshot:
         try:
             spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
@@ -48,7 +48,7 @@ def due(directory: Directory, config: Config, clock: Clock, reclaiming: Reclaimi
             continue
         found += [Due(entry, item) for item in coming(spans, now, now + within)]
         vacancies = vacancies_of(entry, snapshot)
-        looks[entry.mailbox_id] = outlook(entry.mailbox_id, entry.facts, spans, now, days, vacancies=vacancies, begun=begun)
+        looks[entry.mailbox_id] = due_notices(entry.mailbox_id, entry.facts, spans, now, days, vacancies=vacancies, begun=begun)
         if not any(span.state in FINAL and span.holds(now) for span in spans):
             found += [Due(entry, item) for item in vacant(vacancies, now, now + within)]
         if (reclaimed := reclaiming.look(entry, settings)) is not None:
@@ -71,7 +71,7 @@ def _about_requests(directory: Directory, config: Config, clock: Clock, snapshot
             (one for one in snapshot if one.kind is MailboxKind.UNIT and one.owner.unit_id == each.unit_id), None
         )
         if entry is not None and now - each.since < WINDOW:
-            yield from (Due(entry, item) for item in waits(each.since, Deed.ANSWER, CLAUSE, each.key, now))
+            yield from (Due(entry, item) for item in waits(each.since, AutomaticAct.ANSWER, CLAUSE, each.key, now))
     if (support := snapshot.resolve(config.support)) is not None:
         for debt in directory.requests.debts(MARK):
-            yield from (Due(support, item) for item in waits(debt.since, Deed.READING, CLAUSE, f"UID {debt.uid}", now))
+            yield from (Due(support, item) for item in waits(debt.since, AutomaticAct.READING, CLAUSE, f"UID {debt.uid}", now))

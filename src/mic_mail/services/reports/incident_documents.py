@@ -8,7 +8,7 @@ from datetime import datetime
 
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
-from mic_mail.documents.document import Block, Cell, Column, Paper, Signature, Table, Terms
+from mic_mail.documents.document import Block, Cell, Column, Document, Signature, Table, Terms
 from mic_mail.policy import incidents as rules
 from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.incidents import KINDS, SEVERITIES, STATES, Incident
@@ -30,7 +30,7 @@ class IncidentPapers:
         self._now = now
         self._units: Mapping[int, str] = {unit.unit_id: unit.symbol for unit in directory.units()}
 
-    def one(self, incident: Incident) -> Paper:
+    def one(self, incident: Incident) -> Document:
         """Everything about one incident, to be signed."""
         told = incident.told
         blocks: list[Block] = [
@@ -72,7 +72,7 @@ class IncidentPapers:
             check=incident.digest,
         )
 
-    def register(self, incidents: Sequence[Incident], span: Span | None) -> Paper:
+    def register(self, incidents: Sequence[Incident], span: Span | None) -> Document:
         """The register: counts by kind and severity, and every incident."""
         title = f"từ ngày {span.first:%d/%m/%Y} đến ngày {span.last:%d/%m/%Y}" if span else "toàn bộ"
         return paper(

@@ -11,13 +11,13 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.documents.document import Cell, Column, Paper, Signature, Table, Terms
+from mic_mail.documents.document import Cell, Column, Document, Signature, Table, Terms
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy import migration_plans as rules
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.migration_plans import Plan, Standing
-from mic_mail.services.mailboxes.credentials import Origin
+from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.document_header import paper
 
 STANDINGS: Mapping[str, Text] = {
@@ -48,7 +48,9 @@ class Register:
         self._config = config
         self._now = clock.now()
 
-    def plan(self, unit: UnitRecord, origin: Origin, *, system: str, mailboxes: int, planned_on: date, contact: str) -> Plan:
+    def plan(
+        self, unit: UnitRecord, origin: ActContext, *, system: str, mailboxes: int, planned_on: date, contact: str
+    ) -> Plan:
         """Put a unit's plan on record."""
         if not system.strip() or len(system) > 200 or not 0 <= mailboxes <= _MOST_MAILBOXES or len(contact) > 200:
             raise BadInput(
@@ -62,7 +64,7 @@ class Register:
         )
         return self._directory.elsewhere.add(draft)
 
-    def finish(self, plan_id: int, origin: Origin) -> Plan:
+    def finish(self, plan_id: int, origin: ActContext) -> Plan:
         """The unit has left the system, as a document says."""
         missing = Text("Kết thúc phải có số văn bản.", "The end needs the number of its document.")
         document = must_have_document(origin.document, rules.CLAUSE, missing)
@@ -84,7 +86,7 @@ class Register:
         """What a unit still has elsewhere."""
         return [each for each in self.known() if each.unit.unit_id == unit.unit_id]
 
-    def paper(self) -> Paper:
+    def paper(self) -> Document:
         """The register, to be handed to the leadership."""
         found = self.known()
         done = [each for each in self.known(all_of_them=True) if each.standing is Standing.DONE]

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.model import Config
-from mic_mail.documents.document import Block, Cell, Column, Paper, Signature, Table
+from mic_mail.documents.document import Block, Cell, Column, Document, Signature, Table
 from mic_mail.errors import Text
 from mic_mail.policy import opening_windows
 from mic_mail.policy.date_ranges import Span
@@ -32,7 +32,7 @@ MOST_DETAILED = 20
 """Mailboxes whose days a paper lists; of more it has the figures alone."""
 
 
-def openings_paper(config: Config, attended: Sequence[Attended], span: Span, whose: str, now: datetime) -> Paper:
+def openings_paper(config: Config, attended: Sequence[Attended], span: Span, whose: str, now: datetime) -> Document:
     """The paper; `whose`: the mailbox, the unit or the ministry."""
     blocks: list[Block] = [_figures(attended, now)]
     if len(attended) <= MOST_DETAILED:
@@ -83,11 +83,11 @@ def _days(name: str, attended: Attended) -> Table:
     rows: list[list[Cell]] = []
     for day, cells in days:
         others = sorted({opening.actor for cell in cells for opening in cell.others})
-        rows.append([day, *(_told(cell) for cell in cells), ", ".join(others)])
+        rows.append([day, *(_cell_text(cell) for cell in cells), ", ".join(others)])
     return Table(name, columns, rows, empty="Không có ngày làm việc.")
 
 
-def _told(cell: opening_windows.Cell) -> str:
+def _cell_text(cell: opening_windows.Cell) -> str:
     if cell.first is not None:
         return opened_by(cell.first)
     return SHUT[cell.shut].vi if cell.shut is not None else VERDICTS[cell.verdict].vi

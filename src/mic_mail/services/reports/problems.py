@@ -14,7 +14,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.documents.document import Cell, Column, Paper, Signature, Table, Terms
+from mic_mail.documents.document import Cell, Column, Document, Signature, Table, Terms
 from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.requests import CHANNELS, KINDS, PENDING, STATES, Item, Kind, State
 from mic_mail.services.reports.document_header import paper
@@ -44,7 +44,7 @@ def answered(due: Due) -> Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _ProblemRow:
     due: Due
     unit: str
 
@@ -62,12 +62,12 @@ class Problems:
         self._now: datetime = clock.now()
         units: Mapping[int, str] = {unit.unit_id: unit.symbol for unit in directory.units()}
         self._found = [
-            _Told(due, units.get(due.request.filing.unit_id, "?"))
+            _ProblemRow(due, units.get(due.request.filing.unit_id, "?"))
             for due in Register(directory, config, clock).all()
             if due.request.kind in kinds and span.holds(due.request.filing.received_at)
         ]
 
-    def paper(self, unit: UnitRecord | None = None) -> Paper:
+    def paper(self, unit: UnitRecord | None = None) -> Document:
         """Counts by kind and by unit, how they stand to their deadlines, and every one; of one unit, or of all."""
         found = [each for each in self._found if unit is None or each.unit == unit.symbol]
         stands = Counter(each.stands for each in found)
@@ -96,7 +96,7 @@ class Problems:
         )
 
 
-def _counted(name: str, title: str, found: Sequence[tuple[str, _Told]]) -> Table:
+def _counted(name: str, title: str, found: Sequence[tuple[str, _ProblemRow]]) -> Table:
     """A row for each name; columns of states, and of what came in time or late."""
     columns = [
         Column(title, wide=3),
@@ -115,7 +115,7 @@ def _counted(name: str, title: str, found: Sequence[tuple[str, _Told]]) -> Table
     return Table(name, columns, rows, total=["Tổng", *total])
 
 
-def _listed(found: Sequence[_Told]) -> Table:
+def _listed(found: Sequence[_ProblemRow]) -> Table:
     columns = [
         Column("Số", right=True, wide=0),
         Column("Nhận lúc", wide=2),

@@ -13,7 +13,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.documents.document import Block, Cell, Column, Paper, Signature, Table, Terms
+from mic_mail.documents.document import Block, Cell, Column, Document, Signature, Table, Terms
 from mic_mail.i18n.clause_names import clause
 from mic_mail.log.traffic import Traffic, count
 from mic_mail.policy.date_ranges import Span
@@ -70,7 +70,7 @@ class Usage:
         self._octets: dict[int, int] = {}
         """What each mailbox holds, as it was first looked at."""
 
-    def paper(self, unit: UnitRecord | None = None) -> Paper:
+    def paper(self, unit: UnitRecord | None = None) -> Document:
         """Of the ministry, or of one unit."""
         entries = self._entries(unit)
         blocks: list[Block] = [

@@ -24,16 +24,16 @@ from mic_mail.policy.addresses import personal_local_part
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.directory_changes import Entry
 from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
-from mic_mail.policy.eligibility import why_not
+from mic_mail.policy.eligibility import refusal_reason
 from mic_mail.policy.facts import REQUEST, Departure, Fact, Level, MailboxKind
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.requests import RULES, Item, Kind, Request, RequestRefused, State, acts, is_of_a_person
 from mic_mail.policy.transliteration import tidy
-from mic_mail.services.mailboxes.credentials import Origin, set_password
+from mic_mail.services.mailboxes.credentials import ActContext, set_password
 from mic_mail.services.mailboxes.directory_changes import Contract, DirectoryChanges, PersonChange, UnitChange
 from mic_mail.services.mailboxes.issue import HashPassword, Issuing
 from mic_mail.services.mailboxes.issue import Request as Ground
-from mic_mail.services.mailboxes.lifecycle_actions import Accounts, Asked
+from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, RestoreRequest
 from mic_mail.services.mailboxes.restore import Restoring, Waiting
 from mic_mail.services.requests.form import Reader, contract_of
 from mic_mail.services.requests.register import Register, still_pending
@@ -74,7 +74,7 @@ class Approved:
 class BringBack(Protocol):
     """Puts the mail of a mailbox that was deleted from the server back into its place, before it is issued again."""
 
-    def __call__(self, mailbox: MailboxRecord, origin: Origin) -> Fact | None:
+    def __call__(self, mailbox: MailboxRecord, origin: ActContext) -> Fact | None:
         """The fact that says so; None: nothing had to come back."""
 
 
@@ -114,11 +114,11 @@ class Approving:
         self._hash = hash_password
         self._bring_back = bring_back
         self._register = Register(directory, config, clock)
-        self._accounts = Accounts(directory, config, clock)
+        self._accounts = MailboxLifecycle(directory, config, clock)
         self._changes = DirectoryChanges(directory, config, clock)
         self._restoring = Restoring(directory, store, config, clock)
         self._issuing = Issuing(directory, config, clock, hash_password)
-        self._acts: Mapping[Kind, Callable[[Request, Origin, Choices], Done]] = {
+        self._acts: Mapping[Kind, Callable[[Request, ActContext, Choices], Done]] = {
             Kind.ISSUE: self._issue,
             Kind.GROUP: self._group,
             Kind.TRANSFER: self._transfer,
@@ -186,7 +186,7 @@ class Approving:
 
     # ------------------------------------------------------------ the acts
 
-    def _issue(self, request: Request, origin: Origin, choices: Choices) -> Done:
+    def _issue(self, request: Request, origin: ActContext, choices: Choices) -> Done:
         wanted = self._person(request, choices)
         self._must_be_employed(request, wanted)
         person = self._directory.person(self._directory.requests.person(request, wanted))
@@ -222,7 +222,7 @@ class Approving:
             raise RequestRefused(why, clause=ELIGIBLE, remedy=_for_a_new_contract(request, person))
 
     def _why_not(self, person: PersonRecord) -> Text | None:
-        return why_not(person.employment, person.contract_from, person.contract_until, local_day(self._clock.now()))
+        return refusal_reason(person.employment, person.contract_from, person.contract_until, local_day(self._clock.now()))
 
     def _person(self, request: Request, choices: Choices) -> PersonRecord:
         """For whom: as named, or the one of this name in the unit who has no mailbox, or somebody new.
@@ -283,7 +283,7 @@ class Approving:
     def _reader(self) -> Reader:
         return Reader(self._directory, self._config, self._clock)
 
-    def _group(self, request: Request, origin: Origin, choices: Choices) -> Done:
+    def _group(self, request: Request, origin: ActContext, choices: Choices) -> Done:
         sponsor = next(u.symbol for u in self._directory.units() if u.unit_id == request.filing.unit_id)
         password, chosen = password_hash.generate(), _chosen(request, choices)
         name, ground = request.item(Item.NAME) or "", _ground(request, origin)
@@ -291,14 +291,14 @@ class Approving:
         mailbox = self._issuing.issue_group(name, sponsor, password, ground, chosen=chosen, bring_back=back)
         return Done(mailbox, password)
 
-    def _transfer(self, request: Request, origin: Origin, choices: Choices) -> Done:
+    def _transfer(self, request: Request, origin: ActContext, choices: Choices) -> Done:
         """Reg. 6.4.b: with the new position, which decides when a leaver's mailbox is locked (6.4.c)."""
         person = self._directory.person(self._mailbox(request).person_id or 0)
         to = next(unit for unit in self._directory.units() if unit.unit_id == request.filing.unit_id)
         entry = self._changes.person(person, replace(_of_person(request, choices), unit=to), origin, _day(request))
         return self._ordered(request, entry)
 
-    def _change(self, request: Request, origin: Origin, choices: Choices) -> Done:
+    def _change(self, request: Request, origin: ActContext, choices: Choices) -> Done:
         """Reg. 6.2: a person, a mailbox's address, or the asking unit is another thing from some day on."""
         filing, on = request.filing, _day(request)
         if is_of_a_person(filing):
@@ -319,7 +319,7 @@ class Approving:
         )
         return self._ordered(request, self._changes.unit(unit, wanted, origin, on, domain=request.item(Item.DOMAIN)))
 
-    def _change_person(self, request: Request, origin: Origin, choices: Choices, on: date | None) -> Entry:
+    def _change_person(self, request: Request, origin: ActContext, choices: Choices, on: date | None) -> Entry:
         address, wanted = request.item(Item.CHOSEN), _of_person(request, choices)
         if request.item(Item.ADDRESS) is None:
             return self._changes.person(self._reader().person_named(request.filing), wanted, origin, on, address=address)
@@ -344,7 +344,7 @@ class Approving:
             told = f"{told}, có hiệu lực từ {local_day(entry.order.effective_at):%d/%m/%Y}"
         return Done(mailbox, result=mailbox.address if mailbox is not None and not entry.is_pending else told, before=before)
 
-    def _leave(self, request: Request, origin: Origin, choices: Choices) -> Done:
+    def _leave(self, request: Request, origin: ActContext, choices: Choices) -> Done:
         mailbox = self._mailbox(request)
         level, cause = request.item(Item.LEVEL), request.item(Item.CAUSE)
         self._accounts.leave(
@@ -356,16 +356,16 @@ class Approving:
         )
         return Done(mailbox)
 
-    def _restore(self, request: Request, origin: Origin, choices: Choices) -> Done:
+    def _restore(self, request: Request, origin: ActContext, choices: Choices) -> Done:
         filing, mailbox, password = request.filing, self._mailbox(request), password_hash.generate()
-        asked = Asked(filing.asker, filing.channel, local_day(filing.received_at))
+        asked = RestoreRequest(filing.asker, filing.channel, local_day(filing.received_at))
         breach = any(reason.clause == "7.2.b" for reason in self._accounts.state_of(mailbox).reasons)
         document = choices.document or (None if breach else filing.document)
-        origin = Origin(origin.actor, origin.reason, document, origin.request)
+        origin = ActContext(origin.actor, origin.reason, document, origin.request)
         self._restoring.restore(mailbox, asked, self._hash(password), origin, choices.queued)
         return Done(mailbox, password)
 
-    def _reset(self, request: Request, origin: Origin, choices: Choices) -> Done:
+    def _reset(self, request: Request, origin: ActContext, choices: Choices) -> Done:
         mailbox, password = self._mailbox(request), password_hash.generate()
         known = self._accounts.may_change_password(mailbox, origin).fact_seq
         set_password(
@@ -374,7 +374,7 @@ class Approving:
         )  # fmt: skip
         return Done(mailbox, password)
 
-    def _alias(self, request: Request, origin: Origin, choices: Choices) -> Done:
+    def _alias(self, request: Request, origin: ActContext, choices: Choices) -> Done:
         mailbox = self._mailbox(request)
         self._issuing.add_alias(mailbox, request.item(Item.CHOSEN) or "", origin)
         return Done(mailbox)
@@ -383,7 +383,7 @@ class Approving:
         return self._directory.mailbox(request.item(Item.ADDRESS) or "")
 
 
-def told(approved: Approved) -> Text:
+def officer_note(approved: Approved) -> Text:
     """What an officer is told beside the result."""
     number, mailbox = approved.request.request_id, approved.mailbox
     if not approved.before:
@@ -445,12 +445,12 @@ def _day(request: Request) -> date | None:
     return None if day is None else date.fromisoformat(day)
 
 
-def _origin(request: Request, actor: str, choices: Choices) -> Origin:
+def _origin(request: Request, actor: str, choices: Choices) -> ActContext:
     reason = choices.note or f"Yêu cầu số {request.request_id} của {request.filing.asker}"
-    return Origin(actor, reason, request.basis, request.request_id)
+    return ActContext(actor, reason, request.basis, request.request_id)
 
 
-def _ground(request: Request, origin: Origin) -> Ground:
+def _ground(request: Request, origin: ActContext) -> Ground:
     return Ground(origin, local_day(request.filing.received_at))
 
 

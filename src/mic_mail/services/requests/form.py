@@ -23,7 +23,7 @@ from mic_mail.policy import incidents
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.calendar_file import FIRST_YEAR, LAST_YEAR
 from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
-from mic_mail.policy.eligibility import Employment, why_not
+from mic_mail.policy.eligibility import Employment, refusal_reason
 from mic_mail.policy.facts import Departure, Level
 from mic_mail.policy.keywords import NAMES, code_of
 from mic_mail.policy.labels import DEPARTURES, EMPLOYMENTS
@@ -364,7 +364,7 @@ def contract_of(filing: Filing) -> tuple[Employment, date | None, date | None]:
 def _must_be_eligible(filing: Filing, today: date) -> None:
     """Reg. 6.3, told at once; who approves asks it of the contract that counts by then."""
     words(filing.items[Item.NAME])
-    if (why := why_not(*contract_of(filing), today)) is not None:
+    if (why := refusal_reason(*contract_of(filing), today)) is not None:
         raise RequestRefused(why, clause=ELIGIBLE)
 
 

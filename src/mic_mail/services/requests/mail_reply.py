@@ -9,13 +9,13 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.requests import Outcomes
 from mic_mail.errors import Text
 from mic_mail.i18n.notices import requests as texts
-from mic_mail.i18n.notices.notice import Letter
+from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.policy.requests import KINDS, Kind, deadline_clause
 from mic_mail.services.requests.intake import WHOLE_FILE
 from mic_mail.services.requests.register import Register
 
 
-def answer_to(key: str, directory: Directory, config: Config, clock: Clock) -> Letter:
+def answer_to(key: str, directory: Directory, config: Config, clock: Clock) -> NoticeText:
     """The answer to a mail that was read; `key`: its EMAILID."""
     outcomes = directory.requests.outcomes(key) or ()
     whole = next((each for each in outcomes if each["row"] == WHOLE_FILE), None)
@@ -24,7 +24,7 @@ def answer_to(key: str, directory: Directory, config: Config, clock: Clock) -> L
     return _of_rows(outcomes, directory, Register(directory, config, clock))
 
 
-def _of_rows(outcomes: Outcomes, directory: Directory, register: Register) -> Letter:
+def _of_rows(outcomes: Outcomes, directory: Directory, register: Register) -> NoticeText:
     lines, opened = list[Text](), 0
     for each in outcomes:
         row = int(str(each["row"]))

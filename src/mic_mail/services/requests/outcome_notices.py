@@ -22,12 +22,12 @@ from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import Text
 from mic_mail.i18n.notices import centre as to_centre
 from mic_mail.i18n.notices import requests as to_units
-from mic_mail.i18n.notices.notice import Letter
+from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.incidents import SEVERITIES, Incident
 from mic_mail.policy.requests import KINDS, Kind, Request, State
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.services.notifications.lifecycle_notices import LifeNotices
 from mic_mail.services.requests.backoff import is_due
 from mic_mail.services.requests.mail_reply import answer_to
@@ -40,13 +40,13 @@ GIVEN_UP = "given-up:"
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class PendingLetter:
     """A letter and whose it is; `unit_id` None: the Centre's."""
 
     key: str
     since: datetime
     unit_id: int | None
-    letter: Callable[[], Letter]
+    letter: Callable[[], NoticeText]
     """Blocking: may read the directory."""
     asked_from: str = ""
     in_reply_to: str | None = None
@@ -57,17 +57,17 @@ class Owed:
         return f"{GIVEN_UP}{self.key}"
 
 
-def owed(directory: Directory, config: Config, clock: Clock) -> Iterator[Owed]:
+def pending_letters(directory: Directory, config: Config, clock: Clock) -> Iterator[PendingLetter]:
     """Everything that somebody is or was to be told, of `WINDOW` and a little more. Blocking."""
     since = clock.now() - WINDOW - ENDING
     for mail in directory.requests.mail_read(since):
         answer = partial(answer_to, mail.key, directory, config, clock)
-        yield Owed(f"request-mail:{mail.key}", mail.read_at, mail.unit_id, answer, mail.sender, mail.message_id)
+        yield PendingLetter(f"request-mail:{mail.key}", mail.read_at, mail.unit_id, answer, mail.sender, mail.message_id)
     for request in directory.requests.decided(since):
         if request.kind is not Kind.INCIDENT:  # it went into the register of incidents, which answers
             decided = partial(_of_request, request)
             key, at = f"request-decided:{request.request_id}", request.handled_at or since
-            yield Owed(key, at, request.filing.unit_id, decided, request.opened_by)
+            yield PendingLetter(key, at, request.filing.unit_id, decided, request.opened_by)
     symbols = {unit.unit_id: unit.symbol for unit in directory.units()}
     for incident in directory.incidents.recent(since):
         unit_id = incident.told.unit_id
@@ -75,16 +75,16 @@ def owed(directory: Directory, config: Config, clock: Clock) -> Iterator[Owed]:
             continue
         if incident.opened_at >= since:
             recorded = partial(_recorded, incident, symbols[unit_id])
-            yield Owed(f"incident:{incident.incident_id}", incident.opened_at, None, recorded)
+            yield PendingLetter(f"incident:{incident.incident_id}", incident.opened_at, None, recorded)
         if incident.closed_at is not None and incident.closed_at >= since:
             closed = partial(to_units.incident_closed, incident.number, incident.told.title, incident.result or "")
             key = f"incident-closed:{incident.incident_id}"
-            yield Owed(key, incident.closed_at, unit_id, closed, incident.opened_by)
+            yield PendingLetter(key, incident.closed_at, unit_id, closed, incident.opened_by)
 
 
-def untold(directory: Directory, config: Config, clock: Clock) -> list[Owed]:
+def untold(directory: Directory, config: Config, clock: Clock) -> list[PendingLetter]:
     """What of it nobody was told yet, and was not given up. Blocking."""
-    found = list(owed(directory, config, clock))
+    found = list(pending_letters(directory, config, clock))
     told = _known(directory, [each.key for each in found])
     rest = [each for each in found if each.key not in told]
     gone = _known(directory, [each.given_up for each in rest])
@@ -107,7 +107,7 @@ class Outcomes:
         config: Callable[[], Config],
         snapshot: Callable[[], Snapshot],
         *,
-        lanes: Lanes,
+        lanes: Executors,
         clock: Clock,
         log: MailLog,
     ) -> None:
@@ -140,7 +140,7 @@ class Outcomes:
                 self._tried[each.key] = each.since, now
         self._seen = version
 
-    async def _tell(self, each: Owed) -> bool:
+    async def _tell(self, each: PendingLetter) -> bool:
         """Whether nothing stood in the way; a unit without a mailbox is asked for again when the directory changes."""
         try:
             letter = await self._lanes.io(each.letter)
@@ -155,21 +155,21 @@ class Outcomes:
             return False
         return True
 
-    def _whose(self, each: Owed) -> str | None:
+    def _whose(self, each: PendingLetter) -> str | None:
         """The mailbox in which it would be read, as far as that is known: a letter was entered by somebody of the Centre."""
         found = self._snapshot().resolve(self._config().support if each.unit_id is None else each.asked_from)
         return found.address if found is not None else None
 
-    async def _give_up(self, each: Owed) -> None:
+    async def _give_up(self, each: PendingLetter) -> None:
         self._log.event("notice_given_up", notice=each.key, mailbox=self._whose(each), since=each.since)
         await self._lanes.io(self._directory.sent.put, [each.given_up], self._clock.steady_now())
 
 
-def _recorded(incident: Incident, symbol: str) -> Letter:
+def _recorded(incident: Incident, symbol: str) -> NoticeText:
     return to_centre.incident_recorded(incident.number, symbol, incident.told.title, SEVERITIES[incident.told.severity])
 
 
-def _of_request(request: Request) -> Letter:
+def _of_request(request: Request) -> NoticeText:
     kind = KINDS[request.kind]
     about = Text(f"{kind.vi}: {request.filing.subject}" if request.filing.subject else kind.vi, kind.en)
     return to_units.request_decided(request.request_id, about, request.state is State.DONE, request.result or "")

@@ -18,11 +18,11 @@ from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog, stamp
 from mic_mail.mime.imap_structure import Answers, answers, most_octets
 from mic_mail.mime.scanner import Scanner
-from mic_mail.process.executors import AccountLanes, Lanes
-from mic_mail.queue.spool import ELSEWHERE, Slip, Target
+from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.queue.spool import ELSEWHERE, SpoolEnvelope, Target
 from mic_mail.queue.spool import Entry as SpoolEntry
-from mic_mail.services.queue.local_dsn import SpoolReports, Weighed
-from mic_mail.services.transport.delivery_worker import Outcome, Parcel, Posting, Waiting, account_ref
+from mic_mail.services.queue.local_dsn import ReportDecision, SpoolReports
+from mic_mail.services.transport.delivery_worker import DeliveryWorker, LocalDelivery, Outcome, PendingDelivery, account_ref
 from mic_mail.services.transport.envelope import Cause
 from mic_mail.storage.errors import Busy, Unavailable
 from mic_mail.storage.journal.journal import CLOSE_SECONDS
@@ -41,14 +41,14 @@ MOST_WAITING_OCTETS = 256 << 20
 SCAN_OCTETS = 1 << 18
 
 
-class Delivering:
+class LocalDeliverer:
     """The way of messages into the mailboxes of one process."""
 
     def __init__(
         self,
         store: MailStore,
-        lanes: Lanes,
-        accounts: AccountLanes,
+        lanes: Executors,
+        accounts: AccountExecutors,
         log: MailLog,
         clock: Clock,
         *,
@@ -56,7 +56,8 @@ class Delivering:
         why_not: Callable[[Mailbox], Cause | None],
         reports: SpoolReports,
     ) -> None:
-        """`arrived` hears, on the loop, of each mailbox that a message came into; `why_not`: why a mailbox receives nothing."""
+        """`arrived` hears, on the loop, of each mailbox that a message came into; `refusal_reason`: why a mailbox receives
+        nothing."""
         self._reports = reports
         self._why_not = why_not
         self._store = store
@@ -65,21 +66,21 @@ class Delivering:
         self._accounts = accounts
         self._log = log
         self._clock = clock
-        self._posting = Posting(store, log)
-        self._wave: deque[Waiting] = deque()
+        self._posting = DeliveryWorker(store, log)
+        self._wave: deque[PendingDelivery] = deque()
         self._riding = False
         self._settling = False
         self._waiting = 0
         self._waiting_octets = 0
         self._last_wave_at = -math.inf
-        self._queues: dict[int, deque[Waiting]] = {}
+        self._queues: dict[int, deque[PendingDelivery]] = {}
         self._errands: set[asyncio.Task[object]] = set()
 
     # ------------------------------------------------------------ small messages
 
     async def small(
         self,
-        parcel: Parcel,
+        parcel: LocalDelivery,
         octets: bytes,
         answered: Answers | None = None,
         *,
@@ -91,7 +92,7 @@ class Delivering:
         if self._waiting >= MOST_WAITING or self._waiting_octets + weight > MOST_WAITING_OCTETS:
             raise Unavailable(f"{self._waiting} messages wait")
         loop = asyncio.get_running_loop()
-        waiting = Waiting(parcel, octets, loop.create_future(), answered=answered)
+        waiting = PendingDelivery(parcel, octets, loop.create_future(), answered=answered)
         if parcel.mailbox.mailbox_id in self._queues or not self._store.is_warm(account_ref(parcel.mailbox)):
             self._queue(waiting)
         else:
@@ -115,7 +116,7 @@ class Delivering:
         self._arrived(parcel.mailbox.mailbox_id)
         return published
 
-    def _give_up(self, waiting: Waiting) -> None:
+    def _give_up(self, waiting: PendingDelivery) -> None:
         """Its turn has not come in time: the disk hangs, or somebody keeps its mailbox. What has begun ends as it ends."""
         if not waiting.begun:
             _answer(waiting.future, Unavailable(f"waited {self._lanes.patience:g} s"))
@@ -143,7 +144,7 @@ class Delivering:
         finally:
             self._riding = False
 
-    def _is_busy(self, batch: Sequence[Waiting]) -> bool:
+    def _is_busy(self, batch: Sequence[PendingDelivery]) -> bool:
         """Whether messages come so closely that the journal should hold them; one alone is durable by its own file."""
         now = asyncio.get_running_loop().time()
         is_close, self._last_wave_at = now - self._last_wave_at < CLOSE_SECONDS, now
@@ -172,7 +173,7 @@ class Delivering:
         finally:
             self._settling = False
 
-    def _queue(self, waiting: Waiting) -> None:
+    def _queue(self, waiting: PendingDelivery) -> None:
         """Let it wait for the mailbox's turn."""
         mailbox = waiting.parcel.mailbox
         queue = self._queues.get(mailbox.mailbox_id)
@@ -182,9 +183,9 @@ class Delivering:
         else:
             queue.append(waiting)
 
-    async def _empty(self, queue: deque[Waiting], mailbox: Mailbox) -> None:
+    async def _empty(self, queue: deque[PendingDelivery], mailbox: Mailbox) -> None:
         """Publish what waits for one mailbox until nothing does."""
-        batch: list[Waiting] = []
+        batch: list[PendingDelivery] = []
 
         def publish() -> Sequence[Outcome]:
             batch.extend(_take(queue, self._posting.discard))  # in the lane: what has come by then
@@ -212,7 +213,7 @@ class Delivering:
         """Room for a message that comes in slices."""
         return await self._lanes.io(self._store.account(account_ref(mailbox)).stage)
 
-    async def staged(self, parcel: Parcel, staged: Staged, answered: Answers) -> Published:
+    async def staged(self, parcel: LocalDelivery, staged: Staged, answered: Answers) -> Published:
         """Publish a message whose file is finished."""
         account = self._store.account(account_ref(parcel.mailbox))
         published = await self._accounts.write(account.ref, self._posting.one, account, parcel, staged, answered)
@@ -224,7 +225,7 @@ class Delivering:
     def fan_out(
         self,
         entry: SpoolEntry,
-        parcels: Sequence[Parcel],
+        parcels: Sequence[LocalDelivery],
         answered: Answers | None,
         *,
         send_on: Callable[[SpoolEntry], Awaitable[None]],
@@ -242,7 +243,7 @@ class Delivering:
     async def _fan_out(
         self,
         entry: SpoolEntry,
-        parcels: Mapping[int, Parcel],
+        parcels: Mapping[int, LocalDelivery],
         answered: Answers | None,
         send_on: Callable[[SpoolEntry], Awaitable[None]],
         doubtful: bool,
@@ -268,7 +269,7 @@ class Delivering:
             entry.release()
 
     async def _hand_all_over(
-        self, entry: SpoolEntry, parcels: Mapping[int, Parcel], answered: Answers | None, doubtful: bool
+        self, entry: SpoolEntry, parcels: Mapping[int, LocalDelivery], answered: Answers | None, doubtful: bool
     ) -> dict[int, str | None]:
         """To the mailboxes here, each once whatever addresses lead to it: what was in the way of each."""
         here = list(dict.fromkeys(target.mailbox_id for target in entry.open_targets if target.mailbox_id != ELSEWHERE))
@@ -282,7 +283,7 @@ class Delivering:
         hurdles = await asyncio.gather(*(self._hand_over(entry, one, parcels, known, doubtful) for one in here))
         return dict(zip(here, hurdles, strict=True))
 
-    def _settle_entry(self, entry: SpoolEntry, outcomes: Sequence[tuple[Target, str | None]], weighed: Weighed) -> None:
+    def _settle_entry(self, entry: SpoolEntry, outcomes: Sequence[tuple[Target, str | None]], weighed: ReportDecision) -> None:
         """A try is over. Who is killed after this leaves nothing that would be delivered, and told of, once more."""
         self._log.flush()
         over = {target.mailbox_id for target, hurdle in outcomes if hurdle is None or target in weighed.given_up}
@@ -297,13 +298,13 @@ class Delivering:
         return await self._lanes.cpu(lambda: answers(scanner.finish()))
 
     async def _hand_over(
-        self, entry: SpoolEntry, mailbox_id: int, parcels: Mapping[int, Parcel], answered: Answers, doubtful: bool
+        self, entry: SpoolEntry, mailbox_id: int, parcels: Mapping[int, LocalDelivery], answered: Answers, doubtful: bool
     ) -> str | None:
         """Settle one mailbox, or why that is not possible yet: full, locked, no room. One's hurdle is not the others'."""
         parcel = parcels.get(mailbox_id)
         return "NoMailbox" if parcel is None else await self._hurdle(self._link(entry, parcel, answered, doubtful))
 
-    async def _link(self, entry: SpoolEntry, parcel: Parcel, answered: Answers, doubtful: bool) -> str | None:
+    async def _link(self, entry: SpoolEntry, parcel: LocalDelivery, answered: Answers, doubtful: bool) -> str | None:
         account = self._store.account(account_ref(parcel.mailbox))
         if doubtful and await self._accounts.write(account.ref, account.has_link, entry.path):
             self._tell_found(entry.slip, parcel)
@@ -327,13 +328,13 @@ class Delivering:
         except Exception as error:  # noqa: BLE001 - a defect of ours or of the store: this one waits
             return repr(error)
 
-    def _tell_found(self, slip: Slip, parcel: Parcel) -> None:
+    def _tell_found(self, slip: SpoolEnvelope, parcel: LocalDelivery) -> None:
         """Whoever delivered it was killed, perhaps before the log had it."""
         self._log.event(
             "delivery_found", trace=slip.trace_id, mailbox=parcel.mailbox.address, recipient=parcel.recipient.address
         )
 
-    def _tell_given_up(self, slip: Slip, target: Target, parcel: Parcel | None, hurdle: str) -> None:
+    def _tell_given_up(self, slip: SpoolEnvelope, target: Target, parcel: LocalDelivery | None, hurdle: str) -> None:
         """Before it is so: nothing ends without a word (Reg. 4.2)."""
         self._log.event(
             "delivery_given_up",
@@ -345,7 +346,7 @@ class Delivering:
             attempts=slip.attempts + 1,
         )
 
-    def _tell_deferred(self, slip: Slip, target: Target, parcel: Parcel | None, hurdle: str) -> None:
+    def _tell_deferred(self, slip: SpoolEnvelope, target: Target, parcel: LocalDelivery | None, hurdle: str) -> None:
         self._log.event(
             "delivery_deferred",
             trace=slip.trace_id,
@@ -369,7 +370,7 @@ class Delivering:
             await asyncio.wait(list(self._errands))
 
 
-async def settle_journal(store: MailStore, lanes: Lanes, log: MailLog) -> None:
+async def settle_journal(store: MailStore, lanes: Executors, log: MailLog) -> None:
     """Make durable in its own place what the journal holds long enough. What the disk said to it is told, once."""
     try:
         await lanes.io(store.settle_journal)
@@ -377,10 +378,12 @@ async def settle_journal(store: MailStore, lanes: Lanes, log: MailLog) -> None:
         log.event("journal_failed", error=described(error))
 
 
-def _take(queue: deque[Waiting], discard: Callable[[Sequence[Waiting]], None] = lambda gone: None) -> list[Waiting]:
+def _take(
+    queue: deque[PendingDelivery], discard: Callable[[Sequence[PendingDelivery]], None] = lambda gone: None
+) -> list[PendingDelivery]:
     """The next ones, of those for whom somebody still waits; the others are passed over, and their files discarded."""
-    batch: list[Waiting] = []
-    gone: list[Waiting] = []
+    batch: list[PendingDelivery] = []
+    gone: list[PendingDelivery] = []
     while queue and len(batch) < MAX_TOGETHER:
         waiting = queue.popleft()
         waiting.begun = not waiting.future.done()

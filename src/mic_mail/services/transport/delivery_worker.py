@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class LocalDelivery:
     """One message for one mailbox."""
 
     trace_id: str
@@ -40,10 +40,10 @@ class Parcel:
 
 
 @dataclass(slots=True, eq=False)
-class Waiting:
+class PendingDelivery:
     """A small message and who waits for it."""
 
-    parcel: Parcel
+    parcel: LocalDelivery
     octets: bytes
     future: "asyncio.Future[Published]"
     begun: bool = False
@@ -84,10 +84,10 @@ class _Group:
     account: Account
     folder: str
     quota_octets: int
-    members: list[tuple[Waiting, Delivery]]
+    members: list[tuple[PendingDelivery, Delivery]]
 
 
-class Posting:
+class DeliveryWorker:
     """The blocking half of delivery, for one process."""
 
     def __init__(self, store: MailStore, log: MailLog) -> None:
@@ -95,7 +95,7 @@ class Posting:
         self._log = log
         self._inboxes: dict[int, int] = {}
 
-    def wave(self, batch: Sequence[Waiting], *, by_journal: bool) -> Sequence[Outcome]:
+    def wave(self, batch: Sequence[PendingDelivery], *, by_journal: bool) -> Sequence[Outcome]:
         """Messages for whatever mailboxes, durable together or each by its own file; `Busy` for those that others write now."""
         results: dict[int, Outcome] = {}
         whole = [waiting for waiting in batch if self._stage(waiting, results)]
@@ -110,7 +110,7 @@ class Posting:
                 self._publish(whole, results, patience=PATIENCE_SECONDS)
         return [results[id(waiting)] for waiting in batch]
 
-    def alone(self, batch: Sequence[Waiting]) -> Sequence[Outcome]:
+    def alone(self, batch: Sequence[PendingDelivery]) -> Sequence[Outcome]:
         """Messages for one mailbox, in its turn: published together, each durable by its own file."""
         results: dict[int, Outcome] = {}
         whole = [waiting for waiting in batch if self._stage(waiting, results)]
@@ -118,13 +118,13 @@ class Posting:
             self._publish(whole, results)
         return [results[id(waiting)] for waiting in batch]
 
-    def discard(self, batch: Sequence[Waiting]) -> None:
+    def discard(self, batch: Sequence[PendingDelivery]) -> None:
         """Forget the files of messages that will not be published."""
         for waiting in batch:
             if waiting.staged is not None:
                 waiting.staged.discard()
 
-    def one(self, account: Account, parcel: Parcel, staged: Staged, answered: Answers) -> Published:
+    def one(self, account: Account, parcel: LocalDelivery, staged: Staged, answered: Answers) -> Published:
         """A message whose file is finished."""
         delivery, folder = self._delivery(parcel, staged, answered)
         try:
@@ -138,7 +138,7 @@ class Posting:
 
     # ------------------------------------------------------------ files
 
-    def _stage(self, waiting: Waiting, results: dict[int, Outcome]) -> bool:
+    def _stage(self, waiting: PendingDelivery, results: dict[int, Outcome]) -> bool:
         """Read it and write its file; False where that failed, for this one alone."""
         try:
             if waiting.answered is None:
@@ -155,7 +155,12 @@ class Posting:
     # ------------------------------------------------------------ folders
 
     def _publish(
-        self, batch: Sequence[Waiting], results: dict[int, Outcome], *, patience: float | None = None, journaled: bool = False
+        self,
+        batch: Sequence[PendingDelivery],
+        results: dict[int, Outcome],
+        *,
+        patience: float | None = None,
+        journaled: bool = False,
     ) -> None:
         groups: dict[tuple[int, str], _Group] = {}
         for waiting in batch:
@@ -201,7 +206,7 @@ class Posting:
             self._tell(waiting.parcel, where, group.folder, delivery.staged.size)
         return published
 
-    def _delivery(self, parcel: Parcel, staged: Staged, answered: Answers) -> tuple[Delivery, str]:
+    def _delivery(self, parcel: LocalDelivery, staged: Staged, answered: Answers) -> tuple[Delivery, str]:
         """What is published, and into which folder: the filing step."""
         placement: Placement = place(
             Arrival(
@@ -253,7 +258,7 @@ class Posting:
             known = self._inboxes[account.ref.account_id] = account.folder(INBOX).folder_id
         return known
 
-    def _tell(self, parcel: Parcel, published: Published, folder: str, octets: int) -> None:
+    def _tell(self, parcel: LocalDelivery, published: Published, folder: str, octets: int) -> None:
         # A duplicate was delivered by somebody who was killed, perhaps before the log had it.
         self._log.event(
             "delivery_found" if published.duplicate else "message_delivered",

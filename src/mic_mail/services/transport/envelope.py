@@ -15,7 +15,7 @@ from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.services.authentication.identity import Peer, SignedIn
 
 if TYPE_CHECKING:
-    from mic_mail.services.transport.inbound.client_lookups import Enquiry
+    from mic_mail.services.transport.inbound.client_lookups import ClientLookups
 
 
 class Role(StrEnum):
@@ -199,7 +199,7 @@ class Envelope:
     header: HeaderFacts = field(default_factory=HeaderFacts)
     counted: Counted = field(default_factory=Counted)
     judged: Judged = field(default_factory=Judged)
-    enquiry: "Enquiry | None" = None
+    enquiry: "ClientLookups | None" = None
     """What was asked about the client since its MAIL (`services.transport.inbound.enquiries`); None: nothing is asked about
     it."""
 

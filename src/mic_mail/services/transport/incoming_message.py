@@ -24,7 +24,7 @@ from mic_mail.mime.line_endings import has_bare
 from mic_mail.mime.line_limits import LineCheck
 from mic_mail.mime.scanner import Scanner, with_head
 from mic_mail.mime.structure import Scan
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.services.transport.envelope import BINARYMIME, Cause, Envelope, Outcome, Refusal, Role
 
 T = TypeVar("T")
@@ -102,7 +102,7 @@ class Flow(Protocol):
 class Stream:
     """A large message being written and scanned, a slice at a time, in lanes."""
 
-    def __init__(self, lanes: Lanes, sink: Sink) -> None:
+    def __init__(self, lanes: Executors, sink: Sink) -> None:
         self._lanes = lanes
         self.sink = sink
         self._scanner = Scanner()
@@ -151,7 +151,7 @@ class Stream:
         await self._lanes.io(self.sink.discard)
 
 
-class Reception:
+class IncomingMessage:
     """One message. `write` as it comes, then `finish` or `abort`."""
 
     def __init__(self, flow: Flow, headings: Headings, envelope: Envelope) -> None:

@@ -19,17 +19,17 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.process.executors import AccountLanes, Lanes
+from mic_mail.process.executors import AccountExecutors, Executors
 from mic_mail.queue.files import SpoolFull
 from mic_mail.queue.queue import Queue
 from mic_mail.queue.spool import Draft, Scratch, Spool
 from mic_mail.queue.spool import Entry as SpoolEntry
 from mic_mail.services.abuse.send_limits import Rates
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.queue.local_dsn import SpoolReports
 from mic_mail.services.settings.flowsettings import FlowSettings
-from mic_mail.services.transport.delivery import Delivering
-from mic_mail.services.transport.delivery_worker import Parcel, account_ref
+from mic_mail.services.transport.delivery import LocalDeliverer
+from mic_mail.services.transport.delivery_worker import LocalDelivery, account_ref
 from mic_mail.services.transport.envelope import (
     TEMPORARY,
     Accepted,
@@ -41,16 +41,16 @@ from mic_mail.services.transport.envelope import (
     Refusal,
     Role,
 )
-from mic_mail.services.transport.inbound.client_lookups import Enquiry
+from mic_mail.services.transport.inbound.client_lookups import ClientLookups
 from mic_mail.services.transport.inbound.dnsbl_check import ALWAYS_REACHED
-from mic_mail.services.transport.inbound.message_checks import Judging
-from mic_mail.services.transport.inbound.quarantine_put import Holding
+from mic_mail.services.transport.inbound.message_checks import MessageChecks
+from mic_mail.services.transport.inbound.quarantine_put import QuarantineWriter
 from mic_mail.services.transport.inbound.rspamd_check import Content
-from mic_mail.services.transport.incoming_message import Reception, Sink, Stream
+from mic_mail.services.transport.incoming_message import IncomingMessage, Sink, Stream
 from mic_mail.services.transport.malware import Malware
 from mic_mail.services.transport.recipient_lookup import Elsewhere, Recipients
 from mic_mail.services.transport.secrecy import Checked, Passage, Secrecy, Way, Why
-from mic_mail.services.transport.sender_policy import Senders
+from mic_mail.services.transport.sender_policy import SenderPolicy
 from mic_mail.services.transport.spool_dispatch import Spooling
 from mic_mail.services.transport.trace_and_headers import Headings
 from mic_mail.services.transport.transport_log import FlowLog
@@ -69,7 +69,7 @@ _CAUSES = {
 }
 
 
-class MailFlow:
+class Pipeline:
     """What every door that takes mail calls. Belongs to the event loop."""
 
     def __init__(
@@ -79,14 +79,14 @@ class MailFlow:
         store: MailStore,
         spool: Spool,
         queue: Queue,
-        lanes: Lanes,
-        accounts: AccountLanes,
-        access: Access,
+        lanes: Executors,
+        accounts: AccountExecutors,
+        access: SignInService,
         malware: Malware,
         secrecy: Secrecy,
-        judging: Judging,
+        judging: MessageChecks,
         content: Content,
-        holding: Holding,
+        holding: QuarantineWriter,
         log: MailLog,
         clock: Clock,
         reports: SpoolReports,
@@ -108,7 +108,7 @@ class MailFlow:
         self._log = log
         self._told = FlowLog(log)
         self._recipients = Recipients(access, store, accounts, log, clock)
-        self._delivering = Delivering(
+        self._delivering = LocalDeliverer(
             store,
             lanes,
             accounts,
@@ -118,7 +118,7 @@ class MailFlow:
             why_not=self._recipients.why_not,
             reports=reports,
         )
-        self._senders = Senders(access, lambda: self.settings, clock, rates=rates, log=log, runaway=runaway)
+        self._senders = SenderPolicy(access, lambda: self.settings, clock, rates=rates, log=log, runaway=runaway)
         self._headings = Headings(
             lambda: self.settings, senders=self._senders, judging=judging, lanes=lanes, log=self._told, clock=clock
         )
@@ -163,7 +163,7 @@ class MailFlow:
         declared_octets: int | None = None,
         notify: frozenset[str] = frozenset(),
         orcpt: OriginalRecipient | None = None,
-        enquiry: Enquiry | None = None,
+        enquiry: ClientLookups | None = None,
     ) -> Recipient | Refusal:
         """Where an address leads, or None, which is postmaster's without a domain (RFC 5321 §4.5.1). Answered from memory but
         for a mailbox whose usage is not known, and a client that may be on a list."""
@@ -201,15 +201,15 @@ class MailFlow:
         """How often each limit of sending refused something in this process."""
         return self._senders.limited
 
-    def enquire(self, client: Client) -> Enquiry | None:
+    def enquire(self, client: Client) -> ClientLookups | None:
         """A client of the door of other servers: what is asked about it from MAIL on, until the caller closes it."""
         return self._judging.enquiry(client.peer.address) if client.role is Role.MX else None
 
     # ------------------------------------------------------------ the message
 
-    def begin(self, envelope: Envelope) -> Reception:
+    def begin(self, envelope: Envelope) -> IncomingMessage:
         """A message follows."""
-        return Reception(self, self._headings, envelope)
+        return IncomingMessage(self, self._headings, envelope)
 
     @property
     def message_octets(self) -> int:
@@ -241,7 +241,9 @@ class MailFlow:
         except Exception as error:  # noqa: BLE001 - the client hears a temporary refusal, the log has the rest
             return self.refused(envelope, self.refusal_of(envelope, error))
 
-    async def _examine(self, envelope: Envelope, parcels: list[Parcel], octets: bytes) -> tuple[Refusal | None, Answers | None]:
+    async def _examine(
+        self, envelope: Envelope, parcels: list[LocalDelivery], octets: bytes
+    ) -> tuple[Refusal | None, Answers | None]:
         """Why a small message is not taken after all, and what a scan of it gave if there was one."""
         try:
             stopped, answered = await self._inspect(envelope, parcels, octets)
@@ -272,14 +274,14 @@ class MailFlow:
         return await self.run_to_its_end(to_its_end())
 
     async def _deliver_small(
-        self, envelope: Envelope, parcel: Parcel, octets: bytes, received_octets: int, answered: Answers | None
+        self, envelope: Envelope, parcel: LocalDelivery, octets: bytes, received_octets: int, answered: Answers | None
     ) -> Outcome:
         await self._delivering.small(parcel, octets, answered, passed_over=lambda: self._senders.discount(envelope))
         self._recipients.grew(parcel.mailbox.mailbox_id, len(octets))
         return self._accepted(envelope, received_octets, delivered=1)
 
     async def _spool_small(
-        self, envelope: Envelope, parcels: list[Parcel], octets: bytes, received_octets: int, known: Answers | None
+        self, envelope: Envelope, parcels: list[LocalDelivery], octets: bytes, received_octets: int, known: Answers | None
     ) -> Outcome:
         def commit() -> tuple[SpoolEntry, Answers]:
             draft = self._spooling.draft(envelope.trace_id)
@@ -289,7 +291,7 @@ class MailFlow:
         entry, answered = await self._lanes.io(commit)
         return self._spooled(envelope, entry, parcels, answered, received_octets)
 
-    async def _no_room(self, envelope: Envelope, parcels: list[Parcel], octets: int) -> Refusal | None:
+    async def _no_room(self, envelope: Envelope, parcels: list[LocalDelivery], octets: int) -> Refusal | None:
         """Refuse what certainly does not fit and could not be reported later.
 
         That is a message for one mailbox, and a message whose sender gets no reports, for any number: accepted, it would be
@@ -382,7 +384,7 @@ class MailFlow:
         ended = senders.may_send(envelope.client, envelope.trace_id) or senders.still_written_as(envelope)
         return ended or senders.count(envelope, octets)
 
-    def _nobody_left(self, envelope: Envelope, parcels: Sequence[Parcel]) -> Refusal | None:
+    def _nobody_left(self, envelope: Envelope, parcels: Sequence[LocalDelivery]) -> Refusal | None:
         """Why none of those may have it who might when they were named. Where some may, the spool tells of the others."""
         causes = [self._recipients.why_not(parcel.mailbox) for parcel in parcels]
         if envelope.elsewhere or None in causes:
@@ -391,13 +393,15 @@ class MailFlow:
         cause = next(iter(causes), None) or Cause.NO_SUCH_MAILBOX
         return envelope.refusal(cause, address=str(envelope.recipients[0].address))
 
-    async def _hold(self, envelope: Envelope, parcels: list[Parcel], source: bytes | Path, received_octets: int) -> Outcome:
+    async def _hold(
+        self, envelope: Envelope, parcels: list[LocalDelivery], source: bytes | Path, received_octets: int
+    ) -> Outcome:
         """Into the quarantine, in place of the mailboxes."""
         await self._lanes.io(self._holding.hold, envelope, source, self._spooling.slip(envelope, parcels))
         return self._accepted(envelope, received_octets)
 
     async def _inspect(
-        self, envelope: Envelope, parcels: list[Parcel], source: bytes | Path
+        self, envelope: Envelope, parcels: list[LocalDelivery], source: bytes | Path
     ) -> tuple[Refusal | None, Answers | None]:
         """Why it does not pass, and what a scan of it gave. A look may take seconds: what ended meanwhile counts too."""
         stopped = await self._malware.check(envelope, source) or await self._content.check_submitted(envelope, source)
@@ -406,7 +410,7 @@ class MailFlow:
         checked = await self._secrecy.check(self._passage(envelope, parcels), source)
         return self._marked(envelope, checked) or self._senders.may_send(envelope.client, envelope.trace_id), checked.answers
 
-    def _passage(self, envelope: Envelope, parcels: list[Parcel]) -> Passage:
+    def _passage(self, envelope: Envelope, parcels: list[LocalDelivery]) -> Passage:
         """The message as the check of markings knows it (Reg. 4.1)."""
         client = envelope.client
         is_submitted = client.role is Role.SUBMISSION
@@ -426,14 +430,14 @@ class MailFlow:
             return None
         return envelope.refusal(_CAUSES[checked.stop.why])
 
-    def _parcels(self, envelope: Envelope) -> list[Parcel]:
+    def _parcels(self, envelope: Envelope) -> list[LocalDelivery]:
         """One for each mailbox, however many addresses lead there."""
-        parcels: dict[int, Parcel] = {}
+        parcels: dict[int, LocalDelivery] = {}
         for recipient in envelope.recipients:
             for mailbox_id in recipient.mailboxes:
                 mailbox = self._access.snapshot.entry(mailbox_id)
                 if mailbox is not None and mailbox_id not in parcels:
-                    parcels[mailbox_id] = Parcel(
+                    parcels[mailbox_id] = LocalDelivery(
                         envelope.trace_id, envelope.sender, recipient, mailbox, verdict=envelope.judged.verdict
                     )
         return list(parcels.values())
@@ -441,7 +445,7 @@ class MailFlow:
     # ------------------------------------------------------------ the spool
 
     def _spooled(
-        self, envelope: Envelope, entry: SpoolEntry, parcels: list[Parcel], answered: Answers, received_octets: int
+        self, envelope: Envelope, entry: SpoolEntry, parcels: list[LocalDelivery], answered: Answers, received_octets: int
     ) -> Accepted:
         self._spooling.fan_out(entry, answered)
         for parcel in parcels:
@@ -505,6 +509,6 @@ class MailFlow:
         await self._delivering.settle()
 
 
-def _is_for_one(envelope: Envelope, parcels: list[Parcel]) -> bool:
+def _is_for_one(envelope: Envelope, parcels: list[LocalDelivery]) -> bool:
     """Whether one mailbox here gets it and nobody else, and the sender need not hear of that (RFC 3461 §4.1)."""
     return len(parcels) == 1 and not envelope.elsewhere and not envelope.wants_success

@@ -24,8 +24,8 @@ from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.leavers import CLAUSE as LEAVING
 from mic_mail.policy.lifecycle import FactsUnreadable, State
-from mic_mail.process.executors import AccountLanes
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.process.executors import AccountExecutors
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.transport.envelope import Cause, Role
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
@@ -58,7 +58,7 @@ class _Usage:
 class Recipients:
     """The recipients of one process."""
 
-    def __init__(self, access: Access, store: MailStore, accounts: AccountLanes, log: MailLog, clock: Clock) -> None:
+    def __init__(self, access: SignInService, store: MailStore, accounts: AccountExecutors, log: MailLog, clock: Clock) -> None:
         self._access = access
         self._store = store
         self._accounts = accounts

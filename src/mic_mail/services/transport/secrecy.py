@@ -31,13 +31,13 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.net.connection_limits import network_of
 from mic_mail.process import sandbox
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.process.protection import Protection
 from mic_mail.quarantine.held_messages import Held, Record, State
-from mic_mail.queue.spool import Slip
+from mic_mail.queue.spool import SpoolEnvelope
 from mic_mail.textextract.extraction import Look
 from mic_mail.textextract.limits import Bounds, CannotRead
-from mic_mail.textextract.messages import glance
+from mic_mail.textextract.messages import extract_cheap_parts
 from mic_mail.textextract.prefilter import is_clear
 from mic_mail.textextract.result import NOTHING, Found, Unread, Verdict
 from mic_mail.textextract.worker_pool import Readers
@@ -70,7 +70,7 @@ class Passage:
     """The address of who has signed in."""
     peer: str | None = None
     session: str | None = None
-    slip: Callable[[], Slip] | None = None
+    slip: Callable[[], SpoolEnvelope] | None = None
     """The envelope with which a mistaken refusal would be made good; None: there is nothing to hold."""
 
 
@@ -107,7 +107,7 @@ class Checked(NamedTuple):
 class Secrecy:
     """The check of one process; belongs to the event loop."""
 
-    def __init__(self, config: Config, *, lanes: Lanes, log: MailLog, clock: Clock) -> None:
+    def __init__(self, config: Config, *, lanes: Executors, log: MailLog, clock: Clock) -> None:
         self._lanes = lanes
         self._log = log
         self._clock = clock
@@ -168,9 +168,9 @@ class Secrecy:
         if not isinstance(source, bytes):
             return await self._read(passage, source), None
         if len(source) <= INLINE_OCTETS:
-            glanced = glance_at(source)
+            glanced = visible_content(source)
         else:
-            glanced = await self._lanes.cpu(glance_at, source)
+            glanced = await self._lanes.cpu(visible_content, source)
         if glanced.verdict.found or not glanced.has_more:
             return glanced.verdict, glanced.answers
         return await self._read(passage, source), glanced.answers
@@ -275,7 +275,7 @@ FLAG_SECONDS = 30 * 86_400.0
 """How long a record is kept where nothing is held."""
 
 
-class Glance(NamedTuple):
+class VisibleContent(NamedTuple):
     """What a message shows without a document being opened."""
 
     verdict: Verdict
@@ -283,15 +283,15 @@ class Glance(NamedTuple):
     answers: Answers
 
 
-def glance_at(octets: bytes) -> Glance:
+def visible_content(octets: bytes) -> VisibleContent:
     """Fields, names of files and texts of a message."""
     answers = answers_of(octets)
     look = Look(_GLANCE, time.monotonic, _nobody)
     try:
-        has_more = glance(look, octets, answers.parts)
+        has_more = extract_cheap_parts(look, octets, answers.parts)
     except (CannotRead, RecursionError):
-        return Glance(NOTHING, True, answers)
-    return Glance(look.verdict, has_more, answers)
+        return VisibleContent(NOTHING, True, answers)
+    return VisibleContent(look.verdict, has_more, answers)
 
 
 _GLANCE = Bounds(seconds=1.0, parts=200, work=1 << 40, hints=2_000)

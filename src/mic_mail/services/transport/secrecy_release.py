@@ -16,10 +16,10 @@ from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices import secrecy as letters
-from mic_mail.i18n.notices.notice import Letter
+from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.quarantine.held_messages import OPEN, Held, Record, State
 from mic_mail.queue.spool import Spool
 from mic_mail.services.notifications.notices import Notices
@@ -32,7 +32,7 @@ class SecrecyCases:
         self,
         held: Held,
         spool: Spool,
-        lanes: Lanes,
+        lanes: Executors,
         log: MailLog,
         clock: Clock,
         *,
@@ -106,7 +106,7 @@ class SecrecyCases:
         self._log.event("centre_told", trace=record.held_id, mailbox=support.address if support else None)
         self._held.settled(record)
 
-    def _tell_sender(self, record: Record, letter: Letter) -> None:
+    def _tell_sender(self, record: Record, letter: NoticeText) -> None:
         mailbox = self._reader(record.login or record.sender)
         if mailbox is not None:
             self._tell(mailbox, letter, f"{record.held_id}:{record.state}")
@@ -115,5 +115,5 @@ class SecrecyCases:
         mailbox = self._snapshot().resolve(address)
         return mailbox if mailbox is not None and self._takes_mail(mailbox) else None
 
-    def _tell(self, mailbox: Entry, letter: Letter, key: str) -> None:
+    def _tell(self, mailbox: Entry, letter: NoticeText, key: str) -> None:
         self._notices().deliver(mailbox, letter, origin=f"secrecy:{mailbox.mailbox_id}:{key}")

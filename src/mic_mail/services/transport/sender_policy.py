@@ -18,7 +18,7 @@ from mic_mail.process.send_counters import Amounts
 from mic_mail.services.abuse.send_limits import HOUR, Full, Rates
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import RefusalKind
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.settings.ceilings import Ceilings
 from mic_mail.services.settings.flowsettings import FlowSettings
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusal, Role
@@ -34,12 +34,12 @@ _STATES = {
 _Judge = Callable[[int, Amounts, Ceilings, float], Full | None]
 
 
-class Senders:
+class SenderPolicy:
     """The senders of one process."""
 
     def __init__(
         self,
-        access: Access,
+        access: SignInService,
         settings: Callable[[], FlowSettings],
         clock: Clock,
         *,

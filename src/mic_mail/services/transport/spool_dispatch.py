@@ -12,16 +12,16 @@ from pathlib import Path
 from mic_mail.clock import Clock
 from mic_mail.log.maillog import MailLog, stamp
 from mic_mail.mime.imap_structure import Answers
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.queue.esmtp_options import Transaction
 from mic_mail.queue.queue import Envelope as QueueEnvelope
 from mic_mail.queue.queue import Queue, Recipient
-from mic_mail.queue.spool import ELSEWHERE, Draft, Entry, Slip, Spool, Target
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.queue.spool import ELSEWHERE, Draft, Entry, Spool, SpoolEnvelope, Target
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.queue.local_dsn import SpoolReports
 from mic_mail.services.transport import trace_headers
-from mic_mail.services.transport.delivery import Delivering
-from mic_mail.services.transport.delivery_worker import Parcel
+from mic_mail.services.transport.delivery import LocalDeliverer
+from mic_mail.services.transport.delivery_worker import LocalDelivery
 from mic_mail.services.transport.envelope import Envelope
 from mic_mail.services.transport.envelope import Recipient as LocalRecipient
 
@@ -37,9 +37,9 @@ class Spooling:
         spool: Spool,
         queue: Queue,
         *,
-        lanes: Lanes,
-        access: Access,
-        delivering: Delivering,
+        lanes: Executors,
+        access: SignInService,
+        delivering: LocalDeliverer,
         reports: SpoolReports,
         queued: Callable[[str], None],
         log: MailLog,
@@ -65,7 +65,7 @@ class Spooling:
         """Begin an entry. Blocks."""
         return self._spool.draft(spool_id)
 
-    def slip(self, envelope: Envelope, parcels: Sequence[Parcel]) -> Slip:
+    def slip(self, envelope: Envelope, parcels: Sequence[LocalDelivery]) -> SpoolEnvelope:
         """What an entry keeps of the envelope."""
         known = {parcel.mailbox.mailbox_id for parcel in parcels}
         # The address that came first files the message; whoever wrote the others wants to hear of them too.
@@ -82,7 +82,7 @@ class Spooling:
                 for recipient in envelope.elsewhere
             )
         )
-        return Slip(
+        return SpoolEnvelope(
             trace_id=envelope.trace_id,
             sender=envelope.sender,
             targets=targets + elsewhere,
@@ -122,7 +122,7 @@ class Spooling:
         """
         await self._reports.look()
         now_us = self._clock.steady_us() if self._has_looked else None
-        held: list[Slip] = []
+        held: list[SpoolEnvelope] = []
         unreadable: list[tuple[Path, OSError]] = []
         entries = await self._lanes.io(self._recovered, now_us, held, unreadable)
         self._has_looked = True
@@ -141,7 +141,7 @@ class Spooling:
             self.fan_out(entry, None, doubtful=True)
         return len(entries)
 
-    def _recovered(self, now_us: int | None, held: list[Slip], unreadable: list[tuple[Path, OSError]]) -> list[Entry]:
+    def _recovered(self, now_us: int | None, held: list[SpoolEnvelope], unreadable: list[tuple[Path, OSError]]) -> list[Entry]:
         """As many as are taken up at once, or none: who fails owns nothing. In a thread."""
         entries: list[Entry] = []
         try:
@@ -160,11 +160,11 @@ class Spooling:
                 self._log.event("spool_entry_unreadable", file=str(path), error=error.strerror)
         self._unreadable = {str(path) for path, _ in unreadable}
 
-    def _waits(self, held: list[Slip]) -> Callable[[Slip], bool]:
+    def _waits(self, held: list[SpoolEnvelope]) -> Callable[[SpoolEnvelope], bool]:
         """Whether an entry's sender may not send now, asked once for each; those that wait are noted. In a thread."""
         stopped: dict[int, bool] = {}
 
-        def waits(slip: Slip) -> bool:
+        def waits(slip: SpoolEnvelope) -> bool:
             sender = slip.submitted_by
             if sender and sender not in stopped:
                 stopped[sender] = self._access.is_stopped(sender)
@@ -174,7 +174,7 @@ class Spooling:
 
         return waits
 
-    def _tell_held(self, held: Sequence[Slip]) -> None:
+    def _tell_held(self, held: Sequence[SpoolEnvelope]) -> None:
         """Once for each entry and process: that it waits (Reg. 4.2)."""
         for slip in held:
             if slip.trace_id not in self._held:
@@ -182,9 +182,9 @@ class Spooling:
                 self._log.event("delivery_held", trace=slip.trace_id, sender=slip.sender, recipients=recipients)
         self._held = {slip.trace_id for slip in held}
 
-    def _parcels_of(self, entry: Entry) -> list[Parcel]:
+    def _parcels_of(self, entry: Entry) -> list[LocalDelivery]:
         slip = entry.slip
-        parcels: dict[int, Parcel] = {}
+        parcels: dict[int, LocalDelivery] = {}
         for target in entry.open_targets:
             mailbox = self._access.snapshot.entry(target.mailbox_id)
             if mailbox is not None and mailbox.mailbox_id not in parcels:
@@ -192,7 +192,7 @@ class Spooling:
                     target.address, (target.mailbox_id,), target.detail, frozenset(target.notify), target.orcpt
                 )
                 origin, arrived = entry.origin(target.mailbox_id), slip.arrived_at_us or None
-                parcels[mailbox.mailbox_id] = Parcel(
+                parcels[mailbox.mailbox_id] = LocalDelivery(
                     slip.trace_id,
                     slip.sender,
                     recipient,

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from functools import partial
 
 from mic_mail.clock import Clock
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.services.settings.flowsettings import FlowSettings
 from mic_mail.services.transport import author_check, trace_headers
 from mic_mail.services.transport.envelope import Cause, Envelope, Refusal, Role
 from mic_mail.services.transport.inbound.check_result import Source
-from mic_mail.services.transport.inbound.message_checks import Judging
-from mic_mail.services.transport.sender_policy import Senders
+from mic_mail.services.transport.inbound.message_checks import MessageChecks
+from mic_mail.services.transport.sender_policy import SenderPolicy
 from mic_mail.services.transport.transport_log import FlowLog
 
 SMALL_HEADER_OCTETS = 8_192
@@ -27,9 +27,9 @@ class Headings:
         self,
         settings: Callable[[], FlowSettings],
         *,
-        senders: Senders,
-        judging: Judging,
-        lanes: Lanes,
+        senders: SenderPolicy,
+        judging: MessageChecks,
+        lanes: Executors,
         log: FlowLog,
         clock: Clock,
     ) -> None:

@@ -18,7 +18,7 @@ from mic_mail.mime.dsn_mdn import MOST_OCTETS, Action, DeliveryReport, Dispositi
 from mic_mail.mime.encoded_words import decode_text
 from mic_mail.policy import correspondence, delegation
 from mic_mail.policy.calendar import add_days, start_of
-from mic_mail.policy.correspondence import Fate, Handover, Heard, Line, Reported, Submission, Word
+from mic_mail.policy.correspondence import DeliveryStatus, Handover, Line, MessageKnowledge, Reported, Submission, Word
 from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.reclamation import is_empty
 from mic_mail.policy.transliteration import excerpt
@@ -29,17 +29,17 @@ from mic_mail.storage.types import AccountRef, FolderInfo
 DELIVERY_DAYS = 6
 """So long after its acceptance a message is looked for in the log: what is deferred is delivered or given up by then."""
 _FATES = {
-    Action.FAILED: Fate.REPORTED_FAILED,
-    Action.DELAYED: Fate.REPORTED_DELAYED,
-    Action.DELIVERED: Fate.REPORTED_DELIVERED,
-    Action.RELAYED: Fate.REPORTED_RELAYED,
-    Action.EXPANDED: Fate.REPORTED_DELIVERED,
+    Action.FAILED: DeliveryStatus.REPORTED_FAILED,
+    Action.DELAYED: DeliveryStatus.REPORTED_DELAYED,
+    Action.DELIVERED: DeliveryStatus.REPORTED_DELIVERED,
+    Action.RELAYED: DeliveryStatus.REPORTED_RELAYED,
+    Action.EXPANDED: DeliveryStatus.REPORTED_DELIVERED,
 }
 _HANDOVERS = {
-    "message_delivered": Fate.DELIVERED,
-    "delivery_found": Fate.DELIVERED,
-    "delivery_deferred": Fate.DEFERRED,
-    "delivery_given_up": Fate.REPORTED_FAILED,
+    "message_delivered": DeliveryStatus.DELIVERED,
+    "delivery_found": DeliveryStatus.DELIVERED,
+    "delivery_deferred": DeliveryStatus.DEFERRED,
+    "delivery_given_up": DeliveryStatus.REPORTED_FAILED,
 }
 _DISPLAYED = "displayed"
 
@@ -102,7 +102,7 @@ class Correspondences:
             for letter in found.arrivals
             if letter.refers and not letter.incoming.is_automatic and not self._is_disguised(letter, letter.incoming.sender)
         ]
-        heard = Heard(handovers, found.reports, found.readings, answers)
+        heard = MessageKnowledge(handovers, found.reports, found.readings, answers)
         return Correspondence(
             correspondence.lines(submissions, heard),
             {letter.incoming.message_id: excerpt(decode_text(letter.subject)) for _, letter in found.own},

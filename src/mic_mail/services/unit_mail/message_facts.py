@@ -1,6 +1,6 @@
 """What the messages of a mailbox say of themselves, for the duties of Article 12: read from its index.
 
-In: an account, a folder, an instant. Out: a `Letter` for each message that came since then: whom it is from and to, whether
+In: an account, a folder, an instant. Out: a `NoticeText` for each message that came since then: whom it is from and to, whether
 that is known to be so, its Message-ID, what it refers to, whether a machine wrote it. No file is opened but for a header that
 is too long for the index. A folder is read from its newest message backwards as far as is asked. Blocking.
 """

@@ -14,13 +14,13 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
-from mic_mail.i18n.notices.notice import Letter
+from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.lifecycle import Decision
-from mic_mail.process.executors import AccountLanes, Lanes
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.types import AccountRef
 
@@ -37,7 +37,7 @@ class Reminder:
     """What there is to say about one mailbox."""
 
     count: int
-    letter: Letter
+    letter: NoticeText
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,9 @@ class WeeklyReminders:
         notices: Callable[[], Notices],
         config: Callable[[], Config],
         directory: Directory,
-        access: Access,
-        accounts: AccountLanes,
-        lanes: Lanes,
+        access: SignInService,
+        accounts: AccountExecutors,
+        lanes: Executors,
         log: MailLog,
         clock: Clock,
     ) -> None:
@@ -151,7 +151,7 @@ class WeeklyReminders:
         self._log.event("reminder_sent", mailbox=entry.address, duty=self._duty, count=reminder.count)
         return True
 
-    def _tell(self, reader: Entry, letter: Letter, key: str) -> None:
+    def _tell(self, reader: Entry, letter: NoticeText, key: str) -> None:
         self._notices().deliver(reader, letter, origin=self._directory.sent.origin(key))
 
 

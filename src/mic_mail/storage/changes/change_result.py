@@ -4,8 +4,8 @@ Whoever knew the folder as it was just before, as most sessions that change some
 the change wrote: a second look would ask the index for the same in five statements, by a connection that has to read every
 page anew that the first one wrote.
 
-In: a change that is committed, and what it did to the messages of one folder, all of it. Out: `Made`, or None where somebody
-has to look: the state before is not at hand, or each reader sees another one (seen.py).
+In: a change that is committed, and what it did to the messages of one folder, all of it. Out: `ChangeResult`, or None where
+somebody has to look: the state before is not at hand, or each reader sees another one (seen.py).
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from mic_mail.storage.changes.transaction import Write
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.index.view_cache import with_changes
-from mic_mail.storage.types import Changes, Made, Row
+from mic_mail.storage.types import ChangeResult, Changes, Row
 
 MANY_MESSAGES = 50_000
 """Where a folder has more, the arrays that are copied take longer than a delivery, and a look takes in several of those."""
 
 
-def made(
+def change_result(
     write: Write, folder: FolderRow, *, changed: Sequence[Row] = (), vanished: Sequence[int] = (), asked: bool = True
-) -> Made | None:
+) -> ChangeResult | None:
     """`changed`: (uid, flags, modseq, size), new messages included; both ascending by UID.
 
     Not `asked`: nobody waits for it, but sessions that hear of the change may be glad of it.
@@ -42,4 +42,4 @@ def made(
         shared.views.put(account_id, folder.folder_id, fresh, after=known, changed=told[0], vanished=told[1])
     shared.views.vouch(account_id, folder.folder_id, fresh, write.account.modseq, write.mark)
     changes = Changes(info.highest_modseq, info.keywords, *told, complete=True)
-    return Made(write.account.modseq, since, fresh, changes, write.mark)
+    return ChangeResult(write.account.modseq, since, fresh, changes, write.mark)

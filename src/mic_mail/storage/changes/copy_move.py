@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mic_mail.storage.changes import seen
-from mic_mail.storage.changes.change_result import made
-from mic_mail.storage.changes.expunge import MessageRow, add_refs, bury, read_messages
+from mic_mail.storage.changes.change_result import change_result
+from mic_mail.storage.changes.expunge import MessageRow, add_refs, read_messages, tombstone
 from mic_mail.storage.changes.legal_hold import must_not_be_frozen
 from mic_mail.storage.changes.publish import check_quota, insert_message
 from mic_mail.storage.changes.staging import link_or_copy
@@ -66,7 +66,7 @@ def move(
         result = move_within(write, source, target, uids, allowed=allowed, person=person)
     if source is target:  # messages have come as well
         return result
-    return replace(result, made=made(write, source, vanished=[old for old, _ in result.pairs]))
+    return replace(result, made=change_result(write, source, vanished=[old for old, _ in result.pairs]))
 
 
 def move_within(
@@ -88,7 +88,7 @@ def move_within(
     write.rename([(f"{old_cur}/{present[row.name]}", f"{new_cur}/{name}") for row, _, _, name in placed])
     add_refs(write, (row.email_pk for row in rows), 1)  # the tombstone keeps its own
     seen.carry(write, source, target, _pairs(placed), person=person, marks=bool(allowed & SEEN))
-    bury(write, source, rows, moved_to={row.uid: (target.folder_id, uid) for row, uid, _, _ in placed})
+    tombstone(write, source, rows, moved_to={row.uid: (target.folder_id, uid) for row, uid, _, _ in placed})
     return _insert(write, target, placed)
 
 

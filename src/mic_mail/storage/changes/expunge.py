@@ -11,7 +11,7 @@ from functools import partial
 
 from sqlalchemy import bindparam, delete, exists, insert, literal_column, select, update
 
-from mic_mail.storage.changes.change_result import made
+from mic_mail.storage.changes.change_result import change_result
 from mic_mail.storage.changes.legal_hold import must_not_be_frozen
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.index import reader_seen_rows, schema
@@ -78,7 +78,7 @@ def read_messages(write: Write, folder_id: int, uids: Iterable[int] | None) -> l
 
 
 @dataclass(frozen=True, slots=True)
-class Grave:
+class TombstoneRow:
     """Where the file of an expunged message was, and where it is."""
 
     mailbox_id: str
@@ -88,7 +88,7 @@ class Grave:
     """In `.expunged/`."""
 
 
-Remember = Callable[[Sequence[Grave]], bool]
+Remember = Callable[[Sequence[TombstoneRow]], bool]
 """Makes it durable that these files have moved, after they have; False: it cannot."""
 
 
@@ -103,17 +103,19 @@ def expunge(
         else:
             going = [row for row in read_messages(write, folder_id, uids) if row.flags & DELETED]
         folder = write.folder(folder_id)
-        result = bury_files(write, folder, going, remember)
-    return replace(result, made=made(write, folder, vanished=result.uids))
+        result = tombstone_files(write, folder, going, remember)
+    return replace(result, made=change_result(write, folder, vanished=result.uids))
 
 
 def remove(store: Store, folder_id: int, uids: Iterable[int]) -> ExpungeResult:
     """Whatever their flags."""
     with writing(store, folder_id) as write:
-        return bury_files(write, write.folder(folder_id), read_messages(write, folder_id, uids))
+        return tombstone_files(write, write.folder(folder_id), read_messages(write, folder_id, uids))
 
 
-def bury_files(write: Write, folder: FolderRow, going: list[MessageRow], remember: Remember | None = None) -> ExpungeResult:
+def tombstone_files(
+    write: Write, folder: FolderRow, going: list[MessageRow], remember: Remember | None = None
+) -> ExpungeResult:
     """Expunge these messages as part of a change; with `remember`, of one that does nothing else to names."""
     if not going:
         return ExpungeResult([], write.account.modseq)
@@ -123,10 +125,10 @@ def bury_files(write: Write, folder: FolderRow, going: list[MessageRow], remembe
     present = locate(cur, (row.name for row in going))
     kept = {row.uid: _buried_name(folder, row, present[row.name]) for row in going if row.name in present}
     write.rename([(f"{cur}/{present[row.name]}", f"{place.expunged}/{kept[row.uid]}") for row in going if row.uid in kept])
-    graves = [Grave(folder.mailbox_id, present[row.name], kept[row.uid]) for row in going if row.uid in kept]
+    graves = [TombstoneRow(folder.mailbox_id, present[row.name], kept[row.uid]) for row in going if row.uid in kept]
     if remember is not None and all(parse_name(grave.name).uid for grave in graves):  # else another may come under the name
         write.remember = partial(remember, graves)
-    bury(write, folder, going, kept=kept)
+    tombstone(write, folder, going, kept=kept)
     return ExpungeResult([row.uid for row in going], write.modseq)
 
 
@@ -144,13 +146,13 @@ def _fits(name: str) -> bool:
     return len(name.encode()) <= MAX_NAME_OCTETS
 
 
-def bury_lost(write: Write, folder: FolderRow, going: list[MessageRow]) -> None:
+def tombstone_lost(write: Write, folder: FolderRow, going: list[MessageRow]) -> None:
     """Messages whose files another tool has removed: nothing is left to read."""
-    bury(write, folder, going, lost=True)
+    tombstone(write, folder, going, lost=True)
     drop_refs(write, (row.email_pk for row in going))
 
 
-def bury(
+def tombstone(
     write: Write,
     folder: FolderRow,
     going: list[MessageRow],

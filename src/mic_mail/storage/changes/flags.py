@@ -13,7 +13,7 @@ from itertools import groupby
 from sqlalchemy import bindparam, literal_column, select, update
 
 from mic_mail.storage.changes import seen
-from mic_mail.storage.changes.change_result import made
+from mic_mail.storage.changes.change_result import change_result
 from mic_mail.storage.changes.expunge import MessageRow
 from mic_mail.storage.changes.legal_hold import Mark, is_on
 from mic_mail.storage.changes.transaction import Write, writing
@@ -94,7 +94,7 @@ def store_flags(
         result = [(uid, new, modseq if new == old else write.modseq) for uid, new, old, modseq, _ in wanted]
         names = folder.keyword_names()
     told = [(uid, new, write.modseq, size) for uid, new, _, _, size in changing]
-    return StoreResult(write.account.modseq, result, failed, names, made(write, folder, changed=told))
+    return StoreResult(write.account.modseq, result, failed, names, change_result(write, folder, changed=told))
 
 
 def _apply(operation: FlagOperation, old: int, operand: int, allowed: int) -> int:

@@ -59,7 +59,7 @@ def canonical_name(store: Store, name: str) -> str:
 def list_folders(store: Store, person: str | None = None) -> tuple[list[FolderInfo], set[str]]:
     """By name, as the person sees them; names that only have children come as `folder_id` 0. And all names subscribed to."""
     store.ready()
-    seen.meet(store, person)
+    seen.register_reader(store, person)
     with translated("reading the index"), store.index.snapshot() as connection:
         rows = read_folders(connection, store.account_id)
         subscribed = set(subscribed_names(connection, store.account_id))
@@ -84,7 +84,7 @@ def _phantom(name: str, *, subscribed: bool) -> FolderInfo:
 
 def folder_info(store: Store, *, name: str | None = None, folder_id: int = 0, person: str | None = None) -> FolderInfo:
     store.ready()
-    seen.meet(store, person)
+    seen.register_reader(store, person)
     with translated("reading the index"), store.index.snapshot() as connection:
         if name is not None:
             row = read_folder_named(connection, store.account_id, name)
@@ -289,12 +289,12 @@ def subscribe(store: Store, name: str, subscribed: bool) -> None:
         names = subscribed_names(write.connection, store.account_id)
         if (name in names) != subscribed:
             if subscribed:
-                _must_have_room(store, [*names, name])
+                _require_name_space(store, [*names, name])
             write.subscribe(name, subscribed)
             write.announce()
 
 
-def _must_have_room(store: Store, names: list[str]) -> None:
+def _require_name_space(store: Store, names: list[str]) -> None:
     """All of them are written down at each change."""
     settings = store.settings
     octets = sum(len(name.encode()) for name in names)

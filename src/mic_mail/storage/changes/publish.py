@@ -40,24 +40,26 @@ from sqlalchemy import bindparam, insert, select
 
 from mic_mail.mime.imap_structure import Answers
 from mic_mail.storage.changes import seen
-from mic_mail.storage.changes.change_result import made
+from mic_mail.storage.changes.change_result import change_result
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import OverQuota
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.connection import Statement
 from mic_mail.storage.index.rows import FolderRow, read_folder
-from mic_mail.storage.journal.frames import Berth
-from mic_mail.storage.journal.journal import TakeBack
+from mic_mail.storage.journal.frames import MessageLocation
+from mic_mail.storage.journal.journal import RevokeFrame
 from mic_mail.storage.maildir.maildir import email_id, format_name, thread_id
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import SEEN, Delivery, Published
 
-Hold = Callable[[Sequence[tuple[Berth, bytes]], Callable[[], None]], AbstractContextManager[TakeBack | None]]
+Hold = Callable[[Sequence[tuple[MessageLocation, bytes]], Callable[[], None]], AbstractContextManager[RevokeFrame | None]]
 """Makes messages durable that are about to be named, while the block names them; None: it cannot. The function handed to it
 is called before the block is entered; the one that it gives takes it back, if they are not published after all."""
 
 
-def unheld(messages: Sequence[tuple[Berth, bytes]], meanwhile: Callable[[], None]) -> AbstractContextManager[TakeBack | None]:
+def unheld(
+    messages: Sequence[tuple[MessageLocation, bytes]], meanwhile: Callable[[], None]
+) -> AbstractContextManager[RevokeFrame | None]:
     """Each by its own file and folder."""
     meanwhile()
     return nullcontext(None)
@@ -114,7 +116,7 @@ def publish(
     if placed and present is not None:
         present.claim(recent_from, folder.uidnext - 1)
     if placed and (tell or store.shared.presences.is_open(store.account_id, folder_id)):
-        done = made(write, folder, changed=write.came, asked=tell)
+        done = change_result(write, folder, changed=write.came, asked=tell)
         placed[-1] = replace(placed[-1], made=done) if tell else placed[-1]
     new = {id(delivery): published for delivery, published in zip(fresh, placed, strict=True)}
     return [new.get(id(delivery)) or _repeated(delivery, known, new) for delivery in deliveries]
@@ -191,9 +193,9 @@ class _Placed:
     flags: int
     name: str
 
-    def berth(self, folder: FolderRow, now_us: int) -> Berth:
+    def berth(self, folder: FolderRow, now_us: int) -> MessageLocation:
         received_us = self.delivery.received_at_us
-        return Berth(folder.mailbox_id, self.name, now_us if received_us is None else received_us)
+        return MessageLocation(folder.mailbox_id, self.name, now_us if received_us is None else received_us)
 
 
 def _place(write: Write, folder: FolderRow, delivery: Delivery) -> _Placed:

@@ -35,10 +35,10 @@ def quota(store: Store) -> Quota:
 def quota_at_rest(store: Store) -> Quota:
     """The same for who looks at thousands of accounts once, as a report does: a sound index is read without opening the store,
     which costs five times as much, and what has no store yet gets none."""
-    return (None if store.is_ready else _glance(store)) or quota(store)
+    return (None if store.is_ready else _cached_usage(store)) or quota(store)
 
 
-def _glance(store: Store) -> Quota | None:
+def _cached_usage(store: Store) -> Quota | None:
     """None: only an opened store can tell."""
     if store.index.identity() is None:
         return None if os.path.isdir(store.place.maildir) else Quota(0, 0)

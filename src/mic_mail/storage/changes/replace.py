@@ -5,7 +5,7 @@ COMMIT leaves the old message and no new one, after it the new one and a tombsto
 folder fsynced) before the change is acknowledged, and what is expunged can be brought back like any other.
 """
 
-from mic_mail.storage.changes.expunge import bury_files, read_messages
+from mic_mail.storage.changes.expunge import read_messages, tombstone_files
 from mic_mail.storage.changes.publish import check_quota, publish_within
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import NoSuchMessage
@@ -34,5 +34,5 @@ def exchange(
             raise NoSuchMessage(folder_id, uid)
         check_quota(write, max(0, delivery.staged.size - going[0].size), limit_octets)
         [published] = publish_within(write, target, [delivery], person=person)
-        bury_files(write, source, going)
+        tombstone_files(write, source, going)
     return published

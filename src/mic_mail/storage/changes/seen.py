@@ -125,7 +125,7 @@ def _drop(write: Write, reader: Reader) -> None:
 # Readers
 
 
-def meet(store: Store, person: str | None) -> bool:
+def register_reader(store: Store, person: str | None) -> bool:
     """Before a person's look: it may be the first. False where that cannot be written now, and the common state has to do."""
     if person is None:
         return True
@@ -207,12 +207,12 @@ def write_out(store: Store) -> None:
     """Let the sidecars follow that lag behind."""
     while True:
         with translated("reading the index"), store.index.reading() as connection:
-            due = reader_seen_rows.owed(connection, store.account_id, 1)
+            due = reader_seen_rows.pending_sidecars(connection, store.account_id, 1)
         if not due:
             return
         with writing(store) as write:
             known = {reader.reader_id: reader for reader in reader_seen_rows.all_readers(write.connection, store.account_id)}
-            for folder_id, reader_id in reader_seen_rows.owed(write.connection, store.account_id, SIDECARS_AT_ONCE):
+            for folder_id, reader_id in reader_seen_rows.pending_sidecars(write.connection, store.account_id, SIDECARS_AT_ONCE):
                 folder = read_folder(write.connection, store.account_id, folder_id)
                 if folder is not None and reader_id in known:
                     path = store.place.folder(folder.directory)
@@ -238,7 +238,7 @@ def _ranges(uids: Iterable[int]) -> list[tuple[int, int]]:
     return found
 
 
-def believe(write: Write, persons: Collection[str] | None) -> None:
+def adopt_readers(write: Write, persons: Collection[str] | None) -> None:
     """Make the readers those of `.mic-account`; before a MODSEQ is taken, which may write that anew."""
     account_id = write.store.account_id
     known = {reader.person: reader for reader in reader_seen_rows.all_readers(write.connection, account_id)}
@@ -249,7 +249,7 @@ def believe(write: Write, persons: Collection[str] | None) -> None:
         reader_seen_rows.add_reader(write.connection, account_id, person, 0)
 
 
-def believe_sidecars(write: Write) -> None:
+def adopt_seen_sidecars(write: Write) -> None:
     """After the messages of a lost index were taken in: what the readers had seen. Who has no sidecar of a folder has seen what
     the common state says."""
     account_id = write.store.account_id

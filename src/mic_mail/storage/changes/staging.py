@@ -117,7 +117,7 @@ def _in_tmp(store: Store, make: Callable[[str], StagedFile]) -> StagedFile:
         raise of_os_error("staging", error) from error
 
 
-def has_link(store: Store, source: str) -> bool:
+def is_delivered(store: Store, source: str) -> bool:
     """Whether the durable file `source` is a message of this account already, under whatever name, expunged ones included.
 
     The index knows deliveries by their origin; this answers when the index was lost in between. Asked in the critical

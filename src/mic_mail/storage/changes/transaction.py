@@ -154,11 +154,11 @@ def finish_interrupted(store: Store, fd: int, connection: sqlite3.Connection) ->
         else:
             roll_back(intent)
         owed = rewritten(store, connection, dict.fromkeys(intent.sidecars))
-    _leave_owed(fd, intent, owed)
+    _keep_pending_sidecars(fd, intent, owed)
     return owed
 
 
-def _leave_owed(fd: int, intent: Intent, owed: Sequence[int], written: Written = NOTHING) -> None:
+def _keep_pending_sidecars(fd: int, intent: Intent, owed: Sequence[int], written: Written = NOTHING) -> None:
     """Nothing of the record stays but for these sidecars."""
     if owed:
         write_intent(fd, Intent(intent.serial, intent.boot_id, sidecars=list(owed)))
@@ -390,7 +390,7 @@ class Write:
             self._written = write_intent(self._fd, part, self._written)
         except OSError:
             if first and self._owed:  # its record was written over
-                _leave_owed(self._fd, part, list(self._owed))
+                _keep_pending_sidecars(self._fd, part, list(self._owed))
             raise
         self._promised |= promised
         if self._intent is None:
@@ -433,7 +433,7 @@ class Write:
         if self._intent is not None or self._written_early:
             owed = rewritten(self.store, self.connection, self._owed | self._written_early)
             intent = self._intent or Intent(self.account.serial, self.store.shared.boot_id)
-            _leave_owed(self._fd, intent, owed, self._written)
+            _keep_pending_sidecars(self._fd, intent, owed, self._written)
 
     def open_durable(self, opened: list[int]) -> None:
         """Descriptors of what is to be fsynced after the COMMIT, while the names still lead there: once the lock is given back
@@ -471,4 +471,4 @@ class Write:
         if self._intent is not None:
             roll_forward(self._intent)
             owed = [folder_id for folder_id in self._owed if folder_id not in self._promised]
-            _leave_owed(self._fd, self._intent, owed, self._written)
+            _keep_pending_sidecars(self._fd, self._intent, owed, self._written)

@@ -50,7 +50,7 @@ _FATES = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class _Grave:
+class _TombstoneRow:
     """A row of `_SELECT_KEPT`."""
 
     folder: str
@@ -71,13 +71,13 @@ def tombstones(store: Store, folder_id: int | None) -> list[Tombstone]:
         rows = _SELECT_KEPT.on(connection, account=store.account_id, since=0).fetchall()
     return [
         Tombstone(row.folder, row.uid, row.size, row.flags, row.expunged_us, row.email_id, row.envelope)
-        for row in (_Grave(*row) for row in rows)
+        for row in (_TombstoneRow(*row) for row in rows)
         if folder_id is None or row.folder_id == folder_id
     ]
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class MessageOutcome:
     """What the index knows of a message that left its folder."""
 
     gone_at_us: int
@@ -89,7 +89,7 @@ class Fate:
     another tool, or it was moved to where it is now."""
 
 
-def fates(store: Store, mailbox_id: str, uids: Iterable[int]) -> dict[int, Fate]:
+def message_outcomes(store: Store, mailbox_id: str, uids: Iterable[int]) -> dict[int, MessageOutcome]:
     """Of these UIDs those that are gone from the folder that has this id, a deleted one too, after all their moves.
 
     What is past history, or was in a folder that is, is not among them.
@@ -103,21 +103,21 @@ def fates(store: Store, mailbox_id: str, uids: Iterable[int]) -> dict[int, Fate]
             return {}
         here = {"account": store.account_id, "folder": folder.folder_id}
         rows = {row[0]: row for row in _FATES.on(connection, **here, uids=uid_list(wanted))}
-        found = {uid: _fate(store, connection, folders, (folder, uid), rows.get(uid)) for uid in wanted}
+        found = {uid: _message_outcome(store, connection, folders, (folder, uid), rows.get(uid)) for uid in wanted}
     return {uid: fate for uid, fate in found.items() if fate is not None}
 
 
-def _fate(
+def _message_outcome(
     store: Store,
     connection: sqlite3.Connection,
     folders: Mapping[int, FolderRow],
     at: tuple[FolderRow, int],
     row: tuple[int, int, str | None, int | None, int | None] | None,
-) -> Fate | None:
-    fate: Fate | None = None
+) -> MessageOutcome | None:
+    fate: MessageOutcome | None = None
     while row is not None:
         _, gone_at_us, name, moved_folder_id, moved_uid = row
-        fate = Fate(gone_at_us, at[0].name, at[1], can_come_back=name is not None)
+        fate = MessageOutcome(gone_at_us, at[0].name, at[1], can_come_back=name is not None)
         moved_to = folders.get(moved_folder_id or 0)
         if moved_to is None:
             return fate
@@ -125,7 +125,7 @@ def _fate(
         here = {"account": store.account_id, "folder": at[0].folder_id}
         row = _FATES.on(connection, **here, uids=uid_list([at[1]])).fetchone()
     deleted_at_us = at[0].deleted_at_us  # there it lies still, unless it is deleted as a whole
-    return fate if deleted_at_us is None else Fate(deleted_at_us, at[0].name, at[1], can_come_back=True)
+    return fate if deleted_at_us is None else MessageOutcome(deleted_at_us, at[0].name, at[1], can_come_back=True)
 
 
 def undelete(store: Store, *, folder: str | None, since_us: int, uids: Iterable[int] | None) -> int:
@@ -135,10 +135,10 @@ def undelete(store: Store, *, folder: str | None, since_us: int, uids: Iterable[
     with writing(store) as write:
         came = 0
         if wanted is None:
-            came = sum(_revive(write, row) for row in _deleted_folders(write, name, since_us))
+            came = sum(_restore_folder(write, row) for row in _deleted_folders(write, name, since_us))
         if name is not None and write.folder_named(name) is None:
             raise NoSuchFolder(name)
-        return came + _exhume(write, name, since_us, wanted)
+        return came + _restore_messages(write, name, since_us, wanted)
 
 
 def _deleted_folders(write: Write, name: str | None, since_us: int) -> list[FolderRow]:
@@ -150,7 +150,7 @@ def _deleted_folders(write: Write, name: str | None, since_us: int) -> list[Fold
     return [row for row in newest.values() if write.folder_named(row.name) is None]
 
 
-def _revive(write: Write, row: FolderRow) -> int:
+def _restore_folder(write: Write, row: FolderRow) -> int:
     place = write.store.place
     directory = encode_directory(row.name)
     if not os.path.isdir(place.folder(row.directory)):
@@ -167,13 +167,13 @@ def _revive(write: Write, row: FolderRow) -> int:
     return folder.messages
 
 
-def _exhume(write: Write, name: str | None, since_us: int, wanted: set[int] | None) -> int:
+def _restore_messages(write: Write, name: str | None, since_us: int, wanted: set[int] | None) -> int:
     store = write.store
     account = store.account_id
-    rows = [_Grave(*row) for row in _SELECT_KEPT.on(write.connection, account=account, since=since_us)]
+    rows = [_TombstoneRow(*row) for row in _SELECT_KEPT.on(write.connection, account=account, since=since_us)]
     rows = [row for row in rows if name in (None, row.folder) and (wanted is None or row.uid in wanted)]
     present = locate(store.place.expunged, (row.name for row in rows))
-    risen: list[tuple[_Grave, FolderRow, int, str]] = []
+    risen: list[tuple[_TombstoneRow, FolderRow, int, str]] = []
     for row in rows:
         folder = write.any_folder(row.folder_id)
         if folder.deleted_at_us is None and row.name in present:

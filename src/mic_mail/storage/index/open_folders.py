@@ -1,6 +1,6 @@
 """Which folders sessions of this process have open, as far as that spares a publication's listeners something.
 
-A session that has a folder open holds its `Presence`. While one does, who publishes into the folder also says what that made
+A session that has a folder open holds its `OpenFolder`. While one does, who publishes into the folder also says what that made
 of it (change_result.py), so that those sessions need not look; and claims the new messages as \\Recent for the first of them
 that is told (RFC 3501 §2.3.2), which would be a change of the account by each listening process else. What nobody took goes
 with the last session.
@@ -10,7 +10,7 @@ from threading import Lock
 from weakref import WeakValueDictionary
 
 
-class Presence:
+class OpenFolder:
     """Sessions that have one folder open; safe from any thread."""
 
     __slots__ = ("__weakref__", "_claimed", "_lock")
@@ -41,17 +41,17 @@ class Presences:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._present: WeakValueDictionary[tuple[int, int, bool], Presence] = WeakValueDictionary()
+        self._present: WeakValueDictionary[tuple[int, int, bool], OpenFolder] = WeakValueDictionary()
 
-    def enter(self, account_id: int, folder_id: int, *, claims: bool) -> Presence:
+    def enter(self, account_id: int, folder_id: int, *, claims: bool) -> OpenFolder:
         """To be held while the folder is open; `claims`: by a session to which new messages can be \\Recent."""
         with self._lock:
             presence = self._present.get((account_id, folder_id, claims))
             if presence is None:
-                presence = self._present[account_id, folder_id, claims] = Presence()
+                presence = self._present[account_id, folder_id, claims] = OpenFolder()
             return presence
 
-    def claimant(self, account_id: int, folder_id: int) -> Presence | None:
+    def claimant(self, account_id: int, folder_id: int) -> OpenFolder | None:
         """Of sessions to which new messages can be \\Recent, if there is one."""
         with self._lock:
             return self._present.get((account_id, folder_id, True))

@@ -327,7 +327,7 @@ def owe(connection: sqlite3.Connection, account_id: int, folder_id: int, readers
         _OWE.on(connection, account_id=account_id, folder_id=folder_id, reader_id=reader.reader_id)
 
 
-def owed(connection: sqlite3.Connection, account_id: int, most: int) -> list[tuple[int, int]]:
+def pending_sidecars(connection: sqlite3.Connection, account_id: int, most: int) -> list[tuple[int, int]]:
     """(folder, reader) of sidecars that lag behind."""
     return _OWED.on(connection, account=account_id, most=most).fetchall()
 

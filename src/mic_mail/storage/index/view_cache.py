@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from mic_mail.storage.types import Changes, FolderInfo, FolderView, News, Row
+from mic_mail.storage.types import Changes, FolderDelta, FolderInfo, FolderView, Row
 
 _MOST_STEPS = 64
 _MOST_ROWS = 512
@@ -130,7 +130,7 @@ class ViewCache:
             if mark and kept is not None and kept.view is view:
                 kept.account_modseq, kept.mark = account_modseq, mark
 
-    def recall(self, account_id: int, folder_id: int, since: int, mark: int) -> News | None:
+    def recall(self, account_id: int, folder_id: int, since: int, mark: int) -> FolderDelta | None:
         """What happened to a folder after HIGHESTMODSEQ `since`, the account's change mark being `mark` now; the same for
         everybody. None: the index has to be asked."""
         with self._lock:
@@ -138,9 +138,9 @@ class ViewCache:
             if kept is None or not mark or kept.mark != mark:
                 return None
             if since == kept.view.info.highest_modseq:
-                return News(kept.account_modseq, kept.view, None, mark)
+                return FolderDelta(kept.account_modseq, kept.view, None, mark)
             changes = kept.since(since)
-            return None if changes is None else News(kept.account_modseq, kept.view, changes, mark)
+            return None if changes is None else FolderDelta(kept.account_modseq, kept.view, changes, mark)
 
     def changes(self, account_id: int, folder_id: int, since: int, view: FolderView) -> Changes | None:
         """What happened from HIGHESTMODSEQ `since` to `view`; None: not known, or `view` is not everybody's newest here."""

@@ -25,7 +25,7 @@ CLEAR = bytes(_FRAME.size)
 
 
 @dataclass(frozen=True, slots=True)
-class Berth:
+class MessageLocation:
     """Where a message is about to lie, that had its UID before it was written down here."""
 
     mailbox_id: str
@@ -43,7 +43,7 @@ class Journaled:
     home: str
     base: str
     octets: bytes
-    berth: Berth | None = None
+    berth: MessageLocation | None = None
     """None: INBOX, under a UID that the journal does not know."""
     at: int = field(default=-1, compare=False)
     """Where in its segment."""
@@ -53,7 +53,7 @@ class Journaled:
         return b"%b\0%b\0" % (os.fsencode(self.home), os.fsencode(where))
 
     @classmethod
-    def at_berth(cls, home: str, berth: Berth, octets: bytes) -> "Journaled":
+    def at_berth(cls, home: str, berth: MessageLocation, octets: bytes) -> "Journaled":
         return cls(home, parse_name(berth.name).base, octets, berth)
 
     @classmethod
@@ -64,11 +64,11 @@ class Journaled:
         if not rest:
             return cls(os.fsdecode(home), mailbox_id, octets, None, at)
         received_us, _, name = rest.partition("/")
-        return cls(os.fsdecode(home), parse_name(name).base, octets, Berth(mailbox_id, name, int(received_us)), at)
+        return cls(os.fsdecode(home), parse_name(name).base, octets, MessageLocation(mailbox_id, name, int(received_us)), at)
 
 
 @dataclass(frozen=True, slots=True)
-class Departed:
+class ExpungedFrame:
     """A message that was expunged, whose file may lie in its folder again after a power loss."""
 
     home: str
@@ -89,14 +89,14 @@ class Departed:
         return b"%b\0%b" % (os.fsencode(self.home), os.fsencode(f"{self.mailbox_id}/{self.name}/{self.buried}"))
 
     @classmethod
-    def of(cls, frame: bytes, at: int) -> "Departed":
+    def of(cls, frame: bytes, at: int) -> "ExpungedFrame":
         """The opposite of `head`; neither a mailbox id nor a name has a "/" in it."""
         home, what = frame.split(b"\0")
         mailbox_id, name, buried = os.fsdecode(what).split("/")
         return cls(os.fsdecode(home), mailbox_id, name, buried, at)
 
 
-Frame = Journaled | Departed
+Frame = Journaled | ExpungedFrame
 
 
 def octets_of(frames: Sequence[Frame]) -> int:
@@ -139,7 +139,7 @@ def frames_in(segment: str | int) -> Iterator[Frame]:
         magic, turn, length, crc = _FRAME.unpack_from(octets, at)
         frame = octets[at + _FRAME.size : at + _FRAME.size + length]
         if len(frame) == length and zlib.crc32(frame, zlib.crc32(turn)) == crc:
-            yield Journaled.of(frame, at) if magic == _MAGIC else Departed.of(frame, at)
+            yield Journaled.of(frame, at) if magic == _MAGIC else ExpungedFrame.of(frame, at)
             at += length
         found = beginning.search(octets, at + 1)  # in the next block, where a wave ends or is torn
 

@@ -11,14 +11,14 @@ another into a *segment* and made durable together; then each is published as ev
     SETTLED   the file systems were synced since (`settle`), the segment is wiped   as any other message
 
 APPENDs that follow one another closely are WRITTEN in the critical section (publish.py), when their UID is known: then the
-segment also says where they lie (`Berth`).
+segment also says where they lie (`MessageLocation`).
 
-EXPUNGEs that follow one another closely are written down as well, after their COMMIT and before they are answered (`Departed`):
-where a file was and where it lies in `.expunged/`, in place of an fsync of both directories.
+EXPUNGEs that follow one another closely are written down as well, after their COMMIT and before they are answered
+(`ExpungedFrame`): where a file was and where it lies in `.expunged/`, in place of an fsync of both directories.
 
 WRITTEN comes before the name: a name never leads to half a message that nobody can mend. A message that is WRITTEN and was not
 published (its process killed) comes back only if the power fails before its segment is settled: twice, never lost; one that was
-refused is taken back (`TakeBack`). A kill alone needs no replay, as the page cache keeps the files; the segments of the dead
+refused is taken back (`RevokeFrame`). A kill alone needs no replay, as the page cache keeps the files; the segments of the dead
 are settled by `settle_left_behind`. Replay (replay.py) happens before any store is opened under another boot id.
 
 Each process has two segments that take turns; one is filled while the other is settled. Both are written full of zeros when
@@ -42,7 +42,7 @@ from typing import Protocol
 
 from mic_mail.clock import Clock
 from mic_mail.storage.errors import NO_ROOM
-from mic_mail.storage.journal.frames import BLOCK_OCTETS, CLEAR, TURN_OCTETS, Departed, Frame, block_of, octets_of, void
+from mic_mail.storage.journal.frames import BLOCK_OCTETS, CLEAR, TURN_OCTETS, ExpungedFrame, Frame, block_of, octets_of, void
 from mic_mail.storage.maildir.maildir import make_durable
 from mic_mail.storage.maildir.syncfs import begin_to_write, check_that_it_syncs, note_device, sync_file_system
 from mic_mail.storage.reserve import Reserve
@@ -65,7 +65,7 @@ LOCK = "lock"
 """In the folder: whoever makes segments or looks through those of others holds it."""
 
 GRAVE_OCTETS = 1024
-"""A `Departed` in a segment takes less."""
+"""A `ExpungedFrame` in a segment takes less."""
 
 
 @dataclass(slots=True)
@@ -127,7 +127,7 @@ class _Written:
     """Where each frame begins."""
 
 
-class TakeBack(Protocol):
+class RevokeFrame(Protocol):
     """Lets messages that are held be forgotten: all, or those of these numbers in the order in which they were handed over."""
 
     def __call__(self, refused: Iterable[int] | None = None) -> None: ...
@@ -181,7 +181,7 @@ class Journal:
         return has_room
 
     @contextmanager
-    def holding(self, arrivals: Sequence[Frame], meanwhile: Callable[[], None] | None = None) -> Iterator[TakeBack | None]:
+    def holding(self, arrivals: Sequence[Frame], meanwhile: Callable[[], None] | None = None) -> Iterator[RevokeFrame | None]:
         """Staged messages are durable together while the block publishes them; None: nothing is promised.
 
         What is given is for who refuses them in the end: no replay gives them back then. It is durable with whatever the
@@ -243,7 +243,7 @@ class Journal:
             self._synced.notify_all()
             return failures == self._failures
 
-    def remembers(self, gone: Sequence[Departed]) -> bool:
+    def remembers(self, gone: Sequence[ExpungedFrame]) -> bool:
         """Whether it holds what was expunged from now on: else both directories have to be fsynced."""
         with self.holding(gone) as held:
             return held is not None

@@ -1,13 +1,13 @@
 """What the journal gives back after a power loss, and what becomes of the segments of processes that were killed.
 
 Plain files only, before any store is opened: a message whose name survived gets its content back. One whose name is lost gets
-that again in the folder where it was, if the journal knows it (`Berth`): with its UID and flags, and INTERNALDATE as the
-file's time. Else it is put into INBOX's `cur` as one of ours with an unknown UID, where the comparison that follows under the
-new boot id (reconcile.py) gives it the UID of the row that may have survived, or else the next above the mark. What was moved
-or expunged since is found by its base name wherever it lies, and stays there. What was expunged and lies in its folder again
-goes back to `.expunged/`, once all that is given back lies where it belongs: a message and its end may be in the segments of
-two processes, so none is removed before all have been replayed. Idempotent: a kill anywhere in it leaves the segments, and the
-next opening does the same again.
+that again in the folder where it was, if the journal knows it (`MessageLocation`): with its UID and flags, and INTERNALDATE as
+the file's time. Else it is put into INBOX's `cur` as one of ours with an unknown UID, where the comparison that follows under
+the new boot id (reconcile.py) gives it the UID of the row that may have survived, or else the next above the mark. What was
+moved or expunged since is found by its base name wherever it lies, and stays there. What was expunged and lies in its folder
+again goes back to `.expunged/`, once all that is given back lies where it belongs: a message and its end may be in the segments
+of two processes, so none is removed before all have been replayed. Idempotent: a kill anywhere in it leaves the segments, and
+the next opening does the same again.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from itertools import chain, groupby
 from operator import attrgetter
 
-from mic_mail.storage.journal.frames import Departed, Frame, Journaled, frames_in, mark_replayed
+from mic_mail.storage.journal.frames import ExpungedFrame, Frame, Journaled, frames_in, mark_replayed
 from mic_mail.storage.journal.journal import FAILED, FOLDER, LOCK, locked
 from mic_mail.storage.maildir.folder_names import EXPUNGED, encode_directory
 from mic_mail.storage.maildir.maildir import (
@@ -162,12 +162,12 @@ def _replay_account(place: Place, frames: list[Frame], result: Replay) -> None:
             elif arrival.berth is not None:
                 _date(path, arrival.berth.received_us)
             touched.add(os.path.dirname(path))
-    touched |= _bury(place, [frame for frame in frames if isinstance(frame, Departed)], folders)
+    touched |= _expunge_again(place, [frame for frame in frames if isinstance(frame, ExpungedFrame)], folders)
     for directory in touched:
         make_durable(directory)
 
 
-def _bury(place: Place, departed: list[Departed], folders: "_Folders") -> set[str]:
+def _expunge_again(place: Place, departed: list[ExpungedFrame], folders: "_Folders") -> set[str]:
     """Expunge again what lies in its folder; the directories that had to do with it, since a killed replay may have done it."""
     touched: set[str] = set()
     for mailbox_id, group in groupby(sorted(departed, key=attrgetter("mailbox_id")), key=attrgetter("mailbox_id")):

@@ -49,7 +49,7 @@ _BURIED_FILES = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Stranger:
+class ForeignMaildirFile:
     """A file to take in; `name` holds what its name, or a list beside it, says of it."""
 
     path: str
@@ -80,7 +80,7 @@ class Content:
     paths: list[str]
 
 
-class Contents:
+class ContentTable:
     """The contents that the index knows, by base name: copies of one message share their answers.
 
     A name is only a claim: who shares is the same file or has the same octets. Another message under a base name that is taken
@@ -165,7 +165,9 @@ def scan_file(path: str) -> Answers:
     return answers(scanner.finish())
 
 
-def adopt(write: Write, folder: FolderRow, strangers: Iterable[Stranger], contents: Contents, *, believe_uids: bool) -> int:
+def adopt(
+    write: Write, folder: FolderRow, strangers: Iterable[ForeignMaildirFile], contents: ContentTable, *, believe_uids: bool
+) -> int:
     """Take files into a folder; how many came. What is no regular file, cannot be read, or has gone meanwhile, is left."""
     guests = [guest for stranger in strangers if (guest := _look_at(write, stranger)) is not None]
     if not guests:
@@ -204,7 +206,7 @@ def adopt(write: Write, folder: FolderRow, strangers: Iterable[Stranger], conten
     return len(placed)
 
 
-def _look_at(write: Write, stranger: Stranger) -> _Guest | None:
+def _look_at(write: Write, stranger: ForeignMaildirFile) -> _Guest | None:
     try:
         found = os.lstat(stranger.path)
         if not stat.S_ISREG(found.st_mode) or not is_readable(stranger.path):

@@ -13,14 +13,14 @@ from mic_mail.storage.index.connection import Statement
 from mic_mail.storage.index.rows import read_all_folders
 from mic_mail.storage.maildir.folder_names import is_text
 from mic_mail.storage.maildir.maildir import names_in, parse_name
-from mic_mail.storage.maintenance.adopt import Contents, arrival_of, is_readable
+from mic_mail.storage.maintenance.adopt import ContentTable, arrival_of, is_readable
 
 _T = schema.tombstone.c
 _SELECT_BURIED = Statement(select(_T.uid).where(_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder")))
 _BURY = Statement(insert(schema.tombstone), [column.name for column in schema.tombstone.c])
 
 
-def adopt_tombstones(write: Write, contents: Contents) -> None:
+def adopt_tombstones(write: Write, contents: ContentTable) -> None:
     """Rows for the files in `.expunged/` that have none: `<mailbox id>.<name with UID>`."""
     place = write.store.place
     account = write.store.account_id

@@ -16,7 +16,7 @@ from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.rows import FolderRow, read_folder, read_folders
 from mic_mail.storage.maildir.maildir import FOLDER_MODE, is_directory, names_in, parse_name
-from mic_mail.storage.maintenance.adopt import Contents, Stranger, adopt
+from mic_mail.storage.maintenance.adopt import ContentTable, ForeignMaildirFile, adopt
 from mic_mail.storage.maintenance.repair import rescan
 from mic_mail.storage.store import Store
 
@@ -28,7 +28,7 @@ _TRIES = 5
 """Of a change, while other tools rename the same files."""
 
 
-def look(store: Store, folder_id: int | None = None) -> bool:
+def take_in_new(store: Store, folder_id: int | None = None) -> bool:
     """Take in what came into `new/`; True if anything did."""
     store.ready()
     with translated("reading the index"), store.index.reading() as connection:
@@ -76,8 +76,8 @@ def _look_into(store: Store, folder: FolderRow) -> bool:
         kept = write.any_folder(folder.folder_id)
         if kept.deleted_at_us is not None or kept.directory != folder.directory:
             return False
-        strangers = [Stranger(f"{new}/{name}", parse_name(name)) for name in sorted(names_in(new))]
-        came = adopt(write, kept, strangers, Contents(write), believe_uids=False)
+        strangers = [ForeignMaildirFile(f"{new}/{name}", parse_name(name)) for name in sorted(names_in(new))]
+        came = adopt(write, kept, strangers, ContentTable(write), believe_uids=False)
         kept.new_mtime_ns = mtime_ns if settled and not came else 0
         write.keep(kept)
     return came > 0

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import bindparam, update
 
 from mic_mail.storage.changes import seen
-from mic_mail.storage.changes.expunge import MessageRow, bury, bury_lost, read_messages
+from mic_mail.storage.changes.expunge import MessageRow, read_messages, tombstone, tombstone_lost
 from mic_mail.storage.changes.flags import take_foreign_name
 from mic_mail.storage.changes.folders import canonical_name, make_folder, new_folder_row
 from mic_mail.storage.changes.sidecar_rows import folder_sidecar, subscribed_names
@@ -42,7 +42,7 @@ from mic_mail.storage.maildir.maildir import (
     parse_name,
 )
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
-from mic_mail.storage.maintenance.adopt import Contents, Stranger, adopt, is_readable
+from mic_mail.storage.maintenance.adopt import ContentTable, ForeignMaildirFile, adopt, is_readable
 from mic_mail.storage.maintenance.adopt_tombstones import adopt_tombstones
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import INBOX, Finding, TellFinding
@@ -60,14 +60,14 @@ def rebuild(store: Store, fd: int) -> None:
         write_account(connection, _first_row(store, sidecar), new=True)
 
     with transaction(store, fd, make_tables) as write:
-        seen.believe(write, sidecar.readers if sidecar else None)
+        seen.adopt_readers(write, sidecar.readers if sidecar else None)
         names = sidecar.subscriptions if sidecar else dovecot.read_subscriptions(store.place.maildir)
         for name in names:
             write.subscribe(name, True)
         comparison = Comparison(write, believe_uids=True)
         comparison.run()
         adopt_tombstones(write, comparison.contents)
-        seen.believe_sidecars(write)
+        seen.adopt_seen_sidecars(write)
         if sidecar is None or len(read_folders(write.connection, store.account_id)) == 1:
             _make_defaults(write)  # new, or killed while it was new
 
@@ -117,7 +117,7 @@ def _make_defaults(write: Write) -> None:
 def start_epoch(store: Store, fd: int) -> list[Finding]:
     """The first opening under another boot id, or of a restored store."""
     with transaction(store, fd) as write:
-        _believe_sidecars(write)
+        _adopt_sidecars(write)
         for row in read_all_folders(write.connection, store.account_id):
             folder = write.any_folder(row.folder_id)
             folder.uidnext = max(folder.uidnext, folder.uidnext_mark)  # a UID that a lost commit gave may be known to clients
@@ -133,7 +133,7 @@ def start_epoch(store: Store, fd: int) -> list[Finding]:
         return comparison.findings
 
 
-def _believe_sidecars(write: Write) -> None:
+def _adopt_sidecars(write: Write) -> None:
     """They are durable before what they hold is used, so they may be ahead of an index that lost commits."""
     account = AccountSidecar.read(write.store.place.maildir)
     if account is not None:
@@ -142,17 +142,17 @@ def _believe_sidecars(write: Write) -> None:
     write.account.modseq = write.account.modseq_mark
     if account is not None:  # all of it, before a MODSEQ is taken, which writes the sidecar anew
         write.account.metadata = from_sidecar(account.metadata, write.account.modseq + 1, write.account.metadata)
-        seen.believe(write, account.readers)
+        seen.adopt_readers(write, account.readers)
         known = set(subscribed_names(write.connection, write.store.account_id))
         for name in known.symmetric_difference(account.subscriptions):
             write.subscribe(name, name not in known)
     for row in read_all_folders(write.connection, write.store.account_id):
         sidecar = FolderSidecar.read(write.store.place.folder(row.directory))
         if sidecar is not None and sidecar.mailbox_id == row.mailbox_id:
-            _believe_folder_sidecar(write, write.any_folder(row.folder_id), sidecar)
+            _adopt_folder_sidecar(write, write.any_folder(row.folder_id), sidecar)
 
 
-def _believe_folder_sidecar(write: Write, folder: FolderRow, sidecar: FolderSidecar) -> None:
+def _adopt_folder_sidecar(write: Write, folder: FolderRow, sidecar: FolderSidecar) -> None:
     folder.uidnext_mark = max(folder.uidnext_mark, sidecar.uidnext_mark)
     if len(sidecar.keywords) > len(folder.keyword_names()):  # tables only grow
         folder.set_keywords(sidecar.keywords)
@@ -167,7 +167,7 @@ class _Difference:
 
     renamed: list[tuple[MessageRow, str]]
     missing: list[MessageRow]
-    strangers: list[Stranger]
+    strangers: list[ForeignMaildirFile]
 
 
 class Comparison:
@@ -180,7 +180,7 @@ class Comparison:
         write.is_comparison = True
         self.findings: list[Finding] = []
         self._tell = tell or self.findings.append
-        self.contents = Contents(write)
+        self.contents = ContentTable(write)
         self._believe_uids = believe_uids
         self._check = check
         self._place = write.store.place
@@ -254,7 +254,7 @@ class Comparison:
         if row is not None:
             folder = self.write.any_folder(row.folder_id)
             if sidecar is not None:
-                _believe_folder_sidecar(self.write, folder, sidecar)
+                _adopt_folder_sidecar(self.write, folder, sidecar)
             self._revive(folder)
             folder.name, folder.directory, folder.modseq = name, directory, self.write.modseq
             self.write.save(folder)
@@ -330,12 +330,12 @@ class Comparison:
             return
         folder = self.write.any_folder(row.folder_id)
         if not in_expunged:
-            bury_lost(self.write, folder, read_messages(self.write, folder.folder_id, None))
+            tombstone_lost(self.write, folder, read_messages(self.write, folder.folder_id, None))
         self.write.account.messages -= folder.messages
         self.write.account.octets -= folder.octets
         folder.directory, folder.modseq = f"{EXPUNGED}/{row.mailbox_id}", self.write.modseq
         if (sidecar := FolderSidecar.read(self._place.folder(folder.directory))) is not None:
-            _believe_folder_sidecar(self.write, folder, sidecar)
+            _adopt_folder_sidecar(self.write, folder, sidecar)
         folder.deleted_at_us = self.write.store.clock.steady_us()
         self.write.save(folder)
 
@@ -400,9 +400,9 @@ class Comparison:
         renamed = [(row, located[row.name]) for row in absent if located.get(row.name, row.name) != row.name]
         accounted = {row.name for row in rows} | {name for _, name in renamed}
         uidlist = self._uidlists.get(folder.directory)
-        strangers = [_stranger(cur, name, uidlist) for name in sorted(present - accounted)]
+        strangers = [_foreign_file(cur, name, uidlist) for name in sorted(present - accounted)]
         if folder.deleted_at_us is None:
-            strangers += [_stranger(new, name, uidlist) for name in sorted(names_in(new))]
+            strangers += [_foreign_file(new, name, uidlist) for name in sorted(names_in(new))]
         return _Difference(renamed, [row for row in absent if row.name not in located], strangers)
 
     def _bury(self, folder: FolderRow, missing: list[MessageRow]) -> None:
@@ -410,8 +410,8 @@ class Comparison:
         names = {row.uid: expunged_name(folder.mailbox_id, row.name) for row in missing}
         located = locate(self._place.expunged, names.values())
         expunged = [row for row in missing if names[row.uid] in located]
-        bury(self.write, folder, expunged, kept={row.uid: located[names[row.uid]] for row in expunged})
-        bury_lost(self.write, folder, [row for row in missing if names[row.uid] not in located])
+        tombstone(self.write, folder, expunged, kept={row.uid: located[names[row.uid]] for row in expunged})
+        tombstone_lost(self.write, folder, [row for row in missing if names[row.uid] not in located])
 
 
 def _each_once(located: dict[str, str]) -> dict[str, str]:
@@ -424,8 +424,8 @@ _MAX_CLAIMED_UID = 1 << 31
 _MAX_FOLDER_ID = 1 << 31
 
 
-def _stranger(directory: str, name: str, uidlist: dovecot.UidList | None) -> Stranger:
+def _foreign_file(directory: str, name: str, uidlist: dovecot.UidList | None) -> ForeignMaildirFile:
     parsed = parse_name(name)
     if uidlist is not None and (uid := uidlist.uid_of(name)):
         parsed = replace(parsed, uid=uid)
-    return Stranger(f"{directory}/{name}", parsed)
+    return ForeignMaildirFile(f"{directory}/{name}", parsed)

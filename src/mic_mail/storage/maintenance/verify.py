@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from sqlalchemy import bindparam, func, literal_column, select, update
 
-from mic_mail.storage.changes.expunge import MessageRow, bury_lost, drop_refs, read_messages
+from mic_mail.storage.changes.expunge import MessageRow, drop_refs, read_messages, tombstone_lost
 from mic_mail.storage.changes.quota import recount_within
 from mic_mail.storage.changes.sidecar_rows import folder_sidecar, readers_of, subscribed_names
 from mic_mail.storage.changes.transaction import Write
@@ -26,7 +26,7 @@ from mic_mail.storage.index.metadata_format import to_sidecar
 from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders, read_folder
 from mic_mail.storage.maildir.maildir import NAMED_FLAGS, locate, parse_name
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
-from mic_mail.storage.maintenance.adopt import Contents, Stranger, adopt
+from mic_mail.storage.maintenance.adopt import ContentTable, ForeignMaildirFile, adopt
 from mic_mail.storage.types import Finding
 
 _M = schema.message.c
@@ -74,7 +74,7 @@ def verify(write: Write, *, check: bool) -> Iterator[Finding]:
     folders = [write.any_folder(row.folder_id) for row in read_all_folders(write.connection, write.store.account_id)]
     for folder in folders:
         yield from _names(write, folder, check=check)
-    yield from _graves(write, check=check)
+    yield from _check_tombstones(write, check=check)
     yield from _contents(write, check=check)
     for folder in folders:
         yield from _numbers(write, folder, check=check)
@@ -102,9 +102,11 @@ def _names(write: Write, folder: FolderRow, *, check: bool) -> Iterator[Finding]
             changed.append(row)
     if changed and not check:
         # Another content under the same UID would be a lie to every client's cache: it is a new message.
-        bury_lost(write, folder, changed)
-        strangers = [Stranger(f"{cur}/{row.name}", replace(parse_name(row.name), uid=0, flags=row.flags)) for row in changed]
-        adopt(write, folder, strangers, Contents(write), believe_uids=False)
+        tombstone_lost(write, folder, changed)
+        strangers = [
+            ForeignMaildirFile(f"{cur}/{row.name}", replace(parse_name(row.name), uid=0, flags=row.flags)) for row in changed
+        ]
+        adopt(write, folder, strangers, ContentTable(write), believe_uids=False)
 
 
 def _size_of(path: str) -> int | None:
@@ -115,7 +117,7 @@ def _size_of(path: str) -> int | None:
         return None
 
 
-def _graves(write: Write, *, check: bool) -> Iterator[Finding]:
+def _check_tombstones(write: Write, *, check: bool) -> Iterator[Finding]:
     account = write.store.account_id
     rows = _GRAVES.on(write.connection, account=account).fetchall()
     present = locate(write.store.place.expunged, (name for _, _, _, name in rows))

@@ -1,9 +1,9 @@
 """Messages of one account on their way into another: staged there as second names of their files, with what the index knows.
 
-In: two stores, a folder of the first, UIDs. Out: `Lent` messages, durable and seen by nobody until the other account publishes
-them (publish.py). The first account is only read; whatever happens in between, its messages stay where they are. A copy in
-another account is a message of its own there: another base name, hence another EMAILID (RFC 8474 §5.1 asks for the same one
-within an account only).
+In: two stores, a folder of the first, UIDs. Out: `StagedCopy` messages, durable and seen by nobody until the other account
+publishes them (publish.py). The first account is only read; whatever happens in between, its messages stay where they are. A
+copy in another account is a message of its own there: another base name, hence another EMAILID (RFC 8474 §5.1 asks for the same
+one within an account only).
 
 Two accounts are never locked at once. So a move between accounts is a publication there and then an expunge here: a kill in
 between leaves the message in both, never in neither.
@@ -31,14 +31,14 @@ _ANSWERS: tuple[Column, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Lent:
+class StagedCopy:
     """One message and the delivery that publishes it elsewhere; `discard` the staged file of what is not published."""
 
     uid: int
     delivery: Delivery
 
 
-def lend(
+def stage_copies(
     store: Store,
     target: Store,
     folder_id: int,
@@ -47,7 +47,7 @@ def lend(
     every: bool,
     allowed: int,
     person: str | None = None,
-) -> list[Lent]:
+) -> list[StagedCopy]:
     """Stage these messages in `target`, ascending by UID, with those of their flags that are `allowed`, as `person` sees them.
 
     Those that are there; with `every`, `NoSuchMessage` and nothing is staged unless all are.
@@ -72,7 +72,7 @@ def lend(
         for _, staged, _, _ in linked:
             staged.finish()  # outside the lock; the journal may still be all that answers for the content (journal.py)
         return [
-            Lent(uid, Delivery(staged, _answers(kept[uid][1:]), flags, keywords, kept[uid][0]))
+            StagedCopy(uid, Delivery(staged, _answers(kept[uid][1:]), flags, keywords, kept[uid][0]))
             for uid, staged, flags, keywords in linked
         ]
     except BaseException:

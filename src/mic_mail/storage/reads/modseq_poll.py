@@ -13,7 +13,7 @@ import os
 
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.rows import read_folders
-from mic_mail.storage.maintenance.external_changes import look
+from mic_mail.storage.maintenance.external_changes import take_in_new
 from mic_mail.storage.reads.reader import highest_modseq
 from mic_mail.storage.store import Polled, Store
 
@@ -38,7 +38,7 @@ def poll(store: Store) -> int:
     with translated("reading the index"), store.index.reading() as connection:
         news = tuple(store.place.new(row.directory) for row in read_folders(connection, store.account_id))
     traces = file_traces + _traces(news)
-    look(store)
+    take_in_new(store)
     modseq = highest_modseq(store)
     still = max(traces) < store.clock.now_us() * 1000 - SETTLED_NS
     store.polled = Polled(modseq, files + news, traces) if still else None

@@ -18,7 +18,7 @@ from typing import Any, Self
 from sqlalchemy import ColumnElement, Select, bindparam, func, select
 
 from mic_mail.storage.changes import seen
-from mic_mail.storage.changes.expunge import bury_lost, read_messages
+from mic_mail.storage.changes.expunge import read_messages, tombstone_lost
 from mic_mail.storage.changes.flags import take_foreign_name
 from mic_mail.storage.changes.folders import info_of
 from mic_mail.storage.changes.transaction import writing
@@ -29,9 +29,9 @@ from mic_mail.storage.index.reader_seen_rows import Reader
 from mic_mail.storage.index.rows import FolderRow, read_folder
 from mic_mail.storage.index.view_cache import with_changes
 from mic_mail.storage.maildir.maildir import locate
-from mic_mail.storage.maintenance.external_changes import look, new_changed
+from mic_mail.storage.maintenance.external_changes import new_changed, take_in_new
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import Changes, Column, FolderInfo, FolderView, News
+from mic_mail.storage.types import Changes, Column, FolderDelta, FolderInfo, FolderView
 
 _M = schema.message.c
 _T = schema.tombstone.c
@@ -101,7 +101,7 @@ def view(store: Store, folder_id: int, person: str | None = None) -> tuple[int, 
     """The account's MODSEQ and the folder, of one instant, as the person sees it; the same object for everybody who sees the
     same while nothing changes. Takes in what other tools put into `new/`."""
     store.ready()
-    is_met = seen.meet(store, person)
+    is_met = seen.register_reader(store, person)
     for settled in (False, True):
         kept = _kept(store, folder_id, person, is_met=is_met)
         with translated("reading the index"), store.index.snapshot() as connection:
@@ -111,7 +111,7 @@ def view(store: Store, folder_id: int, person: str | None = None) -> tuple[int, 
                 return modseq, _view(
                     store, connection, folder, reader_seen_rows.find(connection, store.account_id, person), kept
                 )
-        look(store, folder_id)
+        take_in_new(store, folder_id)
     raise AssertionError("the second time it is settled")
 
 
@@ -155,20 +155,20 @@ def _view(
     return fresh
 
 
-def news(store: Store, folder_id: int, since_modseq: int, looked: int, person: str | None = None) -> News:
+def folder_delta(store: Store, folder_id: int, since_modseq: int, looked: int, person: str | None = None) -> FolderDelta:
     """The account's MODSEQ; if that is not `looked`, the folder's view, and if that is not as of `since_modseq`, its changes
     since, all of one instant, as the person sees them. From memory, where another session of the process has just looked."""
     mark = store.shared.marks.read(store.account_id)
     if (known := store.shared.views.recall(store.account_id, folder_id, since_modseq, mark)) is not None:
         return known
     store.ready()
-    is_met = seen.meet(store, person)
+    is_met = seen.register_reader(store, person)
     for settled in (False, True):
         kept = _kept(store, folder_id, person, is_met=is_met)
         with translated("reading the index"), store.index.snapshot() as connection:
             modseq, seen_each = _STATE.on(connection, account=store.account_id).fetchone() or (0, 0)
             if modseq == looked:
-                return News(modseq, None, None, mark)
+                return FolderDelta(modseq, None, None, mark)
             folder = _live_folder(store, connection, folder_id)
             if settled or not new_changed(store, folder):
                 reader = reader_seen_rows.find(connection, store.account_id, person)
@@ -176,10 +176,10 @@ def news(store: Store, folder_id: int, since_modseq: int, looked: int, person: s
                 if not seen_each:
                     store.shared.views.vouch(store.account_id, folder_id, fresh, modseq, mark)
                 if fresh.info.highest_modseq == since_modseq:
-                    return News(modseq, fresh, None, mark)
+                    return FolderDelta(modseq, fresh, None, mark)
                 changes = None if seen_each else store.shared.views.changes(store.account_id, folder_id, since_modseq, fresh)
-                return News(modseq, fresh, changes or _changes(store, connection, folder, since_modseq, reader), mark)
-        look(store, folder_id)
+                return FolderDelta(modseq, fresh, changes or _changes(store, connection, folder, since_modseq, reader), mark)
+        take_in_new(store, folder_id)
     raise AssertionError("the second time it is settled")
 
 
@@ -193,7 +193,7 @@ def _load(store: Store, connection: sqlite3.Connection, info: FolderInfo) -> Fol
 
 def changes(store: Store, folder_id: int, since_modseq: int, person: str | None = None) -> Changes:
     store.ready()
-    seen.meet(store, person)
+    seen.register_reader(store, person)
     with translated("reading the index"), store.index.snapshot() as connection:
         folder = _live_folder(store, connection, folder_id)
         return _changes(store, connection, folder, since_modseq, reader_seen_rows.find(connection, store.account_id, person))
@@ -433,7 +433,7 @@ def _open_under_lock(store: Store, folder_id: int, uid: int) -> MessageFile | No
         name = locate(cur, [rows[0].name]).get(rows[0].name)
         if name is None:
             if folder.deleted_at_us is None:
-                bury_lost(write, folder, rows)
+                tombstone_lost(write, folder, rows)
             return None
         if name != rows[0].name:
             take_foreign_name(write, folder, rows[0], name)

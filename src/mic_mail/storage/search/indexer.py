@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from sqlalchemy import bindparam, select
 
-from mic_mail.mime.search_text import pieces
+from mic_mail.mime.search_text import text_parts
 from mic_mail.storage.fulltext.file import Damaged, key_of
 from mic_mail.storage.fulltext.segment import Document, TooLong
 from mic_mail.storage.index import schema
@@ -197,7 +197,7 @@ class _Reading:
             self.whole = False
             return None
         try:
-            return Document.of(pieces(octets, parts), value_of(header, octets))
+            return Document.of(text_parts(octets, parts), value_of(header, octets))
         except TooLong:
             self._visited.unfit.add(key)
             return None

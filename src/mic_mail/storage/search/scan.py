@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from mic_mail.errors import MicMailError
 from mic_mail.mime.headers import fields
 from mic_mail.mime.part_table import Sections
-from mic_mail.mime.search_text import Zone, field_texts, pieces
+from mic_mail.mime.search_text import Zone, field_texts, text_parts
 from mic_mail.mime.text_folding import Query, occurring
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.fulltext.file import Damaged, key_of
@@ -46,7 +46,7 @@ def find_text(
                 octets = file.pread(0, file.size)
         except NoSuchMessage:
             continue
-        texts = list(pieces(octets, parts))
+        texts = list(text_parts(octets, parts))
         found.append((uid, _passes(wanted, _Fields(header or octets[: Sections(parts).root.body_start]), texts)))
         if store.settings.search_file:
             try:

@@ -30,14 +30,14 @@ from mic_mail.addressbook.vcard import Version, vcard
 from mic_mail.clock import Clock
 from mic_mail.errors import Text, Trouble
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.services.authentication.identity import Peer, SignedIn
 from mic_mail.services.authentication.refusals import RefusalKind
-from mic_mail.services.authentication.sign_in import Access
-from mic_mail.services.mailboxes.address_book import Kept
+from mic_mail.services.authentication.sign_in import SignInService
+from mic_mail.services.mailboxes.address_book import AddressBookCache
 from mic_mail.web.carddav import properties, queries
 from mic_mail.web.carddav.basic_auth import Callers
-from mic_mail.web.carddav.collection import BadToken, Collection, Shelf
+from mic_mail.web.carddav.collection import AddressBookCollection, BadToken, Collection
 from mic_mail.web.carddav.properties import HOME, PRINCIPALS, ROOT, Properties, principal_path
 from mic_mail.web.carddav.queries import BadFilter
 from mic_mail.web.carddav.requests import (
@@ -92,7 +92,7 @@ class Visit:
 
     request: Request
     address: str
-    shelf: Shelf
+    shelf: AddressBookCollection
     body: bytes
     peer: Peer
 
@@ -113,7 +113,7 @@ class Visit:
 class AddressBooks:
     """CardDAV in one process; belongs to its loop."""
 
-    def __init__(self, access: Access, key: bytes, *, lanes: Lanes, clock: Clock, log: MailLog) -> None:
+    def __init__(self, access: SignInService, key: bytes, *, lanes: Executors, clock: Clock, log: MailLog) -> None:
         self._access = access
         self._lanes = lanes
         self._log = log
@@ -122,10 +122,10 @@ class AddressBooks:
         self._own: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._unsent: Counter[str] = Counter()
         """Octets of answers on their way, by mailbox."""
-        self._book: Kept[Shelf]
+        self._book: AddressBookCache[AddressBookCollection]
         self._is_open = False
 
-    def configure(self, book: Kept[Shelf], *, is_open: bool) -> None:
+    def configure(self, book: AddressBookCache[AddressBookCollection], *, is_open: bool) -> None:
         """Take the books of a new configuration, and whether there are any."""
         self._book = book
         self._is_open = is_open

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
 from mic_mail.services.authentication.refusals import Refusal
-from mic_mail.services.authentication.sign_in import Access
+from mic_mail.services.authentication.sign_in import SignInService
 
 MOST = 2_000
 REMEMBERED_SECONDS = 600.0
@@ -27,7 +27,7 @@ class Callers:
         self._monotonic = monotonic
         self._known: OrderedDict[bytes, tuple[SignedIn, float]] = OrderedDict()
 
-    async def find(self, header: str, access: Access, peer: Peer) -> Answered | None:
+    async def find(self, header: str, access: SignInService, peer: Peer) -> Answered | None:
         """None: the header names nobody."""
         pair = credentials(header)
         if pair is None:

@@ -100,7 +100,7 @@ class Collection:
         return [key for key in self.cards if bucket(key) in changed], sorted(key for key in self.gone if bucket(key) in changed)
 
 
-class Shelf:
+class AddressBookCollection:
     """The address books that there are: the ministry's, and each unit's own."""
 
     def __init__(self, book: Book) -> None:
@@ -116,8 +116,8 @@ class Shelf:
         _ = self.whole.token  # made where the shelf is: in a lane
 
     @classmethod
-    def of(cls, book: Book, previous: "Shelf | None" = None) -> "Shelf":
-        """As `Kept` has it made."""
+    def of(cls, book: Book, previous: "AddressBookCollection | None" = None) -> "AddressBookCollection":
+        """As `AddressBookCache` has it made."""
         return cls(book)
 
     def of_unit(self, address: str) -> Collection | None:

@@ -19,7 +19,7 @@ message is accepted or refused."""
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class ReceivedMessage:
     """A message that is complete and not acknowledged."""
 
     envelope: Envelope
@@ -29,7 +29,7 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class CheckResult:
     """Of one check, or of several together."""
 
     refusal: Refusal | None = None
@@ -56,11 +56,11 @@ class Judgement:
         """What becomes of the message by it: taken as any other, into Junk, held, not taken."""
         return 3 if self.refusal is not None else 2 if self.held_for else 1 if self.verdict else 0
 
-    def and_then(self, later: "Judgement") -> "Judgement":
+    def and_then(self, later: "CheckResult") -> "CheckResult":
         """Both: the fields of the earlier one come first; the first refusal, verdict and reason count, and the rule of who was
         stricter."""
         by_strictness = (later, self) if later._severity > self._severity else (self, later)
-        return Judgement(
+        return CheckResult(
             self.refusal or later.refusal,
             self.verdict or later.verdict,
             self.held_for or later.held_for,
@@ -76,7 +76,7 @@ class Judgement:
 class Check(Protocol):
     """One room. Belongs to the loop; never takes longer than its settings say."""
 
-    async def judge(self, arrived: Arrived) -> Judgement: ...
+    async def judge(self, arrived: ReceivedMessage) -> CheckResult: ...
     def configure(self, config: Config) -> None:
         """A reload: what is under way is judged as it began."""
         ...

@@ -1,8 +1,8 @@
 """What is asked of the DNS about a client while it still talks: so that the end of a message need not wait for it.
 
-In: connections of other servers, and the MAIL of each message. Out: an `Enquiry` for each connection, whose answers are there
-or come in time; ended with the connection. Belongs to the loop. Bounded: so many enquiries at once in a process, the others
-wait for their turn, and who has none by the end of his message is told to come again (nothing passes because many ask).
+In: connections of other servers, and the MAIL of each message. Out: an `ClientLookups` for each connection, whose answers are
+there or come in time; ended with the connection. Belongs to the loop. Bounded: so many enquiries at once in a process, the
+others wait for their turn, and who has none by the end of his message is told to come again (nothing passes because many ask).
 """
 
 import asyncio
@@ -79,12 +79,12 @@ class Enquiries:
         self.clients, self.messages = FairTurns(), FairTurns()
         """Of what is asked about a client since MAIL, and about a message that is complete."""
 
-    def of(self, address: str) -> "Enquiry":
+    def of(self, address: str) -> "ClientLookups":
         """A connection from there."""
-        return Enquiry(self, address)
+        return ClientLookups(self, address)
 
 
-class Enquiry:
+class ClientLookups:
     """About one connection."""
 
     def __init__(self, all_of_them: Enquiries, address: str) -> None:

@@ -1,8 +1,8 @@
 """All checks of mail from other servers, in order, between the last octet of a message and the promise to keep it.
 
-In: the configuration, the checks; clients as they connect, messages as they come. Out: an `Enquiry` for each client that is
-judged, a `Judgement` for each message, one line of the log that says all of it. Mail from `inbound.trusted_networks`, and that
-of people who have signed in, is never judged; fields that claim to be ours are taken away from all that comes to any door.
+In: the configuration, the checks; clients as they connect, messages as they come. Out: an `ClientLookups` for each client that
+is judged, a `CheckResult` for each message, one line of the log that says all of it. Mail from `inbound.trusted_networks`, and
+that of people who have signed in, is never judged; fields that claim to be ours are taken away from all that comes to any door.
 
     origins     who it is from                      services/transport/inbound/origin_check.py
     listed      whether its machine sends spam      services/transport/inbound/dnsbl_check.py
@@ -21,15 +21,15 @@ from mic_mail.mailauth.authentication_results import may_stand_in, without_forge
 from mic_mail.net.cidr import Networks
 from mic_mail.net.dns import DnsUnavailable, Resolver
 from mic_mail.services.transport.envelope import Envelope
-from mic_mail.services.transport.inbound.check_result import Arrived, Check, Judgement, Source
-from mic_mail.services.transport.inbound.client_lookups import Enquiries, Enquiry
+from mic_mail.services.transport.inbound.check_result import Check, CheckResult, ReceivedMessage, Source
+from mic_mail.services.transport.inbound.client_lookups import ClientLookups, Enquiries
 
 TELL_AGAIN_SECONDS = 3_600.0
 LOCAL_RESOLVER = "127.0.0.1"
 """Where there is no resolv.conf (resolv.conf(5))."""
 
 
-class Judging:
+class MessageChecks:
     """The judgements of one process; belongs to the event loop."""
 
     def __init__(self, config: Config, checks: Sequence[Check], log: MailLog, clock: Clock) -> None:
@@ -81,7 +81,7 @@ class Judging:
             self._told_at[zone] = now
             self._log.event("list_unusable", zone=zone, clause="10.2", reason=why)
 
-    def enquiry(self, address: str) -> Enquiry | None:
+    def enquiry(self, address: str) -> ClientLookups | None:
         """A client of the door of other servers, by its address; None where its mail is not judged."""
         if address in self._trusted:
             return None
@@ -98,12 +98,12 @@ class Judging:
         kept = without_forged(header, self._ours)
         return without_foreign(kept) if self._has_filter else kept
 
-    async def judge(self, envelope: Envelope, source: Source, header: bytes) -> Judgement:
+    async def judge(self, envelope: Envelope, source: Source, header: bytes) -> CheckResult:
         """What all of them say; no check is asked about what one before it refuses."""
-        judgement = Judgement()
+        judgement = CheckResult()
         if envelope.enquiry is None:
             return judgement
-        arrived = Arrived(envelope, source, header)
+        arrived = ReceivedMessage(envelope, source, header)
         for check in self._checks:
             judgement = judgement.and_then(await check.judge(arrived))
             if judgement.refusal is not None:
@@ -111,7 +111,7 @@ class Judging:
         self._tell(envelope, judgement)
         return judgement
 
-    def _tell(self, envelope: Envelope, judgement: Judgement) -> None:
+    def _tell(self, envelope: Envelope, judgement: CheckResult) -> None:
         """Before anything is promised (Reg. 4.2)."""
         if judgement.refusal is not None:
             action = "later" if judgement.refusal.temporary else "refused"

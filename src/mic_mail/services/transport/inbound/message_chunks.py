@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 
 PIECE_OCTETS = 256 << 10
 
 
-async def pieces_of(lanes: Lanes, source: bytes | Path) -> AsyncIterator[bytes]:
+async def message_chunks(lanes: Executors, source: bytes | Path) -> AsyncIterator[bytes]:
     """All of it, whether it is held or lies in a file."""
     if isinstance(source, bytes):
         for at in range(0, len(source), PIECE_OCTETS):

@@ -1,6 +1,6 @@
 """Who a message from another server is from, and what follows (decisions 0078, 0079): SPF, DKIM, DMARC, ARC, iprev.
 
-In: a message that has arrived, and what was asked about its client since MAIL. Out: a `Judgement` with our field
+In: a message that has arrived, and what was asked about its client since MAIL. Out: a `CheckResult` with our field
 Authentication-Results. Belongs to the loop; what is read and reckoned is so in two threads of its own, one for small messages
 and one for large ones, so that these do not keep those waiting. Who finds too many waiting there is told to come again.
 """
@@ -26,11 +26,11 @@ from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.encoded_words import decode_text
 from mic_mail.mime.headers import canonical, strip_comments, unfold, written_fields
 from mic_mail.mime.strict_addresses import MAX_OCTETS, Ambiguous, Mailbox, addresses_in, as_seen, read_mailboxes
-from mic_mail.process.executors import Lane
+from mic_mail.process.executors import Executor
 from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
-from mic_mail.services.transport.inbound.check_result import JUNK, Arrived, Judgement, Source
-from mic_mail.services.transport.inbound.client_lookups import Enquiry
-from mic_mail.services.transport.inbound.origin_rules import Act, Rules, Ruling, Shown, decide
+from mic_mail.services.transport.inbound.check_result import JUNK, CheckResult, ReceivedMessage, Source
+from mic_mail.services.transport.inbound.client_lookups import ClientLookups
+from mic_mail.services.transport.inbound.origin_rules import Act, PolicyAction, Rules, VisibleOrigin, decide
 from mic_mail.storage.errors import Unavailable
 
 T = TypeVar("T")
@@ -68,11 +68,11 @@ class Origins:
         for thread in (self._small, self._large):
             thread.close()
 
-    async def judge(self, arrived: Arrived) -> Judgement:
+    async def judge(self, arrived: ReceivedMessage) -> CheckResult:
         envelope = arrived.envelope
         enquiry = envelope.enquiry
         if enquiry is None or not enquiry.authenticates:
-            return Judgement()
+            return CheckResult()
         own = frozenset(map(to_ascii, self._domains()))  # an order may add one while the server runs
         rules, hostname = replace(self._rules, own_domains=own), self._hostname
         try:
@@ -80,7 +80,7 @@ class Origins:
         except Unavailable as error:
             return self._not_judged(envelope, str(error))
         ruling = decide(origin, seen, rules)
-        return Judgement(
+        return CheckResult(
             refusal=_refusal(ruling, envelope),
             verdict=JUNK if ruling.act is Act.JUNK else "",
             rule=ruling.rule,
@@ -90,8 +90,8 @@ class Origins:
         )
 
     async def _examine(
-        self, arrived: Arrived, enquiry: Enquiry, rules: Rules, seconds: float
-    ) -> tuple[Origin, Shown, IprevResult]:
+        self, arrived: ReceivedMessage, enquiry: ClientLookups, rules: Rules, seconds: float
+    ) -> tuple[Origin, VisibleOrigin, IprevResult]:
         """Within the turn of its client's network, reading and all. The time for questions begins when they can be asked:
         whoever lets many wait must not pass for a DNS that is silent."""
         thread = self._small if isinstance(arrived.source, bytes) else self._large
@@ -108,10 +108,10 @@ class Origins:
         )
         return origin, seen, await enquiry.iprev(deadline)
 
-    def _not_judged(self, envelope: Envelope, why: str) -> Judgement:
+    def _not_judged(self, envelope: Envelope, why: str) -> CheckResult:
         """More than can be looked at comes in: nothing passes for that."""
-        ruling = Ruling(Act.LATER, "too-many", Cause.NOT_JUDGED)
-        return Judgement(refusal=_refusal(ruling, envelope), rule=ruling.rule, told={"reason": why})
+        ruling = PolicyAction(Act.LATER, "too-many", Cause.NOT_JUDGED)
+        return CheckResult(refusal=_refusal(ruling, envelope), rule=ruling.rule, told={"reason": why})
 
 
 class _Thread:
@@ -120,13 +120,13 @@ class _Thread:
     def __init__(self, name: str, most: int) -> None:
         self._name = name
         self._most = most
-        self._lane: Lane | None = None
+        self._lane: Executor | None = None
         self._waiting = 0
 
     async def do(self, fn: Callable[[], T]) -> T:
         if self._waiting >= self._most:
             raise Unavailable("too many messages wait to be looked at")
-        self._lane = self._lane or Lane(self._name, 1)
+        self._lane = self._lane or Executor(self._name, 1)
         self._waiting += 1
         try:
             return await self._lane.submit(fn)
@@ -138,9 +138,9 @@ class _Thread:
             self._lane.end()
 
 
-def _look(arrived: Arrived, own_domains: Set[str]) -> tuple[Reading, Shown]:
+def _look(arrived: ReceivedMessage, own_domains: Set[str]) -> tuple[Reading, VisibleOrigin]:
     reading = _read(arrived.source)
-    return reading, shown(arrived.envelope, reading, arrived.header, own_domains)
+    return reading, visible_origin(arrived.envelope, reading, arrived.header, own_domains)
 
 
 def _read(source: Source) -> Reading:
@@ -151,7 +151,7 @@ def _read(source: Source) -> Reading:
     return read(source)
 
 
-def shown(envelope: Envelope, reading: Reading, header: bytes, own_domains: Set[str]) -> Shown:
+def visible_origin(envelope: Envelope, reading: Reading, header: bytes, own_domains: Set[str]) -> VisibleOrigin:
     """What of the envelope and of the header matters to the rules. Pure; nothing that a stranger writes raises."""
     values = [unfold(value) for name, value in written_fields(header) if canonical(name) == b"from"]
     values += [
@@ -161,7 +161,7 @@ def shown(envelope: Envelope, reading: Reading, header: bytes, own_domains: Set[
     values = [value.lower() for value in values]
     written = [*values, *map(_closed_up, _first(values, MOST_CLOSED_UP))]
     author = _author(reading.values(b"from"))
-    return Shown(
+    return VisibleOrigin(
         sender_domain=_domain(envelope.sender),
         local_part=author.address.rpartition("@")[0].lower() if author else "",
         has_our_name=author is not None and _shows_ours(author, own_domains),
@@ -226,7 +226,7 @@ def _author(values: list[bytes]) -> Mailbox | None:
     return authors[0] if len(authors) == 1 else None
 
 
-def _refusal(ruling: Ruling, envelope: Envelope) -> Refusal | None:
+def _refusal(ruling: PolicyAction, envelope: Envelope) -> Refusal | None:
     if ruling.cause is None:
         return None
     return Refusal(ruling.cause, envelope.trace_id, {"domain": ruling.domain, "field": "From"})

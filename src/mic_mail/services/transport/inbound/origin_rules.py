@@ -1,6 +1,7 @@
 """From what is known of a message's origin to what is done with it. Pure: the order of the rules is this file.
 
-In: an `Origin`, what the message shows as its author, the settings. Out: a `Ruling`, of the first rule that has an opinion.
+In: an `ActContext`, what the message shows as its author, the settings. Out: a `PolicyAction`, of the first rule that has an
+opinion.
 
     sealer      a mailing list or forwarder that is trusted by name has sealed it (ARC)      passes
     report      a bounce from outside in the name of our MAILER-DAEMON or postmaster         Junk
@@ -56,7 +57,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class VisibleOrigin:
     """What the envelope and the header show of whom it is from."""
 
     sender_domain: str = ""
@@ -74,7 +75,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class PolicyAction:
     act: Act
     rule: str = ""
     cause: Cause | None = None
@@ -83,35 +84,35 @@ class Ruling:
     """Whom it is about."""
 
 
-Rule = Callable[[Origin, Shown, Rules], Ruling | None]
+Rule = Callable[[Origin, VisibleOrigin, Rules], PolicyAction | None]
 
 
-def decide(origin: Origin, shown: Shown, rules: Rules) -> Ruling:
+def decide(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction:
     """What is done with a message."""
     for rule in RULES:
         ruling = rule(origin, shown, rules)
         if ruling is not None:
             return ruling
-    return Ruling(Act.PASS)
+    return PolicyAction(Act.PASS)
 
 
-def sealer(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
+def sealer(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """RFC 8617 §7.2.1: whoever is trusted to have looked at it before it changed it. Its word is not for what anybody may have
     added since: a second From above the sealed one, text behind the part of the body that is covered."""
     arc = origin.arc
     is_trusted = arc.result is Arc.PASS and bool(arc.sealers) and arc.sealers[-1] in rules.trusted_sealers
     is_whole = origin.dmarc.result is not Dmarc.PERMERROR and not arc.unsigned_octets
-    return Ruling(Act.PASS, "sealer", domain=arc.sealers[-1]) if is_trusted and is_whole else None
+    return PolicyAction(Act.PASS, "sealer", domain=arc.sealers[-1]) if is_trusted and is_whole else None
 
 
-def report(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
+def report(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """Accepted, since nobody refuses a bounce in the name of its own postmaster; but anybody may have written it."""
     dmarc = origin.dmarc
     is_one = shown.is_null and shown.local_part in REPORTERS and dmarc.domain in rules.own_domains and not dmarc.is_vouched
-    return Ruling(Act.JUNK, "report", domain=dmarc.domain) if is_one and rules.own_domain != "none" else None
+    return PolicyAction(Act.JUNK, "report", domain=dmarc.domain) if is_one and rules.own_domain != "none" else None
 
 
-def own_domain(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
+def own_domain(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """Nobody outside is one of us, unless our SPF or a signature of ours says so."""
     if rules.own_domain == "none":
         return None
@@ -131,24 +132,24 @@ def own_domain(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
     return _by("junk" if is_unanswered else rules.own_domain, "own-domain", Cause.FORGED, forged)
 
 
-def partial(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
+def partial(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """RFC 6376 §8.2: what stands behind the signed part may be somebody else's, and programs show it as well."""
     asked = origin.dmarc
     if rules.dmarc == "none" or asked.spf_aligned or not asked.dkim_aligned:
         return None
     signatures = [each for each in origin.dkim if each.counts and is_aligned(each.domain, asked.domain)]
     is_partial = all(each.unsigned_octets for each in signatures)
-    return Ruling(Act.JUNK, "partial", domain=asked.domain) if signatures and is_partial else None
+    return PolicyAction(Act.JUNK, "partial", domain=asked.domain) if signatures and is_partial else None
 
 
-def name(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
+def name(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """ "dvbe@mic.gov.vn" <somebody@elsewhere.example>: most programs show the first alone. Lists that name their authors so are
     told apart by nothing but their seal, so it is not refused."""
     is_shown = shown.has_our_name and origin.dmarc.domain not in rules.own_domains
-    return Ruling(Act.JUNK, "name", domain=origin.dmarc.domain) if is_shown and rules.own_domain != "none" else None
+    return PolicyAction(Act.JUNK, "name", domain=origin.dmarc.domain) if is_shown and rules.own_domain != "none" else None
 
 
-def dmarc(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
+def dmarc(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """RFC 7489 §6.6.2 step 6."""
     asked = origin.dmarc
     if rules.dmarc == "none" or asked.result is not Dmarc.FAIL or asked.disposition is Policy.NONE:
@@ -157,7 +158,7 @@ def dmarc(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
     return _by("refuse" if is_refused else "junk", "dmarc", Cause.NOT_OF_AUTHOR, asked.domain)
 
 
-def author(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
+def author(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """RFC 7489 §6.6.1 leaves it to the receiver; nobody vouches for it, and programs may show whom they like."""
     if rules.no_author == "none" or origin.dmarc.result is not Dmarc.PERMERROR:
         return None
@@ -166,28 +167,28 @@ def author(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
     return _by(rules.no_author, "author", Cause.NO_VALID_AUTHOR, "")
 
 
-def unsettled(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
+def unsettled(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """Not where somebody vouches for it all the same."""
     return _unsettled(rules, origin.dmarc.domain) if origin.is_unsettled and not origin.dmarc.is_vouched else None
 
 
-def spf(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
+def spf(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """RFC 7208 §8.4. Where a signature of the author's domain holds, somebody forwarded it. Bounces are nobody's domain."""
     asked = origin.dmarc
     is_disowned = origin.mail_from.result is Spf.FAIL and asked.result is Dmarc.NONE and not asked.is_vouched
     if rules.spf_fail == "none" or shown.is_null or not is_disowned:
         return None
-    return Ruling(Act.JUNK, "spf", domain=origin.mail_from.domain)
+    return PolicyAction(Act.JUNK, "spf", domain=origin.mail_from.domain)
 
 
-def _by(setting: str, rule: str, cause: Cause, domain: str) -> Ruling:
-    return Ruling(Act.REFUSE, rule, cause, domain) if setting == "refuse" else Ruling(Act.JUNK, rule, domain=domain)
+def _by(setting: str, rule: str, cause: Cause, domain: str) -> PolicyAction:
+    return PolicyAction(Act.REFUSE, rule, cause, domain) if setting == "refuse" else PolicyAction(Act.JUNK, rule, domain=domain)
 
 
-def _unsettled(rules: Rules, domain: str) -> Ruling:
+def _unsettled(rules: Rules, domain: str) -> PolicyAction:
     if rules.unsettled == "later":
-        return Ruling(Act.LATER, "unsettled", Cause.NOT_JUDGED, domain)
-    return Ruling(Act.PASS, "unsettled", domain=domain)
+        return PolicyAction(Act.LATER, "unsettled", Cause.NOT_JUDGED, domain)
+    return PolicyAction(Act.PASS, "unsettled", domain=domain)
 
 
 RULES: Sequence[Rule] = (sealer, report, own_domain, dmarc, partial, name, author, unsettled, spf)

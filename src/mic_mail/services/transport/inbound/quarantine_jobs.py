@@ -26,7 +26,7 @@ from mic_mail.i18n.notices.quarantine import kept_back
 from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.quarantine.quarantine import RECORD_SECONDS, Quarantine, Record, State
 from mic_mail.queue.spool import Spool
 from mic_mail.services.notifications.notices import Notices
@@ -45,7 +45,7 @@ class QuarantineCases:
         lessons: Lessons,
         spool: Spool,
         *,
-        lanes: Lanes,
+        lanes: Executors,
         log: MailLog,
         clock: Clock,
         config: Callable[[], Config],

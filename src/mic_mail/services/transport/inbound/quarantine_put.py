@@ -1,7 +1,7 @@
 """Putting a message into quarantine in place of its mailboxes (Reg. 4.2, decision 0081): durable before anybody says `250`.
 
 In: an envelope for whose message a check has said why it is held, the message with our lines in front. Out: a record of
-`outbound.quarantine`, and an event; `NoRoom` where there is none. Blocks; who has to be told later is `quarantining`'s.
+`outbound.quarantine`, and an event; `StoreFull` where there is none. Blocks; who has to be told later is `quarantining`'s.
 """
 
 from pathlib import Path
@@ -13,14 +13,14 @@ from mic_mail.mime import headers
 from mic_mail.mime.encoded_words import decode_text
 from mic_mail.policy.transliteration import excerpt
 from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
-from mic_mail.queue.spool import Slip
+from mic_mail.queue.spool import SpoolEnvelope
 from mic_mail.services.transport.envelope import Envelope
 
 HEADER_OCTETS = 262_144
 """Of a subject or an author, in characters."""
 
 
-class Holding:
+class QuarantineWriter:
     """The way into the quarantine, of one process."""
 
     def __init__(self, config: Config, log: MailLog, clock: Clock) -> None:
@@ -33,7 +33,7 @@ class Holding:
         """A reload."""
         self._settings = config.quarantine
 
-    def hold(self, envelope: Envelope, source: bytes | Path, slip: Slip) -> None:
+    def hold(self, envelope: Envelope, source: bytes | Path, slip: SpoolEnvelope) -> None:
         """Take the message in under its own reference."""
         judged, now_us = envelope.judged, self._clock.steady_us()
         header = _header_of(source)
@@ -49,8 +49,8 @@ class Holding:
             peer=envelope.client.peer.address,
             what=judged.said,
             symbols=judged.symbols,
-            subject=_shown(header, b"subject"),
-            author=_shown(header, b"from"),
+            subject=_header_text(header, b"subject"),
+            author=_header_text(header, b"from"),
             message_id=envelope.header.message_id or "",
             slip=slip.encode().decode(),
         )
@@ -79,5 +79,5 @@ def _header_of(source: bytes | Path) -> bytes:
     return octets.partition(b"\r\n\r\n")[0]
 
 
-def _shown(header: bytes, name: bytes) -> str:
+def _header_text(header: bytes, name: bytes) -> str:
     return excerpt(decode_text(headers.field(header, name) or b""))

@@ -1,8 +1,8 @@
 """What is in a message, by Rspamd (Reg. 10.2, 15.5; decision 0080): whether it is taken, where it goes, what is written on it.
 
-In: a message that has arrived, from another server or from somebody who has signed in. Out: a `Judgement`, or a `Refusal`. What
-Rspamd's actions come to stands in `RULES`; nothing is rewritten, nothing dropped. `greylist` passes: Rspamd's own module makes
-`soft reject` of it while a message is to wait, so what still says `greylist` has waited, or nobody remembers it.
+In: a message that has arrived, from another server or from somebody who has signed in. Out: a `CheckResult`, or a `Refusal`.
+What Rspamd's actions come to stands in `RULES`; nothing is rewritten, nothing dropped. `greylist` passes: Rspamd's own module
+makes `soft reject` of it while a message is to wait, so what still says `greylist` has waited, or nobody remembers it.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from mic_mail.config.model import Config
 from mic_mail.filters.rspamd import About, Action, NotScored, Rspamd, Scored
 from mic_mail.filters.spam_headers import scored_field, unscored_field
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Lanes
+from mic_mail.process.executors import Executors
 from mic_mail.quarantine.quarantine import Reason
 from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
-from mic_mail.services.transport.inbound.check_result import JUNK, Arrived, Judgement, Source
-from mic_mail.services.transport.inbound.message_chunks import pieces_of
+from mic_mail.services.transport.inbound.check_result import JUNK, CheckResult, ReceivedMessage, Source
+from mic_mail.services.transport.inbound.message_chunks import message_chunks
 from mic_mail.storage.errors import Unavailable
 
 HOUR = 3_600.0
@@ -70,7 +70,7 @@ class Content:
     """The check of one process; belongs to the loop."""
 
     def __init__(
-        self, config: Config, *, lanes: Lanes, log: MailLog, clock: Clock, spamming: Callable[[int, int], None]
+        self, config: Config, *, lanes: Executors, log: MailLog, clock: Clock, spamming: Callable[[int, int], None]
     ) -> None:
         """`spamming` hears of a mailbox of whose mail too much was rejected, and how much."""
         self._lanes = lanes
@@ -92,19 +92,19 @@ class Content:
 
     # ------------------------------------------------------------ from other servers
 
-    async def judge(self, arrived: Arrived) -> Judgement:
+    async def judge(self, arrived: ReceivedMessage) -> CheckResult:
         envelope = arrived.envelope
         try:
             scored = await self._score(envelope, arrived.source)
         except NotScored as error:
             return self._not_scored(envelope, str(error))
         if scored is None:
-            return Judgement()
+            return CheckResult()
         if isinstance(scored, int):
-            return Judgement(fields=unscored_field("too large to be looked at"), told={"spam": "too-large", "octets": scored})
+            return CheckResult(fields=unscored_field("too large to be looked at"), told={"spam": "too-large", "octets": scored})
         act = act_on(scored.action, self._settings.reject)
         refusals = {Act.REFUSE: Cause.SPAM, Act.LATER: Cause.PUT_OFF}
-        return Judgement(
+        return CheckResult(
             refusal=Refusal(refusals[act], envelope.trace_id) if act in refusals else None,
             verdict=JUNK if act is Act.JUNK else "",
             held_for=Reason.SPAM if act is Act.HOLD else "",
@@ -112,14 +112,14 @@ class Content:
             symbols=_symbols(scored) if act is Act.HOLD else (),
             rule="" if act is Act.PASS else f"rspamd-{act}",
             fields=b"" if act is Act.HOLD else scored_field(scored, spam=act is Act.JUNK),
-            told=_told(scored),
+            told=_log_fields(scored),
         )
 
-    def _not_scored(self, envelope: Envelope, error: str) -> Judgement:
+    def _not_scored(self, envelope: Envelope, error: str) -> CheckResult:
         told = {"spam": "not-scored", "spam_error": error}
         if self._settings.absent == "refuse":
-            return Judgement(Refusal(Cause.NOT_SCORED, envelope.trace_id), rule="rspamd-absent", told=told)
-        return Judgement(fields=unscored_field("not looked at"), told=told)
+            return CheckResult(Refusal(Cause.NOT_SCORED, envelope.trace_id), rule="rspamd-absent", told=told)
+        return CheckResult(fields=unscored_field("not looked at"), told=told)
 
     # ------------------------------------------------------------ from inside
 
@@ -134,7 +134,7 @@ class Content:
             scored = await self._score(envelope, source)
             if not isinstance(scored, Scored):
                 return None
-            told = _told(scored)
+            told = _log_fields(scored)
             act = act_on_submitted(scored.action)
             if act is Act.PASS:
                 return None
@@ -185,7 +185,7 @@ class Content:
         if octets > self._settings.largest:
             return octets
         told = about(envelope, await _hostname(envelope))
-        return await self._rspamd.check(told, pieces_of(self._lanes, source), octets)
+        return await self._rspamd.check(told, message_chunks(self._lanes, source), octets)
 
 
 async def _hostname(envelope: Envelope) -> str:
@@ -212,7 +212,7 @@ def about(envelope: Envelope, hostname: str = "") -> About:
     )
 
 
-def _told(scored: Scored) -> dict[str, object]:
+def _log_fields(scored: Scored) -> dict[str, object]:
     """For the log, and for who decides about it later."""
     return {
         "spam": scored.unknown_action or scored.action.value,

@@ -23,12 +23,12 @@ from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.filters.rspamd import NotScored, Rspamd, Taught, Unwilling
-from mic_mail.filters.training_queue import Lesson, Lessons
+from mic_mail.filters.training_queue import Lessons, TrainingSample
 from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import AccountLanes, Lanes
-from mic_mail.services.transport.inbound.junk_signals import said_by_move
-from mic_mail.services.transport.inbound.message_chunks import pieces_of
+from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.services.transport.inbound.junk_signals import junk_from_move
+from mic_mail.services.transport.inbound.message_chunks import message_chunks
 from mic_mail.smtpclient.smarthost import NoPassword, read_password
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.mailstore import Account, MailStore
@@ -44,7 +44,7 @@ TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class UserVerdict:
     """Messages, and what was done with them."""
 
     at: AccountRef
@@ -62,7 +62,7 @@ class Learning:
     """The notes of one process; belongs to the loop."""
 
     def __init__(
-        self, config: Config, *, store: MailStore, lanes: Lanes, accounts: AccountLanes, log: MailLog, clock: Clock
+        self, config: Config, *, store: MailStore, lanes: Executors, accounts: AccountExecutors, log: MailLog, clock: Clock
     ) -> None:
         self._store = store
         self._lanes = lanes
@@ -78,7 +78,7 @@ class Learning:
         self._most = config.rspamd.taught_per_hour
         self.teaches = bool(config.rspamd.controller)
 
-    def note(self, said: Said) -> None:
+    def note(self, said: UserVerdict) -> None:
         """Beside whatever the session does next."""
         task = asyncio.get_running_loop().create_task(self._note(said))
         self._errands.add(task)
@@ -89,13 +89,13 @@ class Learning:
         while self._errands:
             await asyncio.wait(list(self._errands))
 
-    async def _note(self, said: Said) -> None:
+    async def _note(self, said: UserVerdict) -> None:
         try:
             spam = said.spam
             if said.came_from is not None:
                 source, folder = said.came_from
                 uses = [await self._use(source, folder), await self._use(said.at, said.folder)]
-                decided = said_by_move(*uses)
+                decided = junk_from_move(*uses)
                 if decided is None:
                     return
                 spam = decided
@@ -112,7 +112,7 @@ class Learning:
         account = self._store.account(at)
         return (await self._accounts.read(at, account.folder, folder)).special_use
 
-    def _take(self, said: Said, spam: bool) -> int:
+    def _take(self, said: UserVerdict, spam: bool) -> int:
         account: Account = self._store.account(said.at)
         folder_id, left, noted = account.folder(said.folder).folder_id, said.uids[: self._most], 0
         for _ in range(LOOKS):
@@ -137,7 +137,7 @@ class Teaching:
         config: Callable[[], Config],
         snapshot: Callable[[], Snapshot],
         *,
-        lanes: Lanes,
+        lanes: Executors,
         log: MailLog,
         clock: Clock,
     ) -> None:
@@ -209,7 +209,7 @@ class Teaching:
             taught.popleft()
         return len(taught) >= most
 
-    async def _without_old(self, waiting: list[Lesson], before: float) -> list[Lesson]:
+    async def _without_old(self, waiting: list[TrainingSample], before: float) -> list[TrainingSample]:
         old = [lesson for lesson in waiting if lesson.at_us < before * 1_000_000]
         for lesson in old:
             await self._lanes.io(self._lessons.forget, lesson)
@@ -217,7 +217,7 @@ class Teaching:
             self._log.event("lessons_expired", messages=len(old))
         return waiting[len(old) :]
 
-    async def _teach(self, rspamd: Rspamd, lesson: Lesson, password: str, largest: int) -> None:
+    async def _teach(self, rspamd: Rspamd, lesson: TrainingSample, password: str, largest: int) -> None:
         try:
             octets = await self._lanes.io(_size_of, lesson.path)
         except FileNotFoundError:  # its like was said anew meanwhile
@@ -227,7 +227,7 @@ class Teaching:
             return
         taught = Taught.UNFIT
         if octets <= largest:
-            taught = await rspamd.teach(pieces_of(self._lanes, lesson.path), octets, spam=lesson.spam, password=password)
+            taught = await rspamd.teach(message_chunks(self._lanes, lesson.path), octets, spam=lesson.spam, password=password)
         self._log.event("message_taught", mailbox=self._name(lesson.mailbox_id), spam=lesson.spam, result=taught, clause="15.5")
 
     def _name(self, mailbox_id: int) -> str:
