@@ -111,13 +111,13 @@ class MemoryWire:
         self.over = True
 
 
-def services(rooms: ServerContext) -> SmtpServices:
-    config = rooms.config
+def services(context: ServerContext) -> SmtpServices:
+    config = context.config
     return SmtpServices(
-        mailflow=rooms.mailflow,
-        access=rooms.access,
-        clock=rooms.clock,
-        log=rooms.log,
+        mailflow=context.mailflow,
+        access=context.access,
+        clock=context.clock,
+        log=context.log,
         tls=None,
         hostname=config.server.hostname,
         support=flow_settings(config).support,
@@ -125,8 +125,8 @@ def services(rooms: ServerContext) -> SmtpServices:
     )
 
 
-async def alone(rooms: ServerContext) -> float:
-    given = services(rooms)
+async def alone(context: ServerContext) -> float:
+    given = services(context)
     door = ListenerProfile(given.hostname, given.support, Role.MX, LIMITS)
     wire = MemoryWire()
     began = thread_time()
@@ -137,7 +137,7 @@ async def alone(rooms: ServerContext) -> float:
     return spent
 
 
-async def over_wire(rooms: ServerContext) -> float:
+async def over_wire(context: ServerContext) -> float:
     """The connections of a child process, from the first to the last."""
     listening = socket.create_server(("127.0.0.1", 0))
     child = os.fork()
@@ -148,7 +148,7 @@ async def over_wire(rooms: ServerContext) -> float:
             status = 0
         finally:
             os._exit(status)
-    server = SmtpServer(services(rooms))
+    server = SmtpServer(services(context))
     loop = asyncio.get_running_loop()
     began = thread_time()
     door = await loop.create_server(server.factory(door="smtp"), sock=listening)
@@ -195,28 +195,28 @@ async def open_in(folder: Path) -> ServerContext:
     config = Config.model_validate({"server": {"data_dir": folder}})
     make_folders(config)
     write_pair(config.certificate, config.key, self_signed(["localhost"], clock.now()))
-    rooms = await open_context(config, clock, "bench")
-    rooms.directory.add_domain("mic.gov.vn")
+    context = await open_context(config, clock, "bench")
+    context.directory.add_domain("mic.gov.vn")
     record = MailboxRecord(0, MailboxKind.PERSONAL, ADDRESS, "mic.gov.vn/user0", "user0", 1 << 50, None, None)
     issued = Draft(FactKind.ISSUED, clock.now() - timedelta(days=30), "bench", data={"address": ADDRESS})
-    rooms.directory.issue_mailbox(record, issued)
-    await rooms.access.refresh()
-    rooms.mailflow._delivering = AtOnce()  # type: ignore[assignment]  # the one part that is not real
-    return rooms
+    context.directory.issue_mailbox(record, issued)
+    await context.access.refresh()
+    context.mailflow._delivering = AtOnce()  # type: ignore[assignment]  # the one part that is not real
+    return context
 
 
 async def measure(what: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        rooms = await open_in(Path(folder))
+        context = await open_in(Path(folder))
         ways: dict[str, Callable[[ServerContext], object]] = {"alone": alone, "wire": over_wire}
         for name, way in ways.items():
             if what in {name, "both"}:
-                least = min([await way(rooms) for _ in range(ROUNDS)])  # type: ignore[misc]  # both are coroutines
+                least = min([await way(context) for _ in range(ROUNDS)])  # type: ignore[misc]  # both are coroutines
                 print(f"{name:<8} {least / MESSAGES * 1e6:6.1f} us a message")
         if what == "profile":
             with profile():
-                await alone(rooms)
-        await rooms.close()
+                await alone(context)
+        await context.close()
 
 
 if __name__ == "__main__":

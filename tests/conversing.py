@@ -66,7 +66,7 @@ class Desk:
     def recall(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
         if self.store is None or not self.remembers:
             return None
-        return self.store.recall(mailbox_id, folder_id, since_modseq, mark)
+        return self.store.changes_since(mailbox_id, folder_id, since_modseq, mark)
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:
         return frozenset()

@@ -149,7 +149,7 @@ class MailServer:
 
     def keep_seen(self, mailbox: Any, *, each: bool, persons: Iterable[Any] = ()) -> None:
         """As `mailbox seen` does it; the mailbox's own sign-in is among those who begin at once."""
-        account = self.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        account = self.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         account.keep_seen(each=each, persons=[mailbox.address, *(person.address for person in persons)])
 
     def suspend(self, mailbox: Any) -> None:
@@ -170,7 +170,7 @@ class MailServer:
     def confirm_clock(self) -> None:
         """As `mic-mail clock confirm`, which each process sees within a second: what was moved far is believed."""
         ClockMark(self.config.state_dir, self.clock).confirm(self.population.directory.newest_fact())
-        self.call(self.running.server.clock_watcher.look())
+        self.call(self.running.server.clock_watcher.check())
 
     def housekeep(self) -> None:
         self.call(self.running.housekeep())
@@ -180,7 +180,7 @@ class MailServer:
 
     def events(self) -> list[dict[str, Any]]:
         """What has happened so far, as the mail log tells it."""
-        self.running.rooms.log.flush()
+        self.running.context.log.flush()
         return read_events(self.config.log_dir)
 
     def stop(self) -> None:

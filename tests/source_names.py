@@ -189,17 +189,17 @@ def _name(node: ast.AST) -> str | None:
 def written_events() -> set[str]:
     """Every event that the program can tell the mail log."""
     source = program()
-    found = source.first_fields("Note")  # of sessions, by way of their shell
+    found = source.first_fields("LogEvent")  # of sessions, by way of their shell
     for place in source.called("event"):
         receiver = ast.unparse(place.call.func.value) if isinstance(place.call.func, ast.Attribute) else ""
-        if place.call.args and receiver != "talk":  # no wait of a session for its next one, nor what an origin tells of itself
+        if place.call.args and receiver != "ctx":  # no wait of a session for its next one, nor what an origin tells of itself
             found |= source.names(place.call.args[0], place)
     return found
 
 
 def _recorded(source: Source) -> Iterator[Place]:
     """Every call that puts an act on record."""
-    for place in source.called("on_record"):
+    for place in source.called("audited"):
         if isinstance(place.call.func, ast.Name):
             yield place
     for place in source.called("record"):

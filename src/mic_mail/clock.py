@@ -74,7 +74,7 @@ class Clock(Protocol):
     def age_seconds(self, at_us: int) -> float:
         """Seconds since an instant on record, by the steady time; since the last believed step at most."""
 
-    def believe(self, now: datetime) -> None:
+    def accept_time(self, now: datetime) -> None:
         """Take `now` for the true present instant."""
 
     ages_from: datetime | None
@@ -129,7 +129,7 @@ class _SteppedClock:
             at_us = from_us or now_us
         return max(0, now_us - max(at_us, from_us)) / 1_000_000
 
-    def believe(self, now: datetime) -> None:
+    def accept_time(self, now: datetime) -> None:
         if abs(self._offset(now) - self._believed) > STEP_SECONDS:
             self.ages_from = now
         self._believed = self._offset(now)
@@ -189,7 +189,7 @@ class ManualClock(_SteppedClock):
         instant = instant.astimezone(UTC)
         if instant < self._now:
             self.set_to(instant)
-            self.believe(instant)
+            self.accept_time(instant)
         else:
             self._elapsed += (instant - self._now).total_seconds()
             self._now = instant

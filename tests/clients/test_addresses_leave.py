@@ -43,7 +43,7 @@ class Leaving:
     def heard(self) -> list[tuple[str, str, list[str]]]:
         """The recipients of which the other server was told in one transaction, read by somebody else's grammar."""
         until(lambda: self.relay.messages)
-        until(lambda: not self.server.running.rooms.queue.names())
+        until(lambda: not self.server.running.context.queue.names())
         found = [strict_path(line.decode()) for line in self.relay.lines if line.startswith(b"RCPT")]
         self.relay.messages.clear()
         self.relay.lines.clear()

@@ -79,7 +79,7 @@ def begin(client: Smtp, to: Sequence[str], sender: str = "a@a.example") -> None:
 
 def stored(server: MailServer, address: str, folder: bytes = b"INBOX") -> Iterator[tuple[int, bytes]]:
     """UID and octets of each message by BODY[]; RFC822.SIZE must say how many they are, and RFC822 and parts of it agree."""
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     client = Imap(server.ports["imap"], address, PASSWORD)
     client.command(b"EXAMINE %s" % folder)
     for parts in client.command(b"UID FETCH 1:* (UID RFC822.SIZE BODY.PEEK[])"):
@@ -93,7 +93,7 @@ def stored(server: MailServer, address: str, folder: bytes = b"INBOX") -> Iterat
 
 def fetched(server: MailServer, address: str) -> Iterator[tuple[int, bytes]]:
     """UID and octets of each message by RETR; its unique-id ends with the UID, and LIST says how many octets they are."""
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     client = poplib.POP3("localhost", server.ports["pop3"], timeout=60)
     client.user(address)
     client.pass_(PASSWORD)
@@ -134,7 +134,7 @@ def test_by_smtp(server: MailServer, messages: dict[str, bytes], way: Callable[.
             way(client, octets, to)
         except Refused as error:
             raise AssertionError(f"{name}: {error}") from error
-        server.call(server.running.rooms.mailflow.settle())  # the spool delivers in any order: one after the other here
+        server.call(server.running.context.mailflow.settle())  # the spool delivers in any order: one after the other here
     client.close()
     for address in to:
         found = list(stored(server, address))

@@ -153,7 +153,7 @@ def test_malware_in_quarantine(serve: Callable[..., MailServer], daemon: ClamDae
     assert console.run("quarantine", "release", record.held_id, "--reason", "x") == 1
     assert console.run("quarantine", "release", record.held_id, "--reason", "x", "--document", "7/CV") == 0, console.err
     server.housekeep()
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     assert received(server) == 2
     assert from_inside(server, message(EICAR, padding=padding))[0] == 550
     assert len(list(quarantine.records())) == 1

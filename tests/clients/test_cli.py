@@ -768,22 +768,22 @@ def test_read_marks_of_each(command: Command, running: tuple["MailServer", Path]
     answer = command("--config", path, "mailbox", "seen", group.address, "each", "--reason", "asked")
     assert "read marks: each person's own" in answer.err
     assert command("--config", path, "mailbox", "seen", group.address, "--json").json[0]["seen"] == "each"
-    account = server.running.rooms.store.account(AccountRef(group.mailbox_id, group.home))
+    account = server.running.context.store.account(AccountRef(group.mailbox_id, group.home))
     known = AccountSidecar.read(str(server.config.mail_root / group.home / "Maildir"))
     assert known is not None
     assert known.readers == (DVBE, group.address)
     grant = ("mailbox", "grant", group.address, "lan@mic.gov.vn", "--as", "member", "--document", "1/QD")
     assert command("--config", path, *grant).code == 0
     for person in ("lan@mic.gov.vn", DVBE):
-        server.running.rooms.store.account(account.ref, person).folders()
+        server.running.context.store.account(account.ref, person).folders()
     begun = {person: _begun(account, person) for person in ("lan@mic.gov.vn", DVBE)}
     for person, at in begun.items():  # named again while it holds: goes on as it was
         assert command("--config", path, *grant[:3], person, *grant[4:]).code == 0
-        server.running.rooms.store.account(account.ref, person).folders()
+        server.running.context.store.account(account.ref, person).folders()
         assert _begun(account, person) == at
     assert command("--config", path, "mailbox", "revoke", group.address, DVBE, "--document", "2/QD").code == 0
     assert command("--config", path, *grant[:3], DVBE, *grant[4:]).code == 0
-    server.running.rooms.store.account(account.ref, DVBE).folders()
+    server.running.context.store.account(account.ref, DVBE).folders()
     assert _begun(account, DVBE) > begun[DVBE]
     acts = [json.loads(line) for file in server.config.log_dir.glob("audit*") for line in file.read_text().splitlines()]
     assert [act["reason"] for act in acts if act["act"] == "mailbox_seen"] == ["asked"]

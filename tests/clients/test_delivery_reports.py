@@ -35,7 +35,7 @@ def hand_in(server: MailServer, sender: str, recipients: Sequence[tuple[str, str
 
 
 def settled(server: MailServer) -> None:
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
 
 
 def slips(server: MailServer) -> list[SpoolEnvelope]:
@@ -59,7 +59,7 @@ def words(report: EmailMessage) -> str:
 
 
 def events(server: MailServer, name: str) -> list[dict[str, Any]]:
-    server.running.rooms.log.flush()
+    server.running.context.log.flush()
     return [event for event in server.events() if event["event"] == name]
 
 
@@ -100,7 +100,7 @@ def test_delivered_to_who_is_elsewhere(tmp_path: Path) -> None:
     with office(tmp_path, confirms=True, other=Server(WITH_DSN)) as (server, other):
         hand_in(server, "a@one.example", [(TTLAN, "NOTIFY=SUCCESS"), ("dvbe@mic.gov.vn", "")])
         (report,) = until(lambda: other.messages)
-        until(lambda: not server.running.rooms.queue.names())
+        until(lambda: not server.running.context.queue.names())
         assert not [path for path in server.config.spool_dir.rglob("*") if path.is_file()]
         (queued,) = events(server, "report_queued")
     lines = b"\n".join(other.lines)
@@ -117,7 +117,7 @@ def test_strangers_are_confirmed_nothing_unless_that_is_wanted(tmp_path: Path) -
     with office(tmp_path) as (server, other):
         hand_in(server, "a@one.example", [(TTLAN, "NOTIFY=SUCCESS")])
         settled(server)
-        assert server.running.rooms.queue.names() == []
+        assert server.running.context.queue.names() == []
         with smtplib.SMTP(server.host, server.ports["smtp"], "mx.one.example", timeout=20) as client:
             client.ehlo()
             assert "dsn" not in client.esmtp_features
@@ -138,7 +138,7 @@ def test_in_letters_beyond_ascii(tmp_path: Path) -> None:
             assert client.rcpt(TTLAN, ["NOTIFY=SUCCESS", "ORCPT=utf-8;l\\x{E1}n@mic.gov.vn"])[0] == 250
             assert client.data(raw)[0] == 250
         until(lambda: len(other.messages) == 2)
-        until(lambda: not server.running.rooms.queue.names())
+        until(lambda: not server.running.context.queue.names())
     first, second = other.messages
     assert first.isascii()
     assert "RCPT TO:<bê@one.example> NOTIFY=NEVER".encode() in other.lines
@@ -165,7 +165,7 @@ def test_nobody_is_told(tmp_path: Path) -> None:
             hand_in(server, sender, [(TTLAN, "NOTIFY=SUCCESS")])
         assert slips(server) == []
         assert len([each for each in inbox(server, "ttlan") if each["Message-ID"] == "<1@one.example>"]) == 2
-        assert server.running.rooms.queue.names() == []
+        assert server.running.context.queue.names() == []
         assert [event["sender"] for event in events(server, "report_without_reader")] == ["nobody@mic.gov.vn"]
     assert other.messages == []
 
@@ -250,7 +250,7 @@ def test_a_mailbox_that_cannot_be_written(tmp_path: Path) -> None:
     """Another text, and another code."""
     with office(tmp_path, confirms=True, clock=ManualClock(NOW)) as (server, _):
         mailbox = server.issue("htnam")
-        account = server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        account = server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         account.folder("INBOX")
         settled(server)
         tmp = server.config.mail_root / mailbox.home / "Maildir" / "tmp"
@@ -279,7 +279,7 @@ def test_what_a_suspended_mailbox_has_sent_neither_warns_nor_ends(tmp_path: Path
             assert [client.rcpt(address)[0] for address in (TTLAN, HTNAM)] == [250, 250]
             assert client.data(BIG.replace(b"a@one.example", b"dvbe@mic.gov.vn"))[0] == 250
         assert [slip.attempts for slip in slips(server)] == [1]
-        server.suspend(server.running.rooms.access.snapshot.resolve("dvbe@mic.gov.vn"))
+        server.suspend(server.running.context.access.snapshot.resolve("dvbe@mic.gov.vn"))
         for days in (1, 6, 20):
             wait_until(server, NOW + timedelta(days=days))
         (slip,) = slips(server)
@@ -306,8 +306,8 @@ def test_a_report_waits_for_its_reader(tmp_path: Path) -> None:
     """A sender whose own mailbox is damaged has his report once that is put right."""
     with office(tmp_path, confirms=True, clock=ManualClock(NOW)) as (server, _):
         home = server.config.mail_root / "mic.gov.vn/dvbe/Maildir"
-        server.running.rooms.store.account(
-            AccountRef(server.running.rooms.access.snapshot.resolve("dvbe@mic.gov.vn").mailbox_id, "mic.gov.vn/dvbe")
+        server.running.context.store.account(
+            AccountRef(server.running.context.access.snapshot.resolve("dvbe@mic.gov.vn").mailbox_id, "mic.gov.vn/dvbe")
         ).folder("INBOX")
         tmp = home / "tmp"
         tmp.rename(home / "aside")

@@ -153,8 +153,8 @@ def test_while_a_key_cannot_be_read_mail_waits(tmp_path: Path) -> None:
         assert {str(file) in told[side] for side in ("vi", "en")} == {True}
         assert here.other.connections == 0
         file.chmod(0o600)
-        (entry_id,) = here.server.running.rooms.queue.names()
-        entry = here.server.running.rooms.queue.read(entry_id)
+        (entry_id,) = here.server.running.context.queue.names()
+        entry = here.server.running.context.queue.read(entry_id)
         assert entry is not None
         entry.retry()
         notify_decided(here.server.config.run_dir, entry_id)

@@ -40,7 +40,7 @@ def inbox(near: Neighbours) -> Inbox:
 
 def nothing_of_ours(near: Neighbours) -> None:
     """We have nothing to send to anybody: no report, no bounce."""
-    assert near.ours.running.rooms.queue.names() == []
+    assert near.ours.running.context.queue.names() == []
 
 
 def bounce(near: Neighbours, name: str, mark: str) -> str:
@@ -144,7 +144,7 @@ def test_a_loop_ends(near: Neighbours, inbox: Inbox, name: str) -> None:
     submit(near.ours, message(mark), f"b@{mark}.test")
     (report,) = until(lambda: inbox.reports_on(f"b@{mark}.test"), f"report on {mark}")
     assert "5.7.1" in report.as_string() or "relay" in report.as_string().lower()
-    until(lambda: not near.ours.running.rooms.queue.names())
+    until(lambda: not near.ours.running.context.queue.names())
     nothing_of_ours(near)
 
 

@@ -67,7 +67,7 @@ def copies(near: Neighbours, name: str, mark: str) -> int:
 
 def left(near: Neighbours) -> None:
     """Nothing waits here any more."""
-    until(lambda: not near.ours.running.rooms.queue.names(), "the queue is not empty")
+    until(lambda: not near.ours.running.context.queue.names(), "the queue is not empty")
 
 
 def retry(near: Neighbours, entry: Any) -> None:
@@ -126,7 +126,7 @@ def test_some_refused_some_deferred(near: Neighbours, inbox: Inbox, name: str) -
     mark, domain = f"mixed-{name}", f"{name}.example"
     near[name].grey(True)
     submit(near.ours, message(mark), f"b@{domain}", f"refused.one@{domain}", f"grey@{domain}", f"c@{domain}")
-    (entry,) = until(lambda: [each for each in near.ours.running.rooms.queue.entries() if each.state.attempts[0]])
+    (entry,) = until(lambda: [each for each in near.ours.running.context.queue.entries() if each.state.attempts[0]])
     assert entry.state.reasons[1].startswith("5.1.1 550")
     assert entry.state.reasons[2].startswith("4.7.1 451")
     near[name].grey(False)
@@ -234,7 +234,7 @@ def test_killed_in_the_middle(near: Neighbours, name: str) -> None:
     other.stall(True)
     submit(near.ours, message(mark), f"killed@{name}.example")
     until(lambda: near.ours.running.server.report()["sending"] == 1 and other.is_stalled())
-    (entry,) = near.ours.running.rooms.queue.entries()
+    (entry,) = near.ours.running.context.queue.entries()
     other.kill()
     other.stall(False)
     until(entry_was_tried(near, entry.entry_id))
@@ -249,7 +249,7 @@ def test_killed_in_the_middle(near: Neighbours, name: str) -> None:
 
 def entry_was_tried(near: Neighbours, entry_id: str) -> Callable[[], bool]:
     def was_tried() -> bool:
-        entry = near.ours.running.rooms.queue.read(entry_id)
+        entry = near.ours.running.context.queue.read(entry_id)
         return entry is not None and entry.state.attempts[0] > 0
 
     return was_tried

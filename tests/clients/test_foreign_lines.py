@@ -65,7 +65,7 @@ async def test_a_line_to_them(near: Neighbours, tmp_path: Path, name: str) -> No
                 for entry in office.queue.entries():
                     with contextlib.suppress(Ended):
                         entry.retry()
-                senders.hear("")
+                senders.on_message("")
                 await asyncio.sleep(0.5)
             assert office.queue.names() == []
     office.log.close()

@@ -43,7 +43,7 @@ async def test_signed_in(near: Neighbours, tmp_path: Path) -> None:
         assert "wrong" not in entry.state.reasons[0]
         secret.write_text(PASSWORD + "\n")
         entry.retry(AdminDecision("mai"))
-        senders.hear("A")
+        senders.on_message("A")
         await here.until()
     until(lambda: exim.stored_with(f"by-exim-{tmp_path.name}.".encode()))
     (accepted,) = [line for line in exim.log().splitlines() if " <= a@mic.gov.vn " in line]

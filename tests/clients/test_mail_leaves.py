@@ -139,7 +139,7 @@ def test_to_somebody_here_and_somebody_elsewhere(tmp_path: Path) -> None:
         message = letter("ttlan@mic.gov.vn", "b@one.example", "c@one.example", cc=twice)
         assert submit(server, message) == {}
         (sent,) = until(lambda: other.messages)
-        until(lambda: not server.running.rooms.queue.names())
+        until(lambda: not server.running.context.queue.names())
         sent_events(server, 2)
         events = server.events()
         (here,) = [each for each in inbox(server, "ttlan") if each["Subject"] == "Báo cáo"]
@@ -162,7 +162,7 @@ def test_what_cannot_be_delivered_comes_back(tmp_path: Path) -> None:
     with office(tmp_path, {b"RCPT TO:<unknown": b"550 5.1.1 No such user here\r\n"}) as (server, other):
         submit(server, letter("unknown@one.example", "b@one.example", "x@null.example"))
         (report,) = until(lambda: reports(server, "dvbe"), 90)
-        until(lambda: not server.running.rooms.queue.names())
+        until(lambda: not server.running.context.queue.names())
     assert len(other.messages) == 1
     assert report["Return-Path"] == "<>"
     assert report["Auto-Submitted"] == "auto-replied"
@@ -181,7 +181,7 @@ def test_a_server_that_answers_in_other_letters(tmp_path: Path) -> None:
     with office(tmp_path, {b"RCPT TO:<unknown": said}) as (server, _):
         submit(server, letter("unknown@one.example"))
         (report,) = until(lambda: reports(server, "dvbe"), 90)
-        until(lambda: not server.running.rooms.queue.names())
+        until(lambda: not server.running.context.queue.names())
         assert not [each for each in server.events() if each["event"] == "sending_failed"]
     words, status, _ = report.iter_parts()
     assert "unknown@one.example: 550 5.1.1 Không có hộp thư này 没有" in words.get_content()
@@ -196,15 +196,15 @@ def test_what_a_suspended_mailbox_has_sent_waits(tmp_path: Path) -> None:
     with office(tmp_path, {b"RCPT": b"451 4.2.0 later\r\n"}) as (server, other):
         submit(server, letter("b@one.example"))
         until(lambda: [line for line in other.lines if line.startswith(b"RCPT")])
-        own = server.running.rooms.access.snapshot.resolve("dvbe@mic.gov.vn")
-        (entry_id,) = server.running.rooms.queue.names()
+        own = server.running.context.access.snapshot.resolve("dvbe@mic.gov.vn")
+        (entry_id,) = server.running.context.queue.names()
         server.suspend(own)
         other.answers.clear()
-        server.running.rooms.queue.read(entry_id).retry()
+        server.running.context.queue.read(entry_id).retry()
         notify_decided(server.config.run_dir, entry_id)
         time.sleep(1)
         assert other.messages == [b".\r\n"], "what was refused at RCPT, and nothing since"
-        assert server.running.rooms.queue.names() == [entry_id]
+        assert server.running.context.queue.names() == [entry_id]
 
 
 def test_sending_can_be_paused(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_all_of_it_by_a_smarthost(tmp_path: Path) -> None:
     with office(tmp_path / "data", other=relay, sending={**how, "smarthost_password": secret}) as (server, _):
         submit(server, letter("b@one.example", "c@null.example", "d@nowhere.example"))
         until(lambda: relay.messages)
-        until(lambda: not server.running.rooms.queue.names())
+        until(lambda: not server.running.context.queue.names())
         sent = sent_events(server, 3)
         submit(server, letter("b@one.example"), mail_options=["REQUIRETLS"])
         until(lambda: len(relay.messages) == 2)
@@ -313,14 +313,14 @@ def test_the_header_that_asks_for_less(tmp_path: Path, fields: list[str], option
         with smtplib.SMTP_SSL("localhost", server.ports["submissions"], context=server.tls()) as smtp:
             smtp.login("dvbe", PASSWORD)
             smtp.sendmail("dvbe@mic.gov.vn", ["b@one.example"], f"From: dvbe@mic.gov.vn\r\n{head}Subject: x\r\n\r\nx\r\n")
-        (entry,) = until(lambda: list(server.running.rooms.queue.entries()))
+        (entry,) = until(lambda: list(server.running.context.queue.entries()))
     assert entry.envelope.tls_optional is optional
 
 
 def test_a_message_that_cannot_be_read_any_more(tmp_path: Path) -> None:
     """After five days its sender hears that it was not sent, without it."""
     with office(tmp_path) as (server, _):
-        queue, old = server.running.rooms.queue, tmp_path / "old"
+        queue, old = server.running.context.queue, tmp_path / "old"
         old.write_bytes(b"Subject: x\r\n\r\nx\r\n")
         at_us = server.clock.now_us() - 6 * 86_400_000_000
         recipients = (Recipient(parsed("b@one.example")),)

@@ -10,7 +10,7 @@ from population import PASSWORD
 
 def test_every_notice_passes(mail_server: MailServer) -> None:
     """Taken by SMTP as it is, fetched as it was taken, appended again, with an envelope that mail programs can show."""
-    notices = mail_server.running.rooms.usage.notices
+    notices = mail_server.running.context.usage.notices
     written = [notices.compose("Đỗ Văn Bê", "dvbe@mic.gov.vn", row.sample()) for row in CATALOGUE.values()]
     with smtplib.SMTP(mail_server.host, mail_server.ports["smtp"]) as client:
         for octets in written:

@@ -123,7 +123,7 @@ async def test_our_own_server_by_tls(serve: Callable[..., MailServer]) -> None:
     results = await sent(peer, "dvbe@mic.gov.vn", "nobody@mic.gov.vn", size=4096)
     await peer.close()
     assert [(result.fate.value, result.status) for result in results] == [("delivered", "2.6.0"), ("failed", "5.1.1")]
-    account = server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+    account = server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
     folder_id = account.folder(INBOX).folder_id
     with account.open_message(folder_id, 1) as message:
         assert message.pread(0, message.size).endswith(MESSAGE)
@@ -141,5 +141,5 @@ async def test_many_connections_at_once(serve: Callable[..., MailServer]) -> Non
         return fates.count(RecipientResult.DELIVERED)
 
     assert await asyncio.gather(*map(one, range(20))) == [10] * 20
-    account = server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+    account = server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
     assert account.quota().messages == 200

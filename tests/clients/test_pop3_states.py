@@ -87,7 +87,7 @@ def test_a_units_mailbox_is_opened_and_emptied_on_record(serve: Callable[..., Ma
         client = sign_in(server, local)
         client.retr(1)
         client.retr(2)
-        server.move_clock_to(server.running.rooms.clock.now() + timedelta(minutes=10, seconds=1))
+        server.move_clock_to(server.running.context.clock.now() + timedelta(minutes=10, seconds=1))
         client.retr(2)
         client.dele(1)
         client.dele(3)

@@ -232,12 +232,12 @@ def test_what_a_restored_mailbox_had_sent_goes_at_once(tmp_path: Path) -> None:
     """While it is still waited for, not after a minute; it is logged once that it waits, and `queue list` says why."""
     with desks(tmp_path) as desk:
         entry_id = desk.submit("b@one.example")
-        own = desk.server.running.rooms.access.snapshot.resolve("dvbe@mic.gov.vn")
+        own = desk.server.running.context.access.snapshot.resolve("dvbe@mic.gov.vn")
         desk.server.suspend(own)
         desk.other.answers.clear()
         assert desk.run("queue", "retry", entry_id) == 1
         assert "mailbox restore" in desk.err
-        desk.server.running.rooms.queue.read(entry_id).retry()
+        desk.server.running.context.queue.read(entry_id).retry()
         assert [row["held"] for row in desk.json("queue", "list", "--held")] == ["suspended"]
         desk.server.call(_tell(desk.server, entry_id))
         held = until(lambda: [event for event in desk.server.events() if event.get("event") == "delivery_held"])
@@ -251,7 +251,7 @@ def test_what_a_restored_mailbox_had_sent_goes_at_once(tmp_path: Path) -> None:
 
 
 async def _tell(server: MailServer, entry_id: str) -> None:
-    server.running.rooms.queued.tell(entry_id)
+    server.running.context.queued.notify(entry_id)
 
 
 @pytest.mark.clause("7.2.c")
@@ -261,7 +261,7 @@ def test_what_a_hijacked_mailbox_had_sent_is_asked_for(tmp_path: Path, queued: s
     with desks(tmp_path) as desk:
         desk.submit("b@one.example")
         desk.submit("c@one.example", "d@one.example")
-        own = desk.server.running.rooms.access.snapshot.resolve("dvbe@mic.gov.vn")
+        own = desk.server.running.context.access.snapshot.resolve("dvbe@mic.gov.vn")
         desk.server.suspend(own)
         desk.other.answers.clear()
         restore = ("mailbox", "restore", "dvbe@mic.gov.vn", "--asked-by", "CNTT", "--document", "1/CV", "--actor", "mai")
@@ -283,7 +283,7 @@ def test_what_a_hijacked_mailbox_had_sent_is_asked_for(tmp_path: Path, queued: s
 
 def _subjects(desk: Desk, mailbox: Any) -> list[str]:
     """By the store: nobody has the new password."""
-    account = desk.server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+    account = desk.server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
     folder = account.folder(INBOX).folder_id
     found = []
     for uid in account.view(folder).uids:

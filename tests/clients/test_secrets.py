@@ -128,12 +128,12 @@ def test_every_door(
     """The right one, wrong ones, one in the place of the name: nothing of them is in the log or on the terminal."""
     before = [event["event"] for event in server.events()].count("signed_in")
     sign_in(server, "dvbe@mic.gov.vn", PASSWORD)
-    server.running.rooms.log.flush()
+    server.running.context.log.flush()
     assert [event["event"] for event in server.events()].count("signed_in") > before
     sign_in(server, "dvbe@mic.gov.vn", WRONG)
     sign_in(server, IN_THE_NAME, WRONG)
     sign_in(server, f"{IN_THE_NAME}@mic.gov.vn", PASSWORD)
-    server.running.rooms.log.flush()
+    server.running.context.log.flush()
     written = b"".join(path.read_bytes() for path in Path(server.config.log_dir).glob("*.jsonl"))
     said = "".join(capfd.readouterr()).encode()
     assert b"sign_in_refused" in written
@@ -159,7 +159,7 @@ def test_what_values_show_of_themselves(server: MailServer, tmp_path: Path) -> N
     known = credential(PASSWORD)
     shown = repr([
         PasswordAttempt("dvbe@mic.gov.vn", known, WRONG), CheckPassword("dvbe@mic.gov.vn", WRONG), known, known.scram,
-        server.config, load(file), server.running.server, server.running.rooms,
+        server.config, load(file), server.running.server, server.running.context,
         server.population.directory.entry(server.population.directory.mailbox("dvbe@mic.gov.vn").mailbox_id),
     ])  # fmt: skip
     assert known.scram is not None

@@ -339,7 +339,7 @@ def test_read_marks_of_who_is_named_no_more_are_dropped(server: MailServer) -> N
     server.allow(server.cntt, server.ttlan, "substitute")  # type: ignore[attr-defined]
     server.keep_seen(server.cntt, each=True, persons=[server.dvbe, server.ttlan])  # type: ignore[attr-defined]
     home = server.config.mail_root / "mic.gov.vn/cntt"
-    account = server.running.rooms.store.account(AccountRef(server.cntt.mailbox_id, server.cntt.home))  # type: ignore[attr-defined]
+    account = server.running.context.store.account(AccountRef(server.cntt.mailbox_id, server.cntt.home))  # type: ignore[attr-defined]
 
     def readers() -> list[str]:
         return json.loads((home / "Maildir/.mic-account").read_text())["readers"]

@@ -45,13 +45,13 @@ def send(server: MailServer, message: bytes, *to: str, chunks: bool = False) -> 
 
 
 def files(server: MailServer, local: str) -> list[Path]:
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     return sorted((server.config.mail_root / "mic.gov.vn" / local / "Maildir" / "cur").iterdir())
 
 
 def nothing_left_over(server: MailServer) -> bool:
     """No temporary file anywhere, and no entry in the spool."""
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     staged = list(server.config.mail_root.glob("*/*/Maildir/tmp/*"))
     return not staged and not [path for path in server.config.spool_dir.rglob("*") if path.is_file()]
 

@@ -37,7 +37,7 @@ def run(*command: str, stdin: str = "") -> str:
 
 
 def inbox(server: MailServer) -> list[bytes]:
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     return [path.read_bytes() for path in (server.config.mail_root / "mic.gov.vn/ttlan/Maildir/cur").iterdir()]
 
 
@@ -113,7 +113,7 @@ def test_msmtp_chooses_for_itself(serve: Callable[..., MailServer], tmp_path: Pa
     run("msmtp", "-C", str(settings), "ttlan@mic.gov.vn", stdin=LETTER)
     (message,) = inbox(mail_server)
     assert f"SMTPSA (TLSv{version} ".encode() in message
-    mail_server.running.rooms.log.flush()
+    mail_server.running.context.log.flush()
     entered = [event["mechanism"] for event in mail_server.events() if event["event"] == "signed_in"]
     assert entered == [mechanism]
 

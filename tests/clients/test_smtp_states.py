@@ -31,7 +31,7 @@ def letter(sender: str, *to: str, body: str = "Kính gửi Anh/Chị.") -> Email
 
 def received_by(server: MailServer, local: str) -> list[bytes]:
     """The messages in a mailbox, as files, once everything under way has arrived."""
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     folder = server.config.mail_root / "mic.gov.vn" / local / "Maildir" / "cur"
     return [path.read_bytes() for path in sorted(folder.iterdir())] if folder.exists() else []
 
@@ -159,7 +159,7 @@ def test_who_cannot_sign_in(server: MailServer, local: str, code: int, enhanced:
 
 def test_a_suspension_stops_an_open_session(server: MailServer) -> None:
     """Reg. 7.1: the next MAIL of a session that signed in before is refused; a message that is on its way as well."""
-    mailbox = server.running.rooms.access.snapshot.resolve("dvbe@mic.gov.vn")
+    mailbox = server.running.context.access.snapshot.resolve("dvbe@mic.gov.vn")
     with submission(server, "dvbe") as client:
         client.mail("dvbe@mic.gov.vn")
         client.rcpt("ttlan@mic.gov.vn")
@@ -173,7 +173,7 @@ def test_a_suspension_stops_an_open_session(server: MailServer) -> None:
 def test_a_changed_password_stops_an_open_session(server: MailServer) -> None:
     """Whoever knew the old one sends nothing more: 530 5.7.0 at the next MAIL and for a message that is on its way. With the
     new one the same connection goes on."""
-    mailbox = server.running.rooms.access.snapshot.resolve("dvbe@mic.gov.vn")
+    mailbox = server.running.context.access.snapshot.resolve("dvbe@mic.gov.vn")
     with submission(server, "dvbe") as client:
         client.mail("dvbe@mic.gov.vn")
         client.rcpt("ttlan@mic.gov.vn")
@@ -206,7 +206,7 @@ def test_a_reclaimed_recipient_is_refused_by_the_clause_that_reclaimed_it(
 
 def test_a_damaged_record_closes_one_mailbox_for_the_time_being(server: MailServer) -> None:
     """It may have been a suspension: try later, and never a word about the others. `directory check` names it."""
-    directory = server.running.rooms.directory
+    directory = server.running.context.directory
     damaged = directory.mailbox("dvbe@mic.gov.vn")
     with submission(server, "dvbe") as sender, mx(server) as client:
         server.record(damaged, draft(FactKind.QUOTA_SET, NOW, octets=1 << 30, previous=1 << 30))

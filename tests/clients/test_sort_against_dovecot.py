@@ -86,7 +86,7 @@ class Both:
 
     def __init__(self, folder: Path, dovecot: Dovecot) -> None:
         self.store = open_store(folder)
-        self.talk = Talk(self.store).sign_in()
+        self.ctx = Talk(self.store).sign_in()
         self.peer = dovecot.session()
         self.headers: list[Header] = []
 
@@ -98,24 +98,24 @@ class Both:
         received = START + timedelta(minutes=len(self.headers))
         if self.peer.append("INBOX", None, received.strftime('"%d-%b-%Y %H:%M:%S +0000"'), message)[0] != "OK":
             return
-        staged = self.talk.account.stage()
+        staged = self.ctx.account.stage()
         staged.write(message)
         staged.finish_later()
         answers = answers_of(message)
-        inbox = self.talk.account.folder("INBOX").folder_id
-        self.talk.account.publish(inbox, [Delivery(staged, answers, received_at_us=int(received.timestamp() * 1_000_000))])
+        inbox = self.ctx.account.folder("INBOX").folder_id
+        self.ctx.account.publish(inbox, [Delivery(staged, answers, received_at_us=int(received.timestamp() * 1_000_000))])
         self.headers.append([(name, value) for name, value in fields(answers.header) if name in COMPARED])
 
     def open(self) -> None:
         self.peer.select("INBOX")
-        self.talk.say(b"a SELECT INBOX\r\n")
+        self.ctx.say(b"a SELECT INBOX\r\n")
 
     def differences(self, numbers: Sequence[int], algorithms: Sequence[str]) -> Iterator[tuple[str, bytes, bytes]]:
         """Every question to which the answers differ."""
         some = ",".join(map(str, numbers))
         for word, questions in (("SORT", [f"({each})" for each in CRITERIA]), ("THREAD", algorithms)):
             for question in questions:
-                told = self.talk.say(f"x {word} {question} UTF-8 {some}\r\n".encode())
+                told = self.ctx.say(f"x {word} {question} UTF-8 {some}\r\n".encode())
                 ours = re.search(rb"^\* %b ?([^\r]*)" % word.encode(), told, re.MULTILINE)
                 theirs = ask(self.peer, word, question, some)
                 if ours is None or ours[1] != theirs:

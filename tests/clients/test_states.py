@@ -338,7 +338,7 @@ def test_a_suspension_cuts_open_pop3_sessions(server: MailServer) -> None:
         clients[way] = client = pop3(server, way)
         assert pop3_sign_in(client, f"pop3-{way}") == "+OK"
         client.dele(1)
-    entries = {way: server.running.rooms.access.snapshot.find(f"pop3-{way}@mic.gov.vn") for way in WAYS}
+    entries = {way: server.running.context.access.snapshot.find(f"pop3-{way}@mic.gov.vn") for way in WAYS}
     for entry in entries.values():
         server.population.record(entry, draft(FactKind.SUSPENDED, NOW, cause="c"))
     for way, client in clients.items():
@@ -348,7 +348,7 @@ def test_a_suspension_cuts_open_pop3_sessions(server: MailServer) -> None:
         assert client.file.readline() == b""
         assert asked_to_fetch(server, way, f"pop3-{way}") == SUSPENDED.pop3
         entry = entries[way]
-        assert server.running.rooms.store.account(AccountRef(entry.mailbox_id, entry.home)).quota().messages == 1
+        assert server.running.context.store.account(AccountRef(entry.mailbox_id, entry.home)).quota().messages == 1
 
 
 def test_the_clock_cuts_an_open_imap_session(server: MailServer) -> None:
@@ -357,7 +357,7 @@ def test_the_clock_cuts_an_open_imap_session(server: MailServer) -> None:
     The session has not been silent for so long that it would end by itself.
     """
     mailbox = server.issue("dvbe", facts=HISTORIES["a leaver of a division (6.4.c)"][0], issued_days_ago=60)
-    [leave] = leaves(server.running.rooms.access.snapshot.entries[mailbox.mailbox_id].facts)
+    [leave] = leaves(server.running.context.access.snapshot.entries[mailbox.mailbox_id].facts)
     end = reclaim_at(leave, lifecycle_settings(server.config, WorkingDays()))
     for before in (timedelta(days=60), timedelta(minutes=20)):  # used in between, else it is suspended for disuse
         server.move_clock_to(end - before)
@@ -379,7 +379,7 @@ def test_a_suspension_ends_open_submissions(server: MailServer) -> None:
             assert client.mail("dvbe@mic.gov.vn")[0] == 250
             assert client.rcpt("ttlan@mic.gov.vn")[0] == 250
         server.population.record(mailbox, draft(FactKind.SUSPENDED, NOW, cause="c"))
-        wait_for(lambda: not server.running.rooms.access.decide(mailbox.mailbox_id).sends)
+        wait_for(lambda: not server.running.context.access.decide(mailbox.mailbox_id).sends)
         for client in clients:
             assert client.data(LETTER % b"dvbe@mic.gov.vn")[0] == 525
             assert client.mail("dvbe@mic.gov.vn")[0] == 525

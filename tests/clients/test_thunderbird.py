@@ -133,7 +133,7 @@ def test_a_unit_mailbox_in_the_hands_of_its_keeper(server: "MailServer", program
     unit = server.issue("cntt", name="Cục CNTT", kind=MailboxKind.UNIT)
     keeper = server.population.directory.mailbox(DVBE)
     server.allow(unit, keeper, "keeper")
-    show_in(server.running.rooms.store, keeper, unit, "mic.gov.vn")
+    show_in(server.running.context.store, keeper, unit, "mic.gov.vn")
     program.set_up(login(server, DVBE, "Đỗ Văn Bê"))
     program.wait_for_folders(DVBE, 2 * len(SPECIAL))
     shown = program.folders(DVBE)

@@ -110,7 +110,7 @@ def test_scram_binds_to_the_certificate_that_is_shown(server: MailServer, name: 
 def scram_plus(wire: ssl.SSLSocket, binding: bytes) -> bool:
     """Whether a sign-in by SCRAM-SHA-256-PLUS (RFC 5802, 7677) that is bound to this succeeds."""
     header, bare = b"p=tls-server-end-point,,", b"n=dvbe@mic.gov.vn,r=abcdefgh"
-    said = talk(wire, b"a AUTHENTICATE SCRAM-SHA-256-PLUS " + base64.b64encode(header + bare) + b"\r\n", b"+ ")
+    said = ctx(wire, b"a AUTHENTICATE SCRAM-SHA-256-PLUS " + base64.b64encode(header + bare) + b"\r\n", b"+ ")
     first = base64.b64decode(said.rpartition(b"+ ")[2])
     nonce, salt, rounds = (field.partition(b"=")[2] for field in first.split(b","))
     without = b"c=" + base64.b64encode(header + binding) + b",r=" + nonce
@@ -119,10 +119,10 @@ def scram_plus(wire: ssl.SSLSocket, binding: bytes) -> bool:
     sign = hmac.digest(hashlib.sha256(key).digest(), b",".join([bare, first, without]), "sha256")
     proof = bytes(a ^ b for a, b in zip(key, sign, strict=True))
     final = base64.b64encode(without + b",p=" + base64.b64encode(proof))
-    return b"a NO" not in talk(wire, final + b"\r\n", b"\r\n")
+    return b"a NO" not in ctx(wire, final + b"\r\n", b"\r\n")
 
 
-def talk(wire: ssl.SSLSocket, line: bytes, wanted: bytes) -> bytes:
+def ctx(wire: ssl.SSLSocket, line: bytes, wanted: bytes) -> bytes:
     wire.sendall(line)
     read = b""
     while wanted not in read or not read.endswith(b"\r\n"):
@@ -165,7 +165,7 @@ def test_a_reload_cuts_nobody_off(server: MailServer) -> None:
             assert {names_seen(server, door, OTHER) for door in ALL} == {"new.example"}
             for door, wire in wires.items():
                 noop = {"submission": b"NOOP\r\n", "pop3s": b"CAPA\r\n"}.get(door, b"z NOOP\r\n")
-                assert talk(wire, noop, b"OK")
+                assert ctx(wire, noop, b"OK")
         finally:
             write_pair(certificate, key, self_signed([OTHER, "*.chung.example"], datetime.now(UTC)))
             server.call(reload())

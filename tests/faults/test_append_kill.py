@@ -43,10 +43,10 @@ def append(root: Root, told: Path) -> None:
     store = root.store()
     store.recover()
     store.prepare_journal()
-    talk = Talk(store).sign_in()
+    ctx = Talk(store).sign_in()
     with told.open("ab", buffering=0) as file:
         for messages in (TOKENS[:1], TOKENS[1:2], TOKENS[2:]):
-            answer = talk.say(b"a APPEND Archive " + b" ".join(map(literal, messages)) + b"\r\n")
+            answer = ctx.say(b"a APPEND Archive " + b" ".join(map(literal, messages)) + b"\r\n")
             found = re.search(rb"a OK \[APPENDUID \d+ (\d+)(?::(\d+))?\]", answer)
             assert found, answer
             first = int(found[1])

@@ -76,11 +76,11 @@ async def test_keys_of_the_dns(tmp_path: Path, days: int, fits: bool) -> None:
             async def leaves(name: str, *, shall: bool) -> bool:
                 """Each second the clock is looked at; then the server is tried, perhaps with one that has waited before: what
                 `shall` leave is waited for."""
-                await watcher.look()
+                await watcher.check()
                 clock.move_to(clock.now() + timedelta(hours=6))
                 before = tries()
                 office.put(name, "b@signed.example", age=(clock.now() - clock.steady_now()).total_seconds())
-                await senders.look()
+                await senders.poll()
                 while (office.queue.read(name) and (shall or tries() == before)) or senders.under_way:
                     senders.wake()
                     await asyncio.sleep(0.02)

@@ -203,7 +203,7 @@ class Office:
 
     def _wrong(self, *, written: bool) -> list[str]:
         wrong = [] if self.clock.is_settled() else ["the clock is not believed"]
-        fresh, present = self.server.call(self._anew()), self.server.call(answers(self.server.running.rooms.access))
+        fresh, present = self.server.call(self._anew()), self.server.call(answers(self.server.running.context.access))
         wrong += [f"{key}: {present.get(key)}, and anew {fresh[key]}" for key in fresh if present.get(key) != fresh[key]]
         wrong += [*(self.leaving.wrong() if written else self.leaving.wrong_at_any_time()), *self.totals.wrong()]
         wrong += self.ending.wrong(self)
@@ -215,9 +215,10 @@ class Office:
 
     async def _anew(self) -> dict[str, Any]:
         """What a server would say that was started now."""
-        rooms = self.server.running.rooms
+        context = self.server.running.context
         fresh = SignInService(
-            self.config, directory=rooms.directory, snapshot=rooms.directory.load_snapshot(), lanes=rooms.lanes, log=rooms.log,
+            self.config, directory=context.directory, snapshot=context.directory.load_snapshot(),
+            lanes=context.lanes, log=context.log,
             clock=ManualClock(self.clock.right), decoy_key=b"x" * 32, digest_key=b"y" * 32, tell=lambda _: None,
         )  # fmt: skip
         return await answers(fresh)
@@ -331,7 +332,7 @@ def test_a_clock_that_was_believed_leaves_nothing_behind(tmp_path: Path) -> None
     try:
         office.clock.set_to(office.clock.right + timedelta(days=20))
         office.server.refresh()
-        office.server.call(office.server.running.server.clock_watcher.look())
+        office.server.call(office.server.running.server.clock_watcher.check())
         assert not office.clock.is_settled()
         office.server.move_clock_to(office.clock.now() + timedelta(hours=2))
         assert office.clock.is_settled()
@@ -356,7 +357,7 @@ def test_no_message_fails_by_a_clock_that_was_ahead(tmp_path: Path) -> None:
         office.put_right()
         office.check()
         office.set_clock(office.clock.right + timedelta(days=20))
-        office.server.call(office.server.running.server.clock_watcher.look())
+        office.server.call(office.server.running.server.clock_watcher.check())
         office.leaving.pass_and_try(2 * 3600)
         assert office.clock.is_settled()
         for boot in (office.clock.boot_id, "another"):
@@ -383,7 +384,7 @@ def test_codes_of_a_believed_false_time_close_nothing(tmp_path: Path) -> None:
     office = Office(tmp_path)
     try:
         office.set_clock(office.clock.right + timedelta(days=20))
-        office.server.call(office.server.running.server.clock_watcher.look())
+        office.server.call(office.server.running.server.clock_watcher.check())
         office.pass_seconds(2 * 3600)
         assert office.clock.is_settled()
         office.server.housekeep()
@@ -402,7 +403,7 @@ def test_notices_of_a_believed_false_time_are_void(tmp_path: Path) -> None:
     ending = "The certificate of ending.mic.gov.vn ends soon"
     try:
         office.set_clock(office.clock.right + timedelta(days=20))
-        office.server.call(office.server.running.server.clock_watcher.look())
+        office.server.call(office.server.running.server.clock_watcher.check())
         office.pass_seconds(2 * 3600)
         office.server.housekeep()
         warning = "Mailbox will be suspended on 28 December 2026"
@@ -414,7 +415,7 @@ def test_notices_of_a_believed_false_time_are_void(tmp_path: Path) -> None:
             assert office.notices("idle") == [void, warning]
             assert [office.notices("support").count(void), office.notices("ttlan")] == [1, []]
             office.set_clock(office.clock.right + timedelta(days=1))
-            office.server.call(office.server.running.server.clock_watcher.look())
+            office.server.call(office.server.running.server.clock_watcher.check())
         office.put_right()
         office.pass_seconds(20 * DAY)
         office.server.housekeep()
@@ -431,7 +432,7 @@ def test_a_clock_that_is_set_back_takes_no_notice_back(tmp_path: Path) -> None:
     try:
         office.server.housekeep()
         office.set_clock(office.clock.right - timedelta(minutes=30))
-        office.server.call(office.server.running.server.clock_watcher.look())
+        office.server.call(office.server.running.server.clock_watcher.check())
         for _ in range(3):
             office.server.housekeep()
         office.put_right()
@@ -492,10 +493,10 @@ async def test_a_clock_that_is_put_right_while_it_is_asked_about(tmp_path: Path)
     log = MailLog(tmp_path / "log", "housekeeper", clock=clock)
     false_instants = FalseInstants(directory, is_trusted, refresh, refresh, lanes=lanes, clock=clock, log=log)
     clock.set_to(BEGIN - timedelta(days=40))
-    await false_instants.round()
+    await false_instants.run_once()
     assert directory.entry(mailbox.mailbox_id).last_activity == BEGIN
     directory.touch_activity(mailbox.mailbox_id, BEGIN + timedelta(days=20))
-    await false_instants.round()
+    await false_instants.run_once()
     assert directory.entry(mailbox.mailbox_id).last_activity == BEGIN
     log.close()
     lanes.close()

@@ -43,25 +43,25 @@ def prepare(folder: Path) -> Any:
     return config
 
 
-async def take_in(rooms: ServerContext, octets: int) -> bool:
+async def take_in(context: ServerContext, octets: int) -> bool:
     """One message for both mailboxes, as the door hands it in; True: acknowledged."""
-    mailboxes = {mailbox.address: mailbox.mailbox_id for mailbox in rooms.access.snapshot}
+    mailboxes = {mailbox.address: mailbox.mailbox_id for mailbox in context.access.snapshot}
     recipients = tuple(Recipient(parsed(address), (mailbox_id,)) for address, mailbox_id in mailboxes.items())
     client = Client(Role.MX, PEER, "client.example", "ESMTP")
-    reception = rooms.mailflow.begin(Envelope("TRACE", client, parsed("a@a.example"), recipients))
+    reception = context.mailflow.open_message(Envelope("TRACE", client, parsed("a@a.example"), recipients))
     for part in (MESSAGE, b"x\r\n" * (octets // 3)):
         await reception.write(part)
     return isinstance(await reception.finish(), Accepted)
 
 
 async def child(config: Any, octets: int, step: int, say: int) -> None:
-    rooms = await open_context(config, SystemClock(), "child", secret=b"s" * 32)
-    for mailbox in rooms.access.snapshot:  # the stores are made at first use: that is not what is tested here
-        rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folder("INBOX")
+    context = await open_context(config, SystemClock(), "child", secret=b"s" * 32)
+    for mailbox in context.access.snapshot:  # the stores are made at first use: that is not what is tested here
+        context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folder("INBOX")
     kill_before(step)
-    if await take_in(rooms, octets):
+    if await take_in(context, octets):
         real_write(say, b"250")
-    await rooms.mailflow.settle()
+    await context.mailflow.settle()
 
 
 real_write = os.write
@@ -111,20 +111,20 @@ def look(config: Any) -> list[int]:
     """After recovery: how many messages each mailbox has; index and files agree, and nothing is left over."""
 
     async def after() -> list[int]:
-        rooms = await open_context(config, SystemClock(), "after", secret=b"s" * 32)
+        context = await open_context(config, SystemClock(), "after", secret=b"s" * 32)
         try:
-            await rooms.mailflow.recover()
-            await rooms.mailflow.settle()
+            await context.mailflow.recover()
+            await context.mailflow.settle()
             counts = []
-            for mailbox in rooms.access.snapshot:
-                account = rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+            for mailbox in context.access.snapshot:
+                account = context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
                 view = account.view(account.folder("INBOX").folder_id)
                 files = list((config.mail_root / mailbox.home / "Maildir" / "cur").iterdir())
                 assert len(files) == len(view.uids)
                 counts.append(len(view.uids))
             return counts
         finally:
-            await rooms.close()
+            await context.close()
 
     counts = asyncio.run(after())
     assert files_in(config.spool_dir) == []

@@ -161,13 +161,13 @@ def test_the_indexer_waits_longer_and_longer_for_a_full_disk(
     disk.leave(200_000)
     begun = int(clock.monotonic())
     for _ in range(400):
-        asyncio.run(indexing.round())
+        asyncio.run(indexing.run_once())
         clock.move_to(clock.now() + timedelta(seconds=ROUND_SECONDS))
     waited = [later - earlier for earlier, later in pairwise(read)]
     assert (read[0], waited) == (begun, [10, 20, 40, 80, 160, 320, 600, 600])
     disk.give_back()
     clock.move_to(clock.now() + timedelta(minutes=10))
-    asyncio.run(indexing.round())
+    asyncio.run(indexing.run_once())
     assert indexing.indexed == 2
     log.close()
     store.close()

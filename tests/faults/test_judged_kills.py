@@ -38,47 +38,47 @@ def names() -> Iterator[NameServer]:
         yield one
 
 
-async def take_in(rooms: ServerContext, octets: int) -> bool:
+async def take_in(context: ServerContext, octets: int) -> bool:
     """Forged, for both; its sender wants to hear of it."""
     recipients = tuple(
         Recipient(parsed(mailbox.address), (mailbox.mailbox_id,), notify=frozenset({"SUCCESS"}))
-        for mailbox in rooms.access.snapshot
+        for mailbox in context.access.snapshot
     )
     client = Client(Role.MX, PEER, "client.example", "ESMTP")
-    enquiry = rooms.mailflow.enquire(client)
+    enquiry = context.mailflow.enquire(client)
     assert enquiry is not None
     enquiry.begin("client.example", parsed("lan@one.example"))
-    reception = rooms.mailflow.begin(Envelope("TRACE", client, parsed("lan@one.example"), recipients, enquiry=enquiry))
+    reception = context.mailflow.open_message(Envelope("TRACE", client, parsed("lan@one.example"), recipients, enquiry=enquiry))
     for part in (FORGED + HEADER, b"x\r\n" * (octets // 3)):
         await reception.write(part)
     return isinstance(await reception.finish(), Accepted)
 
 
 async def child(config: Any, octets: int, step: int, say: int) -> None:
-    rooms = await open_context(config, SystemClock(), "child", secret=SECRET)
-    for mailbox in rooms.access.snapshot:
-        rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folder("INBOX")
+    context = await open_context(config, SystemClock(), "child", secret=SECRET)
+    for mailbox in context.access.snapshot:
+        context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folder("INBOX")
     kill_before(step)
-    if await take_in(rooms, octets):
+    if await take_in(context, octets):
         real_write(say, b"250")
-    await rooms.mailflow.settle()
+    await context.mailflow.settle()
 
 
 def look(config: Any) -> list[list[tuple[str, tuple[str, ...], bytes]]]:
     """After recovery: of each mailbox its messages, by folder, with keywords and octets. Nobody was told of any."""
 
     async def after() -> list[list[tuple[str, tuple[str, ...], bytes]]]:
-        rooms = await open_context(config, SystemClock(), "after", secret=SECRET)
+        context = await open_context(config, SystemClock(), "after", secret=SECRET)
         try:
-            await rooms.mailflow.recover()
-            await rooms.mailflow.settle()
+            await context.mailflow.recover()
+            await context.mailflow.settle()
             found = []
-            for mailbox in rooms.access.snapshot:
-                account = rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+            for mailbox in context.access.snapshot:
+                account = context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
                 found.append([each for folder in account.folders() for each in _messages(account, folder)])
             return found
         finally:
-            await rooms.close()
+            await context.close()
 
     found = asyncio.run(after())
     assert [*files_in(config.spool_dir), *files_in(config.queue_dir)] == []

@@ -24,14 +24,14 @@ def test_a_delivery_that_the_index_forgot_is_not_repeated(serve: Callable[..., M
     """Delivered to one of two, killed, index deleted: recovery delivers to the other one only; whatever its reader did."""
     server = serve()
     mailboxes = [server.issue(local) for local in ("dvbe", "ttlan")]
-    rooms = server.running.rooms
+    context = server.running.context
     targets = tuple(Target(mailbox.mailbox_id, parsed(mailbox.address)) for mailbox in mailboxes)
-    draft = rooms.spool.draft("TRACE")
+    draft = context.spool.draft("TRACE")
     draft.write(MESSAGE)
     entry = draft.commit(
         SpoolEnvelope(trace_id="TRACE", sender=parsed("a@a.example"), targets=targets, accepted_at_us=server.clock.now_us())
     )
-    first, second = (rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)) for mailbox in mailboxes)
+    first, second = (context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)) for mailbox in mailboxes)
     staged = first.stage_link(entry.path)
     inbox = first.folder("INBOX").folder_id
     [published] = first.publish(inbox, [Delivery(staged, answers_of(MESSAGE), origin=entry.origin(mailboxes[0].mailbox_id))])
@@ -42,8 +42,8 @@ def test_a_delivery_that_the_index_forgot_is_not_repeated(serve: Callable[..., M
     entry.release()
     for path in server.config.mail_root.rglob("index.sqlite*"):
         path.unlink()
-    assert server.call(rooms.mailflow.recover()) == 1
-    server.call(rooms.mailflow.settle())
+    assert server.call(context.mailflow.recover()) == 1
+    server.call(context.mailflow.settle())
     assert first.folder("INBOX").messages + first.folder("Archive").messages == (then != "expunged")
     assert second.folder("INBOX").messages == 1
     assert not files_in(server.config.spool_dir)

@@ -69,14 +69,14 @@ class Interrupted(Talk):
 class Line:
     """What a mirror has instead of a connection."""
 
-    def __init__(self, talk: Talk) -> None:
-        self.talk = talk
+    def __init__(self, ctx: Talk) -> None:
+        self.ctx = ctx
         self.heard = b""
 
     def send(self, octets: bytes) -> None:
-        if self.talk.over:
+        if self.ctx.over:
             raise Cut("over")
-        self.heard += self.talk.say(octets)
+        self.heard += self.ctx.say(octets)
 
     def line(self) -> bytes:
         head, end, self.heard = self.heard.partition(b"\r\n")
@@ -94,8 +94,8 @@ class Line:
         assert line.startswith(b"z OK"), line
 
     def close(self) -> None:
-        self.talk.session.close()
-        self.talk.over = True
+        self.ctx.session.close()
+        self.ctx.over = True
 
 
 class Nested(Mirror):
@@ -110,18 +110,18 @@ class Nested(Mirror):
         self.lives = 0
 
     @property
-    def talk(self) -> Talk | None:
-        return self._client.talk if self._client is not None else None  # type: ignore[attr-defined]  # a Line
+    def ctx(self) -> Talk | None:
+        return self._client.ctx if self._client is not None else None  # type: ignore[attr-defined]  # a Line
 
     def connect(self) -> None:
-        if self.talk is not None and not self.talk.over:
+        if self.ctx is not None and not self.ctx.over:
             return
-        talk = Interrupted(self.store)
-        talk.account = self.store.account(REF, self.person)
-        talk.sign_in()
-        talk.world = self.world
+        ctx = Interrupted(self.store)
+        ctx.account = self.store.account(REF, self.person)
+        ctx.sign_in()
+        ctx.world = self.world
         self.lives += 1
-        self._client = Line(talk)  # type: ignore[assignment]  # it does what a connection does
+        self._client = Line(ctx)  # type: ignore[assignment]  # it does what a connection does
         if self._qresync:
             self._client.command(b"ENABLE QRESYNC")
         for _ in range(SELECTING):
@@ -143,9 +143,9 @@ class Nested(Mirror):
             self._hear_now()
 
     def _hear_now(self) -> None:
-        talk = self.talk
-        if talk is not None and not talk.over and talk.session.noticed(self.world.modseq()):
-            self._client.heard += talk.run()  # type: ignore[union-attr]  # a Line
+        ctx = self.ctx
+        if ctx is not None and not ctx.over and ctx.session.noticed(self.world.modseq()):
+            self._client.heard += ctx.run()  # type: ignore[union-attr]  # a Line
 
     def _idle(self) -> None:
         """While others work, and with what the change feed brings."""
@@ -168,9 +168,9 @@ class Nested(Mirror):
 
     def _bring_back(self) -> None:
         """What was moved away; by somebody else."""
-        talk = Talk(self.store).sign_in()
-        talk.say(b"s SELECT Khac\r\nm UID MOVE 1:* " + self.folder + b"\r\n")
-        talk.session.close()
+        ctx = Talk(self.store).sign_in()
+        ctx.say(b"s SELECT Khac\r\nm UID MOVE 1:* " + self.folder + b"\r\n")
+        ctx.session.close()
 
     def act(self) -> None:
         """One command of any kind; a cut costs the connection."""
@@ -212,9 +212,9 @@ class World:
         return self.stores[0].account(REF).highest_modseq()
 
     def bring_folder_back(self) -> None:
-        talk = Talk(self.stores[0]).sign_in()
-        talk.say(f"c CREATE {FOLDER}\r\n".encode())
-        talk.session.close()
+        ctx = Talk(self.stores[0]).sign_in()
+        ctx.say(f"c CREATE {FOLDER}\r\n".encode())
+        ctx.session.close()
 
     # ------------------------------------------------------------ what happens
 
@@ -309,7 +309,7 @@ def live_and_check(path: Path, seed: int, weather: Weather) -> None:
         made.live(120)
         repaired = made.stores[0].account(REF).repair(check=True)
         assert repaired.clean, repaired.findings
-        notes = [note for mirror in made.mirrors if mirror.talk for note in mirror.talk.notes if note.event == "imap_bug"]
+        notes = [note for mirror in made.mirrors if mirror.ctx for note in mirror.ctx.notes if note.event == "imap_bug"]
         assert not notes, notes
 
 

@@ -191,8 +191,8 @@ def test_told(tmp_path: Path) -> None:
     """Each mailbox is told of a message once; a decision in between is not undone by that."""
     keep(tmp_path)
     at(tmp_path).drop(ID, WORD)
-    at(tmp_path).mark_told(ID, 7, RELEASED_US)
-    at(tmp_path).mark_told(ID, 7, RELEASED_US + 5)
+    at(tmp_path).mark_notified(ID, 7, RELEASED_US)
+    at(tmp_path).mark_notified(ID, 7, RELEASED_US + 5)
     found = at(tmp_path).record(ID)
     assert (found.told, found.told_at_us, found.state) == ((7,), RELEASED_US, State.DROPPED)
-    at(tmp_path).mark_told("01GONE", 7, RELEASED_US)
+    at(tmp_path).mark_notified("01GONE", 7, RELEASED_US)

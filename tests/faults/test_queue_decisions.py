@@ -99,7 +99,7 @@ async def test_whatever_people_decide_nothing_is_doubled_or_lost(tmp_path: Path)
         async with office.sending() as senders:
             loop = asyncio.get_running_loop()
             people = [
-                threading.Thread(target=_decide, args=(office, random.Random(number), loop, senders.hear))
+                threading.Thread(target=_decide, args=(office, random.Random(number), loop, senders.on_message))
                 for number in range(PEOPLE)
             ]
             for person in people:
@@ -111,7 +111,7 @@ async def test_whatever_people_decide_nothing_is_doubled_or_lost(tmp_path: Path)
                     with contextlib.suppress(Ended):
                         entry.hold(Hold.NO, AdminDecision("mai"))
                         entry.retry(AdminDecision("mai"))
-                senders.hear("")
+                senders.on_message("")
                 await asyncio.sleep(0.2)
                 if not office.queue.names():
                     break

@@ -30,24 +30,24 @@ from mic_mail.storage.types import AccountRef
 SECRET = b"s" * 32
 
 
-async def take_in(rooms: ServerContext, sender: str) -> bool:
+async def take_in(context: ServerContext, sender: str) -> bool:
     """One message for ttlan, whose sender wants to hear of it."""
-    (ttlan,) = (mailbox for mailbox in rooms.access.snapshot if mailbox.address.startswith("ttlan"))
+    (ttlan,) = (mailbox for mailbox in context.access.snapshot if mailbox.address.startswith("ttlan"))
     recipient = Recipient(parsed(ttlan.address), (ttlan.mailbox_id,), notify=frozenset({"SUCCESS"}))
     client = Client(Role.MX, PEER, "client.example", "ESMTP")
-    reception = rooms.mailflow.begin(Envelope("TRACE", client, parsed(sender), (recipient,)))
+    reception = context.mailflow.open_message(Envelope("TRACE", client, parsed(sender), (recipient,)))
     await reception.write(MESSAGE + b"x\r\n")
     return isinstance(await reception.finish(), Accepted)
 
 
 async def child(config: Any, sender: str, step: int, say: int) -> None:
-    rooms = await open_context(config, SystemClock(), "child", secret=SECRET)
-    for mailbox in rooms.access.snapshot:
-        rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folder("INBOX")
+    context = await open_context(config, SystemClock(), "child", secret=SECRET)
+    for mailbox in context.access.snapshot:
+        context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folder("INBOX")
     kill_before(step)
-    if await take_in(rooms, sender):
+    if await take_in(context, sender):
         real_write(say, b"250")
-    await rooms.mailflow.settle()
+    await context.mailflow.settle()
 
 
 def killed(work: Callable[[int], Any]) -> tuple[bool, bool]:
@@ -73,31 +73,31 @@ def sent(config: Any) -> int:
     """Whoever sends is quick: how many reports were in the queue, which is empty now."""
 
     async def send() -> int:
-        rooms = await open_context(config, SystemClock(), "sender", secret=SECRET)
+        context = await open_context(config, SystemClock(), "sender", secret=SECRET)
         try:
-            rooms.queue.sweep()
-            entries = list(rooms.queue.entries())
+            context.queue.sweep()
+            entries = list(context.queue.entries())
             for entry in entries:
                 assert (str(entry.envelope.sender), entry.envelope.recipients[0].notify) == ("", ("NEVER",))
                 assert b"Action: delivered" in entry.beginning(10_000)
                 entry.end()
             return len(entries)
         finally:
-            await rooms.close()
+            await context.close()
 
     return asyncio.run(send())
 
 
 async def recover(config: Any, step: int = 0) -> None:
-    rooms = await open_context(config, SystemClock(), "after", secret=SECRET)
+    context = await open_context(config, SystemClock(), "after", secret=SECRET)
     try:
         if step:
             kill_before(step)
         for _ in range(2):
-            await rooms.mailflow.recover()
-            await rooms.mailflow.settle()
+            await context.mailflow.recover()
+            await context.mailflow.settle()
     finally:
-        await rooms.close()
+        await context.close()
 
 
 def messages(config: Any, local: str) -> int:

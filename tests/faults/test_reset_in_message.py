@@ -56,12 +56,12 @@ async def _listen(complaints: list[dict[str, Any]]) -> None:
 
 
 async def _settle(server: MailServer) -> None:
-    await server.running.rooms.mailflow.settle()
+    await server.running.context.mailflow.settle()
     gc.collect()  # the loop complains of a future when it is forgotten
 
 
 async def _errands(server: MailServer) -> int:
-    return len(server.running.rooms.mailflow._errands)
+    return len(server.running.context.mailflow._errands)
 
 
 def _target(link: Path) -> str:

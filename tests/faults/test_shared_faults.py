@@ -67,9 +67,9 @@ def test_killed_between_two_accounts(memory: Path, verb: str, together: bool, ap
         root.use(fill)
 
         def act(root: Root = root) -> None:
-            talk = talk_to(root.store())
-            assert b"s OK" in talk.say(b"s SELECT INBOX\r\n")
-            assert b"m OK" in talk.say(b"m UID %b 1:* Shared/cntt/Archive\r\n" % verb.encode())
+            ctx = talk_to(root.store())
+            assert b"s OK" in ctx.say(b"s SELECT INBOX\r\n")
+            assert b"m OK" in ctx.say(b"m UID %b 1:* Shared/cntt/Archive\r\n" % verb.encode())
 
         answered = killed_at(life, act)
         own, unit = both(root)
@@ -92,9 +92,9 @@ def test_a_power_loss_behind_a_move_out_of_the_journal(tmp_path: Path) -> None:
 
     def move(own: Account) -> None:
         deliver(own, own.folder("INBOX").folder_id, TOKENS, together=True)
-        talk = talk_to(own._mailstore)
-        talk.say(b"s SELECT INBOX\r\n")
-        assert b"m OK" in talk.say(b"m MOVE 1:* Shared/cntt\r\n")
+        ctx = talk_to(own._mailstore)
+        ctx.say(b"s SELECT INBOX\r\n")
+        assert b"m OK" in ctx.say(b"m MOVE 1:* Shared/cntt\r\n")
 
     store = root.store()  # never closed: nothing is settled
     store.recover()

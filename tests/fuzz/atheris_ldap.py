@@ -38,9 +38,9 @@ def fuzz_pure(octets: bytes) -> None:
 def fuzz_session(octets: bytes, cuts: list[int]) -> None:
     answers = []
     for fed in ([octets], [octets[a:b] for a, b in zip([0, *cuts], [*cuts, len(octets)], strict=True)]):
-        talk = LdapTalk(TREE, tls=False)
-        answers.append(b"".join([talk.say(piece) for piece in fed]))
-        assert not talk.notes, talk.notes
+        ctx = LdapTalk(TREE, tls=False)
+        answers.append(b"".join([ctx.say(piece) for piece in fed]))
+        assert not ctx.notes, ctx.notes
     if b"\x50" not in octets and b"1.3.6.1.1.8" not in octets:  # what gives up a search does so where it comes in time
         assert answers[0] == answers[1], answers
     heard(answers[0])

@@ -123,14 +123,14 @@ def fuzz_signin(octets: bytes) -> None:
     offered = auth.way(lines[0].decode("latin-1")) or "LOGIN"
     if b"i=" in octets and any(len(part) > 6 for part in octets.split(b"i=")):
         return  # rounds, which take their time
-    talk = auth.talk(offered, "who", "secret", NONCE)
-    next(talk)
+    ctx = auth.ctx(offered, "who", "secret", NONCE)
+    next(ctx)
     try:
         for line in lines[1:]:
             with contextlib.suppress(SignInFailed):
                 auth.decoded(line.decode("utf-8", "replace"))
-            assert b"secret" not in auth.answer(talk, line) or offered in ("PLAIN", "LOGIN")
-        auth.finish(talk)
+            assert b"secret" not in auth.answer(ctx, line) or offered in ("PLAIN", "LOGIN")
+        auth.finish(ctx)
         assert offered != "SCRAM-SHA-256", "who does not know the password has shown that he does"
     except SignInFailed:
         pass

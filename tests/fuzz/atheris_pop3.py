@@ -52,11 +52,11 @@ def fuzz_session(octets: bytes, cuts: list[int]) -> None:
         return
     answers = []
     for fed in ([octets], pieces(octets, cuts)):
-        talk = Pop3Talk(STORE)
+        ctx = Pop3Talk(STORE)
         if octets[:1] != b"\0":
-            talk.sign_in()
-        answers.append(b"".join([talk.say(piece) for piece in fed]))
-        assert not talk.notes, talk.notes
+            ctx.sign_in()
+        answers.append(b"".join([ctx.say(piece) for piece in fed]))
+        assert not ctx.notes, ctx.notes
     assert answers[0] == answers[1], answers
     assert all(len(line) <= 510 for line in answers[0].split(b"\r\n"))
 

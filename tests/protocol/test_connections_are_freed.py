@@ -69,7 +69,7 @@ def hear(made: socket.socket, line: bytes) -> None:
         heard += octets
 
 
-def talk(server: MailServer, door: str, *, politely: bool) -> None:
+def ctx(server: MailServer, door: str, *, politely: bool) -> None:
     with socket.create_connection(("127.0.0.1", server.ports[door]), 10) as plain:
         made = server.tls().wrap_socket(plain, server_hostname="localhost") if door in IMPLICIT_TLS else plain
         if door[:4] not in ("http", "ldap"):
@@ -90,13 +90,13 @@ def talk(server: MailServer, door: str, *, politely: bool) -> None:
 @pytest.mark.parametrize("politely", [True, False], ids=["by goodbye", "broken off"])
 @pytest.mark.parametrize("door", DIALOGUES)
 def test_nothing_waits_for_the_collector(server: MailServer, door: str, politely: bool) -> None:
-    talk(server, door, politely=politely)  # what is made once is made
+    ctx(server, door, politely=politely)  # what is made once is made
     gc.collect()
     gc.disable()
     try:
         before = alive()
         for _ in range(CONNECTIONS):
-            talk(server, door, politely=politely)
+            ctx(server, door, politely=politely)
         limit = time.monotonic() + 15
         while alive() > before and time.monotonic() < limit:
             time.sleep(0.05)

@@ -306,6 +306,6 @@ def test_looking_up_names_is_no_use_of_a_mailbox(server: MailServer) -> None:
     wire.send(bind(name="nvkhong@mic.gov.vn", password=PASSWORD))
     assert codes(wire.message()) == [0]
     wire.close()
-    entry = server.running.rooms.access.snapshot.entry(mailbox.mailbox_id)
+    entry = server.running.context.access.snapshot.entry(mailbox.mailbox_id)
     assert entry is not None
-    assert server.running.rooms.access.last_use(entry) is None
+    assert server.running.context.access.last_use(entry) is None

@@ -50,10 +50,10 @@ def sign_in(server: MailServer, address: str, door: str = "pop3") -> Connection:
 
 
 def account(server: MailServer, address: str) -> Account:
-    rooms = server.running.rooms
-    entry = rooms.access.snapshot.resolve(address)
+    context = server.running.context
+    entry = context.access.snapshot.resolve(address)
     assert entry is not None
-    return rooms.store.account(AccountRef(entry.mailbox_id, entry.home))
+    return context.store.account(AccountRef(entry.mailbox_id, entry.home))
 
 
 def connections(server: MailServer) -> int:

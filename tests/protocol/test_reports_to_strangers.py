@@ -66,7 +66,7 @@ def serving(folder: Path, names: NameServer, clock: ManualClock | None = None) -
     server.issue("ttlan")
     server.issue("htnam", quota_octets=2_000)
     damaged = server.issue("pqkhanh")
-    server.running.rooms.store.account(AccountRef(damaged.mailbox_id, damaged.home)).folder("INBOX")
+    server.running.context.store.account(AccountRef(damaged.mailbox_id, damaged.home)).folder("INBOX")
     tmp = server.config.mail_root / damaged.home / "Maildir" / "tmp"
     for path in tmp.glob("*"):
         path.unlink()
@@ -110,16 +110,16 @@ def hand_in(
 
 
 def events(server: MailServer, *kinds: str) -> list[dict[str, Any]]:
-    server.running.rooms.log.flush()
+    server.running.context.log.flush()
     return [event for event in server.events() if event["event"] in kinds]
 
 
 def settle(server: MailServer) -> None:
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
 
 
 def queued(server: MailServer) -> list[Entry]:
-    queue = server.running.rooms.queue
+    queue = server.running.context.queue
     found = [queue.look_at(name) for name in queue.names()]
     return [each for each in found if isinstance(each, Entry)]
 
@@ -145,7 +145,7 @@ def test_only_who_is_authenticated_hears(server: MailServer) -> None:
 
 def test_what_cannot_be_reported_is_not_promised(server: MailServer) -> None:
     """Two recipients, one of them full: 452 to a stranger, at RCPT where it is known, and nothing leaves."""
-    before = len(events(server, "message_accepted")), server.running.rooms.queue.names()
+    before = len(events(server, "message_accepted")), server.running.context.queue.names()
     codes, code, said = hand_in(server, "victim@third.example", [TTLAN, FULL], message(octets=9_000))
     assert (codes, code) == ([250, 250], 452)
     assert b"4.2.2" in said
@@ -156,7 +156,7 @@ def test_what_cannot_be_reported_is_not_promised(server: MailServer) -> None:
         assert [client.rcpt(each)[0] for each in (TTLAN, FULL)] == [250, 452]
         assert client.data(message(octets=9_000))[0] == 250
     settle(server)
-    assert (len(events(server, "message_accepted")) - 1, server.running.rooms.queue.names()) == before
+    assert (len(events(server, "message_accepted")) - 1, server.running.context.queue.names()) == before
 
 
 def test_each_recipient_state_and_each_wish(tmp_path: Path, names: NameServer) -> None:

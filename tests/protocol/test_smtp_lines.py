@@ -51,7 +51,7 @@ def send(server: MailServer, octets: bytes, *to: str, by_bdat: bool = False) -> 
 
 def kept(server: MailServer, local: str, subject: bytes) -> list[bytes]:
     """The messages with this subject in the files of a mailbox, without the trace lines in front."""
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     folder = server.config.mail_root / "mic.gov.vn" / local / "Maildir" / "cur"
     files = [path.read_bytes() for path in folder.iterdir()]
     return [octets[octets.index(b"From: dvbe") :] for octets in files if b"Subject: %s\r\n" % subject in octets]
@@ -69,7 +69,7 @@ def test_nul_is_refused(both: tuple[MailServer, Server], before: bytes, to: tupl
     assert f"line {4 + before.count(b'k' * 76)} " in said
     assert "RFC 5322" in said
     assert kept(server, "ttlan", b"nul") == []
-    assert not server.running.rooms.queue.names()
+    assert not server.running.context.queue.names()
     assert not any(b"Subject: nul" in each for each in other.messages)
 
 
@@ -121,7 +121,7 @@ def test_long_lines_leave_where_they_are_taken(tmp_path: Path) -> None:
         other.messages.clear()
         assert send(server, octets, THERE, "c@null.example")[0] == 550
         assert send(server, octets, HERE, THERE)[0] == 250
-        until(lambda: not server.running.rooms.queue.names())
+        until(lambda: not server.running.context.queue.names())
         assert kept(server, "ttlan", b"binary") == [octets]
     assert b"".join(other.messages).endswith(octets)
     assert any(line.startswith(b"MAIL") and b"BODY=BINARYMIME" in line for line in other.lines)

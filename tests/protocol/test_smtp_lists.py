@@ -133,7 +133,7 @@ def test_fifty_at_once_and_no_answer(tmp_path: Path) -> None:
 
 async def _nothing_is_asked(server: MailServer) -> None:
     """Soon after the last connection has ended."""
-    enquiries = server.running.rooms.judging._enquiries
+    enquiries = server.running.context.judging._enquiries
     assert enquiries is not None
     async with asyncio.timeout(10):
         while enquiries.clients._networks or enquiries.messages._networks:

@@ -101,7 +101,7 @@ def filed(server: MailServer, reply: tuple[int, bytes], local: str = "dvbe") -> 
     """The folder in which the message lies that was accepted with this reply, and its octets."""
     assert reply[0] == 250, reply
     trace = reply[1].split()[-1]
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     maildir = server.config.mail_root / "mic.gov.vn" / local / "Maildir"
     found = [
         (path, octets) for path in maildir.rglob("cur/*") if trace in (octets := path.read_bytes()).partition(b"\r\n\r\n")[0]
@@ -175,7 +175,7 @@ def test_bodies_of_all_sizes(server: MailServer, size: int, recipients: tuple[st
             assert b"bank.example" not in stored
     for path in server.config.mail_root.rglob("cur/*"):
         assert int(re.search(r",S=(\d+)", path.name)[1]) == path.stat().st_size  # type: ignore[index]
-    server.call(server.running.rooms.lanes.io(lambda: None))
+    server.call(server.running.context.lanes.io(lambda: None))
 
 
 FORGED = (
@@ -312,7 +312,7 @@ def test_what_is_to_be_put_aside_goes_to_junk(server: MailServer, size: int) -> 
 def test_junk_by_other_names(server: MailServer) -> None:
     """It goes where the mailbox has its Junk, whatever that is called; with none into INBOX, marked."""
     mailbox = server.issue("pvnam")
-    account = server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+    account = server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
     account.rename("Junk", "Linh tinh")
     octets = message("lan@two.example")
     assert filed(server, bring(server, octets, None, "pvnam@mic.gov.vn", peer=STRANGER), "pvnam")[0] == "Linh tinh"

@@ -42,7 +42,7 @@ class Held:
         self._loop.call_soon_threadsafe(self._event.set)
 
 
-def talk(server: MailServer) -> socket.socket:
+def ctx(server: MailServer) -> socket.socket:
     """Greeted, and EHLO said."""
     client = socket.create_connection((server.host, server.ports["smtp"]), 20)
     hear(client, b"220 ")
@@ -73,11 +73,11 @@ def codes(heard: bytes) -> list[bytes]:
     return [line[:3] for line in heard.splitlines() if line[3:4] != b"-"]
 
 
-@pytest.mark.parametrize("waits", ["check_recipient", "accept_small"])
+@pytest.mark.parametrize("waits", ["check_recipient", "accept_buffered"])
 def test_nobody_waits_for_the_next_message(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch, waits: str) -> None:
     """What the next one asks of a name server or the disk takes its time; the first one is told of meanwhile."""
     held = Held(monkeypatch, waits, 2)
-    with talk(mail_server) as client:
+    with ctx(mail_server) as client:
         client.sendall(MESSAGE * 2 + b"QUIT\r\n")
         heard = hear(client, b"250 2.6.0")
         assert b"221" not in codes(heard)
@@ -97,7 +97,7 @@ def test_what_was_answered_stands_before_421(mail_server: MailServer, monkeypatc
         return await ask(*given, **named)
 
     monkeypatch.setattr(Pipeline, "check_sender", fails)
-    with talk(mail_server) as client:
+    with ctx(mail_server) as client:
         client.sendall(MESSAGE * 2)
         assert codes(rest(client)) == [b"250", b"250", b"250", b"421"]
 
@@ -118,7 +118,7 @@ def test_a_header_that_cannot_be_looked_at_now(mail_server: MailServer, monkeypa
     monkeypatch.setattr(Headings, "check", fails_once)
     text = b"Subject: x\r\n\r\n" + b"x" * 78 * (octets // 80) + b"\r\n"
     envelope = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<dvbe@mic.gov.vn>\r\n"
-    with talk(mail_server) as client:
+    with ctx(mail_server) as client:
         client.sendall(envelope + b"BDAT %d LAST\r\n" % len(text) + text + MESSAGE + b"QUIT\r\n")
         assert codes(rest(client)) == [b"250", b"250", b"451", b"250", b"250", b"250", b"221"]
 
@@ -126,7 +126,7 @@ def test_a_header_that_cannot_be_looked_at_now(mail_server: MailServer, monkeypa
 def test_what_is_answered_and_not_sent_stands_before_421(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where it is somebody else who ends it: a drain that takes too long, a password that was changed."""
     Held(monkeypatch, "check_recipient", 2)
-    with talk(mail_server) as client:
+    with ctx(mail_server) as client:
         client.sendall(MESSAGE * 2)
         heard = hear(client, b"250 2.6.0")
 
@@ -148,10 +148,10 @@ def test_nothing_is_taken_behind_421(mail_server: MailServer, monkeypatch: pytes
             connection.drain()
 
     begun: list[object] = []
-    begin: Callable[..., Any] = Pipeline.begin
+    begin: Callable[..., Any] = Pipeline.open_message
     monkeypatch.setattr(Pipeline, "begin", lambda flow, envelope: (begun.append(envelope), begin(flow, envelope))[1])
     monkeypatch.setattr(SmtpConnection, "data_received", ended_meanwhile)
-    with talk(mail_server) as client:
+    with ctx(mail_server) as client:
         client.sendall(MESSAGE[: MESSAGE.index(b"BDAT")])
         assert codes(hear(client, b"250 2.1.5")) == [b"250", b"250"]
         client.sendall(MESSAGE[MESSAGE.index(b"BDAT") :])

@@ -312,17 +312,17 @@ def test_return(centre):
     """A leaver who is back may send again; once reclaimed, only a new issue helps."""
     mailbox = centre.mailbox()
     with pytest.raises(NotAllowed):
-        centre.accounts.come_back(mailbox, date(2026, 1, 5), CENTRE)
+        centre.accounts.return_from_leave(mailbox, date(2026, 1, 5), CENTRE)
     centre.accounts.leave(mailbox, date(2026, 1, 5), None, Departure.RESIGNED, CENTRE)
-    centre.accounts.come_back(mailbox, date(2026, 1, 5), CENTRE)
+    centre.accounts.return_from_leave(mailbox, date(2026, 1, 5), CENTRE)
     assert centre.states(mailbox) == {State.ACTIVE}
     with pytest.raises(NotAllowed, match="ended with the return of 5 January 2026"):  # a second one would lock who is back
-        centre.accounts.come_back(mailbox, date(2026, 2, 5), CENTRE)
+        centre.accounts.return_from_leave(mailbox, date(2026, 2, 5), CENTRE)
     assert centre.states(mailbox) == {State.ACTIVE}
     centre.accounts.leave(mailbox, date(2026, 1, 6), None, Departure.RESIGNED, CENTRE)
     centre.later(days=250)
     with pytest.raises(NotAllowed) as refusal:
-        centre.accounts.come_back(mailbox, date(2026, 9, 1), CENTRE)
+        centre.accounts.return_from_leave(mailbox, date(2026, 9, 1), CENTRE)
     assert refusal.value.clause == "6.4.a"
     with pytest.raises(NotAllowed):
         centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
@@ -337,11 +337,11 @@ def test_days_that_contradict_each_other(centre):
     with pytest.raises(NotAllowed, match="before the issue"):
         centre.accounts.correct_leave(mailbox, date(2026, 1, 4), None, None, CENTRE)
     with pytest.raises(NotAllowed, match="before the leave of 1 February 2026"):
-        centre.accounts.come_back(mailbox, date(2026, 1, 31), CENTRE)
+        centre.accounts.return_from_leave(mailbox, date(2026, 1, 31), CENTRE)
     with pytest.raises(NotAllowed, match="reclaimed by then") as refusal:
-        centre.accounts.come_back(mailbox, date(2026, 8, 2), CENTRE)
+        centre.accounts.return_from_leave(mailbox, date(2026, 8, 2), CENTRE)
     assert refusal.value.clause == "6.4.a"
-    centre.accounts.come_back(mailbox, date(2026, 8, 1), CENTRE)
+    centre.accounts.return_from_leave(mailbox, date(2026, 8, 1), CENTRE)
     assert [fact.kind for fact in centre.directory.facts(mailbox.mailbox_id)[2:]] == [FactKind.LEFT, FactKind.RETURNED]
 
 
@@ -351,7 +351,7 @@ def test_a_leave_that_ended_is_not_made_the_next_one(centre):
     """A correction to after the return would be a leave that never locks; the next leave is one of its own."""
     mailbox = centre.mailbox()
     centre.accounts.leave(mailbox, date(2026, 2, 1), Level.DIVISION, Departure.RETIRED, CENTRE)
-    centre.accounts.come_back(mailbox, date(2026, 3, 1), CENTRE)
+    centre.accounts.return_from_leave(mailbox, date(2026, 3, 1), CENTRE)
     with pytest.raises(NotAllowed) as refusal:
         centre.accounts.correct_leave(mailbox, date(2026, 3, 2), None, None, CENTRE)
     assert refusal.value.clause == "6.4.c"

@@ -134,7 +134,7 @@ def test_what_was_delivered_already_comes_no_second_time(house: House, tmp_path:
     for _ in range(2):
         assert house.console.run("quarantine", "release", reference, *WHY) == 0, house.console.err
         house.server.housekeep()
-        house.server.call(house.server.running.rooms.mailflow.settle())
+        house.server.call(house.server.running.context.mailflow.settle())
         assert [octets for _, octets in house.messages("dvbe")] == [MESSAGE]
         shutil.copytree(before, house.server.config.quarantine_dir, dirs_exist_ok=True)
         assert house.state(reference) is State.HELD

@@ -92,7 +92,7 @@ def submitted(server: MailServer, octets: bytes) -> int:
 
 def found(server: MailServer, folder: str, address: str = READER) -> list[bytes]:
     box = server.population.directory.mailbox(address)
-    account = server.running.rooms.store.account(AccountRef(box.mailbox_id, box.home))
+    account = server.running.context.store.account(AccountRef(box.mailbox_id, box.home))
     folder_id = account.folder(folder).folder_id
     octets = []
     for uid in account.view(folder_id).uids:
@@ -107,7 +107,7 @@ def one_of(server: MailServer, folder: str, subject: str, address: str = READER)
 
 
 def events(server: MailServer, name: str) -> list[dict[str, Any]]:
-    server.running.rooms.log.flush()
+    server.running.context.log.flush()
     return [event for event in server.events() if event.get("event") == name]
 
 
@@ -169,7 +169,7 @@ def test_junk_for_several(server: MailServer, pretender: Pretender) -> None:
     """Each has it in Junk, by way of the spool."""
     pretender.says = said("add header")
     assert sent(server, message("several"), READER, SECOND)[0] == 250
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     for address in (READER, SECOND):
         assert b"X-Spam-Status: Yes" in one_of(server, "Junk", "several", address)
 
@@ -272,7 +272,7 @@ def test_quarantine(
     console = console_of(server, tmp_path)
     assert console.run("quarantine", "release", record.held_id, "--reason", "nhầm") == 0, console.err
     server.housekeep()
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     for address in (READER, SECOND):
         stored = one_of(server, "INBOX", "=?utf-8?B?xJDhu5c=?=", address)
         assert stored.startswith(f"Return-Path: <{STRANGER}>\r\n".encode())
@@ -333,7 +333,7 @@ def test_clause_7_2_c_who_goes_on_sending_spam_is_suspended(serving: Callable[..
     assert [submitted(server, message("spam")) for _ in range(3)] == [550] * 3
     assert suspensions(server, SENDER) == []
     assert submitted(server, message("spam")) == 550
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     server.housekeep()
     (fact,) = suspensions(server, SENDER)
     assert (fact.kind, fact.data["trigger"], fact.data["messages"]) == (FactKind.SUSPENDED, "spam", 4)

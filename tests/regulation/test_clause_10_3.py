@@ -112,9 +112,9 @@ def announce(server: MailServer, **more: object) -> Downtime:
 
 def letters(server: MailServer, local: str) -> list[str]:
     """Subjects and texts in INBOX."""
-    entry = server.running.rooms.access.snapshot.resolve(f"{local}@mic.gov.vn")
+    entry = server.running.context.access.snapshot.resolve(f"{local}@mic.gov.vn")
     assert entry is not None
-    account = server.running.rooms.store.account(AccountRef(entry.mailbox_id, entry.home))
+    account = server.running.context.store.account(AccountRef(entry.mailbox_id, entry.home))
     view = account.view(account.folder(INBOX).folder_id)
     found = []
     for uid in view.uids:
@@ -146,7 +146,7 @@ def test_every_mailbox_is_told_once(server: MailServer) -> None:
 def test_a_kill_between_the_letter_and_its_line_tells_nobody_twice(server: MailServer) -> None:
     """The housekeeper dies after each letter in turn, before it is put down: the next one knows nothing of it."""
     announce(server)
-    sent = server.running.rooms.directory.sent
+    sent = server.running.context.directory.sent
     put = sent.put
     for _ in range(3):
         sent.put = lambda keys, at: (_ for _ in ()).throw(RuntimeError("killed"))  # type: ignore[assignment]

@@ -126,7 +126,7 @@ def test_two_imports_at_once(server: MailServer, tmp_path: Path) -> None:
     for thread in threads:
         thread.join(60)
     assert [(outcome.error, outcome.imported) for outcome in outcomes] == [(None, 150)] * 3
-    account = server.running.rooms.store.account(AccountRef(bee.mailbox_id, bee.home))
+    account = server.running.context.store.account(AccountRef(bee.mailbox_id, bee.home))
     info = account.folder("INBOX")
     assert (info.messages, info.uidnext) == (450, 451)
     assert account.repair(check=True).clean
@@ -171,7 +171,7 @@ def test_what_becomes_of_the_mailbox_meanwhile_ends_the_import(server: MailServe
     outcome = beside.bring(unit.mailbox_id, Watched(tmp_path / "old", lambda: server.record(unit, draft)))
     assert isinstance(outcome.error, Refused)
     assert outcome.imported == 50
-    account = server.running.rooms.store.account(AccountRef(unit.mailbox_id, unit.home))
+    account = server.running.context.store.account(AccountRef(unit.mailbox_id, unit.home))
     assert account.folder("INBOX").messages == 50
     assert account.repair(check=True).clean
     assert [run.complete for each in taken(server.config.server.data_dir) if (run := each.last)] == [False]

@@ -134,7 +134,7 @@ def test_who_returns_is_named_anew(office: Office) -> None:
     office.accounts.withdraw_leave(own, HEAD)
     assert office.held(NEXT) == office.held(NEXT, office.group) == {"be": ALL}
     office.accounts.leave(own, date(2026, 11, 25), Level.DIVISION, Departure.RETIRED, HEAD)
-    office.accounts.come_back(own, NEXT, HEAD)
+    office.accounts.return_from_leave(own, NEXT, HEAD)
     assert office.held(LATER) == office.held(LATER, office.group) == {}
     office.grant("be", KEEPER, LATER)
     assert (office.held(date(2026, 12, 9)), office.held(LATER)) == ({}, {"be": ALL})

@@ -291,9 +291,9 @@ def test_the_log_is_read_alike_with_an_index_and_without(desk: Desk) -> None:
     desk.opened(3)
     found = []
     for _ in range(2):
-        rooms = desk.server.running.rooms
-        snapshot = rooms.directory.load_snapshot()
-        finder = Openings(snapshot, (), rooms.config, rooms.clock)
+        context = desk.server.running.context
+        snapshot = context.directory.load_snapshot()
+        finder = Openings(snapshot, (), context.config, context.clock)
         entries: list[Entry] = unit_mailboxes(snapshot)
         for named in (entries, entries * 2):
             attended = finder.of(named, Span(MONDAY, MONDAY))[-1]

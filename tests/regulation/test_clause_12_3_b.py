@@ -53,7 +53,7 @@ def arrive(desk: Desk, octets: bytes, sender: str = "") -> None:
 
 def accepted_for_elsewhere(desk: Desk, *recipients: str, envid: str | None = None) -> None:
     """As the log has a message that went to other servers: there is no way to them here."""
-    desk.server.running.rooms.log.event(
+    desk.server.running.context.log.event(
         "message_accepted", trace="T" * 16, message_id=MESSAGE_ID.strip("<>"), sender=CNTT, recipients=list(recipients),
         octets=100, peer="127.0.0.1", session="S", login=DVBE, written_as=[CNTT], envid=envid,
     )  # fmt: skip
@@ -109,19 +109,19 @@ def test_a_report_of_delivery_within_the_house(desk: Desk) -> None:
     message["Message-ID"] = MESSAGE_ID
     with submission(desk.server, "dvbe") as client:
         client.send_message(message, mail_options=["ENVID=QQ1"], rcpt_options=["NOTIFY=SUCCESS,FAILURE"])
-    desk.server.call(desk.server.running.rooms.mailflow.settle())
+    desk.server.call(desk.server.running.context.mailflow.settle())
     found = settled(desk, lambda found: found["delivered"] == 1)
     (line,) = found["sent_to"]
     assert (line["recipient"], line["fate"]) == (TTLAN, "delivered")
     assert found["received_from"] == []
-    rooms = desk.server.running.rooms
+    context = desk.server.running.context
     came = [path.read_bytes() for path in (desk.server.config.mail_root / desk.cntt.home).glob("Maildir/cur/*")]
     (told,) = (read_report(octets) for octets in came if b"report-type" in octets)
     assert isinstance(told, DeliveryReport)
     assert (told.envelope_id, told.message_ids) == ("QQ1", {MESSAGE_ID})
     assert [(each.final, each.action) for each in told.recipients] == [(TTLAN, "delivered")]
     # Without the log's word on the delivery the report alone says it.
-    rooms.log.event(
+    context.log.event(
         "message_accepted", trace="U" * 16, message_id=MESSAGE_ID.strip("<>"), sender=CNTT, recipients=[TTLAN],
         octets=100, peer="127.0.0.1", session="S", login=DVBE, written_as=[CNTT], envid="QQ1",
     )  # fmt: skip
@@ -133,7 +133,7 @@ def test_what_this_server_gave_up(desk: Desk) -> None:
     """A mailbox here that stayed full, though the sender asked for no report."""
     accepted_for_elsewhere(desk, TTLAN)
     for event in ("delivery_deferred", "delivery_given_up"):
-        desk.server.running.rooms.log.event(event, trace="T" * 16, mailbox=TTLAN, recipient=TTLAN, reason="OverQuota")
+        desk.server.running.context.log.event(event, trace="T" * 16, mailbox=TTLAN, recipient=TTLAN, reason="OverQuota")
     found = settled(desk, lambda found: [each["fate"] for each in found["sent_to"]] == ["reported_failed"])
     assert found["failed"] == 1
 
@@ -199,9 +199,9 @@ def test_nobody_outside_speaks_for_people_of_this_server(desk: Desk) -> None:
     assert by_sender["a@mof.gov.vn"]["answered_at"] is None
     assert {CNTT, TTLAN} <= set(by_sender)
     correspondence = Correspondences(
-        desk.server.running.rooms.store, desk.server.running.rooms.access.snapshot, desk.server.config
+        desk.server.running.context.store, desk.server.running.context.access.snapshot, desk.server.config
     )
-    entry = desk.server.running.rooms.access.snapshot.entries[desk.cntt.mailbox_id]
+    entry = desk.server.running.context.access.snapshot.entries[desk.cntt.mailbox_id]
     assert correspondence.of(entry, Span(MONDAY, MONDAY)).subjects[MESSAGE_ID] == "Thu so 0"
     desk.move_to(MONDAY, "11:00")
     with submission(desk.server, "ttlan") as client:

@@ -33,9 +33,9 @@ def desk(serve: Callable[..., MailServer], tmp_path: Path) -> Desk:
 
 
 def pending(desk: Desk) -> list[Pending]:
-    rooms = desk.server.running.rooms
-    snapshot = rooms.directory.load_snapshot()
-    return PassedOn(rooms.store, rooms.config).pending(
+    context = desk.server.running.context
+    snapshot = context.directory.load_snapshot()
+    return PassedOn(context.store, context.config).pending(
         snapshot.entries[desk.cntt.mailbox_id], snapshot, desk.server.clock.now()
     )
 

@@ -124,7 +124,7 @@ def test_clause_12_3_d_the_unit_and_the_centre_are_told_once(serve: Callable[...
         server.housekeep()
     assert office.subjects(unit) == [each for each in office.subjects(support) if CNTT in each] == [ENDING, ENDED]
     assert [(event["mailbox"], event["holder"]) for event in told(server, "keeper_missing", 1)] == [(CNTT, BE)]
-    assert server.running.rooms.access.sharing.of(keeper.mailbox_id) == {}
+    assert server.running.context.access.sharing.of(keeper.mailbox_id) == {}
     assert listed(server) == [(AutomaticAct.TERM_END, True, date(2026, 12, 6))]
     found = [finding for clause, finding in evidence(Evidence(office.directory, server.config, server.clock))]
     assert [(finding.count, finding.overdue) for finding in found] == [(0, False), (1, True)]
@@ -136,8 +136,8 @@ def test_clause_12_3_d_the_unit_and_the_centre_are_told_once(serve: Callable[...
 
 def listed(server: MailServer) -> list[tuple[AutomaticAct, bool, date]]:
     """What `mailbox due` says of keepers."""
-    rooms, directory = server.running.rooms, server.population.directory
-    reclaiming = Reclaiming(directory, rooms.store, server.config, server.clock)
+    context, directory = server.running.context, server.population.directory
+    reclaiming = Reclaiming(directory, context.store, server.config, server.clock)
     items = (each.item for each in due(directory, server.config, server.clock, reclaiming, timedelta(days=30)))
     return [(each.deed, each.overdue, each.at.astimezone(HO_CHI_MINH).date()) for each in items if each.clause == "12.3.d"]
 

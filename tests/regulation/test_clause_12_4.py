@@ -123,7 +123,7 @@ class Post:
         octets = (
             f"From: {sender}\r\nTo: {to}\r\nMessage-ID: <{number}@x>\r\nSubject: Thu {number}\r\n{header}\r\nx\r\n".encode()
         )
-        account = self.server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        account = self.server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         staged = account.stage()
         staged.write(octets)
         staged.finish()
@@ -132,9 +132,9 @@ class Post:
         staged.discard()
 
     def waiting(self, mailbox: Any) -> list[Waiting]:
-        rooms = self.server.running.rooms
-        snapshot = rooms.directory.load_snapshot()
-        return Replies(rooms.store, rooms.config).waiting(snapshot.entries[mailbox.mailbox_id], snapshot, self.clock.now())
+        context = self.server.running.context
+        snapshot = context.directory.load_snapshot()
+        return Replies(context.store, context.config).waiting(snapshot.entries[mailbox.mailbox_id], snapshot, self.clock.now())
 
 
 @pytest.fixture
@@ -329,7 +329,7 @@ def test_what_submission_took_is_an_answer(post: Post, login: str, sender: str, 
     with submission(post.server, login) as client:
         answer = an_answer(f"{sender}@mic.gov.vn", "support@mic.gov.vn", names="<0@x>\r\n <1@x>")
         client.sendmail(f"{sender}@mic.gov.vn", [lan.address], answer)
-    post.server.running.rooms.log.flush()
+    post.server.running.context.log.flush()
     assert {mailbox.address.partition("@")[0]: len(post.waiting(mailbox)) for mailbox in (bee, lan, unit)} == waits
 
 
@@ -341,7 +341,7 @@ def test_a_message_that_was_refused_answers_nothing(post: Post) -> None:
         assert client.mail("dvbe@mic.gov.vn")[0] == 250
         assert client.rcpt("nobody-there@mic.gov.vn")[0] == 550
         assert client.docmd("DATA")[0] >= 500
-    post.server.running.rooms.log.flush()
+    post.server.running.context.log.flush()
     assert len(post.waiting(bee)) == 1
 
 

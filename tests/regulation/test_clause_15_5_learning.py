@@ -133,8 +133,8 @@ def test_a_file_that_gets_another_name_meanwhile_teaches_too(
     at = AccountRef(server.population.directory.mailbox(OWNER).mailbox_id, "mic.gov.vn/dvbe")
 
     async def note() -> None:
-        server.running.rooms.learning.note(UserVerdict(at, "INBOX", [uid], spam=True))
-        await server.running.rooms.learning.settle()
+        server.running.context.learning.note(UserVerdict(at, "INBOX", [uid], spam=True))
+        await server.running.context.learning.settle()
 
     server.call(note())
     assert learned(server, pretender) == [("/learnspam", "renamed")]
@@ -205,7 +205,7 @@ def test_what_it_cannot_digest_holds_up_nobody(server: MailServer, pretender: Pr
         server.housekeep()
     pretender.indigestible = b""
     assert not list(server.config.lessons_dir.iterdir())
-    server.running.rooms.log.flush()
+    server.running.context.log.flush()
     assert len([event for event in server.events() if event.get("event") == "lesson_failed"]) == 4
 
 

@@ -98,11 +98,11 @@ def test_what_happened_stands_in_the_report(serve: Callable[..., MailServer]) ->
         with pytest.raises(smtplib.SMTPRecipientsRefused):
             client.sendmail("dvbe@mic.gov.vn", ["nobody@mic.gov.vn"], letter)
     server.suspend(lan)
-    config, rooms = server.config, server.running.rooms
+    config, context = server.config, server.running.context
     server.stop()
     directory = server.population.directory
     clock, span = ManualClock(NOW + timedelta(hours=1)), Span(date(2026, 11, 1), date(2026, 11, 24))
-    usage = Usage(directory, rooms.store, config, clock, span)
+    usage = Usage(directory, context.store, config, clock, span)
     for paper in (usage.paper(), usage.paper(directory.unit("CNTT"))):
         assert any("có thể ở nhiều tình trạng" in block for block in paper.blocks if isinstance(block, str))
         kinds = {row[0]: row[1:] for row in table_of(paper.tables, "I.").rows}

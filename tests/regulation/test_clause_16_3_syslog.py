@@ -330,7 +330,7 @@ def test_clause_16_3_a_reload_waits_for_no_collector_that_hangs(
     server = serve(settings={"log": {"syslog": {"collectors": places}}})
     server.issue("dvbe", password=PASSWORD)
     server.housekeep()
-    log = server.running.rooms.log
+    log = server.running.context.log
     for number in range(3_000):  # more than the kernels of both sides take
         log.event("sign_in_refused", mailbox=f"m{number}@mic.gov.vn", note="x" * 400)
     log.flush()

@@ -66,13 +66,13 @@ def submit(server: MailServer, octets: bytes, *to: str, options: tuple[str, ...]
 
 def received(server: MailServer, local: str) -> list[bytes]:
     """The messages of a mailbox, as files."""
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     folder = server.config.mail_root / "mic.gov.vn" / local / "Maildir" / "cur"
     return [path.read_bytes() for path in sorted(folder.iterdir())] if folder.exists() else []
 
 
 def logged(server: MailServer, name: str) -> list[dict[str, object]]:
-    server.running.rooms.log.event("written_out")
+    server.running.context.log.event("written_out")
     for _ in range(100):
         events = server.events()
         if events and events[-1].get("event") == "written_out":
@@ -192,7 +192,7 @@ def test_clause_4_1_not_read_in_time(serve: Callable[..., MailServer]) -> None:
     server = serve({"secrecy": {"seconds": 1, "inbound": "refuse"}})
     for local in ("dvbe", "ttlan"):
         server.issue(local)
-    inside, outside = server.running.rooms.secrecy._readers_inside, server.running.rooms.secrecy._readers_outside
+    inside, outside = server.running.context.secrecy._readers_inside, server.running.context.secrecy._readers_outside
     ordinary, secret = letter(files={"a.docx": ORDINARY}), MARKED["document"]
     assert submit(server, ordinary)[0] == 250
     with smtplib.SMTP(server.host, server.ports["smtp"], "client.example", 30) as client:
@@ -241,7 +241,7 @@ def test_clause_4_1_append_not_read_in_time(serve: Callable[..., MailServer]) ->
     with IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls()) as client:
         client.authenticate("PLAIN", lambda _: f"\0dvbe@mic.gov.vn\0{PASSWORD}".encode())
         assert client.append("Sent", "", "", letter(files={"a.docx": ORDINARY}))[0] == "OK"
-        with stopped(reader_of(server, server.running.rooms.secrecy._readers_inside)):
+        with stopped(reader_of(server, server.running.context.secrecy._readers_inside)):
             status, said = client.append("Sent", "", "", MARKED["document"])
         assert (status, b"[UNAVAILABLE]" in said[0]) == ("NO", True)
         assert client.append("Sent", "", "", MARKED["document"])[0] == "NO"

@@ -61,7 +61,7 @@ class House:
     def messages(self, name: str, folder: str = INBOX) -> list[tuple[int, bytes]]:
         """When each came, and its octets."""
         box = self.people[name]
-        account = self.server.running.rooms.store.account(AccountRef(box.mailbox_id, box.home))
+        account = self.server.running.context.store.account(AccountRef(box.mailbox_id, box.home))
         folder_id = account.folder(folder).folder_id
         found = []
         for uid, at_us in account.rows(folder_id, list(account.view(folder_id).uids), ("uid", "internaldate_us")):
@@ -79,7 +79,7 @@ class House:
         self.server.housekeep()
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        self.server.running.rooms.log.flush()
+        self.server.running.context.log.flush()
         return [event for event in self.server.events() if event.get("event") == name]
 
 
@@ -137,7 +137,7 @@ def test_what_is_released_comes_as_it_was(houses: Callable[..., House]) -> None:
     assert house.console.run("quarantine", "release", reference, *WHY) == 0, house.console.err
     for _ in range(3):
         house.server.housekeep()
-    house.server.call(house.server.running.rooms.mailflow.settle())
+    house.server.call(house.server.running.context.mailflow.settle())
     for name in ("dvbe", "ttlan"):
         assert house.messages(name) == [(came_us, MESSAGE)]
     assert (house.state(reference), house.state(other)) == (State.DELIVERED, State.HELD)
@@ -162,7 +162,7 @@ def test_what_cannot_be_read_for_a_while_comes_later(houses: Callable[..., House
     path.rmdir()
     path.with_name("away").rename(path)
     house.server.housekeep()
-    house.server.call(house.server.running.rooms.mailflow.settle())
+    house.server.call(house.server.running.context.mailflow.settle())
     assert house.state(reference) is State.DELIVERED
     assert [octets for _, octets in house.messages("dvbe")] == [MESSAGE]
 
@@ -233,16 +233,16 @@ def test_a_false_time_that_is_believed_ends_nothing(houses: Callable[..., House]
     kept, dropped = house.keep(), house.keep()
     assert house.console.run("quarantine", "drop", dropped, *WHY) == 0
     house.clock.set_to(START + timedelta(days=30, minutes=1))
-    house.server.call(house.server.running.server.clock_watcher.look())
+    house.server.call(house.server.running.server.clock_watcher.check())
     house.pass_(hours=2)
     assert house.clock.is_settled()
     house.clock.set_to(house.clock.now() + RECORD_SECONDS * timedelta(seconds=1))
-    house.clock.believe(house.clock.now())
+    house.clock.accept_time(house.clock.now())
     house.server.housekeep()
     assert house.state(kept) is State.HELD
     assert len(list(house.quarantine.records())) == 2
     house.clock.set_to(START + timedelta(hours=2))
-    house.clock.believe(house.clock.now())
+    house.clock.accept_time(house.clock.now())
     house.pass_(days=30)
     assert house.state(kept) is State.EXPIRED
 

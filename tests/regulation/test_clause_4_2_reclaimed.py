@@ -44,7 +44,7 @@ class Mail:
     def wait(self, sender: str, *mailboxes: Any, verdict: str = "") -> Path:
         """A message that was taken in for them and could not be delivered; its file."""
         self._waiting += 1
-        name, spool = f"1K000000000WAITS{self._waiting}", self.server.running.rooms.spool
+        name, spool = f"1K000000000WAITS{self._waiting}", self.server.running.context.spool
         draft, front = spool.draft(name), f"Return-Path: <{sender}>\r\n".encode()
         draft.write(front + SMALL)
         targets = tuple(Target(mailbox.mailbox_id, parsed(mailbox.address)) for mailbox in mailboxes)
@@ -66,13 +66,13 @@ class Mail:
         """The spool's round, and all that follows from it."""
 
         async def take_up() -> None:
-            await self.server.running.rooms.mailflow.recover()
-            await self.server.running.rooms.mailflow.settle()
+            await self.server.running.context.mailflow.recover()
+            await self.server.running.context.mailflow.settle()
 
         self.server.call(take_up())
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        self.server.running.rooms.log.flush()
+        self.server.running.context.log.flush()
         return [event for event in self.server.events() if event.get("event") == name]
 
     @property
@@ -85,8 +85,8 @@ class Mail:
         return [path.name for path in self.server.config.spool_dir.rglob("*.env")]
 
     def messages(self, mailbox: Any) -> list[EmailMessage]:
-        self.server.call(self.server.running.rooms.mailflow.settle())
-        account = self.server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        self.server.call(self.server.running.context.mailflow.settle())
+        account = self.server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         view, found = account.view(account.folder(INBOX).folder_id), []
         for uid in view.uids:
             with account.open_message(view.info.folder_id, uid) as message:
@@ -109,7 +109,7 @@ def mail(serve: Callable[..., MailServer]) -> Mail:
 @contextmanager
 def unreadable(server: MailServer, mailbox: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As long as it lasts nothing can be decided from the mailbox's record."""
-    decisions = server.running.rooms.access.decisions
+    decisions = server.running.context.access.decisions
     known = decisions.of
 
     def of(entry: Any, now: Any = None) -> Any:
@@ -293,7 +293,7 @@ def test_clause_4_2_what_was_held_for_its_marking(
 ) -> None:
     """Released when its sender is reclaimed, too: it waits as all that such a mailbox has sent, and no letter is put there."""
     mail, desk = Mail(mail_server), Desk(mail_server, tmp_path, capsys)
-    people = [mail_server.running.rooms.access.snapshot.resolve(f"{local}@mic.gov.vn") for local in ("dvbe", "ttlan")]
+    people = [mail_server.running.context.access.snapshot.resolve(f"{local}@mic.gov.vn") for local in ("dvbe", "ttlan")]
     held = reference(submit(mail_server, MARKED["subject"])[1])
     assert desk("ask", held, "--reason", "nhầm")[0] == 0
     assert desk("release", held, "--reason", "đã kiểm tra", as_="binh")[0] == 0

@@ -87,6 +87,6 @@ def test_an_address_that_is_lost_while_a_message_comes(serve, lines):
             assert code == 550
             assert english(text).startswith(b"5.7.1 be.do@mic.gov.vn is not an address of your mailbox (Reg. 4.3)")
         client.sendmail(BE, [lan.address], b"From: dvbe@mic.gov.vn\r\nSubject: sau\r\n\r\nx\r\n")
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     letters = list((server.config.mail_root / lan.home / "Maildir" / "cur").iterdir())
     assert [b"Subject: sau" in letter.read_bytes() for letter in letters] == [True]

@@ -87,7 +87,7 @@ class Desk:
         self.server.housekeep()
 
     def inbox(self, mailbox: Any) -> list[Message]:
-        account = self.server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        account = self.server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         folder = account.folder(INBOX).folder_id
         found = []
         for uid in account.view(folder).uids:
@@ -200,7 +200,7 @@ def test_an_answer_that_a_kill_withheld_is_sent(desk: Desk) -> None:
         client.starttls(context=desk.server.tls())
         client.login("cntt@mic.gov.vn", SECRET)
         client.send_message(desk.mail("cntt@mic.gov.vn", a_csv(HEADING, *ROWS)))
-    account = desk.server.running.rooms.store.account(AccountRef(desk.support.mailbox_id, desk.support.home))
+    account = desk.server.running.context.store.account(AccountRef(desk.support.mailbox_id, desk.support.home))
     folder = account.folder(INBOX).folder_id
     ((key,),) = account.rows(folder, account.view(folder).uids, ("email_id",))
     filing = Filing(Kind.PROBLEM, Channel.MAIL, "Vụ CNTT", desk.unit.unit_id, NOW, items={Item.NOTE: "Thư chậm"})

@@ -51,7 +51,7 @@ class TwoUnits(Desk):
         self.server.housekeep()
 
     def told(self, event: str) -> list[dict[str, Any]]:
-        self.server.running.rooms.log.flush()
+        self.server.running.context.log.flush()
         return [each for each in self.server.events() if each.get("event") == event]
 
     def home(self, mailbox: Any) -> Path:
@@ -171,7 +171,7 @@ def test_a_mailbox_that_was_reclaimed_meanwhile_gets_nothing(desk: TwoUnits) -> 
 def test_what_the_version_before_left_behind_is_answered(desk: TwoUnits) -> None:
     """It entered the rows and wrote down nowhere whom to answer; the mail lies behind the mark."""
     send(desk, CNTT)
-    account = desk.server.running.rooms.store.account(AccountRef(desk.support.mailbox_id, desk.support.home))
+    account = desk.server.running.context.store.account(AccountRef(desk.support.mailbox_id, desk.support.home))
     ((key,),) = account.rows(account.folder(INBOX).folder_id, [1], ("email_id",))
     path = desk.server.config.directory_dir / "directory.sqlite"
     with closing(sqlite3.connect(path)) as database, database:
@@ -240,7 +240,7 @@ def test_a_mail_that_never_can_be_read_is_given_up(desk: TwoUnits, how: str) -> 
         desk.server.housekeep()
         assert [debt.uid for debt in desk.directory.requests.debts(MARK)] == [1]
         if how == "expunged":
-            account = desk.server.running.rooms.store.account(AccountRef(desk.support.mailbox_id, desk.support.home))
+            account = desk.server.running.context.store.account(AccountRef(desk.support.mailbox_id, desk.support.home))
             inbox = account.folder(INBOX).folder_id
             account.store_flags(inbox, [1], "+", DELETED, ())
             account.expunge(inbox, [1])
@@ -293,7 +293,7 @@ def test_killed_at_any_step_of_reading_nothing_is_lost_or_double(desk: TwoUnits,
     def look() -> None:
         directory, log = Directory(config.directory_url, clock=clock), MailLog(None, "test", clock=clock, threaded=False)
         store = MailStore(config.mail_root, clock=clock, host="test")
-        Intake(directory, store, config, clock, log).look(directory.load_snapshot())
+        Intake(directory, store, config, clock, log).run_once(directory.load_snapshot())
 
     kills = 0
     with unreadable(unread):

@@ -59,7 +59,7 @@ def letter(sender: str, to: str, subject: str) -> EmailMessage:
 
 def inbox(server: MailServer, home: str) -> str:
     """All messages of a mailbox, one after the other."""
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     folder = server.config.mail_root / "mic.gov.vn" / home / "Maildir" / "cur"
     return b"".join(path.read_bytes() for path in sorted(folder.iterdir())).decode("utf-8", "replace")
 
@@ -137,7 +137,7 @@ def test_two_units_merge_and_three_people_are_promoted(
 
 def bodies(server: MailServer, home: str) -> str:
     """The texts of all messages of a mailbox."""
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     folder = server.config.mail_root / "mic.gov.vn" / home / "Maildir" / "cur"
     messages = [message_from_bytes(path.read_bytes(), policy=policy.default) for path in sorted(folder.iterdir())]
     found = [message.get_body(("plain",)) for message in messages]

@@ -60,7 +60,7 @@ class Ministry:
 
     @property
     def store(self) -> MailStore:
-        return self.server.running.rooms.store
+        return self.server.running.context.store
 
     def deliver(self, subject: str, to: str = "dvbe") -> None:
         with smtplib.SMTP(self.server.host, self.server.ports["smtp"]) as client:
@@ -82,7 +82,7 @@ class Ministry:
         return [str(letter["Subject"]).split(" / ")[0] for letter in self.messages(mailbox) if letter["Auto-Submitted"]]
 
     def messages(self, mailbox: Any) -> list[EmailMessage]:
-        account = self.server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        account = self.server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         view = account.view(account.folder(INBOX).folder_id)
         found = []
         for uid in view.uids:
@@ -182,9 +182,9 @@ def test_clause_6_4_c_issued_again_before_it_is_freed(ministry: Ministry) -> Non
 def test_clause_6_4_c_what_is_held_is_not_freed(ministry: Ministry) -> None:
     """A legal hold or a running handover keeps the mailbox, whatever the clock says, also from an operator."""
     reclaim(ministry)
-    rooms = ministry.server.running.rooms
+    context = ministry.server.running.context
     directory = ministry.server.population.directory
-    held = Reclaiming(directory, rooms.store, ministry.server.config, ministry.clock)
+    held = Reclaiming(directory, context.store, ministry.server.config, ministry.clock)
     directory.append_fact(ministry.leaver.mailbox_id, Draft(FactKind.HANDOVER_BEGUN, ministry.clock.now(), "mai"))
     ministry.server.move_clock_to(local("2027-04-02 00:00"))
     for origin in (CENTRE, CLOCK):
@@ -197,9 +197,9 @@ def test_clause_6_4_c_what_is_held_is_not_freed(ministry: Ministry) -> None:
 def test_clause_9_2_a_legal_hold_keeps_a_reclaimed_mailbox(ministry: Ministry) -> None:
     """Put on while its days run: no round frees it, the Centre is told why; once it is lifted the next round does."""
     reclaim(ministry)
-    population, rooms = ministry.server.population, ministry.server.running.rooms
+    population, context = ministry.server.population, ministry.server.running.context
     population._past.move_to(ministry.clock.now())
-    holds = Holds(population.directory, rooms.store, ministry.clock)
+    holds = Holds(population.directory, context.store, ministry.clock)
     holds.hold(ministry.leaver, CENTRE)
     ministry.server.refresh()
     ministry.until("2027-04-02 00:00")
@@ -218,8 +218,8 @@ def test_clause_9_2_a_legal_hold_that_comes_while_the_mailbox_is_deleted(
 ) -> None:
     """Recorded as freed, it stays nevertheless, and the Centre is told; once the hold is lifted the next round deletes it."""
     reclaim(ministry)
-    population, rooms, free = ministry.server.population, ministry.server.running.rooms, Reclaiming.free
-    holds = Holds(population.directory, rooms.store, ministry.clock)
+    population, context, free = ministry.server.population, ministry.server.running.context, Reclaiming.free
+    holds = Holds(population.directory, context.store, ministry.clock)
 
     def held(self: Reclaiming, found: Reclaimed, *words: Any, **named: Any) -> Fact | None:
         fact = free(self, found, *words, **named)
@@ -262,7 +262,7 @@ def test_clause_6_4_c_a_clock_that_jumps_within_a_round(ministry: Ministry) -> N
     dissolved, later = (ministry.server.issue(name, kind=MailboxKind.UNIT) for name in ("nhom", "nhom2"))
     reclaim(ministry)
     ministry.until("2027-03-25")
-    directory, rooms, config = ministry.server.population.directory, ministry.server.running.rooms, ministry.server.config
+    directory, context, config = ministry.server.population.directory, ministry.server.running.context, ministry.server.config
     accounts = MailboxLifecycle(directory, config, ministry.clock)
     accounts.reclaim(dissolved, CENTRE)
     ministry.server.refresh()
@@ -278,14 +278,14 @@ def test_clause_6_4_c_a_clock_that_jumps_within_a_round(ministry: Ministry) -> N
         ministry.clock.set_to(local("2027-06-01"))
 
     notices = LifeNotices(
-        directory, lambda: rooms.usage.notices, lambda: config, lambda: rooms.access.snapshot,
-        lanes=rooms.lanes, accounts=rooms.accounts, clock=ministry.clock, log=rooms.log,
+        directory, lambda: context.usage.notices, lambda: config, lambda: context.access.snapshot,
+        lanes=context.lanes, accounts=context.accounts, clock=ministry.clock, log=context.log,
     )  # fmt: skip
     rounds = ReclaimRounds(
-        directory, rooms.store, lambda: config, lambda: rooms.access.snapshot, notices,
-        refresh=refresh, lanes=rooms.lanes, accounts=rooms.accounts, clock=ministry.clock, log=rooms.log,
+        directory, context.store, lambda: config, lambda: context.access.snapshot, notices,
+        refresh=refresh, lanes=context.lanes, accounts=context.accounts, clock=ministry.clock, log=context.log,
     )  # fmt: skip
-    ministry.server.call(rounds.round())
+    ministry.server.call(rounds.run_once())
     assert ministry.clock.now() == local("2027-06-01")
     assert ministry.facts()[-1] is FactKind.FREED
     assert [directory.facts(each.mailbox_id) for each in (dissolved, later)] == before
@@ -414,7 +414,7 @@ def test_clause_6_4_c_no_calendar_opens_a_freed_mailbox(ministry: Ministry) -> N
 def test_clause_6_4_c_what_no_archive_has_is_not_deleted(ministry: Ministry) -> None:
     """Messages in a mailbox that is freed on record stay (the directory may be an old one), and the Centre is told."""
     freed(ministry)
-    Notices(ministry.server.running.rooms.store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
+    Notices(ministry.server.running.context.store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
     for moment in ("01:10", "01:20"):
         ministry.until(f"2027-04-01 {moment}")
         assert len(ministry.messages(ministry.leaver)) == 1
@@ -424,7 +424,7 @@ def test_clause_6_4_c_what_no_archive_has_is_not_deleted(ministry: Ministry) -> 
 def test_clause_6_4_c_what_no_archive_has_lies_aside(ministry: Ministry) -> None:
     """It is not mixed up with what comes back from the archive, and the fact says where it lies; also after a kill."""
     freed(ministry)
-    Notices(ministry.server.running.rooms.store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
+    Notices(ministry.server.running.context.store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
     fact = ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
     assert fact is not None
     aside = ministry.server.config.mail_root / (fact.text(ASIDE) or "")
@@ -448,7 +448,7 @@ def test_clause_6_4_c_brought_back_again_it_is_believed(ministry: Ministry) -> N
     freed(ministry)
     fact = ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
     before, beside = len(ministry.messages(ministry.leaver)), sorted(ministry.home.parent.iterdir())
-    Notices(ministry.server.running.rooms.store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
+    Notices(ministry.server.running.context.store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
     for _ in range(3):
         ministry.clock.move_to(ministry.clock.now() + timedelta(minutes=1))
         assert ministry.reclaiming.bring_back(ministry.leaver, CENTRE) == fact
@@ -462,7 +462,7 @@ def test_clause_6_4_c_brought_back_again_where_something_is_missing(ministry: Mi
     ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
     before = len(ministry.messages(ministry.leaver))
     next((ministry.home / "Maildir/cur").iterdir()).unlink()
-    Notices(ministry.server.running.rooms.store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
+    Notices(ministry.server.running.context.store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
     ministry.clock.move_to(ministry.clock.now() + timedelta(minutes=1))
     fact = ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
     assert fact is not None

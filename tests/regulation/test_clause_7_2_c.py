@@ -70,7 +70,7 @@ async def _settled() -> None:
 
 
 def subjects(server: MailServer, mailbox: Any) -> list[bytes]:
-    account = server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+    account = server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
     view = account.view(account.folder(INBOX).folder_id)
     return [row[0] for row in account.rows(view.info.folder_id, view.uids, ["header"])]
 
@@ -131,18 +131,18 @@ def test_clause_7_1_what_is_queued_stays(server: MailServer) -> None:
             ["ttlan@mic.gov.vn", "pqlong@mic.gov.vn"],
             "From: dvbe@mic.gov.vn\r\nSubject: hai noi\r\n\r\nx\r\n",
         )
-        server.call(server.running.rooms.mailflow.settle())
+        server.call(server.running.context.mailflow.settle())
     client.close()
     assert [len(subjects(server, mailbox)) for mailbox in (full, other)] == [0, 1]
     server.suspend(sender)
     server.move_clock_to(server.clock.now() + timedelta(days=1))
     for _ in range(2):
         server.housekeep()
-        server.call(server.running.rooms.mailflow.settle())
+        server.call(server.running.context.mailflow.settle())
     assert len(subjects(server, full)) == 0
     server.record(sender, Draft(FactKind.RESTORED, server.clock.now(), "test", "", "3/CV"))
     server.housekeep()
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     assert len(subjects(server, full)) == 1
     server.stop()
     held = [event for event in server.events() if event.get("event") == "delivery_held"]
@@ -157,13 +157,13 @@ def test_clause_7_2_c_what_is_queued_is_dropped(server: MailServer) -> None:
     with Blocked(server, full):
         recipients = ["ttlan@mic.gov.vn", "pqlong@mic.gov.vn"]
         submission(server).sendmail("dvbe@mic.gov.vn", recipients, "From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
-        server.call(server.running.rooms.mailflow.settle())
+        server.call(server.running.context.mailflow.settle())
     server.suspend(sender)
     server.housekeep()
     queued = Queued(server.config, server.clock, sender)
     assert queued.count() == 1
     assert Queued(server.config, server.clock, full).count() == 0
-    assert queued.drop(server.running.rooms.usage.notices, ActContext("mai"), server.running.rooms.log) == 1
+    assert queued.drop(server.running.context.usage.notices, ActContext("mai"), server.running.context.log) == 1
     assert queued.count() == 0
     server.record(sender, Draft(FactKind.RESTORED, server.clock.now(), "test", "", "3/CV"))
     server.move_clock_to(server.clock.now() + timedelta(days=1))
@@ -191,7 +191,7 @@ def test_what_cannot_be_opened_is_neither_sent_nor_dropped_unseen(server: MailSe
     queued = Queued(server.config, server.clock, sender)
     for act in (
         queued.count,
-        lambda: queued.drop(server.running.rooms.usage.notices, ActContext("mai"), server.running.rooms.log),
+        lambda: queued.drop(server.running.context.usage.notices, ActContext("mai"), server.running.context.log),
     ):
         with pytest.raises(Trouble, match=r"SHUT\.msg"):
             act()
@@ -213,7 +213,7 @@ def test_what_leaves_and_cannot_be_read_is_neither_sent_nor_dropped_unseen(serve
     envelope = server.config.queue_dir / "live" / "SHUT.env"
     whole = envelope.read_bytes()
     envelope.write_bytes(whole[:20])
-    notices, log = server.running.rooms.usage.notices, server.running.rooms.log
+    notices, log = server.running.context.usage.notices, server.running.context.log
     queued = Queued(server.config, server.clock, sender)
     for act in (
         queued.count,
@@ -252,8 +252,8 @@ def test_what_has_left_before_a_kill_is_not_told_of_as_dropped(server: MailServe
     assert sent.delivered_to_the_last([0], "2.0.0 ok", "mx.example.org")
     entry.release()
     queued = Queued(server.config, server.clock, sender)
-    assert queued.drop(server.running.rooms.usage.notices, ActContext("mai"), server.running.rooms.log) == 1
-    server.running.rooms.log.flush()
+    assert queued.drop(server.running.context.usage.notices, ActContext("mai"), server.running.context.log) == 1
+    server.running.context.log.flush()
     (dropped,) = [event for event in server.events() if event.get("event") == "delivery_dropped"]
     assert dropped["recipients"] == [full.address]
     assert not spool.has("KILLED")
@@ -270,7 +270,7 @@ def test_a_request_to_restore_asks_for_what_is_queued_too(server: MailServer) ->
     with Blocked(server, full):
         recipients = ["ttlan@mic.gov.vn", "pqlong@mic.gov.vn"]
         submission(server).sendmail("dvbe@mic.gov.vn", recipients, "From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
-        server.call(server.running.rooms.mailflow.settle())
+        server.call(server.running.context.mailflow.settle())
     server.record(sender, Draft(FactKind.SUSPENDED, server.clock.now(), "test", "", None, {"cause": "c"}))
     server.housekeep()
     unit_id = next(unit.unit_id for unit in directory.units())

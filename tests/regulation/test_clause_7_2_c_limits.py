@@ -104,7 +104,7 @@ def test_messages_of_an_hour(serve: Callable[..., MailServer]) -> None:
     assert {(event["reason"], event["limit"], event["login"]) for event in refused} == {
         ("sending-rate", "messages-hour", "dvbe@mic.gov.vn")
     }
-    assert server.running.rooms.mailflow.limited == {"messages-hour": 3}
+    assert server.running.context.mailflow.limited == {"messages-hour": 3}
 
 
 def test_octets(serve: Callable[..., MailServer]) -> None:
@@ -187,20 +187,20 @@ def test_what_waits_for_its_turn_when_its_sender_leaves_does_not_count(serve: Ca
     server = with_limits(serve, messages_per_hour=10)
     with submission(server) as client:
         assert send(client)[0] == 250
-    rooms = server.running.rooms
-    ref = account_ref(next(entry for entry in rooms.access.snapshot if entry.address == TO))
-    turns = rooms.accounts._turns(ref).writers
+    context = server.running.context
+    ref = account_ref(next(entry for entry in context.access.snapshot if entry.address == TO))
+    turns = context.accounts._turns(ref).writers
     server.call(turns.take(1))
-    with writing(rooms.store.store(ref)):
+    with writing(context.store.store(ref)):
         for number in range(9):
             _leave_when(
-                server, lambda number=number: sum(map(len, rooms.mailflow._delivering._queues.values())) > number, notify=""
+                server, lambda number=number: sum(map(len, context.mailflow._delivering._queues.values())) > number, notify=""
             )
     server.call(_give_back(turns))
     client = submission(server)
     assert {send(client)[0] for _ in range(9)} == {250}
     assert send(client)[0] == 450
-    assert rooms.store.account(ref).folder("INBOX").messages == 10
+    assert context.store.account(ref).folder("INBOX").messages == 10
 
 
 def test_what_is_not_stored_after_its_sender_has_left_does_not_count(
@@ -218,7 +218,7 @@ def test_what_is_not_stored_after_its_sender_has_left_does_not_count(
     async def let_go() -> None:
         for step in steps:
             step.set()
-        await server.running.rooms.mailflow.settle()
+        await server.running.context.mailflow.settle()
 
     with monkeypatch.context() as patches:
         patches.setattr(Pipeline, "_spool_small", fails)

@@ -245,7 +245,7 @@ def test_processes_count_together() -> None:
     for number in range(20):
         first.wrong(f"x{number}@mic.gov.vn", PASSWORD)
     for word in [*told, b"", b"[]", b"{}", b'["spray","zz","","zz"]', b'["wrong","a","b","00"]', b"\xff"]:
-        second.hear(word)
+        second.on_message(word)
     assert not any(secret in word for word in told for secret in (b"x1", b"mic.gov.vn", "khẩu".encode(), b"2026"))
     entry: Any = type("E", (), {"address": "dvbe@mic.gov.vn"})()
     assert second._tried_elsewhere(entry, PASSWORD) == "sprayed"

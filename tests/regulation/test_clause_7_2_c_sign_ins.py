@@ -291,15 +291,15 @@ class Ministry:
     def later(self, time: timedelta) -> None:
         """The housekeeper comes at once, and again after a while; everything written is there to be read."""
         for step in (timedelta(0), time):
-            self.server.running.rooms.log.flush()
+            self.server.running.context.log.flush()
             self.server.move_clock_to(self.clock.now() + step)
             self.server.refresh()
             self.server.housekeep()
-        self.server.running.rooms.log.flush()
+        self.server.running.context.log.flush()
 
     def letters(self, local: str) -> list[str]:
         mailbox = self.server.population.directory.mailbox(f"{local}@mic.gov.vn")
-        account = self.server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        account = self.server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         view = account.view(account.folder(INBOX).folder_id)
         found = []
         for uid in view.uids:
@@ -447,7 +447,7 @@ def test_clause_7_2_c_a_directory_that_changes_hides_no_wrong_password(serve: Ca
         changed = Draft(FactKind.PASSWORD_SET, ministry.clock.now(), "dvbe@mic.gov.vn")
         ministry.server.population.directory.append_fact(ministry.be.mailbox_id, changed)
         assert not ministry.sign_in(name, "127.7.7.7", "thu-mat-khau")
-    ministry.server.running.rooms.log.flush()
+    ministry.server.running.context.log.flush()
     refused = [event["detail"] for event in ministry.server.events() if event.get("event") == "sign_in_refused"]
     assert refused == ["password"] * len(ministry.names)
 
@@ -464,7 +464,7 @@ def test_clause_7_2_c_what_is_recorded_meanwhile_keeps_no_suspension_back(serve:
     changed = Draft(FactKind.PASSWORD_SET, ministry.clock.now(), "dvbe@mic.gov.vn")
     ministry.server.population.directory.append_fact(ministry.be.mailbox_id, changed)  # no process has heard of it yet
     ministry.server.housekeep()
-    ministry.server.running.rooms.log.flush()
+    ministry.server.running.context.log.flush()
     assert len(ministry.suspended()) == 1
     assert [event["suspended"] for event in ministry.anomalies()] == [True]
 

@@ -33,13 +33,13 @@ class Told:
         self.server.housekeep()
 
     def subjects(self, mailbox: Any) -> list[str]:
-        account = self.server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        account = self.server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         view = account.view(account.folder(INBOX).folder_id)
         return [_subject(row[0]) for row in account.rows(view.info.folder_id, view.uids, ["header"])]
 
     def text(self, mailbox: Any) -> str:
         """The Vietnamese text of the newest message."""
-        account = self.server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        account = self.server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         view = account.view(account.folder(INBOX).folder_id)
         with account.open_message(view.info.folder_id, view.uids[-1]) as message:
             octets = message.pread(0, 1 << 20)

@@ -58,7 +58,7 @@ class Desk:
 
     def move_to(self, day: date, clock: str) -> None:
         """What has happened is in the log of its own day by then."""
-        self.server.running.rooms.log.flush()
+        self.server.running.context.log.flush()
         self.server.move_clock_to(at(day, clock))
 
     def sign_in(self, address: str = DVBE) -> imaplib.IMAP4_SSL:
@@ -67,7 +67,7 @@ class Desk:
         return client
 
     def account(self, mailbox: Any) -> Account:
-        return self.server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        return self.server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
 
     def put(self, mailbox: Any, octets: bytes, folder: str = "INBOX", **how: Any) -> int:
         """A message in a folder, as it would have come now; its UID."""

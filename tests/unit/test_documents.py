@@ -80,10 +80,10 @@ def test_decisions_that_the_code_names() -> None:
 
 def modules_named(text: str) -> set[str]:
     """`storage.publish`, `imap.grammar`, `services/mailboxes/lifecycle_actions.py`: what begins with the name of a room."""
-    rooms = {path.stem for path in (ROOT / "src/mic_mail").iterdir()}
+    context = {path.stem for path in (ROOT / "src/mic_mail").iterdir()}
     dotted = re.findall(r"(?:`|^ {4})([a-z]\w*(?:\.[a-z_]\w*)+)", text, re.MULTILINE)
     files = [path.replace("/", ".") for path in re.findall(r"`([a-z_]+(?:/[a-z_]+)+)(?:\.py|/)`", text)]
-    return {name for name in (*dotted, *files) if name.partition(".")[0] in rooms and not name.endswith(SUFFIXES)}
+    return {name for name in (*dotted, *files) if name.partition(".")[0] in context and not name.endswith(SUFFIXES)}
 
 
 def is_module(name: str) -> bool:

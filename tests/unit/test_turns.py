@@ -22,18 +22,18 @@ def store(tmp_path: Path) -> Iterator[MailStore]:
     store.close()
 
 
-def answers_by_turn(talk: Talk | Pop3Talk, octets: bytes) -> list[int]:
+def answers_by_turn(ctx: Talk | Pop3Talk, octets: bytes) -> list[int]:
     """How many lines are answered in each turn, whatever it takes to write them."""
-    talk.session.feed(octets)
+    ctx.session.feed(octets)
     turns = [0]
-    while not isinstance(step := talk.session.next(), NeedInput):
+    while not isinstance(step := ctx.session.next(), NeedInput):
         if isinstance(step, Pause):
             turns.append(0)
         turns[-1] += getattr(step, "data", b"").count(b"\r\n")
-        if isinstance(talk, Talk):
-            talk.carry_out(step)
+        if isinstance(ctx, Talk):
+            ctx.carry_out(step)
         else:
-            talk.session.done(step, talk.result_of(step))
+            ctx.session.done(step, ctx.result_of(step))
     return turns
 
 
@@ -46,44 +46,44 @@ def test_commands_of_imap(store: MailStore, command: bytes, lines: int) -> None:
 
 def test_long_commands_of_a_stranger(store: MailStore) -> None:
     """A few of them fill a read: turns are counted in octets, too, and over all reads."""
-    talk = Talk(store)
+    ctx = Talk(store)
     command = b"a ID (" + b" ".join(b'"%d" "%s"' % (n, b"x" * 20) for n in range(30)) + b")\r\n"
     answered, most = 0, (4 << 10) // len(command) + 1
     for _ in range(40):
-        turns = answers_by_turn(talk, command * 2)
+        turns = answers_by_turn(ctx, command * 2)
         answered += turns[0]
         assert len(turns) <= 2
         assert answered <= 2 * most + 1
         if len(turns) > 1:
             answered = turns[1]
-    assert sum(answers_by_turn(talk, command * 100)) == 200
-    assert max(answers_by_turn(talk, command * 100)) <= 2 * most
+    assert sum(answers_by_turn(ctx, command * 100)) == 200
+    assert max(answers_by_turn(ctx, command * 100)) <= 2 * most
 
 
 @pytest.mark.parametrize("name", [b"%x", b"&AOE-%x", b'"%x"', b"{5+}\r\n%05x"])
 def test_a_command_with_thousands_of_names(store: MailStore, name: bytes) -> None:
     """What it says is found out beside the loop, a mistake at its end too; what was pipelined behind it waits."""
-    talk = Talk(store).sign_in()
+    ctx = Talk(store).sign_in()
     names = b" ".join([name % at for at in range(60_000 // (len(name) + 4) if b"{" not in name else 900)])
     for events, answer in ((b"MessageNew MessageExpunge", b"OK"), (b"MessageNew", b"BAD")):
-        talk.session.feed(b"a NOTIFY SET (MAILBOXES (%b) (%b))\r\nb NOOP\r\n" % (names, events))
-        step = talk.session.next()
+        ctx.session.feed(b"a NOTIFY SET (MAILBOXES (%b) (%b))\r\nb NOOP\r\n" % (names, events))
+        step = ctx.session.next()
         assert isinstance(step, Decode)
-        talk.carry_out(step)
-        answers = talk.run().splitlines()
+        ctx.carry_out(step)
+        answers = ctx.run().splitlines()
         assert [line.split()[:2] for line in answers] == [[b"a", answer], [b"b", b"OK"]]
 
 
 def test_a_session_that_is_cut_while_a_long_command_is_read(store: MailStore) -> None:
     """Nothing of it is done any more."""
-    talk = Talk(store).sign_in()
-    talk.session.feed(b"a CREATE Later" + b" " * 10_000 + b"\r\n")
-    step = talk.session.next()
+    ctx = Talk(store).sign_in()
+    ctx.session.feed(b"a CREATE Later" + b" " * 10_000 + b"\r\n")
+    step = ctx.session.next()
     assert isinstance(step, Decode)
-    talk.session.end("Suspended.")
-    talk.carry_out(step)
-    assert talk.run() == b"* BYE Suspended.\r\n"
-    assert "Later" not in [folder.name for folder in talk.account.folders()]
+    ctx.session.end("Suspended.")
+    ctx.carry_out(step)
+    assert ctx.run() == b"* BYE Suspended.\r\n"
+    assert "Later" not in [folder.name for folder in ctx.account.folders()]
 
 
 @pytest.mark.parametrize("command", [b"NOOP\r\n", b"STAT\r\n"])
@@ -109,16 +109,16 @@ def test_empty_lines_are_passed_over_at_once(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("protocol", ["imap", "pop3", "ldap"])
 def test_who_always_has_something_to_say_signs_in_in_time_or_is_out(store: MailStore, protocol: str) -> None:
     """Not only who is waited for."""
-    talk: Talk | Pop3Talk | LdapTalk
+    ctx: Talk | Pop3Talk | LdapTalk
     match protocol:
         case "imap":
-            talk, words = Talk(store), b"a NOOP\r\n"
+            ctx, words = Talk(store), b"a NOOP\r\n"
         case "pop3":
-            talk, words = Pop3Talk(store), b"CAPA\r\n"
+            ctx, words = Pop3Talk(store), b"CAPA\r\n"
         case _:
-            talk, words = LdapTalk(Tree(small_book())), search(3, "(objectClass=*)", "+", base="", scope=0)
-    assert talk.say(words)
-    talk.clock.move_to(talk.clock.now() + timedelta(seconds=190))
-    said = talk.say(words * 3)
-    assert talk.over
+            ctx, words = LdapTalk(Tree(small_book())), search(3, "(objectClass=*)", "+", base="", scope=0)
+    assert ctx.say(words)
+    ctx.clock.move_to(ctx.clock.now() + timedelta(seconds=190))
+    said = ctx.say(words * 3)
+    assert ctx.over
     assert said in {b"", b"* BYE Ket noi bi dong vi qua lau chua dang nhap. / Too long without a sign-in.\r\n"}

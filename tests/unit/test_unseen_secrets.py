@@ -13,7 +13,7 @@ HARMLESS = {
     ("mic_mail.policy.due_notices", "WarnDays", "password"),  # days
     ("mic_mail.services.authentication.own_password", "OwnState", "password"),  # its age
     ("mic_mail.web.sessions", "Session", "secret"),  # hides its value
-    ("mic_mail.web.view_models", "ShownApp", "token"),  # of a form, good with the session's cookie alone
+    ("mic_mail.web.view_models", "AppPasswordRow", "token"),  # of a form, good with the session's cookie alone
     ("mic_mail.web.carddav.requests", "Sync", "token"),  # RFC 6578: a place in a book's history
 }
 

@@ -114,10 +114,10 @@ async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
     )  # fmt: skip
     gc.freeze()
     if spec.role == "worker" and config.process.pin_workers:
-        share_core(server.rooms.lanes, spec.row)
+        share_core(server.context.lanes, spec.row)
     orders.follow(server)
     broken = await _over(orders, server.sending.tasks if server.sending is not None else ())
-    server.rooms.log.event("process_draining")
+    server.context.log.event("process_draining")
     await server.drain()
     if broken is not None:
         raise broken
@@ -179,7 +179,7 @@ class Orders:
         it too closely for a new configuration."""
         self._is_outgrown = is_outgrown
         self._outgrown: dict[str, bool] = {}
-        self._protection = {} if protection is None else {"protection": protection.told()}
+        self._protection = {} if protection is None else {"protection": protection.log_fields()}
         self._loop = asyncio.get_running_loop()
         self._channel = channel
         self._server: ChildControl | None = None

@@ -37,7 +37,7 @@ def begin_by_the_mark(state_dir: Path, clock: Clock) -> None:
     instant, is_certain = expected
     gap = clock.now() - instant
     if is_certain or not -CLOCK_STEP <= gap <= LONGEST_GAP:
-        clock.believe(instant)
+        clock.accept_time(instant)
         clock.ages_from = mark.ages_from
     else:  # nothing was tried meanwhile, if the clock is right
         clock.ages_from = clock.now() if gap > CLOCK_STEP else mark.ages_from
@@ -63,11 +63,11 @@ class ClockWatcher:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                await self.look()
+                await self.check()
             except (MicMailError, OSError) as error:  # the mark cannot be read now: the next look asks again
                 self._log.event("errand_failed", error=described(error))
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Notice a step, and believe one where that may be."""
         step, since_boot = self._clock.step_seconds(), self._clock.boottime()
         by = step - self._step
@@ -75,7 +75,7 @@ class ClockWatcher:
             self._step, self._since = step, since_boot
             self._log.event("clock_stepped", seconds=round(by, 1), settled=self._clock.is_settled())
         if not self._clock.is_settled() and (self._has_lasted(step, since_boot) or await self._does_mark_agree()):
-            self._clock.believe(self._clock.now())
+            self._clock.accept_time(self._clock.now())
             self._step = self._clock.step_seconds()
         if abs(by) > NOTICED_SECONDS or self._clock.is_settled() is not self._is_settled:
             self._is_settled = self._clock.is_settled()

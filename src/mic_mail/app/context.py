@@ -88,11 +88,11 @@ class ServerContext:
 
     def spawn(self, errand: Coroutine[object, object, object]) -> None:
         """Do something in the background; what goes wrong is an event, and comes again with the next poll or duty."""
-        task = asyncio.get_running_loop().create_task(self._errand(errand))
+        task = asyncio.get_running_loop().create_task(self._run_background(errand))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _errand(self, errand: Coroutine[object, object, object]) -> None:
+    async def _run_background(self, errand: Coroutine[object, object, object]) -> None:
         try:
             await errand
         except (MicMailError, OSError) as error:
@@ -247,11 +247,11 @@ async def _open_access(ground: Runtime, directory: Directory, secret: bytes) -> 
         clock=ground.clock,
         decoy_key=await lanes.io(load_secret, config.server.data_dir / DECOY_KEY),
         digest_key=secret,
-        tell=ground.feed.say,
+        tell=ground.feed.send,
     )
     now = ground.clock.steady_now().timestamp()
     access.remember(await lanes.io(lambda: list(known_networks.load(config.state_dir, now))))
-    ground.feed.listen(access.hear)
+    ground.feed.listen(access.on_message)
     return access
 
 
@@ -282,7 +282,7 @@ def _watch_misuse(ground: Runtime, directory: Directory, access: SignInService, 
         directory=directory,
         suspending=runaways,
         changed=changed,
-        tell=ground.feed.say,
+        tell=ground.feed.send,
         lanes=lanes,
         clock=clock,
         log=log,
@@ -319,7 +319,7 @@ async def _mail_flow(
         access=access,
         lanes=ground.lanes,
         accounts=ground.accounts,
-        queued=stores.queued.tell,
+        queued=stores.queued.notify,
         clock=ground.clock,
         log=ground.log,
     )
@@ -341,7 +341,7 @@ async def _mail_flow(
         reports=reports,
         rates=rates,
         runaway=runaways.noticed,
-        queued=stores.queued.tell,
+        queued=stores.queued.notify,
     )
     return mailflow
 

@@ -19,31 +19,31 @@ FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 
 
-def follow_the_directory(rooms: ServerContext) -> None:
+def follow_the_directory(context: ServerContext) -> None:
     """Begin to ask."""
-    follower = DirectoryFollower(rooms.access.refresh, rooms.spawn, rooms.log)
+    follower = DirectoryFollower(context.access.refresh, context.spawn, context.log)
 
     def modseqs(refs: Sequence[AccountRef]) -> dict[int, int]:
         found = {}
         for ref in refs:
             with contextlib.suppress(Exception):  # what cannot be read now is asked for again in two seconds
-                found[ref.account_id] = rooms.store.newest_modseq(ref)
+                found[ref.account_id] = context.store.newest_modseq(ref)
         return found
 
     async def probe(account_ids: Sequence[int]) -> Mapping[int, int]:
-        snapshot = rooms.access.snapshot
+        snapshot = context.access.snapshot
         entries = filter(None, map(snapshot.entry, account_ids))
-        return await rooms.lanes.io(modseqs, [AccountRef(entry.mailbox_id, entry.home) for entry in entries])
+        return await context.lanes.io(modseqs, [AccountRef(entry.mailbox_id, entry.home) for entry in entries])
 
     async def version() -> int:
         try:
-            return await rooms.lanes.io(rooms.directory.version)
+            return await context.lanes.io(context.directory.version)
         except MicMailError:
             follower.begin()  # it says so in the log, and when the trouble is over
             raise
 
-    rooms.feed.watch_directory(lambda _version: follower.changed())
-    rooms.feed.start(probe, version)
+    context.feed.watch_directory(lambda _version: follower.changed())
+    context.feed.start(probe, version)
 
 
 class DirectoryFollower:

@@ -27,13 +27,13 @@ class RunningServer:
     ports: dict[str, int]
 
     @property
-    def rooms(self) -> ServerContext:
-        return self.server.rooms
+    def context(self) -> ServerContext:
+        return self.server.context
 
     async def refresh(self) -> None:
         """See what the directory and other processes have changed, now instead of within two seconds."""
-        await self.rooms.access.refresh()
-        await self.rooms.feed.check_all()
+        await self.context.access.refresh()
+        await self.context.feed.check_all()
         if self.server.doors is not None:
             await self.server.doors.renew()
 
@@ -50,13 +50,13 @@ class RunningServer:
         await self._notice()
 
     async def _notice(self) -> None:
-        await self.server.clock_watcher.look()
-        self.rooms.access.clock_moved()
+        await self.server.clock_watcher.check()
+        self.context.access.clock_moved()
         await self.refresh()
 
     async def housekeep(self) -> None:
         """Do all recurring duties once."""
-        await self.server.duties.round()
+        await self.server.duties.run_once()
 
     async def stop(self) -> None:
         await self.server.drain()

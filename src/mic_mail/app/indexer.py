@@ -42,7 +42,7 @@ class Indexer:
         while True:
             try:
                 self._snapshot = await self._lane.submit(self._directory.load_snapshot, self._snapshot)
-                await self._indexing.round()
+                await self._indexing.run_once()
             except MicMailError as error:  # a directory that cannot be read now
                 self.log.event("duty_failed", duty="index", error=described(error))
             await asyncio.sleep(ROUND_SECONDS)

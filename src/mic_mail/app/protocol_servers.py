@@ -62,43 +62,43 @@ _MAKE_ROOM = b'["room"]'
 class ProtocolServers:
     """The protocol servers of one process with their TLS, and the gate in front of them."""
 
-    def __init__(self, rooms: ServerContext, tally: ConnectionCounts) -> None:
+    def __init__(self, context: ServerContext, tally: ConnectionCounts) -> None:
         """`BadCertificate`. Blocking for a moment: certificates and keys are read."""
-        self._rooms = rooms
-        self.tls, self.tls_for_servers = open_front(rooms.config), open_front(rooms.config, for_servers=True)
+        self._rooms = context
+        self.tls, self.tls_for_servers = open_front(context.config), open_front(context.config, for_servers=True)
         self._tally = tally
         self._shares = {protocol: tally.share(column) for column, protocol in enumerate(TOO_MANY)}
         self._accepting: list[Acceptor] = []
-        self._smtp = SmtpServer(smtp_services(rooms, self.tls, self.tls_for_servers), self._shares["smtp"].change)
-        self._imap = ImapServer(imap_services(rooms, self.tls), self._shares["imap"].change)
-        self._pop3 = Pop3Server(pop3_services(rooms, self.tls), self._shares["pop3"].change)
+        self._smtp = SmtpServer(smtp_services(context, self.tls, self.tls_for_servers), self._shares["smtp"].change)
+        self._imap = ImapServer(imap_services(context, self.tls), self._shares["imap"].change)
+        self._pop3 = Pop3Server(pop3_services(context, self.tls), self._shares["pop3"].change)
         self._book = AddressBookCache(
-            rooms.config,
+            context.config,
             Tree,
-            directory=rooms.directory,
-            snapshot=lambda: rooms.access.snapshot,
-            lanes=rooms.lanes,
-            clock=rooms.clock,
+            directory=context.directory,
+            snapshot=lambda: context.access.snapshot,
+            lanes=context.lanes,
+            clock=context.clock,
         )
-        self._ldap = LdapServer(ldap_services(rooms, self.tls, self._book), self._shares["ldap"].change)
+        self._ldap = LdapServer(ldap_services(context, self.tls, self._book), self._shares["ldap"].change)
         self._servers: Mapping[str, SmtpServer | ImapServer | Pop3Server | LdapServer] = {
             "smtp": self._smtp,
             "imap": self._imap,
             "pop3": self._pop3,
             "ldap": self._ldap,
         }
-        self._admission = Admission(admission_limits(rooms.config), rooms.clock.monotonic)
-        self.evictor = open_evictor(rooms.access, rooms.log, tally, ask=lambda: rooms.feed.say(_MAKE_ROOM))
+        self._admission = Admission(admission_limits(context.config), context.clock.monotonic)
+        self.evictor = open_evictor(context.access, context.log, tally, ask=lambda: context.feed.send(_MAKE_ROOM))
         for server in self._servers.values():
             self.evictor.watch(server.open)
-        rooms.feed.listen(self._hear)
+        context.feed.listen(self._on_message)
 
-    def _hear(self, word: bytes) -> None:
+    def _on_message(self, word: bytes) -> None:
         if word == _MAKE_ROOM:
             self.evictor.asked(self._admission.limits.connections)
 
-    def _make_room(self, coming: int = 0) -> bool:
-        return self.evictor.make_room(self._admission.limits.connections, coming)
+    def _evict(self, coming: int = 0) -> bool:
+        return self.evictor.evict(self._admission.limits.connections, coming)
 
     def open(self, listeners: Sequence[Listener]) -> None:
         """Serve on these sockets; belongs to the running loop."""
@@ -131,7 +131,7 @@ class ProtocolServers:
             return TOO_MANY[protocol]
 
         reader = self.tls.reader if listener.implicit_tls else None
-        make_room = record_eviction if listener.implicit_tls else self._make_room
+        make_room = record_eviction if listener.implicit_tls else self._evict
         return lambda: ConnectionLimiter(
             self._admission, factory, make_room=make_room, is_open=self._is_open, refused=refused, reader=reader
         )
@@ -151,7 +151,7 @@ class ProtocolServers:
                 address,
                 self._is_open,
                 lambda why: self._rooms.log.event("connection_refused", peer=address, door=door, reason=why),
-                partial(self._make_room, 1),
+                partial(self._evict, 1),
             )
 
         return begin
@@ -185,14 +185,14 @@ class ProtocolServers:
         return {protocol: len(server.open) for protocol, server in self._servers.items()}
 
 
-def smtp_services(rooms: ServerContext, tls: TlsFront, tls_for_servers: TlsFront) -> SmtpServices:
+def smtp_services(context: ServerContext, tls: TlsFront, tls_for_servers: TlsFront) -> SmtpServices:
     """What the SMTP doors are given."""
-    config = rooms.config
+    config = context.config
     return SmtpServices(
-        mailflow=rooms.mailflow,
-        access=rooms.access,
-        clock=rooms.clock,
-        log=rooms.log,
+        mailflow=context.mailflow,
+        access=context.access,
+        clock=context.clock,
+        log=context.log,
         tls=tls,
         tls_for_servers=tls_for_servers,
         hostname=config.server.hostname,
@@ -202,58 +202,58 @@ def smtp_services(rooms: ServerContext, tls: TlsFront, tls_for_servers: TlsFront
         confirms=config.smtp.confirms,
         quota_is_final=config.quota.over == "permanent",
         repairs_lf=repairs_lf(config),
-        note=rooms.lag.note,
+        note=context.lag.note,
     )
 
 
-def imap_services(rooms: ServerContext, tls: TlsFront) -> ImapServices:
+def imap_services(context: ServerContext, tls: TlsFront) -> ImapServices:
     """What the IMAP doors are given."""
     return ImapServices(
-        access=rooms.access,
-        store=rooms.store,
-        lanes=rooms.lanes,
-        accounts=rooms.accounts,
-        feed=rooms.feed,
-        secrecy=rooms.secrecy,
-        malware=rooms.malware,
-        learning=rooms.learning,
-        clock=rooms.clock,
-        log=rooms.log,
+        access=context.access,
+        store=context.store,
+        lanes=context.lanes,
+        accounts=context.accounts,
+        feed=context.feed,
+        secrecy=context.secrecy,
+        malware=context.malware,
+        learning=context.learning,
+        clock=context.clock,
+        log=context.log,
         tls=tls,
-        settings=imap_settings(rooms.config),
-        stored=rooms.mailflow.look_at_journal,
-        sessions_per_mailbox=rooms.config.imap.sessions_per_mailbox,
-        note=rooms.lag.note,
+        settings=imap_settings(context.config),
+        stored=context.mailflow.look_at_journal,
+        sessions_per_mailbox=context.config.imap.sessions_per_mailbox,
+        note=context.lag.note,
     )
 
 
-def pop3_services(rooms: ServerContext, tls: TlsFront) -> Pop3Services:
+def pop3_services(context: ServerContext, tls: TlsFront) -> Pop3Services:
     """What the POP3 doors are given."""
     return Pop3Services(
-        access=rooms.access,
-        store=rooms.store,
-        accounts=rooms.accounts,
-        clock=rooms.clock,
-        log=rooms.log,
+        access=context.access,
+        store=context.store,
+        accounts=context.accounts,
+        clock=context.clock,
+        log=context.log,
         tls=tls,
-        settings=pop3_settings(rooms.config),
-        sessions_per_mailbox=rooms.config.pop3.sessions_per_mailbox,
-        note=rooms.lag.note,
+        settings=pop3_settings(context.config),
+        sessions_per_mailbox=context.config.pop3.sessions_per_mailbox,
+        note=context.lag.note,
     )
 
 
-def ldap_services(rooms: ServerContext, tls: TlsFront, book: AddressBookCache[Tree]) -> LdapServices:
+def ldap_services(context: ServerContext, tls: TlsFront, book: AddressBookCache[Tree]) -> LdapServices:
     """What the LDAP doors are given."""
     return LdapServices(
-        access=rooms.access,
-        store=rooms.store,
-        accounts=rooms.accounts,
-        clock=rooms.clock,
-        log=rooms.log,
+        access=context.access,
+        store=context.store,
+        accounts=context.accounts,
+        clock=context.clock,
+        log=context.log,
         tls=tls,
-        settings=ldap_settings(rooms.config),
+        settings=ldap_settings(context.config),
         book=book,
-        open_networks=open_networks(rooms.config),
-        sessions_per_mailbox=rooms.config.ldap.sessions_per_mailbox,
-        note=rooms.lag.note,
+        open_networks=open_networks(context.config),
+        sessions_per_mailbox=context.config.ldap.sessions_per_mailbox,
+        note=context.lag.note,
     )

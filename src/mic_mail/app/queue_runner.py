@@ -24,8 +24,8 @@ from mic_mail.smtpclient.smarthost import IMPLICIT_PORT, Smarthost
 class SendingMail:
     """The one sender of a server."""
 
-    def __init__(self, rooms: ServerContext) -> None:
-        config = rooms.config
+    def __init__(self, context: ServerContext) -> None:
+        config = context.config
         settings = SendingSettings(
             own_names=frozenset({config.server.hostname}),
             connections=ConnectionSettings(config.server.hostname, config.sending.port),
@@ -36,33 +36,33 @@ class SendingMail:
             smarthost=_smarthost(config.sending),
         )
         reports = Reports(
-            lambda: rooms.usage.notices,
+            lambda: context.usage.notices,
             hostname=config.server.hostname,
-            separator=lambda: rooms.config.smtp.subaddress,
+            separator=lambda: context.config.smtp.subaddress,
             give_up=timedelta(seconds=config.sending.give_up),
-            access=rooms.access,
-            lanes=rooms.lanes,
-            accounts=rooms.accounts,
-            log=rooms.log,
+            access=context.access,
+            lanes=context.lanes,
+            accounts=context.accounts,
+            log=context.log,
         )
-        self._rooms = rooms
+        self._rooms = context
         self._resolver = resolver = Resolver(config.dns.nameservers, seconds=config.dns.seconds)
         self._policies = Policies(
-            config.policies_dir, resolver, PolicySettings(), lanes=rooms.lanes, clock=rooms.clock, tell=rooms.log.event
+            config.policies_dir, resolver, PolicySettings(), lanes=context.lanes, clock=context.clock, tell=context.log.event
         )
         self._senders = QueueManager(
-            rooms.queue,
+            context.queue,
             resolver,
             settings,
-            lanes=rooms.lanes,
-            log=rooms.log,
-            clock=rooms.clock,
-            may_send=rooms.access.may_be_sent,
+            lanes=context.lanes,
+            log=context.log,
+            clock=context.clock,
+            may_send=context.access.may_be_sent,
             report=reports.report,
-            watch=lambda mailbox_id, callback: rooms.access.watch(mailbox_id, callback).close,
-            sign=Signer(KeyFolder(config.server.data_dir), rooms.log, rooms.clock).sign,
+            watch=lambda mailbox_id, callback: context.access.watch(mailbox_id, callback).close,
+            sign=Signer(KeyFolder(config.server.data_dir), context.log, context.clock).sign,
             policies=self._policies,
-            is_paused=lambda: rooms.config.sending.paused,
+            is_paused=lambda: context.config.sending.paused,
         )
         self._running: asyncio.Task[None] | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -71,7 +71,7 @@ class SendingMail:
         """Begin with what waits; hear of what comes, and of what people decide."""
         self._running = asyncio.get_running_loop().create_task(self._senders.run())
         self._refreshing = asyncio.get_running_loop().create_task(self._policies.run())
-        self._rooms.queued.listen(self._senders.hear)
+        self._rooms.queued.listen(self._senders.on_message)
 
     def report(self) -> dict[str, object]:
         """Numbers for `mic-mail status`."""
@@ -90,7 +90,7 @@ class SendingMail:
         except DnsUnavailable as error:  # the former ones go on being asked
             self._rooms.log.event("resolver_missing", error=described(error))
         else:
-            self._senders.forget_ways()
+            self._senders.forget_routes()
         self._senders.wake()
 
     def clock_moved(self) -> None:

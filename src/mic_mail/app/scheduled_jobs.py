@@ -76,150 +76,150 @@ FALSE_INSTANTS_SECONDS = 1.0
 
 
 def duties_of(
-    rooms: ServerContext, doors: ProtocolServers | None, *, housekeeper: bool, indexer: bool, sender: bool, first: bool
+    context: ServerContext, doors: ProtocolServers | None, *, housekeeper: bool, indexer: bool, sender: bool, first: bool
 ) -> JobRunner:
     """The duties of one process, not begun yet; `first`: of those that serve."""
-    duties = [*for_itself(rooms), *(for_the_server(rooms) if housekeeper else ())]
+    duties = [*for_itself(context), *(for_the_server(context) if housekeeper else ())]
     if doors is not None:
-        duties.append(_tickets(rooms, doors))
+        duties.append(_tickets(context, doors))
         if first:
-            duties.append(_certificate_watch(rooms, doors))
+            duties.append(_certificate_watch(context, doors))
     if sender:
-        duties.append(_dkim(rooms))
+        duties.append(_dkim(context))
     if indexer:
-        duties.append(Job("index", ROUND_SECONDS, _indexing(rooms).round))
-    return JobRunner(duties, rooms.log, rooms.clock)
+        duties.append(Job("index", ROUND_SECONDS, _indexing(context).run_once))
+    return JobRunner(duties, context.log, context.clock)
 
 
-def _indexing(rooms: ServerContext) -> Indexing:
+def _indexing(context: ServerContext) -> Indexing:
     """For a server of one process; others have a process for it (app.indexer)."""
-    return Indexing(rooms.store, lambda: rooms.access.snapshot, rooms.lanes.io, rooms.log, rooms.clock)
+    return Indexing(context.store, lambda: context.access.snapshot, context.lanes.io, context.log, context.clock)
 
 
-def for_itself(rooms: ServerContext) -> list[Job]:
+def for_itself(context: ServerContext) -> list[Job]:
     """What follows from what this process changed."""
-    often = rooms.config.storage.names_after
+    often = context.config.storage.names_after
 
     async def rest() -> None:
-        await rooms.lanes.io(rooms.store.rest, IDLE_SECONDS)
+        await context.lanes.io(context.store.rest, IDLE_SECONDS)
 
     return [
-        Job("names", often, lambda: rooms.lanes.io(rooms.store.flush_names)),
-        Job("journal", SETTLE_SECONDS / 2, lambda: settle_journal(rooms.store, rooms.lanes, rooms.log)),
-        Job("usage", often, rooms.usage.look),
+        Job("names", often, lambda: context.lanes.io(context.store.flush_names)),
+        Job("journal", SETTLE_SECONDS / 2, lambda: settle_journal(context.store, context.lanes, context.log)),
+        Job("usage", often, context.usage.run_once),
         Job("rest", REST_SECONDS, rest),
     ]
 
 
-def _tickets(rooms: ServerContext, doors: ProtocolServers) -> Job:
+def _tickets(context: ServerContext, doors: ProtocolServers) -> Job:
     async def tickets() -> None:
-        await rooms.lanes.io(partial(doors.renew_tls, silent=True))
+        await context.lanes.io(partial(doors.renew_tls, silent=True))
 
     return Job("tickets", RENEWED_SECONDS_OF_TLS, tickets)
 
 
-def _certificate_watch(rooms: ServerContext, doors: ProtocolServers) -> Job:
+def _certificate_watch(context: ServerContext, doors: ProtocolServers) -> Job:
     """Of a process that has the certificates and their keys."""
     watch = CertificateWatch(
-        doors.tls, lambda: rooms.config, _life_notices(rooms), lanes=rooms.lanes, clock=rooms.clock, log=rooms.log
+        doors.tls, lambda: context.config, _life_notices(context), lanes=context.lanes, clock=context.clock, log=context.log
     )
-    return Job("certificate", CERTIFICATE_SECONDS, watch.round, by_clock=True)
+    return Job("certificate", CERTIFICATE_SECONDS, watch.run_once, by_clock=True)
 
 
-def _dkim(rooms: ServerContext) -> Job:
+def _dkim(context: ServerContext) -> Job:
     """Of the sender, which alone signs and has the keys."""
 
     async def dkim() -> None:
-        names = rooms.config.dns
-        keys = DkimKeys(KeyFolder(rooms.config.server.data_dir), rooms.clock)
-        await keys.switch(lambda: Resolver(names.nameservers, seconds=names.seconds), rooms.lanes, rooms.log)
+        names = context.config.dns
+        keys = DkimKeys(KeyFolder(context.config.server.data_dir), context.clock)
+        await keys.switch(lambda: Resolver(names.nameservers, seconds=names.seconds), context.lanes, context.log)
 
     return Job("dkim", SWITCH_SECONDS, dkim, by_clock=True)
 
 
-def for_the_server(rooms: ServerContext) -> list[Job]:
+def for_the_server(context: ServerContext) -> list[Job]:
     """What one process does for the whole server."""
-    visits = Visits(rooms.store, rooms.accounts, lambda: rooms.access.snapshot, rooms.log)
-    life = _life_notices(rooms)
+    visits = Visits(context.store, context.accounts, lambda: context.access.snapshot, context.log)
+    life = _life_notices(context)
 
     async def sweep() -> None:
-        await visits.sweep(trusted=await rooms.is_clock_trusted())
-        await visits.forget_readers(rooms.access.sharing.readers)
-        homes = {entry.home for entry in rooms.access.snapshot}
-        await rooms.lanes.io(rooms.store.drop_unfinished_restores, homes)
+        await visits.sweep(trusted=await context.is_clock_trusted())
+        await visits.forget_readers(context.access.sharing.readers)
+        homes = {entry.home for entry in context.access.snapshot}
+        await context.lanes.io(context.store.drop_unfinished_restores, homes)
 
     async def exports() -> None:
-        await rooms.lanes.io(ContentExport(rooms.directory, rooms.clock).settle)
+        await context.lanes.io(ContentExport(context.directory, context.clock).settle)
 
     saved: list[tuple[str, str]] = []
 
     async def save_known_networks() -> None:
-        known = rooms.access.known_networks()
+        known = context.access.known_networks()
         names = [(mailbox, network) for mailbox, network, _ in known]
         if names != saved:  # also their order, which moves with each that is heard of
-            now = rooms.clock.steady_now().timestamp()
-            await rooms.lanes.io(known_networks.save, rooms.config.state_dir, known, now)
+            now = context.clock.steady_now().timestamp()
+            await context.lanes.io(known_networks.save, context.config.state_dir, known, now)
             saved[:] = names
 
     async def working_calendar() -> None:
-        if put := await rooms.lanes.io(prefill, rooms.directory, local_day(rooms.clock.now())):
-            rooms.log.event("calendar_prefilled", years=put)
-            await rooms.access.refresh()
+        if put := await context.lanes.io(prefill, context.directory, local_day(context.clock.now())):
+            context.log.event("calendar_prefilled", years=put)
+            await context.access.refresh()
 
     async def spool() -> None:
-        await rooms.mailflow.recover()
+        await context.mailflow.recover()
 
     async def directory_changes() -> None:
-        if not await rooms.is_clock_trusted():
+        if not await context.is_clock_trusted():
             return
-        if await rooms.lanes.io(carry_out_due, rooms.directory, rooms.clock, rooms.log):
-            await rooms.access.refresh()
+        if await context.lanes.io(carry_out_due, context.directory, context.clock, context.log):
+            await context.access.refresh()
 
     return [
-        Job("reserve", RESERVE_SECONDS, rooms.disk_reserve.round),
+        Job("reserve", RESERVE_SECONDS, context.disk_reserve.run_once),
         Job("working_calendar", CALENDAR_SECONDS, working_calendar, by_clock=True),
-        *_about_requests(rooms),
+        *_about_requests(context),
         Job("spool", SPOOL_SECONDS, spool),
-        Job("secrecy", SECRECY_SECONDS, _secrecy_cases(rooms).look),
-        Job("quarantine", SECRECY_SECONDS, _quarantine_cases(rooms).look),
-        Job("teaching", TEACHING_SECONDS, _teaching(rooms).round, by_clock=True),
+        Job("secrecy", SECRECY_SECONDS, _secrecy_cases(context).run_once),
+        Job("quarantine", SECRECY_SECONDS, _quarantine_cases(context).run_once),
+        Job("teaching", TEACHING_SECONDS, _teaching(context).run_once, by_clock=True),
         Job("sweep", SWEEP_SECONDS, sweep),
         Job("exports", SWEEP_SECONDS, exports, by_clock=True),
-        Job("rescan", rooms.config.storage.rescan, visits.rescan),
-        *_about_the_log(rooms),
-        Job("downtimes", DOWNTIME_SECONDS, _downtime_notices(rooms).round, by_clock=True),
-        *_weekly_duties(rooms),
-        Job("notices", NOTICES_SECONDS, life.look, by_clock=True),
-        Job("sign_ins", SIGN_INS_SECONDS, _sign_in_watch(rooms, life).round, by_clock=True),
+        Job("rescan", context.config.storage.rescan, visits.rescan),
+        *_about_the_log(context),
+        Job("downtimes", DOWNTIME_SECONDS, _downtime_notices(context).run_once, by_clock=True),
+        *_weekly_duties(context),
+        Job("notices", NOTICES_SECONDS, life.run_once, by_clock=True),
+        Job("sign_ins", SIGN_INS_SECONDS, _sign_in_watch(context, life).run_once, by_clock=True),
         Job("known_networks", known_networks.SAVED_SECONDS, save_known_networks),
-        Job("outcomes", NOTICES_SECONDS, _outcomes(rooms, life).round, by_clock=True),
-        Job("handovers", HANDOVER_SECONDS, _handover_marks(rooms).round),
+        Job("outcomes", NOTICES_SECONDS, _outcomes(context, life).run_once, by_clock=True),
+        Job("handovers", HANDOVER_SECONDS, _handover_marks(context).run_once),
         Job("directory_changes", CHANGES_SECONDS, directory_changes),
-        Job("false_instants", FALSE_INSTANTS_SECONDS, _false_instants(rooms, life).round),
-        Job("reclaim", RENEWED_SECONDS, _reclaim_rounds(rooms, life).round),
+        Job("false_instants", FALSE_INSTANTS_SECONDS, _false_instants(context, life).run_once),
+        Job("reclaim", RENEWED_SECONDS, _reclaim_rounds(context, life).run_once),
     ]
 
 
-def _false_instants(rooms: ServerContext, life: LifeNotices) -> FalseInstants:
+def _false_instants(context: ServerContext, life: LifeNotices) -> FalseInstants:
     return FalseInstants(
-        rooms.directory,
-        rooms.is_clock_trusted,
-        rooms.access.refresh,
+        context.directory,
+        context.is_clock_trusted,
+        context.access.refresh,
         life.correct,
-        lanes=rooms.lanes,
-        clock=rooms.clock,
-        log=rooms.log,
+        lanes=context.lanes,
+        clock=context.clock,
+        log=context.log,
     )
 
 
-def _about_requests(rooms: ServerContext) -> list[Job]:
+def _about_requests(context: ServerContext) -> list[Job]:
     async def requests() -> None:
-        intake = Intake(rooms.directory, rooms.store, rooms.config, rooms.clock, rooms.log)
-        if await rooms.lanes.io(intake.look, rooms.access.snapshot):
-            await rooms.access.refresh()  # so that the answer follows at once
+        intake = Intake(context.directory, context.store, context.config, context.clock, context.log)
+        if await context.lanes.io(intake.run_once, context.access.snapshot):
+            await context.access.refresh()  # so that the answer follows at once
 
     async def overdue_requests() -> None:
-        await rooms.lanes.io(remind, rooms.directory, rooms.store, rooms.config, rooms.clock, rooms.access.snapshot)
+        await context.lanes.io(remind, context.directory, context.store, context.config, context.clock, context.access.snapshot)
 
     return [
         Job("requests", INTAKE_SECONDS, requests, by_clock=True),
@@ -227,170 +227,172 @@ def _about_requests(rooms: ServerContext) -> list[Job]:
     ]
 
 
-def _about_the_log(rooms: ServerContext) -> list[Job]:
+def _about_the_log(context: ServerContext) -> list[Job]:
     retention = LogRetention(
-        rooms.config.log_dir,
-        lambda: rooms.config.log.retain_months,  # a reload may change it
-        clock=rooms.clock,
-        lanes=rooms.lanes,
-        log=rooms.log,
+        context.config.log_dir,
+        lambda: context.config.log.retain_months,  # a reload may change it
+        clock=context.clock,
+        lanes=context.lanes,
+        log=context.log,
     )
     keeping = LogKeeping(
-        rooms.config.log_dir, lambda: rooms.access.snapshot, clock=rooms.clock, lanes=rooms.lanes, log=rooms.log
+        context.config.log_dir, lambda: context.access.snapshot, clock=context.clock, lanes=context.lanes, log=context.log
     )
 
     async def retain() -> None:
-        if await rooms.is_clock_trusted():
+        if await context.is_clock_trusted():
             await retention.remove()
 
     return [
         Job("log_anchor", LOG_ANCHOR_SECONDS, keeping.anchor, by_clock=True),
         Job("log_index", LOG_INDEX_SECONDS, keeping.load),
-        Job("syslog", SYSLOG_SECONDS, Syslog(lambda: rooms.config, rooms.clock, rooms.log).round),
+        Job("syslog", SYSLOG_SECONDS, Syslog(lambda: context.config, context.clock, context.log).run_once),
         Job("retention", RETENTION_SECONDS, retain),
     ]
 
 
-def _secrecy_cases(rooms: ServerContext) -> SecrecyCases:
+def _secrecy_cases(context: ServerContext) -> SecrecyCases:
     return SecrecyCases(
-        Held(rooms.config.held_dir),
-        rooms.spool,
-        rooms.lanes,
-        rooms.log,
-        rooms.clock,
-        notices=lambda: rooms.usage.notices,
-        snapshot=lambda: rooms.access.snapshot,
-        support=lambda: rooms.config.support,
-        takes_mail=rooms.access.decisions.takes_mail,
-        trusts_clock=rooms.trusts_clock,
-        recover=rooms.mailflow.recover,
+        Held(context.config.held_dir),
+        context.spool,
+        context.lanes,
+        context.log,
+        context.clock,
+        notices=lambda: context.usage.notices,
+        snapshot=lambda: context.access.snapshot,
+        support=lambda: context.config.support,
+        takes_mail=context.access.decisions.takes_mail,
+        trusts_clock=context.trusts_clock,
+        recover=context.mailflow.recover,
     )
 
 
-def _quarantine_cases(rooms: ServerContext) -> QuarantineCases:
+def _quarantine_cases(context: ServerContext) -> QuarantineCases:
     return QuarantineCases(
-        Quarantine(rooms.config.quarantine_dir),
-        Lessons(rooms.config.lessons_dir),
-        rooms.spool,
-        lanes=rooms.lanes,
-        log=rooms.log,
-        clock=rooms.clock,
-        config=lambda: rooms.config,
-        notices=lambda: rooms.usage.notices,
-        snapshot=lambda: rooms.access.snapshot,
-        takes_mail=rooms.access.decisions.takes_mail,
-        trusts_clock=rooms.trusts_clock,
-        recover=rooms.mailflow.recover,
+        Quarantine(context.config.quarantine_dir),
+        Lessons(context.config.lessons_dir),
+        context.spool,
+        lanes=context.lanes,
+        log=context.log,
+        clock=context.clock,
+        config=lambda: context.config,
+        notices=lambda: context.usage.notices,
+        snapshot=lambda: context.access.snapshot,
+        takes_mail=context.access.decisions.takes_mail,
+        trusts_clock=context.trusts_clock,
+        recover=context.mailflow.recover,
     )
 
 
-def _teaching(rooms: ServerContext) -> Teaching:
+def _teaching(context: ServerContext) -> Teaching:
     return Teaching(
-        Lessons(rooms.config.lessons_dir),
-        lambda: rooms.config,
-        lambda: rooms.access.snapshot,
-        lanes=rooms.lanes,
-        log=rooms.log,
-        clock=rooms.clock,
+        Lessons(context.config.lessons_dir),
+        lambda: context.config,
+        lambda: context.access.snapshot,
+        lanes=context.lanes,
+        log=context.log,
+        clock=context.clock,
     )
 
 
-def _life_notices(rooms: ServerContext) -> LifeNotices:
+def _life_notices(context: ServerContext) -> LifeNotices:
     return LifeNotices(
-        rooms.directory,
-        lambda: rooms.usage.notices,
-        lambda: rooms.config,
-        lambda: rooms.access.snapshot,
-        lanes=rooms.lanes,
-        accounts=rooms.accounts,
-        clock=rooms.clock,
-        log=rooms.log,
+        context.directory,
+        lambda: context.usage.notices,
+        lambda: context.config,
+        lambda: context.access.snapshot,
+        lanes=context.lanes,
+        accounts=context.accounts,
+        clock=context.clock,
+        log=context.log,
     )
 
 
-def _reclaim_rounds(rooms: ServerContext, notices: LifeNotices) -> ReclaimRounds:
+def _reclaim_rounds(context: ServerContext, notices: LifeNotices) -> ReclaimRounds:
     return ReclaimRounds(
-        rooms.directory,
-        rooms.store,
-        lambda: rooms.config,
-        lambda: rooms.access.snapshot,
+        context.directory,
+        context.store,
+        lambda: context.config,
+        lambda: context.access.snapshot,
         notices,
-        refresh=rooms.access.refresh,
-        lanes=rooms.lanes,
-        accounts=rooms.accounts,
-        clock=rooms.clock,
-        log=rooms.log,
+        refresh=context.access.refresh,
+        lanes=context.lanes,
+        accounts=context.accounts,
+        clock=context.clock,
+        log=context.log,
     )
 
 
-def _sign_in_watch(rooms: ServerContext, notices: LifeNotices) -> SignInWatch:
+def _sign_in_watch(context: ServerContext, notices: LifeNotices) -> SignInWatch:
     return SignInWatch(
-        lambda: rooms.config,
-        lambda: rooms.access.snapshot,
-        rooms.directory,
+        lambda: context.config,
+        lambda: context.access.snapshot,
+        context.directory,
         notices,
-        rooms.runaways,
-        lanes=rooms.lanes,
-        clock=rooms.clock,
-        log=rooms.log,
+        context.runaways,
+        lanes=context.lanes,
+        clock=context.clock,
+        log=context.log,
     )
 
 
-def _handover_marks(rooms: ServerContext) -> HandoverMarks:
+def _handover_marks(context: ServerContext) -> HandoverMarks:
     return HandoverMarks(
-        lambda: Handovers(rooms.directory, rooms.store, rooms.config, rooms.clock),
-        rooms.store,
-        lambda: rooms.access.snapshot,
-        lanes=rooms.lanes,
-        accounts=rooms.accounts,
-        log=rooms.log,
+        lambda: Handovers(context.directory, context.store, context.config, context.clock),
+        context.store,
+        lambda: context.access.snapshot,
+        lanes=context.lanes,
+        accounts=context.accounts,
+        log=context.log,
     )
 
 
-def _outcomes(rooms: ServerContext, notices: LifeNotices) -> Outcomes:
+def _outcomes(context: ServerContext, notices: LifeNotices) -> Outcomes:
     return Outcomes(
-        rooms.directory,
+        context.directory,
         notices,
-        lambda: rooms.config,
-        lambda: rooms.access.snapshot,
-        lanes=rooms.lanes,
-        clock=rooms.clock,
-        log=rooms.log,
+        lambda: context.config,
+        lambda: context.access.snapshot,
+        lanes=context.lanes,
+        clock=context.clock,
+        log=context.log,
     )
 
 
-def _downtime_notices(rooms: ServerContext) -> DowntimeNotices:
+def _downtime_notices(context: ServerContext) -> DowntimeNotices:
     return DowntimeNotices(
-        lambda: rooms.usage.notices,
-        directory=rooms.directory,
-        access=rooms.access,
-        accounts=rooms.accounts,
-        lanes=rooms.lanes,
-        log=rooms.log,
-        clock=rooms.clock,
+        lambda: context.usage.notices,
+        directory=context.directory,
+        access=context.access,
+        accounts=context.accounts,
+        lanes=context.lanes,
+        log=context.log,
+        clock=context.clock,
     )
 
 
-def _weekly_duties(rooms: ServerContext) -> list[Job]:
+def _weekly_duties(context: ServerContext) -> list[Job]:
     """Reminders of Article 12, each on the first working day of a week."""
     weekly = (
-        ("replies", REPLIES, reply_reminders(rooms.store, rooms.directory)),
-        ("openings", OPENINGS, opening_reminders(rooms.directory.downtimes.all, rooms.clock)),
-        ("passed_on", PASSED_ON, passed_on_reminders(rooms.store)),
+        ("replies", REPLIES, reply_reminders(context.store, context.directory)),
+        ("openings", OPENINGS, opening_reminders(context.directory.downtimes.all, context.clock)),
+        ("passed_on", PASSED_ON, passed_on_reminders(context.store)),
     )
-    return [Job(name, WEEKLY_SECONDS, _weekly(rooms, duty, prepare).round, by_clock=True) for name, duty, prepare in weekly]
+    return [
+        Job(name, WEEKLY_SECONDS, _weekly(context, duty, prepare).run_once, by_clock=True) for name, duty, prepare in weekly
+    ]
 
 
-def _weekly(rooms: ServerContext, duty: str, prepare: Prepare) -> WeeklyReminders:
+def _weekly(context: ServerContext, duty: str, prepare: Prepare) -> WeeklyReminders:
     return WeeklyReminders(
         duty,
         prepare,
-        notices=lambda: rooms.usage.notices,
-        config=lambda: rooms.config,
-        directory=rooms.directory,
-        access=rooms.access,
-        accounts=rooms.accounts,
-        lanes=rooms.lanes,
-        log=rooms.log,
-        clock=rooms.clock,
+        notices=lambda: context.usage.notices,
+        config=lambda: context.config,
+        directory=context.directory,
+        access=context.access,
+        accounts=context.accounts,
+        lanes=context.lanes,
+        log=context.log,
+        clock=context.clock,
     )

@@ -36,7 +36,7 @@ NAMES_LEFT_SECONDS = 60.0
 class Server:
     """What one process is while it serves."""
 
-    rooms: ServerContext
+    context: ServerContext
     doors: ProtocolServers | None
     """None: it serves nobody (the housekeeper, the sender), and reads no key of TLS."""
     duties: JobRunner
@@ -48,7 +48,7 @@ class Server:
     async def drain(self) -> None:
         """Let running commands and deliveries end, for `drain_seconds` in all; then everything."""
         loop = asyncio.get_running_loop()
-        seconds = self.rooms.config.process.drain_seconds
+        seconds = self.context.config.process.drain_seconds
         deadline = loop.time() + seconds
         if self.sending is not None:  # what is cut off is in the queue still
             with contextlib.suppress(TimeoutError):
@@ -57,41 +57,41 @@ class Server:
         await asyncio.gather(*(open_.drain(seconds) for open_ in (self.doors, self.web) if open_ is not None))
         with contextlib.suppress(TimeoutError):  # what is still not done then lies in the spool, for whoever recovers it
             async with asyncio.timeout_at(deadline):
-                await self.rooms.mailflow.settle()
-                await self.rooms.learning.settle()
+                await self.context.mailflow.settle()
+                await self.context.learning.settle()
         await self.duties.close()
-        await self.rooms.close()
+        await self.context.close()
 
     def configure(self, config: Config) -> None:
-        self.rooms.configure(config)
+        self.context.configure(config)
         if self.doors is not None:
             self.doors.configure()
         if self.sending is not None:
             self.sending.configure()
         if self.web is not None:
-            self.web.configure(_web_services(self.rooms, self._secret))
+            self.web.configure(_web_services(self.context, self._secret))
 
     def recover(self) -> None:
         """Another process has died: take up what it left in the spool and in the journal, and let names follow the flags that
         it stored last."""
-        rooms = self.rooms
-        rooms.spawn(rooms.mailflow.recover())
-        refs = [AccountRef(entry.mailbox_id, entry.home) for entry in rooms.access.snapshot]
-        since = rooms.clock.now().timestamp() - NAMES_LEFT_SECONDS
-        rooms.spawn(rooms.lanes.io(rooms.store.flush_names_left, refs, since))
-        rooms.spawn(rooms.lanes.io(rooms.store.settle_left_behind))
+        context = self.context
+        context.spawn(context.mailflow.recover())
+        refs = [AccountRef(entry.mailbox_id, entry.home) for entry in context.access.snapshot]
+        since = context.clock.now().timestamp() - NAMES_LEFT_SECONDS
+        context.spawn(context.lanes.io(context.store.flush_names_left, refs, since))
+        context.spawn(context.lanes.io(context.store.settle_left_behind))
 
     def report(self) -> dict[str, object]:
         """Numbers for `mic-mail status`."""
         return {
             "connections": {} if self.doors is None else self.doors.connections,
-            **lag_report(self.rooms.lag),
-            "events": self.rooms.log.counted(),
-            "limited": dict(self.rooms.mailflow.limited),
-            "judged": self.rooms.judging.counted(),
-            **self.rooms.secrecy.report(),
-            **self.rooms.disk_reserve.report(),
-            "directory_version": self.rooms.access.snapshot.version,
+            **lag_report(self.context.lag),
+            "events": self.context.log.counted(),
+            "limited": dict(self.context.mailflow.limited),
+            "judged": self.context.judging.counted(),
+            **self.context.secrecy.report(),
+            **self.context.disk_reserve.report(),
+            "directory_version": self.context.access.snapshot.version,
             **({} if self.doors is None else certificate_status(self.doors.tls)),
             **(self.sending.report() if self.sending is not None else {}),
         }
@@ -112,61 +112,62 @@ async def open_server(
     first: bool = True,
 ) -> Server:
     """Build rooms, open doors, begin to follow the others and to do the duties. `first`: of several that serve."""
-    rooms = await open_context(config, clock, name, secret=secret, tee=tee)
+    context = await open_context(config, clock, name, secret=secret, tee=tee)
     try:
         doors, web = None, None
         if listeners:
-            await rooms.prepare_journal()
-            doors = ProtocolServers(rooms, tally)
+            await context.prepare_journal()
+            doors = ProtocolServers(context, tally)
             doors.open([listener for listener in listeners if listener.door not in WEB_DOORS])
-            web = _open_web(rooms, [listener for listener in listeners if listener.door in WEB_DOORS], secret, tally, doors)
+            web = _open_web(context, [listener for listener in listeners if listener.door in WEB_DOORS], secret, tally, doors)
     except BaseException:
-        await rooms.close()
+        await context.close()
         raise
-    follow_the_directory(rooms)
-    rooms.lag.start()
+    follow_the_directory(context)
+    context.lag.start()
     if housekeeper:
-        rooms.spawn(rooms.lanes.io(rooms.store.settle_left_behind))
+        context.spawn(context.lanes.io(context.store.settle_left_behind))
     duties = duties_of(
-        rooms, doors, housekeeper=housekeeper, indexer=indexer and config.search.enabled, sender=sender, first=first
+        context, doors, housekeeper=housekeeper, indexer=indexer and config.search.enabled, sender=sender, first=first
     )
     duties.start()
-    sending = _begin_sending(rooms) if sender else None
+    sending = _begin_sending(context) if sender else None
 
     def stepped() -> None:
-        rooms.access.clock_moved()
+        context.access.clock_moved()
         if sending is not None:
             sending.clock_moved()
 
-    watcher = ClockWatcher(rooms.clock, does_mark_agree=rooms.does_mark_agree, stepped=stepped, log=rooms.log)
-    rooms.spawn(watcher.run())
-    return Server(rooms, doors, duties, watcher, web, sending, secret)
+    watcher = ClockWatcher(context.clock, does_mark_agree=context.does_mark_agree, stepped=stepped, log=context.log)
+    context.spawn(watcher.run())
+    return Server(context, doors, duties, watcher, web, sending, secret)
 
 
-def _begin_sending(rooms: ServerContext) -> "SendingMail":
+def _begin_sending(context: ServerContext) -> "SendingMail":
     from mic_mail.app.queue_runner import SendingMail
 
-    sending = SendingMail(rooms)
+    sending = SendingMail(context)
     sending.start()
     return sending
 
 
 def _open_web(
-    rooms: ServerContext, listeners: Sequence[Listener], secret: bytes, tally: ConnectionCounts, doors: ProtocolServers
+    context: ServerContext, listeners: Sequence[Listener], secret: bytes, tally: ConnectionCounts, doors: ProtocolServers
 ) -> "WebServers | None":
     """The pages in this process, where it has their doors."""
     if not listeners:
         return None
     from mic_mail.app.web_process import WebServers
 
-    services = _web_services(rooms, secret)
+    services = _web_services(context, secret)
     return WebServers(services, doors.tls, listeners, tally, column=len(TOO_MANY), evictor=doors.evictor)
 
 
-def _web_services(rooms: ServerContext, secret: bytes) -> "WebServices":
+def _web_services(context: ServerContext, secret: bytes) -> "WebServices":
     from mic_mail.app.web_process import web_services
 
     return web_services(
-        rooms.config, access=rooms.access, directory=rooms.directory, store=rooms.store, lanes=rooms.lanes, clock=rooms.clock,
-        log=rooms.log, key=secret,
+        context.config, access=context.access, directory=context.directory, store=context.store,
+        lanes=context.lanes, clock=context.clock,
+        log=context.log, key=secret,
     )  # fmt: skip

@@ -90,14 +90,14 @@ class WebServers:
             return ConnectionLimiter(
                 self._admission,
                 self._server.connection,
-                make_room=record_eviction if listener.implicit_tls else self._make_room,
+                make_room=record_eviction if listener.implicit_tls else self._evict,
                 is_open=is_open,
                 refused=turned_away,
             )
 
         def may_begin(listener: Listener, address: str) -> Callable[[], None] | None:
             told = partial(refused, listener, address)
-            return self._admission.begin_handshake(address, is_open, told, partial(self._make_room, 1))
+            return self._admission.begin_handshake(address, is_open, told, partial(self._evict, 1))
 
         self._accepting = [
             Acceptor(
@@ -116,8 +116,8 @@ class WebServers:
             if listener.implicit_tls:
                 evictor.watch(acceptor.coming)
 
-    def _make_room(self, coming: int = 0) -> bool:
-        return self._evictor.make_room(self._admission.limits.connections, coming)
+    def _evict(self, coming: int = 0) -> bool:
+        return self._evictor.evict(self._admission.limits.connections, coming)
 
     def configure(self, services: WebServices) -> None:
         self._server.configure(services)
@@ -210,12 +210,12 @@ class WebProcess:
             clock=self._clock,
             decoy_key=await self._lanes.io(load_secret, self._config.server.data_dir / DECOY_KEY),
             digest_key=self._key,
-            tell=self._feed.say,
+            tell=self._feed.send,
         )
         now = self._clock.steady_now().timestamp()
         self._access.remember(await self._lanes.io(lambda: list(known_networks.load(self._config.state_dir, now))))
         self._access.exposure = self._exposure()
-        self._feed.listen(self._access.hear)
+        self._feed.listen(self._access.on_message)
         self._follow()
         self._watch_the_clock()
         self._lag.start()
@@ -232,7 +232,7 @@ class WebProcess:
         )
         return BreachedPasswordCheck(
             self._config, key=self._key, directory=self._directory, suspending=suspending, changed=changed,
-            tell=self._feed.say, lanes=self._lanes, clock=self._clock, log=self.log,
+            tell=self._feed.send, lanes=self._lanes, clock=self._clock, log=self.log,
         )  # fmt: skip
 
     def _follow(self) -> None:

@@ -80,7 +80,7 @@ class SharedThrottle:
         if len(told) <= LONGEST:
             self._tell(told)
 
-    def hear(self, told: bytes, now: float) -> bytes | None:
+    def on_message(self, told: bytes, now: float) -> bytes | None:
         """Count what another process has told; nonsense counts nothing. The digest of a password that it has found right."""
         try:
             what, mailbox, peer, digits = map(str, json.loads(told))

@@ -273,10 +273,10 @@ class Guard:
         self._verified.add(digest, now + self._cache_seconds)
         return Outcome.RIGHT
 
-    def hear(self, told: bytes) -> None:
+    def on_message(self, told: bytes) -> None:
         """What another process has found out: nobody hashes a second time what was right there."""
         now = self._monotonic()
-        right = self._throttle.hear(told, now)
+        right = self._throttle.on_message(told, now)
         if right is not None:
             self._verified.add(right, now + self._cache_seconds)
 
@@ -311,7 +311,7 @@ class Guard:
             self._throttle.wrong(name, peer, digest, self._monotonic())
         return right
 
-    def code_was_shown(self, address: str, peer: str) -> None:
+    def second_factor_set_from(self, address: str, peer: str) -> None:
         """The mailbox's second factor was set from here: guesses from other networks do not keep its person out."""
         self._throttle.right(_code_of(address), peer, None, self._monotonic())
 

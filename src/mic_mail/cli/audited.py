@@ -69,4 +69,4 @@ def audited(
             **of_message,
         )  # fmt: skip
         raise
-    here.tell_server()
+    here.notify_server()

@@ -133,7 +133,7 @@ class CliContext:
         self._opened.callback(store.close)
         return store
 
-    def tell_server(self) -> None:
+    def notify_server(self) -> None:
         """Hint to a running server that the directory changed; without it the workers see it within two seconds."""
         from mic_mail.process.change_feed import notify_directory_changed
 

@@ -103,7 +103,7 @@ class Watch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.stop()
 
-    def told(self, tally: Tally) -> None:
+    def folder_progress(self, tally: Tally) -> None:
         """A folder has come further."""
         self._tallies[id(tally)] = tally
         done = sum(each.found for each in self._tallies.values())

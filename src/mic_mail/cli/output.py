@@ -269,7 +269,7 @@ class Column:
     cites: bool = False
     size: bool = False
 
-    def shown(self, row: Row) -> str:
+    def display_value(self, row: Row) -> str:
         """This column's value in `row` as the table shows it."""
         value = row.get(self.key)
         if self.cites and isinstance(value, str | list):
@@ -303,7 +303,7 @@ def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, ti
         return
     shown = [c for c in columns if not c.json_only]
     headings = [spoken(c.vi, c.en) for c in shown]
-    cells = [[visible(c.shown(row)) for c in shown] for row in rows]
+    cells = [[visible(c.display_value(row)) for c in shown] for row in rows]
     console = console_of()
     widths = _widths([headings, *cells], console.width)
     with _result():
@@ -380,7 +380,7 @@ def lines(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     """Print rows as they come, one a line, their cells parted by tabs: for more than a table should hold."""
     shown = [column for column in columns if not column.json_only]
     for row in rows:
-        _write("\t".join(visible(column.shown(row)).replace("\n", "\\x0a") for column in shown) + "\n")
+        _write("\t".join(visible(column.display_value(row)).replace("\n", "\\x0a") for column in shown) + "\n")
 
 
 def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | None = None) -> None:
@@ -389,7 +389,7 @@ def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | 
         print_json({c.key: row.get(c.key) for c in columns})
         return
     shown = [column for column in columns if not column.json_only]
-    headings, values = [spoken(c.vi, c.en) for c in shown], [visible(c.shown(row)) for c in shown]
+    headings, values = [spoken(c.vi, c.en) for c in shown], [visible(c.display_value(row)) for c in shown]
     with _result():
         _print_records(console_of(), headings, [values], title)
 

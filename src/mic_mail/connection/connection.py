@@ -339,7 +339,7 @@ class Connection(asyncio.Protocol, ABC):
         """A mailbox is used; of a unit's it is on record who opened it (Reg. 12.3.a)."""
         access = self._services.access
         access.used(mailbox_id)
-        if how is not None and self.on_record(mailbox_id):
+        if how is not None and self.records_access(mailbox_id):
             self._services.log.event(
                 "mailbox_opened", mailbox=access.snapshot.entries[mailbox_id].address, actor=signed_in.actor, how=how,
                 peer=self._peer.address, session=self._session_id,
@@ -364,9 +364,9 @@ class Connection(asyncio.Protocol, ABC):
     def _work(self, work: Work[object]) -> Awaitable[object]:
         """Run work on the own account in its lane."""
         assert self._account is not None
-        return self._in_lane(self._account, work)
+        return self._in_executor(self._account, work)
 
-    def _in_lane(self, account: Account, work: Work[object]) -> Awaitable[object]:
+    def _in_executor(self, account: Account, work: Work[object]) -> Awaitable[object]:
         self._services.note(work.run.__qualname__)
         lane = self._services.accounts.write if work.writes else self._services.accounts.read
         return lane(account.ref, work.run, account)
@@ -457,7 +457,7 @@ class Connection(asyncio.Protocol, ABC):
         """The peer's."""
         return self._peer.address
 
-    def make_room(self) -> bool:
+    def evict(self) -> bool:
         """Somebody else needs the place: a goodbye, if it can be said now, and the end."""
         self._server.open.discard(self)
         self.end(NO_ROOM, RefusalKind.UNAVAILABLE)
@@ -503,7 +503,7 @@ class Connection(asyncio.Protocol, ABC):
 
     # ------------------------------------------------------------ the desk, and the log
 
-    def _desk(self) -> Any:
+    def _session_host(self) -> Any:
         """This connection, for its session: in a ring with it the buffers of TLS would lie until the collector comes."""
         return weakref.proxy(self)
 
@@ -511,7 +511,7 @@ class Connection(asyncio.Protocol, ABC):
         """The SASL mechanisms to offer on this connection as it is now."""
         return self._services.access.mechanisms(self._peer)
 
-    def on_record(self, mailbox_id: int) -> bool:
+    def records_access(self, mailbox_id: int) -> bool:
         """Whether a mailbox is a unit's or a group's: who opens it and takes mail away is on record (Reg. 12.3.a)."""
         entry = self._services.access.snapshot.entry(mailbox_id)
         return entry is not None and entry.kind is not MailboxKind.PERSONAL

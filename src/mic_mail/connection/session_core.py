@@ -44,8 +44,8 @@ class Session(ABC):
 
     __slots__ = ("_held", "_program", "_result", "_talk")
 
-    def __init__(self, talk: Talk) -> None:
-        self._talk = talk
+    def __init__(self, ctx: Talk) -> None:
+        self._talk = ctx
         self._held: Step | None = None
         self._result: object = None
         self._program = self._run()

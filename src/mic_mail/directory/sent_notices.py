@@ -66,7 +66,7 @@ class SentNotices:
         wanted = select(VoidNotice.void_id, VoidNotice.key).where(~VoidNotice.told).order_by(VoidNotice.void_id)
         return self._tables.read(lambda session: {row.void_id: row.key for row in session.execute(wanted)})
 
-    def told_void(self, numbers: Collection[int]) -> None:
+    def void_reported(self, numbers: Collection[int]) -> None:
         """Put on record that people have been told of these."""
 
         def work(session: Session, _version: int) -> None:

@@ -83,15 +83,15 @@ class CloseConnection(Exception):
 class Notifier(Protocol):
     """What the client asked to be told without asking (`notify.Listening`)."""
 
-    def tell(self, talk: "ImapContext", *, expunge: bool = False) -> Steps[None]:
+    def send_updates(self, ctx: "ImapContext", *, expunge: bool = False) -> Steps[None]:
         """Say what is new, if anything is; `expunge`: a command is in progress that allows EXPUNGE."""
         ...
 
-    def is_due(self, talk: "ImapContext", *, expunge: bool = False) -> bool:
+    def is_due(self, ctx: "ImapContext", *, expunge: bool = False) -> bool:
         """Whether `tell` would look."""
         ...
 
-    def put_off(self, talk: "ImapContext") -> None:
+    def put_off(self, ctx: "ImapContext") -> None:
         """The store cannot answer now: ask it again in a while."""
         ...
 
@@ -99,7 +99,7 @@ class Notifier(Protocol):
         """When to try again what could not be told (monotonic seconds)."""
         ...
 
-    def attend(self, view: View) -> None:
+    def watch_account(self, view: View) -> None:
         """A mailbox was selected."""
         ...
 
@@ -111,7 +111,7 @@ class Notifier(Protocol):
         """The client itself has made these changes, in this account (None: the own one)."""
         ...
 
-    def subscribed(self, talk: "ImapContext", name: str, is_so: bool) -> Steps[None]:
+    def subscribed(self, ctx: "ImapContext", name: str, is_so: bool) -> Steps[None]:
         """The client itself has subscribed, or the opposite, and is about to hear so."""
         ...
 
@@ -133,9 +133,36 @@ class ImapContext:
     """What a connection knows between two commands."""
 
     __slots__ = (
-        "_octets", "_overhearing", "at", "attending", "boxes_moved", "clock", "credit", "desk", "enabled", "ending",
-        "introductions", "known_modseq", "landed", "leftovers", "notifier", "opened", "out", "overheard", "own_modseq",
-        "reader", "saved", "settings", "severed", "shelf", "sign_in_until", "signed_in", "tag", "tls", "tries", "view",
+        "_octets",
+        "_overhearing",
+        "account_changed",
+        "at",
+        "attending",
+        "clock",
+        "credit",
+        "desk",
+        "enabled",
+        "ending",
+        "introductions",
+        "known_modseq",
+        "landed",
+        "leftovers",
+        "notifier",
+        "opened",
+        "out",
+        "own_modseq",
+        "reader",
+        "saved",
+        "settings",
+        "severed",
+        "shared_mailboxes_changed",
+        "shelf",
+        "sign_in_until",
+        "signed_in",
+        "tag",
+        "tls",
+        "tries",
+        "view",
     )  # fmt: skip
 
     def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: SharedCache, desk: SessionHost, tls: bool) -> None:
@@ -163,9 +190,9 @@ class ImapContext:
         self.own_modseq = 0
         """The same of the own account."""
         self._overhearing = SubscribeAccounts()
-        self.overheard: dict[int, int] = {}
+        self.account_changed: dict[int, int] = {}
         """The same of accounts that NOTIFY follows beside it, by account id."""
-        self.boxes_moved = False
+        self.shared_mailboxes_changed = False
         """NOTIFY follows what the person may use, and that may have changed."""
         self.notifier: Notifier | None = None
         self.landed: AppendTarget | None = None
@@ -269,7 +296,7 @@ class ImapContext:
         if Enabled.CONDSTORE not in self.enabled:
             self.enabled |= Enabled.CONDSTORE
             if self.view is not None:
-                self.say(ok(b"*", "The newest change.", b"HIGHESTMODSEQ %d" % max(self.view.told_modseq, 1)))
+                self.write(ok(b"*", "The newest change.", b"HIGHESTMODSEQ %d" % max(self.view.reported_modseq, 1)))
 
     def leave(self) -> None:
         """No mailbox is selected any more; what was found in it is forgotten."""
@@ -288,7 +315,7 @@ class ImapContext:
         self.opened = {}
         self.enabled = Enabled.NOTHING
         self.known_modseq = self.own_modseq = 0
-        self._overhearing, self.overheard, self.boxes_moved = SubscribeAccounts(), {}, False
+        self._overhearing, self.account_changed, self.shared_mailboxes_changed = SubscribeAccounts(), {}, False
         self.at = self.attending = self.landed = None
         self.reader.limits = Limits.before_sign_in()
         self.reader.utf8 = False
@@ -315,7 +342,7 @@ class ImapContext:
 
     # ------------------------------------------------------------ saying
 
-    def say(self, line: bytes) -> None:
+    def write(self, line: bytes) -> None:
         """Untagged octets, complete with CRLF, or none."""
         if line and not self.severed:
             self.out.append(line)
@@ -323,7 +350,7 @@ class ImapContext:
 
     def say_all(self, lines: list[bytes]) -> None:
         """Joined first: 300,000 lines said one by one keep the loop for a tenth of a second."""
-        self.say(b"".join(lines))
+        self.write(b"".join(lines))
 
     @property
     def has_much_to_say(self) -> bool:
@@ -348,7 +375,7 @@ class ImapContext:
         self._octets -= len(data)
         return data
 
-    def breathe(self) -> Steps[None]:
+    def yield_output(self) -> Steps[None]:
         """In a long answer: hand out what is there once it is a slice, and end if the session was cut meanwhile."""
         while self._octets >= SLICE_OCTETS:
             yield Send(self.take_output())
@@ -367,11 +394,11 @@ class ImapContext:
 
     # ------------------------------------------------------------ steps
 
-    def hear(self) -> Event:
+    def read_next(self) -> Event:
         """What the reader has next. Behind a line that it could not pass over it is deaf: that is the end, wherever it came."""
         event = self.reader.next()
         if isinstance(event, BadLine) and event.fatal:
-            self.say(status_line(event.tag, event.status, event.text, event.code))
+            self.write(status_line(event.tag, event.status, event.text, event.code))
             raise CloseConnection(Text("Kết nối bị đóng vì dữ liệu gửi đến quá lớn.", "That is too much."))
         return event
 
@@ -387,9 +414,9 @@ class ImapContext:
                 yield from meanwhile()
             if self.signed_in is None and self.now() >= self.sign_in_until:  # however much has come
                 raise CloseConnection(Text("Kết nối bị đóng vì quá lâu chưa đăng nhập.", "Too long without a sign-in."))
-            event = self.hear()
+            event = self.read_next()
             if isinstance(event, LiteralRequested):
-                self.say(continuation())
+                self.write(continuation())
             elif isinstance(event, LongCommand):
                 event = cast("Event", (yield Decode(event.read)))
                 if self.ending is not None:  # meanwhile
@@ -414,7 +441,7 @@ class ImapContext:
         alive = b"" if "INPROGRESS" in self.hidden else ok(b"*", "Still at it.", in_progress(self.tag))
         if self.notifier is None:
             return cast("T", (yield Work(run, writes=True, at=at, meanwhile=alive)))
-        work = Work(lambda account: account.noting(run), writes=True, at=at, meanwhile=alive)
+        work = Work(lambda account: account.recording_modseqs(run), writes=True, at=at, meanwhile=alive)
         result, modseqs = cast("tuple[T, list[int]]", (yield work))
         self.notifier.own(at, modseqs)
         return result
@@ -433,17 +460,19 @@ class ImapContext:
 
         return clear_away
 
-    def overhear(self, wanted: SubscribeAccounts) -> Steps[None]:
+    def subscribe_accounts(self, wanted: SubscribeAccounts) -> Steps[None]:
         """Be told of changes in these accounts from here on, and of no others but the own and the attended one."""
         if wanted != self._overhearing:
             yield wanted
             self._overhearing = wanted
             there = {at.account_id for at in wanted.accounts}
-            self.overheard = {account_id: modseq for account_id, modseq in self.overheard.items() if account_id in there}
+            self.account_changed = {
+                account_id: modseq for account_id, modseq in self.account_changed.items() if account_id in there
+            }
 
     def modseq_of(self, at: AccountRef | None) -> int:
         """How far an account that NOTIFY follows has come, as the change feed told (None: the own one)."""
-        return self.own_modseq if at is None else self.overheard.get(at.account_id, 0)
+        return self.own_modseq if at is None else self.account_changed.get(at.account_id, 0)
 
     def reading(self) -> Steps[None]:
         """Somebody reads on in the selected mailbox: that is on record, where it has to be (Reg. 12.3.a)."""
@@ -454,7 +483,7 @@ class ImapContext:
         """A program looks whether anything is new there: an opening where the settings say so (`unit.openings.counts`)."""
         if self.settings.polls_open and place is not None:
             account_id = self.mailbox_id if place.account is None else place.account.account_id
-            if self.desk.on_record(account_id):
+            if self.desk.records_access(account_id):
                 yield from self._opening(place.account, "poll")
 
     def _opening(self, account: AccountRef | None, how: str) -> Steps[None]:
@@ -464,9 +493,9 @@ class ImapContext:
             self.opened[account_id] = stretch
             yield RecordActivity(account, how)
 
-    def on_record(self, event: str, place: Place, **fields: object) -> Steps[None]:
+    def record_shared_act(self, event: str, place: Place, **fields: object) -> Steps[None]:
         """Who did this in a mailbox that several people use."""
-        if self.desk.on_record(self.mailbox_id if place.account is None else place.account.account_id):
+        if self.desk.records_access(self.mailbox_id if place.account is None else place.account.account_id):
             address = {} if place.box is None else {"mailbox": place.box.address}
             yield LogEvent(event, {**address, "folder": place.name, **fields})
 
@@ -483,14 +512,14 @@ class ImapContext:
                 view.looked = max(view.looked, self.known_modseq)
                 return
             enabled = self.enabled
-            news = self.desk.recall(view.account_id, view.folder_id, view.modseq, mark)
-            if news is not None and (glance := view.glance_of(news)) is not None:
-                self.say(b"".join(view.catch_up(glance, enabled, expunge=expunge)))
+            news = self.desk.changes_since(view.account_id, view.folder_id, view.modseq, mark)
+            if news is not None and (glance := view.cached_change(news)) is not None:
+                self.write(b"".join(view.catch_up(glance, enabled, expunge=expunge)))
                 return
             try:
                 told = yield from self.ask(
-                    lambda account: b"".join(view.catch_up(view.look(account), enabled, expunge=expunge)), view.place
+                    lambda account: b"".join(view.catch_up(view.poll(account), enabled, expunge=expunge)), view.place
                 )
             except NoSuchFolder as error:  # deleted by another session: no number means anything any more
                 raise CloseConnection(Text("Thư mục đang mở đã bị xóa.", "The mailbox has been deleted.")) from error
-            self.say(told)
+            self.write(told)

@@ -23,7 +23,7 @@ class SessionHost(Protocol):
         """A number that stands only while nothing changes in the mailbox; 0 if that cannot be said now."""
         ...
 
-    def recall(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
+    def changes_since(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
         """What happened in one of its folders, while its change mark is this one; None if the store has to be asked."""
         ...
 
@@ -43,7 +43,7 @@ class SessionHost(Protocol):
         """What everybody who signs in has to be told now (RFC 9051 §7.1, ALERT)."""
         ...
 
-    def on_record(self, mailbox_id: int) -> bool:
+    def records_access(self, mailbox_id: int) -> bool:
         """Whether openings are recorded and acts named: a unit's or group's mailbox (Reg. 12.3.a)."""
         ...
 

@@ -95,7 +95,7 @@ class ImapConnection(connection.Connection):
 
     def _new_session(self) -> Session:
         settings, clock, shelf = self._services.settings, self._services.clock, self._server.shelf
-        return Session(settings, clock=clock, shelf=shelf, desk=self._desk(), tls=self._peer.tls is not None)
+        return Session(settings, clock=clock, shelf=shelf, desk=self._session_host(), tls=self._peer.tls is not None)
 
     # ------------------------------------------------------------ octets, compressed or not
 
@@ -142,9 +142,9 @@ class ImapConnection(connection.Connection):
             case Work():
                 return False
             case WatchAccount(at) if self._subscription is not None:
-                self._attend(at)
+                self._watch_account(at)
             case SubscribeAccounts() if self._subscription is not None:
-                self._overhear(step)
+                self._subscribe_accounts(step)
             case Leave():
                 self._leave()
             case ClearAway(run):
@@ -163,7 +163,7 @@ class ImapConnection(connection.Connection):
         return True
 
     def _closed(self) -> None:
-        if (run := self._session.left_behind()) is not None:
+        if (run := self._session.pending_cleanup()) is not None:
             self._server.clear_away(run)
 
     async def _perform(self, action: Action) -> object:
@@ -216,11 +216,11 @@ class ImapConnection(connection.Connection):
         assert self._account is not None
         assert self._signed_in is not None
         account = self._account if work.at is None else self._services.store.account(work.at, self._signed_in.address)
-        return self._change(account, work) if work.writes else self._in_lane(account, work)
+        return self._change(account, work) if work.writes else self._in_executor(account, work)
 
     async def _change(self, account: Account, work: Work[object]) -> object:
         try:
-            return await (self._long_work(account, work) if work.meanwhile else self._in_lane(account, work))
+            return await (self._long_work(account, work) if work.meanwhile else self._in_executor(account, work))
         finally:
             self._services.stored()
 
@@ -235,7 +235,7 @@ class ImapConnection(connection.Connection):
 
         still_at_it()
         try:
-            return await self._in_lane(account, work)
+            return await self._in_executor(account, work)
         finally:
             if timer is not None:
                 timer.cancel()
@@ -250,8 +250,8 @@ class ImapConnection(connection.Connection):
         return True
 
     def _give_back(self) -> None:
-        self._attend(None)
-        self._overhear(SubscribeAccounts())
+        self._watch_account(None)
+        self._subscribe_accounts(SubscribeAccounts())
         if self._subscription is not None:
             self._subscription.close()
             self._subscription = None
@@ -262,7 +262,7 @@ class ImapConnection(connection.Connection):
         self._give_back()
         self._dialog = self._signed_in = self._account = None
 
-    def _attend(self, at: AccountRef | None) -> None:
+    def _watch_account(self, at: AccountRef | None) -> None:
         """Be told of this account's changes beside the own one's, and of what the person may do there."""
         for held in (self._shared_subscription, self._shared_watch):
             if held is not None:
@@ -274,7 +274,7 @@ class ImapConnection(connection.Connection):
             sharing = self._services.access.sharing
             self._shared_watch = sharing.watch(self._signed_in.mailbox_id, at.account_id, self._rights_moved)
 
-    def _overhear(self, wanted: SubscribeAccounts) -> None:
+    def _subscribe_accounts(self, wanted: SubscribeAccounts) -> None:
         """Be told of changes in these accounts too, and of what the person may use, where NOTIFY asks for it."""
         overheard = self._overheard or {}
         for at in overheard.keys() - wanted.accounts:
@@ -303,14 +303,14 @@ class ImapConnection(connection.Connection):
 
     def _noticed_beyond(self, account_id: int, modseq: int) -> None:
         """The same of an account that NOTIFY follows."""
-        if self._session.overheard(account_id, modseq) and isinstance(self._waiting, Waiting):
+        if self._session.account_changed(account_id, modseq) and isinstance(self._waiting, Waiting):
             self._pump()
 
     def _boxes_moved(self) -> None:
         """What the person may use beside the own mailbox may have changed."""
         assert self._signed_in is not None
         self._services.access.sharing.renew_all(self._signed_in.mailbox_id)
-        if self._session.boxes_moved() and isinstance(self._waiting, Waiting):
+        if self._session.shared_mailboxes_changed() and isinstance(self._waiting, Waiting):
             self._pump()
 
     def _decision_moved(self) -> None:
@@ -337,7 +337,7 @@ class ImapConnection(connection.Connection):
         if isinstance(answer, Refusal):
             if self._reset_if_behind():
                 return
-            self._session.barred(self._attended.account_id, answer.text)
+            self._session.access_revoked(self._attended.account_id, answer.text)
             if self._session.ending:
                 self._go_on_ending()
         else:
@@ -354,9 +354,9 @@ class ImapConnection(connection.Connection):
         """A number that stands only while nothing changes in it."""
         return self._services.store.change_mark(mailbox_id)
 
-    def recall(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
+    def changes_since(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
         """What happened in one of its folders, as far as this process has it in memory."""
-        return self._services.store.recall(mailbox_id, folder_id, since_modseq, mark)
+        return self._services.store.changes_since(mailbox_id, folder_id, since_modseq, mark)
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:
         """Capabilities that this mailbox is not offered."""

@@ -162,26 +162,26 @@ class Session(session_core.Session):
 
     def noticed(self, modseq: int, *, there: bool = False) -> bool:
         """The own account, or the other one that is attended (`there`), has reached this MODSEQ; whether that matters now."""
-        talk = self._talk
+        ctx = self._talk
         if not there:
-            talk.own_modseq = max(talk.own_modseq, modseq)
-        if there == (talk.attending is not None):
-            talk.known_modseq = max(talk.known_modseq, modseq)
+            ctx.own_modseq = max(ctx.own_modseq, modseq)
+        if there == (ctx.attending is not None):
+            ctx.known_modseq = max(ctx.known_modseq, modseq)
             return True
-        return talk.notifier is not None
+        return ctx.notifier is not None
 
-    def overheard(self, account_id: int, modseq: int) -> bool:
+    def account_changed(self, account_id: int, modseq: int) -> bool:
         """An account that is overheard has reached this MODSEQ; whether that matters now."""
-        talk = self._talk
-        talk.overheard[account_id] = max(talk.overheard.get(account_id, 0), modseq)
-        return talk.notifier is not None
+        ctx = self._talk
+        ctx.account_changed[account_id] = max(ctx.account_changed.get(account_id, 0), modseq)
+        return ctx.notifier is not None
 
-    def boxes_moved(self) -> bool:
+    def shared_mailboxes_changed(self) -> bool:
         """What the person may use beside the own mailbox may have changed; whether that matters now."""
-        self._talk.boxes_moved = True
+        self._talk.shared_mailboxes_changed = True
         return self._talk.notifier is not None
 
-    def left_behind(self) -> Callable[[], None] | None:
+    def pending_cleanup(self) -> Callable[[], None] | None:
         """What is to be cleared away in a thread, once the session is closed."""
         return self._talk.take_leftovers() if self._talk.leftovers else None
 
@@ -200,7 +200,7 @@ class Session(session_core.Session):
         if self._talk.signed_in is not None:
             self.rights_moved(self._talk.mailbox_id, self._talk.own_rights)
 
-    def barred(self, account_id: int, text: Text) -> None:
+    def access_revoked(self, account_id: int, text: Text) -> None:
         """The person may not read this account any more: BYE, if a mailbox of it is selected.
 
         RFC 4314 §5.1.1 lets the server close the connection, since most clients make nothing of NO to all that they ask; they
@@ -218,59 +218,59 @@ class Session(session_core.Session):
     # ------------------------------------------------------------ the program
 
     def _run(self) -> Steps[None]:
-        talk, commands, used = self._talk, 0, 0
-        talk.say(auth.greeting(talk))
+        ctx, commands, used = self._talk, 0, 0
+        ctx.write(auth.greeting(ctx))
         try:
-            while not talk.severed:
-                before = talk.reader.used
-                event = yield from talk.event(self._patience(), self._notify)
-                talk.pay(min(talk.reader.used - before, talk.reader.limits.command_octets))  # what is passed over costs little
+            while not ctx.severed:
+                before = ctx.reader.used
+                event = yield from ctx.event(self._patience(), self._notify)
+                ctx.pay(min(ctx.reader.used - before, ctx.reader.limits.command_octets))  # what is passed over costs little
                 yield from self._take(event)
-                if talk.has_much_to_say:
-                    yield Send(talk.take_output())
+                if ctx.has_much_to_say:
+                    yield Send(ctx.take_output())
                 commands += 1
-                if commands >= COMMANDS_AT_ONCE or talk.reader.used - used >= OCTETS_AT_ONCE:  # what was pipelined
-                    commands, used = 0, talk.reader.used
+                if commands >= COMMANDS_AT_ONCE or ctx.reader.used - used >= OCTETS_AT_ONCE:  # what was pipelined
+                    commands, used = 0, ctx.reader.used
                     yield Pause()
         except CloseConnection as ended:
-            talk.say(responses.bye(talk.words(ended.text), ended.code or None))
-        talk.leave()
+            ctx.write(responses.bye(ctx.words(ended.text), ended.code or None))
+        ctx.leave()
         yield Hangup()
 
     def _patience(self) -> float:
-        talk = self._talk
-        return talk.sign_in_until if talk.signed_in is None else talk.now() + talk.settings.idle_seconds
+        ctx = self._talk
+        return ctx.sign_in_until if ctx.signed_in is None else ctx.now() + ctx.settings.idle_seconds
 
     def _notify(self) -> Steps[None]:
         """What NOTIFY asked for, between commands. After a bug the client cannot know what it was told: that is the end."""
-        talk = self._talk
-        assert talk.notifier is not None
+        ctx = self._talk
+        assert ctx.notifier is not None
         try:
-            yield from notify.notify_all(talk)
+            yield from notify.notify_all(ctx)
         except (CloseConnection, GeneratorExit):
             raise
         except OutOfStep as error:
             raise CloseConnection(error.text) from error
         except Exception as error:
-            reference = trace_id(talk.clock.now_us(), self._tokens)
+            reference = trace_id(ctx.clock.now_us(), self._tokens)
             yield LogEvent("imap_bug", {"ref": reference}, error)
             raise CloseConnection(Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}.")) from error
 
     def _take(self, event: Event) -> Steps[None]:
         """One thing that the reader made of the client's octets."""
-        talk = self._talk
+        ctx = self._talk
         if isinstance(event, BadLine):
-            talk.say(responses.status_line(event.tag, event.status, event.text, event.code))
+            ctx.write(responses.status_line(event.tag, event.status, event.text, event.code))
             self._count(bad=event.status == b"BAD")
         elif isinstance(event, AppendMessage):
-            talk.at = None
+            ctx.at = None
             take = append.append if event.replaces is None else replace.replace
-            yield from self._guarded(event.tag, take(talk, event))
+            yield from self._guarded(event.tag, take(ctx, event))
         elif isinstance(event, Command):
             yield from self._guarded(event.tag, self._command(event))
         else:
             assert isinstance(event, Line), event
-            talk.say(responses.bad(b"*", "No line was expected."))
+            ctx.write(responses.bad(b"*", "No line was expected."))
 
     def _guarded(self, tag: bytes, steps: Steps[None]) -> Steps[None]:
         """Carry out a command; whatever goes wrong becomes its answer."""
@@ -282,46 +282,44 @@ class Session(session_core.Session):
         except OutOfStep as error:
             raise CloseConnection(error.text) from error
         except NoSuchNumber:
-            self._talk.say(responses.bad(tag, "There is no message with that number."))
+            self._talk.write(responses.bad(tag, "There is no message with that number."))
             self._count(bad=True)
         except UnknownEncoding as error:
-            self._talk.say(self._talk.line(tag, refuse(error.text, b"UNKNOWN-CTE")))
+            self._talk.write(self._talk.line(tag, refuse(error.text, b"UNKNOWN-CTE")))
         except MicMailError as error:
-            self._talk.say(self._talk.line(tag, refusal(error)))
+            self._talk.write(self._talk.line(tag, refusal(error)))
         except Exception as error:  # noqa: BLE001 - a bug must cost one command, not the connection, and never be silent
             reference = trace_id(self._talk.clock.now_us(), self._tokens)
             yield LogEvent("imap_bug", {"ref": reference}, error)
             text = Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}.")
-            self._talk.say(self._talk.line(tag, refuse(text, b"SERVERBUG")))
+            self._talk.write(self._talk.line(tag, refuse(text, b"SERVERBUG")))
         if self._talk.leftovers:
             yield ClearAway(self._talk.take_leftovers())
 
     def _command(self, command: Command) -> Steps[None]:
-        talk = self._talk
+        ctx = self._talk
         reply = self._forbidden(command)
         selected_only = command.rule.states is ConnectionState.SELECTED
-        talk.at = talk.view.place.account if talk.view is not None and selected_only else None
+        ctx.at = ctx.view.place.account if ctx.view is not None and selected_only else None
         if reply is None:
-            reply = yield from HANDLERS[type(command)](talk, command)
+            reply = yield from HANDLERS[type(command)](ctx, command)
             if reply is None:  # it has said its tagged line itself
                 return
-            if talk.view is not None and type(command) is not mailbox_commands.Select:
-                yield from search_context.send_selected_changes(
-                    talk, talk.line(command.tag, reply), expunge=command.may_expunge
-                )
+            if ctx.view is not None and type(command) is not mailbox_commands.Select:
+                yield from search_context.send_selected_changes(ctx, ctx.line(command.tag, reply), expunge=command.may_expunge)
         self._count(bad=reply.status == b"BAD")
-        if talk.view is not None and talk.view.has_ghosts and Enabled.QRESYNC in talk.enabled:
-            talk.say(talk.view.hold_line())
-        talk.say(talk.line(command.tag, reply))
+        if ctx.view is not None and ctx.view.has_ghosts and Enabled.QRESYNC in ctx.enabled:
+            ctx.write(ctx.view.hold_line())
+        ctx.write(ctx.line(command.tag, reply))
 
     def _forbidden(self, command: Command) -> Reply | None:
         """Why a command may not be carried out now (RFC 9051 §3, `rules.RULES`)."""
-        talk, rule = self._talk, command.rule
-        if talk.state not in rule.states:
-            return bad(_WRONG_STATE[talk.state])
-        if Enabled.UIDONLY in talk.enabled and command.uses_numbers:
+        ctx, rule = self._talk, command.rule
+        if ctx.state not in rule.states:
+            return bad(_WRONG_STATE[ctx.state])
+        if Enabled.UIDONLY in ctx.enabled and command.uses_numbers:
             return bad("UIDONLY is on: there are no message numbers.", b"UIDREQUIRED")
-        if talk.view is not None and talk.view.read_only and isinstance(command, _WRITING):
+        if ctx.view is not None and ctx.view.read_only and isinstance(command, _WRITING):
             return refuse(Text("Thư mục chỉ được mở để đọc.", "The mailbox is open for reading only."), b"READ-ONLY")
         return None
 

@@ -37,90 +37,90 @@ SIGN_IN_CODES = {
 """invalidCredentials makes a program ask for another password, so it is said of passwords alone."""
 
 
-def leave(talk: LdapContext) -> Steps[None]:
+def leave(ctx: LdapContext) -> Steps[None]:
     """Sign out: a Bind begins, whatever becomes of it (RFC 4513 §4), or TLS."""
-    if talk.signed_in is not None:
-        talk.is_nobody()
+    if ctx.signed_in is not None:
+        ctx.is_nobody()
         yield Leave()
 
 
-def bind(talk: LdapContext, request: Envelope) -> Steps[None]:
-    going_on, talk.dialog_mechanism = talk.dialog_mechanism, ""
+def bind(ctx: LdapContext, request: Envelope) -> Steps[None]:
+    going_on, ctx.dialog_mechanism = ctx.dialog_mechanism, ""
     asked = requests.bind(request.body)
     if asked.version != 3:
-        talk.result(request, Code.PROTOCOL_ERROR, "LDAP version 3 only.")
+        ctx.result(request, Code.PROTOCOL_ERROR, "LDAP version 3 only.")
     elif asked.password is not None:
-        yield from _simple(talk, request, asked.name, asked.password)
+        yield from _simple(ctx, request, asked.name, asked.password)
     elif not asked.mechanism:  # RFC 4513 §5.2.1.2: the exchange is given up
-        talk.result(request, Code.AUTH_METHOD_NOT_SUPPORTED, "No mechanism.")
+        ctx.result(request, Code.AUTH_METHOD_NOT_SUPPORTED, "No mechanism.")
     else:
         if asked.mechanism.upper() != going_on:
             yield Begin(asked.mechanism)
-        yield from _admit(talk, request, (yield from talk.aside(Answer(asked.credentials))), asked.mechanism.upper())
+        yield from _admit(ctx, request, (yield from ctx.aside(Answer(asked.credentials))), asked.mechanism.upper())
 
 
-def _simple(talk: LdapContext, request: Envelope, name: str, password: bytes) -> Steps[None]:
+def _simple(ctx: LdapContext, request: Envelope, name: str, password: bytes) -> Steps[None]:
     if not password:
         if name:
-            talk.result(request, Code.UNWILLING, "Chưa nhập mật khẩu.")
-        elif talk.desk.is_open_to_strangers():
-            talk.result(request, Code.SUCCESS)
+            ctx.result(request, Code.UNWILLING, "Chưa nhập mật khẩu.")
+        elif ctx.desk.allows_anonymous():
+            ctx.result(request, Code.SUCCESS)
         else:
-            talk.result(request, Code.SUCCESS, "Chưa đăng nhập: hãy đăng nhập để tra danh bạ.")
+            ctx.result(request, Code.SUCCESS, "Chưa đăng nhập: hãy đăng nhập để tra danh bạ.")
         return
     try:
-        user = yield from _address(talk, name)
+        user = yield from _address(ctx, name)
         secret = password.decode()
     except BadName:
-        talk.result(request, Code.INVALID_DN_SYNTAX)
+        ctx.result(request, Code.INVALID_DN_SYNTAX)
         return
     except UnicodeDecodeError:
         user = secret = ""
-    yield from _admit(talk, request, (yield from talk.aside(SignIn(user, secret))), "")
+    yield from _admit(ctx, request, (yield from ctx.aside(SignIn(user, secret))), "")
 
 
-def _address(talk: LdapContext, name: str) -> Steps[str]:
+def _address(ctx: LdapContext, name: str) -> Steps[str]:
     """Whom a bind name names. Who asks in clear learns nothing of it: the refusal comes before anybody is looked for."""
-    if "=" not in name or not talk.desk.mechanisms():
+    if "=" not in name or not ctx.desk.mechanisms():
         return name
-    tree = yield from talk.tree()
+    tree = yield from ctx.tree()
     return tree.address_of(name) or name[:64]  # of nobody: a wrong password like any other
 
 
-def _admit(talk: LdapContext, request: Envelope, answer: object, mechanism: str) -> Steps[None]:
+def _admit(ctx: LdapContext, request: Envelope, answer: object, mechanism: str) -> Steps[None]:
     """The end of a sign-in, or its next step."""
     if isinstance(answer, Challenge):
-        talk.dialog_mechanism = mechanism
+        ctx.dialog_mechanism = mechanism
         said = string(answer.data, 0x87)
-        talk.say(responses.result(request.number, request.tag, Code.SASL_BIND_IN_PROGRESS, more=said))
+        ctx.write(responses.result(request.number, request.tag, Code.SASL_BIND_IN_PROGRESS, more=said))
         return
-    talk.dialog_mechanism = ""
+    ctx.dialog_mechanism = ""
     if isinstance(answer, Refusal):
-        talk.tries += 1
-        if talk.tries >= talk.settings.sign_in_tries:
-            talk.ending = CloseLdapConnection("Too many attempts.")
-        talk.result(request, SIGN_IN_CODES[answer.kind], answer.text.vi)
+        ctx.tries += 1
+        if ctx.tries >= ctx.settings.sign_in_tries:
+            ctx.ending = CloseLdapConnection("Too many attempts.")
+        ctx.result(request, SIGN_IN_CODES[answer.kind], answer.text.vi)
         return
     assert isinstance(answer, SignedIn), answer
     if not (yield BindAccount(answer)):
-        talk.result(request, Code.BUSY, messages.too_many_sessions().vi)
+        ctx.result(request, Code.BUSY, messages.too_many_sessions().vi)
         return
-    talk.signed_in = answer
-    talk.result(request, Code.SUCCESS)
+    ctx.signed_in = answer
+    ctx.result(request, Code.SUCCESS)
 
 
-def start_tls(talk: LdapContext, request: Envelope) -> Steps[None]:
+def start_tls(ctx: LdapContext, request: Envelope) -> Steps[None]:
     """What came in clear behind it is thrown away: somebody in the middle may have written it; so is who was signed in."""
-    if talk.tls or talk.dialog_mechanism:
-        talk.result(request, Code.OPERATIONS_ERROR, "TLS is on already." if talk.tls else "A sign-in is going on.")
+    if ctx.tls or ctx.dialog_mechanism:
+        ctx.result(request, Code.OPERATIONS_ERROR, "TLS is on already." if ctx.tls else "A sign-in is going on.")
         return
-    yield from leave(talk)
-    talk.say(responses.result(request.number, request.tag, Code.SUCCESS, more=string(START_TLS, 0x8A)))
+    yield from leave(ctx)
+    ctx.write(responses.result(request.number, request.tag, Code.SUCCESS, more=string(START_TLS, 0x8A)))
     yield StartTls()
-    talk.tls = True
+    ctx.tls = True
 
 
-def who_am_i(talk: LdapContext, request: Envelope) -> None:
+def who_am_i(ctx: LdapContext, request: Envelope) -> None:
     """The authorization identity (RFC 4513 §5.2.1.8); empty: nobody."""
-    name = f"u:{talk.signed_in.address}" if talk.signed_in is not None else ""
-    talk.say(responses.result(request.number, request.tag, Code.SUCCESS, more=string(name, 0x8B)))
+    name = f"u:{ctx.signed_in.address}" if ctx.signed_in is not None else ""
+    ctx.write(responses.result(request.number, request.tag, Code.SUCCESS, more=string(name, 0x8B)))

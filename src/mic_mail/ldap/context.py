@@ -68,7 +68,7 @@ class LdapHost(Protocol):
         """The SASL mechanisms to offer on this connection as it is now."""
         ...
 
-    def is_open_to_strangers(self) -> bool:
+    def allows_anonymous(self) -> bool:
         """Whether who comes from there may search without signing in."""
         ...
 
@@ -106,7 +106,7 @@ class LdapContext:
 
     @property
     def may_search(self) -> bool:
-        return self.signed_in is not None or self.desk.is_open_to_strangers()
+        return self.signed_in is not None or self.desk.allows_anonymous()
 
     @property
     def must_sign_in_by(self) -> float | None:
@@ -198,12 +198,12 @@ class LdapContext:
 
     # ------------------------------------------------------------ saying
 
-    def say(self, octets: bytes) -> None:
+    def write(self, octets: bytes) -> None:
         self.out.append(octets)
         self._octets += len(octets)
 
     def result(self, request: Envelope, code: int, text: str = "", *, matched: str = "", controls: bytes = b"") -> None:
-        self.say(responses.result(request.number, request.tag, code, text, matched=matched, controls=controls))
+        self.write(responses.result(request.number, request.tag, code, text, matched=matched, controls=controls))
 
     @property
     def has_much_to_say(self) -> bool:

@@ -109,14 +109,16 @@ class Tree:
 
     # ------------------------------------------------------------ searching
 
-    def hunt(self, base: Found, scope: int, wanted: Filter, behind: Place | None = None) -> Generator[list[Found], None, None]:
+    def search(
+        self, base: Found, scope: int, wanted: Filter, behind: Place | None = None
+    ) -> Generator[list[Found], None, None]:
         """The entries in `scope` (RFC 4511 §4.5.1.2: 0, 1, 2) of `base` for which the filter is true, in order; with `behind`
         only those behind that place. Yields what was found since the last time, maybe nothing: others may have a turn."""
         for stretch, within in self._within(base, scope):
             hidden = _up_to(stretch, behind) if behind is not None else 0
             if hidden >= stretch.size:
                 continue
-            looking = stretch.hunt(wanted)
+            looking = stretch.search(wanted)
             while True:
                 try:
                     next(looking)

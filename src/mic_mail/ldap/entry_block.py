@@ -67,7 +67,7 @@ class EntryBlock:
             "hasSubordinates": ("TRUE" if number in self.parents else "FALSE",),
         }
 
-    def hunt(self, wanted: Filter) -> AttributeSearch:
+    def search(self, wanted: Filter) -> AttributeSearch:
         """The entries for which the filter is true."""
         true, _ = yield from self._reckon(wanted)
         return true

@@ -51,54 +51,54 @@ class Page:
     sent: int
 
 
-def search(talk: LdapContext, request: Envelope) -> Steps[None]:
+def search(ctx: LdapContext, request: Envelope) -> Steps[None]:
     try:
         wanted = requests.search(request.body)
     except TooLarge:
-        talk.result(request, Code.ADMIN_LIMIT, "Bộ lọc tìm kiếm quá lớn.")
+        ctx.result(request, Code.ADMIN_LIMIT, "Bộ lọc tìm kiếm quá lớn.")
         return
     try:
         if not 0 <= wanted.scope <= 2:
             raise Answered(Code.PROTOCOL_ERROR, "No such scope.")
         page = _page(request.controls, wanted)
-        tree = yield from talk.tree()
-        if _about_itself(talk, request, wanted, tree):
+        tree = yield from ctx.tree()
+        if _about_itself(ctx, request, wanted, tree):
             return
-        if not talk.may_search:
+        if not ctx.may_search:
             raise Answered(Code.INSUFFICIENT_ACCESS, "Hãy đăng nhập trước.")
-        yield from _among_cards(talk, request, wanted, tree, page)
+        yield from _among_cards(ctx, request, wanted, tree, page)
     except BadName:
-        talk.result(request, Code.INVALID_DN_SYNTAX)
+        ctx.result(request, Code.INVALID_DN_SYNTAX)
     except Answered as answer:
-        talk.result(request, answer.code, answer.text, matched=answer.matched)
+        ctx.result(request, answer.code, answer.text, matched=answer.matched)
 
 
 # ------------------------------------------------------------------ what the server says of itself
 
 
-def _about_itself(talk: LdapContext, request: Envelope, wanted: Search, tree: Tree) -> bool:
+def _about_itself(ctx: LdapContext, request: Envelope, wanted: Search, tree: Tree) -> bool:
     """The root DSE and the schema, which every client reads before it signs in; False: the search is for something else."""
     base = normal(wanted.base)
     if not base and wanted.scope == 0:
-        shown = Selection(wanted).of({"objectClass": ("top",)}, root_dse(talk, tree))
-        talk.say(responses.entry(request.number, "", shown))
+        shown = Selection(wanted).of({"objectClass": ("top",)}, root_dse(ctx, tree))
+        ctx.write(responses.entry(request.number, "", shown))
     elif base == _OWN_NAME:
         if wanted.scope != 1:
-            talk.say(responses.entry(request.number, SUBSCHEMA, Selection(wanted).of(subschema(), {})))
+            ctx.write(responses.entry(request.number, SUBSCHEMA, Selection(wanted).of(subschema(), {})))
     else:
         return False
-    talk.result(request, Code.SUCCESS)
+    ctx.result(request, Code.SUCCESS)
     return True
 
 
-def root_dse(talk: LdapContext, tree: Tree) -> Attributes:
+def root_dse(ctx: LdapContext, tree: Tree) -> Attributes:
     """RFC 4512 §5.1."""
-    mechanisms = talk.desk.mechanisms()
+    mechanisms = ctx.desk.mechanisms()
     found = {
         "namingContexts": (tree.suffix,),
         "subschemaSubentry": (SUBSCHEMA,),
         "supportedLDAPVersion": ("3",),
-        "supportedExtension": (*(() if talk.tls else (START_TLS,)), WHO_AM_I, CANCEL),
+        "supportedExtension": (*(() if ctx.tls else (START_TLS,)), WHO_AM_I, CANCEL),
         "supportedControl": (PAGED, MANAGE_DSA_IT),
         "supportedFeatures": FEATURES,
         "vendorName": ("mic-mail",),
@@ -119,33 +119,33 @@ def subschema() -> Attributes:
 # ------------------------------------------------------------------ entries
 
 
-def _among_cards(talk: LdapContext, request: Envelope, wanted: Search, tree: Tree, page: Page | None) -> Steps[None]:
+def _among_cards(ctx: LdapContext, request: Envelope, wanted: Search, tree: Tree, page: Page | None) -> Steps[None]:
     base = _base(wanted, tree)
-    talk.searches += 1
-    most = min(wanted.size_limit or talk.settings.entries, talk.settings.entries)
+    ctx.searches += 1
+    most = min(wanted.size_limit or ctx.settings.entries, ctx.settings.entries)
     if page is not None and page.place is not None and page.size == 0:  # RFC 2696 §3: the client wants no more of them
-        talk.result(request, Code.SUCCESS, controls=responses.page(b""))
+        ctx.result(request, Code.SUCCESS, controls=responses.page(b""))
         return
     if page is not None:
-        most = min(page.size, talk.settings.entries)
+        most = min(page.size, ctx.settings.entries)
         if wanted.size_limit:
             most = min(most, wanted.size_limit - page.sent)
-    hunt = tree.hunt(base, wanted.scope, wanted.filter, page.place if page is not None else None)
-    code, sent, last = yield from _send_entries(talk, request, wanted, hunt, most)
+    hunt = tree.search(base, wanted.scope, wanted.filter, page.place if page is not None else None)
+    code, sent, last = yield from _send_entries(ctx, request, wanted, hunt, most)
     controls = b""
     if page is not None and code not in {Code.TIME_LIMIT, Code.ADMIN_LIMIT}:
         whole = page.sent + sent
         more = code is Code.SIZE_LIMIT and (not wanted.size_limit or whole < wanted.size_limit)
         code = Code.SUCCESS if more or code is Code.SUCCESS else Code.SIZE_LIMIT
         controls = responses.page(_cookie(wanted, last or page.place or _NOWHERE, whole) if more else b"")
-    talk.result(request, code, controls=controls)
+    ctx.result(request, code, controls=controls)
 
 
 def _send_entries(
-    talk: LdapContext, request: Envelope, wanted: Search, hunt: Iterator[list[Found]], most: int
+    ctx: LdapContext, request: Envelope, wanted: Search, hunt: Iterator[list[Found]], most: int
 ) -> Steps[tuple[Code, int, Place | None]]:
     """Tell of entries as they are found: how it ended, of how many was told, where the last of them stands."""
-    deadline = talk.now() + min(wanted.time_limit or talk.settings.search_seconds, talk.settings.search_seconds)
+    deadline = ctx.now() + min(wanted.time_limit or ctx.settings.search_seconds, ctx.settings.search_seconds)
     selection, sent, last = Selection(wanted), 0, None
     for batch in hunt:
         for found in batch:
@@ -153,17 +153,17 @@ def _send_entries(
                 return Code.SIZE_LIMIT, sent, last
             entry = found.entry
             shown = selection.of(entry.attributes, found.operational if selection.operational else {})
-            talk.say(responses.entry(request.number, entry.dn, shown))
-            talk.entries += 1  # at once: who has heard of it and goes away has heard of it
+            ctx.write(responses.entry(request.number, entry.dn, shown))
+            ctx.entries += 1  # at once: who has heard of it and goes away has heard of it
             sent, last = sent + 1, found.place
-            if talk.has_much_to_say:
-                yield from talk.send(request.number)
-        if talk.now() >= deadline:
+            if ctx.has_much_to_say:
+                yield from ctx.send(request.number)
+        if ctx.now() >= deadline:
             return Code.TIME_LIMIT, sent, last
-        if talk.worked >= WORK_SECONDS:
+        if ctx.worked >= WORK_SECONDS:
             return Code.ADMIN_LIMIT, sent, last
-        yield from talk.take_turns()
-        talk.look_up(request.number)
+        yield from ctx.take_turns()
+        ctx.look_up(request.number)
     return Code.SUCCESS, sent, last
 
 
@@ -246,25 +246,25 @@ def _fingerprint(wanted: Search) -> bytes:
 # ------------------------------------------------------------------ Compare
 
 
-def compare(talk: LdapContext, request: Envelope) -> Steps[None]:
+def compare(ctx: LdapContext, request: Envelope) -> Steps[None]:
     asked = requests.compare(request.body)
-    talk.searches += 1
-    if not talk.may_search:
-        talk.result(request, Code.INSUFFICIENT_ACCESS, "Sign in first.")
+    ctx.searches += 1
+    if not ctx.may_search:
+        ctx.result(request, Code.INSUFFICIENT_ACCESS, "Sign in first.")
         return
-    tree = yield from talk.tree()
+    tree = yield from ctx.tree()
     try:
         found = tree.find(asked.name)
         matched = tree.nearest(asked.name) if found is None else ""
     except BadName:
-        talk.result(request, Code.INVALID_DN_SYNTAX)
+        ctx.result(request, Code.INVALID_DN_SYNTAX)
         return
     attribute = schema.attribute(asked.attribute)
     if found is None:
-        talk.result(request, Code.NO_SUCH_OBJECT, matched=matched)
+        ctx.result(request, Code.NO_SUCH_OBJECT, matched=matched)
     elif attribute is None:
-        talk.result(request, Code.UNDEFINED_ATTRIBUTE_TYPE)
+        ctx.result(request, Code.UNDEFINED_ATTRIBUTE_TYPE)
     else:
-        holds = yield from talk.in_turns(tree.holds(found, attribute, asked.value), request.number)
+        holds = yield from ctx.in_turns(tree.holds(found, attribute, asked.value), request.number)
         codes = {None: Code.NO_SUCH_ATTRIBUTE, True: Code.COMPARE_TRUE, False: Code.COMPARE_FALSE}
-        talk.result(request, codes[holds])
+        ctx.result(request, codes[holds])

@@ -51,15 +51,17 @@ class LdapConnection(connection.Connection):
 
     def _new_session(self) -> Session:
         self._told_at = self._services.clock.monotonic()
-        return Session(self._services.settings, clock=self._services.clock, desk=self._desk(), tls=self._peer.tls is not None)
+        return Session(
+            self._services.settings, clock=self._services.clock, desk=self._session_host(), tls=self._peer.tls is not None
+        )
 
-    def is_open_to_strangers(self) -> bool:
+    def allows_anonymous(self) -> bool:
         """Whether who comes from there may search without signing in."""
         return self._peer.address in self._services.open_networks
 
     def _do_now(self, step: Action) -> bool:
         if isinstance(step, Leave):
-            self._tell_work()
+            self._log_work()
             self._give_back()
             self._signed_in = self._account = None
             return True
@@ -68,7 +70,7 @@ class LdapConnection(connection.Connection):
     async def _perform(self, action: Action) -> object:
         if isinstance(action, Consult):
             if self._services.clock.monotonic() - self._told_at >= TOLD_SECONDS:
-                self._tell_work()
+                self._log_work()
             return await self._services.book.current()
         if isinstance(action, Turn):
             who = self._signed_in.mailbox_id if self._signed_in is not None else self._peer.address
@@ -77,13 +79,13 @@ class LdapConnection(connection.Connection):
             await turns.take(who, now)
             return None
         if isinstance(action, BindAccount):
-            self._tell_work()  # what a stranger has asked is not of who signs in now
+            self._log_work()  # what a stranger has asked is not of who signs in now
         return await super()._perform(action)
 
     def _closed(self) -> None:
-        self._tell_work()
+        self._log_work()
 
-    def _tell_work(self) -> None:
+    def _log_work(self) -> None:
         """How much was asked, and by whom; never what (Reg. 8.2)."""
         self._told_at = self._services.clock.monotonic()
         searches, entries = self._session.take_work()

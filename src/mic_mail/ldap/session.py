@@ -26,15 +26,15 @@ READ_ONLY = Text("Danh bạ chỉ để đọc qua LDAP.", "The directory is rea
 Handler = Callable[[LdapContext, Envelope], Steps[None] | None]
 
 
-def extended(talk: LdapContext, request: Envelope) -> Steps[None]:
+def extended(ctx: LdapContext, request: Envelope) -> Steps[None]:
     """RFC 4511 §4.12."""
     asked = requests.extended(request.body)
     if asked.oid == bind.START_TLS:
-        yield from bind.start_tls(talk, request)
+        yield from bind.start_tls(ctx, request)
     elif asked.oid == bind.WHO_AM_I:
-        bind.who_am_i(talk, request)
+        bind.who_am_i(ctx, request)
     elif asked.oid == CANCEL:  # one that is still going on is given up where it goes on
-        talk.result(request, Code.NO_SUCH_OPERATION)
+        ctx.result(request, Code.NO_SUCH_OPERATION)
     else:
         raise BadBer("extended operation")
 
@@ -45,7 +45,7 @@ def _asks_too_much(request: Envelope) -> bool:
     return any(control.critical and control.oid not in known for control in request.controls)
 
 
-def nothing(talk: LdapContext, request: Envelope) -> None:
+def nothing(ctx: LdapContext, request: Envelope) -> None:
     """Abandon of a request that is over (RFC 4511 §4.11)."""
 
 
@@ -97,69 +97,69 @@ class Session(session_core.Session):
     # ------------------------------------------------------------ the program
 
     def _run(self) -> Steps[None]:
-        talk = self._talk
+        ctx = self._talk
         try:
             while True:
-                request = yield from talk.request(self._patience())
-                talk.worked = 0.0
+                request = yield from ctx.request(self._patience())
+                ctx.worked = 0.0
                 if request.tag == requests.UNBIND:
                     break
                 yield from self._answer(request)
-                if talk.has_much_to_say:
-                    yield from talk.aside(Send(talk.take_output()))
-                yield from talk.take_turns()
+                if ctx.has_much_to_say:
+                    yield from ctx.aside(Send(ctx.take_output()))
+                yield from ctx.take_turns()
         except CloseLdapConnection as ended:
             if ended.text:
-                talk.say(responses.farewell(ended.code, ended.text))
+                ctx.write(responses.farewell(ended.code, ended.text))
         except BadBer:
-            talk.say(responses.farewell(Code.PROTOCOL_ERROR, "That is no LDAP message."))
+            ctx.write(responses.farewell(Code.PROTOCOL_ERROR, "That is no LDAP message."))
         yield Hangup()
 
     def _patience(self) -> float:
-        talk = self._talk
-        return talk.now() + talk.settings.idle_seconds if talk.must_sign_in_by is None else talk.must_sign_in_by
+        ctx = self._talk
+        return ctx.now() + ctx.settings.idle_seconds if ctx.must_sign_in_by is None else ctx.must_sign_in_by
 
     def _answer(self, request: Envelope) -> Steps[None]:
         """One request; whatever goes wrong becomes its answer."""
-        talk = self._talk
+        ctx = self._talk
         try:
             yield from self._handle(request)
         except GivenUp as given_up:
             if given_up.by is not None:
-                talk.result(request, Code.CANCELED)
-                talk.say(responses.result(given_up.by, requests.EXTENDED, Code.SUCCESS))
+                ctx.result(request, Code.CANCELED)
+                ctx.write(responses.result(given_up.by, requests.EXTENDED, Code.SUCCESS))
         except BadBer:
             self._errors += 1
             if request.tag in ANSWERS:
-                talk.result(request, Code.PROTOCOL_ERROR, "That makes no sense.")
-            if self._errors >= talk.settings.errors:
+                ctx.result(request, Code.PROTOCOL_ERROR, "That makes no sense.")
+            if self._errors >= ctx.settings.errors:
                 raise CloseLdapConnection("Too many requests that make no sense.", Code.PROTOCOL_ERROR) from None
         except MicMailError as error:
-            talk.result(request, Code.UNAVAILABLE, error.text.vi)
+            ctx.result(request, Code.UNAVAILABLE, error.text.vi)
         except CloseLdapConnection:
             raise
         except Exception as error:  # noqa: BLE001 - a bug must cost one request, not the connection, and never be silent
-            reference = trace_id(talk.clock.now_us(), self._tokens)
+            reference = trace_id(ctx.clock.now_us(), self._tokens)
             yield LogEvent("ldap_bug", {"ref": reference}, error)
             if request.tag in ANSWERS:
-                talk.result(request, Code.OTHER, f"Lỗi máy chủ, mã số {reference}.")
+                ctx.result(request, Code.OTHER, f"Lỗi máy chủ, mã số {reference}.")
         else:
             self._errors = 0
 
     def _handle(self, request: Envelope) -> Steps[None]:
-        talk = self._talk
+        ctx = self._talk
         handler = HANDLERS.get(request.tag)
         if request.number == 0 or (handler is None and request.tag not in WRITES):
             raise CloseLdapConnection("That is no LDAP request.", Code.PROTOCOL_ERROR)
         if handler is None:
-            talk.result(request, Code.UNWILLING, READ_ONLY.vi)
+            ctx.result(request, Code.UNWILLING, READ_ONLY.vi)
             return
         if request.tag == requests.BIND:
-            yield from bind.leave(talk)
+            yield from bind.leave(ctx)
         if request.tag in ANSWERS and request.tag != requests.SEARCH and _asks_too_much(request):
-            talk.dialog_mechanism = ""
-            talk.result(request, Code.UNAVAILABLE_CRITICAL_EXTENSION)
+            ctx.dialog_mechanism = ""
+            ctx.result(request, Code.UNAVAILABLE_CRITICAL_EXTENSION)
             return
-        steps = handler(talk, request)
+        steps = handler(ctx, request)
         if steps is not None:
             yield from steps

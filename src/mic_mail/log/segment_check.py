@@ -79,7 +79,7 @@ class _Walk:
         self._most = most
         self._counts: dict[str, int] = {}
 
-    def tell(self, kind: str, detail: str = "") -> None:
+    def report(self, kind: str, detail: str = "") -> None:
         """Something is wrong with the line that is looked at."""
         self._counts[kind] = self._counts.get(kind, 0) + 1
         if self._counts[kind] <= self._most:
@@ -91,7 +91,7 @@ class _Walk:
     def cut_off(self, rest: bytes) -> None:
         """What stands behind the last line end."""
         self.seen.lines += 1
-        self.tell("line_cut_off", f"{len(rest)}")
+        self.report("line_cut_off", f"{len(rest)}")
 
 
 class _Segment(_Walk):
@@ -116,12 +116,12 @@ class _Segment(_Walk):
         except (ValueError, KeyError, TypeError, RecursionError):
             number = None
         if not isinstance(number, int):
-            self.tell("line_damaged", f"n={self._expected}")
+            self.report("line_damaged", f"n={self._expected}")
             self._expected += 1  # it stands where that line stood
             return
         if number != self._expected:
             first_missing = number > self._expected
-            self.tell("line_missing" if first_missing else "line_order", f"n={self._expected}, {number}")
+            self.report("line_missing" if first_missing else "line_order", f"n={self._expected}, {number}")
         self._expected = number + 1
 
     def _note_anchor(self, line: bytes) -> None:
@@ -129,7 +129,7 @@ class _Segment(_Walk):
             told = json.loads(line)
             self.seen.told_anchors.append((int(told["number"]), str(told["head"]), f"{self.seen.lines}"))
         except (ValueError, KeyError, TypeError, RecursionError):
-            self.tell("line_damaged")
+            self.report("line_damaged")
 
 
 class _Acts(_Walk):
@@ -143,10 +143,10 @@ class _Acts(_Walk):
                 carried = json.loads(line)["prev"]
             except (ValueError, KeyError, TypeError, RecursionError):
                 # Cut off by a crash, and ended by the next writer; was it altered, the next line does not fit.
-                self.tell("line_cut_off" if not line.endswith(b"}") else "act_broken")
+                self.report("line_cut_off" if not line.endswith(b"}") else "act_broken")
                 continue
             if carried != before:
-                self.tell("act_broken")
+                self.report("act_broken")
 
     def cut_off(self, rest: bytes) -> None:
         super().cut_off(rest)

@@ -41,7 +41,7 @@ class Coming:
         self.address = address
         self._among = among
 
-    def make_room(self) -> bool:
+    def evict(self) -> bool:
         """End it, and count it no longer. No word can be said in a handshake. Not cancelled: its protocol may have begun in
         this very turn of the loop, and must hear of the end."""
         self._among.discard(self)

@@ -53,7 +53,7 @@ class ConnectionCounts:
         """Connections of every kind in all workers."""
         return sum(self._numbers[::_COLUMN])
 
-    def others_hold_more_strangers(self) -> bool:
+    def others_hold_more_anonymous(self) -> bool:
         """Whether another worker has more than twice as many connections without a sign-in as this one."""
         strangers = [sum(self._numbers[row + _STRANGERS : row + _ROW : _COLUMN]) for row in range(0, len(self._numbers), _ROW)]
         return max(strangers) > 2 * strangers[self._mine // _ROW]

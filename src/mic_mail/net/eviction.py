@@ -31,7 +31,7 @@ class Evictable(Protocol):
         """The peer's."""
         ...
 
-    def make_room(self) -> bool:
+    def evict(self) -> bool:
         """Be counted no longer from now on, say a last word if that needs no wait, and end soon; False, and nothing is done, if
         the next moment owes the peer an answer."""
         ...
@@ -91,12 +91,12 @@ class Evictor:
         """Connections that may have to make room: each is `Evictable`."""
         self._watched.append(connections)
 
-    def make_room(self, limit: int, coming: int = 0) -> bool:
+    def evict(self, limit: int, coming: int = 0) -> bool:
         """See that no more than `limit` connections are open, with those that are not counted yet; False: there is no room."""
         for _ in range(MOST_AT_ONCE):
             if self._tally.total() + coming <= limit:
                 return True
-            if self._tally.others_hold_more_strangers():
+            if self._tally.others_hold_more_anonymous():
                 self._ask()  # and do not wait: it is a millisecond
                 return True
             if not self.drop():
@@ -105,7 +105,7 @@ class Evictor:
 
     def asked(self, limit: int) -> None:
         """Another worker has let somebody in and has nobody to drop for it: who holds most strangers does."""
-        if not self._tally.others_hold_more_strangers():
+        if not self._tally.others_hold_more_anonymous():
             for _ in range(MOST_AT_ONCE):
                 if self._tally.total() <= limit or not self.drop():
                     return
@@ -122,7 +122,7 @@ class Evictor:
         while planned:
             connections, connection = planned.popleft()
             address = connection.address
-            if connection in connections.strangers and connection.make_room():
+            if connection in connections.strangers and connection.evict():
                 self._dropped(address)
                 return True
         return False

@@ -105,9 +105,9 @@ class TlsFront:
         return min(served.ends_at for served in self.served)
 
     def _choose(self, handshake: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
-        handshake.context = self._shown_to(name)
+        handshake.context = self._certificate_for(name)
 
-    def _shown_to(self, name: str | None) -> ssl.SSLContext:
+    def _certificate_for(self, name: str | None) -> ssl.SSLContext:
         """By the exact name, then by a wildcard in place of its first label (RFC 6066 §3, RFC 9525 §6.3)."""
         name = (name or "").lower().removesuffix(".")
         exact = self._by_name.get(name)

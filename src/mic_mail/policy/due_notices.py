@@ -167,7 +167,7 @@ class _Look:
     begun: datetime | None = None
     turns: list[datetime] = field(default_factory=list)
 
-    def is_news(self, since: datetime) -> bool:
+    def is_due(self, since: datetime) -> bool:
         """Return whether what came, or was recorded, at `since` is still to be told."""
         return self.now < since + USEFUL or (self.begun is not None and self.begun <= since)
 
@@ -179,7 +179,7 @@ class _Look:
                 continue
             if fact.clocked_at > self.now:  # the clock ran back
                 self.turns.append(fact.clocked_at)
-            elif self.is_news(fact.clocked_at):
+            elif self.is_due(fact.clocked_at):
                 yield Notable(kind, recorded_key(self.mailbox_id, fact), fact.clocked_at, fact=fact)
 
     def ahead(self, span: Span) -> Iterator[Notable]:
@@ -214,7 +214,7 @@ class _Look:
             return
         known_at = max((self.by_seq[seq].clocked_at for seq in span.fact_seqs if seq in self.by_seq), default=span.since)
         since = max(span.since, known_at)
-        if not self.is_news(since):
+        if not self.is_due(since):
             return
         decided = self._decided_by(span)
         key = _key(kind, self.mailbox_id, span.since, 0) if decided is None else f"{kind}:{self.mailbox_id}:{decided.seq}"

@@ -48,45 +48,45 @@ CAPABILITIES = (
 """Always so (RFC 2449 §6)."""
 
 
-def capabilities(talk: Pop3Context, arguments: list[bytes]) -> Reply | None:
+def capabilities(ctx: Pop3Context, arguments: list[bytes]) -> Reply | None:
     """CAPA. What AUTHORIZATION announces stays announced (RFC 2449 §5), but for STLS (RFC 2595 §8)."""
     names = list(CAPABILITIES)
-    if talk.state is State.AUTHORIZATION and not talk.tls:
+    if ctx.state is State.AUTHORIZATION and not ctx.tls:
         names.append(b"STLS")
-    if mechanisms := talk.desk.mechanisms():
+    if mechanisms := ctx.desk.mechanisms():
         names += [b"USER", b"SASL " + " ".join(mechanisms).encode()]
-    _say_list(talk, "These.", names)
+    _say_list(ctx, "These.", names)
     return None
 
 
-def _say_list(talk: Pop3Context, text: str, lines: list[bytes]) -> None:
-    talk.say_reply(Reply(text))
-    talk.say(b"".join([line + b"\r\n" for line in [*lines, b"."]]))
+def _say_list(ctx: Pop3Context, text: str, lines: list[bytes]) -> None:
+    ctx.say_reply(Reply(text))
+    ctx.write(b"".join([line + b"\r\n" for line in [*lines, b"."]]))
 
 
 # ------------------------------------------------------------------ who is it
 
 
-def user(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
+def user(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
     """USER. Everybody may be somebody: whether there is such a mailbox is told by nothing (RFC 1939 §13)."""
     name = _text(arguments[0])
     if not name:
         return refuse(Text("Tên đăng nhập không hợp lệ.", "That is no name."), b"AUTH")
-    if not talk.desk.mechanisms():
-        return (yield from _admit(talk, (yield SignIn(name, ""))))  # the refusal: nobody looks at a password before TLS
-    talk.user = name
+    if not ctx.desk.mechanisms():
+        return (yield from _admit(ctx, (yield SignIn(name, ""))))  # the refusal: nobody looks at a password before TLS
+    ctx.user = name
     return Reply("And the password?")
 
 
-def password(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
+def password(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
     """PASS, immediately behind USER. All behind the first space is the password, spaces too (RFC 1939 §7)."""
-    name, talk.user = talk.user, None
+    name, ctx.user = ctx.user, None
     if name is None:
         return bad("USER first.")
     secret = _text(arguments[0])
     if not secret:
         return refuse(Text("Mật khẩu không hợp lệ.", "That is no password."), b"AUTH")
-    return (yield from _admit(talk, (yield SignIn(name, secret))))
+    return (yield from _admit(ctx, (yield SignIn(name, secret))))
 
 
 def _text(octets: bytes) -> str:
@@ -97,11 +97,11 @@ def _text(octets: bytes) -> str:
         return ""
 
 
-def authenticate(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
+def authenticate(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
     """AUTH with or without initial response, `=` for an empty one (RFC 5034 §4); alone it lists, as old programs ask."""
     mechanism, *initial = [part.decode("ascii", "replace") for part in arguments[0].split()] or [""]
     if not mechanism:
-        _say_list(talk, "These.", [name.encode() for name in talk.desk.mechanisms()])
+        _say_list(ctx, "These.", [name.encode() for name in ctx.desk.mechanisms()])
         return None
     if len(initial) > 1:
         return bad("AUTH takes a mechanism and one response.")
@@ -113,15 +113,15 @@ def authenticate(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply | Non
     yield Begin(mechanism)
     answer = yield Answer(response)
     while isinstance(answer, Challenge):
-        talk.say(b"+ " + b64encode(answer.data) + b"\r\n")
-        line = yield from talk.line(talk.sign_in_until)
+        ctx.write(b"+ " + b64encode(answer.data) + b"\r\n")
+        line = yield from ctx.line(ctx.sign_in_until)
         if isinstance(line, Trouble):
             return bad("That is too long.")
         response = None if line == b"*" else _decoded(line)
         if response is None:
             return bad("Sign-in cancelled." if line == b"*" else "That is not base64.")
         answer = yield Answer(response)
-    return (yield from _admit(talk, answer))
+    return (yield from _admit(ctx, answer))
 
 
 def _decoded(line: bytes) -> bytes | None:
@@ -131,41 +131,41 @@ def _decoded(line: bytes) -> bytes | None:
         return None
 
 
-def _admit(talk: Pop3Context, answer: object) -> Steps[Reply]:
+def _admit(ctx: Pop3Context, answer: object) -> Steps[Reply]:
     """The end of a sign-in. Other sessions of the mailbox keep nobody out: [IN-USE] is never said."""
     if isinstance(answer, Refusal):
-        talk.tries += 1
-        if talk.tries >= talk.settings.sign_in_tries:
-            talk.ending = ClosePop3Connection(Text("Kết nối bị đóng vì đăng nhập sai quá nhiều lần.", "Too many attempts."))
+        ctx.tries += 1
+        if ctx.tries >= ctx.settings.sign_in_tries:
+            ctx.ending = ClosePop3Connection(Text("Kết nối bị đóng vì đăng nhập sai quá nhiều lần.", "Too many attempts."))
         return refuse(answer.text, SIGN_IN_CODES[answer.kind])
     assert isinstance(answer, SignedIn), answer
     if not (yield BindAccount(answer)):
         return refuse(messages.too_many_sessions(), b"SYS/TEMP")
-    yield from talk.enter(answer)
-    return size_of(talk)
+    yield from ctx.enter(answer)
+    return size_of(ctx)
 
 
-def size_of(talk: Pop3Context) -> Reply:
+def size_of(ctx: Pop3Context) -> Reply:
     """How much there is, in words."""
-    drop = talk.maildrop
+    drop = ctx.maildrop
     return Reply(f"{drop.messages} messages ({drop.octets} octets).")
 
 
 # ------------------------------------------------------------------ what octets mean
 
 
-def start_tls(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
+def start_tls(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
     """STLS. What came in clear behind the command is thrown away: somebody in the middle may have written it; so is what was
     said before (RFC 2595 §4)."""
-    if talk.tls:
+    if ctx.tls:
         return bad("TLS is on already.")
-    talk.say_reply(Reply("Begin TLS."))
+    ctx.say_reply(Reply("Begin TLS."))
     yield StartTls()
-    talk.tls, talk.utf8 = True, False
+    ctx.tls, ctx.utf8 = True, False
     return None
 
 
-def use_utf8(talk: Pop3Context, arguments: list[bytes]) -> Reply:
+def use_utf8(ctx: Pop3Context, arguments: list[bytes]) -> Reply:
     """UTF8: sentences may be Vietnamese. Messages are what they are in either mode (docs/decisions/0020)."""
-    talk.utf8 = True
+    ctx.utf8 = True
     return Reply("UTF-8 from here on.")

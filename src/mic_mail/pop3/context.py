@@ -91,7 +91,7 @@ class Pop3Host(Protocol):
         """The SASL mechanisms to offer on this connection as it is now; none where TLS has to come first."""
         ...
 
-    def on_record(self, mailbox_id: int) -> bool:
+    def records_access(self, mailbox_id: int) -> bool:
         """Whether openings are recorded and acts named: a unit's or group's mailbox (Reg. 12.3.a)."""
         ...
 
@@ -153,7 +153,7 @@ class Pop3Context:
 
     # ------------------------------------------------------------ saying
 
-    def say(self, octets: bytes) -> None:
+    def write(self, octets: bytes) -> None:
         if octets and not self.severed:
             self.out.append(octets)
             self._octets += len(octets)
@@ -162,7 +162,7 @@ class Pop3Context:
         """`+OK` or `-ERR`, the code in brackets, the words as far as there is room."""
         head = (b"+OK" if reply.ok else b"-ERR") + (b" [" + reply.code + b"]" if reply.code else b"")
         words = self._words(reply.text, MAX_RESPONSE_OCTETS - len(head) - 3)
-        self.say(head + (b" " + words if words else b"") + b"\r\n")
+        self.write(head + (b" " + words if words else b"") + b"\r\n")
 
     def _words(self, text: Text | str, room: int) -> bytes:
         """A text for people: Vietnamese in UTF-8 mode, else both languages in ASCII (RFC 2449 §3)."""
@@ -227,10 +227,10 @@ class Pop3Context:
         else:
             yield RecordActivity()
 
-    def on_record(self, event: str, **fields: object) -> Steps[None]:
+    def record_shared_act(self, event: str, **fields: object) -> Steps[None]:
         """What was done in a mailbox that several people may use."""
         assert self.signed_in is not None
-        if self.desk.on_record(self.signed_in.mailbox_id):
+        if self.desk.records_access(self.signed_in.mailbox_id):
             yield LogEvent(event, {"folder": INBOX, **fields})
 
     def answer_at_length(self, first: Reply, answer: LongAnswer) -> Steps[None]:
@@ -242,7 +242,7 @@ class Pop3Context:
                 if not begun:
                     begun = True
                     self.say_reply(first)
-                self.say(octets)
+                self.write(octets)
                 if self.has_much_to_say:
                     yield Send(self.take_output())
                 if self.ending is not None:

@@ -27,7 +27,9 @@ class Pop3Connection(connection.Connection):
     _services: Pop3Services
 
     def _new_session(self) -> Session:
-        return Session(self._services.settings, clock=self._services.clock, desk=self._desk(), tls=self._peer.tls is not None)
+        return Session(
+            self._services.settings, clock=self._services.clock, desk=self._session_host(), tls=self._peer.tls is not None
+        )
 
 
 class Pop3Server(connection.Server):

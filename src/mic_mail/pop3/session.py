@@ -54,77 +54,77 @@ class Verb:
 # ------------------------------------------------------------------ TRANSACTION
 
 
-def stat(talk: Pop3Context, arguments: list[bytes]) -> Reply:
-    return Reply(f"{talk.maildrop.messages} {talk.maildrop.octets}")
+def stat(ctx: Pop3Context, arguments: list[bytes]) -> Reply:
+    return Reply(f"{ctx.maildrop.messages} {ctx.maildrop.octets}")
 
 
-def list_(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
+def list_(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
     """LIST: exact sizes, of all messages or of one."""
-    return (yield from _listing(talk, arguments, unique_ids=False))
+    return (yield from _listing(ctx, arguments, unique_ids=False))
 
 
-def uidl(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
+def uidl(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
     """UIDL: unique-ids, of all messages or of one."""
-    return (yield from _listing(talk, arguments, unique_ids=True))
+    return (yield from _listing(ctx, arguments, unique_ids=True))
 
 
-def _listing(talk: Pop3Context, arguments: list[bytes], *, unique_ids: bool) -> Steps[Reply | None]:
-    drop = talk.maildrop
+def _listing(ctx: Pop3Context, arguments: list[bytes], *, unique_ids: bool) -> Steps[Reply | None]:
+    drop = ctx.maildrop
     if arguments:
         place = drop.place(_number(arguments[0]))
         return Reply((drop.unique_id if unique_ids else drop.scan)(place).decode("ascii"))
-    yield from talk.answer_at_length(auth.size_of(talk), Listing(drop, unique_ids=unique_ids))
+    yield from ctx.answer_at_length(auth.size_of(ctx), Listing(drop, unique_ids=unique_ids))
     return None
 
 
-def retr(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
+def retr(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
     """RETR: the stored octets, whatever they are."""
-    drop = talk.maildrop
+    drop = ctx.maildrop
     place = drop.place(_number(arguments[0]))
-    yield from talk.reading()
-    yield from talk.answer_at_length(Reply(f"{drop.size(place)} octets."), Message(drop, place))
+    yield from ctx.reading()
+    yield from ctx.answer_at_length(Reply(f"{drop.size(place)} octets."), Message(drop, place))
     if drop.retrieved(place) >= SEEN_GROUP_MESSAGES:
-        yield from talk.mark_seen()
+        yield from ctx.mark_seen()
     return None
 
 
-def top(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
+def top(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
     """TOP: the header and so many lines."""
-    drop = talk.maildrop
+    drop = ctx.maildrop
     place, lines = drop.place(_number(arguments[0])), _number(arguments[1])
-    yield from talk.answer_at_length(Reply("The top of it."), Message(drop, place, lines))
+    yield from ctx.answer_at_length(Reply("The top of it."), Message(drop, place, lines))
     return None
 
 
-def dele(talk: Pop3Context, arguments: list[bytes]) -> Reply:
+def dele(ctx: Pop3Context, arguments: list[bytes]) -> Reply:
     """DELE marks; QUIT removes. While the mailbox is handed over nothing is marked that may not be removed (Reg. 12.3.d)."""
-    assert talk.signed_in is not None
-    if talk.desk.withheld(talk.signed_in.mailbox_id):
+    assert ctx.signed_in is not None
+    if ctx.desk.withheld(ctx.signed_in.mailbox_id):
         raise Frozen
-    talk.maildrop.delete(talk.maildrop.place(_number(arguments[0])))
+    ctx.maildrop.delete(ctx.maildrop.place(_number(arguments[0])))
     return Reply("Marked.")
 
 
-def noop(talk: Pop3Context, arguments: list[bytes]) -> Reply:
+def noop(ctx: Pop3Context, arguments: list[bytes]) -> Reply:
     return Reply()
 
 
-def rset(talk: Pop3Context, arguments: list[bytes]) -> Reply:
-    talk.maildrop.reset()
-    return auth.size_of(talk)
+def rset(ctx: Pop3Context, arguments: list[bytes]) -> Reply:
+    ctx.maildrop.reset()
+    return auth.size_of(ctx)
 
 
-def quit_(talk: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
+def quit_(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
     """QUIT: from TRANSACTION into UPDATE (RFC 1939 §6). OK is said when what was marked is durably gone."""
-    talk.over = True
-    if talk.state is State.AUTHORIZATION:
+    ctx.over = True
+    if ctx.state is State.AUTHORIZATION:
         return Reply("Goodbye.")
-    yield from talk.mark_seen()
-    drop = talk.maildrop
+    yield from ctx.mark_seen()
+    drop = ctx.maildrop
     try:
         while drop.has_marked:
-            if removed := (yield from talk.change(drop.remove)):
-                yield from talk.on_record("messages_expunged", uids=",".join(map(str, removed)))
+            if removed := (yield from ctx.change(drop.remove)):
+                yield from ctx.record_shared_act("messages_expunged", uids=",".join(map(str, removed)))
     except MicMailError as error:
         reply = refusal(error)
         text = Text(
@@ -206,30 +206,30 @@ class Session(session_core.Session):
     # ------------------------------------------------------------ the program
 
     def _run(self) -> Steps[None]:
-        talk, commands = self._talk, 0
-        talk.say_reply(Reply(f"{talk.settings.host} is ready."))
+        ctx, commands = self._talk, 0
+        ctx.say_reply(Reply(f"{ctx.settings.host} is ready."))
         try:
-            while not talk.severed and not talk.over:
-                line = yield from talk.line(self._patience())
+            while not ctx.severed and not ctx.over:
+                line = yield from ctx.line(self._patience())
                 yield from self._take(line)
-                if talk.has_much_to_say:
-                    yield Send(talk.take_output())
+                if ctx.has_much_to_say:
+                    yield Send(ctx.take_output())
                 commands += 1
                 if commands % COMMANDS_AT_ONCE == 0:  # thousands of pipelined commands
                     yield Pause()
         except ClosePop3Connection as ended:
             if ended.text:
-                talk.say_reply(refuse(ended.text, ended.code))
-            yield from talk.mark_seen()
+                ctx.say_reply(refuse(ended.text, ended.code))
+            yield from ctx.mark_seen()
         yield Hangup()
 
     def _patience(self) -> float:
-        talk = self._talk
-        return talk.sign_in_until if talk.signed_in is None else talk.now() + talk.settings.idle_seconds
+        ctx = self._talk
+        return ctx.sign_in_until if ctx.signed_in is None else ctx.now() + ctx.settings.idle_seconds
 
     def _take(self, line: bytes | Trouble) -> Steps[None]:
         """One command; whatever goes wrong becomes its answer."""
-        talk = self._talk
+        ctx = self._talk
         try:
             reply = bad("That line is too long.") if isinstance(line, Trouble) else (yield from self._command(line))
         except (NoSuchNumber, Malformed) as error:
@@ -239,27 +239,27 @@ class Session(session_core.Session):
         except ClosePop3Connection:
             raise
         except Exception as error:  # noqa: BLE001 - a bug must cost one command, not the connection, and never be silent
-            reference = trace_id(talk.clock.now_us(), self._tokens)
+            reference = trace_id(ctx.clock.now_us(), self._tokens)
             yield LogEvent("pop3_bug", {"ref": reference}, error)
             reply = refuse(Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}."), b"SYS/PERM")
         if reply is not None:
-            talk.say_reply(reply)
+            ctx.say_reply(reply)
         self._count(senseless=reply is not None and reply.senseless)
 
     def _command(self, line: bytes) -> Steps[Reply | None]:
-        talk = self._talk
+        ctx = self._talk
         word, _, rest = line.partition(b" ")
         verb = VERBS.get(word.upper())
         if verb is None:
             return bad("No such command.")
         if verb is not VERBS[b"PASS"]:
-            talk.user = None
-        if not verb.states & talk.state:
-            return bad(_WRONG_STATE[talk.state])
+            ctx.user = None
+        if not verb.states & ctx.state:
+            return bad(_WRONG_STATE[ctx.state])
         arguments = ([rest] if rest or not verb.least else []) if verb.raw else rest.split()
         if not verb.least <= len(arguments) <= verb.most:
             return bad("That is not how this command is used.")
-        answer = verb.act(talk, arguments)
+        answer = verb.act(ctx, arguments)
         return answer if isinstance(answer, Reply | None) else (yield from answer)
 
     def _count(self, *, senseless: bool) -> None:

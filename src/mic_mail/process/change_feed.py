@@ -124,7 +124,7 @@ class Peers:
         """The own one, under this name."""
         return Watchlist(self._folder, _WATCHLIST + name)
 
-    def tell(self, changed: Mapping[int, int]) -> None:
+    def publish(self, changed: Mapping[int, int]) -> None:
         """MODSEQs by account, to whom they interest."""
         for name in self._names:
             pairs = [
@@ -218,7 +218,7 @@ class Feed:
                 self._pending[account_id] = modseq
         if first:
             with contextlib.suppress(RuntimeError):  # the loop has closed
-                self._loop.call_soon_threadsafe(self._tell)
+                self._loop.call_soon_threadsafe(self._publish)
 
     def subscribe(self, account_id: int, callback: Callback) -> Subscription:
         """Call `callback(modseq)` on the loop whenever the account changes, until the subscription is closed."""
@@ -240,12 +240,12 @@ class Feed:
                 if self._watchlist is not None:
                     self._watchlist.note(subscription.account_id, is_watched=False)
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         with self._pending_lock:
             pending, self._pending = self._pending, {}
         if self._peers is not None:
-            self._peers.tell(pending)
-            self._retry_owed()
+            self._peers.publish(pending)
+            self._retry_pending()
         for account_id, modseq in pending.items():
             self._call(account_id, modseq)
 
@@ -281,7 +281,7 @@ class Feed:
             callback(version)
 
     # Words
-    def say(self, word: bytes) -> None:
+    def send(self, word: bytes) -> None:
         """Tell every sibling something that is no change; a word may be lost, and is never asked for again."""
         self._send([_WORD + word])
 
@@ -294,13 +294,13 @@ class Feed:
         if self._peers is None:
             return
         self._peers.send(datagrams, only)
-        self._retry_owed()
+        self._retry_pending()
 
-    def _retry_owed(self) -> None:
+    def _retry_pending(self) -> None:
         if self._peers is not None and self._peers.owed and self._retry is None:
-            self._retry = self._loop.call_later(_RETRY_OWED_SECONDS, self._pay_owed)
+            self._retry = self._loop.call_later(_RETRY_OWED_SECONDS, self._send_pending)
 
-    def _pay_owed(self) -> None:
+    def _send_pending(self) -> None:
         self._retry = None
         if self._peers is not None:
             self._send([], tuple(self._peers.owed))

@@ -91,7 +91,7 @@ class FairLine:
         call = Waiting(source, suspicion, asyncio.get_running_loop().create_future())
         step = call.step()
         if self._count >= self._most:
-            self._make_room(source, step)
+            self._free_slot(source, step)
         self._place(call, step)
         self._count += 1
         return call
@@ -102,7 +102,7 @@ class FairLine:
             mine.due = max(mine.due, self._now)
         mine.add(call)
 
-    def _make_room(self, source: str, step: int) -> None:
+    def _free_slot(self, source: str, step: int) -> None:
         worst = max(step for step, each in enumerate(self._classes) if each.sources)
         most = self._classes[worst]
         calls = most.sources[most.longest()]

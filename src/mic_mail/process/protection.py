@@ -25,6 +25,6 @@ class Protection:
         """The names of what is not in force."""
         return [name for name in self.__slots__ if not getattr(self, name)]
 
-    def told(self) -> dict[str, object]:
+    def log_fields(self) -> dict[str, object]:
         """For the log and `status`."""
         return {"in_force": self.in_force, "missing": self.missing}

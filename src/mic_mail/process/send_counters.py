@@ -61,7 +61,7 @@ class Window:
     def total(self) -> Amounts:
         return reduce(Amounts.plus, (amounts for _, amounts in self.taken), Amounts())
 
-    def room_at(self, name: str, wanted: int, limit: int) -> float:
+    def free_at(self, name: str, wanted: int, limit: int) -> float:
         """From when on (seconds since 1970) `wanted` more fit into `limit`, if nothing else is taken."""
         over = getattr(self.total(), name) + wanted - limit
         for number, amounts in self.taken:

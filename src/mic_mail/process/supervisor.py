@@ -187,7 +187,7 @@ class Supervisor:
         os.chmod(run_dir / STATUS_SOCKET, 0o600)
         os.close(folder)
         listening.listen(16)
-        self._selector.register(listening, selectors.EVENT_READ, lambda: self._tell_status(listening))
+        self._selector.register(listening, selectors.EVENT_READ, lambda: self._write_status(listening))
 
     def _spawn(self, child: Child) -> None:
         """Start a child; where the machine has no room for one now, it is tried again as after a death."""
@@ -314,7 +314,7 @@ class Supervisor:
         child.ready, child.failures = True, 0
         if was_failing:
             self._log.event("process_recovered", process=child.name, restarts=child.restarts)
-            self._tell_systemd()
+            self._notify_systemd()
         self._announce_ready()
         self._replace_next()
 
@@ -325,7 +325,7 @@ class Supervisor:
         if outgrown and are_there and self._draining_until is None:
             outgrown[0].is_leaving = True
             self._log.event("process_replaced", process=outgrown[0].name)
-            self._tell(outgrown[0], {"do": "drain"})
+            self._send_order(outgrown[0], {"do": "drain"})
 
     def _announce_ready(self) -> None:
         """Let those who wait know, once."""
@@ -333,7 +333,7 @@ class Supervisor:
             return
         self._announced = True
         self._log.event("server_ready", seconds=round((self._clock.now() - self._started_at).total_seconds(), 2))
-        self._tell_systemd()
+        self._notify_systemd()
         self._spawn_the_others()
 
     @property
@@ -343,7 +343,7 @@ class Supervisor:
         serves = any(child.ready for child in needed if child.role == "worker")
         return serves and all(child.ready or child.is_failing for child in needed)
 
-    def _tell_systemd(self) -> None:
+    def _notify_systemd(self) -> None:
         """That the server is ready, and with whom; once it is."""
         if self._announced and self._draining_until is None:
             self._notifier.ready(self._workers)
@@ -369,9 +369,9 @@ class Supervisor:
                 child.is_leaving = False
                 self._have_recovered()
                 self._go_on_without(child)
-        self._bury_strangers()
+        self._reap_orphans()
 
-    def _bury_strangers(self) -> None:
+    def _reap_orphans(self) -> None:
         """The first process of a container inherits what its dead children had started."""
         ours = {child.process.pid for child in self._children if child.process is not None}
         with contextlib.suppress(ChildProcessError):
@@ -420,7 +420,7 @@ class Supervisor:
         start, what cannot start the first time will not start the tenth time: systemd or a person has to know."""
         if child.failures == FIRST_ATTEMPTS:
             self._log.event("process_failing", process=child.name, failures=child.failures)
-            self._tell_systemd()
+            self._notify_systemd()
         if self._announced or self._draining_until is not None:
             return
         if all(worker.is_failing for worker in self._children if worker.role == "worker"):
@@ -449,7 +449,7 @@ class Supervisor:
             order: Message = {"do": "reload", "config": self.config.model_dump_json()}
             for child in self._children:
                 self._order(child, order)
-        self._tell_systemd()
+        self._notify_systemd()
 
     def _read_again(self) -> tuple[Config | None, Sequence[Text | str]]:
         """A configuration by which a child could be started, or what is wrong with it."""
@@ -469,11 +469,11 @@ class Supervisor:
     def _order(self, child: Child, order: Message) -> None:
         """Tell a child, now or when it is ready."""
         if child.ready:
-            self._tell(child, order)
+            self._send_order(child, order)
         else:
             child.owed[str(order["do"])] = order
 
-    def _tell(self, child: Child, order: Message) -> None:
+    def _send_order(self, child: Child, order: Message) -> None:
         """One that does not read now is owed the newest order of each kind, until it is heard of again."""
         if child.channel is None or not child.channel.send(order):
             child.owed[str(order["do"])] = order
@@ -483,7 +483,7 @@ class Supervisor:
         if child.channel is not None and child.channel.flush() and child.ready:
             owed, child.owed = child.owed, {}
             for order in owed.values():
-                self._tell(child, order)
+                self._send_order(child, order)
 
     def drain(self) -> None:
         """Let no new connection in and everything that runs come to its end; the second time: at once."""
@@ -496,7 +496,7 @@ class Supervisor:
         net.close(self._listeners)
         for child in self._children:
             child.restart_at = None
-            self._tell(child, {"do": "drain"})  # at once: one that is not ready may be waiting for another's end
+            self._send_order(child, {"do": "drain"})  # at once: one that is not ready may be waiting for another's end
 
     def _kill_all(self, why: str) -> None:
         for child in self._children:
@@ -515,7 +515,7 @@ class Supervisor:
         self._signal_ends[1].close()
 
     # Telling
-    def _tell_status(self, listening: socket.socket) -> None:
+    def _write_status(self, listening: socket.socket) -> None:
         with contextlib.suppress(OSError):
             asking, _ = listening.accept()
             with asking:

@@ -142,7 +142,7 @@ class MessageStore(ABC, Generic[R]):
     def keep(self, record: R, source: bytes | Path, *, room_octets: int) -> R:
         """Hold a message: durable when this returns; its record gets size and digest. `StoreFull` where there is none."""
         self._make()
-        self._must_have_room(source, room_octets)
+        self._require_space(source, room_octets)
         with self._locked():
             size, digest = self._write_message(record.held_id, source)
             record = replace(record, octets=size, digest=digest)
@@ -152,7 +152,7 @@ class MessageStore(ABC, Generic[R]):
     def _make(self) -> None:
         self._root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
 
-    def _must_have_room(self, source: bytes | Path, room_octets: int) -> None:
+    def _require_space(self, source: bytes | Path, room_octets: int) -> None:
         """`StoreFull` if the message is one too many: of small ones too there are only so many, as all are looked through."""
         with os.scandir(self._root) as entries:
             sizes = [entry.stat().st_size for entry in entries if entry.name.endswith(".msg")]

@@ -152,7 +152,7 @@ class Quarantine(MessageStore[Record]):
         with self._locked():
             self._put(replace(self._find(record.held_id) or record, state=state))
 
-    def mark_told(self, held_id: str, mailbox_id: int, at_us: int) -> None:
+    def mark_notified(self, held_id: str, mailbox_id: int, at_us: int) -> None:
         """The owner of that mailbox has been written to about it."""
         with self._locked():
             record = self._find(held_id)

@@ -17,18 +17,18 @@ class QueueNotifications:
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
         self._listeners: list[Callable[[str], None]] = []
-        feed.listen(self._hear)
+        feed.listen(self._on_message)
 
     def listen(self, callback: Callable[[str], None]) -> None:
         """Call `callback(entry_id)` on the loop, whichever process tells."""
         self._listeners.append(callback)
 
-    def tell(self, entry_id: str) -> None:
+    def notify(self, entry_id: str) -> None:
         """Here and to the others; on the loop."""
-        self._feed.say(_WORD + entry_id.encode())
+        self._feed.send(_WORD + entry_id.encode())
         self._call(entry_id)
 
-    def _hear(self, word: bytes) -> None:
+    def _on_message(self, word: bytes) -> None:
         if word.startswith(_WORD):
             self._call(word.removeprefix(_WORD).decode("ascii", "replace"))
 

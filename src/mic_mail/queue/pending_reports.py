@@ -80,7 +80,7 @@ class PendingReports:
         """The reports that may be brought; leftovers are removed."""
         due = []
         for name in sorted(self._names()):
-            told = spool.told(_entry_of(name))
+            told = spool.due_reports(_entry_of(name))
             if told is not None and name not in told:
                 continue
             if (self._root / (name + ENVELOPE)).exists():

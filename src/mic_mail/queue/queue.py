@@ -342,7 +342,7 @@ class Entry:
         """The sender was told that it is late."""
         self._append({"did": "warned"})
 
-    def told(self, places: Sequence[int]) -> None:
+    def sender_notified(self, places: Sequence[int]) -> None:
         """The sender was told of the end of these."""
         self._append({"did": "told", "places": list(places)})
 

@@ -120,7 +120,7 @@ class Spool:
     def scratch(self) -> "Scratch":
         """A place for a message that is not known yet to be taken."""
         try:
-            self.require_room()
+            self.require_space()
             return Scratch(self, os.open(self._tmp, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, MESSAGE_MODE))
         except OSError as error:
             if error.errno not in _NO_NAMELESS_FILES:
@@ -132,7 +132,7 @@ class Spool:
             raise trouble(error) from error
         return Scratch(self, fd)
 
-    def require_room(self) -> None:
+    def require_space(self) -> None:
         """Raise OSError, ENOSPC, while what room there is serves removals."""
         if self._reserve is not None:
             self._reserve.require_whole()
@@ -145,7 +145,7 @@ class Spool:
         """Whether the entry exists, whoever owns it."""
         return (self._live / (spool_id + ENVELOPE)).exists()
 
-    def told(self, spool_id: str) -> tuple[str, ...] | None:
+    def due_reports(self, spool_id: str) -> tuple[str, ...] | None:
         """The reports of an entry that are due, whoever owns it; None: it has ended, so all are."""
         try:
             return SpoolEnvelope.decode((self._live / (spool_id + ENVELOPE)).read_bytes()).told
@@ -275,7 +275,7 @@ class Scratch:
 
     def write(self, octets: bytes | bytearray | memoryview) -> None:
         try:
-            self._spool.require_room()
+            self._spool.require_space()
             write_all(self.fd, octets)
         except OSError as error:
             self.discard()
@@ -303,7 +303,7 @@ class Draft:
         self._path = spool._tmp / (spool_id + MESSAGE)
         self.size = 0
         try:
-            spool.require_room()
+            spool.require_space()
             self._fd = _create_locked(self._path)
         except OSError as error:
             raise trouble(error) from error
@@ -315,7 +315,7 @@ class Draft:
 
     def write(self, octets: bytes | bytearray | memoryview) -> None:
         try:
-            self._spool.require_room()
+            self._spool.require_space()
             write_all(self._fd, octets)
         except OSError as error:
             self.discard()
@@ -325,7 +325,7 @@ class Draft:
     def append_rest(self, source: int, offset: int) -> None:
         """Append what stands in the open file `source` from `offset` on."""
         try:
-            self._spool.require_room()
+            self._spool.require_space()
             self.size += copy_rest(source, offset, self._fd)
         except OSError as error:
             self.discard()

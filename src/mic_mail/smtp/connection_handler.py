@@ -81,7 +81,7 @@ class Wire(Protocol):
     """A 250 that takes over a message waits to be sent; `flush` has sent it."""
 
     def time(self) -> float: ...
-    def say(self, octets: bytes) -> None:
+    def write(self, octets: bytes) -> None:
         """Put a reply behind those that wait to be sent."""
 
     @property
@@ -93,7 +93,7 @@ class Wire(Protocol):
         """What comes next, at most so much; nothing at the end of the stream. Sends first what waits."""
         ...
 
-    async def give_way(self) -> None:
+    async def yield_to_loop(self) -> None:
         """Let the other connections have their turn."""
 
     async def start_tls(self) -> Peer:
@@ -163,7 +163,7 @@ class SmtpHandler:
 
     async def _converse(self) -> None:
         core = self._core
-        self._wire.say(replies.reply("greeting", hostname=self._door.hostname).encode(core.voice))
+        self._wire.write(replies.reply("greeting", hostname=self._door.hostname).encode(core.voice))
         commands = 0
         while not self._wire.over:
             if self._draining():
@@ -182,14 +182,14 @@ class SmtpHandler:
                 await self._carry_out(answer)
             commands += 1
             if commands % COMMANDS_AT_ONCE == 0:
-                await self._wire.give_way()
+                await self._wire.yield_to_loop()
             if self._wire.unsent_octets > MAX_UNSENT_OCTETS:
                 await self._wire.flush()
 
     def _say(self, answer: Reply) -> None:
         if self._reception is not None and self._core.transaction is None:
             self._drop_reception()  # RSET or EHLO between two chunks
-        self._wire.say(answer.spoken or answer.encode(self._core.voice))
+        self._wire.write(answer.spoken or answer.encode(self._core.voice))
 
     async def _carry_out(self, asked: actions.Action) -> None:
         """Do what the session asks, and say what comes of it."""
@@ -211,13 +211,13 @@ class SmtpHandler:
             case Close():
                 answer = asked
                 if asked.reply.trace_id:
-                    self._tell_too_large()
+                    self._log_too_large()
         if isinstance(answer, Reply):
             self._say(answer)
         else:
             if answer.before is not None:
                 self._say(answer.before)
-            self._wire.say(answer.reply.encode(self._core.voice))
+            self._wire.write(answer.reply.encode(self._core.voice))
             await self._wire.flush()
             self._wire.close()
 
@@ -272,7 +272,7 @@ class SmtpHandler:
         transaction = self._core.transaction
         assert transaction is not None
         parameters = transaction.parameters
-        return self._services.mailflow.begin(
+        return self._services.mailflow.open_message(
             Envelope(
                 trace_id=transaction.trace_id,
                 client=self._client,
@@ -292,7 +292,7 @@ class SmtpHandler:
 
     async def _read_message(self) -> Reply | Close:
         """DATA: everything up to CRLF.CRLF, in the pieces in which it arrives."""
-        self._wire.say(DATA.spoken)
+        self._wire.write(DATA.spoken)
         decoder = DotDecoder(repair_lf=self._core.repair_lf)
         reception = self._reception = self._begin()
         pace = Pace(self._wire.time, self._door.limits)
@@ -323,7 +323,7 @@ class SmtpHandler:
         if asked.refusal is not None:
             self._drop_reception()
             if asked.refusal.trace_id:
-                self._tell_too_large()
+                self._log_too_large()
             return self._core.chunk_refused(asked.refusal)
         if not asked.last:
             return self._core.chunk_ended(asked.octets)
@@ -367,7 +367,7 @@ class SmtpHandler:
         if self._wire.owes_a_promise:
             await self._wire.flush()
 
-    def _tell_too_large(self) -> None:
+    def _log_too_large(self) -> None:
         """What the mail flow tells of a message that it refuses, of one whose announced size is refused here. Before the
         transaction ends.
         """
@@ -412,7 +412,7 @@ class SmtpHandler:
             if not isinstance(answer, Challenge):
                 refusal = replies.of_sign_in(answer.kind, answer.text)
                 return Close(refusal) if refusal.code == 421 else self._core.sign_in_refused(refusal)
-            self._wire.say(b"334 " + base64.b64encode(answer.data) + b"\r\n")
+            self._wire.write(b"334 " + base64.b64encode(answer.data) + b"\r\n")
             line = await self._next_line()
             if line is None:
                 raise ConnectionAbortedError

@@ -50,9 +50,9 @@ class SmtpServer:
         self.services = services
         self.open: OpenConnections[SmtpConnection] = OpenConnections(changed)
         self.draining = False
-        self._doors = {role: self._door(role) for role in Role}
+        self._doors = {role: self._listener_profile(role) for role in Role}
 
-    def _door(self, role: Role) -> ListenerProfile:
+    def _listener_profile(self, role: Role) -> ListenerProfile:
         services = self.services
         return ListenerProfile(
             hostname=services.hostname,
@@ -69,7 +69,7 @@ class SmtpServer:
     def configure(self, services: SmtpServices) -> None:
         """Take new settings (SIGHUP); open connections keep what they were greeted with."""
         self.services = services
-        self._doors = {role: self._door(role) for role in Role}
+        self._doors = {role: self._listener_profile(role) for role in Role}
 
     def factory(self, *, door: str, implicit_tls: bool = False) -> Callable[[], asyncio.Protocol]:
         """What makes the protocol of each connection at a door; `door` is a name of `ROLES`."""
@@ -211,7 +211,7 @@ class SmtpConnection(SMTP):
         """The peer's."""
         return self._address
 
-    def make_room(self) -> bool:
+    def evict(self) -> bool:
         """Somebody else needs the place: 421, unless a reply is being made. Nothing has been promised of a message of which
         octets are waited for."""
         if self._deadline is None:
@@ -269,7 +269,7 @@ class SmtpConnection(SMTP):
             self._congestion.set_result(None)
         self._congestion = None
 
-    def say(self, octets: bytes) -> None:
+    def write(self, octets: bytes) -> None:
         self._unsent.append(octets)
         self.unsent_octets += len(octets)
 
@@ -310,7 +310,7 @@ class SmtpConnection(SMTP):
             self._open_transport().resume_reading()
         return piece
 
-    async def give_way(self) -> None:
+    async def yield_to_loop(self) -> None:
         await asyncio.sleep(0)
 
     # ------------------------------------------------------------ TLS
@@ -322,7 +322,7 @@ class SmtpConnection(SMTP):
         transport = self._open_transport()
         transport.pause_reading()
         self._arrived, self._is_held_back = b"", False  # nothing that was read in clear may be read again
-        self.say(replies.fixed("start-tls"))
+        self.write(replies.fixed("start-tls"))
         await self.flush()
         self._wait_until(self.loop.time() + 2 * HANDSHAKE_SECONDS)
         try:

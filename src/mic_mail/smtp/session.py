@@ -194,7 +194,7 @@ class Session:
         """RFC 3030 §2: the transaction is over; what the client pipelined behind it is thrown away until RSET or MAIL."""
         if self.transaction is not None:
             self.transaction.broken = True
-        return self._told(refusal) if refusal.trace_id else self._counted(refusal)
+        return self._final_refusal(refusal) if refusal.trace_id else self._counted(refusal)
 
     def message_ended(self, outcome: Outcome) -> Reply | Close:
         """The message has come to its end."""
@@ -207,7 +207,7 @@ class Session:
         self._forget_sign_in(outcome)
         refusal = replies.of_refusal(outcome, quota_is_final=self.door.quota_is_final)
         refusal = replace(refusal, spoken=refusal.encode(voice))
-        return refusal if refusal.code < 500 else self._told(refusal)
+        return refusal if refusal.code < 500 else self._final_refusal(refusal)
 
     def _forget_sign_in(self, refusal: Refusal) -> None:
         """A password that was changed ends what was signed in with it; the person may sign in anew (RFC 4954 §4)."""
@@ -220,7 +220,7 @@ class Session:
             return Close(replies.reply("too-many-errors"))
         return answer
 
-    def _told(self, refusal: Reply) -> Reply | Close:
+    def _final_refusal(self, refusal: Reply) -> Reply | Close:
         """The final refusal of a message: counted, but said as it is, since a 421 alone would have the message sent again."""
         counted = self._counted(refusal)
         return replace(counted, before=refusal) if isinstance(counted, Close) else counted

@@ -174,13 +174,13 @@ class DeliveryAttempt:
     async def _send_to(self, address: str, terms: TlsRequirements, entry: Entry, places: Sequence[int]) -> AttemptResult:
         while (peer := self._connections.kept(address, terms)) is not None:
             try:
-                return await self._hear(address, terms, peer, entry, places)
+                return await self._record_replies(address, terms, peer, entry, places)
             except PeerTrouble as error:
                 if error.step is Step.END:
                     raise
-        return await self._hear(address, terms, await self._connections.new(address, terms), entry, places)
+        return await self._record_replies(address, terms, await self._connections.new(address, terms), entry, places)
 
-    async def _hear(
+    async def _record_replies(
         self, address: str, terms: TlsRequirements, peer: SmtpClient, entry: Entry, places: Sequence[int]
     ) -> AttemptResult:
         nth = peer.sent + 1
@@ -234,7 +234,7 @@ class DeliveryAttempt:
                     why_binary=needs.why_binary,
                     requires_tls=envelope.requires_tls and peer.secured.by is not TlsLevel.NONE,
                 )
-                async with contextlib.aclosing(self._pieces(file, signature)) as pieces:
+                async with contextlib.aclosing(self._signed_chunks(file, signature)) as pieces:
                     return await peer.send(sending, addressees, pieces)
         except BaseException:  # a disk that cannot be read, too: half a message must not look like a whole one
             peer.abort()
@@ -260,7 +260,7 @@ class DeliveryAttempt:
         is_undeclared = envelope.body == "7BIT" and peer.offer.has("8BITMIME") and not content.is_ascii
         return _Needs("8BITMIME" if is_undeclared else envelope.body, smtputf8)
 
-    async def _pieces(self, file: "_File", signature: bytes) -> AsyncGenerator[bytes]:
+    async def _signed_chunks(self, file: "_File", signature: bytes) -> AsyncGenerator[bytes]:
         yield signature + file.first
         while not file.is_read and (octets := await self._lanes.io(file.read)):
             yield octets

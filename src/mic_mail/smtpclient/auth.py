@@ -38,7 +38,7 @@ def way(offered: str) -> str | None:
     return next((name for name in WAYS if name in names), None)
 
 
-def talk(name: str, login: str, password: str, nonce: str) -> Talk:
+def ctx(name: str, login: str, password: str, nonce: str) -> Talk:
     """The exchange by that way. LOGIN begins with nothing: there the server asks."""
     match name:
         case "SCRAM-SHA-256":

@@ -256,7 +256,7 @@ class SmtpClient:
         name = auth.way(self.offer.extensions.get("AUTH", ""))
         if name is None:
             raise PeerTrouble(Step.AUTH, "no way of signing in is offered that is known here (SCRAM-SHA-256, PLAIN, LOGIN)")
-        exchange = auth.talk(name, login, password, secrets.token_hex(18))
+        exchange = auth.ctx(name, login, password, secrets.token_hex(18))
         said = [auth.encoded(next(exchange))]
         self._knows_secret = True
         try:
@@ -369,12 +369,12 @@ class SmtpClient:
         stuffing = Stuffing()
         async for piece in pieces:
             await self._put(stuffing.feed(piece))
-            if (early := self._said_too_early()) is not None:
+            if (early := self._early_refusal()) is not None:
                 return early
         await self._put(stuffing.end())
         return await self._reply(Step.END, self._patience.end)
 
-    def _said_too_early(self) -> Reply | None:
+    def _early_refusal(self) -> Reply | None:
         """What was said before the end of the message: a refusal, after which nothing more is sent. Who promises to have what
         he has not seen yet answers to something else, and who has hung up has taken nothing: another server may be asked."""
         try:
@@ -403,7 +403,7 @@ class SmtpClient:
         return await self._chunk(before, last=True)
 
     async def _chunk(self, octets: bytes, *, last: bool) -> Reply:
-        if (early := self._said_too_early()) is not None:
+        if (early := self._early_refusal()) is not None:
             return early
         self._wire.write(b"BDAT %d%b\r\n" % (len(octets), b" LAST" if last else b""))
         await self._put(octets)

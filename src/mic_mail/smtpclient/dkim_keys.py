@@ -204,7 +204,7 @@ class KeyFolder:
     @contextlib.contextmanager
     def changing(self) -> Iterator[Ring]:
         """The ring, while nobody else changes it; makes the folder. Others wait."""
-        with self._told_troubles():
+        with self._reported_problems():
             with contextlib.suppress(FileExistsError):
                 os.mkdir(self.path, 0o700)
                 _make_durable(self.path.parent)
@@ -246,7 +246,7 @@ class KeyFolder:
             raise unusable[0]
 
     @contextlib.contextmanager
-    def _told_troubles(self) -> Iterator[None]:
+    def _reported_problems(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

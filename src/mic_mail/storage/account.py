@@ -76,7 +76,7 @@ def despite_full_disk(
         try:
             return method(account, *args, **named)
         except Unavailable as error:
-            if not account._store.reserve.gives_room(error):
+            if not account._store.reserve.frees_space(error):
                 raise
         return method(account, *args, **named)
 
@@ -93,7 +93,7 @@ class StoreProvider(Protocol):
         """Not to be held beyond a call: it may have given its handles back."""
         ...
 
-    def noting(self) -> contextlib.AbstractContextManager[list[tuple[int, int]]]:
+    def recording_modseqs(self) -> contextlib.AbstractContextManager[list[tuple[int, int]]]:
         """What this thread changes in the block, as (account, MODSEQ)."""
         ...
 
@@ -116,9 +116,9 @@ class Account:
         """A number that stands only while nothing changes here; 0: not known now. Read it before what it vouches for."""
         return self._store.shared.marks.read(self.ref.account_id)
 
-    def noting(self, act: Callable[["Account"], T]) -> tuple[T, list[int]]:
+    def recording_modseqs(self, act: Callable[["Account"], T]) -> tuple[T, list[int]]:
         """What `act` gives, and the MODSEQs that it took in this account."""
-        with self._mailstore.noting() as noted:
+        with self._mailstore.recording_modseqs() as noted:
             result = act(self)
         return result, [modseq for account_id, modseq in noted if account_id == self.ref.account_id]
 
@@ -143,7 +143,7 @@ class Account:
         return folders.folder_id(self._store, folders.canonical_name(self._store, name))
 
     @despite_full_disk
-    def folder_news(self, since: int, own: Collection[int] = (), *, subscriptions: bool = False) -> FolderChanges:
+    def folder_changes(self, since: int, own: Collection[int] = (), *, subscriptions: bool = False) -> FolderChanges:
         """What happened to folders after MODSEQ `since`; `own`: MODSEQs of the caller's changes (`noting`)."""
         return folder_changes.folder_changes(self._store, since, own, subscriptions=subscriptions, person=self._person)
 
@@ -197,7 +197,7 @@ class Account:
         return reader.changes(self._store, folder_id, since_modseq, self._person)
 
     @despite_full_disk
-    def news(self, folder_id: int, since_modseq: int, looked: int) -> FolderDelta:
+    def folder_delta(self, folder_id: int, since_modseq: int, looked: int) -> FolderDelta:
         """`highest_modseq`, where that is not `looked` `view` as well, and where that is not as of `since_modseq` `changes`."""
         return reader.folder_delta(self._store, folder_id, since_modseq, looked, self._person)
 
@@ -292,7 +292,7 @@ class Account:
         """The durable file `source` (a spool entry) as a staged message: by hard link, or by a copy where linking fails."""
         return staging.stage_link(self._store, str(source))
 
-    def has_link(self, source: Path) -> bool:
+    def is_delivered(self, source: Path) -> bool:
         """Whether `source` is a message here already: asked for an entry whose deliveries a lost index may have forgotten."""
         return staging.is_delivered(self._store, str(source))
 
@@ -323,7 +323,7 @@ class Account:
     def _hold(
         self, messages: Sequence[tuple[MessageLocation, bytes]], meanwhile: Callable[[], None]
     ) -> contextlib.AbstractContextManager[RevokeFrame | None]:
-        arrivals = [Journaled.at_berth(self.ref.home, berth, octets) for berth, octets in messages]
+        arrivals = [Journaled.at_location(self.ref.home, berth, octets) for berth, octets in messages]
         return self._mailstore.journal.holding(arrivals, meanwhile)
 
     def journal_takes(self, octets: int) -> bool:
@@ -390,7 +390,7 @@ class Account:
             lambda: copy_move.move(self._store, folder_id, uids, target_id, allowed=allowed, person=self._person),
         )
 
-    def lend(
+    def stage_copies(
         self, to: AccountRef, folder_id: int, uids: Sequence[int], *, every: bool = False, allowed: int = ALL_FLAGS
     ) -> list[StagedCopy]:
         """These messages staged in the account `to`, which publishes them: COPY and MOVE between accounts
@@ -495,7 +495,7 @@ class Account:
     def tombstones(self, folder_id: int | None = None) -> list[Tombstone]:
         return undelete.tombstones(self._store, folder_id)
 
-    def fates(self, mailbox_id: str, uids: Iterable[int]) -> dict[int, MessageOutcome]:
+    def message_outcomes(self, mailbox_id: str, uids: Iterable[int]) -> dict[int, MessageOutcome]:
         """What became of messages that are in this folder no more, as far as the index knows."""
         return undelete.message_outcomes(self._store, mailbox_id, uids)
 

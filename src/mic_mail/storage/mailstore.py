@@ -67,7 +67,7 @@ class _ChangeNotifier:
             held[account_id] = modseq
 
     @contextlib.contextmanager
-    def noting(self) -> Iterator[list[tuple[int, int]]]:
+    def recording_modseqs(self) -> Iterator[list[tuple[int, int]]]:
         """The changes of this thread in the block, as they are told: (account, MODSEQ)."""
         noted: list[tuple[int, int]] = []
         self._here.noted = noted
@@ -170,10 +170,10 @@ class MailStore:
         """A number that stands only while nothing changes in the account; 0 if that cannot be said now. Does not block."""
         return self._shared.marks.read(account_id)
 
-    def recall(self, account_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
+    def changes_since(self, account_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
         """What happened in a folder after its HIGHESTMODSEQ `since_modseq`, the account's change mark being `mark` now, as far
         as this process has it in memory; for everybody the same. Does not block."""
-        return self._shared.views.recall(account_id, folder_id, since_modseq, mark)
+        return self._shared.views.changes_since(account_id, folder_id, since_modseq, mark)
 
     def newest_modseq(self, ref: AccountRef) -> int:
         """For the change feed's poll: `highest_modseq` with foreign files taken in; opens nothing while no file has moved."""
@@ -210,13 +210,13 @@ class MailStore:
             if max(_written_at(index), _written_at(f"{index}-wal")) >= since:
                 _flush_if_free(self.store(ref))
 
-    def telling_together(self) -> contextlib.AbstractContextManager[None]:
+    def batching_notifications(self) -> contextlib.AbstractContextManager[None]:
         """Observers hear of what this thread changes in the block at its end: each time they hear costs a turn of the loop."""
         return self._telling.together()
 
-    def noting(self) -> contextlib.AbstractContextManager[list[tuple[int, int]]]:
+    def recording_modseqs(self) -> contextlib.AbstractContextManager[list[tuple[int, int]]]:
         """What this thread changes in the block, as (account, MODSEQ): so that a session can tell its own changes apart."""
-        return self._telling.noting()
+        return self._telling.recording_modseqs()
 
     # The journal
 

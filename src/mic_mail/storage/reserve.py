@@ -60,9 +60,9 @@ class Reserve:
         if self.state is ReserveState.GIVEN_UP:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
 
-    def gives_room(self, error: Unavailable) -> bool:
+    def frees_space(self, error: Unavailable) -> bool:
         """Give up the reserve where something failed for want of room; whether it is worth doing again."""
-        return self._is_want_of_room(error) and self._give_up()
+        return self._is_out_of_space(error) and self._give_up()
 
     def set_aside(self, octets: int) -> bool:
         """Make the file of so many octets where it is not; False: there is no room for twice as much."""
@@ -85,7 +85,7 @@ class Reserve:
             return False
         return True
 
-    def _is_want_of_room(self, error: Unavailable) -> bool:
+    def _is_out_of_space(self, error: Unavailable) -> bool:
         return isinstance(error, DiskFull) or (not isinstance(error, Busy) and self._free() < _SHORT_OCTETS)
 
     def _give_up(self) -> bool:

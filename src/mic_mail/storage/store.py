@@ -100,7 +100,7 @@ class Store:
     def is_ready(self) -> bool:
         return self.opened_identity is not None and not self.index.doubtful and self.opened_identity == self.index.identity()
 
-    def made(self) -> None:
+    def ensure_open(self) -> None:
         """Open the store unless this process has: its folders are there then, whatever became of the index since."""
         if self.opened_identity is None:
             self.shared.open_store(self)

@@ -90,12 +90,12 @@ class Budget:
         if self._hints < 0:
             raise CannotRead(Unread.OVER_BOUNDS)
 
-    def room(self) -> int:
+    def remaining(self) -> int:
         """How many octets the next part may unpack to."""
         return min(self.bounds.part_octets, self._octets)
 
     def take_octets(self, octets: int) -> None:
         """So many were unpacked."""
-        if octets > self.room():
+        if octets > self.remaining():
             raise CannotRead(Unread.OVER_BOUNDS)
         self._octets -= octets

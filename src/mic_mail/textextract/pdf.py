@@ -26,7 +26,7 @@ _MOST_IN_A_STREAM = 2_000_000
 
 def read(look: Look, content: bytes) -> None:
     """One file."""
-    room = look.budget.room()
+    room = look.budget.remaining()
     with apply_configuration(
         zlib_maximum_output_length=room,
         lzw_maximum_output_length=room,

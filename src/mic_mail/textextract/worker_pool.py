@@ -158,7 +158,7 @@ class Readers:
         self._ending: set[asyncio.Future[None]] = set()
         self._closed = False
 
-    async def look(self, source: bytes | Path, sender: str = "") -> Verdict:
+    async def extract(self, source: bytes | Path, sender: str = "") -> Verdict:
         """Look into a message of `sender` (a mailbox, a network), in its turn, for `bounds.seconds` of processor time."""
         now = asyncio.get_running_loop().time
         patience = self.bounds.seconds * WAIT_SHARE

@@ -95,7 +95,7 @@ class _Members:
         info = self._archive.getinfo(wanted) if isinstance(wanted, str) else wanted
         if info.flag_bits & _ENCRYPTED:
             raise CannotRead(Unread.ENCRYPTED)
-        room = budget.room()
+        room = budget.remaining()
         pieces: list[bytes] = []
         size = 0
         try:

@@ -85,8 +85,8 @@ class AppPasswordPages:
                 "message", visit.request, 503, text=messages.unavailable(), title=pages.ERROR, path=PATH, is_error=True
             )
         now = services.clock.now()
-        alive = [self._shown(each, visit) for each in found if each.app.lives(now)]
-        ended = [self._shown(each, visit) for each in found if not each.app.lives(now)]
+        alive = [self._row(each, visit) for each in found if each.app.lives(now)]
+        ended = [self._row(each, visit) for each in found if not each.app.lives(now)]
         secret, visit.session.secret = visit.session.secret, None
         news, visit.session.news = visit.session.news, None
         return application.page(
@@ -96,7 +96,7 @@ class AppPasswordPages:
             sign_out=application.tokens.mint(visit.token, "sign-out"),
         )  # fmt: skip
 
-    def _shown(self, listed: Listed, visit: "Visit") -> AppPasswordRow:
+    def _row(self, listed: Listed, visit: "Visit") -> AppPasswordRow:
         return app_password_row(listed, self._application.tokens.mint(visit.token, f"{REVOKE} {listed.app.number}"))
 
     async def add(self, request: Request) -> Response:

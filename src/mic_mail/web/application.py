@@ -235,7 +235,7 @@ class Application:
         visit = await self.half_visit(request)
         if visit is None or visit.session.half:
             return None
-        if not self.services.page_access.has_shown_enough(visit.signed_in):  # a second factor was set, or removed, since
+        if not self.services.page_access.has_required_factors(visit.signed_in):  # a second factor was set, or removed, since
             self.sessions.end(visit.token)
             return None
         caller_of(request).signed_in()

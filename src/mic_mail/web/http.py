@@ -130,7 +130,7 @@ class HttpConnection(H11Protocol):
         """The peer's."""
         return self._caller.address
 
-    def make_room(self) -> bool:
+    def evict(self) -> bool:
         """Somebody else needs the place: 503 to whoever asks for nothing, an end to whoever sends or reads slowly; who is being
         answered has it in a moment."""
         is_behind = self._unread is not None or (self.cycle is not None and self.cycle.more_body)

@@ -201,9 +201,9 @@ class SecondFactorPages:
             return await self._page(visit, refused.text, status=403)
         except Trouble:
             return await self._page(visit, messages.unavailable(), status=503)
-        services.access.guard.code_was_shown(signed_in.address, visit.peer.address)
+        services.access.guard.second_factor_set_from(signed_in.address, visit.peer.address)
         application.event("second_factor_set", request, mailbox=signed_in.address)
-        await self._told()
+        await self._announce()
         token = application.sessions.begin(_after(signed_in, enrolled.fact, factor=enrolled.fact.seq), instead_of=visit.token)
         session = application.sessions.find(token)
         assert session is not None, "it begins now"
@@ -232,12 +232,12 @@ class SecondFactorPages:
         except Trouble:
             return await self._page(visit, messages.unavailable(), status=503)
         application.event("second_factor_removed", request, mailbox=signed_in.address)
-        await self._told()
+        await self._announce()
         visit.session.signed_in = _after(visit.session.signed_in, removed, factor=None)
         visit.session.news = pages.FACTOR_REMOVED
         return RedirectResponse(FACTOR, 303)
 
-    async def _told(self) -> None:
+    async def _announce(self) -> None:
         """The other processes and this one know of it."""
         services = self._application.services
         await services.directory_changed()

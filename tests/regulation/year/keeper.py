@@ -93,23 +93,25 @@ class Keeper:
 async def _keep(path: Path, *without: str) -> None:
     print("ready", flush=True)
     clock = ManualClock(datetime.fromisoformat(await _line()))
-    rooms = await open_context(load(path), clock, "housekeeper", secret=os.urandom(32))
+    context = await open_context(load(path), clock, "housekeeper", secret=os.urandom(32))
     duties = JobRunner(
-        [duty for duty in (*for_itself(rooms), *for_the_server(rooms)) if duty.name not in without], rooms.log, rooms.clock
+        [duty for duty in (*for_itself(context), *for_the_server(context)) if duty.name not in without],
+        context.log,
+        context.clock,
     )
     while True:
-        await _round(rooms, duties)
+        await _round(context, duties)
         print("done", flush=True)
         if not (line := await _line()):
             break
         clock.move_to(datetime.fromisoformat(line))
-    await rooms.close()
+    await context.close()
 
 
-async def _round(rooms: ServerContext, duties: JobRunner) -> None:
-    rooms.access.clock_moved()
-    await rooms.access.refresh()
-    await duties.round()
+async def _round(context: ServerContext, duties: JobRunner) -> None:
+    context.access.clock_moved()
+    await context.access.refresh()
+    await duties.run_once()
 
 
 async def _line() -> str:

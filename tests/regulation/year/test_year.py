@@ -72,7 +72,7 @@ def facts_of(year: "Year") -> Counter[tuple[FactKind, int, datetime]]:
 
 def letters_in(year: "Year") -> Counter[tuple[int, bytes]]:
     """Every message in every INBOX, from its subject on."""
-    store, found = year.server.running.rooms.store, Counter[tuple[int, bytes]]()
+    store, found = year.server.running.context.store, Counter[tuple[int, bytes]]()
     for entry in year.server.population.directory.load_snapshot():
         if is_empty(entry.facts):
             continue
@@ -169,7 +169,7 @@ class Year:
 
     def _compare_all(self, day: date) -> None:
         """The server's own decision on each mailbox."""
-        access = self.server.running.rooms.access
+        access = self.server.running.context.access
         wrong = []
         for person in self.ministry.people:
             decision = access.decide(person.mailbox_id)

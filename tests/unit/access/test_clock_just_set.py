@@ -45,7 +45,7 @@ async def test_an_answer_that_hangs_on_the_time_is_not_given(world: World, recor
     world.clock.move_to(START + step)
     there = await everywhere(world, "an")
     world.clock.set_to(START)
-    world.clock.believe(START)
+    world.clock.accept_time(START)
     world.clock.set_to(START + step)
     during = await everywhere(world, "an")
     expected = {way: kind if kind is there[way] else RefusalKind.UNAVAILABLE for way, kind in before.items()}

@@ -37,13 +37,13 @@ def test_a_change_that_could_not_be_read_is_read_later(serve: Callable[..., Mail
     server.issue("dvbe")
     server.housekeep()  # what it puts on record once is there
     server.refresh()
-    before = server.running.rooms.access.snapshot
+    before = server.running.context.access.snapshot
     tear(server)
     wait_until(lambda: named(server, "directory_unreadable"))
     time.sleep(0.5)  # several polls: they neither hasten the next try nor say it again
-    assert server.running.rooms.access.snapshot is before
+    assert server.running.context.access.snapshot is before
     mend(server)
-    wait_until(lambda: server.running.rooms.access.snapshot.version == before.version + 1)
+    wait_until(lambda: server.running.context.access.snapshot.version == before.version + 1)
     wait_until(lambda: named(server, "directory_readable"))
     assert len(named(server, "directory_unreadable")) == 1
     assert len(named(server, "directory_readable")) == 1

@@ -200,7 +200,7 @@ async def test_a_password_is_hashed_by_one_process_alone() -> None:
     here.right = True
     assert await here.check("right", HOME) is Outcome.RIGHT
     for word in said:
-        there.guard.hear(word)
+        there.guard.on_message(word)
     assert await there.check("right", ABROAD) is Outcome.RIGHT
     assert there.went == []
     assert await there.check("wrong", HOME) is Outcome.WRONG_AGAIN, "also after the right one"
@@ -209,7 +209,7 @@ async def test_a_password_is_hashed_by_one_process_alone() -> None:
     assert len(there.went) == 2
     forgetful = World(cache_seconds=0)
     for word in said:
-        forgetful.guard.hear(word)
+        forgetful.guard.on_message(word)
     await forgetful.check("right", HOME)
     assert len(forgetful.went) == 1
 

@@ -21,7 +21,7 @@ class Processes:
     def spread(self, speaker: int, word: bytes) -> None:
         for me, throttle in enumerate(self.throttles):
             if me != speaker:
-                throttle.hear(word, self.now)
+                throttle.on_message(word, self.now)
 
 
 EVENTS = st.lists(
@@ -73,7 +73,7 @@ def test_what_is_still_being_checked_is_nobody_elses_business() -> None:
 def test_nonsense_counts_nothing(word: bytes) -> None:
     """The socket is open to whoever has the folder."""
     throttle = SharedThrottle(lambda told: None)
-    throttle.hear(word, 0.0)
+    throttle.on_message(word, 0.0)
     assert throttle.check("a", "192.0.2.1", b"x", 0.0).answer is Answer.TRY
 
 

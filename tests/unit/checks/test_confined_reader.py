@@ -108,7 +108,7 @@ async def test_nothing_can_be_reached(
     readers = Readers(Bounds(seconds=20), lanes, started=told.append)
 
     async def act(program: str) -> Verdict:
-        return await readers.look(mail("a.zip", b"PK\x03\x04\n" + program.encode()))
+        return await readers.extract(mail("a.zip", b"PK\x03\x04\n" + program.encode()))
 
     assert (await act("pass")).found
     assert not told[0].missing
@@ -152,7 +152,7 @@ async def test_confined_it_reads_all_formats(lanes: Executors, tmp_path: Path) -
     for name, content in documents.items():
         path.write_bytes(mail(name, content))
         for source in (path.read_bytes(), path):
-            assert (await readers.look(source)).found, name
+            assert (await readers.extract(source)).found, name
     assert len(started) == 1
     await readers.close()
 
@@ -185,7 +185,7 @@ async def test_a_reader_hands_nothing_on_of_our_settings(lanes: Executors, monke
     """The environment of a reader has no passwords of ours in it."""
     monkeypatch.setenv("MIC_MAIL_SENDING__SMARTHOST_PASSWORD", "a secret")
     readers = Readers(Bounds(seconds=20), lanes)
-    await readers.look(mail("a.txt", b"a"))
+    await readers.extract(mail("a.txt", b"a"))
     [reader] = readers._free
     environment = await asyncio.to_thread(Path(f"/proc/{reader.process.pid}/environ").read_bytes)
     assert b"MIC_MAIL" not in environment
@@ -194,17 +194,17 @@ async def test_a_reader_hands_nothing_on_of_our_settings(lanes: Executors, monke
 
 def test_status_and_log_say_how_it_is_confined(mail_server: MailServer) -> None:
     """`mic-mail status` has it before any document comes, and the log once for all readers that are alike."""
-    said = cast("dict[str, list[str]]", mail_server.running.rooms.secrecy.report()["readers"])
+    said = cast("dict[str, list[str]]", mail_server.running.context.secrecy.report()["readers"])
     assert said == {"in_force": sandbox.available().in_force, "missing": sandbox.available().missing}
     for _ in range(2):
         with smtplib.SMTP(mail_server.host, mail_server.ports["smtp"], "client.example", 30) as client:
             client.sendmail("a@other.example", "ttlan@mic.gov.vn", mail("a.docx", FORMATS["docx"](MARKED)))
-    mail_server.running.rooms.log.event("written_out")
+    mail_server.running.context.log.event("written_out")
     while (events := mail_server.events())[-1]["event"] != "written_out":
         pass
     protected = [event for event in events if str(event["event"]).startswith("reader_")]
     assert [(event["in_force"], event["missing"]) for event in protected] == [(said["in_force"], said["missing"])]
-    assert mail_server.running.rooms.secrecy.report()["readers"] == said
+    assert mail_server.running.context.secrecy.report()["readers"] == said
     shown = _readers(said)
     assert ", ".join(said["in_force"]) in shown.en
     assert ("WARNING" in shown.en, "CẢNH BÁO" in shown.vi) == (bool(said["missing"]),) * 2

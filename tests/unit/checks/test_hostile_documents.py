@@ -183,7 +183,7 @@ async def test_the_process_reads(lanes: Executors, tmp_path: Path) -> None:
     path = tmp_path / "message"
     path.write_bytes(octets)
     for source in (octets, path, octets):
-        worst = (await readers.look(source)).worst
+        worst = (await readers.extract(source)).worst
         assert worst is not None
         assert worst.where == "stamp/docx"
     await readers.close()
@@ -194,21 +194,21 @@ async def test_what_takes_too_long_is_killed(lanes: Executors) -> None:
     """A reader that does not come back is killed, the message is not looked into, and the next one is."""
     readers = await readers_of(lanes, seconds=0.5)
     slow = rtf(["a"]).replace(b"a", b"\\'41" * 2_000_000)
-    [missed] = (await readers.look(mail("a.rtf", slow))).missed
+    [missed] = (await readers.extract(mail("a.rtf", slow))).missed
     assert missed.reason in (Unread.TOO_SLOW, Unread.CRASHED)
-    assert (await readers.look(mail("a.txt", MARKED))).worst is not None
+    assert (await readers.extract(mail("a.txt", MARKED))).worst is not None
     await readers.close()
 
 
 async def test_who_dies_is_replaced(lanes: Executors) -> None:
     """A reader that is killed while it waits or reads costs one message at most."""
     readers = await readers_of(lanes, seconds=20)
-    await readers.look(mail("a.txt", MARKED))
+    await readers.extract(mail("a.txt", MARKED))
     [reader] = readers._free
     reader.process.kill()
     reader.process.wait()
-    assert (await readers.look(mail("a.txt", MARKED))).missed == (Missed(Unread.CRASHED, "message"),)
-    assert (await readers.look(mail("a.txt", MARKED))).worst is not None
+    assert (await readers.extract(mail("a.txt", MARKED))).missed == (Missed(Unread.CRASHED, "message"),)
+    assert (await readers.extract(mail("a.txt", MARKED))).worst is not None
     await readers.close()
 
 
@@ -216,9 +216,9 @@ async def test_who_dies_is_replaced(lanes: Executors) -> None:
 async def test_memory_is_bounded(lanes: Executors) -> None:
     """What wants more memory than there is for it ends there."""
     readers = await readers_of(lanes, seconds=20, memory_octets=256 << 20, part_octets=1 << 30, unpacked_octets=1 << 30)
-    verdict = await readers.look(mail("a.zip", zipped({"a.txt": bytes(250 << 20)})))
+    verdict = await readers.extract(mail("a.zip", zipped({"a.txt": bytes(250 << 20)})))
     assert verdict.missed
-    assert (await readers.look(mail("a.txt", MARKED))).worst is not None
+    assert (await readers.extract(mail("a.txt", MARKED))).worst is not None
     await readers.close()
 
 
@@ -240,7 +240,7 @@ def test_damage_is_no_error(form: str, cuts: list[tuple[float, bytes]]) -> None:
 async def test_turns(lanes: Executors) -> None:
     """Many at once wait for their turn; who waits longer than a look may take is told so."""
     readers = await readers_of(lanes, seconds=20)
-    verdicts = await asyncio.gather(*(readers.look(mail("a.txt", MARKED)) for _ in range(20)))
+    verdicts = await asyncio.gather(*(readers.extract(mail("a.txt", MARKED)) for _ in range(20)))
     assert all(verdict.worst for verdict in verdicts)
     assert len(readers._free) == 1
     await readers.close()
@@ -259,13 +259,13 @@ def test_properties_that_do_not_end(tag: str, member: str) -> None:
 async def test_senders_take_turns(lanes: Executors) -> None:
     """A sender with many documents in line delays itself: the document of another sender is read after its second one."""
     readers = await readers_of(lanes, seconds=20)
-    await readers.look(mail("a.txt", MARKED))
+    await readers.extract(mail("a.txt", MARKED))
     [reader] = readers._free
     reader.process.send_signal(signal.SIGSTOP)
     order: list[str] = []
 
     async def look(sender: str) -> None:
-        await readers.look(mail("a.txt", MARKED), sender)
+        await readers.extract(mail("a.txt", MARKED), sender)
         order.append(sender)
 
     tasks = [asyncio.create_task(look(sender)) for sender in ["many"] * 10 + ["one"]]
@@ -280,10 +280,10 @@ async def test_a_reader_that_starts_late_is_for_the_next(lanes: Executors, monke
     """A message does not wait for a start beyond its patience, and the reader is not lost."""
     monkeypatch.setattr("mic_mail.textextract.worker_pool.ANSWER_SECONDS", 0.0)
     readers = await readers_of(lanes, seconds=0)
-    assert (await readers.look(mail("a.txt", MARKED))).missed == (Missed(Unread.UNAVAILABLE, "message"),)
+    assert (await readers.extract(mail("a.txt", MARKED))).missed == (Missed(Unread.UNAVAILABLE, "message"),)
     readers.bounds = Bounds(seconds=20)
     [starting] = readers._starting
-    await readers.look(mail("a.txt", MARKED))
+    await readers.extract(mail("a.txt", MARKED))
     assert starting.done()
     assert readers._free == [starting.result()]
     await readers.close()

@@ -64,7 +64,7 @@ def test_the_data_of_a_fact_are_told_in_words(capsys: pytest.CaptureFixture[str]
     """Members and coded values; what a person wrote stays as it was written."""
     column = Column("data", "Chi tiết", "Details", names=labels.FACT_DATA)
     row = {"data": {"cause": "retired", "level": "division", "signatory": "cause"}}
-    assert column.shown(row) == "nguyên nhân=nghỉ hưu, cấp=cấp phòng, ban trở xuống, người ký=cause"
+    assert column.display_value(row) == "nguyên nhân=nghỉ hưu, cấp=cấp phòng, ban trở xuống, người ký=cause"
     output.listing([column], [row], as_json=True)
     assert json.loads(capsys.readouterr().out) == [row]
 

@@ -252,7 +252,7 @@ def test_no_event_takes_one_side_of_an_error() -> None:
     """`str(error)` is English alone: what goes wrong is written by `log.failures`, which knows both languages."""
     found = [
         str(place)
-        for called in ("event", "_tell")
+        for called in ("event", "_log_event", "_log_result")
         for place in program().called(called)
         for keyword in place.call.keywords
         if keyword.arg == "error" and ast.unparse(keyword.value).startswith(("str(", "repr(", "f'", '"', "'"))

@@ -26,7 +26,7 @@ MESSAGE = b"From: a@a.example\r\nSubject: x\r\n\r\n" + b"0123456789\r\n" * 200
 
 def slips(server: MailServer) -> list[SpoolEnvelope]:
     """What waits in the spool when nothing is under way."""
-    server.call(server.running.rooms.mailflow.settle())
+    server.call(server.running.context.mailflow.settle())
     return [SpoolEnvelope.decode(path.read_bytes()) for path in server.config.spool_dir.rglob("*.env")]
 
 
@@ -47,7 +47,7 @@ def test_a_file_of_the_spool_that_cannot_be_opened_is_told_of_once(serve: Callab
     """By its name, and no duty fails for it; what waits beside it is delivered."""
     server = serve(clock=ManualClock(NOW))
     dvbe = server.issue("dvbe")
-    spool = server.running.rooms.spool
+    spool = server.running.context.spool
     for spool_id in ("a1", "a3"):
         entry = spool.draft(spool_id)
         entry.write(MESSAGE)
@@ -78,7 +78,7 @@ def test_a_first_look_that_fails_is_taken_again(serve: Callable[..., MailServer]
         server = serve(clock=ManualClock(NOW))
         dvbe = server.issue("dvbe")
         target, later = Target(dvbe.mailbox_id, parsed("dvbe@mic.gov.vn")), server.clock.now_us() + 3_600_000_000
-        entry = server.running.rooms.spool.draft("a1")
+        entry = server.running.context.spool.draft("a1")
         entry.write(MESSAGE)
         slip = SpoolEnvelope(
             trace_id="a1", sender=NULL_PATH, targets=(target,), accepted_at_us=1, return_path_octets=0, next_try_us=later

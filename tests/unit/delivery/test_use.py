@@ -21,7 +21,7 @@ def test_what_counts_as_use(serve: Callable[..., MailServer], counts: str, later
     clock = ManualClock(NOW)
     server = serve({"inactivity": {"counts": counts}}, clock=clock)
     mailbox = server.issue("dvbe", issued_days_ago=170)
-    access = server.running.rooms.access
+    access = server.running.context.access
 
     async def look() -> set[State]:
         decision = access.decide(mailbox.mailbox_id)
@@ -34,7 +34,7 @@ def test_what_counts_as_use(serve: Callable[..., MailServer], counts: str, later
     def deliver() -> None:
         with smtplib.SMTP(server.host, server.ports["smtp"]) as client:
             client.sendmail("a@a.example", ["dvbe@mic.gov.vn"], "From: a@a.example\r\nSubject: x\r\n\r\n" + LARGE * lines)
-        server.call(server.running.rooms.mailflow.settle())
+        server.call(server.running.context.mailflow.settle())
 
     deliver()
     server.move_clock_to(NOW + timedelta(days=40))

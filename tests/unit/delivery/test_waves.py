@@ -41,15 +41,15 @@ class Office:
         for name in NAMES:
             server.issue(name)
         server.refresh()
-        self.rooms = server.running.rooms
-        for mailbox in self.rooms.access.snapshot:
-            self.rooms.store.account(account_ref(mailbox)).folders()
+        self.context = server.running.context
+        for mailbox in self.context.access.snapshot:
+            self.context.store.account(account_ref(mailbox)).folders()
 
     def ref(self, name: str) -> AccountRef:
         return account_ref(self.mailbox(name))
 
     def mailbox(self, name: str):
-        return next(entry for entry in self.rooms.access.snapshot if entry.address.startswith(f"{name}@"))
+        return next(entry for entry in self.context.access.snapshot if entry.address.startswith(f"{name}@"))
 
     def parcel(self, name: str, number: int) -> LocalDelivery:
         mailbox = self.mailbox(name)
@@ -61,7 +61,7 @@ class Office:
         """All at once; what became of each."""
 
         async def all_at_once() -> list[Published | BaseException]:
-            delivering: LocalDeliverer = self.rooms.mailflow._delivering
+            delivering: LocalDeliverer = self.context.mailflow._delivering
             calls = (delivering.small(self.parcel(name, n), octets) for n, (name, octets) in enumerate(wanted))
             return await asyncio.gather(*calls, return_exceptions=True)
 
@@ -71,7 +71,7 @@ class Office:
         """The first alone, so that a wave takes it; the others while that waits. Released once these have ended."""
 
         async def in_turn() -> list[Published | BaseException]:
-            delivering: LocalDeliverer = self.rooms.mailflow._delivering
+            delivering: LocalDeliverer = self.context.mailflow._delivering
             calls = [delivering.small(self.parcel(name, n), octets) for n, (name, octets) in enumerate(wanted)]
             first = asyncio.ensure_future(calls[0])
             while delivering._wave or not delivering._riding:
@@ -97,7 +97,7 @@ class Office:
         return [each.octets for path in folder.iterdir() if path.name != LOCK for each in arrivals_in(str(path))]
 
     def uids(self, name: str) -> list[int]:
-        account = self.rooms.store.account(self.ref(name))
+        account = self.context.store.account(self.ref(name))
         return list(account.view(account.folder("INBOX").folder_id).uids)
 
 
@@ -147,11 +147,11 @@ def test_one_closely_after_another_goes_by_the_journal(office: Office, monkeypat
 
 def test_a_mailbox_that_others_write_holds_nobody_up(office: Office) -> None:
     """While one mailbox is locked the others' messages arrive; those for it wait for their turn and arrive after."""
-    with writing(office.rooms.store.store(office.ref("dvbe"))):
+    with writing(office.context.store.store(office.ref("dvbe"))):
         mine = [(name, message(number)) for number, name in enumerate(("dvbe", "ttlan", "dvbe", "pqkhanh", "ttlan"))]
 
         async def all_at_once() -> "asyncio.Future[list[Published]]":
-            delivering: LocalDeliverer = office.rooms.mailflow._delivering
+            delivering: LocalDeliverer = office.context.mailflow._delivering
             calls = [delivering.small(office.parcel(name, n), octets) for n, (name, octets) in enumerate(mine)]
             return asyncio.gather(*calls)
 
@@ -171,10 +171,10 @@ def test_a_mailbox_that_others_write_holds_nobody_up(office: Office) -> None:
 
 def test_who_waits_too_long_for_a_mailbox_leaves_nothing(office: Office) -> None:
     """The turn does not come: each hears that the mailbox is unavailable, and no file of theirs stays."""
-    office.rooms.lanes.patience = 0.1
-    turns = office.rooms.accounts._turns(office.ref("dvbe")).writers
+    office.context.lanes.patience = 0.1
+    turns = office.context.accounts._turns(office.ref("dvbe")).writers
     office.server.call(turns.take(1))
-    with writing(office.rooms.store.store(office.ref("dvbe"))):
+    with writing(office.context.store.store(office.ref("dvbe"))):
         outcomes = office.deliver(("dvbe", message(0)), ("dvbe", message(1)))
     assert [type(outcome) for outcome in outcomes] == [Unavailable] * 2
     until(lambda: office.left_behind("dvbe") == [])
@@ -183,23 +183,23 @@ def test_who_waits_too_long_for_a_mailbox_leaves_nothing(office: Office) -> None
 
 def test_an_entry_that_waits_too_long_for_a_mailbox_leaves_nothing_there(office: Office) -> None:
     """The turn does not come: the entry stays in the spool, its link in the mailbox's `tmp` does not."""
-    office.rooms.lanes.patience = 0.1
-    turns = office.rooms.accounts._turns(office.ref("dvbe")).writers
+    office.context.lanes.patience = 0.1
+    turns = office.context.accounts._turns(office.ref("dvbe")).writers
     office.server.call(turns.take(1))
     with smtplib.SMTP(office.server.host, office.server.ports["smtp"]) as client:
         client.sendmail("a@a.example", ["dvbe@mic.gov.vn", "ttlan@mic.gov.vn"], message(0))
-    office.server.call(office.rooms.mailflow.settle())
+    office.server.call(office.context.mailflow.settle())
     assert len(office.inbox("ttlan")) == 1
     assert office.left_behind("dvbe") == []
 
 
 def test_one_whose_sender_has_gone_before_its_turn_is_not_delivered(office: Office) -> None:
     """Nobody was told anything, so the sender will come again: it must not be there twice then."""
-    turns = office.rooms.accounts._turns(office.ref("dvbe")).writers
+    turns = office.context.accounts._turns(office.ref("dvbe")).writers
     office.server.call(turns.take(1))
 
     async def send_and_leave() -> "asyncio.Task[Published]":
-        delivering: LocalDeliverer = office.rooms.mailflow._delivering
+        delivering: LocalDeliverer = office.context.mailflow._delivering
         staying, leaving = (asyncio.create_task(delivering.small(office.parcel("dvbe", n), message(n))) for n in range(2))
         while office.ref("dvbe").account_id not in delivering._queues:
             await asyncio.sleep(0.001)  # a wave has tried, and written both files
@@ -208,7 +208,7 @@ def test_one_whose_sender_has_gone_before_its_turn_is_not_delivered(office: Offi
         turns.give_back()
         return staying
 
-    with writing(office.rooms.store.store(office.ref("dvbe"))):
+    with writing(office.context.store.store(office.ref("dvbe"))):
         staying = office.server.call(send_and_leave())
 
     async def the_rest() -> Published:
@@ -238,7 +238,7 @@ def test_no_more_octets_wait_than_there_is_memory_for(office: Office, monkeypatc
 
 def test_a_store_that_was_replaced_holds_no_wave_up(office: Office) -> None:
     """Whoever has to open it first hears that it is busy, and waits in its own turn; the message arrives."""
-    store = office.rooms.store.store(office.ref("dvbe"))
+    store = office.context.store.store(office.ref("dvbe"))
     os.unlink(store.place.index)
     with pytest.raises(Busy), writing(store, patience=0.02):
         pass
@@ -265,11 +265,11 @@ def test_what_cannot_be_filed_is_one_messages_trouble(office: Office, monkeypatc
 
 def test_a_disk_that_hangs_is_not_waited_for_without_end(office: Office) -> None:
     """What no wave has taken within the patience hears that the mailbox is unavailable, and is not delivered later."""
-    office.rooms.lanes.patience = 0.2
+    office.context.lanes.patience = 0.2
     hanging, released = threading.Event(), threading.Event()
 
     async def hang() -> None:
-        office.rooms.lanes._delivery_lane.submit(lambda: (hanging.set(), released.wait(30)))
+        office.context.lanes._delivery_lane.submit(lambda: (hanging.set(), released.wait(30)))
 
     office.server.call(hang())
     assert hanging.wait(30)
@@ -287,7 +287,7 @@ def test_a_full_mailbox_refuses_its_own_messages_alone(serve: Callable[..., Mail
     large = [b"Subject: %d\r\n\r\n" % number + b"y" * 60_000 + b"\r\n" for number in range(5)]
     full = server.issue("full", quota_octets=2 * len(large[0]) + 100)
     server.refresh()
-    office.rooms.store.account(office.ref("full")).folders()
+    office.context.store.account(office.ref("full")).folders()
     outcomes = office.deliver(*zip(("full", "dvbe", "full", "ttlan", "full"), large, strict=True))
     refused = [isinstance(outcome, OverQuota) for outcome in outcomes]
     assert refused == [False, False, False, False, True]
@@ -306,7 +306,7 @@ def test_what_was_refused_in_its_turn_comes_by_no_replay(
     large = b"Subject: large\r\n\r\n" + b"y" * 60_000 + b"\r\n"
     full = server.issue("full", quota_octets=len(large) - 1)
     server.refresh()
-    office.rooms.store.account(office.ref("full")).folders()
+    office.context.store.account(office.ref("full")).folders()
     with contextlib.ExitStack() as busy:
         busy.enter_context(AccountLock(str(server.config.mail_root / full.home / "account.lock"), 30).held())
         alone = delivery_worker.DeliveryWorker.alone
@@ -336,7 +336,7 @@ def test_a_full_journal_that_cannot_be_settled_says_why(office: Office, monkeypa
     monkeypatch.setattr(journal, "sync_file_system", fail)
     for number in range(4):
         office.deliver(("dvbe", message(number)))
-    office.server.call(office.rooms.mailflow._delivering.settle())
+    office.server.call(office.context.mailflow._delivering.settle())
     office.server.stop()
     (told,) = [event["error"] for event in office.server.events() if event["event"] == "journal_failed"]
     assert os.strerror(errno.EIO) in told["en"]

@@ -44,7 +44,7 @@ async def test_a_duty_that_fails_comes_again_and_harms_no_other(tmp_path: Path) 
         log,
         SystemClock(),
     )
-    await duties.round()
+    await duties.run_once()
     assert done == ["Trouble", "KeyError", "work"]
     duties.start()
     while min(map(done.count, ("Trouble", "KeyError", "work"))) < 3:
@@ -60,7 +60,7 @@ def test_what_was_expunged_is_kept_while_the_clock_is_not_trusted(serve: Callabl
     server = serve(clock=clock)
     mailbox = server.issue("dvbe")
     server.refresh()
-    account = server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+    account = server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
     inbox = account.folder("INBOX").folder_id
     account.remove(inbox, deliver(account, inbox, ["x"]))
     server.housekeep()
@@ -119,7 +119,7 @@ async def test_a_clock_that_has_just_been_set_removes_no_segment(tmp_path: Path)
     clock.set_to(datetime(2027, 12, 24, tzinfo=UTC))
     await retention.remove()
     assert list(tmp_path.glob("*.jsonl"))
-    clock.believe(clock.now())
+    clock.accept_time(clock.now())
     await retention.remove()
     assert not list(tmp_path.glob("*.jsonl"))
     log.close()

@@ -17,5 +17,5 @@ def store(tmp_path: Path) -> Iterator[MailStore]:
 
 
 @pytest.fixture
-def talk(store: MailStore) -> Talk:
+def ctx(store: MailStore) -> Talk:
     return Talk(store).sign_in()

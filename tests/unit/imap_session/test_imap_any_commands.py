@@ -83,17 +83,17 @@ def test_any_commands_of_two_sessions_are_answered(script: list[tuple[int, bytes
         store = open_store(folder)
         try:
             talks = [Talk(store).sign_in() for _ in range(2)]
-            for talk in talks:
-                talk.say(b"p APPEND INBOX {24+}\r\nSubject: x\r\n\r\nnoi dung.\r\n")
+            for ctx in talks:
+                ctx.say(b"p APPEND INBOX {24+}\r\nSubject: x\r\n\r\nnoi dung.\r\n")
             counts = [0, 0]
             for number, (which, octets) in enumerate(script):
-                talk = talks[which]
-                if talk.over:  # another session deleted its mailbox
+                ctx = talks[which]
+                if ctx.over:  # another session deleted its mailbox
                     continue
                 tag = b"t%d" % number
-                answer = talk.say(b"%b %b\r\n" % (tag, octets))
-                assert not talk.notes or talk.notes[-1].error is None, (octets, talk.notes[-1])
-                assert talk.over or re.search(rb"^%b (OK|NO|BAD) " % tag, answer, re.MULTILINE), (octets, answer)
+                answer = ctx.say(b"%b %b\r\n" % (tag, octets))
+                assert not ctx.notes or ctx.notes[-1].error is None, (octets, ctx.notes[-1])
+                assert ctx.over or re.search(rb"^%b (OK|NO|BAD) " % tag, answer, re.MULTILINE), (octets, answer)
                 assert b"SERVERBUG" not in answer
                 counts[which] = follow(octets, answer, counts[which])
         finally:

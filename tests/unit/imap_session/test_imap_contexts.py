@@ -35,14 +35,14 @@ ASKED = {
 class Client:
     """Follows searches as a mail program would, from what it is told and nothing else."""
 
-    talk: Talk
+    ctx: Talk
     lists: dict[bytes, list[int]] = field(default_factory=dict)
     messages: int = 0
     named: set[int] = field(default_factory=set)
     """The UIDs that c6 named when it was asked for."""
 
     def say(self, line: bytes) -> bytes:
-        told = self.talk.say(line + b"\r\n")
+        told = self.ctx.say(line + b"\r\n")
         self.hear(told)
         return told
 
@@ -152,8 +152,8 @@ def test_lists_that_are_followed(steps: list[tuple[object, ...]]) -> None:
         client, other = Client(Talk(store, shelf=shelf).sign_in()), Talk(store, shelf=shelf).sign_in()
         for subject, sender in ("az", "by", "cx"):
             deliver(other, subject, sender)
-        for talk in (client.talk, other):
-            client.hear(talk.say(b"a SELECT INBOX\r\n"))
+        for ctx in (client.ctx, other):
+            client.hear(ctx.say(b"a SELECT INBOX\r\n"))
         for tag in (b"c1", b"c3", b"c4"):
             client.follow(tag)
         for step in steps:
@@ -184,8 +184,8 @@ def take(step: Sequence[object], client: Client, other: Talk) -> None:
         case ("idle",):
             client.say(b"i IDLE")
             deliver(other, "a", "w")
-            client.talk.session.noticed(client.talk.account.highest_modseq())
-            client.hear(client.talk.run())
+            client.ctx.session.noticed(client.ctx.account.highest_modseq())
+            client.hear(client.ctx.run())
             client.say(b"DONE")
         case ("move", int(number)):
             client.say(b"v MOVE %d Archive" % number)
@@ -202,15 +202,15 @@ def take(step: Sequence[object], client: Client, other: Talk) -> None:
             pass
 
 
-def test_as_many_contexts_as_there_may_be(talk: Talk) -> None:
+def test_as_many_contexts_as_there_may_be(ctx: Talk) -> None:
     """20,000 searches to be followed: the first ones are, the others are answered all the same and told NOUPDATE."""
-    deliver(talk, "a", "x")
-    talk.say(b"a SELECT INBOX\r\n")
-    told = talk.say(b"".join([b"u%d SEARCH RETURN (UPDATE COUNT) UNSEEN\r\n" % number for number in range(20_000)]))
+    deliver(ctx, "a", "x")
+    ctx.say(b"a SELECT INBOX\r\n")
+    told = ctx.say(b"".join([b"u%d SEARCH RETURN (UPDATE COUNT) UNSEEN\r\n" % number for number in range(20_000)]))
     refused = re.findall(rb'\* NO \[NOUPDATE "u(\d+)"\]', told)
     assert [int(number) for number in refused] == list(range(MAX_CONTEXTS, 20_000))
     assert told.count(b" COUNT 1\r\n") == 20_000
-    told = talk.say(b"b STORE 1 +FLAGS (\\Seen)\r\n")
+    told = ctx.say(b"b STORE 1 +FLAGS (\\Seen)\r\n")
     assert told.count(b"REMOVEFROM (0 1)") == MAX_CONTEXTS
 
 
@@ -218,21 +218,21 @@ def test_as_many_contexts_as_there_may_be(talk: Talk) -> None:
     "search",
     [b"SORT RETURN (UPDATE COUNT) (RELEVANCY) UTF-8 FUZZY SUBJECT a", b"SEARCH RETURN (UPDATE COUNT) OLDER 5 BODY x"],
 )
-def test_what_is_not_followed(talk: Talk, search: bytes) -> None:
+def test_what_is_not_followed(ctx: Talk, search: bytes) -> None:
     """RFC 5267 §4.3.1: refused with NOUPDATE, and answered all the same."""
-    deliver(talk, "a", "x")
-    talk.say(b"a SELECT INBOX\r\n")
-    told = talk.say(b"u %b\r\n" % search)
+    deliver(ctx, "a", "x")
+    ctx.say(b"a SELECT INBOX\r\n")
+    told = ctx.say(b"u %b\r\n" % search)
     assert b'* ESEARCH (TAG "u") COUNT 1\r\n* NO [NOUPDATE "u"]' in told
     assert b"\r\nu OK" in told
 
 
-def test_contexts_end_with_the_mailbox(talk: Talk, store: MailStore) -> None:
+def test_contexts_end_with_the_mailbox(ctx: Talk, store: MailStore) -> None:
     """RFC 5267 §4.3: updates cease when the mailbox is no longer selected; the tag may be used again then."""
-    deliver(talk, "a", "x")
-    talk.say(b"a SELECT INBOX\r\nu SEARCH RETURN (UPDATE) ALL\r\n")
-    assert b"u BAD" in talk.say(b"u SEARCH RETURN (UPDATE) ALL\r\n")
-    talk.say(b"b SELECT INBOX\r\n")
-    deliver(talk, "a", "x")
-    assert b"ESEARCH" not in talk.say(b"c NOOP\r\n")
-    assert b"u OK" in talk.say(b"u SEARCH RETURN (UPDATE) ALL\r\n")
+    deliver(ctx, "a", "x")
+    ctx.say(b"a SELECT INBOX\r\nu SEARCH RETURN (UPDATE) ALL\r\n")
+    assert b"u BAD" in ctx.say(b"u SEARCH RETURN (UPDATE) ALL\r\n")
+    ctx.say(b"b SELECT INBOX\r\n")
+    deliver(ctx, "a", "x")
+    assert b"ESEARCH" not in ctx.say(b"c NOOP\r\n")
+    assert b"u OK" in ctx.say(b"u SEARCH RETURN (UPDATE) ALL\r\n")

@@ -75,9 +75,9 @@ class Client:
 
     def connect(self) -> None:
         self.store = open_store(self.folder)
-        self.talk = Talk(self.store).sign_in()
+        self.ctx = Talk(self.store).sign_in()
         if self.utf8:
-            assert b"\r\na OK" in self.talk.say(b"a ENABLE UTF8=ACCEPT\r\n")
+            assert b"\r\na OK" in self.ctx.say(b"a ENABLE UTF8=ACCEPT\r\n")
 
     def lose_the_index(self) -> None:
         self.store.close()
@@ -88,16 +88,16 @@ class Client:
     def command(self, verb: bytes, *names: bytes) -> bytes:
         """All of the answer; what is refused by BAD leaves the connection, unless it is said to end."""
         arguments = b"".join(b" {%d+}\r\n%b" % (len(name), name) for name in names)
-        answer = self.talk.say(b"t " + verb + arguments + b"\r\n")
-        if self.talk.over:
-            self.talk = Talk(self.store).sign_in()
+        answer = self.ctx.say(b"t " + verb + arguments + b"\r\n")
+        if self.ctx.over:
+            self.ctx = Talk(self.store).sign_in()
             if self.utf8:
-                self.talk.say(b"a ENABLE UTF8=ACCEPT\r\n")
+                self.ctx.say(b"a ENABLE UTF8=ACCEPT\r\n")
         return answer
 
     def listed(self) -> set[bytes]:
         """The names as LIST writes them."""
-        answer = self.talk.say(b'l LIST "" "*"\r\n')
+        answer = self.ctx.say(b'l LIST "" "*"\r\n')
         names = set()
         for found in re.finditer(rb'\* LIST \([^)]*\) "/" (?:"((?:[^"\\]|\\.)*)"|\{(\d+)\}\r\n)', answer):
             literal = answer[found.end() :][: int(found[2])] if found[2] else None
@@ -198,14 +198,14 @@ def test_octets_that_are_no_name(tmp_path: Path, octets: bytes, utf8: bool) -> N
 
 
 @pytest.mark.parametrize("name", ["\u0131nbox", "\u0131nbox/x", "Shared\u0131"])
-def test_inbox_is_so_in_its_own_letters_alone(talk: Talk, name: str) -> None:
+def test_inbox_is_so_in_its_own_letters_alone(ctx: Talk, name: str) -> None:
     """RFC 9051 §5.1: a dotless i has the capital of another letter; a name with one is a folder of its own."""
-    assert b"a OK" in talk.say(b"a APPEND INBOX {14+}\r\nSubject: x\r\n\r\n\r\n")
-    assert b"a OK" in talk.say(b'a CREATE "%b"\r\n' % name.encode())
-    assert b"(MESSAGES 0)" in talk.say(b'a STATUS "%b" (MESSAGES)\r\n' % name.encode())
-    assert talk.say(b'a LIST "" "%b"\r\n' % name.encode()).count(b"* LIST") == 1
-    assert b"a OK" in talk.say(b'a DELETE "%b"\r\n' % name.encode())
-    assert b"(MESSAGES 1)" in talk.say(b"a STATUS iNbOx (MESSAGES)\r\n")
+    assert b"a OK" in ctx.say(b"a APPEND INBOX {14+}\r\nSubject: x\r\n\r\n\r\n")
+    assert b"a OK" in ctx.say(b'a CREATE "%b"\r\n' % name.encode())
+    assert b"(MESSAGES 0)" in ctx.say(b'a STATUS "%b" (MESSAGES)\r\n' % name.encode())
+    assert ctx.say(b'a LIST "" "%b"\r\n' % name.encode()).count(b"* LIST") == 1
+    assert b"a OK" in ctx.say(b'a DELETE "%b"\r\n' % name.encode())
+    assert b"(MESSAGES 1)" in ctx.say(b"a STATUS iNbOx (MESSAGES)\r\n")
 
 
 def test_the_store_knows_inbox_by_its_own_letters(store: MailStore) -> None:

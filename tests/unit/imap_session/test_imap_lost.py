@@ -45,48 +45,48 @@ class Cut(Talk):
 
 
 @pytest.fixture
-def talk(store: MailStore) -> Cut:
-    talk = Cut(store, boxes=[BOX])
-    talk.sign_in()
-    talk.say(b"p APPEND INBOX" + b" {%d+}\r\n%b" % (len(MESSAGE), MESSAGE) * 3 + b"\r\ns SELECT INBOX\r\n")
-    return talk
+def ctx(store: MailStore) -> Cut:
+    ctx = Cut(store, boxes=[BOX])
+    ctx.sign_in()
+    ctx.say(b"p APPEND INBOX" + b" {%d+}\r\n%b" % (len(MESSAGE), MESSAGE) * 3 + b"\r\ns SELECT INBOX\r\n")
+    return ctx
 
 
 @pytest.mark.parametrize("command", [b"UID COPY", b"UID MOVE"])
-def test_what_was_lent_when_the_connection_was_lost(talk: Cut, command: bytes) -> None:
+def test_what_was_lent_when_the_connection_was_lost(ctx: Cut, command: bytes) -> None:
     """COPY and MOVE between accounts, cut behind the lending: the staged files are cleared away in a thread."""
-    talk.after, talk.meanwhile = 1, talk.lose
-    talk.say(b"c " + command + b" 1:* Shared/cntt\r\n")
-    assert len(talk.staged(BOX.account)) == 3
-    clear_away = talk.session.left_behind()
+    ctx.after, ctx.meanwhile = 1, ctx.lose
+    ctx.say(b"c " + command + b" 1:* Shared/cntt\r\n")
+    assert len(ctx.staged(BOX.account)) == 3
+    clear_away = ctx.session.pending_cleanup()
     assert clear_away is not None
     clear_away()
-    assert not talk.staged(BOX.account)
-    assert talk.account.folder("INBOX").messages == 3
+    assert not ctx.staged(BOX.account)
+    assert ctx.account.folder("INBOX").messages == 3
 
 
-def test_what_was_lent_when_the_authority_ended(talk: Cut) -> None:
+def test_what_was_lent_when_the_authority_ended(ctx: Cut) -> None:
     """The same of a session that goes on: its answer does not wait for the disk."""
 
     def end() -> None:
-        talk.desk.boxes = {}
+        ctx.desk.boxes = {}
 
-    talk.after, talk.meanwhile = 1, end
-    assert b"c NO" in talk.say(b"c UID COPY 1:* Shared/cntt\r\n")
-    assert len(talk.staged(BOX.account)) == 3
-    assert talk.cleared is not None
-    talk.cleared()
-    assert not talk.staged(BOX.account)
-    assert talk.session.left_behind() is None
+    ctx.after, ctx.meanwhile = 1, end
+    assert b"c NO" in ctx.say(b"c UID COPY 1:* Shared/cntt\r\n")
+    assert len(ctx.staged(BOX.account)) == 3
+    assert ctx.cleared is not None
+    ctx.cleared()
+    assert not ctx.staged(BOX.account)
+    assert ctx.session.pending_cleanup() is None
 
 
 @pytest.mark.parametrize("command", [b"APPEND INBOX", b"UID REPLACE 1 INBOX"])
-def test_half_a_message(talk: Cut, command: bytes) -> None:
+def test_half_a_message(ctx: Cut, command: bytes) -> None:
     """APPEND and REPLACE whose octets stop coming: what was written of them goes, in a thread too."""
-    talk.say(b"c " + command + b" {900000+}\r\nSubject: x\r\n\r\n" + b"x" * 800_000)
-    talk.lose()
-    assert len(talk.staged(REF)) == 1
-    clear_away = talk.session.left_behind()
+    ctx.say(b"c " + command + b" {900000+}\r\nSubject: x\r\n\r\n" + b"x" * 800_000)
+    ctx.lose()
+    assert len(ctx.staged(REF)) == 1
+    clear_away = ctx.session.pending_cleanup()
     assert clear_away is not None
     clear_away()
-    assert not talk.staged(REF)
+    assert not ctx.staged(REF)

@@ -151,25 +151,25 @@ def expanded(numbers: bytes) -> list[int]:
     return [number for pair in ends for number in range(pair[0], pair[-1] + 1)]
 
 
-def notice(talk: Talk) -> bytes:
+def notice(ctx: Talk) -> bytes:
     """The change feed tells a session that its account, and those that it follows, have moved."""
-    talk.session.noticed(talk.account.highest_modseq())
-    attended = talk.attended[-1] if talk.attended else None
+    ctx.session.noticed(ctx.account.highest_modseq())
+    attended = ctx.attended[-1] if ctx.attended else None
     if attended is not None:
-        talk.session.noticed(talk.store.account(attended).highest_modseq(), there=True)
-    for at in talk.overheard.accounts:
-        talk.session.overheard(at.account_id, talk.store.account(at).highest_modseq())
-    return talk.run()
+        ctx.session.noticed(ctx.store.account(attended).highest_modseq(), there=True)
+    for at in ctx.overheard.accounts:
+        ctx.session.account_changed(at.account_id, ctx.store.account(at).highest_modseq())
+    return ctx.run()
 
 
 def listener(store: MailStore, model: Model, group: bytes) -> Talk:
     """A session that wants to hear everything, of the own account or of the unit's."""
-    talk = Talk(store, boxes=[BOX]).sign_in()
+    ctx = Talk(store, boxes=[BOX]).sign_in()
     shared = model.called is in_box
-    model.hear(talk.say(b'l LIST "" "%s*" RETURN (STATUS (MESSAGES UIDNEXT UNSEEN))\r\n' % (b"Shared/" if shared else b"")))
+    model.hear(ctx.say(b'l LIST "" "%s*" RETURN (STATUS (MESSAGES UIDNEXT UNSEEN))\r\n' % (b"Shared/" if shared else b"")))
     model.folders = {name for name in model.folders if name.startswith("Shared/") is shared}
-    model.subscribed = set(talk.account.subscriptions())
-    answer = talk.say(
+    model.subscribed = set(ctx.account.subscriptions())
+    answer = ctx.say(
         b"n NOTIFY SET STATUS ("
         + group
         + b" (MessageNew (UID FLAGS) MessageExpunge FlagChange)) ("
@@ -178,7 +178,7 @@ def listener(store: MailStore, model: Model, group: bytes) -> Talk:
     )
     assert b"n OK" in answer
     model.hear(answer)
-    return talk
+    return ctx
 
 
 @settings(max_examples=120, deadline=None)
@@ -201,16 +201,16 @@ def test_who_listens_knows_what_there_is(group: bytes, called: Callable[[str], s
         try:
             others = [Talk(store, boxes=[BOX]).sign_in(), Talk(store, boxes=[BOX]).sign_in()]
             model = Model(called)
-            talk = listener(store, model, group)
+            ctx = listener(store, model, group)
             selected = ""
             for who, octets in [*script, (3, b"")]:
-                if talk.over:  # its mailbox was deleted
+                if ctx.over:  # its mailbox was deleted
                     break
                 if who == 0:
                     if octets.startswith((b"SELECT", b"UNSELECT")):
                         model.leave(selected)
                     model.before = list(model.messages)
-                    model.hear(answer := talk.say(b"c " + octets + b"\r\n"))
+                    model.hear(answer := ctx.say(b"c " + octets + b"\r\n"))
                     assert b"SERVERBUG" not in answer
                     model.act(answer, octets, selected)
                     if octets.startswith(b"UNSELECT"):
@@ -218,7 +218,7 @@ def test_who_listens_knows_what_there_is(group: bytes, called: Callable[[str], s
                     elif octets.startswith(b"SELECT"):
                         selected = octets[7:].decode() if b"c OK" in answer else ""
                         if selected:
-                            model.hear(talk.say(b"f FETCH 1:* (UID FLAGS)\r\n"))
+                            model.hear(ctx.say(b"f FETCH 1:* (UID FLAGS)\r\n"))
                 elif who < 3:
                     if others[who - 1].over:
                         others[who - 1] = Talk(store, boxes=[BOX]).sign_in()
@@ -227,12 +227,12 @@ def test_who_listens_knows_what_there_is(group: bytes, called: Callable[[str], s
                     if b"o OK" in answer:
                         selected = renamed(selected, octets)
                 else:
-                    model.hear(notice(talk))
-                    if group != b"SELECTED" and not talk.over:
-                        model.hear(talk.say(b"q NOOP\r\n"))
-                    if not talk.over:
-                        agrees(model, talk, selected)
-                assert not talk.notes or talk.notes[-1].error is None, talk.notes[-1]
+                    model.hear(notice(ctx))
+                    if group != b"SELECTED" and not ctx.over:
+                        model.hear(ctx.say(b"q NOOP\r\n"))
+                    if not ctx.over:
+                        agrees(model, ctx, selected)
+                assert not ctx.notes or ctx.notes[-1].error is None, ctx.notes[-1]
         finally:
             store.close()
 
@@ -246,12 +246,12 @@ def renamed(selected: str, octets: bytes) -> str:
     return new + selected[len(old) :] if f"{selected}/".startswith(f"{old}/") else selected
 
 
-def agrees(model: Model, talk: Talk, selected: str) -> None:
+def agrees(model: Model, ctx: Talk, selected: str) -> None:
     """The model is the store."""
-    account = talk.account if model.called is itself else talk.store.account(BOX.account)
+    account = ctx.account if model.called is itself else ctx.store.account(BOX.account)
     infos = {model.called(info.name): info for info in account.folders() if info.selectable}
     assert model.folders == set(infos)
-    assert model.subscribed == set(talk.account.subscriptions())
+    assert model.subscribed == set(ctx.account.subscriptions())
     for name, info in infos.items():
         if name == selected:
             view = account.view(info.folder_id)
@@ -324,81 +324,81 @@ def test_many_names_at_once_cost_little() -> None:
 
 def test_what_is_too_much_is_not_told(store: MailStore) -> None:
     """More than 10,000 messages in one look: NOTIFICATIONOVERFLOW, then silence as after NOTIFY NONE (RFC 5465 §5.8)."""
-    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
-    for each in (talk, other):
+    ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
+    for each in (ctx, other):
         each.say(b"s SELECT INBOX\r\n")
     groups = b"(SELECTED (MessageNew (UID) MessageExpunge)) (PERSONAL (MessageNew MessageExpunge))"
-    assert b"n OK" in talk.say(b"n NOTIFY SET " + groups + b"\r\n")
+    assert b"n OK" in ctx.say(b"n NOTIFY SET " + groups + b"\r\n")
     other.say(b"a APPEND INBOX" + b" {20+}\r\nSubject: x\r\n\r\nnoi gi" * 700 + b"\r\n")
-    assert notice(talk).count(b" FETCH (UID ") == 700
+    assert notice(ctx).count(b" FETCH (UID ") == 700
     for _ in range(4):
         assert b"c OK" in other.say(b"n NOOP\r\nc COPY 1:* INBOX\r\n")
-    assert notice(talk) == b"* OK [NOTIFICATIONOVERFLOW] Too much has happened; nothing more is told.\r\n"
+    assert notice(ctx) == b"* OK [NOTIFICATIONOVERFLOW] Too much has happened; nothing more is told.\r\n"
     other.say(b"d APPEND Sent {21+}\r\nSubject: x\r\n\r\nnoi gi\r\n")
-    assert notice(talk) == b""
-    assert talk.say(b"e NOOP\r\n") == b"e OK Nothing else.\r\n"
-    answer = talk.say(b"f NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge))\r\n")
+    assert notice(ctx) == b""
+    assert ctx.say(b"e NOOP\r\n") == b"e OK Nothing else.\r\n"
+    answer = ctx.say(b"f NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge))\r\n")
     assert b"* 11200 EXISTS\r\n" in answer
     assert b" FETCH " not in answer
 
 
 def test_a_look_that_fails_is_taken_again(store: MailStore) -> None:
     """A store that cannot answer now costs a second, not the connection and not what is to be told."""
-    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
-    talk.say(b"n NOTIFY SET (PERSONAL (MessageNew MessageExpunge))\r\n")
+    ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
+    ctx.say(b"n NOTIFY SET (PERSONAL (MessageNew MessageExpunge))\r\n")
     other.say(b"a APPEND Sent {21+}\r\nSubject: x\r\n\r\nnoi gi\r\n")
-    talk.session.noticed(talk.account.highest_modseq())
-    step = talk.session.next()
+    ctx.session.noticed(ctx.account.highest_modseq())
+    step = ctx.session.next()
     assert isinstance(step, Work)
-    talk.session.failed(step, Unavailable("busy"))
-    assert talk.run() == b""
-    assert isinstance(talk.waiting, Waiting)
-    assert talk.waiting.until == talk.clock.monotonic() + 1.0
-    talk.clock.move_to(talk.clock.now() + timedelta(seconds=1))
-    assert talk.run().startswith(b'* STATUS "Sent" (MESSAGES 1 ')
+    ctx.session.failed(step, Unavailable("busy"))
+    assert ctx.run() == b""
+    assert isinstance(ctx.waiting, Waiting)
+    assert ctx.waiting.until == ctx.clock.monotonic() + 1.0
+    ctx.clock.move_to(ctx.clock.now() + timedelta(seconds=1))
+    assert ctx.run().startswith(b'* STATUS "Sent" (MESSAGES 1 ')
 
 
 def test_a_unit_that_cannot_be_read_keeps_nothing_else_back(store: MailStore) -> None:
     """The own mailbox is told of meanwhile; the unit's is looked at again a second later, also where it was never read."""
     for at_once in (True, False):
-        talk, other = Talk(store, boxes=[BOX]).sign_in(), Talk(store, boxes=[BOX]).sign_in()
-        busy = Busy(talk, at_once=at_once)
+        ctx, other = Talk(store, boxes=[BOX]).sign_in(), Talk(store, boxes=[BOX]).sign_in()
+        busy = Busy(ctx, at_once=at_once)
         busy.say(b"n NOTIFY SET (SUBTREE Shared (MessageNew MessageExpunge)) (PERSONAL (MessageNew MessageExpunge))\r\n")
         other.say(b"a APPEND Shared/cntt" + APPEND + b"\r\nb APPEND Sent" + APPEND + b"\r\n")
         busy.is_busy = True
-        assert re.fullmatch(rb'\* STATUS "Sent" \(.*\)\r\n', notice(talk))
-        assert isinstance(talk.waiting, Waiting)
-        assert talk.waiting.until == talk.clock.monotonic() + 1.0
+        assert re.fullmatch(rb'\* STATUS "Sent" \(.*\)\r\n', notice(ctx))
+        assert isinstance(ctx.waiting, Waiting)
+        assert ctx.waiting.until == ctx.clock.monotonic() + 1.0
         busy.is_busy = False
-        talk.clock.move_to(talk.clock.now() + timedelta(seconds=1))
-        assert re.fullmatch(rb'\* STATUS "Shared/cntt" \(.*\)\r\n', talk.run())
+        ctx.clock.move_to(ctx.clock.now() + timedelta(seconds=1))
+        assert re.fullmatch(rb'\* STATUS "Shared/cntt" \(.*\)\r\n', ctx.run())
 
 
 def test_a_look_that_nobody_waits_for_any_more_wakes_nobody(store: MailStore) -> None:
     """The unit's account was busy as its folder was left, which is opened again: nothing is due, and no time to wait for."""
-    talk, other = Talk(store, boxes=[BOX]).sign_in(), Talk(store, boxes=[BOX]).sign_in()
-    busy = Busy(talk, at_once=False)
+    ctx, other = Talk(store, boxes=[BOX]).sign_in(), Talk(store, boxes=[BOX]).sign_in()
+    busy = Busy(ctx, at_once=False)
     busy.say(b"n NOTIFY SET (SUBTREE Shared (MessageNew MessageExpunge))\r\ns SELECT Shared/cntt\r\n")
     other.say(b"a APPEND Shared/cntt" + APPEND + b"\r\n")
-    assert notice(talk) == b""
+    assert notice(ctx) == b""
     busy.is_busy = True
     busy.say(b"u UNSELECT\r\n")
     busy.is_busy = False
     assert b"s OK" in busy.say(b"s SELECT Shared/cntt\r\n")
-    talk.clock.move_to(talk.clock.now() + timedelta(seconds=2))
-    assert talk.run() == b""
-    assert isinstance(talk.waiting, Waiting)
-    assert talk.waiting.until > talk.clock.monotonic() + 60
+    ctx.clock.move_to(ctx.clock.now() + timedelta(seconds=2))
+    assert ctx.run() == b""
+    assert isinstance(ctx.waiting, Waiting)
+    assert ctx.waiting.until > ctx.clock.monotonic() + 60
 
 
 class Busy:
     """Makes work on the unit's account fail while `is_busy`, `at_once` from the beginning."""
 
-    def __init__(self, talk: Talk, *, at_once: bool) -> None:
+    def __init__(self, ctx: Talk, *, at_once: bool) -> None:
         self.is_busy = at_once
-        self._carry_out = talk.carry_out
-        self._talk = talk
-        talk.carry_out = self._refusing  # type: ignore[method-assign]
+        self._carry_out = ctx.carry_out
+        self._talk = ctx
+        ctx.carry_out = self._refusing  # type: ignore[method-assign]
 
     def say(self, octets: bytes) -> bytes:
         return self._talk.say(octets)
@@ -414,90 +414,90 @@ def test_so_many_accounts_are_followed_and_no_more(store: MailStore) -> None:
     """32 below `Shared/`; more are refused as too expensive (RFC 5465 §3.1), or are too much when they come (§5.8)."""
     boxes = [replace(BOX, name=f"u{at}", account=AccountRef(10 + at, f"mic.gov.vn/u{at}")) for at in range(33)]
     groups = b"(SUBTREE Shared (MessageNew MessageExpunge))"
-    talk = Talk(store, boxes=boxes).sign_in()
-    assert b"a NO [NOTIFICATIONOVERFLOW]" in talk.say(b"a NOTIFY SET " + groups + b"\r\n")
-    assert not talk.overheard.accounts
-    last = talk.desk.boxes.pop("u32")
-    assert b"b OK" in talk.say(b"b NOTIFY SET " + groups + b"\r\n")
-    assert len(talk.overheard.accounts) == 32
-    talk.desk.boxes["u32"] = last
-    talk.session.boxes_moved()
-    assert talk.run().startswith(b"* OK [NOTIFICATIONOVERFLOW]")
-    assert (len(talk.overheard.accounts), talk.overheard.rights) == (0, False)
+    ctx = Talk(store, boxes=boxes).sign_in()
+    assert b"a NO [NOTIFICATIONOVERFLOW]" in ctx.say(b"a NOTIFY SET " + groups + b"\r\n")
+    assert not ctx.overheard.accounts
+    last = ctx.desk.boxes.pop("u32")
+    assert b"b OK" in ctx.say(b"b NOTIFY SET " + groups + b"\r\n")
+    assert len(ctx.overheard.accounts) == 32
+    ctx.desk.boxes["u32"] = last
+    ctx.session.shared_mailboxes_changed()
+    assert ctx.run().startswith(b"* OK [NOTIFICATIONOVERFLOW]")
+    assert (len(ctx.overheard.accounts), ctx.overheard.rights) == (0, False)
 
 
 def test_only_what_is_asked_for_is_followed(store: MailStore) -> None:
     """A session whose NOTIFY names nothing below `Shared/` is not woken by units, nor when rights move."""
-    talk = Talk(store, boxes=[BOX]).sign_in()
-    talk.say(b"a NOTIFY SET (PERSONAL (MessageNew MessageExpunge)) (SUBSCRIBED (MailboxName))\r\n")
-    assert talk.overheard == SubscribeAccounts()
-    talk.say(b"b SUBSCRIBE Shared/cntt/Sent\r\n")
-    assert talk.overheard == SubscribeAccounts(frozenset([BOX.account]), rights=True)
-    talk.say(b"c UNSUBSCRIBE Shared/cntt/Sent\r\n")
-    assert talk.overheard == SubscribeAccounts()
+    ctx = Talk(store, boxes=[BOX]).sign_in()
+    ctx.say(b"a NOTIFY SET (PERSONAL (MessageNew MessageExpunge)) (SUBSCRIBED (MailboxName))\r\n")
+    assert ctx.overheard == SubscribeAccounts()
+    ctx.say(b"b SUBSCRIBE Shared/cntt/Sent\r\n")
+    assert ctx.overheard == SubscribeAccounts(frozenset([BOX.account]), rights=True)
+    ctx.say(b"c UNSUBSCRIBE Shared/cntt/Sent\r\n")
+    assert ctx.overheard == SubscribeAccounts()
 
 
 @pytest.mark.parametrize("by_itself", [True, False])
 def test_from_the_word_on_a_subscription_all_is_told(store: MailStore, by_itself: bool) -> None:
     """What comes in the moment in which the client hears that it has subscribed, at the latest: nobody else tells it."""
-    talk, other = Talk(store, boxes=[BOX]).sign_in(), Talk(store, boxes=[BOX]).sign_in()
-    talk.say(b"n NOTIFY SET (SUBSCRIBED (MessageNew MessageExpunge SubscriptionChange))\r\n")
-    carry_out = talk.carry_out
+    ctx, other = Talk(store, boxes=[BOX]).sign_in(), Talk(store, boxes=[BOX]).sign_in()
+    ctx.say(b"n NOTIFY SET (SUBSCRIBED (MessageNew MessageExpunge SubscriptionChange))\r\n")
+    carry_out = ctx.carry_out
 
     def carried_out(action: Action) -> None:
         carry_out(action)
         if isinstance(action, Send) and b"Subscribed" in action.data:
             other.say(b"a APPEND Shared/cntt" + APPEND + b"\r\n")
 
-    talk.carry_out = carried_out  # type: ignore[method-assign]
-    subscribing = talk if by_itself else other
+    ctx.carry_out = carried_out  # type: ignore[method-assign]
+    subscribing = ctx if by_itself else other
     subscribing.say(b"s SUBSCRIBE Shared/cntt\r\n")
-    assert b'* STATUS "Shared/cntt" (MESSAGES 1 ' in notice(talk) + notice(talk)
+    assert b'* STATUS "Shared/cntt" (MESSAGES 1 ' in notice(ctx) + notice(ctx)
 
 
 def test_the_selected_mailbox_is_deleted(store: MailStore) -> None:
     """What is to be told of others comes first, then the session ends, as it does in IDLE."""
-    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
-    talk.say(b"s SELECT Trash\r\n")
-    talk.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge)) (PERSONAL (MailboxName))\r\n")
+    ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
+    ctx.say(b"s SELECT Trash\r\n")
+    ctx.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge)) (PERSONAL (MailboxName))\r\n")
     other.say(b"d DELETE Trash\r\n")
     listed = b'* LIST (\\NonExistent \\HasNoChildren \\Subscribed) "/" "Trash"\r\n'
-    assert notice(talk) == listed + b"* BYE Thu muc dang mo da bi xoa. / The mailbox has been deleted.\r\n"
+    assert notice(ctx) == listed + b"* BYE Thu muc dang mo da bi xoa. / The mailbox has been deleted.\r\n"
 
 
 def test_an_index_made_anew_hides_nothing(store: MailStore) -> None:
     """A folder that went while its row was lost is told: the number of folders does not fit, so all are compared."""
-    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
+    ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
     other.say(b"c CREATE Viec\r\n")
-    talk.say(b"n NOTIFY SET (PERSONAL (MailboxName MessageNew MessageExpunge))\r\n")
+    ctx.say(b"n NOTIFY SET (PERSONAL (MailboxName MessageNew MessageExpunge))\r\n")
     other.say(b"d DELETE Viec\r\n")
-    real = store.store(talk.account.ref)
+    real = store.store(ctx.account.ref)
     with writing(real) as write:
         write.connection.execute("DELETE FROM folder WHERE deleted_at_us IS NOT NULL")
         write.announce()
-    assert notice(talk) == b'* LIST (\\NonExistent \\HasNoChildren) "/" "Viec"\r\n'
+    assert notice(ctx) == b'* LIST (\\NonExistent \\HasNoChildren) "/" "Viec"\r\n'
 
 
 def test_a_session_without_notify_waits_as_before(store: MailStore) -> None:
     """It is not woken by changes, and holds nothing of other folders."""
-    talk = Talk(store).sign_in()
-    assert not isinstance(talk.waiting, Waiting)
-    work = talk.work
+    ctx = Talk(store).sign_in()
+    assert not isinstance(ctx.waiting, Waiting)
+    work = ctx.work
     Talk(store).sign_in().say(b"a APPEND Sent {21+}\r\nSubject: x\r\n\r\nnoi gi\r\n")
-    assert notice(talk) == b""
-    assert talk.work == work
+    assert notice(ctx) == b""
+    assert ctx.work == work
 
 
 def test_what_the_client_appends_itself_is_not_fetched(store: MailStore) -> None:
     """EXISTS counts it, FETCH is for what others put there (RFC 5465 §5.2)."""
-    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
-    talk.say(b"s SELECT INBOX\r\n")
-    talk.say(b"n NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge)) (PERSONAL (MessageNew MessageExpunge))\r\n")
-    heard = talk.say(b"a APPEND INBOX" + APPEND + b"\r\n") + notice(talk)
+    ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
+    ctx.say(b"s SELECT INBOX\r\n")
+    ctx.say(b"n NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge)) (PERSONAL (MessageNew MessageExpunge))\r\n")
+    heard = ctx.say(b"a APPEND INBOX" + APPEND + b"\r\n") + notice(ctx)
     assert b"* 1 EXISTS\r\n" in heard
     assert b"FETCH" not in heard
     other.say(b"a APPEND INBOX" + APPEND + b"\r\n")
-    assert notice(talk).endswith(b"* 2 FETCH (UID 2)\r\n")
+    assert notice(ctx).endswith(b"* 2 FETCH (UID 2)\r\n")
 
 
 def test_what_happens_while_followed_searches_are_looked_at_is_told_too(store: MailStore) -> None:

@@ -138,12 +138,12 @@ def test_any_commands_in_two_accounts(script: list[tuple[int, bytes]], letters: 
         for ref in (REF, UNIT):
             account = store.account(ref)
             account.create("Viec")
-        talk = Talk(store, boxes=[box]).sign_in()
+        ctx = Talk(store, boxes=[box]).sign_in()
         for number, (half, line) in enumerate(script):
             tag = b"x%d" % number
-            answer = talk.say(tag + b" " + _shared(line, half) + b"\r\n")
+            answer = ctx.say(tag + b" " + _shared(line, half) + b"\r\n")
             assert b"\r\n" + tag + b" " in b"\r\n" + answer, (line, answer)
-            if talk.over:
+            if ctx.over:
                 break
-        assert [note for note in talk.notes if note.event == "imap_bug"] == []
+        assert [note for note in ctx.notes if note.event == "imap_bug"] == []
         store.close()

@@ -10,34 +10,34 @@ OLD, NEW = b"Subject: old\r\n\r\n" + b"o" * 400 + b"\r\n", b"Subject: new\r\n\r\
 
 
 def with_draft(store: MailStore) -> Talk:
-    talk = Talk(store).sign_in()
-    talk.say(b"p APPEND Drafts {%d+}\r\n%b\r\n" % (len(OLD), OLD))
-    talk.say(b"q SELECT Drafts\r\n")
-    return talk
+    ctx = Talk(store).sign_in()
+    ctx.say(b"p APPEND Drafts {%d+}\r\n%b\r\n" % (len(OLD), OLD))
+    ctx.say(b"q SELECT Drafts\r\n")
+    return ctx
 
 
 def test_a_full_mailbox_takes_a_draft_of_the_same_size(store: MailStore) -> None:
     """Asked before the octets come, and again when they have come (RFC 8508 §3.4); APPEND is refused."""
-    talk = with_draft(store)
-    talk.desk.quota = len(OLD)
-    assert b"a NO [OVERQUOTA]" in talk.say(b"a APPEND Drafts {%d}\r\n" % len(NEW))
-    assert b"b NO [OVERQUOTA]" in talk.say(b"b REPLACE 1 Drafts {%d}\r\n" % (len(NEW) + 1))
-    assert b"c NO [OVERQUOTA]" in talk.say(b"c REPLACE 1 Drafts {%d+}\r\n%bx\r\n" % (len(NEW) + 1, NEW))
-    assert talk.say(b"d REPLACE 1 Drafts {%d}\r\n" % len(NEW)) == b"+ OK\r\n"
-    assert b"d OK" in talk.say(NEW + b"\r\n")
-    assert NEW in talk.say(b"e FETCH 1 BODY.PEEK[]\r\n")
-    assert b"* QUOTA" in talk.say(b'f GETQUOTA ""\r\n')
-    assert talk.account.quota().octets == len(NEW)
+    ctx = with_draft(store)
+    ctx.desk.quota = len(OLD)
+    assert b"a NO [OVERQUOTA]" in ctx.say(b"a APPEND Drafts {%d}\r\n" % len(NEW))
+    assert b"b NO [OVERQUOTA]" in ctx.say(b"b REPLACE 1 Drafts {%d}\r\n" % (len(NEW) + 1))
+    assert b"c NO [OVERQUOTA]" in ctx.say(b"c REPLACE 1 Drafts {%d+}\r\n%bx\r\n" % (len(NEW) + 1, NEW))
+    assert ctx.say(b"d REPLACE 1 Drafts {%d}\r\n" % len(NEW)) == b"+ OK\r\n"
+    assert b"d OK" in ctx.say(NEW + b"\r\n")
+    assert NEW in ctx.say(b"e FETCH 1 BODY.PEEK[]\r\n")
+    assert b"* QUOTA" in ctx.say(b'f GETQUOTA ""\r\n')
+    assert ctx.account.quota().octets == len(NEW)
 
 
 def test_a_connection_lost_in_the_middle_changes_nothing(store: MailStore, tmp_path: Path) -> None:
     """The old message stays, nothing of the new one is left."""
-    talk = with_draft(store)
-    talk.say(b"a REPLACE 1 Drafts {400000}\r\n")
-    talk.say(b"x" * 300000)
+    ctx = with_draft(store)
+    ctx.say(b"a REPLACE 1 Drafts {400000}\r\n")
+    ctx.say(b"x" * 300000)
     assert list((tmp_path / REF.home / "Maildir/tmp").iterdir())
-    talk.session.close()
-    clear_away = talk.session.left_behind()
+    ctx.session.close()
+    clear_away = ctx.session.pending_cleanup()
     assert clear_away is not None
     clear_away()
     assert not list((tmp_path / REF.home / "Maildir/tmp").iterdir())
@@ -46,25 +46,25 @@ def test_a_connection_lost_in_the_middle_changes_nothing(store: MailStore, tmp_p
 
 def test_numbers_mean_the_same_until_the_last_octet(store: MailStore) -> None:
     """What is replaced is settled when the command begins: another session's EXPUNGE in between moves nothing."""
-    talk = with_draft(store)
-    talk.say(b"a APPEND Drafts {%d+}\r\n%b\r\n" % (len(OLD), OLD.replace(b"old", b"two")))
-    talk.say(b"b NOOP\r\nc REPLACE 2 Drafts {%d}\r\n" % len(NEW))
+    ctx = with_draft(store)
+    ctx.say(b"a APPEND Drafts {%d+}\r\n%b\r\n" % (len(OLD), OLD.replace(b"old", b"two")))
+    ctx.say(b"b NOOP\r\nc REPLACE 2 Drafts {%d}\r\n" % len(NEW))
     other = Talk(store).sign_in()
     assert b"* 1 EXPUNGE" in other.say(b"a SELECT Drafts\r\nb STORE 1 +FLAGS.SILENT (\\Deleted)\r\nc EXPUNGE\r\n")
-    answer = talk.say(NEW + b"\r\n")
+    answer = ctx.say(NEW + b"\r\n")
     assert b"* 2 EXPUNGE\r\n* 1 EXPUNGE\r\n" in answer
     assert b"c OK" in answer
-    assert NEW in talk.say(b"d FETCH 1:* BODY.PEEK[]\r\n")
-    assert talk.account.folder("Drafts").messages == 1
+    assert NEW in ctx.say(b"d FETCH 1:* BODY.PEEK[]\r\n")
+    assert ctx.account.folder("Drafts").messages == 1
 
 
 def test_what_is_gone_is_told_before_the_refusal(store: MailStore) -> None:
     """Also where the change feed has said nothing yet."""
-    talk = with_draft(store)
+    ctx = with_draft(store)
     Talk(store).sign_in().say(b"a SELECT Drafts\r\nb STORE 1 +FLAGS.SILENT (\\Deleted)\r\nc CLOSE\r\n")
-    answer = talk.say(b"d REPLACE 1 Drafts {%d+}\r\n%b\r\n" % (len(NEW), NEW))
+    answer = ctx.say(b"d REPLACE 1 Drafts {%d+}\r\n%b\r\n" % (len(NEW), NEW))
     assert re.match(rb"\* 1 EXPUNGE\r\n.*d NO \[EXPUNGEISSUED\] ", answer, re.DOTALL)
-    assert talk.account.folder("Drafts").messages == 0
+    assert ctx.account.folder("Drafts").messages == 0
 
 
 def test_private_annotations_are_the_persons(store: MailStore) -> None:

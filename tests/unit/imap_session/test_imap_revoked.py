@@ -40,7 +40,7 @@ class Interrupted(Talk):
     def end(self) -> None:
         """As the shell does."""
         self.desk.boxes = {}
-        self.session.barred(BOX.account.account_id, "Over.")
+        self.session.access_revoked(BOX.account.account_id, "Over.")
 
     def shrink(self, rights: str) -> None:
         self.desk.boxes = {BOX.name: replace(BOX, rights=rights)}
@@ -52,71 +52,71 @@ class Interrupted(Talk):
 
 
 @pytest.fixture
-def talk(store: MailStore) -> Interrupted:
-    talk = Interrupted(store, boxes=[BOX])
-    talk.sign_in()
+def ctx(store: MailStore) -> Interrupted:
+    ctx = Interrupted(store, boxes=[BOX])
+    ctx.sign_in()
     for name in (b"INBOX", b"Archive", b"Shared/cntt", b"Shared/cntt/Archive"):
-        talk.say(b"p APPEND %b {%d+}\r\n%b\r\n" % (name, len(MESSAGE), MESSAGE))
-    return talk
+        ctx.say(b"p APPEND %b {%d+}\r\n%b\r\n" % (name, len(MESSAGE), MESSAGE))
+    return ctx
 
 
 @pytest.mark.parametrize("work", [1, 2, 3])
-def test_a_list_tells_nothing_of_what_ended_meanwhile(talk: Interrupted, work: int) -> None:
+def test_a_list_tells_nothing_of_what_ended_meanwhile(ctx: Interrupted, work: int) -> None:
     """Nor takes it for the person's own: no STATUS, no rights, no annotations of it."""
-    talk.say(b"a SETMETADATA Shared/cntt (/shared/comment chung)\r\n")
-    answer = talk.during(work, talk.end, b'l LIST "" * RETURN (MYRIGHTS STATUS (MESSAGES) METADATA (/shared/comment))\r\n')
+    ctx.say(b"a SETMETADATA Shared/cntt (/shared/comment chung)\r\n")
+    answer = ctx.during(work, ctx.end, b'l LIST "" * RETURN (MYRIGHTS STATUS (MESSAGES) METADATA (/shared/comment))\r\n')
     assert b"Shared/" not in answer
     assert b'* LIST (\\HasNoChildren) "/" "INBOX"\r\n* STATUS "INBOX" (MESSAGES 1)' in answer
     assert b"l OK" in answer
 
 
 @pytest.mark.parametrize("work", range(2, 7))
-def test_a_search_of_many_mailboxes_leaves_out_what_ended_meanwhile(talk: Interrupted, work: int) -> None:
+def test_a_search_of_many_mailboxes_leaves_out_what_ended_meanwhile(ctx: Interrupted, work: int) -> None:
     """Whenever it ends: what comes behind that says nothing of the unit's."""
     said: list[int] = []
 
     def ended() -> None:
-        said.append(len(talk.sent))
-        talk.desk.boxes = {}
+        said.append(len(ctx.sent))
+        ctx.desk.boxes = {}
 
-    answer = talk.during(work, ended, b'f ESEARCH IN (subtree Shared personal) BODY "so 1"\r\n')
+    answer = ctx.during(work, ended, b'f ESEARCH IN (subtree Shared personal) BODY "so 1"\r\n')
     assert said
-    assert b"Shared/" not in b"".join(talk.sent[said[0] :])
+    assert b"Shared/" not in b"".join(ctx.sent[said[0] :])
     assert len(re.findall(rb'MAILBOX "(?:INBOX|Archive)"', answer)) == 2
 
 
 @pytest.mark.parametrize("command", [b"COPY", b"MOVE"])
-def test_nothing_is_published_where_one_may_not_write_any_more(talk: Interrupted, command: bytes) -> None:
+def test_nothing_is_published_where_one_may_not_write_any_more(ctx: Interrupted, command: bytes) -> None:
     """It ends between lending and publication: nothing is there, nothing is left over, nothing is taken away."""
-    talk.say(b"a SELECT INBOX\r\n")
-    answer = talk.during(2, talk.end, b"c %b 1 Shared/cntt\r\n" % command)
+    ctx.say(b"a SELECT INBOX\r\n")
+    answer = ctx.during(2, ctx.end, b"c %b 1 Shared/cntt\r\n" % command)
     assert b"c NO [NONEXISTENT]" in answer
-    assert (talk.messages("INBOX"), talk.account.folder("INBOX").messages) == (1, 1)
-    answer = talk.say(b"d NOOP\r\n")
+    assert (ctx.messages("INBOX"), ctx.account.folder("INBOX").messages) == (1, 1)
+    answer = ctx.say(b"d NOOP\r\n")
     assert b"d OK" in answer
 
 
-def test_nothing_is_copied_out_of_what_may_not_be_read_any_more(talk: Interrupted) -> None:
+def test_nothing_is_copied_out_of_what_may_not_be_read_any_more(ctx: Interrupted) -> None:
     """The session ends with BYE, and the copy is not made."""
-    talk.say(b"a SELECT Shared/cntt\r\n")
-    answer = talk.during(2, talk.end, b"c COPY 1 INBOX\r\n")
+    ctx.say(b"a SELECT Shared/cntt\r\n")
+    answer = ctx.during(2, ctx.end, b"c COPY 1 INBOX\r\n")
     assert answer.endswith(b"* BYE Over.\r\n")
-    assert talk.account.folder("INBOX").messages == 1
+    assert ctx.account.folder("INBOX").messages == 1
 
 
-def test_a_move_takes_nothing_from_where_one_may_not_expunge_any_more(talk: Interrupted) -> None:
+def test_a_move_takes_nothing_from_where_one_may_not_expunge_any_more(ctx: Interrupted) -> None:
     """The copy is made by then and stays; the message stays too (RFC 6851 §3.3)."""
-    talk.say(b"a SELECT Shared/cntt\r\n")
-    answer = talk.during(3, lambda: talk.shrink("lrsw"), b"c MOVE 1 INBOX\r\n")
+    ctx.say(b"a SELECT Shared/cntt\r\n")
+    answer = ctx.during(3, lambda: ctx.shrink("lrsw"), b"c MOVE 1 INBOX\r\n")
     assert b"c NO [NOPERM]" in answer
-    assert (talk.messages("INBOX"), talk.account.folder("INBOX").messages) == (1, 2)
+    assert (ctx.messages("INBOX"), ctx.account.folder("INBOX").messages) == (1, 2)
 
 
-def test_a_replacement_needs_its_rights_when_it_is_done(talk: Interrupted) -> None:
+def test_a_replacement_needs_its_rights_when_it_is_done(ctx: Interrupted) -> None:
     """`t` and `e` go while the message comes: nothing is stored and nothing expunged."""
-    talk.say(b"a SELECT Shared/cntt\r\n")
-    assert talk.say(b"r REPLACE 1 Shared/cntt {%d}\r\n" % len(MESSAGE)) == b"+ OK\r\n"
-    talk.shrink("lrswi")
-    assert b"r NO [NOPERM]" in talk.say(MESSAGE + b"\r\n")
-    assert talk.messages("INBOX") == 1
-    assert talk.store.account(BOX.account).folder("INBOX").uidnext == 2
+    ctx.say(b"a SELECT Shared/cntt\r\n")
+    assert ctx.say(b"r REPLACE 1 Shared/cntt {%d}\r\n" % len(MESSAGE)) == b"+ OK\r\n"
+    ctx.shrink("lrswi")
+    assert b"r NO [NOPERM]" in ctx.say(MESSAGE + b"\r\n")
+    assert ctx.messages("INBOX") == 1
+    assert ctx.store.account(BOX.account).folder("INBOX").uidnext == 2

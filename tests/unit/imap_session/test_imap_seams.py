@@ -57,12 +57,12 @@ def appended(mailbox: bytes, subject: bytes) -> bytes:
     return b"p APPEND %b {%d+}\r\n%b\r\n" % (mailbox, len(message), message)
 
 
-def notice(talk: Talk) -> bytes:
+def notice(ctx: Talk) -> bytes:
     """The change feed's hint, of the account that is attended."""
-    at = talk.attended[-1] if talk.attended else None
-    account = talk.account if at is None else talk.store.account(at)
-    if talk.session.noticed(account.highest_modseq(), there=at is not None) and isinstance(talk.waiting, Waiting):
-        return talk.run()
+    at = ctx.attended[-1] if ctx.attended else None
+    account = ctx.account if at is None else ctx.store.account(at)
+    if ctx.session.noticed(account.highest_modseq(), there=at is not None) and isinstance(ctx.waiting, Waiting):
+        return ctx.run()
     return b""
 
 
@@ -76,14 +76,14 @@ def notice(talk: Talk) -> bytes:
 )
 def test_what_is_fetched_unasked_is_of_the_open_mailbox(store: MailStore, wish: bytes, command: bytes) -> None:
     """Whatever was done last: a unit's mailbox is open, and the command was about no mailbox, or about the own one."""
-    talk = Talk(store, boxes=[BOX]).sign_in()
-    talk.say(appended(b"INBOX", b"own"))
-    assert b"s OK" in talk.say(b"s SELECT Shared/cntt\r\n")
-    assert b"n OK" in talk.say(wish)
+    ctx = Talk(store, boxes=[BOX]).sign_in()
+    ctx.say(appended(b"INBOX", b"own"))
+    assert b"s OK" in ctx.say(b"s SELECT Shared/cntt\r\n")
+    assert b"n OK" in ctx.say(wish)
     other = Talk(store, boxes=[BOX]).sign_in()
     other.say(appended(b"Shared/cntt", b"unit"))
-    heard = notice(talk) if b"SEARCH" in wish else b""  # heard of, and told with the next command
-    heard += talk.say(command) + notice(talk)
+    heard = notice(ctx) if b"SEARCH" in wish else b""  # heard of, and told with the next command
+    heard += ctx.say(command) + notice(ctx)
     assert b"Subject: unit" in heard
     assert b"Subject: own" not in heard
 
@@ -91,79 +91,79 @@ def test_what_is_fetched_unasked_is_of_the_open_mailbox(store: MailStore, wish: 
 def test_a_look_that_became_needless_wakes_nobody(store: MailStore) -> None:
     """The store could not answer; before it is asked again a command has looked: the session waits for the client, not for
     an instant that is past."""
-    talk, other = Failing(store).sign_in(), Talk(store).sign_in()
-    talk.say(b"s SELECT INBOX\r\n")
-    talk.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\n")
+    ctx, other = Failing(store).sign_in(), Talk(store).sign_in()
+    ctx.say(b"s SELECT INBOX\r\n")
+    ctx.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\n")
     other.say(appended(b"INBOX", b"x"))
-    talk.fail()
-    assert notice(talk) == b""
-    assert b"* 1 EXISTS" in talk.say(b"q NOOP\r\n")
-    talk.wait()
-    assert talk.waiting is not None
-    assert talk.waiting.until > talk.clock.monotonic() + 60
+    ctx.fail()
+    assert notice(ctx) == b""
+    assert b"* 1 EXISTS" in ctx.say(b"q NOOP\r\n")
+    ctx.wait()
+    assert ctx.waiting is not None
+    assert ctx.waiting.until > ctx.clock.monotonic() + 60
 
 
 @pytest.mark.parametrize("idle", [b"", b"i IDLE\r\n"])
 def test_a_followed_search_waits_for_a_store_that_cannot_answer(store: MailStore, idle: bytes) -> None:
     """The view has told of the message, what it is to the search is told a second later: no bug, and no goodbye."""
-    talk, other = Failing(store).sign_in(), Talk(store).sign_in()
-    talk.say(b"s SELECT INBOX\r\n")
-    talk.say(b"f SEARCH RETURN (UPDATE) UNSEEN\r\n")
-    talk.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\n" + idle)
+    ctx, other = Failing(store).sign_in(), Talk(store).sign_in()
+    ctx.say(b"s SELECT INBOX\r\n")
+    ctx.say(b"f SEARCH RETURN (UPDATE) UNSEEN\r\n")
+    ctx.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\n" + idle)
     other.say(appended(b"INBOX", b"x"))
-    talk.fail(after=1)
-    told = notice(talk)
+    ctx.fail(after=1)
+    told = notice(ctx)
     assert b"* 1 EXISTS" in told
     assert b"BYE" not in told
-    assert not talk.notes
-    assert talk.waiting is not None
-    assert talk.waiting.until == talk.clock.monotonic() + 1.0
-    assert b"ADDTO (0 1)" in talk.wait()
+    assert not ctx.notes
+    assert ctx.waiting is not None
+    assert ctx.waiting.until == ctx.clock.monotonic() + 1.0
+    assert b"ADDTO (0 1)" in ctx.wait()
 
 
 def test_idle_waits_for_a_store_that_cannot_answer(store: MailStore) -> None:
     """At its beginning, and when the change feed tells of something: it goes on, and what is new is told a second later."""
-    talk, other = Failing(store).sign_in(), Talk(store).sign_in()
-    talk.say(b"s SELECT INBOX\r\n")
+    ctx, other = Failing(store).sign_in(), Talk(store).sign_in()
+    ctx.say(b"s SELECT INBOX\r\n")
     for number in (1, 2):
         other.say(appended(b"INBOX", b"x"))
-        talk.fail(times=2)
-        assert talk.say(b"i IDLE\r\n") == b"+ Idling.\r\n" if number == 1 else notice(talk) == b""
-        assert talk.wait() == b""
-        assert b"* %d EXISTS" % number in talk.wait()
-    assert talk.say(b"DONE\r\n") == b"i OK No more idling.\r\n"
+        ctx.fail(times=2)
+        assert ctx.say(b"i IDLE\r\n") == b"+ Idling.\r\n" if number == 1 else notice(ctx) == b""
+        assert ctx.wait() == b""
+        assert b"* %d EXISTS" % number in ctx.wait()
+    assert ctx.say(b"DONE\r\n") == b"i OK No more idling.\r\n"
 
 
 def test_what_another_session_here_has_done_needs_no_store(store: MailStore) -> None:
     """New messages, flags, expunges: told between two commands, in IDLE and with a command, while the store answers nobody."""
-    other, talk = Talk(store).sign_in(), Failing(store).sign_in()
-    for each in (other, talk):
+    other, ctx = Talk(store).sign_in(), Failing(store).sign_in()
+    for each in (other, ctx):
         each.say(b"s SELECT INBOX\r\n")
-    talk.fail(times=1000)
-    talk.desk.remembers = True
+    ctx.fail(times=1000)
+    ctx.desk.remembers = True
     other.say(appended(b"INBOX", b"x") + appended(b"INBOX", b"y"))
-    assert talk.say(b"q NOOP\r\n") == b"* 2 EXISTS\r\n* 0 RECENT\r\nq OK Nothing else.\r\n"
+    assert ctx.say(b"q NOOP\r\n") == b"* 2 EXISTS\r\n* 0 RECENT\r\nq OK Nothing else.\r\n"
     other.say(b"p STORE 1 +FLAGS.SILENT (\\Deleted \\Seen)\r\n")
-    talk.say(b"i IDLE\r\n")
+    ctx.say(b"i IDLE\r\n")
     other.say(b"p EXPUNGE\r\n")
-    assert notice(talk) == b"* 1 EXPUNGE\r\n"
+    assert notice(ctx) == b"* 1 EXPUNGE\r\n"
     other.say(b"p STORE 1 +FLAGS (\\Flagged)\r\n")
-    assert notice(talk) == b"* 1 FETCH (FLAGS (\\Flagged))\r\n"
-    assert talk.failures == 1000
-    assert talk.say(b"DONE\r\n") == b"i OK No more idling.\r\n"
+    assert notice(ctx) == b"* 1 FETCH (FLAGS (\\Flagged))\r\n"
+    assert ctx.failures == 1000
+    assert ctx.say(b"DONE\r\n") == b"i OK No more idling.\r\n"
 
 
 def test_what_is_delivered_here_is_recent_once(store: MailStore) -> None:
     """Two sessions of the process: the first that hears of the message has it as \\Recent, without the store being asked."""
     talks = [Failing(store).sign_in() for _ in range(2)]
-    for talk in talks:
-        talk.say(b"s SELECT INBOX\r\n")
-        talk.fail(times=1000)
-        talk.desk.remembers = True
+    for ctx in talks:
+        ctx.say(b"s SELECT INBOX\r\n")
+        ctx.fail(times=1000)
+        ctx.desk.remembers = True
     deliver(talks[0].account, talks[0].account.folder_id("INBOX"), ["a", "b"])
     assert talks[1].say(b"q NOOP\r\n") == b"* 2 EXISTS\r\n* 2 RECENT\r\nq OK Nothing else.\r\n"
     assert talks[0].say(b"q NOOP\r\n") == b"* 2 EXISTS\r\n* 0 RECENT\r\nq OK Nothing else.\r\n"
-    assert [talk.failures for talk in talks] == [1000, 1000]
+    assert [ctx.failures for ctx in talks] == [1000, 1000]
     late = Talk(store).sign_in()
     assert b"* 0 RECENT\r\n" in late.say(b"s SELECT INBOX\r\n")
 
@@ -185,25 +185,25 @@ class Losing(Talk):
 @pytest.mark.parametrize(
     "how",
     [
-        lambda talk: talk.say(b"l LOGOUT\r\n"),
-        lambda talk: talk.say(b"x\r\n" * 20),
-        lambda talk: talk.session.close(),
-        lambda talk: (talk.say(b"i IDLE\r\n"), talk.session.close()),
-        lambda talk: (talk.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\n"), talk.session.close()),
-        lambda talk: (talk.say(b"p APPEND INBOX {20}\r\n"), talk.session.close()),
-        lambda talk: (setattr(talk, "left_at", Work), talk.say(b"p FETCH 1 BODY.PEEK[]\r\n")),
-        lambda talk: talk.say(b"u UNAUTHENTICATE\r\n"),
+        lambda ctx: ctx.say(b"l LOGOUT\r\n"),
+        lambda ctx: ctx.say(b"x\r\n" * 20),
+        lambda ctx: ctx.session.close(),
+        lambda ctx: (ctx.say(b"i IDLE\r\n"), ctx.session.close()),
+        lambda ctx: (ctx.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\n"), ctx.session.close()),
+        lambda ctx: (ctx.say(b"p APPEND INBOX {20}\r\n"), ctx.session.close()),
+        lambda ctx: (setattr(ctx, "left_at", Work), ctx.say(b"p FETCH 1 BODY.PEEK[]\r\n")),
+        lambda ctx: ctx.say(b"u UNAUTHENTICATE\r\n"),
     ],
 )
 def test_nothing_is_claimed_for_a_session_that_is_gone(store: MailStore, how: Callable[[Talk], object]) -> None:
     """Whichever way it ended, and before any collector comes by: what is delivered then is \\Recent for the next one."""
-    talk = Losing(store).sign_in()
-    deliver(talk.account, talk.account.folder_id("INBOX"), ["a"])
+    ctx = Losing(store).sign_in()
+    deliver(ctx.account, ctx.account.folder_id("INBOX"), ["a"])
     gc.disable()
     try:
-        assert b"* 1 RECENT" in talk.say(b"s SELECT INBOX\r\n")
-        how(talk)
-        deliver(talk.account, talk.account.folder_id("INBOX"), ["b"])
+        assert b"* 1 RECENT" in ctx.say(b"s SELECT INBOX\r\n")
+        how(ctx)
+        deliver(ctx.account, ctx.account.folder_id("INBOX"), ["b"])
         assert b"* 1 RECENT" in Talk(store).sign_in().say(b"s SELECT INBOX\r\n")
     finally:
         gc.enable()
@@ -211,18 +211,18 @@ def test_nothing_is_claimed_for_a_session_that_is_gone(store: MailStore, how: Ca
 
 def test_nothing_is_claimed_for_a_session_that_keeps_to_its_messages(store: MailStore) -> None:
     """NOTIFY has it hear of no new messages: they are \\Recent for who is told of them, itself once it wants to be."""
-    talk = Talk(store).sign_in()
-    folder_id = talk.account.folder_id("INBOX")
-    talk.say(b"s SELECT INBOX\r\n")
-    talk.say(b"n NOTIFY SET (SELECTED (FlagChange MessageExpunge)) (PERSONAL (MessageNew MessageExpunge))\r\n")
-    talk.say(b"n NOTIFY NONE\r\n")
-    deliver(talk.account, folder_id, ["a"])
-    assert b"EXISTS" not in talk.say(b"q NOOP\r\n")
+    ctx = Talk(store).sign_in()
+    folder_id = ctx.account.folder_id("INBOX")
+    ctx.say(b"s SELECT INBOX\r\n")
+    ctx.say(b"n NOTIFY SET (SELECTED (FlagChange MessageExpunge)) (PERSONAL (MessageNew MessageExpunge))\r\n")
+    ctx.say(b"n NOTIFY NONE\r\n")
+    deliver(ctx.account, folder_id, ["a"])
+    assert b"EXISTS" not in ctx.say(b"q NOOP\r\n")
     other = Talk(store).sign_in()
     assert b"* 1 RECENT" in other.say(b"s SELECT INBOX\r\n")
     other.say(b"u UNSELECT\r\n")
-    deliver(talk.account, folder_id, ["b"])
-    told = talk.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\nf FETCH 1:* FLAGS\r\n")
+    deliver(ctx.account, folder_id, ["b"])
+    told = ctx.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\nf FETCH 1:* FLAGS\r\n")
     assert b"* 2 EXISTS\r\n* 1 RECENT\r\n" in told
     assert b"* 1 FETCH (FLAGS ())\r\n* 2 FETCH (FLAGS (\\Recent))\r\n" in told
 
@@ -237,17 +237,17 @@ def test_nothing_is_claimed_for_a_session_that_keeps_to_its_messages(store: Mail
 )
 def test_what_is_done_is_answered_so(store: MailStore, command: bytes, work: int, done: bytes) -> None:
     """The look behind it finds the store busy: NO would have the client do it once more."""
-    talk, other = Failing(store).sign_in(), Talk(store).sign_in()
-    talk.say(appended(b"Drafts", b"x"))
-    talk.say(b"s SELECT Drafts\r\n")
+    ctx, other = Failing(store).sign_in(), Talk(store).sign_in()
+    ctx.say(appended(b"Drafts", b"x"))
+    ctx.say(b"s SELECT Drafts\r\n")
     other.say(appended(b"Drafts", b"x"))
-    talk.fail(after=work)
-    talk.desk.mark = 0  # somebody is changing something
-    talk.session.noticed(1 << 40)
-    heard = talk.say(command)
+    ctx.fail(after=work)
+    ctx.desk.mark = 0  # somebody is changing something
+    ctx.session.noticed(1 << 40)
+    heard = ctx.say(command)
     assert done in heard
-    assert not talk.failures
-    assert b"* 2 EXISTS" in heard + talk.say(b"q NOOP\r\n")
+    assert not ctx.failures
+    assert b"* 2 EXISTS" in heard + ctx.say(b"q NOOP\r\n")
 
 
 @pytest.mark.parametrize(
@@ -262,11 +262,11 @@ def test_what_cannot_be_done_twice_is_answered_so(
     store: MailStore, monkeypatch: pytest.MonkeyPatch, command: bytes, done: bytes, gone: bytes
 ) -> None:
     """The look that belongs to the change itself fails: the next one tells what has become of the old message."""
-    talk = Talk(store, boxes=[BOX]).sign_in()
-    talk.say(appended(b"Drafts", b"x"))
-    talk.say(b"s SELECT Drafts\r\n")
+    ctx = Talk(store, boxes=[BOX]).sign_in()
+    ctx.say(appended(b"Drafts", b"x"))
+    ctx.say(b"s SELECT Drafts\r\n")
 
-    before, look = talk.account.highest_modseq(), View.look
+    before, look = ctx.account.highest_modseq(), View.poll
 
     def busy(view: View, account: Account, *known: Ranges, made: ChangeResult | None = None) -> FolderChange:
         if account.highest_modseq() > before:
@@ -275,74 +275,74 @@ def test_what_cannot_be_done_twice_is_answered_so(
 
     with monkeypatch.context() as moment:
         moment.setattr(View, "look", busy)
-        moment.setattr(talk.desk, "remembers", False)
-        answer = talk.say(command)
+        moment.setattr(ctx.desk, "remembers", False)
+        answer = ctx.say(command)
     assert done in answer
     assert gone not in answer
     assert b"\r\np OK" in answer
-    assert gone in talk.say(b"q NOOP\r\n")
+    assert gone in ctx.say(b"q NOOP\r\n")
 
 
 def test_a_mailbox_out_of_step_takes_no_answer_back(store: MailStore) -> None:
     """UIDVALIDITY has changed below the client when its message is stored: it hears that it is, and then goodbye."""
-    talk = Talk(store).sign_in()
-    talk.say(b"s SELECT INBOX\r\n")
-    real = store.store(talk.account.ref)
+    ctx = Talk(store).sign_in()
+    ctx.say(b"s SELECT INBOX\r\n")
+    real = store.store(ctx.account.ref)
     with writing(real) as write:
-        folder = write.folder(talk.account.folder_id("INBOX"))
+        folder = write.folder(ctx.account.folder_id("INBOX"))
         folder.uidvalidity += 1
         write.save(folder)
         write.touch(folder)
-    heard = talk.say(appended(b"INBOX", b"x"))
-    talk.session.noticed(talk.account.highest_modseq())
-    heard += talk.say(b"q NOOP\r\n") if not talk.over else b""
+    heard = ctx.say(appended(b"INBOX", b"x"))
+    ctx.session.noticed(ctx.account.highest_modseq())
+    heard += ctx.say(b"q NOOP\r\n") if not ctx.over else b""
     assert b"p OK [APPENDUID " in heard
     assert b"* BYE The mailbox was rebuilt" in heard
-    assert talk.over
+    assert ctx.over
 
 
 def test_only_what_is_told_of_is_kept_as_the_clients_own(store: MailStore) -> None:
     """Changes in accounts that nobody looks at for it would be kept as long as it is connected."""
-    talk = Talk(store, boxes=[BOX]).sign_in()
-    talk.say(appended(b"INBOX", b"x"))
-    talk.say(b"s SELECT INBOX\r\n")
-    talk.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\n")
+    ctx = Talk(store, boxes=[BOX]).sign_in()
+    ctx.say(appended(b"INBOX", b"x"))
+    ctx.say(b"s SELECT INBOX\r\n")
+    ctx.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\n")
     for _ in range(3):
-        assert b"OK [COPYUID" in talk.say(b"c COPY 1 Shared/cntt\r\n")
-        assert b"OK [APPENDUID" in talk.say(appended(b"Sent", b"x"))
-        talk.say(b"q NOOP\r\n")
-        notice(talk)
-    talk.say(b"u UNSELECT\r\n")
+        assert b"OK [COPYUID" in ctx.say(b"c COPY 1 Shared/cntt\r\n")
+        assert b"OK [APPENDUID" in ctx.say(appended(b"Sent", b"x"))
+        ctx.say(b"q NOOP\r\n")
+        notice(ctx)
+    ctx.say(b"u UNSELECT\r\n")
     for _ in range(3):
-        assert b"OK [APPENDUID" in talk.say(appended(b"Shared/cntt", b"x") + appended(b"Sent", b"x"))
-    notifier = talk.session._talk.notifier
+        assert b"OK [APPENDUID" in ctx.say(appended(b"Shared/cntt", b"x") + appended(b"Sent", b"x"))
+    notifier = ctx.session._talk.notifier
     assert isinstance(notifier, Listening)
     assert sum(map(len, notifier._own.values())) == 0
 
 
 def test_without_message_numbers_no_search_is_followed_by_them(store: MailStore) -> None:
     """ENABLE UIDONLY (RFC 9586) while a mailbox is open: of what was asked without UID no more is told, and that is said."""
-    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
-    talk.say(b"s SELECT INBOX\r\n")
-    talk.say(b"f SEARCH RETURN (UPDATE) UNSEEN\r\ng UID SEARCH RETURN (UPDATE) UNSEEN\r\n")
-    enabled = talk.say(b"e ENABLE UIDONLY\r\n")
+    ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
+    ctx.say(b"s SELECT INBOX\r\n")
+    ctx.say(b"f SEARCH RETURN (UPDATE) UNSEEN\r\ng UID SEARCH RETURN (UPDATE) UNSEEN\r\n")
+    enabled = ctx.say(b"e ENABLE UIDONLY\r\n")
     assert b'* NO [NOUPDATE "f"]' in enabled
     assert b"e OK" in enabled
     other.say(appended(b"INBOX", b"x"))
-    told = talk.say(b"q NOOP\r\n")
+    told = ctx.say(b"q NOOP\r\n")
     assert b'* ESEARCH (TAG "g") UID ADDTO (0 1)' in told
     assert b'"f"' not in told
 
 
 def test_what_many_changes_mean_to_a_search_is_worked_out_in_a_lane(store: MailStore) -> None:
     """100,000 flags at once took the event loop half a second; no step between two of its turns looks at many messages."""
-    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
+    ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
     message = b" {20+}\r\nSubject: x\r\n\r\nnoi gi"
     for _ in range(2):
-        assert b"OK" in talk.say(b"p APPEND INBOX" + message * (MANY_MESSAGES // 2 + 100) + b"\r\n")
-    talk.say(b"s SELECT INBOX\r\nf UID SEARCH RETURN (UPDATE COUNT) UNSEEN\r\n")
+        assert b"OK" in ctx.say(b"p APPEND INBOX" + message * (MANY_MESSAGES // 2 + 100) + b"\r\n")
+    ctx.say(b"s SELECT INBOX\r\nf UID SEARCH RETURN (UPDATE COUNT) UNSEEN\r\n")
     other.say(b"s SELECT INBOX\r\ng STORE 7 +FLAGS (\\Flagged)\r\n")
-    talk.session.noticed(talk.account.highest_modseq())  # so .SILENT has to be told of what was another's
+    ctx.session.noticed(ctx.account.highest_modseq())  # so .SILENT has to be told of what was another's
     loop, excerpt = threading.get_ident(), []
 
     class Threaded(Talk):
@@ -356,11 +356,11 @@ def test_what_many_changes_mean_to_a_search_is_worked_out_in_a_lane(store: MailS
             else:
                 super().carry_out(action)
 
-    talk.__class__ = Threaded
+    ctx.__class__ = Threaded
     with pytest.MonkeyPatch.context() as watching:
         position = View.position
         watching.setattr(View, "position", lambda view, uid: (excerpt.append(threading.get_ident()), position(view, uid))[1])
-        told = talk.say(b"t STORE 1:* +FLAGS.SILENT (\\Seen)\r\n")
+        told = ctx.say(b"t STORE 1:* +FLAGS.SILENT (\\Seen)\r\n")
     assert b'(TAG "f") UID REMOVEFROM (0 1:%d)' % (MANY_MESSAGES + 200) in told
     assert len(excerpt) > MANY_MESSAGES
     assert excerpt.count(loop) < MANY_MESSAGES

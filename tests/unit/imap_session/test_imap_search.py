@@ -46,9 +46,9 @@ def deliver(account: Account, numbers: range) -> None:
 
 
 def answers(store: MailStore) -> list[bytes]:
-    talk = Talk(store).sign_in()
-    talk.say(b"b SELECT INBOX\r\n")
-    return [talk.say(f"c SEARCH {key}\r\n".encode()) for key in SEARCHES]
+    ctx = Talk(store).sign_in()
+    ctx.say(b"b SELECT INBOX\r\n")
+    return [ctx.say(f"c SEARCH {key}\r\n".encode()) for key in SEARCHES]
 
 
 @pytest.fixture
@@ -120,16 +120,16 @@ def test_without_search_file_messages_are_read(tmp_path: Path) -> None:
 def test_a_tree_of_many_keys_is_worked_through_in_hops(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other sessions get their turn after so many messages that were looked at, each time counted."""
     deliver(store.account(REF), range(1, 13))
-    talk = Talk(store).sign_in()
-    talk.say(b"b SELECT INBOX\r\n")
+    ctx = Talk(store).sign_in()
+    ctx.say(b"b SELECT INBOX\r\n")
     command = b"c SEARCH " + b"".join(b"OR LARGER %d " % octets for octets in range(900, 960)) + b"2\r\n"
-    talk.say(b"n NOOP\r\n")
+    ctx.say(b"n NOOP\r\n")
     hops = []
     for at_once in (10_000, 120):
         monkeypatch.setattr(search_run, "EVALUATED_MESSAGES", at_once)
-        before = talk.work
-        assert talk.say(command) == b"* SEARCH 2\r\nc OK Searched.\r\n"
-        hops.append(talk.work - before)
+        before = ctx.work
+        assert ctx.say(command) == b"* SEARCH 2\r\nc OK Searched.\r\n"
+        hops.append(ctx.work - before)
     assert hops[1] - hops[0] == 61 * 12 // 120
 
 
@@ -137,8 +137,8 @@ def test_a_tree_of_many_keys_is_worked_through_in_hops(store: MailStore, monkeyp
 def test_thousands_of_text_keys_are_asked_together(store: MailStore, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     """The tree is looked at once for many of them, and a message is read once for many: not once for each."""
     deliver(store.account(REF), range(1, 13))
-    talk = Talk(store).sign_in()
-    talk.say(b"b SELECT INBOX\r\n")
+    ctx = Talk(store).sign_in()
+    ctx.say(b"b SELECT INBOX\r\n")
     read = 0
     find = Account.find_text
 
@@ -148,10 +148,10 @@ def test_thousands_of_text_keys_are_asked_together(store: MailStore, monkeypatch
         return find(self, folder_id, uids, tests)
 
     monkeypatch.setattr(Account, "find_text", watched)
-    before = talk.work
+    before = ctx.work
     keys = " ".join(f"NOT {key.format(number)}" for number in range(640))
-    assert talk.say(f"c SEARCH {keys} 2:3\r\n".encode()) == b"* SEARCH 2 3\r\nc OK Searched.\r\n"
-    assert talk.work - before < 100
+    assert ctx.say(f"c SEARCH {keys} 2:3\r\n".encode()) == b"* SEARCH 2 3\r\nc OK Searched.\r\n"
+    assert ctx.work - before < 100
     assert read <= 2 * (search_run.KEYS_ONE_BY_ONE + 640 / search_run.KEYS_AT_ONCE + 2)
 
 
@@ -160,8 +160,8 @@ def test_keys_that_are_asked_together_answer_as_one_by_one(store: MailStore, mon
     deliver(store.account(REF), range(1, 8))
     assert store.account(REF).index_text(Visited()) == 7
     deliver(store.account(REF), range(8, 13))
-    talk = Talk(store).sign_in()
-    talk.say(b"b SELECT INBOX\r\n")
+    ctx = Talk(store).sign_in()
+    ctx.say(b"b SELECT INBOX\r\n")
     leaves = ["BODY pho", 'TEXT "so 7"', "HEADER X-Number 4", "SUBJECT 3", "FROM lan", "TEXT com", "BODY 11", 'HEADER X-No ""']
     trees = [
         " ".join(f"NOT {leaf}" for leaf in leaves),
@@ -169,11 +169,11 @@ def test_keys_that_are_asked_together_answer_as_one_by_one(store: MailStore, mon
         f"OR ({leaves[0]} {leaves[4]}) OR (NOT {leaves[2]} {leaves[5]}) NOT {leaves[4]}",
         f"NOT OR {leaves[0]} NOT {leaves[4]}",
     ]
-    alone = [talk.say(f"c SEARCH {tree}\r\n".encode()) for tree in trees]
+    alone = [ctx.say(f"c SEARCH {tree}\r\n".encode()) for tree in trees]
     for one_by_one, at_once in ((0, 2), (0, 64), (1, 3)):
         monkeypatch.setattr(search_run, "KEYS_ONE_BY_ONE", one_by_one)
         monkeypatch.setattr(search_run, "KEYS_AT_ONCE", at_once)
-        assert [talk.say(f"c SEARCH {tree}\r\n".encode()) for tree in trees] == alone
+        assert [ctx.say(f"c SEARCH {tree}\r\n".encode()) for tree in trees] == alone
 
 
 @pytest.mark.parametrize("key", ["SENTSINCE 7-Feb-2026", "SINCE 1-Jan-2026"])
@@ -193,18 +193,18 @@ def test_days_are_read_in_slices_and_kept(store: MailStore, monkeypatch: pytest.
     def append(numbers: range) -> None:
         for number in numbers:
             octets = b"Date: %d Feb 2026 10:00:00 +0700\r\n\r\n" % number
-            assert b"p OK" in talk.say(
+            assert b"p OK" in ctx.say(
                 b'p APPEND INBOX "%02d-Jan-2026 10:00:00 +0700" {%d+}\r\n%b\r\n' % (number, len(octets), octets)
             )
 
-    talk = Talk(store).sign_in()
+    ctx = Talk(store).sign_in()
     append(range(1, 13))
-    talk.say(b"b SELECT INBOX\r\n")
-    before = talk.work
-    found = talk.say(f"c SEARCH {key}\r\n".encode())
+    ctx.say(b"b SELECT INBOX\r\n")
+    before = ctx.work
+    found = ctx.say(f"c SEARCH {key}\r\n".encode())
     assert asked == [5, 5, 2]
-    assert talk.work - before >= len(asked), "each slice is a hop of its own"
+    assert ctx.work - before >= len(asked), "each slice is a hop of its own"
     assert found.endswith(b" 7 8 9 10 11 12\r\nc OK Searched.\r\n")
     append(range(13, 14))
-    assert talk.say(f"c SEARCH {key}\r\n".encode()).endswith(b" 12 13\r\nc OK Searched.\r\n")
+    assert ctx.say(f"c SEARCH {key}\r\n".encode()).endswith(b" 12 13\r\nc OK Searched.\r\n")
     assert asked == [5, 5, 2, 1]

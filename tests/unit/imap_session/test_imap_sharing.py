@@ -150,37 +150,37 @@ def test_what_is_no_deflate_is_said_to_be_damaged() -> None:
         Deflate().inflate(b"this is not compressed")
 
 
-def test_a_long_search_tells_of_its_progress_and_can_be_cut(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_search_tells_of_its_progress_and_can_be_cut(ctx: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Text is scanned in slices: after ten seconds INPROGRESS (RFC 9585), and BYE needs not wait for the last message."""
     monkeypatch.setattr(search_run, "BODY_SCAN_MESSAGES", 1)
     monkeypatch.setattr(search_run, "READING_SECONDS", 0.0)
     for number in range(6):
         octets = b"Subject: x\r\n\r\nso %d\r\n" % number
-        talk.say(b"p APPEND INBOX {%d+}\r\n%b\r\n" % (len(octets), octets))
-    talk.say(b"s SELECT INBOX\r\n")
+        ctx.say(b"p APPEND INBOX {%d+}\r\n%b\r\n" % (len(octets), octets))
+    ctx.say(b"s SELECT INBOX\r\n")
     slow = Account.find_text
 
     def scan(self: Account, *args: object) -> object:
-        talk.clock.move_to(talk.clock.now().replace(minute=(talk.clock.now().minute + 1) % 60))
+        ctx.clock.move_to(ctx.clock.now().replace(minute=(ctx.clock.now().minute + 1) % 60))
         return slow(self, *args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Account, "find_text", scan)
-    answer = talk.say(b'f SEARCH BODY "so 4"\r\n')
+    answer = ctx.say(b'f SEARCH BODY "so 4"\r\n')
     told = re.findall(rb'\* OK \[INPROGRESS \("f" (\d+) (\d+)\)\]', answer)
     assert told == [(b"%d" % done, b"6") for done in range(1, 6)]  # never the whole: then the answer itself comes (§4)
     assert b"* SEARCH 5\r\nf OK" in answer
-    talk.session.feed(b'g SEARCH BODY "so 4"\r\n')
+    ctx.session.feed(b'g SEARCH BODY "so 4"\r\n')
     for _ in range(3):
-        talk.carry_out(talk.session.next())  # type: ignore[arg-type]
-    talk.session.end("Going down.")
-    assert talk.run().endswith(b"* BYE Going down.\r\n")
+        ctx.carry_out(ctx.session.next())  # type: ignore[arg-type]
+    ctx.session.end("Going down.")
+    assert ctx.run().endswith(b"* BYE Going down.\r\n")
 
 
-def test_text_decides_only_what_is_still_open(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_decides_only_what_is_still_open(ctx: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flag that rules a message out saves reading it."""
     for flags in (b"(\\Seen)", b"()", b"(\\Seen)"):
-        talk.say(b"p APPEND INBOX %b {18+}\r\nSubject: x\r\n\r\nabcd\r\n" % flags)
-    talk.say(b"s SELECT INBOX\r\n")
+        ctx.say(b"p APPEND INBOX %b {18+}\r\nSubject: x\r\n\r\nabcd\r\n" % flags)
+    ctx.say(b"s SELECT INBOX\r\n")
     looked_at: list[int] = []
     scan = Account.find_text
 
@@ -189,5 +189,5 @@ def test_text_decides_only_what_is_still_open(talk: Talk, monkeypatch: pytest.Mo
         return scan(self, folder_id, uids, tests)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Account, "find_text", watched)
-    assert b"* SEARCH 2\r\n" in talk.say(b"f SEARCH UNSEEN BODY abcd\r\n")
+    assert b"* SEARCH 2\r\n" in ctx.say(b"f SEARCH UNSEEN BODY abcd\r\n")
     assert looked_at == [2]

@@ -97,8 +97,8 @@ def fill(account: Account, letters: Sequence[Letter]) -> None:
         account.publish(inbox, [Delivery(staged, answers_of(letter.octets()), 2 * letter.flagged, received_at_us=received)])
 
 
-def answered(talk: Talk, command: str, word: str) -> list[int]:
-    found = re.search(rf"^\* {word}((?: \d+)*)\r$".encode(), talk.say(f"x {command}\r\n".encode()), re.MULTILINE)
+def answered(ctx: Talk, command: str, word: str) -> list[int]:
+    found = re.search(rf"^\* {word}((?: \d+)*)\r$".encode(), ctx.say(f"x {command}\r\n".encode()), re.MULTILINE)
     assert found is not None
     return [int(number) for number in found[1].split()]
 
@@ -117,17 +117,17 @@ def test_sort_beside_a_model(letters: list[Letter], asked: list[list[tuple[str, 
     """SORT gives what Python's sort gives, for all messages and for some; UID SORT and ESORT say the same."""
     with folder_in_memory() as folder:
         store = open_store(folder)
-        talk = Talk(store).sign_in()
-        fill(talk.account, letters)
-        talk.say(b"a SELECT INBOX\r\n")
+        ctx = Talk(store).sign_in()
+        fill(ctx.account, letters)
+        ctx.say(b"a SELECT INBOX\r\n")
         for criteria in asked:
             written = " ".join(f"REVERSE {name}" if reverse else name for name, reverse in criteria)
             order = expected(letters, criteria)
-            assert answered(talk, f"SORT ({written}) UTF-8 ALL", "SORT") == order
-            assert answered(talk, f"UID SORT ({written}) UTF-8 UNDELETED", "SORT") == order
+            assert answered(ctx, f"SORT ({written}) UTF-8 ALL", "SORT") == order
+            assert answered(ctx, f"UID SORT ({written}) UTF-8 UNDELETED", "SORT") == order
             flagged = [number for number in order if letters[number - 1].flagged]
-            assert answered(talk, f"SORT ({written}) UTF-8 FLAGGED", "SORT") == flagged
-            told = talk.say(f"x SORT RETURN (ALL) ({written}) UTF-8 FLAGGED\r\n".encode())
+            assert answered(ctx, f"SORT ({written}) UTF-8 FLAGGED", "SORT") == flagged
+            told = ctx.say(f"x SORT RETURN (ALL) ({written}) UTF-8 FLAGGED\r\n".encode())
             found = re.search(rb" ALL ([0-9:,]+)", told)
             ranges = [item.split(b":") for item in found[1].split(b",")] if found else []
             assert [number for item in ranges for number in range(int(item[0]), int(item[-1]) + 1)] == flagged
@@ -148,36 +148,36 @@ def monkeypatch_module() -> object:
         yield patch
 
 
-def test_new_and_expunged_messages_join_and_leave_the_order(talk: Talk) -> None:
+def test_new_and_expunged_messages_join_and_leave_the_order(ctx: Talk) -> None:
     """An order that was made is brought up to date, whichever way the folder changed."""
     letter = Letter("b", "a", "", "", "", 0, 0, 0, flagged=False)
-    fill(talk.account, [letter, letter])
-    talk.say(b"a SELECT INBOX\r\n")
-    assert answered(talk, "SORT (SUBJECT) UTF-8 ALL", "SORT") == [1, 2]
-    fill(talk.account, [Letter("a", "a", "", "", "", 0, 0, 0, flagged=False)])
-    talk.say(b"b NOOP\r\n")
-    assert answered(talk, "SORT (SUBJECT) UTF-8 ALL", "SORT") == [3, 1, 2]
-    talk.say(b"c STORE 1 +FLAGS (\\Deleted)\r\n")
-    talk.say(b"d EXPUNGE\r\n")
-    assert answered(talk, "SORT (SUBJECT) UTF-8 ALL", "SORT") == [2, 1]
-    assert answered(talk, "UID SORT (SUBJECT) UTF-8 ALL", "SORT") == [3, 2]
+    fill(ctx.account, [letter, letter])
+    ctx.say(b"a SELECT INBOX\r\n")
+    assert answered(ctx, "SORT (SUBJECT) UTF-8 ALL", "SORT") == [1, 2]
+    fill(ctx.account, [Letter("a", "a", "", "", "", 0, 0, 0, flagged=False)])
+    ctx.say(b"b NOOP\r\n")
+    assert answered(ctx, "SORT (SUBJECT) UTF-8 ALL", "SORT") == [3, 1, 2]
+    ctx.say(b"c STORE 1 +FLAGS (\\Deleted)\r\n")
+    ctx.say(b"d EXPUNGE\r\n")
+    assert answered(ctx, "SORT (SUBJECT) UTF-8 ALL", "SORT") == [2, 1]
+    assert answered(ctx, "UID SORT (SUBJECT) UTF-8 ALL", "SORT") == [3, 2]
 
 
-def test_messages_that_are_gone_keep_their_place(talk: Talk) -> None:
+def test_messages_that_are_gone_keep_their_place(ctx: Talk) -> None:
     """What another session expunged has its number until EXPUNGE may be told, and is sorted as it was."""
-    fill(talk.account, [Letter(subject, "a", "", "", "", 0, 0, 0, flagged=False) for subject in "cab"])
-    talk.say(b"a SELECT INBOX\r\n")
-    inbox = talk.account.folder("INBOX").folder_id
-    talk.account.store_flags(inbox, [2], "+", 4)
-    talk.account.expunge(inbox)
-    assert answered(talk, "SORT (SUBJECT) UTF-8 ALL", "SORT") == [2, 3, 1]
+    fill(ctx.account, [Letter(subject, "a", "", "", "", 0, 0, 0, flagged=False) for subject in "cab"])
+    ctx.say(b"a SELECT INBOX\r\n")
+    inbox = ctx.account.folder("INBOX").folder_id
+    ctx.account.store_flags(inbox, [2], "+", 4)
+    ctx.account.expunge(inbox)
+    assert answered(ctx, "SORT (SUBJECT) UTF-8 ALL", "SORT") == [2, 3, 1]
 
 
-def test_as_many_criteria_as_fit_in_a_command(talk: Talk) -> None:
+def test_as_many_criteria_as_fit_in_a_command(ctx: Talk) -> None:
     """A key that comes again decides nothing: 10,000 criteria cost no more than nine."""
-    fill(talk.account, [Letter(subject, "a", "", "", "", 0, 0, 0, flagged=False) for subject in "cab"])
-    talk.say(b"a SELECT INBOX\r\n")
-    assert answered(talk, f"SORT ({'SUBJECT REVERSE SIZE ' * 2500}) UTF-8 ALL", "SORT") == [2, 3, 1]
+    fill(ctx.account, [Letter(subject, "a", "", "", "", 0, 0, 0, flagged=False) for subject in "cab"])
+    ctx.say(b"a SELECT INBOX\r\n")
+    assert answered(ctx, f"SORT ({'SUBJECT REVERSE SIZE ' * 2500}) UTF-8 ALL", "SORT") == [2, 3, 1]
 
 
 def test_sort_and_thread_answer_alike_whatever_is_indexed(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,27 +203,27 @@ def test_sort_and_thread_answer_alike_whatever_is_indexed(store: MailStore, monk
         for _ in range(2):  # before the indexer comes and after
             made.clear()
             for command in commands:
-                talk = Talk(store).sign_in()
-                talk.say(b"a SELECT INBOX\r\n")
-                answers.append(talk.say(f"c {command} UTF-8 ALL\r\n".encode()))
+                ctx = Talk(store).sign_in()
+                ctx.say(b"a SELECT INBOX\r\n")
+                answers.append(ctx.say(f"c {command} UTF-8 ALL\r\n".encode()))
             lacking.append(set(made))
             account.index_text(Visited())
         assert answers[:4] == answers[4:]
         assert lacking == [{4}, set()]
 
 
-def test_the_first_sort_of_a_large_mailbox_tells_of_its_progress(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_sort_of_a_large_mailbox_tells_of_its_progress(ctx: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     """RFC 9585: what is compared is made in slices, and who waits for it hears how far it is."""
     monkeypatch.setattr("mic_mail.imap.commands.sort_order.SLICE_MESSAGES", 1)
-    fill(talk.account, [Letter(subject, "a", "", "", "", 0, 0, 0, flagged=False) for subject in "cab"])
-    talk.say(b"a SELECT INBOX\r\n")
+    fill(ctx.account, [Letter(subject, "a", "", "", "", 0, 0, 0, flagged=False) for subject in "cab"])
+    ctx.say(b"a SELECT INBOX\r\n")
     make = Account.orderings
 
     def slowly(self: Account, *args: object) -> object:
-        talk.clock.move_to(talk.clock.now() + timedelta(minutes=1))
+        ctx.clock.move_to(ctx.clock.now() + timedelta(minutes=1))
         return make(self, *args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Account, "orderings", slowly)
-    told = talk.say(b"f SORT (SUBJECT) UTF-8 ALL\r\n")
+    told = ctx.say(b"f SORT (SUBJECT) UTF-8 ALL\r\n")
     assert re.findall(rb'\* OK \[INPROGRESS \("f" (\d+) (\d+)\)\]', told) == [(b"1", b"3"), (b"2", b"3")]
     assert b"* SORT 2 3 1\r\nf OK" in told

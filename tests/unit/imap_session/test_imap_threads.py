@@ -285,26 +285,26 @@ def test_hostile_references(shape: str) -> None:
     assert len(re.findall(r"\d+", told)) == len(letters)
 
 
-def append(talk: Talk, *messages: bytes) -> None:
-    inbox = talk.account.folder("INBOX").folder_id
+def append(ctx: Talk, *messages: bytes) -> None:
+    inbox = ctx.account.folder("INBOX").folder_id
     for message in messages:
-        staged = talk.account.stage()
+        staged = ctx.account.stage()
         staged.write(message)
         staged.finish_later()
-        talk.account.publish(inbox, [Delivery(staged, answers_of(message))])
+        ctx.account.publish(inbox, [Delivery(staged, answers_of(message))])
 
 
-def test_threads_are_kept_and_made_anew(talk: Talk) -> None:
+def test_threads_are_kept_and_made_anew(ctx: Talk) -> None:
     """The same question gets the same answer by either kind of number; a new message and an expunged one change it."""
-    append(talk, b"Subject: a\r\nMessage-ID: <1@x>\r\n\r\n", b"Subject: b\r\nMessage-ID: <2@x>\r\nReferences: <1@x>\r\n\r\n")
-    talk.say(b"a SELECT INBOX\r\n")
+    append(ctx, b"Subject: a\r\nMessage-ID: <1@x>\r\n\r\n", b"Subject: b\r\nMessage-ID: <2@x>\r\nReferences: <1@x>\r\n\r\n")
+    ctx.say(b"a SELECT INBOX\r\n")
     for _ in range(2):
-        assert b"* THREAD (1 2)\r\n" in talk.say(b"b THREAD REFERENCES UTF-8 ALL\r\n")
-        assert b"* THREAD (1)(2)\r\n" in talk.say(b"c THREAD ORDEREDSUBJECT UTF-8 ALL\r\n")
-    append(talk, b"Subject: c\r\nIn-Reply-To: <1@x>\r\n\r\n")
-    talk.say(b"d NOOP\r\n")
-    assert b"* THREAD (1 (2)(3))\r\n" in talk.say(b"e THREAD REFERENCES UTF-8 ALL\r\n")
-    talk.say(b"f STORE 1 +FLAGS (\\Deleted)\r\ng EXPUNGE\r\n")
-    assert b"* THREAD ((2)(3))\r\n" in talk.say(b"h UID THREAD REFERENCES UTF-8 ALL\r\n")
-    assert b"* THREAD ((1)(2))\r\n" in talk.say(b"i THREAD REFERENCES UTF-8 ALL\r\n")
-    assert b"* THREAD (2)\r\n" in talk.say(b"j THREAD REFERENCES UTF-8 SUBJECT c\r\n")
+        assert b"* THREAD (1 2)\r\n" in ctx.say(b"b THREAD REFERENCES UTF-8 ALL\r\n")
+        assert b"* THREAD (1)(2)\r\n" in ctx.say(b"c THREAD ORDEREDSUBJECT UTF-8 ALL\r\n")
+    append(ctx, b"Subject: c\r\nIn-Reply-To: <1@x>\r\n\r\n")
+    ctx.say(b"d NOOP\r\n")
+    assert b"* THREAD (1 (2)(3))\r\n" in ctx.say(b"e THREAD REFERENCES UTF-8 ALL\r\n")
+    ctx.say(b"f STORE 1 +FLAGS (\\Deleted)\r\ng EXPUNGE\r\n")
+    assert b"* THREAD ((2)(3))\r\n" in ctx.say(b"h UID THREAD REFERENCES UTF-8 ALL\r\n")
+    assert b"* THREAD ((1)(2))\r\n" in ctx.say(b"i THREAD REFERENCES UTF-8 ALL\r\n")
+    assert b"* THREAD (2)\r\n" in ctx.say(b"j THREAD REFERENCES UTF-8 SUBJECT c\r\n")

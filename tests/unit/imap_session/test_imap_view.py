@@ -226,8 +226,8 @@ def test_who_changed_something_need_not_look() -> None:
     mailbox.flag(1, 2)
     made = ChangeResult(mailbox.modseq, before, mailbox.view(), mailbox.changes(before), 5)
     nobody = cast("Account", None)  # to be asked is to fail
-    glance = view.look(nobody, made=made)
+    glance = view.poll(nobody, made=made)
     assert view.catch_up(glance, Enabled.NOTHING, expunge=False) == [b"* 1 FETCH (FLAGS (\\Flagged))\r\n"]
     assert (view.modseq, view.looked, view.mark) == (mailbox.modseq, mailbox.modseq, 5)
     with pytest.raises(AttributeError):
-        view.look(nobody, made=made)
+        view.poll(nobody, made=made)

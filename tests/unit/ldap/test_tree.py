@@ -20,7 +20,7 @@ TREE = Tree(small_book())
 def found(tree: Tree, wanted: Filter, base: str = BASE, scope: int = 2, behind: Place | None = None) -> set[str]:
     start = tree.find(base)
     assert start is not None
-    batches = tree.hunt(start, scope, wanted, behind)
+    batches = tree.search(start, scope, wanted, behind)
     return {one.entry.dn.partition(",ou=")[0] for batch in batches for one in batch}
 
 
@@ -238,9 +238,9 @@ def test_what_has_not_changed_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> 
     for tree in (first, second):
         start = tree.find(BASE)
         assert start is not None
-        ordered = [one for batch in tree.hunt(start, 2, Present("objectClass")) for one in batch]
+        ordered = [one for batch in tree.search(start, 2, Present("objectClass")) for one in batch]
         for at, one in enumerate(ordered):
-            behind = [each for batch in tree.hunt(start, 2, Present("objectClass"), one.place) for each in batch]
+            behind = [each for batch in tree.search(start, 2, Present("objectClass"), one.place) for each in batch]
             assert [each.entry.dn for each in behind] == [each.entry.dn for each in ordered[at + 1 :]]
 
 

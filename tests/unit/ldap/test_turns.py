@@ -129,11 +129,11 @@ class Recorded(LdapTalk):
 
 def test_no_search_works_without_end() -> None:
     """It ends with what was found up to there, long before its time is over; the next one begins anew."""
-    talk = Recorded(Slow(START))
-    answer = talk.say(search(2, "(|" + "(cn>=a)" * 200 + ")"))
+    ctx = Recorded(Slow(START))
+    answer = ctx.say(search(2, "(|" + "(cn>=a)" * 200 + ")"))
     assert codes(answer) == [11]
-    assert WORK_SECONDS <= sum(talk.turns) < WORK_SECONDS + 0.2
-    assert codes(talk.say(search(3, "(cn>=a)"))) == [0]
+    assert WORK_SECONDS <= sum(ctx.turns) < WORK_SECONDS + 0.2
+    assert codes(ctx.say(search(3, "(cn>=a)"))) == [0]
 
 
 WHO_AM_I = ask(2, tlv(0x77, text("1.3.6.1.4.1.4203.1.11.3", 0x80)))
@@ -145,32 +145,32 @@ def test_what_many_small_requests_take_is_counted_once(request_: bytes, at_once:
     """Each far below a slice, together far above: others have their turn in between, and what was counted is what they took."""
     clock = Slow(START)
     clock.step = timedelta(microseconds=20)
-    talk = Recorded(clock)
+    ctx = Recorded(clock)
     for said in [request_ * 1000] if at_once else [request_] * 1000:
-        talk.say(said)
+        ctx.say(said)
     took = (clock.now() - START).total_seconds()
-    assert len(talk.turns) > 10
-    assert all(turn < 2 * SLICE_SECONDS for turn in talk.turns)
-    assert took / 2 < sum(talk.turns) <= took
+    assert len(ctx.turns) > 10
+    assert all(turn < 2 * SLICE_SECONDS for turn in ctx.turns)
+    assert took / 2 < sum(ctx.turns) <= took
 
 
 def test_a_long_answer_has_many_turns() -> None:
     """Others have theirs behind every few pieces of it, and not when all of it is sent."""
     clock = Slow(START)
     clock.step = timedelta(milliseconds=1)
-    talk = Recorded(clock, Tree(large_book()))
-    assert codes(talk.say(search(2))) == [0]
-    assert len(talk.turns) > 20
-    assert max(talk.turns) < 5 * SLICE_SECONDS
+    ctx = Recorded(clock, Tree(large_book()))
+    assert codes(ctx.say(search(2))) == [0]
+    assert len(ctx.turns) > 20
+    assert max(ctx.turns) < 5 * SLICE_SECONDS
 
 
 def test_waiting_is_no_work() -> None:
     """Of two requests with minutes between them, only what they took is counted."""
-    talk = Recorded()
-    talk.say(search(2))
-    talk.clock.move_to(talk.clock.now() + timedelta(minutes=10))
-    talk.say(search(3))
-    assert talk.turns == []
+    ctx = Recorded()
+    ctx.say(search(2))
+    ctx.clock.move_to(ctx.clock.now() + timedelta(minutes=10))
+    ctx.say(search(3))
+    assert ctx.turns == []
 
 
 def test_a_filter_of_many_long_pieces_leaves_others_their_turn() -> None:

@@ -47,7 +47,7 @@ class Worker:
 
     def connect(self, address: str, *, is_busy: bool = False) -> Client | None:
         """The connection, if there is room for it."""
-        if not self.evictor.make_room(LIMIT, 1):
+        if not self.evictor.evict(LIMIT, 1):
             return None
         client = Client(address, self.open, is_busy, self.dropped)
         self.open.add(client)

@@ -235,7 +235,7 @@ def test_the_certificate_is_that_of_the_name(hosts: Hosts, asked: str, seen: str
 def test_no_name_at_all(hosts: Hosts) -> None:
     """A client without SNI sees the first."""
     front = TlsFront(*hosts.pair("first", "mail.mic.gov.vn"), more=[hosts.pair("second", "mail.bo.example")])
-    assert front._shown_to(None) is front._shown_to("") is front._shown_to("mail.mic.gov.vn")
+    assert front._certificate_for(None) is front._certificate_for("") is front._certificate_for("mail.mic.gov.vn")
 
 
 def test_one_of_several_that_cannot_be_used(hosts: Hosts) -> None:

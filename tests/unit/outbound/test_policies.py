@@ -358,12 +358,12 @@ async def test_nothing_is_remembered_of_certificates_at_a_false_time(tmp_path: P
         for tries in (1, 2):
             assert await desk.mode() is None
             assert len(desk.events("tls_policy_not_fetched")) == tries
-        desk.clock.believe(desk.clock.now())
+        desk.clock.accept_time(desk.clock.now())
         for _ in range(2):
             assert await desk.mode() is None
             assert len(desk.events("tls_policy_not_fetched")) == 3
         desk.clock.set_to(right)
-        desk.clock.believe(right)
+        desk.clock.accept_time(right)
         desk.policies.clock_moved()
         desk.server.reply = answer(policy())
         assert await desk.mode() == "enforce"

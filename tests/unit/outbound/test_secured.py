@@ -279,10 +279,10 @@ async def test_connections_of_different_terms(tmp_path: Path, authority: Authori
         office.sending() as senders,
     ):
         office.put("A", "b@two.example")
-        await senders.look()
+        await senders.poll()
         await office.until()
         office.put("B", f"b@{DOMAIN}")
-        await senders.look()
+        await senders.poll()
         await office.tried("B")
     assert server.messages == [STUFFED]
     assert office.queue.names() == ["B"]

@@ -168,7 +168,7 @@ async def test_messages_leave(tmp_path: Path) -> None:
         async with office.sending() as senders:
             await office.until()
             office.put("B", "b@one.example")
-            await senders.look()
+            await senders.poll()
             await office.until()
             assert senders.transactions == {"new": 2, "kept": 1}
     assert one.messages == [STUFFED] * 2
@@ -187,11 +187,11 @@ async def test_connections_from_before_the_clock_was_set(tmp_path: Path) -> None
     one = Server(OPEN)
     async with offices(tmp_path, {"127.0.0.2": one}, ZONE) as office, office.sending() as senders:
         office.put("A", "b@one.example")
-        await senders.look()
+        await senders.poll()
         await office.until()
         senders.clock_moved()
         office.put("B", "b@one.example")
-        await senders.look()
+        await senders.poll()
         await office.until()
         assert senders.transactions == {"new": 2, "kept": 0}
         connections, terms = senders._connections, TlsRequirements("mx1.one.example")
@@ -300,11 +300,11 @@ async def test_a_kept_connection_that_has_gone(tmp_path: Path) -> None:
     server = Server(OPEN)
     async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
         office.put("A", "b@two.example")
-        await senders.look()
+        await senders.poll()
         await office.until()
         server.hang_up_at = b"MAIL"
         office.put("B", "b@two.example")
-        await senders.look()
+        await senders.poll()
         await office.until()
     assert server.messages == [STUFFED] * 2
     assert server.connections == 2
@@ -317,7 +317,7 @@ async def test_a_server_that_says_more_than_it_was_asked(tmp_path: Path, more: b
     async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
         for entry_id in ("A", "B"):
             office.put(entry_id, "b@two.example")
-            await senders.look()
+            await senders.poll()
             await office.until()
     assert server.messages == [STUFFED] * 2
     assert server.connections == 2
@@ -328,7 +328,7 @@ async def test_each_recipient_has_its_own_fate(tmp_path: Path) -> None:
     server = Server(answers={b"RCPT TO:<bad": b"550 5.1.1 who\r\n", b"RCPT TO:<late": b"450 4.2.1 later\r\n"})
     async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
         office.put("A", "good@two.example", "bad@two.example", "late@two.example")
-        await senders.look()
+        await senders.poll()
         await office.tried("A")
         entry = office.queue.read("A")
         assert entry is not None
@@ -363,7 +363,7 @@ async def test_too_late(tmp_path: Path) -> None:
     async with offices(tmp_path, {}, ZONE) as office, office.sending() as senders:
         office.put("OLD", "b@two.example", age=6 * 86_400)
         office.put("LATE", "b@one.example", age=5 * 3_600)
-        await senders.look()
+        await senders.poll()
         await office.tried("LATE")
         await office.until("LATE")
         for _ in range(2):
@@ -422,7 +422,7 @@ async def test_what_was_held_for_longer_than_it_is_tried(tmp_path: Path, by_pers
                 person.hold(Hold.NO, AdminDecision("mai", "x", office.clock.now_us()))
             office.stopped.clear()
             if senders is not None:
-                senders.hear("A")
+                senders.on_message("A")
                 await office.tried("A")
 
         async with office.sending() as senders:
@@ -454,7 +454,7 @@ async def test_each_domain_has_its_own_time(tmp_path: Path) -> None:
         assert entry.state.next_try_us == now_us + 1
         async with office.sending() as senders:
             await asyncio.sleep(0.3)
-            senders.hear("A")
+            senders.on_message("A")
             await asyncio.sleep(0.3)
     again = office.queue.read("A")
     assert again is not None
@@ -534,7 +534,7 @@ async def test_what_is_dropped_while_it_is_sent(tmp_path: Path, answer: bytes) -
             person = office.queue.read("A")
             assert person is not None
             person.drop([0], AdminDecision("mai", "x"))
-            senders.hear("A")
+            senders.on_message("A")
             await asyncio.sleep(0.3)
             assert office.queue.names() == ["A"], "nothing is settled yet"
             assert office.told == []
@@ -557,7 +557,7 @@ async def test_what_is_dropped_while_sending_is_paused(tmp_path: Path) -> None:
                 person = office.queue.read(entry_id)
                 assert person is not None
                 person.drop([0], AdminDecision("mai", "x"))
-                senders.hear(entry_id)
+                senders.on_message(entry_id)
             await office.until("B")
             await office.reported(2)
             assert server.connections == 0
@@ -579,12 +579,12 @@ async def test_a_decision_during_a_try_begins_no_second_one(tmp_path: Path) -> N
                 person = office.queue.read("A")
                 assert person is not None
                 person.retry(AdminDecision("mai"))
-                senders.hear("A")
+                senders.on_message("A")
                 await asyncio.sleep(0.2)
             one.answers.clear()
             two.gate.set()
             person.retry(AdminDecision("mai"))
-            senders.hear("A")
+            senders.on_message("A")
             await office.until()
     assert two.messages == [STUFFED]
     assert one.messages[-1] == STUFFED
@@ -596,7 +596,7 @@ async def test_a_decision_that_no_word_comes_of(tmp_path: Path, monkeypatch: pyt
     async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
         office.put("A", "b@two.example")
         office.put("B", "b@two.example")
-        await senders.look()
+        await senders.poll()
         await office.tried("A")
         await office.tried("B")
         server.answers.clear()
@@ -604,10 +604,10 @@ async def test_a_decision_that_no_word_comes_of(tmp_path: Path, monkeypatch: pyt
             entry.retry(AdminDecision("mai"))
         with monkeypatch.context() as patch:
             patch.setattr(Entry, "refresh", lambda _entry: (_ for _ in ()).throw(OSError(5, "Input/output error")))
-            senders.hear("A")
+            senders.on_message("A")
             await asyncio.sleep(0.3)
         assert office.queue.names() == ["A", "B"]
-        await senders.look()
+        await senders.poll()
         await office.until()
 
 
@@ -616,7 +616,7 @@ async def test_a_retry_asks_a_destination_that_is_silent(tmp_path: Path) -> None
     async with offices(tmp_path, {"127.0.0.5": Server(PLAIN)}, ZONE) as office, office.sending() as senders:
         for number in range(4):
             office.put(f"M{number}", "b@two.example")
-        await senders.look()
+        await senders.poll()
         for number in range(4):
             await office.tried(f"M{number}") if number < 2 else None
         await asyncio.sleep(0.3)
@@ -624,7 +624,7 @@ async def test_a_retry_asks_a_destination_that_is_silent(tmp_path: Path) -> None
         listening = await asyncio.start_server(server.serve, "127.0.0.4", office.port)
         for entry in office.queue.entries():
             entry.retry(AdminDecision("mai"))
-        senders.hear("")
+        senders.on_message("")
         await office.until()
         listening.close()
     assert server.messages == [STUFFED] * 4
@@ -637,11 +637,11 @@ async def test_where_nobody_was_is_looked_up_again(tmp_path: Path) -> None:
     async with offices(tmp_path, {"127.0.0.4": server}, zone) as office, office.sending() as senders:
         office.names.ttl = 0
         office.put("A", "b@two.example")
-        await senders.look()
+        await senders.poll()
         await office.tried("A")
         office.names.zone["two.example", "MX"] = ["10 two.example."]
         office.put("B", "b@two.example")
-        await senders.look()
+        await senders.poll()
         await office.until("A")
     assert server.messages == [STUFFED]
 
@@ -652,12 +652,12 @@ async def test_a_retry_asks_the_name_servers_again(tmp_path: Path) -> None:
     zone = {**ZONE, ("two.example", "MX"): ["10 old.two.example."], ("old.two.example", "A"): ["127.0.0.9"]}
     async with offices(tmp_path, {"127.0.0.4": server}, zone) as office, office.sending() as senders:
         office.put("A", "b@two.example")
-        await senders.look()
+        await senders.poll()
         await office.tried("A")
         office.names.zone["two.example", "MX"] = ["10 two.example."]
         for entry in office.queue.entries():
             entry.retry(AdminDecision("mai"))
-        senders.hear("A")
+        senders.on_message("A")
         await office.until()
     assert server.messages == [STUFFED]
 
@@ -673,13 +673,13 @@ async def test_one_that_cannot_be_read(tmp_path: Path) -> None:
         envelope.write_bytes(whole[:20])
         async with office.sending() as senders:
             for _ in range(3):
-                await senders.look()
+                await senders.poll()
             async with asyncio.timeout(20):
                 while office.queue.names() != ["A"]:
                     await asyncio.sleep(0.01)
             assert server.messages == [STUFFED]
             envelope.write_bytes(whole)
-            await senders.look()
+            await senders.poll()
             await office.until()
     events = [event for event in read_events(tmp_path / "log") if event["event"] == "queue_entry_damaged"]
     assert [event["trace"] for event in events] == ["A"]
@@ -706,14 +706,14 @@ async def test_a_message_that_cannot_be_read(tmp_path: Path) -> None:
         (office.folder / "message").write_bytes(HEAD + MESSAGE + b"x\r\n" * 70_000)
         office.put("A", "b@two.example")
         senders = office.senders()
-        pieces = senders._transmission._pieces
+        pieces = senders._transmission._signed_chunks
 
         async def broken(file: Any, signature: bytes) -> AsyncGenerator[bytes]:
             async for piece in pieces(file, signature):
                 yield piece
                 raise OSError(5, "Input/output error")
 
-        senders._transmission._pieces = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
+        senders._transmission._signed_chunks = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
         running = asyncio.create_task(senders.run())
         await asyncio.sleep(0.5)
         await senders.end()
@@ -790,14 +790,14 @@ async def test_in_the_open_where_it_may_not_be(tmp_path: Path, by_line: bytes) -
     )
     async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
         office.put("A", "b@two.example", "c@two.example")
-        await senders.look()
+        await senders.poll()
         await office.tried("A")
         entry = office.queue.read("A")
         assert entry is not None
         assert entry.state.reasons[0].startswith("4.7.5 454 ")
         server.answers.clear()
         entry.retry(AdminDecision("mai"))
-        senders.hear("A")
+        senders.on_message("A")
         await office.until()
     assert office.told == []
 
@@ -809,7 +809,7 @@ async def test_a_server_that_takes_nothing_in_the_open_is_asked_once_a_message(t
     async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
         for entry_id in ("A", "B"):
             office.put(entry_id, "b@two.example")
-            await senders.look()
+            await senders.poll()
             await office.tried(entry_id)
     assert [line[:4] for line in server.lines].count(b"MAIL") == 2
 

@@ -48,7 +48,7 @@ async def test_a_full_disk_sends_nothing_twice(tmp_path: Path, monkeypatch: pyte
         with monkeypatch.context() as patch:
             patch.setattr(Entry, "_write_down", full)
             office.put("A", "late@two.example", "good@two.example")
-            await senders.look()
+            await senders.poll()
             await asyncio.sleep(0.3)
             standings = senders._entries["A"].state.standings
         assert standings == (Standing.OPEN, Standing.DELIVERED)
@@ -76,7 +76,7 @@ async def test_files_that_somebody_has_removed(tmp_path: Path, monkeypatch: pyte
     away.mkdir()
     async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
         office.put("A", "b@two.example", age=5 * 3_600)
-        await senders.look()
+        await senders.poll()
         await office.tried("A")
         server.answers.clear()
         for name in ("A.env", "A.log", "A.msg"):
@@ -85,7 +85,7 @@ async def test_files_that_somebody_has_removed(tmp_path: Path, monkeypatch: pyte
         assert senders.waiting == len(senders._telling._locks) == 0
         for name in ("A.msg", "A.log", "A.env"):
             os.rename(away / name, live / name)
-        await senders.look()
+        await senders.poll()
         await office.until()
     assert server.messages == [STUFFED]
     told = [event["trace"] for event in read_events(tmp_path / "log") if event["event"] == "queue_entry_damaged"]
@@ -97,13 +97,13 @@ async def test_what_is_held_says_nothing_of_its_destination(tmp_path: Path) -> N
     async with offices(tmp_path, {"127.0.0.5": Server(PLAIN)}, ZONE) as office, office.sending() as senders:
         for number in range(3):
             office.put(f"M{number}", "b@two.example")
-        await senders.look()
+        await senders.poll()
         await asyncio.sleep(0.5)
         office.stopped.add(SENDER)
         office.put("HELD", "b@two.example")
         silent = senders._schedule._destinations["two.example"]
         assert silent.silences == 1
         senders._schedule.ask_again("two.example")
-        await senders.look()
+        await senders.poll()
         await asyncio.sleep(0.3)
         assert (silent.silences, silent.troubles) == (1, 3)

@@ -135,7 +135,7 @@ async def test_all_mail_goes_there(tmp_path: Path, authority: Authority, mechani
         async with office.sending() as senders:
             await office.until()
             office.put("B", "b@four.example")
-            await senders.look()
+            await senders.poll()
             await office.until()
     assert relay.messages == [STUFFED] * 2
     assert [line.split()[0] for line in relay.lines].count(b"MAIL") == 2
@@ -312,7 +312,7 @@ async def test_a_smarthost_that_wants_a_sign_in(tmp_path: Path, authority: Autho
     async with relaying(tmp_path, relay, authority, login="", password_file=None) as office, office.sending() as senders:
         for entry_id in ("A", "B"):
             office.put(entry_id, "b@one.example")
-            await senders.look()
+            await senders.poll()
             await office.tried(entry_id)
     assert len([line for line in relay.lines if line.startswith(at)]) == 2
     entry = office.queue.read("A")
@@ -326,12 +326,12 @@ async def test_signed_in_on_each_connection(tmp_path: Path, authority: Authority
     relay = Relay(context=authority.context(NAME))
     async with relaying(tmp_path, relay, authority) as office, office.sending() as senders:
         office.put("A", "b@one.example")
-        await senders.look()
+        await senders.poll()
         await office.until()
         relay.hang_up_at, relay.password = b"MAIL", "new"
         (tmp_path / "password").write_text("new\n")
         office.put("B", "b@one.example")
-        await senders.look()
+        await senders.poll()
         await office.until()
     assert relay.messages == [STUFFED] * 2
     assert relay.signed_in == ["ours"] * 2
@@ -501,7 +501,7 @@ async def test_trouble_in_the_second_transaction(tmp_path: Path, authority: Auth
     async with relaying(tmp_path, relay, authority) as office:
         office.put("A", "b@one.example", "c@two.example")
         senders = office.senders()
-        pieces = senders._transmission._pieces
+        pieces = senders._transmission._signed_chunks
 
         async def broken(file: Any, signature: bytes) -> AsyncGenerator[bytes]:
             if begun[0] == 2 and how == "disk":
@@ -509,7 +509,7 @@ async def test_trouble_in_the_second_transaction(tmp_path: Path, authority: Auth
             async for piece in pieces(file, signature):
                 yield piece
 
-        senders._transmission._pieces = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
+        senders._transmission._signed_chunks = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
         running = asyncio.create_task(senders.run())
         await office.tried("A")
         await senders.end()

@@ -183,15 +183,15 @@ async def test_every_stage_in_every_way(tmp_path: Path, context: ssl.SSLContext,
                 first.well = True
             for entry in office.queue.entries():
                 entry.retry(AdminDecision("mai"))
-            senders.hear("")
+            senders.on_message("")
             await office.until()
             before = {domain: len(first.messages) for domain, first in firsts.items()}
             for domain in cases:  # its turn comes as if nothing had been
                 (office.folder / "message").write_bytes(b"Return-Path: <a@mic.gov.vn>\r\nX: again\r\n\r\nx\r\n")
                 office.put(f"again-{domain}", f"b@{domain}")
                 (office.folder / "message").unlink()
-            senders.hear("")
-            await senders.look()
+            senders.on_message("")
+            await senders.poll()
             await office.until()
             assert {domain: len(first.messages) - before[domain] for domain, first in firsts.items()} == dict.fromkeys(cases, 1)
             await until(lambda: senders.under_way == 0)

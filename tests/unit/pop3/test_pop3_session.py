@@ -38,9 +38,9 @@ def store(tmp_path: Path) -> Iterator[MailStore]:
 
 
 def fill(store: MailStore, messages: Sequence[bytes] = MESSAGES) -> None:
-    talk = Talk(store).sign_in()
+    ctx = Talk(store).sign_in()
     for message in messages:
-        answer = talk.say(b"a APPEND INBOX {%d+}\r\n%b\r\n" % (len(message), message))
+        answer = ctx.say(b"a APPEND INBOX {%d+}\r\n%b\r\n" % (len(message), message))
         assert b"a OK" in answer or not message, answer
 
 
@@ -130,9 +130,9 @@ KEPT = [message for message in MESSAGES if message]
 def test_answers_are_the_models_for_every_cut(filled: MailStore, commands: list[bytes], cuts: list[int]) -> None:
     """STAT, LIST, UIDL, RETR, TOP, DELE, RSET and NOOP in any order, pipelined and cut anywhere."""
     octets = b"".join([line + b"\r\n" for line in commands])
-    talk = Pop3Talk(filled, SessionSettings(errors=1000)).sign_in()
-    said = b"".join([talk.say(octets[a:b]) for a, b in zip([0, *cuts], [*cuts, len(octets)], strict=True)])
-    model = Model(KEPT, filled.account(talk.account.ref).folder("INBOX").uidvalidity)
+    ctx = Pop3Talk(filled, SessionSettings(errors=1000)).sign_in()
+    said = b"".join([ctx.say(octets[a:b]) for a, b in zip([0, *cuts], [*cuts, len(octets)], strict=True)])
+    model = Model(KEPT, filled.account(ctx.account.ref).folder("INBOX").uidvalidity)
     for line in commands:
         expected = model.answer(line)
         if expected is None:
@@ -142,7 +142,7 @@ def test_answers_are_the_models_for_every_cut(filled: MailStore, commands: list[
             assert said.startswith(expected), (line, said, expected)
             said = said[len(expected) :]
     assert not said
-    assert not talk.notes
+    assert not ctx.notes
 
 
 WORDS = st.one_of(
@@ -156,9 +156,9 @@ def test_no_octets_find_a_bug(filled: MailStore, octets: bytes, cut: int) -> Non
     """Whatever a stranger says: the same answers for every cut, each a line of at most 512 octets, never a bug."""
     answers = []
     for fed in ([octets + b"\r\n"], [octets[:cut], octets[cut:] + b"\r\n"]):
-        talk = Pop3Talk(filled, tls=False)
-        answers.append(talk.greeting + b"".join([talk.say(piece) for piece in fed]))
-        assert not talk.notes, talk.notes
+        ctx = Pop3Talk(filled, tls=False)
+        answers.append(ctx.greeting + b"".join([ctx.say(piece) for piece in fed]))
+        assert not ctx.notes, ctx.notes
     assert answers[0] == answers[1]
     assert all(len(line) <= 510 for line in answers[0].split(b"\r\n"))
     assert answers[0].endswith(b"\r\n")
@@ -193,52 +193,52 @@ def test_only_quit_removes(store: MailStore) -> None:
 def test_quit_tells_what_it_could_not_do(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """-ERR where something was not removed, and why; the connection ends all the same (RFC 1939 §6)."""
     fill(store, KEPT)
-    talk = Pop3Talk(store).sign_in()
-    talk.say(b"DELE 1\r\n")
+    ctx = Pop3Talk(store).sign_in()
+    ctx.say(b"DELE 1\r\n")
     shutil.rmtree(next(Path(store._root).rglob(".expunged")), ignore_errors=True)
     next(Path(store._root).rglob("Maildir")).joinpath(".expunged").write_bytes(b"in the way")
-    answer = talk.say(b"QUIT\r\n")
+    answer = ctx.say(b"QUIT\r\n")
     assert answer.startswith(b"-ERR [SYS/TEMP] Chua xoa het cac thu da danh dau."), answer
     assert b" / Some deleted messages were not removed." in answer
-    assert talk.over
+    assert ctx.over
 
 
 def test_a_restored_mailbox_is_left_alone(store: MailStore, tmp_path: Path) -> None:
     """Under another UIDVALIDITY the numbers may mean other messages: nothing is read, nothing is removed."""
     fill(store, KEPT)
-    talk = Pop3Talk(store).sign_in()
-    talk.say(b"DELE 1\r\n")
-    account = store.account(talk.account.ref)
+    ctx = Pop3Talk(store).sign_in()
+    ctx.say(b"DELE 1\r\n")
+    account = store.account(ctx.account.ref)
     before = account.folder("INBOX").uidvalidity
     account.backup(tmp_path / "copy")
     for lost in tmp_path.glob("mic.gov.vn/dvbe/Maildir/.mic-folder"):  # else the restored UIDs are proved to be the same
         lost.unlink()
     account.restore(tmp_path / "copy", replace=True)
     assert account.folder("INBOX").uidvalidity != before
-    assert talk.say(b"RETR 2\r\n").endswith(b" / The mailbox was rebuilt; please connect again.\r\n")
-    assert b" / Some deleted messages were not removed. The mailbox was rebuilt" in talk.say(b"QUIT\r\n")
+    assert ctx.say(b"RETR 2\r\n").endswith(b" / The mailbox was rebuilt; please connect again.\r\n")
+    assert b" / Some deleted messages were not removed. The mailbox was rebuilt" in ctx.say(b"QUIT\r\n")
     assert account.folder("INBOX").messages == len(KEPT)
 
 
 def test_a_message_past_keeping_is_gone_for_retr_alone(store: MailStore) -> None:
     """Its number stays; RETR and TOP are -ERR without a code, the others go on."""
     fill(store, KEPT)
-    talk = Pop3Talk(store).sign_in()
-    account = store.account(talk.account.ref)
+    ctx = Pop3Talk(store).sign_in()
+    account = store.account(ctx.account.ref)
     account.remove(account.folder("INBOX").folder_id, [1])
     for path in Path(store._root).rglob(".expunged/*"):
         path.unlink()
-    assert talk.say(b"RETR 1\r\n").endswith(b" / The message is gone.\r\n")
-    assert talk.say(b"TOP 1 0\r\n").endswith(b" / The message is gone.\r\n")
-    assert talk.say(b"STAT\r\n").startswith(b"+OK 4 ")
-    assert talk.say(b"RETR 2\r\n").startswith(b"+OK ")
-    assert talk.say(b"DELE 1\r\nQUIT\r\n").endswith(b"+OK Goodbye.\r\n")
+    assert ctx.say(b"RETR 1\r\n").endswith(b" / The message is gone.\r\n")
+    assert ctx.say(b"TOP 1 0\r\n").endswith(b" / The message is gone.\r\n")
+    assert ctx.say(b"STAT\r\n").startswith(b"+OK 4 ")
+    assert ctx.say(b"RETR 2\r\n").startswith(b"+OK ")
+    assert ctx.say(b"DELE 1\r\nQUIT\r\n").endswith(b"+OK Goodbye.\r\n")
 
 
 def test_a_file_that_shrank_cuts_the_connection(store: MailStore) -> None:
     """Lines that cannot be completed are not followed by anything that would be taken for one of them."""
     fill(store, [b"Subject: x\r\n\r\n" + b"x\r\n" * 400_000])
-    talk = Pop3Talk(store).sign_in()
+    ctx = Pop3Talk(store).sign_in()
     [path] = [path for path in Path(store._root).rglob("cur/*") if path.is_file()]
     path.chmod(0o600)
     opened = maildrop.Message.pull
@@ -250,13 +250,13 @@ def test_a_file_that_shrank_cuts_the_connection(store: MailStore) -> None:
 
     maildrop.Message.pull = pull  # type: ignore[method-assign]
     try:
-        answer = talk.say(b"RETR 1\r\nSTAT\r\n")
+        answer = ctx.say(b"RETR 1\r\nSTAT\r\n")
     finally:
         maildrop.Message.pull = opened  # type: ignore[method-assign]
     assert answer.startswith(b"+OK 1200014 octets.\r\n")
     assert b"-ERR" not in answer
     assert not answer.endswith(b"\r\n.\r\n")
-    assert talk.over
+    assert ctx.over
 
 
 def test_seen_follows_in_groups(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,14 +270,14 @@ def test_seen_follows_in_groups(store: MailStore, monkeypatch: pytest.MonkeyPatc
         view = account.view(folder_id)
         return [uid for uid, flags in zip(view.uids, view.flags, strict=True) if flags & SEEN]
 
-    talk = Pop3Talk(store).sign_in()
-    talk.say(b"RETR 1\r\n")
-    assert (seen(), talk.used) == ([], 2)  # signing in, and reading
-    talk.say(b"DELE 1\r\nRETR 2\r\n")
+    ctx = Pop3Talk(store).sign_in()
+    ctx.say(b"RETR 1\r\n")
+    assert (seen(), ctx.used) == ([], 2)  # signing in, and reading
+    ctx.say(b"DELE 1\r\nRETR 2\r\n")
     assert seen() == []
-    talk.say(b"RETR 3\r\n")
+    ctx.say(b"RETR 3\r\n")
     assert seen() == [2, 3]
-    talk.say(b"RSET\r\nTOP 4 9\r\nQUIT\r\n")
+    ctx.say(b"RSET\r\nTOP 4 9\r\nQUIT\r\n")
     assert seen() == [1, 2, 3]
     cut = Pop3Talk(store).sign_in()
     cut.say(b"RETR 4\r\n")
@@ -290,26 +290,26 @@ def test_what_is_fetched_to_be_deleted_costs_no_flag(store: MailStore, monkeypat
     """RETR and DELE one after the other, as most programs do: one piece of work for each message, and QUIT's."""
     monkeypatch.setattr("mic_mail.pop3.session.SEEN_GROUP_MESSAGES", 2)
     fill(store, KEPT)
-    talk = Pop3Talk(store).sign_in()
-    before = talk.work
-    talk.say(b"".join([b"RETR %d\r\nDELE %d\r\n" % (number, number) for number in (1, 2, 3, 4)]) + b"QUIT\r\n")
-    assert talk.over
-    assert talk.work - before == 5
+    ctx = Pop3Talk(store).sign_in()
+    before = ctx.work
+    ctx.say(b"".join([b"RETR %d\r\nDELE %d\r\n" % (number, number) for number in (1, 2, 3, 4)]) + b"QUIT\r\n")
+    assert ctx.over
+    assert ctx.work - before == 5
 
 
 def test_a_session_that_is_cut_ends_within_a_long_answer(store: MailStore) -> None:
     """After the slice in progress; no line end and no dot makes it look whole."""
     fill(store, [b"Subject: x\r\n\r\n" + b"x\r\n" * 1_000_000])
-    talk = Pop3Talk(store).sign_in()
-    talk.session.feed(b"RETR 1\r\n")
+    ctx = Pop3Talk(store).sign_in()
+    ctx.session.feed(b"RETR 1\r\n")
     sent = b""
     while len(sent) < 300_000:
-        step = talk.session.next()
+        step = ctx.session.next()
         sent += getattr(step, "data", b"")
-        talk.session.done(step, talk.result_of(step))
-    talk.session.end(Text("Ngắt.", "Cut."), b"SYS/PERM")
-    sent += talk.run()
-    assert talk.over
+        ctx.session.done(step, ctx.result_of(step))
+    ctx.session.end(Text("Ngắt.", "Cut."), b"SYS/PERM")
+    sent += ctx.run()
+    assert ctx.over
     assert len(sent) < 1_000_000
     assert b"-ERR" not in sent
     assert not sent.endswith(b"\r\n.\r\n")
@@ -322,9 +322,9 @@ def test_an_account_that_cannot_be_read_ends_the_sign_in(store: MailStore, monke
         raise Unavailable("by a test")
 
     monkeypatch.setattr(maildrop.Maildrop, "open", unavailable)
-    talk = Pop3Talk(store)
-    assert talk.say(b"USER dvbe\r\nPASS right\r\nSTAT\r\n").endswith(b" / The mailbox is temporarily unavailable.\r\n")
-    assert talk.over
+    ctx = Pop3Talk(store)
+    assert ctx.say(b"USER dvbe\r\nPASS right\r\nSTAT\r\n").endswith(b" / The mailbox is temporarily unavailable.\r\n")
+    assert ctx.over
 
 
 def test_lists_of_many_messages_come_in_slices(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,12 +332,12 @@ def test_lists_of_many_messages_come_in_slices(store: MailStore, monkeypatch: py
     monkeypatch.setattr(maildrop, "LINES_AT_ONCE", 2)
     fill(store, KEPT)
     for marked in ((), (1, 2), (3, 4), (1, 2, 3, 4), (2, 3)):
-        talk = Pop3Talk(store).sign_in()
+        ctx = Pop3Talk(store).sign_in()
         for number in marked:
-            talk.say(b"DELE %d\r\n" % number)
-        before = talk.work
-        answer = talk.say(b"LIST\r\n")
-        assert talk.work - before == 2
+            ctx.say(b"DELE %d\r\n" % number)
+        before = ctx.work
+        answer = ctx.say(b"LIST\r\n")
+        assert ctx.work - before == 2
         assert re.findall(rb"(?m)^(\d+) \d+\r$", answer) == [b"%d" % n for n in (1, 2, 3, 4) if n not in marked]
         assert answer.endswith(b"\r\n.\r\n")
 
@@ -346,22 +346,22 @@ def test_quit_removes_many_in_groups(store: MailStore, monkeypatch: pytest.Monke
     """Each group is one commit, and others have their turn in between; all of them go."""
     monkeypatch.setattr(maildrop, "REMOVED_AT_ONCE", 2)
     fill(store, KEPT)
-    talk = Pop3Talk(store).sign_in()
-    talk.say(b"DELE 1\r\nDELE 2\r\nDELE 4\r\n")
-    before = talk.work
-    assert talk.say(b"QUIT\r\n") == b"+OK Goodbye.\r\n"
-    assert talk.work - before == 2
+    ctx = Pop3Talk(store).sign_in()
+    ctx.say(b"DELE 1\r\nDELE 2\r\nDELE 4\r\n")
+    before = ctx.work
+    assert ctx.say(b"QUIT\r\n") == b"+OK Goodbye.\r\n"
+    assert ctx.work - before == 2
     assert Pop3Talk(store).sign_in().say(b"STAT\r\n").startswith(b"+OK 1 ")
 
 
 @pytest.mark.parametrize("utf8", [False, True])
 def test_a_first_line_has_512_octets_and_no_half_letters(utf8: bool) -> None:
     """RFC 2449 §4; what does not fit is left away, code and line end stay."""
-    talk = Pop3Context(SessionSettings(), clock=ManualClock(START), desk=Desk(), tls=True)
-    talk.utf8 = utf8
+    ctx = Pop3Context(SessionSettings(), clock=ManualClock(START), desk=Desk(), tls=True)
+    ctx.utf8 = utf8
     for more in range(4):
-        talk.say_reply(refuse(Text("x" * more + "ệ" * 700, "x" * 700), b"SYS/PERM"))
-        line = talk.take_output()
+        ctx.say_reply(refuse(Text("x" * more + "ệ" * 700, "x" * 700), b"SYS/PERM"))
+        line = ctx.take_output()
         assert line.startswith(b"-ERR [SYS/PERM] " + (b"x" if more else b"\xe1" if utf8 else b"e"))
         assert line.endswith(b"\r\n")
         assert 509 < len(line) <= 512

@@ -103,8 +103,8 @@ async def test_words_reach_every_sibling_and_not_the_speaker(feeds: Callable[...
     made = {name: feeds(name) for name in names}
     for name in names:
         made[name].listen(lambda word, name=name: heard.append((name, word)))  # type: ignore[misc]
-    made["worker0"].say(b"\0one")
-    made["worker0"].say(b"")
+    made["worker0"].send(b"\0one")
+    made["worker0"].send(b"")
     await settle(lambda: len(heard) >= 4)
     assert sorted(heard) == [("house", b""), ("house", b"\0one"), ("worker1", b""), ("worker1", b"\0one")]
 

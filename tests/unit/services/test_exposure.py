@@ -48,10 +48,10 @@ async def test_a_list_that_comes_during_a_look_is_looked_at_with_the_next_sign_i
     )  # fmt: skip
     entry: Any = SimpleNamespace(address="dvbe@mic.gov.vn", mailbox_id=7, facts=())
     credential: Any = SimpleNamespace(version=1)
-    looking = asyncio.create_task(exposure.look(entry, credential, "pw"))
+    looking = asyncio.create_task(exposure.check(entry, credential, "pw"))
     await asyncio.sleep(0)
     exposure.configure(settings(NEW))
     world.looks.set()
     assert not await looking
-    assert await exposure.look(entry, credential, "pw")
+    assert await exposure.check(entry, credential, "pw")
     assert (world.looked, world.suspended) == ([OLD, NEW], [7])

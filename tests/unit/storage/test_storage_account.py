@@ -91,7 +91,7 @@ def test_a_view_is_of_its_snapshot_whoever_looks_meanwhile(
         return row
 
     monkeypatch.setattr(reader, "_live_folder", slow)
-    fresh = account.news(folder_id, since, since)[1] if news else account.view(folder_id)
+    fresh = account.folder_delta(folder_id, since, since)[1] if news else account.view(folder_id)
     assert fresh is not None
     assert meanwhile == []
     assert list(fresh.flags) == [SEEN]

@@ -35,7 +35,7 @@ def test_what_is_expunged_behind_the_lending_is_lent_all_the_same(tmp_path: Path
         inbox, there = own.folder("INBOX").folder_id, unit.folder("INBOX").folder_id
         deliver(own, inbox, TOKENS)
         monkeypatch.setattr(cross_account, "writing", before_an_expunge)
-        lent = own.lend(UNIT, inbox, [1, 2, 3])
+        lent = own.stage_copies(UNIT, inbox, [1, 2, 3])
         monkeypatch.undo()
         assert own.folder("INBOX").messages == 0
         unit.publish(there, [each.delivery for each in lent])
@@ -53,7 +53,7 @@ def test_no_sweep_takes_old_messages_that_are_on_their_way(tmp_path: Path) -> No
         unit = own._mailstore.account(UNIT)
         inbox, there = own.folder("INBOX").folder_id, unit.folder("INBOX").folder_id
         deliver(own, inbox, TOKENS, received_at_us=1_600_000_000_000_000)
-        lent = own.lend(UNIT, inbox, [1, 2, 3])
+        lent = own.stage_copies(UNIT, inbox, [1, 2, 3])
         unit.sweep()
         unit.publish(there, [each.delivery for each in lent])
         assert [token for token, _ in observe(unit)["INBOX"].messages.values()] == TOKENS

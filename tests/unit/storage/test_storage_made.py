@@ -75,7 +75,7 @@ def test_it_is_what_a_look_sees(accounts: tuple[Account, Account], seed: int) ->
             deliver(other, random.choice([folder_id, target_id]), [f"foreign{number}"])
         before = other.view(folder_id).info.highest_modseq
         made = act(own, folder_id, target_id, some, random, f"own{number}")
-        modseq, fresh, changes, _ = other.news(folder_id, before, -1)
+        modseq, fresh, changes, _ = other.folder_delta(folder_id, before, -1)
         if made is None:
             continue
         told += 1

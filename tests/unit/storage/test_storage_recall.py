@@ -74,14 +74,14 @@ def test_what_is_remembered_is_what_the_index_tells(root: Root, two: Two, seed: 
         change(two.here if dice.random() < 0.7 else two.there, two.folder_id, dice, f"m{number}")
         session = dice.randrange(len(sessions))
         since = sessions[session]
-        news = two.own.recall(REF.account_id, two.folder_id, since, two.here.change_mark())
+        news = two.own.changes_since(REF.account_id, two.folder_id, since, two.here.change_mark())
         with ExitStack() as stack:
             fresh_process = root.store()
             stack.callback(fresh_process.close)
-            truth = fresh_process.account(REF).news(two.folder_id, since, -1)
+            truth = fresh_process.account(REF).folder_delta(two.folder_id, since, -1)
         if news is None:
             silent += 1
-            news = two.here.news(two.folder_id, since, -1)
+            news = two.here.folder_delta(two.folder_id, since, -1)
         else:
             answered += 1
         assert news.account_modseq == truth.account_modseq
@@ -105,9 +105,9 @@ def test_who_is_behind_by_more_than_is_kept_has_to_ask(two: Two) -> None:
         two.here.store_flags(two.folder_id, [1], "+-"[number % 2], SEEN)
     mark = two.here.change_mark()
     newest = two.here.view(two.folder_id).info.highest_modseq
-    assert two.own.recall(REF.account_id, two.folder_id, newest - 1, mark) is not None
-    assert two.own.recall(REF.account_id, two.folder_id, since, mark) is None
-    told = two.here.news(two.folder_id, since, -1).changes
+    assert two.own.changes_since(REF.account_id, two.folder_id, newest - 1, mark) is not None
+    assert two.own.changes_since(REF.account_id, two.folder_id, since, mark) is None
+    told = two.here.folder_delta(two.folder_id, since, -1).changes
     assert told is not None
     assert [uid for uid, *_ in told.changed] == [1]
 
@@ -116,13 +116,13 @@ def test_nothing_is_said_once_another_process_has_changed_anything(two: Two) -> 
     """The mark stands for the account: until the next look the memory of no folder counts."""
     deliver(two.here, two.folder_id, ["a"])
     known = two.here.view(two.folder_id).info.highest_modseq
-    two.here.news(two.folder_id, known, -1)
-    assert two.own.recall(REF.account_id, two.folder_id, known, two.here.change_mark()) is not None
+    two.here.folder_delta(two.folder_id, known, -1)
+    assert two.own.changes_since(REF.account_id, two.folder_id, known, two.here.change_mark()) is not None
     two.there.create("Elsewhere")
-    assert two.own.recall(REF.account_id, two.folder_id, known, two.here.change_mark()) is None
-    assert two.own.recall(REF.account_id, two.folder_id, known, 0) is None
-    two.here.news(two.folder_id, known, -1)
-    assert two.own.recall(REF.account_id, two.folder_id, known, two.here.change_mark()) is not None
+    assert two.own.changes_since(REF.account_id, two.folder_id, known, two.here.change_mark()) is None
+    assert two.own.changes_since(REF.account_id, two.folder_id, known, 0) is None
+    two.here.folder_delta(two.folder_id, known, -1)
+    assert two.own.changes_since(REF.account_id, two.folder_id, known, two.here.change_mark()) is not None
 
 
 def test_where_each_reader_has_their_own_seen_nothing_is_remembered_for_all(two: Two) -> None:
@@ -135,8 +135,8 @@ def test_where_each_reader_has_their_own_seen_nothing_is_remembered_for_all(two:
     for act in (lambda: reader.store_flags(two.folder_id, [1], "+", SEEN), lambda: deliver(two.here, two.folder_id, ["b"])):
         act()
         for account in (reader, two.here):
-            account.news(two.folder_id, known, -1)
-            assert two.own.recall(REF.account_id, two.folder_id, known, two.here.change_mark()) is None
+            account.folder_delta(two.folder_id, known, -1)
+            assert two.own.changes_since(REF.account_id, two.folder_id, known, two.here.change_mark()) is None
     del presence
 
 
@@ -211,10 +211,10 @@ def test_a_delivery_copies_no_large_folder_for_who_may_listen(two: Two, monkeypa
     presence = two.here.enter(two.folder_id, claims=False)
     known = two.here.view(two.folder_id).info.highest_modseq
     deliver(two.here, two.folder_id, ["a", "b"])
-    assert two.own.recall(REF.account_id, two.folder_id, known, two.here.change_mark()) is not None
+    assert two.own.changes_since(REF.account_id, two.folder_id, known, two.here.change_mark()) is not None
     deliver(two.here, two.folder_id, ["c"])
-    assert two.own.recall(REF.account_id, two.folder_id, known, two.here.change_mark()) is None
-    told = two.here.news(two.folder_id, known, -1).changes
+    assert two.own.changes_since(REF.account_id, two.folder_id, known, two.here.change_mark()) is None
+    told = two.here.folder_delta(two.folder_id, known, -1).changes
     assert told is not None
     assert [uid for uid, *_ in told.changed] == [1, 2, 3]
     del presence

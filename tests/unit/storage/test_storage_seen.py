@@ -109,16 +109,16 @@ def test_news_of_folders(store: MailStore) -> None:
     deliver(plain, folder, "ab")
     plain.keep_seen(each=True, persons=PERSONS)
     be, lan = store.account(REF, BE), store.account(REF, LAN)
-    since = be.folder_news(0).modseq
+    since = be.folder_changes(0).modseq
     read(store, BE, 1)
-    (state,) = be.folder_news(since).folders
+    (state,) = be.folder_changes(since).folders
     assert (state.name, state.messages, state.unseen) == ("INBOX", 2, 1)
-    assert not lan.folder_news(since).folders
-    assert next(each.unseen for each in lan.folder_news(0).folders if each.name == "INBOX") == 2
+    assert not lan.folder_changes(since).folders
+    assert next(each.unseen for each in lan.folder_changes(0).folders if each.name == "INBOX") == 2
     deliver(be, folder, "c")
-    own = be.folder_news(since).folders[0].highest_modseq
-    assert not be.folder_news(since, [own]).own_messages
-    assert be.folder_news(own - 1, [own]).own_messages == lan.folder_news(since, [own]).own_messages != frozenset()
+    own = be.folder_changes(since).folders[0].highest_modseq
+    assert not be.folder_changes(since, [own]).own_messages
+    assert be.folder_changes(own - 1, [own]).own_messages == lan.folder_changes(since, [own]).own_messages != frozenset()
 
 
 def test_unchanged_since_counts_what_the_reader_was_told(store: MailStore) -> None:
@@ -218,10 +218,10 @@ def test_into_another_account_and_back(root: Root, store: MailStore) -> None:
     plain.keep_seen(each=True, persons=PERSONS)
     read(store, BE, 1)
     read(store, LAN, 2)
-    lent = store.account(REF, BE).lend(own.ref, inbox(plain), [1, 2])
+    lent = store.account(REF, BE).stage_copies(own.ref, inbox(plain), [1, 2])
     own.publish(inbox(own), [each.delivery for each in lent])
     assert [flags & SEEN for flags in own.view(inbox(own)).flags] == [SEEN, 0]
-    lent = own.lend(REF, inbox(own), [1, 2])
+    lent = own.stage_copies(REF, inbox(own), [1, 2])
     store.account(REF, BE).publish(inbox(plain), [each.delivery for each in lent])
     assert [seen_by(store, person) for person in PERSONS] == [set(), {1, 3}, {2}]
 

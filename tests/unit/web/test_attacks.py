@@ -454,8 +454,8 @@ def test_what_fails_inside_tells_a_reference_and_nothing_else(browsers: Open, tm
     with stopping(servers):
         servers[0].issue("hong")
         browser: Browser = browsers(servers[0]).signed_in("hong")
-        mailbox_id = servers[0].running.rooms.access.snapshot.addresses["hong@mic.gov.vn"].mailbox_id
-        servers[0].running.rooms.access._snapshot.entries.pop(mailbox_id)  # what should never be
+        mailbox_id = servers[0].running.context.access.snapshot.addresses["hong@mic.gov.vn"].mailbox_id
+        servers[0].running.context.access._snapshot.entries.pop(mailbox_id)  # what should never be
         answer = browser.get("/mailbox")
         assert answer.status_code == 500
         assert "Hệ thống gặp lỗi, mã" in answer.text

@@ -79,7 +79,7 @@ def _rows(here: CliContext) -> Iterator[dict[str, Cell]]:
     reclaiming = _reclaiming(here)
     settings = reclaiming.settings()
     for entry in sorted(here.directory.load_snapshot(), key=lambda entry: entry.address):
-        found = reclaiming.look(entry, settings)
+        found = reclaiming.progress_of(entry, settings)
         for fact in archives(entry.facts):
             octets = fact.data.get("octets")
             current = found is not None and found.way.archived is fact

@@ -81,7 +81,7 @@ def begin(
     naming = Naming(successor, named_by, read_day(named_on) if named_on else None, read_day(until) if until else None, witness)
     with audited(here, "handover_begin", mailbox.address, origin, to=successor, named_by=named_by, until=until):
         handover = use_cases(here).begin(mailbox, naming, origin)
-        here.tell_server()  # before the count, which may take minutes
+        here.notify_server()  # before the count, which may take minutes
         inventory = _count(here, mailbox, origin)
     print_handover(mailbox, use_cases(here).of(mailbox, handover.seq), inventory, as_json=as_json)
     output.note(

@@ -201,11 +201,11 @@ class Task:
         wanted, choice = self._wanted, self._choice
         with Watch(source.folders()) as watch:
             if wanted.verify:
-                found = moving.verify(self.entry, source, choice, watch.told)
+                found = moving.verify(self.entry, source, choice, watch.folder_progress)
             elif wanted.dry_run:
-                outcome = moving.rehearse(self.entry, source, choice, watch.told)
+                outcome = moving.rehearse(self.entry, source, choice, watch.folder_progress)
             else:
-                outcome = moving.run(self.entry, source, choice, watch.told)
+                outcome = moving.run(self.entry, source, choice, watch.folder_progress)
         if wanted.verify:
             if report_of_comparison(found, as_json=wanted.as_json):
                 raise typer.Exit(1)

@@ -221,7 +221,7 @@ class _Many:
             try:
                 with Watch((), entry.address, shows=False) as watch:
                     work = self._moving.rehearse if self._dry_run else self._moving.run
-                    outcome = work(entry, source, self._choice, watch.told)
+                    outcome = work(entry, source, self._choice, watch.folder_progress)
             finally:
                 source.close()
         except MicMailError as error:

@@ -196,7 +196,7 @@ def return_from_leave(
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
     with audited(here, "mailbox_return", mailbox.address, origin, day=day):
-        _accounts(here).come_back(mailbox, read_day(day), origin)
+        _accounts(here).return_from_leave(mailbox, read_day(day), origin)
     output.note(Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}."))
 
 

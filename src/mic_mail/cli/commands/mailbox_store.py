@@ -131,7 +131,7 @@ class _ByKind:
         self.counts: Counter[tuple[str, str]] = Counter()
         self._examples: dict[tuple[str, str], str] = {}
 
-    def tell(self, finding: Finding) -> None:
+    def print_row(self, finding: Finding) -> None:
         self.counts[finding.folder, finding.kind] += 1
         self._examples.setdefault((finding.folder, finding.kind), finding.detail)
 
@@ -145,7 +145,7 @@ def _by_kind(here: CliContext, addresses: list[str] | None, look: Look, totals: 
     """One row for each mailbox, folder and kind of finding."""
     for mailbox in one_by_one(chosen(here, addresses), spoken("Đang kiểm tra", "Looking")):
         found = _ByKind(mailbox.address)
-        totals.add(look(account_of(here, mailbox), found.tell))
+        totals.add(look(account_of(here, mailbox), found.print_row))
         totals.findings += found.counts.total()
         yield from found.rows()
 

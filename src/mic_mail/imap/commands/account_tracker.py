@@ -117,7 +117,7 @@ class AccountTracker:
         """What the client wants to hear of a mailbox (its name as clients write it)."""
         return self._watch.of(name, subscribed=name in self.subscriptions, personal=self.box is None)
 
-    def _told_of(self, name: str) -> Events:
+    def _allowed_part(self, name: str) -> Events:
         """The part of it that the rights allow."""
         events = self.events_of(name)
         if self.box is None:
@@ -134,7 +134,7 @@ class AccountTracker:
 
     def begin(self, account: Account, manner: OutputOptions) -> list[bytes]:
         """The account as it is now, from which on is told; the lines that have to be said of that. Blocks."""
-        news = self._as_shown(account.folder_news(0, subscriptions=self._needs_subscriptions), manner.boxes)
+        news = self._with_client_names(account.folder_changes(0, subscriptions=self._needs_subscriptions), manner.boxes)
         self._folders = {state.mailbox_id: state for state in news.folders}
         if self.box is None:
             self.subscriptions = news.subscriptions
@@ -159,7 +159,7 @@ class AccountTracker:
             nothing = (replace(state, uidnext=1, messages=0, unseen=0) for state in self._folders.values())
             with_modseq = Enabled.CONDSTORE in manner.enabled
             for state, base in zip(self._folders.values(), nothing, strict=True):
-                items = _changed_items(base, state, self._told_of(state.name), with_modseq=with_modseq)
+                items = _changed_items(base, state, self._allowed_part(state.name), with_modseq=with_modseq)
                 if items and state.mailbox_id != self.selected:
                     lines.append(_status(state, items, utf8=manner.utf8))
         return lines
@@ -182,7 +182,7 @@ class AccountTracker:
     def describe_all(self, *, utf8: bool) -> Iterator[bytes]:
         """STATUS of each mailbox whose messages are watched, the selected one excepted (RFC 5465 §3.1)."""
         for state in self._folders.values():
-            events = self._told_of(state.name)
+            events = self._allowed_part(state.name)
             if not events & _MESSAGES_OR_FLAGS or state.mailbox_id == self.selected:
                 continue
             items = ["MESSAGES", "UIDNEXT", "UIDVALIDITY"] if Events.MESSAGES in events else []
@@ -211,7 +211,7 @@ class AccountTracker:
 
     # ------------------------------------------------------------ one look
 
-    def look(self, account: Account, own: Collection[int], manner: OutputOptions) -> TrackerUpdate:
+    def poll(self, account: Account, own: Collection[int], manner: OutputOptions) -> TrackerUpdate:
         """What happened since the last look, `own` being MODSEQs of the client's changes. Blocks."""
         since, news = self._modseq, self._ask(account, own, manner.boxes)
         learned = self._learn(news, manner)
@@ -223,15 +223,15 @@ class AccountTracker:
 
     def _ask(self, account: Account, own: Collection[int], boxes: Mapping[str, Shared]) -> FolderChanges:
         """What happened to folders; all of them compared where a row is missing (an index made anew, a restore)."""
-        news = account.folder_news(self._modseq, own, subscriptions=self._needs_subscriptions)
+        news = account.folder_changes(self._modseq, own, subscriptions=self._needs_subscriptions)
         if len(self._folders) + _more(news, self._folders) == news.live:
-            return self._as_shown(news, boxes)
-        news = account.folder_news(0, own, subscriptions=self._needs_subscriptions)
+            return self._with_client_names(news, boxes)
+        news = account.folder_changes(0, own, subscriptions=self._needs_subscriptions)
         there = {state.mailbox_id for state in news.folders}
         gone = [mailbox_id for mailbox_id in self._folders if mailbox_id not in there]
-        return replace(self._as_shown(news, boxes), gone=gone)
+        return replace(self._with_client_names(news, boxes), gone=gone)
 
-    def _as_shown(self, news: FolderChanges, boxes: Mapping[str, Shared]) -> FolderChanges:
+    def _with_client_names(self, news: FolderChanges, boxes: Mapping[str, Shared]) -> FolderChanges:
         """With the names that the client sees (`places`); what a unit's folders are used for is not told (`box_folders`)."""
         if self.box is not None:
             box = self.box
@@ -311,7 +311,9 @@ class AccountTracker:
                 entries.setdefault(name_in_box(self.box, mailbox), []).append(entry)
         lines: list[bytes] = []
         for mailbox, names in entries.items():
-            wanted = self._told_of(mailbox) & Events.METADATA if mailbox else self._watch.all_others & Events.SERVER_METADATA
+            wanted = (
+                self._allowed_part(mailbox) & Events.METADATA if mailbox else self._watch.all_others & Events.SERVER_METADATA
+            )
             if wanted:
                 lines.append(responses.metadata_changed(mailbox, names, utf8=manner.utf8))
         return lines
@@ -331,7 +333,7 @@ class AccountTracker:
             if key in news.own_messages and key not in waiting and known is not None:
                 continue
             base = known or gone.get(state.name) or replace(state, uidnext=1, messages=0, unseen=0)
-            items = _changed_items(base, state, self._told_of(state.name), with_modseq=with_modseq)
+            items = _changed_items(base, state, self._allowed_part(state.name), with_modseq=with_modseq)
             if items:
                 lines.append(_status(state, items, utf8=manner.utf8))
         return lines

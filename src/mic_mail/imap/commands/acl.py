@@ -28,55 +28,55 @@ NAMED = Text(
 NO_IDENTIFIER = "That names nobody."
 
 
-def set_acl(talk: ImapContext, command: SetAcl | DeleteAcl) -> Steps[Reply]:
+def set_acl(ctx: ImapContext, command: SetAcl | DeleteAcl) -> Steps[Reply]:
     """Refused for everybody, with the clause."""
     if not saslprep(command.identifier):
         return bad(NO_IDENTIFIER)
-    place = yield from _existing(talk, command.mailbox)
-    common = place.box is not None or talk.desk.on_record(talk.mailbox_id)
+    place = yield from _existing(ctx, command.mailbox)
+    common = place.box is not None or ctx.desk.records_access(ctx.mailbox_id)
     return refuse(NAMED if common else PERSONAL, b"NOPERM")
 
 
 delete_acl = set_acl
 
 
-def get_acl(talk: ImapContext, command: GetAcl) -> Steps[Reply]:
+def get_acl(ctx: ImapContext, command: GetAcl) -> Steps[Reply]:
     """The own mailbox, with everybody who may use it beside; needs `a` (RFC 4314 §4)."""
-    place = yield from _existing(talk, command.mailbox, "a")
-    holders = {_me(talk): place.rights, **talk.desk.holders(talk.mailbox_id)}
+    place = yield from _existing(ctx, command.mailbox, "a")
+    holders = {_me(ctx): place.rights, **ctx.desk.holders(ctx.mailbox_id)}
     acl = {who: with_legacy_rights(rights) for who, rights in holders.items()}
-    talk.say(responses.acl(resolve.client_name(place, talk.boxes), acl, utf8=talk.utf8))
+    ctx.write(responses.acl(resolve.client_name(place, ctx.boxes), acl, utf8=ctx.utf8))
     return Reply("These.")
 
 
-def list_rights(talk: ImapContext, command: ListRights) -> Steps[Reply]:
+def list_rights(ctx: ImapContext, command: ListRights) -> Steps[Reply]:
     """What somebody always has here; nothing can be granted to anybody. The identifier comes back as written (§3.4)."""
     who = saslprep(command.identifier)
     if not who:
         return bad(NO_IDENTIFIER)
-    place = yield from _existing(talk, command.mailbox, "a")
-    required = with_legacy_rights(place.rights) if who.lower() == _me(talk) else b""
-    talk.say(responses.list_rights(resolve.client_name(place, talk.boxes), command.identifier, required, utf8=talk.utf8))
+    place = yield from _existing(ctx, command.mailbox, "a")
+    required = with_legacy_rights(place.rights) if who.lower() == _me(ctx) else b""
+    ctx.write(responses.list_rights(resolve.client_name(place, ctx.boxes), command.identifier, required, utf8=ctx.utf8))
     return Reply("These.")
 
 
-def my_rights(talk: ImapContext, command: MyRights) -> Steps[Reply]:
+def my_rights(ctx: ImapContext, command: MyRights) -> Steps[Reply]:
     """Any right lets ask (RFC 4314 §4)."""
-    place = yield from _existing(talk, command.mailbox)
-    talk.say(responses.my_rights(resolve.client_name(place, talk.boxes), with_legacy_rights(place.rights), utf8=talk.utf8))
+    place = yield from _existing(ctx, command.mailbox)
+    ctx.write(responses.my_rights(resolve.client_name(place, ctx.boxes), with_legacy_rights(place.rights), utf8=ctx.utf8))
     return Reply("These.")
 
 
-def _existing(talk: ImapContext, name: str, letters: str = "") -> Steps[Place]:
+def _existing(ctx: ImapContext, name: str, letters: str = "") -> Steps[Place]:
     """A mailbox that is there and may be known of; whoever may not see it hears that it is not (RFC 4314 §6)."""
-    place = talk.place(name)
+    place = ctx.place(name)
     if not may_ask(place.rights):
         raise NoSuchFolder(name)
-    yield from talk.ask(lambda account: account.folder(place.name), place)
+    yield from ctx.ask(lambda account: account.folder(place.name), place)
     place.need(letters)
     return place
 
 
-def _me(talk: ImapContext) -> str:
-    assert talk.signed_in is not None
-    return talk.signed_in.address
+def _me(ctx: ImapContext) -> str:
+    assert ctx.signed_in is not None
+    return ctx.signed_in.address

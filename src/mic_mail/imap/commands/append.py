@@ -202,73 +202,73 @@ class Intake:
         self.messages.clear()
         return published
 
-    def leave(self, talk: ImapContext) -> None:
+    def leave(self, ctx: ImapContext) -> None:
         """Have what was not published discarded; runs where the connection ends too."""
         if self.messages:
-            talk.leave_behind(self._discard)
+            ctx.leave_behind(self._discard)
 
     def _discard(self) -> None:
         for message in self.messages:
             message.discard()
 
 
-def append(talk: ImapContext, first: AppendMessage) -> Steps[None]:
+def append(ctx: ImapContext, first: AppendMessage) -> Steps[None]:
     """A whole APPEND, to its tagged line, which is said here: the reader may have refused the command itself."""
-    place, refused = target_of(talk, first.mailbox)
+    place, refused = target_of(ctx, first.mailbox)
     intake = Intake(place)
-    yield from take(talk, first, intake, partial(_publish, talk, first.mailbox, intake), refused)
+    yield from take(ctx, first, intake, partial(_publish, ctx, first.mailbox, intake), refused)
 
 
 def take(
-    talk: ImapContext, first: AppendMessage, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None
+    ctx: ImapContext, first: AppendMessage, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None
 ) -> Steps[None]:
     """What APPEND and REPLACE are: messages come, `publish` makes something of them, and the tagged line says what.
 
     `refused`: the command cannot be done; only the octets that come with it are got out of the way.
     """
     try:
-        reply = yield from _receive(talk, first, intake, publish, refused)
+        reply = yield from _receive(ctx, first, intake, publish, refused)
     finally:
-        intake.leave(talk)
+        intake.leave(ctx)
     if reply is not None:
         if reply.status == b"OK":
-            yield from mailboxes.send_oldname(talk, intake.place, first.written)
-        last = talk.line(first.tag, reply)
-        yield from send_selected_changes(talk, last, expunge=True)
-        talk.say(last)
+            yield from mailboxes.send_oldname(ctx, intake.place, first.written)
+        last = ctx.line(first.tag, reply)
+        yield from send_selected_changes(ctx, last, expunge=True)
+        ctx.write(last)
 
 
-def target_of(talk: ImapContext, mailbox: str) -> tuple[Place, Reply | None]:
+def target_of(ctx: ImapContext, mailbox: str) -> tuple[Place, Reply | None]:
     """Where a message is to go, and why it may not (RFC 4314 §4: `i`)."""
     try:
-        return talk.place(mailbox, "i"), None
+        return ctx.place(mailbox, "i"), None
     except MicMailError as error:
         return Place(mailbox), refusal(error)
 
 
-def target_again(talk: ImapContext, mailbox: str, before: Place) -> tuple[Place, Reply | None]:
+def target_again(ctx: ImapContext, mailbox: str, before: Place) -> tuple[Place, Reply | None]:
     """The same once the message is there: an authority may have ended meanwhile, and what is staged lies in its account."""
-    place, refused = target_of(talk, mailbox)
+    place, refused = target_of(ctx, mailbox)
     if refused is None and place.account != before.account:
         refused = refusal(NoSuchFolder(mailbox))
     return place, refused
 
 
 def _receive(
-    talk: ImapContext, event: Event, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None
+    ctx: ImapContext, event: Event, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None
 ) -> Steps[Reply | None]:
     """Take messages until the command ends, then publish them. None: the reader refused the rest, and its answer was said."""
     while True:
         match event:
             case AppendMessage():
-                refused = refused or (yield from _announced(talk, event, intake))
+                refused = refused or (yield from _announced(ctx, event, intake))
                 if refused is not None:
-                    talk.reader.refuse(refused.status, talk.words(refused.text), refused.code or None)
+                    ctx.reader.refuse(refused.status, ctx.words(refused.text), refused.code or None)
                 else:
-                    intake.messages.append(Incoming(event, talk.settings.attachment_limit))
-                    talk.reader.accept()
+                    intake.messages.append(Incoming(event, ctx.settings.attachment_limit))
+                    ctx.reader.accept()
                     if event.sync:
-                        talk.say(responses.continuation())
+                        ctx.write(responses.continuation())
             case AppendChunk(data) if refused is None and b"\0" in data and not intake.messages[-1].binary:
                 refused = refuse(
                     Text("Thư có ký tự NUL phải được gửi dưới dạng literal8.", "A message with NUL needs a literal8."),
@@ -278,22 +278,22 @@ def _receive(
                 intake.messages[-1].hold(event.data)
                 intake.held_octets += len(event.data)
                 if intake.held_octets >= HELD_OCTETS:
-                    refused = yield from tried(talk.ask(intake.write, intake.place), intake.place)
+                    refused = yield from tried(ctx.ask(intake.write, intake.place), intake.place)
                     intake.held_octets = 0
             case Append():
                 return refused or (yield from publish())
             case BadLine():
-                talk.say(responses.status_line(event.tag, event.status, event.text, event.code))
+                ctx.write(responses.status_line(event.tag, event.status, event.text, event.code))
                 return None
             case _:
                 pass  # the rest of a message that is refused already
-        event = yield from talk.event(talk.now() + talk.settings.idle_seconds)
+        event = yield from ctx.event(ctx.now() + ctx.settings.idle_seconds)
 
 
-def _announced(talk: ImapContext, message: AppendMessage, intake: Intake) -> Steps[Reply | None]:
+def _announced(ctx: ImapContext, message: AppendMessage, intake: Intake) -> Steps[Reply | None]:
     """Why the message may not come, if so; the folder is looked for before a client that waits sends its megabytes."""
-    limit = talk.settings.append_limit
-    if message.options.utf8 and Enabled.UTF8 not in talk.enabled:
+    limit = ctx.settings.append_limit
+    if message.options.utf8 and Enabled.UTF8 not in ctx.enabled:
         return refuse(
             Text("Phải bật UTF8=ACCEPT trước.", "ENABLE UTF8=ACCEPT comes first."), b"CANNOT"
         )  # RFC 6855 §4; 8-bit in other messages: decision 0003
@@ -308,27 +308,27 @@ def _announced(talk: ImapContext, message: AppendMessage, intake: Intake) -> Ste
     if message.index > 0 or not (message.sync or message.size > HELD_OCTETS):
         return None
     place = intake.place
-    limit_octets = talk.quota_octets(place.box)
-    landed = talk.landed
-    if landed is not None and (landed.account, landed.name) == (place.account, place.name) and talk.now() < landed.until:
+    limit_octets = ctx.quota_octets(place.box)
+    landed = ctx.landed
+    if landed is not None and (landed.account, landed.name) == (place.account, place.name) and ctx.now() < landed.until:
         has_room = limit_octets is None or landed.used_octets + message.size <= limit_octets
         if has_room and message.size <= HELD_OCTETS:  # whether that is still so is found out before OK
             intake.used_octets = landed.used_octets
             intake.is_sent = landed.is_sent
             return None
-    return (yield from tried(talk.ask(lambda account: intake.check(account, message.size, limit_octets), place), place))
+    return (yield from tried(ctx.ask(lambda account: intake.check(account, message.size, limit_octets), place), place))
 
 
-def _publish(talk: ImapContext, mailbox: str, intake: Intake) -> Steps[Reply]:
-    place, refused = target_again(talk, mailbox, intake.place)
+def _publish(ctx: ImapContext, mailbox: str, intake: Intake) -> Steps[Reply]:
+    place, refused = target_again(ctx, mailbox, intake.place)
     if refused is not None:
         return refused
     intake.place = place
-    if (refused := (yield from objected(talk, intake))) is not None:
+    if (refused := (yield from objected(ctx, intake))) is not None:
         return refused
-    limit = talk.quota_octets(place.box)
-    view, enabled = talk.view, talk.enabled
-    is_open = view is not None and (view.place.account, view.name) == (place.account, place.name) and talk.is_current(view)
+    limit = ctx.quota_octets(place.box)
+    view, enabled = ctx.view, ctx.enabled
+    is_open = view is not None and (view.place.account, view.name) == (place.account, place.name) and ctx.is_current(view)
     published: list[Published] = []
     lines: list[bytes] = []
 
@@ -340,29 +340,29 @@ def _publish(talk: ImapContext, mailbox: str, intake: Intake) -> Steps[Reply]:
         claimed = tuple((each.uid, each.uid) for each in published if each.recent)
         lines.extend(view.look_behind(account, enabled, claimed=claimed, made=published[-1].made))
 
-    talk.landed = None
-    refused = yield from tried(talk.change(publish, place), place)
+    ctx.landed = None
+    refused = yield from tried(ctx.change(publish, place), place)
     if refused is not None:
         return refused
     if intake.used_octets is not None:
-        talk.landed = AppendTarget(place.account, place.name, intake.used_octets, talk.now() + LANDED_SECONDS, intake.is_sent)
-    talk.say_all(lines)
+        ctx.landed = AppendTarget(place.account, place.name, intake.used_octets, ctx.now() + LANDED_SECONDS, intake.is_sent)
+    ctx.say_all(lines)
     code = responses.append_uid(published[0].uidvalidity, [each.uid for each in published])
     return Reply("Stored.", code=code)
 
 
-def objected(talk: ImapContext, intake: Intake) -> Steps[Reply | None]:
+def objected(ctx: ImapContext, intake: Intake) -> Steps[Reply | None]:
     """Why these messages are not stored: for what is in them, or for what they are marked as."""
-    return (yield from _infected(talk, intake)) or (yield from marked(talk, intake))
+    return (yield from _infected(ctx, intake)) or (yield from marked(ctx, intake))
 
 
-def _infected(talk: ImapContext, intake: Intake) -> Steps[Reply | None]:
+def _infected(ctx: ImapContext, intake: Intake) -> Steps[Reply | None]:
     """Reg. 10.2: no malware is put where others, or this person on another machine, may open it."""
-    if not talk.settings.scans:
+    if not ctx.settings.scans:
         return None
     for message in intake.messages:
         if message.is_staged:  # the end of it may be held still
-            refused = yield from tried(talk.ask(message.write, intake.place), intake.place)
+            refused = yield from tried(ctx.ask(message.write, intake.place), intake.place)
             if refused is not None:
                 return refused
         why = cast("Text | None", (yield Scan(message.source)))
@@ -371,7 +371,7 @@ def _infected(talk: ImapContext, intake: Intake) -> Steps[Reply | None]:
     return None
 
 
-def marked(talk: ImapContext, intake: Intake) -> Steps[Reply | None]:
+def marked(ctx: ImapContext, intake: Intake) -> Steps[Reply | None]:
     """Reg. 4.1: what is kept as sent must not be marked as secret. Most messages show by themselves that they are not.
 
     Drafts and all other folders take what they are given: nothing leaves from there.
@@ -381,13 +381,13 @@ def marked(talk: ImapContext, intake: Intake) -> Steps[Reply | None]:
         if isinstance(source, bytes) and is_clear(source):
             continue
         if intake.is_sent is None:
-            refused = yield from tried(talk.ask(intake.look_at_use, intake.place), intake.place)
+            refused = yield from tried(ctx.ask(intake.look_at_use, intake.place), intake.place)
             if refused is not None:
                 return refused
         if not intake.is_sent:
             return None
         if message.is_staged:  # the end of it may be held still
-            refused = yield from tried(talk.ask(message.write, intake.place), intake.place)
+            refused = yield from tried(ctx.ask(message.write, intake.place), intake.place)
             if refused is not None:
                 return refused
         why = cast("MicMailError | None", (yield Inspect(source)))
@@ -401,7 +401,7 @@ def tried(work: Steps[None], place: Place) -> Steps[Reply | None]:
     try:
         yield from work
     except NoSuchFolder as error:
-        return refuse(error.text, b"TRYCREATE") if error.name == place.name and place.can_be_made else refusal(error)
+        return refuse(error.text, b"TRYCREATE") if error.name == place.name and place.is_creatable else refusal(error)
     except TooBig as error:
         return refuse(error.text, b"TOOBIG")
     except MicMailError as error:

@@ -16,14 +16,14 @@ from mic_mail.storage.reads.cross_account import StagedCopy
 from mic_mail.storage.types import CopyResult
 
 
-def copy(talk: ImapContext, view: View, uids: list[int], target: Place, *, every: bool) -> Steps[CopyResult]:
+def copy(ctx: ImapContext, view: View, uids: list[int], target: Place, *, every: bool) -> Steps[CopyResult]:
     """Copies of these messages: those that are there, or with `every` all or none."""
-    destination, allowed = talk.account_of(target), allowed_flags(target.rights)
-    folder = yield from talk.ask(lambda account: account.folder(target.name), target)
+    destination, allowed = ctx.account_of(target), allowed_flags(target.rights)
+    folder = yield from ctx.ask(lambda account: account.folder(target.name), target)
     lent: list[StagedCopy] = []
 
     def borrow(account: Account) -> None:
-        lent.extend(account.lend(destination, view.folder_id, uids, every=every, allowed=allowed))
+        lent.extend(account.stage_copies(destination, view.folder_id, uids, every=every, allowed=allowed))
 
     def publish(account: Account) -> CopyResult:
         try:
@@ -39,28 +39,28 @@ def copy(talk: ImapContext, view: View, uids: list[int], target: Place, *, every
             lent.pop().delivery.staged.discard()
 
     try:
-        yield from talk.change(borrow, view.place)
+        yield from ctx.change(borrow, view.place)
         if not lent:
             return CopyResult(folder.uidvalidity, [], 0)
         if "r" not in view.rights:
             raise NoPermission
-        limit = talk.quota_octets(talk.place_now(target, "i").box)
-        return (yield from talk.change(publish, target))
+        limit = ctx.quota_octets(ctx.place_now(target, "i").box)
+        return (yield from ctx.change(publish, target))
     finally:
         if lent:  # the connection was lost in between, no turn was to be had, or an authority ended
-            talk.leave_behind(give_back)
+            ctx.leave_behind(give_back)
 
 
-def move(talk: ImapContext, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
+def move(ctx: ImapContext, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
     """The same, and then they are expunged here; with the lines that tell the client so."""
-    yield from talk.ask(lambda account: account.must_not_be_frozen(), view.place)
-    copied = yield from copy(talk, view, uids, target, every=False)
-    talk.must_hold(view, "te")
-    gone, enabled = [uid for uid, _ in copied.pairs], talk.enabled
+    yield from ctx.ask(lambda account: account.must_not_be_frozen(), view.place)
+    copied = yield from copy(ctx, view, uids, target, every=False)
+    ctx.must_hold(view, "te")
+    gone, enabled = [uid for uid, _ in copied.pairs], ctx.enabled
 
     def work(account: Account) -> tuple[CopyResult, bytes]:
         removed = account.remove(view.folder_id, gone)
         told = b"".join(view.look_behind(account, enabled, own=gone))
         return CopyResult(copied.uidvalidity, copied.pairs, removed.modseq), told
 
-    return (yield from talk.change(work, view.place))
+    return (yield from ctx.change(work, view.place))

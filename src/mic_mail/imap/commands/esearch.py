@@ -30,33 +30,33 @@ Mailbox = tuple[FolderInfo, Place]
 """Under the name that its client sees, and where it lies."""
 
 
-def multi_search(talk: ImapContext, command: MultiSearch) -> Steps[Reply]:
+def multi_search(ctx: ImapContext, command: MultiSearch) -> Steps[Reply]:
     """ESEARCH. The selected mailbox is searched as its client knows it, the others as they are."""
-    selected, saved, returns = talk.view, talk.saved, command.returns or frozenset()
+    selected, saved, returns = ctx.view, ctx.saved, command.returns or frozenset()
     if selected is None and (command.searches_selected or "UPDATE" in returns):
         return bad("No mailbox is selected.")  # RFC 7377 §2.2
-    refused = yield from begin(talk, command)
+    refused = yield from begin(ctx, command)
     if refused is not None:
         return refused
-    mailboxes = yield from _named(talk, command.sources)
-    progress = Progress(talk, command.tag)
+    mailboxes = yield from _named(ctx, command.sources)
+    progress = Progress(ctx, command.tag)
     progress.after = sum(folder.messages for folder, _ in mailboxes)
     reply = Reply("Searched.")
     followed = False
     for folder, place in mailboxes:
         progress.after -= folder.messages
-        name = responses.mailbox_name(folder.name, utf8=talk.utf8)
-        if selected is not None and _is_selected(talk, folder, place):
-            found = yield from find_scored(talk, command, selected, saved, progress)
-            reply = yield from answer(talk, command, found, mailbox=name)
+        name = responses.mailbox_name(folder.name, utf8=ctx.utf8)
+        if selected is not None and _is_selected(ctx, folder, place):
+            found = yield from find_scored(ctx, command, selected, saved, progress)
+            reply = yield from answer(ctx, command, found, mailbox=name)
             followed = True
         else:
-            yield from _elsewhere(talk, command, (folder, place), name, progress)
+            yield from _elsewhere(ctx, command, (folder, place), name, progress)
         progress.before += folder.messages
-        yield from talk.breathe()
+        yield from ctx.yield_output()
     if "UPDATE" in returns and not followed:  # it applies to the selected mailbox, which was not asked for
-        talk.say(
-            talk.line(
+        ctx.write(
+            ctx.line(
                 b"*",
                 refuse(
                     Text("Chỉ theo dõi được kết quả tìm trong thư mục đang mở.", "Only the selected mailbox can be followed."),
@@ -67,27 +67,27 @@ def multi_search(talk: ImapContext, command: MultiSearch) -> Steps[Reply]:
     return reply
 
 
-def _elsewhere(talk: ImapContext, command: MultiSearch, mailbox: Mailbox, name: bytes, progress: Progress) -> Steps[None]:
+def _elsewhere(ctx: ImapContext, command: MultiSearch, mailbox: Mailbox, name: bytes, progress: Progress) -> Steps[None]:
     """One mailbox that is not selected."""
     folder, place = mailbox
     try:
-        talk.place_now(place, "lr")
-        fresh = yield from talk.ask(lambda account: account.view(folder.folder_id), place)
-        view = View(fresh, looked=0, account_id=talk.account_of(place).account_id, place=place, read_only=True)
-        found = yield from find_scored(talk, command, view, (), progress)
-        talk.place_now(place, "lr")
+        ctx.place_now(place, "lr")
+        fresh = yield from ctx.ask(lambda account: account.view(folder.folder_id), place)
+        view = View(fresh, looked=0, account_id=ctx.account_of(place).account_id, place=place, read_only=True)
+        found = yield from find_scored(ctx, command, view, (), progress)
+        ctx.place_now(place, "lr")
     except (NoSuchFolder, NoPermission):
         return
-    rev2 = Enabled.REV2 in talk.enabled
-    talk.say((yield from talk.ask(lambda account: format_response(view, command, found, rev2=rev2, mailbox=name), place)))
+    rev2 = Enabled.REV2 in ctx.enabled
+    ctx.write((yield from ctx.ask(lambda account: format_response(view, command, found, rev2=rev2, mailbox=name), place)))
 
 
 # ------------------------------------------------------------------ which mailboxes
 
 
-def _named(talk: ImapContext, sources: Sequence[Source]) -> Steps[list[Mailbox]]:
+def _named(ctx: ImapContext, sources: Sequence[Source]) -> Steps[list[Mailbox]]:
     """The mailboxes of these sources that may be read, each once, in the order of LIST; others are not spoken of (§2.2)."""
-    boxes = talk.boxes
+    boxes = ctx.boxes
 
     def choose(folders: list[FolderInfo], subscribed: list[str]) -> list[Mailbox]:
         readable = [
@@ -99,15 +99,15 @@ def _named(talk: ImapContext, sources: Sequence[Source]) -> Steps[list[Mailbox]]
         return [
             (folder, place)
             for folder, place in readable
-            if wanted.names(folder.name, personal=place.box is None) or (wanted.selected and _is_selected(talk, folder, place))
+            if wanted.names(folder.name, personal=place.box is None) or (wanted.selected and _is_selected(ctx, folder, place))
         ]
 
-    return (yield from seen_folders(talk, choose))
+    return (yield from seen_folders(ctx, choose))
 
 
-def _is_selected(talk: ImapContext, folder: FolderInfo, place: Place) -> bool:
-    view = talk.view
-    return view is not None and (folder.folder_id, talk.account_of(place).account_id) == (view.folder_id, view.account_id)
+def _is_selected(ctx: ImapContext, folder: FolderInfo, place: Place) -> bool:
+    view = ctx.view
+    return view is not None and (folder.folder_id, ctx.account_of(place).account_id) == (view.folder_id, view.account_id)
 
 
 class _Wanted:

@@ -115,75 +115,75 @@ class Slices:
             close()
 
 
-def fetch(talk: ImapContext, command: Fetch) -> Steps[Reply]:
+def fetch(ctx: ImapContext, command: Fetch) -> Steps[Reply]:
     """FETCH and UID FETCH."""
-    view = talk.view
+    view = ctx.view
     assert view is not None
     if command.changed_since is not None or Datum.MODSEQ in command.items:
-        talk.use_condstore()
-    yield from talk.reading()
-    places = yield from resolve_messages(talk, command.messages, by_uid=command.by_uid)
+        ctx.use_condstore()
+    yield from ctx.reading()
+    places = yield from resolve_messages(ctx, command.messages, by_uid=command.by_uid)
     if command.partial is not None:
         places = part_of(places, command.partial)
     if command.changed_since is not None:
-        places = yield from _changed_since(talk, view, command, places)
+        places = yield from _changed_since(ctx, view, command, places)
     items = command.items
-    if command.uid_implied and Enabled.UIDONLY in talk.enabled:
+    if command.uid_implied and Enabled.UIDONLY in ctx.enabled:
         items = tuple(item for item in items if item is not Datum.UID)
-    plan = fetch_plan.plan(items, view, talk.enabled)
+    plan = fetch_plan.plan(items, view, ctx.enabled)
     if plan.from_memory:
         for batch in Batch.cut(places, MEMORY_BATCH_MESSAGES):
-            talk.say(plan.lines(view, batch))
-            yield from talk.breathe()
+            ctx.write(plan.lines(view, batch))
+            yield from ctx.yield_output()
         return Reply("Fetched.")
     gone = 0
     for group in _seen_groups(view, places) if plan.marks_seen and view.marks_seen else (places,):
         told = plan
-        if plan.marks_seen and view.marks_seen and (yield from _mark_seen(talk, view, group, command)):
+        if plan.marks_seen and view.marks_seen and (yield from _mark_seen(ctx, view, group, command)):
             # In the same line, of which curl reads none but the first (RFC 9051 §6.4.5).
-            told = plan if Datum.FLAGS in items else fetch_plan.plan((Datum.FLAGS, *items), view, talk.enabled)
-        gone += yield from send(talk, told, view, group)
+            told = plan if Datum.FLAGS in items else fetch_plan.plan((Datum.FLAGS, *items), view, ctx.enabled)
+        gone += yield from send(ctx, told, view, group)
     return Reply("Fetched.", code=b"EXPUNGEISSUED" if gone else b"")  # OK all the same: no client can do better (RFC 5530 §3)
 
 
-def send(talk: ImapContext, plan: Plan, view: View, places: list[range]) -> Steps[int]:
+def send(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> Steps[int]:
     """Pull the lines of these messages through the connection; how many could not be read any more."""
-    told = from_cache(plan, view, talk.shelf.answers, places)
+    told = from_cache(plan, view, ctx.shelf.answers, places)
     if told is not None:
-        talk.say(told)
-        yield from talk.breathe()
+        ctx.write(told)
+        yield from ctx.yield_output()
         return 0
-    reader = Reading(plan, view, talk.shelf.answers, places, BATCH_MESSAGES)
+    reader = Reading(plan, view, ctx.shelf.answers, places, BATCH_MESSAGES)
     slices = Slices(reader.chunks)
     pulled: deque[bytes] = deque()
     try:
         while not slices.ended:
-            pulled.extend((yield from talk.ask(slices.pull, view.place)))  # between commands too, where none is in hand
-            begun = talk.now()
-            yield from talk.breathe()
+            pulled.extend((yield from ctx.ask(slices.pull, view.place)))  # between commands too, where none is in hand
+            begun = ctx.now()
+            yield from ctx.yield_output()
             while pulled:
-                talk.say(pulled.popleft())
-                yield from talk.breathe()
-            slices.most = min(2 * slices.most, SLICES_AT_ONCE) if talk.now() - begun < QUICK_SECONDS else 1
+                ctx.write(pulled.popleft())
+                yield from ctx.yield_output()
+            slices.most = min(2 * slices.most, SLICES_AT_ONCE) if ctx.now() - begun < QUICK_SECONDS else 1
         return reader.gone
     except Exception:
         if reader.mid_line:  # a literal has been announced: nothing but its octets may follow, not even BYE
-            talk.severed = True
+            ctx.severed = True
         else:
-            talk.say_all([*pulled, slices.left()])  # to the end of the line
+            ctx.say_all([*pulled, slices.left()])  # to the end of the line
         raise
     finally:
         slices.close()
 
 
-def send_unasked(talk: ImapContext, view: View, items: tuple[FetchItem, ...], places: list[range]) -> Steps[None]:
+def send_unasked(ctx: ImapContext, view: View, items: tuple[FetchItem, ...], places: list[range]) -> Steps[None]:
     """FETCH for messages that the client did not name (RFC 5465 §5.2, §7); nothing becomes \\Seen by it."""
-    if Enabled.CONDSTORE in talk.enabled and Datum.FLAGS in items:
+    if Enabled.CONDSTORE in ctx.enabled and Datum.FLAGS in items:
         items = tuple(dict.fromkeys((*items, Datum.MODSEQ)))  # RFC 7162 §3.2.4
-    if Enabled.UIDONLY in talk.enabled:
+    if Enabled.UIDONLY in ctx.enabled:
         items = tuple(item for item in items if item is not Datum.UID) or items
     if places:
-        yield from send(talk, fetch_plan.plan(items, view, talk.enabled), view, places)
+        yield from send(ctx, fetch_plan.plan(items, view, ctx.enabled), view, places)
 
 
 def _seen_groups(view: View, places: Iterable[range]) -> Iterator[list[range]]:
@@ -200,18 +200,18 @@ def _seen_groups(view: View, places: Iterable[range]) -> Iterator[list[range]]:
         yield ranges(group)
 
 
-def _mark_seen(talk: ImapContext, view: View, places: list[range], command: Fetch) -> Steps[bool]:
+def _mark_seen(ctx: ImapContext, view: View, places: list[range], command: Fetch) -> Steps[bool]:
     """Set \\Seen on those that lack it; whether any has changed, which their lines say. On a full disk they stay unseen."""
     uids = [view.uids[at] for place in places for at in place if not view.flags[at] & SEEN]
     if not uids:
         return False
     expected = {uid: view.flags[at] | SEEN for uid in uids if (at := view.position(uid)) is not None}
-    enabled = talk.enabled
+    enabled = ctx.enabled
 
     def work(account: Account) -> list[bytes]:
         result = account.store_flags(view.folder_id, uids, "+", SEEN)
         return view.catch_up(
-            view.look(account, made=result.made),
+            view.poll(account, made=result.made),
             enabled,
             expunge=False,
             expected=expected,
@@ -219,13 +219,13 @@ def _mark_seen(talk: ImapContext, view: View, places: list[range], command: Fetc
         )
 
     try:
-        talk.say_all((yield from talk.change(work)))
+        ctx.say_all((yield from ctx.change(work)))
     except Unavailable:
         return False
     return True
 
 
-def _changed_since(talk: ImapContext, view: View, command: Fetch, places: list[range]) -> Steps[list[range]]:
+def _changed_since(ctx: ImapContext, view: View, command: Fetch, places: list[range]) -> Steps[list[range]]:
     """CHANGEDSINCE: of `places` those that changed; with VANISHED also which asked UIDs are no more (RFC 7162 §3.2.6)."""
     since = command.changed_since
     assert since is not None
@@ -236,8 +236,8 @@ def _changed_since(talk: ImapContext, view: View, command: Fetch, places: list[r
         told = responses.vanished(vanished_of(changes, command.messages, view), earlier=True) if command.vanished else b""
         return told, ranges(intersect(places, changed))
 
-    told, places = yield from talk.ask(work)
-    talk.say(told)
+    told, places = yield from ctx.ask(work)
+    ctx.write(told)
     return places
 
 

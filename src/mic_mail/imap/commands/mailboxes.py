@@ -55,37 +55,37 @@ MOST_MESSAGES = 0xFFFF_FFFF
 # ------------------------------------------------------------------ listing
 
 
-def _key(talk: ImapContext, place: Place) -> tuple[int, int]:
-    return talk.account_of(place).account_id, talk.mailbox_id
+def _key(ctx: ImapContext, place: Place) -> tuple[int, int]:
+    return ctx.account_of(place).account_id, ctx.mailbox_id
 
 
-def _kept_listing(talk: ImapContext, place: Place) -> Listing | None:
+def _kept_listing(ctx: ImapContext, place: Place) -> Listing | None:
     """The folders of the account that `place` is in, if they were read before and nothing has changed there since."""
-    kept = talk.shelf.listings.get(_key(talk, place))
-    return kept if kept is not None and kept.mark == talk.desk.change_mark(talk.account_of(place).account_id) else None
+    kept = ctx.shelf.listings.get(_key(ctx, place))
+    return kept if kept is not None and kept.mark == ctx.desk.change_mark(ctx.account_of(place).account_id) else None
 
 
-def _listing(talk: ImapContext, place: Place) -> Steps[Listing]:
+def _listing(ctx: ImapContext, place: Place) -> Steps[Listing]:
     """The same, read if need be."""
-    listing = _kept_listing(talk, place)
+    listing = _kept_listing(ctx, place)
     if listing is None:
-        listing = yield from talk.ask(Listing.read, place)
-        talk.shelf.listings.put(_key(talk, place), listing)
+        listing = yield from ctx.ask(Listing.read, place)
+        ctx.shelf.listings.put(_key(ctx, place), listing)
     return listing
 
 
-def seen_folders(talk: ImapContext, make: Callable[[list[FolderInfo], list[str]], T]) -> Steps[T]:
+def seen_folders(ctx: ImapContext, make: Callable[[list[FolderInfo], list[str]], T]) -> Steps[T]:
     """What `make` makes of everything that the person sees (RFC 4314 §4, `l`) and of its subscriptions, under their names here.
 
     One hop at most for who has the own mailbox alone. A unit's account that cannot be read now is left out: the rest is there
     all the same. So are subscriptions to what may not be used now (§4, LSUB).
     """
-    boxes = talk.boxes
+    boxes = ctx.boxes
     others: list[FolderInfo] = []
     for box in boxes.values():
         if "l" in box.rights:
             try:
-                others += resolve.box_folders((yield from _listing(talk, Place("", box))).folders, box)
+                others += resolve.box_folders((yield from _listing(ctx, Place("", box))).folders, box)
             except Unavailable:
                 continue
 
@@ -98,61 +98,61 @@ def seen_folders(talk: ImapContext, make: Callable[[list[FolderInfo], list[str]]
         own = Listing.read(account)
         return own, made(own)
 
-    kept = _kept_listing(talk, OWN)
+    kept = _kept_listing(ctx, OWN)
     if kept is not None and len(others) <= LISTED_FOLDERS:
         return made(kept)
-    own, result = yield from talk.ask(work)
-    talk.shelf.listings.put(_key(talk, OWN), own)
+    own, result = yield from ctx.ask(work)
+    ctx.shelf.listings.put(_key(ctx, OWN), own)
     return result
 
 
-def list_(talk: ImapContext, command: List) -> Steps[Reply]:
+def list_(ctx: ImapContext, command: List) -> Steps[Reply]:
     """LIST; each folder's STATUS, METADATA and rights follow its line where asked for (RFC 5819 §2, 9590 §3, 8440 §3)."""
     if "HIGHESTMODSEQ" in command.status:
-        talk.use_condstore()
+        ctx.use_condstore()
 
     def work(infos: list[FolderInfo], subscribed: list[str]) -> tuple[list[Listed], dict[str, FolderInfo]]:
         return list_folders(command, infos, subscribed), {info.name: info for info in infos}
 
-    boxes = talk.boxes
-    lines, by_name = yield from seen_folders(talk, work)
-    annotated = (yield from _annotated(talk)) if command.metadata else {}
+    boxes = ctx.boxes
+    lines, by_name = yield from seen_folders(ctx, work)
+    annotated = (yield from _annotated(ctx)) if command.metadata else {}
     for line in lines:
         box = resolve.find_box(line.name, boxes)
-        rights = _rights_now(talk, box)
+        rights = _rights_now(ctx, box)
         if "l" not in rights:
             continue  # the authority has ended since the folders were looked at
         info = by_name.get(line.name) if line.folder is not None else None
         closed = info is not None and command.status and "r" not in rights
-        _say_listed(talk, b"LIST", [_closed(line) if closed else line])
+        _say_listed(ctx, b"LIST", [_closed(line) if closed else line])
         if info is not None and command.status and "r" in rights:
-            talk.say(responses.status(info.name, _status_items(talk, info, command.status), utf8=talk.utf8))
-            yield from talk.polling(Place("", box))
+            ctx.write(responses.status(info.name, _status_items(ctx, info, command.status), utf8=ctx.utf8))
+            yield from ctx.polling(Place("", box))
         if command.metadata and info is not None and metadata.may_annotate(rights):  # RFC 9590 §3
             annotations = annotated.get(box, {}).get(info.folder_id, ())
             known = metadata.of_folder(info, annotations)
-            talk.say(responses.metadata(info.name, metadata.chosen(known, command.metadata), utf8=talk.utf8))
+            ctx.write(responses.metadata(info.name, metadata.chosen(known, command.metadata), utf8=ctx.utf8))
         if info is not None and "MYRIGHTS" in command.returns and not _only_above(line):
-            talk.say(responses.my_rights(line.name, with_legacy_rights(rights), utf8=talk.utf8))
-        yield from talk.breathe()
+            ctx.write(responses.my_rights(line.name, with_legacy_rights(rights), utf8=ctx.utf8))
+        yield from ctx.yield_output()
     return Reply("Listed.")
 
 
-def _rights_now(talk: ImapContext, box: Shared | None) -> str:
+def _rights_now(ctx: ImapContext, box: Shared | None) -> str:
     """In the own account, or in this one."""
     if box is None:
-        return talk.own_rights
-    now = talk.boxes.get(box.name)
+        return ctx.own_rights
+    now = ctx.boxes.get(box.name)
     return now.rights if now is not None and now.account == box.account else ""
 
 
-def _annotated(talk: ImapContext) -> Steps[dict[Shared | None, dict[int, list[Annotation]]]]:
+def _annotated(ctx: ImapContext) -> Steps[dict[Shared | None, dict[int, list[Annotation]]]]:
     """The entries of all folders, by account; one that cannot be read now is left out."""
-    seen = metadata.holders(talk)
+    seen = metadata.holders(ctx)
     found: dict[Shared | None, dict[int, list[Annotation]]] = {}
-    for box in (None, *talk.boxes.values()):
+    for box in (None, *ctx.boxes.values()):
         try:
-            found[box] = yield from talk.ask(lambda account: account.annotations_of_folders(seen), Place("", box))
+            found[box] = yield from ctx.ask(lambda account: account.annotations_of_folders(seen), Place("", box))
         except Unavailable:
             if box is None:
                 raise
@@ -169,46 +169,46 @@ def _only_above(line: Listed) -> bool:
     return bool(line.child_info) and "\\Subscribed" not in line.attributes
 
 
-def lsub(talk: ImapContext, command: Lsub) -> Steps[Reply]:
-    lines = yield from seen_folders(talk, lambda infos, subscribed: lsub_folders(command, infos, subscribed))
-    _say_listed(talk, b"LSUB", lines)
+def lsub(ctx: ImapContext, command: Lsub) -> Steps[Reply]:
+    lines = yield from seen_folders(ctx, lambda infos, subscribed: lsub_folders(command, infos, subscribed))
+    _say_listed(ctx, b"LSUB", lines)
     return Reply("Listed.")
 
 
-def xlist(talk: ImapContext, command: Xlist) -> Steps[Reply]:
-    lines = yield from seen_folders(talk, lambda infos, subscribed: xlist_folders(command, infos))
-    _say_listed(talk, b"XLIST", lines)
+def xlist(ctx: ImapContext, command: Xlist) -> Steps[Reply]:
+    lines = yield from seen_folders(ctx, lambda infos, subscribed: xlist_folders(command, infos))
+    _say_listed(ctx, b"XLIST", lines)
     return Reply("Listed.")
 
 
-def listing_of(talk: ImapContext, place: Place) -> Steps[Listed]:
+def listing_of(ctx: ImapContext, place: Place) -> Steps[Listed]:
     """The line of one mailbox with all its attributes."""
-    boxes = talk.boxes
-    found = (yield from _listing(talk, place)).folders
+    boxes = ctx.boxes
+    found = (yield from _listing(ctx, place)).folders
     seen = resolve.own_folders(found, boxes) if place.box is None else resolve.box_folders(found, place.box)
-    subscribed = (yield from _listing(talk, OWN)).subscribed
+    subscribed = (yield from _listing(ctx, OWN)).subscribed
     return describe(resolve.client_name(place, boxes), seen, subscribed)
 
 
-def send_oldname(talk: ImapContext, place: Place, written: str) -> Steps[None]:
+def send_oldname(ctx: ImapContext, place: Place, written: str) -> Steps[None]:
     """A client of IMAP4rev2 that spells a name otherwise than we do learns ours; OLDNAME is its own (RFC 9051 §6.3.9.7)."""
-    if written and Enabled.REV2 in talk.enabled:
+    if written and Enabled.REV2 in ctx.enabled:
         try:
-            line = yield from listing_of(talk, place)
+            line = yield from listing_of(ctx, place)
         except Unavailable:
             return  # what was asked is done, and the answer says so
-        talk.say(responses.listed(b"LIST", line.name, line.attributes, DELIMITER, utf8=talk.utf8, old_name=written))
+        ctx.write(responses.listed(b"LIST", line.name, line.attributes, DELIMITER, utf8=ctx.utf8, old_name=written))
 
 
-def _say_listed(talk: ImapContext, word: bytes, lines: Iterable[Listed]) -> None:
-    utf8 = talk.utf8
+def _say_listed(ctx: ImapContext, word: bytes, lines: Iterable[Listed]) -> None:
+    utf8 = ctx.utf8
     for line in lines:
-        talk.say(responses.listed(word, line.name, line.attributes, DELIMITER, utf8=utf8, child_info=line.child_info))
+        ctx.write(responses.listed(word, line.name, line.attributes, DELIMITER, utf8=utf8, child_info=line.child_info))
 
 
-def namespace(talk: ImapContext, command: Namespace) -> Steps[Reply]:
+def namespace(ctx: ImapContext, command: Namespace) -> Steps[Reply]:
     """RFC 2342: the own mailbox, and those of units and groups for who may use one. Nobody has another person's (Reg. 15.2)."""
-    talk.say(responses.namespace([""], [], [resolve.PREFIX] if talk.boxes else [], DELIMITER, utf8=talk.utf8))
+    ctx.write(responses.namespace([""], [], [resolve.PREFIX] if ctx.boxes else [], DELIMITER, utf8=ctx.utf8))
     return Reply("That is all.")
     yield  # a handler is a generator
 
@@ -229,75 +229,75 @@ STATUS_ITEMS: dict[str, Callable[[FolderInfo], int | str | None]] = {
 }
 
 
-def _status_items(talk: ImapContext, info: FolderInfo, items: Iterable[str]) -> list[tuple[str, int | str | None]]:
+def _status_items(ctx: ImapContext, info: FolderInfo, items: Iterable[str]) -> list[tuple[str, int | str | None]]:
     answers: list[tuple[str, int | str | None]] = []
     for item in items:
         if item == "APPENDLIMIT":
-            answers.append((item, talk.settings.append_limit))
+            answers.append((item, ctx.settings.append_limit))
         else:
             answers.append((item, STATUS_ITEMS[item](info)))
     return answers
 
 
-def _folder(talk: ImapContext, place: Place) -> Steps[FolderInfo]:
+def _folder(ctx: ImapContext, place: Place) -> Steps[FolderInfo]:
     """One folder. Who asks for one often asks for all, one by one; so where they are few all are read."""
-    if talk.shelf.listings.get(_key(talk, place)) is not None:
-        info = (yield from _listing(talk, place)).by_name.get(place.name)
+    if ctx.shelf.listings.get(_key(ctx, place)) is not None:
+        info = (yield from _listing(ctx, place)).by_name.get(place.name)
         if info is not None and info.selectable:
             return info
-    return (yield from talk.ask(lambda account: account.folder(place.name), place))
+    return (yield from ctx.ask(lambda account: account.folder(place.name), place))
 
 
-def status(talk: ImapContext, command: Status) -> Steps[Reply]:
-    place = talk.place(command.mailbox, "r")
+def status(ctx: ImapContext, command: Status) -> Steps[Reply]:
+    place = ctx.place(command.mailbox, "r")
     if "HIGHESTMODSEQ" in command.items:
-        talk.use_condstore()  # RFC 7162 §3.1.7
-    info = yield from _folder(talk, place)
-    name = resolve.client_name(replace(place, name=info.name), talk.boxes)
-    talk.say(responses.status(name, _status_items(talk, info, command.items), utf8=talk.utf8))
-    yield from talk.polling(place)
+        ctx.use_condstore()  # RFC 7162 §3.1.7
+    info = yield from _folder(ctx, place)
+    name = resolve.client_name(replace(place, name=info.name), ctx.boxes)
+    ctx.write(responses.status(name, _status_items(ctx, info, command.items), utf8=ctx.utf8))
+    yield from ctx.polling(place)
     return Reply("Counted.")
 
 
 # ------------------------------------------------------------------ making and unmaking
 
 
-def create(talk: ImapContext, command: Create) -> Steps[Reply]:
+def create(ctx: ImapContext, command: Create) -> Steps[Reply]:
     """CREATE; MAILBOXID in the answer (RFC 8474 §4.1), special use as asked (RFC 6154 §3)."""
     uses = [use for use in command.use if use in SPECIAL_USES]
-    place = talk.place_of_new(command.mailbox.removesuffix(DELIMITER), "k")
+    place = ctx.place_of_new(command.mailbox.removesuffix(DELIMITER), "k")
     if len(uses) != len(command.use) or len(uses) > 1 or (uses and place.box is not None):
         return refuse(Text("Không thư mục nào được dùng vào việc đó.", "No folder can have that use."), b"USEATTR")
     use = uses[0] if uses else None
-    info = yield from talk.change(lambda account: account.create(place.name, use), place)
+    info = yield from ctx.change(lambda account: account.create(place.name, use), place)
     made = replace(place, name=info.name)
-    yield from talk.on_record("folder_created", made)
-    yield from send_oldname(talk, made, command.written)
+    yield from ctx.record_shared_act("folder_created", made)
+    yield from send_oldname(ctx, made, command.written)
     return Reply("Created.", code=responses.mailbox_id(info.mailbox_id))
 
 
-def delete(talk: ImapContext, command: Delete) -> Steps[Reply]:
+def delete(ctx: ImapContext, command: Delete) -> Steps[Reply]:
     """DELETE. A mailbox that this session has open is left first (RFC 9051 §6.3.5 leaves the choice)."""
-    place = talk.place(command.mailbox, "x")
+    place = ctx.place(command.mailbox, "x")
 
     def work(account: Account) -> int:
         folder_id = account.folder_id(place.name)
         account.delete(place.name)
         return folder_id
 
-    deleted = yield from talk.change(work, place)
-    yield from talk.on_record("folder_deleted", place)
-    yield from send_oldname(talk, place, command.written)
-    view = talk.view
+    deleted = yield from ctx.change(work, place)
+    yield from ctx.record_shared_act("folder_deleted", place)
+    yield from send_oldname(ctx, place, command.written)
+    view = ctx.view
     if view is not None and (view.place.account, view.folder_id) == (place.account, deleted):
-        talk.leave()
+        ctx.leave()
     return Reply("Deleted.")
 
 
-def rename(talk: ImapContext, command: Rename) -> Steps[Reply]:
+def rename(ctx: ImapContext, command: Rename) -> Steps[Reply]:
     """RENAME: `x` for the old name, `k` for the new one (RFC 4314 §4); not from one account into another."""
-    old = talk.place(command.mailbox, "x")
-    new = talk.place_of_new(command.new_name.removesuffix(DELIMITER), "k")
+    old = ctx.place(command.mailbox, "x")
+    new = ctx.place_of_new(command.new_name.removesuffix(DELIMITER), "k")
     if old.account != new.account:
         return refuse(
             Text(
@@ -306,36 +306,36 @@ def rename(talk: ImapContext, command: Rename) -> Steps[Reply]:
             ),
             b"CANNOT",
         )
-    yield from talk.change(lambda account: account.rename(old.name, new.name), old)
-    yield from talk.on_record("folder_renamed", old, to=new.name)
-    yield from send_oldname(talk, new, command.written)
+    yield from ctx.change(lambda account: account.rename(old.name, new.name), old)
+    yield from ctx.record_shared_act("folder_renamed", old, to=new.name)
+    yield from send_oldname(ctx, new, command.written)
     return Reply("Renamed.")
 
 
-def subscribe(talk: ImapContext, command: Subscribe) -> Steps[Reply]:
+def subscribe(ctx: ImapContext, command: Subscribe) -> Steps[Reply]:
     """The person's own list of names, also of what lies elsewhere; whether a name leads anywhere is not asked."""
-    yield from talk.change(lambda account: account.subscribe(command.mailbox, True))
-    if talk.notifier is not None:
-        yield from talk.notifier.subscribed(talk, command.mailbox, True)
+    yield from ctx.change(lambda account: account.subscribe(command.mailbox, True))
+    if ctx.notifier is not None:
+        yield from ctx.notifier.subscribed(ctx, command.mailbox, True)
     return Reply("Subscribed.")
 
 
-def unsubscribe(talk: ImapContext, command: Unsubscribe) -> Steps[Reply]:
-    yield from talk.change(lambda account: account.subscribe(command.mailbox, False))
-    if talk.notifier is not None:
-        yield from talk.notifier.subscribed(talk, command.mailbox, False)
+def unsubscribe(ctx: ImapContext, command: Unsubscribe) -> Steps[Reply]:
+    yield from ctx.change(lambda account: account.subscribe(command.mailbox, False))
+    if ctx.notifier is not None:
+        yield from ctx.notifier.subscribed(ctx, command.mailbox, False)
     return Reply("Unsubscribed.")
 
 
 # ------------------------------------------------------------------ quota
 
 
-def _say_quota(talk: ImapContext, quota: Quota, box: Shared | None) -> None:
+def _say_quota(ctx: ImapContext, quota: Quota, box: Shared | None) -> None:
     """STORAGE counts units of 1024 octets (RFC 9208 §5.1), rounded up, so that a full mailbox looks full."""
-    limit = talk.quota_octets(box)
+    limit = ctx.quota_octets(box)
     storage = [("STORAGE", -(-quota.octets // 1024), limit // 1024)] if limit is not None else []
     resources = [*storage, ("MESSAGE", quota.messages, MOST_MESSAGES)]
-    talk.say(responses.quota(_root(box), resources))
+    ctx.write(responses.quota(_root(box), resources))
 
 
 def _root(box: Shared | None) -> str:
@@ -343,26 +343,26 @@ def _root(box: Shared | None) -> str:
     return QUOTA_ROOT if box is None else resolve.name_in_box(box, INBOX)
 
 
-def get_quota(talk: ImapContext, command: GetQuota) -> Steps[Reply]:
+def get_quota(ctx: ImapContext, command: GetQuota) -> Steps[Reply]:
     """No right is needed (RFC 9208 §6), but who may not see the mailbox does not learn that it is there."""
-    root = resolve.find(command.root, talk.boxes) if command.root.startswith(resolve.PREFIX) else Place(command.root)
+    root = resolve.find(command.root, ctx.boxes) if command.root.startswith(resolve.PREFIX) else Place(command.root)
     if command.root != _root(root.box) or "l" not in root.rights:
         return refuse(Text("Không có mục dung lượng đó.", "There is no such quota root."), b"NONEXISTENT")
-    quota = yield from talk.ask(Account.quota, root)
-    _say_quota(talk, quota, root.box)
+    quota = yield from ctx.ask(Account.quota, root)
+    _say_quota(ctx, quota, root.box)
     return Reply("That much.")
 
 
-def get_quota_root(talk: ImapContext, command: GetQuotaRoot) -> Steps[Reply]:
+def get_quota_root(ctx: ImapContext, command: GetQuotaRoot) -> Steps[Reply]:
     """The root of a folder and its quota; also of a name that does not exist yet (RFC 9208 §4.1.2); `r` (§6)."""
-    place = talk.place(command.mailbox, "r")
-    quota = yield from talk.ask(Account.quota, place)
-    talk.say(responses.quota_root(command.mailbox, [_root(place.box)], utf8=talk.utf8))
-    _say_quota(talk, quota, place.box)
+    place = ctx.place(command.mailbox, "r")
+    quota = yield from ctx.ask(Account.quota, place)
+    ctx.write(responses.quota_root(command.mailbox, [_root(place.box)], utf8=ctx.utf8))
+    _say_quota(ctx, quota, place.box)
     return Reply("That much.")
 
 
-def set_quota(talk: ImapContext, command: SetQuota) -> Steps[Reply]:
+def set_quota(ctx: ImapContext, command: SetQuota) -> Steps[Reply]:
     """Quotas are granted by the administrators (Reg. 8.3.b)."""
     return refuse(Text("Dung lượng do Trung tâm Thông tin quy định.", "Quotas are set by the administrators."), b"NOPERM")
     yield  # a handler is a generator

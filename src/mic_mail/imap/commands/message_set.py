@@ -15,20 +15,20 @@ MANY_SAVED = 2_000
 """UIDs of a saved result that are looked up in a thread: half a microsecond each."""
 
 
-def resolve_messages(talk: ImapContext, messages: SequenceSet, *, by_uid: bool) -> Steps[list[range]]:
+def resolve_messages(ctx: ImapContext, messages: SequenceSet, *, by_uid: bool) -> Steps[list[range]]:
     """Ascending, disjoint ranges of positions; UIDs that do not exist are passed over, a number that does not is an error.
 
     After a look if one is due: a UID may be one that only another session was told of.
     """
-    yield from talk.sync(expunge=False)
-    view, saved = talk.view, talk.saved
+    yield from ctx.sync(expunge=False)
+    view, saved = ctx.view, ctx.saved
     assert view is not None
     if messages.saved:
 
         def positions_of_saved(account: Account | None = None) -> list[range]:
             return ranges(at for uid in saved if (at := view.position(uid)) is not None)
 
-        return (yield from talk.ask(positions_of_saved)) if len(saved) > MANY_SAVED else positions_of_saved()
+        return (yield from ctx.ask(positions_of_saved)) if len(saved) > MANY_SAVED else positions_of_saved()
     if by_uid:
         return messages.positions_of_uids(view.uids)
     places = messages.positions_of_numbers(view.messages)
@@ -37,12 +37,12 @@ def resolve_messages(talk: ImapContext, messages: SequenceSet, *, by_uid: bool) 
     return places
 
 
-def uids_of(talk: ImapContext, places: Iterable[range]) -> list[int]:
+def uids_of(ctx: ImapContext, places: Iterable[range]) -> list[int]:
     """The UIDs at these positions."""
-    assert talk.view is not None
+    assert ctx.view is not None
     uids: list[int] = []
     for place in places:
-        uids += talk.view.uids[place.start : place.stop]
+        uids += ctx.view.uids[place.start : place.stop]
     return uids
 
 

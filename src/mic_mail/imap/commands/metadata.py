@@ -32,45 +32,45 @@ Entry = tuple[str, bytes | None]
 """A name, and its value or None where there is none."""
 
 
-def holders(talk: ImapContext) -> tuple[str, str]:
+def holders(ctx: ImapContext) -> tuple[str, str]:
     """Whose entries this session sees."""
-    assert talk.signed_in is not None
-    return SHARED, talk.signed_in.actor
+    assert ctx.signed_in is not None
+    return SHARED, ctx.signed_in.actor
 
 
-def get_metadata(talk: ImapContext, command: GetMetadata) -> Steps[Reply]:
+def get_metadata(ctx: ImapContext, command: GetMetadata) -> Steps[Reply]:
     """GETMETADATA; LONGENTRIES tells the largest value that MAXSIZE kept back (RFC 5464 §4.2.1)."""
-    seen, place = holders(talk), _place(talk, command.mailbox)
+    seen, place = holders(ctx), _place(ctx, command.mailbox)
 
     def work(account: Account) -> list[Entry]:
         if command.mailbox == SERVER:
-            return [*_of_server(talk), *((each.name, each.value) for each in account.annotations(None, seen))]
+            return [*_of_server(ctx), *((each.name, each.value) for each in account.annotations(None, seen))]
         info = account.folder(place.name)
         return of_folder(info, account.annotations(info.folder_id, seen), told=place.box is None)
 
-    known = yield from talk.ask(work, place)
+    known = yield from ctx.ask(work, place)
     found = chosen(known, command.entries, command.depth)
     limit = command.max_octets
     too_long = [len(value) for _, value in found if value is not None and limit is not None and len(value) > limit]
     if limit is not None:
         found = [(name, value) for name, value in found if value is None or len(value) <= limit]
-    talk.say(responses.metadata(command.mailbox, found, utf8=talk.utf8))
+    ctx.write(responses.metadata(command.mailbox, found, utf8=ctx.utf8))
     return Reply("That is all.", code=b"METADATA LONGENTRIES %d" % max(too_long) if too_long else b"")
 
 
-def _of_server(talk: ImapContext) -> list[Entry]:
+def _of_server(ctx: ImapContext) -> list[Entry]:
     """What the server says of itself: `text/plain; charset=utf-8`, and a URI (RFC 5464 §6.2)."""
-    host, support = talk.settings.host, talk.settings.support
-    comment = f"Thư điện tử, máy chủ {host}" if talk.utf8 else f"Mail, server {host}"
+    host, support = ctx.settings.host, ctx.settings.support
+    comment = f"Thư điện tử, máy chủ {host}" if ctx.utf8 else f"Mail, server {host}"
     entries: list[Entry] = [("/shared/comment", comment.encode())]
     if support:
         entries.append(("/shared/admin", f"mailto:{quote(support, safe='@')}".encode("ascii")))
     return entries
 
 
-def _place(talk: ImapContext, mailbox: str) -> Place:
+def _place(ctx: ImapContext, mailbox: str) -> Place:
     """The mailbox, if the person may have to do with its entries: `l` and one of r, s, w, i, p (RFC 5464 §3.3)."""
-    place = Place(mailbox) if mailbox == SERVER else talk.place(mailbox)
+    place = Place(mailbox) if mailbox == SERVER else ctx.place(mailbox)
     if not may_annotate(place.rights):
         place.need("lr")
     return place
@@ -108,10 +108,10 @@ def chosen(known: Sequence[Entry], asked: Iterable[str], depth: int | None = 0) 
     return list(found.values())
 
 
-def set_metadata(talk: ImapContext, command: SetMetadata) -> Steps[Reply]:
+def set_metadata(ctx: ImapContext, command: SetMetadata) -> Steps[Reply]:
     """SETMETADATA: all of it or nothing, durable before OK (RFC 5464 §4.3)."""
-    shared, person = holders(talk)
-    on_server, place = command.mailbox == SERVER, _place(talk, command.mailbox)
+    shared, person = holders(ctx)
+    on_server, place = command.mailbox == SERVER, _place(ctx, command.mailbox)
     uses = [_use(value) for name, value in command.changes if name.lower() == SPECIAL_USE and not on_server]
     changes = [
         (person if _is_private(name) else shared, name, value)
@@ -133,7 +133,7 @@ def set_metadata(talk: ImapContext, command: SetMetadata) -> Steps[Reply]:
         account.annotate(None if on_server else account.folder(place.name).folder_id, changes, uses)
 
     try:
-        yield from talk.change(work, place)
+        yield from ctx.change(work, place)
     except AnnotationTooLong as error:
         return refuse(error.text, b"METADATA MAXSIZE %d" % error.limit_octets)
     except TooManyAnnotations as error:

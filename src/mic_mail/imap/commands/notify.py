@@ -52,55 +52,55 @@ RETRY_SECONDS = 1.0
 _NEVER = float("inf")
 
 
-def notify(talk: ImapContext, command: Notify) -> Steps[Reply]:
+def notify(ctx: ImapContext, command: Notify) -> Steps[Reply]:
     """NOTIFY SET, which is a NOOP too, and NOTIFY NONE (RFC 5465 §3.1)."""
     if command.none:
-        yield from _listen_to_nothing(talk)
+        yield from _listen_to_nothing(ctx)
         return Reply("Nothing will be told.")
-    before = talk.notifier
+    before = ctx.notifier
     if before is not None:  # what the list before asked for and was not told yet
-        yield from before.tell(talk, expunge=True)
-    listening = Listening(command.watch, holders(talk))
-    if not (yield from listening.begin(talk)):
+        yield from before.send_updates(ctx, expunge=True)
+    listening = Listening(command.watch, holders(ctx))
+    if not (yield from listening.begin(ctx)):
         return refuse(
             Text("Yêu cầu theo dõi hộp thư của quá nhiều đơn vị, nhóm.", "Those are mailboxes of too many units and groups."),
             b"NOTIFICATIONOVERFLOW",
         )
-    if talk.view is not None:
-        talk.view.release()
-        yield from talk.sync(expunge=True)
-    talk.enabled |= Enabled.NOTIFY
-    talk.notifier = listening
-    if talk.view is not None:
-        listening.attend(talk.view)
-    yield from listening.describe(talk, status=command.status)
+    if ctx.view is not None:
+        ctx.view.release()
+        yield from ctx.sync(expunge=True)
+    ctx.enabled |= Enabled.NOTIFY
+    ctx.notifier = listening
+    if ctx.view is not None:
+        listening.watch_account(ctx.view)
+    yield from listening.describe(ctx, status=command.status)
     return Reply("It will be told.")
 
 
-def notify_all(talk: ImapContext, *, expunge: bool = False) -> Steps[None]:
+def notify_all(ctx: ImapContext, *, expunge: bool = False) -> Steps[None]:
     """What the client asked to hear, and what that makes of the searches that it follows, until nothing has moved since."""
-    while (notifier := talk.notifier) is not None:
-        yield from notifier.tell(talk, expunge=expunge)
+    while (notifier := ctx.notifier) is not None:
+        yield from notifier.send_updates(ctx, expunge=expunge)
         try:
-            yield from send_search_updates(talk)
+            yield from send_search_updates(ctx)
         except Unavailable as error:
-            if talk.severed:
+            if ctx.severed:
                 raise CloseConnection(error.text) from error
-            notifier.put_off(talk)
-        if notifier is talk.notifier and not notifier.is_due(talk, expunge=expunge):
+            notifier.put_off(ctx)
+        if notifier is ctx.notifier and not notifier.is_due(ctx, expunge=expunge):
             return
 
 
-def _listen_to_nothing(talk: ImapContext) -> Steps[None]:
-    talk.notifier = Listening(Watch(), ())
-    if talk.view is not None:
-        talk.notifier.attend(talk.view)
-    yield from talk.overhear(SubscribeAccounts())
+def _listen_to_nothing(ctx: ImapContext) -> Steps[None]:
+    ctx.notifier = Listening(Watch(), ())
+    if ctx.view is not None:
+        ctx.notifier.watch_account(ctx.view)
+    yield from ctx.subscribe_accounts(SubscribeAccounts())
 
 
-def _overflow(talk: ImapContext) -> Steps[None]:
-    talk.say(responses.ok(b"*", "Too much has happened; nothing more is told.", b"NOTIFICATIONOVERFLOW"))
-    yield from _listen_to_nothing(talk)
+def _overflow(ctx: ImapContext) -> Steps[None]:
+    ctx.write(responses.ok(b"*", "Too much has happened; nothing more is told.", b"NOTIFICATIONOVERFLOW"))
+    yield from _listen_to_nothing(ctx)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,34 +142,34 @@ class Listening:
 
     # ------------------------------------------------------------ the beginning
 
-    def begin(self, talk: ImapContext) -> Steps[bool]:
+    def begin(self, ctx: ImapContext) -> Steps[bool]:
         """Take the pictures from which on is told; False if those are too many. What the former list follows goes on."""
         if not self._hears_of_folders:
-            yield from talk.overhear(SubscribeAccounts())
+            yield from ctx.subscribe_accounts(SubscribeAccounts())
             return True
-        own, manner = AccountTracker(self._watch, self._holders), _output_options(talk)
-        yield from talk.ask(lambda account: own.begin(account, manner), OWN)
+        own, manner = AccountTracker(self._watch, self._holders), _output_options(ctx)
+        yield from ctx.ask(lambda account: own.begin(account, manner), OWN)
         self._pictures[None] = own
-        talk.boxes_moved = False
-        boxes = talk.boxes
+        ctx.shared_mailboxes_changed = False
+        boxes = ctx.boxes
         asked, self._seen = self._asked(boxes), _visible(boxes)
         if len(asked) > MOST_ACCOUNTS:
             return False
-        yield from self._follow(talk, asked, at_once=True)
+        yield from self._follow(ctx, asked, at_once=True)
         return True
 
-    def describe(self, talk: ImapContext, *, status: bool) -> Steps[None]:
+    def describe(self, ctx: ImapContext, *, status: bool) -> Steps[None]:
         """What has to be said before the OK: \\NoAccess, and STATUS where that was asked for."""
-        yield from self._begin_others(talk)
+        yield from self._begin_others(ctx)
         for picture in tuple(self._pictures.values()) if status else ():
-            for line in picture.describe_all(utf8=talk.utf8):
-                talk.say(line)
-                yield from talk.breathe()
+            for line in picture.describe_all(utf8=ctx.utf8):
+                ctx.write(line)
+                yield from ctx.yield_output()
 
-    def _begin_others(self, talk: ImapContext) -> Steps[None]:
+    def _begin_others(self, ctx: ImapContext) -> Steps[None]:
         """The pictures of accounts that are followed and were not looked at yet."""
         for picture in [each for each in self._pictures.values() if not each.has_begun]:
-            if talk.notifier is not self or (yield from self._tell_of(talk, picture, ())):
+            if ctx.notifier is not self or (yield from self._send_account_updates(ctx, picture, ())):
                 continue
             if picture.coming is AttachReason.ASKED:
                 picture.coming = AttachReason.ALLOWED  # it is told when it can be read
@@ -200,9 +200,9 @@ class Listening:
             names += self._pictures[None].subscriptions
         return any(name == ROOT or name.startswith(PREFIX) for name in names)
 
-    def _follow(self, talk: ImapContext, asked: dict[AccountRef, Shared], *, at_once: bool = False) -> Steps[None]:
+    def _follow(self, ctx: ImapContext, asked: dict[AccountRef, Shared], *, at_once: bool = False) -> Steps[None]:
         """Follow these accounts, and forget the others; `at_once`: by a NOTIFY SET. What it takes to look comes later."""
-        yield from talk.overhear(SubscribeAccounts(frozenset(asked), rights=self._reaches_beyond()))
+        yield from ctx.subscribe_accounts(SubscribeAccounts(frozenset(asked), rights=self._reaches_beyond()))
         for at in [at for at in self._pictures if at is not None and at not in asked]:
             del self._pictures[at]
             if at != self._selected_at:
@@ -220,33 +220,33 @@ class Listening:
             fresh.selected = self._selected if at == self._selected_at else None
             self._barred.discard(at)
 
-    def _follow_anew(self, talk: ImapContext) -> Steps[None]:
+    def _follow_anew(self, ctx: ImapContext) -> Steps[None]:
         """Rights have moved, or a subscription: stop or begin to watch, and say so (RFC 5465 §5.9, §6.4)."""
-        talk.boxes_moved = False
+        ctx.shared_mailboxes_changed = False
         if not self._hears_of_folders:
             return
-        boxes = talk.boxes
+        boxes = ctx.boxes
         asked, seen = self._asked(boxes), _visible(boxes)
         if len(asked) > MOST_ACCOUNTS:
-            yield from _overflow(talk)
+            yield from _overflow(ctx)
             return
         lines: list[bytes] = []
         for at, picture in self._pictures.items():
             if at is None:
                 continue
             if at not in seen:
-                lines += picture.lost_lines(utf8=talk.utf8)
+                lines += picture.lost_lines(utf8=ctx.utf8)
                 self._barred.add(at)
             elif at in asked and "r" in picture.box_rights and "r" not in asked[at].rights:
                 picture.box = asked[at]
-                lines += picture.closed_lines(utf8=talk.utf8)
+                lines += picture.closed_lines(utf8=ctx.utf8)
         if seen != self._seen and Events.NAMES in self._events_of_root():
-            lines.append(self._root_line(boxes, utf8=talk.utf8))
-        yield from self._follow(talk, asked)
+            lines.append(self._root_line(boxes, utf8=ctx.utf8))
+        yield from self._follow(ctx, asked)
         self._seen = seen
         for line in lines:
-            talk.say(line)
-            yield from talk.breathe()
+            ctx.write(line)
+            yield from ctx.yield_output()
 
     def _events_of_root(self) -> Events:
         own = self._pictures[None]
@@ -261,7 +261,7 @@ class Listening:
 
     # ------------------------------------------------------------ the session's side
 
-    def attend(self, view: View) -> None:
+    def watch_account(self, view: View) -> None:
         self._view = view
         self._selected, self._selected_at = view.info.mailbox_id, view.place.account
         for at, picture in self._pictures.items():
@@ -300,39 +300,39 @@ class Listening:
         if picture is not None:
             picture.keep_selected()
 
-    def subscribed(self, talk: ImapContext, name: str, is_so: bool) -> Steps[None]:
+    def subscribed(self, ctx: ImapContext, name: str, is_so: bool) -> Steps[None]:
         own = self._pictures.get(None)
         if own is not None and own.hears_of_subscriptions:
-            yield from self._subscribe(talk, own.subscriptions | {name} if is_so else own.subscriptions - {name})
+            yield from self._subscribe(ctx, own.subscriptions | {name} if is_so else own.subscriptions - {name})
 
-    def _subscribe(self, talk: ImapContext, names: frozenset[str]) -> Steps[None]:
+    def _subscribe(self, ctx: ImapContext, names: frozenset[str]) -> Steps[None]:
         """From here on is told what happens in those: before the client hears that it has subscribed, since from then on it
         relies on that."""
         for picture in self._pictures.values():
             picture.subscriptions = names
         if self._watch.subscribed:
-            yield from self._follow_anew(talk)
-            yield from self._begin_others(talk)
+            yield from self._follow_anew(ctx)
+            yield from self._begin_others(ctx)
 
     def pause(self) -> float:
         again = [self._retry_at, *(picture.retry_at for picture in self._pictures.values())]
         return min((at for at in again if at), default=_NEVER)
 
-    def tell(self, talk: ImapContext, *, expunge: bool = False) -> Steps[None]:
+    def send_updates(self, ctx: ImapContext, *, expunge: bool = False) -> Steps[None]:
         """Say what is new, until nothing is. EXPUNGE may be said between commands too, unless it is to be delayed (§6.1)."""
-        if talk.now() >= self._retry_at:  # also where nothing is due any more: who has looked meanwhile was a command
+        if ctx.now() >= self._retry_at:  # also where nothing is due any more: who has looked meanwhile was a command
             self._retry_at = 0.0
         for picture in self._pictures.values():
-            if talk.now() >= picture.retry_at:
+            if ctx.now() >= picture.retry_at:
                 picture.retry_at = 0.0
         try:
-            while self.is_due(talk, expunge=expunge):
-                yield from self._tell(talk, expunge=expunge or not self._watch.delayed)
+            while self.is_due(ctx, expunge=expunge):
+                yield from self._send_updates(ctx, expunge=expunge or not self._watch.delayed)
             self._forget_own()
         except Unavailable as error:
-            if talk.severed:
+            if ctx.severed:
                 raise CloseConnection(error.text) from error
-            self.put_off(talk)
+            self.put_off(ctx)
 
     def _forget_own(self) -> None:
         """The client's own changes that have been looked at."""
@@ -345,87 +345,87 @@ class Listening:
             else:
                 del self._own[at]
 
-    def put_off(self, talk: ImapContext) -> None:
-        self._retry_at = talk.now() + RETRY_SECONDS
+    def put_off(self, ctx: ImapContext) -> None:
+        self._retry_at = ctx.now() + RETRY_SECONDS
 
     # ------------------------------------------------------------ one look
 
-    def is_due(self, talk: ImapContext, *, expunge: bool = False) -> bool:
-        if talk.notifier is not self or talk.now() < self._retry_at:
+    def is_due(self, ctx: ImapContext, *, expunge: bool = False) -> bool:
+        if ctx.notifier is not self or ctx.now() < self._retry_at:
             return False
-        if talk.boxes_moved or self._due(talk):
+        if ctx.shared_mailboxes_changed or self._due(ctx):
             return True
-        return self._owes_selected(talk, expunge=expunge or not self._watch.delayed)
+        return self._owes_selected(ctx, expunge=expunge or not self._watch.delayed)
 
-    def _due(self, talk: ImapContext) -> list[AccountTracker]:
-        now = talk.now()
-        return [each for each in self._pictures.values() if now >= each.retry_at and each.is_behind(talk.modseq_of(each.at))]
+    def _due(self, ctx: ImapContext) -> list[AccountTracker]:
+        now = ctx.now()
+        return [each for each in self._pictures.values() if now >= each.retry_at and each.is_behind(ctx.modseq_of(each.at))]
 
-    def _owes_selected(self, talk: ImapContext, *, expunge: bool) -> bool:
-        view = talk.view
+    def _owes_selected(self, ctx: ImapContext, *, expunge: bool) -> bool:
+        view = ctx.view
         if view is None or not self._watch.selected:
             return False
-        moved = talk.known_modseq > view.looked or view.rights_moved
+        moved = ctx.known_modseq > view.looked or view.rights_moved
         return moved or (expunge and view.owes_expunges) or self._unfetched(view) > 0
 
     def _unfetched(self, view: View) -> int:
         """How many new messages are to be fetched."""
         return view.messages - bisect_right(view.uids, self._fetched) if self._watch.items else 0
 
-    def _tell(self, talk: ImapContext, *, expunge: bool) -> Steps[None]:
-        if talk.boxes_moved:
-            yield from self._follow_anew(talk)
-        view = talk.view
+    def _send_updates(self, ctx: ImapContext, *, expunge: bool) -> Steps[None]:
+        if ctx.shared_mailboxes_changed:
+            yield from self._follow_anew(ctx)
+        view = ctx.view
         at = None if view is None else view.place.account
-        due = self._due(talk)
+        due = self._due(ctx)
         own = {key: frozenset(self._own.get(key, ())) for key in (at, *(picture.at for picture in due))}
         together = False  # the client's own changes are new to the picture and to the view
         for picture in due:
-            if talk.notifier is self and (yield from self._tell_of(talk, picture, own[picture.at])):
+            if ctx.notifier is self and (yield from self._send_account_updates(ctx, picture, own[picture.at])):
                 together = together or (picture.at == at and bool(self._watch.selected))
-        if talk.notifier is self and view is not None and (together or self._owes_selected(talk, expunge=expunge)):
-            yield from self._tell_selected(talk, view, own[at], expunge=expunge)
+        if ctx.notifier is self and view is not None and (together or self._owes_selected(ctx, expunge=expunge)):
+            yield from self._send_selected_updates(ctx, view, own[at], expunge=expunge)
 
-    def _tell_of(self, talk: ImapContext, picture: AccountTracker, own: Collection[int]) -> Steps[bool]:
+    def _send_account_updates(self, ctx: ImapContext, picture: AccountTracker, own: Collection[int]) -> Steps[bool]:
         """STATUS, LIST and METADATA of what happened in one account; whether it could be read, which the own one has to be."""
-        reached, manner, subscribed = talk.modseq_of(picture.at), _output_options(talk), picture.subscriptions
+        reached, manner, subscribed = ctx.modseq_of(picture.at), _output_options(ctx), picture.subscriptions
 
         def look(account: Account) -> TrackerUpdate:
             if picture.has_begun:
-                return picture.look(account, own, manner)
+                return picture.poll(account, own, manner)
             return TrackerUpdate(picture.begin(account, manner), [])
 
         try:
-            learned = yield from talk.ask(look, Place("", picture.box))
+            learned = yield from ctx.ask(look, Place("", picture.box))
         except Unavailable:
-            if picture.box is None or talk.severed:
+            if picture.box is None or ctx.severed:
                 raise
-            picture.retry_at = talk.now() + RETRY_SECONDS
+            picture.retry_at = ctx.now() + RETRY_SECONDS
             return False
         picture.looked = max(picture.looked, reached)
         if picture.box is None and picture.subscriptions != subscribed:
-            yield from self._subscribe(talk, picture.subscriptions)
+            yield from self._subscribe(ctx, picture.subscriptions)
         if len(learned.lines) + len(learned.elsewhere) > MOST_EVENTS:
-            yield from _overflow(talk)
+            yield from _overflow(ctx)
             return True
-        if talk.notifier is not self or self._pictures.get(picture.at) is not picture:
+        if ctx.notifier is not self or self._pictures.get(picture.at) is not picture:
             return True
         for line in learned.lines:
-            talk.say(line)
-            yield from talk.breathe()
+            ctx.write(line)
+            yield from ctx.yield_output()
         for name in learned.elsewhere:
             place = find(name, manner.boxes)
             if "l" in place.rights:
-                listed = yield from listing_of(talk, place)
-                talk.say(responses.listed(b"LIST", listed.name, listed.attributes, DELIMITER, utf8=talk.utf8))
+                listed = yield from listing_of(ctx, place)
+                ctx.write(responses.listed(b"LIST", listed.name, listed.attributes, DELIMITER, utf8=ctx.utf8))
         return True
 
-    def _tell_selected(self, talk: ImapContext, view: View, own: Collection[int], *, expunge: bool) -> Steps[None]:
+    def _send_selected_updates(self, ctx: ImapContext, view: View, own: Collection[int], *, expunge: bool) -> Steps[None]:
         """What happened in the selected mailbox, in whichever account it is; then FETCH for new messages."""
-        enabled = talk.enabled
+        enabled = ctx.enabled
 
         def look(account: Account) -> list[bytes] | None:
-            glance = view.look(account)
+            glance = view.poll(account)
             if _changes(glance) > MOST_EVENTS:
                 return None
             lines = view.catch_up(glance, enabled, expunge=expunge)
@@ -434,23 +434,23 @@ class Listening:
             return lines
 
         try:
-            lines = yield from talk.ask(look, view.place)
+            lines = yield from ctx.ask(look, view.place)
         except NoSuchFolder as error:
             raise CloseConnection(Text("Thư mục đang mở đã bị xóa.", "The mailbox has been deleted.")) from error
         if lines is None or self._unfetched(view) > MOST_EVENTS:
-            yield from _overflow(talk)
+            yield from _overflow(ctx)
             return
         for line in lines:
-            talk.say(line)
-            yield from talk.breathe()
+            ctx.write(line)
+            yield from ctx.yield_output()
         if self._unfetched(view):
-            yield from self._fetch_new(talk, view, own)
+            yield from self._fetch_new(ctx, view, own)
 
-    def _fetch_new(self, talk: ImapContext, view: View, own: Collection[int]) -> Steps[None]:
+    def _fetch_new(self, ctx: ImapContext, view: View, own: Collection[int]) -> Steps[None]:
         """FETCH for new messages, but those that the client has put there itself (RFC 5465 §5.2)."""
         first, last = bisect_right(view.uids, self._fetched), view.uids[-1]
         places = ranges(at for at in range(first, view.messages) if view.modseqs[at] not in own)
-        yield from send_unasked(talk, view, self._watch.items, places)
+        yield from send_unasked(ctx, view, self._watch.items, places)
         self._fetched = last
 
 
@@ -458,8 +458,8 @@ def _visible(boxes: Mapping[str, Shared]) -> frozenset[AccountRef]:
     return frozenset(box.account for box in boxes.values() if "l" in box.rights)
 
 
-def _output_options(talk: ImapContext) -> OutputOptions:
-    return OutputOptions(talk.boxes, talk.enabled, talk.utf8)
+def _output_options(ctx: ImapContext) -> OutputOptions:
+    return OutputOptions(ctx.boxes, ctx.enabled, ctx.utf8)
 
 
 def _changes(glance: FolderChange) -> int:

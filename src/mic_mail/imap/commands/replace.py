@@ -47,10 +47,10 @@ class Replacement(Intake):
         return published
 
 
-def replace(talk: ImapContext, message: AppendMessage) -> Steps[None]:
+def replace(ctx: ImapContext, message: AppendMessage) -> Steps[None]:
     """A whole REPLACE, to its tagged line."""
-    chosen = yield from _replaced(talk, message)
-    place, refused = target_of(talk, message.mailbox)
+    chosen = yield from _replaced(ctx, message)
+    place, refused = target_of(ctx, message.mailbox)
     if isinstance(chosen, Reply):
         intake, refused = Replacement(place), chosen
     else:
@@ -66,23 +66,23 @@ def replace(talk: ImapContext, message: AppendMessage) -> Steps[None]:
                 ),
                 b"CANNOT",
             )
-    yield from take(talk, message, intake, partial(_exchange, talk, message.mailbox, intake), refused)
+    yield from take(ctx, message, intake, partial(_exchange, ctx, message.mailbox, intake), refused)
 
 
-def _replaced(talk: ImapContext, message: AppendMessage) -> Steps[tuple[View, int] | Reply]:
+def _replaced(ctx: ImapContext, message: AppendMessage) -> Steps[tuple[View, int] | Reply]:
     """The selected mailbox and the UID that is to go, or why there is none."""
     assert message.replaces is not None
-    view = talk.view
+    view = ctx.view
     if view is None:
         return bad("No mailbox is selected.")  # RFC 8508 §3.5
-    if Enabled.UIDONLY in talk.enabled and not message.by_uid:
+    if Enabled.UIDONLY in ctx.enabled and not message.by_uid:
         return bad("UIDONLY is on: there are no message numbers.", b"UIDREQUIRED")  # RFC 9586 §3
     if view.read_only:
         return refuse(Text("Thư mục chỉ được mở để đọc.", "The mailbox is open for reading only."), b"READ-ONLY")
     if not {"t", "e"} <= set(view.rights):
-        return refusal(talk.lacks(view, "te"))  # what STORE and EXPUNGE would need
+        return refusal(ctx.lacks(view, "te"))  # what STORE and EXPUNGE would need
     try:
-        uids = uids_of(talk, (yield from resolve_messages(talk, message.replaces, by_uid=message.by_uid)))
+        uids = uids_of(ctx, (yield from resolve_messages(ctx, message.replaces, by_uid=message.by_uid)))
     except NoSuchNumber:
         return bad("There is no message with that number.")
     return (
@@ -92,33 +92,33 @@ def _replaced(talk: ImapContext, message: AppendMessage) -> Steps[tuple[View, in
     )
 
 
-def _exchange(talk: ImapContext, mailbox: str, intake: Replacement) -> Steps[Reply]:
-    view, enabled = talk.view, talk.enabled
+def _exchange(ctx: ImapContext, mailbox: str, intake: Replacement) -> Steps[Reply]:
+    view, enabled = ctx.view, ctx.enabled
     assert view is not None
-    place, refused = target_again(talk, mailbox, intake.place)
+    place, refused = target_again(ctx, mailbox, intake.place)
     if refused is not None:
         return refused
     if not {"t", "e"} <= set(view.rights):  # they may have gone while the message came
-        return refusal(talk.lacks(view, "te"))
+        return refusal(ctx.lacks(view, "te"))
     intake.place = place
-    if (refused := (yield from objected(talk, intake))) is not None:
+    if (refused := (yield from objected(ctx, intake))) is not None:
         return refused
-    limit = talk.quota_octets(place.box)
+    limit = ctx.quota_octets(place.box)
     done: list[tuple[Published, list[bytes]]] = []
 
     def work(account: Account) -> None:
         published = intake.exchange(account, limit)
         done.append((published, view.look_behind(account, enabled, own=[intake.uid])))
 
-    refused = yield from tried(talk.change(work, place), place)
+    refused = yield from tried(ctx.change(work, place), place)
     if refused is not None:
-        yield from talk.sync(expunge=True)  # it may have been expunged meanwhile: that is told before what it means
+        yield from ctx.sync(expunge=True)  # it may have been expunged meanwhile: that is told before what it means
         return refused
     published, lines = done[0]
     replaced = dataclasses.replace(view.place, name=view.name)
-    yield from talk.on_record("message_replaced", replaced, uid=intake.uid, to=place.name)
+    yield from ctx.record_shared_act("message_replaced", replaced, uid=intake.uid, to=place.name)
     stored = responses.append_uid(published.uidvalidity, [published.uid])
-    talk.say(talk.line(b"*", Reply("The new message is stored.", code=stored)))
-    talk.say_all(lines)
+    ctx.write(ctx.line(b"*", Reply("The new message is stored.", code=stored)))
+    ctx.say_all(lines)
     # RFC 8508 §4.5, RFC 7162 §3.2.7: as with UID EXPUNGE.
     return Reply("Replaced.", code=b"HIGHESTMODSEQ %d" % published.modseq if Enabled.CONDSTORE in enabled else b"")

@@ -29,27 +29,27 @@ LONG_ANSWER = 2000
 """Numbers; a longer answer is made in a lane."""
 
 
-def search(talk: ImapContext, command: Search) -> Steps[Reply]:
+def search(ctx: ImapContext, command: Search) -> Steps[Reply]:
     """SEARCH and UID SEARCH."""
-    view, saved = talk.view, talk.saved
+    view, saved = ctx.view, ctx.saved
     assert view is not None
-    refused = yield from begin(talk, command)
+    refused = yield from begin(ctx, command)
     if refused is not None:
         return refused
-    found = yield from find_scored(talk, command, view, saved)
-    return (yield from answer(talk, command, found))
+    found = yield from find_scored(ctx, command, view, saved)
+    return (yield from answer(ctx, command, found))
 
 
-def sort(talk: ImapContext, command: Sort) -> Steps[Reply]:
+def sort(ctx: ImapContext, command: Sort) -> Steps[Reply]:
     """SORT and UID SORT."""
-    view, saved = talk.view, talk.saved
+    view, saved = ctx.view, ctx.saved
     assert view is not None
-    refused = yield from begin(talk, command)
+    refused = yield from begin(ctx, command)
     if refused is not None:
         return refused
-    by_relevancy, progress = any(each.key is SortKey.RELEVANCY for each in command.criteria), Progress(talk, command.tag)
-    found = yield from find_scored(talk, command, view, saved, progress, scored=by_relevancy)
-    order = yield from order_of(talk, view, progress)
+    by_relevancy, progress = any(each.key is SortKey.RELEVANCY for each in command.criteria), Progress(ctx, command.tag)
+    found = yield from find_scored(ctx, command, view, saved, progress, scored=by_relevancy)
+    order = yield from order_of(ctx, view, progress)
 
     def work(account: Account) -> list[int]:
         if by_relevancy:
@@ -57,8 +57,8 @@ def sort(talk: ImapContext, command: Sort) -> Steps[Reply]:
             return _sorted_by_relevancy(order, view, command.criteria, found.positions, found.scores)
         return order.pick(found.positions, command.criteria, view.sizes)
 
-    positions = yield from talk.ask(work, view.place)
-    return (yield from answer(talk, command, found._replace(positions=positions)))
+    positions = yield from ctx.ask(work, view.place)
+    return (yield from answer(ctx, command, found._replace(positions=positions)))
 
 
 def _sorted_by_relevancy(
@@ -74,26 +74,26 @@ def _sorted_by_relevancy(
     return sort_cache.sort(found, columns)
 
 
-def thread(talk: ImapContext, command: Thread) -> Steps[Reply]:
+def thread(ctx: ImapContext, command: Thread) -> Steps[Reply]:
     """THREAD and UID THREAD. The threads of all messages are kept for whoever asks next."""
-    view, saved = talk.view, talk.saved
+    view, saved = ctx.view, ctx.saved
     assert view is not None
-    refused = yield from begin(talk, command)
+    refused = yield from begin(ctx, command)
     if refused is not None:
         return refused
-    progress = Progress(talk, command.tag)
-    found = yield from find_scored(talk, command, view, saved, progress)
-    order = yield from order_of(talk, view, progress)
+    progress = Progress(ctx, command.tag)
+    found = yield from find_scored(ctx, command, view, saved, progress)
+    order = yield from order_of(ctx, view, progress)
     positions, key = found.positions, (command.algorithm, command.by_uid)
     known = order.forests.get(key) if len(positions) == view.messages else None
     if known is None:
         job = _thread(command, view, order, positions)
         while known is None:
-            known = yield from talk.ask(lambda account: next(job), view.place)
-            yield from talk.breathe()
+            known = yield from ctx.ask(lambda account: next(job), view.place)
+            yield from ctx.yield_output()
         if len(positions) == view.messages:
             order.forests.put(key, known)
-    talk.say(known)
+    ctx.write(known)
     return Reply("Threaded.")
 
 
@@ -125,22 +125,22 @@ def _thread(command: Thread, view: View, order: FolderOrder, positions: Sequence
 # ------------------------------------------------------------------ what they share
 
 
-def begin(talk: ImapContext, command: Search) -> Steps[Reply | None]:
+def begin(ctx: ImapContext, command: Search) -> Steps[Reply | None]:
     """What comes before any search: why it may not be, and a look at what is new in the selected mailbox."""
-    if command.foreign_charset and Enabled.UTF8 in talk.enabled:  # RFC 6855 §3; by name UTF-8 says the same and is let through
+    if command.foreign_charset and Enabled.UTF8 in ctx.enabled:  # RFC 6855 §3; by name UTF-8 says the same and is let through
         return bad("No charset may be given after ENABLE UTF8=ACCEPT.")
     returns = command.returns or frozenset()
-    if "UPDATE" in returns and talk.view is not None and command.tag in talk.view.contexts:
+    if "UPDATE" in returns and ctx.view is not None and command.tag in ctx.view.contexts:
         return bad("Tag reuse: another search is followed under it.")  # RFC 5267 §4.3
     if "SAVE" in returns:
-        talk.saved = ()  # stays so if this ends in NO (RFC 5182 §2.1)
+        ctx.saved = ()  # stays so if this ends in NO (RFC 5182 §2.1)
     if command.key is None:
         return refuse(
             Text("Không biết bộ mã ký tự đó.", "Unknown charset."), b"BADCHARSET (%b)" % b" ".join(CHARSETS)
         )  # RFC 9051 §6.4.4
     if asks_modseq(command):
-        talk.use_condstore()
-    yield from talk.sync(expunge=False)
+        ctx.use_condstore()
+    yield from ctx.sync(expunge=False)
     return None
 
 
@@ -150,7 +150,7 @@ def asks_modseq(command: Search) -> bool:
 
 
 def find_scored(
-    talk: ImapContext,
+    ctx: ImapContext,
     command: Search,
     view: View,
     saved: Sequence[int],
@@ -159,41 +159,41 @@ def find_scored(
     scored: bool = False,
 ) -> Steps[Found]:
     """What a command finds in a mailbox, `$` being `saved`; with relevancy where it is asked for (RFC 6203 §4)."""
-    progress, key = progress or Progress(talk, command.tag), command.key
+    progress, key = progress or Progress(ctx, command.tag), command.key
     assert key is not None
-    positions = yield from find(talk, view, fuzzy.widened(key) if has_fuzzy(key) else key, saved, progress=progress)
+    positions = yield from find(ctx, view, fuzzy.widened(key) if has_fuzzy(key) else key, saved, progress=progress)
     found = Found(positions, saved, asks_modseq(command))
     if not scored and "RELEVANCY" not in (command.returns or ()):
         return found
     among = InSet(SequenceSet(ranges_of(view.uids[at] for at in positions)), by_uid=True)
     tiers: list[list[int]] = []
     for tier in fuzzy.tiers(key):
-        tiers.append((yield from find(talk, view, And((among, tier)), saved, progress=progress)))  # noqa: PERF401 - it yields
+        tiers.append((yield from find(ctx, view, And((among, tier)), saved, progress=progress)))  # noqa: PERF401 - it yields
     return found._replace(scores=fuzzy.scores(positions, tiers))
 
 
-def answer(talk: ImapContext, command: Search, found: Found, *, mailbox: bytes | None = None) -> Steps[Reply]:
+def answer(ctx: ImapContext, command: Search, found: Found, *, mailbox: bytes | None = None) -> Steps[Reply]:
     """Tell what was found in the selected mailbox, keep it for SAVE, follow it for UPDATE.
 
     `mailbox` is its name for ESEARCH, ready to send.
     """
-    view, rev2, returns = talk.view, Enabled.REV2 in talk.enabled, command.returns or frozenset()
+    view, rev2, returns = ctx.view, Enabled.REV2 in ctx.enabled, command.returns or frozenset()
     assert view is not None
 
     def make(account: Account | None = None) -> tuple[bytes, tuple[int, ...]]:
         saved = tuple(view.uids[at] for at in kept(command, found.positions)) if "SAVE" in returns else ()
         return format_response(view, command, found, rev2=rev2, mailbox=mailbox), saved
 
-    told, saved = (yield from talk.ask(make, view.place)) if len(found.positions) > LONG_ANSWER else make()
+    told, saved = (yield from ctx.ask(make, view.place)) if len(found.positions) > LONG_ANSWER else make()
     if "SAVE" in returns:
-        talk.saved = saved
-    talk.say(told)
+        ctx.saved = saved
+    ctx.write(told)
     if "UPDATE" not in returns:
         return Reply("Searched.")
     if search_context.follow(view, command, found, mailbox=mailbox):
         return Reply("Searched; will tell of changes.")
-    talk.say(
-        talk.line(
+    ctx.write(
+        ctx.line(
             b"*",
             refuse(
                 Text("Không theo dõi được kết quả của lần tìm này.", "This search cannot be followed."),

@@ -81,26 +81,26 @@ def fixed(key: SearchKey, view: View, saved: Sequence[int]) -> SearchKey:
             return key
 
 
-def send_selected_changes(talk: ImapContext, last: bytes, *, expunge: bool) -> Steps[None]:
+def send_selected_changes(ctx: ImapContext, last: bytes, *, expunge: bool) -> Steps[None]:
     """What has happened in the selected mailbox, between the work of a command and `last`, its tagged line.
 
     Nothing of it takes back what was done: what the store cannot say now it is asked again with the next command, and where the
     session has to end here, `last` is said before.
     """
     try:
-        yield from talk.sync(expunge=expunge)
-        yield from send_search_updates(talk)
+        yield from ctx.sync(expunge=expunge)
+        yield from send_search_updates(ctx)
     except Unavailable as error:
-        if talk.severed:
+        if ctx.severed:
             raise CloseConnection(error.text) from error
     except (CloseConnection, OutOfStep):
-        talk.say(last)
+        ctx.write(last)
         raise
 
 
-def send_search_updates(talk: ImapContext) -> Steps[None]:
+def send_search_updates(ctx: ImapContext) -> Steps[None]:
     """ADDTO and REMOVEFROM for what has changed since the last look; the view has told of the changes themselves."""
-    view = talk.view
+    view = ctx.view
     if view is None or not view.contexts.due:
         return
     changed = frozenset(view.contexts.changed)
@@ -109,16 +109,16 @@ def send_search_updates(talk: ImapContext) -> Steps[None]:
         known = [at for uid in sorted(changed) if (at := view.position(uid)) is not None and not view.is_ghost(uid)]
         return view.excerpt(known)
 
-    some = yield from _aside(talk, view, look, len(changed))
+    some = yield from _aside(ctx, view, look, len(changed))
     for context in view.contexts:
-        yield from _update(talk, view, context, some)
+        yield from _update(ctx, view, context, some)
     view.contexts.settle(changed)
 
 
-def _update(talk: ImapContext, view: View, context: Context, some: View) -> Steps[None]:
+def _update(ctx: ImapContext, view: View, context: Context, some: View) -> Steps[None]:
     """Look at `some` messages for one context, or at all where nothing else will do."""
     looked_at = view if context.moves else some
-    places = yield from find(talk, looked_at, context.key)
+    places = yield from find(ctx, looked_at, context.key)
 
     def compare() -> tuple[set[int], set[int]]:
         matching = {uid for at in places if not view.is_ghost(uid := looked_at.uids[at])}
@@ -126,13 +126,13 @@ def _update(talk: ImapContext, view: View, context: Context, some: View) -> Step
         lacking = listed.difference(matching)
         return lacking if context.moves else lacking.intersection(some.uids), matching.difference(listed)
 
-    gone, new = yield from _aside(talk, view, compare, len(places) + len(context.uids))
+    gone, new = yield from _aside(ctx, view, compare, len(places) + len(context.uids))
     if not gone and not new:
         return
     if context.items:
         arrived = ranges(sorted(at for uid in new & view.contexts.arrived if (at := view.position(uid)) is not None))
-        yield from send_unasked(talk, view, context.items, arrived)  # behind EXISTS and before ADDTO (RFC 5465 §7)
-    order = (yield from order_of(talk, view)) if context.criteria and new else None
+        yield from send_unasked(ctx, view, context.items, arrived)  # behind EXISTS and before ADDTO (RFC 5465 §7)
+    order = (yield from order_of(ctx, view)) if context.criteria and new else None
 
     def work(account: Account) -> bytes:
         removed = context.without(gone)
@@ -140,20 +140,20 @@ def _update(talk: ImapContext, view: View, context: Context, some: View) -> Step
         if order is not None:
             positions = [at for uid in uids if (at := view.position(uid)) is not None]
             uids = [view.uids[at] for at in order.pick(positions, context.criteria, view.sizes)]
-        return context.tell(removed, context.become(uids), view.position)
+        return context.format_update(removed, context.become(uids), view.position)
 
-    talk.say((yield from talk.ask(work, view.place)))
+    ctx.write((yield from ctx.ask(work, view.place)))
 
 
-def _aside(talk: ImapContext, view: View, run: Callable[[], T], messages: int) -> Steps[T]:
+def _aside(ctx: ImapContext, view: View, run: Callable[[], T], messages: int) -> Steps[T]:
     """In a lane where it is about many messages: each takes the loop up to 4 us."""
-    return (yield from talk.ask(lambda account: run(), view.place)) if messages > MANY_MESSAGES else run()
+    return (yield from ctx.ask(lambda account: run(), view.place)) if messages > MANY_MESSAGES else run()
 
 
-def cancel_update(talk: ImapContext, command: CancelUpdate) -> Steps[Reply]:
+def cancel_update(ctx: ImapContext, command: CancelUpdate) -> Steps[Reply]:
     """CANCELUPDATE (RFC 5267 §4.3.5). A tag that is not followed is none to be told of either."""
-    assert talk.view is not None
+    assert ctx.view is not None
     for tag in command.tags:
-        talk.view.contexts.cancel(tag)
+        ctx.view.contexts.cancel(tag)
     return Reply("No further updates.")
     yield  # a handler is a generator

@@ -68,36 +68,36 @@ Hops = Generator[None, None, None]
 class Progress:
     """Tells those who wait how far it is (RFC 9585 §3); `before` and `after` are messages of other mailboxes."""
 
-    def __init__(self, talk: ImapContext, tag: bytes) -> None:
-        self._talk = talk
+    def __init__(self, ctx: ImapContext, tag: bytes) -> None:
+        self._talk = ctx
         self._tag = tag
-        self._told_at = talk.now()
+        self._told_at = ctx.now()
         self.before = self.after = 0
 
-    def tell(self, done: int, goal: int) -> None:
+    def report(self, done: int, goal: int) -> None:
         """So many of so many messages have been looked at."""
-        talk = self._talk
-        if talk.now() - self._told_at >= PROGRESS_SECONDS:
-            self._told_at = talk.now()
+        ctx = self._talk
+        if ctx.now() - self._told_at >= PROGRESS_SECONDS:
+            self._told_at = ctx.now()
             reached, all_of_them = self.before + done, self.before + goal + self.after
-            talk.say(responses.ok(b"*", "Still looking.", responses.in_progress(self._tag, reached, all_of_them)))
+            ctx.write(responses.ok(b"*", "Still looking.", responses.in_progress(self._tag, reached, all_of_them)))
 
 
 def find(
-    talk: ImapContext, view: View, key: SearchKey, saved: Sequence[int] = (), *, progress: Progress | None = None
+    ctx: ImapContext, view: View, key: SearchKey, saved: Sequence[int] = (), *, progress: Progress | None = None
 ) -> Steps[list[int]]:
     """The positions of a view that match, ascending; `$` stands for `saved`.
 
     The view may be of any folder that may be read, or an excerpt.
     """
-    dates = Dates() if view.is_excerpt else talk.shelf.dates  # nobody else has the same messages in hand
-    hunt = SearchRun(view, key, saved, now=int(talk.clock.now().timestamp()), dates=dates)
-    yield from talk.ask(hunt.go_on, view.place)
+    dates = Dates() if view.is_excerpt else ctx.shelf.dates  # nobody else has the same messages in hand
+    hunt = SearchRun(view, key, saved, now=int(ctx.clock.now().timestamp()), dates=dates)
+    yield from ctx.ask(hunt.go_on, view.place)
     while not hunt.is_over:
         if progress is not None and hunt.done < hunt.goal:
-            progress.tell(hunt.done, hunt.goal)
-        yield from talk.breathe()
-        yield from talk.ask(hunt.go_on, view.place)
+            progress.report(hunt.done, hunt.goal)
+        yield from ctx.yield_output()
+        yield from ctx.ask(hunt.go_on, view.place)
     return hunt.found
 
 

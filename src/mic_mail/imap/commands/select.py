@@ -62,22 +62,22 @@ def _open(account: Account, command: Select, name: str, *, read_only: bool, clai
     return Opened(mark, looked, fresh, recent, first_unseen, changes, presence)
 
 
-def select(talk: ImapContext, command: Select) -> Steps[Reply]:
+def select(ctx: ImapContext, command: Select) -> Steps[Reply]:
     """SELECT and EXAMINE. A SELECT that fails leaves no mailbox selected (RFC 9051 §6.3.2)."""
-    if command.qresync is not None and Enabled.QRESYNC not in talk.enabled:
+    if command.qresync is not None and Enabled.QRESYNC not in ctx.enabled:
         return bad("ENABLE QRESYNC comes first.")  # RFC 7162 §3.2.5
-    _leave(talk)
+    _leave(ctx)
     if command.condstore:
-        talk.use_condstore()
-    rev2 = Enabled.REV2 in talk.enabled
-    place = talk.place(command.mailbox, "r")
-    yield from _watch_account(talk, place)
+        ctx.use_condstore()
+    rev2 = Enabled.REV2 in ctx.enabled
+    place = ctx.place(command.mailbox, "r")
+    yield from _watch_account(ctx, place)
     read_only = command.read_only or reads_only(place.rights)
     claims = not (read_only or rev2)
-    opened = yield from talk.ask(lambda account: _open(account, command, place.name, read_only=read_only, claims=claims), place)
-    listed = (yield from listing_of(talk, place)) if rev2 else None
-    place = talk.place(command.mailbox, "r")  # an authority may have ended while the store was asked
-    account_id = talk.mailbox_id if place.account is None else place.account.account_id
+    opened = yield from ctx.ask(lambda account: _open(account, command, place.name, read_only=read_only, claims=claims), place)
+    listed = (yield from listing_of(ctx, place)) if rev2 else None
+    place = ctx.place(command.mailbox, "r")  # an authority may have ended while the store was asked
+    account_id = ctx.mailbox_id if place.account is None else place.account.account_id
     view = View(
         opened.fresh,
         looked=opened.looked,
@@ -87,27 +87,27 @@ def select(talk: ImapContext, command: Select) -> Steps[Reply]:
         read_only=read_only,
         recent=None if rev2 else opened.recent,
         presence=opened.presence,
-        on_record=talk.desk.on_record(account_id),
+        on_record=ctx.desk.records_access(account_id),
     )
-    talk.view = view
-    if talk.notifier is not None:
-        talk.notifier.attend(view)
-    talk.say_all(_description(view, opened, listed, command.written, talk.enabled, utf8=talk.utf8))
+    ctx.view = view
+    if ctx.notifier is not None:
+        ctx.notifier.watch_account(view)
+    ctx.say_all(_description(view, opened, listed, command.written, ctx.enabled, utf8=ctx.utf8))
     if opened.changes is not None and command.qresync is not None:
-        known, changes, enabled = command.qresync, opened.changes, talk.enabled
-        talk.say((yield from talk.ask(lambda account: b"".join(missed(view, known, changes, enabled)), place)))
-    talk.opened[account_id] = opening_slot(talk.clock.now_us())
+        known, changes, enabled = command.qresync, opened.changes, ctx.enabled
+        ctx.write((yield from ctx.ask(lambda account: b"".join(missed(view, known, changes, enabled)), place)))
+    ctx.opened[account_id] = opening_slot(ctx.clock.now_us())
     yield RecordActivity(place.account, "select")
     # RFC 4314 §5.2: only rights over flags that are shared make it READ-WRITE. \Seen may be set all the same.
     shared = place.rights.replace("s", "") if opened.fresh.info.own_seen else place.rights
     return Reply("Opened.", code=b"READ-ONLY" if read_only or reads_only(shared) else b"READ-WRITE")
 
 
-def _watch_account(talk: ImapContext, place: Place) -> Steps[None]:
+def _watch_account(ctx: ImapContext, place: Place) -> Steps[None]:
     """Be told of the changes in the account of the mailbox that is opened, from before it is looked at."""
-    if talk.attending != place.account:
+    if ctx.attending != place.account:
         yield WatchAccount(place.account)
-        talk.attending, talk.known_modseq = place.account, 0
+        ctx.attending, ctx.known_modseq = place.account, 0
 
 
 def _description(
@@ -148,122 +148,122 @@ def missed(view: View, known: QResync, changes: Changes, enabled: Enabled) -> li
     return lines
 
 
-def _leave(talk: ImapContext) -> None:
+def _leave(ctx: ImapContext) -> None:
     """The mailbox that was selected is so no more (RFC 9051 §7.1, CLOSED)."""
-    if talk.view is not None:
-        talk.say(responses.ok(b"*", "The mailbox before is closed.", b"CLOSED"))
-    talk.leave()
+    if ctx.view is not None:
+        ctx.write(responses.ok(b"*", "The mailbox before is closed.", b"CLOSED"))
+    ctx.leave()
 
 
-def close(talk: ImapContext, command: Close) -> Steps[Reply]:
+def close(ctx: ImapContext, command: Close) -> Steps[Reply]:
     """CLOSE expunges silently and leaves (RFC 9051 §6.4.1); who may not expunge only leaves (RFC 4314 §4).
 
     Neither does who asks for it while the mailbox is handed over: a NO would leave a client in a mailbox that it has left.
     """
-    view = talk.view
+    view = ctx.view
     assert view is not None
-    is_clean = not view.info.deleted and talk.is_current(view)
+    is_clean = not view.info.deleted and ctx.is_current(view)
     text: Text | str = "Closed."
     if not view.read_only and "e" in view.rights and not is_clean:
         try:
-            result = yield from talk.change(lambda account: account.expunge(view.folder_id))
-            yield from _send_expunged(talk, view, result)
+            result = yield from ctx.change(lambda account: account.expunge(view.folder_id))
+            yield from _send_expunged(ctx, view, result)
         except Frozen as frozen:
             text = frozen.text
-    elif view.info.deleted and "e" in talk.desk.withheld(view.account_id):
+    elif view.info.deleted and "e" in ctx.desk.withheld(view.account_id):
         text = Frozen().text
-    talk.leave()
+    ctx.leave()
     return Reply(text)
 
 
-def unselect(talk: ImapContext, command: Unselect) -> Steps[Reply]:
+def unselect(ctx: ImapContext, command: Unselect) -> Steps[Reply]:
     """RFC 3691: leaves and expunges nothing."""
-    talk.leave()
+    ctx.leave()
     return Reply("Left.")
     yield  # a handler is a generator
 
 
-def expunge(talk: ImapContext, command: Expunge) -> Steps[Reply]:
+def expunge(ctx: ImapContext, command: Expunge) -> Steps[Reply]:
     """EXPUNGE, UID EXPUNGE. The client is told by the look that follows; HIGHESTMODSEQ in the answer: RFC 7162 §3.2.7.
 
     Many clients say it without having marked anything: a look tells whether there is anything to expunge, and costs less than
     the turn of a writer.
     """
-    view = talk.view
+    view = ctx.view
     assert view is not None
-    if "e" not in talk.desk.withheld(view.account_id):
-        talk.must_hold(view, "e")
+    if "e" not in ctx.desk.withheld(view.account_id):
+        ctx.must_hold(view, "e")
     uids: list[int] | None = None
     if command.uids is not None:
-        uids = uids_of(talk, (yield from resolve_messages(talk, command.uids, by_uid=True)))
+        uids = uids_of(ctx, (yield from resolve_messages(ctx, command.uids, by_uid=True)))
         if not uids:
             return Reply("Nothing to expunge.")
     if not view.info.deleted:
-        yield from talk.sync(expunge=True)
+        yield from ctx.sync(expunge=True)
         if not view.info.deleted:
             return Reply("Expunged.")
-    talk.must_hold(view, "e")
-    enabled = talk.enabled
+    ctx.must_hold(view, "e")
+    enabled = ctx.enabled
 
     def work(account: Account) -> tuple[ExpungeResult, bytes]:
         result = account.expunge(view.folder_id, uids)
-        lines = view.catch_up(view.look(account, made=result.made), enabled, expunge=True, own=result.uids)
+        lines = view.catch_up(view.poll(account, made=result.made), enabled, expunge=True, own=result.uids)
         return result, b"".join(lines)
 
-    result, told = yield from talk.change(work)
-    talk.say(told)
-    yield from _send_expunged(talk, view, result)
-    code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in talk.enabled and result.uids else b""
+    result, told = yield from ctx.change(work)
+    ctx.write(told)
+    yield from _send_expunged(ctx, view, result)
+    code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in ctx.enabled and result.uids else b""
     return Reply("Expunged.", code=code)
 
 
-def _send_expunged(talk: ImapContext, view: View, result: ExpungeResult) -> Steps[None]:
+def _send_expunged(ctx: ImapContext, view: View, result: ExpungeResult) -> Steps[None]:
     if result.uids:
         uids = format_set(result.uids).decode("ascii")
-        yield from talk.on_record("messages_expunged", replace(view.place, name=view.name), uids=uids)
+        yield from ctx.record_shared_act("messages_expunged", replace(view.place, name=view.name), uids=uids)
 
 
-def idle(talk: ImapContext, command: Idle) -> Steps[Reply]:
+def idle(ctx: ImapContext, command: Idle) -> Steps[Reply]:
     """RFC 2177: tell changes as they come, until DONE; a line every two minutes keeps middleboxes (and Outlook) awake."""
-    settings = talk.settings
-    talk.reader.expect_line()
-    talk.say(responses.continuation("Idling."))
-    yield from talk.polling(None if talk.view is None else talk.view.place)
-    owes = yield from _owes_after_look(talk)
-    if talk.compressed:
+    settings = ctx.settings
+    ctx.reader.expect_line()
+    ctx.write(responses.continuation("Idling."))
+    yield from ctx.polling(None if ctx.view is None else ctx.view.place)
+    owes = yield from _owes_after_look(ctx)
+    if ctx.compressed:
         yield DropCompressor()
-    until = talk.now() + settings.idle_seconds
-    still_here = talk.now() + settings.still_here_seconds
-    look_at = talk.now() + RETRY_SECONDS
-    while talk.ending is None:
-        if talk.notifier is not None:
-            yield from notify_all(talk, expunge=True)  # RFC 5465 §4: the events that NOTIFY asked for, and no others
-        event = talk.hear()
+    until = ctx.now() + settings.idle_seconds
+    still_here = ctx.now() + settings.still_here_seconds
+    look_at = ctx.now() + RETRY_SECONDS
+    while ctx.ending is None:
+        if ctx.notifier is not None:
+            yield from notify_all(ctx, expunge=True)  # RFC 5465 §4: the events that NOTIFY asked for, and no others
+        event = ctx.read_next()
         if event is not NEED_INPUT:
             done = isinstance(event, Line) and event.data.upper() == b"DONE"
             return Reply("No more idling.") if done else bad("DONE is what ends IDLE.")
-        if talk.notifier is None and talk.view is not None and talk.known_modseq > talk.view.looked and not owes:
+        if ctx.notifier is None and ctx.view is not None and ctx.known_modseq > ctx.view.looked and not owes:
             owes, look_at = True, 0.0
-        if owes and talk.now() >= look_at:
-            owes, look_at = (yield from _owes_after_look(talk)), talk.now() + RETRY_SECONDS
+        if owes and ctx.now() >= look_at:
+            owes, look_at = (yield from _owes_after_look(ctx)), ctx.now() + RETRY_SECONDS
             continue
-        if talk.now() >= until:
+        if ctx.now() >= until:
             raise CloseConnection(Text("Kết nối bị đóng vì quá lâu không hoạt động.", "Too long without a word."))
-        if talk.now() >= still_here:
-            talk.say(responses.ok(b"*", "Still here"))
-            still_here = talk.now() + settings.still_here_seconds
+        if ctx.now() >= still_here:
+            ctx.write(responses.ok(b"*", "Still here"))
+            still_here = ctx.now() + settings.still_here_seconds
         wake_at = min(until, still_here, look_at) if owes else min(until, still_here)
-        yield Waiting(wake_at if talk.notifier is None else min(wake_at, talk.notifier.pause()))
-    raise talk.ending
+        yield Waiting(wake_at if ctx.notifier is None else min(wake_at, ctx.notifier.pause()))
+    raise ctx.ending
 
 
-def _owes_after_look(talk: ImapContext) -> Steps[bool]:
+def _owes_after_look(ctx: ImapContext) -> Steps[bool]:
     """Tell what is new. True: the store cannot say it now. NO would end IDLE at a client that goes on to send DONE."""
     try:
-        yield from talk.sync(expunge=True)
-        yield from send_search_updates(talk)
+        yield from ctx.sync(expunge=True)
+        yield from send_search_updates(ctx)
     except Unavailable as error:
-        if talk.severed:
+        if ctx.severed:
             raise CloseConnection(error.text) from error
         return True
     return False

@@ -17,31 +17,31 @@ INDEXED_FROM = 64
 """So many are sooner found there than made."""
 
 
-def order_of(talk: ImapContext, view: View, progress: Progress | None = None) -> Steps[FolderOrder]:
+def order_of(ctx: ImapContext, view: View, progress: Progress | None = None) -> Steps[FolderOrder]:
     """The order that the sessions at this state of the folder share; nothing is asked where another one has asked before."""
-    shelf = talk.shelf.orders
+    shelf = ctx.shelf.orders
     prior = shelf.prior(view)
     if prior is not None and prior.uids == view.uids:
         return prior
     lacking = list(view.uids) if prior is None else prior.lacking(view.uids)
     told = StoredSortValues()
     if len(lacking) >= INDEXED_FROM:
-        lacking = yield from _indexed(talk, view, lacking, told)
+        lacking = yield from _indexed(ctx, view, lacking, told)
 
     def ask_for(some: list[int]) -> Callable[[Account], None]:
         return lambda account: told.take(account.orderings(view.folder_id, some))
 
     for start in range(0, len(lacking), SLICE_MESSAGES):
-        yield from talk.ask(ask_for(lacking[start : start + SLICE_MESSAGES]), view.place)
+        yield from ctx.ask(ask_for(lacking[start : start + SLICE_MESSAGES]), view.place)
         if progress is not None and start + SLICE_MESSAGES < len(lacking):
-            progress.tell(start + SLICE_MESSAGES, len(lacking))
-        yield from talk.breathe()
-    order = yield from talk.ask(lambda account: FolderOrder.made(view.uids, prior, told), view.place)
+            progress.report(start + SLICE_MESSAGES, len(lacking))
+        yield from ctx.yield_output()
+    order = yield from ctx.ask(lambda account: FolderOrder.build(view.uids, prior, told), view.place)
     shelf.put(view, order)
     return order
 
 
-def _indexed(talk: ImapContext, view: View, lacking: list[int], told: StoredSortValues) -> Steps[list[int]]:
+def _indexed(ctx: ImapContext, view: View, lacking: list[int], told: StoredSortValues) -> Steps[list[int]]:
     """Take what nobody has to make; the UIDs that are left."""
     left: list[int] = []
 
@@ -53,6 +53,6 @@ def _indexed(talk: ImapContext, view: View, lacking: list[int], told: StoredSort
         return work
 
     for start in range(0, len(lacking), INDEXED_MESSAGES):
-        yield from talk.ask(ask_for(lacking[start : start + INDEXED_MESSAGES]), view.place)
-        yield from talk.breathe()
+        yield from ctx.ask(ask_for(lacking[start : start + INDEXED_MESSAGES]), view.place)
+        yield from ctx.yield_output()
     return left

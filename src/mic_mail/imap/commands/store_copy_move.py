@@ -29,23 +29,23 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import ALL_FLAGS, DELETED, KEYWORD_FLAGS, KEYWORD_SHIFT, CopyResult, StoreResult
 
 
-def store(talk: ImapContext, command: Store) -> Steps[Reply]:
+def store(ctx: ImapContext, command: Store) -> Steps[Reply]:
     """STORE. With .SILENT the client is told only what it cannot work out by itself (RFC 9051 §6.4.6).
 
     What UNCHANGEDSINCE held back is told as it is now, which saves the client a FETCH (RFC 7162 §3.1.3).
     """
-    view = talk.view
+    view = ctx.view
     assert view is not None
     if not _may_change(view, command):
-        raise talk.lacks(view, "t" if command.flags.system & DELETED else "w")
+        raise ctx.lacks(view, "t" if command.flags.system & DELETED else "w")
     if command.unchanged_since is not None:
-        talk.use_condstore()
+        ctx.use_condstore()
     known = view.uids, view.flags
-    uids = uids_of(talk, (yield from resolve_messages(talk, command.messages, by_uid=command.by_uid)))
+    uids = uids_of(ctx, (yield from resolve_messages(ctx, command.messages, by_uid=command.by_uid)))
     if not uids:
         return Reply("No such messages.")
-    enabled, allowed = talk.enabled, view.allowed
-    says_something = _says(talk, command) is not None
+    enabled, allowed = ctx.enabled, view.allowed
+    says_something = _says(ctx, command) is not None
 
     def work(account: Account) -> tuple[list[int], list[int], bool, bytes]:
         before = {uid: view.flags[at] for uid in uids if (at := view.position(uid)) is not None} if command.silent else {}
@@ -61,7 +61,7 @@ def store(talk: ImapContext, command: Store) -> Steps[Reply]:
             allowed=allowed,
         )
         lines = view.catch_up(
-            view.look(account, made=result.made),
+            view.poll(account, made=result.made),
             enabled,
             expunge=command.by_uid,
             expected=_expected(command, before, result) if command.silent else None,
@@ -75,41 +75,41 @@ def store(talk: ImapContext, command: Store) -> Steps[Reply]:
         # the rest is much to let go of in the loop
         return failed, new, len(result.changed) < len(uids), b"".join(lines)
 
-    failed, changed, some_gone, told = yield from talk.change(work)
-    talk.say(told)
-    if _marks_passed_on(talk, command):
+    failed, changed, some_gone, told = yield from ctx.change(work)
+    ctx.write(told)
+    if _marks_passed_on(ctx, command):
         named = format_set(uids).decode("ascii")
-        yield from talk.on_record("messages_passed_on", replace(view.place, name=view.name), uids=named)
-    yield from _taught_by_keywords(talk, view, command, changed)
+        yield from ctx.record_shared_act("messages_passed_on", replace(view.place, name=view.name), uids=named)
+    yield from _taught_by_keywords(ctx, view, command, changed)
     if failed:
         return Reply("Some have changed meanwhile.", code=responses.modified(failed))
     # Another session's EXPUNGE is no failure of this client: OK, and the code says why not all were told (RFC 5530 §3).
     return Reply("Stored.", code=b"EXPUNGEISSUED" if some_gone else b"")
 
 
-def _marks_passed_on(talk: ImapContext, command: Store) -> bool:
+def _marks_passed_on(ctx: ImapContext, command: Store) -> bool:
     """Whether messages are said to be passed on to the document system: that is on record (Reg. 12.3.c)."""
     if command.change is FlagChange.REMOVE:
         return False
-    return any(keyword.lower() in talk.settings.passed_on for keyword in command.flags.keywords)
+    return any(keyword.lower() in ctx.settings.passed_on for keyword in command.flags.keywords)
 
 
-def _says(talk: ImapContext, command: Store) -> bool | None:
+def _says(ctx: ImapContext, command: Store) -> bool | None:
     """Whether the keywords that are set say that messages are spam, or are none; None: neither, or nobody wants to know."""
-    if not talk.settings.teaches or command.change is FlagChange.REMOVE:
+    if not ctx.settings.teaches or command.change is FlagChange.REMOVE:
         return None
     return junk_from_keywords(command.flags.keywords)
 
 
-def _taught_by_keywords(talk: ImapContext, view: View, command: Store, uids: Sequence[int]) -> Steps[None]:
-    spam = _says(talk, command)
+def _taught_by_keywords(ctx: ImapContext, view: View, command: Store, uids: Sequence[int]) -> Steps[None]:
+    spam = _says(ctx, command)
     if spam is not None and uids:
         yield Teach(view.place.account, view.name, uids, spam=spam)
 
 
-def _taught_by_move(talk: ImapContext, view: View, target: Place, result: CopyResult) -> Steps[None]:
+def _taught_by_move(ctx: ImapContext, view: View, target: Place, result: CopyResult) -> Steps[None]:
     """Into Junk or out of it: which folder that is, whoever notes it looks up (Reg. 15.5)."""
-    if talk.settings.teaches and result.pairs:
+    if ctx.settings.teaches and result.pairs:
         new = [uid for _, uid in result.pairs]
         yield Teach(target.account, target.name, new, came_from=(view.place.account, view.name))
 
@@ -149,79 +149,79 @@ def _expected(command: Store, before: Mapping[int, int], result: StoreResult) ->
             return {uid: bits for uid, _, _ in result.changed}
 
 
-def copy(talk: ImapContext, command: Copy) -> Steps[Reply]:
+def copy(ctx: ImapContext, command: Copy) -> Steps[Reply]:
     """COPY: all or nothing; COPYUID tells where they lie (RFC 4315 §3).
 
     The number of a message that is gone fails the whole (RFC 9051 §6.4.7); UIDs that are no more are passed over (§6.4.9).
     """
-    view = talk.view
+    view = ctx.view
     assert view is not None
-    target = talk.place(command.mailbox, "i")
-    uids = uids_of(talk, (yield from resolve_messages(talk, command.messages, by_uid=command.by_uid)))
+    target = ctx.place(command.mailbox, "i")
+    uids = uids_of(ctx, (yield from resolve_messages(ctx, command.messages, by_uid=command.by_uid)))
     if not uids:
         return Reply("Nothing to copy.")
     every, allowed = not command.by_uid, allowed_flags(target.rights)
     try:
         if target.account != view.place.account:
-            result = yield from cross_account_copy.copy(talk, view, uids, target, every=every)
+            result = yield from cross_account_copy.copy(ctx, view, uids, target, every=every)
         else:
-            folder_id, limit = view.folder_id, talk.quota_octets(target.box)
+            folder_id, limit = view.folder_id, ctx.quota_octets(target.box)
 
             def work(account: Account) -> CopyResult:
                 target_id = account.folder_id(target.name)
                 return account.copy(folder_id, uids, target_id, limit_octets=limit, every=every, allowed=allowed)
 
-            result = yield from talk.change(work)
+            result = yield from ctx.change(work)
     except NoSuchFolder as error:
         return _no_folder(error, target)
     except NoSuchMessage:
         return _gone(by_uid=False)
-    yield from _taught_by_move(talk, view, target, result)
+    yield from _taught_by_move(ctx, view, target, result)
     return Reply("Copied.", code=_copyuid(result)) if result.pairs else _gone(by_uid=True)
 
 
-def move(talk: ImapContext, command: Move) -> Steps[Reply]:
+def move(ctx: ImapContext, command: Move) -> Steps[Reply]:
     """MOVE: COPYUID goes out before the EXPUNGE or VANISHED that takes the messages away (RFC 6851 §4.3).
 
     It needs what STORE \\Deleted, COPY and EXPUNGE need (RFC 6851 §4.2).
     """
-    view = talk.view
+    view = ctx.view
     assert view is not None
-    talk.must_hold(view, "te")
-    target = talk.place(command.mailbox, "i")
-    uids = uids_of(talk, (yield from resolve_messages(talk, command.messages, by_uid=command.by_uid)))
+    ctx.must_hold(view, "te")
+    target = ctx.place(command.mailbox, "i")
+    uids = uids_of(ctx, (yield from resolve_messages(ctx, command.messages, by_uid=command.by_uid)))
     if not uids:
         return Reply("Nothing to move.")
     try:
         if target.account != view.place.account:
-            result, told = yield from cross_account_copy.move(talk, view, uids, target)
+            result, told = yield from cross_account_copy.move(ctx, view, uids, target)
         else:
-            result, told = yield from _move_within(talk, view, uids, target)
+            result, told = yield from _move_within(ctx, view, uids, target)
     except NoSuchFolder as error:
         return _no_folder(error, target)
     if result.pairs:
-        talk.say(talk.line(b"*", Reply("Moved.", code=_copyuid(result))))
-    talk.say(told)  # also where nothing was left to move: the view has caught up, so its client must (RFC 9051 §7.5.1)
+        ctx.write(ctx.line(b"*", Reply("Moved.", code=_copyuid(result))))
+    ctx.write(told)  # also where nothing was left to move: the view has caught up, so its client must (RFC 9051 §7.5.1)
     if not result.pairs:
         return _gone(by_uid=command.by_uid)
     moved = format_set([old for old, _ in result.pairs]).decode("ascii")
     source = replace(view.place, name=view.name)
-    yield from _taught_by_move(talk, view, target, result)
-    yield from talk.on_record("messages_moved", source, uids=moved, to=resolve.client_name(target, talk.boxes))
-    code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in talk.enabled else b""  # RFC 7162 §3.2.9
+    yield from _taught_by_move(ctx, view, target, result)
+    yield from ctx.record_shared_act("messages_moved", source, uids=moved, to=resolve.client_name(target, ctx.boxes))
+    code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in ctx.enabled else b""  # RFC 7162 §3.2.9
     return Reply("Moved.", code=code)
 
 
-def _move_within(talk: ImapContext, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
+def _move_within(ctx: ImapContext, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
     """Within one account a move is one rename a message."""
-    enabled, allowed = talk.enabled, allowed_flags(target.rights)
+    enabled, allowed = ctx.enabled, allowed_flags(target.rights)
 
     def work(account: Account) -> tuple[CopyResult, bytes]:
         result = account.move(view.folder_id, uids, account.folder_id(target.name), allowed=allowed)
         own = [uid for uid, _ in result.pairs]
         return result, b"".join(view.look_behind(account, enabled, own=own, made=result.made))
 
-    return (yield from talk.change(work))
+    return (yield from ctx.change(work))
 
 
 def _copyuid(result: CopyResult) -> bytes:
@@ -230,7 +230,7 @@ def _copyuid(result: CopyResult) -> bytes:
 
 def _no_folder(error: NoSuchFolder, target: Place) -> Reply:
     """TRYCREATE says that CREATE would help (RFC 9051 §6.4.7): not where the selected mailbox is what is missing."""
-    return refuse(error.text, b"TRYCREATE") if error.name == target.name and target.can_be_made else refusal(error)
+    return refuse(error.text, b"TRYCREATE") if error.name == target.name and target.is_creatable else refusal(error)
 
 
 def _gone(*, by_uid: bool) -> Reply:

@@ -17,15 +17,15 @@ LEAST_MESSAGES = 500
 """Of a batch: smaller ones would give message numbers back to those who have agreed to do without."""
 
 
-def uid_batches(talk: ImapContext, command: UidBatches) -> Steps[Reply]:
-    view = talk.view
+def uid_batches(ctx: ImapContext, command: UidBatches) -> Steps[Reply]:
+    view = ctx.view
     assert view is not None
     if command.size < LEAST_MESSAGES:
         return refuse(
             Text(f"Mỗi đợt có ít nhất {LEAST_MESSAGES} thư.", f"A batch has {LEAST_MESSAGES} messages at least."), b"TOOFEW"
         )
-    yield from talk.sync(expunge=True)
-    talk.say(responses.uid_batches(command.tag, batches(view.uids, command.size, command.first, command.last)))
+    yield from ctx.sync(expunge=True)
+    ctx.write(responses.uid_batches(command.tag, batches(view.uids, command.size, command.first, command.last)))
     return Reply("That many.")
 
 

@@ -47,7 +47,7 @@ class Place:
         return "".join(letter for letter in held if letter not in self.withheld) if self.withheld else held
 
     @property
-    def can_be_made(self) -> bool:
+    def is_creatable(self) -> bool:
         """Whether CREATE would be allowed here."""
         return "k" in self.rights and (self.box is not None or self.name.partition(DELIMITER)[0] != ROOT)
 
@@ -84,7 +84,7 @@ def find(name: str, boxes: Mapping[str, Shared]) -> Place:
 def find_new(name: str, boxes: Mapping[str, Shared]) -> Place:
     """The same for a folder that is to be made: nothing personal is made below `Shared/`, nor in its place."""
     place = find(name, boxes)
-    if place.box is None and not place.can_be_made:
+    if place.box is None and not place.is_creatable:
         raise NameNotAllowed(
             Text(
                 f"Tên “{ROOT}” dành cho hộp thư đơn vị và nhóm.",

@@ -231,7 +231,7 @@ class Reader:
         if end > self._line and buffer[end - 1] == 0x7D:  # }
             literal = _LITERAL_AT_END.search(buffer[max(self._line, end - _LITERAL_MAX) : end])
             if literal is not None:
-                return self._meet_literal(stop + 1, int(literal[1]), sync=not literal[2])
+                return self._begin_literal(stop + 1, int(literal[1]), sync=not literal[2])
         data = bytes(buffer[self._start : end])
         self._consume(stop + 1)
         if not data:
@@ -243,7 +243,7 @@ class Reader:
             return LongCommand(data, self.utf8)
         return _parsed(data, utf8=self.utf8, stranger=self.limits.stranger)
 
-    def _meet_literal(self, begin: int, size: int, *, sync: bool) -> Event | None:
+    def _begin_literal(self, begin: int, size: int, *, sync: bool) -> Event | None:
         """A line ended with `{size}`: the literal is an argument to wait for, a message to hand on, or more than we take."""
         self._literals += 1
         if self._literals == 1 or self._begun[1] in _WITH_MESSAGES:  # the head is copied once, not for each literal

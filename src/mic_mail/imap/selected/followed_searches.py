@@ -64,7 +64,7 @@ class Context:
             return [(0, [uids[at] for at in places])]
         return [(low + 1, list(uids[low : high + 1])) for low, high in ranges_of(places)]
 
-    def tell(self, removed: Pairs, added: Pairs, position: Callable[[int], int | None]) -> bytes:
+    def format_update(self, removed: Pairs, added: Pairs, position: Callable[[int], int | None]) -> bytes:
         """The line, or none; `position` is the view's: a client that asked without UID is told message numbers."""
 
         def named(pairs: Pairs) -> Iterator[tuple[int, list[int]]]:
@@ -126,4 +126,4 @@ class Contexts:
             return []
         self.changed.difference_update(gone)
         some = set(gone)
-        return [line for context in self if (line := context.tell(context.without(some), [], position))]
+        return [line for context in self if (line := context.format_update(context.without(some), [], position))]

@@ -164,19 +164,19 @@ class View:
         """Whether new messages are \\Recent here, if nobody has had them before."""
         return self._claims and self._withheld is None
 
-    def look(self, account: Account, claimed: Ranges = (), *, made: ChangeResult | None = None) -> FolderChange:
+    def poll(self, account: Account, claimed: Ranges = (), *, made: ChangeResult | None = None) -> FolderChange:
         """The look that this client needs next. Blocks. `claimed`: new messages that it has claimed already; `change_result`:
         what its own change made of the folder, which is all there is to see if the folder was before as it is known here."""
         if made is not None and made.since_modseq == self.modseq:
             news = FolderDelta(made.account_modseq, made.fresh, made.changes, made.mark)
         else:
-            news = account.news(self.folder_id, self.modseq, self.looked)
+            news = account.folder_delta(self.folder_id, self.modseq, self.looked)
         recent = (*self._taken(), *claimed)
         if self.claims and news.fresh is not None:
             recent += claim_recent(account, news.fresh)
         return FolderChange(news.account_modseq, news.fresh, news.changes, merged(recent) if recent else (), news.mark)
 
-    def glance_of(self, news: FolderDelta) -> FolderChange | None:
+    def cached_change(self, news: FolderDelta) -> FolderChange | None:
         """The look for which the process has everything in memory, and which takes no longer than an event loop may; else None,
         and the store has to be asked."""
         fresh, changes = news.fresh, news.changes
@@ -209,7 +209,7 @@ class View:
         """`look` and `catch_up` behind a change that cannot be done twice. Blocks. What goes wrong here the next look tells: to
         raise it would take back the answer to what is done."""
         with suppress(MicMailError):
-            return self.catch_up(self.look(account, claimed, made=made), enabled, expunge=True, own=own)
+            return self.catch_up(self.poll(account, claimed, made=made), enabled, expunge=True, own=own)
         return []
 
     @property
@@ -248,7 +248,7 @@ class View:
         self._withheld = None
 
     @property
-    def told_modseq(self) -> int:
+    def reported_modseq(self) -> int:
         """Up to here the client has been told everything, expunges included."""
         return self._told_before_ghosts if self._ghosts else self.modseq
 
@@ -256,7 +256,7 @@ class View:
         """MODSEQs were told and older expunges were not: a client that is cut off now must ask from before them
         (RFC 7162 §3.2, §6)."""
         self._hold_is_known = True
-        return b"* OK [HIGHESTMODSEQ %d] Expunges are held back.\r\n" % max(self.told_modseq, 1)
+        return b"* OK [HIGHESTMODSEQ %d] Expunges are held back.\r\n" % max(self.reported_modseq, 1)
 
     def is_ghost(self, uid: int) -> bool:
         """Whether the message is gone, which the client has not been told."""
@@ -335,16 +335,16 @@ class View:
         self.contexts.note(before, self.uids[bisect_right(self.uids, last) :])
         lines = self.contexts.expunged(self._ghosts, self.position) if self._ghosts else []
         recent = self.recent_count if self.recent else 0
-        lines += self._tell_expunged(enabled, own) if expunge and self._ghosts else []
+        lines += self._expunge_responses(enabled, own) if expunge and self._ghosts else []
         rights_moved, self._told = self.rights_moved, self.rights
         self.recent = merged([*self.recent, *glance.recent]) if glance.recent else self.recent
         if self.uids and self.uids[-1] > last:
-            lines += self._tell_new(enabled)
+            lines += self._exists_responses(enabled)
         elif recent and self.recent_count != recent and Enabled.REV2 not in enabled:  # RFC 3501 §7.3.2
             lines.append(b"* %d RECENT\r\n" % self.recent_count)
         if self.keywords != keywords or rights_moved:  # RFC 4314 §5.1.1
             lines += self.keyword_lines()
-        lines += self._tell_flags(before, enabled, expected or {}, asked, with_uid=with_uid)
+        lines += self._fetch_responses(before, enabled, expected or {}, asked, with_uid=with_uid)
         if expunge and self._hold_is_known and not self._ghosts:
             self._hold_is_known = False
             lines.append(b"* OK [HIGHESTMODSEQ %d] Nothing is held back any more.\r\n" % self.modseq)
@@ -377,7 +377,7 @@ class View:
         if bisect_right(fresh.uids, last) + len(ghosts) != known:
             raise OutOfStep
         if gone:
-            self._told_before_ghosts = self.told_modseq
+            self._told_before_ghosts = self.reported_modseq
             self._ghosts = ghosts
         before: dict[int, int] = {}
         for uid, _, modseq, _ in changes.changed:
@@ -414,7 +414,7 @@ class View:
             target.extend(new[start:])
         self.uids, self.flags, self.modseqs, self.sizes = kept
 
-    def _tell_expunged(self, enabled: Enabled, own: Collection[int]) -> list[bytes]:
+    def _expunge_responses(self, enabled: Enabled, own: Collection[int]) -> list[bytes]:
         """Say that the ghosts are gone and number them no more: VANISHED (RFC 7162 §3.2.10), or EXPUNGE, last one first."""
         ghosts, self._ghosts = self._ghosts, []
         if self._withheld is not None:
@@ -431,13 +431,13 @@ class View:
         self._adopt(self._fresh)
         return lines
 
-    def _tell_new(self, enabled: Enabled) -> list[bytes]:
+    def _exists_responses(self, enabled: Enabled) -> list[bytes]:
         lines = [b"* %d EXISTS\r\n" % len(self.uids)]
         if Enabled.REV2 not in enabled:
             lines.append(b"* %d RECENT\r\n" % self.recent_count)
         return lines
 
-    def _tell_flags(
+    def _fetch_responses(
         self,
         before: Mapping[int, int],
         enabled: Enabled,

@@ -142,7 +142,7 @@ class FolderOrder:
         self.octets = sum(map(len, values)) + _OVERHEAD_OCTETS * len(values)
 
     @classmethod
-    def made(cls, uids: array[int], prior: FolderOrder | None, told: StoredSortValues) -> FolderOrder:
+    def build(cls, uids: array[int], prior: FolderOrder | None, told: StoredSortValues) -> FolderOrder:
         """For these UIDs, of what `prior` knows and what the store has told besides."""
         first = 0
         values: list[bytes] = []

@@ -99,7 +99,7 @@ class BreachedPasswordCheck:
         self._sprays.wrong(mark, where, self._clock.monotonic())
         self._tell(json.dumps([_WORD, where.hex(), "", mark.hex()]).encode())
 
-    def hear(self, told: bytes) -> None:
+    def on_message(self, told: bytes) -> None:
         """What another process has told; nonsense counts nothing."""
         try:
             what, where, _, mark = map(str, json.loads(told))
@@ -113,7 +113,7 @@ class BreachedPasswordCheck:
 
     # ------------------------------------------------------------ right ones
 
-    async def look(self, entry: Entry, credential: Credential, password: str) -> bool:
+    async def check(self, entry: Entry, credential: Credential, password: str) -> bool:
         """Act on a right password that others have; whether the word on the mailbox may be another one now. `NotRecorded`."""
         how = self._tried_elsewhere(entry, password) or await self._leaked(entry, credential.version, password)
         return how is not None and await self._act(entry, how)

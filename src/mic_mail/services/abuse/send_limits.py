@@ -73,7 +73,7 @@ class Rates:
         for span, what in over:
             window, limits = (sums.hour, ceilings.hour) if span == HOUR else (sums.day, ceilings.day)
             more, limit = getattr(wanted, what) - getattr(counted, what), getattr(limits, what)
-            found.append(Full(what, span, limit, window.room_at(what, more, limit)))
+            found.append(Full(what, span, limit, window.free_at(what, more, limit)))
         return max(found, key=lambda full: full.room_at)
 
     def give_back(self, mailbox_id: int, amounts: Amounts, at: float) -> None:

@@ -84,7 +84,7 @@ class SignInWatch:
         """Of which nobody could be told: when that is tried next."""
         self._alone = asyncio.Lock()
 
-    async def round(self) -> None:
+    async def run_once(self) -> None:
         """Read on, and do what follows; what could not be done is tried again after a while."""
         async with self._alone:
             config, now = self._config(), self._clock.now()
@@ -102,7 +102,7 @@ class SignInWatch:
                     self._log.event("notice_failed", notice=TRIGGER, mailbox=anomaly.mailbox, **failure(error))
                     self._resting[anomaly] = now + AGAIN
                     state.watch.again(anomaly)
-            await self._tell_exposed(config)
+            await self._notify_exposed(config)
             await self._lanes.io(self._save, config, bool(found))
 
     # ------------------------------------------------------------ the log, in a thread
@@ -169,11 +169,11 @@ class SignInWatch:
                 signed_in_at=at, suspended=suspends,
             )  # fmt: skip
             await self._lanes.io(self._directory.sent.put, [once], self._clock.steady_now())
-        await self._notices.tell_owner(f"{key}:owner", entry, mailbox.sign_in_anomaly(entry.address, at, network))
+        await self._notices.notify_owner(f"{key}:owner", entry, mailbox.sign_in_anomaly(entry.address, at, network))
         letter = centre.sign_in_anomaly_found(entry.address, at, network, rule.value, count, suspended=suspends)
-        await self._notices.tell_centre(f"{key}:centre", letter)
+        await self._notices.notify_centre(f"{key}:centre", letter)
 
-    async def _tell_exposed(self, config: Config) -> None:
+    async def _notify_exposed(self, config: Config) -> None:
         """Of passwords that others have: each owner once for each password, the Centre once a day."""
         today, told = local_day(self._clock.now()), dict(self._exposed)
         for address, how in told.items():
@@ -182,7 +182,7 @@ class SignInWatch:
                 key = f"exposed:{entry.mailbox_id}:{entry.credential.version}"
                 letter = mailbox.password_exposed(entry.address, self._notices.renew, sprayed=how == SPRAYED)
                 try:
-                    await self._notices.tell_owner(key, entry, letter)
+                    await self._notices.notify_owner(key, entry, letter)
                 except Exception as error:  # noqa: BLE001 - as above: tried again with the next round
                     self._log.event("notice_failed", notice="password_exposed", mailbox=address, **failure(error))
                     continue
@@ -190,7 +190,7 @@ class SignInWatch:
         if told:
             counts = [sum(how == each for how in told.values()) for each in (LEAKED, SPRAYED)]
             try:
-                await self._notices.tell_centre(f"exposed:{today.isoformat()}", centre.passwords_exposed(today, *counts))
+                await self._notices.notify_centre(f"exposed:{today.isoformat()}", centre.passwords_exposed(today, *counts))
             except MicMailError as error:
                 self._log.event("notice_failed", notice="passwords_exposed", mailbox=config.support, **failure(error))
 

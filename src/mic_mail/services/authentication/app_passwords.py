@@ -78,7 +78,7 @@ class AppPasswords:
             must_still_be(entry, confirmed_version)
         called = self._called(name, entry, now)
         self._must_be_usable(entry, now)
-        self._must_have_room(entry, now)
+        self._require_slot(entry, now)
         data: dict[str, Detail] = {"name": called, **origin.details()}
         if doors:
             data["doors"] = " ".join(sorted(doors))
@@ -142,7 +142,7 @@ class AppPasswords:
         if entry.credential is None:
             raise NotAllowed(Text("Hộp thư chưa có mật khẩu.", "The mailbox has no password yet."), clause=CLAUSE)
 
-    def _must_have_room(self, entry: Entry, now: datetime) -> None:
+    def _require_slot(self, entry: Entry, now: datetime) -> None:
         most = self._config.auth.app_passwords
         if len(policy.living(entry.facts, now)) >= most:
             raise NotAllowed(

@@ -66,7 +66,7 @@ class Uses:
             return False
         self._used[mailbox_id] = self._clock.boottime()
         self._waiting.add(mailbox_id)
-        self.tell_what_waits()
+        self.record_pending()
         return True
 
     def used_app(self, mailbox_id: int, number: int, use: Use) -> None:
@@ -74,9 +74,9 @@ class Uses:
         if self._used_apps.get((mailbox_id, number)) != local_day(use.at):
             self._used_apps[mailbox_id, number] = local_day(use.at)
             self._waiting_apps[mailbox_id, number] = self._clock.boottime(), use
-            self.tell_what_waits()
+            self.record_pending()
 
-    def tell_what_waits(self) -> None:
+    def record_pending(self) -> None:
         """Tell the directory every use that it does not know, as soon as the clock can be believed.
 
         A clock that is right again within a second was no step to anybody, so it is looked at again while something waits.
@@ -87,27 +87,27 @@ class Uses:
             return
         waiting, self._waiting = self._waiting, set()
         for mailbox_id in waiting:
-            self._send_out(self._tell_used(mailbox_id, self._instant(self._used[mailbox_id])))
+            self._send_out(self._record_use(mailbox_id, self._instant(self._used[mailbox_id])))
         waiting_apps, self._waiting_apps = self._waiting_apps, {}
         for (mailbox_id, number), (used, use) in waiting_apps.items():
-            self._send_out(self._tell_used_app(mailbox_id, number, replace(use, at=self._instant(used))))
+            self._send_out(self._record_app_use(mailbox_id, number, replace(use, at=self._instant(used))))
 
     def _look(self) -> None:
         self._look_again = None
-        self.tell_what_waits()
+        self.record_pending()
 
     def _send_out(self, errand: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(errand)
         self.errands.add(task)
         task.add_done_callback(self.errands.discard)
 
-    async def _tell_used(self, mailbox_id: int, now: datetime) -> None:
+    async def _record_use(self, mailbox_id: int, now: datetime) -> None:
         try:
             await self._lanes.io(self._directory.touch_activity, mailbox_id, now)
         except Trouble as trouble:  # tomorrow's use tells it again; a day more or less in six months is nothing
             self._log.event("activity_not_recorded", mailbox_id=mailbox_id, error=described(trouble))
 
-    async def _tell_used_app(self, mailbox_id: int, number: int, use: Use) -> None:
+    async def _record_app_use(self, mailbox_id: int, number: int, use: Use) -> None:
         try:
             await self._lanes.io(self._directory.app_passwords.used, mailbox_id, number, use)
         except Trouble as trouble:

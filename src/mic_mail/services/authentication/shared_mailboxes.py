@@ -201,7 +201,7 @@ class Sharing:
 
         self._watches_of_all.changed(moved)
 
-    def look(self) -> None:
+    def on_clock_set(self) -> None:
         """The clock was set."""
-        self._watches.look()
-        self._watches_of_all.look()
+        self._watches.run_once()
+        self._watches_of_all.run_once()

@@ -56,9 +56,9 @@ class BreachChecker(Protocol):
     """The part of `exposure` that is needed here."""
 
     def configure(self, config: Config) -> None: ...
-    def hear(self, told: bytes) -> None: ...
+    def on_message(self, told: bytes) -> None: ...
     def wrong(self, address: str, password: str) -> None: ...
-    async def look(self, entry: Entry, credential: Credential, password: str) -> bool: ...
+    async def check(self, entry: Entry, credential: Credential, password: str) -> bool: ...
 
 
 Admit = Callable[[Entry, Credential, str], Answered]
@@ -142,11 +142,11 @@ class SignInService:
     def _decoys(self, config: Config) -> Decoys:
         return Decoys(self._decoy_key, hashing(config), lambda: self._snapshot.costs)
 
-    def hear(self, told: bytes) -> None:
+    def on_message(self, told: bytes) -> None:
         """What another process tells of passwords that were tried there."""
-        self.guard.hear(told)
+        self.guard.on_message(told)
         if self.exposure is not None:
-            self.exposure.hear(told)
+            self.exposure.on_message(told)
 
     def known_networks(self) -> list[tuple[str, str, float]]:
         """From where mailboxes were signed in to: mailbox, network, seconds ago."""
@@ -300,9 +300,9 @@ class SignInService:
     def clock_moved(self) -> None:
         """The clock was set, or a step of it is believed now: call the watches whose word does not hold, and set their timers
         anew."""
-        self._watches.look()
-        self.sharing.look()
-        self._uses.tell_what_waits()
+        self._watches.run_once()
+        self.sharing.on_clock_set()
+        self._uses.record_pending()
 
     def used(self, mailbox_id: int) -> None:
         """The person used the mailbox now (Reg. 7.2.a). Cheap: the directory is told once a day at most, in the background."""
@@ -409,7 +409,7 @@ class SignInService:
 
     async def _look_whether_others_have_it(self, entry: Entry, credential: Credential, password: str) -> None:
         """What follows from that is known here afterwards. Raises Trouble where it could not be recorded."""
-        if self.exposure is not None and self._is_in_use(entry) and await self.exposure.look(entry, credential, password):
+        if self.exposure is not None and self._is_in_use(entry) and await self.exposure.check(entry, credential, password):
             await self._newer_than(self._snapshot)
 
     def _is_in_use(self, entry: Entry) -> bool:

@@ -76,9 +76,9 @@ class Watches(Generic[K]):
         self._armed_for = min((valid.until for valid in self._valid.values() if valid.until is not None), default=None)
         if self._armed_for is not None:
             ahead = (self._armed_for - self._clock.steady_now()).total_seconds()
-            self._timer = asyncio.get_running_loop().call_later(min(max(ahead, 0.0), MAX_NAP), self.look)
+            self._timer = asyncio.get_running_loop().call_later(min(max(ahead, 0.0), MAX_NAP), self.run_once)
 
-    def look(self) -> None:
+    def run_once(self) -> None:
         """Call back those whose word holds no more, and set the timer for the next."""
         now = self._clock.steady_now()
         due = [key for key, validity in self._valid.items() if not validity.holds(now)]

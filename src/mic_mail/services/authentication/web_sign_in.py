@@ -58,7 +58,7 @@ class PageAccess:
         factor = self._factor_now(signed_in)
         return factor is not None and factor != signed_in.factor
 
-    def has_shown_enough(self, signed_in: SignedIn) -> bool:
+    def has_required_factors(self, signed_in: SignedIn) -> bool:
         """Return whether a session at the page was opened by what is asked for now; a change of the factor since ends it."""
         entry = self._access.snapshot.entry(signed_in.mailbox_id)
         changed = entry is not None and signed_in.factor_change != latest_change(entry.facts)

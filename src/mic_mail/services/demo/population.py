@@ -145,11 +145,11 @@ class Population:
             if demo.nearly_full:
                 self._fill_up(mailbox)
             if demo.local == HELP_DESK:
-                self._help_desk(mailbox)
+                self._support_aliases(mailbox)
             yield demo.address
-        self._name_keeper(*(self._directory.mailbox(f"{local}@{DOMAIN}") for local in KEEPER))
+        self._grant_delegate(*(self._directory.mailbox(f"{local}@{DOMAIN}") for local in KEEPER))
 
-    def _name_keeper(self, mailbox: MailboxRecord, own: MailboxRecord) -> None:
+    def _grant_delegate(self, mailbox: MailboxRecord, own: MailboxRecord) -> None:
         """Reg. 12.3: somebody who uses a unit's mailbox with the own password."""
         if any(fact.kind is FactKind.AUTHORISED for fact in self._directory.facts(mailbox.mailbox_id)):
             return
@@ -161,7 +161,7 @@ class Population:
         self._directory.append_fact(mailbox.mailbox_id, named)
         show_in(self._store, own, mailbox, self._config.server.domain)
 
-    def _help_desk(self, mailbox: MailboxRecord) -> None:
+    def _support_aliases(self, mailbox: MailboxRecord) -> None:
         """The addresses under which people look for help, as aliases of a mailbox that somebody reads."""
         known = {address.address for address in self._directory.addresses(mailbox.mailbox_id)}
         for local in HELP_DESK_ALIASES:

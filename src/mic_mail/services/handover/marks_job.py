@@ -38,7 +38,7 @@ class HandoverMarks:
         self._accounts = accounts
         self._log = log
 
-    async def round(self) -> None:
+    async def run_once(self) -> None:
         """Every mailbox of a unit; one that cannot be had now comes again."""
         units = [each for each in self._snapshot() if each.kind is MailboxKind.UNIT and not is_empty(each.facts)]
         for entry in await self._lanes.io(self._differing, units):

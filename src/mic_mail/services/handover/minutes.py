@@ -39,7 +39,7 @@ class Party:
     address: str
 
     @property
-    def shown(self) -> str:
+    def display_text(self) -> str:
         return ", ".join(part for part in (self.name, self.position, self.address) if part) or BLANK
 
 
@@ -65,8 +65,8 @@ class Minutes:
             Terms(
                 name="I. Thành phần",
                 pairs=[
-                    ("Bên giao", gives.shown),
-                    ("Bên nhận", takes.shown),
+                    ("Bên giao", gives.display_text),
+                    ("Bên nhận", takes.display_text),
                     ("Thủ trưởng đơn vị", named_by),
                     *([("Người chứng kiến", witness)] if witness else []),
                     ("Thực hiện tại hệ thống", f"{self._config.regulation.centre} ({self._officer(begun.actor)})"),

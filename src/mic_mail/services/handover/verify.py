@@ -202,7 +202,9 @@ class _Checking:
                 check.fates[MessageFinding.SAME] += 1  # under another number
             else:
                 now_in = f"{here.info.name}, UID {at[1]}"
-                self._tell(check, message, MessageFinding.MOVED, Text(f"nay ở {now_in}", f"now in {in_ascii(now_in)}"))
+                self._record_finding(
+                    check, message, MessageFinding.MOVED, Text(f"nay ở {now_in}", f"now in {in_ascii(now_in)}")
+                )
         return open_ones
 
     def _by_digest(self, sizes: set[int]) -> dict[str, _Places]:
@@ -234,16 +236,20 @@ class _Checking:
             here = self._here[at[0]]
             here.left.discard(at[1])
             if self._digests.get(at, "") is None:
-                self._tell(check, message, MessageFinding.MISSING, Text("không đọc được tệp", "its file cannot be read"))
+                self._record_finding(
+                    check, message, MessageFinding.MISSING, Text("không đọc được tệp", "its file cannot be read")
+                )
             else:
                 where = f"{here.info.name}, UID {at[1]}"
                 note = Text(f"mã băm khác ({where})", f"another digest ({in_ascii(where)})")
-                self._tell(check, message, MessageFinding.CHANGED, note)
+                self._record_finding(check, message, MessageFinding.CHANGED, note)
         return open_ones
 
     def _taken_away(self, check: FolderCheck, messages: Sequence[Message]) -> None:
         """What is nowhere: expunged by somebody after the handover, or gone."""
-        fates = self._account.fates(check.folder.mailbox_id, [message.uid for message in messages]) if messages else {}
+        fates = (
+            self._account.message_outcomes(check.folder.mailbox_id, [message.uid for message in messages]) if messages else {}
+        )
         for message in messages:
             gone = fates.get(message.uid)
             folder, uid = (gone.folder, gone.uid) if gone is not None else (check.folder.name, message.uid)
@@ -253,15 +259,15 @@ class _Checking:
             elif removal is not None:
                 at = removal.at
             else:
-                self._tell(check, message, MessageFinding.MISSING, self._last_heard(folder, uid))
+                self._record_finding(check, message, MessageFinding.MISSING, self._last_known(folder, uid))
                 continue
             in_time = self._until is not None and at >= self._until
             who = f" ({removal.actor})" if removal is not None else ""
             when = dates.short(at)
             note = Text(f"xóa lúc {when}{who}", f"expunged {when}{who}")
-            self._tell(check, message, MessageFinding.EXPUNGED if in_time else MessageFinding.MISSING, note)
+            self._record_finding(check, message, MessageFinding.EXPUNGED if in_time else MessageFinding.MISSING, note)
 
-    def _last_heard(self, folder: str, uid: int) -> Text:
+    def _last_known(self, folder: str, uid: int) -> Text:
         """Of a message that nobody is on record to have expunged."""
         moved = self._removals.moved(folder, uid)
         if moved is None:
@@ -272,7 +278,7 @@ class _Checking:
             f"moved to {in_ascii(to)} {when} ({moved.actor}), and not there now",
         )
 
-    def _tell(self, check: FolderCheck, message: Message, fate: MessageFinding, note: Text) -> None:
+    def _record_finding(self, check: FolderCheck, message: Message, fate: MessageFinding, note: Text) -> None:
         check.fates[fate] += 1
         self._found.append(Found(check.folder.name, message, fate, note))
 

@@ -80,7 +80,7 @@ class Asked(aioimaplib.Command):  # type: ignore[misc]  # aioimaplib has no type
             raise Overlong
         self.untagged.append(parts)
 
-    def breathe(self) -> None:
+    def heard_from_server(self) -> None:
         """Something came: the server is not silent."""
         if self._loop.time() > self._until:
             raise _silent()
@@ -115,7 +115,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
         self._held += data
         try:
             if self._running is not None:
-                self._running.breathe()
+                self._running.heard_from_server()
             while self._step():
                 pass
         except Exception as error:  # noqa: BLE001 - a stranger's octets: the connection is given up, whatever they broke

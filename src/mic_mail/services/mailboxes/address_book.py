@@ -62,7 +62,7 @@ class AddressBookBuilder:
         units = {number: UnitName(line.symbol, one_line(line.name)) for number, line in roll.units.items()}
         self.until = None
         for entry in sorted(snapshot, key=lambda entry: entry.mailbox_id):
-            found = self._shown(entry, settings, now)
+            found = self._visibility(entry, settings, now)
             person, unit = entry.owner.person_id, entry.owner.unit_id
             if entry.kind is MailboxKind.PERSONAL and person is not None:
                 if not found.person:
@@ -90,7 +90,7 @@ class AddressBookBuilder:
         known |= {key_of(Kind.GROUP, entry.mailbox_id) for entry in snapshot if entry.kind is MailboxKind.GROUP}
         return Book.of(ministry(self._config), cards, known - {card.key for card in cards})
 
-    def _shown(self, entry: Entry, settings: LifecycleSettings, now: datetime) -> Visibility:
+    def _visibility(self, entry: Entry, settings: LifecycleSettings, now: datetime) -> Visibility:
         found = self._known.get(entry.mailbox_id, (entry,), now)
         if found is None:
             try:

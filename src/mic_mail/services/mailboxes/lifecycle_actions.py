@@ -292,7 +292,7 @@ class MailboxLifecycle:
         then = decide(entry.kind, facts, now, last_activity=entry.last_activity, settings=self._settings)
         return State.RECLAIMED not in then.states
 
-    def come_back(self, mailbox: MailboxRecord, returned: date, origin: ActContext) -> Fact:
+    def return_from_leave(self, mailbox: MailboxRecord, returned: date, origin: ActContext) -> Fact:
         """The leaver works for the ministry again; a mailbox that is reclaimed by then has to be issued anew."""
         entry, decision = self._look(mailbox)
         last = self._last_leave(entry)

@@ -121,7 +121,7 @@ class Reclaiming:
         """As of the calendar on record now."""
         return lifecycle_settings(self._config, self._directory.years.working_days())
 
-    def look(self, entry: Entry, settings: LifecycleSettings) -> Reclaimed | None:
+    def progress_of(self, entry: Entry, settings: LifecycleSettings) -> Reclaimed | None:
         """How far a mailbox has come; None for one that is not reclaimed."""
         try:
             decision = decide(
@@ -248,7 +248,7 @@ class Reclaiming:
     def _stays(self, entry: Entry) -> Finished:
         """Asked under the store's lock, under which a hold is put on as well; GONE: it may go."""
         now = self._directory.entry(entry.mailbox_id)
-        if not is_empty(now.facts) or self.look(now, self.settings()) is None:
+        if not is_empty(now.facts) or self.progress_of(now, self.settings()) is None:
             return Finished.OPENED
         return Finished.HELD if self._is_held(now) else Finished.GONE
 
@@ -274,7 +274,7 @@ class Reclaiming:
 
     def of(self, mailbox: MailboxRecord) -> Reclaimed:
         """A mailbox that is reclaimed, as of now; else refused."""
-        found = self.look(self._directory.entry(mailbox.mailbox_id), self.settings())
+        found = self.progress_of(self._directory.entry(mailbox.mailbox_id), self.settings())
         if found is None:
             raise NotAllowed(Text("Hộp thư chưa bị thu hồi.", "The mailbox is not reclaimed."), clause="6.4.c")
         return found
@@ -333,7 +333,7 @@ class Reclaiming:
         entry = self._directory.entry(mailbox.mailbox_id)
         if not any(fact.text("archive") == archive for fact in archives(entry.facts)):
             raise BadInput(Text(f"Không có bản lưu trữ “{archive}”.", "There is no such archive of the mailbox."))
-        found = self.look(entry, self.settings())
+        found = self.progress_of(entry, self.settings())
         way = found.way if found is not None and found.way.archive == archive else Course(Stage.RECLAIMED)
         if way.stage is Stage.ARCHIVED or self._is_held(entry):
             raise NotAllowed(

@@ -67,12 +67,12 @@ class ReclaimRounds:
         self._clock = clock
         self._log = log
 
-    async def round(self) -> None:
+    async def run_once(self) -> None:
         """Everything that can be done now."""
         snapshot, config = self._snapshot(), self._config()
         mark = ClockMark(config.state_dir, self._clock)
         if not await self._lanes.io(mark.renew, snapshot):
-            await self._tell_clock(mark)
+            await self._log_clock(mark)
         reclaiming = Reclaiming(self._directory, self._store, config, self._clock)
         settings = await self._lanes.io(reclaiming.settings)
         for entry in [entry for entry in snapshot if any(fact.kind in _CONCERNS for fact in entry.facts)]:
@@ -84,7 +84,7 @@ class ReclaimRounds:
                 self._log.event("visit_failed", visit="reclaim", mailbox=entry.address, **failure(error))
 
     async def _visit(self, reclaiming: Reclaiming, entry: Entry, settings: LifecycleSettings, mark: ClockMark) -> None:
-        found = await self._lanes.io(reclaiming.look, entry, settings)
+        found = await self._lanes.io(reclaiming.progress_of, entry, settings)
         if found is not None and is_empty(entry.facts):
             await self._finish(reclaiming, found, _LEFT)
         if any(fact.kind is FactKind.ARCHIVE_DROPPED for fact in entry.facts):
@@ -111,7 +111,7 @@ class ReclaimRounds:
         trusted = await self._is_trusted(mark)
         against = await self._lanes.io(lambda: reclaiming.obstacles(found, clock_trusted=trusted))
         if against:
-            await self._tell_obstacles(found, against)
+            await self._log_obstacles(found, against)
             return
         fact = await self._lanes.io(lambda: reclaiming.free(found, clock_trusted=trusted))
         told = "mailbox_archived_anew" if fact is None else "mailbox_freed"
@@ -125,25 +125,25 @@ class ReclaimRounds:
         entry = found.entry
         ended = await self._accounts.write(AccountRef(entry.mailbox_id, entry.home), reclaiming.finish, entry)
         if ended in told:
-            await self._tell_not_freed(found, ended, told[ended])
+            await self._log_not_freed(found, ended, told[ended])
 
-    async def _tell_obstacles(self, found: Reclaimed, against: list[Obstacle]) -> None:
+    async def _log_obstacles(self, found: Reclaimed, against: list[Obstacle]) -> None:
         """Once for each obstacle of each archive."""
         for obstacle in (each for each in _TOLD if each in against):
-            await self._tell_not_freed(found, obstacle, OBSTACLES[obstacle])
+            await self._log_not_freed(found, obstacle, OBSTACLES[obstacle])
 
-    async def _tell_not_freed(self, found: Reclaimed, reason: str, why: Text) -> None:
+    async def _log_not_freed(self, found: Reclaimed, reason: str, why: Text) -> None:
         archived, last = found.way.archived, found.way.keep_until
         assert archived is not None
         assert last is not None
         key = f"not_freed:{found.entry.mailbox_id}:{archived.seq}:{reason}"
         letter = centre.not_freed(found.entry.address, found.reason.clause, last, why)
-        if await self._notices.tell_centre(key, letter):
+        if await self._notices.notify_centre(key, letter):
             self._log.event("mailbox_not_freed", mailbox=found.entry.address, reason=reason)
 
-    async def _tell_clock(self, mark: ClockMark) -> None:
+    async def _log_clock(self, mark: ClockMark) -> None:
         marked, now = await self._lanes.io(mark.read), self._clock.now()
         letter = centre.clock_untrusted(now, marked)
         self._log.event("clock_untrusted", marked=marked, now=now)
         with contextlib.suppress(NoRecipient):
-            await self._notices.tell_centre(f"clock_untrusted:{marked.isoformat() if marked else '-'}", letter)
+            await self._notices.notify_centre(f"clock_untrusted:{marked.isoformat() if marked else '-'}", letter)

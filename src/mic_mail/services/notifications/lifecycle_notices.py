@@ -86,7 +86,7 @@ class LifeNotices:
         self._next: dict[int, tuple[tuple[Entry, ...], Validity]] = {}
         """By mailbox, as what it and who was named in it were looked at last, and the span in which nothing new is due."""
 
-    async def look(self) -> None:
+    async def run_once(self) -> None:
         """Send what is due now and was not sent."""
         config, snapshot, now = self._config(), self._snapshot(), self._clock.steady_now()
         if self._read_by != (config, snapshot.working_days):
@@ -154,7 +154,7 @@ class LifeNotices:
         """Where a password is changed, in words."""
         return self._notices().renew
 
-    async def tell_centre(self, key: str, letter: NoticeText) -> bool:
+    async def notify_centre(self, key: str, letter: NoticeText) -> bool:
         """Something that the Centre has to know, once under its key; whether it was told now."""
         if await self._lanes.io(self._directory.sent.known, [key]):
             return False
@@ -164,7 +164,7 @@ class LifeNotices:
         await self._lanes.io(self._directory.sent.put, [key], now)
         return True
 
-    async def tell_owner(self, key: str, entry: Entry, letter: NoticeText) -> bool:
+    async def notify_owner(self, key: str, entry: Entry, letter: NoticeText) -> bool:
         """Something that a mailbox's owner has to know, once under its key; whether it was told now."""
         if await self._lanes.io(self._directory.sent.known, [key]):
             return False
@@ -172,7 +172,7 @@ class LifeNotices:
         await self._lanes.io(self._directory.sent.put, [key], self._clock.steady_now())
         return True
 
-    async def tell_unit(
+    async def notify_unit(
         self, key: str, unit_id: int, letter: NoticeText, *, asked_from: str, in_reply_to: str | None = None
     ) -> bool:
         """Something that a unit has to know, once under its key; False where it was told before, or has no mailbox for it.
@@ -223,7 +223,7 @@ class LifeNotices:
         except Exception as error:  # noqa: BLE001 - one mailbox that takes nothing now: at the next start, or step of the clock
             self._log.event("notice_failed", notice="notices_void", mailbox=config.support, **failure(error))
             return
-        await self._lanes.io(self._directory.sent.told_void, void)
+        await self._lanes.io(self._directory.sent.void_reported, void)
 
     # ------------------------------------------------------------ readers
 

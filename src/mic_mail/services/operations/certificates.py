@@ -97,13 +97,13 @@ class CertificateWatch:
         self._clock = clock
         self._log = log
 
-    async def round(self) -> None:
+    async def run_once(self) -> None:
         """Tell of every certificate that ends, and of every key that is open to others."""
         config, now = self._config(), self._clock.now()
         for served in self._front.served:
             if served.ends_at <= now + timedelta(days=config.tls.warn_days):
                 self._log.event("certificate_ending", certificate=served.certificate, ends_at=served.ends_at)
-                await self._tell(served, config, now)
+                await self._warn(served, config, now)
         for key in (config.key, *(pair.key for pair in config.tls.more)):
             try:
                 is_open = await self._lanes.io(key_is_open, key)
@@ -112,7 +112,7 @@ class CertificateWatch:
             if is_open:
                 self._log.event("certificate_key_open", file=key, clause="10.2")
 
-    async def _tell(self, served: Served, config: Config, now: datetime) -> None:
+    async def _warn(self, served: Served, config: Config, now: datetime) -> None:
         stage = min((days for days in (0, *LAST_DAYS) if served.ends_at <= now + timedelta(days=days)), default=None)
         stage = config.tls.warn_days if stage is None else stage
         letter = centre.certificate_ending(
@@ -122,6 +122,6 @@ class CertificateWatch:
             has_ended=served.ends_at <= now,
         )
         try:
-            await self._notices.tell_centre(f"certificate:{served.certificate}:{served.ends_at.isoformat()}:{stage}", letter)
+            await self._notices.notify_centre(f"certificate:{served.certificate}:{served.ends_at.isoformat()}:{stage}", letter)
         except MicMailError as error:  # tomorrow is another day
             self._log.event("notice_failed", notice="certificate_ending", mailbox=config.support, **failure(error))

@@ -25,7 +25,7 @@ class DiskReserve:
         self._log = log
         self._states: dict[str, ReserveState] = {}
 
-    async def round(self) -> None:
+    async def run_once(self) -> None:
         """Set aside what is not; an event for each whose state is another than at the last round."""
         for folder, before, after in await self._lanes.io(self._look):
             noted = self._states.get(folder, before if before is ReserveState.WHOLE else None)

@@ -122,7 +122,7 @@ class DowntimeNotices:
         self._told: dict[str, set[int]] = {}
         """Which mailboxes have which notice, as far as this process knows; the register knows it for good."""
 
-    async def round(self) -> None:
+    async def run_once(self) -> None:
         """Tell every mailbox that may still receive what it has not been told; nothing to tell costs one short read."""
         now = self._clock.now()
         for each in await self._lanes.io(self._directory.downtimes.all):
@@ -130,16 +130,16 @@ class DowntimeNotices:
                 self._told.pop(_key(each), None)
             elif each.cancelled_at is None:
                 letter = letters.downtime(each.starts_at, each.ends_at, each.clause, _typed(each))
-                await self._tell_all(_key(each), letter)
+                await self._notify_all(_key(each), letter)
             else:
                 await self._call_off(each)
 
     async def _call_off(self, each: Downtime) -> None:
         """Tell everybody who was told of it, and nobody else, that it does not take place."""
         told = await self._known(_key(each))
-        await self._tell_all(f"{_key(each)}:off", letters.downtime_cancelled(each.starts_at, each.ends_at), among=told)
+        await self._notify_all(f"{_key(each)}:off", letters.downtime_cancelled(each.starts_at, each.ends_at), among=told)
 
-    async def _tell_all(self, key: str, letter: NoticeText, *, among: set[int] | None = None) -> None:
+    async def _notify_all(self, key: str, letter: NoticeText, *, among: set[int] | None = None) -> None:
         told = await self._known(key)
         fresh: list[int] = []
         for entry in tuple(self._access.snapshot):

@@ -44,7 +44,7 @@ class FalseInstants:
         self._mended_at: float | None = None
         """The wall clock less the time since boot, when nothing was left to mend."""
 
-    async def round(self) -> None:
+    async def run_once(self) -> None:
         """Mend what lies ahead, if the clock was set since that was done last."""
         now, offset = self._now()
         if self._mended_at is not None and abs(offset - self._mended_at) <= _UNCHANGED_SECONDS:

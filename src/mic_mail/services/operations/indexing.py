@@ -51,7 +51,7 @@ class Indexing:
         self.indexed = 0
         """Messages, since the process began."""
 
-    async def round(self) -> None:
+    async def run_once(self) -> None:
         """Once through all mailboxes."""
         entries = list(self._entries())
         self.indexed += await self._run(lambda: sum(map(self._visit, entries)))

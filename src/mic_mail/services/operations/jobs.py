@@ -59,7 +59,7 @@ class JobRunner:
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._repeat(duty)) for duty in self._duties]
 
-    async def round(self) -> None:
+    async def run_once(self) -> None:
         """Do everything once, now."""
         for duty in filter(self._may_be_done, self._duties):
             await self._do(duty)
@@ -106,7 +106,7 @@ class ChangedAccounts:
         """From any thread."""
         self._changed.add(account_id)
 
-    async def look(self) -> None:
+    async def run_once(self) -> None:
         """Warn of every crossing among them. Who is not looked at now is next time; who fails is when it changes again."""
         for account_id in tuple(self._changed):
             self._changed.discard(account_id)  # before the look: what changes meanwhile is looked at again

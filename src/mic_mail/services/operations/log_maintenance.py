@@ -63,9 +63,9 @@ class LogKeeping:
             anchor, more = await self._lanes.io(self._anchoring.anchor, self._clock.now(), heads)
             made.extend([anchor] if anchor is not None else ())
         for anchor in made:  # not before: each event is something new to be anchored
-            self._tell(anchor, digest(anchor.encode()))
+            self._log_anchor(anchor, digest(anchor.encode()))
 
-    def _tell(self, anchor: Anchor, head: str) -> None:
+    def _log_anchor(self, anchor: Anchor, head: str) -> None:
         """The mail log tells of each record: who takes one away would have to alter what the next one holds."""
         closes = [day.isoformat() for day in anchor.closes] if anchor.closes else None
         self._log.event("log_anchored", number=anchor.number, head=head, kind=anchor.kind, closes=closes)

@@ -160,7 +160,7 @@ class Syslog:
         self._under_way: dict[str, asyncio.Future[int]] = {}
         self._threads: ThreadPoolExecutor | None = None
 
-    async def round(self) -> None:
+    async def run_once(self) -> None:
         """Begin with each collector that nobody is with; those that are quick are done when this returns."""
         is_settled = self._follow(self._config())
         for name, forwarding in self._forwardings.items() if is_settled else ():

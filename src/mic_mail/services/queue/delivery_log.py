@@ -62,7 +62,7 @@ class DeliveryLog:
                 await self._report(FinishedRecipients(entry, (), entry.state.open))
                 await self._lanes.io(entry.warned)
 
-    async def tell_sender(self, entry: Entry) -> None:
+    async def notify_sender(self, entry: Entry) -> None:
         """Of those whose end has to be told of, in one report."""
         async with self._locks[entry.entry_id]:
             under_way = self._under_way(entry.entry_id)
@@ -76,7 +76,7 @@ class DeliveryLog:
 
     def _write_down(self, entry: Entry, told: Sequence[int]) -> None:
         self._log.flush()
-        entry.told(told)
+        entry.sender_notified(told)
 
     def log_try(self, entry: Entry, place: int, standing: Standing, heard: AttemptResult, *, status: str, reply: str) -> None:
         """What became of one recipient in a try."""

@@ -67,7 +67,7 @@ class Reports:
         """Tell the sender, as far as he wants to hear it; when this returns he is told, or there is nobody to be told."""
         entry = told.entry
         for said, places in _dropped(told).items():
-            await self._tell_dropped(entry, said, places)
+            await self._log_dropped(entry, said, places)
         groups = (
             (Action.FAILED, [place for place in told.ended if entry.state.standings[place] is Standing.FAILED]),
             (Action.RELAYED, [place for place in told.ended if entry.state.standings[place] is Standing.RELAYED]),
@@ -83,7 +83,7 @@ class Reports:
         compose = partial(self._compose, entry, action, places, partial(_letter, action))
         await self._put(entry, mailbox, places, str(action), compose)
 
-    async def _tell_dropped(self, entry: Entry, said: AdminDecision, places: Sequence[int]) -> None:
+    async def _log_dropped(self, entry: Entry, said: AdminDecision, places: Sequence[int]) -> None:
         envelope = entry.envelope
         submitter = self._access.snapshot.entry(envelope.submitted_by) if envelope.submitted_by else None
         if said.clause == "7.2.c" and submitter is not None:

@@ -187,7 +187,7 @@ class SpoolReports:
         owner = owner_of(self._access, sender, self._separator()) if is_here else None
         if not isinstance(sender, MailboxAddress) or (is_here and owner is None):
             for kind, targets in wanted:
-                self._tell_nobody(entry.slip.trace_id, sender, kind.action, [target.address for target in targets])
+                self._log_unreported(entry.slip.trace_id, sender, kind.action, [target.address for target in targets])
             return ()
         to = Mailbox(owner.display_name if owner else str(sender), sender)
         names = []
@@ -237,7 +237,7 @@ class SpoolReports:
             except Exception as error:  # noqa: BLE001 - it is durable, and one's trouble is not the others'
                 self._log.event("report_waits", report=name, **failure(error))
 
-    async def look(self) -> None:
+    async def run_once(self) -> None:
         """Bring whatever is due."""
         try:
             await self.bring(await self._lanes.io(self._owed.due, self._spool))
@@ -260,7 +260,7 @@ class SpoolReports:
             return
         mailbox = reader(self._access, recipient.address, self._separator())
         if mailbox is None:
-            self._tell_nobody(envelope.trace_id, recipient.address, action, about)
+            self._log_unreported(envelope.trace_id, recipient.address, action, about)
         else:
             ref = AccountRef(mailbox.mailbox_id, mailbox.home)
             put = partial(self._notices().put, mailbox, message, origin=f"dsn:{name}")
@@ -283,7 +283,7 @@ class SpoolReports:
             about = {"trace": slip.trace_id, "sender": slip.sender, "action": kind.action, "recipients": addresses}
             self._log.event("report_withheld", **about, reason=reason)
 
-    def _tell_nobody(self, trace: str, sender: ReversePath, action: str, recipients: Sequence[object]) -> None:
+    def _log_unreported(self, trace: str, sender: ReversePath, action: str, recipients: Sequence[object]) -> None:
         self._log.event("report_without_reader", trace=trace, sender=sender, action=action, recipients=recipients)
 
 

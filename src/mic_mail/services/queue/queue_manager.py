@@ -119,7 +119,7 @@ class QueueManager:
         self._lanes = lanes
         self._log = log
         self._clock = clock
-        self._kept_back = SuspendedMail(may_send, watch, self.hear, log)
+        self._kept_back = SuspendedMail(may_send, watch, self.on_message, log)
         self._is_paused = is_paused
         self._chance = chance or Random()  # noqa: S311 - spreads pauses
         self._schedule = Schedule(most=settings.to_one, at_once=settings.at_once, chance=self._chance.random)
@@ -170,7 +170,7 @@ class QueueManager:
                 looked = self._clock.monotonic()
                 await self._look_if_possible()
 
-    def forget_ways(self) -> None:
+    def forget_routes(self) -> None:
         """Ask anew where mail goes."""
         self._ways.forget_all()
 
@@ -189,11 +189,11 @@ class QueueManager:
             if not self._is_swept:
                 await self._lanes.io(self._queue.sweep)
                 self._is_swept = True
-            await self.look()
+            await self.poll()
         except OSError as error:
             self._log.event("queue_not_read", error=described(error))
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """There may be new entries, or decisions of which no word came."""
         await self._lanes.io(self._queue.forget_ended)
         await self.decided(*self._owed.union(await self._lanes.io(self._queue.decided)))
@@ -229,14 +229,14 @@ class QueueManager:
         """How often a message was given to a connection that was new, or kept."""
         return dict(self._connections.used)
 
-    def hear(self, entry_id: str) -> None:
+    def on_message(self, entry_id: str) -> None:
         """There is a new entry, or somebody has decided something of one (empty: of many); in the background."""
         self._heard.add(entry_id)
         if not self._hearing and not self._over:
             self._hearing = True
-            self._start_errand(self._take_up_heard())
+            self._start_background(self._take_notified())
 
-    async def _take_up_heard(self) -> None:
+    async def _take_notified(self) -> None:
         try:
             while self._heard and not self._over:
                 heard, self._heard = self._heard, set()
@@ -258,14 +258,14 @@ class QueueManager:
             self._schedule.remove(*(entry.entry_id for entry in some))
             for entry, known_of in zip(some, before, strict=True):
                 if entry.state.decisions != known_of and entry.state.decisions[-1].did == "retry":
-                    self._believe(entry)
+                    self._reset_routing(entry)
                 if entry.entry_id in self._entries:
                     self._plan(entry)
                 if entry.entry_id in self._under_way:
                     self._decided_meanwhile.add(entry.entry_id)
             self._news.set()
 
-    def _believe(self, entry: Entry) -> None:
+    def _reset_routing(self, entry: Entry) -> None:
         """Who asks for a retry has perhaps put right what was in the way: what was learnt of its destinations is forgotten, and
         what the name servers have said."""
         self._resolver.forget()
@@ -291,9 +291,9 @@ class QueueManager:
         free = tuple(place for place in job.places if place not in self._under_way.get(job.entry_id, ()))
         if free:
             self._under_way[job.entry_id].update(free)
-        self._start_errand(self._try(replace(job, places=free)))
+        self._start_background(self._try(replace(job, places=free)))
 
-    def _start_errand(self, errand: Awaitable[None]) -> None:
+    def _start_background(self, errand: Awaitable[None]) -> None:
         async def run() -> None:
             await errand
 
@@ -322,7 +322,7 @@ class QueueManager:
             self._schedule.done(job, end, self._clock.monotonic())
             if job.entry_id in self._decided_meanwhile and job.entry_id not in self._under_way:
                 self._decided_meanwhile.discard(job.entry_id)
-                self.hear(job.entry_id)
+                self.on_message(job.entry_id)
             self._news.set()
 
     async def _tried(self, entry: Entry, job: Job) -> End:
@@ -355,7 +355,7 @@ class QueueManager:
     async def _tried_once(self, entry: Entry, job: Job) -> "_Outcome":
         """Until it is written down what became of each."""
         if not await self._lanes.io(entry.refresh):
-            self._take_leave_of(entry)
+            self._forget_entry(entry)
             return _Outcome()
         places = tuple(place for place in job.places if place in entry.state.open)
         if not places:
@@ -423,7 +423,7 @@ class QueueManager:
         if outcome.was_tried and left and is_late and not entry.state.warned:
             await self._telling.warn(entry)
         if not outcome.was_tried and not left:  # a report is due, or others have settled them
-            await self._telling.tell_sender(entry)
+            await self._telling.notify_sender(entry)
         if outcome.was_tried and entry.state.open and entry.state.untold:
             self._schedule.add(Job(entry.entry_id, NOWHERE, ()), self._clock.monotonic() + TOGETHER_SECONDS)
         await self._finish(entry)
@@ -434,7 +434,7 @@ class QueueManager:
             return
         self._ending.add(entry.entry_id)
         try:
-            await self._telling.tell_sender(entry)
+            await self._telling.notify_sender(entry)
             if not entry.has_ended:
                 await self._lanes.io(self._end, entry)
             self._telling.forget(entry)
@@ -444,7 +444,7 @@ class QueueManager:
         finally:
             self._ending.discard(entry.entry_id)
 
-    def _take_leave_of(self, entry: Entry) -> None:
+    def _forget_entry(self, entry: Entry) -> None:
         """Its envelope is gone, which only the end of an entry removes here. Who brings it back sees it planned anew."""
         if entry.state.open and not entry.has_ended:
             gone = Text("có người đã xóa tệp phong bì của thư này", "somebody has removed its envelope")

@@ -51,7 +51,7 @@ def due(directory: Directory, config: Config, clock: Clock, reclaiming: Reclaimi
         looks[entry.mailbox_id] = due_notices(entry.mailbox_id, entry.facts, spans, now, days, vacancies=vacancies, begun=begun)
         if not any(span.state in FINAL and span.holds(now) for span in spans):
             found += [Due(entry, item) for item in vacant(vacancies, now, now + within)]
-        if (reclaimed := reclaiming.look(entry, settings)) is not None:
+        if (reclaimed := reclaiming.progress_of(entry, settings)) is not None:
             against = reclaiming.obstacles(reclaimed, clock_trusted=trusted)
             items = aftermath(reclaimed.reason, reclaimed.way, against, now, now + within, clock_trusted=trusted)
             found += [Due(entry, item) for item in items]

@@ -90,7 +90,7 @@ class Done:
     """It had been done already."""
 
     @property
-    def told(self) -> str:
+    def result_text(self) -> str:
         """The result as the register keeps it."""
         return self.result or (self.mailbox.address if self.mailbox is not None else "")
 
@@ -161,7 +161,7 @@ class Approving:
         mailbox_id = done.mailbox.mailbox_id if done.mailbox is not None else None
         try:
             return self._directory.requests.step(
-                request, State.DONE, actor, self._clock.now(), result=done.told, mailbox_id=mailbox_id
+                request, State.DONE, actor, self._clock.now(), result=done.result_text, mailbox_id=mailbox_id
             )
         except Superseded:
             return self._directory.requests.get(request.request_id)

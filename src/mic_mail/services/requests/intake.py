@@ -73,7 +73,7 @@ class Intake:
         self._clock = clock
         self._log = log
 
-    def look(self, snapshot: Snapshot) -> int:
+    def run_once(self, snapshot: Snapshot) -> int:
         """Take in what is new, and what could not be read before; how many mails with a form were read."""
         support = snapshot.resolve(self._config.support)
         if support is None:

@@ -123,7 +123,7 @@ class Outcomes:
         self._tried: dict[str, tuple[datetime, datetime]] = {}
         """Letters that reached nobody, by key: since when they are owed, when they were tried last."""
 
-    async def round(self) -> None:
+    async def run_once(self) -> None:
         """Tell what was not told; a directory that has not changed costs nothing while no letter waits."""
         version, now = self._snapshot().version, self._clock.now()
         if version == self._seen and not any(is_due(*tried, now) for tried in self._tried.values()):
@@ -136,18 +136,18 @@ class Outcomes:
                 await self._give_up(each)
             elif tried is not None and not is_due(*tried, now):
                 self._tried[each.key] = tried
-            elif not await self._tell(each):
+            elif not await self._send(each):
                 self._tried[each.key] = each.since, now
         self._seen = version
 
-    async def _tell(self, each: PendingLetter) -> bool:
+    async def _send(self, each: PendingLetter) -> bool:
         """Whether nothing stood in the way; a unit without a mailbox is asked for again when the directory changes."""
         try:
             letter = await self._lanes.io(each.letter)
             if each.unit_id is None:
-                await self._notices.tell_centre(each.key, letter)
+                await self._notices.notify_centre(each.key, letter)
             else:
-                await self._notices.tell_unit(
+                await self._notices.notify_unit(
                     each.key, each.unit_id, letter, asked_from=each.asked_from, in_reply_to=each.in_reply_to
                 )
         except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it now must not keep back the others'

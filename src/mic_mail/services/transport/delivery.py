@@ -99,7 +99,7 @@ class LocalDeliverer:
             self._wave.append(waiting)
             if not self._riding:
                 self._riding = True
-                self._start(self._ride())
+                self._start(self._run_batches())
         deadline = loop.call_later(self._lanes.patience, self._give_up, waiting)
         self._waiting += 1
         self._waiting_octets += weight
@@ -121,16 +121,16 @@ class LocalDeliverer:
         if not waiting.begun:
             _answer(waiting.future, Unavailable(f"waited {self._lanes.patience:g} s"))
 
-    async def _ride(self) -> None:
+    async def _run_batches(self) -> None:
         """Publish what waits, wave by wave, until nothing does."""
         try:
             while self._wave:
-                await self._gather()
+                await self._coalesce()
                 if not (batch := _take(self._wave)):
                     continue
                 results: Sequence[Outcome]
                 try:
-                    results = await self._lanes.delivery(self._posting.wave, batch, by_journal=self._is_busy(batch))
+                    results = await self._lanes.delivery(self._posting.publish_batch, batch, by_journal=self._is_busy(batch))
                 except Exception as error:  # noqa: BLE001 - a defect of ours: everybody hears of it
                     results = [error] * len(batch)
                     await self._lanes.io(self._posting.discard, batch)
@@ -150,7 +150,7 @@ class LocalDeliverer:
         is_close, self._last_wave_at = now - self._last_wave_at < CLOSE_SECONDS, now
         return is_close or len(batch) > 1
 
-    async def _gather(self) -> None:
+    async def _coalesce(self) -> None:
         """Let the wave grow while more keep coming."""
         for _ in range(GATHER_TIMES):
             size = len(self._wave)
@@ -252,16 +252,16 @@ class LocalDeliverer:
             elsewhere = [target for target in entry.open_targets if target.mailbox_id == ELSEWHERE]
             hurdles = await self._hand_all_over(entry, parcels, answered, doubtful)
             if elsewhere:
-                hurdles[ELSEWHERE] = await self._hurdle(send_on(entry))
+                hurdles[ELSEWHERE] = await self._delay_reason(send_on(entry))
             outcomes = [(target, hurdles[target.mailbox_id]) for target in entry.open_targets]
             weighed = await self._reports.weigh(entry, outcomes, doubtful=doubtful)
             for target, hurdle in outcomes:
                 if hurdle is not None and target in weighed.given_up:
-                    self._tell_given_up(entry.slip, target, parcels.get(target.mailbox_id), hurdle)
+                    self._log_given_up(entry.slip, target, parcels.get(target.mailbox_id), hurdle)
             await self._lanes.io(self._settle_entry, entry, outcomes, weighed)
             for target, hurdle in outcomes:
                 if hurdle is not None and target not in weighed.given_up:
-                    self._tell_deferred(entry.slip, target, parcels.get(target.mailbox_id), hurdle)
+                    self._log_deferred(entry.slip, target, parcels.get(target.mailbox_id), hurdle)
             await self._reports.bring(weighed.told)
         except Exception as error:  # noqa: BLE001 - the entry is durable: recovery takes it up again
             self._log.event("spool_entry_waits", trace=entry.slip.trace_id, **failure(error))
@@ -302,12 +302,12 @@ class LocalDeliverer:
     ) -> str | None:
         """Settle one mailbox, or why that is not possible yet: full, locked, no room. One's hurdle is not the others'."""
         parcel = parcels.get(mailbox_id)
-        return "NoMailbox" if parcel is None else await self._hurdle(self._link(entry, parcel, answered, doubtful))
+        return "NoMailbox" if parcel is None else await self._delay_reason(self._link(entry, parcel, answered, doubtful))
 
     async def _link(self, entry: SpoolEntry, parcel: LocalDelivery, answered: Answers, doubtful: bool) -> str | None:
         account = self._store.account(account_ref(parcel.mailbox))
-        if doubtful and await self._accounts.write(account.ref, account.has_link, entry.path):
-            self._tell_found(entry.slip, parcel)
+        if doubtful and await self._accounts.write(account.ref, account.is_delivered, entry.path):
+            self._log_found(entry.slip, parcel)
             return None
         if (cause := self._why_not(parcel.mailbox)) is not None:  # it waited, and the mailbox was reclaimed meanwhile
             return cause
@@ -319,7 +319,7 @@ class LocalDeliverer:
             raise
         return None
 
-    async def _hurdle(self, settling: Awaitable[str | None]) -> str | None:
+    async def _delay_reason(self, settling: Awaitable[str | None]) -> str | None:
         """What is in the way of one target; the others have it all the same."""
         try:
             return await settling
@@ -328,13 +328,13 @@ class LocalDeliverer:
         except Exception as error:  # noqa: BLE001 - a defect of ours or of the store: this one waits
             return repr(error)
 
-    def _tell_found(self, slip: SpoolEnvelope, parcel: LocalDelivery) -> None:
+    def _log_found(self, slip: SpoolEnvelope, parcel: LocalDelivery) -> None:
         """Whoever delivered it was killed, perhaps before the log had it."""
         self._log.event(
             "delivery_found", trace=slip.trace_id, mailbox=parcel.mailbox.address, recipient=parcel.recipient.address
         )
 
-    def _tell_given_up(self, slip: SpoolEnvelope, target: Target, parcel: LocalDelivery | None, hurdle: str) -> None:
+    def _log_given_up(self, slip: SpoolEnvelope, target: Target, parcel: LocalDelivery | None, hurdle: str) -> None:
         """Before it is so: nothing ends without a word (Reg. 4.2)."""
         self._log.event(
             "delivery_given_up",
@@ -346,7 +346,7 @@ class LocalDeliverer:
             attempts=slip.attempts + 1,
         )
 
-    def _tell_deferred(self, slip: SpoolEnvelope, target: Target, parcel: LocalDelivery | None, hurdle: str) -> None:
+    def _log_deferred(self, slip: SpoolEnvelope, target: Target, parcel: LocalDelivery | None, hurdle: str) -> None:
         self._log.event(
             "delivery_deferred",
             trace=slip.trace_id,

@@ -95,11 +95,11 @@ class DeliveryWorker:
         self._log = log
         self._inboxes: dict[int, int] = {}
 
-    def wave(self, batch: Sequence[PendingDelivery], *, by_journal: bool) -> Sequence[Outcome]:
+    def publish_batch(self, batch: Sequence[PendingDelivery], *, by_journal: bool) -> Sequence[Outcome]:
         """Messages for whatever mailboxes, durable together or each by its own file; `Busy` for those that others write now."""
         results: dict[int, Outcome] = {}
         whole = [waiting for waiting in batch if self._stage(waiting, results)]
-        with self._store.telling_together():
+        with self._store.batching_notifications():
             if by_journal and whole:
                 arrivals = [Journaled(each.parcel.mailbox.home, each.staged.base, each.octets) for each in whole if each.staged]
                 with self._store.journal_holding(arrivals) as held:
@@ -114,7 +114,7 @@ class DeliveryWorker:
         """Messages for one mailbox, in its turn: published together, each durable by its own file."""
         results: dict[int, Outcome] = {}
         whole = [waiting for waiting in batch if self._stage(waiting, results)]
-        with self._store.telling_together():
+        with self._store.batching_notifications():
             self._publish(whole, results)
         return [results[id(waiting)] for waiting in batch]
 
@@ -128,12 +128,12 @@ class DeliveryWorker:
         """A message whose file is finished."""
         delivery, folder = self._delivery(parcel, staged, answered)
         try:
-            with self._store.telling_together():
+            with self._store.batching_notifications():
                 (published,) = self._into(account, folder, [delivery], parcel.mailbox.quota_octets)
         except BaseException:
             staged.discard()
             raise
-        self._tell(parcel, published, folder, staged.size)
+        self._log_delivery(parcel, published, folder, staged.size)
         return published
 
     # ------------------------------------------------------------ files
@@ -203,7 +203,7 @@ class DeliveryWorker:
                 delivery.staged.discard()
             return [error] * len(group.members)
         for (waiting, delivery), where in zip(group.members, published, strict=True):
-            self._tell(waiting.parcel, where, group.folder, delivery.staged.size)
+            self._log_delivery(waiting.parcel, where, group.folder, delivery.staged.size)
         return published
 
     def _delivery(self, parcel: LocalDelivery, staged: Staged, answered: Answers) -> tuple[Delivery, str]:
@@ -258,7 +258,7 @@ class DeliveryWorker:
             known = self._inboxes[account.ref.account_id] = account.folder(INBOX).folder_id
         return known
 
-    def _tell(self, parcel: LocalDelivery, published: Published, folder: str, octets: int) -> None:
+    def _log_delivery(self, parcel: LocalDelivery, published: Published, folder: str, octets: int) -> None:
         # A duplicate was delivered by somebody who was killed, perhaps before the log had it.
         self._log.event(
             "delivery_found" if published.duplicate else "message_delivered",

@@ -79,7 +79,7 @@ class Flow(Protocol):
     def message_octets(self) -> int: ...
     @property
     def attachment_octets(self) -> int: ...
-    async def take_over(self, envelope: Envelope, scratch: Sink, head: bytes, offset: int) -> Sink:
+    async def copy_with_headers(self, envelope: Envelope, scratch: Sink, head: bytes, offset: int) -> Sink:
         """The file that is kept: `head`, and what came from `offset` on; durable."""
         ...
 
@@ -92,7 +92,7 @@ class Flow(Protocol):
         """Log it."""
         ...
 
-    async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome: ...
+    async def accept_buffered(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome: ...
     async def open_stream(self, envelope: Envelope) -> "Stream": ...
     async def accept_stream(self, envelope: Envelope, sink: Sink, answered: Answers, received_octets: int) -> Outcome: ...
     def start(self, errand: Coroutine[object, object, object]) -> object: ...
@@ -113,13 +113,13 @@ class Stream:
     def attachment_octets(self) -> int:
         return self._scanner.attachment_octets
 
-    async def put(self, octets: bytes, scanned: bytes | None = None) -> None:
+    async def write_chunk(self, octets: bytes, scanned: bytes | None = None) -> None:
         """Begin with the next slice when the one before is done; `scanned`: what of it is stored in the end, if not all."""
-        await self.rest()
+        await self.drain()
         self._writing = self._lanes.io_lane.submit(self.sink.write, octets)
         self._scanning = self._lanes.cpu_lane.submit(self._scanner.feed, octets if scanned is None else scanned)
 
-    async def rest(self) -> None:
+    async def drain(self) -> None:
         """Wait until nothing is under way. What runs in a thread is never cancelled: it owns the file."""
         for future in (self._writing, self._scanning):
             if future is not None:
@@ -127,13 +127,13 @@ class Stream:
 
     async def finish(self) -> Scan:
         """Make the content durable, where the sink does that, and say what is in it."""
-        await self.rest()
+        await self.drain()
         self._writing = self._lanes.io_lane.submit(self.sink.finish)
         scan = await self._lanes.cpu(self._scanner.finish)
-        await self.rest()
+        await self.drain()
         return scan
 
-    async def go_over(self, kept: Sink) -> None:
+    async def replace_sink(self, kept: Sink) -> None:
         """The content lies in another file now, which is durable."""
         scratch, self.sink = self.sink, kept
         await self._lanes.io(scratch.discard)
@@ -206,7 +206,7 @@ class IncomingMessage:
             octets = self._take_held()
             octets = octets if self._is_submitted else await self._judged(octets)
             if self._refusal is None:
-                return await self._flow.accept_small(self.envelope, octets, self.octets)
+                return await self._flow.accept_buffered(self.envelope, octets, self.octets)
         if self._refusal is not None:
             return self._flow.refused(self.envelope, self._refusal)
         assert self._stream is not None
@@ -247,9 +247,9 @@ class IncomingMessage:
             if self._stream is None:
                 self._stream = await self._flow.open_stream(self.envelope)
                 self._most_held = SLICE_OCTETS
-                await self._stream.put(octets, self._scanned(octets))
+                await self._stream.write_chunk(octets, self._scanned(octets))
             else:
-                await self._stream.put(octets)
+                await self._stream.write_chunk(octets)
         except Exception as error:  # noqa: BLE001 - the client hears a temporary refusal, the log has the rest
             self._refuse_with(self._flow.refusal_of(self.envelope, error))
 
@@ -267,7 +267,7 @@ class IncomingMessage:
     async def _finish_stream(self, stream: Stream) -> Outcome:
         try:
             if self._held:
-                await stream.put(self._take_held())
+                await stream.write_chunk(self._take_held())
             scan = await stream.finish()
             self._check_attachments(scan.attachment_octets)
             if self._has_lines and (scan.bare_cr or scan.bare_lf):
@@ -289,7 +289,7 @@ class IncomingMessage:
         if self._refusal is not None:
             await stream.discard()
             return self._flow.refused(self.envelope, self._refusal)
-        await stream.go_over(await self._flow.take_over(self.envelope, stream.sink, head, len(self._header)))
+        await stream.replace_sink(await self._flow.copy_with_headers(self.envelope, stream.sink, head, len(self._header)))
         front = head.removesuffix(self._stored_header)
         answered = await stream.cpu(lambda: answers(with_head(scan, front)))
         return await self._flow.accept_stream(self.envelope, stream.sink, answered, self.octets)

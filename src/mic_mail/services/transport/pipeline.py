@@ -115,7 +115,7 @@ class Pipeline:
             log,
             clock,
             arrived=access.arrived,
-            why_not=self._recipients.why_not,
+            why_not=self._recipients.refusal_reason,
             reports=reports,
         )
         self._senders = SenderPolicy(access, lambda: self.settings, clock, rates=rates, log=log, runaway=runaway)
@@ -147,7 +147,7 @@ class Pipeline:
         if refusal is None and declared_octets is not None and declared_octets > self.settings.message_octets:
             sizes = {"size_octets": self.message_octets, "limit_octets": self.attachment_octets}
             refusal = Refusal(Cause.MESSAGE_TOO_LARGE, trace_id, sizes)
-        refusal = refusal or self._senders.has_no_room(client, trace_id, declared_octets or 0)
+        refusal = refusal or self._senders.exceeded_limit(client, trace_id, declared_octets or 0)
         if refusal is None and self._store.reserves.root.state is ReserveState.GIVEN_UP:
             refusal = Refusal(Cause.DISK_FULL, trace_id)
         if refusal is not None:
@@ -182,7 +182,7 @@ class Pipeline:
         )
         if isinstance(found, Mailbox):
             octets = declared_octets or 1
-            if not self._recipients.has_room(found, octets) and await self._recipients.is_full(found, octets):
+            if not self._recipients.fits(found, octets) and await self._recipients.is_full(found, octets):
                 found = Cause.OVER_QUOTA
         if isinstance(found, Cause):
             refusal = Refusal(found, trace_id, {"address": str(address)})
@@ -207,7 +207,7 @@ class Pipeline:
 
     # ------------------------------------------------------------ the message
 
-    def begin(self, envelope: Envelope) -> IncomingMessage:
+    def open_message(self, envelope: Envelope) -> IncomingMessage:
         """A message follows."""
         return IncomingMessage(self, self._headings, envelope)
 
@@ -224,11 +224,11 @@ class Pipeline:
         domains = {recipient.address.domain for recipient in envelope.elsewhere}
         return not domains or await self._lanes.io(self._queue.binary_domains.include_all, domains)
 
-    async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:
+    async def accept_buffered(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:
         """A whole message, trace header in front."""
         try:
             stopped, answered = self._stopped(envelope, received_octets), None
-            parcels = self._parcels(envelope)
+            parcels = self._deliveries(envelope)
             if stopped is None:
                 stopped, answered = await self._examine(envelope, parcels, octets)
             if stopped is not None:
@@ -256,7 +256,7 @@ class Pipeline:
             stopped = stopped or self._nobody_left(envelope, parcels)
             goes_by_spool = not envelope.judged.held_for and not _is_for_one(envelope, parcels)
             if stopped is None and goes_by_spool:
-                stopped = await self._no_room(envelope, parcels, len(octets))
+                stopped = await self._refuse_if_full(envelope, parcels, len(octets))
         except asyncio.CancelledError:
             self._senders.discount(envelope)  # who did not wait for the end of a long look sends it again
             raise
@@ -286,12 +286,12 @@ class Pipeline:
         def commit() -> tuple[SpoolEntry, Answers]:
             draft = self._spooling.draft(envelope.trace_id)
             draft.write(octets)
-            return draft.commit(self._spooling.slip(envelope, parcels)), known or answers_of(octets)
+            return draft.commit(self._spooling.spool_envelope(envelope, parcels)), known or answers_of(octets)
 
         entry, answered = await self._lanes.io(commit)
         return self._spooled(envelope, entry, parcels, answered, received_octets)
 
-    async def _no_room(self, envelope: Envelope, parcels: list[LocalDelivery], octets: int) -> Refusal | None:
+    async def _refuse_if_full(self, envelope: Envelope, parcels: list[LocalDelivery], octets: int) -> Refusal | None:
         """Refuse what certainly does not fit and could not be reported later.
 
         That is a message for one mailbox, and a message whose sender gets no reports, for any number: accepted, it would be
@@ -301,7 +301,7 @@ class Pipeline:
             return self._over_quota(envelope) if await self._recipients.is_full(parcels[0].mailbox, octets) else None
         for parcel in () if envelope.may_be_reported else parcels:
             mailbox = parcel.mailbox
-            if not self._recipients.has_room(mailbox, octets) and await self._recipients.is_full(mailbox, octets):
+            if not self._recipients.fits(mailbox, octets) and await self._recipients.is_full(mailbox, octets):
                 return envelope.refusal(Cause.ONE_IS_FULL, address=parcel.recipient.address)
         return None
 
@@ -318,7 +318,7 @@ class Pipeline:
 
     def _opener(self, envelope: Envelope) -> Callable[[], Draft | Staged]:
         """What opens the place of a message that is taken. Blocks."""
-        parcels = self._parcels(envelope)
+        parcels = self._deliveries(envelope)
 
         def open_sink() -> Draft | Staged:
             if _is_for_one(envelope, parcels):
@@ -327,7 +327,7 @@ class Pipeline:
 
         return open_sink
 
-    async def take_over(self, envelope: Envelope, scratch: Sink, head: bytes, offset: int) -> Sink:
+    async def copy_with_headers(self, envelope: Envelope, scratch: Sink, head: bytes, offset: int) -> Sink:
         """The message as it is kept, durable: `head`, and what came from `offset` on."""
         assert isinstance(scratch, Scratch)
         open_sink = self._opener(envelope)
@@ -356,7 +356,7 @@ class Pipeline:
         if stopped is not None:
             await self._lanes.io(sink.discard)
             return self.refused(envelope, stopped)
-        parcels = self._parcels(envelope)
+        parcels = self._deliveries(envelope)
         stopped, _ = await self._inspect(envelope, parcels, Path(sink.path))
         stopped = stopped or self._nobody_left(envelope, parcels)
         if stopped is not None:
@@ -368,10 +368,10 @@ class Pipeline:
             finally:
                 await self._lanes.io(sink.discard)
         if isinstance(sink, Draft):
-            if (no_room := await self._no_room(envelope, parcels, sink.size)) is not None:
+            if (no_room := await self._refuse_if_full(envelope, parcels, sink.size)) is not None:
                 await self._lanes.io(sink.discard)
                 return self.refused(envelope, no_room)
-            entry = await self._lanes.io(sink.commit, self._spooling.slip(envelope, parcels))
+            entry = await self._lanes.io(sink.commit, self._spooling.spool_envelope(envelope, parcels))
             return self._spooled(envelope, entry, parcels, answered, received_octets)
         staged: Staged = sink  # type: ignore[assignment]  # the only other sink that `open_stream` makes
         await self._delivering.staged(parcels[0], staged, answered)
@@ -386,7 +386,7 @@ class Pipeline:
 
     def _nobody_left(self, envelope: Envelope, parcels: Sequence[LocalDelivery]) -> Refusal | None:
         """Why none of those may have it who might when they were named. Where some may, the spool tells of the others."""
-        causes = [self._recipients.why_not(parcel.mailbox) for parcel in parcels]
+        causes = [self._recipients.refusal_reason(parcel.mailbox) for parcel in parcels]
         if envelope.elsewhere or None in causes:
             return None
         causes.sort(key=lambda cause: cause not in TEMPORARY)  # the client comes again then, and hears of each
@@ -397,7 +397,7 @@ class Pipeline:
         self, envelope: Envelope, parcels: list[LocalDelivery], source: bytes | Path, received_octets: int
     ) -> Outcome:
         """Into the quarantine, in place of the mailboxes."""
-        await self._lanes.io(self._holding.hold, envelope, source, self._spooling.slip(envelope, parcels))
+        await self._lanes.io(self._holding.hold, envelope, source, self._spooling.spool_envelope(envelope, parcels))
         return self._accepted(envelope, received_octets)
 
     async def _inspect(
@@ -422,7 +422,7 @@ class Pipeline:
             login=client.signed_in.address if client.signed_in else None,
             peer=client.peer.address,
             session=client.peer.session_id,
-            slip=(lambda: self._spooling.slip(envelope, parcels)) if is_submitted else None,
+            slip=(lambda: self._spooling.spool_envelope(envelope, parcels)) if is_submitted else None,
         )
 
     def _marked(self, envelope: Envelope, checked: Checked) -> Refusal | None:
@@ -430,7 +430,7 @@ class Pipeline:
             return None
         return envelope.refusal(_CAUSES[checked.stop.why])
 
-    def _parcels(self, envelope: Envelope) -> list[LocalDelivery]:
+    def _deliveries(self, envelope: Envelope) -> list[LocalDelivery]:
         """One for each mailbox, however many addresses lead there."""
         parcels: dict[int, LocalDelivery] = {}
         for recipient in envelope.recipients:

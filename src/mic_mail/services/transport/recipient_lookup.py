@@ -81,9 +81,9 @@ class Recipients:
             mailbox = next(filter(None, map(snapshot.resolve, known)), None)
             if mailbox is None and f"postmaster@{domain}" in known:
                 return self._postmaster(domain, home, support)
-        return Cause.NO_SUCH_MAILBOX if mailbox is None else self.why_not(mailbox) or mailbox
+        return Cause.NO_SUCH_MAILBOX if mailbox is None else self.refusal_reason(mailbox) or mailbox
 
-    def why_not(self, mailbox: Mailbox) -> Cause | None:
+    def refusal_reason(self, mailbox: Mailbox) -> Cause | None:
         """Reg. 7.1: a suspended mailbox receives; 6.2, 6.4.c: a reclaimed one does not; one not issued yet does not exist.
 
         Asked at RCPT, and again when the message is there, which may be long after: what came into a mailbox that was
@@ -110,13 +110,13 @@ class Recipients:
         snapshot = self._access.snapshot
         for address in (f"postmaster@{domain}", f"postmaster@{home}", support):
             mailbox = snapshot.resolve(address)
-            if mailbox is not None and self.why_not(mailbox) is None:
+            if mailbox is not None and self.refusal_reason(mailbox) is None:
                 return mailbox
-        receiving = (mailbox for mailbox in snapshot if self.why_not(mailbox) is None)
+        receiving = (mailbox for mailbox in snapshot if self.refusal_reason(mailbox) is None)
         oldest = min(receiving, key=lambda mailbox: (mailbox.kind is not MailboxKind.UNIT, mailbox.mailbox_id), default=None)
         return oldest or Cause.UNAVAILABLE
 
-    def has_room(self, mailbox: Mailbox, more_octets: int) -> bool:
+    def fits(self, mailbox: Mailbox, more_octets: int) -> bool:
         """Whether `more_octets` fit, by a usage that is known and not old. False says only that one has to ask."""
         known = self._usage.get(mailbox.mailbox_id)
         if known is None or self._clock.monotonic() - known.known_at >= USAGE_SECONDS:

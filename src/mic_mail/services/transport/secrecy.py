@@ -134,7 +134,7 @@ class Secrecy:
 
     def report(self) -> dict[str, object]:
         """For `mic-mail status`: how readers of documents are closed in, as the last one said, or as this machine allows."""
-        return {"readers": self._protection.told()}
+        return {"readers": self._protection.log_fields()}
 
     def _reader_started(self, protection: Protection) -> None:
         """The log has it once, and again where it has changed."""
@@ -142,7 +142,7 @@ class Secrecy:
         if protection != self._protection_logged:
             self._protection_logged = protection
             event = "reader_unprotected" if protection.missing else "reader_protected"
-            self._log.event(event, **protection.told())
+            self._log.event(event, **protection.log_fields())
 
     # ------------------------------------------------------------ the question
 
@@ -178,14 +178,14 @@ class Secrecy:
     async def _read(self, passage: Passage, source: bytes | Path) -> Verdict:
         """By a reader of documents: mailboxes take turns at those for mail from inside, networks at the others."""
         if passage.way is Way.INBOUND:
-            return await self._readers_outside.look(source, network_of(passage.peer or ""))
-        return await self._readers_inside.look(source, passage.login or "")
+            return await self._readers_outside.extract(source, network_of(passage.peer or ""))
+        return await self._readers_inside.extract(source, passage.login or "")
 
     # ------------------------------------------------------------ judging
 
     async def _judge(self, passage: Passage, source: bytes | Path, verdict: Verdict) -> Stop | None:
         if verdict.missed:
-            self._tell(
+            self._log_event(
                 "message_not_inspected",
                 passage,
                 reasons=sorted({f"{missed.reason}/{missed.format}" for missed in verdict.missed}),
@@ -199,7 +199,7 @@ class Secrecy:
             await self._flag(passage, source, found, where)
             return None
         held = await self._hold(passage, source, found, where)
-        self._tell("marked_message_refused", passage, degree=found.marking.degree, where=where, **held)
+        self._log_event("marked_message_refused", passage, degree=found.marking.degree, where=where, **held)
         return Stop(passage.trace_id, Why.MARKED)
 
     def _why_unread(self, verdict: Verdict) -> Why | None:
@@ -220,7 +220,7 @@ class Secrecy:
         try:
             record = await self._lanes.io(lambda: self._held.keep(record, source, room_octets=self._settings.hold_space))
         except (MicMailError, OSError) as error:
-            self._tell("message_not_held", passage, error=described(error))
+            self._log_event("message_not_held", passage, error=described(error))
             return {"held": False}
         return {"held": True, "digest": record.digest, "octets": record.octets}
 
@@ -230,8 +230,8 @@ class Secrecy:
         try:
             await self._lanes.io(self._held.flag, record)
         except (MicMailError, OSError) as error:
-            self._tell("message_not_flagged", passage, error=described(error))
-        self._tell("marked_message_flagged", passage, degree=found.marking.degree, where=where, digest=record.digest)
+            self._log_event("message_not_flagged", passage, error=described(error))
+        self._log_event("marked_message_flagged", passage, degree=found.marking.degree, where=where, digest=record.digest)
 
     def _record(self, passage: Passage, found: Found, where: list[str], state: State) -> Record:
         now_us = self._clock.steady_us()
@@ -249,7 +249,7 @@ class Secrecy:
             where=tuple(where),
         )
 
-    def _tell(self, event: str, passage: Passage, **fields: object) -> None:
+    def _log_event(self, event: str, passage: Passage, **fields: object) -> None:
         self._log.event(
             event,
             trace=passage.trace_id,

@@ -57,7 +57,7 @@ class SecrecyCases:
         self._trusts_clock = trusts_clock
         self._recover = recover
 
-    async def look(self) -> None:
+    async def run_once(self) -> None:
         """Do what is to be done about every record."""
         submitted = await self._lanes.io(self._look)
         if submitted:
@@ -75,11 +75,11 @@ class SecrecyCases:
 
     def _one(self, record: Record) -> bool:
         if record.state is State.FLAGGED and not record.told:
-            self._tell_centre(record)
+            self._notify_centre(record)
         elif record.state is State.RELEASED:
             return self._submit(record)
         elif record.state is State.DISCARDED and not record.told:
-            self._tell_sender(record, letters.held_discarded(record.held_id))
+            self._notify_sender(record, letters.held_discarded(record.held_id))
             self._held.settled(record)
         elif record.expires_at_us <= self._clock.steady_us() and self._trusts_clock():
             self._held.forget(record)
@@ -94,26 +94,26 @@ class SecrecyCases:
             self._held.settled(replace(record, state=State.DISCARDED))
             return False
         self._log.event("held_message_submitted", trace=record.held_id, sender=record.sender, recipients=len(record.recipients))
-        self._tell_sender(record, letters.held_released(record.held_id))
+        self._notify_sender(record, letters.held_released(record.held_id))
         self._held.settled(record)
         return True
 
-    def _tell_centre(self, record: Record) -> None:
+    def _notify_centre(self, record: Record) -> None:
         support = self._reader(self._support())
         if support is not None:
             letter = letters.inbound_marked(record.held_id, record.sender, len(record.recipients), record.degree)
-            self._tell(support, letter, record.held_id)
+            self._notify(support, letter, record.held_id)
         self._log.event("centre_told", trace=record.held_id, mailbox=support.address if support else None)
         self._held.settled(record)
 
-    def _tell_sender(self, record: Record, letter: NoticeText) -> None:
+    def _notify_sender(self, record: Record, letter: NoticeText) -> None:
         mailbox = self._reader(record.login or record.sender)
         if mailbox is not None:
-            self._tell(mailbox, letter, f"{record.held_id}:{record.state}")
+            self._notify(mailbox, letter, f"{record.held_id}:{record.state}")
 
     def _reader(self, address: str) -> Entry | None:
         mailbox = self._snapshot().resolve(address)
         return mailbox if mailbox is not None and self._takes_mail(mailbox) else None
 
-    def _tell(self, mailbox: Entry, letter: NoticeText, key: str) -> None:
+    def _notify(self, mailbox: Entry, letter: NoticeText, key: str) -> None:
         self._notices().deliver(mailbox, letter, origin=f"secrecy:{mailbox.mailbox_id}:{key}")

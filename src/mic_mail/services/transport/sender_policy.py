@@ -116,7 +116,7 @@ class SenderPolicy:
 
     # ------------------------------------------------------------ how much
 
-    def has_no_room(self, client: Client, trace_id: str, octets: int) -> Refusal | None:
+    def exceeded_limit(self, client: Client, trace_id: str, octets: int) -> Refusal | None:
         """Asked at MAIL: the limit that one more message of this size would pass."""
         return self._judged(client, trace_id, Amounts(1, 0, octets), self._rates.full, self._now())
 
@@ -137,14 +137,14 @@ class SenderPolicy:
         counted, sender = envelope.counted, envelope.client.signed_in
         if counted.is_counted and sender is not None:
             counted.is_counted = False
-            with self._told():
+            with self._log_counts_unusable():
                 self._rates.give_back(sender.mailbox_id, Amounts(1, 0, counted.octets), counted.at)
 
     def _judged(self, client: Client, trace_id: str, wanted: Amounts, judge: _Judge, now: float) -> Refusal | None:
         sender, settings = client.signed_in, self._settings()
         if sender is None:
             return None
-        with self._told():
+        with self._log_counts_unusable():
             full = judge(sender.mailbox_id, wanted, settings.ceilings_of(sender.address), now)
             if full is None:
                 return None
@@ -172,7 +172,7 @@ class SenderPolicy:
         return self._clock.steady_us() / 1e6
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _log_counts_unusable(self) -> Iterator[None]:
         """Counts that cannot be read or written keep nobody from sending; it is said once."""
         try:
             yield

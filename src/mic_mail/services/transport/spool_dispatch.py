@@ -65,7 +65,7 @@ class Spooling:
         """Begin an entry. Blocks."""
         return self._spool.draft(spool_id)
 
-    def slip(self, envelope: Envelope, parcels: Sequence[LocalDelivery]) -> SpoolEnvelope:
+    def spool_envelope(self, envelope: Envelope, parcels: Sequence[LocalDelivery]) -> SpoolEnvelope:
         """What an entry keeps of the envelope."""
         known = {parcel.mailbox.mailbox_id for parcel in parcels}
         # The address that came first files the message; whoever wrote the others wants to hear of them too.
@@ -101,7 +101,7 @@ class Spooling:
 
     def fan_out(self, entry: Entry, answered: Answers | None, *, doubtful: bool = False) -> None:
         """Deliver what is not settled. `doubtful`: some of it may have been, by whoever was killed."""
-        self._delivering.fan_out(entry, self._parcels_of(entry), answered, send_on=self._send_on, doubtful=doubtful)
+        self._delivering.fan_out(entry, self._deliveries_of(entry), answered, send_on=self._send_on, doubtful=doubtful)
 
     async def _send_on(self, entry: Entry) -> None:
         """Into the queue, once, for all targets elsewhere."""
@@ -120,14 +120,14 @@ class Spooling:
         The first time everything, since what was in the way may be why somebody restarted us; after that what is due. What a
         mailbox sent that is suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision 0061).
         """
-        await self._reports.look()
+        await self._reports.run_once()
         now_us = self._clock.steady_us() if self._has_looked else None
         held: list[SpoolEnvelope] = []
         unreadable: list[tuple[Path, OSError]] = []
         entries = await self._lanes.io(self._recovered, now_us, held, unreadable)
         self._has_looked = True
-        self._tell_held(held)
-        self._tell_unreadable(unreadable)
+        self._log_held(held)
+        self._log_unreadable(unreadable)
         for entry in entries:
             slip = entry.slip
             self._log.event(
@@ -153,7 +153,7 @@ class Spooling:
             raise
         return entries
 
-    def _tell_unreadable(self, unreadable: Sequence[tuple[Path, OSError]]) -> None:
+    def _log_unreadable(self, unreadable: Sequence[tuple[Path, OSError]]) -> None:
         """Once for each file and process."""
         for path, error in unreadable:
             if str(path) not in self._unreadable:
@@ -174,7 +174,7 @@ class Spooling:
 
         return waits
 
-    def _tell_held(self, held: Sequence[SpoolEnvelope]) -> None:
+    def _log_held(self, held: Sequence[SpoolEnvelope]) -> None:
         """Once for each entry and process: that it waits (Reg. 4.2)."""
         for slip in held:
             if slip.trace_id not in self._held:
@@ -182,7 +182,7 @@ class Spooling:
                 self._log.event("delivery_held", trace=slip.trace_id, sender=slip.sender, recipients=recipients)
         self._held = {slip.trace_id for slip in held}
 
-    def _parcels_of(self, entry: Entry) -> list[LocalDelivery]:
+    def _deliveries_of(self, entry: Entry) -> list[LocalDelivery]:
         slip = entry.slip
         parcels: dict[int, LocalDelivery] = {}
         for target in entry.open_targets:

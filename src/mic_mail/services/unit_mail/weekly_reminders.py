@@ -91,7 +91,7 @@ class WeeklyReminders:
         say."""
         self._not_before: datetime | None = None
 
-    async def round(self) -> None:
+    async def run_once(self) -> None:
         """Nothing but a look at the clock, unless a round is due."""
         now = self._clock.now()
         week = week_of(self._duty, now)
@@ -143,7 +143,7 @@ class WeeklyReminders:
             if reminder is None:
                 return True
             for reader in self._readers(entry, prepared):
-                await self._accounts.write(_ref(reader), self._tell, reader, reminder.letter, key)
+                await self._accounts.write(_ref(reader), self._notify, reader, reminder.letter, key)
             await self._lanes.io(self._directory.sent.put, [key], now)
         except Exception as error:  # noqa: BLE001 - one mailbox that cannot be read must not end the round for the others
             self._log.event("reminder_failed", mailbox=entry.address, **failure(error))
@@ -151,7 +151,7 @@ class WeeklyReminders:
         self._log.event("reminder_sent", mailbox=entry.address, duty=self._duty, count=reminder.count)
         return True
 
-    def _tell(self, reader: Entry, letter: NoticeText, key: str) -> None:
+    def _notify(self, reader: Entry, letter: NoticeText, key: str) -> None:
         self._notices().deliver(reader, letter, origin=self._directory.sent.origin(key))
 
 

@@ -40,6 +40,6 @@ def change_result(
     if info != known.info or changed or vanished:
         fresh = with_changes(known, info, *told)
         shared.views.put(account_id, folder.folder_id, fresh, after=known, changed=told[0], vanished=told[1])
-    shared.views.vouch(account_id, folder.folder_id, fresh, write.account.modseq, write.mark)
+    shared.views.confirm_current(account_id, folder.folder_id, fresh, write.account.modseq, write.mark)
     changes = Changes(info.highest_modseq, info.keywords, *told, complete=True)
     return ChangeResult(write.account.modseq, since, fresh, changes, write.mark)

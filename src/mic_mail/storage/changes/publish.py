@@ -157,7 +157,7 @@ def publish_within(
     write.touch(folder)
     placed = [_place(write, folder, delivery) for delivery in deliveries]
     renames = [(each.delivery.staged.path, f"{cur}/{each.name}") for each in placed]
-    unfinished = [(each.berth(folder, now_us), octets) for each in placed if (octets := each.delivery.octets) is not None]
+    unfinished = [(each.location(folder, now_us), octets) for each in placed if (octets := each.delivery.octets) is not None]
     answers: list[Answers] = []
     with (hold if unfinished else unheld)(unfinished, lambda: answers.extend(map(_answers_of, deliveries))) as held:
         if held is not None:
@@ -193,7 +193,7 @@ class _Placed:
     flags: int
     name: str
 
-    def berth(self, folder: FolderRow, now_us: int) -> MessageLocation:
+    def location(self, folder: FolderRow, now_us: int) -> MessageLocation:
         received_us = self.delivery.received_at_us
         return MessageLocation(folder.mailbox_id, self.name, now_us if received_us is None else received_us)
 

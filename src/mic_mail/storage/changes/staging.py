@@ -104,7 +104,7 @@ def stage_link(store: Store, source: str, *, durable: bool = True) -> StagedFile
 
 def _in_tmp(store: Store, make: Callable[[str], StagedFile]) -> StagedFile:
     """What `make` makes under a new name in `tmp/`, which is made again if it is gone."""
-    store.made()
+    store.ensure_open()
     path = _new_path(store)
     try:
         store.reserve.require_whole()

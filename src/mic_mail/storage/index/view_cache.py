@@ -123,14 +123,14 @@ class ViewCache:
             while self._octets > self._max_octets and len(self._views) > 1:
                 self._drop(next(iter(self._views)))
 
-    def vouch(self, account_id: int, folder_id: int, view: FolderView, account_modseq: int, mark: int) -> None:
+    def confirm_current(self, account_id: int, folder_id: int, view: FolderView, account_modseq: int, mark: int) -> None:
         """This one of everybody's is the newest for as long as this change mark stands."""
         with self._lock:
             kept = self._views.get((account_id, folder_id, ""))
             if mark and kept is not None and kept.view is view:
                 kept.account_modseq, kept.mark = account_modseq, mark
 
-    def recall(self, account_id: int, folder_id: int, since: int, mark: int) -> FolderDelta | None:
+    def changes_since(self, account_id: int, folder_id: int, since: int, mark: int) -> FolderDelta | None:
         """What happened to a folder after HIGHESTMODSEQ `since`, the account's change mark being `mark` now; the same for
         everybody. None: the index has to be asked."""
         with self._lock:

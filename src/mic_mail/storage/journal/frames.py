@@ -53,7 +53,7 @@ class Journaled:
         return b"%b\0%b\0" % (os.fsencode(self.home), os.fsencode(where))
 
     @classmethod
-    def at_berth(cls, home: str, berth: MessageLocation, octets: bytes) -> "Journaled":
+    def at_location(cls, home: str, berth: MessageLocation, octets: bytes) -> "Journaled":
         return cls(home, parse_name(berth.name).base, octets, berth)
 
     @classmethod

@@ -251,7 +251,7 @@ class Journal:
     def _write(self, arrivals: Sequence[Frame], *, begin: bool) -> _Written | None:
         if self._clock.monotonic() < self._resume_at:
             return None
-        segment = self._room(octets_of(arrivals))
+        segment = self._require_space(octets_of(arrivals))
         if segment is None:
             return None
         try:
@@ -273,7 +273,7 @@ class Journal:
         """Where blocks are not written again in place, room can be missing even here. Any other error proves the disk bad."""
         self._pause(error, passes=error.errno in NO_ROOM)
 
-    def _room(self, octets: int) -> _Segment | None:
+    def _require_space(self, octets: int) -> _Segment | None:
         octets += -octets % BLOCK_OCTETS
         if octets > SEGMENT_OCTETS:
             return None
@@ -293,7 +293,7 @@ class Journal:
         """Make the segments that are missing. Waits for the disk, which a wave should not."""
         with self._settling:
             self._prepare()
-            self._tell()
+            self._notify_waiters()
 
     def _prepare(self) -> None:
         self._wanted = False
@@ -309,7 +309,7 @@ class Journal:
         self._resume_at = self._clock.monotonic() + PAUSE_SECONDS if passes else math.inf
         self._untold = error
 
-    def _tell(self) -> None:
+    def _notify_waiters(self) -> None:
         error, self._untold = self._untold, None
         if error is not None:
             raise error
@@ -344,7 +344,7 @@ class Journal:
                 self._settle(full)
             if self._wanted:
                 self._prepare()
-            self._tell()
+            self._notify_waiters()
 
     def _settle(self, full: _Segment) -> None:
         try:

@@ -255,14 +255,14 @@ class Comparison:
             folder = self.write.any_folder(row.folder_id)
             if sidecar is not None:
                 _adopt_folder_sidecar(self.write, folder, sidecar)
-            self._revive(folder)
+            self._restore_folder(folder)
             folder.name, folder.directory, folder.modseq = name, directory, self.write.modseq
             self.write.save(folder)
             self.write.intend(sidecars=[folder.folder_id])
             return
         try:
             make_folder_tree(self._place.folder(directory))
-            folder = self._row_of_stranger(directory, name, sidecar, taken)
+            folder = self._insert_foreign(directory, name, sidecar, taken)
         except PermissionError:
             self._find("file-unreadable", name, directory)
             return
@@ -280,16 +280,16 @@ class Comparison:
         except NameNotAllowed:
             name = "folder"
         free, number = name, 2
-        while self.write.folder_named(free) is not None or not (is_text(directory) or self._has_room(free)):
+        while self.write.folder_named(free) is not None or not (is_text(directory) or self._name_is_free(free)):
             free = f"{name} ({number})"
             number += 1
         return free
 
-    def _has_room(self, name: str) -> bool:
+    def _name_is_free(self, name: str) -> bool:
         """Whether a directory can be called after `name`: asked for one that has to leave a name which is not text."""
         return not os.path.lexists(self._place.folder(encode_directory(name)))
 
-    def _row_of_stranger(self, directory: str, name: str, sidecar: FolderSidecar | None, taken: set[str]) -> FolderRow:
+    def _insert_foreign(self, directory: str, name: str, sidecar: FolderSidecar | None, taken: set[str]) -> FolderRow:
         path = self._place.folder(directory)
         folder = new_folder_row(self.write, name, directory)
         if sidecar is not None and sidecar.mailbox_id not in taken:
@@ -346,11 +346,11 @@ class Comparison:
         self._find("deleted-folder-found", sidecar.name if sidecar else "", directory)
         if self._check or sidecar is None or sidecar.mailbox_id != mailbox_id:
             return
-        folder = self._row_of_stranger(directory, sidecar.name, sidecar, set())
+        folder = self._insert_foreign(directory, sidecar.name, sidecar, set())
         folder.deleted_at_us = self.write.store.clock.steady_us()
         self.write.add_folder(folder)
 
-    def _revive(self, folder: FolderRow) -> None:
+    def _restore_folder(self, folder: FolderRow) -> None:
         if folder.deleted_at_us is not None:
             folder.deleted_at_us = None
             self.write.account.messages += folder.messages
@@ -377,7 +377,7 @@ class Comparison:
             return
         for row, name in difference.renamed:
             self._take_name(folder, row, name)
-        self._bury(folder, difference.missing)
+        self._tombstone_missing(folder, difference.missing)
         try:
             adopt(self.write, folder, difference.strangers, self.contents, believe_uids=self._believe_uids)
         except PermissionError:  # no UID or no name can be given there: they wait until that is allowed
@@ -405,7 +405,7 @@ class Comparison:
             strangers += [_foreign_file(new, name, uidlist) for name in sorted(names_in(new))]
         return _Difference(renamed, [row for row in absent if row.name not in located], strangers)
 
-    def _bury(self, folder: FolderRow, missing: list[MessageRow]) -> None:
+    def _tombstone_missing(self, folder: FolderRow, missing: list[MessageRow]) -> None:
         """Files that are gone: into `.expunged/` by a commit that is lost, else by someone else."""
         names = {row.uid: expunged_name(folder.mailbox_id, row.name) for row in missing}
         located = locate(self._place.expunged, names.values())

@@ -52,7 +52,7 @@ def stage_copies(
 
     Those that are there; with `every`, `NoSuchMessage` and nothing is staged unless all are.
     """
-    target.made()  # before the lock: to open a store takes its own
+    target.ensure_open()  # before the lock: to open a store takes its own
     linked: list[tuple[int, StagedFile, int, tuple[str, ...]]] = []
     try:
         with writing(store) as write:

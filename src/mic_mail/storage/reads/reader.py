@@ -159,7 +159,7 @@ def folder_delta(store: Store, folder_id: int, since_modseq: int, looked: int, p
     """The account's MODSEQ; if that is not `looked`, the folder's view, and if that is not as of `since_modseq`, its changes
     since, all of one instant, as the person sees them. From memory, where another session of the process has just looked."""
     mark = store.shared.marks.read(store.account_id)
-    if (known := store.shared.views.recall(store.account_id, folder_id, since_modseq, mark)) is not None:
+    if (known := store.shared.views.changes_since(store.account_id, folder_id, since_modseq, mark)) is not None:
         return known
     store.ready()
     is_met = seen.register_reader(store, person)
@@ -174,7 +174,7 @@ def folder_delta(store: Store, folder_id: int, since_modseq: int, looked: int, p
                 reader = reader_seen_rows.find(connection, store.account_id, person)
                 fresh = _view(store, connection, folder, reader, kept)
                 if not seen_each:
-                    store.shared.views.vouch(store.account_id, folder_id, fresh, modseq, mark)
+                    store.shared.views.confirm_current(store.account_id, folder_id, fresh, modseq, mark)
                 if fresh.info.highest_modseq == since_modseq:
                     return FolderDelta(modseq, fresh, None, mark)
                 changes = None if seen_each else store.shared.views.changes(store.account_id, folder_id, since_modseq, fresh)

@@ -192,10 +192,10 @@ class AddressBooks:
             return await self._report(visit, parts, collection)
         response = _get(visit, parts, collection)
         if response.status_code == 200:
-            self._tell(visit, 1)
+            self._log_access(visit, 1)
         return response
 
-    def _tell(self, visit: Visit, cards: int) -> None:
+    def _log_access(self, visit: Visit, cards: int) -> None:
         """How many cards somebody was told of; never which (Reg. 8.2)."""
         self._log.event(
             "directory_searched", mailbox=visit.address, searches=1, entries=cards, door="carddav", peer=visit.peer.address,
@@ -243,7 +243,7 @@ class AddressBooks:
                     answers += await self._lanes.io(list, _found(visit, path, collection, collection.cards, wanted))
                     response = await self._lanes.io(_multistatus, answers)
                     self._on_its_way(visit.address, response)
-                self._tell(visit, len(collection))
+                self._log_access(visit, len(collection))
                 return response
         return _multistatus(answers)
 
@@ -252,7 +252,7 @@ class AddressBooks:
         key = _key(parts[-1]) if parts else ""
         if collection is None or key not in collection.cards:
             return Response(status_code=404)
-        self._tell(visit, 1)
+        self._log_access(visit, 1)
         return _multistatus(_found(visit, f"{HOME}{parts[1]}/", collection, [key], wanted))
 
     # ------------------------------------------------------------ REPORT
@@ -264,7 +264,7 @@ class AddressBooks:
         async with self.at_length(visit.address):
             response, cards = await self._lanes.io(self._reported, visit, path, collection)
             self._on_its_way(visit.address, response)
-        self._tell(visit, cards)
+        self._log_access(visit, cards)
         return response
 
     def _reported(self, visit: Visit, path: str, collection: Collection) -> tuple[Response, int]:

@@ -54,7 +54,7 @@ class MessageChecks:
         self._config = config
         self._enquiries: Enquiries | None = None  # made for the first client: most processes have none
 
-    def _made(self) -> Enquiries:
+    def _ready_lookups(self) -> Enquiries:
         config = self._config
         inbound = config.inbound
         return Enquiries(
@@ -64,7 +64,7 @@ class MessageChecks:
             authenticates=inbound.authenticate,
             refusing=inbound.dnsbl_refuse,
             putting_aside=inbound.dnsbl_junk,
-            unusable=self._tell_unusable,
+            unusable=self._log_unusable,
         )
 
     def _resolver(self, config: Config) -> Resolver:
@@ -74,7 +74,7 @@ class MessageChecks:
             self._log.event("resolver_missing", error=described(error))
             return Resolver((LOCAL_RESOLVER,), seconds=config.dns.seconds)
 
-    def _tell_unusable(self, zone: str, why: str) -> None:
+    def _log_unusable(self, zone: str, why: str) -> None:
         """A list that cannot be believed: once an hour, for whoever has put it into the configuration."""
         now = self._clock.monotonic()
         if now - self._told_at.get(zone, -TELL_AGAIN_SECONDS) >= TELL_AGAIN_SECONDS:
@@ -85,7 +85,7 @@ class MessageChecks:
         """A client of the door of other servers, by its address; None where its mail is not judged."""
         if address in self._trusted:
             return None
-        self._enquiries = self._enquiries or self._made()
+        self._enquiries = self._enquiries or self._ready_lookups()
         return self._enquiries.of(address)
 
     def has_results(self, header: bytes) -> bool:
@@ -108,10 +108,10 @@ class MessageChecks:
             judgement = judgement.and_then(await check.judge(arrived))
             if judgement.refusal is not None:
                 break
-        self._tell(envelope, judgement)
+        self._log_result(envelope, judgement)
         return judgement
 
-    def _tell(self, envelope: Envelope, judgement: CheckResult) -> None:
+    def _log_result(self, envelope: Envelope, judgement: CheckResult) -> None:
         """Before anything is promised (Reg. 4.2)."""
         if judgement.refusal is not None:
             action = "later" if judgement.refusal.temporary else "refused"

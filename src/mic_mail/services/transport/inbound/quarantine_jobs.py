@@ -73,7 +73,7 @@ class QuarantineCases:
         self._waited: dict[str, str] = {}
         """What could not be done this time and the last time, by its record or mailbox, and why."""
 
-    async def look(self) -> None:
+    async def run_once(self) -> None:
         """Do what is to be done about every record."""
         if await self._lanes.io(self._look):
             await self._recover()
@@ -96,7 +96,7 @@ class QuarantineCases:
         if self._config().quarantine.digest:
             for mailbox_id, records in untold.items():
                 if _day(last_told[mailbox_id]) != _day(now_us):
-                    self._tell_owner(mailbox_id, records, now_us)
+                    self._notify_owner(mailbox_id, records, now_us)
         self._quarantine.sweep(now_us / 1_000_000)
         return delivered
 
@@ -138,7 +138,7 @@ class QuarantineCases:
 
     # ------------------------------------------------------------ letters
 
-    def _tell_owner(self, mailbox_id: int, records: Sequence[Record], now_us: int) -> None:
+    def _notify_owner(self, mailbox_id: int, records: Sequence[Record], now_us: int) -> None:
         """One letter about all of them. Told first and marked then: who is killed in between tells again rather than never."""
         mailbox = self._snapshot().entry(mailbox_id)
         if mailbox is None or not self._takes_mail(mailbox):
@@ -152,7 +152,7 @@ class QuarantineCases:
         try:
             self._notices().deliver(mailbox, letter, origin=f"quarantine:{mailbox_id}:{about}")
             for record in records:
-                self._quarantine.mark_told(record.held_id, mailbox_id, now_us)
+                self._quarantine.mark_notified(record.held_id, mailbox_id, now_us)
         except (MicMailError, OSError) as error:
             self._wait(mailbox.address, error, mailbox=mailbox.address)
             return

@@ -153,7 +153,7 @@ class Teaching:
         self._is_waiting = False
         self._turn = asyncio.Lock()
 
-    async def round(self) -> None:
+    async def run_once(self) -> None:
         """Teach what waits; what Rspamd does not answer for comes again."""
         async with self._turn:
             await self._round()
