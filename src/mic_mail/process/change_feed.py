@@ -1,18 +1,19 @@
-"""The change feed: who watches an account learns that it changed, whoever changed it.
+"""The change feed: subscribers of an account are notified when it changes, in every process.
 
-In: `changed(account_id, modseq)` from any thread, after the commit. Out: the subscribers of the account are called on the loop,
-a few in each of its turns (a mailbox of a unit may be open in hundreds of sessions), with the newest MODSEQ, here and
-in every sibling process (a datagram each, sent in the same turn).
-A datagram is a hint and may be lost: a sibling whose queue is full (about 10 datagrams) is owed one "check all", and every
-`poll_seconds` each worker asks the store about the accounts that it watches, and the directory about its version.
+In: `changed(account_id, modseq)` from any thread, after the commit. Out: the subscribers of the account are called on the loop
+with the newest MODSEQ, a few in each loop turn (a unit's mailbox may be open in hundreds of sessions). This process and every
+sibling process do so; a sibling gets one datagram, sent in the same turn. A datagram is a hint and may be lost. A sibling whose
+queue is full (about 10 datagrams) gets a pending "check all". Every `poll_seconds` each worker also polls the store for the
+accounts that it watches, and the directory for its version.
 
-Nearly no change interests a sibling: most people are signed in at one worker only. So each process shows in a file which
-accounts it watches (`Watchlist`), and is not woken for others.
+Most changes interest no sibling, because most people are signed in at one worker only. Each process therefore lists the
+accounts that it watches in a file (`Watchlist`), and is not woken for others.
 
-Words (`say`, `listen`) go the same way: what siblings should know and need not, such as a password that was wrong.
+Broadcasts (`send`, `listen`) use the same sockets. They carry what siblings should know but can do without, such as a wrong
+password.
 
-Never here: what changed (subscribers ask the store), durable state, blocking sends. A process is reached under
-`<run_dir>/feed.<name>`; whoever has the run_dir can send (`mic-mail mailbox suspend` does), only servers listen.
+Never here: what changed (subscribers ask the store), durable state, blocking sends. The socket of a process is
+`<run_dir>/feed.<name>`. Any program with access to the run_dir can send (`mic-mail mailbox suspend` does); only servers listen.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from mic_mail.errors import MicMailError
 
 Callback = Callable[[int], None]
 ModseqProbe = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
-"""Given account ids, their highest MODSEQ now (those that cannot be read are left out)."""
+"""The highest MODSEQ of each of these account ids now; accounts that cannot be read are left out."""
 VersionProbe = Callable[[], Awaitable[int]]
 
 PREFIX = "feed."
@@ -38,9 +39,9 @@ _ACCOUNTS, _DIRECTORY, _CHECK_ALL, _WORD, _HERE = b"a", b"d", b"!", b"w", b"h"
 _PAIRS_PER_DATAGRAM = 500
 _DATAGRAM_OCTETS = 1 + _PAIRS_PER_DATAGRAM * _PAIR.size
 _CALLED_AT_ONCE = 4
-"""Subscribers in one turn of the loop: each is a session that begins to look, 60 to 100 us."""
+"""Subscribers called in one turn of the loop. Each is a session that starts to poll: 60 to 100 µs."""
 _RETRY_OWED_SECONDS = 0.02
-_POLL_SLICES = 20  # a poll is spread over its period, so a thousand watched accounts are no burst
+_POLL_SLICES = 20  # a poll is spread over its period, so a thousand watched accounts cause no burst
 
 
 class Subscription:
@@ -58,7 +59,7 @@ class Subscription:
 
 
 class _Watched:
-    """What this process knows of an account that somebody watches."""
+    """The state of an account that has subscribers in this process."""
 
     __slots__ = ("due", "modseq", "subscriptions")
 
@@ -66,14 +67,15 @@ class _Watched:
         self.modseq = 0
         self.subscriptions: set[Subscription] = set()
         self.due: list[Subscription] | None = None
-        """Those that have to hear of `modseq` still, while they are called."""
+        """Subscribers still to be called with `modseq`; None while no calls are scheduled."""
 
 
 class Watchlist:
-    """Which accounts a process watches, for the others to see: an octet for each, at its id, in `<run_dir>/watched.<name>`.
+    """The accounts that a process watches, published to its siblings in `<run_dir>/watched.<name>`.
 
-    Written before a session's first look and read after a change is committed: either the look sees the change, or who has made
-    it sees the octet. The file stays the same one over a restart. Where there is none the process is told of everything.
+    The file has one octet for each account, at the offset of its id. A session sets it before its first poll, and a writer
+    reads it after its commit: either the poll sees the change, or the writer sees the octet. The same file is used again after
+    a restart. A process without this file is notified of every change.
     """
 
     def __init__(self, folder: int, name: str) -> None:
@@ -86,7 +88,7 @@ class Watchlist:
             return
         try:
             os.pwrite(self._fd, b"\1" if is_watched else b"\0", account_id)
-        except OSError:  # no room: the others find that out at their next poll
+        except OSError:  # no space: siblings notice it when they next refresh their peers
             self.close()
             with contextlib.suppress(OSError):
                 os.unlink(self._name, dir_fd=self._folder)
@@ -98,7 +100,7 @@ class Watchlist:
 
 
 class Peers:
-    """The other processes' feed sockets: datagrams to all of them, never waiting."""
+    """The feed sockets of the other processes; datagrams are sent without ever waiting."""
 
     def __init__(self, run_dir: Path, own_name: str | None) -> None:
         self._folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY)
@@ -111,7 +113,7 @@ class Peers:
         self.refresh()
 
     def refresh(self) -> None:
-        """Look again who is there."""
+        """List the feed sockets in the run_dir again."""
         self._names = tuple(name for name in os.listdir(self._folder) if name.startswith(PREFIX) and name != self._own)
         self.owed.intersection_update(self._names)
         self._close_watchlists()
@@ -121,11 +123,11 @@ class Peers:
                 self._watchlists[name] = os.open(at, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
 
     def watchlist(self, name: str) -> Watchlist:
-        """The own one, under this name."""
+        """Create the watchlist of this process under this name."""
         return Watchlist(self._folder, _WATCHLIST + name)
 
     def publish(self, changed: Mapping[int, int]) -> None:
-        """MODSEQs by account, to whom they interest."""
+        """Send the new MODSEQs by account to the processes that watch these accounts."""
         for name in self._names:
             pairs = [
                 _PAIR.pack(account_id, modseq) for account_id, modseq in changed.items() if self._watches(name, account_id)
@@ -147,11 +149,14 @@ class Peers:
         self._watchlists.clear()
 
     def address(self, name: str) -> str:
-        """A socket path that fits into 108 octets however deep the run_dir lies."""
+        """Return a socket path that fits into 108 octets, however deep the run_dir lies."""
         return f"/proc/self/fd/{self._folder}/{name}"
 
     def send(self, datagrams: Sequence[bytes], only: Iterable[str] | None = None) -> None:
-        """Send to every peer; one whose queue is full is owed a "check all", one that is gone is left alone."""
+        """Send to every peer, or to `only`.
+
+        A peer whose queue is full gets a pending "check all"; one that is gone is skipped.
+        """
         for name in self._names if only is None else tuple(only):
             due = [*datagrams, _CHECK_ALL] if name in self.owed else datagrams
             self.owed.discard(name)
@@ -160,7 +165,7 @@ class Peers:
                     self._socket.sendto(datagram, self.address(name))
             except BlockingIOError:
                 self.owed.add(name)
-            except OSError:  # restarting: it checks everything when it comes
+            except OSError:  # restarting: it checks everything when it starts
                 continue
 
     def close(self) -> None:
@@ -170,7 +175,7 @@ class Peers:
 
 
 class Feed:
-    """One process's end of the feed. Make it in the running loop, `start` it once the probes can be asked."""
+    """One process's end of the feed. Create it in the running loop; `start` it once the probes work."""
 
     def __init__(
         self, run_dir: Path | None = None, name: str | None = None, *, poll_seconds: float = 2.0, poll: bool = True
@@ -204,14 +209,14 @@ class Feed:
         return listening
 
     def start(self, probe: ModseqProbe | None = None, version: VersionProbe | None = None) -> None:
-        """Begin to poll with these questions."""
+        """Start polling with these probes."""
         self._probe, self._version = probe, version
         if self._poll:
             self._spawn(self._poll_for_ever())
 
     # Changes of accounts
     def changed(self, account_id: int, modseq: int) -> None:
-        """The account has committed `modseq`; from any thread, cheap."""
+        """Record that the account has committed `modseq`. Cheap; call it from any thread."""
         with self._pending_lock:
             first = not self._pending
             if modseq > self._pending.get(account_id, 0):
@@ -273,20 +278,23 @@ class Feed:
 
     # The directory
     def watch_directory(self, callback: Callback) -> None:
-        """Call `callback(version)` on the loop when the directory has changed (-1: it has, the version is not known yet)."""
+        """Call `callback(version)` on the loop when the directory has changed.
+
+        A version of -1 means that it changed and the new version is not known yet.
+        """
         self._directory_watchers.append(callback)
 
     def _call_directory(self, version: int) -> None:
         for callback in tuple(self._directory_watchers):
             callback(version)
 
-    # Words
+    # Broadcasts
     def send(self, word: bytes) -> None:
-        """Tell every sibling something that is no change; a word may be lost, and is never asked for again."""
+        """Broadcast a message that is not a change to every sibling. It may be lost and is never sent again."""
         self._send([_WORD + word])
 
     def listen(self, callback: Callable[[bytes], None]) -> None:
-        """Call `callback(word)` on the loop for each word of a sibling."""
+        """Call `callback(word)` on the loop for each broadcast of a sibling."""
         self._listeners.append(callback)
 
     # Siblings
@@ -308,7 +316,7 @@ class Feed:
     def _receive(self, listening: socket.socket) -> None:
         newest: dict[int, int] = {}
         check_all = directory = False
-        for _ in range(64):  # then the loop gets its turn
+        for _ in range(64):  # then other tasks of the loop run
             try:
                 datagram = listening.recv(_DATAGRAM_OCTETS)
             except BlockingIOError:
@@ -357,7 +365,7 @@ class Feed:
         while True:
             await asyncio.sleep(self._poll_seconds / _POLL_SLICES)
             turn = (turn + 1) % _POLL_SLICES
-            with contextlib.suppress(MicMailError, OSError):  # what does not answer now is asked again
+            with contextlib.suppress(MicMailError, OSError):  # a probe that fails now is repeated at the next poll
                 await self._check([account_id for account_id in tuple(self._watched) if account_id % _POLL_SLICES == turn])
                 if turn == 0:
                     await self._check_directory()
@@ -370,7 +378,7 @@ class Feed:
         task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
-        """Stop listening; changes that are still told go nowhere."""
+        """Stop listening; changes that are reported afterwards are dropped."""
         for task in self._tasks:
             task.cancel()
         if self._retry is not None:
@@ -387,17 +395,17 @@ class Feed:
 
 
 def notify_directory_changed(run_dir: Path) -> None:
-    """A command has changed the directory: let running servers know at once. Without any, nothing happens."""
+    """Notify running servers that a command has changed the directory. Does nothing when none runs."""
     _send(run_dir, _DIRECTORY)
 
 
 def notify_account_changed(run_dir: Path, account_id: int, modseq: int) -> None:
-    """Likewise for a command that has changed a mailbox's mail."""
+    """Notify running servers that a command has changed an account's mail. Does nothing when none runs."""
     _send(run_dir, _ACCOUNTS + _PAIR.pack(account_id, modseq))
 
 
 def send_word(run_dir: Path, word: bytes) -> None:
-    """A command says what processes say to each other (`Feed.say`)."""
+    """Send a broadcast of `Feed.send` from a command."""
     _send(run_dir, _WORD + word)
 
 

@@ -1,4 +1,4 @@
-"""What a supervisor and its children say to each other, and with what a child is started.
+"""The control channel between the supervisor and a child, and the specification that starts a child.
 
 A child is forked with a `ChildSpec` (configuration, listening sockets by number, its end of the channel). The channel is a
 stream of JSON objects, one a line:
@@ -6,7 +6,8 @@ stream of JSON objects, one a line:
     supervisor -> child    {"do": "drain"}    {"do": "reload", "config": "..."}    {"do": "recover"}  (the housekeeper)
     child -> supervisor    {"told": "ready"}    {"told": "report", ...numbers for `status`...}
 
-The end of the channel is the end of the supervisor; a child that reads it drains and exits. Lines are bounded by LONGEST_LINE.
+When the supervisor ends, the channel closes; a child that reads the end of the stream drains and exits. Lines are bounded by
+LONGEST_LINE.
 """
 
 import json
@@ -21,7 +22,10 @@ Message = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """Everything that a child needs and cannot read for itself: it may not have the rights, or the file may have changed."""
+    """Everything that a child needs and cannot read for itself.
+
+    It may lack the rights to read it, or the file may have changed since.
+    """
 
     role: str
     """`worker`, `housekeeper`, `sender`, `indexer` or `web`."""
@@ -30,20 +34,20 @@ class ChildSpec:
     """The configuration as JSON."""
     channel: int
     listeners: tuple[tuple[str, int], ...] = ()
-    """(door, descriptor)"""
+    """Pairs of listener name and descriptor."""
     tally: int | None = None
-    """The descriptor of the page on which the workers count their connections (`net.sharing`)."""
+    """The descriptor of the page on which the workers count their connections (`net.connection_balancer`)."""
     row: int = 0
-    """This worker's on that page."""
+    """The row of this worker on that page."""
     locks: tuple[int, ...] = ()
-    """The descriptors of the data's locks (`process.data_locks`): held until the last process of a server has ended."""
+    """The descriptors of the data locks (`process.data_locks`), held until a server's last process ends."""
     secret: str = field(default="", repr=False)
-    """Random, the same for all children of one supervisor, known to nobody else and kept nowhere."""
+    """A random secret shared by all children of one supervisor; nothing else knows it or stores it."""
     tee: bool = False
-    """Show events on standard error, for people who watch."""
+    """Write events to standard error as well, for a person who watches."""
 
     def descriptors(self) -> tuple[int, ...]:
-        """What has to be inherited."""
+        """Return the descriptors that the child must inherit."""
         tally = () if self.tally is None else (self.tally,)
         return (self.channel, *(fd for _, fd in self.listeners), *tally, *self.locks)
 
@@ -56,15 +60,16 @@ class Channel:
         self.socket = end
         self._unread = b""
         self._unsent = b""
-        """The rest of a message of which the other end has taken a part."""
+        """The rest of a message that the other end has accepted only in part."""
 
     def fileno(self) -> int:
         return self.socket.fileno()
 
     def send(self, message: Message) -> bool:
-        """Take a message to be sent, or say False: the other end is gone, or has not read what it was told before.
+        """Accept a message for sending, or return False if the other end is gone or has unread data.
 
-        Of one that was taken the rest may wait for `flush`."""
+        The rest of an accepted message may wait for `flush`.
+        """
         if not self.flush():
             return False
         line = json.dumps(message).encode() + b"\n"
@@ -75,7 +80,7 @@ class Channel:
         return True
 
     def flush(self) -> bool:
-        """Send what is left of the message that was taken last; whether nothing is."""
+        """Send the rest of the message that was accepted last, and return whether nothing is left."""
         try:
             if self._unsent:
                 self._unsent = self._unsent[self.socket.send(self._unsent) :]
@@ -84,7 +89,7 @@ class Channel:
         return not self._unsent
 
     def receive(self) -> Iterator[Message | None]:
-        """What has come; None when the other end has closed (or talks nonsense)."""
+        """Yield the messages that have arrived; None when the other end has closed or sent invalid data."""
         while True:
             try:
                 octets = self.socket.recv(1 << 16)

@@ -1,9 +1,9 @@
-"""One processor core for a worker's event loop and the threads that work for it under the same interpreter.
+"""One processor core for a worker's event loop and the threads that share its interpreter.
 
-They never run at once, but hand the interpreter to each other at each system call and each step of a statement: some hundred
-times for a wave of deliveries, some ten for an IMAP command. Left to the kernel they lie on two cores, and each handing over
-wakes a core that has begun to sleep. On one core a third more passes (decisions 0016, 0040). Threads that work without the
-interpreter, for password hashes and the log's disk, stay free.
+The threads never run at the same time: they pass the interpreter lock to each other at each system call and each step of an SQL
+statement, some hundred times for a batch of deliveries, about ten times for an IMAP command. Left to the kernel they run on two
+cores, and each handover wakes a core that has begun to sleep. One core for all raises the throughput by a third (decisions
+0016, 0040). Threads that work without the interpreter lock (password hashes, the log's disk) are not pinned.
 """
 
 import os
@@ -12,20 +12,24 @@ from mic_mail.process.executors import Executors
 
 
 def share_core(lanes: Executors, row: int) -> int | None:
-    """Keep the threads of the calling loop, the delivery lane and the io lane on one core; which, or None if forbidden.
+    """Pin the calling loop, the delivery executor and the io executor to one core.
 
-    `row` is the worker's number. Call it when all threads have been started: a new one inherits its maker's core.
+    Return the core, or None where pinning is forbidden. `row` is the worker's number. Call it when all threads have been
+    started: a new thread inherits the core of its creator.
     """
     try:
         core = _core_of(row)
-        for thread in (0, *lanes.close_to_the_loop()):  # 0 is the calling one
+        for thread in (0, *lanes.close_to_the_loop()):  # 0 is the calling thread
             os.sched_setaffinity(thread, {core})
-    except OSError:  # a sandbox forbids it: the kernel places us as it likes
+    except OSError:  # a sandbox forbids it: the kernel places the threads
         return None
     return core
 
 
 def _core_of(row: int) -> int:
-    """The workers of a server take the cores in turn. Where the first one begins differs between servers on one machine."""
+    """Return the core of a worker: workers take the cores in turn.
+
+    The first core depends on the supervisor's process id, so it differs between servers on one machine.
+    """
     cores = sorted(os.sched_getaffinity(0))
     return cores[(os.getppid() + row) % len(cores)]

@@ -1,14 +1,15 @@
-"""One server per data: every folder that a server keeps for itself carries a lock of its own.
+"""Data locks: no two servers use the same data.
 
-In: a configuration. Out: the locked descriptors, for as long as the context lasts; `AlreadyRunning` names who holds one of
-them. Each folder can lie elsewhere by a setting, a link or a mount, so two servers that share only the queue collide on the
-queue. The lock is a `flock` on a file in the data itself: it works between containers, and over NFS from Linux 2.6.12 on.
+Each folder that a server keeps for itself has a lock of its own. In: a configuration. Out: the locked descriptors, for as long
+as the context lasts; `AlreadyRunning` names the holder of a lock. Each folder can lie elsewhere by a setting, a link or a
+mount, so two servers that share only the queue collide on the queue. The lock is a `flock` on a file in the data itself: it
+works between containers, and over NFS from Linux 2.6.12 on.
 
 Rules:
 - A lock belongs to the open file, which every child inherits: it lasts until the supervisor and all its children have ended.
 - A lock file without a living holder blocks nobody. It is never removed: two servers could then hold two files of one name.
 - A supervisor that was killed leaves children that drain. A start on the same machine waits for those, and for nothing else.
-- The directory in another database than SQLite has no file here, and no lock.
+- A directory in a database other than SQLite has no file here, and no lock.
 """
 
 import contextlib
@@ -31,11 +32,11 @@ from mic_mail.process.startup import explaining_folders
 LOCK_FILE = "server.lock"
 _RETRY_SECONDS = 0.1
 _LONGEST = 4096
-"""Octets that are read of a lock file."""
+"""The longest lock file that is read, in octets."""
 
 
 class AlreadyRunning(Trouble):
-    """Another server holds a part of the data."""
+    """Another server holds a lock on part of the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,16 @@ class Holder:
     since: str = ""
     """An ISO instant."""
     process: str = ""
-    """Boot, PID namespace and start of the supervisor: no other process is ever called this."""
+    """Boot id, PID namespace and start time of the supervisor; together they identify a process for ever."""
 
     @classmethod
     def present(cls, clock: Clock) -> "Holder":
-        """This process."""
+        """Return the holder that describes this process."""
         return cls(os.uname().nodename, os.getpid(), clock.now().isoformat(timespec="seconds"), _process_key(os.getpid()))
 
     @classmethod
     def read(cls, fd: int) -> "Holder":
-        """The holder that a lock file names; an unknown one where it names none, or is just being written."""
+        """Return the holder named in a lock file; an unknown one where the file is empty or being written."""
         try:
             told = json.loads(os.pread(fd, _LONGEST, 0))
             return cls(str(told["host"]), int(told["pid"]), str(told["since"]), str(told["process"]))
@@ -69,7 +70,7 @@ class Holder:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the supervisor ran under this kernel, in this PID namespace, and runs no more."""
+        """Return whether the supervisor ran under this kernel and in this PID namespace, and has ended."""
         here = _process_key(os.getpid()).rpartition("/")[0]
         return bool(here) and self.process.rpartition("/")[0] == here and _process_key(self.pid) != self.process
 
@@ -85,11 +86,11 @@ class Holder:
 
 
 def _process_key(pid: int) -> str:
-    """`boot/namespace/start` of a process; the part after the last slash is empty where there is no such process."""
+    """Return `boot/namespace/start` of a process; the last part is empty where no such process exists."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         namespace = os.readlink("/proc/self/ns/pid")
-    except OSError:  # a sandbox without /proc knows no process but its own
+    except OSError:  # without /proc (a sandbox) only the own process is known
         return ""
     started = ""
     with contextlib.suppress(OSError, IndexError):
@@ -107,7 +108,7 @@ def lock_files(config: Config) -> tuple[Path, ...]:
     found = [folder / LOCK_FILE for folder in folders]
     directory = file_of(config.directory_url)
     if directory is not None:
-        directory = directory.resolve()  # SQLite keeps its own files where links lead, too
+        directory = directory.resolve()  # SQLite, too, keeps its own files beside the resolved path
         found.append(directory.with_name(f"{directory.name}.{LOCK_FILE}"))
     return tuple(found)
 
@@ -122,9 +123,10 @@ def only_server(
     pause: Callable[[float], None],
     tell: Callable[[Text], None],
 ) -> Iterator[tuple[int, ...]]:
-    """Be the only server of all its data while the context lasts; yields the descriptors, which children must inherit.
+    """Hold the locks of all data while the context lasts; yield their descriptors for the children.
 
-    Children of a killed supervisor may take `patience` seconds to drain; `pause` sleeps meanwhile, `tell` says so once.
+    Raise `AlreadyRunning` where another server holds one. Children of a killed supervisor may take `patience` seconds to drain;
+    `pause` sleeps meanwhile, and `tell` is called once to say so.
     """
     holder = Holder.present(clock)
     until = clock.monotonic() + patience
@@ -165,7 +167,7 @@ def _locked(fd: int) -> bool:
 
 
 def _what(path: Path) -> Path:
-    """The folder or file that a lock file stands for."""
+    """Return the folder or file that a lock file stands for."""
     return path.parent if path.name == LOCK_FILE else path.with_name(path.name.removesuffix(f".{LOCK_FILE}"))
 
 

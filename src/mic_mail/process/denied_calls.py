@@ -1,14 +1,15 @@
-"""System calls that no process of a server makes: refused (EPERM) by a filter of seccomp, for it and whatever it starts.
+"""System calls that no server process makes, refused with EPERM by a seccomp filter.
 
-In: whether it starts programs, and whether it has sockets of the internet. Out: whether the filter is in force. A list of what
-is denied and not of what is allowed, unlike that of the readers (`process.sandbox`): a server of this size uses half of the
-kernel. Left are those that take more than a process needs, or pass by the rules of Landlock:
+In: whether the process starts programs, and whether it uses internet sockets. Out: whether the filter is in force, for the
+process and everything it starts. This is a deny-list, unlike the allow-list of the document readers (`process.sandbox`): a
+server of this size uses half of the kernel. Denied are the calls that go beyond what a process needs, or bypass the rules of
+Landlock:
 
     other processes     ptrace, their memory, their descriptors
-    the machine         modules, another kernel, mounts, names, clock, swap, keys of the kernel, ports of the hardware
+    the machine         modules, another kernel, mounts, names, clock, swap, kernel keys, hardware ports
     namespaces          where a process would be root
     ways around         io_uring (seccomp does not see what it does), files by handle, BPF, userfaultfd, devices made by name
-    programs            execve, and fork but for threads; not for those that start readers of documents
+    programs            execve, and fork except for threads; not for processes that start document readers
     the internet        sockets other than local ones; UDP, too, which Landlock does not know
 """
 
@@ -65,19 +66,19 @@ _NEVER: Calls = {
 _PROGRAMS: Calls = {"execve": (59, 221), "execveat": (322, 281), "fork": (57, None), "vfork": (58, None)}
 _CLONE: Calls = {"clone": (56, 220)}
 _CLONE3: Calls = {"clone3": (435, 435)}
-"""Its flags lie in memory, where a filter cannot look: who hears ENOSYS takes clone."""
+"""Denied with ENOSYS: a filter cannot read flags in memory, and a caller that gets ENOSYS uses clone."""
 _SOCKET: Calls = {"socket": (41, 198)}
 
 _EPERM, _ENOSYS = seccomp.ERRNO | 1, seccomp.ERRNO | 38
 _OTHER_ABI = 0x40000000
-"""Numbers of x32 begin here: the same calls once more."""
+"""The first number of the x32 ABI, which duplicates the same calls."""
 _CLONE_THREAD = 0x00010000
 _CLONE_NAMESPACES = 0x7E020000
 _AF_UNIX = 1
 
 
 def denying(known: Architecture, *, programs: bool, internet: bool) -> bytes:
-    """The filter of a machine as the kernel takes it."""
+    """Return the filter program for an architecture."""
     steps: list[Step] = [
         *seccomp.beginning(known),
         (seccomp.JUMP_AT_LEAST, 0, 1, _OTHER_ABI),
@@ -98,6 +99,6 @@ def denying(known: Architecture, *, programs: bool, internet: bool) -> bytes:
 
 
 def deny(*, programs: bool, internet: bool) -> bool:
-    """Put it in force for this process, which must have one thread; no new privileges come first."""
+    """Put the filter in force for this process, which must have one thread and no_new_privs set."""
     known = seccomp.here()
     return known is not None and seccomp.put_in_force(denying(known, programs=programs, internet=internet), speculates=True)

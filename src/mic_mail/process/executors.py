@@ -1,17 +1,17 @@
-"""Threads beside the event loop: where blocking work runs, in which order, and how long it may wait for its turn.
+"""Thread executors beside the event loop for blocking work.
 
-A worker has four lanes. *cpu* is one thread (with more, pure Python starves the loop: p99 of an echo 181 ms beside four
-threads, 8 ms beside one); *delivery* is one too, which publishes small messages wave by wave; *io* waits for disks; *hash*
-verifies passwords and is narrow, because each call takes megabytes.
-`AccountExecutors` stands in front of the io lane: one writer and two readers per account, so one busy mailbox never fills the
-lane.
+They define where a call runs, in which order, and how long it may wait. A worker has four executors. *cpu* is one thread (more
+threads of pure Python starve the loop: p99 of an echo 181 ms beside four threads, 8 ms beside one). *delivery* is one thread,
+too, and publishes small messages batch by batch. *io* waits for disks. *hash* verifies passwords and is narrow, because each
+call takes megabytes. `AccountExecutors` stands in front of the io executor: one writer and two readers per account, so one busy
+mailbox never fills it.
 
-The promises:
-  - one hop per call: a result is handed back to the loop once, however many threads finish in the same loop turn;
-  - a call that has begun ends in its thread whatever happens to the task that waits for it, and keeps its account's turn until
-    then; what must follow a durable step (the log line, the notification) therefore belongs into the call itself;
-  - a call that has not begun when its waiter is cancelled never begins;
-  - who waits longer than the patience gets `Unavailable` ([UNAVAILABLE], 451), and so does who finds the queue full.
+Guarantees:
+  - One hop per call: a result is handed back to the loop once, however many threads finish in the same loop turn.
+  - A call that has begun ends in its thread whatever happens to the task that waits for it, and keeps its account's turn until
+    then. What must follow a durable step (the log line, the notification) therefore belongs into the call itself.
+  - A call that has not begun when its waiter is cancelled never begins.
+  - A call that waits longer than the patience, or finds the queue full, raises `Unavailable` ([UNAVAILABLE], 451).
 """
 
 import asyncio
@@ -34,32 +34,32 @@ READERS_PER_ACCOUNT = 2
 WAITING_PER_ACCOUNT = 1_000
 WAITING_FOR_HASH = 1_000
 CLOSE_SECONDS = 2.0
-"""Within the margin that the supervisor gives to a child that drains."""
+"""Less than the margin that the supervisor gives to a draining child."""
 
 _Finished = tuple["asyncio.Future[object]", object, BaseException | None, Callable[[], None] | None]
 _Call = tuple["asyncio.Future[object]", Callable[[], object], Callable[[], None] | None]
 
 
 class Executor:
-    """Threads that take calls in order. Belongs to the loop in which it was made."""
+    """Threads that run calls in order. An executor belongs to the loop in which it was created."""
 
     def __init__(self, name: str, threads: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._finished: deque[_Finished] = deque()
-        self._told = False  # the loop knows that something lies in _finished
+        self._told = False  # a call of _deliver is scheduled on the loop
         self._threads = [threading.Thread(target=self._run, name=f"{name}-{i}", daemon=True) for i in range(threads)]
         for thread in self._threads:
             thread.start()
 
     def submit(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
-        """The future result of `fn(*args, **kwargs)`; cancelling it prevents only a call that has not begun."""
+        """Return the future result of `fn(*args, **kwargs)`; cancelling stops only a call not yet begun."""
         return self._submit(lambda: fn(*args, **kwargs), None)
 
     def _submit(self, call: Callable[[], T], after: Callable[[], None] | None) -> "asyncio.Future[T]":
-        """Likewise; `after` is called on the loop when the call has ended or will never begin."""
+        """Submit `call`; `after` is called on the loop when the call has ended or will never begin."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._calls.put((future, call, after))  # type: ignore[arg-type]  # the queue forgets T, `_deliver` gives it back
+        self._calls.put((future, call, after))  # type: ignore[arg-type]  # the queue loses the type T, `_deliver` restores it
         return future
 
     def _run(self) -> None:
@@ -77,7 +77,7 @@ class Executor:
                 self._told = True
                 try:
                     self._loop.call_soon_threadsafe(self._deliver)
-                except RuntimeError:  # the loop has closed: nobody waits any more
+                except RuntimeError:  # the loop has closed: nothing waits any more
                     return
 
     def _deliver(self) -> None:
@@ -96,11 +96,11 @@ class Executor:
                 future.set_exception(error)
 
     def thread_ids(self) -> list[int]:
-        """The numbers by which the system knows the threads."""
+        """Return the system's ids of the threads."""
         return [thread.native_id for thread in self._threads if thread.native_id is not None]
 
     def end(self) -> None:
-        """Take no call after those that are queued."""
+        """Accept no more calls; the queued ones still run."""
         for _ in self._threads:
             self._calls.put(None)
 
@@ -111,7 +111,7 @@ class Executor:
 
 
 class Turns:
-    """A number of turns; those who find none wait in order, no longer than their patience."""
+    """A fixed number of turns; a caller that finds none waits in order, no longer than its patience."""
 
     __slots__ = ("_free", "_most_waiting", "_waiting")
 
@@ -137,12 +137,12 @@ class Turns:
                 self.give_back()
             raise Unavailable(f"waited {patience:g} s") from None
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it came in the same loop turn as the cancellation
+            if turn.done() and not turn.cancelled():  # the turn came in the same loop turn as the cancellation
                 self.give_back()
             raise
 
     def give_back(self) -> None:
-        """Hand the turn to the next who still waits."""
+        """Hand the turn to the next caller that still waits."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -151,12 +151,12 @@ class Turns:
         self._free += 1
 
     def idle(self, turns: int) -> bool:
-        """Whether all `turns` are free and nobody waits."""
+        """Return whether all `turns` are free and no caller waits."""
         return self._free == turns and not self._waiting
 
 
 class Executors:
-    """The lanes of one worker; make it inside the running loop."""
+    """The executors of one worker; create it inside the running loop."""
 
     def __init__(self, *, io_threads: int = 4, hash_threads: int = 2, patience: float = 20.0) -> None:
         self.patience = patience
@@ -171,7 +171,7 @@ class Executors:
         return await self.cpu_lane.submit(fn, *args, **kwargs)
 
     async def delivery(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Publish a wave of messages, in mailboxes that are free."""
+        """Publish a batch of messages in mailboxes that are free."""
         return await self._delivery_lane.submit(fn, *args, **kwargs)
 
     async def io(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -179,22 +179,27 @@ class Executors:
         return await self.io_lane.submit(fn, *args, **kwargs)
 
     async def hash(self, fn: Callable[[], T], source: str, suspicion: Suspicion = not_suspected) -> T:
-        """Run a password hash; at most `hash_threads` at once, so the memory they take is bounded. Sources take turns, and
-        who is suspected gets fewer (`fairturns`)."""
+        """Run a password hash; at most `hash_threads` run at once, which bounds the memory they take.
+
+        Sources take turns, and suspected ones get fewer turns (`process.fair_queue`).
+        """
         await self._hash_turns.take(self.patience, source, suspicion)
         return await self._hash_lane._submit(fn, self._hash_turns.give_back)
 
     async def hash_ahead(self, fn: Callable[[], T], source: str, suspicion: Suspicion = not_suspected) -> T:
-        """The same, before those who came by `hash`."""
+        """Run a password hash before all calls that were made by `hash`."""
         await self._hash_turns.take(self.patience, source, suspicion, ahead=True)
         return await self._hash_lane._submit(fn, self._hash_turns.give_back)
 
     def close_to_the_loop(self) -> list[int]:
-        """The threads that hand the interpreter to and fro with the loop: for deliveries and all work on accounts."""
+        """Return the ids of the threads that exchange the interpreter lock with the loop: delivery and io."""
         return self._delivery_lane.thread_ids() + self.io_lane.thread_ids()
 
     def close(self) -> None:
-        """Let the queued calls end and the threads with them; one that waits for a lock that others hold is left behind."""
+        """Let the queued calls and the threads end.
+
+        A thread that waits for a lock held by another process is left behind.
+        """
         lanes = (self.cpu_lane, self.io_lane, self._delivery_lane, self._hash_lane)
         for lane in lanes:
             lane.end()
@@ -215,7 +220,7 @@ class _AccountTurns:
 
 
 class AccountExecutors:
-    """The way to an account's store: one writer and two readers at a time, in the order they came."""
+    """Access to an account's store: one writer and two readers at a time, in order of arrival."""
 
     def __init__(self, lanes: Executors) -> None:
         self._lanes = lanes

@@ -1,14 +1,15 @@
-"""Turns at what is dear (a password hash), so that whoever asks for many delays himself and not everybody (decision 0088).
+"""Fair turns at an expensive operation (a password hash): a source with many calls delays only itself.
 
-In: who asks (`source`) and how much he is suspected now (0: not at all). Out: a turn, or `Unavailable`. Belongs to the event
-loop.
+In: the source of a call, and how suspect it is now (0: not at all). Out: a turn, or `Unavailable`. Belongs to the event loop.
+See decision 0088.
 
-    sources       of equal suspicion take turns, each one call, however many it has waiting
-    suspicion     halves what they have together, with each step: a flood of guesses leaves the rest nearly everything, and yet
-                  nobody is kept out for good by a flood of others who are suspected less. It is asked again when the turn
-                  comes: of what one source brings at once only the first call is unsuspected, if that was a guess
-    who is ahead  goes before all others (signed in from there before), and waits in a line that they cannot fill
-    a full line   drops the newest call of the source that has most waiting among the most suspected
+    sources     of equal suspicion take turns, one call each, however many calls they have waiting
+    suspicion   each step halves the share of the class. A flood of guesses leaves nearly all turns to the others, and a flood
+                from less suspected sources shuts nobody out for good. Suspicion is evaluated again when the turn comes: of the
+                calls that one source makes together, only the first is unsuspected if it was a guess
+    ahead       these calls (the user has signed in from there before) go before all others, in a queue that the others
+                cannot fill
+    full queue  drops the newest call of the source with most calls waiting in the most suspected class
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from typing import NamedTuple
 from mic_mail.storage.errors import Unavailable
 
 MOST_SUSPECTED = 10
-"""Steps; beyond it is all the same."""
+"""The highest step of suspicion; anything beyond counts the same."""
 
 Suspicion = Callable[[], int]
 
@@ -40,14 +41,14 @@ class Waiting(NamedTuple):
 
 
 class _Class:
-    """Those of equal suspicion who wait, and when they are due."""
+    """The waiting calls of equal suspicion, and when their class is due."""
 
     __slots__ = ("due", "sources")
 
     def __init__(self) -> None:
         self.due = 0
         self.sources: dict[str, deque[Waiting]] = {}
-        """In the order of their turns."""
+        """The sources in the order of their turns."""
 
     def add(self, call: Waiting) -> None:
         self.sources.setdefault(call.source, deque()).append(call)
@@ -74,20 +75,20 @@ class _Class:
 
 
 class FairLine:
-    """Those who wait: bounded in number, whatever comes."""
+    """The waiting calls, bounded in number."""
 
     def __init__(self, most_waiting: int) -> None:
         self._most = most_waiting
         self._count = 0
         self._now = 0
-        """Of the classes' clock, on which a turn of the first class takes 1, of the second 2, of the third 4 ..."""
+        """The virtual time: a turn of the first class takes 1, of the second 2, of the third 4, and so on."""
         self._classes = [_Class() for _ in range(MOST_SUSPECTED + 1)]
 
     def __len__(self) -> int:
         return self._count
 
     def add(self, source: str, suspicion: Suspicion) -> Waiting:
-        """Stand in line; `Unavailable` where it is full and nobody in it has to make room."""
+        """Add a call; raise `Unavailable` where the queue is full and no call in it can be dropped."""
         call = Waiting(source, suspicion, asyncio.get_running_loop().create_future())
         step = call.step()
         if self._count >= self._most:
@@ -115,14 +116,14 @@ class FairLine:
             dropped.turn.set_exception(Unavailable("too many are waiting"))
 
     def next(self) -> Waiting | None:
-        """Whose turn it is, taken out of the line."""
+        """Remove and return the call whose turn it is; None when no call waits."""
         while self._count:
             waiting = ((step, each) for step, each in enumerate(self._classes) if each.sources)
             step, mine = min(waiting, key=lambda one: one[1].due)
             self._now = mine.due
             call = mine.next()
             by_now = call.step()
-            if by_now > step:  # has guessed meanwhile
+            if by_now > step:  # wrong passwords were tried meanwhile
                 self._place(call, by_now)
                 continue
             mine.due += 1 << step
@@ -131,12 +132,12 @@ class FairLine:
         return None
 
     def leave(self, call: Waiting) -> None:
-        """Stand in line no longer, where that is so."""
+        """Remove the call if it still waits."""
         self._count -= any(each.remove(call) for each in self._classes)
 
 
 class FairQueue:
-    """A number of turns at once; see above."""
+    """A fixed number of concurrent turns, handed out fairly; see the module."""
 
     def __init__(self, turns: int, most_waiting: int) -> None:
         self._free = turns
@@ -165,7 +166,7 @@ class FairQueue:
             self.give_back()
 
     def give_back(self) -> None:
-        """Hand the turn to the next."""
+        """Hand the turn to the next call."""
         while (call := self._ahead.next() or self._others.next()) is not None:
             if not call.turn.done():  # cancelled in this loop turn: its task has not run yet
                 call.turn.set_result(None)

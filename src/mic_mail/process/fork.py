@@ -1,17 +1,18 @@
-"""Children that share their parent's pages: forked from what has loaded everything, instead of executed to load it again.
+"""Forked children that share the memory pages of their parent instead of loading everything again.
 
-In: work, and the descriptors that it keeps. Out: a `Forked`, which is waited for and killed; the work's exit code is the
-child's. What makes it safe, and must stay so:
+In: work, and the descriptors that it keeps. Out: a `Forked`, to wait for or kill; its exit code is that of the work. These
+rules make it safe and must stay true:
 
-  - the parent has no thread, no event loop, no TLS and no open SQLite: no lock is held for ever, no connection has two owners;
-  - the child uses nothing that the parent had open, but what it keeps: descriptors are closed, signals are as in a new program;
-  - objects of the parent are never freed in the child, where their destructors would close descriptors that are others' by
-    then: they are frozen (`gc.freeze`, which also keeps the collector from writing into shared pages), no frame of the parent
-    is returned to, and the child ends by `os._exit`.
+  - The parent has no thread, no event loop, no TLS and no open SQLite: no lock is held for ever, no connection has two owners.
+  - The child uses nothing that the parent had open, except what it keeps: other descriptors are closed, and signals are as in
+    a new program.
+  - Objects of the parent are never freed in the child, where their destructors would close descriptors that have been reused:
+    they are frozen (`gc.freeze`, which also keeps the collector from writing into shared pages), no frame of the parent is
+    returned to, and the child ends by `os._exit`.
 
-Random numbers differ: OpenSSL, `uuid` and the functions of `random` know of forks, `secrets` asks the kernel; a `Random` that a
-module makes when it is loaded says the same in all of them. The addresses of code and heap,
-and the seed of str hashes, are the same in all children of one supervisor.
+Random numbers differ: OpenSSL, `uuid` and the functions of `random` detect forks, `secrets` asks the kernel. A `Random` that a
+module creates when it is loaded yields the same numbers in all children. The addresses of code and heap, and the seed of str
+hashes, are the same in all children of one supervisor.
 """
 
 import contextlib
@@ -26,23 +27,26 @@ from typing import NoReturn
 
 EXIT_UNFORESEEN = 70
 HEAP = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "1048576"}
-"""For glibc in the children; whoever starts the server may say otherwise. Blocks of 256 KiB and more stay apart from the heap.
-Left alone, glibc keeps to that until the first of them is given back and takes the next from the heap; then of uvloop's 256 KiB
-for each TLS connection not only the page or two that it uses are in memory, but whatever lay there in the heap before."""
+"""glibc's malloc settings in the children, unless the environment sets them.
+
+Blocks of 256 KiB and more are allocated outside the heap. By default glibc does so only until the first of them is freed, and
+takes the next from the heap; then of uvloop's 256 KiB for each TLS connection not only the page or two that it uses are in
+memory, but whatever was there in the heap before.
+"""
 _MALLOPT = {"MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_MMAP_THRESHOLD_": -3}  # malloc.h: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
 _PR_SET_NAME = 15
 _LONGEST_NAME = 15
 
 
 class Forked:
-    """A child, as its parent sees it."""
+    """A child process, as its parent sees it."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """The exit code, or minus the signal's number; None while it runs."""
+        """Return the exit code, or minus the signal's number; None while the child runs."""
         if self.returncode is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -50,20 +54,23 @@ class Forked:
         return self.returncode
 
     def wait(self) -> int:
-        """The exit code as `poll` has it, once it has ended."""
+        """Wait for the end of the child and return the exit code as `poll` does."""
         if self.returncode is None:
             self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self.returncode
 
     def kill(self) -> None:
-        """At once."""
-        if self.poll() is None:  # until then the number is nobody else's
+        """Kill the child with SIGKILL."""
+        if self.poll() is None:  # until it is reaped, no other process gets its number
             os.kill(self.pid, signal.SIGKILL)
 
 
 def fork(work: Callable[[], int], keep: Collection[int], name: str) -> Forked:
-    """Let a child do `work`, with the descriptors `keep`, standard output and error, under a name that `ps -o comm` shows."""
-    for stream in (sys.stdout, sys.stderr):  # else both of us would write what is in there
+    """Run `work` in a child that keeps only the descriptors `keep`, standard output and standard error.
+
+    `name` is what `ps -o comm` shows.
+    """
+    for stream in (sys.stdout, sys.stderr):  # otherwise both processes would write what is buffered
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     gc.collect()
@@ -79,9 +86,10 @@ def fork(work: Callable[[], int], keep: Collection[int], name: str) -> Forked:
 
 
 def run_apart(work: Callable[[], bytes]) -> bytes:
-    """Do `work` in a child and return its result; nothing that it reads stays in the memory that later children share. Blocks.
+    """Run `work` in a child and return its result. Blocking.
 
-    `ChildProcessError` where it does not end well."""
+    Nothing that it reads stays in the memory that later children share. Raise `ChildProcessError` where the child fails.
+    """
     ours, theirs = os.pipe()
 
     def write() -> int:
@@ -111,7 +119,7 @@ def _be(work: Callable[[], int], keep: Collection[int], name: str, mask: set[int
         # processors out among sessions (sched(7), autogroup), and the indexer's priority would count within its own alone.
         os.setpgid(0, 0)
         _close_all_but({*keep, 1, 2})
-        os.open(os.devnull, os.O_RDONLY)  # the lowest that is free: standard input
+        os.open(os.devnull, os.O_RDONLY)  # the lowest free number: standard input
         _arrange(name)
         code = work()
     except BaseException:  # noqa: BLE001 - nothing may return into the parent's frames
@@ -125,15 +133,15 @@ def _be(work: Callable[[], int], keep: Collection[int], name: str, mask: set[int
 def _close_all_but(keep: Collection[int]) -> None:
     for fd in map(int, os.listdir("/proc/self/fd")):
         if fd not in keep:
-            with contextlib.suppress(OSError):  # the one by which the list was read
+            with contextlib.suppress(OSError):  # the descriptor by which the list was read
                 os.close(fd)
 
 
 def _arrange(name: str) -> None:
-    """What a program that is executed gets by its environment and its file name."""
+    """Set what an executed program would get from its environment and file name."""
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_NAME, name.encode()[:_LONGEST_NAME])
     for variable, octets in HEAP.items():
         if variable not in os.environ and hasattr(libc, "mallopt"):  # not in musl
             libc.mallopt(_MALLOPT[variable], int(octets))
-        os.environ.setdefault(variable, octets)  # for what the child executes
+        os.environ.setdefault(variable, octets)  # for programs that the child executes

@@ -1,8 +1,9 @@
-"""Landlock restricts what the calling process may reach: files, TCP ports, other processes (landlock(7), Linux 5.19 or newer).
+"""Landlock: restrict the files, TCP ports and processes that the calling process may reach.
 
-In: `Rules`, an allow-list. Out: how much is in force. What was restricted stays so, for the process and whatever it forks or
-executes; another call can only take more away. Descriptors that are open already go on working, whatever the rules say: hand
-those over first. Call it while the process has one thread: the others would keep what they had.
+In: `Rules`, an allow-list. Out: the ABI version in force. See landlock(7); Linux 5.19 or newer. A restriction is permanent for
+the process and everything it forks or executes; another call can only add restrictions. Descriptors that are already open go on
+working, whatever the rules say: pass those on first. Call it while the process has one thread: other threads would stay
+unrestricted.
 
 Not covered by the kernel: sockets below a path (their modes decide), UDP, `stat` and `chmod`. Nothing here needs a privilege.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 OLDEST_ABI: Final = 2
-"""With the first one a file could not be renamed into another folder at all, and each delivery does that."""
+"""ABI 1 forbids every rename into another folder, and each delivery needs one."""
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _CREATE_RULESET_VERSION: Final = 1
@@ -33,41 +34,47 @@ _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS: Final = 3
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _MAKE_CHAR, _MAKE_BLOCK, _TRUNCATE = 1 << 6, 1 << 11, 1 << 14
 _ALL_SINCE: Final = ((1, (1 << 13) - 1), (2, 1 << 13), (3, _TRUNCATE), (5, 1 << 15))
-"""From which ABI on the kernel knows which rights."""
+"""The ABI version that introduced each set of rights."""
 _OF_FILES: Final = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | 1 << 15
-"""Those that a file can have; the others are those of folders."""
+"""The rights that apply to files; the others apply to folders only."""
 _READING: Final = _EXECUTE | _READ_FILE | _READ_DIR
 _WRITING: Final = ~(_EXECUTE | _MAKE_CHAR | _MAKE_BLOCK)
-"""A device that root could make would be the disk itself."""
+"""All rights except executing files and creating devices: a device made by root could be the disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What may be reached; everything else is denied. Folders stand for all that is below them."""
+    """The paths and ports that may be reached; everything else is denied. A folder includes all below it."""
 
     read: Iterable[Path] = ()
-    """Read and executed."""
+    """Paths to read and execute."""
     write: Iterable[Path] = ()
-    """Read, written, made, renamed, removed; not executed, and no devices are made."""
+    """Paths to read, write, create, rename and remove; nothing is executed and no device is created there."""
     listed: Iterable[Path] = ()
-    """Of these folders the names of what is in them, and nothing else."""
+    """Folders whose entries may be listed, and nothing else."""
     connect: frozenset[int] | None = frozenset()
-    """TCP ports to connect to; None: any. None may be bound either way: listening sockets are handed over."""
+    """TCP ports to connect to; None: any.
+
+    No port may be bound either way: listening sockets are passed on.
+    """
 
 
 @cache
 def abi() -> int:
-    """The version of Landlock in this kernel; 0 where it has none, or it is switched off."""
+    """Return the Landlock ABI version of this kernel; 0 where it has none or it is disabled."""
     return max(0, _call(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION))
 
 
 def forbid_new_privileges() -> bool:
-    """Let no program that is executed from here on gain any (PR_SET_NO_NEW_PRIVS): whether that is so."""
+    """Set PR_SET_NO_NEW_PRIVS: no program executed from now on gains privileges. Return whether it is set."""
     return bool(ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 
 
 def restrict(rules: Rules) -> int:
-    """Put the rules in force for this process: the ABI that does, or 0 where the kernel cannot. OSError where it should."""
+    """Put the rules in force for this process and return the ABI version, or 0 where the kernel lacks it.
+
+    Raise OSError where a kernel that has Landlock fails.
+    """
     version = abi()
     write = tuple(rules.write)
     if version < (OLDEST_ABI if write else 1):
@@ -94,7 +101,7 @@ def restrict(rules: Rules) -> int:
 
 
 def _allow(ruleset: int, path: Path, rights: int) -> None:
-    """What is not there cannot be allowed: it stays denied also if it comes to be."""
+    """Allow a path. One that does not exist stays denied, even if it is created later."""
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError, PermissionError):

@@ -1,7 +1,7 @@
-"""How long the event loop makes everybody wait, and which commands it was doing then (DESIGN: loop lag is a metric).
+"""Measure how late the event loop runs, and log the commands behind long pauses.
 
-A heartbeat each 20 ms measures how late it comes. Doors call `note` when a command starts (0.1 µs); a pause above the
-threshold is logged with the commands noted since the last heartbeat. The counts feed `status` and the benchmarks.
+A heartbeat every 20 ms measures how late it comes. Protocol servers call `note` when a command starts (0.1 µs). A pause above
+the threshold is logged with the commands noted since the last heartbeat. The counts feed `status` and the benchmarks.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ BOUNDS_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
 
 class LoopLag:
-    """The loop's lateness; make it in the running loop, `start` it, `close` it."""
+    """The loop's lateness; create it in the running loop, `start` it, `close` it."""
 
     def __init__(self, log: MailLog, threshold_seconds: float = 0.05) -> None:
         self._loop = asyncio.get_running_loop()
@@ -46,12 +46,12 @@ class LoopLag:
 
     @property
     def counts(self) -> Sequence[int]:
-        """Heartbeats by lateness: one count for each of BOUNDS_MS, and one for later ones."""
+        """The number of heartbeats by lateness: one for each of BOUNDS_MS, and one for later heartbeats."""
         return tuple(self._counts)
 
     @property
     def beats(self) -> dict[str, int]:
-        """The same by name: how many since the start came at most so many milliseconds late, or "more" than all of them."""
+        """The same counts by bound in milliseconds, not cumulative; "more": later than all bounds."""
         return dict(zip((*(f"{bound:g}" for bound in BOUNDS_MS), "more"), self._counts, strict=True))
 
     def close(self) -> None:
@@ -60,7 +60,7 @@ class LoopLag:
 
 
 def lag_report(lag: LoopLag) -> dict[str, object]:
-    """Numbers for `mic-mail status` and the metrics."""
+    """Return the numbers for `mic-mail status` and the metrics."""
     return {
         "lag_ms": {
             "p50": quantile_ms(lag.counts, 0.5),
@@ -73,7 +73,7 @@ def lag_report(lag: LoopLag) -> dict[str, object]:
 
 
 def quantile_ms(counts: Sequence[int], share: float) -> float:
-    """The bound below which `share` of the heartbeats came; the largest bound for those beyond it."""
+    """Return the bound below which `share` of the heartbeats came; the largest bound for those beyond it."""
     wanted, seen = share * sum(counts), 0
     for bound, count in zip(BOUNDS_MS, counts, strict=False):
         seen += count

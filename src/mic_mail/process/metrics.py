@@ -1,7 +1,8 @@
-"""The numbers of a running server in the text format of Prometheus, for `/metrics` and `mic-mail status --prometheus`.
+"""The metrics of a running server in the Prometheus text format.
 
-In: what the supervisor says of its processes (`status`), the configuration for what lies on disk. Out: octets. Counters belong
-to a process and begin anew with it, as Prometheus expects. Nothing here names a person, a mailbox or an address.
+They are served at `/metrics` and by `mic-mail status --prometheus`. In: what the supervisor reports of its processes
+(`status`), and the configuration, to find the disks. Out: octets. Counters belong to a process and start at zero with it, as
+Prometheus expects. Nothing here names a person, a mailbox or an address.
 """
 
 import os
@@ -22,7 +23,7 @@ Snapshot = Mapping[str, object]
 
 
 def exposition(told: Snapshot, config: Config) -> bytes:
-    """Everything as text. Blocking: looks at the disks."""
+    """Return all metrics as text. Blocking: reads the state of the disks."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Numbers(told, config))
     return generate_latest(registry)
@@ -71,7 +72,7 @@ class _Numbers:
         yield from self._of_sending()
 
     def _of_sending(self) -> Iterator[Metric]:
-        """Of the process that sends to other domains, where it lives."""
+        """Yield the metrics of the sender process, where one runs."""
         for name, key, what in (
             ("mic_mail_queue_entries", "queued", "Messages that wait to leave for other domains."),
             ("mic_mail_queue_sending", "sending", "Tries to send that go on now."),
@@ -87,7 +88,7 @@ class _Numbers:
         yield sent
 
     def _events(self) -> Metric:
-        """What the log tells, by name: message_accepted, message_delivered, sign_in_refused ..."""
+        """Return the log events counted by name: message_accepted, message_delivered, sign_in_refused ..."""
         events = CounterMetricFamily("mic_mail_events", "Events in the log, by name.", labels=["process", "event"])
         for process in self._processes:
             for event, count in _numbers(process.get("events")):
@@ -95,7 +96,7 @@ class _Numbers:
         return events
 
     def _limited(self) -> Metric:
-        """Senders, recipients and messages that were refused by a limit of sending."""
+        """Return the senders, recipients and messages that a sending limit has refused."""
         limited = CounterMetricFamily(
             "mic_mail_sending_limited", "What a limit of sending refused, by limit.", labels=["process", "limit"]
         )
@@ -105,7 +106,7 @@ class _Numbers:
         return limited
 
     def _judged(self) -> Metric:
-        """Of mail from other servers: passed, junk, refused, later, held."""
+        """Return the results of checks of mail from other servers: passed, junk, refused, later, held."""
         what = "Messages from other servers, by what the checks came to."
         judged = CounterMetricFamily("mic_mail_judged_messages", what, labels=["process", "verdict"])
         for process in self._processes:
@@ -114,7 +115,7 @@ class _Numbers:
         return judged
 
     def _lag(self) -> Metric:
-        """Each 20 ms a loop is asked to do nothing; this is how late it came to that."""
+        """Return how late a heartbeat of the loop comes, which is due every 20 ms."""
         lag = HistogramMetricFamily("mic_mail_loop_lag_seconds", "How late the event loop comes.", labels=["process"])
         for process in self._processes:
             buckets, total = [], 0.0

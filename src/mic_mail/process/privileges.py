@@ -1,7 +1,7 @@
-"""From root to the account of the server: after the ports are bound, before anything else happens.
+"""Drop root for the server's account: after the ports are bound, before anything else happens.
 
-In: the account's name and the folders that it needs. What root has to make is made here and given to the account; then the
-process, and with it every child, is the account for ever.
+In: the account's name and the folders that it needs. What only root can create is created here and given to the account; then
+the process, and with it every child, runs as the account for ever.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ _LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom to become."""
+    """The system account to switch to."""
 
     uid: int
     gid: int
@@ -32,16 +32,17 @@ class Account:
 
 
 def account(user: str, group: str) -> Account | None:
-    """The account of these settings; None where the one that started the program stays.
+    """Return the account of these settings; None where the process keeps its own account.
 
-    `BadInput` where there is none, and where it cannot read this program: it would end at the first module that it needs.
+    Raise `BadInput` where there is no such account, and where it cannot read this program: the server would end at the first
+    module that it needs.
     """
     if not user or os.geteuid() != 0:
         return None
     try:
         found = pwd.getpwnam(user)
         owner = Account(found.pw_uid, grp.getgrnam(group).gr_gid if group else found.pw_gid, user)
-    except (KeyError, ValueError) as error:  # the latter for what no name can be
+    except (KeyError, ValueError) as error:  # ValueError: no account can have that name
         raise BadInput(
             Text(f"Không có tài khoản hệ thống {user}:{group}.", f"No such system account: {in_ascii(user + ':' + group)}."),
             remedy=Text("Tạo bằng: useradd --system mic-mail", "Make it with: useradd --system mic-mail"),
@@ -62,7 +63,7 @@ def account(user: str, group: str) -> Account | None:
 
 
 def must_enter(owner: Account | None, folders: Iterable[Path]) -> None:
-    """Refuse folders that `owner` could not come to; what is missing will be made and be its own."""
+    """Refuse folders that `owner` cannot reach; a missing folder will be created and belong to it."""
     closed = _closed_to(owner, folders) if owner is not None else None
     if owner is not None and closed is not None:
         raise Trouble(
@@ -79,7 +80,10 @@ def must_enter(owner: Account | None, folders: Iterable[Path]) -> None:
 
 @contextlib.contextmanager
 def acting_as(owner: Account | None) -> Iterator[None]:
-    """Be the server's account for a while, and then root again; only before there are threads, who would be it as well."""
+    """Act as the server's account for a while, then as root again.
+
+    Only before there are threads: they would change accounts as well.
+    """
     if owner is None:
         yield
         return
@@ -96,7 +100,7 @@ def acting_as(owner: Account | None) -> Iterator[None]:
 
 
 def _closed_to(owner: Account, paths: Iterable[Path]) -> Path | None:
-    """The first folder, or file, on the way to one of `paths` that is there and that `owner` cannot enter or run."""
+    """Return the first existing folder or file on the way to `paths` that `owner` cannot enter or run."""
     with acting_as(owner):
         for path in paths:
             for step in (*reversed(path.absolute().parents), path):
@@ -108,14 +112,14 @@ def _closed_to(owner: Account, paths: Iterable[Path]) -> Path | None:
 
 
 def _program() -> Iterator[Path]:
-    """Where this program, its libraries and Python lie."""
+    """Yield the paths of this program, its libraries and Python."""
     yield Path(mic_mail.__file__).parent
     yield from (Path(sysconfig.get_path(name)) for name in _LIBRARIES)
     yield Path(sys.executable)
 
 
 def make_folders(folders: Iterable[Path], owner: Account | None) -> None:
-    """Make what is missing, private to `owner`; what is there stays as it is."""
+    """Create the missing folders, private to `owner`; existing ones stay as they are."""
     for folder in folders:
         missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
         for path in reversed(missing):
@@ -125,9 +129,10 @@ def make_folders(folders: Iterable[Path], owner: Account | None) -> None:
 
 
 def become(owner: Account | None) -> None:
-    """Give up root for ever, keep files private to the account, and leave no core: passwords and keys are in it.
+    """Give up root for ever, keep files private to the account, and disable core dumps.
 
-    The hard limit stays: who looks for a defect raises the soft one of a process by prlimit(1).
+    A core would contain passwords and keys. The hard limit stays: an administrator who investigates a defect can raise the soft
+    limit of a process with prlimit(1).
     """
     os.umask(UMASK)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
@@ -138,7 +143,7 @@ def become(owner: Account | None) -> None:
 
 
 def allow_many_files() -> None:
-    """As many descriptors as this account may have: a connection takes one, an open index three."""
-    with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid to ask; what is there has to do then
+    """Allow as many descriptors as this account may have: a connection takes one, an open index three."""
+    with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid to ask; the present limit stays
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,18 +1,18 @@
-"""A process that reads hostile input closes itself in: no file, no socket, no child, no other process, for good.
+"""A sandbox for a process that reads hostile input: no file, no socket, no child, no other process.
 
-In: nothing; `enter` is called once, after all imports and with every descriptor open that will ever be needed. Out: a
-`Protection`, which says what is in force: a kernel, a container or an account may refuse parts, and the rest is entered all the
-same. For processes of one thread (prctl(2), seccomp(2), landlock(7), setrlimit(2)).
+In: nothing; `enter` is called once, after all imports, with every descriptor open that will ever be needed. It cannot be
+undone. Out: a `Protection` with what is in force: a kernel, a container or an account may refuse parts, and the others are
+applied all the same. For processes of one thread (prctl(2), seccomp(2), landlock(7), setrlimit(2)).
 
     no_new_privs  no program can give it rights (and seccomp needs it)
     unprivileged  a process of root becomes nobody, without groups
-    limits        no child (RLIMIT_NPROC, which root would pass), no file that grows, no core
+    limits        no child (RLIMIT_NPROC, which does not bind root), no file that grows, no core
     landlock      no path can be opened, no TCP port reached, no process outside signalled (as far as the kernel's version goes)
-    seccomp       system calls by an allow-list; what a reader of documents never does kills the process, the rest gives EPERM
+    seccomp       system calls by an allow-list; a call that a document reader never makes kills the process, others give EPERM
 
-The account has to be left before the filter forbids it. Own code and no library (docs/dependencies.md): pyseccomp has had no
-release since 2021 and needs libseccomp, the packages for Landlock are young; what is needed of both is a table and four calls
-(`process.seccomp`, `process.landlock`).
+The account has to be changed before the filter forbids it. This is own code and no library (docs/dependencies.md): pyseccomp
+has had no release since 2021 and needs libseccomp, the packages for Landlock are young, and all that is needed of both is a
+table and four calls (`process.seccomp`, `process.landlock`).
 """
 
 import contextlib
@@ -104,18 +104,18 @@ _DEADLY: Calls = {
     "bpf": (321, 280),
 }
 _MEMORY: Calls = {"mmap": (9, 222), "mprotect": (10, 226)}
-"""Allowed for what is not to be run: code of its own is how a hole becomes a foothold."""
+"""Calls allowed for memory that is not executable: own code would turn a flaw into a foothold."""
 _OWN: Calls = {"prlimit64": (302, 261)}
-"""Allowed about itself (process 0)."""
+"""Calls allowed about the process itself (process 0)."""
 _ABORT: Calls = {"tgkill": (234, 131)}
-"""Allowed to itself: how abort(3) ends."""
+"""Calls allowed to the process itself: how abort(3) ends."""
 
 _EPERM = 1
 _PROT_EXEC = 4
 
 
 def seccomp_filter(machine: str, process_id: int) -> bytes | None:
-    """The filter as the kernel takes it, for one process; None for a machine whose system calls are not known here."""
+    """Return the filter program for one process; None where the machine's system calls are not known here."""
     known = seccomp.ARCHITECTURES.get(machine)
     if known is None:
         return None
@@ -138,7 +138,7 @@ def seccomp_filter(machine: str, process_id: int) -> bytes | None:
 
 
 def enter() -> Protection:
-    """Close this process in, as far as the machine allows."""
+    """Confine this process, as far as the machine allows."""
     no_new_privs = landlock.forbid_new_privileges()
     unprivileged = _leave_root()
     _limit()
@@ -152,12 +152,12 @@ def enter() -> Protection:
 
 
 def available() -> Protection:
-    """What `enter` would bring here, as far as that can be asked without entering."""
+    """Return the protections that `enter` would apply here, as far as that can be known without entering."""
     return Protection(True, True, landlock.abi(), seccomp.is_available())
 
 
 def _leave_root() -> bool:
-    """Whether the process is without the rights of root, by now."""
+    """Leave root for nobody, and return whether the process is now without the rights of root."""
     if os.geteuid() == 0:
         with contextlib.suppress(OSError):  # a user namespace may not have that account
             os.setgroups([])

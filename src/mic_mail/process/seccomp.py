@@ -1,7 +1,7 @@
-"""Filters of system calls: programs for the kernel, and how one is put in force (seccomp(2), for x86-64 and arm64).
+"""System call filters: how a filter program is built and put in force (seccomp(2), x86-64 and arm64).
 
-In: steps, which a caller makes of calls by name. Out: the program as the kernel takes it; whether it is in force. What is
-filtered stays so, for the process and whatever it forks or executes. No new privileges (PR_SET_NO_NEW_PRIVS) come first.
+In: steps, which a caller makes from calls by name. Out: the program in the kernel's format; whether it is in force. A filter is
+permanent, for the process and everything it forks or executes. The caller sets PR_SET_NO_NEW_PRIVS first.
 """
 
 import ctypes
@@ -17,7 +17,10 @@ Step = tuple[int, int, int, int]
 
 SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2
 _SPEC_ALLOW = 1 << 2
-"""SECCOMP_FILTER_FLAG_SPEC_ALLOW: kernels before 5.16 would let the process speculate less, which costs it some percent."""
+"""SECCOMP_FILTER_FLAG_SPEC_ALLOW: keep speculative execution as it is.
+
+Kernels before 5.16 would restrict it for a filtered process, which costs some percent.
+"""
 
 # linux/filter.h, linux/seccomp.h
 INSTRUCTION = Struct("=HBBI")
@@ -29,16 +32,16 @@ _NUMBER, _ARCH = 0, 4
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """How one machine numbers its system calls."""
+    """The system call numbers of one machine architecture."""
 
     audit: int
     """AUDIT_ARCH (linux/audit.h)."""
     seccomp: int
     column: int
-    """In tables of calls."""
+    """Its column in tables of calls."""
 
     def numbers(self, calls: Calls) -> list[int]:
-        """Of those calls that the machine has."""
+        """Return the numbers of these calls, without those that the machine lacks."""
         return [number for call in calls.values() if (number := call[self.column]) is not None]
 
 
@@ -52,22 +55,28 @@ class _Program(ctypes.Structure):
 
 
 def argument(position: int) -> int:
-    """The offset of the lower half of an argument in `struct seccomp_data`; both architectures are little-endian."""
+    """Return the offset of the lower half of an argument in `struct seccomp_data`.
+
+    Both architectures are little-endian.
+    """
     return 16 + 8 * position
 
 
 def beginning(known: Architecture) -> list[Step]:
-    """What comes first: calls by the numbers of another architecture kill; then the number is at hand."""
+    """Return the first steps of a filter.
+
+    They kill a process that calls by another architecture's numbers, then load the number of the call.
+    """
     return [(LOAD, 0, 0, _ARCH), (JUMP_EQUAL, 1, 0, known.audit), (RETURN, 0, 0, KILL_PROCESS), (LOAD, 0, 0, _NUMBER)]
 
 
 def answered(numbers: Iterable[int], action: int) -> list[Step]:
-    """These calls, whatever they ask for."""
+    """Return steps that apply `action` to these calls, whatever their arguments."""
     return [step for number in numbers for step in ((JUMP_EQUAL, 0, 1, number), (RETURN, 0, 0, action))]
 
 
 def answered_by(numbers: Iterable[int], position: int, test: tuple[int, int], when: int, otherwise: int) -> list[Step]:
-    """These calls, by a test of one argument: a jump and its value."""
+    """Return steps that decide these calls by a test of one argument: a jump and its value."""
     jump, value = test
     return [
         step
@@ -83,17 +92,20 @@ def answered_by(numbers: Iterable[int], position: int, test: tuple[int, int], wh
 
 
 def packed(steps: Sequence[Step]) -> bytes:
-    """The program as the kernel takes it."""
+    """Return the program in the kernel's format."""
     return b"".join(INSTRUCTION.pack(*step) for step in steps)
 
 
 def here() -> Architecture | None:
-    """This machine; None where its calls are not known."""
+    """Return the architecture of this machine; None where its calls are not known."""
     return ARCHITECTURES.get(platform.machine()) if sys.byteorder == "little" else None
 
 
 def put_in_force(program: bytes, *, speculates: bool = False) -> bool:
-    """Whether the program filters from now on; a container may forbid that. `speculates`: not for who may run others' code."""
+    """Put the filter in force and return whether it is; a container may forbid it.
+
+    `speculates` must not be set for a process that may run foreign code.
+    """
     known = here()
     if known is None:
         return False
@@ -103,7 +115,7 @@ def put_in_force(program: bytes, *, speculates: bool = False) -> bool:
 
 
 def is_available() -> bool:
-    """Whether the kernel has filters, as far as that can be asked without one."""
+    """Return whether the kernel supports filters, as far as that can be known without applying one."""
     known = here()
     action = ctypes.c_uint32(KILL_PROCESS)
     libc = ctypes.CDLL(None, use_errno=True)

@@ -1,12 +1,13 @@
-"""How much each mailbox has sent in the last hour and day: counted by each process, read by all, kept over restarts.
+"""Counters of what each mailbox has sent in the last hour and day, shared by all processes.
 
-In: a mailbox, what it sends, the time. Out: sums over all processes. Each process writes a file of its own (`<folder>/NAME.1`)
-and reads those of the others, so that no lock is needed and the sums are exact at once: who adds first and looks then cannot
-pass a limit together with somebody else. A record stands at the mailbox's number: 13 slots of 5 minutes and 25 of an hour, each
-with the number of its time, so that nothing has to be cleared. No fsync: a kill loses nothing, a power cut half a minute.
+In: a mailbox, what it sends, the time. Out: sums over all processes. Each process writes a file of its own (`<folder>/NAME.1`),
+which is kept over restarts, and reads the files of the others. So no lock is needed and the sums are exact at any time: a
+process that adds first and then reads cannot pass a limit together with another process. A mailbox's record is at its number:
+13 slots of 5 minutes and 25 of an hour, each with the number of its time, so that nothing has to be cleared. No fsync: a kill
+loses nothing, a power cut half a minute.
 
-9 us for a write and 2 for a read on ext4, 4 ms at worst beside four threads that fsync; measured on the loop's behalf.
-Never here: what a mailbox may send (`services.abuse.rates`).
+9 µs for a write and 2 for a read on ext4, 4 ms at worst beside four threads that fsync; hence it is done on the loop. Never
+here: what a mailbox may send (`services.abuse.send_limits`).
 """
 
 import contextlib
@@ -19,10 +20,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 VERSION: Final = ".1"
-"""Of the layout: files of another one are not read."""
+"""The version of the layout: files of another version are not read."""
 SHORT_SECONDS: Final = 300
 SHORT_SLOTS: Final = 13
-"""An hour begins anywhere in a slot, and the first one counts whole."""
+"""One slot more than an hour: the hour begins anywhere within a slot, and that slot counts whole."""
 LONG_SECONDS: Final = 3_600
 LONG_SLOTS: Final = 25
 RECORD_OCTETS: Final = 1_024
@@ -37,7 +38,10 @@ _MOST_OCTETS: Final = 0xFFFFFFFFFFFFFFFF
 
 
 class Amounts(NamedTuple):
-    """What was sent; a recipient counts when it is named, the others when a message is taken."""
+    """Amounts sent.
+
+    A recipient is counted when it is named, messages and octets when a message is accepted.
+    """
 
     messages: int = 0
     recipients: int = 0
@@ -52,7 +56,7 @@ NAMES: Final = Amounts._fields
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What falls into one span of time, by its slots: (number of the slot, amounts), the oldest first."""
+    """The amounts in one span of time, by slot: (number of the slot, amounts), oldest first."""
 
     seconds: int
     slots: int
@@ -62,7 +66,7 @@ class Window:
         return reduce(Amounts.plus, (amounts for _, amounts in self.taken), Amounts())
 
     def free_at(self, name: str, wanted: int, limit: int) -> float:
-        """From when on (seconds since 1970) `wanted` more fit into `limit`, if nothing else is taken."""
+        """Return from when on (seconds since 1970) `wanted` more fit into `limit`, if nothing else is taken."""
         over = getattr(self.total(), name) + wanted - limit
         for number, amounts in self.taken:
             over -= getattr(amounts, name)
@@ -73,7 +77,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Of one mailbox, over all processes."""
+    """The amounts of one mailbox, summed over all processes."""
 
     hour: Window = field(default_factory=lambda: Window(SHORT_SECONDS, SHORT_SLOTS))
     day: Window = field(default_factory=lambda: Window(LONG_SECONDS, LONG_SLOTS))
@@ -82,10 +86,13 @@ class Sums:
 
 
 class SentCounts:
-    """The counts as one process sees and adds to them."""
+    """The counters as one process sees and increments them."""
 
     def __init__(self, folder: Path, name: str | None) -> None:
-        """`name`: of the own file, made when something is added first; None for who only looks."""
+        """Open the counters in `folder`.
+
+        `name` is that of the own file, which is created by the first `add`; None for a process that only reads.
+        """
         self._folder = folder
         self._own_name = name and name + VERSION
         self._own = -1
@@ -93,7 +100,7 @@ class SentCounts:
         self._listed = -1
 
     def sums(self, mailbox_id: int, now: float) -> Sums:
-        """What the mailbox has sent lately; OSError where that cannot be read."""
+        """Return what the mailbox has sent lately; raise OSError where that cannot be read."""
         at = mailbox_id * RECORD_OCTETS
         hour, day = int(now // SHORT_SECONDS), int(now // LONG_SECONDS)
         found = [_read(os.pread(fd, _USED_OCTETS, at), hour, day) for fd in self._files(now)]
@@ -106,7 +113,7 @@ class SentCounts:
         )
 
     def totals(self, mailbox_id: int, now: float) -> tuple[Amounts, Amounts]:
-        """Of the hour and the day alone: what is asked for each recipient."""
+        """Return the totals of the hour and the day alone; they are needed for each recipient."""
         at = mailbox_id * RECORD_OCTETS
         hour, day = int(now // SHORT_SECONDS), int(now // LONG_SECONDS)
         found = [_totals(os.pread(fd, _USED_OCTETS, at), hour, day) for fd in self._files(now)]
@@ -115,7 +122,10 @@ class SentCounts:
         return reduce(Amounts.plus, [one[0] for one in found]), reduce(Amounts.plus, [one[1] for one in found])
 
     def add(self, mailbox_id: int, now: float, amounts: Amounts, *, refused: bool = False) -> None:
-        """Count this, or take it back (negative) at the time at which it was counted; OSError where it cannot be written."""
+        """Count these amounts, or take them back (negative) at the time at which they were counted.
+
+        Raise OSError where the file cannot be written.
+        """
         assert self._own_name is not None
         if self._own < 0:
             self._own = os.open(self._folder / self._own_name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
@@ -126,7 +136,7 @@ class SentCounts:
         place = number % SHORT_SLOTS * _SHORT.size
         known, messages, recipients, not_messages, not_recipients, octets = _SHORT.unpack_from(record, place)
         if known != number and min(amounts) < 0:
-            return  # it was counted more than an hour ago: its slot tells of another time
+            return  # it was counted more than an hour ago: its slot holds another time
         if known != number:
             messages = recipients = not_messages = not_recipients = octets = 0
         if refused:
@@ -144,13 +154,13 @@ class SentCounts:
         os.pwrite(self._own, record, at)
 
     def _files(self, now: float) -> Iterator[int]:
-        """Of all processes that ever counted here; looked for again when one has come."""
+        """Yield the files of all processes that ever counted here; list them again when one was added."""
         try:
             changed = os.stat(self._folder).st_mtime_ns
         except FileNotFoundError:
             return
         if changed != self._listed:
-            # What is made in the same tick of the file system's clock would not show.
+            # A file created within the same tick of the file system's clock would not be noticed.
             self._listed = changed if now - changed / 1e9 > SETTLED_SECONDS else -1
             for name in os.listdir(self._folder):
                 if name.endswith(VERSION) and name not in self._others:
@@ -175,14 +185,17 @@ def _grown(taken: tuple[int, ...], by: Amounts) -> tuple[int, int, int]:
     )
 
 
-@lru_cache(maxsize=512)  # most records are as they were when they were read last
+@lru_cache(maxsize=512)  # most records are as they were at the last read
 def _totals(record: bytes, hour: int, day: int) -> tuple[Amounts, Amounts]:
     found = _read(record, hour, day)
     return found.hour.total(), found.day.total()
 
 
 def _read(record: bytes, hour: int, day: int) -> Sums:
-    """What of a record counts now. A slot of the time to come counts as long as it is near: a clock was set back."""
+    """Return the amounts of a record that count now.
+
+    A slot in the future counts if it is near: the clock was set back.
+    """
     if not record.strip(b"\0"):
         return Sums()
     record = record.ljust(_USED_OCTETS, b"\0")

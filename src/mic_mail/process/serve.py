@@ -1,7 +1,7 @@
-"""`mic-mail serve`: from a configuration to a running server, and back when a signal ends it.
+"""`mic-mail serve`: run a server from its configuration until a signal ends it.
 
-Imports none of the rooms, and makes nothing of what they make: `load` brings their code into memory once, which the children
-share, and each child builds everything for itself (`app.child.run_child`).
+Imports none of the protocol packages and creates none of their objects: `load` brings their code into memory once, where the
+children share it, and each child builds everything for itself (`app.child_process.run_child`).
 """
 
 import sys
@@ -34,10 +34,10 @@ def run_supervisor(
     begin: Callable[[], None] | None = None,
     announce: Callable[[dict[str, int]], None] | None = None,
 ) -> int:
-    """Run a whole server until a signal ends it. The exit code.
+    """Run a whole server until a signal ends it, and return the exit code.
 
-    `load` loads what the children need, `be` is what one does. `begin` is called once it is sure that this is the only server
-    of the folder, `announce` with the ports once they are bound.
+    `load` loads what the children need; `be` is what a child runs. `begin` is called once no other server uses the data,
+    `announce` with the ports once they are bound.
     """
     owner = privileges.account(config.server.user, config.server.group)
     clock = SystemClock()
@@ -69,6 +69,6 @@ def run_supervisor(
 
 
 def _print_progress(text: Text) -> None:
-    """Explain a start that takes long, to whoever watches it."""
+    """Print why a start takes long, for a person who watches it."""
     sys.stderr.write(f"mic-mail: {text.vi}\nmic-mail: {text.en}\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""What happens before a supervisor supervises: folders are made, the doors are open.
+"""Startup before the supervisor runs: folders, listening sockets, checks.
 
 Blocking; ends before any child is started.
 """
@@ -26,7 +26,7 @@ BIND_ATTEMPTS = 10
 
 
 def make_folders(config: Config, owner: Account | None = None) -> None:
-    """The folders of a server, private to its account."""
+    """Create the folders of a server, private to its account."""
     folders = (
         config.server.data_dir, config.run_dir, config.log_dir, config.mail_root, config.spool_dir, config.queue_dir,
         config.sent_dir, config.state_dir, config.dkim_dir, config.directory_dir,
@@ -38,7 +38,7 @@ def make_folders(config: Config, owner: Account | None = None) -> None:
 
 @contextlib.contextmanager
 def explaining_folders() -> Iterator[None]:
-    """A folder that cannot be made or written is a trouble with a name, not an error that nobody foresaw."""
+    """Turn an OSError about a folder into a `Trouble` that names it."""
     try:
         yield
     except OSError as error:
@@ -53,13 +53,14 @@ def explaining_folders() -> Iterator[None]:
 
 
 class CannotServe(Trouble):
-    """Something is missing that every worker would miss."""
+    """Something is missing that every worker needs."""
 
 
 def look_ahead(config: Config) -> None:
-    """Certificate and directory as the server's account sees them: told once here, and not by each worker at each attempt.
+    """Check certificate and directory as the server's account sees them.
 
-    Nothing of either stays open: a supervisor has neither SQLite nor TLS.
+    A problem is reported once here, and not by each worker at each attempt. Nothing of either stays open: a supervisor has
+    neither SQLite nor TLS.
     """
     problem = next(iter(certificate_problems(config)), None)
     if problem is not None:
@@ -72,8 +73,11 @@ def look_ahead(config: Config) -> None:
 
 
 def certificate_problems(config: Config) -> list[Problem]:
-    """What is wrong with certificates and keys. A child reads them: of what the supervisor read each process that it starts
-    later would have the remains in its memory, also those that may not have a key (docs/decisions/0097)."""
+    """Return the problems of certificates and keys, read by a child process.
+
+    Each process that the supervisor starts later would find in its memory remains of what the supervisor has read, even a
+    process that may not have a key (docs/decisions/0097).
+    """
 
     def look() -> bytes:
         return json.dumps([asdict(problem) for problem in preflight.certificate(config)]).encode()
@@ -83,12 +87,15 @@ def certificate_problems(config: Config) -> list[Problem]:
 
 
 def workers(config: Config) -> int:
-    """How many workers this configuration means."""
+    """Return the number of workers that this configuration means."""
     return config.process.workers or len(os.sched_getaffinity(0))
 
 
 def open_listeners(config: Config, pause: Callable[[float], None]) -> list[Listener]:
-    """The sockets that the processes get; waits a little for the workers of a supervisor that has just died to let go."""
+    """Open the listening sockets of the server's processes.
+
+    Retries while the workers of a supervisor that has just died still hold the ports: 10 attempts, 0.3 s apart.
+    """
     listen = config.listen
     ports: dict[str, int] = {door: listen.port(door) for door in listen.doors}
     for attempt in range(BIND_ATTEMPTS):

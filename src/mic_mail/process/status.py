@@ -1,4 +1,4 @@
-"""The state of a running server as its supervisor tells it, asked for by `mic-mail status` and the health check.
+"""Read the state of a running server from its supervisor, for `mic-mail status` and the health check.
 
 Blocking, at most `SECONDS`. None means that no server runs in this run_dir.
 """
@@ -16,7 +16,7 @@ SECONDS = 5.0
 
 
 def read(run_dir: Path) -> Mapping[str, object] | None:
-    """What `Supervisor.status` says."""
+    """Return the content of `Supervisor.status`, or None."""
     try:
         folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:

@@ -1,16 +1,16 @@
-"""The supervisor: the parent of all processes of one server, which serves nobody itself.
+"""The supervisor: the parent of all processes of one server. It serves no connection itself.
 
-    start    lock the data -> bind the ports -> give up root -> load what workers need -> fork N workers, a housekeeper,
-             a sender, an indexer, a process for the pages, sockets and all
-    a death  the child is started again with the same sockets, at once the first time, then with growing pauses; one that dies
-             again and again before it is ready raises an alarm, and the others serve without it
-    SIGHUP   the file is read again; what can be taken over goes to the children, what cannot is named in the log; a child that
-             is confined too closely for it drains and is started again, one after the other
-    SIGTERM  the sockets close, the children drain, who is not done in time is killed; a second signal does not wait
-    the end of the supervisor, however it comes, is the end of the channel on which each child listens
+    start    lock the data -> bind the ports -> give up root -> load what workers need -> fork N workers and a housekeeper with
+             their sockets; when these are ready, a sender, an indexer and a process for the web pages
+    a death  the child is restarted with the same sockets, immediately the first time, then after growing pauses; one that dies
+             repeatedly before it is ready raises an alarm, and the others serve without it
+    SIGHUP   the configuration is read again; what can change is sent to the children, the rest is named in the log; a child
+             whose confinement is too narrow for the new configuration drains and is restarted, one after the other
+    SIGTERM  the sockets close and the children drain; one that is not done in time is killed; a second signal kills immediately
+    the end of the supervisor, however it comes, closes the channel that each child reads
 
 One thread, one selector, no event loop: no SQLite, no TLS and no thread exists in this process, so forking a child at any time
-is safe (`process.forking`). Whoever connects to `<run_dir>/status` gets the state of everything as one JSON object.
+is safe (`process.fork`). A client that connects to `<run_dir>/status` gets the whole state as one JSON object.
 """
 
 import contextlib
@@ -43,26 +43,34 @@ from mic_mail.process.systemd import Notifier
 STATUS_SOCKET = "status"
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 LONGEST_PAUSE_FAILING = 60.0
-"""For a child that does not come to be ready: each attempt costs the others a second of a core."""
+"""The longest pause for a failing child: each attempt costs the others a second of a core."""
 FIRST_ATTEMPTS = 3
-"""A child that died so often in a row without having been ready is failing; the server does not wait for it any more."""
+"""Deaths in a row, without having been ready, that make a child failing.
+
+The server no longer waits for a failing child.
+"""
 LONG_LIFE = 10.0
-"""A child that lived so long is started again without a pause."""
+"""A child that has served for so long is restarted without a pause."""
 HUNG_SECONDS = 60.0
 """A child that was ready and has not reported for so long is killed."""
 STARTING_SECONDS = 600.0
-"""And one that is not ready by then: what a start may have to bring up to date or wait for takes far less."""
+"""The same limit for a child that is not ready yet.
+
+The updates and waits that a start may need take far less.
+"""
 STOOD_STILL_SECONDS = 5.0
-"""Where the clock is looked at each second. So much later this process stood still (a container that was paused, SIGSTOP), its
-children with it: they have their time to report from now on."""
+"""A gap between two polls of the clock (one a second) that means this process was suspended.
+
+A paused container or SIGSTOP suspends the children, too: their time to report starts anew.
+"""
 DRAIN_MARGIN = 3.0
 LONGEST_ANSWER = 1.0
-"""Whoever asks for the state of everything has to read it in so many seconds; only the server's account can ask."""
+"""Seconds that a client has to read the status; only the server's account can connect."""
 
 
 @dataclass(slots=True)
 class Child:
-    """A process that should be there."""
+    """A process that should be running."""
 
     role: str
     name: str
@@ -76,27 +84,30 @@ class Child:
     pause: float = 0.0
     restarts: int = 0
     failures: int = 0
-    """So often in a row it has died before it was ready."""
+    """Deaths in a row before the child was ready."""
     report: Message = field(default_factory=dict)
     is_leaving: bool = False
-    """It needs what it may not reach, and drains so that another takes its place."""
+    """The child needs what its confinement forbids, and drains so that another takes its place."""
     owed: dict[str, Message] = field(default_factory=dict)
-    """What it has to be told once it reads: the newest order of each kind."""
+    """Orders to send once the child reads again: the newest of each kind."""
 
     @property
     def is_needed(self) -> bool:
-        """Whether there is no server without it: without an indexer a search finds the same, without pages mail goes on, and
-        without a sender it waits."""
+        """Return whether the server cannot run without this child.
+
+        Without an indexer a search finds the same, without the web process mail goes on, and without a sender outgoing mail
+        waits.
+        """
         return self.role not in ("indexer", "web", "sender")
 
     @property
     def is_failing(self) -> bool:
-        """Whether it does not come to be ready."""
+        """Return whether the child has repeatedly died before it was ready."""
         return self.failures >= FIRST_ATTEMPTS
 
 
 class Supervisor:
-    """One running server, seen from above. Make it, `start`, `run`."""
+    """A running server as its parent process sees it. Create it, `start` it, `run` it."""
 
     def __init__(
         self,
@@ -110,8 +121,11 @@ class Supervisor:
         locks: Sequence[int] = (),
         notifier: Notifier | None = None,
     ) -> None:
-        """`be` is what a child does, and its exit code; everything that it needs is loaded by now. `locks`: descriptors of
-        the data's locks, which every child holds too."""
+        """Prepare to supervise a server of this configuration.
+
+        `be` runs as the child and returns its exit code; everything that it needs is loaded by now. `locks` are the descriptors
+        of the data locks, which every child holds, too.
+        """
         self.config = config
         self._reread = reread
         self._log = log
@@ -127,7 +141,7 @@ class Supervisor:
         self._secret = secrets.token_hex(32)
         self._draining_until: float | None = None
         self._announced = False
-        """Whether the server has ever been ready: systemd has been told, and nobody gives up any more."""
+        """The server was ready once: systemd has been notified, and the supervisor no longer gives up."""
         self._given_up = False
         self._started_at = clock.now()
         self._alive_at = 0.0
@@ -135,7 +149,10 @@ class Supervisor:
 
     # Beginning
     def start(self, listeners: Sequence[Listener], workers: int) -> None:
-        """Start so many workers on these sockets, the housekeeper, the sender, the indexer and pages if there shall be any."""
+        """Start the workers on these sockets and the housekeeper, and prepare the other children.
+
+        The sender, and the indexer and the web process where they are configured, start when the server is ready.
+        """
         run_dir = self.config.run_dir
         for stale in run_dir.glob(PREFIX + "*"):
             stale.unlink(missing_ok=True)
@@ -157,14 +174,14 @@ class Supervisor:
 
     @property
     def _workers(self) -> str:
-        """For systemd."""
+        """The number of workers and the failing children, for the status in systemd."""
         failing = [child.name for child in self._children if child.is_failing]
         workers = f"{sum(child.role == 'worker' for child in self._children)} workers"
         return f"{workers}; failing: {', '.join(failing)}" if failing else workers
 
     @property
     def ports(self) -> dict[str, int]:
-        """The port of each open door."""
+        """The port of each open listener."""
         return {listener.door: listener.port for listener in self._listeners}
 
     def _catch_signals(self) -> None:
@@ -190,7 +207,7 @@ class Supervisor:
         self._selector.register(listening, selectors.EVENT_READ, lambda: self._write_status(listening))
 
     def _spawn(self, child: Child) -> None:
-        """Start a child; where the machine has no room for one now, it is tried again as after a death."""
+        """Start a child; where the machine lacks the resources, try again as after a death."""
         child.restart_at = None
         child.started_at = self._clock.monotonic()
         try:
@@ -208,7 +225,7 @@ class Supervisor:
             theirs.close()
         child.channel = Channel(ours)
         child.ready, child.report = False, {}
-        child.owed.pop("reload", None)  # it is started with the newest configuration
+        child.owed.pop("reload", None)  # the child starts with the newest configuration
         child.heard_at = child.started_at
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(child))
 
@@ -223,14 +240,17 @@ class Supervisor:
         return fork(lambda: self._be(spec), spec.descriptors(), f"mic-{child.name}")
 
     def _put_off(self, child: Child, error: OSError) -> None:
-        """No descriptor, no memory, no process: the others go on serving, and so must who would start the missing one."""
+        """Postpone the start of a child for lack of a descriptor, memory or a process.
+
+        The other children go on serving, and the supervisor goes on to start the missing one.
+        """
         self._wait_before_restart(child)
         self._log.event("process_not_started", process=child.name, error=described(error), restart_in=child.pause)
         self._go_on_without(child)
 
     # Running
     def run(self) -> bool:
-        """Until everything has ended; False if the server never became ready and gave up."""
+        """Run until all processes have ended; return False if the server never became ready and gave up."""
         while any(child.process is not None or child.restart_at is not None for child in self._children):
             for key, _ in self._selector.select(self._patience()):
                 key.data()
@@ -239,7 +259,7 @@ class Supervisor:
         return self._announced or not self._given_up
 
     def _patience(self) -> float:
-        """Seconds until something is due; at least each second a look."""
+        """Return the seconds until something is due; at most one."""
         now = self._clock.monotonic()
         due = [child.restart_at for child in self._children if child.restart_at is not None]
         if self._draining_until is not None:
@@ -250,8 +270,11 @@ class Supervisor:
 
     @property
     def _watchdog_interval(self) -> float | None:
-        """Seconds between two signs of life; None until the server is ready: systemd counts from there, and signs of life
-        before it could fill its queue (10 datagrams), so that READY=1 would be lost."""
+        """Seconds between two watchdog notifications; None until the server is ready.
+
+        systemd counts from READY=1. Notifications before it could fill systemd's queue (10 datagrams), and READY=1 would be
+        lost.
+        """
         seconds = self._notifier.watchdog_seconds
         return seconds / 3 if seconds is not None and self._announced else None
 
@@ -267,7 +290,7 @@ class Supervisor:
             if child.restart_at is not None and now >= child.restart_at:
                 self._spawn(child)
             patience = self._patience_with(child)
-            is_hung = self._draining_until is None and now > child.heard_at + patience  # who drains says nothing any more
+            is_hung = self._draining_until is None and now > child.heard_at + patience  # a draining child sends no reports
             if child.process is not None and is_hung:
                 self._log.event("process_hung", process=child.name, pid=child.process.pid)
                 child.process.kill()
@@ -277,7 +300,7 @@ class Supervisor:
             self._notifier.alive()
 
     def _patience_with(self, child: Child) -> float:
-        """Seconds for which nothing may be heard of it."""
+        """Return the seconds for which the child may stay silent."""
         if child.is_leaving:
             return max(HUNG_SECONDS, self.config.process.drain_seconds + DRAIN_MARGIN)
         return HUNG_SECONDS if child.ready else STARTING_SECONDS
@@ -292,7 +315,7 @@ class Supervisor:
                 self.drain()
 
     def _on_message(self, child: Child) -> None:
-        if child.channel is None:  # it has been reaped since it was heard of, in the same look at the selector
+        if child.channel is None:  # it was reaped in the same run of the selector
             return
         for message in child.channel.receive():
             if message is None:  # the child is ending; SIGCHLD tells how
@@ -319,7 +342,7 @@ class Supervisor:
         self._replace_next()
 
     def _replace_next(self) -> None:
-        """Let one that is outgrown drain, if nobody else does or is missing: so somebody goes on serving."""
+        """Let one outgrown child drain, if no other drains or is missing, so that the others go on serving."""
         outgrown = [child for child in self._children if child.report.get("outgrown") is True and child.ready]
         are_there = not any(child.is_leaving or (child.is_needed and not child.ready) for child in self._children)
         if outgrown and are_there and self._draining_until is None:
@@ -328,7 +351,7 @@ class Supervisor:
             self._send_order(outgrown[0], {"do": "drain"})
 
     def _announce_ready(self) -> None:
-        """Let those who wait know, once."""
+        """Report once that the server is ready, and start the remaining children."""
         if self._announced or not self._is_ready:
             return
         self._announced = True
@@ -338,18 +361,21 @@ class Supervisor:
 
     @property
     def _is_ready(self) -> bool:
-        """Whether everybody who is needed is ready or failing, and some worker serves."""
+        """Return whether every needed child is ready or failing, and at least one worker serves."""
         needed = [child for child in self._children if child.is_needed]
         serves = any(child.ready for child in needed if child.role == "worker")
         return serves and all(child.ready or child.is_failing for child in needed)
 
     def _notify_systemd(self) -> None:
-        """That the server is ready, and with whom; once it is."""
+        """Notify systemd that the server is ready, with its workers; does nothing before that."""
         if self._announced and self._draining_until is None:
             self._notifier.ready(self._workers)
 
     def _spawn_the_others(self) -> None:
-        """Who has mail waits for nobody who is not needed for it; who comes to the pages meanwhile waits in the backlog."""
+        """Start the children that are not needed for serving mail.
+
+        Mail clients do not wait for them; a browser that connects meanwhile waits in the backlog.
+        """
         for child in self._children:
             if not child.is_needed and self._draining_until is None:
                 self._spawn(child)
@@ -372,7 +398,7 @@ class Supervisor:
         self._reap_orphans()
 
     def _reap_orphans(self) -> None:
-        """The first process of a container inherits what its dead children had started."""
+        """Reap orphans: the first process of a container inherits what its dead children had started."""
         ours = {child.process.pid for child in self._children if child.process is not None}
         with contextlib.suppress(ChildProcessError):
             while (dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and dead.si_pid not in ours:
@@ -397,7 +423,7 @@ class Supervisor:
         )
 
     def _wait_before_restart(self, child: Child) -> float:
-        """Say when the child shall be started; how many seconds it has lived."""
+        """Set the time of the child's next start, and return how many seconds it has lived."""
         now = self._clock.monotonic()
         lived = now - child.started_at
         child.failures = 0 if child.ready else child.failures + 1
@@ -410,14 +436,17 @@ class Supervisor:
         return lived
 
     def _have_recovered(self) -> None:
-        """What the dead had acknowledged and not yet delivered lies in the spool: the housekeeper takes it up now."""
+        """Have the housekeeper deliver what the dead child had acknowledged and left in the spool."""
         for child in self._children:
             if child.role == "housekeeper":
                 self._order(child, {"do": "recover"})
 
     def _go_on_without(self, child: Child) -> None:
-        """A child that does not come to be ready is an alarm, and no reason to end those who serve. Where nobody serves at the
-        start, what cannot start the first time will not start the tenth time: systemd or a person has to know."""
+        """Raise an alarm for a child that does not become ready; the others go on serving.
+
+        Where no worker serves at the start, the server gives up: what cannot start the first times will not start the tenth
+        time, and systemd or an administrator has to know.
+        """
         if child.failures == FIRST_ATTEMPTS:
             self._log.event("process_failing", process=child.name, failures=child.failures)
             self._notify_systemd()
@@ -432,10 +461,10 @@ class Supervisor:
 
     # Changing
     def reload(self) -> None:
-        """Read the configuration again and hand it on; a file with mistakes changes nothing."""
+        """Read the configuration again and pass it on; a file with mistakes changes nothing."""
         if self._draining_until is not None:
             return
-        if self._announced:  # whoever is told of a reload takes the server for ready
+        if self._announced:  # systemd takes a server that announces a reload for ready
             self._notifier.reloading()
         fresh, mistakes = self._read_again()
         if fresh is None:
@@ -452,7 +481,7 @@ class Supervisor:
         self._notify_systemd()
 
     def _read_again(self) -> tuple[Config | None, Sequence[Text | str]]:
-        """A configuration by which a child could be started, or what is wrong with it."""
+        """Return a configuration by which a child could be started, or the mistakes in it."""
         try:
             fresh = self._reread()
             mistakes = [
@@ -462,31 +491,31 @@ class Supervisor:
             return None, [each.text for each in errors.mistakes]
         except MicMailError as error:
             return None, [error.text]
-        except Exception as error:  # noqa: BLE001 - whatever stands in the file, the server goes on
+        except Exception as error:  # noqa: BLE001 - whatever the file contains, the server goes on
             return None, [repr(error)]
         return (None if mistakes else fresh), mistakes
 
     def _order(self, child: Child, order: Message) -> None:
-        """Tell a child, now or when it is ready."""
+        """Send an order to a child, now or when it is ready."""
         if child.ready:
             self._send_order(child, order)
         else:
             child.owed[str(order["do"])] = order
 
     def _send_order(self, child: Child, order: Message) -> None:
-        """One that does not read now is owed the newest order of each kind, until it is heard of again."""
+        """Send an order; if the child does not read now, keep the newest of each kind until its next message."""
         if child.channel is None or not child.channel.send(order):
             child.owed[str(order["do"])] = order
 
     def _pay(self, child: Child) -> None:
-        """It was heard of: what it has not been told, or not whole."""
+        """Send the pending orders to a child that has just sent a message."""
         if child.channel is not None and child.channel.flush() and child.ready:
             owed, child.owed = child.owed, {}
             for order in owed.values():
                 self._send_order(child, order)
 
     def drain(self) -> None:
-        """Let no new connection in and everything that runs come to its end; the second time: at once."""
+        """Close the listening sockets and let all children finish; called again, kill them."""
         if self._draining_until is not None:
             self._kill_all("drain_cut_short")
             return
@@ -496,7 +525,7 @@ class Supervisor:
         net.close(self._listeners)
         for child in self._children:
             child.restart_at = None
-            self._send_order(child, {"do": "drain"})  # at once: one that is not ready may be waiting for another's end
+            self._send_order(child, {"do": "drain"})  # even to one that is not ready: it may be waiting for another's end
 
     def _kill_all(self, why: str) -> None:
         for child in self._children:
@@ -523,7 +552,7 @@ class Supervisor:
                 asking.sendall(json.dumps(self.status()).encode())
 
     def status(self) -> Message:
-        """The state of everything, for `mic-mail status`."""
+        """Return the whole state, for `mic-mail status`."""
         now = self._clock.monotonic()
         return {
             "pid": os.getpid(),

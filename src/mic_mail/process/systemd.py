@@ -1,6 +1,6 @@
-"""What a supervisor tells systemd, if systemd started it (sd_notify(3)): ready, reloading, stopping, still alive.
+"""Service notifications to systemd (sd_notify(3)): ready, reloading, stopping, watchdog.
 
-One datagram each to `$NOTIFY_SOCKET`; without it, or when it does not take them, nothing happens.
+One datagram each to `$NOTIFY_SOCKET`. Without that variable, or when the datagram is not accepted, nothing happens.
 """
 
 import os
@@ -10,14 +10,14 @@ from collections.abc import Mapping
 
 
 class Notifier:
-    """The way to the service manager."""
+    """The client of the service manager's notification socket."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
         microseconds = environment.get("WATCHDOG_USEC", "")
         mine = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self.watchdog_seconds = int(microseconds) / 1_000_000 if microseconds.isdecimal() and mine else None
-        """A sign of life is due within this time; None: nobody waits for one."""
+        """Seconds within which a watchdog notification is due; None: no watchdog."""
 
     def ready(self, status: str) -> None:
         self._notify(f"READY=1\nSTATUS={status}")
