@@ -1,6 +1,6 @@
-"""What the supervisor (`process.serve`) forks: a worker, the housekeeper, the sender, the indexer, the pages.
+"""A child of the supervisor: a worker, the housekeeper, the sender, the indexer or the web process.
 
-In: a `ChildSpec`. Out: an exit code, after the supervisor said drain or was gone.
+In: a `ChildSpec` of `process.serve`. Out: an exit code, after the supervisor ordered the child to drain or has ended.
 """
 
 import asyncio
@@ -28,22 +28,30 @@ from mic_mail.process.protection import Protection
 
 REPORT_SECONDS = 1.0
 SWITCH_INTERVAL = 0.0005
-"""Seconds a thread may hold the interpreter while the loop waits: with Python's 5 ms a busy lane costs every reply as much."""
+"""Seconds a thread may hold the interpreter lock while the loop waits.
+
+With Python's default of 5 ms, a busy executor delays every reply by as much.
+"""
 GARBAGE_THRESHOLD = 20_000
-"""Objects made and not gone before the collector looks for rings among them. A message makes some hundreds that are no rings:
-with Python's 700 the collector took 5 % of a busy worker's time."""
+"""The number of surviving objects at which the garbage collector looks for cycles.
+
+A message creates some hundreds of objects without cycles: with Python's default of 700 the collector took 5 % of a busy
+worker's time.
+"""
 
 
 def make_ready(config: Config) -> None:
-    """Make what children are allowed by name, and load what they share."""
+    """Create the paths that the children's rules name, and load the code that the children share."""
     prepare(config)
     preload()
 
 
 def preload() -> None:
-    """Load, in the supervisor, what its children share: all that a worker, the sender or the indexer loads. Not the pages,
-    which one process needs, and whose programs shall be in no other (docs/decisions/0056)."""
-    gc.disable()  # code is no garbage
+    """Load, in the supervisor, all code that a worker, the sender or the indexer needs.
+
+    The web code is left out: one process needs it, and it shall be in no other (docs/decisions/0056).
+    """
+    gc.disable()  # code is never garbage
     import mic_mail.app.indexer
     import mic_mail.app.queue_runner
     import mic_mail.app.server  # noqa: F401 - all three for the children
@@ -52,7 +60,7 @@ def preload() -> None:
 
 
 def run_child(spec: ChildSpec) -> int:
-    """Be what the supervisor's spec says, until it says drain or is gone."""
+    """Run the child of this specification until the supervisor orders it to drain or has ended."""
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.set_threshold(GARBAGE_THRESHOLD)
     os.umask(privileges.UMASK)
@@ -61,17 +69,17 @@ def run_child(spec: ChildSpec) -> int:
         protection = confine(spec.role, config)
     except OSError as error:
         return _failed(spec, error)
-    for number in (signal.SIGINT, signal.SIGHUP):  # the supervisor gets them and tells us
+    for number in (signal.SIGINT, signal.SIGHUP):  # the supervisor gets them and passes them on as orders
         signal.signal(number, signal.SIG_IGN)
     try:
         uvloop.run(_serve(spec, config, protection))
-    except Exception as error:  # noqa: BLE001 - a process that cannot go on says why, and is started again
+    except Exception as error:  # noqa: BLE001 - a process that cannot go on logs why, and is restarted
         return _failed(spec, error)
     return 0
 
 
 def _failed(spec: ChildSpec, error: Exception) -> int:
-    """One line for who watches, the rest for the log."""
+    """Write one line to standard error, and the details to the log."""
     known = isinstance(error, MicMailError)
     sys.stderr.write(f"mic-mail {spec.name}: {error if known else type(error).__name__}\n")
     with contextlib.suppress(OSError):
@@ -88,7 +96,7 @@ async def _serve(spec: ChildSpec, config: Config, protection: Protection) -> Non
         protection,
         is_outgrown=lambda fresh: has_landlock and held_to(spec.role, fresh) != held,
     )
-    # What each takes it takes here, so that whoever asks for `run_child` alone has loaded nothing yet.
+    # Each role imports its code here, so that a caller that only imports `run_child` has loaded none of it.
     if spec.role == "indexer":
         await _index(spec, config, orders)
     elif spec.role == "web":
@@ -98,12 +106,12 @@ async def _serve(spec: ChildSpec, config: Config, protection: Protection) -> Non
 
 
 async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
-    """From ready to drained."""
+    """Serve from the start to the end of the drain."""
     from mic_mail.app.server import open_server
     from mic_mail.net.connection_balancer import ConnectionCounts
     from mic_mail.net.listeners import Listener
 
-    gc.collect()  # what the imports have left; later it would keep the loop waiting
+    gc.collect()  # garbage of the imports; collected later, it would delay the loop
     listeners = [Listener(door, socket.socket(fileno=fd)) for door, fd in spec.listeners]
     tally = ConnectionCounts.alone() if spec.tally is None else ConnectionCounts(spec.tally, spec.row)
     housekeeper, sender = spec.role == "housekeeper", spec.role == "sender"
@@ -124,7 +132,10 @@ async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
 
 
 async def _over(orders: "Orders", tasks: Collection[asyncio.Task[None]]) -> BaseException | None:
-    """Wait until this process has to end; why, where one of these tasks has ended, which nobody but a defect ends."""
+    """Wait until this process has to end.
+
+    Return the error where one of these tasks has ended: only a defect ends them before a drain.
+    """
     told = asyncio.create_task(orders.over.wait())
     ended, _ = await asyncio.wait({told, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     told.cancel()
@@ -158,7 +169,7 @@ async def _pages(spec: ChildSpec, config: Config, orders: "Orders") -> None:
 
 
 class ChildControl(Protocol):
-    """What follows the supervisor's orders: a `Server`, the indexer, the pages."""
+    """A server that follows the supervisor's orders: a `Server`, the indexer, the web process."""
 
     def report(self) -> dict[str, object]: ...
     def configure(self, config: Config) -> None: ...
@@ -166,7 +177,7 @@ class ChildControl(Protocol):
 
 
 class Orders:
-    """A child's end of the channel: what the supervisor says, and what it is told."""
+    """A child's end of the control channel: it receives orders and sends reports."""
 
     def __init__(
         self,
@@ -175,8 +186,11 @@ class Orders:
         *,
         is_outgrown: Callable[[Config], bool] = lambda fresh: False,
     ) -> None:
-        """`protection`: what holds this process in, for `status`; None where nobody did that. `is_outgrown`: whether it holds
-        it too closely for a new configuration."""
+        """Read orders from the channel.
+
+        `protection` is the confinement of this process, for `status`; None where it has none. `is_outgrown` returns whether the
+        confinement is too narrow for a new configuration.
+        """
         self._is_outgrown = is_outgrown
         self._outgrown: dict[str, bool] = {}
         self._protection = {} if protection is None else {"protection": protection.log_fields()}
@@ -184,12 +198,12 @@ class Orders:
         self._channel = channel
         self._server: ChildControl | None = None
         self.over = asyncio.Event()
-        """Set when this process has to end: told to, or alone in the world."""
+        """Set when this process has to end: by order, or because the supervisor has ended."""
         self._loop.add_reader(channel.fileno(), self._receive)
         self._loop.add_signal_handler(signal.SIGTERM, self.over.set)
 
     def follow(self, server: ChildControl) -> None:
-        """The server is ready: say so, report on it each second, let it follow reloads."""
+        """Report that the server is ready, report on it each second, and pass it reloads."""
         self._server = server
         self._channel.send({"told": "ready", **self._protection})
         self._report()
@@ -200,7 +214,7 @@ class Orders:
             self._loop.call_later(REPORT_SECONDS, self._report)
 
     def _compare(self, config: Config) -> None:
-        """The next report says whether another has to take this process's place."""
+        """Set whether the next report asks for a replacement of this process."""
         self._outgrown = {"outgrown": True} if self._is_outgrown(config) else {}
 
     def _receive(self) -> None:
@@ -214,6 +228,6 @@ class Orders:
                 self._server.recover()
             elif message.get("do") == "reload" and self._server is not None:
                 config = Config.model_validate_json(str(message["config"]))
-                # Apart from this: where it fails, the next order is heard all the same.
+                # Scheduled separately: where it fails, the next order is read all the same.
                 self._loop.call_soon(self._server.configure, config)
                 self._loop.call_soon(self._compare, config)

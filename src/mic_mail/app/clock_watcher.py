@@ -1,12 +1,14 @@
-"""Each process notices within a second that the wall clock was set: cached answers are asked again and timers set anew, and the
-clock is believed, or not yet (`docs/decisions/0094`).
+"""Watch for steps of the wall clock, and decide when the clock is trusted again.
 
-A process begins with the time of the mark (`services.mailboxes.clockmark`), where the machine's clock contradicts it; after
-more than an hour in which nothing ran what waits counts its age anew. A step is believed once the clock agrees with the mark,
-which an operator can set (`clock confirm`), or where it has lasted for SETTLE_SECONDS and is one forward of at most
-LONGEST_GAP (a machine that was paused looks like that) or back of at most CLOCK_STEP (a clock that went wrong slowly). Until
-then the clock is not settled: sessions go on by the steady time, uses wait to be recorded, and jobs that act by the clock
-wait (`operations.housekeeping`).
+Each process notices within a second that the wall clock was set: cached answers are discarded and timers set anew
+(`docs/decisions/0094`).
+
+A process starts with the time of the clock mark (`services.mailboxes.clock_trust`) where the machine's clock contradicts it.
+After more than an hour in which no server ran, the age of waiting messages counts anew. A step is accepted once the clock
+agrees with the mark, which an operator can set (`clock confirm`). It is also accepted where it has lasted for SETTLE_SECONDS
+and is one forward of at most LONGEST_GAP (as after the pause of a machine) or back of at most CLOCK_STEP (a clock that drifted
+slowly). Until then the clock is not settled: sessions go on by the steady time, last uses wait to be recorded, and jobs that
+act by the clock wait (`services.operations.jobs`).
 """
 
 import asyncio
@@ -23,13 +25,16 @@ from mic_mail.services.mailboxes.clock_trust import ClockMark
 
 LOOK_SECONDS = 1.0
 NOTICED_SECONDS = 0.5
-"""Changes of the wall clock against the time since boot that are no step: rates of clocks differ, and NTP slews them."""
+"""Changes of the wall clock against the boot time that are no step.
+
+The rates of clocks differ, and NTP slews them.
+"""
 SETTLE_SECONDS = 3600.0
 LONGEST_GAP = timedelta(days=31)
 
 
 def begin_by_the_mark(state_dir: Path, clock: Clock) -> None:
-    """Doubt a clock that contradicts the mark, before anything is recorded by it. Blocking."""
+    """Replace the time of a clock that contradicts the mark, before anything is recorded by it. Blocking."""
     mark = ClockMark(state_dir, clock)
     expected = mark.expected()
     if expected is None:
@@ -39,17 +44,17 @@ def begin_by_the_mark(state_dir: Path, clock: Clock) -> None:
     if is_certain or not -CLOCK_STEP <= gap <= LONGEST_GAP:
         clock.accept_time(instant)
         clock.ages_from = mark.ages_from
-    else:  # nothing was tried meanwhile, if the clock is right
+    else:  # if the clock is right, no delivery was tried meanwhile
         clock.ages_from = clock.now() if gap > CLOCK_STEP else mark.ages_from
 
 
 class ClockWatcher:
-    """The watch of one process; belongs to the event loop."""
+    """The clock watcher of one process; belongs to the event loop."""
 
     def __init__(
         self, clock: Clock, *, does_mark_agree: Callable[[], Awaitable[bool]], stepped: Callable[[], None], log: MailLog
     ) -> None:
-        """`stepped` is called at each step, and when one is believed."""
+        """`stepped` is called at each step, and when a step is accepted."""
         self._clock = clock
         self._does_mark_agree = does_mark_agree
         self._stepped = stepped
@@ -59,16 +64,16 @@ class ClockWatcher:
         self._is_settled = clock.is_settled()
 
     async def run(self) -> None:
-        """Look each second, until cancelled."""
+        """Check each second, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.check()
-            except (MicMailError, OSError) as error:  # the mark cannot be read now: the next look asks again
+            except (MicMailError, OSError) as error:  # the mark cannot be read now: the next check tries again
                 self._log.event("errand_failed", error=described(error))
 
     async def check(self) -> None:
-        """Notice a step, and believe one where that may be."""
+        """Notice a step, and accept it where that is allowed."""
         step, since_boot = self._clock.step_seconds(), self._clock.boottime()
         by = step - self._step
         if abs(by) > NOTICED_SECONDS:

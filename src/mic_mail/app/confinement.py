@@ -1,19 +1,19 @@
-"""What each kind of process may reach, put in force before it does anything (docs/decisions/0097).
+"""The confinement of each kind of process, put in force before it does anything (docs/decisions/0097).
 
-In: the role of a child, the configuration. Out: its `Rules` for Landlock, and the filter of system calls that goes with them.
-Of what the server keeps for itself a process is allowed what it needs and nothing else. Of the rest of the machine it may read
-what its account may, but devices, secrets wherever the configuration has them, and single files beside what is kept, those of
-/etc excepted. Nobody binds a port, signals a process outside, or gains a privilege.
+In: the role of a child, the configuration. Out: its `Rules` for Landlock, and the system call filter that goes with them. Of
+the server's own data a process may reach what it needs and nothing else. Of the rest of the machine it may read what its
+account may, except devices, secrets wherever the configuration has them, and single files that lie beside protected paths
+(files of /etc stay readable). No process may bind a port, signal a process outside, or gain a privilege.
 
-    worker       directory, mail, log, spool, queue, what is put aside; the keys of TLS; it starts readers of documents
-    web          directory, mail, log; the keys of TLS and of second factors
-    sender       directory, mail, log, spool, queue, what is put aside; the keys of DKIM, which it also changes
-    housekeeper  as a worker, and archives, inventories, what it remembers; no key
+    worker       directory, mail, log, spool, queue, held mail and quarantine; the TLS keys; it starts document readers
+    web          directory, mail, log; the TLS keys and the key of second factors
+    sender       directory, mail, log, spool, queue, held mail and quarantine; the DKIM keys, which it also changes
+    housekeeper  as a worker, and archives, inventories, the state folder; no key
     indexer      directory, mail, log; no key
 
-By TCP a worker reaches scanners and name servers; the sender other servers, their policies, name servers; the housekeeper the
-controller of Rspamd, collectors of the log, name servers; the pages and the indexer nobody; all of them a directory that is a
-server.
+By TCP a worker reaches scanners and name servers; the sender other mail servers, their MTA-STS policies, name servers; the
+housekeeper the controller of Rspamd, log collectors, name servers; the web process and the indexer nothing. All of them reach a
+directory that is a database server.
 """
 
 import os
@@ -38,7 +38,7 @@ from mic_mail.services.notifications import notices
 from mic_mail.smtpclient.mta_sts_cache import HTTPS_PORT
 
 SCRATCH = "tmp"
-"""Below data_dir: where SQLite may put what a sort does not hold in memory. Nobody writes to /tmp."""
+"""The folder below data_dir where SQLite writes what a sort does not hold in memory; /tmp is closed."""
 _DEVICES = Path("/dev")
 _READ_DEVICES = (_DEVICES / "zero", _DEVICES / "random", _DEVICES / "urandom")
 _WRITTEN_DEVICES = (_DEVICES / "null",)
@@ -49,8 +49,11 @@ _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 
 
 def confine(role: str, config: Config) -> Protection:
-    """Restrict this process to what its role may reach, as far as the machine can: what is in force."""
-    os.environ["TMPDIR"] = os.environ["SQLITE_TMPDIR"] = str(config.server.data_dir / SCRATCH)  # sorts that are large
+    """Restrict this process to what its role may reach, as far as the machine can.
+
+    Return what is in force.
+    """
+    os.environ["TMPDIR"] = os.environ["SQLITE_TMPDIR"] = str(config.server.data_dir / SCRATCH)  # for large sorts
     no_new_privs = landlock.forbid_new_privileges()
     version = landlock.restrict(rules_of(role, config))
     internet = role not in ("indexer", "web") or file_of(config.directory_url) is None
@@ -59,16 +62,19 @@ def confine(role: str, config: Config) -> Protection:
 
 
 def prepare(config: Config) -> None:
-    """Make, before anybody is confined, what processes are allowed by name: a file that comes later is nobody's."""
+    """Create the paths that the rules name, before any process is confined.
+
+    A file that is created later is outside of every rule.
+    """
     for key in (config.server.data_dir / DECOY_KEY, config.server.data_dir / second_factors.KEY):
         if not key.exists():
-            run_apart(partial(load_secret, key))  # no key in the memory of whoever is forked later
+            run_apart(partial(load_secret, key))  # keeps the key out of the memory of processes forked later
     for folder in (config.server.data_dir / SCRATCH, config.policies_dir, *_put_aside(config), *_kept_for_long(config)):
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def rules_of(role: str, config: Config) -> Rules:
-    """All that the role may reach. Looks at the folders above what is kept from it."""
+    """Return all that the role may reach. Lists the folders above the protected paths."""
     needed = needs_of(role, config)
     return Rules(
         read=[*_all_but(Path("/"), _kept(config)), *_READ_DEVICES, *needed.read],
@@ -79,10 +85,10 @@ def rules_of(role: str, config: Config) -> Rules:
 
 
 def held_to(role: str, config: Config) -> tuple[Rules, tuple[tuple[int, int] | None, ...]]:
-    """Return what a process of the role is confined to now, to be compared.
+    """Return what a process of the role is confined to now, in a form that can be compared.
 
-    Who was confined to something else has to make room for a new one: a rule is of the file that stood there, not of the one
-    that has taken its place.
+    A process that was confined to something else has to be replaced: a rule belongs to the file that was at the path then, not
+    to the file that has replaced it.
     """
     needed = needs_of(role, config)
     named = [*needed.read, *needed.write]
@@ -100,7 +106,7 @@ def _standing_at(path: Path) -> tuple[int, int] | None:
 
 
 def needs_of(role: str, config: Config) -> Rules:
-    """What the role needs beside what is anybody's, in a form that can be compared."""
+    """Return what the role needs beyond what every process may reach, in a form that can be compared."""
     data, sending = config.server.data_dir, config.sending
     read: list[Path | None] = []
     write = [data / SCRATCH, config.run_dir, config.log_dir, config.directory_dir, *_mail_folders(config)]
@@ -123,13 +129,16 @@ def needs_of(role: str, config: Config) -> Rules:
     return Rules(
         read=tuple(path for path in read if path is not None),
         write=tuple(write),
-        listed=(config.spool_dir,) if role == "web" else (),  # for the metrics: how many wait
+        listed=(config.spool_dir,) if role == "web" else (),  # for the metrics: counts waiting messages
         connect=_ports(role, config),
     )
 
 
 def _ports(role: str, config: Config) -> frozenset[int] | None:
-    """Where the role connects to by TCP; None: anywhere, as the directory's URL does not say where it is."""
+    """Return the TCP ports that the role connects to.
+
+    None means any port: the directory's URL does not name one.
+    """
     ports: set[int] = set()
     if file_of(config.directory_url) is None:
         database = urlsplit(config.directory_url)
@@ -156,8 +165,11 @@ def _ports_of(scanners: Collection[str]) -> set[int]:
 
 
 def _places_of_keys(config: Config) -> Iterator[Path]:
-    """The folders of the keys of TLS and of their certificates, which are replaced by others of the same name; of a folder that
-    holds everything else, too, only the files, until the next start."""
+    """Yield the folders of the TLS keys and certificates, where a renewal replaces the files.
+
+    Where such a folder also contains the server's data, only the files are yielded; a replacement is then not readable until
+    the next start.
+    """
     pairs = [(config.certificate, config.key), *((pair.certificate, pair.key) for pair in config.tls.more)]
     data = config.server.data_dir.resolve()
     for path in (path for pair in pairs for path in pair):
@@ -166,7 +178,7 @@ def _places_of_keys(config: Config) -> Iterator[Path]:
 
 
 def _mail_folders(config: Config) -> Iterator[Path]:
-    """The mail root, and the folders of domains that are links to other disks."""
+    """Yield the mail root, and the folders of domains that are links to other disks."""
     yield config.mail_root
     if config.mail_root.is_dir():
         yield from sorted(entry.resolve() for entry in config.mail_root.iterdir() if entry.is_symlink())
@@ -181,7 +193,7 @@ def _kept_for_long(config: Config) -> tuple[Path, ...]:
 
 
 def _kept(config: Config) -> set[Path]:
-    """What is nobody's unless it is named."""
+    """Return the protected paths, which no process may reach unless a rule names them."""
     secrets = [config.key, *(pair.key for pair in config.tls.more), config.sending.smarthost_password, config.rspamd.password]
     found = {_DEVICES, config.server.data_dir.resolve()}
     for path in secrets:
@@ -191,11 +203,10 @@ def _kept(config: Config) -> set[Path]:
 
 
 def _all_but(folder: Path, kept: Collection[Path]) -> Iterator[Path]:
-    """Everything below `folder` but the paths that are kept: whole folders where nothing in them is. A link that leads to what
-    is kept, or to something above it, is left out.
+    """Yield all paths below `folder` except those in `kept`; whole folders where nothing in them is kept.
 
-    So are single files, but those of the machine's settings: a rule holds on to its file, so one that somebody removes would
-    take its room on the disk for as long as the process lives.
+    A link that leads to a kept path, or to a folder above or below one, is left out. So are single files, except those in /etc:
+    a rule holds its file open, so a removed file would take up disk space for as long as the process lives.
     """
     if folder in kept:
         return

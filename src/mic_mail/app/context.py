@@ -1,7 +1,7 @@
-"""The rooms of one process: its stores, lanes and use cases, built and joined inside the running loop.
+"""The context of one process: its stores, executors and services, built inside the running loop.
 
-In: a configuration, a clock, the process's name. Out: `ServerContext`, which follow a reload and end what they have begun.
-Nothing here opens a door or does anything by itself: `app.server` does.
+In: a configuration, a clock, the process's name. Out: a `ServerContext`, which follows a reload and ends what it has begun.
+Nothing here opens a listener or does anything by itself: `app.server` does.
 """
 
 import asyncio
@@ -54,12 +54,15 @@ from mic_mail.storage.journal.replay import Replay
 from mic_mail.storage.mailstore import MailStore
 
 CLOSE_SECONDS = 1.0
-"""For each store. Only who waits for a lock of another process takes so long; the supervisor's patience is 3 s."""
+"""Seconds for each store to close.
+
+Only waiting for a lock of another process takes so long; the supervisor waits 3 s.
+"""
 
 
 @dataclass
 class ServerContext:
-    """Everything behind the doors of one process."""
+    """Everything that the protocol servers of one process use."""
 
     config: Config
     clock: Clock
@@ -87,7 +90,7 @@ class ServerContext:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def spawn(self, errand: Coroutine[object, object, object]) -> None:
-        """Do something in the background; what goes wrong is an event, and comes again with the next poll or duty."""
+        """Start a background task; a failure is logged, and the work is repeated by the next poll or job."""
         task = asyncio.get_running_loop().create_task(self._run_background(errand))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -99,26 +102,29 @@ class ServerContext:
             self.log.event("errand_failed", error=described(error))
 
     async def prepare_journal(self) -> None:
-        """Before messages arrive. Where there can be none each is durable by itself: slower, which is said once."""
+        """Prepare the journal before messages arrive.
+
+        Without a journal each message is made durable by itself: slower, and logged once.
+        """
         try:
             await self.lanes.io(self.store.prepare_journal)
         except Unavailable as error:
             self.log.event("journal_unavailable", error=described(error))
 
     async def is_clock_trusted(self) -> bool:
-        """Whether the clock can be believed with what cannot be undone."""
+        """Return whether the clock can be trusted for what cannot be undone."""
         return await self.lanes.io(self.trusts_clock)
 
     def trusts_clock(self) -> bool:
-        """Likewise, for a thread. Blocking."""
+        """Return whether the clock can be trusted for what cannot be undone. Blocking; for a thread."""
         return ClockMark(self.config.state_dir, self.clock).is_trusted(self.access.snapshot)
 
     async def does_mark_agree(self) -> bool:
-        """Whether the mark says that the present time is right."""
+        """Return whether the clock mark confirms the present time."""
         return await self.lanes.io(ClockMark(self.config.state_dir, self.clock).agrees, self.access.snapshot)
 
     def configure(self, config: Config) -> None:
-        """Take over what a reload may change."""
+        """Apply the settings that a reload may change."""
         self.config = config
         self.lanes.patience = config.process.queue_seconds
         self.lag.threshold_seconds = config.process.lag_seconds
@@ -132,7 +138,10 @@ class ServerContext:
         self.usage.notices = Notices(self.store, config, self.clock)
 
     async def close(self) -> None:
-        """End what the rooms have begun, let names follow, close every file; what cannot be ended now is safe to leave."""
+        """End the tasks, let file names follow the flags, and close every file.
+
+        Whatever cannot be ended now is safe to leave.
+        """
         self.feed.close()
         for task in self._tasks:
             task.cancel()
@@ -143,7 +152,7 @@ class ServerContext:
             try:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self.lanes.io(close)
-            except (MicMailError, OSError) as error:  # a mailbox that others hold: recovery and the next process see to it
+            except (MicMailError, OSError) as error:  # a mailbox locked by another process: recovery handles it
                 self.log.event("close_failed", **failure(error))
         self.counts.close()
         self.lanes.close()
@@ -152,7 +161,7 @@ class ServerContext:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What all rooms stand on."""
+    """The runtime that all services of a process share."""
 
     config: Config
     clock: Clock
@@ -164,7 +173,7 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True)
 class _Stores:
-    """Where messages lie, and who hears of changes."""
+    """The stores of messages, and the services that are notified of their changes."""
 
     store: MailStore
     usage: ChangedAccounts
@@ -175,7 +184,7 @@ class _Stores:
 
 @dataclass(frozen=True, slots=True)
 class _Checks:
-    """What looks into messages."""
+    """The services that check messages."""
 
     malware: Malware
     secrecy: Secrecy
@@ -186,7 +195,10 @@ class _Checks:
 
 
 async def open_context(config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False) -> ServerContext:
-    """Build one process's rooms inside the running loop; `secret` is the same for all processes of a server."""
+    """Build the context of one process inside the running loop.
+
+    `secret` is the same for all processes of a server.
+    """
     ground = _ground(config, clock, name, tee=tee)
     await ground.lanes.io(begin_by_the_mark, config.state_dir, clock)
     lag = LoopLag(ground.log, config.process.lag_seconds)
@@ -235,7 +247,10 @@ def _ground(config: Config, clock: Clock, name: str, *, tee: bool) -> Runtime:
 
 
 async def _open_access(ground: Runtime, directory: Directory, secret: bytes) -> SignInService:
-    """Sign-in, from the directory as it is now; hears what other processes say of wrong passwords."""
+    """Open the sign-in service, from the present directory.
+
+    It receives the failed sign-ins that other processes broadcast.
+    """
     config, lanes = ground.config, ground.lanes
     await lanes.io(prepare_directory, directory, config.domains)
     access = SignInService(
@@ -256,7 +271,7 @@ async def _open_access(ground: Runtime, directory: Directory, secret: bytes) -> 
 
 
 async def _open_stores(ground: Runtime, access: SignInService) -> _Stores:
-    """The mailboxes, with what the journal gives back; the spool and the queue."""
+    """Open the mailboxes, with the messages that the journal restores, the spool and the queue."""
     config, clock, lanes = ground.config, ground.clock, ground.lanes
     changed: list[Callable[[int], None]] = []
     store = _store(config, clock, ground.feed, changed)
@@ -269,7 +284,7 @@ async def _open_stores(ground: Runtime, access: SignInService) -> _Stores:
 
 
 def _watch_misuse(ground: Runtime, directory: Directory, access: SignInService, secret: bytes) -> AutoSuspend:
-    """Who suspends a mailbox that does harm; that somebody else has a mailbox's password, sign-in finds out."""
+    """Create the service that suspends misused mailboxes, and the check for breached passwords at sign-in."""
     config, clock, lanes, log = ground.config, ground.clock, ground.lanes, ground.log
 
     def changed() -> None:
@@ -291,7 +306,7 @@ def _watch_misuse(ground: Runtime, directory: Directory, access: SignInService, 
 
 
 def _checks(ground: Runtime, access: SignInService, store: MailStore, runaways: AutoSuspend) -> _Checks:
-    """What they find of a mailbox of ours, `runaways` hears."""
+    """Create the checks of messages; they report findings in local mailboxes to `runaways`."""
     config, clock, lanes, log = ground.config, ground.clock, ground.lanes, ground.log
     content = Content(config, lanes=lanes, log=log, clock=clock, spamming=runaways.spamming)
     return _Checks(
@@ -307,7 +322,7 @@ def _checks(ground: Runtime, access: SignInService, store: MailStore, runaways: 
 async def _mail_flow(
     ground: Runtime, access: SignInService, stores: _Stores, checks: _Checks, *, runaways: AutoSuspend, rates: Rates
 ) -> Pipeline:
-    """From the doors through the checks into the spool, and from there into mailboxes or the queue."""
+    """Create the pipeline: from the listeners through the checks into the spool, mailboxes or the queue."""
     config, sending = ground.config, ground.config.sending
     reports = SpoolReports(
         ReportSettings(config.server.hostname, timedelta(seconds=sending.warn_after), timedelta(seconds=sending.give_up)),
@@ -347,7 +362,10 @@ async def _mail_flow(
 
 
 def _store(config: Config, clock: Clock, feed: Feed, changed: Sequence[Callable[[int], None]]) -> MailStore:
-    """The mailboxes; each change goes to the other processes and to the listeners `changed` of this one."""
+    """Open the mailboxes.
+
+    Each change goes to the other processes and to the listeners `changed` of this one.
+    """
 
     def on_change(account_id: int, modseq: int) -> None:
         feed.changed(account_id, modseq)
@@ -358,7 +376,7 @@ def _store(config: Config, clock: Clock, feed: Feed, changed: Sequence[Callable[
 
 
 def _log_replay(log: MailLog, replay: Replay) -> None:
-    """What the journal gave back after a power loss, and to whom it could not."""
+    """Log the messages that the journal restored after a power loss, and those that it could not restore."""
     if replay.mended or replay.homeless:
         log.event("journal_replayed", messages=replay.mended, without_mailbox=replay.homeless)
     for place, error in replay.failed.items():
@@ -366,7 +384,10 @@ def _log_replay(log: MailLog, replay: Replay) -> None:
 
 
 def prepare_directory(directory: Directory, domains: Sequence[str]) -> None:
-    """The schema of this program and the domains of the configuration; several processes may do it at once."""
+    """Migrate the directory's schema and add the domains of the configuration.
+
+    Several processes may do it at the same time.
+    """
     directory.migrate(must_exist=True)
     known = set(directory.domains())
     for domain in domains:

@@ -1,8 +1,8 @@
-"""Following the directory and other processes: what this process has to notice that it did not do itself.
+"""Follow the directory and other processes: notice changes that this process did not make itself.
 
-The feed asks each `poll_seconds`, and at every hint, for the MODSEQ of the accounts that are watched here and for the
-directory's version; a new version is a new snapshot. A directory that cannot be read leaves the last snapshot in force, with
-every lock that it holds and every instant at which one falls due; `DirectoryFollower` asks again until it can be read.
+The feed polls, each `poll_seconds` and at every hint, the MODSEQ of the accounts that are watched here and the directory's
+version; a new version is loaded as a new snapshot. A directory that cannot be read leaves the last snapshot in force, with
+every lock that it holds and every instant at which one falls due; `DirectoryFollower` tries again until it can be read.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ LONGEST_PAUSE_SECONDS = 30.0
 
 
 def follow_the_directory(context: ServerContext) -> None:
-    """Begin to ask."""
+    """Start following the directory."""
     follower = DirectoryFollower(context.access.refresh, context.spawn, context.log)
 
     def modseqs(refs: Sequence[AccountRef]) -> dict[int, int]:
         found = {}
         for ref in refs:
-            with contextlib.suppress(Exception):  # what cannot be read now is asked for again in two seconds
+            with contextlib.suppress(Exception):  # an account that cannot be read now is polled again in two seconds
                 found[ref.account_id] = context.store.newest_modseq(ref)
         return found
 
@@ -39,7 +39,7 @@ def follow_the_directory(context: ServerContext) -> None:
         try:
             return await context.lanes.io(context.directory.version)
         except MicMailError:
-            follower.begin()  # it says so in the log, and when the trouble is over
+            follower.begin()  # it logs the failure, and when it is over
             raise
 
     context.feed.watch_directory(lambda _version: follower.changed())
@@ -47,9 +47,9 @@ def follow_the_directory(context: ServerContext) -> None:
 
 
 class DirectoryFollower:
-    """Reads the directory anew when it has changed, and goes on trying where it cannot: after 1 s, 2 s, 4 s ... 30 s.
+    """Reload the directory when it has changed; retry where that fails, after 1 s, 2 s, 4 s ... 30 s.
 
-    One try at a time, however many hints come; a hint also ends a pause, since whoever sent it has just used the directory.
+    One try at a time, however many hints arrive. A hint also ends a pause, since its sender has just used the directory.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class DirectoryFollower:
         self._at_work = False
 
     def changed(self) -> None:
-        """The directory has changed."""
+        """Note that the directory has changed, and reload it."""
         self._hinted.set()
         self.begin()
 
     def begin(self) -> None:
-        """Read it, unless that is being tried already."""
+        """Start reloading, unless it is in progress."""
         if not self._at_work:
             self._at_work = True
             self._spawn(self._keep_at_it())
@@ -86,7 +86,7 @@ class DirectoryFollower:
             self._hinted.clear()
             try:
                 await self._refresh()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the last snapshot stays and the next try comes
+            except Exception as error:  # noqa: BLE001 - whatever it is, the last snapshot stays and the next try follows
                 if not tries:
                     self._log.event("directory_unreadable", **failure(error))
             else:

@@ -1,6 +1,6 @@
 """A whole server on the caller's event loop, with the caller's clock: for tests and measurements.
 
-The same rooms, doors and duties as in the processes of a server; no supervisor and no other process.
+It has the same context, protocol servers and jobs as the processes of a server; no supervisor and no other process.
 """
 
 import secrets
@@ -31,20 +31,20 @@ class RunningServer:
         return self.server.context
 
     async def refresh(self) -> None:
-        """See what the directory and other processes have changed, now instead of within two seconds."""
+        """Notice changes of the directory and of other processes now instead of within two seconds."""
         await self.context.access.refresh()
         await self.context.feed.check_all()
         if self.server.doors is not None:
             await self.server.doors.renew()
 
     async def move_clock_to(self, instant: datetime) -> None:
-        """Let time pass on a `ManualClock`, and let everything notice that waits for an instant."""
+        """Let time pass on a `ManualClock`, and run everything that waits for an instant."""
         assert isinstance(self.clock, ManualClock), "only a ManualClock can be moved"
         self.clock.move_to(instant)
         await self._notice()
 
     async def set_clock_to(self, instant: datetime) -> None:
-        """Set a `ManualClock` while no time passes, and let everything notice it now instead of within a second."""
+        """Set a `ManualClock` while no time passes, and notice it now instead of within a second."""
         assert isinstance(self.clock, ManualClock), "only a ManualClock can be set"
         self.clock.set_to(instant)
         await self._notice()
@@ -55,7 +55,7 @@ class RunningServer:
         await self.refresh()
 
     async def housekeep(self) -> None:
-        """Do all recurring duties once."""
+        """Run all recurring jobs once."""
         await self.server.duties.run_once()
 
     async def stop(self) -> None:
@@ -65,16 +65,16 @@ class RunningServer:
 async def start_in_process(
     config: Config, clock: Clock | None = None, *, tee: bool = False, housekeeper: bool = True
 ) -> RunningServer:
-    """Start rooms, doors and housekeeping on the running loop; port 0 means any free one. Without `housekeeper` another
-    process keeps house and sends.
+    """Start context, protocol servers and jobs on the running loop; port 0 means any free one.
 
-    Missing folders, directory and certificate are made (self-signed, for the host name and loopback).
+    Without `housekeeper`, another process does the housekeeping, indexes and sends. Missing folders, directory and certificate
+    are created (self-signed, for the host name and loopback).
     """
     clock = clock or SystemClock()
     make_folders(config)
     if not config.certificate.exists():
         names = [config.server.hostname, "localhost", "127.0.0.1", "::1"]
-        now = SystemClock().now()  # whatever clock we were given: clients look at the machine's
+        now = SystemClock().now()  # not the given clock: clients verify by the machine's
         write_pair(config.certificate, config.key, self_signed(names, now))
     ports: dict[str, int] = {door: config.listen.port(door) for door in config.listen.doors}
     listeners = net.open_listeners(config.listen.addresses, ports, config.listen.backlog)

@@ -1,4 +1,7 @@
-"""The eviction of one process: `net.eviction`, joined to what sign-in knows of networks, and to the log."""
+"""The eviction of connections in one process.
+
+It joins `net.eviction` to the networks that sign-in knows, and to the log.
+"""
 
 from collections.abc import Callable
 
@@ -11,7 +14,7 @@ from mic_mail.services.authentication.sign_in import SignInService
 def open_evictor(
     access: SignInService, log: MailLog, tally: ConnectionCounts, ask: Callable[[], None] = lambda: None
 ) -> Evictor:
-    """What makes room in this process; the log has each address that lost its place."""
+    """Return the evictor of this process; the log has the address of each connection that was dropped."""
 
     def dropped(address: str) -> None:
         log.event("connection_cut", reason="no-room", peer=address)
@@ -20,5 +23,5 @@ def open_evictor(
 
 
 def record_eviction() -> bool:
-    """Before the handshake (`Admission.begin_handshake`)."""
+    """Allow the connection: eviction was done before the handshake (`Admission.begin_handshake`)."""
     return True

@@ -1,7 +1,8 @@
-"""The indexer: a child of the supervisor that fills the mailboxes' `search.sqlite` when nobody else wants the processor.
+"""The indexer: a child of the supervisor that fills `search.sqlite` when the processor is idle.
 
-In: a configuration. It reads the directory and the mailboxes and writes nothing but those files and its log. It opens no door,
-no spool and no journal, so that it never holds what the others need, wherever the kernel leaves it waiting.
+In: a configuration. It reads the directory and the mailboxes and writes nothing but the `search.sqlite` of each mailbox and its
+own log. It opens no listener, no spool and no journal, so it never holds a resource that the others need while the kernel
+leaves it waiting.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ CLOSE_SECONDS = 2.0
 
 
 class Indexer:
-    """What the process is while it runs; follows the supervisor's orders like a `Server`."""
+    """The running indexer; follows the supervisor's orders like a `Server`."""
 
     def __init__(self, config: Config, clock: Clock, name: str) -> None:
         self.log = MailLog(config.log_dir, name, clock=clock, segment_octets=config.log.segment)
@@ -48,17 +49,17 @@ class Indexer:
             await asyncio.sleep(ROUND_SECONDS)
 
     def configure(self, config: Config) -> None:
-        """Nothing that it uses follows a reload."""
+        """Do nothing: no setting that it uses follows a reload."""
 
     def recover(self) -> None:
-        """Others see to what the dead have left."""
+        """Do nothing: other processes recover what a dead one has left."""
 
     def report(self) -> dict[str, object]:
-        """Numbers for `mic-mail status`."""
+        """Return the numbers for `mic-mail status`."""
         return {"indexed": self._indexing.indexed, "events": self.log.counted()}
 
     async def drain(self) -> None:
-        """End with the batch in hand; what is left is for the next start."""
+        """End after the present batch; the rest is left to the next start."""
         self._indexing.end()
         if self._task is not None:
             self._task.cancel()

@@ -1,6 +1,7 @@
-"""The doors of one process: its protocol servers on listening sockets, with the gate in front of them.
+"""The protocol servers of one process, with the connection limiter in front of them.
 
-In: rooms and listening sockets. Out: connections that speak SMTP, IMAP, POP3 or LDAP, each let in by `net.admission`.
+In: a context and listening sockets. Out: connections that speak SMTP, IMAP, POP3 or LDAP, each admitted by
+`net.connection_limits`.
 """
 
 import asyncio
@@ -56,14 +57,14 @@ TOO_MANY = {
 }
 HANDSHAKE_SECONDS = 30.0
 _MAKE_ROOM = b'["room"]'
-"""What a worker says to the others that has let somebody in and has nobody to drop for it."""
+"""The broadcast of a worker that has admitted a connection and has none of its own to drop for it."""
 
 
 class ProtocolServers:
-    """The protocol servers of one process with their TLS, and the gate in front of them."""
+    """The protocol servers of one process with their TLS, and the connection limiter in front of them."""
 
     def __init__(self, context: ServerContext, tally: ConnectionCounts) -> None:
-        """`BadCertificate`. Blocking for a moment: certificates and keys are read."""
+        """Read certificates and keys; raise `BadCertificate`. Blocking for a moment."""
         self._rooms = context
         self.tls, self.tls_for_servers = open_front(context.config), open_front(context.config, for_servers=True)
         self._tally = tally
@@ -103,7 +104,7 @@ class ProtocolServers:
     def open(self, listeners: Sequence[Listener]) -> None:
         """Serve on these sockets; belongs to the running loop."""
         if any(PROTOCOLS[listener.door] == "ldap" for listener in listeners):
-            self._rooms.spawn(self._book.current())  # made before somebody waits for it
+            self._rooms.spawn(self._book.current())  # built before a client waits for it
         log = self._rooms.log
         for listener in listeners:
             acceptor = Acceptor(
@@ -121,7 +122,7 @@ class ProtocolServers:
             self._accepting.append(acceptor)
 
     def _gated(self, listener: Listener) -> Callable[[], asyncio.Protocol]:
-        """What makes the first protocol of each connection at a door."""
+        """Return the factory of each connection's first protocol at a listener."""
         protocol = PROTOCOLS[listener.door]
         server = self._servers[protocol]
         factory = server.factory(door=listener.door, implicit_tls=listener.implicit_tls)
@@ -137,14 +138,14 @@ class ProtocolServers:
         )
 
     def _is_open(self, connection: object) -> bool:
-        """A network's connections at all doors count together."""
-        for server in self._servers.values():  # noqa: SIM110 - asked of thousands at once, and `any` is dearer
+        """Return whether the connection is open at any listener: a network's connections count together."""
+        for server in self._servers.values():  # noqa: SIM110 - called for thousands in a row, and `any` is slower
             if connection in server.open:
                 return True
         return False
 
     def _may_begin(self, door: str) -> Callable[[str], Callable[[], None] | None]:
-        """Whether somebody may begin with TLS at a door."""
+        """Return the check whether a client may begin a TLS handshake at a listener."""
 
         def begin(address: str) -> Callable[[], None] | None:
             return self._admission.begin_handshake(
@@ -157,7 +158,10 @@ class ProtocolServers:
         return begin
 
     def configure(self) -> None:
-        """New connections follow the new configuration; a certificate that cannot be used is refused and said so in the log."""
+        """Apply the new configuration to new connections.
+
+        A certificate that cannot be used is refused and logged.
+        """
         self.renew_tls()
         self._smtp.configure(smtp_services(self._rooms, self.tls, self.tls_for_servers))
         self._imap.configure(imap_services(self._rooms, self.tls))
@@ -167,15 +171,15 @@ class ProtocolServers:
         self._admission.configure(admission_limits(self._rooms.config))
 
     def renew_tls(self, *, silent: bool = False) -> None:
-        """Read certificates and keys again, and forget the sessions that could be resumed. Blocking."""
+        """Read certificates and keys again, and drop the resumable TLS sessions. Blocking."""
         renewed({False: self.tls, True: self.tls_for_servers}, self._rooms.config, self._rooms.log, silent=silent)
 
     async def renew(self) -> None:
-        """See what the directory has changed, also in what is made of it."""
+        """Rebuild the address book from the directory's changes."""
         await self._book.renew()
 
     async def drain(self, seconds: float) -> None:
-        """No new connections; those that are open get their goodbye and at most so long."""
+        """Accept no new connections; say goodbye to the open ones and give them at most `seconds`."""
         for acceptor in self._accepting:
             acceptor.close()
         await asyncio.gather(*(server.drain(seconds) for server in self._servers.values()))
@@ -186,7 +190,7 @@ class ProtocolServers:
 
 
 def smtp_services(context: ServerContext, tls: TlsFront, tls_for_servers: TlsFront) -> SmtpServices:
-    """What the SMTP doors are given."""
+    """Return the services that the SMTP server uses."""
     config = context.config
     return SmtpServices(
         mailflow=context.mailflow,
@@ -207,7 +211,7 @@ def smtp_services(context: ServerContext, tls: TlsFront, tls_for_servers: TlsFro
 
 
 def imap_services(context: ServerContext, tls: TlsFront) -> ImapServices:
-    """What the IMAP doors are given."""
+    """Return the services that the IMAP server uses."""
     return ImapServices(
         access=context.access,
         store=context.store,
@@ -228,7 +232,7 @@ def imap_services(context: ServerContext, tls: TlsFront) -> ImapServices:
 
 
 def pop3_services(context: ServerContext, tls: TlsFront) -> Pop3Services:
-    """What the POP3 doors are given."""
+    """Return the services that the POP3 server uses."""
     return Pop3Services(
         access=context.access,
         store=context.store,
@@ -243,7 +247,7 @@ def pop3_services(context: ServerContext, tls: TlsFront) -> Pop3Services:
 
 
 def ldap_services(context: ServerContext, tls: TlsFront, book: AddressBookCache[Tree]) -> LdapServices:
-    """What the LDAP doors are given."""
+    """Return the services that the LDAP server uses."""
     return LdapServices(
         access=context.access,
         store=context.store,

@@ -1,7 +1,7 @@
-"""Sending to other servers: the process of a server that empties the queue, or what does it in a server of one process.
+"""Sending to other servers: empties the queue, in the sender process or in a server of one process.
 
-In: a process's rooms. Out: `SendingMail`, which begins and ends with it. Everything that it needs to decide (who may send now,
-which mailbox gets a report) it takes from the same directory as the others, which it follows as they do.
+In: a process's context. Out: `SendingMail`, which starts and ends with the process. All that it needs for its decisions (which
+mailbox may send now, which one gets a report) comes from the same directory that the other processes use and follow.
 """
 
 import asyncio
@@ -68,13 +68,13 @@ class SendingMail:
         self._refreshing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin with what waits; hear of what comes, and of what people decide."""
+        """Start sending what is queued; listen for new entries and for decisions of administrators."""
         self._running = asyncio.get_running_loop().create_task(self._senders.run())
         self._refreshing = asyncio.get_running_loop().create_task(self._policies.run())
         self._rooms.queued.listen(self._senders.on_message)
 
     def report(self) -> dict[str, object]:
-        """Numbers for `mic-mail status`."""
+        """Return the numbers for `mic-mail status`."""
         told: dict[str, object] = {
             "queued": self._senders.waiting,
             "sending": self._senders.under_way,
@@ -83,28 +83,28 @@ class SendingMail:
         return {**told, "paused": True} if self._rooms.config.sending.paused else told
 
     def configure(self) -> None:
-        """The rooms have another configuration; the machine may have other name servers, too."""
+        """Apply the new configuration of the context; the machine may have other name servers, too."""
         names = self._rooms.config.dns
         try:
             self._resolver.configure(names.nameservers, names.seconds)
-        except DnsUnavailable as error:  # the former ones go on being asked
+        except DnsUnavailable as error:  # the former name servers stay in use
             self._rooms.log.event("resolver_missing", error=described(error))
         else:
             self._senders.forget_routes()
         self._senders.wake()
 
     def clock_moved(self) -> None:
-        """The wall clock was set, or a step of it is believed."""
+        """React to a step of the wall clock, or to its acceptance."""
         self._policies.clock_moved()
         self._senders.clock_moved()
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """What does not end before `drain`: a process where it does all the same sends no more, and must not stay."""
+        """Tasks that do not end before `drain`: where one ends, the process must be replaced."""
         return [task for task in (self._running, self._refreshing) if task is not None]
 
     async def drain(self) -> None:
-        """Begin nothing more; what is under way comes to its end, or is cut off by whoever does not wait any longer."""
+        """Start nothing new and wait for what is under way; the caller may cut it off by a timeout."""
         if self._refreshing is not None:
             self._refreshing.cancel()
         await self._senders.end()

@@ -1,4 +1,4 @@
-"""What is done again and again: by each process for what it changed, and by one housekeeper for the whole server."""
+"""Recurring jobs: of each process for its own changes, and of one housekeeper for the whole server."""
 
 from functools import partial
 
@@ -47,10 +47,10 @@ from mic_mail.storage.journal.journal import SETTLE_SECONDS
 
 REST_SECONDS = 2.0
 IDLE_SECONDS = 10.0
-"""An account that nobody has used for so long gives back its handles: about 0.4 MB in each process."""
+"""An account that was not used for so long releases its handles: about 0.4 MB in each process."""
 SPOOL_SECONDS = 20.0
 SECRECY_SECONDS = 5.0
-"""A listing of a folder that is empty on most days; whoever releases a message sees it go."""
+"""Seconds between two listings of a folder that is usually empty; a released message leaves this soon."""
 TEACHING_SECONDS = 5.0
 SWEEP_SECONDS = 3600.0
 CERTIFICATE_SECONDS = 86_400.0
@@ -58,9 +58,9 @@ RETENTION_SECONDS = 86_400.0
 DOWNTIME_SECONDS = 30.0
 WEEKLY_SECONDS = 600.0
 LOG_INDEX_SECONDS = 300.0
-"""What has not been loaded yet a search reads in the segments: 1 GB/s."""
+"""Entries not loaded yet are searched in the segments: 1 GB/s."""
 LOG_ANCHOR_SECONDS = 3600.0
-"""Who cuts off the end of a segment within this time is found out by the index alone."""
+"""A segment whose end is cut off within this time is detected only by the index."""
 SYSLOG_SECONDS = 1.0
 SIGN_INS_SECONDS = 5.0
 NOTICES_SECONDS = 10.0
@@ -70,7 +70,10 @@ HANDOVER_SECONDS = 60.0
 CALENDAR_SECONDS = 86_400.0
 CHANGES_SECONDS = 30.0
 RESERVE_SECONDS = 5.0
-"""A stat of each domain's folder; so long new mail waits once there is room again."""
+"""Seconds between two stats of each domain's folder.
+
+New mail waits up to that long once there is space again.
+"""
 FALSE_INSTANTS_SECONDS = 1.0
 """Nothing is read unless the clock was set."""
 
@@ -78,7 +81,10 @@ FALSE_INSTANTS_SECONDS = 1.0
 def duties_of(
     context: ServerContext, doors: ProtocolServers | None, *, housekeeper: bool, indexer: bool, sender: bool, first: bool
 ) -> JobRunner:
-    """The duties of one process, not begun yet; `first`: of those that serve."""
+    """Return the jobs of one process, not started yet.
+
+    `first` is set in the first of the processes that serve.
+    """
     duties = [*for_itself(context), *(for_the_server(context) if housekeeper else ())]
     if doors is not None:
         duties.append(_tickets(context, doors))
@@ -92,12 +98,12 @@ def duties_of(
 
 
 def _indexing(context: ServerContext) -> Indexing:
-    """For a server of one process; others have a process for it (app.indexer)."""
+    """Return the indexing job of a server of one process; others have a process for it (`app.indexer`)."""
     return Indexing(context.store, lambda: context.access.snapshot, context.lanes.io, context.log, context.clock)
 
 
 def for_itself(context: ServerContext) -> list[Job]:
-    """What follows from what this process changed."""
+    """Return the jobs that follow from this process's own changes."""
     often = context.config.storage.names_after
 
     async def rest() -> None:
@@ -119,7 +125,7 @@ def _tickets(context: ServerContext, doors: ProtocolServers) -> Job:
 
 
 def _certificate_watch(context: ServerContext, doors: ProtocolServers) -> Job:
-    """Of a process that has the certificates and their keys."""
+    """Return the certificate job; for a process that has the certificates and their keys."""
     watch = CertificateWatch(
         doors.tls, lambda: context.config, _life_notices(context), lanes=context.lanes, clock=context.clock, log=context.log
     )
@@ -127,7 +133,7 @@ def _certificate_watch(context: ServerContext, doors: ProtocolServers) -> Job:
 
 
 def _dkim(context: ServerContext) -> Job:
-    """Of the sender, which alone signs and has the keys."""
+    """Return the DKIM job; for the sender, which alone signs and has the keys."""
 
     async def dkim() -> None:
         names = context.config.dns
@@ -138,7 +144,7 @@ def _dkim(context: ServerContext) -> Job:
 
 
 def for_the_server(context: ServerContext) -> list[Job]:
-    """What one process does for the whole server."""
+    """Return the jobs that one process does for the whole server."""
     visits = Visits(context.store, context.accounts, lambda: context.access.snapshot, context.log)
     life = _life_notices(context)
 
@@ -156,7 +162,7 @@ def for_the_server(context: ServerContext) -> list[Job]:
     async def save_known_networks() -> None:
         known = context.access.known_networks()
         names = [(mailbox, network) for mailbox, network, _ in known]
-        if names != saved:  # also their order, which moves with each that is heard of
+        if names != saved:  # their order counts, too: it changes with each sign-in
             now = context.clock.steady_now().timestamp()
             await context.lanes.io(known_networks.save, context.config.state_dir, known, now)
             saved[:] = names
@@ -216,7 +222,7 @@ def _about_requests(context: ServerContext) -> list[Job]:
     async def requests() -> None:
         intake = Intake(context.directory, context.store, context.config, context.clock, context.log)
         if await context.lanes.io(intake.run_once, context.access.snapshot):
-            await context.access.refresh()  # so that the answer follows at once
+            await context.access.refresh()  # so that the answer follows immediately
 
     async def overdue_requests() -> None:
         await context.lanes.io(remind, context.directory, context.store, context.config, context.clock, context.access.snapshot)
@@ -372,7 +378,7 @@ def _downtime_notices(context: ServerContext) -> DowntimeNotices:
 
 
 def _weekly_duties(context: ServerContext) -> list[Job]:
-    """Reminders of Article 12, each on the first working day of a week."""
+    """Return the reminders of Article 12, each on the first working day of a week."""
     weekly = (
         ("replies", REPLIES, reply_reminders(context.store, context.directory)),
         ("openings", OPENINGS, opening_reminders(context.directory.downtimes.all, context.clock)),

@@ -1,4 +1,4 @@
-"""Rooms, doors and duties of one process, and how they begin and end together.
+"""The server of one process: starts and ends its context, protocol servers and jobs together.
 
 In: a configuration, a clock, listening sockets. Out: a `Server` that follows reloads, reports numbers and drains.
 """
@@ -23,22 +23,25 @@ from mic_mail.services.operations.certificates import certificate_status
 from mic_mail.services.operations.jobs import JobRunner
 from mic_mail.storage.types import AccountRef
 
-if TYPE_CHECKING:  # only a server of one process has the pages and the sender beside all else
+if TYPE_CHECKING:  # only a server of one process has web pages and sender beside everything else
     from mic_mail.app.queue_runner import SendingMail
     from mic_mail.app.web_process import WebServers
     from mic_mail.web.application import WebServices
 
 NAMES_LEFT_SECONDS = 60.0
-"""How far back a killed process may have stored flags whose names had not followed: `storage.names_after` and some."""
+"""The period before its death whose flags a killed process may not have put in file names.
+
+A little more than `storage.names_after`.
+"""
 
 
 @dataclass
 class Server:
-    """What one process is while it serves."""
+    """One process while it serves."""
 
     context: ServerContext
     doors: ProtocolServers | None
-    """None: it serves nobody (the housekeeper, the sender), and reads no key of TLS."""
+    """None: the process serves no clients (the housekeeper, the sender), and reads no TLS key."""
     duties: JobRunner
     clock_watcher: ClockWatcher
     web: "WebServers | None" = None
@@ -46,16 +49,16 @@ class Server:
     _secret: bytes = field(default=b"", repr=False)
 
     async def drain(self) -> None:
-        """Let running commands and deliveries end, for `drain_seconds` in all; then everything."""
+        """Let running commands and deliveries end, for `drain_seconds` in all; then close everything."""
         loop = asyncio.get_running_loop()
         seconds = self.context.config.process.drain_seconds
         deadline = loop.time() + seconds
-        if self.sending is not None:  # what is cut off is in the queue still
+        if self.sending is not None:  # an attempt that is cut off is still in the queue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
                     await self.sending.drain()
         await asyncio.gather(*(open_.drain(seconds) for open_ in (self.doors, self.web) if open_ is not None))
-        with contextlib.suppress(TimeoutError):  # what is still not done then lies in the spool, for whoever recovers it
+        with contextlib.suppress(TimeoutError):  # what is not done by then is in the spool, for recovery
             async with asyncio.timeout_at(deadline):
                 await self.context.mailflow.settle()
                 await self.context.learning.settle()
@@ -72,8 +75,10 @@ class Server:
             self.web.configure(_web_services(self.context, self._secret))
 
     def recover(self) -> None:
-        """Another process has died: take up what it left in the spool and in the journal, and let names follow the flags that
-        it stored last."""
+        """Recover after the death of another process.
+
+        Take up what it left in the spool and in the journal, and let file names follow the flags that it stored last.
+        """
         context = self.context
         context.spawn(context.mailflow.recover())
         refs = [AccountRef(entry.mailbox_id, entry.home) for entry in context.access.snapshot]
@@ -82,7 +87,7 @@ class Server:
         context.spawn(context.lanes.io(context.store.settle_left_behind))
 
     def report(self) -> dict[str, object]:
-        """Numbers for `mic-mail status`."""
+        """Return the numbers for `mic-mail status`."""
         return {
             "connections": {} if self.doors is None else self.doors.connections,
             **lag_report(self.context.lag),
@@ -111,7 +116,10 @@ async def open_server(
     sender: bool = False,
     first: bool = True,
 ) -> Server:
-    """Build rooms, open doors, begin to follow the others and to do the duties. `first`: of several that serve."""
+    """Build the context, open the listeners, follow the other processes and start the jobs.
+
+    `first` is set in the first of several processes that serve.
+    """
     context = await open_context(config, clock, name, secret=secret, tee=tee)
     try:
         doors, web = None, None
@@ -154,7 +162,7 @@ def _begin_sending(context: ServerContext) -> "SendingMail":
 def _open_web(
     context: ServerContext, listeners: Sequence[Listener], secret: bytes, tally: ConnectionCounts, doors: ProtocolServers
 ) -> "WebServers | None":
-    """The pages in this process, where it has their doors."""
+    """Serve the web pages in this process, where it has their listeners."""
     if not listeners:
         return None
     from mic_mail.app.web_process import WebServers

@@ -1,6 +1,7 @@
-"""What each room takes from the configuration: one function a room, and no room knows the configuration's shape.
+"""The settings that each package takes from the configuration: one function a package.
 
-In: a `Config` that holds together. Out: frozen settings. Pure; called at the start and at each reload.
+So no package knows the configuration's shape. In: a consistent `Config`. Out: frozen settings. Pure; called at the start and at
+each reload.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from mic_mail.smtp.session import Limits as SmtpLimits
 
 
 def flow_settings(config: Config) -> FlowSettings:
-    """What the mail flow takes from the configuration."""
+    """Return the settings of the mail flow."""
     return FlowSettings(
         hostname=config.server.hostname,
         domain=config.server.domain,
@@ -33,7 +34,7 @@ def flow_settings(config: Config) -> FlowSettings:
 
 
 def admission_limits(config: Config) -> AdmissionLimits:
-    """The gate in front of the doors."""
+    """Return the limits of the connection limiter in front of the listeners."""
     limits = config.limits
     return AdmissionLimits(
         limits.connections, limits.connections_per_network, limits.new_per_minute, tuple(limits.exempt_networks)
@@ -41,7 +42,7 @@ def admission_limits(config: Config) -> AdmissionLimits:
 
 
 def smtp_limits(config: Config) -> SmtpLimits:
-    """How much and how long, at the SMTP doors."""
+    """Return the sizes and timeouts of the SMTP server."""
     smtp = config.smtp
     return SmtpLimits(
         message_octets=config.message_octets,
@@ -58,12 +59,12 @@ def smtp_limits(config: Config) -> SmtpLimits:
 
 
 def repairs_lf(config: Config) -> Callable[[str], bool]:
-    """Whether a client's address belongs to a device whose bare line ends are repaired."""
+    """Return a test whether a client's address belongs to a device whose bare line ends are repaired."""
     return Networks(config.smtp.repair_line_ends).__contains__
 
 
 def imap_settings(config: Config) -> ImapSettings:
-    """How much, how long and what is offered, at the IMAP doors."""
+    """Return the sizes, timeouts and offered extensions of the IMAP server."""
     imap = config.imap
     offered = {
         "COMPRESS=DEFLATE": imap.compress,
@@ -90,7 +91,7 @@ def imap_settings(config: Config) -> ImapSettings:
 
 
 def pop3_settings(config: Config) -> Pop3Settings:
-    """How much and how long, at the POP3 doors."""
+    """Return the sizes and timeouts of the POP3 server."""
     pop3 = config.pop3
     return Pop3Settings(
         host=config.server.hostname,
@@ -101,7 +102,7 @@ def pop3_settings(config: Config) -> Pop3Settings:
 
 
 def ldap_settings(config: Config) -> LdapSettings:
-    """How much and how long, at the LDAP doors."""
+    """Return the sizes and timeouts of the LDAP server."""
     ldap = config.ldap
     return LdapSettings(
         sign_in_seconds=ldap.sign_in_seconds,
@@ -113,5 +114,5 @@ def ldap_settings(config: Config) -> LdapSettings:
 
 
 def open_networks(config: Config) -> Networks:
-    """From where the address book may be searched by whom nobody knows."""
+    """Return the networks from which an unauthenticated client may search the address book."""
     return Networks(config.ldap.anonymous_networks)

@@ -1,8 +1,8 @@
-"""The pages of one server: as a child of the supervisor of their own, or beside all else in one process (tests).
+"""The web pages of a server: in a child of the supervisor, or in a server of one process (tests).
 
-In: a configuration, listening sockets of the doors https and http. Out: `WebServers`; for the child a `WebProcess`, which
-follows the supervisor's orders like a `Server`. The child has a directory, a log, a feed and the mailboxes to read; it takes no
-mail, holds no spool and no journal, and loads none of what the workers need for that. Loaded nowhere else: Starlette, uvicorn
+In: a configuration, listening sockets of https and http. Out: `WebServers`; for the child a `WebProcess`, which follows the
+supervisor's orders like a `Server`. The child has a directory, a log, a feed and the mailboxes to read; it takes no mail, holds
+no spool and no journal, and loads none of the workers' code for that. Its own code is loaded nowhere else: Starlette, uvicorn
 and the templates cost 40 MB and a quarter of a second.
 """
 
@@ -53,12 +53,12 @@ from mic_mail.web.server import WebServer
 
 HANDSHAKE_SECONDS = 10.0
 REST_SECONDS = 10.0
-"""A mailbox that was looked at gives back its handles after so long."""
+"""A mailbox that was read releases its handles after so many seconds."""
 CLOSE_SECONDS = 1.0
 
 
 class WebServers:
-    """The doors https and http of one process, and the gate in front of them."""
+    """The https and http servers of one process, and the connection limiter in front of them."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class WebServers:
         column: int = 0,
         evictor: Evictor | None = None,
     ) -> None:
-        """`evictor`: of the process, where there are other doors in it."""
+        """`evictor` is that of the process, where it has other listeners, too."""
         self._services = services
         share = tally.share(column)
         self._server = WebServer(services, share.change)
@@ -124,7 +124,7 @@ class WebServers:
         self._admission.configure(admission_limits(services.config))
 
     async def drain(self, seconds: float) -> None:
-        """No new connections; requests that run are answered, in so many seconds."""
+        """Accept no new connections; requests that run are answered within `seconds`."""
         for acceptor in self._accepting:
             acceptor.close()
         await self._server.drain(seconds)
@@ -149,7 +149,7 @@ def web_services(
     log: MailLog,
     key: bytes,
 ) -> WebServices:
-    """What the pages are given."""
+    """Return the services that the web pages use."""
 
     async def directory_changed() -> None:
         await lanes.io(notify_directory_changed, config.run_dir)
@@ -197,7 +197,7 @@ class WebProcess:
         self._doors: WebServers
 
     async def open(self, listeners: Sequence[Listener]) -> None:
-        """Read the directory, follow it, open the doors."""
+        """Read the directory, follow it, open the listeners."""
         await self._lanes.io(begin_by_the_mark, self._config.state_dir, self._clock)
         await self._lanes.io(self._directory.migrate, must_exist=True)
         snapshot = await self._lanes.io(self._directory.load_snapshot)
@@ -282,7 +282,10 @@ class WebProcess:
                 await self._lanes.io(partial(renewed, {False: self._tls}, self._config, self.log, silent=True))
 
     def configure(self, config: Config) -> None:
-        """Take over what a reload may change; a certificate that cannot be used is refused and said so in the log."""
+        """Apply the settings that a reload may change.
+
+        A certificate that cannot be used is refused and logged.
+        """
         self._config = config
         self._lanes.patience = config.process.queue_seconds
         self._lag.threshold_seconds = config.process.lag_seconds
@@ -291,10 +294,10 @@ class WebProcess:
         renewed({False: self._tls}, config, self.log)
 
     def recover(self) -> None:
-        """Others see to what the dead have left."""
+        """Do nothing: other processes recover what a dead one has left."""
 
     def report(self) -> dict[str, object]:
-        """Numbers for `mic-mail status`."""
+        """Return the numbers for `mic-mail status`."""
         return {
             "connections": {"web": self._doors.connections},
             "sessions": self._doors.sessions,
@@ -305,7 +308,7 @@ class WebProcess:
         }
 
     async def drain(self) -> None:
-        """Answer what runs, then close everything."""
+        """Answer the requests that run, then close everything."""
         await self._doors.drain(self._config.process.drain_seconds)
         self._feed.close()
         for task in tuple(self._tasks):
