@@ -1,8 +1,8 @@
-"""Address lists of header fields, read as tolerantly as mail needs.
+"""Parse address lists of header fields as tolerantly as mail needs.
 
-In: the value of a From, To, Cc ... field, folded or not. Out: a list of `Address` in the shape that ENVELOPE wants
-(RFC 9051 §7.5.2: a group is its name with no host, its members, and an entry of nothing). RFC 5322 §3.4 and §4.4; never raises,
-linear in time, at most `MAX_ADDRESSES`. Octets stay as they stand; quotes, comments and folds are resolved.
+In: the value of a From, To, Cc ... field, folded or not. Out: a list of `Address` in the shape of ENVELOPE (RFC 9051 §7.5.2: a
+group is an entry with its name and no host, its members, and an entry of NILs). RFC 5322 §3.4 and §4.4; never raises, linear
+in time, at most `MAX_ADDRESSES`. Octets are kept unchanged; quotes, comments and folds are resolved.
 """
 
 import re
@@ -11,15 +11,21 @@ from typing import NamedTuple
 from mic_mail.mime.headers import end_of_comment, unfold, unquote
 
 MAX_ADDRESSES = 4096
-"""Of one field; what stands beyond is in the header itself."""
+"""Addresses read per field; anything beyond remains available in the header itself."""
 
 NO_MAILBOX = b"MISSING_MAILBOX"
 NO_HOST = b"MISSING_DOMAIN"
-"""What stands for a missing half of an address: NIL would make it a group. The words are Dovecot's; filters know them."""
+"""Placeholders for a missing half of an address, as NIL would make it a group.
+
+The names are Dovecot's; filters know them.
+"""
 
 
 class Address(NamedTuple):
-    """One mailbox of an address list, or a group's start (`mailbox` is its name, `host` None) or end (both None)."""
+    """A mailbox of an address list, or the start (`mailbox` is its name, `host` None) or end of a group.
+
+    Both are None at the end of a group.
+    """
 
     name: bytes | None
     route: bytes | None
@@ -35,7 +41,7 @@ _USUAL = re.compile(
     rb"(?:\"([^\"\\\r\n]*+)\"|([^\x00-\x1f()<>@,;:\\\".\[\]]*+))[ \t\r\n]*+<" + _ADDR_SPEC + rb">"
     rb"|" + _ADDR_SPEC + rb")[ \t\r\n]*+(?:,|\Z)"
 )
-"""One address as nearly all are written: `"Name" <a@b>`, `Name <a@b>`, `a@b`."""
+"""One address in the usual form: `"Name" <a@b>`, `Name <a@b>`, `a@b`."""
 
 _TOKEN = re.compile(
     rb"[ \t\r\n]++"
@@ -49,7 +55,7 @@ _TOKEN = re.compile(
 
 
 def parse_addresses(value: bytes) -> list[Address]:
-    """The addresses of one field, or of several fields of the same name joined by commas."""
+    """Parse the addresses of one field, or of several fields of the same name joined by commas."""
     found: list[Address] = []
     pos = 0
     size = len(value)
@@ -72,7 +78,10 @@ _FIRST_OCTETS = 4096
 
 
 def first_address(value: bytes) -> Address | None:
-    """The first of `parse_addresses`, without a look at the others; an odd one is read in the first 4 KiB of the field."""
+    """Return the first address without reading the others.
+
+    An address in an unusual form is read within the first 4 KiB of the field.
+    """
     usual = _USUAL.match(value)
     if usual is None:
         found = parse_addresses(value[:_FIRST_OCTETS])
@@ -84,7 +93,7 @@ def first_address(value: bytes) -> Address | None:
 
 
 def _read_odd_list(value: bytes, pos: int, found: list[Address]) -> None:
-    """The slow way, token by token; takes over at the first address that is not written as usual."""
+    """Parse token by token (slow path), from the first address that is not in the usual form."""
     item: list[bytes] = []
     comment: bytes | None = None
     in_angle = in_route = in_group = has_at = False  # the last: @ stands in `item`, which is not looked through at each colon
@@ -119,12 +128,12 @@ def _read_odd_list(value: bytes, pos: int, found: list[Address]) -> None:
 
 
 def _add(item: list[bytes], comment: bytes | None, found: list[Address]) -> None:
-    """What the tokens of one item say, if they say anything."""
+    """Append the address that the tokens of one item make up, if any."""
     while item and item[-1].isspace():
         item.pop()
     first = next((at for at, token in enumerate(item) if not token.isspace()), 0)
-    item = item[first:]  # at once: each comment in front of an address has left a space, and there may be 100,000
-    if b"<" not in item and b">" in item:  # `a@b>`: somebody lost the other bracket
+    item = item[first:]  # the slice comes first: each comment before an address left a space, and there may be 100,000
+    if b"<" not in item and b">" in item:  # `a@b>`: the opening bracket is missing
         item = [token for token in item if token != b">"]
     if not item:
         return
@@ -135,7 +144,7 @@ def _add(item: list[bytes], comment: bytes | None, found: list[Address]) -> None
         end = item.index(b">", start) if b">" in item[start:] else len(item)
         item = item[start + 1 : end]
     elif b"@" in item:
-        # `Joe User joe@host`: somebody forgot the brackets.
+        # `Joe User joe@host`: the brackets are missing.
         at = item.index(b"@")
         cut = max((i for i in range(1, at - 1) if item[i].isspace() and _parts_words(item, i)), default=-1)
         name = _phrase(item[:cut]) if cut > 0 else None
@@ -144,18 +153,21 @@ def _add(item: list[bytes], comment: bytes | None, found: list[Address]) -> None
 
 
 def _parts_words(item: list[bytes], space: int) -> bool:
-    """Whether white space ends a word; around a dot it does not (RFC 5322 §4.4, obs-local-part)."""
+    """Return whether this white space ends a word.
+
+    Next to a dot it does not (RFC 5322 §4.4, obs-local-part).
+    """
     return not item[space - 1].endswith(b".") and not item[space + 1].startswith(b".")
 
 
 def _phrase(tokens: list[bytes]) -> bytes | None:
-    """A display name: quoted strings opened, runs of white space one space."""
+    """Return a display name with quoted strings unquoted and runs of white space collapsed to one space."""
     text = b"".join([b" " if token.isspace() else unquote(token) if token.startswith(b'"') else token for token in tokens])
     return unfold(text) or None
 
 
 def _spec(tokens: list[bytes]) -> tuple[bytes | None, bytes, bytes]:
-    """Route, mailbox and host of what stands between angle brackets."""
+    """Return route, mailbox and host of the tokens between angle brackets."""
     route: bytes | None = None
     if tokens[:1] == [b"@"] and b":" in tokens:
         colon = tokens.index(b":")
@@ -170,7 +182,7 @@ def _spec(tokens: list[bytes]) -> tuple[bytes | None, bytes, bytes]:
 
 
 def _closed_up(tokens: list[bytes]) -> bytes:
-    """Words in a row, quoted ones as they are meant, without white space around the dots between them."""
+    """Join words, quoted ones unquoted, without white space around the dots between them."""
     words: list[bytes] = []
     for token in tokens:
         if not token.isspace():

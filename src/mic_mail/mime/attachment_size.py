@@ -1,11 +1,11 @@
-"""How large the attachments of a message are, counted while it streams in (Reg. 8.3.b).
+"""Count the decoded size of a message's attachments while it streams in (Reg. 8.3.b).
 
 In: the raw octets of leaves, in pieces that end with a line end wherever lines are short enough. Out: decoded octets.
-What counts: every leaf but the first text/plain and the first text/html body of each multipart/alternative or related, and
-of the message itself; so inline images, S/MIME and the leaves of attached messages count, each once. A leaf that says that
-it is a file (RFC 2183) is no body. A text body gives what is uuencoded in it, as it lies there or under its own encoding. A
-leaf whose encoding is damaged counts with its raw octets, a uuencoded file from its first damaged line on. A count never falls
-while its leaf streams in.
+Counted: every leaf but the first text/plain and the first text/html body of each multipart/alternative or related, and of the
+message itself. Inline images, S/MIME and the leaves of attached messages therefore count, each once. A leaf marked as a file
+(RFC 2183) is not a body. Of a text body the uuencoded files in it count, raw or within its own encoding. A leaf whose encoding
+is damaged counts with its raw octets, a uuencoded file from its first damaged line on. A count never falls while its leaf
+streams in.
 """
 
 import binascii
@@ -19,18 +19,24 @@ from mic_mail.mime.line_endings import LineEnds, even_lines
 _PADDING = b"="[0]
 
 UUENCODE = frozenset({b"x-uuencode", b"uuencode", b"x-uue", b"uue"})
-"""No encoding of MIME (RFC 2045 §6.3), but programs decode a leaf that says so; one in text is no body to anybody."""
+"""Encodings outside MIME (RFC 2045 §6.3) that programs decode; a text leaf with one is never a body."""
 MAX_LINE = 4_096
-"""No uuencoded line is as long; a longer one may come in pieces, and counts raw in either case."""
+"""Octets; no uuencoded line is as long.
+
+A longer line may arrive in pieces, and counts raw in either case.
+"""
 
 
 class Base64Meter:
-    """Counts the digits of base64 (RFC 2045 §6.8); digits after padding, or anything that is neither, are damage."""
+    """Count the base64 digits of a leaf (RFC 2045 §6.8).
+
+    Digits after padding, or octets that are neither digits, padding nor white space, are damage.
+    """
 
     __slots__ = ("_content", "_digits", "_inside", "_padded", "damaged")
 
     def __init__(self, inside: "DecodedText | None" = None) -> None:
-        """`inside` is given the content, to look for files in it."""
+        """Pass the decoded content to `inside`, if given, which searches it for files."""
         self._digits = 0
         self._padded = False
         self._inside = inside
@@ -38,9 +44,10 @@ class Base64Meter:
         self.damaged = False
 
     def feed(self, piece: bytes, *, at_line_start: bool = True) -> tuple[int, LineEnds] | None:
-        """Count the next raw octets; how many of them are lines that hold digits and nothing else, and the ends of these lines.
+        """Count the next raw octets.
 
-        These are counted at 4 GB/s, anything else at 2 GB/s.
+        Returns the number of octets at the start that are lines of digits only, and the ends of these lines; None where there
+        are none. Such lines are counted at 4 GB/s, anything else at 2 GB/s.
         """
         known, content = None, b""
         if not self._padded and self._content is None and (even := even_lines(piece)) is not None:
@@ -72,7 +79,10 @@ class Base64Meter:
             self.damaged = True
 
     def _decoded(self, piece: bytes) -> bytes:
-        """Content. Pieces of whole lines hold whole groups of digits, and are decoded as they are, in a third of the time."""
+        """Return the decoded content.
+
+        Pieces of whole lines hold whole groups of digits and are decoded directly, in a third of the time.
+        """
         if not piece:
             return b""
         if self._content is None:
@@ -84,11 +94,11 @@ class Base64Meter:
         return self._content.feed(piece)
 
     def octets(self, raw: int, line_end: int) -> int:
-        """Decoded octets so far."""
+        """Return the decoded octets so far."""
         return self._digits * 3 // 4
 
     def finish(self) -> None:
-        """The leaf has ended: a last lone digit is damage."""
+        """End the leaf; a single digit left over is damage."""
         if self._inside is not None:
             self._inside.finish(self._content.finish() if self._content is not None else b"")
         if self._digits % 4 == 1:
@@ -96,7 +106,7 @@ class Base64Meter:
 
 
 def _only_digits(octets: bytearray) -> bytes:
-    """What is encoded in whole groups of digits; nothing where there is anything else, were it padding."""
+    """Decode whole groups of digits; return b"" where there is anything else, including padding."""
     try:
         content = pybase64.b64decode(octets, validate=True)
     except binascii.Error:
@@ -105,19 +115,19 @@ def _only_digits(octets: bytearray) -> bytes:
 
 
 class QuotedPrintableMeter:
-    """Counts what comes out of the decoder; an equals sign that escapes nothing is damage."""
+    """Count the octets that the decoder produces; an equals sign that escapes nothing is damage."""
 
     __slots__ = ("_decoder", "_inside", "_octets")
 
     def __init__(self, inside: "DecodedText | None" = None) -> None:
-        """`inside` as for base64."""
+        """Pass the decoded content to `inside`, as for base64."""
         self._decoder = QuotedPrintable()
         self._inside = inside
         self._octets = 0
 
     @property
     def damaged(self) -> bool:
-        """Whether some sign escapes nothing."""
+        """Return whether an equals sign escaped nothing."""
         return self._decoder.damaged
 
     def feed(self, piece: bytes, *, at_line_start: bool = True) -> None:
@@ -128,11 +138,14 @@ class QuotedPrintableMeter:
             self._inside.feed(content)
 
     def octets(self, raw: int, line_end: int) -> int:
-        """Decoded octets so far, without the last `line_end` raw ones, which may belong to the next delimiter."""
+        """Return the decoded octets so far.
+
+        The last `line_end` raw octets are excluded, as they may belong to the next delimiter.
+        """
         return self._octets - (0 if self._decoder.ends_softly else line_end)
 
     def finish(self) -> None:
-        """The leaf has ended."""
+        """End the leaf."""
         content = self._decoder.finish()
         self._octets += len(content)
         if self._inside is not None:
@@ -141,23 +154,26 @@ class QuotedPrintableMeter:
 
 _BEGIN = re.compile(rb"^begin(-base64)? [0-7]{3,4}(?:[ \t][^\r\n]{0,998}+)?\r?\n", re.MULTILINE)
 _BEGIN_WORD = re.compile(rb"begin(?:-base64)? [0-7]")
-"""Looked for first, as it is found by its first letters: prose is searched in a third of the time."""
+"""Searched first, as it starts with a literal: prose is scanned in a third of the time."""
 _FULL_LINES = re.compile(rb"(?:M[ -`]{60}[ \t]{0,998}+\r?\n)++")
 _BLANK = rb"[ \t\r]{0,4}+\n"
-"""A line of no octets is a space, which may be lost on the way, or grow by a checksum."""
+"""An empty line is a single space, which may be lost in transit or followed by a checksum."""
 _BASE64_LINES = re.compile(rb"(?:[A-Za-z0-9+/]{1,998}+={0,2}[ \t]{0,998}+\r?\n|" + _BLANK + rb")++")
 _LINE = re.compile(rb"[^\n]*+\n?")
 _UU_LINE = re.compile(rb"[ -`]++")
 _UU_OCTETS = bytes([0] * 33 + [octets & 0x3F for octets in range(1, 65)] + [0] * 159)
-"""What a line holds that begins with each character."""
+"""Octets on a line by its first character."""
 _UU_FIRST = re.compile(rb"([^\n])[^\n]*+\n|\n")
 _LASTS = {False: b"end", True: b"===="}
-"""The last line of a file, and of one in base64."""
+"""The last line of a uuencoded file, plain and base64."""
 _ENDS = {is_base64: re.compile(rb"\n%b[ \t\r]*+(?:\n|\Z)" % last) for is_base64, last in _LASTS.items()}
 
 
 def _uu_lines() -> re.Pattern[bytes]:
-    """A run of lines that are uuencoded (`_is_uu_line`), of any length, or blank: strangers send millions of two octets."""
+    """Return the pattern of a run of uuencoded (`_is_uu_line`) or blank lines of any length.
+
+    A hostile message may hold millions of lines of two octets.
+    """
     kinds = [_BLANK, rb"(?: [!-`]|`[!-`]?)[ \t\r]{0,998}+\n"]
     for octets in range(1, 64, 3):
         first, last = re.escape(bytes([0x20 + octets])), re.escape(bytes([0x22 + octets]))
@@ -169,14 +185,16 @@ _UU_LINES = _uu_lines()
 
 
 class UuMeter:
-    """Counts what is uuencoded (POSIX uuencode, also its base64 form) from a `begin` line to its end; what does not decode
-    counts raw. In a text body that is all; a leaf with this encoding (`whole`) has nothing else in it, or is damaged.
+    """Count uuencoded content (POSIX uuencode, also its base64 form) from `begin` to its end line.
+
+    Lines that do not decode count raw. In a text body only such files count; a leaf with this encoding (`whole`) holds nothing
+    else, or is damaged.
     """
 
     __slots__ = ("_base64", "_begun", "_damaged", "_digits", "_found", "_inside", "_is_broken", "_whole")
 
     damaged = False
-    """As `octets` sees to it: what damaged lines have lost may count for more than their raw octets."""
+    """Always false: `octets` handles damage, as files found may count for more than the raw octets."""
 
     def __init__(self, *, whole: bool = False) -> None:
         self._found = 0
@@ -186,7 +204,7 @@ class UuMeter:
         self._inside = False
         self._base64 = False
         self._damaged = False
-        self._is_broken = False  # the file that is being read has had a damaged line
+        self._is_broken = False  # the current file has had a damaged line
 
     def feed(self, piece: bytes, *, at_line_start: bool = True) -> None:
         """Count the next raw octets; `at_line_start` is false for the rest of a line that was cut."""
@@ -211,7 +229,7 @@ class UuMeter:
             pos = self._read_lines(piece, pos)
 
     def _read_lines(self, piece: bytes, pos: int) -> int:
-        """Lines of one uuencoded file, up to and with its end or the end of the piece."""
+        """Count the lines of one uuencoded file, up to its end line or the end of the piece."""
         size = len(piece)
         last = _LASTS[self._base64]
         while pos < size and not self._is_broken:
@@ -234,7 +252,7 @@ class UuMeter:
         return self._read_broken(piece, pos) if pos < size else pos
 
     def _read_run(self, piece: bytes, pos: int) -> int:
-        """Whole lines as they usually are, all at once; where they end."""
+        """Count a run of whole lines in the usual form; return the offset of its end."""
         if self._base64:
             run = _BASE64_LINES.match(piece, pos)
             if run:
@@ -246,7 +264,7 @@ class UuMeter:
         return run.end() if run else pos
 
     def _read_broken(self, piece: bytes, pos: int) -> int:
-        """The rest of a file with a damaged line, up to its end: as it is."""
+        """Count the rest of a damaged file raw, up to its end line."""
         size = len(piece)
         while pos < size:
             end = piece.find(b"\n", pos) + 1 or size
@@ -265,16 +283,19 @@ class UuMeter:
         return self._found + self._digits * 3 // 4
 
     def octets(self, raw: int, line_end: int) -> int:
-        """Decoded octets so far of a leaf with this encoding; raw ones where it is damaged, unless more were found already."""
+        """Return the decoded octets so far of a leaf with this encoding.
+
+        A damaged leaf counts with its raw octets, unless more were found already.
+        """
         return max(raw, self.found) if self._damaged else self.found
 
     def finish(self) -> None:
-        """The leaf has ended."""
+        """End the leaf."""
         self._damaged = self._damaged or self._inside or not self._begun
 
 
 class DecodedText:
-    """A text body as its decoder gives it, in lines for a `UuMeter`; a line that is too long is cut."""
+    """Pass a decoded text body to a `UuMeter` in lines; a line that is too long is cut."""
 
     __slots__ = ("_at_line_start", "_held", "_uu")
 
@@ -284,7 +305,7 @@ class DecodedText:
         self._at_line_start = True
 
     def feed(self, content: bytes) -> None:
-        """The next decoded octets."""
+        """Take the next decoded octets."""
         if self._held:
             content = self._held + content
         end = content.rfind(b"\n") + 1
@@ -296,21 +317,21 @@ class DecodedText:
         self._held = content[end:]
 
     def finish(self, content: bytes) -> None:
-        """The last ones."""
+        """Take the last decoded octets."""
         if content := self._held + content:
             self._uu.feed(content, at_line_start=self._at_line_start)
 
 
 def _is_uu_line(line: bytes) -> bool:
-    """Whether a line without its end is uuencoded: no longer than its first character says, but for a checksum.
+    """Return whether a line without its end is uuencoded: no longer than its first character says.
 
-    Trailing spaces are lost on the way, and decoders take what is missing for zeros.
+    A checksum may follow. Trailing spaces are lost in transit, and decoders take missing digits for zeros.
     """
     return bool(line) and len(line) - 2 <= (_uu_octets(line) + 2) // 3 * 4 and _UU_LINE.fullmatch(line) is not None
 
 
 def _uu_octets(line: bytes) -> int:
-    """What a uuencoded line holds."""
+    """Return the number of octets on a uuencoded line."""
     return (line[0] - 0x20) & 0x3F
 
 
@@ -318,7 +339,10 @@ Meter = Base64Meter | QuotedPrintableMeter | UuMeter
 
 
 def meter_for(encoding: bytes, text: UuMeter | None = None) -> Meter | None:
-    """The meter of a leaf's encoding; None where raw octets are decoded octets. `text` looks for files in a text body."""
+    """Return the meter of an encoding; None where raw octets are decoded octets.
+
+    `text` searches the decoded content of a text body for uuencoded files.
+    """
     if encoding == b"base64":
         return Base64Meter(DecodedText(text) if text is not None else None)
     if encoding == b"quoted-printable":

@@ -1,7 +1,7 @@
-"""The base subject: what SORT and THREAD compare of a Subject, without Re:, Fwd: and what lists put in front (RFC 5256 §2.1).
+"""Compute the base subject that SORT and THREAD compare (RFC 5256 §2.1).
 
-In: the decoded text of the field. Out: the base, and whether it was a reply or forward (§3, REFERENCES). Time is linear in the
-length: of a subject only two places move, where it begins and where it ends, and neither moves back.
+It lacks Re:, Fwd: and the tags that lists put in front. In: the decoded text of the field. Out: the base, and whether it was a
+reply or forward (§3, REFERENCES). Time is linear in the length: only the start and end offsets move, and neither moves back.
 """
 
 import re
@@ -17,14 +17,14 @@ _FWD_TRAILER = "(fwd)"
 
 
 class BaseSubject(NamedTuple):
-    """The base, and whether anything that marks a reply or a forward was taken off."""
+    """The base subject, and whether a reply or forward marker was removed."""
 
     text: str
     is_reply: bool
 
 
 def base_subject(subject: str) -> BaseSubject:
-    """The base of a subject; the numbers are the steps of RFC 5256 §2.1. 1.5 us for a usual one."""
+    """Return the base subject; step numbers are those of RFC 5256 §2.1. 1.5 us for a usual subject."""
     text = _WHITE.sub(" ", subject.replace("\0", ""))  # (1)
     start, end, is_reply = 0, len(text), False
     while True:
@@ -46,7 +46,8 @@ def base_subject(subject: str) -> BaseSubject:
             if refwd is not None:
                 start, is_reply = refwd.end(), True
                 continue
-            # No subj-refwd follows the blobs, so none follows some of them: all go but one where nothing else would be left.
+            # No subj-refwd follows the blobs, so none follows a part of them. All are removed, but one if nothing else would be
+            # left.
             start = blobs.end() if blobs.end() < end else _start_of_last_blob(text, start, end)
             break
         if _FWD_HEADER.match(text, start, end) is None or text[end - 1] != "]":  # (6)
@@ -55,7 +56,7 @@ def base_subject(subject: str) -> BaseSubject:
 
 
 def _start_of_last_blob(text: str, start: int, end: int) -> int:
-    """Where the last of the blobs begins that are all there is between `start` and `end`."""
+    """Return the offset of the last blob, where only blobs lie between `start` and `end`."""
     while (blob := _LAST_BLOB.match(text, start, end)) is not None and blob.end() < end:
         start = blob.end()
     return start

@@ -1,21 +1,22 @@
-"""Text as it is compared: i;unicode-casemap, the collation of SEARCH, SORT and THREAD (RFC 5255 §4.2, RFC 5256 §7, RFC 5051).
+"""Implement i;unicode-casemap, the collation of SEARCH, SORT and THREAD.
 
-In: text. Out: the same "titlecased and canonicalized": each character its titlecase, then what UnicodeData.txt decomposes it
-into, again and again. Two texts are equal, in order, or one within the other, when that holds of the octets of the outcome in
-UTF-8 (`i;octet`). So "Đ" meets "đ" and "ế" in one character meets "ế" in three, but "đ" is no "d". Never raises; linear.
+RFC 5255 §4.2, RFC 5256 §7, RFC 5051. In: text. Out: the text "titlecased and canonicalized": each character is replaced by its
+titlecase, then recursively by its decomposition in UnicodeData.txt. Texts are compared by the UTF-8 octets of the result
+(`i;octet`) for equality, order and substring. So "Đ" equals "đ", and "ế" as one character equals "ế" as three, but "đ" does
+not equal "d". Never raises; linear.
 """
 
 import unicodedata
 from hashlib import blake2b
 
 MAX_KEY = 512
-"""Octets of a `sort_key`. Of longer text the first of them count, and the whole by its hash: equal stays equal."""
+"""Octets of a `sort_key`; a longer text is cut and a hash of the whole appended, so equality is kept."""
 _HASH_OCTETS = 8
 _REMEMBERED = 4096
 
 
 class _Casemap(dict[int, str]):
-    """What each character becomes; those met first are remembered: a text is written in few."""
+    """The mapping of each character, filled on first use and bounded, as a text uses few characters."""
 
     def __missing__(self, code: int) -> str:
         mapped = _mapped(chr(code))
@@ -28,8 +29,11 @@ _CASEMAP = _Casemap()
 
 
 def _mapped(character: str) -> str:
-    """RFC 5051 §2. Only titlecases of one character are in UnicodeData.txt: "ß" stays; syllables of Hangul have no entry
-    there, though Python 3.14 takes them apart by rule."""
+    """Map one character (RFC 5051 §2).
+
+    UnicodeData.txt has single-character titlecases only, so "ß" stays. Hangul syllables have no entry there, although Python
+    3.14 decomposes them by rule.
+    """
     title = character.title()
     if len(title) == 1:
         character = title
@@ -37,22 +41,28 @@ def _mapped(character: str) -> str:
     if not decomposition:
         return character
     codes = decomposition.split()
-    if codes[0].startswith("<"):  # says of which kind it is, not what
+    if codes[0].startswith("<"):  # the kind of decomposition, not a code point
         del codes[0]
     return "".join([_mapped(chr(int(code, 16))) for code in codes])
 
 
 def casemap(text: str) -> str:
-    """The text as i;unicode-casemap compares it. ASCII, 60 octets: 0.1 us; 60 letters of Vietnamese: 2 us."""
+    """Return the text as i;unicode-casemap compares it.
+
+    60 octets of ASCII: 0.1 us; 60 letters of Vietnamese: 2 us.
+    """
     return text.upper() if text.isascii() else text.translate(_CASEMAP)
 
 
 def sort_key(text: str) -> bytes:
-    """Octets in whose order texts are sorted; equal only where the texts are."""
+    """Return octets that sort in the order of the texts; equal only where the texts are."""
     octets = casemap(text).encode("utf-8", "surrogatepass")
     return octets if len(octets) <= MAX_KEY else octets[:MAX_KEY] + digest(octets)
 
 
 def digest(octets: bytes) -> bytes:
-    """Eight octets that stand for any number of them in an index: 0.6 us. Keyed by nothing, so equal in every index."""
+    """Return an eight-octet digest of any octets for use in an index: 0.6 us.
+
+    It is unkeyed, so equal octets have the same digest in every index.
+    """
     return blake2b(octets, digest_size=_HASH_OCTETS).digest()

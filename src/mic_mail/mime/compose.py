@@ -1,8 +1,8 @@
-"""Messages that the server itself writes: notices, warnings, bounces.
+"""Compose the messages that the server itself writes: notices, warnings, bounces.
 
 In: header values and text. Out: the octets of a message: RFC 5322, CRLF, text in UTF-8 and NFC as quoted-printable, so 7-bit
-with lines of at most 76 columns, ASCII header fields. A line end in a header value becomes a space: nothing given here can
-add a field. Time and chance come in as arguments. RFC 2045, RFC 2047, RFC 2231, RFC 3834 (Auto-Submitted), RFC 6522 (reports).
+with lines of at most 76 columns, ASCII header fields. A line end in a header value becomes a space, so no argument can add a
+field. Time and randomness are arguments. RFC 2045, RFC 2047, RFC 2231, RFC 3834 (Auto-Submitted), RFC 6522 (reports).
 """
 
 import binascii
@@ -19,15 +19,18 @@ from mic_mail.mime.line_endings import has_bare
 
 _COLUMNS = 76
 _LONGEST_ID = 900
-"""It cannot be folded, and a line has 998 octets at most (RFC 5322 §2.1.1)."""
+"""Octets; a Message-ID cannot be folded, and a line has at most 998 octets (RFC 5322 §2.1.1)."""
 _NAME_ROOM = 62
-"""Columns for the first word of a display name, after the longest name of a field that has one."""
+"""Columns for the first word of a display name, after the longest field name that takes one."""
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-"""What ends a line for somebody, or means something to a terminal: letters quote names, reasons, replies of other servers."""
+"""Characters that some programs treat as line ends, and terminal control characters.
+
+Notices quote names, reasons and replies of other servers.
+"""
 _CONTROLS_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
-"""Within a line, where a tab may be."""
+"""Control characters within a line of text, where a tab is allowed."""
 _ATOMS = re.compile(rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _PERCENT_OR_OCTET = re.compile(rb"%..|.")
 _SECTION = 60
@@ -35,7 +38,7 @@ _SECTION = 60
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """A display name (any letters) and an address."""
+    """A display name (any characters) and an address."""
 
     name: str
     address: MailboxAddress
@@ -43,7 +46,10 @@ class Mailbox:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file, or a machine-readable part (`filename` empty); base64, but 7-bit message/* parts in lines stay as they are."""
+    """A file, or a machine-readable part (`filename` empty).
+
+    Encoded as base64, except that 7-bit message/* parts with CRLF lines are included unchanged.
+    """
 
     filename: str
     content_type: str
@@ -65,9 +71,10 @@ def compose(
     report_type: str | None = None,
     extra: Sequence[tuple[str, str]] = (),
 ) -> bytes:
-    """One message ready for delivery; `date` is aware, `message_id` and `in_reply_to` without angle brackets.
+    """Compose one message ready for delivery.
 
-    What it replies to is not named where that has no room in a line: it comes from a stranger.
+    `date` is aware, `message_id` and `in_reply_to` have no angle brackets. An `in_reply_to` that does not fit into a line is
+    left out, as it comes from an untrusted message.
 
     With `report_type` ("delivery-status"), text and attachments become a multipart/report (RFC 6522).
     """
@@ -94,7 +101,7 @@ def compose(
 
 
 def bilingual(vietnamese: str, english: str) -> str:
-    """Text in both languages: Vietnamese first, English below a rule."""
+    """Join a text in both languages: Vietnamese first, English below a rule."""
     return f"{vietnamese.strip()}\n\n{'-' * 40}\n\n{english.strip()}\n"
 
 
@@ -102,7 +109,7 @@ def bilingual(vietnamese: str, english: str) -> str:
 
 
 def _field(name: str, words: Iterable[bytes]) -> bytes:
-    """A field folded between words (RFC 5322 §2.2.3)."""
+    """Format a field, folded between words (RFC 5322 §2.2.3)."""
     lines: list[bytes] = []
     line = _ascii(name) + b":"
     for word in words:
@@ -114,7 +121,7 @@ def _field(name: str, words: Iterable[bytes]) -> bytes:
 
 
 def _text_field(name: str, text: str) -> bytes:
-    """An unstructured field."""
+    """Format an unstructured field."""
     return _field(name, _words(text, room=_COLUMNS - len(name) - 2))
 
 
@@ -127,14 +134,14 @@ def _ascii(text: str) -> bytes:
 
 
 def _words(text: str, *, room: int) -> list[bytes]:
-    """Text in words that lines can be folded between; `room` is left on the first line."""
+    """Split text into words between which lines may be folded; the first line has `room` columns left."""
     text = _clean(text)
     words = encode_words(text, first=room).split(b" ")
     return words if max(map(len, words)) <= room else encode_words(text, always=True, first=room).split(b" ")
 
 
 def _list(mailboxes: Sequence[Mailbox]) -> list[bytes]:
-    """An address list (RFC 5322 §3.4); a notice to nobody in particular has an empty group."""
+    """Format an address list (RFC 5322 §3.4); a notice without recipients gets an empty group."""
     words: list[bytes] = []
     for mailbox in mailboxes:
         if words:
@@ -160,7 +167,7 @@ def _mailbox(mailbox: Mailbox) -> list[bytes]:
 
 
 def rfc_date(date: datetime) -> bytes:
-    """RFC 5322 §3.3, without regard to any locale."""
+    """Format a date as RFC 5322 §3.3 requires, independent of the locale."""
     offset = date.utcoffset()
     minutes = int(offset.total_seconds()) // 60 if offset is not None else 0
     zone = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{abs(minutes) % 60:02}"
@@ -193,7 +200,7 @@ def _attachment(attachment: Attachment) -> bytes:
 
 
 def _filename(name: str) -> list[bytes]:
-    """The parameter of a file name; RFC 2231 sections where it is not plain ASCII."""
+    """Format the filename parameter, in RFC 2231 sections where it is not plain ASCII."""
     octets = _clean(name).encode("utf-8", "replace")
     if octets.isascii() and len(octets) <= _SECTION:
         return [b'filename="%b"' % re.sub(rb"([\"\\])", rb"\\\1", octets)]
@@ -215,7 +222,10 @@ def _base64(content: bytes) -> bytes:
 
 
 def _multipart(kind: str, parts: Sequence[bytes], seed: str) -> bytes:
-    """RFC 2046 §5.1; the boundary follows from the message id, and is checked against the content."""
+    """Join parts into a multipart (RFC 2046 §5.1).
+
+    The boundary derives from the message ID and never occurs in a part.
+    """
     boundary = b"=_" + sha256(seed.encode("utf-8")).hexdigest()[:24].encode("ascii")
     while any(boundary in part for part in parts):
         boundary += b"x"

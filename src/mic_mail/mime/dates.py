@@ -1,7 +1,7 @@
-"""The Date field as an instant.
+"""Parse the Date field as an instant.
 
-In: the value of a Date field, as tolerant as mail needs. Out: seconds since the epoch, or the day; or None. Never raises; 2 us.
-RFC 5322 §3.3 and §4.3; also what `asctime`, old news software and ISO 8601 write.
+In: the value of a Date field, read as tolerantly as mail needs. Out: seconds since the epoch, or the day; or None. Never
+raises; 2 us. RFC 5322 §3.3 and §4.3; also the forms of `asctime`, old news software and ISO 8601.
 """
 
 import re
@@ -12,7 +12,7 @@ from mic_mail.mime.headers import strip_comments
 _USUAL = re.compile(
     rb"[ \t]*+(?:[A-Za-z]{3},[ ])?(\d{1,2})[ ]([A-Z][a-z]{2})[ ](\d{4})[ ](\d\d):([0-5]\d):([0-5]\d)[ ]([+-]\d{4})"
 )
-"""As RFC 5322 §3.3 wants it, and nearly all write it; whatever follows."""
+"""The form of RFC 5322 §3.3, which nearly all programs write; trailing text is ignored."""
 _MONTHS = {name: number for number, name in enumerate(b"jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
 
 _MONTHS |= {name.title(): number for name, number in _MONTHS.items()}
@@ -32,23 +32,26 @@ _ASCTIME = re.compile(
 _ISO = re.compile(rb"[ \t]*+(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})" + _TIME + _ZONE)
 
 _ZONES = {b"EST": -5, b"EDT": -4, b"CST": -6, b"CDT": -5, b"MST": -7, b"MDT": -6, b"PST": -8, b"PDT": -7}
-"""RFC 5322 §4.3; every other name means that the zone is not known, and counts as UTC."""
+"""Named zones of RFC 5322 §4.3; any other name means an unknown zone, and counts as UTC."""
 
 
 def parse_date(value: bytes) -> int | None:
-    """Seconds since the epoch (UTC), or None when there is no date in it."""
+    """Return seconds since the epoch (UTC), or None when the value holds no date."""
     found = _read(value)
     return None if found is None else found[0] - found[1]
 
 
 def written_day(value: bytes) -> int | None:
-    """The day as it is written, whatever its time and zone, in days since 1970-01-01; None when there is no date in it."""
+    """Return the day as written, ignoring time and zone, in days since 1970-01-01.
+
+    None when the value holds no date.
+    """
     found = _read(value)
     return None if found is None else found[0] // 86_400
 
 
 def _read(value: bytes) -> tuple[int, int] | None:
-    """Seconds since the epoch as if it were in UTC, and how many seconds it is east of that."""
+    """Return the local time as seconds since the epoch, and the seconds that the zone is east of UTC."""
     if len(value) > 200:
         return None
     usual = _USUAL.match(value)
@@ -82,7 +85,10 @@ def _local(match: re.Match[bytes]) -> int | None:
 
 @lru_cache(maxsize=64)
 def _days(year: int, month: int, day: int) -> int:
-    """Days from 1970-01-01, proleptic Gregorian; years counted from March, so that leap days come last."""
+    """Return the days since 1970-01-01, proleptic Gregorian.
+
+    Years start in March, so that leap days come last.
+    """
     year -= month <= 2
     shifted = (month + 9) % 12
     return 365 * year + year // 4 - year // 100 + year // 400 + (153 * shifted + 2) // 5 + day - 1 - 719_468
@@ -90,7 +96,7 @@ def _days(year: int, month: int, day: int) -> int:
 
 @lru_cache(maxsize=64)
 def _offset(zone: bytes | None) -> int:
-    """Seconds east of UTC."""
+    """Return the seconds east of UTC."""
     if not zone:
         return 0
     sign = max(zone.find(b"+"), zone.find(b"-"))

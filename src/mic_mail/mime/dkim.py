@@ -1,8 +1,8 @@
-"""What a DKIM signature is taken of, how its field is written, and what its record in the DNS says. Pure, without keys.
+"""Canonicalise and hash messages for DKIM; read and write its fields and DNS records.
 
-In: a header, a body in pieces; a record. Out: the digest of the body and the octets that a key signs (RFC 6376 §3.7, relaxed in
-both, §3.4.2 and §3.4.4), the field in front of the message, tags of a record. Only CRLF ends a line: a bare CR or LF, which a
-BINARYMIME message may hold, is an octet like others. Linear in time; of a body no more is kept than the piece that came last.
+Pure, without keys. In: a header, a body in pieces; a record. Out: the digest of the body and the octets that a key signs (RFC
+6376 §3.7, relaxed in both, §3.4.2 and §3.4.4), the signature field, tags of a record. Only CRLF ends a line: a bare CR or LF,
+which a BINARYMIME message may hold, is an ordinary octet. Linear in time; at most one piece of a body is held in memory.
 """
 
 import base64
@@ -17,32 +17,32 @@ OVERSIGNED = (
     b"From", b"To", b"Cc", b"Subject", b"Date", b"Message-ID", b"Reply-To", b"In-Reply-To", b"References", b"MIME-Version",
     b"Content-Type", b"Content-Transfer-Encoding",
 )  # fmt: skip
-"""Signed once more often than they are there, so that nobody adds another (RFC 6376 §5.4, §8.15)."""
+"""Fields signed once more often than they occur, so that none can be added (RFC 6376 §5.4, §8.15)."""
 SIGNED = (
     b"Sender", b"Content-ID", b"Content-Description", b"Content-Disposition", b"Auto-Submitted", b"List-ID",
     b"List-Unsubscribe", b"List-Unsubscribe-Post", b"Resent-Date", b"Resent-From", b"Resent-Sender", b"Resent-To", b"Resent-Cc",
     b"Resent-Message-ID",
 )  # fmt: skip
-"""Signed where they are there (RFC 6376 §5.4.1); lists and whoever sends it again may add theirs."""
+"""Fields signed only where present (RFC 6376 §5.4.1); lists and resenders may add their own."""
 STRING_OCTETS = 255
-"""RFC 1035 §3.3: of one string of a TXT record."""
+"""Octets of one string of a TXT record (RFC 1035 §3.3)."""
 _LINE = 76
 _EMPTY_LINES = b"\r\n" * 4_096
 _FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:((?:[^\r\n]|\r(?!\n)|(?<!\r)\n|\r\n(?=[ \t]))*+)(?:\r\n|\Z)")
-"""A name, spaces before the colon as in old mail (RFC 5322 §4.5.8), a value with its folds."""
+"""A field: a name, optional spaces before the colon (RFC 5322 §4.5.8), and a folded value."""
 
 
 class NotAHeader(ValueError):
-    """A line that belongs to no field: what others take for the header nobody knows."""
+    """A header line that belongs to no field, so that other parsers may see a different header."""
 
 
 def split_header(header: bytes) -> list[tuple[bytes, bytes]]:
-    """Name and value of each field, as they stand there. `header` ends before the empty line, or with it."""
+    """Return the raw name and value of each field. `header` ends before or after the empty line."""
     return [(name, value) for name, value, _ in split_written(header)]
 
 
 def split_written(header: bytes) -> list[tuple[bytes, bytes, bytes]]:
-    """The same, and the whole field as it stands, without its last CRLF."""
+    """Return name, value and the whole field as written, without its last CRLF."""
     fields, at, end = [], 0, len(header.removesuffix(b"\r\n\r\n"))
     while at < end and header[at : at + 2] != b"\r\n":
         match = _FIELD.match(header, at)
@@ -54,12 +54,15 @@ def split_written(header: bytes) -> list[tuple[bytes, bytes, bytes]]:
 
 
 def relaxed_field(name: bytes, value: bytes) -> bytes:
-    """RFC 6376 §3.4.2, without the CRLF."""
+    """Canonicalise a field (RFC 6376 §3.4.2), without the CRLF."""
     return name.lower() + b":" + _squeezed(value.replace(b"\r\n", b"")).strip(b" ")
 
 
 def _squeezed(octets: bytes) -> bytes:
-    """Each run of spaces and tabs as one space. A run is halved each time: nothing costs much more than plain text."""
+    """Collapse each run of spaces and tabs to one space.
+
+    Each pass halves a run, so no input costs much more than plain text.
+    """
     octets = octets.replace(b"\t", b" ")
     while b"  " in octets:
         octets = octets.replace(b"  ", b" ")
@@ -67,7 +70,7 @@ def _squeezed(octets: bytes) -> bytes:
 
 
 class Digest:
-    """SHA-256 of the first `limit` octets of what comes, and how many octets have come (RFC 6376 §3.5, `l=`)."""
+    """SHA-256 of the first `limit` octets, and the count of all octets (RFC 6376 §3.5, `l=`)."""
 
     def __init__(self, limit: int | None = None) -> None:
         self._hash = hashlib.sha256()
@@ -91,7 +94,7 @@ class Digest:
 
 
 class SimpleBody:
-    """Digest of a body that comes in pieces, as it is (RFC 6376 §3.4.3)."""
+    """Digest of a body in pieces, simple canonicalisation (RFC 6376 §3.4.3)."""
 
     def __init__(self, limit: int | None = None) -> None:
         self._hash = Digest(limit)
@@ -99,7 +102,7 @@ class SimpleBody:
         self._cr = b""
 
     def update(self, octets: bytes) -> None:
-        """The next piece."""
+        """Take the next piece."""
         text = self._cr + octets
         self._cr = b"\r" if text.endswith(b"\r") else b""
         self._take(text.removesuffix(b"\r"))
@@ -113,7 +116,7 @@ class SimpleBody:
         self._line_ends += ends
 
     def finish(self) -> Digest:
-        """Of all of it, which ends with one CRLF; an empty body is one CRLF."""
+        """Return the digest of the whole body, which ends with one CRLF; an empty body is one CRLF."""
         if self._cr:
             held, self._cr = self._cr, b""
             _write_line_ends(self._hash, self._line_ends)
@@ -125,20 +128,20 @@ class SimpleBody:
 
 
 class RelaxedBody:
-    """SHA-256 of a body that comes in pieces (RFC 6376 §3.4.4)."""
+    """Digest of a body in pieces, relaxed canonicalisation (RFC 6376 §3.4.4)."""
 
     def __init__(self, limit: int | None = None) -> None:
         self._hash = Digest(limit)
         self._line_ends = 0
-        """CRLF that have not been counted in: the body may end with them."""
+        """CRLFs not hashed yet, as the body may end with them."""
         self._is_spaced = False
-        """A space after them, which may be the end of a line."""
+        """True if a space follows them, which may be trailing white space."""
         self._cr = b""
-        """The last octet, where it was CR."""
+        """The last octet, if it was a CR."""
         self._is_empty = True
 
     def update(self, octets: bytes) -> None:
-        """The next piece."""
+        """Take the next piece."""
         text = (b" " if self._is_spaced else b"") + self._cr + octets
         self._cr = b"\r" if text.endswith(b"\r") else b""
         self._take(text.removesuffix(b"\r"))
@@ -156,12 +159,12 @@ class RelaxedBody:
         self._line_ends += ends
 
     def digest(self) -> bytes:
-        """Of all of it."""
+        """Return the SHA-256 of the whole body."""
         return self.finish().digest()
 
     def finish(self) -> Digest:
-        """Of all of it, which ends with one CRLF, unless there is nothing in it."""
-        if self._cr:  # an octet like others: no LF has followed
+        """Return the digest of the whole body, which ends with one CRLF unless it is empty."""
+        if self._cr:  # an ordinary octet, as no LF follows
             held, self._cr = (b" " if self._is_spaced else b"") + self._cr, b""
             self._take(held)
         whole = self._hash.copy()
@@ -178,7 +181,7 @@ def _write_line_ends(hashed: Digest, count: int) -> None:
 
 
 def _line_ends_of(text: bytes) -> int:
-    """How many CRLF stand at its end."""
+    """Return the number of CRLFs at the end."""
     tail = text[len(text.rstrip(b"\r\n")) :]
     if tail == b"\r\n" * (len(tail) // 2):
         return len(tail) // 2
@@ -190,10 +193,10 @@ def _line_ends_of(text: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """What one signature says of itself."""
+    """The parameters of one signature."""
 
     algorithm: str
-    """`rsa-sha256`, `ed25519-sha256`."""
+    """`rsa-sha256` or `ed25519-sha256`."""
     domain: str
     selector: str
     at: int
@@ -201,7 +204,7 @@ class Signing:
 
 
 def names_to_sign(fields: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-    """What `h=` holds, in order."""
+    """Return the names in `h=`, in order."""
     there = Counter(name.lower() for name, _ in fields)
     return [name for name in OVERSIGNED for _ in range(there[name.lower()] + 1)] + [
         name for name in SIGNED for _ in range(there[name.lower()])
@@ -209,7 +212,7 @@ def names_to_sign(fields: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
 
 
 def unsigned_field(signing: Signing, names: Iterable[bytes], body: bytes) -> bytes:
-    """The value of the field with nothing behind `b=`, which is its last tag."""
+    """Return the value of the field with an empty `b=`, which is its last tag."""
     lines, line = [], b"\th="
     for name in _with_colons(names):
         if len(line) + len(name) > _LINE:
@@ -233,7 +236,10 @@ def _with_colons(names: Iterable[bytes]) -> Iterable[bytes]:
 
 
 def to_be_signed(fields: Sequence[tuple[bytes, bytes]], names: Iterable[bytes], unsigned: bytes) -> bytes:
-    """RFC 6376 §3.7: the fields that `names` names, the last of each name first, and the signature's own."""
+    """Return the octets to sign (RFC 6376 §3.7).
+
+    These are the fields in `names`, the last of each name first, then the signature field itself.
+    """
     left: dict[bytes, list[bytes]] = {}
     for name, value in fields:
         left.setdefault(name.lower(), []).append(relaxed_field(name, value) + b"\r\n")
@@ -242,27 +248,30 @@ def to_be_signed(fields: Sequence[tuple[bytes, bytes]], names: Iterable[bytes], 
 
 
 def whole_field(unsigned: bytes, signature: bytes) -> bytes:
-    """The field as it stands in front of the message."""
+    """Return the complete signature field."""
     text = base64.b64encode(signature)
     parts = [text[at : at + _LINE - 4] for at in range(0, len(text), _LINE - 4)]
     return b"DKIM-Signature:" + unsigned + b"\r\n\t ".join(parts) + b"\r\n"
 
 
-# ------------------------------------------------------------ what the DNS says
+# ------------------------------------------------------------ DNS records
 
 
 def record(kind: str, public: bytes) -> str:
-    """Of a key (RFC 6376 §3.6.1, RFC 8463 §4.2); `kind`: `rsa` with SubjectPublicKeyInfo, `ed25519` with its 32 octets."""
+    """Return the DNS record of a key (RFC 6376 §3.6.1, RFC 8463 §4.2).
+
+    `kind` is `rsa` with SubjectPublicKeyInfo, or `ed25519` with its 32 octets.
+    """
     return f"v=DKIM1; k={kind}; p={base64.b64encode(public).decode()}"
 
 
 def strings_of(text: str) -> str:
-    """A record as a zone file has it: strings of no more than 255 octets."""
+    """Return a record in zone-file form: strings of at most 255 octets."""
     return " ".join(f'"{text[at : at + STRING_OCTETS]}"' for at in range(0, len(text), STRING_OCTETS))
 
 
 def tags_of(text: str) -> dict[str, str] | None:
-    """Of a record (RFC 6376 §3.2): name -> value without spaces; None where it is no list of tags."""
+    """Parse a tag list (RFC 6376 §3.2): name -> value without spaces; None where it is malformed."""
     tags: dict[str, str] = {}
     for part in text.removesuffix(";").split(";") if text.strip() else []:
         name, equals, value = part.partition("=")
@@ -274,13 +283,13 @@ def tags_of(text: str) -> dict[str, str] | None:
 
 
 def says_the_same(found: str, wanted: str) -> bool:
-    """Whether a verifier that finds the record `found` takes what the key of `wanted` has signed for signed."""
+    """Return whether verifiers that use the record `found` accept signatures of the key of `wanted`."""
     tags, ours = tags_of(found), tags_of(wanted)
     if not tags or not ours:
         return False
     first = found.lstrip().startswith("v")
     return (
-        (tags.get("v", "DKIM1") == "DKIM1" and ("v" not in tags or first))  # RFC 6376 §3.6.1: the first one, if it is there
+        (tags.get("v", "DKIM1") == "DKIM1" and ("v" not in tags or first))  # RFC 6376 §3.6.1: `v` is first, if present
         and tags.get("k", "rsa") == ours["k"]
         and "sha256" in tags.get("h", "sha256").split(":")
         and not {"*", "email"}.isdisjoint(tags.get("s", "*").split(":"))
@@ -289,7 +298,7 @@ def says_the_same(found: str, wanted: str) -> bool:
 
 
 def is_testing(found: str) -> bool:
-    """RFC 6376 §3.6.1, `t=y`: others treat what is signed as if it were not."""
+    """Return whether `t=y` is set (RFC 6376 §3.6.1): verifiers treat the signed mail as unsigned."""
     return "y" in (tags_of(found) or {}).get("t", "").split(":")
 
 

@@ -1,8 +1,8 @@
-"""Messages as lines that end with a dot alone: what DATA sends (RFC 5321 §4.5.2) and POP3 answers (RFC 1939 §3). Pure.
+"""Dot-stuff messages for DATA (RFC 5321 §4.5.2) and POP3 responses (RFC 1939 §3). Pure.
 
-`Stuffing` puts a second dot in front of every line that begins with one, and ends the message; pieces of any size. Nothing else
-is changed. A line also begins behind a lone LF: what SMTP brought has none, but a user may have put such a message there by
-IMAP, and many programs and servers end lines at LF, so a dot that stood alone behind it would end the message within itself.
+`Stuffing` doubles the dot at the start of each line and ends the message; pieces may have any size. Nothing else is changed. A
+line also begins after a bare LF. SMTP lets none in, but a user may have appended such a message by IMAP, and many programs and
+servers end lines at LF, so that a single dot after it would end the message early.
 """
 
 END = b".\r\n"
@@ -10,7 +10,7 @@ END = b".\r\n"
 
 
 class Stuffing:
-    """One message on its way out."""
+    """Dot-stuffs one outgoing message."""
 
     __slots__ = ("_tail",)
 
@@ -18,7 +18,7 @@ class Stuffing:
         self._tail = b"\r\n"  # the last two octets
 
     def feed(self, octets: bytes) -> bytes:
-        """These octets as they go on the wire."""
+        """Return these octets as they are sent."""
         stuffed = octets.replace(b"\n.", b"\n..")
         if self._tail.endswith(b"\n") and octets.startswith(b"."):
             stuffed = b"." + stuffed
@@ -26,5 +26,5 @@ class Stuffing:
         return stuffed
 
     def end(self) -> bytes:
-        """What ends the message; also the line, where the message does not."""
+        """Return the terminator, preceded by CRLF where the message does not end with one."""
         return END if self._tail == b"\r\n" else b"\r\n" + END

@@ -1,11 +1,11 @@
-"""What other servers and mail programs report of a message: its delivery (RFC 3464) and its reading (RFC 8098).
+"""Read reports of other servers and mail programs: delivery (RFC 3464) and disposition (RFC 8098).
 
-In: the octets of a message that calls itself a multipart/report (RFC 6522), or as many of its first ones as one cares to read.
-Out: a `DeliveryReport` or a `DispositionReport`, or None where it is neither. Never raises; time and memory are bounded by the
-scanner's limits and those below, whatever the octets are.
+In: the octets of a message declared as multipart/report (RFC 6522), or its beginning. Out: a `DeliveryReport` or a
+`DispositionReport`, or None where it is neither. Never raises; time and memory are bounded by the scanner's limits and those
+below, for any input.
 
-Nothing here is true because it is reported: anybody can write such a message. What is told of it has to say so.
-Addresses may be written as RFC 6533 has it (`utf-8;`), fields in any case, parts in any transfer encoding.
+A report is not evidence: anyone can write such a message. Text shown from it has to say so.
+Addresses may be in the form of RFC 6533 (`utf-8;`), field names in any case, parts in any transfer encoding.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.structure import Part
 
 MOST_OCTETS = 512 << 10
-"""Of a report that are read: what it reports stands before the message that it returns."""
+"""Octets of a report that are read; the report precedes the returned message."""
 MOST_RECIPIENTS = 500
 _MOST_PARTS = 50
 _MOST_STATUS_OCTETS = 256 << 10
@@ -36,11 +36,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _STATUS = frozenset({b"delivery-status", b"global-delivery-status"})
 _DISPOSITION = frozenset({b"disposition-notification", b"global-disposition-notification"})
 _HEADERS = frozenset({b"rfc822-headers", b"global-headers", b"rfc822", b"global"})
-"""What begins with the header of the returned message; the last two where they are encoded, or in UTF-8 (RFC 6532)."""
+"""Parts that begin with the header of the returned message.
+
+The last two are such where they are encoded, or in UTF-8 (RFC 6532).
+"""
 
 
 class Action(StrEnum):
-    """RFC 3464 §2.3.3."""
+    """The Action field (RFC 3464 §2.3.3)."""
 
     FAILED = "failed"
     DELAYED = "delayed"
@@ -51,14 +54,14 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecipientStatus:
-    """What is reported of one recipient; addresses in lower case."""
+    """The report on one recipient; addresses in lower case."""
 
     original: str
-    """As the sender wrote it, where that is said; else as `final`."""
+    """As the sender wrote it, where reported; else as `final`."""
     final: str
     action: Action
     status: str
-    """Such as 5.1.1; empty where none was given."""
+    """An enhanced status code such as 5.1.1; empty where none was given."""
     diagnostic: str
 
 
@@ -69,7 +72,7 @@ class DeliveryReport:
     envelope_id: str
     """ENVID of the submission (RFC 3461 §4.4), empty where none was given."""
     message_ids: frozenset[str]
-    """With their brackets: of the message that is returned, if anything of it is."""
+    """Message-IDs of the returned message, with brackets; empty if it is not included."""
     recipients: tuple[RecipientStatus, ...]
 
 
@@ -82,11 +85,11 @@ class DispositionReport:
     disposition: str
     """The type, in lower case: displayed, deleted, dispatched, processed."""
     automatic: bool
-    """Sent without that a person allowed it (`automatic-action` or `MDN-sent-automatically`)."""
+    """Sent without the user's consent (`automatic-action` or `MDN-sent-automatically`)."""
 
 
 def read_report(octets: bytes) -> DeliveryReport | DispositionReport | None:
-    """What a message reports."""
+    """Return the report in a message, or None."""
     octets = octets[:MOST_OCTETS]
     scanner = Scanner()
     scanner.feed(octets)
@@ -101,7 +104,7 @@ def read_report(octets: bytes) -> DeliveryReport | DispositionReport | None:
 
 
 def _parts(root: Part) -> Iterator[Part]:
-    """Parts in reading order, not those within a returned message."""
+    """Yield the parts in reading order, without those within a returned message."""
     waiting, given = [root], 0
     while waiting and given < _MOST_PARTS:
         part = waiting.pop()
@@ -117,7 +120,7 @@ def _content(octets: bytes, part: Part) -> bytes:
 
 
 def _returned(octets: bytes, parts: list[Part]) -> frozenset[str]:
-    """The Message-IDs that the returned message, or its header, has."""
+    """Return the Message-IDs of the returned message, or of its header."""
     for part in parts:
         if part.is_message and part.children:
             found = _ids(_text(part.children[0].fields.get(b"message-id", b"")))
@@ -132,7 +135,7 @@ def _returned(octets: bytes, parts: list[Part]) -> frozenset[str]:
 
 
 def _delivery(content: bytes, message_ids: frozenset[str]) -> DeliveryReport:
-    """RFC 3464 §2.1: fields of the message, then a group of fields for each recipient."""
+    """Parse message fields and a group of fields for each recipient (RFC 3464 §2.1)."""
     groups = [_first(group) for group in _GROUPS.split(content.strip(b"\r\n"), maxsplit=MOST_RECIPIENTS + 1) if group]
     envelope_id = groups[0].get("original-envelope-id", "") if groups else ""
     named = (_recipient(group) for group in groups[: MOST_RECIPIENTS + 1])
@@ -140,7 +143,7 @@ def _delivery(content: bytes, message_ids: frozenset[str]) -> DeliveryReport:
 
 
 def _recipient(group: Mapping[str, str]) -> RecipientStatus | None:
-    """None for the fields of the message, and for a group that says nothing that one could tell."""
+    """Parse one group; None for the fields of the message, and for a group without a usable status."""
     final = _address(group.get("final-recipient", ""))
     original = _address(group.get("original-recipient", ""))
     word = _text(strip_comments(group.get("action", "").encode())).lower()
@@ -156,7 +159,7 @@ _ACTIONS = frozenset(Action)
 
 
 def _disposition(content: bytes) -> DispositionReport | None:
-    """RFC 8098 §3.1: one group of fields."""
+    """Parse one group of fields (RFC 8098 §3.1)."""
     said = _first(content.strip(b"\r\n"))
     mode, _, kind = said.get("disposition", "").partition(";")
     word = re.split(r"[/,\s]", kind.strip().lower(), maxsplit=1)[0]
@@ -168,7 +171,7 @@ def _disposition(content: bytes) -> DispositionReport | None:
 
 
 def _first(group: bytes) -> dict[str, str]:
-    """The first field of each name, as text."""
+    """Return the first field of each name, as text."""
     found: dict[str, str] = {}
     for name, value in fields(group.lstrip(b"\r\n")):
         found.setdefault(name.decode("ascii", "replace"), _text(unfold(value)))
@@ -176,7 +179,10 @@ def _first(group: bytes) -> dict[str, str]:
 
 
 def _address(value: str) -> str:
-    """What stands after the type, in lower case: an address in its canonical form; what is none, without comments."""
+    """Return the address after the type, in lower case.
+
+    A valid address is in its canonical form; any other text loses its comments.
+    """
     kind, semicolon, written = value.partition(";")
     written = (written if semicolon else kind).strip(" ").removeprefix("<").removesuffix(">")
     with contextlib.suppress(NotAnOriginalRecipient):
@@ -193,5 +199,5 @@ def _ids(value: str) -> frozenset[str]:
 
 
 def _text(value: bytes) -> str:
-    """Printable, on one line and not too long: it is shown in reports."""
+    """Return printable text on one line, cut to length, as it is shown in reports."""
     return _CONTROL.sub(" ", value[: 4 * _LONGEST].decode("utf-8", "replace"))[:_LONGEST].strip(" ")

@@ -1,8 +1,8 @@
-"""Header text for people, and back: encoded words and charsets.
+"""Convert header text to and from encoded words and charsets.
 
-In: octets of a header value. Out: str in NFC (`decode_text`), or ASCII octets (`encode_words`). RFC 2047, RFC 6532 (raw UTF-8).
-Never raises. Vietnamese mail of thirty years is met here: raw UTF-8 and windows-1258, VISCII (RFC 1456) and TCVN 5712 named or
-not, words cut in the middle of a character, spaces inside words.
+In: octets of a header value. Out: str in NFC (`decode_text`), or ASCII octets (`encode_words`). RFC 2047, RFC 6532 (raw
+UTF-8). Never raises. It copes with thirty years of Vietnamese mail: raw UTF-8 and windows-1258, VISCII (RFC 1456) and TCVN
+5712 declared or not, encoded words cut in the middle of a character, spaces inside words.
 """
 
 import binascii
@@ -20,11 +20,11 @@ from mic_mail.mime.encodings import decode
 from mic_mail.mime.headers import unfold
 
 FALLBACK = "cp1258"
-"""For 8-bit text that is neither UTF-8 nor labelled: in Vietnam, the Windows code page."""
+"""Charset of 8-bit text that is neither UTF-8 nor labelled: in Vietnam, the Windows code page."""
 
 _WORD = re.compile(rb"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*+)\?=")
 _NOT_TEXT = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "utf_7"})
-"""Codecs of Python that are no charset of mail, slow on hostile input, or (UTF-7) a way past filters."""
+"""Python codecs that are not charsets of mail, slow on hostile input, or (UTF-7) a way past filters."""
 
 _ALIASES = {
     "x-viet-viscii": "viscii",
@@ -71,12 +71,15 @@ _TABLES = {
 
 
 _CODECS = frozenset({*aliases, *aliases.values(), *(module.name for module in pkgutil.iter_modules(encodings.__path__))})
-"""All that Python knows. It keeps every name that it was ever asked for, those of strangers too, for ever."""
+"""All codec names that Python has.
+
+Other names are not looked up: Python keeps every name it was ever asked for, even those from hostile mail.
+"""
 
 
 @lru_cache(maxsize=256)
 def _codec(charset: str) -> str | None:
-    """The name to decode with, or None when nobody here knows the charset."""
+    """Return the codec to decode with, or None for an unknown charset."""
     name = charset.strip(" \t\"'").lower()
     name = _ALIASES.get(name, name)
     if name in _TABLES:
@@ -93,12 +96,12 @@ def _codec(charset: str) -> str | None:
 
 
 def decode_octets(raw: bytes, charset: str = "") -> str:
-    """Octets in a charset as text in NFC; what does not fit is shown as U+FFFD, an unknown charset is guessed."""
+    """Decode octets to text in NFC; invalid octets become U+FFFD, an unknown charset is guessed."""
     return compose_letters(decode_as_written(raw, charset))
 
 
 def decode_as_written(raw: bytes, charset: str = "") -> str:
-    """The same, letters and their marks as they were written: for who composes only what is worth it."""
+    """Decode without composing letters and their marks, for callers that compose only some texts."""
     if raw.isascii() and (not charset or charset.lower() in ("utf-8", "us-ascii", "iso-8859-1", "windows-1258")):
         return raw.decode("ascii")
     name = _codec(charset) if charset else None
@@ -106,7 +109,7 @@ def decode_as_written(raw: bytes, charset: str = "") -> str:
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:
-            # A cut-off character is no reason to take UTF-8 for a code page.
+            # A truncated character is no reason to take UTF-8 for a code page.
             name = "utf-8" if name == "utf-8" or _is_nearly_utf8(raw) else FALLBACK
     assert name is not None
     if name in _TABLES:
@@ -121,15 +124,16 @@ def decode_as_written(raw: bytes, charset: str = "") -> str:
 
 _8BIT = bytes(range(0x80, 0x100))
 _LIKE_ASCII = frozenset({None, "ascii", "utf-8", "cp1252", "cp1258"})
-"""Charsets in which ASCII octets stand for themselves, whatever octets follow; None is guessed among them."""
+"""Charsets in which ASCII octets always stand for themselves; None is guessed among them."""
 
 
 def decode_beginning(raw: bytes, charset: str = "") -> str:
-    """How the text begins that `decode_octets` makes of any octets that begin with `raw`; empty where that is not certain.
+    """Return the beginning of `decode_octets` for any octets that begin with `raw`; "" where uncertain.
 
-    Whoever needs a line only need not decode and compose a page. UTF-8 in NFC, and ASCII in its relatives, can be read so.
+    A caller that needs one line need not decode and compose a page. Works for UTF-8 in NFC, and for ASCII and charsets that
+    contain it.
     """
-    raw = raw.rstrip(_8BIT)[:-1]  # up to an ASCII octet: what stands before it is whole, and composed with nothing after
+    raw = raw.rstrip(_8BIT)[:-1]  # up to an ASCII octet: the text before it is whole, and does not compose with what follows
     name = _codec(charset) if charset else None
     if raw.isascii():
         return raw.decode("ascii") if name in _LIKE_ASCII else ""
@@ -143,7 +147,7 @@ _BLOCK = 256
 
 
 def compose_letters(text: str) -> str:
-    """Text in NFC, in time linear in its length.
+    """Return text in NFC, in time linear in its length.
 
     `unicodedata.normalize` sorts runs of combining marks by insertion: 120,000 of them take 40 seconds. So long text is
     composed block by block, cut at spaces, or before a letter where there are none.
@@ -152,7 +156,7 @@ def compose_letters(text: str) -> str:
 
 
 def decompose_letters(text: str) -> str:
-    """Likewise in NFD."""
+    """Return text in NFD, in time linear in its length."""
     return _in_blocks("NFD", text)
 
 
@@ -183,13 +187,13 @@ def _end_of_block(text: str, start: int) -> int:
 
 
 def _is_nearly_utf8(raw: bytes) -> bool:
-    """Whether only the edges stop it from being UTF-8: a character cut in two by some limit."""
+    """Return whether it is UTF-8 except for a character cut in two at either end."""
     text = raw.decode("utf-8", "replace")
     return text.strip("\ufffd").count("\ufffd") == 0 and not text.strip("\ufffd").isascii()
 
 
 def decode_text(value: bytes, charset: str = "") -> str:
-    """An unstructured value, or a phrase, as text: encoded words opened, raw octets read as UTF-8 or `charset`."""
+    """Decode an unstructured value, or a phrase: encoded words decoded, raw octets as UTF-8 or `charset`."""
     value = unfold(value)
     if b"=?" not in value:
         return decode_octets(value, charset)
@@ -200,7 +204,10 @@ def decode_text(value: bytes, charset: str = "") -> str:
 
 
 def _runs(value: bytes, charset: str) -> Iterable[tuple[bytes, str]]:
-    """Octets and their charset; neighbours in one charset are one run, so a character cut between two words is whole again."""
+    """Yield octets and their charset, adjacent words in one charset as one run.
+
+    A character cut between two words is whole again in a run.
+    """
     pos = 0
     held: list[bytes] = []
     held_charset = ""
@@ -233,13 +240,13 @@ def _open_word(encoding: bytes, text: bytes) -> bytes:
 
 _WORD_OCTETS = 75  # RFC 2047 §2
 _PLAIN_IN_Q = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")
-"""RFC 2047 §5 (3): what may stand for itself inside a word of a phrase, the strictest place."""
+"""Characters allowed unencoded in a word of a phrase, the strictest place (RFC 2047 §5 (3))."""
 
 
 def encode_words(text: str, *, always: bool = False, first: int = _WORD_OCTETS) -> bytes:
-    """Text as encoded words in UTF-8, parted by single spaces.
+    """Return text as encoded words in UTF-8, separated by single spaces.
 
-    ASCII text that cannot be mistaken for them stays as it is, unless `always`. `first` is the room for the first word.
+    ASCII text that cannot be mistaken for them stays unchanged, unless `always`. `first` is the space for the first word.
     """
     if not always and text.isascii() and "=?" not in text and text.isprintable():
         return text.encode("ascii")

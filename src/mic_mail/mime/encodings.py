@@ -1,7 +1,7 @@
-"""Transfer encodings, decoded the way that mail programs decode them: what is damaged is skipped, never refused.
+"""Decode transfer encodings as mail programs do: damage is skipped, never refused.
 
-In: the raw octets of a part. Out: its content, as long as the scanner says (`Part.decoded_octets`; its meter counts what is
-decoded here). RFC 2045 §6.7 (quoted-printable) and §6.8 (base64). Never raises. An encoding that nobody knows passes as it is.
+In: the raw octets of a part. Out: its content, as long as the scanner says (`Part.decoded_octets`; its meter counts the octets
+decoded here). RFC 2045 §6.7 (quoted-printable) and §6.8 (base64). Never raises. An unknown encoding passes unchanged.
 """
 
 import binascii
@@ -13,12 +13,12 @@ from mic_mail.mime.line_endings import line_ends
 
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _WORTH_IT = 512
-"""Octets from which on the faster decoder, whose call takes six times as long, is."""
+"""Octets above which the faster decoder pays off; its call takes six times as long."""
 _NOT_BASE64 = bytes(set(range(256)) - set(BASE64))
 
 
 class Base64:
-    """Digits up to the first padding, whatever stands between them."""
+    """Decodes digits up to the first padding, ignoring anything between them."""
 
     __slots__ = ("_held", "_padded")
 
@@ -27,7 +27,7 @@ class Base64:
         self._padded = False
 
     def feed(self, raw: bytes) -> bytes:
-        """Content of the whole groups so far."""
+        """Return the content of the whole groups so far."""
         if self._padded:
             return b""
         pad = raw.find(b"=")
@@ -40,7 +40,7 @@ class Base64:
         return pybase64.b64decode(digits[:whole], validate=True) if whole > _WORTH_IT else binascii.a2b_base64(digits[:whole])
 
     def finish(self) -> bytes:
-        """A last group without its padding; a lone digit is nothing."""
+        """Return the last group without its padding; a single digit is dropped."""
         digits = self._held[: len(self._held) - (len(self._held) % 4 == 1)]
         return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
 
@@ -48,14 +48,16 @@ class Base64:
 _BLANK = b" \t"
 _TAB = b"\t"[0]
 _MAX_BLANK = 998
-"""RFC 2045 §6.7 (3) deletes white space at the end of a line; a run longer than any line of mail stays, so that the
-decoder need not hold it."""
+"""Longest run of trailing white space to delete (RFC 2045 §6.7 (3)).
+
+A run longer than any line of mail stays, so that the decoder need not hold it.
+"""
 _TRAILING = re.compile(rb"(?<![ \t])[ \t]{1,998}+(?=\r?\n)")
 _ESCAPE_OR_SOFT = re.compile(rb"=(?:([0-9A-Fa-f]{2})|\r?\n)")
 
 
 class QuotedPrintable:
-    """Escapes and soft line breaks; an equals sign that begins neither stands for itself and is damage."""
+    """Decodes escapes and soft line breaks; any other equals sign is kept, and is damage."""
 
     __slots__ = ("_held", "_in_long_run", "damaged", "ends_softly")
 
@@ -64,10 +66,10 @@ class QuotedPrintable:
         self._in_long_run = False
         self.damaged = False
         self.ends_softly = False
-        """The last octets were a soft line break."""
+        """True if the last octets were a soft line break."""
 
     def feed(self, raw: bytes) -> bytes:
-        """Content so far, but for an end of the piece that may yet become an escape or the end of a line."""
+        """Return the content so far, holding back an end that may become an escape or a line end."""
         raw = self._held + raw if self._held else raw
         blank = b""
         if self._in_long_run:
@@ -81,7 +83,7 @@ class QuotedPrintable:
         return blank + self._decode(raw[:cut])
 
     def _hold(self, raw: bytes) -> int:
-        """Where the end of the piece begins that cannot be decoded yet."""
+        """Return the offset from which the end of the piece cannot be decoded yet."""
         end = len(raw) - raw.endswith(b"\r")
         text = raw[:end].rstrip(_BLANK)
         run = end - len(text)
@@ -112,12 +114,15 @@ class QuotedPrintable:
         saved = 2 * signs + soft_crlf
         if len(raw) - len(decoded) == saved and (cr == crlf or raw.count(b"=\r") == soft_crlf):
             return decoded
-        # Damaged somewhere: the standard library swallows what follows `=\r`, or one of two signs, and saves less elsewhere.
+        # Damaged somewhere: the standard library drops the octets after `=\r`, or one of two signs, and saves less elsewhere.
         self.damaged = True
         return _ESCAPE_OR_SOFT.sub(lambda match: binascii.unhexlify(match[1]) if match[1] else b"", raw)
 
     def finish(self) -> bytes:
-        """What is left at the end of the part; its last line ends there, so a soft break may stand without its line end."""
+        """Return the rest at the end of the part.
+
+        Its last line ends there, so a soft line break may lack its line end.
+        """
         held, self._held = self._held, b""
         if not held.endswith(b"\r"):
             held = held.rstrip(_BLANK)
@@ -126,7 +131,7 @@ class QuotedPrintable:
 
 
 class _Identity:
-    """7bit, 8bit, binary, and what nobody knows."""
+    """Passes 7bit, 8bit, binary and unknown encodings unchanged."""
 
     __slots__ = ()
 
@@ -149,15 +154,15 @@ class Decoder:
         self._decoder = _KINDS.get(encoding.lower(), _Identity)()
 
     def feed(self, raw: bytes) -> bytes:
-        """Content that the next raw octets complete."""
+        """Return the content that the next raw octets complete."""
         return self._decoder.feed(raw)
 
     def finish(self) -> bytes:
-        """What is left at the end of the part."""
+        """Return the rest at the end of the part."""
         return self._decoder.finish()
 
 
 def decode(raw: bytes, encoding: str) -> bytes:
-    """The content of a whole part."""
+    """Return the content of a whole part."""
     decoder = Decoder(encoding)
     return decoder.feed(raw) + decoder.finish()

@@ -1,7 +1,7 @@
-"""Raw header blocks: cutting fields out of them, and the structured values that stand in them.
+"""Cut fields out of raw header blocks, and parse their structured values.
 
-In: the octets of a header. Out: octets, exactly as they lie there (`cut`) or unfolded (`fields`, `parse_...`).
-Text for people is made of them in `mime.words`. Never raises on any input, time is linear in its length.
+In: the octets of a header. Out: octets, unchanged (`cut`) or unfolded (`fields`, `parse_...`). `mime.encoded_words` decodes
+them to text. Never raises on any input, time is linear in its length.
 RFC 5322 §2.2 (fields, folding), RFC 9051 §6.4.5.1 (HEADER.FIELDS), RFC 2045 §5.1 (parameters), RFC 2231 §3 (continuations).
 """
 
@@ -10,29 +10,35 @@ import re
 from collections.abc import Collection
 
 _RAW_FIELD = re.compile(rb"([^:\n]*+)(:[^\n]*+(?:\n[ \t][^\n]*+)*+\n?+)|([^\n]*+\n|[^\n]++)")
-"""Name and rest of a field, as they stand; or a line that is no field."""
+"""Name and rest of a field, unchanged; or a line that is not a field."""
 
 _FIELD = re.compile(rb"([^:\n]*+):([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?+|[^\n]++\n?+|\n")
-"""Name and value of a field; or a line that is no field, up to its end, so that no octet is looked at twice."""
+"""Name and value of a field; or a line that is not a field.
+
+Such a line is matched to its end, so that no octet is read twice.
+"""
 
 _BLANK_LINES = frozenset({b"\r\n", b"\n"})
 _FOLD = re.compile(rb"\r?\n")
 _SPACE = b" \t\r\n"
 _SPACES = frozenset({b" ", b"\t", b"\r", b"\n"})
 _LF, _OPENING, _ASTERISK, _SEMICOLON = b"\n(*;"
-"""As numbers: `in` finds an octet in bytes five times as fast when it is given as one."""
+"""Octets as numbers: `in` finds a number in bytes five times as fast as a bytes object."""
 
 MAX_PARAMETERS = 200
-"""More parameters of one field are left out: no mail program writes a tenth of it."""
+"""Parameters read per field; no mail program writes a tenth of them."""
 LONGEST_VALUE = 8_192
-"""Octets of a field's value in which parameters are looked for: each of a thousand parts may have 64 KB of odd pieces."""
+"""Octets of a field's value in which parameters are searched.
+
+Each of a thousand parts may have 64 KB of malformed parameters.
+"""
 
 
 def cut(header: bytes, names: Collection[bytes], *, others: bool = False) -> bytes:
-    """HEADER.FIELDS: the fields called `names` (lower case), unchanged and in order, then the empty line at its end.
+    """Return the fields called `names` (lower case), unchanged and in order, then the empty line.
 
-    With `others`, HEADER.FIELDS.NOT: everything but them. A message that has neither a body nor an empty line gets none
-    (RFC 9051 §6.4.5.1). 4.7 us for a header of 15 fields; bench/mime_scan.py.
+    This is HEADER.FIELDS; with `others` it is HEADER.FIELDS.NOT: everything but them. A message that has neither a body nor an
+    empty line gets none (RFC 9051 §6.4.5.1). 4.7 us for a header of 15 fields; bench/mime_scan.py.
     """
     wanted = names if isinstance(names, (frozenset, set)) else frozenset(names)
     found = _RAW_FIELD.findall(header)
@@ -43,27 +49,33 @@ def cut(header: bytes, names: Collection[bytes], *, others: bool = False) -> byt
 
 
 def whole(beginning: bytes) -> bytes:
-    """The whole fields at the beginning of a header that is too long, as a header: with the empty line that is beyond."""
+    """Return the whole fields at the beginning of a header that is too long, with an empty line."""
     return beginning[: beginning.rfind(b"\n") + 1] + b"\r\n"
 
 
 def written_fields(header: bytes) -> list[tuple[bytes, bytes]]:
-    """All fields in order, names and values as they stand; the name of a line that is no field is empty. 3.5 us for 13."""
+    """Return all fields in order, names and values as written.
+
+    A line that is not a field has an empty name. 3.5 us for 13 fields.
+    """
     return _FIELD.findall(header)
 
 
 def canonical(name: bytes) -> bytes:
-    """A field's name in lower case, without white space before the colon (RFC 5322 §4.5)."""
+    """Return a field's name in lower case, without white space before the colon (RFC 5322 §4.5)."""
     return name.rstrip(b" \t").lower()
 
 
 def fields(header: bytes) -> list[tuple[bytes, bytes]]:
-    """All fields in order: name in lower case, value as it stands, folded. Lines that are no field are skipped."""
+    """Return all fields in order: name in lower case, value as written, folded.
+
+    Lines that are not fields are skipped.
+    """
     return [(canonical(name), value) for name, value in written_fields(header) if name]
 
 
 def field(header: bytes, name: bytes) -> bytes | None:
-    """The unfolded value of the first field called `name` (lower case)."""
+    """Return the unfolded value of the first field called `name` (lower case)."""
     for candidate, value in fields(header):
         if candidate == name:
             return unfold(value)
@@ -71,7 +83,7 @@ def field(header: bytes, name: bytes) -> bytes | None:
 
 
 def unfold(value: bytes) -> bytes:
-    """A field's value on one line, without white space around it (RFC 5322 §2.2.3)."""
+    """Return a field's value on one line, without white space around it (RFC 5322 §2.2.3)."""
     if _LF in value:
         value = _FOLD.sub(b"", value)
     return value.strip(_SPACE)
@@ -86,11 +98,11 @@ _SECTION = re.compile(rb"^(.+?)(?:\*([0-9]{1,4}))?(\*)?$", re.DOTALL)
 
 
 def parse_parameters(value: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """What stands before the first semicolon, without comments, and the parameters after it: names in lower case.
+    """Return the value before the first semicolon, without comments, and the parameters after it.
 
-    Sections of RFC 2231 (`name*0*=`, `name*1=`) are joined in the order of their numbers into one parameter: `name` where it
-    is ASCII, else `name*` with its charset and percent-encoding. A name that comes twice keeps its first value. What stands
-    beyond LONGEST_VALUE is not looked at.
+    Parameter names are in lower case. Sections of RFC 2231 (`name*0*=`, `name*1=`) are joined in the order of their numbers
+    into one parameter: `name` where it is ASCII, else `name*` with its charset and percent-encoding. A repeated name keeps its
+    first value. Octets beyond LONGEST_VALUE are ignored.
     """
     value = value[:LONGEST_VALUE]
     end = _end_of_type(value)
@@ -108,7 +120,7 @@ def parse_parameters(value: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
 
 
 def _end_of_type(value: bytes) -> int:
-    """Where the first semicolon is that no comment holds; -1 where there is none."""
+    """Return the offset of the first semicolon outside comments; -1 where there is none."""
     end, opening = value.find(b";"), value.find(b"(")
     while 0 <= opening < end:
         pos = end_of_comment(value, opening + 1)
@@ -140,10 +152,10 @@ _ODD = re.compile(rb"\"(?:[^\"\\]++|\\.)*+\"?|\\.?|[^;\"\\(]++|\(|;", re.DOTALL)
 
 
 def _odd_parameter(value: bytes, pos: int) -> tuple[bytes, bytes, int]:
-    """One parameter that is not written by the book: comments, spaces around `=`, spaces in the value, missing quotes.
+    """Parse one malformed parameter: comments, spaces around `=` or in the value, missing quotes.
 
-    A value is one token or one quoted string (RFC 2045 §5.1): what stands between a quoted string and the semicolon is no part
-    of it, and is dropped, as Dovecot and Thunderbird do.
+    A value is one token or one quoted string (RFC 2045 §5.1). Octets between a quoted string and the semicolon are not part of
+    it and are dropped, as Dovecot and Thunderbird do.
     """
     pieces: list[bytes] = []
     seen_sign = has_begun = False  # the latter: the value has
@@ -175,10 +187,10 @@ _COMMENT_AT_END = re.compile(rb"\([^()\\;]*+\)[ \t\r\n]*+(?:;|\Z)")
 
 
 def _is_in_name(pieces: list[bytes], value: bytes, pos: int) -> bool:
-    """Whether a parenthesis belongs to the name of a file without quotes: `Invoice_(302).pdf`.
+    """Return whether a parenthesis belongs to an unquoted file name: `Invoice_(302).pdf`.
 
-    RFC 2045 §5.1 calls it a comment wherever it stands, but who forgets the quotes means it as a letter. Only what stands
-    behind white space and ends the parameter is a comment.
+    RFC 2045 §5.1 makes it a comment everywhere, but a program that omits the quotes means it literally. Only a parenthesis
+    after white space that ends the parameter is a comment.
     """
     if _FILE_NAME.match(b"".join(pieces[:1])) is None:
         return False
@@ -186,7 +198,10 @@ def _is_in_name(pieces: list[bytes], value: bytes, pos: int) -> bool:
 
 
 def _join_sections(found: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """RFC 2231 §3 and §4: the sections of one parameter as one value, at the place of its first section."""
+    """Join the sections of each parameter into one value (RFC 2231 §3, §4).
+
+    It takes the place of the first section.
+    """
     order: dict[bytes, bytes | None] = {}
     sections: dict[bytes, list[tuple[int, bytes, bool]]] = {}
     for name, text in found:
@@ -220,12 +235,12 @@ _NOT_ATTRIBUTE = re.compile(rb"[^A-Za-z0-9!#$&+.^_`{|}~-]")
 
 
 def percent_encode(octets: bytes) -> bytes:
-    """The value of an extended parameter (RFC 2231 §7)."""
+    """Return the value of an extended parameter (RFC 2231 §7)."""
     return _NOT_ATTRIBUTE.sub(lambda match: b"%%%02X" % match[0][0], octets)
 
 
 def unquote(text: bytes) -> bytes:
-    """The content of a quoted string (RFC 5322 §3.2.4); the closing quote may be missing."""
+    """Return the content of a quoted string (RFC 5322 §3.2.4); the closing quote may be missing."""
     text = text[1:-1] if len(text) > 1 and text.endswith(b'"') and not _escaped_at_end(text) else text[1:]
     return _QUOTED_PAIR.sub(rb"\1", text) if b"\\" in text else text
 
@@ -245,7 +260,7 @@ _OUTSIDE_STEP = re.compile(rb"\"(?:[^\"\\]++|\\.)*+\"?|[^(\"]++|\(", re.DOTALL)
 
 
 def end_of_comment(value: bytes, pos: int) -> int:
-    """Where the comment that opened just before `pos` ends (RFC 5322 §3.2.2; comments nest)."""
+    """Return the end of the comment that opened just before `pos` (RFC 5322 §3.2.2; comments nest)."""
     depth = 1
     while depth and (match := _COMMENT_STEP.match(value, pos)):
         pos = match.end()
@@ -257,7 +272,7 @@ def end_of_comment(value: bytes, pos: int) -> int:
 
 
 def strip_comments(value: bytes) -> bytes:
-    """A structured value without its comments and outer white space, on one line."""
+    """Return a structured value without its comments and outer white space, on one line."""
     if _OPENING not in value:
         return unfold(value)
     pieces: list[bytes] = []

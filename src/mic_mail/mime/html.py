@@ -1,9 +1,9 @@
-"""The text that a reader of HTML sees, without the tags.
+"""Extract the text that a reader of HTML sees, without the tags.
 
-In: HTML, however damaged. Out: text; white space means nothing in it but the edge of a word. Tags are cut as browsers cut them
-(WHATWG HTML §13.2.5: quotes count after `=` only, a `<` before no letter is text, what is not closed runs to the end), so
-nothing is looked at twice and time is linear. A tag within a line does not part letters (`hóa <b>đơn</b>`), one that begins a
-block does; scripts, styles and comments are not seen. Never raises.
+In: HTML, however damaged. Out: text; white space in it only separates words. Tags are cut as browsers cut them (WHATWG HTML
+§13.2.5: quotes count after `=` only, a `<` before no letter is text, an unclosed tag runs to the end). So nothing is read
+twice and time is linear. An inline tag does not separate letters (`hóa <b>đơn</b>`), a block tag does; scripts, styles and
+comments are dropped. Never raises.
 """
 
 import html
@@ -31,7 +31,7 @@ _DECLARED_WITHIN = 1024
 
 
 def visible_text(source: str) -> str:
-    """The text between the tags, entities read."""
+    """Return the text between the tags, with entities resolved."""
     text = _MARKUP.sub(_parting, source) if "<" in source else source
     return _ENTITY.sub(_character, text) if "&" in text else text
 
@@ -41,8 +41,11 @@ _ROUND_CELL = " \n"
 
 
 def rows_as_lines(text: str) -> str:
-    """Text whose cells and rows end with `CELL_END` and `ROW_END`, their paragraphs with line ends: a row becomes a line, its
-    cells parted by tabs; of cells of several lines the last one and the first one of the next cell share a line."""
+    """Turn table rows into lines with cells separated by tabs.
+
+    Cells and rows end with `CELL_END` and `ROW_END`, their paragraphs with line ends. Where a cell has several lines, its last
+    line and the first line of the next cell share a line.
+    """
     first, *others = text.split(CELL_END)
     if others:
         text = "\t".join(
@@ -57,7 +60,7 @@ _SPACES = re.compile(r"[ \t\r\n\f\u00a0]+")
 
 
 def visible_lines(source: str) -> str:
-    """The same, line by line as it is shown: what begins a block begins a line, cells of a row are parted by tabs."""
+    """Return the visible text by line: a block begins a line, the cells of a row are separated by tabs."""
     text = _SPACES.sub(" ", source)
     if "<" in text:
         text = rows_as_lines(_MARKUP.sub(_breaking, text))
@@ -89,6 +92,6 @@ def _read(entity: str) -> str:
 
 
 def declared_charset(raw: bytes) -> str:
-    """What the page itself says of its charset, for where nobody else does; empty if nothing."""
+    """Return the charset that the page declares, used where no header does; "" if none."""
     found = _DECLARED.search(raw[:_DECLARED_WITHIN])
     return found[1].decode("ascii") if found else ""

@@ -1,14 +1,14 @@
-"""What the index stores about a message, ready to be sent: ENVELOPE, BODY and BODYSTRUCTURE as IMAP writes them.
+"""Render ENVELOPE, BODY and BODYSTRUCTURE as IMAP sends them, for the index to store.
 
 In: a `Scan`. Out: `Answers`. RFC 9051 §7.5.2 (RFC 3501 §7.4.2 is the same grammar). Never raises.
 Every answer is 7-bit, so that it can go to any client: header text in raw 8-bit is written as RFC 2047 words, parameters as
-RFC 2231; `envelope_utf8` is for those who asked for more (RFC 6855). Strings are quoted; a literal stands where a string holds
-a bare CR. Clients stop at structures that break the grammar, so none does: a basic body has its seven fields, text has lines,
-a message/rfc822 has envelope, body and lines or is shown as application/octet-stream, a multipart without parts is shown as
+RFC 2231; `envelope_utf8` is for clients that enabled it (RFC 6855). Strings are quoted; a string with a bare CR is a literal.
+Clients fail on structures that break the grammar, so none does: a basic body has its seven fields, text has lines, a
+message/rfc822 has envelope, body and lines or is shown as application/octet-stream, a multipart without parts is shown as
 text/plain.
-Two octets of an address list are up to 200 here, so a message has room for so much (`most_octets`) as no honest one needs. Its
-own envelope has it first. What comes when it is used up is NIL and is not read; number, types, encodings and sizes of the parts
-are always right.
+Two octets of an address list can become up to 200 here, so the output is bounded per message (`most_octets`), above any
+legitimate need. The message's own envelope is rendered first. Fields after the limit are NIL and are not parsed; number,
+types, encodings and sizes of the parts are always right.
 """
 
 import re
@@ -27,47 +27,56 @@ from mic_mail.mime.sort_keys import thread_of
 from mic_mail.mime.structure import Parameters, Part, Scan
 
 MOST_OCTETS = 1 << 20
-"""Of all that a message's headers say in its answers, beyond the bare parts: a list of 4,000 recipients, twice."""
+"""Most octets rendered from a message's headers, beyond the bare parts: 4,000 recipients, twice."""
 _FEW_OCTETS = 8_192
 _OCTETS_AN_OCTET = 4
-"""A short address is twice as long in an envelope; one in an enclosed message stands in two answers."""
+"""Rendered octets allowed per message octet.
+
+A short address is twice as long in an envelope, and one in an enclosed message occurs in two answers.
+"""
 BARE_PART_OCTETS = 1_024
-"""Of a part of which nothing is said but types, encoding and sizes, in both answers: at most."""
+"""Most octets of a part with only types, encoding and sizes, in both answers together."""
 
 
 def most_octets(octets: int) -> int:
-    """So many the envelopes and structures of a message of this size have at most, beyond `BARE_PART_OCTETS` for each part."""
+    """Return the bound on the envelopes and structures of a message of this size.
+
+    `BARE_PART_OCTETS` for each part come on top.
+    """
     return min(MOST_OCTETS, _FEW_OCTETS + _OCTETS_AN_OCTET * octets)
 
 
 class Answers(NamedTuple):
-    """The rendered facts of one message; all `bytes` fields go onto the wire as they are."""
+    """The rendered facts of one message; all `bytes` fields are sent unchanged."""
 
     size: int
     header: bytes
-    """Raw header with its empty line; empty when longer than the scanner keeps (then cut it out of the file)."""
+    """Raw header with its empty line.
+
+    Empty when longer than the scanner keeps: then read it from the file.
+    """
     envelope: bytes
     """`("date" "subject" ...)`, 7-bit."""
     envelope_utf8: bytes | None
-    """The same for a session that enabled UTF8=ACCEPT (RFC 6855), only where it differs."""
+    """The envelope for sessions that enabled UTF8=ACCEPT (RFC 6855), only where it differs."""
     bodystructure: bytes
     body: bytes
     parts: bytes
-    """The part table (`mime.parts`)."""
+    """The part table (`mime.part_table`)."""
     sent_at: int | None
-    """The Date field in seconds since the epoch, if it can be read."""
+    """The Date field in seconds since the epoch, if it can be parsed."""
     attachment_octets: int
     has_bare_line_ends: bool
-    """Whether a CR or LF is alone in it (RFC 5321 §2.3.8)."""
+    """True if it holds a bare CR or LF (RFC 5321 §2.3.8)."""
     message_id: bytes
     preview: str
     """At most 200 characters of readable text (RFC 8970)."""
     thread: bytes
-    """A digest of the message that began the thread (`mime.ordering.thread_of`), empty where the header names none."""
+    """A digest of the first message of the thread (`mime.sort_keys.thread_of`), empty if unknown."""
 
 
 def answers(scan: Scan) -> Answers:
-    """Everything the index keeps about a scanned message."""
+    """Return everything the index stores about a scanned message."""
     root = scan.root
     room = _HeaderBudget(most_octets(scan.octets))
     envelope = _envelope(root.fields, room, utf8=False)
@@ -97,24 +106,24 @@ def answers(scan: Scan) -> Answers:
 
 
 def answers_of(message: bytes) -> Answers:
-    """The same for a message that is in memory as a whole. 65 us of CPU for 4 KiB of text; bench/mime_scan.py."""
+    """Return the answers of a message in memory. 65 us of CPU for 4 KiB of text; bench/mime_scan.py."""
     scanner = Scanner()
     scanner.feed(message)
     return answers(scanner.finish())
 
 
 class _HeaderBudget:
-    """What is left for what headers say; below nothing, for ever, once something did not fit."""
+    """Octets left for rendered header data; negative, permanently, once something did not fit."""
 
     __slots__ = ("left", "times")
 
     def __init__(self, octets: int) -> None:
         self.left = octets
         self.times = 1
-        """In so many answers stands what is made now."""
+        """Number of answers that the current rendering occurs in."""
 
     def take(self, octets: int) -> bool:
-        """Whether there was room for it."""
+        """Use up octets; return whether they fit."""
         self.left -= self.times * octets
         return self.left >= 0
 
@@ -122,24 +131,24 @@ class _HeaderBudget:
 # --- strings ----------------------------------------------------------------------------------------------------------
 
 _ODD = re.compile(rb"[^ !#-\[\]-~]")
-"""What keeps a value from being a quoted string as it stands; nearly none has it, so it is asked for first."""
+"""Characters that rule out a quoted string without changes; rare, so they are tested first."""
 _UNQUOTABLE = re.compile(rb"[\x00\r\n\"\\]")
 _ESCAPED = re.compile(rb"[\"\\]")
 _8BIT = re.compile(rb"[\x80-\xff]")
 
 
 def _string(value: bytes) -> bytes:
-    """A quoted string (RFC 9051 §4.3), or a literal where that cannot be."""
+    """Return a quoted string (RFC 9051 §4.3), or a literal where that is impossible."""
     if not _UNQUOTABLE.search(value):
         return b'"%b"' % value
-    value = value.replace(b"\0", b"")  # no string of IMAP may hold NUL
+    value = value.replace(b"\0", b"")  # no IMAP string may hold NUL
     if b"\r" in value or b"\n" in value:
         return b"{%d}\r\n%b" % (len(value), value)
     return b'"%b"' % _ESCAPED.sub(rb"\\\g<0>", value)
 
 
 def _token(value: bytes) -> bytes:
-    """A string that should have been ASCII; what is not becomes a question mark."""
+    """Return a string that should be ASCII, with a question mark for any other octet."""
     if not _ODD.search(value):
         return b'"%b"' % value
     return _string(value if value.isascii() else _8BIT.sub(b"?", value))
@@ -155,11 +164,11 @@ _USUAL_WORDS = {
 
 
 _LONGEST_WORD = 127
-"""RFC 6838 §4.2. Cut there, none becomes one that anybody knows."""
+"""Octets (RFC 6838 §4.2); a value cut there cannot become a known one."""
 
 
 def _word(value: bytes) -> bytes:
-    """The same for types and encodings, of which few are met."""
+    """Return a type or encoding as a string, cached, as few occur."""
     return _USUAL_WORDS.get(value) or _token(value[:_LONGEST_WORD])
 
 
@@ -171,7 +180,7 @@ def _nstring(value: bytes | None, *, utf8: bool = False) -> bytes:
 
 
 def _text(value: bytes, *, utf8: bool = False) -> bytes:
-    """Header text for people: runs of white space, which folding makes, are one space."""
+    """Return header text, with runs of white space, which folding makes, collapsed to one space."""
     if b"  " not in value and not _ODD.search(value):
         return b'"%b"' % value
     if value.isascii():
@@ -187,7 +196,7 @@ _NO_ENVELOPE = b"(%b)" % b" ".join([b"NIL"] * 10)
 
 
 def _envelope(fields: dict[bytes, bytes], room: _HeaderBudget, *, utf8: bool) -> bytes:
-    """All of it; the one that does not fit has its short texts, but nobody's address."""
+    """Render an envelope; one that does not fit keeps its short texts but no addresses."""
     if room.left < 0:
         return _NO_ENVELOPE
     subject = fields.get(b"subject")
@@ -223,12 +232,14 @@ _USUAL_ADDRESS = re.compile(
     % (_QUOTED, _QUOTED, *[_ATOM] * 4),
     re.DOTALL,
 )
-"""An address whose strings `parse_addresses` takes as they stand, and that can be sent so; else all the rest of the field.
-Nearly all fields hold such addresses only, and are rendered in a third of the time."""
+"""An address that `parse_addresses` would return unchanged and that needs no escaping, else the rest.
+
+Nearly all fields hold only such addresses, and are rendered in a third of the time.
+"""
 LONGEST_LABEL = 63
-"""Of a domain (RFC 1035 §2.3.4)."""
+"""Octets of a label of a domain (RFC 1035 §2.3.4)."""
 _USUAL_OCTETS = 8_192
-"""Of a field that cannot have as many as `MAX_ADDRESSES`."""
+"""Octets of a field too short to hold `MAX_ADDRESSES`."""
 
 
 def _addresses(value: bytes | None, *, utf8: bool, default: bytes = b"NIL") -> bytes:
@@ -257,11 +268,11 @@ def _address(address: Address, *, utf8: bool) -> bytes:
 
 
 def _host(host: bytes, *, utf8: bool) -> bytes:
-    """A domain with letters beyond ASCII: as it is, or in its ASCII form (RFC 5891)."""
+    """Return a domain with non-ASCII letters: unchanged, or in its ASCII form (RFC 5891)."""
     text = decode_text(host[:255])
     if utf8:
         return _string(text.encode("utf-8", "replace"))
-    if any(len(normalize("NFKC", label)) > LONGEST_LABEL for label in text.split(".")):  # of one letter 18 can be made
+    if any(len(normalize("NFKC", label)) > LONGEST_LABEL for label in text.split(".")):  # one letter can become 18
         return _token(host)
     try:
         return _string(text.encode("idna"))
@@ -274,11 +285,11 @@ def _host(host: bytes, *, utf8: bool) -> bytes:
 
 _NOTHING_MORE = b"NIL NIL NIL NIL"
 _FREE_OCTETS = 128
-"""Of most parts less is said: a bare part and a charset."""
+"""Octets; most parts need less: a bare part and a charset."""
 
 
 def _structure(part: Part, room: _HeaderBudget) -> tuple[bytes, bytes]:
-    """The part without and with extension data."""
+    """Return the part without and with extension data."""
     if part.maintype == b"multipart" and part.children:
         children = [_structure(child, room) for child in part.children]
         subtype = _word(part.subtype)
@@ -320,7 +331,7 @@ def _structure(part: Part, room: _HeaderBudget) -> tuple[bytes, bytes]:
 
 
 def _multipart_fields(part: Part, room: _HeaderBudget) -> bytes:
-    """Parameters and the extension data."""
+    """Return the parameters and the extension data."""
     if room.left < 0:
         return _NOTHING_MORE
     said = b"%b %b" % (_parameters(part.params), _extension(part))
@@ -328,7 +339,7 @@ def _multipart_fields(part: Part, room: _HeaderBudget) -> bytes:
 
 
 def _type_fields(part: Part) -> tuple[bytes, bytes, Parameters]:
-    """Type and parameters that keep the grammar whole."""
+    """Return type and parameters that satisfy the grammar."""
     if part.maintype == b"multipart" and not part.damaged:
         return b"text", b"plain", [(b"charset", b"us-ascii")]
     if part.maintype == b"multipart" or (part.maintype == b"message" and part.subtype == b"rfc822" and not part.is_message):
@@ -345,12 +356,12 @@ def _parameters(params: Parameters) -> bytes:
 
 
 def _parameter(name: bytes, value: bytes) -> bytes:
-    """One parameter. Most are charsets and formats, short and of few kinds: those are remembered."""
+    """Return one parameter, cached if short: most are a few charsets and formats."""
     return _usual_parameter(name, value) if len(name) + len(value) <= _USUAL_PARAMETER_OCTETS else _make_parameter(name, value)
 
 
 def _make_parameter(name: bytes, value: bytes) -> bytes:
-    """Raw 8-bit becomes the extended form of RFC 2231 §4."""
+    """Render one parameter; raw 8-bit becomes the extended form of RFC 2231 §4."""
     if value.isascii():
         return b"%b %b" % (_token(name), _string(value))
     if name.endswith(b"*"):
@@ -364,7 +375,7 @@ _usual_parameter = lru_cache(maxsize=256)(_make_parameter)
 
 
 def _extension(part: Part) -> bytes:
-    """Disposition, language and location."""
+    """Return disposition, language and location."""
     language = part.fields.get(b"content-language")
     location = part.fields.get(b"content-location")
     if part.disposition is None and language is None and location is None:

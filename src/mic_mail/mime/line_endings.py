@@ -1,28 +1,27 @@
-"""CRLF and what is none: how lines end, asked of many octets at once. Pure.
+"""Count line endings in bulk, and find bare CR and LF. Pure.
 
-A CR without LF or an LF without CR is *bare* (RFC 5321 §2.3.8). Octets are asked about as they lie: a CRLF that was cut in two
-is the caller's to put together.
+A CR without LF or an LF without CR is *bare* (RFC 5321 §2.3.8). Octets are examined as given: a caller that splits a CRLF must
+rejoin it.
 """
 
 _CR = b"\r"[0]
-"""As a number: an octet is found in bytes five times as fast when it is given as one."""
+"""The octet as a number: it is found in bytes five times as fast."""
 
 _SAMPLE = 61
 _MANY = 8
-"""Where one octet in so many is CR or LF, counting is faster."""
+"""Counting is faster where one octet in this many is CR or LF."""
 _FEW = 2_048
-"""So many octets are not worth a look at how many are."""
+"""Octets below which the density of line ends is not sampled."""
 
 LineEnds = tuple[int, int, int]
-"""How often LF, CR and CRLF occur: all three alike where none is bare."""
+"""Numbers of LF, CR and CRLF: all equal where none is bare."""
 
 
 def line_ends(octets: bytes) -> LineEnds:
-    """The line ends of any octets. About 2 GB/s where all are CRLF, as they are in mail; 500 MB/s elsewhere.
+    """Count the line ends. About 2 GB/s where all are CRLF, as in mail; 500 MB/s elsewhere.
 
-    If octets stay as they are when each of their line ends is made CRLF, each is one. That is known three to five times as fast
-    as by counting, as `replace` goes from one octet to the next by `memchr`; but not where they are many, which a look at every
-    61st octet shows.
+    If replacing each line end by CRLF changes nothing, each is CRLF. This is three to five times as fast as counting, as
+    `replace` steps by `memchr`; but not where line ends are dense, which a sample of every 61st octet shows.
     """
     first = octets.find(_CR)
     if first < 0:
@@ -41,16 +40,16 @@ def _are_few(sample: bytes) -> bool:
 
 
 def has_bare(octets: bytes) -> bool:
-    """Whether some CR or LF is alone."""
+    """Return whether a CR or LF is bare."""
     lf, cr, crlf = line_ends(octets)
     return not lf == cr == crlf
 
 
 def even_lines(octets: bytes) -> tuple[bytearray, int, LineEnds] | None:
-    """The lines at the beginning that are as long as the first, as all but the last of base64 are: what they hold, how many
-    octets they are with their ends, and these ends. None where the lines are not so.
+    """Split off the leading lines of equal length, as in base64.
 
-    About 8 GB/s: only the places are looked at where an end should be, so there may be others in what they hold.
+    Returns their content, their octets including line ends, and these line ends; None where the lines are not equal. About 8
+    GB/s: only the expected positions are checked, so the content may hold other line ends.
     """
     length = octets.find(b"\n") + 1
     if length < 2:

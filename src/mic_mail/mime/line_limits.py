@@ -1,7 +1,7 @@
-"""The lines that a mail server may send by DATA: at most 998 octets and no NUL. Pure.
+"""Check the limits for lines sent by DATA: at most 998 octets and no NUL. Pure.
 
 RFC 5321 §4.5.3.1.6 and RFC 5322 §2.1.1 bound a line; RFC 5322 §4 and RFC 2045 §2.7, §2.8 forbid NUL in 7bit and 8bit content.
-Content that breaks one of them needs BODY=BINARYMIME and BDAT (RFC 3030). That lines end with CRLF is checked by `lineends`.
+Content that breaks one of them needs BODY=BINARYMIME and BDAT (RFC 3030). CRLF line ends are checked by `line_endings`.
 """
 
 from mic_mail.errors import Text
@@ -13,10 +13,10 @@ _LF = b"\n"[0]
 
 
 class LineCheck:
-    """Looks for NUL and for lines that are too long in a message that comes in pieces of any size.
+    """Find NUL and lines that are too long in a message in pieces of any size.
 
-    It goes from the last line end within 1,000 octets to the next such one, so that its steps grow with the octets and not with
-    the lines: 4 GB/s, and with the lines counted 1.8 GB/s.
+    It steps from the last line end within 1,000 octets to the next such one, so the number of steps depends on the octets and
+    not on the lines: 4 GB/s, and with the lines counted 1.8 GB/s.
     """
 
     __slots__ = ("_lines", "_open", "nul", "too_long")
@@ -24,14 +24,17 @@ class LineCheck:
     def __init__(self) -> None:
         self._lines = 0
         self._open = 0
-        """Octets behind the last LF."""
+        """Octets after the last LF."""
         self.nul = 0
-        """The number of the first line with a NUL, from 1 for the first one of the header; 0 where there is none."""
+        """The number of the first line with a NUL, or 0.
+
+        The first header line is number 1.
+        """
         self.too_long = 0
         """The number of the first line that is too long, or 0."""
 
     def feed(self, octets: bytes) -> None:
-        """Look at the next octets."""
+        """Check the next octets."""
         if not self.nul and (at := octets.find(0)) >= 0:
             self.nul = self._number(octets, at)
         if not self.too_long and (at := self._too_long_at(octets)) >= 0:
@@ -41,13 +44,13 @@ class LineCheck:
         self._open = len(octets) - last - 1 if last >= 0 else self._open + len(octets)
 
     def end(self) -> None:
-        """The message is complete: its last line may have no end."""
+        """End the message, whose last line may lack a line end."""
         if not self.too_long and self._open > LONGEST_LINE:
             self.too_long = self._lines + 1
 
     @property
     def fault(self) -> Text | None:
-        """Why DATA cannot carry the message, the gravest first; None where it can."""
+        """The reason why DATA cannot carry the message, NUL first; None where it can."""
         if self.nul:
             return Text(f"dòng {self.nul} có ký tự NUL", f"line {self.nul} holds a NUL octet")
         if self.too_long:
@@ -61,7 +64,10 @@ class LineCheck:
         return self._lines + octets.count(_LF, 0, at) + 1
 
     def _too_long_at(self, octets: bytes) -> int:
-        """Where the first line begins that is too long, 0 where that was before these octets; -1: there is none."""
+        """Return the start of the first line that is too long, -1 where there is none.
+
+        0 if it starts before these octets.
+        """
         start, size = -self._open, len(octets)
         while start + _WINDOW <= size:
             end = octets.rfind(_LF, max(start, 0), start + _WINDOW)
@@ -72,7 +78,7 @@ class LineCheck:
 
 
 def check_lines(octets: bytes) -> LineCheck:
-    """The check of a whole message."""
+    """Check a whole message."""
     check = LineCheck()
     check.feed(octets)
     check.end()

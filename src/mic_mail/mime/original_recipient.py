@@ -1,7 +1,7 @@
-"""The recipient whom a sender named at first: ORCPT of RFC 3461 §4.2, with the address type `utf-8` of RFC 6533 §3. Pure.
+"""The original recipient: ORCPT of RFC 3461 §4.2, with the type `utf-8` of RFC 6533 §3. Pure.
 
-In: the value of the parameter. Out: an `OriginalRecipient`, which says in a command and in a report what the sender has said,
-or `NotAnOriginalRecipient`. The address in it need not be one that this server could send to: it is only carried.
+In: the value of the parameter. Out: an `OriginalRecipient`, which reproduces the sender's value in a command and in a report,
+or `NotAnOriginalRecipient`. The address in it is only carried: this server need not be able to send to it.
 """
 
 import re
@@ -18,23 +18,23 @@ _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
 _UNITEXT = re.compile(r"(?:[!-*,-<>-\[\]-~\u00a0-\U0010ffff]|\+[0-7][0-9A-F]|\\x\{(?:[0-9A-F]{1,5}|10[0-9A-F]{4})\})+")
 _EMBEDDED = re.compile(r"\\x\{([0-9A-F]+)\}")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Letters that no line of a report can hold."""
+"""Characters that cannot stand on a line of a report."""
 
 
 class NotAnOriginalRecipient(ValueError):
-    """A text that is no value of ORCPT."""
+    """A text that is not a valid value of ORCPT."""
 
 
 @dataclass(frozen=True, slots=True)
 class OriginalRecipient:
-    """One value of ORCPT; `str()` is as it came, in UTF-8 where the type is `utf-8`."""
+    """One value of ORCPT; `str()` returns it as received, in UTF-8 where the type is `utf-8`."""
 
     type: str
     encoded: str
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises `NotAnOriginalRecipient`."""
+        """Parse a value; raise `NotAnOriginalRecipient` if it is invalid."""
         match = _TYPED.fullmatch(text) if len(text) <= MAX_OCTETS else None
         if match is None:
             raise NotAnOriginalRecipient("no type and address")
@@ -52,7 +52,7 @@ class OriginalRecipient:
 
     @property
     def address(self) -> str:
-        """Decoded, as the sender knows it."""
+        """The decoded address, as the sender wrote it."""
         text = decode_xtext(self.encoded)
         return _EMBEDDED.sub(lambda match: chr(int(match[1], 16)), text) if self._is_utf8 else text
 
@@ -60,12 +60,15 @@ class OriginalRecipient:
         return f"{self.type};{self.encoded}"
 
     def in_ascii(self) -> str:
-        """As it is told to who knows ASCII alone (utf-8-addr-xtext)."""
+        """Return the value for a peer that takes only ASCII (utf-8-addr-xtext)."""
         letters = (char if char.isascii() else f"\\x{{{ord(char):X}}}" for char in self.encoded)
         return f"{self.type};{''.join(letters)}"
 
     def in_report(self, *, utf8: bool) -> str:
-        """The value of Original-Recipient; `utf8`: in a message/global-delivery-status (RFC 6533 §3, §4.1)."""
+        """Return the value of Original-Recipient.
+
+        `utf8` for a message/global-delivery-status (RFC 6533 §3, §4.1).
+        """
         if self._is_utf8 and not utf8:
             type_, _, encoded = self.in_ascii().partition(";")
             return f"{type_}; {encoded}"

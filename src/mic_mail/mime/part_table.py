@@ -1,9 +1,9 @@
-"""Where each part of a message lies, as a compact table that the index keeps beside the message.
+"""Store the location of each part of a message in a compact table, kept in the index.
 
-In: a `Scan`. Out: bytes (`encode`), and from those bytes the octets of any section (`Sections.locate`), its transfer
-encoding and its decoded size. The table never holds text and never needs the message.
-Section numbers follow RFC 9051 §6.4.5.1 (the same as RFC 3501 §6.4.5): the children of a multipart are numbered from 1,
-a message/rfc822 gives its number to its own body, and part 1 of a message that is not a multipart is its text.
+In: a `Scan`. Out: bytes (`encode`), and from those bytes the octets of any section (`Sections.locate`), its transfer encoding
+and its decoded size. The table never holds text and never needs the message.
+Section numbers follow RFC 9051 §6.4.5.1 (the same as RFC 3501 §6.4.5): the children of a multipart are numbered from 1, a
+message/rfc822 gives its number to its own body, and part 1 of a message that is not a multipart is its text.
 
 Row: kind, encoding, children, start of header, start of body, octets of body, decoded octets; rows in reading order.
 """
@@ -15,10 +15,13 @@ from typing import Literal
 from mic_mail.mime.structure import Part, Scan
 
 Kind = Literal["", "HEADER", "TEXT", "MIME"]
-"""What follows the numbers in `BODY[1.2.MIME]`; empty for the part's own content."""
+"""The specifier after the numbers in `BODY[1.2.MIME]`; empty for the part's own content."""
 
 ENCODINGS = ("7bit", "8bit", "binary", "base64", "quoted-printable", "unknown")
-"""Transfer encodings by the code in the table; `unknown` is answered with UNKNOWN-CTE (RFC 9051 §6.4.5.1)."""
+"""Transfer encodings by the code in the table.
+
+`unknown` is answered with UNKNOWN-CTE (RFC 9051 §6.4.5.1).
+"""
 
 LEAF, MULTIPART, MESSAGE = 0, 1, 2
 
@@ -28,11 +31,11 @@ _ROW = Struct("<BBHIIII")
 _CODES = {name.encode(): code for code, name in enumerate(ENCODINGS)}
 _UNKNOWN = ENCODINGS.index("unknown")
 _MAX = 0xFFFF_FFFF
-"""A part of 4 GiB and more is written as that large; no such message passes any door."""
+"""Largest value stored; larger parts are recorded as this, as no listener accepts such a message."""
 
 
 def encode(scan: Scan) -> bytes:
-    """The part table of a message."""
+    """Return the part table of a message."""
     rows: list[bytes] = []
     _encode_part(scan.root, rows)
     return b"".join(rows)
@@ -63,7 +66,10 @@ class Section:
     def __init__(self, rows: Iterator[tuple[int, int, int, int, int, int, int]]) -> None:
         self.kind, code, count, self.header_start, self.body_start, self.body_octets, self.decoded_octets = next(rows)
         self.encoding = ENCODINGS[code]
-        """How the body is encoded; of a multipart or a message/rfc822, BINARY may only answer the identity encodings."""
+        """Encoding of the body.
+
+        For a multipart or a message/rfc822, BINARY may only answer identity encodings.
+        """
         self.children = [Section(rows) for _ in range(count)]
 
     @property
@@ -78,7 +84,7 @@ class Section:
 
 
 class Sections:
-    """The part table of one message, opened."""
+    """The decoded part table of one message."""
 
     __slots__ = ("root",)
 
@@ -86,7 +92,10 @@ class Sections:
         self.root = Section(_ROW.iter_unpack(blob))
 
     def part(self, section: tuple[int, ...]) -> Section | None:
-        """The part that a section number names: its `encoding` and `decoded_octets` answer BINARY and BINARY.SIZE."""
+        """Return the part of a section number.
+
+        Its `encoding` and `decoded_octets` answer BINARY and BINARY.SIZE.
+        """
         part = self.root
         in_message = True  # whether `part` is a message, whose own text counts as its part 1, or already a numbered part
         for number in section:
@@ -101,7 +110,7 @@ class Sections:
         return part
 
     def locate(self, section: tuple[int, ...], kind: Kind = "") -> tuple[int, int] | None:
-        """Offset and length of a section in the message's file; None where there is no such section."""
+        """Return offset and length of a section in the message's file; None where there is no such section."""
         part = self.part(section)
         if part is None:
             return None

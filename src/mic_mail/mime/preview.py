@@ -1,7 +1,7 @@
-"""A line of readable text from the beginning of a message (RFC 8970).
+"""Make a line of readable text from the beginning of a message (RFC 8970).
 
-In: the raw beginning of a text body. Out: at most `LIMIT` characters, without markup, quoted mail and white space runs.
-Linear in what it is given (the scanner keeps 16 KiB at most); never raises.
+In: the raw beginning of a text body. Out: at most `LIMIT` characters, without markup, quoted mail and white space runs. Linear
+in the length of its input (the scanner keeps 16 KiB at most); never raises.
 """
 
 import html
@@ -15,22 +15,27 @@ LIMIT = 200
 """Characters (RFC 8970 §3.1: at most 200 unless there is a reason for more)."""
 
 _LINE_ENDS = 20
-"""Of those, CRLF that become one space."""
+"""CRLFs within the limit that become one space each."""
 
 _ENOUGH = 1_000
 """Characters of text to collect before white space is folded."""
 
 _GLANCE = 768
-"""Octets that hold the whole line of nearly every plain text, in Vietnamese and Chinese too. A preview made of them costs 10 us
-instead of 25 to 100."""
+"""Octets that hold the whole line of nearly every plain text, in Vietnamese and Chinese too.
+
+A preview made of them costs 10 us instead of 25 to 100.
+"""
 
 _INVISIBLE_CHARACTER = (
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufffd"
     "\x00-\x08\x0e-\x1f\x7f-\x9f]"
 )
-"""What newsletters pad their first line with, marks that turn text around, controls, and characters cut in two."""
+"""Padding in the first lines of newsletters, bidirectional marks, controls, and truncated characters."""
 _INVISIBLE = re.compile(f"{_INVISIBLE_CHARACTER}{_INVISIBLE_CHARACTER}*+")
-"""A run of them. Written in two, `re` looks for the first of them three times as fast as for `[...]++`."""
+"""A run of invisible characters.
+
+Written in two parts, as `re` finds the first character three times as fast as for `[...]++`.
+"""
 
 _SKIPPED = re.compile(r"<((?ai:style|script|head|title|template))(?![^\W_])")
 _CLOSED = {name: re.compile(f"</(?ai:{name})") for name in ("style", "script", "head", "title", "template")}
@@ -38,13 +43,13 @@ _QUOTED = re.compile(r"^>.*$", re.MULTILINE)
 
 
 def preview(raw: bytes, part: Part) -> str:
-    """The preview of the text body `part` that begins with `raw`."""
+    """Return the preview of the text body `part` that begins with `raw`."""
     charset = (part.parameter(b"charset") or b"").decode("ascii", "replace")
     encoding = part.encoding.decode("ascii", "replace")
     if part.subtype == b"html":
         return _first_line(_strip_html(decode_octets(decode(raw, encoding), charset))).rstrip()
     if len(raw) > _GLANCE:
-        # Every step on this way makes of a beginning the beginning of what it makes of the whole: a full line is the line.
+        # Each step here maps a beginning to the beginning of its result for the whole, so a full line is final.
         line = _beginning(_strip_quoted(decode_beginning(Decoder(encoding).feed(raw[:_GLANCE]), charset)))
         if len(line) == LIMIT:
             return line.rstrip()
@@ -52,32 +57,35 @@ def preview(raw: bytes, part: Part) -> str:
 
 
 def _first_line(text: str) -> str:
-    """The beginning of the text on one line; shorter than the limit only where there is no more."""
+    """Return the beginning of the text on one line, below the limit only where there is no more."""
     line = " ".join(text[:_ENOUGH].split())[:LIMIT]
     if len(line) < LIMIT or _INVISIBLE.search(line):
-        # U+FFFD by itself: a text in a wrong charset has hundreds, and a match for each costs more than all the rest here.
+        # U+FFFD is removed separately: a text in a wrong charset has hundreds, and a match for each would dominate the cost.
         visible = _INVISIBLE.sub("", text[: 4 * _ENOUGH].replace("\ufffd", ""))
         line = " ".join(visible.split())[:LIMIT]
     return line
 
 
 _NOT_IN_LINE = re.compile(_INVISIBLE_CHARACTER[:-1] + "\t-\r\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
-"""What is not seen, or white space other than U+0020."""
+"""Invisible characters, or white space other than U+0020."""
 
 
 def _beginning(text: str) -> str:
-    """The same, of the beginning of a text. Nearly every one needs its line ends replaced and nothing else."""
+    """Return the same line from the beginning of a text.
+
+    Nearly every text only needs its line ends replaced.
+    """
     line = text.lstrip()[: LIMIT + _LINE_ENDS].replace("\r\n", " ")[:LIMIT]
     return _first_line(text) if len(line) < LIMIT or "  " in line or _NOT_IN_LINE.search(line) else line
 
 
 def _strip_quoted(text: str) -> str:
-    """The text without the lines that it answers to."""
+    """Remove quoted lines."""
     return _QUOTED.sub("", text) if text.startswith(">") or "\n>" in text else text
 
 
 def _strip_html(text: str) -> str:
-    """The text between the tags, as far as it is needed."""
+    """Return the text between the tags, as far as it is needed."""
     pieces: list[str] = []
     collected = pos = 0
     while collected < _ENOUGH:
@@ -96,7 +104,7 @@ def _strip_html(text: str) -> str:
 
 
 def _after_tag(text: str, tag: int) -> int:
-    """Where text goes on after the tag at `tag`, and after its element where that is not for reading; -1 for nowhere."""
+    """Return the offset after the tag at `tag`, or after its element if that is not shown; -1 at the end."""
     if text.startswith("<!--", tag):
         end = text.find("-->", tag)
         return end + 3 if end >= 0 else -1

@@ -1,14 +1,14 @@
-"""One pass over a message: where its parts lie, how large they are, what is wrong with it.
+"""Scan a message in one pass: where its parts lie, how large they are, what is malformed.
 
-In: the octets of a message in chunks of any size (`feed`). Out: a `Scan`. The result does not depend on the chunks.
-Never raises, whatever the octets are; memory, parts, depth and time are bounded (the constants below); nothing is changed.
+In: the octets of a message in chunks of any size (`feed`). Out: a `Scan`, which does not depend on the chunks.
+Never raises, for any octets; memory, parts, depth and time are bounded (the constants below); nothing is changed.
 Standards: RFC 5322 §2.1 (header and body), RFC 2045 and 2046 (MIME). Line ends are CRLF or bare LF, also mixed; sizes are
-octets of the message as it is.
+octets of the message unchanged.
 
-How: chunks become *windows* that end with a line end (a line longer than a window is cut, which every step below knows).
-Inside a window the work is done by `find`, `replace` and `translate`, which go over an octet a few times, and once more for
-each open multipart; so time is windows x depth, whatever stands in the message. Base64, which is most of a large message, is
-passed over faster: it has no hyphens, so no delimiter is looked for, and where its lines are even their ends are known.
+Method: chunks become *windows* that end with a line end (a line longer than a window is cut, which every step below handles).
+Inside a window the work is done by `find`, `replace` and `translate`, which pass over an octet a few times, and once more for
+each open multipart; so time is windows x depth, for any content. Base64, which is most of a large message, is scanned faster:
+it has no hyphens, so no delimiter is searched for, and where its lines are even their ends are known.
     HEADER     until the empty line, or a delimiter of a multipart around it
     BODY       until a delimiter of any open multipart (RFC 2046 §5.1.1: it matches by its beginning)
     DELIMITER  the rest of that line
@@ -23,44 +23,50 @@ from mic_mail.mime.structure import IDENTITY, Part, Scan, read_header
 
 WINDOW = 65_536
 LONG_LINE = 4_096
-"""A line that has not ended after so many octets is cut; no delimiter or uuencoded line is as long."""
+"""Octets after which an unended line is cut; no delimiter or uuencoded line is as long."""
 
 MAX_PARTS = 1_000
 MAX_DEPTH = 40
-"""Parts inside parts. What lies beyond either limit is one opaque part, and an attachment with its raw octets."""
+"""Depth of nesting.
+
+Anything beyond either limit is one opaque part, and an attachment with its raw octets.
+"""
 
 MAX_HEADER = 262_144
-"""Octets of the message's header that are kept and read; of a part's header a quarter."""
+"""Octets of the message's header that are kept and parsed; for a part's header a quarter."""
 MAX_FIELDS = 1_048_576
-"""Octets of header fields that are kept of all parts together; later parts lose descriptions, never their structure."""
+"""Octets of header fields kept for all parts together.
+
+Parts beyond it lose descriptions, never their structure.
+"""
 
 _TEXT_KEPT = 2_048
 _HTML_KEPT = 16_384
-"""Octets kept of the first bodies for the preview; HTML begins with a page of styles."""
+"""Octets kept of the first bodies for the preview; HTML often begins with a page of styles."""
 
 _ALTERNATIVES = (b"alternative", b"related")
 _BODY_SLOT = {b"plain": 1, b"html": 2}
 
 
 class State(Enum):
-    """Where in a part the next octet stands."""
+    """The position of the next octet within a part."""
 
     HEADER = 1
     BODY = 2
     DELIMITER = 3
 
 
-HEADER, BODY, DELIMITER = State  # by these names: on Python 3.11 a look into the enumeration takes four times as long
+HEADER, BODY, DELIMITER = State  # module-level names, as enumeration access is four times as slow on Python 3.11
 
 _NUL, _HYPHEN = b"\0-"
-"""As numbers: an octet is found in bytes five times as fast when it is given as one."""
+"""Octets as numbers: they are found in bytes five times as fast."""
 
 
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 
 
 class _Frame:
-    """A part that has begun and not ended, with what is known of it while it is open."""
+    """A part that has begun and not ended, with its state while it is open."""
 
     __slots__ = ("bodies", "first_line", "leaf", "meter", "needle", "part", "uu")
 
@@ -71,7 +77,7 @@ class _Frame:
         self.needle = b""
         """LF and delimiter of an open multipart."""
         self.bodies = 0
-        """Which text bodies this part, or the message, already has."""
+        """Text bodies that this part, or the message, already has, as bits."""
         self.leaf = False
         self.meter: Meter | None = None
         self.uu: UuMeter | None = None
@@ -89,22 +95,22 @@ class _Excerpt:
 
 
 class Scanner:
-    """Reads one message; make a new one for the next."""
+    """Scans one message; use a new one for the next."""
 
     def __init__(self) -> None:
         root = Part(0)
         self._root = root
         self._top = _Frame(root)
         self._open = [self._top]
-        """Frames from the message down to the part that is being read."""
+        """Frames from the message down to the current part."""
         self._multiparts: list[_Frame] = []
-        """Those of them that still wait for delimiters."""
+        """Open frames that still wait for delimiters."""
         self._state = HEADER
         self._carry = b""
         self._at = 0
         """Offset of the window."""
         self._lf = self._cr = self._crlf = 0
-        """Those of the message before `_counted`, an index into the window."""
+        """Line ends of the message before `_counted`, an index into the window."""
         self._counted = 0
         self._line_start = True
         self._line_end = 0
@@ -115,9 +121,9 @@ class Scanner:
         self._parts = 1
         self._closed_octets = 0
         self._sealed_at: int | None = None
-        """From where on there were too many parts, if that was between parts."""
+        """Offset from which there were too many parts, if that was between parts."""
         self._body_at = 0
-        """Offset where the current leaf has been read to."""
+        """Offset up to which the current leaf has been read."""
         self._excerpts: dict[bytes, _Excerpt] = {}
         self._excerpt: _Excerpt | None = None
         self._header = b""
@@ -146,7 +152,7 @@ class Scanner:
         self._carry = data[start:]
 
     def finish(self) -> Scan:
-        """The message has ended."""
+        """End the message and return its scan."""
         if self._carry:
             self._read_window(self._carry)
             self._carry = b""
@@ -206,7 +212,7 @@ class Scanner:
             if end:
                 self._end_header(self._at + end, self._lf + window.count(b"\n", self._counted, end))
             return limit
-        # A delimiter where the header has not ended: the part has no body (RFC 2046 §5.1: the empty line may be missing).
+        # A delimiter before the end of the header: the part has no body (RFC 2046 §5.1: the empty line may be missing).
         line_end = self._line_end_before(window, limit)
         self._keep_header(window[pos : max(pos, limit - line_end)])
         self._count_to(window, limit)
@@ -214,7 +220,7 @@ class Scanner:
         return self._read_delimiter(window, limit, multipart)
 
     def _end_of_header(self, window: bytes, pos: int) -> int:
-        """Behind the first empty line at `pos` or later; 0 where there is none."""
+        """Return the offset after the first empty line at `pos` or later; 0 where there is none."""
         if pos or self._line_start:
             if window.startswith(b"\n", pos):
                 return pos + 1
@@ -233,7 +239,7 @@ class Scanner:
         return self._read_delimiter(window, limit, multipart)
 
     def _read_delimiter(self, window: bytes, pos: int, multipart: _Frame) -> int:
-        """A delimiter line begins at `pos`: end what it ends, begin what it begins."""
+        """Process a delimiter line at `pos`: close parts and begin the next."""
         after = pos + len(multipart.needle) - 1
         is_last = window.startswith(b"--", after)
         if self._parts >= MAX_PARTS and not is_last:
@@ -263,7 +269,10 @@ class Scanner:
         return end
 
     def _next_delimiter(self, window: bytes, pos: int, end: int) -> tuple[int, _Frame | None]:
-        """Where the next delimiter line begins, from `pos` to before `end`, and of which open multipart; `end` for nowhere."""
+        """Return the offset of the next delimiter line in `pos`..`end`, and its multipart.
+
+        The offset is `end` where there is none.
+        """
         if not self._multiparts:
             return end, None
         if pos == 0 and self._line_start:
@@ -276,7 +285,7 @@ class Scanner:
         start = hyphen - 1 if hyphen else 0
         last = end - 1
         found: list[_Frame] = []
-        for frame in reversed(self._multiparts):  # the innermost's is mostly near, and bounds how far all others are looked for
+        for frame in reversed(self._multiparts):  # the innermost is usually near, and bounds the search for the others
             needle = frame.needle
             at = window.find(needle, start, last + len(needle) - 1) + 1
             if at:
@@ -303,7 +312,10 @@ class Scanner:
         self._head_room -= len(piece)
 
     def _end_header(self, at: int, lf: int) -> None:
-        """The header of the current part has ended at offset `at`, behind `lf` LFs of the message; decide what its body is."""
+        """End the header of the current part at offset `at`, after `lf` LFs of the message.
+
+        It decides how the body is read.
+        """
         frame = self._open[-1]
         part = frame.part
         header = b"".join(self._head)
@@ -326,12 +338,12 @@ class Scanner:
             boundary = part.boundary
             if boundary is not None:
                 frame.needle = b"\n--" + boundary
-                if part.encoding not in IDENTITY:  # RFC 2045 §6.4 forbids any other here, and nobody decodes it
+                if part.encoding not in IDENTITY:  # RFC 2045 §6.4 forbids any other here, and no program decodes it
                     part.encoding = b"7bit"
                 self._multiparts.append(frame)
                 return
         elif part.is_message or part.boundary is not None:
-            part.damaged = True  # beyond the limits: nobody looks into it
+            part.damaged = True  # beyond the limits: never parsed
         part.is_message = False
         self._begin_leaf(frame)
 
@@ -349,7 +361,10 @@ class Scanner:
             self._excerpt = self._excerpts[part.subtype] = _Excerpt(part, room)
 
     def _is_body(self, part: Part) -> bool:
-        """Whether a leaf is a text body of its multipart/alternative or related, or of the message, rather than a file."""
+        """Return whether a leaf is a text body rather than a file.
+
+        The body may be one of its multipart/alternative or related, or of the message.
+        """
         slot = _BODY_SLOT.get(part.subtype, 0)
         if part.maintype != b"text" or not slot or part.has_filename:
             return False
@@ -366,7 +381,7 @@ class Scanner:
         return True
 
     def _consume(self, window: bytes, start: int, end: int) -> None:
-        """Octets of the current body."""
+        """Take octets of the current body."""
         self._body_at = self._at + end
         frame = self._open[-1]
         meter = frame.meter or frame.uu
@@ -387,7 +402,7 @@ class Scanner:
                 self._excerpt = None
 
     def _close_above(self, index: int, at: int, lf: int) -> None:
-        """End every part inside `self._open[index]` at offset `at`, with `lf` LFs of the message before it."""
+        """End every part inside `self._open[index]` at offset `at`, after `lf` LFs of the message."""
         while len(self._open) > index + 1:
             frame = self._open.pop()
             part = frame.part
@@ -404,11 +419,11 @@ class Scanner:
                     part.damaged = part.damaged or frame.meter.damaged
                 self._closed_octets += _metered(frame, raw, line_end)
             elif not part.children:
-                self._closed_octets += raw  # a multipart without parts: whatever is in it, it is no text body
+                self._closed_octets += raw  # a multipart without parts: its content is no text body
         self._excerpt = None
 
     def _seal(self, at: int) -> None:
-        """Too many parts: what follows offset `at` belongs to the part that is open now, and counts as it is."""
+        """Stop at too many parts: octets from offset `at` belong to the open part, and count raw."""
         self._multiparts.clear()
         for frame in self._open:
             frame.needle = b""
@@ -439,7 +454,7 @@ class Scanner:
         return 2 if window.endswith(b"\r\n", 0, pos) else 1
 
     def _text(self) -> tuple[Part | None, bytes]:
-        """The text to make a preview of: the plain one unless it is empty."""
+        """Return the text for the preview: the plain one unless it is empty."""
         for subtype in (b"plain", b"html"):
             excerpt = self._excerpts.get(subtype)
             text = b"".join(excerpt.pieces) if excerpt else b""
@@ -449,9 +464,10 @@ class Scanner:
 
 
 def with_head(scan: Scan, head: bytes) -> Scan:
-    """The scan of the message with `head` in front of it: whole lines of trace fields, which say nothing about its body.
+    """Return the scan of the message with the trace fields `head` in front of it.
 
-    As if all of it had been read at once; `scan` is used up. The header has to leave room for `head` below `MAX_HEADER`.
+    `head` consists of whole lines that say nothing about the body. The result is that of one scan over all of it; `scan` is
+    used up. The header has to leave room for `head` below `MAX_HEADER`.
     """
     whole = scan.header if scan.header or not scan.root.body_start else None
     _move(scan.root, len(head))
@@ -472,10 +488,10 @@ def _move(part: Part, octets: int) -> None:
 
 
 def _owner(frames: list[_Frame], window: bytes, pos: int) -> _Frame:
-    """Whose delimiter line begins at `pos`, of those that could be (from the outermost to the innermost multipart).
+    """Return the frame whose delimiter line begins at `pos`, from candidates ordered outermost first.
 
-    RFC 2046 §5.1.1: the beginning of the line decides. Where several boundaries begin it, the innermost that makes up the whole
-    line, else the longest.
+    RFC 2046 §5.1.1: the beginning of the line decides. Where several boundaries match, the innermost that equals the whole
+    line wins, else the longest.
     """
     if len(frames) == 1:
         return frames[0]
@@ -489,16 +505,16 @@ def _owner(frames: list[_Frame], window: bytes, pos: int) -> _Frame:
 
 
 def _metered(frame: _Frame, raw: int, line_end: int) -> int:
-    """What an open or ended leaf adds to the attachments."""
+    """Return the octets that an open or ended leaf adds to the attachments."""
     part = frame.part
     if not part.is_attachment:
         return frame.uu.found if frame.uu else 0
     if not raw:
-        return 0  # what was read is the line end of the delimiter
+        return 0  # only the line end of the delimiter was read
     meter = frame.meter
     return raw if meter is None or meter.damaged or part.damaged else meter.octets(raw, line_end)
 
 
 def _cut_line(data: bytes, end: int) -> int:
-    """Where to cut a line that is too long, near `end` and never inside CRLF."""
+    """Return where to cut a line that is too long, near `end` and never inside CRLF."""
     return end - 1 if data.endswith(b"\r", 0, end) else end

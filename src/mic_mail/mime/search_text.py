@@ -1,14 +1,14 @@
-"""What of a message is looked through by SEARCH: its text in pieces, by zone. The one truth for the scan and for the index.
+"""Yield the text of a message that SEARCH covers, in pieces by zone.
 
-In: the octets of a message and its part table. Out: decoded text. A piece is one field or one part; no match runs from one
-into the next. Never raises on any message. RFC 9051 §6.4.4 (keys), RFC 3676 (format=flowed), RFC 2231 (names of attachments).
-
+The scan and the index both use this module. In: the octets of a message and its part table. Out: decoded text. A piece is one
+field or one part; no match runs from one into the next. Never raises on any message. RFC 9051 §6.4.4 (keys), RFC 3676
+(format=flowed), RFC 2231 (names of attachments).
     subject from to cc bcc    the values of that field; of addresses with comments also as the envelope shows them
     header                    every field of the message's own header, as `name: value`
     body                      text parts decoded, HTML without its tags; headers of parts and of enclosed messages; names of
                               attachments
 
-TEXT asks `header` and `body`, BODY asks `body`. What lies in an attachment that is no text is not read.
+TEXT searches `header` and `body`, BODY searches `body`. Attachments that are not text are not read.
 """
 
 from collections.abc import Iterator
@@ -29,19 +29,22 @@ ZONES: tuple[Zone, ...] = get_args(Zone)
 FIELD_ZONES: frozenset[Zone] = frozenset(get_args(FieldZone))
 
 MAX_TEXT_OCTETS = 8 << 20
-"""Of one part: what lies behind is a log file or an attack, and no one's eight megabytes of prose."""
+"""Octets of one part; anything beyond is a log file or an attack, not eight megabytes of prose."""
 MAX_HEADER_OCTETS = 256 << 10
-"""Of one header, as for its envelope: a single field of megabytes holds the interpreter for as long as it is decoded."""
+"""Octets of one header, as for its envelope.
+
+A single field of megabytes would hold the interpreter while it is decoded.
+"""
 
 _ADDRESS_FIELDS = {b"from", b"to", b"cc", b"bcc"}
 _ZONE_OF: dict[bytes, FieldZone] = {zone.encode(): zone for zone in get_args(FieldZone)}
 _TEXT = (b"text/", b"message/", b"multipart/")
-"""Of leaves: what calls itself a multipart and has no part is shown as text."""
+"""Type prefixes of leaves with text; a multipart without parts is shown as text."""
 _NAMES = (b"filename", b"name")
 
 
 def text_parts(octets: bytes, parts: bytes) -> Iterator[tuple[Zone, str]]:
-    """All text of a message; `parts` is its part table (mime.parts)."""
+    """Yield all text of a message; `parts` is its part table (mime.part_table)."""
     root = Sections(parts).root
     own = _fields(octets, root)
     for name, value in own:
@@ -60,7 +63,10 @@ def _fields(octets: bytes, part: Section) -> list[tuple[bytes, bytes]]:
 
 
 def field_texts(name: bytes, value: bytes) -> Iterator[str]:
-    """One field as it is written; FROM, TO, CC and BCC ask about the envelope, which no comment within an address may hide."""
+    """Yield the texts of one field.
+
+    FROM, TO, CC and BCC search the envelope, so a comment within an address cannot hide it.
+    """
     yield decode_text(value)
     if name in _ADDRESS_FIELDS and b"(" in value:
         for display, _, mailbox, host in parse_addresses(value):
@@ -73,7 +79,7 @@ def _line(name: bytes, value: bytes) -> str:
 
 
 def _part_texts(octets: bytes, part: Section, header: list[tuple[bytes, bytes]]) -> Iterator[str]:
-    """A part whose header fields are known, with all that lies within."""
+    """Yield the text of a part whose header fields are known, and of all parts within it."""
     told = dict(reversed(header))  # the first of a name counts
     kind, parameters = parse_parameters(unfold(told.get(b"content-type", b"text/plain")))
     _, disposition = parse_parameters(unfold(told.get(b"content-disposition", b"")))
@@ -88,7 +94,10 @@ def _part_texts(octets: bytes, part: Section, header: list[tuple[bytes, bytes]])
 
 
 def file_names(*parameters: list[tuple[bytes, bytes]]) -> set[str]:
-    """What a part calls its file, each spelling once: RFC 2231, or encoded words, as most programs write it."""
+    """Return the names of a part's file, each spelling once.
+
+    They are in RFC 2231, or in encoded words, as most programs write them.
+    """
     return {
         _extended(value) if name.endswith(b"*") else decode_text(value)
         for name, value in chain(*parameters)
@@ -97,7 +106,7 @@ def file_names(*parameters: list[tuple[bytes, bytes]]) -> set[str]:
 
 
 def _extended(value: bytes) -> str:
-    """RFC 2231 §4: `charset'language'percent-encoded`."""
+    """Decode RFC 2231 §4: `charset'language'percent-encoded`."""
     charset, _, rest = value.partition(b"'")
     return decode_octets(unquote_to_bytes(rest.partition(b"'")[2]), charset.decode("ascii", "replace"))
 

@@ -1,7 +1,7 @@
-"""What SORT and THREAD ask of a message, as one value that the index keeps.
+"""Store the keys that SORT and THREAD need as one value in the index.
 
-In: a message's header. Out: octets, and back: `Ordering`. Keys are compared as octets (`collation.sort_key`);
-Message-IDs are digests of their normal form. Never raises. Standards: RFC 5256 §2.1 and §3, RFC 5957 §3, RFC 8474 §5.2.
+In: a message's header. Out: octets, and back: `Ordering`. Keys are compared as octets (`collation.sort_key`); Message-IDs are
+digests of their normal form. Never raises. Standards: RFC 5256 §2.1 and §3, RFC 5957 §3, RFC 8474 §5.2.
 """
 
 import re
@@ -17,7 +17,10 @@ from mic_mail.mime.headers import unfold, unquote
 
 ID_OCTETS = 8
 MAX_REFERENCES = 128
-"""Of one message: the first of its References and the last ones. Mail programs cut off more than some dozens themselves."""
+"""References kept of one message: the first and the last ones.
+
+Mail programs themselves cut off more than some dozens.
+"""
 
 _REPLY, _HAS_ID = 1, 2
 _ADDRESSES = frozenset({b"from", b"to", b"cc"})
@@ -29,7 +32,10 @@ _MESSAGE_ID = re.compile(
 
 
 class Ordering(NamedTuple):
-    """The keys of one message: `subject` of its base subject, the others of the first address in a field (b"" for none)."""
+    """The keys of one message.
+
+    `subject` is that of its base subject, the others are of the first address in a field (b"" for none).
+    """
 
     subject: bytes
     sender: bytes
@@ -39,19 +45,22 @@ class Ordering(NamedTuple):
     display_from: bytes
     display_to: bytes
     is_reply: bool
-    """Its subject says that it is a reply or a forward."""
+    """True if its subject marks a reply or a forward."""
     message_id: bytes
     """Eight octets, or none where there is no valid Message-ID."""
     references: bytes
-    """Eight octets of each message that it refers to, the oldest first; the last is its parent."""
+    """Eight octets for each referenced message, the oldest first; the last is its parent."""
 
 
 NOTHING = b"\0" * 7
-"""The value of a message that is gone."""
+"""The value of an expunged message."""
 
 
 def ordering(header: bytes) -> bytes:
-    """The value to keep. Of a field that comes twice the one counts that ENVELOPE shows. 15 us for a usual header."""
+    """Return the value to store. 15 us for a usual header.
+
+    Of a repeated field the one shown in ENVELOPE counts.
+    """
     fields = _fields(header)
     base = base_subject(decode_text(fields.get(b"subject", b"")))
     sender, to = first_address(fields.get(b"from", b"")), first_address(fields.get(b"to", b""))
@@ -78,7 +87,7 @@ def _fields(header: bytes) -> dict[bytes, bytes]:
 
 
 def decode(value: bytes) -> Ordering:
-    """What `ordering` made."""
+    """Decode a value of `ordering`."""
     subject, sender, to, cc, display_from, display_to, rest = value.split(b"\0", 6)
     marks = rest[0]
     own = ID_OCTETS if marks & _HAS_ID else 0
@@ -86,15 +95,15 @@ def decode(value: bytes) -> Ordering:
 
 
 def keys(values: Iterable[bytes], place: int) -> list[bytes]:
-    """Of each of these values one of the first six members."""
+    """Return one of the first six members of each value."""
     return [value.split(b"\0", place + 1)[place] for value in values]
 
 
 def thread_of(fields: Mapping[bytes, bytes]) -> bytes:
-    """The digest of the message that began the thread, as far as this one says (RFC 8474 §5.2); empty if it says nothing.
+    """Return the digest of the first message of the thread (RFC 8474 §5.2); empty if unknown.
 
-    The first of the References, else of In-Reply-To, else the message itself: the same for all who refer back to that one, in
-    every folder, whenever it is asked and in an index that is made anew. 1.3 us.
+    It is the first of the References, else of In-Reply-To, else the message itself. So it is the same for all messages that
+    refer back to that one, in every folder, at any time and in a rebuilt index. 1.3 us.
     """
     for name in (b"references", b"in-reply-to", b"message-id"):
         value = fields.get(name)
@@ -104,7 +113,7 @@ def thread_of(fields: Mapping[bytes, bytes]) -> bytes:
 
 
 def message_ids(value: bytes, at_most: int | None = None) -> list[bytes]:
-    """The digests of the valid Message-IDs in a field; quotes make no difference (RFC 5256 §3)."""
+    """Return the digests of the valid Message-IDs in a field; quotes make no difference (RFC 5256 §3)."""
     found: list[bytes] = []
     for match in _MESSAGE_ID.finditer(value):
         quoted, plain, right = match.groups()
@@ -115,7 +124,7 @@ def message_ids(value: bytes, at_most: int | None = None) -> list[bytes]:
 
 
 def _references(fields: Mapping[bytes, bytes]) -> list[bytes]:
-    """RFC 5256 §3: those of References; where there is no valid one the first of In-Reply-To."""
+    """Return those of References; where none is valid, the first of In-Reply-To (RFC 5256 §3)."""
     value = fields.get(b"references")
     found = message_ids(value) if value is not None else []
     if not found:
@@ -128,7 +137,7 @@ def _mailbox(address: Address | None) -> bytes:
 
 
 def _displayed(address: Address | None) -> bytes:
-    """RFC 5957 §3: the name, else the address, else the mailbox (of a group: what it is called)."""
+    """Return the name, else the address, else the mailbox (for a group: its name) (RFC 5957 §3)."""
     if address is None or (address.name is None and address.mailbox is None):
         return b""
     name = decode_text(address.name) if address.name is not None else ""

@@ -1,12 +1,12 @@
-"""From, Sender and their kin, read in the one way in which everybody reads them, or not at all.
+"""Read From, Sender and similar fields only where every program reads them alike.
 
-In: the value of a field, folded or not. Out: its mailboxes, each with its address and what a reader shows beside it; or
-`Ambiguous`. Linear in time, bounded by `MAX_OCTETS`. `addresses` reads whatever comes, for display; here it is decided whose
-name a message may carry, so what mail programs read differently is refused, whatever we would have made of it.
+In: the value of a field, folded or not. Out: its mailboxes, each with its address and the text a reader shows beside it; or
+`Ambiguous`. Linear in time, bounded by `MAX_OCTETS`. `addresses` reads any input, for display; this module decides whose name
+a message may carry, so it refuses anything that mail programs read differently.
 
-RFC 5322 §3.4 with UTF-8 (RFC 6532), and of the old forms one: dots in a name without quotes (§4.1). Not taken, though the
-grammar has it: comments and spaces inside an address, routes, and groups (RFC 6854): no mail program writes them in these
-fields, and few read them.
+RFC 5322 §3.4 with UTF-8 (RFC 6532), and one obsolete form: dots in an unquoted name (§4.1). Refused although the grammar has
+them: comments and spaces inside an address, routes, and groups (RFC 6854): no mail program writes them in these fields, and
+few read them.
 """
 
 import re
@@ -18,16 +18,16 @@ from mic_mail.mime.encoded_words import decode_text
 from mic_mail.mime.headers import unfold
 
 MAX_OCTETS = 8_192
-"""Of a field; sixteen authors with long names take a third of it."""
+"""Octets of a field; sixteen authors with long names take a third of it."""
 
 
 class Ambiguous(ValueError):
-    """The field is not written as RFC 5322 says, so others may read something else in it."""
+    """A field that is not written as RFC 5322 says, so that other programs may read it differently."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """One author: the address in lower case and NFC, quoted where it must be; and the texts beside it, decoded."""
+    """One author: the address in lower case and NFC, quoted if needed, and the decoded texts beside it."""
 
     address: str
     shown: tuple[str, ...] = ()
@@ -35,27 +35,36 @@ class Mailbox:
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _DECODED_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-"""In an encoded word. Beyond ASCII it may be the charset's name that is wrong: quotes of Windows that are called Latin-9."""
+"""Control characters in an encoded word.
+
+C1 controls are allowed, as the charset's name may be wrong: quotes of Windows declared as Latin-9.
+"""
 _UTF_7 = re.compile(r"=\?[^?]*utf-?7[*?]", re.IGNORECASE)
-"""An encoded word that some read by RFC 2152 and others as it stands."""
+"""An encoded word that some programs decode by RFC 2152 and others show raw."""
 _SPACES = re.compile(r"[ \t]*+")
 _QUOTED = r'"((?:[^"\\]|\\.)*+)"'
 _WORD = re.compile(rf'{_QUOTED}|([^ \t()<>\[\]@,:;\\"]++|\[[^()<>\[\]@,:;\\"]*+\])')
-"""Of a display name. Words in brackets are not in the grammar, but people write them, and nobody reads more in them."""
+"""A word of a display name.
+
+Words in brackets are not in the grammar, but people write them, and all programs read them alike.
+"""
 _ATEXT = r"[^\x00-\x20\x7f()<>\[\]@,:;\\\".]"
 _DOT_ATOM = rf"{_ATEXT}++(?:\.{_ATEXT}++)*+"
 _QUOTED_LOCAL = r'"((?:[^"\\ \t]|\\[^ \t])++)"'
 _LABEL = r"[A-Za-z0-9_\-\u0080-\U0010ffff]"
 _DOMAIN = rf"{_LABEL}++(?:\.{_LABEL}++)*+"
 _ADDRESS = re.compile(rf"(?:({_DOT_ATOM})|{_QUOTED_LOCAL})@({_DOMAIN}(?!{_ATEXT})|\[[A-Za-z0-9.:\-]*+\])")
-"""A domain has the letters of names, and a literal those of addresses of hosts (RFC 5321 §4.1.2, §4.1.3), and not all that
-RFC 5322 §3.4.1 lets in: `[>b@c.example]`."""
+"""An address.
+
+A domain has the letters of names, and a literal those of addresses of hosts (RFC 5321 §4.1.2, §4.1.3), and not all that RFC
+5322 §3.4.1 allows: `[>b@c.example]`.
+"""
 _COMMENT_STEP = re.compile(r"[^()\\]++|\\.|[()]")
 _PAIR = re.compile(r"\\(.)")
 
 
 def read_mailboxes(value: bytes) -> list[Mailbox]:
-    """The mailboxes of one field, none where it is empty; raises `Ambiguous`."""
+    """Return the mailboxes of one field, none where it is empty; raise `Ambiguous`."""
     if len(value) > MAX_OCTETS:
         raise Ambiguous("too long")
     try:
@@ -68,7 +77,7 @@ def read_mailboxes(value: bytes) -> list[Mailbox]:
 
 
 class _Reader:
-    """One field and the place that has been read to."""
+    """One field and the current position."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -88,7 +97,7 @@ class _Reader:
             self._skip()
 
     def _mailbox(self) -> Mailbox:
-        """`mailbox` of RFC 5322 §3.4, and the comments behind it."""
+        """Read `mailbox` of RFC 5322 §3.4, and the comments after it."""
         words: list[str] = []
         address = self._take(_ADDRESS)
         if address is None:
@@ -106,7 +115,7 @@ class _Reader:
         shown = tuple(_decoded(text) for text in (" ".join(words), *self._comments) if text)
         self._comments.clear()
         local = address[1] if address[1] is not None else _PAIR.sub(r"\1", address[2])
-        if "=?" in local:  # RFC 2047 §5: no encoded word stands in an address, and some open it all the same
+        if "=?" in local:  # RFC 2047 §5: no encoded word is allowed in an address, but some programs decode it
             raise Ambiguous("an encoded word in an address")
         return Mailbox(f"{quoted_if_needed(_composed(local))}@{_composed(address[3])}".lower(), shown)
 
@@ -122,7 +131,7 @@ class _Reader:
         self._at += 1
 
     def _skip(self) -> None:
-        """White space and comments, which nest (RFC 5322 §3.2.2)."""
+        """Skip white space and comments, which nest (RFC 5322 §3.2.2)."""
         self._take(_SPACES)
         while self._text.startswith("(", self._at):
             begin, depth = self._at + 1, 0
@@ -140,7 +149,7 @@ def _composed(text: str) -> str:
 
 
 def _decoded(text: str) -> str:
-    """What a reader shows beside the address."""
+    """Return the text that a reader shows beside the address."""
     decoded = decode_text(text.encode())
     if _DECODED_CONTROL.search(decoded) or _UTF_7.search(text):
         raise Ambiguous("encoded words that are not shown alike")
@@ -149,21 +158,30 @@ def _decoded(text: str) -> str:
 
 _NO_ADDRESS = r"\s\"<>()\[\],:;@\\"
 _SHOWN_ADDRESS = re.compile(rf"(?<![^{_NO_ADDRESS}])([^{_NO_ADDRESS}]++)(?=@([\w\-]++(?:\.[\w\-]++)++))")
-"""A domain is looked at and not taken: what stands in it may go on to be the local part of the next address."""
+"""An address in shown text.
+
+A domain is matched by lookahead, as text in it may continue as the local part of the next address.
+"""
 _UNSEEN = frozenset({"Cf", "Mn", "Me"})
-"""Marks too: most that stand between the letters of an address are drawn over them or not at all."""
+"""Categories of invisible characters.
+
+They include marks: most of them, between the letters of an address, are drawn over a letter or not at all.
+"""
 _QUOTES = "'`“”‘’«»."
 
 
 def addresses_in(text: str) -> list[str]:
-    """The addresses that a person sees in a text, also where a letter is only drawn alike (U+FF20) or not to be seen."""
+    """Return the addresses that a person sees in a text.
+
+    This includes those written with lookalike (U+FF20) or invisible characters.
+    """
     if "@" not in text and text.isascii():
         return []
     return [f"{local.strip(_QUOTES)}@{domain}".lower() for local, domain in _SHOWN_ADDRESS.findall(as_seen(text))]
 
 
 def as_seen(text: str) -> str:
-    """With plain letters for those that are only drawn alike, and without those that are not to be seen."""
+    """Replace lookalike letters with plain ones, and remove invisible ones."""
     if text.isascii():
         return text
     return "".join([unicodedata.normalize("NFKC", letter) for letter in text if unicodedata.category(letter) not in _UNSEEN])

@@ -1,7 +1,7 @@
-"""What a message is made of: parts, and what their headers say about their bodies.
+"""Model the parts of a message, and read what their headers declare about their bodies.
 
-In: the raw header of a part. Out: what it says about the body (`read_header`). Nothing here reads bodies; never raises.
-RFC 2045 §5 (Content-Type, its default and what to do with an invalid one), §6 (transfer encodings), RFC 2183 (disposition).
+In: the raw header of a part. Out: its declarations about the body (`read_header`). Nothing here reads bodies; never raises.
+RFC 2045 §5 (Content-Type, its default and the treatment of an invalid one), §6 (transfer encodings), RFC 2183 (disposition).
 """
 
 import re
@@ -15,24 +15,27 @@ from mic_mail.mime.headers import canonical, parse_parameters, strip_comments, w
 Parameters = Sequence[tuple[bytes, bytes]]
 
 IDENTITY = frozenset({b"7bit", b"8bit", b"binary"})
-"""Encodings that change nothing; only under these does a message/rfc822 hold a readable message (RFC 2046 §5.2.1)."""
+"""Encodings that change nothing.
+
+Only under these does a message/rfc822 hold a readable message (RFC 2046 §5.2.1).
+"""
 
 
 class Kept(Enum):
-    """Which fields of one name count."""
+    """The rule for repeated fields of one name."""
 
     NONE = 0
     FIRST = 1
     LAST = 2
     ALL = 3
-    """Joined, as they are lists."""
+    """All values are joined, as they are lists."""
 
 
 NONE, FIRST, LAST, ALL = Kept
 
 
 def _by_names(names: bytes, counts: Kept) -> dict[bytes, tuple[bytes, Kept]]:
-    """A field by its name in lower case, and by what most programs write."""
+    """Map a field's name, in lower case and in the usual spelling."""
     return {name: (written.lower(), counts) for written in names.split() for name in (written, written.lower())}
 
 
@@ -50,24 +53,30 @@ _MESSAGE_FIELDS = (
 _OTHER = (b"", NONE)
 
 MAX_BOUNDARY = 998
-"""Octets; RFC 2046 §5.1.1 allows 70, a line 998. A longer one cannot be met by any delimiter line."""
+"""Octets; RFC 2046 §5.1.1 allows 70, a line 998. A longer one cannot match any delimiter line."""
 
 _TYPE = re.compile(rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)[ \t]*+/[ \t]*+([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)")
 
 
 _TOKEN = re.compile(rb"[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]++")
-"""RFC 2045 §5.1. A disposition that is none, such as an encoded word, is no disposition."""
+"""RFC 2045 §5.1. An invalid disposition, such as an encoded word, is ignored."""
 _ENCODING = re.compile(rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)[ \t]*+(?:;|\Z)")
 
 _USUAL_OCTETS = 160
-"""The header of a part without file name and boundary is shorter. There are few such in all mail; they are remembered."""
+"""Octets; a header without file name and boundary is shorter.
+
+There are few different ones in all mail, so they are cached.
+"""
 _USUAL_VALUE_OCTETS = 80
-"""Likewise Content-Type and -Transfer-Encoding of a whole message."""
+"""Octets of Content-Type and -Transfer-Encoding of a whole message, cached for the same reason."""
 
 
 Disposition = tuple[bytes, Parameters]
 Described = tuple[dict[bytes, bytes], bytes, bytes, Parameters, bytes, bool, bytes | None, Disposition | None, bool]
-"""What a header says about its part, in the order of `Part.describe`. Never changed: parts of many messages may share it."""
+"""The values of `Part.describe`, in its order.
+
+Never modified: parts of many messages may share it.
+"""
 
 _SAYS_NOTHING: Described = ({}, b"text", b"plain", (), b"7bit", False, None, None, False)
 
@@ -101,19 +110,21 @@ class Part:
     )
 
     fields: dict[bytes, bytes]
-    """Fields that ENVELOPE, BODYSTRUCTURE and THREADID are made of, by lower-case name, as they stand; the last of a name
-    counts, several address fields of one name are joined."""
+    """Fields for ENVELOPE, BODYSTRUCTURE and THREADID, by lower-case name, unchanged.
+
+    The last of a name counts; several address fields of one name are joined.
+    """
     maintype: bytes
     subtype: bytes
     params: Parameters
     encoding: bytes
-    """In lower case; what stands in the field, also when it is not an encoding that anybody knows."""
+    """The value of the field in lower case, even if it is an unknown encoding."""
     is_message: bool
     boundary: bytes | None
-    """What delimiter lines of a multipart begin with, after their two hyphens; None where there can be none."""
+    """The start of a multipart's delimiter lines, after the two hyphens; None where there can be none."""
     disposition: Disposition | None
     has_filename: bool
-    """Whether the header says that this is a file, or to be treated as one (RFC 2183 §2.2)."""
+    """True if the header declares a file, or asks to treat the part as one (RFC 2183 §2.2)."""
 
     def __init__(self, header_start: int) -> None:
         self.header_start = self.body_start = self.body_end = header_start
@@ -122,11 +133,14 @@ class Part:
         self.is_attachment = False
         self.decoded_octets = 0
         self.damaged = False
-        """The encoding is broken somewhere, or the part lies beyond the scanner's limits: it counts with its raw octets."""
+        """True if the encoding is broken, or the part lies beyond the scanner's limits.
+
+        It then counts with its raw octets.
+        """
         self.describe(_SAYS_NOTHING)
 
     def describe(self, described: Described) -> None:
-        """Take what the header says."""
+        """Set the values read from the header."""
         (
             self.fields,
             self.maintype,
@@ -140,12 +154,15 @@ class Part:
         ) = described
 
     def parameter(self, name: bytes) -> bytes | None:
-        """A parameter of the Content-Type, as it stands."""
+        """Return a parameter of the Content-Type, unchanged."""
         return _parameter(self.params, name)
 
 
 def read_header(header: bytes, *, in_digest: bool, has_envelope: bool) -> Described:
-    """What the header of a part says about its body; `has_envelope` of one that is the header of a message."""
+    """Return what a part's header declares about its body.
+
+    `has_envelope` marks the header of a message.
+    """
     if has_envelope or len(header) > _USUAL_OCTETS:
         return _read_header(header, in_digest, has_envelope)
     return _usual_header(header, in_digest, has_envelope)
@@ -224,11 +241,11 @@ def _parameter(params: Parameters, name: bytes) -> bytes | None:
 
 
 def _read_type(value: bytes) -> tuple[bytes, bytes, Parameters]:
-    """Type, subtype and parameters of a Content-Type."""
+    """Return type, subtype and parameters of a Content-Type."""
     leading, params = parse_parameters(value)
     match = _TYPE.match(leading)
     if match is None:
-        # RFC 2045 §5.2: a Content-Type that cannot be read counts as plain text in US-ASCII.
+        # RFC 2045 §5.2: an invalid Content-Type counts as plain text in US-ASCII.
         return b"text", b"plain", ()
     return match[1].lower(), match[2].lower(), tuple(params)
 
@@ -244,17 +261,20 @@ _usual_encoding = lru_cache(maxsize=64)(_read_encoding)
 
 
 class Scan(NamedTuple):
-    """What one pass over a message found."""
+    """The result of one pass over a message."""
 
     root: Part
     octets: int
     header: bytes
-    """The raw header block with its empty line; empty when longer than the scanner keeps (cut it out of the file then)."""
+    """The raw header with its empty line.
+
+    Empty when longer than the scanner keeps: then read it from the file.
+    """
     attachment_octets: int
     has_8bit: bool
     has_nul: bool
     bare_cr: int
     bare_lf: int
     text: bytes
-    """The beginning of the first text body as it lies in the message, for the preview."""
+    """The raw beginning of the first text body, for the preview."""
     text_part: Part | None

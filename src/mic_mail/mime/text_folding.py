@@ -1,17 +1,17 @@
-"""Text as it is compared: words without case, in NFC, and the same without diacritics.
+"""Normalise text for comparison: words without case, in NFC, and the same without diacritics.
 
-In: decoded text. Out: words, a query made ready. Pure; time is linear in the length of the text.
+In: decoded text. Out: words, a prepared query. Pure; time is linear in the length of the text.
 
-    words     text is cut at white space of any kind, so a phrase is found across a line wrap; case is folded, letters are in
-              NFC, characters that show nothing (soft hyphen, zero-width space and joiners, BOM) are left out
-    fold      the combining marks of Latin, Greek and Cyrillic go, and đ is d: `Quyết định` is `quyet dinh`. Signs of other
-              scripts (Thai and Indic vowels, Arabic and Hebrew points, kana's voicing) are letters there and stay, as do
+    words     text is split at white space of any kind, so a phrase is found across a line wrap; case is folded, letters are in
+              NFC, invisible characters (soft hyphen, zero-width space and joiners, BOM) are removed
+    fold      the combining marks of Latin, Greek and Cyrillic are removed, and đ is d: `Quyết định` is `quyet dinh`. Signs of
+              other scripts (Thai and Indic vowels, Arabic and Hebrew points, kana's voicing) are letters there and stay, as do
               letters that have no decomposition (ł, ø)
-    Query     a value without diacritics is looked for in folded text, one with any in text that has them: `phở` folded would
-              be every `phòng` and `phố`
+    Query     a value without diacritics is searched in folded text, one with any in text that has them: `phở` folded would
+              match every `phòng` and `phố`
 
-A text matches a query when the query is a substring of its words joined by single spaces, with a space before and after:
-so also inside words, and a space at an end of the query means the edge of a word.
+A text matches a query when the query is a substring of its words joined by single spaces, with a space before and after. So it
+also matches inside words, and a space at an end of the query means the edge of a word.
 """
 
 import re
@@ -28,18 +28,21 @@ _SPACE = re.compile(r"\s")
 _BATCH = 1 << 16
 """Characters."""
 _USUAL_WORD = 40
-"""Characters; longer ones are hardly met twice and are not remembered."""
+"""Characters; longer words rarely recur and are not cached."""
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, in order."""
+    """Return the words of a text, in order."""
     if text.isascii():
         return text.lower().split()
     return [known for word in text.split() if (known := _usual(word) if len(word) <= _USUAL_WORD else _normal(word))]
 
 
 def word_batches(text: str) -> Iterator[list[str]]:
-    """The same for a text of any length, some thousand at a time: a page of short words takes more memory as a list."""
+    """Yield the words of a text of any length in batches of some thousand.
+
+    A long text of short words takes more memory as a list.
+    """
     yield from map(words, _batches(text))
 
 
@@ -53,7 +56,7 @@ def _batches(text: str) -> Iterator[str]:
 
 
 def fold(word: str) -> str:
-    """A word, or several, without diacritics; as a word of `words` it may become empty, where it is nothing but marks."""
+    """Return words without diacritics; a word that is only marks becomes empty."""
     if word.isascii():
         return word
     return _usual_fold(word) if len(word) <= _USUAL_WORD else _folded(word)
@@ -74,19 +77,21 @@ def _normal(word: str) -> str:
 
 
 def _joined(text: str) -> str:
-    """The words of a text with single spaces between them, in a quarter of the time where few were met before; no spaces in
-    front or behind."""
+    """Return the words of a text joined by single spaces, without outer spaces.
+
+    It takes a quarter of the time where few words are cached.
+    """
     return " ".join(_normal(text).split())
 
 
 _usual = lru_cache(maxsize=1 << 14)(_normal)
 _usual_fold = lru_cache(maxsize=1 << 14)(_folded)
-"""Most words of a text have been met before: 60 ns, and 1 to 3 us anew."""
+"""Most words of a text are cached: 60 ns, and 1 to 3 us for a new one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A search value, ready to be compared with words joined by spaces, or with folded ones if `folded`."""
+    """A search value prepared for words joined by spaces, or for folded ones if `folded`."""
 
     text: str
     folded: bool
@@ -101,12 +106,12 @@ class Query:
         return cls(text, folded=fold(text) == text)
 
     def occurs_in(self, text: str) -> bool:
-        """Whether it occurs in a text."""
+        """Return whether it occurs in a text."""
         return occurring((self,), text)[0]
 
 
 def occurring(queries: Sequence[Query], text: str) -> list[bool]:
-    """Of each query, whether it occurs in a text, whose words are made ready once for all of them."""
+    """Return for each query whether it occurs in a text, whose words are prepared once for all of them."""
     found = [not query.text for query in queries]
     reach = max((len(query.text) for query in queries), default=0)
     before = {False: " ", True: " "}

@@ -1,8 +1,8 @@
-"""xtext: ASCII in which everything can be written (RFC 3461 §4). Pure."""
+"""xtext: an ASCII encoding of arbitrary text (RFC 3461 §4). Pure."""
 
 import re
 
 
 def decode_xtext(text: str) -> str:
-    """The value of an xtext whose form was looked at; `+` without two digits behind it is left as it is."""
+    """Decode an xtext whose form was checked; a `+` without two digits after it is kept."""
     return re.sub(r"\+([0-9A-F]{2})", lambda match: chr(int(match[1], 16)), text)
