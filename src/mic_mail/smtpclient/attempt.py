@@ -1,10 +1,10 @@
-"""One try to hand a message to a destination: which of its servers is spoken to, over which connection, and what each says.
+"""One attempt to deliver a message to a destination: choice of server and connection, and the replies.
 
-In: a queue entry, a destination, the places of recipients. Out: what was `Heard` of each of them. Nothing is written down here,
-and nothing decided about later. Belongs to a loop; the message is read in the io lane and signed in the cpu lane.
+In: a queue entry, a destination, the indexes of recipients. Out: an `AttemptResult`. Nothing is written to disk here, and no
+retry is decided. Bound to an event loop; the message is read in the I/O executor and signed in the CPU executor.
 
-The first server that can be spoken to counts, whatever it says. After the end of a message whose answer was not heard no other
-is asked: it may have been taken, and another server would make two of it.
+The first server that can be reached decides, whatever it replies. If the reply to the end of a message is lost, no other
+server is tried: the message may have been accepted, and another server would duplicate it.
 """
 
 import contextlib
@@ -32,41 +32,44 @@ from mic_mail.smtpclient.tls_policy import Secured, TlsLevel, TlsRequirements
 
 PIECE_OCTETS = 64 << 10
 _STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5", Step.AUTH: "4.7.8"}
-"""RFC 3463: no answer from host; cryptographic failure; credentials. Else 4.4.2, bad connection."""
+"""Status codes (RFC 3463): no answer from host; cryptographic failure; credentials.
+
+Any other step gets 4.4.2, bad connection.
+"""
 _TLS_FIRST = 530
-"""Must issue a STARTTLS command first."""
+"""Reply code: must issue a STARTTLS command first."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """What was said of some recipients of an entry."""
+    """The result of an attempt for some recipients of an entry."""
 
     results: Sequence[Result]
-    """One for each."""
+    """One result for each recipient."""
     server: str | None = None
-    """Who said it; None: nobody could be spoken to."""
+    """The server that replied; None if none could be reached."""
     reports: bool = True
-    """Whether that server tells the sender itself what he wants to know (RFC 3461)."""
+    """True if that server itself sends the sender's delivery reports (RFC 3461)."""
     secured: Secured | None = None
-    """What the connection was like."""
+    """The security of the connection."""
     nth: int = 0
-    """Which message over that connection it was."""
+    """The message's number on that connection."""
     end: End = End.SERVED
-    """What it means for the destination."""
+    """The consequence for the scheduling of the destination."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What a message needs of a server by what it holds."""
+    """The properties of a message's content that decide what it needs of a server."""
 
     is_ascii: bool
     fault: Text | None
-    """Why DATA cannot carry it (`mime.line_limits`)."""
+    """The reason why DATA cannot carry it (`mime.line_limits`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Needs:
-    """What MAIL has to ask for."""
+    """The ESMTP parameters for MAIL."""
 
     body: str
     smtputf8: bool
@@ -74,7 +77,10 @@ class _Needs:
 
 
 class _File:
-    """A message as it leaves the house, opened and begun to be read by one call; `close` it. Blocking."""
+    """An outgoing message file, opened and its first piece read in one call.
+
+    The caller must `close` it. Blocking.
+    """
 
     def __init__(self, entry: Entry) -> None:
         before = entry.envelope.return_path_octets
@@ -93,7 +99,10 @@ class _File:
         return self._left <= 0
 
     def read(self) -> bytes:
-        """The next piece; OSError where there is less than there was: a part must not look like the whole."""
+        """Read the next piece.
+
+        OSError if the file became shorter: a part must not look like the whole.
+        """
         octets = self._file.read(PIECE_OCTETS)
         if not octets and self._left > 0:
             raise OSError(errno.EIO, "the file has become shorter")
@@ -101,7 +110,7 @@ class _File:
         return octets
 
     def content(self) -> "_Content":
-        """What all of it holds; what was read already, and what was not, stays so."""
+        """Check the whole file; the read position stays."""
         lines, is_ascii = LineCheck(), self.first.isascii()
         lines.feed(self.first)
         at = self._file.tell()
@@ -119,7 +128,7 @@ class _File:
 
 
 class DeliveryAttempt:
-    """The tries of one process."""
+    """The delivery attempts of one process."""
 
     def __init__(
         self,
@@ -129,7 +138,10 @@ class DeliveryAttempt:
         lanes: Executors,
         binary_domains: BinaryDomains,
     ) -> None:
-        """`sign`: the fields in front of a message, called in the cpu lane, again for each try; raises `KeyUnusable`."""
+        """`sign` returns the fields to put in front of a message.
+
+        It is called in the CPU executor, again for each attempt; raises `KeyUnusable`.
+        """
         self._binary_domains = binary_domains
         self._ways = ways
         self._connections = connections
@@ -137,11 +149,11 @@ class DeliveryAttempt:
         self._lanes = lanes
 
     async def attempt(self, entry: Entry, destination: str, places: Sequence[int]) -> AttemptResult:
-        """What is said of each, by whom ever it was, or by us."""
+        """Attempt delivery; return a result for each recipient, from a server or from this one."""
         try:
-            await self._lanes.cpu(self._sign, entry)  # before anybody is spoken to
+            await self._lanes.cpu(self._sign, entry)  # before any connection is made
             return await self._send(entry, destination, places)
-        except KeyUnusable:  # the log has said where; a report that this comes into is for the sender
+        except KeyUnusable:  # logged already; the text of a report goes to the sender
             return AttemptResult(
                 [Result(RecipientResult.DEFERRED, "4.3.0", "it cannot be signed now")] * len(places), end=End.NOT_ASKED
             )
@@ -155,7 +167,7 @@ class DeliveryAttempt:
             return AttemptResult([Result(RecipientResult.DEFERRED, status, text)] * len(places), end=End.TROUBLE)
 
     async def _send(self, entry: Entry, destination: str, places: Sequence[int]) -> AttemptResult:
-        """The word on each, and who said it; the last trouble where nobody could be spoken to."""
+        """Return the results and the server; raise the last `PeerTrouble` if none could be reached."""
         trouble: PeerTrouble | None = None
         way = await self._ways.to(destination)
         for host in way.hosts:
@@ -163,12 +175,12 @@ class DeliveryAttempt:
                 try:
                     return await self._send_to(address, self._ways.terms(way, host, entry.envelope), entry, places)
                 except PeerTrouble as error:
-                    if error.step is Step.END:  # it may have been taken: another server would make two of it
+                    if error.step is Step.END:  # it may have been accepted: another server would duplicate it
                         raise
                     if error.step is Step.TLS:
                         self._ways.forget(destination)
                     trouble = error.beside(trouble)
-        self._ways.forget(destination)  # it has perhaps moved: the next try asks, as soon as the answers have ended
+        self._ways.forget(destination)  # it may have moved: the next attempt asks the DNS, once the cached answers have expired
         raise trouble or PeerTrouble(Step.CONNECT, "no address")
 
     async def _send_to(self, address: str, terms: TlsRequirements, entry: Entry, places: Sequence[int]) -> AttemptResult:
@@ -187,26 +199,29 @@ class DeliveryAttempt:
         results = await self._in_parts(peer, entry, places)
         reports = peer.offer.has("DSN")
         if (trouble := self._refusal_of_us(peer, results)) is not None:
-            peer.abort()  # it would say the same of the next message
+            peer.abort()  # it would reply the same to the next message
             raise trouble
         await self._connections.give_back(address, terms, peer)
         return AttemptResult(results, terms.host, reports, peer.secured, nth)
 
     def _refusal_of_us(self, peer: SmtpClient, results: Sequence[Result]) -> PeerTrouble | None:
-        """What was said is no word on the message: we should have signed in, or come by TLS (RFC 3207 §4), which was tried."""
+        """Return the trouble if the refusal is about the connection and not about the message.
+
+        The server wants authentication, or TLS (RFC 3207 §4), which was tried.
+        """
         if all(self._ways.asks_for_sign_in(result) for result in results):
             return PeerTrouble(Step.AUTH, results[0].text)
         wants_tls = all(result.reply is not None and result.reply.code == _TLS_FIRST for result in results)
         return peer.without_tls if wants_tls else None
 
     async def _in_parts(self, peer: SmtpClient, entry: Entry, places: Sequence[int]) -> list[Result]:
-        """Those for whom there was no room in a transaction have the next one, at once (RFC 5321 §4.5.3.1.10)."""
+        """Send again, immediately, to recipients that exceeded the transaction's limit (RFC 5321 §4.5.3.1.10)."""
         results = await self._over_peer(peer, entry, places)
         while any(result.fate is RecipientResult.DELIVERED for result in results) and not peer.is_over:
             left = [number for number, result in enumerate(results) if result.is_one_too_many]
             try:
                 more = await self._over_peer(peer, entry, [places[number] for number in left]) if left else []
-            except Exception:  # noqa: BLE001 - whatever it is: what the others have is not in doubt, and these come again
+            except Exception:  # noqa: BLE001 - whatever it is, the other recipients' results stand; these are retried
                 break
             for number, result in zip(left, more, strict=True):
                 results[number] = result
@@ -236,22 +251,22 @@ class DeliveryAttempt:
                 )
                 async with contextlib.aclosing(self._signed_chunks(file, signature)) as pieces:
                     return await peer.send(sending, addressees, pieces)
-        except BaseException:  # a disk that cannot be read, too: half a message must not look like a whole one
+        except BaseException:  # also for an unreadable file: half a message must not look like a whole one
             peer.abort()
             raise
 
     async def _note_binary(self, domains: Iterable[str], peer: SmtpClient) -> None:
-        """Remember whether the server of these domains takes BINARYMIME."""
+        """Record whether the server of these domains accepts BINARYMIME."""
         takes = commands.takes_binary(peer.offer)
         for domain in domains:
             if not self._binary_domains.is_known(domain, takes=takes):
                 await self._lanes.io(partial(self._binary_domains.note, domain, takes=takes))
 
     async def _needs(self, envelope: Envelope, file: _File, peer: SmtpClient) -> _Needs:
-        """What MAIL asks for, by what the message holds and not by what its program has said of it.
+        """Return the parameters for MAIL by the message's content, not by the client's declaration.
 
-        Programs send eight bits without a word of it, and some ask for SMTPUTF8 each time: an ASCII message goes to a server
-        that does not know SMTPUTF8 (RFC 6531 §3.2). What DATA cannot carry goes as BINARYMIME or not at all (RFC 3030 §3).
+        Clients send 8-bit content without declaring it, and some ask for SMTPUTF8 each time: an ASCII message goes to a server
+        without SMTPUTF8 (RFC 6531 §3.2). Content that DATA cannot carry goes as BINARYMIME or not at all (RFC 3030 §3).
         """
         content = file.content() if file.is_read else await self._lanes.io(file.content)
         smtputf8 = envelope.smtputf8 and (peer.offer.has("SMTPUTF8") or not content.is_ascii)

@@ -1,10 +1,10 @@
-"""Signing in to a smarthost: the client's side of SASL (RFC 4954). Pure.
+"""Authentication to a smarthost: the client's side of SASL (RFC 4954). Pure.
 
-In: a name, a password, what the server says. Out: what is answered; `SignInFailed` where the server does not prove that it
-knows the password too, or says what has no sense. The best way that is offered is taken, and no lesser one after it:
+In: a name, a password, the server's challenges. Out: the responses; `SignInFailed` where the server does not prove that it
+knows the password too, or sends nonsense. The best mechanism offered is used, without falling back to a weaker one:
 
-    SCRAM-SHA-256   the password does not go over the line, and the server shows that it has it (RFC 5802, 7677)
-    PLAIN, LOGIN    the password itself, under TLS alone: whoever calls sees to that
+    SCRAM-SHA-256   the password is not sent, and the server proves that it knows it (RFC 5802, 7677)
+    PLAIN, LOGIN    the password itself; the caller ensures TLS
 """
 
 import base64
@@ -17,29 +17,35 @@ from collections.abc import Generator, Sequence
 from mic_mail.auth.sasl import saslprep
 
 LEAST_ITERATIONS, MOST_ITERATIONS = 4_096, 1_000_000
-"""RFC 7677 §4 wants so many at least; more than the other would keep a core busy for as long as the server likes."""
+"""Bounds on the iteration count.
+
+RFC 7677 §4 requires the lower one; more than the upper one would keep a core busy for as long as the server likes.
+"""
 WAYS = ("SCRAM-SHA-256", "PLAIN", "LOGIN")
 
 _BASE64_WORD = re.compile(r"[A-Za-z0-9+/=]{4,}")
 _PART = 8
-"""So many characters of what was said, among others in one word, give it away."""
+"""Characters of a credential that, within one word of a reply, count as a leak."""
 
 Talk = Generator[bytes, bytes, None]
-"""Yields what is sent, is sent what comes back; both without base64. The first is the initial response."""
+"""A SASL exchange: yields responses, receives challenges, both without base64.
+
+The first value yielded is the initial response.
+"""
 
 
 class SignInFailed(Exception):
-    """The exchange has come to no good end. The text is for logs and holds no secret."""
+    """The exchange failed. The text is for logs and holds no secret."""
 
 
 def way(offered: str) -> str | None:
-    """The best of those that the server names behind AUTH; None: none that is known here."""
+    """Return the best supported mechanism in the server's AUTH list; None if there is none."""
     names = offered.upper().split()
     return next((name for name in WAYS if name in names), None)
 
 
 def ctx(name: str, login: str, password: str, nonce: str) -> Talk:
-    """The exchange by that way. LOGIN begins with nothing: there the server asks."""
+    """Return the exchange of a mechanism. LOGIN begins with an empty response, as the server prompts."""
     match name:
         case "SCRAM-SHA-256":
             return _scram(login, password, nonce)
@@ -50,7 +56,7 @@ def ctx(name: str, login: str, password: str, nonce: str) -> Talk:
 
 
 def answer(exchange: Talk, challenge: bytes) -> bytes:
-    """What is said to a challenge; takes as long as the server's rounds."""
+    """Return the response to a challenge; takes time in proportion to the server's iteration count."""
     try:
         return exchange.send(challenge)
     except StopIteration:
@@ -58,7 +64,7 @@ def answer(exchange: Talk, challenge: bytes) -> bytes:
 
 
 def finish(exchange: Talk) -> None:
-    """The server is content: is it so to the end, and has it proved what it had to?"""
+    """End the exchange at the server's success; raise unless it was complete and the server's proof valid."""
     try:
         exchange.send(b"")
     except StopIteration:
@@ -67,7 +73,7 @@ def finish(exchange: Talk) -> None:
 
 
 def encoded(octets: bytes) -> bytes:
-    """As it goes over the line (RFC 4954 §4)."""
+    """Return octets as sent (RFC 4954 §4)."""
     return base64.b64encode(octets)
 
 
@@ -79,7 +85,10 @@ def decoded(text: str) -> bytes:
 
 
 def without_secrets(text: str, password: str, said: Sequence[bytes]) -> str:
-    """What a server says of a sign-in, for logs and reports: some say back what they were told, whole or in part."""
+    """Remove secrets from a server's reply for logs and reports.
+
+    Some servers echo what they were sent, whole or in part.
+    """
     told = [octets.decode() for octets in (*said, encoded(password.encode()))]
 
     def hidden(word: re.Match[str]) -> str:

@@ -1,14 +1,15 @@
-"""A connection to another mail server, over which one message after the other is sent.
+"""An SMTP client connection, over which messages are sent one after another.
 
-In: an address, how TLS is wanted, messages with their recipients. Out: for each recipient what the server said. Belongs to a
-loop. `PeerTrouble` says that this server cannot be used now, so that the next one is tried; of recipients it says nothing.
+In: an address, the TLS requirement, messages with their recipients. Out: the server's reply for each recipient. Bound to an
+event loop. `PeerTrouble` means that this server cannot be used now, so that the next one is tried; it says nothing about
+recipients.
 
-    open       greeting -> EHLO (HELO where it is not known) -> STARTTLS, where both can -> EHLO
-    send       MAIL, each RCPT and DATA in one go where PIPELINING is offered (RFC 2920), else one by one; then the message
+    open       greeting -> EHLO (HELO where it is unknown) -> STARTTLS, where both support it -> EHLO
+    send       MAIL, each RCPT and DATA in one write where PIPELINING is offered (RFC 2920), else one by one; then the message
     close      QUIT, without waiting long
 
-Whatever came before TLS began is forgotten, and a server that says more then than it was asked is hung up on (RFC 3207 §4.2).
-Each step has the time that RFC 5321 §4.5.3.2 gives it. What has no lines to be sent by (BINARYMIME) goes by BDAT (RFC 3030).
+Everything learned before TLS is discarded, and a server that sends more than the reply to STARTTLS is disconnected (RFC 3207
+§4.2). Each step has the timeout of RFC 5321 §4.5.3.2. Content that has no lines (BINARYMIME) goes by BDAT (RFC 3030).
 """
 
 import asyncio
@@ -32,7 +33,7 @@ SLICE_OCTETS = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds for each step; the defaults are RFC 5321's §4.5.3.2."""
+    """Timeouts in seconds for each step; the defaults follow RFC 5321 §4.5.3.2."""
 
     connect: float = 30.0
     greeting: float = 300.0
@@ -44,7 +45,7 @@ class Patience:
 
 
 class Step(StrEnum):
-    """Where it failed."""
+    """The step at which a connection failed."""
 
     CONNECT = "connect"
     GREETING = "greeting"
@@ -53,14 +54,15 @@ class Step(StrEnum):
     AUTH = "auth"
     TALK = "talk"
     END = "end"
-    """After the whole message was sent: whether it was taken nobody knows."""
+    """After the whole message was sent: whether it was accepted is unknown."""
 
 
 class PeerTrouble(Exception):
-    """The connection is of no use: the next address, the next host or a later try. The text is for logs and reports.
+    """The connection is unusable: try the next address, the next host, or later.
 
-    `lasting` is the status (RFC 3463) for a message that has to be protected and cannot be there: no disturbance, but how that
-    server is (RFC 8689 §4.2.1).
+    The text is for logs and reports.
+    `lasting` is the status (RFC 3463) for a message that requires protection which this server cannot give: not a transient
+    failure, but a property of that server (RFC 8689 §4.2.1).
     """
 
     def __init__(self, step: Step, text: str, *, lasting: str | None = None) -> None:
@@ -70,32 +72,35 @@ class PeerTrouble(Exception):
         self.lasting = lasting
 
     def beside(self, earlier: "PeerTrouble | None") -> "PeerTrouble":
-        """Which of two troubles with servers of one domain is told: what may be otherwise later, before what lasts."""
+        """Choose which of two troubles with servers of one domain to report: a transient before a lasting one."""
         return earlier if earlier is not None and self.lasting is not None and earlier.lasting is None else self
 
 
 class RecipientResult(StrEnum):
-    """What became of one recipient."""
+    """The outcome for one recipient."""
 
     DELIVERED = "delivered"
-    """The other server has it, and answers for it from now on."""
+    """The other server accepted it and is responsible for it from now on."""
     DEFERRED = "deferred"
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the server said about one recipient, at RCPT or at the end of the message."""
+    """The server's reply for one recipient, at RCPT or at the end of the message."""
 
     fate: RecipientResult
     status: str
-    """Enhanced code (RFC 3463)."""
+    """Enhanced status code (RFC 3463)."""
     text: str
     reply: Reply | None = None
 
     @property
     def is_one_too_many(self) -> bool:
-        """Whether it was the number of recipients, which another transaction does not have (RFC 5321 §4.5.3.1.10)."""
+        """True if only the number of recipients was refused.
+
+        Another transaction may take the rest (RFC 5321 §4.5.3.1.10).
+        """
         reply = self.reply
         if self.fate is not RecipientResult.DEFERRED or reply is None:
             return False
@@ -103,7 +108,7 @@ class Result:
 
 
 class Wire(asyncio.Protocol):
-    """Octets in and out; replies as they come."""
+    """Sends octets and collects replies."""
 
     def __init__(self) -> None:
         self.replies = Replies()
@@ -115,7 +120,7 @@ class Wire(asyncio.Protocol):
         self.is_over = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by their class
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports do not inherit from asyncio.Transport
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -145,7 +150,7 @@ class Wire(asyncio.Protocol):
         return self._transport
 
     def write(self, octets: bytes) -> None:
-        if not (self.is_over or self.transport.is_closing()):  # uvloop takes nothing for what is gone
+        if not (self.is_over or self.transport.is_closing()):  # uvloop rejects writes to a closed transport
             self.transport.write(octets)
 
     async def drained(self) -> None:
@@ -153,7 +158,7 @@ class Wire(asyncio.Protocol):
         await self._room.wait()
 
     async def reply(self) -> Reply:
-        """The next one; what has come whole before the connection ended counts."""
+        """Return the next reply; one received whole before the connection ended counts."""
         while True:
             found = self.replies.next_reply()
             if found is not None:
@@ -170,7 +175,7 @@ class Wire(asyncio.Protocol):
 
 
 class SmtpClient:
-    """One connection that is open; for one message at a time."""
+    """One open connection, for one message at a time."""
 
     def __init__(self, wire: Wire, hello: str, patience: Patience) -> None:
         self._wire = wire
@@ -179,11 +184,14 @@ class SmtpClient:
         self.offer = NOTHING
         self.secured = IN_THE_OPEN
         self.sent = 0
-        """Messages over this connection."""
+        """Messages sent over this connection."""
         self.without_tls: PeerTrouble | None = None
-        """Why it is in the open though the server offers TLS."""
+        """The reason for plain text although the server offers TLS."""
         self._knows_secret = False
-        """Whether it was told a password: what is no reply may be that, sent back, and is quoted nowhere."""
+        """True once a password was sent.
+
+        Malformed replies may echo it, and are then not quoted anywhere.
+        """
 
     @classmethod
     async def connect(
@@ -196,7 +204,10 @@ class SmtpClient:
         source: str | None = None,
         tls: tuple[ssl.SSLContext, str, TlsLevel] | None = None,
     ) -> "SmtpClient":
-        """Connected, greeted, and introduced as `hello`; `tls`: from the first octet, by that context, to that name."""
+        """Connect, read the greeting and send EHLO as `hello`.
+
+        `tls` is for implicit TLS from the first octet: context, name and the level it establishes.
+        """
         loop = asyncio.get_running_loop()
         context, name, by = tls or (None, None, TlsLevel.NONE)
         try:
@@ -223,9 +234,10 @@ class SmtpClient:
     async def start_tls(
         self, context: ssl.SSLContext, name: str | None, by: TlsLevel = TlsLevel.OPPORTUNISTIC
     ) -> ssl.SSLObject:
-        """TLS from now on; its session, for a look at the certificate. `name`: for SNI and, by `context`, the check.
+        """Start TLS and return its session, for inspection of the certificate.
 
-        `by`: what the far end is known by, when the check is over. Where there is no TLS there is no connection any more.
+        `name` is for SNI and, depending on `context`, verification. `by` is the level reached once verification is done.
+        Without TLS the connection is closed.
         """
         reply = await self._ask(b"STARTTLS\r\n", Step.TLS)
         if reply.code != 220:
@@ -251,7 +263,7 @@ class SmtpClient:
         return session
 
     async def sign_in(self, login: str, password: str) -> None:
-        """As `login`, by the best way that is offered. Never in the open."""
+        """Authenticate as `login` by the best mechanism offered. Never in plain text."""
         assert self.secured.by in (TlsLevel.NAME, TlsLevel.DANE, TlsLevel.STS), "a password goes to whom it was meant for alone"
         name = auth.way(self.offer.extensions.get("AUTH", ""))
         if name is None:
@@ -271,11 +283,11 @@ class SmtpClient:
         except auth.SignInFailed as error:
             if reply.code == 334:
                 with contextlib.suppress(PeerTrouble):
-                    await self._ask(b"*\r\n", Step.AUTH)  # RFC 4954 §4: so an exchange is given up
+                    await self._ask(b"*\r\n", Step.AUTH)  # RFC 4954 §4: cancels the exchange
             raise PeerTrouble(Step.AUTH, str(error)) from error
 
     async def _ask_to_sign_in(self, name: str, first: bytes) -> Reply:
-        """With the first response, unless that would be too long a line (RFC 4954 §4)."""
+        """Send AUTH with the initial response, unless the line would be too long (RFC 4954 §4)."""
         begin = f"AUTH {name}".encode()
         in_one = b"%b %b\r\n" % (begin, first)
         if first and len(in_one) <= commands.LONGEST_LINE:
@@ -285,19 +297,24 @@ class SmtpClient:
 
     @property
     def is_over(self) -> bool:
-        """Whether the connection has ended."""
+        """True once the connection has ended."""
         return self._wire.is_over
 
     @property
     def may_serve(self) -> bool:
-        """Whether another message may go over it. What was said without being asked (a farewell, a reply too many) would be
-        taken for an answer to the next command."""
+        """True if another message may be sent over it.
+
+        Unsolicited octets (a farewell, an extra reply) would be taken for the reply to the next command.
+        """
         return not self._wire.is_over and self._wire.replies.is_empty
 
     # ------------------------------------------------------------ one message
 
     async def send(self, sending: Sending, addressees: Sequence[Addressee], pieces: AsyncIterator[bytes]) -> list[Result]:
-        """Send it to all of them; what became of each, in their order. `pieces`: the message as it leaves the house."""
+        """Send a message to all recipients; return their results in order.
+
+        `pieces` is the message as it leaves this server.
+        """
         try:
             mail = commands.mail(sending, self.offer)
         except CannotSend as refusal:
@@ -337,7 +354,7 @@ class SmtpClient:
         return [each or outcome for each in results]
 
     async def _envelope(self, mail: bytes, lines: Sequence[bytes], *, with_data: bool) -> Sequence[Reply] | Result:
-        """The replies to each RCPT; a `Result` for all where MAIL was refused."""
+        """Return the replies to each RCPT; a `Result` for all where MAIL was refused."""
         if not self.offer.has("PIPELINING"):
             first = await self._ask(mail)
             if not first.is_positive:
@@ -347,7 +364,7 @@ class SmtpClient:
         first = await self._reply()
         if first.is_positive:
             return [await self._reply() for _ in lines]
-        with contextlib.suppress(PeerTrouble):  # who refuses may hang up at once: the refusal counts
+        with contextlib.suppress(PeerTrouble):  # a server that refuses may hang up immediately: the refusal counts
             for _ in lines:
                 await self._reply()
             if with_data:
@@ -355,7 +372,10 @@ class SmtpClient:
         return _refused(first)
 
     async def _give_up_data(self) -> None:
-        """Nobody takes it, and DATA was said with the rest: who begins all the same gets an empty message (RFC 2920 §3.1)."""
+        """Read the reply to a pipelined DATA after all recipients were refused.
+
+        A server that starts all the same gets an empty message (RFC 2920 §3.1).
+        """
         if (await self._reply(seconds=self._patience.data)).code == 354:
             self._wire.write(b".\r\n")
             await self._reply()
@@ -375,8 +395,11 @@ class SmtpClient:
         return await self._reply(Step.END, self._patience.end)
 
     def _early_refusal(self) -> Reply | None:
-        """What was said before the end of the message: a refusal, after which nothing more is sent. Who promises to have what
-        he has not seen yet answers to something else, and who has hung up has taken nothing: another server may be asked."""
+        """Return a refusal sent before the end of the message, after which nothing more is sent.
+
+        A server that accepts what it has not seen is replying to something else, and one that hung up has accepted nothing:
+        another server may be tried.
+        """
         try:
             early = self._wire.replies.next_reply()
         except BadReply as error:
@@ -392,7 +415,7 @@ class SmtpClient:
         return early
 
     async def _by_bdat(self, pieces: AsyncIterator[bytes]) -> Reply:
-        """Chunk by chunk: what a server refuses in the middle it is not sent the rest of (RFC 3030 §2)."""
+        """Send the message in BDAT chunks; stop at the first refusal (RFC 3030 §2)."""
         before = b""
         async for piece in pieces:
             if before:
@@ -423,7 +446,7 @@ class SmtpClient:
             raise PeerTrouble(Step.TALK, "the server does not take the message") from error
 
     async def _reset(self) -> None:
-        """Ready for the next message, if the server is there still."""
+        """Make the connection ready for the next message, if it is still open."""
         if self._wire.is_over:
             return
         try:
@@ -433,7 +456,7 @@ class SmtpClient:
         if not reply.is_positive:
             self._wire.abort()
 
-    # ------------------------------------------------------------ words
+    # ------------------------------------------------------------ commands and replies
 
     async def _introduce(self) -> None:
         reply = await self._ask(f"EHLO {self._hello}\r\n".encode(), Step.HELLO)
@@ -463,17 +486,17 @@ class SmtpClient:
         except OSError as error:
             self._wire.abort()
             raise PeerTrouble(step, str(error) or "the connection was closed") from error
-        if reply.code == 421 and step is Step.TALK:  # RFC 5321 §3.8: to any command, and then it closes
+        if reply.code == 421 and step is Step.TALK:  # RFC 5321 §3.8: reply to any command, then it closes
             self._wire.abort()
             raise PeerTrouble(step, reply.text)
         return reply
 
     def abort(self) -> None:
-        """Hang up without a word: whatever was half said is not taken."""
+        """Hang up without QUIT; a partial message is not accepted."""
         self._wire.abort()
 
     async def close(self) -> None:
-        """Say goodbye; nobody waits long for the answer."""
+        """Send QUIT; do not wait long for the reply."""
         if not self._wire.is_over:
             with contextlib.suppress(PeerTrouble, TimeoutError):
                 async with asyncio.timeout(self._patience.quit):
@@ -482,7 +505,7 @@ class SmtpClient:
 
 
 def _no_tls(error: Exception) -> PeerTrouble:
-    """A certificate that does not fit is so the next time too; whatever else breaks a handshake perhaps not."""
+    """Map a failed handshake: an invalid certificate is lasting, any other failure may be transient."""
     lasting = "5.7.10" if isinstance(error, ssl.SSLCertVerificationError) else None
     return PeerTrouble(Step.TLS, str(error) or "no answer to the handshake", lasting=lasting)
 
@@ -492,12 +515,12 @@ def _accepted(reply: Reply) -> Result:
 
 
 def _refused(reply: Reply, *, at_rcpt: bool = False) -> Result:
-    """RFC 5321 §4.5.3.1.10: 552 to RCPT says, of old, that there are too many of them, which is temporary."""
+    """Map a refusal. 552 to RCPT is the old form of too many recipients, temporary (RFC 5321 §4.5.3.1.10)."""
     permanent = reply.is_permanent and not (at_rcpt and reply.code == 552 and reply.enhanced is None)
     fate = RecipientResult.FAILED if permanent else RecipientResult.DEFERRED
     return Result(fate, reply.enhanced or ("5.0.0" if permanent else "4.0.0"), reply.text, reply)
 
 
 def _negative(reply: Reply) -> Reply:
-    """What does not refuse, and is not what was asked for either, is no permission."""
+    """Turn an unexpected reply that is not a refusal into 451, as it is no permission."""
     return reply if reply.code >= 400 else Reply(451, reply.lines)

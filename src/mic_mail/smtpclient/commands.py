@@ -1,15 +1,15 @@
-"""What is said to another mail server about one message, by what it offers. Pure.
+"""Build the SMTP commands for one message from the server's extensions. Pure.
 
-In: the extensions of its EHLO, an envelope. Out: command lines; `CannotSend` where the message cannot be put into what this
-server understands, with the status of the bounce. Nothing is converted on the way: the octets of a message are its sender's.
+In: the extensions of its EHLO, an envelope. Out: command lines; `CannotSend` where the message cannot be expressed in what
+this server understands, with the status of the bounce. Nothing is converted: the octets of a message are its sender's.
 
     SMTPUTF8     needed for an address or header beyond ASCII (RFC 6531 §3.4); without it a domain goes as its A-labels
-    8BITMIME     declared where the message has eight bits (RFC 6152); where it is not offered they are sent all the same, as
-                 servers have done and taken for decades, and as nothing else leaves the message as it is
-    BINARYMIME   needed, with CHUNKING, where the message is no lines, or has lines that DATA cannot carry (RFC 3030)
-    REQUIRETLS   said of a message that needs it (RFC 8689 §4.2.1)
-    DSN          ENVID, RET, NOTIFY, ORCPT go on where they are understood (RFC 3461 §5.2); else the sender's side reports
-    SIZE         declared; what is certainly too large is not sent (RFC 1870 §6)
+    8BITMIME     declared where the message has 8-bit content (RFC 6152); where it is not offered that content is sent all the
+                 same, as servers have done and accepted for decades, and as nothing else leaves the message unchanged
+    BINARYMIME   needed, with CHUNKING, where the message has no lines, or has lines that DATA cannot carry (RFC 3030)
+    REQUIRETLS   sent for a message that needs it (RFC 8689 §4.2.1)
+    DSN          ENVID, RET, NOTIFY, ORCPT are passed on where supported (RFC 3461 §5.2); else this server reports
+    SIZE         declared; a message that is certainly too large is not sent (RFC 1870 §6)
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from mic_mail.queue.esmtp_options import REQUIRETLS
 from mic_mail.smtpclient.replies import Reply
 
 LONGEST_LINE = 512
-"""RFC 5321 §4.5.3.1.4: of a command without parameters that some extension has made longer."""
+"""Octets of a command without parameters that extensions added (RFC 5321 §4.5.3.1.4)."""
 
 
 BINARYMIME = "BINARYMIME"
@@ -39,13 +39,13 @@ class CannotSend(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a server has said to EHLO: its extensions, in upper case, and their parameters."""
+    """The EHLO response of a server: its extensions, in upper case, and their parameters."""
 
     extensions: Mapping[str, str]
 
     @classmethod
     def of(cls, reply: Reply) -> "Offer":
-        """Of the reply to EHLO; the first line is the name, and of an extension named twice the first counts."""
+        """Parse the reply to EHLO: the first line is the name; of a repeated extension the first counts."""
         found: dict[str, str] = {}
         for line in reply.lines[1:]:
             word, _, parameters = line.partition(" ")
@@ -57,18 +57,18 @@ class Offer:
 
     @property
     def size_limit(self) -> int | None:
-        """The largest message; None where there is no limit, or none is told."""
+        """The largest message; None where there is no limit or none is given."""
         told = self.extensions.get("SIZE", "").split(" ", 1)[0]
         return int(told) or None if told.isascii() and told.isdecimal() and len(told) <= 20 else None
 
 
 NOTHING = Offer({})
-"""Of a server that only knows HELO."""
+"""The offer of a server that only knows HELO."""
 
 
 @dataclass(frozen=True, slots=True)
 class Addressee:
-    """One recipient as the other server is to hear of it."""
+    """One recipient with its DSN parameters."""
 
     address: MailboxAddress
     notify: Sequence[str] = ()
@@ -77,29 +77,32 @@ class Addressee:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """What is asked for with MAIL."""
+    """The parameters of MAIL."""
 
     sender: ReversePath
     octets: int
     body: str = "7BIT"
     """7BIT, 8BITMIME or BINARYMIME."""
     smtputf8: bool = False
-    """It is needed, perhaps for a header alone; and only with it anything beyond ASCII is said."""
+    """True if SMTPUTF8 is needed, perhaps for a header alone.
+
+    Only with it is anything beyond ASCII sent.
+    """
     ret: str | None = None
     envid: str | None = None
     why_binary: Text | None = None
-    """What of the message DATA cannot carry, where it is known."""
+    """The content that DATA cannot carry, where known."""
     requires_tls: bool = False
-    """The connection is as RFC 8689 §2 wants it."""
+    """True if the connection meets RFC 8689 §2."""
 
 
 def takes_binary(offer: Offer) -> bool:
-    """Whether BODY=BINARYMIME may be said, which goes with BDAT alone (RFC 3030 §3)."""
+    """Return whether BODY=BINARYMIME is allowed, which requires BDAT (RFC 3030 §3)."""
     return offer.has(BINARYMIME) and offer.has("CHUNKING")
 
 
 def mail(sending: Sending, offer: Offer) -> bytes:
-    """The MAIL command."""
+    """Return the MAIL command."""
     limit = offer.size_limit
     if limit is not None and sending.octets > limit:
         size = Text(
@@ -142,7 +145,7 @@ def _takes_no_binary(why: Text | None) -> Text:
 
 
 def rcpt(addressee: Addressee, offer: Offer, *, utf8: bool) -> bytes:
-    """The RCPT command; `utf8`: MAIL has said SMTPUTF8."""
+    """Return the RCPT command; `utf8` means that MAIL has SMTPUTF8."""
     words = [f"RCPT TO:<{_address(addressee.address, utf8=utf8)}>"]
     if offer.has("DSN"):
         if addressee.notify:
@@ -153,7 +156,7 @@ def rcpt(addressee: Addressee, offer: Offer, *, utf8: bool) -> bytes:
 
 
 def _address(path: ReversePath, *, utf8: bool) -> str:
-    """As it stands, or with its domain in A-labels where that is all that is needed."""
+    """Return the address unchanged, or with its domain in A-labels if only the domain needs it."""
     if utf8 or not isinstance(path, MailboxAddress):
         return str(path)
     try:

@@ -1,11 +1,11 @@
-"""Does a certificate fit the TLSA records of its server (DANE for SMTP, RFC 7672)? Pure.
+"""Check a certificate against the TLSA records of its server (DANE for SMTP, RFC 7672). Pure.
 
-In: validated records, the chain that a server showed, its names. Out: nothing, or `NotAuthentic` with why. Usages 2 (DANE-TA)
-and 3 (DANE-EE) count; 0 and 1 are for others and make a record useless here (RFC 7672 §3.1.3), as do selectors and digests that
-nobody knows. Where none of the records is of use TLS is still asked for, but to nobody in particular (§2.2).
+In: validated records, the chain that a server presented, its names. Out: nothing, or `NotAuthentic` with the reason. Usages 2
+(DANE-TA) and 3 (DANE-EE) count; 0 and 1 make a record unusable here (RFC 7672 §3.1.3), as do unknown selectors and digests.
+Where no record is usable TLS is still required, but without authentication (§2.2).
 
     3 1 1 DIGEST   the server's own key: names and dates of the certificate do not count (§3.1.1)
-    2 0 1 DIGEST   a certificate in the chain that vouches for the server's: its signatures, dates and name count (§3.1.2)
+    2 0 1 DIGEST   a trust anchor in the chain of the server's certificate: signatures, dates and name count (§3.1.2)
 """
 
 from collections.abc import Collection, Sequence
@@ -24,15 +24,15 @@ DANE_TA, DANE_EE = 2, 3
 _WHOLE, _KEY = 0, 1
 _EXACT, _SHA256, _SHA512 = 0, 1, 2
 _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
-"""What the library raises for certificates and keys that are broken, or of a kind that it does not know."""
+"""Errors of the library for broken or unsupported certificates and keys."""
 
 
 class NotAuthentic(Exception):
-    """The server is not who it should be, or somebody stands before it."""
+    """The server is not authentic: a wrong certificate, or an attacker in between."""
 
 
 def usable(records: Sequence[Tlsa]) -> tuple[Tlsa, ...]:
-    """Those by which a mail server can be known."""
+    """Return the records that a mail server can be authenticated by."""
     return tuple(
         record
         for record in records
@@ -43,7 +43,10 @@ def usable(records: Sequence[Tlsa]) -> tuple[Tlsa, ...]:
 
 
 def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Collection[str], now: datetime) -> None:
-    """`chain`: as the server showed it, DER, its own first; `names`: a certificate that is vouched for has to hold one."""
+    """Check the chain; raise `NotAuthentic`.
+
+    `chain` is DER as presented, the server's own first; a certificate under a trust anchor has to hold one of `names`.
+    """
     if not chain:
         raise NotAuthentic("the server showed no certificate")
     try:
@@ -70,7 +73,10 @@ def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Collection[str
 
 
 def _fits(record: Tlsa, certificate: x509.Certificate) -> bool:
-    """RFC 6698 §2.1; nothing fits a key that cannot be read: others in the chain may be another one's."""
+    """Return whether a record matches (RFC 6698 §2.1).
+
+    A key that cannot be read matches none, as it may belong to an unrelated certificate of the chain.
+    """
     if record.selector == _WHOLE:
         octets = certificate.public_bytes(serialization.Encoding.DER)
     else:
@@ -120,4 +126,7 @@ _SERVER = (
     .may_be_present(x509.KeyUsage, _ANY_WAY, _key_serves)
     .may_be_present(x509.ExtendedKeyUsage, _ANY_WAY, _is_for_servers)
 )
-"""What RFC 5280 §6.1 asks of a chain, and no more: private authorities lack much of what browsers ask of public ones."""
+"""The requirements of RFC 5280 §6.1 on a chain, and no more.
+
+Private authorities lack much of what browsers require of public ones.
+"""

@@ -1,14 +1,15 @@
-"""The keys that sign what leaves, on disk: private ones in files of the server's account alone, and a ring of what each does.
+"""Store the DKIM signing keys on disk: private keys in protected files, and a ring with their states.
 
     data_dir/dkim/                                   0700
-        lock                                         held (flock) by whoever changes the ring
+        lock                                         held (flock) by the process that changes the ring
         SELECTOR._domainkey.DOMAIN.pem               0600, PKCS #8; named as its record in the DNS
         ring.json                                    0600, all keys and their states, nothing secret
 
-Legal orders (each step may be the last before a kill): a new key is written whole under another name, fsynced, renamed, and
-only then named in the ring; the ring is replaced as a whole, so two keys change places in one step; a key that goes leaves the
-ring before its file. A file that the ring does not name is never used. No file is read through a link, nor one that others may
-read or write.
+Order of writes (a kill after any step is safe): a new key is written whole under another name, fsynced, renamed, and only then
+listed in the ring. The ring is replaced as a whole, so two keys change places in one step. A removed key leaves the ring
+before its file. A file that the ring does not list is never used. No file is read through a link, nor one that others may read
+or write.
+
 Blocking. In: a folder. Out: `Key`s, without anything secret; private keys only from `private`.
 """
 
@@ -37,9 +38,9 @@ FOLDER: Final = "dkim"
 FORMAT: Final = 1
 RING: Final = "ring.json"
 LEAST_BITS: Final = 2048
-"""RFC 8301 §3.2 asks for 1024 and wishes for 2048."""
+"""Bits; RFC 8301 §3.2 requires 1024 and recommends 2048."""
 MOST_BITS: Final = 4096
-"""RFC 6376 §3.3.3: verifiers need not know longer ones."""
+"""Bits; verifiers need not support longer keys (RFC 6376 §3.3.3)."""
 _LOCK: Final = "lock"
 _NEW: Final = ".new-"
 _LARGEST: Final = 1 << 20
@@ -50,20 +51,20 @@ Private = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 
 class Algorithm(StrEnum):
-    """Kinds of keys, as `k=` names them (RFC 6376 §3.6.1, RFC 8463 §4)."""
+    """Key types, as `k=` names them (RFC 6376 §3.6.1, RFC 8463 §4)."""
 
     RSA = "rsa"
     ED25519 = "ed25519"
 
 
 class State(StrEnum):
-    """What a key does."""
+    """The state of a key."""
 
     ANNOUNCED = "announced"
-    """Its record has to come into the DNS; it signs nothing yet."""
+    """Its record has to be published in the DNS; it signs nothing yet."""
     SIGNING = "signing"
     RETIRED = "retired"
-    """It signs no more; its record stays for mail that is on its way."""
+    """It no longer signs; its record stays for mail in transit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,36 +72,36 @@ class Key:
     """One key of a domain, without its secret."""
 
     domain: str
-    """As the DNS has it."""
+    """As in the DNS, in A-labels."""
     selector: str
     algorithm: Algorithm
     bits: int
     record: str
-    """What the DNS has to say of it."""
+    """The DNS record that has to be published."""
     state: State
     made_at_us: int
     since_us: int
-    """Of the state."""
+    """Start of the state."""
 
     @property
     def name(self) -> str:
-        """Where its record stands (RFC 6376 §3.6.2.1)."""
+        """The DNS name of its record (RFC 6376 §3.6.2.1)."""
         return f"{self.selector}._domainkey.{self.domain}"
 
 
 class KeyUnusable(Trouble):
-    """The ring or a key cannot be read, or must not be believed; says which file, and why."""
+    """The ring or a key cannot be read, or must not be trusted; the text names the file and the reason."""
 
 
 def generate(algorithm: Algorithm, bits: int) -> Private:
-    """A new key; `bits` of RSA."""
+    """Generate a key; `bits` for RSA."""
     if algorithm is Algorithm.ED25519:
         return ed25519.Ed25519PrivateKey.generate()
     return rsa.generate_private_key(65_537, bits)
 
 
 def record_of(private: Private) -> str:
-    """What the DNS has to say of it."""
+    """Return the DNS record of a key."""
     if isinstance(private, rsa.RSAPrivateKey):
         encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         return dkim.record(Algorithm.RSA, private.public_key().public_bytes(encoding, form))
@@ -108,7 +109,7 @@ def record_of(private: Private) -> str:
 
 
 def signature(private: Private, octets: bytes) -> bytes:
-    """RFC 6376 §3.3.1; RFC 8463 §3: Ed25519 signs the SHA-256 digest."""
+    """Sign octets (RFC 6376 §3.3.1); Ed25519 signs their SHA-256 digest (RFC 8463 §3)."""
     if isinstance(private, rsa.RSAPrivateKey):
         return private.sign(octets, padding.PKCS1v15(), hashes.SHA256())
     digest = hashes.Hash(hashes.SHA256())
@@ -117,55 +118,55 @@ def signature(private: Private, octets: bytes) -> bytes:
 
 
 def is_selector(text: str) -> bool:
-    """Whether a selector may be called so here: one label, in lower case."""
+    """Return whether a selector is allowed here: one label, in lower case."""
     return _SELECTOR.fullmatch(text) is not None
 
 
 class Ring:
-    """The keys as they are while nobody else changes them."""
+    """The keys while this process holds the lock."""
 
     def __init__(self, keys: Sequence[Key], folder: "KeyFolder", fd: int) -> None:
         self.keys = list(keys)
         self._folder = folder
         self._fd = fd
         self._unnamed: list[Key] = []
-        """Those whose file is there, and which the ring does not name yet."""
+        """Keys whose file exists, and which the ring does not list yet."""
 
     def store(self, key: Key, private: Private) -> None:
-        """Its file; the ring is to name it afterwards."""
+        """Write a key's file; the ring has to list it afterwards."""
         encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
         self.take(key, private.private_bytes(encoding, form, serialization.NoEncryption()))
 
     def take(self, key: Key, octets: bytes) -> None:
-        """The same, as another folder holds it."""
+        """Write a key's file from the content of another folder's."""
         self._unnamed.append(key)
         _put(self._fd, _file_of(key), octets)
 
     def save(self) -> None:
-        """`keys` hold from now on."""
+        """Write the ring with `keys`."""
         _put(self._fd, RING, json.dumps({"format": FORMAT, "keys": [asdict(key) for key in self.keys]}, indent=1).encode())
         self._unnamed.clear()
 
     def give_up(self) -> None:
-        """What was not saved leaves no secret behind."""
+        """Remove the files of keys that were not saved, so that no secret is left behind."""
         for key in self._unnamed:
             with contextlib.suppress(OSError):
                 self.drop_file(key)
 
     def drop_file(self, key: Key) -> None:
-        """Of a key that the ring names no more."""
+        """Remove the file of a key that the ring no longer lists."""
         unlink(self._folder.path / _file_of(key))
         os.fsync(self._fd)
 
 
 class KeyFolder:
-    """Where the keys of a server lie."""
+    """The folder of a server's keys."""
 
     def __init__(self, data_dir: Path) -> None:
         self.path = data_dir / FOLDER
 
     def mark(self) -> tuple[int, ...] | None:
-        """Another one whenever the ring has changed; None: there is none, and nothing signs."""
+        """A value that changes with the ring; None if there is no ring, and nothing signs."""
         try:
             found = os.lstat(self.path / RING)
         except FileNotFoundError:
@@ -175,7 +176,7 @@ class KeyFolder:
         return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
     def read(self) -> tuple[Key, ...]:
-        """All keys, in the order in which they were made."""
+        """Return all keys, in the order of their creation."""
         if self.mark() is None:
             return ()
         octets = self._read(RING)
@@ -189,11 +190,14 @@ class KeyFolder:
             raise self._unusable(RING, why) from error
 
     def private(self, key: Key) -> Private:
-        """Its secret; raises `KeyUnusable` also where the file holds another key than the one that was announced."""
+        """Return a key's secret.
+
+        Raises `KeyUnusable` also where the file holds another key than the announced one.
+        """
         file = _file_of(key)
         try:
             private = serialization.load_pem_private_key(self._read(file), None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):  # what it is about might show some of it
+        except (ValueError, TypeError, UnsupportedAlgorithm):  # the error might show some of it
             private = None
         if not isinstance(private, rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey):
             raise self._unusable(file, Text("không phải khóa RSA hay Ed25519", "it is no key of RSA or Ed25519")) from None
@@ -203,7 +207,7 @@ class KeyFolder:
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[Ring]:
-        """The ring, while nobody else changes it; makes the folder. Others wait."""
+        """Lock the ring for changes, creating the folder if needed. Other processes wait."""
         with self._reported_problems():
             with contextlib.suppress(FileExistsError):
                 os.mkdir(self.path, 0o700)
@@ -226,9 +230,9 @@ class KeyFolder:
                 os.close(fd)
 
     def copy_into(self, data_dir: Path) -> None:
-        """Ring and keys as they are at one moment, into the folder of other data; where there is no ring, nothing.
+        """Copy ring and keys at one moment into another data folder; nothing if there is no ring.
 
-        Of a key that cannot be used here either, `KeyUnusable` once the others are copied.
+        For a key that is unusable here too, raises `KeyUnusable` after the others are copied.
         """
         if self.mark() is None:
             return
@@ -307,7 +311,7 @@ _RING_REMEDY = Text(
     "Put owner and mode right (folder 0700, files 0600). If it is damaged, copy keys/dkim of a backup back, or set it aside "
     "and make new keys: `mic-mail dkim key add`.",
 )
-"""All that changes keys reads the ring first."""
+"""Every command that changes keys reads the ring first."""
 
 
 def _key(fields: dict[str, object]) -> Key:
@@ -326,7 +330,7 @@ def _file_of(key: Key) -> str:
 
 
 def _put(folder: int, name: str, octets: bytes) -> None:
-    """Write it whole, or not at all."""
+    """Write a file whole, or not at all."""
     new = f"{_NEW}{os.getpid()}"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(new, dir_fd=folder)
@@ -345,7 +349,7 @@ def _put(folder: int, name: str, octets: bytes) -> None:
 
 
 def _drop_unfinished(folder: int) -> None:
-    """What whoever was killed has left; under the lock, so nobody writes there."""
+    """Remove files left by a killed process; the lock excludes other writers."""
     for name in os.listdir(folder):
         if name.startswith(_NEW):
             os.unlink(name, dir_fd=folder)

@@ -1,10 +1,10 @@
-"""DKIM signatures of what leaves (RFC 6376, 8301, 8463): by each key that signs for the domain in From.
+"""Sign outgoing mail with DKIM (RFC 6376, 8301, 8463), by each signing key of the domain in From.
 
-In: an entry of the queue. Out: the fields to be put in front of its message, which is not changed. What nobody has signed in to
-send is not vouched for: it goes without one, but for the reports that this server has written (the null sender, and nobody else
-can bring one here). Blocking, in one thread; a message is read in pieces.
+In: an entry of the queue. Out: the fields to put in front of its message, which is not changed. Mail that was not submitted by
+an authenticated user is not signed, except for this server's own reports (the null sender, which no client can submit here).
+Blocking, in one thread; a message is read in pieces.
 
-    key or ring cannot be read      `KeyUnusable`: the message waits, since it will be signed once that is put right
+    key or ring cannot be read      `KeyUnusable`: the message waits, since it will be signed once that is fixed
     message cannot be read          OSError: it waits, as it could not be sent either
     message cannot be signed        it goes without a signature, and `message_not_signed` says why
 """
@@ -26,26 +26,26 @@ from mic_mail.smtpclient.dkim_keys import Key, KeyFolder, KeyUnusable, Private, 
 PIECE_OCTETS = 64 << 10
 MOST_HEADER_OCTETS = 1 << 20
 MOST_NAMES = 500
-"""In `h=`: a field of a hundred kilobytes would be refused elsewhere."""
+"""Most names in `h=`: a field of a hundred kilobytes would be refused elsewhere."""
 KEPT = 2_000
-"""Messages whose signatures are remembered, for their next try or domain."""
+"""Messages whose signatures are cached, for their next attempt or domain."""
 _END = b"\r\n\r\n"
 
 
 class NotSigned(ValueError):
-    """Why a message cannot be signed."""
+    """The reason why a message cannot be signed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """The keys that sign."""
+    """The loaded signing keys."""
 
     mark: tuple[int, ...] | None
     by_domain: dict[str, list[tuple[Key, Private]]]
 
 
 class Signer:
-    """Whoever signs, in one process; sees at once what commands change."""
+    """Signs in one process; picks up changes made by commands immediately."""
 
     def __init__(self, folder: KeyFolder, log: MailLog, clock: Clock) -> None:
         self._folder = folder
@@ -56,7 +56,7 @@ class Signer:
         self._told = ""
 
     def sign(self, entry: Entry) -> bytes:
-        """The fields, empty where there are to be none."""
+        """Return the signature fields, empty where there are to be none."""
         try:
             keys = self._keys()
         except KeyUnusable as error:
@@ -65,7 +65,7 @@ class Signer:
                 self._log.event("dkim_key_unusable", error=error.text)
             raise
         self._told = ""
-        is_ours = not entry.envelope.sender and not entry.envelope.submitted_by  # a report of this server's
+        is_ours = not entry.envelope.sender and not entry.envelope.submitted_by  # a report of this server
         if not keys or not (entry.envelope.submitted_by or is_ours):
             return b""
         if (known := self._signed.get(entry.entry_id)) is not None:
@@ -80,7 +80,7 @@ class Signer:
             try:
                 self._loaded = _Loaded(mark, self._load())
             except KeyUnusable:
-                if mark == self._folder.mark():  # else somebody has just removed a key
+                if mark == self._folder.mark():  # else another process has just removed a key
                     raise
             self._signed.clear()  # the key may be gone before the message is: each is signed by what is published
         return self._loaded.by_domain
@@ -102,14 +102,14 @@ class Signer:
                 return _signed(file, fields, rest, mine, self._clock.steady_us() // 1_000_000) if mine else b""
         except OSError:
             raise
-        except Exception as error:  # noqa: BLE001 - mail must not stop for what is wrong in one message, or here
+        except Exception as error:  # noqa: BLE001 - mail must not stop for an error in one message, or here
             reason = error.text if isinstance(error, MicMailError) else f"{type(error).__name__}: {error}"
             self._log.event("message_not_signed", trace=entry.envelope.trace_id, sender=entry.envelope.sender, reason=reason)
             return b""
 
 
 def _read_header(file: BinaryIO) -> tuple[bytes, bytes]:
-    """All that stands before the empty line, and what was read of the body."""
+    """Read the header before the empty line, and the body octets read with it."""
     read = bytearray()
     while octets := file.read(PIECE_OCTETS):
         looked = max(0, len(read) - len(_END) + 1)
@@ -122,7 +122,7 @@ def _read_header(file: BinaryIO) -> tuple[bytes, bytes]:
 
 
 def _author_domain(fields: Sequence[tuple[bytes, bytes]]) -> str:
-    """Of From, as the DNS has it."""
+    """Return the domain of From, in A-labels."""
     values = [value for name, value in fields if name.lower() == b"from"]
     if len(values) != 1:
         raise NotSigned("not one From")

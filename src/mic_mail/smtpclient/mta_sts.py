@@ -1,7 +1,8 @@
-"""What a domain says about TLS to its mail servers: MTA-STS (RFC 8461). Pure.
+"""Parse the MTA-STS records and policies of domains (RFC 8461). Pure.
 
-In: the TXT records at `_mta-sts.DOMAIN`, the text of the policy. Out: the id under which the policy is published, the `Policy`,
-whether a host is among its servers. What has not the form of the RFC is nothing: a domain whose policy cannot be read has none.
+In: the TXT records at `_mta-sts.DOMAIN`, the text of the policy. Out: the id under which the policy is published, the
+`Policy`, whether a host is among its servers. Malformed input counts as nothing: a domain whose policy cannot be parsed has
+none.
 """
 
 import re
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 LONGEST_SECONDS = 31_557_600
-"""A year (§3.2): longer no policy is kept, whatever it says."""
+"""A year (§3.2): no policy is kept longer, whatever it says."""
 POLICY_OCTETS = 64 << 10
 MOST_PATTERNS = 1_000
 _WORD = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}"
@@ -22,23 +23,23 @@ _PATTERN = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
 
 
 class Mode(StrEnum):
-    """What becomes of mail where the policy is not met (§5)."""
+    """The handling of mail where the policy is not met (§5)."""
 
     ENFORCE = "enforce"
-    """It waits."""
+    """The mail is deferred."""
     TESTING = "testing"
-    """It goes, and that is told."""
+    """The mail is sent, and the failure is logged."""
     NONE = "none"
     """There is no policy any more."""
 
 
 class NotAPolicy(Exception):
-    """The text is none; why, for the log."""
+    """The text is not a policy; the reason is for the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """As it was published."""
+    """A policy as published."""
 
     mode: Mode
     patterns: tuple[str, ...]
@@ -46,14 +47,14 @@ class Policy:
     max_age_seconds: int
 
     def allows(self, host: str) -> bool:
-        """Whether this is one of its mail servers (§4.1)."""
+        """Return whether the host is one of its mail servers (§4.1)."""
         name = host.lower().rstrip(".")
         above = name.partition(".")[2]
         return any(above == pattern[2:] if pattern.startswith("*.") else name == pattern for pattern in self.patterns)
 
 
 def policy_id(records: Sequence[str]) -> str | None:
-    """Of all TXT records at the name; None where there is not just one that announces a policy (§3.1)."""
+    """Return the policy id in the TXT records; None unless exactly one announces a policy (§3.1)."""
     found = [record for record in records if re.match(r"v=STSv1[ \t]*(?:;|\Z)", record)]
     if len(found) != 1 or _RECORD.fullmatch(found[0]) is None:
         return None
@@ -63,7 +64,7 @@ def policy_id(records: Sequence[str]) -> str | None:
 
 
 def parse(octets: bytes) -> Policy:
-    """The policy that the text is (§3.2); of what stands there twice the first counts, except of `mx`."""
+    """Parse a policy (§3.2); of a repeated field the first counts, except for `mx`."""
     try:
         lines = octets.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:

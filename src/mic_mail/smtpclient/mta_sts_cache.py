@@ -1,14 +1,14 @@
-"""The policies of domains, kept: asked for by DNS, fetched by HTTPS, on disk as long as they say (RFC 8461 §3.3, §5.1).
+"""Cache the MTA-STS policies of domains (RFC 8461 §3.3, §5.1).
 
-In: a domain. Out: the policy in force, or None. A policy that was once fetched stays in force until its end, whatever becomes
-of its record, its server or this process: who can disturb those for an hour must not be able to read the mail. It is fetched
-anew when the record has another id, and each day while it is used, so that it does not come to its end.
-
+They are looked up by DNS, fetched by HTTPS, and stored on disk as long as they are valid. In: a domain. Out: the policy in
+force, or None. A policy once fetched stays in force until it expires, whatever becomes of its record, its server or this
+process: an attacker who can disturb those for an hour must not be able to read the mail. It is fetched again when the record
+has another id, and each day while it is used, so that it does not expire.
     sts/tmp/DOMAIN    while it is written       sts/live/DOMAIN    the policy, its id, when it was fetched; durable
 
-A certificate is looked at by the wall clock: while that is not settled nothing that was fetched, or not, is remembered.
+Certificates are checked by the wall clock: while that is not settled, neither success nor failure of a fetch is remembered.
 
-One process writes. A file that cannot be read is no policy, and gives its place to the next. Belongs to a loop.
+One process writes. A file that cannot be read is no policy, and is replaced by the next. Bound to an event loop.
 """
 
 import asyncio
@@ -39,22 +39,25 @@ FETCH_SECONDS = 60.0
 MOST = 10_000
 REFRESH_SECONDS = 86_400.0
 LOOK_SECONDS = 900.0
-"""It is looked for what has to be fetched anew so often."""
+"""Interval between checks for policies to fetch again."""
 UNUSED_SECONDS = 30 * 86_400.0
-"""Of a domain to which nothing was sent for so long the policy may come to its end."""
+"""A policy may expire if no mail was sent to its domain for so long."""
 FAILED_SECONDS = 900.0
-"""A policy that could not be fetched is not asked for again sooner, unless it has another id (§3.3: five minutes at least)."""
+"""A policy that could not be fetched is not tried again sooner, unless it has another id.
+
+§3.3 requires at least five minutes.
+"""
 AT_ONCE = 4
 _NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """What tests have otherwise."""
+    """Settings that tests change."""
 
     port: int = HTTPS_PORT
     authorities: Path | None = None
-    """Whose certificates are believed; None: the machine's."""
+    """The trusted certificate authorities; None: those of the system."""
     seconds: float = FETCH_SECONDS
     most: int = MOST
 
@@ -71,7 +74,7 @@ class _Kept:
 
 @dataclass(slots=True)
 class _Failures:
-    """What was lately asked for in vain."""
+    """Recent failures to fetch."""
 
     until: dict[tuple[str, str], float] = field(default_factory=dict)
 
@@ -84,7 +87,7 @@ class _Failures:
 
 
 class Policies:
-    """Those of one server."""
+    """The policies of one server."""
 
     def __init__(
         self,
@@ -109,11 +112,17 @@ class Policies:
         self._reading = asyncio.Lock()
 
     async def of(self, domain: str) -> Policy | None:
-        """The policy of a domain (in A-labels) that is in force; None where there is none, or its mode is none."""
+        """Return the policy in force for a domain (in A-labels).
+
+        None where there is none, or its mode is none.
+        """
         return (await self.ask(domain))[0]
 
     async def ask(self, domain: str) -> tuple[Policy | None, bool]:
-        """Likewise, and whether that is certain: it is not where somebody could not be asked, and nothing is kept."""
+        """Return the policy in force, and whether the answer is certain.
+
+        It is not certain where a lookup or fetch failed and nothing is cached.
+        """
         if _NAME.fullmatch(domain) is None:
             return None, True
         task = self._under_way.get(domain)
@@ -124,22 +133,25 @@ class Policies:
         return (policy if policy is not None and policy.mode is not Mode.NONE else None), is_certain
 
     def clock_moved(self) -> None:
-        """The clock was set: what could not be fetched until now may be asked for again."""
+        """Allow failed fetches again after the clock was set."""
         self._failed = _Failures()
 
     async def run(self) -> None:
-        """Fetch anew what is used, before it ends; until cancelled."""
+        """Fetch policies in use again before they expire; until cancelled."""
         while True:
             try:
                 await self.refresh()
-            except OSError:  # a disk that takes nothing now
+            except OSError:  # the disk takes no writes now
                 pass
-            except Exception as error:  # noqa: BLE001 - a policy that is old is no reason to send nothing
+            except Exception as error:  # noqa: BLE001 - an old policy is no reason to stop sending
                 self._tell("policies_not_refreshed", **failure(error))
             await asyncio.sleep(LOOK_SECONDS)
 
     async def refresh(self) -> None:
-        """Fetch anew what is a day old, has had half of its time, or was fetched under a clock that has been set back since."""
+        """Fetch policies again that need it.
+
+        These are a day old, have passed half of their time, or were fetched under a clock that was since set back.
+        """
         now_us, now = self._clock.steady_us(), self._clock.monotonic()
         due = [
             domain
@@ -174,7 +186,10 @@ class Policies:
         return (kept.policy, True) if kept is not None else (None, is_certain)
 
     async def _announced(self, domain: str) -> tuple[str | None, bool]:
-        """The id in the domain's record, and whether that is certain; without one what is kept counts (§3.3)."""
+        """Return the id in the domain's record, and whether that is certain.
+
+        Without an id the cached policy counts (§3.3).
+        """
         try:
             return mta_sts.policy_id((await self._resolver.txt(f"_mta-sts.{domain}")).values), True
         except (NoSuchName, NotAName):
@@ -201,7 +216,7 @@ class Policies:
             await self._keep(domain, _Kept(policy, policy_id, self._clock.steady_us()))
         return policy
 
-    # ------------------------------------------------------------ what is kept
+    # ------------------------------------------------------------ cache
 
     def _in_force(self, all_kept: dict[str, _Kept], domain: str) -> _Kept | None:
         kept = all_kept.get(domain)
@@ -214,7 +229,7 @@ class Policies:
         return self._kept
 
     async def _keep(self, domain: str, kept: _Kept) -> None:
-        """In memory in any case: a full disk is no reason to send without it."""
+        """Cache a policy, in memory in any case: a full disk is no reason to send without it."""
         all_kept = await self._all()
         before = all_kept.get(domain)
         all_kept[domain] = kept
@@ -247,7 +262,7 @@ class Policies:
                 kept = _decoded((self._live / name).read_bytes())
             except (OSError, ValueError):
                 continue
-            # Fetched under a clock that has been set back since: its time begins now, and not in years.
+            # Fetched under a clock that was since set back: its validity begins now, and not in years.
             found[name] = replace(kept, fetched_at_us=min(kept.fetched_at_us, now_us))
         return found
 
@@ -283,7 +298,7 @@ def _encoded(kept: _Kept) -> bytes:
 
 
 def _decoded(octets: bytes) -> _Kept:
-    """`ValueError` for what this class has not written."""
+    """Decode a policy file; `ValueError` for anything this class has not written."""
     try:
         told: dict[str, Any] = json.loads(octets)
         if told["format"] != FORMAT:

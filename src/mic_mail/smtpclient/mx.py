@@ -1,17 +1,17 @@
-"""Where mail for a domain goes: its mail exchangers with their addresses, in the order in which they are tried.
+"""Find the mail exchangers of a domain and their addresses, in the order in which they are tried.
 
-In: a domain, a resolver, what this server is called. Out: a `Route`; `NoRoute` where there is none and never will be, with the
-status that a bounce carries; `DnsUnavailable` where nobody knows now. RFC 5321 §5.1, RFC 7505 (null MX), RFC 7672 §2 (DANE):
+In: a domain, a resolver, the names of this server. Out: a `Route`; `NoRoute` where there is none permanently, with the status
+for the bounce; `DnsUnavailable` for a temporary failure. RFC 5321 §5.1, RFC 7505 (null MX), RFC 7672 §2 (DANE):
 
     MX records                      the hosts by preference; those of one preference in any order
     none, but addresses             the domain itself, as if it were its own exchanger
     `0 .`                           takes no mail
-    this server among them          it and all behind it are left out; nobody before it: a loop
+    this server among them          it and all of the same or a higher number are left out; none before it: a loop
 
-A host whose addresses cannot be found out is left out as long as there is another (one whose name is none: always); where
-only one kind of address can be asked for, that one will do. TLSA records count only where the way to them was validated
-throughout, aliases too: they are looked for where these lead, and else at the exchanger's own name (RFC 7672 §2.2.3). Where
-they should be there and nobody answers, the host is not spoken to (§2.1.3).
+A host whose addresses cannot be found out is left out as long as there is another (an invalid name: always). Where only one
+kind of address can be looked up, that one is enough. TLSA records count only if the lookups leading to them were validated
+throughout, including aliases: they are looked up at the end of the aliases, and else at the exchanger's own name (RFC 7672
+§2.2.3). Where they should exist but the lookup fails, the host is not contacted (§2.1.3).
 """
 
 import asyncio
@@ -25,15 +25,15 @@ from mic_mail.net.dns import DnsUnavailable, Found, Mx, NoSuchName, Resolver, Tl
 
 MOST_HOSTS = 16
 MOST_ADDRESSES = 4
-"""Of one host: whoever has more has a balancer behind each."""
+"""Addresses tried per host; a host with more has a load balancer behind each."""
 SMTP_PORT = 25
 
 Shuffle = Callable[[list[Mx]], None]
-"""Puts a list into any order: `random.shuffle`."""
+"""Shuffles a list: `random.shuffle`."""
 
 
 class NoRoute(Refused):
-    """There is no way to the domain; `status` is the enhanced code of the bounce (RFC 3463)."""
+    """There is no route to the domain; `status` is the enhanced code of the bounce (RFC 3463)."""
 
     def __init__(self, status: str, text: Text) -> None:
         super().__init__(text)
@@ -47,9 +47,12 @@ class Host:
     name: str
     addresses: tuple[str, ...]
     tlsa: tuple[Tlsa, ...] = ()
-    """Validated; where there are any, TLS with one of these keys or nothing."""
+    """Validated records; if there are any, TLS with one of these keys is required."""
     known_as: tuple[str, ...] = ()
-    """Where `tlsa` stands, and what else a certificate may name that such a key vouches for (RFC 7672 §3.2.2)."""
+    """The name of the TLSA records, and other names allowed in a certificate under a trust anchor.
+
+    See RFC 7672 §3.2.2.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,14 @@ class Route:
     domain: str
     hosts: tuple[Host, ...]
     names_are_sure: bool = False
-    """Nobody can have put another host's name there: validated MX records, none at all, or the configuration."""
+    """True if no attacker can have put another host's name there.
+
+    That holds for validated MX records, none at all, or the configuration.
+    """
 
 
 async def route(domain: str, resolver: Resolver, own_names: Collection[str], shuffle: Shuffle) -> Route:
-    """How to get to `domain`; `own_names`: under which other servers know this one."""
+    """Return the route to `domain`; `own_names` are the names of this server in the DNS."""
     if (literal := _literal(domain)) is not None:
         return Route(domain, (Host(domain, (literal,)),))
     try:
@@ -77,7 +83,7 @@ async def route(domain: str, resolver: Resolver, own_names: Collection[str], shu
     usable = tuple(host for host in found if isinstance(host, Host))
     if usable:
         return Route(name, usable, exchangers.secure or names == [name])
-    for why_not in found:  # one that may have an address later counts before those that have none
+    for why_not in found:  # a temporary failure takes precedence over a permanent one
         if isinstance(why_not, BaseException) and not isinstance(why_not, NoSuchName | NotAName):
             raise why_not
     raise NoRoute("5.4.4", Text(f"Máy nhận thư của {name} không có địa chỉ.", f"The mail servers of {name} have no address."))
@@ -97,7 +103,7 @@ async def _exchangers(name: str, resolver: Resolver) -> Found[Mx]:
 
 
 def _in_order(exchangers: Sequence[Mx], domain: str, own_names: Collection[str], shuffle: Shuffle) -> list[str]:
-    """Names by preference, without this server and those behind it (RFC 5321 §5.1)."""
+    """Return names by preference, without this server and those behind it (RFC 5321 §5.1)."""
     ours = min((mx.preference for mx in exchangers if mx.host in own_names), default=None)
     before = [mx for mx in exchangers if ours is None or mx.preference < ours]
     if not before:
@@ -114,13 +120,13 @@ def _in_order(exchangers: Sequence[Mx], domain: str, own_names: Collection[str],
 
 
 async def _host(name: str, resolver: Resolver, sure: Sequence[str]) -> Host:
-    """`sure`: names of the domain, where it was validated that this is its exchanger."""
+    """Return one exchanger; `sure` holds the domain's names, if its MX records were validated."""
     found = await _addresses(name, resolver)
     addresses = _alternating(found.values)[:MOST_ADDRESSES]
     for base in dict.fromkeys((found.name, name)) if sure and found.secure else ():
         try:
             asked = await resolver.tlsa(base, SMTP_PORT)
-        except (NoSuchName, NotAName):  # the exchanger's name alone may be as long as a name can be
+        except (NoSuchName, NotAName):  # the exchanger's name alone may have the maximal length
             continue
         if asked.secure and asked.values:
             return Host(name, addresses, asked.values, tuple(dict.fromkeys((base, *sure))))
@@ -128,9 +134,10 @@ async def _host(name: str, resolver: Resolver, sure: Sequence[str]) -> Host:
 
 
 async def _addresses(name: str, resolver: Resolver) -> Found[str]:
-    """Some name servers fail at one kind of address, or deny the name to who asks for it (RFC 4074 §4): the other kind will do.
+    """Look up IPv6 and IPv4 addresses; one kind is enough.
 
-    Where that cannot be found out nobody knows, whatever was denied.
+    Some name servers fail at one kind of address, or deny the name for it (RFC 4074 §4). Where the other kind cannot be looked
+    up, the result is unknown, whatever was denied.
     """
     asked = await asyncio.gather(resolver.ipv6(name), resolver.ipv4(name), return_exceptions=True)
     answers = [answer for answer in asked if isinstance(answer, Found)]
@@ -145,7 +152,7 @@ async def _addresses(name: str, resolver: Resolver) -> Found[str]:
 
 
 def _alternating(addresses: Sequence[str]) -> tuple[str, ...]:
-    """IPv6 and IPv4 in turn, so that one of both is tried early whichever of them does not work."""
+    """Alternate IPv6 and IPv4, so that each is tried early if the other does not work."""
     six = [address for address in addresses if ":" in address]
     four = [address for address in addresses if ":" not in address]
     mixed = [address for pair in zip(six, four, strict=False) for address in pair]
@@ -153,7 +160,7 @@ def _alternating(addresses: Sequence[str]) -> tuple[str, ...]:
 
 
 async def straight(name: str, resolver: Resolver) -> Route:
-    """The way to a server that the configuration names, by a name or an address."""
+    """Return the route to a server that the configuration names, by a name or an address."""
     try:
         return Route(name, (Host(name, (str(ipaddress.ip_address(name)),)),), names_are_sure=True)
     except ValueError:
@@ -162,7 +169,7 @@ async def straight(name: str, resolver: Resolver) -> Route:
 
 
 def _literal(domain: str) -> str | None:
-    """The address in `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3)."""
+    """Return the address in `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3)."""
     if not (domain.startswith("[") and domain.endswith("]")):
         return None
     try:

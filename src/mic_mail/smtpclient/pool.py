@@ -1,9 +1,8 @@
-"""Connections to other servers: made, secured, kept for a while, used again.
+"""A pool of connections to other servers: opened, secured, kept idle for a while, reused.
 
-In: one of a host's addresses, and the terms (`assurance`). Out: a `SmtpClient` that is ready for a message and keeps these
-terms: by DANE, by a certificate for its name, or to whoever answers (RFC 7435), and in the open where the handshake fails.
-Belongs to a loop. Where somebody has a name there (a smarthost) each connection is signed in, and only one whose certificate
-was checked.
+In: one of a host's addresses, and the requirements (`tls_policy`). Out: a `SmtpClient` that is ready for a message and meets
+them: by DANE, by a certificate for its name, or unauthenticated (RFC 7435), and in plain text where the handshake fails. Bound
+to an event loop. For a smarthost with a login each connection is authenticated, and only if its certificate was verified.
 """
 
 import asyncio
@@ -23,28 +22,28 @@ from mic_mail.smtpclient.smarthost import NoPassword, Smarthost, read_password
 from mic_mail.smtpclient.tls_policy import CHECKED_BY_NAME, TlsLevel, TlsRequirements
 
 _DER = 2
-"""`_ssl.ENCODING_DER`."""
+"""The value of `_ssl.ENCODING_DER`."""
 CONTEXT_SECONDS = 3_600.0
-"""The authorities are read anew so often."""
+"""Interval after which the certificate authorities are read again."""
 
 Tell = Callable[..., None]
-"""An event for the mail log, as `MailLog.event` takes it."""
+"""Writes an event to the mail log, like `MailLog.event`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """How this server appears to others, and how long it waits for them."""
+    """The identity of this server towards others, and its timeouts."""
 
     hello: str
-    """Its name, for EHLO."""
+    """The name for EHLO."""
     port: int = SMTP_PORT
     keep_seconds: float = 20.0
-    """A connection without work is closed after so long."""
+    """Idle time after which a connection is closed."""
     messages: int = 100
-    """Over one connection."""
+    """Most messages sent over one connection."""
     patience: Patience = field(default_factory=Patience)
     authorities: Path | None = None
-    """Whose certificates are believed; None: the machine's."""
+    """The trusted certificate authorities; None: those of the system."""
 
 
 @dataclass(slots=True)
@@ -57,7 +56,7 @@ _Key = tuple[str, TlsRequirements]
 
 
 class Connections:
-    """Those of one process."""
+    """The connections of one process."""
 
     def __init__(self, settings: ConnectionSettings, clock: Clock, tell: Tell) -> None:
         self._settings = settings
@@ -68,12 +67,12 @@ class Connections:
         self._contexts: dict[Path | None, tuple[float, ssl.SSLContext]] = {}
         self._unchecked = _unchecked()
         self._keepable: WeakSet[SmtpClient] = WeakSet()
-        """Those whose certificates were looked at by the clock as it is now."""
+        """Connections whose certificates were checked under the clock's current setting."""
         self.used = {"new": 0, "kept": 0}
-        """How often a connection was given out, by whether it had served before."""
+        """Connections handed out, by whether they were new or reused."""
 
     def kept(self, address: str, terms: TlsRequirements) -> SmtpClient | None:
-        """One that has served and may again; its server may have hung up without our having heard of it yet."""
+        """Return an idle connection; its server may have hung up without this being known yet."""
         kept = self._idle.get(_key(address, terms), [])
         while kept:
             peer = kept[-1].peer
@@ -87,7 +86,7 @@ class Connections:
         return None
 
     async def new(self, address: str, terms: TlsRequirements) -> SmtpClient:
-        """One for a message by these terms; `PeerTrouble` where there is none to be had."""
+        """Return a new connection that meets the requirements; raise `PeerTrouble`."""
         peer = await self._assured(address, terms)
         if terms.extension and not (peer.secured.by is not TlsLevel.NONE and peer.offer.has(terms.extension)):
             await peer.close()
@@ -99,7 +98,7 @@ class Connections:
         return peer
 
     async def _assured(self, address: str, terms: TlsRequirements) -> SmtpClient:
-        """As the terms want it; where they only wish it, as it can be had, with what there is to be said against it."""
+        """Connect as required; where TLS is only preferred, as well as possible, recording the objection."""
         if terms.by is TlsLevel.OPPORTUNISTIC:
             return await self._with_whoever_answers(address, terms)
         try:
@@ -110,12 +109,12 @@ class Connections:
             return await self._with_whoever_answers(address, replace(terms, by=TlsLevel.OPPORTUNISTIC, objection=error.text))
 
     async def _with_whoever_answers(self, address: str, terms: TlsRequirements) -> SmtpClient:
-        """RFC 7435; in the open too, unless TLS has to be."""
+        """Connect with opportunistic TLS (RFC 7435); in plain text too, unless TLS is required."""
         try:
             peer = await self._secured(address, terms)
         except PeerTrouble as error:
             is_implicit = terms.smarthost is not None and terms.smarthost.is_implicit
-            if terms.strict or error.step is not Step.TLS or is_implicit:  # who expects TLS does not greet
+            if terms.strict or error.step is not Step.TLS or is_implicit:  # a server that expects TLS does not greet
                 raise
             peer = await self._connect(address, terms)
             peer.without_tls = error
@@ -130,7 +129,7 @@ class Connections:
         return await SmtpClient.connect(address, port, settings.hello, settings.patience, tls=tls)
 
     async def _secured(self, address: str, terms: TlsRequirements) -> SmtpClient:
-        """Under TLS; in the open only where TLS is neither offered nor wanted by anybody."""
+        """Connect with TLS; in plain text only where TLS is neither offered nor required."""
         context = self._checked(terms.smarthost) if terms.by in CHECKED_BY_NAME else self._unchecked
         if terms.smarthost is not None and terms.smarthost.is_implicit:
             return await self._connect(address, terms, (context, terms.host, terms.by))
@@ -153,7 +152,7 @@ class Connections:
         return peer
 
     async def _sign_in(self, peer: SmtpClient, smarthost: Smarthost) -> None:
-        """As the smarthost knows us. Its refusal is a trouble with it, and no word on any message."""
+        """Authenticate to the smarthost. A refusal concerns the connection, not a message."""
         try:
             if peer.secured.by is not TlsLevel.NAME:
                 raise PeerTrouble(Step.AUTH, "a password is sent under TLS with a certificate that was checked, or not at all")
@@ -170,7 +169,7 @@ class Connections:
             raise
 
     def _checked(self, smarthost: Smarthost | None) -> ssl.SSLContext:
-        """By it a certificate has to lead to an authority and to name the host (RFC 8461 §4.2, RFC 6125: no CN)."""
+        """Return a context that verifies authority and host name (RFC 8461 §4.2, RFC 6125: no CN)."""
         authorities = smarthost.authorities if smarthost is not None else self._settings.authorities
         now = self._clock.monotonic()
         made = self._contexts.get(authorities)
@@ -178,7 +177,7 @@ class Connections:
             return made[1]
         try:
             context = ssl.create_default_context(cafile=authorities and str(authorities))
-        except OSError as error:  # of it, `ssl.SSLError`
+        except OSError as error:  # `ssl.SSLError` is one
             raise PeerTrouble(Step.TLS, f"the certificates of authorities in {authorities} cannot be used: {error}") from error
         context.hostname_checks_common_name = False
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -186,14 +185,14 @@ class Connections:
         return context
 
     async def give_back(self, address: str, terms: TlsRequirements, peer: SmtpClient) -> None:
-        """It may serve another message; or has served enough."""
+        """Keep a connection for another message, or close it after enough messages."""
         if not peer.may_serve or peer.sent >= self._settings.messages or peer not in self._keepable:
             self._close(peer.close())
         else:
             self._idle[_key(address, terms)].append(_Idle(peer, self._clock.monotonic()))
 
     async def close_idle(self) -> None:
-        """Say goodbye where nothing was to be done for a while."""
+        """Close connections that were idle for long enough."""
         now = self._clock.monotonic()
         for key, kept in list(self._idle.items()):
             for idle in [one for one in kept if not one.peer.may_serve or now - one.since >= self._settings.keep_seconds]:
@@ -203,7 +202,10 @@ class Connections:
                 del self._idle[key]
 
     def clock_moved(self) -> None:
-        """The clock was set: what a certificate was worth until now is no reason to use its connection for another message."""
+        """Drop all idle connections after the clock was set.
+
+        A certificate valid under the previous setting is no reason to reuse its connection.
+        """
         self._keepable.clear()
         self._close_kept()
 
@@ -218,19 +220,19 @@ class Connections:
         task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
-        """Of all that are kept."""
+        """Close all idle connections."""
         self._close_kept()
         if self._closing:
             await asyncio.wait(list(self._closing))
 
 
 def _key(address: str, terms: TlsRequirements) -> _Key:
-    """Whether a server offers more than was asked for its connection tells."""
+    """Return the key of idle connections, without the extension: the connection shows what it offers."""
     return address, replace(terms, extension="")
 
 
 def _unchecked() -> ssl.SSLContext:
-    """Enciphered, to whom is not asked; with DANE the certificate is looked at afterwards."""
+    """Return a context without verification; with DANE the certificate is checked afterwards."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -239,8 +241,8 @@ def _unchecked() -> ssl.SSLContext:
 
 
 def _chain(session: ssl.SSLObject) -> list[bytes]:
-    """What the server showed, DER, its own certificate first."""
-    inner = getattr(session, "_sslobj", None)  # before Python 3.13 the chain has no public name
+    """Return the chain that the server presented, DER, its own certificate first."""
+    inner = getattr(session, "_sslobj", None)  # before Python 3.13 the chain has no public API
     shown = inner.get_unverified_chain() if inner is not None else None
     if shown:
         return [each.public_bytes(_DER) for each in shown]

@@ -1,19 +1,22 @@
-"""Replies of other mail servers out of octets in pieces of any size. Pure.
+"""Parse replies of other mail servers from octets in pieces of any size. Pure.
 
-In: `feed`. Out: `next_reply`, or None while more is needed; `BadReply` for what no SMTP server says (RFC 5321 §4.2). Bounded in
-the length of a line, in lines, and in octets that nobody has asked for: a server that floods is hung up on. Whether anything is
-left over is asked before TLS begins: what came before it was sent in the open (RFC 3207 §4.2).
+In: `feed`. Out: `next_reply`, or None while more is needed; `BadReply` for anything that is not SMTP (RFC 5321 §4.2). The
+length of a line, the number of lines and unread octets are bounded: a server that floods is disconnected. Before TLS begins,
+`is_empty` shows whether anything is left over, as that was sent in plain text (RFC 3207 §4.2).
 """
 
 import re
 from dataclasses import dataclass
 
 LONGEST_LINE = 2_048
-"""RFC 5321 §4.5.3.1.5 has 512; what is longer and harmless is seen."""
+"""Octets; RFC 5321 §4.5.3.1.5 has 512, but longer harmless lines occur."""
 MOST_LINES = 200
 MOST_UNREAD = 256 << 10
 MOST_TOLD = 1_000
-"""Characters of a reply that logs, queue and reports keep: what a stranger says of a message must not outgrow it."""
+"""Characters of a reply kept in logs, queue and reports.
+
+A reply comes from an untrusted server and must not outgrow the message.
+"""
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f]+")
@@ -30,11 +33,11 @@ class Reply:
     code: int
     lines: tuple[str, ...]
     enhanced: str | None = None
-    """RFC 3463, as the first line has it, if its class is that of the code."""
+    """Enhanced status code (RFC 3463) of the first line, if its class matches the code."""
 
     @property
     def is_positive(self) -> bool:
-        """The command is done. 354 is no such reply: it asks for more (RFC 5321 §4.2.1)."""
+        """True if the command is done; 354 is not, as it asks for more (RFC 5321 §4.2.1)."""
         return self.code < 300
 
     @property
@@ -43,23 +46,23 @@ class Reply:
 
     @property
     def text(self) -> str:
-        """As a person reads it, and a DSN quotes it: in one line, with code and status (RFC 3464 §2.3.6)."""
+        """The reply for people and for DSNs: one line, with code and status (RFC 3464 §2.3.6)."""
         return shortened(self.whole)
 
     @property
     def whole(self) -> str:
-        """The same at any length."""
+        """The same text without a length limit."""
         words = " ".join(self.lines)
         return f"{self.code} {self.enhanced} {words}" if self.enhanced is not None else f"{self.code} {words}"
 
 
 def shortened(text: str) -> str:
-    """As much of a reply as is kept."""
+    """Return a reply, cut to the length that is kept."""
     return text if len(text) <= MOST_TOLD else f"{text[:MOST_TOLD]}..."
 
 
 class Replies:
-    """What has arrived from one server and is not used yet."""
+    """Octets and replies that arrived from one server and are not consumed yet."""
 
     __slots__ = ("_code", "_lines", "_octets")
 
@@ -70,17 +73,17 @@ class Replies:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing is left over, not even half a reply."""
+        """True if nothing is left over, not even half a reply."""
         return not self._octets and not self._lines
 
     def feed(self, octets: bytes) -> None:
-        """Take what has arrived."""
+        """Take received octets."""
         self._octets += octets
         if len(self._octets) > MOST_UNREAD:
             raise BadReply("more than anybody has asked for")
 
     def next_reply(self) -> Reply | None:
-        """The next one that is whole."""
+        """Return the next complete reply."""
         while True:
             line, end, rest = self._octets.partition(b"\n")
             if not end:
@@ -92,7 +95,7 @@ class Replies:
                 return self._whole()
 
     def _take(self, line: bytes) -> bool:
-        """Whether this line is the last of its reply."""
+        """Take a line; return whether it is the last of its reply."""
         found = _LINE.fullmatch(line) if len(line) <= LONGEST_LINE else None
         if found is None:
             raise BadReply(f"no reply: {line[:80]!r}")

@@ -1,19 +1,21 @@
-"""The ways that mail may take: for each domain its own servers, or one smarthost for all, and on which terms.
+"""Route mail: for each domain its own servers, or one smarthost for all, with TLS requirements.
 
-In: a domain, a resolver, the configuration, the policies. Out: the destination under which its work is counted, its `NextHop`
-(kept for a while), and for each host the `TlsRequirements` of a connection. Belongs to a loop. What is asked of a host, the
-first that fits:
+In: a domain, a resolver, the configuration, the policies. Out: the destination that its jobs are scheduled under, its
+`NextHop` (cached for a while), and for each host the `TlsRequirements` of a connection. Bound to an event loop. The first rule
+that fits decides what is required of a host:
 
     the smarthost           a certificate for its name
     TLSA records            one of these keys, whatever a policy says (RFC 7672; RFC 8461 §2)
     a policy, `enforce`     to be among its servers, and a certificate for its name; else the mail waits (RFC 8461 §5)
-    a policy, `testing`     likewise; else the log says so and the mail goes
-    nothing                 TLS with whoever answers (RFC 7435), or none
+    a policy, `testing`     the same; else the failure is logged and the mail goes
+    nothing                 opportunistic TLS (RFC 7435), or none
 
-A message may ask for more or for less (RFC 8689): REQUIRETLS for a server that is known by one of the first three, or by a
-certificate for a name that nobody can have forged, and that offers REQUIRETLS; `TLS-Required: No` for the last line alone.
+A message may ask for more or for less (RFC 8689). REQUIRETLS requires a server that is authenticated by one of the first three
+rules, or by a certificate for a name that cannot be forged, and that offers REQUIRETLS; `TLS-Required: No` applies the last
+rule.
 
-A smarthost is one destination: a message with recipients in ten domains is one transaction there, and when it is away all wait.
+A smarthost is one destination: a message with recipients in ten domains is one transaction there, and when it is down all
+wait.
 """
 
 from collections.abc import Collection
@@ -31,24 +33,24 @@ from mic_mail.smtpclient.smarthost import Smarthost
 from mic_mail.smtpclient.tls_policy import TlsLevel, TlsRequirements
 
 ROUTE_SECONDS = 600.0
-"""How long a route is believed; its answers may say less, and then the resolver asks again."""
+"""Seconds that a route is cached; after a shorter DNS TTL the resolver asks again."""
 _SIGN_IN_FIRST = frozenset({530, 534, 535, 538})
-"""RFC 4954 §6: of a server that does not want this message of nobody."""
+"""Replies of a server that refuses unauthenticated mail (RFC 4954 §6)."""
 
 
 @dataclass(frozen=True, slots=True)
 class NextHop:
-    """The servers of a destination, best first, and what its domain says of them."""
+    """The servers of a destination, best first, and its domain's policy."""
 
     hosts: tuple[Host, ...]
     names_are_sure: bool
     policy: Policy | None = None
     policy_is_certain: bool = True
-    """Nobody was in the way of finding out."""
+    """False if a lookup or fetch of the policy failed."""
 
 
 class Router:
-    """Those of one process."""
+    """The routes of one process."""
 
     def __init__(
         self,
@@ -70,11 +72,14 @@ class Router:
         self._kept: dict[str, tuple[float, NextHop]] = {}
 
     def destination(self, domain: str) -> str:
-        """Whose turn it is with mail for this domain."""
+        """Return the destination under which mail for this domain is scheduled."""
         return self._smarthost.place if self._smarthost is not None else domain.lower()
 
     async def to(self, destination: str) -> NextHop:
-        """Its servers; `NoRoute` where there are none and never will be, `DnsUnavailable` where nobody knows."""
+        """Return the servers of a destination.
+
+        `NoRoute` where there are none permanently, `DnsUnavailable` for a temporary failure.
+        """
         now = self._clock.monotonic()
         kept = self._kept.get(destination)
         if kept is not None and now < kept[0]:
@@ -88,12 +93,15 @@ class Router:
         return found
 
     def forget(self, destination: str) -> None:
-        """Ask anew the next time: what it says of TLS was not met (RFC 8461 §5.1), or somebody wants a retry."""
+        """Drop a cached route, after TLS failed (RFC 8461 §5.1) or for a requested retry."""
         self._kept.pop(destination, None)
 
     def forget_all(self) -> None:
-        """Likewise for all destinations, and the name servers, too: others are asked now, or answers were believed by dates."""
-        self._kept = {}  # whoever still asks keeps what is found in the one before
+        """Drop all cached routes and DNS answers.
+
+        The name servers changed, or cached answers were validated by dates under another clock.
+        """
+        self._kept = {}  # lookups in progress store their results in the previous dictionary
         self._resolver.forget()
 
     async def _look_up(self, destination: str) -> NextHop:
@@ -102,7 +110,7 @@ class Router:
             return NextHop(found.hosts, found.names_are_sure, *await self._policy(found))
         try:
             found = await straight(self._smarthost.name, self._resolver)
-        except NoSuchName as error:  # a slip in the configuration, or in its zone: no reason to send mail back
+        except NoSuchName as error:  # an error in the configuration, or in its zone: no reason to bounce mail
             raise DnsUnavailable(error.text) from error
         return NextHop(found.hosts, found.names_are_sure)
 
@@ -112,7 +120,7 @@ class Router:
         return await self._policies.ask(found.domain)
 
     def terms(self, way: NextHop, host: Host, message: Transaction) -> TlsRequirements:
-        """What a connection to this host has to be like for a message; `PeerTrouble` where none will do."""
+        """Return the requirements on a connection to this host; `PeerTrouble` where none is acceptable."""
         if message.must_be_protected:
             return self._protected(way, host)
         if message.tls_optional and self._smarthost is None:  # RFC 8689 §8.4: as if there were neither DANE nor MTA-STS
@@ -120,7 +128,10 @@ class Router:
         return self._usual(way, host)
 
     def _protected(self, way: NextHop, host: Host) -> TlsRequirements:
-        """RFC 8689 §2, §4.2.1: the certificate has to be checked, and the name that it is checked for has to be sure."""
+        """Return requirements for REQUIRETLS (RFC 8689 §2, §4.2.1).
+
+        The certificate has to be verified, for a name that cannot be forged.
+        """
         usual = replace(self._usual(way, host), strict=True, extension=REQUIRETLS)
         if usual.by is not TlsLevel.OPPORTUNISTIC:
             return usual
@@ -135,9 +146,9 @@ class Router:
             return TlsRequirements(host.name, by, self._smarthost.needs_tls, smarthost=self._smarthost)
         if dane.usable(host.tlsa):
             return TlsRequirements(host.name, TlsLevel.DANE, strict=True, tlsa=host.tlsa, known_as=host.known_as)
-        needs_tls = bool(host.tlsa)  # records that nobody can use ask for TLS all the same (RFC 7672 §2.2)
+        needs_tls = bool(host.tlsa)  # unusable records require TLS all the same (RFC 7672 §2.2)
         enforced = way.policy is not None and way.policy.mode is Mode.ENFORCE
-        if way.policy is None or (needs_tls and not enforced):  # a policy that is tested must not allow less
+        if way.policy is None or (needs_tls and not enforced):  # a policy in testing must not weaken this
             return TlsRequirements(host.name, strict=needs_tls)
         if way.policy.allows(host.name):
             return TlsRequirements(host.name, TlsLevel.STS, strict=enforced)
@@ -147,5 +158,5 @@ class Router:
         return TlsRequirements(host.name, objection=objection)
 
     def asks_for_sign_in(self, result: Result) -> bool:
-        """Whether this refusal is the smarthost's of us, and not of the message."""
+        """Return whether the smarthost refused this server, and not the message."""
         return self._smarthost is not None and result.reply is not None and result.reply.code in _SIGN_IN_FIRST

@@ -1,6 +1,7 @@
-"""A server that takes all mail to other domains and sends it on (RFC 5321 §2.3.10: a gateway's relay), and the password for it.
+"""A smarthost, which relays all mail to other domains (RFC 5321 §2.3.10), and its password.
 
-The password lies in a file of the server's own account and is read for each connection: in no configuration, log or repr.
+The password is in a file of the server's own account and is read for each connection; it is never in the configuration, a log
+or a repr.
 """
 
 import os
@@ -13,32 +14,32 @@ PASSWORD_OCTETS = 1_024
 
 
 class NoPassword(Exception):
-    """The file has none that may be used; the text says why, and nothing of what is in it."""
+    """The file has no usable password; the text gives the reason and none of the content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Smarthost:
-    """Where it is, and who we are there."""
+    """The address of the smarthost, and the credentials for it."""
 
     name: str
     port: int
     login: str = ""
-    """Empty: nobody signs in."""
+    """Empty: no authentication."""
     password_file: Path | None = None
     authorities: Path | None = None
-    """Whose certificates are believed; None: the machine's."""
+    """The trusted certificate authorities; None: those of the system."""
     needs_tls: bool = True
     is_implicit: bool = False
     """TLS from the first octet (RFC 8314 §3.3)."""
 
     @property
     def place(self) -> str:
-        """Under this name it is a destination."""
+        """The name of the smarthost as a destination."""
         return f"{self.name}:{self.port}" if ":" not in self.name else f"[{self.name}]:{self.port}"
 
 
 def read_password(path: Path | None) -> str:
-    """What the file holds, without the end of its line; `NoPassword` where it is nobody's secret. Blocks."""
+    """Return the password in the file, without its line end; `NoPassword` unless it is secret. Blocks."""
     if path is None:
         raise NoPassword("no file is named for it")
     try:

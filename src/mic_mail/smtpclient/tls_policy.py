@@ -1,10 +1,10 @@
-"""How sure a connection has to be of whom it reaches, and how sure it is. Plain values.
+"""Required and actual TLS authentication levels of a connection. Plain values.
 
-dane             TLS with a key that validated TLSA records name (RFC 7672)
-sts              TLS with a certificate for the host's name, which the domain's policy names (RFC 8461)
-name             TLS with a certificate for the host's name, which the configuration or validated MX records name
-opportunistic    TLS with whoever answers (RFC 7435)
-none             in the open
+dane             TLS with a key in validated TLSA records (RFC 7672)
+sts              TLS with a certificate for the host's name, which the domain's policy lists (RFC 8461)
+name             TLS with a certificate for the host's name, known from the configuration or validated MX records
+opportunistic    TLS without authentication (RFC 7435)
+none             plain text
 """
 
 import ssl
@@ -16,7 +16,7 @@ from mic_mail.smtpclient.smarthost import Smarthost
 
 
 class TlsLevel(StrEnum):
-    """What the far end is known by."""
+    """The method by which the remote server is authenticated."""
 
     DANE = "dane"
     STS = "sts"
@@ -30,25 +30,28 @@ CHECKED_BY_NAME = frozenset({TlsLevel.STS, TlsLevel.NAME})
 
 @dataclass(frozen=True, slots=True)
 class TlsRequirements:
-    """What a connection has to be like for a message; whoever has the same terms may use the same connection."""
+    """The requirements of a message on a connection; equal requirements may share a connection."""
 
     host: str
-    """For logs and reports; by a name the certificate has to hold it. A domain that is an address literal stands here too."""
+    """The host, for logs and reports; with verification by name the certificate has to hold it.
+
+    It may also be an address literal.
+    """
     by: TlsLevel = TlsLevel.OPPORTUNISTIC
     strict: bool = False
-    """Nothing less will do; else it is said in the log and the message goes all the same."""
+    """True if nothing less is acceptable; else the failure is logged and the message goes."""
     tlsa: tuple[Tlsa, ...] = ()
     known_as: tuple[str, ...] = ()
-    """By DANE: what is asked for (SNI), and what else a certificate may name that one of these keys vouches for."""
+    """With DANE: the name for SNI, and others allowed in a certificate under one of these keys."""
     extension: str = ""
-    """What has to be offered under TLS as well."""
+    """An ESMTP extension that has to be offered under TLS."""
     objection: str = ""
-    """What the domain's policy has against this host, where that is only said (RFC 8461 §5, `testing`)."""
+    """The objection of the domain's policy to this host, if it is only logged (RFC 8461 §5, `testing`)."""
     smarthost: Smarthost | None = None
-    """The one that these terms are for: where it listens, and as whom we sign in."""
+    """The smarthost that these requirements are for, with port and credentials."""
 
     def asked_for(self, address: str) -> str:
-        """The name for SNI; of who has none its address, which is not asked for there (RFC 6066 §3)."""
+        """Return the name for SNI; for an address literal the address, which is not sent (RFC 6066 §3)."""
         if self.known_as:
             return self.known_as[0]
         return address if self.host.startswith("[") else self.host
@@ -56,13 +59,13 @@ class TlsRequirements:
 
 @dataclass(frozen=True, slots=True)
 class Secured:
-    """What a connection is like."""
+    """The actual security of a connection."""
 
     by: TlsLevel = TlsLevel.NONE
     version: str = ""
     cipher: str = ""
     objection: str = ""
-    """What the domain's policy has against it that is only said."""
+    """The objection of the domain's policy that is only logged."""
 
     @property
     def protocol(self) -> str | None:
