@@ -1,7 +1,7 @@
-"""App passwords in the directory: what recognises each, and where it was used last.
+"""App passwords in the directory: their verifiers, and their last uses.
 
-Which there are and which still open anything is in the mailboxes' facts (`policy.apppasswords`); a fact and its row come in one
-transaction. Of a revoked one the row stays, without what verified it.
+The mailboxes' facts say which app passwords exist and which are usable (`policy.app_passwords`); a fact and its row are written
+in one transaction. The row of a revoked app password stays, without its verifiers.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,12 +18,15 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Draft, Fact
 
 Append = Callable[[Session, int, int, Sequence[Draft], int | None], list[Fact]]
-"""Puts facts into a mailbox's chain: session, version, mailbox, drafts, the number that must be the newest before."""
+"""Appends facts to a mailbox's chain.
+
+Arguments: session, version, mailbox, drafts, and the number that the newest fact must have.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Where an app password was used last; within the day of it."""
+    """The last use of an app password; precise to its day, as later uses of that day are not written."""
 
     at: datetime
     door: str
@@ -31,14 +34,14 @@ class Use:
 
 
 class AppPasswords:
-    """The rows of all mailboxes."""
+    """The app password rows of all mailboxes."""
 
     def __init__(self, tables: Tables, append: Append) -> None:
         self._tables = tables
         self._append = append
 
     def uses(self, mailbox_id: int) -> dict[int, Use]:
-        """The last use of each that was ever used, by its number."""
+        """Return the last use of each app password that was ever used, by its number."""
         wanted = select(AppPasswordRow).where(AppPasswordRow.mailbox_id == mailbox_id, AppPasswordRow.used_at.is_not(None))
 
         def work(session: Session) -> dict[int, Use]:
@@ -51,7 +54,10 @@ class AppPasswords:
         return self._tables.read(work)
 
     def add(self, mailbox_id: int, draft: Draft, made: AppCredential, *, after: int) -> Fact:
-        """A new one, and the fact that gives it its number; `Superseded` unless `after` is that of the newest fact still."""
+        """Add an app password, and the fact that gives it its number.
+
+        Raise `Superseded` unless `after` is still the number of the newest fact.
+        """
 
         def work(session: Session, version: int) -> Fact:
             (fact,) = self._append(session, version, mailbox_id, [draft], after)
@@ -73,7 +79,7 @@ class AppPasswords:
         return self._tables.change(work)
 
     def revoke(self, mailbox_id: int, drafts: Sequence[Draft], numbers: Sequence[int], *, after: int) -> list[Fact]:
-        """The facts that say so, and nothing left by which these are recognised; `Superseded` as above."""
+        """Append the facts of the revocation and delete the verifiers; `Superseded` as in `add`."""
 
         def work(session: Session, version: int) -> list[Fact]:
             facts = self._append(session, version, mailbox_id, drafts, after)
@@ -89,7 +95,10 @@ class AppPasswords:
         return self._tables.change(work)
 
     def used(self, mailbox_id: int, number: int, use: Use) -> bool:
-        """It was used; written once a day at most. Whether it was written now. No mailbox counts as changed by it."""
+        """Record a use, at most once a day; return whether it was written now.
+
+        The mailbox does not count as changed by it.
+        """
         mine = (AppPasswordRow.mailbox_id == mailbox_id, AppPasswordRow.number == number)
         last = self._tables.read(lambda session: session.scalars(select(AppPasswordRow.used_at).where(*mine)).first())
         if last is not None and local_day(last) >= local_day(use.at):
@@ -106,7 +115,7 @@ class AppPasswords:
 
 
 def credential(row: AppPasswordRow) -> AppCredential | None:
-    """What recognises it, if it was not revoked."""
+    """Return the verifiers of an app password; None where it was revoked."""
     if (
         row.salt is None
         or row.digest is None

@@ -1,6 +1,6 @@
-"""The working calendar, year by year, as the government announces it (Labour Code 2019, Articles 111-112).
+"""The working calendar by year, as the government announces it (Labour Code 2019, Articles 111-112).
 
-A year is entered whole and replaced whole; what was entered before is in the log of administrative acts.
+A year is entered whole and replaced whole; earlier versions are in the log of administrative acts.
 """
 
 import json
@@ -16,17 +16,17 @@ from mic_mail.policy.calendar import WorkingDays, Year
 
 
 class Years:
-    """The years on record."""
+    """The calendar years on record."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def all(self) -> list[Year]:
-        """Every year, in order."""
+        """Return every year, in order."""
         return self._tables.read(of_session)
 
     def working_days(self) -> WorkingDays:
-        """The calendar that they add up to."""
+        """Return the calendar made of all years."""
         return WorkingDays.of(self.all())
 
     def put(self, year: Year) -> None:
@@ -54,7 +54,7 @@ def _put(session: Session, year: Year) -> None:
 
 
 def of_session(session: Session) -> list[Year]:
-    """Every year that a transaction sees."""
+    """Return every year that the session's transaction sees."""
     return [
         Year(row.year, _read(row.off), _read(row.worked), row.document, provisional=row.provisional)
         for row in session.scalars(select(CalendarYear).order_by(CalendarYear.year))

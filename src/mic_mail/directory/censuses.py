@@ -1,5 +1,8 @@
-"""Censuses on record (Reg. 14.6): what each unit listed, when, and which document confirmed it, and which lines
-units dispute (14.3). A list is never altered."""
+"""Censuses on record (Reg. 14.6).
+
+Each is the list of a unit, with its time and the document that confirmed it; units may dispute lines (14.3). A list is never
+altered.
+"""
 
 from datetime import date, datetime
 
@@ -21,14 +24,14 @@ class Censuses:
         self._tables = tables
 
     def of(self, unit_id: int | None = None) -> list[Census]:
-        """Those of one unit, or of all, oldest first."""
+        """Return the censuses of one unit, or of all, oldest first."""
         wanted = select(CensusRow).order_by(CensusRow.census_id)
         if unit_id is not None:
             wanted = wanted.where(CensusRow.unit_id == unit_id)
         return self._tables.read(lambda session: [_census(row) for row in session.scalars(wanted)])
 
     def add(self, census: Census) -> Census:
-        """Put a list on record; gives it back with its number."""
+        """Put a list on record and return it with its number."""
 
         def work(session: Session, _version: int) -> Census:
             row = CensusRow(
@@ -45,7 +48,10 @@ class Censuses:
         return self._tables.change(work)
 
     def confirm(self, unit_id: int, period: date, actor: str, document: str, at: datetime) -> Census:
-        """The unit has signed its newest list of the period; `NotFound` where there is none. The first confirmation stands."""
+        """Record that the unit has signed its newest list of the period.
+
+        Raise `NotFound` where there is none. The first confirmation stands.
+        """
 
         def work(session: Session, _version: int) -> Census:
             newest = select(CensusRow).where(CensusRow.unit_id == unit_id, CensusRow.period == period)
@@ -62,7 +68,7 @@ class Censuses:
         return self._tables.change(work)
 
     def disputes(self, unit_id: int) -> list[Dispute]:
-        """What the unit wants put right in its lists, in order of the requests."""
+        """Return the lines that the unit disputes in its lists, in order of the requests."""
         wanted = select(CensusDispute).join(CensusRow, CensusRow.census_id == CensusDispute.census_id)
         wanted = wanted.where(CensusRow.unit_id == unit_id).order_by(CensusDispute.request_id)
 
@@ -73,7 +79,10 @@ class Censuses:
 
 
 def dispute(session: Session, filing: Filing, request_id: int) -> None:
-    """A request for a correction, within the transaction that enters it: the line of the newest list, if one is meant."""
+    """Link a correction request to the line of the newest list that it means, if any.
+
+    Runs within the transaction that enters the request.
+    """
     newest = select(CensusRow).where(CensusRow.unit_id == filing.unit_id).order_by(CensusRow.census_id.desc()).limit(1)
     row = session.scalars(newest).first()
     line = None if row is None else meant(decode(row.lines), filing.items.get(Item.ADDRESS), filing.items.get(Item.NAME))

@@ -1,11 +1,11 @@
-"""Plans what an order changes: each row with its old and new value, and the facts that the mailboxes' records get.
+"""Plan what an order changes: rows with old and new values, and facts for the mailboxes' records.
 
 In: an order and the part of the directory that it concerns, read in one transaction. Out: a `Plan`, which `changes` writes in
 the same transaction; or `ChangeRefused`. Reads and writes nothing itself.
 
-What holds after every plan: each person, mailbox and part belongs to a unit that has not ended, a unit has at most one mailbox
+After every plan each person, mailbox and subordinate unit belongs to a unit that has not ended, a unit has at most one mailbox
 of its own, and each address belongs to one mailbox. An address is never given to another mailbox (Reg. 5.4.a), with one
-exception: those of a unit's mailbox lead to the mailbox of the unit's successor, which answers for it from then on.
+exception: the addresses of a unit's mailbox lead to the mailbox of the unit's successor, which answers for it from then on.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,9 +26,12 @@ T = TypeVar("T")
 Owned = TypeVar("Owned", PersonRecord, MailboxRecord)
 
 FORMER_SUFFIX = "cu"
-"""Behind the dot in the address of a mailbox whose unit has ended while its successor has one of its own ("cũ", old)."""
+"""The suffix after the dot in the address of an ended unit's mailbox, for "cũ" (old).
+
+Used where the unit's successor has a mailbox of its own.
+"""
 MEMBER_RIGHTS = RIGHTS.replace(POST, "")
-"""What its keeper holds in it from then on: all but sending in the name of a unit that is none any more."""
+"""The rights that the keeper of an ended unit's mailbox retains: all but sending as the unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +39,19 @@ class World:
     """The part of the directory that an order concerns."""
 
     units: Mapping[int, UnitRecord]
-    """All of them."""
+    """All units."""
     domains: Collection[str]
     levels: Table
     people: Sequence[PersonRecord] = ()
     mailboxes: Sequence[MailboxRecord] = ()
     addresses: Sequence[AddressRecord] = ()
-    """Those of the mailboxes; of an order about a domain, those under it that lead somewhere."""
+    """The addresses of the mailboxes; for an order about a domain, its addresses that are in use."""
     keepers: Mapping[int, Sequence[Grant]] = field(default_factory=dict)
-    """By unit mailbox: who is named, with terms that are not over."""
+    """The named keepers whose terms are not over, by unit mailbox."""
     reclaimed: Collection[int] = frozenset()
     """Mailboxes of units and groups that are reclaimed."""
     handed_over: Collection[int] = frozenset()
-    """Unit mailboxes whose handover runs (Reg. 12.3.d)."""
+    """Unit mailboxes whose handover is in progress (Reg. 12.3.d)."""
     officers: Mapping[int, int] = field(default_factory=dict)
     """Terms of unit administrators that are not over, by row -> unit."""
     open_rows: Mapping[Subject, Mapping[int, int]] = field(default_factory=dict)
@@ -57,14 +60,14 @@ class World:
 
 @dataclass(slots=True)
 class Plan:
-    """What an order changes, in order."""
+    """The changes and facts of an order, in order."""
 
     changes: list[Change] = field(default_factory=list)
     facts: list[tuple[int, FactKind, dict[str, Detail]]] = field(default_factory=list)
-    """Mailbox, kind, data."""
+    """Triples of mailbox, kind, data."""
 
     def change(self, subject: Subject, key: object, name: str, old: object, new: object) -> bool:
-        """Note that one value becomes another; whether it does."""
+        """Plan a change of one value; return whether the value differs."""
         before, after = _text(old), _text(new)
         if before == after:
             return False
@@ -72,12 +75,15 @@ class Plan:
         return True
 
     def fact(self, mailbox_id: int, kind: FactKind, **data: Detail) -> None:
-        """Note a fact for the record of a mailbox."""
+        """Plan a fact for the record of a mailbox."""
         self.facts.append((mailbox_id, kind, data))
 
 
 def plan(order: Order, world: World, is_taken: Callable[[str], bool]) -> Plan:
-    """What `order` changes; refused where it changes nothing. `is_taken`: whether anybody has or had an address."""
+    """Return what `order` changes; raise `ChangeRefused` where it changes nothing.
+
+    `is_taken` returns whether an address is or was in use.
+    """
     planner = _Planner(order, world, is_taken)
     acts = {
         Act.PERSON: planner.person,
@@ -96,13 +102,13 @@ def plan(order: Order, world: World, is_taken: Callable[[str], bool]) -> Plan:
 
 
 class _Planner:
-    """One order on its way to a plan; `_roles` and `_own` follow what was planned so far."""
+    """Plans one order; `_roles` and `_own` follow what was planned so far."""
 
     def __init__(self, order: Order, world: World, is_taken: Callable[[str], bool]) -> None:
         self.plan = Plan()
         self._details: Mapping[str, Any] = order.details
         self._request = order.request
-        """By which it was ordered: of a unit that ends it is none of those left."""
+        """The request behind the order: closing a unit does not count it among the unit's open requests."""
         self._day = local_day(order.effective_at)
         self._world = world
         self._is_taken = is_taken
@@ -114,7 +120,7 @@ class _Planner:
     # ------------------------------------------------------------ people
 
     def person(self) -> None:
-        """Reg. 6.2, 6.4.b: another name, position, level, unit or employment."""
+        """Plan another name, position, level, unit or employment (Reg. 6.2, 6.4.b)."""
         person, wanted = self._person(self._details["person"]), dict(self._details["set"])
         if wanted.get("position", person.position) != person.position and "level" not in wanted:
             wanted["level"] = level_of(wanted["position"], self._world.levels)
@@ -140,7 +146,10 @@ class _Planner:
             self.plan.fact(mailbox.mailbox_id, kind, **data)
 
     def level(self) -> None:
-        """Reg. 6.4.c: another level for a title; whose level followed the table follows it again."""
+        """Plan another level for a title (Reg. 6.4.c).
+
+        A person whose level followed the table follows it again.
+        """
         title, new = title_of(self._details["title"]), _level(self._details["level"])
         if not title:
             raise _refused("Chức danh để trống.", "The title is empty.", "6.4.c")
@@ -159,12 +168,12 @@ class _Planner:
     # ------------------------------------------------------------ addresses
 
     def address(self) -> None:
-        """Other addresses for mailboxes; the old ones stay aliases for a time."""
+        """Plan other addresses for mailboxes; the old ones stay aliases for a time."""
         for mailbox_id, address in self._details.get("moves", ()):
             self._readdress(self._mailbox(mailbox_id), address, _day(self._details.get("until")))
 
     def domain(self) -> None:
-        """Addresses under a name become local, or none are any more."""
+        """Plan whether a domain is local; it cannot cease to be while addresses under it are in use."""
         name, is_local = self._details["name"], self._details["is_local"]
         if not is_local and self._world.addresses:
             some = ", ".join(each.address for each in self._world.addresses[:3])
@@ -201,7 +210,10 @@ class _Planner:
     # ------------------------------------------------------------ units
 
     def unit(self) -> None:
-        """Another name, symbol or unit above; the mailbox of a unit whose symbol changes gets the address of the new one."""
+        """Plan another name, symbol or superior unit.
+
+        Where the symbol changes, the unit's mailbox gets the new address that the order names.
+        """
         unit, wanted = self._living(self._details["unit"]), dict(self._details["set"])
         symbol = wanted.get("symbol", unit.symbol)
         for other in self._world.units.values():
@@ -213,7 +225,7 @@ class _Planner:
                 raise _refused("Đơn vị không thể thuộc chính nó.", "A unit cannot be below itself.", "6.5")
         data: dict[str, Detail] = {}
         for name, new in wanted.items():
-            if name == "document" and not self.plan.changes:  # it says where the values stand, and is no change by itself
+            if name == "document" and not self.plan.changes:  # the values' source, no change by itself
                 continue
             old = getattr(unit, name)
             if self.plan.change(Subject.UNIT, unit.unit_id, name, old, new) and name in {"symbol", "name"}:
@@ -225,7 +237,7 @@ class _Planner:
         self.address()
 
     def merge(self) -> None:
-        """Units end in another one."""
+        """Plan the merger of units into another one."""
         into = self._living(self._details["into"])
         for unit_id in dict.fromkeys(self._details["units"]):
             if unit_id == into.unit_id:
@@ -233,7 +245,10 @@ class _Planner:
             self._end(self._living(unit_id), into, frozenset())
 
     def split(self) -> None:
-        """People, mailboxes and parts of a unit go to others, and what is left to one of them, where the unit ends."""
+        """Plan a split: people, mailboxes and subordinate units of a unit go to other units.
+
+        With `rest` the unit ends, and what is left goes to that unit.
+        """
         unit, moves = self._living(self._details["unit"]), self._details["moves"]
         to_of = {("person", each["person"]) if "person" in each else ("mailbox", each["mailbox"]): each["to"]
                  for each in moves if "part" not in each}  # fmt: skip
@@ -257,7 +272,7 @@ class _Planner:
             self._end(unit, self._living(rest), frozenset(to_of), seat=seat)
 
     def close(self) -> None:
-        """A unit that has nothing left ends; reclaimed mailboxes of it are the unit's above from then on."""
+        """Plan the end of a unit that has nothing left; its reclaimed mailboxes go to the superior unit."""
         unit = self._living(self._details["unit"])
         above = self._world.units.get(unit.parent_id or 0)
         goes_up = {
@@ -297,8 +312,11 @@ class _Planner:
         self._close(unit, None)
 
     def _end(self, unit: UnitRecord, into: UnitRecord, moved: frozenset[tuple[str, int]], *, seat: int | None = None) -> None:
-        """All that is the unit's and was not `moved` goes to `into`; `seat`: where its own mailbox went."""
-        if unit.unit_id in self._above(into.unit_id):  # a part takes over: it takes the place of the whole
+        """Move everything of the unit that was not `moved` to `into`, and end the unit.
+
+        `seat` is the unit that got the unit's own mailbox.
+        """
+        if unit.unit_id in self._above(into.unit_id):  # a subordinate unit takes over: it moves up to the unit's place
             self.plan.change(Subject.UNIT, into.unit_id, "parent_id", into.parent_id, unit.parent_id)
         for part in self._world.units.values():
             is_part = part.parent_id == unit.unit_id and part.unit_id != into.unit_id and part.is_living
@@ -317,7 +335,7 @@ class _Planner:
         self._close(unit, into)
 
     def _close(self, unit: UnitRecord, into: UnitRecord | None) -> None:
-        for number, of in self._world.officers.items():  # whom the successor did not name does not administer it
+        for number, of in self._world.officers.items():  # a successor has to name its own administrators
             if of == unit.unit_id:
                 self.plan.change(Subject.OFFICER, number, "until", None, self._day)
         self.plan.change(Subject.UNIT, unit.unit_id, "ended_on", None, self._day)
@@ -331,14 +349,21 @@ class _Planner:
         self.plan.change(Subject.UNIT, part.unit_id, "parent_id", part.parent_id, to.unit_id)
 
     def _take_person(self, person: PersonRecord, to: UnitRecord, *, stays_with_mailbox: bool) -> None:
-        """Who keeps the unit's mailbox keeps it where both go to one unit (Reg. 12.3: a person of the unit)."""
+        """Move a person to another unit.
+
+        A keeper of the unit's mailbox remains its keeper where both go to the same unit (Reg. 12.3: a person of the unit).
+        """
         self.plan.change(Subject.PERSON, person.person_id, "unit_id", person.unit_id, to.unit_id)
         kind = FactKind.REORGANISED if stays_with_mailbox else FactKind.TRANSFERRED
         for mailbox in self._mailboxes_of_person(person.person_id):
             self.plan.fact(mailbox.mailbox_id, kind, unit_from=self._symbol(person.unit_id), unit_to=to.symbol)
 
     def _take_mailbox(self, mailbox: MailboxRecord, to: UnitRecord) -> None:
-        """A unit's or group's mailbox belongs to another unit; one of its own where that has none, else its addresses do."""
+        """Move a unit's or group's mailbox to another unit.
+
+        A unit's mailbox becomes the own mailbox of a unit that has none. Otherwise it becomes a group mailbox, and its
+        addresses lead to the mailbox of that unit.
+        """
         assert mailbox.unit_id is not None, "a personal mailbox goes with its person"
         self.plan.change(Subject.MAILBOX, mailbox.mailbox_id, "unit_id", mailbox.unit_id, to.unit_id)
         self.plan.fact(mailbox.mailbox_id, FactKind.REORGANISED, unit_from=self._symbol(mailbox.unit_id), unit_to=to.symbol)
@@ -384,7 +409,10 @@ class _Planner:
         self.plan.fact(mailbox.mailbox_id, FactKind.AUTHORISED, **data)
 
     def _lead_to(self, mailbox: MailboxRecord, own: MailboxRecord) -> None:
-        """The addresses of a unit's mailbox lead to its successor's from now on; what it holds stays, under another address."""
+        """Let the addresses of a unit's mailbox lead to its successor's mailbox.
+
+        The messages stay in the old mailbox, which gets another address.
+        """
         local, _, domain = mailbox.address.rpartition("@")
         former = next(each for each in _former(local, domain) if not self._is_taken(each) and each not in self._roles)
         for each in [each for each in self._roles.values() if each.mailbox_id == mailbox.mailbox_id]:
@@ -399,7 +427,7 @@ class _Planner:
             mailbox.mailbox_id, FactKind.READDRESSED, address=former, address_before=mailbox.address, led_to=own.address
         )
 
-    # ------------------------------------------------------------ what is there
+    # ------------------------------------------------------------ look-ups
 
     def _living(self, unit_id: int) -> UnitRecord:
         unit = self._world.units[unit_id]
@@ -413,7 +441,7 @@ class _Planner:
         return unit
 
     def _above(self, unit_id: int) -> Iterator[int]:
-        """The unit and those that it is part of."""
+        """Yield the unit and its superior units."""
         seen: set[int] = set()
         at: int | None = unit_id
         while at is not None and at not in seen:
@@ -447,7 +475,7 @@ class _Planner:
         return known.mailbox_id != mailbox.mailbox_id if known is not None else self._is_taken(address)
 
     def _rename(self, mailbox: MailboxRecord, old: str, new: str) -> None:
-        """A mailbox that bears the name of its person or unit goes on to bear it."""
+        """Rename a mailbox that bears the name of its person or unit."""
         if mailbox.display_name == old:
             self.plan.change(Subject.MAILBOX, mailbox.mailbox_id, "display_name", old, new)
 

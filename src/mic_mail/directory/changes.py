@@ -1,8 +1,10 @@
-"""The register of changes (Reg. 6.2, 6.5): orders that change units, people, addresses, levels and domains.
+"""The register of changes (Reg.
 
-An order is put on record and, where its day has come, carried out in the same transaction: `change_plan` says what changes, and
-every changed value is kept with the old one. An order whose day is to come waits; what stands in its way then is put down
-beside it. Of one request there is at most one order, so that what is approved twice is done once. Blocking.
+6.2, 6.5): orders that change units, people, addresses, levels and domains.
+
+An order is put on record and, where its day has come, carried out in the same transaction: `change_plan` computes the changes,
+and every changed value is recorded with the old one. An order for a later day waits; if it is refused on that day, the reason
+is recorded with it. A request has at most one order, so one that is approved twice is carried out once. Blocking.
 """
 
 import json
@@ -45,7 +47,7 @@ from mic_mail.policy.requests import PENDING
 
 IDS_END = 1 << 31
 MOST_AT_ONCE = 500
-"""Keys in one condition: SQLite takes 32,766 parameters, older ones 999."""
+"""Keys in one condition: SQLite takes 32,766 parameters, older versions 999."""
 
 
 class Append(Protocol):
@@ -61,10 +63,10 @@ class Changes:
         self._tables = tables
         self._append = append
 
-    # ------------------------------------------------------------ what is on record
+    # ------------------------------------------------------------ reading
 
     def all(self, subject: Subject | None = None, key: str | None = None) -> list[Entry]:
-        """Every order with what it changed, in order of record; or those that changed one row."""
+        """Return every order with its changes, in order of record; or only those that changed one row."""
         wanted = select(OrderRow).order_by(OrderRow.order_id)
         if subject is not None:
             of_row = select(ChangeRow.order_id).where(ChangeRow.subject == subject)
@@ -72,7 +74,7 @@ class Changes:
         return self._entries(wanted)
 
     def get(self, number: int) -> Entry:
-        """One order; `NotFound`."""
+        """Return one order; raise `NotFound` where there is none."""
         known = 0 < number < IDS_END
         found = self._entries(select(OrderRow).where(OrderRow.order_id == number)) if known else []
         if not found:
@@ -80,16 +82,16 @@ class Changes:
         return found[0]
 
     def pending(self) -> list[Entry]:
-        """Those that wait for their day, or for what stands in their way, by day."""
+        """Return the orders that wait for their day or were refused on it, by day."""
         waits = OrderRow.applied_at.is_(None), OrderRow.cancelled_at.is_(None)
         return self._entries(select(OrderRow).where(*waits).order_by(OrderRow.effective_at, OrderRow.order_id))
 
     def of_request(self, number: int) -> Entry | None:
-        """The order that was given on a request."""
+        """Return the order that was given on a request; None where there is none."""
         return next(iter(self._entries(select(OrderRow).where(OrderRow.request_id == number))), None)
 
     def levels(self) -> Table:
-        """The levels of titles that the Centre has entered."""
+        """Return the levels of titles that the Centre has entered."""
         return self._tables.read(_levels)
 
     def _entries(self, wanted: Select[OrderRow]) -> list[Entry]:
@@ -106,12 +108,13 @@ class Changes:
 
         return self._tables.read(look)
 
-    # ------------------------------------------------------------ what changes
+    # ------------------------------------------------------------ writing
 
     def give(self, order: Order, now: datetime) -> Entry:
-        """Put an order on record, and carry it out if its day has come; refused before anything is on record of it.
+        """Put an order on record, and carry it out if its day has come.
 
-        Of an order for a day to come it is seen now whether the directory as it is would allow it.
+        A refusal leaves nothing on record. An order for a later day is planned now as well: it is refused if the present
+        directory would not allow it.
         """
 
         def work(session: Session, version: int) -> int:
@@ -144,9 +147,9 @@ class Changes:
         return self.get(self._tables.change(work))
 
     def carry_out(self, number: int, now: datetime) -> Entry:
-        """Carry out an order whose day has come; one that was carried out or cancelled before stays as it is.
+        """Carry out an order whose day has come; one that was carried out or cancelled stays as it is.
 
-        What the directory does not allow by now stands as its hindrance, and the order goes on to wait.
+        Where the directory refuses it now, the reason is recorded as its hindrance, and the order goes on waiting.
         """
 
         def work(session: Session, version: int) -> None:
@@ -165,7 +168,7 @@ class Changes:
         return self.get(number)
 
     def cancel(self, number: int, now: datetime) -> Entry:
-        """Take back an order that waits."""
+        """Cancel an order that waits."""
 
         def work(session: Session, _version: int) -> None:
             row = session.get(OrderRow, number)
@@ -204,7 +207,10 @@ class Changes:
         row.applied_at, row.hindrance = now, None
 
     def release_aliases(self, now: datetime, actor: str) -> list[str]:
-        """The aliases whose last day is over lead nowhere from now on, and stay taken (Reg. 5.4.a)."""
+        """Release the aliases whose last day is over: they deliver nowhere and stay taken (Reg. 5.4.a).
+
+        Return the addresses.
+        """
         today = local_day(now)
         over = select(Address).where(Address.role == Role.ALIAS, Address.until < today).order_by(Address.address)
         if not self._tables.read(lambda session: session.scalars(over.limit(1)).all()):
@@ -222,7 +228,7 @@ class Changes:
         return self._tables.change(work)
 
 
-# ------------------------------------------------------------ reading
+# ------------------------------------------------------------ loading
 
 
 def _plan(session: Session, order: Order) -> Plan:
@@ -230,7 +236,7 @@ def _plan(session: Session, order: Order) -> Plan:
 
 
 def _world(session: Session, order: Order) -> World:
-    """What the order concerns, as its transaction sees it."""
+    """Load what the order concerns, as its transaction sees it."""
     details: Mapping[str, Any] = order.details
     units = {row.unit_id: unit_record(row) for row in session.scalars(select(Unit))}
     world = World(units, frozenset(session.scalars(select(Domain.name))), _levels(session))
@@ -307,7 +313,10 @@ def _of_units(session: Session, world: World, unit_ids: Sequence[int], at: datet
 
 
 def _is_reclaimed(facts: Sequence[Fact]) -> bool:
-    """Of a unit's or a group's mailbox, which no term reclaims: on request (Reg. 6.2), and not issued again since."""
+    """Return whether the mailbox of a unit or group is reclaimed.
+
+    No term reclaims such a mailbox, only a request (Reg. 6.2); one that was issued again since is not reclaimed.
+    """
     return any(span.until is None for span in reclaimed_on_request(facts))
 
 
@@ -335,17 +344,17 @@ def _parts(numbers: Sequence[int]) -> list[Sequence[int]]:
 
 
 def unit_record(row: Unit) -> UnitRecord:
-    """A unit as it leaves the directory."""
+    """Return a unit's row as a record."""
     return UnitRecord(row.unit_id, row.symbol, row.name, row.parent_id, row.document, row.ended_on, row.successor_id)
 
 
 def address_record(row: Address) -> AddressRecord:
-    """An address as it leaves the directory."""
+    """Return an address row as a record."""
     return AddressRecord(row.address, row.mailbox_id, row.role, row.until)
 
 
 def mailbox_record(row: Mailbox, address: str) -> MailboxRecord:
-    """A mailbox as it leaves the directory."""
+    """Return a mailbox row as a record."""
     return MailboxRecord(
         mailbox_id=row.mailbox_id,
         kind=MailboxKind(row.kind),
@@ -372,7 +381,7 @@ def _entry(row: OrderRow) -> Entry:
     return Entry(row.order_id, order, row.recorded_at, row.applied_at, row.cancelled_at, row.hindrance)
 
 
-# ------------------------------------------------------------ writing
+# ------------------------------------------------------------ storing
 
 _Column = InstrumentedAttribute[Any]
 _KEYS: Mapping[Subject, _Column] = {
@@ -400,7 +409,7 @@ def _write(session: Session, changes: Sequence[Change]) -> None:
                 key = _KEYS[change.subject]
                 row = update(key.class_).where(key == int(change.key))
                 session.execute(row.values({change.field: _value(change)}))
-    # A mailbox has one primary address at every moment: the old one steps back before the new one comes.
+    # A mailbox always has exactly one primary address: the old one is demoted before the new one is stored.
     for address, values in sorted(addresses.items(), key=lambda each: each[1].get("role") == Role.PRIMARY):
         _write_address(session, address, values)
         session.flush()
@@ -428,7 +437,7 @@ def _write_address(session: Session, address: str, values: Mapping[str, str | No
 
 
 def _value(change: Change) -> object:
-    """A value as its column holds it."""
+    """Return the new value as its column stores it."""
     match change.subject, change.field:
         case Subject.OFFICER, "until":
             return start_of(date.fromisoformat(change.new or ""))

@@ -1,7 +1,7 @@
 """The register of requests to open the content of a mailbox, and of the exports under them (Reg. 4.3).
 
-A request is entered and decided, never altered or deleted; what decides it is asked within the transaction. An export is on
-record before its first message is copied, so that one that was killed can be told, and what it left be found.
+A request is entered and decided, never altered or deleted; the rules for a decision are checked within its transaction. An
+export is on record before its first message is copied, so that one that was killed can be recognised, and its remains be found.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ _IDS_END = 1 << 63
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """One export; without `finished_at` it runs, or was killed."""
+    """One export; without `finished_at` it is in progress, or was killed."""
 
     export_id: int
     access_id: int
     officer: str
     begun_at: datetime
     staging: str
-    """Where it is made; nothing lies there once it is finished."""
+    """The path where the export is made; empty once it is finished."""
     target: str
     finished_at: datetime | None = None
     messages: int | None = None
@@ -45,7 +45,7 @@ class ContentRegister:
         self._tables = tables
 
     def all(self) -> list[Access]:
-        """Every request, oldest first."""
+        """Return every request, oldest first."""
         wanted = _ACCESSES.order_by(ContentAccessRow.access_id)
         return self._tables.read(lambda session: [_access(row, address) for row, address in session.execute(wanted)])
 
@@ -53,7 +53,7 @@ class ContentRegister:
         return self._tables.read(lambda session: _access(*_existing(session, access_id)))
 
     def ask(self, access: Access) -> Access:
-        """A new request; its number is given here."""
+        """Enter a new request; its number is assigned here."""
 
         def work(session: Session, _version: int) -> int:
             scope = access.scope
@@ -78,7 +78,7 @@ class ContentRegister:
     def decide(
         self, access_id: int, decision: Decision, check: Callable[[Access], None], expires_at: datetime | None = None
     ) -> Access:
-        """Enter what a second person said, unless `check` refuses it."""
+        """Record the decision of a second person, unless `check` refuses it."""
 
         def work(session: Session, _version: int) -> Access:
             row, address = _existing(session, access_id)
@@ -96,7 +96,7 @@ class ContentRegister:
         return self._tables.change(work)
 
     def begin_export(self, access_id: int, officer: str, at: datetime, staging: str, target: str) -> int:
-        """An export begins; its number."""
+        """Record the start of an export and return its number."""
 
         def work(session: Session, _version: int) -> int:
             row = ContentExportRow(access_id=access_id, officer=officer, begun_at=at, staging=staging, target=target)
@@ -107,7 +107,7 @@ class ContentRegister:
         return self._tables.change(work)
 
     def fill_export(self, export_id: int, messages: int, octets: int, digest: str) -> None:
-        """What the export holds, before it comes to its place."""
+        """Record the content of the export, before it is moved to its target."""
 
         def work(session: Session, _version: int) -> None:
             row = session.get_one(ContentExportRow, export_id)
@@ -116,7 +116,7 @@ class ContentRegister:
         self._tables.change(work)
 
     def finish_export(self, export_id: int, at: datetime) -> None:
-        """The export lies at its target, whole."""
+        """Record that the complete export is at its target."""
 
         def work(session: Session, _version: int) -> None:
             session.get_one(ContentExportRow, export_id).finished_at = at
@@ -124,7 +124,7 @@ class ContentRegister:
         self._tables.change(work)
 
     def exports(self, access_id: int | None = None) -> list[Export]:
-        """Of one request or of all, oldest first."""
+        """Return the exports of one request or of all, oldest first."""
         wanted = select(ContentExportRow).order_by(ContentExportRow.export_id)
         if access_id is not None:
             wanted = wanted.where(ContentExportRow.access_id == access_id)

@@ -1,4 +1,4 @@
-"""Downtimes on record (Reg. 10.3): announced, called off, reported; never altered and never taken away."""
+"""Downtimes on record (Reg. 10.3): announced, cancelled, reported; never altered or deleted."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -15,7 +15,10 @@ from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.incidents import IncidentReport
 
 MOST_IN_MEMORY = 50
-"""Of those that were not called off, by their ends: nobody announces as many ahead."""
+"""The number of downtimes in a snapshot, without cancelled ones.
+
+Far more than are ever announced ahead.
+"""
 IDS_END = 1 << 31
 
 
@@ -26,16 +29,19 @@ class Downtimes:
         self._tables = tables
 
     def all(self) -> list[Downtime]:
-        """Every one, in order of announcement."""
+        """Return every downtime, in order of announcement."""
         wanted = select(DowntimeRow).order_by(DowntimeRow.downtime_id)
         return self._tables.read(lambda session: [_downtime(row) for row in session.scalars(wanted)])
 
     def one(self, downtime_id: int) -> Downtime:
-        """The one of this number; `NotFound`."""
+        """Return the downtime of this number; raise `NotFound` where there is none."""
         return self._tables.read(lambda session: _downtime(_existing(session, downtime_id)))
 
     def add(self, downtime: Downtime, incident: int | IncidentReport | None = None) -> Downtime:
-        """Put one on record, with the incident because of which it is taken: one of the register, or one entered now."""
+        """Put a downtime on record, with the incident that caused it.
+
+        `incident` is the number of one in the register, or a report that is entered now.
+        """
 
         def work(session: Session, _version: int) -> Downtime:
             row = DowntimeRow(
@@ -59,7 +65,7 @@ class Downtimes:
         return self._tables.change(work)
 
     def cancel(self, downtime_id: int, at: datetime) -> Downtime:
-        """Call it off; `NotFound`. What was called off stays so since the first time."""
+        """Cancel a downtime; raise `NotFound`. The time of the first cancellation stands."""
 
         def cancelled(row: DowntimeRow) -> None:
             row.cancelled_at = row.cancelled_at or at
@@ -67,7 +73,7 @@ class Downtimes:
         return self._alter(downtime_id, cancelled)
 
     def report(self, downtime_id: int, document: str, at: datetime) -> Downtime:
-        """The document that says what happened; a later one takes its place. `NotFound`."""
+        """Record the document that reports what happened; a later one replaces it. Raise `NotFound`."""
 
         def reported(row: DowntimeRow) -> None:
             row.report, row.reported_at = document, at
@@ -84,7 +90,7 @@ class Downtimes:
 
 
 def newest_of_session(session: Session) -> list[Downtime]:
-    """Those that a snapshot holds."""
+    """Return the downtimes for a snapshot, the one that ends last first."""
     wanted = select(DowntimeRow).where(DowntimeRow.cancelled_at.is_(None)).order_by(DowntimeRow.ends_at.desc())
     return [_downtime(row) for row in session.scalars(wanted.limit(MOST_IN_MEMORY))]
 

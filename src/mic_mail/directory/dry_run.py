@@ -1,6 +1,7 @@
-"""A copy of the directory in memory, in which anything may be done to see what would come of it.
+"""A copy of the directory in memory, on which any change can be tried.
 
-In: the directory. Out: another one with the same content, gone at the end, of which nothing reaches the disk. Of SQLite only.
+In: the directory. Out: another directory with the same content, which is gone at the end and never reaches the disk. SQLite
+only.
 """
 
 import secrets
@@ -19,13 +20,13 @@ _FILE = "sqlite:///"
 
 @contextmanager
 def rehearsal(directory: Directory) -> Iterator[Directory]:
-    """The copy, as the directory is now; `BadInput` where its database is none that can be copied so."""
+    """Yield the copy, as the directory is now; raise `BadInput` where its database is not an SQLite file."""
     if not directory.url.startswith(_FILE):
         raise BadInput(
             Text("--dry-run chỉ dùng được khi danh bạ là tệp SQLite.", "--dry-run needs a directory that is an SQLite file.")
         )
     path = Path(directory.url.removeprefix(_FILE)).absolute()
-    place = f"file:rehearsal-{secrets.token_hex(8)}?{IN_MEMORY}&cache=shared"  # lasts while somebody has it open
+    place = f"file:rehearsal-{secrets.token_hex(8)}?{IN_MEMORY}&cache=shared"  # exists while a connection is open
     with closing(sqlite3.connect(place, uri=True)) as kept:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as live:
             live.backup(kept)

@@ -1,7 +1,7 @@
 """The directory's database: connections, transactions, schema.
 
 SQLite by default: write-ahead log, foreign keys on, writers queue at BEGIN IMMEDIATE for a bounded time. Other databases are
-reached by their SQLAlchemy URL. What the database cannot do now is `DirectoryUnavailable`, a temporary trouble.
+reached by their SQLAlchemy URL. A failure of the database raises `DirectoryUnavailable`, a temporary trouble.
 """
 
 import sqlite3
@@ -21,20 +21,26 @@ BUSY_MILLISECONDS = 10_000
 HEAD = "0012"
 """The newest revision in `migrations/versions`."""
 IN_MEMORY = "mode=memory"
-"""In the URL of an SQLite database that no file has: connections share it, as they do a file."""
+"""A part of the URL of an SQLite database in memory: connections share it, as they do a file."""
 _WRITES = "mic_mail_writes"
 
 
 class DirectoryUnavailable(Trouble):
-    """The database does not answer, is locked for too long, full, or of a version that this program does not know."""
+    """The database does not answer, is locked for too long, full, or of an unknown version."""
 
 
 class UnusableUrl(BadInput):
-    """`directory.url` names no database that this program can speak to. Its text is not repeated: it may hold a password."""
+    """`directory.url` names no database that this program can use.
+
+    The message does not repeat the URL: it may contain a password.
+    """
 
 
 def connect(url: str) -> Engine:
-    """An engine for `url`; opens nothing yet. Its errors name no parameters: these may be verifiers."""
+    """Return an engine for `url`; opens nothing yet.
+
+    Its errors name no parameters: these may be verifiers.
+    """
     pool = QueuePool if IN_MEMORY in url else None
     try:
         engine = create_engine(url, poolclass=pool, hide_parameters=True)
@@ -66,22 +72,23 @@ def connect(url: str) -> Engine:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection whose statements see one state of the database."""
+    """Yield a connection whose statements see one state of the database."""
     with _temporary_troubles(), engine.connect() as connection:
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A connection in a write transaction: committed at the end, rolled back by an exception."""
+    """Yield a connection in a write transaction: committed at the end, rolled back by an exception."""
     with _temporary_troubles(), engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
         yield connection
 
 
 def migrate(engine: Engine, *, must_exist: bool = False) -> None:
-    """Bring the schema to this program's version; several processes may try at once.
+    """Migrate the schema to this program's version; several processes may try at the same time.
 
-    Tables are made where there are none, unless they `must_exist`: an emptied file is no directory without mailboxes.
+    Tables are created where there are none, unless they `must_exist`: an emptied file must not pass for a directory without
+    mailboxes.
     """
     if not must_exist and engine.dialect.name == "sqlite" and engine.url.database and IN_MEMORY not in str(engine.url):
         Path(engine.url.database).parent.mkdir(mode=0o700, exist_ok=True)
@@ -110,13 +117,13 @@ def migrate(engine: Engine, *, must_exist: bool = False) -> None:
 
 
 def is_current(engine: Engine) -> bool:
-    """Whether the schema is this program's."""
+    """Return whether the schema is of this program's version."""
     with reading(engine) as connection:
         return _revision(connection) == HEAD
 
 
 def _revision(connection: Connection) -> str | None:
-    """Of the tables that are there, as Alembic wrote it down; None: none were ever made."""
+    """Return the revision of the tables, as Alembic has recorded it; None: no tables were created yet."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -125,7 +132,7 @@ def _revision(connection: Connection) -> str | None:
 
 def _set_up_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     assert isinstance(connection, sqlite3.Connection)
-    connection.isolation_level = None  # this module says BEGIN itself
+    connection.isolation_level = None  # this module sends BEGIN itself
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # an acknowledged fact survives a power cut
@@ -133,7 +140,7 @@ def _set_up_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) ->
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A deferred transaction that reads first and writes later cannot wait for its turn: it fails at once.
+    # A deferred transaction that reads first and writes later cannot wait for its turn: it fails immediately.
     writes = connection.get_execution_options().get(_WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
@@ -143,7 +150,8 @@ def _temporary_troubles() -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        # A damaged file is a plain DatabaseError; the other kinds below it are mistakes of the caller, or his to answer.
+        # A damaged file raises a plain DatabaseError. Its other subclasses are mistakes of the caller, or for the caller to
+        # handle.
         if not isinstance(error, OperationalError) and type(error) is not DatabaseError:
             raise
         raise _unavailable(str(error.orig)) from error

@@ -1,4 +1,4 @@
-"""Incidents on record (Reg. 14.4): opened, added to, closed; what was written down is never altered or taken away."""
+"""Incidents on record (Reg. 14.4): opened, supplemented, closed; no entry is ever altered or deleted."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,18 +18,18 @@ from mic_mail.policy.requests import Channel
 
 IDS_END = 1 << 31
 Visible = Callable[[Sequence[str]], tuple[str, ...]]
-"""Of some addresses those that whoever looks may know of."""
+"""Returns those of some addresses that the viewer may know."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What of the register some units see."""
+    """The part of the register that some units see."""
 
     units: Callable[[], frozenset[int]]
     visible: Visible
 
     def of(self, incidents: Iterable[Incident]) -> Iterator[Incident]:
-        """What concerns them, without the mailboxes of others."""
+        """Yield the incidents that concern the units, without the mailboxes of other units."""
         units = self.units()
         for incident in incidents:
             if incident.concerns & units:
@@ -44,18 +44,18 @@ class Incidents:
         self._view = view
 
     def narrowed(self, units: Callable[[], frozenset[int]], visible: Visible) -> "Incidents":
-        """The same register, of which whoever looks finds what concerns these units and nothing else (Reg. 6.1).
+        """Return the same register, limited to what concerns these units (Reg. 6.1).
 
-        Of the mailboxes that an incident names only the `visible` ones: it may concern several units.
+        Of the mailboxes that an incident names, only the `visible` ones remain: it may concern several units.
         """
         return Incidents(self._tables, View(units, visible))
 
     def all(self) -> list[Incident]:
-        """Every one, in order of entry."""
+        """Return every incident, in order of entry."""
         return self._found(select(IncidentRow))
 
     def recent(self, since: datetime) -> list[Incident]:
-        """Those that were opened or closed since then."""
+        """Return the incidents that were opened or closed since then."""
         return self._found(select(IncidentRow).where(or_(IncidentRow.opened_at >= since, IncidentRow.closed_at >= since)))
 
     def _found(self, wanted: Select[Any]) -> list[Incident]:
@@ -64,7 +64,7 @@ class Incidents:
         return found if self._view is None else list(self._view.of(found))
 
     def one(self, incident_id: int) -> Incident:
-        """The one of this number; `NotFound`."""
+        """Return the incident of this number; raise `NotFound`."""
         found = self._tables.read(lambda session: _incident(session, _existing(session, incident_id)))
         if self._view is None:
             return found
@@ -73,11 +73,11 @@ class Incidents:
         raise _none(incident_id)
 
     def add(self, told: IncidentReport, opened_by: str, at: datetime) -> Incident:
-        """Put one on record; gives it back with its number."""
+        """Put an incident on record and return it with its number."""
         return self._tables.change(lambda session, _version: _incident(session, enter(session, told, opened_by, at)))
 
     def note(self, incident: Incident, note: Note, change: Change) -> Incident:
-        """Something more, and what follows from it; `Superseded` where it was closed meanwhile."""
+        """Add a note, and change what follows from it; `Superseded` where the incident was closed meanwhile."""
 
         def work(session: Session, _version: int) -> Incident:
             row = _unclosed(session, incident)
@@ -95,7 +95,10 @@ class Incidents:
     def close(
         self, incident: Incident, actor: str, at: datetime, *, result: str, report: str | None, ended_at: datetime
     ) -> Incident:
-        """What became of it; once. Its report is that of its downtimes too, where they have none."""
+        """Close the incident with its result, once.
+
+        Its report is also recorded for its downtimes that have none.
+        """
 
         def work(session: Session, _version: int) -> Incident:
             row = _unclosed(session, incident)
@@ -113,7 +116,7 @@ class Incidents:
 def enter(
     session: Session, told: IncidentReport, opened_by: str, at: datetime, *, request_id: int | None = None
 ) -> IncidentRow:
-    """A new row within a transaction of this or another register."""
+    """Enter a new row, within a transaction of this or another register."""
     row = IncidentRow(
         kind=told.kind,
         severity=told.severity,

@@ -1,4 +1,7 @@
-"""Alembic, which makes the directory's tables and changes those of an older program. Loaded only where there is that to do."""
+"""Schema migration by Alembic: creates the directory's tables and migrates those of older versions.
+
+Loaded only where a migration is needed.
+"""
 
 from pathlib import Path
 
@@ -9,20 +12,20 @@ from sqlalchemy import Connection
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the tables to the newest revision, in the transaction that is open."""
+    """Migrate the tables to the newest revision, in the open transaction."""
     config = _alembic()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
 
 def head() -> str | None:
-    """The newest revision that this program ships."""
+    """Return the newest revision that this program ships."""
     return ScriptDirectory.from_config(_alembic()).get_current_head()
 
 
 def _alembic() -> Config:
     config = Config()
-    # Named as a package they would be looked up by modules not loaded yet; after a change of user it is too late.
+    # A path, not a package name: a package would import modules after a change of user, which is too late.
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     config.set_main_option("path_separator", "os")
     return config

@@ -1,4 +1,7 @@
-"""Plans on record (Reg. 14.5): which unit is still on which other system, until when. None is altered but by its end."""
+"""Migration plans on record (Reg. 14.5): units that still use another mail system, and until when.
+
+Nothing of a plan is altered, except that it ends.
+"""
 
 from datetime import datetime
 
@@ -21,12 +24,15 @@ class Elsewhere:
         self._tables = tables
 
     def all(self) -> list[Plan]:
-        """Every plan, in order of record."""
+        """Return every plan, in order of record."""
         wanted = select(ElsewhereRow).order_by(ElsewhereRow.plan_id)
         return self._tables.read(lambda session: [_plan(row) for row in session.scalars(wanted)])
 
     def add(self, plan: Plan) -> Plan:
-        """Put a plan on record; it takes the place of an open one of the same unit and system. Gives it with its number."""
+        """Put a plan on record and return it with its number.
+
+        It replaces an open plan of the same unit and system.
+        """
 
         def work(session: Session, _version: int) -> Plan:
             still = select(ElsewhereRow).where(ElsewhereRow.unit_id == plan.unit_id, ElsewhereRow.ended_at.is_(None))
@@ -50,7 +56,10 @@ class Elsewhere:
         return self._tables.change(work)
 
     def finish(self, plan_id: int, actor: str, document: str, at: datetime) -> Plan:
-        """The unit has left the system. `NotFound`; a plan that has ended is refused."""
+        """Record that the unit has left the system.
+
+        Raise `NotFound` where there is no such plan, and `Refused` where it has ended.
+        """
 
         def work(session: Session, _version: int) -> Plan:
             row = session.get(ElsewhereRow, plan_id) if 0 < plan_id < IDS_END else None

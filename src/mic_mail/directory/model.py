@@ -1,10 +1,10 @@
 """The tables of the directory.
 
 One `MetaData` with a naming convention, so that constraints keep their names through every migration. Instants are stored as
-microseconds since the epoch in UTC. The migrations make the same tables; a test compares the two by reflection.
+microseconds since the epoch in UTC. The migrations create the same tables; a test compares the two by reflection.
 
-What the database itself holds to: an address belongs to one mailbox for ever (Reg. 5.2, 5.4.a), a mailbox has one primary
-address, a fact's number occurs once in a chain, facts are neither changed nor deleted.
+The database itself enforces: an address belongs to one mailbox for ever (Reg. 5.2, 5.4.a), a mailbox has one primary address, a
+fact's number occurs once in a chain, facts are neither changed nor deleted.
 """
 
 import json
@@ -34,7 +34,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def to_microseconds(instant: datetime) -> int:
-    """Exact: a float of seconds would lose the last digit."""
+    """Return the exact number of microseconds: a float of seconds would lose the last digit."""
     return (instant - _EPOCH) // _MICROSECOND
 
 
@@ -83,7 +83,7 @@ class Base(DeclarativeBase):
 
 
 class Role(StrEnum):
-    """What an address is to its mailbox; `former` ones lead nowhere but stay taken."""
+    """The role of an address for its mailbox; `former` ones deliver nowhere but stay taken."""
 
     PRIMARY = "primary"
     ALIAS = "alias"
@@ -91,7 +91,7 @@ class Role(StrEnum):
 
 
 class Revision(Base):
-    """One row: grows with every change, so that workers see with one cheap read that there is something new."""
+    """A single row that grows with every change, so that workers notice changes with one cheap read."""
 
     __tablename__ = "revision"
     __table_args__ = (CheckConstraint("revision_id = 1", name="single_row"),)
@@ -109,7 +109,7 @@ class Domain(Base):
 
 
 class CalendarYear(Base):
-    """Which days of a year are off, and which weekend days are worked: ISO days in JSON lists."""
+    """The days of a year that are off, and the weekend days that are worked: ISO days in JSON lists."""
 
     __tablename__ = "calendar_year"
 
@@ -118,11 +118,11 @@ class CalendarYear(Base):
     worked: Mapped[str]
     document: Mapped[str | None] = mapped_column(String(255))
     provisional: Mapped[bool]
-    """Expected and not announced yet."""
+    """The year is expected, but not announced yet."""
 
 
 class OfficerRow(Base):
-    """The term of somebody who administers this server (Reg. 6.1)."""
+    """The term of an officer of this server (Reg. 6.1)."""
 
     __tablename__ = "officer"
 
@@ -138,7 +138,7 @@ class OfficerRow(Base):
 
 
 class ContentAccessRow(Base):
-    """A request to open the content of a mailbox, and what a second person said to it (Reg. 4.3)."""
+    """A request to open the content of a mailbox, and the decision of a second person (Reg. 4.3)."""
 
     __tablename__ = "content_access"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -164,7 +164,7 @@ class ContentAccessRow(Base):
 
 
 class ContentExportRow(Base):
-    """One export under an approved request; unfinished while `finished_at` is empty, and for ever where it was killed."""
+    """One export under an approved request; a killed one never gets its `finished_at`."""
 
     __tablename__ = "content_export"
 
@@ -181,7 +181,7 @@ class ContentExportRow(Base):
 
 
 class SentNotice(Base):
-    """A notice that went out, by its key."""
+    """A notice that was sent, by its key."""
 
     __tablename__ = "sent_notice"
 
@@ -190,7 +190,7 @@ class SentNotice(Base):
 
 
 class VoidNotice(Base):
-    """A notice that a clock that was ahead has sent: it counts as not sent."""
+    """A notice that was sent by a clock that was ahead: it counts as not sent."""
 
     __tablename__ = "void_notice"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -198,11 +198,11 @@ class VoidNotice(Base):
     void_id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(String(255), index=True)
     told: Mapped[bool] = mapped_column(default=False)
-    """Whether those who have read it have heard that it is void."""
+    """Its readers have been notified that it is void."""
 
 
 class DowntimeRow(Base):
-    """A span in which the service is down (Reg. 10.3), or an incident was (10.1)."""
+    """A span in which the service is down: a downtime (Reg. 10.3) or an incident (10.1)."""
 
     __tablename__ = "downtime"
 
@@ -220,7 +220,7 @@ class DowntimeRow(Base):
 
 
 class IncidentRow(Base):
-    """An incident (Reg. 14.4): what is known of it now; how that came to be known is in its notes."""
+    """An incident (Reg. 14.4) as it is known now; its notes say how that came to be known."""
 
     __tablename__ = "incident"
 
@@ -248,7 +248,7 @@ class IncidentRow(Base):
 
 
 class IncidentNote(Base):
-    """What was found out about an incident, or done; appended, never touched again."""
+    """A finding about an incident, or a measure taken; appended, never changed."""
 
     __tablename__ = "incident_note"
 
@@ -261,7 +261,7 @@ class IncidentNote(Base):
 
 
 class IncidentDowntime(Base):
-    """Which downtime was taken because of which incident (Reg. 10.3)."""
+    """The link of a downtime to the incident that caused it (Reg. 10.3)."""
 
     __tablename__ = "incident_downtime"
 
@@ -270,7 +270,7 @@ class IncidentDowntime(Base):
 
 
 class CensusRow(Base):
-    """What a unit listed (Reg. 14.6): `lines` as `policy.census` encodes them."""
+    """The list of a unit (Reg. 14.6): `lines` as `policy.census` encodes them."""
 
     __tablename__ = "census"
 
@@ -286,7 +286,7 @@ class CensusRow(Base):
 
 
 class CensusDispute(Base):
-    """Which line of which census a unit's request wants put right (Reg. 14.3)."""
+    """The line of a census that a unit's request disputes (Reg. 14.3)."""
 
     __tablename__ = "census_dispute"
 
@@ -326,9 +326,9 @@ class Unit(Base):
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("unit.unit_id"), index=True)
     document: Mapped[str | None] = mapped_column(String(255))
     ended_on: Mapped[date | None] = mapped_column(Day)
-    """First day on which it is no unit any more."""
+    """The first day on which the unit no longer exists."""
     successor_id: Mapped[int | None]
-    """The unit that took over what was this one's."""
+    """The unit that took over from this one."""
 
 
 class Person(Base):
@@ -347,7 +347,7 @@ class Person(Base):
 
 
 class Mailbox(Base):
-    """A mailbox; what it may do is nowhere here: it follows from its facts."""
+    """A mailbox; its lifecycle state is not stored here: it follows from its facts."""
 
     __tablename__ = "mailbox"
 
@@ -367,7 +367,7 @@ _IS_PRIMARY = text("role = 'primary'")
 
 
 class Address(Base):
-    """Every address that was ever given out, of any kind; the key makes each unique over all of them."""
+    """Every address that was ever given out, of any kind; the key makes each unique."""
 
     __tablename__ = "address"
     __table_args__ = (
@@ -378,21 +378,21 @@ class Address(Base):
     mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailbox.mailbox_id"), index=True)
     role: Mapped[str] = mapped_column(String(16))
     until: Mapped[date | None] = mapped_column(Day)
-    """Last day of an alias that is kept for a time."""
+    """The last day of an alias that is retained for a time."""
 
 
 class PositionLevel(Base):
-    """The level of a title (Reg. 6.4.c), as the Centre has entered it; comes before what is built in."""
+    """The level of a title (Reg. 6.4.c), as the Centre has entered it; overrides the built-in one."""
 
     __tablename__ = "position_level"
 
     title: Mapped[str] = mapped_column(String(255), primary_key=True)
     level: Mapped[str | None] = mapped_column(String(16))
-    """Empty: it is not known, and asked for."""
+    """Empty: not known, asked for when it is needed."""
 
 
 class SignatoryRow(Base):
-    """The term of somebody who may sign a conclusion for the ministry's leadership (Reg. 7.2.b)."""
+    """The term of a person who may sign a conclusion for the ministry's leadership (Reg. 7.2.b)."""
 
     __tablename__ = "signatory"
 
@@ -401,7 +401,7 @@ class SignatoryRow(Base):
     position: Mapped[str] = mapped_column(String(255))
     since: Mapped[date] = mapped_column(Day)
     until: Mapped[date | None] = mapped_column(Day)
-    """Last day."""
+    """The last day."""
     document: Mapped[str] = mapped_column(String(255))
     end_document: Mapped[str | None] = mapped_column(String(255))
 
@@ -428,7 +428,7 @@ class OrderRow(Base):
 
 
 class ChangeRow(Base):
-    """One value that became another by an order; appended, never touched again."""
+    """One value that an order changed; appended, never changed."""
 
     __tablename__ = "directory_change"
     __table_args__ = (Index(None, "subject", "key"),)
@@ -443,7 +443,7 @@ class ChangeRow(Base):
 
 
 class FactRow(Base):
-    """A fact as `policy.facts` encodes it; appended, never touched again."""
+    """A fact as `policy.facts` encodes it; appended, never changed."""
 
     __tablename__ = "fact"
     __table_args__ = (
@@ -465,7 +465,7 @@ class FactRow(Base):
 
 
 class CredentialRow(Base):
-    """A mailbox's verifiers; version 0 is no credential yet."""
+    """A mailbox's verifiers; version 0 means no credential yet."""
 
     __tablename__ = "credential"
 
@@ -479,7 +479,7 @@ class CredentialRow(Base):
 
 
 class FormerCredentialRow(Base):
-    """What verified a mailbox's passwords before the present one (Reg. 15.2): the last `FORMER_PASSWORDS` of them."""
+    """Verifiers of a mailbox's previous passwords (Reg. 15.2): the last `FORMER_PASSWORDS` of them."""
 
     __tablename__ = "former_credential"
 
@@ -489,15 +489,15 @@ class FormerCredentialRow(Base):
 
 
 class AppPasswordRow(Base):
-    """What recognises an app password, and where it was used last; which there are, and which open anything, say facts."""
+    """The verifiers of an app password, and its last use; its existence and its state follow from facts."""
 
     __tablename__ = "app_password"
 
     mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailbox.mailbox_id"), primary_key=True, autoincrement=False)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    """Of the fact that added it."""
+    """The number of the fact that added it."""
     salt: Mapped[bytes | None] = mapped_column(LargeBinary)
-    """Empty, with all that verifies, once it was revoked."""
+    """Empty, with all verifiers, once the app password was revoked."""
     digest: Mapped[bytes | None] = mapped_column(LargeBinary)
     scram_salt: Mapped[bytes | None] = mapped_column(LargeBinary)
     scram_iterations: Mapped[int | None]
@@ -509,18 +509,21 @@ class AppPasswordRow(Base):
 
 
 class SecondFactorRow(Base):
-    """The sealed secret of somebody's second factor, and how far its codes are used up; whether a mailbox has one say facts."""
+    """The sealed secret of a second factor, and how far its codes are used up.
+
+    A mailbox's facts say whether it has one.
+    """
 
     __tablename__ = "second_factor"
 
     holder: Mapped[str] = mapped_column(String(320), primary_key=True)
     """`mailbox/12` or `officer/mai`."""
     number: Mapped[int]
-    """Of the fact that set a mailbox's; 0 for an officer's."""
+    """The number of the fact that set a mailbox's factor; 0 for an officer's."""
     sealed: Mapped[bytes] = mapped_column(LargeBinary)
     set_at: Mapped[datetime] = mapped_column(Instant)
     last_step: Mapped[int] = mapped_column(BigInteger)
-    """Of the last code that was taken: it and those before it are none any more (RFC 6238 §5.2)."""
+    """The step of the last accepted code: it and all earlier codes are used up (RFC 6238 §5.2)."""
     wrong: Mapped[int]
     """Wrong codes since the last right one."""
 
@@ -536,7 +539,10 @@ class RecoveryCodeRow(Base):
 
 
 class Activity(Base):
-    """The day on which a mailbox was last used; outside the chain, because it changes daily and proves nothing."""
+    """The day on which a mailbox was last used.
+
+    Outside the chain, because it changes daily and proves nothing.
+    """
 
     __tablename__ = "activity"
 
@@ -545,7 +551,7 @@ class Activity(Base):
 
 
 class RequestRow(Base):
-    """A request to the Centre (Reg. 6.2); its deadline is nowhere here: it follows from the calendar."""
+    """A request to the Centre (Reg. 6.2); its deadline is not stored here: it follows from the calendar."""
 
     __tablename__ = "request"
     __table_args__ = (UniqueConstraint("batch", "row"),)
@@ -560,7 +566,7 @@ class RequestRow(Base):
     document: Mapped[str | None] = mapped_column(String(255))
     document_date: Mapped[date | None] = mapped_column(Day)
     items: Mapped[str]
-    """JSON: what the kind asks for."""
+    """JSON: the items that the kind of request needs."""
     opened_by: Mapped[str] = mapped_column(String(255))
     opened_at: Mapped[datetime] = mapped_column(Instant)
     batch: Mapped[str | None] = mapped_column(String(255))
@@ -574,23 +580,26 @@ class RequestRow(Base):
 
 
 class RequestMail(Base):
-    """A mail that was looked through for requests, and what was answered; each is looked through once."""
+    """A mail that was searched for requests, once, and the answer to it."""
 
     __tablename__ = "request_mail"
 
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     read_at: Mapped[datetime] = mapped_column(Instant)
     outcomes: Mapped[str]
-    """JSON: what became of each row."""
+    """JSON: the outcome of each row."""
     sender: Mapped[str | None] = mapped_column(String(255))
-    """The unit's mailbox that is answered; empty for what was read before version 0009 of the tables, and answered then."""
+    """The unit's mailbox that gets the answer.
+
+    Empty for mail read, and answered, before version 0009 of the tables.
+    """
     unit_id: Mapped[int | None]
     message_id: Mapped[str | None]
-    """What the answer refers to, without brackets."""
+    """The Message-ID that the answer refers to, without brackets."""
 
 
 class ReadingMark(Base):
-    """How far a mailbox was read: all UIDs up to this one but the debts, while UIDVALIDITY is that."""
+    """The last UID up to which a mailbox was read, except for the debts, under this UIDVALIDITY."""
 
     __tablename__ = "reading_mark"
 
@@ -600,7 +609,7 @@ class ReadingMark(Base):
 
 
 class ReadingDebt(Base):
-    """A message that could not be read when its turn came, and to which the reader of the mailbox comes back."""
+    """A message that could not be read in its turn, and that the mailbox's reader tries again."""
 
     __tablename__ = "reading_debt"
 

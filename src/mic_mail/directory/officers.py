@@ -1,7 +1,7 @@
-"""Who administers this server, in which role, from when until when (Reg. 6.1, 4.3).
+"""The officers who administer this server, their roles and terms (Reg. 6.1, 4.3).
 
-An officer's term is entered and ended, never altered: who acted as what in March can be told in November. Whether a change is
-allowed is asked within its transaction, so that of two at once the second one sees what the first has left.
+An officer's term is entered and ended, never altered: in November one can still tell who acted as what in March. The rules for
+a change are checked within its transaction, so that the second of two concurrent changes sees the result of the first.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,11 +16,11 @@ from mic_mail.directory.transactions import Tables
 from mic_mail.policy.roles import Officer, Role
 
 Check = Callable[[Sequence[Officer], Sequence[Officer]], None]
-"""Told the officers as they are and as they would be; raises what refuses the change."""
+"""Gets the officers before and after a change; raises an error that refuses it."""
 
 
 def _anything(_before: Sequence[Officer], _after: Sequence[Officer]) -> None:
-    """No rule."""
+    """Allow every change."""
 
 
 class Officers:
@@ -30,11 +30,11 @@ class Officers:
         self._tables = tables
 
     def all(self) -> list[Officer]:
-        """Every term, in order of entry."""
+        """Return every term, in order of entry."""
         return self._tables.read(lambda session: [_officer(row) for row in _rows(session)])
 
     def add(self, officer: Officer, check: Check = _anything) -> None:
-        """A new term."""
+        """Enter a new term."""
 
         def work(session: Session, _version: int) -> None:
             known = [_officer(row) for row in _rows(session)]
@@ -55,7 +55,7 @@ class Officers:
         self._tables.change(work)
 
     def end(self, login: str, at: datetime, check: Check = _anything) -> int:
-        """End the terms of a login that are open at `at`; how many there were."""
+        """End the terms of a login that are open at `at`; return how many there were."""
 
         def work(session: Session, _version: int) -> int:
             rows = _rows(session)

@@ -1,4 +1,4 @@
-"""Rows of people: entered in one way, whether by a command or because of a request, and read back as records."""
+"""Rows of people: entered in the same way by a command and by a request, and read back as records."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from mic_mail.policy.facts import Level
 
 
 def enter(session: Session, person: PersonRecord) -> Person:
-    """A new row, with its id, within a transaction."""
+    """Enter a new row within a transaction, and return it with its id."""
     row = Person(
         full_name=person.full_name,
         unit_id=person.unit_id,
@@ -28,13 +28,16 @@ def enter(session: Session, person: PersonRecord) -> Person:
 
 
 def read(session: Session, *wanted: ColumnElement[bool]) -> list[PersonRecord]:
-    """Those for whom `wanted` is true, by name. Columns, not entities: a ministry's people take a fifth of the time."""
+    """Return the people for whom `wanted` is true, by name.
+
+    Selects columns, not entities: that takes a fifth of the time for all people of a ministry.
+    """
     columns = select(*Person.__table__.columns).where(*wanted).order_by(Person.full_name, Person.person_id)
     return [record(row) for row in session.execute(columns)]
 
 
 def record(row: Any) -> PersonRecord:
-    """What a row says, an entity or its columns."""
+    """Return an entity, or a row of its columns, as a record."""
     return PersonRecord(
         person_id=row.person_id,
         full_name=row.full_name,

@@ -1,6 +1,6 @@
-"""A look at the directory's database before anything is built on it: is there one, and can it be read?
+"""Check, before anything is built on it, that the directory's database exists and can be read.
 
-In: its URL. Out: the trouble that whoever opens it would meet, or None. Changes nothing. The usual file is looked at without
+In: its URL. Out: the trouble that opening it would cause, or None. Changes nothing. The usual SQLite file is checked without
 SQLAlchemy, so that a supervisor can afford it.
 """
 
@@ -24,20 +24,22 @@ class NoDirectory(Trouble):
 
 
 def file_of(url: str) -> Path | None:
-    """The file of the usual database; None for a database that is no file, or has a URL of another form."""
+    """Return the file of the usual database; None for another database or another form of URL."""
     return Path(url.removeprefix(_FILE)) if url.startswith(_FILE) and "?" not in url else None
 
 
 def trouble_with(url: str, *, thorough: bool = False) -> MicMailError | None:
-    """What is wrong with the database at `url`; `thorough` reads all of the file, and not its head alone.
+    """Return what is wrong with the database at `url`.
 
-    Of a database that is no file the URL and its driver are looked at, and nobody is called.
+    `thorough` reads all of the file, not only its head.
+
+    Of a database that is no file, only the URL and its driver are checked; no connection is made.
     """
     path = file_of(url)
     if path is None:
         return _of_url(url)
     shown = in_ascii(path)
-    if not os.path.exists(path):  # also where no file could have such a name
+    if not os.path.exists(path):  # also where the name is impossible for a file
         return NoDirectory(
             Text(f"Danh bạ chưa được tạo: không có {path}.", f"The directory is not made yet: there is no {shown}."),
             remedy=BRING_BACK,
@@ -57,9 +59,9 @@ def trouble_with(url: str, *, thorough: bool = False) -> MicMailError | None:
 def _damage(path: Path, thorough: bool) -> str | None:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
-            connection.execute("SELECT version_num FROM alembic_version").fetchone()  # an emptied file has none
+            connection.execute("SELECT version_num FROM alembic_version").fetchone()  # an emptied file has no such table
             answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if thorough else "ok"
-    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter where SQLite's message quotes a damaged schema
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # UnicodeDecodeError: SQLite's message quotes a damaged schema
         return str(error)
     return None if answer == "ok" else str(answer)
 

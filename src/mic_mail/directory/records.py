@@ -1,7 +1,7 @@
-"""What the directory says about units, people and mailboxes to those who administer it: plain immutable records.
+"""Immutable records of units, people and mailboxes, as the directory returns them to its callers.
 
-The ORM's objects stay inside `repository`; these leave it. Dates are calendar days, instants aware and in UTC.
-A record with the id 0 is not stored yet.
+The ORM's objects stay inside `repository`; these leave it. Dates are calendar days, instants aware and in UTC. A record with
+the id 0 is not stored yet.
 """
 
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class UnitEnded(Refused):
 
 
 class Superseded(Refused):
-    """Somebody recorded a newer fact while this change was being decided; look again."""
+    """A newer fact was recorded while this change was being decided; the caller has to look again."""
 
 
 class DoneBefore(Refused):
-    """The request was acted on already: its fact is in the mailbox's record."""
+    """The request was already carried out: its fact is in the mailbox's record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,13 @@ class UnitRecord:
     parent_id: int | None = None
     document: str | None = None
     ended_on: date | None = None
-    """First day on which it is no unit any more; None: it is one."""
+    """The first day on which the unit no longer exists; None: it exists."""
     successor_id: int | None = None
-    """Of a unit that ended: the one that took over what was its own."""
+    """The unit that took over from an ended unit."""
 
     @property
     def is_living(self) -> bool:
-        """Whether people and mailboxes may belong to it."""
+        """Return whether people and mailboxes may belong to it."""
         return self.ended_on is None
 
 
@@ -70,7 +70,7 @@ class PersonRecord:
 
 @dataclass(frozen=True, slots=True)
 class MailboxRecord:
-    """A mailbox as it was issued: of a person, or of the unit that owns or sponsors it."""
+    """A mailbox as it was issued: to a person, or to the unit that owns or sponsors it."""
 
     mailbox_id: int
     kind: MailboxKind
@@ -85,7 +85,10 @@ class MailboxRecord:
 
 @dataclass(frozen=True, slots=True)
 class AddressRecord:
-    """Whose an address is or was: `role` is primary, alias or former; `until` is the last day of an alias kept for a time."""
+    """An address and its mailbox; `role` is primary, alias or former.
+
+    `until` is the last day of an alias that is retained for a time.
+    """
 
     address: str
     mailbox_id: int
@@ -94,7 +97,7 @@ class AddressRecord:
 
 
 class Mended(NamedTuple):
-    """How many instants on record lay ahead of the clock."""
+    """The numbers of corrected instants that were ahead of the clock."""
 
     uses: int
     app_passwords: int

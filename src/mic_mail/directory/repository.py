@@ -1,11 +1,11 @@
 """The directory in its database: units, people, mailboxes, addresses, credentials, facts.
 
-Synchronous; for the command line, the use cases and the workers' lanes (safe from several threads). Every change is one
-transaction that is durable when the method returns and that raises `version()`; facts are only ever appended, each bound to
-the one before it. Whether a change is allowed is not asked here but in the use cases; the database holds to what must never
-be otherwise (an address belongs to one mailbox for ever). Registers beside the mailboxes are rooms of their own: `years`,
-`officers`, `content`, `sent`, `requests`, `incidents`, `downtimes`, `censuses`,
-`elsewhere`, `signatories`, `app_passwords`, `second_factors`; what changes units, people and addresses is ordered in `changes`.
+Synchronous; for the command line, the services and the workers' executors (safe from several threads). Every change is one
+transaction that is durable when the method returns and that raises `version()`. Facts are only ever appended, each chained to
+the one before it. The services check whether a change is allowed; the database enforces what must always hold (an address
+belongs to one mailbox for ever). Registers beside the mailboxes have modules of their own: `years`, `officers`, `content`,
+`sent`, `requests`, `incidents`, `downtimes`, `censuses`, `elsewhere`, `signatories`, `app_passwords`, `second_factors`. Changes
+of units, people and addresses are ordered in `changes`.
 """
 
 import json
@@ -66,7 +66,7 @@ from mic_mail.policy.directory_changes import Subject
 from mic_mail.policy.facts import REQUEST, Draft, Fact, MailboxKind, record
 
 IDS_END = 1 << 63
-"""No database counts as far; SQLite cannot even be asked."""
+"""An upper bound of ids: no database counts as far, and SQLite refuses larger parameters."""
 
 
 class Directory:
@@ -94,44 +94,47 @@ class Directory:
 
     @property
     def clock(self) -> Clock:
-        """By which facts are recorded."""
+        """The clock by which facts are recorded."""
         return self._clock
 
     def migrate(self, *, must_exist: bool = False) -> None:
-        """Make the tables, or bring them to this program's version; `DirectoryUnavailable` if they `must_exist` and do not."""
+        """Create the tables, or migrate them to this program's version.
+
+        Raise `DirectoryUnavailable` if they `must_exist` and do not.
+        """
         database.migrate(self._engine, must_exist=must_exist)
 
     def is_current(self) -> bool:
-        """Whether the tables are this program's."""
+        """Return whether the tables are of this program's version."""
         return database.is_current(self._engine)
 
     def close(self) -> None:
         self._engine.dispose()
 
-    # ------------------------------------------------------------ what is there
+    # ------------------------------------------------------------ reading
 
     def version(self) -> int:
-        """Grows with every change; cheap enough to be asked every two seconds."""
+        """Return the number that grows with every change; cheap enough for a poll every two seconds."""
         with database.reading(self._engine) as connection:
             return snapshot_loader.version(connection)
 
     def newest_fact(self) -> datetime:
-        """When the last fact was recorded, by the clock of then; before all time where there is none."""
+        """Return when the last fact was recorded, by the clock of then; before all time where there is none."""
         with database.reading(self._engine) as connection:
             return connection.scalar(select(func.max(FactRow.recorded_at))) or FIRST_INSTANT
 
     def load_snapshot(self, previous: Snapshot = EMPTY) -> Snapshot:
-        """The whole directory; reads only what changed since `previous`, and gives that back if nothing did."""
+        """Load the whole directory: only what changed since `previous`, which is returned if nothing did."""
         with database.reading(self._engine) as connection:
             return snapshot_loader.load(connection, previous)
 
     def roll(self) -> address_book_rows.Roll:
-        """All units and people, for an address book."""
+        """Return all units and people, for an address book."""
         with database.reading(self._engine) as connection:
             return address_book_rows.load(connection)
 
     def facts(self, mailbox_id: int) -> list[Fact]:
-        """A mailbox's chain, in order."""
+        """Return a mailbox's chain of facts, in order."""
         with database.reading(self._engine) as connection:
             return snapshot_loader.facts_of(connection, mailbox_id)
 
@@ -139,11 +142,11 @@ class Directory:
         return self._read(lambda session: list(session.scalars(select(Domain.name).order_by(Domain.name))))
 
     def units(self) -> list[UnitRecord]:
-        """All units, also those that have ended."""
+        """Return all units, also those that have ended."""
         return self._read(lambda session: [unit_record(row) for row in session.scalars(select(Unit).order_by(Unit.symbol))])
 
     def unit(self, symbol: str) -> UnitRecord:
-        """The unit with this symbol, in any case, also one that has ended; else the last one that had it."""
+        """Return the unit with this symbol, in any case, even if it has ended; else the last one that had it."""
         wanted = symbol.casefold()
         units = self.units()
         found = next((unit for unit in units if unit.symbol.casefold() == wanted), None)
@@ -155,7 +158,7 @@ class Directory:
         return found
 
     def living_unit(self, symbol: str) -> UnitRecord:
-        """The unit with this symbol, for what is to belong to it from now on; refused where it has ended."""
+        """Return the unit with this symbol, to which something new shall belong; refused where it has ended."""
         unit = self.unit(symbol)
         if not unit.is_living:
             after = next((each.symbol for each in self.units() if each.unit_id == unit.successor_id), None)
@@ -169,7 +172,7 @@ class Directory:
         return unit
 
     def successor(self, unit_id: int) -> int:
-        """The unit itself, or the one that has taken its place, if it has ended and another one has."""
+        """Return the unit itself, or the one that replaced it if it has ended."""
         units, seen = {unit.unit_id: unit for unit in self.units()}, {unit_id}
         while (unit := units.get(unit_id)) is not None and unit.successor_id is not None and unit.successor_id not in seen:
             unit_id = unit.successor_id
@@ -177,7 +180,7 @@ class Directory:
         return unit_id
 
     def _former_symbols(self) -> dict[str, int]:
-        """Symbols that units had once, folded -> unit; of several units the last one that had it."""
+        """Return the former symbols of units, case-folded -> unit; of several units the last one that had it."""
         had = (
             select(ChangeRow.old, ChangeRow.key)
             .where(ChangeRow.subject == Subject.UNIT, ChangeRow.field == "symbol")
@@ -187,7 +190,7 @@ class Directory:
         return {old.casefold(): int(key) for old, key in rows if old is not None}
 
     def people(self, unit_id: int | None = None) -> list[PersonRecord]:
-        """All, or those of a unit, by name."""
+        """Return all people, or those of a unit, by name."""
         wanted = [] if unit_id is None else [Person.unit_id == unit_id]
         return self._read(lambda session: person_rows.read(session, *wanted))
 
@@ -202,7 +205,7 @@ class Directory:
         return self._mailboxes()
 
     def mailboxes_of(self, *, person_id: int | None = None, unit_id: int | None = None) -> list[MailboxRecord]:
-        """Those of one person, or those that one unit owns or sponsors."""
+        """Return the mailboxes of one person, or those that one unit owns or sponsors."""
         conditions = []
         if person_id is not None:
             conditions.append(Mailbox.person_id == person_id)
@@ -211,11 +214,11 @@ class Directory:
         return self._mailboxes(*conditions)
 
     def is_taken(self, address: str) -> bool:
-        """Whether anybody has or had this address."""
+        """Return whether any mailbox has or had this address."""
         return self._read(lambda session: session.get(Address, address.lower())) is not None
 
     def mailbox(self, address: str) -> MailboxRecord:
-        """The mailbox whose own address or alias this is."""
+        """Return the mailbox whose own address or alias this is."""
         address = address.lower()
         leads = select(Address.mailbox_id).where(Address.address == address, Address.role != Role.FORMER)
         found = self._mailboxes(Mailbox.mailbox_id.in_(leads))
@@ -224,7 +227,7 @@ class Directory:
         return found[0]
 
     def entry(self, mailbox_id: int) -> Entry:
-        """The mailbox with its facts, its verifiers and its last use, as of now."""
+        """Return the mailbox with its facts, its verifiers and its last use, as of now."""
         with database.reading(self._engine) as connection:
             found = snapshot_loader.entry_of(connection, mailbox_id)
         if found is None:
@@ -232,7 +235,10 @@ class Directory:
         return found
 
     def former_verifiers(self, mailbox_id: int, most: int) -> list[str]:
-        """The argon2 hashes of the mailbox's last passwords before the present one, the newest first."""
+        """Return the argon2 hashes of the mailbox's passwords before the present one, the newest first.
+
+        At most `most` of them.
+        """
         wanted = (
             select(FormerCredentialRow.argon2)
             .where(FormerCredentialRow.mailbox_id == mailbox_id)
@@ -242,16 +248,16 @@ class Directory:
         return self._read(lambda session: list(session.scalars(wanted)))
 
     def addresses(self, mailbox_id: int | None = None) -> list[AddressRecord]:
-        """Every address that was ever given out, or those of one mailbox."""
+        """Return every address that was ever given out, or those of one mailbox."""
         wanted = select(Address).order_by(Address.address)
         if mailbox_id is not None:
             wanted = wanted.where(Address.mailbox_id == mailbox_id)
         return self._read(lambda s: [address_record(row) for row in s.scalars(wanted)])
 
-    # ------------------------------------------------------------ what changes
+    # ------------------------------------------------------------ writing
 
     def add_domain(self, name: str) -> None:
-        """Make `name` local; a domain that is there already stays."""
+        """Make `name` local; a domain that is already local stays."""
 
         def work(session: Session, _version: int) -> None:
             if session.get(Domain, name.lower()) is None:
@@ -260,7 +266,7 @@ class Directory:
         self._change(work)
 
     def add_unit(self, unit: UnitRecord) -> UnitRecord:
-        """A new unit; its id is given here."""
+        """Add a new unit; its id is assigned here."""
 
         def work(session: Session, _version: int) -> UnitRecord:
             wanted = unit.symbol.casefold()
@@ -281,7 +287,7 @@ class Directory:
         return self._change(work)
 
     def add_person(self, person: PersonRecord) -> PersonRecord:
-        """A new person; the id is given here."""
+        """Add a new person; the id is assigned here."""
 
         def work(session: Session, _version: int) -> PersonRecord:
             return person_rows.record(person_rows.enter(session, person))
@@ -289,7 +295,7 @@ class Directory:
         return self._change(work)
 
     def issue_mailbox(self, mailbox: MailboxRecord, *drafts: Draft, credential: Credential | None = None) -> MailboxRecord:
-        """A new mailbox with its first facts and, where given, its verifiers; its id is given here."""
+        """Add a new mailbox with its first facts and, where given, its verifiers; its id is assigned here."""
 
         def work(session: Session, version: int) -> MailboxRecord:
             _must_have_none(session, mailbox)
@@ -317,7 +323,7 @@ class Directory:
         return self._change(work)
 
     def add_alias(self, mailbox_id: int, address: str, draft: Draft) -> None:
-        """Another address for the mailbox; one that it had before becomes live again."""
+        """Add another address to the mailbox; one that it had before becomes live again."""
 
         def work(session: Session, version: int) -> None:
             _take(session, address, mailbox_id, Role.ALIAS)
@@ -326,7 +332,7 @@ class Directory:
         self._change(work)
 
     def remove_alias(self, mailbox_id: int, address: str, draft: Draft) -> None:
-        """The address leads nowhere from now on, and stays taken (Reg. 5.4.a)."""
+        """Remove an alias: it delivers nowhere from now on, and stays taken (Reg. 5.4.a)."""
 
         def work(session: Session, version: int) -> None:
             row = session.get(Address, address.lower())
@@ -344,11 +350,14 @@ class Directory:
         return self.append_facts(mailbox_id, [draft], after=after)[0]
 
     def append_facts(self, mailbox_id: int, drafts: Sequence[Draft], *, after: int | None = None) -> list[Fact]:
-        """Append facts in order; with `after`, only if that is still the number of the newest one (else `Superseded`)."""
+        """Append facts in order.
+
+        With `after`, only if that is still the number of the newest fact (else `Superseded`).
+        """
         return self._change(lambda session, version: self._append(session, version, mailbox_id, drafts, after))
 
     def set_quota(self, mailbox_id: int, octets: int, draft: Draft, *, after: int | None = None) -> None:
-        """Reg. 8.3: another quota, and the fact that says so; `after` as in `append_facts`."""
+        """Set another quota, with its fact (Reg. 8.3); `after` as in `append_facts`."""
 
         def work(session: Session, version: int) -> None:
             session.execute(update(Mailbox).where(Mailbox.mailbox_id == mailbox_id).values(quota_octets=octets))
@@ -357,7 +366,7 @@ class Directory:
         self._change(work)
 
     def hide_capabilities(self, mailbox_id: int, names: frozenset[str]) -> None:
-        """Which capabilities this mailbox's clients are not told of."""
+        """Set the capabilities that are hidden from this mailbox's clients."""
 
         def work(session: Session, version: int) -> None:
             row = _existing(session, mailbox_id)
@@ -366,7 +375,10 @@ class Directory:
         self._change(work)
 
     def set_credential(self, mailbox_id: int, credential: Credential, *drafts: Draft, after: int | None = None) -> Credential:
-        """Store verifiers together with the facts that explain them; their version is given here, one more than before."""
+        """Store verifiers together with the facts that explain them.
+
+        Their version is assigned here, one more than before. `after` as in `append_facts`.
+        """
 
         def work(session: Session, version: int) -> Credential:
             self._append(session, version, mailbox_id, drafts, after)
@@ -375,7 +387,10 @@ class Directory:
         return self._change(work)
 
     def touch_activity(self, mailbox_id: int, used_at: datetime) -> bool:
-        """Reg. 7.2.a: the person used the mailbox; written once a day, which is all that terms of months can see."""
+        """Record that the mailbox was used (Reg. 7.2.a); return whether it was written now.
+
+        Written at most once a day, which is precise enough for terms of months.
+        """
 
         day = local_day(used_at)
         written = select(Activity.last_used_at).where(Activity.mailbox_id == mailbox_id)
@@ -395,9 +410,10 @@ class Directory:
         return self._change(work)
 
     def mend_instants_ahead(self, now: datetime, tolerance: timedelta) -> Mended:
-        """Uses that are still to come happened by `now`; notices that are still to be sent are void.
+        """Correct instants that are ahead of the clock: uses become `now`, notices become void.
 
-        Only for a caller whose clock is trusted."""
+        Instants up to `tolerance` ahead stay. Only for a caller whose clock is trusted.
+        """
         late = now + tolerance
 
         def work(session: Session, version: int) -> Mended:
@@ -412,7 +428,7 @@ class Directory:
 
         return self._change(work)
 
-    # ------------------------------------------------------------ how
+    # ------------------------------------------------------------ helpers
 
     def _mailboxes(self, *conditions: ColumnElement[bool]) -> list[MailboxRecord]:
         wanted = (
@@ -445,7 +461,7 @@ class Directory:
 
 
 def _must_be_first(session: Session, mailbox_id: int, drafts: Sequence[Draft]) -> None:
-    """A request (Reg. 6.2) is acted on once, by whoever records its fact first."""
+    """Refuse a fact of a request (Reg. 6.2) that was already recorded: a request is carried out once."""
     for draft in drafts:
         number = draft.data.get(REQUEST)
         if number is None:
@@ -458,7 +474,10 @@ def _must_be_first(session: Session, mailbox_id: int, drafts: Sequence[Draft]) -
 
 
 def _must_have_none(session: Session, mailbox: MailboxRecord) -> None:
-    """A person has one personal mailbox and a unit one of its own; two who issue at the same time have both seen none."""
+    """Refuse a second personal mailbox of a person, or a second own mailbox of a unit.
+
+    Checked here because two officers who issue at the same time have both seen none.
+    """
     match mailbox.kind:
         case MailboxKind.PERSONAL if mailbox.person_id is not None:
             owned, clause = Mailbox.person_id == mailbox.person_id, "5.3"
@@ -473,7 +492,7 @@ def _must_have_none(session: Session, mailbox: MailboxRecord) -> None:
 
 
 def _take(session: Session, address: str, mailbox_id: int, role: Role) -> None:
-    """Give `address` to the mailbox, unless any other has or had it."""
+    """Assign `address` to the mailbox, unless another one has or had it."""
     address = address.lower()
     row = session.get(Address, address)
     if row is None:
@@ -492,7 +511,10 @@ def _taken(address: str) -> AlreadyThere:
 
 
 def _store(session: Session, mailbox_id: int, credential: Credential) -> Credential:
-    """Replace the verifiers, which become the newest former ones; caches of the old version forget them by its number."""
+    """Replace the verifiers; the old ones become the newest former ones.
+
+    Caches drop the old verifiers by their version.
+    """
     row = session.get(CredentialRow, mailbox_id)
     if row is None:
         row = CredentialRow(mailbox_id=mailbox_id, version=0)

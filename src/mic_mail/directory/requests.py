@@ -1,9 +1,9 @@
-"""The register of requests (Reg. 6.2): what was asked, by whom, when, and what became of it.
+"""The register of requests (Reg. 6.2): what was asked, by whom, when, and the result.
 
-A request is entered once and only moves on from state to state; who asked for what is never altered. The rows of one mail or
-file are entered in one transaction together with the word that it was read and to whom the answer is owed, so none of them can
-come twice, and no answer is forgotten. Whether a step may
-follow is asked in `policy.requests`; here only that nobody else took one in between (`Superseded`).
+A request is entered once and only moves from state to state; its content is never altered. The rows of one mail or file are
+entered in one transaction, together with the record that it was read and who gets the answer, so no row is entered twice, and
+no answer is forgotten. `policy.requests` decides which step may follow; this module only checks that no other process took one
+in between (`Superseded`).
 """
 
 import json
@@ -26,21 +26,24 @@ from mic_mail.policy.requests import PENDING, Channel, Filing, Item, Kind, Reque
 
 IDS_END = 1 << 63
 Outcomes = Sequence[Mapping[str, object]]
-"""What became of each row of a mail, as JSON holds it; a row that was opened gets its `request` here."""
+"""The outcome of each row of a mail, as JSON holds it.
+
+A row that opened a request gets its `request` here.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadMail:
-    """A mail that was looked through for requests."""
+    """A mail that was searched for requests."""
 
     key: str
     """Its EMAILID."""
     read_at: datetime
     sender: str
-    """The unit's mailbox that sent it, and that is answered."""
+    """The unit's mailbox that sent it and gets the answer."""
     unit_id: int
     message_id: str | None
-    """Without brackets."""
+    """The Message-ID without brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +63,24 @@ class Requests:
         self._units = units
 
     def narrowed(self, units: Callable[[], frozenset[int]]) -> "Requests":
-        """The same register, of which whoever looks finds what these units asked for and nothing else (Reg. 6.1)."""
+        """Return the same register, limited to the requests of these units (Reg. 6.1)."""
         return Requests(self._tables, units)
 
     def all(self) -> list[Request]:
-        """Every request, in order of entry."""
+        """Return every request, in order of entry."""
         return self._found(select(RequestRow).order_by(RequestRow.request_id))
 
     def pending(self) -> list[Request]:
-        """Those about which somebody has to do something."""
+        """Return the requests that still need action."""
         return self._found(select(RequestRow).where(RequestRow.state.in_(PENDING)).order_by(RequestRow.request_id))
 
     def decided(self, since: datetime) -> list[Request]:
-        """Those that were done or refused since then."""
+        """Return the requests that were done or refused since then."""
         wanted = select(RequestRow).where(RequestRow.state.in_((State.DONE, State.REFUSED)), RequestRow.handled_at >= since)
         return self._found(wanted.order_by(RequestRow.request_id))
 
     def get(self, number: int) -> Request:
-        """One request; `NotFound`."""
+        """Return one request; raise `NotFound` where there is none."""
         known = 0 < number < IDS_END
         found = self._found(select(RequestRow).where(RequestRow.request_id == number)) if known else []
         if not found:
@@ -90,7 +93,7 @@ class Requests:
         return self._tables.read(lambda session: [_request(row) for row in session.scalars(wanted)])
 
     def add(self, filing: Filing, opened_by: str, at: datetime) -> Request:
-        """A new request; its number is given here."""
+        """Enter a new request; its number is assigned here."""
 
         def work(session: Session, _version: int) -> Request:
             return _enter(session, filing, opened_by, at)
@@ -98,7 +101,7 @@ class Requests:
         return self._tables.change(work)
 
     def add_rows(self, batch: str, rows: Sequence[tuple[int, Filing]], opened_by: str, at: datetime) -> list[Request]:
-        """The rows of one file together; those that the register has already are given back as they are."""
+        """Enter the rows of one file together; return rows that are already in the register as they are."""
 
         def work(session: Session, _version: int) -> list[Request]:
             return [_enter(session, filing, opened_by, at, batch=batch, number=row) for row, filing in rows]
@@ -115,7 +118,7 @@ class Requests:
         result: str,
         mailbox_id: int | None = None,
     ) -> Request:
-        """The next state; only from the one that `request` is in."""
+        """Move the request to the next state; only from the state that `request` is in."""
 
         def work(session: Session, _version: int) -> Request:
             row = _unmoved(session, request)
@@ -126,7 +129,7 @@ class Requests:
         return self._tables.change(work)
 
     def hinder(self, request: Request, why: Text) -> None:
-        """Its act was refused by a rule: it stays as it is, and says why."""
+        """Record why a rule refused the act of this request; its state stays as it is."""
 
         def work(session: Session, _version: int) -> None:
             _unmoved(session, request).hindrance = why
@@ -134,7 +137,10 @@ class Requests:
         self._tables.change(work)
 
     def person(self, request: Request, person: PersonRecord) -> int:
-        """For whom it asks: once and for good, either who is in the directory already or (id 0) who is entered now."""
+        """Set the person that the request is for, once and for good; return the id.
+
+        Either a person in the directory, or (id 0) a new one that is entered now.
+        """
 
         def work(session: Session, _version: int) -> int:
             row = session.get_one(RequestRow, request.request_id)
@@ -149,13 +155,15 @@ class Requests:
     # ------------------------------------------------------------ mail
 
     def outcomes(self, key: str) -> Outcomes | None:
-        """What became of the rows of a mail that was read; None: it was not."""
+        """Return the outcomes of the rows of a mail; None: it was not read."""
         found = self._tables.read(lambda session: _maybe_outcomes(session.get(RequestMail, key)))
         return None if found is None else json.loads(found)
 
     def read_mail(self, mail: ReadMail, rows: Sequence[tuple[int, Filing]], outcomes: Outcomes) -> Outcomes:
-        """Enter the rows of a mail, that it was read, and who is owed an answer; what is on record of it afterwards, also where
-        it was read before."""
+        """Enter the rows of a mail, that it was read, and who gets the answer.
+
+        Return the outcomes on record, which are the earlier ones where it was read before.
+        """
 
         def work(session: Session, _version: int) -> Outcomes:
             before, key, by, at = session.get(RequestMail, mail.key), mail.key, mail.sender, mail.read_at
@@ -174,7 +182,7 @@ class Requests:
         return self._tables.change(work)
 
     def mail_read(self, since: datetime) -> list[ReadMail]:
-        """The mail that was read since then, of which is known to whom an answer is owed, in that order."""
+        """Return the mail that was read since then, and whose recipient of the answer is known, in that order."""
         wanted = (
             select(RequestMail.key, RequestMail.read_at, RequestMail.sender, RequestMail.unit_id, RequestMail.message_id)
             .where(RequestMail.read_at >= since)
@@ -187,10 +195,10 @@ class Requests:
             if sender is not None and unit_id is not None
         ]
 
-    # ------------------------------------------------------------ how far a mailbox was read
+    # ------------------------------------------------------------ read positions
 
     def mark(self, name: str) -> tuple[int, int] | None:
-        """UIDVALIDITY, and up to which UID a mailbox was read; None: never."""
+        """Return UIDVALIDITY and the last UID up to which a mailbox was read; None: never."""
 
         def look(session: Session) -> tuple[int, int] | None:
             row = session.get(ReadingMark, name)
@@ -199,7 +207,10 @@ class Requests:
         return self._tables.read(look)
 
     def set_mark(self, name: str, uidvalidity: int, uid: int, *, debt_since: datetime | None = None) -> None:
-        """It was read so far; with `debt_since` all but this last one. Debts under another UIDVALIDITY are none any more."""
+        """Set how far the mailbox was read; with `debt_since`, except for this last message.
+
+        Debts under another UIDVALIDITY are deleted.
+        """
 
         def work(session: Session, _version: int) -> None:
             row = session.get(ReadingMark, name) or ReadingMark(name=name)
@@ -213,17 +224,17 @@ class Requests:
         self._tables.change(work)
 
     def debts(self, name: str) -> list[Debt]:
-        """The messages of a mailbox to which its reader has to come back, by UID."""
+        """Return the messages of a mailbox that its reader has to try again, by UID."""
         wanted = select(ReadingDebt.uid, ReadingDebt.since, ReadingDebt.tried_at).where(ReadingDebt.name == name)
         return self._tables.read(lambda session: [Debt(*row) for row in session.execute(wanted.order_by(ReadingDebt.uid))])
 
     def tried(self, name: str, uid: int, at: datetime) -> None:
-        """It still could not be read."""
+        """Record that the message could not be read again."""
         tried = update(ReadingDebt).where(ReadingDebt.name == name, ReadingDebt.uid == uid).values(tried_at=at)
         self._tables.change(lambda session, _version: session.execute(tried))
 
     def settle(self, name: str, uid: int) -> None:
-        """It was read, or is given up."""
+        """Delete the debt: the message was read, or is given up."""
         gone = delete(ReadingDebt).where(ReadingDebt.name == name, ReadingDebt.uid == uid)
         self._tables.change(lambda session, _version: session.execute(gone))
 
@@ -255,7 +266,7 @@ def _enter(
     session.flush()
     if filing.kind is Kind.CORRECTION:
         censuses.dispute(session, filing, row.request_id)
-    if filing.kind is Kind.INCIDENT:  # recorded together with the request, which has nothing more to wait for
+    if filing.kind is Kind.INCIDENT:  # recorded together with the request, which then is done
         incident = incidents.enter(session, of_request(filing), by, at, request_id=row.request_id)
         row.state, row.handler, row.handled_at, row.result = State.DONE, by, at, incident_number(incident.incident_id)
     return _request(row)

@@ -1,8 +1,8 @@
-"""The directory as a unit's administrator sees it: the own unit, the units below it, and what is theirs (Reg. 6.1, 14.3).
+"""The directory as a unit's administrator sees it: the own unit, the units below it, and their data.
 
-A `Directory` whose every question answers as if nothing else existed, so that whoever asks, and whatever is asked later, learns
-nothing of other units: lists are shorter, and what is another unit's is not there. It is not refused, for a refusal would say
-that it exists. Changes are not narrowed: a unit's administrator has the right to none but requests.
+A `Directory` whose reads answer as if nothing else existed (Reg. 6.1, 14.3), so that no caller learns anything of other units:
+lists are shorter, and what belongs to another unit is not found. It is not refused, because a refusal would say that it exists.
+Changes are not limited: a unit's administrator has the right to none but requests.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,11 +18,11 @@ from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.facts import Fact
 
 Chosen = Callable[[dict[int, int | None]], frozenset[int]]
-"""Given all units with those above them: the visible ones."""
+"""Returns the visible units, given all units with their superior units."""
 
 
 class PartialDirectory(Directory):
-    """What belongs to some units, of the directory `whole`, whose database it uses."""
+    """The part of the directory `whole` that belongs to some units; uses the same database."""
 
     def __init__(self, whole: Directory, chosen: Chosen) -> None:
         super().__init__(whole.url, clock=whole.clock)
@@ -31,7 +31,7 @@ class PartialDirectory(Directory):
         self.incidents = self.incidents.narrowed(self._units, self._known)
 
     def _units(self) -> frozenset[int]:
-        """Asked anew each time: the tree may change while a command runs."""
+        """Return the visible units, computed each time: the tree may change while a command runs."""
         return self._chosen({unit.unit_id: unit.parent_id for unit in super().units()})
 
     def units(self) -> list[UnitRecord]:
@@ -107,7 +107,7 @@ class PartialDirectory(Directory):
         return [mailbox for mailbox in mailboxes if mailbox.unit_id in units or mailbox.person_id in people]
 
     def _known(self, addresses: Sequence[str]) -> tuple[str, ...]:
-        """Of these addresses those of mailboxes that are there."""
+        """Return those of these addresses that belong to visible mailboxes."""
         known = {each.address for each in self.addresses()} if addresses else set[str]()
         return tuple(address for address in addresses if address in known)
 

@@ -1,7 +1,7 @@
-"""Second factors in the directory: sealed secrets, which codes are used up, recovery codes.
+"""Second factors in the directory: sealed secrets, used-up codes, recovery codes.
 
-A step is taken by one statement that succeeds once, so of ten who bring the same code one gets in, over all processes and after
-a restart (RFC 6238 §5.2). Facts of a mailbox come in the same transaction as what they tell of.
+A step is taken by one statement that succeeds once, so of ten clients with the same code one gets in, over all processes and
+after a restart (RFC 6238 §5.2). Facts of a mailbox are written in the same transaction as the rows that they describe.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ class Factor:
 
     holder: str
     number: int
-    """Of the fact that set a mailbox's; 0 for an officer's."""
+    """The number of the fact that set a mailbox's factor; 0 for an officer's."""
     sealed: bytes = field(repr=False)
     set_at: datetime
     wrong: int
@@ -46,18 +46,21 @@ class SecondFactors:
         self._append = append
 
     def of(self, holder: str) -> Factor | None:
-        """That of one holder."""
+        """Return the factor of one holder; None where there is none."""
         return self._tables.read(lambda session: _factor(session, session.get(SecondFactorRow, holder)))
 
     def officers(self) -> list[Factor]:
-        """Those of officers, by login."""
+        """Return the factors of officers, by login."""
         wanted = select(SecondFactorRow).where(SecondFactorRow.holder.startswith("officer/")).order_by(SecondFactorRow.holder)
         return self._tables.read(lambda s: [each for row in s.scalars(wanted) if (each := _factor(s, row)) is not None])
 
     def set_of_mailbox(
         self, mailbox_id: int, draft: Draft, sealed: bytes, step: int, recovery: Iterable[bytes], *, after: int
     ) -> Fact:
-        """A mailbox has one from now on, whose code of `step` was shown; `Superseded` unless `after` is the newest fact."""
+        """Set the factor of a mailbox, after a code of `step` was shown.
+
+        Raise `Superseded` unless `after` is still the number of the newest fact.
+        """
 
         def work(session: Session, version: int) -> Fact:
             (fact,) = self._append(session, version, mailbox_id, [draft], after)
@@ -67,7 +70,7 @@ class SecondFactors:
         return self._tables.change(work)
 
     def remove_of_mailbox(self, mailbox_id: int, draft: Draft, *, after: int) -> Fact:
-        """It has none any more; nothing is left of the secret."""
+        """Remove the factor of a mailbox; nothing of the secret is left."""
 
         def work(session: Session, version: int) -> Fact:
             (fact,) = self._append(session, version, mailbox_id, [draft], after)
@@ -77,15 +80,18 @@ class SecondFactors:
         return self._tables.change(work)
 
     def set_of_officer(self, login: str, sealed: bytes, step: int, at: datetime) -> None:
-        """An officer has one from now on, in place of what was there."""
+        """Set the factor of an officer, in place of an earlier one."""
         self._tables.change(lambda session, _: _put(session, _row(officer_holder(login), 0, sealed, at, step)))
 
     def remove_of_officer(self, login: str) -> bool:
-        """Whether there was one."""
+        """Remove the factor of an officer; return whether there was one."""
         return self._tables.change(lambda session, _: _drop(session, officer_holder(login)))
 
     def take(self, holder: str, number: int, step: int) -> bool:
-        """Use up the code of `step` and of all before it; False: it was used already, or the factor is another one by now."""
+        """Use up the code of `step` and all before it.
+
+        Return False where it was used already, or the factor is another one by now.
+        """
 
         def work(session: Session, _version: int) -> bool:
             taken = (
@@ -99,7 +105,7 @@ class SecondFactors:
         return self._tables.change(work)
 
     def take_recovery(self, holder: str, digest: bytes, at: datetime) -> bool:
-        """Use up a recovery code; False: there is no such code, or it was used."""
+        """Use up a recovery code; return False where there is no such code, or it was used."""
 
         def work(session: Session, _version: int) -> bool:
             mine = (RecoveryCodeRow.holder == holder, RecoveryCodeRow.digest == digest)
@@ -117,7 +123,10 @@ class SecondFactors:
         return self._tables.change(work)
 
     def mend_steps_ahead(self, present: int, latest: int) -> int:
-        """Of factors whose last code is of a step after `latest`, codes after the `present` step are good again; how many."""
+        """Reset factors whose last code is of a step after `latest`; return how many there are.
+
+        Codes after the step `present` are accepted again.
+        """
 
         def work(session: Session, _version: int) -> int:
             ahead = update(SecondFactorRow).where(SecondFactorRow.last_step > latest).values(last_step=present)
@@ -126,7 +135,7 @@ class SecondFactors:
         return self._tables.change(work)
 
     def was_wrong(self, holder: str) -> None:
-        """One more wrong code since the last right one."""
+        """Count one more wrong code since the last right one."""
 
         def work(session: Session, _version: int) -> None:
             wrong = SecondFactorRow.wrong + 1
@@ -147,7 +156,7 @@ def _row(holder: str, number: int, sealed: bytes, at: datetime, step: int) -> Se
 
 
 def _put(session: Session, row: SecondFactorRow, recovery: Iterable[bytes] = ()) -> None:
-    """In place of whatever the holder had."""
+    """Store a factor in place of whatever the holder had."""
     _drop(session, row.holder)
     session.add(row)
     session.add_all(RecoveryCodeRow(holder=row.holder, digest=digest) for digest in recovery)

@@ -1,10 +1,11 @@
-"""Which notices went out: so that a warning comes once, whoever is restarted or killed in between.
+"""The register of sent notices: each warning is sent once, even if a process is killed meanwhile.
 
-A notice is published first and put down here afterwards, under the same key; the mailbox itself refuses a second message of one
-key while it has the first, so a kill between the two sends nothing twice. The key outlives the message, which people delete.
+A notice is published first and recorded here afterwards, under the same key; the mailbox itself refuses a second message of one
+key while it has the first, so a kill between the two steps sends nothing twice. The key outlives the message, which people
+delete.
 
-A notice that was sent by a clock that was ahead is void: it counts as not sent and goes again when it is due, to the mailboxes
-under another key, and whoever has read it hears of that.
+A notice that was sent by a clock that was ahead is void: it counts as not sent and is sent again when it is due, to the
+mailboxes under another key, and its readers are notified of that.
 """
 
 from collections.abc import Collection
@@ -24,7 +25,7 @@ class SentNotices:
         self._tables = tables
 
     def known(self, keys: Collection[str]) -> set[str]:
-        """Those of `keys` that were sent."""
+        """Return those of `keys` that were sent."""
         wanted = select(SentNotice.key)
         if len(keys) <= MOST_ASKED:
             wanted = wanted.where(SentNotice.key.in_(keys))
@@ -32,7 +33,7 @@ class SentNotices:
         return found & set(keys)
 
     def beginning(self, prefix: str) -> list[str]:
-        """The keys that begin with `prefix`."""
+        """Return the keys that begin with `prefix`."""
         wanted = select(SentNotice.key).where(SentNotice.key.startswith(prefix, autoescape=True))
         return self._tables.read(lambda session: list(session.scalars(wanted)))
 
@@ -41,7 +42,7 @@ class SentNotices:
         return self._tables.read(lambda session: session.scalar(select(SentNotice.sent_at).where(SentNotice.key == _BEGUN)))
 
     def begin(self, now: datetime) -> datetime:
-        """Put on record that notices are sent from `now` on, unless they are already; return since when they are.
+        """Record that notices are sent from `now` on, unless that is on record; return since when they are.
 
         A beginning in the future was recorded by a wrong clock, and is corrected.
         """
@@ -56,18 +57,18 @@ class SentNotices:
         return now
 
     def origin(self, key: str) -> str:
-        """Return the key under which a mailbox shall know the notice: another one after each time that it was void."""
+        """Return the notice's key for a mailbox: a new one after each time that the notice was void."""
         wanted = select(func.count()).where(VoidNotice.key == key)
         times = self._tables.read(lambda session: session.scalar(wanted))
         return f"{key}:again{times}" if times else key
 
     def void(self) -> dict[int, str]:
-        """Return the void notices of which nobody has been told: the number of each, and its key."""
+        """Return the void notices that have not been reported to their readers: number -> key."""
         wanted = select(VoidNotice.void_id, VoidNotice.key).where(~VoidNotice.told).order_by(VoidNotice.void_id)
         return self._tables.read(lambda session: {row.void_id: row.key for row in session.execute(wanted)})
 
     def void_reported(self, numbers: Collection[int]) -> None:
-        """Put on record that people have been told of these."""
+        """Record that the readers of these have been notified."""
 
         def work(session: Session, _version: int) -> None:
             for number in numbers:
@@ -76,7 +77,7 @@ class SentNotices:
         self._tables.change(work)
 
     def put(self, keys: Collection[str], at: datetime) -> None:
-        """They were sent; may be said twice."""
+        """Record that these notices were sent; may be called twice."""
 
         def work(session: Session, _version: int) -> None:
             for key in keys:
@@ -97,6 +98,6 @@ def void_ahead(session: Session, late: datetime) -> int:
 
 
 _BEGUN = "notices-begun"
-"""The key under which the beginning itself is on record."""
+"""The key under which the beginning itself is recorded."""
 MOST_ASKED = 500
-"""Keys in one question; beyond it all of them are read."""
+"""The number of keys in one query; beyond it all of them are read."""

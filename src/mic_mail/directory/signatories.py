@@ -21,12 +21,12 @@ class Signatories:
         self._tables = tables
 
     def all(self) -> list[Signatory]:
-        """Every term, in order of record."""
+        """Return every term, in order of record."""
         wanted = select(SignatoryRow).order_by(SignatoryRow.signatory_id)
         return self._tables.read(lambda session: [_signatory(row) for row in session.scalars(wanted)])
 
     def add(self, signatory: Signatory) -> Signatory:
-        """A new term; its number is given here."""
+        """Enter a new term; its number is assigned here."""
         row = SignatoryRow(
             full_name=signatory.full_name,
             position=signatory.position,
@@ -43,7 +43,10 @@ class Signatories:
         return self._tables.change(enter)
 
     def end(self, number: int, last: date, document: str) -> Signatory:
-        """End a term with its last day. `NotFound`; one that has ended before then is refused."""
+        """End a term with its last day.
+
+        Raise `NotFound` where there is no such term, and `Refused` where the day is not within it.
+        """
 
         def work(session: Session, _version: int) -> Signatory:
             row = session.get(SignatoryRow, number) if 0 < number < IDS_END else None

@@ -1,7 +1,7 @@
-"""The directory in memory: what every door reads, so that no message and no sign-in waits for a database.
+"""The directory in memory: no message and no sign-in waits for a database.
 
-In: records from `repository.Directory.load_snapshot`. Out: immutable `Snapshot`s, one per worker, swapped whole.
-Never reads a database and never changes; a newer state is a newer snapshot, which shares the entries that stayed the same.
+In: records from `repository.Directory.load_snapshot`. Out: immutable `Snapshot`s, one per worker, swapped whole. Never reads a
+database and never changes; a newer state is a newer snapshot, which shares the entries that stayed the same.
 """
 
 from collections import Counter
@@ -15,12 +15,12 @@ from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import Fact, MailboxKind
 
 Costs = tuple[str, int | None]
-"""Parameters of argon2 as a hash begins with them, and the rounds of SCRAM's keys, where there are some."""
+"""The argon2 parameters as a hash begins with them, and the iterations of SCRAM keys, if any."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScramKeys:
-    """What SCRAM-SHA-256 verifies with (RFC 5802 §3, RFC 7677): no password, but enough to pass for the server."""
+    """The SCRAM-SHA-256 verifiers (RFC 5802 §3, RFC 7677): no password, but enough to pose as the server."""
 
     salt: bytes = field(repr=False)
     iterations: int
@@ -30,7 +30,10 @@ class ScramKeys:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A mailbox's verifiers; `version` grows with every change, so that caches of verified passwords forget."""
+    """A mailbox's verifiers.
+
+    `version` grows with every change, so that caches of verified passwords expire.
+    """
 
     version: int
     argon2: str = field(repr=False)
@@ -38,13 +41,16 @@ class Credential:
 
     @property
     def costs(self) -> Costs:
-        """What a look at the password takes: nothing of what is secret."""
+        """Return the cost parameters of a verification: nothing secret."""
         return self.argon2.rsplit("$", 2)[0], self.scram.iterations if self.scram is not None else None
 
 
 @dataclass(frozen=True, slots=True)
 class AppCredential:
-    """What recognises an app password; `number` is that of the fact that added it. Whether it opens anything say facts."""
+    """The verifiers of an app password; `number` is that of the fact that added it.
+
+    The facts say whether it is usable.
+    """
 
     number: int
     salt: bytes = field(repr=False)
@@ -62,7 +68,7 @@ class AppCredential:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose mailbox it is: a person, or the unit that owns or sponsors it."""
+    """The owner of a mailbox: a person, or the unit that owns or sponsors it."""
 
     person_id: int | None
     unit_id: int | None
@@ -71,7 +77,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One mailbox with everything that a door needs to know about it."""
+    """One mailbox with everything that the protocols need to know about it."""
 
     mailbox_id: int
     kind: MailboxKind
@@ -85,13 +91,13 @@ class Entry:
     owner: Owner
     aliases: tuple[str, ...] = ()
     former_own: frozenset[str] = frozenset()
-    """Those of the aliases that were the mailbox's own and are kept for a time."""
+    """Aliases that were the mailbox's own address and are retained for a time."""
     capabilities_hidden: frozenset[str] = frozenset()
     app_passwords: tuple[AppCredential, ...] = field(default=(), repr=False)
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Every address that is this mailbox's own: what it may send as (Reg. 4.3)."""
+        """Every address that is this mailbox's own, and that it may send as (Reg. 4.3)."""
         return (self.address, *self.aliases)
 
 
@@ -102,7 +108,7 @@ class AliasEntry:
     address: str
     mailbox_id: int
     was_own: bool = False
-    """It was the mailbox's own and is kept for a time: its person still signs in with it (Reg. 2.3)."""
+    """The mailbox's former own address, retained for a time: its person still signs in with it (Reg. 2.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +116,9 @@ class Snapshot:
     """The whole directory at one version."""
 
     version: int
-    """Grows with every change of anything in it."""
+    """A number that grows with every change of the directory."""
     fact_seq: int
-    """Number of the newest fact of all mailboxes."""
+    """The number of the newest fact of all mailboxes."""
     domains: frozenset[str]
     entries: Mapping[int, Entry] = field(repr=False)
     addresses: Mapping[str, Entry | AliasEntry] = field(repr=False)
@@ -121,23 +127,23 @@ class Snapshot:
     named_in: Mapping[int, frozenset[int]] = field(repr=False)
     """Person -> the mailboxes of units and groups in whose record they were ever named (Reg. 12.3)."""
     costs: Mapping[Costs, int]
-    """How many passwords have which."""
+    """The number of passwords by their cost parameters."""
     working_days: WorkingDays = WEEKENDS
     """The calendar by which terms of working days count."""
     downtimes: tuple[Downtime, ...] = ()
-    """The newest of those that were not called off, also what is over (Reg. 10.3)."""
+    """The newest downtimes that were not cancelled, also those that are over (Reg. 10.3)."""
 
     def find(self, address: str) -> Entry | AliasEntry | None:
-        """Who has `address` (lower case, with its domain, without subaddress)."""
+        """Return the holder of `address` (lower case, with its domain, without subaddress)."""
         return self.addresses.get(address)
 
     def resolve(self, address: str) -> Entry | None:
-        """The mailbox that `address` leads to, itself or by an alias."""
+        """Return the mailbox that `address` leads to, directly or by an alias."""
         found = self.addresses.get(address)
         return self.entries.get(found.mailbox_id) if found is not None else None
 
     def facts_of(self, person_id: int) -> Sequence[Fact]:
-        """The record of a person's own mailbox; empty where there is none."""
+        """Return the record of a person's own mailbox; empty where there is none."""
         own = self.entry(self.own.get(person_id, 0))
         return () if own is None else own.facts
 
@@ -164,14 +170,17 @@ def assemble(
     working_days: WorkingDays = WEEKENDS,
     downtimes: Iterable[Downtime] = (),
 ) -> Snapshot:
-    """`previous` with the entries in `changed` put in or replaced; a mailbox never leaves the directory."""
+    """Return `previous` with the entries in `changed` added or replaced.
+
+    A mailbox never leaves the directory.
+    """
     entries, addresses = dict(previous.entries), dict(previous.addresses)
     own, named_in, costs = dict(previous.own), dict(previous.named_in), Counter(previous.costs)
     for entry in changed:
         old = entries.get(entry.mailbox_id)
         for gone in old.addresses if old is not None else ():
             had = addresses.get(gone)
-            if had is not None and had.mailbox_id == entry.mailbox_id:  # else a unit's successor has it by now
+            if had is not None and had.mailbox_id == entry.mailbox_id:  # otherwise a unit's successor has it by now
                 del addresses[gone]
         if old is not None and old.credential is not None:
             costs[old.credential.costs] -= 1

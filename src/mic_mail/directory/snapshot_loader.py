@@ -1,6 +1,6 @@
-"""From the tables to a `Snapshot`: everything, or what changed since the one before.
+"""Load a `Snapshot` from the tables: everything, or what changed since the one before.
 
-Plain SQL in one read transaction, grouped by mailbox in Python; entities of the ORM would take several times as long.
+Plain SQL in one read transaction, grouped by mailbox in Python; ORM entities would take several times as long.
 """
 
 import json
@@ -75,7 +75,7 @@ _MAILBOXES = (
 
 
 def load(connection: Connection, previous: Snapshot) -> Snapshot:
-    """The directory as `connection`'s transaction sees it; entries that did not change since `previous` are shared with it."""
+    """Load the directory as `connection`'s transaction sees it; unchanged entries are those of `previous`."""
     version = connection.scalars(select(Revision.version)).one()
     if version == previous.version:
         return previous
@@ -91,18 +91,21 @@ def load(connection: Connection, previous: Snapshot) -> Snapshot:
 
 
 def version(connection: Connection) -> int:
-    """The number that grows with every change."""
+    """Return the number that grows with every change."""
     return connection.scalars(select(Revision.version)).one()
 
 
 def facts_of(connection: Connection, mailbox_id: int) -> list[Fact]:
-    """One mailbox's chain, in order."""
+    """Return one mailbox's chain of facts, in order."""
     rows = connection.execute(FACTS.where(FactRow.mailbox_id == mailbox_id).order_by(FactRow.seq))
     return [to_fact(row) for row in rows]
 
 
 def to_fact(row: FactColumns) -> Fact:
-    """A row of `FACTS` as the fact that it stores; a damaged one is `UNREADABLE`, and no obstacle to reading all the others."""
+    """Return a row of `FACTS` as a fact.
+
+    A damaged one becomes `UNREADABLE`, so that all others can be read.
+    """
     mailbox_id, seq, kind, effective_at, recorded_at, actor, reason, document, data, digest = row
     try:
         known, effective, recorded = FactKind(kind), from_microseconds(effective_at), from_microseconds(recorded_at)
@@ -113,12 +116,12 @@ def to_fact(row: FactColumns) -> Fact:
 
 
 def entry_of(connection: Connection, mailbox_id: int) -> Entry | None:
-    """One mailbox as a snapshot would hold it."""
+    """Return one mailbox as a snapshot would hold it."""
     return next(_entries(connection, Mailbox.mailbox_id == mailbox_id), None)
 
 
 def _entries(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[Entry]:
-    """The mailboxes for which `wanted` is true."""
+    """Yield the mailboxes for which `wanted` is true."""
     facts = _facts(connection, wanted)
     apps = _app_passwords(connection, wanted)
     primary, aliases, kept = _addresses(connection, wanted)
@@ -147,7 +150,7 @@ def _entries(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[En
 def _addresses(
     connection: Connection, wanted: ColumnElement[bool]
 ) -> tuple[dict[int, str], dict[int, list[str]], dict[int, list[str]]]:
-    """The mailboxes' own addresses, their aliases, and those of them that were their own and are kept for a time."""
+    """Return the mailboxes' own addresses, their aliases, and the aliases that were their own address."""
     primary: dict[int, str] = {}
     aliases: dict[int, list[str]] = defaultdict(list)
     kept: dict[int, list[str]] = defaultdict(list)
@@ -168,7 +171,7 @@ def _addresses(
 
 
 def _app_passwords(connection: Connection, wanted: ColumnElement[bool]) -> dict[int, list[AppCredential]]:
-    """What recognises app passwords that were not revoked by themselves."""
+    """Return the verifiers of the app passwords that were not revoked themselves."""
     found: dict[int, list[AppCredential]] = defaultdict(list)
     rows = (
         select(AppPasswordRow)
@@ -184,7 +187,7 @@ def _app_passwords(connection: Connection, wanted: ColumnElement[bool]) -> dict[
 
 
 def _usable(made: Sequence[AppCredential], facts: Sequence[Fact]) -> tuple[AppCredential, ...]:
-    """Those that open something, or did when the newest fact was recorded; the others nobody needs in memory."""
+    """Return those that are usable, or were when the newest fact was recorded; no reader needs the others."""
     if not made:
         return ()
     alive = {each.number for each in living(facts, facts[-1].clocked_at)}

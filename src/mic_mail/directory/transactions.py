@@ -1,8 +1,8 @@
-"""Reads and changes of the directory's tables, each one transaction; every room of the directory has them from here.
+"""Transactions of the directory's tables: each read and each change is one.
 
-A read sees one state of the database. A change is durable when `change` returns, and raises the version by which workers see
-that there is something new; where another process came in between (it numbered a fact, took an address) it runs anew, so it
-must do nothing but change the tables.
+A read sees one state of the database. A change is durable when `change` returns, and raises the version by which workers notice
+it. Where another process came first (it numbered a fact, took an address), the change is run again, so it must do nothing but
+change the tables.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from mic_mail.errors import Text
 T = TypeVar("T")
 
 ATTEMPTS = 8
-"""How often a change is tried."""
+"""The number of attempts of a change."""
 
 
 class Tables:
@@ -30,7 +30,7 @@ class Tables:
         self._engine = engine
 
     def read(self, work: Callable[[Session], T]) -> T:
-        """What `work` reads, in one transaction."""
+        """Return what `work` reads, in one transaction."""
         with database.reading(self._engine) as connection, Session(connection) as session:
             return work(session)
 

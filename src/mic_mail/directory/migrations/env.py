@@ -1,4 +1,7 @@
-"""How Alembic meets the directory: `migrating.upgrade` hands it a connection whose transaction is already open."""
+"""The Alembic environment of the directory.
+
+`directory.migrate.upgrade` passes a connection whose transaction is already open.
+"""
 
 from alembic import context
 from sqlalchemy import Connection
