@@ -1,15 +1,16 @@
-"""What an IMAP session asks of the world beside what every session asks (`connection.actions`).
+"""Actions that only an IMAP session asks for, beside those of every session (`connection.actions`).
 
-Waiting            nothing is to be done until octets come, or the account changes
-Work               the same, on another account too, with a sign of life where it takes long
-Attend, Leave      `BindAccount` watches the own account for changes too; watch another beside it; it is ours no more
-Overhear           NOTIFY: watch still others, in which no mailbox is open, and what the person may use
-Decode             find out beside the loop what a long command says
+Waiting            wait until octets arrive or the account changes
+Work               the same work, on another account too, with a progress line where it takes long
+Leave              the opposite of `BindAccount`, which also watches the session's own account: release it
+WatchAccount       watch one more account for changes
+SubscribeAccounts  NOTIFY: watch further accounts of which no mailbox is open, and the person's access rights
+Decode             parse a long command outside the event loop
 ClearAway          discard files in a thread; nothing waits for it
-Teach              people say of messages that they are spam, or are none; nothing waits for it
-Scan               look for malware in a message that is to be stored
-Inspect            look for a marking of secrecy in a message that is to go into Sent
-StartCompression, DropCompressor, EndCompression   change what octets on the wire mean
+Teach              report messages that a person marked as spam or not spam; nothing waits for it
+Scan               scan a message that is about to be stored for malware
+Inspect            check a message that goes into Sent for a secrecy marking
+StartCompression, DropCompressor, EndCompression   change how octets on the wire are encoded
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -25,28 +26,28 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 SLICE_OCTETS = 240 << 10
-"""Largest piece of an answer; the next one is made when the transport has taken this one.
+"""Largest piece of a response; the next is made when the transport has taken this one.
 
-Below 256 KiB: larger blocks come from the kernel and go back to it each time (`process.forking.HEAP`), and their pages cost
-as much as reading what is in them.
+It is below 256 KiB: larger blocks come from the kernel and go back to it each time (`process.fork.HEAP`), and their
+page faults cost as much as reading the data.
 """
 
 
 PROGRESS_SECONDS = 10.0
-"""RFC 9585 §3: a sign of life for those who wait."""
+"""Interval of progress lines to a client that waits (RFC 9585 §3)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting(NeedInput):
-    """Wait for octets or for a change of the account; at `until` come back without."""
+    """Wait for octets or for a change of the account; at `until`, resume without either."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work(actions.Work[T_co]):
-    """Of more accounts than one, and of more patience.
+    """Work that may run on another account and may take long.
 
-    `at` is whose store (None: the own one). Whether the person may is the session's to know.
-    `meanwhile` is a line to write every PROGRESS_SECONDS until it is done; only where no line is begun.
+    `at` is the account whose store is used (None: the session's own). The session has checked the person's rights there.
+    `meanwhile` is a line to write every PROGRESS_SECONDS until the work is done; only where no line is partly written.
     """
 
     at: AccountRef | None = None
@@ -55,22 +56,24 @@ class Work(actions.Work[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Leave(Action):
-    """The opposite of `BindAccount` (RFC 8437): the account is not ours any more, the mailbox has room for another. Gives
-    None."""
+    """Undo `BindAccount` (RFC 8437): the account is released, with its connection slot. Result: None."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchAccount(Action):
-    """From here on changes of this account (None: of none but the own one) are told, and of the rights in it. Gives None."""
+    """Report changes of this account and of the rights in it from now on. Result: None.
+
+    `at` is None: report only the session's own account.
+    """
 
     at: AccountRef | None
 
 
 @dataclass(frozen=True, slots=True)
 class SubscribeAccounts(Action):
-    """From here on changes of these accounts are told, whichever is attended, and of no others that were; gives None.
+    """Report changes of exactly these accounts from now on, whichever account is watched. Result: None.
 
-    `rights`: also when what the person may use beside the own mailbox may have changed.
+    `rights`: also report when the set of shared mailboxes that the person may use may have changed.
     """
 
     accounts: frozenset[AccountRef] = frozenset()
@@ -79,37 +82,47 @@ class SubscribeAccounts(Action):
 
 @dataclass(frozen=True, slots=True)
 class Decode(Action):
-    """Run this in a thread: pure Python that takes long. Gives what it returns."""
+    """Run this slow pure Python in a thread. Result: its return value."""
 
     run: Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
 class ClearAway(Action):
-    """Run this in a thread and go on: it waits for a disk, and belongs to nothing that is still going on. Gives None."""
+    """Run this in a thread without waiting for it. Result: None.
+
+    It waits for a disk and belongs to nothing that is still in progress.
+    """
 
     run: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Inspect(Action):
-    """May this message, held or staged, be kept as one that was sent (Reg. 4.1)? Gives None, or why not."""
+    """Check whether this message, in memory or staged, may be stored as sent mail (Reg. 4.1).
+
+    Result: None, or the refusal.
+    """
 
     source: bytes | Path
 
 
 @dataclass(frozen=True, slots=True)
 class Scan(Action):
-    """May this message, held or staged, be stored (Reg. 10.2)? Gives None, or why not."""
+    """Check whether this message, in memory or staged, may be stored (Reg. 10.2).
+
+    Result: None, or the refusal.
+    """
 
     source: bytes | Path
 
 
 @dataclass(frozen=True, slots=True)
 class Teach(Action):
-    """Messages lie in this folder (`at`: of which account; None: the own one) by this session's doing. Gives None.
+    """Report that this session put messages into this folder, or marked them there. Result: None.
 
-    `came_from`: where they were moved or copied from; None: keywords say whether they are `spam`.
+    `at`: the account of the folder (None: the session's own).
+    `came_from`: the folder they were moved or copied from. None: keywords say whether they are `spam`.
     """
 
     at: AccountRef | None
@@ -121,20 +134,23 @@ class Teach(Action):
 
 @dataclass(frozen=True, slots=True)
 class StartCompression(Action):
-    """Both directions are DEFLATE from here on (RFC 4978); `pending` is what came compressed already. Gives None."""
+    """Use DEFLATE in both directions from now on (RFC 4978). Result: None.
+
+    `pending` is input that had arrived compressed already.
+    """
 
     pending: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class DropCompressor(Action):
-    """Forget the compressor's 256 KiB after a full flush; the next output makes a new one. Gives None."""
+    """Drop the compressor's 256 KiB after a full flush; the next output makes a new one. Result: None."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndCompression(Action):
-    """Both directions are as they were before COMPRESS, from the next octet on (RFC 8437 §4.1). Gives None."""
+    """End compression in both directions from the next octet on (RFC 8437 §4.1). Result: None."""
 
 
 Steps = Generator[Step, object, T]
-"""A piece of conversation: yields steps, is sent their results, returns a T."""
+"""A part of a session's generator: it yields steps, is sent their results and returns a T."""

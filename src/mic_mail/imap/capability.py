@@ -1,7 +1,8 @@
-"""Which capabilities a connection is offered: one table, one function, an order that never changes.
+"""The capabilities offered to a connection: one table, one function, a fixed order.
 
-In: the connection's state and what this server and account allow. Out: the names in the order of TABLE. A capability that an
-account hides (a client that breaks on it) is neither named nor, by ENABLE, turned on; what rests on it goes with it. Pure.
+In: the connection's state and what this server and account allow. Out: the names in the order of TABLE. A capability that is
+hidden from an account (because its client breaks on it) is neither listed nor turned on by ENABLE, nor is any that needs it.
+Pure.
 
 Standard: RFC 9051 §6.1.1, and the RFC of each row.
 """
@@ -15,26 +16,29 @@ from mic_mail.imap.parser.command_rules import ConnectionState
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What decides beside the state."""
+    """The conditions beside the connection state."""
 
     starttls: bool = False
-    """STARTTLS would work: there is a certificate and no TLS yet."""
+    """STARTTLS would work: there is a certificate, and TLS is not active yet."""
     login: bool = False
-    """LOGIN may be used now: there is TLS, or clear text is allowed."""
+    """LOGIN may be used now: TLS is active, or clear text is allowed."""
     mechanisms: tuple[str, ...] = ()
     """SASL mechanisms that may be used now."""
     rev2: bool = True
     append_limit: int | None = None
-    """Octets of the largest message that APPEND takes (RFC 7889)."""
+    """Octets of the largest message that APPEND accepts (RFC 7889)."""
     compress: bool = True
-    """False where it is switched off or on already: it is not offered twice (RFC 4978 §3)."""
+    """False where compression is disabled or already active: it is not offered twice (RFC 4978 §3)."""
     hidden: frozenset[str] = frozenset()
-    """Names in capitals that this account is not offered."""
+    """Names in capitals that are not offered to this account."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One capability. `when` says more than the state can; `needs` names what must not be hidden for this to make sense."""
+    """One capability.
+
+    `when` is a condition beside the state. `needs` lists the capabilities without which this one makes no sense.
+    """
 
     name: str
     states: ConnectionState
@@ -111,15 +115,15 @@ _SPELLINGS = {"IMAP4REV1": "IMAP4rev1", "IMAP4REV2": "IMAP4rev2", "RIGHTS=KXTE":
 _BY_NAME = {row.name: row for row in TABLE}
 
 HIDEABLE = tuple([row.name for row in TABLE if row.states & _SIGNED_IN and row.name != "IMAP4REV1"])
-"""What can be hidden from a mailbox: what is named once its owner is known."""
+"""Capabilities that can be hidden from a mailbox: those listed after sign-in, except IMAP4rev1."""
 
 ENABLEABLE = ("CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4REV2", "UIDONLY")
-"""What ENABLE can turn on, as clients' words come out of the grammar: in capitals."""
+"""Capabilities that ENABLE can turn on, in capitals as the parser gives them."""
 
 
-@lru_cache(maxsize=256)  # what differs is hidden by few accounts; three connections in four ask three times
+@lru_cache(maxsize=256)  # few accounts hide any, so most offers are equal; three connections in four ask three times
 def capabilities(state: ConnectionState, offer: Offer) -> tuple[bytes, ...]:
-    """The capabilities to name now."""
+    """Return the capabilities to list now."""
     names = []
     for row in TABLE:
         if not row.states & state or not _offered(row, offer.hidden) or (row.when is not None and not row.when(offer)):
@@ -132,7 +136,10 @@ def capabilities(state: ConnectionState, offer: Offer) -> tuple[bytes, ...]:
 
 
 def enable(asked: Collection[str], hidden: frozenset[str]) -> tuple[str, ...]:
-    """What an ENABLE turns on, spelled for the ENABLED answer; what is not known or hidden is passed over (RFC 5161 §3.1)."""
+    """Return what an ENABLE turns on, spelled for the ENABLED response.
+
+    Unknown and hidden names are ignored (RFC 5161 §3.1).
+    """
     return tuple([_SPELLINGS.get(name, name) for name in ENABLEABLE if name in asked and _offered(_BY_NAME[name], hidden)])
 
 

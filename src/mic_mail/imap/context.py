@@ -1,11 +1,11 @@
-"""The state of one IMAP connection, and the small steps from which every command is made.
+"""The state of one IMAP connection, and the small steps from which every command is built.
 
-A command's handler is a generator: it yields actions, is sent their results, says untagged lines and returns a `Reply`, the
-tagged line. Nothing here does I/O: `say` collects octets, `Session.next` hands them out before anything else happens.
+A command's handler is a generator: it yields actions, is sent their results, writes untagged lines and returns a `Reply`, the
+tagged line. Nothing here does I/O: `write` collects octets, and `Session.next` hands them out before any other action.
 
-    handler(talk, command) -> Steps[Reply]        in signin, selecting, notify, batches and the rooms mailboxes to changing
+    handler(ctx, command) -> Steps[Reply]        in the modules of `commands/`
 
-Errors: a `MicMailError` becomes NO (`replies.refusal`); `Ended` means that the connection is to end with BYE.
+Errors: a `MicMailError` becomes NO (`replies.refusal`); `CloseConnection` ends the connection with BYE.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,12 +37,12 @@ from mic_mail.storage.types import AccountRef
 T = TypeVar("T")
 
 PACKET_OCTETS = 4096
-"""Answers of pipelined commands gather up to so much."""
+"""Octets up to which responses of pipelined commands are collected before they are sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """Limits and times of a session; the shell fills them from the configuration."""
+    """Limits and timeouts of a session, filled in from the configuration."""
 
     host: str = "localhost"
     append_limit: int = 29 << 20
@@ -50,7 +50,7 @@ class SessionSettings:
     attachment_limit: int = 20 << 20
     """Decoded octets of all attachments of one message (Reg. 8.3.b)."""
     command_octets: int = 64 << 10
-    """Longest command of a signed-in session, messages of APPEND excepted."""
+    """Longest command of a signed-in session, without the messages of APPEND."""
     sign_in_seconds: float = 180.0
     idle_seconds: float = 1860.0
     still_here_seconds: float = 120.0
@@ -58,21 +58,27 @@ class SessionSettings:
     sign_in_tries: int = 5
     starttls: bool = True
     support: str = ""
-    """The help desk's address, told as METADATA's /shared/admin."""
+    """The help desk's address, returned as METADATA's /shared/admin."""
     hidden: frozenset[str] = frozenset()
-    """Capabilities that this server does not offer, in capitals."""
+    """Capabilities in capitals that this server does not offer."""
     passed_on: frozenset[str] = frozenset()
-    """Keywords, in lower case, that say that a message was passed on to the document system (Reg. 12.3.c): set on record."""
+    """Keywords, in lower case, that mark a message as handed to the document system (Reg. 12.3.c).
+
+    Setting one of them is recorded.
+    """
     scans: bool = False
-    """What is to be stored is looked at for malware (Reg. 10.2)."""
+    """Messages to be stored are scanned for malware (Reg. 10.2)."""
     teaches: bool = False
-    """What people do with Junk is told to the filter against spam (Reg. 15.5)."""
+    """The spam filter is trained by what people move into and out of Junk (Reg. 15.5)."""
     polls_open: bool = False
-    """A program that looks for new mail by itself opens a unit's mailbox too (`unit.openings.counts`, Reg. 12.3.a)."""
+    """A mail program that polls for new mail counts as opening a unit's mailbox.
+
+    `unit.openings.counts`, Reg. 12.3.a.
+    """
 
 
 class CloseConnection(Exception):
-    """The connection ends: `* BYE` with this text; octets that are still pending are written first."""
+    """The connection ends with `* BYE` and this text; pending octets are written first."""
 
     def __init__(self, text: Text, code: bytes = b"") -> None:
         super().__init__(str(text))
@@ -81,56 +87,56 @@ class CloseConnection(Exception):
 
 
 class Notifier(Protocol):
-    """What the client asked to be told without asking (`notify.Listening`)."""
+    """Unsolicited notifications that the client asked for (`notify.Listening`)."""
 
     def send_updates(self, ctx: "ImapContext", *, expunge: bool = False) -> Steps[None]:
-        """Say what is new, if anything is; `expunge`: a command is in progress that allows EXPUNGE."""
+        """Write what is new, if anything; `expunge`: the command in progress allows EXPUNGE."""
         ...
 
     def is_due(self, ctx: "ImapContext", *, expunge: bool = False) -> bool:
-        """Whether `tell` would look."""
+        """Return whether `send_updates` would poll the store."""
         ...
 
     def put_off(self, ctx: "ImapContext") -> None:
-        """The store cannot answer now: ask it again in a while."""
+        """Retry after a while: the store cannot answer now."""
         ...
 
     def pause(self) -> float:
-        """When to try again what could not be told (monotonic seconds)."""
+        """Return when to retry what could not be sent (monotonic seconds)."""
         ...
 
     def watch_account(self, view: View) -> None:
-        """A mailbox was selected."""
+        """Note that a mailbox was selected."""
         ...
 
     def leave(self, view: View) -> None:
-        """It is so no more."""
+        """Note that the mailbox is no longer selected."""
         ...
 
     def own(self, at: AccountRef | None, modseqs: list[int]) -> None:
-        """The client itself has made these changes, in this account (None: the own one)."""
+        """Note changes made by the client itself in this account (None: its own)."""
         ...
 
     def subscribed(self, ctx: "ImapContext", name: str, is_so: bool) -> Steps[None]:
-        """The client itself has subscribed, or the opposite, and is about to hear so."""
+        """Note that the client itself has subscribed or unsubscribed, before it gets the tagged reply."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class AppendTarget:
-    """Where an APPEND went: whether the folder is there and has room need not be looked up again at once."""
+    """The destination of an APPEND, so that the next one need not check the folder and the quota again."""
 
     account: AccountRef | None
     name: str
     used_octets: int
-    """What the mailbox held then, as far as this session knows."""
+    """Octets that the mailbox held then, as far as this session knows."""
     until: float
     is_sent: bool | None = None
-    """Whether messages that were sent are kept there; None: it was not asked."""
+    """True if the folder holds sent messages; None: unknown."""
 
 
 class ImapContext:
-    """What a connection knows between two commands."""
+    """The state of a connection between two commands."""
 
     __slots__ = (
         "_octets",
@@ -172,46 +178,49 @@ class ImapContext:
         self.desk = desk
         self.tls = tls
         self.sign_in_until = clock.monotonic() + settings.sign_in_seconds
-        self.credit: Credit | None = None  # of a client whose octets come compressed
+        self.credit: Credit | None = None  # for a client that compresses its commands
         self.reader = Reader(Limits.before_sign_in())
         self.signed_in: SignedIn | None = None
         self.view: View | None = None
         self.opened: dict[int, int] = {}
-        """In which stretch of time each account was last said to be opened (`opening_slot`)."""
+        """The time slot in which each account was last recorded as opened (`opening_slot`), by account id."""
         self.at: AccountRef | None = None
-        """Whose store the command in hand is about (None: the own one): of the selected mailbox, where it is about that."""
+        """The account that the current command works on (None: the session's own).
+
+        For commands on the selected mailbox, that mailbox's account.
+        """
         self.attending: AccountRef | None = None
-        """Whose changes are told."""
+        """The account whose changes are reported, if not the own one."""
         self.enabled = Enabled.NOTHING
         self.saved: tuple[int, ...] = ()
         """UIDs of the last SEARCH RETURN (SAVE) (RFC 5182)."""
         self.known_modseq = 0
-        """The MODSEQ of the account that is attended, as the change feed told it."""
+        """The MODSEQ of the watched account, as the change feed reported it."""
         self.own_modseq = 0
-        """The same of the own account."""
+        """The MODSEQ of the session's own account, as the change feed reported it."""
         self._overhearing = SubscribeAccounts()
         self.account_changed: dict[int, int] = {}
-        """The same of accounts that NOTIFY follows beside it, by account id."""
+        """The MODSEQs of the further accounts that NOTIFY follows, by account id."""
         self.shared_mailboxes_changed = False
-        """NOTIFY follows what the person may use, and that may have changed."""
+        """NOTIFY follows the shared mailboxes that the person may use, and these may have changed."""
         self.notifier: Notifier | None = None
         self.landed: AppendTarget | None = None
-        """Where the last APPEND went, if that went well."""
+        """The destination of the last APPEND, if that succeeded."""
         self.leftovers: list[Callable[[], None]] = []
-        """Staged files that nobody will publish, to be discarded in a thread."""
+        """Staged files that will not be published, to be discarded in a thread."""
         self.ending: CloseConnection | None = None
-        """Set from outside: the connection is to end at the next chance."""
+        """The reason to end the connection at the next chance; set from outside the session."""
         self.severed = False
-        """A literal that was announced cannot be filled: whatever is said now would be taken for its octets."""
+        """An announced literal cannot be completed: anything written now would be taken for its octets."""
         self.tag = b""
-        """Of the command in progress."""
+        """The tag of the command in progress."""
         self.tries = 0
         self.introductions = 0
-        """How often the client has said what it is."""
+        """The number of ID commands received."""
         self.out: list[bytes] = []
         self._octets = 0
 
-    # ------------------------------------------------------------ what is so
+    # ------------------------------------------------------------ state
 
     @property
     def state(self) -> ConnectionState:
@@ -221,43 +230,46 @@ class ImapContext:
 
     @property
     def utf8(self) -> bool:
-        """Strings may be UTF-8: UTF8=ACCEPT or IMAP4rev2 is on (RFC 6855 §3, RFC 9051 §4.3)."""
+        """Strings may be UTF-8: UTF8=ACCEPT or IMAP4rev2 is enabled (RFC 6855 §3, RFC 9051 §4.3)."""
         return Enabled.UTF8 in self.enabled or Enabled.REV2 in self.enabled  # `&` of a Flag takes ten times as long
 
     @property
     def hidden(self) -> frozenset[str]:
-        """Capabilities that are neither named nor enabled."""
+        """Capabilities that are neither listed nor enabled."""
         own = self.desk.hidden(self.signed_in.mailbox_id) if self.signed_in else frozenset()
         return self.settings.hidden | own if own else self.settings.hidden
 
     def quota_octets(self, box: Shared | None = None) -> int | None:
-        """How much a mailbox may hold; None: the own one."""
+        """Return the quota of a mailbox in octets; None: the session's own mailbox."""
         return self.desk.quota_octets(self.mailbox_id) if box is None else box.quota_octets
 
     @property
     def mailbox_id(self) -> int:
-        """The own mailbox."""
+        """The id of the session's own mailbox."""
         assert self.signed_in is not None
         return self.signed_in.mailbox_id
 
     @property
     def boxes(self) -> Mapping[str, Shared]:
-        """What may be used beside the own mailbox now."""
+        """The shared mailboxes that may be used now, beside the session's own."""
         return self.desk.shared(self.mailbox_id)
 
     def account_of(self, place: Place) -> AccountRef:
-        """Whose store a place is in."""
+        """Return the account whose store holds a place."""
         assert self.signed_in is not None
         return place.account or self.signed_in.account
 
     def place(self, name: str, letters: str = "") -> Place:
-        """Where a name leads now; `NoPermission` or `NoSuchFolder` unless these rights are held there."""
+        """Resolve a mailbox name as of now.
+
+        Raises `NoPermission` or `NoSuchFolder` unless all of these rights are held there.
+        """
         place = self._as_it_is_now(resolve.find(name, self.boxes))
         place.need(letters)
         return place
 
     def place_now(self, place: Place, letters: str) -> Place:
-        """The same place as it may be used by now: in the midst of a command an authority may have ended, or come to less."""
+        """Resolve a place again: while a command runs, a delegation may end or lose rights."""
         if place.box is None:
             return place
         box = self.boxes.get(place.box.name)
@@ -268,7 +280,7 @@ class ImapContext:
         return now
 
     def place_of_new(self, name: str, letters: str = "") -> Place:
-        """The same for a name that is to be made."""
+        """Resolve a name that is to be created; errors as `place`."""
         place = self._as_it_is_now(resolve.find_new(name, self.boxes))
         place.need(letters)
         return place
@@ -279,27 +291,27 @@ class ImapContext:
 
     @property
     def own_rights(self) -> str:
-        """What may be done in the own mailbox now."""
+        """The rights in the session's own mailbox now."""
         return self._as_it_is_now(Place("")).rights
 
     def must_hold(self, view: View, letters: str) -> None:
-        """`NoPermission`, or `Frozen`, unless the client holds all of these rights in the mailbox that it has selected."""
+        """Raise `NoPermission` or `Frozen` unless the client holds all these rights in the selected mailbox."""
         if not set(letters) <= set(view.rights):
             raise self.lacks(view, letters)
 
     def lacks(self, view: View, letters: str) -> Refused:
-        """Why it does not."""
+        """Return the reason why the client does not hold these rights there."""
         return replace(view.place, withheld=self.desk.withheld(view.account_id)).lacks(letters)
 
     def use_condstore(self) -> None:
-        """The client shows that it knows MODSEQ: it is told where the mailbox stands (RFC 7162 §3.1)."""
+        """Turn on CONDSTORE for a client that has used it, and report HIGHESTMODSEQ (RFC 7162 §3.1)."""
         if Enabled.CONDSTORE not in self.enabled:
             self.enabled |= Enabled.CONDSTORE
             if self.view is not None:
                 self.write(ok(b"*", "The newest change.", b"HIGHESTMODSEQ %d" % max(self.view.reported_modseq, 1)))
 
     def leave(self) -> None:
-        """No mailbox is selected any more; what was found in it is forgotten."""
+        """Deselect the mailbox and forget the saved search result."""
         if self.view is not None:
             if self.notifier is not None:
                 self.notifier.leave(self.view)
@@ -308,7 +320,10 @@ class ImapContext:
         self.saved = ()
 
     def forget_person(self) -> None:
-        """Nobody is signed in any more; what remains is the connection's: TLS, how often ID was said, attempts to sign in."""
+        """Reset the state of the signed-in person.
+
+        The connection's state remains: TLS, the count of ID commands, the attempts to sign in.
+        """
         self.notifier = None
         self.leave()
         self.signed_in = None
@@ -330,26 +345,32 @@ class ImapContext:
 
     @property
     def compressed(self) -> bool:
-        """Both directions are DEFLATE (RFC 4978)."""
+        """Both directions use DEFLATE (RFC 4978)."""
         return self.credit is not None
 
     def pay(self, text: int) -> None:
-        """Count a command of so many octets; a client that says far more than it sends is ended."""
+        """Charge the client's credit for a command of this many octets.
+
+        A client whose commands expand far beyond the octets it sends is disconnected.
+        """
         if self.credit is not None and not self.credit.spend(text, self.now()):
             raise CloseConnection(
                 Text("Dữ liệu nén chứa quá nhiều lệnh.", "The compressed data holds too many commands."), b"LIMIT"
             )
 
-    # ------------------------------------------------------------ saying
+    # ------------------------------------------------------------ output
 
     def write(self, line: bytes) -> None:
-        """Untagged octets, complete with CRLF, or none."""
+        """Queue untagged octets, complete with CRLF, or none."""
         if line and not self.severed:
             self.out.append(line)
             self._octets += len(line)
 
     def say_all(self, lines: list[bytes]) -> None:
-        """Joined first: 300,000 lines said one by one keep the loop for a tenth of a second."""
+        """Queue many lines at once.
+
+        They are joined first: 300,000 lines queued one by one block the loop for a tenth of a second.
+        """
         self.write(b"".join(lines))
 
     @property
@@ -357,7 +378,10 @@ class ImapContext:
         return self._octets > PACKET_OCTETS
 
     def take_output(self) -> bytes:
-        """What was said since the last time, a slice of it if it is much; what is left is not copied again for each slice."""
+        """Return the queued output, or a slice of it if there is much.
+
+        The rest is not copied again for each slice.
+        """
         data, rest = b"", self.out
         if self._octets <= 2 * SLICE_OCTETS:
             data, rest = b"".join(rest), []
@@ -376,26 +400,32 @@ class ImapContext:
         return data
 
     def yield_output(self) -> Steps[None]:
-        """In a long answer: hand out what is there once it is a slice, and end if the session was cut meanwhile."""
+        """Send the queued output of a long response in slices; raise if the session was ended meanwhile."""
         while self._octets >= SLICE_OCTETS:
             yield Send(self.take_output())
         if self.ending is not None:
             raise self.ending
 
     def words(self, text: Text | str) -> bytes:
-        """A text for people on one line (RFC 9051 §7.1, resp-text): Vietnamese in UTF-8, else both languages in ASCII."""
+        """Return text for people on one line (RFC 9051 §7.1, resp-text).
+
+        Vietnamese in UTF-8 where that is allowed, else both languages in ASCII.
+        """
         if isinstance(text, str):
             return text.encode("ascii", "replace")
         return spoken_on_one_line(text, utf8=self.utf8)
 
     def line(self, tag: bytes, reply: Reply) -> bytes:
-        """A status line, tagged or (`*`) not."""
+        """Return a status line, tagged or (`*`) untagged."""
         return status_line(tag, reply.status, self.words(reply.text), reply.code or None)
 
     # ------------------------------------------------------------ steps
 
     def read_next(self) -> Event:
-        """What the reader has next. Behind a line that it could not pass over it is deaf: that is the end, wherever it came."""
+        """Return the reader's next event.
+
+        After a line too large to skip, the reader takes no more input: the connection ends, in whichever state it came.
+        """
         event = self.reader.next()
         if isinstance(event, BadLine) and event.fatal:
             self.write(status_line(event.tag, event.status, event.text, event.code))
@@ -403,23 +433,25 @@ class ImapContext:
         return event
 
     def event(self, until: float, meanwhile: Callable[[], Steps[None]] | None = None) -> Steps[Event]:
-        """The next event that the reader makes of the client's octets; `Ended` when `until` passes or the session is cut.
+        """Return the next event that the reader makes of the client's octets.
 
-        Between commands `meanwhile` speaks for the notifier, whenever the account has moved.
+        Raises `CloseConnection` when `until` passes or the session is ended. Between commands `meanwhile` writes
+        notifications whenever
+        the account has changed.
         """
         while True:
             if self.ending is not None:
                 raise self.ending
             if self.notifier is not None and meanwhile is not None:
                 yield from meanwhile()
-            if self.signed_in is None and self.now() >= self.sign_in_until:  # however much has come
+            if self.signed_in is None and self.now() >= self.sign_in_until:  # even if octets have arrived
                 raise CloseConnection(Text("Kết nối bị đóng vì quá lâu chưa đăng nhập.", "Too long without a sign-in."))
             event = self.read_next()
             if isinstance(event, LiteralRequested):
                 self.write(continuation())
             elif isinstance(event, LongCommand):
                 event = cast("Event", (yield Decode(event.read)))
-                if self.ending is not None:  # meanwhile
+                if self.ending is not None:  # set while the command was decoded
                     raise self.ending
                 return event
             elif event is not NEED_INPUT:
@@ -432,11 +464,14 @@ class ImapContext:
                 yield NeedInput(until)
 
     def ask(self, run: Callable[[Account], T], place: Place | None = None) -> Steps[T]:
-        """Read from the store at `place`, else from the one that the command is about."""
+        """Run a read on the store of `place`, else on that of the current command."""
         return cast("T", (yield Work(run, at=self.at if place is None else place.account)))
 
     def change(self, run: Callable[[Account], T], place: Place | None = None) -> Steps[T]:
-        """Write to it. What takes long is one piece, so all that can be told meanwhile is that it goes on (RFC 9585)."""
+        """Run a write on the store of `place`, else on that of the current command.
+
+        A long write is one step, so the client only learns that it is still in progress (RFC 9585).
+        """
         at = self.at if place is None else place.account
         alive = b"" if "INPROGRESS" in self.hidden else ok(b"*", "Still at it.", in_progress(self.tag))
         if self.notifier is None:
@@ -447,11 +482,14 @@ class ImapContext:
         return result
 
     def leave_behind(self, discard: Callable[[], None]) -> None:
-        """Have something cleared away in a thread; also where the connection is gone, and nothing can be waited for."""
+        """Have something discarded in a thread.
+
+        That works also when the connection is lost and nothing can be awaited.
+        """
         self.leftovers.append(discard)
 
     def take_leftovers(self) -> Callable[[], None]:
-        """All of it, to be run once."""
+        """Return one function that discards all leftovers, to be run once."""
         left, self.leftovers = self.leftovers, []
 
         def clear_away() -> None:
@@ -461,7 +499,7 @@ class ImapContext:
         return clear_away
 
     def subscribe_accounts(self, wanted: SubscribeAccounts) -> Steps[None]:
-        """Be told of changes in these accounts from here on, and of no others but the own and the attended one."""
+        """Report changes in exactly these accounts, beside the own and the watched one, from now on."""
         if wanted != self._overhearing:
             yield wanted
             self._overhearing = wanted
@@ -471,16 +509,16 @@ class ImapContext:
             }
 
     def modseq_of(self, at: AccountRef | None) -> int:
-        """How far an account that NOTIFY follows has come, as the change feed told (None: the own one)."""
+        """Return the last reported MODSEQ of an account that NOTIFY follows (None: the own one)."""
         return self.own_modseq if at is None else self.account_changed.get(at.account_id, 0)
 
     def reading(self) -> Steps[None]:
-        """Somebody reads on in the selected mailbox: that is on record, where it has to be (Reg. 12.3.a)."""
+        """Record that somebody reads in the selected mailbox, where that must be recorded (Reg. 12.3.a)."""
         if self.view is not None and self.view.on_record:
             yield from self._opening(self.view.place.account, "fetch")
 
     def polling(self, place: Place | None) -> Steps[None]:
-        """A program looks whether anything is new there: an opening where the settings say so (`unit.openings.counts`)."""
+        """Record a poll for new mail as an opening, where the settings say so (`unit.openings.counts`)."""
         if self.settings.polls_open and place is not None:
             account_id = self.mailbox_id if place.account is None else place.account.account_id
             if self.desk.records_access(account_id):
@@ -494,18 +532,18 @@ class ImapContext:
             yield RecordActivity(account, how)
 
     def record_shared_act(self, event: str, place: Place, **fields: object) -> Steps[None]:
-        """Who did this in a mailbox that several people use."""
+        """Log who did this in a mailbox that several people use."""
         if self.desk.records_access(self.mailbox_id if place.account is None else place.account.account_id):
             address = {} if place.box is None else {"mailbox": place.box.address}
             yield LogEvent(event, {**address, "folder": place.name, **fields})
 
     def is_current(self, view: View) -> bool:
-        """Whether nothing has changed in its account since its last look."""
+        """Return whether the account has not changed since the view's last poll."""
         mark = self.desk.change_mark(view.account_id)
         return mark != 0 and mark == view.mark
 
     def sync(self, *, expunge: bool) -> Steps[None]:
-        """Tell what happened to the selected mailbox since the last look; look, if anything can have."""
+        """Report changes of the selected mailbox since the last poll; poll if there can be any."""
         if (view := self.view) is not None:
             mark = self.desk.change_mark(view.account_id)
             if mark != 0 and mark == view.mark and not view.owes(expunge=expunge):
@@ -520,6 +558,6 @@ class ImapContext:
                 told = yield from self.ask(
                     lambda account: b"".join(view.catch_up(view.poll(account), enabled, expunge=expunge)), view.place
                 )
-            except NoSuchFolder as error:  # deleted by another session: no number means anything any more
+            except NoSuchFolder as error:  # deleted by another session: message numbers are void
                 raise CloseConnection(Text("Thư mục đang mở đã bị xóa.", "The mailbox has been deleted.")) from error
             self.write(told)

@@ -1,4 +1,4 @@
-"""What a session asks of the process without waiting, and what its shell answers (`server.ImapConnection`)."""
+"""The process as a session sees it: questions answered without waiting, by `server.ImapConnection`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -9,44 +9,44 @@ from mic_mail.storage.types import FolderDelta
 
 
 class SessionHost(Protocol):
-    """What a session may ask without waiting: answers that the process has in memory."""
+    """Answers that a session gets from the process's memory, without waiting."""
 
     def mechanisms(self) -> tuple[str, ...]:
-        """The SASL mechanisms to offer on this connection as it is now."""
+        """Return the SASL mechanisms to offer on this connection as it is now."""
         ...
 
     def quota_octets(self, mailbox_id: int) -> int | None:
-        """How much a mailbox may hold; None if there is no limit."""
+        """Return the quota of a mailbox in octets; None if there is no limit."""
         ...
 
     def change_mark(self, mailbox_id: int) -> int:
-        """A number that stands only while nothing changes in the mailbox; 0 if that cannot be said now."""
+        """Return a number that is stable only while the mailbox does not change; 0 if it is unknown now."""
         ...
 
     def changes_since(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
-        """What happened in one of its folders, while its change mark is this one; None if the store has to be asked."""
+        """Return the changes of one of its folders while its change mark is `mark`; None: ask the store."""
         ...
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:
-        """Capabilities, in capitals, that this mailbox is not offered, for the sake of a broken mail program."""
+        """Return the capabilities, in capitals, that are hidden from this mailbox for a broken mail program."""
         ...
 
     def shared(self, mailbox_id: int) -> Mapping[str, Shared]:
-        """The mailboxes of units and groups that its owner may use now, by their names below `Shared/`."""
+        """Return the unit and group mailboxes its owner may use now, by their names below `Shared/`."""
         ...
 
     def holders(self, mailbox_id: int) -> Mapping[str, str]:
-        """Who else may use this mailbox now: rights by address."""
+        """Return the rights of the others who may use this mailbox now, by address."""
         ...
 
     def alerts(self) -> Sequence[Text]:
-        """What everybody who signs in has to be told now (RFC 9051 §7.1, ALERT)."""
+        """Return the texts that everybody who signs in gets as ALERT now (RFC 9051 §7.1)."""
         ...
 
     def records_access(self, mailbox_id: int) -> bool:
-        """Whether openings are recorded and acts named: a unit's or group's mailbox (Reg. 12.3.a)."""
+        """Return whether openings and acts are recorded: a unit's or group's mailbox (Reg. 12.3.a)."""
         ...
 
     def withheld(self, mailbox_id: int) -> str:
-        """The rights that nobody holds in this mailbox now: while it is handed over (Reg. 12.3.d)."""
+        """Return the rights that nobody holds in this mailbox now: it is being handed over (Reg. 12.3.d)."""
         ...

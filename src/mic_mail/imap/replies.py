@@ -1,7 +1,8 @@
-"""How a command ends: the tagged line without its tag, and which response code an error of ours has there. Pure.
+"""The tagged line of a command without its tag, and the response code of each error. Pure.
 
-A NO is what a mail program shows to a person: its text is in both languages (`i18n.spoken`). A BAD is for whoever wrote the
-program that speaks here, as are the words behind OK: no program shows them, and they stay in English.
+A NO is what a mail program shows to a person: its text is in both languages (`i18n.spoken`). BAD is for the author of the
+mail
+program, and no program shows the text of OK; both stay in English.
 
 Standards: RFC 9051 §7.1, RFC 5530.
 """
@@ -25,7 +26,7 @@ from mic_mail.storage.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A tagged line but for its tag."""
+    """A tagged line without its tag."""
 
     text: Text | str
     status: bytes = b"OK"
@@ -33,12 +34,12 @@ class Reply:
 
 
 def refuse(text: Text, code: bytes = b"") -> Reply:
-    """NO: what was asked cannot be done."""
+    """Return NO: the command cannot be carried out."""
     return Reply(text, b"NO", code)
 
 
 def bad(text: str, code: bytes = b"") -> Reply:
-    """BAD: what was asked makes no sense here."""
+    """Return BAD: the command makes no sense here."""
     return Reply(text, b"BAD", code)
 
 
@@ -55,9 +56,9 @@ REFUSAL_CODES: tuple[tuple[type[MicMailError], bytes], ...] = (
     (OverQuota, b"OVERQUOTA"),
     (Trouble, b"UNAVAILABLE"),
 )
-"""Response codes (RFC 9051 §7.1, RFC 5530) for what the store refuses; the first class that fits."""
+"""Response codes (RFC 9051 §7.1, RFC 5530) for refusals of the store; the first class that matches."""
 
 
 def refusal(error: MicMailError) -> Reply:
-    """NO for an error that the program raised on purpose."""
+    """Return NO for an error that was raised on purpose."""
     return refuse(error.text, next((code for kind, code in REFUSAL_CODES if isinstance(error, kind)), b"CANNOT"))

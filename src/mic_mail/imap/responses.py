@@ -1,8 +1,9 @@
-"""What the server says, as octets ready to send: pieces and codes first, then whole lines with their CRLF.
+"""Server responses as octets ready to send: elements and codes, then whole lines with their CRLF.
 
-In: plain values. Out: `bytes`. No string that comes from outside can end a line or a quoted string: what does not fit a quoted
-string goes out as a literal, texts lose CR and LF. Names of mailboxes are always quoted (a folder called NIL stays a name), in
-modified UTF-7 or, with `utf8`, in UTF-8 (RFC 6855 §3, RFC 9051 §5.1). Pure; nothing is built per token: one formatting a line.
+In: plain values. Out: `bytes`. No string from outside can end a line or a quoted string: what does not fit a quoted string is
+sent as a literal, and human text loses CR and LF. Mailbox names are always quoted (a folder called NIL stays a name), in
+modified UTF-7 or, with `utf8`, in UTF-8 (RFC 6855 §3, RFC 9051 §5.1). Pure. A line is made by one formatting operation, not
+token by token.
 
 Standards: RFC 9051 §7, RFC 3501 §7, and those named at each function.
 """
@@ -16,7 +17,7 @@ from mic_mail.imap.parser.number_set import Ranges, format_in_order, format_rang
 from mic_mail.imap.parser.utf7 import encode
 
 MAX_QUOTED = 1024
-"""Longer strings go out as literals: some clients read quoted strings into small buffers."""
+"""Octets of the longest quoted string; longer ones go as literals, as some clients' buffers are small."""
 
 _UNQUOTABLE = re.compile(rb"[\x00\r\n\x80-\xff]")
 _UNQUOTABLE_UTF8 = re.compile(rb"[\x00\r\n]")
@@ -29,12 +30,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def quoted(octets: bytes) -> bytes:
-    """A quoted string; the caller knows that there is no CR, LF or NUL in it."""
+    """Return a quoted string; the caller guarantees that it holds no CR, LF or NUL."""
     return b'"' + octets.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
 def string(octets: bytes, *, utf8: bool = False) -> bytes:
-    """A quoted string where one can hold the octets, else a literal; 8-bit ones are quoted only as valid UTF-8, with `utf8`."""
+    """Return a quoted string where it can hold the octets, else a literal.
+
+    8-bit octets are quoted only with `utf8`, and only if they are valid UTF-8.
+    """
     if len(octets) > MAX_QUOTED or (_UNQUOTABLE_UTF8 if utf8 else _UNQUOTABLE).search(octets):
         return literal(octets)
     if utf8 and not octets.isascii() and not _is_utf8(octets):
@@ -43,40 +47,43 @@ def string(octets: bytes, *, utf8: bool = False) -> bytes:
 
 
 def nstring(octets: bytes | None, *, utf8: bool = False) -> bytes:
-    """A string, NIL for None."""
+    """Return a string, or NIL for None."""
     return b"NIL" if octets is None else string(octets, utf8=utf8)
 
 
 def without_nul(octets: bytes) -> bytes:
-    """What a literal may carry: NUL goes out as 0x80, so that every octet keeps its place (RFC 9051 §4.3.1).
+    """Return the octets for a literal: NUL becomes 0x80, so that offsets stay (RFC 9051 §4.3.1).
 
-    Where there is none the look costs 3 us for a slice of 256 KiB.
+    Where there is none, the search costs 3 us for a slice of 256 KiB.
     """
     return octets.replace(b"\0", b"\x80") if b"\0" in octets else octets
 
 
 def literal(octets: bytes) -> bytes:
-    """A literal; `literal8` is for octets that must arrive as they are."""
+    """Return a literal; `literal8` is for octets that must arrive unchanged."""
     return b"{%d}\r\n%b" % (len(octets), without_nul(octets))
 
 
 def literal8(octets: bytes) -> bytes:
-    """A literal for any octets, for BINARY only (RFC 3516 §4.2)."""
+    """Return a literal for any octets; for BINARY only (RFC 3516 §4.2)."""
     return b"~{%d}\r\n%b" % (len(octets), octets)
 
 
 def mailbox_name(name: str, *, utf8: bool = False) -> bytes:
-    """The name of a mailbox."""
+    """Return a mailbox name, quoted or as a literal."""
     return string(name.encode("utf-8", "replace") if utf8 else encode(name), utf8=utf8)
 
 
 def date_time(instant_us: int, offset_minutes: int = 420) -> bytes:
-    """A quoted INTERNALDATE, in Vietnam's time unless told otherwise: the zone in which SEARCH counts days."""
+    """Return a quoted INTERNALDATE.
+
+    The default zone is Vietnam's, in which SEARCH counts days.
+    """
     return date_time_of(_EPOCH + timedelta(microseconds=instant_us), offset_minutes)
 
 
 def date_time_of(instant: datetime, offset_minutes: int) -> bytes:
-    """As `date_time`, from an aware datetime."""
+    """Return a quoted INTERNALDATE for an aware datetime."""
     local = instant.astimezone(timezone(timedelta(minutes=offset_minutes)))
     hours, minutes = divmod(abs(offset_minutes), 60)
     return (
@@ -94,10 +101,10 @@ def _is_utf8(octets: bytes) -> bool:
 
 
 def _text(text: bytes | str) -> bytes:
-    """Human text of a response: never empty (RFC 9051 §9, resp-text), never more than its line."""
+    """Return the human text of a response: never empty (RFC 9051 §9, resp-text), without line breaks."""
     octets = text.encode("utf-8", "replace") if isinstance(text, str) else text
     octets = _LINE_BREAKS.sub(b" ", octets)
-    # Behind no code, text that begins with a bracket would be read as one.
+    # Text that begins with a bracket would be read as a code where there is none.
     return b" " + octets if octets.startswith(b"[") else octets or b"."
 
 
@@ -105,64 +112,64 @@ def _text(text: bytes | str) -> bytes:
 
 
 def status_line(tag: bytes, status: bytes, text: bytes | str, code: bytes | None = None) -> bytes:
-    """`tag OK [code] text` and its kin; `tag` is `*` for untagged ones."""
+    """Return a status response, `tag OK [code] text` or similar; `tag` is `*` for untagged ones."""
     if code is None:
         return b"%b %b %b\r\n" % (tag, status, _text(text))
     return b"%b %b [%b] %b\r\n" % (tag, status, code, _text(text))
 
 
 def ok(tag: bytes, text: bytes | str, code: bytes | None = None) -> bytes:
-    """Done."""
+    """Return an OK response."""
     return status_line(tag, b"OK", text, code)
 
 
 def no(tag: bytes, text: bytes | str, code: bytes | None = None) -> bytes:
-    """Understood and refused, or failed."""
+    """Return a NO response: the command was refused or failed."""
     return status_line(tag, b"NO", text, code)
 
 
 def bad(tag: bytes, text: bytes | str, code: bytes | None = None) -> bytes:
-    """Not understood."""
+    """Return a BAD response: the command was not understood."""
     return status_line(tag, b"BAD", text, code)
 
 
 def bye(text: bytes | str, code: bytes | None = None) -> bytes:
-    """The connection ends now (RFC 9051 §7.1.5)."""
+    """Return a BYE response: the connection ends now (RFC 9051 §7.1.5)."""
     return status_line(b"*", b"BYE", text, code)
 
 
 def continuation(text: bytes | str = b"OK") -> bytes:
-    """Go on: with the literal, or with DONE."""
+    """Return a continuation request: for a literal, or for DONE."""
     return b"+ %b\r\n" % _text(text)
 
 
 def challenge(octets_base64: bytes) -> bytes:
-    """A SASL challenge, already base64; an empty one is `+ ` (RFC 9051 §6.2.2)."""
+    """Return a SASL challenge that is already base64; an empty one is `+ ` (RFC 9051 §6.2.2)."""
     return b"+ %b\r\n" % octets_base64
 
 
 def append_uid(uidvalidity: int, uids: Sequence[int]) -> bytes:
-    """APPENDUID (RFC 4315 §3): UIDs in the order of the messages, which is ascending."""
+    """Return APPENDUID (RFC 4315 §3): UIDs in the order of the messages, which is ascending."""
     return b"APPENDUID %d %b" % (uidvalidity, format_set(uids))
 
 
 def copy_uid(uidvalidity: int, sources: Sequence[int], targets: Sequence[int]) -> bytes:
-    """COPYUID (RFC 4315 §3): both sets ascending, so that they pair up however they are written."""
+    """Return COPYUID (RFC 4315 §3): both sets ascending, so that they pair up however they are written."""
     return b"COPYUID %d %b %b" % (uidvalidity, format_set(sources), format_set(targets))
 
 
 def modified(numbers: Sequence[int]) -> bytes:
-    """MODIFIED: what STORE UNCHANGEDSINCE left alone (RFC 7162 §3.1.3)."""
+    """Return MODIFIED: the messages that STORE UNCHANGEDSINCE left alone (RFC 7162 §3.1.3)."""
     return b"MODIFIED " + format_set(numbers)
 
 
 def mailbox_id(object_id: str) -> bytes:
-    """MAILBOXID (RFC 8474 §4)."""
+    """Return MAILBOXID (RFC 8474 §4)."""
     return b"MAILBOXID (" + object_id.encode("ascii", "replace") + b")"
 
 
 def in_progress(tag: bytes, done: int | None = None, goal: int | None = None) -> bytes:
-    """INPROGRESS (RFC 9585 §4): how far the command with this tag has come."""
+    """Return INPROGRESS (RFC 9585 §4): the progress of the command with this tag."""
     if done is None:
         return b"INPROGRESS (%b NIL NIL)" % string(tag)
     return b"INPROGRESS (%b %d %b)" % (string(tag), done, b"NIL" if goal is None else b"%d" % goal)
@@ -172,22 +179,22 @@ def in_progress(tag: bytes, done: int | None = None, goal: int | None = None) ->
 
 
 def capability(names: Iterable[bytes]) -> bytes:
-    """`* CAPABILITY ...`; as a code: `capability_code`."""
+    """Return `* CAPABILITY ...`; `capability_code` returns it as a response code."""
     return b"* " + capability_code(names) + b"\r\n"
 
 
 def capability_code(names: Iterable[bytes]) -> bytes:
-    """The code that saves clients a round trip (RFC 9051 §7.1, CAPABILITY)."""
+    """Return the CAPABILITY code, which saves clients a round trip (RFC 9051 §7.1)."""
     return b"CAPABILITY " + b" ".join(names)
 
 
 def enabled(names: Iterable[str]) -> bytes:
-    """RFC 5161 §3.2: also when nothing was enabled."""
+    """Return an ENABLED response, also when nothing was enabled (RFC 5161 §3.2)."""
     return b" ".join([b"* ENABLED", *[name.encode("ascii") for name in names]]) + b"\r\n"
 
 
 def identification(fields: Mapping[str, str | None] | None) -> bytes:
-    """RFC 2971 §3.2."""
+    """Return an ID response (RFC 2971 §3.2)."""
     if not fields:
         return b"* ID NIL\r\n"
     words = [
@@ -197,7 +204,7 @@ def identification(fields: Mapping[str, str | None] | None) -> bytes:
 
 
 def namespace(personal: Sequence[str], others: Sequence[str], shared: Sequence[str], delimiter: str, *, utf8: bool) -> bytes:
-    """RFC 2342 §5: the prefixes of each kind; none is NIL."""
+    """Return a NAMESPACE response with the prefixes of each kind; an empty kind is NIL (RFC 2342 §5)."""
     kinds = []
     for prefixes in (personal, others, shared):
         described = [b"(%b %b)" % (mailbox_name(prefix, utf8=utf8), quoted(delimiter.encode("ascii"))) for prefix in prefixes]
@@ -218,7 +225,10 @@ def listed(
     child_info: Iterable[str] = (),
     old_name: str | None = None,
 ) -> bytes:
-    """A LIST, LSUB or XLIST line (RFC 9051 §7.3.1), with CHILDINFO (RFC 5258 §3.5) and OLDNAME (RFC 9051 §6.3.9.7)."""
+    """Return a LIST, LSUB or XLIST line (RFC 9051 §7.3.1).
+
+    It carries CHILDINFO (RFC 5258 §3.5) and OLDNAME (RFC 9051 §6.3.9.7) where given.
+    """
     line = _listed(word, name, attributes, delimiter, utf8)
     extended = []
     criteria = b" ".join([quoted(item.encode("ascii")) for item in child_info]) if child_info else b""
@@ -231,7 +241,7 @@ def listed(
 
 @lru_cache(maxsize=4096)
 def _listed(word: bytes, name: str, attributes: tuple[str, ...], delimiter: str, utf8: bool) -> bytes:
-    """What most such lines are: the same few folders are listed to everybody."""
+    """Return the line without extended items; cached, since the same few folders are listed to everybody."""
     return b"* %b (%b) %b %b" % (
         word,
         " ".join(attributes).encode("ascii"),
@@ -241,7 +251,10 @@ def _listed(word: bytes, name: str, attributes: tuple[str, ...], delimiter: str,
 
 
 def status(name: str, items: Iterable[tuple[str, int | str | None]], *, utf8: bool) -> bytes:
-    """RFC 9051 §7.3.4; texts are object ids, in parentheses (RFC 8474 §4.3), None is NIL (APPENDLIMIT, RFC 7889 §3.2)."""
+    """Return a STATUS response (RFC 9051 §7.3.4).
+
+    Text values are object ids, in parentheses (RFC 8474 §4.3); None is NIL (APPENDLIMIT, RFC 7889 §3.2).
+    """
     words = []
     for item, value in items:
         shown = "NIL" if value is None else f"({value})" if isinstance(value, str) else str(value)
@@ -250,64 +263,67 @@ def status(name: str, items: Iterable[tuple[str, int | str | None]], *, utf8: bo
 
 
 def metadata_changed(mailbox: str, entries: Iterable[str], *, utf8: bool) -> bytes:
-    """RFC 5464 §4.4.2: names alone; the client asks for what it wants to know."""
+    """Return `* METADATA` with entry names alone (RFC 5464 §4.4.2); the client fetches values."""
     names = b" ".join([string(name.encode("utf-8", "replace")) for name in entries])
     return b"* METADATA %b %b\r\n" % (mailbox_name(mailbox, utf8=utf8), names)
 
 
 def metadata(mailbox: str, entries: Iterable[tuple[str, bytes | None]], *, utf8: bool) -> bytes:
-    """`* METADATA ...` with values (RFC 5464 §4.4.1); nothing for no entries, as the list may not be empty."""
+    """Return `* METADATA ...` with values (RFC 5464 §4.4.1).
+
+    Nothing for no entries, as the list may not be empty.
+    """
     words = [b"%b %b" % (_entry_name(name), _entry_value(value, utf8=utf8)) for name, value in entries]
     return b"* METADATA %b (%b)\r\n" % (mailbox_name(mailbox, utf8=utf8), b" ".join(words)) if words else b""
 
 
 def _entry_name(name: str) -> bytes:
-    """An astring: `/shared/comment` as it is."""
+    """Return an entry name as an astring: `/shared/comment` stays unquoted."""
     octets = name.encode("ascii", "replace")
     return octets if _ASTRING.fullmatch(octets) else quoted(octets)
 
 
 def _entry_value(value: bytes | None, *, utf8: bool) -> bytes:
-    """nstring / literal8: the second where there is NUL (RFC 5464 §5)."""
+    """Return an nstring, or a literal8 where there is NUL (RFC 5464 §5)."""
     return literal8(value) if value is not None and b"\0" in value else nstring(value, utf8=utf8)
 
 
 def exists(count: int) -> bytes:
-    """RFC 9051 §7.4.1."""
+    """Return an EXISTS response (RFC 9051 §7.4.1)."""
     return b"* %d EXISTS\r\n" % count
 
 
 def recent(count: int) -> bytes:
-    """RFC 3501 §7.3.2."""
+    """Return a RECENT response (RFC 3501 §7.3.2)."""
     return b"* %d RECENT\r\n" % count
 
 
 def quota(root: str, resources: Iterable[tuple[str, int, int]]) -> bytes:
-    """RFC 9208 §4.2.1: name, usage, limit of each resource."""
+    """Return a QUOTA response with name, usage and limit of each resource (RFC 9208 §4.2.1)."""
     words = [f"{name} {usage} {limit}" for name, usage, limit in resources]
     return b"* QUOTA %b (%b)\r\n" % (string(root.encode("utf-8", "replace")), " ".join(words).encode("ascii"))
 
 
 def quota_root(name: str, roots: Iterable[str], *, utf8: bool) -> bytes:
-    """RFC 9208 §4.2.2."""
+    """Return a QUOTAROOT response (RFC 9208 §4.2.2)."""
     words = [mailbox_name(name, utf8=utf8), *[string(root.encode("utf-8", "replace")) for root in roots]]
     return b"* QUOTAROOT " + b" ".join(words) + b"\r\n"
 
 
 def acl(name: str, holders: Mapping[str, bytes], *, utf8: bool) -> bytes:
-    """RFC 4314 §3.6: who holds which rights."""
+    """Return an ACL response: the rights by identifier (RFC 4314 §3.6)."""
     words = [word for who, rights in holders.items() for word in (string(who.encode("utf-8", "replace")), rights)]
     return b"* ACL " + b" ".join([mailbox_name(name, utf8=utf8), *words]) + b"\r\n"
 
 
 def list_rights(name: str, identifier: str, required: bytes, *, utf8: bool) -> bytes:
-    """RFC 4314 §3.7: what is always held; nothing can be granted."""
+    """Return a LISTRIGHTS response: the rights always held; none can be granted (RFC 4314 §3.7)."""
     who = string(identifier.encode("utf-8", "replace"), utf8=utf8)
     return b"* LISTRIGHTS %b %b %b\r\n" % (mailbox_name(name, utf8=utf8), who, required or b'""')
 
 
 def my_rights(name: str, rights: bytes, *, utf8: bool) -> bytes:
-    """RFC 4314 §3.8."""
+    """Return a MYRIGHTS response (RFC 4314 §3.8)."""
     return b"* MYRIGHTS %b %b\r\n" % (mailbox_name(name, utf8=utf8), rights)
 
 
@@ -315,19 +331,22 @@ def my_rights(name: str, rights: bytes, *, utf8: bool) -> bytes:
 
 
 def vanished(uids: Ranges, *, earlier: bool) -> bytes:
-    """RFC 7162 §3.2.10; nothing for no UIDs, as the set may not be empty."""
+    """Return a VANISHED response (RFC 7162 §3.2.10); nothing for no UIDs, as the set may not be empty."""
     if not uids:
         return b""
     return b"* VANISHED %b%b\r\n" % (b"(EARLIER) " if earlier else b"", format_ranges(uids))
 
 
 def search(numbers: Sequence[int], highest_modseq: int | None = None) -> bytes:
-    """RFC 3501 §7.2.5, also when nothing was found: clients wait for it. MODSEQ: RFC 7162 §3.1.5, only with results."""
+    """Return a SEARCH response (RFC 3501 §7.2.5), also without results: clients wait for it.
+
+    MODSEQ is only sent with results (RFC 7162 §3.1.5).
+    """
     return _numbered(b"* SEARCH", numbers, highest_modseq)
 
 
 def sort(numbers: Sequence[int], highest_modseq: int | None = None) -> bytes:
-    """RFC 5256 §4; MODSEQ: RFC 7162 §3.1.9."""
+    """Return a SORT response (RFC 5256 §4), with MODSEQ where given (RFC 7162 §3.1.9)."""
     return _numbered(b"* SORT", numbers, highest_modseq)
 
 
@@ -335,18 +354,24 @@ def _numbered(word: bytes, numbers: Sequence[int], highest_modseq: int | None) -
     if not numbers:
         return word + b"\r\n"
     modseq = b"" if highest_modseq is None else b" (MODSEQ %d)" % highest_modseq
-    # What Python writes of a list is what is wanted but for commas: half the time of a join.
+    # The repr of a list without its commas; it takes half the time of a join.
     return b"%b %b%b\r\n" % (word, str(list(numbers))[1:-1].replace(",", "").encode("ascii"), modseq)
 
 
 def correlators(tag: bytes, *, by_uid: bool, mailbox: tuple[bytes, int] | None = None) -> bytes:
-    """How an ESEARCH response begins: which command it belongs to, and which mailbox (RFC 4466 §2.6.2, RFC 7377 §2.1)."""
+    """Return the beginning of an ESEARCH response: its command and its mailbox.
+
+    RFC 4466 §2.6.2, RFC 7377 §2.1.
+    """
     where = b"" if mailbox is None else b" MAILBOX %b UIDVALIDITY %d" % mailbox
     return b"* ESEARCH (TAG %b%b)%b" % (string(tag), where, b" UID" if by_uid else b"")
 
 
 def context_updates(beginning: bytes, changes: Iterable[tuple[bytes, Iterable[tuple[int, Sequence[int]]]]]) -> bytes:
-    """ADDTO and REMOVEFROM, each with pairs of a position and what is put in or taken out there (RFC 5267 §4.3)."""
+    """Return ADDTO and REMOVEFROM, each with pairs of a position and the messages added or removed there.
+
+    RFC 5267 §4.3.
+    """
     items = [
         b"%b (%b)" % (word, b" ".join([b"%d %b" % (position, format_in_order(numbers)) for position, numbers in pairs]))
         for word, pairs in changes
@@ -355,12 +380,12 @@ def context_updates(beginning: bytes, changes: Iterable[tuple[bytes, Iterable[tu
 
 
 def no_update(tag: bytes) -> bytes:
-    """NOUPDATE: this search is not followed (RFC 5267 §4.3.1)."""
+    """Return NOUPDATE: this search is not followed (RFC 5267 §4.3.1)."""
     return b"NOUPDATE " + string(tag)
 
 
 def uid_batches(tag: bytes, ranges: Iterable[tuple[int, int]]) -> bytes:
-    """RFC 10022: ranges from the highest UID to the lowest, also when there is none."""
+    """Return a UIDBATCHES response, also without ranges: from the highest UID to the lowest (RFC 10022)."""
     written = b",".join([b"%d:%d" % ends for ends in ranges])
     return b"* UIDBATCHES (TAG %b)%b%b\r\n" % (string(tag), b" " if written else b"", written)
 
@@ -379,11 +404,13 @@ def esearch(
     count: int | None = None,
     modseq: int | None = None,
 ) -> bytes:
-    """RFC 4731 §3.1: give what was asked for; MIN, MAX and ALL do not appear when nothing was found, COUNT and PARTIAL do.
+    """Return an ESEARCH response with the items asked for (RFC 4731 §3.1).
+
+    MIN, MAX and ALL are left out when nothing was found; COUNT and PARTIAL are not.
 
     mailbox    its name, ready to send, and UIDVALIDITY (RFC 7377 §2.1)
-    partial    the range as it was written, and what lies in it (RFC 9394 §3.1)
-    ascending  numbers come in the order of the mailbox, not in that of SORT (RFC 5267 §3.2)
+    partial    the range as the client wrote it, and the results in it (RFC 9394 §3.1)
+    ascending  the numbers are in mailbox order, not in that of SORT (RFC 5267 §3.2)
     """
     write = format_set if ascending else format_in_order
     words = [correlators(tag, by_uid=by_uid, mailbox=mailbox)]

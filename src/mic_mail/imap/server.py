@@ -1,8 +1,8 @@
-"""The IMAP door on the network: what `connection.shell` has not, since only IMAP asks for it.
+"""The IMAP service on the network: the part of `connection.connection` that only IMAP needs.
 
-Compression (RFC 4978), changes of the account, of another one that is attended and of those that NOTIFY follows, signs of life
-while work takes long, and who leaves without going (RFC 8437). What is compressed is bounded too: it is inflated in pieces, as
-the session takes them.
+Compression (RFC 4978); changes of the own account, of a watched one and of those that NOTIFY follows; progress lines while
+work
+takes long; UNAUTHENTICATE (RFC 8437). Compressed input is bounded too: it is inflated in pieces, as the session takes them.
 """
 
 import asyncio
@@ -51,12 +51,12 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef, FolderDelta
 
 INLINE_DEFLATE_OCTETS = 32 << 10
-"""More is compressed in the cpu lane."""
+"""Octets above which output is compressed in the CPU executor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImapServices(connection.Services):
-    """What the composition root gives the door."""
+    """The dependencies that the composition root passes in."""
 
     lanes: Executors
     feed: Feed
@@ -65,11 +65,11 @@ class ImapServices(connection.Services):
     learning: Learning
     settings: SessionSettings
     stored: Callable[[], None] = lambda: None
-    """Told after each change of an account: the journal may be full."""
+    """Called after each change of an account, since the journal may be full."""
 
 
 class ImapConnection(connection.Connection):
-    """One connection."""
+    """One IMAP connection."""
 
     __slots__ = (
         "_attended", "_boxes_watch", "_deflate", "_overheard", "_shared_subscription", "_shared_watch", "_subscription",
@@ -77,20 +77,20 @@ class ImapConnection(connection.Connection):
 
     UNREAD_SECONDS = 300.0
     ENDING_CODES: ClassVar[Mapping[RefusalKind, bytes]] = {RefusalKind.UNAVAILABLE: b"UNAVAILABLE"}
-    """RFC 5530 §3: trying again helps."""
+    """Codes of endings after which trying again helps (RFC 5530 §3)."""
 
     _server: "ImapServer"
     _services: ImapServices
     _session: Session
 
     def __init__(self, server: "ImapServer", door: str) -> None:
-        super().__init__(server, "imap")  # one name in the log, whether TLS is there from the first octet or not
+        super().__init__(server, "imap")  # one name in the log, whether TLS starts at once or by STARTTLS
         self._subscription: Subscription | None = None
-        self._attended: AccountRef | None = None  # another account than the own one, whose changes are told
+        self._attended: AccountRef | None = None  # another account than the own one that is watched
         self._shared_subscription: Subscription | None = None
-        self._shared_watch: Watch[MailboxPair] | None = None  # of the rights in it
+        self._shared_watch: Watch[MailboxPair] | None = None  # on the rights in it
         self._overheard: dict[AccountRef, Subscription] | None = None  # accounts that NOTIFY follows; most sessions have none
-        self._boxes_watch: Watch[int] | None = None  # of what the person may use at all, for NOTIFY
+        self._boxes_watch: Watch[int] | None = None  # on all mailboxes that the person may use, for NOTIFY
         self._deflate: Deflate | None = None
 
     def _new_session(self) -> Session:
@@ -120,7 +120,7 @@ class ImapConnection(connection.Connection):
         return True
 
     def _inflate(self, data: bytes) -> bool:
-        """Feed the session from compressed input; False if that is damaged, which ends the connection."""
+        """Feed the session from compressed input; return False if that is damaged, which ends the connection."""
         assert self._deflate is not None
         try:
             self._session.feed(self._deflate.inflate(data), compressed=self._deflate.taken)
@@ -211,7 +211,7 @@ class ImapConnection(connection.Connection):
         self._services.learning.note(UserVerdict(step.at or own, step.folder, step.uids, came_from, spam=step.spam, **who))
 
     def _work(self, work: actions.Work[object]) -> Awaitable[object]:
-        """Run work on an account in its lane; who waits long hears that it goes on."""
+        """Run work on an account in its executor; a client that waits long gets progress lines."""
         assert isinstance(work, Work)
         assert self._account is not None
         assert self._signed_in is not None
@@ -258,12 +258,12 @@ class ImapConnection(connection.Connection):
         super()._give_back()
 
     def _leave(self) -> None:
-        """Nobody is signed in any more (RFC 8437): nothing that belongs to the mailbox stays."""
+        """Release everything that belongs to the mailbox: UNAUTHENTICATE (RFC 8437)."""
         self._give_back()
         self._dialog = self._signed_in = self._account = None
 
     def _watch_account(self, at: AccountRef | None) -> None:
-        """Be told of this account's changes beside the own one's, and of what the person may do there."""
+        """Watch another account's changes beside the own one's, and the person's rights in it."""
         for held in (self._shared_subscription, self._shared_watch):
             if held is not None:
                 held.close()
@@ -275,7 +275,7 @@ class ImapConnection(connection.Connection):
             self._shared_watch = sharing.watch(self._signed_in.mailbox_id, at.account_id, self._rights_moved)
 
     def _subscribe_accounts(self, wanted: SubscribeAccounts) -> None:
-        """Be told of changes in these accounts too, and of what the person may use, where NOTIFY asks for it."""
+        """Watch exactly these further accounts, and the usable shared mailboxes where NOTIFY asks for it."""
         overheard = self._overheard or {}
         for at in overheard.keys() - wanted.accounts:
             overheard.pop(at).close()
@@ -289,41 +289,42 @@ class ImapConnection(connection.Connection):
             assert self._signed_in is not None
             self._boxes_watch = self._services.access.sharing.watch_all(self._signed_in.mailbox_id, self._boxes_moved)
 
-    # ------------------------------------------------------------ what comes from elsewhere
+    # ------------------------------------------------------------ callbacks of feeds and watches
 
     def _noticed(self, modseq: int) -> None:
-        """The change feed: the account has moved."""
+        """Handle the change feed: the own account has changed."""
         if self._session.noticed(modseq) and isinstance(self._waiting, Waiting):
             self._pump()
 
     def _noticed_there(self, modseq: int) -> None:
-        """The same of the other account that is attended."""
+        """Handle the change feed: the watched account has changed."""
         if self._session.noticed(modseq, there=True) and isinstance(self._waiting, Waiting):
             self._pump()
 
     def _noticed_beyond(self, account_id: int, modseq: int) -> None:
-        """The same of an account that NOTIFY follows."""
+        """Handle the change feed: an account that NOTIFY follows has changed."""
         if self._session.account_changed(account_id, modseq) and isinstance(self._waiting, Waiting):
             self._pump()
 
     def _boxes_moved(self) -> None:
-        """What the person may use beside the own mailbox may have changed."""
+        """Handle a possible change of the shared mailboxes that the person may use."""
         assert self._signed_in is not None
         self._services.access.sharing.renew_all(self._signed_in.mailbox_id)
         if self._session.shared_mailboxes_changed() and isinstance(self._waiting, Waiting):
             self._pump()
 
     def _decision_moved(self) -> None:
-        """Nobody expunges in a mailbox from the moment at which its handover begins (Reg. 12.3.d)."""
+        """Recompute the rights in the own mailbox: nobody expunges once its handover begins (Reg. 12.3.d)."""
         super()._decision_moved()
         assert self._signed_in is not None
         self._session.own_rights_moved()
 
     def _rights_moved(self) -> None:
-        """What the person may do in the account that is attended may have changed: a term ended, a fact came (Reg. 12.3).
+        """Handle a possible change of the person's rights in the watched account (Reg. 12.3).
 
-        Where no mailbox of it is open (it was closed, or is being opened and asked for then) nothing is cut. What happened to
-        the person's own mailbox comes first: then that is what has to be told.
+        A term has ended, or a fact was recorded. If no mailbox of the account is open (it was closed, or is being opened and
+        is checked
+        then), nothing is ended. Changes of the person's own mailbox come first, since they are then the reason to give.
         """
         assert self._signed_in is not None
         assert self._attended is not None
@@ -343,41 +344,41 @@ class ImapConnection(connection.Connection):
         else:
             self._session.rights_moved(self._attended.account_id, answer)
 
-    # ------------------------------------------------------------ the desk
+    # ------------------------------------------------------------ SessionHost
 
     def quota_octets(self, mailbox_id: int) -> int | None:
-        """How much a mailbox may hold."""
+        """Return the quota of a mailbox in octets."""
         entry = self._services.access.snapshot.entry(mailbox_id)
         return None if entry is None else entry.quota_octets
 
     def change_mark(self, mailbox_id: int) -> int:
-        """A number that stands only while nothing changes in it."""
+        """Return a number that is stable only while the mailbox does not change."""
         return self._services.store.change_mark(mailbox_id)
 
     def changes_since(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
-        """What happened in one of its folders, as far as this process has it in memory."""
+        """Return the changes of one of its folders, as far as this process has them in memory."""
         return self._services.store.changes_since(mailbox_id, folder_id, since_modseq, mark)
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:
-        """Capabilities that this mailbox is not offered."""
+        """Return the capabilities that are hidden from this mailbox."""
         entry = self._services.access.snapshot.entry(mailbox_id)
         return frozenset() if entry is None else entry.capabilities_hidden
 
     def alerts(self) -> Sequence[Text]:
-        """The downtimes that are announced (Reg. 10.3)."""
+        """Return the announced downtimes (Reg. 10.3)."""
         return announcements(self._services.access.snapshot.downtimes, self._services.clock.now())
 
     def shared(self, mailbox_id: int) -> Mapping[str, Shared]:
-        """What its owner may use beside it now."""
+        """Return the shared mailboxes that its owner may use now."""
         return self._services.access.sharing.of(mailbox_id)
 
     def holders(self, mailbox_id: int) -> Mapping[str, str]:
-        """Who else may use it now."""
+        """Return the others who may use this mailbox now."""
         return self._services.access.sharing.holders(mailbox_id)
 
 
 class ImapServer(connection.Server):
-    """The door of one process."""
+    """The IMAP service of one process."""
 
     connection = ImapConnection
 
@@ -387,7 +388,10 @@ class ImapServer(connection.Server):
         self._errands: set[asyncio.Task[None]] = set()
 
     def clear_away(self, run: Callable[[], None]) -> None:
-        """Discard files that nobody waits for, in a thread; what is not reached before the process ends is for the sweep."""
+        """Discard abandoned files in a thread.
+
+        Files that remain when the process ends are left to the sweep.
+        """
 
         async def errand() -> None:
             with contextlib.suppress(MicMailError, OSError, RuntimeError):

@@ -1,13 +1,13 @@
-"""An IMAP session: octets in, actions out. The pure core; `server` is its shell.
+"""An IMAP session: octets in, actions out. The pure core; `server` does its I/O.
 
     session = Session(...)
     session.noticed(modseq)                 the account has changed
-    step = session.next()                   and so on: `connection.session` drives the conversation that is written here
+    step = session.next()                   and so on: `connection.session_core` drives the generators written here
 
-One command is in progress at a time; pipelined ones wait in the reader and are answered in order (RFC 9051 §5.5). What a
-command said is sent before anything else is done. An unexpected exception is `NO [SERVERBUG]` with a reference; the traceback
-goes to the log and nowhere else. Whatever a client sends, the session ends only by LOGOUT, by its limits, or by the word of
-others.
+One command is in progress at a time; pipelined ones wait in the reader and are answered in order (RFC 9051 §5.5). A command's
+output is sent before any other action. An unexpected exception is `NO [SERVERBUG]` with a reference; the traceback goes to
+the
+log and nowhere else. Whatever a client sends, the session ends only by LOGOUT, by its limits, or by an order from outside.
 """
 
 import secrets
@@ -52,7 +52,10 @@ from mic_mail.imap.selected.mailbox_view import OutOfStep
 from mic_mail.imap.selected.shared_cache import SharedCache
 
 Handler = Callable[[ImapContext, Any], Steps[Reply] | Steps[Reply | None]]
-"""Carries out one kind of command; the argument is the class that HANDLERS has it under, which is why it is `Any` here."""
+"""A function that carries out one kind of command.
+
+Its argument has the class under which HANDLERS lists it, hence `Any` here.
+"""
 
 HANDLERS: dict[type[Command], Handler] = {
     commands.Capability: auth.send_capability,
@@ -103,19 +106,22 @@ HANDLERS: dict[type[Command], Handler] = {
     notify_commands.Notify: notify.notify,
     commands.UidBatches: uidbatches.uid_batches,
 }
-"""Every command but APPEND and REPLACE, which begin before they are complete (`append.append`, `replace.replace`)."""
+"""Handlers of all commands but APPEND and REPLACE.
+
+These two begin before they are complete (`append.append`, `replace.replace`).
+"""
 
 _WRITING = commands.Store | commands.Expunge | commands.Move
-"""What a mailbox opened by EXAMINE does not take."""
+"""Commands that are refused in a mailbox opened by EXAMINE."""
 
-_WRONG_STATE = {  # before sign-in the reader takes nothing else
+_WRONG_STATE = {  # before sign-in the reader accepts no command of another state
     ConnectionState.AUTHENTICATED: "Not now: no mailbox is selected, or you are signed in already.",
     ConnectionState.SELECTED: "Not while a mailbox is selected.",
 }
 
 
 class Session(session_core.Session):
-    """One connection."""
+    """The session of one connection."""
 
     __slots__ = ("_errors", "_tokens")
 
@@ -133,9 +139,9 @@ class Session(session_core.Session):
     ) -> None:
         super().__init__(ImapContext(settings, clock=clock, shelf=shelf, desk=desk, tls=tls))
         self._tokens = tokens
-        self._errors = 0  # commands in a row that made no sense
+        self._errors = 0  # consecutive bad commands
 
-    # ------------------------------------------------------------ the shell's side
+    # ------------------------------------------------------------ called by the connection
 
     @property
     def buffered(self) -> int:
@@ -146,7 +152,7 @@ class Session(session_core.Session):
         return self._talk.state
 
     def feed(self, octets: bytes, *, compressed: int = 0) -> None:
-        """What the client sent, which came as so many octets where compression is on."""
+        """Accept octets from the client; `compressed`: how many octets they were on the wire."""
         if self._talk.credit is not None:
             self._talk.credit.earn(compressed)
         self._talk.reader.feed(octets)
@@ -161,7 +167,10 @@ class Session(session_core.Session):
         self._talk.reader.close()
 
     def noticed(self, modseq: int, *, there: bool = False) -> bool:
-        """The own account, or the other one that is attended (`there`), has reached this MODSEQ; whether that matters now."""
+        """Note that an account has reached this MODSEQ; return whether that matters now.
+
+        `there`: the other account that is watched, else the session's own.
+        """
         ctx = self._talk
         if not there:
             ctx.own_modseq = max(ctx.own_modseq, modseq)
@@ -171,51 +180,52 @@ class Session(session_core.Session):
         return ctx.notifier is not None
 
     def account_changed(self, account_id: int, modseq: int) -> bool:
-        """An account that is overheard has reached this MODSEQ; whether that matters now."""
+        """Note that a subscribed account has reached this MODSEQ; return whether that matters now."""
         ctx = self._talk
         ctx.account_changed[account_id] = max(ctx.account_changed.get(account_id, 0), modseq)
         return ctx.notifier is not None
 
     def shared_mailboxes_changed(self) -> bool:
-        """What the person may use beside the own mailbox may have changed; whether that matters now."""
+        """Note that the usable shared mailboxes may have changed; return whether that matters now."""
         self._talk.shared_mailboxes_changed = True
         return self._talk.notifier is not None
 
     def pending_cleanup(self) -> Callable[[], None] | None:
-        """What is to be cleared away in a thread, once the session is closed."""
+        """Return what must be discarded in a thread once the session is closed."""
         return self._talk.take_leftovers() if self._talk.leftovers else None
 
     def has_open(self, account_id: int) -> bool:
-        """Whether the selected mailbox is one of this account."""
+        """Return whether the selected mailbox belongs to this account."""
         return self._talk.view is not None and self._talk.view.account_id == account_id
 
     def rights_moved(self, account_id: int, rights: str) -> None:
-        """The person may do something else now in this account, if it is that of the selected mailbox."""
+        """Set the person's new rights in this account, if the selected mailbox belongs to it."""
         view = self._talk.view
         if view is not None and view.account_id == account_id:
             view.rights = rights
 
     def own_rights_moved(self) -> None:
-        """The same of the own mailbox, in which what may be done hangs on its state alone."""
+        """Recompute the rights in the session's own mailbox, which depend on its state alone."""
         if self._talk.signed_in is not None:
             self.rights_moved(self._talk.mailbox_id, self._talk.own_rights)
 
     def access_revoked(self, account_id: int, text: Text) -> None:
-        """The person may not read this account any more: BYE, if a mailbox of it is selected.
+        """Handle the loss of the right to read this account: send BYE if a mailbox of it is selected.
 
-        RFC 4314 §5.1.1 lets the server close the connection, since most clients make nothing of NO to all that they ask; they
-        connect again, and whatever else the person has is there. The command in progress does nothing more there.
+        RFC 4314 §5.1.1 lets the server close the connection, since most clients cannot handle NO to all their commands; they
+        connect
+        again and find their other mailboxes. The command in progress does nothing more there.
         """
         self.rights_moved(account_id, "")
         if self.has_open(account_id):
             self.end(text)
 
     def end(self, text: Text, code: bytes = b"") -> None:
-        """Say BYE after the command in progress, or after the slice in progress of a long one."""
+        """Send BYE after the command in progress, or after the current slice of a long one."""
         if self._talk.ending is None:
             self._talk.ending = CloseConnection(text, code)
 
-    # ------------------------------------------------------------ the program
+    # ------------------------------------------------------------ main loop
 
     def _run(self) -> Steps[None]:
         ctx, commands, used = self._talk, 0, 0
@@ -224,12 +234,12 @@ class Session(session_core.Session):
             while not ctx.severed:
                 before = ctx.reader.used
                 event = yield from ctx.event(self._patience(), self._notify)
-                ctx.pay(min(ctx.reader.used - before, ctx.reader.limits.command_octets))  # what is passed over costs little
+                ctx.pay(min(ctx.reader.used - before, ctx.reader.limits.command_octets))  # skipped octets cost little
                 yield from self._take(event)
                 if ctx.has_much_to_say:
                     yield Send(ctx.take_output())
                 commands += 1
-                if commands >= COMMANDS_AT_ONCE or ctx.reader.used - used >= OCTETS_AT_ONCE:  # what was pipelined
+                if commands >= COMMANDS_AT_ONCE or ctx.reader.used - used >= OCTETS_AT_ONCE:  # of pipelined commands
                     commands, used = 0, ctx.reader.used
                     yield Pause()
         except CloseConnection as ended:
@@ -242,7 +252,10 @@ class Session(session_core.Session):
         return ctx.sign_in_until if ctx.signed_in is None else ctx.now() + ctx.settings.idle_seconds
 
     def _notify(self) -> Steps[None]:
-        """What NOTIFY asked for, between commands. After a bug the client cannot know what it was told: that is the end."""
+        """Send what NOTIFY asked for, between commands.
+
+        After a bug the client's state is unknown, so the connection ends.
+        """
         ctx = self._talk
         assert ctx.notifier is not None
         try:
@@ -257,7 +270,7 @@ class Session(session_core.Session):
             raise CloseConnection(Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}.")) from error
 
     def _take(self, event: Event) -> Steps[None]:
-        """One thing that the reader made of the client's octets."""
+        """Handle one event of the reader."""
         ctx = self._talk
         if isinstance(event, BadLine):
             ctx.write(responses.status_line(event.tag, event.status, event.text, event.code))
@@ -273,7 +286,7 @@ class Session(session_core.Session):
             ctx.write(responses.bad(b"*", "No line was expected."))
 
     def _guarded(self, tag: bytes, steps: Steps[None]) -> Steps[None]:
-        """Carry out a command; whatever goes wrong becomes its answer."""
+        """Carry out a command; an error becomes its tagged reply."""
         self._talk.tag = tag
         try:
             yield from steps
@@ -303,7 +316,7 @@ class Session(session_core.Session):
         ctx.at = ctx.view.place.account if ctx.view is not None and selected_only else None
         if reply is None:
             reply = yield from HANDLERS[type(command)](ctx, command)
-            if reply is None:  # it has said its tagged line itself
+            if reply is None:  # it has written its tagged line itself
                 return
             if ctx.view is not None and type(command) is not mailbox_commands.Select:
                 yield from search_context.send_selected_changes(ctx, ctx.line(command.tag, reply), expunge=command.may_expunge)
@@ -313,7 +326,7 @@ class Session(session_core.Session):
         ctx.write(ctx.line(command.tag, reply))
 
     def _forbidden(self, command: Command) -> Reply | None:
-        """Why a command may not be carried out now (RFC 9051 §3, `rules.RULES`)."""
+        """Return why a command is not allowed now (RFC 9051 §3, `command_rules.RULES`)."""
         ctx, rule = self._talk, command.rule
         if ctx.state not in rule.states:
             return bad(_WRONG_STATE[ctx.state])
@@ -324,7 +337,7 @@ class Session(session_core.Session):
         return None
 
     def _count(self, *, bad: bool) -> None:
-        """A client that makes no sense for a while is ended; one mistake costs nothing."""
+        """Disconnect a client after too many bad commands in a row; a single mistake costs nothing."""
         self._errors = self._errors + 1 if bad else 0
         if self._errors >= self._talk.settings.errors:
             raise CloseConnection(
