@@ -1,1 +1,1 @@
-"""Commands that change messages: STORE, COPY, MOVE, APPEND, REPLACE."""
+"""The handlers of IMAP commands."""

@@ -1,13 +1,16 @@
-"""The folders of one account as a client that listens was told of them (RFC 5465), and what makes news of what there is now.
+"""Tracks what a NOTIFY client was told of one account's folders, and computes what changed (RFC 5465).
 
-In: the account, and what was asked for. Out: the lines of one look. A picture is of the own account, or of a unit's or group's
-below `Shared/` (`box`); it decides nothing about when to look.
+In: the account, and the watched events. Out: the response lines of one poll. A tracker is of the own account, or of a unit's
+or
+group's below `Shared/` (`box`). It does not decide when to poll.
 
-    messages, flags   STATUS            `r` (RFC 4314 §4); a mailbox that may be seen and not read is \\NoAccess (§3.1, §5.9)
-    names             LIST              `l`; what may not be seen any more is gone (§5.4), and \\NoAccess (§5.9)
+    messages, flags   STATUS            `r` (RFC 4314 §4); a mailbox that may be seen but not read is \\NoAccess (§3.1, §5.9)
+    names             LIST              `l`; a mailbox that may no longer be seen is gone (§5.4), and \\NoAccess (§5.9)
     annotations       METADATA          as GETMETADATA
 
-Where an account comes into sight (a naming, a right) all its folders are new; what the client knew of them before is not kept.
+When an account becomes visible (by a delegation, a right), all its folders are new; nothing is retained of what the client
+knew
+of them before.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -33,19 +36,22 @@ _NO_ACCESS = "\\NoAccess"
 
 
 class AttachReason(Enum):
-    """How a picture is begun."""
+    """The reason why an account is attached."""
 
     ASKED = auto()
-    """The client has asked for it: it knows what it knows, and nothing is told but what may not be read."""
+    """The client asked for it and knows its state: only mailboxes that it may not read are reported."""
     ALLOWED = auto()
-    """The mailbox was not the client's to see: its folders are new."""
+    """The client may see the mailbox from now on: all its folders are new."""
     ALLOWED_AGAIN = auto()
-    """The same, and the client was told that they are \\NoAccess."""
+    """As ALLOWED, and the client was told before that they are \\NoAccess."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerUpdate:
-    """What one look has to tell; `elsewhere`: names whose subscription changed and that lie in another account."""
+    """The result of one poll.
+
+    `elsewhere`: names in another account whose subscription changed.
+    """
 
     lines: list[bytes]
     elsewhere: list[str]
@@ -53,7 +59,7 @@ class TrackerUpdate:
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """How lines are to be written to this client now."""
+    """The current options for writing lines to this client."""
 
     boxes: Mapping[str, Shared]
     enabled: Enabled
@@ -61,7 +67,7 @@ class OutputOptions:
 
 
 class AccountTracker:
-    """One account; `begin` it, then `look` whenever it moved."""
+    """The tracker of one account: `begin` it, then `poll` whenever the account changed."""
 
     __slots__ = (
         "_folders", "_holders", "_modseq", "_needs_subscriptions", "_pending", "_watch", "box", "coming", "has_begun",
@@ -71,54 +77,57 @@ class AccountTracker:
     def __init__(
         self, watch: Watch, holders: Collection[str], box: Shared | None = None, coming: AttachReason = AttachReason.ASKED
     ) -> None:
-        """`holders`: whose annotations the client sees (`metadata.holders`)."""
+        """`holders`: the holders whose annotations the client sees (`metadata.holders`)."""
         self._watch = watch
         self._holders = holders
         self._needs_subscriptions = box is None and bool(watch.subscribed or watch.all_others & _LISTED)
         self._folders: dict[str, FolderState] = {}
-        """As of `_modseq`, by mailbox id."""
+        """The folders as of `_modseq`, by mailbox id."""
         self._pending: dict[str, FolderState] = {}
-        """Folders that changed while they were selected, as the client was told of them before."""
+        """Folders that changed while they were selected, as last reported to the client."""
         self._modseq = 0
         self.box = box
         self.coming = coming
         self.has_begun = False
         self.subscriptions: frozenset[str] = frozenset()
-        """The person's, of whatever account; kept by the own picture, lent to the others."""
+        """The person's subscriptions in all accounts.
+
+        Maintained by the own account's tracker, copied to the others.
+        """
         self.selected: str | None = None
-        """The folder of this account that the client has open."""
+        """The folder of this account that the client has selected."""
         self.looked = 0
-        """The account's MODSEQ at the last look."""
+        """The account's MODSEQ at the last poll."""
         self.retry_at = 0.0
-        """Of another account than the own: not to be asked before (monotonic seconds)."""
+        """Earliest next poll of another account than the own one, after a failure (monotonic seconds)."""
 
     @property
     def at(self) -> AccountRef | None:
-        """Whose account; None: the own one."""
+        """The tracked account; None: the own one."""
         return None if self.box is None else self.box.account
 
     @property
     def box_rights(self) -> str:
-        """What the person may do there, as it was known last; of the own account nothing."""
+        """The person's rights in the shared account, as last known; empty for the own account."""
         return "" if self.box is None else self.box.rights
 
     @property
     def hears_of_subscriptions(self) -> bool:
-        """Whether it matters what the person has subscribed."""
+        """True if the watched events depend on the person's subscriptions."""
         return self._needs_subscriptions
 
     def is_behind(self, modseq: int) -> bool:
-        """Whether there is something to look for, if the account has reached `modseq`."""
+        """Return whether there may be something to report, if the account has reached `modseq`."""
         return not self.has_begun or modseq > self.looked or any(key != self.selected for key in self._pending)
 
     # ------------------------------------------------------------ what is asked for
 
     def events_of(self, name: str) -> Events:
-        """What the client wants to hear of a mailbox (its name as clients write it)."""
+        """Return the events that are watched in a mailbox (its name as clients write it)."""
         return self._watch.of(name, subscribed=name in self.subscriptions, personal=self.box is None)
 
     def _allowed_part(self, name: str) -> Events:
-        """The part of it that the rights allow."""
+        """Return the watched events that the rights allow."""
         events = self.events_of(name)
         if self.box is None:
             return events
@@ -127,13 +136,13 @@ class AccountTracker:
         return events if may_annotate(self.box.rights) else events & ~Events.METADATA
 
     def _is_closed(self, name: str) -> bool:
-        """Whether the client wants to hear of messages that it may not read (RFC 5465 §3.1)."""
+        """Return whether message events are watched that the client may not read (RFC 5465 §3.1)."""
         return self.box is not None and "r" not in self.box.rights and bool(self.events_of(name) & _MESSAGES_OR_FLAGS)
 
-    # ------------------------------------------------------------ the beginning and the end
+    # ------------------------------------------------------------ begin and end
 
     def begin(self, account: Account, manner: OutputOptions) -> list[bytes]:
-        """The account as it is now, from which on is told; the lines that have to be said of that. Blocks."""
+        """Take the account's current state as the baseline, and return the lines to send for it. Blocks."""
         news = self._with_client_names(account.folder_changes(0, subscriptions=self._needs_subscriptions), manner.boxes)
         self._folders = {state.mailbox_id: state for state in news.folders}
         if self.box is None:
@@ -165,7 +174,7 @@ class AccountTracker:
         return lines
 
     def lost_lines(self, *, utf8: bool) -> list[bytes]:
-        """What is to be said when the account may not be seen any more: its folders are none, and nobody's to ask for."""
+        """Return the LIST lines for an account that is no longer visible: \\NonExistent and \\NoAccess."""
         names = sorted(state.name for state in self._folders.values() if self.events_of(state.name))
         subscribed = [("\\Subscribed",) if name in self.subscriptions else () for name in names]
         attributes = ("\\NonExistent", _NO_ACCESS, "\\HasNoChildren")
@@ -175,12 +184,12 @@ class AccountTracker:
         ]
 
     def closed_lines(self, *, utf8: bool) -> list[bytes]:
-        """What is to be said when its messages may not be read any more."""
+        """Return the LIST lines for mailboxes whose messages may no longer be read."""
         names = sorted(state.name for state in self._folders.values() if self._is_closed(state.name))
         return self._list_lines([NameEvent(name) for name in names], utf8=utf8)
 
     def describe_all(self, *, utf8: bool) -> Iterator[bytes]:
-        """STATUS of each mailbox whose messages are watched, the selected one excepted (RFC 5465 §3.1)."""
+        """Return STATUS of each mailbox whose messages are watched, except the selected one (RFC 5465 §3.1)."""
         for state in self._folders.values():
             events = self._allowed_part(state.name)
             if not events & _MESSAGES_OR_FLAGS or state.mailbox_id == self.selected:
@@ -193,36 +202,42 @@ class AccountTracker:
     # ------------------------------------------------------------ the selected mailbox
 
     def keep_selected(self) -> None:
-        """The client changes something: what the view tells of the open mailbox is known when that is left."""
+        """Retain the selected mailbox's reported state before a change by the client.
+
+        The messages reported by the view are compared when the mailbox is deselected.
+        """
         if self.selected in self._folders:
             self._pending.setdefault(self.selected, self._folders[self.selected])
 
     def known_of(self, mailbox_id: str) -> FolderState | None:
-        """The folder as the client was told of it, or None if nothing is to be told when it is left."""
+        """Return the folder as last reported to the client; None: nothing to report on leaving it."""
         return self._pending.get(mailbox_id) or self._folders.get(mailbox_id)
 
     def is_pending(self, mailbox_id: str) -> bool:
-        """Whether something is to be told of it when it is not selected any more."""
+        """Return whether something is to be reported of it once it is no longer selected."""
         return mailbox_id in self._pending
 
     def left(self, known: FolderState) -> None:
-        """It is selected no more, and the client knows so much; how many are unseen it was not told."""
+        """Note that the mailbox was deselected and what the client knows of it; it was not told UNSEEN."""
         self._pending[known.mailbox_id] = replace(known, unseen=_NOT_TOLD)
 
-    # ------------------------------------------------------------ one look
+    # ------------------------------------------------------------ one poll
 
     def poll(self, account: Account, own: Collection[int], manner: OutputOptions) -> TrackerUpdate:
-        """What happened since the last look, `own` being MODSEQs of the client's changes. Blocks."""
+        """Return what happened since the last poll; `own`: MODSEQs of the client's own changes. Blocks."""
         since, news = self._modseq, self._ask(account, own, manner.boxes)
         learned = self._learn(news, manner)
         if self._watch.all_others & _ANNOTATED:
-            # What came after the folders were looked at is for the next look, else it is told twice.
+            # Changes after the folders were read belong to the next poll, or they would be reported twice.
             changed = account.annotations_changed(since, self._holders, own, until=self._modseq)
             learned.lines.extend(self._metadata_lines(changed, manner))
         return learned
 
     def _ask(self, account: Account, own: Collection[int], boxes: Mapping[str, Shared]) -> FolderChanges:
-        """What happened to folders; all of them compared where a row is missing (an index made anew, a restore)."""
+        """Return the folder changes.
+
+        All folders are compared where a row is missing (a rebuilt index, a restore).
+        """
         news = account.folder_changes(self._modseq, own, subscriptions=self._needs_subscriptions)
         if len(self._folders) + _more(news, self._folders) == news.live:
             return self._with_client_names(news, boxes)
@@ -232,7 +247,10 @@ class AccountTracker:
         return replace(self._with_client_names(news, boxes), gone=gone)
 
     def _with_client_names(self, news: FolderChanges, boxes: Mapping[str, Shared]) -> FolderChanges:
-        """With the names that the client sees (`places`); what a unit's folders are used for is not told (`box_folders`)."""
+        """Put the names that the client sees (`resolve`) in place of the store's.
+
+        The special use of a unit's folders is not reported.
+        """
         if self.box is not None:
             box = self.box
             return replace(
@@ -243,7 +261,7 @@ class AccountTracker:
         return replace(news, folders=[replace(state, name=own_name(state.name, boxes)) for state in news.folders])
 
     def _learn(self, news: FolderChanges, manner: OutputOptions) -> TrackerUpdate:
-        """Adopt these news and give the lines that tell them."""
+        """Adopt these changes and return the lines that report them."""
         before, subscribed = dict(self._folders), self.subscriptions
         gone = [before[mailbox_id] for mailbox_id in news.gone if mailbox_id in before]
         for state in gone:
@@ -302,12 +320,12 @@ class AccountTracker:
         return lines
 
     def _metadata_lines(self, changed: list[tuple[str, str]], manner: OutputOptions) -> list[bytes]:
-        """METADATA with the names of what changed, one line a mailbox (RFC 5465 §5.6, §5.7)."""
+        """Return METADATA with the names of changed entries, one line a mailbox (RFC 5465 §5.6, §5.7)."""
         entries: dict[str, list[str]] = {}
         for mailbox, entry in changed:
             if self.box is None:
                 entries.setdefault(own_name(mailbox, manner.boxes), []).append(entry)
-            elif mailbox:  # what a person keeps of the server is kept in the own account
+            elif mailbox:  # a person's server annotations are stored in the own account
                 entries.setdefault(name_in_box(self.box, mailbox), []).append(entry)
         lines: list[bytes] = []
         for mailbox, names in entries.items():
@@ -321,7 +339,7 @@ class AccountTracker:
     def _status_lines(
         self, before: dict[str, FolderState], gone: dict[str, FolderState], news: FolderChanges, manner: OutputOptions
     ) -> list[bytes]:
-        """STATUS of each folder whose messages changed; what happens in the selected one is kept for later."""
+        """Return STATUS of each folder whose messages changed; changes of the selected one stay pending."""
         waiting, self._pending = self._pending, {}
         with_modseq = Enabled.CONDSTORE in manner.enabled
         lines: list[bytes] = []
@@ -340,15 +358,15 @@ class AccountTracker:
 
 
 def _more(news: FolderChanges, known: dict[str, FolderState]) -> int:
-    """By how much these news change the number of folders."""
+    """Return by how much these changes alter the number of folders."""
     new = sum(state.mailbox_id not in known for state in news.folders)
     return new - sum(mailbox_id in known for mailbox_id in news.gone)
 
 
 def _changed_items(base: FolderState, state: FolderState, events: Events, *, with_modseq: bool) -> list[str]:
-    """What STATUS has to say (RFC 5465 §5.1-5.3), nothing if nothing that was asked for has happened.
+    """Return the STATUS items to report (RFC 5465 §5.1-5.3); none if no watched event happened.
 
-    With FlagChange UNSEEN too, whenever messages came or went: some of them may be the client's own, which `base` lacks.
+    With FlagChange that includes UNSEEN whenever messages came or went: some may be the client's own, which `base` lacks.
     """
     moved = (base.uidnext, base.messages, base.uidvalidity) != (state.uidnext, state.messages, state.uidvalidity)
     flags, modseq = Events.FLAGS in events, ["HIGHESTMODSEQ"] if with_modseq else []

@@ -1,9 +1,10 @@
-"""SETACL, DELETEACL, GETACL, LISTRIGHTS, MYRIGHTS: who may do what (RFC 4314).
+"""SETACL, DELETEACL, GETACL, LISTRIGHTS, MYRIGHTS: rights in mailboxes (RFC 4314).
 
 In: commands. Out: steps. Rights follow from what the Centre recorded (Reg. 12.3, 5.2) and are the same in every folder of a
-mailbox. They are read here and never changed: whom the head of a unit names is recorded by `mic-mail mailbox grant`, and a
-personal mailbox is nobody else's (Reg. 15.2). Who signed in as the mailbox itself may ask who else holds what; a keeper asks
-for itself.
+mailbox. IMAP reads and never changes them: delegations by the head of a unit are recorded by `mic-mail mailbox grant`, and
+a personal mailbox cannot be shared (Reg. 15.2). A session of the mailbox itself may list the others' rights; a keeper may
+list
+its own.
 """
 
 from mic_mail.auth.sasl import saslprep
@@ -29,7 +30,7 @@ NO_IDENTIFIER = "That names nobody."
 
 
 def set_acl(ctx: ImapContext, command: SetAcl | DeleteAcl) -> Steps[Reply]:
-    """Refused for everybody, with the clause."""
+    """Refuse the change for everybody, with the clause."""
     if not saslprep(command.identifier):
         return bad(NO_IDENTIFIER)
     place = yield from _existing(ctx, command.mailbox)
@@ -41,7 +42,7 @@ delete_acl = set_acl
 
 
 def get_acl(ctx: ImapContext, command: GetAcl) -> Steps[Reply]:
-    """The own mailbox, with everybody who may use it beside; needs `a` (RFC 4314 §4)."""
+    """Return the rights in the own mailbox, also of others who may use it; needs `a` (RFC 4314 §4)."""
     place = yield from _existing(ctx, command.mailbox, "a")
     holders = {_me(ctx): place.rights, **ctx.desk.holders(ctx.mailbox_id)}
     acl = {who: with_legacy_rights(rights) for who, rights in holders.items()}
@@ -50,7 +51,10 @@ def get_acl(ctx: ImapContext, command: GetAcl) -> Steps[Reply]:
 
 
 def list_rights(ctx: ImapContext, command: ListRights) -> Steps[Reply]:
-    """What somebody always has here; nothing can be granted to anybody. The identifier comes back as written (§3.4)."""
+    """Return the rights that an identifier always has here; none can be granted.
+
+    The identifier is returned as written (§3.4).
+    """
     who = saslprep(command.identifier)
     if not who:
         return bad(NO_IDENTIFIER)
@@ -61,14 +65,14 @@ def list_rights(ctx: ImapContext, command: ListRights) -> Steps[Reply]:
 
 
 def my_rights(ctx: ImapContext, command: MyRights) -> Steps[Reply]:
-    """Any right lets ask (RFC 4314 §4)."""
+    """Return the client's rights; any right suffices to ask (RFC 4314 §4)."""
     place = yield from _existing(ctx, command.mailbox)
     ctx.write(responses.my_rights(resolve.client_name(place, ctx.boxes), with_legacy_rights(place.rights), utf8=ctx.utf8))
     return Reply("These.")
 
 
 def _existing(ctx: ImapContext, name: str, letters: str = "") -> Steps[Place]:
-    """A mailbox that is there and may be known of; whoever may not see it hears that it is not (RFC 4314 §6)."""
+    """Return a mailbox that exists and may be seen; one that may not be seen does not exist (RFC 4314 §6)."""
     place = ctx.place(name)
     if not may_ask(place.rights):
         raise NoSuchFolder(name)

@@ -1,8 +1,12 @@
-"""APPEND: a message streams from the client through the MIME scanner into the store, and is published when all is durable.
+"""APPEND: a message streams from the client through the MIME scanner into the store.
 
-In: the reader's events (`AppendMessage`, `AppendChunk`..., `Append`). Out: steps. Octets are held up to one slice; OK is said
-after the publication of all messages of the command, or none of them (RFC 3502 §3). Whatever ends the command earlier (a
-refusal, a lost connection, an error) leaves nothing behind.
+Published once durable.
+
+In: the reader's events (`AppendMessage`, `AppendChunk`..., `Append`). Out: steps. Octets are held in memory up to
+HELD_OCTETS.
+OK is sent after all messages of the command are published; it is all of them or none (RFC 3502 §3). A command that ends
+earlier
+(by a refusal, a lost connection, an error) leaves nothing behind.
 Standards: RFC 9051 §6.3.12, RFC 3502 (MULTIAPPEND), RFC 4315 (APPENDUID), RFC 7889 (APPENDLIMIT); attachments: Reg. 8.3.b.
 """
 
@@ -32,22 +36,25 @@ from mic_mail.storage.types import KEYWORD_FLAGS, Delivery, Published, Staged
 from mic_mail.textextract.prefilter import is_clear
 
 MOST_MESSAGES = 1000
-"""Of one MULTIAPPEND: each is a temporary file, and what the scanner knows of it, until the last has come."""
+"""Messages of one MULTIAPPEND.
+
+Each costs a temporary file and the scanner's state until the last has arrived.
+"""
 
 HELD_OCTETS = 256 << 10
-"""Of a command's messages in memory; more is written to temporary files."""
+"""Octets of a command's messages in memory; more is written to temporary files."""
 SENT = "\\Sent"
-"""RFC 6154."""
+"""The special use of sent mail (RFC 6154)."""
 LANDED_SECONDS = 10.0
-"""How long after an APPEND the next one to the same folder is told to go on without a look whether the folder is there."""
+"""Seconds after an APPEND in which the next one to the same folder does not check the folder first."""
 
 
 class TooBig(Refused):
-    """More than a message, or all its attachments together, may have."""
+    """A message, or all its attachments together, exceeds the size limit."""
 
 
 def attachments_too_big(limit: int) -> TooBig:
-    """The refusal of Reg. 8.3.b."""
+    """Return the refusal of Reg. 8.3.b."""
     megabytes = limit / (1 << 20)
     text = Text(
         f"Tổng dung lượng tệp đính kèm vượt quá {megabytes:g} MB (Quy chế, điểm b khoản 3 Điều 8).",
@@ -57,7 +64,10 @@ def attachments_too_big(limit: int) -> TooBig:
 
 
 class Incoming:
-    """One message on its way in. Every method blocks and belongs into a lane, but `hold`, which only collects."""
+    """One message on its way in.
+
+    Every method blocks and belongs in an executor, except `hold`, which only collects.
+    """
 
     def __init__(self, message: AppendMessage, attachment_limit: int) -> None:
         self._options = message.options
@@ -69,30 +79,33 @@ class Incoming:
 
     @property
     def binary(self) -> bool:
-        """It comes as a literal8, which may hold NUL."""
+        """True if it comes as a literal8, which may hold NUL."""
         return self._options.binary
 
     @property
     def is_staged(self) -> bool:
-        """Some of it is in a file."""
+        """True if some of it is in a file."""
         return self._staged is not None
 
     @property
     def needs_no_look(self) -> bool:
-        """What is held is less than attachments may have."""
+        """True if the held octets are fewer than attachments may have: no check is needed."""
         return sum(map(len, self._held)) <= self._attachment_limit
 
     def hold(self, data: bytes) -> None:
-        """Keep octets until there are enough of them to be worth a hop."""
+        """Collect octets until there are enough to be worth an executor call."""
         self._held.append(data)
 
     @property
     def source(self) -> bytes | Path:
-        """The message, once it is complete: as it is held, or the file that holds it."""
+        """The complete message: its octets in memory, or the file that holds it."""
         return b"".join(self._held) if self._staged is None else Path(self._staged.path)
 
     def write(self, account: Account) -> None:
-        """Write and scan what is held; `TooBig` as soon as the attachments are. A file that is whole is not kept open."""
+        """Write and scan the held octets; raise `TooBig` as soon as attachments exceed the limit.
+
+        A completely written file is closed.
+        """
         self._write(account)
         if self._staged is not None and self._staged.size == self._size:
             self._staged.finish_later()
@@ -108,9 +121,11 @@ class Incoming:
         self._held.clear()
 
     def finish(self, account: Account, allowed: int, *, journaled: bool = False) -> Delivery:
-        """The message is complete: its file is written, its answers are rendered; with `allowed` flags (RFC 4314 §4).
+        """Finish the complete message: its file is written and its responses rendered.
 
-        The file is durable, unless the message is to be `journaled`, which has to be held as a whole then.
+        Only `allowed` flags are set (RFC 4314 §4). The file is durable unless the message is to be `journaled`; all of it has
+        to be held
+        in memory then.
         """
         answered: Answers | Callable[[], Answers]
         octets: bytes | None = None
@@ -142,7 +157,7 @@ class Incoming:
             raise attachments_too_big(self._attachment_limit)
 
     def discard(self) -> None:
-        """Forget it; harmless after publication."""
+        """Discard the message; harmless after publication."""
         self._held.clear()
         if self._staged is not None:
             self._staged.discard()
@@ -156,24 +171,24 @@ class Intake:
         self.messages: list[Incoming] = []
         self.held_octets = 0
         self.used_octets: int | None = None
-        """What the mailbox held when the folder was looked for; None: it was not."""
+        """Octets in the mailbox when the folder was checked; None: it was not."""
         self.is_sent: bool | None = None
-        """Whether messages that were sent are kept in the folder; None: nobody has asked."""
+        """True if the folder holds sent messages; None: not checked yet."""
         self._is_held = True
-        """Nothing of it has been written yet."""
+        """True while nothing of it has been written to a file."""
 
     def write(self, account: Account) -> None:
-        """Write what is held of any of them."""
+        """Write the held octets of all messages."""
         self._is_held = False
         for message in self.messages:
             message.write(account)
 
     def look_at_use(self, account: Account) -> None:
-        """Whether messages that were sent are kept in the folder (RFC 6154 \\Sent)."""
+        """Find out whether the folder holds sent messages (RFC 6154 \\Sent)."""
         self.is_sent = account.folder(self.place.name).special_use == SENT
 
     def check(self, account: Account, size: int, limit_octets: int | None) -> None:
-        """Whether a message of so many octets has a folder to go to, and room; asked before they come."""
+        """Check that the folder exists and has room for this many octets, before they are sent."""
         account.folder_id(self.place.name)
         self.used_octets = account.quota().octets if limit_octets is not None else 0
         if size and limit_octets is not None and self.used_octets + size > limit_octets:
@@ -182,10 +197,11 @@ class Intake:
     def publish(
         self, account: Account, limit_octets: int | None, open_id: int = 0, *, claims: bool = False, is_it: bool = False
     ) -> list[Published]:
-        """Make all of them durable and visible, in order.
+        """Make all messages durable and visible, in order.
 
-        `open_id` is the folder that this client has open: if they go there, the last one tells what was made of it, and if it
-        `claims`, they are \\Recent for this client alone. `is_it`: they do, the name is known to be its.
+        `open_id` is the folder that this client has selected. If it is the destination, the last message reports the change
+        that was
+        made, and with `claims` all are \\Recent for this client alone. `is_it`: the name is known to be that folder.
         """
         folder_id = open_id if is_it else account.folder_id(self.place.name)
         allowed = allowed_flags(self.place.rights)
@@ -203,7 +219,7 @@ class Intake:
         return published
 
     def leave(self, ctx: ImapContext) -> None:
-        """Have what was not published discarded; runs where the connection ends too."""
+        """Have unpublished messages discarded; also runs when the connection ends."""
         if self.messages:
             ctx.leave_behind(self._discard)
 
@@ -213,7 +229,10 @@ class Intake:
 
 
 def append(ctx: ImapContext, first: AppendMessage) -> Steps[None]:
-    """A whole APPEND, to its tagged line, which is said here: the reader may have refused the command itself."""
+    """Run a whole APPEND.
+
+    The tagged line is written here, since the reader may have refused the command itself.
+    """
     place, refused = target_of(ctx, first.mailbox)
     intake = Intake(place)
     yield from take(ctx, first, intake, partial(_publish, ctx, first.mailbox, intake), refused)
@@ -222,9 +241,9 @@ def append(ctx: ImapContext, first: AppendMessage) -> Steps[None]:
 def take(
     ctx: ImapContext, first: AppendMessage, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None
 ) -> Steps[None]:
-    """What APPEND and REPLACE are: messages come, `publish` makes something of them, and the tagged line says what.
+    """Run an APPEND or a REPLACE: receive messages, call `publish`, write the tagged line.
 
-    `refused`: the command cannot be done; only the octets that come with it are got out of the way.
+    `refused`: the command cannot be carried out; only its octets are skipped.
     """
     try:
         reply = yield from _receive(ctx, first, intake, publish, refused)
@@ -239,7 +258,7 @@ def take(
 
 
 def target_of(ctx: ImapContext, mailbox: str) -> tuple[Place, Reply | None]:
-    """Where a message is to go, and why it may not (RFC 4314 §4: `i`)."""
+    """Return the destination of a message, and the refusal if it may not be used (RFC 4314 §4: `i`)."""
     try:
         return ctx.place(mailbox, "i"), None
     except MicMailError as error:
@@ -247,7 +266,10 @@ def target_of(ctx: ImapContext, mailbox: str) -> tuple[Place, Reply | None]:
 
 
 def target_again(ctx: ImapContext, mailbox: str, before: Place) -> tuple[Place, Reply | None]:
-    """The same once the message is there: an authority may have ended meanwhile, and what is staged lies in its account."""
+    """Resolve the destination again once the message is complete.
+
+    A delegation may have ended meanwhile, and the staged file belongs to the account of `before`.
+    """
     place, refused = target_of(ctx, mailbox)
     if refused is None and place.account != before.account:
         refused = refusal(NoSuchFolder(mailbox))
@@ -257,7 +279,10 @@ def target_again(ctx: ImapContext, mailbox: str, before: Place) -> tuple[Place, 
 def _receive(
     ctx: ImapContext, event: Event, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None
 ) -> Steps[Reply | None]:
-    """Take messages until the command ends, then publish them. None: the reader refused the rest, and its answer was said."""
+    """Receive messages until the command ends, then publish them.
+
+    None: the reader has refused the rest, and its response was written.
+    """
     while True:
         match event:
             case AppendMessage():
@@ -286,12 +311,15 @@ def _receive(
                 ctx.write(responses.status_line(event.tag, event.status, event.text, event.code))
                 return None
             case _:
-                pass  # the rest of a message that is refused already
+                pass  # the rest of a message that is already refused
         event = yield from ctx.event(ctx.now() + ctx.settings.idle_seconds)
 
 
 def _announced(ctx: ImapContext, message: AppendMessage, intake: Intake) -> Steps[Reply | None]:
-    """Why the message may not come, if so; the folder is looked for before a client that waits sends its megabytes."""
+    """Return why the message is refused, if it is.
+
+    The folder is checked before a client that waits for the continuation sends its megabytes.
+    """
     limit = ctx.settings.append_limit
     if message.options.utf8 and Enabled.UTF8 not in ctx.enabled:
         return refuse(
@@ -299,7 +327,7 @@ def _announced(ctx: ImapContext, message: AppendMessage, intake: Intake) -> Step
         )  # RFC 6855 §4; 8-bit in other messages: decision 0003
     if message.size > limit:
         return refuse(Text(f"Thư không được quá {limit} byte.", f"A message may have {limit} octets."), b"TOOBIG")
-    if message.size == 0:  # RFC 3502 §4: it takes the APPEND back
+    if message.size == 0:  # RFC 3502 §4: it cancels the APPEND
         return refuse(Text("Không lưu thư nào.", "Nothing is stored."))
     if message.index >= MOST_MESSAGES:
         return refuse(
@@ -312,7 +340,7 @@ def _announced(ctx: ImapContext, message: AppendMessage, intake: Intake) -> Step
     landed = ctx.landed
     if landed is not None and (landed.account, landed.name) == (place.account, place.name) and ctx.now() < landed.until:
         has_room = limit_octets is None or landed.used_octets + message.size <= limit_octets
-        if has_room and message.size <= HELD_OCTETS:  # whether that is still so is found out before OK
+        if has_room and message.size <= HELD_OCTETS:  # both are checked again before OK
             intake.used_octets = landed.used_octets
             intake.is_sent = landed.is_sent
             return None
@@ -352,16 +380,19 @@ def _publish(ctx: ImapContext, mailbox: str, intake: Intake) -> Steps[Reply]:
 
 
 def objected(ctx: ImapContext, intake: Intake) -> Steps[Reply | None]:
-    """Why these messages are not stored: for what is in them, or for what they are marked as."""
+    """Return why these messages are not stored: their content, or their marking."""
     return (yield from _infected(ctx, intake)) or (yield from marked(ctx, intake))
 
 
 def _infected(ctx: ImapContext, intake: Intake) -> Steps[Reply | None]:
-    """Reg. 10.2: no malware is put where others, or this person on another machine, may open it."""
+    """Return the refusal of a message with malware (Reg. 10.2).
+
+    No malware is stored where others, or this person on another machine, may open it.
+    """
     if not ctx.settings.scans:
         return None
     for message in intake.messages:
-        if message.is_staged:  # the end of it may be held still
+        if message.is_staged:  # its end may still be in memory
             refused = yield from tried(ctx.ask(message.write, intake.place), intake.place)
             if refused is not None:
                 return refused
@@ -372,9 +403,10 @@ def _infected(ctx: ImapContext, intake: Intake) -> Steps[Reply | None]:
 
 
 def marked(ctx: ImapContext, intake: Intake) -> Steps[Reply | None]:
-    """Reg. 4.1: what is kept as sent must not be marked as secret. Most messages show by themselves that they are not.
+    """Return the refusal of a message marked as secret that would be stored as sent (Reg. 4.1).
 
-    Drafts and all other folders take what they are given: nothing leaves from there.
+    Most messages are cleared by the prefilter alone. Drafts and all other folders accept anything: nothing is sent from
+    there.
     """
     for message in intake.messages:
         source = message.source
@@ -386,7 +418,7 @@ def marked(ctx: ImapContext, intake: Intake) -> Steps[Reply | None]:
                 return refused
         if not intake.is_sent:
             return None
-        if message.is_staged:  # the end of it may be held still
+        if message.is_staged:  # its end may still be in memory
             refused = yield from tried(ctx.ask(message.write, intake.place), intake.place)
             if refused is not None:
                 return refused
@@ -397,7 +429,10 @@ def marked(ctx: ImapContext, intake: Intake) -> Steps[Reply | None]:
 
 
 def tried(work: Steps[None], place: Place) -> Steps[Reply | None]:
-    """The refusal that a piece of work ends with, if any; CREATE would help where it is `place` that is missing."""
+    """Run a piece of work and return its refusal, if any.
+
+    TRYCREATE where `place` is what is missing and may be created.
+    """
     try:
         yield from work
     except NoSuchFolder as error:

@@ -1,7 +1,9 @@
-"""Before and around sign-in: CAPABILITY, ID, STARTTLS, LOGIN, AUTHENTICATE, ENABLE, COMPRESS, UNAUTHENTICATE, LOGOUT.
+"""Commands before and around sign-in.
 
-In: commands. Out: steps; who somebody is and whether they may in is `services.signin.access`' answer, its codes on the wire are
-here. Standards: RFC 9051 §6.1-6.3.1, RFC 4959 (SASL-IR), RFC 2971 (ID), RFC 5161 (ENABLE), RFC 4978 (COMPRESS), RFC 8437.
+CAPABILITY, ID, STARTTLS, LOGIN, AUTHENTICATE, ENABLE, COMPRESS, UNAUTHENTICATE, LOGOUT. In: commands. Out: steps. Identity
+and access are decided by `services.authentication.sign_in`; the response
+codes are here. Standards: RFC 9051 §6.1-6.3.1, RFC 4959 (SASL-IR), RFC 2971 (ID), RFC 5161 (ENABLE), RFC 4978 (COMPRESS),
+RFC 8437 (UNAUTHENTICATE).
 """
 
 from base64 import b64encode
@@ -34,12 +36,15 @@ SIGN_IN_CODES = {
     RefusalKind.BAD_MECHANISM: b"CANNOT",
     RefusalKind.MALFORMED: b"CANNOT",
     RefusalKind.NOT_AUTHORISED: b"NOPERM",
-    RefusalKind.NOT_HERE: b"AUTHENTICATIONFAILED",  # another password helps
+    RefusalKind.NOT_HERE: b"AUTHENTICATIONFAILED",  # a different password helps
 }
-"""What a mail program is told besides the sentence (RFC 5530 §3)."""
+"""Response codes of sign-in refusals, for the mail program (RFC 5530 §3)."""
 
 ALERTED = frozenset({RefusalKind.SUSPENDED, RefusalKind.PASSWORD_DUE, RefusalKind.RECLAIMED, RefusalKind.NOT_HERE})
-"""States, told only after the right password: Thunderbird shows the person nothing of a tagged NO, but all of an ALERT."""
+"""Refusals that are also sent as ALERT, only after the right password.
+
+Thunderbird shows the person nothing of a tagged NO, but all of an ALERT.
+"""
 
 ENABLES = {
     "CONDSTORE": Enabled.CONDSTORE,
@@ -48,16 +53,19 @@ ENABLES = {
     "IMAP4rev2": Enabled.REV2,
     "UIDONLY": Enabled.UIDONLY,
 }
-"""What ENABLE switches on, by the names of `capability.enable`."""
+"""Extensions that ENABLE turns on, by the names of `capability.enable`."""
 
 VERSION = version("mic-mail")
 _LONGEST_ID_VALUE = 200
 _LOGGED_IDS = 2
-"""Of one connection: before and after sign-in. Who has not signed in may not fill the log either."""
+"""ID commands logged per connection: before and after sign-in.
+
+An unauthenticated client may not fill the log either.
+"""
 
 
 def capabilities(ctx: ImapContext) -> tuple[bytes, ...]:
-    """What can be done on this connection now."""
+    """Return the capabilities of this connection now."""
     mechanisms = () if ctx.signed_in else ctx.desk.mechanisms()
     offer = capability.Offer(
         starttls=ctx.settings.starttls and not ctx.tls,
@@ -71,7 +79,7 @@ def capabilities(ctx: ImapContext) -> tuple[bytes, ...]:
 
 
 def greeting(ctx: ImapContext) -> bytes:
-    """The first line (RFC 9051 §7.1.1), with the capabilities, which saves clients a round trip."""
+    """Return the greeting (RFC 9051 §7.1.1), with the capabilities, which saves clients a round trip."""
     return responses.ok(b"*", f"{ctx.settings.host} is ready.", responses.capability_code(capabilities(ctx)))
 
 
@@ -82,7 +90,7 @@ def send_capability(ctx: ImapContext, command: Capability) -> Steps[Reply]:
 
 
 def noop(ctx: ImapContext, command: Command) -> Steps[Reply]:
-    """NOOP and CHECK: the moment to look whether something is new (RFC 9051 §6.1.2)."""
+    """Handle NOOP and CHECK: a poll for changes (RFC 9051 §6.1.2)."""
     yield from ctx.sync(expunge=True)
     yield from ctx.polling(None if ctx.view is None else ctx.view.place)
     return Reply("Nothing else.")
@@ -97,7 +105,10 @@ def logout(ctx: ImapContext, command: Logout) -> Steps[Reply]:
 
 
 def identify(ctx: ImapContext, command: Id) -> Steps[Reply]:
-    """RFC 2971. Always an ID line: new Outlook gives the account up without one."""
+    """Handle ID (RFC 2971).
+
+    An ID line is always sent: new Outlook abandons the account without one.
+    """
     ctx.introductions += 1
     if ctx.introductions <= _LOGGED_IDS:
         said = {key: value[:_LONGEST_ID_VALUE] for key, value in command.fields or () if value is not None}
@@ -106,7 +117,7 @@ def identify(ctx: ImapContext, command: Id) -> Steps[Reply]:
     return Reply("Pleased to meet you.")
 
 
-# ------------------------------------------------------------------ who is it
+# ------------------------------------------------------------------ sign-in
 
 
 def login(ctx: ImapContext, command: Login) -> Steps[Reply]:
@@ -114,7 +125,10 @@ def login(ctx: ImapContext, command: Login) -> Steps[Reply]:
 
 
 def authenticate(ctx: ImapContext, command: Authenticate) -> Steps[Reply]:
-    """RFC 9051 §6.2.2: challenges and answers in base64 until it is decided; `*` cancels."""
+    """Handle AUTHENTICATE (RFC 9051 §6.2.2).
+
+    Challenges and responses are base64 until the exchange is decided; `*` cancels it.
+    """
     yield Begin(command.mechanism)
     answer = yield Answer(command.initial)
     while isinstance(answer, Challenge):
@@ -131,7 +145,10 @@ def authenticate(ctx: ImapContext, command: Authenticate) -> Steps[Reply]:
 
 
 def _admit(ctx: ImapContext, answer: object) -> Steps[Reply]:
-    """The end of a sign-in. Texts are in both languages: the client cannot have said yet that it takes UTF-8."""
+    """Finish a sign-in.
+
+    Texts are in both languages, since the client cannot have enabled UTF-8 yet.
+    """
     if isinstance(answer, Refusal):
         ctx.tries += 1
         if answer.kind in ALERTED:
@@ -150,11 +167,14 @@ def _admit(ctx: ImapContext, answer: object) -> Steps[Reply]:
     return Reply("Signed in.", code=responses.capability_code(capabilities(ctx)))
 
 
-# ------------------------------------------------------------------ what octets mean
+# ------------------------------------------------------------------ TLS, compression, extensions
 
 
 def start_tls(ctx: ImapContext, command: StartTlsCommand) -> Steps[Reply | None]:
-    """RFC 9051 §6.2.1. What came in clear behind the command is thrown away: somebody in the middle may have written it."""
+    """Handle STARTTLS (RFC 9051 §6.2.1).
+
+    Clear text received behind the command is discarded: a man in the middle may have injected it.
+    """
     if ctx.tls:
         return bad("TLS is on already.")
     if not ctx.settings.starttls:
@@ -166,7 +186,7 @@ def start_tls(ctx: ImapContext, command: StartTlsCommand) -> Steps[Reply | None]
 
 
 def compress(ctx: ImapContext, command: Compress) -> Steps[Reply | None]:
-    """RFC 4978 §3: the OK is the last line in clear, what follows the command is compressed."""
+    """Handle COMPRESS (RFC 4978 §3): OK is the last line in clear; input behind the command is compressed."""
     if command.mechanism != "DEFLATE" or "COMPRESS=DEFLATE" in ctx.hidden:
         return refuse(Text("Chỉ hỗ trợ nén DEFLATE.", "Only DEFLATE is offered."), b"CANNOT")
     if ctx.compressed:
@@ -178,9 +198,9 @@ def compress(ctx: ImapContext, command: Compress) -> Steps[Reply | None]:
 
 
 def unauthenticate(ctx: ImapContext, command: Unauthenticate) -> Steps[Reply | None]:
-    """RFC 8437 §3: all state goes but TLS and what ID said; NO is not permitted, so nothing here may fail.
+    """Handle UNAUTHENTICATE (RFC 8437 §3): all state is reset but TLS and the count of ID commands.
 
-    Attempts to sign in are still counted: the limit is the connection's, whoever is behind it.
+    NO is not permitted, so nothing here may fail. Attempts to sign in are still counted: the limit is the connection's.
     """
     if "UNAUTHENTICATE" in ctx.hidden:
         return bad("That is not offered here.")
@@ -191,12 +211,15 @@ def unauthenticate(ctx: ImapContext, command: Unauthenticate) -> Steps[Reply | N
     ctx.credit = None
     ctx.write(ctx.line(command.tag, Reply("You are nobody again.", code=responses.capability_code(capabilities(ctx)))))
     if compressed:
-        yield EndCompression()  # the answer is the last line that is compressed (§4.1)
+        yield EndCompression()  # the tagged line is the last compressed one (§4.1)
     return None
 
 
 def enable(ctx: ImapContext, command: Enable) -> Steps[Reply]:
-    """RFC 5161 §3.1: unknown names are passed over, ENABLED lists what this command switched on."""
+    """Handle ENABLE (RFC 5161 §3.1).
+
+    Unknown names are ignored; ENABLED lists what this command turned on.
+    """
     names = capability.enable(command.capabilities, ctx.hidden)
     new = [name for name in names if ENABLES[name] not in ctx.enabled]
     for name in new:
@@ -205,7 +228,7 @@ def enable(ctx: ImapContext, command: Enable) -> Steps[Reply]:
         ctx.use_condstore()
     if "UIDONLY" in new and ctx.view is not None:
         for context in ctx.view.contexts:
-            if not context.by_uid:  # its client is told message numbers, and there are none any more (RFC 9586 §3)
+            if not context.by_uid:  # it reports message numbers, which no longer exist (RFC 9586 §3)
                 ctx.view.contexts.cancel(context.tag)
                 gone = refuse(
                     Text("Kết quả đang được theo dõi theo số thứ tự thư.", "It is followed by message numbers."),

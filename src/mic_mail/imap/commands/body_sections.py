@@ -1,8 +1,9 @@
-"""Parts of one message for FETCH: finding them by the part table, reading them from the file piece by piece.
+"""Body sections of one message for FETCH: located by the part table, read from the file in slices.
 
-In: a section as asked and a `Message` (opened when first needed). Out: a `Piece`: what stands before the octets, and the octets
-as an iterator of slices. A body is never decoded for BODY[], but no literal may hold NUL; BINARY undoes the transfer encoding
-while it streams, and gives every octet.
+In: a requested section and a `Message` (opened at first use). Out: a `Piece`: the octets in front, and the content as an
+iterator of slices. A body is never decoded for BODY[], but no literal may hold NUL; BINARY decodes the transfer encoding
+while
+it streams, and returns every octet.
 Standards: RFC 9051 §6.4.5.1; RFC 3516 §4.2-4.3 (BINARY, BINARY.SIZE, UNKNOWN-CTE).
 """
 
@@ -21,10 +22,10 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.reads.reader import MessageFile
 
 MOST_HEADER_OCTETS = 1 << 20
-"""Of a header block longer than the index keeps, fields are looked for in so much."""
+"""Octets that are searched for fields in a header block longer than the index stores."""
 
 SMALL_OCTETS = 8 << 10
-"""A decoded part up to here is looked at before it is announced; one FETCH may ask for some thousand of them."""
+"""Largest decoded part that is checked for NUL before its literal; one FETCH may name thousands."""
 
 _KINDS: dict[Text, Kind] = {
     Text.ALL: "",
@@ -37,21 +38,21 @@ _KINDS: dict[Text, Kind] = {
 
 
 class UnknownEncoding(Refused):
-    """BINARY of a part whose transfer encoding we do not know (RFC 9051 §6.4.5.1)."""
+    """BINARY of a part whose transfer encoding is unknown (RFC 9051 §6.4.5.1)."""
 
     def __init__(self) -> None:
         super().__init__("The transfer encoding of that part is not known.")
 
 
 class Message:
-    """A message that is being answered: its part table and, opened at first use, its file."""
+    """A message whose FETCH is being answered: its part table and its file, opened at first use."""
 
     __slots__ = ("_account", "_file", "_folder_id", "_parts", "_path", "_sections", "header", "uid")
 
     def __init__(
         self, account: Account, folder_id: int, uid: int, parts: bytes, header: bytes, *, path: str | None = None
     ) -> None:
-        """`path`: where its file probably is."""
+        """`path`: the probable path of its file."""
         self._account = account
         self._folder_id = folder_id
         self.uid = uid
@@ -59,7 +60,7 @@ class Message:
         self._parts = parts
         self._sections: Sections | None = None
         self.header = header
-        """The header block where the index keeps it; empty for one that is too long."""
+        """The header block where the index stores it; empty for a longer one."""
         self._file: MessageFile | None = None
 
     @property
@@ -70,7 +71,7 @@ class Message:
 
     @property
     def file(self) -> MessageFile:
-        """The open file, or `NoSuchMessage`."""
+        """The open file; raises `NoSuchMessage`."""
         if self._file is None:
             self._file = self._account.open_message(self._folder_id, self.uid, self._path)
         return self._file
@@ -81,7 +82,7 @@ class Message:
             self._file = None
 
     def read(self, offset: int, octets: int) -> Iterator[bytes]:
-        """That much of the file, in slices; a file that ends before its time is damaged, not short."""
+        """Read that much of the file in slices; a file that ends early raises `Trouble`."""
         while octets > 0:
             data = self.file.pread(offset, min(SLICE_OCTETS, octets))
             if not data:
@@ -93,15 +94,19 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """`head` ends with the announcement of a literal of exactly the octets that follow, or with a space before what announces
-    itself, or is complete and nothing follows. Made while it is sent; `b""` is a moment in which others may have their turn."""
+    """One item of a FETCH response; its octets are made while they are sent.
+
+    `head` ends with the announcement of a literal of exactly the octets that follow, or with a space before octets that hold
+    their
+    own announcement, or it is complete and nothing follows. `b""` among the octets is a moment to yield.
+    """
 
     head: bytes
     octets: Iterator[bytes]
 
 
 def piece_of(item: Section | Binary, message: Message) -> Piece:
-    """One item of one message. Raises before the first octet: `NoSuchMessage`, `UnknownEncoding`."""
+    """Return one item of one message; raise `NoSuchMessage` or `UnknownEncoding` before the first octet."""
     return _binary(item, message) if isinstance(item, Binary) else _section(item, message)
 
 
@@ -121,19 +126,19 @@ def _section(item: Section, message: Message) -> Piece:
         first, most = item.partial
         first = min(first, octets)
         offset, octets = offset + first, min(most, octets - first)
-    message.file  # noqa: B018 - opened now, while nothing of the line is out
+    message.file  # noqa: B018 - opened before any of the line is sent
     return Piece(b"%b {%d}\r\n" % (item.label, octets), map(responses.without_nul, message.read(offset, octets)))
 
 
 def _fields(item: Section, message: Message) -> Piece:
-    """Header fields of the message or of a message within it."""
+    """Return header fields of the message or of a message within it."""
     header = message.header if not item.part else b""
     found = None
     if not header:
         found = message.sections.locate(item.part, "HEADER")
         if found is None:
             return Piece(item.label + b" NIL", iter(()))
-        message.file  # noqa: B018 - opened now, while nothing of the line is out
+        message.file  # noqa: B018 - opened before any of the line is sent
 
     def pieces() -> Iterator[bytes]:
         read = header if found is None else _header_of(message, *found)
@@ -143,7 +148,7 @@ def _fields(item: Section, message: Message) -> Piece:
 
 
 def _header_of(message: Message, offset: int, octets: int) -> bytes:
-    """The header block that lies there, or a block of the fields that it begins with."""
+    """Return the header block there; of an oversized one, the complete fields at its beginning."""
     if octets <= MOST_HEADER_OCTETS:
         return b"".join(message.read(offset, octets))
     return whole(b"".join(message.read(offset, MOST_HEADER_OCTETS)))
@@ -161,9 +166,11 @@ def _literal(item: Section, octets: bytes) -> Iterator[bytes]:
 
 
 def _binary(item: Binary, message: Message) -> Piece:
-    """A literal8 where NUL may occur (RFC 3516 §4.2); a small part, and the beginning of one, is looked at, and a literal says
-    that there is none."""
-    if not item.part:  # the message as it is: it has no transfer encoding of its own
+    """Return the content as a literal8 where NUL may occur (RFC 3516 §4.2).
+
+    A small part, or the beginning of one, is checked for NUL, and sent as a literal if there is none.
+    """
+    if not item.part:  # the message as it is has no transfer encoding
         part, found = None, (0, message.file.size)
     else:
         part = message.sections.part(item.part)
@@ -178,7 +185,7 @@ def _binary(item: Binary, message: Message) -> Piece:
     first, most = item.partial or (0, octets)
     first = min(first, octets)
     most = min(most, octets - first)
-    message.file  # noqa: B018 - opened now, while nothing of the line is out
+    message.file  # noqa: B018 - opened before any of the line is sent
     pieces = _window(_decoded(message, found, encoding), first, most)
     if most and first + most > SMALL_OCTETS:
         return Piece(b"%b ~{%d}\r\n" % (item.label, most), pieces)
@@ -205,7 +212,7 @@ def _decoded(message: Message, found: tuple[int, int], encoding: str) -> Iterato
 
 
 def _window(pieces: Iterator[bytes], first: int, most: int) -> Iterator[bytes]:
-    """Exactly `most` octets of a stream, from `first` on."""
+    """Return exactly `most` octets of a stream, from `first` on."""
     for piece in pieces:
         if most == 0:
             return
@@ -222,7 +229,7 @@ def _window(pieces: Iterator[bytes], first: int, most: int) -> Iterator[bytes]:
 
 
 def binary_size(item: BinarySize, parts: bytes, size: int) -> int:
-    """BINARY.SIZE of a part; 0 where there is none (RFC 3516 §4.3)."""
+    """Return BINARY.SIZE of a part; 0 where there is none (RFC 3516 §4.3)."""
     if not item.part:
         return size
     part = Sections(parts).part(item.part)
@@ -234,7 +241,7 @@ def binary_size(item: BinarySize, parts: bytes, size: int) -> int:
 
 
 def long_header(account: Account, folder_id: int, uid: int, parts: bytes) -> bytes | None:
-    """The header block of a message whose header is longer than the index keeps; None if the message is gone."""
+    """Return a header block longer than the index stores; None if the message is gone."""
     message = Message(account, folder_id, uid, parts, b"")
     try:
         found = message.sections.locate((), "HEADER")

@@ -1,8 +1,11 @@
-"""COPY and MOVE between the own account and that of a unit or group: lent by the one, published in the other.
+"""COPY and MOVE between two accounts, the own one and a unit's or group's.
 
-In: UIDs of the selected mailbox, a place in another account. Out: steps. The other account's quota and rights count. A copy is
-durable before a move takes anything away: a kill in between leaves a message in both accounts, never in neither. An authority
-that ends in between leaves what was done by then: nothing is published in what may not be written any more, nor expunged.
+Copies are staged from the one and published in the other.
+
+In: UIDs of the selected mailbox, a place in another account. Out: steps. The other account's quota and rights apply. A copy
+is
+durable before a move removes anything: a kill in between leaves a message in both accounts, never in neither. A delegation
+that ends meanwhile keeps what was done by then: nothing is published or expunged where the right to it is gone.
 Standards: RFC 9051 §6.4.7-6.4.8, RFC 6851 §3.3, RFC 4314 §4.
 """
 
@@ -17,7 +20,7 @@ from mic_mail.storage.types import CopyResult
 
 
 def copy(ctx: ImapContext, view: View, uids: list[int], target: Place, *, every: bool) -> Steps[CopyResult]:
-    """Copies of these messages: those that are there, or with `every` all or none."""
+    """Copy these messages: those that still exist, or with `every` all or none."""
     destination, allowed = ctx.account_of(target), allowed_flags(target.rights)
     folder = yield from ctx.ask(lambda account: account.folder(target.name), target)
     lent: list[StagedCopy] = []
@@ -34,7 +37,7 @@ def copy(ctx: ImapContext, view: View, uids: list[int], target: Place, *, every:
             give_back()
 
     def give_back() -> None:
-        """What was not published; nothing is left of what was."""
+        """Discard unpublished copies; nothing is left of published ones."""
         while lent:
             lent.pop().delivery.staged.discard()
 
@@ -47,12 +50,12 @@ def copy(ctx: ImapContext, view: View, uids: list[int], target: Place, *, every:
         limit = ctx.quota_octets(ctx.place_now(target, "i").box)
         return (yield from ctx.change(publish, target))
     finally:
-        if lent:  # the connection was lost in between, no turn was to be had, or an authority ended
+        if lent:  # the connection was lost, no executor turn was free, or a delegation ended
             ctx.leave_behind(give_back)
 
 
 def move(ctx: ImapContext, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
-    """The same, and then they are expunged here; with the lines that tell the client so."""
+    """Copy and then expunge the originals; return the copies and the lines that report the expunge."""
     yield from ctx.ask(lambda account: account.must_not_be_frozen(), view.place)
     copied = yield from copy(ctx, view, uids, target, every=False)
     ctx.must_hold(view, "te")

@@ -1,9 +1,11 @@
-"""ESEARCH: one search over several mailboxes (RFC 7377). None of them is selected by it, and none is locked.
+"""ESEARCH: one search over several mailboxes (RFC 7377), which selects and locks none of them.
 
-In: the command. Out: steps. Mailboxes are searched one after the other by the code of SEARCH, in slices; no limit is needed,
-since the work is that of the same searches one by one. Those of units and groups are searched where they are named and may be
-read (RFC 4314 §4). A mailbox that is not there, or goes meanwhile, is passed over; so is one that may not be read any more when
-its turn comes, or when its answer is ready.
+In: the command. Out: steps. Mailboxes are searched one after the other by the code of SEARCH, in slices. No limit is needed,
+since the work is that of the same searches one by one. Mailboxes of units and groups are searched where they are named and
+may
+be read (RFC 4314 §4). A mailbox that does not exist or is deleted meanwhile is skipped; so is one that may not be read any
+more
+when its turn comes, or when its result is ready.
 """
 
 from collections.abc import Sequence
@@ -27,11 +29,14 @@ from mic_mail.storage.errors import NoSuchFolder
 from mic_mail.storage.types import DELIMITER, FolderInfo
 
 Mailbox = tuple[FolderInfo, Place]
-"""Under the name that its client sees, and where it lies."""
+"""A folder under the name that its client sees, and its place."""
 
 
 def multi_search(ctx: ImapContext, command: MultiSearch) -> Steps[Reply]:
-    """ESEARCH. The selected mailbox is searched as its client knows it, the others as they are."""
+    """Handle ESEARCH.
+
+    The selected mailbox is searched as its client knows it, the others as they are.
+    """
     selected, saved, returns = ctx.view, ctx.saved, command.returns or frozenset()
     if selected is None and (command.searches_selected or "UPDATE" in returns):
         return bad("No mailbox is selected.")  # RFC 7377 §2.2
@@ -54,7 +59,7 @@ def multi_search(ctx: ImapContext, command: MultiSearch) -> Steps[Reply]:
             yield from _elsewhere(ctx, command, (folder, place), name, progress)
         progress.before += folder.messages
         yield from ctx.yield_output()
-    if "UPDATE" in returns and not followed:  # it applies to the selected mailbox, which was not asked for
+    if "UPDATE" in returns and not followed:  # UPDATE applies to the selected mailbox, which was not searched
         ctx.write(
             ctx.line(
                 b"*",
@@ -68,7 +73,7 @@ def multi_search(ctx: ImapContext, command: MultiSearch) -> Steps[Reply]:
 
 
 def _elsewhere(ctx: ImapContext, command: MultiSearch, mailbox: Mailbox, name: bytes, progress: Progress) -> Steps[None]:
-    """One mailbox that is not selected."""
+    """Search one mailbox that is not selected."""
     folder, place = mailbox
     try:
         ctx.place_now(place, "lr")
@@ -82,11 +87,14 @@ def _elsewhere(ctx: ImapContext, command: MultiSearch, mailbox: Mailbox, name: b
     ctx.write((yield from ctx.ask(lambda account: format_response(view, command, found, rev2=rev2, mailbox=name), place)))
 
 
-# ------------------------------------------------------------------ which mailboxes
+# ------------------------------------------------------------------ sources
 
 
 def _named(ctx: ImapContext, sources: Sequence[Source]) -> Steps[list[Mailbox]]:
-    """The mailboxes of these sources that may be read, each once, in the order of LIST; others are not spoken of (§2.2)."""
+    """Return the readable mailboxes of these sources, each once, in LIST order.
+
+    Others are not mentioned (§2.2).
+    """
     boxes = ctx.boxes
 
     def choose(folders: list[FolderInfo], subscribed: list[str]) -> list[Mailbox]:
@@ -111,7 +119,7 @@ def _is_selected(ctx: ImapContext, folder: FolderInfo, place: Place) -> bool:
 
 
 class _Wanted:
-    """All sources as one: a folder is held against them once, however many they name.
+    """All sources combined, so that a folder is compared once, however many they name.
 
     RFC 5465 §6 and RFC 7377 §2.2. Mail may be filed into any folder, so `inboxes` are all of them (RFC 5465 §6.3).
     """
@@ -129,7 +137,7 @@ class _Wanted:
         self._parents = {name.rstrip(DELIMITER) for name in named.get(Reach.SUBTREE_ONE, ())} - {""}
 
     def names(self, name: str, *, personal: bool) -> bool:
-        """Whether a mailbox is asked for by its name, or as one of the own (`personal`)."""
+        """Return whether a mailbox is named, or is one of the own (`personal`) where those are searched."""
         if (self._personal and personal) or name in self._mailboxes:
             return True
         if name in self._parents or name.rpartition(DELIMITER)[0] in self._parents:

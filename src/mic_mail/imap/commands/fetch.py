@@ -1,11 +1,12 @@
-"""FETCH: from items asked to octets on the wire, in slices.
+"""FETCH: from requested items to octets on the wire, in slices.
 
-A FETCH is compiled once into a `Plan`. Items that are ready in memory or in the index become *columns*: for a batch of messages
-one sequence of values each, and all lines of the batch are one formatting, `template % row`, without an object per token. Items
-that lie in the message file become *streams*, read a slice at a time; a large message is never in memory as a whole.
+A FETCH is compiled once into a `Plan`. Items that are ready in memory or in the index become *columns*: for a batch of
+messages,
+one sequence of values each. All lines of a batch are made by one join, without an object per token. Items
+that are read from the message file become *streams*, read a slice at a time; a large message is never in memory as a whole.
 
-In: the command, the client's view, the store (in a lane). Out: lines. Items without PEEK set \\Seen (RFC 9051 §6.4.5), one
-commit per group of messages, just before they are sent, and the line of the text says so.
+In: the command, the client's view, the store (in an executor). Out: lines. Items without PEEK set \\Seen (RFC 9051 §6.4.5) in
+one commit per group of messages, just before these are sent, and their FETCH lines report it.
 Standards: RFC 9051 §6.4.5, §7.5.2; RFC 3516 (BINARY); RFC 7162 §3.1.4, §3.2.6 (CHANGEDSINCE, VANISHED); RFC 8970; RFC 8514;
 RFC 8474.
 """
@@ -33,36 +34,52 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Changes
 
 BATCH_MESSAGES = 128
-"""Lines that are made in one go: half a slice of envelopes. Of 256 so much is freed at once that malloc gives it back."""
+"""Messages whose lines are made in one piece: half a slice of envelopes.
+
+With 256, so much is freed in one piece that malloc returns it to the kernel.
+"""
 MEMORY_BATCH_MESSAGES = 2048
-"""The same where nothing but memory is asked: 1 ms of the loop's time."""
+"""Messages per batch where only memory is read: 1 ms of the loop's time."""
 SLICES_AT_ONCE = 2
-"""So many are pulled in one hop for a client that takes them quickly: a hop costs 0.1 ms, as much as reading a slice. With more
-the allocator gives back to the kernel what is freed in between (decision 0048)."""
+"""Most slices pulled in one executor call, for a client that reads quickly.
+
+A call costs 0.1 ms, as much as reading a slice. With more slices the allocator returns the memory freed in between to the
+kernel
+(decision 0048).
+"""
 PULL_SECONDS = 0.1
-"""A hop that has so far made nothing that fills a slice is over: many small windows into a large part are much to decode."""
+"""Time after which a call ends even if no slice is full.
+
+Many small windows into a large part take long to decode.
+"""
 QUICK_SECONDS = 0.05
-"""For what was pulled in one hop."""
+"""A client that takes the slices of one call in less than this reads quickly."""
 SEEN_GROUP_MESSAGES = 128
 SEEN_GROUP_OCTETS = 1 << 20
 
 
 class Slices:
-    """The answer for some messages, pulled in a lane slice by slice; none is larger than SLICE_OCTETS."""
+    """The response for some messages, pulled in an executor slice by slice of at most SLICE_OCTETS."""
 
     def __init__(self, chunks: Callable[[Account], Iterator[bytes]]) -> None:
         self._make = chunks
         self._chunks: Iterator[bytes] | None = None
         self._rest: memoryview | None = None
-        """What did not fit into the last slice."""
+        """The part that did not fit into the last slice."""
         self._error: Exception | None = None
         self.most = 1
-        """So many are pulled at a time."""
+        """Slices pulled per call."""
         self.ended = False
-        """The slice that was pulled last was the last one: most answers are one, and a hop to learn that costs more than it."""
+        """True if the last slice has been pulled.
+
+        Most responses are one slice, and an executor call just to learn that would cost more than the slice.
+        """
 
     def pull(self, account: Account) -> list[bytes]:
-        """The next slices, perhaps none yet. What goes wrong is raised after the octets before it were given. Blocks."""
+        """Return the next slices, perhaps none yet. Blocks.
+
+        An error is raised after the octets before it were returned.
+        """
         if self._chunks is None:
             self._chunks = self._make(account)
         slices: list[bytes] = []
@@ -78,7 +95,7 @@ class Slices:
         return slices
 
     def _slice(self, chunks: Iterator[bytes], until: float) -> bytes:
-        """The next one; empty if nothing is left, or nothing more can be had, or not by then."""
+        """Return the next slice; empty at the end, after an error, or if time is up."""
         pieces: list[bytes | memoryview] = []
         octets = 0
         if self._rest is not None:
@@ -95,7 +112,7 @@ class Slices:
                     octets += len(piece)
                 elif monotonic() >= until:
                     break
-        except Exception as error:  # noqa: BLE001 - raised once what was read before it has been given
+        except Exception as error:  # noqa: BLE001 - raised once the octets read before it have been returned
             self._error = error
         if octets > SLICE_OCTETS:
             last = memoryview(pieces[-1])
@@ -104,19 +121,19 @@ class Slices:
         return b"".join(pieces)
 
     def left(self) -> bytes:
-        """What was read of the answer and not given: the end of a piece."""
+        """Return what was read but not returned: the end of a piece."""
         rest, self._rest = self._rest, None
         return bytes(rest or b"")
 
     def close(self) -> None:
-        """Close what is open; nobody wants the rest."""
+        """Close the open files; the rest is not wanted."""
         close = getattr(self._chunks, "close", None)
         if close is not None:
             close()
 
 
 def fetch(ctx: ImapContext, command: Fetch) -> Steps[Reply]:
-    """FETCH and UID FETCH."""
+    """Handle FETCH and UID FETCH."""
     view = ctx.view
     assert view is not None
     if command.changed_since is not None or Datum.MODSEQ in command.items:
@@ -140,14 +157,14 @@ def fetch(ctx: ImapContext, command: Fetch) -> Steps[Reply]:
     for group in _seen_groups(view, places) if plan.marks_seen and view.marks_seen else (places,):
         told = plan
         if plan.marks_seen and view.marks_seen and (yield from _mark_seen(ctx, view, group, command)):
-            # In the same line, of which curl reads none but the first (RFC 9051 §6.4.5).
+            # FLAGS go into the same line, since curl reads only the first line (RFC 9051 §6.4.5).
             told = plan if Datum.FLAGS in items else fetch_plan.plan((Datum.FLAGS, *items), view, ctx.enabled)
         gone += yield from send(ctx, told, view, group)
-    return Reply("Fetched.", code=b"EXPUNGEISSUED" if gone else b"")  # OK all the same: no client can do better (RFC 5530 §3)
+    return Reply("Fetched.", code=b"EXPUNGEISSUED" if gone else b"")  # still OK: no client can do better (RFC 5530 §3)
 
 
 def send(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> Steps[int]:
-    """Pull the lines of these messages through the connection; how many could not be read any more."""
+    """Send the lines of these messages; return how many could not be read any more."""
     told = from_cache(plan, view, ctx.shelf.answers, places)
     if told is not None:
         ctx.write(told)
@@ -158,7 +175,7 @@ def send(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> Steps
     pulled: deque[bytes] = deque()
     try:
         while not slices.ended:
-            pulled.extend((yield from ctx.ask(slices.pull, view.place)))  # between commands too, where none is in hand
+            pulled.extend((yield from ctx.ask(slices.pull, view.place)))  # also between commands, for NOTIFY
             begun = ctx.now()
             yield from ctx.yield_output()
             while pulled:
@@ -167,17 +184,17 @@ def send(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> Steps
             slices.most = min(2 * slices.most, SLICES_AT_ONCE) if ctx.now() - begun < QUICK_SECONDS else 1
         return reader.gone
     except Exception:
-        if reader.mid_line:  # a literal has been announced: nothing but its octets may follow, not even BYE
+        if reader.mid_line:  # an announced literal: only its octets may follow, not even BYE
             ctx.severed = True
         else:
-            ctx.say_all([*pulled, slices.left()])  # to the end of the line
+            ctx.say_all([*pulled, slices.left()])  # up to the end of the line
         raise
     finally:
         slices.close()
 
 
 def send_unasked(ctx: ImapContext, view: View, items: tuple[FetchItem, ...], places: list[range]) -> Steps[None]:
-    """FETCH for messages that the client did not name (RFC 5465 §5.2, §7); nothing becomes \\Seen by it."""
+    """Send FETCH of messages that the client did not name (RFC 5465 §5.2, §7); \\Seen is not set."""
     if Enabled.CONDSTORE in ctx.enabled and Datum.FLAGS in items:
         items = tuple(dict.fromkeys((*items, Datum.MODSEQ)))  # RFC 7162 §3.2.4
     if Enabled.UIDONLY in ctx.enabled:
@@ -187,7 +204,10 @@ def send_unasked(ctx: ImapContext, view: View, items: tuple[FetchItem, ...], pla
 
 
 def _seen_groups(view: View, places: Iterable[range]) -> Iterator[list[range]]:
-    """Messages that are marked \\Seen together: not all 10,000 for a client that leaves after ten."""
+    """Yield groups of messages to mark \\Seen together.
+
+    Groups are small, so that a client that disconnects after ten of 10,000 messages does not leave all of them marked.
+    """
     group: list[int] = []
     octets = 0
     for at in chain.from_iterable(places):
@@ -201,7 +221,10 @@ def _seen_groups(view: View, places: Iterable[range]) -> Iterator[list[range]]:
 
 
 def _mark_seen(ctx: ImapContext, view: View, places: list[range], command: Fetch) -> Steps[bool]:
-    """Set \\Seen on those that lack it; whether any has changed, which their lines say. On a full disk they stay unseen."""
+    """Set \\Seen on messages that lack it; return whether any has changed, which their lines report.
+
+    On a full disk they stay unseen.
+    """
     uids = [view.uids[at] for place in places for at in place if not view.flags[at] & SEEN]
     if not uids:
         return False
@@ -226,7 +249,10 @@ def _mark_seen(ctx: ImapContext, view: View, places: list[range], command: Fetch
 
 
 def _changed_since(ctx: ImapContext, view: View, command: Fetch, places: list[range]) -> Steps[list[range]]:
-    """CHANGEDSINCE: of `places` those that changed; with VANISHED also which asked UIDs are no more (RFC 7162 §3.2.6)."""
+    """Handle CHANGEDSINCE: return the changed ones of `places` (RFC 7162 §3.2.6).
+
+    With VANISHED, also report the requested UIDs that no longer exist.
+    """
     since = command.changed_since
     assert since is not None
 
@@ -242,7 +268,10 @@ def _changed_since(ctx: ImapContext, view: View, command: Fetch, places: list[ra
 
 
 def vanished_of(changes: Changes, messages: SequenceSet, view: View) -> Ranges:
-    """Of the UIDs that a client asks about, those that are no more; all that do not exist where the log has holes."""
+    """Return the requested UIDs that no longer exist.
+
+    Where the log of expunged UIDs is incomplete, these are all that do not exist now.
+    """
     asked = intersection(messages.bounded(view.uids[-1] if view.uids else 1), ((1, view.uidnext - 1),))
     if changes.complete:
         return intersection(ranges_of(uid for uid in changes.vanished if view.position(uid) is None), asked)

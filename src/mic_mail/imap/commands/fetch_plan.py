@@ -1,7 +1,7 @@
-"""What a FETCH asks, compiled: which values come from memory, index and message file, and how a line is formatted.
+"""A compiled FETCH: the source of each value (memory, index, message file) and the format of a line.
 
-A `Plan` is made of the items alone, and kept for who asks for the same: mail programs do, again and again. `Plan.lines` formats
-a batch of messages, `reading.Reading` walks over many with what lies in files. See `fetch` for the whole.
+A `Plan` depends on the items alone and is cached, since mail programs ask for the same ones again and again. `Plan.lines`
+formats a batch of messages; `fetch_reader.Reading` reads many, with their files. See `fetch` for the whole.
 """
 
 import re
@@ -25,13 +25,16 @@ from mic_mail.storage.types import Column
 Values = Iterable[object]
 
 KEPT_HEADERS = 8
-"""So many items of header fields are made for all messages of a batch, and kept for the next time; more, one by one."""
+"""Most header field items that are made for all messages of a batch and cached; more are streamed."""
 SHELF_MESSAGES = 256
-"""Answered without a hop where everything is in memory: 0.1 ms of the loop's time; a hop takes about as much."""
+"""Most messages answered from memory without an executor call.
+
+That is 0.1 ms of the loop's time, about what a call costs.
+"""
 
 
 class Batch:
-    """Some messages at once, by their positions; `rows` holds what the index gave, column by column."""
+    """Some messages, by their positions; `rows` holds the index columns."""
 
     __slots__ = ("kept", "places", "rows")
 
@@ -39,11 +42,11 @@ class Batch:
         self.places = places
         self.rows: dict[str, Sequence[object]] = {}
         self.kept: dict[bytes, Sequence[bytes]] = {}
-        """Answers that the shelf has, by `AddressBookCache.key`."""
+        """Cached answers, by `Kept.key`."""
 
     @classmethod
     def cut(cls, places: Iterable[range], size: int) -> Iterator["Batch"]:
-        """Batches of at most `size` messages."""
+        """Split messages into batches of at most `size`."""
         held: list[range] = []
         count = 0
         for place in places:
@@ -60,7 +63,7 @@ class Batch:
             yield cls(held)
 
     def pick(self, column: Sequence[int]) -> Sequence[int]:
-        """The batch's part of a column of the view."""
+        """Return the batch's part of a column of the view."""
         if len(self.places) == 1:
             place = self.places[0]
             return column[place.start : place.stop]
@@ -70,13 +73,13 @@ class Batch:
         return sum(map(len, self.places))
 
     def numbers(self) -> Iterable[int]:
-        """Sequence numbers."""
+        """Return sequence numbers."""
         return chain.from_iterable([range(place.start + 1, place.stop + 1) for place in self.places])
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One item that is ready: its name, how its value is written, and the values of a batch."""
+    """One item that is not streamed: its name, the format of its value, and the values of a batch."""
 
     label: bytes
     form: bytes
@@ -84,28 +87,31 @@ class Field:
     columns: tuple[Column, ...] = ()
 
 
-# ------------------------------------------------------------------ what the index holds
+# ------------------------------------------------------------------ items from the index
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An answer that never changes and is asked for again and again: made once, then taken from the shelf."""
+    """An answer that never changes and is requested often: made once, then taken from the cache."""
 
     key: bytes
-    """What tells it from others on the shelf."""
+    """The cache key."""
     columns: tuple[Column, ...]
-    """Of the index: what it is made of."""
+    """Index columns from which it is made."""
     make: Callable[..., bytes | None] | None = None
-    """From a `Source` and those columns; gives None if the message is gone. Without it the column is the answer."""
+    """A function of a `Source` and those columns; None if the message is gone.
+
+    Without it the column is the answer.
+    """
 
     def field(self, label: bytes) -> Field:
-        """It as an item of a line."""
+        """Return it as an item of a line."""
         return Field(label, b"%b", lambda view, batch: batch.kept[self.key])
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a message lies whose answer is made."""
+    """The location of a message whose answer is made."""
 
     account: Account
     folder_id: int
@@ -113,7 +119,7 @@ class Source:
 
 
 def _header_fields(item: Section) -> Kept:
-    """HEADER.FIELDS, a literal ready to send."""
+    """Return HEADER.FIELDS, a literal ready to send."""
     others = item.text is Text.HEADER_FIELDS_NOT
 
     def make(source: Source, kept: bytes | None, parts: bytes) -> bytes | None:
@@ -124,7 +130,7 @@ def _header_fields(item: Section) -> Kept:
 
 
 def _derived(make: Callable[..., bytes | int], *columns: Column) -> Callable[[View, Batch], Values]:
-    """A value that is made of one or more columns."""
+    """Return a value made of one or more columns."""
     return lambda view, batch: map(make, *[batch.rows[column] for column in columns])
 
 
@@ -133,16 +139,16 @@ _EPOCH = date(1970, 1, 1).toordinal()
 
 @lru_cache(maxsize=8192)
 def _day(days: int) -> bytes:
-    """`17-Jul-1996`, for any number of days since the epoch: an index may hold what is beyond the calendar."""
+    """Return `17-Jul-1996` for any number of days since the epoch; dates beyond the calendar are clamped."""
     ordinal = min(max(days + _EPOCH, date.min.toordinal()), date.max.toordinal())
     return responses.date_time((ordinal - _EPOCH) * 86_400_000_000, 0)[1:12]
 
 
-_ZONE_SECONDS = 7 * 3600  # Vietnam's, the zone in which SEARCH counts days
+_ZONE_SECONDS = 7 * 3600  # Vietnam's time, in which SEARCH counts days
 
 
 def _date_time(instant_us: int) -> bytes:
-    """`responses.date_time`, three times as fast: a first sync asks for ten thousand."""
+    """Return `responses.date_time`, three times as fast: an initial sync needs ten thousand."""
     days, second = divmod(instant_us // 1_000_000 + _ZONE_SECONDS, 86_400)
     return b'"%b %02d:%02d:%02d +0700"' % (_day(days), second // 3600, second // 60 % 60, second % 60)
 
@@ -157,10 +163,10 @@ _KEPT: dict[Datum, Kept] = {
     Datum.BODY: Kept(b"BODY", ("body",)),
     Datum.BODYSTRUCTURE: Kept(b"BODYSTRUCTURE", ("bodystructure",)),
 }
-"""What lists of messages are made of. Read from the index it costs 3 us a message, from memory a tenth."""
+"""Items of message lists. From the index they cost 3 us a message, from memory a tenth."""
 
 _UTF8_ENVELOPE = Kept(b"ENVELOPE UTF8", ("envelope", "envelope_utf8"), lambda _, plain, utf8: plain if utf8 is None else utf8)
-"""For sessions that read UTF-8 (RFC 6855 §3); the index has it only where it differs."""
+"""For sessions that read UTF-8 (RFC 6855 §3); the index holds it only where it differs."""
 
 _STORED: dict[Datum, Field] = {
     Datum.EMAILID: Field(b"EMAILID", b"(%b)", _derived(lambda value: str(value).encode(), "email_id"), ("email_id",)),
@@ -174,7 +180,7 @@ _STORED: dict[Datum, Field] = {
 
 
 def _preview(*, utf8: bool) -> Field:
-    """RFC 8970. It is stored with the message, so LAZY is no slower."""
+    """Return PREVIEW (RFC 8970). It is stored with the message, so LAZY is no slower."""
     text = _nil_or(lambda value: responses.string(str(value).encode(), utf8=utf8))
     return Field(b"PREVIEW", b"%b", _derived(text, "preview"), ("preview",))
 
@@ -191,7 +197,7 @@ _IN_VIEW: dict[Datum, Field] = {
     Datum.SIZE: Field(b"RFC822.SIZE", b"%d", lambda view, batch: batch.pick(view.sizes)),
     Datum.MODSEQ: Field(b"MODSEQ", b"(%d)", lambda view, batch: batch.pick(view.modseqs)),
 }
-"""What the view holds in memory."""
+"""Items that the view holds in memory."""
 
 _FLAGS_WITH_RECENT = Field(
     b"FLAGS", b"(%b)", lambda view, batch: [view.flags_text(at) for place in batch.places for at in place]
@@ -199,17 +205,17 @@ _FLAGS_WITH_RECENT = Field(
 
 
 def _is_whole_message(item: Section | Binary) -> bool:
-    """It is answered by the file alone."""
+    """Return whether only the file answers it."""
     return isinstance(item, Section) and item.text is Text.ALL and not item.part
 
 
 def _is_all_of_it(item: Section | Binary) -> bool:
-    """Neither decoded nor cut."""
+    """Return whether it is the whole file, neither decoded nor partial."""
     return _is_whole_message(item) and item.partial is None
 
 
 def _is_header(item: Section | Binary) -> bool:
-    """It is answered by the index, but for a header that is longer than what that keeps."""
+    """Return whether the index answers it, except for a header longer than it stores."""
     return isinstance(item, Section) and item.text in _HEADERS and not item.part
 
 
@@ -220,10 +226,10 @@ _HEADERS = frozenset({Text.HEADER, Text.HEADER_FIELDS, Text.HEADER_FIELDS_NOT})
 
 
 class Plan:
-    """A compiled list of items."""
+    """A compiled list of FETCH items."""
 
     def __init__(self, items: Iterable[FetchItem], *, utf8: bool, by_uid: bool, with_recent: bool) -> None:
-        """`by_uid`: lines name messages by their UIDs (RFC 9586 §3.3); `with_recent`: some of them may be \\Recent."""
+        """`by_uid`: lines name messages by UID (RFC 9586 §3.3); `with_recent`: some may be \\Recent."""
         self._utf8 = utf8
         self._by_uid = by_uid
         self._with_recent = with_recent
@@ -232,7 +238,7 @@ class Plan:
         self.kept: list[Kept] = []
         self.marks_seen = False
         self.headers_at_once = 0
-        """So often what is made of a header is in memory, for all messages of a batch."""
+        """Copies of header data per message that a batch holds in memory."""
         for item in items:
             self._add(item)
         self.columns: tuple[Column, ...] = tuple(dict.fromkeys(chain.from_iterable(field.columns for field in self.fields)))
@@ -241,9 +247,9 @@ class Plan:
             self.headers_at_once += 1
         self.reads_files = not all(_is_header(item) for item in self.streams)
         self.whole = self.streams[0] if len(self.streams) == 1 and _is_all_of_it(self.streams[0]) else None
-        """The one thing that is asked of the file: all of it."""
+        """The only stream, if that is the whole file."""
         self.from_memory = not (self.columns or self.kept or self.streams)
-        """The view holds all that is asked."""
+        """True if the view holds all items."""
         self._texts = self._texts_around()
 
     def _add(self, item: FetchItem) -> None:
@@ -273,7 +279,7 @@ class Plan:
         self.fields.append(kept.field(label))
 
     def _texts_around(self) -> list[bytes]:
-        """What stands in front of each value of a line, and behind the last one."""
+        """Return the text in front of each value of a line, and behind the last one."""
         texts = [b"* "]
         before = b" UIDFETCH (" if self._by_uid else b" FETCH ("
         for field in self.fields:
@@ -284,21 +290,23 @@ class Plan:
         return [*texts, end + (b"" if self.streams else b")\r\n")]
 
     def _values(self, view: View, batch: Batch) -> Iterator[Iterable[bytes]]:
-        """The values of a line as they are written, each for all messages."""
+        """Yield the values of a line as they are written, each for all messages."""
         yield map(_NUMBER, batch.pick(view.uids) if self._by_uid else batch.numbers())
         for field in self.fields:
             values = field.values(view, batch)
             yield map(_NUMBER, cast("Iterable[int]", values)) if b"%d" in field.form else cast("Iterable[bytes]", values)
 
     def heads(self, view: View, batch: Batch) -> Iterator[bytes]:
-        """One line for each message; without its end where streams follow."""
+        """Yield one line for each message, without its end where streams follow."""
         *texts, end = map(repeat, self._texts)
         columns = chain.from_iterable(zip(texts, self._values(view, batch), strict=True))
-        return map(b"".join, zip(*columns, end))  # noqa: B905 - texts have no end
+        return map(b"".join, zip(*columns, end))  # noqa: B905 - the texts repeat without end
 
     def lines(self, view: View, batch: Batch) -> bytes:
-        """All lines of a batch that needs no file, made as one row of texts and values: half of what a formatting for each
-        costs."""
+        """Return all lines of a batch that needs no file.
+
+        They are made as one list of texts and values, at half the cost of formatting each line.
+        """
         step = 2 * len(self._texts) - 1
         row: list[bytes] = [b""] * step
         row[::2] = self._texts
@@ -314,11 +322,11 @@ _NUMBER: Callable[[int], bytes] = b"%d".__mod__
 
 _CACHED_ITEMS = 16
 _CACHED_FIELDS = 64
-"""A client may name 20,000; that plan is for this once."""
+"""Larger requests are not cached: a client may name 20,000 fields."""
 
 
 def plan(items: tuple[FetchItem, ...], view: View, enabled: Enabled) -> Plan:
-    """The plan for these items of messages of this view, as a client that has said so much is answered."""
+    """Return the plan for these items of this view's messages, for a client with these extensions."""
     is_usual = len(items) <= _CACHED_ITEMS and all(
         len(item.fields) <= _CACHED_FIELDS for item in items if isinstance(item, Section)
     )
@@ -334,7 +342,7 @@ _plan = lru_cache(maxsize=512)(Plan)
 
 
 def from_cache(plan: Plan, view: View, shelf: AnswerCache, places: list[range]) -> bytes | None:
-    """The lines, if the shelf has all that the view lacks: asked before, and not forgotten since. For a few messages only."""
+    """Return the lines if the cache has all that the view lacks, else None; for few messages only."""
     if plan.streams or plan.columns or sum(map(len, places)) > SHELF_MESSAGES:
         return None
     batch = Batch(places)

@@ -1,7 +1,7 @@
-"""A walk over messages for FETCH, with the store at hand: batches that fit into memory, their columns, and what lies in files.
+"""Reads messages for FETCH from the store: batches that fit into memory, index columns, file contents.
 
-In: a `Plan`, the messages. Out: pieces of the answer, the next one when it is wanted; `b""` where whoever pulls may stop for a
-while. Blocking: runs in a lane.
+In: a `Plan`, the messages. Out: pieces of the response, each made when it is pulled; `b""` where the puller may pause.
+Blocks: runs in an executor.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,16 +23,18 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Column
 
 WHOLE_OCTETS = 128 << 10
-"""Messages up to here are read in one piece, and closed before anything of them is sent."""
+"""Messages up to this size are read in one piece, and their file is closed before anything is sent."""
 BATCH_OCTETS = 32 << 20
-"""What the index may at most say of all messages of a batch, and what may be made of their headers: who is slow keeps it in
-memory. Of mail as it is written it is a hundredth."""
+"""Upper bound of the index answers of one batch, and of what is made of its headers.
+
+They stay in memory for a slow client. Ordinary mail takes a hundredth of it.
+"""
 _LIGHT_OCTETS = BATCH_OCTETS // 8
-"""Whole messages that are no larger together are a batch without more ado."""
+"""Total size of messages up to which a batch is not split."""
 
 
 class Reading:
-    """One walk over messages with the store at hand. `mid_line`: octets of an unfinished line are out."""
+    """A pass over messages of one FETCH; `mid_line`: octets of an unfinished line have been sent."""
 
     def __init__(self, plan: Plan, view: View, shelf: AnswerCache, places: list[range], batch_messages: int) -> None:
         self._plan = plan
@@ -44,7 +46,7 @@ class Reading:
         self.mid_line = False
 
     def chunks(self, account: Account) -> Iterator[bytes]:
-        """The answer in pieces of at most a slice; blocks, runs in a lane."""
+        """Yield the response in pieces of at most a slice. Blocks: runs in an executor."""
         for whole in chain.from_iterable(map(self._light, Batch.cut(self._places, self._batch_messages))):
             yield b""
             batch = self._with_rows(account, whole)
@@ -66,7 +68,7 @@ class Reading:
                 yield from self._streams_of(message, head)
 
     def _light(self, batch: Batch) -> Iterator[Batch]:
-        """The batch, in pieces where it could be too much at once by the sizes of its messages."""
+        """Yield the batch, split where by the messages' sizes it could exceed BATCH_OCTETS."""
         plan, sizes = self._plan, self._view.sizes
         headers = plan.headers_at_once
         if not (plan.columns or plan.kept) or sum(batch.pick(sizes)) * max(1, headers) <= _LIGHT_OCTETS:
@@ -84,13 +86,13 @@ class Reading:
         yield Batch(ranges(held))
 
     def _whole(self, account: Account, item: Section | Binary, batch: Batch, paths: Mapping[int, str]) -> Iterator[bytes]:
-        """Messages of which the file is asked for all that it has: 21 us each, three quarters of it the system's."""
+        """Yield messages requested as whole files: 21 us each, three quarters of it system time."""
         plan, view = self._plan, self._view
         literal = b"%b%b {" % (b" " if plan.fields else b"", item.label)
         for uid, size, head in zip(batch.pick(view.uids), batch.pick(view.sizes), plan.heads(view, batch), strict=True):
             path = paths.get(uid)
             octets = account.read_message(path, size) if path is not None and size <= WHOLE_OCTETS else None
-            if octets is None:  # large, or not there any more
+            if octets is None:  # large, or no longer there
                 yield from self._streams_of(Message(account, view.folder_id, uid, b"", b"", path=path), head)
                 continue
             self.mid_line = True
@@ -100,8 +102,10 @@ class Reading:
             yield b")\r\n"
 
     def _streams_of(self, message: Message, head: bytes) -> Iterator[bytes]:
-        """One message: everything is located before the first octet goes out, so what fails fails between lines. Where
-        whoever pulls may stop for a while, nothing (`b""`) is given."""
+        """Yield the response for one message.
+
+        Everything is located before the first octet is sent, so errors occur between lines. `b""` where the puller may pause.
+        """
         with closing(message):
             try:
                 pieces = [piece_of(item, message) for item in self._plan.streams]
@@ -126,7 +130,7 @@ class Reading:
             yield head + b")\r\n"
 
     def _with_rows(self, account: Account, batch: Batch) -> Batch:
-        """The batch with its index columns and kept answers, without the messages that are gone."""
+        """Return the batch with its index columns and cached answers, without messages that are gone."""
         plan, view = self._plan, self._view
         uids = batch.pick(view.uids)
         answers, gone = self._kept_answers(account, uids)
@@ -145,9 +149,11 @@ class Reading:
         return batch
 
     def _kept_answers(self, account: Account, uids: Sequence[int]) -> tuple[dict[bytes, Mapping[int, bytes]], set[int]]:
-        """What the shelf has for these messages, and what it lacked, from one walk through the index; and who is gone.
+        """Return the answers for these messages, and the UIDs that are gone.
 
-        What the shelf has is of the whole folder: looked into for each UID, never walked through.
+        Answers come from the cache; the missing ones are read by one index query. The cache covers the whole folder, so it is
+        searched by
+        UID and never iterated over.
         """
         plan, view = self._plan, self._view
         folder = (view.account_id, view.folder_id)
@@ -171,14 +177,14 @@ class Reading:
                 if len(made) < len(missing):
                     gone.update(filterfalse(made.__contains__, missing))
                 if len(missing) == len(uids):
-                    answers[kept.key] = made  # no need to look among all of the folder
+                    answers[kept.key] = made  # no need to search the whole folder's answers
         return answers, gone
 
 
 def _load_answers(
     kept: Kept, account: Account, folder_id: int, names: tuple[Column, ...], rows: Sequence[tuple[Any, ...]]
 ) -> dict[int, bytes]:
-    """The answers of those that are not gone, from rows of the UID and the columns of these names."""
+    """Return the answers of messages that still exist, from rows of the UID and these columns."""
     if not rows:
         return {}
     uids, *columns = zip(*rows, strict=True)

@@ -1,8 +1,8 @@
-"""What FUZZY means here, and how relevant a message is to it (RFC 6203).
+"""FUZZY search (RFC 6203): matching and relevancy scores.
 
 In: trees of search keys. Out: trees without FUZZY, scores. Pure.
-A text that is looked for fuzzily is found where all its words are, in any order, with or without diacritics ("hop quy" finds
-"Quý ba: họp giao ban"). All other keys are matched as they are, which §5 leaves to the server.
+A fuzzy text matches where all its words occur, in any order, with or without diacritics ("hop quy" finds "Quý ba: họp giao
+ban"). All other keys match exactly, which §5 leaves to the server.
 """
 
 import unicodedata
@@ -12,18 +12,18 @@ from mic_mail.imap.parser.search_keys import And, BodyKey, Fuzzy, HeaderKey, Not
 from mic_mail.imap.selected.sort_cache import Scores
 
 MAX_WORDS = 16
-"""Longer texts are looked for as they are: each word is a search of its own."""
+"""Most words of a fuzzy text, as each word is a search of its own; a longer text is matched exactly."""
 
 TextLeaf = HeaderKey | BodyKey | TextKey
 
 
 def widened(key: SearchKey) -> SearchKey:
-    """The tree that decides what is found."""
+    """Return the tree that decides what matches."""
     return _replaced(key, _any_order, inside=False)
 
 
 def tiers(key: SearchKey) -> list[SearchKey]:
-    """Trees for what is found and fits better, the best first: the words as they are in the subject, then anywhere."""
+    """Return trees for better matches, the best first: the exact words in the subject, then anywhere."""
     exact = _replaced(key, lambda leaf: leaf, inside=False)
     in_subject = _replaced(
         key, lambda leaf: leaf if isinstance(leaf, HeaderKey) else HeaderKey("subject", leaf.value), inside=False
@@ -32,7 +32,7 @@ def tiers(key: SearchKey) -> list[SearchKey]:
 
 
 def scores(found: Sequence[int], better: Sequence[Sequence[int]]) -> Scores:
-    """Relevancy from 100 down to 1: by the best tier that a message is in, and within it the newer the higher."""
+    """Return relevancy from 100 down to 1: by a message's best tier, and within it newer ones higher."""
     groups: list[list[int]] = []
     left = set(found)
     for tier in better:
@@ -49,7 +49,7 @@ def scores(found: Sequence[int], better: Sequence[Sequence[int]]) -> Scores:
 
 
 def _replaced(key: SearchKey, make: Callable[[TextLeaf], SearchKey], *, inside: bool) -> SearchKey:
-    """The tree with `make` of the texts in FUZZY; what a NOT in there excludes is taken as it is."""
+    """Return the tree with `make` applied to the texts in FUZZY; a NOT inside stays exact."""
     match key:
         case Fuzzy(inner):
             return _replaced(inner, make, inside=True)
@@ -83,7 +83,7 @@ def _with_value(leaf: TextLeaf, value: str) -> TextLeaf:
 
 
 def _bare(word: str) -> str:
-    """A word without diacritics; "đ" is no composed letter, but people leave its stroke out too."""
+    """Return a word without diacritics and without the stroke of "đ", which does not decompose."""
     if word.isascii():
         return word
     letters = unicodedata.normalize("NFD", word[:256]) + word[256:]

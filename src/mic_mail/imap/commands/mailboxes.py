@@ -1,7 +1,7 @@
-"""Folders: LIST and its kin, STATUS, CREATE, DELETE, RENAME, SUBSCRIBE, NAMESPACE and the quota of the mailbox.
+"""Folder commands: LIST, LSUB, XLIST, STATUS, CREATE, DELETE, RENAME, SUBSCRIBE, NAMESPACE, quota.
 
-In: commands. Out: steps. Which names a LIST shows is `listing`'s, where a name leads is `places`'; here the stores are
-asked and the lines are made.
+In: commands. Out: steps. `list_match` decides which names a LIST shows, and `resolve` resolves names; this module reads the
+stores and writes the lines.
 Standards: RFC 9051 §6.3.4-6.3.11, RFC 5258, RFC 5819 (LIST-STATUS), RFC 6154, RFC 2342, RFC 8438, RFC 9208 (QUOTA).
 """
 
@@ -44,12 +44,12 @@ from mic_mail.storage.types import DELIMITER, INBOX, SPECIAL_USES, Annotation, F
 T = TypeVar("T")
 
 QUOTA_ROOT = ""
-"""That of the own account."""
+"""The quota root of the own account."""
 OWN = Place("")
-"""Anywhere in the own account."""
+"""A place anywhere in the own account."""
 
 MOST_MESSAGES = 0xFFFF_FFFF
-"""No limit is set on messages but that of their UIDs, which are numbers of 32 bits (RFC 9051 §2.3.1.1)."""
+"""The limit on messages: UIDs are numbers of 32 bits (RFC 9051 §2.3.1.1); no other is set."""
 
 
 # ------------------------------------------------------------------ listing
@@ -60,13 +60,13 @@ def _key(ctx: ImapContext, place: Place) -> tuple[int, int]:
 
 
 def _kept_listing(ctx: ImapContext, place: Place) -> Listing | None:
-    """The folders of the account that `place` is in, if they were read before and nothing has changed there since."""
+    """Return the cached folders of the account of `place`, if nothing has changed there since."""
     kept = ctx.shelf.listings.get(_key(ctx, place))
     return kept if kept is not None and kept.mark == ctx.desk.change_mark(ctx.account_of(place).account_id) else None
 
 
 def _listing(ctx: ImapContext, place: Place) -> Steps[Listing]:
-    """The same, read if need be."""
+    """Return the folders of the account of `place`, read if they are not cached."""
     listing = _kept_listing(ctx, place)
     if listing is None:
         listing = yield from ctx.ask(Listing.read, place)
@@ -75,10 +75,13 @@ def _listing(ctx: ImapContext, place: Place) -> Steps[Listing]:
 
 
 def seen_folders(ctx: ImapContext, make: Callable[[list[FolderInfo], list[str]], T]) -> Steps[T]:
-    """What `make` makes of everything that the person sees (RFC 4314 §4, `l`) and of its subscriptions, under their names here.
+    """Return `make` of all folders that the person sees (RFC 4314 §4, `l`) and of the subscribed names.
 
-    One hop at most for who has the own mailbox alone. A unit's account that cannot be read now is left out: the rest is there
-    all the same. So are subscriptions to what may not be used now (§4, LSUB).
+    Names are those that the client sees. A person with only the own mailbox costs at most one executor call. A shared account
+    that
+    cannot be read now is left out, so that the rest is still shown. So are subscriptions to mailboxes that may not be used
+    now (§4,
+    LSUB).
     """
     boxes = ctx.boxes
     others: list[FolderInfo] = []
@@ -107,7 +110,10 @@ def seen_folders(ctx: ImapContext, make: Callable[[list[FolderInfo], list[str]],
 
 
 def list_(ctx: ImapContext, command: List) -> Steps[Reply]:
-    """LIST; each folder's STATUS, METADATA and rights follow its line where asked for (RFC 5819 §2, 9590 §3, 8440 §3)."""
+    """Handle LIST.
+
+    STATUS, METADATA and rights follow a folder's line where requested (RFC 5819 §2, 9590 §3, 8440 §3).
+    """
     if "HIGHESTMODSEQ" in command.status:
         ctx.use_condstore()
 
@@ -121,7 +127,7 @@ def list_(ctx: ImapContext, command: List) -> Steps[Reply]:
         box = resolve.find_box(line.name, boxes)
         rights = _rights_now(ctx, box)
         if "l" not in rights:
-            continue  # the authority has ended since the folders were looked at
+            continue  # the delegation has ended since the folders were read
         info = by_name.get(line.name) if line.folder is not None else None
         closed = info is not None and command.status and "r" not in rights
         _say_listed(ctx, b"LIST", [_closed(line) if closed else line])
@@ -139,7 +145,7 @@ def list_(ctx: ImapContext, command: List) -> Steps[Reply]:
 
 
 def _rights_now(ctx: ImapContext, box: Shared | None) -> str:
-    """In the own account, or in this one."""
+    """Return the rights in this shared mailbox now (None: the own account)."""
     if box is None:
         return ctx.own_rights
     now = ctx.boxes.get(box.name)
@@ -147,7 +153,10 @@ def _rights_now(ctx: ImapContext, box: Shared | None) -> str:
 
 
 def _annotated(ctx: ImapContext) -> Steps[dict[Shared | None, dict[int, list[Annotation]]]]:
-    """The entries of all folders, by account; one that cannot be read now is left out."""
+    """Return the annotations of all folders by account.
+
+    A shared account that cannot be read now is left out.
+    """
     seen = metadata.holders(ctx)
     found: dict[Shared | None, dict[int, list[Annotation]]] = {}
     for box in (None, *ctx.boxes.values()):
@@ -160,12 +169,15 @@ def _annotated(ctx: ImapContext) -> Steps[dict[Shared | None, dict[int, list[Ann
 
 
 def _closed(line: Listed) -> Listed:
-    """A mailbox that may be seen and not opened: its STATUS cannot be told, and why not has to be (RFC 9051 §6.3.9.8)."""
+    """Mark a mailbox that may be seen but not opened as \\Noselect.
+
+    It has no STATUS response, and LIST has to show why (RFC 9051 §6.3.9.8).
+    """
     return replace(line, attributes=(*line.attributes, "\\Noselect"))
 
 
 def _only_above(line: Listed) -> bool:
-    """Whether a line is there for what lies below it alone (RFC 8440 §4, the second example)."""
+    """Return whether a line is shown only for folders below it (RFC 8440 §4, the second example)."""
     return bool(line.child_info) and "\\Subscribed" not in line.attributes
 
 
@@ -182,7 +194,7 @@ def xlist(ctx: ImapContext, command: Xlist) -> Steps[Reply]:
 
 
 def listing_of(ctx: ImapContext, place: Place) -> Steps[Listed]:
-    """The line of one mailbox with all its attributes."""
+    """Return the LIST line of one mailbox with all its attributes."""
     boxes = ctx.boxes
     found = (yield from _listing(ctx, place)).folders
     seen = resolve.own_folders(found, boxes) if place.box is None else resolve.box_folders(found, place.box)
@@ -191,12 +203,15 @@ def listing_of(ctx: ImapContext, place: Place) -> Steps[Listed]:
 
 
 def send_oldname(ctx: ImapContext, place: Place, written: str) -> Steps[None]:
-    """A client of IMAP4rev2 that spells a name otherwise than we do learns ours; OLDNAME is its own (RFC 9051 §6.3.9.7)."""
+    """Send the server's spelling of a name to an IMAP4rev2 client that wrote it otherwise.
+
+    The client's spelling is OLDNAME (RFC 9051 §6.3.9.7).
+    """
     if written and Enabled.REV2 in ctx.enabled:
         try:
             line = yield from listing_of(ctx, place)
         except Unavailable:
-            return  # what was asked is done, and the answer says so
+            return  # the command has succeeded, and its reply says so
         ctx.write(responses.listed(b"LIST", line.name, line.attributes, DELIMITER, utf8=ctx.utf8, old_name=written))
 
 
@@ -207,7 +222,10 @@ def _say_listed(ctx: ImapContext, word: bytes, lines: Iterable[Listed]) -> None:
 
 
 def namespace(ctx: ImapContext, command: Namespace) -> Steps[Reply]:
-    """RFC 2342: the own mailbox, and those of units and groups for who may use one. Nobody has another person's (Reg. 15.2)."""
+    """Handle NAMESPACE (RFC 2342): the own mailbox, and `Shared/` for a person who may use one.
+
+    No person may use another person's mailbox (Reg. 15.2).
+    """
     ctx.write(responses.namespace([""], [], [resolve.PREFIX] if ctx.boxes else [], DELIMITER, utf8=ctx.utf8))
     return Reply("That is all.")
     yield  # a handler is a generator
@@ -240,7 +258,10 @@ def _status_items(ctx: ImapContext, info: FolderInfo, items: Iterable[str]) -> l
 
 
 def _folder(ctx: ImapContext, place: Place) -> Steps[FolderInfo]:
-    """One folder. Who asks for one often asks for all, one by one; so where they are few all are read."""
+    """Return one folder.
+
+    A client that asks for one often asks for all, one by one. So the whole listing is used where it is cached.
+    """
     if ctx.shelf.listings.get(_key(ctx, place)) is not None:
         info = (yield from _listing(ctx, place)).by_name.get(place.name)
         if info is not None and info.selectable:
@@ -259,11 +280,11 @@ def status(ctx: ImapContext, command: Status) -> Steps[Reply]:
     return Reply("Counted.")
 
 
-# ------------------------------------------------------------------ making and unmaking
+# ------------------------------------------------------------------ create, delete, rename, subscribe
 
 
 def create(ctx: ImapContext, command: Create) -> Steps[Reply]:
-    """CREATE; MAILBOXID in the answer (RFC 8474 §4.1), special use as asked (RFC 6154 §3)."""
+    """Handle CREATE: MAILBOXID in the reply (RFC 8474 §4.1), special use as requested (RFC 6154 §3)."""
     uses = [use for use in command.use if use in SPECIAL_USES]
     place = ctx.place_of_new(command.mailbox.removesuffix(DELIMITER), "k")
     if len(uses) != len(command.use) or len(uses) > 1 or (uses and place.box is not None):
@@ -277,7 +298,10 @@ def create(ctx: ImapContext, command: Create) -> Steps[Reply]:
 
 
 def delete(ctx: ImapContext, command: Delete) -> Steps[Reply]:
-    """DELETE. A mailbox that this session has open is left first (RFC 9051 §6.3.5 leaves the choice)."""
+    """Handle DELETE.
+
+    The mailbox is deselected first if this session has it selected (RFC 9051 §6.3.5 leaves the choice).
+    """
     place = ctx.place(command.mailbox, "x")
 
     def work(account: Account) -> int:
@@ -295,7 +319,7 @@ def delete(ctx: ImapContext, command: Delete) -> Steps[Reply]:
 
 
 def rename(ctx: ImapContext, command: Rename) -> Steps[Reply]:
-    """RENAME: `x` for the old name, `k` for the new one (RFC 4314 §4); not from one account into another."""
+    """Handle RENAME: `x` on the old name, `k` on the new one (RFC 4314 §4); not between accounts."""
     old = ctx.place(command.mailbox, "x")
     new = ctx.place_of_new(command.new_name.removesuffix(DELIMITER), "k")
     if old.account != new.account:
@@ -313,7 +337,10 @@ def rename(ctx: ImapContext, command: Rename) -> Steps[Reply]:
 
 
 def subscribe(ctx: ImapContext, command: Subscribe) -> Steps[Reply]:
-    """The person's own list of names, also of what lies elsewhere; whether a name leads anywhere is not asked."""
+    """Add a name to the person's own list, also one of another account.
+
+    The name need not exist.
+    """
     yield from ctx.change(lambda account: account.subscribe(command.mailbox, True))
     if ctx.notifier is not None:
         yield from ctx.notifier.subscribed(ctx, command.mailbox, True)
@@ -331,7 +358,10 @@ def unsubscribe(ctx: ImapContext, command: Unsubscribe) -> Steps[Reply]:
 
 
 def _say_quota(ctx: ImapContext, quota: Quota, box: Shared | None) -> None:
-    """STORAGE counts units of 1024 octets (RFC 9208 §5.1), rounded up, so that a full mailbox looks full."""
+    """Write a QUOTA response.
+
+    STORAGE counts units of 1024 octets (RFC 9208 §5.1), rounded up, so that a full mailbox looks full.
+    """
     limit = ctx.quota_octets(box)
     storage = [("STORAGE", -(-quota.octets // 1024), limit // 1024)] if limit is not None else []
     resources = [*storage, ("MESSAGE", quota.messages, MOST_MESSAGES)]
@@ -339,12 +369,12 @@ def _say_quota(ctx: ImapContext, quota: Quota, box: Shared | None) -> None:
 
 
 def _root(box: Shared | None) -> str:
-    """The one quota root of an account: everything in it counts (RFC 9208 §3.1)."""
+    """Return the only quota root of an account: everything in it counts (RFC 9208 §3.1)."""
     return QUOTA_ROOT if box is None else resolve.name_in_box(box, INBOX)
 
 
 def get_quota(ctx: ImapContext, command: GetQuota) -> Steps[Reply]:
-    """No right is needed (RFC 9208 §6), but who may not see the mailbox does not learn that it is there."""
+    """Handle GETQUOTA: it needs no right (RFC 9208 §6), but an invisible mailbox is nonexistent."""
     root = resolve.find(command.root, ctx.boxes) if command.root.startswith(resolve.PREFIX) else Place(command.root)
     if command.root != _root(root.box) or "l" not in root.rights:
         return refuse(Text("Không có mục dung lượng đó.", "There is no such quota root."), b"NONEXISTENT")
@@ -354,7 +384,10 @@ def get_quota(ctx: ImapContext, command: GetQuota) -> Steps[Reply]:
 
 
 def get_quota_root(ctx: ImapContext, command: GetQuotaRoot) -> Steps[Reply]:
-    """The root of a folder and its quota; also of a name that does not exist yet (RFC 9208 §4.1.2); `r` (§6)."""
+    """Handle GETQUOTAROOT: the root of a folder and its quota; needs `r` (RFC 9208 §6).
+
+    The name need not exist yet (§4.1.2).
+    """
     place = ctx.place(command.mailbox, "r")
     quota = yield from ctx.ask(Account.quota, place)
     ctx.write(responses.quota_root(command.mailbox, [_root(place.box)], utf8=ctx.utf8))
@@ -363,6 +396,6 @@ def get_quota_root(ctx: ImapContext, command: GetQuotaRoot) -> Steps[Reply]:
 
 
 def set_quota(ctx: ImapContext, command: SetQuota) -> Steps[Reply]:
-    """Quotas are granted by the administrators (Reg. 8.3.b)."""
+    """Refuse SETQUOTA: quotas are granted by the administrators (Reg. 8.3.b)."""
     return refuse(Text("Dung lượng do Trung tâm Thông tin quy định.", "Quotas are set by the administrators."), b"NOPERM")
     yield  # a handler is a generator

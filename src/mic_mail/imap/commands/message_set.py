@@ -1,4 +1,4 @@
-"""Which messages a command names: sequence numbers, UIDs or the saved result, as positions in the client's view.
+"""Resolves message numbers, UIDs or the saved result of a command to positions in the client's view.
 
 Standards: RFC 9051 §9 (sequence-set), RFC 5182 (`$`).
 """
@@ -12,13 +12,14 @@ from mic_mail.imap.parser.number_set import NoSuchNumber, Partial, SequenceSet
 from mic_mail.storage.mailstore import Account
 
 MANY_SAVED = 2_000
-"""UIDs of a saved result that are looked up in a thread: half a microsecond each."""
+"""UIDs of a saved result above which they are located in a thread: half a microsecond each."""
 
 
 def resolve_messages(ctx: ImapContext, messages: SequenceSet, *, by_uid: bool) -> Steps[list[range]]:
-    """Ascending, disjoint ranges of positions; UIDs that do not exist are passed over, a number that does not is an error.
+    """Return ascending, disjoint ranges of positions.
 
-    After a look if one is due: a UID may be one that only another session was told of.
+    Unknown UIDs are ignored, an unknown message number is an error. Polls first if one is due: a UID may be new to this
+    session.
     """
     yield from ctx.sync(expunge=False)
     view, saved = ctx.view, ctx.saved
@@ -38,7 +39,7 @@ def resolve_messages(ctx: ImapContext, messages: SequenceSet, *, by_uid: bool) -
 
 
 def uids_of(ctx: ImapContext, places: Iterable[range]) -> list[int]:
-    """The UIDs at these positions."""
+    """Return the UIDs at these positions."""
     assert ctx.view is not None
     uids: list[int] = []
     for place in places:
@@ -47,7 +48,7 @@ def uids_of(ctx: ImapContext, places: Iterable[range]) -> list[int]:
 
 
 def ranges(positions: Iterable[int]) -> list[range]:
-    """Ascending positions as ranges."""
+    """Return ascending positions as ranges."""
     found: list[range] = []
     start = stop = -1
     for at in positions:
@@ -62,7 +63,7 @@ def ranges(positions: Iterable[int]) -> list[range]:
 
 
 def part_of(places: list[range], partial: Partial) -> list[range]:
-    """Of these positions a part, counted from the first or from the last (RFC 9394 §3.3)."""
+    """Return a part of these positions, counted from the first or from the last (RFC 9394 §3.3)."""
     wanted = partial.within(sum(map(len, places)))
     found: list[range] = []
     passed = 0
@@ -75,7 +76,7 @@ def part_of(places: list[range], partial: Partial) -> list[range]:
 
 
 def intersect(places: list[range], positions: list[int]) -> list[int]:
-    """Those of the ascending `positions` that lie in `places`."""
+    """Return the ascending `positions` that lie in `places`."""
     return [
         at for place in places for at in positions[bisect_left(positions, place.start) : bisect_left(positions, place.stop)]
     ]

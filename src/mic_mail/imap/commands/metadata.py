@@ -1,10 +1,10 @@
 """METADATA (RFC 5464) and LIST-METADATA (RFC 9590): annotations of mailboxes and of the server.
 
-In: commands. Out: steps. /private entries belong to who is signed in, /shared ones to the mailbox: two people who use one
-mailbox share the second kind and not the first. Of the server, /shared/comment and /shared/admin are told and nobody's to
-change; /private entries are kept for each person.
+In: commands. Out: steps. /private entries belong to the signed-in person, /shared ones to the mailbox: two people who use one
+mailbox share the latter and not the former. Of the server, /shared/comment and /shared/admin can be read and not changed;
+/private entries are stored for each person.
 
-Changes by others are not told unasked (RFC 5464 §4.1 leaves that open), so ENABLE METADATA turns nothing on.
+Changes by others are not sent unsolicited (RFC 5464 §4.1 leaves that open), so ENABLE METADATA turns nothing on.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,20 +26,20 @@ from mic_mail.storage.types import SPECIAL_USES, Annotation, FolderInfo
 SERVER = ""
 """The mailbox name that stands for the server (RFC 5464 §4.1)."""
 SPECIAL_USE = "/private/specialuse"
-"""RFC 6154 §4: the use that LIST tells, which can be changed by this entry."""
+"""The entry by which a special use can be read and changed (RFC 6154 §4); LIST shows the same use."""
 
 Entry = tuple[str, bytes | None]
-"""A name, and its value or None where there is none."""
+"""A name, and its value or None if it has none."""
 
 
 def holders(ctx: ImapContext) -> tuple[str, str]:
-    """Whose entries this session sees."""
+    """Return the holders whose entries this session sees."""
     assert ctx.signed_in is not None
     return SHARED, ctx.signed_in.actor
 
 
 def get_metadata(ctx: ImapContext, command: GetMetadata) -> Steps[Reply]:
-    """GETMETADATA; LONGENTRIES tells the largest value that MAXSIZE kept back (RFC 5464 §4.2.1)."""
+    """Handle GETMETADATA; LONGENTRIES reports the largest value that MAXSIZE left out (RFC 5464 §4.2.1)."""
     seen, place = holders(ctx), _place(ctx, command.mailbox)
 
     def work(account: Account) -> list[Entry]:
@@ -59,7 +59,7 @@ def get_metadata(ctx: ImapContext, command: GetMetadata) -> Steps[Reply]:
 
 
 def _of_server(ctx: ImapContext) -> list[Entry]:
-    """What the server says of itself: `text/plain; charset=utf-8`, and a URI (RFC 5464 §6.2)."""
+    """Return the server's own entries: `text/plain; charset=utf-8`, and a URI (RFC 5464 §6.2)."""
     host, support = ctx.settings.host, ctx.settings.support
     comment = f"Thư điện tử, máy chủ {host}" if ctx.utf8 else f"Mail, server {host}"
     entries: list[Entry] = [("/shared/comment", comment.encode())]
@@ -69,7 +69,7 @@ def _of_server(ctx: ImapContext) -> list[Entry]:
 
 
 def _place(ctx: ImapContext, mailbox: str) -> Place:
-    """The mailbox, if the person may have to do with its entries: `l` and one of r, s, w, i, p (RFC 5464 §3.3)."""
+    """Return the mailbox if the person may use its entries: `l` and one of r, s, w, i, p (RFC 5464 §3.3)."""
     place = Place(mailbox) if mailbox == SERVER else ctx.place(mailbox)
     if not may_annotate(place.rights):
         place.need("lr")
@@ -77,20 +77,21 @@ def _place(ctx: ImapContext, mailbox: str) -> Place:
 
 
 def may_annotate(rights: str) -> bool:
-    """RFC 5464 §3.3."""
+    """Return whether these rights allow annotations (RFC 5464 §3.3)."""
     return "l" in rights and bool(set("rswip") & set(rights))
 
 
 def of_folder(info: FolderInfo, annotations: Iterable[Annotation], *, told: bool = True) -> list[Entry]:
-    """What can be asked of a folder: its special use, where that is `told`, is an entry too (RFC 6154 §4)."""
+    """Return the entries of a folder; its special use, where `told`, is one of them (RFC 6154 §4)."""
     use: list[Entry] = [] if info.special_use is None or not told else [(SPECIAL_USE, info.special_use.encode("ascii"))]
     return [*use, *((each.name, each.value) for each in annotations)]
 
 
 def chosen(known: Sequence[Entry], asked: Iterable[str], depth: int | None = 0) -> list[Entry]:
-    """The entries asked for, and with `depth` (1, or None for all levels) those below them (RFC 5464 §4.2.2).
+    """Return the requested entries, with those below them as `depth` says (RFC 5464 §4.2.2).
 
-    An entry that was asked for itself is NIL where there is none, under the name that the client gave it.
+    `depth`: 0, 1, or None for all levels. A requested entry is NIL if it does not exist, under the name that the client
+    wrote.
     """
     by_name = {name.lower(): (name, value) for name, value in known}
     found: dict[str, Entry] = {}
@@ -109,7 +110,7 @@ def chosen(known: Sequence[Entry], asked: Iterable[str], depth: int | None = 0) 
 
 
 def set_metadata(ctx: ImapContext, command: SetMetadata) -> Steps[Reply]:
-    """SETMETADATA: all of it or nothing, durable before OK (RFC 5464 §4.3)."""
+    """Handle SETMETADATA: all changes or none, durable before OK (RFC 5464 §4.3)."""
     shared, person = holders(ctx)
     on_server, place = command.mailbox == SERVER, _place(ctx, command.mailbox)
     uses = [_use(value) for name, value in command.changes if name.lower() == SPECIAL_USE and not on_server]
@@ -142,7 +143,7 @@ def set_metadata(ctx: ImapContext, command: SetMetadata) -> Steps[Reply]:
 
 
 def _use(value: bytes | None) -> str | None:
-    """A special use as we spell it; the store refuses what is none."""
+    """Return a special use in the server's spelling; the store refuses unknown ones."""
     word = None if value is None else value.decode("ascii", "replace").strip()
     return next((use for use in SPECIAL_USES if word is not None and use.lower() == word.lower()), word or None)
 

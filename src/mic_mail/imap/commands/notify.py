@@ -1,20 +1,27 @@
-"""NOTIFY (RFC 5465): a client is told what happens in all its mailboxes, whether or not a command is in progress.
+"""NOTIFY (RFC 5465): a client is notified of changes in all its mailboxes, also between commands.
 
-In: the command, then the hint of the change feed that the account has moved. Out: lines. What is told is the difference between
-the account as the client was told of it and as it is now, asked from the store by MODSEQ: however much happened in between, a
-mailbox costs one STATUS line, a name one LIST line, and a client that does not read costs nothing. What one look finds beyond
-MOST_EVENTS is not told at all: NOTIFICATIONOVERFLOW, and from there on it is as after NOTIFY NONE (§5.8).
+In: the command, then the change feed's hint that the account has changed. Out: response lines. A notification is the
+difference
+between the account as last reported to the client and as it is now, read from the store by MODSEQ. So however much happened
+in
+between, a mailbox costs one STATUS line, a name one LIST line, and a client that does not read costs nothing. If one poll
+finds
+more than MOST_EVENTS, nothing of it is sent: NOTIFICATIONOVERFLOW, and from then on as after NOTIFY NONE (§5.8).
 
-    selected mailbox   the view tells, as SELECTED says: at once (EXPUNGE too), with EXPUNGE delayed, or not at all: then the
-                       client keeps the messages that it has, but for its own changes (§3.1; `View.withhold`)
-    other mailboxes    STATUS for messages and flags, LIST for names (`nameevents`) and subscriptions, METADATA for annotations:
-                       a `AccountTracker` of the own account, and one of each account below `Shared/` in which something is
-                       asked for
-    own changes        are known by their MODSEQs and not told (§5), unless somebody else changed the same mailbox
-    rights             that end, or begin, in the midst: §5.9, §5.4
+    selected mailbox   the view reports, as SELECTED says: immediately (EXPUNGE too), with EXPUNGE delayed, or not at all:
+                       then
+                       the client keeps the messages that it has, but for its own changes (§3.1; `View.withhold`)
+    other mailboxes    STATUS for messages and flags, LIST for names (`name_events`) and subscriptions, METADATA for
+                       annotations:
+                       one `AccountTracker` for the own account, and one for each account below `Shared/` in which something
+                       is
+                       watched
+    own changes        are recognised by their MODSEQs and not reported (§5), unless somebody else changed the same mailbox
+    rights             that end or begin meanwhile: §5.9, §5.4
 
-Notifications never set \\Seen, whatever they fetch. A turn of the feed that told of changes in an account costs a hop to its
-store for the folders, and one for the selected mailbox if that is there. Only accounts that were asked for wake a session.
+Notifications never set \\Seen, whatever they fetch. An event of the feed that reports changes in an account costs one
+executor
+call on its store for the folders, and one for the selected mailbox if that is there. Only watched accounts wake a session.
 """
 
 from bisect import bisect_right
@@ -43,22 +50,25 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, INBOX, AccountRef
 
 MOST_EVENTS = 10_000
-"""Of one look: messages of the selected mailbox that changed, mailboxes and names to tell."""
+"""Most events of one poll: changed messages of the selected mailbox, mailboxes and names to report."""
 MOST_ACCOUNTS = 32
-"""Below `Shared/`, of one session; each holds a subscription of the feed and some 300 octets a folder."""
+"""Most accounts below `Shared/` per session.
+
+Each holds a subscription of the feed and some 300 octets a folder.
+"""
 RETRY_SECONDS = 1.0
-"""After a look that the store could not answer."""
+"""Pause after a poll that the store could not answer."""
 
 _NEVER = float("inf")
 
 
 def notify(ctx: ImapContext, command: Notify) -> Steps[Reply]:
-    """NOTIFY SET, which is a NOOP too, and NOTIFY NONE (RFC 5465 §3.1)."""
+    """Handle NOTIFY SET, which is a NOOP too, and NOTIFY NONE (RFC 5465 §3.1)."""
     if command.none:
         yield from _listen_to_nothing(ctx)
         return Reply("Nothing will be told.")
     before = ctx.notifier
-    if before is not None:  # what the list before asked for and was not told yet
+    if before is not None:  # pending events of the previous NOTIFY
         yield from before.send_updates(ctx, expunge=True)
     listening = Listening(command.watch, holders(ctx))
     if not (yield from listening.begin(ctx)):
@@ -78,7 +88,7 @@ def notify(ctx: ImapContext, command: Notify) -> Steps[Reply]:
 
 
 def notify_all(ctx: ImapContext, *, expunge: bool = False) -> Steps[None]:
-    """What the client asked to hear, and what that makes of the searches that it follows, until nothing has moved since."""
+    """Send watched events and updates of followed searches until nothing more has changed."""
     while (notifier := ctx.notifier) is not None:
         yield from notifier.send_updates(ctx, expunge=expunge)
         try:
@@ -105,7 +115,7 @@ def _overflow(ctx: ImapContext) -> Steps[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Root:
-    """The INBOX of an account below `Shared/`, as a name that is there (`listing.Folder`)."""
+    """The INBOX of an account below `Shared/`, as an existing name (`list_match.Folder`)."""
 
     name: str
     special_use: None = None
@@ -113,7 +123,7 @@ class _Root:
 
 
 class Listening:
-    """What one client asked to hear, and what it has heard; the session's `Notifier`."""
+    """The events that one client watches, and what it was told; the session's `Notifier`."""
 
     __slots__ = (
         "_barred", "_fetched", "_hears_of_folders", "_holders", "_own", "_pictures", "_retry_at", "_seen",
@@ -121,18 +131,18 @@ class Listening:
     )  # fmt: skip
 
     def __init__(self, watch: Watch, holders: Collection[str]) -> None:
-        """`holders`: whose annotations the client sees (`metadata.holders`)."""
+        """`holders`: the holders whose annotations the client sees (`metadata.holders`)."""
         self._watch = watch
         self._holders = holders
         self._hears_of_folders = bool(watch.all_others)
         self._pictures: dict[AccountRef | None, AccountTracker] = {}
-        """By account, the own one (None) first; empty if the client wants to hear of no folders."""
+        """Trackers by account, the own one (None) first; empty if no folder events are watched."""
         self._seen: frozenset[AccountRef] = frozenset()
-        """Accounts below `Shared/` that the person could see when it was asked last."""
+        """Accounts below `Shared/` that the person could see at the last check."""
         self._barred: set[AccountRef] = set()
-        """Those that the client was told are \\NoAccess."""
+        """Accounts that were reported to the client as \\NoAccess."""
         self._own: dict[AccountRef | None, set[int]] = {}
-        """MODSEQs of the client's changes that were not looked at yet, by account."""
+        """MODSEQs of the client's own changes that were not polled yet, by account."""
         self._view: View | None = None
         self._selected: str | None = None
         self._selected_at: AccountRef | None = None
@@ -140,10 +150,13 @@ class Listening:
         """Messages of the selected mailbox up to this UID need no FETCH."""
         self._retry_at = 0.0
 
-    # ------------------------------------------------------------ the beginning
+    # ------------------------------------------------------------ begin
 
     def begin(self, ctx: ImapContext) -> Steps[bool]:
-        """Take the pictures from which on is told; False if those are too many. What the former list follows goes on."""
+        """Take the current state of the watched accounts as the baseline; return False if there are too many.
+
+        The accounts of the previous NOTIFY remain watched.
+        """
         if not self._hears_of_folders:
             yield from ctx.subscribe_accounts(SubscribeAccounts())
             return True
@@ -159,7 +172,7 @@ class Listening:
         return True
 
     def describe(self, ctx: ImapContext, *, status: bool) -> Steps[None]:
-        """What has to be said before the OK: \\NoAccess, and STATUS where that was asked for."""
+        """Send what has to come before the OK: \\NoAccess, and STATUS where it was requested."""
         yield from self._begin_others(ctx)
         for picture in tuple(self._pictures.values()) if status else ():
             for line in picture.describe_all(utf8=ctx.utf8):
@@ -167,17 +180,17 @@ class Listening:
                 yield from ctx.yield_output()
 
     def _begin_others(self, ctx: ImapContext) -> Steps[None]:
-        """The pictures of accounts that are followed and were not looked at yet."""
+        """Begin the trackers of accounts that were not polled yet."""
         for picture in [each for each in self._pictures.values() if not each.has_begun]:
             if ctx.notifier is not self or (yield from self._send_account_updates(ctx, picture, ())):
                 continue
             if picture.coming is AttachReason.ASKED:
-                picture.coming = AttachReason.ALLOWED  # it is told when it can be read
+                picture.coming = AttachReason.ALLOWED  # it is reported once it can be read
 
     # ------------------------------------------------------------ accounts below Shared/
 
     def _asked(self, boxes: Mapping[str, Shared]) -> dict[AccountRef, Shared]:
-        """The accounts in which something is asked for that the person may see.
+        """Return the visible accounts in which something is watched.
 
         PERSONAL and INBOXES are the own namespace (RFC 5465 §6.2, §6.3).
         """
@@ -194,14 +207,17 @@ class Listening:
         return {box.account: box for name, box in boxes.items() if name in wanted and "l" in box.rights}
 
     def _reaches_beyond(self) -> bool:
-        """Whether an account that comes into sight later could be asked for."""
+        """Return whether an account that becomes visible later could be watched."""
         names = [*self._watch.subtrees, *self._watch.mailboxes]
         if self._watch.subscribed:
             names += self._pictures[None].subscriptions
         return any(name == ROOT or name.startswith(PREFIX) for name in names)
 
     def _follow(self, ctx: ImapContext, asked: dict[AccountRef, Shared], *, at_once: bool = False) -> Steps[None]:
-        """Follow these accounts, and forget the others; `at_once`: by a NOTIFY SET. What it takes to look comes later."""
+        """Watch these accounts, and no others; their trackers are begun later.
+
+        `at_once`: by a NOTIFY SET.
+        """
         yield from ctx.subscribe_accounts(SubscribeAccounts(frozenset(asked), rights=self._reaches_beyond()))
         for at in [at for at in self._pictures if at is not None and at not in asked]:
             del self._pictures[at]
@@ -221,7 +237,7 @@ class Listening:
             self._barred.discard(at)
 
     def _follow_anew(self, ctx: ImapContext) -> Steps[None]:
-        """Rights have moved, or a subscription: stop or begin to watch, and say so (RFC 5465 §5.9, §6.4)."""
+        """Begin or stop watching after a change of rights or subscriptions (RFC 5465 §5.9, §6.4)."""
         ctx.shared_mailboxes_changed = False
         if not self._hears_of_folders:
             return
@@ -253,13 +269,13 @@ class Listening:
         return self._watch.of(ROOT, subscribed=ROOT in own.subscriptions, personal=False)
 
     def _root_line(self, boxes: Mapping[str, Shared], *, utf8: bool) -> bytes:
-        """The parent of what has come or gone (RFC 5465 §5.4)."""
+        """Return the LIST line of the parent of names that came or went (RFC 5465 §5.4)."""
         own = self._pictures[None]
         there = [_Root(shared_folder(name, INBOX)) for name, box in boxes.items() if "l" in box.rights]
         attributes = described(Tree(there, own.subscriptions, DELIMITER), ROOT).attributes
         return responses.listed(b"LIST", ROOT, attributes, DELIMITER, utf8=utf8)
 
-    # ------------------------------------------------------------ the session's side
+    # ------------------------------------------------------------ the Notifier protocol
 
     def watch_account(self, view: View) -> None:
         self._view = view
@@ -274,7 +290,10 @@ class Listening:
             view.withhold()
 
     def leave(self, view: View) -> None:
-        """What the client was told while the mailbox was open needs no STATUS afterwards; how many are unseen it was not."""
+        """Note what the client was told while the mailbox was open: that needs no STATUS afterwards.
+
+        UNSEEN it was not told.
+        """
         self._view = self._selected = self._selected_at = None
         picture = self._pictures.get(view.place.account)
         if picture is None:
@@ -295,7 +314,7 @@ class Listening:
     def own(self, at: AccountRef | None, modseqs: list[int]) -> None:
         picture = self._pictures.get(at)
         is_open = self._view is not None and at == self._selected_at and bool(self._watch.selected)
-        if picture is not None or is_open:  # of what is not looked at they would be kept for ever
+        if picture is not None or is_open:  # those of an account that is not polled would be kept for ever
             self._own.setdefault(at, set()).update(modseqs)
         if picture is not None:
             picture.keep_selected()
@@ -306,8 +325,10 @@ class Listening:
             yield from self._subscribe(ctx, own.subscriptions | {name} if is_so else own.subscriptions - {name})
 
     def _subscribe(self, ctx: ImapContext, names: frozenset[str]) -> Steps[None]:
-        """From here on is told what happens in those: before the client hears that it has subscribed, since from then on it
-        relies on that."""
+        """Set the subscribed names, and begin to watch them if asked.
+
+        That is done before the client gets the OK of SUBSCRIBE, since it relies on events from then on.
+        """
         for picture in self._pictures.values():
             picture.subscriptions = names
         if self._watch.subscribed:
@@ -319,8 +340,11 @@ class Listening:
         return min((at for at in again if at), default=_NEVER)
 
     def send_updates(self, ctx: ImapContext, *, expunge: bool = False) -> Steps[None]:
-        """Say what is new, until nothing is. EXPUNGE may be said between commands too, unless it is to be delayed (§6.1)."""
-        if ctx.now() >= self._retry_at:  # also where nothing is due any more: who has looked meanwhile was a command
+        """Send pending events until there are none.
+
+        EXPUNGE may be sent between commands too, unless it is to be delayed (§6.1).
+        """
+        if ctx.now() >= self._retry_at:  # also where a command has polled meanwhile and nothing is due any more
             self._retry_at = 0.0
         for picture in self._pictures.values():
             if ctx.now() >= picture.retry_at:
@@ -335,7 +359,7 @@ class Listening:
             self.put_off(ctx)
 
     def _forget_own(self) -> None:
-        """The client's own changes that have been looked at."""
+        """Forget the client's own changes that have been polled."""
         for at, modseqs in list(self._own.items()):
             looked = [self._pictures[at].looked] if at in self._pictures else []
             looked += [self._view.looked] if self._view is not None and at == self._selected_at else []
@@ -348,7 +372,7 @@ class Listening:
     def put_off(self, ctx: ImapContext) -> None:
         self._retry_at = ctx.now() + RETRY_SECONDS
 
-    # ------------------------------------------------------------ one look
+    # ------------------------------------------------------------ one poll
 
     def is_due(self, ctx: ImapContext, *, expunge: bool = False) -> bool:
         if ctx.notifier is not self or ctx.now() < self._retry_at:
@@ -369,7 +393,7 @@ class Listening:
         return moved or (expunge and view.owes_expunges) or self._unfetched(view) > 0
 
     def _unfetched(self, view: View) -> int:
-        """How many new messages are to be fetched."""
+        """Return the number of new messages to fetch."""
         return view.messages - bisect_right(view.uids, self._fetched) if self._watch.items else 0
 
     def _send_updates(self, ctx: ImapContext, *, expunge: bool) -> Steps[None]:
@@ -379,7 +403,7 @@ class Listening:
         at = None if view is None else view.place.account
         due = self._due(ctx)
         own = {key: frozenset(self._own.get(key, ())) for key in (at, *(picture.at for picture in due))}
-        together = False  # the client's own changes are new to the picture and to the view
+        together = False  # the client's own changes are new to both the tracker and the view
         for picture in due:
             if ctx.notifier is self and (yield from self._send_account_updates(ctx, picture, own[picture.at])):
                 together = together or (picture.at == at and bool(self._watch.selected))
@@ -387,7 +411,10 @@ class Listening:
             yield from self._send_selected_updates(ctx, view, own[at], expunge=expunge)
 
     def _send_account_updates(self, ctx: ImapContext, picture: AccountTracker, own: Collection[int]) -> Steps[bool]:
-        """STATUS, LIST and METADATA of what happened in one account; whether it could be read, which the own one has to be."""
+        """Send STATUS, LIST and METADATA for the changes of one account; return whether it could be read.
+
+        If the own account cannot be read, that is an error.
+        """
         reached, manner, subscribed = ctx.modseq_of(picture.at), _output_options(ctx), picture.subscriptions
 
         def look(account: Account) -> TrackerUpdate:
@@ -421,7 +448,7 @@ class Listening:
         return True
 
     def _send_selected_updates(self, ctx: ImapContext, view: View, own: Collection[int], *, expunge: bool) -> Steps[None]:
-        """What happened in the selected mailbox, in whichever account it is; then FETCH for new messages."""
+        """Send the changes of the selected mailbox, in whichever account; then FETCH of new messages."""
         enabled = ctx.enabled
 
         def look(account: Account) -> list[bytes] | None:
@@ -447,7 +474,7 @@ class Listening:
             yield from self._fetch_new(ctx, view, own)
 
     def _fetch_new(self, ctx: ImapContext, view: View, own: Collection[int]) -> Steps[None]:
-        """FETCH for new messages, but those that the client has put there itself (RFC 5465 §5.2)."""
+        """Send FETCH of new messages, except those that the client stored itself (RFC 5465 §5.2)."""
         first, last = bisect_right(view.uids, self._fetched), view.uids[-1]
         places = ranges(at for at in range(first, view.messages) if view.modseqs[at] not in own)
         yield from send_unasked(ctx, view, self._watch.items, places)
@@ -463,7 +490,7 @@ def _output_options(ctx: ImapContext) -> OutputOptions:
 
 
 def _changes(glance: FolderChange) -> int:
-    """Messages of the selected mailbox to tell something of."""
+    """Return the number of changed messages of the selected mailbox."""
     if glance.changes is None:
         return 0
     return len(glance.changes.changed) + len(glance.changes.vanished)

@@ -1,8 +1,9 @@
-"""REPLACE and UID REPLACE (RFC 8508): APPEND of a new message and expunging of an old one as a single action.
+"""REPLACE and UID REPLACE (RFC 8508): append a new message and expunge an old one as one action.
 
-The message streams in as in APPEND. What is replaced is settled when the command begins and looked for again in the critical
-section of the store: if it is gone then, nothing is stored. APPENDUID goes out before the EXPUNGE or VANISHED (§4.3), nothing
-of \\Deleted is told (§3.4), and the quota is judged by what the mailbox grows by.
+The message streams in as in APPEND. The message to replace is determined when the command begins, and checked again in the
+store's transaction: if it is gone then, nothing is stored. APPENDUID is sent before the EXPUNGE or VANISHED (§4.3), \\Deleted
+is
+never reported (§3.4), and the quota is checked against the growth of the mailbox.
 """
 
 import dataclasses
@@ -26,7 +27,7 @@ from mic_mail.storage.types import Published
 
 
 class Replacement(Intake):
-    """The new message, and which one it replaces."""
+    """The new message, and the one that it replaces."""
 
     def __init__(self, place: Place, folder_id: int = 0, uid: int = 0, size: int = 0) -> None:
         super().__init__(place)
@@ -48,7 +49,7 @@ class Replacement(Intake):
 
 
 def replace(ctx: ImapContext, message: AppendMessage) -> Steps[None]:
-    """A whole REPLACE, to its tagged line."""
+    """Run a whole REPLACE, including its tagged line."""
     chosen = yield from _replaced(ctx, message)
     place, refused = target_of(ctx, message.mailbox)
     if isinstance(chosen, Reply):
@@ -70,7 +71,7 @@ def replace(ctx: ImapContext, message: AppendMessage) -> Steps[None]:
 
 
 def _replaced(ctx: ImapContext, message: AppendMessage) -> Steps[tuple[View, int] | Reply]:
-    """The selected mailbox and the UID that is to go, or why there is none."""
+    """Return the selected mailbox and the UID to replace, or the refusal."""
     assert message.replaces is not None
     view = ctx.view
     if view is None:
@@ -80,7 +81,7 @@ def _replaced(ctx: ImapContext, message: AppendMessage) -> Steps[tuple[View, int
     if view.read_only:
         return refuse(Text("Thư mục chỉ được mở để đọc.", "The mailbox is open for reading only."), b"READ-ONLY")
     if not {"t", "e"} <= set(view.rights):
-        return refusal(ctx.lacks(view, "te"))  # what STORE and EXPUNGE would need
+        return refusal(ctx.lacks(view, "te"))  # the rights that STORE and EXPUNGE would need
     try:
         uids = uids_of(ctx, (yield from resolve_messages(ctx, message.replaces, by_uid=message.by_uid)))
     except NoSuchNumber:
@@ -98,7 +99,7 @@ def _exchange(ctx: ImapContext, mailbox: str, intake: Replacement) -> Steps[Repl
     place, refused = target_again(ctx, mailbox, intake.place)
     if refused is not None:
         return refused
-    if not {"t", "e"} <= set(view.rights):  # they may have gone while the message came
+    if not {"t", "e"} <= set(view.rights):  # rights may have been lost while the message arrived
         return refusal(ctx.lacks(view, "te"))
     intake.place = place
     if (refused := (yield from objected(ctx, intake))) is not None:
@@ -112,7 +113,7 @@ def _exchange(ctx: ImapContext, mailbox: str, intake: Replacement) -> Steps[Repl
 
     refused = yield from tried(ctx.change(work, place), place)
     if refused is not None:
-        yield from ctx.sync(expunge=True)  # it may have been expunged meanwhile: that is told before what it means
+        yield from ctx.sync(expunge=True)  # if it was expunged meanwhile, that is reported before the refusal
         return refused
     published, lines = done[0]
     replaced = dataclasses.replace(view.place, name=view.name)

@@ -1,6 +1,7 @@
-"""SEARCH, SORT and THREAD in the selected mailbox: what is asked, how it is ordered, how it is answered and followed.
+"""SEARCH, SORT and THREAD in the selected mailbox.
 
-In: commands. Out: steps. `hunt` finds, `orders` and `threads` order, `telling` writes, `contexts` follows.
+In: commands. Out: steps. `search_run` finds, `sort_cache` and `threading` order, `search_response` writes, `search_context`
+follows.
 Standards: RFC 9051 §6.4.4, RFC 5256 §3, RFC 5267, RFC 6203, RFC 6855 §3.
 """
 
@@ -26,11 +27,11 @@ from mic_mail.imap.selected.sort_cache import FolderOrder, Scores
 from mic_mail.storage.mailstore import Account
 
 LONG_ANSWER = 2000
-"""Numbers; a longer answer is made in a lane."""
+"""Results above which a response is made in an executor."""
 
 
 def search(ctx: ImapContext, command: Search) -> Steps[Reply]:
-    """SEARCH and UID SEARCH."""
+    """Handle SEARCH and UID SEARCH."""
     view, saved = ctx.view, ctx.saved
     assert view is not None
     refused = yield from begin(ctx, command)
@@ -41,7 +42,7 @@ def search(ctx: ImapContext, command: Search) -> Steps[Reply]:
 
 
 def sort(ctx: ImapContext, command: Sort) -> Steps[Reply]:
-    """SORT and UID SORT."""
+    """Handle SORT and UID SORT."""
     view, saved = ctx.view, ctx.saved
     assert view is not None
     refused = yield from begin(ctx, command)
@@ -64,7 +65,7 @@ def sort(ctx: ImapContext, command: Sort) -> Steps[Reply]:
 def _sorted_by_relevancy(
     order: FolderOrder, view: View, criteria: Sequence[Criterion], found: Sequence[int], scores: Scores
 ) -> list[int]:
-    """RFC 6203 §6: the highest score comes first."""
+    """Sort by relevancy, the highest score first (RFC 6203 §6)."""
     columns = [
         ([-scores.get(at, 0) for at in range(view.messages)], each.reverse)
         if each.key is SortKey.RELEVANCY
@@ -75,7 +76,7 @@ def _sorted_by_relevancy(
 
 
 def thread(ctx: ImapContext, command: Thread) -> Steps[Reply]:
-    """THREAD and UID THREAD. The threads of all messages are kept for whoever asks next."""
+    """Handle THREAD and UID THREAD; the threads of a whole mailbox are cached for the next request."""
     view, saved = ctx.view, ctx.saved
     assert view is not None
     refused = yield from begin(ctx, command)
@@ -98,7 +99,7 @@ def thread(ctx: ImapContext, command: Thread) -> Steps[Reply]:
 
 
 def _thread(command: Thread, view: View, order: FolderOrder, positions: Sequence[int]) -> Generator[bytes | None, None, None]:
-    """The THREAD response, in the end; before it a None for each slice."""
+    """Yield None for each slice of work, and at the end the THREAD response."""
     messages = threading.Messages()
     for start in range(0, len(positions), threading.SLICE_MESSAGES):
         for each in order.details(positions[start : start + threading.SLICE_MESSAGES]):
@@ -122,18 +123,18 @@ def _thread(command: Thread, view: View, order: FolderOrder, positions: Sequence
     yield threading.write(forest, [view.uids[at] for at in positions] if command.by_uid else [at + 1 for at in positions])
 
 
-# ------------------------------------------------------------------ what they share
+# ------------------------------------------------------------------ shared by these commands
 
 
 def begin(ctx: ImapContext, command: Search) -> Steps[Reply | None]:
-    """What comes before any search: why it may not be, and a look at what is new in the selected mailbox."""
-    if command.foreign_charset and Enabled.UTF8 in ctx.enabled:  # RFC 6855 §3; by name UTF-8 says the same and is let through
+    """Prepare a search: check that it is allowed, and poll the selected mailbox."""
+    if command.foreign_charset and Enabled.UTF8 in ctx.enabled:  # RFC 6855 §3; the name UTF-8 is harmless and allowed
         return bad("No charset may be given after ENABLE UTF8=ACCEPT.")
     returns = command.returns or frozenset()
     if "UPDATE" in returns and ctx.view is not None and command.tag in ctx.view.contexts:
         return bad("Tag reuse: another search is followed under it.")  # RFC 5267 §4.3
     if "SAVE" in returns:
-        ctx.saved = ()  # stays so if this ends in NO (RFC 5182 §2.1)
+        ctx.saved = ()  # remains so if the command ends in NO (RFC 5182 §2.1)
     if command.key is None:
         return refuse(
             Text("Không biết bộ mã ký tự đó.", "Unknown charset."), b"BADCHARSET (%b)" % b" ".join(CHARSETS)
@@ -145,7 +146,7 @@ def begin(ctx: ImapContext, command: Search) -> Steps[Reply | None]:
 
 
 def asks_modseq(command: Search) -> bool:
-    """MODSEQ is among the keys (RFC 7162 §3.1.5)."""
+    """Return whether MODSEQ is among the keys (RFC 7162 §3.1.5)."""
     return command.key is not None and any(isinstance(key, ModSeq) for key in leaves(command.key))
 
 
@@ -158,7 +159,10 @@ def find_scored(
     *,
     scored: bool = False,
 ) -> Steps[Found]:
-    """What a command finds in a mailbox, `$` being `saved`; with relevancy where it is asked for (RFC 6203 §4)."""
+    """Return the matches of a command in a mailbox, `$` being `saved`.
+
+    Relevancy is included if requested (RFC 6203 §4).
+    """
     progress, key = progress or Progress(ctx, command.tag), command.key
     assert key is not None
     positions = yield from find(ctx, view, fuzzy.widened(key) if has_fuzzy(key) else key, saved, progress=progress)
@@ -173,7 +177,7 @@ def find_scored(
 
 
 def answer(ctx: ImapContext, command: Search, found: Found, *, mailbox: bytes | None = None) -> Steps[Reply]:
-    """Tell what was found in the selected mailbox, keep it for SAVE, follow it for UPDATE.
+    """Write the result for the selected mailbox, save it for SAVE, follow it for UPDATE.
 
     `mailbox` is its name for ESEARCH, ready to send.
     """

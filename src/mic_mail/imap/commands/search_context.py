@@ -1,10 +1,11 @@
-"""CONTEXT: which searches are followed, and what their clients are told of changes (RFC 5267 §4.3, RFC 5465 §7).
+"""CONTEXT: followed searches and their updates (RFC 5267 §4.3, RFC 5465 §7).
 
-Whether messages match that are new or have changed is found out by the code that answers a search, over these messages only, in
-slices, after the view has caught up and before the tagged response, or in IDLE at once.
+New and changed messages are matched by the code that answers a search, over these messages only, in slices. That happens
+after
+the view has caught up and before the tagged response, or immediately in IDLE.
 
 Not followed, with NOUPDATE (§4.3.1): more than MAX_CONTEXTS; SORT by RELEVANCY, where each new message moves the others; text
-together with keys whose answer moves by itself (OLDER, YOUNGER, `*`), since all text would have to be read at each look.
+together with keys whose result changes by itself (OLDER, YOUNGER, `*`), since each poll would have to read all text.
 """
 
 from array import array
@@ -33,11 +34,11 @@ from mic_mail.storage.mailstore import Account
 T = TypeVar("T")
 
 MANY_MESSAGES = 1000
-"""What is about more of them is not worked out in the loop."""
+"""Messages above which work is moved from the loop to an executor."""
 
 
 def follow(view: View, command: Search, found: Found, *, mailbox: bytes | None) -> bool:
-    """Follow a search that was just answered; False if it cannot be."""
+    """Follow a search that was just answered; return False if that is not possible."""
     assert command.key is not None
     criteria = command.criteria if isinstance(command, Sort) else ()
     key = fixed(fuzzy.widened(command.key), view, found.saved)
@@ -61,7 +62,7 @@ def follow(view: View, command: Search, found: Found, *, mailbox: bytes | None) 
 
 
 def fixed(key: SearchKey, view: View, saved: Sequence[int]) -> SearchKey:
-    """The tree with message numbers and `$` as the UIDs that they stand for now."""
+    """Return the tree with message numbers and `$` replaced by the UIDs that they mean now."""
     match key:
         case InSet(messages, by_uid):
             if messages.saved:
@@ -82,10 +83,11 @@ def fixed(key: SearchKey, view: View, saved: Sequence[int]) -> SearchKey:
 
 
 def send_selected_changes(ctx: ImapContext, last: bytes, *, expunge: bool) -> Steps[None]:
-    """What has happened in the selected mailbox, between the work of a command and `last`, its tagged line.
+    """Report changes of the selected mailbox, between a command's work and `last`, its tagged line.
 
-    Nothing of it takes back what was done: what the store cannot say now it is asked again with the next command, and where the
-    session has to end here, `last` is said before.
+    A failure here does not undo the work: if the store cannot answer now, it is asked again with the next command. If the
+    session
+    has to end here, `last` is sent first.
     """
     try:
         yield from ctx.sync(expunge=expunge)
@@ -99,7 +101,7 @@ def send_selected_changes(ctx: ImapContext, last: bytes, *, expunge: bool) -> St
 
 
 def send_search_updates(ctx: ImapContext) -> Steps[None]:
-    """ADDTO and REMOVEFROM for what has changed since the last look; the view has told of the changes themselves."""
+    """Send ADDTO and REMOVEFROM for what has changed since the last poll, after the view's own responses."""
     view = ctx.view
     if view is None or not view.contexts.due:
         return
@@ -116,7 +118,7 @@ def send_search_updates(ctx: ImapContext) -> Steps[None]:
 
 
 def _update(ctx: ImapContext, view: View, context: Context, some: View) -> Steps[None]:
-    """Look at `some` messages for one context, or at all where nothing else will do."""
+    """Match `some` messages for one context, or all of them where it depends on time or on `*`."""
     looked_at = view if context.moves else some
     places = yield from find(ctx, looked_at, context.key)
 
@@ -131,7 +133,7 @@ def _update(ctx: ImapContext, view: View, context: Context, some: View) -> Steps
         return
     if context.items:
         arrived = ranges(sorted(at for uid in new & view.contexts.arrived if (at := view.position(uid)) is not None))
-        yield from send_unasked(ctx, view, context.items, arrived)  # behind EXISTS and before ADDTO (RFC 5465 §7)
+        yield from send_unasked(ctx, view, context.items, arrived)  # after EXISTS and before ADDTO (RFC 5465 §7)
     order = (yield from order_of(ctx, view)) if context.criteria and new else None
 
     def work(account: Account) -> bytes:
@@ -146,12 +148,12 @@ def _update(ctx: ImapContext, view: View, context: Context, some: View) -> Steps
 
 
 def _aside(ctx: ImapContext, view: View, run: Callable[[], T], messages: int) -> Steps[T]:
-    """In a lane where it is about many messages: each takes the loop up to 4 us."""
+    """Run this in an executor for many messages: each takes up to 4 us of the loop."""
     return (yield from ctx.ask(lambda account: run(), view.place)) if messages > MANY_MESSAGES else run()
 
 
 def cancel_update(ctx: ImapContext, command: CancelUpdate) -> Steps[Reply]:
-    """CANCELUPDATE (RFC 5267 §4.3.5). A tag that is not followed is none to be told of either."""
+    """Handle CANCELUPDATE (RFC 5267 §4.3.5); unknown tags are ignored."""
     assert ctx.view is not None
     for tag in command.tags:
         ctx.view.contexts.cancel(tag)

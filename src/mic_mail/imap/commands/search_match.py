@@ -1,12 +1,15 @@
-"""The part of SEARCH that needs no text: a tree of keys against the columns that a selected mailbox has at hand.
+"""The part of SEARCH without text: a tree of keys evaluated against the columns of a selected mailbox.
 
-In: a `SearchKey` tree, columns in the order of the messages, and the answers that text scans gave so far. Out: which messages
-match for certain and which may still match, as masks: integers with one byte of 0 or 1 per message, so that AND, OR and NOT are
-single operations on all messages at once (100,000 messages: 4 ms per flag key, 0.1 ms per operator).
+In: a `SearchKey` tree, columns in the order of the messages, and the results of text scans so far. Out: which messages match
+for
+certain and which may still match, as masks: integers with one byte of 0 or 1 per message, so that AND, OR and NOT are single
+operations on all messages (100,000 messages: 4 ms per flag key, 0.1 ms per operator).
 
-Text keys are undecided until they are answered. The caller asks `text_keys` for them, cheapest first, scans only the messages
-that are still `undecided`, puts the answer in, and asks again; when nothing is undecided it is done. A tree may have
-thousands of keys: it is evaluated with pauses, and never holds more masks than it is deep.
+Text keys are undecided until they are answered. The caller gets them from `text_keys`, cheapest first, scans only the
+messages
+that are still `undecided`, adds the answer, and evaluates again, until nothing is undecided. A tree may have thousands of
+keys:
+it is evaluated with pauses, and never holds more masks than it is deep.
 
 Standards: RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 5032 (WITHIN), RFC 7162 §3.1.5, RFC 8514 §4.3, RFC 8474 §6, RFC 5182 (`$`).
 """
@@ -50,7 +53,10 @@ _COST = {HeaderKey: 0, BodyKey: 1, TextKey: 2}
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the messages are, position by position; what the tree does not ask for is not there. `zone` is where days begin."""
+    """The message data by position; columns that the tree does not need are absent.
+
+    `zone` is the time zone of day boundaries.
+    """
 
     uids: Sequence[int]
     flags: Sequence[int]
@@ -64,13 +70,16 @@ class Columns:
     now: int
     zone: tzinfo
     instants: Mapping[DateOf, Sequence[int | None]]
-    """Seconds since the epoch, None where there is no such instant; of SENT the midnight (UTC) of the day as it is written."""
+    """Seconds since the epoch, None where there is no such instant.
+
+    For SENT, midnight (UTC) of the written day.
+    """
     identifiers: Mapping[type[EmailId] | type[ThreadId], Sequence[str | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a text scan found: of the messages in `asked`, those in `found` match."""
+    """The result of a text scan: of the messages in `asked`, those in `found` match."""
 
     asked: Mask
     found: Mask
@@ -78,24 +87,24 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`certain` match; `possible` contains them and those that text has yet to decide."""
+    """Masks of matches: `certain`, and `possible`, which adds those that text has yet to decide."""
 
     certain: Mask
     possible: Mask
 
     @property
     def undecided(self) -> Mask:
-        """What text has yet to decide."""
+        """The messages that text has yet to decide."""
         return self.possible ^ self.certain
 
 
 def match(key: SearchKey, columns: Columns, answers: Mapping[TextScan, Answer]) -> Generator[None, None, Verdict]:
-    """Evaluate the tree with what is known; a pause for each key that looked at all messages."""
+    """Evaluate the tree with the answers so far, pausing after each key that was compared to all messages."""
     return _Evaluation(columns, answers).of(key)
 
 
 def text_keys(key: SearchKey) -> list[TextScan]:
-    """The keys of the tree that need text, each once, header fields first, since they are the cheapest to look at."""
+    """Return the text keys of the tree, each once, header fields first, since they are the cheapest."""
     found: dict[TextScan, None] = {}
     pending = [key]
     while pending:
@@ -110,12 +119,12 @@ def text_keys(key: SearchKey) -> list[TextScan]:
 
 
 def positions(mask: Mask, count: int) -> list[int]:
-    """The positions that a mask holds, ascending."""
+    """Return the positions in a mask, ascending."""
     return list(compress(range(count), mask.to_bytes(count, "little"))) if count else []
 
 
 def mask_of(chosen: Iterable[int], count: int) -> Mask:
-    """The mask of these positions."""
+    """Return the mask of these positions."""
     octets = bytearray(count)
     for position in chosen:
         octets[position] = 1
@@ -123,12 +132,12 @@ def mask_of(chosen: Iterable[int], count: int) -> Mask:
 
 
 def everything(count: int) -> Mask:
-    """The mask of all messages."""
+    """Return the mask of all messages."""
     return int.from_bytes(b"\x01" * count, "little")
 
 
 class _Evaluation:
-    """One run over one tree; every key type has its row in `rows`."""
+    """One evaluation of a tree; `_leaf` handles each key type."""
 
     def __init__(self, columns: Columns, answers: Mapping[TextScan, Answer]) -> None:
         self._columns = columns
@@ -215,7 +224,7 @@ class _Evaluation:
         return int.from_bytes(octets, "little")
 
     def _date(self, key: DateKey) -> Mask:
-        """Whole days: of SENT as they are written, else in the server's zone (RFC 9051 §6.4.4)."""
+        """Compare whole days: for SENT as written, else in the server's zone (RFC 9051 §6.4.4)."""
         begin, end = _day(key.day, UTC if key.of is DateOf.SENT else self._columns.zone)
         instants = self._columns.instants[key.of]
         match key.order:
@@ -227,7 +236,7 @@ class _Evaluation:
                 return _mask([instant is not None and begin <= instant < end for instant in instants])
 
     def _age(self, older: bool, seconds: int) -> Mask:
-        """RFC 5032 §3: by INTERNALDATE; YOUNGER and OLDER both include the boundary."""
+        """Compare INTERNALDATE; YOUNGER and OLDER both include the boundary (RFC 5032 §3)."""
         boundary = self._columns.now - seconds
         instants = self._columns.instants[DateOf.INTERNAL]
         if older:
@@ -236,7 +245,10 @@ class _Evaluation:
 
 
 def _day(day: date, zone: tzinfo) -> tuple[int, int]:
-    """The first second of the day and of the next one; days at the ends of the calendar count as 24 hours."""
+    """Return the first second of the day and of the next one.
+
+    Days at the ends of the calendar count as 24 hours of UTC.
+    """
     begin = (day - date(1970, 1, 1)).days * 86_400
     offset = datetime.combine(day, time(12), zone).utcoffset() if 1 < day.year < 9999 else None
     begin -= int((offset or timedelta()).total_seconds())

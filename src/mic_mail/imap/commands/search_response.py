@@ -1,6 +1,6 @@
-"""What a searching command answers: SEARCH, SORT and ESEARCH responses from positions in the requested order.
+"""SEARCH, SORT and ESEARCH responses, from positions in the requested order.
 
-In: a view, the command, what was found. Out: octets. Pure.
+In: a view, the command, its result. Out: octets. Pure.
 Standards: RFC 4731 §3, RFC 5182 §2.1, RFC 5267 §3 and §4.4, RFC 9394 §3, RFC 7162 §3.1.5 and §3.1.9, RFC 6203 §4, RFC 7377.
 """
 
@@ -14,24 +14,26 @@ from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.imap.selected.sort_cache import Scores
 
 _ITEMS = frozenset({"MIN", "MAX", "ALL", "COUNT", "PARTIAL", "RELEVANCY"})
-"""The return options that ask for an item of the answer."""
+"""The return options that request an item of the response."""
 
 
 class Found(NamedTuple):
-    """The result of a search: positions in the requested order, which is the mailbox's but for SORT."""
+    """The result of a search: positions in the requested order, which is the mailbox's except for SORT."""
 
     positions: Sequence[int]
     saved: Sequence[int] = ()
-    """The UIDs that `$` stood for."""
+    """The UIDs that `$` meant."""
     with_modseq: bool = False
-    """MODSEQ was among the keys."""
+    """True if MODSEQ was among the keys."""
     scores: Scores | None = None
 
 
 def format_response(view: View, command: Search, found: Found, *, rev2: bool, mailbox: bytes | None = None) -> bytes:
-    """The untagged response; an empty one is also told, since clients wait for it. Nothing for SAVE alone (RFC 5182 §2.1).
+    """Return the untagged response, also an empty one, since clients wait for it.
 
-    `mailbox` is the name for ESEARCH, ready to send; its answers tell nothing of a mailbox in which nothing was found.
+    Nothing for SAVE alone (RFC 5182 §2.1). `mailbox` is the name for ESEARCH, ready to send; ESEARCH sends nothing for a
+    mailbox
+    without matches.
     """
     name: Callable[[int], int] = view.uids.__getitem__ if command.by_uid else (1).__add__
     numbers = [name(at) for at in found.positions]
@@ -63,9 +65,11 @@ def format_response(view: View, command: Search, found: Found, *, rev2: bool, ma
 
 
 def kept(command: Search, found: Sequence[int]) -> list[int]:
-    """What `$` and MODSEQ are about, ascending: what is told of, where only ends or a part were asked for, else all.
+    """Return the messages that `$` and MODSEQ refer to, ascending.
 
-    RFC 5182 §2.1, RFC 4731 §3.2, RFC 9394 §3.2 (table 1).
+    These are the reported ones, if only ends or a part were requested, else all. RFC 5182 §2.1, RFC 4731 §3.2, RFC 9394 §3.2
+    (table
+    1).
     """
     asked = (command.returns or frozenset()) & _ITEMS
     if not asked & {"MIN", "MAX", "PARTIAL"} or asked & {"ALL", "COUNT"}:
@@ -75,5 +79,5 @@ def kept(command: Search, found: Sequence[int]) -> list[int]:
 
 
 def _highest(view: View, positions: Sequence[int]) -> int:
-    """The MODSEQ of an answer is that of its newest message (RFC 7162 §3.1.5)."""
+    """Return the highest MODSEQ of the results, as responses report it (RFC 7162 §3.1.5)."""
     return max((view.modseqs[at] for at in positions), default=0)

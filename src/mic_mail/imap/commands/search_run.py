@@ -1,8 +1,8 @@
-"""Finding: which messages match the keys of SEARCH, SORT, THREAD and ESEARCH (`find`).
+"""Runs the search of SEARCH, SORT, THREAD and ESEARCH: which messages match the keys (`find`).
 
-`matching` evaluates the tree over whole columns; here the columns are asked from the store, and text is scanned for what the
-columns left undecided, in slices, so that a long search tells of its progress (RFC 9585) and can be cut.
-What is answered is decided in `searching`.
+`search_match` evaluates the tree over whole columns. This module reads the columns from the store, and scans text for the
+messages that the columns left undecided, in slices, so that a long search reports progress (RFC 9585) and can be ended.
+`search` decides what is answered.
 Standards: RFC 9051 §6.4.4, RFC 5182 (`$`), RFC 7162 §3.1.5 (MODSEQ), RFC 5032, RFC 8514, RFC 8474, RFC 9585.
 """
 
@@ -40,33 +40,46 @@ from mic_mail.storage.types import KEYWORD_SHIFT, Column, TextTest
 
 COLUMN_MESSAGES = 10_000
 EVALUATED_MESSAGES = 500_000
-"""Looked at for the keys of a tree in one hop, each time counted: some 20 ms."""
+"""Messages compared to the keys of a tree in one call, counted once per key: some 20 ms."""
 LOOK_UP_MESSAGES = 20_000
-"""Asked of `search.sqlite` in one hop: 10 to 40 ms."""
+"""Messages looked up in `search.sqlite` in one call: 10 to 40 ms."""
 HEADER_SCAN_MESSAGES = 2000
 BODY_SCAN_MESSAGES = 500
 SCAN_OCTETS = 16 << 20
-"""What is read at once of some messages, and looked through: half a second."""
+"""Octets read and searched in one piece: half a second."""
 KEYS_A_READING = 16
-"""As many look through a text as cost what reading it costs."""
+"""Keys whose search of a text costs as much as reading it."""
 LARGE_OCTETS = 4 << 20
-"""A message of so many is looked through for no more keys at once: one of 20 MB takes two seconds for as many as these."""
+"""Size of a message from which no more than KEYS_A_READING keys are searched together.
+
+One of 20 MB takes two seconds for that many.
+"""
 READING_SECONDS = 0.1
-"""Of one hop: between two the session can be cut, others have their turn, and it tells how far it is."""
+"""Reading time of one call.
+
+Between two calls the session can end, others get a turn, and progress is reported.
+"""
 KEYS_ONE_BY_ONE = 8
 KEYS_AT_ONCE = 64
-"""The first text keys of a search are asked one by one, each only of what the others left undecided, as programs ask for a few;
-the others together. Else each of thousands, as fit into one command, would cost a look at the whole tree (3,400 HEADER keys
-and 4 messages: 113 s; together 0.6 s)."""
+"""Text keys that are scanned together after the first KEYS_ONE_BY_ONE.
+
+The first are scanned one by one, each only on messages that the others left undecided, since programs use few. Otherwise each
+of
+the thousands that fit into a command would cost an evaluation of the whole tree (3,400 HEADER keys and 4 messages: 113 s;
+together 0.6 s).
+"""
 
 SequenceT = TypeVar("SequenceT", bound=Sequence[int])
 
 Hops = Generator[None, None, None]
-"""Stops between two hops."""
+"""Pauses between executor calls."""
 
 
 class Progress:
-    """Tells those who wait how far it is (RFC 9585 §3); `before` and `after` are messages of other mailboxes."""
+    """Reports the progress of a search to a waiting client (RFC 9585 §3).
+
+    `before` and `after` count messages of other mailboxes.
+    """
 
     def __init__(self, ctx: ImapContext, tag: bytes) -> None:
         self._talk = ctx
@@ -75,7 +88,7 @@ class Progress:
         self.before = self.after = 0
 
     def report(self, done: int, goal: int) -> None:
-        """So many of so many messages have been looked at."""
+        """Report that `done` of `goal` messages have been searched, at most every PROGRESS_SECONDS."""
         ctx = self._talk
         if ctx.now() - self._told_at >= PROGRESS_SECONDS:
             self._told_at = ctx.now()
@@ -86,11 +99,11 @@ class Progress:
 def find(
     ctx: ImapContext, view: View, key: SearchKey, saved: Sequence[int] = (), *, progress: Progress | None = None
 ) -> Steps[list[int]]:
-    """The positions of a view that match, ascending; `$` stands for `saved`.
+    """Return the matching positions of a view, ascending; `$` stands for `saved`.
 
     The view may be of any folder that may be read, or an excerpt.
     """
-    dates = Dates() if view.is_excerpt else ctx.shelf.dates  # nobody else has the same messages in hand
+    dates = Dates() if view.is_excerpt else ctx.shelf.dates  # no other session has the same messages
     hunt = SearchRun(view, key, saved, now=int(ctx.clock.now().timestamp()), dates=dates)
     yield from ctx.ask(hunt.go_on, view.place)
     while not hunt.is_over:
@@ -101,7 +114,7 @@ def find(
     return hunt.found
 
 
-# ------------------------------------------------------------------ finding
+# ------------------------------------------------------------------ search run
 
 
 class SearchRun:
@@ -117,13 +130,13 @@ class SearchRun:
         self._account: Account
         self._hops = self._search()
         self.done = self.goal = 0
-        """Messages looked at and to look at, for the text key in hand; none while there is none."""
+        """Messages searched and to search for the current text key; 0 while there is none."""
         self.found: list[int] = []
         """Positions, ascending; complete when it is over."""
         self.is_over = False
 
     def go_on(self, account: Account) -> None:
-        """One hop. Blocks."""
+        """Do the work of one executor call. Blocks."""
         self._account = account
         try:
             next(self._hops)
@@ -155,13 +168,13 @@ class SearchRun:
                 yield
 
     def _next_scans(self, text_keys: Sequence[TextScan], undecided: Mask, at_once: int) -> list[TextScan]:
-        """The cheapest text keys, of one kind, that were not asked of everything undecided."""
+        """Return the cheapest text keys, of one kind, not yet scanned on all undecided messages."""
         left = (scan for scan in text_keys if undecided & ~self._answer(scan).asked)
-        first = next(left)  # what is undecided has a text key that was not asked
+        first = next(left)  # an undecided message always has an unscanned text key
         return [first, *islice(takewhile(lambda scan: type(scan) is type(first), left), at_once - 1)]
 
     def _answer(self, scan: TextScan) -> Answer:
-        """What it has answered so far."""
+        """Return the key's answer so far."""
         return self._answers.get(scan, _NOTHING_ASKED)
 
     # Columns
@@ -204,7 +217,7 @@ class SearchRun:
         return {uid: _sent_day(envelope, received) for uid, envelope, received in cast("list[tuple[int, bytes, int]]", rows)}
 
     def _stored(self, column: Column) -> Generator[None, None, list[object]]:
-        """A column of the index for every message of the view; None where a message is gone."""
+        """Return an index column for every message of the view; None where a message is gone."""
         values: list[object] = []
         for uids in _slices(self._view.uids, COLUMN_MESSAGES):
             if values:
@@ -216,7 +229,7 @@ class SearchRun:
     # Text
 
     def _ask(self, scans: Sequence[TextScan], undecided: Mask) -> Hops:
-        """Ask text keys of messages: first what the store has ready, then by reading the others."""
+        """Scan messages for text keys: first in the search index, then by reading the rest."""
         count, asked_before = self._view.messages, self._answer(scans[0]).asked
         self.done, self.goal = asked_before.bit_count(), asked_before.bit_count() + (undecided & ~asked_before).bit_count()
         asking = [_PendingKey(scan, self._answer(scan), count) for scan in scans]
@@ -240,9 +253,9 @@ class SearchRun:
             self._answers[one.scan] = Answer(one.asked.mask, one.hits.mask)
 
     def _look_up(self, one: "_PendingKey", some: list[int]) -> None:
-        """What the store has ready; the rest is left to be read."""
+        """Look messages up in the search index; leave the others to be read."""
         view = self._view
-        if view.is_excerpt:  # a few that are new, mostly: the search file would have to find out which they are
+        if view.is_excerpt:  # mostly a few new ones, which the index would first have to tell from others
             one.unread += some
             return
         looked_up = self._account.look_up_text(view.folder_id, view.uids, some, one.test)
@@ -253,7 +266,7 @@ class SearchRun:
         self.done += len(looked_up.known)
 
     def _read(self, reading: Sequence["_PendingKey"], some: list[int]) -> None:
-        """The messages at these positions, for all keys that have yet to be read for."""
+        """Read the messages at these positions for all keys that are not answered yet."""
         uids = [self._view.uids[at] for at in some]
         passed = dict(self._account.find_text(self._view.folder_id, uids, [one.test for one in reading]))
         for place, one in enumerate(reading):
@@ -262,7 +275,7 @@ class SearchRun:
         self.done += len(some)
 
     def _readable(self, reading: Sequence["_PendingKey"]) -> Iterator[list[int]]:
-        """As many messages as are read together."""
+        """Yield groups of messages that are read together."""
         of_headers = all(isinstance(one.scan, HeaderKey) for one in reading)
         most = HEADER_SCAN_MESSAGES if of_headers else BODY_SCAN_MESSAGES
         some: list[int] = []
@@ -282,7 +295,7 @@ _NOTHING_ASKED = Answer(0, 0)
 
 
 class _PendingKey:
-    """A text key that is being asked; `unread` are the positions of messages that have to be read for it."""
+    """A text key that is being scanned; `unread` are the positions of messages to read for it."""
 
     __slots__ = ("asked", "hits", "scan", "test", "unread")
 
@@ -316,7 +329,7 @@ def _slices(numbers: SequenceT, size: int) -> Iterator[SequenceT]:
 
 
 def _column_of(key: SearchKey) -> DateOf | type[EmailId] | type[ThreadId] | None:
-    """What has to be asked for a key, beside what every view has."""
+    """Return the column that a key needs, beside those of every view."""
     match key:
         case DateKey(of=of):
             return of
@@ -332,8 +345,10 @@ _DATE = re.compile(rb'\((?:"((?:[^"\\]|\\.)*+)"|\{([0-9]+)\}\r\n)')
 
 
 def _sent_day(envelope: bytes, received_us: int) -> int:
-    """The midnight (UTC) of the day that the Date field names, whatever its time and zone (RFC 9051 §6.4.4); where it names
-    none, of the day on which the message was received (as RFC 5256 §2.2 has it for SORT)."""
+    """Return midnight (UTC) of the day in the Date field, ignoring its time and zone (RFC 9051 §6.4.4).
+
+    Without one, the day on which the message was received (as RFC 5256 §2.2 defines for SORT).
+    """
     found = _DATE.match(envelope)
     day = None
     if found is not None:

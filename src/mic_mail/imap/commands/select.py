@@ -1,7 +1,6 @@
-"""SELECT, EXAMINE, CLOSE, UNSELECT, EXPUNGE and IDLE: opening a mailbox, leaving it, waiting in it.
+"""SELECT, EXAMINE, CLOSE, UNSELECT, EXPUNGE and IDLE.
 
-In: commands. Out: steps. HIGHESTMODSEQ is told on every SELECT, whether or not the client spoke of CONDSTORE (RFC 7162
-§3.1.2.1).
+In: commands. Out: steps. Every SELECT sends HIGHESTMODSEQ, also if the client has not enabled CONDSTORE (RFC 7162 §3.1.2.1).
 Standards: RFC 9051 §6.3.2, §6.3.13, §6.4.1-6.4.3; RFC 7162 §3.2.5 (QRESYNC); RFC 4315 (UID EXPUNGE); RFC 8474 (MAILBOXID).
 """
 
@@ -35,21 +34,24 @@ from mic_mail.storage.types import DELIMITER, Changes, ExpungeResult, FolderView
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What SELECT asked the store, in one go; `mark` was read first, so that nothing later is missed."""
+    """The data that SELECT reads from the store in one call.
+
+    `mark` was read first, so that no later change is missed.
+    """
 
     mark: int
     looked: int
-    """The account's MODSEQ when `fresh` was so."""
+    """The account's MODSEQ that `fresh` reflects."""
     fresh: FolderView
     recent: Ranges
     first_unseen: int | None
-    """Its position."""
+    """The position of the first unseen message."""
     changes: Changes | None
     presence: OpenFolder
 
 
 def _open(account: Account, command: Select, name: str, *, read_only: bool, claims: bool) -> Opened:
-    """`name` is the folder's in its account; `claims`: new messages can be \\Recent to this session."""
+    """Open a folder by its name in the account; `claims`: new messages can be \\Recent to this session."""
     mark = account.change_mark()
     looked, fresh = account.opened(name)
     info = fresh.info
@@ -63,7 +65,7 @@ def _open(account: Account, command: Select, name: str, *, read_only: bool, clai
 
 
 def select(ctx: ImapContext, command: Select) -> Steps[Reply]:
-    """SELECT and EXAMINE. A SELECT that fails leaves no mailbox selected (RFC 9051 §6.3.2)."""
+    """Handle SELECT and EXAMINE; a SELECT that fails leaves no mailbox selected (RFC 9051 §6.3.2)."""
     if command.qresync is not None and Enabled.QRESYNC not in ctx.enabled:
         return bad("ENABLE QRESYNC comes first.")  # RFC 7162 §3.2.5
     _leave(ctx)
@@ -76,7 +78,7 @@ def select(ctx: ImapContext, command: Select) -> Steps[Reply]:
     claims = not (read_only or rev2)
     opened = yield from ctx.ask(lambda account: _open(account, command, place.name, read_only=read_only, claims=claims), place)
     listed = (yield from listing_of(ctx, place)) if rev2 else None
-    place = ctx.place(command.mailbox, "r")  # an authority may have ended while the store was asked
+    place = ctx.place(command.mailbox, "r")  # a delegation may have ended while the store was read
     account_id = ctx.mailbox_id if place.account is None else place.account.account_id
     view = View(
         opened.fresh,
@@ -98,13 +100,13 @@ def select(ctx: ImapContext, command: Select) -> Steps[Reply]:
         ctx.write((yield from ctx.ask(lambda account: b"".join(missed(view, known, changes, enabled)), place)))
     ctx.opened[account_id] = opening_slot(ctx.clock.now_us())
     yield RecordActivity(place.account, "select")
-    # RFC 4314 §5.2: only rights over flags that are shared make it READ-WRITE. \Seen may be set all the same.
+    # RFC 4314 §5.2: only rights over shared flags make it READ-WRITE. \Seen may be set in any case.
     shared = place.rights.replace("s", "") if opened.fresh.info.own_seen else place.rights
     return Reply("Opened.", code=b"READ-ONLY" if read_only or reads_only(shared) else b"READ-WRITE")
 
 
 def _watch_account(ctx: ImapContext, place: Place) -> Steps[None]:
-    """Be told of the changes in the account of the mailbox that is opened, from before it is looked at."""
+    """Watch the account of the mailbox to open, beginning before it is read."""
     if ctx.attending != place.account:
         yield WatchAccount(place.account)
         ctx.attending, ctx.known_modseq = place.account, 0
@@ -113,15 +115,15 @@ def _watch_account(ctx: ImapContext, place: Place) -> Steps[None]:
 def _description(
     view: View, opened: Opened, listed: Listed | None, written: str, enabled: Enabled, *, utf8: bool
 ) -> list[bytes]:
-    """The untagged lines of SELECT (RFC 9051 §6.3.2; RECENT and UNSEEN are RFC 3501's).
+    """Return the untagged lines of SELECT (RFC 9051 §6.3.2; RECENT and UNSEEN are RFC 3501's).
 
-    `listed` for IMAP4rev2, whose SELECT tells the mailbox's attributes; `written`: the client's spelling.
+    `listed` for IMAP4rev2, whose SELECT sends the mailbox's attributes; `written`: the client's spelling.
     """
     info = opened.fresh.info
     lines = [*view.keyword_lines(), responses.exists(view.messages)]
     if listed is None:
         lines.append(responses.recent(view.recent_count))
-        if opened.first_unseen is not None and Enabled.UIDONLY not in enabled:  # it is a message number
+        if opened.first_unseen is not None and Enabled.UIDONLY not in enabled:  # UNSEEN is a message number
             lines.append(responses.ok(b"*", "The first unseen one.", b"UNSEEN %d" % (opened.first_unseen + 1)))
     lines.append(responses.ok(b"*", "UIDs are valid.", b"UIDVALIDITY %d" % info.uidvalidity))
     lines.append(responses.ok(b"*", "The next UID.", b"UIDNEXT %d" % info.uidnext))
@@ -134,13 +136,14 @@ def _description(
 
 
 def missed(view: View, known: QResync, changes: Changes, enabled: Enabled) -> list[bytes]:
-    """What a returning client missed: VANISHED (EARLIER), then FETCH for what changed (RFC 7162 §3.2.5.1).
+    """Return what a returning client missed: VANISHED (EARLIER), then FETCH (RFC 7162 §3.2.5.1).
 
-    Below the expunge floor the log has holes: then every UID of the client's set that does not exist has vanished (§3.2.5.2).
+    Below the expunge floor the log is incomplete: then every UID of the client's set that does not exist has vanished
+    (§3.2.5.2).
     """
     asked = known.known_uids or SequenceSet(((1, MAX_NUMBER),))  # only these are to be reported
     lines = [responses.vanished(vanished_of(changes, asked, view), earlier=True)]
-    # Also what was expunged after the view was taken: it has its number still, and HIGHESTMODSEQ covers its flags.
+    # Includes messages expunged after the view was read: these still have numbers, and HIGHESTMODSEQ covers their flags.
     for uid in sorted([*(uid for uid, _, _, _ in changes.changed), *changes.vanished]):
         at = view.position(uid)
         if at is not None and view.modseqs[at] > known.modseq and asked.contains(uid, view.uids[-1]):
@@ -149,16 +152,18 @@ def missed(view: View, known: QResync, changes: Changes, enabled: Enabled) -> li
 
 
 def _leave(ctx: ImapContext) -> None:
-    """The mailbox that was selected is so no more (RFC 9051 §7.1, CLOSED)."""
+    """Deselect the mailbox and send CLOSED (RFC 9051 §7.1)."""
     if ctx.view is not None:
         ctx.write(responses.ok(b"*", "The mailbox before is closed.", b"CLOSED"))
     ctx.leave()
 
 
 def close(ctx: ImapContext, command: Close) -> Steps[Reply]:
-    """CLOSE expunges silently and leaves (RFC 9051 §6.4.1); who may not expunge only leaves (RFC 4314 §4).
+    """Handle CLOSE: expunge silently and deselect (RFC 9051 §6.4.1).
 
-    Neither does who asks for it while the mailbox is handed over: a NO would leave a client in a mailbox that it has left.
+    Without `e` only deselect (RFC 4314 §4).
+
+    During a handover it only deselects too: after a NO the client would remain in a mailbox that it has left.
     """
     view = ctx.view
     assert view is not None
@@ -177,17 +182,18 @@ def close(ctx: ImapContext, command: Close) -> Steps[Reply]:
 
 
 def unselect(ctx: ImapContext, command: Unselect) -> Steps[Reply]:
-    """RFC 3691: leaves and expunges nothing."""
+    """Handle UNSELECT: deselect without expunge (RFC 3691)."""
     ctx.leave()
     return Reply("Left.")
     yield  # a handler is a generator
 
 
 def expunge(ctx: ImapContext, command: Expunge) -> Steps[Reply]:
-    """EXPUNGE, UID EXPUNGE. The client is told by the look that follows; HIGHESTMODSEQ in the answer: RFC 7162 §3.2.7.
+    """Handle EXPUNGE and UID EXPUNGE; HIGHESTMODSEQ in the reply: RFC 7162 §3.2.7.
 
-    Many clients say it without having marked anything: a look tells whether there is anything to expunge, and costs less than
-    the turn of a writer.
+    Many clients send it without having marked anything. A poll finds out whether there is anything to expunge, and costs less
+    than
+    a writer's turn.
     """
     view = ctx.view
     assert view is not None
@@ -224,7 +230,10 @@ def _send_expunged(ctx: ImapContext, view: View, result: ExpungeResult) -> Steps
 
 
 def idle(ctx: ImapContext, command: Idle) -> Steps[Reply]:
-    """RFC 2177: tell changes as they come, until DONE; a line every two minutes keeps middleboxes (and Outlook) awake."""
+    """Handle IDLE (RFC 2177): report changes as they come, until DONE.
+
+    A line every two minutes keeps middleboxes (and Outlook) awake.
+    """
     settings = ctx.settings
     ctx.reader.expect_line()
     ctx.write(responses.continuation("Idling."))
@@ -237,7 +246,7 @@ def idle(ctx: ImapContext, command: Idle) -> Steps[Reply]:
     look_at = ctx.now() + RETRY_SECONDS
     while ctx.ending is None:
         if ctx.notifier is not None:
-            yield from notify_all(ctx, expunge=True)  # RFC 5465 §4: the events that NOTIFY asked for, and no others
+            yield from notify_all(ctx, expunge=True)  # RFC 5465 §4: the events of NOTIFY, and no others
         event = ctx.read_next()
         if event is not NEED_INPUT:
             done = isinstance(event, Line) and event.data.upper() == b"DONE"
@@ -258,7 +267,10 @@ def idle(ctx: ImapContext, command: Idle) -> Steps[Reply]:
 
 
 def _owes_after_look(ctx: ImapContext) -> Steps[bool]:
-    """Tell what is new. True: the store cannot say it now. NO would end IDLE at a client that goes on to send DONE."""
+    """Report changes; return True if the store cannot answer now.
+
+    A NO would end IDLE at a client that still sends DONE.
+    """
     try:
         yield from ctx.sync(expunge=True)
         yield from send_search_updates(ctx)

@@ -1,4 +1,7 @@
-"""The order of a view's messages, brought up to date in slices from what the store keeps (`orders`, `storage.ordering`)."""
+"""The sort order of a view's messages, updated in slices from the store's sort keys.
+
+See `sort_cache` and `storage.reads.sort_keys`.
+"""
 
 from collections.abc import Callable
 
@@ -10,15 +13,18 @@ from mic_mail.imap.selected.sort_cache import FolderOrder, StoredSortValues
 from mic_mail.storage.mailstore import Account
 
 SLICE_MESSAGES = 1000
-"""Where the store has to make them first: 30 ms, with other threads in between."""
+"""Messages whose sort keys the store makes in one call: 30 ms, with other threads in between."""
 INDEXED_MESSAGES = 5000
-"""Asked of `search.sqlite` in one hop: 20 ms, of which each walks through the keys of all that it knows."""
+"""Messages looked up in `search.sqlite` in one call: 20 ms, since each call walks all its keys."""
 INDEXED_FROM = 64
-"""So many are sooner found there than made."""
+"""Messages from which a lookup there is faster than making the keys."""
 
 
 def order_of(ctx: ImapContext, view: View, progress: Progress | None = None) -> Steps[FolderOrder]:
-    """The order that the sessions at this state of the folder share; nothing is asked where another one has asked before."""
+    """Return the folder's order at this state, shared by all sessions.
+
+    Read only what none has read before.
+    """
     shelf = ctx.shelf.orders
     prior = shelf.prior(view)
     if prior is not None and prior.uids == view.uids:
@@ -42,7 +48,7 @@ def order_of(ctx: ImapContext, view: View, progress: Progress | None = None) -> 
 
 
 def _indexed(ctx: ImapContext, view: View, lacking: list[int], told: StoredSortValues) -> Steps[list[int]]:
-    """Take what nobody has to make; the UIDs that are left."""
+    """Take the sort keys that the index has, and return the UIDs that it lacks."""
     left: list[int] = []
 
     def ask_for(some: list[int]) -> Callable[[Account], None]:

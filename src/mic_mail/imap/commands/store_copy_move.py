@@ -1,7 +1,7 @@
-"""STORE, COPY and MOVE: changing what is in the selected mailbox.
+"""STORE, COPY and MOVE: changes to messages of the selected mailbox.
 
-In: commands. Out: steps. Each is one piece of work: the change and a look at what it made, so that the client hears of its own
-change and of everybody else's in the same way, exactly once. Between two accounts: `transferring`.
+In: commands. Out: steps. Each is one store operation: the change and a poll of its result. So the client learns of its own
+changes and of others' in the same way, exactly once. Between two accounts: `cross_account_copy`.
 Standards: RFC 9051 §6.4.6-6.4.8, RFC 7162 §3.1.3 (UNCHANGEDSINCE), RFC 4315 (COPYUID), RFC 6851 (MOVE).
 """
 
@@ -30,9 +30,10 @@ from mic_mail.storage.types import ALL_FLAGS, DELETED, KEYWORD_FLAGS, KEYWORD_SH
 
 
 def store(ctx: ImapContext, command: Store) -> Steps[Reply]:
-    """STORE. With .SILENT the client is told only what it cannot work out by itself (RFC 9051 §6.4.6).
+    """Handle STORE; with .SILENT only flags are sent that the client cannot infer (RFC 9051 §6.4.6).
 
-    What UNCHANGEDSINCE held back is told as it is now, which saves the client a FETCH (RFC 7162 §3.1.3).
+    Messages that UNCHANGEDSINCE left alone are sent with their current flags, which saves the client a FETCH (RFC 7162
+    §3.1.3).
     """
     view = ctx.view
     assert view is not None
@@ -72,7 +73,7 @@ def store(ctx: ImapContext, command: Store) -> Steps[Reply]:
         if not command.by_uid:
             failed = [at + 1 for uid in failed if (at := view.position(uid)) is not None]
         new = [uid for uid, _, modseq in result.changed if modseq > since] if says_something else []
-        # the rest is much to let go of in the loop
+        # Only what is needed is returned: freeing the rest would take long in the loop.
         return failed, new, len(result.changed) < len(uids), b"".join(lines)
 
     failed, changed, some_gone, told = yield from ctx.change(work)
@@ -83,19 +84,22 @@ def store(ctx: ImapContext, command: Store) -> Steps[Reply]:
     yield from _taught_by_keywords(ctx, view, command, changed)
     if failed:
         return Reply("Some have changed meanwhile.", code=responses.modified(failed))
-    # Another session's EXPUNGE is no failure of this client: OK, and the code says why not all were told (RFC 5530 §3).
+    # Another session's EXPUNGE is not this client's failure: OK, and the code says why not all were sent (RFC 5530 §3).
     return Reply("Stored.", code=b"EXPUNGEISSUED" if some_gone else b"")
 
 
 def _marks_passed_on(ctx: ImapContext, command: Store) -> bool:
-    """Whether messages are said to be passed on to the document system: that is on record (Reg. 12.3.c)."""
+    """Return whether messages are marked as handed to the document system, which is recorded (Reg.
+
+    12.3.c).
+    """
     if command.change is FlagChange.REMOVE:
         return False
     return any(keyword.lower() in ctx.settings.passed_on for keyword in command.flags.keywords)
 
 
 def _says(ctx: ImapContext, command: Store) -> bool | None:
-    """Whether the keywords that are set say that messages are spam, or are none; None: neither, or nobody wants to know."""
+    """Return whether the keywords set mark messages as spam or not spam; None: neither, or not needed."""
     if not ctx.settings.teaches or command.change is FlagChange.REMOVE:
         return None
     return junk_from_keywords(command.flags.keywords)
@@ -108,17 +112,18 @@ def _taught_by_keywords(ctx: ImapContext, view: View, command: Store, uids: Sequ
 
 
 def _taught_by_move(ctx: ImapContext, view: View, target: Place, result: CopyResult) -> Steps[None]:
-    """Into Junk or out of it: which folder that is, whoever notes it looks up (Reg. 15.5)."""
+    """Report a move into or out of Junk (Reg. 15.5); the receiver finds out which folder is Junk."""
     if ctx.settings.teaches and result.pairs:
         new = [uid for _, uid in result.pairs]
         yield Teach(target.account, target.name, new, came_from=(view.place.account, view.name))
 
 
 def _retold(uids: Sequence[int], flags: Sequence[int], view: View, wanted: Iterable[int]) -> Iterator[int]:
-    """Those whose flags were told a moment ago, in this command, and were others before (`uids`, `flags`).
+    """Yield messages whose changed flags were sent earlier in this command (`uids`, `flags`: before).
 
-    The client cannot know whether what it was told is older or newer than its own change: it is told once more at the end, so
-    that its flags are determinate (RFC 9051 §6.4.6).
+    The client cannot know whether these are older or newer than its own change. They are sent again at the end, so that its
+    flags
+    are determinate (RFC 9051 §6.4.6).
     """
     if flags is view.flags:
         return
@@ -129,13 +134,16 @@ def _retold(uids: Sequence[int], flags: Sequence[int], view: View, wanted: Itera
 
 
 def _may_change(view: View, command: Store) -> bool:
-    """Whether at least one of the flags that are named may be changed; a STORE that names none replaces all (RFC 4314 §4)."""
+    """Return whether at least one of the named flags may be changed (RFC 4314 §4).
+
+    A STORE that names none replaces all.
+    """
     named = command.flags.system | (KEYWORD_FLAGS if command.flags.keywords else 0)
     return bool(view.allowed & (named or ALL_FLAGS))
 
 
 def _expected(command: Store, before: Mapping[int, int], result: StoreResult) -> dict[int, int]:
-    """The flags that a client assumes after its own STORE with .SILENT."""
+    """Return the flags that a client assumes after its own STORE with .SILENT."""
     names = {name.lower(): 1 << (KEYWORD_SHIFT + place) for place, name in enumerate(result.keywords)}
     bits = command.flags.system
     for keyword in command.flags.keywords:
@@ -150,9 +158,9 @@ def _expected(command: Store, before: Mapping[int, int], result: StoreResult) ->
 
 
 def copy(ctx: ImapContext, command: Copy) -> Steps[Reply]:
-    """COPY: all or nothing; COPYUID tells where they lie (RFC 4315 §3).
+    """Handle COPY: all or nothing; COPYUID reports the copies (RFC 4315 §3).
 
-    The number of a message that is gone fails the whole (RFC 9051 §6.4.7); UIDs that are no more are passed over (§6.4.9).
+    An expunged message's number fails the whole command (RFC 9051 §6.4.7); UIDs that do not exist are ignored (§6.4.9).
     """
     view = ctx.view
     assert view is not None
@@ -181,9 +189,9 @@ def copy(ctx: ImapContext, command: Copy) -> Steps[Reply]:
 
 
 def move(ctx: ImapContext, command: Move) -> Steps[Reply]:
-    """MOVE: COPYUID goes out before the EXPUNGE or VANISHED that takes the messages away (RFC 6851 §4.3).
+    """Handle MOVE: COPYUID is sent before EXPUNGE or VANISHED (RFC 6851 §4.3).
 
-    It needs what STORE \\Deleted, COPY and EXPUNGE need (RFC 6851 §4.2).
+    It needs the rights of STORE \\Deleted, COPY and EXPUNGE (RFC 6851 §4.2).
     """
     view = ctx.view
     assert view is not None
@@ -201,7 +209,7 @@ def move(ctx: ImapContext, command: Move) -> Steps[Reply]:
         return _no_folder(error, target)
     if result.pairs:
         ctx.write(ctx.line(b"*", Reply("Moved.", code=_copyuid(result))))
-    ctx.write(told)  # also where nothing was left to move: the view has caught up, so its client must (RFC 9051 §7.5.1)
+    ctx.write(told)  # also if nothing was moved: the view has caught up, so the client must (RFC 9051 §7.5.1)
     if not result.pairs:
         return _gone(by_uid=command.by_uid)
     moved = format_set([old for old, _ in result.pairs]).decode("ascii")
@@ -213,7 +221,7 @@ def move(ctx: ImapContext, command: Move) -> Steps[Reply]:
 
 
 def _move_within(ctx: ImapContext, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
-    """Within one account a move is one rename a message."""
+    """Move within one account: one rename per message."""
     enabled, allowed = ctx.enabled, allowed_flags(target.rights)
 
     def work(account: Account) -> tuple[CopyResult, bytes]:
@@ -229,12 +237,15 @@ def _copyuid(result: CopyResult) -> bytes:
 
 
 def _no_folder(error: NoSuchFolder, target: Place) -> Reply:
-    """TRYCREATE says that CREATE would help (RFC 9051 §6.4.7): not where the selected mailbox is what is missing."""
+    """Refuse, with TRYCREATE if CREATE would help (RFC 9051 §6.4.7).
+
+    It would not if the selected mailbox is what is missing.
+    """
     return refuse(error.text, b"TRYCREATE") if error.name == target.name and target.is_creatable else refusal(error)
 
 
 def _gone(*, by_uid: bool) -> Reply:
-    """What was named is expunged: no error where UIDs were given (RFC 9051 §6.4.9)."""
+    """Return the reply for expunged messages: no error where UIDs were given (RFC 9051 §6.4.9)."""
     return (
         Reply("No such messages.") if by_uid else refuse(Text("Các thư này đã bị xóa.", "They are expunged."), b"EXPUNGEISSUED")
     )

@@ -1,7 +1,8 @@
-"""UIDBATCHES (RFC 10022): ranges of UIDs that cut the selected mailbox into batches of equal size, newest first.
+"""UIDBATCHES (RFC 10022): UID ranges that split the mailbox into equal batches, newest first.
 
-In: the command. Out: one UIDBATCHES line, also where there is no batch. A batch begins with the UID of its newest message and
-ends with that of its oldest, the last one with 1; ranges cost the server nothing but their octets, so it sets no upper limit.
+In: the command. Out: one UIDBATCHES line, also without batches. A batch begins with the UID of its newest message and ends
+with
+that of its oldest, the last one with 1. Ranges cost the server only their octets, so there is no upper limit.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from mic_mail.imap.parser.commands import UidBatches
 from mic_mail.imap.replies import Reply, refuse
 
 LEAST_MESSAGES = 500
-"""Of a batch: smaller ones would give message numbers back to those who have agreed to do without."""
+"""Least messages of a batch: smaller ones would restore message numbers to clients that do without."""
 
 
 def uid_batches(ctx: ImapContext, command: UidBatches) -> Steps[Reply]:
@@ -30,7 +31,10 @@ def uid_batches(ctx: ImapContext, command: UidBatches) -> Steps[Reply]:
 
 
 def batches(uids: Sequence[int], size: int, first: int, last: int | None) -> list[tuple[int, int]]:
-    """Batches `first` to `last` (counted from 1; None: all that follow) of ascending `uids`, as (highest UID, lowest UID)."""
+    """Return batches `first` to `last` of ascending `uids`, as (highest UID, lowest UID).
+
+    Batches are counted from 1; `last` is None: all that follow.
+    """
     count = -(-len(uids) // size)
     found: list[tuple[int, int]] = []
     for number in range(first, min(count, last or count) + 1):
