@@ -1,7 +1,8 @@
-"""The page of app passwords: which there are, another one, and the end of one.
+"""The page of app passwords: list, add, revoke.
 
-In: requests of who is signed in. Out: pages. A new one asks for the present password, as a change does: a browser that was left
-open must not be enough for a lasting way in. It is shown once, on the page behind the form, and kept nowhere but as verifiers.
+In: requests of a signed-in person. Out: pages. Adding one asks for the present password, as a change does: a browser that
+was left open must not be enough for permanent access. The new password is shown once, on the page behind the form, and
+only its verifiers are stored.
 """
 
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ class AppPasswordPages:
         ]
 
     def count(self, visit: "Visit") -> int | None:
-        """How many open something now; None: there is no such thing here."""
+        """Return how many app passwords are active now; None where the server offers none."""
         services = self._application.services
         if not services.config.auth.app_passwords:
             return None
@@ -57,7 +58,7 @@ class AppPasswordPages:
         return len(living(entry.facts, services.clock.now()))
 
     async def _visit(self, request: Request) -> "Visit | Response":
-        """Who it is, where the mailbox may be used: a password that is due is changed first."""
+        """Return the visit if the mailbox may be used; a password that is due is changed first."""
         application = self._application
         if not application.services.config.auth.app_passwords:
             return application.refuse(request.scope, 404)

@@ -1,18 +1,18 @@
-"""The pages and what they do: signing in, the own mailbox, a new password, signing out.
+"""The pages and their forms: signing in, the own mailbox, a new password, signing out.
 
-In: HTTP requests that `guarding` let through. Out: pages and redirects: the answer to a form that did something is one,
-so that going back or reloading repeats nothing. Hashing, the directory and mailboxes are asked in lanes. A session is looked at
-anew with each request (`PageAccess.recheck`): a suspension, a reset or a new password ends it with the next one. What downtime
-is announced stands on every page (Reg. 10.3).
+In: HTTP requests that `middleware` let through. Out: pages and redirects: a form that changed something is answered by a
+redirect, so that going back or reloading repeats nothing. Hashing, the directory and mailboxes are used in executors. A
+session is checked again with each request (`PageAccess.recheck`): a suspension, a reset or a new password ends it with
+the next one. Announced downtime stands on every page (Reg. 10.3).
 
     /                 sign in
     /sign-in   POST   -> /mailbox or /password
     /mailbox          state, space, age of the password, what comes next
     /password  POST   a new one -> /mailbox
     /sign-out  POST   -> /signed-out
-    /app-passwords    those of single devices: a list, a new one, an end (`apppasswords`)
-    /code             the second step of signing in, for who has a second factor (`secondfactor`)
-    /second-factor    to set one, or remove it
+    /app-passwords    passwords of single devices: list, add, revoke (`app_passwords`)
+    /code             the second step of signing in, with a second factor (`second_factor`)
+    /second-factor    set one, or remove it
     /forgot           what to do, and that this page resets nothing (Reg. 15.2)
     /dav/             the address book, for programs (`carddav`)
     /mail/, /.well-known/autoconfig/, /autodiscover/   mail programs set themselves up (`autosetup`)
@@ -78,7 +78,7 @@ DoneElsewhere = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class WebServices:
-    """What the pages are given."""
+    """The services that the pages use."""
 
     config: Config
     access: SignInService
@@ -92,14 +92,14 @@ class WebServices:
     log: MailLog
     book: AddressBookCache[AddressBookCollection]
     key: bytes = field(repr=False)
-    """For the tokens of forms; a web process that is started again has the same."""
+    """Key of the form tokens; a restarted web process has the same."""
     directory_changed: DoneElsewhere
-    """Lets the other processes know, so that sessions with the old password end at once."""
+    """Notifies the other processes, so that sessions with the old password end at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request of somebody who is signed in."""
+    """One request of a signed-in person."""
 
     request: Request
     token: str = field(repr=False)
@@ -132,7 +132,7 @@ class Application:
             *self._apps.routes(),
             *self._factors.routes(),
             Route("/forgot", self.show_forgot),
-            Route("/.well-known/change-password", self.to_change),  # W3C: where password managers send their people
+            Route("/.well-known/change-password", self.to_change),  # W3C: password managers open this path
             Route("/robots.txt", _robots),
             Route("/icon.svg", _icon),
             Route(STYLE_PATH, _style),
@@ -149,7 +149,7 @@ class Application:
         return self._guard
 
     def configure(self, services: WebServices) -> None:
-        """Take over what a reload may change; who is signed in stays so."""
+        """Apply the settings that a reload may change; sessions go on."""
         config = services.config
         self.services = services
         self._pages = Pages(config)
@@ -195,7 +195,7 @@ class Application:
             return self._sign_in_page(request, pages.FIELDS_MISSING, user=user, status=422)
         answer = await self.services.page_access.enter(user, password, peer_of(request))
         if isinstance(answer, Refusal):
-            # The address is shown again: most who are refused here have mistyped the password.
+            # The address is shown again: most people who are refused here have mistyped the password.
             wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
             return self._sign_in_page(request, answer.text, user=user, status=STATUS.get(answer.kind, 403), is_wrong=wrong)
         half = self.services.page_access.asks_for_code(answer)
@@ -206,11 +206,11 @@ class Application:
         return response
 
     def inside(self, signed_in: SignedIn) -> Response:
-        """Where who has just signed in goes."""
+        """Redirect a person who has just signed in to the first page."""
         return _to("/password" if signed_in.decision.password_change_due else "/mailbox")
 
     def under(self, response: Response, token: str) -> Response:
-        """The session goes on under another token."""
+        """Continue the session under another token."""
         cookies.put(response, cookies.SESSION, token)
         return response
 
@@ -231,7 +231,7 @@ class Application:
         return self.page("message", request, text=pages.SIGNED_OUT, title=pages.SIGN_OUT, path="/signed-out", is_error=False)
 
     async def visit(self, request: Request) -> Visit | None:
-        """Who this is, if a session says so and the mailbox's state still allows it."""
+        """Return the visit if there is a session and the mailbox's state still allows it."""
         visit = await self.half_visit(request)
         if visit is None or visit.session.half:
             return None
@@ -242,7 +242,7 @@ class Application:
         return visit
 
     async def half_visit(self, request: Request) -> Visit | None:
-        """Likewise, also of who has not shown a code yet."""
+        """Return the visit, also for a session that still lacks the code."""
         token = cookies.get(request, cookies.SESSION)
         session = self.sessions.find(token)
         if session is None:
@@ -256,7 +256,7 @@ class Application:
         return Visit(request, token, session, answer, peer)
 
     def ended(self, request: Request) -> Response:
-        """The page for who is not, or not any more, signed in."""
+        """Return the page for a client that is not, or no longer, signed in."""
         session = self.sessions.find(cookies.get(request, cookies.SESSION))
         if session is not None and session.half:
             return _to(CODE)
@@ -267,13 +267,13 @@ class Application:
         return response
 
     def _must_go(self, visit: Visit) -> Response | None:
-        """Where a visit has to go before anything of the mailbox is open: a password or a second factor that is due."""
+        """Return the redirect to a password or second factor that is due; None where the mailbox is open."""
         if visit.signed_in.decision.password_change_due:
             return _to("/password")
         return _to(FACTOR) if self._factors.must_enrol(visit) else None
 
     def must_enrol(self, visit: Visit) -> bool:
-        """Whether a second factor has to be set before anything else is open."""
+        """Return whether a second factor has to be set before anything else is open."""
         return self._factors.must_enrol(visit)
 
     # ------------------------------------------------------------ the own mailbox
@@ -294,7 +294,7 @@ class Application:
         news, visit.session.news = visit.session.news, None
         try:
             used = (await services.lanes.io(lambda: services.store.account(visit.signed_in.account).quota())).octets
-        except (MicMailError, OSError):  # the mailbox cannot be opened now; all else can be told
+        except (MicMailError, OSError):  # the mailbox cannot be opened now; all else can be shown
             used = None
         kept = await services.lanes.io(measured, kept_by(services.access, entry.mailbox_id), services.store)
         return self.page(
@@ -305,8 +305,10 @@ class Application:
         )  # fmt: skip
 
     async def apple_profile(self, request: Request) -> Response:
-        """The own account for Apple's programs, signed where the key of the certificate can sign; later, where no hash lane is
-        free: a device warns of what is not signed."""
+        """Send the own account for Apple's programs, signed where the certificate's key can sign.
+
+        Where the hash executor is full it asks to come back later, since a device warns of an unsigned profile.
+        """
         visit = await self.visit(request)
         if visit is None:
             return self.ended(request)
@@ -372,7 +374,7 @@ class Application:
         return await self._give(visit, answer, new, ends_apps="apps" in fields)
 
     def counted(self, visit: Visit) -> Response | None:
-        """The present password is about to be looked at: one more try of this session, and the answer if there were enough."""
+        """Count a try of the present password; return the answer if the session has had too many."""
         visit.session.tries += 1
         if visit.session.tries <= TRIES:
             return None
@@ -380,8 +382,10 @@ class Application:
         return self._sign_in_page(visit.request, pages.TOO_MANY_TRIES, status=429)
 
     async def _give(self, visit: Visit, confirmed: SignedIn, new: str, *, ends_apps: bool) -> Response:
-        """Store the new password, and go on under a new session; one at a time of a mailbox, in turn with all others: to judge
-        a password takes longer than to look at one."""
+        """Store the new password and go on under a new session.
+
+        One change at a time of a mailbox, in turn with all others: judging a new password takes longer than checking one.
+        """
         services = self.services
         if confirmed.mailbox_id in self._changing:
             return self._change_page(visit, pages.BEING_CHANGED, status=409)
@@ -421,7 +425,7 @@ class Application:
         try:
             await self.services.access.refresh()
             decision = self.services.access.decide(before.mailbox_id) or before.decision
-        except (FactsUnreadable, Trouble):  # the next request finds out what there is
+        except (FactsUnreadable, Trouble):  # the next request sees the current state
             decision = before.decision
         return replace(before, decision=decision, credential_version=version)
 
@@ -444,7 +448,7 @@ class Application:
         return self.page("message", request, error.status, text=error.text, title=pages.ERROR, path="/", is_error=True)
 
     async def _inner_error(self, request: Request, error: Exception) -> Response:
-        """Starlette raises it again after this answer; the guard tells the log."""
+        """Return the error page; Starlette raises the exception again, and the guard logs it."""
         return self.refuse(request.scope, 500)
 
     def refuse(self, scope: Scope, status: int) -> Response:
@@ -477,7 +481,7 @@ def _patience(config: Config) -> Patience:
 
 
 def _to(path: str) -> Response:
-    """See other: whatever was sent is not sent again (RFC 9110 §15.4.4)."""
+    """Redirect with 303 See Other, so that the form is not sent again (RFC 9110 §15.4.4)."""
     return RedirectResponse(path, 303)
 
 

@@ -1,9 +1,9 @@
-"""Forms: their bodies, read within bounds, and the tokens that show that a form is ours.
+"""Forms: their bodies, read within bounds, and the tokens that prove that a form is ours.
 
-In: a request. Out: its fields; `BadForm` with a status where it is none. A form's token is an HMAC over what it is for and over
-the browser's secret (the session's, or the cookie of the sign-in form): a page of somebody else can know neither, and a token
-of another session or of before the sign-in fits nothing. Besides, a browser says where a form was sent from (`ActContext`,
-`Sec-Fetch-Site`), and cookies are SameSite=Strict: each of the three would do.
+In: a request. Out: its fields; `BadForm` with a status where it is none. A form's token is an HMAC over its purpose and
+the browser's secret (the session's, or the cookie of the sign-in form): a page of another site knows neither, and a token
+of another session or from before the sign-in is not valid. Besides, a browser states where a form was sent from
+(`Origin`, `Sec-Fetch-Site`), and cookies are SameSite=Strict: each of the three would be enough.
 """
 
 import hmac
@@ -18,13 +18,13 @@ from mic_mail.i18n import pages
 from mic_mail.web.request_body import BodyRefused, read_body
 
 BODY_OCTETS = 16 << 10
-"""Three passwords of the longest kind, percent-encoded, and the rest."""
+"""Octets of a body: three passwords of the longest kind, percent-encoded, and the rest."""
 FIELDS = 8
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 
 
 class BadForm(Exception):
-    """What was sent is no form of ours; `status` and `text` answer it."""
+    """Raised for a body that is no form of ours; `status` and `text` answer it."""
 
     def __init__(self, status: int, text: Text) -> None:
         self.status = status
@@ -33,7 +33,7 @@ class BadForm(Exception):
 
 
 async def read(request: Request) -> Mapping[str, str]:
-    """The fields of a form, the last one of each name."""
+    """Return the fields of a form, the last one of each name."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != CONTENT_TYPE:
         raise BadForm(415, pages.UNREADABLE)
@@ -43,29 +43,32 @@ async def read(request: Request) -> Mapping[str, str]:
         raise BadForm(refused.status, pages.TOO_LARGE if refused.status == 413 else pages.UNREADABLE) from None
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=FIELDS, errors="strict")
-    except ValueError:  # no ASCII, no UTF-8 behind the percent signs, too many fields
+    except ValueError:  # not ASCII, no UTF-8 behind the percent signs, too many fields
         raise BadForm(400, pages.UNREADABLE) from None
     return dict(pairs)
 
 
 def is_from_here(request: Request) -> bool:
-    """Whether the browser says that the form was on a page of this host; old ones say nothing, which the token makes up for."""
+    """Return whether the browser says that the form was on a page of this host.
+
+    Old browsers do not say; the token makes up for that.
+    """
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
     own = f"https://{request.headers.get('host', '')}"
     return (origin is None or origin.lower() == own.lower()) and site in (None, "same-origin", "none")
 
 
 class Tokens:
-    """Tokens under one key."""
+    """Form tokens under one key."""
 
     def __init__(self, key: bytes) -> None:
         self._key = hmac.digest(key, b"web forms", "sha256")
 
     def mint(self, secret: str, purpose: str) -> str:
-        """The token of a form."""
+        """Return the token of a form."""
         mark = hmac.digest(self._key, f"{purpose}\0{secret}".encode("utf-8", "surrogatepass"), "sha256")
         return urlsafe_b64encode(mark).decode().rstrip("=")
 
     def fits(self, token: str, secret: str, purpose: str) -> bool:
-        """Whether it is that of this form."""
+        """Return whether a token is that of this form."""
         return bool(secret) and hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self.mint(secret, purpose).encode())

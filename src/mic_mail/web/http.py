@@ -1,12 +1,12 @@
-"""HTTP/1.1 on connections that others accept: h11 by uvicorn's protocol, with a deadline for every request.
+"""HTTP/1.1 on accepted connections: h11 by uvicorn's protocol, with a deadline for every request.
 
-In: an ASGI application, limits. Out: protocols for `net.accepting` and `net.admission`. uvicorn's own server is not used: it
-opens sockets, catches signals and makes TLS contexts by itself, and waits for ever for who sends slowly. Here alone uvicorn is
-imported; a canary test names each member of it that is touched.
+In: an ASGI application, limits. Out: protocols for `net.acceptor` and `net.connection_limits`. uvicorn's own server is
+not used: it opens sockets, catches signals and makes TLS contexts by itself, and waits without limit for a slow sender.
+uvicorn is imported here alone; a canary test names each member of it that is used.
 
-A connection that has not brought a whole request `request_seconds` after it began, or after its last answer, is cut, and so is
-one that does not go on reading an answer in so long. Of a head that is not whole h11 keeps HEAD_OCTETS (what comes whole in one
-read `guarding` measures); bodies are bounded by who reads them.
+A connection is cut when no whole request has arrived `request_seconds` after it began or after its last answer, and when
+it stops reading an answer for that long. h11 buffers at most HEAD_OCTETS of an incomplete head (`middleware` measures a
+head that arrives whole in one read); the reader of a body bounds it.
 """
 
 import asyncio
@@ -27,23 +27,23 @@ from mic_mail.services.authentication.identity import Peer, TlsInfo
 from mic_mail.web.middleware import HEAD_OCTETS
 
 HIGH_WATER_OCTETS = 64 << 10
-"""Of an answer that is not sent yet; what comes in slices (`bodies.Sliced`) goes on below it."""
+"""Unsent octets of an answer below which the next slice of a `request_body.Sliced` is sent."""
 NO_ROOM = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 60\r\n\r\n"
-"""For whoever has no place, or has to give it up."""
+"""Answer for a client that gets no place, or has to give it up."""
 LAST_WORD_SECONDS = 1.0
 _TCP_NOTSENT_LOWAT = 25
-"""Linux's number for it; Python's `socket` has none."""
+"""Linux's number of the option; Python's `socket` has no name for it."""
 STATE_PEER = "mic_mail.peer"
-"""Where an application finds the connection's `Caller` in its `scope["state"]`."""
+"""Key of the connection's `Caller` in an application's `scope["state"]`."""
 
 
 class Caller:
-    """Who is at the other end of a connection."""
+    """The peer of a connection."""
 
     __slots__ = ("address", "local_port", "port", "session_id", "signed_in", "tls")
 
     def __init__(self, transport: asyncio.BaseTransport, session_id: str, signed_in: Callable[[], None]) -> None:
-        """`signed_in` is to be called when a request shows that somebody is."""
+        """Take the peer's data; `signed_in` is to be called when a request shows a signed-in person."""
         self.signed_in = signed_in
         peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self.address, self.port = (str(peer[0]), int(peer[1])) if peer else ("", 0)
@@ -55,20 +55,20 @@ class Caller:
 
 
 def caller_of(request: Request) -> Caller:
-    """Who sent a request."""
+    """Return the peer that sent a request."""
     caller = request.scope["state"][STATE_PEER]
     assert isinstance(caller, Caller)
     return caller
 
 
 def peer_of(request: Request, door: str = "web") -> Peer:
-    """Likewise, as the access service knows it; `door`: the log's name for what was asked."""
+    """Return the peer of a request as the sign-in service knows it; `door`: the service's name in the log."""
     caller = caller_of(request)
     return Peer(caller.address, caller.port, caller.local_port, door, caller.tls, caller.session_id)
 
 
 class Http:
-    """What all connections of one process share."""
+    """State shared by all connections of one process."""
 
     def __init__(self, app: ASGIApp, *, new_id: Callable[[], str], changed: Changed, request_seconds: float) -> None:
         _silence()
@@ -83,14 +83,14 @@ class Http:
         self.config.load()
 
     def connection(self) -> "HttpConnection":
-        """The protocol of one new connection."""
+        """Return the protocol of one new connection."""
         return HttpConnection(self)
 
     async def drain(self, seconds: float) -> None:
-        """Requests that run get their answer, in so many seconds; who only holds a connection loses it now."""
+        """Let running requests get their answer within `seconds`; close idle connections now."""
         for connection in self.open:
             connection.shutdown()
-            if connection.is_idle:  # no browser answers the farewell of TLS
+            if connection.is_idle:  # no browser answers TLS's close_notify
                 connection.transport.abort()
         if not await self.open.all_closed(seconds):
             for connection in self.open:
@@ -121,18 +121,19 @@ class HttpConnection(H11Protocol):
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._shared.open.discard(self)
-        self._caller.signed_in = (
-            _nothing  # it names this connection, which would lie in a ring with it until the collector comes
-        )
+        self._caller.signed_in = _nothing  # it refers to this connection: a reference cycle, held until the collector runs
 
     @property
     def address(self) -> str:
-        """The peer's."""
+        """The peer's address."""
         return self._caller.address
 
     def evict(self) -> bool:
-        """Somebody else needs the place: 503 to whoever asks for nothing, an end to whoever sends or reads slowly; who is being
-        answered has it in a moment."""
+        """Give up the place if nothing useful runs here, and return whether it was given up.
+
+        An idle client gets 503. A client that sends or reads slowly is cut. A request that is being answered keeps its
+        place; it ends in a moment.
+        """
         is_behind = self._unread is not None or (self.cycle is not None and self.cycle.more_body)
         if not self.is_idle and not is_behind:
             return False
@@ -147,7 +148,7 @@ class HttpConnection(H11Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is being answered and every answer is on its way."""
+        """Return whether no request is being answered and all answers are sent."""
         answered = self.cycle is None or self.cycle.response_complete
         return answered and self.transport.get_write_buffer_size() == 0
 
@@ -189,18 +190,24 @@ class HttpConnection(H11Protocol):
 
 
 def _nothing() -> None:
-    """Nobody is there any more."""
+    """Do nothing: the connection is gone."""
 
 
 def _hold_little(transport: asyncio.Transport) -> None:
-    """Let the kernel hold no more that is not on its way than we do: it would take megabytes at once, and then nothing for as
-    long as a slow client reads them, which looks like a client that does not read."""
+    """Limit the unsent octets that the kernel holds to what we would hold ourselves.
+
+    Otherwise it takes megabytes at once and then nothing for as long as a slow client reads them, which looks like a
+    client that does not read.
+    """
     with contextlib.suppress(OSError, AttributeError):  # the connection is gone
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, HIGH_WATER_OCTETS)
 
 
 def _silence() -> None:
-    """What uvicorn says of bad requests goes nowhere: strangers could fill a disk, and what failed here is in our own log."""
+    """Discard what uvicorn logs about bad requests.
+
+    Unauthenticated clients could fill a disk with it, and what fails here is in our own log.
+    """
     for name in ("uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.CRITICAL + 1)

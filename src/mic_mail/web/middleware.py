@@ -1,15 +1,17 @@
-"""What every request goes through before any page, and every answer after it.
+"""Checks that every request passes before any page, and headers that every answer gets.
 
-In: an ASGI application. Out: the same behind checks (host, framing, scheme) and with the headers that hold browsers back. An
-exception that nobody foresaw becomes a page with a reference; what it was stands in the log alone. Pure ASGI, no state.
+In: an ASGI application. Out: the same behind checks (host, framing, scheme) and with the security headers. An unexpected
+exception becomes a page with a reference; its details are in the log alone. Pure ASGI, no state.
 
     host            only names of this server: no link, no cookie, no redirect can be made for another one
-    framing         no Transfer-Encoding: no browser sends a form so, and what is framed in one way cannot be smuggled
+    framing         no Transfer-Encoding: no browser sends a form so, and a single way of framing leaves no request
+    smuggling
                     (RFC 9112 §11.2)
-    plain http      is sent to the https page and served nothing
+    plain http      is redirected to the https page and served nothing
 
-What monitoring asks from its networks goes past all this (`monitoring`): it knows neither names nor certificates. So do mail
-programs that set themselves up (`autosetup`), under names of their own; after chunks the connection ends.
+Requests of monitoring from its networks bypass all this (`monitoring`), since it uses neither names nor certificates. So
+do mail programs that set themselves up (`autosetup`), under names of their own. A connection ends after a chunked
+request.
 """
 
 import re
@@ -22,7 +24,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEAD_OCTETS = 16 << 10
-"""The longest path and header fields of a request, together."""
+"""Octets of the longest path and header fields of a request, together."""
 HSTS_SECONDS = 365 * 86_400
 POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 HEADERS = {
@@ -41,7 +43,7 @@ KEPT_FOR_EVER = "public, max-age=31536000, immutable"
 NEVER_KEPT = "no-store"
 
 Aside = Callable[[Scope], ASGIApp | None]
-"""Who answers a request before anything is asked of it."""
+"""Return the application that answers a request before any check, or None."""
 
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/?#@\s]+)(?::([0-9]*))?", re.ASCII)
@@ -50,7 +52,10 @@ MAX_PORT = 65_535
 
 
 def name_of(host: str) -> str | None:
-    """Return the name in a Host header, without port: lower case; IPv6 in its brackets. None where it is not one."""
+    """Return the name in a Host header, without port: lower case; IPv6 in its brackets.
+
+    None where the field is malformed.
+    """
     found = _HOST.fullmatch(host.lower())
     if found is None or (found[2] and (len(found[2]) > 5 or int(found[2]) > MAX_PORT)):
         return None
@@ -58,7 +63,7 @@ def name_of(host: str) -> str | None:
 
 
 class Guard:
-    """The outermost application."""
+    """The outermost ASGI application."""
 
     def __init__(
         self,
@@ -68,7 +73,7 @@ class Guard:
         failed: Callable[[Exception, str], None],
         refuse: Callable[[Scope, int], Response],
     ) -> None:
-        """`failed` is told of an exception and of where; `refuse` makes the page for a status."""
+        """Take the callbacks: `failed` logs an exception and its path; `refuse` makes the page for a status."""
         self._app = app
         self._now = now
         self._failed = failed
@@ -78,7 +83,7 @@ class Guard:
         self.names: frozenset[str] = frozenset()
 
     def configure(self, page: str, names: Iterable[str], aside: Aside) -> None:
-        """The address of the page, to which plain http is sent; the names under which it is served; who answers beside it."""
+        """Set the page that plain http is sent to, the names served, and the applications before all checks."""
         self.page = page
         self._aside = aside
         self.names = frozenset(name.lower() for name in names)
@@ -96,13 +101,13 @@ class Guard:
         answer = self._aside(scope) or self._look(scope) or self._app
         try:
             await answer(scope, receive, send_guarded)
-        except Exception as error:  # noqa: BLE001 - whatever it is, a stranger learns a reference and nothing else
+        except Exception as error:  # noqa: BLE001 - an unauthenticated client learns a reference and nothing else
             self._failed(error, scope["path"])
             if not begun:
                 await self._refuse(scope, 500)(scope, receive, send_guarded)
 
     def _look(self, scope: Scope) -> Response | None:
-        """The answer to a request that goes no further."""
+        """Return the answer to a request that goes no further, or None."""
         headers = Headers(scope=scope)
         if scope["scheme"] != "https":
             return self._to_https(scope["method"])
@@ -116,7 +121,7 @@ class Guard:
         return None
 
     def _to_https(self, method: str) -> Response:
-        if method not in ("GET", "HEAD"):  # what was sent in the open shall not be sent again by a browser that follows
+        if method not in ("GET", "HEAD"):  # a browser that follows must not send again what was sent in the open
             return Response("https only", 403, media_type="text/plain")
         return Response(status_code=301, headers={"location": self.page})
 
@@ -128,5 +133,5 @@ class Guard:
         headers.setdefault("cache-control", NEVER_KEPT)
         headers["date"] = format_datetime(self._now(), usegmt=True)
         chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])  # RFC 9112 §6.1
-        if status >= 400 or not secure or chunked:  # of what was refused a body may still be coming
+        if status >= 400 or not secure or chunked:  # a body of a refused request may still be coming
             headers["connection"] = "close"

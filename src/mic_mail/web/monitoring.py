@@ -1,7 +1,8 @@
-"""What monitoring asks: `/metrics` (Prometheus) and `/health`, by http or https, under whatever name, from its networks alone.
+"""Monitoring: `/metrics` (Prometheus) and `/health`, for the configured networks alone.
 
-In: requests. Out: the numbers as text, or 200 and 503 for who only wants to know whether the server serves. To everybody else
-these paths do not exist: the request goes the way of all others. What is told names no person and no mailbox (Reg. 10.1).
+In: requests by http or https, under any host name. Out: the numbers as text; 200 or 503 for a health check. To all other
+clients these paths do not exist: the request goes the way of all others. The output names no person and no mailbox (Reg.
+10.1).
 """
 
 from http import HTTPStatus
@@ -19,11 +20,11 @@ from mic_mail.web.http import STATE_PEER
 
 METRICS, HEALTH = "/metrics", "/health"
 _PASSED_ON = frozenset({b"forwarded", b"x-forwarded-for", b"via"})
-"""With one of these it came through a proxy: for whom is not known."""
+"""Header fields of a proxy: a request with one of these has an unknown origin."""
 
 
 class Monitor:
-    """An application for these two paths; belongs to the loop."""
+    """An ASGI application for these two paths; belongs to the loop."""
 
     def __init__(self, config: Config, lanes: Executors) -> None:
         self._config = config
@@ -31,7 +32,7 @@ class Monitor:
         self._networks = Networks(config.web.monitor_networks)
 
     def aside(self, scope: Scope) -> ASGIApp | None:
-        """Itself, where this request is for it and comes from where it may."""
+        """Return this application if the request is for it and comes from a permitted network."""
         return self if self._is_asked(scope) else None
 
     def _is_asked(self, scope: Scope) -> bool:

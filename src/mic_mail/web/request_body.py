@@ -1,4 +1,4 @@
-"""Bodies of requests, read within bounds, and of answers that are long."""
+"""Request bodies, read within bounds, and long answers."""
 
 from collections.abc import Callable
 
@@ -10,9 +10,11 @@ SLICE_OCTETS = 64 << 10
 
 
 class Sliced(Response):
-    """An answer that may be long: the next slice is sent when the client has taken what came before it. In one piece all of it
-    would count as sent at once, and who reads slowly would be cut off for not asking anything. `over` is called when it is sent
-    or nobody is there any more."""
+    """An answer that may be long: the next slice is sent when the client has taken the one before.
+
+    In one piece all of it would count as sent at once, and a slow reader would be cut off for asking nothing. `over` is
+    called when the answer is sent or the connection is gone.
+    """
 
     over: Callable[[], None] = staticmethod(lambda: None)
 
@@ -27,7 +29,7 @@ class Sliced(Response):
 
 
 class BodyRefused(Exception):
-    """Too long (413), or the client went away in the middle (400)."""
+    """Raised for a body that is too long (413), or whose client went away in the middle (400)."""
 
     def __init__(self, status: int) -> None:
         super().__init__(str(status))
@@ -35,7 +37,7 @@ class BodyRefused(Exception):
 
 
 async def read_body(request: Request, most: int) -> bytes:
-    """The whole body; no more than `most` octets of it are ever held."""
+    """Return the whole body; at most `most` octets of it are ever held."""
     declared = request.headers.get("content-length", "0")  # h11 lets only digits in
     if len(declared) > 10 or int(declared) > most:
         raise BodyRefused(413)

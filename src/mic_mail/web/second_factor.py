@@ -1,8 +1,9 @@
-"""The pages of the second factor: the code after the password, setting one with the device at hand, removing it.
+"""The pages of the second factor: the code after the password, enrolment, removal.
 
-In: requests. Out: pages. Who has shown the password alone reaches the code's page, nothing else. To set one takes the present
-password and a code of the new device; to remove one the present password and a code. The secret is shown until it is confirmed,
-recovery codes once. The QR code is drawn here, into the page: nothing is asked of others, and no script runs.
+In: requests. Out: pages. A person who has shown only the password reaches the code's page and nothing else. Enrolment
+takes the present password and a code of the new device; removal takes the present password and a code. The secret is
+shown until it is confirmed, recovery codes once. The QR code is drawn here, into the page: no other server is asked, and
+no script runs.
 """
 
 from dataclasses import replace
@@ -51,11 +52,11 @@ class SecondFactorPages:
         return self._application.services.config.auth.second_factor
 
     def standing(self, visit: "Visit") -> bool | None:
-        """Whether the mailbox has one; None: there is no such thing here."""
+        """Return whether the mailbox has a second factor; None where the server offers none."""
         return None if self._setting == "off" else self._has_one(visit)
 
     def must_enrol(self, visit: "Visit") -> bool:
-        """Whether nothing else is open before one is set."""
+        """Return whether a second factor has to be set before anything else is open."""
         return self._setting == "everyone" and not self._has_one(visit)
 
     def _has_one(self, visit: "Visit") -> bool:
@@ -145,7 +146,7 @@ class SecondFactorPages:
         )  # fmt: skip
 
     async def _asked(self, request: Request, purpose: str) -> "tuple[Visit, dict[str, str]] | Response":
-        """A form of one of the pages below, from here."""
+        """Return the visit and the fields of a form of one of the pages below, sent from this host."""
         fields = dict(await forms.read(request))
         visit = await self._visit(request)
         if isinstance(visit, Response):
@@ -155,7 +156,7 @@ class SecondFactorPages:
         return visit, fields
 
     async def _unproved(self, visit: "Visit", present: str) -> Response | None:
-        """The answer where the present password is not that."""
+        """Return the answer where the present password is wrong; None where it is right."""
         if not present:
             return await self._page(visit, pages.FIELDS_MISSING, status=422)
         if (tired := self._application.counted(visit)) is not None:
@@ -238,22 +239,22 @@ class SecondFactorPages:
         return RedirectResponse(FACTOR, 303)
 
     async def _announce(self) -> None:
-        """The other processes and this one know of it."""
+        """Announce the change to the other processes, and refresh this one."""
         services = self._application.services
         await services.directory_changed()
         try:
             await services.access.refresh()
-        except Trouble:  # it follows within two seconds
+        except Trouble:  # the poll sees it within two seconds
             return
 
 
 def _after(signed_in: SignedIn, change: Fact, *, factor: int | None) -> SignedIn:
-    """The session in which the factor was changed goes on, alone."""
+    """Return the sign-in for the session in which the factor was changed; only that session goes on."""
     return replace(signed_in, factor=factor, factor_change=change.seq)
 
 
 def _qr(uri: str) -> str:
-    """The code as SVG to stand in a page: nothing of `uri` stands in it as letters."""
-    import segno  # for who sets a factor, not for every process of pages
+    """Return the QR code as SVG to embed in a page; the text of `uri` does not occur in it."""
+    import segno  # only the enrolment needs it, not every web process
 
     return segno.make(uri, error="m", micro=False).svg_inline(scale=4, border=4, dark="#000", light="#fff")

@@ -1,6 +1,7 @@
-"""The https door, and the http door that leads to it: connections by `http`, pages by `application`.
+"""The https service, and the http service that redirects to it.
 
-In: services, listening sockets with what accepts on them. Out: protocols for the gate; numbers; a drain. Decides nothing.
+In: services, listening sockets with their acceptors. Out: protocols for `net.connection_limits`; numbers; a drain. `http`
+holds the connections, `application` the pages. Decides nothing.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ class WebServer:
 
     @property
     def open(self) -> OpenConnections[HttpConnection]:
-        """The connections."""
+        """The open connections."""
         return self._http.open
 
     @property
@@ -42,19 +43,19 @@ class WebServer:
 
     @property
     def sessions(self) -> int:
-        """Who is signed in."""
+        """The number of sessions."""
         return len(self._application.sessions)
 
     def connection(self) -> asyncio.Protocol:
-        """The protocol of a new connection."""
+        """Return the protocol of a new connection."""
         return self._http.connection()
 
     def configure(self, services: WebServices) -> None:
-        """New requests follow the new configuration."""
+        """Apply a new configuration to new requests."""
         self._application.configure(services)
         self._http.request_seconds = services.config.web.request_seconds
 
     async def drain(self, seconds: float) -> None:
-        """Running requests get their answer; whoever only holds a connection loses it."""
+        """Let running requests get their answer; close idle connections."""
         self._sweeping.cancel()
         await self._http.drain(seconds)

@@ -1,7 +1,9 @@
-"""Who is signed in at the pages: sessions in memory, found by a token that only the browser and a digest here know.
+"""Hold the web sessions in memory, each found by a token that only the browser knows.
 
-In: a token, an instant of the monotonic clock. Out: a `Session` or None. A restart of the web process forgets all of them, and
-people sign in again. Bounded: MOST sessions, MOST_PER_MAILBOX of one mailbox; the one that was not used for longest goes.
+The server stores a digest of the token.
+In: a token, an instant of the monotonic clock. Out: a `Session` or None. A restart of the web process forgets all
+sessions, and people sign in again. Bounded: MOST sessions, MOST_PER_MAILBOX of one mailbox; the least recently used goes
+first.
 """
 
 import secrets
@@ -17,9 +19,9 @@ MOST = 10_000
 MOST_PER_MAILBOX = 8
 TOKEN_OCTETS = 32
 HALF_SECONDS = 300.0
-"""How long a code may take."""
+"""Seconds in which the code of the second factor has to be entered."""
 ENROLMENT_SECONDS = 300.0
-"""How long a second factor that was begun can be confirmed without the present password."""
+"""Seconds in which an enrolment that was begun can be confirmed without the present password."""
 TRIES = 20
 """New passwords that one session may try: each costs several hashes."""
 
@@ -33,11 +35,11 @@ class Session:
     used: float
     tries: int = 0
     news: Text | None = None
-    """What the next page has to say first."""
+    """Text that the next page shows first."""
     secret: "Secret | None" = None
-    """What the next page shows, and none after it."""
+    """True while the code of the second factor is missing after a right password: nothing else is open."""
     half: bool = False
-    """The password was right, and a code of the second factor is still to come: nothing else is open."""
+    """True while the password was right and the code of the second factor is missing: nothing else is open."""
     enrolment: "Enrolment | None" = field(default=None, repr=False)
     """A second factor that is being set."""
     recovery: tuple[str, ...] = field(default=(), repr=False)
@@ -46,7 +48,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """Something that was made and is shown once."""
+    """A secret that was generated and is shown once."""
 
     name: str
     value: str = field(repr=False)
@@ -54,7 +56,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """A second factor whose secret was shown and not confirmed yet."""
+    """A second factor whose secret was shown and is not confirmed yet."""
 
     secret: bytes = field(repr=False)
     began: float
@@ -62,14 +64,14 @@ class Enrolment:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a session lasts, in seconds: unused, and at all."""
+    """The lifetime of a session in seconds: without use, and in all."""
 
     idle: float
     whole: float
 
 
 def new_token() -> str:
-    """256 bits of chance."""
+    """Return a random token of 256 bits."""
     return secrets.token_urlsafe(TOKEN_OCTETS)
 
 
@@ -85,10 +87,10 @@ class Sessions:
         return len(self._sessions)
 
     def begin(self, signed_in: SignedIn, *, instead_of: str | None = None, news: Text | None = None, half: bool = False) -> str:
-        """A session for who has just proved a password, under a token that nobody has seen before; ends `instead_of`."""
+        """Begin a session for a proved password, under a fresh token; end the session `instead_of`."""
         if instead_of is not None:
             self.end(instead_of)
-        # Who knows the password alone does not push out who has shown a code.
+        # A half session (password only) must not push out a session that has shown a code.
         same = [
             key for key, one in self._sessions.items() if one.signed_in.mailbox_id == signed_in.mailbox_id and one.half == half
         ]
@@ -101,7 +103,7 @@ class Sessions:
         return token
 
     def find(self, token: str) -> Session | None:
-        """The session of this token, if it still lasts; it is used by that."""
+        """Return the session of this token if it still lasts; the call counts as use."""
         key, now = _digest(token), self._monotonic()
         session = self._sessions.get(key)
         if session is None:
@@ -115,22 +117,25 @@ class Sessions:
         return session
 
     def begin_enrolment(self, session: Session, secret: bytes) -> None:
-        """Show this secret of a second factor, for who has just typed the present password."""
+        """Begin an enrolment with this secret, after the person has typed the present password."""
         session.enrolment = Enrolment(secret, self._monotonic())
 
     def enrolment_of(self, session: Session) -> bytes | None:
-        """Return the secret that can still be confirmed; after `ENROLMENT_SECONDS` the present password is asked for again."""
+        """Return the secret that can still be confirmed, or None.
+
+        After `ENROLMENT_SECONDS` the present password is asked for again.
+        """
         enrolment = session.enrolment
         if enrolment is not None and self._monotonic() - enrolment.began >= ENROLMENT_SECONDS:
             session.enrolment = enrolment = None
         return None if enrolment is None else enrolment.secret
 
     def end(self, token: str) -> None:
-        """Forget it; harmless when repeated."""
+        """Forget the session of this token; idempotent."""
         self._sessions.pop(_digest(token), None)
 
     def sweep(self) -> None:
-        """Forget those that have run out."""
+        """Forget the sessions that have expired."""
         now = self._monotonic()
         for key, one in list(self._sessions.items()):
             if now - one.used >= self.patience.idle or now - one.began >= self.patience.whole:
@@ -138,5 +143,5 @@ class Sessions:
 
 
 def _digest(token: str) -> bytes:
-    """What is kept of a token: who reads this process's memory cannot use what is found there."""
+    """Return the digest under which a token is stored, so that a reader of this process's memory cannot use it."""
     return sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -1,7 +1,7 @@
-"""Pages as HTML: templates, the style sheet, in one of the two languages.
+"""Render pages as HTML from templates, with the style sheet, in one of the two languages.
 
-In: a template's name, the language, values. Out: a response with its headers. Everything is escaped by the template engine;
-nothing that a template says runs in a browser: no page has a script, and the policy in `guarding` would not let one run.
+In: a template's name, the language, values. Out: a response with its headers. The template engine escapes everything.
+Nothing in a template runs in a browser: no page has a script, and the policy in `middleware` would not let one run.
 """
 
 from base64 import urlsafe_b64encode
@@ -23,13 +23,13 @@ _HERE = files("mic_mail.web") / "templates"
 
 
 def asset(name: str) -> bytes:
-    """A file beside the templates."""
+    """Return a file that lies beside the templates."""
     return (_HERE / name).read_bytes()
 
 
 STYLE = asset("style.css")
 STYLE_PATH = f"/style-{urlsafe_b64encode(sha256(STYLE).digest()[:9]).decode()}.css"
-"""Its name changes with what is in it, so browsers may keep it for ever."""
+"""The name changes with the content, so browsers may cache it for ever."""
 ICON = asset("icon.svg")
 
 
@@ -58,6 +58,6 @@ class Pages:
         )
 
     def page(self, name: str, language: Language, status: int = 200, **values: object) -> HTMLResponse:
-        """A whole page; `path` among the values is where the links of the other language lead."""
+        """Return a whole page; the links of the other language lead to `path` among the values."""
         html = self._environment.get_template(f"{name}.html").render(language=language, **values)
         return HTMLResponse(html, status)

@@ -1,6 +1,7 @@
-"""A mailbox's state as its person reads it: what `services.signin.ownpassword` found out, in sentences and rows.
+"""View models: a mailbox's state as text and rows for the templates.
 
-In: an `OwnState`, octets in use (None: not known), the configuration. Out: a `Shown`, for the template. Pure.
+In: an `OwnState` (from `services.authentication.own_password`), the octets in use (None: not known), the configuration.
+Out: a `MailboxPage`, for the template. Pure.
 """
 
 from collections.abc import Iterator
@@ -23,7 +24,10 @@ STATUS = {
     RefusalKind.TOO_MANY: 429,
     RefusalKind.UNAVAILABLE: 503,
 }
-"""Of a refused sign-in; all others are 403: a 401 would have to name a scheme of HTTP's own (RFC 9110 §15.5.2)."""
+"""HTTP status of a refused sign-in.
+
+All others are 403: a 401 would have to name an authentication scheme of HTTP (RFC 9110 §15.5.2).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Coming:
-    """One thing that the clock will do."""
+    """One change that time will bring."""
 
     at: datetime
     text: Text
@@ -47,7 +51,7 @@ class Coming:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """How full the mailbox is; `percent` may pass 100."""
+    """The mailbox's use of its quota; `percent` may pass 100."""
 
     used: int
     of: int
@@ -58,7 +62,7 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a mail program has to be told of one server."""
+    """One server's settings for a mail program."""
 
     what: Text
     where: str
@@ -72,19 +76,19 @@ class AppPasswordRow:
     doors: Text
     used: Text
     ended: Text | None
-    """By what."""
+    """The event that ended it."""
     token: str
 
 
 def app_password_row(listed: Listed, token: str) -> AppPasswordRow:
-    """An app password as its person reads it."""
+    """Return an app password as a row for its person."""
     app, use = listed.app, listed.use
     used = pages.APP_NEVER_USED if use is None else pages.app_password_used(use.at, use.door, use.network)
     return AppPasswordRow(app, scopes_named(app.doors), used, FACTS[app.ended_by.kind] if app.ended_by else None, token)
 
 
 def program_settings(servers: Servers) -> tuple[Program, ...]:
-    """The best server of each kind, and the address book."""
+    """Return the best server of each kind, and the address book."""
     best = filter(None, map(servers.best, pages.PROGRAM_KINDS))
     found = [
         Program(pages.PROGRAM_KINDS[one.kind], f"{one.host}:{one.port} ({'SSL/TLS' if one.security == 'tls' else 'STARTTLS'})")
@@ -126,7 +130,7 @@ class DelegatedMailboxRow:
 
 
 def delegated_mailbox_row(kept: Kept) -> DelegatedMailboxRow:
-    """In words."""
+    """Return the row in words."""
     entry, decision = kept.entry, kept.decision
     state = (
         pages.BEING_HANDED_OVER if kept.is_handed_over else state_names(decision.states) if decision else pages.STATE_UNKNOWN
@@ -144,7 +148,7 @@ def delegated_mailbox_row(kept: Kept) -> DelegatedMailboxRow:
 
 
 def state_text(state: OwnState, used: int | None, config: Config) -> MailboxPage:
-    """In words."""
+    """Return the page's values in words."""
     entry, decision = state.entry, state.decision
     return MailboxPage(
         name=entry.display_name,
@@ -183,7 +187,7 @@ def _coming(address: str, upcoming: tuple[Reason, ...]) -> Iterator[Coming]:
                 yield Coming(at, pages.will_be_locked(at), reason.clause)
             case State.RECLAIMED:
                 yield Coming(at, pages.will_be_reclaimed(address, at), reason.clause)
-            case State.ACTIVE | State.NOT_ISSUED:  # no rule brings these about by the clock
+            case State.ACTIVE | State.NOT_ISSUED:  # no rule brings these about with time
                 continue
 
 

@@ -1,12 +1,13 @@
-"""How mail programs set themselves up: which path answers which program (Reg. 8.1).
+"""Setup of mail programs: the paths that each program asks (Reg. 8.1).
 
     /mail/config-v1.1.xml                             Thunderbird and its like, at autoconfig.DOMAIN
     /.well-known/autoconfig/mail/config-v1.1.xml      the same, at DOMAIN itself
-    /autodiscover/autodiscover.xml                    Outlook, version 1 (POST), at autodiscover.DOMAIN; in any case of letters
+    /autodiscover/autodiscover.xml                    Outlook, version 1 (POST), at autodiscover.DOMAIN; in any case of
+    letters
     /autodiscover/autodiscover.json[/v1.0/ADDRESS]    Outlook, version 2: where version 1 is
 
-Under whatever host name: none of the answers sets a cookie or tells who has a mailbox. By plain http they are sent
-to the same path under the server's own name, for which there is a certificate.
+These paths are answered under any host name: no answer sets a cookie or discloses who has a mailbox. Requests by plain
+http are redirected to the same path under the server's own name, for which there is a certificate.
 """
 
 from collections.abc import Callable, Container
@@ -29,10 +30,10 @@ AUTODISCOVER_JSON = "/autodiscover/autodiscover.json"
 
 
 class AutoSetup:
-    """An application for these paths."""
+    """An ASGI application for these paths."""
 
     def __init__(self, config: Config, clock: Clock, domains: Callable[[], Container[str]], page: str) -> None:
-        """`page`: the address of the pages, under which a browser trusts the certificate."""
+        """Take the configuration; `page`: the address of the pages, whose certificate browsers trust."""
         self._servers = servers(config)
         self._clock = clock
         self._domains = domains
@@ -40,7 +41,7 @@ class AutoSetup:
         self._origin = page.rstrip("/")
 
     def aside(self, scope: Scope) -> ASGIApp | None:
-        """Itself, where this request is for it."""
+        """Return this application if the request is for it."""
         path = scope["path"].lower()
         is_ours = path in AUTOCONFIG or path == AUTODISCOVER or path.startswith(AUTODISCOVER_JSON)
         return self if is_ours and scope["method"] in ("GET", "HEAD", "POST") else None
@@ -65,7 +66,10 @@ class AutoSetup:
         return self._where(request)
 
     def _autoconfig(self, request: Request) -> Response:
-        """Of the domain of the address, or of the host that was asked; of the server's first where neither is named."""
+        """Return the autoconfig file of the domain of the address, or else of the host that was asked.
+
+        Where neither is named it is that of the server's first domain.
+        """
         address = request.query_params.get("emailaddress", "")
         host = request.headers.get("host", "").partition(":")[0].lower().removeprefix("autoconfig.")
         named = address.rpartition("@")[2] if "@" in address else host
@@ -85,7 +89,7 @@ class AutoSetup:
         return Response(autodiscover.settings(self._servers, address), media_type=autodiscover.MEDIA_TYPE)
 
     def _where(self, request: Request) -> Response:
-        """Both ways of naming the address are in use: in the path and as `Email=`."""
+        """Return the JSON of version 2. Programs name the address in the path or as `Email=`."""
         asked = {name.lower(): value for name, value in request.query_params.items()}
         address = asked.get("email") or unquote(request.url.path.rpartition("/")[2])
         if self._ours(address.rpartition("@")[2]) is None:

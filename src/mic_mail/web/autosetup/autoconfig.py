@@ -1,8 +1,8 @@
 """Thunderbird's autoconfig, which K-9, Evolution, KMail and others read too. Pure.
 
 In: the servers, a domain. Out: `config-v1.1.xml` (wiki.mozilla.org/Thunderbird:Autoconfiguration:ConfigFileFormat, and
-draft-ietf-mailmaint-autoconfig). The program puts the address in the place of `%EMAILADDRESS%`: the answer is the same for
-everybody of a domain, so it tells nobody who has a mailbox, and comes also to who asks without an address.
+draft-ietf-mailmaint-autoconfig). The program puts the address in the place of `%EMAILADDRESS%`. The answer is the same
+for everybody of a domain and for requests without an address, so it does not disclose who has a mailbox.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _SOCKETS = {Security.TLS: "SSL", Security.STARTTLS: "STARTTLS"}
 
 
 def document(servers: Servers, domain: str) -> str:
-    """The whole file."""
+    """Return the whole file."""
     return "\n".join(_lines(servers, domain)) + "\n"
 
 
@@ -47,7 +47,10 @@ def _lines(servers: Servers, domain: str) -> Iterator[str]:
 
 
 def _server(element: str, server: Server) -> Iterator[str]:
-    """`password-cleartext`: within TLS. What it calls encrypted is CRAM-MD5, which needs passwords kept as they are."""
+    """Write one server with `password-cleartext`, which means a plain password within TLS.
+
+    The format's "encrypted" is CRAM-MD5, which needs passwords stored in the clear.
+    """
     yield f'    <{element} type="{server.kind}">'
     yield f"      <hostname>{escape(server.host)}</hostname>"
     yield f"      <port>{server.port}</port>"

@@ -1,8 +1,9 @@
 """Outlook's Autodiscover: POX (version 1), and the JSON (version 2) that leads to it. Pure.
 
-In: what a program asks, the servers. Out: answers by [MS-OXDSCLI] and [MS-OXDISCO]. Of Exchange's protocols none is spoken
-here, so ActiveSync and the others are refused in the words that make a program go on by IMAP. `<Encryption>` overrides `<SSL>`:
-`SSL` is TLS from the first octet, `TLS` is STARTTLS; the wrong one makes Outlook hang at 993. There is one server of a kind.
+In: a program's request, the servers. Out: answers by [MS-OXDSCLI] and [MS-OXDISCO]. None of Exchange's protocols is
+spoken here, so ActiveSync and the others are refused with the errors that make a program go on with IMAP. `<Encryption>`
+overrides `<SSL>`: `SSL` is TLS from the first octet, `TLS` is STARTTLS; the wrong one makes Outlook hang at 993. There is
+one server of a kind.
 """
 
 from collections.abc import Iterator
@@ -22,11 +23,11 @@ _ENCRYPTION = {Security.TLS: "SSL", Security.STARTTLS: "TLS"}
 _TYPES = {"imap": "IMAP", "pop3": "POP3", "smtp": "SMTP"}
 PROTOCOL = "AutodiscoverV1"
 INVALID_REQUEST, NO_PROVIDER = 600, 601
-"""[MS-OXDSCLI] §2.2.4.1.1.2.3: what was sent is no request; there is nothing of what it asks for."""
+"""Error codes of [MS-OXDSCLI] §2.2.4.1.1.2.3: the body is no request; nothing of the kind is offered."""
 
 
 class NotAsked(Exception):
-    """What was sent is no request that has an answer; `code` as above."""
+    """Raised for a body that is no request with an answer; `code` as above."""
 
     def __init__(self, code: int) -> None:
         super().__init__(str(code))
@@ -34,7 +35,7 @@ class NotAsked(Exception):
 
 
 def address_asked(body: bytes) -> str:
-    """The address in a request."""
+    """Return the address in a request."""
     try:
         root = read(body)
     except BadXml as error:
@@ -57,7 +58,7 @@ def _text(request: Element | None, space: str, name: str) -> str:
 
 
 def settings(servers: Servers, address: str) -> str:
-    """What Outlook asked for."""
+    """Return the settings that Outlook asked for."""
     return "\n".join(_settings(servers, address)) + "\n"
 
 
@@ -98,7 +99,7 @@ def _protocol(server: Server, address: str) -> Iterator[str]:
 
 
 def error(code: int, now: datetime) -> str:
-    """Why there are no settings."""
+    """Return the answer that says why there are no settings."""
     message = "Invalid Request" if code == INVALID_REQUEST else "Provider is not available"
     return (
         f'<?xml version="1.0" encoding="utf-8"?>\n<Autodiscover xmlns="{_ANSWER}">\n  <Response>\n'
@@ -109,7 +110,10 @@ def error(code: int, now: datetime) -> str:
 
 
 def redirection(protocol: str, place: str) -> tuple[int, dict[str, str]]:
-    """Version 2: status and JSON for who asks where a protocol is; `place` is the address of version 1."""
+    """Return status and JSON of version 2 for a request that asks where a protocol is.
+
+    `place` is the address of version 1.
+    """
     if protocol.lower() == PROTOCOL.lower():
         return 200, {"Protocol": PROTOCOL, "Url": place}
     if not protocol:

@@ -1,8 +1,8 @@
 """A configuration profile for the Mail and Contacts of iPhone, iPad and Mac.
 
 In: the servers, an address and its name, the certificate that is served with its key. Out: the profile, signed as CMS
-SignedData (RFC 5652) so that the device shows whose it is. It holds no password: the device asks for it. Installed again, it
-takes the place of the one before, since its identifiers are made of the address alone.
+SignedData (RFC 5652) so that the device shows its origin. It holds no password: the device asks for it. Its identifiers
+are made of the address alone, so a second installation replaces the first.
 """
 
 import plistlib
@@ -24,7 +24,7 @@ NAME = "mic-mail.mobileconfig"
 
 
 def profile(servers: Servers, address: str, name: str, domain: str) -> bytes:
-    """The profile, not signed."""
+    """Return the unsigned profile."""
     reversed_domain = ".".join(reversed(domain.split(".")))
     payload = {
         "PayloadType": "Configuration",
@@ -72,7 +72,10 @@ def _payloads(servers: Servers, address: str, name: str, reversed_domain: str) -
 
 
 def _server(way: str, server: Server, address: str) -> dict[str, Any]:
-    """`UseSSL` is for both kinds of TLS; the device tells them apart by the port."""
+    """Return one server's settings.
+
+    `UseSSL` is for both kinds of TLS; the device tells them apart by the port.
+    """
     return {
         f"{way}MailServerHostName": server.host,
         f"{way}MailServerPortNumber": server.port,
@@ -87,7 +90,7 @@ def _uuid(address: str, what: str) -> str:
 
 
 def signed(octets: bytes, certificate: Path, key: Path) -> bytes:
-    """The profile within its signature; raises OSError and ValueError. Blocking."""
+    """Return the profile within its signature. Raises OSError and ValueError. Blocking."""
     chain = x509.load_pem_x509_certificates(certificate.read_bytes())
     private = serialization.load_pem_private_key(key.read_bytes(), None)
     if not isinstance(private, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):

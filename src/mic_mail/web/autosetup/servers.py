@@ -1,7 +1,7 @@
-"""Where mail programs find what: the doors that are open, best first. Pure.
+"""The servers that mail programs are told of: the open listeners, best first. Pure.
 
-In: the configuration. Out: `Servers`. TLS from the first octet stands before STARTTLS (RFC 8314 §3), and IMAP before POP3,
-since POP3 takes the mail off the server. Mail programs sign in with the whole address.
+In: the configuration. Out: `Servers`. TLS from the first octet stands before STARTTLS (RFC 8314 §3), and IMAP before
+POP3, since POP3 takes the mail off the server. Mail programs sign in with the whole address.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from mic_mail.config.model import Config
 
 
 class Security(StrEnum):
-    """How a connection is protected; without it there is no signing in."""
+    """Protection of a connection; without protection there is no sign-in."""
 
     TLS = "tls"
     STARTTLS = "starttls"
@@ -20,7 +20,7 @@ class Security(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One door as programs know it."""
+    """One listener as programs know it."""
 
     kind: str
     """`imap`, `pop3` or `smtp`."""
@@ -31,18 +31,18 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Everything that a program has to know of this server."""
+    """All settings of this server that a program needs."""
 
     incoming: Sequence[Server]
     outgoing: Sequence[Server]
     address_book: str | None
-    """Where CardDAV begins; None where it is closed."""
+    """Address where CardDAV begins; None where it is disabled."""
     page: str | None
-    """Where people change their password and read what to do."""
+    """Address of the page where people change their password and read instructions."""
     ministry: str
 
     def best(self, kind: str) -> Server | None:
-        """The first of a kind."""
+        """Return the first server of a kind."""
         return next((server for server in (*self.incoming, *self.outgoing) if server.kind == kind), None)
 
 
@@ -52,7 +52,7 @@ _OUTGOING = (("smtp", "submissions", Security.TLS), ("smtp", "submission", Secur
 
 
 def servers(config: Config) -> Servers:
-    """Those of this server."""
+    """Return the servers of this configuration."""
     listen, host = config.listen, config.server.hostname
 
     def of(doors: Sequence[tuple[str, str, Security]]) -> list[Server]:

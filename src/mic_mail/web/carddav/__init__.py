@@ -1,1 +1,1 @@
-"""CardDAV (RFC 6352): the address book for telephones and Thunderbird, to read and to keep up to date (Reg. 2.6)."""
+"""CardDAV (RFC 6352): the address book for phones and Thunderbird, read-only and current (Reg. 2.6)."""

@@ -1,11 +1,11 @@
-"""The address book over HTTP: where each resource is, who may see it, and what each method does with it.
+"""The address book over HTTP: the resources, their access control, and the methods on them.
 
-In: requests that `guarding` let through. Out: answers. Everything is read-only: what would write is forbidden (403). Answers
-that hold many cards are made in a lane, and what asks for them is read there.
+In: requests that `middleware` let through. Out: answers. Everything is read-only: a method that would write gets 403.
+Answers that hold many cards are made in an executor, and the requests for them are parsed there.
 
     /.well-known/carddav          -> /dav/ (RFC 6764 §5)
     /dav/                         who am I
-    /dav/principals/ADDRESS/      the own principal: where the address books are; of others there is nothing here
+    /dav/principals/ADDRESS/      the own principal: where the address books are; those of others do not exist
     /dav/addressbooks/            the home of all address books
     /dav/addressbooks/ministry/   everybody
     /dav/addressbooks/unit/       the own unit
@@ -69,17 +69,23 @@ STATUS = {
     RefusalKind.TOO_MANY: 429,
     RefusalKind.UNAVAILABLE: 503,
 }
-"""Of a refused sign-in. A program that hears 401 asks for another password; what no password helps against is 403."""
+"""HTTP status of a refused sign-in.
+
+A program that gets 401 asks for another password; a refusal that no password can lift is 403.
+"""
 RETRY_SECONDS = "60"
 LONGEST_HREF = 1_000
 ANSWER_LETTERS = 64 << 20
-"""The longest answer: all that is on the cards of 40,000 people."""
+"""Characters of the longest answer: all the cards of 40,000 people."""
 LONG_ANSWERS = 2
-"""Are made at once: of 30,000 people one takes a second of a core, and the pages need their lanes too."""
+"""Long answers made at the same time.
+
+One of 30,000 people takes a second of a core, and the pages need executors too.
+"""
 
 
 class Answered(Exception):
-    """The request has its answer."""
+    """Raised when the answer to a request is decided."""
 
     def __init__(self, response: Response) -> None:
         super().__init__()
@@ -88,7 +94,7 @@ class Answered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request of somebody who is let in."""
+    """One request of a client that has signed in."""
 
     request: Request
     address: str
@@ -97,7 +103,7 @@ class Visit:
     peer: Peer
 
     def book(self, name: str) -> Collection | None:
-        """An address book by its name in the path."""
+        """Return an address book by its name in the path."""
         match name:
             case "ministry":
                 return self.shelf.whole
@@ -121,17 +127,17 @@ class AddressBooks:
         self._at_length = asyncio.Semaphore(LONG_ANSWERS)
         self._own: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._unsent: Counter[str] = Counter()
-        """Octets of answers on their way, by mailbox."""
+        """Octets of answers that are being sent, by mailbox."""
         self._book: AddressBookCache[AddressBookCollection]
         self._is_open = False
 
     def configure(self, book: AddressBookCache[AddressBookCollection], *, is_open: bool) -> None:
-        """Take the books of a new configuration, and whether there are any."""
+        """Take the address books of a new configuration, and whether they are served."""
         self._book = book
         self._is_open = is_open
 
     def routes(self) -> list[Route]:
-        """Every method that a WebDAV client has."""
+        """Return the routes, each with every method that a WebDAV client has."""
         methods = list(METHODS)
         return [
             Route("/.well-known/carddav", self.to_start, methods=methods),
@@ -140,13 +146,13 @@ class AddressBooks:
         ]
 
     async def to_start(self, request: Request) -> Response:
-        """RFC 6764 §5: from the well-known place to where it begins."""
+        """Redirect from the well-known path to the root (RFC 6764 §5)."""
         if not self._is_open:
             raise HTTPException(404)
         return RedirectResponse(ROOT, 301)
 
     async def handle(self, request: Request) -> Response:
-        """The answer to any request below /dav/."""
+        """Return the answer to any request below /dav/."""
         if not self._is_open:
             raise HTTPException(404)
         peer = peer_of(request, "carddav")
@@ -196,7 +202,7 @@ class AddressBooks:
         return response
 
     def _log_access(self, visit: Visit, cards: int) -> None:
-        """How many cards somebody was told of; never which (Reg. 8.2)."""
+        """Log how many cards were sent; never which (Reg. 8.2)."""
         self._log.event(
             "directory_searched", mailbox=visit.address, searches=1, entries=cards, door="carddav", peer=visit.peer.address,
             session=visit.peer.session_id,
@@ -204,8 +210,11 @@ class AddressBooks:
 
     @asynccontextmanager
     async def at_length(self, address: str) -> AsyncIterator[None]:
-        """While a long answer is made: one for each mailbox, so that nobody who asks for a hundred makes the others wait, and
-        none while so many others are kept for it that it has not read (503)."""
+        """Reserve the making of a long answer: one at a time for each mailbox, LONG_ANSWERS in all.
+
+        A client that asks for a hundred does not make the others wait. A mailbox with more than ANSWER_LETTERS octets of
+        unread answers gets 503.
+        """
         own = self._own.setdefault(address, asyncio.Lock())
         async with own, self._at_length:
             if self._unsent[address] > ANSWER_LETTERS:
@@ -213,7 +222,7 @@ class AddressBooks:
             yield
 
     def _on_its_way(self, address: str, response: Response) -> None:
-        """Count an answer until it is sent."""
+        """Count an answer's octets until it is sent."""
         if isinstance(response, Sliced):
             octets = len(response.body)
             self._unsent[address] += octets
@@ -268,7 +277,7 @@ class AddressBooks:
         return response
 
     def _reported(self, visit: Visit, path: str, collection: Collection) -> tuple[Response, int]:
-        """The answer to a report, and how many cards it holds."""
+        """Return the answer to a report, and how many cards it holds."""
         match report(visit.body):
             case Multiget(wanted, hrefs):
                 keys = [_key_of_href(href, path) for href in hrefs]
@@ -286,7 +295,7 @@ class AddressBooks:
                 return _multistatus([*answers, properties.cut_off(path)] if too_many else answers), len(answers)
             case Sync(wanted, token, most):
                 changed, gone = collection.since(token)
-                if most is not None and len(changed) + len(gone) > most:  # RFC 6578 §3.6: no part of it can be told
+                if most is not None and len(changed) + len(gone) > most:  # RFC 6578 §3.6: a part of it cannot be sent
                     return _condition(507, (DAV, "number-of-matches-within-limits")), 0
                 answers = list(_found(visit, path, collection, changed, wanted))
                 answers += [properties.missing(f"{path}{key}.vcf") for key in gone]
@@ -294,7 +303,7 @@ class AddressBooks:
 
 
 def _single(visit: Visit, parts: list[str]) -> tuple[str, Properties] | None:
-    """The collection or principal at a path, where it is one and this person may see it."""
+    """Return the collection or principal at a path, if there is one that this person may see."""
     address = visit.address
     match parts:
         case []:
@@ -312,7 +321,7 @@ def _single(visit: Visit, parts: list[str]) -> tuple[str, Properties] | None:
 
 
 def _below(visit: Visit, parts: list[str]) -> Iterator[tuple[str, Properties]]:
-    """What is in a collection, cards apart."""
+    """Return the resources in a collection, without cards."""
     inner: list[list[str]] = []
     match parts:
         case []:
@@ -325,7 +334,7 @@ def _below(visit: Visit, parts: list[str]) -> Iterator[tuple[str, Properties]]:
 
 
 def _found(visit: Visit, path: str, collection: Collection, keys: Iterable[str], wanted: Wanted) -> Iterator[str]:
-    """Answers of cards; `Answered` where they become too long to be held."""
+    """Return the answers of cards; raise `Answered` (507) where they exceed ANSWER_LETTERS."""
     letters = 0
     for key in keys:
         card = collection.cards[key]
@@ -338,7 +347,7 @@ def _found(visit: Visit, path: str, collection: Collection, keys: Iterable[str],
 
 
 def _get(visit: Visit, parts: list[str], collection: Collection) -> Response:
-    """A card as it is; of an address book nothing is given in one piece."""
+    """Return a card as it is; an address book cannot be fetched as a whole."""
     if len(parts) != 3:
         return Response(status_code=405, headers={"allow": ", ".join(READS)})
     card = collection.cards.get(_key(parts[2]))
@@ -353,19 +362,21 @@ def _get(visit: Visit, parts: list[str], collection: Collection) -> Response:
 
 
 def _is_among(tag: str, fields: Iterable[str]) -> bool:
-    """Whether If-None-Match names an entity tag, weakly or not, or any (RFC 9110 §13.1.2)."""
+    """Return whether If-None-Match names an entity tag, weakly or not, or any (RFC 9110 §13.1.2)."""
     listed = [one.strip().removeprefix("W/") for field in fields for one in field.split(",")]
     return tag in listed or "*" in listed
 
 
 def _key(name: str) -> str:
-    """The key in the last part of a card's path."""
+    """Return the key in the last part of a card's path."""
     return name.removesuffix(".vcf") if name.endswith(".vcf") else ""
 
 
 def _key_of_href(href: str, path: str) -> str:
-    """The key of a card of this address book; empty where the href is of anything else (RFC 6352 §8.7), and where it is no URI:
-    to read one beyond ASCII can take time that is quadratic in its length."""
+    """Return the key of a card of this address book; empty for any other href (RFC 6352 §8.7).
+
+    An href that is no URI gives an empty key too: parsing one beyond ASCII can take time quadratic in its length.
+    """
     if len(href) > LONGEST_HREF or not href.isascii():
         return ""
     try:

@@ -1,8 +1,8 @@
-"""Who is at the other end of a CardDAV request: HTTP's Basic (RFC 7617) over TLS, by the access service like every sign-in.
+"""Authenticate CardDAV requests by HTTP Basic (RFC 7617) over TLS, with the sign-in service.
 
-In: an Authorization header. Out: who it is, or a refusal. Programs send the password with each of dozens of requests: who was
-let in is remembered for a while by a digest of the header, so that the log has a sign-in and not every request; whether they
-may go on is asked at each. Bounded; belongs to the loop.
+In: an Authorization header. Out: the identity, or a refusal. Programs send the password with each of dozens of requests.
+A successful sign-in is cached for a while by a digest of the header, so that the log has a sign-in and not every request;
+the access is checked again at each request. Bounded; belongs to the loop.
 """
 
 import binascii
@@ -20,7 +20,7 @@ REMEMBERED_SECONDS = 600.0
 
 
 class Callers:
-    """Those who were let in of late."""
+    """Cache of recent successful sign-ins."""
 
     def __init__(self, key: bytes, monotonic: Callable[[], float]) -> None:
         self._key = hmac.digest(key, b"carddav callers", "sha256")
@@ -28,7 +28,7 @@ class Callers:
         self._known: OrderedDict[bytes, tuple[SignedIn, float]] = OrderedDict()
 
     async def find(self, header: str, access: SignInService, peer: Peer) -> Answered | None:
-        """None: the header names nobody."""
+        """Return the answer to a header; None where it names nobody."""
         pair = credentials(header)
         if pair is None:
             return None
@@ -48,7 +48,7 @@ class Callers:
 
 
 def credentials(header: str) -> tuple[str, str] | None:
-    """User and password; UTF-8 (RFC 7617 §2.1), or Latin-1 where a program knows nothing else."""
+    """Return user and password: UTF-8 (RFC 7617 §2.1), or Latin-1 from a program without it."""
     scheme, _, encoded = header.strip().partition(" ")
     if scheme.lower() != "basic":
         return None

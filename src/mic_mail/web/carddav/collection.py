@@ -1,9 +1,10 @@
-"""An address book as a WebDAV collection: which cards, their entity tags, and tokens that say what has changed since.
+"""An address book as a WebDAV collection: the cards, their entity tags, and sync tokens.
 
-In: a `Book`. Out: keys, tags, tokens. Pure. A token (RFC 6578) is made of what it stands for and stored nowhere, so it is good
-in every process and after every restart: the cards fall into BUCKETS by their keys, and the token holds a digest of each. What
-has changed since lies in buckets with another digest, and all of these is told: a client that is told again of a card with the
-tag that it knows fetches nothing, and one that is told again of a card that is gone does nothing (docs/decisions/0071).
+In: a `Book`. Out: keys, tags, tokens. Pure. A token (RFC 6578) is computed from the content and stored nowhere, so it is
+valid in every process and after every restart: the cards fall into BUCKETS by their keys, and the token holds a digest of
+each bucket. Changes since a token lie in the buckets whose digest differs, and all cards of these are reported. A client
+that gets a card again with the tag that it has fetches nothing; one that gets a removed card again does nothing
+(docs/decisions/0071).
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -19,15 +20,15 @@ BUCKETS = 128
 DIGEST_OCTETS = 4
 TOKEN = "urn:mic-mail:sync:1:"  # noqa: S105 - no secret
 VERSION = b"1"
-"""Grows when the same card becomes another vCard, so that clients fetch it anew."""
+"""Version of the vCard form; increased when it changes, so that clients fetch all cards again."""
 
 
 class BadToken(Exception):
-    """Not a token of ours: the client begins from nothing (RFC 6578 §3.2, DAV:valid-sync-token)."""
+    """Raised for a token not of ours: the client starts anew (RFC 6578 §3.2, DAV:valid-sync-token)."""
 
 
 def etag(card: Card, ministry: Ministry) -> str:
-    """The entity tag; equal only where all that is shown is."""
+    """Return the entity tag; two tags are equal only where everything that the card shows is."""
     fields = (
         card.kind,
         str(card.number),
@@ -50,7 +51,7 @@ def bucket(key: str) -> int:
 
 @dataclass(frozen=True)
 class Collection:
-    """Cards by their keys; `gone`: the keys of cards that may have been here and are not."""
+    """Cards by their keys; `gone` holds the keys of cards that may have been here and are not."""
 
     ministry: Ministry
     cards: dict[str, Card]
@@ -72,16 +73,16 @@ class Collection:
 
     @cached_property
     def token(self) -> str:
-        """What a client keeps that has everything."""
+        """The sync token of a client that has everything."""
         return TOKEN + urlsafe_b64encode(self._digests).decode()
 
     @cached_property
     def tag(self) -> str:
-        """Changes with everything (CTag, and the collection's entity tag)."""
+        """The CTag, which is also the collection's entity tag; it changes with every change."""
         return f'"{blake2b(self._digests, digest_size=12).hexdigest()}"'
 
     def since(self, token: str) -> tuple[list[str], list[str]]:
-        """The keys of cards to look at again, and of cards that are gone."""
+        """Return the keys of cards to fetch again, and of cards that are gone."""
         if not token:
             return list(self.cards), []
         try:
@@ -101,7 +102,7 @@ class Collection:
 
 
 class AddressBookCollection:
-    """The address books that there are: the ministry's, and each unit's own."""
+    """The address books of the server: the ministry's, and each unit's own."""
 
     def __init__(self, book: Book) -> None:
         self.book = book
@@ -113,15 +114,18 @@ class AddressBookCollection:
             self._units.setdefault(card.unit.symbol, []).append(card)
             for address in card.addresses:
                 self._symbols[address] = card.unit.symbol
-        _ = self.whole.token  # made where the shelf is: in a lane
+        _ = self.whole.token  # made here, in an executor, not in the loop
 
     @classmethod
     def of(cls, book: Book, previous: "AddressBookCollection | None" = None) -> "AddressBookCollection":
-        """As `AddressBookCache` has it made."""
+        """Make the collections for `AddressBookCache`."""
         return cls(book)
 
     def of_unit(self, address: str) -> Collection | None:
-        """The book of the unit to which the mailbox of `address` belongs; None where that is not in the book."""
+        """Return the book of the unit to which the mailbox of `address` belongs.
+
+        None where the address is not in the book.
+        """
         symbol = self._symbols.get(address)
         if symbol is None:
             return None
@@ -138,5 +142,5 @@ class AddressBookCollection:
 
 
 def chosen(collection: Collection, keys: Iterable[str]) -> Iterator[Card]:
-    """The cards of these keys that are there."""
+    """Return the cards of these keys that exist."""
     return (collection.cards[key] for key in keys if key in collection.cards)

@@ -1,4 +1,4 @@
-"""The properties of each resource, and the answers that are made of them. Pure.
+"""The WebDAV properties of each resource, and the answers made of them. Pure.
 
 Standards: RFC 4918 §13, RFC 3744 §5, RFC 6352 §6.2 and §7.1, RFC 6578 §4.
 """
@@ -12,14 +12,14 @@ from mic_mail.web.carddav.requests import ADDRESS_DATA, Wanted
 from mic_mail.web.carddav.xml import CARD, DAV, SERVER, Name, document, element, href, text
 
 Properties = Mapping[Name, Callable[[], str]]
-"""What each is, made when it is asked for."""
+"""The value of each property, made when it is asked for."""
 ROOT = "/dav/"
 PRINCIPALS = "/dav/principals/"
 HOME = "/dav/addressbooks/"
 REPORTS: tuple[Name, ...] = ((CARD, "addressbook-query"), (CARD, "addressbook-multiget"), (DAV, "sync-collection"))
 VCARD = "text/vcard; charset=utf-8"
 _LATER = frozenset({ADDRESS_DATA, (DAV, "supported-report-set"), (DAV, "current-user-privilege-set"), (DAV, "sync-token")})
-"""Not told to who asks for all: long, or made for the occasion (RFC 6578 §4, RFC 6352 §10.4)."""
+"""Properties left out of `allprop`: long, or computed on demand (RFC 6578 §4, RFC 6352 §10.4)."""
 
 
 def principal_path(address: str) -> str:
@@ -27,7 +27,7 @@ def principal_path(address: str) -> str:
 
 
 def _privileges() -> str:
-    """Everybody reads, and that is all (RFC 3744 §5.4)."""
+    """Return the privileges: everybody reads, nothing else (RFC 3744 §5.4)."""
     allowed = ("read", "read-current-user-privilege-set")
     return "".join(element((DAV, "privilege"), element((DAV, name))) for name in allowed)
 
@@ -47,7 +47,7 @@ def of_root(address: str) -> Properties:
 
 
 def of_principal(address: str) -> Properties:
-    """Who is signed in."""
+    """Return the properties of the signed-in principal."""
     return {
         **_everywhere(address, [(DAV, "collection"), (DAV, "principal")], address),
         (DAV, "principal-URL"): lambda: href(principal_path(address)),
@@ -61,7 +61,7 @@ def of_home(address: str) -> Properties:
 
 
 def of_book(address: str, name: str, collection: Collection) -> Properties:
-    """An address book."""
+    """Return the properties of an address book."""
     data = "".join(
         element((CARD, "address-data-type"), content_type="text/vcard", version=version) for version in vcard.Version
     )
@@ -81,7 +81,7 @@ def of_book(address: str, name: str, collection: Collection) -> Properties:
 
 
 def of_card(address: str, card: Card, tag: str, ministry: Ministry, wanted: Wanted) -> Properties:
-    """One card."""
+    """Return the properties of a card."""
 
     def data() -> str:
         return text(vcard.vcard(card, ministry, wanted.version, wanted.fields).decode())
@@ -101,7 +101,7 @@ def of_card(address: str, card: Card, tag: str, ministry: Ministry, wanted: Want
 
 
 def found(path: str, properties: Properties, wanted: Wanted) -> str:
-    """One resource in a multistatus."""
+    """Return one resource of a multistatus."""
     if wanted.names_only:
         return response(path, _propstat((element(name) for name in properties), "200 OK"))
     names = wanted.names if wanted.names is not None else tuple(name for name in properties if name not in _LATER)
@@ -126,12 +126,12 @@ def response(path: str, inner: str) -> str:
 
 
 def missing(path: str) -> str:
-    """A resource that is not there, or not any more."""
+    """Return the answer for a resource that does not exist, or no longer."""
     return response(path, _status("404 Not Found"))
 
 
 def cut_off(path: str) -> str:
-    """There would have been more (RFC 6352 §8.6.2)."""
+    """Return the answer that says that more cards match (RFC 6352 §8.6.2)."""
     return response(
         path, _status("507 Insufficient Storage") + element((DAV, "error"), element((DAV, "number-of-matches-within-limits")))
     )
@@ -143,5 +143,5 @@ def multistatus(responses: Iterable[str], token: str | None = None) -> bytes:
 
 
 def failed(condition: Name) -> bytes:
-    """Which condition a request did not meet (RFC 4918 §16)."""
+    """Return the body that names the condition that a request did not meet (RFC 4918 §16)."""
     return document((DAV, "error"), [element(condition)])

@@ -1,7 +1,7 @@
-"""The filters of addressbook-query (RFC 6352 §8.6, §10.5): XML in, a question to cards out. Pure.
+"""The filters of addressbook-query (RFC 6352 §8.6, §10.5): XML in, a predicate over cards out. Pure.
 
-Texts compare as in the mail search and in LDAP: case apart, and without diacritics where the question has none. Of the
-collations both that RFC 6352 asks for are taken for this one, which finds what they find, and more.
+Texts compare as in the mail search and in LDAP: without case, and without diacritics where the query has none. Both
+collations that RFC 6352 requires are mapped to this one, which finds what they find, and more.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,12 +13,12 @@ from mic_mail.web.carddav.xml import CARD, BadXml, Element
 
 COLLATIONS = ("default", "i;unicode-casemap", "i;ascii-casemap")
 MAX_PARTS = 32
-"""Of a whole filter; programs send up to half a dozen. Each is asked of every card."""
+"""Tests in a whole filter; programs send up to half a dozen. Each is applied to every card."""
 Question = Callable[[Card], bool]
 
 
 class BadFilter(Exception):
-    """The precondition that it fails (RFC 6352 §8.6)."""
+    """Raised with the precondition that a filter fails (RFC 6352 §8.6)."""
 
     def __init__(self, condition: str) -> None:
         super().__init__(condition)
@@ -53,7 +53,7 @@ class _Match:
 
 
 def question(element: Element | None, ministry: Ministry) -> Question:
-    """What a filter asks of a card; without one, or without parts, everything fits."""
+    """Return the predicate of a filter; without a filter, or without parts, every card matches."""
     parts = list(element.all((CARD, "prop-filter"))) if element is not None else []
     if sum(max(1, len(part.children)) for part in parts) > MAX_PARTS:
         raise BadFilter("supported-filter")
@@ -65,7 +65,7 @@ def question(element: Element | None, ministry: Ministry) -> Question:
 
 
 def _joined(element: Element | None) -> Callable[[Iterator[bool]], bool]:
-    """`test`: all of the parts, or any, which is what is meant where nothing is said."""
+    """Return how `test` joins the parts: all of them, or any, which is the default."""
     return all if element is not None and element.attributes.get("test") == "allof" else any
 
 
@@ -82,7 +82,7 @@ def _of_property(element: Element, ministry: Ministry) -> Question:
     every = _joined(element)
 
     def asked(card: Card) -> bool:
-        # A negated match is of all values: "no address of that kind" and not "some other address".
+        # A negated match is about all values: "no address of that kind", not "some other address".
         found = values(card, name, ministry)
         each = [
             (all if match.negated else any)(match.holds(value) for value in found) if found else match.negated
@@ -101,7 +101,7 @@ def _match(element: Element) -> _Match:
 
 
 def _of_parameter(element: Element, name: str) -> bool:
-    """Whether the property's parameters are so: addresses alone have one here, TYPE=WORK,INTERNET."""
+    """Return whether the property's parameters match: only addresses have one here, TYPE=WORK,INTERNET."""
     wanted = element.attributes.get("name", "").upper()
     there = name == "EMAIL" and wanted == "TYPE"
     if element.child((CARD, "is-not-defined")) is not None:
@@ -114,7 +114,7 @@ def _of_parameter(element: Element, name: str) -> bool:
 
 
 def values(card: Card, name: str, ministry: Ministry) -> tuple[str, ...]:
-    """A card's values of one vCard property."""
+    """Return a card's values of one vCard property."""
     match name:
         case "FN":
             return (card.name,)

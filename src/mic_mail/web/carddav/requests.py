@@ -1,4 +1,4 @@
-"""What clients ask in the bodies of PROPFIND and REPORT: XML in, values out. Pure.
+"""The bodies of PROPFIND and REPORT: XML in, values out. Pure.
 
 Standards: RFC 4918 §9.1, RFC 3253 §3.6, RFC 6352 §8.6 and §8.7, RFC 6578 §3.2.
 """
@@ -10,31 +10,34 @@ from mic_mail.web.carddav.xml import CARD, DAV, BadXml, Element, Name, read
 
 ADDRESS_DATA = (CARD, "address-data")
 PROPFIND_OCTETS = 16 << 10
-"""Of a body; all that may be asked for fits into it, and it is read in the loop. Of a report: `xml.BODY_OCTETS`."""
+"""Octets of a PROPFIND body; every valid one fits, and it is parsed in the loop.
+
+For a report: `xml.BODY_OCTETS`.
+"""
 MAX_PROPERTIES = 64
 MAX_NAMES = 4096
-"""Letters of all their names: each is told of every card again, also where a card has no such property."""
+"""Characters of all names asked for: each is repeated for every card, even where it has no value."""
 
 
 class NoSuchReport(Exception):
-    """A report that this collection has not (RFC 3253 §3.6, DAV:supported-report)."""
+    """Raised for a report that this collection does not have (RFC 3253 §3.6, DAV:supported-report)."""
 
 
 class BadData(Exception):
-    """A form of cards that there is not (RFC 6352 §8.6, supported-address-data)."""
+    """Raised for an unknown form of cards (RFC 6352 §8.6, supported-address-data)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which properties, and of which kind a card's own content is to be."""
+    """The properties asked for, and the form of a card's own content."""
 
     names: tuple[Name, ...] | None = None
-    """None: all."""
+    """Names of the properties; None: all."""
     names_only: bool = False
-    """Without values."""
+    """True for names without values."""
     version: Version = Version.V3
     fields: frozenset[str] | None = None
-    """Of the vCard; None: all."""
+    """Properties of the vCard; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ Report = Multiget | AddressQuery | Sync
 
 
 def propfind(body: bytes) -> Wanted:
-    """An empty body asks for everything."""
+    """Return the properties that a PROPFIND asks for; an empty body asks for everything."""
     if not body.strip():
         return Wanted()
     root = read(body)

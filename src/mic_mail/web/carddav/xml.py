@@ -1,8 +1,8 @@
 """XML of WebDAV: bodies of requests in, trees out; names and texts in, octets out.
 
-Bounded: BODY_OCTETS, MAX_DEPTH, MAX_ELEMENTS, MAX_ATTRIBUTES, MAX_SPACE. A document type is refused at its first letter, so
-that there are no entities, and nothing that one refers to is ever fetched. Prefixes are resolved here: expat writes out the
-namespace of each name, and one of 240,000 letters made a gigabyte of 5,000 elements. Pure.
+Bounded: BODY_OCTETS, MAX_DEPTH, MAX_ELEMENTS, MAX_ATTRIBUTES, MAX_SPACE. A document type is refused where it begins, so
+that there are no entities and nothing external is ever fetched. Prefixes are resolved here: expat repeats the namespace
+in each name, and one of 240,000 characters made a gigabyte of 5,000 elements. Pure.
 """
 
 import re
@@ -12,13 +12,13 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
 BODY_OCTETS = 256 << 10
-"""A multiget of a thousand cards has half of it."""
+"""Octets of a body; a multiget of a thousand cards has half of it."""
 MAX_DEPTH = 16
 MAX_ELEMENTS = 5_000
 MAX_ATTRIBUTES = 32
-"""Of one element, with the namespaces that it declares."""
+"""Attributes of one element, with the namespaces that it declares."""
 MAX_SPACE = 200
-"""Letters of a namespace; the longest that a client sends has 77."""
+"""Characters of a namespace; the longest that a client sends has 77."""
 
 DAV = "DAV:"
 CARD = "urn:ietf:params:xml:ns:carddav"
@@ -31,16 +31,16 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 class BadXml(Exception):
-    """The body is no XML that a WebDAV client sends."""
+    """Raised for a body that is no XML of a WebDAV client."""
 
 
 @dataclass(slots=True)
 class Element:
-    """An element with what is in it; `text` is what stands before its first child."""
+    """An element with its content; `text` is the text before its first child."""
 
     name: Name
     attributes: dict[str, str]
-    """Those without a prefix: no other means anything here."""
+    """The attributes without a prefix: no other has a meaning here."""
     children: list["Element"] = field(default_factory=list)
     text: str = ""
 
@@ -52,7 +52,7 @@ class Element:
 
 
 Spaces = Mapping[str, str]
-"""The namespace of each prefix; of the empty one, that of elements without a prefix."""
+"""The namespace of each prefix; the empty prefix is that of elements without one."""
 
 
 class _Reading:
@@ -87,7 +87,7 @@ class _Reading:
 
 
 def _declared(spaces: Spaces, attributes: dict[str, str]) -> tuple[Spaces, dict[str, str]]:
-    """The namespaces within an element, and its attributes without a prefix (Namespaces in XML 1.0, §3)."""
+    """Return an element's namespaces and its attributes without a prefix (Namespaces in XML 1.0, §3)."""
     declared, plain, prefixed = dict[str, str](), dict[str, str](), list[str]()
     for name, value in attributes.items():
         if name == "xmlns":
@@ -106,8 +106,11 @@ def _declared(spaces: Spaces, attributes: dict[str, str]) -> tuple[Spaces, dict[
 
 
 def _space(prefix: str, space: str) -> str:
-    """A namespace that may be declared for a prefix: the default one alone can be taken back (§2.2), `xml` and `xmlns` have
-    theirs, which no other prefix has (§3)."""
+    """Return a namespace that may be declared for a prefix.
+
+    Only the default namespace can be undeclared (§2.2). `xml` and `xmlns` have their own, which no other prefix may have
+    (§3).
+    """
     taken = (prefix == "xml") is not (space == _XML) or prefix == "xmlns" or space == _XMLNS
     if taken or len(space) > MAX_SPACE or (prefix and not space):
         raise BadXml
@@ -115,7 +118,7 @@ def _space(prefix: str, space: str) -> str:
 
 
 def _name(name: str, spaces: Spaces) -> Name:
-    """The namespace of a name and what is left of it."""
+    """Return a name's namespace and its local part."""
     prefix, colon, local = name.rpartition(":")
     if not colon:
         return spaces[""], name
@@ -126,14 +129,17 @@ def _name(name: str, spaces: Spaces) -> Name:
 
 
 def _part(name: str) -> str:
-    """A part of a name beside a colon, which begins as a name does and has no other colon; expat has looked at the rest."""
+    """Return a part of a name beside a colon: it begins as a name does and has no other colon.
+
+    expat has checked the rest.
+    """
     if ":" in name or not (name[:1].isalpha() or name[:1] == "_"):
         raise BadXml
     return name
 
 
 def read(octets: bytes) -> Element:
-    """The root element."""
+    """Return the root element."""
     reading, parser = _Reading(), expat.ParserCreate()
     parser.buffer_text = True
     parser.StartElementHandler = reading.start
@@ -143,7 +149,7 @@ def read(octets: bytes) -> Element:
     parser.EntityDeclHandler = reading.refuse
     try:
         parser.Parse(octets, True)
-    except (expat.ExpatError, ValueError, LookupError) as error:  # the latter two: an encoding that nobody knows
+    except (expat.ExpatError, ValueError, LookupError) as error:  # the latter two: an unknown encoding
         raise BadXml from error
     if reading.root is None:
         raise BadXml
@@ -154,12 +160,15 @@ def read(octets: bytes) -> Element:
 
 
 def text(value: str) -> str:
-    """As it stands in an element; what XML has no letter for is left out. A bare CR would become LF (RFC 6352 §10.4)."""
+    """Return a text as it stands in an element; characters that XML does not allow are left out.
+
+    A bare CR would become LF (RFC 6352 §10.4).
+    """
     return escape(_FORBIDDEN.sub("", value)).replace("\r", "&#13;")
 
 
 def element(name: Name, inner: str = "", **attributes: str) -> str:
-    """One element; `inner` is XML."""
+    """Return one element; `inner` is XML."""
     space, local = name
     prefix = PREFIXES.get(space)
     shown = "".join(f" {key.replace('_', '-')}={quoteattr(value)}" for key, value in attributes.items())
@@ -175,7 +184,7 @@ def href(path: str) -> str:
 
 
 def document(root: Name, parts: Iterable[str]) -> bytes:
-    """A whole body."""
+    """Return a whole body."""
     declared = "".join(f' xmlns:{prefix}="{space}"' for space, prefix in PREFIXES.items())
     tag = f"{PREFIXES[root[0]]}:{root[1]}"
     return f'<?xml version="1.0" encoding="utf-8"?>\n<{tag}{declared}>{"".join(parts)}</{tag}>'.encode()
