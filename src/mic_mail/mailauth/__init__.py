@@ -1,13 +1,15 @@
-"""Who a message from outside is really from: SPF, DKIM, DMARC and ARC, and the field that says so (decision 0078).
+"""Authentication of incoming mail: SPF, DKIM, DMARC, ARC and Authentication-Results (decision 0078).
 
-    spf         may this address send for that domain (RFC 7208); spfterms: the grammar of its records, pure
-    reading     a message's header and the digests of its body, in one pass; blocking
-    signatures  what a DKIM or ARC signature says of itself, and whether a key has made it; pure but for the arithmetic
-    keys        the keys of signers, from the DNS
-    dkimcheck   all DKIM signatures of a message (RFC 6376); arc: its chain of ARC sets (RFC 8617)
-    dmarc       what the domain in From asks for (RFC 7489); domains: organisational domains, by the public suffix list
-    authresults the field Authentication-Results (RFC 8601)
-    verdict     all of it as one value; examining: all of it in order
+    spf             may this address send for that domain (RFC 7208); spf_record: the grammar of its records, pure
+    message_digest  a message's header and the digests of its body, in one pass; blocking
+    dkim_header     parse a DKIM or ARC signature and verify it with a key; pure but for the arithmetic
+    dkim_dns        the public keys of signers, from the DNS
+    dkim_verify     all DKIM signatures of a message (RFC 6376); arc: its chain of ARC sets (RFC 8617)
+    dmarc           the policy of the domain in From (RFC 7489); public_suffix: organisational domains
+    authentication_results  the field Authentication-Results (RFC 8601)
+    iprev           the reverse name of the client's address (RFC 8601 §3)
+    result          all results as one value; authenticate: all checks in order
 
-Whatever a stranger wrote, nothing here raises: what cannot be judged is `permerror`, what may be judged later `temperror`.
+Nothing here raises, whatever a message contains: a check that cannot be made is `permerror`, one that may succeed later
+`temperror`.
 """

@@ -1,7 +1,8 @@
-"""Whether a chain of ARC sets holds (RFC 8617 §5.2). Blocking arithmetic, no I/O; nothing is sealed here.
+"""Verify a chain of ARC sets (RFC 8617 §5.2). Blocking arithmetic, no I/O; nothing is sealed here.
 
-In: a `Reading`, the keys that `key_names` named, the time. Out: `ArcResult`. All failures are `fail` (§5.2.1), those of the DNS
-too. Who vouches is the domain of the last seal; whether it is believed is for a rule: anybody can make a chain that holds.
+In: a `Reading`, the keys that `key_names` named, the time. Out: `ArcResult`. All failures are `fail` (§5.2.1), those of
+the DNS too. The domain of the last seal vouches for the chain; a rule decides whether to trust it, since anybody can make
+a valid chain.
 """
 
 import hashlib
@@ -15,7 +16,10 @@ from mic_mail.mailauth.dkim_verify import verify
 from mic_mail.mailauth.message_digest import Reading
 
 MOST_OLDER = 10
-"""Signatures of the message below the last one that are tried, which nobody has to (§5.2 step 5)."""
+"""Older message signatures, below the last one, that are tried.
+
+Verifying them is optional (§5.2 step 5).
+"""
 
 
 class Arc(StrEnum):
@@ -28,29 +32,35 @@ class Arc(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ArcResult:
-    """Of a message."""
+    """The result for one message."""
 
     result: Arc
     sets: int = 0
     oldest_pass: int = 0
-    """The first set whose signature of the message still holds, as far as was looked; 0 where all do (§5.2 step 5)."""
+    """The lowest instance whose message signature still verifies, as far as was tried.
+
+    0: all (§5.2 step 5).
+    """
     sealers: tuple[str, ...] = ()
-    """The domains of the seals, the first first; none where the chain is broken."""
+    """The domains of the seals, in order of instance; none where the chain is broken."""
     reason: str = ""
-    """In our words."""
+    """The reason in our words."""
     unsigned_octets: int = 0
-    """Of the canonical body, behind what the last set covers (`l=`): whoever passed it on may have written them."""
+    """Octets of the canonical body beyond what the last set covers (`l=`).
+
+    An intermediary may have written them.
+    """
 
 
 def key_names(reading: Reading) -> list[str]:
-    """What is to be asked of the DNS: of seals first, and the last set first."""
+    """Return the key names to ask the DNS for: those of seals first, and the last set first."""
     sets = reading.chain.sets[::-1] if reading.chain else ()
     messages = [each.message.key_name for each in sets if isinstance(each.message, Signature)]
     return messages[:1] + [each.seal.key_name for each in sets] + messages[1:]
 
 
 def check_arc(reading: Reading, keys: Keys, now: int) -> ArcResult:
-    """`now`: seconds since 1970."""
+    """Verify the chain at the time `now`, in seconds since 1970."""
     chain = reading.chain
     if chain is None:
         return ArcResult(Arc.NONE)
@@ -87,7 +97,10 @@ def _must_be_signed(each: ArcSet, reading: Reading, keys: Keys, now: int) -> Non
 
 
 def _must_be_sealed(chain: Chain, keys: Keys) -> None:
-    """§5.1.1: each seal is of all sets up to its own, in order, relaxed, and of itself without its value."""
+    """Verify each seal (§5.1.1).
+
+    It signs all sets up to its own, in order, relaxed, and itself without its value.
+    """
     hashed = hashlib.sha256()
     for each in chain.sets:
         hashed.update(each.results.canonical(True) + each.message_field.canonical(True))

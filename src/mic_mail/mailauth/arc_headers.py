@@ -1,6 +1,6 @@
 """ARC sets as they stand in a header (RFC 8617 §4, §5.2 steps 1 to 3). Pure.
 
-In: fields. Out: `Chain`, whose `fault` says why it is none.
+In: fields. Out: `Chain`, whose `fault` gives the reason where the sets form no chain.
 """
 
 import re
@@ -34,7 +34,7 @@ class Seal:
     selector: str
     signature: bytes
     status: str
-    """`cv=`."""
+    """Value of `cv=`."""
 
     @property
     def key_name(self) -> str:
@@ -43,7 +43,7 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class ArcSet:
-    """What one server has added."""
+    """The three fields that one server has added."""
 
     results: Field
     message: Signature | Unusable
@@ -53,19 +53,22 @@ class ArcSet:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The sets from the first to the last; none where `fault` says why."""
+    """The sets from the first to the last; empty where `fault` gives a reason."""
 
     sets: tuple[ArcSet, ...] = ()
     fault: str = ""
 
     @property
     def message_signatures(self) -> tuple[Signature | Unusable, ...]:
-        """The last one first: if there are too many lengths of a body, the one that counts is counted."""
+        """The message signatures, last set first.
+
+        Where there are too many body lengths, the one that counts is digested in this order.
+        """
         return tuple(each.message for each in reversed(self.sets))
 
 
 def parse_chain(fields: Sequence[Field]) -> Chain | None:
-    """None where no field is of ARC."""
+    """Return the chain; None where no field belongs to ARC."""
     by_kind: dict[bytes, list[Field]] = {_AAR: [], _AMS: [], _SEAL: []}
     for field in fields:
         if (mine := by_kind.get(field.name.lower())) is not None:
@@ -94,7 +97,7 @@ def _sets(by_kind: dict[bytes, list[Field]]) -> tuple[ArcSet, ...]:
 
 
 def _numbered(kind: bytes, fields: list[Field], count: int) -> dict[int, Field]:
-    """By their instances, which are 1 to `count`."""
+    """Return the fields by their instances, which are 1 to `count`."""
     found: dict[int, Field] = {}
     for field in fields:
         if kind == _AAR:

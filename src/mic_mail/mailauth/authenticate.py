@@ -1,7 +1,9 @@
-"""All checks of one message in order: what can be asked at once is. Belongs to a loop; arithmetic is done in a thread.
+"""Run all checks of one message, concurrently where possible.
 
-In: what was asked about the client already, a message's `Reading` (`reading.read`, blocking, in a thread of the caller's).
-Out: `ActContext`, always; of the DNS nothing is waited for longer than asked, and no longer than a minute.
+Belongs to a loop; arithmetic runs in a thread.
+In: the pending results about the client, a message's `Reading` (`message_digest.read`, blocking, in a thread of the
+caller's).
+Out: `Origin`, always. The wait for the DNS is bounded by `seconds`, a minute by default.
 """
 
 import asyncio
@@ -20,15 +22,18 @@ from mic_mail.mailbox_address import ReversePath
 from mic_mail.net.dns import Resolver
 
 ClientResults = tuple[SpfResult, SpfResult | None]
-"""Of MAIL FROM and of HELO; None where they are one."""
+"""SPF results of MAIL FROM and of HELO; the latter is None where both are the same check."""
 Thread = Callable[[Callable[[], Origin]], Awaitable[Origin]]
-"""Does arithmetic beside the loop."""
+"""Runs arithmetic outside the loop."""
 
 
 async def examine(
     resolver: Resolver, clock: Clock, client: Client, sender: ReversePath, reading: Reading, *, roll: int
 ) -> Origin:
-    """`sender`: the reverse-path, '' where it is null; `roll`: 0 to 99, by chance, for DMARC's `pct`."""
+    """Check a message and its client.
+
+    `sender`: the reverse-path, '' where it is null; `roll`: 0 to 99, random, for DMARC's `pct`.
+    """
     about_client = examine_client(resolver, clock, client, sender)
     return await examine_message(resolver, clock, about_client, reading, roll=roll)
 
@@ -43,7 +48,7 @@ async def examine_message(
     seconds: float = SECONDS,
     thread: Thread = asyncio.to_thread,
 ) -> Origin:
-    """Likewise, where the client is asked about already; `seconds`: for what is asked here."""
+    """Check a message whose client checks are already running; `seconds` bounds the questions made here."""
     client = asyncio.ensure_future(about_client)
     fetching = asyncio.ensure_future(fetch_keys(resolver, [*dkim_verify.key_names(reading), *arc.key_names(reading)], seconds))
     asking = asyncio.ensure_future(_policy(resolver, reading, seconds))
@@ -51,7 +56,7 @@ async def examine_message(
         (mail_from, helo), keys, policy = await asyncio.gather(client, fetching, asking)
     finally:
         for question in (client, fetching, asking):
-            question.cancel()  # harmless where it is done; the client may not have been asked about, which raises
+            question.cancel()  # harmless where it is done; the client check may be missing, which raises
     now = clock.steady_us() // 1_000_000
 
     def judge() -> Origin:
@@ -63,7 +68,7 @@ async def examine_message(
 
 
 async def examine_client(resolver: Resolver, clock: Clock, client: Client, sender: ReversePath) -> ClientResults:
-    """SPF of MAIL FROM and of HELO, which can be known before the message is there; of a null reverse-path they are one."""
+    """Check SPF of MAIL FROM and of HELO, which needs no message; for a null reverse-path they are one."""
     if not sender:
         return await check_mail_from(resolver, clock, client, sender), None
     return await asyncio.gather(check_mail_from(resolver, clock, client, sender), check_helo(resolver, clock, client))

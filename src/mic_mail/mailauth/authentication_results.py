@@ -1,8 +1,8 @@
-"""The field Authentication-Results (RFC 8601): ours in front of a message, and none that says that it is ours below it. Pure.
+"""The field Authentication-Results (RFC 8601): write our own, and remove forged ones. Pure.
 
-In: an `ActContext`, this server's authserv-id; or a header. Out: one folded field in ASCII; or the header without forged ones,
-all else octet by octet. Nothing that a stranger wrote stands there but names of the DNS, selectors, letters of Base64, or a
-quoted string of printable ASCII: so none of it can end the field, a value or a comment.
+In: an `Origin`, this server's authserv-id; or a header. Out: one folded field in ASCII; or the header without forged
+fields, all else unchanged. Data from the message appears only as DNS names, selectors, Base64, or a quoted string of
+printable ASCII, so none of it can end the field, a value or a comment.
 """
 
 import re
@@ -20,22 +20,28 @@ from mic_mail.mime.headers import strip_comments, unquote
 NAME = "Authentication-Results"
 _SMALL_NAME = NAME.lower().encode()
 LONGEST_VALUE = 320
-"""Of one property: an address of RFC 5321 has no more."""
+"""Octets of one property: an address of RFC 5321 has no more."""
 _TOKEN = re.compile(r"[A-Za-z0-9!#$&*+.^_`{|}~@\-]{1,320}")
-"""What needs no quotes: no letter of RFC 2045's tspecials but the @ of an address."""
+"""A value that needs no quotes: no character of RFC 2045's tspecials but the @ of an address."""
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
 _NO_LETTER = bytes(range(0x21)) + bytes(range(0x7F, 0x100))
-"""What no field's name holds (RFC 5322 §2.2), and some overlook: blanks, folds, control characters, octets beyond ASCII."""
+"""Octets that no field name has (RFC 5322 §2.2), and some readers ignore.
+
+Blanks, folds, controls, beyond ASCII.
+"""
 _LINE = re.compile(rb"[^\n]*+(?:\n[ \t][^\n]*+)*+\n?")
 _PLAIN = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`{|}~\-]*+")
-"""A token of RFC 2045 §5.1: an id that is none of it, and no quoted string, some read in part."""
+"""A token of RFC 2045 §5.1. An id that is neither a token nor a quoted string is read in part by some."""
 _UNKNOWN_VERSION = re.compile(rb"(?!0*+1\Z)[0-9]++")
-"""§2.2: what stands behind an id is 1, or nothing, which means it."""
+"""§2.2: the version behind an id is 1, or omitted, which means 1."""
 _QUOTED = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
 def value(text: str) -> str:
-    """A property's value (RFC 8601 §2.2), quoted where it has to be; letters that are not printable ASCII are `?`."""
+    """Return a property's value (RFC 8601 §2.2), quoted where needed.
+
+    Characters that are not printable ASCII become `?`.
+    """
     text = text[:LONGEST_VALUE]
     if _TOKEN.fullmatch(text):
         return text
@@ -44,7 +50,10 @@ def value(text: str) -> str:
 
 
 def field(origin: Origin, authserv_id: str, iprev: tuple[IprevResult, str] | None = None) -> bytes:
-    """With its CRLF. A line for each method and signature; `iprev`: of the client's address, and that."""
+    """Return the field with its CRLF: a line for each method and signature.
+
+    `iprev`: the result for the client's address, and that address.
+    """
     lines = [*_spf(origin), *_dkim(origin), *_dmarc(origin), *_arc(origin)]
     if iprev is not None:  # §2.7.3
         lines.append(_line("iprev", iprev[0].result, "", [("policy.iprev", iprev[1])]))
@@ -53,7 +62,7 @@ def field(origin: Origin, authserv_id: str, iprev: tuple[IprevResult, str] | Non
 
 
 def _spf(origin: Origin) -> list[str]:
-    """RFC 8601 §2.7.2."""
+    """Return the lines of SPF (RFC 8601 §2.7.2)."""
     return [
         _line(
             "spf", each.result, each.reason, [("smtp.helo" if each.identity is Identity.HELO else "smtp.mailfrom", each.domain)]
@@ -90,14 +99,14 @@ def _dmarc(origin: Origin) -> list[str]:
 
 
 def _arc(origin: Origin) -> list[str]:
-    """RFC 8617 §6.1."""
+    """Return the line of ARC (RFC 8617 §6.1)."""
     each = origin.arc
     properties = [("header.oldest-pass", str(each.oldest_pass))] if each.result is Arc.PASS else []
     return [] if each.result is Arc.NONE else [_line("arc", each.result, each.reason, properties)]
 
 
 def _line(method: str, result: str, reason: str, properties: list[tuple[str, str]]) -> str:
-    """A resinfo of §2.2."""
+    """Return a resinfo of §2.2."""
     parts = [f"{method}={result}"]
     if reason:
         parts.append(f"reason={value(reason)}")
@@ -106,15 +115,15 @@ def _line(method: str, result: str, reason: str, properties: list[tuple[str, str
 
 
 def may_stand_in(header: bytes) -> bool:
-    """Whether there may be any for `without_forged`; cheap."""
+    """Return whether the header may hold a field for `without_forged`; cheap."""
     return _SMALL_NAME in header.translate(None, _NO_LETTER).lower()
 
 
 def without_forged(header: bytes, ours: Collection[str]) -> bytes:
-    """`header` without Authentication-Results in the name of `ours` (§5): ids of this server, in any writing; and without those
-    of others in a version that nobody here knows.
+    """Return `header` without Authentication-Results in the name of `ours` (§5).
 
-    One whose id cannot be read is taken away where one of `ours` stands in it: nobody needs to guess what a filter reads there.
+    `ours` are the ids of this server, in any spelling. Fields of others in an unknown version are removed too. A field
+    whose id cannot be parsed is removed where one of `ours` stands in it, since a filter may read it there.
     """
     ids = {_same(one) for one in ours}
     return b"".join(line for line in _LINE.findall(header) if not _goes(line, ids))
@@ -137,7 +146,7 @@ def _goes(line: bytes, ids: Collection[str]) -> bool:
 
 
 def _same(authserv_id: str) -> str:
-    """In the one form in which ids are compared."""
+    """Return an id in the normal form for comparison."""
     text = authserv_id.strip().strip(".").lower()
     try:
         return to_ascii(text)

@@ -1,6 +1,7 @@
-"""The public keys of signers, asked of the DNS (RFC 6376 §3.6.2.2, §6.1.2). Belongs to a loop.
+"""Fetch the public keys of signers from the DNS (RFC 6376 §3.6.2.2, §6.1.2). Belongs to a loop.
 
-In: names. Out: for each the keys of its records, or why there are none: `temperror` where nobody answered.
+In: names. Out: for each the keys of its records, or the reason why there are none: `temperror` where the DNS did not
+answer.
 """
 
 import asyncio
@@ -13,20 +14,25 @@ from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 
 SECONDS = 20.0
 MOST_NAMES = 64
-"""Ten signatures and fifty ARC sets, which nearly always name a few keys again and again."""
+"""Names in all: ten signatures and fifty ARC sets, which nearly always repeat a few names."""
 MOST_RECORDS = 4
-"""Of a name; a verifier may take any."""
+"""Records of a name; a verifier may use any of them."""
 MOST_KEYS = 2
-"""In them: the old one and the new. Each is tried with each signature, and there may be seventy."""
+"""Keys of a name: the old one and the new.
+
+Each is tried with each signature, and there may be seventy.
+"""
 AT_ONCE = MOST_SIGNATURES
-"""The keys of all signatures are asked for from the beginning: else slow names in front of somebody's name would keep its
-answer away, and what its owner disowns would count as not answered."""
+"""Names asked for at the same time: those of all signatures.
+
+Otherwise slow names could delay the author's own key until it counts as unanswered.
+"""
 
 Keys = Mapping[str, tuple[PublicKey, ...] | Unusable]
 
 
 async def fetch_keys(resolver: Resolver, names: Iterable[str], seconds: float = SECONDS) -> Keys:
-    """Of each name, in time."""
+    """Return the keys of each name, within `seconds`."""
     wanted = list(dict.fromkeys(names))[:MOST_NAMES]
     found: dict[str, tuple[PublicKey, ...] | Unusable] = {
         name: Unusable(Dkim.TEMPERROR, "its key was not there in time") for name in wanted
@@ -54,7 +60,7 @@ async def _keys(resolver: Resolver, name: str) -> tuple[PublicKey, ...] | Unusab
         records = ()
     keys: list[PublicKey] = []
     fault = Unusable(Dkim.PERMERROR, "there is no key")
-    for record in sorted(records)[:MOST_RECORDS]:  # the same ones each time, in whatever order they come
+    for record in sorted(records)[:MOST_RECORDS]:  # sorted: the same ones each time, in any order of the answer
         try:
             keys.append(parse_key(record))
         except Unusable as error:

@@ -1,7 +1,8 @@
-"""What a signature of DKIM or ARC says of itself, and whether a key has made it (RFC 6376 §3.5, §6.1, RFC 8463, RFC 8301).
+"""Parse and verify DKIM and ARC signatures (RFC 6376 §3.5, §6.1, RFC 8463, RFC 8301).
 
-In: fields as they stand, a record of the DNS. Out: `Signature`, `PublicKey`, or `Unusable` with the result and why; no I/O.
-Only SHA-256 counts: rsa-sha1 fails unseen, and so do RSA keys of fewer than 1024 bits (RFC 8301 §3).
+In: fields as they stand, a record of the DNS. Out: `Signature`, `PublicKey`, or `Unusable` with the result and the
+reason; no I/O. Only SHA-256 counts: rsa-sha1 fails without being tried, and so do RSA keys of fewer than 1024 bits (RFC
+8301 §3).
 """
 
 import base64
@@ -26,20 +27,23 @@ from mic_mail.mime.dkim import relaxed_field, tags_of
 
 LEAST_RSA_BITS = 1_024
 MOST_RSA_BITS = 8_192
-"""RFC 8301 §3.2 asks for 4096; beyond this one signature costs more than a stranger should have us do."""
+"""Bits of an RSA key. RFC 8301 §3.2 asks for 4096; beyond this bound one signature costs too much CPU."""
 MOST_RSA_EXPONENT = 65_537
-"""What nearly all keys have. It may be as long as the key, and a try then takes 7 ms (RFC 8017 §3.1)."""
+"""Exponent of nearly all keys.
+
+It may be as long as the key, and a try then takes 7 ms (RFC 8017 §3.1).
+"""
 LONGEST_SIGNATURE = 16_384
 """Octets of one field."""
 CLOCK_SKEW_SECONDS = 3_600
-"""By which a signer's clock may be ahead of ours."""
+"""Seconds by which a signer's clock may be ahead of ours."""
 _EMPTY_B = re.compile(rb"((?:\A|;)[ \t\r\n]*+b[ \t\r\n]*+=)[^;]*+")
 _NUMBER = re.compile(r"[0-9]{1,76}")
 _TOKEN = re.compile(r"[A-Za-z0-9\-]+(?:/[A-Za-z0-9\-]+)?")
 
 
 class Dkim(StrEnum):
-    """RFC 8601 §2.7.1."""
+    """The results of RFC 8601 §2.7.1."""
 
     NONE = "none"
     PASS = "pass"  # noqa: S105 - a result
@@ -51,7 +55,7 @@ class Dkim(StrEnum):
 
 
 class Unusable(ValueError):
-    """A signature or key with which nothing can be shown; why, in our words."""
+    """Raised for a signature or key that cannot be used, with the reason in our words."""
 
     def __init__(self, result: Dkim, reason: str) -> None:
         self.result = result
@@ -61,25 +65,25 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True)
 class Field:
-    """One of a header: its name, its value, and all of it without the last CRLF."""
+    """One field of a header: its name, its value, and all of it without the last CRLF."""
 
     name: bytes
     value: bytes
     written: bytes
 
     def canonical(self, is_relaxed: bool) -> bytes:
-        """RFC 6376 §3.4.1, §3.4.2, with its CRLF."""
+        """Return the canonical form with its CRLF (RFC 6376 §3.4.1, §3.4.2)."""
         return self._relaxed if is_relaxed else self.written + b"\r\n"
 
     @cached_property
     def _relaxed(self) -> bytes:
-        """Made once: sixty signatures may be of the same 200 KB."""
+        """The relaxed form, cached: sixty signatures may cover the same 200 KB."""
         return relaxed_field(self.name, self.value) + b"\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class BodyForm:
-    """Of which octets of a body a digest is taken."""
+    """The canonical form and length of a body that a digest covers."""
 
     is_relaxed: bool
     limit: int | None = None
@@ -87,21 +91,21 @@ class BodyForm:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What its tags say, as far as they are legible."""
+    """The tags of a signature, as far as they are legible."""
 
     field: Field
     algorithm: str
     domain: str
-    """As the DNS has it."""
+    """The domain in its DNS form."""
     selector: str
     names: tuple[bytes, ...]
-    """`h=`, in lower case."""
+    """Names of `h=`, in lower case."""
     is_header_relaxed: bool
     body: BodyForm
     body_digest: bytes
     signature: bytes
     identity: str
-    """`i=`: what stands behind its @; the domain where there is none."""
+    """The domain of `i=`, behind its @; `domain` where the tag is missing."""
     signed_at: int | None = None
     expires_at: int | None = None
 
@@ -111,7 +115,7 @@ class Signature:
 
 
 def tags(value: bytes) -> dict[str, str]:
-    """Of a field; raises `Unusable`."""
+    """Return the tags of a field; raises `Unusable`."""
     if len(value) > LONGEST_SIGNATURE:
         raise Unusable(Dkim.NEUTRAL, "too long")
     try:
@@ -124,7 +128,7 @@ def tags(value: bytes) -> dict[str, str]:
 
 
 def parse_signature(field: Field) -> Signature:
-    """Of a DKIM-Signature; raises `Unusable`."""
+    """Parse a DKIM-Signature; raises `Unusable`."""
     found = tags(field.value)
     if found.get("v") != "1":
         raise Unusable(Dkim.NEUTRAL, "another version")
@@ -145,7 +149,10 @@ def parse_signature(field: Field) -> Signature:
 
 
 def parse_message_signature(field: Field, found: dict[str, str]) -> Signature:
-    """What DKIM-Signature and ARC-Message-Signature have in common (RFC 8617 §4.1.2); raises `Unusable`."""
+    """Parse the tags that DKIM-Signature and ARC-Message-Signature share (RFC 8617 §4.1.2).
+
+    Raises `Unusable`.
+    """
     for tag in ("a", "b", "bh", "d", "h", "s"):
         if not found.get(tag):
             raise Unusable(Dkim.PERMERROR, f"no {tag}=")
@@ -168,7 +175,7 @@ def parse_message_signature(field: Field, found: dict[str, str]) -> Signature:
 
 
 def check_times(signature: Signature, now: int) -> None:
-    """`now`: seconds since 1970. Raises `Unusable`."""
+    """Check expiry and creation against `now`, in seconds since 1970. Raises `Unusable`."""
     if signature.expires_at is not None and now > signature.expires_at:
         raise Unusable(Dkim.FAIL, "it has expired")
     if signature.signed_at is not None and signature.signed_at > now + CLOCK_SKEW_SECONDS:
@@ -176,7 +183,7 @@ def check_times(signature: Signature, now: int) -> None:
 
 
 def algorithm_of(found: dict[str, str]) -> str:
-    """`a=`; raises `Unusable`."""
+    """Return the algorithm of `a=`; raises `Unusable`."""
     algorithm = found["a"].lower()
     if algorithm == "rsa-sha1":
         raise Unusable(Dkim.FAIL, "rsa-sha1 proves nothing")
@@ -186,7 +193,7 @@ def algorithm_of(found: dict[str, str]) -> str:
 
 
 def names_of_key(found: dict[str, str]) -> tuple[str, str]:
-    """`d=` and `s=` as the DNS has them; raises `Unusable`."""
+    """Return `d=` and `s=` in their DNS form; raises `Unusable`."""
     try:
         domain, selector = to_ascii(found["d"]), to_ascii(found["s"])
         to_ascii(f"{selector}._domainkey.{domain}")
@@ -204,7 +211,7 @@ def _number(found: dict[str, str], tag: str) -> int | None:
 
 
 def decoded(text: str) -> bytes:
-    """Base64; raises `Unusable`."""
+    """Decode Base64; raises `Unusable`."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -212,8 +219,9 @@ def decoded(text: str) -> bytes:
 
 
 def signed_digest(signature: Signature, fields: Mapping[bytes, Sequence[Field]]) -> bytes:
-    """RFC 6376 §3.7: of the fields that `h=` names, the last of each name first, and the signature's own without its value.
+    """Return the digest that is signed (RFC 6376 §3.7).
 
+    It covers the fields that `h=` names, the last of each name first, and the signature's own field without its value.
     `fields`: by their names, in lower case.
     """
     hashed = hashlib.sha256()
@@ -228,7 +236,7 @@ def signed_digest(signature: Signature, fields: Mapping[bytes, Sequence[Field]])
 
 
 def unsigned(field: Field, is_relaxed: bool) -> bytes:
-    """The field of a signature as it was before it was signed, without CRLF."""
+    """Return a signature's field as it was before signing, without CRLF."""
     value = _EMPTY_B.sub(rb"\1", field.value, count=1)
     head = field.written[: len(field.written) - len(field.value)]
     return Field(field.name, value, head + value).canonical(is_relaxed).removesuffix(b"\r\n")
@@ -239,13 +247,13 @@ def unsigned(field: Field, is_relaxed: bool) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """What a record holds (RFC 6376 §3.6.1)."""
+    """The public key of a record (RFC 6376 §3.6.1)."""
 
     key: RSAPublicKey | Ed25519PublicKey
     is_testing: bool
-    """`t=y`: what it signs is as if it were not signed."""
+    """True with `t=y`: its signatures count as absent."""
     is_strict: bool
-    """`t=s`: `i=` and `d=` are one domain."""
+    """True with `t=s`: `i=` and `d=` must be the same domain."""
 
     @property
     def bits(self) -> int:
@@ -253,7 +261,7 @@ class PublicKey:
 
 
 def parse_key(record: str) -> PublicKey:
-    """Raises `Unusable`."""
+    """Parse a key record; raises `Unusable`."""
     found = tags_of(record.strip(" \t\r\n"))
     if not found or found.get("v", "DKIM1") != "DKIM1" or ("v" in found and next(iter(found)) != "v") or "p" not in found:
         raise Unusable(Dkim.PERMERROR, "its key's record cannot be read")
@@ -278,7 +286,7 @@ def parse_key(record: str) -> PublicKey:
 
 
 def verify_signature(key: PublicKey, algorithm: str, signature: bytes, digest: bytes) -> None:
-    """That `signature` is the key's of what has this digest (of Ed25519 too, RFC 8463 §3); raises `Unusable`."""
+    """Verify `signature` over a digest (also for Ed25519, RFC 8463 §3); raises `Unusable`."""
     try:
         if isinstance(key.key, RSAPublicKey) and algorithm == "rsa-sha256":
             if not LEAST_RSA_BITS <= key.bits <= MOST_RSA_BITS:

@@ -1,6 +1,7 @@
-"""All DKIM signatures of a message (RFC 6376 §6.1): of each whether it holds, and whose it is. Blocking arithmetic, no I/O.
+"""Verify all DKIM signatures of a message (RFC 6376 §6.1). Blocking arithmetic, no I/O.
 
-In: a `Reading`, the keys that `key_names` named, the time. Out: a `DkimResult` for each signature that was tried, in order.
+In: a `Reading`, the keys that `key_names` named, the time. Out: a `DkimResult` for each signature that was tried, in
+order.
 """
 
 from dataclasses import dataclass
@@ -22,38 +23,41 @@ from mic_mail.mailauth.message_digest import Reading
 
 @dataclass(frozen=True, slots=True)
 class DkimResult:
-    """Of one signature. Domain, selector and algorithm are '' where they are not legible."""
+    """The result for one signature; domain, selector and algorithm are '' where they are not legible."""
 
     result: Dkim
     domain: str = ""
     identity: str = ""
-    """The domain of `i=`, `domain` or below it."""
+    """The domain of `i=`: `domain` or one below it."""
     selector: str = ""
     algorithm: str = ""
     begins: str = ""
-    """The first eight letters of `b=` (RFC 6008)."""
+    """The first eight characters of `b=` (RFC 6008)."""
     reason: str = ""
-    """In our words."""
+    """The reason in our words."""
     bits: int = 0
-    """Of the key."""
+    """Bits of the key."""
     unsigned_octets: int = 0
-    """Of the canonical body, behind what `l=` covers: whoever passed it on may have written them (RFC 6376 §8.2)."""
+    """Octets of the canonical body beyond `l=`: an intermediary may have written them (RFC 6376 §8.2)."""
     is_testing: bool = False
-    """`t=y`: it counts as if it were not there (RFC 6376 §3.6.1)."""
+    """True with `t=y`: the signature counts as absent (RFC 6376 §3.6.1)."""
 
     @property
     def counts(self) -> bool:
-        """Whether it vouches for the message."""
+        """Return whether the signature vouches for the message."""
         return self.result is Dkim.PASS and not self.is_testing
 
 
 def key_names(reading: Reading) -> list[str]:
-    """What is to be asked of the DNS."""
+    """Return the key names to ask the DNS for."""
     return [one.key_name for one in reading.signatures if isinstance(one, Signature)]
 
 
 def check_dkim(reading: Reading, keys: Keys, now: int) -> tuple[DkimResult, ...]:
-    """`now`: seconds since 1970. None where there is no signature, or no header."""
+    """Verify all signatures at the time `now`, in seconds since 1970.
+
+    The result is empty where there is no signature or no header.
+    """
     return tuple(
         DkimResult(one.result, reason=one.reason) if isinstance(one, Unusable) else _check(one, reading, keys, now)
         for one in reading.signatures
@@ -77,7 +81,7 @@ def _check(signature: Signature, reading: Reading, keys: Keys, now: int) -> Dkim
 
 
 def verify(signature: Signature, reading: Reading, keys: Keys) -> PublicKey:
-    """The key that has made it; raises `Unusable`."""
+    """Return the key that made the signature; raises `Unusable`."""
     found = keys.get(signature.key_name, Unusable(Dkim.PERMERROR, "too many keys"))
     if isinstance(found, Unusable):
         raise found

@@ -1,7 +1,7 @@
-"""What the domain in From asks for, and whether the message is its (RFC 7489; of its successor, RFC 9989, the tags np and t).
+"""Evaluate DMARC (RFC 7489; the tags np and t of its successor, RFC 9989).
 
-In: the fields From, what SPF and DKIM said, a resolver, a roll of the dice. Out: `DmarcResult`, always. A message whose author
-cannot be read in one way, or has several domains, is `permerror`: no policy can be looked up (§6.6.1).
+In: the fields From, the results of SPF and DKIM, a resolver, a random roll. Out: `DmarcResult`, always. A message whose
+author is ambiguous or has several domains is `permerror`: no policy can be looked up (§6.6.1).
 Belongs to a loop; bounded in time.
 """
 
@@ -22,12 +22,12 @@ from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 SECONDS = 20.0
 LONGEST_RECORD = 4_096
 _VERSION = re.compile(r"v[ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
-"""§6.4: the letters of DMARC1 in capitals."""
+"""§6.4: DMARC1 in capitals."""
 _REPORTED_TO = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s,]+")
 
 
 class Dmarc(StrEnum):
-    """§11.2."""
+    """The results of §11.2."""
 
     NONE = "none"
     PASS = "pass"  # noqa: S105 - a result
@@ -37,7 +37,7 @@ class Dmarc(StrEnum):
 
 
 class Policy(StrEnum):
-    """What is asked for (§6.3, `p=`)."""
+    """The requested policy (§6.3, `p=`)."""
 
     NONE = "none"
     QUARANTINE = "quarantine"
@@ -45,17 +45,17 @@ class Policy(StrEnum):
 
 
 _LESS = {Policy.REJECT: Policy.QUARANTINE, Policy.QUARANTINE: Policy.NONE, Policy.NONE: Policy.NONE}
-"""§6.6.4: of messages that `pct` leaves out."""
+"""§6.6.4: the policy for messages that `pct` leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
 class DmarcRecord:
-    """§6.3, as far as a receiver decides by it."""
+    """The tags of a record (§6.3) that a receiver uses."""
 
     policy: Policy
     subdomain_policy: Policy
     absent_policy: Policy
-    """For domains below it that do not exist (RFC 9989 §4.7, `np=`)."""
+    """Policy for subdomains that do not exist (RFC 9989 §4.7, `np=`)."""
     is_dkim_strict: bool = False
     is_spf_strict: bool = False
     percent: int = 100
@@ -63,29 +63,32 @@ class DmarcRecord:
 
 @dataclass(frozen=True, slots=True)
 class DmarcResult:
-    """Of a message."""
+    """The result for one message."""
 
     result: Dmarc
     domain: str = ""
-    """In From, as the DNS has it; '' where it is not legible."""
+    """The domain in From, in its DNS form; '' where it is not legible."""
     found_at: str = ""
-    """Whose record it is: the domain's or its organisational domain's."""
+    """The domain whose record applies: the author's or its organisational domain."""
     published: Policy = Policy.NONE
-    """What the record asks for this domain."""
+    """The policy that the record requests for this domain."""
     disposition: Policy = Policy.NONE
-    """What is to be done with this message: none where it passes, and less where `pct` leaves it out."""
+    """The policy that applies to this message.
+
+    None where it passes, a weaker one where `pct` leaves it out.
+    """
     spf_aligned: bool = False
     dkim_aligned: bool = False
-    """Whether it passed, for a domain that is the author's."""
+    """True where a signature passed for a domain aligned with the author's."""
     percent: int = 100
     reason: str = ""
-    """In our words."""
+    """The reason in our words."""
     is_unanswered: bool = False
-    """Whether the DNS did not answer for something that could have vouched for the author's domain."""
+    """True where the DNS left a check unanswered that could have passed for the author's domain."""
 
     @property
     def is_vouched(self) -> bool:
-        """Whether SPF or DKIM passed for the author's domain, whatever that asks for."""
+        """Return whether SPF or DKIM passed for the author's domain, independent of the policy."""
         return self.spf_aligned or self.dkim_aligned
 
 
@@ -93,11 +96,11 @@ _ASKS_NOTHING = DmarcRecord(Policy.NONE, Policy.NONE, Policy.NONE)
 
 
 class NoAuthor(ValueError):
-    """Why there is no one domain in From."""
+    """Raised with the reason why From has no single domain."""
 
 
 def author_domain(values: Sequence[bytes]) -> str:
-    """Of the fields From, as the DNS has it; raises `NoAuthor` (§6.6.1, RFC 5322 §3.6)."""
+    """Return the domain of the From fields in its DNS form; raises `NoAuthor` (§6.6.1, RFC 5322 §3.6)."""
     if len(values) != 1:
         raise NoAuthor("several From" if values else "no From")
     try:
@@ -107,7 +110,7 @@ def author_domain(values: Sequence[bytes]) -> str:
         raise NoAuthor("From cannot be read in one way") from None
     except NotAName:
         raise NoAuthor("the domain in From is no name") from None
-    if any(domain.startswith("[") for domain in domains):  # RFC 5321 §4.1.3: an address is nobody's domain
+    if any(domain.startswith("[") for domain in domains):  # RFC 5321 §4.1.3: an address literal is nobody's domain
         raise NoAuthor("the domain in From is no name")
     if len(domains) != 1:
         raise NoAuthor("authors of several domains" if domains else "an empty From")
@@ -115,9 +118,9 @@ def author_domain(values: Sequence[bytes]) -> str:
 
 
 def parse_dmarc(text: str) -> DmarcRecord | None:
-    """Of a record that begins as `_VERSION` says; None where it asks for nothing (§6.6.3 step 6).
+    """Parse a record that begins as `_VERSION` requires; None where it requests nothing (§6.6.3 step 6).
 
-    What cannot be read of the rest is as if it were not there (§6.3).
+    Other unparsable tags are ignored (§6.3).
     """
     tags: dict[str, str] = {}
     for part in text[:LONGEST_RECORD].split(";")[1:]:
@@ -148,14 +151,14 @@ def _policy(text: str) -> Policy | None:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is known of the author's domain before the message's marks are."""
+    """The author's domain and its policy, known before SPF and DKIM are."""
 
     result: DmarcResult
     record: DmarcRecord | None = None
 
 
 async def ask_policy(resolver: Resolver, authors: Sequence[bytes], seconds: float = SECONDS) -> Asked:
-    """Whose the message says it is, and what that domain asks for."""
+    """Return the author's domain and the policy that it publishes."""
     try:
         domain, organization = await asyncio.to_thread(_author, authors)
     except NoAuthor as error:
@@ -171,9 +174,9 @@ async def ask_policy(resolver: Resolver, authors: Sequence[bytes], seconds: floa
 
 
 def judge_dmarc(asked: Asked, spf: SpfResult, dkim: Sequence[DkimResult], *, roll: int) -> DmarcResult:
-    """Whether the message is of its author's domain, and what follows. Reads the public suffix list, if nobody has yet.
+    """Return whether the message is its author domain's, and what follows.
 
-    `spf`: of MAIL FROM; `roll`: 0 to 99, by chance, for `pct`.
+    Loads the public suffix list on first use. `spf`: the result of MAIL FROM; `roll`: 0 to 99, random, for `pct`.
     """
     if not asked.result.domain:
         return asked.result
@@ -181,13 +184,19 @@ def judge_dmarc(asked: Asked, spf: SpfResult, dkim: Sequence[DkimResult], *, rol
 
 
 def _author(values: Sequence[bytes]) -> tuple[str, str]:
-    """The author's domain and its organisational one: 40 ms where a thousand authors stand in From in letters beyond ASCII."""
+    """Return the author's domain and its organisational domain.
+
+    It takes 40 ms where a thousand authors stand in From with non-ASCII domains.
+    """
     domain = author_domain(values)
     return domain, organizational(domain)
 
 
 async def _discover(resolver: Resolver, domain: str, organization: str) -> tuple[str, DmarcRecord | None]:
-    """§6.6.3: of the domain itself, else of its organisational domain; of several records none counts."""
+    """Find the record of §6.6.3: that of the domain itself, else of its organisational domain.
+
+    Several records of a name count as none.
+    """
     for name in dict.fromkeys((domain, organization)):
         try:
             texts = (await resolver.txt(f"_dmarc.{name}")).values
@@ -203,7 +212,10 @@ async def _discover(resolver: Resolver, domain: str, organization: str) -> tuple
 
 
 async def _exists(resolver: Resolver, domain: str, record: DmarcRecord) -> bool:
-    """RFC 9989 §3.2.13, RFC 8020: a name of which there is no type at all is none. Asked where it matters."""
+    """Return whether a domain exists: a name without any type does not (RFC 9989 §3.2.13, RFC 8020).
+
+    The DNS is asked only where the answer matters.
+    """
     if record.absent_policy is record.subdomain_policy:
         return True
     try:
@@ -214,7 +226,7 @@ async def _exists(resolver: Resolver, domain: str, record: DmarcRecord) -> bool:
 
 
 def _judge(asked: DmarcResult, record: DmarcRecord, spf: SpfResult, dkim: Sequence[DkimResult], *, roll: int) -> DmarcResult:
-    """§3.1, §6.6.2."""
+    """Apply §3.1 and §6.6.2."""
     spf_is_ours = is_aligned(spf.domain, asked.domain, is_strict=record.is_spf_strict)
     ours = [each for each in dkim if is_aligned(each.domain, asked.domain, is_strict=record.is_dkim_strict)]
     published = record.policy if asked.found_at == asked.domain else record.subdomain_policy
@@ -223,7 +235,7 @@ def _judge(asked: DmarcResult, record: DmarcRecord, spf: SpfResult, dkim: Sequen
         asked, published=published, percent=record.percent, spf_aligned=spf_is_ours and spf.result is Spf.PASS,
         dkim_aligned=any(each.counts for each in ours), is_unanswered=asked.is_unanswered or unanswered,
     )  # fmt: skip
-    if asked.result is not Dmarc.FAIL:  # nothing is asked for, or that is not known
+    if asked.result is not Dmarc.FAIL:  # no policy, or an unknown one
         return said
     if said.is_vouched:
         return replace(said, result=Dmarc.PASS)
@@ -233,5 +245,5 @@ def _judge(asked: DmarcResult, record: DmarcRecord, spf: SpfResult, dkim: Sequen
 
 
 def is_aligned(name: str, domain: str, *, is_strict: bool = False) -> bool:
-    """§3.1."""
+    """Return whether two domains are aligned (§3.1)."""
     return bool(name) and (name == domain or (not is_strict and organizational(name) == organizational(domain)))

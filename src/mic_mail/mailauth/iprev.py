@@ -1,7 +1,7 @@
-"""Whether the name of a client's address leads back to it (RFC 8601 §3). Belongs to a loop; bounded in names and in time.
+"""Check that the reverse name of a client's address leads back to it (RFC 8601 §3).
 
-In: an address, a resolver. Out: `IprevResult`, always. It proves nothing and is believed by no rule here: it is for whoever
-reads the field Authentication-Results.
+In: an address, a resolver. Out: `IprevResult`, always. It proves nothing and no rule here uses it: it is for readers of
+the field Authentication-Results. Belongs to a loop; bounded in names and in time.
 """
 
 import asyncio
@@ -13,14 +13,17 @@ from mic_mail.domain_name import NotAName
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 
 MOST_NAMES = 10
-"""As SPF bounds them (RFC 7208 §4.6.4)."""
+"""Names of an address, bounded as in SPF (RFC 7208 §4.6.4)."""
 MOST_ADDRESSES = 100
-"""Of one name, which else leads nowhere: ten of 4,000 each are 40,000 to look at for each client."""
+"""Addresses of one name; one with more counts as leading nowhere.
+
+Ten names of 4,000 addresses each would be 40,000 to compare for each client.
+"""
 SECONDS = 20.0
 
 
 class Iprev(StrEnum):
-    """RFC 8601 §2.7.3."""
+    """The results of RFC 8601 §2.7.3."""
 
     PASS = "pass"  # noqa: S105 - a result
     FAIL = "fail"
@@ -32,11 +35,11 @@ class Iprev(StrEnum):
 class IprevResult:
     result: Iprev
     name: str = ""
-    """That leads back, with a `pass`."""
+    """The name that leads back, with a `pass`."""
 
 
 async def check_iprev(resolver: Resolver, address: str) -> IprevResult:
-    """Of an address of the network."""
+    """Check an address of the network."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,7 +1,8 @@
-"""A message read once: its header, its signatures, and the digests of its body that they need. Blocking, for a thread.
+"""Read a message once: its header, its signatures, and the digests of its body that they need.
 
-In: a file, from where the message begins. Out: `Reading`. Bounded: the header, the signatures that are looked at, the forms of
-a body that are digested; of the body a piece is in memory. A header that is too long or not one leaves nothing to be verified.
+In: a file, positioned where the message begins. Out: `Reading`. Bounded: the header, the signatures that are tried, the
+digested forms of a body; one piece of the body is in memory. A header that is too long or malformed leaves nothing to
+verify. Blocking, for a thread.
 """
 
 import io
@@ -17,55 +18,57 @@ from mic_mail.mime.dkim import Digest, NotAHeader, RelaxedBody, SimpleBody, spli
 PIECE_OCTETS = 64 << 10
 MOST_HEADER_OCTETS = 256 << 10
 MOST_FIELDS = 2_000
-"""No mail program or list has written a tenth of it; 57,000 of four octets lie in 6 MB while the DNS is asked, and there are
-hundreds of messages at once."""
+"""Fields of a header; no mail program or list writes a tenth of it.
+
+57,000 fields of four octets take 6 MB while the DNS is asked, and there are hundreds of messages at the same time.
+"""
 MOST_SIGNATURES = 10
-"""The first ones, which were put in front last; what stands below is not tried (RFC 6376 §6.1)."""
+"""Signatures that are tried: the topmost, which were added last (RFC 6376 §6.1)."""
 MOST_FORMS = 8
-"""Of a body; only `l=` makes more than two."""
+"""Digested forms of a body; only `l=` makes more than two."""
 _END = b"\r\n\r\n"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the rest is decided by."""
+    """Everything of a message that the checks need."""
 
     fields: tuple[Field, ...]
-    """In order; none where the header is none."""
+    """Fields in order; empty where the header is malformed."""
     fault: str = ""
-    """Why the header cannot be judged, in our words."""
+    """Reason why the header cannot be evaluated, in our words."""
     signatures: tuple[Signature | Unusable, ...] = ()
     untried: int = 0
     """Signatures beyond the bound."""
     chain: Chain | None = None
-    """Of ARC sets; None where there are none."""
+    """The chain of ARC sets; None where there are none."""
     digests: tuple[tuple[BodyForm, Digest], ...] = ()
 
     def digest(self, form: BodyForm) -> Digest | None:
-        """None where it was one too many."""
+        """Return the digest of a form; None where it exceeded the bound."""
         return next((digest for each, digest in self.digests if each == form), None)
 
     @cached_property
     def by_name(self) -> Mapping[bytes, Sequence[Field]]:
-        """The fields by their names in lower case, of each name in order."""
+        """The fields by their names in lower case, those of each name in order."""
         found: dict[bytes, list[Field]] = {}
         for field in self.fields:
             found.setdefault(field.name.lower(), []).append(field)
         return found
 
     def values(self, name: bytes) -> list[bytes]:
-        """Of the fields called `name` (lower case), in order."""
+        """Return the values of the fields called `name` (lower case), in order."""
         return [field.value for field in self.fields if field.name.lower() == name]
 
 
 def read(message: BinaryIO | bytes) -> Reading:
-    """OSError where the file cannot be read."""
+    """Read a message; raises OSError where the file cannot be read."""
     file = io.BytesIO(message) if isinstance(message, bytes) else message
     header, rest = _read_header(file)
     if header is None:
         return Reading((), "the header is too long")
     if header.count(b"\n") != header.count(b"\r\n") or header.count(b"\r") != header.count(b"\r\n"):
-        return Reading((), "a bare CR or LF in the header")  # in which some read another field
+        return Reading((), "a bare CR or LF in the header")  # some parsers see another field behind it
     if header.count(b"\n") - header.count(b"\n ") - header.count(b"\n\t") >= MOST_FIELDS:
         return Reading((), "the header has too many fields")
     try:
@@ -104,7 +107,7 @@ def _digest(file: BinaryIO, rest: bytes, bodies: Iterable[RelaxedBody | SimpleBo
 
 
 def _read_header(file: BinaryIO) -> tuple[bytes | None, bytes]:
-    """All that stands before the empty line, and what was read of the body."""
+    """Return everything before the empty line, and what was read of the body."""
     read_so_far = bytearray()
     while octets := file.read(PIECE_OCTETS):
         looked = max(0, len(read_so_far) - len(_END) + 1)

@@ -1,7 +1,8 @@
-"""Organisational domains: what somebody has registered below a public suffix (RFC 7489 §3.2).
+"""Organisational domains: the registered domain below a public suffix (RFC 7489 §3.2).
 
-By the public suffix list that comes with its library, offline, private part included, as DMARC has always used it. A suffix
-itself (`gov.vn`) is its own. The first question reads the list, some 150 ms: ask it in a thread.
+Uses the public suffix list that comes with its library, offline, private part included, as DMARC has always used it. A
+suffix itself (`gov.vn`) is its own organisational domain. The first call loads the list, some 150 ms: make it in a
+thread.
 """
 
 from functools import cache
@@ -15,5 +16,5 @@ def _suffixes() -> PublicSuffixList:
 
 
 def organizational(domain: str) -> str:
-    """`domain` is as the DNS has it."""
+    """Return the organisational domain of `domain`, which is in its DNS form."""
     return _suffixes().privatesuffix(domain) or domain

@@ -1,6 +1,6 @@
-"""Who a message is from, as one value for the log, for the field Authentication-Results and for rules. Pure.
+"""The origin of a message as one value for the log, for Authentication-Results and for rules. Pure.
 
-What a stranger wrote stands in it as names of the DNS, selectors and the letters of `b=`; `reason` is always in our words.
+Data from the message stands in it as DNS names, selectors and the characters of `b=`; `reason` is always in our words.
 """
 
 from collections.abc import Mapping
@@ -12,28 +12,28 @@ from mic_mail.mailauth.dmarc import Dmarc, DmarcResult
 from mic_mail.mailauth.spf import Identity, Spf, SpfResult
 
 LONGEST_NAMES = 500
-"""Letters of all names of a kind, in the log."""
+"""Characters of all names of a kind, in the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Of one message that came from outside."""
+    """All results for one message from outside."""
 
     mail_from: SpfResult
-    """Where the reverse-path is null, of the name in HELO."""
+    """SPF result of MAIL FROM; where the reverse-path is null, of the name in HELO."""
     helo: SpfResult | None
-    """None where `mail_from` says the same."""
+    """SPF result of HELO; None where `mail_from` is the same check."""
     dkim: tuple[DkimResult, ...]
     dmarc: DmarcResult
     arc: ArcResult
     untried_signatures: int = 0
     """DKIM signatures beyond the bound."""
     fault: str = ""
-    """Why the header could not be judged, in our words."""
+    """Reason why the header could not be evaluated, in our words."""
 
     @property
     def author(self) -> str | None:
-        """The domain in From, where somebody vouches for it; None: the name in From says nothing."""
+        """The domain in From where DMARC passes; None: the name in From proves nothing."""
         return self.dmarc.domain if self.dmarc.result is Dmarc.PASS else None
 
     @property
@@ -42,23 +42,24 @@ class Origin:
         return tuple(dict.fromkeys(each.domain for each in self.dkim if each.counts))
 
     def authenticates(self, domain: str) -> bool:
-        """Whether SPF passes for `domain`, the one of MAIL FROM, as the DNS has it.
+        """Return whether SPF passes for `domain`, the one of MAIL FROM, in its DNS form.
 
-        Softfail, neutral, a missing record and an unanswered question are no pass (RFC 7208 §2.6). A DKIM signature is none
-        either: it says nothing of the envelope, and whoever has the message can send it again under any (RFC 6376 §8.6).
+        Softfail, neutral, a missing record and an unanswered question are no pass (RFC 7208 §2.6). A DKIM signature does
+        not count either: it does not cover the envelope, and anybody who has the message can send it again under any
+        envelope (RFC 6376 §8.6).
         """
         spf = self.mail_from
         return bool(domain) and (spf.result, spf.identity, spf.domain) == (Spf.PASS, Identity.MAIL_FROM, domain)
 
     @property
     def is_unsettled(self) -> bool:
-        """Whether a later try may say something else: the DNS did not answer a question that would have counted."""
+        """Return whether a later try may differ: the DNS left a question unanswered that would have counted."""
         return self.dmarc.result is Dmarc.TEMPERROR or (
             self.dmarc.result is Dmarc.NONE and self.mail_from.result is Spf.TEMPERROR
         )
 
     def event(self) -> Mapping[str, str | int]:
-        """For a line of the log: bounded, whatever came."""
+        """Return the fields of a log event, bounded for any input."""
         said: dict[str, str | int] = {
             "spf": self.mail_from.result, "spf_domain": self.mail_from.domain, "dmarc": self.dmarc.result,
             "from_domain": self.dmarc.domain, "disposition": self.dmarc.disposition, "arc": self.arc.result,

@@ -1,8 +1,8 @@
-"""Whether an address may send mail for a domain: check_host of RFC 7208.
+"""Check whether an address may send mail for a domain: check_host of RFC 7208.
 
-In: the address of a client, a domain, the sender, a resolver. Out: `SpfResult`, always; nothing that a record, a name or a
-sender says raises. Bounded as §4.6.4 wants it: ten terms that look up, two of them without an answer, ten names of each MX and
-PTR; in the addresses of one name; and in time, after which it is `temperror`. Belongs to a loop.
+In: the address of a client, a domain, the sender, a resolver. Out: `SpfResult`, always; no record, name or sender makes
+it raise. Bounded as §4.6.4 requires: ten terms that look up, two of them without an answer, ten names of each MX and PTR;
+in the addresses of one name; and in time, after which it is `temperror`. Belongs to a loop.
 """
 
 import asyncio
@@ -36,21 +36,24 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MOST_LOOKUPS = 10
 MOST_VOID_LOOKUPS = 2
 MOST_NAMES = 10
-"""Of one MX or PTR (§4.6.4)."""
+"""Names of one MX or PTR (§4.6.4)."""
 MOST_ADDRESSES = 100
-"""Of one name. The RFC bounds names alone, but ten terms of ten names of 4,000 addresses, from the cache again and again, are
-seconds of work. More are `permerror`, as other limits are: of the first hundred the result would change with their order."""
+"""Addresses of one name; more are `permerror`, as with the other limits.
+
+The RFC bounds names alone, but ten terms of ten names of 4,000 addresses, cached or not, are seconds of work. Using only
+the first hundred would make the result depend on their order.
+"""
 SECONDS = 20.0
-"""§4.6.4 asks for no less."""
+"""Seconds of one check; §4.6.4 asks for no less."""
 EXPLANATION_SECONDS = 3.0
 LONGEST_EXPLANATION = 400
 _ASKABLE = re.compile(r"[a-z0-9_\-]+(?:\.[a-z0-9_\-]+)+")
-"""Of two labels at least, and none of an address, a literal or a sentence."""
+"""A name of two labels at least; excludes addresses, literals and sentences."""
 _PRINTABLE = re.compile(r"[ -~]*+")
 
 
 class Spf(StrEnum):
-    """§2.6."""
+    """The results of §2.6."""
 
     NONE = "none"
     NEUTRAL = "neutral"
@@ -62,7 +65,7 @@ class Spf(StrEnum):
 
 
 class Identity(StrEnum):
-    """Whose domain was asked (§2.3, §2.4)."""
+    """The identity whose domain was checked (§2.3, §2.4)."""
 
     HELO = "helo"
     MAIL_FROM = "mailfrom"
@@ -70,32 +73,38 @@ class Identity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SpfResult:
-    """Of one identity."""
+    """The result for one identity."""
 
     result: Spf
     identity: Identity
     domain: str
-    """As the DNS has it where it is a name, else ''."""
+    """The domain in its DNS form where it is a name, else ''."""
     reason: str = ""
-    """In our words."""
+    """The reason in our words."""
     explanation: str = ""
-    """In those of the domain's owner, with a `fail` (§6.2); printable ASCII, shortened. For a reply, never for a rule."""
+    """The domain owner's explanation of a `fail` (§6.2); printable ASCII, shortened.
+
+    It is for a reply, never for a rule.
+    """
 
 
 _RESULTS = {"+": Spf.PASS, "-": Spf.FAIL, "~": Spf.SOFTFAIL, "?": Spf.NEUTRAL}
 
 
 class _Permanent(Exception):
-    """permerror."""
+    """Raised for a permerror."""
 
 
 class _TooManyAddresses(_Permanent):
-    """Of a name with too many addresses; if it is that of an address, it counts for nothing (§5.5)."""
+    """Raised for a name with too many addresses.
+
+    For the name of an address (PTR) it counts as no match (§5.5).
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """Of one record; `explain` is its explanation's domain, and the domain that it stood in."""
+    """The outcome of one record; `explain` is its explanation's domain, and the domain that it stood in."""
 
     result: Spf
     explain: tuple[str, str] = ("", "")
@@ -104,7 +113,7 @@ class _Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who is at the other end, and what this server is called (macros `h` and `r`)."""
+    """The client's address and HELO name, and this server's name (macros `h` and `r`)."""
 
     address: str
     helo: str
@@ -112,17 +121,17 @@ class Client:
 
 
 async def check_helo(resolver: Resolver, clock: Clock, client: Client) -> SpfResult:
-    """§2.3: the name that the client gave itself."""
+    """Check the name that the client gave in HELO (§2.3)."""
     return await _check(resolver, clock, client, "postmaster", client.helo, Identity.HELO)
 
 
 async def check_mail_from(resolver: Resolver, clock: Clock, client: Client, sender: ReversePath) -> SpfResult:
-    """§2.4: the reverse-path; where that is null `postmaster` at the name of the client."""
+    """Check the reverse-path; where it is null, `postmaster` at the client's name (§2.4)."""
     local, domain = (sender.local_part, sender.domain) if isinstance(sender, MailboxAddress) else ("postmaster", client.helo)
     return await _check(resolver, clock, client, local, domain, Identity.MAIL_FROM)
 
 
-async def _check(  # noqa: PLR0917 - what RFC 7208 §4.1 names
+async def _check(  # noqa: PLR0917 - the parameters of RFC 7208 §4.1
     resolver: Resolver, clock: Clock, client: Client, local: str, domain: str, identity: Identity
 ) -> SpfResult:
     try:
@@ -150,7 +159,7 @@ async def _check(  # noqa: PLR0917 - what RFC 7208 §4.1 names
 
 
 class _Host:
-    """One check, with what it has used up."""
+    """One check, with the lookups that it has used."""
 
     def __init__(self, resolver: Resolver, client: Client, ip: Address, local: str, domain: str) -> None:
         self._resolver = resolver
@@ -165,7 +174,10 @@ class _Host:
         self._validated: dict[str, str] = {}
 
     async def check(self, domain: str, *, asked: bool = False) -> _Outcome:
-        """§4.3 to §4.7. `asked`: by a record, so that a record has to be there (§5.2, §6.1)."""
+        """Evaluate a domain's record (§4.3 to §4.7).
+
+        `asked`: named by a record, so that a record has to exist (§5.2, §6.1).
+        """
         record = await self._record(domain)
         if record is None:
             if asked:
@@ -176,7 +188,7 @@ class _Host:
                 self._count()
             if await self._matches(mechanism, domain):
                 return _Outcome(_RESULTS[mechanism.qualifier], (record.explanation, domain), mechanism.kind)
-        if record.redirect:  # not reached where `all` is there
+        if record.redirect:  # not reached where `all` is present
             self._count()
             target = await self._target(record.redirect, domain)
             if target is None:
@@ -185,7 +197,7 @@ class _Host:
         return _Outcome(Spf.NEUTRAL)
 
     async def _record(self, domain: str) -> Record | None:
-        """§4.5, §4.6."""
+        """Return the record of a domain (§4.5, §4.6)."""
         try:
             texts = (await self._resolver.txt(domain)).values
         except (NoSuchName, NotAName):
@@ -204,7 +216,7 @@ class _Host:
             raise _Permanent("too many lookups")
 
     async def _found(self, ask: Callable[[str], Awaitable[Found[T]]], name: str) -> tuple[T, ...]:
-        """None where there are none, which happens twice at most (§4.6.4)."""
+        """Return the answers of a lookup; an empty one is allowed twice (§4.6.4)."""
         try:
             values = (await ask(name)).values
         except NotAName:
@@ -224,7 +236,7 @@ class _Host:
         return found
 
     async def _target(self, spec: str, domain: str) -> str | None:
-        """A domain-spec with its macros' values; None where that is nothing the DNS could hold (§4.8)."""
+        """Return a domain-spec with its macros expanded; None where the result is no DNS name (§4.8)."""
         name = shortened(await self._expanded(spec, domain)) if spec else domain
         return name if name and is_name(name) else None
 
@@ -237,7 +249,7 @@ class _Host:
         return expand(spec, values)
 
     async def _matches(self, mechanism: Mechanism, domain: str) -> bool:
-        """§5."""
+        """Return whether a mechanism matches (§5)."""
         if mechanism.kind == "all":
             return True
         if mechanism.network is not None:
@@ -268,7 +280,7 @@ class _Host:
         return any(ipaddress.ip_address(address) in ours for address in await self._addresses(host))
 
     async def _is_exchanger(self, target: str, mechanism: Mechanism) -> bool:
-        """§5.4."""
+        """Return whether the client is a mail exchanger of `target` (§5.4)."""
         exchangers = [mx.host for mx in await self._found(self._resolver.mx, target)]
         if len(exchangers) > MOST_NAMES:
             raise _Permanent("too many mail exchangers")
@@ -278,7 +290,7 @@ class _Host:
         return False
 
     async def _names(self) -> tuple[str, ...]:
-        """§5.5: what the owner of the address calls it; an error is no name."""
+        """Return the reverse names of the client's address (§5.5); an error gives none."""
         try:
             return (await self._found(self._resolver.names_of, str(self._ip)))[:MOST_NAMES]
         except DnsUnavailable:
@@ -291,7 +303,7 @@ class _Host:
             return False
 
     async def _validated_name(self, domain: str) -> str:
-        """§7.3, `p`: the domain itself before what is below it before others."""
+        """Return the value of macro `p` (§7.3): the domain itself, else a name below it, else any other."""
         self._count()
         names = sorted(await self._names(), key=lambda name: (name != domain.lower(), not _is_within(name, domain.lower())))
         for name in names:
@@ -300,7 +312,7 @@ class _Host:
         return "unknown"
 
     async def explanation(self, spec: str, domain: str) -> str:
-        """§6.2: nothing where anything is wrong with it."""
+        """Return the explanation (§6.2); empty where anything is wrong with it."""
         try:
             async with asyncio.timeout(EXPLANATION_SECONDS):
                 target = await self._target(spec, domain)

@@ -1,7 +1,7 @@
-"""What an SPF record says: its terms, and macros with their values put in (RFC 7208 §4.6, §5, §6, §7). Pure.
+"""Parse SPF records: their terms, and the expansion of macros (RFC 7208 §4.6, §5, §6, §7). Pure.
 
 In: a record. Out: `Record`, or `BadRecord` where a single term breaks the grammar: then the whole record is void (§4.6).
-Linear in the length of what comes.
+Linear in the length of the input.
 """
 
 import ipaddress
@@ -12,19 +12,23 @@ from urllib.parse import quote
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 VERSION = re.compile(r"v=spf1(?: |\Z)", re.IGNORECASE)
-"""How a record begins (§4.5)."""
+"""The beginning of a record (§4.5)."""
 LONGEST_NAME = 253
 LONGEST_RECORD = 4_096
-"""§3.4 asks for no more than 450 octets; what macros make of 64 KB keeps a loop busy."""
+"""Octets of a record. §3.4 asks for no more than 450; the macros of 64 KB would block a loop."""
 
 
 class BadRecord(ValueError):
-    """Which term is wrong, in our words."""
+    """Raised with the term that is wrong, in our words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:
-    """§5. `target` is '' where the term names no domain; prefixes of both families, whole addresses where it says none."""
+    """A mechanism (§5).
+
+    `target` is '' where the term names no domain. Both prefix lengths are those of whole addresses where the term gives
+    none.
+    """
 
     qualifier: str
     kind: str
@@ -36,7 +40,7 @@ class Mechanism:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Terms in order; modifiers are '' where there are none (§6)."""
+    """The terms in order; modifiers are '' where they are missing (§6)."""
 
     mechanisms: tuple[Mechanism, ...]
     redirect: str = ""
@@ -51,7 +55,7 @@ _EXPLAIN = r"%(?:\{[slodiphcrtvSLODIPHCRTV][0-9]*+[rR]?[.\-+,/_=]*+\}|[%_\-])"
 _MACRO_STRING = re.compile(rf"(?:{_EXPAND}|[!-$&-~])*+")
 _EXPLAIN_STRING = re.compile(rf"(?:{_EXPLAIN}|[ -$&-~])*+")
 _ANY_MACRO_STRING = re.compile(rf"(?:{_EXPLAIN}|[!-$&-~])*+")
-"""Of a modifier that nobody knows: it may be one that takes other letters."""
+"""Value of an unknown modifier, which may allow other characters."""
 _TOP_LABEL = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9](?:[A-Za-z0-9\-]*[A-Za-z0-9])?")
 _PART = re.compile(r"%(?:\{([A-Za-z])([0-9]*)([rR]?)([.\-+,/_=]*)\}|([%_\-]))")
 _IP4 = re.compile(r":([0-9]{1,3}(?:\.[0-9]{1,3}){3})(?:/(0|[1-9][0-9]?))?\Z")
@@ -60,7 +64,7 @@ LOOKS_UP = frozenset({"include", "a", "mx", "ptr", "exists"})
 
 
 def parse_record(text: str) -> Record:
-    """`text` begins as `VERSION` says."""
+    """Parse a record; `text` begins as `VERSION` requires."""
     if not text.isascii():
         raise BadRecord("octets beyond ASCII")
     if len(text) > LONGEST_RECORD:
@@ -128,14 +132,14 @@ def _network(kind: str, rest: str) -> Network:
 
 
 def _domain_spec(text: str) -> str:
-    """§7.1."""
+    """Return a valid domain-spec (§7.1)."""
     if not _MACRO_STRING.fullmatch(text) or not _ends_as_name(text) or _has_zero(text):
         raise BadRecord("a domain")
     return text
 
 
 def _ends_as_name(text: str) -> bool:
-    """Whether its end is a macro, or a dot and a label that can be the last one."""
+    """Return whether a text ends with a macro, or with a dot and a label that can be the last one."""
     last = None
     for part in _PART.finditer(text):
         last = part
@@ -146,23 +150,23 @@ def _ends_as_name(text: str) -> bool:
 
 
 def check_explanation(text: str) -> str:
-    """§6.2: what a TXT record of an explanation holds."""
+    """Return the text of an explanation's TXT record if it is valid (§6.2)."""
     if len(text) > LONGEST_RECORD or not _EXPLAIN_STRING.fullmatch(text) or _has_zero(text):
         raise BadRecord("an explanation")
     return text
 
 
 def _has_zero(text: str) -> bool:
-    """§7.1: of no label nobody can ask."""
+    """Return whether a macro asks for zero labels, which §7.1 forbids."""
     return any(part[2] and not part[2].strip("0") for part in _PART.finditer(text))
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
-    """§7.3: `text` with the values of its macros; `values` by their letters in lower case."""
+    """Return `text` with its macros expanded (§7.3); `values` are keyed by lower-case letters."""
     known: dict[str, str] = {}
 
     def put(part: re.Match[str]) -> str:
-        if part[0] not in known:  # one that stands there 500 times is reckoned once
+        if part[0] not in known:  # a macro that occurs 500 times is expanded once
             known[part[0]] = _expanded(part, values)
         return known[part[0]]
 
@@ -170,7 +174,7 @@ def expand(text: str, values: Mapping[str, str]) -> str:
 
 
 def _expanded(part: re.Match[str], values: Mapping[str, str]) -> str:
-    """One macro."""
+    """Return the expansion of one macro."""
     if part[5]:
         return {"%": "%", "_": " ", "-": "%20"}[part[5]]
     value = values.get(part[1].lower(), "")
@@ -187,19 +191,19 @@ def _expanded(part: re.Match[str], values: Mapping[str, str]) -> str:
 
 
 def letters_of(text: str) -> frozenset[str]:
-    """Which macros stand in it, in lower case."""
+    """Return the letters of the macros in a text, in lower case."""
     return frozenset(part[1].lower() for part in _PART.finditer(text) if part[1])
 
 
 def shortened(name: str) -> str:
-    """§7.3: no more than 253 octets, whole labels taken away from the left."""
+    """Return a name of at most 253 octets, whole labels removed from the left (§7.3)."""
     name = name.removesuffix(".")
     if len(name) <= LONGEST_NAME:
         return name
-    return name[-LONGEST_NAME - 1 :].partition(".")[2]  # what stands before a dot there is a part of a label, or nothing
+    return name[-LONGEST_NAME - 1 :].partition(".")[2]  # the part before the first dot is a partial label, or empty
 
 
 def is_name(name: str) -> bool:
-    """§4.3: whether the DNS can be asked for it."""
+    """Return whether the DNS can be asked for a name (§4.3)."""
     labels = name.removesuffix(".").split(".")
     return name.isascii() and len(name) <= LONGEST_NAME + 1 and all(0 < len(label) <= 63 for label in labels)
