@@ -1,10 +1,10 @@
-"""What an SMTP session asks its shell to do, and the method of `session.Session` that hears how it went.
+"""Actions that an SMTP session requests, with the `session.Session` methods that take the result.
 
 AskSender, AskRecipient    ask the mail flow                    sender_answered, recipient_answered
-StartTls                   answer 220, drop what is unread, TLS  tls_started
-Authenticate               run the SASL exchange                 signed_in, sign_in_refused
-ReadMessage                answer 354, read up to CRLF.CRLF      message_ended
-ReadChunk                  read exactly so many octets           chunk_refused, chunk_ended, message_ended
+StartTls                   answer 220, drop unread input, TLS   tls_started
+Authenticate               run the SASL exchange                signed_in, sign_in_refused
+ReadMessage                answer 354, read up to CRLF.CRLF     message_ended
+ReadChunk                  read exactly so many octets          chunk_refused, chunk_ended, message_ended
 Close                      send the reply, then close
 """
 
@@ -25,7 +25,7 @@ class AskSender:
 @dataclass(frozen=True, slots=True)
 class AskRecipient:
     address: MailboxAddress | None
-    """None: postmaster, without a domain."""
+    """The recipient; None for postmaster without a domain."""
     parameters: RcptParameters
 
 
@@ -38,7 +38,7 @@ class StartTls:
 class Authenticate:
     mechanism: str
     initial: bytes | None = field(repr=False)
-    """Base64 as it came (RFC 4954 §4); `=` stands for an empty response."""
+    """The initial response in Base64 as it came (RFC 4954 §4); `=` stands for an empty one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,17 @@ class ReadChunk:
     octets: int
     last: bool
     refusal: Reply | None
-    """Not None: read the octets and throw them away, then answer this (RFC 3030 §2: the chunk is on its way already)."""
+    """Reply for a refused chunk; its octets are read and discarded first.
+
+    RFC 3030 §2: the chunk is being sent already.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
     reply: Reply
     before: Reply | None = None
-    """The answer to what the client has said, where `reply` says that this is the end."""
+    """The answer to the client's command, where `reply` announces the end of the connection."""
 
 
 READ_MESSAGE: Final = ReadMessage()

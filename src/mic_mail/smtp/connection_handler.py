@@ -1,9 +1,9 @@
-"""One SMTP client's conversation: does what `session` says, over a wire that `server` holds.
+"""Serve one SMTP client: carry out what `session` decides, over a connection that `server` holds.
 
-In: command lines and octets that the wire reads. Out: replies that it sends, and messages handed to the mail flow. Replies
-gather until the input is used up (RFC 2920 §3.2). A message is ended by nothing but its end: whatever goes wrong on the way,
-either the rest is read and thrown away or the connection is closed, so that no octet of a body is ever taken for a command.
-Never here: transports, timers, TLS handshakes (server.py), syntax and order (grammar, session), who may do what (services).
+In: command lines and octets that the wire reads. Out: replies that it sends, and messages handed to the mail flow.
+Replies are collected until the input is used up (RFC 2920 §3.2). Only its end ends a message: on any error the rest is
+read and discarded or the connection is closed, so that no octet of a body is ever taken for a command.
+Never here: transports, timers, TLS handshakes (server.py), syntax and order (grammar, session), permissions (services).
 """
 
 import base64
@@ -38,21 +38,21 @@ from mic_mail.smtp.transfer_rate import Pace
 READ_OCTETS: Final = 262_144
 LINE_READ_OCTETS: Final = 65_536
 MAX_UNSENT_OCTETS: Final = 65_536
-"""Replies that a client has not read; beyond them it is not listened to."""
+"""Octets of replies that a client has not read; beyond them its commands are not read."""
 COMMANDS_AT_ONCE: Final = 64
-"""After so many commands the other connections have their turn."""
+"""Commands after which other connections get their turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmtpServices:
-    """What the composition root gives the door."""
+    """The services that the composition root gives to SMTP."""
 
     mailflow: Pipeline
     access: SignInService
     clock: Clock
     log: MailLog
     tls: TlsFront | None
-    """Of people's doors."""
+    """TLS of the listeners for people."""
     hostname: str
     support: str
     limits: Limits
@@ -60,62 +60,68 @@ class SmtpServices:
     confirms: bool = False
     quota_is_final: bool = False
     tls_for_servers: TlsFront | None = None
-    """Of the door for other mail servers, where it is another one."""
+    """TLS of the listener for other mail servers, where it differs."""
     repairs_lf: Callable[[str], bool] = lambda address: False
-    """Whether this address is a known old device whose bare LF is repaired."""
+    """Return whether an address is a known old device whose bare LF is repaired."""
     chance: TokenSource = random.getrandbits
-    """For the ids of messages, which are no secrets: the system's own source lets go of the interpreter, and a busy lane takes
-    it. The module's, which is sown anew in each forked child: one that was made here would say the same in all of them."""
+    """Source of message ids, which are no secrets.
+
+    The system's source releases the GIL, and then a busy executor takes it. This is the `random` module's own generator,
+    which is seeded again in each forked child: one made here would give all children the same ids.
+    """
     note: Callable[[str], None] = lambda label: None
-    """Told each command as it begins, so that a long pause of the loop can be logged with it."""
+    """Called with each command as it begins, so that a long pause of the loop can be logged with it."""
 
 
 class Wire(Protocol):
-    """A connection as the conversation sees it."""
+    """A connection as the handler sees it."""
 
     over: bool
-    """The last word has been said."""
+    """True once the last reply has been written."""
     in_message: bool
-    """Octets of a message are being read: a shutdown waits for its end."""
+    """True while octets of a message are being read: a shutdown waits for its end."""
     owes_a_promise: bool
-    """A 250 that takes over a message waits to be sent; `flush` has sent it."""
+    """True while a 250 that takes over a message waits to be sent; `flush` sends it."""
 
     def time(self) -> float: ...
     def write(self, octets: bytes) -> None:
-        """Put a reply behind those that wait to be sent."""
+        """Append a reply to those that wait to be sent."""
 
     @property
     def unsent_octets(self) -> int: ...
     async def flush(self) -> None:
-        """Send what waits."""
+        """Send the waiting replies."""
 
     async def read(self, octets: int, deadline: float) -> bytes:
-        """What comes next, at most so much; nothing at the end of the stream. Sends first what waits."""
+        """Return the next octets, at most `octets`; empty at the end of the stream.
+
+        Waiting replies are sent first.
+        """
         ...
 
     async def yield_to_loop(self) -> None:
         """Let the other connections have their turn."""
 
     async def start_tls(self) -> Peer:
-        """Say 220, forget what was read in clear, shake hands; the peer as it is now."""
+        """Send 220, discard what was read in clear, perform the handshake; return the peer as it is now."""
         ...
 
     def describe(self) -> Peer: ...
     def signed_in(self) -> None:
-        """Somebody has signed in: the place is kept for them."""
+        """Record that the peer has signed in: the connection is not evicted for unauthenticated ones."""
 
     def expire(self, name: str) -> None:
-        """Say the row `name` and close."""
+        """Send the reply `name` and close."""
 
     def end_soon(self, name: str, still: Callable[[], bool]) -> None:
-        """Likewise, in a moment, if it is `still` so then."""
+        """Send the reply `name` and close after a moment, if `still` holds then."""
 
     def close(self) -> None:
-        """Let what was said leave, and close."""
+        """Close after the written replies are sent."""
 
 
 class SmtpHandler:
-    """The conversation of one connection."""
+    """The SMTP dialogue of one connection."""
 
     def __init__(self, wire: Wire, services: SmtpServices, door: ListenerProfile, draining: Callable[[], bool]) -> None:
         self._wire = wire
@@ -135,13 +141,13 @@ class SmtpHandler:
         self._offer()
 
     def _offer(self) -> None:
-        """What can be announced on this connection as it is now."""
+        """Set what can be announced on this connection in its present state."""
         self._core.tls = self._peer.tls is not None
         self._core.tls_offered = self._services.tls is not None
         self._core.mechanisms = self._services.access.mechanisms(self._peer) if self._door.role is Role.SUBMISSION else ()
 
     async def run(self) -> None:
-        """From the greeting to the last word; what was begun and not ended leaves nothing behind."""
+        """Serve the connection from the greeting to the end; a message that was not finished leaves no trace."""
         try:
             await self._converse()
         finally:
@@ -151,7 +157,7 @@ class SmtpHandler:
                 self._enquiry.close()
 
     async def _next_line(self) -> bytes | Trouble | None:
-        """The next command or answer; None at the end of the stream. One deadline for the whole line."""
+        """Return the next line; None at the end of the stream. One deadline covers the whole line."""
         deadline = 0.0
         while (line := self._input.next_line()) is None:
             deadline = deadline or self._wire.time() + self._door.limits.command_seconds
@@ -192,7 +198,7 @@ class SmtpHandler:
         self._wire.write(answer.spoken or answer.encode(self._core.voice))
 
     async def _carry_out(self, asked: actions.Action) -> None:
-        """Do what the session asks, and say what comes of it."""
+        """Carry out an action of the session, and send the reply to its result."""
         answer: Reply | Close
         match asked:
             case actions.AskSender():
@@ -229,10 +235,13 @@ class SmtpHandler:
     # ------------------------------------------------------------ the envelope
 
     def _client_with(self, parameters: MailParameters) -> Client:
-        """Who hands in the message; the same from MAIL to its end, as whatever would change it ends the transaction."""
+        """Return the client of this message.
+
+        It stays the same from MAIL to the end of the message: anything that changes it ends the transaction.
+        """
         known, helo, protocol = self._client, self._core.helo, self._core.protocol_of(parameters)
         if (known.peer, known.helo, known.protocol, known.signed_in) == (self._peer, helo, protocol, self._signed_in):
-            return known  # as most often, from one message to the next
+            return known  # the usual case, from one message to the next
         return Client(self._door.role, self._peer, helo, protocol, self._signed_in)
 
     async def _ask_sender(self, asked: actions.AskSender) -> Reply | Close:
@@ -247,7 +256,7 @@ class SmtpHandler:
         return self._core.sender_answered(asked, trace, refusal)
 
     def _enquire(self, sender: ReversePath) -> None:
-        """Begin to ask who the client is, beside the rest of the transaction."""
+        """Begin the DNS checks of the client, in parallel with the transaction."""
         if self._enquiry is None:
             self._enquiry = self._services.mailflow.enquire(self._client)
         if self._enquiry is not None:
@@ -291,7 +300,7 @@ class SmtpHandler:
     # ------------------------------------------------------------ the message
 
     async def _read_message(self) -> Reply | Close:
-        """DATA: everything up to CRLF.CRLF, in the pieces in which it arrives."""
+        """Read the message of DATA up to CRLF.CRLF, in pieces as they arrive."""
         self._wire.write(DATA.spoken)
         decoder = DotDecoder(repair_lf=self._core.repair_lf)
         reception = self._reception = self._begin()
@@ -300,7 +309,7 @@ class SmtpHandler:
         while not decoder.ended:
             piece = self._input.take() or await self._wire.read(READ_OCTETS, pace.deadline())
             if not piece:
-                raise ConnectionAbortedError  # it was not a message: nothing has been promised
+                raise ConnectionAbortedError  # the message was incomplete: nothing has been promised
             if pace.too_slow(len(piece)):
                 return Close(replies.reply("too-slow"))
             octets = decoder.feed(piece)
@@ -311,7 +320,7 @@ class SmtpHandler:
         return await self._ended(reception)
 
     async def _read_chunk(self, asked: actions.ReadChunk) -> Reply | Close:
-        """BDAT: exactly so many octets (RFC 3030)."""
+        """Read a chunk of BDAT: exactly so many octets (RFC 3030)."""
         if asked.refusal is None and self._reception is None:
             transaction = self._core.transaction
             assert transaction is not None
@@ -334,7 +343,7 @@ class SmtpHandler:
         return await self._ended(reception)
 
     async def _swallow_chunk(self, asked: actions.ReadChunk) -> bool:
-        """Read a chunk into the reception, or into nothing where it is refused; False: too slow."""
+        """Read a chunk into the message, or discard it where it is refused; return False if it is too slow."""
         left = asked.octets
         pace = Pace(self._wire.time, self._door.limits)
         self._wire.in_message = True
@@ -353,23 +362,27 @@ class SmtpHandler:
         return True
 
     async def _ended(self, reception: IncomingMessage) -> Reply | Close:
-        """The message is complete: 250 only for what is durable."""
+        """Finish a complete message: 250 only if it is durable."""
         await self._keep_promise()
         if self._wire.over:
-            raise ConnectionAbortedError  # 421 was said meanwhile: the client sends it again
+            raise ConnectionAbortedError  # 421 was sent meanwhile: the client sends the message again
         outcome = await reception.finish()
         self._reception = self._chunks = None
         self._wire.owes_a_promise = isinstance(outcome, Accepted)
         return self._core.message_ended(outcome)
 
     async def _keep_promise(self) -> None:
-        """Before what may take seconds (a name server, the disk): nobody waits that long to hear of a message before it."""
+        """Send a waiting 250 before an operation that may take seconds (a name server, the disk).
+
+        Otherwise a client would wait that long for the answer to the message before.
+        """
         if self._wire.owes_a_promise:
             await self._wire.flush()
 
     def _log_too_large(self) -> None:
-        """What the mail flow tells of a message that it refuses, of one whose announced size is refused here. Before the
-        transaction ends.
+        """Log a message whose announced size is refused, as the mail flow logs those that it refuses.
+
+        Called before the transaction ends.
         """
         transaction = self._core.transaction
         assert transaction is not None
@@ -387,7 +400,10 @@ class SmtpHandler:
     # ------------------------------------------------------------ TLS and sign-in
 
     async def _start_tls(self) -> None:
-        """RFC 3207. Whatever was pipelined behind STARTTLS in clear is dropped: it is not from the client that we trust."""
+        """Start TLS (RFC 3207).
+
+        Input pipelined in clear behind STARTTLS is dropped: it may not be from the authenticated client.
+        """
         self._input.clear()
         self._drop_reception()
         self._sign_out()
@@ -396,7 +412,7 @@ class SmtpHandler:
         self._offer()
 
     async def _sign_in(self, asked: actions.Authenticate) -> Reply | Close:
-        """RFC 4954 §4: challenges and answers in base64, `*` gives up."""
+        """Run the exchange of RFC 4954 §4: challenges and answers in Base64, `*` cancels."""
         dialog = self._services.access.begin(asked.mechanism, self._peer)
         octets = None if asked.initial is None else _unbase64(asked.initial)
         if asked.initial is not None and octets is None:
@@ -428,7 +444,7 @@ class SmtpHandler:
                 return self._core.sign_in_refused(replies.reply("auth-syntax"))
 
     def _sign_out(self) -> None:
-        """Nobody is signed in, and nothing is watched for it."""
+        """Forget the sign-in and the watch on its mailbox."""
         self._signed_in = None
         self._unwatch()
 
@@ -438,19 +454,19 @@ class SmtpHandler:
             self._watch = None
 
     def _decision_moved(self) -> None:
-        """The word on the mailbox may have changed: if it may not sign in now, its session ends (Reg. 7.1).
+        """End the session if its mailbox may not sign in any more (Reg. 7.1).
 
-        Nothing is taken from now on; but whoever is about to send has a moment to hear in full why (decision 0001), and who
-        has a new password to sign in with it.
+        Nothing is accepted from now on. The close is delayed a moment, so that a client about to send reads the full
+        reason (decision 0001), and a person with a new password can sign in with it.
         """
         known = self._signed_in
         if known is not None and isinstance(self._services.access.recheck(known, self._peer), Refusal):
-            self._unwatch()  # it is told once
+            self._unwatch()  # reported once
             self._wire.end_soon("signed-out", lambda: self._signed_in is known)
 
 
 def _unbase64(text: bytes) -> bytes | None:
-    """RFC 4954 §4: `=` alone is the empty response."""
+    """Decode Base64; `=` alone is the empty response (RFC 4954 §4)."""
     if text == b"=":
         return b""
     try:

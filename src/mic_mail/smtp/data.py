@@ -1,12 +1,13 @@
-"""The octets of a message as DATA and BDAT carry them: two decoders that do no I/O. Pure.
+"""Decoders for a message's octets as DATA and BDAT carry them. Pure.
 
 In: octets in pieces of any size (`feed`). Out: the message's octets. `DotDecoder` finds the end itself (`ended`, and then
-`rest`, what the client had pipelined behind it) and removes doubled dots (RFC 5321 §4.5.2); `ChunkDecoder` is told (`close`).
+`rest`, what the client pipelined behind it) and removes doubled dots (RFC 5321 §4.5.2); for `ChunkDecoder` the caller
+marks the end (`close`).
 
-Only CRLF ends a line (RFC 5321 §2.3.8). A bare CR or bare LF never ends a line and never ends the message: reading one as the
-other is how a second message is smuggled into a transaction. So the message is read to its true end; that it is refused then is
-the reception's business (refusing earlier would turn the rest of the body into commands). With `repair_lf` a bare LF inside the
-message becomes CRLF, for known old devices; the end is still CRLF.CRLF and a bare CR is still refused.
+Only CRLF ends a line (RFC 5321 §2.3.8). A bare CR or bare LF never ends a line or the message: confusing them allows SMTP
+smuggling. So the message is read to its true end, and the receiver of the message refuses it there (refusing earlier
+would turn the rest of the body into commands). With `repair_lf` a bare LF inside the message becomes CRLF, for known old
+devices; the end is still CRLF.CRLF and a bare CR is still refused.
 
 Holds back four octets at most between calls; the result is the same for every split of the input.
 """
@@ -20,8 +21,9 @@ _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
 
 class DotDecoder:
-    """Decodes one DATA; make a new one for the next. 400 MB/s with a dot on every line, 6 GB/s with none: see
-    bench/smtp_decoder.py.
+    """Decoder of one DATA; not reusable.
+
+    400 MB/s with a dot on every line, 6 GB/s with none: see bench/smtp_decoder.py.
     """
 
     __slots__ = ("_first", "_held", "_repair", "ended", "rest")
@@ -35,9 +37,9 @@ class DotDecoder:
         self.rest = b""
 
     def feed(self, octets: bytes) -> bytes:
-        """The part of the message that these octets complete. Not to be called once `ended`."""
+        """Return the part of the message that these octets complete; not to be called once `ended`."""
         data = self._held + octets if self._held else octets
-        # Neither a doubled dot nor the end can be without it. One octet is looked for first: base64 has none.
+        # A doubled dot and the end both contain a dot. It is searched first: Base64 has none.
         dot = data.find(b"\r\n.") if _DOT in data else -1
         end = data.find(_END, dot) if dot >= 0 else -1
         if end >= 0:
@@ -53,7 +55,7 @@ class DotDecoder:
         if self._repair:
             piece = _BARE_LF.sub(b"\r\n", piece)
         if dotted or self._repair:
-            # Each match eats its own dot only, so a dot that follows a removed one stays.
+            # Each match removes its own dot only, so a dot that follows a removed one stays.
             piece = piece.replace(b"\r\n.", b"\r\n")
         if self._first and piece:
             self._first = False
@@ -61,7 +63,7 @@ class DotDecoder:
         return piece
 
     def _undecided(self, data: bytes) -> int:
-        """How many octets at the end may be the beginning of the end, of a doubled dot, or of a line end to repair."""
+        """Return how many octets at the end may begin the end mark, a doubled dot, or a line end to repair."""
         for length in (4, 3, 2, 1):
             if data.endswith(_END[:length]):
                 return length
@@ -69,7 +71,10 @@ class DotDecoder:
 
 
 class ChunkDecoder:
-    """Joins the chunks of one BDAT message (RFC 3030): their octets are the message's, but for line ends to repair."""
+    """Join the chunks of one BDAT message (RFC 3030).
+
+    Their octets are the message's, except for line ends to repair.
+    """
 
     __slots__ = ("_held", "_repair")
 
@@ -78,7 +83,7 @@ class ChunkDecoder:
         self._held = b""
 
     def feed(self, octets: bytes) -> bytes:
-        """The part of the message that these octets complete."""
+        """Return the part of the message that these octets complete."""
         if not self._repair:
             return octets
         data = self._held + octets
@@ -86,6 +91,6 @@ class ChunkDecoder:
         return _BARE_LF.sub(b"\r\n", data[:-1] if self._held else data)
 
     def close(self) -> bytes:
-        """The last chunk has ended: what was held back."""
+        """Return the octets held back, after the last chunk."""
         held, self._held = self._held, b""
         return held

@@ -1,11 +1,12 @@
-"""The arguments of SMTP commands: octets in, values out, or a `Fault` that names the reply. Pure.
+"""Parse the arguments of SMTP commands: octets in, values or a `Fault` that names the reply out. Pure.
 
-RFC 5321 §4.1.2 and §4.1.3 (paths, domains, address literals), RFC 6531 §3.3 (UTF-8 in them), RFC 1870 (SIZE), RFC 6152 and
-RFC 3030 (BODY, BDAT), RFC 3461 §4 and RFC 6533 §3 (RET, ENVID, NOTIFY, ORCPT, xtext), RFC 4954 §5 (AUTH=), RFC 8689 §2.
+RFC 5321 §4.1.2 and §4.1.3 (paths, domains, address literals), RFC 6531 §3.3 (UTF-8 in them), RFC 1870 (SIZE), RFC 6152
+and RFC 3030 (BODY, BDAT), RFC 3461 §4 and RFC 6533 §3 (RET, ENVID, NOTIFY, ORCPT, xtext), RFC 4954 §5 (AUTH=), RFC 8689
+§2.
 
-Laxer than the grammar in four places, each because of who sends it so: a space after the colon (Outlook 365), spaces at the end
-of the line (RFC 5321 §4.1.1 asks for it), `_` in a domain (Windows hosts), and anything printable as the argument of EHLO.
-Nothing else: an address that can be read in two ways is how mail is relayed that should not be.
+It is laxer than the grammar in four places, each because of known senders: a space after the colon (Outlook 365), spaces
+at the end of the line (RFC 5321 §4.1.1 asks for it), `_` in a domain (Windows hosts), and any printable argument of EHLO.
+Nothing else: an ambiguous address can turn the server into an open relay.
 """
 
 import re
@@ -22,7 +23,7 @@ FaultName = Literal["syntax", "bad-sender", "bad-recipient", "bad-parameter", "u
 
 
 class Fault(ValueError):
-    """An argument that cannot be read; `name` is the key of its reply, `detail` the word that is wrong (ASCII)."""
+    """An unparsable argument; `name` is the key of its reply, `detail` the wrong word (ASCII)."""
 
     def __init__(self, name: FaultName, detail: str = "") -> None:
         self.name: Final = name
@@ -36,7 +37,7 @@ class MailParameters:
     body: str = "7BIT"
     smtputf8: bool = False
     auth: str | None = None
-    """RFC 4954 §5: who submitted it first, as the client says; kept, not trusted. Empty: unknown (`<>`)."""
+    """Original submitter as the client claims (RFC 4954 §5); stored, not trusted. Empty: unknown (`<>`)."""
     ret: str | None = None
     envid: str | None = None
     requires_tls: bool = False
@@ -50,13 +51,13 @@ class RcptParameters:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """BDAT's argument (RFC 3030 §2)."""
+    """The argument of BDAT (RFC 3030 §2)."""
 
     octets: int
     last: bool
 
 
-# Source routes are accepted and ignored (RFC 5321 §4.1.2, appendix C): what counts is the last mailbox, never the route.
+# Source routes are accepted and ignored (RFC 5321 §4.1.2, appendix C): only the last mailbox counts, never the route.
 _MAILBOX = re.compile(rf" *<(?:@{HOST}(?:,@{HOST})*:)?({MAILBOX})>(?= |\Z)")
 _NULL = re.compile(r" *<>(?= |\Z)")
 _POSTMASTER = re.compile(r" *<postmaster>(?= |\Z)", re.IGNORECASE)
@@ -69,12 +70,12 @@ _CHUNK = re.compile(rb"([0-9]{1,19})(?: +(LAST))? *", re.IGNORECASE)
 _BODIES = frozenset({"7BIT", "8BITMIME", "BINARYMIME"})
 _NOTIFY = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 
-# EHLO: what a trace header can carry as a word; all else becomes "?" there.
+# EHLO: characters of a word in a trace header; all others become "?" there.
 _HELO_SAFE = re.compile(r"[^A-Za-z0-9._:\[\]\-]")
 
 
 def parse_mail(argument: bytes) -> tuple[ReversePath, MailParameters]:
-    """`FROM:<path> [parameters]`. 3 us without parameters: bench/smtp_grammar.py."""
+    """Parse `FROM:<path> [parameters]`. 3 us without parameters: bench/smtp_grammar.py."""
     text = _text(argument, "from:")
     match = _MAILBOX.match(text, len("from:"))
     path: ReversePath = NULL_PATH
@@ -90,8 +91,10 @@ def parse_mail(argument: bytes) -> tuple[ReversePath, MailParameters]:
 
 
 def parse_rcpt(argument: bytes, *, smtputf8: bool) -> tuple[MailboxAddress | None, RcptParameters]:
-    """`TO:<path> [parameters]`; `smtputf8` as the MAIL command of this transaction said. `<Postmaster>`, which has no domain,
-    is None (RFC 5321 §4.5.1)."""
+    """Parse `TO:<path> [parameters]`; `smtputf8` is the value of this transaction's MAIL command.
+
+    `<Postmaster>`, which has no domain, is None (RFC 5321 §4.5.1).
+    """
     text = _text(argument, "to:")
     match = _MAILBOX.match(text, len("to:"))
     address: MailboxAddress | None = None
@@ -113,7 +116,10 @@ def parse_bdat(argument: bytes) -> Chunk:
 
 
 def parse_helo(argument: bytes) -> str:
-    """The client's name for itself, fit for a trace header. RFC 5321 §4.1.4: a wrong one is no reason to refuse mail."""
+    """Return the client's name for itself, fit for a trace header.
+
+    RFC 5321 §4.1.4: a wrong name is no reason to refuse mail.
+    """
     name = argument.strip(b" \t")
     if not name or len(name) > MAX_DOMAIN_OCTETS:
         raise Fault("bad-helo")
@@ -121,7 +127,7 @@ def parse_helo(argument: bytes) -> str:
 
 
 def _text(argument: bytes, keyword: str) -> str:
-    """The argument as text; it begins with `keyword`, in lower case."""
+    """Return the argument as text after checking that it begins with `keyword` (in lower case)."""
     try:
         text = argument.decode("utf-8").rstrip(" \t")
     except UnicodeDecodeError:
@@ -211,7 +217,7 @@ def _envid(value: str | None) -> str:
     if not value or len(value) > MAX_ENVID_OCTETS or _XTEXT.fullmatch(value) is None:
         raise Fault("bad-parameter", "ENVID")
     if not all(" " <= char <= "~" for char in decode_xtext(value)):
-        raise Fault("bad-parameter", "ENVID")  # RFC 3461 §4.4: printable, it will stand in a report
+        raise Fault("bad-parameter", "ENVID")  # RFC 3461 §4.4: printable, since it will stand in a report
     return value
 
 

@@ -1,9 +1,9 @@
-"""Command lines out of octets in pieces of any size. Pure.
+"""Split octets, in pieces of any size, into command lines. Pure.
 
-In: `feed`. Out: `next_line`, the next command without its line end, or a `Trouble`, or None while more is needed. Only CRLF
-ends a line (RFC 5321 §2.3.8); a line with a bare CR, a bare LF or NUL in it is `BARE`, unless `repair_lf` takes LF for CRLF. A
-line longer than `max_octets` is thrown away as it comes and reported once, as `TOO_LONG`, when it ends. What is not a line but
-a message leaves by `take`, all of it or the first octets of it.
+In: `feed`. Out: `next_line`: the next command without its line end, a `Trouble`, or None while more is needed. Only CRLF
+ends a line (RFC 5321 §2.3.8); a line with a bare CR, a bare LF or NUL in it is `BARE`, unless `repair_lf` takes LF for
+CRLF. A line longer than `max_octets` is discarded as it comes and reported once, as `TOO_LONG`, when it ends. Octets of a
+message are read by `take`, all of them or the first ones.
 """
 
 from enum import Enum
@@ -15,7 +15,7 @@ class Trouble(Enum):
 
 
 class LineBuffer:
-    """What has arrived and is not used yet."""
+    """Input that has arrived and is not used yet."""
 
     __slots__ = ("_at", "_octets", "_repair", "_skipping", "max_octets")
 
@@ -52,17 +52,17 @@ class LineBuffer:
         if bare and not self._repair:
             return Trouble.BARE
         line = self._octets[start : end if bare else end - 1]
-        if len(line) > self.max_octets:  # asked first: of a long line that was thrown away nothing else is known
+        if len(line) > self.max_octets:  # checked first: the content of a discarded long line is unknown
             return Trouble.TOO_LONG
         return Trouble.BARE if b"\r" in line or b"\0" in line else line
 
     def take(self, octets: int | None = None) -> bytes:
-        """What comes next as it is: all that is here, or no more than `octets`."""
+        """Return the next octets unchanged: all that are here, or at most `octets`."""
         start = self._at
         end = len(self._octets) if octets is None else min(start + octets, len(self._octets))
         self._at = end
         return self._octets[start:end]
 
     def clear(self) -> None:
-        """Throw everything away (RFC 3207 §4.2: what was pipelined behind STARTTLS)."""
+        """Discard all input (RFC 3207 §4.2: what was pipelined behind STARTTLS)."""
         self._octets, self._at, self._skipping = b"", 0, False

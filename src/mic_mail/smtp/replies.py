@@ -1,10 +1,11 @@
-"""What the server says, in the words of `replytable`, to this peer and of this matter (RFC 5321 §4.2). Pure.
+"""Build SMTP replies from the rows of `reply_table`, for this peer and this matter (RFC 5321 §4.2).
 
-In: the name of a row and what its sentence needs. Out: a `Reply`, and its octets in a `Voice`. Vietnamese goes to a peer that
-took SMTPUTF8 in this transaction (RFC 6531 §3.7.4); everybody else has refusals in Vietnamese without its marks and then in
-English, a line each, and the rest in English. A refusal that a person may come to see ends with where to turn and the trace id
-that is also in the log. No line is longer than 512 octets (RFC 5321 §4.5.3.1.5).
-Never here: anything that a peer sent, but for its words, short and without controls.
+Pure.
+In: the name of a row and the values of its sentence. Out: a `Reply`, and its octets in a `Voice`. A peer that took
+SMTPUTF8 in this transaction gets Vietnamese (RFC 6531 §3.7.4). All others get refusals in Vietnamese without diacritics
+and then in English, a line each, and the rest in English. A refusal that a person may see ends with the contact and the
+trace id that is also in the log. No line is longer than 512 octets (RFC 5321 §4.5.3.1.5).
+Never here: data from the peer, except for its words, shortened and without controls.
 """
 
 import math
@@ -23,13 +24,13 @@ from mic_mail.smtp.reply_table import SIGN_IN, SILENT, TABLE
 
 MAX_LINE_OCTETS = 512
 MAX_SHOWN_CHARS = 100
-"""Of an address or another word of the peer's in a reply."""
+"""Characters of an address or another word of the peer's in a reply."""
 MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """How to speak to this peer: in Vietnamese or not, and who helps."""
+    """The language of replies to this peer, and the support contact."""
 
     support: str
     utf8: bool = False
@@ -37,21 +38,21 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply to one command. With `trace_id` it ends with whom to ask and by which reference."""
+    """A reply to one command. With `trace_id` it ends with the contact and that reference."""
 
     code: int
     enhanced: str
     text: Text
     trace_id: str = ""
     spoken: bytes = b""
-    """Its octets, where they are settled already (constant, or in the voice of a transaction that has ended)."""
+    """The octets where they are fixed: constant, or in the voice of a transaction that has ended."""
 
     @property
     def refused(self) -> bool:
         return self.code >= 400
 
     def encode(self, voice: Voice) -> bytes:
-        """The reply's lines, ready to be sent."""
+        """Return the reply's lines, ready to send."""
         if self.spoken:
             return self.spoken
         text = self.text
@@ -66,14 +67,14 @@ class Reply:
 
 
 def lines(code: int, texts: list[str]) -> bytes:
-    """A reply of several lines (RFC 5321 §4.2.1). No text can end a line and begin one of its own."""
+    """Return a reply of several lines (RFC 5321 §4.2.1); no text can inject a line of its own."""
     last = len(texts) - 1
     said = (f"{code}{' ' if i == last else '-'}{_on_one_line(text)}\r\n" for i, text in enumerate(texts))
     return "".join(said).encode("utf-8", "replace")
 
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]++")
-"""What ends a line for somebody, or means something to a terminal."""
+"""Characters that some reader takes for a line end, or a terminal interprets."""
 
 
 def _on_one_line(text: str) -> str:
@@ -95,13 +96,13 @@ def _wrap(text: str, octets: int) -> list[str]:
 
 
 def _cut(word: str, octets: int) -> Iterator[str]:
-    """A word that is too long for a line, in pieces; a letter has 4 octets at most."""
+    """Split a word that is too long for a line; a character has 4 octets at most."""
     room = len(word) if len(word.encode()) <= octets else octets // 4
     return (word[at : at + room] for at in range(0, max(len(word), 1), max(room, 1)))
 
 
 def reply(name: str, trace_id: str = "", /, **params: object) -> Reply:
-    """The row called `name`; the trace id goes to the end of refusals that a person may come to see."""
+    """Return the reply `name`; the trace id is appended to refusals that a person may see."""
     row = TABLE[name]
     cited = clause(row.clause) if row.clause else Text("", "")
     params = {key: _printable_word(value) if isinstance(value, str) else value for key, value in params.items()}
@@ -111,14 +112,14 @@ def reply(name: str, trace_id: str = "", /, **params: object) -> Reply:
 
 
 class _Names(dict[str, str]):
-    """What has no value stands by its name."""
+    """Values of a sentence; a missing one is shown by its name."""
 
     def __missing__(self, name: str) -> str:
         return f"{{{name}}}"
 
 
 def for_people() -> Mapping[str, Text]:
-    """The sentences that a person may come to see, in both languages, with names in the place of values."""
+    """Return the sentences that a person may see, in both languages, with names in place of values."""
     found = {}
     for name, row in TABLE.items():
         if row.vi:
@@ -129,17 +130,20 @@ def for_people() -> Mapping[str, Text]:
 
 
 def _printable_word(word: str) -> str:
-    """A word of the peer's, so that it can be neither a line of its own nor one too long."""
+    """Return a word of the peer's that can neither break the line nor be too long for it."""
     return _on_one_line(word)[:MAX_SHOWN_CHARS]
 
 
 def fixed(name: str) -> bytes:
-    """A row that needs no words and speaks English only, as octets."""
+    """Return a row without values, in English, as octets."""
     return reply(name).encode(Voice(""))
 
 
 def of_refusal(refusal: Refusal, *, quota_is_final: bool = False) -> Reply:
-    """What a use case refused. `quota_is_final` is the setting that full mailboxes are refused for good."""
+    """Return the reply for a refusal by a use case.
+
+    `quota_is_final` is the setting that refuses mail for full mailboxes permanently.
+    """
     name: str = refusal.cause
     if refusal.cause is Cause.OVER_QUOTA and quota_is_final:
         name = "over-quota-for-good"
@@ -153,7 +157,7 @@ def of_refusal(refusal: Refusal, *, quota_is_final: bool = False) -> Reply:
 
 
 def _too_much(refusal: Refusal) -> Reply:
-    """Which limit of sending, how much, and when there is room."""
+    """Return the reply that names the exceeded sending limit and when it allows mail again."""
     what, span, amount, room_at = (refusal.params[name] for name in ("what", "span", "amount", "room_at"))
     assert isinstance(amount, int)
     assert isinstance(room_at, float)
@@ -163,30 +167,30 @@ def _too_much(refusal: Refusal) -> Reply:
 
 
 def too_large(trace_id: str, message_octets: int, attachment_octets: int) -> Reply:
-    """A message that cannot become small enough any more."""
+    """Return the reply for a message whose announced size is too large."""
     return reply(Cause.MESSAGE_TOO_LARGE, trace_id, size=megabytes(message_octets), limit=megabytes(attachment_octets))
 
 
 def of_acceptance(accepted: Accepted, voice: Voice) -> Reply:
-    """Said for every message, so put together from two pieces of octets that are made once."""
+    """Return the reply to an accepted message, joined from two octet strings that are made once."""
     before, after = _ACCEPTED_VI if voice.utf8 else _ACCEPTED_EN
     return Reply(250, "2.6.0", _NO_TEXT, spoken=before + accepted.trace_id.encode() + after)
 
 
 def megabytes(octets: int) -> str:
-    """For wording 8: rounded up to a tenth, so that one octet too many does not read as the limit itself."""
+    """Return a size for wording 8, rounded up to a tenth, so that an excess of one octet is visible."""
     tenths = -(-octets * 10 // MEBIBYTE)
     return f"{tenths // 10}.{tenths % 10}" if tenths % 10 else str(tenths // 10)
 
 
 def of_sign_in(kind: str, text: Text) -> Reply:
-    """A sign-in that was refused; its text is complete."""
+    """Return the reply for a refused sign-in; its text is complete."""
     code, enhanced = SIGN_IN[kind]
     return Reply(code, enhanced, text)
 
 
 def _ascii(text: str) -> str:
-    """English is ASCII; an address that is not (RFC 6531 §3.7.4) is shown with its letters replaced."""
+    """Return English as ASCII; other characters of an address (RFC 6531 §3.7.4) are replaced."""
     return text if text.isascii() else text.encode("ascii", "replace").decode()
 
 

@@ -1,6 +1,7 @@
-"""Every reply but EHLO's: its code, enhanced code and sentence in both languages (RFC 5321 §4.2, RFC 2034, RFC 3463).
+"""Table of all replies but EHLO's.
 
-Rows and nothing else: who is told what, and in which language, is `replies`' business.
+Codes and sentences in both languages (RFC 5321 §4.2, RFC 2034, RFC 3463).
+Rows and nothing else; `replies` chooses the row and the language.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from mic_mail.services.transport.envelope import Cause
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One reply; `{names}` in the sentences are filled in by `replies.reply`. Without Vietnamese it is for programs only."""
+    """One reply; `replies.reply` fills in `{names}`. A row without Vietnamese is for programs only."""
 
     code: int
     enhanced: str
@@ -163,8 +164,8 @@ TABLE: dict[str, Row] = {
         for what, done in _SENT.items()
         for span, time in _WITHIN.items()
     },
-    # Thunderbird and Outlook answer a refused sign-in by asking for the password again and again, but show the words of a
-    # refused MAIL: so whoever is send-locked signs in, and is told here.
+    # Thunderbird and Outlook answer a refused sign-in by asking for the password again and again, but show the text of a
+    # refused MAIL. So a send-locked mailbox can sign in and is refused here.
     Cause.SEND_LOCKED: Row(
         550,
         "5.7.1",
@@ -364,10 +365,10 @@ TABLE: dict[str, Row] = {
         451, "4.3.0", "Temporarily unavailable; try again later.", "Hệ thống tạm thời không xử lý được; đề nghị gửi lại sau."
     ),
 }
-"""Every reply but EHLO's. Temporary or permanent is the code's first digit, never a matter of the words."""
+"""All replies but EHLO's; the code's first digit alone says whether a refusal is temporary."""
 
 SILENT = frozenset({220, 221, 214, 235, 250, 252, 354, 421, 500, 501, 502, 503, 504, 555})
-"""Codes that answer a program's mistake or success: no person is sent to the help desk for them."""
+"""Codes for a program's mistake or success: they carry no support contact."""
 
 SIGN_IN: dict[str, tuple[int, str]] = {
     "wrong-credentials": (535, "5.7.8"),
@@ -383,4 +384,7 @@ SIGN_IN: dict[str, tuple[int, str]] = {
     "not-authorised": (550, "5.7.1"),
     "not-here": (534, "5.7.9"),
 }
-"""The codes of a refused sign-in by `refusals.RefusalKind` (RFC 4954 §6; 525 5.7.13 is registered for disabled accounts)."""
+"""Codes of a refused sign-in by `refusals.RefusalKind` (RFC 4954 §6).
+
+525 5.7.13 is registered for disabled accounts.
+"""

@@ -1,12 +1,12 @@
-"""The SMTP door on the network: connections, their time limits, TLS, and their end.
+"""The SMTP server: connections, their time limits, TLS, and their end.
 
-The only module that imports aiosmtpd. From `aiosmtpd.smtp.SMTP` come the life of a connection (transport, session object, the
-task that serves it, its end) and its timer; the conversation itself is ours (connection_handler.py), because the one inherited
-reads a message line by line, answers in many small writes, parses addresses with the standard library, and cuts whoever takes
-long without a word. So are reading and writing: what arrives goes to its reader as it is, where a stream would copy it twice
-and wake a chain of coroutines. Every member of aiosmtpd that is not public and that we touch is named in a canary test.
+The only module that imports aiosmtpd. `aiosmtpd.smtp.SMTP` provides the life cycle of a connection (transport, session
+object, the task that serves it, its end) and its timer. The dialogue is ours (connection_handler.py), because the
+inherited one reads a message line by line, answers in many small writes, parses addresses with the standard library, and
+cuts slow clients without a reply. Reading and writing are ours too: input goes to its reader as it is, where a stream
+would copy it twice and wake a chain of coroutines. A canary test names every non-public member of aiosmtpd that is used.
 
-One shell serves mail servers (25), submission (587, STARTTLS) and submissions (465, TLS from the first octet).
+One implementation serves mail servers (25), submission (587, STARTTLS) and submissions (465, TLS from the first octet).
 """
 
 import asyncio
@@ -30,23 +30,26 @@ from mic_mail.smtp.session import ListenerProfile
 __all__ = ["SmtpServer", "SmtpServices"]
 
 LAST_WORD_SECONDS: Final = 1.0
-"""Likewise where somebody else needs the place."""
+"""Seconds for the last reply of an evicted connection."""
 CLOSING_SECONDS: Final = 5.0
-"""How long the last reply of a connection may take to leave."""
+"""Seconds in which the last reply of a connection has to be sent."""
 ENDING_SECONDS: Final = 3.0
-"""How long the session of a mailbox that was suspended meanwhile may still ask and be refused: that says more than a cut."""
+"""Seconds in which the session of a suspended mailbox may still send commands.
+
+Its commands are refused, which explains more than a cut connection.
+"""
 MAX_UNREAD_OCTETS: Final = 131_072
-"""What has arrived and is not read yet; beyond it the client is not listened to."""
+"""Octets that have arrived and are not read; beyond them reading from the client is paused."""
 HANDSHAKE_SECONDS: Final = 30.0
 
 ROLES: Final = {"smtp": Role.MX, "submission": Role.SUBMISSION, "submissions": Role.SUBMISSION}
 
 
 class SmtpServer:
-    """Makes the connections of one process and ends them together."""
+    """Create the connections of one process and end them together."""
 
     def __init__(self, services: SmtpServices, changed: Changed = lambda by, strangers: None) -> None:
-        """`changed` is told of each connection that begins or ends, or at which somebody signs in."""
+        """Take the services; `changed` is called when a connection begins, ends, or signs in."""
         self.services = services
         self.open: OpenConnections[SmtpConnection] = OpenConnections(changed)
         self.draining = False
@@ -59,25 +62,25 @@ class SmtpServer:
             support=services.support,
             role=role,
             limits=services.limits,
-            # A message that may have to leave again cannot be promised in a form that few servers take (RFC 3030 §3).
+            # A message that may have to be relayed cannot be accepted in a form that few servers take (RFC 3030 §3).
             binarymime=services.binarymime and role is Role.MX,
-            # A confirmation to whom a stranger names as its sender would be mail that nobody asked for.
+            # A confirmation to the sender that an unauthenticated client names would be backscatter.
             confirms=services.confirms or role is Role.SUBMISSION,
             quota_is_final=services.quota_is_final,
         )
 
     def configure(self, services: SmtpServices) -> None:
-        """Take new settings (SIGHUP); open connections keep what they were greeted with."""
+        """Apply new settings (SIGHUP); open connections keep those of their greeting."""
         self.services = services
         self._doors = {role: self._listener_profile(role) for role in Role}
 
     def factory(self, *, door: str, implicit_tls: bool = False) -> Callable[[], asyncio.Protocol]:
-        """What makes the protocol of each connection at a door; `door` is a name of `ROLES`."""
+        """Return the factory of a listener's protocols; `door` is a name of `ROLES`."""
         role = ROLES[door]
         return lambda: SmtpConnection(self, self._doors[role], door)
 
     async def drain(self, seconds: float) -> None:
-        """421 to all who are between messages; a message on its way may come to its end, for `seconds` at most."""
+        """Send 421 to all clients between messages; a message in transfer may end within `seconds`."""
         self.draining = True
         for connection in self.open:
             connection.drain()
@@ -87,11 +90,11 @@ class SmtpServer:
 
 
 class _NoHandler:
-    """aiosmtpd looks for hooks here; there are none."""
+    """Empty handler: aiosmtpd looks for hooks here."""
 
 
 class SmtpConnection(SMTP):
-    """One connection: the `Wire` of its conversation."""
+    """One connection: the `Wire` of its handler."""
 
     def __init__(self, server: SmtpServer, door: ListenerProfile, door_name: str) -> None:
         super().__init__(
@@ -112,7 +115,7 @@ class SmtpConnection(SMTP):
         self._session_id = self._address = ""
         self._has_said_all = False
         self._is_held_back = False
-        self._unanswered = False  # nothing was written since the client was last heard
+        self._unanswered = False  # nothing was written since the last input
         self._unsent: list[bytes] = []
         self._congestion: asyncio.Future[None] | None = None
         self._deadline: float | None = None
@@ -121,8 +124,8 @@ class SmtpConnection(SMTP):
         self.owes_a_promise = False
         self.over = False
         self.time = self.loop.time
-        # Commands and mechanisms that nobody asks for here: each names this connection, which would lie in a ring with them,
-        # the buffers of TLS and all, until the collector comes.
+        # Commands and mechanisms that are not used here: each refers to this connection, which would form a reference cycle
+        # with the TLS buffers until the collector runs.
         self._smtp_methods.clear()
         self._auth_methods.clear()
 
@@ -140,8 +143,10 @@ class SmtpConnection(SMTP):
         self._client_connected_cb = self._handler_coroutine = None
 
     def eof_received(self) -> bool:
-        """A client that has said everything and closed its half is still answered, where TLS allows; the inherited method
-        cuts it off."""
+        """Keep answering a client that has closed its half, where TLS allows.
+
+        The inherited method cuts it off.
+        """
         self._has_said_all = True
         self._wake_reader()
         transport = self.transport
@@ -155,7 +160,7 @@ class SmtpConnection(SMTP):
         except asyncio.CancelledError:
             if self.transport is not None:
                 raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the peer hears 421 and the log has the rest
+        except Exception as error:  # noqa: BLE001 - any error: the peer gets 421 and the log has the details
             self._services.log.event("session_failed", **failure(error), session=self._session_id)
             self.expire("failed")
         finally:
@@ -163,7 +168,7 @@ class SmtpConnection(SMTP):
                 self.close()
 
     def describe(self) -> Peer:
-        """Who is at the other end; a new session id each time, as a new conversation begins with TLS."""
+        """Return the peer, with a new session id each time, since TLS begins a new dialogue."""
         transport = self.transport
         assert transport is not None
         self._session_id = trace_id(self._services.clock.now_us(), self._services.chance)
@@ -172,7 +177,7 @@ class SmtpConnection(SMTP):
     # ------------------------------------------------------------ time
 
     def _timeout_cb(self) -> None:
-        """The one timer of a connection: sleeps until the deadline of what is waited for now, and looks again."""
+        """Handle the connection's only timer: sleep until the current deadline and check again."""
         now = self.loop.time()
         if self.over:
             self._abort()
@@ -184,15 +189,17 @@ class SmtpConnection(SMTP):
             self.expire("timeout")
 
     def _wait_until(self, deadline: float) -> None:
-        """Something is waited for. The timer is set anew only where it would ring too late."""
+        """Set the deadline of a wait; the timer is reset only where it would fire too late."""
         self._deadline = deadline
         timer = self._timeout_handle
         if timer is None or timer.cancelled() or timer.when() > deadline:
             self._reset_timeout(max(0.001, deadline - self.loop.time()))
 
     def expire(self, name: str) -> None:
-        """421 and the end (RFC 5321 §3.8: a server may say it at any time), behind what was answered: a 250 that is not heard
-        has the message sent again."""
+        """Send 421 after the pending replies, and close (RFC 5321 §3.8: allowed at any time).
+
+        A lost 250 would have the client send the message again, so pending replies come first.
+        """
         if self.transport is not None and not self.transport.is_closing() and not self.over:
             peername = self.transport.get_extra_info("peername") or ("",)
             self._services.log.event("connection_cut", reason=name, peer=peername[0], session=self._session_id)
@@ -208,12 +215,14 @@ class SmtpConnection(SMTP):
 
     @property
     def address(self) -> str:
-        """The peer's."""
+        """The peer's address."""
         return self._address
 
     def evict(self) -> bool:
-        """Somebody else needs the place: 421, unless a reply is being made. Nothing has been promised of a message of which
-        octets are waited for."""
+        """Give up the place with 421 unless a reply is being made; return whether it was given up.
+
+        While octets of a message are awaited nothing has been promised.
+        """
         if self._deadline is None:
             return False
         self._server.open.discard(self)
@@ -223,16 +232,16 @@ class SmtpConnection(SMTP):
         return True
 
     def drain(self) -> None:
-        """The server is shutting down: now if nothing is going on, else after the present command."""
+        """Close for a shutdown: now if idle, else after the present command."""
         if self._deadline is not None and not self.in_message:
             self.expire("shutdown")
 
     def end_soon(self, name: str, still: Callable[[], bool]) -> None:
-        """For this connection alone, whatever is going on by then."""
+        """Send `name` and close after ENDING_SECONDS if `still` holds, whatever runs by then."""
         self.loop.call_later(ENDING_SECONDS, lambda: self.expire(name) if still() else None)
 
     def close(self) -> None:
-        """Let what was said leave, but not for ever."""
+        """Close after the written replies are sent, within CLOSING_SECONDS."""
         self.over = True
         if self.transport is not None:
             self.transport.close()
@@ -245,7 +254,7 @@ class SmtpConnection(SMTP):
     # ------------------------------------------------------------ reading and writing
 
     def _open_transport(self) -> asyncio.Transport:
-        """To be written to; `ConnectionError` where nobody would hear it."""
+        """Return the transport to write to; raises `ConnectionError` where it is closed."""
         if self.transport is None or self.transport.is_closing():
             raise ConnectionAbortedError
         return cast("asyncio.Transport", self.transport)  # uvloop's are no subclasses of it
@@ -274,7 +283,7 @@ class SmtpConnection(SMTP):
         self.unsent_octets += len(octets)
 
     async def flush(self) -> None:
-        """Send the replies that have gathered; a client that does not read them is waited for no longer than for a command."""
+        """Send the collected replies; wait for a client that does not read them as long as for a command."""
         if self._unsent:
             self._open_transport().write(b"".join(self._unsent))
             self._unsent.clear()
@@ -286,8 +295,10 @@ class SmtpConnection(SMTP):
             self._deadline = None
 
     async def read(self, octets: int, deadline: float) -> bytes:
-        """The next octets from the network, at most so many; none at the end of the stream, or once the last word was said:
-        nobody may be told 421 and have what came in the same moment taken."""
+        """Return the next octets, at most `octets`; empty at the end of the stream or after the last reply.
+
+        Input that arrives together with a sent 421 must not be processed.
+        """
         if self._unsent:
             await self.flush()
         if not self._arrived and not self._has_said_all:
@@ -316,12 +327,12 @@ class SmtpConnection(SMTP):
     # ------------------------------------------------------------ TLS
 
     async def start_tls(self) -> Peer:
-        """RFC 3207, on uvloop too: the inherited method builds on asyncio's own classes."""
+        """Start TLS (RFC 3207), also on uvloop: the inherited method needs asyncio's own classes."""
         tls = self._tls
         assert tls is not None
         transport = self._open_transport()
         transport.pause_reading()
-        self._arrived, self._is_held_back = b"", False  # nothing that was read in clear may be read again
+        self._arrived, self._is_held_back = b"", False  # input read in clear must not be used again
         self.write(replies.fixed("start-tls"))
         await self.flush()
         self._wait_until(self.loop.time() + 2 * HANDSHAKE_SECONDS)
@@ -332,7 +343,7 @@ class SmtpConnection(SMTP):
             if secured is None or secured.is_closing():
                 raise ConnectionAbortedError
         except OSError:
-            self._server.open.discard(self)  # no loop tells its protocol of a connection that is lost in the handshake
+            self._server.open.discard(self)  # no loop notifies the protocol of a connection lost in the handshake
             raise
         self._deadline = None
         self.transport = secured

@@ -1,10 +1,12 @@
-"""One SMTP connection as a state machine: command lines in, replies and actions out. Pure: no I/O, no clock, no chance.
+"""One SMTP connection as a state machine: command lines in, replies and actions out.
 
-`receive(line)` answers a command with a `Reply`, or with one of the `actions` that the shell carries out and reports back.
+`receive(line)` answers a command with a `Reply`, or with one of the `actions` that the connection handler carries out and
+reports back.
 
-Each verb is a row of `VERBS`: where in the conversation it may stand (`check`) and what it does (`act`). A check answers with
-the refusal or None. RFC 5321 §4.1.4 (order), RFC 2920 (PIPELINING: replies in order), RFC 3030 (BDAT), RFC 3207 (STARTTLS),
-RFC 4954 (AUTH), RFC 6531, RFC 9422 (LIMITS). Limits are arguments; who counts time is the shell.
+Each verb is a row of `VERBS`: its permitted place in the dialogue (`check`) and its effect (`act`). A check returns the
+refusal or None. RFC 5321 §4.1.4 (order), RFC 2920 (PIPELINING: replies in order), RFC 3030 (BDAT), RFC 3207 (STARTTLS),
+RFC 4954 (AUTH), RFC 6531, RFC 9422 (LIMITS). Limits are arguments; the server measures time. Pure: no I/O, no clock, no
+randomness.
 """
 
 from collections.abc import Callable
@@ -29,21 +31,21 @@ from mic_mail.smtp.line_buffer import Trouble
 from mic_mail.smtp.replies import Reply, Voice
 
 MAX_LINE_OCTETS = 12_288
-"""The longest line of all: an AUTH command or answer (RFC 4954 §4)."""
+"""Octets of the longest line: an AUTH command or answer (RFC 4954 §4)."""
 SIGN_IN_WEIGHT = 5
-"""A refused sign-in counts as so many errors."""
+"""Errors that a refused sign-in counts for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one connection may take. Seconds are counted by the shell."""
+    """Limits of one connection. The server measures the seconds."""
 
     message_octets: int
     attachment_octets: int
     recipients: int = 1_000  # RFC 5321 §4.5.3.1.8: 100 at least
     errors: int = 20
     junk_commands: int = 100
-    """Since the last message that was accepted; each one beyond it is an error."""
+    """Commands without effect since the last accepted message; each one beyond is an error."""
     messages: int = 10_000
     command_seconds: float = 300.0  # RFC 5321 §4.5.3.2.7: 5 minutes at least
     data_seconds: float = 180.0
@@ -53,7 +55,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ListenerProfile:
-    """Who this door is and what it offers."""
+    """The role of a listener and what it offers."""
 
     hostname: str
     support: str
@@ -61,13 +63,13 @@ class ListenerProfile:
     limits: Limits
     binarymime: bool = False
     confirms: bool = True
-    """DSN is offered: NOTIFY=SUCCESS is heard."""
+    """True where DSN is offered and NOTIFY=SUCCESS is honoured."""
     quota_is_final: bool = False
 
 
 @dataclass(slots=True)
 class Transaction:
-    """From MAIL to the end of the message (RFC 5321 §3.3)."""
+    """The state from MAIL to the end of the message (RFC 5321 §3.3)."""
 
     trace_id: str
     sender: ReversePath
@@ -75,10 +77,10 @@ class Transaction:
     recipients: list[Recipient] = field(default_factory=list)
     refused: int = 0
     octets: int = 0
-    """Taken by BDAT so far."""
+    """Octets taken by BDAT so far."""
     in_chunks: bool = False
     broken: bool = False
-    """A chunk was refused: nothing more of this message is taken (RFC 3030 §2)."""
+    """True after a refused chunk: nothing more of this message is taken (RFC 3030 §2)."""
 
 
 class Session:
@@ -97,14 +99,14 @@ class Session:
         self.junk = 0
         self.tls_offered = False
         self.mechanisms: tuple[str, ...] = ()
-        """To announce now; empty where sign-in is not possible (yet)."""
+        """Mechanisms to announce now; empty where sign-in is not possible (yet)."""
         self._english, self._vietnamese = Voice(door.support), Voice(door.support, utf8=True)
 
     # ------------------------------------------------------------ what the shell may ask
 
     @property
     def voice(self) -> Voice:
-        """How replies are spoken at this point."""
+        """The language and contact of replies at this point."""
         return self._voice_for(utf8=self.transaction is not None and self.transaction.parameters.smtputf8)
 
     def _voice_for(self, *, utf8: bool) -> Voice:
@@ -116,7 +118,7 @@ class Session:
         return self.protocol_of(self.transaction.parameters if self.transaction is not None else grammar.NO_MAIL_PARAMETERS)
 
     def protocol_of(self, parameters: MailParameters) -> str:
-        """Likewise, for the transaction that a MAIL command with these parameters begins."""
+        """Return the `with` word for the transaction that MAIL with these parameters begins."""
         if not self.extended:
             return "SMTP"
         name = "UTF8SMTP" if parameters.smtputf8 else "ESMTP"
@@ -125,7 +127,7 @@ class Session:
     # ------------------------------------------------------------ commands
 
     def receive(self, line: bytes) -> Reply | Action:
-        """One command line without its line end."""
+        """Handle one command line without its line end."""
         word, _, argument = line.partition(b" ")
         verb = VERBS.get(word) or VERBS.get(word.upper())
         if verb is None:
@@ -148,7 +150,10 @@ class Session:
         return self._as_junk(answer) if verb.is_junk else answer
 
     def troubled(self, trouble: Trouble) -> Reply | Close:
-        """What came is no line. RFC 5321 §2.3.8: what stands behind a stray LF may be somebody else's command."""
+        """Answer a malformed line.
+
+        RFC 5321 §2.3.8: what stands behind a stray LF may be an injected command.
+        """
         if trouble is Trouble.BARE:
             return Close(replies.reply("bare-line-end-in-command"))
         return self._counted(replies.reply("line-too-long"))
@@ -174,7 +179,7 @@ class Session:
         return RECIPIENT_OK
 
     def tls_started(self) -> None:
-        """RFC 3207 §4.2: everything that was said before is forgotten."""
+        """Forget everything from before TLS (RFC 3207 §4.2)."""
         self.tls = True
         self.helo, self.extended, self.login, self.transaction = "", False, None, None
 
@@ -186,18 +191,18 @@ class Session:
         return self._counted(refusal, SIGN_IN_WEIGHT)
 
     def chunk_ended(self, octets: int) -> Reply | Close:
-        """A chunk that was not the last lies in the reception; an empty one brings nothing forward."""
+        """Answer a chunk that was not the last; an empty one counts as a command without effect."""
         answer = replies.reply("chunk-ok", octets=octets)
         return answer if octets else self._as_junk(answer)
 
     def chunk_refused(self, refusal: Reply) -> Reply | Close:
-        """RFC 3030 §2: the transaction is over; what the client pipelined behind it is thrown away until RSET or MAIL."""
+        """End the transaction (RFC 3030 §2); commands pipelined behind it are refused until RSET or MAIL."""
         if self.transaction is not None:
             self.transaction.broken = True
         return self._final_refusal(refusal) if refusal.trace_id else self._counted(refusal)
 
     def message_ended(self, outcome: Outcome) -> Reply | Close:
-        """The message has come to its end."""
+        """Answer the end of the message."""
         voice = self.voice
         self.transaction = None
         if isinstance(outcome, Accepted):
@@ -210,7 +215,7 @@ class Session:
         return refusal if refusal.code < 500 else self._final_refusal(refusal)
 
     def _forget_sign_in(self, refusal: Refusal) -> None:
-        """A password that was changed ends what was signed in with it; the person may sign in anew (RFC 4954 §4)."""
+        """Forget a sign-in whose password was changed; the client may sign in again (RFC 4954 §4)."""
         if refusal.cause is Cause.NOT_SIGNED_IN:
             self.login = None
 
@@ -221,12 +226,15 @@ class Session:
         return answer
 
     def _final_refusal(self, refusal: Reply) -> Reply | Close:
-        """The final refusal of a message: counted, but said as it is, since a 421 alone would have the message sent again."""
+        """Return the final refusal of a message, counted as an error.
+
+        It is sent even where 421 follows, since a 421 alone would have the message sent again.
+        """
         counted = self._counted(refusal)
         return replace(counted, before=refusal) if isinstance(counted, Close) else counted
 
     def _as_junk(self, answer: Reply) -> Reply | Close:
-        """`answer`, to a command that brings no message forward; a message that is accepted makes good for all before it."""
+        """Return `answer` for a command without effect, counted; an accepted message resets the count."""
         self.junk += 1
         return answer if self.junk <= self.door.limits.junk_commands else self._counted(answer)
 
@@ -332,7 +340,7 @@ class Session:
     def act_rcpt(self, argument: bytes) -> Reply | Action:
         assert self.transaction is not None
         address, parameters = grammar.parse_rcpt(argument, smtputf8=self.transaction.parameters.smtputf8)
-        # RFC 5321 §4.5.3.1.10: 452, and those accepted stay accepted: a long list that was pipelined must not end in 421.
+        # RFC 5321 §4.5.3.1.10: 452, and accepted recipients stay accepted: a long pipelined list must not end in 421.
         limit = self.door.limits.recipients
         if len(self.transaction.recipients) >= limit or self.transaction.refused >= limit:
             self.transaction.refused += 1
@@ -344,15 +352,18 @@ class Session:
         return READ_MESSAGE
 
     def act_bdat(self, argument: bytes) -> Reply | Action:
-        """Order is checked here and not before: whatever is wrong, the octets behind the command have to be read."""
+        """Begin a chunk. The order is checked here and not before.
+
+        Even after an error the octets behind the command have to be read.
+        """
         try:
             chunk = grammar.parse_bdat(argument)
         except Fault as fault:
-            # Nobody can tell any more where the next command begins.
+            # The beginning of the next command is unknown.
             return Close(replies.reply(fault.name, detail=fault.detail))
         limits = self.door.limits
         if chunk.octets > 2 * limits.message_octets:
-            # A chunk that is refused is read all the same, but not for hours.
+            # A refused chunk is read too, but not for hours.
             trace = self.transaction.trace_id if self.transaction is not None and not self.transaction.broken else ""
             return Close(replies.too_large(trace, limits.message_octets, limits.attachment_octets))
         return ReadChunk(chunk.octets, chunk.last, self._check_chunk(chunk.octets))
@@ -382,7 +393,7 @@ class Session:
         return OK
 
     def act_vrfy(self, argument: bytes) -> Reply:
-        # RFC 5321 §3.5.3 and §7.3: who exists is not told, and that is allowed.
+        # RFC 5321 §3.5.3 and §7.3 allow not to disclose which addresses exist.
         return replies.reply("verify")
 
     def act_help(self, argument: bytes) -> Reply:
@@ -409,8 +420,11 @@ class Session:
 
 
 _HTTP: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH", b"PRI"})
-"""What no client of mail says (RFC 9110 §9, RFC 9113 §3.4), nor a word with a colon at its end: that is a header field. A
-browser can be made to post lines of anybody's choice to any port, behind such a beginning."""
+"""Words of HTTP that no mail client sends (RFC 9110 §9, RFC 9113 §3.4).
+
+A word with a colon at its end is a header field, and is treated the same. A browser can be made to post lines of an
+attacker's choice to any port, behind such a beginning.
+"""
 
 
 _BROKEN: Final = "a chunk of this message was refused"
@@ -421,7 +435,7 @@ def _not_now(hint: str) -> Reply:
 
 
 def _spoken(name: str) -> Reply:
-    """A success that is said a million times a day: its octets are made once."""
+    """Return a frequent success reply with its octets made once."""
     answer = replies.reply(name)
     return replace(answer, spoken=answer.encode(Voice("")))
 
@@ -435,8 +449,11 @@ GREETED: Final = OK
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A command: where it may stand, what it does, its longest line (RFC 5321 §4.5.3.1.4, and what extensions add), whether it
-    brings no message forward (MAIL is counted when its sender is accepted), and whether a temporary refusal is no error."""
+    """A command: its permitted place, its effect, its longest line, and how it counts.
+
+    Line lengths: RFC 5321 §4.5.3.1.4, and what extensions add. `is_junk`: it has no effect on the transfer of mail (MAIL
+    is counted when its sender is accepted). `has_patience`: a temporary refusal is no error.
+    """
 
     check: Callable[[Session, bytes], Reply | None]
     act: Callable[[Session, bytes], Reply | Action]

@@ -1,7 +1,7 @@
-"""How long one message may take: each read has its deadline, and after a while the average rate has a floor. Pure.
+"""Time limits of one message's transfer: a deadline for each read, and a minimum average rate. Pure.
 
-In: a source of seconds and the octets that came. Out: deadlines, and whether the transfer is too slow to go on. A slow line may
-take its time as long as it moves (RFC 5321 §4.5.3.2.5 asks for 3 minutes between blocks, and sets no end).
+In: a source of seconds and the octets that came. Out: deadlines, and whether the transfer is too slow to go on. A slow
+line is allowed as long as it moves (RFC 5321 §4.5.3.2.5 asks for 3 minutes between blocks, and sets no end).
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from mic_mail.smtp.session import Limits
 
 
 class Pace:
-    """How long one message may take: each read, and, after a while, its average rate."""
+    """Time limits of one message: for each read, and, after a while, for its average rate."""
 
     __slots__ = ("_began", "_limits", "_octets", "_time")
 
