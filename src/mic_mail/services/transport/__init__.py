@@ -1,3 +1,5 @@
-"""A message's way in, from MAIL to the promise to keep it: envelope, sender, recipients, checks, spool, mailboxes.
-`mailflow` joins them; what is asked of mail from other servers alone is in `inbound`.
+"""The inbound path of a message, from MAIL to durable acceptance.
+
+It covers the envelope, the sender, recipients, checks, the spool and delivery into mailboxes. `pipeline` joins the
+steps; the checks that apply only to mail from other servers are in `inbound`.
 """

@@ -1,9 +1,10 @@
-"""Putting messages into mailboxes: one message into one mailbox at once, or an entry of the spool into each of its mailboxes.
+"""Delivery into local mailboxes: a single message, or a spool entry into each of its mailboxes.
 
-In: messages with their trace header in front, and whose they are. Out: each is durable and visible, or the store's error.
-Small messages go in waves: what has come while the last wave was written is published together, whatever its mailboxes, by one
-thread. A mailbox that somebody else is writing, or whose index has to be read from the disk first, holds no wave up: its
-messages wait for its turn, together. Nobody waits for ever. What happens in the threads is in delivery_worker.py.
+In: messages with their trace header in front, and their mailboxes. Out: each is durable and visible, or the store's
+error. Small messages are published in batches: those that arrived while the last batch was written are published
+together by one thread, whichever mailboxes they are for. A mailbox that another writer holds, or whose index must first
+be read from disk, does not delay a batch: its messages wait together for its turn. Every wait has a deadline. The
+blocking part is in delivery_worker.py.
 """
 
 import asyncio
@@ -30,19 +31,31 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Published, Staged
 
 MAX_TOGETHER = 50
-"""Messages in one publication: bounds how long an account's lock is held, and how long one wave keeps the next waiting."""
+"""Messages in one publication.
+
+It bounds how long an account's lock is held and how long one batch delays the next.
+"""
 GATHER_SECONDS, GATHER_TIMES = 0.001, 5
-"""How long a wave waits for more, and how often: at 50 sessions waves of 5 become waves of 12, and a fifth more pass."""
+"""The seconds a batch waits for more messages, and how many times it does.
+
+With 50 sessions batches grow from 5 to 12 messages and throughput by a fifth.
+"""
 GATHER_FROM = 5
-"""Smaller waves do not wait: where few send, everybody's next message would come later for it."""
+"""The smallest batch that waits for more.
+
+With few senders, waiting would only delay everybody's next message.
+"""
 MOST_WAITING = 2_000
 MOST_WAITING_OCTETS = 256 << 20
-"""Small messages in memory that wait, and their octets with what their headers may say in the index; beyond either 451."""
+"""Bounds on small messages waiting in memory: number and octets.
+
+The octets include the index data their headers may need. Beyond either the client gets 451.
+"""
 SCAN_OCTETS = 1 << 18
 
 
 class LocalDeliverer:
-    """The way of messages into the mailboxes of one process."""
+    """Delivers messages into mailboxes for one process."""
 
     def __init__(
         self,
@@ -56,8 +69,10 @@ class LocalDeliverer:
         why_not: Callable[[Mailbox], Cause | None],
         reports: SpoolReports,
     ) -> None:
-        """`arrived` hears, on the loop, of each mailbox that a message came into; `refusal_reason`: why a mailbox receives
-        nothing."""
+        """`arrived` is called on the loop with each mailbox that received a message.
+
+        `why_not` returns why a mailbox receives nothing, or None.
+        """
         self._reports = reports
         self._why_not = why_not
         self._store = store
@@ -86,8 +101,10 @@ class LocalDeliverer:
         *,
         passed_over: Callable[[], None] = lambda: None,
     ) -> Published:
-        """A whole message for one mailbox, scanned already where there is `answered`. One whose caller has gone before its turn
-        is not delivered, which `passed_over` hears."""
+        """Deliver a whole message to one mailbox; `answered` is its scan, if it was scanned already.
+
+        If the caller is cancelled before the message's turn comes, it is not delivered and `passed_over` is called.
+        """
         weight = len(octets) + most_octets(len(octets))
         if self._waiting >= MOST_WAITING or self._waiting_octets + weight > MOST_WAITING_OCTETS:
             raise Unavailable(f"{self._waiting} messages wait")
@@ -117,12 +134,15 @@ class LocalDeliverer:
         return published
 
     def _give_up(self, waiting: PendingDelivery) -> None:
-        """Its turn has not come in time: the disk hangs, or somebody keeps its mailbox. What has begun ends as it ends."""
+        """Fail a message whose turn did not come in time: the disk hangs, or a writer holds its mailbox.
+
+        A delivery that has begun is left to finish.
+        """
         if not waiting.begun:
             _answer(waiting.future, Unavailable(f"waited {self._lanes.patience:g} s"))
 
     async def _run_batches(self) -> None:
-        """Publish what waits, wave by wave, until nothing does."""
+        """Publish waiting messages, batch by batch, until none is left."""
         try:
             while self._wave:
                 await self._coalesce()
@@ -131,7 +151,7 @@ class LocalDeliverer:
                 results: Sequence[Outcome]
                 try:
                     results = await self._lanes.delivery(self._posting.publish_batch, batch, by_journal=self._is_busy(batch))
-                except Exception as error:  # noqa: BLE001 - a defect of ours: everybody hears of it
+                except Exception as error:  # noqa: BLE001 - a defect of ours: every waiting caller gets it
                     results = [error] * len(batch)
                     await self._lanes.io(self._posting.discard, batch)
                 for waiting, result in zip(batch, results, strict=True):
@@ -145,13 +165,16 @@ class LocalDeliverer:
             self._riding = False
 
     def _is_busy(self, batch: Sequence[PendingDelivery]) -> bool:
-        """Whether messages come so closely that the journal should hold them; one alone is durable by its own file."""
+        """Return whether messages come so closely that the journal should hold them.
+
+        A message that comes alone is durable by its own file.
+        """
         now = asyncio.get_running_loop().time()
         is_close, self._last_wave_at = now - self._last_wave_at < CLOSE_SECONDS, now
         return is_close or len(batch) > 1
 
     async def _coalesce(self) -> None:
-        """Let the wave grow while more keep coming."""
+        """Let the batch grow while more messages keep coming."""
         for _ in range(GATHER_TIMES):
             size = len(self._wave)
             if not GATHER_FROM <= size < MAX_TOGETHER:
@@ -161,20 +184,20 @@ class LocalDeliverer:
                 return
 
     def look_at_journal(self) -> None:
-        """Something went into the journal: if it is full now, make room in it."""
+        """Empty the journal in the background if it is full; called after something was written to it."""
         if self._store.journal_is_full and not self._settling:
             self._settling = True
             self._start(self._settle_journal())
 
     async def _settle_journal(self) -> None:
-        """Make room in the journal at once; the duty that does it every few seconds would come too late."""
+        """Empty the journal now; the job that does so every few seconds would come too late."""
         try:
             await settle_journal(self._store, self._lanes, self._log)
         finally:
             self._settling = False
 
     def _queue(self, waiting: PendingDelivery) -> None:
-        """Let it wait for the mailbox's turn."""
+        """Queue the message until the mailbox's turn."""
         mailbox = waiting.parcel.mailbox
         queue = self._queues.get(mailbox.mailbox_id)
         if queue is None:
@@ -184,11 +207,12 @@ class LocalDeliverer:
             queue.append(waiting)
 
     async def _empty(self, queue: deque[PendingDelivery], mailbox: Mailbox) -> None:
-        """Publish what waits for one mailbox until nothing does."""
+        """Publish the messages that wait for one mailbox until none is left."""
         batch: list[PendingDelivery] = []
 
         def publish() -> Sequence[Outcome]:
-            batch.extend(_take(queue, self._posting.discard))  # in the lane: what has come by then
+            # in the executor, so that messages that have come by then are included
+            batch.extend(_take(queue, self._posting.discard))
             return self._posting.alone(batch)
 
         try:
@@ -197,7 +221,7 @@ class LocalDeliverer:
                 results: Sequence[Outcome]
                 try:
                     results = await self._accounts.write(account_ref(mailbox), publish)
-                except Exception as error:  # noqa: BLE001 - the turn did not come, or the store failed: everybody hears it
+                except Exception as error:  # noqa: BLE001 - no turn, or the store failed: every waiting caller gets it
                     batch.extend(() if batch else queue)
                     queue.clear()
                     results = [error] * len(batch)
@@ -210,7 +234,7 @@ class LocalDeliverer:
     # ------------------------------------------------------------ large messages
 
     async def stage(self, mailbox: Mailbox) -> Staged:
-        """Room for a message that comes in slices."""
+        """Create the file for a message that comes in slices."""
         return await self._lanes.io(self._store.account(account_ref(mailbox)).stage)
 
     async def staged(self, parcel: LocalDelivery, staged: Staged, answered: Answers) -> Published:
@@ -231,11 +255,12 @@ class LocalDeliverer:
         send_on: Callable[[SpoolEntry], Awaitable[None]],
         doubtful: bool = False,
     ) -> None:
-        """Deliver an entry to the mailboxes that do not have it yet, beside whatever the caller does next.
+        """Deliver an entry to the mailboxes that do not have it yet, in a background task.
 
-        `send_on` does what is to be done for targets elsewhere; when it returns that is durable, and it may be asked again.
-        `doubtful`: somebody was killed while delivering it. The store knows what it has by origin, but an index that was lost
-        since (deleted, or its last commits in a power loss) has forgotten, so the files themselves are asked first.
+        `send_on` handles the targets on other servers; its work is durable when it returns, and it may be called again.
+        `doubtful`: an earlier process was killed while it delivered the entry. The store knows by origin what it has,
+        but an index that was lost since (deleted, or its last commits lost in a power failure) does not, so the files
+        themselves are checked first.
         """
         by_mailbox = {parcel.mailbox.mailbox_id: parcel for parcel in parcels}
         self._start(self._fan_out(entry, by_mailbox, answered, send_on, doubtful))
@@ -263,7 +288,7 @@ class LocalDeliverer:
                 if hurdle is not None and target not in weighed.given_up:
                     self._log_deferred(entry.slip, target, parcels.get(target.mailbox_id), hurdle)
             await self._reports.bring(weighed.told)
-        except Exception as error:  # noqa: BLE001 - the entry is durable: recovery takes it up again
+        except Exception as error:  # noqa: BLE001 - the entry is durable, and recovery will take it up again
             self._log.event("spool_entry_waits", trace=entry.slip.trace_id, **failure(error))
         finally:
             entry.release()
@@ -271,28 +296,35 @@ class LocalDeliverer:
     async def _hand_all_over(
         self, entry: SpoolEntry, parcels: Mapping[int, LocalDelivery], answered: Answers | None, doubtful: bool
     ) -> dict[int, str | None]:
-        """To the mailboxes here, each once whatever addresses lead to it: what was in the way of each."""
+        """Deliver to the local mailboxes, each once however many addresses lead to it.
+
+        Return the delay reason of each mailbox, None for those that have the message.
+        """
         here = list(dict.fromkeys(target.mailbox_id for target in entry.open_targets if target.mailbox_id != ELSEWHERE))
         if not here:
             return {}
         try:
             known = answered or await self._scanned_file(entry)
-        except OSError as error:  # the disk does not give the message back: nobody can have it now
+        except OSError as error:  # the disk does not return the message, so no mailbox can get it now
             self._log.event("spool_entry_waits", trace=entry.slip.trace_id, **failure(error))
             return dict.fromkeys(here, type(error).__name__)
         hurdles = await asyncio.gather(*(self._hand_over(entry, one, parcels, known, doubtful) for one in here))
         return dict(zip(here, hurdles, strict=True))
 
     def _settle_entry(self, entry: SpoolEntry, outcomes: Sequence[tuple[Target, str | None]], weighed: ReportDecision) -> None:
-        """A try is over. Who is killed after this leaves nothing that would be delivered, and told of, once more."""
+        """Record the outcome of an attempt in the spool entry.
+
+        The log is flushed first. If the process is killed after this step, nothing is delivered or reported a second
+        time.
+        """
         self._log.flush()
         over = {target.mailbox_id for target, hurdle in outcomes if hurdle is None or target in weighed.given_up}
         entry.settle(sorted(over), now_us=self._clock.steady_us(), told=weighed.told, warned=weighed.warned)
 
     async def _scanned_file(self, entry: SpoolEntry) -> Answers:
-        """What the index keeps about a message that an earlier process took in."""
+        """Compute the index data of a message that an earlier process accepted."""
         scanner = Scanner()
-        with open(entry.path, "rb", buffering=0) as file:  # noqa: ASYNC230 - opening does not wait; reading is in the lane
+        with open(entry.path, "rb", buffering=0) as file:  # noqa: ASYNC230 - opening does not wait; reads run in an executor
             while octets := await self._lanes.io(file.read, SCAN_OCTETS):
                 await self._lanes.cpu(scanner.feed, octets)
         return await self._lanes.cpu(lambda: answers(scanner.finish()))
@@ -300,7 +332,10 @@ class LocalDeliverer:
     async def _hand_over(
         self, entry: SpoolEntry, mailbox_id: int, parcels: Mapping[int, LocalDelivery], answered: Answers, doubtful: bool
     ) -> str | None:
-        """Settle one mailbox, or why that is not possible yet: full, locked, no room. One's hurdle is not the others'."""
+        """Deliver to one mailbox, or return why that is not possible yet: over quota, locked, disk full.
+
+        One mailbox's delay does not affect the others.
+        """
         parcel = parcels.get(mailbox_id)
         return "NoMailbox" if parcel is None else await self._delay_reason(self._link(entry, parcel, answered, doubtful))
 
@@ -309,33 +344,36 @@ class LocalDeliverer:
         if doubtful and await self._accounts.write(account.ref, account.is_delivered, entry.path):
             self._log_found(entry.slip, parcel)
             return None
-        if (cause := self._why_not(parcel.mailbox)) is not None:  # it waited, and the mailbox was reclaimed meanwhile
+        if (cause := self._why_not(parcel.mailbox)) is not None:  # the mailbox was reclaimed while the entry waited
             return cause
         staged = await self._lanes.io(account.stage_link, entry.path)
         try:
             await self.staged(parcel, staged, answered)
-        except Unavailable:  # its turn has not come: nobody has seen the link
+        except Unavailable:  # its turn did not come, and nobody has seen the link
             await self._lanes.io(staged.discard)
             raise
         return None
 
     async def _delay_reason(self, settling: Awaitable[str | None]) -> str | None:
-        """What is in the way of one target; the others have it all the same."""
+        """Return what delays one target; the others are delivered all the same."""
         try:
             return await settling
         except MicMailError as error:
             return type(error).__name__
-        except Exception as error:  # noqa: BLE001 - a defect of ours or of the store: this one waits
+        except Exception as error:  # noqa: BLE001 - a defect of ours or of the store: only this target waits
             return repr(error)
 
     def _log_found(self, slip: SpoolEnvelope, parcel: LocalDelivery) -> None:
-        """Whoever delivered it was killed, perhaps before the log had it."""
+        """Log a delivery found in the store: its process was killed, perhaps before it wrote the log."""
         self._log.event(
             "delivery_found", trace=slip.trace_id, mailbox=parcel.mailbox.address, recipient=parcel.recipient.address
         )
 
     def _log_given_up(self, slip: SpoolEnvelope, target: Target, parcel: LocalDelivery | None, hurdle: str) -> None:
-        """Before it is so: nothing ends without a word (Reg. 4.2)."""
+        """Log that a delivery is given up.
+
+        Called before it takes effect, so that none ends unlogged (Reg. 4.2).
+        """
         self._log.event(
             "delivery_given_up",
             trace=slip.trace_id,
@@ -357,7 +395,7 @@ class LocalDeliverer:
             next_try=stamp(slip.next_try_us),
         )
 
-    # ------------------------------------------------------------ errands
+    # ------------------------------------------------------------ background tasks
 
     def _start(self, errand: Coroutine[object, object, object]) -> None:
         task = asyncio.get_running_loop().create_task(errand)
@@ -365,23 +403,23 @@ class LocalDeliverer:
         task.add_done_callback(self._errands.discard)
 
     async def settle(self) -> None:
-        """Wait until nothing is under way."""
+        """Wait until no task is running."""
         while self._errands:
             await asyncio.wait(list(self._errands))
 
 
 async def settle_journal(store: MailStore, lanes: Executors, log: MailLog) -> None:
-    """Make durable in its own place what the journal holds long enough. What the disk said to it is told, once."""
+    """Write messages that the journal has held long enough to their own files; log a disk error once."""
     try:
         await lanes.io(store.settle_journal)
-    except Unavailable as error:  # from now on each message is durable by its own file
+    except Unavailable as error:  # from now on each message is made durable by its own file
         log.event("journal_failed", error=described(error))
 
 
 def _take(
     queue: deque[PendingDelivery], discard: Callable[[Sequence[PendingDelivery]], None] = lambda gone: None
 ) -> list[PendingDelivery]:
-    """The next ones, of those for whom somebody still waits; the others are passed over, and their files discarded."""
+    """Take the next batch of messages whose caller still waits; discard the files of the others."""
     batch: list[PendingDelivery] = []
     gone: list[PendingDelivery] = []
     while queue and len(batch) < MAX_TOGETHER:
@@ -393,7 +431,7 @@ def _take(
 
 
 def _answer(future: "asyncio.Future[Published]", result: Published | BaseException) -> None:
-    if future.done():  # nobody waits any more
+    if future.done():  # the caller no longer waits
         return
     if isinstance(result, BaseException):
         future.set_exception(result)

@@ -1,8 +1,8 @@
-"""What happens in a thread to messages that come to their mailboxes: files written, published, told to the log.
+"""The blocking half of delivery: write the files, publish them, write the log.
 
-In: messages with their trace header in front, and whose they are. Out: for each where it lies, or the error that it met.
-All of it blocks, and what has to follow a durable step (the log line) follows here, so that a waiter that goes away changes
-nothing. Who comes when, and in which thread, is decided in delivery.py.
+In: messages with their trace header in front, and their mailboxes. Out: for each its location, or its error. Everything
+here runs in a thread. What must follow a durable step (the log line) also follows here, so a caller that goes away
+changes nothing. delivery.py decides the order and the thread.
 """
 
 import asyncio
@@ -21,7 +21,10 @@ from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DEFAULT_FOLDERS, INBOX, AccountRef, Delivery, Published, Staged
 
 PATIENCE_SECONDS = 0.02
-"""How long a wave waits for a mailbox that somebody else writes: another process's delivery takes a millisecond."""
+"""The seconds a batch waits for a mailbox that is being written.
+
+Another process's delivery takes about 1 ms.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +37,33 @@ class LocalDelivery:
     mailbox: Mailbox
     origin: str | None = None
     arrived_at_us: int | None = None
-    """When it came, where that was long ago; None: now."""
+    """Time of arrival if the message was accepted earlier; None: now."""
     verdict: str = ""
-    """The checks' word for the message (`filing.Arrival`)."""
+    """The verdict of the checks (`folder_placement.Arrival`)."""
 
 
 @dataclass(slots=True, eq=False)
 class PendingDelivery:
-    """A small message and who waits for it."""
+    """A small message and the future its caller waits on."""
 
     parcel: LocalDelivery
     octets: bytes
     future: "asyncio.Future[Published]"
     begun: bool = False
-    """It is being published: nobody can give it up any more."""
+    """Set once publication has begun: the message can no longer be given up."""
     answered: Answers | None = None
     staged: Staged | None = None
-    """Its file, once there is one."""
+    """Its file, once it is written."""
 
 
 Outcome = Published | BaseException
 
 
 def _refused(outcomes: Iterable[Outcome]) -> list[int]:
-    """The numbers of those that must not come by a replay: who hears that, or finds the mailbox busy, and comes again by a file
-    of its own, or is refused then."""
+    """Return the indexes of the messages that must not be restored by a journal replay.
+
+    Their callers get the error, or, where the mailbox was busy, each is tried again with a file of its own.
+    """
     return [number for number, each in enumerate(outcomes) if isinstance(each, BaseException)]
 
 
@@ -67,8 +72,11 @@ def account_ref(mailbox: Mailbox) -> AccountRef:
 
 
 def _folder_id(account: Account, name: str) -> int:
-    """Of the folder that has the use of the one that is called so at first (RFC 6154): mailboxes that were taken over call
-    Junk by other names, and people rename it. `NoSuchFolder`."""
+    """Return the id of the folder with the special use that `name` has by default.
+
+    Without one, the folder of that name (RFC 6154). Migrated mailboxes call Junk by other names, and people rename it.
+    Raises `NoSuchFolder`.
+    """
     use = DEFAULT_FOLDERS.get(name)
     if use is not None:
         for folder in account.folders():
@@ -79,7 +87,7 @@ def _folder_id(account: Account, name: str) -> int:
 
 @dataclass(slots=True)
 class _Group:
-    """What goes into one folder of one mailbox."""
+    """The messages for one folder of one mailbox."""
 
     account: Account
     folder: str
@@ -88,7 +96,7 @@ class _Group:
 
 
 class DeliveryWorker:
-    """The blocking half of delivery, for one process."""
+    """Publishes messages for one process; every method blocks."""
 
     def __init__(self, store: MailStore, log: MailLog) -> None:
         self._store = store
@@ -96,7 +104,10 @@ class DeliveryWorker:
         self._inboxes: dict[int, int] = {}
 
     def publish_batch(self, batch: Sequence[PendingDelivery], *, by_journal: bool) -> Sequence[Outcome]:
-        """Messages for whatever mailboxes, durable together or each by its own file; `Busy` for those that others write now."""
+        """Publish messages for any mailboxes; those whose mailbox is being written get `Busy`.
+
+        `by_journal` makes them durable together in the journal, otherwise each by its own file.
+        """
         results: dict[int, Outcome] = {}
         whole = [waiting for waiting in batch if self._stage(waiting, results)]
         with self._store.batching_notifications():
@@ -111,7 +122,7 @@ class DeliveryWorker:
         return [results[id(waiting)] for waiting in batch]
 
     def alone(self, batch: Sequence[PendingDelivery]) -> Sequence[Outcome]:
-        """Messages for one mailbox, in its turn: published together, each durable by its own file."""
+        """Publish messages for one mailbox in its turn, together, each durable by its own file."""
         results: dict[int, Outcome] = {}
         whole = [waiting for waiting in batch if self._stage(waiting, results)]
         with self._store.batching_notifications():
@@ -119,13 +130,13 @@ class DeliveryWorker:
         return [results[id(waiting)] for waiting in batch]
 
     def discard(self, batch: Sequence[PendingDelivery]) -> None:
-        """Forget the files of messages that will not be published."""
+        """Discard the files of messages that will not be published."""
         for waiting in batch:
             if waiting.staged is not None:
                 waiting.staged.discard()
 
     def one(self, account: Account, parcel: LocalDelivery, staged: Staged, answered: Answers) -> Published:
-        """A message whose file is finished."""
+        """Publish a message whose file is finished."""
         delivery, folder = self._delivery(parcel, staged, answered)
         try:
             with self._store.batching_notifications():
@@ -139,7 +150,7 @@ class DeliveryWorker:
     # ------------------------------------------------------------ files
 
     def _stage(self, waiting: PendingDelivery, results: dict[int, Outcome]) -> bool:
-        """Read it and write its file; False where that failed, for this one alone."""
+        """Scan a message and write its file; return False if that failed, which affects this message alone."""
         try:
             if waiting.answered is None:
                 waiting.answered = answers_of(waiting.octets)
@@ -147,7 +158,7 @@ class DeliveryWorker:
                 staged = self._store.account(account_ref(waiting.parcel.mailbox)).stage()
                 staged.write(waiting.octets)
                 waiting.staged = staged
-        except Exception as error:  # noqa: BLE001 - this one's answer, not the others'
+        except Exception as error:  # noqa: BLE001 - this message's result, not the others'
             results[id(waiting)] = error
             return False
         return True
@@ -193,10 +204,11 @@ class DeliveryWorker:
             published = self._into(
                 group.account, group.folder, deliveries, group.quota_octets, patience=patience, journaled=journaled
             )
-        except Busy as busy:  # the files stay: each comes again, in its turn
+        except Busy as busy:  # the files stay, as each message is tried again in its mailbox's turn
             return [busy] * len(group.members)
-        except Exception as error:  # noqa: BLE001 - handed to each waiter
-            if isinstance(error, OverQuota) and len(group.members) > 1:  # all or none: let each have its own answer
+        except Exception as error:  # noqa: BLE001 - passed to each waiting caller
+            # publication is all or nothing: try each alone for its own result
+            if isinstance(error, OverQuota) and len(group.members) > 1:
                 alone = (_Group(group.account, group.folder, group.quota_octets, [member]) for member in group.members)
                 return [self._group(each, patience, journaled)[0] for each in alone]
             for delivery in deliveries:
@@ -207,7 +219,7 @@ class DeliveryWorker:
         return published
 
     def _delivery(self, parcel: LocalDelivery, staged: Staged, answered: Answers) -> tuple[Delivery, str]:
-        """What is published, and into which folder: the filing step."""
+        """Return the delivery to publish and the name of its folder (folder_placement.py)."""
         placement: Placement = place(
             Arrival(
                 parcel.trace_id,
@@ -238,9 +250,9 @@ class DeliveryWorker:
         patience: float | None = None,
         journaled: bool = False,
     ) -> list[Published]:
-        """Into `folder`, whatever the person calls it now, or into INBOX where it was deleted.
+        """Publish into `folder`, by its special use, or into INBOX if it was deleted.
 
-        A replay puts lost names into INBOX, so the names of other folders are fsynced also in a wave.
+        A journal replay restores lost files to INBOX only, so deliveries to other folders are fsynced even in a batch.
         """
         if folder != INBOX:
             try:
@@ -252,14 +264,14 @@ class DeliveryWorker:
         )
 
     def _inbox(self, account: Account) -> int:
-        """INBOX's id: it can be neither deleted nor renamed away, so it is asked for once."""
+        """Return the id of INBOX. It can be neither deleted nor renamed, so it is cached."""
         known = self._inboxes.get(account.ref.account_id)
         if known is None:
             known = self._inboxes[account.ref.account_id] = account.folder(INBOX).folder_id
         return known
 
     def _log_delivery(self, parcel: LocalDelivery, published: Published, folder: str, octets: int) -> None:
-        # A duplicate was delivered by somebody who was killed, perhaps before the log had it.
+        # A duplicate was delivered by a process that was killed, perhaps before it wrote the log.
         self._log.event(
             "delivery_found" if published.duplicate else "message_delivered",
             trace=parcel.trace_id,

@@ -1,7 +1,8 @@
-"""What travels with a message but is not in it, and what became of it. Plain values: no I/O, no time, no policy.
+"""The envelope of a message, and the outcome of its transaction.
 
-A door fills an `Envelope` and hands it to `mailflow`; an `Outcome` or a `Refusal` comes back.
-A refusal names its `Cause`; which code and which words a client sees is the door's business (`smtp.replytable`).
+Plain values: no I/O, no clock, no policy. A listener fills an `Envelope` and hands it to `pipeline`; an `Outcome` or a
+`Refusal` comes back. A refusal names its `Cause`; the listener chooses the reply code and text that the client sees
+(`smtp.reply_table`).
 """
 
 from collections.abc import Mapping
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class Role(StrEnum):
-    """Who stands at the door: another mail server, or a person's mail program."""
+    """The kind of client: another mail server, or a person's mail program."""
 
     MX = "mx"
     SUBMISSION = "submission"
 
 
 class Cause(StrEnum):
-    """Why a sender, a recipient or a message is refused."""
+    """The reason why a sender, a recipient or a message is refused."""
 
     # the recipient
     NO_SUCH_MAILBOX = "no-such-mailbox"
@@ -70,13 +71,13 @@ class Cause(StrEnum):
     BARE_LINE_END = "bare-line-end"
     NUL_OCTET = "nul-octet"
     TEXT_LINE_TOO_LONG = "text-line-too-long"
-    # the machine
+    # the server itself
     DISK_FULL = "disk-full"
     UNAVAILABLE = "unavailable"
 
 
 BINARYMIME = "BINARYMIME"
-"""The `body` of a message whose octets are no lines (RFC 3030 §3)."""
+"""The `body` parameter of a message that is not made of lines (RFC 3030 §3)."""
 
 TEMPORARY = frozenset(
     {
@@ -92,18 +93,21 @@ TEMPORARY = frozenset(
         Cause.UNAVAILABLE,
     }
 )
-"""Causes after which the client should try again; every other one is final."""
+"""Causes after which the client should try again; all others are permanent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A no, with what its sentence needs (`address`, `size_octets`, `limit_octets`) and the id under which the log knows it."""
+    """A refusal: its cause, the parameters of its text, and the id under which it is logged.
+
+    The parameters are for example `address`, `size_octets` and `limit_octets`.
+    """
 
     cause: Cause
     trace_id: str
     params: Mapping[str, object] = field(default_factory=dict)
     text: Text | None = None
-    """Where the use case has worded it whole, reference and all."""
+    """The complete text, reference included, if the use case has already worded it."""
 
     @property
     def temporary(self) -> bool:
@@ -112,76 +116,79 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The far end of the connection that hands a message in, as the trace header and the log describe it."""
+    """The remote end of the connection, as the trace header and the log describe it."""
 
     role: Role
     peer: "Peer"
     helo: str
     protocol: str
-    """The `with` word of RFC 3848 and RFC 6531 §4.3: SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, UTF8SMTP ..."""
+    """The `with` keyword of RFC 3848 and RFC 6531 §4.3: SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, UTF8SMTP ..."""
     signed_in: "SignedIn | None" = None
-    """Whose mail program it is; None on the MX."""
+    """The signed-in mailbox; None on the MX."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One accepted recipient and the mailboxes that it leads to (one, or those of an alias or group; none: it is elsewhere)."""
+    """One accepted recipient and the mailboxes it leads to.
+
+    There is one, or those of an alias or group; none if the address belongs to another server.
+    """
 
     address: MailboxAddress
-    """As the client named it, for the log and for delivery reports."""
+    """The address as the client named it, for the log and for delivery reports."""
     mailboxes: tuple[int, ...]
     detail: str | None = None
-    """What stood behind the `+`, if anything (RFC 5233)."""
+    """The subaddress after `+`, if any (RFC 5233)."""
     notify: frozenset[str] = frozenset()
     orcpt: OriginalRecipient | None = None
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether other servers have it: it is sent on."""
+        """Return whether the address belongs to another server, so that the message is relayed."""
         return not self.mailboxes
 
 
 @dataclass(slots=True)
 class HeaderFacts:
-    """What the header said, for the log; known once it has been read."""
+    """Facts from the header, for the log; filled once it has been read."""
 
     message_id: str | None = None
-    """Without its brackets."""
+    """The Message-ID without angle brackets."""
     tls_optional: bool = False
-    """`TLS-Required: No` (RFC 8689 §3)."""
+    """Set by `TLS-Required: No` (RFC 8689 §3)."""
     refers_to: tuple[str, ...] = ()
-    """Message-IDs that a submitted message answers, without brackets (Reg. 12.4)."""
+    """Message-IDs that a submitted message answers, without angle brackets (Reg. 12.4)."""
 
 
 @dataclass(slots=True)
 class Counted:
-    """Whether the message stands in its sender's counts (`services.abuse.rates`), and with how much."""
+    """The amount counted against its sender's limits (`services.abuse.send_limits`)."""
 
     octets: int = 0
     at: float = 0.0
-    """When, in seconds since 1970: there it is given back."""
+    """Time of the count in seconds since 1970; a refund is booked to the same time."""
     is_counted: bool = False
 
 
 @dataclass(slots=True)
 class Judged:
-    """What the checks of mail from outside came to (`services.transport.inbound`); known once they are done."""
+    """Results of the checks of mail from other servers (`services.transport.inbound`), once they are done."""
 
     verdict: str = ""
-    """By which it is filed: `junk`, or nothing."""
+    """The verdict that decides the folder: `junk`, or empty."""
     held_for: str = ""
-    """Why it goes to the quarantine in place of its mailboxes (`outbound.quarantine.Reason`); nothing: it does not."""
+    """The reason for quarantine instead of delivery (`quarantine.quarantine.Reason`); else empty."""
     said: str = ""
-    """What the check said that wants it held: malware's name, an action and a score."""
+    """The finding of the check that holds it: a malware name, or an action and a score."""
     symbols: tuple[str, ...] = ()
-    """Of the filter, with their scores."""
+    """The symbols of the spam filter, with their scores."""
     authenticates_sender: bool = False
-    """SPF or DKIM passes for the domain of MAIL FROM."""
+    """Set if SPF or DKIM passes for the domain of MAIL FROM."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A transaction whose DATA or BDAT begins."""
+    """The envelope of a transaction whose DATA or BDAT begins."""
 
     trace_id: str
     client: Client
@@ -193,45 +200,47 @@ class Envelope:
     ret: str | None = None
     envid: str | None = None
     requires_tls: bool = False
-    """RFC 8689: it goes on as it came, under TLS, or not at all."""
+    """RFC 8689 REQUIRETLS: the message is relayed under TLS or not at all."""
     written_as: set[int] = field(default_factory=set)
-    """The mailboxes of units and groups that the person writes as (Reg. 12.3); known once the header has been read."""
+    """Mailboxes of units and groups that the person writes as (Reg. 12.3); known once the header is read."""
     header: HeaderFacts = field(default_factory=HeaderFacts)
     counted: Counted = field(default_factory=Counted)
     judged: Judged = field(default_factory=Judged)
     enquiry: "ClientLookups | None" = None
-    """What was asked about the client since its MAIL (`services.transport.inbound.enquiries`); None: nothing is asked about
-    it."""
+    """Lookups about the client, started at its MAIL (`inbound.client_lookups`); None if there are none."""
 
     def refusal(self, cause: Cause, **words: object) -> Refusal:
-        """A no to this transaction."""
+        """Refuse this transaction."""
         return Refusal(cause, self.trace_id, words)
 
     @property
     def elsewhere(self) -> list[Recipient]:
-        """The recipients to whom it is sent on."""
+        """Return the recipients on other servers."""
         return [recipient for recipient in self.recipients if recipient.is_elsewhere]
 
     @property
     def is_strange(self) -> bool:
-        """Whether it came from another server that is not one of our own hosts (`inbound.trusted_networks`)."""
+        """Return whether the message came from a server other than our own (`inbound.trusted_networks`)."""
         return self.client.role is Role.MX and self.enquiry is not None
 
     @property
     def may_be_reported(self) -> bool:
-        """Whether reports on it may go to its sender (decision 0100); known once the message is judged."""
+        """Return whether reports may go to its sender (decision 0100); known once the checks are done."""
         return not self.is_strange or self.judged.authenticates_sender
 
     @property
     def wants_success(self) -> bool:
-        """Whether there is a sender who is to hear that it was delivered (RFC 3461 §4.1)."""
+        """Return whether a sender is to be notified of successful delivery (RFC 3461 §4.1)."""
         wanted = any("SUCCESS" in recipient.notify for recipient in self.recipients)
         return wanted and bool(self.sender) and self.may_be_reported
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The message is durable. `delivered` counts mailboxes that have it already; the rest follows from the spool."""
+    """The message is durable.
+
+    `delivered` counts the mailboxes that already have it, `spooled` the targets that are served from the spool.
+    """
 
     trace_id: str
     octets: int

@@ -1,7 +1,7 @@
-"""Which folder a message goes to in one mailbox, and with which flags (the step between verdict and publishing).
+"""The folder and the flags a message gets in one mailbox: the step between verdict and publication.
 
-Pure: what is known about the message and the recipient comes in, a `Placement` goes out. Rules run in order and the first
-that has an opinion decides; the last one says INBOX. Later rooms (Junk, Sieve, vacation) add rules to the list, nothing else.
+Pure: the facts about the message and the recipient come in, a `Placement` goes out. Rules run in order and the first
+that returns a placement decides; without one it is INBOX. Later features (Sieve, vacation) only add rules to the list.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from mic_mail.services.transport.envelope import Recipient
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Everything that a filing rule may look at; `verdict` is the checks' word for the message, empty while there is none."""
+    """The facts a placement rule may use; `verdict` is the checks' result, empty if there is none."""
 
     trace_id: str
     sender: ReversePath
@@ -31,14 +31,14 @@ class Placement:
 
 
 Rule = Callable[[Arrival], Placement | None]
-"""A rule answers None where it has no opinion."""
+"""A rule returns None if it does not apply."""
 
 INBOX = Placement()
 JUNK = Placement("Junk", keywords=("$Junk",))
 
 
 def junk(arrival: Arrival) -> Placement | None:
-    """What the checks call junk goes to Junk, visibly: nothing is dropped in silence (Reg. 4.2)."""
+    """Place what the checks call junk into Junk, visibly: nothing is dropped silently (Reg. 4.2)."""
     return JUNK if arrival.verdict == "junk" else None
 
 
@@ -46,7 +46,7 @@ RULES: tuple[Rule, ...] = (junk,)
 
 
 def place(arrival: Arrival, rules: Sequence[Rule] = RULES) -> Placement:
-    """The placement of `arrival` in its mailbox."""
+    """Return the placement of `arrival` in its mailbox."""
     for rule in rules:
         placement = rule(arrival)
         if placement is not None:

@@ -1,17 +1,18 @@
-"""One message on its way in: held while it is small, streamed to disk when it is not, refused as soon as that is certain.
+"""One incoming message: buffered while it is small, streamed to disk when it is not.
 
-In: the octets of a message as the door decoded them. Out: an `Outcome`. Up to `SMALL_OCTETS` a message is held in memory and
-published in one hop; beyond, it goes in slices to its file, the scanner beside it, one slice under way while the next arrives.
-A bare CR or LF (RFC 5321 §2.3.8) is looked for in what is held when the header is there; beyond, the scanner counts. What is
-submitted holds no NUL, and no line that DATA cannot carry if a recipient is elsewhere (decision 0099).
-After a refusal became certain the rest is counted and dropped, so that the client hears it at the end of the message, where it
-listens (RFC 5321 §4.2.5). The message's own octets are never changed; lines are put in front of them, and those of its header
-taken away that claim to be this server's results of checks (RFC 8601 §5). What begins with a blank has no header, and its first
-line would go on where ours end: an empty line stands between them, as Postfix has it, and all that came is body.
+In: the octets of a message as the listener decoded them. Out: an `Outcome`. Up to `SMALL_OCTETS` a message is buffered
+in memory and published in one step. A larger one is written to its file in slices while the scanner reads them; one
+slice is in progress while the next arrives. A bare CR or LF (RFC 5321 §2.3.8) is searched in the buffered part when the
+header is complete; in the rest the scanner counts them. Submitted mail must hold no NUL, and no line that DATA cannot
+carry if a recipient is on another server (decision 0099). A refusal is made as soon as it is certain; the rest of the
+message is then counted and dropped, and the client gets the reply at the end of the message, where it reads it (RFC 5321
+§4.2.5). The message's own octets are never changed. Lines are put in front of them, and header fields that claim to be
+this server's authentication results are removed (RFC 8601 §5). A message that begins with a blank has no header, and its
+first line would continue our last one: an empty line is put between them, as Postfix does, and all that came is body.
 
-What goes in front of submitted mail is known when its header is there, and its file is written once. Of mail from other servers
-it is known when all of it has been judged: until then a large one lies in a file without a name, as it came; then the lines in
-front, its header and the rest by `copy_file_range` become the file that is kept.
+The lines in front of submitted mail are known when its header is complete, and its file is written once. For mail from
+other servers they are known when the whole message has been checked: until then a large message is in an unnamed file,
+as it came; then the lines in front, its header and the rest, by `copy_file_range`, become the final file.
 """
 
 import asyncio
@@ -31,20 +32,23 @@ T = TypeVar("T")
 SMALL_OCTETS = 131_072
 SLICE_OCTETS = 262_144
 MAX_HEADER_OCTETS = 262_144
-"""Of a message that is submitted: its author has to be known before the first octet is written."""
+"""Header limit of submitted mail, whose author must be known before the first octet is written."""
 MAX_FOREIGN_HEADER_OCTETS = MAX_HEADER_OCTETS - 32_768
-"""Of one that comes from another server: with the lines in front it is no longer than what the index keeps."""
+"""Header limit of mail from other servers.
+
+With the lines in front the header is no longer than the index can hold.
+"""
 CONTINUATIONS = (b" ", b"\t")
-"""How a line begins that belongs to the one before it (RFC 5322 §2.2.3)."""
+"""The first octets of a line that continues the one before it (RFC 5322 §2.2.3)."""
 EMPTY_LINE = b"\r\n"
 
 
 class Sink(Protocol):
-    """Where a large message goes: a mailbox's staged file, a draft of the spool, or a file that is not kept."""
+    """The destination of a large message: a mailbox's staged file, a spool draft, or a scratch file."""
 
     @property
     def path(self) -> str:
-        """Its file, for who reads it before it is published."""
+        """The file's path, for checks that read it before it is published."""
         ...
 
     def write(self, octets: bytes, /) -> None: ...
@@ -53,43 +57,43 @@ class Sink(Protocol):
 
 
 class Headings(Protocol):
-    """What a reception asks of `headings`: what stands in front of the message, and what its header says."""
+    """The part of `trace_and_headers` that `IncomingMessage` uses."""
 
     def head(self, envelope: Envelope, results: bytes = b"", /) -> bytes:
-        """The trace lines, results of checks among them."""
+        """Return the trace lines, with the results of the checks among them."""
         ...
 
     async def check(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
-        """Why a message with this header may not pass, or the lines that have to be added to it."""
+        """Return why a message with this header is refused, or the lines to add to it."""
         ...
 
     async def cleaned(self, envelope: Envelope, header: bytes) -> bytes:
-        """What of the header is stored."""
+        """Return the header as it is stored."""
         ...
 
     async def judge(self, envelope: Envelope, source: bytes | Path, header: bytes) -> Refusal | bytes:
-        """Of a message from another server: why it is not taken, or the results of the checks, as lines."""
+        """Check a message from another server: return a refusal, or the results as header lines."""
         ...
 
 
 class Flow(Protocol):
-    """What a reception asks of the mail flow: its limits, and what happens to a message that is complete."""
+    """The part of `Pipeline` that `IncomingMessage` uses: its limits, and the steps of acceptance."""
 
     @property
     def message_octets(self) -> int: ...
     @property
     def attachment_octets(self) -> int: ...
     async def copy_with_headers(self, envelope: Envelope, scratch: Sink, head: bytes, offset: int) -> Sink:
-        """The file that is kept: `head`, and what came from `offset` on; durable."""
+        """Return the final file: `head`, and what came from `offset` on; durable."""
         ...
 
     async def carries_long_lines(self, envelope: Envelope) -> bool:
-        """Whether lines that DATA cannot carry can be brought to all recipients."""
+        """Return whether lines too long for DATA can be delivered to all recipients."""
         ...
 
     def refusal_of(self, envelope: Envelope, error: Exception) -> Refusal: ...
     def refused(self, envelope: Envelope, refusal: Refusal) -> Refusal:
-        """Log it."""
+        """Log the refusal."""
         ...
 
     async def accept_buffered(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome: ...
@@ -100,7 +104,7 @@ class Flow(Protocol):
 
 
 class Stream:
-    """A large message being written and scanned, a slice at a time, in lanes."""
+    """Writes and scans a large message, a slice at a time, in executors."""
 
     def __init__(self, lanes: Executors, sink: Sink) -> None:
         self._lanes = lanes
@@ -114,19 +118,22 @@ class Stream:
         return self._scanner.attachment_octets
 
     async def write_chunk(self, octets: bytes, scanned: bytes | None = None) -> None:
-        """Begin with the next slice when the one before is done; `scanned`: what of it is stored in the end, if not all."""
+        """Write the next slice once the previous one is done.
+
+        `scanned` is the stored form of the slice, if it differs.
+        """
         await self.drain()
         self._writing = self._lanes.io_lane.submit(self.sink.write, octets)
         self._scanning = self._lanes.cpu_lane.submit(self._scanner.feed, octets if scanned is None else scanned)
 
     async def drain(self) -> None:
-        """Wait until nothing is under way. What runs in a thread is never cancelled: it owns the file."""
+        """Wait until nothing is in progress. Work in a thread is never cancelled, as it owns the file."""
         for future in (self._writing, self._scanning):
             if future is not None:
                 await asyncio.shield(future)
 
     async def finish(self) -> Scan:
-        """Make the content durable, where the sink does that, and say what is in it."""
+        """Make the content durable, if the sink does that, and return the scan."""
         await self.drain()
         self._writing = self._lanes.io_lane.submit(self.sink.finish)
         scan = await self._lanes.cpu(self._scanner.finish)
@@ -134,7 +141,7 @@ class Stream:
         return scan
 
     async def replace_sink(self, kept: Sink) -> None:
-        """The content lies in another file now, which is durable."""
+        """Continue with another file, which is durable; discard the first."""
         scratch, self.sink = self.sink, kept
         await self._lanes.io(scratch.discard)
 
@@ -142,17 +149,17 @@ class Stream:
         return await self._lanes.cpu(fn)
 
     async def discard(self) -> None:
-        """Leave nothing behind. What failed on the way was for a message that nobody sends any more."""
+        """Remove the file. Errors are ignored: the message is given up."""
         for future in (self._writing, self._scanning):
             if future is not None:
                 await asyncio.wait([future])
                 if not future.cancelled():
-                    future.exception()  # looked at: else the loop complains of an error that nobody took
+                    future.exception()  # retrieve it, or the loop complains about it
         await self._lanes.io(self.sink.discard)
 
 
 class IncomingMessage:
-    """One message. `write` as it comes, then `finish` or `abort`."""
+    """One message: call `write` as it comes, then `finish` or `abort`."""
 
     def __init__(self, flow: Flow, headings: Headings, envelope: Envelope) -> None:
         self._flow = flow
@@ -166,17 +173,17 @@ class IncomingMessage:
         self._is_submitted = envelope.client.role is Role.SUBMISSION
         self._lines = LineCheck() if self._is_submitted and self._has_lines else None
         self._may_be_long = False
-        """All recipients can be brought lines that are too long for DATA."""
+        """Set once it is known that lines too long for DATA can be delivered to all recipients."""
         self._header: bytes | None = None
-        """As it came; None while it is not there."""
+        """The header as it came; None until it is complete."""
         self._stored_header = b""
-        """Without what claims to be this server's; the empty line before what begins with a blank."""
+        """The header as stored, without forged results; an empty line if the message begins with a blank."""
         self._stream: Stream | None = None
         self._refusal: Refusal | None = None
         self._over = False
 
     async def write(self, octets: bytes) -> None:
-        """Take the next octets; waits while the disk is behind."""
+        """Take the next octets; wait while the disk is behind."""
         self.octets += len(octets)
         if self._refusal is not None or self._over:
             return
@@ -192,7 +199,7 @@ class IncomingMessage:
             await self._pass_on()
 
     async def finish(self) -> Outcome:
-        """The message is complete: make it durable. What has begun is not undone by cancellation."""
+        """Make the complete message durable. A step that has begun is not undone by cancellation."""
         if self._lines is not None and self._refusal is None:
             self._lines.end()
             await self._refuses_lines(self._lines)
@@ -213,7 +220,7 @@ class IncomingMessage:
         return await self._flow.run_to_its_end(self._finish_stream(self._stream))
 
     async def _judged(self, octets: bytes) -> bytes:
-        """A small message from another server as it is stored; nothing where it is refused."""
+        """Return a small message from another server as it is stored; empty if it is refused."""
         assert self._header is not None
         try:
             head = await self._judged_head(octets)
@@ -223,7 +230,7 @@ class IncomingMessage:
         return head + octets[len(self._header) :]
 
     async def _judged_head(self, source: bytes | Path) -> bytes:
-        """All that stands in front of a message from another server, its own header with it."""
+        """Return everything in front of the body of a message from another server, its own header included."""
         assert self._header is not None
         results = await self._headings.judge(self.envelope, source, self._header)
         if isinstance(results, Refusal):
@@ -232,7 +239,7 @@ class IncomingMessage:
         return self._headings.head(self.envelope, results) + self._stored_header
 
     def abort(self) -> None:
-        """The message will not come to its end. Harmless after `finish`."""
+        """Give the message up. Harmless after `finish`."""
         if not self._over:
             self._over = True
             self._forget()
@@ -250,16 +257,19 @@ class IncomingMessage:
                 await self._stream.write_chunk(octets, self._scanned(octets))
             else:
                 await self._stream.write_chunk(octets)
-        except Exception as error:  # noqa: BLE001 - the client hears a temporary refusal, the log has the rest
+        except Exception as error:  # noqa: BLE001 - the client gets a temporary refusal, the details are logged
             self._refuse_with(self._flow.refusal_of(self.envelope, error))
 
     def _check_attachments(self, octets: int) -> None:
-        """Reg. 8.3.b: 20 MiB exactly pass, one octet more does not; asked at the end, so that the whole size is told."""
+        """Refuse attachments over the limit (Reg. 8.3.b): 20 MiB exactly pass, one octet more does not.
+
+        Checked at the end, so that the reply states the whole size.
+        """
         if octets > self._flow.attachment_octets:
             self._refuse_size(Cause.ATTACHMENTS_TOO_LARGE, octets)
 
     def _scanned(self, octets: bytes) -> bytes | None:
-        """Of the beginning of a message, what of it is stored."""
+        """Return the stored form of the message's first slice, if it differs from what came."""
         if self._is_submitted or self._header is None:
             return None
         return self._stored_header + octets[len(self._header) :]
@@ -280,7 +290,7 @@ class IncomingMessage:
         return self._flow.refused(self.envelope, self._refusal)
 
     async def _accept_stream(self, stream: Stream, scan: Scan) -> Outcome:
-        """Its content is durable, or will be in the file that is kept."""
+        """Accept a scanned message whose content is durable, or will be in the final file."""
         if self._is_submitted:
             answered = await stream.cpu(lambda: answers(scan))
             return await self._flow.accept_stream(self.envelope, stream.sink, answered, self.octets)
@@ -302,20 +312,23 @@ class IncomingMessage:
     # ------------------------------------------------------------ the head
 
     async def _read_header(self, *, whole: bool) -> bool:
-        """Look at the header; in front of a submitted message put what belongs there. False: it goes on beyond what is here."""
+        """Read and check the header; put the lines that belong there in front of a submitted message.
+
+        Return False if the header is not complete yet, or is refused.
+        """
         if self._header is not None:
             return True
         octets = self._take_held()
         if self._has_lines and has_bare(octets if whole else octets.removesuffix(b"\r")):
             self._refuse_with(self.envelope.refusal(Cause.BARE_LINE_END))
             return False
-        goes_on = not self._is_submitted and octets.startswith(CONTINUATIONS)  # submitted, it is refused (`check_header`)
+        goes_on = not self._is_submitted and octets.startswith(CONTINUATIONS)  # in submitted mail the header check refuses it
         end = 0 if goes_on or octets.startswith(EMPTY_LINE) else octets.find(b"\r\n\r\n") + 2
         limit = MAX_HEADER_OCTETS if self._is_submitted else MAX_FOREIGN_HEADER_OCTETS
         if end == 1:  # not found
             if not whole and len(octets) <= limit:
                 self._held, self._held_octets = [octets], len(octets)
-                self._most_held = limit  # looked at once more then, however small the pieces are
+                self._most_held = limit  # so that the end is searched once more only, however small the pieces are
                 return False
             end = len(octets)
         if end > limit:
@@ -335,7 +348,7 @@ class IncomingMessage:
     # ------------------------------------------------------------ refusing
 
     async def _refuses_lines(self, lines: LineCheck) -> bool:
-        """Refuse NUL, which no program may send (RFC 5322 §4), and lines that the recipients' servers do not take."""
+        """Refuse NUL, which RFC 5322 §4 forbids, and lines that the recipients' servers do not take."""
         if lines.nul:
             self._refuse_with(self.envelope.refusal(Cause.NUL_OCTET, line=str(lines.nul)))
         elif lines.too_long and not self._may_be_long:

@@ -1,9 +1,10 @@
-"""From the door to the mailbox: who may send, who receives, and how a message becomes durable before anyone says `250`.
+"""The inbound pipeline: checks a message and makes it durable before any listener replies `250`.
 
-In: an envelope and the octets of a message. Out: an `Outcome`. One local mailbox is published straight into its store; several,
-and whoever is elsewhere, go through one durable spool entry and are fanned out at once, to mailboxes and into the queue. Every
-answer has a trace id that is also in the log (Reg. 4.2: no message is dropped, redirected or copied in silence).
-Never here: protocol syntax, reply codes, SQL. Temporary trouble is never turned into a final refusal.
+In: an envelope and the octets of a message. Out: an `Outcome`. A message for one local mailbox is published straight
+into its store; one for several, or with recipients on other servers, goes through one durable spool entry and is fanned
+out at once, to mailboxes and into the queue. Every reply has a trace id that is also in the log (Reg. 4.2: no message is
+dropped, redirected or copied silently). Never here: protocol syntax, reply codes, SQL. A temporary error never becomes a
+permanent refusal.
 """
 
 import asyncio
@@ -70,7 +71,7 @@ _CAUSES = {
 
 
 class Pipeline:
-    """What every door that takes mail calls. Belongs to the event loop."""
+    """The entry point of every listener that takes mail. Belongs to the event loop."""
 
     def __init__(
         self,
@@ -94,8 +95,10 @@ class Pipeline:
         runaway: Callable[[int, str, int], None] = lambda mailbox_id, what, count: None,
         queued: Callable[[str], None] = lambda entry_id: None,
     ) -> None:
-        """`runaway` hears, on the loop, of a mailbox that goes on to send far too much; `queued` of what is to be
-        sent on."""
+        """`runaway` is called on the loop with a mailbox that keeps sending far too much.
+
+        `queued` is called with the id of an entry that is to be sent to other servers.
+        """
         self.settings = settings
         self._malware = malware
         self._secrecy = secrecy
@@ -142,7 +145,7 @@ class Pipeline:
     async def check_sender(
         self, sender: ReversePath, client: Client, trace_id: str, *, declared_octets: int | None = None
     ) -> Refusal | None:
-        """May this transaction begin?"""
+        """Check whether this transaction may begin."""
         refusal = self._senders.may_send(client, trace_id) or self._senders.may_send_as(sender, client, trace_id)
         if refusal is None and declared_octets is not None and declared_octets > self.settings.message_octets:
             sizes = {"size_octets": self.message_octets, "limit_octets": self.attachment_octets}
@@ -165,8 +168,10 @@ class Pipeline:
         orcpt: OriginalRecipient | None = None,
         enquiry: ClientLookups | None = None,
     ) -> Recipient | Refusal:
-        """Where an address leads, or None, which is postmaster's without a domain (RFC 5321 §4.5.1). Answered from memory but
-        for a mailbox whose usage is not known, and a client that may be on a list."""
+        """Resolve an address; None is a postmaster without a domain (RFC 5321 §4.5.1).
+
+        Answered from memory, except for a mailbox whose usage is not known and a client that may be on a DNS blocklist.
+        """
         settings = self.settings
         address = asked or MailboxAddress("postmaster", settings.domain)
         if enquiry is not None and address.local_part.lower() not in ALWAYS_REACHED and (zone := await enquiry.refusing_list()):
@@ -198,17 +203,17 @@ class Pipeline:
 
     @property
     def limited(self) -> Mapping[str, int]:
-        """How often each limit of sending refused something in this process."""
+        """Number of refusals by each sending limit in this process."""
         return self._senders.limited
 
     def enquire(self, client: Client) -> ClientLookups | None:
-        """A client of the door of other servers: what is asked about it from MAIL on, until the caller closes it."""
+        """Start the lookups about a client of the MX, from MAIL on, until the caller closes them."""
         return self._judging.enquiry(client.peer.address) if client.role is Role.MX else None
 
     # ------------------------------------------------------------ the message
 
     def open_message(self, envelope: Envelope) -> IncomingMessage:
-        """A message follows."""
+        """Begin to receive a message."""
         return IncomingMessage(self, self._headings, envelope)
 
     @property
@@ -220,12 +225,15 @@ class Pipeline:
         return self.settings.attachment_octets
 
     async def carries_long_lines(self, envelope: Envelope) -> bool:
-        """Whether lines that DATA cannot carry can be brought to all recipients: here, or by servers that take BINARYMIME."""
+        """Return whether lines too long for DATA can be delivered to all recipients.
+
+        Local mailboxes and servers that offer BINARYMIME take them.
+        """
         domains = {recipient.address.domain for recipient in envelope.elsewhere}
         return not domains or await self._lanes.io(self._queue.binary_domains.include_all, domains)
 
     async def accept_buffered(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:
-        """A whole message, trace header in front."""
+        """Accept a whole message, trace header in front."""
         try:
             stopped, answered = self._stopped(envelope, received_octets), None
             parcels = self._deliveries(envelope)
@@ -238,16 +246,16 @@ class Pipeline:
             if _is_for_one(envelope, parcels):
                 return await self._deliver_small(envelope, parcels[0], octets, received_octets, answered)
             return await self._taken(envelope, self._spool_small(envelope, parcels, octets, received_octets, answered))
-        except Exception as error:  # noqa: BLE001 - the client hears a temporary refusal, the log has the rest
+        except Exception as error:  # noqa: BLE001 - the client gets a temporary refusal, the details are logged
             return self.refused(envelope, self.refusal_of(envelope, error))
 
     async def _examine(
         self, envelope: Envelope, parcels: list[LocalDelivery], octets: bytes
     ) -> tuple[Refusal | None, Answers | None]:
-        """Why a small message is not taken after all, and what a scan of it gave if there was one."""
+        """Return why a small message is refused after all, and its scan if there was one."""
         try:
             stopped, answered = await self._inspect(envelope, parcels, octets)
-            # What measures less than the limit on the wire cannot hold more than the limit.
+            # A message smaller than the limit on the wire cannot hold attachments over the limit.
             if stopped is None and len(octets) > self.attachment_octets:
                 if answered is None:
                     answered = await self._lanes.cpu(answers_of, octets)
@@ -258,17 +266,20 @@ class Pipeline:
             if stopped is None and goes_by_spool:
                 stopped = await self._refuse_if_full(envelope, parcels, len(octets))
         except asyncio.CancelledError:
-            self._senders.discount(envelope)  # who did not wait for the end of a long look sends it again
+            self._senders.discount(envelope)  # a client that did not wait for a slow check sends the message again
             raise
         return stopped, answered
 
     async def _taken(self, envelope: Envelope, step: Coroutine[object, object, Outcome]) -> Outcome:
-        """The durable step of a message, to its end; it may be refused then, whether anybody waits for that or not."""
+        """Run the durable step of a message to its end, whether or not the caller waits.
+
+        The message may still be refused in it.
+        """
 
         async def to_its_end() -> Outcome:
             try:
                 return await step
-            except Exception as error:  # noqa: BLE001 - as in `accept_small`
+            except Exception as error:  # noqa: BLE001 - as in `accept_buffered`
                 return self.refused(envelope, self.refusal_of(envelope, error))
 
         return await self.run_to_its_end(to_its_end())
@@ -292,10 +303,11 @@ class Pipeline:
         return self._spooled(envelope, entry, parcels, answered, received_octets)
 
     async def _refuse_if_full(self, envelope: Envelope, parcels: list[LocalDelivery], octets: int) -> Refusal | None:
-        """Refuse what certainly does not fit and could not be reported later.
+        """Refuse a message that certainly does not fit and whose failure could not be reported later.
 
-        That is a message for one mailbox, and a message whose sender gets no reports, for any number: accepted, it would be
-        lost for the full mailbox without a word. A server that sends again with SIZE is then refused that recipient alone.
+        That is a message for one mailbox, and a message whose sender gets no reports, for any number of mailboxes: if
+        accepted, it would be lost for the full mailbox silently. If the server tries again with SIZE, only that
+        recipient is refused.
         """
         if len(parcels) == 1 and not envelope.elsewhere:
             return self._over_quota(envelope) if await self._recipients.is_full(parcels[0].mailbox, octets) else None
@@ -306,7 +318,7 @@ class Pipeline:
         return None
 
     async def open_stream(self, envelope: Envelope) -> Stream:
-        """A place for a message that is too large to be held."""
+        """Open a file for a message that is too large to buffer."""
         is_judged_first = envelope.client.role is Role.MX
         open_sink: Callable[[], Sink] = self._spool.scratch if is_judged_first else self._opener(envelope)
         opening = self._lanes.io_lane.submit(open_sink)
@@ -317,7 +329,7 @@ class Pipeline:
             raise
 
     def _opener(self, envelope: Envelope) -> Callable[[], Draft | Staged]:
-        """What opens the place of a message that is taken. Blocks."""
+        """Return the function that opens the final file of a message. Blocks."""
         parcels = self._deliveries(envelope)
 
         def open_sink() -> Draft | Staged:
@@ -328,7 +340,7 @@ class Pipeline:
         return open_sink
 
     async def copy_with_headers(self, envelope: Envelope, scratch: Sink, head: bytes, offset: int) -> Sink:
-        """The message as it is kept, durable: `head`, and what came from `offset` on."""
+        """Write the final file: `head`, and what came from `offset` on; durable."""
         assert isinstance(scratch, Scratch)
         open_sink = self._opener(envelope)
 
@@ -351,7 +363,7 @@ class Pipeline:
             await self._lanes.io(opening.result().discard)
 
     async def accept_stream(self, envelope: Envelope, sink: Sink, answered: Answers, received_octets: int) -> Outcome:
-        """A large message whose content is durable already."""
+        """Accept a large message whose content is already durable."""
         stopped = self._stopped(envelope, received_octets)
         if stopped is not None:
             await self._lanes.io(sink.discard)
@@ -379,31 +391,37 @@ class Pipeline:
         return self._accepted(envelope, received_octets, delivered=1)
 
     def _stopped(self, envelope: Envelope, octets: int) -> Refusal | None:
-        """What ended while the message came, and the limit that it passes."""
+        """Return a right that ended while the message came, or the sending limit it exceeds."""
         senders = self._senders
         ended = senders.may_send(envelope.client, envelope.trace_id) or senders.still_written_as(envelope)
         return ended or senders.count(envelope, octets)
 
     def _nobody_left(self, envelope: Envelope, parcels: Sequence[LocalDelivery]) -> Refusal | None:
-        """Why none of those may have it who might when they were named. Where some may, the spool tells of the others."""
+        """Return why no recipient may receive the message any more, though each might at RCPT.
+
+        If some still may, the spool reports the others.
+        """
         causes = [self._recipients.refusal_reason(parcel.mailbox) for parcel in parcels]
         if envelope.elsewhere or None in causes:
             return None
-        causes.sort(key=lambda cause: cause not in TEMPORARY)  # the client comes again then, and hears of each
+        causes.sort(key=lambda cause: cause not in TEMPORARY)  # the client then tries again, and gets a reply for each
         cause = next(iter(causes), None) or Cause.NO_SUCH_MAILBOX
         return envelope.refusal(cause, address=str(envelope.recipients[0].address))
 
     async def _hold(
         self, envelope: Envelope, parcels: list[LocalDelivery], source: bytes | Path, received_octets: int
     ) -> Outcome:
-        """Into the quarantine, in place of the mailboxes."""
+        """Put the message into quarantine instead of its mailboxes."""
         await self._lanes.io(self._holding.hold, envelope, source, self._spooling.spool_envelope(envelope, parcels))
         return self._accepted(envelope, received_octets)
 
     async def _inspect(
         self, envelope: Envelope, parcels: list[LocalDelivery], source: bytes | Path
     ) -> tuple[Refusal | None, Answers | None]:
-        """Why it does not pass, and what a scan of it gave. A look may take seconds: what ended meanwhile counts too."""
+        """Return why the content is refused, and the scan of it.
+
+        The check may take seconds, so whether the sender may still send is checked again.
+        """
         stopped = await self._malware.check(envelope, source) or await self._content.check_submitted(envelope, source)
         if stopped is not None:
             return stopped, None
@@ -411,7 +429,7 @@ class Pipeline:
         return self._marked(envelope, checked) or self._senders.may_send(envelope.client, envelope.trace_id), checked.answers
 
     def _passage(self, envelope: Envelope, parcels: list[LocalDelivery]) -> Passage:
-        """The message as the check of markings knows it (Reg. 4.1)."""
+        """Return the message's data for the check of secrecy markings (Reg. 4.1)."""
         client = envelope.client
         is_submitted = client.role is Role.SUBMISSION
         return Passage(
@@ -431,7 +449,7 @@ class Pipeline:
         return envelope.refusal(_CAUSES[checked.stop.why])
 
     def _deliveries(self, envelope: Envelope) -> list[LocalDelivery]:
-        """One for each mailbox, however many addresses lead there."""
+        """Return one delivery for each mailbox, however many addresses lead to it."""
         parcels: dict[int, LocalDelivery] = {}
         for recipient in envelope.recipients:
             for mailbox_id in recipient.mailboxes:
@@ -453,7 +471,7 @@ class Pipeline:
         return self._accepted(envelope, received_octets, spooled=len(parcels) + len(envelope.elsewhere))
 
     async def recover(self) -> int:
-        """Take up what earlier processes acknowledged and did not finish (spool_dispatch.py)."""
+        """Resume what earlier processes accepted and did not finish (spool_dispatch.py)."""
         return await self._spooling.take_up()
 
     # ------------------------------------------------------------ answers and the log
@@ -468,7 +486,7 @@ class Pipeline:
         return Accepted(envelope.trace_id, octets, delivered, spooled)
 
     def refusal_of(self, envelope: Envelope, error: Exception) -> Refusal:
-        """What an error of the rooms below means to the client: always something temporary."""
+        """Map an error of the lower layers to a refusal, which is always temporary."""
         if isinstance(error, OverQuota):
             return self._over_quota(envelope)
         if isinstance(error, DiskFull | SpoolFull):
@@ -485,10 +503,10 @@ class Pipeline:
         self._told.message_refused(envelope, refusal)
         return refusal
 
-    # ------------------------------------------------------------ errands
+    # ------------------------------------------------------------ background tasks
 
     def start(self, errand: Coroutine[object, object, T]) -> "asyncio.Task[T]":
-        """Something that ends whether anybody waits for it or not."""
+        """Start a task that runs to its end whether or not anybody waits for it."""
         task = asyncio.get_running_loop().create_task(errand)
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
@@ -499,16 +517,19 @@ class Pipeline:
         return await asyncio.shield(self.start(errand))
 
     def look_at_journal(self) -> None:
-        """Something was stored: if the journal is full now, make room in it."""
+        """Empty the journal if it is full; called after something was stored."""
         self._delivering.look_at_journal()
 
     async def settle(self) -> None:
-        """Wait until nothing is under way: the end of a drain."""
+        """Wait until no task is running: the end of a drain."""
         while self._errands:
             await asyncio.wait(list(self._errands))
         await self._delivering.settle()
 
 
 def _is_for_one(envelope: Envelope, parcels: list[LocalDelivery]) -> bool:
-    """Whether one mailbox here gets it and nobody else, and the sender need not hear of that (RFC 3461 §4.1)."""
+    """Return whether the message is for one local mailbox alone and needs no success report.
+
+    Success reports: RFC 3461 §4.1.
+    """
     return len(parcels) == 1 and not envelope.elsewhere and not envelope.wants_success

@@ -1,13 +1,13 @@
-"""Where an address leads: the mailbox that receives for it, or why there is none.
+"""Recipient lookup: the mailbox that receives for an address, or why there is none.
 
-In: an address. Out: a mailbox, `Elsewhere` or a `Cause`. Answered from the directory in memory and
-the cached decision of the policy; only a mailbox that may be full is asked about on disk, and it is refused only where that is
-certain.
+In: an address. Out: a mailbox, `Elsewhere` or a `Cause`. Answered from the directory in memory and the cached decision
+of the policy. Only the usage of a mailbox that may be full is read from disk, and the recipient is refused only if it is
+certainly full.
 
-The domain alone decides whether an address is ours. Whatever the local part looks like (`user%elsewhere`, `host!user`,
-`"user@elsewhere"`), it is looked up as it is and never taken apart into another address: no form of writing relays.
-An address literal is nobody's domain, not even for postmaster: RFC 5321 §4.5.1 asks for postmaster at the domains that are
-served, and behind a translating router or a balancer the address that a connection came in on is not the one that was written.
+The domain alone decides whether an address is ours. Whatever the form of the local part (`user%elsewhere`, `host!user`,
+`"user@elsewhere"`), it is looked up as it is and never parsed into another address: no form relays. An address literal
+is not a local domain, not even for postmaster: RFC 5321 §4.5.1 requires postmaster at the domains that are served, and
+behind NAT or a load balancer the address that a connection came in on is not the one that was written.
 """
 
 from dataclasses import dataclass
@@ -31,16 +31,16 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 
 USAGE_SECONDS = 10.0
-"""How old a usage may be that lets a recipient pass; a refusal asks anew."""
+"""The maximum age of a cached usage that lets a recipient pass; a refusal always reads it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Another server's address, for somebody who may send there."""
+    """An address on another server, for a client that may send there."""
 
 
 def _elsewhere(domain: str) -> Elsewhere | Cause:
-    """Whether there could be such a domain: what the DNS cannot hold is refused now rather than by a report."""
+    """Check whether the domain can exist: a name invalid in the DNS is refused now, not by a report."""
     try:
         name = to_ascii(domain)
     except NotAName:
@@ -51,12 +51,12 @@ def _elsewhere(domain: str) -> Elsewhere | Cause:
 @dataclass(slots=True)
 class _Usage:
     octets: int
-    """What the store said, and what was delivered since."""
+    """Usage read from the store, plus what was delivered since."""
     known_at: float
 
 
 class Recipients:
-    """The recipients of one process."""
+    """The recipient lookup of one process."""
 
     def __init__(self, access: SignInService, store: MailStore, accounts: AccountExecutors, log: MailLog, clock: Clock) -> None:
         self._access = access
@@ -69,7 +69,10 @@ class Recipients:
     def find(
         self, address: MailboxAddress, role: Role, *, separator: str, home: str, support: str
     ) -> Mailbox | Elsewhere | Cause:
-        """Who receives for `address`; `home` is the domain, `support` the address, that stand in for a postmaster's."""
+        """Find the mailbox that receives for `address`.
+
+        `home` is the domain and `support` the address that stand in for a missing postmaster.
+        """
         snapshot, domain = self._access.snapshot, address.domain
         if domain not in snapshot.domains:
             return _elsewhere(domain) if role is Role.SUBMISSION else Cause.RELAY_DENIED
@@ -84,11 +87,12 @@ class Recipients:
         return Cause.NO_SUCH_MAILBOX if mailbox is None else self.refusal_reason(mailbox) or mailbox
 
     def refusal_reason(self, mailbox: Mailbox) -> Cause | None:
-        """Reg. 7.1: a suspended mailbox receives; 6.2, 6.4.c: a reclaimed one does not; one not issued yet does not exist.
+        """Return why a mailbox receives nothing, or None.
 
-        Asked at RCPT, and again when the message is there, which may be long after: what came into a mailbox that was
-        reclaimed and freed meanwhile would be deleted with what is left of it. While nobody knows what time it is and it
-        depends on that, the sender comes again.
+        Reg. 7.1: a suspended mailbox receives; 6.2, 6.4.c: a reclaimed one does not; one not issued yet does not exist.
+        Called at RCPT, and again when the message is complete, which may be long after: a message delivered to a mailbox
+        that was reclaimed and freed meanwhile would be deleted with the rest of it. If the clock is not trusted and the
+        result depends on it, the refusal is temporary.
         """
         causes = {self._why_not(mailbox, now) for now in self._clock.readings()}
         return causes.pop() if len(causes) == 1 else Cause.UNAVAILABLE
@@ -106,7 +110,10 @@ class Recipients:
         return Cause.RECLAIMED if leavers else Cause.RECLAIMED_ON_REQUEST
 
     def _postmaster(self, domain: str, home: str, support: str) -> Mailbox | Cause:
-        """RFC 5321 §4.5.1: postmaster always receives: the one who is named, else the oldest unit, else the oldest mailbox."""
+        """Return the mailbox that receives for postmaster, which always exists (RFC 5321 §4.5.1).
+
+        It is the configured one, else the oldest unit's, else the oldest.
+        """
         snapshot = self._access.snapshot
         for address in (f"postmaster@{domain}", f"postmaster@{home}", support):
             mailbox = snapshot.resolve(address)
@@ -117,14 +124,14 @@ class Recipients:
         return oldest or Cause.UNAVAILABLE
 
     def fits(self, mailbox: Mailbox, more_octets: int) -> bool:
-        """Whether `more_octets` fit, by a usage that is known and not old. False says only that one has to ask."""
+        """Return whether `more_octets` fit by a recent cached usage. False means that the store must be asked."""
         known = self._usage.get(mailbox.mailbox_id)
         if known is None or self._clock.monotonic() - known.known_at >= USAGE_SECONDS:
             return False
         return known.octets + more_octets <= mailbox.quota_octets
 
     async def is_full(self, mailbox: Mailbox, more_octets: int) -> bool:
-        """Whether `more_octets` certainly do not fit. What is not certain is decided when the message is published."""
+        """Return whether `more_octets` certainly do not fit. If it is uncertain, publication decides."""
         now = self._clock.monotonic()
         ref = AccountRef(mailbox.mailbox_id, mailbox.home)
         try:
@@ -139,7 +146,7 @@ class Recipients:
         return full
 
     def grew(self, mailbox_id: int, octets: int) -> None:
-        """What was just delivered counts at once, until the store is asked again."""
+        """Add a delivery to the cached usage, until the store is read again."""
         known = self._usage.get(mailbox_id)
         if known is not None:
             known.octets += octets

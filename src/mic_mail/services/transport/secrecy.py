@@ -1,17 +1,18 @@
-"""Documents with a marking of secrecy do not leave (Reg. 4.1): one question, asked on every way out, and about what comes in.
+"""The secrecy check: documents with a secrecy marking must not leave (Reg. 4.1).
 
-In: a message in memory or as a file, and on which way it is. Out: nothing, it may pass; or a `Stop`, with the reference under
-which the log knows it. What is refused on submission is held, so that two people can make good a mistake (`outbound.held`);
-what comes from outside is accepted and flagged to the Centre. Everything is an event (Reg. 4.2); never a word of the message.
-What nobody could read in time does not leave: its sender tries again. Readers for mail from inside are apart from those for
-mail from outside, so that no stranger takes one away (decision 0095).
+In: a message in memory or as a file, and its direction. Out: None if it may pass; or a `Stop`, with the reference under
+which it is logged. A message refused on submission is held, so that two people can correct a mistake
+(`quarantine.held_messages`); mail from outside is accepted and flagged to the Centre. Everything is logged as an event
+(Reg. 4.2), without any text of the message. A message that could not be read in time does not leave: its sender tries
+again. The worker processes that read mail from inside are separate from those for mail from outside, so outside mail
+cannot occupy them (decision 0095).
 
-Every way out calls `Secrecy.check`: submission and reception (`mailflow`), APPEND and REPLACE into Sent (`imap.changing`), and
-whatever is built later (redirects, the web). Three steps, the dear ones for few messages only:
+Every way out calls `Secrecy.check`: submission and the MX (`pipeline`), APPEND and REPLACE into Sent (`imap`), and any
+added later (redirects, the web). It has three steps; the expensive ones run for few messages:
 
-    is_clear    one pass over the octets of plain text: most mail ends here
-    glance      fields, names and texts, in the loop while the message is small, else in the cpu lane
-    readers     a process of its own that opens documents, within bounds of time and memory
+    is_clear         one pass over the octets of plain text: most mail ends here
+    visible_content  fields, names and texts; in the loop while the message is small, else in the CPU executor
+    readers          a separate process that opens documents, within bounds of time and memory
 """
 
 import time
@@ -44,14 +45,16 @@ from mic_mail.textextract.worker_pool import Readers
 
 CLAUSE = "4.1"
 NICE_INSIDE, NICE_OUTSIDE = 5, 10
-"""Of the readers: those that people wait for come first."""
+"""Niceness of the worker processes: the mail that people wait for goes first."""
 INLINE_OCTETS = 16 << 10
-"""A message that is no larger is glanced at in the loop: 0.2 ms, and a hop to a lane costs 0.1. One that is made to take long
-takes 20 to 30."""
+"""The largest message that is scanned in the loop.
+
+That takes 0.2 ms, and a hop to an executor costs 0.1 ms. A message made to be slow takes 20 to 30 ms.
+"""
 
 
 class Way(StrEnum):
-    """Where a message comes from and goes to."""
+    """The direction of a message."""
 
     SUBMISSION = "submission"
     INBOUND = "inbound"
@@ -60,30 +63,30 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One message on its way."""
+    """The metadata of one message under check."""
 
     way: Way
     trace_id: str
     sender: str
     recipients: tuple[str, ...] = ()
     login: str | None = None
-    """The address of who has signed in."""
+    """The address of the signed-in mailbox."""
     peer: str | None = None
     session: str | None = None
     slip: Callable[[], SpoolEnvelope] | None = None
-    """The envelope with which a mistaken refusal would be made good; None: there is nothing to hold."""
+    """Returns the spool envelope with which a held message can be released; None: nothing can be held."""
 
 
 class Why(StrEnum):
-    """Reasons of a `Stop`."""
+    """The reasons of a `Stop`."""
 
     MARKED = "marked"
     UNREADABLE = "unreadable"
-    """Encrypted, damaged or of an unknown kind, and the setting refuses that."""
+    """Encrypted, damaged or of an unknown kind, and the setting refuses such content."""
     OVER_BOUNDS = "over-bounds"
-    """More than is looked into, whatever the setting says: it would be a way round the check."""
+    """More content than is read; refused whatever the setting, as it would bypass the check."""
     NOT_READ_NOW = "not-read-now"
-    """No reader, none in time, or one that died: it may be otherwise the next time."""
+    """No worker process, none in time, or one that died; a later attempt may succeed."""
 
 
 _NOT_READ_NOW = frozenset({Unread.UNAVAILABLE, Unread.TOO_SLOW, Unread.CRASHED})
@@ -98,7 +101,7 @@ class Stop:
 
 
 class Checked(NamedTuple):
-    """The answer, and what the scan of the message gave where there was one."""
+    """The result of a check, and the scan of the message if there was one."""
 
     stop: Stop | None
     answers: Answers | None = None
@@ -121,7 +124,7 @@ class Secrecy:
         self._protection_logged: Protection | None = None
 
     def configure(self, config: Config) -> None:
-        """Take over what a reload has changed; readers of the old bounds are let go."""
+        """Apply a reloaded configuration; worker processes with the old bounds are replaced."""
         self._settings = config.secrecy
         self._support = config.support
         for readers in (self._readers_inside, self._readers_outside):
@@ -133,28 +136,34 @@ class Secrecy:
         await self._readers_outside.close()
 
     def report(self) -> dict[str, object]:
-        """For `mic-mail status`: how readers of documents are closed in, as the last one said, or as this machine allows."""
+        """Report to `mic-mail status` how the worker processes are sandboxed.
+
+        That is as the last one reported, or as this machine allows.
+        """
         return {"readers": self._protection.log_fields()}
 
     def _reader_started(self, protection: Protection) -> None:
-        """The log has it once, and again where it has changed."""
+        """Log the sandbox once, and again when it has changed."""
         self._protection = protection
         if protection != self._protection_logged:
             self._protection_logged = protection
             event = "reader_unprotected" if protection.missing else "reader_protected"
             self._log.event(event, **protection.log_fields())
 
-    # ------------------------------------------------------------ the question
+    # ------------------------------------------------------------ the check
 
     async def check(self, passage: Passage, source: bytes | Path) -> Checked:
-        """May this message pass? Waits for `secrecy.seconds`, or a little more; never raises for anything in the message."""
+        """Check whether a message may pass.
+
+        Waits for `secrecy.seconds` or a little more; never raises for anything in the message.
+        """
         if isinstance(source, bytes) and is_clear(source):
             return Checked(None)
         verdict, answers = await self._look(passage, source)
         return Checked(await self._judge(passage, source, verdict), answers)
 
     def refusal(self, stop: Stop) -> MicMailError:
-        """Wording 10, for doors that have no words of their own; `Trouble` where trying again helps."""
+        """Return the refusal (wording 10) for callers without a text of their own; `Trouble` if a retry helps."""
         error = Trouble if stop.why is Why.NOT_READ_NOW else Refused
         turn = messages.where_to_turn(self._support, stop.trace_id)
         return error(messages.joined(_TEXTS[stop.why](), turn), clause=CLAUSE)
@@ -162,7 +171,7 @@ class Secrecy:
     def new_reference(self) -> str:
         return trace_id(self._clock.now_us())
 
-    # ------------------------------------------------------------ looking
+    # ------------------------------------------------------------ reading
 
     async def _look(self, passage: Passage, source: bytes | Path) -> tuple[Verdict, Answers | None]:
         if not isinstance(source, bytes):
@@ -176,12 +185,15 @@ class Secrecy:
         return await self._read(passage, source), glanced.answers
 
     async def _read(self, passage: Passage, source: bytes | Path) -> Verdict:
-        """By a reader of documents: mailboxes take turns at those for mail from inside, networks at the others."""
+        """Read with a worker process.
+
+        Mailboxes take turns at the workers for mail from inside, networks at those for mail from outside.
+        """
         if passage.way is Way.INBOUND:
             return await self._readers_outside.extract(source, network_of(passage.peer or ""))
         return await self._readers_inside.extract(source, passage.login or "")
 
-    # ------------------------------------------------------------ judging
+    # ------------------------------------------------------------ deciding
 
     async def _judge(self, passage: Passage, source: bytes | Path, verdict: Verdict) -> Stop | None:
         if verdict.missed:
@@ -203,7 +215,10 @@ class Secrecy:
         return Stop(passage.trace_id, Why.MARKED)
 
     def _why_unread(self, verdict: Verdict) -> Why | None:
-        """Why a message from inside does not leave that was not read as a whole. What lasts comes before what passes."""
+        """Return why an outgoing message that could not be read completely is stopped, or None.
+
+        Permanent reasons come before temporary ones.
+        """
         reasons = {missed.reason for missed in verdict.missed}
         if Unread.OVER_BOUNDS in reasons:
             return Why.OVER_BOUNDS
@@ -212,7 +227,10 @@ class Secrecy:
         return Why.NOT_READ_NOW if reasons & _NOT_READ_NOW else None
 
     async def _hold(self, passage: Passage, source: bytes | Path, found: Found, where: list[str]) -> dict[str, object]:
-        """Keep what was going out, so that a mistake can be made good. Where that fails it is refused all the same."""
+        """Hold an outgoing message, so that a mistake can be corrected.
+
+        If that fails it is refused all the same.
+        """
         if passage.slip is None or not self._settings.hold:
             record = await self._lanes.io(_measured, self._record(passage, found, where, State.HELD), source)
             return {"held": False, "digest": record.digest, "octets": record.octets}
@@ -225,7 +243,7 @@ class Secrecy:
         return {"held": True, "digest": record.digest, "octets": record.octets}
 
     async def _flag(self, passage: Passage, source: bytes | Path, found: Found, where: list[str]) -> None:
-        """Put on record what came in marked; the housekeeper tells the Centre, once."""
+        """Record incoming marked mail; the housekeeper notifies the Centre, once."""
         record = await self._lanes.io(_measured, self._record(passage, found, where, State.FLAGGED), source)
         try:
             await self._lanes.io(self._held.flag, record)
@@ -272,11 +290,11 @@ _TEXTS = {
 }
 
 FLAG_SECONDS = 30 * 86_400.0
-"""How long a record is kept where nothing is held."""
+"""Retention of a record if nothing is held."""
 
 
 class VisibleContent(NamedTuple):
-    """What a message shows without a document being opened."""
+    """The content of a message that is visible without opening a document."""
 
     verdict: Verdict
     has_more: bool
@@ -284,7 +302,7 @@ class VisibleContent(NamedTuple):
 
 
 def visible_content(octets: bytes) -> VisibleContent:
-    """Fields, names of files and texts of a message."""
+    """Scan the header fields, file names and texts of a message."""
     answers = answers_of(octets)
     look = Look(_GLANCE, time.monotonic, _nobody)
     try:
@@ -295,7 +313,10 @@ def visible_content(octets: bytes) -> VisibleContent:
 
 
 _GLANCE = Bounds(seconds=1.0, parts=200, work=1 << 40, hints=2_000)
-"""What a glance may cost, 10 ms for so many hints; a message that needs more is looked at by whoever opens documents."""
+"""Bounds of this scan, 10 ms for that many hints.
+
+A message that needs more is read by a worker process.
+"""
 
 
 def _nobody(look: Look, content: bytes, name: str, kind: str) -> None:
@@ -308,14 +329,14 @@ def _measured(record: Record, source: bytes | Path) -> Record:
 
 
 def digest_of(octets: bytes) -> str:
-    """SHA-256 of a message, as logs and records name it."""
+    """Return the SHA-256 of a message as logs and records state it."""
     from hashlib import sha256
 
     return sha256(octets).hexdigest()
 
 
 def bounds_of(config: Config) -> Bounds:
-    """How much of a message is looked into."""
+    """Return the configured bounds on how much of a message is read."""
     secrecy = config.secrecy
     return Bounds(
         seconds=secrecy.seconds,

@@ -1,11 +1,12 @@
-"""What becomes of marked messages after the check: the released are submitted, those concerned are told, time runs out.
+"""The follow-up to the secrecy check: submits releases, notifies people, removes expired records.
 
-In: the records of `outbound.held`. Out: entries of the spool, notices, events. One housekeeper; every step is idempotent: the
-spool takes an id once, mailboxes take an origin once, notices have keys, so it may be killed anywhere and begun again.
+In: the records of `quarantine.held_messages`. Out: spool entries, notices, events. One housekeeper runs it. Every step
+is idempotent (the spool takes an id once, mailboxes take an origin once, notices have keys), so it may be killed
+anywhere and run again.
 
     FLAGGED     a notice to the Centre (Reg. 4.1, readings: marked mail from outside is accepted and flagged)
-    RELEASED    the message goes into the spool with its envelope as it was; the sender is told
-    DISCARDED   the message is removed; the sender is told
+    RELEASED    the message goes into the spool with its original envelope; the sender is notified
+    DISCARDED   the message is removed; the sender is notified
     expired     record and message are removed
 """
 
@@ -26,7 +27,7 @@ from mic_mail.services.notifications.notices import Notices
 
 
 class SecrecyCases:
-    """The duty of the housekeeper."""
+    """The housekeeper's job for held and flagged messages."""
 
     def __init__(
         self,
@@ -43,8 +44,10 @@ class SecrecyCases:
         trusts_clock: Callable[[], bool],
         recover: Callable[[], Awaitable[object]],
     ) -> None:
-        """`takes_mail`: whether a mailbox can be told anything, and `trusts_clock`: whether anything is over by the clock, both
-        asked in a thread; `recover` takes up what is in the spool."""
+        """`takes_mail` returns whether a mailbox can get notices, `trusts_clock` whether anything may expire.
+
+        Both are called in a thread. `recover` resumes what is in the spool.
+        """
         self._held = held
         self._spool = spool
         self._lanes = lanes
@@ -58,7 +61,7 @@ class SecrecyCases:
         self._recover = recover
 
     async def run_once(self) -> None:
-        """Do what is to be done about every record."""
+        """Process every record."""
         submitted = await self._lanes.io(self._look)
         if submitted:
             await self._recover()
@@ -68,7 +71,7 @@ class SecrecyCases:
         for record in list(self._held.records()):
             try:
                 submitted += self._one(record)
-            except (MicMailError, OSError) as error:  # it comes again; the others must not wait for it
+            except (MicMailError, OSError) as error:  # retried in the next run; the other records must not wait for it
                 self._log.event("secrecy_case_waits", trace=record.held_id, state=record.state, error=described(error))
         self._held.sweep(self._clock.steady_now().timestamp())
         return submitted
@@ -88,7 +91,10 @@ class SecrecyCases:
         return False
 
     def _submit(self, record: Record) -> bool:
-        """Into the spool under its own id. Killed before it is settled, it comes again, and the mailboxes take it once."""
+        """Put a released message into the spool under its own id.
+
+        If the process is killed before the record is settled this runs again, and each mailbox takes the message once.
+        """
         if not self._held.hand_over(record, self._spool):
             self._log.event("held_message_damaged", trace=record.held_id, digest=record.digest)
             self._held.settled(replace(record, state=State.DISCARDED))

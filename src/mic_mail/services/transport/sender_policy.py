@@ -1,7 +1,8 @@
-"""Who may send, as whom, and how much in an hour and a day (Reg. 4.3, 7.1, 7.2.c, 12.3).
+"""Sender policy: who may send, as whom, and how much per hour and day (Reg. 4.3, 7.1, 7.2.c, 12.3).
 
-In: a client and what it says; the snapshot, the decisions and the authorities in memory. Out: nothing, or a `Refusal`. Asked at
-MAIL, at each RCPT, and again at the end of a message: what ended while it came is over. Belongs to the event loop.
+In: a client and its commands; the snapshot, the decisions and the authorities in memory. Out: None, or a `Refusal`.
+Checked at MAIL, at each RCPT, and again at the end of a message, so that a right that ended meanwhile no longer counts.
+Belongs to the event loop.
 """
 
 import contextlib
@@ -35,7 +36,7 @@ _Judge = Callable[[int, Amounts, Ceilings, float], Full | None]
 
 
 class SenderPolicy:
-    """The senders of one process."""
+    """The sender checks of one process."""
 
     def __init__(
         self,
@@ -47,7 +48,10 @@ class SenderPolicy:
         log: MailLog,
         runaway: Callable[[int, str, int], None],
     ) -> None:
-        """`runaway` hears of a mailbox that goes on to send far too many `messages` or name far too many `recipients`."""
+        """`runaway` is called with a mailbox that keeps exceeding a limit by far.
+
+        Its second argument is `messages` or `recipients`, its third the count.
+        """
         self._access = access
         self._settings = settings
         self._clock = clock
@@ -56,10 +60,10 @@ class SenderPolicy:
         self._runaway = runaway
         self._is_told = False
         self.limited: Counter[str] = Counter()
-        """How often each limit refused something."""
+        """Number of refusals by each limit."""
 
     def may_send(self, client: Client, trace_id: str) -> Refusal | None:
-        """Asked at MAIL and again at the end of the message: a suspension in between counts (Reg. 7.1)."""
+        """Check at MAIL and again at the end of the message; a suspension in between counts (Reg. 7.1)."""
         if client.role is Role.MX:
             return None
         if client.signed_in is None:
@@ -70,7 +74,7 @@ class SenderPolicy:
         return Refusal(_STATES.get(stopped.kind, Cause.NOT_SIGNED_IN), stopped.ref, text=stopped.text)
 
     def may_send_as(self, sender: ReversePath, client: Client, trace_id: str) -> Refusal | None:
-        """Reg. 4.3. On the MX the sender is whoever it says it is, until the checks look at it."""
+        """Check the reverse-path (Reg. 4.3). On the MX any is taken until the message checks run."""
         if client.role is Role.MX:
             return None
         foreign = check_envelope(self.addresses(client), str(sender), separator=self._settings().separator)
@@ -79,7 +83,10 @@ class SenderPolicy:
         return self.locked(str(sender), client) or Refusal(Cause.SENDER_NOT_YOURS, trace_id, {"address": foreign.address})
 
     def addresses(self, client: Client) -> tuple[str, ...]:
-        """What the person may write as: the own addresses, and those of the units and groups that allow it (Reg. 12.3)."""
+        """Return the addresses the person may write as.
+
+        These are the mailbox's own, and those of units and groups that allow it (Reg. 12.3).
+        """
         return (*self.own_addresses(client), *self.writes_as(client))
 
     def own_addresses(self, client: Client) -> tuple[str, ...]:
@@ -87,16 +94,19 @@ class SenderPolicy:
         return () if mailbox is None else mailbox.addresses
 
     def writes_as(self, client: Client) -> Mapping[str, int]:
-        """The addresses, each with its mailbox, of the units and groups in whose name the person may write now."""
+        """Map the addresses of units and groups the person may write as now to their mailboxes."""
         return {} if client.signed_in is None else self._access.sharing.writes_as(client.signed_in.mailbox_id)
 
     def locked(self, address: str, client: Client) -> Refusal | None:
-        """Why somebody who may use the mailbox of `address` may not send from it: its own state, in its words."""
+        """Return why a person with rights in the mailbox of `address` may not send from it.
+
+        The reason is that mailbox's own state, in its own text.
+        """
         stopped = client.signed_in and self._access.check_send_as(client.signed_in, address, self._settings().separator)
         return Refusal(_STATES[stopped.kind], stopped.ref, text=stopped.text) if stopped else None
 
     def still_written_as(self, envelope: Envelope) -> Refusal | None:
-        """Asked at the end of the message: an authority that ended while it came is over."""
+        """Check at the end of the message that the authorities it was written under still hold."""
         client = envelope.client
         if (refusal := self.may_send_as(envelope.sender, client, envelope.trace_id)) is not None:
             return refusal
@@ -108,7 +118,10 @@ class SenderPolicy:
         return None
 
     def note_written_as(self, envelope: Envelope, addresses: Collection[str], others: Mapping[str, int]) -> None:
-        """Whose addresses, of those of `others`, the message bears (`addresses`): asked again at its end."""
+        """Record which mailboxes of `others` the message names as sender or author.
+
+        Their authorities are checked again at its end.
+        """
         if others:
             written = {str(envelope.sender), *addresses}
             known = {known for address in written for known in candidates(address, self._settings().separator)}
@@ -117,15 +130,15 @@ class SenderPolicy:
     # ------------------------------------------------------------ how much
 
     def exceeded_limit(self, client: Client, trace_id: str, octets: int) -> Refusal | None:
-        """Asked at MAIL: the limit that one more message of this size would pass."""
+        """Return a refusal at MAIL if one more message of this size would exceed a limit."""
         return self._judged(client, trace_id, Amounts(1, 0, octets), self._rates.full, self._now())
 
     def name_recipient(self, client: Client, trace_id: str) -> Refusal | None:
-        """Count a recipient, whatever becomes of the message."""
+        """Count a recipient, whatever happens to the message."""
         return self._judged(client, trace_id, Amounts(recipients=1), self._rates.take, self._now())
 
     def count(self, envelope: Envelope, octets: int) -> Refusal | None:
-        """Count a message that is complete; `discount` it if it is not taken after all."""
+        """Count a complete message; `discount` it if it is not accepted after all."""
         wanted, now = Amounts(1, 0, octets), self._now()
         refusal = self._judged(envelope.client, envelope.trace_id, wanted, self._rates.take, now)
         counted = envelope.counted
@@ -133,7 +146,7 @@ class SenderPolicy:
         return refusal
 
     def discount(self, envelope: Envelope) -> None:
-        """The message was not taken: who sends it again is not counted twice."""
+        """Undo the count of a message that was not accepted, so that a retry is not counted twice."""
         counted, sender = envelope.counted, envelope.client.signed_in
         if counted.is_counted and sender is not None:
             counted.is_counted = False
@@ -158,8 +171,10 @@ class SenderPolicy:
         return None
 
     def _refused(self, sender: SignedIn, wanted: Amounts, full: Full, settings: FlowSettings) -> None:
-        """Only an hour's messages and recipients suspend: a program that tries all night would reach twice a day's limit by its
-        patience, and many octets are no spam."""
+        """Suspend a mailbox that goes on far beyond an hourly limit of messages or recipients.
+
+        A program that retries all night would reach twice a daily limit by persistence, and many octets are not spam.
+        """
         if full.span != HOUR or full.what == "octets":
             return
         tried = self._rates.refused(sender.mailbox_id, wanted.messages, wanted.recipients, self._now())
@@ -173,7 +188,7 @@ class SenderPolicy:
 
     @contextlib.contextmanager
     def _log_counts_unusable(self) -> Iterator[None]:
-        """Counts that cannot be read or written keep nobody from sending; it is said once."""
+        """Let mail pass if the counts cannot be read or written; log that once."""
         try:
             yield
             self._is_told = False

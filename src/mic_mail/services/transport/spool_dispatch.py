@@ -1,7 +1,7 @@
-"""From an envelope to an entry of the spool, and from there to the mailboxes, in this process or after a restart.
+"""Spool entries: created from envelopes, dispatched to mailboxes and the queue, also after a restart.
 
-In: envelopes and whom they reach; the spool and the queue. Out: slips, entries that are being delivered or sent
-on. What a mailbox sent that is suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision 0061).
+In: envelopes and their deliveries; the spool and the queue. Out: spool envelopes, and entries that are being delivered
+or sent on. Mail from a mailbox that is suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision 0061).
 """
 
 from collections.abc import Callable, Sequence
@@ -26,11 +26,11 @@ from mic_mail.services.transport.envelope import Envelope
 from mic_mail.services.transport.envelope import Recipient as LocalRecipient
 
 MAX_RECOVERED = 500
-"""Entries taken up at once: each keeps a file open until it is delivered."""
+"""Entries resumed in one run; each holds a file open until it is delivered."""
 
 
 class Spooling:
-    """The spool of one process, and what comes of its entries."""
+    """Dispatches the spool entries of one process."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Spooling:
         log: MailLog,
         clock: Clock,
     ) -> None:
-        """`queued` hears, on the loop, of each entry that is in the queue now."""
+        """`queued` is called on the loop with the id of each entry that has entered the queue."""
         self._spool = spool
         self._queue = queue
         self._queued = queued
@@ -57,25 +57,25 @@ class Spooling:
         self._clock = clock
         self._has_looked = False
         self._held: set[str] = set()
-        """The entries that wait because their sender is suspended, as last seen."""
+        """Trace ids of entries that wait because their sender is suspended, as of the last run."""
         self._unreadable: set[str] = set()
-        """The files that could not be opened, as last seen."""
+        """Files that could not be opened, as of the last run."""
 
     def draft(self, spool_id: str) -> Draft:
         """Begin an entry. Blocks."""
         return self._spool.draft(spool_id)
 
     def spool_envelope(self, envelope: Envelope, parcels: Sequence[LocalDelivery]) -> SpoolEnvelope:
-        """What an entry keeps of the envelope."""
+        """Build the spool envelope of a message."""
         known = {parcel.mailbox.mailbox_id for parcel in parcels}
-        # The address that came first files the message; whoever wrote the others wants to hear of them too.
+        # The first address decides the folder; success reports may be wanted for the others too.
         targets = tuple(
             Target(mailbox_id, recipient.address, recipient.detail, tuple(sorted(recipient.notify)), recipient.orcpt)
             for recipient in envelope.recipients
             for mailbox_id in recipient.mailboxes
             if mailbox_id in known
         )
-        # Somebody whom a mail program names in To and in Cc gets one copy elsewhere as well as here.
+        # A recipient that a mail program names in To and in Cc gets one copy on another server too.
         elsewhere = tuple(
             dict.fromkeys(
                 Target(ELSEWHERE, recipient.address, None, tuple(sorted(recipient.notify)), recipient.orcpt)
@@ -100,11 +100,11 @@ class Spooling:
         )
 
     def fan_out(self, entry: Entry, answered: Answers | None, *, doubtful: bool = False) -> None:
-        """Deliver what is not settled. `doubtful`: some of it may have been, by whoever was killed."""
+        """Deliver the open targets. `doubtful`: a killed process may have delivered some of them."""
         self._delivering.fan_out(entry, self._deliveries_of(entry), answered, send_on=self._send_on, doubtful=doubtful)
 
     async def _send_on(self, entry: Entry) -> None:
-        """Into the queue, once, for all targets elsewhere."""
+        """Put the entry into the queue, once, for all targets on other servers."""
         slip = entry.slip
         targets = [target for target in entry.open_targets if target.mailbox_id == ELSEWHERE]
         recipients = tuple(Recipient(target.address, target.notify, target.orcpt) for target in targets)
@@ -115,10 +115,11 @@ class Spooling:
         self._queued(entry.spool_id)
 
     async def take_up(self) -> int:
-        """Take up what earlier processes acknowledged and did not finish, and what could not be delivered then.
+        """Resume the entries that earlier processes accepted and did not finish, and those that were deferred.
 
-        The first time everything, since what was in the way may be why somebody restarted us; after that what is due. What a
-        mailbox sent that is suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision 0061).
+        The first run takes everything, since the cause of the delay may be why the server was restarted; later runs take
+        what is due. Mail from a mailbox that is suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision
+        0061).
         """
         await self._reports.run_once()
         now_us = self._clock.steady_us() if self._has_looked else None
@@ -142,7 +143,7 @@ class Spooling:
         return len(entries)
 
     def _recovered(self, now_us: int | None, held: list[SpoolEnvelope], unreadable: list[tuple[Path, OSError]]) -> list[Entry]:
-        """As many as are taken up at once, or none: who fails owns nothing. In a thread."""
+        """Open at most `MAX_RECOVERED` entries; on an error release all of them. Runs in a thread."""
         entries: list[Entry] = []
         try:
             found = self._spool.recover(now_us, self._waits(held), lambda path, error: unreadable.append((path, error)))
@@ -154,14 +155,17 @@ class Spooling:
         return entries
 
     def _log_unreadable(self, unreadable: Sequence[tuple[Path, OSError]]) -> None:
-        """Once for each file and process."""
+        """Log each unreadable file once per process."""
         for path, error in unreadable:
             if str(path) not in self._unreadable:
                 self._log.event("spool_entry_unreadable", file=str(path), error=error.strerror)
         self._unreadable = {str(path) for path, _ in unreadable}
 
     def _waits(self, held: list[SpoolEnvelope]) -> Callable[[SpoolEnvelope], bool]:
-        """Whether an entry's sender may not send now, asked once for each; those that wait are noted. In a thread."""
+        """Return a function that tells whether an entry's sender may not send now.
+
+        Each sender is checked once; the entries that wait are added to `held`. Called in a thread.
+        """
         stopped: dict[int, bool] = {}
 
         def waits(slip: SpoolEnvelope) -> bool:
@@ -175,7 +179,7 @@ class Spooling:
         return waits
 
     def _log_held(self, held: Sequence[SpoolEnvelope]) -> None:
-        """Once for each entry and process: that it waits (Reg. 4.2)."""
+        """Log once per entry and process that it waits (Reg. 4.2)."""
         for slip in held:
             if slip.trace_id not in self._held:
                 recipients = [target.address for target in slip.targets if not target.settled]

@@ -1,7 +1,7 @@
-"""What stands in front of a message, and what its header says: trace lines, fields that submission adds, results of checks.
+"""The lines in front of a message: trace lines, fields that submission adds, results of the checks.
 
-In: an envelope and the header of its message. Out: lines for the front, the header as it is stored, or the `Refusal` that
-follows from the header (submission) or from the checks (mail of other servers). Nothing is stored here.
+In: an envelope and the header of its message. Out: the lines, the header as it is stored, or the `Refusal` that follows
+from the header (submission) or from the checks (mail from other servers). Nothing is stored here.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ SMALL_HEADER_OCTETS = 8_192
 
 
 class Headings:
-    """Those of the messages that one process takes."""
+    """The header step of the messages that one process accepts."""
 
     def __init__(
         self,
@@ -41,12 +41,12 @@ class Headings:
         self._clock = clock
 
     def head(self, envelope: Envelope, results: bytes = b"") -> bytes:
-        """The trace lines (RFC 5321 §4.4), `results` of checks among them."""
+        """Return the trace lines (RFC 5321 §4.4), with `results` of the checks among them."""
         stamp = trace_headers.received(envelope, self._settings().hostname, self._clock.steady_us())
         return trace_headers.return_path(envelope) + results + stamp
 
     async def check(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
-        """Why a message with this header may not pass, or the lines that submission adds to it."""
+        """Return why a message with this header is refused, or the lines that submission adds to it."""
         envelope.header.message_id = trace_headers.message_id(header)
         if author_check.goes_in_a_circle(header):
             return envelope.refusal(Cause.LOOP)
@@ -62,17 +62,18 @@ class Headings:
         if objection is not None:
             locked = self._senders.locked(objection.address, envelope.client) if objection.address else None
             return locked or envelope.refusal(objection.cause, address=objection.address, field=objection.field)
-        self._senders.note_written_as(envelope, reading.written, others)  # as judged: what ended meanwhile ends it
+        # the same rights as were checked above; the end of the message checks them again
+        self._senders.note_written_as(envelope, reading.written, others)
         envelope.header.message_id = envelope.header.message_id or trace_headers.own_message_id(envelope, settings.hostname)
         return trace_headers.missing(
             envelope, settings.hostname, self._clock.steady_us(), dated=reading.is_dated, identified=reading.is_identified
         )
 
     async def cleaned(self, envelope: Envelope, header: bytes) -> bytes:
-        """What of a header is stored: all but results of checks that it gives out to be this server's (RFC 8601 §5)."""
+        """Return the header without forged authentication results of this server (RFC 8601 §5)."""
         if not self._judging.has_results(header):
             return header
-        # Five thousand of them, or one of 200 KB, take 60 ms.
+        # Five thousand such fields, or one of 200 KB, take 60 ms.
         is_small = len(header) <= SMALL_HEADER_OCTETS
         cleaned = self._judging.cleaned(header) if is_small else await self._lanes.io(self._judging.cleaned, header)
         if len(cleaned) != len(header):
@@ -80,7 +81,7 @@ class Headings:
         return cleaned
 
     async def judge(self, envelope: Envelope, source: Source, header: bytes) -> Refusal | bytes:
-        """Why a message from another server is not taken, or the fields that belong in front of it."""
+        """Check a message from another server: return a refusal, or the fields to put in front of it."""
         judgement = await self._judging.judge(envelope, source, header)
         if judgement.refusal is not None:
             return judgement.refusal

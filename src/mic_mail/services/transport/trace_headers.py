@@ -1,7 +1,8 @@
-"""The lines that are put in front of a message when it arrives (RFC 5321 §4.4), and those that submission adds (RFC 6409 §8).
+"""Trace fields put in front of a message, and the fields that submission adds.
 
-Pure: values in, octets out; nothing below them is touched. The trace id in `Received:` is the one in the reply and in the log.
-A peer that did not take SMTPUTF8 gets no letter beyond ASCII into these lines (RFC 6531 §3.7.3).
+RFC 5321 §4.4, RFC 6409 §8. Pure: values in, octets out; the message itself is not touched. The trace id in `Received:`
+is the one in the reply and in the log. A client that did not use SMTPUTF8 gets no character beyond ASCII in these lines
+(RFC 6531 §3.7.3).
 """
 
 import re
@@ -13,29 +14,35 @@ from mic_mail.mime.compose import rfc_date
 from mic_mail.services.transport.envelope import Envelope
 
 _MESSAGE_ID = (b"\nMessage-ID:", b"\nMessage-Id:", b"\nmessage-id:")
-"""As most write it; the last one is compared without regard to case."""
+"""The usual spellings; the last one is also compared without regard to case."""
 _FOLDED = re.compile(rb"\r?\n(?=[ \t])")
 LONGEST_MESSAGE_ID = 500
 
 
 def date(at_us: int) -> str:
-    """RFC 5322 §3.3, in the time of the ministry."""
+    """Format a date as in RFC 5322 §3.3, in the ministry's time zone."""
     return _date(at_us // 1_000_000)
 
 
 @lru_cache(maxsize=4)
 def _date(seconds: int) -> str:
-    """Many messages come in one second."""
+    """Format a date; cached, as many messages come in one second."""
     return rfc_date(datetime.fromtimestamp(seconds, HO_CHI_MINH)).decode()
 
 
 def return_path(envelope: Envelope) -> bytes:
-    """The first line of a delivered message; a message that goes on to another server has none (RFC 5321 §4.4)."""
+    """Return the first line of a delivered message.
+
+    A message that is relayed to another server has none (RFC 5321 §4.4).
+    """
     return f"Return-Path: <{envelope.sender}>\r\n".encode()
 
 
 def received(envelope: Envelope, hostname: str, at_us: int) -> bytes:
-    """The time stamp. `for` names a recipient only where there is one: nobody learns of the others (RFC 5321 §7.2)."""
+    """Return the time stamp line.
+
+    `for` names a recipient only if there is just one, so that none is disclosed to the others (RFC 5321 §7.2).
+    """
     client = envelope.client
     tls = client.peer.tls
     secured = f" ({tls.version} {tls.cipher})" if tls else ""
@@ -49,23 +56,23 @@ def received(envelope: Envelope, hostname: str, at_us: int) -> bytes:
 
 
 def missing(envelope: Envelope, hostname: str, at_us: int, *, dated: bool, identified: bool) -> bytes:
-    """Date and Message-ID for a mail program that sent none (RFC 6409 §8.2, §8.3).
+    """Return Date and Message-ID for a mail program that sent none (RFC 6409 §8.2, §8.3).
 
-    Nothing else is added or changed, nor removed but for results that claim to be ours (RFC 8601 §5). RFC 6409 §8 allows more
-    (Sender, Bcc, encodings), but a changed field breaks what the sender has signed, and Bcc is the mail program's to leave out
-    (RFC 5322 §3.6.3): every one in use does.
+    Nothing else is added or changed, and nothing removed but results that pretend to be ours (RFC 8601 §5). RFC 6409 §8
+    allows more (Sender, Bcc, encodings), but a changed field breaks the sender's signature, and removing Bcc is the mail
+    program's task (RFC 5322 §3.6.3): every one in use does it.
     """
     lines = b"" if dated else f"Date: {date(at_us)}\r\n".encode()
     return lines if identified else lines + f"Message-ID: <{own_message_id(envelope, hostname)}>\r\n".encode()
 
 
 def own_message_id(envelope: Envelope, hostname: str) -> str:
-    """What a message is called whose mail program gave it no name."""
+    """Return the Message-ID of a message whose mail program gave none."""
     return f"{envelope.trace_id.lower()}@{hostname}"
 
 
 def message_id(header: bytes) -> str | None:
-    """What the sender calls the message, for the log: without brackets, shortened where nobody could mean it."""
+    """Return the Message-ID, for the log: without angle brackets, cut at a length no real one has."""
     header = b"\n" + header
     for name in _MESSAGE_ID:
         at = header.find(name)
@@ -87,5 +94,5 @@ def message_id(header: bytes) -> str | None:
 
 
 def _literal(address: str) -> str:
-    """RFC 5321 §4.1.3."""
-    return f"[IPv6:{address.partition('%')[0]}]" if ":" in address else f"[{address or '0.0.0.0'}]"  # noqa: S104 - a name for nobody
+    """Format an address literal (RFC 5321 §4.1.3)."""
+    return f"[IPv6:{address.partition('%')[0]}]" if ":" in address else f"[{address or '0.0.0.0'}]"  # noqa: S104 - unknown

@@ -1,6 +1,6 @@
-"""What the mail log is told of mail that comes in: taken or refused, from whom, by which connection (Reg. 4.2, 8.2).
+"""Log events of incoming mail: accepted or refused, from whom, by which connection (Reg. 4.2, 8.2).
 
-In: an envelope or a refusal, the client. Out: events, each with the trace id that the answer bears too.
+In: an envelope or a refusal, the client. Out: events, each with the trace id that is also in the reply.
 """
 
 from mic_mail.log.maillog import MailLog
@@ -14,7 +14,7 @@ class FlowLog:
         self._log = log
 
     def accepted(self, envelope: Envelope, octets: int, written_as: list[str]) -> None:
-        """A message is durable; `written_as`: the units and groups as whom it is written (Reg. 12.3)."""
+        """Log that a message is durable; `written_as` are the units and groups it is written as (Reg. 12.3)."""
         client = envelope.client
         self._log.event(
             "message_accepted",
@@ -27,12 +27,13 @@ class FlowLog:
             session=client.peer.session_id,
             login=_login(client),
             written_as=written_as or None,
-            **({"refers_to": list(envelope.header.refers_to)} if envelope.header.refers_to else {}),  # an answer (Reg. 12.4)
-            **({"envid": envelope.envid} if envelope.envid else {}),  # by it a report of delivery may name it (RFC 3464)
+            # it answers these (Reg. 12.4)
+            **({"refers_to": list(envelope.header.refers_to)} if envelope.header.refers_to else {}),
+            **({"envid": envelope.envid} if envelope.envid else {}),  # so that a delivery report can name it (RFC 3464)
         )
 
     def message_refused(self, envelope: Envelope, refusal: Refusal) -> None:
-        """A message is not taken, as a whole."""
+        """Log that a whole message is refused."""
         told: dict[str, object] = {
             "sender": envelope.sender,
             "recipients": [recipient.address for recipient in envelope.recipients],
@@ -41,7 +42,7 @@ class FlowLog:
         self.refused("message_refused", refusal, envelope.client, **told)
 
     def refused(self, event: str, refusal: Refusal, client: Client, **fields: object) -> None:
-        """A sender, a recipient or a message is refused."""
+        """Log that a sender, a recipient or a message is refused."""
         self._log.event(
             event,
             trace=refusal.trace_id,
@@ -54,7 +55,7 @@ class FlowLog:
         )
 
     def results_removed(self, envelope: Envelope, octets: int) -> None:
-        """A header gave out results of checks to be this server's."""
+        """Log that a header pretended to hold this server's authentication results."""
         client = envelope.client
         self._log.event(
             "results_removed",

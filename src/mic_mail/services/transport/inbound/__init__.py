@@ -1,4 +1,5 @@
-"""Mail from other servers, between its last octet and the promise to keep it: whether it is taken, and where it goes.
+"""Checks of mail from other servers, between its last octet and durable acceptance.
 
-Each check is a room of its own that answers with a `CheckResult`; `judging` asks them in order and joins what they say.
+They decide whether a message is accepted and where it goes. Each check is a module of its own that returns a
+`CheckResult`; `message_checks` runs them in order and combines the results.
 """

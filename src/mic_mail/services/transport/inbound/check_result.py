@@ -1,6 +1,6 @@
-"""What a check says of a message from another server, and what it is asked about. Plain values.
+"""The input and the result of a check on a message from another server. Plain values.
 
-A check contributes; what a check before it has decided stands unless the later one is stricter.
+A check adds to the results before it; an earlier decision stands unless a later one is stricter.
 """
 
 from collections.abc import Mapping
@@ -12,53 +12,58 @@ from mic_mail.config.model import Config
 from mic_mail.services.transport.envelope import Envelope, Refusal
 
 JUNK = "junk"
-"""The verdict by which a message is filed in Junk (`services.transport.filing`)."""
+"""The verdict that files a message in Junk (`services.transport.folder_placement`)."""
 Source = bytes | Path
-"""A message as it came: no line of ours in front, nothing taken away. A path is good in this process alone, and until the
-message is accepted or refused."""
+"""A message as it came: no line of ours in front, nothing removed.
+
+A path is valid in this process alone, and until the message is accepted or refused.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """A message that is complete and not acknowledged."""
+    """A message that is complete and not yet acknowledged."""
 
     envelope: Envelope
     source: Source
     header: bytes
-    """As it came, without the empty line."""
+    """The header as it came, without the empty line."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Of one check, or of several together."""
+    """The result of one check, or the combined result of several."""
 
     refusal: Refusal | None = None
-    """It is not taken, for good or for now."""
+    """The refusal, permanent or temporary."""
     verdict: str = ""
-    """`JUNK`, or nothing."""
+    """`JUNK`, or empty."""
     held_for: str = ""
-    """Why it goes to the quarantine in place of its mailboxes; nothing: it does not."""
+    """The reason for quarantine instead of delivery; else empty."""
     said: str = ""
-    """What the check said that wants it held, in few words."""
+    """The finding of the check that holds the message, in a few words."""
     symbols: tuple[str, ...] = ()
-    """Of the filter, with their scores."""
+    """The symbols of the spam filter, with their scores."""
     rule: str = ""
-    """The name of what had an opinion, for the log; nothing: nothing speaks for or against it."""
+    """The name of the rule that decided, for the log; empty if none applied."""
     authenticates_sender: bool = False
-    """SPF or DKIM passes for the domain of MAIL FROM, so reports may go there."""
+    """Set if SPF or DKIM passes for the domain of MAIL FROM, so that reports may go there."""
     fields: bytes = b""
-    """Whole lines to be put in front, CRLF and all."""
+    """Whole lines to put in front of the message, with CRLF."""
     told: Mapping[str, object] = field(default_factory=dict)
-    """What the log says of it."""
+    """Fields for the log event."""
 
     @property
     def _severity(self) -> int:
-        """What becomes of the message by it: taken as any other, into Junk, held, not taken."""
+        """The severity of the outcome: accepted as usual, into Junk, held, refused."""
         return 3 if self.refusal is not None else 2 if self.held_for else 1 if self.verdict else 0
 
     def and_then(self, later: "CheckResult") -> "CheckResult":
-        """Both: the fields of the earlier one come first; the first refusal, verdict and reason count, and the rule of who was
-        stricter."""
+        """Combine two results.
+
+        The fields of the earlier one come first. The first refusal, verdict and reason stand, and the rule of the
+        stricter result.
+        """
         by_strictness = (later, self) if later._severity > self._severity else (self, later)
         return CheckResult(
             self.refusal or later.refusal,
@@ -74,13 +79,13 @@ class CheckResult:
 
 
 class Check(Protocol):
-    """One room. Belongs to the loop; never takes longer than its settings say."""
+    """The interface of a check. It runs on the loop and never takes longer than its settings allow."""
 
     async def judge(self, arrived: ReceivedMessage) -> CheckResult: ...
     def configure(self, config: Config) -> None:
-        """A reload: what is under way is judged as it began."""
+        """Apply a reloaded configuration; checks in progress finish with the old one."""
         ...
 
     def close(self) -> None:
-        """Nothing is judged any more."""
+        """Release resources; no further message is checked."""
         ...

@@ -1,8 +1,9 @@
-"""What is asked of the DNS about a client while it still talks: so that the end of a message need not wait for it.
+"""DNS lookups about a client, started while it still sends.
 
-In: connections of other servers, and the MAIL of each message. Out: an `ClientLookups` for each connection, whose answers are
-there or come in time; ended with the connection. Belongs to the loop. Bounded: so many enquiries at once in a process, the
-others wait for their turn, and who has none by the end of his message is told to come again (nothing passes because many ask).
+The end of a message then need not wait for them. In: connections of other servers, and the MAIL of each message. Out: a
+`ClientLookups` for each connection, whose results are there or come in time; it ends with the connection. Belongs to the
+loop. Concurrency is bounded per process; lookups beyond the bound wait, and a message whose lookups got no turn by its
+end is refused temporarily, so nothing passes because of load.
 """
 
 import asyncio
@@ -24,22 +25,31 @@ from mic_mail.storage.errors import Unavailable
 
 T = TypeVar("T")
 AT_ONCE, AT_ONCE_OF_NETWORK = 400, 100
-"""Enquiries of one process, and of those about clients of one network (/24, /64); each keeps a socket or a few."""
+"""Concurrent lookups of one process, and of clients in one network (/24, /64).
+
+Each uses one or a few sockets.
+"""
 MOST_WAITING = 4_096
 PATIENCE_SECONDS = 20.0
 MOST_WAITED_SECONDS = 1.0
-"""Who has waited longer for a turn, and has no answer in time, was kept from it by others."""
+"""The longest queueing, in seconds, after which a missing answer still counts as a slow DNS.
+
+Beyond it, other clients were the cause.
+"""
 
 
 class FairTurns:
-    """So many at once, and so many of one network: who is slow, or has slow names, keeps only his neighbours waiting."""
+    """Bounds concurrent lookups in all and per network.
+
+    A slow client, or one with slow names, delays only its own network.
+    """
 
     def __init__(self) -> None:
         self._all = Turns(AT_ONCE, MOST_WAITING)
         self._networks: dict[str, Turns] = {}
 
     async def within(self, network: str, ask: Callable[[], Awaitable[T]]) -> T:
-        """`Unavailable` where the turn does not come."""
+        """Run `ask` in its turn; raises `Unavailable` if the turn does not come."""
         mine = self._networks.setdefault(network, Turns(AT_ONCE_OF_NETWORK, MOST_WAITING))
         await mine.take(PATIENCE_SECONDS)
         try:
@@ -55,7 +65,7 @@ class FairTurns:
 
 
 class Enquiries:
-    """Those of one process."""
+    """The lookups of one process."""
 
     def __init__(
         self,
@@ -68,8 +78,11 @@ class Enquiries:
         putting_aside: Sequence[str] = (),
         unusable: Callable[[str, str], None] = lambda zone, why: None,
     ) -> None:
-        """`authenticates`: whether it is asked who mail is from; `refusing`, `putting_aside`: lists of machines that send spam,
-        by what is done then; `unusable` hears of those that cannot be believed, and why."""
+        """`authenticates`: whether SPF and iprev are looked up.
+
+        `refusing` and `putting_aside` are the DNS blocklists whose clients are refused, and those whose mail goes to
+        Junk. `unusable` is called with a list whose answers cannot be trusted, and why.
+        """
         self.refusing, self.putting_aside = tuple(refusing), tuple(putting_aside)
         self.unusable = unusable
         self.authenticates = authenticates
@@ -77,15 +90,15 @@ class Enquiries:
         self.clock = clock
         self.hostname = hostname
         self.clients, self.messages = FairTurns(), FairTurns()
-        """Of what is asked about a client since MAIL, and about a message that is complete."""
+        """Turns of the lookups about a client, begun at MAIL, and about a complete message."""
 
     def of(self, address: str) -> "ClientLookups":
-        """A connection from there."""
+        """Return the lookups for a connection from this address."""
         return ClientLookups(self, address)
 
 
 class ClientLookups:
-    """About one connection."""
+    """The lookups about one connection."""
 
     def __init__(self, all_of_them: Enquiries, address: str) -> None:
         self.owner = all_of_them
@@ -97,12 +110,12 @@ class ClientLookups:
         self._iprev: asyncio.Task[IprevResult] | None = None
         self._listings: asyncio.Task[Listings] | None = None
         self._waited: float | None = None
-        """Seconds before the turn of `_spf` came; None: it has not come."""
+        """Seconds before the turn of `_spf` came; None while it has not."""
         self._listed_by = 0.0
         self._has_told = False
 
     def begin(self, helo: str, sender: ReversePath) -> None:
-        """MAIL. What was asked for the last one and is the same stands."""
+        """Start the lookups at MAIL; those of the last message that would be the same are reused."""
         owner = self.owner
         if self._listings is None and (zones := owner.refusing + owner.putting_aside):
             self._listed_by = asyncio.get_running_loop().time() + dnsbl.SECONDS + 1
@@ -125,13 +138,16 @@ class ClientLookups:
         self._spf = self._start(examine)
 
     async def of_message(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask about a message of this client; `Unavailable` where the turn does not come."""
+        """Run lookups about a message of this client; raises `Unavailable` if the turn does not come."""
         return await self.owner.messages.within(self.network, ask)
 
     async def spf(self, deadline: float) -> ClientResults:
-        """Of MAIL FROM and HELO; `temperror` from `deadline` on (the loop's time). `Unavailable`: it could not be asked at all,
-        or had to wait so long for its turn that no time was left. That is not the DNS's silence: whoever lets many ask must not
-        pass for it."""
+        """Return the SPF results of MAIL FROM and HELO.
+
+        They are `temperror` from `deadline` (the loop's time) on. Raises `Unavailable` if the lookup could not be made,
+        or waited so long for its turn that no time was left. That is not a silent DNS, and a client that causes many
+        lookups must not be treated as if it were.
+        """
         assert self._about is not None, "MAIL was said"
         helo, sender = self._about
         found = await _result(self._spf, deadline)
@@ -148,7 +164,7 @@ class ClientLookups:
         return late, None
 
     async def iprev(self, deadline: float) -> IprevResult:
-        """RFC 8601 §3; nobody is sent away for it."""
+        """Return the iprev result (RFC 8601 §3); no message is refused for it."""
         try:
             found = await _result(self._iprev, deadline)
         except Unavailable:
@@ -156,7 +172,10 @@ class ClientLookups:
         return found or IprevResult(Iprev.TEMPERROR)
 
     async def listings(self) -> Listings:
-        """On which lists the client is; of those that have not answered in time it is on none, nor where nobody could ask."""
+        """Return the lists that the client is on.
+
+        A list that has not answered in time, or could not be asked, does not count.
+        """
         if self._listings is None:
             return Listings()
         try:
@@ -170,19 +189,19 @@ class ClientLookups:
         return found
 
     async def refusing_list(self) -> str | None:
-        """The list because of which the client's mail is refused."""
+        """Return the list for which the client's mail is refused, or None."""
         found = await self.listings() if self.owner.refusing else Listings()
         return next((zone for zone in found.zones if zone in self.owner.refusing), None)
 
     def close(self) -> None:
-        """The connection has ended."""
+        """Cancel the lookups; the connection has ended."""
         self._stop(self._spf)
         self._stop(self._iprev)
         self._stop(self._listings)
 
     def _start(self, ask: Callable[[], Awaitable[T]]) -> "asyncio.Task[T]":
         task = asyncio.get_running_loop().create_task(self.owner.clients.within(self.network, ask))
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, should nobody wait for it
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # retrieve it, in case nobody waits for it
         return task
 
     def _stop(self, task: "asyncio.Task[T] | None") -> None:
@@ -202,7 +221,7 @@ def _has_failed(task: "asyncio.Task[T]") -> bool:
 
 
 async def _result(task: "asyncio.Task[T] | None", deadline: float) -> T | None:
-    """None where it is not there by then; nobody is cancelled by waiting for it."""
+    """Return the result, or None if it is not there by `deadline`. Waiting cancels nothing."""
     assert task is not None, "it was begun"
     await asyncio.wait([task], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
     if not task.done():

@@ -1,25 +1,25 @@
-"""Mail from a machine that a list names as one that sends spam (RFC 5782), where the setting is that it goes to Junk.
+"""Junk verdict for mail from a client on a DNS blocklist (RFC 5782), where so configured.
 
-In: a message that has arrived, and what the lists say of its client. Out: a `CheckResult`. Where the setting is that such mail
-is refused, that was done at RCPT (`services.transport.mailflow`): what arrives all the same is for postmaster, who has to be
-reached (RFC 5321 §4.5.1), or for abuse (RFC 2142).
+In: a message that has arrived, and the list entries of its client. Out: a `CheckResult`. If such mail is to be refused,
+that was done at RCPT (`services.transport.pipeline`); what arrives all the same is for postmaster, who must be reachable
+(RFC 5321 §4.5.1), or for abuse (RFC 2142).
 """
 
 from mic_mail.config.model import Config
 from mic_mail.services.transport.inbound.check_result import JUNK, CheckResult, ReceivedMessage
 
 ALWAYS_REACHED = frozenset({"postmaster", "abuse"})
-"""Local parts to which whoever is listed may write, to hear why."""
+"""Local parts that a listed client may write to, to ask why."""
 
 
 class Listed:
-    """The check of one process. The lists themselves are asked by the enquiry."""
+    """The blocklist check of one process; `ClientLookups` queries the lists themselves."""
 
     def configure(self, config: Config) -> None:
-        """Nothing here depends on it."""
+        """Do nothing: the check has no settings of its own."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: the check holds no resources."""
 
     async def judge(self, arrived: ReceivedMessage) -> CheckResult:
         enquiry = arrived.envelope.enquiry

@@ -1,12 +1,12 @@
-"""All checks of mail from other servers, in order, between the last octet of a message and the promise to keep it.
+"""Runs all checks of mail from other servers in order, before the message is accepted.
 
-In: the configuration, the checks; clients as they connect, messages as they come. Out: an `ClientLookups` for each client that
-is judged, a `CheckResult` for each message, one line of the log that says all of it. Mail from `inbound.trusted_networks`, and
-that of people who have signed in, is never judged; fields that claim to be ours are taken away from all that comes to any door.
+In: the configuration, the checks; clients as they connect, messages as they come. Out: a `ClientLookups` for each client
+that is checked, a `CheckResult` for each message, one log line with all results. Mail from `inbound.trusted_networks`
+and from signed-in users is never checked; forged results of this server are removed from all mail on every listener.
 
-    origins     who it is from                      services/transport/inbound/origin_check.py
-    listed      whether its machine sends spam      services/transport/inbound/dnsbl_check.py
-    content     what is in it                       services/transport/inbound/rspamd_check.py
+    origins     who it is from                       services/transport/inbound/origin_check.py
+    listed      whether its client sends spam        services/transport/inbound/dnsbl_check.py
+    content     what is in it                        services/transport/inbound/rspamd_check.py
 """
 
 from collections import Counter
@@ -26,11 +26,11 @@ from mic_mail.services.transport.inbound.client_lookups import ClientLookups, En
 
 TELL_AGAIN_SECONDS = 3_600.0
 LOCAL_RESOLVER = "127.0.0.1"
-"""Where there is no resolv.conf (resolv.conf(5))."""
+"""The name server used if there is no resolv.conf (resolv.conf(5))."""
 
 
 class MessageChecks:
-    """The judgements of one process; belongs to the event loop."""
+    """The message checks of one process; belongs to the event loop."""
 
     def __init__(self, config: Config, checks: Sequence[Check], log: MailLog, clock: Clock) -> None:
         self._checks = tuple(checks)
@@ -41,7 +41,7 @@ class MessageChecks:
         self._configure(config)
 
     def configure(self, config: Config) -> None:
-        """A reload. What is asked for connections that are open goes on where it began."""
+        """Apply a reloaded configuration; lookups of open connections go on with the old one."""
         self._configure(config)
         for check in self._checks:
             check.configure(config)
@@ -52,7 +52,7 @@ class MessageChecks:
         self._has_filter = bool(config.rspamd.url)
         self._ours = frozenset({config.server.hostname})
         self._config = config
-        self._enquiries: Enquiries | None = None  # made for the first client: most processes have none
+        self._enquiries: Enquiries | None = None  # created for the first client: most processes have none
 
     def _ready_lookups(self) -> Enquiries:
         config = self._config
@@ -75,31 +75,33 @@ class MessageChecks:
             return Resolver((LOCAL_RESOLVER,), seconds=config.dns.seconds)
 
     def _log_unusable(self, zone: str, why: str) -> None:
-        """A list that cannot be believed: once an hour, for whoever has put it into the configuration."""
+        """Log a list whose answers cannot be trusted, once an hour, for the administrator who configured it."""
         now = self._clock.monotonic()
         if now - self._told_at.get(zone, -TELL_AGAIN_SECONDS) >= TELL_AGAIN_SECONDS:
             self._told_at[zone] = now
             self._log.event("list_unusable", zone=zone, clause="10.2", reason=why)
 
     def enquiry(self, address: str) -> ClientLookups | None:
-        """A client of the door of other servers, by its address; None where its mail is not judged."""
+        """Return the lookups for a client of the MX, or None if its mail is not checked."""
         if address in self._trusted:
             return None
         self._enquiries = self._enquiries or self._ready_lookups()
         return self._enquiries.of(address)
 
     def has_results(self, header: bytes) -> bool:
-        """Whether there may be any in it."""
+        """Return whether the header may contain results to remove."""
         return may_stand_in(header) or (self._has_filter and b"x-spam" in header.lower())
 
     def cleaned(self, header: bytes) -> bytes:
-        """`header` without the results that it gives out to be ours (RFC 8601 §5), and where there is a filter without those of
-        other filters; all else octet by octet."""
+        """Return `header` without results that pretend to be ours (RFC 8601 §5).
+
+        With a spam filter, the fields of other filters are removed too. Everything else stays octet for octet.
+        """
         kept = without_forged(header, self._ours)
         return without_foreign(kept) if self._has_filter else kept
 
     async def judge(self, envelope: Envelope, source: Source, header: bytes) -> CheckResult:
-        """What all of them say; no check is asked about what one before it refuses."""
+        """Run the checks and combine their results; the first refusal ends them."""
         judgement = CheckResult()
         if envelope.enquiry is None:
             return judgement
@@ -112,7 +114,7 @@ class MessageChecks:
         return judgement
 
     def _log_result(self, envelope: Envelope, judgement: CheckResult) -> None:
-        """Before anything is promised (Reg. 4.2)."""
+        """Log the result, before the message is accepted (Reg. 4.2)."""
         if judgement.refusal is not None:
             action = "later" if judgement.refusal.temporary else "refused"
         else:
@@ -135,10 +137,10 @@ class MessageChecks:
         )
 
     def close(self) -> None:
-        """Nothing is judged any more."""
+        """Close all checks."""
         for check in self._checks:
             check.close()
 
     def counted(self) -> dict[str, int]:
-        """How many messages came to which end."""
+        """Return the number of messages by outcome."""
         return dict(self._counts)

@@ -1,4 +1,4 @@
-"""The octets of a message for a daemon that looks at it, a piece at a time, read in a lane."""
+"""Reads a message in chunks, in an executor, for a daemon that scans it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +9,7 @@ PIECE_OCTETS = 256 << 10
 
 
 async def message_chunks(lanes: Executors, source: bytes | Path) -> AsyncIterator[bytes]:
-    """All of it, whether it is held or lies in a file."""
+    """Yield all chunks of a message, whether it is in memory or in a file."""
     if isinstance(source, bytes):
         for at in range(0, len(source), PIECE_OCTETS):
             yield source[at : at + PIECE_OCTETS]

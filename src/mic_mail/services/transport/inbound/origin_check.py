@@ -1,8 +1,9 @@
-"""Who a message from another server is from, and what follows (decisions 0078, 0079): SPF, DKIM, DMARC, ARC, iprev.
+"""Origin check: who a message from another server is from, and what follows from it.
 
-In: a message that has arrived, and what was asked about its client since MAIL. Out: a `CheckResult` with our field
-Authentication-Results. Belongs to the loop; what is read and reckoned is so in two threads of its own, one for small messages
-and one for large ones, so that these do not keep those waiting. Who finds too many waiting there is told to come again.
+Decisions 0078, 0079; SPF, DKIM, DMARC, ARC, iprev. In: a message that has arrived, and the lookups about its client
+since MAIL. Out: a `CheckResult` with our Authentication-Results field. Belongs to the loop; parsing and cryptography run
+in two threads of their own, one for small and one for large messages, so that large ones do not delay small ones. A
+message that finds too many waiting is refused temporarily.
 """
 
 import asyncio
@@ -35,15 +36,17 @@ from mic_mail.storage.errors import Unavailable
 
 T = TypeVar("T")
 MOST_SMALL, MOST_LARGE = 200, 30
-"""Messages in the two threads' queues, so that the last one waits some ten seconds: 50 ms for a hostile header, twice that
-where its keys have 8,192 bits, half a second for 25 MB (decision 0078)."""
+"""Bounds on the queues of the two threads, so that the last message waits about ten seconds.
+
+A hostile header takes 50 ms, twice that if its keys have 8,192 bits; 25 MB take half a second (decision 0078).
+"""
 
 
 class Origins:
-    """The check of one process."""
+    """The origin check of one process."""
 
     def __init__(self, config: Config, domains: Callable[[], Collection[str]], roll: Callable[[int], int] = randrange) -> None:
-        """`domains`: the local ones, as the directory has them now; `roll`: a number below the given one, by chance."""
+        """`domains` returns the directory's local domains, `roll` a random number below its argument."""
         self._roll = roll
         self._domains = domains
         self._small, self._large = _Thread("origin-small", MOST_SMALL), _Thread("origin-large", MOST_LARGE)
@@ -64,7 +67,7 @@ class Origins:
         )
 
     def close(self) -> None:
-        """Nothing is judged any more."""
+        """Stop the threads."""
         for thread in (self._small, self._large):
             thread.close()
 
@@ -73,7 +76,7 @@ class Origins:
         enquiry = envelope.enquiry
         if enquiry is None or not enquiry.authenticates:
             return CheckResult()
-        own = frozenset(map(to_ascii, self._domains()))  # an order may add one while the server runs
+        own = frozenset(map(to_ascii, self._domains()))  # a command may add one while the server runs
         rules, hostname = replace(self._rules, own_domains=own), self._hostname
         try:
             origin, seen, iprev = await enquiry.of_message(lambda: self._examine(arrived, enquiry, rules, self._seconds))
@@ -92,8 +95,11 @@ class Origins:
     async def _examine(
         self, arrived: ReceivedMessage, enquiry: ClientLookups, rules: Rules, seconds: float
     ) -> tuple[Origin, VisibleOrigin, IprevResult]:
-        """Within the turn of its client's network, reading and all. The time for questions begins when they can be asked:
-        whoever lets many wait must not pass for a DNS that is silent."""
+        """Examine a message, parsing included, within its network's turn.
+
+        The time limit of the lookups starts when they can be made: a client that makes many wait must not pass for a
+        silent DNS.
+        """
         thread = self._small if isinstance(arrived.source, bytes) else self._large
         reading, seen = await thread.do(lambda: _look(arrived, rules.own_domains))
         deadline = asyncio.get_running_loop().time() + seconds
@@ -109,13 +115,13 @@ class Origins:
         return origin, seen, await enquiry.iprev(deadline)
 
     def _not_judged(self, envelope: Envelope, why: str) -> CheckResult:
-        """More than can be looked at comes in: nothing passes for that."""
+        """Refuse temporarily when more messages come in than can be checked; none passes unchecked."""
         ruling = PolicyAction(Act.LATER, "too-many", Cause.NOT_JUDGED)
         return CheckResult(refusal=_refusal(ruling, envelope), rule=ruling.rule, told={"reason": why})
 
 
 class _Thread:
-    """A lane whose queue is bounded; made at first use, as most processes have none."""
+    """An executor with a bounded queue, created at first use, as most processes need none."""
 
     def __init__(self, name: str, most: int) -> None:
         self._name = name
@@ -144,7 +150,7 @@ def _look(arrived: ReceivedMessage, own_domains: Set[str]) -> tuple[Reading, Vis
 
 
 def _read(source: Source) -> Reading:
-    is_aligned("a.example", "b.example")  # who asks first reads the list of suffixes: here, and never on the loop
+    is_aligned("a.example", "b.example")  # the first call loads the public suffix list: here, never on the loop
     if isinstance(source, Path):
         with source.open("rb", buffering=0) as file:
             return read(file)
@@ -152,11 +158,14 @@ def _read(source: Source) -> Reading:
 
 
 def visible_origin(envelope: Envelope, reading: Reading, header: bytes, own_domains: Set[str]) -> VisibleOrigin:
-    """What of the envelope and of the header matters to the rules. Pure; nothing that a stranger writes raises."""
+    """Return the parts of the envelope and the header that the rules use.
+
+    Pure; no content from outside raises.
+    """
     values = [unfold(value) for name, value in written_fields(header) if canonical(name) == b"from"]
     values += [
         decode_text(value).encode(errors="replace") for value in values if b"=?" in value
-    ]  # some open encoded words wherever they stand
+    ]  # some programs decode encoded words wherever they stand
     values += [as_seen(value.decode(errors="replace")).encode() for value in values if not value.isascii()]
     values = [value.lower() for value in values]
     written = [*values, *map(_closed_up, _first(values, MOST_CLOSED_UP))]
@@ -173,27 +182,36 @@ def visible_origin(envelope: Envelope, reading: Reading, header: bytes, own_doma
 
 
 def _shows_ours(author: Mailbox, own_domains: Set[str]) -> bool:
-    """Also where a letter is only drawn alike, or not to be seen (`mime.mailboxes.addresses_in`)."""
+    """Return whether the displayed name contains an address of ours.
+
+    That includes look-alike and invisible letters (`mime.strict_addresses.addresses_in`).
+    """
     seen = {address.rpartition("@")[2] for text in author.shown for address in addresses_in(text)}
     return any(each in seen or _names(" ".join(author.shown).lower().encode(), each) for each in own_domains)
 
 
 def _names(value: bytes, domain: str) -> bool:
-    """Whether an address of that domain may stand there."""
+    """Return whether `value` may contain an address of that domain."""
     return re.search(rb"@[\s(\[]*" + re.escape(domain.encode()) + rb"(?![a-z0-9\-]|\.[a-z0-9])", value) is not None
 
 
 MOST_CLOSED_UP = 64 << 10
-"""Of From; and as much as an author may have is read word by word: of all of it, 200 KB, these would take 0.2 s each."""
+"""Octets of From that are also searched without comments.
+
+Addresses are parsed only in the first `MAX_OCTETS`. All of a From of 200 KB would take 0.2 s in either way.
+"""
 
 
 def _closed_up(value: bytes) -> bytes:
-    """Without comments, and blanks around dots: as most programs show an address in which they stand (RFC 5322 §4.4)."""
+    """Return `value` without comments, and without blanks around dots.
+
+    Most programs show an address that contains them so (RFC 5322 §4.4).
+    """
     return b" ".join(strip_comments(value).split()).replace(b" .", b".").replace(b". ", b".")
 
 
 def _hosts(values: Iterable[bytes]) -> Iterator[str]:
-    """The domains of the addresses that ENVELOPE shows, whatever stands around them."""
+    """Yield the domains of the addresses that IMAP ENVELOPE shows, whatever stands around them."""
     for value in values:
         for address in parse_addresses(value):
             if address.host:
@@ -201,7 +219,7 @@ def _hosts(values: Iterable[bytes]) -> Iterator[str]:
 
 
 def _first(values: Iterable[bytes], octets: int) -> list[bytes]:
-    """So much of them."""
+    """Return the values up to `octets` in all."""
     found, left = [], octets
     for value in values:
         if left <= 0:

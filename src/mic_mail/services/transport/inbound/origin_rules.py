@@ -1,21 +1,21 @@
-"""From what is known of a message's origin to what is done with it. Pure: the order of the rules is this file.
+"""Origin rules: map a message's origin to an action. Pure; this file defines their order.
 
-In: an `ActContext`, what the message shows as its author, the settings. Out: a `PolicyAction`, of the first rule that has an
-opinion.
+In: an `Origin`, what the message shows as its author, the settings. Out: the `PolicyAction` of the first rule that
+applies.
 
-    sealer      a mailing list or forwarder that is trusted by name has sealed it (ARC)      passes
-    report      a bounce from outside in the name of our MAILER-DAEMON or postmaster         Junk
-    own-domain  From, or the envelope, is ours, and nothing vouches for that                 `own_domain`
-    dmarc       the author's domain disowns it                                               `dmarc`
-    partial     only signatures vouch for it that leave out what anybody may have added (`l=`)  Junk, unless `dmarc` is `none`
-    name        beside the author's address stands one of ours, as a name                    Junk, unless it is `none`
-    author      whose it is cannot be read in one way                                        `no_author`
-    unsettled   the DNS did not answer what would have counted                               `unsettled`
-    spf         the envelope's domain disowns the machine, and DMARC says nothing            `spf_fail`
+    sealer      a mailing list or forwarder that is trusted by name has sealed it (ARC)         passes
+    report      a bounce from outside in the name of our MAILER-DAEMON or postmaster            Junk
+    own-domain  From, or the envelope, is ours, and nothing authenticates it                    `own_domain`
+    dmarc       the author's domain disowns it                                                  `dmarc`
+    partial     only signatures authenticate it that leave out an appended part (`l=`)          Junk, unless `dmarc` is `none`
+    name        the display name beside the author's address is one of our addresses            Junk, unless it is `none`
+    author      the author is ambiguous                                                         `no_author`
+    unsettled   the DNS did not answer a lookup that would have counted                         `unsettled`
+    spf         the envelope's domain disowns the client, and DMARC says nothing                `spf_fail`
 
-What comes with a null reverse-path (a bounce, RFC 5321 §6.1) and names nobody at all passes: mailers that write no From or
-an empty one must still be heard. What the DNS did not answer is held against a message by `unsettled` alone, but for one in our
-own name: that goes to Junk, as who is slow on purpose must not come to be believed one of us.
+A message with a null reverse-path (a bounce, RFC 5321 §6.1) that names no author at all passes: mailers that write no
+From or an empty one must still get through. Missing DNS answers count against a message only by `unsettled`, except for
+one in our own name: it goes to Junk, as a deliberately slow DNS must not make a sender trusted as one of us.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,11 +30,11 @@ from mic_mail.mailauth.spf import Spf
 from mic_mail.services.transport.envelope import Cause
 
 REPORTERS = frozenset({"mailer-daemon", "postmaster"})
-"""In whose name mail servers report."""
+"""Local parts that mail servers send reports from."""
 
 
 class Act(StrEnum):
-    """What is done."""
+    """The action taken."""
 
     PASS = "pass"  # noqa: S105 - an act
     JUNK = "junk"
@@ -47,7 +47,7 @@ class Rules:
     """The settings (`config.inbound`)."""
 
     own_domains: frozenset[str] = frozenset()
-    """As the DNS has them."""
+    """The local domains in their DNS form."""
     own_domain: Literal["refuse", "junk", "none"] = "refuse"
     dmarc: Literal["obey", "junk", "none"] = "obey"
     no_author: Literal["refuse", "junk", "none"] = "junk"
@@ -58,20 +58,20 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class VisibleOrigin:
-    """What the envelope and the header show of whom it is from."""
+    """The origin as the envelope and the header show it."""
 
     sender_domain: str = ""
-    """As the DNS has it; '' of a null reverse-path."""
+    """The domain of the reverse-path in its DNS form; '' if that is null."""
     local_part: str = ""
-    """Of the one author, in lower case; '' where there is not one."""
+    """The local part of the single author in lower case; '' if there is not exactly one."""
     names_somebody: bool = True
-    """Whether an address stands in any From."""
+    """Set if any From field contains an address."""
     names_ours: bool = False
-    """Whether one of ours does, however From is to be read."""
+    """Set if any From field may contain an address of ours, however it is read."""
     has_our_name: bool = False
-    """Whether one of ours stands in what programs show in place of the author's address: a name, a comment."""
+    """Set if an address of ours is in a name or comment that programs show instead of the author's."""
     is_null: bool = False
-    """The reverse-path."""
+    """Set if the reverse-path is null."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +79,16 @@ class PolicyAction:
     act: Act
     rule: str = ""
     cause: Cause | None = None
-    """Of a refusal, for good or for now."""
+    """The cause of a refusal, permanent or temporary."""
     domain: str = ""
-    """Whom it is about."""
+    """The domain that the action is about."""
 
 
 Rule = Callable[[Origin, VisibleOrigin, Rules], PolicyAction | None]
 
 
 def decide(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction:
-    """What is done with a message."""
+    """Return the action for a message."""
     for rule in RULES:
         ruling = rule(origin, shown, rules)
         if ruling is not None:
@@ -97,8 +97,11 @@ def decide(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction:
 
 
 def sealer(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
-    """RFC 8617 §7.2.1: whoever is trusted to have looked at it before it changed it. Its word is not for what anybody may have
-    added since: a second From above the sealed one, text behind the part of the body that is covered."""
+    """Accept a message sealed by a trusted sealer (RFC 8617 §7.2.1), which checked it before changing it.
+
+    The seal does not cover what may have been added since: a second From above the sealed one, or text after the signed
+    part of the body.
+    """
     arc = origin.arc
     is_trusted = arc.result is Arc.PASS and bool(arc.sealers) and arc.sealers[-1] in rules.trusted_sealers
     is_whole = origin.dmarc.result is not Dmarc.PERMERROR and not arc.unsigned_octets
@@ -106,14 +109,20 @@ def sealer(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction |
 
 
 def report(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
-    """Accepted, since nobody refuses a bounce in the name of its own postmaster; but anybody may have written it."""
+    """Put a bounce in the name of our own postmaster into Junk.
+
+    It is not refused, but anybody may have written it.
+    """
     dmarc = origin.dmarc
     is_one = shown.is_null and shown.local_part in REPORTERS and dmarc.domain in rules.own_domains and not dmarc.is_vouched
     return PolicyAction(Act.JUNK, "report", domain=dmarc.domain) if is_one and rules.own_domain != "none" else None
 
 
 def own_domain(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
-    """Nobody outside is one of us, unless our SPF or a signature of ours says so."""
+    """Apply `own_domain` to mail from outside that uses our domains.
+
+    It is forged unless our SPF or a signature of ours passes.
+    """
     if rules.own_domain == "none":
         return None
     dmarc, spf = origin.dmarc, origin.mail_from
@@ -133,7 +142,10 @@ def own_domain(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyActi
 
 
 def partial(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
-    """RFC 6376 §8.2: what stands behind the signed part may be somebody else's, and programs show it as well."""
+    """Put a message into Junk if its signatures leave out part of the body.
+
+    What follows the signed part may come from somebody else, and programs show it as well (RFC 6376 §8.2).
+    """
     asked = origin.dmarc
     if rules.dmarc == "none" or asked.spf_aligned or not asked.dkim_aligned:
         return None
@@ -143,14 +155,17 @@ def partial(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction 
 
 
 def name(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
-    """ "dvbe@mic.gov.vn" <somebody@elsewhere.example>: most programs show the first alone. Lists that name their authors so are
-    told apart by nothing but their seal, so it is not refused."""
+    """Put a message into Junk whose display name is an address of ours.
+
+    In "dvbe@mic.gov.vn" <somebody@elsewhere.example> most programs show only the first. Mailing lists that name their
+    authors so can be told apart only by their seal, so the message is not refused.
+    """
     is_shown = shown.has_our_name and origin.dmarc.domain not in rules.own_domains
     return PolicyAction(Act.JUNK, "name", domain=origin.dmarc.domain) if is_shown and rules.own_domain != "none" else None
 
 
 def dmarc(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
-    """RFC 7489 §6.6.2 step 6."""
+    """Apply the DMARC policy of the author's domain (RFC 7489 §6.6.2 step 6)."""
     asked = origin.dmarc
     if rules.dmarc == "none" or asked.result is not Dmarc.FAIL or asked.disposition is Policy.NONE:
         return None
@@ -159,7 +174,10 @@ def dmarc(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | 
 
 
 def author(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
-    """RFC 7489 §6.6.1 leaves it to the receiver; nobody vouches for it, and programs may show whom they like."""
+    """Apply `no_author` to a message without a valid author, which RFC 7489 §6.6.1 leaves to the receiver.
+
+    Nothing authenticates it, and programs may show any author.
+    """
     if rules.no_author == "none" or origin.dmarc.result is not Dmarc.PERMERROR:
         return None
     if shown.is_null and not shown.names_somebody:
@@ -168,12 +186,15 @@ def author(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction |
 
 
 def unsettled(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
-    """Not where somebody vouches for it all the same."""
+    """Apply `unsettled` unless the author's domain authenticates the message all the same."""
     return _unsettled(rules, origin.dmarc.domain) if origin.is_unsettled and not origin.dmarc.is_vouched else None
 
 
 def spf(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
-    """RFC 7208 §8.4. Where a signature of the author's domain holds, somebody forwarded it. Bounces are nobody's domain."""
+    """Put a message into Junk if SPF fails and DMARC says nothing (RFC 7208 §8.4).
+
+    If a signature of the author's domain is valid, the message was forwarded. A bounce has no sender domain.
+    """
     asked = origin.dmarc
     is_disowned = origin.mail_from.result is Spf.FAIL and asked.result is Dmarc.NONE and not asked.is_vouched
     if rules.spf_fail == "none" or shown.is_null or not is_disowned:

@@ -1,12 +1,12 @@
-"""What becomes of mail in quarantine: the released is delivered, those it is for are told, time runs out (Reg. 4.2).
+"""The quarantine job: delivers released messages, notifies recipients, expires records (Reg. 4.2).
 
-In: the records of `outbound.quarantine`. Out: entries of the spool, notices, events, lessons. One housekeeper; every step is
-idempotent: the spool takes an id once, mailboxes take an origin once, notices have keys, so it may be killed anywhere and begun
-again.
+In: the records of `quarantine.quarantine`. Out: spool entries, notices, events, training samples. One housekeeper runs
+it. Every step is idempotent (the spool takes an id once, mailboxes take an origin once, notices have keys), so it may be
+killed anywhere and run again.
 
-    HELD       whoever it is for is told, in one letter a day and mailbox; expires after `quarantine.keep`
-    RELEASED   into the spool, to be filed in INBOX with the time at which it came; and taught as no spam, where that was asked
-    the rest   the record is forgotten some weeks later
+    HELD       its recipients are notified, in one message a day and mailbox; expires after `quarantine.keep`
+    RELEASED   goes into the spool, for INBOX, with its time of arrival; learned as ham if that was asked for
+    others     the record is removed some weeks later
 """
 
 import re
@@ -32,12 +32,12 @@ from mic_mail.queue.spool import Spool
 from mic_mail.services.notifications.notices import Notices
 
 MOST_LISTED = 50
-"""Of one letter; the number above the list is that of all."""
+"""Messages listed in one notice; the number above the list counts all of them."""
 _PLAIN = re.compile(r"[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9.-]{1,100}")
 
 
 class QuarantineCases:
-    """The duty of the housekeeper."""
+    """The housekeeper's job for quarantined messages."""
 
     def __init__(
         self,
@@ -55,8 +55,10 @@ class QuarantineCases:
         trusts_clock: Callable[[], bool],
         recover: Callable[[], Awaitable[object]],
     ) -> None:
-        """`takes_mail`: whether a mailbox can be told anything, and `trusts_clock`: whether anything is over by the clock, both
-        asked in a thread; `recover` takes up what is in the spool."""
+        """`takes_mail` returns whether a mailbox can get notices, `trusts_clock` whether anything may expire.
+
+        Both are called in a thread. `recover` resumes what is in the spool.
+        """
         self._quarantine = quarantine
         self._lessons = lessons
         self._spool = spool
@@ -71,10 +73,10 @@ class QuarantineCases:
         self._recover = recover
         self._waits: dict[str, str] = {}
         self._waited: dict[str, str] = {}
-        """What could not be done this time and the last time, by its record or mailbox, and why."""
+        """Steps that failed in this and in the last run, by record or mailbox, with the error."""
 
     async def run_once(self) -> None:
-        """Do what is to be done about every record."""
+        """Process every record."""
         if await self._lanes.io(self._look):
             await self._recover()
 
@@ -86,7 +88,7 @@ class QuarantineCases:
         for record in list(self._quarantine.records()):
             try:
                 delivered += self._one(record, now_us)
-            except (MicMailError, OSError) as error:  # it comes again; the others must not wait for it
+            except (MicMailError, OSError) as error:  # retried in the next run; the other records must not wait for it
                 self._wait(record.held_id, error, trace=record.held_id, state=record.state)
             for mailbox_id in record.told:
                 last_told[mailbox_id] = max(last_told[mailbox_id], record.told_at_us)
@@ -101,7 +103,7 @@ class QuarantineCases:
         return delivered
 
     def _wait(self, key: str, error: Exception, **what: object) -> None:
-        """Said once, not each few seconds."""
+        """Log a failed step once, not in every run."""
         self._waits[key] = str(error)
         if self._waited.get(key) != str(error):
             self._log.event("quarantine_waits", error=described(error), **what)
@@ -118,7 +120,10 @@ class QuarantineCases:
         return False
 
     def _deliver(self, record: Record, now_us: int) -> bool:
-        """Into the spool under its own id. Killed before it is settled, it comes again, and the mailboxes take it once."""
+        """Put a released message into the spool under its own id.
+
+        If the process is killed before the record is settled this runs again, and each mailbox takes the message once.
+        """
         if not self._quarantine.hand_over(record, self._spool, now_us):
             self._log.event("quarantined_message_damaged", trace=record.held_id, digest=record.digest)
             self._quarantine.lost(record)
@@ -132,14 +137,17 @@ class QuarantineCases:
     def _expire(self, record: Record) -> None:
         try:
             self._quarantine.expire(record.held_id)
-        except Refused:  # somebody has decided a moment ago
+        except Refused:  # it was decided a moment ago
             return
         self._log.event("quarantined_message_expired", trace=record.held_id, **_named(record), clause="4.2")
 
-    # ------------------------------------------------------------ letters
+    # ------------------------------------------------------------ notices
 
     def _notify_owner(self, mailbox_id: int, records: Sequence[Record], now_us: int) -> None:
-        """One letter about all of them. Told first and marked then: who is killed in between tells again rather than never."""
+        """Deliver one notice about all records of a mailbox, then mark them.
+
+        If the process is killed in between, the notice is sent again rather than never.
+        """
         mailbox = self._snapshot().entry(mailbox_id)
         if mailbox is None or not self._takes_mail(mailbox):
             return
@@ -173,5 +181,8 @@ def _day(at_us: int) -> date:
 
 
 def _plain(address: str) -> str:
-    """In a letter of the Centre's nothing stands that a stranger could have worded."""
+    """Return the address if it is plain, else "?".
+
+    A notice from the Centre holds no text chosen by an outsider.
+    """
     return address if _PLAIN.fullmatch(address) else "?"

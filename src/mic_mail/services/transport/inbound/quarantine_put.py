@@ -1,7 +1,8 @@
-"""Putting a message into quarantine in place of its mailboxes (Reg. 4.2, decision 0081): durable before anybody says `250`.
+"""Puts a message into quarantine instead of its mailboxes, durable before the reply `250`.
 
-In: an envelope for whose message a check has said why it is held, the message with our lines in front. Out: a record of
-`outbound.quarantine`, and an event; `StoreFull` where there is none. Blocks; who has to be told later is `quarantining`'s.
+Reg. 4.2, decision 0081. In: an envelope whose checks gave a reason to hold its message, and the message with our lines
+in front. Out: a record of `quarantine.quarantine` and an event; raises `StoreFull` if there is no space. Blocks.
+`quarantine_jobs` notifies the recipients later.
 """
 
 from pathlib import Path
@@ -17,11 +18,11 @@ from mic_mail.queue.spool import SpoolEnvelope
 from mic_mail.services.transport.envelope import Envelope
 
 HEADER_OCTETS = 262_144
-"""Of a subject or an author, in characters."""
+"""Octets read from the message to find its header."""
 
 
 class QuarantineWriter:
-    """The way into the quarantine, of one process."""
+    """Writes messages into the quarantine for one process."""
 
     def __init__(self, config: Config, log: MailLog, clock: Clock) -> None:
         self._quarantine = Quarantine(config.quarantine_dir)
@@ -30,11 +31,11 @@ class QuarantineWriter:
         self.configure(config)
 
     def configure(self, config: Config) -> None:
-        """A reload."""
+        """Apply a reloaded configuration."""
         self._settings = config.quarantine
 
     def hold(self, envelope: Envelope, source: bytes | Path, slip: SpoolEnvelope) -> None:
-        """Take the message in under its own reference."""
+        """Quarantine the message under its trace id."""
         judged, now_us = envelope.judged, self._clock.steady_us()
         header = _header_of(source)
         record = Record(

@@ -1,8 +1,9 @@
-"""What is in a message, by Rspamd (Reg. 10.2, 15.5; decision 0080): whether it is taken, where it goes, what is written on it.
+"""Content check by Rspamd: whether a message is accepted, where it goes, and its spam header fields.
 
-In: a message that has arrived, from another server or from somebody who has signed in. Out: a `CheckResult`, or a `Refusal`.
-What Rspamd's actions come to stands in `RULES`; nothing is rewritten, nothing dropped. `greylist` passes: Rspamd's own module
-makes `soft reject` of it while a message is to wait, so what still says `greylist` has waited, or nobody remembers it.
+Reg. 10.2, 15.5; decision 0080. In: a message that has arrived, from another server or from a signed-in user. Out: a
+`CheckResult`, or a `Refusal`. `RULES` maps Rspamd's actions; nothing is rewritten, nothing dropped. `greylist` passes:
+Rspamd's own module turns it into `soft reject` while a message must wait, so a remaining `greylist` means that it has
+waited, or that no greylisting is active.
 """
 
 import asyncio
@@ -26,11 +27,11 @@ from mic_mail.storage.errors import Unavailable
 
 HOUR = 3_600.0
 MOST_IN_LOG = 30
-"""Symbols in a line of the log."""
+"""Symbols in one log line."""
 
 
 class Act(StrEnum):
-    """What becomes of a message."""
+    """The action taken on a message."""
 
     PASS = "pass"  # noqa: S105 - the name of an act
     JUNK = "junk"
@@ -47,16 +48,22 @@ RULES = {
     Action.SOFT_REJECT: Act.LATER,
     Action.QUARANTINE: Act.HOLD,
 }
-"""`reject` and `discard` are what `rspamd.reject` says: a message that is discarded would be gone in silence (Reg. 4.2)."""
+"""Rspamd actions and what is done.
+
+`reject` and `discard` are handled as `rspamd.reject` says: a discarded message would vanish silently (Reg. 4.2).
+"""
 
 
 def act_on(action: Action, reject: str) -> Act:
-    """Of mail from other servers."""
+    """Map an action for mail from other servers."""
     return RULES.get(action) or Act(reject)
 
 
 def act_on_submitted(action: Action) -> Act:
-    """Of mail from inside: there is no Junk to put it into, and nobody who would send again by himself after a greylisting."""
+    """Map an action for submitted mail.
+
+    It has no Junk folder to go to, and a mail program does not retry by itself after greylisting.
+    """
     match act_on(action, Act.REFUSE):
         case Act.HOLD:
             return Act.REFUSE
@@ -67,12 +74,12 @@ def act_on_submitted(action: Action) -> Act:
 
 
 class Content:
-    """The check of one process; belongs to the loop."""
+    """The Rspamd check of one process; belongs to the loop."""
 
     def __init__(
         self, config: Config, *, lanes: Executors, log: MailLog, clock: Clock, spamming: Callable[[int, int], None]
     ) -> None:
-        """`spamming` hears of a mailbox of whose mail too much was rejected, and how much."""
+        """`spamming` is called with a mailbox of whose mail too much was rejected, and the number."""
         self._lanes = lanes
         self._log = log
         self._clock = clock
@@ -81,16 +88,16 @@ class Content:
         self.configure(config)
 
     def configure(self, config: Config) -> None:
-        """A reload; questions that are under way are answered as they were asked."""
+        """Apply a reloaded configuration; requests in progress finish with the old one."""
         settings = self._settings = config.rspamd
         self._rspamd = (
             Rspamd(settings.url, seconds=settings.seconds, connections=settings.connections) if settings.url else None
         )
 
     def close(self) -> None:
-        """Nothing is judged any more."""
+        """Do nothing: the check holds no resources."""
 
-    # ------------------------------------------------------------ from other servers
+    # ------------------------------------------------------------ mail from other servers
 
     async def judge(self, arrived: ReceivedMessage) -> CheckResult:
         envelope = arrived.envelope
@@ -121,10 +128,13 @@ class Content:
             return CheckResult(Refusal(Cause.NOT_SCORED, envelope.trace_id), rule="rspamd-absent", told=told)
         return CheckResult(fields=unscored_field("not looked at"), told=told)
 
-    # ------------------------------------------------------------ from inside
+    # ------------------------------------------------------------ submitted mail
 
     async def check_submitted(self, envelope: Envelope, source: Source) -> Refusal | None:
-        """Why a message does not leave (Reg. 7.2.c); it is never changed. Who goes on and on is suspended."""
+        """Return why a submitted message is refused, or None (Reg. 7.2.c).
+
+        The message is never changed. A mailbox with too many rejections is suspended.
+        """
         signed_in = envelope.client.signed_in
         if not self._settings.outgoing or signed_in is None:
             return None
@@ -161,7 +171,7 @@ class Content:
         return refusal
 
     def _count(self, mailbox_id: int) -> None:
-        """One more of its messages was rejected; of those that are remembered none is older than an hour."""
+        """Count a rejected message of a mailbox; rejections older than an hour are forgotten."""
         now, most = self._clock.monotonic(), self._settings.suspend_beyond
         times = self._rejected.setdefault(mailbox_id, deque())
         times.append(now)
@@ -172,10 +182,10 @@ class Content:
         for silent in [one for one, each in self._rejected.items() if each[-1] <= now - HOUR]:
             del self._rejected[silent]
 
-    # ------------------------------------------------------------ asking
+    # ------------------------------------------------------------ requests
 
     async def _score(self, envelope: Envelope, source: Source) -> Scored | int | None:
-        """What Rspamd says; the size of what is too large to be shown to it; None where it is not asked."""
+        """Return Rspamd's result; the size of a message too large to send; None if Rspamd is not used."""
         if self._rspamd is None:
             return None
         try:
@@ -189,7 +199,7 @@ class Content:
 
 
 async def _hostname(envelope: Envelope) -> str:
-    """What the client's address is called in the DNS, as far as that is known by now: without it Rspamd suspects everybody."""
+    """Return the client's DNS name if it is known by now; without one Rspamd suspects every client."""
     enquiry = envelope.enquiry
     if enquiry is not None and enquiry.authenticates:
         with contextlib.suppress(Unavailable):
@@ -198,7 +208,7 @@ async def _hostname(envelope: Envelope) -> str:
 
 
 def about(envelope: Envelope, hostname: str = "") -> About:
-    """The envelope, as Rspamd is told it."""
+    """Return the envelope data that Rspamd gets."""
     client = envelope.client
     return About(
         peer=client.peer.address,
@@ -213,7 +223,7 @@ def about(envelope: Envelope, hostname: str = "") -> About:
 
 
 def _log_fields(scored: Scored) -> dict[str, object]:
-    """For the log, and for who decides about it later."""
+    """Return the result's log fields, also used for later decisions."""
     return {
         "spam": scored.unknown_action or scored.action.value,
         "score": scored.score,

@@ -1,12 +1,14 @@
-"""Moving to and from Junk teaches Rspamd (Reg. 15.5): noted where it happens, taught by the housekeeper.
+"""Spam training: moves to and from Junk train Rspamd (Reg. 15.5).
 
-    into Junk by COPY or MOVE, `$Junk` set           spam
-    out of Junk to anything but Trash, `$NotJunk`    no spam
+The session's process notes them, the housekeeper submits them to Rspamd.
 
-In: what an IMAP session has done, and by whom. Out: lessons on the disk (`checks.lessons`), then what Rspamd made of them, as
-events. The session does not wait for any of it and hears of no failure. One mailbox teaches `rspamd.taught_per_hour` messages
-in an hour: neither a stolen password nor somebody who tidies up ten years decides what spam is for the ministry. APPEND teaches
-nothing: by it archives are brought in.
+    into Junk by COPY or MOVE, or `$Junk` set                    spam
+    out of Junk to anything but Trash, or `$NotJunk` set         ham
+
+In: what an IMAP session has done, and by whom. Out: training samples on disk (`filters.training_queue`), then Rspamd's
+results, as events. The session waits for none of it and gets no error. One mailbox trains at most
+`rspamd.taught_per_hour` messages an hour: neither a stolen password nor a user who tidies up ten years of mail decides
+what spam is for the ministry. APPEND trains nothing, as archives are imported by it.
 """
 
 import asyncio
@@ -38,28 +40,31 @@ MOST_A_ROUND = 200
 TOO_OLD_SECONDS = 7 * 86_400.0
 HOUR = 3_600.0
 LOOKS = 3
-"""For a file that is not where it was said to be: names follow flags, and flags change as one looks."""
+"""Attempts to find a file that was renamed: names contain flags, which may change meanwhile."""
 TRIES = 20
-"""Of a message that Rspamd answers for, and has no use for: it holds up no other, and is let go."""
+"""Attempts for a message that Rspamd answers without learning it.
+
+It delays no other sample, and is then dropped.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class UserVerdict:
-    """Messages, and what was done with them."""
+    """Messages, and what a user did with them."""
 
     at: AccountRef
-    """In whose mailbox they lie now."""
+    """The mailbox they are in now."""
     folder: str
     uids: Sequence[int]
     came_from: tuple[AccountRef, str] | None = None
-    """By what they were moved; None: `spam` says it."""
+    """The folder they were moved from; None: `spam` decides."""
     spam: bool = False
     login: str = ""
     session: str = ""
 
 
 class Learning:
-    """The notes of one process; belongs to the loop."""
+    """Notes the training samples of one process; belongs to the loop."""
 
     def __init__(
         self, config: Config, *, store: MailStore, lanes: Executors, accounts: AccountExecutors, log: MailLog, clock: Clock
@@ -74,18 +79,18 @@ class Learning:
         self.configure(config)
 
     def configure(self, config: Config) -> None:
-        """A reload."""
+        """Apply a reloaded configuration."""
         self._most = config.rspamd.taught_per_hour
         self.teaches = bool(config.rspamd.controller)
 
     def note(self, said: UserVerdict) -> None:
-        """Beside whatever the session does next."""
+        """Note a user's verdict in the background."""
         task = asyncio.get_running_loop().create_task(self._note(said))
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
 
     async def settle(self) -> None:
-        """Wait until all is noted: the end of a drain."""
+        """Wait until everything is noted: the end of a drain."""
         while self._errands:
             await asyncio.wait(list(self._errands))
 
@@ -122,14 +127,14 @@ class Learning:
             left = [uid for uid, path in paths if not os.path.lexists(path)]
             for uid in left:
                 with suppress(NoSuchMessage), account.open_message(folder_id, uid):
-                    pass  # found under its other name, which the index knows by now
+                    pass  # opening it finds its new name and updates the index
             if not left:
                 break
         return noted
 
 
 class Teaching:
-    """The duty of the housekeeper."""
+    """The housekeeper's job that trains Rspamd."""
 
     def __init__(
         self,
@@ -148,13 +153,13 @@ class Teaching:
         self._log = log
         self._clock = clock
         self._taught: defaultdict[int, deque[float]] = defaultdict(deque)
-        """When each mailbox has taught something, within an hour."""
+        """The times of each mailbox's samples within the last hour."""
         self._unwilling: Counter[Path] = Counter()
         self._is_waiting = False
         self._turn = asyncio.Lock()
 
     async def run_once(self) -> None:
-        """Teach what waits; what Rspamd does not answer for comes again."""
+        """Learn the queued samples; those that Rspamd does not answer are retried."""
         async with self._turn:
             await self._round()
 
@@ -165,7 +170,8 @@ class Teaching:
         now = self._clock.now().timestamp()
         await self._lanes.io(self._lessons.sweep, now - 3600)
         waiting = await self._without_old(waiting, now - TOO_OLD_SECONDS)
-        self._unwilling &= Counter({lesson.path: TRIES for lesson in waiting})  # others are gone, by another word or by age
+        # the others are gone, by a newer verdict or by age
+        self._unwilling &= Counter({lesson.path: TRIES for lesson in waiting})
         settings = self._config().rspamd
         if not settings.controller or not waiting:
             return
@@ -198,7 +204,7 @@ class Teaching:
             self._log.event("lessons_left_out", mailbox=self._name(mailbox_id), messages=messages, clause="15.5")
 
     def _wait(self, lessons: int, error: Exception) -> None:
-        """Said once, not each few seconds."""
+        """Log a failure once, not in every run."""
         if not self._is_waiting:
             self._log.event("teaching_waits", lessons=lessons, error=described(error))
         self._is_waiting = True
@@ -220,7 +226,7 @@ class Teaching:
     async def _teach(self, rspamd: Rspamd, lesson: TrainingSample, password: str, largest: int) -> None:
         try:
             octets = await self._lanes.io(_size_of, lesson.path)
-        except FileNotFoundError:  # its like was said anew meanwhile
+        except FileNotFoundError:  # a newer verdict replaced it meanwhile
             return
         except OSError as error:
             self._log.event("lesson_failed", mailbox=self._name(lesson.mailbox_id), **failure(error))
@@ -236,6 +242,6 @@ class Teaching:
 
 
 def _size_of(path: Path) -> int:
-    """Of a file that can be read."""
+    """Return the size of a file; raises if it cannot be read."""
     with path.open("rb") as file:
         return file.seek(0, SEEK_END)
