@@ -1,3 +1,1 @@
-"""Mail that waits and leaves: tried where it is to go, kept back while its mailbox may not send,
-and the reports by which a sender hears what became of it (DSN, RFC 3464).
-"""
+"""The mail queue: delivery attempts, mail of mailboxes that may not send, delivery reports (RFC 3464)."""

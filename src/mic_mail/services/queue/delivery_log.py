@@ -1,8 +1,9 @@
-"""Who hears of what became of mail: the mail log of every try and end, its sender of failures and of delays.
+"""Records the results of delivery attempts and reports them to the sender.
 
-In: entries, places in their envelopes, what was said of those. Out: events; calls of `report`, one at a time for an entry, each
-followed by a line in the entry's log, so that whoever is killed between the two may report twice and never not at all. Belongs
-to one process's loop; files are written in the io lane.
+Every attempt and end goes to the mail log, failures and delays also to the sender. In: entries, indexes of recipients in
+their envelopes, and the results. Out: events, and calls of `report`, one at a time for an entry. Each is followed by a
+line in the entry's log, so a process killed between the two may report twice, but never not at all. Belongs to one
+process's loop; files are written in the I/O executor.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from mic_mail.queue.recipient_log import Standing
 from mic_mail.smtpclient.attempt import AttemptResult
 
 SUCCESS = "SUCCESS"
-"""What NOTIFY says of who wants to hear of a delivery too."""
+"""The NOTIFY keyword of a sender that wants success reports."""
 _EVENTS = {
     Standing.DELIVERED: "message_sent",
     Standing.RELAYED: "message_sent",
@@ -29,11 +30,11 @@ _EVENTS = {
 
 @dataclass(frozen=True, slots=True)
 class FinishedRecipients:
-    """What the sender of an entry has to hear of: places in its envelope, with the last word on each."""
+    """Recipients of an entry that its sender is to be notified of, by index in the envelope."""
 
     entry: Entry
     ended: tuple[int, ...]
-    """Failed, or handed to a server that sends no reports (`progress.REPORTED`)."""
+    """Failed, or relayed to a server that sends no reports (`recipient_log.REPORTED`)."""
     late: tuple[int, ...] = ()
 
 
@@ -41,10 +42,13 @@ Reporting = Callable[[FinishedRecipients], Awaitable[None]]
 
 
 class DeliveryLog:
-    """All that one process tells of the mail that it sends."""
+    """Logs and reports all mail that one process sends."""
 
     def __init__(self, report: Reporting, under_way: Callable[[str], Collection[int]], lanes: Executors, log: MailLog) -> None:
-        """`report` returns when the word is durable; `under_way`: the places of an entry of which nothing is final."""
+        """`report` returns when the report is durable; `under_way` returns the recipients being tried now.
+
+        None of those is final.
+        """
         self._report = report
         self._under_way = under_way
         self._lanes = lanes
@@ -52,18 +56,18 @@ class DeliveryLog:
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def forget(self, entry: Entry) -> None:
-        """It has come to its end."""
+        """Drop the lock of an entry that has ended."""
         self._locks.pop(entry.entry_id, None)
 
     async def warn(self, entry: Entry) -> None:
-        """Its sender, once, of what is late (RFC 3461 §4.1, DELAY)."""
+        """Notify the sender of a delay, once (RFC 3461 §4.1, DELAY)."""
         async with self._locks[entry.entry_id]:
             if not entry.state.warned:
                 await self._report(FinishedRecipients(entry, (), entry.state.open))
                 await self._lanes.io(entry.warned)
 
     async def notify_sender(self, entry: Entry) -> None:
-        """Of those whose end has to be told of, in one report."""
+        """Notify the sender in one report of all recipients whose end is to be reported."""
         async with self._locks[entry.entry_id]:
             under_way = self._under_way(entry.entry_id)
             untold = tuple(place for place in entry.state.untold if place not in under_way)
@@ -79,11 +83,11 @@ class DeliveryLog:
         entry.sender_notified(told)
 
     def log_try(self, entry: Entry, place: int, standing: Standing, heard: AttemptResult, *, status: str, reply: str) -> None:
-        """What became of one recipient in a try."""
+        """Log the result of an attempt for one recipient."""
         self._event(entry, place, standing, status=status, reply=reply, server=heard.server, **_connection(heard))
 
     def log_objection(self, entry: Entry, domain: str, heard: AttemptResult) -> None:
-        """The recipient's policy for TLS was not met, in a try that it lets go on all the same or not."""
+        """Log that the recipient domain's TLS policy was not met, whether or not the attempt went on."""
         if heard.secured is not None and heard.secured.objection:
             about = {"trace": entry.envelope.trace_id, "domain": domain, "server": heard.server}
             self._log.event("tls_policy_failed", **about, error=heard.secured.objection)
@@ -99,7 +103,7 @@ class DeliveryLog:
 
 
 def _connection(heard: AttemptResult) -> dict[str, str | int | None]:
-    """How the message was secured on its way, and how many went that way before; where there was one."""
+    """Return the connection's TLS protection and its number of messages so far, if there was a connection."""
     if heard.secured is None:
         return {}
     return {"tls": heard.secured.protocol, "secured_by": heard.secured.by, "nth_on_connection": heard.nth}

@@ -1,12 +1,13 @@
-"""What a sender hears of mail that has left, or has not: delivery reports into the mailbox of its envelope sender (RFC 3464).
+"""Delivery reports on queued mail, into the mailbox of its envelope sender (RFC 3464).
 
-In: what became of recipients of a queue entry. Out: one message in that mailbox, durable when `report` returns; asked again for
-the same, none more. Mail that leaves has a sender from here (decision 0005), so no report of it does. What becomes of mail for
-mailboxes here `services.queue.spoolreports` tells. The null sender gets none (RFC 5321 §4.5.5, RFC 3461 §5).
+In: the results of recipients of a queue entry. Out: one message in that mailbox, durable when `report` returns; a
+repeated call for the same results adds none. Mail that leaves has a local sender (decision 0005), so no such report
+leaves the server. `services.queue.local_dsn` reports on mail for local mailboxes. The null sender gets no report (RFC
+5321 §4.5.5, RFC 3461 §5).
 
-NOTIFY decides what is reported of whom (RFC 3461 §4.1): nothing asked for means failures and delays. Of what the Centre has
-dropped the sender hears whatever he asked for (Reg. 4.2), with the reason; after a suspension by Reg. 7.2.c the mailbox that
-submitted it hears, without a word of what may be a stranger's mail.
+NOTIFY decides which recipients are reported (RFC 3461 §4.1); without it, failures and delays are. If the Centre drops a
+message, the sender is notified whatever NOTIFY says (Reg. 4.2), with the reason. After a suspension under Reg. 7.2.c the
+mailbox that submitted the message is notified, without any content, which may be an intruder's.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,13 +35,13 @@ from mic_mail.services.queue.dsn_writer import READ_OCTETS, Original, accepted, 
 from mic_mail.storage.types import AccountRef
 
 DROPPED = "dropped"
-"""What a report about it is called in the log."""
+"""The action name of a dropped message in the log."""
 _NOTIFY = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY", Action.RELAYED: SUCCESS}
-"""What NOTIFY has to hold; the first two also where it holds nothing."""
+"""The NOTIFY keyword each report needs; the first two are also sent without NOTIFY."""
 
 
 class Reports:
-    """The reports of one process."""
+    """Writes the reports of one process."""
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class Reports:
         self._log = log
 
     async def report(self, told: FinishedRecipients) -> None:
-        """Tell the sender, as far as he wants to hear it; when this returns he is told, or there is nobody to be told."""
+        """Notify the sender as NOTIFY asks; returns when the reports are durable or have no reader."""
         entry = told.entry
         for said, places in _dropped(told).items():
             await self._log_dropped(entry, said, places)
@@ -107,7 +108,7 @@ class Reports:
         action: str,
         compose: Callable[[Owner], bytes],
     ) -> None:
-        """`action`: an `Action`, or DROPPED."""
+        """Deliver a report; `action` is an `Action` or DROPPED."""
         envelope = entry.envelope
         recipients = [envelope.recipients[place].address for place in places]
         if mailbox is None:
@@ -119,7 +120,8 @@ class Reports:
         origin = f"dsn:{entry.entry_id}:{action}:{sha256(repr(sorted(places)).encode()).hexdigest()[:16]}"
         ref = AccountRef(mailbox.mailbox_id, mailbox.home)
         published = await self._accounts.write(ref, partial(self._notices().put, mailbox, message, origin=origin))
-        # Also where the mailbox had it already: whoever put it there was killed before the entry knew, and the log perhaps.
+        # Also if the mailbox had it already: the process that put it there was killed before the entry, and perhaps the
+        # log, had it.
         self._log.event(
             "report_sent",
             trace=envelope.trace_id,
@@ -166,7 +168,10 @@ class Reports:
 
 
 def _beginning(entry: Entry) -> bytes:
-    """Nothing where the message cannot be read: that is perhaps why it was not sent, and its sender hears so all the same."""
+    """Return the beginning of the message, or nothing if it cannot be read.
+
+    That may be why it was not sent, and its sender is notified all the same.
+    """
     try:
         return entry.beginning(READ_OCTETS)
     except OSError:
@@ -178,11 +183,17 @@ def _is_wanted(action: Action, notify: Sequence[str]) -> bool:
 
 
 _Wording = Callable[[str, datetime, datetime, Sequence[Word]], NoticeText]
-"""Subject, when it was accepted, until when it is tried, the last word on each."""
+"""A function that words a report.
+
+It takes the subject, the times of acceptance and of giving up, and the last result of each recipient.
+"""
 
 
 def _last_word(entry: Entry, place: int) -> tuple[str, str]:
-    """Enhanced code (RFC 3463) and text; of what was dropped none: its reason is in the letter, and no server said it."""
+    """Return the enhanced status code (RFC 3463) and text of a recipient's last result.
+
+    A dropped recipient has no text: its reason is in the report, and no server gave one.
+    """
     if entry.state.standings[place] is Standing.DROPPED:
         return "5.7.1", ""
     status, _, text = entry.state.reasons[place].partition(" ")
@@ -190,7 +201,7 @@ def _last_word(entry: Entry, place: int) -> tuple[str, str]:
 
 
 def _dropped(told: FinishedRecipients) -> dict[AdminDecision, list[int]]:
-    """Who has dropped which recipients."""
+    """Group the dropped recipients by the decision that dropped them."""
     found: dict[AdminDecision, list[int]] = {}
     for place in told.ended:
         if told.entry.state.standings[place] is Standing.DROPPED:

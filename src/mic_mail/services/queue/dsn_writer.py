@@ -1,6 +1,6 @@
-"""How a delivery report (RFC 3464) is written, and whether there is a mailbox here that gets it.
+"""Writes a delivery report (RFC 3464), and finds the local mailbox that gets it.
 
-In: what is kept of the transaction, the beginning of the message, the words for people, what became of each recipient. Out: the
+In: the stored transaction, the beginning of the message, the text for people, the result of each recipient. Out: the
 octets of a message with the null sender. Pure but for the directory in memory.
 """
 
@@ -23,7 +23,7 @@ from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.notifications.notices import Notices
 
 READ_OCTETS = dsn.RETURNED_OCTETS + 1
-"""Of the message."""
+"""Octets read from the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Original:
     """The message that is reported on."""
 
     hostname: str
-    """Ours."""
+    """The name of this server."""
     transaction: Transaction
     content: bytes
     """Its first READ_OCTETS, without Return-Path."""
@@ -50,7 +50,10 @@ def write(
     *,
     kind: MailboxKind | None,
 ) -> bytes:
-    """`letter` is given the message's subject; `kind`: of the mailbox `to`, None where it is not ours."""
+    """Write a report.
+
+    `letter` takes the message's subject; `kind` is that of the mailbox `to`, None if it is not local.
+    """
     transaction = original.transaction
     header = original.content.partition(b"\r\n\r\n")[0]
     subject = excerpt(decode_text(headers.field(header, b"subject") or b"")) or "-"
@@ -68,12 +71,12 @@ def write(
 
 
 def reader(access: SignInService, sender: ReversePath, separator: str) -> Owner | None:
-    """The mailbox of the sender's address, if it takes mail still."""
+    """Return the mailbox of the sender's address, if it still receives mail."""
     return if_it_receives(access, owner_of(access, sender, separator))
 
 
 def owner_of(access: SignInService, address: ReversePath, separator: str) -> Owner | None:
-    """The mailbox that has the address, whatever state it is in."""
+    """Return the mailbox with this address, whatever its state."""
     found = (access.snapshot.resolve(known) for known in candidates(str(address), separator) if known)
     return next((entry for entry in found if entry is not None), None)
 

@@ -1,18 +1,19 @@
-"""What a sender hears of mail for mailboxes here: that it is in them, that it waits, that it waits no longer (RFC 3461, 3464).
+"""Delivery reports on mail for local mailboxes: delivered, delayed, failed (RFC 3461, 3464).
 
-In: what a try of a spool entry has come to. Out: reports, durable before the entry says that they are due, and brought after
-that, so that a kill at any step neither doubles one nor loses it (`outbound.owed`). A sender here has his in the mailbox, one
-elsewhere by the queue, from the null sender. To the null sender nothing is reported (RFC 3461 §4.1).
+In: the results of an attempt of a spool entry. Out: reports. Each is durable before the entry records that it is due,
+and is sent after that, so that a kill at any step neither doubles nor loses it (`queue.pending_reports`). A local sender
+gets it in its mailbox, another one through the queue, from the null sender. Nothing is reported to the null sender (RFC
+3461 §4.1).
 
     NOTIFY        in the mailbox    waits for `warn_after`    waits for `give_up`    the mailbox is reclaimed
     SUCCESS       delivered
     DELAY                           delayed, once
     FAILURE                                                   failed                 failed, at once
-    nothing                         delayed, once             failed                 failed, at once
+    absent                          delayed, once             failed                 failed, at once
 
-Whatever NOTIFY says, the end of a target is in the log (Reg. 4.2). Nothing is told here of what was refused: whoever handed it
-in has heard so. No report is made on junk, nor on a stranger's message whose sender SPF does not authenticate
-(`SpoolEnvelope.may_be_reported`, decision 0100); on other messages of strangers reports return the header alone
+Whatever NOTIFY says, the end of a target is in the log (Reg. 4.2). A refused message is not reported here, as its client
+got the reply. No report is made on junk, nor on a message from outside whose sender SPF does not authenticate
+(`SpoolEnvelope.may_be_reported`, decision 0100); reports on other messages from outside return the header alone
 (`SpoolEnvelope.ret`).
 """
 
@@ -43,13 +44,13 @@ from mic_mail.storage.types import AccountRef
 
 SUCCESS, FULL = "SUCCESS", "OverQuota"
 LEFT, RECLAIMED = "reclaimed", "reclaimed-on-request"
-"""Hurdles that stay (`transport.envelope.Cause`): Reg. 6.4.c and 6.2."""
+"""Permanent delay reasons (`transport.envelope.Cause`): Reg. 6.4.c and 6.2."""
 _NOTIFY = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY"}
 
 
 @dataclass(frozen=True, slots=True)
 class ReportSettings:
-    """What the configuration says."""
+    """The settings from the configuration."""
 
     hostname: str
     warn_after: timedelta
@@ -58,18 +59,18 @@ class ReportSettings:
 
 @dataclass(frozen=True, slots=True)
 class ReportDecision:
-    """What the slip has to keep of a try."""
+    """The outcome of an attempt that the spool envelope records."""
 
     given_up: tuple[Target, ...] = ()
-    """Tried no more."""
+    """Targets that are no longer tried."""
     told: tuple[str, ...] = ()
-    """The reports that are due once this is written down."""
+    """Names of the reports that are due once this is written."""
     warned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """One report."""
+    """A kind of report."""
 
     what: str
     action: Action
@@ -98,7 +99,7 @@ _ENDED = {
         lambda subject, at, _until, names: letters.mailbox_stayed_unavailable(subject, at, names),
     ),
 }
-"""By whether the mailbox is full."""
+"""Reports on targets given up, by whether the mailbox is full."""
 
 
 def _gone(what: str, number: str) -> _Kind:
@@ -111,11 +112,11 @@ def _gone(what: str, number: str) -> _Kind:
 
 
 _GONE = {LEFT: _gone("left", "6.4.c"), RECLAIMED: _gone("reclaimed", "6.2")}
-"""By what is in the way."""
+"""Reports on reclaimed mailboxes, by delay reason."""
 
 
 class SpoolReports:
-    """The reports of one process about what goes through the spool."""
+    """The reports of one process on mail that goes through the spool."""
 
     def __init__(
         self,
@@ -146,12 +147,13 @@ class SpoolReports:
         self._clock = clock
         self._log = log
 
-    # ------------------------------------------------------------ before a try is written down
+    # ------------------------------------------------------------ before an attempt is recorded
 
     async def weigh(self, entry: Entry, outcomes: Sequence[tuple[Target, str | None]], *, doubtful: bool) -> ReportDecision:
-        """Make the reports that this try owes; `outcomes`: what was in the way of each target, None where it is done.
+        """Write the reports that this attempt causes, and return what the spool envelope must record.
 
-        `doubtful`: somebody may have been killed in the midst of this.
+        `outcomes` holds the delay reason of each target, None if it is delivered. `doubtful`: an earlier process may
+        have been killed during this step.
         """
         slip = entry.slip
         age = timedelta(seconds=self._clock.age_seconds(slip.accepted_at_us))
@@ -227,18 +229,18 @@ class SpoolReports:
         )
         self._owed.keep(name, message, _envelope(slip, to.address, message, self._clock.steady_us()))
 
-    # ------------------------------------------------------------ after it
+    # ------------------------------------------------------------ after it is recorded
 
     async def bring(self, names: Iterable[str]) -> None:
-        """Into mailboxes and the queue; what cannot be brought now comes with the next look."""
+        """Deliver reports to mailboxes and the queue; one that fails is retried in the next run."""
         for name in names:
             try:
                 await self._bring(name)
-            except Exception as error:  # noqa: BLE001 - it is durable, and one's trouble is not the others'
+            except Exception as error:  # noqa: BLE001 - the report is durable, and one's failure does not affect the others
                 self._log.event("report_waits", report=name, **failure(error))
 
     async def run_once(self) -> None:
-        """Bring whatever is due."""
+        """Deliver all reports that are due."""
         try:
             await self.bring(await self._lanes.io(self._owed.due, self._spool))
         except (MicMailError, OSError) as error:
@@ -277,7 +279,7 @@ class SpoolReports:
         await self._lanes.io(self._owed.done, name)
 
     def _log_withheld(self, slip: SpoolEnvelope, wanted: Sequence[tuple[_Kind, list[Target]]], reason: str) -> None:
-        """Log each report that its sender does not get (Reg. 4.2)."""
+        """Log each report that is withheld from the sender (Reg. 4.2)."""
         for kind, targets in wanted if slip.sender else ():
             addresses = [target.address for target in targets]
             about = {"trace": slip.trace_id, "sender": slip.sender, "action": kind.action, "recipients": addresses}
@@ -288,14 +290,14 @@ class SpoolReports:
 
 
 def _reason_to_be_silent(slip: SpoolEnvelope) -> str | None:
-    """Why the sender of a message gets no report on it: the named one has perhaps not written it (decision 0100)."""
+    """Return why the sender gets no report, or None; the named sender may be forged (decision 0100)."""
     if not slip.may_be_reported:
         return "sender-not-authenticated"
     return "junk" if slip.verdict else None
 
 
 def _wants_success(target: Target) -> bool:
-    """Of those elsewhere whoever sends tells."""
+    """Return whether a local target wants a success report; the queue reports those on other servers."""
     return SUCCESS in target.notify and target.mailbox_id != ELSEWHERE
 
 
@@ -305,7 +307,7 @@ def _wanted(kind: _Kind, targets: Sequence[Target]) -> list[Target]:
 
 
 def _beginning(entry: Entry) -> bytes:
-    """Of a message that cannot be read any more its sender hears all the same."""
+    """Return the beginning of the message; a report is sent even if it cannot be read."""
     try:
         return entry.beginning(READ_OCTETS)
     except OSError:
@@ -313,7 +315,10 @@ def _beginning(entry: Entry) -> bytes:
 
 
 def _envelope(slip: SpoolEnvelope, to: MailboxAddress, message: bytes, now_us: int) -> Envelope:
-    """RFC 3461 §6.1, §7.2: the null sender, NOTIFY=NEVER; RFC 8689 §5: as well protected as what it tells of."""
+    """Return the envelope of a report: null sender, NOTIFY=NEVER (RFC 3461 §6.1, §7.2).
+
+    It requires TLS if the message did (RFC 8689 §5).
+    """
     is_ascii = message.isascii()
     return Envelope(
         trace_id=slip.trace_id,
@@ -328,7 +333,7 @@ def _envelope(slip: SpoolEnvelope, to: MailboxAddress, message: bytes, now_us: i
 
 
 def _report_fields(message: bytes) -> tuple[str, list[str]]:
-    """What a report of ours says, for the log."""
+    """Return the action and the recipients of one of our reports, for the log."""
     report = read_report(message[:MOST_OCTETS])
     if not isinstance(report, DeliveryReport) or not report.recipients:
         return "", []

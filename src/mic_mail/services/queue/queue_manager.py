@@ -1,18 +1,18 @@
-"""Sending what waits in the queue: the one place that knows which message is tried where, and what became of it.
+"""The queue manager: decides which message is tried where and when, and records the results.
 
-In: the queue's entries, routes, connections. Out: deliveries elsewhere; lines in each entry's log and events in the mail log;
-and for each entry that has come to its end with somebody to be told, or is late, a call of `report`, perhaps twice after a
-kill. What people decide counts before the next try; a try that is under way comes to its end, and what it has delivered is
-delivered. Belongs to one process's loop; files are read and written in the io lane.
+In: the queue's entries, routes, connections. Out: deliveries to other servers; lines in each entry's log and events in
+the mail log; calls of `report` for entries whose end or delay is to be reported, perhaps twice after a kill. An
+administrator's decision takes effect before the next attempt; an attempt in progress runs to its end, and what it
+delivered stays delivered. Belongs to one process's loop; files are read and written in the I/O executor.
 
-    a job      the open recipients of one entry in one domain; a try of it uses one connection
-    served     a server answered, whatever it said: each recipient has its own word, deferred ones are tried again
-    trouble    no address, no connection, no TLS where it has to be: all of the job are deferred, the destination may be dead
-    not asked  held, ended meanwhile, or stopped by something in this server: of the destination nothing was learnt
+    job        the open recipients of one entry in one domain; an attempt of it uses one connection
+    served     a server answered: each recipient has its own result, and deferred ones are tried again
+    trouble    no address, no connection, or no TLS where it is required: the whole job is deferred; the destination may be dead
+    not asked  held, ended meanwhile, or stopped by an error in this server: nothing was learnt about the destination
 
-What is deferred for longer than `give_up_seconds` since it was accepted, or was held last, has failed (RFC 5321 §4.5.4.1), also
-where something in this server was in the way. A mailbox that may not send now (Reg. 7.1, 7.2.c) has its mail held: it stays in
-the queue, untried, until it may again, which `watch` tells.
+A recipient that is deferred longer than `give_up_seconds` after acceptance, or after the entry was last held, fails (RFC
+5321 §4.5.4.1), also if the cause is in this server. If a mailbox may not send now (Reg. 7.1, 7.2.c) its mail is
+retained: it stays in the queue untried until the mailbox may send again, which `watch` reports.
 """
 
 import asyncio
@@ -42,22 +42,25 @@ from mic_mail.smtpclient.routing import Router
 from mic_mail.smtpclient.smarthost import Smarthost
 
 LOOK_SECONDS = 20.0
-"""The queue is looked at so often, hint or no hint."""
+"""The interval at which the queue is polled, with or without a notification."""
 GOODBYE_SECONDS = 1.0
-"""Connections that are kept are looked through so often, and not for each message that has gone."""
+"""The interval at which idle connections are checked, rather than after each message."""
 HELD_SECONDS = 60.0
-"""How soon a held entry is looked at again, whatever was heard."""
+"""The interval at which a held entry is checked, with or without a notification."""
 MOST_AT_ONCE = 500
-"""Entries that are looked at together after a decision: other messages go on between."""
+"""Entries refreshed together after a decision; other messages are sent in between."""
 TOGETHER_SECONDS = 60.0
-"""So long a failure waits for others of its message, which one report tells of."""
+"""The time a failure waits for others of its message, so that one report covers them."""
 WITHIN_US = "something in this server was in the way"
-"""What the sender of a message hears; the log has the rest."""
+"""The text the sender of a message gets; the log has the details."""
 OWN_TRIES = 3
-"""Before that nothing in this server is a reason to give up, however old a message is: it may have stood still for days."""
+"""Attempts below which an error in this server never fails a message.
+
+A message may be old only because the server stood still for days.
+"""
 DAY = 86_400.0
 NOWHERE = ""
-"""The domain of a job that sends to nobody: reports and ends, also while sending is paused."""
+"""The domain of a job that sends nothing: it reports and ends entries, also while sending is paused."""
 _STANDINGS = {
     RecipientResult.DELIVERED: Standing.DELIVERED,
     RecipientResult.FAILED: Standing.FAILED,
@@ -67,32 +70,32 @@ _STANDINGS = {
 
 @dataclass(frozen=True, slots=True)
 class SendingSettings:
-    """What the configuration and the tests say."""
+    """The settings from the configuration and the tests."""
 
     own_names: frozenset[str]
-    """Under which exchangers are this server."""
+    """Host names under which an MX is this server."""
     connections: ConnectionSettings
     give_up_seconds: float = 5 * DAY
     warn_seconds: float = DAY / 6
     at_once: int = 200
     to_one: int = 20
     smarthost: Smarthost | None = None
-    """Takes all of it."""
+    """The relay that takes all mail, if any."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What a try means for what comes next."""
+    """The outcome of an attempt, as far as it decides the next step."""
 
     end: End = End.NOT_ASKED
     wait: float = 0.0
-    """Seconds until what is left is tried again."""
+    """Seconds until the remaining recipients are tried again."""
     was_tried: bool = False
-    """Somebody was asked, or there was nobody to be asked; else they were held, or settled already."""
+    """Set if recipients were tried, or there were none to try; unset if they were held or already settled."""
 
 
 class QueueManager:
-    """All that one process sends."""
+    """The queue manager of one process."""
 
     def __init__(
         self,
@@ -111,8 +114,11 @@ class QueueManager:
         is_paused: Callable[[], bool] = lambda: False,
         chance: Random | None = None,
     ) -> None:
-        """`may_send`: whether what this mailbox has submitted may leave now; `report` returns when the word is durable; `sign`:
-        the fields in front of a message, as `DeliveryAttempt` has it."""
+        """`may_send` returns whether mail that this mailbox submitted may leave now.
+
+        `report` returns when the report is durable; `sign` returns the fields to put in front of a message, as in
+        `DeliveryAttempt`.
+        """
         self._queue = queue
         self._resolver = resolver
         self._settings = settings
@@ -121,11 +127,11 @@ class QueueManager:
         self._clock = clock
         self._kept_back = SuspendedMail(may_send, watch, self.on_message, log)
         self._is_paused = is_paused
-        self._chance = chance or Random()  # noqa: S311 - spreads pauses
+        self._chance = chance or Random()  # noqa: S311 - spreads retries
         self._schedule = Schedule(most=settings.to_one, at_once=settings.at_once, chance=self._chance.random)
         self._entries: dict[str, Entry] = {}
         self._damaged: set[str] = set()
-        """Entries that cannot be read, of which the log knows."""
+        """Unreadable entries that have been logged."""
         self._ways = Router(
             resolver, settings.own_names, self._chance.shuffle, clock, smarthost=settings.smarthost, policies=policies
         )
@@ -134,12 +140,12 @@ class QueueManager:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: set[str] = set()
         self._under_way: dict[str, set[int]] = defaultdict(set)
-        """Places of each entry that are being tried: of those nothing is final."""
+        """Recipients of each entry that are being tried; none of them is final."""
         self._telling = DeliveryLog(report, lambda entry_id: self._under_way.get(entry_id, ()), lanes, log)
         self._decided_meanwhile: set[str] = set()
-        """Entries of which something was decided while some of their places were being tried."""
+        """Entries that got a decision while some of their recipients were being tried."""
         self._owed: set[str] = set()
-        """Likewise, whose log could not be read: the next look reads it."""
+        """Entries with a decision whose log could not be read; the next poll reads it."""
         self._looking = asyncio.Lock()
         self._heard: set[str] = set()
         self._hearing = False
@@ -150,7 +156,7 @@ class QueueManager:
     # ------------------------------------------------------------ work
 
     async def run(self) -> None:
-        """Send until `end`."""
+        """Send until `end` is called."""
         await self._look_if_possible()
         looked = said_goodbye = self._clock.monotonic()
         while not self._over:
@@ -171,20 +177,20 @@ class QueueManager:
                 await self._look_if_possible()
 
     def forget_routes(self) -> None:
-        """Ask anew where mail goes."""
+        """Resolve all routes again."""
         self._ways.forget_all()
 
     def clock_moved(self) -> None:
-        """The clock was set: certificates are looked at anew, those of policies and those of connections that are kept."""
+        """Check certificates again after the clock was set: those of policies and of cached connections."""
         self._ways.forget_all()
         self._connections.clock_moved()
 
     def wake(self) -> None:
-        """Sending was paused, or goes on."""
+        """Wake the loop: sending was paused or resumed."""
         self._news.set()
 
     async def _look_if_possible(self) -> None:
-        """What cannot be read now can perhaps at the next look: until then what is known goes on."""
+        """Poll the queue; what cannot be read now may be at the next poll, and known entries go on."""
         try:
             if not self._is_swept:
                 await self._lanes.io(self._queue.sweep)
@@ -194,14 +200,14 @@ class QueueManager:
             self._log.event("queue_not_read", error=described(error))
 
     async def poll(self) -> None:
-        """There may be new entries, or decisions of which no word came."""
+        """Read new entries, and decisions of which no notification came."""
         await self._lanes.io(self._queue.forget_ended)
         await self.decided(*self._owed.union(await self._lanes.io(self._queue.decided)))
         await self._take(await self._lanes.io(self._queue.names))
 
     async def _take(self, entry_ids: Iterable[str]) -> None:
-        """Plan those that are new."""
-        async with self._looking:  # two who look at once would each plan what is new
+        """Plan the entries that are new."""
+        async with self._looking:  # two polls at the same time would both plan a new entry
             for entry_id in entry_ids:
                 if entry_id in self._entries:
                     continue
@@ -210,27 +216,27 @@ class QueueManager:
                     self._entries[entry_id] = found
                     self._plan(found)
                     self._news.set()
-                elif found is not None and entry_id not in self._damaged:  # perhaps somebody brings its files back
+                elif found is not None and entry_id not in self._damaged:  # its files may be restored later
                     self._damaged.add(entry_id)
                     self._log.event("queue_entry_damaged", trace=entry_id, error=found.why)
 
     @property
     def waiting(self) -> int:
-        """Messages in the queue, as far as it was looked at."""
+        """Number of messages in the queue, as of the last poll."""
         return len(self._entries)
 
     @property
     def under_way(self) -> int:
-        """Tries that go on now."""
+        """Number of attempts in progress."""
         return self._schedule.running
 
     @property
     def transactions(self) -> dict[str, int]:
-        """How often a message was given to a connection that was new, or kept."""
+        """Number of messages sent on new and on cached connections."""
         return dict(self._connections.used)
 
     def on_message(self, entry_id: str) -> None:
-        """There is a new entry, or somebody has decided something of one (empty: of many); in the background."""
+        """Handle a notification of a new entry or a decision, in the background; empty: of many."""
         self._heard.add(entry_id)
         if not self._hearing and not self._over:
             self._hearing = True
@@ -242,13 +248,13 @@ class QueueManager:
                 heard, self._heard = self._heard, set()
                 await self.decided(*heard.union(await self._lanes.io(self._queue.decided)))
                 await self._take(heard - {""})
-        except OSError as error:  # the next look comes to it
+        except OSError as error:  # the next poll reads it
             self._log.event("queue_not_read", error=described(error))
         finally:
             self._hearing = False
 
     async def decided(self, *entry_ids: str) -> None:
-        """Somebody has said something of these entries: it counts from now on, and not from the next try on."""
+        """Apply decisions on these entries now, not only at their next attempt."""
         known = [self._entries[entry_id] for entry_id in entry_ids if entry_id in self._entries]
         for some in (known[at : at + MOST_AT_ONCE] for at in range(0, len(known), MOST_AT_ONCE)):
             before = [entry.state.decisions for entry in some]
@@ -266,15 +272,20 @@ class QueueManager:
             self._news.set()
 
     def _reset_routing(self, entry: Entry) -> None:
-        """Who asks for a retry has perhaps put right what was in the way: what was learnt of its destinations is forgotten, and
-        what the name servers have said."""
+        """Forget what is cached about an entry's destinations, including DNS answers.
+
+        An administrator who asks for a retry may have fixed the cause of the failure.
+        """
         self._resolver.forget()
         for destination in {self._ways.destination(entry.envelope.recipients[place].domain) for place in entry.state.open}:
             self._ways.forget(destination)
             self._schedule.ask_again(destination)
 
     def _plan(self, entry: Entry) -> None:
-        """What is left to do, each when it is due, but for what is being done: at its end a try sees to what is left of it."""
+        """Schedule the open recipients, each at its due time.
+
+        Recipients being tried are left out: the end of their attempt schedules what is left.
+        """
         jobs: dict[tuple[str, float], list[int]] = defaultdict(list)
         under_way = self._under_way.get(entry.entry_id, ())
         now, now_us = self._clock.monotonic(), self._clock.steady_us()
@@ -284,7 +295,7 @@ class QueueManager:
                 jobs[self._ways.destination(entry.envelope.recipients[place].domain), wait].append(place)
         for (domain, wait), places in jobs.items():
             self._schedule.add(Job(entry.entry_id, domain, tuple(places)), now + wait)
-        if not entry.state.open or entry.state.untold:  # its end is left to do, or a report
+        if not entry.state.open or entry.state.untold:  # it is still to be ended or reported
             self._schedule.add(Job(entry.entry_id, NOWHERE, ()), now)
 
     def _start(self, job: Job) -> None:
@@ -302,19 +313,19 @@ class QueueManager:
         task.add_done_callback(self._tasks.discard)
 
     async def end(self) -> None:
-        """Begin nothing more; what is under way has its end."""
+        """Begin nothing more, and wait for what is in progress."""
         self._over = True
         self._news.set()
         while self._tasks:
             await asyncio.wait(list(self._tasks))
         await self._connections.close()
 
-    # ------------------------------------------------------------ one try
+    # ------------------------------------------------------------ one attempt
 
     async def _try(self, job: Job) -> None:
         entry, end = self._entries.get(job.entry_id), End.NOT_ASKED
         try:
-            if entry is not None and job.entry_id not in self._ending:  # else it has come to its end meanwhile
+            if entry is not None and job.entry_id not in self._ending:  # else it ended meanwhile
                 end = await self._tried(entry, job)
             else:
                 self._no_longer_under_way(job)
@@ -326,34 +337,34 @@ class QueueManager:
             self._news.set()
 
     async def _tried(self, entry: Entry, job: Job) -> End:
-        """One try with all that follows from it. What goes wrong within us is done again: the entry is durable."""
+        """Run one attempt and all that follows from it; an internal error repeats it, as the entry is durable."""
         outcome, rest = _Outcome(), job
         try:
             try:
                 outcome = await self._tried_once(entry, job)
             finally:
                 self._no_longer_under_way(job)
-            if self._entries.get(job.entry_id) is not entry:  # it has ended, by whomever
+            if self._entries.get(job.entry_id) is not entry:  # it was ended elsewhere
                 return outcome.end
             left = tuple(place for place in job.places if place in entry.state.open)
             if left:
                 self._again(replace(job, places=left), outcome.wait)
             rest = Job(entry.entry_id, NOWHERE, ())
             await self._go_on(entry, left, outcome)
-        except Exception as error:  # noqa: BLE001 - likewise
+        except Exception as error:  # noqa: BLE001 - the entry is durable, and this is tried again
             self._log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
             self._again(rest, self._pause(entry, rest.places))
         return outcome.end
 
     def _no_longer_under_way(self, job: Job) -> None:
-        """Its places are given back."""
+        """Release the recipients of a job."""
         if under_way := self._under_way.get(job.entry_id):
             under_way.difference_update(job.places)
             if not under_way:
                 del self._under_way[job.entry_id]
 
     async def _tried_once(self, entry: Entry, job: Job) -> "_Outcome":
-        """Until it is written down what became of each."""
+        """Try a job once and record the result of each recipient."""
         if not await self._lanes.io(entry.refresh):
             self._forget_entry(entry)
             return _Outcome()
@@ -364,23 +375,28 @@ class QueueManager:
             return _Outcome(wait=HELD_SECONDS)
         try:
             heard = await self._transmission.attempt(entry, job.domain, places)
-        except Exception as error:  # noqa: BLE001 - a disk or a defect: a try like others, else nobody would ever hear of it
+        except Exception as error:  # noqa: BLE001 - a disk error or a defect counts as an attempt, to be reported in the end
             self._log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
             heard = AttemptResult([Result(RecipientResult.DEFERRED, "4.3.0", WITHIN_US)] * len(places), end=End.NOT_ASKED)
         return _Outcome(heard.end, await self._write(entry, job.domain, places, heard), was_tried=True)
 
     async def _is_held(self, entry: Entry) -> bool:
-        """By a person, or with its mailbox: that is written down, since the time for which it lasts does not count."""
+        """Return whether an entry is held, by an administrator or with its mailbox.
+
+        The latter is recorded, since the time for which it lasts does not count.
+        """
         is_kept_back = self._kept_back.holds(entry)
         if is_kept_back != entry.state.is_kept_back:
             await self._lanes.io(entry.kept_back, is_kept_back, self._clock.steady_us())
         return is_kept_back or entry.state.hold is not Hold.NO
 
-    # ------------------------------------------------------------ what became of it
+    # ------------------------------------------------------------ results
 
     async def _write(self, entry: Entry, domain: str, places: Sequence[int], heard: AttemptResult) -> float:
-        """Into the entry's log, and the mail log; what is deferred has perhaps waited for too long, else it waits so many
-        seconds."""
+        """Write the results to the entry's log and the mail log; return the seconds until the next attempt.
+
+        A deferred recipient that has waited too long fails.
+        """
         self._telling.log_objection(entry, domain, heard)
         is_ours = heard.end is End.NOT_ASKED
         too_late = self._clock.age_seconds(entry.free_since_us) >= self._settings.give_up_seconds
@@ -399,7 +415,8 @@ class QueueManager:
 
         def write_down() -> None:
             standings = {standing for standing, _ in groups}
-            if standings != {Standing.OPEN}:  # what has ended is not tried again, so nobody would tell it after a kill
+            # an ended recipient is not tried again, so a killed process's log line would be lost
+            if standings != {Standing.OPEN}:
                 self._log.flush()
             reason = next(iter(groups))[1]
             if standings == {Standing.DELIVERED} and entry.delivered_to_the_last(places, reason, heard.server):
@@ -409,7 +426,7 @@ class QueueManager:
                 due = next_try_us if standing is Standing.OPEN else 0
                 try:
                     entry.tried(some, standing, reason, next_try_us=due, server=heard.server)
-                except SpoolUnavailable as error:  # it counts all the same, and so must the others' words
+                except SpoolUnavailable as error:  # it counts in memory all the same, and the other results must too
                     not_written = error
             if not_written is not None:
                 raise not_written
@@ -418,18 +435,18 @@ class QueueManager:
         return wait
 
     async def _go_on(self, entry: Entry, left: Sequence[int], outcome: "_Outcome") -> None:
-        """Whoever has to hear of it hears; where nobody is left, the entry ends."""
+        """Report what is to be reported, and end the entry if no recipient is left."""
         is_late = self._clock.age_seconds(entry.envelope.accepted_at_us) >= self._settings.warn_seconds
         if outcome.was_tried and left and is_late and not entry.state.warned:
             await self._telling.warn(entry)
-        if not outcome.was_tried and not left:  # a report is due, or others have settled them
+        if not outcome.was_tried and not left:  # a report is due, or the recipients were settled elsewhere
             await self._telling.notify_sender(entry)
         if outcome.was_tried and entry.state.open and entry.state.untold:
             self._schedule.add(Job(entry.entry_id, NOWHERE, ()), self._clock.monotonic() + TOGETHER_SECONDS)
         await self._finish(entry)
 
     async def _finish(self, entry: Entry) -> None:
-        """Where nobody is left, the sender is told, and the entry ends."""
+        """If no recipient is left, notify the sender and end the entry."""
         if entry.state.open or entry.entry_id in self._under_way or entry.entry_id in self._ending:
             return
         self._ending.add(entry.entry_id)
@@ -438,14 +455,17 @@ class QueueManager:
             if not entry.has_ended:
                 await self._lanes.io(self._end, entry)
             self._telling.forget(entry)
-            async with self._looking:  # who looks now may have the name still
+            async with self._looking:  # a concurrent poll may still hold the name
                 self._entries.pop(entry.entry_id, None)
                 self._kept_back.forget(entry)
         finally:
             self._ending.discard(entry.entry_id)
 
     def _forget_entry(self, entry: Entry) -> None:
-        """Its envelope is gone, which only the end of an entry removes here. Who brings it back sees it planned anew."""
+        """Forget an entry whose envelope is gone, which only the end of an entry does here.
+
+        If its files are restored it is planned anew.
+        """
         if entry.state.open and not entry.has_ended:
             gone = Text("có người đã xóa tệp phong bì của thư này", "somebody has removed its envelope")
             self._log.event("queue_entry_damaged", trace=entry.entry_id, error=gone)
@@ -454,7 +474,7 @@ class QueueManager:
         self._kept_back.forget(entry)
 
     def _end(self, entry: Entry) -> None:
-        """Whoever is killed after this leaves nothing that would be sent, and told of, once more."""
+        """End the entry on disk; a process killed after this leaves nothing to be sent or reported again."""
         self._log.flush()
         entry.end()
 
@@ -467,7 +487,7 @@ class QueueManager:
 
 
 def _refresh(entries: Iterable[Entry]) -> list[str]:
-    """Those that could not be read."""
+    """Refresh the entries and return the ids of those that could not be read."""
     unread = []
     for entry in entries:
         try:

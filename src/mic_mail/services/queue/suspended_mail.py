@@ -1,7 +1,8 @@
-"""Mail that has left its sender and not the house when the mailbox was suspended or send-locked (Reg. 7.1, 6.4.c).
+"""Queued mail of mailboxes that were suspended or send-locked before it left (Reg. 7.1, 6.4.c).
 
-In: whether a mailbox may send now, and a watch over that word. Out: which entries of the queue wait for it; each is told of in
-the log when it begins to, and all of a mailbox are named again as soon as it may send. Belongs to one process's loop.
+In: whether a mailbox may send now, and a watch on that decision. Out: the entries of the queue that wait for it. Each is
+logged when it begins to wait, and all of a mailbox are named again as soon as it may send. Belongs to one process's
+loop.
 """
 
 from collections.abc import Callable
@@ -12,11 +13,14 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.queue.queue import Entry
 
 Watching = Callable[[int, Callable[[], None]], Callable[[], None]]
-"""Call back, on the loop, when the word on this mailbox may have changed, until what is returned is called."""
+"""Registers a callback, called on the loop when the decision on a mailbox may have changed.
+
+It returns a function that ends the watch.
+"""
 
 
 def watch_nothing(_mailbox_id: int, _callback: Callable[[], None]) -> Callable[[], None]:
-    """For who asks again and again anyway."""
+    """Watch nothing; for callers that poll."""
     return lambda: None
 
 
@@ -30,7 +34,7 @@ class SuspendedMail:
     """The entries of one process's queue whose mailbox may not send."""
 
     def __init__(self, may_send: Callable[[int], bool], watch: Watching, again: Callable[[str], None], log: MailLog) -> None:
-        """`again` hears of each entry whose mailbox may send again."""
+        """`again` is called with each entry whose mailbox may send again."""
         self._may_send = may_send
         self._watch = watch
         self._again = again
@@ -38,7 +42,7 @@ class SuspendedMail:
         self._of: dict[int, _Mailbox] = {}
 
     def holds(self, entry: Entry) -> bool:
-        """Whether it has to wait; from then on its mailbox is watched."""
+        """Return whether the entry has to wait; if so, its mailbox is watched from then on."""
         mailbox_id = entry.envelope.submitted_by
         if not mailbox_id:
             return False
@@ -56,7 +60,7 @@ class SuspendedMail:
         return True
 
     def forget(self, entry: Entry) -> None:
-        """It has ended."""
+        """Forget an entry that has ended."""
         mailbox = self._of.get(entry.envelope.submitted_by)
         if mailbox is not None:
             mailbox.entry_ids.discard(entry.entry_id)
@@ -71,7 +75,7 @@ class SuspendedMail:
     def _word_changed(self, mailbox_id: int) -> None:
         mailbox = self._of.get(mailbox_id)
         if mailbox is not None and not self._may_send(mailbox_id):
-            self._watch_on(mailbox_id, mailbox)  # until its new word runs out
+            self._watch_on(mailbox_id, mailbox)  # until the new decision expires
         elif mailbox is not None:
             self._let_go(mailbox_id)
 
