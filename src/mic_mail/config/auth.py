@@ -8,7 +8,7 @@ from mic_mail.config.regulation import WarnDays
 from mic_mail.config.schema import Distinct, Section, SettingDoc
 from mic_mail.config.units import DAY, GIB, HOUR, MIB, MINUTE, Location, Octets, Seconds, Unit
 
-FORMER_PASSWORDS = 24  # as many as the directory keeps verifiers of
+FORMER_PASSWORDS = 24  # as many verifiers as the directory retains
 
 
 class Auth(Section):

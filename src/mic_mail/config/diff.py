@@ -1,7 +1,7 @@
-"""What differs between the running configuration and the file, and which of it a running server can take over.
+"""Compare the running configuration with the file, and merge what a running server can apply.
 
-Each setting says so itself (`SettingDoc.reload`). A setting that cannot be taken over keeps its running value until the
-restart; `applied` is therefore the configuration that really holds.
+Each setting declares whether it can be reloaded (`SettingDoc.reload`). One that cannot retains its running value until the
+restart; `applied` is therefore the configuration in force.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Reload:
 
 
 def changes(running: Config, fresh: Config) -> Reload:
-    """Compare, and merge what can be taken over."""
+    """Compare two configurations, and merge what can be applied."""
     differing = list(_differences(running, fresh, ""))
     merged = _merge(running, fresh)
     assert isinstance(merged, Config)
@@ -48,7 +48,7 @@ def _differences(running: Section, fresh: Section, prefix: str) -> Iterator[tupl
 
 
 def _merge(running: Section, fresh: Section) -> Section:
-    """`fresh` with the running values of what cannot be taken over."""
+    """Return `fresh` with the running values of the settings that cannot be reloaded."""
     kept: dict[str, object] = {}
     for name in type(running).model_fields:
         old, new = getattr(running, name), getattr(fresh, name)

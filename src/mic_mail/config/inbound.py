@@ -11,7 +11,7 @@ MOST_LISTS = 8
 
 
 class Inbound(Section):
-    """Who mail from other servers is from."""
+    """The authentication of mail from other servers."""
 
     authenticate: Annotated[
         bool,

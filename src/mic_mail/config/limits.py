@@ -1,4 +1,7 @@
-"""Settings of how much: space per mailbox (Reg. 8.3.b), and what one message, one sender, one connection may take (7.2.c)."""
+"""Settings of limits: space per mailbox (Reg.
+
+8.3.b), and for a message, a sender, a connection (7.2.c).
+"""
 
 from typing import Annotated, Literal
 
@@ -10,7 +13,7 @@ from mic_mail.config.units import GIB, KIB, MIB, Octets, Unit
 
 ATTACHMENT_OCTETS = 20 * MIB  # Reg. 8.3.b, read as 20 x 2^20 decoded octets, summed over a message
 QUOTA_FLOOR = GIB  # Reg. 8.3.b, read as 2^30 octets
-QUOTA_CEILING = 1 << 50  # no disk has more, and no database's number holds much more
+QUOTA_CEILING = 1 << 50  # larger than any disk, and close to the largest number of a database
 
 Percent = Annotated[int, Field(ge=1, le=100), Unit("percent")]
 
@@ -57,13 +60,16 @@ class Attachment(Section):
 
     @property
     def message_octets(self) -> int:
-        """The largest message (RFC 1870 SIZE, RFC 7889 APPENDLIMIT): attachments in base64 lines of 60 columns, and text."""
+        """The largest message (RFC 1870 SIZE, RFC 7889 APPENDLIMIT).
+
+        Attachments in base64 lines of 60 columns, and text.
+        """
         lines = -(-self.maximum // 45)  # 45 octets make a line of 60 characters and CRLF
         return lines * 62 + self.text_room
 
 
 class Limits(Section):
-    """What one message, one connection, one network may take."""
+    """The limits of one message, one connection, one network."""
 
     attachment: Annotated[Attachment, SettingDoc("Attachments.", "8.3.b")] = Attachment()
     connections: Annotated[

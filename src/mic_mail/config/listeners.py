@@ -1,4 +1,4 @@
-"""Settings of the doors: where they are, their certificate, and how each of them speaks."""
+"""Settings of the listeners: addresses and ports, certificates, and the limits of each protocol."""
 
 from typing import Annotated, Literal, get_args
 
@@ -13,7 +13,7 @@ Port = Annotated[int, Field(ge=0, le=65535), Unit("port")]
 
 
 class Listen(Section):
-    """Where the doors are."""
+    """Addresses, ports and enabled listeners."""
 
     addresses: Annotated[
         tuple[AddressName, ...],
@@ -45,7 +45,7 @@ class Listen(Section):
     ] = 1024
 
     def port(self, door: str) -> int:
-        """The port of a door."""
+        """Return the port of a listener."""
         number: int = getattr(self, door)
         return number
 
@@ -83,7 +83,7 @@ class Web(Section):
 
 
 class Dns(Section):
-    """Who is asked about names."""
+    """Name resolution."""
 
     nameservers: Annotated[
         tuple[NameserverName, ...],

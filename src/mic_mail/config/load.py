@@ -1,9 +1,9 @@
-"""From a TOML file to a `Config`, or to all of its mistakes at once.
+"""Load a `Config` from a TOML file, or report all of its mistakes together.
 
 `load(path)` returns the frozen tree or raises `ConfigErrors`, whose `mistakes` name file, line, key, reason, remedy and, where
 the regulation bounds the setting, the clause. Unknown keys come with the name that was probably meant.
 
-The file is the only source: no environment variables, no second file. Nothing is written here (see `document`).
+The file is the only source: no environment variables, no second file. Nothing is written here (see `manual`).
 """
 
 import difflib
@@ -28,7 +28,7 @@ from mic_mail.i18n.os_errors import reason as system_reason
 LARGEST_FILE = 1 << 20
 LONGEST_SHOWN = 60
 WHOLE_FILE = "-"
-"""In place of a key, where the mistake is none of a setting."""
+"""Stands for the key of a mistake that concerns no single setting."""
 
 _NAME_ANOTHER = Text(
     "Tạo tệp bằng `mic-mail init` hoặc chỉ đúng tệp bằng --config.",
@@ -38,7 +38,7 @@ _NAME_ANOTHER = Text(
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing wrong with a configuration."""
+    """One mistake in a configuration."""
 
     file: Path
     line: int
@@ -47,11 +47,11 @@ class Mistake:
     remedy: Text
     clause: str | None = None
     option: str | None = None
-    """The option of a command that gave the value; it has no line then."""
+    """The command option that gave the value; there is no line then."""
 
     @property
     def place(self) -> str:
-        """Where to look: the option, or file, line and key as far as there are any."""
+        """Return the option, or file, line and key as far as they are known."""
         if self.option is not None:
             return self.option
         line = f":{self.line}" if self.line else ""
@@ -59,7 +59,7 @@ class Mistake:
 
     @property
     def text(self) -> Text:
-        """Where, what, by which clause and what to do, on one line."""
+        """Return place, reason, clause and remedy on one line."""
         cited = clause(self.clause) if self.clause else None
         vi, en = (f" ({cited.vi})", f" ({cited.en})") if cited else ("", "")
         return Text(
@@ -96,7 +96,7 @@ class Setting:
 
 
 def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[Setting]:
-    """Every setting, in the order of the tree; the fields of tables in arrays follow their array."""
+    """Yield every setting, in the order of the tree; the fields of tables in arrays follow their array."""
     for name, info in model.model_fields.items():
         about = next(item for item in info.metadata if isinstance(item, SettingDoc))
         kinds = [info.annotation, *get_args(info.annotation)]
@@ -109,7 +109,7 @@ def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[Sett
 
 
 def values(config: Config) -> Iterator[tuple[Setting, object]]:
-    """Every setting with its value; the fields of tables in arrays are part of their array's value."""
+    """Yield every setting with its value; fields of tables in arrays are part of the array's value."""
     for setting in settings():
         node: object = config
         for name in setting.key.split("."):
@@ -122,7 +122,7 @@ _INSIDE_AN_ARRAY = object()
 
 
 def _markers(metadata: list[Any], annotation: object) -> Iterator[object]:
-    """What Annotated says of a type, also inside an Optional."""
+    """Yield the markers of Annotated of a type, also inside an Optional."""
     yield from metadata
     for inner in get_args(annotation):
         yield from getattr(inner, "__metadata__", ())
@@ -141,7 +141,7 @@ def load(path: Path) -> Config:
 
 
 def parse(octets: bytes, path: Path) -> Config:
-    """Likewise from the content of the file at `path`, whose folder is that of relative paths."""
+    """Parse the content of the file at `path`, whose folder is the base of relative paths."""
     if len(octets) > LARGEST_FILE:
         most = show_octets(LARGEST_FILE)
         reason = Text(f"lớn hơn {most}, không phải tệp cấu hình", f"is larger than {most}, which no configuration is")
@@ -149,7 +149,7 @@ def parse(octets: bytes, path: Path) -> Config:
     try:
         text = octets.decode()
         tree = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # of the first UnicodeDecodeError, TOMLDecodeError, and a number too long
+    except (ValueError, RecursionError) as error:  # ValueError: UnicodeDecodeError, TOMLDecodeError, or a number too long
         raise ConfigErrors([_syntax_mistake(path, octets, error)]) from error
     try:
         return Config.model_validate(tree, context={"folder": path.parent.absolute()})
@@ -159,7 +159,7 @@ def parse(octets: bytes, path: Path) -> Config:
 
 
 def _causes(details: list[ErrorDetails]) -> Iterator[ErrorDetails]:
-    """Without the lists that are too short only because an item of theirs is wrong."""
+    """Omit lists that are too short only because one of their items is wrong."""
     inner = {detail["loc"][:length] for detail in details for length in range(1, len(detail["loc"]))}
     return (detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in inner)
 
@@ -188,7 +188,7 @@ def _syntax_mistake(path: Path, octets: bytes, error: Exception) -> Mistake:
 
 
 def _mistake(path: Path, places: dict[Place, int], detail: ErrorDetails) -> Mistake:
-    """A complaint of pydantic in the words of the manual."""
+    """Return pydantic's error as a mistake, in the manual's words."""
     loc = _cut(detail["loc"])
     key = "".join(c if c.isprintable() else "?" for c in ".".join(part for part in loc if isinstance(part, str)))
     setting = _SETTINGS.get(key)
@@ -199,12 +199,12 @@ def _mistake(path: Path, places: dict[Place, int], detail: ErrorDetails) -> Mist
 
 
 def _cut(loc: tuple[str | int, ...]) -> Place:
-    """Pydantic's path without the names of the branches of a union and of its validators."""
+    """Return pydantic's path without the names of union branches and validators."""
     return tuple(part for part in loc if isinstance(part, int) or "[" not in part)
 
 
 def _bound_text(value: object, setting: Setting | None) -> str:
-    """A bound in the unit of its setting."""
+    """Return a bound in the unit of its setting."""
     if setting is not None and isinstance(value, int | float):
         if setting.unit == "octets":
             return show_octets(int(value))
@@ -249,7 +249,10 @@ def _attachment_limit(detail: ErrorDetails, key: str, setting: Setting | None) -
 
 
 def _fixed(vi: str, en: str, remedy_vi: str, remedy_en: str) -> Words:
-    """A reason that goes on from the wrong value, where that is one and no table, and a remedy that is always the same."""
+    """Return the words for a mistake with a fixed reason and a fixed remedy.
+
+    The reason is preceded by the wrong value, unless that is a table.
+    """
 
     def words(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
         given = detail["input"]
@@ -261,7 +264,7 @@ def _fixed(vi: str, en: str, remedy_vi: str, remedy_en: str) -> Words:
 
 
 def _given(value: str | float, escaped: Callable[[object], str]) -> str:
-    """A wrong value as the file has it, so much of it as a line holds, without octets that a terminal obeys."""
+    """Return a wrong value as in the file, shortened to a line, with control characters escaped."""
     shown = str(value).lower() if isinstance(value, bool) else escaped(value)
     return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}..."
 

@@ -1,8 +1,8 @@
-"""The configuration as people read it: the commented TOML file, and the manual of all settings.
+"""The commented TOML file of a configuration, and the manual of all settings.
 
-`write(config, language)` gives a file that `load` reads back as the same configuration: every setting with its meaning, unit
-and clause above it, those that have their default commented out, so that the file shows what was decided here and what was
-not. `reference(language)` gives the rows of the manual. Both are made from `SettingDoc` alone.
+`write(config, language)` returns a file that `load` reads back as the same configuration: every setting with its meaning, unit
+and clause above it. Settings with their default are commented out, so that the file shows what was decided here and what was
+not. `reference(language)` yields the rows of the manual. Both are made from `SettingDoc` alone.
 """
 
 import json
@@ -39,7 +39,7 @@ _NOT_SET = {Language.VI: "không đặt", Language.EN: "not set"}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the manual."""
+    """One row of the manual."""
 
     key: str
     meaning: str
@@ -51,17 +51,17 @@ class Row:
 
 
 def meaning(key: str, about: SettingDoc, language: Language) -> str:
-    """What a setting means, in one language."""
+    """Return the meaning of a setting, in one language."""
     return MEANINGS[key] if language is Language.VI else about.en
 
 
 def unit_name(unit: str) -> Text:
-    """A unit, in both languages."""
+    """Return the name of a unit, in both languages."""
     return Text(UNITS[unit], unit)
 
 
 def value(content: object, unit: str = "") -> str:
-    """A value in TOML."""
+    """Return a value in TOML."""
     if unit == "octets" and isinstance(content, int):
         return json.dumps(show_octets(content))
     if unit == "seconds" and isinstance(content, int | float):
@@ -82,7 +82,7 @@ def value(content: object, unit: str = "") -> str:
 
 
 def reference(language: Language = Language.EN) -> Iterator[Row]:
-    """The manual, in the order of the tree."""
+    """Yield the rows of the manual, in the order of the tree."""
     for setting in settings():
         default = _NOT_SET[language] if setting.default in (None, PydanticUndefined) else value(setting.default, setting.unit)
         yield Row(
@@ -97,7 +97,7 @@ def reference(language: Language = Language.EN) -> Iterator[Row]:
 
 
 def _bounds(metadata: list[Any], annotation: object, unit: str) -> Iterator[str]:
-    """What a value may be, in signs that need no translation."""
+    """Yield the bounds of a value, in signs that need no translation."""
     if get_origin(annotation) is Literal:
         yield " | ".join(value(choice) for choice in get_args(annotation))
     for item in metadata:
@@ -112,7 +112,7 @@ def _bounds(metadata: list[Any], annotation: object, unit: str) -> Iterator[str]
 
 
 def write(config: Config, language: Language = Language.EN) -> str:
-    """The commented file of a configuration."""
+    """Return the commented file of a configuration."""
     return _HEADS[language] + "".join(_table(config, "", language))
 
 
@@ -146,7 +146,7 @@ def _comment(key: str, about: SettingDoc, unit: str, language: Language) -> str:
 
 
 def _hash(content: object, info: FieldInfo) -> str:
-    """A default is shown, not set."""
+    """Return the comment sign of a line that only shows a default."""
     return "# " if not info.is_required() and content == info.get_default() else ""
 
 

@@ -1,10 +1,10 @@
 """The configuration: one frozen tree, read once, swapped whole at a reload.
 
 `config reference`, the commented file that `init` writes and the messages of `load` are all made from the `SettingDoc` of each
-field, so the manual cannot drift from the program. A section is a class, its docstring says what it is for. Paths that are
+field, so the manual cannot differ from the program. A section is a class, its docstring says what it is for. Paths that are
 left out are derived from `server.data_dir` by the properties at the end.
 
-Never here: reading files (`load`), secrets (the tree may be printed whole), anything that changes after validation.
+Never here: reading files (`load`), secrets (the whole tree may be printed), anything that changes after validation.
 """
 
 from pathlib import Path
@@ -45,7 +45,7 @@ HTTPS_PORT = 443
 
 
 class Server(Section):
-    """Who this server is and where it keeps its data."""
+    """The names of this server, its data folders and its account."""
 
     domain: Annotated[DomainName, SettingDoc("The domain of the addresses that are issued here.", "3.2", reload=False)] = (
         "mic.gov.vn"
@@ -79,7 +79,7 @@ class Server(Section):
 
 
 class Process(Section):
-    """Processes, threads and their patience."""
+    """Processes, threads and their timeouts."""
 
     workers: Annotated[
         int, Field(ge=0, le=64), Unit("processes"), SettingDoc("Worker processes; 0: one per core.", reload=False)
@@ -169,7 +169,7 @@ class Storage(Section):
 
 
 class Search(Section):
-    """Finding text in mailboxes."""
+    """Full-text search in mailboxes."""
 
     enabled: Annotated[
         bool,
@@ -275,37 +275,37 @@ class Config(Section):
 
     @property
     def queue_dir(self) -> Path:
-        """What is sent to other servers; on the file system of the spool, whose files it links."""
+        """The queue of mail to other servers; on the file system of the spool, whose files it links."""
         return self.server.data_dir / "queue"
 
     @property
     def dkim_dir(self) -> Path:
-        """The keys that sign what leaves."""
+        """The DKIM keys that sign outgoing mail."""
         return self.server.data_dir / "dkim"
 
     @property
     def policies_dir(self) -> Path:
-        """What other domains say about TLS to their mail servers (RFC 8461), as long as they say it."""
+        """The cached MTA-STS policies of other domains (RFC 8461), until they expire."""
         return self.server.data_dir / "sts"
 
     @property
     def sent_dir(self) -> Path:
-        """How much each mailbox has sent in the last hour and day, by process."""
+        """The counters of what each mailbox has sent in the last hour and day, by process."""
         return self.server.data_dir / "sent"
 
     @property
     def held_dir(self) -> Path:
-        """Marked messages that were refused, and records of those that came in."""
+        """Messages refused for a marking of secrecy, and records of those that were accepted."""
         return self.server.data_dir / "held"
 
     @property
     def quarantine_dir(self) -> Path:
-        """Messages that were taken and are not delivered."""
+        """Messages that were accepted and are not delivered."""
         return self.server.data_dir / "quarantine"
 
     @property
     def lessons_dir(self) -> Path:
-        """What Rspamd is still to be taught."""
+        """Messages that Rspamd has still to be trained with."""
         return self.server.data_dir / "lessons"
 
     @property
@@ -318,12 +318,15 @@ class Config(Section):
 
     @property
     def directory_dir(self) -> Path:
-        """Where the directory lies with the files that SQLite makes beside it; a process may be allowed this and no key."""
+        """The folder of the directory and the files that SQLite makes beside it.
+
+        Apart from the keys, so that a process can be allowed this folder and no key.
+        """
         return self.server.data_dir / "directory"
 
     @property
     def state_dir(self) -> Path:
-        """Small files by which the housekeeper remembers, replaced as a whole; every process may read them."""
+        """Small state files of the housekeeper, replaced as a whole; every process may read them."""
         return self.server.data_dir / "state"
 
     @property
@@ -336,18 +339,21 @@ class Config(Section):
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Every domain that is local, the first one being that of new addresses."""
+        """Every local domain; new addresses are in the first one."""
         return (self.server.domain, *self.server.more_domains)
 
     @property
     def support(self) -> str:
-        """The whole address of the Centre's help desk (Reg. 6.2)."""
+        """The full address of the Centre's help desk (Reg. 6.2)."""
         support = self.regulation.support
         return support if "@" in support else f"{support}@{self.server.domain}"
 
     @property
     def password_page(self) -> str | None:
-        """Where people change their password (Reg. 7.3.c): as named, or the server's own page where its door is open."""
+        """The page where people change their password (Reg. 7.3.c).
+
+        As configured, or else the server's own page where its https listener is enabled.
+        """
         port = self.listen.https
         if self.regulation.password_page is not None or "https" not in self.listen.doors or port == 0:
             return self.regulation.password_page
@@ -355,5 +361,5 @@ class Config(Section):
 
     @property
     def message_octets(self) -> int:
-        """The largest message that any door takes."""
+        """The largest message that any listener accepts."""
         return self.limits.attachment.message_octets

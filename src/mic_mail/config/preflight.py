@@ -1,6 +1,6 @@
-"""What is wrong with a valid configuration on this machine: the files, accounts and ports that its settings point to.
+"""Check a valid configuration against this machine: the files, accounts and ports of its settings.
 
-For `config check`; a start meets the same troubles one by one. Blocking, changes nothing.
+For `config check`; a start reports the same troubles one by one. Blocking, changes nothing.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ class Problem:
 
 
 def problems(config: Config) -> list[Problem]:
-    """All that can be found without starting anything."""
+    """Return all problems that can be found without starting anything."""
     checks = (_account, _folders, certificate, _open_keys, _open_data, _ports, _cleartext, _smarthost)
     return [problem for check in checks for problem in check(config)]
 
@@ -41,7 +41,7 @@ def _account(config: Config) -> Iterator[Problem]:
         try:
             if name:
                 lookup(name)
-        except (KeyError, ValueError):  # the latter for what no name can be
+        except (KeyError, ValueError):  # ValueError: no account can have that name
             yield Problem(
                 f"server.{key}",
                 Text("không có trên máy này", "does not exist on this machine"),
@@ -78,12 +78,12 @@ def _folders(config: Config) -> Iterator[Problem]:
 def _exists(place: Path) -> bool:
     try:
         return place.exists()
-    except OSError:  # a folder above it is closed to this account, or the name is too long
+    except OSError:  # a parent folder is closed to this account, or the name is too long
         return False
 
 
 def certificate(config: Config) -> Iterator[Problem]:
-    """Whether certificates and keys can be read and belong together."""
+    """Yield certificates and keys that cannot be read or do not belong together."""
     yield from _pair("tls.", config.certificate, config.key)
     for pair in config.tls.more:
         yield from _pair("tls.more.", pair.certificate, pair.key)
@@ -101,7 +101,7 @@ def _pair(prefix: str, chain: Path, key: Path) -> Iterator[Problem]:
             return
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key, password="")
-    except (OSError, ValueError):  # of OSError, `ssl.SSLError`
+    except (OSError, ValueError):  # OSError includes `ssl.SSLError`
         yield Problem(
             f"{prefix}key",
             Text("không phải khóa của chứng thư số này", "is not the key of this certificate"),
@@ -110,7 +110,10 @@ def _pair(prefix: str, chain: Path, key: Path) -> Iterator[Problem]:
 
 
 def _open_keys(config: Config) -> Iterator[Problem]:
-    """Keys that others than the server's account and group may read. A start goes on: mail is worth more."""
+    """Yield keys that others than the server's account and group may read.
+
+    A start does not check them: running the mail service is worth more.
+    """
     keys = {"tls.key": config.key} | {f"tls.more.key {pair.key}": pair.key for pair in config.tls.more}
     for name, key in keys.items():
         with contextlib.suppress(OSError):
@@ -126,7 +129,7 @@ def _open_keys(config: Config) -> Iterator[Problem]:
 
 
 def _open_data(config: Config) -> Iterator[Problem]:
-    """What the server keeps for itself and others than its account can open."""
+    """Yield private data of the server that other accounts can open."""
     data = config.server.data_dir
     private = (config.directory_dir, *_directory_files(config), config.dkim_dir, *sorted(data.glob("*.key")))
     wide = {config.log_dir: stat.S_IRWXO, **dict.fromkeys(private, stat.S_IRWXG | stat.S_IRWXO)}
@@ -157,7 +160,7 @@ def _directory_files(config: Config) -> tuple[Path, ...]:
 
 
 def _smarthost(config: Config) -> Iterator[Problem]:
-    """Whether the password for the smarthost is there and a secret, and the authorities can be read."""
+    """Yield a missing or open password file of the smarthost, and unreadable authorities."""
     password, authorities = config.sending.smarthost_password, config.sending.smarthost_ca
     if password is not None:
         why = _no_small_file(password)
@@ -172,7 +175,7 @@ def _smarthost(config: Config) -> Iterator[Problem]:
     if authorities is not None:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(authorities)
-        except OSError:  # of it, `ssl.SSLError`
+        except OSError:  # OSError includes `ssl.SSLError`
             yield Problem(
                 "sending.smarthost_ca",
                 Text(f"{authorities} không phải chứng thư số PEM", f"{in_ascii(authorities)} holds no certificates (PEM)"),
@@ -181,7 +184,7 @@ def _smarthost(config: Config) -> Iterator[Problem]:
 
 
 def _no_small_file(path: Path) -> Text | None:
-    """Why `path` is no file that may be read whole."""
+    """Return why `path` is no file that may be read whole; None where it is."""
     try:
         found = path.stat()
     except OSError:

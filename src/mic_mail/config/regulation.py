@@ -1,7 +1,7 @@
-"""Settings for the clauses of the regulation that can be read in more than one way; the default is the Centre's reading.
+"""Settings for clauses of the regulation that can be read in more than one way.
 
-The names are those that `regulation show` prints beside the clause. What the regulation fixes (terms of 6 and 12
-months, 1 and 2 working days) is no setting and not here.
+The default is the Centre's reading. The names are those that `regulation show` prints beside the clause. What the regulation
+fixes (terms of 6 and 12 months, 1 and 2 working days) is no setting and not here.
 """
 
 from datetime import date, time
@@ -30,7 +30,7 @@ class UnitAddress(Section):
 
 
 class Namesake(Section):
-    """Personal mailboxes: who gets which form of the same name."""
+    """Personal mailboxes: the forms of addresses for people of the same name."""
 
     first_by: Annotated[
         Literal["received", "created"],
@@ -42,7 +42,7 @@ class Namesake(Section):
 
 
 class Address(Section):
-    """How addresses are formed."""
+    """The form of addresses."""
 
     unit: Annotated[UnitAddress, SettingDoc("Unit mailboxes.", "5.1")] = UnitAddress()
     namesake: Annotated[Namesake, SettingDoc("Namesakes.", "5.4")] = Namesake()
@@ -62,7 +62,7 @@ class Address(Section):
 
 
 class Terms(Section):
-    """When a term of months ends."""
+    """The end of terms in months."""
 
     end: Annotated[
         Literal["end_of_day", "start_of_day"],
@@ -90,7 +90,7 @@ class Leave(Section):
 
 
 class Reclaim(Section):
-    """What becomes of reclaimed mailboxes."""
+    """The period for which reclaimed mailboxes are retained."""
 
     warn_days: Annotated[WarnDays, Distinct, SettingDoc("The owner is warned this many days ahead.", "6.4.c")] = (30, 14, 7, 1)
     keep_days: Annotated[
@@ -102,7 +102,7 @@ class Reclaim(Section):
 
 
 class Inactivity(Section):
-    """Suspension of mailboxes that nobody uses."""
+    """Suspension of unused mailboxes."""
 
     counts: Annotated[
         Literal["user", "any_delivery"],
@@ -164,7 +164,7 @@ class Window(Section):
     @field_validator("start", "end")
     @classmethod
     def _on_five_minutes(cls, edge: time) -> time:
-        """Who reads on in an open mailbox is on record once in five minutes (`connection.actions.OPENING_MINUTES`)."""
+        """Require full five minutes: reading is recorded once per `connection.actions.OPENING_MINUTES`."""
         if edge.minute % 5 or edge.second or edge.microsecond or edge.tzinfo is not None:
             raise PydanticCustomError("window_edge", "not a full five minutes of the local day")
         return edge
@@ -207,7 +207,7 @@ class Openings(Section):
 
 
 class PassedOn(Section):
-    """How mail of a unit mailbox is marked as passed on to the document system."""
+    """The marks for mail of a unit mailbox that was handed off to the document system."""
 
     keywords: Annotated[
         tuple[Keyword, ...],
@@ -252,7 +252,7 @@ class Reply(Section):
 
 
 class Census(Section):
-    """The list of those who use mailboxes."""
+    """The list of the people who use mailboxes."""
 
     months: Annotated[
         tuple[Annotated[int, Field(ge=1, le=12), Unit("months")], ...],
@@ -329,7 +329,7 @@ class Secrecy(Section):
 
 
 class Content(Section):
-    """Opening the content of somebody's mailbox."""
+    """Access to the content of another person's mailbox."""
 
     expires_after: Annotated[
         Seconds,

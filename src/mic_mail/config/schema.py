@@ -1,8 +1,7 @@
-"""What every table of the configuration is: frozen, strict about names and types, and its own manual.
+"""The base of every configuration table: frozen, strict about names and types, self-documenting.
 
-Each field is `name: Annotated[TYPE, BOUNDS, About(...)] = DEFAULT`. `SettingDoc` says what the field means, which clause of the
-regulation bounds it, whether a running server takes a new value at SIGHUP, and whether anything obeys it yet. A number has a
-`Unit` as well.
+Each field is `name: Annotated[TYPE, BOUNDS, SettingDoc(...)] = DEFAULT`. `SettingDoc` says what the field means, which clause
+of the regulation bounds it, and whether a running server applies a new value at SIGHUP. A number has a `Unit` as well.
 """
 
 import ipaddress
@@ -19,11 +18,14 @@ _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1123 §2.1
 
 @dataclass(frozen=True, slots=True)
 class SettingDoc:
-    """What the manual says of one field; the Vietnamese is in `vietnamese.MEANINGS` under the field's full name."""
+    """The manual's entry for one field.
+
+    The Vietnamese text is in `vietnamese.MEANINGS` under the field's full name.
+    """
 
     en: str
     clause: str | None = None
-    reload: bool = True  # False: a new value needs a restart, and the log says so at SIGHUP
+    reload: bool = True  # False: a new value needs a restart, and the log names it at SIGHUP
 
 
 class Section(BaseModel):
@@ -66,9 +68,9 @@ def _rising(numbers: tuple[int, ...]) -> tuple[int, ...]:
 
 
 Distinct = AfterValidator(_distinct)
-"""Of a list: what stands there twice is a slip."""
+"""Rejects a list that contains an item twice."""
 Rising = AfterValidator(_rising)
-"""Of a list of numbers: each larger than the one before."""
+"""Rejects a list of numbers that is not strictly rising."""
 MailboxName = Annotated[
     str,
     StringConstraints(
@@ -83,7 +85,7 @@ AddressName = Annotated[str, AfterValidator(_address)]
 
 
 def _nameserver(text: str) -> str:
-    """`192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1`, `[2001:db8::1]:5353`."""
+    """Check a name server: `192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1`, `[2001:db8::1]:5353`."""
     found = _NAMESERVER.fullmatch(text)
     try:
         if found is None or not 0 < int(found["port"] or found["port_of_six"] or 53) < 65_536:
@@ -142,7 +144,7 @@ SmarthostName = Annotated[str, StringConstraints(max_length=300), AfterValidator
 
 
 def smarthost_place(text: str) -> tuple[str, int]:
-    """Name or address, and port, of what `SmarthostName` has looked at: `relay.example`, `relay.example:587`."""
+    """Return host and port of a valid `SmarthostName`: `relay.example`, `relay.example:587`."""
     found = _SMARTHOST.fullmatch(text)
     assert found is not None, "it was looked at"
     return found["six"] or found["name"], int(found["port"] or 587)

@@ -1,4 +1,4 @@
-"""Settings of what is kept back, watched and told: malware, spam, anomalies, security events (Reg. 7.2.c, 10.2, 16.3)."""
+"""Settings of malware, spam, quarantine, anomalies and security events (Reg. 7.2.c, 10.2, 16.3)."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Oc
 
 
 class Anomaly(Section):
-    """Sign-ins that look like a stolen password: told to the person and the Centre."""
+    """Sign-ins that look like a stolen password; the person and the Centre are notified."""
 
     suspend: Annotated[
         bool,
@@ -73,7 +73,7 @@ class Malware(Section):
 
 
 class Rspamd(Section):
-    """The filter against spam."""
+    """The spam filter."""
 
     url: Annotated[
         ScannerName,
@@ -142,7 +142,7 @@ class Rspamd(Section):
 
 
 class Quarantine(Section):
-    """Mail that was taken and is not delivered until the Centre decides."""
+    """Mail that was accepted and is not delivered until the Centre decides."""
 
     keep: Annotated[
         Seconds,
@@ -163,7 +163,7 @@ class Quarantine(Section):
 
 
 class Syslog(Section):
-    """Security events to collectors of syslog (RFC 5424)."""
+    """Security events to syslog collectors (RFC 5424)."""
 
     collectors: Annotated[
         tuple[CollectorName, ...],

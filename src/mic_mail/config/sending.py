@@ -1,4 +1,4 @@
-"""Settings of the way to other servers."""
+"""Settings of sending to other servers."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -1,8 +1,8 @@
-"""Where in a TOML file each key stands, so that a mistake can be shown with its line.
+"""The line of each key in a TOML file, so that a mistake can be shown with its line.
 
-`tomllib` reads values and forgets places. `locate` reads places and ignores values: it follows table headers, dotted keys,
-arrays of tables and strings or arrays over several lines of a file that `tomllib` has accepted. What it cannot place (a key
-inside an inline table) is found at the line of the nearest key above it.
+`tomllib` returns values without places. `locate` reads places and ignores values: it follows table headers, dotted keys, arrays
+of tables, and strings or arrays over several lines, in a file that `tomllib` has accepted. A key without a place of its own
+(inside an inline table) gets the line of the nearest key above it.
 """
 
 import re
@@ -23,7 +23,10 @@ def _parts(key: str) -> Place:
 
 
 def _rest_open(line: str, depth: int, quote: str) -> tuple[int, str]:
-    """Follow brackets and triple quotes through a line; (depth, open triple quote or '') at its end."""
+    """Follow brackets and triple quotes through a line.
+
+    Return the depth and the open triple quote (or '') at its end.
+    """
     at = 0
     while at < len(line):
         if quote:
@@ -44,12 +47,12 @@ def _rest_open(line: str, depth: int, quote: str) -> tuple[int, str]:
 
 
 def locate(text: str) -> dict[Place, int]:
-    """The line (from 1) of every table and key of a TOML text."""
+    """Return the line (from 1) of every table and key of a TOML text."""
     places: dict[Place, int] = {}
     counts: dict[Place, int] = {}
     table: Place = ()
     depth, quote = 0, ""
-    for number, line in enumerate(text.split("\n"), 1):  # as TOML counts: not at U+0085
+    for number, line in enumerate(text.split("\n"), 1):  # split as TOML does: not at U+0085
         if depth or quote:
             depth, quote = _rest_open(line, depth, quote)
         elif header := _HEADER.match(line):
@@ -65,7 +68,7 @@ def locate(text: str) -> dict[Place, int]:
 
 
 def line_of(places: dict[Place, int], loc: Sequence[str | int]) -> int:
-    """The line of `loc` or of the nearest table around it; 1 where nothing of it is in the file."""
+    """Return the line of `loc` or of the nearest table around it; 1 where nothing of it is in the file."""
     for length in range(len(loc), 0, -1):
         if (line := places.get(tuple(loc[:length]))) is not None:
             return line

@@ -1,9 +1,9 @@
 """The types of settings: sizes, spans of time and paths as people write them.
 
 `20971520`, `"20 MiB"` and `"1 GB"` are sizes, in powers of 1,024; `90`, `"90 s"`, `"2 min"`, `"1.5 h"` and `"7 d"` are spans.
-Both are kept as plain numbers (octets, seconds), and `show_octets`/`show_seconds` write them back in the largest unit that is
-exact. A relative path belongs to the folder of the file that names it. What cannot be read is a `PydanticCustomError` of a type
-for which `load` has words; nothing here does I/O.
+Both are stored as plain numbers (octets, seconds), and `show_octets`/`show_seconds` write them back in the largest exact unit.
+A relative path belongs to the folder of the file that names it. A value that cannot be read raises a `PydanticCustomError` of a
+type for which `load` has words; nothing here does I/O.
 """
 
 import math
@@ -31,13 +31,13 @@ _QUANTITY = re.compile(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]{0,4})\s*", re.A
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Marks a field's type with the unit in which `config reference` and the written file show it."""
+    """The unit of a field, as `config reference` and the written file show it."""
 
     name: str
 
 
 def _parse(value: object, units: dict[str, float] | dict[str, int], kind: str) -> float:
-    """A quantity as a number of base units."""
+    """Return a quantity as a number of base units."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(value):
             raise PydanticCustomError(kind, "not a quantity")
@@ -49,7 +49,7 @@ def _parse(value: object, units: dict[str, float] | dict[str, int], kind: str) -
 
 
 def parse_octets(value: object) -> int:
-    """`"20 MiB"` -> 20971520; a fraction of an octet is refused."""
+    """Return the octets of a size (`"20 MiB"` -> 20971520); a fraction of an octet is refused."""
     number = _parse(value, _OCTET_UNITS, "octets")
     if number != int(number):
         raise PydanticCustomError("octets", "not a whole number of octets")
@@ -57,7 +57,7 @@ def parse_octets(value: object) -> int:
 
 
 def parse_seconds(value: object) -> float:
-    """`"2 min"` -> 120.0"""
+    """Return the seconds of a span (`"2 min"` -> 120.0)."""
     return float(_parse(value, _SECOND_UNITS, "seconds"))
 
 
@@ -69,24 +69,27 @@ def _show(value: float, units: tuple[tuple[float, str], ...]) -> str:
 
 
 def show_octets(octets: int) -> str:
-    """20971520 -> `20 MiB`"""
+    """Return octets as text (20971520 -> `20 MiB`)."""
     return _show(octets, ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB"), (1, "B")))
 
 
 def show_seconds(seconds: float) -> str:
-    """120.0 -> `2 min`"""
+    """Return seconds as text (120.0 -> `2 min`)."""
     return _show(seconds, ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (1, "s")))
 
 
 def _local(told: time) -> time:
-    """A number would be a time in UTC, and so would `17:30Z`: an office has a clock on its wall."""
+    """Require a local time of day.
+
+    A number or `17:30Z` would be a time in UTC, and an office keeps local time.
+    """
     if told.tzinfo is not None:
         raise PydanticCustomError("time_parsing", "no time of the local day")
     return told
 
 
 def _written(path: object) -> object:
-    """An empty text would be the folder of the file, and nobody means that."""
+    """Refuse an empty path: it would mean the folder of the file, which is never intended."""
     if isinstance(path, str) and (not path.strip() or "\0" in path):
         raise PydanticCustomError("path", "no path")
     return path

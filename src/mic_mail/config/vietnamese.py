@@ -1,6 +1,6 @@
-"""The manual of the settings in Vietnamese, by the full name of the setting; `model` holds the English beside each field.
+"""The manual of the settings in Vietnamese, by the full name of the setting.
 
-A test keeps the two complete, and likewise the names of the units.
+The sections of `model` hold the English text beside each field. A test keeps both complete, and the names of the units, too.
 """
 
 UNITS = {
