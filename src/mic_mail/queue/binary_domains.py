@@ -1,8 +1,8 @@
-"""The domains whose mail servers take BINARYMIME by BDAT (RFC 3030), as seen at the last message that was sent there.
+"""Domains whose mail servers offer BINARYMIME with BDAT (RFC 3030), as of the last message sent there.
 
-In: what a server has offered, from the process that sends. Out: whether all of some domains take it, for the processes that
-accept submissions: a message with lines that DATA cannot carry is accepted for these alone (decision 0099). One empty file a
-domain, named after it. A lost or stale file costs a refusal or a bounce, so nothing is synced. Blocking.
+In: what a server has offered, from the process that sends. Out: whether all of some domains take it, for the processes
+that accept submissions: a message with lines that DATA cannot carry is accepted for these alone (decision 0099). One
+empty file a domain, named after it. A lost or stale file costs a refusal or a bounce, so nothing is synced. Blocking.
 """
 
 import os
@@ -14,20 +14,20 @@ from mic_mail.queue.files import unlink
 
 
 class BinaryDomains:
-    """The files below one directory."""
+    """The domain files below one directory."""
 
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True, mode=0o750)
         self._root = root
         self._known = set(os.listdir(root))
-        """As the process that sends has written them."""
+        """The names in the directory, kept current by the process that sends."""
 
     def is_known(self, domain: str, *, takes: bool) -> bool:
-        """Whether `note` has nothing to write."""
+        """Return whether the record already says so, so that `note` has nothing to write."""
         return (_name(domain) in self._known) is takes
 
     def note(self, domain: str, *, takes: bool) -> None:
-        """Remember what a server of the domain has offered. Called by the process that sends alone."""
+        """Record what a server of the domain has offered. Called by the process that sends alone."""
         name = _name(domain)
         if takes and name:
             (self._root / name).touch(mode=0o640)
@@ -37,12 +37,12 @@ class BinaryDomains:
             self._known.discard(name)
 
     def include_all(self, domains: Iterable[str]) -> bool:
-        """Whether each of them took it the last time."""
+        """Return whether each domain took it the last time."""
         return all(bool(name := _name(domain)) and (self._root / name).exists() for domain in domains)
 
 
 def _name(domain: str) -> str:
-    """The file of a domain; '' for what can have none."""
+    """Return the file name of a domain; '' if it can have none."""
     try:
         name = to_ascii(domain)
     except NotAName:

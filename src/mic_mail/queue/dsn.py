@@ -1,10 +1,10 @@
-"""Reports about the delivery of a message (RFC 3464) as its sender's program reads them. Pure.
+"""The machine-readable parts of delivery reports (RFC 3464). Pure.
 
-In: the message and what became of its recipients. Out: the parts of a multipart/report that stand behind its words: the fields
-for machines, and the message or its header as it was sent. Addresses beyond ASCII make the first of them
+In: the message and the results of its recipients. Out: the parts of a multipart/report that follow its text: the status
+fields, and the message or its header as it was sent. Addresses beyond ASCII make the first part
 `message/global-delivery-status` (RFC 6533), in UTF-8; without them everything is ASCII.
 
-Whatever another server has said is quoted as one line: nothing in it can begin a field.
+Text from another server is quoted as one line, so that nothing in it can begin a field.
 """
 
 import re
@@ -23,9 +23,9 @@ from mic_mail.mime.xtext import decode_xtext
 
 LONGEST_DIAGNOSTIC = 800
 OUR_WORDS = "x-mic-mail"
-"""The type of a diagnostic that no server said: `smtp` is for replies (RFC 3464 §2.3.6)."""
+"""The type of a diagnostic that comes from no server: `smtp` is for replies (RFC 3464 §2.3.6)."""
 RETURNED_OCTETS = 128 << 10
-"""Of a message that is sent back whole; of a longer one comes the header alone."""
+"""The largest message that is returned whole; of a larger one only the header is."""
 _COLUMNS = 76
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _REPLY = re.compile(r"[2-5][0-9]{2} ")
@@ -35,17 +35,17 @@ _CLASS = {Action.FAILED: "5", Action.DELAYED: "4"}
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of one recipient."""
+    """The result of one recipient."""
 
     address: MailboxAddress
     action: Action
     status: str
-    """Enhanced code (RFC 3463)."""
+    """The enhanced status code (RFC 3463)."""
     orcpt: OriginalRecipient | None = None
     diagnostic: str | None = None
-    """What the other server said, its code in front; else what we have to say."""
+    """The other server's reply, reply code first; else our own text."""
     server: str | None = None
-    """Which one."""
+    """The server that replied."""
     last_try: datetime | None = None
     retry_until: datetime | None = None
 
@@ -55,16 +55,16 @@ class Original:
     """The message that is reported on."""
 
     envid: str | None
-    """As MAIL had it, in xtext."""
+    """The ENVID parameter of MAIL, in xtext."""
     arrived_at: datetime
     content: bytes
-    """As it was sent, without Return-Path."""
+    """The message as it was sent, without Return-Path."""
     ret: str | None = None
     """FULL or HDRS (RFC 3461 §4.3)."""
 
 
 def parts(hostname: str, original: Original, reports: Sequence[Report], *, utf8: bool) -> list[Attachment]:
-    """What stands behind the words; `utf8`: the one who gets it reads UTF-8 in header fields (RFC 6532)."""
+    """Return the parts after the text; `utf8`: the reader understands UTF-8 in header fields (RFC 6532)."""
     return [_status(hostname, original, reports, utf8=utf8), _returned(original, reports, utf8=utf8)]
 
 
@@ -76,7 +76,7 @@ def _status(hostname: str, original: Original, reports: Sequence[Report], *, utf
 
 
 def _per_message(hostname: str, original: Original) -> Iterator[str]:
-    """RFC 3464 §2.2."""
+    """Yield the per-message fields (RFC 3464 §2.2)."""
     if original.envid is not None:
         yield _exact("Original-Envelope-Id", decode_xtext(original.envid))
     yield _folded("Reporting-MTA", f"dns; {hostname}")
@@ -84,7 +84,7 @@ def _per_message(hostname: str, original: Original) -> Iterator[str]:
 
 
 def _per_recipient(report: Report, *, utf8: bool) -> Iterator[str]:
-    """RFC 3464 §2.3."""
+    """Yield the per-recipient fields (RFC 3464 §2.3)."""
     if report.orcpt is not None:
         yield _exact("Original-Recipient", report.orcpt.in_report(utf8=utf8))
     yield _exact("Final-Recipient", f"{report.address.type}; {report.address}")
@@ -103,17 +103,20 @@ def _per_recipient(report: Report, *, utf8: bool) -> Iterator[str]:
 
 
 def _status_of(report: Report) -> str:
-    """Of the class that the action has: a reader believes one of them, and which is not ours to know (RFC 3464 §2.3.4)."""
+    """Return a status of the class that belongs to the action.
+
+    Readers believe one of the two, and we cannot know which (RFC 3464 §2.3.4).
+    """
     wanted = _CLASS.get(report.action, "2")
     return report.status if _STATUS.fullmatch(report.status) and report.status[0] == wanted else f"{wanted}.0.0"
 
 
 def _returned(original: Original, reports: Sequence[Report], *, utf8: bool) -> Attachment:
-    """RFC 3461 §4.3: whole only where something failed and the sender has not asked for less.
+    """Return the whole message if a delivery failed and RET allows it, else its header (RFC 3461 §4.3).
 
-    What has eight bits goes whole to who reads UTF-8 alone: message/rfc822 may not be encoded (RFC 2046 §5.2.1), and this
-    message may meet servers that know seven bits. What DATA cannot carry (bare line ends, NUL, long lines) does not go whole
-    either.
+    A message with 8-bit octets is returned whole only to a reader of UTF-8: message/rfc822 may not be encoded (RFC 2046
+    §5.2.1), and the report may pass 7-bit servers. A message that DATA cannot carry (bare line ends, NUL, long lines) is
+    not returned whole either.
     """
     header, _, body = original.content.partition(b"\r\n\r\n")
     failed = any(report.action is Action.FAILED for report in reports)
@@ -126,12 +129,15 @@ def _returned(original: Original, reports: Sequence[Report], *, utf8: bool) -> A
 
 
 def _exact(name: str, value: str) -> str:
-    """A field in one line, no letter of it changed: an address may hold spaces, and its length has a bound below RFC 5322's."""
+    """Return a field in one line with its value unchanged.
+
+    An address may hold spaces, and its length is bounded below the limit of RFC 5322.
+    """
     return f"{name}: {value}\r\n"
 
 
 def _folded(name: str, value: str) -> str:
-    """A field in lines that are not too long; the value becomes one line before."""
+    """Return a folded field; whitespace and control characters in the value become single spaces."""
     lines, line = [], f"{name}:"
     for word in _UNFIT.sub(" ", value).split():
         for piece in (word[at : at + 900] for at in range(0, len(word), 900)):

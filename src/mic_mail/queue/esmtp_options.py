@@ -1,4 +1,4 @@
-"""What spool and queue keep of the SMTP transaction in which a message came. Plain values, and how they are written."""
+"""The SMTP transaction of a message as spool and queue store it. Plain values and their encoding."""
 
 import json
 from dataclasses import dataclass, fields
@@ -12,32 +12,32 @@ REQUIRETLS = "REQUIRETLS"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
-    """One message as it was handed in; the message itself carries the trace header."""
+    """One message as it was submitted or received; the message itself carries the trace header."""
 
     trace_id: str
     sender: ReversePath
     accepted_at_us: int
     return_path_octets: int = 0
-    """Length of the Return-Path line in front, which does not leave the house (RFC 5321 §4.4)."""
+    """Length of the Return-Path line in front, which is not sent to other servers (RFC 5321 §4.4)."""
     smtputf8: bool = False
     body: str = "7BIT"
     ret: str | None = None
     envid: str | None = None
     requires_tls: bool = False
-    """It leaves under TLS to known servers that promise the same, or not at all (RFC 8689, REQUIRETLS)."""
+    """REQUIRETLS: relayed under TLS to verified servers that offer the same, or not at all (RFC 8689)."""
     tls_optional: bool = False
-    """It leaves whatever its recipients' domains say about TLS (RFC 8689, `TLS-Required: No`)."""
+    """`TLS-Required: No`: relayed whatever the recipient domains' TLS policies say (RFC 8689)."""
     submitted_by: int = 0
-    """The mailbox that signed in to send it; 0: it came from elsewhere, or from the server itself."""
+    """The mailbox that signed in to send it; 0 if it came from another server or from this server itself."""
 
     @property
     def must_be_protected(self) -> bool:
-        """Whether it is bounced where it cannot be protected: not what is itself a report (RFC 8689 §5)."""
+        """Return whether it is bounced if it cannot be protected; a report is not (RFC 8689 §5)."""
         return self.requires_tls and bool(self.sender)
 
 
 def as_json(transaction: Transaction, *, version: int) -> str:
-    """The transaction with all that its class adds; addresses are written in their canonical form."""
+    """Encode the transaction with the fields of its subclass; addresses in canonical form."""
     return json.dumps({"format": version, **_fields_of(transaction)}, ensure_ascii=False, default=_plain)
 
 
@@ -50,7 +50,7 @@ def _fields_of(record: Any) -> dict[str, object]:
 
 
 def addressed(record: dict[str, Any]) -> dict[str, Any]:
-    """The fields of one recipient as they were before they were written; raises `ValueError`."""
+    """Decode the fields of one recipient; raises `ValueError`."""
     orcpt = record.get("orcpt")
     return {
         **record,

@@ -1,4 +1,4 @@
-"""What spool and queue do to files, and what a disk that does not do it means to the client."""
+"""File operations of spool and queue, and the SMTP errors of a failing disk."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ class SpoolUnavailable(Trouble):
 
 
 class SpoolFull(SpoolUnavailable):
-    """No room: SMTP 452 4.3.1. Nothing half-written stays behind."""
+    """No space: SMTP 452 4.3.1. No partial file stays behind."""
 
 
 def write_all(fd: int, octets: bytes | bytearray | memoryview) -> None:

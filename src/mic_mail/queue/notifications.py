@@ -1,6 +1,6 @@
-"""Word of the queue among the processes: that there is a new entry, or that somebody has decided something of one.
+"""Notifications about the queue among the processes: a new entry, or an administrator's decision.
 
-A word may be lost; whoever sends looks at the queue every few seconds all the same.
+A notification may be lost; the process that sends polls the queue anyway.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _WORD = b"queue "
 
 
 class QueueNotifications:
-    """One process's end."""
+    """One process's end of the channel."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
@@ -20,11 +20,11 @@ class QueueNotifications:
         feed.listen(self._on_message)
 
     def listen(self, callback: Callable[[str], None]) -> None:
-        """Call `callback(entry_id)` on the loop, whichever process tells."""
+        """Register `callback(entry_id)`, called on the loop whichever process sends the notification."""
         self._listeners.append(callback)
 
     def notify(self, entry_id: str) -> None:
-        """Here and to the others; on the loop."""
+        """Notify this process and the others; on the loop."""
         self._feed.send(_WORD + entry_id.encode())
         self._call(entry_id)
 
@@ -38,6 +38,8 @@ class QueueNotifications:
 
 
 def notify_decided(run_dir: Path, entry_id: str = "") -> None:
-    """A command has decided something of an entry (empty: of many): let whoever sends know at once. Without a server nothing
-    happens."""
+    """Notify the process that sends of a command's decision on an entry; empty: on many.
+
+    Without a running server nothing happens.
+    """
     send_word(run_dir, _WORD + entry_id.encode())

@@ -1,17 +1,17 @@
-"""Reports that are owed once what they tell of is written down: neither lost nor sent twice by a kill.
+"""Delivery reports waiting to be queued. Crash-safe: none is lost or sent twice.
 
-In: a report and its envelope, named after the entry of the spool that it tells of. Out: it comes into the queue, or whoever
-puts it into a mailbox says that it is there. A report is two files in one folder: NAME.msg, and NAME.env with which it exists.
-NAME is `SPOOLID-TRY-WHAT`.
+A report becomes due only after the spool entry that caused it has recorded so. In: a report and its envelope, named
+after that entry. Out: the report enters the queue, or the caller that delivers it to a mailbox calls `done`. A report is
+two files in one folder: NAME.msg, and NAME.env, with which it exists. NAME is `SPOOLID-TRY-WHAT`.
 
     keep     NAME.msg written -> fsync -> NAME.new written -> fsync -> NAME.env -> fsync of the folder
-    settle   the slip of the entry holds NAME in `told`, or the entry has ended: from now on the report is due
-    bring    the envelope is renamed into the queue, so that nobody brings it a second time, whatever has become of it there
-             (into a mailbox: put there under its name, of which the store takes one, then removed)
+    settle   the entry's spool envelope holds NAME in `told`, or the entry has ended: from now on the report is due
+    bring    the envelope is renamed into the queue, so that no process does it a second time, whatever happens to it there
+             (into a mailbox: delivered under its name, which the store takes once, then removed)
 
     found after a kill                              what is done
-    NAME.env, the entry exists and knows it not     its next try makes that report anew, or another one: `forget`
-    NAME.env, the entry knows it or has ended       it is due
+    NAME.env, the entry exists without it           its next attempt writes that report again, or another: `forget`
+    NAME.env, the entry has it or has ended         it is due
     NAME.msg or NAME.new alone, the entry ended     removed
 """
 
@@ -28,7 +28,7 @@ FRESH: Final = ".new"
 
 
 def name_of(spool_id: str, attempt: int, what: str) -> str:
-    """`what` is letters; in capitals, as the queue's commands look for ids."""
+    """Return the name of a report; `what` is letters, in capitals, as the queue's commands expect of ids."""
     return f"{spool_id}-{attempt}-{what.upper()}"
 
 
@@ -44,7 +44,10 @@ class PendingReports:
         self._root = root
 
     def keep(self, name: str, message: bytes, envelope: Envelope) -> None:
-        """Make it durable; called by the owner of its entry alone. `SpoolUnavailable` leaves nothing that would be brought."""
+        """Make a report durable; called by the owner of its entry alone.
+
+        `SpoolUnavailable` leaves nothing that would be sent.
+        """
         try:
             self._write(self._root / (name + MESSAGE), message, 0o440)
             self._write(self._root / (name + FRESH), envelope.encode(), 0o640)
@@ -71,13 +74,13 @@ class PendingReports:
             os.close(fd)
 
     def forget(self, spool_id: str, told: Collection[str]) -> None:
-        """What a try that was cut off has left is not owed; called by the owner of the entry alone."""
+        """Remove the reports of an interrupted attempt; called by the owner of the entry alone."""
         for name in self._names():
             if _entry_of(name) == spool_id and name not in told:
                 self.done(name)
 
     def due(self, spool: Spool) -> list[str]:
-        """The reports that may be brought; leftovers are removed."""
+        """Return the names of the reports that are due; remove leftovers."""
         due = []
         for name in sorted(self._names()):
             told = spool.due_reports(_entry_of(name))
@@ -93,20 +96,23 @@ class PendingReports:
         return {os.path.splitext(name)[0] for name in os.listdir(self._root)}
 
     def read(self, name: str) -> tuple[bytes, Envelope] | None:
-        """None: somebody was quicker. `ValueError` or OSError for one that cannot be read."""
+        """Return a report; None if another process was faster.
+
+        Raises `ValueError` or OSError if it cannot be read.
+        """
         try:
             return (self._root / (name + MESSAGE)).read_bytes(), Envelope.decode((self._root / (name + ENVELOPE)).read_bytes())
         except FileNotFoundError:
             return None
 
     def hand_over(self, name: str, queue: Queue) -> bool:
-        """Into the queue; False: somebody was quicker."""
+        """Move a report into the queue; return False if another process was faster."""
         is_taken = queue.take(name, self._root / (name + MESSAGE), self._root / (name + ENVELOPE))
         self.done(name)
         return is_taken
 
     def done(self, name: str) -> None:
-        """It is in the mailbox, or nobody is to have it."""
+        """Remove a report: it is in the mailbox, or has no reader."""
         for path in self._files(name):
             unlink(path)
 

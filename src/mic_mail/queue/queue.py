@@ -1,11 +1,11 @@
-"""Mail that waits to leave: durable entries, each with what became of every recipient so far.
+"""The outbound queue: durable entries, each with the results of every recipient so far.
 
 In: a message with its envelope. Out: an `Entry` that survives `kill -9` at any step, and its end once every recipient is
-settled. An entry is two files that carry its id, and a third once something has happened:
+settled. An entry is two files named by its id, and a third once something has happened:
 
-    tmp/ID.msg    another name of the message          live/ID.msg   the message, durable, read-only, as it lies in the house
+    tmp/ID.msg    another link to the message          live/ID.msg   the message, durable, read-only, as this server stores it
     tmp/ID.env    the envelope while it is written     live/ID.env   the envelope, never written again: with it the entry exists
-                                                       live/ID.log   what happened, a line each, only ever appended
+                                                       live/ID.log   what happened, a line each, append-only
 
 Legal orders (each step may be the last before a kill):
 
@@ -13,20 +13,20 @@ Legal orders (each step may be the last before a kill):
                -> fsync of live/ -> unlocked
     take       tmp/ID.env made and locked -> live/ID.msg linked -> an envelope from elsewhere becomes live/ID.env -> fsync of
                live/ -> tmp/ID.env removed
-    progress   a line is appended to live/ID.log, by one write; those of people are fsynced
+    progress   a line is appended to live/ID.log, by one write; those of administrators are fsynced
     end        live/ID.env removed, or moved to ended/ID -> live/ID.log, live/ID.msg removed
 
     found after a kill                       means                              what is done
     tmp/ID.*                                 never acknowledged, or taken       removed, unless its writer lives (flock)
-    live/ID.msg, ID.log without ID.env       accept before, or end after it     removed, likewise
-    live/ID.env without ID.msg               nothing that we have done          left to people: `Damaged`
-    a last line of ID.log without its end    a write that was cut               passed over
+    live/ID.msg, ID.log without ID.env       accept before, or end after it     removed, unless its writer lives (flock)
+    live/ID.env without ID.msg               nothing that we have done          left to administrators: `Damaged`
+    a last line of ID.log without its end    an interrupted write               ignored
     all                                      the entry                          read, its log replayed
     ended/ID                                 sent, while the spool has it       not put again; removed once the spool has not
 
-What was delivered and not yet written down when the power went is sent twice, as with every mail server: so lines of progress
-are not fsynced. One process sends; workers add, commands append what people decide and leave the entry's name in said/, since
-a hint (`outbound.news`) may be lost. Blocking; instants are passed in.
+A delivery not yet recorded when the power fails is sent twice, as with every mail server: so progress lines are not
+fsynced. One process sends; workers add entries, commands append administrators' decisions and leave the entry's name in
+said/, since a notification (`queue.notifications`) may be lost. Blocking; instants are passed in.
 """
 
 import errno
@@ -55,12 +55,12 @@ LOG: Final = ".log"
 
 
 class Ended(Refused):
-    """Nobody waits for it any more: nothing can be decided of it."""
+    """The entry has ended: nothing can be decided about it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One address elsewhere."""
+    """One recipient on another server."""
 
     address: MailboxAddress
     notify: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope(Transaction):
-    """What an entry keeps of the transaction in which it came."""
+    """The stored envelope of an entry."""
 
     recipients: tuple[Recipient, ...]
 
@@ -82,7 +82,7 @@ class Envelope(Transaction):
 
     @classmethod
     def decode(cls, octets: bytes) -> "Envelope":
-        """`ValueError` for what no version of ours has written."""
+        """Decode an envelope; raises `ValueError` for one that no version of ours has written."""
         try:
             told: dict[str, Any] = json.loads(octets.decode("utf-8", "surrogateescape"))
             if told.pop("format") != FORMAT:
@@ -97,8 +97,11 @@ class Queue:
     """All entries below one directory."""
 
     def __init__(self, root: Path, *, comes_again: Callable[[str], bool] = lambda _: False) -> None:
-        """`comes_again`: whether somebody may put this entry once more, who was perhaps killed before he knew that it is here;
-        asked by the process that sends."""
+        """`comes_again` returns whether an entry may be put once more.
+
+        That is the case if its writer may have been killed before it knew that the entry is here. Called by the process
+        that sends.
+        """
         self._tmp, self._live, self._said, self._ended = root / "tmp", root / "live", root / "said", root / "ended"
         self._comes_again = comes_again
         for directory in (self._tmp, self._live, self._said, self._ended):
@@ -113,13 +116,17 @@ class Queue:
         return (self._live / (entry_id + ENVELOPE)).exists()
 
     def had(self, entry_id: str) -> bool:
-        """It is here, or was, as whoever put it does not know yet. In this order: an end moves it from one to the other."""
+        """Return whether the entry is here, or was and its writer does not know it yet.
+
+        Checked in this order, as an end moves it from one to the other.
+        """
         return self.has(entry_id) or (self._ended / entry_id).exists()
 
     def put(self, entry_id: str, message: Path, envelope: Envelope) -> None:
-        """Make the entry of a message that lies durable in a file of this file system; of one that is or was here nothing.
+        """Create the entry of a message that is durable in a file of this file system.
 
-        When this returns it will be sent, or its sender told. `SpoolUnavailable` leaves nothing behind.
+        Does nothing if the entry is or was here. When this returns the message will be sent, or its sender notified.
+        `SpoolUnavailable` leaves nothing behind.
         """
         if self.had(entry_id):
             return
@@ -127,7 +134,7 @@ class Queue:
         fd = -1
         try:
             fd = self._claim(entry_id, fcntl.LOCK_EX)
-            if self.had(entry_id):  # somebody was quicker: what is open here may be the envelope in its place
+            if self.had(entry_id):  # another process was faster: the open file may be the envelope in its place
                 if _is(fd, written):
                     unlink(written)
                 return
@@ -148,8 +155,11 @@ class Queue:
                 os.close(fd)
 
     def take(self, entry_id: str, message: Path, envelope: Path) -> bool:
-        """Make an entry of two durable files; the envelope is moved, so it is made once however often that is tried, also
-        after the entry has ended. False: it was made before. `SpoolUnavailable` leaves the envelope where it was."""
+        """Create an entry from two durable files; return False if that was done before.
+
+        The envelope is moved, so the entry is created once however often that is tried, also after it has ended.
+        `SpoolUnavailable` leaves the envelope where it was.
+        """
         fd = -1
         try:
             fd = self._claim(entry_id, fcntl.LOCK_EX)
@@ -169,9 +179,10 @@ class Queue:
         return True
 
     def _claim(self, entry_id: str, how: int) -> int:
-        """The locked file of an envelope in tmp/: whoever has it alone touches what lies there by this id.
+        """Return the locked envelope file in tmp/; only its holder touches the files of this id there.
 
-        One that was removed, or became an entry, while somebody waited for it is none; of the second `has` tells.
+        A file that was removed, or became an entry, while this waited for its lock does not count; the caller finds the
+        latter with `has`.
         """
         while True:
             fd = os.open(self._tmp / (entry_id + ENVELOPE), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -185,30 +196,30 @@ class Queue:
             os.close(fd)
 
     def names(self) -> list[str]:
-        """The ids of all entries, in their order."""
+        """Return the ids of all entries in order."""
         return sorted(name.removesuffix(ENVELOPE) for name in os.listdir(self._live) if name.endswith(ENVELOPE))
 
     def decided(self) -> list[str]:
-        """The entries of which people have decided something since this was last asked; for the one process that sends."""
+        """Return the entries with a decision since the last call; for the one process that sends."""
         names = sorted(os.listdir(self._said))
-        for name in names:  # before they are looked at: what is decided from now on leaves its name again
+        for name in names:  # before they are read: a decision from now on leaves its name again
             unlink(self._said / name)
         return names
 
     def entries(self) -> Iterator["Entry"]:
-        """Every entry, in the order of their ids. One that cannot be read is left to people, and out."""
+        """Yield every entry in the order of ids; unreadable ones are left out, for administrators."""
         for entry_id in self.names():
             entry = self.read(entry_id)
             if entry is not None:
                 yield entry
 
     def read(self, entry_id: str) -> "Entry | None":
-        """One entry as it stands; None where there is none, or none that makes sense."""
+        """Return an entry as it stands; None if there is none, or it is unreadable."""
         found = self.look_at(entry_id)
         return found if isinstance(found, Entry) else None
 
     def look_at(self, entry_id: str) -> "Entry | Damaged | None":
-        """One entry as it stands, or why it cannot be read; None where there is none."""
+        """Return an entry as it stands, or why it cannot be read; None if there is none."""
         try:
             envelope = Envelope.decode((self._live / (entry_id + ENVELOPE)).read_bytes())
             state = self._replayed(entry_id, len(envelope.recipients))
@@ -230,18 +241,18 @@ class Queue:
             try:
                 state = state.after(json.loads(line))
             except (ValueError, KeyError, TypeError, IndexError):
-                continue  # half of a line, before somebody else's
+                continue  # part of a line, followed by another writer's
         return state
 
     def sweep(self) -> None:
-        """Remove what a kill has left; for the one process that sends, as it begins."""
+        """Remove the leftovers of a kill; for the one process that sends, when it starts."""
         begun = {os.path.splitext(name)[0] for name in os.listdir(self._tmp)}
         ended = {stem for stem, _ in map(os.path.splitext, os.listdir(self._live)) if not self.has(stem)}
         for entry_id in begun | ended:
             self._sweep(entry_id)
 
     def forget_ended(self) -> None:
-        """Of what ended before its spool's entry; for the one process that sends, now and then."""
+        """Remove the marks of entries whose spool entry is gone too; for the process that sends, now and then."""
         for name in os.listdir(self._ended):
             if not self._comes_again(name):
                 unlink(self._ended / name)
@@ -249,7 +260,7 @@ class Queue:
     def _sweep(self, entry_id: str) -> None:
         try:
             fd = self._claim(entry_id, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # somebody alive is making it
+        except BlockingIOError:  # a living process is creating it
             return
         try:
             written = self._tmp / (entry_id + ENVELOPE)
@@ -264,7 +275,7 @@ class Queue:
 
 
 def _is(fd: int, path: Path) -> bool:
-    """Whether what is open is what lies there."""
+    """Return whether the open file is the one at `path`."""
     try:
         return os.stat(path).st_ino == os.fstat(fd).st_ino
     except FileNotFoundError:
@@ -273,7 +284,7 @@ def _is(fd: int, path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """An entry that cannot be read: it is never tried, and stays until somebody has looked at its files."""
+    """An unreadable entry. It is never tried, and stays until an administrator has checked its files."""
 
     entry_id: str
     why: str
@@ -281,19 +292,22 @@ class Damaged:
 
 @dataclass(slots=True)
 class Entry:
-    """One message that waits, and what became of it."""
+    """One queued message and its results."""
 
     queue: Queue
     entry_id: str
     envelope: Envelope
     state: State
     has_ended: bool = False
-    """By this process."""
+    """Set once this process has ended the entry."""
     _unwritten: list[bytes] = field(default_factory=list)
-    """Lines that the disk has not taken: they count here all the same, and are written before the next one. What another server
-    has must not be sent again and again because the disk is full."""
+    """Lines not yet written because the disk refused them.
+
+    They count in memory, and are written before the next line: what another server has accepted must not be sent again
+    and again because the disk is full.
+    """
     _turn: Lock = field(default_factory=Lock, repr=False)
-    """Whoever reads the log anew or appends to it in this process: else a line could be read as not said yet."""
+    """Serialises reading and appending in this process; else a read could miss a line."""
 
     @property
     def path(self) -> Path:
@@ -302,12 +316,12 @@ class Entry:
 
     @property
     def free_since_us(self) -> int:
-        """When it was accepted, or was held last."""
+        """The time of acceptance, or of the end of the last hold."""
         return max(self.envelope.accepted_at_us, self.state.free_since_us)
 
     @property
     def octets(self) -> int:
-        """Of the message as it leaves the house; `Ended` where whoever sends was quicker."""
+        """Size of the message as it is sent; raises `Ended` if the entry has ended."""
         try:
             return self.path.stat().st_size - self.envelope.return_path_octets
         except FileNotFoundError as error:
@@ -317,7 +331,7 @@ class Entry:
         return Ended(Text(f"Thư {self.entry_id} đã kết thúc.", f"{self.entry_id} has ended meanwhile."))
 
     def beginning(self, octets: int) -> bytes:
-        """So much of the message as it leaves the house."""
+        """Return the first octets of the message as it is sent."""
         with open(self.path, "rb", buffering=0) as file:
             file.seek(self.envelope.return_path_octets)
             return file.read(octets)
@@ -325,12 +339,17 @@ class Entry:
     def tried(
         self, places: Sequence[int], standing: Standing, reason: str, *, next_try_us: int, server: str | None = None
     ) -> None:
-        """A try is over for these recipients: settled, or OPEN and due again at `next_try_us`; `server`: who said why."""
+        """Record an attempt for these recipients: settled, or OPEN and due again at `next_try_us`.
+
+        `server` is the one that gave the reason.
+        """
         self._append(_try(places, standing, reason, next_try_us, server))
 
     def delivered_to_the_last(self, places: Sequence[int], reason: str, server: str | None) -> bool:
-        """These have it, and with them everybody: the entry ends, without a log of it. False: somebody waits still, or has
-        to be told of something, and nothing has happened."""
+        """End the entry without a log line if these were the last open recipients.
+
+        Return False, changing nothing, if another recipient is open or the sender is to be notified.
+        """
         if set(self.state.open) - set(places) or self.state.untold:
             return False
         with self._turn:
@@ -339,34 +358,34 @@ class Entry:
         return True
 
     def warned(self) -> None:
-        """The sender was told that it is late."""
+        """Record that the sender was notified of the delay."""
         self._append({"did": "warned"})
 
     def sender_notified(self, places: Sequence[int]) -> None:
-        """The sender was told of the end of these."""
+        """Record that the sender was notified of the end of these recipients."""
         self._append({"did": "told", "places": list(places)})
 
     def kept_back(self, is_so: bool, at_us: int) -> None:
-        """Its mailbox may not send, or may again."""
+        """Record that its mailbox may not send, or may again."""
         self._append({"did": "kept", "is_so": is_so, "at_us": at_us})
 
     def hold(self, hold: Hold, said: AdminDecision = NOBODY) -> None:
-        """Let it wait, or not any more."""
+        """Hold the entry, or release it."""
         self._decide({"did": "hold", "hold": hold}, said)
 
     def retry(self, said: AdminDecision = NOBODY) -> None:
-        """Let it be tried at once unless it is held."""
+        """Make the entry due at once, unless it is held."""
         self._decide({"did": "retry"}, said, sync=False)
 
     def drop(self, places: Sequence[int], said: AdminDecision) -> None:
-        """These recipients get nothing; whoever sends tells the sender so, and why."""
+        """Drop these recipients; the process that sends notifies the sender, with the reason."""
         self._decide({"did": "drop", "places": list(places)}, said)
 
     def refresh(self) -> bool:
-        """See what others have appended; False: the entry has ended, and its state is what it was."""
+        """Read what others have appended; return False, with the state unchanged, if the entry has ended."""
         with self._turn:
             state = self.queue._replayed(self.entry_id, len(self.envelope.recipients))
-            if not self.queue.has(self.entry_id):  # asked afterwards: its log goes after its envelope
+            if not self.queue.has(self.entry_id):  # checked afterwards: the log is removed after the envelope
                 return False
             for line in self._unwritten:
                 state = state.after(json.loads(line))
@@ -374,7 +393,7 @@ class Entry:
             return True
 
     def end(self) -> None:
-        """Nobody waits for it any more."""
+        """End the entry."""
         queue, live = self.queue, self.queue._live
         if queue._comes_again(self.entry_id):
             with suppress(FileNotFoundError):  # ended before
@@ -384,16 +403,16 @@ class Entry:
         self.has_ended = True
 
     def _decide(self, line: dict[str, object], said: AdminDecision, *, sync: bool = True) -> None:
-        """`Ended` where whoever sends was quicker."""
+        """Append a decision; raises `Ended` if the entry has ended."""
         self._append({**line, "said": asdict(said)}, sync=sync)
         if not self.queue.has(self.entry_id):
             unlink(self.queue._live / (self.entry_id + LOG))
             raise self._ended()
-        with suppress(OSError):  # it is said; without its name there it counts from the next try on
+        with suppress(OSError):  # the decision is recorded; without the name in said/ it takes effect at the next attempt
             os.close(os.open(self.queue._said / self.entry_id, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
 
     def _append(self, line: dict[str, object], *, sync: bool = False) -> None:
-        """`SpoolUnavailable` where it could not be written; `state` has it all the same."""
+        """Append a line; `SpoolUnavailable` if it could not be written, though `state` has it all the same."""
         with self._turn:
             self._keep(line)
             try:
@@ -402,7 +421,7 @@ class Entry:
                 raise trouble(error) from error
 
     def _keep(self, line: dict[str, object]) -> None:
-        """It counts from now on."""
+        """Apply a line to the state and queue it for writing."""
         self._unwritten.append(json.dumps(line, ensure_ascii=True).encode() + b"\n")
         self.state = self.state.after(json.loads(self._unwritten[-1]))
 
@@ -411,7 +430,7 @@ class Entry:
         try:
             while self._unwritten:
                 octets = self._unwritten[0]
-                # Behind a line that was cut a new one begins.
+                # A new line begins after one that was cut.
                 if os.write(fd, octets if _ends_with_a_line(fd) else b"\n" + octets) < len(octets):
                     raise OSError(errno.ENOSPC, "the line was cut")
                 del self._unwritten[0]

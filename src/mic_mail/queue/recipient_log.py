@@ -1,10 +1,12 @@
-"""What has become of each recipient of an entry in the queue: the lines of its log, and what they add up to. Pure.
+"""The log of a queue entry, and the state of its recipients that it adds up to. Pure.
 
-line of the log                                         by whom
-try (places, standing, reason, server, next_try_us)     whoever sends
-warned, told (places)                                   whoever sends: what the sender of the message has heard of
-kept (is_so, at_us)                                     whoever sends: its mailbox may not send, or may again
-hold, retry, drop (places), each with `said`            people
+    line of the log                                         written by
+    try (places, standing, reason, server, next_try_us)     the process that sends
+    warned, told (places)                                   the process that sends: what it notified the sender of
+    kept (is_so, at_us)                                     the process that sends: its mailbox may not send, or may again
+    hold, retry, drop (places), each with `said`            administrators
+
+Places are indexes of recipients in the envelope.
 """
 
 from collections.abc import Sequence
@@ -14,84 +16,87 @@ from typing import Any
 
 
 class Standing(StrEnum):
-    """Where one recipient stands."""
+    """The status of one recipient."""
 
     OPEN = "open"
     DELIVERED = "delivered"
     FAILED = "failed"
-    """For good."""
+    """Failed permanently."""
     DROPPED = "dropped"
-    """By a person; what was under way then and has been delivered all the same is DELIVERED."""
+    """Dropped by an administrator. A recipient delivered by an attempt then in progress is DELIVERED."""
     RELAYED = "relayed"
-    """Delivered to a server that sends no reports of success, which the sender has asked for (RFC 3461 §5.2.2): we do."""
+    """Delivered to a server that sends no success reports, which the sender wants (RFC 3461 §5.2.2).
+
+    We send one instead.
+    """
 
 
 REPORTED = frozenset({Standing.FAILED, Standing.DROPPED, Standing.RELAYED})
-"""Ends of which the sender is told by mail."""
+"""Final statuses that the sender gets a report on."""
 
 
 _ARRIVED = frozenset({Standing.DELIVERED, Standing.RELAYED})
 
 
 class Hold(StrEnum):
-    """Why an entry waits though it is due."""
+    """The reason why an entry waits though it is due."""
 
     NO = ""
     PERSON = "person"
-    """Somebody has said so."""
+    """An administrator holds it."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdminDecision:
-    """Who has decided something, why and when."""
+    """The person who made a decision, the reason and the time."""
 
     actor: str = ""
     reason: str = ""
     at_us: int = 0
     document: str | None = None
     clause: str | None = None
-    """By which of the regulation, where the decision follows from one (7.2.c)."""
+    """The clause of the regulation that the decision follows from, if any (7.2.c)."""
 
 
 NOBODY = AdminDecision()
-"""It is not known who, or why."""
+"""The decision of an unknown person for an unknown reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a person has decided of an entry, or of some of its recipients."""
+    """An administrator's decision on an entry, or on some of its recipients."""
 
     did: str
-    """hold, release, retry or drop."""
+    """The kind: hold, release, retry or drop."""
     said: AdminDecision
     places: tuple[int, ...] = ()
-    """Of whom, where it does not concern all."""
+    """The recipients it concerns, if not all."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the log of an entry adds up to."""
+    """The state of an entry according to its log."""
 
     standings: tuple[Standing, ...]
     """One for each recipient."""
     reasons: tuple[str, ...]
-    """What was last said of each, an enhanced code in front."""
+    """The last result of each recipient, an enhanced status code first."""
     servers: tuple[str | None, ...]
-    """Who said it; None: no server was spoken to."""
+    """The server that gave the result; None if none was reached."""
     attempts: tuple[int, ...]
     next_tries_us: tuple[int, ...]
-    """Not before these instants; 0: at once."""
+    """The earliest instants of the next attempts; 0: at once."""
     hold: Hold = Hold.NO
     warned: bool = False
-    """The sender knows that it is late."""
+    """Set once the sender was notified of the delay."""
     told: frozenset[int] = frozenset()
-    """Those of whose end the sender knows."""
+    """Recipients whose end the sender was notified of."""
     is_kept_back: bool = False
-    """It waits for its mailbox, which may not send."""
+    """Set while it waits for its mailbox, which may not send."""
     free_since_us: int = 0
-    """When it was last released, or its mailbox could send again; 0: it was never held."""
+    """The time of the last release, or when its mailbox could send again; 0: it was never held."""
     decisions: tuple[Decision, ...] = ()
-    """What people have decided, in that order."""
+    """Administrators' decisions in their order."""
 
     @classmethod
     def fresh(cls, recipients: int) -> "State":
@@ -100,32 +105,35 @@ class State:
 
     @property
     def untold(self) -> tuple[int, ...]:
-        """The places of those of whose end the sender has to be told still."""
+        """Recipients whose end the sender is still to be notified of."""
         ended = (place for place, standing in enumerate(self.standings) if standing in REPORTED)
         return tuple(place for place in ended if place not in self.told)
 
     @property
     def open(self) -> tuple[int, ...]:
-        """The places of those for whom something is still to be done."""
+        """Recipients that are not settled."""
         return tuple(place for place, standing in enumerate(self.standings) if standing is Standing.OPEN)
 
     @property
     def next_try_us(self) -> int:
-        """When something is next to be done for one of them."""
+        """The earliest next attempt of an open recipient."""
         return min((self.next_tries_us[place] for place in self.open), default=0)
 
     @property
     def held_by(self) -> AdminDecision | None:
-        """Who holds it."""
+        """The decision that holds the entry."""
         holds = (each.said for each in reversed(self.decisions) if each.did == "hold")
         return next(holds, None) if self.hold is Hold.PERSON else None
 
     def dropped_by(self, place: int) -> AdminDecision | None:
-        """Who has dropped this recipient: the first one counts."""
+        """Return the decision that dropped this recipient; the first one counts."""
         return next((each.said for each in self.decisions if each.did == "drop" and place in each.places), None)
 
     def after(self, line: dict[str, Any]) -> "State":
-        """With one line more; `ValueError`, `KeyError` or `TypeError` for one that means nothing."""
+        """Return the state after one more line.
+
+        Raises `ValueError`, `KeyError` or `TypeError` for a line that means nothing.
+        """
         match line["did"]:
             case "try":
                 return self._tried(line)
@@ -151,7 +159,7 @@ class State:
 
     def _decided(self, did: str, line: dict[str, Any]) -> "State":
         decision = Decision(did, AdminDecision(**line["said"]), tuple(int(place) for place in line.get("places", ())))
-        # Of retries that follow one another the last counts: a command may ask for them each minute.
+        # Of consecutive retries only the last is stored: a command may ask for one each minute.
         again = did == "retry" and self.decisions and self.decisions[-1].did == "retry"
         return replace(self, decisions=(*(self.decisions[:-1] if again else self.decisions), decision))
 
@@ -164,8 +172,10 @@ class State:
         return replace(state, attempts=attempts, next_tries_us=next_tries_us)
 
     def _settled(self, places: Sequence[int], standing: Standing, reason: str, server: str | None) -> "State":
-        """What is settled stays so, whatever is said of it later; but what was dropped during a try that delivered it has been
-        delivered."""
+        """Settle recipients; a settled one is not changed by later lines.
+
+        Only one that was dropped during an attempt that delivered it becomes delivered.
+        """
         over = {Standing.OPEN} | ({Standing.DROPPED} if standing in _ARRIVED else set())
         wanted = {place for place in places if self.standings[place] in over}
         standings = tuple(standing if place in wanted else each for place, each in enumerate(self.standings))

@@ -1,17 +1,17 @@
-"""Which message is sent next: in turns among destinations, no more at once to each than it bears. Pure.
+"""The send scheduler: round-robin among destinations, with bounded concurrency for each. Pure.
 
-In: jobs (an entry's recipients in one domain), instants, how each try ended. Out: the job that may begin now, or when the next
-is due.
+In: jobs (an entry's recipients in one domain), instants, how each attempt ended. Out: the job that may begin now, or
+when the next is due.
 
-    turns         destinations that have something to do are served one after the other: a thousand messages to one keep nobody
-                  else waiting; within a destination whoever is due first goes first
-    at once       a destination begins with one connection: hosts that never answer hold no more. Each that serves well
-                  allows more, up to `most`; trouble halves
-    dead          after TROUBLES in a row, none between, nothing is tried for a while: one message then asks again for all.
-                  They are remembered for a while though nothing waits any more: messages may come one by one
-    again         a message that was deferred comes back after a pause of its own, which doubles (RFC 5321 §4.5.4.1)
+    turns         destinations that have jobs are served in turn: a thousand messages to one delay no other; within a
+                  destination the job due first goes first
+    at once       a destination begins with one connection, so one that never answers holds no more. Each served job
+                  allows more, up to `most`; trouble halves the number
+    dead          after TROUBLES in a row without success nothing is tried for a while; then one message probes for all.
+                  This is remembered for a while even if nothing waits any more, as messages may come one by one
+    again         a deferred message returns after a pause of its own, which doubles (RFC 5321 §4.5.4.1)
 
-Pauses are spread by `chance`, so that what was deferred together does not come back together.
+Pauses are spread by `chance`, so that messages deferred together do not return together.
 """
 
 import heapq
@@ -26,28 +26,34 @@ FIRST_PAUSE, LONGEST_PAUSE = 5 * MINUTE, 4 * HOUR
 FIRST_SILENCE, LONGEST_SILENCE = 2 * MINUTE, 30 * MINUTE
 TROUBLES = 3
 REMEMBERED, MOST_REMEMBERED = HOUR, 10_000
-"""Since its last trouble, longer than any silence; and so many destinations at most."""
+"""Retention of a troubled destination since its last trouble, and the most that are remembered.
+
+It is longer than any silence.
+"""
 SPREAD = 0.1
 
 Chance = Callable[[], float]
-"""From 0 up to 1: `random.random`."""
+"""Returns a random number from 0 up to 1, as `random.random`."""
 
 
 def pause(attempts: int, chance: Chance) -> float:
-    """Seconds until a message is tried again that was tried so often."""
+    """Return the seconds until a message with this number of attempts is tried again."""
     doubled = FIRST_PAUSE * 2.0 ** min(max(attempts - 1, 0), 10)
     return min(doubled, LONGEST_PAUSE) * (1 + SPREAD * (2 * chance() - 1))
 
 
 def remaining(next_try_us: int, now_us: int) -> float:
-    """Seconds left of a pause. One longer than any was begun under a clock that has been set back since: it is over."""
+    """Return the seconds left of a pause.
+
+    A pause longer than any was begun before the clock was set back, so it is over.
+    """
     seconds = (next_try_us - now_us) / 1_000_000
     return seconds if 0 < seconds <= LONGEST_PAUSE * (1 + SPREAD) else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Recipients of one entry in one domain, by their places in its envelope."""
+    """Recipients of one entry in one domain, by index in its envelope."""
 
     entry_id: str
     domain: str
@@ -55,14 +61,14 @@ class Job:
 
 
 class End(Enum):
-    """How a try ended, for the destination."""
+    """The outcome of an attempt for the destination."""
 
     SERVED = "served"
-    """The server was there, whatever it said of the message."""
+    """The server was reached, whatever it replied."""
     TROUBLE = "trouble"
-    """Nobody there, or nothing that could be spoken to."""
+    """The server was not reached, or could not be used."""
     NOT_ASKED = "not asked"
-    """It was held, or something in this server was in the way: of the destination nothing was learnt."""
+    """Nothing was learnt about the destination: the entry was held, or this server had an error."""
 
 
 @dataclass(slots=True)
@@ -75,41 +81,41 @@ class _Destination:
     silent_until: float = 0.0
 
     def may_begin(self, now: float) -> bool:
-        """Whether one more may be tried. After a silence one asks for all."""
+        """Return whether one more job may begin; after a silence one probes for all."""
         if not self.ready or now < self.silent_until:
             return False
         return self.running < (1 if self.silences else int(self.allowed))
 
 
 class Schedule:
-    """The work of one process that sends."""
+    """The schedule of one process that sends."""
 
     def __init__(self, *, most: int = 20, at_once: int = 200, chance: Chance) -> None:
-        """`most`: to one destination; `at_once`: to all."""
+        """`most` bounds concurrent jobs to one destination, `at_once` to all."""
         self._most = most
         self._at_once = at_once
         self._chance = chance
         self._destinations: dict[str, _Destination] = {}
         self._turns: OrderedDict[str, None] = OrderedDict()
-        """Destinations that have something ready, in their order."""
+        """Destinations with a ready job, in their order."""
         self._troubled: OrderedDict[str, float] = OrderedDict()
-        """Destinations that had trouble since they last served, and until when that is remembered; the oldest first."""
+        """Destinations with trouble since they last served, and until when that is remembered; oldest first."""
         self._later: list[tuple[float, int, Job]] = []
         self._wakes: list[tuple[float, str]] = []
         self._number = 0
         self.running = 0
 
     def __len__(self) -> int:
-        """Jobs that wait."""
+        """Return the number of waiting jobs."""
         return len(self._later) + sum(len(destination.ready) for destination in self._destinations.values())
 
     def add(self, job: Job, due: float) -> None:
-        """Try it at `due`, or as soon as it can be after that."""
+        """Schedule a job at `due`, or as soon as possible after that."""
         self._number += 1
         heapq.heappush(self._later, (due, self._number, job))
 
     def remove(self, *entry_ids: str) -> list[Job]:
-        """Nothing of these entries begins any more; what waited of them. Many at once are one walk over all that waits."""
+        """Remove and return the waiting jobs of these entries, in one pass over all jobs."""
         wanted = frozenset(entry_ids)
         gone = [job for _, _, job in self._later if job.entry_id in wanted]
         self._later = [later for later in self._later if later[2].entry_id not in wanted]
@@ -122,7 +128,10 @@ class Schedule:
         return gone
 
     def next(self, now: float, *, only: str | None = None) -> Job | None:
-        """A job that begins now, `only` to this destination; whoever takes it says `done` once."""
+        """Return a job that begins now; the caller calls `done` once for it.
+
+        `only` restricts it to one destination.
+        """
         self._wake(now)
         if self.running >= self._at_once:
             return None
@@ -139,12 +148,12 @@ class Schedule:
         return None
 
     def due(self) -> float | None:
-        """When something may be ready that is not now; None: nothing waits for the clock."""
+        """Return when another job may be ready; None if nothing waits for the clock."""
         instants = [heap[0][0] for heap in (self._later, self._wakes) if heap]
         return min(instants, default=None)
 
     def done(self, job: Job, end: End, now: float) -> None:
-        """A try is over. What is to be tried again of it is added anew."""
+        """Record the end of a job. Recipients to be tried again are added anew."""
         destination = self._destinations[job.domain]
         destination.running -= 1
         self.running -= 1
@@ -159,18 +168,18 @@ class Schedule:
         self._let_go(job.domain)
 
     def silent_until(self, domain: str, now: float) -> float:
-        """Until when nothing is tried there; `now` where that is not so."""
+        """Return until when the destination is silenced; `now` if it is not."""
         destination = self._destinations.get(domain)
         return max(now, destination.silent_until) if destination is not None else now
 
     def ask_again(self, domain: str) -> None:
-        """Somebody says that it can be spoken to: one message asks now for all, whatever came before."""
+        """Let one message probe the destination now for all, whatever came before."""
         destination = self._destinations.get(domain)
         if destination is not None:
             destination.silent_until = 0.0
             self._offer(domain, destination)
 
-    # ------------------------------------------------------------ how
+    # ------------------------------------------------------------ internals
 
     def _trouble(self, domain: str, destination: _Destination, now: float) -> None:
         self._troubled[domain] = now + REMEMBERED
@@ -199,7 +208,7 @@ class Schedule:
             self._let_go(domain)
 
     def _let_go(self, domain: str) -> None:
-        """Forget it where nothing of it waits or runs, and nothing has to be remembered: it is in no turn then either."""
+        """Forget a destination without jobs or remembered trouble; it is in no turn then either."""
         destination = self._destinations[domain]
         if not destination.ready:
             self._turns.pop(domain, None)
@@ -211,6 +220,9 @@ class Schedule:
             self._turns.setdefault(domain)
 
     def _rest(self, domain: str, destination: _Destination) -> None:
-        """Take it from the turns while nothing of it can begin: the end of a try, the clock or a new job brings it back."""
+        """Take a destination off the turns while no job of it can begin.
+
+        The end of an attempt, the clock or a new job puts it back.
+        """
         if not destination.ready or destination.running >= (1 if destination.silences else int(destination.allowed)):
             self._turns.pop(domain, None)

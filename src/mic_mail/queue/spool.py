@@ -1,12 +1,13 @@
-"""The durable entry of one message with its recipients, between `250` and the last mailbox.
+"""The spool: the durable entry of one message with its recipients, between `250` and the last mailbox.
 
-In: a message file being written and the list of its recipients. Out: an `Entry` that survives `kill -9` at any step, and its
-end once every recipient is settled. One entry is two files that carry the entry's id:
+In: a message file being written and the list of its recipients. Out: an `Entry` that survives `kill -9` at any step, and
+its end once every recipient is settled. One entry is two files named by its id:
 
     tmp/ID.msg    the message while it is written           tmp/ID.env    the envelope while it is written
     live/ID.msg   the message, durable and read-only        live/ID.env   the envelope: the entry exists while this does
 
-Legal orders (each step may be the last thing that happened before a kill; `recover` names the state and ends it):
+Legal orders (each step may be the last thing that happened before a kill; `recover` identifies the state and resolves
+it):
 
     accept    tmp/ID.msg written -> fsync -> tmp/ID.env written -> fsync -> live/ID.msg -> live/ID.env -> fsync live/ -> `250`
     progress  tmp/ID.env written -> fsync -> over live/ID.env -> fsync live/
@@ -16,12 +17,12 @@ Legal orders (each step may be the last thing that happened before a kill; `reco
     tmp/ID.*                               never acknowledged, or a progress report  removes it
     live/ID.msg without live/ID.env        accept before, or end after, the entry    removes it
     live/ID.env without live/ID.msg        power cut before fsync live/: no `250`    removes it
-    both                                   the entry: acknowledged or about to be    hands it out to be delivered
+    both                                   the entry: acknowledged or about to be    yields it for delivery
 
 A living owner holds the flock of its message file from the first octet to the end, so recovery beside running processes
-touches nothing of theirs, and what a killed owner left is free at once. Delivery is idempotent by `Entry.origin`, so an entry
-that is handed out twice doubles nothing. A try that leaves a recipient out writes down when the next one is due
-(`outbound.schedule`). Blocking; no SQL; times are passed in.
+does not touch their entries, and those of a killed owner are free at once. Delivery is idempotent by `Entry.origin`, so
+an entry that is yielded twice is not delivered twice. An attempt that leaves a recipient open records when the next one
+is due (`queue.retry_schedule`). Blocking; no SQL; times are passed in.
 """
 
 import errno
@@ -47,16 +48,16 @@ ENVELOPE: Final = ".env"
 MESSAGE_MODE: Final = 0o440
 FORMAT: Final = 1
 _NO_NAMELESS_FILES: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
-"""What file systems and kernels without O_TMPFILE say."""
+"""Errors of file systems and kernels without O_TMPFILE."""
 
 
 ELSEWHERE: Final = 0
-"""The `mailbox_id` of targets that no mailbox here has: they go into the queue (`outbound.queue`), all together."""
+"""The `mailbox_id` of targets on other servers, which go into the queue (`queue.queue`) all together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One mailbox that a recipient address leads to, or an address elsewhere, and whether it has the message."""
+    """One mailbox that a recipient address leads to, or an address on another server, and its status."""
 
     mailbox_id: int
     address: MailboxAddress
@@ -68,29 +69,32 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolEnvelope(Transaction):
-    """What an entry keeps of its envelope."""
+    """The stored envelope of an entry."""
 
     targets: tuple[Target, ...]
     attempts: int = 0
     next_try_us: int = 0
-    """Not before this instant; 0 for an entry that nobody has tried to its end."""
+    """The earliest instant of the next attempt; 0 if no attempt has ended yet."""
     warned: bool = False
-    """The sender knows that it is late."""
+    """Set once the sender was notified of the delay."""
     told: tuple[str, ...] = ()
-    """The reports to the sender that are due (`outbound.owed`)."""
+    """The reports to the sender that are due (`queue.pending_reports`)."""
     arrived_at_us: int = 0
-    """When it came to this server, for one that was kept back before it was accepted for delivery; 0: then."""
+    """Time of arrival, if the message was held before it was accepted for delivery; 0: the same time."""
     verdict: str = ""
-    """The checks' word for it, by which it is filed: `junk`, or nothing."""
+    """The verdict of the checks that decides its folder: `junk`, or empty."""
     may_be_reported: bool = True
-    """Reports on it may go to its sender; not where a stranger's server named a sender that nothing authenticates."""
+    """Set if reports on it may go to its sender.
+
+    It is unset if another server named a sender that nothing authenticates.
+    """
 
     def encode(self) -> bytes:
         return as_json(self, version=FORMAT).encode()
 
     @classmethod
     def decode(cls, octets: bytes) -> "SpoolEnvelope":
-        """`ValueError` for what no version of ours has written."""
+        """Decode an envelope; raises `ValueError` for one that no version of ours has written."""
         try:
             record = json.loads(octets)
             if record.pop("format") != FORMAT:
@@ -118,7 +122,7 @@ class Spool:
         os.close(self._live_fd)
 
     def scratch(self) -> "Scratch":
-        """A place for a message that is not known yet to be taken."""
+        """Open a file for a message that may yet be refused."""
         try:
             self.require_space()
             return Scratch(self, os.open(self._tmp, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, MESSAGE_MODE))
@@ -133,20 +137,23 @@ class Spool:
         return Scratch(self, fd)
 
     def require_space(self) -> None:
-        """Raise OSError, ENOSPC, while what room there is serves removals."""
+        """Raise OSError, ENOSPC, while the remaining space is reserved for removals."""
         if self._reserve is not None:
             self._reserve.require_whole()
 
     def draft(self, spool_id: str) -> "Draft":
-        """Begin an entry. `spool_id` is a name nobody else takes (a trace id)."""
+        """Begin an entry. `spool_id` is a unique name (a trace id)."""
         return Draft(self, spool_id)
 
     def has(self, spool_id: str) -> bool:
-        """Whether the entry exists, whoever owns it."""
+        """Return whether the entry exists, whichever process owns it."""
         return (self._live / (spool_id + ENVELOPE)).exists()
 
     def due_reports(self, spool_id: str) -> tuple[str, ...] | None:
-        """The reports of an entry that are due, whoever owns it; None: it has ended, so all are."""
+        """Return the reports of an entry that are due; None if it has ended, so that all are.
+
+        It does not matter which process owns the entry.
+        """
         try:
             return SpoolEnvelope.decode((self._live / (spool_id + ENVELOPE)).read_bytes()).told
         except FileNotFoundError:
@@ -160,10 +167,11 @@ class Spool:
         waits: Callable[[SpoolEnvelope], bool] = lambda slip: False,
         unreadable: Callable[[Path, OSError], None] = lambda path, error: None,
     ) -> Iterator["Entry"]:
-        """Every entry that no living process owns, owned from now on; with `now_us`, those whose next try is due by then.
+        """Yield every entry that no living process owns, and own it from now on.
 
-        One that `waits` stays as it is; so does one that cannot be opened, which `unreadable` hears of, and holds up no other.
-        Leftovers are removed on the way.
+        With `now_us`, only those whose next attempt is due by then. An entry that `waits` stays as it is. One that
+        cannot be opened also stays; `unreadable` is called with it, and the others go on. Leftovers are removed on the
+        way.
         """
         for name in sorted(os.listdir(self._tmp)):
             try:
@@ -189,7 +197,7 @@ class Spool:
                 entry.release()
 
     def _sweep(self, name: str) -> None:
-        """Remove a leftover of `tmp/`, unless its owner lives. An envelope's owner is known by its message's lock."""
+        """Remove a leftover of `tmp/`, unless its owner lives. An envelope's owner holds the message's lock."""
         spool_id, kind = os.path.splitext(name)
         message = next(
             (path for path in (self._tmp / (spool_id + MESSAGE), self._live / (spool_id + MESSAGE)) if path.exists()), None
@@ -219,7 +227,7 @@ class Spool:
             finally:
                 os.close(lock)
             return None
-        except ValueError:  # a stranger's: leave it to people
+        except ValueError:  # a foreign file: leave it to administrators
             os.close(lock)
             return None
         except OSError:
@@ -242,7 +250,7 @@ class Spool:
 
 
 def waiting(root: Path) -> list[str]:
-    """The ids of all entries, the oldest first, for a look: nothing is made, owned or removed."""
+    """Return the ids of all entries, oldest first, read-only: nothing is created, owned or removed."""
     try:
         names = os.listdir(root / "live")
     except FileNotFoundError:
@@ -251,7 +259,7 @@ def waiting(root: Path) -> list[str]:
 
 
 def read_envelope(root: Path, spool_id: str) -> SpoolEnvelope | None:
-    """What an entry keeps of its envelope, for a look; None where it has ended meanwhile or cannot be read."""
+    """Read the envelope of an entry, read-only; None if it has ended or cannot be read."""
     try:
         return SpoolEnvelope.decode((root / "live" / (spool_id + ENVELOPE)).read_bytes())
     except (OSError, ValueError):
@@ -259,7 +267,7 @@ def read_envelope(root: Path, spool_id: str) -> SpoolEnvelope | None:
 
 
 class Scratch:
-    """The octets of a message as they come, in a file without a name: it ends with this process. One thread at a time."""
+    """A message in an unnamed file, which ends with this process. One thread at a time."""
 
     __slots__ = ("_spool", "fd", "size")
 
@@ -270,7 +278,7 @@ class Scratch:
 
     @property
     def path(self) -> str:
-        """By which this process, and no other, can open it."""
+        """The path by which this process, and no other, can open it."""
         return f"/proc/self/fd/{self.fd}"
 
     def write(self, octets: bytes | bytearray | memoryview) -> None:
@@ -283,10 +291,10 @@ class Scratch:
         self.size += len(octets)
 
     def finish(self) -> None:
-        """Nothing: what is acknowledged is made durable elsewhere."""
+        """Do nothing: the accepted message is made durable elsewhere."""
 
     def discard(self) -> None:
-        """Forget it; harmless when called twice."""
+        """Close the file; harmless when called twice."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
@@ -310,7 +318,7 @@ class Draft:
 
     @property
     def path(self) -> str:
-        """Where the message is while it is written."""
+        """The message file while it is written."""
         return str(self._path)
 
     def write(self, octets: bytes | bytearray | memoryview) -> None:
@@ -323,7 +331,7 @@ class Draft:
         self.size += len(octets)
 
     def append_rest(self, source: int, offset: int) -> None:
-        """Append what stands in the open file `source` from `offset` on."""
+        """Append the open file `source` from `offset` on."""
         try:
             self._spool.require_space()
             self.size += copy_rest(source, offset, self._fd)
@@ -340,7 +348,7 @@ class Draft:
             raise trouble(error) from error
 
     def commit(self, slip: SpoolEnvelope) -> "Entry":
-        """Make the entry exist: when this returns, `250` may be said."""
+        """Make the entry exist: when this returns, `250` may be sent."""
         spool = self._spool
         self.finish()
         try:
@@ -358,7 +366,7 @@ class Draft:
         return Entry(spool, self._spool_id, slip, fd)
 
     def discard(self) -> None:
-        """Forget it; harmless after `commit` and when called twice."""
+        """Remove the draft; harmless after `commit` and when called twice."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             unlink(self._path)
@@ -386,18 +394,21 @@ class Entry:
         return tuple(target for target in self.slip.targets if not target.settled)
 
     def origin(self, mailbox_id: int) -> str:
-        """The key under which the mailbox's store takes this message once."""
+        """Return the key under which the mailbox's store takes this message once."""
         return f"spool:{self.spool_id}:{mailbox_id}"
 
     def beginning(self, octets: int) -> bytes:
-        """So much of the message as it was sent, without Return-Path."""
+        """Return the first octets of the message as it was sent, without Return-Path."""
         with open(self.path, "rb", buffering=0) as file:
             file.seek(self.slip.return_path_octets)
             return file.read(octets)
 
     def settle(self, mailbox_ids: Sequence[int], *, now_us: int, told: Sequence[str] = (), warned: bool = False) -> None:
-        """A try is over: these mailboxes have it, or it is tried no more for them. The last one ends the entry; else the
-        progress, and when the rest is tried again, are made durable, and what the sender is `told`."""
+        """Record an attempt: these mailboxes have the message, or it is no longer tried for them.
+
+        The last one ends the entry. Otherwise the progress, the time of the next attempt and the reports `told` to the
+        sender are made durable.
+        """
         done = set(mailbox_ids)
         targets = tuple(replace(target, settled=True) if target.mailbox_id in done else target for target in self.slip.targets)
         attempts = self.slip.attempts + 1
@@ -435,16 +446,16 @@ class Entry:
         self.release()
 
     def release(self) -> None:
-        """Own it no longer: what is not settled is anybody's."""
+        """Give up ownership: another process may resume what is not settled."""
         lock, self._lock = self._lock, -1
         if lock >= 0:
             os.close(lock)
 
 
 def _create_locked(path: Path) -> int:
-    """A new file of ours alone. The lock lies on the open file, so it goes with it through the rename and to the entry.
+    """Create and lock a new file. The lock belongs to the open file, so it stays through the rename.
 
-    A recovery that came between creation and lock took it for a leftover and removed it: then once more.
+    A recovery that comes between creation and lock removes the file as a leftover: then it is created again.
     """
     while True:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
@@ -455,7 +466,7 @@ def _create_locked(path: Path) -> int:
 
 
 def _lock(path: Path) -> int | None:
-    """The locked file, or None where it is gone or its owner lives."""
+    """Return the locked file, or None if it is gone or its owner lives."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
