@@ -1,12 +1,13 @@
-"""Messages that were refused because of a marking, kept so that a mistaken refusal can be made good; and what came in marked.
+"""Messages refused for a secrecy marking, held so that a mistaken refusal can be corrected.
 
-In: the record of a message, and for one that was going out its octets. Out: records that survive `kill -9`; how they lie on
-the disk stands in `keeping`. Of what came in nothing is held but the record. The states a record goes through:
+Also the records of marked mail that came in, of which nothing but the record is stored. In: the record of a message, and
+its octets if it was going out. Out: records that survive `kill -9`; `message_store` describes the files. The states of a
+record:
 
     HELD -> ASKED (one person says why) -> RELEASED (another one agrees) -> SUBMITTED (it is in the spool)
-    HELD, ASKED -> DISCARDED;   FLAGGED, of what came in: nothing is held but the record
+    HELD, ASKED -> DISCARDED;   FLAGGED, of mail that came in: only the record is stored
 
-Blocking; no clock: instants are passed in, in microseconds. Never here: what the message says.
+Blocking; no clock: instants are passed in, in microseconds. Never here: the text of a message.
 """
 
 from collections.abc import Callable, Collection
@@ -22,7 +23,7 @@ from mic_mail.queue.spool import Spool, SpoolEnvelope
 
 
 class State(StrEnum):
-    """Where a record stands."""
+    """The state of a record."""
 
     HELD = "held"
     ASKED = "asked"
@@ -34,14 +35,14 @@ class State(StrEnum):
 
 NOBODY = Hand()
 OPEN = frozenset({State.HELD, State.ASKED})
-"""Somebody can still decide about these."""
+"""States in which a decision is still possible."""
 UNDECIDED = OPEN | {State.RELEASED}
-"""These have their message."""
+"""States in which the message is stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of one marked message."""
+    """The data of one marked message."""
 
     held_id: str
     state: State
@@ -49,28 +50,28 @@ class Record:
     expires_at_us: int
     sender: str
     login: str | None
-    """Who had signed in; None for what came from outside."""
+    """The signed-in address; None for mail from outside."""
     recipients: tuple[str, ...]
     octets: int
     digest: str
-    """SHA-256 of the message as it is kept."""
+    """SHA-256 of the stored message."""
     degree: str
     where: tuple[str, ...]
     asked: Word | None = None
     decided: Word | None = None
     told: bool = False
-    """Whoever has to know by mail has been written to."""
+    """Set once the people concerned were notified by mail."""
     slip: str = ""
-    """The envelope, as the spool writes it."""
+    """The spool envelope in its encoded form."""
 
     @property
     def envelope(self) -> SpoolEnvelope:
-        """To whom it was going."""
+        """The spool envelope for a release."""
         return SpoolEnvelope.decode(self.slip.encode())
 
 
 class Held(MessageStore[Record]):
-    """All records below one folder; several processes at once."""
+    """All records below one folder; several processes may use it."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, partial(decoded, Record, state=State), UNDECIDED)
@@ -82,7 +83,7 @@ class Held(MessageStore[Record]):
         )
 
     def flag(self, record: Record) -> bool:
-        """Keep the record of a marked message that came in; False if it is on record already."""
+        """Store the record of a marked message that came in; return False if it exists."""
         self._make()
         with self._locked():
             if self._path(record.held_id).exists():
@@ -90,15 +91,18 @@ class Held(MessageStore[Record]):
             self._put(record)
         return True
 
-    # ------------------------------------------------------------ deciding
+    # ------------------------------------------------------------ decisions
 
     def ask(self, held_id: str, word: Word) -> Record:
-        """Somebody says that the refusal was a mistake."""
+        """Record that somebody calls the refusal a mistake."""
         return self._decide(held_id, {State.HELD}, lambda record: replace(record, state=State.ASKED, asked=word))
 
     def release(self, held_id: str, word: Word, sender: Hand = NOBODY) -> Record:
-        """Somebody else agrees: it will be submitted. Reg. 4.1, 4.3: never the one who asked, nor who had sent it (`sender`:
-        the person whose mailbox it came from)."""
+        """Record that another person agrees, so that the message will be submitted.
+
+        Reg. 4.1, 4.3: that is never the person who asked, nor the one who sent it (`sender`: the person whose mailbox it
+        came from).
+        """
 
         def released(record: Record) -> Record:
             assert record.asked is not None
@@ -109,7 +113,7 @@ class Held(MessageStore[Record]):
         return self._decide(held_id, {State.ASKED}, released)
 
     def discard(self, held_id: str, word: Word) -> Record:
-        """The refusal was right, or nobody wants it any more."""
+        """Record that the refusal was right, or that nobody needs the message any more."""
         return self._decide(held_id, OPEN, lambda record: replace(record, state=State.DISCARDED, decided=word))
 
     def _decide(self, held_id: str, before: Collection[State], change: Callable[[Record], Record]) -> Record:
@@ -131,17 +135,17 @@ class Held(MessageStore[Record]):
     # ------------------------------------------------------------ the housekeeper
 
     def hand_over(self, record: Record, spool: Spool) -> bool:
-        """Put a released message into the spool, under its own id and with its envelope; there already, it is left alone.
+        """Put a released message into the spool with its id and envelope; one already there is left alone.
 
-        False: what is kept is not what was refused, and is not sent.
+        Return False, sending nothing, if the stored message is not the one that was refused.
         """
-        # It was refused before: what is given up and when counts from the release.
+        # It was refused before, so retries and the final failure count from the release.
         accepted_at_us = record.decided.at_us if record.decided else record.envelope.accepted_at_us
         slip = replace(record.envelope, attempts=0, next_try_us=0, accepted_at_us=accepted_at_us)
         return self._into_spool(record, spool, slip)
 
     def settled(self, record: Record) -> None:
-        """What was decided has been done: the message goes, the record stays until its day."""
+        """Record that the decision was carried out: the message is removed, the record stays until it expires."""
         with self._locked():
             state = State.SUBMITTED if record.state is State.RELEASED else record.state
             self._put(replace(record, state=state, told=True))

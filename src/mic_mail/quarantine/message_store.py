@@ -1,11 +1,11 @@
-"""Messages that are kept back, each with its record: the files of what was refused (`held`) and of the quarantine.
+"""The store of held messages, each with its record: for secrecy refusals and for the quarantine.
 
-In: records (frozen dataclasses), messages in memory or as files. Out: records that survive `kill -9`, in files of this account
-alone (0600) below one folder:
+In: records (frozen dataclasses), messages in memory or as files. Out: records that survive `kill -9`, in files of this
+account alone (0600) below one folder:
 
     ID.msg     the message as it was, trace lines in front
-    ID.json    the record: the message is kept while this exists, and is in a state that has one
-    lock       whoever changes a record holds its flock
+    ID.json    the record: the message is stored while this exists, and is in a state that has one
+    lock       a process that changes a record holds its flock
 
 Legal orders:
 
@@ -13,7 +13,7 @@ Legal orders:
     change     ID.json~ written -> fsync -> over ID.json -> fsync -> ID.msg removed, if the new state has none
     forget     ID.json removed -> ID.msg removed
 
-A message without a record that needs it was never kept, or is over: `sweep` removes it. Blocking; no clock.
+A message without a record that needs it was never stored, or has ended: `sweep` removes it. Blocking; no clock.
 """
 
 import contextlib
@@ -41,36 +41,39 @@ MODE = 0o600
 FOLDER_MODE = 0o700
 ABANDONED_SECONDS = 3_600
 SMALLEST_OCTETS = 64 << 10
-"""What a message takes of the room at least; 2 GiB are 32,768 messages."""
+"""The least space a message counts for when the number of messages is bounded; 2 GiB allow 32,768."""
 ALWAYS_KEPT = 1_000
-"""So many, however small the room is, if they are that small."""
+"""The least bound on the number of messages, however small the space is."""
 _ID = re.compile(r"[A-Za-z0-9-]{6,64}")
 _PIECE = 1 << 20
 _Mark = tuple[int, int, int]
-"""By which a file is known to be the one that was read: inode, time, size."""
+"""The inode, time and size of a file, to detect a change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """Who said what, why and when."""
+    """The person who made a decision, the reason and the time."""
 
     actor: str
     reason: str
     at_us: int
     document: str | None = None
     login: str = ""
-    """As whom the person sat at the machine."""
+    """The login name of the person on the machine."""
     full_name: str = ""
     person_id: int | None = None
 
     @property
     def hand(self) -> Hand:
-        """Who it was."""
+        """The person."""
         return Hand(self.actor, self.login, self.full_name, self.person_id)
 
 
 class Keepable(Protocol):
-    """What a record is to its folder: a frozen dataclass whose fields are plain, tuples of plain values, enums or `Word`s."""
+    """The interface of a record.
+
+    It is a frozen dataclass whose fields are plain values, tuples of them, enums or `Word`s.
+    """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -90,19 +93,19 @@ R = TypeVar("R", bound=Keepable)
 
 
 class StoreFull(Trouble):
-    """The messages that are kept take all the room that they may."""
+    """The held messages take all the space they may."""
 
 
 # ------------------------------------------------------------ records
 
 
 def encoded(record: Keepable) -> bytes:
-    """A record as it is written."""
+    """Encode a record."""
     return json.dumps({"format": FORMAT, **asdict(record)}, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def decoded(make: Callable[..., R], octets: bytes, **enums: type[StrEnum]) -> R:
-    """The record that was written; `enums` by field. `ValueError` for what no version of ours has written."""
+    """Decode a record; `enums` by field. Raises `ValueError` for one that no version of ours has written."""
     try:
         told: dict[str, Any] = json.loads(octets)
         if told.pop("format") != FORMAT:
@@ -119,14 +122,17 @@ def _field(value: Any) -> Any:
     return Word(**value) if isinstance(value, dict) else value
 
 
-# ------------------------------------------------------------ their folder
+# ------------------------------------------------------------ the store
 
 
 class MessageStore(ABC, Generic[R]):
-    """All records of one kind below one folder; several processes at once."""
+    """All records of one kind below one folder; several processes may use it."""
 
     def __init__(self, root: Path, decode: Callable[[bytes], R], with_message: Collection[StrEnum]) -> None:
-        """`decode` raises `ValueError` for what no version of ours has written; `with_message`: the states that have one."""
+        """`decode` raises `ValueError` for what no version of ours has written.
+
+        `with_message` are the states in which the message is stored.
+        """
         self._root = root
         self._decode = decode
         self._with_message = with_message
@@ -135,12 +141,12 @@ class MessageStore(ABC, Generic[R]):
 
     @abstractmethod
     def _unknown(self, held_id: str) -> BadInput:
-        """What whoever asks for a record that is not there is told."""
+        """Return the error for an id that has no record."""
 
     # ------------------------------------------------------------ writing
 
     def keep(self, record: R, source: bytes | Path, *, room_octets: int) -> R:
-        """Hold a message: durable when this returns; its record gets size and digest. `StoreFull` where there is none."""
+        """Store a message durably and return its record with size and digest; raises `StoreFull`."""
         self._make()
         self._require_space(source, room_octets)
         with self._locked():
@@ -153,7 +159,10 @@ class MessageStore(ABC, Generic[R]):
         self._root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
 
     def _require_space(self, source: bytes | Path, room_octets: int) -> None:
-        """`StoreFull` if the message is one too many: of small ones too there are only so many, as all are looked through."""
+        """Raise `StoreFull` if the message is one too many.
+
+        The number of small messages is bounded too, as all records are read through.
+        """
         with os.scandir(self._root) as entries:
             sizes = [entry.stat().st_size for entry in entries if entry.name.endswith(".msg")]
         most = max(ALWAYS_KEPT, room_octets // SMALLEST_OCTETS)
@@ -162,7 +171,7 @@ class MessageStore(ABC, Generic[R]):
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Alone among all processes."""
+        """Hold the lock among all processes."""
         fd = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -171,7 +180,7 @@ class MessageStore(ABC, Generic[R]):
             os.close(fd)
 
     def _write_message(self, held_id: str, source: bytes | Path) -> tuple[int, str]:
-        """Durable under its name but for the folder; size and digest."""
+        """Write the message durably under its name, except for the folder; return size and digest."""
         path = self._message_path(held_id)
         digest, size = sha256(), 0
         fresh = f"{path}~"
@@ -192,7 +201,7 @@ class MessageStore(ABC, Generic[R]):
         return size, digest.hexdigest()
 
     def _put(self, record: R) -> None:
-        """Under the lock: durable when this returns; the message goes if this state has none."""
+        """Write the record durably and remove the message if this state has none; under the lock."""
         self._write(record)
         if record.state not in self._with_message:
             with contextlib.suppress(FileNotFoundError):
@@ -214,8 +223,11 @@ class MessageStore(ABC, Generic[R]):
     # ------------------------------------------------------------ reading
 
     def records(self) -> Iterator[R]:
-        """Every record, oldest first; one that cannot be read is left to people. What has not changed is not read again: there
-        are thousands, and somebody looks every few seconds (0.3 s for 5,000, else 0.03)."""
+        """Yield every readable record, oldest first; unreadable ones are left to administrators.
+
+        An unchanged record is not read again: there are thousands, and they are listed every few seconds (0.03 s for
+        5,000 instead of 0.3 s).
+        """
         seen = {}
         with contextlib.suppress(FileNotFoundError), os.scandir(self._root) as entries:
             for entry in entries:
@@ -226,29 +238,31 @@ class MessageStore(ABC, Generic[R]):
         yield from sorted((record for _, record in seen.values()), key=lambda record: (record.at_us, record.held_id))
 
     def _seen_or_read(self, entry: os.DirEntry[str]) -> tuple[_Mark, R]:
-        """A change is another file under the name."""
+        """Return the cached record unless the file has changed; a change replaces the file."""
         status = entry.stat()
         mark = (status.st_ino, status.st_mtime_ns, status.st_size)
         before = self._seen.get(entry.name)
         return before if before is not None and before[0] == mark else (mark, self._decode(Path(entry.path).read_bytes()))
 
     def record(self, held_id: str) -> R:
-        """One record; `BadInput` if there is none of that reference."""
+        """Return a record; raises `BadInput` if there is none with this id."""
         found = self._find(held_id)
         if found is None:
             raise self._unknown(held_id)
         return found
 
     def _find(self, held_id: str) -> R | None:
-        """One record, if there is one of that reference that can be read."""
+        """Return the record, or None if there is none with this id that can be read."""
         if _ID.fullmatch(held_id):
             with contextlib.suppress(ValueError, FileNotFoundError):
                 return self._decode(self._path(held_id).read_bytes())
         return None
 
     def message(self, record: R) -> Path | None:
-        """The message as it was; None if it is gone, or is not what it was. OSError where it cannot be read now: that says
-        nothing of either, and nobody may remove it for that."""
+        """Return the path of the stored message; None if it is gone, or not what it was.
+
+        Raises OSError if it cannot be read now. That proves neither, so it is no reason to remove the message.
+        """
         path = self.path(record)
         digest = sha256()
         try:
@@ -259,15 +273,15 @@ class MessageStore(ABC, Generic[R]):
         return path if digest.hexdigest() == record.digest else None
 
     def path(self, record: R) -> Path:
-        """Where the message lies while the record has one."""
+        """Return the path of the message while the record has one."""
         return self._message_path(record.held_id)
 
-    # ------------------------------------------------------------ handing over
+    # ------------------------------------------------------------ release
 
     def _into_spool(self, record: R, spool: Spool, slip: SpoolEnvelope) -> bool:
-        """An entry of the spool under the record's id, with this envelope; there already, it is left alone.
+        """Put the message into the spool under the record's id; one already there is left alone.
 
-        False: what is kept is not what came, and goes nowhere.
+        Return False, submitting nothing, if the stored message is not what came.
         """
         if spool.has(record.held_id):
             return True
@@ -286,9 +300,9 @@ class MessageStore(ABC, Generic[R]):
     # ------------------------------------------------------------ a backup
 
     def copy_into(self, folder: Path, earlier: Path | None = None) -> int:
-        """All records with their messages, into a folder that is not there yet, durably; how many there are.
+        """Copy all records with their messages durably into a new folder; return their number.
 
-        Nobody waits for it. Of what is decided meanwhile the copy has the one state or the other, each with what belongs to it.
+        It blocks nobody. A record that is decided meanwhile is copied in either state, each with what belongs to it.
         Messages that the copy `earlier` has are linked.
         """
         with contextlib.suppress(FileNotFoundError):
@@ -300,7 +314,10 @@ class MessageStore(ABC, Generic[R]):
         return 0
 
     def _copy_one(self, held_id: str, folder: Path, earlier: Path | None) -> bool:
-        """False: its time was over. Without a message it is read again: somebody may have decided since."""
+        """Copy one record and its message; return False if it was removed.
+
+        Without a message the record is read again, as it may have been decided since.
+        """
         before: bytes | None = None
         while (record := _content(self._path(held_id))) is not None:
             if self._copy_message(held_id, folder, earlier) or record == before:
@@ -320,7 +337,7 @@ class MessageStore(ABC, Generic[R]):
     # ------------------------------------------------------------ removing
 
     def forget(self, record: R) -> None:
-        """Its time is over."""
+        """Remove a record whose time is over."""
         with self._locked():
             for suffix in (".json", ".msg"):
                 with contextlib.suppress(FileNotFoundError):
@@ -328,7 +345,7 @@ class MessageStore(ABC, Generic[R]):
             make_durable(str(self._root))
 
     def sweep(self, now_seconds: float) -> None:
-        """Remove what a kill has left: halves, messages without a record, and those whose record says that they are gone."""
+        """Remove the leftovers of a kill: partial files, messages without a record, or whose state has none."""
         if not self._root.exists():
             return
         with self._locked():

@@ -1,13 +1,14 @@
-"""The quarantine: messages from outside that were taken and not delivered, until the Centre decides or their time is over.
+"""The quarantine: accepted messages from outside, held until the Centre decides or they expire.
 
-In: the record of a message and its octets. Out: records that survive `kill -9`; how they lie on the disk stands in `keeping`.
-The states that a record goes through; who decided, why and when stands in it:
+In: the record of a message and its octets. Out: records that survive `kill -9`; `message_store` describes the files. The
+states of a record, which also holds who decided, why and when:
 
-    HELD -> RELEASED (somebody of the Centre) -> DELIVERED (it is in the spool)
-    HELD -> DROPPED;   HELD, nobody decided -> EXPIRED
+    HELD -> RELEASED (by a person at the Centre) -> DELIVERED (it is in the spool)
+    HELD -> DROPPED;   HELD, not decided in time -> EXPIRED
 
-The message goes with DELIVERED, DROPPED and EXPIRED; the record stays for `RECORD_SECONDS` more, so that who asks hears what
-became of it. Blocking; no clock: instants are passed in, in microseconds. Never here: what the message says, but its subject.
+The message is removed with DELIVERED, DROPPED and EXPIRED; the record stays `RECORD_SECONDS` longer, to answer questions
+about it. Blocking; no clock: instants are passed in, in microseconds. Never here: the text of a message, except its
+subject.
 """
 
 from dataclasses import dataclass, replace
@@ -20,11 +21,11 @@ from mic_mail.quarantine.message_store import MessageStore, Word, decoded
 from mic_mail.queue.spool import Spool, SpoolEnvelope
 
 RECORD_SECONDS = 30 * 86_400
-"""How long one reads here what became of a message; the logs know it for longer."""
+"""Retention of a record after its end; the logs keep it for longer."""
 
 
 class State(StrEnum):
-    """Where a record stands."""
+    """The state of a record."""
 
     HELD = "held"
     RELEASED = "released"
@@ -34,11 +35,11 @@ class State(StrEnum):
 
 
 WITH_MESSAGE = frozenset({State.HELD, State.RELEASED})
-"""These have their message."""
+"""States in which the message is stored."""
 
 
 class Reason(StrEnum):
-    """Why a message is kept back."""
+    """The reason why a message is held."""
 
     SPAM = "spam"
     MALWARE = "malware"
@@ -47,46 +48,46 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of one message."""
+    """The data of one message."""
 
     held_id: str
     state: State
     reason: Reason
     at_us: int
-    """When it came."""
+    """Time of arrival."""
     expires_at_us: int
     sender: str
     recipients: tuple[str, ...]
     mailboxes: tuple[int, ...]
-    """Those that it was for."""
+    """The mailboxes it is for."""
     peer: str
     what: str
     """The malware's name, or Rspamd's action and score."""
     symbols: tuple[str, ...] = ()
-    """Rspamd's, with their scores."""
+    """Rspamd's symbols with their scores."""
     subject: str = ""
     author: str = ""
     message_id: str = ""
     octets: int = 0
     digest: str = ""
-    """SHA-256 of the message as it is kept."""
+    """SHA-256 of the stored message."""
     told: tuple[int, ...] = ()
-    """The mailboxes whose owner has been written to."""
+    """Mailboxes whose owner was notified."""
     told_at_us: int = 0
     decided: Word | None = None
     teach: bool = False
-    """Whoever released it said that it was no spam."""
+    """Set if the person who released it said that it was no spam."""
     slip: str = ""
-    """The envelope, as the spool writes it."""
+    """The spool envelope in its encoded form."""
 
     @property
     def envelope(self) -> SpoolEnvelope:
-        """To whom it goes."""
+        """The spool envelope for a release."""
         return SpoolEnvelope.decode(self.slip.encode())
 
 
 class Quarantine(MessageStore[Record]):
-    """All records below one folder; several processes at once."""
+    """All records below one folder; several processes may use it."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, partial(decoded, Record, state=State, reason=Reason), WITH_MESSAGE)
@@ -97,22 +98,22 @@ class Quarantine(MessageStore[Record]):
             remedy=Text("Xem `mic-mail quarantine list`.", "See `mic-mail quarantine list`."),
         )
 
-    # ------------------------------------------------------------ deciding
+    # ------------------------------------------------------------ decisions
 
     def release(self, held_id: str, word: Word, *, teach: bool = False) -> Record:
-        """It is to be delivered."""
+        """Decide that the message is delivered."""
         return self._decide(held_id, State.RELEASED, word, teach=teach)
 
     def drop(self, held_id: str, word: Word) -> Record:
-        """Nobody gets it."""
+        """Decide that nobody gets the message."""
         return self._decide(held_id, State.DROPPED, word)
 
     def expire(self, held_id: str) -> Record:
-        """Nobody has decided in time."""
+        """Record that nobody decided in time."""
         return self._decide(held_id, State.EXPIRED, None)
 
     def must_be_open(self, record: Record) -> None:
-        """`Refused` if it is decided."""
+        """Raise `Refused` if the record is decided."""
         if record.state is not State.HELD:
             raise Refused(
                 Text(f"Thư {record.held_id} đang ở trạng thái “{record.state}”.", f"{record.held_id} is {record.state}."),
@@ -131,9 +132,9 @@ class Quarantine(MessageStore[Record]):
     # ------------------------------------------------------------ the housekeeper
 
     def hand_over(self, record: Record, spool: Spool, now_us: int) -> bool:
-        """Put a released message into the spool, under its own id, to be filed as no junk; there already, it is left alone.
+        """Put a released message into the spool, to be filed as ham; one already there is left alone.
 
-        False: what is kept is not what came, and is not delivered.
+        It keeps its id. Return False, delivering nothing, if the stored message is not what came.
         """
         slip = replace(
             record.envelope, attempts=0, next_try_us=0, accepted_at_us=now_us, arrived_at_us=record.at_us, verdict=""
@@ -141,11 +142,11 @@ class Quarantine(MessageStore[Record]):
         return self._into_spool(record, spool, slip)
 
     def settled(self, record: Record) -> None:
-        """What was decided has been done: the message goes, the record stays for a while."""
+        """Record the delivery: the message is removed, the record stays for a while."""
         self._end(record, State.DELIVERED)
 
     def lost(self, record: Record) -> None:
-        """What is kept is not what came: nobody gets it."""
+        """Record that the stored message is not what came, so that nobody gets it."""
         self._end(record, State.DROPPED)
 
     def _end(self, record: Record, state: State) -> None:
@@ -153,7 +154,7 @@ class Quarantine(MessageStore[Record]):
             self._put(replace(self._find(record.held_id) or record, state=state))
 
     def mark_notified(self, held_id: str, mailbox_id: int, at_us: int) -> None:
-        """The owner of that mailbox has been written to about it."""
+        """Record that the owner of that mailbox was notified."""
         with self._locked():
             record = self._find(held_id)
             if record is not None and mailbox_id not in record.told:
