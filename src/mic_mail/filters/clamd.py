@@ -1,8 +1,8 @@
-"""Is there malware in a message? Asked of ClamAV's daemon, clamd, by INSTREAM (clamd(8)).
+"""The client of ClamAV's daemon: scans a message by INSTREAM (clamd(8)).
 
-In: the octets of a message, in pieces. Out: the name of what was found, None where there is nothing, or `NotScanned`: the
-daemon is away, busy for too long, or would not take the message. Bounded in connections, and in time from the wait for a turn
-to the answer. The daemon sees the octets alone; it may run under another account, or on another machine that is trusted.
+In: the octets of a message, in chunks. Out: the name of the malware, None if there is none, or `NotScanned`: the daemon
+is away, busy for too long, or refused the message. Bounded in connections, and in time from queueing to the answer. The
+daemon gets the octets alone; it may run under another account, or on another trusted machine.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ class NotScanned(Exception):
 
 
 class Clamd:
-    """One daemon, as one process asks it; belongs to the loop."""
+    """The client of one daemon in one process; belongs to the loop."""
 
     def __init__(self, place: str, *, seconds: float, connections: int) -> None:
-        """`place`: `unix:/run/clamav/clamd.ctl` or `tcp://127.0.0.1:3310`; `connections`: at once."""
+        """`place` is `unix:/run/clamav/clamd.ctl` or `tcp://127.0.0.1:3310`; `connections` are concurrent."""
         self._place = place
         self._seconds = seconds
         self._turns = asyncio.Semaphore(connections)
 
     async def scan(self, pieces: AsyncIterator[bytes]) -> str | None:
-        """The name of the malware, in ASCII without spaces; None: clean."""
+        """Return the name of the malware, in ASCII without spaces; None if the message is clean."""
         try:
             async with asyncio.timeout(self._seconds), self._turns:
                 answer = await self._ask(pieces)
@@ -45,13 +45,13 @@ class Clamd:
 
     async def _ask(self, pieces: AsyncIterator[bytes]) -> bytes:
         reader, writer = await self._connect()
-        # It may answer before it has everything, and close: what is too long for it. So somebody listens from the first.
+        # The daemon may answer early and close, if the message is too long for it; so read from the start.
         answer = asyncio.ensure_future(_whole(reader))
         try:
             with contextlib.suppress(ConnectionError):
                 writer.write(b"zINSTREAM\0")
                 async for piece in _with_end(pieces):
-                    if writer.is_closing():  # uvloop does not take octets for what is gone: RuntimeError
+                    if writer.is_closing():  # uvloop raises RuntimeError on writing to a closed connection
                         break
                     writer.write(piece)
                     await writer.drain()
@@ -68,7 +68,7 @@ class Clamd:
 
 
 async def _whole(reader: asyncio.StreamReader) -> bytes:
-    """An answer with the NUL at its end; without, where the connection ended first or there is no end to it."""
+    """Return the answer with its final NUL; without it if the connection ended first or it is too long."""
     try:
         return await reader.readuntil(b"\0")
     except asyncio.IncompleteReadError as short:
@@ -78,7 +78,7 @@ async def _whole(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _with_end(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """As the protocol frames them."""
+    """Yield the chunks as INSTREAM frames them."""
     async for piece in pieces:
         yield struct.pack("!I", len(piece)) + piece
     yield struct.pack("!I", 0)

@@ -1,8 +1,8 @@
-"""Whether an address is on a list of machines that send spam (RFC 5782). Belongs to a loop; bounded in time.
+"""DNS blocklist lookups (RFC 5782). Belongs to a loop; bounded in time.
 
-In: an address, the zones of lists, a resolver. Out: the zones that list it, and those that cannot be believed, with the reason.
-A list that does not answer says nothing; one that is broken (it lists everybody, or nobody; its name was sold; it does not
-answer resolvers like ours) says nothing either, which its test entries tell (§5), and somebody ought to hear of it.
+In: an address, the zones of lists, a resolver. Out: the zones that list it, and those that cannot be trusted, with the
+reason. A list that does not answer does not count. Nor does a broken one (it lists everybody, or nobody; its domain was
+sold; it does not answer resolvers like ours), which its test entries show (§5); that is reported to the caller.
 """
 
 import asyncio
@@ -14,40 +14,40 @@ from mic_mail.domain_name import NotAName
 from mic_mail.net.dns import NoSuchName, Resolver
 
 SECONDS = 5.0
-"""For all zones of one address."""
+"""Time limit for all zones of one address."""
 _LISTS = ipaddress.ip_network("127.0.0.0/8")
-"""§2.3: what is listed has an address in there."""
+"""The network of listing answers (§2.3)."""
 _ERRORS = (ipaddress.ip_network("127.255.255.0/24"), ipaddress.ip_network("127.0.0.1/32"))
-"""In there, but not a listing: what lists answer to whom they do not serve."""
+"""Parts of that network that are no listing: lists answer so to clients they do not serve."""
 _TESTS = {4: ("127.0.0.2", "127.0.0.1"), 6: ("::ffff:7f00:2", "::ffff:7f00:1")}
-"""§5: which a list has, and which it does not have."""
+"""Test addresses that a list contains, and does not contain (§5)."""
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
 class Listings:
-    """What the lists say of one address."""
+    """The results for one address."""
 
     zones: tuple[str, ...] = ()
-    """In which it is."""
+    """Zones that list it."""
     unusable: tuple[tuple[str, str], ...] = ()
-    """Zones that cannot be believed, and why."""
+    """Zones that cannot be trusted, and why."""
     unanswered: tuple[str, ...] = ()
 
 
 class _Unusable(Exception):
-    """The list says what no list may say."""
+    """The list gave an answer that no list may give."""
 
 
 def question(address: Address, zone: str) -> str:
-    """§2.1, §2.4: the octets, or the nibbles, turned round."""
+    """Return the query name: the octets or nibbles in reverse (§2.1, §2.4)."""
     if address.version == 4:
         return ".".join(reversed(str(address).split("."))) + f".{zone}"
     return ".".join(reversed(f"{int(address):032x}")) + f".{zone}"
 
 
 async def look_up(resolver: Resolver, address: str, zones: Iterable[str], seconds: float = SECONDS) -> Listings:
-    """All zones at once; never raises."""
+    """Query all zones concurrently; never raises."""
     wanted = tuple(dict.fromkeys(zones))
     try:
         ip: Address = ipaddress.ip_address(address.partition("%")[0])
@@ -57,13 +57,13 @@ async def look_up(resolver: Resolver, address: str, zones: Iterable[str], second
         ip = ip.ipv4_mapped
     tasks = {zone: asyncio.ensure_future(_is_listed(resolver, ip, zone)) for zone in wanted}
     for task in tasks.values():
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, should nobody wait any more
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # retrieve it, in case nobody waits any more
     try:
         if tasks:
             await asyncio.wait(tasks.values(), timeout=seconds)
     finally:
         for task in tasks.values():
-            task.cancel()  # harmless where it is done
+            task.cancel()  # harmless if it is done
     listed, unusable, unanswered = [], [], []
     for zone, task in tasks.items():
         error = task.exception() if task.done() and not task.cancelled() else None
@@ -80,7 +80,7 @@ async def _is_listed(resolver: Resolver, ip: Address, zone: str) -> bool:
     if not await _ask(resolver, ip, zone):
         return False
     there, not_there = (ipaddress.ip_address(each) for each in _TESTS[ip.version])
-    # The resolver keeps the answers, so a list is tested as often as it says itself that it might change.
+    # The resolver caches the answers, so a list is tested as often as its own TTL says.
     if await _ask(resolver, not_there, zone):
         raise _Unusable("it lists everybody")
     if not await _ask(resolver, there, zone):

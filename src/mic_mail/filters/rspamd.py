@@ -1,11 +1,11 @@
-"""How much does a message look like spam? Asked of Rspamd by HTTP (`/checkv2`); and what people have said of one, told to it.
+"""The client of Rspamd: scores a message (`/checkv2`), and trains it with what people decided.
 
-In: a message in pieces, what is known of its envelope. Out: `Scored`, or `NotScored`: the daemon is away, busy for too long, or
-has said what makes no sense. Bounded in connections, in time from the wait for a turn to the answer, in octets, symbols and
-words of the answer. Rspamd sees message and envelope; it runs on this machine, or on another one that is trusted.
+In: a message in chunks, its envelope data. Out: `Scored`, or `NotScored`: the daemon is away, busy for too long, or gave
+an invalid answer. Bounded in connections, in time from queueing to the answer, in octets, symbols and options of the
+answer. Rspamd sees message and envelope; it runs on this machine, or on another trusted one.
 
-A connection is for one question: Rspamd's scanner closes it behind each answer, whatever was asked for (seen with 3.12). `h11`
-reads and writes, as it does for the pages. Belongs to the loop.
+A connection serves one request: Rspamd's scanner closes it after each answer, whatever was requested (seen with 3.12).
+`h11` does the protocol, as for the web pages. Belongs to the loop.
 """
 
 import asyncio
@@ -24,23 +24,26 @@ import h11
 from mic_mail.errors import in_ascii
 
 MOST_OCTETS = 1 << 20
-"""Of an answer."""
+"""Bound on an answer."""
 MOST_SYMBOLS = 200
 MOST_LOOKED_AT = 1_000
-"""Symbols; Rspamd has about as many rules."""
+"""Bound on symbols that are read; Rspamd has about as many rules."""
 MOST_OPTIONS = 8
 LONGEST_NAME = 80
 LONGEST_OPTION = 120
 MOST_RECIPIENT_OCTETS = 32 << 10
-"""Of all recipients together: beyond 80 KiB of fields Rspamd hangs up (seen with 3.12), and addresses with details can be
-long. The first ones tell it enough."""
+"""Bound on all recipient fields together.
+
+Beyond 80 KiB of fields Rspamd closes the connection (seen with 3.12), and addresses with details can be long. The first
+ones tell it enough.
+"""
 _READ_OCTETS = 16 << 10
 _UNPRINTABLE = re.compile(r"[^!-~]")
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class NotScored(Exception):
-    """No answer. The words are ASCII, for the log."""
+    """No answer. The text is ASCII, for the log."""
 
     def __init__(self, text: str) -> None:
         super().__init__(in_ascii(text)[:300])
@@ -51,11 +54,11 @@ class Denied(NotScored):
 
 
 class Unwilling(NotScored):
-    """It is there, and has no use for this message now."""
+    """Rspamd answered, but does not take this message now."""
 
 
 class Action(StrEnum):
-    """What Rspamd says is to be done."""
+    """The action that Rspamd asks for."""
 
     NONE = "no action"
     GREYLIST = "greylist"
@@ -69,56 +72,56 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """One rule that had something to say."""
+    """One rule that matched."""
 
     name: str
-    """Printable ASCII without spaces."""
+    """The name in printable ASCII without spaces."""
     score: float
     options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What Rspamd says of a message."""
+    """Rspamd's result for a message."""
 
     action: Action
     score: float
     required: float
-    """From which score on it would be refused."""
+    """The score from which it would be refused."""
     symbols: tuple[Symbol, ...] = ()
-    """Those that counted most first."""
+    """Symbols, those with the largest scores first."""
     unknown_action: str = ""
-    """An action that somebody has made up: it is taken for none."""
+    """An action outside Rspamd's own set, treated as none."""
 
 
 class Taught(StrEnum):
-    """What came of what Rspamd was told."""
+    """The result of training."""
 
     LEARNED = "learned"
     KNOWN = "known"
-    """It had been told before."""
+    """Learned before."""
     UNFIT = "unfit"
-    """It does not learn from this one: too short, or against its own conditions."""
+    """Not learned: too short, or against Rspamd's own conditions."""
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is known of a message besides its octets."""
+    """Envelope data of a message."""
 
     peer: str = ""
     helo: str = ""
     hostname: str = ""
-    """The name that the peer's address has in the DNS."""
+    """The DNS name of the peer's address."""
     sender: str = ""
     recipients: Sequence[str] = ()
     user: str = ""
-    """Who has signed in; empty: nobody."""
+    """The signed-in user; empty if there is none."""
     queue_id: str = ""
     tls: str = ""
-    """The version of TLS by which it came."""
+    """The TLS version of its connection."""
 
     def fields(self) -> list[tuple[bytes, bytes]]:
-        """As Rspamd's protocol names them."""
+        """Return the fields as Rspamd's protocol names them."""
         told = [
             ("IP", self.peer.partition("%")[0]),
             ("Helo", self.helo),
@@ -141,23 +144,26 @@ class About:
 
 
 class Rspamd:
-    """One daemon, as one process asks it."""
+    """The client of one daemon in one process."""
 
     def __init__(self, place: str, *, seconds: float, connections: int) -> None:
-        """`place`: `unix:/run/rspamd/rspamd.sock` or `tcp://127.0.0.1:11333`; `connections`: at once."""
+        """`place` is `unix:/run/rspamd/rspamd.sock` or `tcp://127.0.0.1:11333`.
+
+        `connections` bounds concurrent ones.
+        """
         self._place = place
         self._seconds = seconds
         self._turns = asyncio.Semaphore(connections)
 
     async def check(self, about: About, pieces: AsyncIterator[bytes], octets: int) -> Scored:
-        """What it says of a message of so many octets."""
+        """Score a message of this many octets."""
         status, answer = await self._ask("/checkv2", about.fields(), pieces, octets)
         if status != 200:
             raise NotScored(f"HTTP {status}: {_complaint(answer)}")
         return read_scored(answer)
 
     async def teach(self, pieces: AsyncIterator[bytes], octets: int, *, spam: bool, password: str) -> Taught:
-        """Tell it what people think of a message; asked of its controller."""
+        """Train it with a message as spam or ham; a request to its controller."""
         fields = [(b"Password", _UNSENDABLE.sub("", password).encode())] if password else []
         status, answer = await self._ask("/learnspam" if spam else "/learnham", fields, pieces, octets)
         match status:
@@ -206,12 +212,12 @@ async def _exchange(
 ) -> tuple[int, bytes]:
     http = h11.Connection(our_role=h11.CLIENT)
     writer.write(http.send(request) or b"")
-    # It may answer before it has everything, and close: so somebody listens from the first.
+    # The daemon may answer early and close, so read from the start.
     answer = asyncio.ensure_future(_answer(http, reader))
     try:
         with contextlib.suppress(ConnectionError):
             async for piece in pieces:
-                if writer.is_closing() or answer.done():  # uvloop does not take octets for what is gone: RuntimeError
+                if writer.is_closing() or answer.done():  # uvloop raises RuntimeError on writing to a closed connection
                     break
                 writer.write(http.send(h11.Data(data=piece)) or b"")
                 await writer.drain()
@@ -223,7 +229,7 @@ async def _exchange(
 
 
 async def _answer(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """Status and body of a whole answer; one whose length nobody has told is whole when the connection ends."""
+    """Read a whole answer: status and body. Without a stated length it ends with the connection."""
     status, found = 0, b""
     while True:
         event = http.next_event()
@@ -244,11 +250,14 @@ async def _answer(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[i
                 raise NotScored("the connection was closed")
 
 
-# ------------------------------------------------------------ what it says
+# ------------------------------------------------------------ answers
 
 
 def read_scored(octets: bytes) -> Scored:
-    """The answer to `/checkv2`; `NotScored` for what makes no sense, since a guess would let spam pass or refuse mail."""
+    """Decode the answer to `/checkv2`.
+
+    Raises `NotScored` if it is invalid, since a guess would let spam pass or refuse mail.
+    """
     told = _json(octets)
     action, symbols = told.get("action"), told.get("symbols", {})
     if not isinstance(action, str) or not isinstance(symbols, Mapping):
@@ -290,7 +299,10 @@ def _no_number(word: str) -> NoReturn:
 
 
 def _number(told: object) -> float:
-    """A finite one. JSON has integers of any length and exponents beyond every float."""
+    """Return a finite number below 1e6 in size, rounded to two decimals; else raise `NotScored`.
+
+    JSON has integers of any length and exponents beyond every float.
+    """
     if isinstance(told, int | float) and not isinstance(told, bool):
         with contextlib.suppress(OverflowError):
             if math.isfinite(told) and abs(told) < 1e6:
@@ -299,7 +311,7 @@ def _number(told: object) -> float:
 
 
 def _plain(text: str, longest: int) -> str:
-    """For a log and a header: printable ASCII without spaces."""
+    """Return the text as printable ASCII without spaces, for a log line and a header."""
     return _UNPRINTABLE.sub("_", text[:longest])
 
 

@@ -1,10 +1,10 @@
-"""What a message says of the filter's verdict: one field that mail programs understand, and none that a stranger has written.
+"""Spam header fields: ours, in a form that mail programs understand, and the removal of foreign ones.
 
     X-Spam-Status: Yes, score=7.50 required=15.00 action=add_header
         tests=[BAYES_SPAM=5.10, FROM_NO_DN=0.00]
 
-In the form of SpamAssassin's, which Thunderbird heeds where it is told to trust that program's fields: `Yes` is spam, `No` is
-none. What was not looked at begins with neither. Pure.
+The form is SpamAssassin's, which Thunderbird uses if told to trust that program's fields: `Yes` is spam, `No` is ham. A
+message that was not scored gets neither. Pure.
 """
 
 import re
@@ -13,7 +13,7 @@ from mic_mail.filters.rspamd import Scored
 
 NAME = "X-Spam-Status"
 FOREIGN = (b"x-spam-status", b"x-spam-flag", b"x-spam-level", b"x-spam-score", b"x-spam")
-"""Fields by which mail programs and their rules judge: from outside they are anybody's word."""
+"""Fields that mail programs and their filters use; from outside they cannot be trusted."""
 MOST_TESTS = 60
 LINE_CHARS = 78
 _FIELD = re.compile(
@@ -23,7 +23,7 @@ _FIELD = re.compile(
 
 
 def scored_field(scored: Scored, *, spam: bool) -> bytes:
-    """With its CRLF."""
+    """Return the field for a scored message, with its CRLF."""
     action = scored.action.replace(" ", "_")
     head = f"{NAME}: {'Yes' if spam else 'No'}, score={scored.score:.2f} required={scored.required:.2f} action={action}"
     lines, line = [head], "\ttests=["
@@ -39,10 +39,13 @@ def scored_field(scored: Scored, *, spam: bool) -> bytes:
 
 
 def unscored_field(why: str) -> bytes:
-    """Of a message that passes though nobody has looked at it."""
+    """Return the field for a message that passes without a score."""
     return f"{NAME}: Unknown, {why}\r\n".encode("ascii", "replace")
 
 
 def without_foreign(header: bytes) -> bytes:
-    """`header` without fields of these names; all else octet by octet. A colon may stand behind blanks (RFC 5322 §4.5)."""
+    """Return `header` without these fields; everything else stays octet for octet.
+
+    Blanks may stand before the colon (RFC 5322 §4.5).
+    """
     return _FIELD.sub(b"", header) if b"x-spam" in header.lower() else header

@@ -1,12 +1,13 @@
-"""What people say of messages, on its way to Rspamd: second names of their files in one folder, until they have been taught.
+"""The training queue: messages that people marked as spam or ham, until Rspamd has learned them.
 
-In: the file of a message, whose mailbox it is in, what was said of it. Out: `TrainingSample`s, oldest first. One is a file
+They are second links to the message files in one folder. In: the file of a message, its mailbox, the verdict. Out:
+`TrainingSample`s, oldest first. One is a file
 
-    MICROSECONDS.MAILBOX.KEY.spam     or .ham; KEY is of the message, whatever it is called in its mailbox
+    MICROSECONDS.MAILBOX.KEY.spam     or .ham; KEY identifies the message, whatever its file in the mailbox is called
 
-A name is made or not made, so a kill leaves nothing half, and a message that is expunged meanwhile is taught all the same; a
-power cut may forget the last ones. Who changes their mind has only the last word taught. Bounded: `MOST` wait, `MOST_OF_ONE` of
-a mailbox; no more are taken. Blocking; times are passed in; several processes at once.
+A link is made or not made, so a kill leaves nothing partial, and a message that is expunged meanwhile is learned all the
+same; a power cut may lose the last ones. If a user changes their mind, only the last verdict is learned. Bounded: `MOST`
+in all, `MOST_OF_ONE` of a mailbox; no more are taken. Blocking; times are passed in; several processes may use it.
 """
 
 import contextlib
@@ -22,7 +23,10 @@ from mic_mail.errors import Text, Trouble
 
 MOST = 2_000
 MOST_OF_ONE = 400
-"""While Rspamd is away for days, who tidies up leaves room for what others say."""
+"""Bound on samples of one mailbox.
+
+While Rspamd is away for days, a user who tidies up leaves space for others.
+"""
 FOLDER_MODE = 0o700
 _NAME = re.compile(r"(?P<at>[0-9]{1,17})\.(?P<mailbox>[0-9]{1,19})\.(?P<key>[0-9a-f]{24})\.(?P<said>spam|ham)")
 _NO_LINK = frozenset({errno.EMLINK, errno.EXDEV, errno.EPERM, errno.ENOTSUP})
@@ -31,7 +35,7 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class TrainingSample:
-    """One message, and what was said of it."""
+    """One message and its verdict."""
 
     path: Path
     at_us: int
@@ -41,13 +45,16 @@ class TrainingSample:
 
 
 class Lessons:
-    """All that wait, below one folder."""
+    """All waiting samples below one folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def note(self, mailbox_id: int, sources: Sequence[Path], *, spam: bool, now_us: int) -> int:
-        """Take these messages in; how many were. One that is gone meanwhile, or whose like waits, is passed over."""
+        """Add these messages and return how many were added.
+
+        A message that is gone meanwhile, or already waits with the same verdict, is skipped.
+        """
         try:
             self._root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             waiting = self.waiting()
@@ -75,7 +82,7 @@ class Lessons:
         return True
 
     def waiting(self) -> list[TrainingSample]:
-        """Oldest first; what is called otherwise is nobody's."""
+        """Return the samples, oldest first; files with other names are ignored."""
         try:
             names = os.listdir(self._root)
         except FileNotFoundError:
@@ -88,12 +95,12 @@ class Lessons:
         return sorted(lessons, key=lambda lesson: (lesson.at_us, lesson.path.name))
 
     def forget(self, lesson: TrainingSample) -> None:
-        """It was taught, or never will be."""
+        """Remove a sample that was learned, or never will be."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(lesson.path)
 
     def sweep(self, before_seconds: float) -> None:
-        """Remove copies that a kill has left half."""
+        """Remove copies that a kill has left incomplete."""
         with contextlib.suppress(FileNotFoundError), os.scandir(self._root) as entries:
             for entry in entries:
                 if entry.name.endswith("~") and entry.stat().st_mtime < before_seconds:
@@ -101,7 +108,10 @@ class Lessons:
 
 
 def key_of(name: str) -> str:
-    """The same for a message in all its folders, and whatever its flags: what stands before size and flags of a file's name."""
+    """Return the key of a message, the same in all its folders and with any flags.
+
+    It is made from the part of the file name before size and flags.
+    """
     return sha256(re.split(r"[,:]", name, maxsplit=1)[0].encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
