@@ -1,1 +1,1 @@
-"""The LDAP door: the address book for mail programs and telephones (Reg. 2.6, 13.2)."""
+"""The LDAP service: the address book for mail programs and phones (Reg. 2.6, 13.2)."""

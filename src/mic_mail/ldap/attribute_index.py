@@ -1,9 +1,10 @@
-"""All values of one attribute, so laid out that a search looks at them at the speed of memory.
+"""Index all values of one attribute for searches at the speed of memory.
 
-In: values and who has them. Out: sets of entries as the bits of a number, found by generators that yield now and again, so that
-nothing else waits. Pure. Equal values stand once; each stands on a line of one long text, as it is and without diacritics. As
-in SEARCH of IMAP (docs/decisions/0024), a query without diacritics finds values with and without them, one with any only
-values that have them. 2,000 names: `*bê*` takes 0.1 ms, `*n*`, which most names have, 2 ms (`bench/directory.py`).
+In: values and the entries that have them. Out: sets of entries as the bits of a number, found by generators that yield
+regularly, so that nothing else waits. Pure. Equal values are stored once; each is a line of one long text, as it is and
+without diacritics. As in SEARCH of IMAP (docs/decisions/0024), a query without diacritics finds values with and without
+them, a query with any only values that have them. 2,000 names: `*bê*` takes 0.1 ms, `*n*`, which most names have, 2 ms
+(`bench/directory.py`).
 """
 
 from array import array
@@ -14,16 +15,16 @@ from itertools import accumulate, chain
 from mic_mail.mime.text_folding import Query, fold, words
 
 AttributeSearch = Generator[None, None, int]
-"""Yields to let others have their turn; returns the entries that were found."""
+"""A search of one attribute: yields to let others run, returns the entries found."""
 
 HITS_AT_ONCE = 500
 _LINES_AT_ONCE = 4000
 _LONG_PIECE = 200
-"""Of a query; to make it comparable takes a good part of a millisecond where it is the longest."""
+"""Characters of a long piece of a query; normalising the longest takes a good part of a millisecond."""
 
 
 def bits(entries: Iterable[int], size: int) -> int:
-    """A set of entries as a number."""
+    """Return a set of entries as a number."""
     octets = bytearray(size // 8 + 1)
     for entry in entries:
         octets[entry >> 3] |= 1 << (entry & 7)
@@ -31,7 +32,7 @@ def bits(entries: Iterable[int], size: int) -> int:
 
 
 def members(found: int) -> Iterable[int]:
-    """The entries of such a number, in order."""
+    """Return the entries of such a number, in order."""
     for place, octet in enumerate(found.to_bytes((found.bit_length() + 7) // 8, "little")):
         if octet:
             for bit in range(8):
@@ -59,9 +60,12 @@ class _Lines:
         return self.text[self.starts[number] : self.starts[number + 1] - 1]
 
     def hits(self, initial: str, between: list[str], final: str) -> Generator[None, None, list[int]]:
-        """The lines that begin with `initial`, have `between` in this order, and end in `final`, none over another."""
+        """Return the lines that begin with `initial`, contain `between` in this order, and end in `final`.
+
+        The pieces do not overlap.
+        """
         pieces = [f"\n{initial}" if initial else "", *between, f"{final}\n" if final else ""]
-        anchor = max(pieces, key=len)  # what is found first by its longest piece is looked at in full
+        anchor = max(pieces, key=len)  # lines are found by the longest piece and then compared in full
         alone = sum(map(bool, pieces)) == 1
         found: list[int] = []
         text, starts, at, seen = self.text, self.starts, 0, 0
@@ -76,7 +80,7 @@ class _Lines:
         return found
 
     def where(self, holds: Callable[[str], bool]) -> Generator[None, None, list[int]]:
-        """The lines of which `holds` is true."""
+        """Return the lines for which `holds` is true."""
         found: list[int] = []
         for number in range(len(self)):
             if holds(self.line(number)):
@@ -104,10 +108,10 @@ class Column:
     __slots__ = ("_begins", "_exact", "_folded", "_holders", "_size", "present")
 
     def __init__(self, holders: Mapping[str, Sequence[int]], size: int) -> None:
-        """Who has each value, in the form in which equal ones are equal (`names.same`); `size`: how many entries there are."""
+        """Take the entries of each normalised value (`dn.same`); `size`: the number of entries."""
         values = list(holders)
         self._size = size
-        self._holders = array("L", chain.from_iterable(holders.values()))  # those of a value side by side
+        self._holders = array("L", chain.from_iterable(holders.values()))  # the entries of a value are adjacent
         self._begins = array("L", accumulate(map(len, holders.values()), initial=0))
         self._exact = _Lines(values)
         plain = [fold(value) for value in values]
@@ -122,14 +126,14 @@ class Column:
         return self._folded if folded else self._exact
 
     def equal(self, value: str, *, approximately: bool = False) -> AttributeSearch:
-        """Whose value it is; `approximately`: whatever diacritics it has."""
+        """Find the entries with this value; `approximately`: without regard to diacritics."""
         text = " ".join(words(value))
         text = fold(text) if approximately else text
         lines = self._lines(folded=fold(text) == text)
         return self._entries((yield from lines.hits(f"{text}\n", [], "")))
 
     def containing(self, initial: str, between: Iterable[str], final: str) -> AttributeSearch:
-        """Whose value has the pieces in this order; pieces of nothing say nothing."""
+        """Find the entries with a value that has the pieces in this order; empty pieces are ignored."""
         first = Query.of(initial).text.lstrip(" ")
         last = Query.of(final).text.rstrip(" ")
         folded = fold(first) == first and fold(last) == last
@@ -145,7 +149,7 @@ class Column:
         return self._entries((yield from self._lines(folded=folded).hits(first, inner, last)))
 
     def at_least(self, value: str) -> AttributeSearch:
-        """Whose value comes with or behind this one (RFC 4517 §4.2.12), diacritics apart."""
+        """Find the entries with a value equal to or behind this one (RFC 4517 §4.2.12), without diacritics."""
         text = fold(" ".join(words(value)))
         return self._entries((yield from self._folded.where(lambda line: line >= text)))
 

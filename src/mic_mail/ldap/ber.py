@@ -1,8 +1,9 @@
-"""The Basic Encoding Rules as LDAP restricts them (RFC 4511 §5.1): values in, octets out, and back.
+"""The Basic Encoding Rules as LDAP restricts them (RFC 4511 §5.1): encode and decode. Pure.
 
-In: octets of one message, or values. Out: values, or octets; `BadBer` for whatever is no such encoding. Pure; a length is
-believed only as far as there are octets, and no value is copied before that is known. Indefinite lengths, tags of several
-octets and constructed strings are refused, as §5.1 has it; longer forms of a length than needed are taken: clients send them.
+In: octets of one message, or values. Out: values, or octets; `BadBer` for anything that is no such encoding. A length is
+trusted only as far as there are octets, and no value is copied before that is known. Indefinite lengths, tags of several
+octets and constructed strings are refused (§5.1); lengths in longer forms than needed are accepted, since clients send
+them.
 """
 
 from typing import Final
@@ -16,16 +17,19 @@ SET: Final = 0x31
 
 _LENGTH_OCTETS = 4
 _INTEGER_OCTETS = 5
-"""LDAP's numbers end at 2^31 - 1 (RFC 4511 §4.1.1)."""
+"""Octets of an integer: LDAP's numbers end at 2^31 - 1 (RFC 4511 §4.1.1)."""
 _LONGEST_HEAD = 2 + _LENGTH_OCTETS
 
 
 class BadBer(Exception):
-    """These octets are no encoding that LDAP allows."""
+    """Raised for octets that are no encoding that LDAP allows."""
 
 
 def head(octets: bytes | bytearray | memoryview, at: int, end: int) -> tuple[int, int, int] | None:
-    """Tag, first octet of the content, end of it, which may lie behind `end`; None: more octets are needed to say."""
+    """Return the tag, the first octet of the content and its end, which may lie behind `end`.
+
+    None: more octets are needed.
+    """
     if end - at < 2:
         return None
     tag, length = octets[at], octets[at + 1]
@@ -44,7 +48,7 @@ def head(octets: bytes | bytearray | memoryview, at: int, end: int) -> tuple[int
 
 
 def message_octets(buffer: bytearray, most: int) -> int:
-    """How long the first message in `buffer` is; 0: it is not there to its end yet."""
+    """Return the length of the first message in `buffer`; 0: it is incomplete."""
     if buffer and buffer[0] != SEQUENCE:
         raise BadBer("message")
     found = head(buffer, 0, min(len(buffer), _LONGEST_HEAD))
@@ -57,7 +61,7 @@ def message_octets(buffer: bytearray, most: int) -> int:
 
 
 class Reader:
-    """The elements of a constructed value, one behind the other."""
+    """Read the elements of a constructed value in order."""
 
     __slots__ = ("_at", "_end", "_octets")
 
@@ -72,7 +76,7 @@ class Reader:
 
     @property
     def tag(self) -> int:
-        """Of the next element; -1: there is none."""
+        """The tag of the next element; -1: there is none."""
         return self._octets[self._at] if self.more else -1
 
     def _next(self) -> tuple[int, int, int]:
@@ -89,12 +93,12 @@ class Reader:
         return start, end
 
     def any(self) -> tuple[int, "Reader"]:
-        """The next element, whatever it is."""
+        """Return the next element, of any tag."""
         tag, start, end = self._next()
         return tag, Reader(self._octets, start, end)
 
     def into(self, tag: int = SEQUENCE) -> "Reader":
-        """The next element, which is constructed."""
+        """Return a reader of the next element, which is constructed."""
         return Reader(self._octets, *self._expect(tag))
 
     def octets(self, tag: int = OCTET_STRING) -> bytes:
@@ -102,16 +106,16 @@ class Reader:
         return self._octets[start:end]
 
     def copy(self) -> "Reader":
-        """A reader at the same place."""
+        """Return a reader at the same position."""
         return Reader(self._octets, self._at, self._end)
 
     def rest(self) -> bytes:
-        """What is left, as octets."""
+        """Return the remaining octets."""
         at, self._at = self._at, self._end
         return self._octets[at : self._end]
 
     def text(self, tag: int = OCTET_STRING) -> str:
-        """A string of LDAP: UTF-8 (RFC 4511 §4.1.2)."""
+        """Return a string of LDAP: UTF-8 (RFC 4511 §4.1.2)."""
         try:
             return self.octets(tag).decode()
         except UnicodeDecodeError as error:
@@ -127,10 +131,10 @@ class Reader:
         start, end = self._expect(tag)
         if end - start != 1:
             raise BadBer("boolean")
-        return self._octets[start] != 0  # RFC 4511 §5.1 wants 0xFF; others are taken
+        return self._octets[start] != 0  # RFC 4511 §5.1 requires 0xFF; other values are accepted
 
     def close(self) -> None:
-        """Nothing may follow."""
+        """Check that nothing follows."""
         if self.more:
             raise BadBer("rest")
 
@@ -139,7 +143,7 @@ class Reader:
 
 
 def tlv(tag: int, content: bytes) -> bytes:
-    """One element; the length in as few octets as it takes."""
+    """Return one element, its length in the fewest octets."""
     length = len(content)
     if length < 0x80:
         return bytes((tag, length)) + content

@@ -1,7 +1,8 @@
-"""Bind, StartTLS and Who am I: who somebody is says `services.signin.access`, its result codes are here.
+"""Bind, StartTLS and Who am I. `services.authentication.sign_in` decides; the result codes are here.
 
-A name is an address, with or without the domain, or the distinguished name of an entry that has one. A name without a password
-is nobody and refused (RFC 4513 §5.1.2): programs take it for a sign-in. Who binds again is signed out first (RFC 4513 §4).
+A name is an address, with or without the domain, or the distinguished name of an entry that has one. A name without a
+password is unauthenticated and refused (RFC 4513 §5.1.2): programs take it for a sign-in. A second bind first ends the
+present sign-in (RFC 4513 §4).
 Standards: RFC 4511 §4.2, §4.14; RFC 4513; RFC 4532.
 """
 
@@ -34,11 +35,14 @@ SIGN_IN_CODES = {
     RefusalKind.NOT_AUTHORISED: Code.INSUFFICIENT_ACCESS,
     RefusalKind.NOT_HERE: Code.INVALID_CREDENTIALS,
 }
-"""invalidCredentials makes a program ask for another password, so it is said of passwords alone."""
+"""Result codes of refused sign-ins.
+
+A program asks for another password after invalidCredentials, so the code is used for wrong passwords alone.
+"""
 
 
 def leave(ctx: LdapContext) -> Steps[None]:
-    """Sign out: a Bind begins, whatever becomes of it (RFC 4513 §4), or TLS."""
+    """End the sign-in: a Bind begins, whatever its result (RFC 4513 §4), or TLS."""
     if ctx.signed_in is not None:
         ctx.is_nobody()
         yield Leave()
@@ -51,7 +55,7 @@ def bind(ctx: LdapContext, request: Envelope) -> Steps[None]:
         ctx.result(request, Code.PROTOCOL_ERROR, "LDAP version 3 only.")
     elif asked.password is not None:
         yield from _simple(ctx, request, asked.name, asked.password)
-    elif not asked.mechanism:  # RFC 4513 §5.2.1.2: the exchange is given up
+    elif not asked.mechanism:  # RFC 4513 §5.2.1.2: the exchange is aborted
         ctx.result(request, Code.AUTH_METHOD_NOT_SUPPORTED, "No mechanism.")
     else:
         if asked.mechanism.upper() != going_on:
@@ -80,15 +84,18 @@ def _simple(ctx: LdapContext, request: Envelope, name: str, password: bytes) -> 
 
 
 def _address(ctx: LdapContext, name: str) -> Steps[str]:
-    """Whom a bind name names. Who asks in clear learns nothing of it: the refusal comes before anybody is looked for."""
+    """Return the address of a bind name.
+
+    A client without TLS learns nothing about names: the refusal comes before the lookup.
+    """
     if "=" not in name or not ctx.desk.mechanisms():
         return name
     tree = yield from ctx.tree()
-    return tree.address_of(name) or name[:64]  # of nobody: a wrong password like any other
+    return tree.address_of(name) or name[:64]  # unknown: refused like any wrong password
 
 
 def _admit(ctx: LdapContext, request: Envelope, answer: object, mechanism: str) -> Steps[None]:
-    """The end of a sign-in, or its next step."""
+    """Handle the end of a sign-in, or its next step."""
     if isinstance(answer, Challenge):
         ctx.dialog_mechanism = mechanism
         said = string(answer.data, 0x87)
@@ -110,7 +117,11 @@ def _admit(ctx: LdapContext, request: Envelope, answer: object, mechanism: str) 
 
 
 def start_tls(ctx: LdapContext, request: Envelope) -> Steps[None]:
-    """What came in clear behind it is thrown away: somebody in the middle may have written it; so is who was signed in."""
+    """Start TLS.
+
+    Input sent in clear behind it is discarded, since an attacker in the middle may have written it; the present sign-in
+    ends too.
+    """
     if ctx.tls or ctx.dialog_mechanism:
         ctx.result(request, Code.OPERATIONS_ERROR, "TLS is on already." if ctx.tls else "A sign-in is going on.")
         return
@@ -121,6 +132,6 @@ def start_tls(ctx: LdapContext, request: Envelope) -> Steps[None]:
 
 
 def who_am_i(ctx: LdapContext, request: Envelope) -> None:
-    """The authorization identity (RFC 4513 §5.2.1.8); empty: nobody."""
+    """Return the authorization identity (RFC 4513 §5.2.1.8); empty: anonymous."""
     name = f"u:{ctx.signed_in.address}" if ctx.signed_in is not None else ""
     ctx.write(responses.result(request.number, request.tag, Code.SUCCESS, more=string(name, 0x8B)))

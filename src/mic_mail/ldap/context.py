@@ -1,7 +1,7 @@
-"""The state of one LDAP connection, and the small steps from which every answer is made.
+"""The state of one LDAP connection, and the steps from which every answer is made.
 
-Nothing here does I/O: `say` collects octets, `Session.next` hands them out. One request is answered at a time; what comes
-meanwhile waits, and is only looked through for what gives up the one in progress (`look_up`).
+Nothing here does I/O: `write` collects octets, `Session.next` sends them. One request is answered at a time; later ones
+wait, and are only scanned for an Abandon or Cancel of the one in progress (`look_up`).
 """
 
 from collections import deque
@@ -21,18 +21,21 @@ from mic_mail.services.authentication.identity import SignedIn
 T = TypeVar("T")
 
 MESSAGE_OCTETS = 64 << 10
-"""The longest request: no search, compare or sign-in has a tenth of it."""
+"""Octets of the longest request: no search, compare or sign-in has a tenth of it."""
 PACKET_OCTETS = 16 << 10
 SLICE_SECONDS = 0.002
-"""How long a connection goes on before others have their turn."""
+"""Seconds of work after which other connections get their turn."""
 WORK_SECONDS = 1.0
-"""The most work that one search may be: a filter of a dozen items over 30,000 people is a twentieth of it."""
+"""Seconds of work of one search at most.
+
+A filter of a dozen items over 30,000 people takes a twentieth of it.
+"""
 MOST_WAITING = 64
-"""Of requests that a client has sent before the one in progress is answered, looked through for what gives it up."""
+"""Waiting requests that are scanned for an Abandon or Cancel of the one in progress."""
 
 
 class CloseLdapConnection(Exception):
-    """The connection ends, after a notice of disconnection if there is a text."""
+    """Raised to end the connection, after a notice of disconnection if there is a text."""
 
     def __init__(self, text: str = "", code: int = Code.UNAVAILABLE) -> None:
         super().__init__(text)
@@ -41,17 +44,17 @@ class CloseLdapConnection(Exception):
 
 
 class GivenUp(Exception):
-    """The client does not want the answer any more."""
+    """Raised when the client has abandoned or cancelled the request."""
 
     def __init__(self, by: int | None) -> None:
         super().__init__()
         self.by = by
-        """The Cancel that asked for it; None: it was an Abandon, and nothing is said."""
+        """Number of the Cancel that asked for it; None: it was an Abandon, which has no answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """Limits and times of a session; the shell fills them from the configuration."""
+    """Limits and times of a session; the connection fills them from the configuration."""
 
     sign_in_seconds: float = 60.0
     idle_seconds: float = 900.0
@@ -62,19 +65,19 @@ class SessionSettings:
 
 
 class LdapHost(Protocol):
-    """What a session may ask without waiting."""
+    """Questions that a session may ask its connection without waiting."""
 
     def mechanisms(self) -> tuple[str, ...]:
-        """The SASL mechanisms to offer on this connection as it is now."""
+        """Return the SASL mechanisms to offer on this connection in its present state."""
         ...
 
     def allows_anonymous(self) -> bool:
-        """Whether who comes from there may search without signing in."""
+        """Return whether clients of this network may search without signing in."""
         ...
 
 
 class LdapContext:
-    """What a connection knows between two requests."""
+    """The state of a connection between two requests."""
 
     def __init__(self, settings: SessionSettings, *, clock: Clock, desk: LdapHost, tls: bool) -> None:
         self.settings = settings
@@ -84,23 +87,23 @@ class LdapContext:
         self.nobody_since = clock.monotonic()
         self.signed_in: SignedIn | None = None
         self.dialog_mechanism = ""
-        """Of a SASL exchange that waits for the client's next step."""
+        """Mechanism of a SASL exchange that waits for the client's next step."""
         self.ending: CloseLdapConnection | None = None
         self.tries = 0
         self.searches = self.entries = 0
-        """What was asked and answered, for the log."""
+        """Numbers of searches and of entries sent, for the log."""
         self.out: list[bytes] = []
         self._octets = 0
         self.worked = 0.0
-        """Seconds of work on the request in progress, in turns that are over."""
+        """Seconds of work on the request in progress, in turns that have ended."""
         self._since = clock.monotonic()
         self._of_turn = 0.0
         self._input = bytearray()
         self._waiting: deque[tuple[Envelope, int]] = deque()
-        """Requests and how many octets each has."""
+        """Waiting requests, each with its number of octets."""
         self._waiting_octets = 0
         self._senseless = False
-        """Behind what waits comes no message."""
+        """True where the octets behind the waiting requests are no message."""
 
     # ------------------------------------------------------------ what is so
 
@@ -110,7 +113,11 @@ class LdapContext:
 
     @property
     def must_sign_in_by(self) -> float | None:
-        """Strangers who may search have longer, but not for ever: else some networks could keep the places of all."""
+        """Time by which the client has to sign in; None if it has.
+
+        Anonymous clients that may search have longer, but not for ever: otherwise some networks could occupy all
+        connections.
+        """
         if self.signed_in is not None:
             return None
         return self.nobody_since + (self.settings.idle_seconds if self.may_search else self.settings.sign_in_seconds)
@@ -119,12 +126,12 @@ class LdapContext:
         return self.clock.monotonic()
 
     def is_nobody(self) -> None:
-        """Nobody is signed in any more, and who wants to be has as long for it as at the beginning."""
+        """Become anonymous; the time to sign in starts again."""
         self.signed_in = None
         self.nobody_since = self.now()
 
     def take_work(self) -> tuple[int, int]:
-        """Searches and entries told of since the last time."""
+        """Return the numbers of searches and sent entries since the last call."""
         done, self.searches, self.entries = (self.searches, self.entries), 0, 0
         return done
 
@@ -141,11 +148,11 @@ class LdapContext:
 
     @property
     def buffered(self) -> int:
-        """Octets that wait, looked through or not."""
+        """Octets that wait, scanned or not."""
         return len(self._input) + self._waiting_octets
 
     def _take(self) -> Envelope | None:
-        """The next whole message of what has come."""
+        """Return the next whole message of the input, or None."""
         length = ber.message_octets(self._input, MESSAGE_OCTETS)
         if not length:
             return None
@@ -154,11 +161,14 @@ class LdapContext:
         return requests.envelope(octets)
 
     def request(self, until: float) -> Steps[Envelope]:
-        """The next request; `Ended` when `until` passes or the session is cut, `BadBer` where nothing can be understood."""
+        """Return the next request.
+
+        `CloseLdapConnection` when `until` passes or the session is ended, `BadBer` where the input is no message.
+        """
         while True:
             if self.ending is not None:
                 raise self.ending
-            if self.must_sign_in_by is not None and self.now() >= self.must_sign_in_by:  # however much has come
+            if self.must_sign_in_by is not None and self.now() >= self.must_sign_in_by:  # even if more input has arrived
                 raise CloseLdapConnection
             if self._waiting:
                 return self._popped(0)
@@ -177,7 +187,10 @@ class LdapContext:
         return found
 
     def look_up(self, number: int) -> None:
-        """See what has come meanwhile: `GivenUp` if it gives up the request `number`, `Ended` if the session is cut."""
+        """Scan new input: `GivenUp` if it abandons or cancels the request `number`.
+
+        `CloseLdapConnection` if the session is ended.
+        """
         if self.ending is not None:
             raise self.ending
         try:
@@ -188,7 +201,7 @@ class LdapContext:
                 octets -= len(self._input)
                 self._waiting.append((found, octets))
                 self._waiting_octets += octets
-        except ber.BadBer:  # what stands before it is answered first
+        except ber.BadBer:  # the requests before it are answered first
             self._senseless = True
         for place, (one, _) in enumerate(self._waiting):
             given_up, by = _given_up(one)
@@ -210,7 +223,7 @@ class LdapContext:
         return self._octets > PACKET_OCTETS
 
     def take_output(self) -> bytes:
-        """What was said since the last time."""
+        """Return the output since the last call."""
         data = b"".join(self.out)
         self.out.clear()
         self._octets = 0
@@ -219,13 +232,13 @@ class LdapContext:
     # ------------------------------------------------------------ steps
 
     def tree(self) -> Steps[Tree]:
-        """The directory as it is now."""
+        """Return the directory as it is now."""
         tree = yield from self.aside(Consult())
         assert isinstance(tree, Tree)
         return tree
 
     def take_turns(self) -> Steps[None]:
-        """Others have their turn, if this connection has worked for SLICE_SECONDS, be it on one request or on many."""
+        """Let others run if this connection has worked for SLICE_SECONDS, on one request or on many."""
         worked = self._of_turn + self.now() - self._since
         if worked >= SLICE_SECONDS:
             self.worked += worked
@@ -233,14 +246,14 @@ class LdapContext:
             self._of_turn, self._since = 0.0, self.now()
 
     def aside(self, step: Step) -> Steps[object]:
-        """A step during which others work: what it takes is not this connection's work."""
+        """Do a step during which others work: its time is not counted as this connection's work."""
         self._of_turn += self.now() - self._since
         result = yield step
         self._since = self.now()
         return result
 
     def in_turns(self, work: Generator[None, None, T], number: int) -> Steps[T]:
-        """Do a piece of work in slices, as long as its client wants it."""
+        """Do a piece of work in slices while its client wants it."""
         while True:
             try:
                 next(work)
@@ -251,14 +264,14 @@ class LdapContext:
             self.look_up(number)
 
     def send(self, number: int) -> Steps[None]:
-        """Hand out what was said, as fast as the client takes it."""
+        """Send the output, as fast as the client takes it."""
         yield from self.aside(Send(self.take_output()))
         yield from self.take_turns()
         self.look_up(number)
 
 
 def _given_up(request: Envelope) -> tuple[int | None, int | None]:
-    """Which request this one gives up, and the number under which an answer is expected."""
+    """Return the request that this one gives up, and the number under which an answer is expected."""
     try:
         if request.tag == requests.ABANDON:
             return requests.abandoned(request.body.copy()), None
@@ -267,7 +280,7 @@ def _given_up(request: Envelope) -> tuple[int | None, int | None]:
             if found.oid == CANCEL:
                 return requests.cancelled(found.value), request.number
     except ber.BadBer:
-        pass  # it is told so in its turn
+        pass  # it gets its own error in its turn
     return None, None
 
 

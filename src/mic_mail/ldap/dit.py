@@ -1,8 +1,8 @@
-"""The directory as LDAP sees it: entries with names, and what a search finds among them.
+"""The directory information tree: entries by name, and search among them.
 
-In: a `Book`; names and filters. Out: entries, in the order of the book: what stands above the cards, people, units, groups.
-Entries lie in stretches by the numbers of their cards, so that a search that has found enough stops, and a tree that follows
-another one takes over every stretch in which nothing has changed. Pure.
+In: a `Book`; names and filters. Out: entries, in the order of the book: those above the cards, people, units, groups.
+Entries lie in blocks by the numbers of their cards, so that a search that has found enough stops, and a new tree takes
+over every unchanged block of the previous one. Pure.
 """
 
 from bisect import bisect_right
@@ -21,16 +21,19 @@ from mic_mail.ldap.filters import Filter
 __all__ = ["SUBSCHEMA", "Found", "Place", "Tree"]
 
 Place = tuple[int, int]
-"""Where an entry stands: the rank of its kind and its number; -1 for what stands above the cards. The same in later books."""
+"""Position of an entry: the rank of its kind and its number; -1 for entries above the cards.
+
+It is the same in later books.
+"""
 STRETCH = 2048
-"""Numbers of cards that lie together: a filter over so many takes some tenths of a millisecond."""
+"""Card numbers of one block: a filter over so many takes some tenths of a millisecond."""
 _BRANCHES = tuple(BRANCHES)
 _FRAME = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An entry in its stretch."""
+    """An entry in its block."""
 
     stretch: EntryBlock
     number: int
@@ -50,10 +53,10 @@ class Found:
 
 
 class Tree:
-    """Everything that can be found."""
+    """All entries of the directory."""
 
     def __init__(self, book: Book, previous: "Tree | None" = None) -> None:
-        """`previous`: what it takes its unchanged stretches from."""
+        """Build the tree; unchanged blocks are taken from `previous`."""
         self.book = book
         self.suffix = book_entries.suffix(book.ministry)
         self._suffix = normal(self.suffix)
@@ -81,7 +84,7 @@ class Tree:
         return sum(stretch.size for stretch in self._stretches.values())
 
     def _below(self, parts: tuple[str, ...]) -> str:
-        """A name without the top of the tree."""
+        """Return a name without the suffix of the tree."""
         return ",".join(parts[: len(parts) - len(self._suffix)])
 
     def _named(self, parts: tuple[str, ...]) -> Found | None:
@@ -93,17 +96,17 @@ class Tree:
     # ------------------------------------------------------------ entries
 
     def find(self, name: str) -> Found | None:
-        """The entry of this name; `BadName`."""
+        """Return the entry of this name; raises `BadName`."""
         return self._named(normal(name))
 
     def nearest(self, name: str) -> str:
-        """The longest part of `name` that there is: what a client is told that looked for more (RFC 4511 §4.1.9)."""
+        """Return the longest existing part of `name`, for a client that asked for more (RFC 4511 §4.1.9)."""
         parts = normal(name)
         found = next(filter(None, (self._named(parts[at:]) for at in range(1, len(parts)))), None)
         return found.entry.dn if found is not None else ""
 
     def address_of(self, name: str) -> str | None:
-        """The address by which the entry of this name signs in; `BadName`."""
+        """Return the address by which the entry of this name signs in; raises `BadName`."""
         found = self.find(name)
         return None if found is None else next(iter(found.entry.attributes.get("mail", ())), None)
 
@@ -112,8 +115,11 @@ class Tree:
     def search(
         self, base: Found, scope: int, wanted: Filter, behind: Place | None = None
     ) -> Generator[list[Found], None, None]:
-        """The entries in `scope` (RFC 4511 §4.5.1.2: 0, 1, 2) of `base` for which the filter is true, in order; with `behind`
-        only those behind that place. Yields what was found since the last time, maybe nothing: others may have a turn."""
+        """Yield the entries in `scope` of `base` for which the filter is true, in order.
+
+        `scope`: RFC 4511 §4.5.1.2: 0, 1, 2. With `behind` only entries behind that position. Each step yields the entries
+        found since the last one, maybe none, so that others may have a turn.
+        """
         for stretch, within in self._within(base, scope):
             hidden = _up_to(stretch, behind) if behind is not None else 0
             if hidden >= stretch.size:
@@ -129,11 +135,11 @@ class Tree:
             yield [Found(stretch, number + hidden) for number in members(true >> hidden)]
 
     def holds(self, found: Found, attribute: schema.Attribute, value: bytes) -> Generator[None, None, bool | None]:
-        """Whether an entry has a value (Compare); None: it has no such attribute."""
+        """Return whether an entry has a value (Compare); None: it has no such attribute."""
         return found.stretch.holds(found.number, attribute, value)
 
     def _within(self, base: Found, scope: int) -> Iterator[tuple[EntryBlock, int]]:
-        """The stretches in the scope, each with those of its entries that are."""
+        """Return the blocks in the scope, each with the entries that are in it."""
         frame = self._stretches[_FRAME, 0]
         itself = (base.stretch, 1 << base.number)
         if base.stretch is not frame:
@@ -152,7 +158,7 @@ class Tree:
 
 
 def _blocks(book: Book) -> dict[tuple[int, int], tuple[Card, ...]]:
-    """The cards that lie together, in order."""
+    """Return the cards of each block, in order."""
     found: dict[tuple[int, int], list[Card]] = {}
     for card in book:
         rank, number = card.place
@@ -161,7 +167,7 @@ def _blocks(book: Book) -> dict[tuple[int, int], tuple[Card, ...]]:
 
 
 def _up_to(stretch: EntryBlock, place: Place) -> int:
-    """How many entries of a stretch stand at a place or before it."""
+    """Return how many entries of a block stand at a position or before it."""
     if not stretch.cards:
         return place[1] + 1 if place[0] == _FRAME else stretch.size
     return bisect_right(stretch.cards, place, key=lambda card: card.place)

@@ -1,6 +1,6 @@
-"""Distinguished names as clients write them (RFC 4514): text in, a form in which equal names are equal out. Pure; linear.
+"""Parse distinguished names as clients write them (RFC 4514) into a normal form. Pure; linear.
 
-Blanks around `,` `+` `=` are taken, as in RFC 2253 and by every client.
+Blanks around `,` `+` `=` are accepted, as in RFC 2253 and by every client.
 """
 
 import re
@@ -16,16 +16,16 @@ _TYPE = re.compile(r"\s*(?:OID\.)?([A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)*)\s*
 
 
 class BadName(Exception):
-    """It is no distinguished name."""
+    """Raised for a text that is no distinguished name."""
 
 
 def same(value: str) -> str:
-    """A value in the form in which equal ones are equal: NFC, no case, single blanks."""
+    """Return a value in its normal form: NFC, no case, single blanks."""
     return " ".join(words(value))
 
 
 def normal(name: str) -> tuple[str, ...]:
-    """The parts of a name from the entry up to the top, each as `type=value`."""
+    """Return the parts of a name from the entry up to the top, each as `type=value`."""
     if len(name) > MAX_OCTETS:
         raise BadName
     parts: list[str] = []
@@ -50,7 +50,7 @@ def normal(name: str) -> tuple[str, ...]:
 
 
 def _pair(name: str, at: int) -> tuple[str, str, int]:
-    """One attribute type and value; where it ends."""
+    """Return one attribute type and value, and where it ends."""
     found = _TYPE.match(name, at)
     if found is None:
         raise BadName

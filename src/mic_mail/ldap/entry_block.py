@@ -1,7 +1,7 @@
-"""A stretch of the directory: some two thousand entries side by side, and what a filter finds among them.
+"""A block of the directory: some two thousand entries side by side, and filters over them.
 
-In: entries. Out: sets of them, as the bits of a number. Pure, and never changes but for the columns of operational attributes,
-which are made when somebody asks for them. A filter is evaluated for all entries at once, in three values (RFC 4511 §4.5.1.7):
+In: entries. Out: sets of them, as the bits of a number. Pure, and immutable except for the columns of operational
+attributes, which are made on demand. A filter is evaluated for all entries together, in three values (RFC 4511 §4.5.1.7):
 the entries of which it is true, and those for which it is undefined.
 """
 
@@ -24,7 +24,7 @@ _ENTRIES_AT_ONCE = 100
 
 
 class EntryBlock:
-    """Entries below one name; those above the cards are given, those of cards are made when they are asked for."""
+    """Entries below one name. Those above the cards are stored, those of cards are made on demand."""
 
     __slots__ = ("_above", "_all", "_columns", "_entries", "_ministry", "cards", "parents", "size")
 
@@ -32,8 +32,11 @@ class EntryBlock:
         self, entries: Iterable[Entry], above: Iterable[str], ministry: Ministry, cards: tuple[Card, ...] = (),
         parents: frozenset[int] = frozenset(),
     ) -> None:  # fmt: skip
-        """`above`: the parts of the name that all of them stand below. `entries` are kept unless they are those of `cards`.
-        `parents`: which of them have others below."""
+        """Index the entries.
+
+        `above`: the parts of the name that all of them stand below. `entries` are stored unless they are those of
+        `cards`. `parents`: the entries that have others below.
+        """
         self.cards = cards
         self.parents = parents
         self._above = frozenset(above)
@@ -56,7 +59,7 @@ class EntryBlock:
         return entry_of(self.cards[number], self._ministry) if self.cards else self._entries[number]
 
     def operational(self, number: int) -> dict[str, tuple[str, ...]]:
-        """What only who asks for it is told."""
+        """Return the attributes that are sent only on request."""
         entry = self.entry(number)
         unique = {"entryUUID": (str(self._ministry.uuid(self.cards[number])),)} if self.cards else {}
         return {
@@ -68,7 +71,7 @@ class EntryBlock:
         }
 
     def search(self, wanted: Filter) -> AttributeSearch:
-        """The entries for which the filter is true."""
+        """Find the entries for which the filter is true."""
         true, _ = yield from self._reckon(wanted)
         return true
 
@@ -124,7 +127,10 @@ class EntryBlock:
         return (0, self._all) if found is None else (found, 0)
 
     def _match(self, wanted: Matches) -> Evaluation:
-        """An extensible match: by a rule, of one attribute or of all that the rule is for; `:dn:` looks at names too."""
+        """Evaluate an extensible match: by a rule, of one attribute or of all that the rule is for.
+
+        `:dn:` includes names.
+        """
         syntaxes = schema.RULES.get(wanted.rule.lower()) if wanted.rule is not None else None
         if wanted.rule is not None and syntaxes is None:
             return self._undefined()
@@ -141,7 +147,10 @@ class EntryBlock:
         return true, undefined & ~true
 
     def _is_above(self, attributes: tuple[str, ...], value: bytes) -> bool:
-        """Whether it stands in the names of all entries here; what is in one's own name alone is an attribute as well."""
+        """Return whether a value stands in the names of all entries here.
+
+        A value in an entry's own name alone is an attribute as well.
+        """
         return not self._above.isdisjoint({f"{name.lower()}={same(value.decode())}" for name in attributes})
 
     def _column(self, attribute: schema.Attribute) -> Generator[None, None, Column]:
@@ -159,7 +168,7 @@ class EntryBlock:
         return found
 
     def holds(self, number: int, attribute: schema.Attribute, value: bytes) -> Generator[None, None, bool | None]:
-        """Whether an entry has a value (Compare); None: it has no such attribute."""
+        """Return whether an entry has a value (Compare); None: it has no such attribute."""
         column = yield from self._column(attribute)
         if not column.present >> number & 1:
             return None
@@ -168,12 +177,12 @@ class EntryBlock:
 
 
 def _structural(classes: tuple[str, ...]) -> str:
-    """The class that says what the entry is (RFC 4512 §2.4.2)."""
+    """Return the structural object class (RFC 4512 §2.4.2)."""
     return classes[-1] if classes[-1] == "inetOrgPerson" else classes[1]
 
 
 def _column_of(name: str, holders: Mapping[str, Iterable[int]], size: int) -> Generator[None, None, Column]:
-    """Values in the form in which equal ones are equal; each is looked at once, however many have it."""
+    """Return a column of normalised values; each value is normalised once, however many entries have it."""
     attribute = schema.attribute(name)
     assert attribute is not None, name
     joined: dict[str, list[int]] = {}
@@ -186,7 +195,7 @@ def _column_of(name: str, holders: Mapping[str, Iterable[int]], size: int) -> Ge
 
 
 def _all_at_once(making: Generator[None, None, Column]) -> Column:
-    """Where nobody waits."""
+    """Run a generator to its end, where nothing else waits."""
     while True:
         try:
             next(making)
@@ -206,7 +215,7 @@ def _of_attribute(item: Equal | Approx | Substrings | AtLeast | AtMost, name: st
 def _look(
     column: Column, syntax: Syntax, item: Equal | Approx | Substrings | AtLeast | AtMost
 ) -> Generator[None, None, int | None]:
-    """What a column has for one item; None: the attribute has no rule for such a question."""
+    """Return the entries of a column for one item; None: the attribute has no rule for such a match."""
     text = syntax in (Syntax.TEXT, Syntax.IA5)
     match item:
         case Substrings(_, initial, between, final):

@@ -1,7 +1,7 @@
-"""Search filters (RFC 4511 §4.5.1.7): octets in, a tree of values out. Pure; `BadBer` or `TooLarge`.
+"""Parse search filters (RFC 4511 §4.5.1.7): octets in, a tree of values out. Pure.
 
-A filter of more than MAX_DEPTH levels or MAX_ITEMS items, or with a longer value than MAX_VALUE_OCTETS, is refused before any
-of it is evaluated.
+Raises `BadBer` or `TooLarge`. A filter of more than MAX_DEPTH levels or MAX_ITEMS items, or with a longer value than
+MAX_VALUE_OCTETS, is refused before any of it is evaluated.
 """
 
 from dataclasses import dataclass
@@ -11,28 +11,31 @@ from mic_mail.ldap.ber import BadBer, Reader
 
 MAX_DEPTH: Final = 32
 MAX_ITEMS: Final = 256
-"""Programs that complete names send up to a dozen."""
+"""Items of a filter; programs that complete names send up to a dozen."""
 MAX_VALUE_OCTETS: Final = 4096
-"""Of one value: no name or address has so many, and 60,000 would take 15 ms to prepare, in each stretch anew."""
+"""Octets of one value; no name or address has so many.
+
+A value of 60,000 would take 15 ms to prepare, in each block again.
+"""
 
 _AND: Final = 0xA0
 _PRESENT: Final = 0x87
 
 
 class TooLarge(Exception):
-    """The filter has too many items, is too deep, or asks for a value that is too long."""
+    """Raised for a filter with too many items, too many levels, or too long a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """All of them; of none: true (RFC 4526)."""
+    """True if all parts are; of none: true (RFC 4526)."""
 
     parts: tuple["Filter", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """Any of them; of none: false (RFC 4526)."""
+    """True if any part is; of none: false (RFC 4526)."""
 
     parts: tuple["Filter", ...]
 
@@ -95,12 +98,12 @@ Filter = And | Or | Not | Equal | Approx | AtLeast | AtMost | Present | Substrin
 
 
 def read(reader: Reader) -> Filter:
-    """The filter that comes next."""
+    """Return the next filter."""
     return _Reading().filter(reader, 0)
 
 
 class _Reading:
-    """Counts the items of one filter."""
+    """Count the items of one filter."""
 
     def __init__(self) -> None:
         self._items = 0
@@ -177,7 +180,7 @@ def _value(reader: Reader, tag: int = 0x04) -> bytes:
 
 
 def _description(reader: Reader, tag: int = 0x04) -> str:
-    """An attribute description; what is not ASCII is nobody's name and matches nothing."""
+    """Return an attribute description; one that is not ASCII is unknown and matches nothing."""
     return reader.octets(tag).decode("ascii", "replace")
 
 

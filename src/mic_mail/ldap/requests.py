@@ -1,7 +1,7 @@
-"""What clients send (RFC 4511 §4): the octets of one message in, a `Message` out. Pure.
+"""Parse the requests of clients (RFC 4511 §4): the octets of one message in, values out. Pure.
 
-`BadBer` from `envelope` means that nothing more can be understood on this connection (§4.1.1); from `operation` that this one
-request makes no sense.
+`BadBer` from `envelope` means that nothing more can be understood on this connection (§4.1.1); from the parser of an
+operation that this one request is malformed.
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ EXTENDED: Final = 0x77
 ANSWERS = {
     BIND: 0x61, SEARCH: 0x65, MODIFY: 0x67, ADD: 0x69, DELETE: 0x6B, RENAME: 0x6D, COMPARE: 0x6F, EXTENDED: 0x78,
 }  # fmt: skip
-"""The tag of the answer to each request that has one."""
+"""The tag of the response to each request that has one."""
 WRITES = frozenset({MODIFY, ADD, DELETE, RENAME})
 MAX_ID = (1 << 31) - 1
 MAX_CONTROLS = 16
@@ -34,7 +34,7 @@ MAX_ATTRIBUTES = 128
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """RFC 4511 §4.1.11."""
+    """A control (RFC 4511 §4.1.11)."""
 
     oid: str
     critical: bool
@@ -43,7 +43,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A message whose operation is not looked into yet."""
+    """A message whose operation is not parsed yet."""
 
     number: int
     tag: int
@@ -53,7 +53,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """`password`: simple; else `mechanism` and what it says; neither: a way that is not spoken here."""
+    """A bind: `password` for simple, else `mechanism` and its data; neither: an unsupported method."""
 
     version: int
     name: str
@@ -64,7 +64,7 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """`fingerprint`: the octets of base, scope and filter, so that a later page is known to be of the same search."""
+    """A search; `fingerprint`: the octets of base, scope and filter, which a later page has to repeat."""
 
     base: str
     scope: int
@@ -90,7 +90,7 @@ class Extended:
 
 
 def envelope(octets: bytes) -> Envelope:
-    """A message of `ber.message_octets`."""
+    """Parse a message that `ber.message_octets` has delimited."""
     outer = Reader(octets)
     message = outer.into()
     outer.close()
@@ -126,7 +126,7 @@ def bind(body: Reader) -> Bind:
         password = body.octets(0x80)
         body.close()
         return Bind(version, name, password)
-    if tag != 0xA3:  # another way of signing in, as Windows has them: not ours, and no mistake (RFC 4511 §4.2)
+    if tag != 0xA3:  # another method, as Windows has them: unsupported, but no error (RFC 4511 §4.2)
         body.any()
         body.close()
         return Bind(version, name)
@@ -139,7 +139,7 @@ def bind(body: Reader) -> Bind:
 
 
 def search(body: Reader) -> Search:
-    """`filters.TooLarge` as well."""
+    """Parse a search; raises `filters.TooLarge` too."""
     base, scope, _deref = body.text(), body.integer(0x0A), body.integer(0x0A)
     size, time, types_only = body.integer(), body.integer(), body.boolean()
     if size < 0 or time < 0:
@@ -173,7 +173,7 @@ def extended(body: Reader) -> Extended:
 
 
 def abandoned(body: Reader) -> int:
-    """Which message an AbandonRequest is about: its content is the number itself (RFC 4511 §4.11)."""
+    """Return the message that an AbandonRequest names: its content is the number itself (RFC 4511 §4.11)."""
     octets = body.rest()
     if not 0 < len(octets) <= 5:
         raise BadBer("message id")
@@ -181,7 +181,7 @@ def abandoned(body: Reader) -> int:
 
 
 def cancelled(value: bytes | None) -> int:
-    """Likewise of a Cancel operation (RFC 3909 §2.1)."""
+    """Return the message that a Cancel operation names (RFC 3909 §2.1)."""
     outer = Reader(value or b"")
     inner = outer.into()
     outer.close()

@@ -1,4 +1,4 @@
-"""What the server says (RFC 4511 §4): values in, octets of whole messages out. Pure."""
+"""Encode responses (RFC 4511 §4): values in, octets of whole messages out. Pure."""
 
 from collections.abc import Iterable
 from enum import IntEnum
@@ -50,29 +50,29 @@ def message(number: int, operation: bytes, controls: bytes = b"") -> bytes:
 def result(
     number: int, request: int, code: int, text: str = "", *, matched: str = "", more: bytes = b"", controls: bytes = b""
 ) -> bytes:
-    """The last answer to a request; `more` is what only its kind has."""
+    """Return the final response to a request; `more` holds the fields of its kind."""
     content = integer(code, ENUMERATED) + string(matched) + string(text) + more
     return message(number, tlv(ANSWERS[request], content), controls)
 
 
 def entry(number: int, dn: str, attributes: Iterable[tuple[str, tuple[str, ...]]]) -> bytes:
-    """One entry that was found."""
+    """Return one entry of a search result."""
     listed = b"".join([_attribute(name, values) for name, values in attributes])
     return message(number, tlv(ENTRY, string(dn) + tlv(SEQUENCE, listed)))
 
 
 @lru_cache(maxsize=4096)
 def _attribute(name: str, values: tuple[str, ...]) -> bytes:
-    """Most are those of many entries: classes, units, positions."""
+    """Return an attribute, cached: most are those of many entries (classes, units, positions)."""
     return sequence(string(name), tlv(SET, b"".join(map(string, values))))
 
 
 def farewell(code: int, text: str) -> bytes:
-    """The connection ends, unasked for (RFC 4511 §4.4.1)."""
+    """Return the notice that the connection ends (RFC 4511 §4.4.1)."""
     return result(0, EXTENDED, code, text, more=string(NOTICE_OF_DISCONNECTION, 0x8A))
 
 
 def page(cookie: bytes) -> bytes:
-    """The control that goes with the last answer of a page (RFC 2696 §2): how many there are in all is not told."""
+    """Return the control of a page's last response (RFC 2696 §2); the total number is not disclosed."""
     value = sequence(integer(0), string(cookie))
     return sequence(sequence(string(PAGED), string(value)), tag=0xA0)

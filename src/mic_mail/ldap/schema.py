@@ -1,7 +1,8 @@
-"""The attributes that this directory knows: their names, how they compare, and how a client reads that (RFC 4512 §4.2).
+"""The attributes of this directory.
 
-In: attribute descriptions. Out: canonical names. Pure tables. An option (`cn;lang-vi`) makes a subtype (RFC 4512 §2.5.2) of
-which there are no values here.
+Names, matching, and the definitions that clients read (RFC 4512 §4.2).
+In: attribute descriptions. Out: canonical names. Pure tables. An option (`cn;lang-vi`) makes a subtype (RFC 4512 §2.5.2)
+of which there are no values here.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from enum import Enum
 
 
 class Syntax(Enum):
-    """How values compare."""
+    """The syntaxes, which determine how values compare."""
 
     TEXT = "1.3.6.1.4.1.1466.115.121.1.15"
     IA5 = "1.3.6.1.4.1.1466.115.121.1.26"
@@ -39,7 +40,7 @@ RULES: Mapping[str, frozenset[Syntax]] = {
     )
     for rule in names
 }
-"""The matching rules that an extensible match may name, and for what."""
+"""The matching rules that an extensible match may name, each with its syntaxes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Attribute:
 
     @property
     def definition(self) -> str:
-        """RFC 4512 §4.1.2."""
+        """The definition of the attribute (RFC 4512 §4.1.2)."""
         named = " ".join(f"'{name}'" for name in self.names)
         usage = " NO-USER-MODIFICATION USAGE directoryOperation" if self.operational else ""
         named = f"( {named} )" if len(self.names) > 1 else named
@@ -80,7 +81,7 @@ ATTRIBUTES = (
     Attribute("2.5.4.31", ("member",), Syntax.DN),
     Attribute("2.5.4.32", ("owner",), Syntax.DN),
     Attribute("0.9.2342.19200300.100.1.25", ("dc", "domainComponent"), Syntax.IA5),
-    # Never recorded here; programs ask for them, and `NOT` of them is true of everybody.
+    # These never have values here; programs ask for them, and `NOT` of them is true of everybody.
     Attribute("2.5.4.20", ("telephoneNumber",)),
     Attribute("0.9.2342.19200300.100.1.41", ("mobile", "mobileTelephoneNumber")),
     Attribute("2.5.21.9", ("structuralObjectClass",), Syntax.OID, operational=True),
@@ -93,7 +94,7 @@ _BY_NAME: Mapping[str, Attribute] = {
     name.lower(): attribute for attribute in ATTRIBUTES for name in (attribute.oid, *attribute.names)
 }
 NAME_TYPES = ("cn", "sn", "givenName", "ou", "o", "title")
-"""The subtypes of `name` (2.5.4.41): who asks for that asks for all of them (RFC 4519 §2.18)."""
+"""The subtypes of `name` (2.5.4.41): a request for it includes all of them (RFC 4519 §2.18)."""
 
 CLASSES = (
     "( 2.5.6.0 NAME 'top' ABSTRACT MUST objectClass )",
@@ -112,7 +113,7 @@ CLASSES = (
 
 
 def attribute(description: str) -> Attribute | None:
-    """The attribute of this name or OID, in any case; None: there are no values of it."""
+    """Return the attribute of this name or OID, in any case; None: it has no values."""
     return _BY_NAME.get(description.lower())
 
 
@@ -120,5 +121,5 @@ _CLASS_OIDS: Mapping[str, str] = {row.split()[1]: row.split("'")[1] for row in C
 
 
 def class_named(text: str) -> str:
-    """An object class by its name, also where a client gives the OID."""
+    """Return an object class by its name, also where a client gives the OID."""
     return _CLASS_OIDS.get(text, text)

@@ -1,8 +1,9 @@
-"""Search and Compare, with paged results (RFC 4511 §4.5, §4.10; RFC 2696; RFC 4512 §5.1 the root DSE, §4.4 the schema).
+"""Search and Compare, with paged results (RFC 4511 §4.5, §4.10.
 
-In: requests. Out: entries and a result. What a filter finds says `tree`; here are bases, scopes, limits, attributes, pages.
-A page goes on behind the last entry of the one before, whose place its cookie has: it is right in any process, also when the
-directory has changed meanwhile.
+RFC 2696), the root DSE and the schema.
+In: requests. Out: entries and a result. `dit` evaluates filters; here are bases, scopes, limits, attributes, pages, the
+root DSE (RFC 4512 §5.1) and the schema (§4.4). A page continues behind the last entry of the one before, whose position
+its cookie has. So it is valid in any process, also when the directory has changed meanwhile.
 """
 
 import struct
@@ -24,16 +25,19 @@ from mic_mail.ldap.responses import PAGED, Code
 Attributes = Mapping[str, tuple[str, ...]]
 MANAGE_DSA_IT = "2.16.840.1.113730.3.4.2"
 FEATURES = ("1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.3")
-"""All operational attributes by `+` (RFC 3673); filters that are true or false (RFC 4526)."""
+"""Supported features.
+
+All operational attributes by `+` (RFC 3673), absolute true and false filters (RFC 4526).
+"""
 _COOKIE = struct.Struct(">8sbqI")
 _MOST_SENT = (1 << 32) - 1
 _NOWHERE = (-1, -1)
-"""Before the first entry."""
+"""Position before the first entry."""
 _OWN_NAME = normal(SUBSCHEMA)
 
 
 class Answered(Exception):
-    """The request is refused as it stands."""
+    """Raised to refuse the request as it stands."""
 
     def __init__(self, code: int, text: str = "", matched: str = "") -> None:
         super().__init__(text)
@@ -44,7 +48,10 @@ class Answered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which page a client wants: so many entries, behind a place; `sent` went out before."""
+    """The requested page: its size and the position it begins behind.
+
+    `sent` counts the entries of earlier pages.
+    """
 
     size: int
     place: Place | None
@@ -77,7 +84,10 @@ def search(ctx: LdapContext, request: Envelope) -> Steps[None]:
 
 
 def _about_itself(ctx: LdapContext, request: Envelope, wanted: Search, tree: Tree) -> bool:
-    """The root DSE and the schema, which every client reads before it signs in; False: the search is for something else."""
+    """Answer for the root DSE and the schema, which every client reads before it signs in.
+
+    False: the search is for something else.
+    """
     base = normal(wanted.base)
     if not base and wanted.scope == 0:
         shown = Selection(wanted).of({"objectClass": ("top",)}, root_dse(ctx, tree))
@@ -92,7 +102,7 @@ def _about_itself(ctx: LdapContext, request: Envelope, wanted: Search, tree: Tre
 
 
 def root_dse(ctx: LdapContext, tree: Tree) -> Attributes:
-    """RFC 4512 §5.1."""
+    """Return the attributes of the root DSE (RFC 4512 §5.1)."""
     mechanisms = ctx.desk.mechanisms()
     found = {
         "namingContexts": (tree.suffix,),
@@ -107,7 +117,7 @@ def root_dse(ctx: LdapContext, tree: Tree) -> Attributes:
 
 
 def subschema() -> Attributes:
-    """RFC 4512 §4.2."""
+    """Return the schema (RFC 4512 §4.2)."""
     return {
         "objectClass": ("top", "subentry", "subschema"),
         "cn": ("subschema",),
@@ -123,7 +133,7 @@ def _among_cards(ctx: LdapContext, request: Envelope, wanted: Search, tree: Tree
     base = _base(wanted, tree)
     ctx.searches += 1
     most = min(wanted.size_limit or ctx.settings.entries, ctx.settings.entries)
-    if page is not None and page.place is not None and page.size == 0:  # RFC 2696 §3: the client wants no more of them
+    if page is not None and page.place is not None and page.size == 0:  # RFC 2696 §3: the client wants no more pages
         ctx.result(request, Code.SUCCESS, controls=responses.page(b""))
         return
     if page is not None:
@@ -144,7 +154,7 @@ def _among_cards(ctx: LdapContext, request: Envelope, wanted: Search, tree: Tree
 def _send_entries(
     ctx: LdapContext, request: Envelope, wanted: Search, hunt: Iterator[list[Found]], most: int
 ) -> Steps[tuple[Code, int, Place | None]]:
-    """Tell of entries as they are found: how it ended, of how many was told, where the last of them stands."""
+    """Send entries as they are found; return the result, the number sent, and the position of the last."""
     deadline = ctx.now() + min(wanted.time_limit or ctx.settings.search_seconds, ctx.settings.search_seconds)
     selection, sent, last = Selection(wanted), 0, None
     for batch in hunt:
@@ -154,7 +164,7 @@ def _send_entries(
             entry = found.entry
             shown = selection.of(entry.attributes, found.operational if selection.operational else {})
             ctx.write(responses.entry(request.number, entry.dn, shown))
-            ctx.entries += 1  # at once: who has heard of it and goes away has heard of it
+            ctx.entries += 1  # counted now: an entry has been disclosed even if the client goes away
             sent, last = sent + 1, found.place
             if ctx.has_much_to_say:
                 yield from ctx.send(request.number)
@@ -168,7 +178,10 @@ def _send_entries(
 
 
 def _base(wanted: Search, tree: Tree) -> Found:
-    """The entry that the search begins at; without a name it is the top: what people leave empty in a program means all."""
+    """Return the base entry of the search.
+
+    Without a name it is the top: a base left empty in a program means everything.
+    """
     found = tree.find(wanted.base or tree.suffix)
     if found is None:
         raise Answered(Code.NO_SUCH_OBJECT, matched=tree.nearest(wanted.base))
@@ -176,7 +189,10 @@ def _base(wanted: Search, tree: Tree) -> Found:
 
 
 class Selection:
-    """Which attributes are told (RFC 4511 §4.5.1.8): nothing named or `*` is all that are not operational, `+` all that are."""
+    """The requested attributes (RFC 4511 §4.5.1.8).
+
+    None named or `*` means all that are not operational, `+` all that are.
+    """
 
     __slots__ = ("_all", "_all_operational", "_chosen", "_types_only", "operational")
 
@@ -190,10 +206,10 @@ class Selection:
             self._chosen.update(map(str.lower, schema.NAME_TYPES))
         self._types_only = wanted.types_only
         self.operational = self._all_operational or any(one is not None and one.operational for one in known)
-        """Whether any of those is."""
+        """True if any requested attribute is operational."""
 
     def of(self, attributes: Attributes, operational: Attributes) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """What is told of an entry."""
+        """Return the requested attributes of an entry."""
         for values, everything in ((attributes, self._all), (operational, self._all_operational)):
             for name, held in values.items():
                 if everything or name.lower() in self._chosen:

@@ -1,8 +1,8 @@
-"""Whose turn it is: searches that take longer than a slice go on one at a time, and who has used least goes first.
+"""Schedule long searches: one at a time, the client that has used least first.
 
-In: who wants to go on, and how long each has worked. Out: turns, one in each round of the loop, so that mail waits for one
-slice and never for a slice of each of hundreds of connections. Who asks for much waits behind who asks for little, however
-many connections, or requests, it is split into. Belongs to the loop.
+In: the clients that want to go on, and how long each has worked. Out: turns, one in each iteration of the loop, so that
+mail waits for one slice and never for a slice of each of hundreds of connections. A client with much work waits behind
+clients with little, into however many connections or requests it splits it. Belongs to the loop.
 """
 
 import asyncio
@@ -10,12 +10,12 @@ import heapq
 from itertools import count
 
 HALF_LIFE_SECONDS = 5.0
-"""After this long, half of what somebody has used is forgotten."""
+"""Seconds after which half of a client's use is forgotten."""
 _MOST_REMEMBERED = 4096
 _FORGOTTEN_SECONDS = 0.001
 
 Who = int | str
-"""A mailbox, or of strangers an address."""
+"""A mailbox, or the address of an unauthenticated client."""
 
 
 class Turns:
@@ -28,12 +28,12 @@ class Turns:
         self._goes_on = False
 
     def used(self, who: Who, now: float) -> float:
-        """Seconds of work, older ones counting less."""
+        """Return the seconds of work, older ones counting less."""
         seconds, at = self._used.get(who, (0.0, now))
         return float(seconds * 0.5 ** ((now - at) / HALF_LIFE_SECONDS))
 
     def charge(self, who: Who, seconds: float, now: float) -> None:
-        """`who` has worked so long."""
+        """Add seconds of work to a client's use."""
         self._used[who] = self.used(who, now) + seconds, now
         if len(self._used) > _MOST_REMEMBERED:
             counts = sorted(((self.used(each, now), each) for each in self._used), key=lambda pair: pair[0], reverse=True)
@@ -41,7 +41,7 @@ class Turns:
             self._used = {each: (seconds, now) for each, seconds in kept}
 
     async def take(self, who: Who, now: float) -> None:
-        """Wait until it is the turn of `who`."""
+        """Wait for the turn of `who`."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (self.used(who, now), next(self._order), turn))
         if not self._goes_on:
@@ -52,7 +52,7 @@ class Turns:
     def _give(self) -> None:
         while self._waiting:
             _, _, turn = heapq.heappop(self._waiting)
-            if not turn.done():  # else whoever waited was cancelled
+            if not turn.done():  # else the waiting task was cancelled
                 turn.set_result(None)
                 break
         self._goes_on = bool(self._waiting)

@@ -1,4 +1,4 @@
-"""The LDAP door on the network: what `connection.shell` has not, since only LDAP says it."""
+"""The LDAP server: its parts that `connection.connection` does not share with other protocols."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,17 +17,20 @@ from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.services.mailboxes.address_book import AddressBookCache
 
 TOLD_SECONDS = 300.0
-"""So often the log has what a connection that goes on searching has asked: some last for days, and a process may be killed."""
+"""Seconds after which a searching connection is logged again.
+
+Some connections last for days, and a process may be killed.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LdapServices(connection.Services):
-    """What the composition root gives the door."""
+    """The services that the composition root gives to LDAP."""
 
     settings: SessionSettings
     book: AddressBookCache[Tree]
     open_networks: Networks = field(default_factory=lambda: Networks(()))
-    """From where strangers may search."""
+    """Networks from which unauthenticated clients may search."""
     turns: Turns = field(default_factory=Turns)
 
 
@@ -56,7 +59,7 @@ class LdapConnection(connection.Connection):
         )
 
     def allows_anonymous(self) -> bool:
-        """Whether who comes from there may search without signing in."""
+        """Return whether clients of this network may search without signing in."""
         return self._peer.address in self._services.open_networks
 
     def _do_now(self, step: Action) -> bool:
@@ -79,14 +82,14 @@ class LdapConnection(connection.Connection):
             await turns.take(who, now)
             return None
         if isinstance(action, BindAccount):
-            self._log_work()  # what a stranger has asked is not of who signs in now
+            self._log_work()  # searches before the sign-in are not logged under its name
         return await super()._perform(action)
 
     def _closed(self) -> None:
         self._log_work()
 
     def _log_work(self) -> None:
-        """How much was asked, and by whom; never what (Reg. 8.2)."""
+        """Log how many searches were made, and by whom; never their content (Reg. 8.2)."""
         self._told_at = self._services.clock.monotonic()
         searches, entries = self._session.take_work()
         if searches:
@@ -97,6 +100,6 @@ class LdapConnection(connection.Connection):
 
 
 class LdapServer(connection.Server):
-    """The door of one process."""
+    """The LDAP server of one process."""
 
     connection = LdapConnection

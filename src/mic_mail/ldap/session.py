@@ -1,8 +1,9 @@
-"""An LDAP session: octets in, actions out. The pure core; `connection.session` drives the conversation that is written here.
+"""An LDAP session as a pure core: octets in, actions out.
 
-Requests are answered one at a time and in order, which RFC 4511 §3.1 leaves to a server; Abandon and Cancel reach a search
-while it goes on. Nothing is ever written: who tries is told so. What cannot be understood at all ends the connection (§4.1.1),
-a request that makes no sense costs an error, and many of them the connection.
+`connection.session_core` drives its dialogue.
+Requests are answered one at a time and in order, which RFC 4511 §3.1 leaves to a server; Abandon and Cancel reach a
+running search. The directory is read-only: a request to write gets an error. Input that is no message ends the connection
+(§4.1.1); a malformed request counts as an error, and many errors end the connection.
 """
 
 import secrets
@@ -27,26 +28,29 @@ Handler = Callable[[LdapContext, Envelope], Steps[None] | None]
 
 
 def extended(ctx: LdapContext, request: Envelope) -> Steps[None]:
-    """RFC 4511 §4.12."""
+    """Handle an extended operation (RFC 4511 §4.12)."""
     asked = requests.extended(request.body)
     if asked.oid == bind.START_TLS:
         yield from bind.start_tls(ctx, request)
     elif asked.oid == bind.WHO_AM_I:
         bind.who_am_i(ctx, request)
-    elif asked.oid == CANCEL:  # one that is still going on is given up where it goes on
+    elif asked.oid == CANCEL:  # a running operation sees its Cancel where it runs
         ctx.result(request, Code.NO_SUCH_OPERATION)
     else:
         raise BadBer("extended operation")
 
 
 def _asks_too_much(request: Envelope) -> bool:
-    """Whether a critical control is none of this operation (RFC 4511 §4.1.11); Compare has ManageDsaIT (RFC 3296 §3)."""
+    """Return whether a critical control does not belong to this operation (RFC 4511 §4.1.11).
+
+    Compare has ManageDsaIT (RFC 3296 §3).
+    """
     known = {MANAGE_DSA_IT} if request.tag == requests.COMPARE else set()
     return any(control.critical and control.oid not in known for control in request.controls)
 
 
 def nothing(ctx: LdapContext, request: Envelope) -> None:
-    """Abandon of a request that is over (RFC 4511 §4.11)."""
+    """Ignore an Abandon of a request that has ended (RFC 4511 §4.11)."""
 
 
 HANDLERS: dict[int, Handler] = {
@@ -70,7 +74,7 @@ class Session(session_core.Session):
     ) -> None:
         super().__init__(LdapContext(settings, clock=clock, desk=desk, tls=tls))
         self._tokens = tokens
-        self._errors = 0  # requests in a row that made no sense
+        self._errors = 0  # malformed requests in a row
 
     # ------------------------------------------------------------ the shell's side
 
@@ -79,7 +83,7 @@ class Session(session_core.Session):
         return self._talk.buffered
 
     def take_work(self) -> tuple[int, int]:
-        """Searches, and entries told of, since the last time."""
+        """Return the numbers of searches and sent entries since the last call."""
         return self._talk.take_work()
 
     def feed(self, octets: bytes) -> None:
@@ -120,7 +124,7 @@ class Session(session_core.Session):
         return ctx.now() + ctx.settings.idle_seconds if ctx.must_sign_in_by is None else ctx.must_sign_in_by
 
     def _answer(self, request: Envelope) -> Steps[None]:
-        """One request; whatever goes wrong becomes its answer."""
+        """Answer one request; any error becomes its answer."""
         ctx = self._talk
         try:
             yield from self._handle(request)
