@@ -1,4 +1,4 @@
-"""What a POP3 session asks of the world is what every session asks (`connection.actions`)."""
+"""Actions of a POP3 session: those of every session (`connection.actions`)."""
 
 from collections.abc import Generator
 from typing import TypeVar
@@ -9,4 +9,4 @@ T = TypeVar("T")
 
 
 Steps = Generator[Step, object, T]
-"""A piece of conversation: yields steps, is sent their results, returns a T."""
+"""A part of the session's dialogue: yields steps, is sent their results, returns a T."""

@@ -1,8 +1,8 @@
-"""The AUTHORIZATION state: USER and PASS, AUTH, STLS, UTF8; and CAPA, which says what there is.
+"""The AUTHORIZATION state: USER and PASS, AUTH, STLS, UTF8, CAPA.
 
-In: commands. Out: steps; who somebody is and whether they may in is `services.signin.access`' answer, its codes on the wire are
-here. No password is asked for before TLS unless the configuration says so (RFC 2595 §2.3): USER is refused, PASS then has
-nobody. APOP is not spoken: it needs the password itself on the server.
+In: commands. Out: steps. `services.authentication.sign_in` identifies the user and decides; its codes on the wire are
+here. No password is asked for before TLS unless the configuration says so (RFC 2595 §2.3): USER is refused, and PASS then
+has no user. APOP is not offered: it needs the plain password on the server.
 Standards: RFC 1939 §4, §7; RFC 1734 and 5034 (AUTH); RFC 2449 (CAPA); RFC 2595 §4 (STLS); RFC 3206; RFC 6856 §2.
 """
 
@@ -32,8 +32,11 @@ SIGN_IN_CODES = {
     RefusalKind.NOT_AUTHORISED: b"SYS/PERM",
     RefusalKind.NOT_HERE: b"AUTH",
 }
-"""What a mail program is told besides the sentence (RFC 3206 §4, §5). AUTH makes it ask for another password, SYS/PERM show
-what was said, SYS/TEMP try again later: so AUTH is said of passwords and of nothing else."""
+"""Response codes of refused sign-ins (RFC 3206 §4, §5).
+
+AUTH makes a mail program ask for another password, SYS/PERM show the text, SYS/TEMP try again later. So AUTH is sent for
+wrong passwords alone.
+"""
 
 CAPABILITIES = (
     b"TOP",
@@ -45,11 +48,14 @@ CAPABILITIES = (
     b"UTF8 USER",
     b"IMPLEMENTATION mic-mail",
 )
-"""Always so (RFC 2449 §6)."""
+"""Capabilities that are always announced (RFC 2449 §6)."""
 
 
 def capabilities(ctx: Pop3Context, arguments: list[bytes]) -> Reply | None:
-    """CAPA. What AUTHORIZATION announces stays announced (RFC 2449 §5), but for STLS (RFC 2595 §8)."""
+    """Handle CAPA.
+
+    Capabilities of AUTHORIZATION stay announced (RFC 2449 §5), except for STLS (RFC 2595 §8).
+    """
     names = list(CAPABILITIES)
     if ctx.state is State.AUTHORIZATION and not ctx.tls:
         names.append(b"STLS")
@@ -68,18 +74,21 @@ def _say_list(ctx: Pop3Context, text: str, lines: list[bytes]) -> None:
 
 
 def user(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
-    """USER. Everybody may be somebody: whether there is such a mailbox is told by nothing (RFC 1939 §13)."""
+    """Handle USER. Every name is accepted: nothing discloses whether a mailbox exists (RFC 1939 §13)."""
     name = _text(arguments[0])
     if not name:
         return refuse(Text("Tên đăng nhập không hợp lệ.", "That is no name."), b"AUTH")
     if not ctx.desk.mechanisms():
-        return (yield from _admit(ctx, (yield SignIn(name, ""))))  # the refusal: nobody looks at a password before TLS
+        return (yield from _admit(ctx, (yield SignIn(name, ""))))  # refused: no password is checked before TLS
     ctx.user = name
     return Reply("And the password?")
 
 
 def password(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
-    """PASS, immediately behind USER. All behind the first space is the password, spaces too (RFC 1939 §7)."""
+    """Handle PASS, directly behind USER.
+
+    Everything behind the first space is the password, spaces included (RFC 1939 §7).
+    """
     name, ctx.user = ctx.user, None
     if name is None:
         return bad("USER first.")
@@ -90,7 +99,10 @@ def password(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
 
 
 def _text(octets: bytes) -> str:
-    """A name or password; empty where it is no UTF-8 (RFC 6856 §2.2: to be refused). `services.signin.access` prepares it."""
+    """Return a name or password; empty where it is not UTF-8 (RFC 6856 §2.2: to be refused).
+
+    `services.authentication.sign_in` prepares it.
+    """
     try:
         return octets.decode()
     except UnicodeDecodeError:
@@ -98,7 +110,10 @@ def _text(octets: bytes) -> str:
 
 
 def authenticate(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
-    """AUTH with or without initial response, `=` for an empty one (RFC 5034 §4); alone it lists, as old programs ask."""
+    """Handle AUTH, with or without initial response, `=` for an empty one (RFC 5034 §4).
+
+    Without a mechanism it lists them, for old programs.
+    """
     mechanism, *initial = [part.decode("ascii", "replace") for part in arguments[0].split()] or [""]
     if not mechanism:
         _say_list(ctx, "These.", [name.encode() for name in ctx.desk.mechanisms()])
@@ -132,7 +147,7 @@ def _decoded(line: bytes) -> bytes | None:
 
 
 def _admit(ctx: Pop3Context, answer: object) -> Steps[Reply]:
-    """The end of a sign-in. Other sessions of the mailbox keep nobody out: [IN-USE] is never said."""
+    """Finish a sign-in. Other sessions do not lock the mailbox: [IN-USE] is never sent."""
     if isinstance(answer, Refusal):
         ctx.tries += 1
         if ctx.tries >= ctx.settings.sign_in_tries:
@@ -146,7 +161,7 @@ def _admit(ctx: Pop3Context, answer: object) -> Steps[Reply]:
 
 
 def size_of(ctx: Pop3Context) -> Reply:
-    """How much there is, in words."""
+    """Return the number and size of the messages in words."""
     drop = ctx.maildrop
     return Reply(f"{drop.messages} messages ({drop.octets} octets).")
 
@@ -155,8 +170,11 @@ def size_of(ctx: Pop3Context) -> Reply:
 
 
 def start_tls(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
-    """STLS. What came in clear behind the command is thrown away: somebody in the middle may have written it; so is what was
-    said before (RFC 2595 §4)."""
+    """Handle STLS.
+
+    Input sent in clear behind the command is discarded, since an attacker in the middle may have written it. State from
+    before TLS is discarded too (RFC 2595 §4).
+    """
     if ctx.tls:
         return bad("TLS is on already.")
     ctx.say_reply(Reply("Begin TLS."))
@@ -166,6 +184,9 @@ def start_tls(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
 
 
 def use_utf8(ctx: Pop3Context, arguments: list[bytes]) -> Reply:
-    """UTF8: sentences may be Vietnamese. Messages are what they are in either mode (docs/decisions/0020)."""
+    """Handle UTF8: texts may be Vietnamese from now on.
+
+    Messages are the same in either mode (docs/decisions/0020).
+    """
     ctx.utf8 = True
     return Reply("UTF-8 from here on.")

@@ -1,10 +1,10 @@
-"""The state of one POP3 connection, and the small steps from which every command is made.
+"""The state of one POP3 connection, and the steps from which every command is made.
 
-A command's handler answers with a `Reply`, or is a generator: it yields actions, is sent their results, and returns a `Reply`,
-or None where it has said its answer itself. Nothing here does I/O: `say` collects octets, `Session.next` hands them out before
-anything else happens.
+A command's handler returns a `Reply`, or is a generator: it yields actions, is sent their results, and returns a `Reply`,
+or None where it has written its response itself. Nothing here does I/O: `write` collects octets, `Session.next` sends
+them before anything else happens.
 
-Errors: a `MicMailError` becomes -ERR with a code of RFC 3206; `Ended` means that the connection is to end.
+Errors: a `MicMailError` becomes -ERR with a code of RFC 3206; `ClosePop3Connection` ends the connection.
 """
 
 from collections.abc import Callable
@@ -27,13 +27,13 @@ from mic_mail.storage.types import INBOX
 T = TypeVar("T")
 
 PACKET_OCTETS = 4096
-"""Answers of pipelined commands gather up to so much."""
+"""Octets up to which responses to pipelined commands are collected."""
 MAX_RESPONSE_OCTETS = 512
-"""Of the first line of a response, CRLF included (RFC 2449 §4)."""
+"""Octets of the first line of a response, CRLF included (RFC 2449 §4)."""
 
 
 class State(Flag):
-    """RFC 1939 §3. UPDATE lasts as long as QUIT does."""
+    """The states of RFC 1939 §3. UPDATE lasts as long as QUIT does."""
 
     AUTHORIZATION = auto()
     TRANSACTION = auto()
@@ -41,7 +41,7 @@ class State(Flag):
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """Limits and times of a session; the shell fills them from the configuration."""
+    """Limits and times of a session; the connection fills them from the configuration."""
 
     host: str = "localhost"
     sign_in_seconds: float = 180.0
@@ -52,7 +52,7 @@ class SessionSettings:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The first line of a response. `senseless`: the command made no sense here, and counts."""
+    """The first line of a response. `senseless`: the command was invalid here, and counts as an error."""
 
     text: Text | str = ""
     ok: bool = True
@@ -61,17 +61,23 @@ class Reply:
 
 
 def refuse(text: Text, code: bytes = b"") -> Reply:
-    """-ERR: what was asked cannot be done, as a person is shown it: in both languages."""
+    """Return -ERR for a request that cannot be done, for a person to read: in both languages."""
     return Reply(text, ok=False, code=code)
 
 
 def bad(text: Text | str) -> Reply:
-    """-ERR: what was asked makes no sense here; for whoever wrote the program, in English unless a person meets it."""
+    """Return -ERR for a request that is invalid here.
+
+    It is for the author of the program, so in English unless a person sees it.
+    """
     return Reply(text, ok=False, senseless=True)
 
 
 class ClosePop3Connection(Exception):
-    """The connection ends. With a text the client hears -ERR first: it takes it for the answer to what it says next."""
+    """Raised to end the connection.
+
+    With a text the client gets -ERR first; it takes it for the response to its next command.
+    """
 
     def __init__(self, text: Text | None = None, code: bytes = b"") -> None:
         super().__init__(str(text or ""))
@@ -80,28 +86,34 @@ class ClosePop3Connection(Exception):
 
 
 def refusal(error: MicMailError) -> Reply:
-    """-ERR for an error that the program raised on purpose; trying again helps only where the code says so (RFC 3206)."""
+    """Return -ERR for an error raised on purpose; a retry helps only where the code says so (RFC 3206)."""
     return refuse(error.text, b"SYS/TEMP" if isinstance(error, Temporary) else b"")
 
 
 class Pop3Host(Protocol):
-    """What a session may ask without waiting: answers that the process has in memory."""
+    """Questions that a session may ask its connection without waiting: answers from memory."""
 
     def mechanisms(self) -> tuple[str, ...]:
-        """The SASL mechanisms to offer on this connection as it is now; none where TLS has to come first."""
+        """Return the SASL mechanisms to offer on this connection in its present state.
+
+        None where TLS has to come first.
+        """
         ...
 
     def records_access(self, mailbox_id: int) -> bool:
-        """Whether openings are recorded and acts named: a unit's or group's mailbox (Reg. 12.3.a)."""
+        """Return whether openings are recorded and changes attributed: a unit's or group's mailbox (Reg.
+
+        12.3.a).
+        """
         ...
 
     def withheld(self, mailbox_id: int) -> str:
-        """The rights that nobody holds in this mailbox now: while it is handed over (Reg. 12.3.d)."""
+        """Return the rights that nobody has in this mailbox while it is handed over (Reg. 12.3.d)."""
         ...
 
 
 class Pop3Context:
-    """What a connection knows between two commands."""
+    """The state of a connection between two commands."""
 
     __slots__ = (
         "_drop", "_octets", "_read_in", "clock", "desk", "ending", "lines", "out", "over", "settings", "severed",
@@ -117,20 +129,20 @@ class Pop3Context:
         self.lines = Lines()
         self.signed_in: SignedIn | None = None
         self.user: str | None = None
-        """Who USER said it is, until the next command."""
+        """The name of USER, until the next command."""
         self.utf8 = False
-        """UTF-8 mode (RFC 6856 §2)."""
+        """True in UTF-8 mode (RFC 6856 §2)."""
         self.ending: ClosePop3Connection | None = None
-        """Set from outside: the connection is to end at the next chance."""
+        """Set from outside: the connection is to end as soon as possible."""
         self.severed = False
-        """A multi-line response cannot be completed: whatever is said now would be taken for its lines."""
+        """True where a multi-line response cannot be completed: more output would be taken for its lines."""
         self.over = False
-        """QUIT was said, or a sign-in cannot be completed: the connection ends with the answer to this command."""
+        """True after QUIT or a failed start of TRANSACTION: the connection ends with the present response."""
         self.tries = 0
         self.out: list[bytes] = []
         self._octets = 0
         self._drop: Maildrop | None = None
-        self._read_in: int | None = None  # in which stretch of time the log last had it that mail is read here
+        self._read_in: int | None = None  # time slot in which the log last recorded reading here
 
     # ------------------------------------------------------------ what is so
 
@@ -140,7 +152,7 @@ class Pop3Context:
 
     @property
     def maildrop(self) -> Maildrop:
-        """In TRANSACTION."""
+        """The maildrop in TRANSACTION."""
         assert self._drop is not None
         return self._drop
 
@@ -159,13 +171,13 @@ class Pop3Context:
             self._octets += len(octets)
 
     def say_reply(self, reply: Reply) -> None:
-        """`+OK` or `-ERR`, the code in brackets, the words as far as there is room."""
+        """Write `+OK` or `-ERR`, the code in brackets, and as much of the text as fits."""
         head = (b"+OK" if reply.ok else b"-ERR") + (b" [" + reply.code + b"]" if reply.code else b"")
         words = self._words(reply.text, MAX_RESPONSE_OCTETS - len(head) - 3)
         self.write(head + (b" " + words if words else b"") + b"\r\n")
 
     def _words(self, text: Text | str, room: int) -> bytes:
-        """A text for people: Vietnamese in UTF-8 mode, else both languages in ASCII (RFC 2449 §3)."""
+        """Return a text for people: Vietnamese in UTF-8 mode, else both languages in ASCII (RFC 2449 §3)."""
         if isinstance(text, str):
             return text.encode("ascii", "replace")[:room]
         return spoken_on_one_line(text, utf8=self.utf8, room=room)
@@ -175,7 +187,7 @@ class Pop3Context:
         return self._octets > PACKET_OCTETS
 
     def take_output(self) -> bytes:
-        """What was said since the last time."""
+        """Return the output since the last call."""
         data = self.out[0] if len(self.out) == 1 else b"".join(self.out)
         self.out.clear()
         self._octets = 0
@@ -184,11 +196,14 @@ class Pop3Context:
     # ------------------------------------------------------------ steps
 
     def line(self, until: float) -> Steps[bytes | Trouble]:
-        """The next line, or that it is too long; `Ended` when `until` passes, silently (RFC 1939 §3), or the session is cut."""
+        """Return the next line, or that it is too long.
+
+        `ClosePop3Connection` when `until` passes, without a text (RFC 1939 §3), or when the session is ended.
+        """
         while True:
             if self.ending is not None:
                 raise self.ending
-            if self.signed_in is None and self.now() >= self.sign_in_until:  # however much has come
+            if self.signed_in is None and self.now() >= self.sign_in_until:  # even if more input has arrived
                 raise ClosePop3Connection
             line = self.lines.next()
             if line is Trouble.ENDLESS:
@@ -208,7 +223,7 @@ class Pop3Context:
         return cast("T", (yield Work(run, writes=True)))
 
     def enter(self, signed_in: SignedIn) -> Steps[None]:
-        """The account is ours: take the snapshot. TRANSACTION begins, or where that fails the end (RFC 1939 §4)."""
+        """Enter TRANSACTION with a snapshot of the account; where that fails the session ends (RFC 1939 §4)."""
         self.signed_in = signed_in
         self.over = True
         self._drop = yield from self.ask(Maildrop.open)
@@ -216,9 +231,10 @@ class Pop3Context:
         yield RecordActivity(how="pop3")
 
     def reading(self) -> Steps[None]:
-        """Mail is read: by the first message that is asked for, and then now and again, that is on record (Reg. 12.3.a).
+        """Record that mail is read: at the first message that is fetched, and then in each time slot (Reg.
 
-        Programs sign in by themselves every few minutes; what they fetch tells a person who reads from one that is not there.
+        12.3.a).
+        Programs sign in by themselves every few minutes; only fetching shows that a person reads.
         """
         stretch = opening_slot(self.clock.now_us())
         if self._read_in != stretch:
@@ -228,13 +244,13 @@ class Pop3Context:
             yield RecordActivity()
 
     def record_shared_act(self, event: str, **fields: object) -> Steps[None]:
-        """What was done in a mailbox that several people may use."""
+        """Log a change in a mailbox that several people may use."""
         assert self.signed_in is not None
         if self.desk.records_access(self.signed_in.mailbox_id):
             yield LogEvent(event, {"folder": INBOX, **fields})
 
     def answer_at_length(self, first: Reply, answer: LongAnswer) -> Steps[None]:
-        """A multi-line response, as fast as the client takes it; what fails before its first line is raised."""
+        """Send a multi-line response as fast as the client takes it; an error before its first line is raised."""
         begun = False
         try:
             while not answer.over:
@@ -254,7 +270,7 @@ class Pop3Context:
             answer.close()
 
     def mark_seen(self) -> Steps[None]:
-        """What was retrieved is read; on a full disk it stays unread."""
+        """Mark the retrieved messages as seen; on a full disk they stay unseen."""
         if self._drop is not None and self._drop.has_unmarked:
             try:
                 yield from self.change(self._drop.mark_seen)

@@ -1,10 +1,10 @@
-"""INBOX as it was at sign-in, what this session marked in it, and the long answers about it, piece by piece.
+"""A snapshot of INBOX at sign-in, this session's marks in it, and its long responses, piece by piece.
 
-A maildrop is a snapshot: its numbers mean the same messages until the end (RFC 1939 §4), and it locks nothing. The lists are
-the store's shared arrays; a session adds one octet a message. What others expunge meanwhile can be read while its tombstone is
-kept, and is left out of nothing. A unique-id is `UIDVALIDITY.UID`: it outlives sessions, index and mail program.
+Message numbers mean the same messages until the end (RFC 1939 §4), and nothing is locked. The lists are the store's
+shared arrays; a session adds one octet a message. Messages that others expunge meanwhile can be read while their
+tombstones last, and stay in every list. A unique-id is `UIDVALIDITY.UID`: it outlives sessions, index and mail program.
 
-Functions that take an `Account` block and run in a lane; each call of `pull` costs a slice of memory and no more.
+Functions that take an `Account` block and run in an executor; each call of `pull` costs a slice of memory and no more.
 """
 
 from typing import Protocol
@@ -17,24 +17,24 @@ from mic_mail.storage.reads.reader import MessageFile
 from mic_mail.storage.types import INBOX, SEEN, FolderView
 
 LINES_AT_ONCE = 4096
-"""Of a listing; about 1 ms."""
+"""Lines of a listing made at a time; about 1 ms."""
 SLICE_OCTETS = 256 << 10
 TOP_SLICE_OCTETS = 32 << 10
-"""A header is small; what TOP does not show is not read but for the rest of a slice."""
+"""Octets of a read for TOP: a header is small, and at most the rest of a slice is read in vain."""
 _LINE_OCTETS = 80
 REMOVED_AT_ONCE = 1_000
-"""So that deliveries have their turn while a full mailbox is emptied."""
+"""Messages removed at a time, so that deliveries have their turn while a full mailbox is emptied."""
 
 
 class NoSuchNumber(Refused):
-    """There is no message of that number, or it is marked as deleted."""
+    """Raised where no message has that number, or it is marked as deleted."""
 
     def __init__(self) -> None:
         super().__init__(Text("Không có thư số đó.", "No such message."))
 
 
 class Rebuilt(Trouble):
-    """INBOX has another UIDVALIDITY than at sign-in: its UIDs may mean other messages."""
+    """Raised where INBOX has another UIDVALIDITY than at sign-in: its UIDs may mean other messages."""
 
     def __init__(self) -> None:
         super().__init__(Text("Hộp thư đã được dựng lại; xin kết nối lại.", "The mailbox was rebuilt; please connect again."))
@@ -50,43 +50,43 @@ class Maildrop:
         self._deleted = bytearray(len(view.uids))
         self._removed_to = 0
         self._retrieved: set[int] = set()  # without `\Seen` yet, and to stay
-        self._spared: set[int] = set()  # likewise, but marked as deleted: RSET may bring them back
+        self._spared: set[int] = set()  # the same, but marked as deleted: RSET may restore them
         self._all_octets = sum(view.sizes)
         self.messages = len(view.uids)
-        """How many are not marked as deleted."""
+        """Number of messages not marked as deleted."""
         self.octets = self._all_octets
-        """Likewise, their sizes."""
+        """Octets of the messages not marked as deleted."""
 
     @classmethod
     def open(cls, account: Account) -> "Maildrop":
-        """INBOX now. Blocks."""
+        """Return a snapshot of the present INBOX. Blocks."""
         return cls(account.view(account.folder(INBOX).folder_id))
 
     def __len__(self) -> int:
         return len(self._deleted)
 
     def place(self, number: int) -> int:
-        """Where a message stands; `NoSuchNumber` if it is deleted or never was."""
+        """Return the place of a message; `NoSuchNumber` if it is deleted or does not exist."""
         if not 0 < number <= len(self) or self._deleted[number - 1]:
             raise NoSuchNumber
         return number - 1
 
     def size(self, place: int) -> int:
-        """The octets that RETR gives, second dots and a line end that is added not counted (RFC 1939 §11)."""
+        """Return the octets that RETR sends, without dot-stuffing and an added line end (RFC 1939 §11)."""
         return self._view.sizes[place]
 
     def scan(self, place: int) -> bytes:
-        """The scan listing of one message (RFC 1939 §5)."""
+        """Return the scan listing of one message (RFC 1939 §5)."""
         return b"%d %d" % (place + 1, self._view.sizes[place])
 
     def unique_id(self, place: int) -> bytes:
-        """The unique-id listing of one message (RFC 1939 §7)."""
+        """Return the unique-id listing of one message (RFC 1939 §7)."""
         return b"%d %d.%d" % (place + 1, self._view.info.uidvalidity, self._view.uids[place])
 
     # ------------------------------------------------------------ what becomes of them
 
     def delete(self, place: int) -> None:
-        """Mark: it is gone for this session; for everybody when QUIT says so."""
+        """Mark a message as deleted: for this session now, for everybody at QUIT."""
         self._deleted[place] = 1
         self.messages -= 1
         self.octets -= self._view.sizes[place]
@@ -98,16 +98,16 @@ class Maildrop:
         return bool(self._deleted[place])
 
     def reset(self) -> None:
-        """Take all marks back (RSET)."""
+        """Remove all marks (RSET)."""
         self._deleted = bytearray(len(self))
         self.messages, self.octets = len(self), self._all_octets
         self._retrieved |= self._spared
         self._spared.clear()
 
     def remove(self, account: Account) -> list[int]:
-        """Expunge the next of what is marked, and give the UIDs that this took away. Blocks, writes.
+        """Expunge the next marked messages and return the removed UIDs. Blocks, writes.
 
-        What others expunged or moved first is gone from INBOX, and nothing is left to do about it.
+        A message that others expunged or moved first is gone from INBOX already.
         """
         uids: list[int] = []
         while len(uids) < REMOVED_AT_ONCE and (place := self._deleted.find(1, self._removed_to)) >= 0:
@@ -118,22 +118,22 @@ class Maildrop:
 
     @property
     def has_marked(self) -> bool:
-        """Something is marked as deleted that `remove` has not seen to."""
+        """True while a message is marked as deleted that `remove` has not handled."""
         return self._deleted.find(1, self._removed_to) >= 0
 
     def retrieved(self, place: int) -> int:
-        """The client has this message whole; how many wait for `\\Seen` by now."""
+        """Note that the client has the whole message; return how many wait for `\\Seen`."""
         if not self._view.flags[place] & SEEN:
             self._retrieved.add(place)
         return len(self._retrieved)
 
     @property
     def has_unmarked(self) -> bool:
-        """Something was retrieved that `mark_seen` has not seen to."""
+        """True while a retrieved message waits for `mark_seen`."""
         return bool(self._retrieved)
 
     def mark_seen(self, account: Account) -> None:
-        """Set `\\Seen` on what was retrieved and is to stay. Blocks, writes."""
+        """Set `\\Seen` on retrieved messages that stay. Blocks, writes."""
         uids = [self._view.uids[place] for place in sorted(self._retrieved)]
         self._retrieved.clear()
         self._check(account)
@@ -142,7 +142,7 @@ class Maildrop:
     # ------------------------------------------------------------ the store
 
     def open_message(self, account: Account, place: int) -> MessageFile:
-        """The file of a message, or `NoSuchMessage`. Blocks."""
+        """Open the file of a message; raises `NoSuchMessage`. Blocks."""
         self._check(account)
         return account.open_message(self._view.info.folder_id, self._view.uids[place])
 
@@ -155,17 +155,17 @@ class LongAnswer(Protocol):
     """The lines of a multi-line response."""
 
     over: bool
-    """The last piece was pulled, with the line that ends the response."""
+    """True once the last piece was pulled, with the line that ends the response."""
 
     def pull(self, account: Account) -> bytes:
-        """The next piece. Blocks."""
+        """Return the next piece. Blocks."""
 
     def close(self) -> None:
-        """Nobody wants the rest."""
+        """Release what is open: the rest is not needed."""
 
 
 class Listing:
-    """LIST or UIDL of all messages."""
+    """Response to LIST or UIDL of all messages."""
 
     def __init__(self, maildrop: Maildrop, *, unique_ids: bool) -> None:
         self._maildrop = maildrop
@@ -187,7 +187,7 @@ class Listing:
 
 
 class Message:
-    """RETR, or TOP where `lines` says how many of the body."""
+    """Response to RETR, or to TOP where `lines` is the number of body lines."""
 
     def __init__(self, maildrop: Maildrop, place: int, lines: int | None = None) -> None:
         self._maildrop = maildrop
@@ -200,7 +200,7 @@ class Message:
         self.over = False
 
     def pull(self, account: Account) -> bytes:
-        """The first one raises where the message cannot be had, before anything is said."""
+        """Return the next piece; the first call raises if the message is unavailable, before any output."""
         if self._file is None:
             self._file = self._maildrop.open_message(account, self._place)
         size = self._file.size

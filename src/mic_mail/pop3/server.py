@@ -1,4 +1,4 @@
-"""The POP3 door on the network: what `connection.shell` has not, since only POP3 says it."""
+"""The POP3 server: its parts that `connection.connection` does not share with other protocols."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from mic_mail.pop3.session import Session
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pop3Services(connection.Services):
-    """What the composition root gives the door."""
+    """The services that the composition root gives to POP3."""
 
     settings: SessionSettings
 
@@ -21,7 +21,7 @@ class Pop3Connection(connection.Connection):
     __slots__ = ()
 
     UNREAD_SECONDS = 600.0
-    """RFC 1939 §3: 10 minutes at least."""
+    """Seconds in which a client has to take something (RFC 1939 §3: 10 minutes at least)."""
     ENDING_CODES = SIGN_IN_CODES
 
     _services: Pop3Services
@@ -33,6 +33,6 @@ class Pop3Connection(connection.Connection):
 
 
 class Pop3Server(connection.Server):
-    """The door of one process."""
+    """The POP3 server of one process."""
 
     connection = Pop3Connection

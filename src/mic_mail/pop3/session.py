@@ -1,11 +1,13 @@
-"""A POP3 session: octets in, actions out. The pure core; `connection.session` drives the conversation that is written here.
+"""A POP3 session as a pure core: octets in, actions out.
 
-One command is in progress at a time; pipelined ones wait and are answered in order (RFC 2449 §6.6). What a command said is sent
-before anything else is done. Only QUIT removes messages (RFC 1939 §6); a session that ends otherwise removes none.
+`connection.session_core` drives its dialogue.
+One command is in progress at a time; pipelined ones wait and are answered in order (RFC 2449 §6.6). The output of a
+command is sent before anything else is done. Only QUIT removes messages (RFC 1939 §6); a session that ends otherwise
+removes none.
 
-RETR sets `\\Seen`, as users of Dovecot are used to, so that a phone shows as read what the PC has fetched; TOP does not. It is
-set in groups of SEEN_GROUP_MESSAGES, at QUIT, and when the server ends the session: a connection that is lost leaves the last
-ones unread.
+RETR sets `\\Seen`, as Dovecot does, so that a phone shows as read what the PC has fetched; TOP does not. The flag is set
+in groups of SEEN_GROUP_MESSAGES, at QUIT, and when the server ends the session: a lost connection leaves the last ones
+unseen.
 """
 
 import secrets
@@ -37,12 +39,15 @@ from mic_mail.storage.errors import Frozen
 Answer = Reply | Steps[Reply] | Steps[Reply | None] | None
 SEEN_GROUP_MESSAGES = 128
 _DIGITS = 20
-"""No message has a number as long as this, and no body so many lines."""
+"""Digits of a number; no message number or line count is as long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A row of VERBS: in which states, what it does, how many arguments; `raw`: all behind the first space is one."""
+    """A row of VERBS: the states, the handler, the number of arguments.
+
+    `raw`: everything behind the first space is one argument.
+    """
 
     states: State
     act: Callable[[Pop3Context, list[bytes]], Answer]
@@ -59,12 +64,12 @@ def stat(ctx: Pop3Context, arguments: list[bytes]) -> Reply:
 
 
 def list_(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
-    """LIST: exact sizes, of all messages or of one."""
+    """Handle LIST: exact sizes, of all messages or of one."""
     return (yield from _listing(ctx, arguments, unique_ids=False))
 
 
 def uidl(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
-    """UIDL: unique-ids, of all messages or of one."""
+    """Handle UIDL: unique-ids, of all messages or of one."""
     return (yield from _listing(ctx, arguments, unique_ids=True))
 
 
@@ -78,7 +83,7 @@ def _listing(ctx: Pop3Context, arguments: list[bytes], *, unique_ids: bool) -> S
 
 
 def retr(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
-    """RETR: the stored octets, whatever they are."""
+    """Handle RETR: send the stored octets unchanged."""
     drop = ctx.maildrop
     place = drop.place(_number(arguments[0]))
     yield from ctx.reading()
@@ -89,7 +94,7 @@ def retr(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
 
 
 def top(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
-    """TOP: the header and so many lines."""
+    """Handle TOP: send the header and the first lines of the body."""
     drop = ctx.maildrop
     place, lines = drop.place(_number(arguments[0])), _number(arguments[1])
     yield from ctx.answer_at_length(Reply("The top of it."), Message(drop, place, lines))
@@ -97,7 +102,10 @@ def top(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
 
 
 def dele(ctx: Pop3Context, arguments: list[bytes]) -> Reply:
-    """DELE marks; QUIT removes. While the mailbox is handed over nothing is marked that may not be removed (Reg. 12.3.d)."""
+    """Handle DELE, which marks; QUIT removes.
+
+    While the mailbox is handed over no message may be marked for removal (Reg. 12.3.d).
+    """
     assert ctx.signed_in is not None
     if ctx.desk.withheld(ctx.signed_in.mailbox_id):
         raise Frozen
@@ -115,7 +123,10 @@ def rset(ctx: Pop3Context, arguments: list[bytes]) -> Reply:
 
 
 def quit_(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
-    """QUIT: from TRANSACTION into UPDATE (RFC 1939 §6). OK is said when what was marked is durably gone."""
+    """Handle QUIT: from TRANSACTION into UPDATE (RFC 1939 §6).
+
+    OK is sent when the marked messages are durably removed.
+    """
     ctx.over = True
     if ctx.state is State.AUTHORIZATION:
         return Reply("Goodbye.")
@@ -135,11 +146,11 @@ def quit_(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
 
 
 class Malformed(BadInput):
-    """An argument that is no number."""
+    """Raised for an argument that is no number."""
 
 
 def _number(argument: bytes) -> int:
-    """A number in decimal (RFC 1939 §4); one that is too long for any message is as good as the largest."""
+    """Return a decimal number (RFC 1939 §4); one too long for any message counts as the largest."""
     if not argument.isdigit():
         raise Malformed("That is no number.")
     return int(argument[-_DIGITS:]) if len(argument.lstrip(b"0")) <= _DIGITS else 10**_DIGITS
@@ -179,7 +190,7 @@ class Session(session_core.Session):
     ) -> None:
         super().__init__(Pop3Context(settings, clock=clock, desk=desk, tls=tls))
         self._tokens = tokens
-        self._errors = 0  # commands in a row that made no sense
+        self._errors = 0  # invalid commands in a row
 
     # ------------------------------------------------------------ the shell's side
 
@@ -189,7 +200,7 @@ class Session(session_core.Session):
 
     @property
     def must_finish(self) -> bool:
-        """QUIT is being carried out: it is to be, even if nobody waits for the answer."""
+        """True while QUIT runs: it has to finish even if the client is gone."""
         return self._talk.over and not isinstance(self._held, Hangup)
 
     def feed(self, octets: bytes) -> None:
@@ -199,7 +210,7 @@ class Session(session_core.Session):
         self._talk.lines.discard()
 
     def end(self, text: Text, code: bytes = b"") -> None:
-        """End after the command in progress, or in the midst of a long answer."""
+        """End after the command in progress, or in the middle of a long response."""
         if self._talk.ending is None:
             self._talk.ending = ClosePop3Connection(text, code)
 
@@ -228,7 +239,7 @@ class Session(session_core.Session):
         return ctx.sign_in_until if ctx.signed_in is None else ctx.now() + ctx.settings.idle_seconds
 
     def _take(self, line: bytes | Trouble) -> Steps[None]:
-        """One command; whatever goes wrong becomes its answer."""
+        """Handle one command; any error becomes its response."""
         ctx = self._talk
         try:
             reply = bad("That line is too long.") if isinstance(line, Trouble) else (yield from self._command(line))
@@ -263,7 +274,7 @@ class Session(session_core.Session):
         return answer if isinstance(answer, Reply | None) else (yield from answer)
 
     def _count(self, *, senseless: bool) -> None:
-        """A client that makes no sense for a while is ended; one mistake costs nothing."""
+        """Count invalid commands in a row, and end the connection after too many."""
         self._errors = self._errors + 1 if senseless else 0
         if self._errors >= self._talk.settings.errors:
             raise ClosePop3Connection(

@@ -1,20 +1,23 @@
-"""How much of a message TOP shows (RFC 1939 §7): the end of the header, and of so many lines of the body. Pure; any pieces."""
+"""Cut a message for TOP (RFC 1939 §7): the header and the first lines of the body.
+
+Pure; takes pieces of any size.
+"""
 
 
 class Top:
-    """The header, the empty line and `lines` lines of the body (RFC 1939 §7)."""
+    """Counter of the header, the empty line and `lines` lines of the body (RFC 1939 §7)."""
 
     __slots__ = ("_head", "_in_header", "_lines", "over")
 
     def __init__(self, lines: int) -> None:
         self._lines = lines
         self._in_header = True
-        self._head = b""  # how the present line begins: two octets tell whether it is empty
+        self._head = b""  # the first two octets of the present line, which show whether it is empty
         self.over = False
-        """Nothing more belongs to it."""
+        """True once nothing more belongs to it."""
 
     def take(self, octets: bytes) -> int:
-        """How many of the next octets belong to it."""
+        """Return how many of the next octets belong to it."""
         at = 0
         while not self.over:
             end = octets.find(b"\n", at)
