@@ -1,16 +1,16 @@
-"""What a session asks of the world, whatever it speaks: the vocabulary between the pure core and the shell that has the socket.
+"""Actions of a session in any protocol: the interface between the pure core and the connection.
 
-The core yields one of these at a time. An `Action` is carried out and its result goes back (`Session.done`, or `Session.failed`
-with the exception); `NeedInput` means that nothing is to be done until something happens. The shell decides nothing: whatever
-an action does not say, it does not do. What only one protocol asks stands in its own `actions`.
+The core yields one of these at a time. An `Action` is carried out and its result goes back (`Session.done`, or
+`Session.failed` with the exception); `NeedInput` means that nothing is to be done until something happens. The connection
+decides nothing: it does exactly what an action says. Actions of a single protocol are in that protocol's `actions`.
 
     Send                    write octets; done when the transport is below its high water again
-    Work                    run a function on the account's store in a lane: the only way to the disk
-    SignIn, Begin, Answer   ask who this is (services.signin.access)
-    Enter                   the account is ours: watch the decision on it
-    Used                    the person is there, and may have opened a mailbox
-    StartTls                change what octets on the wire mean
-    Note                    an event for the log
+    Work                    run a function on the account's store in an executor: the only way to the disk
+    SignIn, Begin, Answer   identify the user (services.authentication.sign_in)
+    BindAccount             bind the session to its account, and watch the decision on it
+    RecordActivity          the person is there, and may have opened a mailbox
+    StartTls                start TLS
+    LogEvent                an event for the log
     Pause                   let others have their turn
     Hangup                  close the connection when everything is written
 """
@@ -26,30 +26,38 @@ from mic_mail.storage.types import AccountRef
 T_co = TypeVar("T_co", covariant=True)
 
 COMMANDS_AT_ONCE = 100
-"""Of those that a client has pipelined, without giving others their turn; 13,000 NOOPs in one took 80 to 350 ms."""
-OCTETS_AT_ONCE = 4 << 10
-"""The same in octets, as commands may be long: a read takes 250 KiB, and libuv up to 32 of them before it looks elsewhere. To
-parse so much takes 2 ms at most."""
-OPENING_MINUTES = 5
-"""Reading on in a mailbox that is open counts as opening it, once in each stretch of so long by the wall clock (Reg. 12.3.a).
+"""Pipelined commands that run before other connections get their turn.
 
-The windows in which it has to be opened begin and end with such a stretch, so whoever reads in one is on record in it."""
+13,000 NOOPs without a pause took 80 to 350 ms.
+"""
+OCTETS_AT_ONCE = 4 << 10
+"""Octets of pipelined commands that run before other connections get their turn; commands may be long.
+
+A read takes 250 KiB, and libuv up to 32 of them before it serves other sockets. To parse so much takes 2 ms at most.
+"""
+OPENING_MINUTES = 5
+"""Minutes of a time slot: continued reading of an open mailbox is recorded once in each slot (Reg.
+
+12.3.a).
+Slots follow the wall clock. The windows in which a mailbox has to be opened begin and end with a slot, so reading in a
+window is always recorded in it.
+"""
 
 
 def opening_slot(now_us: int) -> int:
-    """The number of the stretch of `OPENING_MINUTES` in which an instant lies."""
+    """Return the number of the slot of `OPENING_MINUTES` in which an instant lies."""
     return now_us // (OPENING_MINUTES * 60_000_000)
 
 
 @dataclass(frozen=True, slots=True)
 class NeedInput:
-    """Wait for octets from the client; at `until` (monotonic seconds) come back without."""
+    """Wait for octets from the client; at `until` (monotonic seconds) continue without."""
 
     until: float
 
 
 class Action:
-    """Something to carry out."""
+    """An action to carry out."""
 
     __slots__ = ()
 
@@ -63,7 +71,7 @@ class Send(Action):
 
 @dataclass(frozen=True, slots=True)
 class Work(Action, Generic[T_co]):
-    """Run `run(account)`, which blocks, and give back what it returns; `writes` takes the account's writer."""
+    """Run `run(account)`, which blocks, and return its result; `writes` takes the account's writer."""
 
     run: Callable[[Account], T_co]
     writes: bool = False
@@ -71,7 +79,7 @@ class Work(Action, Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class SignIn(Action):
-    """A name and a password in clear; gives `SignedIn` or `Refusal`."""
+    """Sign in with a name and a password in clear; gives `SignedIn` or `Refusal`."""
 
     user: str
     password: str = field(repr=False)
@@ -86,14 +94,17 @@ class Begin(Action):
 
 @dataclass(frozen=True, slots=True)
 class Answer(Action):
-    """The client's next answer (None: it sent no initial response); gives `Challenge`, `SignedIn` or `Refusal`."""
+    """Pass on a response of the client; gives `Challenge`, `SignedIn` or `Refusal`.
+
+    None: the client sent no initial response.
+    """
 
     response: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class BindAccount(Action):
-    """From here on `Work` works on this account, and the session ends when the word on it does.
+    """Bind the session to an account: `Work` uses it, and the session ends when the account's access does.
 
     Gives False if the mailbox has no room for another session.
     """
@@ -103,9 +114,10 @@ class BindAccount(Action):
 
 @dataclass(frozen=True, slots=True)
 class RecordActivity(Action):
-    """The person uses a mailbox (Reg. 7.2.a): `at`, or the own one. Gives None.
+    """Record that the person uses a mailbox (Reg. 7.2.a): `at`, or the own one. Gives None.
 
-    `how` says by what it was opened or read on in: of a unit's or group's that is on record (Reg. 12.3.a). None: neither.
+    `how` names the way in which it was opened or read; for a unit's or group's mailbox that is recorded (Reg. 12.3.a).
+    None: neither.
     """
 
     at: AccountRef | None = None
@@ -114,12 +126,12 @@ class RecordActivity(Action):
 
 @dataclass(frozen=True, slots=True)
 class StartTls(Action):
-    """Throw away what came in clear and shake hands (RFC 9051 §6.2.1, RFC 2595 §4); gives None."""
+    """Discard input sent in clear and perform the handshake (RFC 9051 §6.2.1, RFC 2595 §4); gives None."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogEvent(Action):
-    """Tell the log; `error` is an unexpected exception, whose traceback belongs there and nowhere else. Gives None."""
+    """Log an event; the traceback of an unexpected exception `error` is only logged. Gives None."""
 
     event: str
     fields: Mapping[str, object]
@@ -128,8 +140,10 @@ class LogEvent(Action):
 
 @dataclass(frozen=True, slots=True)
 class Pause(Action):
-    """Go on when the other connections had their turn: behind so many commands that took no time (COMMANDS_AT_ONCE,
-    OCTETS_AT_ONCE). Gives None."""
+    """Let the other connections have their turn, after many commands that took no time. Gives None.
+
+    See COMMANDS_AT_ONCE and OCTETS_AT_ONCE.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
-"""A connection on the network: the shell around a `session`, whatever it speaks.
+"""A connection on the network, around a `session` of any protocol.
 
-Reads when the session can take more, writes when the client has taken what it was sent, and carries out one action at a time:
-work on the store in the account's lanes, sign-in through `services.signin.access`, TLS. Decides nothing: limits, answers and
-the order of things are the session's. What a client costs is bounded here by flow control: reading stops at 64 KiB of unused
-input, the session is not asked for more output while the transport is above its high water.
+Reads when the session can take more, writes when the client has taken the earlier output, and carries out one action at a
+time: work on the store in the account's executors, sign-in through `services.authentication.sign_in`, TLS. Decides
+nothing: limits, answers and the order of things are the session's. Flow control bounds the cost of a client: reading
+stops at 64 KiB of unused input, and the session is not asked for more output while the transport is above its high water.
 
-A connection without a command in progress has no task: its state is the session and one timer. A door makes its own from
-`Server` and `Connection`; what only its protocol asks for it adds to `_do_now` and `_perform`.
+A connection without a command in progress has no task: its state is the session and one timer. A protocol derives its own
+classes from `Server` and `Connection`, and adds its own actions to `_do_now` and `_perform`.
 """
 
 import asyncio
@@ -53,23 +53,26 @@ from mic_mail.services.authentication.watches import Watch
 from mic_mail.storage.mailstore import Account, MailStore
 
 UNUSED_INPUT_OCTETS = 64 << 10
-"""Of unused input; beyond it the client is not listened to."""
+"""Octets of unused input, beyond which reading is paused."""
 HIGH_WATER_OCTETS = 256 << 10
 MOST_OUTSTANDING_OCTETS = 64 << 10
-"""Who has not taken more than this when its right ends is cut off without a goodbye: it would get all of that first."""
+"""Unread octets of a client whose access ends, beyond which it is cut without a goodbye.
+
+It would receive all of them first.
+"""
 LARGE_OCTETS = 32 << 10
-"""To write more than this is a turn of its own."""
+"""Octets of a write that takes a turn of its own."""
 HANDSHAKE_SECONDS = 30.0
 CLOSING_SECONDS = 10.0
-"""How long a client may take to read its goodbye."""
+"""Seconds in which a client has to read its goodbye."""
 UNREAD_LOOKS = 10
-"""So often it is looked at whether a client that is behind takes something."""
+"""Checks of a slow client's progress within UNREAD_SECONDS."""
 STEPS_AT_ONCE = 16
-"""After so many steps without a wait the other connections have their turn."""
+"""Steps without a wait, after which the other connections have their turn."""
 
 
 LAST_WORD_SECONDS = 1.0
-"""How long a client may take to read that somebody else needs its place."""
+"""Seconds in which an evicted client may read its goodbye."""
 NO_ROOM = Text(
     "Máy chủ hết chỗ cho kết nối chưa đăng nhập; xin thử lại sau.",
     "There is no room left for connections that have not signed in; please try again later.",
@@ -79,7 +82,7 @@ GOING_DOWN = Text("Máy chủ tạm ngừng; xin kết nối lại.", "The serve
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What the composition root gives every door."""
+    """The services that the composition root gives to every protocol."""
 
     access: SignInService
     store: MailStore
@@ -89,16 +92,16 @@ class Services:
     tls: TlsFront
     sessions_per_mailbox: int = 64
     note: Callable[[str], None] = lambda label: None
-    """Told each piece of work as it begins, so that a long pause of the loop can be logged with it."""
+    """Called with each piece of work as it begins, so that a long pause of the loop can be logged with it."""
 
 
 class Server:
-    """Makes the connections of one process and ends them together."""
+    """Create the connections of one process and end them together."""
 
     connection: ClassVar[type["Connection"]]
 
     def __init__(self, services: Services, changed: Changed = lambda by, strangers: None) -> None:
-        """`changed` is told of each connection that begins or ends, or at which somebody signs in."""
+        """Take the services; `changed` is called when a connection begins, ends, or signs in."""
         self.services = services
         self.open: OpenConnections[Connection] = OpenConnections(changed)
         self.sessions: Counter[int] = Counter()
@@ -106,15 +109,15 @@ class Server:
         self.draining = False
 
     def configure(self, services: Services) -> None:
-        """Take new settings (SIGHUP); open connections keep what they were greeted with."""
+        """Apply new settings (SIGHUP); open connections keep those of their greeting."""
         self.services = services
 
     def factory(self, *, door: str, implicit_tls: bool = False) -> Callable[[], asyncio.Protocol]:
-        """What makes the protocol of each connection at a door."""
+        """Return the factory of a listener's protocols."""
         return lambda: self.connection(self, door)
 
     async def drain(self, seconds: float) -> None:
-        """A goodbye to all: at once where nothing is in progress, else after it, and for `seconds` at most."""
+        """Say goodbye to all: now where nothing is in progress, else after it, within `seconds`."""
         self.draining = True
         for connection in self.open:
             connection.end(GOING_DOWN, RefusalKind.UNAVAILABLE)
@@ -124,7 +127,7 @@ class Server:
 
 
 class Connection(asyncio.Protocol, ABC):
-    """One connection. Also the `Desk` at which its session asks what the process has in memory."""
+    """One connection; also the host that its session asks for what the process has in memory."""
 
     __slots__ = (
         "__weakref__", "_account", "_dialog", "_door", "_eof", "_loop", "_lost", "_paused", "_peer", "_reading", "_server",
@@ -133,9 +136,9 @@ class Connection(asyncio.Protocol, ABC):
     )  # fmt: skip
 
     UNREAD_SECONDS: ClassVar[float]
-    """How long a client may take nothing of an answer."""
+    """Seconds in which a client has to take something of a response."""
     ENDING_CODES: ClassVar[Mapping[RefusalKind, bytes]] = {}
-    """What its program is told besides the sentence when the session is ended from outside."""
+    """Codes sent besides the text when a session is ended from outside."""
 
     def __init__(self, server: Server, door: str) -> None:
         self._server = server
@@ -153,19 +156,19 @@ class Connection(asyncio.Protocol, ABC):
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._unread: asyncio.TimerHandle | None = None  # cuts off a client that does not read what it asked for
-        self._taken = 0  # what it had taken when that was looked at last
+        self._unread: asyncio.TimerHandle | None = None  # cuts a client that does not read its responses
+        self._taken = 0  # octets taken at the last check
         self._taken_at = 0.0  # when that changed
-        self._waiting: NeedInput | None = None  # what the session waits for; None while it has something to do
+        self._waiting: NeedInput | None = None  # the input that the session waits for; None while it has something to do
         self._paused = self._lost = self._eof = False
         self._reading = True
-        self._unanswered = False  # nothing was written since the client was last heard
+        self._unanswered = False  # nothing was written since the last input
 
     @abstractmethod
     def _new_session(self) -> Session:
-        """The session of a connection that was just made; it may know its desk only weakly (`_desk`)."""
+        """Return the session of a new connection; it may hold its host only weakly (`_session_host`)."""
 
-    # ------------------------------------------------------------ the transport's side
+    # ------------------------------------------------------------ transport callbacks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._take(cast("asyncio.Transport", transport))  # uvloop's TLS transport is none by inheritance
@@ -176,7 +179,7 @@ class Connection(asyncio.Protocol, ABC):
         self._pump()
 
     def _take(self, transport: asyncio.Transport) -> None:
-        """From here on this is what is read from and written to."""
+        """Read from and write to this transport from now on."""
         self._transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER_OCTETS)
         self._peer = peer.describe(transport, self._door, self._services.tls, self._session_id)
@@ -195,7 +198,7 @@ class Connection(asyncio.Protocol, ABC):
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """A client that has said all it will still gets its answers (not over TLS, which closes)."""
+        """Keep answering a client that has closed its half (not over TLS, which closes)."""
         self._eof = True
         if self._waiting is None:
             return self._peer.tls is None
@@ -217,8 +220,11 @@ class Connection(asyncio.Protocol, ABC):
         self._unread = self._loop.call_later(seconds + 0.001, self._look_at_reader)
 
     def _look_at_reader(self) -> None:
-        """Cut off a client that takes nothing; one that takes little is waited for, however full the buffers are, but nobody
-        longer than until somebody has to be signed in."""
+        """Cut a client that takes nothing of its responses.
+
+        A client that takes little is waited for, however full the buffers are, but none beyond the time by which it has
+        to sign in.
+        """
         taken, now = acknowledged(self._transport), self._loop.time()
         must_sign_in_by = self._session.must_sign_in_by
         if must_sign_in_by is not None and self._services.clock.monotonic() >= must_sign_in_by:
@@ -250,7 +256,7 @@ class Connection(asyncio.Protocol, ABC):
         self._pump()
 
     def _give_back(self) -> None:
-        """The session is over: nothing is watched for it any more, and the mailbox has room for another."""
+        """Release the session's watch and its place among the mailbox's sessions."""
         if self._watch is not None:
             self._server.open.sign_out(self)
             self._watch.close()
@@ -261,10 +267,10 @@ class Connection(asyncio.Protocol, ABC):
             if not sessions[mailbox_id]:
                 del sessions[mailbox_id]
 
-    # ------------------------------------------------------------ the session's side
+    # ------------------------------------------------------------ running the session
 
     def _pump(self) -> None:
-        """Do what the session says until it waits for something, an action takes time, or the client is behind."""
+        """Run the session until it waits for input, an action takes time, or the client is behind."""
         steps = 0
         while (
             self._task is None
@@ -302,14 +308,14 @@ class Connection(asyncio.Protocol, ABC):
             self._server.open.discard(self)
 
     def _closed(self) -> None:
-        """The session is no more."""
+        """Handle the end of the session."""
 
     def _has_more(self) -> bool:
-        """The session wants more: give it what has come and was kept from it; False if there is nothing."""
+        """Feed input that was held back from the session; return False if there is none."""
         return False
 
     def _listen(self) -> None:
-        """The session wants what has not come yet."""
+        """Resume reading: the session needs input that has not come yet."""
         if self._eof:
             self._hang_up()
         elif not self._reading:
@@ -320,7 +326,7 @@ class Connection(asyncio.Protocol, ABC):
             acknowledge(self._transport)
 
     def _do_now(self, step: Action) -> bool:
-        """Carry out an action that takes no time and has no result; False if it is none."""
+        """Carry out an action that takes no time and has no result; return False if it is another one."""
         match step:
             case Send(data):
                 self._write(data)
@@ -336,7 +342,7 @@ class Connection(asyncio.Protocol, ABC):
         return True
 
     def _used(self, signed_in: SignedIn, mailbox_id: int, how: str | None) -> None:
-        """A mailbox is used; of a unit's it is on record who opened it (Reg. 12.3.a)."""
+        """Record the use of a mailbox; for a unit's also who opened it (Reg. 12.3.a)."""
         access = self._services.access
         access.used(mailbox_id)
         if how is not None and self.records_access(mailbox_id):
@@ -351,7 +357,10 @@ class Connection(asyncio.Protocol, ABC):
         self._unanswered = False
 
     async def _carry_out(self, action: Action) -> None:
-        """One action that takes time; then go on. Never cancelled: what has begun on the store ends."""
+        """Carry out one action that takes time, and go on.
+
+        It is never cancelled: work that has begun on the store ends.
+        """
         try:
             result = await (self._work(action) if isinstance(action, Work) else self._perform(action))
         except Exception as error:  # noqa: BLE001 - the session makes an answer of it
@@ -362,7 +371,7 @@ class Connection(asyncio.Protocol, ABC):
         self._pump()
 
     def _work(self, work: Work[object]) -> Awaitable[object]:
-        """Run work on the own account in its lane."""
+        """Run work on the own account in its executor."""
         assert self._account is not None
         return self._in_executor(self._account, work)
 
@@ -372,7 +381,7 @@ class Connection(asyncio.Protocol, ABC):
         return lane(account.ref, work.run, account)
 
     async def _perform(self, action: Action) -> object:
-        """Anything else that takes time or has a result."""
+        """Carry out any other action that takes time or has a result."""
         access = self._services.access
         match action:
             case SignIn(user, password):
@@ -391,7 +400,7 @@ class Connection(asyncio.Protocol, ABC):
         return None
 
     def _enter(self, signed_in: SignedIn) -> bool:
-        """Take the account, if it has room for one more session."""
+        """Bind the account, if it has room for one more session."""
         services, sessions = self._services, self._server.sessions
         if sessions[signed_in.mailbox_id] >= services.sessions_per_mailbox:
             return False
@@ -407,7 +416,7 @@ class Connection(asyncio.Protocol, ABC):
         return True
 
     async def _start_tls(self) -> None:
-        """The handshake; what came in clear is thrown away first, and nothing more of it is read."""
+        """Perform the handshake, after discarding all input sent in clear."""
         self._session.discard_input()
         tls = self._services.tls
         try:
@@ -422,17 +431,20 @@ class Connection(asyncio.Protocol, ABC):
                 raise ConnectionAbortedError
         except OSError:
             self._transport.abort()
-            self.connection_lost(None)  # no loop tells its protocol of a connection that is lost in the handshake
+            self.connection_lost(None)  # no loop notifies the protocol of a connection lost in the handshake
             return
         self._take(transport)
 
-    # ------------------------------------------------------------ what comes from elsewhere
+    # ------------------------------------------------------------ external events
 
     def _decision_moved(self) -> None:
-        """The word on the mailbox may have changed: ask, and end if it is no (within seconds)."""
+        """Check the access again after a possible change, and end the session if it is revoked.
+
+        This happens within seconds of the change.
+        """
         assert self._signed_in is not None
         if self._session.ending or self._transport.is_closing():
-            return  # cut already, and told why: once
+            return  # ended already, with the reason: once
         answer = self._services.access.recheck(self._signed_in, self._peer)
         if isinstance(answer, Refusal):
             if not self._reset_if_behind():
@@ -441,31 +453,34 @@ class Connection(asyncio.Protocol, ABC):
             self._signed_in = answer
 
     def _reset_if_behind(self) -> bool:
-        """Cut off a client that lost a right and has not taken what it was sent: the kernel may hold 4 MB of mail for it."""
+        """Cut a client that lost a right and has not taken its output.
+
+        The kernel may hold 4 MB of mail for it.
+        """
         if outstanding(self._transport) <= MOST_OUTSTANDING_OCTETS:
             return False
         reset(self._transport)
         return True
 
     def end(self, text: Text, why: RefusalKind) -> None:
-        """A goodbye as soon as the session can; a client that is behind with its reading is cut off after a while."""
+        """End as soon as the session can; a client that is behind with its reading is cut after a while."""
         self._session.end(text, self.ENDING_CODES.get(why, b""))
         self._go_on_ending()
 
     @property
     def address(self) -> str:
-        """The peer's."""
+        """The peer's address."""
         return self._peer.address
 
     def evict(self) -> bool:
-        """Somebody else needs the place: a goodbye, if it can be said now, and the end."""
+        """Give up the place: say goodbye, if that is possible now, and end."""
         self._server.open.discard(self)
         self.end(NO_ROOM, RefusalKind.UNAVAILABLE)
         self._loop.call_later(LAST_WORD_SECONDS, self.abort)
         return True
 
     def _go_on_ending(self) -> None:
-        """The session has to end: what is written and not read by then is waited for no longer."""
+        """Let the session end; stop waiting for a client that does not read."""
         if self._waiting is not None:
             self._pump()
         elif self._unread is not None:
@@ -473,11 +488,11 @@ class Connection(asyncio.Protocol, ABC):
             self._unread = self._loop.call_later(CLOSING_SECONDS, self.abort)
 
     def abort(self) -> None:
-        """Now, whatever is not written yet."""
+        """Close now, whatever is unsent."""
         self._transport.abort()
 
     def _hang_up(self) -> None:
-        """Close when everything is written, and for CLOSING_SECONDS at most."""
+        """Close when everything is written, within CLOSING_SECONDS."""
         self._waiting = None
         self._give_back()
         self._transport.close()
@@ -485,10 +500,13 @@ class Connection(asyncio.Protocol, ABC):
             self._timer.cancel()
         self._timer = self._loop.call_later(CLOSING_SECONDS, self.abort)
 
-    # ------------------------------------------------------------ time
+    # ------------------------------------------------------------ timers
 
     def _arm(self, until: float) -> None:
-        """Wake the session at `until`; an earlier timer stays, since it only makes the session look at the clock once more."""
+        """Wake the session at `until`.
+
+        An earlier timer stays, since it only causes one more check of the time.
+        """
         if self._timer is not None:
             if self._timer_at <= until:
                 return
@@ -501,28 +519,34 @@ class Connection(asyncio.Protocol, ABC):
         if self._waiting is not None:
             self._pump()
 
-    # ------------------------------------------------------------ the desk, and the log
+    # ------------------------------------------------------------ session host, and the log
 
     def _session_host(self) -> Any:
-        """This connection, for its session: in a ring with it the buffers of TLS would lie until the collector comes."""
+        """This connection for its session, by a weak reference.
+
+        A strong one would form a reference cycle with the buffers of TLS until the collector runs.
+        """
         return weakref.proxy(self)
 
     def mechanisms(self) -> tuple[str, ...]:
-        """The SASL mechanisms to offer on this connection as it is now."""
+        """Return the SASL mechanisms to offer on this connection in its present state."""
         return self._services.access.mechanisms(self._peer)
 
     def records_access(self, mailbox_id: int) -> bool:
-        """Whether a mailbox is a unit's or a group's: who opens it and takes mail away is on record (Reg. 12.3.a)."""
+        """Return whether a mailbox is a unit's or a group's, whose openings and removals are recorded (Reg.
+
+        12.3.a).
+        """
         entry = self._services.access.snapshot.entry(mailbox_id)
         return entry is not None and entry.kind is not MailboxKind.PERSONAL
 
     def withheld(self, mailbox_id: int) -> str:
-        """The rights that nobody holds in a mailbox now: while it is handed over (Reg. 12.3.d)."""
+        """Return the rights that nobody has in a mailbox while it is handed over (Reg. 12.3.d)."""
         entry = self._services.access.snapshot.entry(mailbox_id)
         return withheld(entry.facts) if entry is not None and entry.kind is MailboxKind.UNIT else ""
 
     def _log(self, note: LogEvent) -> None:
-        """Who acts in another mailbox than the own one is named as its actor."""
+        """Log an event; a person who acts in another mailbox than the own one is named as its actor."""
         own = self._signed_in.address if self._signed_in is not None else None
         mailbox = note.fields.get("mailbox", own)
         fields = {**note.fields, "mailbox": mailbox, "actor": own if mailbox != own else None}

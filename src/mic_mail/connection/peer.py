@@ -1,4 +1,4 @@
-"""Who is at the other end of a transport, and what protects it."""
+"""Describe the peer of a transport and the protection of the connection."""
 
 import asyncio
 import ssl
@@ -8,7 +8,10 @@ from mic_mail.services.authentication.identity import Peer, TlsInfo
 
 
 def describe(transport: asyncio.BaseTransport, door: str, tls: TlsFront | None, session_id: str) -> Peer:
-    """The peer as it is now: TLS may begin later. `door` and `session_id` are the names that the log has for it."""
+    """Return the peer as it is now: TLS may begin later.
+
+    `door` and `session_id` are the names that the log has for it.
+    """
     address, port = (transport.get_extra_info("peername") or ("", 0))[:2]
     local_port = (transport.get_extra_info("sockname") or ("", 0))[1]
     return Peer(str(address), int(port), int(local_port), door, _protection(transport, tls), session_id)

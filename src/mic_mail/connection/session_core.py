@@ -1,12 +1,12 @@
-"""The half of a session that its shell sees: a conversation, written as a generator of steps, driven one step at a time.
+"""The protocol-independent half of a session: a generator of steps, driven one step at a time.
 
-    session.feed(octets)                    what the client sent
-    session.end(text, code)                 drain, suspension, shutdown: the end at the next chance
+    session.feed(octets)                    input from the client
+    session.end(text, code)                 drain, suspension, shutdown: end as soon as possible
     step = session.next()                   an Action to carry out, or NeedInput
     session.done(step, result)              or session.failed(step, error)
     session.close()                         the connection is gone
 
-What the conversation said is sent before anything else is done. Pure: no I/O, no clock.
+The output of a step is sent before anything else is done. Pure: no I/O, no clock.
 """
 
 from abc import ABC, abstractmethod
@@ -18,29 +18,31 @@ from mic_mail.errors import Text
 
 
 class Talk(Protocol):
-    """What is said in a session, as far as every protocol has it."""
+    """The state of a session that every protocol has."""
 
     out: list[bytes]
-    """Said and not sent."""
+    """Output that is not sent yet."""
 
     @property
     def ending(self) -> BaseException | None:
-        """Why the session has to end."""
+        """The exception that ends the session; None while it goes on."""
         ...
 
     @property
     def must_sign_in_by(self) -> float | None:
-        """When the session is over if nobody has signed in by then, whatever it is doing; None where somebody has, or nobody
-        need."""
+        """Time at which the session ends unless the client has signed in, whatever it is doing.
+
+        None where it has, or need not.
+        """
         ...
 
     def take_output(self) -> bytes:
-        """The next octets to send."""
+        """Return the next octets to send."""
         ...
 
 
 class Session(ABC):
-    """One connection's conversation; `_run` is all of it."""
+    """The dialogue of one connection; `_run` is all of it."""
 
     __slots__ = ("_held", "_program", "_result", "_talk")
 
@@ -52,7 +54,7 @@ class Session(ABC):
 
     @abstractmethod
     def _run(self) -> Generator[Step, object, None]:
-        """From the greeting to the goodbye."""
+        """Run the dialogue from the greeting to the goodbye."""
 
     @property
     @abstractmethod
@@ -66,28 +68,28 @@ class Session(ABC):
 
     @property
     def ending(self) -> bool:
-        """`end` was called."""
+        """True once `end` was called."""
         return self._talk.ending is not None
 
     @property
     def must_finish(self) -> bool:
-        """What is in progress is to be done even if nobody waits for the answer."""
+        """True where work in progress has to finish even if the client is gone."""
         return False
 
     @abstractmethod
     def feed(self, octets: bytes) -> None:
-        """What the client sent."""
+        """Append input from the client."""
 
     @abstractmethod
     def discard_input(self) -> None:
-        """Forget what no command has used yet."""
+        """Discard input that no command has used yet."""
 
     @abstractmethod
     def end(self, text: Text, code: bytes = b"") -> None:
-        """End after the command in progress, or in the midst of a long answer; `code` is for the client's program."""
+        """End after the command in progress, or in the middle of a long response; `code` is for the program."""
 
     def next(self) -> Step:
-        """What to do now; `Hangup` again and again once it is over."""
+        """Return the next step; `Hangup` again and again once the session is over."""
         if self._held is None or isinstance(self._held, NeedInput):
             try:
                 result, self._result = self._result, None
@@ -97,20 +99,20 @@ class Session(ABC):
                     self._held = self._program.send(result)
             except StopIteration:
                 self._held = Hangup()
-        if self._talk.out and not isinstance(self._held, Send):  # behind a slice there is only what follows it
+        if self._talk.out and not isinstance(self._held, Send):  # output follows a held Send
             return Send(self._talk.take_output())
         return self._held
 
     def done(self, action: Action, result: object = None) -> None:
-        """`action` was carried out."""
-        if action is self._held and not isinstance(action, Hangup):  # else it is output that went out in front of it
+        """Report that `action` was carried out."""
+        if action is self._held and not isinstance(action, Hangup):  # else it was output sent before the held step
             self._held, self._result = None, result
 
     def failed(self, action: Action, error: BaseException) -> None:
-        """`action` ended in an exception."""
+        """Report that `action` raised an exception."""
         self.done(action, error)
 
     def close(self) -> None:
-        """The connection is gone: whatever was begun is let go of, the last step too, which may hold what was open."""
+        """Release everything after the connection is gone, the last step too, which may hold open resources."""
         self._program.close()
         self._held, self._result = Hangup(), None

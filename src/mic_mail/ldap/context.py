@@ -105,7 +105,7 @@ class LdapContext:
         self._senseless = False
         """True where the octets behind the waiting requests are no message."""
 
-    # ------------------------------------------------------------ what is so
+    # ------------------------------------------------------------ state
 
     @property
     def may_search(self) -> bool:
@@ -135,7 +135,7 @@ class LdapContext:
         done, self.searches, self.entries = (self.searches, self.entries), 0, 0
         return done
 
-    # ------------------------------------------------------------ hearing
+    # ------------------------------------------------------------ input
 
     def feed(self, octets: bytes) -> None:
         self._input += octets
@@ -209,7 +209,7 @@ class LdapContext:
                 self._popped(place)
                 raise GivenUp(by)
 
-    # ------------------------------------------------------------ saying
+    # ------------------------------------------------------------ output
 
     def write(self, octets: bytes) -> None:
         self.out.append(octets)

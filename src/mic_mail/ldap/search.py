@@ -80,7 +80,7 @@ def search(ctx: LdapContext, request: Envelope) -> Steps[None]:
         ctx.result(request, answer.code, answer.text, matched=answer.matched)
 
 
-# ------------------------------------------------------------------ what the server says of itself
+# ------------------------------------------------------------------ the root DSE and the schema
 
 
 def _about_itself(ctx: LdapContext, request: Envelope, wanted: Search, tree: Tree) -> bool:

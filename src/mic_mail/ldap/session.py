@@ -76,7 +76,7 @@ class Session(session_core.Session):
         self._tokens = tokens
         self._errors = 0  # malformed requests in a row
 
-    # ------------------------------------------------------------ the shell's side
+    # ------------------------------------------------------------ interface to the connection
 
     @property
     def buffered(self) -> int:
@@ -98,7 +98,7 @@ class Session(session_core.Session):
             said = text.vi if isinstance(text, Text) else text
             self._talk.ending = CloseLdapConnection(said, int(code or b"%d" % Code.UNAVAILABLE))
 
-    # ------------------------------------------------------------ the program
+    # ------------------------------------------------------------ the dialogue
 
     def _run(self) -> Steps[None]:
         ctx = self._talk

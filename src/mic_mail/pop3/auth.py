@@ -70,7 +70,7 @@ def _say_list(ctx: Pop3Context, text: str, lines: list[bytes]) -> None:
     ctx.write(b"".join([line + b"\r\n" for line in [*lines, b"."]]))
 
 
-# ------------------------------------------------------------------ who is it
+# ------------------------------------------------------------------ sign-in
 
 
 def user(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
@@ -166,7 +166,7 @@ def size_of(ctx: Pop3Context) -> Reply:
     return Reply(f"{drop.messages} messages ({drop.octets} octets).")
 
 
-# ------------------------------------------------------------------ what octets mean
+# ------------------------------------------------------------------ TLS and UTF-8
 
 
 def start_tls(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:

@@ -144,7 +144,7 @@ class Pop3Context:
         self._drop: Maildrop | None = None
         self._read_in: int | None = None  # time slot in which the log last recorded reading here
 
-    # ------------------------------------------------------------ what is so
+    # ------------------------------------------------------------ state
 
     @property
     def state(self) -> State:
@@ -163,7 +163,7 @@ class Pop3Context:
     def now(self) -> float:
         return self.clock.monotonic()
 
-    # ------------------------------------------------------------ saying
+    # ------------------------------------------------------------ output
 
     def write(self, octets: bytes) -> None:
         if octets and not self.severed:

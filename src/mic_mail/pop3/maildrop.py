@@ -83,7 +83,7 @@ class Maildrop:
         """Return the unique-id listing of one message (RFC 1939 §7)."""
         return b"%d %d.%d" % (place + 1, self._view.info.uidvalidity, self._view.uids[place])
 
-    # ------------------------------------------------------------ what becomes of them
+    # ------------------------------------------------------------ deletion and flags
 
     def delete(self, place: int) -> None:
         """Mark a message as deleted: for this session now, for everybody at QUIT."""

@@ -192,7 +192,7 @@ class Session(session_core.Session):
         self._tokens = tokens
         self._errors = 0  # invalid commands in a row
 
-    # ------------------------------------------------------------ the shell's side
+    # ------------------------------------------------------------ interface to the connection
 
     @property
     def buffered(self) -> int:
@@ -214,7 +214,7 @@ class Session(session_core.Session):
         if self._talk.ending is None:
             self._talk.ending = ClosePop3Connection(text, code)
 
-    # ------------------------------------------------------------ the program
+    # ------------------------------------------------------------ the dialogue
 
     def _run(self) -> Steps[None]:
         ctx, commands = self._talk, 0

@@ -129,7 +129,7 @@ class SmtpConnection(SMTP):
         self._smtp_methods.clear()
         self._auth_methods.clear()
 
-    # ------------------------------------------------------------ the life of a connection
+    # ------------------------------------------------------------ connection life cycle
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._address = str((transport.get_extra_info("peername") or ("",))[0])
@@ -174,7 +174,7 @@ class SmtpConnection(SMTP):
         self._session_id = trace_id(self._services.clock.now_us(), self._services.chance)
         return peer.describe(transport, self._door_name, self._tls, self._session_id)
 
-    # ------------------------------------------------------------ time
+    # ------------------------------------------------------------ timers
 
     def _timeout_cb(self) -> None:
         """Handle the connection's only timer: sleep until the current deadline and check again."""

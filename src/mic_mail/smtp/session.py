@@ -102,7 +102,7 @@ class Session:
         """Mechanisms to announce now; empty where sign-in is not possible (yet)."""
         self._english, self._vietnamese = Voice(door.support), Voice(door.support, utf8=True)
 
-    # ------------------------------------------------------------ what the shell may ask
+    # ------------------------------------------------------------ state for the connection handler
 
     @property
     def voice(self) -> Voice:
@@ -238,7 +238,7 @@ class Session:
         self.junk += 1
         return answer if self.junk <= self.door.limits.junk_commands else self._counted(answer)
 
-    # ------------------------------------------------------------ rows: where a verb may stand
+    # ------------------------------------------------------------ checks: the permitted place of a verb
 
     def any_time(self, argument: bytes) -> Reply | None:
         return None
@@ -299,7 +299,7 @@ class Session:
             return replies.reply("auth-needs-tls")
         return None
 
-    # ------------------------------------------------------------ rows: what a verb does
+    # ------------------------------------------------------------ effects of verbs
 
     def act_ehlo(self, argument: bytes) -> Reply:
         self.helo, self.extended, self.transaction = grammar.parse_helo(argument), True, None

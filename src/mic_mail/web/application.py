@@ -276,7 +276,7 @@ class Application:
         """Return whether a second factor has to be set before anything else is open."""
         return self._factors.must_enrol(visit)
 
-    # ------------------------------------------------------------ the own mailbox
+    # ------------------------------------------------------------ the person's mailbox
 
     async def show_mailbox(self, request: Request) -> Response:
         visit = await self.visit(request)
@@ -329,7 +329,7 @@ class Application:
         headers = {"content-disposition": f'attachment; filename="{mobileconfig.NAME}"'}
         return Response(profile, media_type=mobileconfig.MEDIA_TYPE, headers=headers)
 
-    # ------------------------------------------------------------ a new password
+    # ------------------------------------------------------------ changing the password
 
     async def show_change(self, request: Request) -> Response:
         visit = await self.visit(request)
@@ -432,7 +432,7 @@ class Application:
     async def to_change(self, request: Request) -> Response:
         return _to("/password")
 
-    # ------------------------------------------------------------ what needs no sign-in, and what goes wrong
+    # ------------------------------------------------------------ pages without sign-in, and errors
 
     async def show_forgot(self, request: Request) -> Response:
         return self.page("forgot", request, path="/forgot")
@@ -459,7 +459,7 @@ class Application:
     def _failed(self, error: Exception, path: str) -> None:
         self.services.log.event("web_request_failed", path=path, error=type(error).__name__, where=where(error))
 
-    # ------------------------------------------------------------ how
+    # ------------------------------------------------------------ rendering and logging
 
     def page(self, name: str, request: Request, status: int = 200, **values: object) -> Response:
         asked = request.query_params.get("lang")
